@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from npd.models import Contact
+from sync.clock import sync_now
 from sync.ledger import SyncStateService
 from sync.limits import Wait, breaker, quota
 from sync.models import ApiBudget, ApiReservation, ApiUsage, BoardLink
@@ -12,7 +13,7 @@ from sync.operations.record_requests import push_record
 from sync.outbox import notify
 from sync.queue import SyncQueueService
 from sync.records import availability
-from sync.registry import link_of
+from tests.admin import states
 from tests.budget.conftest import Planned
 from tests.budget.test_shared import Reservation, reserve
 from tests.support.world import World
@@ -103,23 +104,22 @@ def test_the_reservation_of_a_dead_worker_ends_by_itself(world: World, monday: P
     contact = world.linked("Ann", role_title="Boss")
     monday.limits(plan="standard", concurrent=1)
     edit(contact, "Chair")
-    link = link_of("contact")
-    assert link is not None
-    assert isinstance(reserve(link), Reservation)
-    assert isinstance(reserve(link), Wait)
+    assert isinstance(reserve(world.link()), Reservation)
+    assert isinstance(reserve(world.link()), Wait)
     world.work(minutes=5)
     assert world.status(contact) == "synced"
     assert ApiReservation.objects.count() == 0
 
 
-def test_a_connection_that_was_never_made_costs_nothing(world: World, monday: Planned, settings: Any) -> None:
-    contact = world.linked("Ann", role_title="Boss")
-    monday.limits(plan="standard")
-    used = quota.forecast().used
-    edit(contact, "Chair")
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_that_was_never_made_costs_nothing(settings: Any) -> None:
+    states.boards()
+    spent(day_limit=1_000, day=sync_now().date(), day_calls=7)
+    edit(states.synced("Ann", "1"), "Chair")
     settings.MONDAY_API_URL = "http://127.0.0.1:9/v2"
-    world.work()
-    assert quota.forecast().used == used
+    SyncQueueService().process("contact")
+    assert breaker.monday_account().failures == 1
+    assert quota.forecast().used == 7
 
 
 def test_our_own_calls_are_never_taken_for_another_tokens(world: World, monday: Planned) -> None:

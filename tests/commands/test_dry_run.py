@@ -15,6 +15,7 @@ from npd.models import Contact
 from sync.limits import board_costs, metered_client
 from sync.models import ApiBudget, BoardLink, Decision, FieldMapping, SyncQueue, Tombstone
 from sync.operations.preview.planned_pass import WriteAttempted, read_only_client
+from tests.admin import states
 from tests.support.world import World, staged
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -191,10 +192,11 @@ def test_batches_are_planned_in_parts_and_the_guard_counts_through_them(
     assert told.get("blocked", 0) == len(contacts) - emptied > 0
 
 
-def test_a_board_that_cannot_be_read_is_a_failure_in_words(world: World, settings: Any) -> None:
-    world.linked()
+def test_a_board_that_cannot_be_read_is_a_failure_in_words(settings: Any) -> None:
+    states.boards()
+    states.synced("Ann", "1")
     before = everything()
-    settings.MONDAY_API_URL = "http://127.0.0.1:18263/v2"
+    settings.MONDAY_API_URL = "http://127.0.0.1:9/v2"
     with pytest.raises(CommandError, match=r"Contacts: "):
         plan()
     assert everything() == before

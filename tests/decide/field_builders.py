@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 from npd.models import Contact, Organization
 from sync import registry
-from sync.choices import Cause, QueueDirection, SyncDirection
+from sync.choices import Cause, QueueDirection
 from sync.connectors.base.board_items import Item, Reading
 from sync.kernel.conflict_store import KIND_FIELDS, OpenConflict
 from sync.merge import FieldSelection
@@ -18,8 +18,8 @@ from sync.outbox.claim import Claim
 from sync.reconcile.facts import RecordFacts, new_ledger
 from sync.reconcile.field_plan import FieldFacts, new_base
 from sync.reconcile.field_values import BoardContext, stored_values
+from tests.decide.builders import ITEM, plain
 
-ITEM = "7"
 PLAIN: Mapping[str, Any] = {
     "name": "Ann",
     "email": "ann@example.com",
@@ -39,50 +39,30 @@ def _mappings(
 ) -> list[FieldMapping]:
     found = []
     for spec in registry.entity(entity_type).mappings:
-        values: dict[str, Any] = {
-            "column_id": spec.column_id,
-            "converter": spec.converter,
-            "direction": SyncDirection.BIDIRECTIONAL,
-            "rule": "ask",
-            "first_match": "ask",
-            "required": spec.required,
-            "version": 1,
-            "options": {},
-            "problem": "",
-        }
-        values |= (fields or {}).get(spec.key, {})
         names = {"key": spec.key, "label": spec.label, "fields": list(spec.fields)}
-        found.append(FieldMapping(link=link, **names, **values))
+        values = {"column_id": spec.column_id, "converter": spec.converter, "required": spec.required}
+        found.append(plain(FieldMapping, link=link, **names, **values | (fields or {}).get(spec.key, {})))
     return found
 
 
 def board(fields: Mapping[str, Mapping[str, Any]] | None = None, **link: Any) -> BoardContext:
     """The contacts' board; `fields` says of mappings, by key, what is different, and `link` of the board link."""
-    plain: dict[str, Any] = {"board_id": "1", "group_id": "", "npd_id_column": "npd_id", "match_key": "email"}
-    board_link = BoardLink(
-        entity_type="contact", **plain | {"sync_filter": {}, "npd_id_problem": "", "shape": {}} | link
-    )
+    values = {"entity_type": "contact", "board_id": "1", "npd_id_column": "npd_id", "match_key": "email"}
+    board_link = plain(BoardLink, **values | link)
     return BoardContext(board_link, _mappings("contact", board_link, fields), Contact)
 
 
 def organization(item: str | None = "70", name: str = "Acme", **values: Any) -> Organization:
     """An organization, with its item."""
-    plain = {"sync_enabled": True, "sync_direction": SyncDirection.BIDIRECTIONAL, "sync_status": "synced"}
-    return Organization(id=uuid4(), name=name, monday_id=item, **plain | values)
+    return plain(Organization, **{"id": uuid4(), "name": name, "monday_id": item, "sync_status": "synced"} | values)
 
 
 def contact(said: Mapping[str, Any] | None = None, **more: Any) -> Contact:
     """A contact that says what a plain one does but for this; `more` are its own columns."""
     values = {**PLAIN, **(said or {})}
-    plain = {
-        "id": UUID(int=1),
-        "monday_id": ITEM,
-        "sync_enabled": True,
-        "sync_direction": SyncDirection.BIDIRECTIONAL,
-        "sync_status": "synced",
-    }
+    own = {"id": UUID(int=1), "monday_id": ITEM, "sync_status": "synced"} | more
     named = values.pop("organization")
-    found = Contact(**{key: value or "" for key, value in values.items()}, **plain | more)
+    found = plain(Contact, **{key: value or "" for key, value in values.items()}, **own)
     found.organization = named if isinstance(named, Organization) else None
     return found
 
@@ -172,7 +152,7 @@ def of_organization(
     **more: Any,
 ) -> FieldFacts:
     """An organization of which one field is mapped, to a column that says this text; `agreed` is its base."""
-    link = BoardLink(entity_type="organization", board_id="1", npd_id_column="", sync_filter={}, shape={})
+    link = plain(BoardLink, entity_type="organization", board_id="1", npd_id_column="")
     [mapping] = [one for one in _mappings("organization", link, {key: of_field or {}}) if one.key == key]
     record = organization(ITEM, **local)
     cells = {key: Reading(key, "text", text=remote, value=remote)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -28,9 +27,9 @@ from sync.reconcile.facts import (
 from sync.reconcile.field_values import BoardContext, Lacking, Want, WantKind, npd_id_of
 from sync.reconcile.pass_plan import Ask, PassFacts, Plan
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
+from tests.decide.builders import NOW
 from tests.decide.field_builders import board
 
-NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 FEW = ApprovalLimit(10, None, 100)
 """Ten deletes or clears an hour go without a person."""
 

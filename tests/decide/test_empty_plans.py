@@ -10,15 +10,16 @@ from uuid import uuid4
 
 import pytest
 
-from sync.choices import QueueDirection
+from sync.choices import QueueDirection, SyncDirection
 from sync.connectors.base.board_items import Item
 from sync.kernel.conflict_store import KIND_FIELDS, OpenConflict
 from sync.merge import FieldSelection
 from sync.models import QueuePause, WriteLoop
+from sync.operations.detect.comparison import divergences
 from sync.reconcile.facts import ReceivedEvent, RecordFacts
 from sync.reconcile.pass_plan import Ask
 from sync.reconcile.settlement import changed_records, state_after
-from tests.decide.field_builders import IN_SYNC, ITEM, intent, item, record_facts
+from tests.decide.field_builders import IN_SYNC, ITEM, board, intent, item, record_facts
 from tests.decide.plan_builders import NOW, World
 
 Waits = Collection[tuple[Any, str, str, str]]
@@ -31,11 +32,18 @@ ASKED = {
 }
 EVENT = ReceivedEvent(1, None, NOW)
 CHAIR = item({ROLE: "Chair"})
+REFUSED = {ROLE: {"reason": "no", "side": "npd", "local": {}, "column": ROLE, "version": 1}}
 
 
 def known(local: Mapping[str, Any] | None = None, *, status: str = "synced", **state: Any) -> RecordFacts:
     """A record as its last pass left it, but for this."""
     return record_facts(local, causes=(), record={"sync_status": status}, ledger=IN_SYNC | state)
+
+
+def based(**differs: Any) -> RecordFacts:
+    """A record of whose role the base says something else."""
+    base = known().ledger.base
+    return known(base=base | {ROLE: base[ROLE] | differs})
 
 
 def changed(one: RecordFacts, shown: Item, waits: Waits = (), jobs: Collection[Any] = (), **world: Any) -> bool:
@@ -51,6 +59,9 @@ def changed(one: RecordFacts, shown: Item, waits: Waits = (), jobs: Collection[A
         ("Monday left its half", known(), CHAIR, True),
         ("both left theirs, for the same", known({ROLE: "Chair"}), CHAIR, True),
         ("a base is missing", known(base={}), item(), True),
+        ("a base is wrong in NPD's half", based(local={ROLE: "Other"}), item(), True),
+        ("a base is of another item", based(item="1"), item(), True),
+        ("a base is of another version", based(version=99), item(), True),
         ("asked about, as before", replace(known({ROLE: "Duke"}, **ASKED), conflicts=(CONFLICT,)), CHAIR, False),
         ("asked about another value", replace(known({ROLE: "Duke"}, **ASKED), conflicts=(CONFLICT,)), item(), True),
         ("in conflict, and nobody is asked", known({ROLE: "Duke"}, **ASKED), CHAIR, True),
@@ -59,6 +70,11 @@ def changed(one: RecordFacts, shown: Item, waits: Waits = (), jobs: Collection[A
         ("an event that nobody checked", replace(known(), events=(EVENT,)), item(), True),
         ("a failed job", replace(known(), has_failed_job=True), item(), True),
         ("it says pending", known(status="pending"), item(), True),
+        ("its ledger says pending", known(sync_status="pending"), item(), True),
+        ("a note", known(note="It waits."), item(), True),
+        ("a field was blocked", known(blocked_fields=REFUSED), item(), True),
+        ("Monday altered a value", known(altered={ROLE: {"reason": "Monday made something of it."}}), item(), True),
+        ("the ledger alone knows of a conflict", known(conflicts={"fields": [ROLE]}), item(), True),
         ("an error is noted", known(error_count=1), item(), True),
         ("it was gone", known(remote_state="archived"), item(), True),
         ("something was seen long ago", known(seen={ROLE: [["x", "2020-01-01T00:00:00+00:00"]]}), item(), False),
@@ -68,6 +84,25 @@ def test_a_plan_is_empty_where_all_stands_as_it_is_said(
     case: str, facts: RecordFacts, shown: Item, expected: bool
 ) -> None:
     assert changed(facts, shown) is expected, case
+
+
+@pytest.mark.parametrize(
+    ("case", "facts", "shown", "expected"),
+    [
+        ("both sides stand", known(), item(), []),
+        ("Monday left its half", known(), CHAIR, [ROLE]),
+        ("both left theirs, for the same", known({ROLE: "Chair"}), CHAIR, [ROLE]),
+        ("they agree, and never did before", known(base={}), item(), []),
+        ("it was blocked before", known(blocked_fields=REFUSED), CHAIR, []),
+        ("the field flows nowhere", known(), item({"notes": "Hates tea"}), []),
+    ],
+)
+def test_what_differs_without_a_cause_is_told_by_field(
+    case: str, facts: RecordFacts, shown: Item, expected: list[str]
+) -> None:
+    of = board({"notes": {"direction": SyncDirection.NONE}})
+    [plan] = World(of, records=[facts], items={ITEM: shown}).plan().records.values()
+    assert [one["key"] for one in divergences(plan) or ()] == expected, case
 
 
 def test_what_a_waiting_job_stands_for_is_no_reason_for_another() -> None:

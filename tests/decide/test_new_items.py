@@ -14,13 +14,13 @@ from npd.models import Contact, Organization
 from sync.choices import Cause, TombstoneState
 from sync.connectors.base.board_items import Item, Reading
 from sync.kernel.messages import UnmatchedReason
-from sync.models import BoardLink, FieldMapping, IgnoredItem, SyncedModel, SyncQueue, Tombstone
+from sync.models import FieldMapping, IgnoredItem, SyncedModel, SyncQueue, Tombstone
 from sync.outbox.claim import Claim
 from sync.reconcile.facts import ItemContext, ItemEvents, ItemFacts
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.new_items import ItemAct, ItemPlan, decide_item, decide_items, wants_records
 from sync.reconcile.pass_plan import Outcome
-from sync.registry import entity
+from tests.decide import field_builders
 from tests.decide.builders import BOARD, NOW, NPD_ID_COLUMN, plain
 
 EMAIL = "ann@example.com"
@@ -28,23 +28,9 @@ EMAIL = "ann@example.com"
 
 def board(*, mappings: Any = None, **differs: Any) -> BoardContext:
     """The contacts' board as the set-up maps it; new items become records."""
-    values = {"entity_type": "contact", "board_id": BOARD, "npd_id_column": NPD_ID_COLUMN, "match_key": "email"}
-    link = plain(BoardLink, **values | {"creates_records": True, "sync_filter": {}} | differs)
-    mapped = [
-        plain(
-            FieldMapping,
-            key=spec.key,
-            label=spec.label,
-            fields=list(spec.fields),
-            column_id=spec.column_id,
-            converter=spec.converter,
-            required=spec.required,
-            options={},
-        )
-        for spec in entity("contact").mappings
-        if spec.key in ("name", "email", "role_title")
-    ]
-    return BoardContext(link, mappings or mapped, Contact)
+    found = field_builders.board(**{"board_id": BOARD, "creates_records": True} | differs)
+    mapped = [one for one in found.mappings if one.key in ("name", "email", "role_title")]
+    return BoardContext(found.link, mappings or mapped, Contact)
 
 
 def context(**differs: Any) -> ItemContext:

@@ -111,13 +111,9 @@ def verdicts(*keys: str, before: int, kind: ApprovalKind = MONDAY) -> list[tuple
     return [(one.may_go, one.new_state) for one in found.values()]
 
 
-def test_records_count_once_and_with_those_of_the_hour() -> None:
+def test_records_count_once_with_those_of_the_hour_and_each_way_apart() -> None:
     assert verdicts("role_title", "notes", before=0) == [(True, ApprovalState.DONE)] * 2
     assert verdicts("role_title", "notes", before=1) == [(False, ApprovalState.PENDING)] * 2
-
-
-def test_what_waits_counts_with_what_goes_and_the_two_ways_are_counted_apart() -> None:
-    assert verdicts("role_title", before=1) == [(False, ApprovalState.PENDING)]
     assert verdicts("role_title", before=1, kind=NPD) == [(True, ApprovalState.DONE)]
 
 

@@ -36,14 +36,15 @@ def clash(rule: str, **more: Any) -> FieldPlan:
 
 
 @pytest.mark.parametrize(
-    ("rule", "sent", "written"),
-    [("npd_wins", {"role_title": "Mine"}, None), ("monday_wins", None, {"role_title": "Theirs"})],
+    ("rule", "winner", "sent", "written"),
+    [("npd_wins", "NPD", {"role_title": "Mine"}, None), ("monday_wins", "Monday", None, {"role_title": "Theirs"})],
 )
 def test_a_side_that_wins_is_written_and_the_other_value_is_said_to_be_overridden(
-    rule: str, sent: Any, written: Any
+    rule: str, winner: str, sent: Any, written: Any
 ) -> None:
     found = clash(rule)
     assert (found.send_raw, found.write_raw, found.decision.overrides) == (sent, written, True)
+    assert found.decision.reason == f"changed on both sides; {winner} wins"
 
 
 def test_a_text_that_is_no_list_is_asked_about_under_the_rule_union() -> None:

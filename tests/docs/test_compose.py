@@ -3,10 +3,8 @@
 import json
 import os
 import re
-import subprocess
 import sys
 import tomllib
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +15,8 @@ from config.embedded.postgres import MAJOR
 from config.embedded.supervisor import worker_command
 from config.environment import SECRETS
 from tests.docs.test_docs import FOR_COMPOSE, HANDED_OVER, variables_in_the_example
+from tests.support.servers import ROOT, ran
 
-ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / "docker-compose.yml"
 OURS = ("web", "worker", "beat", "sandbox")
 STAYING = (*OURS, "postgres", "redis")
@@ -97,9 +95,7 @@ def settings_with(env: dict[str, str]) -> dict[str, str]:
         "print(json.dumps({n: repr(getattr(s, n)) for n in dir(s) if n.isupper()}))"
     )
     bare = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "config.settings"}
-    result = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=bare | env, capture_output=True, text=True, check=False
-    )
+    result = ran(sys.executable, "-c", code, env=bare | env)
     assert result.returncode == 0, result.stderr
     found: dict[str, str] = json.loads(result.stdout)
     return {name: value for name, value in found.items() if " at 0x" not in value}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from http.server import ThreadingHTTPServer
@@ -14,9 +13,9 @@ import pytest
 from django.db import connection
 
 from tests.support.sandbox import Sandbox
+from tests.support.servers import ROOT, ran
 from tests.support.site import child_environment
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/howto/sync-another-model.md").read_text()
 FILES = dict(re.findall(r"```python\n# (projects/\w+\.py)\n(.*?)```", PAGE, re.DOTALL))
 COMMANDS = re.findall(r"^\$ python (manage\.py .+)$", PAGE, re.MULTILINE)
@@ -67,11 +66,9 @@ def write(folder: Path, *files: str) -> None:
 
 
 def run(environment: dict[str, str], *command: str) -> str:
-    ran = subprocess.run(
-        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
-    assert ran.returncode == 0, f"{command}: {ran.stdout}{ran.stderr}"
-    return ran.stdout
+    end = ran(sys.executable, *command, env=environment)
+    assert end.returncode == 0, f"{command}: {end.stdout}{end.stderr}"
+    return end.stdout
 
 
 def test_the_twenty_lines_are_twenty() -> None:

@@ -8,7 +8,7 @@ from django.test import Client
 
 from sync.models import BoardLink, FieldMapping
 from sync.operations.detect.sweep import sweep_board
-from sync.registry import entity, link_of
+from sync.registry import entity
 from tests.support.world import World
 
 
@@ -45,21 +45,15 @@ class Owner:
             t=title,
         )
 
-    def link(self) -> BoardLink:
-        """The board link as it is stored now."""
-        found = link_of("contact")
-        assert found is not None
-        return found
-
     def sweep(self) -> None:
         """The next sweep, and what comes of it."""
         self.world.pass_time(minutes=11)
-        assert sweep_board(self.link()).problem == ""
+        assert sweep_board(self.world.link()).problem == ""
         self.world.work()
 
     def mapping(self, key: str = "role_title") -> FieldMapping:
         """A field's mapping as it is stored now."""
-        return FieldMapping.objects.get(link=self.link(), key=key)
+        return FieldMapping.objects.get(link=self.world.link(), key=key)
 
 
 @pytest.fixture

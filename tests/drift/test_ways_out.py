@@ -5,6 +5,7 @@ from html import unescape
 from typing import Any
 
 import pytest
+import responses
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
@@ -82,7 +83,7 @@ def test_a_renamed_column_is_told_once_somebody_called_it_fine_no_more(
     world.edit(contact, "role_title", "Head")
     world.hear(contact)
     assert contact.role_title == "Head"
-    form = {"link": owner.link().pk, "column": "role_title", "title": "Position"}
+    form = {"link": world.link().pk, "column": "role_title", "title": "Position"}
     owner.retitle("role_title", "Rank")
     owner.sweep()
     assert "Nothing was done: the column was renamed again, to “Rank”." in posted(admin, f"{HELD}note/", **form)
@@ -116,7 +117,7 @@ def test_a_column_that_was_restored_is_found_by_the_button_and_what_was_held_flo
     text = shown(admin)
     assert "Role on Contacts 1 record" in text
     assert owner.mapping().problem.split(".")[0] in text
-    link = owner.link().pk
+    link = world.link().pk
     assert "nothing has changed. Still blocked: Role." in posted(admin, f"{HELD}check/", link=link)
     owner.column("role_title", "restore")
     assert "Role: the column is back. Its field is synced again." in posted(admin, f"{HELD}check/", link=link)
@@ -125,24 +126,24 @@ def test_a_column_that_was_restored_is_found_by_the_button_and_what_was_held_flo
     assert "Nothing is blocked" in shown(admin)
 
 
-def test_monday_that_does_not_answer_is_said_and_nothing_changes(world: World, owner: Owner, admin: Client) -> None:
-    gone(owner)
-    owner.column("role_title", "restore")
-    world.sandbox.faults({"status": 503})
-    assert "503" in posted(admin, f"{HELD}check/", link=owner.link().pk)
-    assert owner.mapping().problem_code == "missing"
+@responses.activate
+def test_monday_that_does_not_answer_is_said_and_nothing_changes(mapped: Client, settings: Any) -> None:
+    FieldMapping.objects.filter(key="role_title").update(problem="Its column is gone.", problem_code="missing")
+    responses.post(settings.MONDAY_API_URL, status=503)
+    assert "503" in posted(mapped, f"{HELD}check/", link=BoardLink.objects.get().pk)
+    assert role().problem_code == "missing"
 
 
 def test_a_paused_board_is_not_asked_and_one_that_an_error_holds_is(world: World, owner: Owner, admin: Client) -> None:
     gone(owner)
     pauses.pause("anna", entity_type="contact", why="Moving")
     calls = world.calls()
-    told = posted(admin, f"{HELD}check/", link=owner.link().pk)
+    told = posted(admin, f"{HELD}check/", link=world.link().pk)
     assert "Monday was not asked: Paused by anna" in told
     assert world.calls() == calls
     pauses.resume("anna", entity_type="contact")
     BoardLink.objects.update(blocked_until="2999-01-01T00:00Z", blocked_reason="A column is refused.")
-    assert "Still blocked: Role." in posted(admin, f"{HELD}check/", link=owner.link().pk)
+    assert "Still blocked: Role." in posted(admin, f"{HELD}check/", link=world.link().pk)
     assert world.calls() == calls + 1
 
 
@@ -327,7 +328,7 @@ def test_while_a_column_is_back_its_records_are_being_synced_again_and_nothing_i
     contact = world.linked(role_title="Analyst")
     gone(owner)
     owner.column("role_title", "restore")
-    posted(admin, f"{HELD}check/", link=owner.link().pk)
+    posted(admin, f"{HELD}check/", link=world.link().pk)
     assert "role_title" in world.ledger(contact).blocked_fields
     assert attention.entries() == []
     page = admin.get(BLOCKED).content.decode()
@@ -468,7 +469,7 @@ def test_whoever_asks_for_the_board_again_and_again_waits(
     world: World, owner: Owner, admin: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(SimpleRateThrottle.THROTTLE_RATES, "sync-to-monday", "1/min")
-    link = owner.link().pk
+    link = world.link().pk
     assert "every mapped column is there" in posted(admin, f"{HELD}check/", link=link)
     calls = world.calls()
     assert "You have asked Monday very often just now." in posted(admin, f"{HELD}check/", link=link)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from config.embedded import accounts
-from tests.support.servers import ROOT
+from tests.support.servers import ROOT, ran
 
 pytestmark = [
     pytest.mark.processes,
@@ -59,15 +59,14 @@ def place(open_folder: Path) -> Iterator[Path]:
 
 def start(place: Path, before: str = "") -> str:
     """Start PostgreSQL there in a process of its own; how many starts its data remembers, or the reason."""
-    command = [sys.executable, "-c", before + START, str(place)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    return ran(sys.executable, "-c", before + START, str(place), check=True).stdout.strip()
 
 
 def nowhere_else(place: Path, *command: str) -> str:
     """What a command says where namespaces are refused and no folder elsewhere will do."""
     mounted = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o mode=700 none /var/lib && exec "$@"', "sh"]
     env = {"PATH": os.environ["PATH"], "TMPDIR": str(place.parent.parent)}
-    result = subprocess.run([*mounted, *command], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    result = ran(*mounted, *command, env=env)
     if "mount:" in result.stderr:
         pytest.skip("this root may not mount")
     return result.stdout + result.stderr

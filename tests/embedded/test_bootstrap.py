@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from config.embedded import bootstrap
-from tests.support.servers import ROOT
+from tests.support.servers import ROOT, ran
 
 pytestmark = pytest.mark.processes
 
@@ -26,9 +26,7 @@ def python(version: str) -> str:
 
 def launched(interpreter: str, path: Path) -> subprocess.CompletedProcess[str]:
     """`make` with this Python, where only the programs in `path` are found."""
-    command = [interpreter, str(LAUNCHER), "embedded", "--version"]
-    environment = {"PATH": str(path)}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return ran(interpreter, str(LAUNCHER), "embedded", "--version", env={"PATH": str(path)})
 
 
 def test_every_old_python_can_read_the_launcher() -> None:
@@ -108,8 +106,7 @@ def lock(folder: Path, commit: str) -> None:
 
 
 def installs(program: Path, requirements: str) -> bool:
-    result = subprocess.run([sys.executable, str(program), requirements], capture_output=True, text=True, check=True)
-    return "Installing the packages" in result.stdout
+    return "Installing the packages" in ran(sys.executable, str(program), requirements, check=True).stdout
 
 
 def test_packages_are_installed_when_the_lock_changed_and_only_then(tmp_path: Path) -> None:
@@ -129,12 +126,11 @@ def test_packages_of_another_commit_are_not_taken_for_this_ones(tmp_path: Path) 
 
 
 def test_make_without_python_says_so() -> None:
-    command = ["make", "-s", "run", "PYTHON=no-such-python"]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    result = ran("make", "-s", "run", "PYTHON=no-such-python")
     assert result.returncode != 0
     assert "There is no no-such-python. Install Python 3.11 or newer" in result.stdout
 
 
 def test_make_alone_shows_the_commands() -> None:
-    result = subprocess.run(["make", "-s"], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert {"setup", "run", "test", "lint", "logs", "reset", "bench"} <= set(result.stdout.split())
+    said = ran("make", "-s", check=True).stdout.split()
+    assert {"setup", "run", "test", "lint", "logs", "reset", "bench"} <= set(said)

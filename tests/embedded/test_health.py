@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from config import health
-from tests.support.servers import ROOT, free_port
+from tests.support.servers import free_port, ran
 from tests.support.serving import Quiet, serving
 
 pytestmark = pytest.mark.processes
@@ -20,8 +20,7 @@ pytestmark = pytest.mark.processes
 def check(name: str, folder: Path | None, **env: str) -> subprocess.CompletedProcess[str]:
     """As a container runs it: the image's own check names nobody."""
     env |= {"PATH": os.environ["PATH"]} | ({"HEARTBEAT_DIR": str(folder)} if folder else {})
-    command = [sys.executable, "-I", "config/health.py", *filter(None, [name])]
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    return ran(sys.executable, "-I", "config/health.py", *filter(None, [name]), env=env)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from config.embedded.postgres import LONGEST_SOCKET, EmbeddedPostgres
 from config.embedded.processes import StartError
-from tests.support.servers import ROOT
+from tests.support.servers import ROOT, ran
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.processes
@@ -110,8 +110,7 @@ def test_a_deep_folder_still_gets_a_short_socket(open_folder: Path, monkeypatch:
 @as_root
 def test_a_folder_that_the_user_may_not_write_is_named(open_folder: Path) -> None:
     become_nobody = "import os, psycopg, config.embedded.postgres; os.setgroups([]); os.setgid(65534); os.setuid(65534)"
-    command = [sys.executable, "-c", f"{become_nobody}{HOLDER}", str(open_folder / "var" / "pg")]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    result = ran(sys.executable, "-c", f"{become_nobody}{HOLDER}", str(open_folder / "var" / "pg"))
     assert f"StartError: {open_folder}/var can't be written by nobody." in result.stderr
 
 

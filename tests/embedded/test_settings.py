@@ -18,7 +18,7 @@ from sqlalchemy import make_url
 from config import environment
 from config.environment import SECRETS
 from config.web import options
-from tests.support.servers import NOT_FOR_TESTS, ROOT, free_port
+from tests.support.servers import NOT_FOR_TESTS, ROOT, free_port, ran
 from tests.support.site import child_environment
 
 pytestmark = pytest.mark.processes
@@ -30,15 +30,8 @@ SERVERS = {"DATABASE_URL": "postgresql://u@127.0.0.1:1/none", "REDIS_URL": "redi
 def settings_of(*names: str, **env: str) -> dict[str, object]:
     """Settings as a fresh process reads them."""
     code = f"import json, django.conf as c; s = c.settings;print(json.dumps({{n: getattr(s, n) for n in {names!r}}}))"
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env={**BARE, **SERVERS, "SECRET_KEY": "k", "DJANGO_SETTINGS_MODULE": "config.settings", **env},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found: dict[str, object] = json.loads(result.stdout)
+    given = {**BARE, **SERVERS, "SECRET_KEY": "k", "DJANGO_SETTINGS_MODULE": "config.settings", **env}
+    found: dict[str, object] = json.loads(ran(sys.executable, "-c", code, env=given, check=True).stdout)
     return found
 
 
@@ -48,21 +41,13 @@ def test_pages_about_failures_are_for_people_unless_traces_are_asked_for() -> No
 
 
 def manage(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "manage.py", *arguments]
-    return subprocess.run(command, cwd=ROOT, env={**BARE, **env}, capture_output=True, text=True, check=False)
-
-
-def test_a_server_without_secret_key_is_told_how_to_make_one() -> None:
-    result = manage("check", **SERVERS)
-    assert result.returncode == 1
-    assert result.stderr.startswith("Settings: set SECRET_KEY to a long random text")
+    return ran(sys.executable, "manage.py", *arguments, env={**BARE, **env})
 
 
 def web(*arguments: str, folder: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
     """`python -m config.web`, which has to end by itself."""
-    command = [sys.executable, "-m", "config.web", *arguments]
     given = {**BARE, "PORT": str(free_port()), **env}
-    return subprocess.run(command, cwd=folder, env=given, capture_output=True, text=True, check=False, timeout=40)
+    return ran(sys.executable, "-m", "config.web", *arguments, cwd=folder, env=given, timeout=40)
 
 
 def test_web_without_a_database_does_not_start() -> None:
@@ -70,10 +55,10 @@ def test_web_without_a_database_does_not_start() -> None:
     assert (result.returncode, result.stderr) == (1, environment.NO_SERVER + "\n")
 
 
-def test_web_says_what_the_settings_lack_in_a_sentence() -> None:
-    result = web(**SERVERS)
-    assert result.returncode == 1
-    assert result.stderr.startswith("Settings: set SECRET_KEY to a long random text")
+def test_a_server_without_secret_key_is_told_how_to_make_one() -> None:
+    for result in (manage("check", **SERVERS), web(**SERVERS)):
+        assert result.returncode == 1
+        assert result.stderr.startswith("Settings: set SECRET_KEY to a long random text")
 
 
 @pytest.mark.parametrize("host", [[], ["--host", "npd.example.org"]])
@@ -320,8 +305,7 @@ def test_the_key_of_what_is_encrypted_is_one_of_its_own_or_the_secret_key_and_ol
 
 
 def test_a_command_of_a_python_without_the_packages_names_the_one_that_has_them() -> None:
-    command = [sys.executable, "-S", "manage.py", "check"]
-    end = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    end = ran(sys.executable, "-S", "manage.py", "check")
     assert end.returncode == 1
     assert ".venv/bin/python manage.py check" in end.stderr
     assert "Traceback" not in end.stderr

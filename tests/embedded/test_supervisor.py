@@ -21,7 +21,7 @@ from config.embedded.supervisor import keep_private, run_lock
 from config.environment import secrets_of
 from npd import demo
 from tests.embedded.conftest import folder_of_ones_own
-from tests.support.servers import NOT_FOR_TESTS, ROOT, free_port
+from tests.support.servers import NOT_FOR_TESTS, ROOT, free_port, ran
 from tests.support.site import child_environment
 from tests.support.waiting import wait_for
 
@@ -112,14 +112,11 @@ class Run:
 
     def _in_second_terminal(self, *arguments: str, **variables: str) -> str:
         command, env = [sys.executable, "manage.py", *arguments], _bare() | variables
-        return subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, check=True).stdout
+        return ran(*command, cwd=self.folder, env=env, check=True).stdout
 
     def typed(self, line: str) -> str:
         """What a line of the greeting answers in a second terminal."""
-        bare = {"PATH": os.environ["PATH"]}
-        return subprocess.run(
-            line, shell=True, cwd=self.folder, env=bare, capture_output=True, text=True, check=True
-        ).stdout
+        return ran("sh", "-c", line, cwd=self.folder, env={"PATH": os.environ["PATH"]}, check=True).stdout
 
 
 def line_with(word: str, said: str) -> str:
@@ -179,9 +176,7 @@ def test_a_run_starts_alone_keeps_its_processes_up_ends_clean_and_keeps_its_data
     wait_for("web is up again", lambda: run.web_pid() not in (0, web))
     wait_for("its end was told", lambda: "web ended (exit code -9)" in run.said())
 
-    again = subprocess.run(
-        [sys.executable, "-m", "config.embedded"], cwd=run.folder, capture_output=True, text=True, check=False
-    )
+    again = ran(sys.executable, "-m", "config.embedded", cwd=run.folder)
     assert run.process
     assert again.returncode == 1
     assert f"`make run` is already running in this folder (process {run.process.pid}, " in again.stdout
@@ -242,9 +237,7 @@ except KeyboardInterrupt:
     supervisor.ignore_signals()
     print("heard")
 """
-    ended = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=50, check=True
-    )
+    ended = ran(sys.executable, "-c", code, timeout=50, check=True)
     assert ended.stdout == "heard\n"
     assert "Exception ignored" in ended.stderr  # the first was dropped
 

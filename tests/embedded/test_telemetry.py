@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -21,7 +20,7 @@ from config import telemetry
 from config.celery import app
 from config.embedded.processes import Child
 from config.embedded.supervisor import web_command, worker_command
-from tests.support.servers import ROOT, free_port
+from tests.support.servers import free_port, ran
 from tests.support.serving import Quiet, local, serving
 from tests.support.site import child_environment, started
 from tests.support.waiting import wait_for
@@ -188,7 +187,7 @@ sentry_sdk.flush()
 def test_of_a_logged_error_its_code_its_kind_and_its_place_leave_and_no_sentence(receiver: Receiver) -> None:
     env = child_environment_without_a_database() | receiver.environment
     code = SAYING.format(person="Ada Lovelace")
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, check=True)
+    ran(sys.executable, "-c", code, env=env, check=True)
     said = receiver.errors("web")
     assert [error.get("logentry") for error in said[:4]] == [
         {"message": "nobody answered"},
@@ -264,14 +263,14 @@ def test_without_their_addresses_neither_is_imported() -> None:
         "print([name for name in sys.modules if name.startswith(('sentry_sdk', 'opentelemetry'))])"
     )
     env = child_environment_without_a_database()
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    done = ran(sys.executable, "-c", code, env=env, check=True)
     assert done.stdout == "[]\n"
 
 
 def test_an_address_of_a_collector_without_its_packages_is_said_in_a_sentence() -> None:
     code = "import sys; sys.modules['opentelemetry.sdk.trace'] = None; import config.wsgi"
     env = child_environment_without_a_database() | {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    done = ran(sys.executable, "-c", code, env=env)
     assert done.returncode == 1
     assert "pip install -r requirements/telemetry.txt" in done.stderr.splitlines()[-1]
 
@@ -282,7 +281,7 @@ def test_where_something_else_set_tracing_up_before_nothing_begins() -> None:
         "trace.set_tracer_provider(TracerProvider()); import config.wsgi"
     )
     env = child_environment_without_a_database() | {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    done = ran(sys.executable, "-c", code, env=env)
     assert done.returncode == 1
     assert "opentelemetry-instrument" in done.stderr.splitlines()[-1]
 

@@ -6,7 +6,6 @@ import os
 import re
 import select
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ from django.test import Client
 from config.embedded.processes import Child
 from config.web import ANONYMOUS_BODY_BYTES, BODY_BYTES, HELD_BYTES, THREADS
 from sync.models import Export, ExportPart, ExportState
-from tests.support.servers import ROOT, free_port
+from tests.support.servers import ROOT, free_port, ran
 from tests.support.site import child_environment, log_of, started
 from tests.support.waiting import wait_for
 
@@ -349,7 +348,5 @@ def test_what_is_loaded_before_the_first_request_is_left_out_of_garbage_collecti
         "import gc, sys; from config.web import load_application; load_application(); "
         "print(gc.isenabled(), gc.get_freeze_count() > 100_000, 'sync.api.record_endpoints' in sys.modules)"
     )
-    command = [sys.executable, "-c", program]
     env = {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings"}
-    ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True)
-    assert ran.stdout.split()[-3:] == ["True", "True", "True"]
+    assert ran(sys.executable, "-c", program, env=env, check=True).stdout.split()[-3:] == ["True", "True", "True"]

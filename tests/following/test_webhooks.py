@@ -48,6 +48,12 @@ def url_of(endpoint: dict[str, Any], act: str = "") -> str:
     return f"{ENDPOINTS}{endpoint['id']}/{act}"
 
 
+def deliver_after(**span: float) -> None:
+    """So long after the beginning a sender has its turn; the test's transaction puts the clock back."""
+    move_clock(timedelta(**span))
+    deliver_webhooks()
+
+
 def states() -> list[str]:
     return list(WebhookDelivery.objects.order_by("id").values_list("state", flat=True))
 
@@ -143,14 +149,11 @@ def test_an_endpoint_that_is_away_gets_everything_when_it_is_back_and_is_asked_s
     asked = len(receiver.posted)
     assert asked < 20
     for hours in range(1, 30):
-        move_clock(timedelta(hours=hours))
-        deliver_webhooks()
+        deliver_after(hours=hours)
     assert len(receiver.posted) == asked + 29
     receiver.status = 200
-    move_clock(timedelta(hours=31))
-    deliver_webhooks()
-    move_clock(timedelta(hours=33))
-    deliver_webhooks()
+    deliver_after(hours=31)
+    deliver_after(hours=33)
     assert states() == ["delivered"] * 20
     assert len(set(receiver.ids)) == 20
 
@@ -161,11 +164,9 @@ def test_a_delivery_that_alone_is_refused_is_given_up_after_five_attempts_and_ca
     receiver.answered, receiver.says = {"Poison": 500}, f"no: {endpoint['secret']}".encode()
     Contact.objects.create(name="Poison")
     for minutes in (0, 2, 8, 25, 90, 200):
-        move_clock(timedelta(minutes=minutes))
-        deliver_webhooks()
+        deliver_after(minutes=minutes)
         Contact.objects.create(name=f"At {minutes}")
-        move_clock(timedelta(minutes=minutes + 1.5))
-        deliver_webhooks()
+        deliver_after(minutes=minutes + 1.5)
     refused = WebhookDelivery.objects.order_by("id")[0]
     assert (refused.state, refused.counted, refused.status_code) == ("failed", 5, 500)
     assert (refused.excerpt, states()[1:]) == ("no: …", ["delivered"] * 6)
@@ -181,8 +182,7 @@ def test_an_endpoint_that_fails_for_five_days_is_switched_off_and_goes_on_where_
     receiver.status = 500
     Contact.objects.create(name="One")
     for hours in (0, 60, 119, 122):
-        move_clock(timedelta(hours=hours))
-        deliver_webhooks()
+        deliver_after(hours=hours)
     off = api.get(url_of(endpoint)).json()
     assert (off["enabled"], off["disabled_code"]) == (False, "failing")
     Contact.objects.create(name="Two")
@@ -191,8 +191,7 @@ def test_an_endpoint_that_fails_for_five_days_is_switched_off_and_goes_on_where_
     assert len(receiver.posted) == 4
     on = api.patch(url_of(endpoint), {"enabled": True}, format="json").json()
     assert (on["disabled_code"], on["failing_since"]) == ("", None)
-    move_clock(timedelta(hours=124))
-    deliver_webhooks()
+    deliver_after(hours=124)
     assert states() == ["delivered"] * 2
 
 
@@ -213,8 +212,7 @@ def test_an_endpoint_that_is_away_fills_no_table(
     receiver.status = 500
     Contact.objects.bulk_create(Contact(name=f"Person {n}") for n in range(300))
     for hours in range(4):
-        move_clock(timedelta(hours=hours))
-        deliver_webhooks()
+        deliver_after(hours=hours)
     assert 50 <= WebhookDelivery.objects.count() <= 150
 
 
@@ -281,8 +279,7 @@ def test_an_endpoint_gets_what_its_owner_may_view_when_it_is_sent(db: None, rece
     receiver.posted.clear()
     make_everything()
     for hours in (2, 4):
-        move_clock(timedelta(hours=hours))
-        deliver_webhooks()
+        deliver_after(hours=hours)
     assert set(told(receiver)) == {("record.created", "organization")}
     assert states().count("failed") == 1
 
@@ -298,8 +295,7 @@ def test_an_endpoint_whose_owner_is_gone_is_off_until_somebody_takes_it_over(
     User.objects.filter(username="clerk").update(is_active=False)
     receiver.status = 200
     receiver.posted.clear()
-    move_clock(timedelta(hours=2))
-    deliver_webhooks()
+    deliver_after(hours=2)
     Contact.objects.create(name="While nobody's")
     deliver_webhooks()
     off = api.get(url_of(made)).json()
@@ -308,8 +304,7 @@ def test_an_endpoint_whose_owner_is_gone_is_off_until_somebody_takes_it_over(
     assert entry.cause_code == "owner"
     on = api.patch(url_of(made), {"enabled": True}, format="json").json()
     assert (on["owner"], on["created_by"], on["disabled_code"]) == ("ada", "clerk", "")
-    move_clock(timedelta(hours=4))
-    deliver_webhooks()
+    deliver_after(hours=4)
     assert told(receiver) == [("record.created", "contact")] * 2
 
 

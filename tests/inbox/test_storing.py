@@ -116,6 +116,9 @@ def test_an_event_of_an_unknown_board_is_kept_with_the_reason_and_not_asked_for_
 
 def test_the_board_that_the_environment_names_is_the_one_that_counts(linked: Contact, settings: Settings) -> None:
     settings.MONDAY_CONTACTS_BOARD_ID = "4242"
+    take(raw())
+    assert "no board link" in WebhookEvent.objects.get().outcome
+    assert not SyncQueue.objects.exists()
     take(raw(boardId=4242))
     assert SyncQueue.objects.get().entity_id == linked.pk
 
@@ -195,28 +198,16 @@ def test_when_the_wake_up_cannot_be_written_the_delivery_is_not_kept_either(
     assert not WebhookEvent.objects.exists()
 
 
-def test_an_event_of_an_organization_wakes_the_organization(linked: Contact, woken: list[str]) -> None:
+def test_an_item_is_looked_for_only_among_the_records_of_its_board(linked: Contact) -> None:
     BoardLink.objects.create(entity_type="organization", board_id="2", match_key="name")
     organization = Organization.objects.create(name="Novus")
     Organization.objects.filter(pk=organization.pk).update(monday_id=ITEM + "1")
     SyncQueue.objects.all().delete()
-    take(raw(boardId=2, pulseId=int(ITEM + "1")))
-    row = SyncQueue.objects.get()
-    assert (row.entity_type, row.entity_id) == ("organization", organization.pk)
-
-
-def test_an_item_is_looked_for_only_among_the_records_of_its_board(linked: Contact) -> None:
-    BoardLink.objects.create(entity_type="organization", board_id="2", match_key="name")
-    take(raw(boardId=2))
-    row = SyncQueue.objects.get()
-    assert (row.entity_type, row.entity_id, row.remote_id) == ("organization", None, ITEM)
-
-
-def test_a_board_that_the_environment_replaces_is_no_board_of_ours(linked: Contact, settings: Settings) -> None:
-    settings.MONDAY_CONTACTS_BOARD_ID = "4242"
-    take(raw())
-    assert "no board link" in WebhookEvent.objects.get().outcome
-    assert not SyncQueue.objects.exists()
+    for item in (ITEM, ITEM + "1"):
+        take(raw(boardId=2, pulseId=int(item)))
+    rows = SyncQueue.objects.order_by("id").values_list("entity_type", "entity_id", "remote_id")
+    assert [(kind, key, item) for kind, key, item in rows if key is None] == [("organization", None, ITEM)]
+    assert [(kind, key) for kind, key, _ in rows if key] == [("organization", organization.pk)]
 
 
 def test_a_delivery_costs_one_query(

@@ -1,16 +1,14 @@
 """docs/howto/keep-another-system-in-sync.md as it stands, in a process that has nothing of Monday loaded."""
 
 import re
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from sync.models import SyncState
+from tests.support.servers import ROOT, ran
 from tests.support.site import child_environment
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/howto/keep-another-system-in-sync.md"
 BEGIN = "import django\ndjango.setup()\n"
 PLAY = """
@@ -48,9 +46,6 @@ assert not loaded, loaded
 def test_jiras_sprints_and_issues_are_kept_with_nothing_of_monday_loaded() -> None:
     examples = "\n\n".join(re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL))
     environment = child_environment() | {"DJANGO_SETTINGS_MODULE": "tests.ledger.jira_settings"}
-    ran = subprocess.run(
-        [sys.executable, "-c", BEGIN + examples + PLAY], cwd=ROOT, env=environment, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-    assert ran.returncode == 0, ran.stderr
+    end = ran(sys.executable, "-c", BEGIN + examples + PLAY, env=environment)
+    assert end.returncode == 0, end.stderr
     assert SyncState.objects.filter(system="jira").count() == 53

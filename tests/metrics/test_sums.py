@@ -4,10 +4,12 @@ import json
 from typing import Any
 
 import pytest
+import responses
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from npd.models import Contact
 from sync.choices import QueueDirection
 from sync.kernel import counters
 from sync.kernel.counters import (
@@ -24,6 +26,8 @@ from sync.kernel.counters import (
 from sync.models import ApiUsage, BoardLease, LatencyHour, SyncQueue
 from sync.operations.retention import prune
 from sync.outbox import lease
+from sync.queue import SyncQueueService
+from tests.admin import states
 from tests.inbox.conftest import BARE, BOARD, WITH_TOKEN, body
 from tests.metrics.conftest import Figures, scrape
 from tests.metrics.test_page import board
@@ -43,15 +47,21 @@ def reached(figures: Figures, labels: dict[str, str]) -> float | None:
     return min((float(s.labels["le"]) for s in buckets if labels.items() <= s.labels.items()), default=None)
 
 
-def test_a_look_is_counted_with_its_records_calls_and_points(world: World) -> None:
-    world.contact("Ann")
-    world.contact("Bob")
-    world.work()
+def test_a_look_is_counted_with_its_records_calls_and_points_and_asks_of_all_together_when_they_were_saved(
+    world: World,
+) -> None:
+    for number in range(5):
+        world.contact(f"Person {number}")
+    with CaptureQueriesContext(connection) as asked:
+        world.work()
     figures = scrape()
     assert figures.value("looks_total", **CONTACT) == 1
-    assert figures.by("outcome", "looked_at_records_total", **CONTACT) == {"completed": 2}
+    assert figures.by("outcome", "looked_at_records_total", **CONTACT) == {"completed": 5}
     assert figures.by("kind", "api_calls_total", **CONTACT) == {"read": 1, "write": 1}
     assert (figures.value("api_points_total", **CONTACT) or 0) > 0
+    assert figures.value("latency_seconds_count", **UP) == 5
+    one_by_one = [query["sql"] for query in asked if 'FROM "sync_queue" WHERE "sync_queue"."id" = ' in query["sql"]]
+    assert one_by_one == []
 
 
 def test_a_look_that_only_meets_an_item_is_counted_too(world: World) -> None:
@@ -112,10 +122,12 @@ def test_failures_that_count_are_counted_and_the_fifth_as_a_dead_letter(world: W
     assert figures.value("looked_at_records_total", outcome="failed", **CONTACT) == 5
 
 
-def test_a_refusal_for_a_limit_is_counted_and_is_no_failure(world: World) -> None:
-    world.contact("Ann")
-    world.sandbox.faults({"status": 429, "retry_after": 40})
-    world.work()
+@responses.activate
+def test_a_refusal_for_a_limit_is_counted_and_is_no_failure(settings: Any) -> None:
+    states.boards()
+    Contact.objects.create(name="Ann")
+    responses.post(settings.MONDAY_API_URL, status=429, headers={"Retry-After": "40"})
+    SyncQueueService().process("contact")
     figures = scrape()
     assert figures.value("api_rejections_total", **CONTACT) == 1
     assert figures.value("failed_attempts_total", **CONTACT) == 0
@@ -207,13 +219,3 @@ def test_what_the_database_does_not_take_now_is_counted_later(client: Client) ->
         with connection.cursor() as cursor:
             cursor.execute("ALTER TABLE away RENAME TO sync_metric_counts")
     assert results() == {"refused": 1}
-
-
-def test_when_saves_were_made_is_asked_for_of_all_together(world: World) -> None:
-    for number in range(5):
-        world.contact(f"Person {number}")
-    with CaptureQueriesContext(connection) as asked:
-        world.work()
-    one_by_one = [query["sql"] for query in asked if 'FROM "sync_queue" WHERE "sync_queue"."id" = ' in query["sql"]]
-    assert one_by_one == []
-    assert scrape().value("latency_seconds_count", **UP) == 5

@@ -51,6 +51,12 @@ def later(**span: float) -> None:
     stop_clock(sync_now() + timedelta(**span))
 
 
+def notified_after(**span: float) -> None:
+    """So much later people are notified again."""
+    later(**span)
+    notify_people()
+
+
 @pytest.fixture
 def ada() -> User:
     return User.objects.create_superuser("ada", "ada@example.com", "x", first_name="Ada")
@@ -111,8 +117,7 @@ def test_sixty_items_that_one_person_removed_are_one_line_and_none_if_they_are_b
     follow(ada)
     notify_people()
     assert not mail.mails
-    later(minutes=3)
-    notify_people()
+    notified_after(minutes=3)
     assert subjects(mail) == ["NPD Sync: 60 items removed on Monday: Archived on Monday by Maya Lind"]
     assert "1 thing needs attention." in text(mail)
     assert text(mail).count("and 56 more") == 1
@@ -135,13 +140,11 @@ def test_the_same_thing_that_comes_again_later_is_a_new_one_but_not_one_that_was
     later(minutes=1)
     SyncQueue.objects.filter(pk=job.pk).update(status="failed")
     notify_people()
-    later(minutes=10)
-    notify_people()
+    notified_after(minutes=10)
     assert len(mail.mails) == 1
     SyncQueue.objects.filter(pk=job.pk).update(status="pending")
     notify_people()
-    later(minutes=10)
-    notify_people()
+    notified_after(minutes=10)
     SyncQueue.objects.filter(pk=job.pk).update(status="failed")
     notify_people()
     assert [("clear" in one) for one in subjects(mail)] == [False, True, False]
@@ -155,8 +158,7 @@ def test_stop_difference_and_approval_come_at_once_to_who_wants_one_message_a_da
     MondayAccount.objects.update(stop_reason="Monday rejects the token.", stopped_until=sync_now() + timedelta(days=1))
     notify_people()
     assert not mail.mails  # it may go on by itself
-    later(minutes=2)
-    notify_people()
+    notified_after(minutes=2)
     assert "Sync stopped: " in subjects(mail)[0]
     assert "Monday rejects the token." in text(mail)
     assert "Ann" not in text(mail)
@@ -184,8 +186,7 @@ def test_a_person_is_notified_of_what_they_may_see_and_only_while_they_may_sign_
     assert "  - contact" in text(mail).lower()
     User.objects.filter(pk=eve.pk).update(is_active=False)
     fails("Bob")
-    later(minutes=6)
-    notify_people()
+    notified_after(minutes=6)
     assert len(mail.mails) == 1
 
 
@@ -220,8 +221,7 @@ def test_one_that_fails_for_a_day_is_switched_off_until_a_test_arrives(ada: User
         assert len(chat.posted) < 40
     assert len(chat.posted) >= MAX_FAILURES
     posted = len(chat.posted)
-    later(days=1)
-    notify_people()
+    notified_after(days=1)
     assert len(chat.posted) == posted
     chat.status = 200
     send_test(slack)
@@ -270,8 +270,7 @@ def test_a_worker_that_ends_between_sending_and_marking_sends_once_more_under_th
         killed.setattr(Notification.objects, "bulk_create", lambda *args, **more: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             notify_people()
-    later(minutes=6)
-    notify_people()
+    notified_after(minutes=6)
     notify_people()
     assert len(mail.mails) == 2
     assert len({one["Message-ID"] for one in mail.mails}) == 1
@@ -308,8 +307,7 @@ def test_a_message_of_which_nothing_is_known_at_the_end_of_its_run_is_not_sent_a
     slow.refresh_from_db()
     behind.refresh_from_db()
     assert (slow.claimed_until is None, behind.claimed_until is None, mail.mails) == (False, True, [])
-    later(minutes=2)
-    notify_people()
+    notified_after(minutes=2)
     assert (len(chat.posted), len(mail.mails)) == (1, 1)
     later(minutes=4)
     chat.status = 200
@@ -359,10 +357,8 @@ def test_a_kind_of_which_there_are_too_many_is_one_thing_and_its_things_are_none
     notify_people()
     assert "5 changes fail" in subjects(mail)[0]
     SyncQueue.objects.filter(pk__in=[job.pk for job in jobs[:4]]).delete()
-    later(minutes=6)
-    notify_people()
-    later(minutes=6)
-    notify_people()
+    notified_after(minutes=6)
+    notified_after(minutes=6)
     assert len(mail.mails) == 1
     fails("Fay")
     notify_people()

@@ -33,7 +33,6 @@ from sync.models import (
 from sync.operations.exports import write_exports
 from sync.outbox import lease
 from sync.records.tombstones import restore_by_person
-from sync.registry import link_of
 from tests.admin.forms import values_of
 from tests.importing.conftest import imported
 from tests.support.world import World, mail
@@ -163,9 +162,7 @@ def test_a_person_is_exported_whole_and_then_nothing_is_left_in_any_column_of_an
 def test_an_item_that_is_left_on_the_board_makes_no_record_and_nothing_of_it_is_stored(
     world: World, dora: User
 ) -> None:
-    link = link_of("contact")
-    assert link is not None
-    type(link).objects.filter(pk=link.pk).update(creates_records=True)
+    BoardLink.objects.filter(entity_type="contact").update(creates_records=True)
     contact = world.linked(NAME, email=EMAIL, phone=PHONE)
     item_id = str(contact.monday_id)
     erase_person(person(), items=ItemFate.LEAVE, by=dora)
@@ -204,9 +201,7 @@ def test_a_contact_that_was_deleted_before_is_found_and_erased(db: None) -> None
 
 def test_nobody_is_erased_while_a_pass_or_a_call_may_store_them_again(world: World, dora: User) -> None:
     contact = world.linked(NAME, email=EMAIL)
-    link = link_of("contact")
-    assert link is not None
-    held = lease.acquire(link)
+    held = lease.acquire(world.link())
     assert held is not None
     with pytest.raises(Conflict) as busy:
         erase_person(person(), items=ItemFate.LEAVE, by=dora)

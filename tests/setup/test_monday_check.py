@@ -14,6 +14,7 @@ from django.core.management.base import CommandError
 from sync.clock import SyncNow
 from sync.models import BoardLink, FieldMapping, Intent, MondayAccount, SyncQueue, WebhookEvent
 from sync.operations import doctor
+from tests.admin import states
 from tests.support.sandbox import Sandbox
 
 pytestmark = pytest.mark.django_db
@@ -135,24 +136,27 @@ def _a_change(link: BoardLink, minutes_ago: int) -> None:
     )
 
 
-def test_webhooks_that_never_arrive_are_a_problem_some_time_after_changes_of_ours(set_up: BoardLink) -> None:
+def test_webhooks_that_never_arrive_are_a_problem_some_time_after_changes_of_ours() -> None:
+    link = states.boards()["contact"]
+    BoardLink.objects.filter(pk=link.pk).update(webhooks={"7": {"event": "change_name"}})
     for _ in range(3):
-        _a_change(set_up, 5)
-    assert topics("problem") == []
+        _a_change(link, 5)
+    assert list(doctor._delivery_findings()) == []
     for _ in range(3):
-        _a_change(set_up, 30)
-    ((topic, message),) = found("problem")
-    assert (topic, "Contacts" in message, "3 changes" in message) == ("webhooks", True, True)
-    WebhookEvent.objects.create(trigger_id="t", board_id=set_up.board_id, type="update_name", body={})
-    assert topics("problem") == []
+        _a_change(link, 30)
+    (wrong,) = doctor._delivery_findings()
+    assert (wrong.level, "Contacts" in wrong.message, "3 changes" in wrong.message) == ("problem", True, True)
+    WebhookEvent.objects.create(trigger_id="t", board_id=link.board_id, type="update_name", body={})
+    assert [one.level for one in doctor._delivery_findings()] == ["ok"]
 
 
-def test_rows_on_which_nobody_works_are_a_problem_and_rows_that_were_given_up_a_warning(set_up: BoardLink) -> None:
+def test_rows_on_which_nobody_works_are_a_problem_and_rows_that_were_given_up_a_warning() -> None:
+    states.boards()
     row = SyncQueue.objects.create(entity_type="contact", entity_id=uuid.uuid4(), direction="to_monday")
     SyncQueue.objects.filter(pk=row.pk).update(next_retry=SyncNow() - timedelta(minutes=12))
-    assert topics("problem") == ["queue"]
+    assert [one.level for one in doctor._queue_findings()] == ["problem"]
     SyncQueue.objects.filter(pk=row.pk).update(status="failed")
-    assert (topics("problem"), topics("warning")) == ([], ["queue"])
+    assert [one.level for one in doctor._queue_findings()] == ["ok", "warning"]
 
 
 @pytest.mark.parametrize(

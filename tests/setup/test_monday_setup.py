@@ -234,11 +234,21 @@ def test_another_board_is_worked_only_once_its_columns_are_stored(monday: Sandbo
     assert contacts_link().board_id == settings.MONDAY_CONTACTS_BOARD_ID
 
 
-def test_a_wrong_token_is_said_with_what_to_do(monday: Sandbox, run: Run, settings: Any) -> None:
-    settings.MONDAY_API_KEY = "not-the-token"
-    with pytest.raises(CommandError, match="Set MONDAY_API_KEY to a valid API token") as refused:
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("MONDAY_API_KEY", "not-the-token", "Set MONDAY_API_KEY to a valid API token"),
+        ("MONDAY_API_VERSION", "2025-01", "API version 2025-01 was asked for"),
+    ],
+)
+def test_a_wrong_token_and_a_version_that_monday_replaces_stop_the_set_up_with_what_to_do(
+    monday: Sandbox, run: Run, settings: Any, name: str, value: str, said: str
+) -> None:
+    setattr(settings, name, value)
+    with pytest.raises(CommandError, match=said) as refused:
         run("monday_setup")
     assert "not-the-token" not in str(refused.value)
+    assert monday.boards() == []
 
 
 def test_a_board_that_is_gone_is_said_and_not_replaced(monday: Sandbox, run: Run) -> None:
@@ -296,10 +306,3 @@ def test_a_version_that_is_about_to_end_is_a_warning(monday: Sandbox, run: Run, 
     settings.MONDAY_API_VERSION = "2026-07"
     said = run("monday_setup")
     assert "WARNING: Monday is about to end this API version." in said
-
-
-def test_a_version_that_monday_replaces_by_another_stops_the_set_up(monday: Sandbox, run: Run, settings: Any) -> None:
-    settings.MONDAY_API_VERSION = "2025-01"
-    with pytest.raises(CommandError, match="API version 2025-01 was asked for"):
-        run("monday_setup")
-    assert monday.boards() == []

@@ -11,10 +11,11 @@ import fcntl
 import hashlib
 import os
 import socket
+import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -147,6 +148,11 @@ def _redis_version(url: str) -> str:
     version = str(client.info("server")["redis_version"])
     client.close()
     return version
+
+
+def ran(*command: str, cwd: Path = ROOT, check: bool = False, **how: Any) -> "subprocess.CompletedProcess[str]":
+    """A program that was run to its end, with what it said; with `check` it has to end well."""
+    return subprocess.run(command, cwd=cwd, check=check, capture_output=True, text=True, **how)
 
 
 def free_port() -> int:

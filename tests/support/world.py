@@ -24,7 +24,7 @@ from sync import connectors, registry
 from sync.boards.board_setup import set_up
 from sync.choices import Cause, Priority, QueueDirection
 from sync.limits import breaker, metered_client
-from sync.models import Intent, MondayAccount, SyncMetadata, SyncQueue
+from sync.models import BoardLink, Intent, MondayAccount, SyncMetadata, SyncQueue
 from sync.queue import SyncQueueService, WorkSummary
 from sync.reconcile import decide
 from sync.records import inbox
@@ -267,13 +267,15 @@ class World:
         """Why a field of the record is not synced."""
         return str(self.ledger(record).blocked_fields.get(key, {}).get("reason", ""))
 
+    def link(self, entity_type: str = "contact") -> BoardLink:
+        """The type's board link as it is stored now."""
+        found = registry.link_of(entity_type)
+        assert found is not None
+        return found
+
     def board_id(self, entity_type: str = "contact") -> str:
         """The id of the type's board."""
-        from sync.registry import link_of
-
-        link = link_of(entity_type)
-        assert link is not None
-        return link.board_id
+        return self.link(entity_type).board_id
 
     def calls(self, kind: str | None = None) -> int:
         """How many calls the sandbox has had, of one kind (query, mutation) or of all."""

@@ -6,7 +6,6 @@ import pytest
 
 from sync.models import BoardLink, WebhookEvent
 from sync.operations.detect.sweep import SweepResult, sweep_board
-from sync.registry import link_of
 from tests.support.world import World
 
 
@@ -22,23 +21,22 @@ class Post:
         self.world.deliver(times=0)
         return len(self.world.delivered) - delivered
 
+    def edit(self, record: Any, column: str, value: Any) -> None:
+        """A person edits a cell, and no webhook tells."""
+        self.world.edit(record, column, value)
+        self.lose()
+
     def hand_in(self, number: int | None = None) -> None:
         """Deliver late what `lose` kept: all, or the one of this number."""
         kept = self.world.delivered
         self.world.hand_in(kept if number is None else [kept[number]])
         self.world.work()
 
-    def link(self, entity_type: str = "contact") -> BoardLink:
-        """The type's board link as it is stored now."""
-        found = link_of(entity_type)
-        assert found is not None
-        return found
-
-    def sweep(self, *, after: float = 3) -> SweepResult:
-        """What a sweep finds `after` so many minutes; what it found is worked on."""
+    def sweep(self, *records: Any, after: float = 3) -> SweepResult:
+        """What a sweep finds `after` so many minutes; what it found is worked on, and these records are read anew."""
         self.world.pass_time(minutes=after)
-        found = sweep_board(self.link())
-        self.world.work()
+        found = sweep_board(self.world.link())
+        self.world.work(*records)
         return found
 
     def swept(self) -> None:

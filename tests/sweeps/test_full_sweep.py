@@ -52,22 +52,6 @@ def pass_over_every_record(world: World) -> None:
     world.work()
 
 
-def ledger(**values: Any) -> Trouble:
-    def change(world: World, contact: Contact) -> None:
-        SyncMetadata.objects.filter(pk=world.ledger(contact).pk).update(**values)
-
-    return change
-
-
-def base(change: Callable[[dict[str, Any]], object]) -> Trouble:
-    def rewrite(world: World, contact: Contact) -> None:
-        row = world.ledger(contact)
-        change(row.base)
-        row.save(update_fields=["base"])
-
-    return rewrite
-
-
 def edited(column: str, value: Any) -> Trouble:
     return lambda world, contact: world.edit(contact, column, value)
 
@@ -140,24 +124,10 @@ TROUBLES: dict[str, Trouble] = {
     "an item that was renamed": edited("name", "Anna"),
     "a value changed behind the outbox": changed_behind_the_outbox,
     "an NPD ID that was emptied": without_its_npd_id,
-    "a base that is wrong in NPD's half": base(lambda b: b["role_title"]["local"].update(role_title="Other")),
-    "a base that is missing": base(lambda b: b.pop("role_title")),
-    "a base of another item": base(lambda b: b["role_title"].update(item="1")),
-    "a base of another version": base(lambda b: b["role_title"].update(version=99)),
+    "a base that is missing": lambda world, c: SyncMetadata.objects.filter(entity_id=c.pk).update(base={}),
     "no ledger": without_ledger,
-    "a ledger of another item": ledger(remote_id="1"),
-    "a ledger that says pending": ledger(sync_status="pending"),
+    "a ledger of another item": lambda world, c: SyncMetadata.objects.filter(entity_id=c.pk).update(remote_id="1"),
     "a record that says pending": lambda world, c: Contact.objects.filter(pk=c.pk).update(sync_status="pending"),
-    "a note": ledger(note="It waits."),
-    "an error": ledger(error_count=1, last_error="A failure."),
-    "a field that was blocked": ledger(
-        blocked_fields={
-            "role_title": {"reason": "no", "side": "npd", "local": {}, "column": "role_title", "version": 1}
-        }
-    ),
-    "a value that Monday altered": ledger(altered={"role_title": {"reason": "Monday made something of it."}}),
-    "a conflict that the ledger alone knows": ledger(conflicts={"fields": ["role_title"]}),
-    "an item that was gone": ledger(remote_state="archived", removed_since="2026-01-01T00:00:00Z", removed_passes=2),
     "a job in backoff": snoozed,
     "a failed job": job(status="failed", error_message="a failure"),
     "an open intent": with_an_open_intent,
@@ -173,7 +143,7 @@ LET_WEBHOOKS_IN = ("an event that nobody weighed", "a conflict that is over")
 NAMES = sorted(TROUBLES, key=lambda name: name not in LET_WEBHOOKS_IN)
 
 
-@pytest.mark.parametrize("names", [NAMES[:9], NAMES[9:18], NAMES[18:]], ids=["first", "second", "third"])
+@pytest.mark.parametrize("names", [NAMES[:8], NAMES[8:]], ids=["first", "second"])
 def test_records_with_troubles_get_their_passes_and_passes_over_all_find_nothing_left(
     world: World, post: Post, names: list[str]
 ) -> None:
@@ -214,17 +184,13 @@ def test_a_record_made_from_an_item_is_asked_about_when_another_has_its_key_by_n
     assert state(world) == before
 
 
-@pytest.mark.parametrize("change", ["another version", "another type", "no column"])
-def test_what_is_wrong_with_a_column_every_record_says(world: World, post: Post, change: str) -> None:
+def test_what_is_wrong_with_a_column_every_record_says(world: World, post: Post) -> None:
     for name in ("Ann", "Bo"):
-        world.linked(name, role_title="Analyst")
-    mapping = FieldMapping.objects.filter(link__entity_type="contact", key="role_title")
-    if change == "another version":
-        mapping.update(version=F("version") + 1)
-    elif change == "another type":
-        mapping.update(options={"column_type": "numbers"})
-    else:
-        mapping.update(column_id="")
+        world.linked(name, role_title="Analyst", notes="old", phone="+12025550169")
+    mappings = FieldMapping.objects.filter(link__entity_type="contact")
+    mappings.filter(key="role_title").update(version=F("version") + 1)
+    mappings.filter(key="notes").update(options={"column_type": "numbers"})
+    mappings.filter(key="phone").update(column_id="")
     run_full_sweep()
     before = state(world)
     pass_over_every_record(world)
@@ -270,8 +236,7 @@ def test_nobody_waits_for_a_record_that_is_being_saved_and_its_time_stays(world:
 
 def test_where_a_listing_breaks_off_every_record_that_it_lacks_gets_its_pass(world: World, post: Post) -> None:
     contact = world.linked("Ann", role_title="Analyst")
-    world.edit(contact, "role_title", "Countess")
-    post.lose()
+    post.edit(contact, "role_title", "Countess")
     world.sandbox.faults({"status": 500, "on": "boards", "count": 2})
     assert "Contacts: The board could not be listed." in " ".join(run_full_sweep().problems)
     world.settle(contact)

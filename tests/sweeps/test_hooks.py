@@ -44,8 +44,8 @@ def test_webhooks_that_were_deleted_are_made_again_by_the_next_sweep(world: Worl
     take_away(world, "change_column_value", "change_name")
     assert post.sweep().problem == ""
     assert sorted(hook["event"] for hook in on_the_board(world)) == sorted(WEBHOOK_EVENTS)
-    assert set(post.link().webhooks) == {hook["id"] for hook in on_the_board(world)}
-    assert post.link().webhooks_problem == ""
+    assert set(world.link().webhooks) == {hook["id"] for hook in on_the_board(world)}
+    assert world.link().webhooks_problem == ""
     world.edit(contact, "role_title", "Countess")
     assert world.deliver() == 1
     world.work(contact)
@@ -59,14 +59,14 @@ def test_webhooks_that_cannot_be_made_are_said_in_words_and_tried_once_an_hour(
     take_away(world)
     settings.SITE_URL = "http://127.0.0.1:9"
     post.sweep()
-    assert "could not be registered" in post.link().webhooks_problem
+    assert "could not be registered" in world.link().webhooks_problem
     assert any("webhooks are not all there" in line for line in problems("webhooks"))
     mutations = world.calls("mutation")
     post.sweep(after=20)
     assert world.calls("mutation") == mutations
     settings.SITE_URL = f"http://127.0.0.1:{world.hooks.server_address[1]}"
     post.sweep(after=61)
-    assert post.link().webhooks_problem == ""
+    assert world.link().webhooks_problem == ""
     assert len(on_the_board(world)) == len(WEBHOOK_EVENTS)
 
 
@@ -79,7 +79,7 @@ def test_others_webhooks_are_not_taken_for_ours(world: World, post: Post) -> Non
     post.sweep()
     events = [hook["event"] for hook in on_the_board(world)]
     assert events.count("create_item") == 2
-    assert other not in post.link().webhooks
+    assert other not in world.link().webhooks
 
 
 def test_a_busy_board_without_webhooks_is_an_alarm_until_one_comes(world: World, post: Post) -> None:
@@ -88,14 +88,14 @@ def test_a_busy_board_without_webhooks_is_an_alarm_until_one_comes(world: World,
     edit_often(world, contact)
     post.lose()
     post.sweep()
-    assert post.link().silence == ""  # it may still be a webhook that is late
+    assert world.link().silence == ""  # it may still be a webhook that is late
     post.sweep(after=15)
-    assert "People changed the board 3 times" in post.link().silence
+    assert "People changed the board 3 times" in world.link().silence
     assert any("no webhooks arrive" in line for line in problems("webhooks"))
     world.edit(contact, "role_title", "Countess")
     assert world.deliver() == 1
     post.sweep()
-    assert post.link().silence == ""
+    assert world.link().silence == ""
     assert not any("fallen silent" in line for line in problems("webhooks"))
 
 
@@ -113,7 +113,7 @@ def test_a_board_on_which_only_we_write_or_nobody_is_not_silent(world: World, po
     post.sweep()
     for minutes in (30, 30 * 60):
         post.sweep(after=minutes)
-        assert post.link().silence == ""
+        assert world.link().silence == ""
 
 
 def test_one_webhook_among_lost_ones_is_no_silence(world: World, post: Post) -> None:
@@ -126,7 +126,7 @@ def test_one_webhook_among_lost_ones_is_no_silence(world: World, post: Post) -> 
     world.deliver()
     post.sweep()
     post.sweep(after=30)
-    assert post.link().silence == ""
+    assert world.link().silence == ""
 
 
 def test_what_a_sweep_stored_is_not_taken_for_an_arrived_webhook_by_monday_check(world: World, post: Post) -> None:

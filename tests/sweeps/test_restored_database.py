@@ -123,7 +123,7 @@ class Day:
         for who in LINKED:
             self.world.contact(who, email=f"{who}@x.test", role_title="yesterday")
         self.flow()
-        assert sweep_board(self.post.link()).problem == ""
+        assert sweep_board(self.world.link()).problem == ""
         self.npd(kept_npd="in NPD", kept_monday="in NPD")
         self.board(kept_npd="on the board", kept_monday="on the board")
         self.flow()

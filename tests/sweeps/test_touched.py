@@ -46,7 +46,7 @@ def fill_a_page(world: World) -> None:
 def sweep_while(post: Post, happens: Callable[[], Any]) -> SweepResult:
     between = Between(happens)
     with metered_client.client_override(between):
-        found = sweep_board(post.link())
+        found = sweep_board(post.world.link())
     assert between.pages == 1
     return found
 
@@ -55,18 +55,16 @@ def test_what_is_edited_while_a_long_listing_is_read_is_within_the_next_sweep(wo
     seen, unseen = world.linked("Ann", role_title="Analyst"), world.linked("Bo", role_title="Boss")
     fill_a_page(world)
     world.pass_time(seconds=1)
-    world.edit(unseen, "role_title", "Boss of all")
-    post.lose()
+    post.edit(unseen, "role_title", "Boss of all")
 
     def meanwhile() -> None:
         world.edit(unseen, "role_title", "Chair")  # it stands on the page that was read before
         world.pass_time(minutes=15)
-        world.edit(seen, "role_title", "Countess")
-        post.lose()
+        post.edit(seen, "role_title", "Countess")
 
     assert sweep_while(post, meanwhile).problem == ""
     world.pass_time(minutes=3)
-    sweep_board(post.link())
+    sweep_board(world.link())
     world.queue.process("contact", seconds=60)
     seen.refresh_from_db()
     unseen.refresh_from_db()
@@ -90,11 +88,11 @@ class Miscounting(MeteredClient):
 
 def test_a_listing_that_lacks_as_many_items_as_the_last_one_is_taken_as_whole(world: World, post: Post) -> None:
     world.linked("Ann")
-    sweep_board(post.link())
+    sweep_board(world.link())
 
     def lacks(hidden: int) -> bool:
         with metered_client.client_override(Miscounting(hidden)):
-            return bool(sweep_board(post.link()).problem)
+            return bool(sweep_board(world.link()).problem)
 
     assert [lacks(2), lacks(2), lacks(2), lacks(3), lacks(0), lacks(3)] == [True, False, False, True, False, True]
 
