@@ -91,7 +91,7 @@ def test_only_columns_that_fit_can_be_chosen(mapped: Client) -> None:
         "notes": {"title": "Notes", "type": "long_text"},
     }
     mapping.link.save()
-    assert column_choices(mapping)[0] == ("role_title", "Rank")
+    assert column_choices(mapping)[0] == ("role_title", "Rank (role_title)")
     assert "position" in dict(column_choices(mapping))
     assert "amount" not in dict(column_choices(mapping))
     for column_id, why in (
