@@ -259,6 +259,8 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin
             return badge("wait", "forward_to_inbox", str(_("Invited, not signed in yet")))
         if user.is_active and user.is_staff:
             return badge("ok", "check_circle", str(_("Yes")))
+        if user.is_active:
+            return badge("off", "smart_toy", str(_("Program")))
         return badge("off", "block", str(_("No")))
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:

@@ -41,6 +41,14 @@ from sync.records import availability
 from sync.registry import HiddenName, UnknownEntity, configured_board_id, is_hidden, record_url, rules_for, type_label
 
 
+class FixedText(forms.Select):
+    """What can't be chosen, as text."""
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
+        """Return the label of the only choice."""
+        return format_html("{}", dict(self.choices)[value])
+
+
 class MappingForm(ConcurrentSettingsForm):
     """A mapping's way, rule and column.
 
@@ -63,16 +71,15 @@ class MappingForm(ConcurrentSettingsForm):
             rule.choices = [(value, label) for value, label in rule.choices if value in offered]
         if "column_id" in self.fields and self.instance.pk:
             found = column_choices(self.instance)
+            is_fixed = len(found) == 1
             attrs = {"aria-label": f"Column of {self.instance.label}"}
-            if len(found) == 1:
-                attrs["aria-describedby"] = "npd-wizard-fixed-columns"
             self.fields["column_id"] = forms.ChoiceField(
                 choices=found,
                 label="Column",
                 required=False,
-                disabled=len(found) == 1,
-                show_hidden_initial=True,
-                widget=UnfoldAdminSelectWidget(attrs=attrs, choices=found),
+                disabled=is_fixed,
+                show_hidden_initial=not is_fixed,
+                widget=FixedText() if is_fixed else UnfoldAdminSelectWidget(attrs=attrs, choices=found),
             )
 
     def clean_rule(self) -> str:
@@ -204,7 +211,7 @@ _POLICY_HELP = {
 class BoardLinkAdmin(SetupWizardMixin, BlockedFieldPagesMixin, PageAdmin):
     """One model and its board."""
 
-    list_display = ("title", "board", "items", "state", "synced", "mapped")
+    list_display = ("name", "on_monday", "items", "state", "synced", "mapped")
     form = ConcurrentSettingsForm
     inlines = (FieldMappingInline,)
     fields = (
@@ -264,7 +271,7 @@ class BoardLinkAdmin(SetupWizardMixin, BlockedFieldPagesMixin, PageAdmin):
     ) -> HttpResponse:
         """Call the page what its board is called."""
         link = kwargs.get("obj")
-        name = link.shape.get("name") or type_label(link.entity_type) if link else ""
+        name = self.name(link) if link else ""
         answer: HttpResponse = super().render_change_form(request, context | {"page_name": name}, *args, **kwargs)
         return answer
 
@@ -278,9 +285,21 @@ class BoardLinkAdmin(SetupWizardMixin, BlockedFieldPagesMixin, PageAdmin):
     def title(self, link: BoardLink) -> str:
         return type_label(link.entity_type)
 
+    @admin.display(description="Board", ordering="entity_type")
+    def name(self, link: BoardLink) -> str:
+        return link.shape.get("name") or type_label(link.entity_type)
+
+    @admin.display(description="On Monday")
+    def on_monday(self, link: BoardLink) -> SafeString | str:
+        """Return the way to the board on Monday."""
+        return self._board_link(link, "")
+
     @admin.display(description="Board")
     def board(self, link: BoardLink) -> SafeString | str:
-        """Return the board's name and id as a link to Monday, and whether the environment names it."""
+        """Return the board's name as a link to Monday, and whether the environment names it."""
+        return self._board_link(link, self.name(link))
+
+    def _board_link(self, link: BoardLink, text: str) -> SafeString | str:
         try:
             named = configured_board_id(link.entity_type)
         except UnknownEntity:
@@ -288,8 +307,8 @@ class BoardLinkAdmin(SetupWizardMixin, BlockedFieldPagesMixin, PageAdmin):
         link = registry.with_configured_board(link) if named else link
         if not link.board_id:
             return humanize.DASH
-        name = f"“{link.shape['name']}” {link.board_id}" if link.shape.get("name") else link.board_id
-        found = admin_base.external_link(registry.board_url(link), name, f"Board {name}, on Monday, in a new tab")
+        label = f"Board {self.name(link)}, on Monday, in a new tab"
+        found = admin_base.external_link(registry.board_url(link), text, label)
         return format_html("{}{}", found, " (set in the environment)" if named else "")
 
     @admin.display(description="Items")

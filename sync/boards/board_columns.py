@@ -499,9 +499,10 @@ def column_title(link: BoardLink, column_id: str) -> str:
 
 
 def column_label(link: BoardLink, column_id: str) -> str:
-    """The column for a person: its title with its id, or the id alone."""
-    title = column_title(link, column_id)
-    return f"{title} ({column_id})" if title else column_id
+    """The column for a person: its title, with its id where another has the same title, or the id alone."""
+    title, columns = column_title(link, column_id), link.shape.get("columns", {})
+    is_only = sum(column.get("title") == title for column in columns.values()) == 1
+    return title if title and is_only else f"{title} ({column_id})" if title else column_id
 
 
 def npd_id_problem(link: BoardLink, board: Board) -> str:

@@ -42,23 +42,23 @@ def column_choices(mapping: FieldMapping, siblings: Iterable[FieldMapping] | Non
     all fields of the board, where the caller has them.
     """
     columns: Mapping[str, Mapping[str, Any]] = mapping.link.shape.get("columns", {})
-    present = (mapping.column_id, _column_label(mapping.column_id, columns.get(mapping.column_id, {})))
+    present = (mapping.column_id, _column_label(mapping.link, mapping.column_id))
     if mapping.column_id == NAME_COLUMN_ID:
         return [present]
     other_fields = _other_fields(mapping, siblings)
     fitting = [
-        (column_id, _column_label(column_id, column))
-        for column_id, column in columns.items()
+        (column_id, _column_label(mapping.link, column_id))
+        for column_id in columns
         if column_id != mapping.column_id and not _remap_problem(mapping, column_id, other_fields)
     ]
     return [present, *sorted(fitting, key=lambda one: one[1].casefold())]
 
 
-def _column_label(column_id: str, column: Mapping[str, Any]) -> str:
+def _column_label(link: BoardLink, column_id: str) -> str:
     if not column_id:
         return "(no column)"
-    title = f"{column['title']} ({column_id})" if column.get("title") else column_id
-    return f"{title}, gone" if column.get("gone") else title
+    title = board_columns.column_label(link, column_id)
+    return f"{title}, gone" if link.shape.get("columns", {}).get(column_id, {}).get("gone") else title
 
 
 def remap(mapping_id: int, column_id: str, *, expected: str | None = None) -> str:
@@ -86,7 +86,7 @@ def remap(mapping_id: int, column_id: str, *, expected: str | None = None) -> st
         )
         unblock_field(mapping.link, mapping)
         requeued = resync_records(registry.entity(mapping.link.entity_type))
-    sentence = f"{mapping.label} is in the column {_column_label(column_id, column)} now"
+    sentence = f"{mapping.label} is in the column {_column_label(mapping.link, column_id)} now"
     return ". ".join([sentence, *requeued]) + "."
 
 
@@ -133,9 +133,9 @@ def _remap_problem(mapping: FieldMapping, column_id: str, other_fields: Mapping[
     if not column or column.get("gone"):
         return f"The column {column_id} is not on the board, as far as is known. Choose another."
     if column_id == mapping.link.npd_id_column:
-        return f"The column {_column_label(column_id, column)} holds the NPD ID. Choose another."
+        return f"The column {_column_label(mapping.link, column_id)} holds the NPD ID. Choose another."
     if other := other_fields.get(column_id):
-        return f"The column {_column_label(column_id, column)} is mapped to {other} already. Choose another."
+        return f"The column {_column_label(mapping.link, column_id)} is mapped to {other} already. Choose another."
     return _unfit_problem(mapping, column_id, column)
 
 
@@ -144,9 +144,8 @@ def _unfit_problem(mapping: FieldMapping, column_id: str, column: Mapping[str, A
     if column["type"] not in types:
         return f"{mapping.label} needs a column of type {' or '.join(types)}; this one is of type {column['type']}."
     if column["type"] == RELATION and target_board_of(mapping) not in target_boards(column.get("settings") or {}):
-        return (
-            f"The column {_column_label(column_id, column)} doesn't lead to the board that {mapping.label} points at."
-        )
+        label = _column_label(mapping.link, column_id)
+        return f"The column {label} doesn't lead to the board that {mapping.label} points at."
     return ""
 
 
