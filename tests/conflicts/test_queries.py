@@ -20,7 +20,7 @@ from tests.conflicts.test_about_record import AGAIN, gone, who
 from tests.conflicts.test_screen import form, screen
 
 pytestmark = pytest.mark.django_db
-MOST = 16
+MOST = 17
 RAW = {"local": {"phone": "1"}, "remote": "2", "base": None}
 
 
@@ -44,7 +44,7 @@ def opened(client: Client, contact: Contact, kind: str) -> SyncConflict:
 
 
 @pytest.mark.parametrize("kind", ["fields", "applying", "settled", "gone", "identity"])
-def test_a_screen_with_all_that_it_can_tell_asks_at_most_sixteen_times(
+def test_a_screen_with_all_that_it_can_tell_asks_at_most_seventeen_times(
     client: Client, ada: User, kind: str, settings: Any
 ) -> None:
     settings.MONDAY_API_KEY = "a-key"
