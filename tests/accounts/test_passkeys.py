@@ -54,7 +54,7 @@ def test_a_passkey_alone_signs_in(page: Any, person: User, settings: Any) -> Non
     settings.REQUIRE_TWO_FACTOR = True
     add(page)
     page.goto(INDEX)
-    assert "My phone" in page.locator("main").inner_text()
+    assert "My phone" in page.locator("#content").inner_text()
     page.goto("/admin/")
     page.wait_for_selector("#nav-sidebar", state="attached")
     page.context.clear_cookies()
