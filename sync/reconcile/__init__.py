@@ -22,7 +22,7 @@ from sync.models import Intent
 from sync.outbox.claim import Claim
 from sync.outbox.lease import Lease, LeaseLost
 from sync.reconcile import gather
-from sync.reconcile.act import Executor, Sent, send
+from sync.reconcile.act import Executor, send
 from sync.reconcile.decide import first_plan, unread
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer, claimed, look_for_created
@@ -60,9 +60,9 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID) -> Pas
     facts, answered = gatherer.follow(carry_out_answers, facts, first_plan(facts))
     settle_answers(run, answered)
     executor = Executor(lease, board, len(facts.claimed.records) or 1)
-    sent = _sent(run, executor, gatherer, facts)
+    plan = _sent(run, executor, gatherer, facts)
     run = replace(run, this=PassId(batch_id, gatherer.read_request), calls=gatherer.calls + executor.calls)
-    plan = end_open(settle_duplicates(run, sent.plan, sent.duplicates))
+    plan = end_open(settle_duplicates(run, plan))
     plan = settle_records(run, facts, settle_deleted(run, plan))
     tally = pass_result(plan)
     log.info(
@@ -77,24 +77,24 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID) -> Pas
     return tally
 
 
-def _sent(run: PassRun, executor: Executor, gatherer: Gatherer, facts: PassFacts) -> Sent:
+def _sent(run: PassRun, executor: Executor, gatherer: Gatherer, facts: PassFacts) -> Plan:
     """Read, decide and send, as far as Monday can be read."""
     try:
         facts, plan = gatherer.gather(facts)
     except Unread as error:
-        return Sent(_unread(run, executor, gatherer, error))
+        return _unread(run, executor, gatherer, error)
     if not gatherer.calls:
-        return Sent(plan)
+        return plan
     breaker.reset_board(run.link)
     run = replace(run, board=facts.board, this=replace(run.this, read_request=gatherer.read_request))
     if plan.columns is not None:
         store_columns(run.link, plan.columns)
     executor.board = facts.board
-    sent = send(executor, facts, settle_items(run, plan))
-    given_back = [one for one in sent.plan.records.values() if one.outcome is Outcome.RELEASED]
+    plan = send(executor, facts, settle_items(run, plan))
+    given_back = [one for one in plan.records.values() if one.outcome is Outcome.RELEASED]
     if not executor.stop_reason and all(one.ending.detail == ANSWERED for one in given_back):
         breaker.grow_batches()
-    return sent
+    return plan
 
 
 def _unread(run: PassRun, executor: Executor, gatherer: Gatherer, error: Unread) -> Plan:

@@ -53,7 +53,7 @@ from sync.reconcile.deleted_records import (
     wants_editors,
     with_editors,
 )
-from sync.reconcile.duplicates import DuplicatePlan, DuplicateResult, duplicate_change, duplicate_result
+from sync.reconcile.duplicates import DuplicateItem, duplicate_change, duplicate_result
 from sync.reconcile.field_values import BoardContext, Directory
 from sync.reconcile.gather import items_with_npd_ids
 from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordPlan
@@ -524,21 +524,13 @@ def _close_intents(intents: Iterable[Intent | None], state: IntentState) -> None
 # What a pass sends, in its order.
 
 
-@dataclass(frozen=True)
-class Sent:
-    """A pass's plan as Monday's answers leave it, and what became of second items."""
-
-    plan: Plan
-    duplicates: tuple[tuple[DuplicatePlan, DuplicateResult], ...] = ()
-
-
-def send(executor: Executor, facts: PassFacts, plan: Plan) -> Sent:
-    """Send all that was planned; raises LeaseLost."""
+def send(executor: Executor, facts: PassFacts, plan: Plan) -> Plan:
+    """Send all that was planned; return the plan as Monday's answers leave it. Raises LeaseLost."""
     plan = send_removals(executor, facts, plan)
     # Counted before it is announced: a crash leaves it counted.
     ApprovalRequest.objects.bulk_create(new_clear_requests(facts.board.link, plan, ApprovalState.DONE))
     plan = send_records(executor, facts.board, create_missing_tags(executor, facts.board, plan))
-    return Sent(plan, send_duplicates(executor, facts.board, plan))
+    return send_duplicates(executor, facts.board, plan)
 
 
 def send_removals(executor: Executor, facts: PassFacts, plan: Plan) -> Plan:
@@ -605,12 +597,10 @@ def send_records(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
     )
 
 
-def send_duplicates(
-    executor: Executor, board: BoardContext, plan: Plan
-) -> tuple[tuple[DuplicatePlan, DuplicateResult], ...]:
+def send_duplicates(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
     """Take the NPD ID from second items, or archive them; raises LeaseLost."""
     found = [one for one in plan.duplicates if _goes_on(plan, one)]
-    acts = [duplicate_change(one.duplicate) for one in found if one.is_ours]
+    acts = [duplicate_change(one) for one in found if one.is_ours]
     if acts:
         known = known_requests(board.link, [ApprovalKind.ITEMS], {one.entity_id for one in acts})
         ApprovalRequest.objects.bulk_create(
@@ -621,20 +611,20 @@ def send_duplicates(
     cleared = executor.send(_CLEAR, clears)
     leaving = [one.about for one in found if one.archives and _is_cleared(one, cleared)]
     archived = executor.send(_ARCHIVE, leaving)
-    results = []
+    done = []
     for one in found:
         answers = [answer for sent in (cleared, archived) if (answer := sent.get(one.about.unit))]
-        results.append((one, duplicate_result(one, answers)))
-    return tuple(results)
+        done.append(replace(one, result=duplicate_result(one, answers)))
+    return replace(plan, duplicates=tuple(done))
 
 
-def _goes_on(plan: Plan, duplicate: DuplicatePlan) -> bool:
+def _goes_on(plan: Plan, duplicate: DuplicateItem) -> bool:
     """A record's answered duplicates wait where the record itself was not synced."""
-    if not duplicate.duplicate.is_answered:
+    if not duplicate.is_answered:
         return True
-    one: RecordPlan = plan.records[duplicate.duplicate.record.pk]
-    return one.is_open and (one.item is not None or bool(duplicate.duplicate.problem))
+    one: RecordPlan = plan.records[duplicate.record.pk]
+    return one.is_open and (one.item is not None or bool(duplicate.problem))
 
 
-def _is_cleared(plan: DuplicatePlan, cleared: Mapping[str, Answer]) -> bool:
-    return not plan.clears or cleared[plan.about.unit].verdict is Verdict.DONE
+def _is_cleared(duplicate: DuplicateItem, cleared: Mapping[str, Answer]) -> bool:
+    return not duplicate.clears or cleared[duplicate.about.unit].verdict is Verdict.DONE

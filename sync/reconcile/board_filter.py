@@ -7,7 +7,7 @@ known leaves a pair as it was (docs/reference/merge.md has the table).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -51,42 +51,47 @@ def record_verdict(board: BoardContext, record: SyncedModel) -> FilterVerdict:
 
 def item_verdict(board: BoardContext, item: Item, record: SyncedModel | None = None) -> FilterVerdict:
     """Return whether the item matches the conditions on Monday's items; `record` is the one that has it."""
+    # Of an item that was moved to another board it is one of that board's.
+    is_known = item.group_id is not None and item.board_id in (None, board.link.board_id)
 
-    def holds(one: FilterCondition) -> bool | None:
-        if one.field == GROUP:
-            # Of an item that was moved to another board it is one of that board's.
-            is_known = item.group_id is not None and item.board_id in (None, board.link.board_id)
-            group: Side = item.group_id if is_known else Unknown("Its group was not read.")
-            return condition_holds(one.op, group, frozenset(one.values), str)
-        mapping = _mapping_of(board, one)
-        if mapping is None or not mapping.column_id:
-            return None
-        convert = board.converter(mapping, record)
+    def value_of(mapping: FieldMapping, convert: Converter) -> Side:
         if convert.names_items and item.state != ACTIVE:
-            return None  # an item that is gone leaves every cell of connected boards empty
-        value = sides_of(convert, None, remote=cell_of(convert, mapping, item)).remote
-        return condition_holds(one.op, value, _wanted(board, convert, mapping, one), convert.display)
+            return Unknown("An item that is gone leaves every cell of connected boards empty.")
+        return sides_of(convert, None, remote=cell_of(convert, mapping, item)).remote
 
-    conditions = board.sync_filter.items
-    return verdict_of(conditions, holds) if conditions else HOLDS
+    return _items_verdict(board, record, item.group_id if is_known else None, value_of)
 
 
 def new_item_verdict(board: BoardContext, record: SyncedModel) -> FilterVerdict:
     """Return whether the item that a pass would make for a record would match, so that none is made to be left out."""
 
+    def value_of(mapping: FieldMapping, convert: Converter) -> Side:
+        ways = {mapping.direction, record.sync_direction}
+        if ways.isdisjoint({SyncDirection.NONE, SyncDirection.MONDAY_TO_NPD}) or mapping.column_id == "name":
+            return sides_of(convert, None, local=stored_values(record, mapping)).local
+        return None
+
+    # Without a group of its own choice the item goes to the topmost one, which isn't known here.
+    return _items_verdict(board, record, board.link.group_id or None, value_of)
+
+
+def _items_verdict(
+    board: BoardContext,
+    record: SyncedModel | None,
+    group_id: str | None,
+    value_of: Callable[[FieldMapping, Converter], Side],
+) -> FilterVerdict:
     def holds(one: FilterCondition) -> bool | None:
         if one.field == GROUP:
-            # Without a group of its own choice the item goes to the topmost one, which isn't known here.
-            group: Side = board.link.group_id or Unknown("The group is not known.")
+            group: Side = Unknown("Its group is not known.") if group_id is None else group_id
             return condition_holds(one.op, group, frozenset(one.values), str)
         mapping = _mapping_of(board, one)
         if mapping is None or not mapping.column_id:
             return None
-        convert, value = board.converter(mapping, record), None
-        ways = {mapping.direction, record.sync_direction}
-        if ways.isdisjoint({SyncDirection.NONE, SyncDirection.MONDAY_TO_NPD}) or mapping.column_id == "name":
-            value = sides_of(convert, None, local=stored_values(record, mapping)).local
-        return condition_holds(one.op, value, _wanted(board, convert, mapping, one), convert.display)
+        convert = board.converter(mapping, record)
+        return condition_holds(
+            one.op, value_of(mapping, convert), _wanted(board, convert, mapping, one), convert.display
+        )
 
     conditions = board.sync_filter.items
     return verdict_of(conditions, holds) if conditions else HOLDS
@@ -182,9 +187,9 @@ SYNCED = FilterPlan()
 _RETURNS = FilterPlan(returns=True, log=(HistoryLine("returned", "It matches the filter again, and is synced again."),))
 
 
-def decide_record_filter(board: BoardContext, facts: RecordFacts, *, is_unlinked: bool = False) -> FilterPlan:
+def decide_record_filter(board: BoardContext, facts: RecordFacts) -> FilterPlan:
     """Return whether the conditions on NPD's records leave it out, before any call is made for it."""
-    if not board.sync_filter or not _is_filtered(facts, is_unlinked):
+    if not board.sync_filter or not _is_filtered(facts):
         return SYNCED
     verdict = record_verdict(board, facts.record)
     sentence = exclusion_sentence(board, FilterSide.RECORD, verdict)
@@ -201,7 +206,7 @@ def decide_item_filter(
     board: BoardContext, facts: RecordFacts, *, is_linking: bool = False, is_unlinked: bool = False
 ) -> FilterPlan:
     """Return whether the conditions on Monday's items leave a record out: by its item, or by the one to be created."""
-    if not _is_filtered(facts, is_unlinked):
+    if is_unlinked or not _is_filtered(facts):
         return SYNCED
     item, was_out = facts.item, bool(facts.ledger.left_out)
     verdict = new_item_verdict(board, facts.record) if item is None else item_verdict(board, item, facts.record)
@@ -245,12 +250,10 @@ def matching_items(board: BoardContext, record: SyncedModel, hits: Sequence[Item
     return FilteredMatches(kept, sentence, leaves_out=unknown is None)
 
 
-def decide_removed_item(
-    board: BoardContext, facts: RecordFacts, item: Item | None, *, is_unlinked: bool = False
-) -> FilterPlan:
+def decide_removed_item(board: BoardContext, facts: RecordFacts, item: Item | None) -> FilterPlan:
     """Leave a record out whose item has left the board while the filter left it out, or by what it says now."""
     was_out = bool(facts.ledger.left_out)
-    if not (board.sync_filter or was_out) or not _is_filtered(facts, is_unlinked):
+    if not (board.sync_filter or was_out) or not _is_filtered(facts):
         return SYNCED
     verdict = HOLDS if item is None else item_verdict(board, item, facts.record)
     if item is None and board.sync_filter.items:
@@ -281,9 +284,9 @@ def _leaves_out(facts: RecordFacts, side: FilterSide, sentence: str) -> FilterPl
     return FilterPlan(side, sentence, log=log)
 
 
-def _is_filtered(facts: RecordFacts, is_unlinked: bool) -> bool:
+def _is_filtered(facts: RecordFacts) -> bool:
     """Whether the filter decides: not of a record whose sync is off, nor of one that a person unlinks."""
-    is_unlink = bool(facts.claim.payload.get(UNLINK_KEY)) or is_unlinked
+    is_unlink = bool(facts.claim.payload.get(UNLINK_KEY))
     return (facts.record.may_sync or facts.is_push_by_name) and not is_unlink
 
 

@@ -15,30 +15,41 @@ from sync.choices import ApprovalKind, QueueDirection
 from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import UnknownValue
 from sync.connectors.base.errors import ConnectorError
-from sync.kernel.conflict_store import KIND_IDENTITY, RECORD_KEY, ConflictReport, OpenConflict, Option, OptionAct
+from sync.kernel.conflict_store import KIND_IDENTITY, ConflictReport, Option, OptionAct
 from sync.models import FieldMapping, Intent, IntentState, SyncedModel
-from sync.reconcile.facts import RecordFacts, is_create
+from sync.reconcile.facts import is_create
 from sync.reconcile.field_values import ACTIVE, BoardContext, item_data, match_text_of_item
-from sync.reconcile.identity import LEAVE_ALONE, NEW_RECORD, duplicate_question
+from sync.reconcile.identity import ARCHIVE_OPTION, LEAVE_ALONE, NEW_RECORD, AnswerKind, answers_of, duplicate_question
 from sync.reconcile.new_items import ItemAct
 from sync.reconcile.pass_plan import Ask, Outcome, PassFacts, Plan
 from sync.reconcile.restraints import DestructiveChange, with_limit
 from sync.reconcile.writes import OUTCOMES, Answer, Verdict, Write
 from sync.records.approvals import ApprovalFacts
 
-ARCHIVE_OPTION = "archive"
-"""Answer: the item is a duplicate, and is to leave the board."""
-
 # What is so, and what is decided.
 
 
 @dataclass(frozen=True)
+class DuplicateResult:
+    """What became of a duplicate, `detail` says why or how; `kind` is its line's in the history, empty without one.
+
+    `asks` is the question's sentence. `intents` are those of calls that were carried out.
+    """
+
+    outcome: Outcome
+    detail: str
+    kind: str = ""
+    asks: str = ""
+    intents: tuple[Intent, ...] = ()
+
+
+@dataclass(frozen=True)
 class DuplicateItem:
-    """A second item of a linked record in a pass.
+    """A second item of a linked record in a pass, and what becomes of it; without a `result` nothing was done yet.
 
     `is_answered`: a person said that it is a copy; else it was found bearing the NPD ID. `owner` is whose item it is by
     now. `writes` is what was announced about the record, `was_linked` says that it had this item once, `maker` is the
-    Monday user who made it, as far as is known.
+    Monday user who made it, as far as is known. `is_ours`: our own create made it, and it may go without being asked.
     """
 
     item: Item
@@ -49,6 +60,8 @@ class DuplicateItem:
     was_linked: bool = False
     maker: str = ""
     problem: str = ""
+    is_ours: bool = False
+    result: DuplicateResult | None = None
 
     @property
     def question(self) -> str:
@@ -58,23 +71,23 @@ class DuplicateItem:
             "The link stays, and the NPD ID was removed from this one. Is it the same?"
         )
 
+    @property
+    def clears(self) -> bool:
+        """Whether its NPD ID is taken off."""
+        return not self.is_answered
 
-@dataclass(frozen=True)
-class DuplicatePlan:
-    """What becomes of a duplicate: its NPD ID is taken off, it leaves the board. `is_ours`: our own create made it."""
-
-    duplicate: DuplicateItem
-    is_ours: bool = False
-    clears: bool = False
-    archives: bool = False
+    @property
+    def archives(self) -> bool:
+        """Whether it leaves the board: ours by itself, another's because a person said so."""
+        if not self.is_answered:
+            return self.is_ours
+        return self.item.state == ACTIVE and not self.problem and not self.owner
 
     @property
     def about(self) -> Write:
         """What either call is about."""
-        item_id, record_id = self.duplicate.item.id, self.duplicate.record.pk
-        return Write(
-            f"{record_id} {item_id} {'answered' if self.duplicate.is_answered else 'found'}", record_id, item_id
-        )
+        how = "answered" if self.is_answered else "found"
+        return Write(f"{self.record.pk} {self.item.id} {how}", self.record.pk, self.item.id)
 
 
 def sent_same(board: BoardContext, duplicate: DuplicateItem) -> list[Intent]:
@@ -113,14 +126,6 @@ def is_own_create(board: BoardContext, duplicate: DuplicateItem, us: str) -> boo
     return any(intent.state == IntentState.VOID and intent.lookups for intent in same)
 
 
-def duplicate_plan(duplicate: DuplicateItem, *, is_ours: bool) -> DuplicatePlan:
-    """Return what becomes of it: ours leaves the board by itself, another's because a person said so."""
-    if not duplicate.is_answered:
-        return DuplicatePlan(duplicate, is_ours, clears=True, archives=is_ours)
-    is_here = duplicate.item.state == ACTIVE and not duplicate.problem
-    return DuplicatePlan(duplicate, archives=is_here and not duplicate.owner)
-
-
 def duplicate_options(duplicate: DuplicateItem) -> list[Option]:
     """Return the answers to the question whether a duplicate is the same as its record."""
     item, record = duplicate.item.name, str(duplicate.record)
@@ -140,48 +145,34 @@ def duplicate_options(duplicate: DuplicateItem) -> list[Option]:
 # What the answers mean.
 
 
-@dataclass(frozen=True)
-class DuplicateResult:
-    """What became of a duplicate, `detail` says why or how; `kind` is its line's in the history, empty without one.
-
-    `asks` is the question's sentence. `intents` are those of calls that were carried out.
-    """
-
-    outcome: Outcome
-    detail: str
-    kind: str = ""
-    asks: str = ""
-    intents: tuple[Intent, ...] = ()
-
-
-def duplicate_result(plan: DuplicatePlan, answers: Sequence[Answer]) -> DuplicateResult:
+def duplicate_result(duplicate: DuplicateItem, answers: Sequence[Answer]) -> DuplicateResult:
     """Return what became of it by the answers to its calls, the clearing's and the archiving's.
 
     Where it left the board meanwhile somebody was faster: nothing is left to do.
     """
-    if plan.duplicate.problem:
-        return DuplicateResult(Outcome.RELEASED, plan.duplicate.problem)
+    if duplicate.problem:
+        return DuplicateResult(Outcome.RELEASED, duplicate.problem)
     done = tuple(one.intent for one in answers if one.verdict is Verdict.DONE and one.intent)
     failed = next((one for one in answers if one.verdict not in (Verdict.DONE, Verdict.GONE)), None)
     if failed is not None:
         return DuplicateResult(OUTCOMES[failed.verdict], failed.detail, intents=done)
     is_gone = any(one.verdict is Verdict.GONE for one in answers)
-    if plan.duplicate.is_answered:
-        kind, detail = _answered(plan)
+    if duplicate.is_answered:
+        kind, detail = _answered(duplicate)
     else:
-        kind, detail = _found(plan, is_off_board=is_gone or plan.archives)
-    asks = "" if kind == "archived" or plan.duplicate.is_answered else plan.duplicate.question
+        kind, detail = _found(duplicate, is_off_board=is_gone or duplicate.archives)
+    asks = "" if kind == "archived" or duplicate.is_answered else duplicate.question
     return DuplicateResult(Outcome.SETTLED, detail, kind, asks, done)
 
 
-def _found(plan: DuplicatePlan, *, is_off_board: bool) -> tuple[str, str]:
-    name = plan.duplicate.item.name
+def _found(duplicate: DuplicateItem, *, is_off_board: bool) -> tuple[str, str]:
+    name = duplicate.item.name
     if not is_off_board:
         return (
             "conflict_identity",
             f"A second item “{name}” had this NPD ID. It was removed from that one; the link stays.",
         )
-    if plan.is_ours:
+    if duplicate.is_ours:
         return "archived", (
             f"A second item “{name}” was on the board, created by a call whose answer was lost; "
             "nobody had touched it, so it was archived."
@@ -189,34 +180,24 @@ def _found(plan: DuplicatePlan, *, is_off_board: bool) -> tuple[str, str]:
     return "archived", f"A second item “{name}” had this NPD ID; it is not on the board any more."
 
 
-def _answered(plan: DuplicatePlan) -> tuple[str, str]:
-    item, owner = plan.duplicate.item, plan.duplicate.owner
+def _answered(duplicate: DuplicateItem) -> tuple[str, str]:
+    item, owner = duplicate.item, duplicate.owner
     if owner:
         detail = f"The item “{item.name}” now belongs to “{owner}”, so it stays on the board."
         return "conflict_identity", detail
     if item.state != ACTIVE:
         return "archived", f"The item “{item.name}” isn't on the board any more; nothing was left to do."
-    return "archived", f"The item “{item.name}” was a copy of “{plan.duplicate.record}”; it was archived on Monday."
+    return "archived", f"The item “{item.name}” was a copy of “{duplicate.record}”; it was archived on Monday."
 
 
 # The rules of a pass.
 
 
-def answered_conflicts(facts: RecordFacts) -> list[OpenConflict]:
-    """Return the questions about duplicates that a person answered with “it is a duplicate”."""
-    return [
-        conflict
-        for conflict in facts.conflicts
-        if conflict.kind == KIND_IDENTITY
-        and (resolution := conflict.resolutions.get(RECORD_KEY))
-        and resolution.value == ARCHIVE_OPTION
-    ]
-
-
 def decide_duplicates(facts: PassFacts, plan: Plan) -> Plan:
     """Decide what becomes of second items: those that were found, and those of which a person answered."""
     board = facts.board
-    asked = [(one, conflict.monday_item_id) for one in plan.open_records for conflict in answered_conflicts(one.facts)]
+    answers = [(one, answer) for one in plan.open_records for answer in answers_of(one.facts)]
+    asked = [(one, answer.item_id) for one, answer in answers if answer.kind is AnswerKind.COPY]
     if QueueDirection.TO_MONDAY in facts.pauses:
         # They stay as they are, with their questions and answers.
         waiting = {one.id: one for one, _ in asked}.values()
@@ -246,12 +227,8 @@ def decide_duplicates(facts: PassFacts, plan: Plan) -> Plan:
     held = {deleted.id for deleted in plan.deleted.values() if deleted.approval}
     counts = with_limit(facts, ApprovalFacts(), [ApprovalKind.ITEMS]) if records else None
     is_allowed = counts is None or not counts.is_over_limit(ApprovalKind.ITEMS, records | held)
-    return replace(
-        plan,
-        duplicates=tuple(
-            duplicate_plan(one, is_ours=is_ours and is_allowed) for one, is_ours in zip(duplicates, ours, strict=True)
-        ),
-    )
+    found = [replace(one, is_ours=is_ours and is_allowed) for one, is_ours in zip(duplicates, ours, strict=True)]
+    return replace(plan, duplicates=tuple(found))
 
 
 def _with_history(facts: PassFacts, duplicates: Sequence[DuplicateItem]) -> list[DuplicateItem]:

@@ -213,6 +213,9 @@ NEW_RECORD = "record"
 LEAVE_ALONE = "leave alone"
 """Answer: the item stays on the board and has nothing to do with NPD."""
 
+ARCHIVE_OPTION = "archive"
+"""Answer: the item is a duplicate, and is to leave the board."""
+
 SAME_AS = "same:"
 """Answer, followed by a record's id: that record and the one made from the item are the same."""
 
@@ -355,6 +358,11 @@ class AnswerKind(StrEnum):
     NEW_RECORD = "new record"
     NEW_ITEM = "new item"
     LEAVE_ALONE = "leave alone"
+    COPY = "copy"
+
+
+OF_ITS_PASS = (AnswerKind.NEW_ITEM, AnswerKind.COPY)
+"""Answers that the record's own pass carries out, for Monday has a part in them."""
 
 
 @dataclass(frozen=True)
@@ -392,6 +400,7 @@ _OF_A_WORD = {
     NEW_RECORD: AnswerKind.NEW_RECORD,
     NEW_ITEM: AnswerKind.NEW_ITEM,
     LEAVE_ALONE: AnswerKind.LEAVE_ALONE,
+    ARCHIVE_OPTION: AnswerKind.COPY,
 }
 
 
@@ -504,8 +513,7 @@ def carry_out_answers(facts: PassFacts, plan: Plan) -> Plan:
     before anything is read, as a save is.
     """
     asking = [plan.records[key] for key in sorted(plan.records) if plan.records[key].facts.conflicts]
-    # “None of them” is its own pass's to carry out.
-    answers = [a for one in asking for a in answers_of(one.facts) if a.kind is not AnswerKind.NEW_ITEM]
+    answers = [a for one in asking for a in answers_of(one.facts) if a.kind not in OF_ITS_PASS]
     if not answers:
         return plan
     found: AnswerFacts = facts.ask_one(Ask.ANSWERS, asked_by(answers))

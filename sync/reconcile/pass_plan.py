@@ -27,7 +27,7 @@ from sync.reconcile.field_values import BoardContext, Lacking, RelatedFacts, Wan
 
 if TYPE_CHECKING:
     from sync.reconcile.deleted_records import DeletedPlan
-    from sync.reconcile.duplicates import DuplicatePlan
+    from sync.reconcile.duplicates import DuplicateItem
     from sync.reconcile.identity import AnswerPlan
     from sync.reconcile.new_items import ItemPlan
     from sync.reconcile.restraints import ClearsPlan, LoopPlan
@@ -456,7 +456,7 @@ class Plan:
     deleted: Mapping[UUID, DeletedPlan] = field(default_factory=dict)
     items: tuple[ItemPlan, ...] = ()
     answers: tuple[AnswerPlan, ...] = ()
-    duplicates: tuple[DuplicatePlan, ...] = ()
+    duplicates: tuple[DuplicateItem, ...] = ()
     clears: ClearsPlan | None = None
     columns: InspectedColumns | None = None
     other_jobs: tuple[Job, ...] = ()

@@ -85,7 +85,7 @@ from sync.reconcile.deleted_records import (
     ledger_after,
     new_removal_requests,
 )
-from sync.reconcile.duplicates import DuplicateItem, DuplicatePlan, DuplicateResult, duplicate_report
+from sync.reconcile.duplicates import DuplicateItem, DuplicateResult, duplicate_report
 from sync.reconcile.facts import RETURN, AnswerFacts, HistoryLine, ItemFacts
 from sync.reconcile.field_values import ACTIVE, BoardContext, match_text_of_item
 from sync.reconcile.identity import (
@@ -409,7 +409,7 @@ def settle_items(run: PassRun, plan: Plan) -> Plan:
             undone |= planned.names
         carried_out.append(done)
     second = {item.facts.item_id for item in carried_out if item.act is ItemAct.DUPLICATE}
-    duplicates = [one for one in plan.duplicates if one.duplicate.is_answered or one.duplicate.item.id in second]
+    duplicates = [one for one in plan.duplicates if one.is_answered or one.item.id in second]
     return replace(plan, items=tuple(carried_out), duplicates=tuple(duplicates))
 
 
@@ -596,12 +596,13 @@ def _change_tombstone(plan: ItemPlan, changed: Tombstone) -> ItemPlan:
 # Second items of linked records.
 
 
-def settle_duplicates(run: PassRun, plan: Plan, results: Sequence[tuple[DuplicatePlan, DuplicateResult]]) -> Plan:
+def settle_duplicates(run: PassRun, plan: Plan) -> Plan:
     """Store what became of every second item, in one transaction; raises LeaseLost.
 
     Return the plan with its items as that leaves them, and the records whose answers were carried out, or failed.
     """
-    found = {done.duplicate.item.id: (done, result) for done, result in results if not done.duplicate.is_answered}
+    results = [(one, one.result) for one in plan.duplicates if one.result is not None]
+    found = {one.item.id: (one, result) for one, result in results if not one.is_answered}
     second = [item for item in plan.items if item.act is ItemAct.DUPLICATE]
     if not results and not second:
         return plan
@@ -614,23 +615,22 @@ def settle_duplicates(run: PassRun, plan: Plan, results: Sequence[tuple[Duplicat
             if result.kind:
                 read = run.this.read_request
                 cause = {"read": read, "rule": "a second item has the record's NPD ID"}
-                about = one.duplicate.record.pk, one.duplicate.item.id
+                about = one.record.pk, one.item.id
                 run.log_decision(*about, result.kind, result.detail, request_id=read, cause=cause)
-            if one.duplicate.is_answered and result.outcome is Outcome.SETTLED:
-                _store_copy_answer(run, plan.records[one.duplicate.record.pk], one.duplicate, result)
+            if one.is_answered and result.outcome is Outcome.SETTLED:
+                _store_copy_answer(run, plan.records[one.record.pk], one.item.id, result.detail)
         return tuple(_settle_second(run, item, found) if item in second else item for item in plan.items)
 
-    items = run.in_transaction(store)
-    plan = replace(plan, items=items)
+    plan = replace(plan, items=run.in_transaction(store))
     for one, result in results:
-        if one.duplicate.is_answered:
+        if one.is_answered:
             # Of a record with several copies each counts: what failed first stays failed.
-            plan = plan.with_records([_after_copy_answer(plan.records[one.duplicate.record.pk], one.duplicate, result)])
+            plan = plan.with_records([_after_copy_answer(plan.records[one.record.pk], one.item.id, result)])
     return plan
 
 
 def _settle_second(
-    run: PassRun, item: ItemPlan, found: Mapping[str, tuple[DuplicatePlan, DuplicateResult]]
+    run: PassRun, item: ItemPlan, found: Mapping[str, tuple[DuplicateItem, DuplicateResult]]
 ) -> ItemPlan:
     """End the job of an item that bore the NPD ID, and ask about it unless it left the board."""
     if item.facts.item_id not in found:
@@ -639,10 +639,10 @@ def _settle_second(
             return replace(item, outcome=Outcome.RELEASED, detail=paused)
         end_jobs(run, [Job(item.facts.claim, Ending(Outcome.RELEASED))])
         return replace(item, outcome=Outcome.RELEASED)
-    done, result = found[item.facts.item_id]
+    duplicate, result = found[item.facts.item_id]
     detail = f"Who is this? {result.asks}" if result.asks else result.detail
     if result.asks:
-        current_store().save_reports([duplicate_report(run.board, done.duplicate)])
+        current_store().save_reports([duplicate_report(run.board, duplicate)])
     elif result.kind:
         clear_unmatched(run.entity_type, [item.facts.item_id])
     if result.kind:
@@ -653,19 +653,18 @@ def _settle_second(
     return replace(item, outcome=result.outcome, detail=detail)
 
 
-def _store_copy_answer(run: PassRun, plan: RecordPlan, duplicate: DuplicateItem, result: DuplicateResult) -> None:
+def _store_copy_answer(run: PassRun, plan: RecordPlan, item_id: str, detail: str) -> None:
     """Close the question whose answer was carried out."""
-    item_id, detail = duplicate.item.id, result.detail
     clear_unmatched(run.entity_type, [item_id])
     report = plan.conflict_report(KIND_IDENTITY, item_id, applied={RECORD_KEY: detail}, closing_reason=detail)
     current_store().save_reports([report])
 
 
-def _after_copy_answer(plan: RecordPlan, duplicate: DuplicateItem, result: DuplicateResult) -> RecordPlan:
+def _after_copy_answer(plan: RecordPlan, item_id: str, result: DuplicateResult) -> RecordPlan:
     """A failed one is tried again with the record's next pass."""
     if result.outcome is not Outcome.SETTLED:
         return plan.end(result.outcome, result.detail) if plan.is_open else plan
-    left = [conflict for conflict in plan.facts.conflicts if conflict.monday_item_id != duplicate.item.id]
+    left = [conflict for conflict in plan.facts.conflicts if conflict.monday_item_id != item_id]
     return plan.with_facts(conflicts=tuple(left))
 
 

@@ -411,7 +411,7 @@ def changed_records(
     # The database keeps what is waited for in lower case.
     waiting = {(pk, key, kind, name.lower()) for pk, key, kind, name in awaited_relations(facts.board, planned)}
     found = {entity_id for entity_id, *_ in waiting ^ set(awaited)} & planned.keys()
-    found |= {one.duplicate.record.pk for one in plan.duplicates}
+    found |= {one.record.pk for one in plan.duplicates}
     if clears := plan.clears:
         found |= {clear.facts.id for clear in (*clears.counted, *clears.pending)}
         found |= {act.entity_id for act in clears.released} | {one.id for _, _, one in ended_requests(plan)}

@@ -9,16 +9,8 @@ import pytest
 
 from sync.connectors.base.board_items import Item
 from sync.models import Intent, IntentState
-from sync.reconcile.duplicates import (
-    ARCHIVE_OPTION,
-    DuplicateItem,
-    DuplicatePlan,
-    duplicate_options,
-    duplicate_plan,
-    duplicate_result,
-    is_own_create,
-)
-from sync.reconcile.identity import LEAVE_ALONE, NEW_RECORD
+from sync.reconcile.duplicates import DuplicateItem, duplicate_options, duplicate_result, is_own_create
+from sync.reconcile.identity import ARCHIVE_OPTION, LEAVE_ALONE, NEW_RECORD
 from sync.reconcile.pass_plan import Outcome
 from sync.reconcile.writes import Answer, Verdict
 from tests.decide.builders import TOKEN_USER, TOM, board, contact, item, mapping, plain
@@ -87,19 +79,19 @@ PLANS: dict[str, tuple[DuplicateItem, bool, tuple[bool, bool]]] = {
 @pytest.mark.parametrize("row", PLANS)
 def test_what_becomes_of_it(row: str) -> None:
     found, is_ours, (clears, archives) = PLANS[row]
-    plan = duplicate_plan(found, is_ours=is_ours)
+    plan = replace(found, is_ours=is_ours)
     assert (plan.clears, plan.archives) == (clears, archives)
 
 
 DONE, REMOVED = Answer(Verdict.DONE, item=COPY, intent=Intent()), Answer(Verdict.GONE, "No such item.")
-FOUND, OWN = duplicate_plan(duplicate(), is_ours=False), duplicate_plan(duplicate(), is_ours=True)
+FOUND, OWN = duplicate(), duplicate(is_ours=True)
 
 
-def answered(**differs: Any) -> DuplicatePlan:
-    return duplicate_plan(duplicate(is_answered=True, **differs), is_ours=False)
+def answered(**differs: Any) -> DuplicateItem:
+    return duplicate(is_answered=True, **differs)
 
 
-RESULTS: dict[str, tuple[DuplicatePlan, list[Answer], str, str]] = {
+RESULTS: dict[str, tuple[DuplicateItem, list[Answer], str, str]] = {
     "cleared: a person is asked": (FOUND, [DONE], "conflict_identity", "It was removed from that one; the link stays."),
     "it left the board meanwhile": (FOUND, [REMOVED], "archived", "it is not on the board any more."),
     "ours is archived": (OWN, [DONE, DONE], "archived", "nobody had touched it, so it was archived."),

@@ -64,7 +64,6 @@ def test_the_filter_lets_a_record_be(row: str, more: dict[str, Any]) -> None:
 
 def test_one_that_a_person_unlinks_is_not_asked_about() -> None:
     facts = record_facts({"role_title": "Chair"})
-    assert decide_record_filter(RECORDS, facts, is_unlinked=True) == SYNCED
     facts.claim.rows[0].payload[UNLINK_KEY] = "why"
     assert decide_record_filter(RECORDS, replace(facts, claim=claim(facts.record))).side is FilterSide.RECORD
     assert decide_record_filter(RECORDS, facts) == SYNCED

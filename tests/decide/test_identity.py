@@ -20,6 +20,7 @@ from sync.reconcile.duplicates import find_possible_duplicates
 from sync.reconcile.facts import AnswerFacts, ClaimedFacts, IdentityFacts, LostCreates, MatchExclusions, RecordFacts
 from sync.reconcile.field_values import BoardContext, Want
 from sync.reconcile.identity import (
+    ARCHIVE_OPTION,
     DIFFERENT_RECORDS,
     LEAVE_ALONE,
     NEW_ITEM,
@@ -368,6 +369,7 @@ OTHER = UUID(int=5)
         (NEW_RECORD, AnswerKind.NEW_RECORD, None, "7"),
         (LEAVE_ALONE, AnswerKind.LEAVE_ALONE, None, "7"),
         (DIFFERENT_RECORDS, AnswerKind.TWO_RECORDS, None, "7"),
+        (ARCHIVE_OPTION, AnswerKind.COPY, None, "7"),
     ],
 )
 def test_what_an_answer_means(value: str, kind: AnswerKind, gets: Any, item_id: str) -> None:
@@ -378,7 +380,7 @@ def test_what_an_answer_means(value: str, kind: AnswerKind, gets: Any, item_id: 
         assert {found.made_id, found.record_id} == {record.pk, OTHER}
 
 
-@pytest.mark.parametrize("value", [None, "", "archive"])
+@pytest.mark.parametrize("value", [None, "", "else"])
 def test_what_is_no_answer_to_a_question_of_identity(value: str | None) -> None:
     record = ann()
     assert answers_of(facts(record, conflicts=(asked(value), asked("8", kind=KIND_FIELDS)))) == []

@@ -371,30 +371,6 @@ class PlannedRun:
 
 
 @dataclass
-class PlannedPass:
-    """What one pass would do, and which calls that would take.
-
-    `stop_reason` says why Monday can't be read now; `rejected`: Monday rejected this document as a whole, and
-    may accept parts of it.
-    """
-
-    changes: list[PlannedChange] = field(default_factory=list)
-    reads: int = 0
-    writes: int = 0
-    points: float = 0.0
-    records: int = 0
-    unchanged: int = 0
-    stop_reason: str = ""
-    rejected: bool = False
-
-    def add(self, other: PlannedPass) -> None:
-        """Add a pass that follows this one."""
-        self.changes += other.changes
-        self.reads, self.writes = self.reads + other.reads, self.writes + other.writes
-        self.points += other.points
-
-
-@dataclass
 class DryRunState:
     """What passes of one dry run know of earlier ones: what these would have counted, or asked to be approved, and
     the records that they would have linked, for the item of one has a job, too.
@@ -404,18 +380,14 @@ class DryRunState:
     linked: set[UUID | None] = field(default_factory=set)
 
 
-def plan_pass(link: BoardLink, claims: Sequence[Claim], state: DryRunState) -> PlannedPass:
-    """Plan one pass over these records and items, with those that follow from it at once."""
+def plan_pass(link: BoardLink, claims: Sequence[Claim], state: DryRunState) -> list[PlannedRun]:
+    """Plan one pass over these records and items, and behind it the one that follows from it at once, if any does."""
     planned = _decide(load_board(link), claims, state.approvals)
-    result = _summarize(planned)
-    given = _given(planned)
+    runs, given = [planned], _given(planned)
     if claimed_next := [sweep_claim(link.entity_type, pk, []) for pk in sorted(given)]:
-        following = _decide(planned.facts.board, claimed_next, state.approvals, given, planned.plan)
-        result.add(_summarize(following))
-        state.approvals += _new_requests(following)
-    state.approvals += _new_requests(planned)
-    result.records = len(claims)
-    return result
+        runs.append(_decide(planned.facts.board, claimed_next, state.approvals, given, planned.plan))
+    state.approvals += [request for run in reversed(runs) for request in _new_requests(run)]
+    return runs
 
 
 def _given(planned: PlannedRun) -> dict[UUID, SyncedModel]:
@@ -532,23 +504,15 @@ def _sweep_job(entity_type: str, entity_id: UUID | None, item_id: str | None) ->
     )  # fmt: skip
 
 
-def _summarize(planned: PlannedRun) -> PlannedPass:
-    board, plan = planned.facts.board, planned.plan
-    costs, result = board_costs(board.link.pk), PlannedPass(reads=planned.calls)
-    if planned.unread:
-        result.stop_reason, result.rejected = planned.unread, planned.rejected
-    else:
-        result.writes = _count_calls(board, plan)
-    result.changes = list(plan_changes(planned))
-    written_ids = {change.entity_id for change in result.changes if change.kind in WRITE_KINDS}
-    result.points = planned.calls * costs.read_points + len(written_ids) * costs.write_points
-    changed_ids = {change.entity_id for change in result.changes if change.entity_id}
-    result.unchanged = sum(key not in changed_ids for key in plan.records)
-    return result
+def run_cost(planned: PlannedRun, changes: Sequence[PlannedChange]) -> tuple[int, float]:
+    """Return how many calls carrying it out takes, where Monday takes all documents, and about how many points."""
+    costs = board_costs(planned.facts.board.link.pk)
+    written_ids = {change.entity_id for change in changes if change.kind in WRITE_KINDS}
+    points = planned.calls * costs.read_points + len(written_ids) * costs.write_points
+    return planned.calls + (0 if planned.unread else _count_writes(planned.facts.board, planned.plan)), points
 
 
-def _count_calls(board: BoardContext, plan: Plan) -> int:
-    """How many documents would be sent, where Monday takes them all."""
+def _count_writes(board: BoardContext, plan: Plan) -> int:
     names = missing_tags(field_plan for one in plan.open_records for field_plan in one.plans.values())
     creates = [one.id for one in created_records_of(plan)]
     alone = unconfirmed_before(creates)

@@ -28,8 +28,10 @@ from sync.operations.preview.planned_pass import (
     change_json,
     change_line,
     item_claim,
+    plan_changes,
     plan_pass,
     read_only_client,
+    run_cost,
     sweep_claim,
 )
 from sync.outbox.claim import Claim
@@ -183,18 +185,21 @@ def _plan_chunk(
     board: BoardSyncPlan, link: BoardLink, chunk: Sequence[Claim], state: DryRunState, *, every_line: bool
 ) -> str:
     """Plan one chunk, in parts where Monday rejects it as a whole; return why no more can be read."""
-    planned_pass = plan_pass(link, chunk, state)
-    if planned_pass.rejected and len(chunk) > 1:
+    runs = plan_pass(link, chunk, state)
+    planned = runs[0]
+    if planned.rejected and len(chunk) > 1:
         half = len(chunk) // 2
         stop_reason = _plan_chunk(board, link, chunk[:half], state, every_line=every_line)
         return stop_reason or _plan_chunk(board, link, chunk[half:], state, every_line=every_line)
-    if planned_pass.stop_reason and len(chunk) > 1:
-        return planned_pass.stop_reason
-    board.checked += planned_pass.records
-    board.unchanged += planned_pass.unchanged
-    board.cost.calls += planned_pass.reads + planned_pass.writes
-    board.cost.points += planned_pass.points
-    for change in planned_pass.changes:
+    if planned.unread and len(chunk) > 1:
+        return planned.unread
+    changes = [list(plan_changes(run)) for run in runs]
+    board.checked += len(chunk)
+    board.unchanged += len(planned.plan.records.keys() - {change.entity_id for change in changes[0]})
+    for run, of_run in zip(runs, changes, strict=True):
+        calls, points = run_cost(run, of_run)
+        board.cost.calls, board.cost.points = board.cost.calls + calls, board.cost.points + points
+    for change in (change for of_run in changes for change in of_run):
         if change.kind is ChangeKind.LINK:
             if change.entity_id in state.linked:
                 continue
