@@ -140,6 +140,8 @@ from sync.registry import relation_of, target_of
 
 T = TypeVar("T")
 
+log = structlog.get_logger(__name__)
+
 
 @dataclass(frozen=True)
 class PassRun:
@@ -939,13 +941,11 @@ def _shown_values(plan: RecordPlan) -> dict[str, Any]:
     return found
 
 
-# Settle: what a pass did becomes NPD's truth, by compare-and-set, in one transaction under the
-# lease.
+# The records that are there: by compare-and-set, in one transaction.
 
 
-log = structlog.get_logger(__name__)
-# By then Monday has filled in what it computes itself.
 RECHECK_SECONDS = 10
+"""By then Monday has filled in what it computes itself."""
 
 
 def settle_records(run: PassRun, facts: PassFacts, plan: Plan) -> Plan:

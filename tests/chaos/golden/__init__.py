@@ -3,6 +3,8 @@
     python -m tests.chaos.golden compare [DIR] [NAME …]    plays them, and says what is no longer as recorded
     python -m tests.chaos.golden record [DIR] [NAME …]     writes them anew, on purpose
 
+`make hostile` compares a few of them (test_recorded.py).
+
 Without DIR it is `recorded/` beside this file; into another folder whole documents and rows are written too. Played
 are the scripts of the seeds 1 to 25 and those in `regressions/`, on an embedded PostgreSQL, with the real web process,
 workers and sandbox. What the oracle has to say is recorded as well.
