@@ -263,13 +263,12 @@ class RelatedNotFound(LookupError):
 
 @dataclass(frozen=True)
 class RelatedFacts:
-    """What was found out about the records that relations name: those found, and the answers that are yes or no.
+    """What was found out about the records that relations name: of each want the records found, or a yes or no.
 
     Whatever was asked for is in it, with nothing where nothing was found. Raises Lacking for what wasn't.
     """
 
-    records: Mapping[Want, Sequence[SyncedModel]] = field(default_factory=dict)
-    answers: Mapping[Want, bool] = field(default_factory=dict)
+    known: Mapping[Want, Any] = field(default_factory=dict)
 
     def resolve(self, model: type[models.Model], raw: Mapping[str, Any]) -> dict[str, Any]:
         """Return raw values whose related records are ones that are there; raises RelatedNotFound."""
@@ -282,7 +281,7 @@ class RelatedFacts:
     def find(self, target: type[SyncedModel], reference_data: RelatedReference) -> SyncedModel:
         """Return the one record that a reference names: by id, else by item, else by name; raises RelatedNotFound."""
         kind, want = target._meta.verbose_name, want_of(target, reference_data)
-        found = self._found(want)
+        found: Sequence[SyncedModel] = self._told(want)
         if want.kind is WantKind.NAME:
             return _record_of_name(target, want.value, found)
         if found:
@@ -299,7 +298,7 @@ class RelatedFacts:
     def missing_item_reason(self, record: SyncedModel) -> tuple[str, bool]:
         """Why a related record has no item, in words, and whether it will get none as things stand."""
         kind, name = record._meta.verbose_name, record_name(record)
-        if not self._answer(Want(WantKind.BOARD, type(record))):
+        if not self._told(Want(WantKind.BOARD, type(record))):
             detail = f"The {kind} “{name}” has no item on Monday: there is no board for it. The relation is left out."
         elif record.is_left_out:
             detail = f"The filter leaves the {kind} “{name}” out, so it has no item. The relation is left out."
@@ -313,17 +312,12 @@ class RelatedFacts:
 
     def has_removed_item(self, record: SyncedModel) -> bool:
         """Whether the record's item was last seen archived, deleted or elsewhere, or a webhook just said so."""
-        return self._answer(Want(WantKind.REMOVED, type(record), (str(record.pk), record.monday_id)))
+        return bool(self._told(Want(WantKind.REMOVED, type(record), (str(record.pk), record.monday_id))))
 
-    def _found(self, want: Want) -> Sequence[SyncedModel]:
-        if want not in self.records:
+    def _told(self, want: Want) -> Any:
+        if want not in self.known:
             raise Lacking(want)
-        return self.records[want]
-
-    def _answer(self, want: Want) -> bool:
-        if want not in self.answers:
-            raise Lacking(want)
-        return self.answers[want]
+        return self.known[want]
 
 
 NOTHING_RELATED = RelatedFacts()

@@ -332,8 +332,8 @@ def _with_related(facts: PassFacts, plan: Plan) -> PassFacts:
     found = facts.found.linked
     read += [(board.model(), item) for c in facts.claimed.unmatched if (item := found.get(c.remote_id or ""))]
     wants = {want for record, item in read for want in related_wants(board, record, item)}
-    known = {**facts.related.records, **known_related(board, [one.record for one in open_records])}
-    related = read_related(wants - known.keys(), RelatedFacts(known, facts.related.answers))
+    known = {**facts.related.known, **known_related(board, [one.record for one in open_records])}
+    related = read_related(wants - known.keys(), RelatedFacts(known))
     board.directory.items.update(item_names(board, related, [one.facts for one in open_records]))
     return replace(facts, related=related)
 

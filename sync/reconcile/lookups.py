@@ -171,7 +171,7 @@ def item_names(board: BoardContext, related: RelatedFacts, records: Iterable[Rec
                 reference = raw.get(name)
                 if isinstance(reference, dict) and reference.get("item"):
                     names.setdefault(str(reference["item"]), str(reference["name"]))
-    named = {want.value: found for want, found in related.records.items() if want.kind is WantKind.ITEM}
+    named = {want.value: found for want, found in related.known.items() if want.kind is WantKind.ITEM}
     return names | {item: record_name(found[0]) for item, found in named.items() if found}
 
 
@@ -181,16 +181,11 @@ def read_related(wants: Collection[Want], known: RelatedFacts) -> RelatedFacts:
     for want in wants:
         assert want.model is not None
         by_kind.setdefault((WantKind(want.kind), want.model), []).append(want)
-    records: dict[Want, Sequence[SyncedModel]] = {}
-    answers: dict[Want, bool] = {}
+    found: dict[Want, Any] = {}
     for (kind, model), of_kind in by_kind.items():
-        if kind is WantKind.REMOVED:
-            answers |= _removed(model, of_kind)
-        elif kind is WantKind.BOARD:
-            answers |= dict.fromkeys(of_kind, _has_board(model))
-        elif kind is not WantKind.EDITS:
-            records |= _READERS[kind](model, of_kind)
-    return RelatedFacts({**known.records, **records}, {**known.answers, **answers})
+        if kind in _READERS:
+            found |= _READERS[kind](model, of_kind)
+    return RelatedFacts({**known.known, **found})
 
 
 def _records_by_id(model: type[SyncedModel], wants: Sequence[Want]) -> dict[Want, Sequence[SyncedModel]]:
@@ -213,9 +208,6 @@ def _records_by_name(model: type[SyncedModel], wants: Sequence[Want]) -> dict[Wa
     return {want: [one for name, one in lower if name == want.value.lower()] for want in wants}
 
 
-_READERS = {WantKind.ID: _records_by_id, WantKind.ITEM: _records_by_item, WantKind.NAME: _records_by_name}
-
-
 def _removed(model: type[SyncedModel], wants: Sequence[Want]) -> dict[Want, bool]:
     """Whose items were last seen archived, deleted or elsewhere, or of whose items a webhook just said so."""
     ledgers = SyncMetadata.objects.of(model.entity_type(), [UUID(want.value[0]) for want in wants])
@@ -228,11 +220,20 @@ def _removed(model: type[SyncedModel], wants: Sequence[Want]) -> dict[Want, bool
     return {want: want.value[0] in gone or want.value[1] in removed for want in wants}
 
 
-def _has_board(model: type[SyncedModel]) -> bool:
+def _has_board(model: type[SyncedModel], wants: Sequence[Want]) -> dict[Want, bool]:
+    link = None
     with suppress(UnknownEntity):
         link = link_of(model.entity_type())
-        return link is not None and bool(link.board_id)
-    return False
+    return dict.fromkeys(wants, link is not None and bool(link.board_id))
+
+
+_READERS: dict[WantKind, Callable[[type[SyncedModel], Sequence[Want]], Mapping[Want, Any]]] = {
+    WantKind.ID: _records_by_id,
+    WantKind.ITEM: _records_by_item,
+    WantKind.NAME: _records_by_name,
+    WantKind.REMOVED: _removed,
+    WantKind.BOARD: _has_board,
+}
 
 
 def read_until(rule: Callable[[RelatedFacts], T], known: RelatedFacts = NOTHING_RELATED) -> T:

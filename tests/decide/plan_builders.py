@@ -71,12 +71,8 @@ class World:
         """What is so once this was asked for."""
         known = {want: self._answer(facts, want) for want in wants if isinstance(want.kind, Ask)}
         related = [want for want in wants if isinstance(want.kind, WantKind)]
-        answers = {want: want.kind is WantKind.BOARD for want in related}
-        found = replace(
-            facts.related,
-            records={**facts.related.records, **dict.fromkeys(related, ())},
-            answers={**facts.related.answers, **answers},
-        )
+        told = {want: True if want.kind is WantKind.BOARD else () for want in related}
+        found = replace(facts.related, known={**facts.related.known, **told})
         edits = replace(
             facts.edits, history={**facts.edits.history, **{w.value: () for w in related if w.kind is WantKind.EDITS}}
         )

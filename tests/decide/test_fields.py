@@ -317,7 +317,7 @@ def test_a_related_record_without_an_item(
     row: str, has_board: bool, values: dict[str, Any], code: BlockedCode, lines: int
 ) -> None:
     other = organization(item=None, name="New", **{"sync_status": "pending"} | values)
-    known = RelatedFacts(answers={Want(WantKind.BOARD, Organization): has_board})
+    known = RelatedFacts({Want(WantKind.BOARD, Organization): has_board})
     given = field_facts({"organization": other}, known={"related": known})
     found = decide_fields(given)
     plan = found.plans["organization"]
@@ -346,9 +346,7 @@ def test_one_way_from_monday_is_mirrored_over_an_organization_without_an_item() 
 @pytest.mark.parametrize(("is_removed", "action"), [(True, Action.UNDECIDED), (False, Action.PULL)])
 def test_a_cell_that_a_removed_item_left_empty_was_emptied_by_nobody(is_removed: bool, action: Action) -> None:
     answers = {Want(WantKind.REMOVED, Organization, (str(ACME.pk), "70")): is_removed}
-    given = field_facts(
-        {"organization": ACME}, agreed={"organization": ACME}, known={"related": RelatedFacts(answers=answers)}
-    )
+    given = field_facts({"organization": ACME}, agreed={"organization": ACME}, known={"related": RelatedFacts(answers)})
     assert planned("organization", given).decision.action is action
 
 
