@@ -63,8 +63,8 @@ IDENTITY: tuple[PlanRule, ...] = (
     # item could not be known. Whose item is gone is decided before anybody gets a new one.
     read_items,
     check_columns,  # missing, hidden, retyped, healed
-    identify_records,  # linked; one hit links, several are asked about, none is made
-    decide_removals,  # the item was archived, deleted, moved, or isn't shown
+    identify_records,  # linked, or its item is gone; one hit links, several are asked about, none is made
+    decide_removals,  # gone: quiet first; then the policy, or a question where it was edited or may be there still
     find_lost_creates,  # the item that a call without an answer had made
 )
 
@@ -73,21 +73,21 @@ RULES: tuple[PlanRule, ...] = (
     *IDENTITY,
     # A person's wish to unlink goes over whatever became of the item. The filter looks at the item as it is: a read
     # that shows what we have replaced since is done once more first.
-    apply_unlinks,
+    apply_unlinks,  # its NPD ID is cleared; settle turns its sync off and remembers the item
     reread_stale,
     exclude_items,  # left out by Monday's side of the filter, or leaving with this pass
     # The last that may read on Monday for records: from here on only NPD is asked. Items without a record come before
     # deleted records: one of them may take the place of a gone one, and one that belongs to a deleted record only wakes
     # that, whose own pass decides.
     know_related,
-    decide_unmatched,  # linked, asked about, made into a record, left alone, a second item
+    decide_unmatched,  # linked, asked about, made into a record, left alone, a second item, gone
     know_late_writes,
     decide_deleted_records,  # archive, delete, unlink or ask; edited or restored since: ask
     find_possible_duplicates,  # a record made from an item whose key is another's by now
     # Fields, by all that is known of earlier writes; then, in turn, what may not be done with what they decided: what
     # leaves the filter only takes over, what is paused waits, what loops is slowed, what empties too much is asked
     # about. Of values that are lost people are told by what the fields became.
-    decide_record_fields,  # per field: merge.py's decision, a person's choice or undo, what either side won't take
+    decide_record_fields,  # per field: undo, a person's choice, else merge.py; then what either side won't take
     keep_only_pulls,
     defer_paused,
     report_what_is_lost,

@@ -422,13 +422,16 @@ class RecordPlan:
         return plan.leave_open(fields.reason) if fields.reason else plan
 
     def unlinked(self, why: str, *, actor: str = "") -> RecordPlan:
-        """Return it unlinked in this pass: nothing else of it is sent or taken over.
+        """Return it unlinked in this pass: nothing else of it is sent or taken over, nor done because its item is gone.
 
         `why` is a clause without a full stop, as “its item was deleted on Monday”; it stands in the record's history
         and beside the item.
         """
         identity = replace(self.identity, item=None, creates=False)
-        plan = replace(self, unlink=Unlink(why, actor), fields=NO_FIELDS, identity=identity)
+        removal = self.removal
+        if removal is not None and removal.act is not RecordAction.UNLINK:
+            removal = replace(removal, act=RecordAction.NOTHING, approval=None)
+        plan = replace(self, unlink=Unlink(why, actor), fields=NO_FIELDS, identity=identity, removal=removal)
         return plan.leave_open("") if plan.outcome in (Outcome.SETTLED, Outcome.DEFERRED) else plan
 
 

@@ -5,12 +5,12 @@ decides.
 |---|---|---|
 | there, as the base | archived or deleted | policy: ask (default), unlink, delete the record, create the item again |
 | there, changed since the base | archived or deleted | conflict "edited here, gone there" |
-| there | not returned when asked by id | "Monday doesn't show this item"; later a person is asked; never a delete |
+| there | not returned when asked by id | "Monday doesn't show this item"; later a person is asked; never an own delete |
 | there | on another board | as gone from this board, but said so: ask |
-| unlinked by policy or a person | there | sync goes off, the item's NPD ID is cleared, its id is remembered |
+| unlinked by policy or a person | gone, there | sync off, its id remembered; there, its NPD ID cleared (sides.py) |
 
 “Gone” is what the item says of itself when it is asked for by its id, while the board itself answers `active`, and
-still says after the quiet time: Monday has an undo. What Monday doesn't show is never deleted here.
+still says after the quiet time: Monday has an undo.
 """
 
 from __future__ import annotations

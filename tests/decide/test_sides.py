@@ -7,14 +7,21 @@ from typing import Any
 
 import pytest
 
-from sync.choices import Cause, ColumnProblem
+from sync.choices import ApprovalState, Cause, ColumnProblem
 from sync.connectors.base.board_items import Item, Reading
 from sync.kernel.conflict_store import KIND_FIELDS, OpenConflict
 from sync.models import FieldMapping, Intent
 from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.pass_plan import RecordPlan
-from sync.reconcile.sides import column_findings, end_without_call, has_open_work, requested_unlink, unmatchable_reason
+from sync.reconcile.pass_plan import Ending, Outcome, Plan, RecordAction, RecordPlan, RemovedItem
+from sync.reconcile.sides import (
+    apply_unlinks,
+    column_findings,
+    end_without_call,
+    has_open_work,
+    requested_unlink,
+    unmatchable_reason,
+)
 from sync.records.item_links import UNLINK_KEY
 from tests.decide.builders import BOARD, base, board, contact, facts, mapping, plain
 
@@ -70,6 +77,18 @@ def test_what_a_person_wants_unlinked() -> None:
     assert requested_unlink(settled(payload={UNLINK_KEY: "Mary unlinked it"})) == "Mary unlinked it"
     assert requested_unlink(settled()) == ""
     assert requested_unlink(settled(record=contact(monday_id=None), payload={UNLINK_KEY: "x"})) == ""
+
+
+@pytest.mark.parametrize("act", [RecordAction.DELETE, RecordAction.CREATE])
+def test_a_persons_wish_to_unlink_goes_over_what_the_boards_policy_does_about_a_gone_item(act: RecordAction) -> None:
+    asked = RecordPlan(
+        settled(payload={UNLINK_KEY: "Mary unlinked it"}),
+        Ending(Outcome.SETTLED),
+        removal=RemovedItem("deleted", act=act, approval=ApprovalState.DONE),
+    )
+    [found] = apply_unlinks(None, Plan({asked.id: asked})).records.values()
+    assert found.removal == RemovedItem("deleted")
+    assert found.unlink
 
 
 # Columns.
