@@ -201,9 +201,12 @@ def pause_label(pause: QueuePause) -> str:
 
 
 def visible_pauses(user: Any, pauses: Iterable[QueuePause]) -> list[tuple[str, QueuePause]]:
-    """Return those of everything and of boards whose records this user may see, each with what it holds."""
-    types = ("", *registry.visible_types(user))
-    return [(pause_label(one), one) for one in pauses if one.entity_type in types]
+    """Return those of everything and of boards whose records, or whose jobs, this user may see; each with what it
+    holds.
+    """
+    types = {"", *registry.visible_types(user)}
+    sees_all = user.has_perm("sync.view_syncqueue")
+    return [(pause_label(one), one) for one in pauses if sees_all or one.entity_type in types]
 
 
 MAX_WHY_LENGTH = 500

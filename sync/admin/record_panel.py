@@ -247,6 +247,7 @@ def sides_context(view: RecordView, model: type[SyncedModel], reader: Any) -> di
     synced otherwise than the record. Most of Monday's values are as read then; a row says another time.
     """
     hidden = registry.hidden_relations(reader, model)
+    has_form = registry.may_act(reader, "change", model.entity_type())
     shown = [one for one in view.fields if hidden.isdisjoint(one.names)]
     sides = [
         {
@@ -254,8 +255,8 @@ def sides_context(view: RecordView, model: type[SyncedModel], reader: Any) -> di
             "badge": admin_base.badge(*FIELD_BADGES[one.reason_code]),
             "flow": "" if one.is_usual else _FLOW_LABELS[one.to_monday, one.to_npd],
             "rule": one.rule.label if one.to_monday and one.to_npd and one.rule != Rule.ASK else "",
-            # What keeps a field from being in sync is explained once, below it in the form.
-            "detail": "" if one.reason_code in _MARKED else humanize.without_request_id(one.detail),
+            # What keeps a field from being in sync is explained once: below it in the form, for who has one.
+            "detail": "" if has_form and one.reason_code in _MARKED else humanize.without_request_id(one.detail),
             "has_no_column": one.key in view.without_column,
         }
         for one in shown

@@ -5,7 +5,7 @@ decides.
 |---|---|---|
 | there, as the base | archived or deleted | policy: ask (default), unlink, delete the record, create the item again |
 | there, changed since the base | archived or deleted | conflict "edited here, gone there" |
-| there | not returned when asked by id | "Monday doesn't show this item"; later a person is asked; never an own delete |
+| there | not returned when asked by id | "Monday doesn't show it"; later a person is asked; no delete by itself |
 | there | on another board | as gone from this board, but said so: ask |
 | unlinked by policy or a person | gone, there | sync off, its id remembered; there, its NPD ID cleared (sides.py) |
 

@@ -243,7 +243,7 @@ def test_who_may_only_look_is_offered_nothing_and_refused_everything(
 ) -> None:
     pauses.pause("anna", entity_type="contact")
     html = listed(reader)
-    assert "Contacts by anna since" in words_of(html)
+    assert "Contacts: paused. By anna since" in words_of(html)
     assert "all…" not in html
     for url in (PAUSE, RESUME):
         assert f'action="{url}"' not in html

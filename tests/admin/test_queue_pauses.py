@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from django.contrib.admin.models import LogEntry
 from django.test import Client
@@ -13,7 +12,6 @@ from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.queue_pages import PAUSE, RESUME, card_of
 from tests.admin.test_records import words_of
-from tests.support.people import staff_who_may
 
 PAUSES = (
     ("", "", "Everything", ("Paused", "Paused")),
@@ -38,38 +36,6 @@ def test_what_is_paused_says_who_since_when_and_why_until_it_is_resumed(browser_
         assert f"{what}: resumed." in words_of(answer.content.decode())
         assert not QueuePause.objects.exists()
         assert LogEntry.objects.latest("id").change_message == f"Resumed: {what}."
-
-
-def test_a_pause_is_on_every_page_and_resumed_there(browser_of_person: Client, world: dict[str, Any]) -> None:
-    pauses.pause("anna", entity_type="contact", why="Moving the board")
-    record = f"/admin/npd/contact/{world['synced'].pk}/change/"
-    for page in (
-        "/admin/",
-        "/admin/inbox/",
-        "/admin/npd/contact/",
-        "/admin/npd/organization/",
-        record,
-        "/admin/sync/syncqueue/",
-    ):
-        html = browser_of_person.get(page).content.decode()
-        assert html.count('data-paused="contact-"') == 1, page
-    answer = browser_of_person.post(RESUME, {"entity_type": "contact", "back": record})
-    assert (answer.url, QueuePause.objects.count()) == (record, 0)
-    assert 'data-paused="contact-"' not in browser_of_person.get(record).content.decode()
-    answer = browser_of_person.post(RESUME, {"entity_type": "contact", "back": "https://elsewhere.example/"})
-    assert answer.url == "/admin/sync/syncqueue/"
-
-
-def test_a_pause_is_told_to_who_may_see_the_records_and_resumed_by_who_may(
-    client: Client, world: dict[str, Any]
-) -> None:
-    pauses.pause("anna", entity_type="organization")
-    pauses.pause("anna", entity_type="contact", direction="to_npd")
-    client.force_login(staff_who_may("view_contact"))
-    html = client.get("/admin/npd/contact/").content.decode()
-    assert 'data-paused="contact-to_npd"' in html
-    assert 'data-paused="organization-"' not in html
-    assert RESUME not in html
 
 
 def test_pausing_what_is_paused_changes_nothing_and_says_who_did(browser_of_person: Client) -> None:

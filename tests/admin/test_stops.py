@@ -61,29 +61,6 @@ def test_a_stop_is_on_every_page_with_its_cause_and_one_button(
         assert not stop_of(browser_of_person.get(page.format(stopped["synced"].pk)).content.decode())
 
 
-def test_a_pause_is_on_every_page_and_resumed_there_by_who_may(
-    client: Client, person: User, world: dict[str, Any]
-) -> None:
-    def banner(page: str) -> str:
-        html = client.get(page.format(world["synced"].pk)).content.decode()
-        found = re.search(r'<div id="npd-paused" data-live>(.*?)</div>', html, re.DOTALL)
-        assert found
-        return found[1]
-
-    pauses.pause("anna", entity_type="contact", why="Clean-up")
-    pages = [page for page in PAGES if page not in ("/admin/", "/admin/sync/syncqueue/")]  # these list pauses
-    client.force_login(staff_who_may("view_contact"))
-    assert "Clean-up" in banner("/admin/npd/contact/")
-    assert "/syncqueue/resume/" not in banner("/admin/npd/contact/")
-    client.force_login(person)
-    for page in pages:
-        assert "anna" in banner(page), page
-        assert "/syncqueue/resume/" in banner(page)
-    form = {"back": "/admin/inbox/?kind=failed", "entity_type": "contact", "direction": ""}
-    assert client.post("/admin/sync/syncqueue/resume/", form).url == form["back"]
-    assert "anna" not in banner("/admin/npd/contact/")
-
-
 def test_a_token_that_monday_refuses_is_replaced_by_who_may(browser_of_person: Client, world: dict[str, Any]) -> None:
     breaker.trip_account(NotAuthenticated("Not authenticated"))
     html = html_of(browser_of_person)

@@ -21,7 +21,7 @@ def test_the_list_says_why_and_leaves_out_what_is_ignored(api: APIClient, item: 
     (row,) = api.get(ITEMS).json()["results"]
     assert (row["name"], row["reason_code"], row["reason"]) == (
         "Stranger", "no_key_yet",
-        "It has no email yet to match it by. It is checked again as soon as somebody fills it in.",
+        "It has no email yet to match it by. It is checked again once somebody fills it in.",
     )  # fmt: skip
     assert api.get(ITEMS, {"reason_code": "invalid"}).json()["count"] == 0
     assert api.get(ITEMS, {"reason_code": "nonsense"}).status_code == 400

@@ -151,10 +151,10 @@ def test_another_column_is_chosen_after_a_page_that_says_what_it_means(mapped: C
     in_sync("Ann")
     form = {"mapping": role().pk, "shown": "role_title", "column": "position"}
     asked = posted(mapped, f"{HELD}column/", **form)
-    assert "Use the column “Position (position)” for “Role”?" in asked
+    assert "Use the column “Position” for “Role”?" in asked
     assert "It counts for all records on “Contacts”; 1 has an item." in asked
     assert role().column_id == "role_title"
-    assert "Role is in the column Position (position) now" in posted(mapped, f"{HELD}column/", **form, confirmed="yes")
+    assert "Role is in the column Position now" in posted(mapped, f"{HELD}column/", **form, confirmed="yes")
     assert role().column_id == "position"
     again = posted(mapped, f"{HELD}column/", **form, confirmed="yes")
     assert "Nothing was done. The column of “Role” was changed meanwhile" in again

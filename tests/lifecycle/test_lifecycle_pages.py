@@ -103,7 +103,7 @@ def test_who_deleted_a_record_and_its_name_stand_in_the_activity_and_lead_to_its
     [row] = admin_client.get("/admin/sync/decision/", {"q": "deleted"}).context["cl"].result_list
     assert row.actor == pat.get_username()
     listed = admin_client.get("/admin/sync/decision/").content.decode()
-    assert f'href="{DELETED}?q={contact.pk}">Ann Lind' in listed
+    assert f'href="{DELETED}{Tombstone.objects.get().pk}/change/">Ann Lind' in listed
     button = f'name="_selected_action" value="{Tombstone.objects.get().pk}"'
     page = admin_client.get(DELETED).content.decode()
     assert button + ' aria-label="Restore Ann Lind"' in page
