@@ -40,6 +40,11 @@ class Quiet(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class _Local(ThreadingHTTPServer):
+    # Five are queued by default: of sixty that come at once, one waits a second for its next attempt, or is reset.
+    request_queue_size = 128
+
+
 @contextmanager
 def serving(server: Server) -> Iterator[Server]:
     """It answers for as long as the block lasts."""
@@ -53,4 +58,4 @@ def serving(server: Server) -> Iterator[Server]:
 
 def local(handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
     """At a port of its own, with a thread for each request."""
-    return ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    return _Local(("127.0.0.1", 0), handler)
