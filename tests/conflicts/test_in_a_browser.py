@@ -66,9 +66,12 @@ def test_one_key_chooses_a_side_for_the_field_or_for_all(open_page: Any) -> None
     page, errors = open_page()
     page.goto(screen(conflict_of(made)))
     picked = page.locator("input[name^=pick-]:checked")
+    looks = "all => [...new Set(all.map(one => getComputedStyle(one).backgroundColor))]"
+    [open_look] = page.locator("input[name^=pick-]").evaluate_all(looks)
     for key, sides in (("m", ["monday"] * 2), ("a", ["npd"] * 2), ("2", ["base", "npd"])):
         press(page, key)
         assert picked.evaluate_all("all => all.map(one => one.value)") == sides, key
+    assert open_look not in picked.evaluate_all(looks), "a choice that is open looks like one that is made"
     assert not errors
 
 
