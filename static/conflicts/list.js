@@ -154,7 +154,6 @@
   });
   undoButton.addEventListener("click", undo);
   toast.querySelector("[data-close]").addEventListener("click", () => (toast.hidden = true));
-  document.querySelector("[data-help]")?.addEventListener("click", () => help.showModal());
   // The page writes the list anew when something changed (static/npd/live.js).
   new MutationObserver(mark).observe(document.getElementById("content-main"), { childList: true, subtree: true });
 })();

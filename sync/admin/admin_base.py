@@ -36,7 +36,7 @@ from django.db.models import (
 )
 from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString
@@ -172,8 +172,11 @@ class PageChangeList(ChangeList):
 
     @property
     def export_url(self) -> str:
-        """The address of the list's export, with the filters and the order of the list."""
-        address = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_export")
+        """The address of the list's export, with the filters and the order of the list; empty where it has none."""
+        try:
+            address = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_export")
+        except NoReverseMatch:
+            return ""
         return f"{address}{self.get_query_string(remove=[PAGE_VAR])}".removesuffix("?")
 
     @property

@@ -65,7 +65,6 @@ class ExportMixin:
     admin_site: AdminSite
     opts: Any
     model: Any
-    list_before_template: str | None = "sync/list_export.html"
     export_related: tuple[str, ...] = ()
     """Relations whose names are among the columns."""
     get_changelist_instance: Callable[[HttpRequest], Any]
