@@ -24,7 +24,7 @@ from sync.admin.health_charts import DAY, FIGURES, MONTH, PERIODS, Figure, Perio
 from sync.admin.queue_pages import QueuePanel, panel_of, visible_pauses
 from sync.admin.record_panel import blocked_fields_url, rejections_url
 from sync.boards.board_columns import renamed_columns
-from sync.choices import BlockedCode, QueueStatus, SyncDirection
+from sync.choices import BlockedCode, Cause, QueueStatus, SyncDirection
 from sync.connectors.base.board import LOG_PREFIX
 from sync.kernel import humanize
 from sync.kernel.periodic_jobs import WRONG_CLOCKS, clock_problems
@@ -37,7 +37,9 @@ from sync.operations.attention import AttentionCause, AttentionKind, AttentionSc
 from sync.operations.detect.comparison import VerificationResult, combine_results
 from sync.operations.detect.missed_webhooks import ITEM_UPDATED
 from sync.operations.detect.sweep_schedule import board_problems
-from sync.records.availability import EDITS, number_of
+from sync.records.availability import number_of
+
+_EDITS = Cause.SAVE | Cause.PERSON | Cause.WEBHOOK
 
 # Each part reads an index of its own that holds little more than what is counted. Columns: what it is, the board,
 # a name, two numbers, words, a time.
@@ -63,7 +65,7 @@ _ATTENTION = f"""
     FROM sync_notification_receivers WHERE failed_since IS NOT NULL AND frequency <> 'off'
     UNION ALL
     SELECT 'edit', entity_type, '', count(*), 0, '', min(created_at) FROM sync_queue
-    WHERE status IN ('pending', 'in_progress', 'failed') AND entity_id IS NOT NULL AND causes & {int(EDITS)} <> 0
+    WHERE status IN ('pending', 'in_progress', 'failed') AND entity_id IS NOT NULL AND causes & {int(_EDITS)} <> 0
     GROUP BY entity_type
     UNION ALL
     SELECT 'webhook', board.entity_type, '', 0, 0, '', (
