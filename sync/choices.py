@@ -107,6 +107,7 @@ class Cause(IntFlag):
     SWEEP = 8
     FAILURE = 16
     DEPENDENCY = 32
+    SETUP = 64
 
 
 UNCERTAIN_CAUSES = Cause.WEBHOOK | Cause.SWEEP

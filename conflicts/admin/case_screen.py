@@ -19,8 +19,8 @@ from django.core.exceptions import PermissionDenied
 from django.db import connection
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 from django.views.generic import TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
@@ -35,8 +35,9 @@ from conflicts.resolution import InvalidResolution, current_values, may_type, re
 from conflicts.text_diff import both_texts
 from sync.admin import admin_base
 from sync.admin.admin_base import see_other
+from sync.admin.blocked_field_pages import BlockedRow, RowAction, blocked_page
 from sync.admin.confirmed_action import Question, RecordTable, question_page
-from sync.admin.record_panel import may_resolve_cases
+from sync.admin.record_panel import may_resolve_cases, rejections_url
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict, NotAllowed
@@ -650,22 +651,29 @@ class CaseMixin:
         found = blocked_fields.rejected_values(REJECTED_ON_A_PAGE + 1, (number - 1) * REJECTED_ON_A_PAGE)
         labels = {(one.link.entity_type, one.key): one.label for one in all_mappings(request)}
         now, types = sync_now(), visible_types(request.user)
+        act = "Fix" if may_resolve_cases(request.user) else "View"
+
+        def row(one: blocked_fields.RejectedValue) -> BlockedRow:
+            name, label = known_text(types, one.entity_type, one.name), labels.get((one.entity_type, one.key), one.key)
+            return BlockedRow(
+                admin_base.badge("warn", "front_hand", "Rejected"),
+                f"{label} of {name}",
+                humanize.without_request_id(one.reason),
+                format_html("Last checked {}.", admin_base.time_tag(one.checked_at, now)),
+                actions=[RowAction(act, rejection_url(one.field_ref), is_link=True, is_main=True)],
+            )
+
+        words = (
+            "When Monday rejects a value, it is listed here, to be corrected, replaced by Monday’s, or left different."
+        )
         context = {
-            **self.admin_site.each_context(request),
             "title": REFUSED,
-            "opts": self.opts,
-            "rows": [
-                (one, known_text(types, one.entity_type, one.name), rejection_url(one.field_ref),
-                 labels.get((one.entity_type, one.key), one.key), humanize.without_request_id(one.reason),
-                 admin_base.time_tag(one.checked_at, now))
-                for one in found[:REJECTED_ON_A_PAGE]
-            ],
-            "door": "Fix" if may_resolve_cases(request.user) else "View",
-            "total": total,
+            "empty": ("No value is rejected", words),
             "number": number,
             "has_next": len(found) > REJECTED_ON_A_PAGE,
-        }  # fmt: skip
-        return TemplateResponse(request, "conflicts/rejected_list.html", context)
+        }
+        rows = [row(one) for one in found[:REJECTED_ON_A_PAGE]]
+        return blocked_page(self, request, rows, rejections_url(), context)
 
 
 def _status(progress: Progress) -> HttpResponse:

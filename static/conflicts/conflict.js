@@ -68,7 +68,7 @@
   const buttons = { alone: document.querySelector(".cfl-foot [name=resolve]"), next: document.querySelector("[data-next]") };
   const usual = { alone: buttons.alone?.textContent, next: buttons.next?.textContent };
   const nameButtons = (danger) => {
-    document.querySelectorAll(".cfl-foot button").forEach((one) => one.classList.toggle("cfl-danger", Boolean(danger)));
+    document.querySelectorAll(".cfl-foot button").forEach((one) => one.classList.toggle("cfl-deletes", Boolean(danger)));
     buttons.alone.textContent = danger ? `${danger}…` : usual.alone;
     buttons.next.textContent = danger ? words.andNext.replace("%(act)s", danger) : usual.next;
   };

@@ -86,7 +86,7 @@ const nameDeletion = () => {
   const what = choice.selectedOptions[0].text.trim().replace(/\S+/g, (word, at, text) =>
     word === "selected" ? number : number === 1 && at + word.length === text.length ? word.replace(/s$/, "") : word);
   button.textContent = deletes ? `${what}…` : button.dataset.run;
-  button.classList.toggle("npd-button-danger", deletes);
+  button.classList.toggle("npd-button-deletes", deletes);
 };
 document.addEventListener("change", () => setTimeout(nameDeletion));
 document.addEventListener("click", (event) => event.target.closest("#changelist-actions") && setTimeout(nameDeletion));

@@ -63,7 +63,7 @@ from sync.records.blocked_fields import (
 from sync.registry import link_of, may_view, record_names, record_url
 
 SHOWN = {"all": "All", "blocked": "Blocked", "throttled": "Update loops"}
-"""What the page's filter lets through, and how it says so."""
+"""What the page's filter lets through, and how it says so; beside them stands the page of the rejected values."""
 
 MAX_RECORD_LINKS = 5
 MAX_GROUPS = 50
@@ -344,6 +344,26 @@ def may_change_some_records(user: Any) -> bool:
     return any(registry.may_act(user, "change", spec.entity_type) for spec in registry.entities())
 
 
+def blocked_page(
+    model_admin: Any, request: HttpRequest, rows: Sequence[BlockedRow], url: str, context: Mapping[str, Any]
+) -> HttpResponse:
+    """Return the page at `url` with these rows: that of blocked fields, or that of the rejected ones value by value."""
+    may_see_fields = may_view(request.user, "sync.syncmetadata")
+    filters = [(label, blocked_fields_url(name)) for name, label in SHOWN.items() if may_see_fields]
+    may_see_cases = request.user.has_perm("conflicts.view_syncconflict")
+    if may_see_cases and rejections_url():
+        filters.append(("Rejected, value by value", rejections_url()))
+    shared = {
+        **model_admin.admin_site.each_context(request),
+        "opts": model_admin.opts,
+        "rows": rows,
+        "filters": [(label, address, address == url) for label, address in filters],
+        "next_case": first_case_url() if may_see_cases else "",
+        "all_records": f"{reverse('admin:sync_syncmetadata_changelist')}?blocked=yes" if may_see_fields else "",
+    }
+    return TemplateResponse(request, "sync/blocked_fields.html", shared | dict(context))
+
+
 # What each button does.
 
 
@@ -386,16 +406,12 @@ class BlockedFieldPagesMixin:
             raise PermissionDenied
         show = _shown(request)
         rows = BlockedFieldRows(request, show)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Blocked fields",
-            "opts": self.opts,
-            "rows": list(rows),
-            "filters": [(label, blocked_fields_url(name), name == show) for name, label in SHOWN.items()],
-            "may_map": rows.may_map,
-            "next_case": first_case_url() if request.user.has_perm("conflicts.view_syncconflict") else "",
-        }
-        return TemplateResponse(request, "sync/blocked_fields.html", context)
+        words = (
+            "When a column is deleted, hidden or of another type, when Monday rejects a value, or when somebody on a "
+            "board overwrites each of our writes, it is listed here with what to do. The other fields are synced."
+        )
+        context = {"title": "Blocked fields", "may_map": rows.may_map, "empty": ("Nothing is blocked", words)}
+        return blocked_page(self, request, list(rows), blocked_fields_url(show), context)
 
     def _run(
         self,

@@ -154,33 +154,27 @@ class BoardStatus:
 
     @property
     def figures(self) -> list[Tile]:
-        """How many jobs are pending, in progress, failed, and were done, each with the filters that list them."""
+        """How many jobs are pending, in progress, failed, where there are any, each with the filters that list them."""
         rows = (
-            ("Pending", self.pending, QueueStatus.PENDING, "schedule", "wait"),
-            ("In progress", number_of(self.jobs(QueueStatus.IN_PROGRESS)), QueueStatus.IN_PROGRESS, "sync", "wait"),
-            ("Failed", number_of(self.jobs(QueueStatus.FAILED)), QueueStatus.FAILED, "error", "bad"),
-            ("Edits done in 24 hours", self.finished_edits, QueueStatus.COMPLETED, "check_circle", "ok"),
+            (self.pending, QueueStatus.PENDING, "wait"),
+            (number_of(self.jobs(QueueStatus.IN_PROGRESS)), QueueStatus.IN_PROGRESS, "wait"),
+            (number_of(self.jobs(QueueStatus.FAILED)), QueueStatus.FAILED, "bad"),
         )
         return [
             Tile(
-                label,
+                str(status.label),
                 number,
                 f"?{urlencode({'entity_type': self.spec.entity_type, 'status__exact': status.value})}",
-                icon,
-                kind if number else "off",
+                kind=kind,
             )
-            for label, number, status, icon, kind in rows
+            for number, status, kind in rows
+            if number
         ]
 
     @property
     def finished(self) -> int:
         """Jobs finished in the last 24 hours."""
         return number_of(self.jobs(QueueStatus.COMPLETED))
-
-    @property
-    def finished_edits(self) -> int:
-        """Of these the jobs of somebody's edits and clicks: the others were first syncs of records, and checks."""
-        return sum(one.of_edits for one in self.jobs(QueueStatus.COMPLETED))
 
     @property
     def waits(self) -> str:
@@ -211,8 +205,7 @@ class BoardStatus:
         counts = {one.first: one.number for one in self.jobs(QueueStatus.COMPLETED)}
         hours = [(hour_label(hour, self.now), counts.get(hour, 0)) for hour in hours_until(self.now)]
         labels, rows = [label for label, _number in hours], [number for _label, number in hours]
-        finished, edits = humanize.count_with_noun(self.finished, "job"), self.finished_edits
-        sentence = f"{finished} done in the last 24 hours, {intcomma(edits) if edits else 'none'} of them for edits"
+        sentence = f"{humanize.count_with_noun(self.finished, 'job')} done in the last 24 hours"
         bars = {"label": "Jobs done", "data": rows, "backgroundColor": "var(--color-primary-500)"}
         return Chart(json.dumps({"labels": labels, "datasets": [bars]}), sentence, hours)
 

@@ -24,7 +24,7 @@ from sync.admin.health_charts import DAY, FIGURES, MONTH, PERIODS, Figure, Perio
 from sync.admin.queue_pages import QueuePanel, panel_of, visible_pauses
 from sync.admin.record_panel import blocked_fields_url, rejections_url
 from sync.boards.board_columns import renamed_columns
-from sync.choices import BlockedCode, QueueStatus, SyncDirection
+from sync.choices import BlockedCode, Cause, QueueStatus, SyncDirection
 from sync.connectors.base.board import LOG_PREFIX
 from sync.kernel import humanize
 from sync.kernel.periodic_jobs import WRONG_CLOCKS, clock_problems
@@ -37,7 +37,9 @@ from sync.operations.attention import AttentionCause, AttentionKind, AttentionSc
 from sync.operations.detect.comparison import VerificationResult, combine_results
 from sync.operations.detect.missed_webhooks import ITEM_UPDATED
 from sync.operations.detect.sweep_schedule import board_problems
-from sync.records.availability import EDITS, number_of
+from sync.records.availability import number_of
+
+_EDITS = Cause.SAVE | Cause.PERSON | Cause.WEBHOOK
 
 # Each part reads an index of its own that holds little more than what is counted. Columns: what it is, the board,
 # a name, two numbers, words, a time.
@@ -63,7 +65,7 @@ _ATTENTION = f"""
     FROM sync_notification_receivers WHERE failed_since IS NOT NULL AND frequency <> 'off'
     UNION ALL
     SELECT 'edit', entity_type, '', count(*), 0, '', min(created_at) FROM sync_queue
-    WHERE status IN ('pending', 'in_progress', 'failed') AND entity_id IS NOT NULL AND causes & {int(EDITS)} <> 0
+    WHERE status IN ('pending', 'in_progress', 'failed') AND entity_id IS NOT NULL AND causes & {int(_EDITS)} <> 0
     GROUP BY entity_type
     UNION ALL
     SELECT 'webhook', board.entity_type, '', 0, 0, '', (
@@ -207,10 +209,7 @@ class AttentionTask:
 
 @dataclass(frozen=True)
 class HealthData:
-    """What tasks are made of, all of one moment.
-
-    `counts` and `causes` are the inbox's.
-    """
+    """What tasks are made of, all of one moment; `counts` says how many `causes` of each kind the inbox has."""
 
     boards: Sequence[BoardHealth]
     links: Mapping[str, BoardLink]
@@ -222,13 +221,12 @@ class HealthData:
 
 @dataclass(frozen=True)
 class _KindLine:
-    """How the entries of one kind of the inbox are told in a line; `url` is the list on which they are done.
+    """How one kind of the inbox is told in a line; `url` is the list on which its entries are done.
 
     `button` is for who may do it, and with `is_for_viewers` for who may only look as well.
     """
 
     severity: Severity
-    nouns: tuple[str, str]
     button: str
     icon: str
     url: str = ""
@@ -261,43 +259,34 @@ def attention_tasks(
 
 
 def _kind_lines() -> Mapping[AttentionKind, _KindLine]:
-    approvals = "deletion or emptied field to approve", "deletions and emptied fields to approve"
     return {
         AttentionKind.FAILED: _KindLine(
-            Severity.FAILED, ("change fails", "changes fail"), "Open", "error", f"{reverse('npd-inbox')}?kind=failed"
+            Severity.FAILED, "Open", "error", f"{reverse('npd-inbox')}?kind=failed"
         ),
         AttentionKind.WEBHOOK: _KindLine(
-            Severity.FAILED, ("webhook endpoint is off", "webhook endpoints are off"), "Open", "webhook",
+            Severity.FAILED, "Open", "webhook",
             f"{reverse('admin:sync_webhookendpoint_changelist')}?enabled__exact=0",
         ),
         AttentionKind.NOTIFICATION: _KindLine(
-            Severity.FAILED, ("way to notify you fails", "ways to notify you fail"), "See why", "notifications_off",
-            reverse("npd-notifications"),
+            Severity.FAILED, "See why", "notifications_off", reverse("npd-notifications")
         ),
         AttentionKind.APPROVAL: _KindLine(
-            Severity.APPROVAL, approvals, "Decide", "gpp_maybe",
+            Severity.APPROVAL, "Decide", "gpp_maybe",
             f"{reverse('admin:sync_approvalrequest_changelist')}?state__exact=pending",
         ),
         AttentionKind.REMOVED: _KindLine(
-            Severity.CONFLICT, ("record whose item was removed", "records whose items were removed"), "Answer",
-            "delete_sweep", f"{reverse('npd-inbox')}?kind=removed",
+            Severity.CONFLICT, "Answer", "delete_sweep", f"{reverse('npd-inbox')}?kind=removed"
         ),
-        AttentionKind.CONFLICT: _KindLine(
-            Severity.CONFLICT, ("conflict to resolve", "conflicts to resolve"), "Resolve", "call_split"
-        ),
-        AttentionKind.DUPLICATE: _KindLine(
-            Severity.CONFLICT, ("possible duplicate", "possible duplicates"), "Decide", "group"
-        ),
+        AttentionKind.CONFLICT: _KindLine(Severity.CONFLICT, "Resolve", "call_split"),
+        AttentionKind.DUPLICATE: _KindLine(Severity.CONFLICT, "Decide", "group"),
         AttentionKind.REJECTED: _KindLine(
-            Severity.REJECTED, ("value rejected by Monday", "values rejected by Monday"), "Fix", "front_hand",
-            rejections_url() or blocked_fields_url(), tells_age=False,
+            Severity.REJECTED, "Fix", "front_hand", rejections_url() or blocked_fields_url(), tells_age=False
         ),
         AttentionKind.BLOCKED: _KindLine(
-            Severity.BLOCKED, ("blocked field", "blocked fields"), "See why", "front_hand", blocked_fields_url(),
-            tells_age=False, is_for_viewers=True,
+            Severity.BLOCKED, "See why", "front_hand", blocked_fields_url(), tells_age=False, is_for_viewers=True
         ),
         AttentionKind.UNMATCHED: _KindLine(
-            Severity.UNMATCHED, ("unmatched item", "unmatched items"), "Open", "fiber_new",
+            Severity.UNMATCHED, "Open", "fiber_new",
             f"{reverse('admin:sync_unmatcheditem_changelist')}?show=attention",
         ),
     }  # fmt: skip
@@ -319,26 +308,22 @@ def _kind_tasks(
     """A line for each kind of the inbox, with its causes but those that are told `apart`."""
     for kind, line in _kind_lines().items():
         causes = [one for one in data.causes if one.kind is kind]
-        number = data.counts.get(kind, 0) - sum(one.number for one in causes if one.cause in apart)
+        number = data.counts.get(kind, 0) - sum(one.cause in apart for one in causes)
         if number <= 0:
             continue
         causes = sorted((one for one in causes if one.cause not in apart), key=lambda one: -one.number)
-        told = [one.text.rstrip(".") + _number_of(one, number) for one in causes]
+        told = [one.text.rstrip(".") + (f" ({one.count_text})" if one.count_text else "") for one in causes]
         why = humanize.shorten(humanize.join_first(told), MAX_WHY_LENGTH)
         why += " " if why.endswith("…") else ". " if why else ""
         since = min((one.since for one in causes if one.since), default=None)
         if since and line.tells_age:
             age = humanize.time_span((data.now - since).total_seconds())
-            why += f"The oldest has waited for {age}." if number > 1 else f"Waiting for {age}."
+            entries = sum(one.number for one in causes)
+            why += f"The oldest has waited for {age}." if entries > 1 else f"Waiting for {age}."
         url = kind_urls.get(kind, line.url)
-        what = humanize.count_with_noun(number, *line.nouns)
         button = line.button if line.is_for_viewers or may_act(kind) else "Open"
+        what = f"{kind.label} {number:,}"
         yield AttentionTask(line.severity, what, why.strip(), url, button, line.icon, in_inbox=True)
-
-
-def _number_of(cause: AttentionCause, of: int) -> str:
-    """How many of all a cause is, where it doesn't say so itself."""
-    return f" ({cause.number:,})" if cause.number < of and cause.kind is not AttentionKind.REMOVED else ""
 
 
 def _stopped_tasks(data: HealthData) -> Iterator[AttentionTask]:
@@ -452,11 +437,11 @@ def headline(
 ) -> Badge:
     """Return it as a badge; what stops the sync and what is `paused` come before the `number` of things in the inbox.
 
-    What the inbox doesn't list, because it is about no record or item, is counted with them; `others` are things that
-    this person sees and other people act on.
+    So it says what the inbox's badge says; what that doesn't list, because it is about no record or item, counts only
+    where it is empty. `others` are things that this person sees and other people act on.
     """
     stopped = [board.title for board in boards if board.reason and not board.is_paused]
-    number += sum(not task.in_inbox for task in tasks)
+    number = number or sum(not task.in_inbox for task in tasks)
     failing = sum(board.failing for board in boards)
     what, pending = humanize.count_with_noun, sum(board.pending for board in boards)
     cases = (
@@ -498,7 +483,7 @@ def health_context(
     causes = attention.causes(scope, limit=MAX_CAUSES)
     boards = _board_healths(visible, panel, found, scope, causes)
     tallies = tallies_of(request)  # the sidebar has asked already
-    counts = {kind: tally.entries for kind, tally in tallies.items()}
+    counts = {kind: tally.causes for kind, tally in tallies.items()}
     others = _causes(attention.tallies(replace(scope, kinds=scope.others))) if scope.others else 0
     paused = [label for label, _ in visible_pauses(request.user, panel.overview.pauses)]
     data = HealthData(boards, panel.overview.links, found, counts, causes, panel.now)

@@ -206,15 +206,20 @@ def _store_board(
     if not link.npd_id_column:
         done += [f"uses the {message} that was there" for message in setup.adopted]
     done += _choose_group(link, setup.board)
-    column = setup.columns[NPD_ID_KEY].id
-    moved, link.npd_id_column = link.npd_id_column not in ("", column), column
+    column, before = setup.columns[NPD_ID_KEY].id, link.npd_id_column
+    moved, link.npd_id_column = before not in ("", column), column
     # Set-up has just read the board, so its earlier stop is over.
     link.blocked_until, link.blocked_reason, link.blocked_since = None, "", None
     link.save(update_fields=["group_id", "npd_id_column", "blocked_until", "blocked_reason", "blocked_since"])
     board_columns.set_npd_id_problem(link, "")
     stored = choices.store(link, setup)
     requeued = resync_records(spec) if stored.needs_resync or moved else []
-    return link, [*done, *stored.done, *requeued, *choices.complete(link)], stored.problems
+    done += [*stored.done, *requeued, *choices.complete(link)]
+    if not before:
+        # Saves from before the board was there have waited for it: no figure may call them edits that took so long.
+        ids = spec.model._default_manager.exclude(unsynced()).values_list("pk", flat=True)
+        enqueue_many(spec.entity_type, ids, cause=Cause.SETUP, priority=Priority.LOAD)
+    return link, done, stored.problems
 
 
 def _choose_group(link: BoardLink, board: Board) -> list[str]:

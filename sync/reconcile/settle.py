@@ -1338,13 +1338,14 @@ def _deliveries(plans: Iterable[RecordPlan]) -> Iterator[tuple[QueueDirection, d
     """What this pass carried over which way, and since when each change had been on its way.
 
     A save that was written into a row that waited already counts from that row's first save: for so long the other
-    side has lacked something. What a sweep found, or a person asked for, has no such beginning and isn't counted.
+    side has lacked something. What a sweep found, or a person asked for, has no such beginning and isn't counted, and
+    what a set-up loaded is nobody's edit.
     """
     saves = {
         plan.id: [
             row.id
             for row in plan.facts.claim.rows
-            if row.direction == QueueDirection.TO_MONDAY and row.causes & Cause.SAVE
+            if row.direction == QueueDirection.TO_MONDAY and row.causes & (Cause.SAVE | Cause.SETUP) == Cause.SAVE
         ]
         for plan in plans
         if plan.written_item is not None

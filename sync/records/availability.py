@@ -12,7 +12,7 @@ from django.db.models import Count
 from django.utils.functional import cached_property
 
 from sync import registry
-from sync.choices import Cause, Operation, QueueDirection, QueueStatus, StopCode
+from sync.choices import QueueDirection, QueueStatus, StopCode
 from sync.kernel import humanize
 from sync.kernel.db import fetch_rows
 from sync.limits import BlockedKind, LimitFacts, Wait
@@ -20,9 +20,6 @@ from sync.models import BoardLease, BoardLink, QueuePause, SyncQueue
 from sync.outbox.pauses import pause_sentence, pauses_by_direction
 
 READY, BACKOFF, DEFERRED = "ready", "backoff", "deferred"
-
-EDITS = Cause.SAVE | Cause.PERSON | Cause.WEBHOOK
-"""By these causes somebody edited something, or clicked; first syncs of records and checks have others."""
 
 # A UNION, for each part has a partial index of its own. Deferred is also what no worker may touch: a create without an
 # answer of which nothing can be found out or done.
@@ -44,25 +41,24 @@ _JOBS = f"""
         LEFT JOIN untouchable ON untouchable.entity_id = row.entity_id
         WHERE row.status = 'pending'
     )
-    SELECT entity_type, status, direction, phase, attempts, count(*), min(since), sum(of_item), 0
+    SELECT entity_type, status, direction, phase, attempts, count(*), min(since), sum(of_item)
     FROM pending GROUP BY 1, 2, 3, 4, 5
     UNION ALL
-    SELECT entity_type, status, '', status, 0, count(*), min(last_attempt), 0, 0
+    SELECT entity_type, status, '', status, 0, count(*), min(last_attempt), 0
     FROM sync_queue WHERE status = 'in_progress' GROUP BY 1, 2
     UNION ALL
-    SELECT entity_type, status, '', status, 0, count(*), NULL::timestamptz, 0, 0
+    SELECT entity_type, status, '', status, 0, count(*), NULL::timestamptz, 0
     FROM sync_queue WHERE status = 'failed' GROUP BY 1, 2
 """  # noqa: S608 - made of the constants above
 
-_FINISHED = f"""
+_FINISHED = """
     UNION ALL
     SELECT entity_type, status, '', status, 0, count(*),
-        date_bin('1 hour', finished_at, timestamptz '2001-01-01 00:00:00+00') AS hour, 0,
-        count(*) FILTER (WHERE operation <> '{Operation.CREATE.value}' AND causes & {int(EDITS)} <> 0)
+        date_bin('1 hour', finished_at, timestamptz '2001-01-01 00:00:00+00') AS hour, 0
     FROM sync_queue
     WHERE status = 'completed' AND finished_at > %(now)s - interval '24 hours' AND finished_at <= %(now)s
     GROUP BY 1, 2, hour
-"""  # noqa: S608 - made of the constants above
+"""
 
 
 @dataclass(frozen=True)
@@ -71,8 +67,7 @@ class JobCount:
 
     `phase` is what pending ones wait for: ready (their time has come), backoff, deferred; of others it is the status.
     `first` is when the first could be worked, of those in progress when it was claimed, of completed ones the hour;
-    `of_items` how many of the pending ones are about items that no record has; `of_edits` how many of the completed
-    ones somebody's edit or click made: the others were first syncs of records, and checks.
+    `of_items` how many of the pending ones are about items that no record has.
     """
 
     entity_type: str
@@ -83,7 +78,6 @@ class JobCount:
     number: int
     first: datetime | None
     of_items: int = 0
-    of_edits: int = 0
 
 
 @dataclass(frozen=True)

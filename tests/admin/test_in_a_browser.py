@@ -124,6 +124,7 @@ def test_the_queues_chart_is_drawn_and_a_board_paused_and_resumed_by_the_keyboar
     table = page.get_by_role("table", name="Contacts: jobs done, by hour")
     page.locator(".npd-queue-hours summary").first.wait_for()
     assert (drawn.count(), table.count()) == (0, 0), "folded"
+    assert page.locator("#result_list tr.data-row").first.bounding_box()["y"] < 760, "the first screen is 844 high"
     for fold in page.locator(".npd-queue-hours summary").all():
         fold.focus()
         page.keyboard.press("Enter")

@@ -228,7 +228,7 @@ def test_an_empty_side_is_red_last_and_asks_before_it_empties_even_one_value(
     assert buttons_of(row) == [("keep_npd", False), ("keep_monday", True)]
     assert "Empty Phone in NPD…" in words_of(row)
     asked = browser_of_person.post(ACT, {"one": f"keep_monday {key}", **seen_of(html, key)}).content.decode()
-    assert re.search(r'npd-button-danger"\s+type="submit"\s+name="only"\s+value="emptied"', asked)
+    assert re.search(r'npd-button-deletes"\s+type="submit"\s+name="only"\s+value="emptied"', asked)
     conflict.refresh_from_db()
     assert conflict.resolution is None
     for only in ({}, {"only": "values"}):  # no button of the question
@@ -290,7 +290,7 @@ def test_the_list_of_conflicts_empties_values_by_a_batch_of_their_own(browser_of
     assert (emptied.total, emptied.plan["npd"], emptied.plan["npd_emptied"]) == (1, 0, 1)
     assert chosen.index(str(written.pk)) < chosen.index(str(emptied.pk))
     shown = browser_of_person.get(f"/admin/conflicts/syncconflict/batch/{emptied.pk}/").content.decode()
-    assert "cfl-button cfl-danger" in shown
+    assert "cfl-button cfl-deletes" in shown
     assert "Empty 1 value in NPD" in words_of(shown)
 
 
@@ -374,7 +374,7 @@ def test_sixty_gone_items_are_answered_together_on_a_page_that_asks(browser_of_p
     asked = browser_of_person.post(ACT, {"action": "delete_record", "key": keys_of(html), **ALL_CONFLICTS}, follow=True)
     batch = ConflictBatch.objects.get()
     assert (batch.state, batch.resolution_type, batch.total) == (BatchState.PREPARED, "delete_record", 60)
-    assert "cfl-danger" in asked.content.decode()
+    assert "cfl-deletes" in asked.content.decode()
     assert f'href="{INBOX}?kind=conflict"' in asked.content.decode()
     assert not SyncConflict.objects.filter(resolution__isnull=False).exists()
 
@@ -438,7 +438,7 @@ def test_sixty_records_are_deleted_in_one_act_but_not_what_was_edited_since_the_
     [cause] = attention.causes()
     form = {"of": f"delete_removed {cause.cause}", "back": INBOX}
     asked = browser_of_person.post(ACT, form).content.decode()
-    assert "npd-button-danger" in asked
+    assert "npd-button-deletes" in asked
     assert "In NPD: 60 contacts are deleted" in words_of(asked)
     Contact.objects.filter(pk=gone[0].pk).update(role_title="Chair")
     browser_of_person.post(ACT, sent_by(asked))

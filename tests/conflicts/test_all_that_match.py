@@ -111,7 +111,7 @@ def mixed(db: None) -> list[Contact]:
 def danger(answer: Any) -> list[str]:
     """What the red buttons of a page say."""
     found = re.findall(
-        r'<(?:button|a)\s+class="[^"]*\bcfl-danger\b[^"]*"[^>]*>(.*?)</', answer.content.decode(), re.DOTALL
+        r'<(?:button|a)\s+class="[^"]*\bcfl-deletes\b[^"]*"[^>]*>(.*?)</', answer.content.decode(), re.DOTALL
     )
     return [" ".join(one.split()) for one in found]
 

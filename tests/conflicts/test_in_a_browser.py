@@ -79,7 +79,7 @@ def test_an_empty_side_has_red_buttons_that_name_what_it_empties_and_ask(open_pa
     made = of_fields("made", FieldConflict("phone", None, None, "+44 20 7946 0999"), ROLE)
     page, errors = open_page()
     page.goto(screen(conflict_of(made)))
-    foot, red = page.locator(".cfl-foot button"), page.locator(".cfl-foot button.cfl-danger")
+    foot, red = page.locator(".cfl-foot button"), page.locator(".cfl-foot button.cfl-deletes")
     assert not barriers(page)
     press(page, "1")
     expect(red).to_have_count(2)
@@ -325,6 +325,6 @@ def test_a_button_that_names_the_record_it_deletes_fits_a_phone(open_page: Any, 
     page, errors = open_page(390, "light")
     page.goto(f"/admin/conflicts/syncconflict/{conflict_of(contact).pk}/screen/")
     page.locator("input[data-deletes]").check()
-    page.locator("button.cfl-danger").first.wait_for()
+    page.locator("button.cfl-deletes").first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert not errors

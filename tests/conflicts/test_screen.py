@@ -233,7 +233,7 @@ def test_an_option_that_deletes_is_asked_about_by_a_red_button_before_anything_i
     sent = {"option": "monday", "seen-record": json.dumps([conflict.what, None]), "resolve": "1"}
     asked = browser.post(screen(conflict), sent)
     assert asked.status_code == 200
-    [button] = re.findall(r'<button\s+class="npd-button npd-button-danger"[^>]*>([^<]*)<', asked.content.decode())
+    [button] = re.findall(r'<button\s+class="npd-button npd-button-deletes"[^>]*>([^<]*)<', asked.content.decode())
     assert button.strip() == "Delete the record"
     assert conflict_of(contact).resolution is None
     hidden = dict(re.findall(r'<input type="hidden" name="([\w-]+)" value="([^"]*)"', asked.content.decode()))
@@ -262,7 +262,7 @@ def test_a_choice_that_empties_a_side_is_asked_about_by_a_red_button_before_anyt
         assert (asked.status_code, conflict_of(contact).resolution is None) == (303, False)
         return
     assert (asked.status_code, conflict_of(contact).resolution) == (200, None)
-    [button] = re.findall(r'<button\s+class="npd-button npd-button-danger"[^>]*>([^<]*)<', asked.content.decode())
+    [button] = re.findall(r'<button\s+class="npd-button npd-button-deletes"[^>]*>([^<]*)<', asked.content.decode())
     assert button.strip() == f"Empty Phone {where}"
     hidden = dict(re.findall(r'<input type="hidden" name="([\w-]+)" value="([^"]*)"', asked.content.decode()))
     assert browser.post(screen(conflict), {name: unescape(text) for name, text in hidden.items()}).status_code == 303

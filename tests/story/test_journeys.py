@@ -339,7 +339,7 @@ def test_somebody_on_a_phone_resolves_a_conflict_and_corrects_a_record(site: Sit
     found += barriers(page)
     sign_in(site, page)
     found += barriers(page)
-    page.get_by_role("link", name="1 conflict to resolve").first.tap()
+    page.get_by_role("link", name="Conflicts 1").first.tap()
     page.goto(INBOX)
     rows = page.locator("[data-inbox-row]")
     expect(rows).to_have_count(2)

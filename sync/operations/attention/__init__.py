@@ -308,6 +308,15 @@ class AttentionCause:
     entity_type: str = ""
     code: str = ""
 
+    @property
+    def count_text(self) -> str:
+        """How many entries there are, as “60 contacts”; empty of one alone, and where the text says it."""
+        if self.number == 1 or self.kind is AttentionKind.REMOVED:
+            return ""
+        if self.kind is AttentionKind.UNMATCHED:
+            return humanize.count_with_noun(self.number, "item")
+        return count_of_type(self.number, self.entity_type) if self.entity_type else f"{self.number:,}"
+
 
 @dataclass(frozen=True)
 class Tally:
