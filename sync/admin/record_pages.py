@@ -5,7 +5,7 @@ pause, direction, unlink and link again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, ClassVar
@@ -48,7 +48,7 @@ from sync.admin.record_panel import (
     DIRECTION_EFFECTS,
     RecordAdvice,
     RecordSyncView,
-    conflict_url,
+    in_conflict,
     list_cell,
     mark_fields,
     missing_item_text,
@@ -65,7 +65,6 @@ from sync.choices import QueueDirection, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict
-from sync.kernel.conflict_store import KIND_UNDO, current_store
 from sync.kernel.db import bound_lock_waits
 from sync.kernel.humanize import plural
 from sync.ledger import SyncStateService
@@ -767,21 +766,9 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         answer: HttpResponse | None = super().response_action(request, queryset)
         # Django renders it after this method, so its context can still be added to.
         if isinstance(answer, TemplateResponse) and answer.context_data is not None and not answer.is_rendered:
-            asked: Iterable[SyncedModel] = answer.context_data.get("queryset", ())
             answer.context_data["items_follow"] = tombstones.items_consequence(self.model.entity_type())
-            answer.context_data["in_conflict"] = self._in_conflict(request, asked)
+            answer.context_data["in_conflict"] = in_conflict(answer.context_data.get("queryset", ()), request.user)
         return answer
-
-    def _in_conflict(self, request: HttpRequest, records: Iterable[SyncedModel]) -> list[tuple[str, str]]:
-        """Return the names of those with open conflicts, each with where these are resolved; one query."""
-        found = current_store().open_conflicts(self.model.entity_type(), [record.pk for record in records])
-        may_view = request.user.has_perm("conflicts.view_syncconflict")
-        unresolved = {key: [one for one in conflicts if one.kind != KIND_UNDO] for key, conflicts in found.items()}
-        return [
-            (str(record), conflict_url(record.pk, unresolved[record.pk]) if may_view else "")
-            for record in records
-            if unresolved.get(record.pk)
-        ]
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
@@ -790,7 +777,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         record = self.get_object(request, object_id)
         linked = record is not None and record.monday_id
         follows = tombstones.item_consequence(self.model.entity_type()) if linked else ""
-        more = {"items_follow": follows, "in_conflict": self._in_conflict(request, [record]) if record else []}
+        more = {"items_follow": follows, "in_conflict": in_conflict([record] if record else [], request.user)}
         answer: HttpResponse = super().delete_view(request, object_id, (extra_context or {}) | more)
         return answer
 
