@@ -30,6 +30,7 @@ from sync.kernel.humanize import count_with_noun, one_line, shorten
 from sync.models import SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
 from sync.outbox.pauses import active_pauses
+from sync.reconcile.lookups import FieldDisplay
 
 SHOWN = 8
 """Of each group; the rest is in its list."""
@@ -129,7 +130,7 @@ def _rows(request: HttpRequest, term: str) -> Iterator[Group]:
         if lists := _admin_of(request, spec.model):
             rows = _found_records(request, lists, spec, term)
             ranks |= {row.pk: row.page_rank // 2 for row in rows}
-            about = {row.pk: _told_of(row, spec, term) for row in rows}
+            about = _told_of(rows, spec, term)
             yield _group(request, lists, spec.icon, term, rows, ranks, about)
     for label, icon in ABOUT:
         if lists := _admin_of(request, apps.get_model(label)):
@@ -157,12 +158,21 @@ def _found_records(request: HttpRequest, lists: Any, spec: registry.EntitySpec, 
     return list(rows.annotate(page_rank=rank).order_by("page_rank", *order)[:LOOKED_AT])
 
 
-def _told_of(record: Any, spec: registry.EntitySpec, term: str) -> str:
-    """The text in which a record holds the term beside its name, else the first that it has."""
+def _told_of(rows: Sequence[Any], spec: registry.EntitySpec, term: str) -> dict[Any, str]:
+    """The text in which each record holds the term beside its name, else its first, as pages show it."""
     fields = [one.name for one in registry.own_fields(spec.model) if isinstance(one, (CharField, TextField))]
-    texts = [one_line(str(getattr(record, name) or "")) for name in fields if name != spec.name_field]
-    holding = [text for text in texts if re.search(unmarked_pattern(term), text)]
-    return shorten(next(iter([*holding, *filter(None, texts)]), ""), 80)
+    link = registry.link_of(spec.entity_type) if rows else None
+    mappings = {one.fields[0]: one for one in registry.mappings_of(link) if one.fields[0] in fields} if link else {}
+    display = FieldDisplay(link, list(mappings.values()), rows) if link else None
+    told = {}
+    for row in rows:
+        texts = {name: text for name in fields if name != spec.name_field and (text := getattr(row, name))}
+        holding = [name for name, text in texts.items() if re.search(unmarked_pattern(term), one_line(text))]
+        name = next(iter([*holding, *texts]), "")
+        if (text := texts.get(name, "")) and display and name in mappings and len(mappings[name].fields) == 1:
+            text = display.local(row, mappings[name], {name: text})
+        told[row.pk] = shorten(one_line(text), 80)
+    return told
 
 
 def _matching(fields: Sequence[Any], pattern: str) -> Q:

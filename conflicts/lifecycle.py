@@ -381,6 +381,7 @@ class ConflictHistory:
                 sentence=sentence,
                 values=values,
                 actor=actor[:MAX_ACTOR_LENGTH],
+                cause={"conflict": str(conflict.pk)},
             )
         )
 

@@ -127,7 +127,9 @@ class StateFilter(ConditionFilter):
     def __init__(self, request: HttpRequest, *args: Any) -> None:
         super().__init__(request, *args)
         self.default = default_state(request)
-        self.has_removed = request.method != "GET" or _asks_for_removed(request)
+        # The form of an export names a format; its file has what the list shows.
+        acts_on_all = request.method != "GET" and "format" not in request.POST
+        self.has_removed = acts_on_all or _asks_for_removed(request)
 
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
         states = [one for one in STATE_LABELS.items() if one[0] != PARTLY]

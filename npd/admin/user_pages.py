@@ -332,9 +332,12 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin
             answer = TemplateResponse(request, "npd/invitation_link.html", context)
             add_never_cache_headers(answer)
             return answer
-        told = _("%(user)s is invited: a mail went to %(email)s. Its link works once, until %(until)s.")
-        self.message_user(request, told % {"user": made.user, "email": made.user.email, "until": until})
-        return see_other(reverse("admin:auth_user_change", args=[made.user.pk]))
+        told = _("%(name)s is invited as “%(role)s”: a mail went to %(email)s. Its link works once, until %(until)s.")
+        name = made.user.get_full_name() or made.user
+        said = told % {"name": name, "role": self.roles(made.user), "email": made.user.email, "until": until}
+        own, further = reverse("admin:auth_user_change", args=[made.user.pk]), _("Change the role, or invite again")
+        self.message_user(request, format_html('{} <a class="npd-link" href="{}">{}</a>', said, own, further))
+        return see_other(reverse("admin:auth_user_changelist"))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         """Return the users by name."""

@@ -56,6 +56,7 @@ from sync.models import Tombstone
 from sync.records import availability
 from sync.records.availability import Overview
 from sync.records.item_links import unmatched_condition
+from sync.records.tombstones import tombstone_name
 from sync.registry import HiddenName, hide_quotes, known_names, record_url, type_label, visible_types
 
 if TYPE_CHECKING:
@@ -605,8 +606,7 @@ class DeletedName(str):
     @classmethod
     def of(cls, tombstone: Tombstone, *, is_link: bool) -> DeletedName:
         """Return that of a deleted record."""
-        known = str(tombstone.data.get(registry.entity(tombstone.entity_type).name_field or "name") or "")
-        name = cls(f"{known or type_label(tombstone.entity_type)}, deleted")
+        name = cls(f"{tombstone_name(tombstone) or type_label(tombstone.entity_type)}, deleted")
         name.url = reverse("admin:sync_tombstone_change", args=[tombstone.pk]) if is_link else ""
         return name
 

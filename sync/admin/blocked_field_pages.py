@@ -47,7 +47,9 @@ from sync.choices import BlockedCode, QueueDirection, Rule, SyncDirection
 from sync.connectors.base.errors import ConnectorError
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict
-from sync.models import BoardLink, FieldMapping
+from sync.kernel.conflict_store import KIND_UNDO, current_store
+from sync.merge import FieldSelection
+from sync.models import BoardLink, FieldMapping, SyncMetadata
 from sync.operations import attention
 from sync.operations.attention import AttentionEntry, AttentionKind
 from sync.records.authors import log_action
@@ -588,7 +590,11 @@ def creation_question(request: HttpRequest, mappings: Sequence[FieldMapping]) ->
             "If the board has a column of the same title that fits, that one is used.",
         ],
         f"Create {number}" if len(mappings) > 1 else "Create the column",
-        [*_open_conflicts(request, mappings), RecordTable(("Field", "Board", "What is wrong"), rows, len(rows))],
+        [
+            *_open_conflicts(request, mappings),
+            *_answered_conflicts(request, mappings),
+            RecordTable(("Field", "Board", "What is wrong"), rows, len(rows)),
+        ],
     )
 
 
@@ -606,6 +612,34 @@ def _open_conflicts(request: HttpRequest, mappings: Sequence[FieldMapping]) -> l
     number = humanize.count_with_noun(len(rows), "conflict is open", "conflicts are open")
     title = f"{number} here. Monday’s values were in the old column; NPD’s are used, and you are asked about both."
     return [RecordTable(("Record", "Field", "NPD", "Monday"), rows[:MAX_ROWS_SHOWN], len(rows), title)] if rows else []
+
+
+def _answered_conflicts(request: HttpRequest, mappings: Sequence[FieldMapping]) -> Iterator[RecordTable]:
+    """The conflicts on these fields that are answered, and wait for a column: what was chosen is written into it."""
+    labels = {(one.link.entity_type, one.key): one.label for one in mappings}
+    types = registry.visible_types(request.user) if may_view(request.user, "conflicts.syncconflict") else ()
+    rows: list[tuple[str, str, str]] = []
+    for entity_type in {kind for kind, _ in labels}.intersection(types):
+        ledgers = SyncMetadata.objects.filter(entity_type=entity_type).exclude(conflicts={})
+        found = current_store().open_conflicts(entity_type, ledgers.values_list("entity_id", flat=True))
+        names = record_names((entity_type, record_id) for record_id in found)
+        rows += [
+            (names.get((entity_type, record_id), ""), labels[entity_type, key], _chosen_text(chosen))
+            for record_id, conflicts in found.items()
+            for conflict in conflicts
+            if conflict.kind != KIND_UNDO
+            for key, chosen in conflict.resolutions.items()
+            if (entity_type, key) in labels
+        ]
+    if rows:
+        number = humanize.count_with_noun(len(rows), "conflict is answered", "conflicts are answered")
+        title = f"{number} here. What was chosen goes into the new column."
+        yield RecordTable(("Record", "Field", "Chosen"), rows[:MAX_ROWS_SHOWN], len(rows), title)
+
+
+def _chosen_text(chosen: FieldSelection) -> str:
+    texts = {"npd": chosen.npd, "monday": chosen.monday, "custom": chosen.value, "base": "The last synced value"}
+    return texts.get(chosen.choose) or "(empty)"
 
 
 def _filling_sentences(mappings: Sequence[FieldMapping]) -> Iterator[str]:

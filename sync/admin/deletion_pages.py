@@ -55,7 +55,7 @@ from sync.records.authors import (
     users_of,
 )
 from sync.records.availability import wait_sentence
-from sync.records.tombstones import REMOVED_STATES, rebuild_record, restore_by_person
+from sync.records.tombstones import REMOVED_STATES, rebuild_record, restore_by_person, tombstone_name
 from sync.records.unmatched_items import consider_again
 from sync.registry import HiddenName, item_url, known_text, link_of, record_url, type_label, visible_types
 
@@ -394,11 +394,6 @@ _RESTORE_EFFECTS = (
 )
 
 
-def tombstone_name(row: Tombstone) -> str:
-    """Return what the deleted record was called."""
-    return str(row.data.get("name") or row.entity_id)
-
-
 def _may_restore(row: Any) -> bool:
     """Whether the reader of the row may make its record again, and that can be done."""
     is_gone = row.state != TombstoneState.RESTORED and row.reason_code != TombstoneReason.ERASED
@@ -462,7 +457,7 @@ class TombstoneAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Record")
     def name(self, row: Tombstone) -> str:
-        return tombstone_name(row)
+        return tombstone_name(row) or str(row.entity_id)
 
     kind = admin_base.type_column()
 
@@ -481,7 +476,7 @@ class TombstoneAdmin(ReadOnlyAdmin):
             '<button class="npd-button" type="submit" form="npd-restore" name="_selected_action" value="{}"'
             ' aria-label="Restore {}">Restore…</button>',
             row.pk,
-            tombstone_name(row),
+            self.name(row),
         )
 
     @admin.display(description="Item on Monday", ordering="monday_id")
@@ -524,7 +519,7 @@ class TombstoneAdmin(ReadOnlyAdmin):
 
         def question() -> Question:
             rows = queryset.order_by("deleted_at")[:MAX_ROWS_SHOWN]
-            cells = [(tombstone_name(row), type_label(row.entity_type), _item_text(row)) for row in rows]
+            cells = [(self.name(row), type_label(row.entity_type), _item_text(row)) for row in rows]
             table = RecordTable(("Record", "Type", "Its item"), cells, queryset.count())
             hidden = selection(request, "bring_back", table.total)
             label = f"Restore {humanize.count_with_noun(table.total, 'deleted record')}"

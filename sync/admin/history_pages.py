@@ -38,7 +38,15 @@ from sync.admin.admin_base import (
 )
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report, run_action
 from sync.admin.list_exports import ExportColumn, ExportMixin
-from sync.admin.record_activity import act_of, batch_sizes, batch_undo_url, decision_undo_url, mark_of, moves_value
+from sync.admin.record_activity import (
+    act_of,
+    batch_sizes,
+    batch_undo_url,
+    decision_undo_url,
+    mark_of,
+    moves_value,
+    resolution_urls,
+)
 from sync.admin.report_page import ReportMixin
 from sync.choices import SyncStatus
 from sync.clock import sync_now
@@ -317,7 +325,8 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
         """Offer to take it back, and the batch that it belongs to."""
         context = super().row_context(request, row)
         if may_undo_decisions(request.user, [row]):
-            context["undo_url"] = decision_undo_url(row.pk) if is_undoable(row) else ""
+            resolution_url = resolution_urls([row], request.user).get(row.pk, "")
+            context["undo_url"] = decision_undo_url(row.pk) if is_undoable(row) else resolution_url
             # A sync that moved no value has nothing to undo.
             if row.batch_id and batch_sizes({row.batch_id}):
                 context["batch_url"] = batch_undo_url(row.batch_id)

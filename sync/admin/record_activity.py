@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
-from django.db.models import Count, F, ForeignKey, TextField, Value, Window
+from django.db.models import Count, F, ForeignKey, Q, TextField, Value, Window
 from django.db.models.functions import Cast, Coalesce, Lag
 from django.urls import reverse
 from django.utils.text import capfirst
@@ -20,16 +20,20 @@ from pghistory.core import event_models
 
 from sync import registry
 from sync.kernel import humanize
+from sync.kernel.conflict_store import current_store
 from sync.models import Decision, FieldMapping, SyncedModel
 from sync.operations.decision_undo import is_undoable
 from sync.operations.preview.explanation import CauseLink, causes_by_decision
 from sync.operations.record_requests import REASON_KEY
 from sync.records.authors import SYNC_ACTOR, actor_name, users_of
-from sync.registry import HiddenName
+from sync.registry import HiddenName, page_url
 
 MOST_LINES = 50
 FIELD_PARAMETER = "activity"
 """The name in a page's address of the field whose changes alone are shown."""
+
+_RESOLVED = "conflict_settled"
+"""The kind of the decision that tells that a conflict's resolution was applied."""
 
 _PLAIN_CAUSES = ("edit", "rule")
 """The links of a chain that say something to everybody; jobs, webhooks and requests are for administrators."""
@@ -59,6 +63,24 @@ def batch_undo_url(batch_id: UUID) -> str:
     return reverse("admin:sync_decision_undo_batch", args=[batch_id])
 
 
+def resolution_urls(decisions: Sequence[Decision], reader: Any) -> dict[int, str]:
+    """Return the screens on which this user may undo what a conflict's resolution wrote, by the decisions that tell it.
+
+    None where the conflict is open again, or being undone. The decisions are of one type of records; one query.
+    """
+    told = {row.pk: row for row in decisions if row.kind == _RESOLVED and row.key and "conflict" in row.cause}
+    if not told or not reader.has_perm("conflicts.change_syncconflict"):
+        return {}
+    ids = {row.entity_id for row in told.values() if row.entity_id}
+    found = current_store().open_conflicts(decisions[0].entity_type, ids)
+    unresolved = {str(one.conflict_id) for conflicts in found.values() for one in conflicts}
+    return {
+        pk: page_url("conflicts_syncconflict_screen", row.cause["conflict"])
+        for pk, row in told.items()
+        if row.cause["conflict"] not in unresolved
+    }
+
+
 MAX_SHOWN = 80
 """Characters of a value on a line."""
 
@@ -77,7 +99,7 @@ class ActivityLine:
 
     `sentence` says why and how a value was synced, `chain` what led to it; `technical` is that with jobs, webhooks and
     requests. Changes of equal `act` were made at once by one, or sent because of that; empty: it stands for itself.
-    `undoes` is the decision that can be taken back, 0 where there is none.
+    `undoes` is the decision that can be taken back, 0 where there is none; `resolution_url`, where a resolution is.
     """
 
     line_id: str
@@ -93,6 +115,7 @@ class ActivityLine:
     chain: Sequence[CauseLink] = ()
     technical: Sequence[str] = ()
     undoes: int = 0
+    resolution_url: str = ""
     batch_url: str = ""
     is_undo: bool = False
     is_undone: bool = False
@@ -101,7 +124,7 @@ class ActivityLine:
     @property
     def undo_url(self) -> str:
         """The address of the page that takes it back; empty where it can't be."""
-        return decision_undo_url(self.undoes) if self.undoes else ""
+        return decision_undo_url(self.undoes) if self.undoes else self.resolution_url
 
     @property
     def shown_before(self) -> str:
@@ -142,7 +165,7 @@ class Act:
     def undo_url(self) -> str:
         """The address of the page that takes back all of it that is not taken back yet; empty without such."""
         undone = [line.undoes for line in self.lines if line.undoes]
-        return decision_undo_url(*undone) if undone else ""
+        return decision_undo_url(*undone) if undone else self.line.resolution_url
 
     @property
     def is_undone(self) -> bool:
@@ -201,7 +224,7 @@ def activity_of(record: SyncedModel, *, reader: Any, field: str = "", limit: int
     shown = {name for _, fields in ([names[chosen]] if chosen else names.values()) for name in fields}
     changes = _Changes(record, limit, [one for one in _fields(record) if not chosen or one.name in shown], hidden)
     labels = {name: label for label, fields in names.values() for name in fields if len(fields) == 1}
-    lines = [*_change_lines(changes, labels, told, names, chosen), *_decision_lines(decisions, names, told)]
+    lines = [*_change_lines(changes, labels, told, names, chosen), *_decision_lines(decisions, names, told, reader)]
     opens = reader.has_perm("sync.view_decision")
     return Activity(
         acts=acts_of(lines, [label for label, _ in names.values()])[:limit],
@@ -233,9 +256,9 @@ class _Told:
 
 
 def _decision_lines(
-    decisions: Sequence[Decision], names: Mapping[str, tuple[str, tuple[str, ...]]], told: _Told
+    decisions: Sequence[Decision], names: Mapping[str, tuple[str, tuple[str, ...]]], told: _Told, reader: Any
 ) -> Iterator[ActivityLine]:
-    causes = causes_by_decision(decisions)
+    causes, resolutions = causes_by_decision(decisions), resolution_urls(decisions, reader)
     for row in decisions:
         icon, icon_label = mark_of(row)
         is_move = moves_value(row)
@@ -260,6 +283,7 @@ def _decision_lines(
                 *(x.text for x in links),
             ],
             undoes=row.pk if is_undoable(row) and row.pk not in told.undone else 0,
+            resolution_url=resolutions.get(row.pk, ""),
             batch_url=batch_undo_url(row.batch_id) if row.batch_id and in_batch else "",
             is_undo=row.undoes is not None,
             is_undone=row.pk in told.undone,
@@ -286,14 +310,23 @@ def act_of(row: Decision) -> tuple[str, ...]:
 def _undone_ids(decisions: Sequence[Decision]) -> set[int]:
     """Those that an undo took back which was not taken back itself."""
     undos: dict[int, list[int]] = {}
-    rows = Decision.objects.filter(entity_id__in={row.entity_id for row in decisions}, undoes__isnull=False)
-    for pk, undoes in rows.order_by().values_list("pk", "undoes"):
+    resolutions: dict[tuple[str, str], int] = {}
+    rows = Decision.objects.filter(entity_id__in={row.entity_id for row in decisions})
+    undoing = rows.filter(Q(undoes__isnull=False) | Q(kind="undo")).order_by("pk")
+    for pk, undoes, key, conflict in undoing.values_list("pk", "undoes", "key", "cause__conflict"):
         undos.setdefault(undoes or 0, []).append(pk)
+        if conflict:
+            resolutions[conflict, key] = pk
 
     def is_in_force(pk: int) -> bool:
         return not any(is_in_force(undo) for undo in undos.get(pk, ()))
 
-    return {row.pk for row in decisions if not is_in_force(row.pk)}
+    return {
+        row.pk
+        for row in decisions
+        if not is_in_force(row.pk)
+        or (row.kind == _RESOLVED and row.pk < resolutions.get((row.cause.get("conflict", ""), row.key), 0))
+    }
 
 
 def batch_sizes(batches: Collection[UUID]) -> dict[UUID, int]:

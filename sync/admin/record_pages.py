@@ -48,6 +48,7 @@ from sync.admin.record_panel import (
     DIRECTION_EFFECTS,
     RecordAdvice,
     RecordSyncView,
+    in_conflict,
     list_cell,
     mark_fields,
     missing_item_text,
@@ -761,21 +762,23 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         request.npd_said = format_html("{} {} {}", said, follows, link)  # type: ignore[attr-defined]
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        """Tell the page that asks before a deletion what becomes of the items."""
+        """Tell the page that asks before a deletion what becomes of the items, and of open conflicts."""
         answer: HttpResponse | None = super().response_action(request, queryset)
         # Django renders it after this method, so its context can still be added to.
         if isinstance(answer, TemplateResponse) and answer.context_data is not None and not answer.is_rendered:
             answer.context_data["items_follow"] = tombstones.items_consequence(self.model.entity_type())
+            answer.context_data["in_conflict"] = in_conflict(answer.context_data.get("queryset", ()), request.user)
         return answer
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Say before the deletion what becomes of the item."""
+        """Say before the deletion what becomes of the item, and of open conflicts."""
         record = self.get_object(request, object_id)
         linked = record is not None and record.monday_id
         follows = tombstones.item_consequence(self.model.entity_type()) if linked else ""
-        answer: HttpResponse = super().delete_view(request, object_id, (extra_context or {}) | {"item_stays": follows})
+        more = {"items_follow": follows, "in_conflict": in_conflict([record] if record else [], request.user)}
+        answer: HttpResponse = super().delete_view(request, object_id, (extra_context or {}) | more)
         return answer
 
 

@@ -5,7 +5,7 @@ what is open, what the next pass would do.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -28,7 +28,7 @@ from sync.admin.deletion_pages import KIND_LABELS
 from sync.choices import ApprovalKind, ApprovalState, RecordSyncStatus, Rule, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.conflict_store import KIND_DELETE, OpenConflict, current_store
+from sync.kernel.conflict_store import KIND_DELETE, KIND_UNDO, OpenConflict, current_store
 from sync.ledger import SyncStateService
 from sync.ledger.record_view import FieldReason, FieldView, Part, RecordState, RecordView, describe
 from sync.models import ApprovalRequest, SyncedModel
@@ -168,6 +168,24 @@ def conflict_url(record_id: UUID, conflicts: Sequence[OpenConflict]) -> str:
     if len(conflicts) == 1:
         return page_url("conflicts_syncconflict_screen", conflicts[0].conflict_id)
     return page_url("conflicts_syncconflict_changelist", query=f"entity_id__exact={record_id}") if conflicts else ""
+
+
+def in_conflict(records: Iterable[SyncedModel], user: Any) -> list[tuple[str, str]]:
+    """Return the names of those of one type with open conflicts, each with where these are resolved; one query.
+
+    The address is empty for who may not see conflicts.
+    """
+    by_key = {record.pk: record for record in records}
+    if not by_key:
+        return []
+    entity_type, may_view = next(iter(by_key.values())).entity_type(), user.has_perm("conflicts.view_syncconflict")
+    found = current_store().open_conflicts(entity_type, by_key)
+    unresolved = {key: [one for one in conflicts if one.kind != KIND_UNDO] for key, conflicts in found.items()}
+    return [
+        (str(by_key[key]), conflict_url(key, conflicts) if may_view else "")
+        for key, conflicts in unresolved.items()
+        if conflicts
+    ]
 
 
 def rejected_value_url(record: SyncedModel, key: str, state: RecordView) -> str:

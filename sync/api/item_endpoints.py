@@ -51,7 +51,7 @@ from sync.operations.attention import AttentionEntry, AttentionKind, Wording
 from sync.operations.event_feed import deleted_records, unknown_deletions_before
 from sync.records.approvals import approve, reject
 from sync.records.authors import log_action
-from sync.records.tombstones import restore_by_person
+from sync.records.tombstones import restore_by_person, tombstone_name
 from sync.records.unmatched_items import (
     consider_again,
     ignore_unmatched,
@@ -80,8 +80,7 @@ class TombstoneSerializer(serializers.ModelSerializer[Tombstone]):
         read_only_fields = fields
 
     def get_name(self, row: Tombstone) -> str:
-        field = registry.name_field(registry.entity(row.entity_type).model)
-        return str(row.data.get(field or "name") or row.entity_id)
+        return tombstone_name(row) or str(row.entity_id)
 
     def get_values(self, row: Tombstone) -> dict[str, Any]:
         own = registry.own_fields(registry.entity(row.entity_type).model)

@@ -630,16 +630,18 @@ class _Page:
     @cached_property
     def paused(self) -> Mapping[str, QueuePause]:
         """People's pauses of the board by the direction that they stop."""
-        return self.board.paused if self._is_waited_for else pauses_by_direction(self._entity_type)
+        return self.board.paused if self._reads_board else pauses_by_direction(self._entity_type)
 
     @cached_property
     def link(self) -> BoardLink | None:
         """The link, once: the board's where that is read."""
-        return self.board.link if self._is_waited_for else link_of(self._entity_type)
+        return self.board.link if self._reads_board else link_of(self._entity_type)
 
     @cached_property
-    def _is_waited_for(self) -> bool:
-        return bool(self.jobs) or any(one.sync_status == RecordSyncStatus.PENDING for one in self._records)
+    def _reads_board(self) -> bool:
+        """Whether something waits for the board, or how it stands was read for the page already."""
+        is_waited_for = bool(self.jobs) or any(one.sync_status == RecordSyncStatus.PENDING for one in self._records)
+        return self._boards is not None or is_waited_for
 
     @cached_property
     def mappings(self) -> Sequence[FieldMapping]:

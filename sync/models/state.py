@@ -228,7 +228,7 @@ class SyncState(SyncMetadata):
 class Decision(models.Model):
     """One decision on one field or record, with its cause, as a sentence; the record's own log.
 
-    `cause` is what led to it: {rows: queue row ids, causes: their names, events: ids in the inbox, rule}.
+    `cause` is what led to it: {rows: queue row ids, causes: their names, events: ids in the inbox, rule, conflict}.
     `values` of a moved value holds {before, after, overridden} as displayed and, for the undo, {raw_before,
     raw_after}. Those with one `fold_id` say the same of one act; all but the newest are `folded` (`fold_alike`).
     """

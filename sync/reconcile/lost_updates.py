@@ -453,7 +453,7 @@ class LostUpdateConflict:
         all_unmapped = self.waiting and set(self.unmapped) == set(self.waiting)
         return "None of its fields is mapped to a column any more." if all_unmapped else ""
 
-    @property
+    @cached_property
     def replaced(self) -> list[FieldConflict]:
         """Monday's values of open conflicts that stood in a column which was replaced.
 

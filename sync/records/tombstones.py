@@ -92,7 +92,7 @@ def restore_record(
         raise RestoreError("This person was erased, so nothing is left to restore. Add a new contact instead.")
     # Its id would collide; somebody restored it already.
     if model._default_manager.filter(pk=tombstone.entity_id).exists():
-        raise RestoreError(f"“{tombstone.data.get('name')}” is there again already. Look for it in the list.")
+        raise RestoreError(f"“{tombstone_name(tombstone)}” is there again already. Look for it in the list.")
     record = rebuild_record(model, tombstone)
     wanted = None
     if item_id != NEW_ITEM:
@@ -156,7 +156,7 @@ def prune_tombstones() -> int:
             IgnoredItem(
                 entity_type=row.entity_type,
                 item_id=row.monday_id,
-                reason=f"It belonged to “{row.data.get('name', 'a record')}”, which was deleted in NPD on "
+                reason=f"It belonged to “{tombstone_name(row) or 'a record'}”, which was deleted in NPD on "
                 f"{row.deleted_at:%d %B %Y}; its item stayed.",
             )
             for row in rows
@@ -212,12 +212,13 @@ def _deleted_record_policy(entity_type: str) -> DeletedRecordPolicy:
 
 def deleted_record_names(keys: Iterable[tuple[str, UUID]]) -> dict[tuple[str, UUID], str]:
     """Return the last names of deleted records, by type and id; one query."""
-    wanted = list(keys)
-    if not wanted:
-        return {}
-    columns = {entity.entity_type: entity.name_field for entity in registry.entities()}
-    found = {}
-    for tombstone in Tombstone.objects.filter(entity_id__in=[entity_id for _, entity_id in wanted]):
-        if name := tombstone.data.get(columns.get(tombstone.entity_type) or "name"):
-            found[tombstone.entity_type, tombstone.entity_id] = f"{name} (deleted)"
-    return found
+    wanted = {entity_id for _, entity_id in keys}
+    found = Tombstone.objects.filter(entity_id__in=wanted) if wanted else ()
+    return {(one.entity_type, one.entity_id): f"{name} (deleted)" for one in found if (name := tombstone_name(one))}
+
+
+def tombstone_name(tombstone: Tombstone) -> str:
+    """Return what the deleted record was called; empty where that is not known, or was erased."""
+    is_known = registry.is_registered(tombstone.entity_type)
+    name_field = registry.entity(tombstone.entity_type).name_field if is_known else ""
+    return str(tombstone.data.get(name_field or "name") or "")

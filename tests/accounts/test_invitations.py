@@ -43,8 +43,13 @@ def send(admin: Client, **more: Any) -> Any:
 
 def test_an_invitation_makes_an_account_that_its_person_alone_opens(admin: Client) -> None:
     assert len(admin.get(INVITE).context["form"].fields["role"].choices) == len(ROLES)
-    assert send(admin).status_code == 303
+    sent = send(admin)
     rosa = User.objects.get(username="rosa@example.com")
+    assert (sent.status_code, sent.headers["Location"]) == (303, "/admin/auth/user/")
+    [said] = admin.get(sent.headers["Location"]).context["messages"]
+    assert f'href="/admin/auth/user/{rosa.pk}/change/"' in said.message
+    assert "“Resolve conflicts”" in said.message
+    assert "rosa@example.com" in said.message.lower()
     assert (rosa.is_staff, rosa.has_usable_password()) == (True, False)
     assert [one.name for one in rosa.groups.all()] == ["NPD Sync: resolve conflicts"]
     [letter] = mail.outbox

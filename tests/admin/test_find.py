@@ -14,7 +14,7 @@ from npd.models import Contact
 from sync.clock import SyncNow
 from sync.models import SyncQueue
 from tests.admin import states
-from tests.admin.test_records import words_of
+from tests.admin.test_records import change_page, words_of
 from tests.support.rows import queries_of
 
 pytestmark = pytest.mark.django_db
@@ -39,6 +39,15 @@ def test_records_and_what_is_about_them_are_found_by_name_e_mail_and_number(
     both = {f"/admin/npd/contact/{record.pk}/change/", f"/admin/conflicts/syncconflict/{conflict.pk}/change/"}
     for term in ("Ann Example", "ann.example@npd", "5088"):
         assert both <= links(found(browser_of_person, term)), term
+
+
+def test_a_number_that_is_found_is_written_as_its_records_page_writes_it(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    contact = states.synced("Bea Example", "5090", phone="+442079460386")
+    for term in ("+44207946", "Bea Example"):
+        assert "+44 20 7946 0386" in words_of(found(browser_of_person, term))
+    assert "+44 20 7946 0386" in words_of(browser_of_person.get(change_page(contact)).content.decode())
 
 
 def test_jobs_are_found_by_their_number_and_by_their_record(browser_of_person: Client, world: dict[str, Any]) -> None:

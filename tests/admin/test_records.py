@@ -20,6 +20,7 @@ from sync.choices import Cause, RecordSyncStatus
 from sync.clock import sync_now
 from sync.models import BoardLink, IgnoredItem, MondayAccount, SyncQueue
 from tests.admin import states
+from tests.support.people import staff_who_may
 from tests.support.rows import queries_of
 
 LIST = "/admin/npd/contact/"
@@ -166,6 +167,32 @@ def test_before_a_deletion_the_page_says_what_becomes_of_the_item(
     assert "Its item is deleted on Monday." in asked(world["synced"])
     selected = post_action(browser_of_person, "delete_selected", world["synced"])
     assert "Their items are deleted on Monday." in selected
+
+
+def test_before_a_deletion_the_page_names_the_records_with_open_conflicts_and_leads_to_them(
+    browser_of_person: Client, client: Client, world: dict[str, Any]
+) -> None:
+    clashing, other = world["conflicting"], states.conflicting("Bea Clash", "90")[0]
+    screens = {
+        one.pk: reverse("admin:conflicts_syncconflict_screen", args=[SyncConflict.objects.get(entity_id=one.pk).pk])
+        for one in (clashing, other)
+    }
+
+    def named(answer: Any) -> list[tuple[str, str]]:
+        return list(answer.context["in_conflict"])
+
+    def selected(*records: Any) -> Any:
+        data = {"action": "delete_selected", "_selected_action": [str(record.pk) for record in records]}
+        return client.post(LIST, data)
+
+    asked = selected(world["synced"], clashing, other)
+    assert sorted(named(asked)) == [("Ann Clash", screens[clashing.pk]), ("Bea Clash", screens[other.pk])]
+    assert f'href="{screens[other.pk]}"' in asked.content.decode()
+    alone = client.get(reverse("admin:npd_contact_delete", args=[clashing.pk]))
+    assert named(alone) == [("Ann Clash", screens[clashing.pk])]
+    assert named(selected(world["synced"])) == []
+    client.force_login(staff_who_may("view_contact", "delete_contact"))
+    assert named(selected(clashing)) == [("Ann Clash", "")]
 
 
 def test_autocomplete_finds_organizations(browser_of_person: Client, world: dict[str, Any]) -> None:

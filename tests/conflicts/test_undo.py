@@ -4,6 +4,7 @@ from typing import Any
 
 import pghistory
 import pytest
+from django.test import Client
 
 from conflicts.case import ConflictContext, conflict_progress, described_case
 from conflicts.models import SyncConflict
@@ -11,6 +12,7 @@ from conflicts.resolution import InvalidResolution, NotOpen, resolve, undo
 from npd.models import Contact, Organization
 from sync.merge import FieldSelection
 from sync.models import Decision
+from tests.admin.test_records import change_page
 from tests.conflicts.conftest import PHONE, conflict_of, finding, record, seen
 from tests.support.world import World, staged
 
@@ -72,6 +74,26 @@ def test_an_undone_choice_gives_each_side_its_value_back_stays_so_and_can_be_set
     assert (world.status(contact), contact.role_title) == ("synced", "Monday's")
     assert conflict.resolution_type == "keep_monday"
     assert SyncConflict.objects.count() == 1
+
+
+def test_a_resolution_is_undone_from_its_records_activity(world: World, person: Any, client: Client) -> None:
+    contact, conflict = settled(world, person, "keep_npd")
+    screen = f"/admin/conflicts/syncconflict/{conflict.pk}/screen/"
+    entry = f"/admin/sync/decision/{Decision.objects.get(kind='conflict_settled').pk}/change/"
+    client.force_login(person)
+
+    def undo_link_and_mark(url: str) -> tuple[bool, bool]:
+        page = client.get(url).content.decode()
+        return f'href="{screen}' in page, ">Undone<" in page
+
+    assert undo_link_and_mark(change_page(contact)) == (True, False)
+    assert undo_link_and_mark(entry) == (True, False)
+    undo(conflict.pk, by=person)
+    assert undo_link_and_mark(entry) == (False, False)
+    world.work()
+    # What stands there now is the way to resolve it again.
+    assert undo_link_and_mark(change_page(contact)) == (True, True)
+    assert undo_link_and_mark(entry) == (False, False)
 
 
 def test_after_a_side_moved_nothing_is_put_back_and_what_was_lost_is_a_new_conflict(world: World, person: Any) -> None:

@@ -24,11 +24,12 @@ from sync.choices import ApprovalKind, BlockedCode
 from sync.kernel import humanize
 from sync.kernel.conflict_store import KIND_DELETE, KIND_LOST_UPDATE
 from sync.kernel.messages import UNMATCHED_LABELS, UnmatchedReason, unmatched_sentence
-from sync.models import Assignment, DisabledCode, FieldMapping, Tombstone
+from sync.models import Assignment, DisabledCode, FieldMapping
 from sync.models.followers import Medium
 from sync.operations.attention.sources import CAUSE, NOTHING, SAME, AttentionKind, Source, sources_of
 from sync.operations.outgoing_webhooks import what_switching_on_does
 from sync.records.authors import actor_label
+from sync.records.tombstones import deleted_record_names
 from sync.registry import (
     RecordKey,
     count_of_type,
@@ -625,9 +626,7 @@ def _names(
     """What each record or item is called, where this person may know it; else its type."""
     visible = {key for key in keys if scope.named_types is None or key[0] in scope.named_types}
     records: dict[RecordKey, str] = record_names((entity_type, entity_id) for entity_type, entity_id, _item in visible)
-    missing = [key[1] for key in visible if key[1] and (key[0], key[1]) not in records]
-    deleted = Tombstone.objects.filter(entity_id__in=missing) if missing else ()
-    records |= {(one.entity_type, one.entity_id): f"{one.data.get('name', '')} (deleted)".strip() for one in deleted}
+    records |= deleted_record_names((key[0], key[1]) for key in visible if key[1] and (key[0], key[1]) not in records)
     found = {}
     for entity_type, entity_id, item in keys:
         unnamed = type_name(entity_type) if entity_id else f"Item {item}"
