@@ -25,12 +25,12 @@ from sync.boards.board_columns import (
     optional_keys,
     store_columns,
 )
-from sync.choices import Cause, Priority, QueueDirection
+from sync.choices import Cause, Priority, QueueDirection, QueueStatus
 from sync.connectors.base.board import Board, BoardSetup, ColumnSpec, OwnWebhook, WebhooksIncomplete
 from sync.connectors.base.connector import Connector
 from sync.kernel.action_errors import ActionError
 from sync.limits import breaker, credentials
-from sync.models import BoardLink, IgnoredItem, UnmatchedItem
+from sync.models import BoardLink, IgnoredItem, SyncQueue, UnmatchedItem
 from sync.models.synced_model import unsynced
 from sync.outbox.queue_rows import enqueue_many, mark_many_pending
 from sync.registry import EntitySpec, configured_board_id
@@ -217,7 +217,11 @@ def _store_board(
     done += [*stored.done, *requeued, *choices.complete(link)]
     if not before:
         # Saves from before the board was there have waited for it: no figure may call them edits that took so long.
-        ids = spec.model._default_manager.exclude(unsynced()).values_list("pk", flat=True)
+        waiting = SyncQueue.objects.filter(
+            entity_type=spec.entity_type, entity_id__isnull=False,
+            direction=QueueDirection.TO_MONDAY, status=QueueStatus.PENDING,
+        )  # fmt: skip
+        ids = waiting.values_list("entity_id", flat=True)
         enqueue_many(spec.entity_type, ids, cause=Cause.SETUP, priority=Priority.LOAD)
     return link, done, stored.problems
 
