@@ -197,7 +197,7 @@ def _hint_text(hint: ColumnSuggestion) -> str:
         return ""
     if hint.alike is None:
         return "Suggested: the only column of its type."
-    return f"Suggested: the titles are {'the same' if hint.alike == 100 else f'{hint.alike:d} % alike'}."
+    return f"Suggested: the titles are {'the same' if hint.alike == 100 else 'nearly the same'}."
 
 
 MATCH_GROUPS = (
