@@ -308,7 +308,7 @@ def walk_to(page: Page, name: str) -> None:
     """With j, and then back with k, until the keyboard is on the entry of this name, or on this cause."""
     # Where an entry has left the page, the keyboard is on the page itself, and on no entry of it.
     here = "(document.activeElement.closest('[data-inbox-row], summary')?.querySelector("
-    here += "'.npd-inbox-name, .npd-inbox-cause')?.textContent ?? '').trim()"
+    here += "'.npd-inbox-name, .npd-inbox-cause')?.textContent ?? '').trim().split('\\n')[0]"
     for key in "j" * 20 + "k" * 20:
         if page.evaluate(here) == name:
             return
