@@ -44,6 +44,7 @@ from npd.imports.messages import (
     ENCODINGS,
     REASON_TITLE,
     display_value,
+    equal_rows,
     rejected_file,
     rejected_rows,
     rejection_of_error,
@@ -159,6 +160,7 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any, listed: Listed 
             (kind.upper(), url(kind, job)) for kind in sorted(ExportFormat.values, reverse=job.how.startswith("XLSX"))
         ],
         "row_tables": [_row_table(job, outcome, hidden, listed) for outcome in (RowOutcome.CHANGED, RowOutcome.NEW)],
+        "equal": [row_reason(row) for row in equal_rows(job)[: LISTED_ROWS + 1]],
         "to_write": rows_to_write(job),
         "organizations": sorted(job.organizations.values()),
         "done": results.get(done, 0),

@@ -200,6 +200,11 @@ def warned_rows(job: ImportJob) -> QuerySet[ImportRow]:
     )
 
 
+def equal_rows(job: ImportJob) -> QuerySet[ImportRow]:
+    """Return the rows that say the same as an earlier one, and are imported once."""
+    return job.rows.filter(outcome=RowOutcome.UNCHANGED).exclude(problems=[]).order_by("number")
+
+
 def row_warning(row: ImportRow) -> str:
     """Return what of a row will probably not sync, and what to write instead."""
     return " ".join(f"{label}: {what}" for label, what in row.warnings)

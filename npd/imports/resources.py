@@ -268,12 +268,20 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             for number, one in self.planned.items()
             if (faults := _shape_faults(one.row, titles, columns))
         }
+        self.same_as = self._equal_rows()
         self.texts = {
             number: {name: text for name, text in one.texts.items() if name not in self.faults.get(number, ())}
             for number, one in self.planned.items()
-            if not any(map(self._identifies, self.faults.get(number, ())))
+            if number not in self.same_as and not any(map(self._identifies, self.faults.get(number, ())))
         }
         self.headers = [*read, NUMBER]
+
+    def _equal_rows(self) -> dict[int, int]:
+        """Return the rows that say the same as an earlier one, each with that one's number."""
+        first: dict[tuple[str, ...], int] = {}
+        said = {number: tuple(one.texts.values()) for number, one in self.planned.items() if number not in self.faults}
+        found = {number: first.setdefault(texts, number) for number, texts in said.items() if any(texts)}
+        return {number: other for number, other in found.items() if other != number}
 
     def _identifies(self, name: str) -> bool:
         """Whether a row with a fault there can't tell whom it means: in what identifies a record, or in its shape."""
@@ -281,10 +289,13 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         return name.partition(":")[0] in (NON_FIELD_ERRORS, NPD_ID, EXTERNAL_ID, key, "name")
 
     def plan(self) -> list[PlannedRow]:
-        """Return what each row would write, or what is wrong with it."""
-        rows = [(*one.texts.values(), number) for number, one in self.planned.items()]
+        """Return what each row would write, or what is wrong with it; an equal one writes nothing."""
+        own = {number: one for number, one in self.planned.items() if number not in self.same_as}
+        rows = [(*one.texts.values(), number) for number, one in own.items()]
         found = self.import_data(Dataset(*rows, headers=self.headers)).rows
-        for planned, result in zip(self.planned.values(), found, strict=True):
+        for number, other in self.same_as.items():
+            self.planned[number].problems = [("", f"Row {number} is the same as row {other}.")]
+        for planned, result in zip(own.values(), found, strict=True):
             if result.validation_error:
                 several = [
                     name for name, widget in self.relations.items() if planned.texts.get(name) in widget.ambiguous

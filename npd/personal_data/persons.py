@@ -22,6 +22,7 @@ from pghistory.core import event_models
 
 from npd.models import Contact, Organization
 from sync.models import Intent, SyncMetadata, Tombstone, UnmatchedItem
+from sync.reconcile.lookups import canonical_value
 
 MIN_HINT = 4
 """Letters or digits in a row of which few texts have the same."""
@@ -118,7 +119,7 @@ def _phone_pattern(text: str) -> str:
 def _digits_of(text: str) -> tuple[str, str]:
     """The national number and the calling code; of what can't be read all its digits."""
     with suppress(phonenumbers.NumberParseException):
-        number = phonenumbers.parse(text, settings.DEFAULT_PHONE_REGION)
+        number = phonenumbers.parse(str(canonical_value("contact", "phone", text)), settings.DEFAULT_PHONE_REGION)
         return str(number.national_number), str(number.country_code)
     return re.sub(r"\D", "", text), ""
 

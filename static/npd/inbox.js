@@ -1,7 +1,7 @@
 // The keys of the inbox: j and k move, x selects, enter opens, u undoes; a button's own key (data-key) acts on the entry or on the selected ones.
 // A key presses the button that a mouse would: what it does, and who may, is the button's.
 // The entries that are shown, and of a cause that is folded its line: Enter unfolds it.
-const STOPS = "[data-inbox-row], .npd-inbox-group:not([open]) > summary";
+const STOPS = "[data-inbox-row], .npd-inbox-group > :not([open]) > summary";
 const rows = () => [...document.querySelectorAll(STOPS)].filter((row) => row.checkVisibility?.() ?? true);
 const here = () => document.activeElement?.closest?.("[data-inbox-row]") ?? null;
 const boxes = () => [...document.querySelectorAll(".npd-inbox-tick")];

@@ -413,7 +413,7 @@ class TombstoneAdmin(ReadOnlyAdmin):
     summary = ("kind", "deleted", "by", "outcome", "what_now", "item", "values_then")
     list_filter = (("state", ChoicesCheckboxFilter), EntityFilter)
     search_fields = ("monday_id", "entity_id", "data__name")
-    search_help_text = "A deleted record’s name, or the number of its item"
+    search_help_text = "A record’s name, or the number of its item"
     ordering = ("-deleted_at",)
     json_fields = ("data",)
     actions = ("bring_back",)

@@ -93,7 +93,7 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]  # has no parameters
         if self._row_count <= MAX_COUNTED or self.known_count is not None:
             return f"{self._row_count:,}"
         estimate = self._estimate
-        return f"{MAX_COUNTED:,}+" if estimate <= MAX_COUNTED else f"About {estimate:,}"
+        return f"More than {MAX_COUNTED:,}" if estimate <= MAX_COUNTED else f"About {estimate:,}"
 
     @property
     def is_cut(self) -> bool:

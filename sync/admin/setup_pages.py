@@ -253,12 +253,12 @@ def _matching_context(found: Sequence[SetupDraft], all_pairs: bool = False) -> d
 _AFTER_RECORD_DELETED = {
     DeletedRecordPolicy.ARCHIVE: "its item is archived",
     DeletedRecordPolicy.DELETE: "its item is deleted",
-    DeletedRecordPolicy.UNLINK: "its item stays: the deletion isn't sent",
+    DeletedRecordPolicy.UNLINK: "its item stays",
     DeletedRecordPolicy.ASK: "you are asked what becomes of its item",
 }
 _AFTER_ITEM_REMOVED = {
     RemovedItemPolicy.ASK: "you are asked what becomes of its record",
-    RemovedItemPolicy.UNLINK: "its record stays: the deletion doesn't reach NPD",
+    RemovedItemPolicy.UNLINK: "its record stays",
     RemovedItemPolicy.DELETE: "its record is deleted",
     RemovedItemPolicy.CREATE: "it is created again",
 }
@@ -271,8 +271,8 @@ def _policy_sentences(link: BoardLink | None) -> list[str]:
     )
     removed_item_policy = RemovedItemPolicy(link.removed_item_policy) if link is not None else RemovedItemPolicy.ASK
     return [
-        f"When a record is deleted in NPD later, {_AFTER_RECORD_DELETED[deleted_record_policy]}.",
-        f"When an item is deleted on Monday later, {_AFTER_ITEM_REMOVED[removed_item_policy]}.",
+        f"If a record is deleted in NPD later, {_AFTER_RECORD_DELETED[deleted_record_policy]}.",
+        f"If an item is deleted on Monday later, {_AFTER_ITEM_REMOVED[removed_item_policy]}.",
     ]
 
 
@@ -293,17 +293,21 @@ def _plan_context() -> dict[str, Any]:
             "seen": plan.shown_token(draft),
             "does": (does := plan.plan_of(draft, fields, npd_id)),
             "leaves": [
-                ("unsynced", "Fields that aren't synced:", does.unsynced),
-                ("columns", "Columns that aren't synced:", does.columns),
-                ("to_monday", "Edits on Monday don't update NPD in:", does.to_monday),
-                ("to_npd", "Edits in NPD are not sent in:", does.to_npd),
+                (code, humanize.count_with_noun(len(names), *nouns), names)
+                for code, nouns, names in (
+                    ("unsynced", ("field isn't synced", "fields aren't synced"), does.unsynced),
+                    ("columns", ("column isn't synced", "columns aren't synced"), does.columns),
+                    ("to_monday", ("field goes to Monday only", "fields go to Monday only"), does.to_monday),
+                    ("to_npd", ("field comes from Monday only", "fields come from Monday only"), does.to_npd),
+                )
+                if names
             ],
             "policies": _policy_sentences(link),
             "made": [one.label for one in made] + ([] if npd_id else ["NPD ID"]),
             "changes": drafts.mapping_changes_of(draft),
             "filter_lines": draft_filter_lines(draft),
             "new": link is None,
-            "first_match": Rule(draft.first_match).label,
+            "first_match": "you are asked" if draft.first_match == Rule.ASK else Rule(draft.first_match).label,
         })  # fmt: skip
     return {
         **_matching_context(found),
@@ -311,7 +315,7 @@ def _plan_context() -> dict[str, Any]:
         "several": len(found) > 1,
         "plans": plans,
         "price": cost,
-        "share": f" ({cost.share_of_day:.1%} of the day's API quota)" if cost.share_of_day is not None else "",
+        "share": f" ({cost.share_of_day:.1%} of the day's quota)" if cost.share_of_day is not None else "",
     }
 
 

@@ -119,7 +119,7 @@ def test_the_count_stops_at_the_cap_and_says_so(
     monkeypatch.setattr(queue_pages, "MAX_COUNTED", 60)
     finished(sync_now(), rows=90)
     text = text_of(browser_of_person, "status__exact=completed")
-    assert "60+ jobs (the first 60 are listed;" in text
+    assert "More than 60 jobs (the first 60 are listed;" in text
     everything = "&".join(f"status__exact={status}" for status in choices.QueueStatus.values)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE sync_queue")

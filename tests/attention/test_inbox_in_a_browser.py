@@ -38,14 +38,15 @@ def test_what_comes_in_appears_without_moving_the_keyboard_or_the_folds(open_pag
     page, errors = open_page(1280, "light")
     page.clock.install()
     page.goto(INBOX)
-    page.locator("details", has_text="Dan").locator("summary").click()
+    dan = page.locator(".npd-inbox-group", has_text="Dan")
+    dan.locator("summary").click()
     press(page, "k")
     assert here(page) == "Bob"
     states.conflicting("Ann", "5001")
     page.clock.fast_forward(HALF_A_MINUTE)
     page.locator("[data-inbox-row]", has_text="Ann").wait_for()
     assert here(page) == "Bob"
-    assert page.locator("details[open]", has_text="Dan").count() == 0
+    expect(dan.locator("[data-inbox-row]")).to_be_hidden()
     expect(inbox_badge(page)).to_have_text("3")
     assert here(page) == "Bob"
     # A selected row is somebody's work: the list stays as it is.
@@ -55,6 +56,22 @@ def test_what_comes_in_appears_without_moving_the_keyboard_or_the_folds(open_pag
     with page.expect_response("**/admin/live/**"):
         page.clock.fast_forward(HALF_A_MINUTE)
     assert page.locator("[data-inbox-row]", has_text="Zoe").count() == 0
+    assert not errors
+
+
+def test_a_folded_cause_keeps_what_can_be_done_with_all_of_it_in_reach(open_page: Any, person: Any, db: None) -> None:
+    states.boards()
+    blocked("Dan", "5004", code="unknown")
+    for number in range(6):
+        states.dead(f"Dead {number}")
+    page, errors = open_page(390, "dark")
+    page.goto(INBOX)
+    dead = page.locator(".npd-inbox-group", has_text="Dead")
+    expect(dead.locator("[data-inbox-row]").first).to_be_hidden()
+    expect(dead.locator(".npd-inbox-of button[value^=retry]")).to_be_visible()
+    dead.locator("summary").focus()
+    press(page, "Enter")
+    expect(dead.locator("[data-inbox-row]").first).to_be_visible()
     assert not errors
 
 

@@ -44,6 +44,7 @@ ACME = {"id": "u-1", "item": "44", "name": "ACME"}
         ("email", "ada@B.test", {"email": "ada@B.test", "text": "ada@B.test"}),
         ("phone", "(202) 555-0169", {"phone": "+12025550169", "countryShortName": "US"}),
         ("phone", "+44 20 7946 0958", {"phone": "+442079460958", "countryShortName": "GB"}),
+        ("phone", "0044 20 7946 0958", {"phone": "+442079460958", "countryShortName": "GB"}),
         ("phone", "202-555-0169 x12", {"phone": "+12025550169 ext. 12", "countryShortName": "US"}),
         ("phone", "ask  Bob 5", {"phone": "ask Bob 5", "countryShortName": "US"}),
         ("status", "Done", {"label": "Done"}),

@@ -87,6 +87,16 @@ def test_what_is_ambiguous_is_reported_and_not_written(person: User) -> None:
     assert list(Contact.objects.exclude(phone="").values_list("name", flat=True)) == ["Cap", "Fine"]
 
 
+def test_equal_rows_are_one_record_and_no_fault(person: User) -> None:
+    ann, bob = "Ann,ann@x.org,0049 171 1234567", "Bob,,1"
+    job = imported(person, f"Name,Email,Phone,Ignored\n{ann},a\n{bob},b\n{ann},c\n{bob},b\n")
+    assert outcomes(job) == {2: "new", 3: "new", 4: "unchanged", 5: "unchanged"}
+    assert "the same as row 2" in said(job, 4)
+    assert sorted(Contact.objects.values_list("name", flat=True)) == ["Ann", "Bob"]
+    # Whichever the country is, 00 is the plus.
+    assert outcomes(offered(person, "Name,Email,Phone\nAnn,ann@x.org,+49 171 1234567\n")) == {2: "unchanged"}
+
+
 def test_every_invalid_row_says_its_field_what_is_wrong_and_what_to_do(person: User) -> None:
     text = (
         f"NPD ID,Name,Email,Role\nnope,A,,\n,B,not an address,\n,,c@x.org,\n,D,d@x.org,{'x' * 300}\n"

@@ -90,8 +90,9 @@ FAULTY = (
     "Cleo,cleo@x.org,Nobody knows,,\n"
     "Dan,dan@x.org,,call me maybe,\n"
     f"Eve,eve@x.org,,,{'x' * 300}\n"
-    "Fay,fay@x.org,,,\n"
-    "Fay,fay@x.org,,,\n"
+    "Fay,fay@x.org,,,Head\n"
+    "Fay,fay@x.org,,,CEO\n"
+    "Ann,ann@x.org,,+46 8 123 45,\n"
 )
 NAMES = {3: "Email: ", 4: "Organization: ", 5: "Phone: ", 6: "Role: ", 7: "more than once", 8: "more than once"}
 
@@ -124,6 +125,7 @@ def test_five_kinds_of_faults_are_named_given_back_as_a_spreadsheet_and_the_rest
     for number, name in NAMES.items():
         header = page.get_by_role("rowheader", name=f"Row {number}", exact=True)
         assert name in page.get_by_role("row").filter(has=header).inner_text()
+    page.get_by_text("Row 9 is the same as row 2.").wait_for()
     assert not barriers(page)
     with page.expect_download() as download:
         page.get_by_role("link", name="Download 6 rows not imported (XLSX)").click()

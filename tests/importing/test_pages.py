@@ -158,7 +158,12 @@ def test_the_page_says_on_top_what_is_ignored_and_what_will_not_sync(admin: Clie
 
 
 def test_the_page_of_a_large_import_is_short_and_leads_to_every_row(admin: Client, person: User) -> None:
-    job = offered(person, "Name,Email\n" + "".join(f"P{n},p{n}@x.org\n" for n in range(120)) + "Bad,bad\n" * 60)
+    job = offered(
+        person,
+        "Name,Email\n"
+        + "".join(f"P{n},p{n}@x.org\n" for n in range(120))
+        + "".join(f"Bad {n},bad\n" for n in range(60)),
+    )
     first = admin.get(url(job)).content.decode()
     assert [first.count('<th scope="row">Row '), first.count("Show all")] == [20, 2]
     assert "Unchanged" not in first

@@ -106,7 +106,7 @@ class Wizard:
     def plan_shown(self) -> dict[str, int]:
         """The numbers of the plan's page, of what is done and what is not, by their codes."""
         html = self.client.get(START + "plan/").content.decode()
-        rows = re.findall(r'<tr data-row="(\w+)">.*?<td[^>]*>([\d,]+)</td>', html, re.DOTALL)
+        rows = re.findall(r'<tr data-row="(\w+)">\s*<th[^>]*>\s*([\d,]+) ', html)
         return {code: int(number.replace(",", "")) for code, number in rows}
 
     def plan_leaves(self) -> dict[str, list[str]]:

@@ -47,7 +47,7 @@ def test_another_column_is_planned_before_it_is_written(wizard: Wizard) -> None:
     change(wizard, column_role_title="position")
     assert draft().found["counts"]["linked"] == 2
     assert draft().found["fields"] == {"to_monday Role": 1}
-    assert "Items to update on Monday 1 Ann Ångström (Role)" in wizard.get("plan/")
+    assert "1 item is updated on Monday Ann Ångström (Role)" in wizard.get("plan/")
     assert not wizard.mutations()
     assert FieldMapping.objects.get(key="role_title").column_id == "job"
     wizard.apply()

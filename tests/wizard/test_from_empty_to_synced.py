@@ -18,7 +18,7 @@ def test_new_boards_are_made_and_everything_is_in_sync(wizard: Wizard) -> None:
     assert "Both sides are being compared" in wizard.map("contact", column_organization="+")
     wizard.work()
     plan = wizard.get("plan/")
-    assert "The board “Organizations” will be created" in plan
+    assert "The board “Organizations” is created" in plan
     assert "API calls" in plan
     assert not wizard.mutations()
     assert "The set-up is being applied" in wizard.confirm()

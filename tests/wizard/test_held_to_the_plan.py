@@ -180,7 +180,7 @@ def test_a_name_like_several_items_is_counted_once_and_lost_items_are_in_the_pla
     page = wizard.get("plan/")
     assert plan.plan_totals(draft())["unsure"] == 1
     assert "Left out:" not in page
-    assert "Records whose item isn't on the board 1 Lost" in page
+    assert "1 record has lost its item: it isn't on the board Lost" in page
     assert "1 left out" in plan.plan_summary(draft())
     wizard.apply()
     record.refresh_from_db()

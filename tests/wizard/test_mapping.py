@@ -122,7 +122,7 @@ def test_a_column_that_is_to_be_created_is_synced(wizard: Wizard, board: str) ->
     wizard.map("contact", column_notes="+", direction_notes="npd_to_monday")
     assert draft().fields["notes"]["direction"] == "npd_to_monday"
     wizard.work()
-    assert "Columns that will be created: Notes, NPD ID." in wizard.get("plan/")
+    assert "2 columns are created on it: Notes, NPD ID." in wizard.get("plan/")
 
 
 def test_back_stores_what_is_chosen_and_maps_nothing_yet(wizard: Wizard, board: str) -> None:

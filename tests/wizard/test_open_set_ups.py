@@ -57,7 +57,7 @@ def test_plan_and_log_say_what_changes_in_the_mapping(wizard: Wizard) -> None:
     assert "Email Rule" in page
     assert "Phone Sync “Phone” (tel)" in page
     assert "Name Column" not in page
-    assert "Where both sides are filled and differ: Ask" in page
+    assert "Where both sides are filled and differ, you are asked" in page
     wizard.confirm()
     for line in (said()[-1], next(one for one in said()[::-1] if "fields mapped" in one)):
         assert "Role: Column “Role” (job) → “Position” (position)" in line

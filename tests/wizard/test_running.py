@@ -30,7 +30,7 @@ def test_nothing_is_written_anywhere_before_the_plan_is_confirmed_and_pages_ask_
 ) -> None:
     planned(wizard)
     pages = {end: wizard.get(end) for end in ENDS}
-    assert re.search(r"About \d+ API calls?( \([^)]*\))?, about 1 minute\.", pages["plan/"])
+    assert re.search(r"about \d+ API calls?( \([^)]*\))? and 1 minute\.", pages["plan/"])
     for end in ("match/", "plan/", "run/"):
         with django_assert_max_num_queries(25):
             wizard.client.get(START + end)

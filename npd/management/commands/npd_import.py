@@ -16,6 +16,7 @@ from npd.imports.import_jobs import confirm_import, discard_import, read_import_
 from npd.imports.messages import (
     ENCODINGS,
     display_value,
+    equal_rows,
     rejected_file,
     rejected_rows,
     rejection_of_error,
@@ -123,6 +124,8 @@ class Command(BaseCommand):
             self.stdout.write(f"  row {row.number} {row.name} ({RowOutcome(row.outcome).label.lower()}): {changes}")
         if (more := rows_to_write(job) - SAMPLES) > 0:
             self.stdout.write(f"  … and {more:,} more")
+        for row in equal_rows(job)[:SAMPLES]:
+            self.stdout.write(f"  {row_reason(row)}")
         for row in warned_rows(job).order_by("number"):
             self.stderr.write(f"  row {row.number} {row.name}, imported, but probably not synced: {row_warning(row)}")
         for row in rejected_rows(job).order_by("number"):

@@ -16,6 +16,7 @@ from django.db.models import Q, QuerySet
 from sync import connectors, registry
 from sync.choices import QueueStatus, Rule, SyncDirection
 from sync.clock import SyncNow, sync_now
+from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict, RefusalNoted
 from sync.ledger.record_view import PARTS, Part, RecordState, health_counts
 from sync.limits import quota
@@ -202,34 +203,47 @@ def plan_totals(draft: SetupDraft) -> dict[str, int]:
 
 
 DONE_ROWS = {
-    "create": "Items to create on Monday",
-    "link": "Records to link with their items",
-    "to_monday": "Items to update on Monday",
-    "to_npd": "Records to update in NPD",
-    "from_items": "Records to create from items on Monday",
-    "no_key": "Items without a value to match by: records once they waited for one, until then listed as unmatched",
-    "conflicts": "Conflicts to resolve",
-    "ambiguous": "Records with several possible items, to resolve",
-    "stops": "No longer synced: left out by the filter",
-    "resumes": "Synced again: let through by the filter",
-}
+    "create": ("item is created on Monday", "items are created on Monday"),
+    "link": ("record is linked with its item", "records are linked with their items"),
+    "to_monday": ("item is updated on Monday", "items are updated on Monday"),
+    "to_npd": ("record is updated in NPD", "records are updated in NPD"),
+    "from_items": ("record is created from an item on Monday", "records are created from items on Monday"),
+    "no_key": ("item has no value to match by: it becomes a record later",
+               "items have no value to match by: they become records later"),
+    "conflicts": ("conflict to resolve", "conflicts to resolve"),
+    "ambiguous": ("record fits several items: you choose which", "records fit several items: you choose which"),
+    "stops": ("record is no longer synced: the filter leaves it out",
+              "records are no longer synced: the filter leaves them out"),
+    "resumes": ("record is synced again: the filter lets it through",
+                "records are synced again: the filter lets them through"),
+}  # fmt: skip
 LEFT_ROWS = {
-    "unmatched": "Items that stay unmatched: no record is created from them",
-    "out": "Records left out: nearly the same name as an item, and nobody confirmed it",
-    "unsure": "Records left out: nearly the same name as several items, or as another record",
-    "alike": "Items that stay unmatched: nearly the same name as a record that is left out",
-    "different": "Records that stay different from their items: their direction, or a person, keeps it so",
-    "sync_off": "Records whose sync is off",
-    "no_item": "Records that get no item: by their direction nothing of them is sent",
-    "missing": "Records whose item isn't on the board",
-    "kept_out": "Left out by the filter: no item is created",
-    "stays_out": "Left out by the filter, as before",
-    "items_out": "Items left out by the filter: no record is created",
-    "invalid": "Records that Monday would reject",
-    "blocked": "Fields that can't be synced (the records' other fields can)",
-    "doubtful": "Values that are sent, and that Monday will probably reject (the records' other fields are synced)",
-}
-"""What a plan counts, by its names in `found`; what there is none of isn't shown."""
+    "unmatched": ("item stays unmatched: no record is created from it",
+                  "items stay unmatched: no records are created from them"),
+    "out": ("record is left out: nobody has said whether an item of nearly the same name is the same",
+            "records are left out: nobody has said whether items of nearly the same names are the same"),
+    "unsure": ("record is left out: its name is nearly that of several items, or of another record",
+               "records are left out: their names are nearly those of several items, or of other records"),
+    "alike": ("item stays unmatched: a record that is left out has nearly the same name",
+              "items stay unmatched: records that are left out have nearly the same names"),
+    "different": ("record stays different from its item: its direction, or a person, keeps it so",
+                  "records stay different from their items: their direction, or a person, keeps them so"),
+    "sync_off": ("record has sync turned off", "records have sync turned off"),
+    "no_item": ("record gets no item: it is synced from Monday only",
+                "records get no items: they are synced from Monday only"),
+    "missing": ("record has lost its item: it isn't on the board",
+                "records have lost their items: they aren't on the board"),
+    "kept_out": ("record gets no item: the filter leaves it out", "records get no items: the filter leaves them out"),
+    "stays_out": ("record is left out by the filter, as before", "records are left out by the filter, as before"),
+    "items_out": ("item becomes no record: the filter leaves it out",
+                  "items become no records: the filter leaves them out"),
+    "invalid": ("record isn't synced: Monday would reject it", "records aren't synced: Monday would reject them"),
+    "blocked": ("field can't be synced; the record's other fields are",
+                "fields can't be synced; the records' other fields are"),
+    "doubtful": ("value will probably be rejected by Monday; the record's other fields are synced",
+                 "values will probably be rejected by Monday; the records' other fields are synced"),
+}  # fmt: skip
+"""What a plan counts, by its names in `found`, for one and for several; what there is none of isn't shown."""
 
 _SHOWN_WITH_REASON = ("to_monday", "to_npd", "conflicts", "unsure", "invalid", "blocked", "doubtful", "stops",
                       "kept_out", "items_out", "no_key", "different")  # fmt: skip
@@ -240,8 +254,7 @@ class PlanRow:
     """How many records, items or fields there are of a kind; three of them, where it matters each with the reason."""
 
     code: str
-    label: str
-    number: int
+    sentence: str
     samples: list[tuple[str, str]]
 
 
@@ -284,14 +297,23 @@ def plan_of(draft: SetupDraft, fields: Sequence[MappableField], npd_id: str) -> 
     )
 
 
-def _rows(draft: SetupDraft, labels: Mapping[str, str]) -> list[PlanRow]:
+def _rows(draft: SetupDraft, nouns: Mapping[str, tuple[str, str]]) -> list[PlanRow]:
     counts, found = plan_totals(draft), draft.found.get("samples", {})
     found = found | {"unmatched": [*found.get("from_items", []), *found.get("no_key", [])]}
     return [
-        PlanRow(name, label, counts[name],
-                [(record, why if name in _SHOWN_WITH_REASON else "") for record, why in found.get(name, [])[:3]])
-        for name, label in labels.items() if counts[name]
-    ]  # fmt: skip
+        PlanRow(name, humanize.count_with_noun(counts[name], *noun), _samples(name, found.get(name, [])[:3]))
+        for name, noun in nouns.items()
+        if counts[name]
+    ]
+
+
+def _samples(name: str, found: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
+    """The records or items with the reason, where it matters: behind the last of those that share it."""
+    reasons = [why if name in _SHOWN_WITH_REASON else "" for _record, why in found]
+    return [
+        (record, "" if reason in reasons[place + 1 : place + 2] else reason)
+        for place, ((record, _why), reason) in enumerate(zip(found, reasons, strict=True))
+    ]
 
 
 def unmatched_count(draft: SetupDraft) -> int:
@@ -428,7 +450,7 @@ def setup_progress(draft: SetupDraft) -> SetupProgress:
     problems = [*draft.outcome.get("problems", []), *([draft.problem] if draft.problem else [])]
     conflicts = by_part.get(Part.CONFLICT, 0)
     if conflicts and not is_busy:
-        problems.append(f"Conflicts to resolve: {conflicts:d}.")
+        problems.append(f"{humanize.count_with_noun(conflicts, 'conflict')} to resolve.")
     return SetupProgress(
         draft,
         registry.entity(draft.entity_type).board_title,

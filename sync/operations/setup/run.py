@@ -24,7 +24,7 @@ from sync.choices import Cause, Priority, QueueDirection, SyncDirection
 from sync.clock import SyncNow, sync_now
 from sync.connectors.base.board import Board, BoardSetup, ColumnSpec
 from sync.connectors.base.errors import ConnectorError, Scope
-from sync.kernel import process
+from sync.kernel import humanize, process
 from sync.kernel.action_errors import ActionError
 from sync.kernel.messages import UnmatchedReason
 from sync.limits import breaker, connector
@@ -208,9 +208,9 @@ class DraftChoices(SetupChoices):
         excluded = _exclude_records(self.spec, undecided | self.draft.found.get("unsure_of", {}), names, by)
         done = []
         if linked:
-            done.append(f"linked {len(linked):d} records with items of like names, as confirmed")
+            done.append(f"linked {humanize.count_with_noun(len(linked), 'record')}: like items by name, confirmed")
         if excluded:
-            done.append(f"left {excluded:d} records out, whose names are like items' and not confirmed")
+            done.append(f"left {humanize.count_with_noun(excluded, 'record')} out: like items by name, not confirmed")
         # In the same transaction: a repeated run must recognise what it wrote itself.
         self._save(outcome={**self.draft.outcome, SETTINGS_KEY: settings_snapshot(link_of_draft(self.draft))})
         return done

@@ -356,6 +356,9 @@ def canonical_phone(text: str | None, region: str) -> str | None:
 def _parse_phone(text: str, region: str) -> phonenumbers.PhoneNumber | None:
     try:
         number = phonenumbers.parse(text, region)
+        if text.startswith("00") and not phonenumbers.is_valid_number(number):
+            # Dialled so from most countries, and written so in files of any: it means the plus.
+            number = phonenumbers.parse(f"+{text[2:].lstrip()}", None)
         e164 = phonenumbers.format_number(number, _E164)
         reparsed = phonenumbers.format_number(phonenumbers.parse(e164, None), _E164)
     except phonenumbers.NumberParseException:
