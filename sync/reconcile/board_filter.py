@@ -2,7 +2,9 @@
 
 A pair is synced while the conditions of both sides hold. Out of the filter nothing of it is sent, taken over, cleared,
 deleted or unlinked; link, base and NPD ID stay, so that the merge goes on from the base once it is back. What can't be
-known leaves a pair as it was (docs/reference/merge.md has the table).
+known leaves a pair as it was.
+
+Decides of docs/reference/merge.md: “What a filter leaves out”.
 """
 
 from __future__ import annotations

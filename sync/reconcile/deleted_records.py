@@ -1,12 +1,14 @@
 """What becomes of an item whose record was deleted in NPD, and how such a pass ends.
 
+Decides of docs/reference/merge.md, “A record and its item”:
+
 | record | item | decision |
 |---|---|---|
 | deleted | there, as the base | policy: archive the item (default), delete it, unlink it, ask |
-| deleted | there, changed since the base | conflict "gone here, edited there" |
-| deleted | gone | nothing left to do; the tombstone stays its 30 days |
+| deleted | there, changed since the base | conflict "deleted here, edited there" |
+| deleted | deleted | nothing left to do; the tombstone stays its 30 days |
 | deleted | new or late, bearing the tombstone's NPD ID | as deleted / there: never a new record by itself |
-| deleted | restored by someone after we archived it | ask: bring the record back, or archive again |
+| deleted | restored by someone after we archived it | ask: restore the record, or archive again |
 
 The tombstone knows the record as it was, the sync state what both sides last agreed on. An item that stands as agreed
 goes the board link's way; one that somebody edited since is asked about; nothing is sent for a record whose settings
@@ -38,7 +40,7 @@ from sync.reconcile.restraints import DestructiveChange, approval_facts, approva
 from sync.reconcile.writes import OUTCOMES, Answer, Expected, Kind, Verdict, Write
 from sync.records.approvals import ApprovalFacts
 from sync.records.authors import monday_user_name
-from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_STATES
+from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
 
 FINAL_STATES = (TombstoneState.KEPT, TombstoneState.UNLINKED, TombstoneState.RESTORED)
 """States that no pass changes: the item was left where it is on purpose."""
@@ -243,7 +245,7 @@ def _by_choice(plan: DeletedPlan) -> DeletedPlan:
 def _by_policy(board: BoardContext, plan: DeletedPlan, item: Item, policy: DeletedRecordPolicy) -> DeletedPlan:
     """A choice holds where the item still says what its author saw; the policy, where nobody edited the item."""
     facts = plan.facts
-    is_restored = facts.tombstone.state in REMOVED_STATES or facts.ledger.remote_state == RESTORED_STATE
+    is_restored = facts.tombstone.state in REMOVED_TOMBSTONE_STATES or facts.ledger.remote_state == RESTORED_STATE
     if is_restored:
         plan = plan.with_state(remote_state=RESTORED_STATE)
     plan = replace(plan, edits=edits_since_base(board, facts, item))
@@ -269,7 +271,7 @@ def _by_policy(board: BoardContext, plan: DeletedPlan, item: Item, policy: Delet
 def ask_about_deletion(plan: DeletedPlan, policy: DeletedRecordPolicy, problem: str = "") -> DeletedPlan:
     """Ask what becomes of the item; the deleted record's pass ends. `problem` is why a choice can't be carried out."""
     facts = plan.facts
-    if facts.resolution is None:
+    if facts.resolution is None and facts.resolution_for(KIND_DELETE, RECORD_KEY) is not None:
         problem = "The record was deleted in NPD since you chose. Choose again."
     reason, again = TombstoneReason.QUESTION_EDITED if plan.edits else TombstoneReason.QUESTION, ""
     if facts.ledger.remote_state == RESTORED_STATE:

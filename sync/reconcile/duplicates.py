@@ -1,8 +1,8 @@
 """Several items that bear the NPD ID of one record: the link stays, the others lose the NPD ID. And a record made from
 an item that may be another one: a person is asked.
 
-Decides of MERGE.md "there, linked | a second item bears its NPD ID": the copy's NPD ID is cleared; ours and untouched:
-archived, with a line in the history; else "same person?"; and what a person answered to that.
+Decides of docs/reference/merge.md, “A record and its item”: *there, linked | a second item bears its NPD ID*, and the
+last sentence of *none | there, never linked*: "same person?"; and what a person answered to either.
 """
 
 from __future__ import annotations

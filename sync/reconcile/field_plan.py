@@ -1,7 +1,7 @@
 """What becomes of a record's fields: merge, a person's resolution, and what can't go where it should.
 
-Decides of MERGE.md: “A field, both ways” and “A field, one way” (the comparison itself is merge.py's), “Unknown is not
-∅”, of “After a write” the rows on an intent without an answer, and what a new item is given.
+Decides of docs/reference/merge.md: “A field, both ways” and “A field, one way” (the comparison itself is merge.py's),
+“Unknown is not ∅”, of “After a write” *an intent without an answer*, and what a new item is given.
 """
 
 from __future__ import annotations
@@ -338,7 +338,7 @@ def apply_decision(known: FieldFacts, field_plan: FieldPlan, field: Field) -> Fi
             return written if written.blocked_reason else _plan_push(known, written, written.write_raw or {})
         case Action.CONFLICT:
             return _plan_conflict(known, field_plan)
-        case Action.HOLD | Action.UNDECIDED:
+        case Action.HOLD:
             return field_plan.block(BlockedCode.REQUIRED, field_plan.decision.reason)
         case _:
             return field_plan

@@ -1,8 +1,7 @@
 """Which item is which record: linked, found by NPD ID or by the match rule, asked about, or none.
 
-Decides of docs/reference/merge.md, “A record and its item”: *there, never linked | not known* (one free hit is linked,
-several or one linked elsewhere are asked about, none: the item is made); and what a person's answers to the questions
-of identity mean.
+Decides of docs/reference/merge.md, “A record and its item”: *there, never linked | not known*; of *unlinked by policy
+or a person* what becomes of the two once the record syncs again; and what a person's answers to these questions mean.
 """
 
 from __future__ import annotations
@@ -103,7 +102,10 @@ def identify(
 
     `as_new`: a person said that none of the items found is the record's.
     """
-    hits = list(candidates.named.get(str(record.pk), ()))
+    # An item that was gone when it was unlinked kept its NPD ID, and may be back on the board.
+    unlinked = facts.exclusions.unlinked.get(record.pk)
+    named = candidates.named.get(str(record.pk), ())
+    hits = [item for item in named if unlinked is None or item.id != unlinked.item_id]
     if not hits and (key := match_text_of_record(board, record)):
         hits = [item for item in candidates.keyed.get(key, ()) if facts.exclusions.may_match(item.id, record.pk)]
         unreadable = [
@@ -155,15 +157,14 @@ def _identify_among(
     duplicates = [facts.unedited[key] for key in sorted(owner_ids) if key in facts.unedited]
     owner_by_item = {item_id: str(owner) for item_id, owner in owners.items()}
     values = {item.id: item_values(board, item) for item in hits}
-    return _asking(record_question(record.entity_type(), record, hits, owner_by_item, duplicates, values))
+    question = record_question(record.entity_type(), record, hits, owner_by_item, duplicates, values)
+    return _asking(question, "; or make the email or name unique, or fill in the item's NPD ID")
 
 
-def _asking(question: dict[str, Any]) -> IdentityPlan:
-    reason = (
-        f"Who is this? {question['what']} Answer it among the conflicts; or make the email or name unique, or fill in "
-        "the item's NPD ID."
+def _asking(question: dict[str, Any], instead: str = "") -> IdentityPlan:
+    return IdentityPlan(
+        question=question, reason=f"Who is this? {question['what']} Answer it among the conflicts{instead}."
     )
-    return IdentityPlan(question=question, reason=reason)
 
 
 def wants_unedited(plans: Iterable[IdentityPlan]) -> frozenset[UUID]:

@@ -1,6 +1,6 @@
 """Whether change events show that a write of ours covered somebody's edit, and what that person is told.
 
-It decides these rows of docs/reference/merge.md (“After a write”, “Conflicts”):
+Decides of docs/reference/merge.md, of “After a write” and “Conflicts”:
 
 - Lost update: an event with a value that intents of ours sent, but a previous value that none of these had read, or an
   event whose value no intent of ours sent and no pass of ours saw, older than our last write to the field and not
@@ -110,10 +110,9 @@ def observed(
 # Detection: whether events show that a write of ours went over somebody's edit, before they pass as
 # echoes.
 #
-# Between a pass's read and its write somebody may change the same cell (docs/reference/merge.md, “After a write”).
-# Monday has no write that says "only if it still holds …", so this is found out afterwards: by our
-# own write's event, whose previous value we had not read; or by the other person's event, of a
-# value that no pass of ours saw.
+# Between a pass's read and its write somebody may change the same cell. Monday has no write that says "only if it still
+# holds …", so this is found out afterwards: by our own write's event, whose previous value we had not read; or by the
+# other person's event, of a value that no pass of ours saw.
 
 
 @dataclass(frozen=True)

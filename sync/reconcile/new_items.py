@@ -1,4 +1,6 @@
-"""Decides of an item that no record has (rows of “A record and its item”, docs/reference/merge.md):
+"""What becomes of an item that no record has.
+
+Decides of docs/reference/merge.md, “A record and its item”:
 
 - none | there, never linked: wait until it was quiet for 10 s and its match key is filled (without one: 5 minutes);
   then by NPD ID, then by the match rule, among records without an item: one hit → link; several, or a hit that has an
@@ -50,7 +52,7 @@ from sync.reconcile.field_values import (
 from sync.reconcile.identity import link_problem, owner_question, quoted_names
 from sync.reconcile.pass_plan import REPORTED_STATES, Ask, Outcome, PassFacts, Plan
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
-from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_STATES
+from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
 from sync.records.unmatched_items import IGNORED, UnmatchedFinding
 from sync.registry import target_of
 
@@ -420,7 +422,7 @@ class _ItemRule:
             # A deletion that was settled waits again: it was not this item that left the board.
             changed = copy(tombstone)
             changed.monday_id = item.id
-            changed.state = TombstoneState.WAITING if tombstone.state in REMOVED_STATES else tombstone.state
+            changed.state = TombstoneState.WAITING if tombstone.state in REMOVED_TOMBSTONE_STATES else tombstone.state
         plan = self._end(f"{detail} It is synced with that record.")
         return replace(plan, tombstone=changed, woken=(tombstone.entity_id,))
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sync.choices import ApprovalState
-from sync.connectors.base.board_items import BatchItems, Item
+from sync.connectors.base.board_items import ARCHIVED, DELETED, BatchItems, Item
 from sync.connectors.base.errors import ConnectorError
 from sync.kernel.conflict_store import ConflictReport, FieldConflict, Option
 from sync.kernel.secret_texts import without_secrets
@@ -82,13 +82,16 @@ def ending(outcome: Outcome, detail: str = "", **more: Any) -> Ending:
 # The parts of a record's plan.
 
 
-ARCHIVED, DELETED, MISSING, MOVED = "archived", "deleted", "missing", "moved"
+MISSING, MOVED = "missing", "moved"
+
+OFF_BOARD_STATES = (ARCHIVED, DELETED, MISSING, MOVED)
 """What a pass found out about a record whose item is not on its board any more."""
 
-REPORTED_STATES = (ARCHIVED, DELETED)
-"""States that the item itself told; one that Monday doesn't show, or that is elsewhere, is not surely gone."""
+TAKEN_AWAY_STATES = (ARCHIVED, DELETED, MOVED)
+"""What somebody did with an item; that Monday doesn't show one any more is nobody's act."""
 
-REMOVED_STATES = (ARCHIVED, DELETED, MISSING, MOVED)
+REPORTED_STATES = (ARCHIVED, DELETED)
+"""What the item itself told; one that Monday doesn't show, or that is elsewhere, is not surely gone."""
 
 
 class RecordAction(StrEnum):

@@ -1,15 +1,17 @@
 """Linked records whose item is gone from its board: left alone for a while, then the link's policy or a person
 decides.
 
+Decides of docs/reference/merge.md, “A record and its item”:
+
 | record | item | decision |
 |---|---|---|
 | there, as the base | archived or deleted | policy: ask (default), unlink, delete the record, create the item again |
-| there, changed since the base | archived or deleted | conflict "edited here, gone there" |
+| there, changed since the base | archived or deleted | conflict "edited here, deleted there" |
 | there | not returned when asked by id | "Monday doesn't show it"; later a person is asked; no delete by itself |
-| there | on another board | as gone from this board, but said so: ask |
+| there | on another board | as deleted from this board, but said so: ask |
 | unlinked by policy or a person | gone, there | sync off, its id remembered; there, its NPD ID cleared (sides.py) |
 
-“Gone” is what the item says of itself when it is asked for by its id, while the board itself answers `active`, and
+“Deleted” is what the item says of itself when it is asked for by its id, while the board itself answers `active`, and
 still says after the quiet time: Monday has an undo.
 """
 
@@ -21,6 +23,7 @@ from datetime import datetime
 from typing import Any
 
 from sync.choices import ApprovalKind, ApprovalState, QueueDirection, RemovedItemPolicy, SyncDirection
+from sync.connectors.base.board_items import ARCHIVED, DELETED
 from sync.kernel import humanize
 from sync.kernel.conflict_store import (
     KIND_DELETE,
@@ -37,11 +40,9 @@ from sync.reconcile.facts import RETURN, HistoryLine, RecordFacts, RemovalFacts,
 from sync.reconcile.field_plan import UNREAD, base_of, base_with_intents, cell_of, shown_of, sides_of, way_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, record_name, stored_values
 from sync.reconcile.pass_plan import (
-    ARCHIVED,
-    DELETED,
     MISSING,
     MOVED,
-    REMOVED_STATES,
+    OFF_BOARD_STATES,
     REPORTED_STATES,
     Ask,
     Ending,
@@ -133,7 +134,7 @@ def removed_state(board: BoardContext, facts: RecordFacts) -> str:
 
 def return_lines(ledger: SyncMetadata) -> tuple[HistoryLine, ...]:
     """Return what the history says of an item that is on its board: that it is there again, if it wasn't."""
-    if ledger.removed_since and ledger.remote_state in REMOVED_STATES:
+    if ledger.removed_since and ledger.remote_state in OFF_BOARD_STATES:
         return (HistoryLine(RETURN, "Its item is on the board again."),)
     return ()
 
@@ -184,7 +185,7 @@ def wants_obstacles(facts: RemovalFacts, settings: Settings, now: datetime) -> b
 def _noticed(facts: RemovalFacts, now: datetime) -> RemovalPlan:
     """It was found gone once more."""
     ledger = facts.record.ledger
-    known = ledger.removed_since if ledger.remote_state in REMOVED_STATES else None
+    known = ledger.removed_since if ledger.remote_state in OFF_BOARD_STATES else None
     passes = (ledger.removed_passes or 0) + 1 if known and ledger.remote_state == facts.state else 1
     return RemovalPlan(RemovedItem(facts.state), known or now, passes)
 

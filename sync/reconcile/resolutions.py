@@ -1,8 +1,8 @@
 """What becomes of a person's decisions on fields: in a conflict, about an edit that our write covered, or to undo one.
 
-Decides of MERGE.md, under “Conflicts”: a resolution is a choice for exactly the values seen, applied where they still
-stand, else handed back with the reason; an overwritten value is kept or taken back to both sides; an undo goes through
-as long as neither side moved.
+Decides of docs/reference/merge.md, “Conflicts”, from *a resolution … is stored* on: it is a choice for exactly the
+values seen, applied where they still stand, else handed back with the reason; an overwritten value is kept or taken
+back to both sides; an undo goes through as long as neither side moved.
 """
 
 from __future__ import annotations

@@ -1,5 +1,8 @@
 """What a plan may not write yet: in a paused direction, into a field that somebody rewrites again and again, or what
 would delete or empty too much.
+
+Decides of docs/reference/merge.md: of “After a write” *the same field rewritten by someone n times within an hour*; of
+“A record and its item” that deletes and clears are counted, and wait for approval.
 """
 
 from __future__ import annotations
@@ -100,9 +103,6 @@ def has_local_writes(plan: RecordPlan) -> bool:
 
 
 # Fields that something on the board rewrites again and again are slowed down.
-#
-# It decides this row of docs/reference/merge.md (“After a write”): the same field rewritten by someone n times within
-# an hour after our writes (also on one-way fields): an update loop, throttled and shown.
 
 
 # Each block is twice as long as the one before, but once a day it is tried: the automation may be gone.

@@ -3,8 +3,8 @@
 Of its fields, by their plans, the record as it is locked, and what Monday's answer shows; of its sync state and status;
 what the store of conflicts is told; and what its history says, with the cause of each line. Pure.
 
-Decides of MERGE.md, “After a write”: a pulled field is written only where it still holds what the merge saw; what the
-answer shows becomes the base; a value of which Monday made another, or that it doesn't show.
+Decides of docs/reference/merge.md, “After a write”: *the pair becomes*, *a relation that the answer to a create shows
+empty*; and all of “What sync_status may say”.
 """
 
 from __future__ import annotations

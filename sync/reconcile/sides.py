@@ -1,8 +1,9 @@
 """What the two sides of a pass show before anything is decided of them: nothing new, a read that is stale, columns that
 the board lacks, records that an item's relations name.
 
-Decides of MERGE.md: what needs no call (our own echo, a save that changed nothing); of “Unknown is not ∅” the columns
-that items don't show; of “A record and its item” that nothing is made while it couldn't be known again.
+Decides of docs/reference/merge.md: the end of *lost update* (echoes are dropped); of “Unknown is not ∅” the columns
+that items don't show and the read that is repeated; of “A record and its item” *unlinked by policy or a person*, and
+that nothing is made while it couldn't be known again.
 """
 
 from __future__ import annotations

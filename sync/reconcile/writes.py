@@ -1,7 +1,7 @@
 """What is sent and what an answer means: writes made of plans, and plans as Monday's answers leave them. Sends nothing.
 
-Decides of MERGE.md: what an answer means, "a field … held" where Monday refuses its value, "never linked … none →
-create the item" where it is made with its name alone.
+Decides of docs/reference/merge.md: of “A field, both ways” that a field is blocked alone where Monday refuses its
+value; of “A record and its item” *never linked … none → create the item*, where it is made with its name alone.
 """
 
 from __future__ import annotations
