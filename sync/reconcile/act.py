@@ -304,7 +304,6 @@ class Executor:
             return error
 
     def confirm(self, call: Call, announced: Sequence[Announced], result: WriteResult) -> Answers:
-        """Return what the answer says of every alias."""
         done = any(isinstance(written, Item) for written in result.by_alias.values())
         answers: Answers = {}
         for number, (write, intent) in enumerate(announced):
@@ -515,7 +514,6 @@ def _deadline_seconds() -> float:
 
 
 def _close_intents(intents: Iterable[Intent | None], state: IntentState) -> None:
-    """End intents whose calls were certainly not carried out: they bind nobody."""
     void = {"settled_at": SyncNow()} if state is IntentState.VOID else {}
     ids = [intent.pk for intent in intents if intent]
     Intent.objects.filter(pk__in=ids, state=IntentState.OPEN).update(state=state, **void)

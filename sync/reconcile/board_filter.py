@@ -46,7 +46,6 @@ _UNMAPPED = Unknown("The field is not mapped any more.")
 
 
 def record_verdict(board: BoardContext, record: SyncedModel) -> FilterVerdict:
-    """Return whether the record matches the conditions on NPD's records."""
     conditions = board.sync_filter.records
     return verdict_of(conditions, lambda one: _record_holds(board, one, record)) if conditions else HOLDS
 
@@ -100,7 +99,6 @@ def _items_verdict(
 
 
 def may_have_new_item(board: BoardContext, record: SyncedModel) -> bool:
-    """Whether the filter lets an item be made for this record."""
     return record_verdict(board, record).holds is True and new_item_verdict(board, record).holds is True
 
 
@@ -366,7 +364,6 @@ def _waits_for_pull(plan: FieldPlan, paused: Collection[str]) -> bool:
 
 
 def exclude_records(facts: PassFacts, plan: Plan) -> Plan:
-    """End the records that the conditions on NPD's records leave out."""
     found = [(one, decide_record_filter(facts.board, one.facts)) for one in plan.open_records]
     return plan.with_records(filtered(one, verdict) for one, verdict in found if verdict is not SYNCED)
 

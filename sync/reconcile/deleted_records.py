@@ -87,16 +87,13 @@ class DeletedPlan:
 
     @property
     def id(self) -> UUID:
-        """The record's id."""
         return self.facts.id
 
     @property
     def is_open(self) -> bool:
-        """Whether the pass goes on for it."""
         return self.ending.is_open
 
     def with_state(self, **values: Any) -> DeletedPlan:
-        """Return it with its sync state brought up to date."""
         return replace(self, facts=replace(self.facts, ledger=changed_ledger(self.facts.ledger, **values)))
 
 
@@ -417,7 +414,6 @@ def wants_approval(plan: DeletedPlan) -> bool:
 
 
 def removal_change(facts: DeletedFacts) -> DestructiveChange:
-    """Return the item's removal as approvals keep it."""
     return DestructiveChange(
         facts.id,
         facts.tombstone.monday_id or "",
@@ -546,7 +542,6 @@ def as_record_plan(plan: DeletedPlan) -> RecordPlan:
 
 
 def end_unread_deleted(facts: PassFacts, plan: Plan) -> Plan:
-    """End the deleted records for which Monday needn't be asked."""
     decided = [decide_unread(facts.board, one.facts) for one in plan.open_deleted]
     return plan.with_deleted(found for found in decided if found is not None)
 

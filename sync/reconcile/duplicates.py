@@ -73,7 +73,6 @@ class DuplicateItem:
 
     @property
     def clears(self) -> bool:
-        """Whether its NPD ID is taken off."""
         return not self.is_answered
 
     @property
@@ -243,7 +242,6 @@ def _with_history(facts: PassFacts, duplicates: Sequence[DuplicateItem]) -> list
 
 
 def duplicate_change(duplicate: DuplicateItem) -> DestructiveChange:
-    """Return the archiving of a second item of ours as approvals keep it."""
     label = f"The second item of “{duplicate.record}”, created by a call whose answer was lost"
     return DestructiveChange(duplicate.record.pk, duplicate.item.id, "copy", label, {"record": str(duplicate.record)})
 

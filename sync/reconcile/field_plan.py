@@ -93,7 +93,6 @@ class FieldPlan:
 
     @property
     def resolution(self) -> FieldSelection:
-        """What a person decided, where it `resolves` a conflict."""
         assert self.resolves is not None
         return self.resolves.resolutions[self.mapping.key]
 
@@ -110,12 +109,10 @@ class FieldPlan:
         return self.resolution.choose if self.resolves else ""
 
     def display_local(self, raw_local: dict[str, Any] | None) -> str:
-        """Return NPD's raw values for people."""
         return shown_of(self.convert, raw_local)
 
     @property
     def is_agreed(self) -> bool:
-        """Whether both sides hold the same value after this pass."""
         agreeing = (Action.NOTHING, Action.AGREED, Action.PUSH, Action.PULL)
         return not self.blocked_reason and not self.conflict and self.decision.action in agreeing
 
@@ -509,7 +506,6 @@ def base_of(ledger: SyncMetadata, mapping: FieldMapping, item_id: str) -> dict[s
 
 
 def new_base(mapping: FieldMapping, item_id: str, local_raw: Any, remote_raw: Any) -> dict[str, Any]:
-    """Return a base pair with the identity it belongs to."""
     return {
         "local": local_raw,
         "remote": remote_raw,

@@ -33,7 +33,6 @@ def stored_values(record: models.Model, mapping: FieldMapping | registry.Mapping
 
 
 def stored_field_values(record: models.Model, fields: Iterable[str]) -> dict[str, Any]:
-    """Return the raw values of these fields."""
     raw: dict[str, Any] = {}
     for name in fields:
         value, is_relation = getattr(record, name), record._meta.get_field(name).is_relation
@@ -80,7 +79,6 @@ def clean_values(record: models.Model, raw: Raw) -> dict[str, Any]:
 
 
 def _empty_value(field: ModelField, value: Any) -> Any:
-    """An empty value in the form that the field keeps."""
     if value not in (None, "", []):
         return value
     if isinstance(field, ArrayField):
@@ -93,7 +91,6 @@ def _empty_value(field: ModelField, value: Any) -> Any:
 
 
 def field_of(record: models.Model | type[models.Model], name: str) -> ModelField:
-    """Return a model's field by name."""
     return record._meta.get_field(name)  # type: ignore[return-value]
 
 
@@ -168,7 +165,6 @@ class BoardContext:
 
     @property
     def columns(self) -> list[str]:
-        """The column ids that a pass reads."""
         return columns_of(self.link, self.mappings)
 
     @property
@@ -188,7 +184,6 @@ class BoardContext:
 
     @property
     def match_mapping(self) -> FieldMapping | None:
-        """The mapping by which records and items are matched."""
         return next((m for m in self.mappings if m.key == self.link.match_key and m.column_id), None)
 
     @property
@@ -429,7 +424,6 @@ def is_active_on(board: BoardContext, item: Item | None) -> bool:
 
 
 def match_text_of_record(board: BoardContext, record: SyncedModel) -> str:
-    """Return the record's match key in canonical form, or an empty text."""
     match = board.match_mapping
     if match is None:
         return ""

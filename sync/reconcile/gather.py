@@ -352,7 +352,6 @@ DAY = timedelta(days=1)
 
 
 def load_settings() -> Settings:
-    """Return the settings that rules read, as they are now."""
     return Settings(
         gone_quiet_seconds=float(settings.GONE_QUIET_SECONDS),
         tombstone_days=settings.TOMBSTONE_DAYS,
@@ -512,7 +511,6 @@ def ended_creates(ids: Collection[UUID]) -> dict[UUID, tuple[Intent, ...]]:
 
 
 def changes_of(ids: Collection[UUID]) -> dict[UUID, tuple[Intent, ...]]:
-    """Read all our intents about an item of these records."""
     return _by_record(Intent.objects.filter(entity_id__in=ids).exclude(item_id=""))
 
 
@@ -533,7 +531,6 @@ def makers_of(board: BoardContext, items: Mapping[UUID, str]) -> dict[UUID, tupl
 
 
 def write_loops(board: BoardContext, ids: Collection[UUID]) -> dict[UUID, dict[str, WriteLoop]]:
-    """Read the write loops of these records, by field."""
     found: dict[UUID, dict[str, WriteLoop]] = {}
     for row in WriteLoop.objects.filter(entity_type=board.link.entity_type, entity_id__in=ids):
         found.setdefault(row.entity_id, {})[row.key] = row
@@ -628,7 +625,6 @@ def unedited_from_items(board: BoardContext, ids: Collection[UUID]) -> dict[UUID
 
 
 def lost_creates(board: BoardContext, ids: Collection[UUID]) -> LostCreates:
-    """Return what webhooks told of creates of these records that were given up."""
     void = Intent.objects.filter(entity_id__in=ids, item_id="", state=IntentState.VOID, lookups__gt=0)
     lost = list(void.order_by("created_at"))
     items = _items_in_events(board, lost) if lost else ()

@@ -52,7 +52,6 @@ class Candidates:
 
     @classmethod
     def of(cls, board: BoardContext, found: BatchItems) -> Candidates:
-        """Return what an answer found."""
         named: dict[str, list[Item]] = {}
         keyed: dict[str | None, list[Item]] = {}
         unnamed = []
@@ -252,7 +251,6 @@ def owner_question(hits: Sequence[SyncedModel], item: Item, details: Mapping[str
 
 
 def linkable(hits: Sequence[SyncedModel]) -> list[SyncedModel]:
-    """Those of these records that could take the item."""
     return [record for record in hits if record.monday_id is None and record.may_sync]
 
 
@@ -351,8 +349,6 @@ def quoted_names(records: Sequence[SyncedModel]) -> str:
 
 
 class AnswerKind(StrEnum):
-    """What an answer means."""
-
     LINK = "link"
     MERGE = "merge"
     TWO_RECORDS = "two records"
@@ -406,7 +402,6 @@ _OF_A_WORD = {
 
 
 def answers_of(facts: RecordFacts) -> list[Answer]:
-    """Return what people answered in the record's open questions of identity."""
     found = []
     for conflict in [c for c in facts.conflicts if c.kind == KIND_IDENTITY]:
         resolution = conflict.resolutions.get(RECORD_KEY)

@@ -59,7 +59,6 @@ def load_board(link: BoardLink, mappings: Sequence[FieldMapping] | None = None) 
 
 
 def load_directory(converters: set[str], board_id: str) -> Directory:
-    """Read what these converters need."""
     connector = connectors.get()
     is_needed = not converters.isdisjoint({*connector.people_converters, *connector.tag_converters})
     row = MondayAccount.objects.filter(id=1).only("users", "tags").first() if is_needed else None

@@ -424,7 +424,6 @@ class LostUpdateConflict:
 
     @property
     def waiting(self) -> list[str]:
-        """The fields that were open when the pass began."""
         return self.plan.facts.open_fields(KIND_LOST_UPDATE)
 
     @property
@@ -444,7 +443,6 @@ class LostUpdateConflict:
 
     @property
     def closing_reason(self) -> str:
-        """Why the conflict ends without an answer, if it does."""
         if self.plan.off_reason:
             return self.plan.off_reason
         if not (self.plan.record.monday_id or self.plan.link_to):
@@ -550,7 +548,6 @@ def report_what_is_lost(facts: PassFacts, plan: Plan) -> Plan:
 
 
 def seen_after(plan: RecordPlan, settings: Settings, read_at: datetime) -> dict[str, list[Any]]:
-    """Return the sync state's `seen` after this pass."""
     oldest = read_at - timedelta(days=settings.journal_days)
     # A pass that came to nothing has told nobody what was lost: the next one checks the same events again.
     found = plan.lost.found if plan.is_settled else ()
@@ -558,7 +555,6 @@ def seen_after(plan: RecordPlan, settings: Settings, read_at: datetime) -> dict[
 
 
 def lost_lines(plan: RecordPlan) -> list[HistoryLine]:
-    """Return what the history says of values that were lost."""
     return [
         HistoryLine(
             "overwritten" if report.needs_answer else "overridden",

@@ -142,7 +142,6 @@ def _type_words(board: BoardContext) -> dict[str, str]:
 
 
 def decide_items(context: ItemContext, items: Sequence[ItemFacts]) -> tuple[ItemPlan, ...]:
-    """Return what becomes of each of these items, in their order."""
     plans: list[ItemPlan] = []
     for facts in items:
         plans.append(decide_item(context, facts, plans))
@@ -243,7 +242,6 @@ class _ItemRule:
 
     @property
     def _named(self) -> SyncedModel | None:
-        """The record whose NPD ID the item bears."""
         if self.facts.named is not None:
             return self._as_given(self.facts.named)
         npd_id = as_uuid(npd_id_of(self.board, self.item) or "")
@@ -251,7 +249,6 @@ class _ItemRule:
 
     @property
     def _matching(self) -> list[SyncedModel]:
-        """The records with the item's match key."""
         found, key = [self._as_given(record) for record in self.facts.matching], self._match_key
         return found + [one for one in self._made if key and key_of_record(self.board, one) == key]
 
@@ -526,7 +523,6 @@ def released(plan: ItemPlan, detail: str = CHANGED_MEANWHILE, finding: Unmatched
 
 
 def item_context(facts: PassFacts, plan: Plan) -> ItemContext:
-    """Return what is so for all unmatched items of a pass."""
     pause = facts.pauses.get(QueueDirection.TO_NPD)
     shown = {one.facts.tombstone.monday_id for one in plan.open_deleted} & facts.found.linked.keys()
     return ItemContext(
@@ -539,7 +535,6 @@ def item_context(facts: PassFacts, plan: Plan) -> ItemContext:
 
 
 def decide_unmatched(facts: PassFacts, plan: Plan) -> Plan:
-    """Decide what becomes of the pass's unmatched items."""
     if not facts.claimed.unmatched:
         return plan
     items: Sequence[ItemFacts] = facts.ask_one(Ask.UNMATCHED)

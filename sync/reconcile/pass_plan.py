@@ -67,7 +67,6 @@ class Ending:
 
     @property
     def is_open(self) -> bool:
-        """Whether the pass goes on for it."""
         return self.outcome is Outcome.OPEN
 
 
@@ -133,12 +132,10 @@ class RemovedItem:
 
     @property
     def needs_answer(self) -> bool:
-        """Whether a person has to decide."""
         return bool(self.options) and not self.result
 
     @property
     def conflict_data(self) -> dict[str, Any]:
-        """What the conflict says of it, as `ConflictReport.data` wants it."""
         return {"what": self.what, "options": [option.to_json() for option in self.options]}
 
 
@@ -259,7 +256,6 @@ class RecordPlan:
 
     @property
     def id(self) -> UUID:
-        """The record's id."""
         return self.facts.record.pk
 
     @property
@@ -274,32 +270,26 @@ class RecordPlan:
 
     @property
     def item(self) -> Item | None:
-        """Its item as it was read or made."""
         return self.facts.item
 
     @property
     def plans(self) -> Mapping[str, FieldPlan]:
-        """What is done with each of its fields."""
         return self.fields.plans
 
     @property
     def outcome(self) -> Outcome:
-        """How its jobs end."""
         return self.ending.outcome
 
     @property
     def is_open(self) -> bool:
-        """Whether the pass goes on for it."""
         return self.ending.is_open
 
     @property
     def is_settled(self) -> bool:
-        """Whether its pass came to an end that is to be stored."""
         return self.ending.outcome is Outcome.SETTLED
 
     @property
     def creates(self) -> bool:
-        """Whether it gets an item that is made in this pass."""
         return self.identity.creates
 
     @property
@@ -314,7 +304,6 @@ class RecordPlan:
 
     @property
     def off_reason(self) -> str:
-        """Why it isn't synced, for what is closed because of that."""
         return self.left_out if self.record.may_sync else "Sync was turned off for this record."
 
     @property
@@ -339,7 +328,6 @@ class RecordPlan:
 
     @property
     def is_deleted(self) -> bool:
-        """Whether this pass deleted the record in NPD."""
         return self.removal is not None and self.removal.act is RecordAction.DELETE and bool(self.removal.result)
 
     @property
@@ -354,7 +342,6 @@ class RecordPlan:
 
     @property
     def paused_directions(self) -> frozenset[str]:
-        """Those in which something of it is left to be done."""
         return self.fields.paused | self.ending.paused
 
     @property
@@ -380,13 +367,11 @@ class RecordPlan:
     # What rules make of it.
 
     def end(self, outcome: Outcome, detail: str = "", *, reason: str | None = None, **more: Any) -> RecordPlan:
-        """Return it with its jobs' end decided."""
         paused = more.pop("paused", frozenset()) | self.ending.paused
         ended = ending(outcome, detail, paused=paused, **more)
         return replace(self, ending=ended, reason=self.reason if reason is None else reason)
 
     def leave_open(self, reason: str) -> RecordPlan:
-        """Return it with its pass ended for now: it is not in sync, for this reason."""
         return self.end(Outcome.SETTLED, reason=reason)
 
     def drop(self, outcome: Outcome, detail: str) -> RecordPlan:
@@ -399,15 +384,12 @@ class RecordPlan:
         return dropped.end(outcome, detail)
 
     def with_facts(self, **values: Any) -> RecordPlan:
-        """Return it with something more known."""
         return replace(self, facts=replace(self.facts, **values))
 
     def with_history(self, **values: Any) -> RecordPlan:
-        """Return it with more known of what happened before."""
         return self.with_facts(history=replace(self.facts.history, **values))
 
     def with_state(self, **values: Any) -> RecordPlan:
-        """Return it with its sync state brought up to date."""
         ledger = changed_ledger(self.ledger, **values)
         return self if ledger is self.ledger else self.with_facts(ledger=ledger)
 
@@ -420,7 +402,6 @@ class RecordPlan:
         return replace(self, log=(*self.log, *said))
 
     def with_fields(self, fields: FieldsPlan) -> RecordPlan:
-        """Return it with its fields decided."""
         plan = replace(self, fields=replace(fields, log=(), reason="")).logged(*fields.log)
         return plan.leave_open(fields.reason) if fields.reason else plan
 
@@ -469,12 +450,10 @@ class Plan:
 
     @property
     def open_records(self) -> list[RecordPlan]:
-        """The records for which the pass goes on."""
         return [plan for plan in self.records.values() if plan.is_open]
 
     @property
     def open_deleted(self) -> list[DeletedPlan]:
-        """The deleted records for which the pass goes on."""
         return [deleted for deleted in self.deleted.values() if deleted.is_open]
 
     def with_records(self, plans: Iterable[RecordPlan]) -> Plan:
@@ -562,7 +541,6 @@ class PassFacts:
         return next((value for want, value in self.known.items() if want.kind is Ask.ITEMS), BatchItems())
 
     def field_facts(self, plan: RecordPlan, **more: Any) -> FieldFacts:
-        """Return everything from which the record's fields are decided."""
         return FieldFacts(self.board, plan.facts, self.related, self.edits, creates=plan.creates, **more)
 
 

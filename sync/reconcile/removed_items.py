@@ -209,7 +209,6 @@ def _is_recreation(facts: RemovalFacts) -> bool:
 
 
 def removal_sentence(facts: RemovalFacts) -> str:
-    """Return what happened to the record's item, as a sentence."""
     item, state = facts.record.item, facts.state
     name = item.name if item else record_name(facts.record.record)
     if state == MISSING:
@@ -234,7 +233,6 @@ def _after_quiet_time(policy: RemovedItemPolicy, state: str) -> str:
 
 
 def _described(board: BoardContext, facts: RemovalFacts, sentence: str, settings: Settings) -> RemovedItem:
-    """What happened, what was edited since, and the options."""
     fields = edits_since_agreed(board, facts.record)
     labels = {mapping.key: mapping.label for mapping in board.mappings}
     what = f"{sentence} Nothing was edited since the last sync."
@@ -378,7 +376,6 @@ def hold_if_paused(facts: RemovalFacts, plan: RemovalPlan, pauses: Mapping[str, 
 
 
 def deletion_change(facts: RecordFacts, removed: RemovedItem) -> DestructiveChange:
-    """Return the record's deletion as approvals keep it."""
     values = {conflict.key: conflict.npd for conflict in removed.fields}
     name = record_name(facts.record)
     return DestructiveChange(facts.id, facts.record.monday_id or "", label=name, values=values)

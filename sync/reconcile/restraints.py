@@ -52,7 +52,6 @@ def defer_paused(facts: PassFacts, plan: Plan) -> Plan:
 
 
 def without_paused(fields: FieldsPlan, pauses: Mapping[str, QueuePause]) -> FieldsPlan:
-    """Block the fields that would be written in a paused direction."""
     plans, paused = dict(fields.plans), set(fields.paused)
     for key, field_plan in fields.plans.items():
         written = {QueueDirection.TO_MONDAY: field_plan.send_raw, QueueDirection.TO_NPD: field_plan.write_raw}
@@ -127,7 +126,6 @@ class LoopPlan:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the field counts as a loop no more."""
         return not self.times and self.throttled_until is None
 
     def throttle_reason(self, label: str) -> str:
@@ -164,7 +162,6 @@ def plan_loop(
 
 
 def known_loop(facts: RecordFacts, key: str) -> LoopPlan:
-    """Return what is stored of a field's loop; nothing where there is none."""
     loop = facts.history.loops.get(key)
     if loop is None:
         return LoopPlan(key)
@@ -172,7 +169,6 @@ def known_loop(facts: RecordFacts, key: str) -> LoopPlan:
 
 
 def is_rewritten(field_plan: FieldPlan) -> bool:
-    """Whether Monday's side left its half of the base."""
     base, raw = field_plan.base, field_plan.remote_raw
     if base is None or (raw == base["remote"] and not base.get(AS_SENT)):
         return False
@@ -362,7 +358,6 @@ class FieldClear:
 
     @property
     def as_change(self) -> DestructiveChange:
-        """As approvals keep it."""
         label, record = self.field_plan.mapping.label, self.facts.record
         return DestructiveChange(
             self.facts.id,
@@ -389,7 +384,6 @@ class ClearsPlan:
 
 
 def find_clears(facts: RecordFacts, plans: Iterable[FieldPlan]) -> Iterator[FieldClear]:
-    """Yield the fields that these plans would empty on one side."""
     if facts.is_push_by_name or facts.item is None:
         return
     for p in plans:

@@ -156,17 +156,14 @@ class PassRun:
 
     @property
     def link(self) -> BoardLink:
-        """The board link that the pass is about."""
         return self.lease.link
 
     @property
     def entity_type(self) -> str:
-        """Of what type all its records are."""
         return self.lease.link.entity_type
 
     @property
     def records(self) -> QuerySet[SyncedModel]:
-        """All records of that type."""
         return self.board.model._default_manager.all()
 
     def in_transaction(self, work: Callable[[], T], **context: Any) -> T:
@@ -373,7 +370,6 @@ def _store_link(run: PassRun, record_id: UUID, item_id: str) -> None:
 
 
 def _records_asking(entity_type: str, items: Sequence[str]) -> set[UUID]:
-    """The records that wait for an answer about one of these items."""
     ledgers = SyncMetadata.objects.of(entity_type).filter(asked_items__overlap=list(items))
     return {UUID(entity_id) for entity_id in ledgers.values_list("entity_id", flat=True)}
 
@@ -384,7 +380,6 @@ def _records_asking(entity_type: str, items: Sequence[str]) -> set[UUID]:
 
 
 def store_columns(link: BoardLink, found: InspectedColumns) -> None:
-    """Store what is wrong, or no longer wrong, with the board's columns."""
     mappings = {mapping.key: mapping for mapping in link.mappings.all()}
     for key in [key for key in found.healed if key in mappings]:
         board_columns.set_problem(link, mappings[key], None)
@@ -656,7 +651,6 @@ def _settle_second(
 
 
 def _store_copy_answer(run: PassRun, plan: RecordPlan, item_id: str, detail: str) -> None:
-    """Close the question whose answer was carried out."""
     clear_unmatched(run.entity_type, [item_id])
     report = plan.conflict_report(KIND_IDENTITY, item_id, applied={RECORD_KEY: detail}, closing_reason=detail)
     current_store().save_reports([report])
@@ -931,7 +925,6 @@ def finish_jobs(run: PassRun, plans: Sequence[RecordPlan]) -> None:
 
 
 def _shown_values(plan: RecordPlan) -> dict[str, Any]:
-    """What the answer shows of the values that were sent."""
     found = {}
     for key, field_plan in plan.plans.items():
         item = plan.written(key)
@@ -1050,7 +1043,6 @@ def _write_record(plan: RecordPlan, record: SyncedModel, read_at: datetime) -> R
 
 
 def _with_settled_fields(plan: RecordPlan, found: FieldsSettlement) -> RecordPlan:
-    """Take over what becomes of the fields."""
     plan = replace(plan.with_state(base=found.base, altered=found.altered).logged(*found.lines), settled=found)
     if found.overtaken:
         _enqueue(plan)
@@ -1060,7 +1052,6 @@ def _with_settled_fields(plan: RecordPlan, found: FieldsSettlement) -> RecordPla
 
 
 def _enqueue(plan: RecordPlan, cause: Cause = Cause.DEPENDENCY, priority: Priority = Priority.EDIT) -> None:
-    """Let a pass of its own follow."""
     enqueue_many(plan.record.entity_type(), [plan.id], cause=cause, priority=priority)
 
 

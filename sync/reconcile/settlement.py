@@ -237,7 +237,6 @@ def settled_fields(plan: RecordPlan, record: SyncedModel, read_at: datetime) -> 
 
 
 def values_of_pull(field_plan: FieldPlan) -> dict[str, Any]:
-    """Return NPD's values before and after it took over Monday's."""
     return {"raw_before": dict(field_plan.local_raw), "raw_after": dict(field_plan.write_raw or {})}
 
 
@@ -511,7 +510,6 @@ def history_rows(plans: Sequence[RecordPlan], this: PassId, authors: Authors) ->
 
 
 def cause_of_claim(claim: Claim) -> dict[str, Any]:
-    """Return what the claimed jobs say of the cause."""
     cause_data: dict[str, Any] = {
         "rows": [row.id for row in claim.rows],
         "causes": [str(cause.name).lower() for cause in Cause if cause in claim.causes],

@@ -275,7 +275,6 @@ def check_columns(facts: PassFacts, plan: Plan) -> Plan:
 
 
 def end_unmatchable(facts: PassFacts, plan: Plan) -> Plan:
-    """End the records without an item while none can get one."""
     reason = unmatchable_reason(facts.board)
     waiting = [one for one in plan.open_records if not one.record.monday_id] if reason else []
     return plan.with_records(one.leave_open(reason) for one in waiting)

@@ -65,8 +65,6 @@ class UnconfirmedCreates:
 
 
 class Fate(StrEnum):
-    """What becomes of a create without an answer."""
-
     LINK = "link"
     """Its item is the record's. The intent stays open: the record's next pass takes what was sent as the base."""
 

@@ -74,13 +74,10 @@ class Write:
 
     @property
     def values(self) -> dict[str, Any]:
-        """All values by column id."""
         return {one.column_id: one.value for one in self.fields} | dict(self.columns)
 
 
 class Kind(StrEnum):
-    """What a call does with items."""
-
     CHANGE = "change"
     CREATE = "create"
     ARCHIVE = "archive"
@@ -91,8 +88,6 @@ class Kind(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What became of a write."""
-
     DONE = "done"
     GONE = "the item left the board"
     REFUSED = "refused for the unit's own sake"
@@ -214,7 +209,6 @@ OUTCOMES = {
 
 
 def rejected_value(field_plan: FieldPlan, error: ConnectorError) -> FieldPlan:
-    """Return the plan of a field whose value Monday refused."""
     value = field_plan.display_local(field_plan.send_raw or field_plan.local_raw)
     advice = "Choose another value." if field_plan.choose else error.advice
     why = error.message.rstrip(" .")
@@ -248,12 +242,10 @@ def changed_records_of(board: BoardContext, plan: Plan) -> list[RecordPlan]:
 
 
 def created_records_of(plan: Plan) -> list[RecordPlan]:
-    """Return the records for which an item is made."""
     return [one for one in plan.open_records if one.creates]
 
 
 def end_uncreatable(facts: PassFacts, plan: Plan) -> Plan:
-    """End the records of which no item can be made."""
     unfilled = unfilled_columns(facts.board.link, facts.board.mappings)
     if unfilled:
         return plan.with_records(one.leave_open(unfilled_sentence(unfilled)) for one in created_records_of(plan))
@@ -264,7 +256,6 @@ def end_uncreatable(facts: PassFacts, plan: Plan) -> Plan:
 
 
 def write_of_record(board: BoardContext, plan: RecordPlan) -> Write:
-    """Return what is sent of a record."""
     has_npd_id = plan.fields.write_npd_id or plan.creates
     columns = {board.link.npd_id_column: str(plan.id)} if has_npd_id else {}
     if plan.unlink:

@@ -60,7 +60,6 @@ class RecordReference:
 
     @property
     def name(self) -> str:
-        """Return the record's name, or the one that it had."""
         return (
             str(self.record)
             if self.record
@@ -195,7 +194,6 @@ def _live_values(link: BoardLink, of: RecordPlan) -> dict[str, str]:
 
 
 def _open_items(reference: RecordReference) -> Iterator[str]:
-    """Return what is pending or blocked, a sentence each."""
     about = {"entity_type": reference.spec.entity_type, "entity_id": reference.entity_id}
     rows = SyncQueue.objects.filter(**about).exclude(status=QueueStatus.COMPLETED).order_by("id")
     yield from (_job_sentence(row) for row in rows)
@@ -240,7 +238,6 @@ CELL_WIDTH = 28
 
 
 def explanation_lines(explanation: Explanation) -> Iterator[str]:
-    """Yield the explanation as a person reads it."""
     reference = explanation.reference
     yield f"{str(reference.spec.model._meta.verbose_name).capitalize()} “{reference.name}”, {reference.entity_id}"
     item = (
