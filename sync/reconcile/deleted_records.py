@@ -30,13 +30,13 @@ from sync.connectors.base.conversion import AmbiguousSplit, Converter, UnknownVa
 from sync.kernel.conflict_store import KIND_DELETE, RECORD_KEY, ConflictReport, FieldConflict, Option, OptionAct
 from sync.kernel.messages import TombstoneReason, tombstone_sentence
 from sync.merge import FieldDirection, Unknown
-from sync.models import ApprovalRequest, BoardLink, FieldMapping, QueuePause, SyncMetadata
+from sync.models import ApprovalRequest, FieldMapping, QueuePause, SyncMetadata
 from sync.reconcile.board_filter import deleted_exclusion
 from sync.reconcile.facts import DeletedFacts, HistoryLine, ReceivedEvent, Settings, change_events, changed_ledger
 from sync.reconcile.field_plan import FieldsPlan, base_of, cell_of, sides_of, way_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, as_uuid, is_active_on, npd_id_of, stored_values
 from sync.reconcile.pass_plan import OPEN, Ask, Ending, Outcome, PassFacts, Plan, RecordPlan, ending
-from sync.reconcile.restraints import DestructiveChange, approval_facts, approval_verdicts, new_request, pause_ending
+from sync.reconcile.restraints import approval_facts, approval_verdicts, pause_ending
 from sync.reconcile.writes import OUTCOMES, Answer, Expected, Kind, Verdict, Write
 from sync.records.approvals import ApprovalFacts
 from sync.records.authors import monday_user_name
@@ -413,21 +413,11 @@ def wants_approval(plan: DeletedPlan) -> bool:
     return plan.removal in STATE_AFTER and plan.facts.resolution is None
 
 
-def removal_change(facts: DeletedFacts) -> DestructiveChange:
-    return DestructiveChange(
-        facts.id,
-        facts.tombstone.monday_id or "",
-        "",
-        f"The item of “{facts.record}”, which was deleted in NPD",
-        {"record": str(facts.record)},
-    )
-
-
 def approve_removals(planned: Sequence[DeletedPlan], approvals: ApprovalFacts) -> list[DeletedPlan]:
     """What a person chose for one record goes; the rest only as long as it isn't more than is plausible."""
     states = approvals.states(ApprovalKind.ITEMS).items()
     rejected = {entity_id for (entity_id, _), state in states if state == ApprovalState.REJECTED}
-    wanted = [removal_change(one.facts) for one in planned if wants_approval(one) and one.id not in rejected]
+    wanted = [(one.id, "") for one in planned if wants_approval(one) and one.id not in rejected]
     verdicts = approval_verdicts(approvals, ApprovalKind.ITEMS, wanted)
     plans = []
     for plan in planned:
@@ -436,7 +426,7 @@ def approve_removals(planned: Sequence[DeletedPlan], approvals: ApprovalFacts) -
         elif plan.id in rejected:
             plans.append(_settled(plan, TombstoneState.KEPT, TombstoneReason.REMOVAL_REJECTED))
         else:
-            verdict = verdicts[removal_change(plan.facts)]
+            verdict = verdicts[plan.id, ""]
             state, reason = TombstoneState.PENDING_APPROVAL, TombstoneReason.PENDING_APPROVAL
             decided = plan if verdict.may_go else _settled(plan, state, reason, kind="approval")
             plans.append(replace(decided, approval=verdict.new_state))
@@ -485,14 +475,25 @@ def removal_write(board: BoardContext, plan: DeletedPlan) -> Write:
         str(tombstone.monday_id),
         columns={board.link.npd_id_column: None} if plan.removal is DeletedRecordPolicy.UNLINK else {},
         expected=Expected(tombstone=tombstone.pk, policy=None if plan.facts.resolution else plan.removal),
-        approval=next(iter(new_removal_requests(board.link, [plan])), None),
+        approval=next(iter(new_removal_requests([plan])), None),
     )
 
 
-def new_removal_requests(link: BoardLink, plans: Iterable[DeletedPlan]) -> list[ApprovalRequest]:
+def new_removal_requests(plans: Iterable[DeletedPlan]) -> list[ApprovalRequest]:
     """Return the rows by which the planned removals count, yet to be stored; not of those that are stored."""
-    counted = [(one, one.approval) for one in plans if one.approval is not None]
-    return [new_request(link, ApprovalKind.ITEMS, removal_change(one.facts), state) for one, state in counted]
+    return [
+        ApprovalRequest(
+            entity_type=one.facts.tombstone.entity_type,
+            entity_id=one.id,
+            remote_id=one.facts.tombstone.monday_id or "",
+            kind=ApprovalKind.ITEMS,
+            label=f"The item of “{one.facts.record}”, which was deleted in NPD",
+            values={"record": str(one.facts.record)},
+            state=one.approval,
+        )
+        for one in plans
+        if one.approval is not None
+    ]
 
 
 # What is stored of it.
@@ -561,8 +562,8 @@ def decide_deleted_records(facts: PassFacts, plan: Plan) -> Plan:
     policy, _ = facts.ask_one(Ask.DELETION_POLICY)
     plans = [decide_deleted(board, one, policy, facts.settings, facts.now, linked_now) for one in known]
     planned = [wait_if_paused(one, facts.pauses) for one in plans]
-    changes = [removal_change(one.facts) for one in planned if wants_approval(one)]
-    return plan.with_deleted(approve_removals(planned, approval_facts(facts, ApprovalKind.ITEMS, changes)))
+    acts = [(one.id, "") for one in planned if wants_approval(one)]
+    return plan.with_deleted(approve_removals(planned, approval_facts(facts, ApprovalKind.ITEMS, acts)))
 
 
 def with_editors(facts: DeletedFacts, editors: Mapping[UUID, tuple[tuple[ReceivedEvent, ...], Any]]) -> DeletedFacts:

@@ -7,22 +7,22 @@ last sentence of *none | there, never linked*: "same person?"; and what a person
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sync.choices import ApprovalKind, QueueDirection
+from sync.choices import ApprovalKind, ApprovalState, QueueDirection
 from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import UnknownValue
 from sync.connectors.base.errors import ConnectorError
 from sync.kernel.conflict_store import KIND_IDENTITY, ConflictReport, Option, OptionAct
-from sync.models import FieldMapping, Intent, IntentState, SyncedModel
+from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState, SyncedModel
 from sync.reconcile.facts import is_create
 from sync.reconcile.field_values import ACTIVE, BoardContext, item_data, match_text_of_item
 from sync.reconcile.identity import ARCHIVE_OPTION, LEAVE_ALONE, NEW_RECORD, AnswerKind, answers_of, duplicate_question
 from sync.reconcile.new_items import ItemAct
 from sync.reconcile.pass_plan import Ask, Outcome, PassFacts, Plan
-from sync.reconcile.restraints import DestructiveChange, with_limit
+from sync.reconcile.restraints import new_acts, with_limit
 from sync.reconcile.writes import OUTCOMES, Answer, Verdict, Write
 from sync.records.approvals import ApprovalFacts
 
@@ -241,9 +241,24 @@ def _with_history(facts: PassFacts, duplicates: Sequence[DuplicateItem]) -> list
     return [replace(one, maker=makers.get(one.item.id) or "") for one in known]
 
 
-def duplicate_change(duplicate: DuplicateItem) -> DestructiveChange:
-    label = f"The second item of “{duplicate.record}”, created by a call whose answer was lost"
-    return DestructiveChange(duplicate.record.pk, duplicate.item.id, "copy", label, {"record": str(duplicate.record)})
+def new_duplicate_requests(known: ApprovalFacts, duplicates: Iterable[DuplicateItem]) -> list[ApprovalRequest]:
+    """Return the rows by which the archiving of second items of ours counts, yet to be stored."""
+    ours = [one for one in duplicates if one.is_ours]
+    new = new_acts(known, ApprovalKind.ITEMS, [(one.record.pk, "copy") for one in ours])
+    return [
+        ApprovalRequest(
+            entity_type=one.record.entity_type(),
+            entity_id=one.record.pk,
+            remote_id=one.item.id,
+            kind=ApprovalKind.ITEMS,
+            key="copy",
+            label=f"The second item of “{one.record}”, created by a call whose answer was lost",
+            values={"record": str(one.record)},
+            state=ApprovalState.DONE,
+        )
+        for one in ours
+        if (one.record.pk, "copy") in new
+    ]
 
 
 def duplicate_report(board: BoardContext, duplicate: DuplicateItem) -> ConflictReport:

@@ -764,7 +764,7 @@ def _settle_deleted(run: PassRun, plan: Plan) -> list[DeletedPlan]:
     SyncMetadata.objects.bulk_create(ledgers, update_conflicts=True, unique_fields=key, update_fields=names)
     # What went is counted already, and what didn't is decided anew.
     held = [one for one in settled if one.ending.outcome is Outcome.SETTLED]
-    ApprovalRequest.objects.bulk_create(new_removal_requests(run.board.link, held))
+    ApprovalRequest.objects.bulk_create(new_removal_requests(held))
     current_store().save_reports([report for one in settled for report in deletion_reports(one)])
     plans = [as_record_plan(one) for one in settled]
     run.store_history(plans)
@@ -1134,7 +1134,7 @@ def _settle_claimed(run: PassRun, known_items: Sequence[str], present: Sequence[
 
 def _store_deletion_approvals(run: PassRun, plan: Plan) -> None:
     """Count the deletions before they are carried out, and end the requests that are over."""
-    ApprovalRequest.objects.bulk_create(new_deletion_requests(run.link, plan))
+    ApprovalRequest.objects.bulk_create(new_deletion_requests(plan))
     removed = [(one.id, one.removal) for one in plan.records.values() if one.removal]
     requests = ApprovalRequest.objects.filter(entity_type=run.entity_type, kind=ApprovalKind.RECORDS)
     if rejected := [entity_id for entity_id, one in removed if one.was_rejected]:
@@ -1154,7 +1154,7 @@ def _finish_approvals(run: PassRun, plan: Plan, present: Sequence[RecordPlan]) -
     if clears.released:
         outdated = ApprovalRequest.objects.filter(pk__in=[act.pk for act in clears.released])
         outdated.filter(state__in=OPEN_REQUEST_STATES).update(state=ApprovalState.RELEASED, at=SyncNow())
-    ApprovalRequest.objects.bulk_create(new_clear_requests(run.link, plan, ApprovalState.PENDING))
+    ApprovalRequest.objects.bulk_create(new_clear_requests(plan, ApprovalState.PENDING))
     finished: dict[ApprovalState, list[ApprovalRequest]] = {}
     for act, state, one in ended_requests(plan):
         if one.id not in by_id:

@@ -404,9 +404,9 @@ def _given(planned: PlannedRun) -> dict[UUID, SyncedModel]:
 
 
 def _new_requests(planned: PlannedRun) -> list[ApprovalRequest]:
-    link, plan = planned.facts.board.link, planned.plan
-    clears = new_clear_requests(link, plan, ApprovalState.DONE, ApprovalState.PENDING)
-    return [*new_removal_requests(link, plan.deleted.values()), *new_deletion_requests(link, plan), *clears]
+    plan = planned.plan
+    clears = new_clear_requests(plan, ApprovalState.DONE, ApprovalState.PENDING)
+    return [*new_removal_requests(plan.deleted.values()), *new_deletion_requests(plan), *clears]
 
 
 def _decide(
