@@ -603,7 +603,11 @@ def send_duplicates(executor: Executor, board: BoardContext, plan: Plan) -> Plan
         ApprovalRequest.objects.bulk_create(new_duplicate_requests(known, found))
     clears = [replace(one.about, columns={board.link.npd_id_column: None}) for one in found if one.clears]
     cleared = executor.send(_CLEAR, clears)
-    leaving = [one.about for one in found if one.archives and _is_cleared(one, cleared)]
+    leaving = [
+        one.about
+        for one in found
+        if one.archives and (not one.clears or cleared[one.about.unit].verdict is Verdict.DONE)
+    ]
     archived = executor.send(_ARCHIVE, leaving)
     done = []
     for one in found:
@@ -618,7 +622,3 @@ def _goes_on(plan: Plan, duplicate: DuplicateItem) -> bool:
         return True
     one: RecordPlan = plan.records[duplicate.record.pk]
     return one.is_open and (one.item is not None or bool(duplicate.problem))
-
-
-def _is_cleared(duplicate: DuplicateItem, cleared: Mapping[str, Answer]) -> bool:
-    return not duplicate.clears or cleared[duplicate.about.unit].verdict is Verdict.DONE

@@ -194,7 +194,7 @@ def decide_record_filter(board: BoardContext, facts: RecordFacts) -> FilterPlan:
     verdict = record_verdict(board, facts.record)
     sentence = exclusion_sentence(board, FilterSide.RECORD, verdict)
     if verdict.leaves_out(was_out=facts.ledger.left_out == FilterSide.RECORD):
-        return _leaves_out(facts, FilterSide.RECORD, sentence)
+        return leaves_out(facts, FilterSide.RECORD, sentence)
     if verdict.holds is not None:
         return SYNCED
     if facts.record.monday_id:
@@ -214,7 +214,7 @@ def decide_item_filter(
     if verdict.holds is False and item is not None and not was_out and not is_linking and facts.ledger.base:
         return FilterPlan(leaving=sentence)
     if verdict.leaves_out(was_out=was_out):
-        return _leaves_out(facts, FilterSide.ITEM, sentence if item else f"{sentence} {_WOULD_NOT_MATCH}")
+        return leaves_out(facts, FilterSide.ITEM, sentence if item else f"{sentence} {_WOULD_NOT_MATCH}")
     if verdict.holds is None and item is None:
         return FilterPlan(unknown=f"{sentence} No item was made.", waits=True)
     if verdict.holds is None:
@@ -263,7 +263,7 @@ def decide_removed_item(board: BoardContext, facts: RecordFacts, item: Item | No
     if verdict.holds is None and not was_out:
         return SYNCED
     sentence = exclusion_sentence(board, FilterSide.ITEM, verdict) or facts.ledger.note
-    return _leaves_out(facts, FilterSide.ITEM, sentence)
+    return leaves_out(facts, FilterSide.ITEM, sentence)
 
 
 def deleted_exclusion(board: BoardContext, deleted: RecordFacts, item: Item | None = None) -> str:
@@ -277,7 +277,7 @@ def deleted_exclusion(board: BoardContext, deleted: RecordFacts, item: Item | No
     return ""
 
 
-def _leaves_out(facts: RecordFacts, side: FilterSide, sentence: str) -> FilterPlan:
+def leaves_out(facts: RecordFacts, side: FilterSide, sentence: str) -> FilterPlan:
     """Nothing is done with it as long as the filter leaves it out."""
     kept = " Both sides keep what they have." if facts.record.monday_id else ""
     log = () if facts.ledger.left_out else (HistoryLine("left_out", f"{sentence}{kept}"),)
@@ -350,7 +350,7 @@ def decide_after_write(
         side, sentence = FilterSide.RECORD, exclusion_sentence(board, FilterSide.RECORD, found)
     if not sentence and written and (found := item_verdict(board, written, record)).holds is False:
         sentence = exclusion_sentence(board, FilterSide.ITEM, found)
-    return _leaves_out(facts, side, sentence) if sentence else SYNCED
+    return leaves_out(facts, side, sentence) if sentence else SYNCED
 
 
 def _waits_for_pull(plan: FieldPlan, paused: Collection[str]) -> bool:
@@ -423,8 +423,3 @@ def filtered(plan: RecordPlan, found: FilterPlan) -> RecordPlan:
     identity = replace(plan.identity, creates=False, question=None)
     out = replace(plan, left_out=found.sentence, identity=identity, duplicate=None)
     return out.end(Outcome.SETTLED, found.sentence, reason=found.sentence)
-
-
-def leaves_out_by_item(facts: RecordFacts, sentence: str) -> FilterPlan:
-    """Return that the conditions on Monday's items leave it out, for this reason."""
-    return _leaves_out(facts, FilterSide.ITEM, sentence)

@@ -13,11 +13,12 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from sync.boards.sync_filter import FilterSide
 from sync.choices import QueueDirection
 from sync.connectors.base.board_items import BatchItems, Item
 from sync.kernel.conflict_store import KIND_IDENTITY, MERGE_RECORDS, RECORD_KEY, OpenConflict, Option
 from sync.models import IgnoredItem, QueuePause, SyncedModel
-from sync.reconcile.board_filter import decide_removed_item, filtered, leaves_out_by_item, matching_items
+from sync.reconcile.board_filter import decide_removed_item, filtered, leaves_out, matching_items
 from sync.reconcile.facts import AnswerFacts, HistoryLine, IdentityFacts, LostCreates, RecordFacts
 from sync.reconcile.field_values import (
     ACTIVE,
@@ -156,7 +157,7 @@ def _identify_among(
     duplicates = [facts.unedited[key] for key in sorted(owner_ids) if key in facts.unedited]
     owner_by_item = {item_id: str(owner) for item_id, owner in owners.items()}
     values = {item.id: item_values(board, item) for item in hits}
-    question = record_question(record.entity_type(), record, hits, owner_by_item, duplicates, values)
+    question = record_question(record, hits, owner_by_item, duplicates, values)
     return _asking(question, "; or make the email or name unique, or fill in the item's NPD ID")
 
 
@@ -255,19 +256,18 @@ def linkable(hits: Sequence[SyncedModel]) -> list[SyncedModel]:
 
 
 def record_question(
-    kind: str,
     record: SyncedModel,
     hits: Sequence[Item],
     owner_by_item: Mapping[str, str],
-    duplicates: Sequence[SyncedModel] = (),
-    values: Mapping[str, Mapping[str, str]] | None = None,
+    duplicates: Sequence[SyncedModel],
+    values: Mapping[str, Mapping[str, str]],
 ) -> dict[str, Any]:
     """Return the question which of these items is the record's.
 
     `values` has what each item says, by field. `owner_by_item` maps an item to the record that has it; `duplicates` are
     those of these records that were made from their item and that nobody touched in NPD.
     """
-    what = f"{len(hits)} items on the board could be this {kind}"
+    what = f"{len(hits)} items on the board could be this {record.entity_type()}"
     if len(hits) == 1:
         what = "The item with the same key belongs to another record already"
     linking = f"“{record}” is linked with this item; what differs is synced field by field."
@@ -280,22 +280,17 @@ def record_question(
     options += [
         Option(
             "custom",
-            f"The same as “{r}”, made from the item: delete that",
-            f"The record “{r}” {handed}",
-            answer,
+            f"The same as “{one}”, made from the item: delete that",
+            f"The record “{one}” {handed}",
+            f"{TAKES_ITEM}{one.pk}",
             MERGE_RECORDS,
         )
-        for r, answer in ((duplicate, f"{TAKES_ITEM}{duplicate.pk}") for duplicate in duplicates)
+        for one in duplicates
     ]
     return {
         "what": f"{what}. Nothing was created.",
         "candidates": [
-            {
-                "id": i.id,
-                "label": i.name,
-                "linked_to": owner_by_item.get(i.id),
-                "values": dict((values or {}).get(i.id, {})),
-            }
+            {"id": i.id, "label": i.name, "linked_to": owner_by_item.get(i.id), "values": dict(values[i.id])}
             for i in hits
         ],
         "options": [option.to_json() for option in [*options, _new_item_option(record)]],
@@ -625,7 +620,7 @@ def _identified(plan: RecordPlan, identity: IdentityPlan) -> RecordPlan:
         plan = plan.with_facts(item=identity.item).with_state(remote_state=identity.remote_state)
         plan = plan.logged(HistoryLine("link", identity.linked))
     if identity.is_left_out:
-        return filtered(plan, leaves_out_by_item(plan.facts, identity.reason))
+        return filtered(plan, leaves_out(plan.facts, FilterSide.ITEM, identity.reason))
     return plan.leave_open(identity.reason) if identity.reason else plan
 
 

@@ -236,10 +236,6 @@ def settled_fields(plan: RecordPlan, record: SyncedModel, read_at: datetime) -> 
     )
 
 
-def values_of_pull(field_plan: FieldPlan) -> dict[str, Any]:
-    return {"raw_before": dict(field_plan.local_raw), "raw_after": dict(field_plan.write_raw or {})}
-
-
 def values_of_push(field_plan: FieldPlan) -> dict[str, Any]:
     """Return what NPD would hold had Monday's value stood, and what it holds; nothing where that can't be told.
 
@@ -265,7 +261,9 @@ def _moved_line(plan: FieldPlan, found: FieldSettlement) -> HistoryLine:
     was = f" (was “{before}”)" if before else ""
     sentence = f"{plan.mapping.label} “{after}”{was} {how}: {plan.decision.reason}."
     values = {"before": before, "after": after, "overridden": plan.decision.overrides}
-    raws = values_of_pull(plan) if kind == "pull" else values_of_push(plan)
+    raws = {"raw_before": dict(plan.local_raw), "raw_after": dict(plan.write_raw or {})}
+    if kind != "pull":
+        raws = values_of_push(plan)
     return HistoryLine(kind, sentence, plan.mapping.key, values=values | raws)
 
 
@@ -504,11 +502,6 @@ def moved_records(plans: Iterable[RecordPlan]) -> set[UUID]:
     return {plan.id for plan, line in lines if line.kind in _FROM_NPD or line.values.get("overridden")}
 
 
-def history_rows(plans: Sequence[RecordPlan], this: PassId, authors: Authors) -> list[Decision]:
-    """Return what is stored of these records' history lines: with the pass, Monday's request and their cause."""
-    return [_history_row(line, one, this, authors) for one in plans for line in one.log]
-
-
 def cause_of_claim(claim: Claim) -> dict[str, Any]:
     cause_data: dict[str, Any] = {
         "rows": [row.id for row in claim.rows],
@@ -525,7 +518,8 @@ def cause_of_item(claim: Claim, events: Sequence[int], rule: str, read: str) -> 
     return cause_data | ({"read": read} if read else {})
 
 
-def _history_row(line: HistoryLine, plan: RecordPlan, this: PassId, authors: Authors) -> Decision:
+def history_row(line: HistoryLine, plan: RecordPlan, this: PassId, authors: Authors) -> Decision:
+    """Return what is stored of a line of a record's history: with the pass, Monday's request and its cause."""
     field_plan = plan.plans.get(line.key)
     columns = (None, field_plan.mapping.column_id) if field_plan else ()
     events = [(r.pk, r.event) for r in plan.facts.events if r.event and (not columns or r.event.column_id in columns)]
