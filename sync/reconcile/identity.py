@@ -18,7 +18,7 @@ from sync.choices import QueueDirection
 from sync.connectors.base.board_items import BatchItems, Item
 from sync.kernel.conflict_store import KIND_IDENTITY, MERGE_RECORDS, RECORD_KEY, OpenConflict, Option
 from sync.models import IgnoredItem, QueuePause, SyncedModel
-from sync.reconcile.board_filter import decide_removed_item, filtered, leaves_out, matching_items
+from sync.reconcile.board_filter import filter_removed_item, left_out, matching_items
 from sync.reconcile.facts import AnswerFacts, HistoryLine, IdentityFacts, LostCreates, RecordFacts
 from sync.reconcile.field_values import (
     ACTIVE,
@@ -620,7 +620,7 @@ def _identified(plan: RecordPlan, identity: IdentityPlan) -> RecordPlan:
         plan = plan.with_facts(item=identity.item).with_state(remote_state=identity.remote_state)
         plan = plan.logged(HistoryLine("link", identity.linked))
     if identity.is_left_out:
-        return filtered(plan, leaves_out(plan.facts, FilterSide.ITEM, identity.reason))
+        return left_out(plan, FilterSide.ITEM, identity.reason)
     return plan.leave_open(identity.reason) if identity.reason else plan
 
 
@@ -629,9 +629,8 @@ def _linked(board: BoardContext, plan: RecordPlan, item: Item | None) -> RecordP
     if item is not None:
         plan = plan.with_facts(item=item)
     if state := removed_state(board, plan.facts):
-        excluded = decide_removed_item(board, plan.facts, item)
-        plan = filtered(plan, excluded)
-        return plan if excluded.side is not None else replace(plan, removal=RemovedItem(state))
+        plan = filter_removed_item(board, plan)
+        return replace(plan, removal=RemovedItem(state)) if plan.is_open else plan
     # Whatever was known of its absence is over.
     returned = plan.logged(*return_lines(plan.ledger))
     return returned.with_state(removed_since=None, removed_passes=0, remote_state=ACTIVE)
