@@ -33,13 +33,12 @@ from sync.records.approvals import ApprovalFacts
 class DuplicateResult:
     """What became of a duplicate, `detail` says why or how; `kind` is its line's in the history, empty without one.
 
-    `asks` is the question's sentence. `intents` are those of calls that were carried out.
+    `intents` are those of calls that were carried out.
     """
 
     outcome: Outcome
     detail: str
     kind: str = ""
-    asks: str = ""
     intents: tuple[Intent, ...] = ()
 
 
@@ -160,8 +159,7 @@ def duplicate_result(duplicate: DuplicateItem, answers: Sequence[Answer]) -> Dup
         kind, detail = _answered(duplicate)
     else:
         kind, detail = _found(duplicate, is_off_board=is_gone or duplicate.archives)
-    asks = "" if kind == "archived" or duplicate.is_answered else duplicate.question
-    return DuplicateResult(Outcome.SETTLED, detail, kind, asks, done)
+    return DuplicateResult(Outcome.SETTLED, detail, kind, done)
 
 
 def _found(duplicate: DuplicateItem, *, is_off_board: bool) -> tuple[str, str]:

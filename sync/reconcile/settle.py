@@ -642,8 +642,9 @@ def _settle_second(
         end_jobs(run, [Job(item.facts.claim, Ending(Outcome.RELEASED))])
         return replace(item, outcome=Outcome.RELEASED)
     duplicate, result = found[item.facts.item_id]
-    detail = f"Who is this? {result.asks}" if result.asks else result.detail
-    if result.asks:
+    is_asked = result.kind == "conflict_identity"
+    detail = f"Who is this? {duplicate.question}" if is_asked else result.detail
+    if is_asked:
         current_store().save_reports([duplicate_report(run.board, duplicate)])
     elif result.kind:
         clear_unmatched(run.entity_type, [item.facts.item_id])

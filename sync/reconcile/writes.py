@@ -137,42 +137,39 @@ def settings_of(record: SyncedModel) -> tuple[bool, str, str | None]:
     return record.sync_enabled, record.sync_direction, record.monday_id
 
 
-def write_of(
-    record: SyncedModel, item: Item | None, plans: Mapping[str, FieldPlan], columns: Mapping[str, Any], *, creates: bool
-) -> Write:
-    """Return what is sent of a record: the planned values, and in `columns` what is bookkeeping."""
-    fields = [
-        FieldWrite(
-            key,
-            p.mapping.column_id,
-            p.convert.to_remote(p.send_raw or {}, p.remote_raw),
-            {
-                "local": p.send_raw,
-                "read": p.remote_raw,
-                "base": p.base,
-                "column": p.mapping.column_id,
-                "version": p.mapping.version,
-                # The record takes a united list only with the answer: until then its own is no later edit of it.
-                "united": p.decision.action is Action.BOTH and not p.choose,
-            },
-            p.convert.creates_labels,
-            p.mapping.is_required_on_board,
-        )
-        for key, p in plans.items()
-        if p.send_raw is not None
-    ]
-    name = _name_plan(plans.values()) if creates else None
+def write_of_record(board: BoardContext, plan: RecordPlan) -> Write:
+    """Return what is sent of a record: the planned values, and bookkeeping."""
+    record, item, plans = plan.record, plan.item, plan.plans
+    has_npd_id = plan.fields.write_npd_id or plan.creates
+    columns = {board.link.npd_id_column: str(plan.id)} if has_npd_id else {}
+    name = _name_plan(plans.values()) if plan.creates else None
     return Write(
-        str(record.pk),
-        record.pk,
+        str(plan.id),
+        plan.id,
         item.id if item else "",
-        tuple(fields),
-        columns,
+        tuple(_field_write(key, p) for key, p in plans.items() if p.send_raw is not None),
+        cleared_columns(board, plan) if plan.unlink else columns,
         str(name.convert.to_remote(name.local_raw, None)) if name else "",
         Expected(
             settings_of(record), {p.mapping.key: (p.mapping.version, p.mapping.direction) for p in plans.values()}
         ),
     )
+
+
+def _field_write(key: str, plan: FieldPlan) -> FieldWrite:
+    mapping = plan.mapping
+    entry = {
+        "local": plan.send_raw,
+        "read": plan.remote_raw,
+        "base": plan.base,
+        "column": mapping.column_id,
+        "version": mapping.version,
+        # The record takes a united list only with the answer: until then its own is no later edit of it.
+        "united": plan.decision.action is Action.BOTH and not plan.choose,
+    }
+    value = plan.convert.to_remote(plan.send_raw or {}, plan.remote_raw)
+    required = mapping.is_required_on_board
+    return FieldWrite(key, mapping.column_id, value, entry, plan.convert.creates_labels, required)
 
 
 def create_problem(plans: Mapping[str, FieldPlan]) -> str:
@@ -253,14 +250,6 @@ def end_uncreatable(facts: PassFacts, plan: Plan) -> Plan:
     return plan.with_records(
         one.leave_open(f"It can't be put on the board: {reason}.") for one, reason in problems if reason
     )
-
-
-def write_of_record(board: BoardContext, plan: RecordPlan) -> Write:
-    has_npd_id = plan.fields.write_npd_id or plan.creates
-    columns = {board.link.npd_id_column: str(plan.id)} if has_npd_id else {}
-    if plan.unlink:
-        columns = cleared_columns(board, plan)
-    return write_of(plan.record, plan.item, plan.plans, columns, creates=plan.creates)
 
 
 def without_rejected_tags(plan: RecordPlan, rejections: Mapping[str, ConnectorError]) -> RecordPlan:
