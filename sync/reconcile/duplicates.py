@@ -19,7 +19,15 @@ from sync.kernel.conflict_store import KIND_IDENTITY, ConflictReport, Option, Op
 from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState, SyncedModel
 from sync.reconcile.facts import is_create
 from sync.reconcile.field_values import ACTIVE, BoardContext, item_data, match_text_of_item
-from sync.reconcile.identity import ARCHIVE_OPTION, LEAVE_ALONE, NEW_RECORD, AnswerKind, answers_of, duplicate_question
+from sync.reconcile.identity import (
+    ARCHIVE_OPTION,
+    LEAVE_ALONE,
+    NEW_RECORD,
+    AnswerKind,
+    answers_of,
+    duplicate_question,
+    question,
+)
 from sync.reconcile.new_items import ItemAct
 from sync.reconcile.pass_plan import Ask, Outcome, PassFacts, Plan
 from sync.reconcile.restraints import new_acts, with_limit
@@ -262,12 +270,7 @@ def new_duplicate_requests(known: ApprovalFacts, duplicates: Iterable[DuplicateI
 def duplicate_report(board: BoardContext, duplicate: DuplicateItem) -> ConflictReport:
     """Return the question whether a second item is the same as its record."""
     item, record = duplicate.item, duplicate.record
-    data = {
-        "what": duplicate.question,
-        "item": item_data(board, item),
-        "candidates": [{"id": str(record.pk), "label": str(record), "linked_to": record.monday_id}],
-        "options": [option.to_json() for option in duplicate_options(duplicate)],
-    }
+    data = question(duplicate.question, [record], duplicate_options(duplicate)) | {"item": item_data(board, item)}
     return ConflictReport(board.link.entity_type, record.pk, item.id, KIND_IDENTITY, data=data)
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import partial, reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -466,13 +467,10 @@ def decide_fields(known: FieldFacts) -> FieldsPlan:
             "There is no item for it on Monday, and its direction lets nothing be sent. "
             "Create the item on the board, or change the direction."
         )
-    results = NO_RESULTS
-    for one in decided:
-        results = results if one.results is NO_RESULTS else results | one.results
     return FieldsPlan(
         plans={one.plan.mapping.key: one.plan for one in decided if one.plan is not None},
         confirmed_intents={pk: facts.item.id for one in decided for pk in one.confirmed if facts.item is not None},
-        results=results,
+        results=reduce(or_, (one.results for one in decided), NO_RESULTS),
         log=tuple(line for one in decided for line in one.log),
         write_npd_id=write_npd_id,
         reason=reason,
@@ -612,10 +610,9 @@ def _decide_merged(
         detail = f"The last synced value is not known any more: {unknown}."
         return _DecidedField(_plan_unknown(field_plan, way, BlockedCode.UNKNOWN, detail), after.intents)
     undone, of_undo = plan_undo(known, field_plan, field, item)
-    results = results if of_undo is NO_RESULTS else results | of_undo
     if undone is None:
         undone = apply_decision(known, replace(resolved, decision=decide_field(field)), field)
-    return _DecidedField(undone, after.intents, results)
+    return _DecidedField(undone, after.intents, results | of_undo)
 
 
 def _plan_unknown(field_plan: FieldPlan, way: FieldDirection, code: BlockedCode, detail: str) -> FieldPlan:

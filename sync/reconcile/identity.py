@@ -157,14 +157,12 @@ def _identify_among(
     duplicates = [facts.unedited[key] for key in sorted(owner_ids) if key in facts.unedited]
     owner_by_item = {item_id: str(owner) for item_id, owner in owners.items()}
     values = {item.id: item_values(board, item) for item in hits}
-    question = record_question(record, hits, owner_by_item, duplicates, values)
-    return _asking(question, "; or make the email or name unique, or fill in the item's NPD ID")
+    asked = record_question(record, hits, owner_by_item, duplicates, values)
+    return _asking(asked, "; or make the email or name unique, or fill in the item's NPD ID")
 
 
-def _asking(question: dict[str, Any], instead: str = "") -> IdentityPlan:
-    return IdentityPlan(
-        question=question, reason=f"Who is this? {question['what']} Answer it among the conflicts{instead}."
-    )
+def _asking(asked: dict[str, Any], instead: str = "") -> IdentityPlan:
+    return IdentityPlan(question=asked, reason=f"Who is this? {asked['what']} Answer it among the conflicts{instead}.")
 
 
 def wants_unedited(plans: Iterable[IdentityPlan]) -> frozenset[UUID]:
@@ -227,6 +225,12 @@ DIFFERENT_RECORDS = "different"
 """Answer: they are two, and nobody is to ask again."""
 
 
+def question(what: str, candidates: Sequence[SyncedModel], options: Iterable[Option]) -> dict[str, Any]:
+    """Return a question about these records, as `ConflictReport.data` wants it."""
+    named = [{"id": str(one.pk), "label": str(one), "linked_to": one.monday_id} for one in candidates]
+    return {"what": what, "candidates": named, "options": [option.to_json() for option in options]}
+
+
 def owner_question(hits: Sequence[SyncedModel], item: Item, details: Mapping[str, Any]) -> dict[str, Any]:
     """Return the question which of these records the item is; `details` is what the screen shows of the item."""
     what = f"The item “{item.name}” could be {quoted_names(hits)}"
@@ -243,12 +247,7 @@ def owner_question(hits: Sequence[SyncedModel], item: Item, details: Mapping[str
         Option("custom", "It is somebody else: create a new record", new, NEW_RECORD),
         Option("custom", "Leave the item alone", alone, LEAVE_ALONE),
     ]
-    return {
-        "what": what,
-        "item": dict(details),
-        "candidates": [{"id": str(r.pk), "label": str(r), "linked_to": r.monday_id} for r in hits],
-        "options": [option.to_json() for option in options],
-    }
+    return question(what, hits, options) | {"item": dict(details)}
 
 
 def linkable(hits: Sequence[SyncedModel]) -> list[SyncedModel]:
@@ -321,11 +320,8 @@ def duplicate_question(made: SyncedModel, others: Sequence[SyncedModel], key: st
             effect = f"{deletion}; its item goes as the items of deleted records do, for “{other}” has one."
         label = f"The same as “{other}”: delete “{made}”"
         options.insert(0, Option("custom", label, effect, f"{SAME_AS}{other.pk}", MERGE_RECORDS))
-    return {
-        "what": f"“{made}”, which was made from an item on the board, has the same {key} as {quoted_names(others)}.",
-        "candidates": [{"id": str(r.pk), "label": str(r), "linked_to": r.monday_id} for r in others],
-        "options": [option.to_json() for option in options],
-    }
+    what = f"“{made}”, which was made from an item on the board, has the same {key} as {quoted_names(others)}."
+    return question(what, others, options)
 
 
 def _new_item_option(record: SyncedModel) -> Option:

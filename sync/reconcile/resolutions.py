@@ -50,6 +50,8 @@ class ResolutionResults:
     lost_current: Mapping[str, str | None] = field(default_factory=dict)
 
     def __or__(self, other: ResolutionResults) -> ResolutionResults:
+        if other is NO_RESULTS:  # nearly always
+            return self
         return ResolutionResults(
             {**self.carried_out, **other.carried_out},
             {**self.handed_back, **other.handed_back},
