@@ -213,7 +213,6 @@ class BoardContext:
 # there it names.
 
 
-RelatedReference = Mapping[str, Any]
 ACTIVE = "active"
 
 
@@ -273,7 +272,7 @@ class RelatedFacts:
                 full[name] = related_reference(self.find(target_of(field_of(model, name)), value))
         return full
 
-    def find(self, target: type[SyncedModel], reference_data: RelatedReference) -> SyncedModel:
+    def find(self, target: type[SyncedModel], reference_data: Raw) -> SyncedModel:
         """Return the one record that a reference names: by id, else by item, else by name; raises RelatedNotFound."""
         kind, want = target._meta.verbose_name, want_of(target, reference_data)
         found: Sequence[SyncedModel] = self._told(want)
@@ -318,7 +317,7 @@ class RelatedFacts:
 NOTHING_RELATED = RelatedFacts()
 
 
-def want_of(target: type[SyncedModel], reference_data: RelatedReference) -> Want:
+def want_of(target: type[SyncedModel], reference_data: Raw) -> Want:
     """Return what has to be known for a reference: the record of its id, else of its item, else of its name."""
     if entity_id := reference_data.get("id"):
         return Want(WantKind.ID, target, str(entity_id))

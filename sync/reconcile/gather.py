@@ -142,10 +142,10 @@ class Gatherer:
         self.calls = 0
         self.read_request = ""
 
-    def gather(self, facts: PassFacts, rules: Iterable[PlanRule] = RULES) -> tuple[PassFacts, Plan]:
+    def gather(self, facts: PassFacts) -> tuple[PassFacts, Plan]:
         """Read on until nothing is wanted; return what is so, and what the rules decide by it. Raises Unread."""
         plan = first_plan(facts)
-        for rule in rules:
+        for rule in RULES:
             facts, plan = self.follow(rule, facts, plan)
         return facts, plan
 
@@ -159,21 +159,21 @@ class Gatherer:
             try:
                 facts = self._read(facts, plan, wants)
             except ConnectorError as error:
-                raise Unread(facts, plan, error) from error
+                raise Unread(*self._with_missing_columns(facts, plan, error)) from error
 
-    def missing_columns(self, facts: PassFacts, error: ConnectorError) -> tuple[PassFacts, InspectedColumns] | None:
-        """Return what is known of the columns once a read failed because one is gone that was not known to be.
-
-        None where that isn't why it failed. Costs one call, the first time only.
-        """
+    def _with_missing_columns(
+        self, facts: PassFacts, plan: Plan, error: ConnectorError
+    ) -> tuple[PassFacts, Plan, ConnectorError, InspectedColumns | None]:
+        """Add what is known of the columns, where a read failed because one is gone; one call, the first time only."""
+        unexplained = facts, plan, error, None
         if not isinstance(error, ColumnRejected):
-            return None
+            return unexplained
         try:
             board, found = self.inspect(facts.board, (), ())
         except ConnectorError:
-            return None
+            return unexplained
         is_new = _column_problems(board) - _column_problems(facts.board)
-        return (replace(facts, board=board), found) if is_new else None
+        return (replace(facts, board=board), plan, error, found) if is_new else unexplained
 
     def _read(self, facts: PassFacts, plan: Plan, wants: Collection[Want]) -> PassFacts:
         by_kind: dict[Any, list[Any]] = {}
@@ -795,7 +795,20 @@ def item_facts(context: ItemContext, claims: Sequence[Claim], found: BatchItems)
         )
         for claim in claims
     ]
-    return items if context.pause else _with_records(context, _with_other_types(context, items))
+    if context.pause:
+        return items
+    # The records of other types that have the items, or the NPD IDs that they bear; a query for each type.
+    npd_ids = {item.item_id: _npd_id(context, item) for item in items}
+    owners, taken, named = dict[str, SyncedModel](), set[UUID](), set(npd_ids.values()) - {None}
+    for spec in registry.entities():
+        if spec.entity_type != context.board.link.entity_type:
+            for record in spec.model._default_manager.filter(Q(monday_id__in=ids) | Q(pk__in=named)):
+                owners.setdefault(str(record.monday_id), record)
+                taken.add(record.pk)
+    items = [
+        replace(item, owner=owners.get(item.item_id), is_npd_id_taken=npd_ids[item.item_id] in taken) for item in items
+    ]
+    return _with_records(context, items)
 
 
 def _item_events(context: ItemContext, ids: Sequence[str]) -> dict[str, ItemEvents]:
@@ -812,20 +825,6 @@ def _item_events(context: ItemContext, ids: Sequence[str]) -> dict[str, ItemEven
 
 def _npd_id(context: ItemContext, facts: ItemFacts) -> UUID | None:
     return as_uuid(npd_id_of(context.board, facts.item) or "") if facts.item else None
-
-
-def _with_other_types(context: ItemContext, items: Sequence[ItemFacts]) -> list[ItemFacts]:
-    """Add the records of other types that have the items, or the NPD IDs that they bear; a query for each type."""
-    ids, npd_ids = [item.item_id for item in items], {one for item in items if (one := _npd_id(context, item))}
-    owners, taken = dict[str, SyncedModel](), set[UUID]()
-    for spec in registry.entities():
-        if spec.entity_type != context.board.link.entity_type:
-            for record in spec.model._default_manager.filter(Q(monday_id__in=ids) | Q(pk__in=npd_ids)):
-                owners.setdefault(str(record.monday_id), record)
-                taken.add(record.pk)
-    return [
-        replace(item, owner=owners.get(item.item_id), is_npd_id_taken=_npd_id(context, item) in taken) for item in items
-    ]
 
 
 def _with_records(context: ItemContext, items: Sequence[ItemFacts]) -> list[ItemFacts]:

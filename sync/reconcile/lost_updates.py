@@ -49,16 +49,6 @@ _REPORT_LENGTH = 3
 """An entry of so many parts says that a value was lost, and to which write."""
 
 
-def was_observed(ledger: SyncMetadata, key: str, convert: Converter, value: Canonical, since: datetime) -> bool:
-    """Whether a pass read this value at `since` or later; clocks may differ by a few seconds."""
-    for raw, at, *report in ledger.seen.get(key, []):
-        if not report and datetime.fromisoformat(at) >= since - CLOCK_TOLERANCE:
-            with suppress(UnknownValue):
-                if convert.remote(raw) == value:
-                    return True
-    return False
-
-
 def last_observed(ledger: SyncMetadata, key: str) -> tuple[Any] | None:
     """The raw value, of an empty cell None, that a pass read last where it was more than the base said.
 
@@ -297,9 +287,15 @@ class _FieldHistory:
                 yield LostUpdate(self.mapping.key, event.value, event.user_id, event.at, (write.id,), write.is_open)
 
     def _is_observed(self, event: ChangeEvent) -> bool:
+        """Whether a pass read this value then or later; clocks may differ by a few seconds."""
         if any(w.read == event.value and w.intended_at >= event.at - CLOCK_TOLERANCE for w in self.writes):
             return True
-        return was_observed(self.facts.ledger, event.key, self.convert, event.value, event.at)
+        for raw, at, *report in self.facts.ledger.seen.get(event.key, []):
+            if not report and datetime.fromisoformat(at) >= event.at - CLOCK_TOLERANCE:
+                with suppress(UnknownValue):
+                    if self.convert.remote(raw) == event.value:
+                        return True
+        return False
 
     def _overwriting_write(self, event: ChangeEvent) -> FieldWrite | None:
         """The first of our writes after the event, unless its own event tells what it replaced.

@@ -548,8 +548,11 @@ PlanRule = Callable[[PassFacts, Plan], Plan]
 
 
 class Unread(Exception):
-    """Monday could not be read: what was planned until then stands, and nothing is sent."""
+    """Monday could not be read: what was planned until then stands, and nothing is sent.
 
-    def __init__(self, facts: PassFacts, plan: Plan, error: ConnectorError) -> None:
+    `columns`: that was so because one of the board's columns is gone, which was not known; `facts` say so by now.
+    """
+
+    def __init__(self, facts: PassFacts, plan: Plan, error: ConnectorError, columns: InspectedColumns | None) -> None:
         super().__init__(error.sentence)
-        self.facts, self.plan, self.error = facts, plan, error
+        self.facts, self.plan, self.error, self.columns = facts, plan, error, columns

@@ -962,7 +962,7 @@ def _settle_all(run: PassRun, facts: PassFacts, plan: Plan) -> list[RecordPlan]:
         if one.id not in locked and one.written_item is not None:
             set_late_item(run.entity_type, one.id, one.written_item.id)
     present = [one for one in settled if one.id in locked]
-    present = _finish_approvals(run, plan.with_records(present), present)
+    present = _finish_approvals(plan.with_records(present), present)
     present = [
         one.logged(*lost_lines(one)).with_state(seen=seen_after(one, facts.settings, run.read_at)) for one in present
     ]
@@ -1142,7 +1142,7 @@ def _store_deletion_approvals(run: PassRun, plan: Plan) -> None:
         ended.update(state=ApprovalState.RELEASED, at=SyncNow())
 
 
-def _finish_approvals(run: PassRun, plan: Plan, present: Sequence[RecordPlan]) -> list[RecordPlan]:
+def _finish_approvals(plan: Plan, present: Sequence[RecordPlan]) -> list[RecordPlan]:
     """Store what waits; acts that were carried out, or whose cause is gone, are over."""
     clears, by_id = plan.clears, {one.id: one for one in present}
     if clears is None:

@@ -430,10 +430,9 @@ def _decide(
     try:
         facts, plan = gatherer.gather(facts)
     except Unread as error:
-        explained = gatherer.missing_columns(error.facts, error.error)
-        if explained is not None:
+        if error.columns is not None:
             # As a real next pass would, this one does without the column that is missing.
-            again = _decide(explained[0].board, claims, foreseen, records, answered)
+            again = _decide(error.facts.board, claims, foreseen, records, answered)
             return replace(again, calls=gatherer.calls + again.calls)
         cause = error.error
         how = ending(Outcome.RELEASED, cause.sentence)
