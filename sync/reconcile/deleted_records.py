@@ -398,11 +398,8 @@ def _edit_since_base(
 
 def wait_if_paused(plan: DeletedPlan, pauses: Mapping[str, QueuePause]) -> DeletedPlan:
     """Leave the tombstone as it is where what is to be done would be written in a paused direction."""
-    ending = None
-    if plan.restores:
-        ending = pause_ending(pauses, QueueDirection.TO_NPD)
-    elif plan.removal is not None:
-        ending = pause_ending(pauses, QueueDirection.TO_MONDAY)
+    needed = [QueueDirection.TO_MONDAY] if plan.removal is not None else []
+    ending = pause_ending(pauses, *([QueueDirection.TO_NPD] if plan.restores else needed))
     if ending is None:
         return plan
     return replace(plan, ending=ending, reason=ending.detail, restores=False, removal=None)

@@ -494,10 +494,6 @@ def ended_creates(ids: Collection[UUID]) -> dict[UUID, tuple[Intent, ...]]:
     return _by_record(rows.order_by("created_at"))
 
 
-def changes_of(ids: Collection[UUID]) -> dict[UUID, tuple[Intent, ...]]:
-    return _by_record(Intent.objects.filter(entity_id__in=ids).exclude(item_id=""))
-
-
 def makers_of(board: BoardContext, items: Mapping[UUID, str]) -> dict[UUID, tuple[str, bool, str]]:
     """Read, as far as events tell, who made these records' items, whether NPD IDs were typed, and as whom we write."""
     creation_types = connectors.get().event_types[EventKind.CREATED]
@@ -955,7 +951,7 @@ def owners_of(entity_type: str, item_ids: Collection[str]) -> dict[str, SyncedMo
 _BY_RECORD: dict[Ask, Callable[[Sequence[Any]], Mapping[Any, Any]]] = {
     Ask.SETTLED_WRITES: settled_writes,
     Ask.ENDED_CREATES: ended_creates,
-    Ask.CHANGES: changes_of,
+    Ask.CHANGES: lambda ids: _by_record(Intent.objects.filter(entity_id__in=ids).exclude(item_id="")),
     Ask.LAST_WRITES: last_writes,
     Ask.COPY_HISTORY: copy_history,
     Ask.CREATOR: creators_of,

@@ -57,12 +57,6 @@ def last_observed(ledger: SyncMetadata, key: str) -> tuple[Any] | None:
     return next(((raw,) for raw, _, *report in reversed(ledger.seen.get(key, [])) if not report), None)
 
 
-def was_reported(ledger: SyncMetadata, key: str, value: Canonical, writes: Iterable[str]) -> bool:
-    """Whether a pass has said already that one of these writes went over this value."""
-    stored = list(value) if isinstance(value, tuple) else value
-    return any(entry[0] == stored and write in writes for entry in ledger.seen.get(key, []) for write in entry[2:])
-
-
 def observed(
     ledger: SyncMetadata,
     plans: Mapping[str, FieldPlan],
@@ -200,10 +194,11 @@ class _FieldHistory:
         """Return what was lost and not reported yet, each value once."""
         found: list[LostUpdate] = []
         for lost_update in [*self._overwritten_values(), *self._unobserved_values()]:
-            is_known = any(other.value == lost_update.value for other in found)
-            if not is_known and not was_reported(
-                self.facts.ledger, self.mapping.key, lost_update.value, lost_update.writes
-            ):
+            value = list(lost_update.value) if isinstance(lost_update.value, tuple) else lost_update.value
+            of_value = [entry for entry in self.facts.ledger.seen.get(self.mapping.key, []) if entry[0] == value]
+            # A pass has said already that one of these writes went over this value.
+            is_reported = any(write in lost_update.writes for entry in of_value for write in entry[2:])
+            if not is_reported and all(other.value != lost_update.value for other in found):
                 found.append(lost_update)
         return found
 

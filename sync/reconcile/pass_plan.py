@@ -126,17 +126,9 @@ class RemovedItem:
     approval: ApprovalState | None = None
     was_rejected: bool = False
 
-    def undecided(self, *, is_asked: bool) -> RemovedItem:
-        """Return it with nothing done, and asked about only where that was asked before."""
-        return replace(self, act=RecordAction.NOTHING, options=self.options if is_asked else ())
-
     @property
     def needs_answer(self) -> bool:
         return bool(self.options) and not self.result
-
-    @property
-    def conflict_data(self) -> dict[str, Any]:
-        return {"what": self.what, "options": [option.to_json() for option in self.options]}
 
 
 @dataclass(frozen=True)

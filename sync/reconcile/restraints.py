@@ -73,7 +73,7 @@ def undecided(plan: RecordPlan) -> RecordPlan:
     removal = plan.removal
     if removal is not None:
         is_asked = any(conflict.kind == KIND_DELETE for conflict in plan.facts.conflicts)
-        removal = removal.undecided(is_asked=is_asked)
+        removal = replace(removal, act=RecordAction.NOTHING, options=removal.options if is_asked else ())
     return replace(plan, unlink=None, removal=removal)
 
 

@@ -490,8 +490,11 @@ def _give_to_record(run: PassRun, plan: ItemPlan) -> ItemPlan:
         if problem := link_problem(locked, run.records.filter(monday_id=facts.item_id).first()):
             return not_linked(facts, problem)
         _store_link(run, record.pk, facts.item_id)
-    elif not _still_matches(run, plan) or not _linkable(run, plan).filter(pk=record.pk).update(monday_id=facts.item_id):
-        return released(plan)
+    else:
+        # One that was found by its match key alone has to be the only one still.
+        is_ambiguous = plan.act is ItemAct.LINK and facts.named is None and _has_new_match(run, facts)
+        if is_ambiguous or not _linkable(run, plan).filter(pk=record.pk).update(monday_id=facts.item_id):
+            return released(plan)
     read = run.this.read_request
     cause = cause_of_item(facts.claim, facts.events.new, f"an item without a record: {kind}", read)
     said = {"actor": str(facts.claim.payload.get("by", "")), "request_id": read}
@@ -535,11 +538,6 @@ def _store_new_record(run: PassRun, plan: ItemPlan, record: SyncedModel) -> Item
     elif facts.ignored is not None:
         ignored.delete()
     return plan
-
-
-def _still_matches(run: PassRun, plan: ItemPlan) -> bool:
-    """Whether a record that was found by its match key alone is still the only one."""
-    return plan.act is not ItemAct.LINK or plan.facts.named is not None or not _has_new_match(run, plan.facts)
 
 
 def _has_new_match(run: PassRun, facts: ItemFacts) -> bool:

@@ -582,7 +582,8 @@ def removed_item_reports(plan: RecordPlan) -> Iterator[ConflictReport]:
     removed_item = plan.removal
     if removed_item is not None and removed_item.needs_answer and not plan.unlink:
         rejected = {RECORD_KEY: removed_item.problem} if removed_item.problem else {}
-        data = removed_item.conflict_data
+        options = [option.to_json() for option in removed_item.options]
+        data = {"what": removed_item.what, "options": options}
         yield plan.conflict_report(KIND_DELETE, fields=removed_item.fields, rejected=rejected, data=data)
         # Choices of fields can't be carried out without an item: they are handed back, their conflict stays.
         detail = "The item left the board, so nothing could be written. First decide what happens to the record."
