@@ -55,7 +55,7 @@ from sync.records.authors import (
     users_of,
 )
 from sync.records.availability import wait_sentence
-from sync.records.tombstones import REMOVED_STATES, rebuild_record, restore_by_person, tombstone_name
+from sync.records.tombstones import REMOVED_TOMBSTONE_STATES, rebuild_record, restore_by_person, tombstone_name
 from sync.records.unmatched_items import consider_again
 from sync.registry import HiddenName, item_url, known_text, link_of, record_url, type_label, visible_types
 
@@ -558,7 +558,7 @@ def restored_item(row: Tombstone) -> RestoredItem:
     """Say which item a record gets; what became of one that left the board only its next sync asks Monday."""
     if not row.monday_id:
         return RestoredItem.NEW
-    return RestoredItem.OWN_OR_NEW if row.state in REMOVED_STATES else RestoredItem.OWN
+    return RestoredItem.OWN_OR_NEW if row.state in REMOVED_TOMBSTONE_STATES else RestoredItem.OWN
 
 
 def _item_text(row: Tombstone) -> str:

@@ -585,7 +585,7 @@ def overwritten_values(record: SyncedModel, direction: SyncDirection) -> RecordT
 
 def next_change_lines(reading: LiveReading) -> list[str]:
     """Return what the next look would do, a line for each act."""
-    return [capfirst(change_act(entry)) for entry in reading.next_changes]
+    return [capfirst(change_act(entry)) for entry in reading.next_changes or ()]
 
 
 def missing_item_text(record: SyncedModel) -> str:

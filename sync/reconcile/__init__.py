@@ -82,7 +82,7 @@ def _sent(run: PassRun, executor: Executor, gatherer: Gatherer, facts: PassFacts
     try:
         facts, plan = gatherer.gather(facts)
     except Unread as error:
-        return _unread(run, executor, gatherer, error)
+        return _unread(run, executor, error)
     if not gatherer.calls:
         return plan
     breaker.reset_board(run.link)
@@ -97,7 +97,7 @@ def _sent(run: PassRun, executor: Executor, gatherer: Gatherer, facts: PassFacts
     return plan
 
 
-def _unread(run: PassRun, executor: Executor, gatherer: Gatherer, error: Unread) -> Plan:
+def _unread(run: PassRun, executor: Executor, error: Unread) -> Plan:
     """Nothing was sent: jobs go back with their attempt, one by one where the document was refused.
 
     Where a column is gone the next pass leaves out what asked for it. A document that was only too complex is no
@@ -107,8 +107,7 @@ def _unread(run: PassRun, executor: Executor, gatherer: Gatherer, error: Unread)
     if plan.columns is not None:
         store_columns(run.link, plan.columns)
     units = [*plan.open_records, *plan.open_deleted, *facts.claimed.unmatched]
-    explained = gatherer.missing_columns(facts, cause)
-    is_rejected = explained is None and cause.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)
+    is_rejected = error.columns is None and cause.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)
     releases = not is_rejected or len(units) > 1
     shrinks = isinstance(cause, TooComplex) and board_costs(run.link.pk).size < len(units)
     how = ending(
@@ -116,8 +115,8 @@ def _unread(run: PassRun, executor: Executor, gatherer: Gatherer, error: Unread)
         cause.sentence,
         isolate=is_rejected and releases and not shrinks,
     )
-    if explained is not None:
-        store_columns(run.link, explained[1])
+    if error.columns is not None:
+        store_columns(run.link, error.columns)
         return unread(facts, plan, how, how)
     log.warning("read failed", board=run.entity_type, scope=str(cause.scope), reason=cause.sentence)
     if is_rejected:

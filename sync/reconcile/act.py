@@ -53,11 +53,11 @@ from sync.reconcile.deleted_records import (
     wants_editors,
     with_editors,
 )
-from sync.reconcile.duplicates import DuplicateItem, duplicate_change, duplicate_result
+from sync.reconcile.duplicates import DuplicateItem, duplicate_result, new_duplicate_requests
 from sync.reconcile.field_values import BoardContext, Directory
 from sync.reconcile.gather import items_with_npd_ids
 from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordPlan
-from sync.reconcile.restraints import new_changes, new_clear_requests, new_request
+from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.writes import (
     Answer,
     Answers,
@@ -304,7 +304,6 @@ class Executor:
             return error
 
     def confirm(self, call: Call, announced: Sequence[Announced], result: WriteResult) -> Answers:
-        """Return what the answer says of every alias."""
         done = any(isinstance(written, Item) for written in result.by_alias.values())
         answers: Answers = {}
         for number, (write, intent) in enumerate(announced):
@@ -515,7 +514,6 @@ def _deadline_seconds() -> float:
 
 
 def _close_intents(intents: Iterable[Intent | None], state: IntentState) -> None:
-    """End intents whose calls were certainly not carried out: they bind nobody."""
     void = {"settled_at": SyncNow()} if state is IntentState.VOID else {}
     ids = [intent.pk for intent in intents if intent]
     Intent.objects.filter(pk__in=ids, state=IntentState.OPEN).update(state=state, **void)
@@ -528,7 +526,7 @@ def send(executor: Executor, facts: PassFacts, plan: Plan) -> Plan:
     """Send all that was planned; return the plan as Monday's answers leave it. Raises LeaseLost."""
     plan = send_removals(executor, facts, plan)
     # Counted before it is announced: a crash leaves it counted.
-    ApprovalRequest.objects.bulk_create(new_clear_requests(facts.board.link, plan, ApprovalState.DONE))
+    ApprovalRequest.objects.bulk_create(new_clear_requests(plan, ApprovalState.DONE))
     plan = send_records(executor, facts.board, create_missing_tags(executor, facts.board, plan))
     return send_duplicates(executor, facts.board, plan)
 
@@ -600,16 +598,16 @@ def send_records(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
 def send_duplicates(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
     """Take the NPD ID from second items, or archive them; raises LeaseLost."""
     found = [one for one in plan.duplicates if _goes_on(plan, one)]
-    acts = [duplicate_change(one) for one in found if one.is_ours]
-    if acts:
-        known = known_requests(board.link, [ApprovalKind.ITEMS], {one.entity_id for one in acts})
-        ApprovalRequest.objects.bulk_create(
-            new_request(board.link, ApprovalKind.ITEMS, one, ApprovalState.DONE)
-            for one in new_changes(known, ApprovalKind.ITEMS, acts)
-        )
+    if ours := {one.record.pk for one in found if one.is_ours}:
+        known = known_requests(board.link, [ApprovalKind.ITEMS], ours)
+        ApprovalRequest.objects.bulk_create(new_duplicate_requests(known, found))
     clears = [replace(one.about, columns={board.link.npd_id_column: None}) for one in found if one.clears]
     cleared = executor.send(_CLEAR, clears)
-    leaving = [one.about for one in found if one.archives and _is_cleared(one, cleared)]
+    leaving = [
+        one.about
+        for one in found
+        if one.archives and (not one.clears or cleared[one.about.unit].verdict is Verdict.DONE)
+    ]
     archived = executor.send(_ARCHIVE, leaving)
     done = []
     for one in found:
@@ -624,7 +622,3 @@ def _goes_on(plan: Plan, duplicate: DuplicateItem) -> bool:
         return True
     one: RecordPlan = plan.records[duplicate.record.pk]
     return one.is_open and (one.item is not None or bool(duplicate.problem))
-
-
-def _is_cleared(duplicate: DuplicateItem, cleared: Mapping[str, Answer]) -> bool:
-    return not duplicate.clears or cleared[duplicate.about.unit].verdict is Verdict.DONE

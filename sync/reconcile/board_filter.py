@@ -2,7 +2,9 @@
 
 A pair is synced while the conditions of both sides hold. Out of the filter nothing of it is sent, taken over, cleared,
 deleted or unlinked; link, base and NPD ID stay, so that the merge goes on from the base once it is back. What can't be
-known leaves a pair as it was (docs/reference/merge.md has the table).
+known leaves a pair as it was.
+
+Decides of docs/reference/merge.md: “What a filter leaves out”.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from sync.connectors.base.conversion import Canonical, Converter, UnknownValue, 
 from sync.merge import Action, FieldDecision, Side, Unknown
 from sync.models import FieldMapping, SyncedModel
 from sync.reconcile.facts import HistoryLine, RecordFacts
-from sync.reconcile.field_plan import FieldPlan, FieldsPlan, cell_of, sides_of
+from sync.reconcile.field_plan import FieldPlan, cell_of, sides_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, related_name, stored_values
 from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordPlan
 from sync.records.item_links import UNLINK_KEY
@@ -44,7 +46,6 @@ _UNMAPPED = Unknown("The field is not mapped any more.")
 
 
 def record_verdict(board: BoardContext, record: SyncedModel) -> FilterVerdict:
-    """Return whether the record matches the conditions on NPD's records."""
     conditions = board.sync_filter.records
     return verdict_of(conditions, lambda one: _record_holds(board, one, record)) if conditions else HOLDS
 
@@ -98,7 +99,6 @@ def _items_verdict(
 
 
 def may_have_new_item(board: BoardContext, record: SyncedModel) -> bool:
-    """Whether the filter lets an item be made for this record."""
     return record_verdict(board, record).holds is True and new_item_verdict(board, record).holds is True
 
 
@@ -165,61 +165,60 @@ def _canonical_text(convert: Converter, empty: Mapping[str, Any], text: str) -> 
 # A pass's records: left out before anything is read, and by their items once these are.
 
 
-@dataclass(frozen=True)
-class FilterPlan:
-    """What the filter makes of a record in this pass; an empty one: it is synced, and was.
-
-    `side` is whose conditions leave it out, and `sentence` why. `leaving` says why it leaves with this pass, which
-    still takes over what was changed on Monday until now; `returns`, that it matches again. `unknown` is what its sync
-    state says where nobody can tell, and `waits` that nothing is searched or made because of that.
-    """
-
-    side: FilterSide | None = None
-    sentence: str = ""
-    leaving: str = ""
-    returns: bool = False
-    unknown: str = ""
-    waits: bool = False
-    log: tuple[HistoryLine, ...] = ()
+def left_out(plan: RecordPlan, side: FilterSide, sentence: str) -> RecordPlan:
+    """Return the record left out by this side's conditions: its pass ends, and nothing is done with it."""
+    if not plan.ledger.left_out:
+        kept = " Both sides keep what they have." if plan.record.monday_id else ""
+        plan = plan.logged(HistoryLine("left_out", f"{sentence}{kept}"))
+    # What Monday says meanwhile is not read: the first pass after its return reads the item.
+    plan = plan.with_state(left_out=str(side), remote_state="", removed_since=None, removed_passes=0)
+    identity = replace(plan.identity, creates=False, question=None)
+    out = replace(plan, left_out=sentence, identity=identity, duplicate=None)
+    return out.end(Outcome.SETTLED, sentence, reason=sentence)
 
 
-SYNCED = FilterPlan()
-_RETURNS = FilterPlan(returns=True, log=(HistoryLine("returned", "It matches the filter again, and is synced again."),))
+def _returned(plan: RecordPlan) -> RecordPlan:
+    line = HistoryLine("returned", "It matches the filter again, and is synced again.")
+    return plan.logged(line).with_state(left_out="")
 
 
-def decide_record_filter(board: BoardContext, facts: RecordFacts) -> FilterPlan:
-    """Return whether the conditions on NPD's records leave it out, before any call is made for it."""
-    if not board.sync_filter or not _is_filtered(facts):
-        return SYNCED
-    verdict = record_verdict(board, facts.record)
+def _without_item(plan: RecordPlan, why: str) -> RecordPlan:
+    """Nothing is searched or made where nobody can tell whether that would be left out."""
+    return replace(plan, identity=replace(plan.identity, creates=False)).leave_open(why)
+
+
+def filter_record(board: BoardContext, plan: RecordPlan) -> RecordPlan:
+    """Leave a record out by the conditions on NPD's records, before any call is made for it."""
+    if not board.sync_filter or not _is_filtered(plan.facts):
+        return plan
+    verdict = record_verdict(board, plan.record)
     sentence = exclusion_sentence(board, FilterSide.RECORD, verdict)
-    if verdict.leaves_out(was_out=facts.ledger.left_out == FilterSide.RECORD):
-        return _leaves_out(facts, FilterSide.RECORD, sentence)
+    if verdict.leaves_out(was_out=plan.ledger.left_out == FilterSide.RECORD):
+        return left_out(plan, FilterSide.RECORD, sentence)
     if verdict.holds is not None:
-        return SYNCED
-    if facts.record.monday_id:
-        return FilterPlan(unknown=sentence)
-    return FilterPlan(unknown=f"{sentence} No item was searched or made.", waits=True)
+        return plan
+    if plan.record.monday_id:
+        return replace(plan, reason=sentence)
+    return _without_item(plan, f"{sentence} No item was searched or made.")
 
 
-def decide_item_filter(
-    board: BoardContext, facts: RecordFacts, *, is_linking: bool = False, is_unlinked: bool = False
-) -> FilterPlan:
-    """Return whether the conditions on Monday's items leave a record out: by its item, or by the one to be created."""
-    if is_unlinked or not _is_filtered(facts):
-        return SYNCED
-    item, was_out = facts.item, bool(facts.ledger.left_out)
-    verdict = new_item_verdict(board, facts.record) if item is None else item_verdict(board, item, facts.record)
+def filter_item(board: BoardContext, plan: RecordPlan) -> RecordPlan:
+    """Leave a record out by the conditions on Monday's items: by its item, or by the one to be created.
+
+    A pair that was synced leaves with this pass, which still takes over what was changed on Monday until now.
+    """
+    if plan.unlink is not None or not _is_filtered(plan.facts):
+        return plan
+    item, was_out = plan.item, bool(plan.ledger.left_out)
+    verdict = new_item_verdict(board, plan.record) if item is None else item_verdict(board, item, plan.record)
     sentence = exclusion_sentence(board, FilterSide.ITEM, verdict)
-    if verdict.holds is False and item is not None and not was_out and not is_linking and facts.ledger.base:
-        return FilterPlan(leaving=sentence)
+    if verdict.holds is False and item is not None and not was_out and not plan.link_to and plan.ledger.base:
+        return replace(plan, leaving=sentence)
     if verdict.leaves_out(was_out=was_out):
-        return _leaves_out(facts, FilterSide.ITEM, sentence if item else f"{sentence} {_WOULD_NOT_MATCH}")
-    if verdict.holds is None and item is None:
-        return FilterPlan(unknown=f"{sentence} No item was made.", waits=True)
+        return left_out(plan, FilterSide.ITEM, sentence if item else f"{sentence} {_WOULD_NOT_MATCH}")
     if verdict.holds is None:
-        return FilterPlan(unknown=sentence)
-    return _RETURNS if was_out else SYNCED
+        return replace(plan, reason=sentence) if item else _without_item(plan, f"{sentence} No item was made.")
+    return _returned(plan) if was_out else plan
 
 
 @dataclass(frozen=True)
@@ -250,20 +249,19 @@ def matching_items(board: BoardContext, record: SyncedModel, hits: Sequence[Item
     return FilteredMatches(kept, sentence, leaves_out=unknown is None)
 
 
-def decide_removed_item(board: BoardContext, facts: RecordFacts, item: Item | None) -> FilterPlan:
+def filter_removed_item(board: BoardContext, plan: RecordPlan) -> RecordPlan:
     """Leave a record out whose item has left the board while the filter left it out, or by what it says now."""
-    was_out = bool(facts.ledger.left_out)
-    if not (board.sync_filter or was_out) or not _is_filtered(facts):
-        return SYNCED
-    verdict = HOLDS if item is None else item_verdict(board, item, facts.record)
+    item, was_out = plan.item, bool(plan.ledger.left_out)
+    if not (board.sync_filter or was_out) or not _is_filtered(plan.facts):
+        return plan
+    verdict = HOLDS if item is None else item_verdict(board, item, plan.record)
     if item is None and board.sync_filter.items:
         verdict = FilterVerdict(None)
     if verdict.holds is True:
-        return _RETURNS if was_out else SYNCED
+        return _returned(plan) if was_out else plan
     if verdict.holds is None and not was_out:
-        return SYNCED
-    sentence = exclusion_sentence(board, FilterSide.ITEM, verdict) or facts.ledger.note
-    return _leaves_out(facts, FilterSide.ITEM, sentence)
+        return plan
+    return left_out(plan, FilterSide.ITEM, exclusion_sentence(board, FilterSide.ITEM, verdict) or plan.ledger.note)
 
 
 def deleted_exclusion(board: BoardContext, deleted: RecordFacts, item: Item | None = None) -> str:
@@ -277,13 +275,6 @@ def deleted_exclusion(board: BoardContext, deleted: RecordFacts, item: Item | No
     return ""
 
 
-def _leaves_out(facts: RecordFacts, side: FilterSide, sentence: str) -> FilterPlan:
-    """Nothing is done with it as long as the filter leaves it out."""
-    kept = " Both sides keep what they have." if facts.record.monday_id else ""
-    log = () if facts.ledger.left_out else (HistoryLine("left_out", f"{sentence}{kept}"),)
-    return FilterPlan(side, sentence, log=log)
-
-
 def _is_filtered(facts: RecordFacts) -> bool:
     """Whether the filter decides: not of a record whose sync is off, nor of one that a person unlinks."""
     is_unlink = bool(facts.claim.payload.get(UNLINK_KEY))
@@ -293,29 +284,20 @@ def _is_filtered(facts: RecordFacts) -> bool:
 # A pair that leaves by a value of this pass: what Monday says is still taken over, nothing is sent any more.
 
 
-def only_pulls(board: BoardContext, facts: RecordFacts, fields: FieldsPlan, leaving: str) -> FieldsPlan:
+def only_pulls(board: BoardContext, plan: RecordPlan) -> RecordPlan:
     """Of a pair that leaves with this pass, drop all plans but those that take Monday's edits over."""
-    if not leaving and not _leaves_by_pull(board, facts.record, fields.plans):
-        return fields
-    chosen = not leaving
-    dropped = {
+    fields = plan.fields
+    if not plan.leaving and not _leaves_by_pull(board, plan.record, fields.plans):
+        return plan
+    dropped = {}
+    for key, one in fields.plans.items():
         # What a person chose while the pair was in is still done; else what sends nothing and asks nobody.
-        key: plan
-        for key, plan in fields.plans.items()
-        if not (chosen if plan.resolves is not None else plan.send_raw is None and plan.conflict is None)
-    }
-    plans = {
-        key: replace(
-            plan,
-            decision=FieldDecision(plan.mapping.key, Action.NOTHING, "left out by the filter"),
-            send_raw=None,
-            write_raw=None,
-            conflict=None,
-            resolves=None,
-        )
-        for key, plan in dropped.items()
-    }
-    return replace(fields, plans={**fields.plans, **plans}, dropped=fields.dropped | dropped.keys(), write_npd_id=False)
+        goes_on = not plan.leaving if one.resolves is not None else one.send_raw is None and one.conflict is None
+        if not goes_on:
+            nothing = FieldDecision(key, Action.NOTHING, "left out by the filter")
+            dropped[key] = replace(one, decision=nothing, send_raw=None, write_raw=None, conflict=None, resolves=None)
+    plans, keys = {**fields.plans, **dropped}, fields.dropped | dropped.keys()
+    return replace(plan, fields=replace(fields, plans=plans, dropped=keys, write_npd_id=False))
 
 
 def _leaves_by_pull(board: BoardContext, record: SyncedModel, plans: Mapping[str, FieldPlan]) -> bool:
@@ -332,25 +314,25 @@ def _leaves_by_pull(board: BoardContext, record: SyncedModel, plans: Mapping[str
     return verdict_of(board.sync_filter.records, holds).holds is False
 
 
-def decide_after_write(
-    board: BoardContext,
-    facts: RecordFacts,
-    fields: FieldsPlan,
-    record: SyncedModel,
-    *,
-    leaving: str = "",
-    written: Item | None = None,
-) -> FilterPlan:
-    """Leave a record out that this pass brought out of the filter: `record` and `written` are as they stand now."""
-    if any(_waits_for_pull(plan, fields.paused) for plan in fields.plans.values()):
-        return SYNCED  # out of the filter it would never be taken over
-    side, sentence = FilterSide.ITEM, leaving
-    has_pulled = any(plan.write_raw is not None for plan in fields.plans.values())
-    if not sentence and has_pulled and (found := record_verdict(board, record)).holds is False:
-        side, sentence = FilterSide.RECORD, exclusion_sentence(board, FilterSide.RECORD, found)
-    if not sentence and written and (found := item_verdict(board, written, record)).holds is False:
-        sentence = exclusion_sentence(board, FilterSide.ITEM, found)
-    return _leaves_out(facts, side, sentence) if sentence else SYNCED
+def left_after_write(board: BoardContext, plan: RecordPlan) -> RecordPlan:
+    """Leave a settled record out that this pass brought out of the filter, by what stands on both sides now."""
+    record, plans = plan.record, plan.plans.values()
+    if not board.sync_filter or not plan.is_settled or plan.left_out or not record.may_sync:
+        return plan
+    # Out of the filter, what waits would never be taken over.
+    waits = any(_waits_for_pull(one, plan.fields.paused) for one in plans)
+    if plan.unlink or plan.is_overtaken or plan.removal or waits:
+        return plan
+    if plan.leaving:
+        return left_out(plan, FilterSide.ITEM, plan.leaving)
+    has_pulled = any(one.write_raw is not None for one in plans)
+    if has_pulled and (found := record_verdict(board, record)).holds is False:
+        return left_out(plan, FilterSide.RECORD, exclusion_sentence(board, FilterSide.RECORD, found))
+    alone = list(plan.answer.alone.values()) if plan.answer else []
+    written = plan.written_item or (alone[-1] if alone else None)
+    if written and (found := item_verdict(board, written, record)).holds is False:
+        return left_out(plan, FilterSide.ITEM, exclusion_sentence(board, FilterSide.ITEM, found))
+    return plan
 
 
 def _waits_for_pull(plan: FieldPlan, paused: Collection[str]) -> bool:
@@ -365,67 +347,14 @@ def _waits_for_pull(plan: FieldPlan, paused: Collection[str]) -> bool:
 
 def exclude_records(facts: PassFacts, plan: Plan) -> Plan:
     """End the records that the conditions on NPD's records leave out."""
-    found = [(one, decide_record_filter(facts.board, one.facts)) for one in plan.open_records]
-    return plan.with_records(filtered(one, verdict) for one, verdict in found if verdict is not SYNCED)
+    return plan.with_records(filter_record(facts.board, one) for one in plan.open_records)
 
 
 def exclude_items(facts: PassFacts, plan: Plan) -> Plan:
     """End the records whose items the conditions on Monday's items leave out; what just left is noted as leaving."""
-    return plan.with_records(
-        filtered(
-            one,
-            decide_item_filter(
-                facts.board, one.facts, is_linking=bool(one.link_to), is_unlinked=one.unlink is not None
-            ),
-        )
-        for one in plan.open_records
-        if one.item or one.creates
-    )
+    return plan.with_records(filter_item(facts.board, one) for one in plan.open_records if one.item or one.creates)
 
 
 def keep_only_pulls(facts: PassFacts, plan: Plan) -> Plan:
     """Of pairs that leave with this pass, drop all plans but those that take Monday's edits over."""
-    kept = []
-    for one in plan.open_records:
-        fields = only_pulls(facts.board, one.facts, one.fields, one.leaving)
-        if fields is not one.fields:
-            kept.append(replace(one, fields=fields))
-    return plan.with_records(kept)
-
-
-def left_after_write(board: BoardContext, plan: RecordPlan) -> RecordPlan:
-    """Leave a settled record out that this pass brought out of the filter."""
-    record = plan.record
-    if not board.sync_filter or not plan.is_settled or plan.left_out:
-        return plan
-    if not record.may_sync or plan.unlink or plan.is_overtaken or plan.removal:
-        return plan
-    alone = list(plan.answer.alone.values()) if plan.answer else []
-    written = plan.written_item or (alone[-1] if alone else None)
-    found = decide_after_write(board, plan.facts, plan.fields, record, leaving=plan.leaving, written=written)
-    return filtered(plan, found)
-
-
-def filtered(plan: RecordPlan, found: FilterPlan) -> RecordPlan:
-    """Return the record's plan as the filter leaves it; where it leaves it out, its pass ends."""
-    plan = plan.logged(*found.log)
-    if found.returns:
-        plan = plan.with_state(left_out="")
-    if found.leaving:
-        plan = replace(plan, leaving=found.leaving)
-    if found.waits:
-        plan = replace(plan, identity=replace(plan.identity, creates=False)).leave_open(found.unknown)
-    elif found.unknown:
-        plan = replace(plan, reason=found.unknown)
-    if found.side is None:
-        return plan
-    # What Monday says meanwhile is not read: the first pass after its return reads the item.
-    plan = plan.with_state(left_out=str(found.side), remote_state="", removed_since=None, removed_passes=0)
-    identity = replace(plan.identity, creates=False, question=None)
-    out = replace(plan, left_out=found.sentence, identity=identity, duplicate=None)
-    return out.end(Outcome.SETTLED, found.sentence, reason=found.sentence)
-
-
-def leaves_out_by_item(facts: RecordFacts, sentence: str) -> FilterPlan:
-    """Return that the conditions on Monday's items leave it out, for this reason."""
-    return _leaves_out(facts, FilterSide.ITEM, sentence)
+    return plan.with_records(only_pulls(facts.board, one) for one in plan.open_records)

@@ -1,12 +1,14 @@
 """What becomes of an item whose record was deleted in NPD, and how such a pass ends.
 
+Decides of docs/reference/merge.md, “A record and its item”:
+
 | record | item | decision |
 |---|---|---|
 | deleted | there, as the base | policy: archive the item (default), delete it, unlink it, ask |
-| deleted | there, changed since the base | conflict "gone here, edited there" |
-| deleted | gone | nothing left to do; the tombstone stays its 30 days |
+| deleted | there, changed since the base | conflict "deleted here, edited there" |
+| deleted | deleted | nothing left to do; the tombstone stays its 30 days |
 | deleted | new or late, bearing the tombstone's NPD ID | as deleted / there: never a new record by itself |
-| deleted | restored by someone after we archived it | ask: bring the record back, or archive again |
+| deleted | restored by someone after we archived it | ask: restore the record, or archive again |
 
 The tombstone knows the record as it was, the sync state what both sides last agreed on. An item that stands as agreed
 goes the board link's way; one that somebody edited since is asked about; nothing is sent for a record whose settings
@@ -28,17 +30,17 @@ from sync.connectors.base.conversion import AmbiguousSplit, Converter, UnknownVa
 from sync.kernel.conflict_store import KIND_DELETE, RECORD_KEY, ConflictReport, FieldConflict, Option, OptionAct
 from sync.kernel.messages import TombstoneReason, tombstone_sentence
 from sync.merge import FieldDirection, Unknown
-from sync.models import ApprovalRequest, BoardLink, FieldMapping, QueuePause, SyncMetadata
+from sync.models import ApprovalRequest, FieldMapping, QueuePause, SyncMetadata
 from sync.reconcile.board_filter import deleted_exclusion
 from sync.reconcile.facts import DeletedFacts, HistoryLine, ReceivedEvent, Settings, change_events, changed_ledger
 from sync.reconcile.field_plan import FieldsPlan, base_of, cell_of, sides_of, way_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, as_uuid, is_active_on, npd_id_of, stored_values
 from sync.reconcile.pass_plan import OPEN, Ask, Ending, Outcome, PassFacts, Plan, RecordPlan, ending
-from sync.reconcile.restraints import DestructiveChange, approval_facts, approval_verdicts, new_request, pause_ending
+from sync.reconcile.restraints import approval_facts, approval_verdicts, pause_ending
 from sync.reconcile.writes import OUTCOMES, Answer, Expected, Kind, Verdict, Write
 from sync.records.approvals import ApprovalFacts
 from sync.records.authors import monday_user_name
-from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_STATES
+from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
 
 FINAL_STATES = (TombstoneState.KEPT, TombstoneState.UNLINKED, TombstoneState.RESTORED)
 """States that no pass changes: the item was left where it is on purpose."""
@@ -85,16 +87,13 @@ class DeletedPlan:
 
     @property
     def id(self) -> UUID:
-        """The record's id."""
         return self.facts.id
 
     @property
     def is_open(self) -> bool:
-        """Whether the pass goes on for it."""
         return self.ending.is_open
 
     def with_state(self, **values: Any) -> DeletedPlan:
-        """Return it with its sync state brought up to date."""
         return replace(self, facts=replace(self.facts, ledger=changed_ledger(self.facts.ledger, **values)))
 
 
@@ -243,7 +242,7 @@ def _by_choice(plan: DeletedPlan) -> DeletedPlan:
 def _by_policy(board: BoardContext, plan: DeletedPlan, item: Item, policy: DeletedRecordPolicy) -> DeletedPlan:
     """A choice holds where the item still says what its author saw; the policy, where nobody edited the item."""
     facts = plan.facts
-    is_restored = facts.tombstone.state in REMOVED_STATES or facts.ledger.remote_state == RESTORED_STATE
+    is_restored = facts.tombstone.state in REMOVED_TOMBSTONE_STATES or facts.ledger.remote_state == RESTORED_STATE
     if is_restored:
         plan = plan.with_state(remote_state=RESTORED_STATE)
     plan = replace(plan, edits=edits_since_base(board, facts, item))
@@ -269,7 +268,7 @@ def _by_policy(board: BoardContext, plan: DeletedPlan, item: Item, policy: Delet
 def ask_about_deletion(plan: DeletedPlan, policy: DeletedRecordPolicy, problem: str = "") -> DeletedPlan:
     """Ask what becomes of the item; the deleted record's pass ends. `problem` is why a choice can't be carried out."""
     facts = plan.facts
-    if facts.resolution is None:
+    if facts.resolution is None and facts.resolution_for(KIND_DELETE, RECORD_KEY) is not None:
         problem = "The record was deleted in NPD since you chose. Choose again."
     reason, again = TombstoneReason.QUESTION_EDITED if plan.edits else TombstoneReason.QUESTION, ""
     if facts.ledger.remote_state == RESTORED_STATE:
@@ -399,11 +398,8 @@ def _edit_since_base(
 
 def wait_if_paused(plan: DeletedPlan, pauses: Mapping[str, QueuePause]) -> DeletedPlan:
     """Leave the tombstone as it is where what is to be done would be written in a paused direction."""
-    ending = None
-    if plan.restores:
-        ending = pause_ending(pauses, QueueDirection.TO_NPD)
-    elif plan.removal is not None:
-        ending = pause_ending(pauses, QueueDirection.TO_MONDAY)
+    needed = [QueueDirection.TO_MONDAY] if plan.removal is not None else []
+    ending = pause_ending(pauses, *([QueueDirection.TO_NPD] if plan.restores else needed))
     if ending is None:
         return plan
     return replace(plan, ending=ending, reason=ending.detail, restores=False, removal=None)
@@ -414,22 +410,11 @@ def wants_approval(plan: DeletedPlan) -> bool:
     return plan.removal in STATE_AFTER and plan.facts.resolution is None
 
 
-def removal_change(facts: DeletedFacts) -> DestructiveChange:
-    """Return the item's removal as approvals keep it."""
-    return DestructiveChange(
-        facts.id,
-        facts.tombstone.monday_id or "",
-        "",
-        f"The item of “{facts.record}”, which was deleted in NPD",
-        {"record": str(facts.record)},
-    )
-
-
 def approve_removals(planned: Sequence[DeletedPlan], approvals: ApprovalFacts) -> list[DeletedPlan]:
     """What a person chose for one record goes; the rest only as long as it isn't more than is plausible."""
     states = approvals.states(ApprovalKind.ITEMS).items()
     rejected = {entity_id for (entity_id, _), state in states if state == ApprovalState.REJECTED}
-    wanted = [removal_change(one.facts) for one in planned if wants_approval(one) and one.id not in rejected]
+    wanted = [(one.id, "") for one in planned if wants_approval(one) and one.id not in rejected]
     verdicts = approval_verdicts(approvals, ApprovalKind.ITEMS, wanted)
     plans = []
     for plan in planned:
@@ -438,7 +423,7 @@ def approve_removals(planned: Sequence[DeletedPlan], approvals: ApprovalFacts) -
         elif plan.id in rejected:
             plans.append(_settled(plan, TombstoneState.KEPT, TombstoneReason.REMOVAL_REJECTED))
         else:
-            verdict = verdicts[removal_change(plan.facts)]
+            verdict = verdicts[plan.id, ""]
             state, reason = TombstoneState.PENDING_APPROVAL, TombstoneReason.PENDING_APPROVAL
             decided = plan if verdict.may_go else _settled(plan, state, reason, kind="approval")
             plans.append(replace(decided, approval=verdict.new_state))
@@ -487,14 +472,25 @@ def removal_write(board: BoardContext, plan: DeletedPlan) -> Write:
         str(tombstone.monday_id),
         columns={board.link.npd_id_column: None} if plan.removal is DeletedRecordPolicy.UNLINK else {},
         expected=Expected(tombstone=tombstone.pk, policy=None if plan.facts.resolution else plan.removal),
-        approval=next(iter(new_removal_requests(board.link, [plan])), None),
+        approval=next(iter(new_removal_requests([plan])), None),
     )
 
 
-def new_removal_requests(link: BoardLink, plans: Iterable[DeletedPlan]) -> list[ApprovalRequest]:
+def new_removal_requests(plans: Iterable[DeletedPlan]) -> list[ApprovalRequest]:
     """Return the rows by which the planned removals count, yet to be stored; not of those that are stored."""
-    counted = [(one, one.approval) for one in plans if one.approval is not None]
-    return [new_request(link, ApprovalKind.ITEMS, removal_change(one.facts), state) for one, state in counted]
+    return [
+        ApprovalRequest(
+            entity_type=one.facts.tombstone.entity_type,
+            entity_id=one.id,
+            remote_id=one.facts.tombstone.monday_id or "",
+            kind=ApprovalKind.ITEMS,
+            label=f"The item of “{one.facts.record}”, which was deleted in NPD",
+            values={"record": str(one.facts.record)},
+            state=one.approval,
+        )
+        for one in plans
+        if one.approval is not None
+    ]
 
 
 # What is stored of it.
@@ -544,7 +540,6 @@ def as_record_plan(plan: DeletedPlan) -> RecordPlan:
 
 
 def end_unread_deleted(facts: PassFacts, plan: Plan) -> Plan:
-    """End the deleted records for which Monday needn't be asked."""
     decided = [decide_unread(facts.board, one.facts) for one in plan.open_deleted]
     return plan.with_deleted(found for found in decided if found is not None)
 
@@ -564,8 +559,8 @@ def decide_deleted_records(facts: PassFacts, plan: Plan) -> Plan:
     policy, _ = facts.ask_one(Ask.DELETION_POLICY)
     plans = [decide_deleted(board, one, policy, facts.settings, facts.now, linked_now) for one in known]
     planned = [wait_if_paused(one, facts.pauses) for one in plans]
-    changes = [removal_change(one.facts) for one in planned if wants_approval(one)]
-    return plan.with_deleted(approve_removals(planned, approval_facts(facts, ApprovalKind.ITEMS, changes)))
+    acts = [(one.id, "") for one in planned if wants_approval(one)]
+    return plan.with_deleted(approve_removals(planned, approval_facts(facts, ApprovalKind.ITEMS, acts)))
 
 
 def with_editors(facts: DeletedFacts, editors: Mapping[UUID, tuple[tuple[ReceivedEvent, ...], Any]]) -> DeletedFacts:

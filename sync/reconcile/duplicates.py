@@ -1,28 +1,36 @@
 """Several items that bear the NPD ID of one record: the link stays, the others lose the NPD ID. And a record made from
 an item that may be another one: a person is asked.
 
-Decides of MERGE.md "there, linked | a second item bears its NPD ID": the copy's NPD ID is cleared; ours and untouched:
-archived, with a line in the history; else "same person?"; and what a person answered to that.
+Decides of docs/reference/merge.md, “A record and its item”: *there, linked | a second item bears its NPD ID*, and the
+last sentence of *none | there, never linked*: "same person?"; and what a person answered to either.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sync.choices import ApprovalKind, QueueDirection
+from sync.choices import ApprovalKind, ApprovalState, QueueDirection
 from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import UnknownValue
 from sync.connectors.base.errors import ConnectorError
 from sync.kernel.conflict_store import KIND_IDENTITY, ConflictReport, Option, OptionAct
-from sync.models import FieldMapping, Intent, IntentState, SyncedModel
+from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState, SyncedModel
 from sync.reconcile.facts import is_create
 from sync.reconcile.field_values import ACTIVE, BoardContext, item_data, match_text_of_item
-from sync.reconcile.identity import ARCHIVE_OPTION, LEAVE_ALONE, NEW_RECORD, AnswerKind, answers_of, duplicate_question
+from sync.reconcile.identity import (
+    ARCHIVE_OPTION,
+    LEAVE_ALONE,
+    NEW_RECORD,
+    AnswerKind,
+    answers_of,
+    duplicate_question,
+    question,
+)
 from sync.reconcile.new_items import ItemAct
 from sync.reconcile.pass_plan import Ask, Outcome, PassFacts, Plan
-from sync.reconcile.restraints import DestructiveChange, with_limit
+from sync.reconcile.restraints import new_acts, with_limit
 from sync.reconcile.writes import OUTCOMES, Answer, Verdict, Write
 from sync.records.approvals import ApprovalFacts
 
@@ -33,13 +41,12 @@ from sync.records.approvals import ApprovalFacts
 class DuplicateResult:
     """What became of a duplicate, `detail` says why or how; `kind` is its line's in the history, empty without one.
 
-    `asks` is the question's sentence. `intents` are those of calls that were carried out.
+    `intents` are those of calls that were carried out.
     """
 
     outcome: Outcome
     detail: str
     kind: str = ""
-    asks: str = ""
     intents: tuple[Intent, ...] = ()
 
 
@@ -73,7 +80,6 @@ class DuplicateItem:
 
     @property
     def clears(self) -> bool:
-        """Whether its NPD ID is taken off."""
         return not self.is_answered
 
     @property
@@ -161,8 +167,7 @@ def duplicate_result(duplicate: DuplicateItem, answers: Sequence[Answer]) -> Dup
         kind, detail = _answered(duplicate)
     else:
         kind, detail = _found(duplicate, is_off_board=is_gone or duplicate.archives)
-    asks = "" if kind == "archived" or duplicate.is_answered else duplicate.question
-    return DuplicateResult(Outcome.SETTLED, detail, kind, asks, done)
+    return DuplicateResult(Outcome.SETTLED, detail, kind, done)
 
 
 def _found(duplicate: DuplicateItem, *, is_off_board: bool) -> tuple[str, str]:
@@ -242,21 +247,30 @@ def _with_history(facts: PassFacts, duplicates: Sequence[DuplicateItem]) -> list
     return [replace(one, maker=makers.get(one.item.id) or "") for one in known]
 
 
-def duplicate_change(duplicate: DuplicateItem) -> DestructiveChange:
-    """Return the archiving of a second item of ours as approvals keep it."""
-    label = f"The second item of “{duplicate.record}”, created by a call whose answer was lost"
-    return DestructiveChange(duplicate.record.pk, duplicate.item.id, "copy", label, {"record": str(duplicate.record)})
+def new_duplicate_requests(known: ApprovalFacts, duplicates: Iterable[DuplicateItem]) -> list[ApprovalRequest]:
+    """Return the rows by which the archiving of second items of ours counts, yet to be stored."""
+    ours = [one for one in duplicates if one.is_ours]
+    new = new_acts(known, ApprovalKind.ITEMS, [(one.record.pk, "copy") for one in ours])
+    return [
+        ApprovalRequest(
+            entity_type=one.record.entity_type(),
+            entity_id=one.record.pk,
+            remote_id=one.item.id,
+            kind=ApprovalKind.ITEMS,
+            key="copy",
+            label=f"The second item of “{one.record}”, created by a call whose answer was lost",
+            values={"record": str(one.record)},
+            state=ApprovalState.DONE,
+        )
+        for one in ours
+        if (one.record.pk, "copy") in new
+    ]
 
 
 def duplicate_report(board: BoardContext, duplicate: DuplicateItem) -> ConflictReport:
     """Return the question whether a second item is the same as its record."""
     item, record = duplicate.item, duplicate.record
-    data = {
-        "what": duplicate.question,
-        "item": item_data(board, item),
-        "candidates": [{"id": str(record.pk), "label": str(record), "linked_to": record.monday_id}],
-        "options": [option.to_json() for option in duplicate_options(duplicate)],
-    }
+    data = question(duplicate.question, [record], duplicate_options(duplicate)) | {"item": item_data(board, item)}
     return ConflictReport(board.link.entity_type, record.pk, item.id, KIND_IDENTITY, data=data)
 
 

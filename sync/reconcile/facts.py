@@ -191,7 +191,6 @@ class RecordFacts:
 
     @property
     def id(self) -> UUID:
-        """The record's id."""
         return self.record.pk
 
     @property
@@ -201,17 +200,14 @@ class RecordFacts:
 
     @property
     def causes(self) -> Cause:
-        """Everything that gave a reason for a pass."""
         return self.claim.causes
 
     @property
     def is_push_by_name(self) -> bool:
-        """Whether a person asked for this one push by name."""
         return bool(self.claim.payload.get("by_name"))
 
     @property
     def is_webhook_only(self) -> bool:
-        """Whether nothing but webhooks gave a reason for a pass."""
         return self.causes == Cause.WEBHOOK and all(r.direction == QueueDirection.TO_NPD for r in self.claim.rows)
 
     def resolved_conflict(self, kind: str, key: str) -> OpenConflict | None:
@@ -224,7 +220,6 @@ class RecordFacts:
         return conflict.resolutions[key] if conflict else None
 
     def open_fields(self, *kinds: str) -> list[str]:
-        """Return the fields in the open conflicts of these kinds."""
         return [key for conflict in self.conflicts if conflict.kind in kinds for key in conflict.fields]
 
 
@@ -278,7 +273,6 @@ class RemovalFacts:
 
     @property
     def is_asked(self) -> bool:
-        """Whether a person is asked already what becomes of the record."""
         return any(conflict.kind == KIND_DELETE for conflict in self.record.conflicts)
 
 
@@ -411,7 +405,6 @@ class ItemFacts:
 
     @property
     def as_new(self) -> bool:
-        """Whether a person wants it to become a record of its own."""
         return bool(self.claim.payload.get(AS_NEW))
 
     @property

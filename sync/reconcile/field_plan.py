@@ -1,7 +1,7 @@
 """What becomes of a record's fields: merge, a person's resolution, and what can't go where it should.
 
-Decides of MERGE.md: “A field, both ways” and “A field, one way” (the comparison itself is merge.py's), “Unknown is not
-∅”, of “After a write” the rows on an intent without an answer, and what a new item is given.
+Decides of docs/reference/merge.md: “A field, both ways” and “A field, one way” (the comparison itself is merge.py's),
+“Unknown is not ∅”, of “After a write” *an intent without an answer*, and what a new item is given.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import partial, reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -93,7 +94,6 @@ class FieldPlan:
 
     @property
     def resolution(self) -> FieldSelection:
-        """What a person decided, where it `resolves` a conflict."""
         assert self.resolves is not None
         return self.resolves.resolutions[self.mapping.key]
 
@@ -110,12 +110,10 @@ class FieldPlan:
         return self.resolution.choose if self.resolves else ""
 
     def display_local(self, raw_local: dict[str, Any] | None) -> str:
-        """Return NPD's raw values for people."""
         return shown_of(self.convert, raw_local)
 
     @property
     def is_agreed(self) -> bool:
-        """Whether both sides hold the same value after this pass."""
         agreeing = (Action.NOTHING, Action.AGREED, Action.PUSH, Action.PULL)
         return not self.blocked_reason and not self.conflict and self.decision.action in agreeing
 
@@ -338,7 +336,7 @@ def apply_decision(known: FieldFacts, field_plan: FieldPlan, field: Field) -> Fi
             return written if written.blocked_reason else _plan_push(known, written, written.write_raw or {})
         case Action.CONFLICT:
             return _plan_conflict(known, field_plan)
-        case Action.HOLD | Action.UNDECIDED:
+        case Action.HOLD:
             return field_plan.block(BlockedCode.REQUIRED, field_plan.decision.reason)
         case _:
             return field_plan
@@ -469,13 +467,10 @@ def decide_fields(known: FieldFacts) -> FieldsPlan:
             "There is no item for it on Monday, and its direction lets nothing be sent. "
             "Create the item on the board, or change the direction."
         )
-    results = NO_RESULTS
-    for one in decided:
-        results = results if one.results is NO_RESULTS else results | one.results
     return FieldsPlan(
         plans={one.plan.mapping.key: one.plan for one in decided if one.plan is not None},
         confirmed_intents={pk: facts.item.id for one in decided for pk in one.confirmed if facts.item is not None},
-        results=results,
+        results=reduce(or_, (one.results for one in decided), NO_RESULTS),
         log=tuple(line for one in decided for line in one.log),
         write_npd_id=write_npd_id,
         reason=reason,
@@ -509,7 +504,6 @@ def base_of(ledger: SyncMetadata, mapping: FieldMapping, item_id: str) -> dict[s
 
 
 def new_base(mapping: FieldMapping, item_id: str, local_raw: Any, remote_raw: Any) -> dict[str, Any]:
-    """Return a base pair with the identity it belongs to."""
     return {
         "local": local_raw,
         "remote": remote_raw,
@@ -616,10 +610,9 @@ def _decide_merged(
         detail = f"The last synced value is not known any more: {unknown}."
         return _DecidedField(_plan_unknown(field_plan, way, BlockedCode.UNKNOWN, detail), after.intents)
     undone, of_undo = plan_undo(known, field_plan, field, item)
-    results = results if of_undo is NO_RESULTS else results | of_undo
     if undone is None:
         undone = apply_decision(known, replace(resolved, decision=decide_field(field)), field)
-    return _DecidedField(undone, after.intents, results)
+    return _DecidedField(undone, after.intents, results | of_undo)
 
 
 def _plan_unknown(field_plan: FieldPlan, way: FieldDirection, code: BlockedCode, detail: str) -> FieldPlan:

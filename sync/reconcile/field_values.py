@@ -33,7 +33,6 @@ def stored_values(record: models.Model, mapping: FieldMapping | registry.Mapping
 
 
 def stored_field_values(record: models.Model, fields: Iterable[str]) -> dict[str, Any]:
-    """Return the raw values of these fields."""
     raw: dict[str, Any] = {}
     for name in fields:
         value, is_relation = getattr(record, name), record._meta.get_field(name).is_relation
@@ -80,7 +79,6 @@ def clean_values(record: models.Model, raw: Raw) -> dict[str, Any]:
 
 
 def _empty_value(field: ModelField, value: Any) -> Any:
-    """An empty value in the form that the field keeps."""
     if value not in (None, "", []):
         return value
     if isinstance(field, ArrayField):
@@ -93,7 +91,6 @@ def _empty_value(field: ModelField, value: Any) -> Any:
 
 
 def field_of(record: models.Model | type[models.Model], name: str) -> ModelField:
-    """Return a model's field by name."""
     return record._meta.get_field(name)  # type: ignore[return-value]
 
 
@@ -168,7 +165,6 @@ class BoardContext:
 
     @property
     def columns(self) -> list[str]:
-        """The column ids that a pass reads."""
         return columns_of(self.link, self.mappings)
 
     @property
@@ -188,7 +184,6 @@ class BoardContext:
 
     @property
     def match_mapping(self) -> FieldMapping | None:
-        """The mapping by which records and items are matched."""
         return next((m for m in self.mappings if m.key == self.link.match_key and m.column_id), None)
 
     @property
@@ -218,7 +213,6 @@ class BoardContext:
 # there it names.
 
 
-RelatedReference = Mapping[str, Any]
 ACTIVE = "active"
 
 
@@ -278,7 +272,7 @@ class RelatedFacts:
                 full[name] = related_reference(self.find(target_of(field_of(model, name)), value))
         return full
 
-    def find(self, target: type[SyncedModel], reference_data: RelatedReference) -> SyncedModel:
+    def find(self, target: type[SyncedModel], reference_data: Raw) -> SyncedModel:
         """Return the one record that a reference names: by id, else by item, else by name; raises RelatedNotFound."""
         kind, want = target._meta.verbose_name, want_of(target, reference_data)
         found: Sequence[SyncedModel] = self._told(want)
@@ -323,7 +317,7 @@ class RelatedFacts:
 NOTHING_RELATED = RelatedFacts()
 
 
-def want_of(target: type[SyncedModel], reference_data: RelatedReference) -> Want:
+def want_of(target: type[SyncedModel], reference_data: Raw) -> Want:
     """Return what has to be known for a reference: the record of its id, else of its item, else of its name."""
     if entity_id := reference_data.get("id"):
         return Want(WantKind.ID, target, str(entity_id))
@@ -429,7 +423,6 @@ def is_active_on(board: BoardContext, item: Item | None) -> bool:
 
 
 def match_text_of_record(board: BoardContext, record: SyncedModel) -> str:
-    """Return the record's match key in canonical form, or an empty text."""
     match = board.match_mapping
     if match is None:
         return ""

@@ -97,6 +97,7 @@ from sync.reconcile.field_values import (
 )
 from sync.reconcile.lookups import (
     canonical_expression,
+    events_by_item,
     item_names,
     known_related,
     read_edits,
@@ -141,10 +142,10 @@ class Gatherer:
         self.calls = 0
         self.read_request = ""
 
-    def gather(self, facts: PassFacts, rules: Iterable[PlanRule] = RULES) -> tuple[PassFacts, Plan]:
+    def gather(self, facts: PassFacts) -> tuple[PassFacts, Plan]:
         """Read on until nothing is wanted; return what is so, and what the rules decide by it. Raises Unread."""
         plan = first_plan(facts)
-        for rule in rules:
+        for rule in RULES:
             facts, plan = self.follow(rule, facts, plan)
         return facts, plan
 
@@ -158,21 +159,21 @@ class Gatherer:
             try:
                 facts = self._read(facts, plan, wants)
             except ConnectorError as error:
-                raise Unread(facts, plan, error) from error
+                raise Unread(*self._with_missing_columns(facts, plan, error)) from error
 
-    def missing_columns(self, facts: PassFacts, error: ConnectorError) -> tuple[PassFacts, InspectedColumns] | None:
-        """Return what is known of the columns once a read failed because one is gone that was not known to be.
-
-        None where that isn't why it failed. Costs one call, the first time only.
-        """
+    def _with_missing_columns(
+        self, facts: PassFacts, plan: Plan, error: ConnectorError
+    ) -> tuple[PassFacts, Plan, ConnectorError, InspectedColumns | None]:
+        """Add what is known of the columns, where a read failed because one is gone; one call, the first time only."""
+        unexplained = facts, plan, error, None
         if not isinstance(error, ColumnRejected):
-            return None
+            return unexplained
         try:
             board, found = self.inspect(facts.board, (), ())
         except ConnectorError:
-            return None
+            return unexplained
         is_new = _column_problems(board) - _column_problems(facts.board)
-        return (replace(facts, board=board), found) if is_new else None
+        return (replace(facts, board=board), plan, error, found) if is_new else unexplained
 
     def _read(self, facts: PassFacts, plan: Plan, wants: Collection[Want]) -> PassFacts:
         by_kind: dict[Any, list[Any]] = {}
@@ -310,13 +311,6 @@ def items_with_npd_ids(board: BoardContext, ids: Sequence[str]) -> dict[str, Ite
     return found
 
 
-def look_for_created(board: BoardContext, intents: Sequence[Intent]) -> UnconfirmedCreates:
-    """Look for what a document without an answer has made; raises ConnectorError."""
-    is_paused = QueueDirection.TO_MONDAY in pauses_by_direction(board.link.entity_type)
-    items = items_with_npd_ids(board, [str(intent.entity_id) for intent in intents])
-    return unconfirmed_facts(board, intents, items, is_paused=is_paused)
-
-
 def _column_problems(board: BoardContext) -> set[str]:
     found = {mapping.key for mapping in board.mappings if mapping.problem}
     return found | ({"npd_id"} if board.link.npd_id_problem else set())
@@ -352,7 +346,6 @@ DAY = timedelta(days=1)
 
 
 def load_settings() -> Settings:
-    """Return the settings that rules read, as they are now."""
     return Settings(
         gone_quiet_seconds=float(settings.GONE_QUIET_SECONDS),
         tombstone_days=settings.TOMBSTONE_DAYS,
@@ -419,7 +412,9 @@ def _record_facts(
         ledgers[str(key)] = new_ledger(entity_type, key)
         ledgers[str(key)].made_from_item = True
     item_ids = [record.monday_id for record in records.values() if record.monday_id]
-    events = new_events(board.link.board_id, item_ids)
+    # Those that no pass has checked, as they came.
+    new = WebhookEvent.objects.filter(processed_at=None, item_id__in=item_ids, board_id=board.link.board_id)
+    events = events_by_item(new.order_by("id"))
     return tuple(
         RecordFacts(
             claim,
@@ -448,24 +443,12 @@ MAX_EVENTS = 2_000
 _EFFECTIVE_STATES = (IntentState.APPLIED, IntentState.CONFIRMED)
 
 
-def new_events(board_id: str, items: Collection[str]) -> dict[str, list[ReceivedEvent]]:
-    """Read the events of these items that no pass has checked, by item, as they came."""
-    found: dict[str, list[ReceivedEvent]] = {}
-    rows = WebhookEvent.objects.filter(processed_at=None, item_id__in=items, board_id=board_id)
-    for row in rows.order_by("id"):
-        found.setdefault(row.item_id or "", []).append(ReceivedEvent.of(row))
-    return found
-
-
 def recent_events(board: BoardContext, ids: Mapping[UUID, str]) -> dict[UUID, tuple[tuple[ReceivedEvent, ...], str]]:
     """Read the events of the last day of these records' items, and as whom we write."""
     rows = WebhookEvent.objects.filter(
         item_id__in=list(ids.values()), board_id=board.link.board_id, received_at__gt=SyncNow() - EVENT_WINDOW
     )
-    found: dict[str | None, list[ReceivedEvent]] = {}
-    for row in rows.order_by("-received_at")[:MAX_EVENTS]:
-        found.setdefault(row.item_id, []).append(ReceivedEvent.of(row))
-    user = token_user()
+    found, user = events_by_item(rows.order_by("-received_at")[:MAX_EVENTS]), token_user()
     return {key: (tuple(found.get(item_id, ())), user) for key, item_id in ids.items()}
 
 
@@ -511,11 +494,6 @@ def ended_creates(ids: Collection[UUID]) -> dict[UUID, tuple[Intent, ...]]:
     return _by_record(rows.order_by("created_at"))
 
 
-def changes_of(ids: Collection[UUID]) -> dict[UUID, tuple[Intent, ...]]:
-    """Read all our intents about an item of these records."""
-    return _by_record(Intent.objects.filter(entity_id__in=ids).exclude(item_id=""))
-
-
 def makers_of(board: BoardContext, items: Mapping[UUID, str]) -> dict[UUID, tuple[str, bool, str]]:
     """Read, as far as events tell, who made these records' items, whether NPD IDs were typed, and as whom we write."""
     creation_types = connectors.get().event_types[EventKind.CREATED]
@@ -533,7 +511,6 @@ def makers_of(board: BoardContext, items: Mapping[UUID, str]) -> dict[UUID, tupl
 
 
 def write_loops(board: BoardContext, ids: Collection[UUID]) -> dict[UUID, dict[str, WriteLoop]]:
-    """Read the write loops of these records, by field."""
     found: dict[UUID, dict[str, WriteLoop]] = {}
     for row in WriteLoop.objects.filter(entity_type=board.link.entity_type, entity_id__in=ids):
         found.setdefault(row.entity_id, {})[row.key] = row
@@ -567,12 +544,6 @@ MAX_ITEMS = 500
 """So many items at most are asked for; a name that more of them bear in so short a time says nothing."""
 
 
-def match_exclusions(entity_type: str, items: Iterable[str], records: Iterable[UUID]) -> MatchExclusions:
-    """Return what is remembered of these items, and of what was unlinked from these records; a few"""
-    rows = IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=set(items))
-    return MatchExclusions({row.item_id: row for row in rows}, unlinked_items(entity_type, list(records)))
-
-
 def identity_facts(
     board: BoardContext,
     items: Collection[str],
@@ -581,12 +552,13 @@ def identity_facts(
     npd_ids: Collection[UUID],
 ) -> IdentityFacts:
     """Read whose these items are, which of the records are there whose NPD IDs they bear, and what is remembered."""
-    owners = owners_of(board.link.entity_type, items)
+    entity_type = board.link.entity_type
     existing = board.model._default_manager.filter(pk__in=npd_ids).values_list("pk", flat=True) if npd_ids else ()
+    rows = IgnoredItem.objects.filter(entity_type=entity_type, item_id__in=matching)
     return IdentityFacts(
-        {item_id: owner.pk for item_id, owner in owners.items()},
+        {item_id: owner.pk for item_id, owner in owners_of(entity_type, items).items()},
         frozenset(existing),
-        match_exclusions(board.link.entity_type, matching, records),
+        MatchExclusions({row.item_id: row for row in rows}, unlinked_items(entity_type, list(records))),
     )
 
 
@@ -628,7 +600,6 @@ def unedited_from_items(board: BoardContext, ids: Collection[UUID]) -> dict[UUID
 
 
 def lost_creates(board: BoardContext, ids: Collection[UUID]) -> LostCreates:
-    """Return what webhooks told of creates of these records that were given up."""
     void = Intent.objects.filter(entity_id__in=ids, item_id="", state=IntentState.VOID, lookups__gt=0)
     lost = list(void.order_by("created_at"))
     items = _items_in_events(board, lost) if lost else ()
@@ -705,10 +676,8 @@ def editors_of(
     items = {facts.id: str(facts.tombstone.monday_id) for facts in deleted}
     if not items:
         return {}
-    events: dict[str, list[ReceivedEvent]] = {}
-    for row in WebhookEvent.objects.filter(board_id=board.link.board_id, item_id__in=list(items.values())):
-        events.setdefault(str(row.item_id), []).append(ReceivedEvent.of(row))
-    users = monday_users()
+    rows = WebhookEvent.objects.filter(board_id=board.link.board_id, item_id__in=list(items.values()))
+    events, users = events_by_item(rows), monday_users()
     return {key: (tuple(events.get(item_id, ())), users) for key, item_id in items.items()}
 
 
@@ -719,31 +688,29 @@ def current_deletion_policy(link: BoardLink) -> tuple[DeletedRecordPolicy, dict[
     return DeletedRecordPolicy(policy), sync_filter
 
 
-def removal_facts(
-    board: BoardContext, removed: Sequence[tuple[RecordFacts, str]], policy: RemovedItemPolicy, loop_times: int
-) -> list[RemovalFacts]:
+def _removals(_: Gatherer, facts: PassFacts, plan: Plan, values: Sequence[Any]) -> dict[Any, RemovalFacts]:
     """Return what is known of records whose items are gone, each with the state of its item."""
-    rejected = _rejected_deletions(board, [record for record, _ in removed])
+    records = {value: plan.records[value[0]].facts for value in values}
+    rejected = _rejected_deletions(facts.board, list(records.values()))
     # Who archived or deleted these items, by name, as far as webhooks told.
-    ids = [record.record.monday_id for record, _ in removed]
+    ids = [record.record.monday_id for record in records.values()]
     events = WebhookEvent.objects.filter(item_id__in=ids).of_kind(EventKind.ARCHIVED, EventKind.DELETED)
     users = {str(event.item_id): event.user_id for event in events.order_by("id")}
     people = monday_users() if users else {}
-    too_often = (
-        _recreated_too_often([r.id for r, _ in removed], loop_times) if policy == RemovedItemPolicy.CREATE else set()
-    )
-    return [
-        RemovalFacts(
+    recreates = values[0][2] == RemovedItemPolicy.CREATE
+    too_often = _recreated_too_often([key for key, *_ in values], facts.settings.loop_times) if recreates else set()
+    return {
+        (key, state, policy): RemovalFacts(
             record,
             state,
             actor=monday_user_name(user, people) if user else "",
             editor=monday_editor_name(user, people) if user else "",
-            rejected=rejected.get(record.id, ""),
-            is_removed_too_often=record.id in too_often,
+            rejected=rejected.get(key, ""),
+            is_removed_too_often=key in too_often,
         )
-        for record, state in removed
+        for (key, state, policy), record in records.items()
         for user in [users.get(record.record.monday_id or "")]
-    ]
+    }
 
 
 def _rejected_deletions(board: BoardContext, records: Sequence[RecordFacts]) -> dict[UUID, str]:
@@ -824,7 +791,20 @@ def item_facts(context: ItemContext, claims: Sequence[Claim], found: BatchItems)
         )
         for claim in claims
     ]
-    return items if context.pause else _with_records(context, _with_other_types(context, items))
+    if context.pause:
+        return items
+    # The records of other types that have the items, or the NPD IDs that they bear; a query for each type.
+    npd_ids = {item.item_id: _npd_id(context, item) for item in items}
+    owners, taken, named = dict[str, SyncedModel](), set[UUID](), set(npd_ids.values()) - {None}
+    for spec in registry.entities():
+        if spec.entity_type != context.board.link.entity_type:
+            for record in spec.model._default_manager.filter(Q(monday_id__in=ids) | Q(pk__in=named)):
+                owners.setdefault(str(record.monday_id), record)
+                taken.add(record.pk)
+    items = [
+        replace(item, owner=owners.get(item.item_id), is_npd_id_taken=npd_ids[item.item_id] in taken) for item in items
+    ]
+    return _with_records(context, items)
 
 
 def _item_events(context: ItemContext, ids: Sequence[str]) -> dict[str, ItemEvents]:
@@ -841,20 +821,6 @@ def _item_events(context: ItemContext, ids: Sequence[str]) -> dict[str, ItemEven
 
 def _npd_id(context: ItemContext, facts: ItemFacts) -> UUID | None:
     return as_uuid(npd_id_of(context.board, facts.item) or "") if facts.item else None
-
-
-def _with_other_types(context: ItemContext, items: Sequence[ItemFacts]) -> list[ItemFacts]:
-    """Add the records of other types that have the items, or the NPD IDs that they bear; a query for each type."""
-    ids, npd_ids = [item.item_id for item in items], {one for item in items if (one := _npd_id(context, item))}
-    owners, taken = dict[str, SyncedModel](), set[UUID]()
-    for spec in registry.entities():
-        if spec.entity_type != context.board.link.entity_type:
-            for record in spec.model._default_manager.filter(Q(monday_id__in=ids) | Q(pk__in=npd_ids)):
-                owners.setdefault(str(record.monday_id), record)
-                taken.add(record.pk)
-    return [
-        replace(item, owner=owners.get(item.item_id), is_npd_id_taken=_npd_id(context, item) in taken) for item in items
-    ]
 
 
 def _with_records(context: ItemContext, items: Sequence[ItemFacts]) -> list[ItemFacts]:
@@ -926,11 +892,10 @@ def unconfirmed_creates(entity_type: str) -> list[list[Intent]]:
     return list(documents.values())
 
 
-def unconfirmed_facts(
-    board: BoardContext, intents: Sequence[Intent], items: Mapping[str, Item] | None, *, is_paused: bool
-) -> UnconfirmedCreates:
-    """Return what is so of one document; `items` are what was found, `is_paused` is writing to Monday."""
+def look_for_created(board: BoardContext, intents: Sequence[Intent]) -> UnconfirmedCreates:
+    """Look for what a document without an answer has made, and return what is so of it; raises ConnectorError."""
     ids, first = [intent.entity_id for intent in intents], intents[0]
+    is_paused = QueueDirection.TO_MONDAY in pauses_by_direction(board.link.entity_type)
     document = Intent.objects.filter(idempotency_key=first.idempotency_key)
     others = Intent.objects.filter(board_id=first.board_id, state=IntentState.APPLIED, settled_at__gt=first.created_at)
     is_due = Q(status=QueueStatus.PENDING, next_retry__lte=SyncNow()) | Q(status=QueueStatus.IN_PROGRESS)
@@ -938,7 +903,7 @@ def unconfirmed_facts(
     return UnconfirmedCreates(
         board=board,
         intents=intents,
-        items=items,
+        items=items_with_npd_ids(board, list(map(str, ids))),
         sent=document.count(),
         records=board.model._default_manager.in_bulk(ids),
         due=frozenset(key for key in due if key),
@@ -980,20 +945,13 @@ def owners_of(entity_type: str, item_ids: Collection[str]) -> dict[str, SyncedMo
     return found
 
 
-def _removals(_: Gatherer, facts: PassFacts, plan: Plan, values: Sequence[Any]) -> dict[Any, Any]:
-    by_id = {value[0]: value for value in values}
-    removed = [(plan.records[key].facts, value[1]) for key, value in by_id.items()]
-    found = removal_facts(facts.board, removed, values[0][2], facts.settings.loop_times)
-    return {by_id[one.record.id]: one for one in found}
-
-
 # Who reads what a rule asks for, for all values together. What isn't in the answer is None.
 
 
 _BY_RECORD: dict[Ask, Callable[[Sequence[Any]], Mapping[Any, Any]]] = {
     Ask.SETTLED_WRITES: settled_writes,
     Ask.ENDED_CREATES: ended_creates,
-    Ask.CHANGES: changes_of,
+    Ask.CHANGES: lambda ids: _by_record(Intent.objects.filter(entity_id__in=ids).exclude(item_id="")),
     Ask.LAST_WRITES: last_writes,
     Ask.COPY_HISTORY: copy_history,
     Ask.CREATOR: creators_of,

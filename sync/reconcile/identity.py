@@ -1,8 +1,7 @@
 """Which item is which record: linked, found by NPD ID or by the match rule, asked about, or none.
 
-Decides of docs/reference/merge.md, “A record and its item”: *there, never linked | not known* (one free hit is linked,
-several or one linked elsewhere are asked about, none: the item is made); and what a person's answers to the questions
-of identity mean.
+Decides of docs/reference/merge.md, “A record and its item”: *there, never linked | not known*; of *unlinked by policy
+or a person* what becomes of the two once the record syncs again; and what a person's answers to these questions mean.
 """
 
 from __future__ import annotations
@@ -14,11 +13,12 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from sync.boards.sync_filter import FilterSide
 from sync.choices import QueueDirection
 from sync.connectors.base.board_items import BatchItems, Item
 from sync.kernel.conflict_store import KIND_IDENTITY, MERGE_RECORDS, RECORD_KEY, OpenConflict, Option
 from sync.models import IgnoredItem, QueuePause, SyncedModel
-from sync.reconcile.board_filter import decide_removed_item, filtered, leaves_out_by_item, matching_items
+from sync.reconcile.board_filter import filter_removed_item, left_out, matching_items
 from sync.reconcile.facts import AnswerFacts, HistoryLine, IdentityFacts, LostCreates, RecordFacts
 from sync.reconcile.field_values import (
     ACTIVE,
@@ -53,7 +53,6 @@ class Candidates:
 
     @classmethod
     def of(cls, board: BoardContext, found: BatchItems) -> Candidates:
-        """Return what an answer found."""
         named: dict[str, list[Item]] = {}
         keyed: dict[str | None, list[Item]] = {}
         unnamed = []
@@ -103,7 +102,10 @@ def identify(
 
     `as_new`: a person said that none of the items found is the record's.
     """
-    hits = list(candidates.named.get(str(record.pk), ()))
+    # An item that was gone when it was unlinked kept its NPD ID, and may be back on the board.
+    unlinked = facts.exclusions.unlinked.get(record.pk)
+    named = candidates.named.get(str(record.pk), ())
+    hits = [item for item in named if unlinked is None or item.id != unlinked.item_id]
     if not hits and (key := match_text_of_record(board, record)):
         hits = [item for item in candidates.keyed.get(key, ()) if facts.exclusions.may_match(item.id, record.pk)]
         unreadable = [
@@ -155,15 +157,12 @@ def _identify_among(
     duplicates = [facts.unedited[key] for key in sorted(owner_ids) if key in facts.unedited]
     owner_by_item = {item_id: str(owner) for item_id, owner in owners.items()}
     values = {item.id: item_values(board, item) for item in hits}
-    return _asking(record_question(record.entity_type(), record, hits, owner_by_item, duplicates, values))
+    asked = record_question(record, hits, owner_by_item, duplicates, values)
+    return _asking(asked, "; or make the email or name unique, or fill in the item's NPD ID")
 
 
-def _asking(question: dict[str, Any]) -> IdentityPlan:
-    reason = (
-        f"Who is this? {question['what']} Answer it among the conflicts; or make the email or name unique, or fill in "
-        "the item's NPD ID."
-    )
-    return IdentityPlan(question=question, reason=reason)
+def _asking(asked: dict[str, Any], instead: str = "") -> IdentityPlan:
+    return IdentityPlan(question=asked, reason=f"Who is this? {asked['what']} Answer it among the conflicts{instead}.")
 
 
 def wants_unedited(plans: Iterable[IdentityPlan]) -> frozenset[UUID]:
@@ -226,6 +225,12 @@ DIFFERENT_RECORDS = "different"
 """Answer: they are two, and nobody is to ask again."""
 
 
+def question(what: str, candidates: Sequence[SyncedModel], options: Iterable[Option]) -> dict[str, Any]:
+    """Return a question about these records, as `ConflictReport.data` wants it."""
+    named = [{"id": str(one.pk), "label": str(one), "linked_to": one.monday_id} for one in candidates]
+    return {"what": what, "candidates": named, "options": [option.to_json() for option in options]}
+
+
 def owner_question(hits: Sequence[SyncedModel], item: Item, details: Mapping[str, Any]) -> dict[str, Any]:
     """Return the question which of these records the item is; `details` is what the screen shows of the item."""
     what = f"The item “{item.name}” could be {quoted_names(hits)}"
@@ -242,33 +247,26 @@ def owner_question(hits: Sequence[SyncedModel], item: Item, details: Mapping[str
         Option("custom", "It is somebody else: create a new record", new, NEW_RECORD),
         Option("custom", "Leave the item alone", alone, LEAVE_ALONE),
     ]
-    return {
-        "what": what,
-        "item": dict(details),
-        "candidates": [{"id": str(r.pk), "label": str(r), "linked_to": r.monday_id} for r in hits],
-        "options": [option.to_json() for option in options],
-    }
+    return question(what, hits, options) | {"item": dict(details)}
 
 
 def linkable(hits: Sequence[SyncedModel]) -> list[SyncedModel]:
-    """Those of these records that could take the item."""
     return [record for record in hits if record.monday_id is None and record.may_sync]
 
 
 def record_question(
-    kind: str,
     record: SyncedModel,
     hits: Sequence[Item],
     owner_by_item: Mapping[str, str],
-    duplicates: Sequence[SyncedModel] = (),
-    values: Mapping[str, Mapping[str, str]] | None = None,
+    duplicates: Sequence[SyncedModel],
+    values: Mapping[str, Mapping[str, str]],
 ) -> dict[str, Any]:
     """Return the question which of these items is the record's.
 
     `values` has what each item says, by field. `owner_by_item` maps an item to the record that has it; `duplicates` are
     those of these records that were made from their item and that nobody touched in NPD.
     """
-    what = f"{len(hits)} items on the board could be this {kind}"
+    what = f"{len(hits)} items on the board could be this {record.entity_type()}"
     if len(hits) == 1:
         what = "The item with the same key belongs to another record already"
     linking = f"“{record}” is linked with this item; what differs is synced field by field."
@@ -281,22 +279,17 @@ def record_question(
     options += [
         Option(
             "custom",
-            f"The same as “{r}”, made from the item: delete that",
-            f"The record “{r}” {handed}",
-            answer,
+            f"The same as “{one}”, made from the item: delete that",
+            f"The record “{one}” {handed}",
+            f"{TAKES_ITEM}{one.pk}",
             MERGE_RECORDS,
         )
-        for r, answer in ((duplicate, f"{TAKES_ITEM}{duplicate.pk}") for duplicate in duplicates)
+        for one in duplicates
     ]
     return {
         "what": f"{what}. Nothing was created.",
         "candidates": [
-            {
-                "id": i.id,
-                "label": i.name,
-                "linked_to": owner_by_item.get(i.id),
-                "values": dict((values or {}).get(i.id, {})),
-            }
+            {"id": i.id, "label": i.name, "linked_to": owner_by_item.get(i.id), "values": dict(values[i.id])}
             for i in hits
         ],
         "options": [option.to_json() for option in [*options, _new_item_option(record)]],
@@ -327,11 +320,8 @@ def duplicate_question(made: SyncedModel, others: Sequence[SyncedModel], key: st
             effect = f"{deletion}; its item goes as the items of deleted records do, for “{other}” has one."
         label = f"The same as “{other}”: delete “{made}”"
         options.insert(0, Option("custom", label, effect, f"{SAME_AS}{other.pk}", MERGE_RECORDS))
-    return {
-        "what": f"“{made}”, which was made from an item on the board, has the same {key} as {quoted_names(others)}.",
-        "candidates": [{"id": str(r.pk), "label": str(r), "linked_to": r.monday_id} for r in others],
-        "options": [option.to_json() for option in options],
-    }
+    what = f"“{made}”, which was made from an item on the board, has the same {key} as {quoted_names(others)}."
+    return question(what, others, options)
 
 
 def _new_item_option(record: SyncedModel) -> Option:
@@ -350,8 +340,6 @@ def quoted_names(records: Sequence[SyncedModel]) -> str:
 
 
 class AnswerKind(StrEnum):
-    """What an answer means."""
-
     LINK = "link"
     MERGE = "merge"
     TWO_RECORDS = "two records"
@@ -405,7 +393,6 @@ _OF_A_WORD = {
 
 
 def answers_of(facts: RecordFacts) -> list[Answer]:
-    """Return what people answered in the record's open questions of identity."""
     found = []
     for conflict in [c for c in facts.conflicts if c.kind == KIND_IDENTITY]:
         resolution = conflict.resolutions.get(RECORD_KEY)
@@ -629,7 +616,7 @@ def _identified(plan: RecordPlan, identity: IdentityPlan) -> RecordPlan:
         plan = plan.with_facts(item=identity.item).with_state(remote_state=identity.remote_state)
         plan = plan.logged(HistoryLine("link", identity.linked))
     if identity.is_left_out:
-        return filtered(plan, leaves_out_by_item(plan.facts, identity.reason))
+        return left_out(plan, FilterSide.ITEM, identity.reason)
     return plan.leave_open(identity.reason) if identity.reason else plan
 
 
@@ -638,9 +625,8 @@ def _linked(board: BoardContext, plan: RecordPlan, item: Item | None) -> RecordP
     if item is not None:
         plan = plan.with_facts(item=item)
     if state := removed_state(board, plan.facts):
-        excluded = decide_removed_item(board, plan.facts, item)
-        plan = filtered(plan, excluded)
-        return plan if excluded.side is not None else replace(plan, removal=RemovedItem(state))
+        plan = filter_removed_item(board, plan)
+        return replace(plan, removal=RemovedItem(state)) if plan.is_open else plan
     # Whatever was known of its absence is over.
     returned = plan.logged(*return_lines(plan.ledger))
     return returned.with_state(removed_since=None, removed_passes=0, remote_state=ACTIVE)

@@ -59,7 +59,6 @@ def load_board(link: BoardLink, mappings: Sequence[FieldMapping] | None = None) 
 
 
 def load_directory(converters: set[str], board_id: str) -> Directory:
-    """Read what these converters need."""
     connector = connectors.get()
     is_needed = not converters.isdisjoint({*connector.people_converters, *connector.tag_converters})
     row = MondayAccount.objects.filter(id=1).only("users", "tags").first() if is_needed else None
@@ -245,6 +244,14 @@ def read_until(rule: Callable[[RelatedFacts], T], known: RelatedFacts = NOTHING_
             known = read_related(lacking.wants, known)
 
 
+def events_by_item(rows: Iterable[WebhookEvent]) -> dict[str, list[ReceivedEvent]]:
+    """Return these deliveries, parsed, by item."""
+    found: dict[str, list[ReceivedEvent]] = {}
+    for row in rows:
+        found.setdefault(row.item_id or "", []).append(ReceivedEvent.of(row))
+    return found
+
+
 def read_edits(board: BoardContext, records: Mapping[UUID, SyncedModel], known: EditFacts) -> EditFacts:
     """Read when these records' fields were edited on both sides: four queries for all of them."""
     history = latest_edits(board.model, records)
@@ -254,15 +261,13 @@ def read_edits(board: BoardContext, records: Mapping[UUID, SyncedModel], known: 
         with connection.cursor() as cursor:
             cursor.execute("SELECT sync_now() - clock_timestamp()")
             ahead = cursor.fetchone()[0]
-    by_item: dict[str, list[ReceivedEvent]] = {}
     items = [record.monday_id for record in records.values() if record.monday_id]
     told = WebhookEvent.objects.filter(
         item_id__in=items,
         board_id=board.link.board_id,
         received_at__gt=SyncNow() - timedelta(days=settings.JOURNAL_DAYS),
     )
-    for row in told if items else ():
-        by_item.setdefault(str(row.item_id), []).append(ReceivedEvent.of(row))
+    by_item = events_by_item(told) if items else {}
     changes: dict[UUID, Sequence[Any]] = {
         pk: change_events(board, record, by_item.get(record.monday_id or "", ())) for pk, record in records.items()
     }

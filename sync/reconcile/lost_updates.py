@@ -1,6 +1,6 @@
 """Whether change events show that a write of ours covered somebody's edit, and what that person is told.
 
-It decides these rows of docs/reference/merge.md (“After a write”, “Conflicts”):
+Decides of docs/reference/merge.md, of “After a write” and “Conflicts”:
 
 - Lost update: an event with a value that intents of ours sent, but a previous value that none of these had read, or an
   event whose value no intent of ours sent and no pass of ours saw, older than our last write to the field and not
@@ -13,7 +13,7 @@ It decides these rows of docs/reference/merge.md (“After a write”, “Confli
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -49,28 +49,12 @@ _REPORT_LENGTH = 3
 """An entry of so many parts says that a value was lost, and to which write."""
 
 
-def was_observed(ledger: SyncMetadata, key: str, convert: Converter, value: Canonical, since: datetime) -> bool:
-    """Whether a pass read this value at `since` or later; clocks may differ by a few seconds."""
-    for raw, at, *report in ledger.seen.get(key, []):
-        if not report and datetime.fromisoformat(at) >= since - CLOCK_TOLERANCE:
-            with suppress(UnknownValue):
-                if convert.remote(raw) == value:
-                    return True
-    return False
-
-
 def last_observed(ledger: SyncMetadata, key: str) -> tuple[Any] | None:
     """The raw value, of an empty cell None, that a pass read last where it was more than the base said.
 
     None without a value where no pass did of late.
     """
     return next(((raw,) for raw, _, *report in reversed(ledger.seen.get(key, [])) if not report), None)
-
-
-def was_reported(ledger: SyncMetadata, key: str, value: Canonical, writes: Iterable[str]) -> bool:
-    """Whether a pass has said already that one of these writes went over this value."""
-    stored = list(value) if isinstance(value, tuple) else value
-    return any(entry[0] == stored and write in writes for entry in ledger.seen.get(key, []) for write in entry[2:])
 
 
 def observed(
@@ -110,10 +94,9 @@ def observed(
 # Detection: whether events show that a write of ours went over somebody's edit, before they pass as
 # echoes.
 #
-# Between a pass's read and its write somebody may change the same cell (docs/reference/merge.md, “After a write”).
-# Monday has no write that says "only if it still holds …", so this is found out afterwards: by our
-# own write's event, whose previous value we had not read; or by the other person's event, of a
-# value that no pass of ours saw.
+# Between a pass's read and its write somebody may change the same cell. Monday has no write that says "only if it still
+# holds …", so this is found out afterwards: by our own write's event, whose previous value we had not read; or by the
+# other person's event, of a value that no pass of ours saw.
 
 
 @dataclass(frozen=True)
@@ -193,40 +176,49 @@ def _field_writes(
     return found
 
 
+@dataclass(frozen=True)
 class _FieldHistory:
     """The events of one field against our writes of it."""
 
-    def __init__(
-        self,
-        facts: RecordFacts,
-        mapping: FieldMapping,
-        convert: Converter,
-        changes: Sequence[ChangeEvent],
-        writes: Sequence[FieldWrite],
-    ) -> None:
-        self.facts, self.mapping, self.convert = facts, mapping, convert
-        self.changes, self.writes, self.user = changes, writes, facts.history.token_user
-        self.foreign = [event for event in changes if not self._is_own(event)]
+    facts: RecordFacts
+    mapping: FieldMapping
+    convert: Converter
+    changes: Sequence[ChangeEvent]
+    writes: Sequence[FieldWrite]
+
+    @cached_property
+    def foreign(self) -> list[ChangeEvent]:
+        return [event for event in self.changes if not self._is_own(event)]
 
     def lost_updates(self) -> list[LostUpdate]:
         """Return what was lost and not reported yet, each value once."""
         found: list[LostUpdate] = []
         for lost_update in [*self._overwritten_values(), *self._unobserved_values()]:
-            is_known = any(other.value == lost_update.value for other in found)
-            if not is_known and not was_reported(
-                self.facts.ledger, self.mapping.key, lost_update.value, lost_update.writes
-            ):
+            value = list(lost_update.value) if isinstance(lost_update.value, tuple) else lost_update.value
+            of_value = [entry for entry in self.facts.ledger.seen.get(self.mapping.key, []) if entry[0] == value]
+            # A pass has said already that one of these writes went over this value.
+            is_reported = any(write in lost_update.writes for entry in of_value for write in entry[2:])
+            if not is_reported and all(other.value != lost_update.value for other in found):
                 found.append(lost_update)
         return found
 
     @property
     def is_answer_an_edit(self) -> bool:
         """Whether what Monday answered was no change of ours by Monday, but an edit: the pass is to take it as one."""
-        return any(event.is_new and self._is_answered_value(event) for event in self.foreign)
+        ledger, item_id = self.facts.ledger, self.facts.record.monday_id or ""
+        base = base_of(ledger, self.mapping, item_id)
+        if base is None or self.mapping.key not in ledger.altered:
+            return False
+        try:
+            answered = self.convert.remote(base["remote"])
+        except UnknownValue:
+            return False
+        return any(event.is_new and event.value == answered for event in self.foreign)
 
     def _may_be_own(self, event: ChangeEvent) -> bool:
         """By its user, its value and its time; an event that names another user is never ours."""
-        same_user = not self.user or event.user_id in ("", self.user)
+        user = self.facts.history.token_user
+        same_user = not user or event.user_id in ("", user)
         return same_user and any(write.may_have_made(event) for write in self.writes)
 
     def _is_own(self, event: ChangeEvent) -> bool:
@@ -256,16 +248,6 @@ class _FieldHistory:
     def _explained_values(self) -> set[tuple[Canonical, Canonical]]:
         """What our own events tell, as (value, previous value)."""
         return {(e.value, e.previous) for e in self.changes if e.has_previous and self._may_be_own(e)}
-
-    def _is_answered_value(self, event: ChangeEvent) -> bool:
-        ledger = self.facts.ledger
-        base = base_of(ledger, self.mapping, self.facts.record.monday_id or "")
-        if base is None or self.mapping.key not in ledger.altered:
-            return False
-        try:
-            return event.value == self.convert.remote(base["remote"])
-        except UnknownValue:
-            return False
 
     def _overwritten_values(self) -> Iterator[LostUpdate]:
         """Our write's own event says that it replaced what we had not read."""
@@ -300,9 +282,15 @@ class _FieldHistory:
                 yield LostUpdate(self.mapping.key, event.value, event.user_id, event.at, (write.id,), write.is_open)
 
     def _is_observed(self, event: ChangeEvent) -> bool:
+        """Whether a pass read this value then or later; clocks may differ by a few seconds."""
         if any(w.read == event.value and w.intended_at >= event.at - CLOCK_TOLERANCE for w in self.writes):
             return True
-        return was_observed(self.facts.ledger, event.key, self.convert, event.value, event.at)
+        for raw, at, *report in self.facts.ledger.seen.get(event.key, []):
+            if not report and datetime.fromisoformat(at) >= event.at - CLOCK_TOLERANCE:
+                with suppress(UnknownValue):
+                    if self.convert.remote(raw) == event.value:
+                        return True
+        return False
 
     def _overwriting_write(self, event: ChangeEvent) -> FieldWrite | None:
         """The first of our writes after the event, unless its own event tells what it replaced.
@@ -337,64 +325,46 @@ class _FieldHistory:
 # both. npd_data of such a conflict is what stands on both sides, monday_data what was lost.
 
 
-def report_lost_updates(
-    board: BoardContext,
-    facts: RecordFacts,
-    plans: Mapping[str, FieldPlan],
-    lost_updates: Sequence[LostUpdate],
-    people: Mapping[str, Any],
-    *,
-    asks: bool,
-) -> tuple[LostUpdateReport, ...]:
-    """Put into words what is lost, the newest first; `asks` says whether people are asked anything of the record.
+def report_lost_updates(board: BoardContext, plan: RecordPlan, people: Mapping[str, Any]) -> RecordPlan:
+    """Keep of what detection suspected only what stands on neither side, and put it into words, the newest first.
 
     Of several lost values of one field the newest is asked about, the others go to the history.
     """
     mappings = {mapping.key: mapping for mapping in board.mappings}
+    found = tuple(one for one in plan.lost.found if _is_lost(board, plan, mappings[one.key], one))
     reports: list[LostUpdateReport] = []
-    for lost_update in sorted(lost_updates, key=lambda one: one.at, reverse=True):
-        is_asked = any(report.needs_answer and report.mapping.key == lost_update.key for report in reports)
-        mapping, field_plan = mappings[lost_update.key], plans.get(lost_update.key)
-        reports.append(_report(board, facts, mapping, field_plan, lost_update, people, asks=asks and not is_asked))
-    return tuple(reports)
+    for lost_update in sorted(found, key=lambda one: one.at, reverse=True):
+        is_first = not any(one.needs_answer and one.mapping.key == lost_update.key for one in reports)
+        reports.append(_report(board, plan, mappings[lost_update.key], lost_update, people, is_first=is_first))
+    return replace(plan, lost=replace(plan.lost, found=found, reports=tuple(reports)))
 
 
-def really_lost(
-    board: BoardContext, facts: RecordFacts, suspected: Iterable[LostUpdate], confirmed: Collection[str]
-) -> tuple[LostUpdate, ...]:
-    """Return those of the suspected values that are on neither side now.
-
-    A write without an answer may not have gone over anything, unless this pass found it `confirmed`.
-    """
-    mappings = {mapping.key: mapping for mapping in board.mappings}
-    found = []
-    for lost_update in suspected:
-        mapping = mappings[lost_update.key]
-        if lost_update.is_unconfirmed and not set(confirmed) & set(lost_update.writes):
-            continue
-        convert = board.converter(mapping, facts.record)
-        remote = cell_of(convert, mapping, facts.item) if facts.item is not None else UNREAD
-        sides = sides_of(convert, None, local=stored_values(facts.record, mapping), remote=remote)
-        if lost_update.value not in (sides.local, sides.remote):
-            found.append(lost_update)
-    return tuple(found)
+def _is_lost(board: BoardContext, plan: RecordPlan, mapping: FieldMapping, lost_update: LostUpdate) -> bool:
+    """A write without an answer may not have gone over anything, unless this pass found that it took effect."""
+    confirmed = {str(intent_id) for intent_id in plan.fields.confirmed_intents}
+    if lost_update.is_unconfirmed and not confirmed & set(lost_update.writes):
+        return False
+    convert = board.converter(mapping, plan.record)
+    remote = cell_of(convert, mapping, plan.item) if plan.item is not None else UNREAD
+    sides = sides_of(convert, None, local=stored_values(plan.record, mapping), remote=remote)
+    return lost_update.value not in (sides.local, sides.remote)
 
 
 def _report(
     board: BoardContext,
-    facts: RecordFacts,
+    plan: RecordPlan,
     mapping: FieldMapping,
-    field_plan: FieldPlan | None,
     lost_update: LostUpdate,
     people: Mapping[str, Any],
     *,
-    asks: bool,
+    is_first: bool,
 ) -> LostUpdateReport:
-    convert = board.converter(mapping, facts.record)
+    convert, field_plan = board.converter(mapping, plan.record), plan.plans.get(mapping.key)
     # What NPD holds once this pass is done: it may take over what somebody wrote after our write.
     taken = field_plan.write_raw if field_plan is not None and not field_plan.blocked_reason else None
-    local_raw = dict(taken) if taken is not None else stored_values(facts.record, mapping)
-    is_asked = asks and way_of(facts, mapping) is FieldDirection.BOTH and mapping.rule != Rule.NPD_WINS
+    local_raw = dict(taken) if taken is not None else stored_values(plan.record, mapping)
+    may_ask = plan.may_sync and not plan.leaving and way_of(plan, mapping) is FieldDirection.BOTH
+    is_asked = is_first and may_ask and mapping.rule != Rule.NPD_WINS
     current_value, value, raws = "", lost_update.value, {}
     with suppress(UnknownValue):
         current_value = convert.display(convert.local(local_raw))
@@ -425,7 +395,6 @@ class LostUpdateConflict:
 
     @property
     def waiting(self) -> list[str]:
-        """The fields that were open when the pass began."""
         return self.plan.facts.open_fields(KIND_LOST_UPDATE)
 
     @property
@@ -445,7 +414,6 @@ class LostUpdateConflict:
 
     @property
     def closing_reason(self) -> str:
-        """Why the conflict ends without an answer, if it does."""
         if self.plan.off_reason:
             return self.plan.off_reason
         if not (self.plan.record.monday_id or self.plan.link_to):
@@ -540,18 +508,10 @@ def report_what_is_lost(facts: PassFacts, plan: Plan) -> Plan:
     endings = (Outcome.OPEN, Outcome.SETTLED)
     suspected = [one for one in plan.records.values() if one.lost.found and one.outcome in endings]
     people = facts.ask_one(Ask.PEOPLE) if suspected else {}
-    reported = []
-    for one in suspected:
-        confirmed = {str(intent_id) for intent_id in one.fields.confirmed_intents}
-        found = really_lost(facts.board, one.facts, one.lost.found, confirmed)
-        asks = one.may_sync and not one.leaving
-        reports = report_lost_updates(facts.board, one.facts, one.plans, found, people, asks=asks)
-        reported.append(replace(one, lost=replace(one.lost, found=found, reports=reports)))
-    return plan.with_records(reported)
+    return plan.with_records(report_lost_updates(facts.board, one, people) for one in suspected)
 
 
 def seen_after(plan: RecordPlan, settings: Settings, read_at: datetime) -> dict[str, list[Any]]:
-    """Return the sync state's `seen` after this pass."""
     oldest = read_at - timedelta(days=settings.journal_days)
     # A pass that came to nothing has told nobody what was lost: the next one checks the same events again.
     found = plan.lost.found if plan.is_settled else ()
@@ -559,7 +519,6 @@ def seen_after(plan: RecordPlan, settings: Settings, read_at: datetime) -> dict[
 
 
 def lost_lines(plan: RecordPlan) -> list[HistoryLine]:
-    """Return what the history says of values that were lost."""
     return [
         HistoryLine(
             "overwritten" if report.needs_answer else "overridden",

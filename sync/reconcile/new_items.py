@@ -1,4 +1,6 @@
-"""Decides of an item that no record has (rows of “A record and its item”, docs/reference/merge.md):
+"""What becomes of an item that no record has.
+
+Decides of docs/reference/merge.md, “A record and its item”:
 
 - none | there, never linked: wait until it was quiet for 10 s and its match key is filled (without one: 5 minutes);
   then by NPD ID, then by the match rule, among records without an item: one hit → link; several, or a hit that has an
@@ -50,7 +52,7 @@ from sync.reconcile.field_values import (
 from sync.reconcile.identity import link_problem, owner_question, quoted_names
 from sync.reconcile.pass_plan import REPORTED_STATES, Ask, Outcome, PassFacts, Plan
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
-from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_STATES
+from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
 from sync.records.unmatched_items import IGNORED, UnmatchedFinding
 from sync.registry import target_of
 
@@ -140,7 +142,6 @@ def _type_words(board: BoardContext) -> dict[str, str]:
 
 
 def decide_items(context: ItemContext, items: Sequence[ItemFacts]) -> tuple[ItemPlan, ...]:
-    """Return what becomes of each of these items, in their order."""
     plans: list[ItemPlan] = []
     for facts in items:
         plans.append(decide_item(context, facts, plans))
@@ -241,7 +242,6 @@ class _ItemRule:
 
     @property
     def _named(self) -> SyncedModel | None:
-        """The record whose NPD ID the item bears."""
         if self.facts.named is not None:
             return self._as_given(self.facts.named)
         npd_id = as_uuid(npd_id_of(self.board, self.item) or "")
@@ -249,7 +249,6 @@ class _ItemRule:
 
     @property
     def _matching(self) -> list[SyncedModel]:
-        """The records with the item's match key."""
         found, key = [self._as_given(record) for record in self.facts.matching], self._match_key
         return found + [one for one in self._made if key and key_of_record(self.board, one) == key]
 
@@ -420,7 +419,7 @@ class _ItemRule:
             # A deletion that was settled waits again: it was not this item that left the board.
             changed = copy(tombstone)
             changed.monday_id = item.id
-            changed.state = TombstoneState.WAITING if tombstone.state in REMOVED_STATES else tombstone.state
+            changed.state = TombstoneState.WAITING if tombstone.state in REMOVED_TOMBSTONE_STATES else tombstone.state
         plan = self._end(f"{detail} It is synced with that record.")
         return replace(plan, tombstone=changed, woken=(tombstone.entity_id,))
 
@@ -524,7 +523,6 @@ def released(plan: ItemPlan, detail: str = CHANGED_MEANWHILE, finding: Unmatched
 
 
 def item_context(facts: PassFacts, plan: Plan) -> ItemContext:
-    """Return what is so for all unmatched items of a pass."""
     pause = facts.pauses.get(QueueDirection.TO_NPD)
     shown = {one.facts.tombstone.monday_id for one in plan.open_deleted} & facts.found.linked.keys()
     return ItemContext(
@@ -537,7 +535,6 @@ def item_context(facts: PassFacts, plan: Plan) -> ItemContext:
 
 
 def decide_unmatched(facts: PassFacts, plan: Plan) -> Plan:
-    """Decide what becomes of the pass's unmatched items."""
     if not facts.claimed.unmatched:
         return plan
     items: Sequence[ItemFacts] = facts.ask_one(Ask.UNMATCHED)

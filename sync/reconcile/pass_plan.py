@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sync.choices import ApprovalState
-from sync.connectors.base.board_items import BatchItems, Item
+from sync.connectors.base.board_items import ARCHIVED, DELETED, BatchItems, Item
 from sync.connectors.base.errors import ConnectorError
 from sync.kernel.conflict_store import ConflictReport, FieldConflict, Option
 from sync.kernel.secret_texts import without_secrets
@@ -67,7 +67,6 @@ class Ending:
 
     @property
     def is_open(self) -> bool:
-        """Whether the pass goes on for it."""
         return self.outcome is Outcome.OPEN
 
 
@@ -82,13 +81,16 @@ def ending(outcome: Outcome, detail: str = "", **more: Any) -> Ending:
 # The parts of a record's plan.
 
 
-ARCHIVED, DELETED, MISSING, MOVED = "archived", "deleted", "missing", "moved"
+MISSING, MOVED = "missing", "moved"
+
+OFF_BOARD_STATES = (ARCHIVED, DELETED, MISSING, MOVED)
 """What a pass found out about a record whose item is not on its board any more."""
 
-REPORTED_STATES = (ARCHIVED, DELETED)
-"""States that the item itself told; one that Monday doesn't show, or that is elsewhere, is not surely gone."""
+TAKEN_AWAY_STATES = (ARCHIVED, DELETED, MOVED)
+"""What somebody did with an item; that Monday doesn't show one any more is nobody's act."""
 
-REMOVED_STATES = (ARCHIVED, DELETED, MISSING, MOVED)
+REPORTED_STATES = (ARCHIVED, DELETED)
+"""What the item itself told; one that Monday doesn't show, or that is elsewhere, is not surely gone."""
 
 
 class RecordAction(StrEnum):
@@ -124,19 +126,9 @@ class RemovedItem:
     approval: ApprovalState | None = None
     was_rejected: bool = False
 
-    def undecided(self, *, is_asked: bool) -> RemovedItem:
-        """Return it with nothing done, and asked about only where that was asked before."""
-        return replace(self, act=RecordAction.NOTHING, options=self.options if is_asked else ())
-
     @property
     def needs_answer(self) -> bool:
-        """Whether a person has to decide."""
         return bool(self.options) and not self.result
-
-    @property
-    def conflict_data(self) -> dict[str, Any]:
-        """What the conflict says of it, as `ConflictReport.data` wants it."""
-        return {"what": self.what, "options": [option.to_json() for option in self.options]}
 
 
 @dataclass(frozen=True)
@@ -256,7 +248,6 @@ class RecordPlan:
 
     @property
     def id(self) -> UUID:
-        """The record's id."""
         return self.facts.record.pk
 
     @property
@@ -271,32 +262,26 @@ class RecordPlan:
 
     @property
     def item(self) -> Item | None:
-        """Its item as it was read or made."""
         return self.facts.item
 
     @property
     def plans(self) -> Mapping[str, FieldPlan]:
-        """What is done with each of its fields."""
         return self.fields.plans
 
     @property
     def outcome(self) -> Outcome:
-        """How its jobs end."""
         return self.ending.outcome
 
     @property
     def is_open(self) -> bool:
-        """Whether the pass goes on for it."""
         return self.ending.is_open
 
     @property
     def is_settled(self) -> bool:
-        """Whether its pass came to an end that is to be stored."""
         return self.ending.outcome is Outcome.SETTLED
 
     @property
     def creates(self) -> bool:
-        """Whether it gets an item that is made in this pass."""
         return self.identity.creates
 
     @property
@@ -311,7 +296,6 @@ class RecordPlan:
 
     @property
     def off_reason(self) -> str:
-        """Why it isn't synced, for what is closed because of that."""
         return self.left_out if self.record.may_sync else "Sync was turned off for this record."
 
     @property
@@ -336,7 +320,6 @@ class RecordPlan:
 
     @property
     def is_deleted(self) -> bool:
-        """Whether this pass deleted the record in NPD."""
         return self.removal is not None and self.removal.act is RecordAction.DELETE and bool(self.removal.result)
 
     @property
@@ -351,7 +334,6 @@ class RecordPlan:
 
     @property
     def paused_directions(self) -> frozenset[str]:
-        """Those in which something of it is left to be done."""
         return self.fields.paused | self.ending.paused
 
     @property
@@ -377,13 +359,11 @@ class RecordPlan:
     # What rules make of it.
 
     def end(self, outcome: Outcome, detail: str = "", *, reason: str | None = None, **more: Any) -> RecordPlan:
-        """Return it with its jobs' end decided."""
         paused = more.pop("paused", frozenset()) | self.ending.paused
         ended = ending(outcome, detail, paused=paused, **more)
         return replace(self, ending=ended, reason=self.reason if reason is None else reason)
 
     def leave_open(self, reason: str) -> RecordPlan:
-        """Return it with its pass ended for now: it is not in sync, for this reason."""
         return self.end(Outcome.SETTLED, reason=reason)
 
     def drop(self, outcome: Outcome, detail: str) -> RecordPlan:
@@ -396,15 +376,12 @@ class RecordPlan:
         return dropped.end(outcome, detail)
 
     def with_facts(self, **values: Any) -> RecordPlan:
-        """Return it with something more known."""
         return replace(self, facts=replace(self.facts, **values))
 
     def with_history(self, **values: Any) -> RecordPlan:
-        """Return it with more known of what happened before."""
         return self.with_facts(history=replace(self.facts.history, **values))
 
     def with_state(self, **values: Any) -> RecordPlan:
-        """Return it with its sync state brought up to date."""
         ledger = changed_ledger(self.ledger, **values)
         return self if ledger is self.ledger else self.with_facts(ledger=ledger)
 
@@ -417,7 +394,6 @@ class RecordPlan:
         return replace(self, log=(*self.log, *said))
 
     def with_fields(self, fields: FieldsPlan) -> RecordPlan:
-        """Return it with its fields decided."""
         plan = replace(self, fields=replace(fields, log=(), reason="")).logged(*fields.log)
         return plan.leave_open(fields.reason) if fields.reason else plan
 
@@ -466,12 +442,10 @@ class Plan:
 
     @property
     def open_records(self) -> list[RecordPlan]:
-        """The records for which the pass goes on."""
         return [plan for plan in self.records.values() if plan.is_open]
 
     @property
     def open_deleted(self) -> list[DeletedPlan]:
-        """The deleted records for which the pass goes on."""
         return [deleted for deleted in self.deleted.values() if deleted.is_open]
 
     def with_records(self, plans: Iterable[RecordPlan]) -> Plan:
@@ -559,7 +533,6 @@ class PassFacts:
         return next((value for want, value in self.known.items() if want.kind is Ask.ITEMS), BatchItems())
 
     def field_facts(self, plan: RecordPlan, **more: Any) -> FieldFacts:
-        """Return everything from which the record's fields are decided."""
         return FieldFacts(self.board, plan.facts, self.related, self.edits, creates=plan.creates, **more)
 
 
@@ -567,8 +540,11 @@ PlanRule = Callable[[PassFacts, Plan], Plan]
 
 
 class Unread(Exception):
-    """Monday could not be read: what was planned until then stands, and nothing is sent."""
+    """Monday could not be read: what was planned until then stands, and nothing is sent.
 
-    def __init__(self, facts: PassFacts, plan: Plan, error: ConnectorError) -> None:
+    `columns`: that was so because one of the board's columns is gone, which was not known; `facts` say so by now.
+    """
+
+    def __init__(self, facts: PassFacts, plan: Plan, error: ConnectorError, columns: InspectedColumns | None) -> None:
         super().__init__(error.sentence)
-        self.facts, self.plan, self.error = facts, plan, error
+        self.facts, self.plan, self.error, self.columns = facts, plan, error, columns

@@ -1,26 +1,29 @@
 """Linked records whose item is gone from its board: left alone for a while, then the link's policy or a person
 decides.
 
+Decides of docs/reference/merge.md, “A record and its item”:
+
 | record | item | decision |
 |---|---|---|
 | there, as the base | archived or deleted | policy: ask (default), unlink, delete the record, create the item again |
-| there, changed since the base | archived or deleted | conflict "edited here, gone there" |
+| there, changed since the base | archived or deleted | conflict "edited here, deleted there" |
 | there | not returned when asked by id | "Monday doesn't show it"; later a person is asked; no delete by itself |
-| there | on another board | as gone from this board, but said so: ask |
+| there | on another board | as deleted from this board, but said so: ask |
 | unlinked by policy or a person | gone, there | sync off, its id remembered; there, its NPD ID cleared (sides.py) |
 
-“Gone” is what the item says of itself when it is asked for by its id, while the board itself answers `active`, and
+“Deleted” is what the item says of itself when it is asked for by its id, while the board itself answers `active`, and
 still says after the quiet time: Monday has an undo.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from sync.choices import ApprovalKind, ApprovalState, QueueDirection, RemovedItemPolicy, SyncDirection
+from sync.connectors.base.board_items import ARCHIVED, DELETED
 from sync.kernel import humanize
 from sync.kernel.conflict_store import (
     KIND_DELETE,
@@ -32,19 +35,16 @@ from sync.kernel.conflict_store import (
     OptionAct,
 )
 from sync.merge import FieldDirection, Unknown
-from sync.models import ApprovalRequest, BoardLink, FieldMapping, QueuePause, SyncMetadata
+from sync.models import ApprovalRequest, FieldMapping, QueuePause, SyncMetadata
 from sync.reconcile.facts import RETURN, HistoryLine, RecordFacts, RemovalFacts, Settings
 from sync.reconcile.field_plan import UNREAD, base_of, base_with_intents, cell_of, shown_of, sides_of, way_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, record_name, stored_values
 from sync.reconcile.pass_plan import (
-    ARCHIVED,
-    DELETED,
     MISSING,
     MOVED,
-    REMOVED_STATES,
+    OFF_BOARD_STATES,
     REPORTED_STATES,
     Ask,
-    Ending,
     Outcome,
     PassFacts,
     Plan,
@@ -54,11 +54,11 @@ from sync.reconcile.pass_plan import (
 )
 from sync.reconcile.restraints import (
     BOTH_DIRECTIONS,
-    DestructiveChange,
+    Act,
     approval_facts,
     approval_verdicts,
-    new_request,
-    pause_ending,
+    undecided,
+    undecided_if_paused,
 )
 from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import RECREATE_KEY, UNLINK_KEY
@@ -102,22 +102,6 @@ _NEEDED_DIRECTIONS = {
 }
 
 
-@dataclass(frozen=True)
-class RemovalPlan:
-    """What becomes of a record whose item is gone, and how its pass ends.
-
-    `since` and `passes` are what its sync state says of the absence from now on; `unlinks` is why it is unlinked.
-    """
-
-    removed: RemovedItem
-    since: datetime
-    passes: int
-    ending: Ending = field(default_factory=Ending)
-    reason: str = ""
-    history: tuple[HistoryLine, ...] = ()
-    unlinks: str = ""
-
-
 def removed_state(board: BoardContext, facts: RecordFacts) -> str:
     """Return in which way a linked record's item is gone, an empty text where it is on its board.
 
@@ -133,42 +117,48 @@ def removed_state(board: BoardContext, facts: RecordFacts) -> str:
 
 def return_lines(ledger: SyncMetadata) -> tuple[HistoryLine, ...]:
     """Return what the history says of an item that is on its board: that it is there again, if it wasn't."""
-    if ledger.removed_since and ledger.remote_state in REMOVED_STATES:
+    if ledger.removed_since and ledger.remote_state in OFF_BOARD_STATES:
         return (HistoryLine(RETURN, "Its item is on the board again."),)
     return ()
 
 
 def removal_of(
-    board: BoardContext, facts: RemovalFacts, policy: RemovedItemPolicy, settings: Settings, now: datetime
-) -> RemovalPlan:
+    board: BoardContext,
+    plan: RecordPlan,
+    facts: RemovalFacts,
+    policy: RemovedItemPolicy,
+    settings: Settings,
+    now: datetime,
+) -> RecordPlan:
     """Decide what becomes of a record whose item is gone: quiet for now, acted on, or asked about."""
-    plan, record, state = _noticed(facts, now), facts.record, facts.state
+    record, state, (since, passes) = facts.record, facts.state, _noticed(facts, now)
+    plan = plan.with_state(removed_since=since, removed_passes=passes, remote_state=state)
     sentence = removal_sentence(facts)
-    if plan.since == now and record.record.may_sync:
-        plan = replace(plan, history=(HistoryLine("removed", sentence, actor=facts.editor),))
     if not record.record.may_sync:
-        return replace(plan, ending=Ending(Outcome.SETTLED), reason=f"{sentence} Nothing was sent.")
+        return plan.leave_open(f"{sentence} Nothing was sent.")
+    if since == now:
+        plan = plan.logged(HistoryLine("removed", sentence, actor=facts.editor))
     if not _is_quiet_over(facts, settings, now):
-        wait = _quiet_seconds(facts, plan, settings, now)
+        wait = _quiet_seconds(facts, settings, now)
         # It is stored, and read in many time zones: so a span, no time of day.
         quiet = humanize.time_span(settings.gone_quiet_seconds)
         detail = (
             f"{sentence} Nothing was changed in NPD, and nothing is sent. You may {RESTORE_HINTS[state]} within "
             f"{quiet} of it. Otherwise {_after_quiet_time(policy, state)}."
         )
-        return replace(plan, ending=Ending(Outcome.DEFERRED, detail, wait), reason=detail)
+        return plan.end(Outcome.DEFERRED, detail, reason=detail, wait_seconds=wait)
     removed = _with_action(facts, policy, _described(board, facts, sentence, settings))
     if facts.is_removed_too_often and removed.act is RecordAction.CREATE and not removed.chosen:
         # What takes the item away takes every new one away too: a person has to say what becomes of it.
         what = f"{removed.what} {REMOVED_TOO_OFTEN}"
         removed = replace(removed, act=RecordAction.NOTHING, by="", what=what)
-    plan = replace(plan, removed=removed, ending=Ending(Outcome.SETTLED))
+    plan = replace(plan, removal=removed)
     if not removed.act:
-        return replace(plan, reason=f"{removed.what} You are asked what happens to the record.")
+        return plan.leave_open(f"{removed.what} You are asked what happens to the record.")
     if removed.act is RecordAction.UNLINK:
         happened = f"was {state}" if state in REPORTED_STATES else "was removed"
-        return replace(plan, unlinks=f"its item {happened}, {removed.by}")
-    return plan
+        plan = plan.unlinked(f"its item {happened}, {removed.by}")
+    return plan.leave_open("")
 
 
 def wants_obstacles(facts: RemovalFacts, settings: Settings, now: datetime) -> bool:
@@ -181,24 +171,25 @@ def wants_obstacles(facts: RemovalFacts, settings: Settings, now: datetime) -> b
     return may_delete or (choice is not None and choice.choose == "monday")
 
 
-def _noticed(facts: RemovalFacts, now: datetime) -> RemovalPlan:
-    """It was found gone once more."""
+def _noticed(facts: RemovalFacts, now: datetime) -> tuple[datetime, int]:
+    """Since when it is gone, and how many passes have found it so, this one among them."""
     ledger = facts.record.ledger
-    known = ledger.removed_since if ledger.remote_state in REMOVED_STATES else None
+    known = ledger.removed_since if ledger.remote_state in OFF_BOARD_STATES else None
     passes = (ledger.removed_passes or 0) + 1 if known and ledger.remote_state == facts.state else 1
-    return RemovalPlan(RemovedItem(facts.state), known or now, passes)
+    return known or now, passes
 
 
-def _quiet_seconds(facts: RemovalFacts, plan: RemovalPlan, settings: Settings, now: datetime) -> float:
+def _quiet_seconds(facts: RemovalFacts, settings: Settings, now: datetime) -> float:
     """How long the record is left alone; what Monday merely doesn't show has to be missed several times."""
-    wait = settings.gone_quiet_seconds - (now - plan.since).total_seconds()
-    if facts.state == MISSING and plan.passes < PASSES_BEFORE_ASKING and not facts.is_asked:
+    since, passes = _noticed(facts, now)
+    wait = settings.gone_quiet_seconds - (now - since).total_seconds()
+    if facts.state == MISSING and passes < PASSES_BEFORE_ASKING and not facts.is_asked:
         wait = max(wait, settings.gone_quiet_seconds)
     return wait
 
 
 def _is_quiet_over(facts: RemovalFacts, settings: Settings, now: datetime) -> bool:
-    return _is_recreation(facts) or _quiet_seconds(facts, _noticed(facts, now), settings, now) <= 0
+    return _is_recreation(facts) or _quiet_seconds(facts, settings, now) <= 0
 
 
 def _is_recreation(facts: RemovalFacts) -> bool:
@@ -208,7 +199,6 @@ def _is_recreation(facts: RemovalFacts) -> bool:
 
 
 def removal_sentence(facts: RemovalFacts) -> str:
-    """Return what happened to the record's item, as a sentence."""
     item, state = facts.record.item, facts.state
     name = item.name if item else record_name(facts.record.record)
     if state == MISSING:
@@ -233,7 +223,6 @@ def _after_quiet_time(policy: RemovedItemPolicy, state: str) -> str:
 
 
 def _described(board: BoardContext, facts: RemovalFacts, sentence: str, settings: Settings) -> RemovedItem:
-    """What happened, what was edited since, and the options."""
     fields = edits_since_agreed(board, facts.record)
     labels = {mapping.key: mapping.label for mapping in board.mappings}
     what = f"{sentence} Nothing was edited since the last sync."
@@ -366,48 +355,35 @@ def _comparable(raw: dict[str, Any]) -> list[Any]:
 # What must wait: what is paused, and deletions in NPD over the limit.
 
 
-def hold_if_paused(facts: RemovalFacts, plan: RemovalPlan, pauses: Mapping[str, QueuePause]) -> RemovalPlan:
+def hold_if_paused(plan: RecordPlan, pauses: Mapping[str, QueuePause]) -> RecordPlan:
     """Leave undone what would be written in a paused direction; a choice that led to it stays with its conflict."""
-    act = plan.removed.act
-    ending = pause_ending(pauses, *_NEEDED_DIRECTIONS[act]) if act else None
-    if ending is None:
-        return plan
-    removed = plan.removed.undecided(is_asked=facts.is_asked)
-    return replace(plan, removed=removed, ending=ending, reason=ending.detail, unlinks="")
+    act = plan.removal.act if plan.removal else RecordAction.NOTHING
+    return undecided_if_paused(pauses, plan, *_NEEDED_DIRECTIONS.get(act, ()))
 
 
-def deletion_change(facts: RecordFacts, removed: RemovedItem) -> DestructiveChange:
-    """Return the record's deletion as approvals keep it."""
-    values = {conflict.key: conflict.npd for conflict in removed.fields}
-    name = record_name(facts.record)
-    return DestructiveChange(facts.id, facts.record.monday_id or "", label=name, values=values)
+def wanted_deletions(plans: Iterable[RecordPlan]) -> list[Act]:
+    """Return the records that are to be deleted in NPD, as approvals know them."""
+    return [(one.id, "") for one in plans if one.removal and one.removal.act is RecordAction.DELETE]
 
 
-def approve_deletions(
-    planned: Sequence[tuple[RemovalFacts, RemovalPlan]], approvals: ApprovalFacts
-) -> list[RemovalPlan]:
+def approve_deletions(planned: Sequence[tuple[RemovalFacts, RecordPlan]], approvals: ApprovalFacts) -> list[RecordPlan]:
     """Let go what isn't too much at once, hold the rest; what waits is over where it is to be something else by now."""
-    wanted = [(f, p) for f, p in planned if p.removed.act is RecordAction.DELETE]
-    verdicts = approval_verdicts(
-        approvals, ApprovalKind.RECORDS, [deletion_change(f.record, p.removed) for f, p in wanted]
-    )
-    plans = []
+    wanted = wanted_deletions(plan for _, plan in planned)
+    verdicts, plans = approval_verdicts(approvals, ApprovalKind.RECORDS, wanted), []
     for facts, plan in planned:
-        removed, decided = replace(plan.removed, was_rejected=facts.rejected == ApprovalState.REJECTED), plan
-        if removed.act is RecordAction.DELETE:
-            verdict = verdicts[deletion_change(facts.record, removed)]
-            removed = replace(removed, approval=verdict.new_state)
-            if not verdict.may_go:
-                # Neither asked nor done: a choice that led here stays with its conflict.
-                held = (
-                    f"{removed.what} Its deletion in NPD waits for approval: too many records would go at once. See "
-                    "“Waiting for approval” in the admin."
-                )
-                removed = removed.undecided(is_asked=facts.is_asked)
-                decided = replace(plan, ending=Ending(Outcome.SETTLED), reason=held)
-        elif removed.needs_answer:
-            removed = replace(removed, approval=ApprovalState.RELEASED)
-        plans.append(replace(decided, removed=removed))
+        assert plan.removal is not None
+        verdict = verdicts.get((plan.id, ""))
+        is_asked_anew = verdict is None and plan.removal.needs_answer
+        approval = verdict.new_state if verdict else ApprovalState.RELEASED if is_asked_anew else None
+        was_rejected = facts.rejected == ApprovalState.REJECTED
+        decided = replace(plan, removal=replace(plan.removal, was_rejected=was_rejected, approval=approval))
+        if verdict and not verdict.may_go:
+            # Neither asked nor done: a choice that led here stays with its conflict.
+            decided = undecided(decided).leave_open(
+                f"{plan.removal.what} Its deletion in NPD waits for approval: too many records would go at once. See "
+                "“Waiting for approval” in the admin."
+            )
+        plans.append(decided)
     return plans
 
 
@@ -431,23 +407,26 @@ def decide_removals(facts: PassFacts, plan: Plan) -> Plan:
         else one
         for one in known
     ]
-    plans = [removal_of(board, one, policy, settings, now) for one in known]
-    planned = [(one, hold_if_paused(one, p, facts.pauses)) for one, p in zip(known, plans, strict=True)]
-    changes = [deletion_change(one.record, p.removed) for one, p in planned if p.removed.act is RecordAction.DELETE]
-    plans = approve_deletions(planned, approval_facts(facts, ApprovalKind.RECORDS, changes))
-    return plan.with_records(_removed(gone[one.record.id], p) for one, p in zip(known, plans, strict=True))
+    planned = [
+        (one, hold_if_paused(removal_of(board, gone[one.record.id], one, policy, settings, now), facts.pauses))
+        for one in known
+    ]
+    acts = wanted_deletions(one for _, one in planned)
+    return plan.with_records(approve_deletions(planned, approval_facts(facts, ApprovalKind.RECORDS, acts)))
 
 
-def _removed(plan: RecordPlan, found: RemovalPlan) -> RecordPlan:
-    plan = plan.with_state(removed_since=found.since, removed_passes=found.passes, remote_state=found.removed.state)
-    plan = replace(plan.logged(*found.history), removal=found.removed, ending=found.ending, reason=found.reason)
-    return plan.unlinked(found.unlinks) if found.unlinks else plan
-
-
-def new_deletion_requests(link: BoardLink, plan: Plan) -> list[ApprovalRequest]:
+def new_deletion_requests(plan: Plan) -> list[ApprovalRequest]:
     """Return the rows by which the planned deletions in NPD count, or wait, yet to be stored."""
     return [
-        new_request(link, ApprovalKind.RECORDS, deletion_change(one.facts, one.removal), one.removal.approval)
+        ApprovalRequest(
+            entity_type=one.record.entity_type(),
+            entity_id=one.id,
+            remote_id=one.record.monday_id or "",
+            kind=ApprovalKind.RECORDS,
+            label=record_name(one.record),
+            values={conflict.key: conflict.npd for conflict in one.removal.fields},
+            state=one.removal.approval,
+        )
         for one in plan.records.values()
         if one.removal and one.removal.approval in (ApprovalState.DONE, ApprovalState.PENDING)
     ]

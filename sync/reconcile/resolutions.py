@@ -1,8 +1,8 @@
 """What becomes of a person's decisions on fields: in a conflict, about an edit that our write covered, or to undo one.
 
-Decides of MERGE.md, under “Conflicts”: a resolution is a choice for exactly the values seen, applied where they still
-stand, else handed back with the reason; an overwritten value is kept or taken back to both sides; an undo goes through
-as long as neither side moved.
+Decides of docs/reference/merge.md, “Conflicts”, from *a resolution … is stored* on: it is a choice for exactly the
+values seen, applied where they still stand, else handed back with the reason; an overwritten value is kept or taken
+back to both sides; an undo goes through as long as neither side moved.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ class ResolutionResults:
     lost_current: Mapping[str, str | None] = field(default_factory=dict)
 
     def __or__(self, other: ResolutionResults) -> ResolutionResults:
+        if other is NO_RESULTS:  # nearly always
+            return self
         return ResolutionResults(
             {**self.carried_out, **other.carried_out},
             {**self.handed_back, **other.handed_back},
@@ -60,8 +62,8 @@ class ResolutionResults:
 NO_RESULTS = ResolutionResults()
 
 
-class _CannotUndo(Exception):
-    """The inverse can't be carried out; the message says why."""
+class _NotNow(Exception):
+    """A choice, or its inverse, can't be carried out; the message says why."""
 
 
 def undo_request_of(conflicts: Iterable[OpenConflict], key: str) -> OpenConflict | None:
@@ -89,7 +91,7 @@ def plan_undo(
         return _plan_inverse(known, field_plan, field, request), NO_RESULTS
     except UnknownValue as unknown:
         reason = f"A value of then is not known any more: {unknown}."
-    except (_CannotUndo, RelatedNotFound, ValueError) as why:
+    except (_NotNow, RelatedNotFound, ValueError) as why:
         reason = str(why)
     return None, ResolutionResults(handed_back={(KIND_UNDO, field.key): reason})
 
@@ -99,25 +101,23 @@ def _check_unchanged(
 ) -> None:
     mapping, convert, after = field_plan.mapping, field_plan.convert, inverse["after"]
     if not after or after["item"] != item.id or not mapping.is_current(after):
-        raise _CannotUndo(
-            "The record has another item, or the field another column, since then, so nothing was put back."
-        )
+        raise _NotNow("The record has another item, or the field another column, since then, so nothing was put back.")
     if field.way is not FieldDirection.BOTH:
-        raise _CannotUndo(f"{mapping.label} is synced one way only now, so nothing was restored.")
+        raise _NotNow(f"{mapping.label} is synced one way only now, so nothing was restored.")
     if field.key in known.facts.open_fields(KIND_FIELDS, KIND_LOST_UPDATE):
-        raise _CannotUndo("It is in conflict again already. Resolve that conflict.")
+        raise _NotNow("It is in conflict again already. Resolve that conflict.")
     if field.local != convert.local(after["local"]):
-        raise _CannotUndo("NPD's value has changed since, so nothing was put back.")
+        raise _NotNow("NPD's value has changed since, so nothing was put back.")
     if field.remote != convert.remote(after["remote"]):
         # Our own call, whose answer was lost, may have put back Monday's half already.
         sent = [entry for intent in known.facts.intents if (entry := intent.values.get(field.key))]
         is_half_undone = field.remote == convert.remote(inverse["before"]["remote"])
         if not is_half_undone or all(convert.local(entry["local"]) != field.remote for entry in sent):
-            raise _CannotUndo("Monday's value has changed since, so nothing was put back.")
+            raise _NotNow("Monday's value has changed since, so nothing was put back.")
 
 
 def _plan_inverse(known: FieldFacts, field_plan: FieldPlan, field: Field, request: OpenConflict) -> FieldPlan:
-    """Give the field the raw values that go to either side; raises _CannotUndo, RelatedNotFound, UnknownValue, …"""
+    """Give the field the raw values that go to either side; raises _NotNow, RelatedNotFound, UnknownValue, …"""
     convert, record, before = field_plan.convert, known.facts.record, request.inverse[field.key]["before"]
     local, remote = convert.local(before["local"]), convert.remote(before["remote"])
     write_raw = send_raw = None
@@ -126,7 +126,7 @@ def _plan_inverse(known: FieldFacts, field_plan: FieldPlan, field: Field, reques
         try:
             write_raw = clean_values(record, full)
         except ValidationError as error:
-            raise _CannotUndo(f"NPD can't take the value of then: {' '.join(error.messages)}") from error
+            raise _NotNow(f"NPD can't take the value of then: {' '.join(error.messages)}") from error
     if remote != field.remote:
         sent: Mapping[str, Any] = before["local"]
         if remote != local:
@@ -136,7 +136,7 @@ def _plan_inverse(known: FieldFacts, field_plan: FieldPlan, field: Field, reques
                 sent = convert.from_text(convert.display(remote), before["local"])
         send_raw = known.related.resolve(type(record), sent)
         if reason := convert.rejection_reason(send_raw):
-            raise _CannotUndo(f"Monday won't take the value of then: {reason}")
+            raise _NotNow(f"Monday won't take the value of then: {reason}")
     if send_raw is not None:
         action = Action.PUSH if write_raw is None else Action.BOTH
     else:
@@ -195,10 +195,6 @@ def overruled_values(plan: RecordPlan) -> Iterator[FieldConflict]:
 
 
 STALE_RESOLUTION = "The value changed after you chose. Check it and choose again."
-
-
-class _NotNow(Exception):
-    """A choice can't be carried out; the message says why."""
 
 
 class _Outdated(_NotNow):

@@ -1,21 +1,24 @@
 """What a plan may not write yet: in a paused direction, into a field that somebody rewrites again and again, or what
 would delete or empty too much.
+
+Decides of docs/reference/merge.md: of “After a write” *the same field rewritten by someone n times within an hour*; of
+“A record and its item” that deletes and clears are counted, and wait for approval.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from sync.choices import ApprovalKind, ApprovalState, BlockedCode, Cause, QueueDirection
 from sync.connectors.base.conversion import UnknownValue
 from sync.kernel.conflict_store import KIND_DELETE
 from sync.merge import Action, Field, FieldDecision, FieldDirection
-from sync.models import ApprovalRequest, BoardLink, Intent, QueuePause, WriteLoop
+from sync.models import ApprovalRequest, Intent, QueuePause, WriteLoop
 from sync.outbox.pauses import pause_sentence
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, RecordFacts
 from sync.reconcile.field_plan import AS_SENT, FieldFacts, FieldPlan, FieldsPlan, apply_decision, sides_of, way_of
@@ -39,8 +42,8 @@ def defer_paused(facts: PassFacts, plan: Plan) -> Plan:
         # One whose item is gone has been ended by that, and is unlinked all the same: in NPD alone.
         needed = {Outcome.OPEN: BOTH_DIRECTIONS, Outcome.SETTLED: (QueueDirection.TO_NPD,)}
         directions = needed.get(one.outcome, ()) if one.unlink else ()
-        if (paused := ended_if_paused(facts.pauses, one, *directions)) is not one:
-            held.append(_undecided(paused))
+        if (paused := undecided_if_paused(facts.pauses, one, *directions)) is not one:
+            held.append(paused)
         elif one.is_open and one.creates:
             held.append(ended_if_paused(facts.pauses, one, QueueDirection.TO_MONDAY))
         elif one.is_open:
@@ -49,7 +52,6 @@ def defer_paused(facts: PassFacts, plan: Plan) -> Plan:
 
 
 def without_paused(fields: FieldsPlan, pauses: Mapping[str, QueuePause]) -> FieldsPlan:
-    """Block the fields that would be written in a paused direction."""
     plans, paused = dict(fields.plans), set(fields.paused)
     for key, field_plan in fields.plans.items():
         written = {QueueDirection.TO_MONDAY: field_plan.send_raw, QueueDirection.TO_NPD: field_plan.write_raw}
@@ -66,13 +68,19 @@ def without_paused(fields: FieldsPlan, pauses: Mapping[str, QueuePause]) -> Fiel
     return replace(fields, plans=plans, paused=frozenset(paused), write_npd_id=write_npd_id)
 
 
-def _undecided(plan: RecordPlan) -> RecordPlan:
+def undecided(plan: RecordPlan) -> RecordPlan:
     """Do nothing about the record's item, and ask about it only where that was asked before."""
     removal = plan.removal
     if removal is not None:
         is_asked = any(conflict.kind == KIND_DELETE for conflict in plan.facts.conflicts)
-        removal = removal.undecided(is_asked=is_asked)
+        removal = replace(removal, act=RecordAction.NOTHING, options=removal.options if is_asked else ())
     return replace(plan, unlink=None, removal=removal)
+
+
+def undecided_if_paused(pauses: Mapping[str, QueuePause], plan: RecordPlan, *directions: QueueDirection) -> RecordPlan:
+    """Return it undecided, where what was decided would be written in a paused direction; else the same."""
+    paused = ended_if_paused(pauses, plan, *directions)
+    return plan if paused is plan else undecided(paused)
 
 
 def pause_ending(pauses: Mapping[str, QueuePause], *directions: QueueDirection) -> Ending | None:
@@ -100,9 +108,6 @@ def has_local_writes(plan: RecordPlan) -> bool:
 
 
 # Fields that something on the board rewrites again and again are slowed down.
-#
-# It decides this row of docs/reference/merge.md (“After a write”): the same field rewritten by someone n times within
-# an hour after our writes (also on one-way fields): an update loop, throttled and shown.
 
 
 # Each block is twice as long as the one before, but once a day it is tried: the automation may be gone.
@@ -127,7 +132,6 @@ class LoopPlan:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the field counts as a loop no more."""
         return not self.times and self.throttled_until is None
 
     def throttle_reason(self, label: str) -> str:
@@ -164,7 +168,6 @@ def plan_loop(
 
 
 def known_loop(facts: RecordFacts, key: str) -> LoopPlan:
-    """Return what is stored of a field's loop; nothing where there is none."""
     loop = facts.history.loops.get(key)
     if loop is None:
         return LoopPlan(key)
@@ -172,7 +175,6 @@ def known_loop(facts: RecordFacts, key: str) -> LoopPlan:
 
 
 def is_rewritten(field_plan: FieldPlan) -> bool:
-    """Whether Monday's side left its half of the base."""
     base, raw = field_plan.base, field_plan.remote_raw
     if base is None or (raw == base["remote"] and not base.get(AS_SENT)):
         return False
@@ -256,19 +258,8 @@ def _throttled_fields(plan: RecordPlan, facts: PassFacts, people: Mapping[str, A
 # Deletes and clears over the limit wait for a person's approval.
 
 
-@dataclass(frozen=True)
-class DestructiveChange:
-    """One delete or clear that a pass wants to carry out.
-
-    `key` is the field of a clear, else empty; `label` what would be deleted or emptied, for people; `values` what
-    would be lost, as displayed. Two acts on the same record and field are equal.
-    """
-
-    entity_id: UUID
-    remote_id: str = ""
-    key: str = ""
-    label: str = field(default="", compare=False)
-    values: dict[str, Any] = field(default_factory=dict, compare=False)
+Act: TypeAlias = tuple[UUID, str]
+"""One delete or clear that a pass wants to carry out: its record and, of a clear, the field, else an empty text."""
 
 
 @dataclass(frozen=True)
@@ -282,56 +273,36 @@ class ApprovalVerdict:
     new_state: ApprovalState | None = None
 
 
-def new_changes(
-    facts: ApprovalFacts, kind: ApprovalKind, wanted: Iterable[DestructiveChange]
-) -> tuple[DestructiveChange, ...]:
+def new_acts(facts: ApprovalFacts, kind: ApprovalKind, wanted: Iterable[Act]) -> set[Act]:
     """Return those that nothing is known of: only for these the limit has to be known."""
-    states = facts.states(kind)
-    return tuple(act for act in wanted if (act.entity_id, act.key) not in states)
+    return set(wanted) - facts.states(kind).keys()
 
 
-def approval_verdicts(
-    facts: ApprovalFacts, kind: ApprovalKind, wanted: Sequence[DestructiveChange]
-) -> dict[DestructiveChange, ApprovalVerdict]:
+def approval_verdicts(facts: ApprovalFacts, kind: ApprovalKind, wanted: Collection[Act]) -> dict[Act, ApprovalVerdict]:
     """Decide which of these acts may go: those let through before, and the new ones where they aren't too many.
 
     Asked again within the hour one goes, and counts once; so does an approved. Of what a person rejected, the request
     tells.
     """
-    states, goes = facts.states(kind), (ApprovalState.APPROVED, ApprovalState.DONE)
-    verdicts = {act: ApprovalVerdict(states.get((act.entity_id, act.key)) in goes) for act in wanted}
-    new = new_changes(facts, kind, wanted)
-    is_held = bool(new) and facts.is_over_limit(kind, {act.entity_id for act in new})
-    held, counted = ApprovalVerdict(False, ApprovalState.PENDING), ApprovalVerdict(True, ApprovalState.DONE)
-    return verdicts | dict.fromkeys(new, held if is_held else counted)
+    states, new = facts.states(kind), new_acts(facts, kind, wanted)
+    is_held = bool(new) and facts.is_over_limit(kind, {entity_id for entity_id, _ in new})
+    of_new = ApprovalVerdict(False, ApprovalState.PENDING) if is_held else ApprovalVerdict(True, ApprovalState.DONE)
+    goes = (ApprovalState.APPROVED, ApprovalState.DONE)
+    return {act: of_new if act in new else ApprovalVerdict(states[act] in goes) for act in wanted}
 
 
-def approval_facts(facts: PassFacts, kind: ApprovalKind, acts: Sequence[DestructiveChange]) -> ApprovalFacts:
+def approval_facts(facts: PassFacts, kind: ApprovalKind, wanted: Collection[Act]) -> ApprovalFacts:
     """Return what decides on these acts, with the limit only where one of them is new; raises Lacking."""
-    if not acts:
+    if not wanted:
         return ApprovalFacts()
-    asked: ApprovalFacts = facts.ask_one(Ask.APPROVALS, ((kind,), frozenset(act.entity_id for act in acts)))
-    return with_limit(facts, asked, [kind]) if new_changes(asked, kind, acts) else asked
+    asked: ApprovalFacts = facts.ask_one(Ask.APPROVALS, ((kind,), frozenset(entity_id for entity_id, _ in wanted)))
+    return with_limit(facts, asked, [kind]) if new_acts(asked, kind, wanted) else asked
 
 
 def with_limit(facts: PassFacts, asked: ApprovalFacts, kinds: Sequence[ApprovalKind]) -> ApprovalFacts:
     """Return them with what counts toward the limit of these kinds; raises Lacking."""
     known: ApprovalFacts = facts.ask_one(Ask.LIMIT, tuple(kinds))
     return replace(asked, counted=known.counted, limit=known.limit)
-
-
-def new_request(link: BoardLink, kind: ApprovalKind, act: DestructiveChange, state: ApprovalState) -> ApprovalRequest:
-    """Return the row, yet to be stored, of an act that is counted or waits for approval."""
-    return ApprovalRequest(
-        entity_type=link.entity_type,
-        entity_id=act.entity_id,
-        remote_id=act.remote_id,
-        kind=kind,
-        key=act.key,
-        label=act.label,
-        values=act.values,
-        state=state,
-    )
 
 
 # Fields that a pass would empty need approval where they are too many; what it holds stays on the side where it still
@@ -361,15 +332,22 @@ class FieldClear:
         return self.facts.id, self.kind, self.field_plan.mapping.key
 
     @property
-    def as_change(self) -> DestructiveChange:
-        """As approvals keep it."""
-        label, record = self.field_plan.mapping.label, self.facts.record
-        return DestructiveChange(
-            self.facts.id,
-            self.facts.item.id if self.facts.item else "",
-            self.field_plan.mapping.key,
-            f"{label} “{self.value}” of {record}",
-            {"record": str(record), "label": label, "value": self.value},
+    def act(self) -> Act:
+        """As approvals know it."""
+        return self.facts.id, self.field_plan.mapping.key
+
+    def request(self, state: ApprovalState) -> ApprovalRequest:
+        """Return the row, yet to be stored, by which it counts, or waits."""
+        mapping, record, item = self.field_plan.mapping, self.facts.record, self.facts.item
+        return ApprovalRequest(
+            entity_type=record.entity_type(),
+            entity_id=self.facts.id,
+            remote_id=item.id if item else "",
+            kind=self.kind,
+            key=mapping.key,
+            label=f"{mapping.label} “{self.value}” of {record}",
+            values={"record": str(record), "label": mapping.label, "value": self.value},
+            state=state,
         )
 
 
@@ -389,7 +367,6 @@ class ClearsPlan:
 
 
 def find_clears(facts: RecordFacts, plans: Iterable[FieldPlan]) -> Iterator[FieldClear]:
-    """Yield the fields that these plans would empty on one side."""
     if facts.is_push_by_name or facts.item is None:
         return
     for p in plans:
@@ -414,7 +391,7 @@ def outdated_requests(asked: ApprovalFacts, clears: Iterable[FieldClear]) -> tup
 def kinds_to_count(asked: ApprovalFacts, clears: Sequence[FieldClear]) -> list[ApprovalKind]:
     """Return the kinds of which some clear is new, so that the limit has to be known."""
     valid = _without(asked, outdated_requests(asked, clears))
-    return [kind for kind in CLEARS if new_changes(valid, kind, [c.as_change for c in clears if c.kind == kind])]
+    return [kind for kind in CLEARS if new_acts(valid, kind, [c.act for c in clears if c.kind == kind])]
 
 
 def _without(asked: ApprovalFacts, released: Sequence[ApprovalRequest]) -> ApprovalFacts:
@@ -438,8 +415,8 @@ def decide_clears(
     for kind in CLEARS:
         of_kind = [clear for clear in clears if clear.kind == kind]
         rejected = {c.key for c in of_kind if c.key in requests and requests[c.key].state == ApprovalState.REJECTED}
-        wanted = {clear.as_change: clear for clear in of_kind if clear.key not in rejected}
-        verdicts = approval_verdicts(asked, kind, list(wanted))
+        wanted = {clear.act: clear for clear in of_kind if clear.key not in rejected}
+        verdicts = approval_verdicts(asked, kind, wanted)
         counted += [wanted[act] for act, verdict in verdicts.items() if verdict.new_state is ApprovalState.DONE]
         pending += [wanted[act] for act, verdict in verdicts.items() if verdict.new_state is ApprovalState.PENDING]
         for clear in of_kind:
@@ -447,7 +424,7 @@ def decide_clears(
             log: tuple[HistoryLine, ...] = ()
             if clear.key in rejected:
                 field_plan = _restored(known[entity_id], clear)
-            elif verdicts[clear.as_change].may_go:
+            elif verdicts[clear.act].may_go:
                 continue
             else:
                 field_plan, log = _blocked_clear(clear, is_news=clear.key not in requests)
@@ -507,12 +484,12 @@ def request_approvals(facts: PassFacts, plan: Plan) -> Plan:
     return replace(plan, clears=found)
 
 
-def new_clear_requests(link: BoardLink, plan: Plan, *states: ApprovalState) -> list[ApprovalRequest]:
+def new_clear_requests(plan: Plan, *states: ApprovalState) -> list[ApprovalRequest]:
     """Return the rows, yet to be stored, by which the planned clears count, or wait."""
     if plan.clears is None:
         return []
     found = {ApprovalState.DONE: plan.clears.counted, ApprovalState.PENDING: plan.clears.pending}
-    return [new_request(link, c.kind, c.as_change, state) for state in states for c in found[state]]
+    return [clear.request(state) for state in states for clear in found[state]]
 
 
 def ended_requests(plan: Plan) -> Iterator[tuple[ApprovalRequest, ApprovalState, RecordPlan]]:

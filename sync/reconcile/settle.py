@@ -113,7 +113,7 @@ from sync.reconcile.settlement import (
     cause_of_claim,
     cause_of_item,
     conflict_reports,
-    history_rows,
+    history_row,
     identity_report,
     moved_records,
     settled_fields,
@@ -156,17 +156,14 @@ class PassRun:
 
     @property
     def link(self) -> BoardLink:
-        """The board link that the pass is about."""
         return self.lease.link
 
     @property
     def entity_type(self) -> str:
-        """Of what type all its records are."""
         return self.lease.link.entity_type
 
     @property
     def records(self) -> QuerySet[SyncedModel]:
-        """All records of that type."""
         return self.board.model._default_manager.all()
 
     def in_transaction(self, work: Callable[[], T], **context: Any) -> T:
@@ -199,7 +196,8 @@ class PassRun:
         users = users_of(event for events in history.values() for event in events)
         told = any(plan.facts.events and any(line.key or line.kind == RETURN for line in plan.log) for plan in plans)
         authors = Authors(history, users, monday_users() if told else {})
-        Decision.objects.bulk_create(fold_alike(history_rows(plans, self.this, authors)))
+        rows = [history_row(line, plan, self.this, authors) for plan in plans for line in plan.log]
+        Decision.objects.bulk_create(fold_alike(rows))
 
 
 # How jobs end.
@@ -373,7 +371,6 @@ def _store_link(run: PassRun, record_id: UUID, item_id: str) -> None:
 
 
 def _records_asking(entity_type: str, items: Sequence[str]) -> set[UUID]:
-    """The records that wait for an answer about one of these items."""
     ledgers = SyncMetadata.objects.of(entity_type).filter(asked_items__overlap=list(items))
     return {UUID(entity_id) for entity_id in ledgers.values_list("entity_id", flat=True)}
 
@@ -384,7 +381,6 @@ def _records_asking(entity_type: str, items: Sequence[str]) -> set[UUID]:
 
 
 def store_columns(link: BoardLink, found: InspectedColumns) -> None:
-    """Store what is wrong, or no longer wrong, with the board's columns."""
     mappings = {mapping.key: mapping for mapping in link.mappings.all()}
     for key in [key for key in found.healed if key in mappings]:
         board_columns.set_problem(link, mappings[key], None)
@@ -494,8 +490,11 @@ def _give_to_record(run: PassRun, plan: ItemPlan) -> ItemPlan:
         if problem := link_problem(locked, run.records.filter(monday_id=facts.item_id).first()):
             return not_linked(facts, problem)
         _store_link(run, record.pk, facts.item_id)
-    elif not _still_matches(run, plan) or not _linkable(run, plan).filter(pk=record.pk).update(monday_id=facts.item_id):
-        return released(plan)
+    else:
+        # One that was found by its match key alone has to be the only one still.
+        is_ambiguous = plan.act is ItemAct.LINK and facts.named is None and _has_new_match(run, facts)
+        if is_ambiguous or not _linkable(run, plan).filter(pk=record.pk).update(monday_id=facts.item_id):
+            return released(plan)
     read = run.this.read_request
     cause = cause_of_item(facts.claim, facts.events.new, f"an item without a record: {kind}", read)
     said = {"actor": str(facts.claim.payload.get("by", "")), "request_id": read}
@@ -539,11 +538,6 @@ def _store_new_record(run: PassRun, plan: ItemPlan, record: SyncedModel) -> Item
     elif facts.ignored is not None:
         ignored.delete()
     return plan
-
-
-def _still_matches(run: PassRun, plan: ItemPlan) -> bool:
-    """Whether a record that was found by its match key alone is still the only one."""
-    return plan.act is not ItemAct.LINK or plan.facts.named is not None or not _has_new_match(run, plan.facts)
 
 
 def _has_new_match(run: PassRun, facts: ItemFacts) -> bool:
@@ -620,7 +614,11 @@ def settle_duplicates(run: PassRun, plan: Plan) -> Plan:
                 about = one.record.pk, one.item.id
                 run.log_decision(*about, result.kind, result.detail, request_id=read, cause=cause)
             if one.is_answered and result.outcome is Outcome.SETTLED:
-                _store_copy_answer(run, plan.records[one.record.pk], one.item.id, result.detail)
+                clear_unmatched(run.entity_type, [one.item.id])
+                report = plan.records[one.record.pk].conflict_report(
+                    KIND_IDENTITY, one.item.id, applied={RECORD_KEY: result.detail}, closing_reason=result.detail
+                )
+                current_store().save_reports([report])
         return tuple(_settle_second(run, item, found) if item in second else item for item in plan.items)
 
     plan = replace(plan, items=run.in_transaction(store))
@@ -642,8 +640,9 @@ def _settle_second(
         end_jobs(run, [Job(item.facts.claim, Ending(Outcome.RELEASED))])
         return replace(item, outcome=Outcome.RELEASED)
     duplicate, result = found[item.facts.item_id]
-    detail = f"Who is this? {result.asks}" if result.asks else result.detail
-    if result.asks:
+    is_asked = result.kind == "conflict_identity"
+    detail = f"Who is this? {duplicate.question}" if is_asked else result.detail
+    if is_asked:
         current_store().save_reports([duplicate_report(run.board, duplicate)])
     elif result.kind:
         clear_unmatched(run.entity_type, [item.facts.item_id])
@@ -653,13 +652,6 @@ def _settle_second(
         )
     end_jobs(run, [Job(item.facts.claim, ending(result.outcome, detail))])
     return replace(item, outcome=result.outcome, detail=detail)
-
-
-def _store_copy_answer(run: PassRun, plan: RecordPlan, item_id: str, detail: str) -> None:
-    """Close the question whose answer was carried out."""
-    clear_unmatched(run.entity_type, [item_id])
-    report = plan.conflict_report(KIND_IDENTITY, item_id, applied={RECORD_KEY: detail}, closing_reason=detail)
-    current_store().save_reports([report])
 
 
 def _after_copy_answer(plan: RecordPlan, item_id: str, result: DuplicateResult) -> RecordPlan:
@@ -770,7 +762,7 @@ def _settle_deleted(run: PassRun, plan: Plan) -> list[DeletedPlan]:
     SyncMetadata.objects.bulk_create(ledgers, update_conflicts=True, unique_fields=key, update_fields=names)
     # What went is counted already, and what didn't is decided anew.
     held = [one for one in settled if one.ending.outcome is Outcome.SETTLED]
-    ApprovalRequest.objects.bulk_create(new_removal_requests(run.board.link, held))
+    ApprovalRequest.objects.bulk_create(new_removal_requests(held))
     current_store().save_reports([report for one in settled for report in deletion_reports(one)])
     plans = [as_record_plan(one) for one in settled]
     run.store_history(plans)
@@ -856,13 +848,6 @@ def lock_ledgers(entity_type: str, ids: Sequence[UUID]) -> dict[str, SyncMetadat
     return locked
 
 
-def store_ledgers(rows: Mapping[UUID, Mapping[str, Any]]) -> None:
-    """Write what the pass found, by record, in one statement: Django's bulk_update takes 3 ms a row."""
-    if rows:
-        with connection.cursor() as cursor:
-            cursor.execute(_UPDATE, [json.dumps(list(rows.values()), cls=DjangoJSONEncoder)])
-
-
 def _ledger_row(run: PassRun, plan: RecordPlan, before: SyncMetadata, milliseconds: int) -> dict[str, Any]:
     """Return the record's sync state after this pass, with what the pass itself took."""
     ups = any(p.send_raw is not None for p in plan.plans.values())
@@ -931,7 +916,6 @@ def finish_jobs(run: PassRun, plans: Sequence[RecordPlan]) -> None:
 
 
 def _shown_values(plan: RecordPlan) -> dict[str, Any]:
-    """What the answer shows of the values that were sent."""
     found = {}
     for key, field_plan in plan.plans.items():
         item = plan.written(key)
@@ -976,7 +960,7 @@ def _settle_all(run: PassRun, facts: PassFacts, plan: Plan) -> list[RecordPlan]:
         if one.id not in locked and one.written_item is not None:
             set_late_item(run.entity_type, one.id, one.written_item.id)
     present = [one for one in settled if one.id in locked]
-    present = _finish_approvals(run, plan.with_records(present), present)
+    present = _finish_approvals(plan.with_records(present), present)
     present = [
         one.logged(*lost_lines(one)).with_state(seen=seen_after(one, facts.settings, run.read_at)) for one in present
     ]
@@ -990,7 +974,10 @@ def _settle_all(run: PassRun, facts: PassFacts, plan: Plan) -> list[RecordPlan]:
     left_out = [p.id for p in existing if p.left_out and not p.record.monday_id and not ledgers[str(p.id)].left_out]
     milliseconds = int((time.monotonic() - run.started) * 1000)
     found = {one.id: _ledger_row(run, one, ledgers[str(one.id)], milliseconds) for one in existing}
-    store_ledgers(found)
+    if found:
+        with connection.cursor() as cursor:
+            # In one statement: Django's bulk_update takes 3 ms a row.
+            cursor.execute(_UPDATE, [json.dumps(list(found.values()), cls=DjangoJSONEncoder)])
     _store_awaited(run, existing)
     _enqueue_pointing(run, [*returned, *left_out])
     if linked_items := [one.link_to for one in existing if one.link_to]:
@@ -1050,7 +1037,6 @@ def _write_record(plan: RecordPlan, record: SyncedModel, read_at: datetime) -> R
 
 
 def _with_settled_fields(plan: RecordPlan, found: FieldsSettlement) -> RecordPlan:
-    """Take over what becomes of the fields."""
     plan = replace(plan.with_state(base=found.base, altered=found.altered).logged(*found.lines), settled=found)
     if found.overtaken:
         _enqueue(plan)
@@ -1060,7 +1046,6 @@ def _with_settled_fields(plan: RecordPlan, found: FieldsSettlement) -> RecordPla
 
 
 def _enqueue(plan: RecordPlan, cause: Cause = Cause.DEPENDENCY, priority: Priority = Priority.EDIT) -> None:
-    """Let a pass of its own follow."""
     enqueue_many(plan.record.entity_type(), [plan.id], cause=cause, priority=priority)
 
 
@@ -1143,7 +1128,7 @@ def _settle_claimed(run: PassRun, known_items: Sequence[str], present: Sequence[
 
 def _store_deletion_approvals(run: PassRun, plan: Plan) -> None:
     """Count the deletions before they are carried out, and end the requests that are over."""
-    ApprovalRequest.objects.bulk_create(new_deletion_requests(run.link, plan))
+    ApprovalRequest.objects.bulk_create(new_deletion_requests(plan))
     removed = [(one.id, one.removal) for one in plan.records.values() if one.removal]
     requests = ApprovalRequest.objects.filter(entity_type=run.entity_type, kind=ApprovalKind.RECORDS)
     if rejected := [entity_id for entity_id, one in removed if one.was_rejected]:
@@ -1155,7 +1140,7 @@ def _store_deletion_approvals(run: PassRun, plan: Plan) -> None:
         ended.update(state=ApprovalState.RELEASED, at=SyncNow())
 
 
-def _finish_approvals(run: PassRun, plan: Plan, present: Sequence[RecordPlan]) -> list[RecordPlan]:
+def _finish_approvals(plan: Plan, present: Sequence[RecordPlan]) -> list[RecordPlan]:
     """Store what waits; acts that were carried out, or whose cause is gone, are over."""
     clears, by_id = plan.clears, {one.id: one for one in present}
     if clears is None:
@@ -1163,7 +1148,7 @@ def _finish_approvals(run: PassRun, plan: Plan, present: Sequence[RecordPlan]) -
     if clears.released:
         outdated = ApprovalRequest.objects.filter(pk__in=[act.pk for act in clears.released])
         outdated.filter(state__in=OPEN_REQUEST_STATES).update(state=ApprovalState.RELEASED, at=SyncNow())
-    ApprovalRequest.objects.bulk_create(new_clear_requests(run.link, plan, ApprovalState.PENDING))
+    ApprovalRequest.objects.bulk_create(new_clear_requests(plan, ApprovalState.PENDING))
     finished: dict[ApprovalState, list[ApprovalRequest]] = {}
     for act, state, one in ended_requests(plan):
         if one.id not in by_id:

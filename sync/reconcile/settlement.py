@@ -3,8 +3,8 @@
 Of its fields, by their plans, the record as it is locked, and what Monday's answer shows; of its sync state and status;
 what the store of conflicts is told; and what its history says, with the cause of each line. Pure.
 
-Decides of MERGE.md, “After a write”: a pulled field is written only where it still holds what the merge saw; what the
-answer shows becomes the base; a value of which Monday made another, or that it doesn't show.
+Decides of docs/reference/merge.md, “After a write”: *the pair becomes*, *a relation that the answer to a create shows
+empty*; and all of “What sync_status may say”.
 """
 
 from __future__ import annotations
@@ -236,11 +236,6 @@ def settled_fields(plan: RecordPlan, record: SyncedModel, read_at: datetime) -> 
     )
 
 
-def values_of_pull(field_plan: FieldPlan) -> dict[str, Any]:
-    """Return NPD's values before and after it took over Monday's."""
-    return {"raw_before": dict(field_plan.local_raw), "raw_after": dict(field_plan.write_raw or {})}
-
-
 def values_of_push(field_plan: FieldPlan) -> dict[str, Any]:
     """Return what NPD would hold had Monday's value stood, and what it holds; nothing where that can't be told.
 
@@ -266,7 +261,9 @@ def _moved_line(plan: FieldPlan, found: FieldSettlement) -> HistoryLine:
     was = f" (was “{before}”)" if before else ""
     sentence = f"{plan.mapping.label} “{after}”{was} {how}: {plan.decision.reason}."
     values = {"before": before, "after": after, "overridden": plan.decision.overrides}
-    raws = values_of_pull(plan) if kind == "pull" else values_of_push(plan)
+    raws = {"raw_before": dict(plan.local_raw), "raw_after": dict(plan.write_raw or {})}
+    if kind != "pull":
+        raws = values_of_push(plan)
     return HistoryLine(kind, sentence, plan.mapping.key, values=values | raws)
 
 
@@ -505,13 +502,7 @@ def moved_records(plans: Iterable[RecordPlan]) -> set[UUID]:
     return {plan.id for plan, line in lines if line.kind in _FROM_NPD or line.values.get("overridden")}
 
 
-def history_rows(plans: Sequence[RecordPlan], this: PassId, authors: Authors) -> list[Decision]:
-    """Return what is stored of these records' history lines: with the pass, Monday's request and their cause."""
-    return [_history_row(line, one, this, authors) for one in plans for line in one.log]
-
-
 def cause_of_claim(claim: Claim) -> dict[str, Any]:
-    """Return what the claimed jobs say of the cause."""
     cause_data: dict[str, Any] = {
         "rows": [row.id for row in claim.rows],
         "causes": [str(cause.name).lower() for cause in Cause if cause in claim.causes],
@@ -527,7 +518,8 @@ def cause_of_item(claim: Claim, events: Sequence[int], rule: str, read: str) -> 
     return cause_data | ({"read": read} if read else {})
 
 
-def _history_row(line: HistoryLine, plan: RecordPlan, this: PassId, authors: Authors) -> Decision:
+def history_row(line: HistoryLine, plan: RecordPlan, this: PassId, authors: Authors) -> Decision:
+    """Return what is stored of a line of a record's history: with the pass, Monday's request and its cause."""
     field_plan = plan.plans.get(line.key)
     columns = (None, field_plan.mapping.column_id) if field_plan else ()
     events = [(r.pk, r.event) for r in plan.facts.events if r.event and (not columns or r.event.column_id in columns)]
@@ -590,7 +582,8 @@ def removed_item_reports(plan: RecordPlan) -> Iterator[ConflictReport]:
     removed_item = plan.removal
     if removed_item is not None and removed_item.needs_answer and not plan.unlink:
         rejected = {RECORD_KEY: removed_item.problem} if removed_item.problem else {}
-        data = removed_item.conflict_data
+        options = [option.to_json() for option in removed_item.options]
+        data = {"what": removed_item.what, "options": options}
         yield plan.conflict_report(KIND_DELETE, fields=removed_item.fields, rejected=rejected, data=data)
         # Choices of fields can't be carried out without an item: they are handed back, their conflict stays.
         detail = "The item left the board, so nothing could be written. First decide what happens to the record."

@@ -1,8 +1,9 @@
 """What the two sides of a pass show before anything is decided of them: nothing new, a read that is stale, columns that
 the board lacks, records that an item's relations name.
 
-Decides of MERGE.md: what needs no call (our own echo, a save that changed nothing); of “Unknown is not ∅” the columns
-that items don't show; of “A record and its item” that nothing is made while it couldn't be known again.
+Decides of docs/reference/merge.md: the end of *lost update* (echoes are dropped); of “Unknown is not ∅” the columns
+that items don't show and the read that is repeated; of “A record and its item” *unlinked by policy or a person*, and
+that nothing is made while it couldn't be known again.
 """
 
 from __future__ import annotations
@@ -210,34 +211,24 @@ def unmatchable_reason(board: BoardContext) -> str:
     )
 
 
-@dataclass(frozen=True)
-class ColumnFindings:
-    """What items show of their board's columns: fields whose columns they lack, or show as another type, and fields
-    that were said to have a problem and have none any more.
-    """
-
-    missing: tuple[FieldMapping, ...] = ()
-    healed: tuple[FieldMapping, ...] = ()
-
-
-def column_findings(board: BoardContext, read_items: Iterable[Item]) -> ColumnFindings:
-    """Compare the columns that items show with those that they should show.
+def column_findings(board: BoardContext, read_items: Iterable[Item]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the fields whose columns items lack, or show as another type, and those that have no problem any more.
 
     Only those count that stand on this board and are active; others may have other columns.
     """
     items = [item for item in read_items if is_active_on(board, item)]
     if not items:
-        return ColumnFindings()
+        return (), ()
     mapped = [m for m in board.mappings if m.column_id not in ("", board_columns.NAME_COLUMN_ID)]
-    missing, healed = [], []
+    missing, healed = list[str](), list[str]()
     for mapping in mapped:
         cells = [item.values[mapping.column_id] for item in items if mapping.column_id in item.values]
         is_retyped = _is_retyped(mapping, {cell.type for cell in cells})
         if mapping.problem and any(cell.known for cell in cells) and not is_retyped:
-            healed.append(mapping)
+            healed.append(mapping.key)
         elif not mapping.problem and (not cells or is_retyped):
-            missing.append(mapping)
-    return ColumnFindings(tuple(missing), tuple(healed))
+            missing.append(mapping.key)
+    return tuple(missing), tuple(healed)
 
 
 def _is_retyped(mapping: FieldMapping, types: set[str]) -> bool:
@@ -266,15 +257,13 @@ def check_columns(facts: PassFacts, plan: Plan) -> Plan:
     if known is None:
         found = facts.found
         findings = column_findings(facts.board, [*found.linked.values(), *found.by_npd_id, *found.by_match])
-        if not findings.missing and not findings.healed:
+        if not any(findings):
             return plan
-        keys = tuple(tuple(mapping.key for mapping in part) for part in (findings.missing, findings.healed))
-        known = facts.ask_one(Ask.COLUMNS, keys)
+        known = facts.ask_one(Ask.COLUMNS, findings)
     return replace(plan, columns=known)
 
 
 def end_unmatchable(facts: PassFacts, plan: Plan) -> Plan:
-    """End the records without an item while none can get one."""
     reason = unmatchable_reason(facts.board)
     waiting = [one for one in plan.open_records if not one.record.monday_id] if reason else []
     return plan.with_records(one.leave_open(reason) for one in waiting)

@@ -1,8 +1,9 @@
 """What becomes of writes whose answer was lost: of creates, one document at a time, and of what they left on Monday.
 
-merge.md, "An intent without an answer". A create found by its NPD ID is linked. A document of which nothing is found
-goes again as it is under its own key, for which Monday replays its answer; of one that was made in part, or can't go
-again, what is still missing is made anew by the records' passes, each under a key of its own.
+Decides of docs/reference/merge.md, “After a write”: *an intent without an answer*. A create found by its NPD ID is
+linked. A document of which nothing is found goes again as it is under its own key, for which Monday replays its answer;
+of one that was made in part, or can't go again, what is still missing is made anew by the records' passes, each under a
+key of its own.
 
 Sending again is an attempt like any: it is made when the records' jobs are due, and where it fails for a record's own
 sake it counts. What failed so twice under one key is made anew under another, when its job is due the next time.
@@ -64,8 +65,6 @@ class UnconfirmedCreates:
 
 
 class Fate(StrEnum):
-    """What becomes of a create without an answer."""
-
     LINK = "link"
     """Its item is the record's. The intent stays open: the record's next pass takes what was sent as the base."""
 

@@ -1,7 +1,7 @@
 """What is sent and what an answer means: writes made of plans, and plans as Monday's answers leave them. Sends nothing.
 
-Decides of MERGE.md: what an answer means, "a field … held" where Monday refuses its value, "never linked … none →
-create the item" where it is made with its name alone.
+Decides of docs/reference/merge.md: of “A field, both ways” that a field is blocked alone where Monday refuses its
+value; of “A record and its item” *never linked … none → create the item*, where it is made with its name alone.
 """
 
 from __future__ import annotations
@@ -74,13 +74,10 @@ class Write:
 
     @property
     def values(self) -> dict[str, Any]:
-        """All values by column id."""
         return {one.column_id: one.value for one in self.fields} | dict(self.columns)
 
 
 class Kind(StrEnum):
-    """What a call does with items."""
-
     CHANGE = "change"
     CREATE = "create"
     ARCHIVE = "archive"
@@ -91,8 +88,6 @@ class Kind(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What became of a write."""
-
     DONE = "done"
     GONE = "the item left the board"
     REFUSED = "refused for the unit's own sake"
@@ -142,42 +137,39 @@ def settings_of(record: SyncedModel) -> tuple[bool, str, str | None]:
     return record.sync_enabled, record.sync_direction, record.monday_id
 
 
-def write_of(
-    record: SyncedModel, item: Item | None, plans: Mapping[str, FieldPlan], columns: Mapping[str, Any], *, creates: bool
-) -> Write:
-    """Return what is sent of a record: the planned values, and in `columns` what is bookkeeping."""
-    fields = [
-        FieldWrite(
-            key,
-            p.mapping.column_id,
-            p.convert.to_remote(p.send_raw or {}, p.remote_raw),
-            {
-                "local": p.send_raw,
-                "read": p.remote_raw,
-                "base": p.base,
-                "column": p.mapping.column_id,
-                "version": p.mapping.version,
-                # The record takes a united list only with the answer: until then its own is no later edit of it.
-                "united": p.decision.action is Action.BOTH and not p.choose,
-            },
-            p.convert.creates_labels,
-            p.mapping.is_required_on_board,
-        )
-        for key, p in plans.items()
-        if p.send_raw is not None
-    ]
-    name = _name_plan(plans.values()) if creates else None
+def write_of_record(board: BoardContext, plan: RecordPlan) -> Write:
+    """Return what is sent of a record: the planned values, and bookkeeping."""
+    record, item, plans = plan.record, plan.item, plan.plans
+    has_npd_id = plan.fields.write_npd_id or plan.creates
+    columns = {board.link.npd_id_column: str(plan.id)} if has_npd_id else {}
+    name = _name_plan(plans.values()) if plan.creates else None
     return Write(
-        str(record.pk),
-        record.pk,
+        str(plan.id),
+        plan.id,
         item.id if item else "",
-        tuple(fields),
-        columns,
+        tuple(_field_write(key, p) for key, p in plans.items() if p.send_raw is not None),
+        cleared_columns(board, plan) if plan.unlink else columns,
         str(name.convert.to_remote(name.local_raw, None)) if name else "",
         Expected(
             settings_of(record), {p.mapping.key: (p.mapping.version, p.mapping.direction) for p in plans.values()}
         ),
     )
+
+
+def _field_write(key: str, plan: FieldPlan) -> FieldWrite:
+    mapping = plan.mapping
+    entry = {
+        "local": plan.send_raw,
+        "read": plan.remote_raw,
+        "base": plan.base,
+        "column": mapping.column_id,
+        "version": mapping.version,
+        # The record takes a united list only with the answer: until then its own is no later edit of it.
+        "united": plan.decision.action is Action.BOTH and not plan.choose,
+    }
+    value = plan.convert.to_remote(plan.send_raw or {}, plan.remote_raw)
+    required = mapping.is_required_on_board
+    return FieldWrite(key, mapping.column_id, value, entry, plan.convert.creates_labels, required)
 
 
 def create_problem(plans: Mapping[str, FieldPlan]) -> str:
@@ -214,7 +206,6 @@ OUTCOMES = {
 
 
 def rejected_value(field_plan: FieldPlan, error: ConnectorError) -> FieldPlan:
-    """Return the plan of a field whose value Monday refused."""
     value = field_plan.display_local(field_plan.send_raw or field_plan.local_raw)
     advice = "Choose another value." if field_plan.choose else error.advice
     why = error.message.rstrip(" .")
@@ -248,12 +239,10 @@ def changed_records_of(board: BoardContext, plan: Plan) -> list[RecordPlan]:
 
 
 def created_records_of(plan: Plan) -> list[RecordPlan]:
-    """Return the records for which an item is made."""
     return [one for one in plan.open_records if one.creates]
 
 
 def end_uncreatable(facts: PassFacts, plan: Plan) -> Plan:
-    """End the records of which no item can be made."""
     unfilled = unfilled_columns(facts.board.link, facts.board.mappings)
     if unfilled:
         return plan.with_records(one.leave_open(unfilled_sentence(unfilled)) for one in created_records_of(plan))
@@ -261,15 +250,6 @@ def end_uncreatable(facts: PassFacts, plan: Plan) -> Plan:
     return plan.with_records(
         one.leave_open(f"It can't be put on the board: {reason}.") for one, reason in problems if reason
     )
-
-
-def write_of_record(board: BoardContext, plan: RecordPlan) -> Write:
-    """Return what is sent of a record."""
-    has_npd_id = plan.fields.write_npd_id or plan.creates
-    columns = {board.link.npd_id_column: str(plan.id)} if has_npd_id else {}
-    if plan.unlink:
-        columns = cleared_columns(board, plan)
-    return write_of(plan.record, plan.item, plan.plans, columns, creates=plan.creates)
 
 
 def without_rejected_tags(plan: RecordPlan, rejections: Mapping[str, ConnectorError]) -> RecordPlan:

@@ -22,8 +22,8 @@ from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many
 from sync.registry import link_of
 
-REMOVED_STATES = (TombstoneState.ARCHIVED, TombstoneState.DELETED, TombstoneState.NOTHING_LEFT)
-"""States in which the item was removed from the board."""
+REMOVED_TOMBSTONE_STATES = (TombstoneState.ARCHIVED, TombstoneState.DELETED, TombstoneState.NOTHING_LEFT)
+"""States in which the item is not on the board any more."""
 
 OPEN_TOMBSTONE_STATES = (TombstoneState.WAITING, TombstoneState.ASKED, TombstoneState.PENDING_APPROVAL)
 """States in which something is still to be done."""
@@ -96,7 +96,7 @@ def restore_record(
     record = rebuild_record(model, tombstone)
     wanted = None
     if item_id != NEW_ITEM:
-        wanted = item_id or (tombstone.monday_id if tombstone.state not in REMOVED_STATES else None)
+        wanted = item_id or (tombstone.monday_id if tombstone.state not in REMOVED_TOMBSTONE_STATES else None)
     # An item can belong to one record only.
     is_taken = wanted and model._default_manager.filter(monday_id=wanted).exists()
     record.monday_id = None if is_taken else wanted

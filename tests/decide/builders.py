@@ -13,7 +13,7 @@ from django.db.models import Model
 from npd.models import Contact
 from sync.choices import ApprovalKind, Cause
 from sync.connectors.base.board import EventKind, ItemEvent
-from sync.connectors.base.board_items import Item, Reading
+from sync.connectors.base.board_items import ARCHIVED, Item, Reading
 from sync.kernel.conflict_store import KIND_DELETE, RECORD_KEY, OpenConflict
 from sync.merge import Action, FieldDecision, FieldSelection
 from sync.models import (
@@ -31,7 +31,6 @@ from sync.outbox.claim import Claim
 from sync.reconcile.facts import DeletedFacts, ReceivedEvent, RecordFacts, RecordHistory, RemovalFacts, new_ledger
 from sync.reconcile.field_plan import FieldPlan, new_base
 from sync.reconcile.field_values import BoardContext, stored_values
-from sync.reconcile.pass_plan import ARCHIVED
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)

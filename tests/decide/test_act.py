@@ -29,7 +29,7 @@ from sync.reconcile.act import (
 from sync.reconcile.field_plan import FieldPlan, FieldsPlan
 from sync.reconcile.field_values import stored_values
 from sync.reconcile.pass_plan import IdentityPlan, Outcome, RecordPlan
-from sync.reconcile.writes import OUTCOMES, Answer, Kind, Verdict, Write, after_answer, create_problem, write_of
+from sync.reconcile.writes import OUTCOMES, Answer, Kind, Verdict, Write, after_answer, create_problem, write_of_record
 from tests.decide.builders import NPD_ID_COLUMN, board, contact, facts, item, mapping
 
 NAME, ROLE, NOTES = mapping("name", converter="name"), mapping(), mapping("notes")
@@ -47,8 +47,13 @@ def plans(**sends: bool) -> dict[str, FieldPlan]:
 
 
 def write(*, creates: bool = False, **sends: bool) -> Write:
-    found = None if creates else item(ANN)
-    return write_of(ANN, found, plans(**sends), {NPD_ID_COLUMN: str(ANN.pk)}, creates=creates)
+    return written(plans(**sends), creates=creates)
+
+
+def written(planned: dict[str, FieldPlan], *, creates: bool = False) -> Write:
+    found = facts(ANN, item=None if creates else item(ANN))
+    plan = RecordPlan(found, identity=IdentityPlan(creates=creates), fields=FieldsPlan(planned, write_npd_id=True))
+    return write_of_record(board(NAME, ROLE, NOTES), plan)
 
 
 REFUSED = FieldRejected("too long", request_id="r-1")
@@ -70,7 +75,7 @@ def test_a_united_list_is_no_later_edit_of_the_record() -> None:
     planned = plans()
     both = FieldDecision("role_title", Action.BOTH)
     planned["role_title"] = FieldPlan(ROLE, planned["role_title"].convert, both, {}, send_raw={"role_title": "Boss"})
-    sent = write_of(ANN, item(ANN), planned, {}, creates=False)
+    sent = written(planned)
     assert [one.key for one in sent.fields if one.entry["united"]] == ["role_title"]
 
 

@@ -137,6 +137,12 @@ def test_a_choice_that_does_not_hold_is_handed_back_and_asked_anew(facts: Delete
     assert problem in plan.question.rejected["record"]
 
 
+def test_where_nobody_chose_nothing_is_handed_back() -> None:
+    asked = decide(deletion(role="Director")).question
+    assert asked is not None
+    assert asked.rejected == {}
+
+
 # deleted | gone | nothing left to do
 
 

@@ -108,7 +108,6 @@ def test_what_is_said_of_it(row: str) -> None:
     found = duplicate_result(plan, answers)
     assert (found.outcome, found.kind) == (Outcome.SETTLED, kind)
     assert detail in found.detail
-    assert bool(found.asks) is (row == "cleared: a person is asked")
     assert len(found.intents) == answers.count(DONE)
 
 
@@ -124,7 +123,7 @@ def test_what_is_said_of_it(row: str) -> None:
 def test_one_whose_call_failed_is_neither_asked_about_nor_logged(verdict: Verdict, outcome: Outcome) -> None:
     for answers in ([Answer(verdict, "Why.")], [DONE, Answer(verdict, "Why.")]):
         found = duplicate_result(OWN, answers)
-        assert (found.outcome, found.detail, found.kind, found.asks) == (outcome, "Why.", "", "")
+        assert (found.outcome, found.detail, found.kind) == (outcome, "Why.", "")
 
 
 def test_a_person_may_say_copy_somebody_else_or_neither() -> None:

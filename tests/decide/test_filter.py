@@ -11,19 +11,19 @@ from sync.boards.sync_filter import FilterSide
 from sync.connectors.base.board_items import Item
 from sync.merge import Action
 from sync.reconcile.board_filter import (
-    SYNCED,
     FilteredMatches,
-    FilterPlan,
-    decide_after_write,
-    decide_item_filter,
-    decide_record_filter,
-    decide_removed_item,
+    filter_item,
+    filter_record,
+    filter_removed_item,
+    left_after_write,
     matching_items,
     only_pulls,
 )
-from sync.reconcile.field_plan import FieldsPlan, decide_fields
+from sync.reconcile.field_plan import decide_fields
 from sync.reconcile.field_values import BoardContext
+from sync.reconcile.pass_plan import Outcome, RecordPlan
 from sync.reconcile.settlement import changed_records
+from sync.reconcile.writes import Answer, Verdict
 from sync.records.item_links import UNLINK_KEY
 from tests.decide.field_builders import IN_SYNC, ITEM, board, claim, field_facts, item, record_facts
 from tests.decide.plan_builders import World
@@ -42,16 +42,17 @@ CHAIR, UNREAD = item({"role_title": "Chair"}), item(unknown=["role_title"])
 
 
 def test_a_record_that_fails_is_left_out_with_one_line_in_its_history() -> None:
-    found = decide_record_filter(RECORDS, record_facts({"role_title": "Chair"}))
-    assert (found.side, "Role is not “Boss”" in found.sentence) == (FilterSide.RECORD, True)
-    assert [line.sentence for line in found.log] == [f"{found.sentence} Both sides keep what they have."]
-    again = decide_record_filter(RECORDS, record_facts({"role_title": "Chair"}, ledger=OUT))
-    assert (again.side, again.log) == (FilterSide.RECORD, ())
+    found = filter_record(RECORDS, RecordPlan(record_facts({"role_title": "Chair"})))
+    assert (found.ledger.left_out, "Role is not “Boss”" in found.left_out) == (FilterSide.RECORD, True)
+    assert [line.sentence for line in found.log] == [f"{found.left_out} Both sides keep what they have."]
+    again = filter_record(RECORDS, RecordPlan(record_facts({"role_title": "Chair"}, ledger=OUT)))
+    assert (bool(again.left_out), again.log) == (True, ())
 
 
 def test_a_condition_on_a_field_that_is_not_mapped_is_not_known() -> None:
     of = board({"role_title": {"column_id": ""}}, sync_filter=ITEMS.link.sync_filter)
-    assert decide_item_filter(of, record_facts(shown=item(), of=of)).unknown
+    found = filter_item(of, RecordPlan(record_facts(shown=item(), of=of)))
+    assert (found.is_open, bool(found.reason)) == (True, True)
 
 
 @pytest.mark.parametrize(
@@ -59,35 +60,35 @@ def test_a_condition_on_a_field_that_is_not_mapped_is_not_known() -> None:
     [("it matches", {}), ("its sync is off", {"local": {"role_title": "x"}, "record": {"sync_enabled": False}})],
 )
 def test_the_filter_lets_a_record_be(row: str, more: dict[str, Any]) -> None:
-    assert decide_record_filter(RECORDS, record_facts(**more)) == SYNCED, row
+    plan = RecordPlan(record_facts(**more))
+    assert filter_record(RECORDS, plan) is plan, row
 
 
 def test_one_that_a_person_unlinks_is_not_asked_about() -> None:
     facts = record_facts({"role_title": "Chair"})
     facts.claim.rows[0].payload[UNLINK_KEY] = "why"
-    assert decide_record_filter(RECORDS, replace(facts, claim=claim(facts.record))).side is FilterSide.RECORD
-    assert decide_record_filter(RECORDS, facts) == SYNCED
+    assert filter_record(RECORDS, RecordPlan(replace(facts, claim=claim(facts.record)))).left_out
+    assert not filter_record(RECORDS, RecordPlan(facts)).left_out
 
 
 @pytest.mark.parametrize(
     ("row", "facts", "plan"),
     [
-        ("it matches", record_facts(shown=item()), SYNCED),
+        ("it matches", record_facts(shown=item()), ""),
         ("it matches again", record_facts(shown=item(), ledger=OUT), "returns"),
         ("a pair that was synced leaves", record_facts(shown=CHAIR), "leaving"),
-        ("one without a base was never in", record_facts(shown=CHAIR, ledger={"base": {}}), "side"),
-        ("one that is out stays out", record_facts(shown=CHAIR, ledger=OUT), "side"),
-        ("what can't be read leaves a pair in", record_facts(shown=UNREAD), "unknown"),
-        ("what can't be read leaves a pair out", record_facts(shown=UNREAD, ledger=OUT), "side"),
-        ("no item is made to be left out", record_facts({"role_title": "Chair"}), "side"),
+        ("one without a base was never in", record_facts(shown=CHAIR, ledger={"base": {}}), "left_out"),
+        ("one that is out stays out", record_facts(shown=CHAIR, ledger=OUT), "left_out"),
+        ("what can't be read leaves a pair in", record_facts(shown=UNREAD), "reason"),
+        ("what can't be read leaves a pair out", record_facts(shown=UNREAD, ledger=OUT), "left_out"),
+        ("no item is made to be left out", record_facts({"role_title": "Chair"}), "left_out"),
     ],
 )
-def test_an_item_is_weighed_by_what_it_says(row: str, facts: Any, plan: Any) -> None:
-    found = decide_item_filter(ITEMS, facts)
-    if isinstance(plan, str):
-        assert [name for name in ("side", "leaving", "returns", "unknown") if getattr(found, name)] == [plan], row
-    else:
-        assert found == plan, row
+def test_an_item_is_weighed_by_what_it_says(row: str, facts: Any, plan: str) -> None:
+    found = filter_item(ITEMS, RecordPlan(facts))
+    said = {"left_out": found.left_out, "leaving": found.leaving, "reason": found.is_open and found.reason}
+    said["returns"] = [line.kind for line in found.log] == ["returned"]
+    assert "".join(name for name in said if said[name]) == plan, row
 
 
 def test_of_items_found_for_a_record_those_that_match_are_kept() -> None:
@@ -100,16 +101,18 @@ def test_of_items_found_for_a_record_those_that_match_are_kept() -> None:
 
 
 def test_an_item_that_left_the_board_while_the_filter_left_it_out_stays_out() -> None:
-    assert decide_removed_item(ITEMS, record_facts(), None) == SYNCED
-    assert decide_removed_item(ITEMS, record_facts(ledger=OUT), None).side is FilterSide.ITEM
-    assert decide_removed_item(board(), record_facts(ledger=OUT), None).returns
+    plan, out = RecordPlan(record_facts()), RecordPlan(record_facts(ledger=OUT))
+    assert filter_removed_item(ITEMS, plan) is plan
+    assert filter_removed_item(ITEMS, out).ledger.left_out == FilterSide.ITEM
+    assert [line.kind for line in filter_removed_item(board(), out).log] == ["returned"]
 
 
 def test_a_pair_that_leaves_takes_over_what_monday_says_and_sends_nothing() -> None:
     given = field_facts({"role_title": "Mine", "notes": "a"}, {"notes": "b", "phone": "+442079460019"})
     fields = replace(decide_fields(given), write_npd_id=True)
-    assert only_pulls(given.board, given.facts, fields, "") is fields
-    kept = only_pulls(given.board, given.facts, fields, "It leaves.")
+    plan = RecordPlan(given.facts, fields=fields)
+    assert only_pulls(given.board, plan) is plan
+    kept = only_pulls(given.board, replace(plan, leaving="It leaves.")).fields
     assert kept.plans["phone"].write_raw == {"phone": "+442079460019"}
     dropped = [kept.plans[key] for key in ("role_title", "notes")]
     assert [(one.decision.action, one.send_raw, one.conflict) for one in dropped] == [(Action.NOTHING, None, None)] * 2
@@ -118,28 +121,27 @@ def test_a_pair_that_leaves_takes_over_what_monday_says_and_sends_nothing() -> N
 
 def test_a_record_leaves_by_the_value_that_it_takes_over() -> None:
     given = field_facts({"notes": "mine"}, {"role_title": "Chair"}, of=RECORDS)
-    kept = only_pulls(RECORDS, given.facts, decide_fields(given), "")
+    kept = only_pulls(RECORDS, RecordPlan(given.facts, fields=decide_fields(given))).fields
     assert kept.plans["role_title"].write_raw == {"role_title": "Chair"}
     assert kept.dropped == {"notes"}
-    facts = record_facts({"role_title": "Chair"})
-    assert decide_after_write(RECORDS, facts, kept, facts.record).side is FilterSide.RECORD
+    written = RecordPlan(record_facts({"role_title": "Chair"}), fields=kept).end(Outcome.SETTLED)
+    assert left_after_write(RECORDS, written).ledger.left_out == FilterSide.RECORD
 
 
 @pytest.mark.parametrize(
-    ("row", "of", "leaving", "written", "side"),
+    ("row", "leaving", "written", "is_out"),
     [
-        ("what was noted as leaving leaves", ITEMS, "It leaves.", None, FilterSide.ITEM),
-        ("the answer shows an item that fails", ITEMS, "", CHAIR, FilterSide.ITEM),
-        ("nothing was written", ITEMS, "", None, None),
+        ("what was noted as leaving leaves", "It leaves.", None, True),
+        ("the answer shows an item that fails", "", CHAIR, True),
+        ("nothing was written", "", None, False),
     ],
 )
-def test_after_a_write(row: str, of: BoardContext, leaving: str, written: Any, side: FilterSide | None) -> None:
-    facts = record_facts()
-    found: FilterPlan = decide_after_write(of, facts, FieldsPlan(), facts.record, leaving=leaving, written=written)
-    assert found.side is side, row
+def test_after_a_write(row: str, leaving: str, written: Item | None, is_out: bool) -> None:
+    plan = RecordPlan(record_facts(), leaving=leaving, answer=Answer(Verdict.DONE, item=written)).end(Outcome.SETTLED)
+    assert bool(left_after_write(ITEMS, plan).left_out) is is_out, row
 
 
-SENTENCE = decide_item_filter(ITEMS, record_facts(shown=CHAIR, ledger=OUT)).sentence
+SENTENCE = filter_item(ITEMS, RecordPlan(record_facts(shown=CHAIR, ledger=OUT))).left_out
 IS_OUT = {"left_out": FilterSide.ITEM, "note": SENTENCE, "sync_status": "skipped", "remote_id": ITEM}
 
 

@@ -214,12 +214,15 @@ def test_a_key_that_cant_be_read_is_nothing_beside_one_that_fits_or_where_the_it
     assert identified(ann(), by_match=[shown(email=None)], owners={"7": uuid4()}) == [IdentityPlan(creates=True)]
 
 
-def test_a_record_that_was_unlinked_is_asked_whether_it_takes_its_item_back() -> None:
+@pytest.mark.parametrize("bears_its_npd_id", [False, True], ids=["cleared", "it was gone then, and is back"])
+def test_a_record_that_was_unlinked_is_asked_whether_it_takes_its_item_back(bears_its_npd_id: bool) -> None:
     record = ann()
-    exclusions = MatchExclusions(unlinked={record.pk: ignored("9", record)})
-    [plan] = identified(record, exclusions=exclusions)
+    row = ignored("9", record)
+    known: dict[str, Any] = {"exclusions": MatchExclusions({"9": row}, unlinked={record.pk: row})}
+    known["by_npd_id"] = [shown("9", npd_id=record.pk)] if bears_its_npd_id else []
+    [plan] = identified(record, **known, by_match=known["by_npd_id"])
     assert candidates_of(plan) == [("9", None)]
-    [plan] = identified(record, exclusions=exclusions, as_new=True)
+    [plan] = identified(record, **known, as_new=True)
     assert plan.creates
 
 

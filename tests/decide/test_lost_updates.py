@@ -19,7 +19,6 @@ from sync.reconcile.lost_updates import (
     LostUpdateConflict,
     detect_lost_updates,
     observed,
-    really_lost,
     report_lost_updates,
     wants_events,
 )
@@ -186,7 +185,9 @@ def test_a_suspected_value_is_lost_where_it_is_on_neither_side(
 ) -> None:
     record = contact(role_title=local)
     found = facts(record, item=item(record, role_title=remote))
-    assert bool(really_lost(builders.board(), found, [update], confirmed)) is is_lost
+    fields = FieldsPlan(confirmed_intents=dict.fromkeys(confirmed, builders.ITEM))
+    plan = RecordPlan(found, lost=LostUpdates((update,)), fields=fields)
+    assert bool(report_lost_updates(builders.board(), plan, {}).lost.found) is is_lost
 
 
 @pytest.mark.parametrize(
@@ -201,7 +202,8 @@ def test_a_suspected_value_is_lost_where_it_is_on_neither_side(
 def test_who_is_asked_about_a_lost_value(mapping: dict[str, str], asks: bool, expected: list[bool]) -> None:
     updates = [lost_update("First", -90), lost_update("Second", -60)]
     board, people = builders.board(builders.mapping(**mapping)), {TOM: {"name": "Tom"}}
-    reports = report_lost_updates(board, facts(), {}, updates, people, asks=asks)
+    plan = RecordPlan(facts(), lost=LostUpdates(tuple(updates)), leaving="" if asks else "It leaves.")
+    reports = report_lost_updates(board, plan, people).lost.reports
     assert [(one.lost_value, one.needs_answer) for one in reports] == list(
         zip(["Second", "First"], expected, strict=True)
     )
@@ -212,7 +214,8 @@ def test_who_is_asked_about_a_lost_value(mapping: dict[str, str], asks: bool, ex
 def test_what_stands_is_what_npd_holds_after_the_pass() -> None:
     record = contact()
     plans = {"role_title": field_plan(record, "Later", Action.PULL, write_raw={"role_title": "Later"})}
-    [report] = report_lost_updates(builders.board(), facts(record), plans, [lost_update()], {}, asks=True)
+    plan = RecordPlan(facts(record), lost=LostUpdates((lost_update("Mine"),)), fields=FieldsPlan(plans))
+    [report] = report_lost_updates(builders.board(), plan, {}).lost.reports
     assert (report.current_value, report.editor) == ("Later", f"Monday user {TOM}")
 
 
@@ -244,7 +247,9 @@ def open_conflict(*keys: str, **resolutions: FieldSelection) -> OpenConflict:
 
 WAITS = facts(conflicts=(open_conflict("role_title"),))
 NOTES_ALONE = {"notes": STANDS["role_title"]}
-REPORT = report_lost_updates(builders.board(), facts(), {}, [lost_update()], {}, asks=True)
+REPORT = report_lost_updates(
+    builders.board(), RecordPlan(facts(item=item(contact())), lost=LostUpdates((lost_update(),))), {}
+).lost.reports
 
 
 @pytest.mark.parametrize(

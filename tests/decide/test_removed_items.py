@@ -11,9 +11,8 @@ from sync.connectors.base.board_items import Item
 from sync.kernel.conflict_store import KIND_FIELDS, OpenConflict
 from sync.models import QueuePause
 from sync.reconcile.facts import RemovalFacts, Settings
-from sync.reconcile.pass_plan import Outcome, RecordAction
+from sync.reconcile.pass_plan import Outcome, RecordAction, RecordPlan, RemovedItem
 from sync.reconcile.removed_items import (
-    RemovalPlan,
     approve_deletions,
     hold_if_paused,
     removal_of,
@@ -31,12 +30,19 @@ POLICIES = [ASK, UNLINK, DELETE, CREATE]
 NOTHING = RecordAction.NOTHING
 
 
-def decide(known: RemovalFacts, policy: RemovedItemPolicy = ASK) -> RemovalPlan:
-    return removal_of(board(), known, policy, Settings(), NOW)
+def decide(known: RemovalFacts, policy: RemovedItemPolicy = ASK) -> RecordPlan:
+    plan = RecordPlan(known.record, removal=RemovedItem(known.state))
+    return removal_of(board(), plan, known, policy, Settings(), NOW)
 
 
-def options(plan: RemovalPlan) -> list[str]:
-    return [option.choose for option in plan.removed.options]
+def removed(plan: RecordPlan) -> RemovedItem:
+    """What becomes of it because its item is gone."""
+    assert plan.removal is not None
+    return plan.removal
+
+
+def options(plan: RecordPlan) -> list[str]:
+    return [option.choose for option in removed(plan).options]
 
 
 # In which way an item is gone.
@@ -78,8 +84,8 @@ def test_there_as_the_base_whose_item_is_gone_goes_by_the_policy(
     policy: RemovedItemPolicy, act: RecordAction, state: str
 ) -> None:
     plan = decide(removal(state=state), policy)
-    assert (plan.removed.act, plan.ending.outcome) == (act, Outcome.SETTLED)
-    assert bool(plan.unlinks) is (act is RecordAction.UNLINK)
+    assert (removed(plan).act, plan.ending.outcome) == (act, Outcome.SETTLED)
+    assert bool(plan.unlink) is (act is RecordAction.UNLINK)
     assert ("You are asked" in plan.reason) is (act is NOTHING)
 
 
@@ -87,16 +93,16 @@ def test_there_as_the_base_whose_item_is_gone_goes_by_the_policy(
 def test_nothing_happens_before_the_quiet_time_is_over(policy: RemovedItemPolicy) -> None:
     fresh = removal(actor="Tom", editor="Tom on Monday", ledger={"removed_since": None, "remote_state": "active"})
     plan = decide(fresh, policy)
-    assert (plan.removed.act, plan.ending.outcome, plan.ending.wait_seconds) == (NOTHING, Outcome.DEFERRED, 600)
-    assert (plan.since, plan.passes) == (NOW, 1)
-    (line,) = plan.history
+    assert (removed(plan).act, plan.ending.outcome, plan.ending.wait_seconds) == (NOTHING, Outcome.DEFERRED, 600)
+    assert (plan.ledger.removed_since, plan.ledger.removed_passes) == (NOW, 1)
+    (line,) = plan.log
     assert (line.kind, line.actor, line.sentence) == (
         "removed",
         "Tom on Monday",
         "The item “Ann” was archived on Monday by Tom.",
     )
     again = decide(removal(since=-599), policy)
-    assert (again.ending.outcome, again.ending.wait_seconds, again.history) == (Outcome.DEFERRED, 1, ())
+    assert (again.ending.outcome, again.ending.wait_seconds, again.log) == (Outcome.DEFERRED, 1, ())
 
 
 # there, changed since the base | archived or deleted | conflict "edited here, gone there"
@@ -105,20 +111,20 @@ def test_nothing_happens_before_the_quiet_time_is_over(policy: RemovedItemPolicy
 @pytest.mark.parametrize("policy", POLICIES)
 def test_there_changed_since_the_base_is_asked_about_whatever_the_policy(policy: RemovedItemPolicy) -> None:
     plan = decide(removal(contact(role_title="Director")), policy)
-    assert (plan.removed.act, options(plan)) == (NOTHING, ["npd", "monday", "custom"])
-    (edit,) = plan.removed.fields
+    assert (removed(plan).act, options(plan)) == (NOTHING, ["npd", "monday", "custom"])
+    (edit,) = removed(plan).fields
     assert (edit.key, edit.npd, edit.base, edit.monday) == ("role_title", "Director", "Ours", None)
 
 
 def test_an_edit_on_monday_that_never_came_over_is_asked_about_too() -> None:
     plan = decide(removal(role="Director"), DELETE)
-    (edit,) = plan.removed.fields
-    assert (plan.removed.act, edit.npd, edit.monday) == (NOTHING, "Ours", "Director")
+    (edit,) = removed(plan).fields
+    assert (removed(plan).act, edit.npd, edit.monday) == (NOTHING, "Ours", "Director")
 
 
 def test_a_conflict_about_its_values_is_a_persons_to_decide_first() -> None:
     conflict = OpenConflict(uuid4(), KIND_FIELDS, ITEM, ("role_title",))
-    assert decide(removal(conflicts=(conflict,)), DELETE).removed.act is NOTHING
+    assert removed(decide(removal(conflicts=(conflict,)), DELETE)).act is NOTHING
 
 
 # there | not returned when asked by id | "Monday doesn't show this item"; later a person is asked; never a delete
@@ -129,10 +135,10 @@ def test_what_monday_does_not_show_is_asked_about_after_several_passes_and_never
     policy: RemovedItemPolicy,
 ) -> None:
     waits = decide(removal(state="missing", ledger={"removed_passes": 1}), policy)
-    assert (waits.ending.outcome, waits.ending.wait_seconds, waits.passes) == (Outcome.DEFERRED, 600, 2)
+    assert (waits.ending.outcome, waits.ending.wait_seconds, waits.ledger.removed_passes) == (Outcome.DEFERRED, 600, 2)
     plan = decide(removal(state="missing", ledger={"removed_passes": 2}), policy)
-    assert (plan.passes, plan.removed.act, options(plan)) == (3, NOTHING, ["npd", "custom"])
-    assert plan.removed.what.startswith("Monday doesn't show the item of “Ann” any more")
+    assert (plan.ledger.removed_passes, removed(plan).act, options(plan)) == (3, NOTHING, ["npd", "custom"])
+    assert removed(plan).what.startswith("Monday doesn't show the item of “Ann” any more")
 
 
 # there | on another board | as gone from this board, but said so: ask
@@ -141,8 +147,8 @@ def test_what_monday_does_not_show_is_asked_about_after_several_passes_and_never
 @pytest.mark.parametrize("policy", POLICIES)
 def test_an_item_on_another_board_is_asked_about(policy: RemovedItemPolicy) -> None:
     plan = decide(removal(state="moved"), policy)
-    assert (plan.removed.act, options(plan)) == (NOTHING, ["npd", "monday", "custom"])
-    assert plan.removed.what.startswith(f"The item “Ann” is on another board now ({BOARD}).")
+    assert (removed(plan).act, options(plan)) == (NOTHING, ["npd", "monday", "custom"])
+    assert removed(plan).what.startswith(f"The item “Ann” is on another board now ({BOARD}).")
 
 
 # What the record's direction, NPD's other records and an automation leave.
@@ -161,19 +167,19 @@ def test_options_and_policies_are_those_that_are_left(differs: dict[str, Any], l
     plan = decide(removal(**differs))
     assert options(plan) == left
     policy = CREATE if "npd" not in left else DELETE
-    assert decide(removal(**differs), policy).removed.act is NOTHING
+    assert removed(decide(removal(**differs), policy)).act is NOTHING
 
 
 def test_an_item_that_is_removed_each_time_it_is_made_again_is_asked_about() -> None:
     plan = decide(removal(is_removed_too_often=True), CREATE)
-    assert plan.removed.act is NOTHING
+    assert removed(plan).act is NOTHING
     assert "look for an automation" in plan.reason
-    assert decide(removal(is_removed_too_often=True), DELETE).removed.act is RecordAction.DELETE
+    assert removed(decide(removal(is_removed_too_often=True), DELETE)).act is RecordAction.DELETE
 
 
 def test_of_a_record_without_sync_nothing_is_sent() -> None:
     plan = decide(removal(contact(sync_enabled=False), since=-1), DELETE)
-    assert (plan.ending.outcome, plan.removed.options, plan.history) == (Outcome.SETTLED, (), ())
+    assert (plan.ending.outcome, removed(plan).options, plan.log) == (Outcome.SETTLED, (), ())
     assert plan.reason.endswith("Nothing was sent.")
 
 
@@ -204,7 +210,7 @@ def test_what_keeps_a_record_from_being_deleted_is_asked_only_where_it_matters(
 def test_a_choice_is_carried_out_whatever_was_edited(choice: tuple[str, ...], act: RecordAction) -> None:
     conflict = decided(*choice, role_title=("Director", None))
     plan = decide(removal(contact(role_title="Director"), conflicts=(conflict,)))
-    assert (plan.removed.act, plan.removed.chosen, plan.removed.by) == (act, True, "as a person chose")
+    assert (removed(plan).act, removed(plan).chosen, removed(plan).by) == (act, True, "as a person chose")
 
 
 @pytest.mark.parametrize(
@@ -219,8 +225,8 @@ def test_a_choice_that_does_not_hold_is_handed_back(
     choice: OpenConflict, differs: dict[str, Any], problem: str
 ) -> None:
     plan = decide(removal(conflicts=(choice,), **differs), DELETE)
-    assert plan.removed.act is NOTHING
-    assert plan.removed.problem.startswith(problem)
+    assert removed(plan).act is NOTHING
+    assert removed(plan).problem.startswith(problem)
 
 
 def requested(**payload: Any) -> dict[str, Any]:
@@ -237,7 +243,7 @@ def with_payload(known: RemovalFacts, **payload: Any) -> RemovalFacts:
 
 def test_a_new_item_that_a_person_asked_for_is_made_at_once() -> None:
     plan = decide(with_payload(removal(since=-1), **{RECREATE_KEY: True}))
-    assert (plan.removed.act, plan.removed.chosen) == (RecordAction.CREATE, True)
+    assert (removed(plan).act, removed(plan).chosen) == (RecordAction.CREATE, True)
     unlinked_too = with_payload(removal(since=-1), **{RECREATE_KEY: True, UNLINK_KEY: "pat unlinked it"})
     assert decide(unlinked_too).ending.outcome is Outcome.DEFERRED
     not_shown = with_payload(removal(state="missing", since=-1), **{RECREATE_KEY: True})
@@ -253,29 +259,30 @@ def test_a_new_item_that_a_person_asked_for_is_made_at_once() -> None:
 def test_what_would_be_written_in_a_paused_direction_waits(policy: RemovedItemPolicy, direction: str) -> None:
     known = removal()
     pause = plain(QueuePause, direction=direction, paused_by="pat", paused_at=NOW, why="")
-    plan = hold_if_paused(known, decide(known, policy), {direction: pause})
-    assert (plan.removed.act, plan.ending.outcome, plan.unlinks) == (NOTHING, Outcome.PAUSED, "")
-    assert not plan.removed.needs_answer
-    assert hold_if_paused(known, decide(known, ASK), {direction: pause}) == decide(known, ASK)
+    plan = hold_if_paused(decide(known, policy), {direction: pause})
+    assert (removed(plan).act, plan.ending.outcome, plan.unlink) == (NOTHING, Outcome.PAUSED, None)
+    assert not removed(plan).needs_answer
+    question = decide(known, ASK)
+    assert hold_if_paused(question, {direction: pause}) is question
 
 
 def test_a_question_that_is_open_stays_open_while_its_answer_waits() -> None:
     known = removal(conflicts=(asked(),))
     pause = plain(QueuePause, direction="to_npd", paused_by="pat", paused_at=NOW, why="")
-    assert hold_if_paused(known, decide(known, DELETE), {"to_npd": pause}).removed.needs_answer
+    assert removed(hold_if_paused(decide(known, DELETE), {"to_npd": pause})).needs_answer
 
 
-def approved(approvals: ApprovalFacts, *many: RemovalFacts, policy: RemovedItemPolicy = DELETE) -> list[RemovalPlan]:
+def approved(approvals: ApprovalFacts, *many: RemovalFacts, policy: RemovedItemPolicy = DELETE) -> list[RecordPlan]:
     return approve_deletions([(known, decide(known, policy)) for known in many], approvals)
 
 
 def test_more_deletions_than_the_limit_wait_for_approval_all_together() -> None:
     limit = let_go(ApprovalKind.RECORDS, counted=1, most=2)
     (one,) = approved(limit, removal())
-    assert (one.removed.act, one.removed.approval) == (RecordAction.DELETE, ApprovalState.DONE)
+    assert (removed(one).act, removed(one).approval) == (RecordAction.DELETE, ApprovalState.DONE)
     held = approved(limit, removal(), removal())
-    assert {(plan.removed.act, plan.removed.approval) for plan in held} == {(NOTHING, ApprovalState.PENDING)}
-    assert all("waits for approval" in plan.reason and not plan.removed.needs_answer for plan in held)
+    assert {(removed(plan).act, removed(plan).approval) for plan in held} == {(NOTHING, ApprovalState.PENDING)}
+    assert all("waits for approval" in plan.reason and not removed(plan).needs_answer for plan in held)
 
 
 @pytest.mark.parametrize(
@@ -284,12 +291,12 @@ def test_more_deletions_than_the_limit_wait_for_approval_all_together() -> None:
 def test_a_deletion_follows_what_was_said_of_it(state: str, act: RecordAction) -> None:
     known = removal()
     (plan,) = approved(let_go(ApprovalKind.RECORDS, (known.record.id, state)), known)
-    assert (plan.removed.act, plan.removed.approval) == (act, None)
+    assert (removed(plan).act, removed(plan).approval) == (act, None)
 
 
 def test_a_request_is_over_where_a_person_is_asked_by_now() -> None:
     (plan,) = approved(let_go(ApprovalKind.RECORDS), removal(), policy=ASK)
-    assert plan.removed.approval is ApprovalState.RELEASED
+    assert removed(plan).approval is ApprovalState.RELEASED
 
 
 @pytest.mark.parametrize(
@@ -307,5 +314,5 @@ def test_a_deletion_that_was_not_approved_stays_undone_until_a_person_wants_it_a
 ) -> None:
     known = removal(rejected=rejected, conflicts=choices)
     (plan,) = approved(let_go(ApprovalKind.RECORDS), known)
-    assert (plan.removed.act, plan.removed.problem) == (act, problem)
-    assert plan.removed.was_rejected is (rejected == "rejected")
+    assert (removed(plan).act, removed(plan).problem) == (act, problem)
+    assert removed(plan).was_rejected is (rejected == "rejected")

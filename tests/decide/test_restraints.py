@@ -13,7 +13,6 @@ from sync.models import ApprovalRequest, QueuePause
 from sync.reconcile.field_plan import FieldFacts, decide_fields
 from sync.reconcile.restraints import (
     ClearsPlan,
-    DestructiveChange,
     approval_verdicts,
     decide_clears,
     find_clears,
@@ -52,7 +51,7 @@ def decided(facts: ApprovalFacts, given: FieldFacts = EMPTIED_IN_NPD) -> ClearsP
 def test_a_clear_within_the_limit_goes_and_is_counted() -> None:
     found = decided(asked())
     assert found.fields[ANN].plans["role_title"].send_raw == {"role_title": ""}
-    assert [clear.as_change.label for clear in found.counted] == ["Role “Boss” of Ann"]
+    assert [clear.request(ApprovalState.DONE).label for clear in found.counted] == ["Role “Boss” of Ann"]
     assert found.pending == ()
 
 
@@ -107,7 +106,7 @@ def test_the_limit_is_wanted_only_for_what_is_new() -> None:
 
 def verdicts(*keys: str, before: int, kind: ApprovalKind = MONDAY) -> list[tuple[bool, ApprovalState | None]]:
     """What becomes of the clears of Ann's fields, where one record an hour may be emptied on Monday."""
-    found = approval_verdicts(asked(most=1, before=before), kind, [DestructiveChange(ANN, key=key) for key in keys])
+    found = approval_verdicts(asked(most=1, before=before), kind, [(ANN, key) for key in keys])
     return [(one.may_go, one.new_state) for one in found.values()]
 
 

@@ -15,7 +15,7 @@ from npd.models import Contact
 from sync.choices import ApprovalKind, ApprovalState, RemovedItemPolicy
 from sync.clock import SyncNow
 from sync.models import ApprovalRequest, BoardLink, SyncMetadata, Tombstone
-from sync.reconcile.restraints import DestructiveChange, approval_verdicts, new_request
+from sync.reconcile.restraints import approval_verdicts
 from sync.records.approvals import ApprovalLimit, approve, known_requests, reject, release_obsolete, with_counts
 from tests.guard.test_fields import states
 from tests.support.clock import move_clock, reset_clock
@@ -36,18 +36,16 @@ def moved_clock(transactional_db: None) -> Iterator[None]:
     reset_clock()
 
 
-def acts(ids: list[UUID]) -> list[DestructiveChange]:
-    return [DestructiveChange(key, remote_id=f"i{n}", label=f"Contact {n}") for n, key in enumerate(ids)]
-
-
-def allowed_changes(link: BoardLink, kind: ApprovalKind, wanted: list[DestructiveChange]) -> set[DestructiveChange]:
-    """Decide as a pass does, store what it counts or holds, and return what may go."""
-    asked = with_counts(known_requests(link, [kind], {act.entity_id for act in wanted}), link, [kind])
-    verdicts = approval_verdicts(asked, kind, wanted)
+def allowed(link: BoardLink, kind: ApprovalKind, wanted: list[UUID]) -> set[UUID]:
+    """Decide as a pass does, store what it counts or holds, and return the records with which it may be done."""
+    asked = with_counts(known_requests(link, [kind], wanted), link, [kind])
+    verdicts = approval_verdicts(asked, kind, [(key, "") for key in wanted])
     ApprovalRequest.objects.bulk_create(
-        new_request(link, kind, act, verdict.new_state) for act, verdict in verdicts.items() if verdict.new_state
+        ApprovalRequest(entity_type=link.entity_type, entity_id=key, kind=kind, state=verdict.new_state)
+        for (key, _), verdict in verdicts.items()
+        if verdict.new_state
     )
-    return {act for act, verdict in verdicts.items() if verdict.may_go}
+    return {key for (key, _), verdict in verdicts.items() if verdict.may_go}
 
 
 def deleted(number: int, state: str = "waiting") -> list[UUID]:
@@ -62,7 +60,7 @@ def deleted(number: int, state: str = "waiting") -> list[UUID]:
 def test_a_mass_delete_is_held_from_its_first_document_on(link: BoardLink) -> None:
     """Also where documents carry one record: what waits with a tombstone is known to follow."""
     ids = deleted(3)
-    assert allowed_changes(link, ApprovalKind.ITEMS, acts(ids[:1])) == set()
+    assert allowed(link, ApprovalKind.ITEMS, ids[:1]) == set()
 
 
 def test_many_items_gone_at_once_are_known_to_follow_where_the_policy_deletes(link: BoardLink) -> None:
@@ -72,35 +70,33 @@ def test_many_items_gone_at_once_are_known_to_follow_where_the_policy_deletes(li
     SyncMetadata.objects.bulk_create(
         SyncMetadata(entity_type="contact", entity_id=str(key), system="monday", removed_since=SyncNow()) for key in ids
     )
-    assert allowed_changes(link, ApprovalKind.RECORDS, acts(ids[:1])) == set()
+    assert allowed(link, ApprovalKind.RECORDS, ids[:1]) == set()
     link.removed_item_policy = RemovedItemPolicy.ASK
-    assert len(allowed_changes(link, ApprovalKind.RECORDS, acts([uuid4()]))) == 1, (
-        "asked about one by one, they are no mass"
-    )
+    assert len(allowed(link, ApprovalKind.RECORDS, [uuid4()])) == 1, "asked about one by one, they are no mass"
 
 
 def test_what_was_let_through_goes_again_after_a_crash_and_counts_once(link: BoardLink) -> None:
     ids = deleted(2)
-    assert len(allowed_changes(link, ApprovalKind.ITEMS, acts(ids))) == 2
-    assert len(allowed_changes(link, ApprovalKind.ITEMS, acts(ids))) == 2
+    assert len(allowed(link, ApprovalKind.ITEMS, ids)) == 2
+    assert len(allowed(link, ApprovalKind.ITEMS, ids)) == 2
     assert states() == ["done", "done"]
 
 
 def test_boards_are_counted_apart(link: BoardLink) -> None:
     other = BoardLink.objects.create(entity_type="organization", board_id="2", match_key="name")
-    assert len(allowed_changes(link, ApprovalKind.ITEMS, acts([uuid4(), uuid4()]))) == 2
-    assert len(allowed_changes(other, ApprovalKind.ITEMS, acts([uuid4(), uuid4()]))) == 2
+    assert len(allowed(link, ApprovalKind.ITEMS, [uuid4(), uuid4()])) == 2
+    assert len(allowed(other, ApprovalKind.ITEMS, [uuid4(), uuid4()])) == 2
 
 
 def test_a_board_does_not_become_small_by_the_deletes_themselves(link: BoardLink, settings: object) -> None:
     settings.GUARD_RECORDS, settings.GUARD_PERCENT = 0, 10  # type: ignore[attr-defined]
     deleted(60)
-    assert allowed_changes(link, ApprovalKind.ITEMS, acts([uuid4()])) == set()
+    assert allowed(link, ApprovalKind.ITEMS, [uuid4()]) == set()
 
 
 def test_both_settings_at_zero_switch_the_guard_off(link: BoardLink, settings: object) -> None:
     settings.GUARD_RECORDS = settings.GUARD_PERCENT = 0  # type: ignore[attr-defined]
-    assert len(allowed_changes(link, ApprovalKind.ITEMS, acts(deleted(200)))) == 200
+    assert len(allowed(link, ApprovalKind.ITEMS, deleted(200))) == 200
 
 
 @pytest.mark.parametrize(
@@ -120,7 +116,7 @@ def test_a_held_delete_of_an_item_ends_with_its_tombstone(
     link: BoardLink, before: str, tombstone: str, after: str
 ) -> None:
     ids = deleted(3)
-    allowed_changes(link, ApprovalKind.ITEMS, acts(ids))
+    allowed(link, ApprovalKind.ITEMS, ids)
     ApprovalRequest.objects.update(state=before)
     Tombstone.objects.update(state=tombstone)
     release_obsolete()
@@ -133,7 +129,7 @@ def test_a_held_delete_of_a_record_ends_when_its_item_is_back(link: BoardLink) -
         SyncMetadata.objects.update_or_create(
             entity_type="contact", entity_id=str(contact.pk), system="monday", defaults={"removed_since": SyncNow()}
         )
-    allowed_changes(link, ApprovalKind.RECORDS, acts([c.pk for c in contacts]))
+    allowed(link, ApprovalKind.RECORDS, [c.pk for c in contacts])
     assert release_obsolete() == 0
     SyncMetadata.objects.filter(entity_id=str(contacts[0].pk)).update(removed_since=None)
     Contact.objects.filter(pk=contacts[1].pk).update(sync_enabled=False)
@@ -143,7 +139,7 @@ def test_a_held_delete_of_a_record_ends_when_its_item_is_back(link: BoardLink) -
 
 def test_an_approved_delete_of_a_record_is_done_when_the_record_is_gone(link: BoardLink, mary: User) -> None:
     contact = Contact.objects.create(name="Ann", monday_id="i1")
-    allowed_changes(link, ApprovalKind.RECORDS, acts([contact.pk, uuid4(), uuid4()]))
+    allowed(link, ApprovalKind.RECORDS, [contact.pk, uuid4(), uuid4()])
     ApprovalRequest.objects.update(state=ApprovalState.APPROVED)
     SyncMetadata.objects.update_or_create(
         entity_type="contact", entity_id=str(contact.pk), system="monday", defaults={"removed_since": SyncNow()}
@@ -177,7 +173,7 @@ def test_nothing_goes_unasked_in_an_hour_in_which_more_than_the_limit_was_wanted
         elif step == "delete":
             ids = deleted(number)
             came |= dict.fromkeys(ids, now)
-            unasked = {act.entity_id for act in allowed_changes(link, ApprovalKind.ITEMS, acts(ids))}
+            unasked = allowed(link, ApprovalKind.ITEMS, ids)
             end(unasked, "archived")
             end(set(ids) - unasked, "pending_approval")
             within_hour = {one for one, at in came.items() if now - at < 60}
@@ -188,7 +184,7 @@ def test_nothing_goes_unasked_in_an_hour_in_which_more_than_the_limit_was_wanted
             which = set(chosen.values_list("entity_id", flat=True))
             if step == "approve":
                 approve(chosen, mary)
-                assert {act.entity_id for act in allowed_changes(link, ApprovalKind.ITEMS, acts(list(which)))} == which
+                assert allowed(link, ApprovalKind.ITEMS, list(which)) == which
             elif step == "reject":
                 reject(chosen, mary)
             end(which, ANSWERS[step])

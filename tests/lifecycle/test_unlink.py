@@ -7,8 +7,9 @@ import pytest
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.kernel.action_errors import Conflict
-from sync.models import Decision, IgnoredItem
+from sync.models import BoardLink, Decision, IgnoredItem
 from sync.records.item_links import ignore_item, relink, request_unlink
+from tests.lifecycle.conftest import asked, choose, quiet_passes, take_away
 from tests.support.world import World
 
 
@@ -95,11 +96,22 @@ def test_linking_again_is_refused_where_the_item_is_another_records_by_now() -> 
         relink(contact, "pat")
 
 
-def test_a_record_whose_sync_is_turned_on_again_is_asked_about_its_let_go_item(world: World, pat: Any) -> None:
-    from tests.lifecycle.conftest import asked, choose
-
+@pytest.mark.parametrize("how", ["by a person", "by the policy, and the item is back"])
+def test_a_record_whose_sync_is_turned_on_again_is_asked_about_its_let_go_item(
+    world: World, pat: Any, how: str
+) -> None:
     contact = world.linked("Ann", email="ann@example.com")
-    item_id = unlinked(world, contact)
+    if how == "by a person":
+        item_id = unlinked(world, contact)
+    else:
+        BoardLink.objects.filter(entity_type="contact").update(removed_item_policy="unlink")
+        item_id = take_away(world, contact)
+        quiet_passes(world)
+        world.sandbox.act("restore", item_id=item_id)
+        newcomers(world)
+        contact.refresh_from_db()
+        # Of an item that has left the board Monday lets nothing be changed.
+        assert (contact.sync_enabled, world.sandbox.item(item_id)["values"]["npd_id"]) == (False, str(contact.pk))
     contact.sync_enabled = True
     contact.save()
     world.work()

@@ -61,12 +61,6 @@ def test_a_field_emptied_in_npd_while_it_was_held_is_not_filled_from_monday_sile
     assert decide_field(field(None, "theirs", None, left_base=held_since)).action is Action.CONFLICT
 
 
-@pytest.mark.parametrize("remote", ["x", None])
-def test_an_unknown_side_is_not_decided(remote: str | None) -> None:
-    decision = decide_field(field("mine", remote, unknown="the column is missing"))
-    assert (decision.action, decision.reason) == (Action.UNDECIDED, "the column is missing")
-
-
 def test_a_required_field_is_not_emptied_from_monday() -> None:
     assert decide_field(field("old", None, required=True)).action is Action.HOLD
 

@@ -10,6 +10,7 @@ from django.db.models import TextChoices
 from sync import registry
 from sync.kernel.conflict_store import current_store
 from sync.kernel.messages import EXPLAINED_REASONS
+from sync.reconcile.pass_plan import TAKEN_AWAY_STATES
 from sync.records.blocked_fields import synced_types, waiting_fields_sql
 
 
@@ -198,12 +199,9 @@ def _conflicts(rows: str) -> Source:
 _CONFLICT = "kind, id, entity_type, entity_id, item_id, since, code, subject, detail, sides"
 """The columns of a conflict, as the store's query has them."""
 
-REMOVED_STATES = ("archived", "deleted", "moved")
-"""What somebody did with an item. That Monday doesn't show one any more is nobody's act: its conflict asks."""
-
 _REMOVED_LEDGER = f"""
     FROM sync_metadata AS ledger WHERE ledger.removed_since IS NOT NULL AND ledger.system = 'monday'
-        AND ledger.remote_state IN {REMOVED_STATES}
+        AND ledger.remote_state IN {TAKEN_AWAY_STATES}
         AND ledger.entity_type = {{entity_type}} AND ledger.entity_id = {{entity_id}}
 """
 
@@ -266,7 +264,7 @@ def _removed(conflicts: str) -> Source:
     )
     columns = "id, entity_type, entity_id, item_id, since, code, subject, detail, sides"
     rows = _REMOVED.format(
-        gap=_GAP, records=records, conflicts=conflicts or _NO_CONFLICT, columns=_CONFLICT, states=REMOVED_STATES
+        gap=_GAP, records=records, conflicts=conflicts or _NO_CONFLICT, columns=_CONFLICT, states=TAKEN_AWAY_STATES
     )
     kind = AttentionKind.REMOVED
     return Source(frozenset({kind}), rows, kind=f"'{kind.value}'", **{one: one for one in columns.split(", ")})

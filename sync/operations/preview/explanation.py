@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import reduce
 from operator import or_
@@ -60,7 +60,6 @@ class RecordReference:
 
     @property
     def name(self) -> str:
-        """Return the record's name, or the one that it had."""
         return (
             str(self.record)
             if self.record
@@ -114,13 +113,21 @@ def _single_match(spec: EntitySpec, text: str, matches: list[SyncedModel], delet
 NOT_READ = "(not read)"
 
 
-@dataclass
-class Explanation:
-    """One record's state in words, its fields, what is open, its next pass, and its decisions, oldest first.
+@dataclass(frozen=True)
+class LiveReading:
+    """What Monday shows of a record now, by field, of those that could be read, and what its next pass would change.
 
-    `next_changes` is None where it was not asked for or can't be told, for which `unread_reason` has the reason.
-    `live_values` has what Monday shows now, by field, of those that could be read.
+    `next_changes` is None where it was not asked for or can't be told; `unread_reason` says why something is missing.
     """
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    next_changes: Sequence[PlannedChange] | None = None
+    unread_reason: str = ""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One record's state in words, its fields, its item, what is open, and its decisions, oldest first."""
 
     reference: RecordReference
     status: str
@@ -128,34 +135,36 @@ class Explanation:
     item_id: str = ""
     item_url: str = ""
     fields: Sequence[FieldView] = ()
-    live_values: Mapping[str, str] = field(default_factory=dict)
-    open_items: list[str] = field(default_factory=list)
-    next_changes: list[PlannedChange] | None = None
-    unread_reason: str = ""
-    decisions: list[tuple[Decision, list[CauseLink]]] = field(default_factory=list)
+    live: LiveReading = LiveReading()
+    open_items: Sequence[str] = ()
+    decisions: Sequence[tuple[Decision, list[CauseLink]]] = ()
 
 
 def explain(reference: RecordReference, *, offline: bool = False) -> Explanation:
     """Gather what is known of a record, its item read by one call unless `offline`. Writes nothing."""
-    link = link_of(reference.spec.entity_type)
-    explanation = _describe_state(reference)
-    explanation.unread_reason = (
-        "Monday was not asked (--offline)." if offline else availability.of(reference.spec.entity_type).blocked_reason
-    )
-    if not explanation.unread_reason and link is not None:
-        with read_only_client():
-            planned, explanation.next_changes = plan_record(link, reference.entity_id)
-        one = next(iter(planned.plan.records.values()), None)
-        if one is not None and one.item is not None:
-            explanation.live_values = _live_values(link, one) if planned.calls else {}
-        elif one is not None and not one.plans and not explanation.next_changes:
-            explanation.unread_reason = one.ending.detail or one.reason
-    explanation.open_items = list(_open_items(reference))
+    live = LiveReading(unread_reason="Monday was not asked (--offline).") if offline else _read_item(reference)
     rows = Decision.objects.filter(entity_type=reference.spec.entity_type, entity_id=reference.entity_id)
     decisions = list(rows.order_by("at", "id"))
     causes = causes_by_decision(decisions)
-    explanation.decisions = [(row, causes[row.pk]) for row in decisions]
-    return explanation
+    return replace(
+        _describe_state(reference),
+        live=live,
+        open_items=list(_open_items(reference)),
+        decisions=[(row, causes[row.pk]) for row in decisions],
+    )
+
+
+def _read_item(reference: RecordReference) -> LiveReading:
+    link, reason = link_of(reference.spec.entity_type), availability.of(reference.spec.entity_type).blocked_reason
+    if reason or link is None:
+        return LiveReading(unread_reason=reason)
+    with read_only_client():
+        planned, changes = plan_record(link, reference.entity_id)
+    one = next(iter(planned.plan.records.values()), None)
+    if one is not None and one.item is not None:
+        return LiveReading(_live_values(link, one) if planned.calls else {}, changes)
+    is_unread = one is not None and not one.plans and not changes
+    return LiveReading({}, changes, one.ending.detail or one.reason if one and is_unread else "")
 
 
 def _describe_state(reference: RecordReference) -> Explanation:
@@ -195,7 +204,6 @@ def _live_values(link: BoardLink, of: RecordPlan) -> dict[str, str]:
 
 
 def _open_items(reference: RecordReference) -> Iterator[str]:
-    """Return what is pending or blocked, a sentence each."""
     about = {"entity_type": reference.spec.entity_type, "entity_id": reference.entity_id}
     rows = SyncQueue.objects.filter(**about).exclude(status=QueueStatus.COMPLETED).order_by("id")
     yield from (_job_sentence(row) for row in rows)
@@ -240,7 +248,6 @@ CELL_WIDTH = 28
 
 
 def explanation_lines(explanation: Explanation) -> Iterator[str]:
-    """Yield the explanation as a person reads it."""
     reference = explanation.reference
     yield f"{str(reference.spec.model._meta.verbose_name).capitalize()} “{reference.name}”, {reference.entity_id}"
     item = (
@@ -254,15 +261,15 @@ def explanation_lines(explanation: Explanation) -> Iterator[str]:
         yield ""
         yield from _table(explanation)
     yield ""
-    if explanation.next_changes is None:
-        yield f"What the next sync would do is not known. {explanation.unread_reason}".rstrip()
-    elif not explanation.next_changes:
-        reason = f": {explanation.unread_reason}" if explanation.unread_reason else ", both sides are the same."
+    live = explanation.live
+    if live.next_changes is None:
+        yield f"What the next sync would do is not known. {live.unread_reason}".rstrip()
+    elif not live.next_changes:
+        reason = f": {live.unread_reason}" if live.unread_reason else ", both sides are the same."
         yield f"The next sync would change nothing{reason}"
     else:
         yield "The next sync would:"
-        for change in explanation.next_changes:
-            yield f"  {change_act(change)}"
+        yield from (f"  {change_act(change)}" for change in live.next_changes)
     yield ""
     yield "Open:" if explanation.open_items else "Nothing is open."
     yield from (f"  {line}" for line in explanation.open_items)
@@ -277,7 +284,7 @@ def explanation_lines(explanation: Explanation) -> Iterator[str]:
 
 def _table(explanation: Explanation) -> Iterator[str]:
     head = ("Field", "NPD now", "Last synced, NPD", "Last synced, Monday", "Monday now")
-    live = explanation.live_values
+    live = explanation.live.values
     rows = [(f.label, f.local, f.base_local, f.base_remote, live.get(f.key, NOT_READ)) for f in explanation.fields]
     # One line each, not too wide: the full text is in the JSON.
     flat = [[" ".join(value.split()) for value in row] for row in [head, *rows]]
@@ -291,7 +298,7 @@ def _table(explanation: Explanation) -> Iterator[str]:
 
 
 def explanation_json(explanation: Explanation) -> dict[str, Any]:
-    reference = explanation.reference
+    reference, changes = explanation.reference, explanation.live.next_changes
     return {
         "entity_type": reference.spec.entity_type,
         "entity_id": str(reference.entity_id),
@@ -308,17 +315,15 @@ def explanation_json(explanation: Explanation) -> dict[str, Any]:
                 "npd": one.local,
                 "base_npd": one.base_local,
                 "base_monday": one.base_remote,
-                "monday": explanation.live_values.get(one.key, NOT_READ),
+                "monday": explanation.live.values.get(one.key, NOT_READ),
                 "note": one.detail,
                 "state": one.state.value,
                 "reason_code": one.reason_code.value,
             }
             for one in explanation.fields
         ],
-        "next": None
-        if explanation.next_changes is None
-        else [change_json(entry) for entry in explanation.next_changes],
-        "unread": explanation.unread_reason,
+        "next": None if changes is None else [change_json(entry) for entry in changes],
+        "unread": explanation.live.unread_reason,
         "open": explanation.open_items,
         "decisions": [decision_as_json(row, links) for row, links in explanation.decisions],
     }
@@ -342,18 +347,6 @@ def decision_as_json(row: Decision, links: list[CauseLink]) -> dict[str, Any]:
     }
 
 
-# What Monday shows of one record right now, and what its next pass would do: one call, nothing written.
-
-
-@dataclass(frozen=True)
-class LiveReading:
-    """Monday's values by field as displayed, and the next pass's changes; `unread_reason` says why there are none."""
-
-    values: Mapping[str, str] = field(default_factory=dict)
-    next_changes: Sequence[PlannedChange] = ()
-    unread_reason: str = ""
-
-
 def read_live(record: SyncedModel) -> LiveReading:
     """Ask Monday for one record's item, as its next pass would."""
     if not record.may_sync:
@@ -366,14 +359,13 @@ def read_live(record: SyncedModel) -> LiveReading:
     try:
         # A person's click may use the urgent reserve of calls.
         with urgent_calls():
-            explanation = explain(RecordReference(spec, record.pk, record))
+            reading = _read_item(RecordReference(spec, record.pk, record))
     except ConnectorError as error:
         return LiveReading(unread_reason=error.sentence)
     except OperationalError:
         return LiveReading(unread_reason="The record is being synced at this moment. Try again in a few seconds.")
-    values = explanation.live_values
-    unread_reason = "" if values else explanation.unread_reason or "It has no item on Monday that could be read."
-    return LiveReading(values, explanation.next_changes or (), unread_reason)
+    missing = "" if reading.values else reading.unread_reason or "It has no item on Monday that could be read."
+    return replace(reading, unread_reason=missing)
 
 
 # What led to a decision, link by link: edit, job, webhook, call, rule.

@@ -109,7 +109,6 @@ class PlannedChange:
 
 
 def plan_changes(planned: PlannedRun) -> Iterator[PlannedChange]:
-    """Yield what was decided."""
     plan = planned.plan
     for answer in plan.answers:
         yield from _answer_changes(planned, answer)
@@ -405,10 +404,9 @@ def _given(planned: PlannedRun) -> dict[UUID, SyncedModel]:
 
 
 def _new_requests(planned: PlannedRun) -> list[ApprovalRequest]:
-    """What would count, or wait, for the later passes of this dry run."""
-    link, plan = planned.facts.board.link, planned.plan
-    clears = new_clear_requests(link, plan, ApprovalState.DONE, ApprovalState.PENDING)
-    return [*new_removal_requests(link, plan.deleted.values()), *new_deletion_requests(link, plan), *clears]
+    plan = planned.plan
+    clears = new_clear_requests(plan, ApprovalState.DONE, ApprovalState.PENDING)
+    return [*new_removal_requests(plan.deleted.values()), *new_deletion_requests(plan), *clears]
 
 
 def _decide(
@@ -432,10 +430,9 @@ def _decide(
     try:
         facts, plan = gatherer.gather(facts)
     except Unread as error:
-        explained = gatherer.missing_columns(error.facts, error.error)
-        if explained is not None:
+        if error.columns is not None:
             # As a real next pass would, this one does without the column that is missing.
-            again = _decide(explained[0].board, claims, foreseen, records, answered)
+            again = _decide(error.facts.board, claims, foreseen, records, answered)
             return replace(again, calls=gatherer.calls + again.calls)
         cause = error.error
         how = ending(Outcome.RELEASED, cause.sentence)
@@ -490,7 +487,6 @@ def sweep_claim(entity_type: str, entity_id: UUID, rows: Sequence[SyncQueue], *,
 
 
 def item_claim(entity_type: str, item_id: str) -> Claim:
-    """Return an unmatched item as a sweep would have it claimed."""
     return Claim(None, item_id, [_sweep_job(entity_type, None, item_id)])
 
 

@@ -132,7 +132,6 @@ class SyncPlan:
 
     @property
     def cost(self) -> RunCost:
-        """Return what carrying the plan out would cost."""
         return RunCost(sum(b.cost.calls for b in self.boards), sum(b.cost.points for b in self.boards))
 
 
