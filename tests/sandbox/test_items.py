@@ -32,16 +32,3 @@ def test_the_key_name_renames_and_cannot_be_cleared(simulator: Simulator, board:
     long = simulator.change(board, item, {"name": "x" * 256})["errors"][0]
     assert long["extensions"]["code"] == "ItemNameTooLongException"
     assert "errors" not in simulator.change(board, item, {"name": "x" * 255})
-
-
-def test_columns_are_titled_anew_deleted_and_their_ids_never_used_again(simulator: Simulator, board: str) -> None:
-    item = simulator.item(board, role="x")
-    simulator.data(
-        'mutation ($b: ID!) { change_column_title(board_id: $b, column_id: "role", title: "Rôle") { id } }', b=board
-    )
-    titles = simulator.data('query ($b: [ID!]) { boards(ids: $b) { columns(ids: ["role"]) { title } } }', b=[board])
-    assert titles["boards"][0]["columns"] == [{"title": "Rôle"}]
-    simulator.data('mutation ($b: ID!) { delete_column(board_id: $b, column_id: "role") { archived } }', b=board)
-    assert "errors" in simulator.change(board, item, {"role": "y"})
-    again = 'mutation ($b: ID!) { create_column(board_id: $b, title: "R", id: "role", column_type: text) { id } }'
-    assert "in use" in simulator.refusal(again, b=board)["message"]

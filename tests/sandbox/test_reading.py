@@ -1,6 +1,5 @@
 """Filters, pages, cursors, activity logs, and the envelope around every answer."""
 
-import uuid
 from typing import Any
 
 import pytest
@@ -95,16 +94,6 @@ def test_items_gives_25_unless_told_and_takes_100_ids_at_most(simulator: Simulat
     assert "500" in simulator.refusal(
         "query ($b: [ID!]) { boards(ids: $b) { items_page(limit: 501) { cursor } } }", b=[board]
     )["message"]  # fmt: skip
-
-
-def test_every_answer_names_its_request_and_its_version(simulator: Simulator) -> None:
-    answer = simulator.post("{ me { id name account { slug } } version { kind value } versions { value kind } }")
-    uuid.UUID(answer.json()["extensions"]["request_id"])
-    assert answer.headers["API-Version"] == "2026-10"
-    assert answer.json()["data"]["version"] == {"kind": "current", "value": "2026-10"}
-    malformed = simulator.post("{ me { id } }", API_Version="2023").json()
-    assert malformed["errors"][0]["extensions"]["code"] == "InvalidVersionException"
-    assert "request_id" in malformed["extensions"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """People, tags, places and connected boards."""
 
-import json
 from typing import Any
 
 import pytest
@@ -78,33 +77,3 @@ def test_a_relation_takes_only_items_of_its_boards_and_one_where_it_says_so(simu
         assert (error["extensions"]["code"], words in error["message"]) == ("ColumnValueException", True)
     item = simulator.item(several, firm={"item_ids": [int(one), two]})
     assert cell(simulator, item, "firm")["linked_item_ids"] == [one, two]
-
-
-def test_a_relation_with_a_reflection_shows_on_both_boards(simulator: Simulator) -> None:
-    firms = simulator.board({})
-    acme, globex = simulator.item(firms, "Acme"), simulator.item(firms, "Globex")
-    contacts = related(simulator, firms, allowMultipleItems=False, allowCreateReflectionColumn=True)
-    columns = simulator.data("query ($b: [ID!]) { boards(ids: $b) { columns { id type } } }", b=[firms])
-    (side,) = [one["id"] for one in columns["boards"][0]["columns"] if one["type"] == "board_relation"]
-    ada = simulator.item(contacts, "Ada", firm={"item_ids": [acme]})
-    bo = simulator.item(contacts, "Bo")
-    assert cell(simulator, acme, side)["display_value"] == "Ada"
-    simulator.change(contacts, bo, {"firm": {"item_ids": [acme]}})
-    assert cell(simulator, acme, side)["display_value"] == "Ada, Bo"
-    # From the other side: Ada's one firm is now Globex, and Acme lets her go.
-    simulator.change(firms, globex, {side: {"item_ids": [ada]}})
-    shown = {name: cell(simulator, one, "firm")["display_value"] for name, one in (("Ada", ada), ("Bo", bo))}
-    assert shown == {"Ada": "Globex", "Bo": "Acme"}
-    assert cell(simulator, acme, side)["display_value"] == "Bo"
-    simulator.change(firms, globex, {side: None})
-    assert cell(simulator, ada, "firm")["display_value"] == ""
-    logs = simulator.data(
-        "query ($b: [ID!], $c: [String]) { boards(ids: $b) { activity_logs(column_ids: $c) { event data } } }",
-        b=[contacts],
-        c=["firm"],
-    )["boards"][0]["activity_logs"]
-    assert [json.loads(row["data"])["pulse_name"] for row in logs if row["event"] == "update_column_value"] == [
-        "Ada",
-        "Ada",
-        "Bo",
-    ]

@@ -10,7 +10,6 @@ CREATE = """mutation ($b: ID!, $v: JSON) { create_item(board_id: $b, item_name: 
 CHANGE = """mutation ($b: ID!, $i: ID, $v: JSON!) {
     change_multiple_column_values(board_id: $b, item_id: $i, column_values: $v) { id }
 }"""
-TOLD = "query ($b: ID!) { validations(id: $b) { required_column_ids rules } }"
 ADD = "mutation ($b: ID!, $r: ValidationRuleInput!) { create_validation_rule(id: $b, rule: $r) { id if then } }"
 
 
@@ -50,31 +49,3 @@ def test_a_change_is_refused_only_for_what_it_changes(simulator: Simulator, rule
     item = simulator.data(CREATE, b=ruled, v='{"notes": "x"}')["create_item"]["id"]
     simulator.data(CHANGE, b=ruled, i=item, v='{"age": "20"}')
     assert broken(simulator, CHANGE, b=ruled, i=item, v='{"age": "3", "notes": null}') == {"age", "notes"}
-
-
-def test_rules_are_told_by_their_ids_and_end_when_they_are_deleted(simulator: Simulator, ruled: str) -> None:
-    condition = {"if": constraint("stage", "ANY_OF", 1), "then": constraint("notes", "IS_NOT_EMPTY")}
-    made = simulator.data(ADD, b=ruled, r=condition)["create_validation_rule"]
-    told = simulator.data(TOLD, b=ruled)["validations"]
-    assert told["required_column_ids"] == ["notes"]
-    assert len(told["rules"]) == 4
-    assert set(told["rules"][made["id"]]) == {"if", "then"}
-    delete = "mutation ($b: ID!, $r: ID!) { delete_validation_rule(id: $b, rule_id: $r) { id } }"
-    for rule_id in told["rules"]:
-        simulator.data(delete, b=ruled, r=rule_id)
-    simulator.data(
-        'mutation ($b: ID!) { remove_required_column(id: $b, column_id: "notes") { required_column_ids } }', b=ruled
-    )
-    assert simulator.data(TOLD, b=ruled)["validations"] == {"required_column_ids": None, "rules": None}
-    assert simulator.data(CREATE, b=ruled, v='{"age": "1"}')["create_item"]["id"]
-
-
-def test_a_column_has_one_rule_without_a_condition(simulator: Simulator, ruled: str) -> None:
-    again = simulator.refusal(ADD, b=ruled, r={"then": constraint("age", "LOWER_THAN", 100)})
-    assert again["extensions"]["code"] == "InvalidArgumentException"
-
-
-def test_a_checkbox_can_not_be_required(simulator: Simulator) -> None:
-    board = simulator.board({"agreed": "checkbox"})
-    require = 'mutation ($b: ID!) { add_required_column(id: $b, column_id: "agreed") { required_column_ids } }'
-    assert simulator.refusal(require, b=board)["extensions"]["code"] == "InvalidArgumentException"
