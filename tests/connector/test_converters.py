@@ -6,7 +6,7 @@ import phonenumbers
 import pytest
 
 from sync.connectors.base.board_items import Reading
-from sync.connectors.base.conversion import AmbiguousSplit, Converter, ConverterOptions, UnknownValue
+from sync.connectors.base.conversion import AmbiguousSplit, ConverterOptions, UnknownValue
 from sync.connectors.monday.columns import CONVERTERS, make_converter
 
 ADDRESS = {
@@ -33,11 +33,6 @@ def test_an_unknown_reading_is_refused_with_its_reason(name: str) -> None:
     reading = Reading("c", "", known=False, reason="the column is hidden")
     with pytest.raises(UnknownValue, match="hidden"):
         make_converter(name).stored_value(reading)
-
-
-def test_an_unknown_converter_is_an_error() -> None:
-    with pytest.raises(KeyError):
-        make_converter("colour")
 
 
 def test_text_is_compared_composed_with_plain_line_ends_and_trimmed() -> None:
@@ -211,12 +206,6 @@ def test_a_typed_empty_text_clears_the_field(name: str) -> None:
 )
 def test_a_value_is_shown_as_people_write_it(name: str, canonical: str | None, shown: str) -> None:
     assert make_converter(name).display(canonical) == shown
-
-
-def test_a_converter_of_one_field_refuses_several() -> None:
-    several: Converter = make_converter("text")
-    with pytest.raises(ValueError, match="one field"):
-        several.local({"a": "1", "b": "2"})
 
 
 @pytest.mark.parametrize(
