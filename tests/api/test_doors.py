@@ -93,33 +93,13 @@ def test_readyz_is_well_when_database_and_broker_answer(client: Client, db: None
     assert (answer.status_code, answer.json()) == (200, {"ready": True, "reasons": [], "clock": []})
 
 
-def test_readyz_names_a_broker_that_refuses(client: Client, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        use_broker(monkeypatch, f"redis://127.0.0.1:{closed.getsockname()[1]}/0")
-        answer = client.get("/readyz")
-    assert answer.status_code == 503
-    assert "broker" in answer.json()["reasons"][0]
-
-
 def test_readyz_gives_up_on_a_broker_that_says_nothing(
     client: Client, db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         use_broker(monkeypatch, f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
         answer = client.get("/readyz")
-    assert answer.status_code == 503
-
-
-def test_readyz_tells_a_missing_module_from_a_broker_that_is_away(
-    client: Client, db: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    without_the_redis_extra(monkeypatch)
-    answer = client.get("/readyz")
-    assert answer.status_code == 503
-    (reason,) = answer.json()["reasons"]
-    assert "packaging" in reason
-    assert "REDIS_URL" not in reason
+    assert (answer.status_code, "broker" in answer.json()["reasons"][0]) == (503, True)
 
 
 def test_a_wake_up_that_misses_a_module_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
