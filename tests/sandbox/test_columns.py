@@ -55,19 +55,6 @@ def test_a_refused_mutation_leaves_no_new_label_behind(simulator: Simulator, boa
     assert "Brand new" not in refused["message"]
 
 
-@pytest.mark.parametrize("written", ["2026", {"label": "2026"}])
-def test_a_number_in_a_status_is_an_index_and_not_a_label(simulator: Simulator, board: str, written: Any) -> None:
-    item = simulator.item(board)
-    answer = simulator.ask(
-        "mutation ($b: ID!, $i: ID!, $v: JSON!) { change_multiple_column_values(board_id: $b, item_id: $i,"
-        " column_values: $v, create_labels_if_missing: true) { id } }",
-        b=board,
-        i=item,
-        v=json.dumps({"stage": written}),
-    )
-    assert "doesn't exist" in answer["errors"][0]["message"]
-
-
 def test_an_item_holds_64_kilobytes_of_values_and_no_more(simulator: Simulator, board: str) -> None:
     item = simulator.item(board, role="x" * 60_000)
     (error,) = simulator.change(board, item, {"npd_id": "x" * 6_000})["errors"]

@@ -21,15 +21,6 @@ def heard(simulator: Simulator, board: str, receiver: Receiver) -> Receiver:
     return receiver
 
 
-def test_the_same_value_again_sends_nothing(simulator: Simulator, board: str, heard: Receiver) -> None:
-    item = simulator.item(board, role="Buyer")
-    heard.wait()
-    simulator.change(board, item, {"role": "Buyer", "name": "Ada"})
-    simulator.change(board, item, {"role": "Head"})
-    assert heard.wait(2)[1]["value"] == {"value": "Head"}
-    assert len(simulator.read("webhooks")["deliveries"]) == 2
-
-
 def test_an_address_that_fails_the_challenge_gets_no_webhook(
     simulator: Simulator, board: str, receiver: Receiver
 ) -> None:
