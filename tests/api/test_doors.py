@@ -3,7 +3,6 @@
 import socket
 import sys
 import uuid
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,8 +15,6 @@ from structlog.testing import capture_logs
 
 from npd.models import Contact, Organization
 from sync.api import service_endpoints
-from sync.clock import sync_now
-from sync.models import BoardLink, SyncQueue
 from sync.outbox import notify
 from tests.api.conftest import user_who_may
 
@@ -144,21 +141,6 @@ def test_a_database_that_is_away_is_said_without_its_address(
         answer = client.get(path, headers={"Authorization": f"Bearer {settings.METRICS_TOKEN}"})
     said = answer.content.decode()
     assert (answer.status_code, "database" in said, "pass" in said) == (503, True, False)
-
-
-@pytest.mark.usefixtures("patient")
-def test_readyz_names_a_queue_that_nobody_works(client: Client, db: None, settings: Settings) -> None:
-    BoardLink.objects.create(entity_type="contact", board_id="1000", npd_id_column="npd_id", match_key="email")
-    overdue = SyncQueue.objects.create(
-        entity_type="contact", entity_id=uuid.uuid4(), next_retry=sync_now() - timedelta(seconds=400)
-    )
-    answer = client.get("/readyz")
-    assert answer.status_code == 503
-    assert "worker" in answer.json()["reasons"][0]
-    settings.READY_MAX_DUE_SECONDS = 500
-    assert client.get("/readyz").status_code == 200
-    SyncQueue.objects.filter(pk=overdue.pk).update(status="completed")
-    assert client.get("/readyz").status_code == 200
 
 
 def test_go_leads_from_an_id_to_the_records_page(client: Client, person: User) -> None:

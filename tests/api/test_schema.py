@@ -4,13 +4,13 @@ import json
 import re
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.management import call_command
 from django.test import Client
+from drf_spectacular.drainage import GENERATOR_STATS
+from drf_spectacular.validation import validate_schema
 from rest_framework.test import APIClient
 
 from sync.models import EventType
@@ -18,10 +18,10 @@ from tests.api.conftest import user_who_may, with_token
 from tests.support.api_schema import document, raw_document
 
 
-def test_the_document_is_the_same_each_time_and_made_without_a_warning(tmp_path: Path) -> None:
-    made = tmp_path / "schema.json"
-    call_command("spectacular", "--validate", "--fail-on-warn", "--format", "openapi-json", file=str(made))
-    assert json.dumps(json.loads(made.read_text())) == raw_document()
+def test_the_document_is_valid_and_made_without_a_warning() -> None:
+    made = json.loads(raw_document())
+    assert not GENERATOR_STATS
+    validate_schema(made)
 
 
 def operations() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -52,7 +52,7 @@ def test_every_operation_refuses_strangers_and_who_may_nothing_and_fails_at_no_b
             ids["id"] = "1"
         address = path.format(**ids | {name: value for name, value in PLACES.items() if name in keys})
         names = members(operation)
-        bodies = [dict.fromkeys(names, one) for one in ODD] + [None, [{}]] if names else [None]
+        bodies = [dict.fromkeys(names, one) for one in ODD] + [None, [{}], {"\ud800": 1}] if names else [None]
         assert stranger.generic(method, address).status_code == 401, place
         if not operation["operationId"].startswith(OWN):
             # An undo asks for the permission on the records that it is about.
