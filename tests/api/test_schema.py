@@ -1,7 +1,6 @@
 """The OpenAPI schema and its page."""
 
 import json
-import re
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +12,6 @@ from drf_spectacular.drainage import GENERATOR_STATS
 from drf_spectacular.validation import validate_schema
 from rest_framework.test import APIClient
 
-from sync.models import EventType
 from tests.api.conftest import user_who_may, with_token
 from tests.support.api_schema import document, raw_document
 
@@ -72,30 +70,6 @@ def members(operation: dict[str, Any]) -> list[str]:
         return []
     shape = document()["components"]["schemas"][media["schema"]["$ref"].rpartition("/")[2]]
     return list(shape.get("properties", {}))
-
-
-def test_no_value_is_one_of_anything_and_something_else() -> None:
-    """Of both at once it would be none, as null beside anything."""
-    choices = re.findall(r'"oneOf": \[[^\]]*\]', raw_document())
-    assert choices
-    assert not [one for one in choices if "{}" in one]
-
-
-def test_a_body_says_that_it_takes_no_field_besides() -> None:
-    bodies = [shape for name, shape in document()["components"]["schemas"].items() if name.endswith("FieldsRequest")]
-    assert [shape["additionalProperties"] for shape in bodies] == [False, False]
-
-
-def test_a_request_without_a_body_is_not_refused_for_its_body() -> None:
-    for place, operation in operations():
-        if "requestBody" not in operation:
-            assert not {"413", "415"} & set(operation["responses"]), place
-
-
-def test_what_other_systems_are_sent_is_described_as_a_webhook() -> None:
-    [media] = document()["webhooks"]["event"]["post"]["requestBody"]["content"].values()
-    assert media["schema"]["$ref"].endswith("/Message")
-    assert set(document()["components"]["schemas"]["EventTypeEnum"]["enum"]) == set(EventType.values)
 
 
 def test_the_page_is_shown_to_who_is_signed_in_and_its_script_is_no_inline_script(db: None) -> None:

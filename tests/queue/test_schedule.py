@@ -13,7 +13,7 @@ from django_celery_beat.models import CrontabSchedule, IntervalSchedule, Periodi
 from config.beat import Entry, Scheduler
 from config.celery import app
 from sync.kernel import periodic_jobs
-from sync.kernel.timetable import TASK_PREFIXES, PeriodicJob
+from sync.kernel.timetable import TASK_PREFIXES
 from tests.support.waiting import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)  # beat closes connections that are old
@@ -77,14 +77,6 @@ def test_a_job_that_is_no_longer_there_goes_and_a_strangers_stays() -> None:
     PeriodicTask.objects.create(name="theirs", task="theirs.task", interval=every)
     beat()
     assert set(PeriodicTask.objects.exclude(name__in=[job.name for job in settings.SCHEDULE])) == {entry("theirs")}
-
-
-def test_a_new_job_of_an_upgrade_is_made_beside_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    beat()
-    new = PeriodicJob("new", "sync.sweep", "New", description="D.", when_off="W.", every=7_200, max_seconds=9_000)
-    monkeypatch.setattr(settings, "SCHEDULE", (*settings.SCHEDULE, new))
-    beat()
-    assert str(entry("new").interval) == "every 2 hours"
 
 
 def test_two_beats_that_start_together_make_each_entry_once() -> None:
