@@ -1,4 +1,4 @@
-"""Each code of the API has a page that anybody may read; that it is listed, every answer is held to that a test gets."""
+"""Each code of the API has a page that anybody may read; every answer that a test gets is held to be one of them."""
 
 from __future__ import annotations
 
