@@ -334,13 +334,6 @@ def plain_client(api: APIClient) -> Client:
     return Client(headers={"Authorization": api._credentials["HTTP_AUTHORIZATION"]})
 
 
-def queries(api: APIClient, address: str) -> int:
-    with CaptureQueriesContext(connection) as captured:
-        answer = api.get(address)
-    assert answer.status_code == 200, answer.content
-    return len(captured)
-
-
 def test_how_each_field_is_synced_is_told_with_its_reason_and_monday_is_not_asked(
     api: APIClient, contact: Contact
 ) -> None:
