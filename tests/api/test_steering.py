@@ -1,18 +1,20 @@
 """Steering the queue by API: one row, all rows that match, pauses; who may, and the line that stays of it."""
 
 import uuid
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
+from psycopg.errors import LockNotAvailable
 from rest_framework.test import APIClient
 
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.models import Decision, QueuePause, SyncMetadata, SyncQueue
-from sync.outbox import pauses
+from sync.outbox import operate, pauses
 from tests.api.conftest import QUEUE, row, user_who_may, with_token
 from tests.support.waiting import beside, wait_for
 
@@ -192,3 +194,35 @@ def test_each_act_has_a_permission_of_its_own(db: None, act: str, status: str) -
     assert mine.post(f"{QUEUE}{one.pk}/{act}").status_code == 200
     rest = f"{QUEUE}{act}?entity_id={other.entity_id}&status={status}"
     assert mine.post(rest, {"expect": 1}, format="json").json()["done"] == 1
+
+
+def test_rows_in_backoff_are_due_at_once_and_keep_nothing_of_their_failures(api: APIClient) -> None:
+    later = sync_now() + timedelta(hours=1)
+    row(attempts=3, next_retry=later, error_message="It failed.", reason="It waits.")
+    assert api.post(f"{QUEUE}retry", {"expect": 1}, format="json").json()["done"] == 1
+    found = SyncQueue.objects.get()
+    assert (found.attempts, found.error_message, found.reason) == (0, "", "")
+    assert found.next_retry <= sync_now()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_act_that_gives_way_in_the_middle_answers_and_logs_how_far_it_came(
+    api: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operate, "CHUNK", 2)
+    rows = [row().pk for _ in range(5)]
+    whole = operate._operate_chunk
+
+    def locked(act: Any, ids: Sequence[int]) -> Any:
+        if rows[2] in ids:
+            raise OperationalError("canceling statement due to lock timeout") from LockNotAvailable()
+        return whole(act, ids)
+
+    monkeypatch.setattr(operate, "_operate_chunk", locked)
+    answer = api.post(f"{QUEUE}cancel?status=pending", {"expect": 5}, format="json")
+    assert answer.status_code == 409
+    said = answer.json()["detail"]
+    assert said.startswith("2 of 5 are done, and stay so. A save that takes long has some of them locked.")
+    assert list(states().values()) == ["completed", "completed", "pending", "pending", "pending"]
+    line = LogEntry.objects.get().change_message
+    assert line == "Cancelled 2 of 5 jobs by the API, narrowed by status=pending; a save had the rest locked."

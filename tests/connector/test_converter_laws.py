@@ -160,6 +160,22 @@ def test_a_value_that_is_shown_and_typed_again_is_the_same_value(case: Case) -> 
     assert set(typed) == set(local)
 
 
+ODD_PHONES = st.from_regex(r"\A\+?[0-9() .x-]{3,18}\Z") | TEXTS | PHONES
+REGIONS = st.sampled_from(["US", "CA", "GB", "DE", "JP", "IT", "AR", ""])
+ODD_CELLS = st.one_of(
+    st.tuples(st.just("phone"), st.fixed_dictionaries({"phone": ODD_PHONES, "countryShortName": REGIONS})),
+    st.tuples(st.just("email"), st.fixed_dictionaries({"email": TEXTS | st.emails(), "text": TEXTS})),
+)
+
+
+@given(ODD_CELLS, st.none() | ODD_PHONES | st.emails())
+def test_whatever_a_cell_says_is_pulled_so_that_it_compares_equal(cell: tuple[str, Any], current: str | None) -> None:
+    name, value = cell
+    convert = make_converter(name)
+    raw = convert.stored_value(Reading("c", name, value=value))
+    assert convert.local(convert.to_local(raw, {"field": current})) == convert.remote(raw)
+
+
 @given(st.sampled_from(["text", "long_text", "name", "email", "phone"]), PHONES | st.emails() | TEXTS, TEXTS)
 def test_a_typed_value_is_refused_or_taken_as_it_is(name: str, text: str, current: str) -> None:
     convert = make_converter(name)

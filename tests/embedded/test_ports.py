@@ -43,3 +43,7 @@ def test_one_port_for_both_is_refused() -> None:
 def test_what_is_not_a_port_is_said(text: str) -> None:
     with pytest.raises(StartError, match=rf"PORT={re.escape(text)} is not a port.*make run PORT=8000"):
         supervisor.port_of({"PORT": text}, "PORT", 8000)
+
+
+def test_an_empty_port_is_the_default() -> None:
+    assert supervisor.port_of({"PORT": ""}, "PORT", 8000) == 8000

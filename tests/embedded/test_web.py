@@ -322,3 +322,21 @@ def is_reset(caller: socket.socket) -> bool:
     looks = select.poll()
     looks.register(caller, 0)
     return bool(looks.poll(0))
+
+
+def test_a_phone_with_three_kilobytes_a_second_is_heard_to_the_end(port: int) -> None:
+    pace, size = 3_000, 3_000 * 6 * TIMEOUT
+    with connected(port) as caller:
+        head = f"POST /webhooks/monday/ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {size}\r\n\r\n"
+        caller.sendall(head.encode())
+        began, sent = time.monotonic(), 0
+
+        def is_sent() -> bool:
+            nonlocal sent
+            due = min(int((time.monotonic() - began) * pace), size)
+            caller.sendall(b"x" * (due - sent))
+            sent = due
+            return sent == size
+
+        wait_for("all is sent", is_sent, 60)
+        assert caller.recv(12).startswith(b"HTTP/1.1 40")

@@ -49,6 +49,7 @@ def test_only_what_is_declared_is_exported_with_the_labels_that_it_declares(clie
     everything_is_tight()
     answer = client.get("/metrics", headers=bearer())
     assert answer.headers["Content-Type"].startswith("text/plain")
+    assert client.post("/metrics").status_code == 405
     figures = Figures(answer.content.decode())
     declared = {metric.full_name.removesuffix("_total") for metric in METRICS}
     assert {family.name for family in figures.families} == declared

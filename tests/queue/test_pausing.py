@@ -3,14 +3,17 @@
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import transaction
 
 from npd.models import Contact
 from sync.choices import QueueDirection
+from sync.ledger import SyncStateService
 from sync.limits import breaker
 from sync.models import BoardLink, QueuePause, SyncQueue
 from sync.operations.detect.comparison import compare_due_boards
 from sync.operations.detect.sweep import run_full_sweep, sweep_due_boards
+from sync.operations.preview.explanation import explain, find_record
 from sync.operations.record_requests import push_record
 from sync.outbox import pauses
 from sync.queue import Conflict, SyncQueueService
@@ -211,3 +214,32 @@ def test_each_direction_names_the_pause_that_holds_it() -> None:
     assert "by ann" in pauses.direction_pause_reason("contact", "to_monday")
     pauses.pause("eve", entity_type="contact")
     assert "by eve" in pauses.direction_pause_reason("contact", "to_npd")
+
+
+def test_a_look_for_another_reason_holds_what_may_not_go_and_takes_over_the_rest(world: World) -> None:
+    ann = world.linked("Ann", role_title="Buyer", notes="old")
+    base = world.ledger(ann).base["role_title"]
+    world.queue.pause("mary", **UP, why="moving house")
+    Contact.objects.filter(pk=ann.pk).update(role_title="Head")
+    world.edit(ann, "notes", "new")
+    world.hear(ann)
+    assert (ann.notes, ann.sync_status) == ("new", "pending")
+    assert world.ledger(ann).base["role_title"] == base
+    said = world.ledger(ann).blocked_fields["role_title"]["reason"]
+    assert said.startswith("Writing to Monday is paused by mary since ")
+    assert "(moving house)" in said
+    assert SyncStateService().describe(ann).words.startswith("Writing to Monday is paused by mary")
+    assert SyncStateService().describe(ann).next_try is None
+    told = explain(find_record("contact", str(ann.pk)), offline=True)
+    assert any("Writing to Monday is paused by mary" in line for line in told.open_items)
+    [row] = SyncQueue.objects.filter(status="pending")
+    assert (row.direction, row.attempts) == ("to_monday", 0)
+
+
+def test_sync_drain_ends_and_says_what_is_paused(world: World, capsys: Any) -> None:
+    world.contact("Ann")
+    world.queue.pause("mary", **UP, why="moving house.")
+    call_command("sync_drain")
+    said = capsys.readouterr().out
+    assert "Writing to Monday is paused by mary" in said
+    assert "(moving house)" in said
