@@ -328,7 +328,7 @@ class Api:
         if fault is not None and fault.timeout == "before":
             self._hang_up(request, fault)
         if fault is not None and fault.slow is not None:
-            self.faults.release().wait(fault.slow)
+            fault.over.wait(fault.slow)
         response = self._run(asked, call, fault)
         # Kept before the connection is cut: whoever has lost this answer asks for it again under its key.
         if key:
@@ -400,9 +400,9 @@ class Api:
 
     def _hang_up(self, request: Request, fault: Fault) -> None:
         """Hold the connection for the fault's seconds, while anyone waits, then cut it."""
-        end, release = time.monotonic() + fault.seconds, self.faults.release()
-        while time.monotonic() < end and not request.client_gone() and not release.is_set():
-            release.wait(0.05)
+        end = time.monotonic() + fault.seconds
+        while time.monotonic() < end and not request.client_gone() and not fault.over.is_set():
+            fault.over.wait(0.05)
         cut_connection()
 
 

@@ -110,6 +110,9 @@ class Fault:
     header: bool = True
     seconds: float = 0.0
 
+    def __post_init__(self) -> None:
+        self.over = threading.Event()  # nobody that met it is kept waiting any more
+
     def matches(self, asked: FaultTarget, variables: dict[str, Any]) -> bool:
         """Whether it can happen to this request."""
         looks_inside = self.listing is not None or self.stale is not None or self.limit in ("field", "subgraph")
@@ -168,15 +171,12 @@ class Faults:
 
     _queue: list[Fault] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _released: threading.Event = field(default_factory=threading.Event)
-
-    def release(self) -> threading.Event:
-        """Set when all requests that wait now are released."""
-        with self._lock:
-            return self._released
+    _over: threading.Event = field(default_factory=threading.Event)
 
     def add(self, faults: list[Fault]) -> None:
         with self._lock:
+            for fault in faults:
+                fault.over = self._over
             self._queue += faults
 
     def take(self, asked: FaultTarget, variables: dict[str, Any]) -> Fault | None:
@@ -209,9 +209,8 @@ class Faults:
         """Delete what is left, and release the requests that a fault keeps waiting."""
         with self._lock:
             self._queue.clear()
-            self._released.set()
-            # Another one: requests that come from now on are to wait again.
-            self._released = threading.Event()
+            self._over.set()
+            self._over = threading.Event()
 
 
 # What `POST /_control/faults` may ask for; everything else is refused in a sentence.

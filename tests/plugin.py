@@ -93,7 +93,6 @@ ON_REAL_SERVERS = (
     "queue/test_queue_laws.py",
     "queue/test_takeover.py",
     "queue/test_wake.py",
-    "story/test_faults_boards.py",
     "story/test_faults_killed.py",
     "story/test_faults_messages.py",
     "story/test_graceful_stop.py",

@@ -86,7 +86,6 @@ SHAPES: dict[tuple[str, str], tuple[Callable[[Any], bool], str]] = {
     ("dropdown", "label_limit_count"): (_is_whole, "a whole number"),
 }
 
-SETTING_OWNERS = ("reflects",)  # kept among the settings, and never a caller's
 LABELLED = {"status": Status.default_settings, "dropdown": Dropdown.default_settings}
 
 
@@ -103,7 +102,7 @@ def check_settings(column_type: str, given: Any) -> dict[str, Any]:
     """Settings as a caller gives them, in the form that is kept. Raises InvalidArgumentException."""
     if not isinstance(given, dict):
         raise api_errors.invalid_argument("settings must be a JSON object")
-    checked = {key: value for key, value in given.items() if value is not None and key not in SETTING_OWNERS}
+    checked = {key: value for key, value in given.items() if value is not None}
     for (owner, key), (fits, words) in SHAPES.items():
         if column_type == owner and key in checked and not fits(checked[key]):
             raise api_errors.invalid_argument(f"{key} must be {words}")

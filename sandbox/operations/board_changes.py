@@ -9,7 +9,6 @@ from sandbox import api_errors
 from sandbox.columns import initial_settings, kind_of
 from sandbox.http import percent_decode
 from sandbox.model import Board, Column, Group, WorldEvent
-from sandbox.operations.cells import add_reflections
 from sandbox.operations.events import column_of, emit_board, log, log_board, wanted_group
 from sandbox.operations.item_changes import create_item
 from sandbox.world import World
@@ -51,7 +50,6 @@ def create_column(
             )
         column = Column(column_id, title, column_type, settings, description)
         board.columns.insert(_place_column(board, after), column)
-        add_reflections(world, board, column, (fresh_id(column_type) for _ in settings.get("boardIds", ())))
         _touch(world, board)
         about = {"column_id": column.id, "column_title": title, "column_type": kind.old_type}
         log_board(world, "create_column", board, user_id, **about)

@@ -21,7 +21,6 @@ from sandbox.operations.cells import (
     check_values,
     parsed_values,
     payloads,
-    reflect,
     rename,
     write_cell,
 )
@@ -138,8 +137,6 @@ def place_item(
     told = json.dumps(shown, ensure_ascii=False)  # a text within the row's own (45686; monday_ruby, 2024-07)
     log(world, "create_pulse", item, user_id, group_name=group.title, group_color=group.color, column_values_json=told)
     emit(world, "create_item", item, user_id, column_values=shown)
-    for column in (column for column in board.columns if column.type == "board_relation"):
-        reflect(world, user_id, item, column, None, parsed.get(column.id))
     return item
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from typing import Any
 
 import pytest
-from celery import current_app
 from django.contrib.admin.models import LogEntry
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -163,16 +161,6 @@ def test_history_and_outbox_see_them_as_single_ones_with_the_batch(api: APIClien
     assert all(one["user"] for one in contexts)
     assert SyncQueue.objects.filter(status="pending", entity_type="contact").count() == 2
     assert LogEntry.objects.filter(change_message__contains=batch).count() == 2
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_thousand_send_at_most_a_wake_up_a_second(api: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    sent: list[Any] = []
-    monkeypatch.setattr(current_app, "send_task", lambda name, args, **options: sent.append(args))
-    begun = time.monotonic()
-    assert send(api, *(create(f"P{number}") for number in range(1_000))).json()["done"] == 1_000
-    assert set(sent) == {("contact",)}
-    assert len(sent) <= 1 + (time.monotonic() - begun)
 
 
 def test_more_rows_take_no_more_statements(api: APIClient, organization: Organization) -> None:

@@ -27,7 +27,7 @@ from npd.models import Contact, Organization
 from sync.api.lists import filters_of
 from sync.clock import sync_now
 from sync.models import BoardLink, FieldMapping, SyncMetadata, SyncQueue, UnmatchedItem
-from tests.api.conftest import QUEUE, row, url_of, user_who_may, with_token
+from tests.api.conftest import QUEUE, results, row, url_of, user_who_may, with_token
 
 CONTACTS = "/api/v1/contacts/"
 CONFLICTS = "/api/v1/sync/conflicts/"
@@ -256,7 +256,8 @@ def test_records_are_filtered_by_each_field_and_by_times(api: APIClient, organiz
     assert named(api, notes="long", phone="1") == ["Old"]
     assert named(api, organization=organization.pk) == ["Old"]
     assert named(api, monday_id="77") == ["New"]
-    assert named(api, sync_enabled="false") == ["New"]
+    assert named(api, sync_enabled="false") == named(api, sync_status="disabled") == ["New"]
+    assert named(api, sync_status=["disabled", "pending"]) == ["New", "Old"]
     assert named(api, sync_direction=["npd_to_monday", "none"]) == ["New"]
     assert named(api, name="New") == ["New"]
     boundary = new.created_at.isoformat()
@@ -270,7 +271,7 @@ def test_records_are_filtered_by_each_field_and_by_times(api: APIClient, organiz
 def test_jobs_conflicts_and_unmatched_items_are_filtered_by_each_field(api: APIClient, contact: Contact) -> None:
     job = row(entity_id=None, remote_id="55", operation="create", priority=10)
     row(operation="update", attempts=3)
-    found = api.get(QUEUE, {"monday_id": "55", "operation": "create", "attempts": "0"}).json()["results"]
+    found = results(api, QUEUE, monday_id="55", operation="create", attempts="0", status=["failed", "pending"])
     assert [(one["id"], one["monday_id"]) for one in found] == [(job.pk, "55")]
     assert api.get(QUEUE, {"attempts": "1e9"}).status_code == 400
     assert api.get(QUEUE, {"ordering": "attempts", "created_before": "2020-01-01T00:00:00Z"}).json()["results"] == []
@@ -331,13 +332,6 @@ def test_answers_to_programs_are_compressed_and_their_etag_stays_good(api: APICl
 def plain_client(api: APIClient) -> Client:
     """The same caller by Django's client: DRF's reads every body as text."""
     return Client(headers={"Authorization": api._credentials["HTTP_AUTHORIZATION"]})
-
-
-def queries(api: APIClient, address: str) -> int:
-    with CaptureQueriesContext(connection) as captured:
-        answer = api.get(address)
-    assert answer.status_code == 200, answer.content
-    return len(captured)
 
 
 def test_how_each_field_is_synced_is_told_with_its_reason_and_monday_is_not_asked(

@@ -21,18 +21,6 @@ def listed(api: APIClient, **query: Any) -> list[int]:
     return [entry["id"] for entry in answer.json()["results"]]
 
 
-def test_the_queue_is_narrowed_by_status_type_direction_and_record(api: APIClient) -> None:
-    failed = row(status="failed", error_message="Monday refused it.")
-    organization = row(entity_type="organization")
-    to_npd = row(direction="to_npd")
-    assert listed(api) == [to_npd.pk, organization.pk, failed.pk]
-    assert listed(api, status="failed") == [failed.pk]
-    assert listed(api, status=["failed", "pending"]) == [to_npd.pk, organization.pk, failed.pk]
-    assert listed(api, entity_type="organization") == [organization.pk]
-    assert listed(api, direction="to_npd") == [to_npd.pk]
-    assert listed(api, entity_id=str(failed.entity_id)) == [failed.pk]
-
-
 def test_candidates_are_items_that_no_record_has_with_reason_and_next_try(api: APIClient) -> None:
     row()
     candidate = row(entity_id=None, remote_id="55", reason="Waits until it was quiet for 10 seconds.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -116,30 +115,6 @@ def test_an_act_with_a_field_that_nobody_knows_is_refused_by_name(
 ) -> None:
     answer = api.post(address, body)
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "unknown_field")
-
-
-HALF = "\ud800"
-PLACES: list[tuple[str, str, Any]] = [
-    ("post", CONTACTS, {HALF: 1}),
-    ("post", CONTACTS, {"name": HALF}),
-    ("post", CONTACTS, {"name": "x", "organization": HALF}),
-    ("post", CONTACTS, [{"deep": {"in": [HALF]}}]),
-    ("post", "/api/v1/organizations/", {"name": "x", "billing_contact": HALF}),
-    ("post", "/api/v1/organizations/", {"name": "x", "sync_direction": HALF}),
-    ("post", "/api/v1/sync/pauses/", {"direction": HALF}),
-    ("post", f"{GUARD}approve", {"kind": HALF}),
-    ("post", f"{CONFLICTS}{NOBODY}/resolve", {"resolution_type": HALF, "seen": {HALF: {}}}),
-]
-
-
-@pytest.mark.parametrize(("method", "address", "body"), PLACES)
-def test_half_of_a_surrogate_pair_is_the_senders_fault(api: APIClient, method: str, address: str, body: Any) -> None:
-    answer = getattr(api, method)(address, json.dumps(body), content_type="application/json")
-    assert (answer.status_code, answer.headers["Content-Type"]) in (
-        (400, "application/problem+json"),
-        (404, "application/problem+json"),
-    )
-    assert answer.status_code == 400 or address.endswith("resolve")
 
 
 def test_half_of_a_surrogate_pair_in_a_query_is_the_senders_fault(api: APIClient) -> None:

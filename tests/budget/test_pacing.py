@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sync.limits import rate_limits
-from sync.limits.grants import interval_text
 from sync.limits.rate_limits import (
     DayUsage,
     batch_size_after_timeout,
@@ -109,14 +108,6 @@ def test_a_window_is_never_negative_and_never_longer_than_a_day(
 ) -> None:
     window = window_seconds(DayUsage(limit, limit * used, last_hour, boards, seconds))
     assert 0 <= window <= DAY
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.2, "second"), (1.6, "2 seconds"), (119, "119 seconds"), (421, "7 minutes"), (8_000, "2 hours")],
-)
-def test_a_window_reads_well_after_every(seconds: float, words: str) -> None:
-    assert interval_text(seconds) == words
 
 
 @given(limit=st.integers(100, 25_000), hour=st.floats(0, 5_000), more=st.floats(0, 5_000))

@@ -127,11 +127,11 @@ def test_a_click_during_an_outage_waits_less_long_for_an_answer_than_a_worker(
 ) -> None:
     """A web process has few threads, and each click holds one for so long."""
     settings.MONDAY_TIMEOUT_SECONDS = 30
-    monkeypatch.setattr(breaker, "ASK_SECONDS", 0.5)
+    monkeypatch.setattr(breaker, "ASK_SECONDS", 0.2)
     contact = world.linked("Ann", role_title="Boss")
     stopped_by(world, contact, status=500)
     world.sandbox.control("faults", "DELETE")
-    world.sandbox.faults({"slow": 2})
+    world.sandbox.faults({"slow": 0.7})
     assert breaker.ask_again() is AskCode.STOPPED
 
 

@@ -124,7 +124,7 @@ def test_a_connection_that_was_never_made_costs_nothing(settings: Any) -> None:
 
 def test_our_own_calls_are_never_taken_for_another_tokens(world: World, monday: Planned) -> None:
     monday.limits(plan="standard")
-    for number in range(5):
+    for number in range(2):
         world.contact(f"P{number}")
         world.work()
         breaker.fetch_account_info()

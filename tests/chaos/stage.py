@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from npd.models import Contact, Organization
@@ -135,7 +134,5 @@ def same(key: str, one: Any, other: Any) -> bool:
     """Whether two values say the same."""
     return essence(key, one) == essence(key, other)
 
-
-StepFunction = Callable[..., str | None]
 
 __all__ = ["MONDAY", "NPD", "Journal", "Stage", "event_value", "local_value", "remote_value", "same"]

@@ -13,7 +13,6 @@ from tests.chaos.evidence import Entity, Evidence
 from tests.chaos.stage import MODELS
 
 LIVE_STEPS = 8  # a live worker may have read the setting so many steps ago
-BEFORE = ("enabled", True)
 
 
 def only_where_allowed(evidence: Evidence) -> Iterator[str]:

@@ -1,24 +1,18 @@
 """What Monday really answered, made small: each body with where it was found, and what becomes of it.
 
-Facts of other people's published recordings and posts; nothing here names a person. Where MONDAY_CAPTURES names the
-folder of the whole collection, all of it is read.
+Facts of other people's published recordings and posts; nothing here names a person.
 """
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import responses
 
 from sync.connectors.base import errors
-from sync.connectors.base.board import EventKind
 from sync.connectors.base.conversion import ConverterOptions, UnknownValue
 from sync.connectors.base.errors import ConnectorError
-from sync.connectors.monday.board_events import parse_challenge, parse_entry, parse_event, webhook_bodies
 from sync.connectors.monday.client import MondayClient
 from sync.connectors.monday.columns import BY_TYPE, make_converter
 from sync.connectors.monday.items import parse_items_at
@@ -444,143 +438,3 @@ def test_a_cell_reads_as_its_value_or_as_a_reason(source: str, kind: str, shown:
     except UnknownValue:
         found = UNKNOWN
     assert found == expected, source
-
-
-# --- deliveries and rows of the log -----------------------------------------------------------------------------------
-
-
-FULL = "published capture of all webhooks, 2025-02"
-
-EVENTS: tuple[tuple[str, dict[str, Any], EventKind, Any], ...] = (
-    (FULL, {"type": "archive_pulse", "itemId": 84, "itemName": "New"}, EventKind.ARCHIVED, None),
-    (FULL, {"type": "delete_pulse", "itemId": 84, "itemName": "New"}, EventKind.DELETED, None),
-    (FULL, {"type": "restore_pulse", "itemId": 84, "value": {"state": 1, "is_undo": True}}, EventKind.RESTORED, None),
-    (FULL, {"type": "move_pulse_into_group", "pulseId": 84, "destGroupId": "g"}, EventKind.MOVED, None),
-    (FULL, {"type": "create_update", "pulseId": 84, "textBody": "x"}, EventKind.OTHER, None),
-    (
-        "a worker's log, 2025-06",
-        {"type": "create_pulse", "pulseId": 84, "userId": -6, "isRetry": True, "columnValues": {}},
-        EventKind.CREATED,
-        None,
-    ),
-    (
-        "monday staff, community 38653",
-        {"type": "delete_pulse", "itemId": 84, "pulseId": 84, "parentItemId": 7},
-        EventKind.OTHER,
-        None,
-    ),
-    (
-        "a sync's history, 2025-07",
-        {
-            "type": "update_column_value",
-            "pulseId": 84,
-            "columnId": "c",
-            "columnType": "color",
-            "value": {"label": {"index": 7, "text": "Qualified", "is_done": False}, "post_id": None},
-            "previousValue": {"label": {"index": 5, "text": None}},
-        },
-        EventKind.COLUMN,
-        "Qualified",
-    ),
-    (
-        FULL,
-        {
-            "type": "update_column_value",
-            "pulseId": 84,
-            "columnId": "c",
-            "columnType": "date",
-            "value": {"date": "2025-02-05", "icon": None, "time": None},
-            "previousValue": None,
-        },
-        EventKind.COLUMN,
-        "2025-02-05",
-    ),
-    (
-        "a transformer's tests, 2022-08",
-        {"type": "update_name", "pulseId": 84, "value": {"name": "New name"}, "previousValue": {"name": "Old"}},
-        EventKind.RENAMED,
-        "New name",
-    ),
-)
-"""Where found, the event, what it is, and the value that it tells."""
-
-
-@pytest.mark.parametrize(("source", "event", "kind", "value"), EVENTS, ids=lambda one: str(one)[:50])
-def test_a_delivery_is_the_event_that_it_tells(source: str, event: dict[str, Any], kind: EventKind, value: Any) -> None:
-    read = parse_event({"event": {"app": "monday", "boardId": 1, "userId": 2, "triggerUuid": "t"} | event})
-    assert (read.kind, read.item_id) == (kind, "84"), source
-    if read.column_type in BY_TYPE:
-        assert BY_TYPE[read.column_type](ConverterOptions()).from_event(read.value, read.column_type) == value, source
-
-
-ROWS: tuple[tuple[str, str, dict[str, Any], list[EventKind]], ...] = (
-    (
-        "a team's log, 2026-05",
-        "update_column_value",
-        {"pulse_id": 5, "column_id": "c", "column_type": "numeric", "value": {"value": 50, "unit": None}},
-        [EventKind.COLUMN],
-    ),
-    (TOPIC + "45686", "create_pulse", {"pulse_id": 5, "column_values_json": "{}"}, [EventKind.CREATED]),
-    (RUBY + "2024-07", "board_workspace_id_changed", {"board_id": 1, "value": {"workspace_id": 7}}, []),
-    (RUBY + "2024-07", "create_group", {"board_id": 1, "group_id": "g"}, []),
-)
-"""Where found, the row's event and data, and the events that it stands for."""
-
-
-@pytest.mark.parametrize(("source", "event", "data", "kinds"), ROWS, ids=lambda one: str(one)[:50])
-def test_a_row_of_the_log_is_the_deliveries_that_it_stands_for(
-    source: str, event: str, data: dict[str, Any], kinds: list[EventKind]
-) -> None:
-    entity = "pulse" if "pulse_id" in data else "board"
-    row = {"id": "efee9d30", "event": event, "entity": entity, "user_id": "7", "created_at": "17138974420245986"}
-    entry_read = parse_entry(row | {"data": json.dumps(data)})
-    assert [parse_event(body).kind for body in webhook_bodies(entry_read, "1")] == kinds, source
-    assert entry_read.at.isoformat() == "2024-04-23T18:37:22.024598+00:00"
-
-
-# --- the whole collection, where it is at hand ------------------------------------------------------------------------
-
-
-EXPLAINED = {
-    "InvalidWorkspaceIdException": "of workspaces, which nothing here asks for",
-    "InvalidFolderIdException": "of folders",
-    "DocMutationException": "of documents",
-    "GraphqlGeneralError": "of a move with a mapping of columns that isn't one",
-    "UnsupportedItemsByColumnValueQuery": "of a search by a column that no mapping has",
-    "InvalidWebhookConfigException": "of a webhook with a config, of which none is made",
-    "CreateBoardException": "of a board",
-    "RecordInvalidException": "of one record, whatever it was",
-    "ASSET_UNAVAILABLE": "of a file",
-    "": "a template, or an answer without code and status",
-}
-"""Codes that stand for one record's fault, each with why that is enough."""
-
-
-def _collection(name: str) -> list[dict[str, Any]]:
-    folder = os.environ.get("MONDAY_CAPTURES")
-    if not folder or not Path(folder, name).is_file():
-        pytest.skip(f"MONDAY_CAPTURES names no folder with recorded answers ({name})")
-    found: list[dict[str, Any]] = json.loads(Path(folder, name).read_text(encoding="utf-8"))
-    return found
-
-
-@pytest.mark.parametrize("name", ["http", "errors_pasted", "errors_live_notes", "probes_2026_07"])
-@responses.activate
-def test_every_recorded_answer_says_whose_fault_it_is_or_is_explained(name: str) -> None:
-    unexplained = []
-    for one in _collection(f"{name}.json"):
-        headers = {key: value for key, value in (one.get("headers") or {}).items() if key.lower() == "api-version"}
-        responses.upsert("POST", URL, json=one["body"], status=one.get("status") or 200, headers=headers)
-        try:
-            found = MondayClient(URL, "token").execute(MUTATION, {}).errors
-        except ConnectorError as error:
-            found = error.errors or (error,)
-        unexplained += [e.message for e in found if type(e) is errors.RecordRejected and e.code not in EXPLAINED]
-        unexplained += [e.message for e in found if type(e) is errors.UnreadableAnswer]
-    assert unexplained == []
-
-
-def test_every_recorded_delivery_is_read() -> None:
-    for one in _collection("webhooks.json"):
-        if parse_challenge(one["body"]) is None:
-            parse_event(one["body"])

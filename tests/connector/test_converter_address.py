@@ -1,5 +1,6 @@
 """An address that was edited on the board: back into its parts where that is certain, else a conflict, never a loss."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -97,6 +98,21 @@ def test_what_still_stands_on_the_board_never_lands_in_another_part(before: Part
         kept = [piece for piece in _pieces({name: before[name]}) if piece in edited and piece not in new]
         assert [piece for piece in kept if piece not in _pieces({name: after[name] or ""})] == []
     assert ADDRESS.local(after) == ADDRESS.remote(_text(edited))
+
+
+ANY = st.none() | st.text(max_size=40) | st.text(" ,\n\r\t\u00a0aä\u0308éZß.", max_size=20)
+
+
+@given(st.fixed_dictionaries(dict.fromkeys(ADDRESS_FIELDS, ANY)), ANY, st.text(max_size=40))
+def test_an_address_is_divided_so_that_it_reads_the_same_or_not_at_all(
+    current: dict[str, str | None], remote: str | None, typed: str
+) -> None:
+    assert ADDRESS.to_local(ADDRESS.to_remote(current, None), current) == current
+    assert ADDRESS.local(ADDRESS.from_text(typed, current)) == ADDRESS.remote(typed)
+    with suppress(AmbiguousSplit):
+        divided = ADDRESS.to_local(remote, current)
+        assert set(divided) == set(ADDRESS_FIELDS)
+        assert ADDRESS.local(divided) == ADDRESS.remote(remote)
 
 
 @pytest.mark.parametrize(

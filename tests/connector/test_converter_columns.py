@@ -184,6 +184,9 @@ def test_the_parts_that_npd_doesn_t_know_go_back_as_they_were_read(
         ("location", "90 10 Pole", "latitude 90 is not between -90 and 90"),
         ("location", "10 180.5", "longitude 180.5 is not within"),
         ("list_text", ["Smith, Jones"], "“Smith, Jones” holds a comma"),
+        ("long_text", "x" * 2431, "2,431 characters; a long text on Monday holds 2,000"),
+        ("name", "x" * 256, "256 characters; an item's name on Monday holds 255"),
+        ("text", "é" * 40_000, "80,000 bytes; a Monday item holds 65,536"),
         ("list_text", ["x" * 70_000], "70,000 bytes"),
         ("relation_name", {"name": "x" * 70_000}, "70,000 bytes"),
     ],
@@ -429,6 +432,11 @@ def test_a_country_that_iso_gave_up_still_reads_as_itself() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
+        ("email", "nobody", "name@example.org"),
+        ("email", "a@b", "name@example.org"),
+        ("email", "a b@c.test", "name@example.org"),
+        ("phone", "call me", "no digits"),
+        ("name", "  ", "empty"),
         ("link", "nowhere", "https://example.org"),
         ("date", "31.1.2026", "2026-01-31"),
         ("numbers", "1,5", "1234.5"),
@@ -452,7 +460,7 @@ def test_a_typed_value_that_can_t_be_right_is_refused_in_words(name: str, text: 
         ("dropdown", "Navy, Army", [], ["Navy", "Army"]),
         ("dropdown", "Navy", "", "Navy"),
         ("list_text", "a\nb", ["b"], ["b", "a"]),
-        ("status", " ", "Done", None),
+        *((name, " ", "before", None) for name in ("status", "text", "long_text", "email", "phone")),
     ],
 )
 def test_a_typed_value_is_taken_in_the_form_of_the_field(name: str, text: str, current: Any, taken: Any) -> None:

@@ -4,6 +4,7 @@ import datetime as dt
 import json
 from typing import Any
 
+import phonenumbers
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -26,6 +27,11 @@ NUMBERS = (
     | st.sampled_from(["0", "-0", "-0.00", "007", ".5", "5.", "1e3", "1E-7", "4.50"])
 )
 DEGREES = st.decimals(-180, 180, places=6, allow_nan=False).map(str)
+PHONES = st.builds(
+    phonenumbers.format_number,
+    st.sampled_from(["US", "GB", "DE", "JP", "IT", "AR", "BR"]).map(phonenumbers.example_number),
+    st.sampled_from([phonenumbers.PhoneNumberFormat.INTERNATIONAL, phonenumbers.PhoneNumberFormat.E164]),
+)
 LINKS = st.builds(
     "{}{}{}{}".format,
     st.sampled_from(["https://", "http://", "HTTPS://", ""]),
@@ -53,6 +59,7 @@ VALUES: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "text": _of(TEXTS),
     "long_text": _of(TEXTS),
     "email": _of(st.from_regex(r"\A[A-Za-z0-9_%+-]{1,12}@[A-Za-z0-9]{1,8}\.[A-Za-z]{2,5}\Z")),
+    "phone": _of(PHONES),
     "link": _of(LINKS),
     "status": _of(TEXTS | st.sampled_from(["Done", "Stuck", "2024"])),
     "dropdown": _of(LABELS),
@@ -72,7 +79,7 @@ Case = tuple[str, dict[str, Any]]
 
 
 def test_every_converter_is_held_to_these_laws() -> None:
-    elsewhere = {"name", "phone", "address"}  # in test_converter_properties.py
+    elsewhere = {"name", "address"}  # in test_converters.py and test_converter_address.py
     assert set(VALUES) | elsewhere == set(CONVERTERS)
 
 
@@ -151,6 +158,32 @@ def test_a_value_that_is_shown_and_typed_again_is_the_same_value(case: Case) -> 
     typed = convert.from_text(convert.display(canonical), local)
     assert convert.local(typed) == canonical
     assert set(typed) == set(local)
+
+
+ODD_PHONES = st.from_regex(r"\A\+?[0-9() .x-]{3,18}\Z") | TEXTS | PHONES
+REGIONS = st.sampled_from(["US", "CA", "GB", "DE", "JP", "IT", "AR", ""])
+ODD_CELLS = st.one_of(
+    st.tuples(st.just("phone"), st.fixed_dictionaries({"phone": ODD_PHONES, "countryShortName": REGIONS})),
+    st.tuples(st.just("email"), st.fixed_dictionaries({"email": TEXTS | st.emails(), "text": TEXTS})),
+)
+
+
+@given(ODD_CELLS, st.none() | ODD_PHONES | st.emails())
+def test_whatever_a_cell_says_is_pulled_so_that_it_compares_equal(cell: tuple[str, Any], current: str | None) -> None:
+    name, value = cell
+    convert = make_converter(name)
+    raw = convert.stored_value(Reading("c", name, value=value))
+    assert convert.local(convert.to_local(raw, {"field": current})) == convert.remote(raw)
+
+
+@given(st.sampled_from(["text", "long_text", "name", "email", "phone"]), PHONES | st.emails() | TEXTS, TEXTS)
+def test_a_typed_value_is_refused_or_taken_as_it_is(name: str, text: str, current: str) -> None:
+    convert = make_converter(name)
+    try:
+        taken = convert.from_text(text, {"field": current})
+    except ValueError:
+        return
+    assert convert.local(taken) == convert.local({"field": text})
 
 
 @given(CASES, CASES)

@@ -46,8 +46,3 @@ def test_a_write_tells_what_became_of_every_entry() -> None:
 def test_a_column_has_labels_where_its_type_has_them(kind: str) -> None:
     labels = connectors.get().selectable_labels(kind, {"labels": [{"id": 1, "label": "Done", "index": 1}]})
     assert labels == (frozenset({"Done"}) if kind == "status" else None)
-
-
-def test_no_other_system_is_known() -> None:
-    with pytest.raises(KeyError):
-        connectors.get("jira")

@@ -204,14 +204,6 @@ def test_what_a_recording_lacks_is_refused_and_listed(account: Account, tmp_path
     assert progress["unknown"] == [{"query": "{ me { id } }"}]
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"exchanges": [{"request": {}}]}', '{"exchanges": 5}'])
-def test_a_file_that_is_no_recording_is_refused(content: str, tmp_path: Path) -> None:
-    file = tmp_path / "recording.json"
-    file.write_text(content)
-    with pytest.raises(replay.UnreadableRecording):
-        replay.build(file, "127.0.0.1", "http://127.0.0.1:9")
-
-
 def test_the_simulator_says_what_is_wrong_with_a_file_and_ends(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,11 +269,6 @@ def test_a_token_that_isn_t_taken_ends_it_at_once(account: Account) -> None:
     with pytest.raises(probe.Unanswered):
         account.probed()
     assert (account.ground.calls, account.ground.left) == (1, [])
-
-
-def test_each_question_has_a_name_of_its_own() -> None:
-    asked = [question.key for question in probe.all_questions()]
-    assert len(set(asked)) == len(asked)
 
 
 def test_what_is_asked_is_valid_for_monday_but_where_it_asks_for_a_refusal(account: Account) -> None:

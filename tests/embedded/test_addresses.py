@@ -11,7 +11,6 @@ from django.views.debug import technical_500_response
 
 from npd.models import Contact
 
-MEDIA_TYPE = "application/problem+json"
 pytestmark = pytest.mark.django_db
 
 
@@ -54,16 +53,6 @@ def test_a_webhook_without_the_last_slash_meets_the_same_door(debug: bool) -> No
 def test_an_address_that_has_no_slash_stays_what_it_is(caller: Client) -> None:
     assert caller.get("/api/v1/sync/stats").status_code == 200
     assert caller.get("/api/v1/contacts").json() == caller.get("/api/v1/contacts/").json()
-
-
-@pytest.mark.parametrize("debug", [True, False])
-@pytest.mark.parametrize("path", ["/api/v1/nothing", "/api/v1/nothing/", "/api/", "/api", "/webhooks/else/"])
-def test_a_wrong_address_below_api_is_a_problem_in_json(caller: Client, path: str, debug: bool) -> None:
-    with override_settings(DEBUG=debug):
-        for answer in (caller.get(path), caller.post(path, {}, content_type="application/json")):
-            assert answer.status_code == 404
-            assert answer["Content-Type"] == MEDIA_TYPE
-            assert answer.json()["code"] == "not_found"
 
 
 def test_other_pages_are_still_sent_on_to_their_slash(client: Client) -> None:

@@ -77,15 +77,6 @@ def test_a_failed_install_ends_in_a_sentence(output: str, sentence: str) -> None
     assert sentence in bootstrap.reason("The packages could not be installed", output)
 
 
-def test_pip_without_network_is_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_NO_CACHE_DIR": "1"}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--retries", "0", "no-such-package-of-npd-sync"]
-    with pytest.raises(bootstrap.StartError, match=r"the package index .* does not answer"):
-        bootstrap.run_quietly([*command, "--target", str(tmp_path)], "The packages could not be installed")
-
-
 def clone(folder: Path) -> Path:
     """The bootstrap alone in a folder, whose .venv is this one's Python; its locks name no package."""
     program = folder / "config" / "embedded" / "bootstrap.py"
@@ -116,15 +107,6 @@ def test_packages_are_installed_when_the_lock_changed_and_only_then(tmp_path: Pa
     assert installs(program, "development")
 
 
-def test_packages_of_another_commit_are_not_taken_for_this_ones(tmp_path: Path) -> None:
-    program = clone(tmp_path)
-    installs(program, "development")
-    lock(tmp_path, "two")
-    installs(program, "embedded")
-    lock(tmp_path, "one")
-    assert installs(program, "development")
-
-
 def test_make_without_python_says_so() -> None:
     result = ran("make", "-s", "run", "PYTHON=no-such-python")
     assert result.returncode != 0
@@ -134,3 +116,12 @@ def test_make_without_python_says_so() -> None:
 def test_make_alone_shows_the_commands() -> None:
     said = ran("make", "-s", check=True).stdout.split()
     assert {"setup", "run", "test", "lint", "logs", "reset", "bench"} <= set(said)
+
+
+def test_packages_of_another_commit_are_not_taken_for_this_ones(tmp_path: Path) -> None:
+    program = clone(tmp_path)
+    installs(program, "development")
+    lock(tmp_path, "two")
+    installs(program, "embedded")
+    lock(tmp_path, "one")
+    assert installs(program, "development")

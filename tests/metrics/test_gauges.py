@@ -178,10 +178,6 @@ def test_without_a_token_no_board_is_worked(link: BoardLink, settings: Any) -> N
     assert figures.value("queue_due_rows", **CONTACT) == 0
 
 
-def test_a_type_without_a_board_says_so() -> None:
-    assert scrape().by("kind", "board_standstill", **CONTACT) == {"no_board": 1}
-
-
 def test_the_environments_board_counts_as_everywhere(link: BoardLink, settings: Any) -> None:
     settings.MONDAY_CONTACTS_BOARD_ID = "99"
     delivered(board_id="99", item_id="1")
@@ -315,3 +311,7 @@ def test_the_last_nights_verification_is_told(link: BoardLink) -> None:
     assert figures.value("audit_drifted", **CONTACT) == 0
     newest = (now - timedelta(hours=1)).timestamp()
     assert figures.value("audit_timestamp_seconds", **CONTACT) == pytest.approx(newest)
+
+
+def test_a_type_without_a_board_says_so() -> None:
+    assert scrape().by("kind", "board_standstill", **CONTACT) == {"no_board": 1}

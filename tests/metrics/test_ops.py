@@ -158,13 +158,13 @@ def test_labels_in_an_alerts_words_are_left_by_its_expression() -> None:
         assert used <= kept, rule["alert"]
 
 
-def test_the_sample_of_a_scrape_names_the_page_and_the_rules() -> None:
-    found = yaml.safe_load((OPS / "prometheus" / "prometheus.yml").read_text())
-    assert found["rule_files"] == [ALERTS.name]
-    assert [job["metrics_path"] for job in found["scrape_configs"]] == ["/metrics"]
-
-
 def test_links_of_the_page_about_these_files_lead_somewhere() -> None:
     text = (OPS / "README.md").read_text()
     dead = [link for link in re.findall(r"\]\(([^)#]+)", text) if not (OPS / link).exists()]
     assert not dead
+
+
+def test_the_sample_of_a_scrape_names_the_page_and_the_rules() -> None:
+    found = yaml.safe_load((OPS / "prometheus" / "prometheus.yml").read_text())
+    assert found["rule_files"] == [ALERTS.name]
+    assert [job["metrics_path"] for job in found["scrape_configs"]] == ["/metrics"]

@@ -47,7 +47,7 @@ def reasons(client: Client) -> list[str]:
     return [one for one in found if " board " in one]  # a broker that is slow on a busy machine is not asked about
 
 
-def test_it_names_each_board_that_waits_too_long(client: Client, link: BoardLink) -> None:
+def test_it_names_each_board_that_waits_too_long(client: Client, link: BoardLink, settings: Any) -> None:
     board("organization")
     overdue()
     assert len(reasons(client)) == 1
@@ -58,6 +58,8 @@ def test_it_names_each_board_that_waits_too_long(client: Client, link: BoardLink
         [(False, True), (True, False)],
     )
     assert all("no worker has taken the board" in one for one in found)
+    settings.READY_MAX_DUE_SECONDS = 500
+    assert reasons(client) == []
 
 
 def test_a_worker_that_holds_the_board_and_does_not_come_on_is_named_as_the_reason(

@@ -72,42 +72,6 @@ def as_without_a_pause(world: World, ann: Contact, new: Contact) -> None:
     assert not SyncQueue.objects.exclude(status="completed").exists()
 
 
-def test_a_look_for_another_reason_holds_what_may_not_go_and_takes_over_the_rest(world: World) -> None:
-    ann = world.linked("Ann", role_title="Buyer", notes="old")
-    base = world.ledger(ann).base["role_title"]
-    world.queue.pause("mary", **UP, why="moving house")
-    Contact.objects.filter(pk=ann.pk).update(role_title="Head")
-    world.edit(ann, "notes", "new")
-    world.hear(ann)
-    assert (ann.notes, ann.sync_status) == ("new", "pending")
-    assert world.ledger(ann).base["role_title"] == base
-    said = world.ledger(ann).blocked_fields["role_title"]["reason"]
-    assert said.startswith("Writing to Monday is paused by mary since ")
-    assert "(moving house)" in said
-    assert SyncStateService().describe(ann).words.startswith("Writing to Monday is paused by mary")
-    assert SyncStateService().describe(ann).next_try is None
-    told = explain(find_record("contact", str(ann.pk)), offline=True)
-    assert any("Writing to Monday is paused by mary" in line for line in told.open_items)
-    [row] = SyncQueue.objects.filter(status="pending")
-    assert (row.direction, row.attempts) == ("to_monday", 0)
-
-
-def test_what_a_rule_would_send_because_of_an_edit_on_monday_waits_as_a_row_of_that_direction(world: World) -> None:
-    world_link = BoardLink.objects.get(entity_type="contact")
-    ann = world.linked("Ann", role_title="Buyer")
-    world_link.mappings.filter(key="role_title").update(direction="npd_to_monday")
-    world.queue.pause("mary", **UP)
-    before = world.calls("mutation")
-    world.edit(ann, "role_title", "Somebody's")
-    world.hear()
-    assert world.calls("mutation") == before
-    assert [row.direction for row in SyncQueue.objects.filter(status="pending")] == ["to_monday"]
-    world.queue.resume("mary", **UP)
-    world.work()
-    assert world.values(ann)["role_title"] == "Buyer"
-    assert world.status(ann) == "synced"
-
-
 def test_a_paused_board_makes_no_call_whoever_asks(world: World) -> None:
     ann = world.linked("Ann")
     world.queue.pause("mary", **BOARD)
@@ -137,15 +101,6 @@ def test_while_everything_is_paused_the_allowance_is_not_asked_for(world: World)
     world.queue.resume("mary")
     breaker.refresh_quota()
     assert world.calls() > before
-
-
-def test_sync_drain_ends_and_says_what_is_paused(world: World, capsys: Any) -> None:
-    world.contact("Ann")
-    world.queue.pause("mary", **UP, why="moving house.")
-    call_command("sync_drain")
-    said = capsys.readouterr().out
-    assert "Writing to Monday is paused by mary" in said
-    assert "(moving house)" in said
 
 
 def test_a_push_by_name_waits_out_a_paused_direction_and_says_so(world: World) -> None:
@@ -193,18 +148,6 @@ def test_a_pause_between_read_and_settle_takes_nothing_over(world: World) -> Non
     world.queue.resume("mary", **DOWN)
     world.work(ann)
     assert (ann.role_title, ann.sync_status) == ("Head", "synced")
-
-
-def test_two_pauses_hold_until_both_are_resumed(world: World) -> None:
-    contact = world.contact("Ann")
-    world.queue.pause("mary", **BOARD)
-    world.queue.pause("ben", **UP)
-    world.queue.resume("mary", **BOARD)
-    world.work()
-    assert world.status(contact) == "pending"
-    world.queue.resume("mary", **UP)
-    world.work()
-    assert world.status(contact) == "synced"
 
 
 def test_a_board_whose_directions_are_paused_one_by_one_stands_still(world: World) -> None:
@@ -271,3 +214,32 @@ def test_each_direction_names_the_pause_that_holds_it() -> None:
     assert "by ann" in pauses.direction_pause_reason("contact", "to_monday")
     pauses.pause("eve", entity_type="contact")
     assert "by eve" in pauses.direction_pause_reason("contact", "to_npd")
+
+
+def test_a_look_for_another_reason_holds_what_may_not_go_and_takes_over_the_rest(world: World) -> None:
+    ann = world.linked("Ann", role_title="Buyer", notes="old")
+    base = world.ledger(ann).base["role_title"]
+    world.queue.pause("mary", **UP, why="moving house")
+    Contact.objects.filter(pk=ann.pk).update(role_title="Head")
+    world.edit(ann, "notes", "new")
+    world.hear(ann)
+    assert (ann.notes, ann.sync_status) == ("new", "pending")
+    assert world.ledger(ann).base["role_title"] == base
+    said = world.ledger(ann).blocked_fields["role_title"]["reason"]
+    assert said.startswith("Writing to Monday is paused by mary since ")
+    assert "(moving house)" in said
+    assert SyncStateService().describe(ann).words.startswith("Writing to Monday is paused by mary")
+    assert SyncStateService().describe(ann).next_try is None
+    told = explain(find_record("contact", str(ann.pk)), offline=True)
+    assert any("Writing to Monday is paused by mary" in line for line in told.open_items)
+    [row] = SyncQueue.objects.filter(status="pending")
+    assert (row.direction, row.attempts) == ("to_monday", 0)
+
+
+def test_sync_drain_ends_and_says_what_is_paused(world: World, capsys: Any) -> None:
+    world.contact("Ann")
+    world.queue.pause("mary", **UP, why="moving house.")
+    call_command("sync_drain")
+    said = capsys.readouterr().out
+    assert "Writing to Monday is paused by mary" in said
+    assert "(moving house)" in said

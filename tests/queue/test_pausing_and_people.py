@@ -7,7 +7,7 @@ from django.db import connection
 
 from conflicts.case import conflict_progress
 from conflicts.models import SyncConflict
-from conflicts.resolution import resolve, undo
+from conflicts.resolution import resolve
 from npd.models import Contact
 from sync.models import SyncQueue
 from sync.records.item_links import request_unlink
@@ -77,20 +77,6 @@ def test_a_choice_to_be_sent_stays_stored_until_writing_is_resumed(world: World,
     assert world.status(contact) == "synced"
 
 
-def test_an_undo_waits_until_both_sides_may_be_written(world: World, pat: Any) -> None:
-    contact, conflict = in_conflict(world)
-    settle(conflict, pat, "keep_monday")
-    world.work()
-    paused(world, DOWN)
-    undo(conflict.pk, by=pat)
-    world.work()
-    assert roles(world, contact) == ("Monday's", "Monday's")
-    assert conflict_progress(SyncConflict.objects.get(pk=conflict.pk)).state == "undoing"
-    resumed(world, DOWN)
-    assert roles(world, contact) == ("NPD's", "Monday's")
-    assert conflict_progress(SyncConflict.objects.get(pk=conflict.pk)).state == "open"
-
-
 def test_an_unlinking_waits_also_where_only_taking_over_is_paused(world: World) -> None:
     contact = world.linked("Ann")
     item = contact.monday_id
@@ -152,16 +138,3 @@ def test_a_copy_keeps_the_npd_id_until_writing_is_resumed(world: World) -> None:
     resumed(world, UP)
     assert asked(contact.pk, "identity").monday_item_id == copy
     assert world.values(contact)["npd_id"] == str(contact.pk)
-
-
-def test_an_item_that_waited_for_writing_makes_no_record_while_taking_over_is_paused(world: World) -> None:
-    """Its row stands under “To Monday” by then; what counts is what the look would do."""
-    item = world.sandbox.act("add", board_id=world.board_id(), name="Zoe", values={"email": "z@example.test"})
-    world.deliver()
-    world.pass_time(seconds=11)
-    SyncQueue.objects.filter(remote_id=str(item["id"])).update(direction="to_monday")
-    paused(world, DOWN)
-    world.work()
-    assert not Contact.objects.exists()
-    resumed(world, DOWN)
-    assert world.status(Contact.objects.get()) == "synced"

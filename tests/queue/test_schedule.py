@@ -79,14 +79,6 @@ def test_a_job_that_is_no_longer_there_goes_and_a_strangers_stays() -> None:
     assert set(PeriodicTask.objects.exclude(name__in=[job.name for job in settings.SCHEDULE])) == {entry("theirs")}
 
 
-def test_a_new_job_of_an_upgrade_is_made_beside_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    beat()
-    new = PeriodicJob("new", "sync.sweep", "New", description="D.", when_off="W.", every=7_200, max_seconds=9_000)
-    monkeypatch.setattr(settings, "SCHEDULE", (*settings.SCHEDULE, new))
-    beat()
-    assert str(entry("new").interval) == "every 2 hours"
-
-
 def test_two_beats_that_start_together_make_each_entry_once() -> None:
     at_once(*[periodic_jobs.ensure_periodic_jobs] * 4)
     assert PeriodicTask.objects.count() == len(settings.SCHEDULE)
@@ -126,3 +118,11 @@ def test_beat_keeps_when_an_entry_ran_and_nothing_that_is_edited_meanwhile() -> 
     found = entry("sweep for due rows")
     assert (found.total_run_count, found.enabled, str(found.interval)) == (1, False, "every 3 seconds")
     assert found.last_run_at is not None
+
+
+def test_a_new_job_of_an_upgrade_is_made_beside_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    beat()
+    new = PeriodicJob("new", "sync.sweep", "New", description="D.", when_off="W.", every=7_200, max_seconds=9_000)
+    monkeypatch.setattr(settings, "SCHEDULE", (*settings.SCHEDULE, new))
+    beat()
+    assert str(entry("new").interval) == "every 2 hours"

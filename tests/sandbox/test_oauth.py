@@ -50,17 +50,6 @@ def status(sandbox: Sandbox, access: str) -> int:
     return requests.post(sandbox.api_url, timeout=10, **sent).status_code  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    "change",
-    [{"client_id": "x"}, {"redirect_uri": "ftp://x"}, {"code_challenge": ""}, {"code_challenge_method": "plain"},
-     {"scope": "boards:read everything"}],
-)  # fmt: skip
-def test_a_question_that_monday_would_not_ask_is_refused_where_it_is_asked(
-    sandbox: Sandbox, change: dict[str, str]
-) -> None:
-    assert asked(sandbox, **change).status_code == 400
-
-
 def test_who_authorizes_comes_back_with_a_code_for_tokens_of_an_hour(sandbox: Sandbox) -> None:
     back = answered(sandbox)
     assert back["state"] == ["st&te"]
@@ -82,24 +71,3 @@ def test_a_code_is_exchanged_only_for_who_asked(sandbox: Sandbox, change: dict[s
     refused = exchange(sandbox, answered(sandbox)["code"][0], **change)
     assert refused.json() == {"error": error}
     assert refused.status_code in (400, 401)
-
-
-def test_a_code_is_good_once_and_for_ten_minutes(sandbox: Sandbox) -> None:
-    code = answered(sandbox)["code"][0]
-    assert exchange(sandbox, code).ok
-    assert exchange(sandbox, code).json() == {"error": "invalid_grant"}
-    late = answered(sandbox)["code"][0]
-    sandbox.control("clock", offset_seconds=601)
-    assert exchange(sandbox, late).json() == {"error": "invalid_grant"}
-
-
-def test_a_refresh_token_is_used_up_by_its_refresh_and_revoking_ends_both_kinds(sandbox: Sandbox) -> None:
-    first = exchange(sandbox, answered(sandbox)["code"][0]).json()
-    refresh = {"grant_type": "refresh_token", "refresh_token": first["refresh_token"]}
-    second = token(sandbox, **refresh).json()
-    assert second["refresh_token"] != first["refresh_token"]
-    assert token(sandbox, **refresh).json() == {"error": "invalid_grant"}
-    for kind in ("access_token", "refresh_token"):
-        assert token(sandbox, "revoke", token=second[kind], token_type_hint=kind).json() == {"success": True}
-    assert status(sandbox, second["access_token"]) == 401
-    assert token(sandbox, **refresh | {"refresh_token": second["refresh_token"]}).status_code == 400

@@ -12,7 +12,6 @@ from django.contrib.auth.models import User
 from sync.models import ApiToken
 from tests.api.conftest import row
 from tests.sandbox.conftest import Process, Simulator
-from tests.support.waiting import wait_for
 
 
 def page(simulator: Simulator, path: str) -> str:
@@ -53,9 +52,3 @@ def test_items_link_to_their_records_and_say_why_they_wait(start: Callable[..., 
     state = json.loads(events(one, '"waiting": {"').removeprefix("data: "))
     assert state["reachable"]
     assert state["waiting"][str(new)]["reason"] == "waits for a name"
-
-
-def test_an_npd_that_cannot_be_reached_is_said_once(start: Callable[..., Process]) -> None:
-    one = start("--npd-url", "http://127.0.0.1:9", "--npd-token", "secret")
-    assert '"reachable": false' in events(one, '"reachable": false')
-    assert wait_for("the sandbox still answers", lambda: one.read("clock"))

@@ -1,11 +1,10 @@
-"""Filters, pages, cursors, activity logs, and the envelope around every answer."""
+"""Filters and pages, and the version that answers. What tests/connector/test_probe.py asks is not asked again."""
 
-import uuid
 from typing import Any
 
 import pytest
 
-from tests.sandbox.conftest import TOKEN, Simulator
+from tests.sandbox.conftest import Simulator
 
 RULES = """query ($b: [ID!], $q: ItemsQuery) {
   boards(ids: $b) { items_page(limit: 500, query_params: $q) { cursor items { name } } } }"""
@@ -66,25 +65,6 @@ def test_columns_are_anded_and_their_values_ored(
     assert [item["name"] for item in page["items"]] == found
 
 
-def test_pages_follow_a_cursor_that_dies_an_hour_after_the_first(simulator: Simulator, board: str) -> None:
-    rows = [{"name": f"Item {number}"} for number in range(7)]
-    simulator.control("items", {"board_id": board, "items": rows, "webhooks": False})
-    first = "query ($b: [ID!]) { boards(ids: $b) { items_page(limit: 3) { cursor items { name } } } }"
-    later = "query ($c: String!) { next_items_page(cursor: $c, limit: 3) { cursor items { name } } }"
-    page = simulator.data(first, b=[board])["boards"][0]["items_page"]
-    seen = [item["name"] for item in page["items"]]
-    simulator.control("clock", {"offset_seconds": 3000})
-    page = simulator.data(later, c=page["cursor"])["next_items_page"]
-    seen += [item["name"] for item in page["items"]]
-    last = simulator.data(later, c=page["cursor"])["next_items_page"]
-    assert last["cursor"] is None
-    assert seen + [item["name"] for item in last["items"]] == [row["name"] for row in rows]
-    simulator.control("clock", {"offset_seconds": 3700})
-    error = simulator.refusal(later, c=page["cursor"])
-    assert error["extensions"]["code"] == "CursorException"
-    assert error["message"].startswith("CursorExpiredError")
-
-
 def test_items_gives_25_unless_told_and_takes_100_ids_at_most(simulator: Simulator, board: str) -> None:
     rows = [{"name": f"Item {number}"} for number in range(101)]
     ids = simulator.control("items", {"board_id": board, "items": rows, "webhooks": False})
@@ -97,28 +77,13 @@ def test_items_gives_25_unless_told_and_takes_100_ids_at_most(simulator: Simulat
     )["message"]  # fmt: skip
 
 
-def test_every_answer_names_its_request_and_its_version(simulator: Simulator) -> None:
-    answer = simulator.post("{ me { id name account { slug } } version { kind value } versions { value kind } }")
-    uuid.UUID(answer.json()["extensions"]["request_id"])
-    assert answer.headers["API-Version"] == "2026-10"
-    assert answer.json()["data"]["version"] == {"kind": "current", "value": "2026-10"}
-    malformed = simulator.post("{ me { id } }", API_Version="2023").json()
-    assert malformed["errors"][0]["extensions"]["code"] == "InvalidVersionException"
-    assert "request_id" in malformed["extensions"]
-
-
-@pytest.mark.parametrize(
-    ("body", "code"),
-    [
-        (b"not json", "INVALID_GRAPHQL_REQUEST"),
-        (b'{"variables": {}}', "INVALID_GRAPHQL_REQUEST"),
-        (b'{"query": "{ me { id } }", "variables": "{}"}', "INVALID_GRAPHQL_REQUEST"),
-        (b'{"query": "{ me { id }"}', "PARSING_ERROR"),
-    ],
-)
-def test_a_document_that_cannot_run_is_refused_whole_with_400(simulator: Simulator, body: bytes, code: str) -> None:
-    headers = {"Authorization": TOKEN, "Content-Type": "application/json"}
-    answer = simulator.session.post(f"{simulator.url}/v2", data=body, headers=headers, timeout=10)
-    assert answer.status_code == 400
-    assert answer.json()["errors"][0]["extensions"]["code"] == code
-    assert "data" not in answer.json()
+def test_versions_of_old_are_served_by_maintenance_and_those_that_never_were_by_the_current(
+    simulator: Simulator,
+) -> None:
+    answers = {
+        asked: simulator.post("{ version { value } }", API_Version=asked)
+        for asked in ("2024-10", "2025-01", "2025-07", "2026-01", "2024-02", "2027-04")
+    }
+    served = {asked: answer.headers["API-Version"] for asked, answer in answers.items()}
+    assert served == dict.fromkeys(answers, "2026-07") | {"2024-02": "2026-10", "2027-04": "2026-10"}
+    assert served == {asked: answer.json()["data"]["version"]["value"] for asked, answer in answers.items()}

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.sandbox.conftest import Process, Receiver, Simulator
+from tests.sandbox.conftest import Process, Receiver
 
 
 def test_boards_webhooks_and_what_was_answered_survive_the_process(
@@ -48,19 +48,3 @@ def a_batch_is_killed_right_after_its_answer(one: Process, board: str, item: str
     log = "query ($b: [ID!]) { boards(ids: $b) { activity_logs(limit: 100) { event } } }"
     events = [row["event"] for row in one.data(log, b=[board])["boards"][0]["activity_logs"]]
     assert events.count("create_pulse") == 23
-
-
-def test_a_snapshot_comes_back_as_often_as_one_likes_and_ids_go_on(simulator: Simulator, board: str) -> None:
-    item = simulator.item(board, "Ada", role="Buyer")
-    simulator.control("snapshot", {"name": "one"})
-    before = simulator.read("boards")
-    for _ in range(2):
-        simulator.change(board, item, {"role": "Head"})
-        later = simulator.item(board, "Bo")
-        simulator.control("items", {"board_id": simulator.board({}), "items": [{"name": "Cy"}]})
-        simulator.control("restore", {"name": "one"})
-        assert simulator.read("boards") == before
-    assert int(simulator.item(board, "Di")) > int(later)
-    events = "query ($b: [ID!]) { boards(ids: $b) { activity_logs { event } } }"
-    logged = simulator.data(events, b=[board])["boards"][0]["activity_logs"]
-    assert [row["event"] for row in logged].count("create_pulse") == 2

@@ -38,16 +38,3 @@ def test_a_status_takes_40_labels_of_30_characters(simulator: Simulator, board: 
 def test_a_column_id_is_short_plain_and_new(simulator: Simulator, board: str, column_id: str) -> None:
     error = simulator.refusal(CREATE, b=board, i=column_id, t="text", d=None)
     assert error["extensions"]["code"] == "InvalidArgumentException"
-
-
-def test_a_board_is_renamed_archived_and_brought_back_by_a_person(simulator: Simulator, board: str) -> None:
-    renamed = simulator.data(
-        'mutation ($b: ID!) { update_board(board_id: $b, board_attribute: name, new_value: "People") }', b=board
-    )
-    assert json.loads(renamed["update_board"])["success"] is True
-    simulator.data("mutation ($b: ID!) { archive_board(board_id: $b) { id } }", b=board)
-    refused = simulator.refusal('mutation ($b: ID!) { create_item(board_id: $b, item_name: "x") { id } }', b=board)
-    assert refused["extensions"]["code"] == "InvalidBoardIdException"
-    simulator.control("boards", {"board_id": board, "state": "active"})
-    found = simulator.data("query ($b: [ID!]) { boards(ids: $b) { name state } }", b=[board])
-    assert found["boards"] == [{"name": "People", "state": "active"}]

@@ -5,10 +5,8 @@ from typing import Any
 import pytest
 import requests
 
-from tests.sandbox.conftest import TOKEN, Simulator, names
-from tests.support.waiting import wait_for
+from tests.sandbox.conftest import Simulator
 
-CREATE = "mutation ($b: ID!, $n: String!) { create_item(board_id: $b, item_name: $n) { id } }"
 PAGE = "query ($b: [ID!]) { boards(ids: $b) { items_page(limit: 2) { cursor items { name } } } }"
 NEXT = "query ($c: String!) { next_items_page(cursor: $c, limit: 2) { cursor items { name } } }"
 
@@ -48,21 +46,6 @@ def test_a_listing_is_shorter_than_the_board(
     page = simulator.data(PAGE, b=[board])["boards"][0]["items_page"]
     assert len(page["items"]) == 2
     assert page["cursor"]
-
-
-def test_a_slow_request_is_carried_out_after_its_client_left(live: Simulator) -> None:
-    simulator, board = live, live.board({})
-    simulator.control("faults", {"slow": 300})
-    body = {"query": CREATE, "variables": {"b": board, "n": "Ada"}}
-    headers = {"Authorization": TOKEN, "Idempotency-Key": "k1"}
-    with requests.Session() as session, pytest.raises(requests.Timeout):
-        session.post(f"{simulator.url}/v2", json=body, headers=headers, timeout=0.3)
-    wait_for("the request is inside", lambda: simulator.read("plan")["used"]["concurrent"] == 1)
-    assert names(simulator) == []
-    duplicate = simulator.post(CREATE, {"b": board, "n": "Ada"}, Idempotency_Key="k1")
-    assert duplicate.status_code == 409
-    simulator.control("faults", method="DELETE", content={})
-    wait_for("the request goes on", lambda: names(simulator) == ["Ada"])
 
 
 def test_a_read_lags_behind_the_api_s_own_writes(simulator: Simulator, board: str) -> None:

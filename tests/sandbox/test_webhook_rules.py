@@ -1,20 +1,10 @@
 """What can be done to webhooks on their way: drop, double, delay, reorder, hold and release."""
 
-import threading
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sandbox.clock import Clock
-from sandbox.model import PEOPLE
-from sandbox.operations.board_changes import create_board
-from sandbox.operations.item_changes import create_item
-from sandbox.webhooks.deliveries import Deliveries, Delivery, DeliveryStore, Sender
-from sandbox.webhooks.payloads import subscribe
-from sandbox.world import World
-from tests.sandbox.conftest import Process, Receiver, Simulator
+from tests.sandbox.conftest import Receiver, Simulator
 from tests.support.waiting import wait_for
 
 NAMES = ("Ada", "Bo", "Cy", "Di", "Ed", "Flo")
@@ -130,67 +120,3 @@ def test_what_is_held_is_let_go_twice_never_or_shuffled(
     came = [name for name in names(heard) if name != "Di"]
     assert sorted(came) == wanted
     assert how != "shuffle" or came != wanted
-
-
-def test_what_waits_survives_a_kill(start: Callable[..., Process], tmp_path: Path, receiver: Receiver) -> None:
-    one = start("--data", str(tmp_path / "boards.db"))
-    board = one.board({})
-    assert one.subscribe(board, receiver.url, "create_item")
-    one.control("webhooks", [{"rule": "hold", "count": 1}, {"rule": "delay", "seconds": 600}])
-    add(one, board, "held", "delayed")
-    receiver.status = 500
-    add(one, board, "retried")
-    wait_for("a retry is planned", lambda: "retrying" in states(one))
-    one.stop(kill=True)
-    receiver.status, receiver.got[:] = 200, []
-    one.start()
-    assert sorted(states(one)) == ["delayed", "held", "retrying"]
-    one.control("clock", {"offset_seconds": 700})
-    receiver.wait(2)
-    assert {event["pulseName"]: event["isRetry"] for event in receiver.got} == {"delayed": False, "retried": True}
-    assert one.control("webhooks/release", {})["released"] == 1
-    receiver.wait(3)
-    wait_for("all are delivered", lambda: set(states(one)) == {"delivered"})
-    one.stop(kill=True)
-    one.start()
-    assert states(one) == []
-    add(one, board, "new")
-    receiver.wait(4)
-    assert names(receiver)[2:] == ["held", "new"]
-
-
-class Slow(DeliveryStore):
-    """Keeps nothing, and takes its time with what was delivered until it may go on."""
-
-    def __init__(self) -> None:
-        super().__init__(None)
-        self.writes, self.go_on = threading.Event(), threading.Event()
-
-    def save(self, *deliveries: Delivery) -> None:
-        if any(one.state == "delivered" for one in deliveries):
-            self.writes.set()
-            assert self.go_on.wait(20)
-
-
-class Answering(Sender):
-    def post(self, url: str, body: dict[str, Any], user_id: int, now: float) -> tuple[int | None, str]:
-        return 200, ""
-
-
-def test_nobody_sees_a_delivery_as_delivered_before_that_is_on_disk() -> None:
-    world, store = World(Clock()), Slow()
-    board = create_board(world, PEOPLE[0].id, "Contacts", "public", empty=True)
-    deliveries = Deliveries(world, Answering(None), store, lambda delivery: None)
-    world.listen(deliveries.on_events)
-    deliveries.start()
-    subscribe(world, PEOPLE[0].id, board.id, url="http://127.0.0.1:9/", event="create_item", config=None)
-    create_item(world, PEOPLE[0].id, board.id, "Ada", {})
-    assert store.writes.wait(20)
-    seen: list[str] = []
-    reader = threading.Thread(target=lambda: seen.extend(one.state for one in deliveries.log()))
-    reader.start()
-    reader.join(0.2)
-    assert "delivered" not in seen
-    store.go_on.set()
-    reader.join()
-    assert deliveries.log()[0].state == "delivered"

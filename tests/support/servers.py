@@ -28,7 +28,7 @@ from config.environment import SECRETS
 ROOT = Path(__file__).resolve().parent.parent.parent
 FOLDER = ROOT / "var" / "test"
 SLOTS = 32
-KEPT = {"MONDAY_SCHEMA", "MONDAY_CAPTURES"}
+KEPT = {"MONDAY_SCHEMA"}
 NOT_FOR_TESTS = (
     *SECRETS,  # and with them the names of their files
     "DATABASE",

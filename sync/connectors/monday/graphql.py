@@ -6,7 +6,7 @@ Also how one root field of an answer is read, and how a mutation takes effect on
 
 from __future__ import annotations
 
-import http.client
+import http
 import json
 import math
 import re
@@ -351,7 +351,7 @@ def translate_error(
 def _default_message(http_status: int | None) -> str:
     if http_status is None:
         return "Monday gave no reason"
-    phrase = http.client.responses.get(http_status)
+    phrase = next((one.phrase for one in http.HTTPStatus if one == http_status), "")
     return f"Monday answered HTTP {http_status}" + (f" ({phrase})" if phrase else "") + " without a reason"
 
 
