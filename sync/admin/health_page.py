@@ -314,7 +314,7 @@ def _kind_tasks(
         causes = sorted((one for one in causes if one.cause not in apart), key=lambda one: -one.number)
         told = [one.text.rstrip(".") + (f" ({one.count_text})" if one.count_text else "") for one in causes]
         why = humanize.shorten(humanize.join_first(told), MAX_WHY_LENGTH)
-        why += " " if why.endswith("…") else ". " if why else ""
+        why += " " if why.endswith(("…", "?")) else ". " if why else ""
         since = min((one.since for one in causes if one.since), default=None)
         if since and line.tells_age:
             age = humanize.time_span((data.now - since).total_seconds())

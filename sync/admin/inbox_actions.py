@@ -105,8 +105,8 @@ def _create(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping
     # In words that are as true once it is done: the message stays while the page goes on.
     text = humanize.plural(
         done,
-        "A record was asked for of 1 item, which leaves the list",
-        f"Records were asked for of {done:,} items, which leave the list",
+        "1 record was asked for. Its item leaves the list",
+        f"{done:,} records were asked for. Their items leave the list",
     )
     wait = wait_sentence(done, [(item.entity_type, QueueDirection.TO_NPD) for item in items])
     return ActionResult(done, f"{text} with the next sync. {wait}".rstrip())

@@ -206,9 +206,9 @@ MATCH_GROUPS = (
     ("create", "To create on Monday", "add_circle", "ok"),
     ("ambiguous", "Several items fit", "help", "warn"),
     ("unsure", "Several names alike: sync off", "help", "warn"),
-    ("invalid", "Records that Monday would reject", "error", "bad"),
+    ("invalid", "Records Monday rejects", "error", "bad"),
     ("blocked", "Fields that can't be synced", "error", "warn"),
-    ("doubtful", "Values that Monday will probably reject", "error", "warn"),
+    ("doubtful", "Values Monday may reject", "error", "warn"),
     ("missing", "Linked, but item gone", "link_off", "warn"),
 )
 

@@ -463,8 +463,9 @@ def _recent_line(request: Any) -> Mapping[str, Any]:
     if row.status == QueueStatus.COMPLETED:
         return {"text": f"“{request.name}”: {row.error_message}", "kind": "warn", "icon": "warning"}
     verb = "linked" if wanted == "link" else "created"
-    reason = humanize.without_request_id(row.error_message or row.reason)
-    return {"text": f"“{request.name}” is being {verb}. {reason}".strip(), "kind": "go", "icon": "sync"}
+    # Why the item waited until now, `row.reason`, is no reason any more.
+    error = humanize.without_request_id(row.error_message)
+    return {"text": f"“{request.name}” is being {verb}. {error}".strip(), "kind": "go", "icon": "sync"}
 
 
 def _record(row: UnmatchedItem, key: str) -> SyncedModel | None:

@@ -302,7 +302,7 @@ def test_while_everything_is_paused_an_act_says_what_it_waits_for(browser_of_per
         ({"one": f"retry {key[AttentionKind.BLOCKED]}"}, "1 entry will be tried again."),
         (
             {"one": f"create {key[AttentionKind.UNMATCHED]}"},
-            "A record was asked for of 1 item, which leaves the list with the next sync.",
+            "1 record was asked for. Its item leaves the list with the next sync.",
         ),
         ({"action": "approve", "key": key[AttentionKind.APPROVAL], "confirmed": "yes"}, "1 change approved."),
     ):

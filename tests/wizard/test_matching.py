@@ -272,7 +272,7 @@ def test_what_monday_will_probably_reject_is_in_the_plan_as_the_import_says_it(w
     an_item(wizard.monday, board, "Ann", mail=mail("ann@x.org"))
     wizard.compared(board)
     assert wizard.plan_shown()["doubtful"] == 2
-    assert [name for name, _why in draft().found["samples"]["doubtful"]] == ["Ann: Phone", "Bob: Phone"]
+    assert [name for name, _why in draft().found["samples"]["doubtful"]] == ["Ann", "Bob"]
     drafts.choose_boards(wizard.person, {"contact": board})
     wizard.choose("contact", direction_phone="monday_to_npd")
     wizard.work()

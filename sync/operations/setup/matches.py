@@ -317,11 +317,10 @@ class _DraftComparison:
     def _add_stuck_fields(self, plan: RecordPlan) -> None:
         """Count the fields that can't be synced, and those that Monday will probably reject once they are sent."""
         for one in plan.plans.values():
-            name = f"{plan.record}: {one.mapping.label}"
             if one.blocked_reason and not one.is_left_out:
-                self.result.add("blocked", name, one.blocked_reason)
+                self.result.add("blocked", f"{plan.record}: {one.mapping.label}", one.blocked_reason)
             elif one.send_raw is not None and (risk := one.convert.rejection_risk(one.send_raw)):
-                self.result.add("doubtful", name, risk)
+                self.result.add("doubtful", str(plan.record), risk)
 
     def _add_changes(self, plan: RecordPlan, group: str) -> None:
         """Count what a pass would do with both sides' values."""

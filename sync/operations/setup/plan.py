@@ -245,8 +245,8 @@ LEFT_ROWS = {
 }  # fmt: skip
 """What a plan counts, by its names in `found`, for one and for several; what there is none of isn't shown."""
 
-_SHOWN_WITH_REASON = ("to_monday", "to_npd", "conflicts", "unsure", "invalid", "blocked", "doubtful", "stops",
-                      "kept_out", "items_out", "no_key", "different")  # fmt: skip
+_SHOWN_WITH_REASON = ("to_monday", "to_npd", "conflicts", "out", "alike", "unsure", "invalid", "blocked", "doubtful",
+                      "stops", "kept_out", "items_out", "no_key", "different")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -299,7 +299,12 @@ def plan_of(draft: SetupDraft, fields: Sequence[MappableField], npd_id: str) -> 
 
 def _rows(draft: SetupDraft, nouns: Mapping[str, tuple[str, str]]) -> list[PlanRow]:
     counts, found = plan_totals(draft), draft.found.get("samples", {})
-    found = found | {"unmatched": [*found.get("from_items", []), *found.get("no_key", [])]}
+    out = [one for one in draft.found.get("near", []) if answer_of(draft, one) in ("", ANSWER_OUT)]
+    found = found | {
+        "unmatched": [*found.get("from_items", []), *found.get("no_key", [])],
+        "out": [(one["name"], f"“{one['item_name']}”") for one in out],
+        "alike": [(one["item_name"], f"“{one['name']}”") for one in out],
+    }
     return [
         PlanRow(name, humanize.count_with_noun(counts[name], *noun), _samples(name, found.get(name, [])[:3]))
         for name, noun in nouns.items()
