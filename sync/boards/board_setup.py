@@ -221,7 +221,7 @@ def _store_board(
             entity_type=spec.entity_type, entity_id__isnull=False,
             direction=QueueDirection.TO_MONDAY, status=QueueStatus.PENDING,
         )  # fmt: skip
-        ids = waiting.values_list("entity_id", flat=True)
+        ids = [pk for pk in waiting.values_list("entity_id", flat=True) if pk]
         enqueue_many(spec.entity_type, ids, cause=Cause.SETUP, priority=Priority.LOAD)
     return link, done, stored.problems
 
