@@ -265,6 +265,8 @@ class InboxRow:
         entry, doors = self.entry, list[tuple[str, str, str]]()
         if self.may_act and entry.kind in (AttentionKind.REJECTED, AttentionKind.NOTIFICATION) and entry.url:
             doors.append(("Fix", entry.url, "f"))
+        if self.may_act and entry.kind is AttentionKind.DUPLICATE and entry.url:
+            doors.append(("Decide", entry.url, ""))
         if self.may_act and entry.kind is AttentionKind.BLOCKED and (url := _full_list(entry.kind)):
             doors.append(("See why", entry.url if self.is_column else url, "f"))
         if self.may_link:
