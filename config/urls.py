@@ -93,7 +93,7 @@ urlpatterns = [
     *record_apis(),
     path("api/v1/", include(of_programs)),
     path("api/v1/sync/", include("sync.api.urls")),
-    path("api/v1/sync/", include("conflicts.urls")),
+    path("api/v1/sync/", include("conflicts.api")),
     path("api/v1/schema/", service_endpoints.SchemaView.as_view(), name="schema"),
     path("api/v1/docs/", service_endpoints.DocsView.as_view(url_name="schema"), name="docs"),
     path("api/problems/", help_pages.problem_list, name="problem-list"),
