@@ -108,7 +108,7 @@ urlpatterns = [
     path("metrics", service_endpoints.metrics),
 ]
 
-handler400 = "config.error_pages.bad_request"
-handler403 = "config.error_pages.not_allowed"
-handler404 = "config.error_pages.not_found"
-handler500 = "config.error_pages.failed"
+handler400 = "config.middleware.bad_request"
+handler403 = "config.middleware.not_allowed"
+handler404 = "config.middleware.not_found"
+handler500 = "config.middleware.failed"
