@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.limits import rate_limits
-from sync.limits import interval_text
+from sync.limits import interval_text, rate_limits
 from sync.limits.rate_limits import (
     DayUsage,
     batch_size_after_timeout,
