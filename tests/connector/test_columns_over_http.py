@@ -16,6 +16,7 @@ from sync.connectors.monday.columns import make_converter
 from sync.connectors.monday.connection import all_users
 from sync.connectors.monday.graphql import Document
 from sync.connectors.monday.items import parse_items, parse_written_items
+from tests.connector.documents import sent
 from tests.support.sandbox import Sandbox
 
 # Converter: a first value, a second one, and how many of its column's kind of label are new with each.
@@ -57,7 +58,7 @@ class Board:
         self.organizations, self.id = self._made("Organizations"), self._made("Contacts")
         items = [ItemCreate("c0", "ACME", {}), ItemCreate("c1", "Zoë Ltd", {})]
         written = parse_written_items(
-            self.ask(monday_items.create_items_mutation(self.organizations, None, items, [])), ["c0", "c1"], []
+            self.ask(sent(monday_items.prepare_creates(self.organizations, None, items, []))), ["c0", "c1"], []
         )
         self.items = [item.id for item in written.values() if isinstance(item, Item)]
         self._columns = {name: self._column(name) for name in NAMES}
@@ -123,20 +124,20 @@ def test_every_column_type_is_made_changed_and_cleared_and_reads_as_it_was_meant
     board = Board(client)
     board.make_tags(["Key account", "Old, cold", "VIP"])
     creates = [ItemCreate("c0", "Ada", board.values(0))]
-    document = monday_items.create_items_mutation(board.id, None, creates, board.columns, TYPES, create_labels=True)
+    document = sent(monday_items.prepare_creates(board.id, None, creates, board.columns, TYPES, create_labels=True))
     made = parse_written_items(board.ask(document), ["c0"], board.columns)["c0"]
     assert isinstance(made, Item)
     assert board.says(made) == board.says(board.read(made.id)) == board.meant(0)
 
     changes = [ItemChange("u0", made.id, board.values(1, made))]
-    document = monday_items.change_items_mutation(board.id, changes, board.columns, TYPES, create_labels=True)
+    document = sent(monday_items.prepare_changes(board.id, changes, board.columns, TYPES, create_labels=True))
     changed = parse_written_items(board.ask(document), ["u0"], board.columns)["u0"]
     assert isinstance(changed, Item)
     assert board.says(changed) == board.says(board.read(made.id)) == board.meant(1)
 
     cleared = board.values(None, changed)
     assert set(cleared.values()) == {None}
-    document = monday_items.change_items_mutation(board.id, [ItemChange("u0", made.id, cleared)], board.columns, TYPES)
+    document = sent(monday_items.prepare_changes(board.id, [ItemChange("u0", made.id, cleared)], board.columns, TYPES))
     assert isinstance(parse_written_items(board.ask(document), ["u0"], board.columns)["u0"], Item)
     assert board.says(board.read(made.id)) == dict.fromkeys(NAMES)
 
@@ -144,5 +145,5 @@ def test_every_column_type_is_made_changed_and_cleared_and_reads_as_it_was_meant
 def test_a_label_that_is_missing_is_refused_where_none_may_be_made(client: MondayClient) -> None:
     board = Board(client)
     made = [ItemCreate("c0", "Ada", {board._columns["status"]: {"label": "Never heard of"}})]
-    document = monday_items.create_items_mutation(board.id, None, made, board.columns, TYPES)
+    document = sent(monday_items.prepare_creates(board.id, None, made, board.columns, TYPES))
     assert isinstance(parse_written_items(board.ask(document), ["c0"], board.columns)["c0"], FieldRejected)

@@ -4,21 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sync.connectors.base.board import BoardActivity, UpdatedItemsPage
-from sync.connectors.base.board_items import (
-    BatchItems,
-    Item,
-    ItemChange,
-    ItemCreate,
-    ItemPage,
-    ItemRemoval,
-    MatchColumn,
-    Reading,
-    WriteRequest,
-    WriteResult,
-)
+from sync.connectors.base.board_items import BatchItems, Item, ItemPage, MatchColumn, Reading, WriteRequest, WriteResult
 from sync.connectors.base.connector import AccountInfo, Connector
 from sync.connectors.base.errors import AnswerWithoutData
 from sync.connectors.monday import board_events, board_structure, columns, connection, items, oauth
@@ -66,6 +56,10 @@ class MondayConnector(Connector):
     exchange_code = staticmethod(oauth.exchange_code)
     refresh_grant = staticmethod(oauth.refresh_grant)
     revoke_grant = staticmethod(oauth.revoke_grant)
+    prepare_changes = staticmethod(items.prepare_changes)
+    prepare_creates = staticmethod(items.prepare_creates)
+    prepare_archive = staticmethod(partial(items.prepare_removal, "archive_item"))
+    prepare_delete = staticmethod(partial(items.prepare_removal, "delete_item"))
 
     log_pages = _with_api(board_events.log_pages)
     read_boards = _with_api(board_structure.read_boards)
@@ -124,45 +118,6 @@ class MondayConnector(Connector):
     def next_page(self, cursor: str, column_ids: Sequence[str], types: Collection[str] = ()) -> ItemPage:
         return items.parse_page(self._ask(items.next_page_query(cursor, column_ids, types=types)), column_ids)
 
-    @staticmethod
-    def prepare_changes(
-        board_id: str,
-        changes: Sequence[ItemChange],
-        column_ids: Sequence[str],
-        types: Collection[str] = (),
-        *,
-        create_labels: bool = False,
-    ) -> WriteRequest:
-        document = items.change_items_mutation(board_id, changes, column_ids, types, create_labels=create_labels)
-        return _write_request(document, changes, column_ids)
-
-    @staticmethod
-    def prepare_creates(
-        board_id: str,
-        group_id: str | None,
-        creates: Sequence[ItemCreate],
-        column_ids: Sequence[str],
-        types: Collection[str] = (),
-        *,
-        create_labels: bool = False,
-    ) -> WriteRequest:
-        document = items.create_items_mutation(
-            board_id, group_id, creates, column_ids, types, create_labels=create_labels
-        )
-        return _write_request(document, creates, column_ids)
-
-    @staticmethod
-    def prepare_archive(
-        removals: Sequence[ItemRemoval], column_ids: Sequence[str], types: Collection[str] = ()
-    ) -> WriteRequest:
-        return _write_request(items.removal_mutation("archive_item", removals, column_ids, types), removals, column_ids)
-
-    @staticmethod
-    def prepare_delete(
-        removals: Sequence[ItemRemoval], column_ids: Sequence[str], types: Collection[str] = ()
-    ) -> WriteRequest:
-        return _write_request(items.removal_mutation("delete_item", removals, column_ids, types), removals, column_ids)
-
     def write(self, request: WriteRequest, key: str) -> WriteResult:
         try:
             answer = self.api.execute(request.body["text"], request.body["variables"], idempotency_key=key)
@@ -188,10 +143,3 @@ class MondayConnector(Connector):
 
     def probe(self) -> AccountInfo:
         return connection.parse_account_info(self._ask(probe_query()))
-
-
-def _write_request(
-    document: Document, entries: Sequence[ItemChange | ItemCreate | ItemRemoval], column_ids: Sequence[str]
-) -> WriteRequest:
-    body: dict[str, Any] = {"text": document.text, "variables": dict(document.variables)}
-    return WriteRequest(body, [entry.alias for entry in entries], column_ids)
