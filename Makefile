@@ -81,7 +81,7 @@ logs: ## follow what the processes of `make run` say
 	@exec tail -n 30 -F var/*.log
 
 reset: python ## delete the local data (asks first)
-	@exec $(BOOTSTRAP) embedded -m config.embedded.reset
+	@exec $(BOOTSTRAP) embedded -m config.embedded reset
 
 bench: python ## measure everything, print one table (ARGS="latency webhooks" chooses; --markdown writes docs/performance.md)
 	@$(BOOTSTRAP) development -m bench $(ARGS)

@@ -61,7 +61,7 @@ def naive() -> None:
     from npd.models import Contact
     from sync.connectors.base.board_items import ItemChange
     from sync.connectors.monday.columns import make_converter
-    from sync.connectors.monday.items import change_items_mutation
+    from sync.connectors.monday.items import prepare_changes
     from sync.limits import client
     from sync.registry import columns_of, link_of, mappings_of
 
@@ -77,9 +77,8 @@ def naive() -> None:
             )
             for mapping in mappings
         }
-        client().execute(
-            *change_items_mutation(link.board_id, [ItemChange("r0", str(contact.monday_id), values)], columns)
-        )
+        write = prepare_changes(link.board_id, [ItemChange("r0", str(contact.monday_id), values)], columns)
+        client().execute(write.body["text"], write.body["variables"])
 
 
 def prepare(records: int) -> None:

@@ -133,7 +133,7 @@ def naive(records: int, title: str) -> Callable[[Clock], None]:
     from sync.connectors.base.board_items import ItemChange
     from sync.connectors.base.errors import LimitReached
     from sync.connectors.monday.client import MondayClient
-    from sync.connectors.monday.items import change_items_mutation
+    from sync.connectors.monday.items import prepare_changes
     from sync.registry import link_of
 
     def push(clock: Clock) -> None:
@@ -144,10 +144,10 @@ def naive(records: int, title: str) -> Callable[[Clock], None]:
             raise SystemExit("monday_setup made no link for contacts.")
         client = MondayClient(settings.MONDAY_API_URL, settings.MONDAY_API_KEY)
         for item_id in Contact.objects.order_by("id").values_list("monday_id", flat=True)[:records]:
-            document = change_items_mutation(link.board_id, [ItemChange("r0", str(item_id), {"role_title": title})], [])
+            write = prepare_changes(link.board_id, [ItemChange("r0", str(item_id), {"role_title": title})], [])
             while True:
                 try:
-                    client.execute(*document)
+                    client.execute(write.body["text"], write.body["variables"])
                 except LimitReached as refused:
                     clock.forward(refused.wait_seconds or 1)
                 else:

@@ -14,7 +14,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.timezone import now
 
-from config import error_pages
+from config.middleware import form_missing
 from npd.accounts.limits import wait_response
 from npd.accounts.second_factor import PASSED_KEY, is_required
 from sync.api.problems import problem
@@ -136,7 +136,7 @@ class LostActMiddleware:
         if not request.path_info.startswith("/admin/"):
             return response
         if response.status_code == 405:
-            return error_pages.form_missing(request, response.headers["Allow"])
+            return form_missing(request, response.headers["Allow"])
         login = reverse("admin:login")
         if request.method == "POST" and response.headers.get("Location", "").startswith(f"{login}?"):
             return redirect(f"{login}?{urlencode({'next': page_of(request), 'lost': 1})}")

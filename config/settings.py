@@ -394,7 +394,7 @@ SPECTACULAR_SETTINGS = {
 }
 
 LOGIN_URL = "admin:login"
-CSRF_FAILURE_VIEW = "config.error_pages.form_expired"
+CSRF_FAILURE_VIEW = "config.middleware.form_expired"
 LOGIN_REDIRECT_URL = "admin:index"
 
 # --- Celery ------------------------------------------------------------------------------------------------

@@ -93,7 +93,7 @@ urlpatterns = [
     *record_apis(),
     path("api/v1/", include(of_programs)),
     path("api/v1/sync/", include("sync.api.urls")),
-    path("api/v1/sync/", include("conflicts.urls")),
+    path("api/v1/sync/", include("conflicts.api")),
     path("api/v1/schema/", service_endpoints.SchemaView.as_view(), name="schema"),
     path("api/v1/docs/", service_endpoints.DocsView.as_view(url_name="schema"), name="docs"),
     path("api/problems/", help_pages.problem_list, name="problem-list"),
@@ -108,7 +108,7 @@ urlpatterns = [
     path("metrics", service_endpoints.metrics),
 ]
 
-handler400 = "config.error_pages.bad_request"
-handler403 = "config.error_pages.not_allowed"
-handler404 = "config.error_pages.not_found"
-handler500 = "config.error_pages.failed"
+handler400 = "config.middleware.bad_request"
+handler403 = "config.middleware.not_allowed"
+handler404 = "config.middleware.not_found"
+handler500 = "config.middleware.failed"

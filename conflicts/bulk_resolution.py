@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 from django.contrib.auth.models import AbstractBaseUser
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, transaction
 from django.db.models import Case, CharField, Count, Q, QuerySet, Value, When
 
 from conflicts.case import conflict_progress, listed_case
@@ -65,6 +65,7 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize, process
 from sync.kernel.action_errors import ActionError
 from sync.kernel.conflict_store import DELETING_ACTS, RECORD_KEY, Option, OptionAct
+from sync.kernel.db import advisory_lock
 from sync.merge import FieldSelection
 from sync.outbox.notify import send_task
 from sync.records.authors import actor_label
@@ -546,10 +547,8 @@ def _work_entry(pk: int, batch: ConflictBatch) -> int:
     work = _store if batch.state == BatchState.RUNNING else _undo
     try:
         with transaction.atomic():
-            with connection.cursor() as cursor:  # held to the end of this transaction, so one worker at a time
-                cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [BATCH_LOCK])
-                if not cursor.fetchone()[0]:
-                    raise _LockTaken
+            if not advisory_lock(BATCH_LOCK, "try"):  # held to the end of this transaction, so one worker at a time
+                raise _LockTaken
             # Skipped where a person's undo holds it, which locks all rows at once: it is worked when that is over.
             row = BatchEntry.objects.select_for_update(skip_locked=True, of=("self",)).filter(pk=pk).first()
             if row is None or not work(row, batch):

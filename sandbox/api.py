@@ -93,12 +93,10 @@ class CallLog:
 
 
 # `Idempotency-Key`: a mutation's first answer is kept 30 minutes and given again.
-#
-# developer.monday.com/api-reference/docs/idempotency. What Monday does with another body under the
-# same key is not published; here the first answer is given too, and the log says so.
 
 
-# developer.monday.com/api-reference/docs/idempotency
+# developer.monday.com/api-reference/docs/idempotency. What Monday does with another body under the same key is not
+# published; here the first answer is given too, and the log says so.
 KEY_SECONDS = 1800
 LARGEST_ANSWER = 1_000_000  # bytes
 LARGEST_TOTAL = 64_000_000  # bytes of all answers kept; Monday has such a budget and doesn't publish it
@@ -165,9 +163,6 @@ class Idempotency:
         with self._lock:
             self._kept.clear()
             self._bytes = 0
-
-
-# `POST /v2`: Monday's API endpoint, from the HTTP request to the HTTP answer.
 
 
 FAULT_WAIT = 30  # seconds that a limit asks for where a fault names none

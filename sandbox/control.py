@@ -145,8 +145,6 @@ ITEM_ACTIONS: dict[str, Action] = {
     ],
 }
 
-# `/_control/*`: what a test or the page does behind Monday's back. JSON in, JSON out.
-
 
 LONGEST_LATENCY = 600_000  # milliseconds
 LARGEST_AMOUNT = 1e15  # what no clock and no pause needs

@@ -56,9 +56,6 @@ def text(given: dict[str, Any], key: str) -> str:
     return value
 
 
-# Requests, responses, routes, the WSGI application around them, and who may speak to it.
-
-
 LARGEST_BODY = 30_000_000
 LONGEST_NUMBER = 18  # digits
 SMALLEST_PACKED = 1_024  # bytes; below, packing saves nothing

@@ -8,6 +8,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,18 +17,21 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import IO, NoReturn
 
+import django
 import psutil
 import psycopg
 from django.core.exceptions import ImproperlyConfigured
+from django.core.management import CommandError, call_command
 
 from config import environment
+from config.embedded import accounts
 from config.embedded import processes as embedded_processes
 from config.embedded.postgres import EmbeddedPostgres
-from config.embedded.prepare import DONE
 from config.embedded.processes import Child, StartError, die_with_parent, is_abandoned_by_make, stop_all
 from config.environment import SECRETS, Secrets, is_board_id, secrets_of
 
@@ -94,6 +98,7 @@ def _line_to_type(first: int) -> str:
 PYTHON = sys.executable
 
 NEW_ITEM_WAIT = str(30 * 24 * 3600)  # seconds; the demo's item without an email waits for the person who tries it
+
 
 # What a person may set for the run, and `manage.py` in a second terminal must read the same.
 PASSED_VARIABLES = (
@@ -288,14 +293,52 @@ def run_lock(var: Path) -> Iterator[IO[str]]:
         yield lock
 
 
+# What a run needs before it is ready, step by step in one process, because Django's start takes a second:
+# each line of its input names a step, and after each it reports the end; so web can be started between two.
+
+
+DONE = "\x04"  # the line after a step
+
+
+def prepare_database() -> None:
+    """Migrate, and create the user `admin` with the password in ADMIN_PASSWORD unless there is one."""
+    from django.contrib.auth import get_user_model
+
+    call_command("migrate", verbosity=0, interactive=False)
+    users = get_user_model().objects
+    if not users.filter(username="admin").exists():
+        users.create_superuser("admin", "admin@example.com", os.environ["ADMIN_PASSWORD"])
+
+
+STEPS: dict[str, Callable[[], object]] = {
+    "database": prepare_database,
+    "demo": partial(call_command, "demo"),  # needs the sandbox, and web for its webhooks
+    "tour": partial(call_command, "demo", tour=True),
+}
+
+
+def prepare() -> int:
+    """Do the steps on the input until it ends; 1 with a sentence when a step can't be done."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    django.setup()
+    try:
+        for line in sys.stdin:
+            STEPS[line.strip()]()
+            print(DONE, flush=True)
+    except CommandError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
 class Preparation:
-    """The process of config/embedded/prepare.py, which does a step when asked to."""
+    """The process of `prepare`, which does a step when asked to."""
 
     def __init__(self, root: Path, env: Mapping[str, str], log: Path) -> None:
         self.log = log
         with log.open("wb") as errors:
             self.process = subprocess.Popen(
-                [PYTHON, "-m", "config.embedded.prepare"],
+                [PYTHON, "-m", "config.embedded", "prepare"],
                 cwd=root,
                 env=env,
                 stdin=subprocess.PIPE,
@@ -560,5 +603,34 @@ def main() -> int:
         ignore_signals()  # a timer that goes off while Python ends would be printed as an alarm
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+# `make reset`: an empty folder again, after asking.
+
+
+QUESTION = (
+    "This deletes var/: the embedded database with everything in it, the sandbox's boards, the logs and the "
+    "secrets made here.\nType yes to go on: "
+)
+
+
+def reset() -> int:
+    """Ask, then delete var/; refuses while `make run` is running."""
+    var = environment.VAR
+    if not var.exists():
+        print("There is nothing to reset.")
+        return 0
+    try:
+        with run_lock(var):
+            if input(QUESTION).strip().lower() != "yes":
+                print("Nothing was deleted.")
+                return 1
+            if (home := accounts.relocation_of(var / "pg")) is not None:
+                shutil.rmtree(home, ignore_errors=True)
+            shutil.rmtree(var)
+    except StartError as error:
+        print(error)
+        return 1
+    except (EOFError, KeyboardInterrupt):
+        print("\nNothing was deleted.")
+        return 1
+    print("Done. `make run` starts again.")
+    return 0

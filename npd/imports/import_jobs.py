@@ -13,7 +13,7 @@ import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Q
 
 from npd.imports import files
@@ -37,6 +37,7 @@ from npd.imports.resources import (
 )
 from sync.clock import SyncNow, sync_now
 from sync.kernel import process
+from sync.kernel.db import advisory_lock
 from sync.operations import attempts
 from sync.operations.attempts import Attempt, Interrupted
 from sync.outbox.notify import send_task
@@ -429,11 +430,8 @@ def _run_batch(job_id: UUID, *, wait: bool = True) -> ImportJob | None:
     cause = "import" if known.state == ImportState.RUNNING else "undo"
     with pghistory.context(user=known.done_by_id, cause=cause, batch=str(known.pk)), transaction.atomic():
         # Held to the end of the transaction: two imports that look for one person at once would both create it.
-        with connection.cursor() as cursor:
-            lock = "pg_advisory_xact_lock" if wait else "pg_try_advisory_xact_lock"
-            cursor.execute(f"SELECT {lock}(%s)", [IMPORT_LOCK])
-            if not wait and not cursor.fetchone()[0]:
-                return None
+        if not advisory_lock(IMPORT_LOCK, "wait" if wait else "try"):
+            return None
         # Another process may have ended it while this one waited for the lock: then it is read again.
         job = ImportJob.objects.select_for_update().filter(pk=job_id, state=known.state).first()
         if job is None:

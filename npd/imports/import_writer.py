@@ -12,9 +12,8 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
+from django.contrib.admin.models import ADDITION, CHANGE, DELETION
 from django.contrib.auth.models import User
-from django.contrib.contenttypes.models import ContentType
 from django.db import DatabaseError, OperationalError, transaction
 from django.db.models import Count
 from pghistory.core import event_models
@@ -43,7 +42,7 @@ from sync.operations.decision_undo import decisions_of_batch, plan_decision_undo
 from sync.outbox import notify
 from sync.reconcile.field_values import stored_field_values, update_values
 from sync.reconcile.lookups import match_key
-from sync.records.authors import actor_label
+from sync.records.authors import actor_label, log_action_each, log_action_many
 from sync.records.external_ids import external_ids_of, lock_sources, set_external_ids
 
 
@@ -64,6 +63,13 @@ class WrittenRecord:
     @property
     def is_new(self) -> bool:
         return self.row is None or self.row.outcome == RowOutcome.NEW
+
+    def log_sentence(self, job: ImportJob) -> str:
+        """Return the line of the admin's log about it."""
+        message = f"Imported: row {self.row.number} of" if self.row else "Imported: named in"
+        labels, names = labels_of(self.target.entity_type()), () if self.row is None or self.is_new else self.row.after
+        changed = f" Changed {', '.join(labels[name] for name in names)}." if names else ""
+        return f"{message} “{job.file_name}”.{changed}"
 
     def keep_before(self) -> None:
         """Keep, before anything is set, the values of each touched mapping's fields."""
@@ -94,24 +100,9 @@ def log_written(job: ImportJob, written: Sequence[WrittenRecord], *, queued: Col
         return
     by = job.done_by or job.by
     Decision.objects.bulk_create(fold_alike([line for one in written for line in _decisions(job, by, one)]))
-    labels = labels_of(written[0].target.entity_type())
-    entries = []
-    for one in written:
-        message = f"Imported: row {one.row.number} of" if one.row else "Imported: named in"
-        changed = (
-            "" if one.row is None or one.is_new else f" Changed {', '.join(labels[name] for name in one.row.after)}."
-        )
-        entries.append(
-            LogEntry(
-                user_id=by.pk,
-                content_type=ContentType.objects.get_for_model(type(one.target)),
-                object_id=str(one.target.pk),
-                object_repr=str(one.target)[:200],
-                action_flag=ADDITION if one.is_new else CHANGE,
-                change_message=f"{message} “{job.file_name}”.{changed}",
-            )
-        )
-    LogEntry.objects.bulk_create(entries)
+    for flag in (ADDITION, CHANGE):
+        acts = [(one.target, one.log_sentence(job)) for one in written if one.is_new == (flag == ADDITION)]
+        log_action_each(by, acts, flag=flag)
     ids = [one.target.pk for one in written if one.target.pk not in queued]
     # The triggers give a fresh edit's priority; thousands at once must not come before a person's own edits.
     SyncQueue.objects.filter(
@@ -471,17 +462,7 @@ def _delete_untouched(job: ImportJob, entity_type: str, ids: Sequence[UUID]) -> 
     locked = list(model._default_manager.select_for_update().filter(pk__in=ids).order_by("pk"))
     deletable = set(untouched_records(entity_type, [one.pk for one in locked]))
     deleted = [one for one in locked if one.pk in deletable]
-    by = job.done_by or job.by
-    LogEntry.objects.bulk_create(
-        LogEntry(
-            user_id=by.pk,
-            content_type=ContentType.objects.get_for_model(type(one)),
-            object_id=str(one.pk),
-            object_repr=str(one)[:200],
-            action_flag=DELETION,
-            change_message=f"Import undone: record deleted. (“{job.file_name}”)",
-        )
-        for one in deleted
-    )
+    sentence = f"Import undone: record deleted. (“{job.file_name}”)"
+    log_action_many(job.done_by or job.by, deleted, sentence, flag=DELETION)
     model._default_manager.filter(pk__in=deletable).delete()
     return deletable

@@ -63,8 +63,7 @@ def served_version(asked: str | None) -> Version:
     return known[MAINTENANCE] if found.kind == "deprecated" else found
 
 
-# Pages of items. A cursor lives 60 minutes from the first request of its listing, not from the
-# last.
+# Pages of items.
 
 
 # A cursor ends an hour after the first page, not after the last one (reference/items-page of Monday's API).
@@ -134,9 +133,6 @@ class OpenCursors:
         return Page(cursor, items)
 
 
-# What every resolver may use.
-
-
 @dataclass(frozen=True)
 class Context:
     world: World
@@ -147,9 +143,6 @@ class Context:
     spent: PointsSpent
     handshake: Callable[[str], bool]
     slow_mutation: Callable[[], None]
-
-
-# What all resolvers share.
 
 
 ID = re.compile(r"[0-9]{1,18}")

@@ -155,9 +155,6 @@ class Watcher:
         return {"reachable": True, "waiting": waiting}
 
 
-# The pages' HTTP side.
-
-
 POLICY = "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
 
 HEADERS = {"Content-Security-Policy": POLICY, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}

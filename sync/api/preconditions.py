@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.http import HttpResponse, HttpResponseBase
 from django.utils.crypto import salted_hmac
 from drf_spectacular.utils import OpenApiParameter
@@ -37,6 +37,7 @@ from sync.api.token_auth import has_scope
 from sync.choices import TokenScope
 from sync.clock import sync_now
 from sync.kernel.action_errors import Conflict, PartiallyDone, RefusalNoted
+from sync.kernel.db import advisory_lock
 from sync.kernel.triggers import BOOKKEEPING
 from sync.models import StoredAnswer, SyncedModel
 from sync.reconcile.lookups import match_key, records_sharing
@@ -77,7 +78,7 @@ def _answer_once(
     whose: dict[str, Any] = {"user": request.user, "path": address, "key": key}
     fingerprint = _fingerprint(request)
     with transaction.atomic():
-        if not _try_lock(advisory_key("idempotency", str(request.user.pk), address, key)):
+        if not advisory_lock(advisory_key("idempotency", str(request.user.pk), address, key), "try"):
             raise Refused(
                 "idempotency_in_progress",
                 "A request under this Idempotency-Key is being done. Wait a second, then send this one again.",
@@ -107,12 +108,6 @@ def _answer_once(
             }
             StoredAnswer.objects.update_or_create(defaults=values, **whose)
     return answer
-
-
-def _try_lock(key: int) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [key])
-        return bool(cursor.fetchone()[0])
 
 
 def _replay(stored: StoredAnswer, fingerprint: str) -> HttpResponse:

@@ -4,7 +4,7 @@ again and retrying its records.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -35,17 +35,16 @@ from sync.records.blocked_fields import KEPT_BY, throttled_records
 from sync.registry import rules_for
 
 
-def column_choices(mapping: FieldMapping, siblings: Iterable[FieldMapping] | None = None) -> list[tuple[str, str]]:
+def column_choices(mapping: FieldMapping) -> list[tuple[str, str]]:
     """The columns that the field may have, id and title; its present one first.
 
-    They are those that the board last showed, of a type that fits the field, and not another field's. `siblings` are
-    all fields of the board, where the caller has them.
+    They are those that the board last showed, of a type that fits the field, and not another field's.
     """
     columns: Mapping[str, Mapping[str, Any]] = mapping.link.shape.get("columns", {})
     present = (mapping.column_id, _column_label(mapping.link, mapping.column_id))
     if mapping.column_id == NAME_COLUMN_ID:
         return [present]
-    other_fields = _other_fields(mapping, siblings)
+    other_fields = _other_fields(mapping)
     fitting = [
         (column_id, _column_label(mapping.link, column_id))
         for column_id in columns
@@ -119,9 +118,9 @@ def needs_column(mapping: FieldMapping) -> bool:
     return mapping.direction != SyncDirection.NONE and (is_gone or not mapping.column_id)
 
 
-def _other_fields(mapping: FieldMapping, siblings: Iterable[FieldMapping] | None = None) -> dict[str, str]:
+def _other_fields(mapping: FieldMapping) -> dict[str, str]:
     """The columns that other fields have, with the fields' labels."""
-    fields = mapping.link.mappings.all() if siblings is None else siblings
+    fields = mapping.link.mappings.all()
     # A field without a direction frees its column for others.
     return {one.column_id: one.label for one in fields if one.pk != mapping.pk and one.direction != SyncDirection.NONE}
 

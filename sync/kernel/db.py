@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import psycopg
 from django.core.paginator import Page, Paginator
@@ -224,6 +224,23 @@ def fetch_rows(sql: str, params: Any = None) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         return list(cursor.fetchall())
+
+
+_LOCKS = {
+    "wait": "SELECT pg_advisory_xact_lock(%s)",
+    "share": "SELECT pg_advisory_xact_lock_shared(%s)",
+    "try": "SELECT pg_try_advisory_xact_lock(%s)",
+}
+
+
+def advisory_lock(key: int, how: Literal["wait", "share", "try"] = "wait") -> bool:
+    """Take the lock of this number, which nothing else in this database uses, until the transaction ends.
+
+    Return whether it was taken: by `try` only where nobody has it. Those who `share` it wait for no other of them.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCKS[how], [key])
+        return cursor.fetchone()[0] is not False
 
 
 # A search without diacritics: “Muller” finds “Müller”. PostgreSQL's unaccent is an extension that not every

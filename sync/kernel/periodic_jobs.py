@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from django.db.models import Q
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask, PeriodicTasks
 
+from sync.kernel.db import advisory_lock
 from sync.kernel.timetable import EXPIRES_SECONDS, TASK_PREFIXES, PeriodicJob
 
 log = structlog.get_logger(__name__)
@@ -28,9 +29,8 @@ UNITS = ((86_400, "days"), (3_600, "hours"), (60, "minutes"), (1, "seconds"))
 def ensure_periodic_jobs() -> None:
     """Create missing entries, correct our part of the others, and remove those of retired jobs."""
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            # Held until the commit: of two beats that start together, the second finds everything created.
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [SCHEDULE_LOCK])
+        # Held until the commit: of two beats that start together, the second finds everything created.
+        advisory_lock(SCHEDULE_LOCK)
         existing = {entry.name: entry for entry in PeriodicTask.objects.all()}
         for job in settings.SCHEDULE:
             if job.name in existing:

@@ -1,13 +1,27 @@
 """Monday's limits, shared by all workers: what may be spent and when, what stops everything, whose token is used.
 
-`grant` says whether a board may be worked; `connector` is the way to call Monday, and each call is metered behind it.
-`breaker` stops and starts again, `credentials` holds the secrets, `quota` says how the day stands. The other modules
-are the package's own.
+`grant` is the one permission to work: whether a board may have a pass now and how large a one, or why it waits and
+until when; the worker acts on the answer, pages, commands and the API say it. `connector` is the way to call Monday,
+and each call is metered behind it. `breaker` stops and starts again, `credentials` holds the secrets, `quota` says how
+the day stands. The other modules are the package's own.
 """
 
-from sync.limits import breaker, credentials, quota
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+# Django's: that of functools has one lock for all instances before Python 3.12, and queries would wait for each other.
+from django.utils.functional import cached_property
+
+from sync import registry
+from sync.choices import Priority
+from sync.clock import sync_now
+from sync.kernel import humanize
+from sync.limits import breaker, credentials, quota, rate_limits
 from sync.limits.breaker import monday_account
-from sync.limits.grants import BlockedKind, Grant, LimitFacts, Wait, grant
 from sync.limits.metered_client import (
     MeteredClient,
     Reservation,
@@ -17,8 +31,243 @@ from sync.limits.metered_client import (
     connector,
     urgent_calls,
 )
-from sync.limits.quota import board_costs
+from sync.limits.quota import BoardCosts, BudgetState, Demand, LastHour, board_costs, next_offer
+from sync.limits.rate_limits import PASS_CALLS, LimitKind, LimitWait, QuotaBudget, midnight_after
+from sync.models import ApiBudget, BoardLink, MondayAccount, QueuePause
+from sync.outbox.pauses import active_pauses, board_pause, pause_sentence, pauses_by_direction
 
 __all__ = ["BlockedKind", "Grant", "LimitFacts", "Reservation", "Wait", "board_costs", "grant"]
 __all__ += ["MeteredClient", "call_cost", "client", "client_override", "connector", "urgent_calls"]
 __all__ += ["breaker", "credentials", "monday_account", "quota"]
+
+
+class BlockedKind(StrEnum):
+    """For what kind of reason a board is not worked; the values are those of a metric's label."""
+
+    NOT_CONFIGURED = "not_configured"
+    NO_BOARD = "no_board"
+    PAUSED = "paused"
+    ACCOUNT = "account"
+    BLOCKED = "blocked"
+    QUOTA = "allowance"
+    BATCHING = "gathering"
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Why a board is not worked now, as a sentence; `until` is None where that is when somebody acts."""
+
+    kind: BlockedKind
+    reason: str
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A board may be worked, and could be `since` then (None: long since); `reserve` says how much."""
+
+    link: BoardLink
+    since: datetime | None = None
+    is_limited: bool = False
+
+    def reserve(self) -> Reservation | Wait:
+        """Reserve a read and a write of the next pass, as large as there is room for: under its lock, for all workers.
+
+        Without a known limit, and where nothing is due, nothing is reserved.
+        """
+        # Read by whoever has the lease, and after the calls that it made: they have taught sizes, and taken room.
+        costs, entity_type = quota.board_costs(self.link.pk), self.link.entity_type
+        unlimited = Reservation(costs.size, costs.read_points, costs.write_points)
+        if not self.is_limited:
+            return unlimited
+        demand = quota.demands_of({entity_type: costs.size})[entity_type]
+        if not demand.rows:
+            return unlimited
+        with quota.lock_budget() as state:
+            quota.delete_expired_reservations()
+            found = next_offer(state, costs, demand)
+            if isinstance(found, LimitWait):
+                return _limit_wait(found, demand)
+            reserved = state.reserve(entity_type, PASS_CALLS, found.points)
+        each = costs.read_points, costs.write_points
+        return Reservation(found.size, *each, found.urgent, found.only_urgent, reserved, PASS_CALLS, found.points)
+
+
+def grant(entity_type: str) -> Grant | Wait:
+    """Say whether a board may be worked now; where a probe of the account is due, one worker makes it first."""
+    facts = LimitFacts([entity_type])
+    found = facts.answer(entity_type)
+    # What the quota makes wait goes on by itself, and by then the account should have answered.
+    is_ready = isinstance(found, Grant) or found.kind in (BlockedKind.QUOTA, BlockedKind.BATCHING)
+    if is_ready and (untested := facts.untested) is not None:
+        return grant(entity_type) if breaker.probe_if_due() else untested
+    return found
+
+
+@dataclass
+class LimitFacts:
+    """What the answers for these types' boards rest on: read once, and where it is asked for."""
+
+    types: Sequence[str]
+
+    @cached_property
+    def links(self) -> Mapping[str, BoardLink]:
+        rows = BoardLink.objects.filter(entity_type__in=self.types).select_related("lease")
+        return {row.entity_type: registry.with_configured_board(row) for row in rows}
+
+    @cached_property
+    def now(self) -> datetime:
+        """The database's time of all that is told."""
+        return self._limited_state.now if self._limited_state else sync_now()
+
+    @cached_property
+    def account(self) -> MondayAccount:
+        row = MondayAccount.objects.filter(id=1).first()
+        return row or MondayAccount(id=1, stopped_until=None, needs_probe=False, failures=0, batch_limit=None)
+
+    @cached_property
+    def missing_token(self) -> str:
+        """Why Monday can't be called; empty where there is a token."""
+        return credentials.missing_reason()
+
+    @cached_property
+    def pauses(self) -> Sequence[QueuePause]:
+        return active_pauses()
+
+    @cached_property
+    def budget_state(self) -> BudgetState:
+        """What is spent and left of the quota."""
+        return quota.read_budget(self._budget_row)
+
+    @property
+    def budget(self) -> QuotaBudget:
+        """The quota's arithmetic."""
+        return self.budget_state.budget
+
+    @cached_property
+    def _limited_state(self) -> BudgetState | None:
+        return self.budget_state if quota.is_limited(self._budget_row) else None
+
+    @cached_property
+    def _budget_row(self) -> ApiBudget:
+        return quota.budget_row()
+
+    @cached_property
+    def last_hour(self) -> LastHour:
+        """What the last hour took of the quota; one query, made where it is asked for."""
+        return quota.last_hour()
+
+    @cached_property
+    def batching_delay(self) -> float:
+        """For how many seconds every board gathers changes before its next pass; 0: none."""
+        limit, left = self.budget.quota.day, self.budget.day_left()
+        if left is None or limit is None:
+            return 0.0
+        rest = (midnight_after(self.now) - self.now).total_seconds()
+        usage = rate_limits.DayUsage(limit, left, self.last_hour.calls, self.last_hour.boards, rest)
+        return rate_limits.window_seconds(usage)
+
+    @cached_property
+    def _demands(self) -> dict[str, Demand]:
+        limit = self.account.batch_limit
+        links = self.links.items()
+        return quota.demands_of({kind: quota.board_costs_from(link, limit).size for kind, link in links})
+
+    @cached_property
+    def _points_before(self) -> Mapping[int, int]:
+        return quota.points_before_all()
+
+    @property
+    def untested(self) -> Wait | None:
+        """The account's stop that goes on until Monday has answered, also while its next probe is due."""
+        if not self.account.needs_probe:
+            return None
+        return Wait(BlockedKind.ACCOUNT, f"{self.account.stop_reason} It is tested before the next call.".strip())
+
+    def answer(self, entity_type: str, *, urgent: bool = False, unblocked: bool = False) -> Grant | Wait:
+        """Say whether one of these boards may be worked.
+
+        `urgent`: for something that a person clicked, which beats batching and may use the reserve, but never a pause.
+        `unblocked`: for finding out whether what blocks the board itself is over.
+        """
+        link = self.links.get(entity_type)
+        if self.missing_token:
+            return Wait(BlockedKind.NOT_CONFIGURED, self.missing_token)
+        if link is None or not link.has_board:
+            reason = f"There is no board for {entity_type} records yet: choose one under Boards, “Set up…”."
+            return Wait(BlockedKind.NO_BOARD, reason)
+        if (pause := board_pause(pauses_by_direction(entity_type, self.pauses))) is not None:
+            return Wait(BlockedKind.PAUSED, pause_sentence(pause))
+        errors = [(self.account.stopped_until, BlockedKind.ACCOUNT, self.account.stop_reason)]
+        if not unblocked:
+            errors.append((link.blocked_until, BlockedKind.BLOCKED, link.blocked_reason))
+        if stops := [(until, kind, reason) for until, kind, reason in errors if until and until > self.now]:
+            # Of two stops the one that lasts longer is what a person has to wait for, or to end.
+            until, kind, reason = max(stops)
+            return Wait(kind, f"{reason} Next attempt at {humanize.time_or_day(until, sync_now())}.", until)
+        state, moments = self._limited_state, [self.account.stopped_until, link.blocked_until]
+        if state is not None:
+            if (wait := self._wait_for_quota(state, link, urgent=urgent)) is not None:
+                return wait
+            moments.append(self._quota_since(state, link))
+        since = max((moment for moment in moments if moment is not None), default=None)
+        return Grant(link, since, is_limited=state is not None)
+
+    def _wait_for_quota(self, state: BudgetState, link: BoardLink, *, urgent: bool) -> Wait | None:
+        costs, demand = quota.board_costs_from(link, self.account.batch_limit), self._demands[link.entity_type]
+        if urgent:
+            demand = replace(demand, rows=max(1, demand.rows), priority=int(Priority.PERSON))
+        found = next_offer(state, costs, demand, lambda: self._points_before)
+        if isinstance(found, LimitWait):
+            return _limit_wait(found, demand)
+        return None if found.urgent else self._batching_wait(state, costs, demand)
+
+    def _batching_wait(self, state: BudgetState, costs: BoardCosts, demand: Demand) -> Wait | None:
+        # A full batch never waits: gathering more changes would save no call.
+        full = min(costs.size, quota.full_minute_size(state, costs))
+        if costs.last_pass is None or not demand.rows or demand.rows >= full or not self.batching_delay:
+            return None
+        delay = timedelta(seconds=self.batching_delay)
+        until = costs.last_pass + delay
+        # Nor does a change wait longer than one window, even if the board had a pass meanwhile.
+        if demand.oldest is not None:
+            until = min(until, demand.oldest + delay)
+        # At midnight UTC the day's calls are new.
+        until = min(until, midnight_after(state.now))
+        if until <= state.now:
+            return None
+        every, at = interval_text(delay.total_seconds()), humanize.time_of_day(until, seconds=True)
+        reason = f"The day's API quota is tight: changes of this board go out every {every}; the next at {at}."
+        return Wait(BlockedKind.BATCHING, reason, until)
+
+    def _quota_since(self, state: BudgetState, link: BoardLink) -> datetime:
+        """Since when the quota has let this board be worked, at the earliest.
+
+        A board that was just worked is gone on with, in the portions that a minute allows.
+        """
+        today = midnight_after(state.now) - timedelta(days=1)
+        if link.last_pass_at is None:
+            return today
+        # While a board gathers changes it is not available, so its rows are not late.
+        return max(today, link.last_pass_at + timedelta(seconds=self.batching_delay))
+
+
+def _limit_wait(found: LimitWait, demand: Demand) -> Wait:
+    # A used up day is no temporary wait; a minute's limits are.
+    kind = BlockedKind.QUOTA if found.kind is LimitKind.DAY else BlockedKind.BATCHING
+    reason = quota.wait_reason(found, urgent=demand.priority == Priority.PERSON)
+    return Wait(
+        kind, f"{reason} It goes on by itself at {humanize.time_of_day(found.until, seconds=True)}.", found.until
+    )
+
+
+def interval_text(seconds: float) -> str:
+    """A length of time as after "every": seconds below two minutes, else minutes or hours."""
+    if seconds < 1.5:
+        return "second"
+    if seconds < 120:
+        return humanize.count_with_noun(round(seconds), "second")
+    minutes, hours = round(seconds / 60), round(seconds / 3600)
+    if minutes < 120:
+        return humanize.count_with_noun(minutes, "minute")
+    return humanize.count_with_noun(hours, "hour")

@@ -22,7 +22,7 @@ from pghistory.models import Context
 
 from sync import registry
 from sync.clock import sync_now
-from sync.kernel.db import brief_transaction, gave_way
+from sync.kernel.db import advisory_lock, brief_transaction, gave_way
 from sync.models import EventType, FeedEvent
 from sync.records.authors import actor_name
 
@@ -62,8 +62,7 @@ def _place_some() -> bool:
     try:
         # One at a time, until the commit: a reader that has seen a place never misses a lower one that comes later.
         with brief_transaction(), connection.cursor() as cursor:
-            cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK])
-            if not cursor.fetchone()[0]:
+            if not advisory_lock(_LOCK, "try"):
                 return False
             cursor.execute(_PLACE, [PLACED_AT_ONCE])
     except OperationalError as error:

@@ -32,7 +32,7 @@ from django.db.models import F, Max, Q, QuerySet
 from sync.clock import SyncNow, sync_now
 from sync.kernel import process
 from sync.kernel.action_errors import ActionError, Conflict, NotAllowed
-from sync.kernel.db import brief_transaction, gave_way
+from sync.kernel.db import advisory_lock, brief_transaction, gave_way
 from sync.kernel.outgoing_calls import REDIRECTED, AddressError, Answer, CallFailed, check_address, post_json
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
 from sync.models import DeliveryState, DisabledCode, FeedEvent, WebhookDelivery, WebhookEndpoint
@@ -379,9 +379,8 @@ def _does_another_send(now: datetime, calls: _Calls) -> bool:
 
     A sender waits for its slowest call, and every change wakes one: soon no worker would be left for the sync.
     """
-    with connection.cursor() as cursor:
-        # One at a time, until the commit: two that begin together would not see each other's claims.
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+    # One at a time, until the commit: two that begin together would not see each other's claims.
+    advisory_lock(_LOCK)
     own = [row.pk for row, _begun in calls.under_way.values()]
     alive = WebhookDelivery.objects.filter(state=DeliveryState.IN_PROGRESS, claimed_until__gt=now + CLAIM - ALIVE)
     return alive.exclude(pk__in=own).exists()

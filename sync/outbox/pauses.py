@@ -14,6 +14,7 @@ from sync.choices import QueueDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import Conflict
+from sync.kernel.db import advisory_lock
 from sync.models import QueuePause
 from sync.outbox import notify
 
@@ -60,8 +61,7 @@ def pause(by: str, *, entity_type: str = "", direction: str = "", why: str = "")
     _check_known(entity_type, direction)
     with transaction.atomic():
         # Exclusive: waits for writers that saw no pause; those that come after this transaction see it.
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [PAUSE_LOCK])
+        advisory_lock(PAUSE_LOCK)
         found, created = QueuePause.objects.get_or_create(
             entity_type=entity_type, direction=direction, defaults={"paused_by": by, "why": humanize.one_line(why)}
         )
@@ -137,10 +137,9 @@ def pauses_by_direction(entity_type: str, among: Sequence[QueuePause] | None = N
 
 def locked_pauses(entity_type: str) -> dict[str, QueuePause]:
     """Return what `pauses_by_direction` does, and make `pause` wait until this transaction ends."""
-    with connection.cursor() as cursor:
-        # A statement of its own, so that the next one sees what was committed before the lock was granted.
-        # Shared: passes don't wait for each other, only for a person who is pausing.
-        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [PAUSE_LOCK])
+    # A statement of its own, so that the next one sees what was committed before the lock was granted.
+    # Shared: passes don't wait for each other, only for a person who is pausing.
+    advisory_lock(PAUSE_LOCK, "share")
     return pauses_by_direction(entity_type)
 
 

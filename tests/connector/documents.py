@@ -23,7 +23,7 @@ from graphql.type import GraphQLInputObjectType, is_input_type, is_non_null_type
 
 from sandbox.graph import server
 from sandbox.graph.context import CURRENT, VERSIONS
-from sync.connectors.base.board_items import ItemChange, ItemCreate, ItemRemoval, MatchColumn
+from sync.connectors.base.board_items import ItemChange, ItemCreate, ItemRemoval, MatchColumn, WriteRequest
 from sync.connectors.monday import board_events, board_structure, connection, graphql, items
 from sync.connectors.monday.graphql import Document
 
@@ -35,6 +35,11 @@ EMAIL = MatchColumn("email_1", "email")
 NAME = MatchColumn("name", "name")
 MOMENT = datetime(2026, 11, 20, 14, 0, tzinfo=UTC)
 TYPED = ["board_relation", "checkbox", "dropdown", "status", "tags"]
+
+
+def sent(request: WriteRequest) -> Document:
+    """The document that a write sends."""
+    return Document(**request.body)
 
 
 def documents(version: str) -> dict[str, Document]:
@@ -53,14 +58,14 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
     yield "next page", items.next_page_query("cursor", COLUMNS)
     yield (
         "change",
-        items.change_items_mutation("7", [ItemChange("u0", "1", {"name": "Ada"}), ItemChange("u1", "2", {})], COLUMNS),
+        sent(items.prepare_changes("7", [ItemChange("u0", "1", {"name": "Ada"}), ItemChange("u1", "2", {})], COLUMNS)),
     )
     creates = [ItemCreate("c0", "Ada", {"email_1": None}), ItemCreate("c1", "Bob", {"npd_id": "n-2"})]
-    yield "create", items.create_items_mutation("7", None, creates, COLUMNS)
-    yield "create in a group", items.create_items_mutation("7", "topics", creates, COLUMNS)
+    yield "create", sent(items.prepare_creates("7", None, creates, COLUMNS))
+    yield "create in a group", sent(items.prepare_creates("7", "topics", creates, COLUMNS))
     leaving = [ItemRemoval("a0", "1"), ItemRemoval("a1", "2")]
-    yield "archive", items.removal_mutation("archive_item", leaving, COLUMNS, TYPED)
-    yield "delete", items.removal_mutation("delete_item", leaving, COLUMNS)
+    yield "archive", sent(items.prepare_removal("archive_item", leaving, COLUMNS, TYPED))
+    yield "delete", sent(items.prepare_removal("delete_item", leaving, COLUMNS))
     yield "read boards", board_structure.boards_query(["7", "8"])
     yield "read boards without their rules", board_structure.boards_query(["7", "8"], with_rules=False)
     yield "create board", Document(board_structure.CREATE_BOARD, {"title": "Contacts"})
@@ -81,10 +86,10 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
         yield f"page of {words}", items.first_page_query("7", COLUMNS, types=every)
         yield f"next page of {words}", items.next_page_query("cursor", COLUMNS, types=every)
         change = [ItemChange("u0", "1", {"status": {"label": "New"}})]
-        yield f"change {words}", items.change_items_mutation("7", change, COLUMNS, every, create_labels=True)
+        yield f"change {words}", sent(items.prepare_changes("7", change, COLUMNS, every, create_labels=True))
         yield (
             f"create with {words}",
-            items.create_items_mutation("7", "topics", creates, COLUMNS, every, create_labels=True),
+            sent(items.prepare_creates("7", "topics", creates, COLUMNS, every, create_labels=True)),
         )
     yield "create tags", items.create_tags_mutation(["Key account", "Old"], "7")
     yield "create tags of the account", items.create_tags_mutation(["Key account"])

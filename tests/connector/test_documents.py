@@ -10,7 +10,17 @@ from graphql import build_schema
 import sync.connectors.monday as connector
 from sync.connectors.base.board_items import ItemChange, ItemCreate, MatchColumn
 from sync.connectors.monday import items
-from tests.connector.documents import COLUMNS, EMAIL, SERVED, TYPED, all_faults, documents, official_schemas, our_schema
+from tests.connector.documents import (
+    COLUMNS,
+    EMAIL,
+    SERVED,
+    TYPED,
+    all_faults,
+    documents,
+    official_schemas,
+    our_schema,
+    sent,
+)
 
 DOCUMENTS = documents("2026-10")
 
@@ -55,8 +65,8 @@ def test_equal_shapes_have_equal_texts() -> None:
     one = items.batch_query("7", ["1"], COLUMNS, "npd_id", ["a"], EMAIL, ["a@b.test"])
     two = items.batch_query("8", ["2", "3"], ["x"], "other", ["b", "c"], MatchColumn("e", "email"), ["c@d.test"])
     assert one.text == two.text
-    assert items.change_items_mutation("7", [ItemChange("u0", "1", {})], []).text == (
-        items.change_items_mutation("8", [ItemChange("u0", "2", {"a": 1})], COLUMNS).text
+    assert sent(items.prepare_changes("7", [ItemChange("u0", "1", {})], [])).text == (
+        sent(items.prepare_changes("8", [ItemChange("u0", "2", {"a": 1})], COLUMNS)).text
     )
 
 
@@ -72,18 +82,18 @@ def test_only_types_that_need_more_make_a_text_longer() -> None:
 
 def test_labels_are_made_only_where_a_write_allows_it() -> None:
     for made in (
-        items.change_items_mutation("7", [ItemChange("u0", "1", {})], COLUMNS, create_labels=True),
-        items.create_items_mutation("7", None, [ItemCreate("c0", "Ada", {})], COLUMNS, create_labels=True),
+        sent(items.prepare_changes("7", [ItemChange("u0", "1", {})], COLUMNS, create_labels=True)),
+        sent(items.prepare_creates("7", None, [ItemCreate("c0", "Ada", {})], COLUMNS, create_labels=True)),
     ):
         assert "create_labels_if_missing: $labels" in made.text
         assert made.variables["labels"] is True
-    plain = items.change_items_mutation("7", [ItemChange("u0", "1", {})], COLUMNS)
+    plain = sent(items.prepare_changes("7", [ItemChange("u0", "1", {})], COLUMNS))
     assert "labels" not in plain.text
     assert "labels" not in plain.variables
 
 
 def test_a_new_item_is_sent_without_its_empty_values() -> None:
-    document = items.create_items_mutation("7", "topics", [ItemCreate("c0", "Ada", {"a": "x", "b": None})], COLUMNS)
+    document = sent(items.prepare_creates("7", "topics", [ItemCreate("c0", "Ada", {"a": "x", "b": None})], COLUMNS))
     assert json.loads(document.variables["values_c0"]) == {"a": "x"}
     assert document.variables["name_c0"] == "Ada"
 
@@ -98,10 +108,10 @@ def test_nothing_to_ask_and_nothing_to_write_are_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
         items.batch_query("7", [], COLUMNS, "npd_id", [])
     with pytest.raises(ValueError, match="at least one"):
-        items.change_items_mutation("7", [], COLUMNS)
+        sent(items.prepare_changes("7", [], COLUMNS))
 
 
 @pytest.mark.parametrize("alias", ["", "1a", "a b", "a){x", "a\n"])
 def test_an_alias_can_t_smuggle_text_into_a_document(alias: str) -> None:
     with pytest.raises(ValueError, match="alias"):
-        items.change_items_mutation("7", [ItemChange(alias, "1", {})], COLUMNS)
+        sent(items.prepare_changes("7", [ItemChange(alias, "1", {})], COLUMNS))

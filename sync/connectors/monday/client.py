@@ -222,15 +222,7 @@ class MondayClient:
     most. Raises ValueError for a token that can't be a header; the message doesn't show the token.
     """
 
-    def __init__(
-        self,
-        url: str,
-        token: str,
-        *,
-        version: str = "2026-10",
-        timeout: float = 30.0,
-        session: requests.Session | None = None,
-    ) -> None:
+    def __init__(self, url: str, token: str, *, version: str = "2026-10", timeout: float = 30.0) -> None:
         token = token.strip()
         if not token.isascii() or not token.isprintable():
             # http.client's own error message would show the token.
@@ -240,13 +232,11 @@ class MondayClient:
         self.timeout = timeout
         self.calls = 0
         self._auth = _Token(token)
-        if session is None:
-            session = requests.Session()
-            # No retries by the library: only the caller knows whether the request may be repeated.
-            adapter = HTTPAdapter(pool_connections=2, pool_maxsize=8, max_retries=0)
-            session.mount("https://", adapter)
-            session.mount("http://", adapter)
-        self._session = session
+        self._session = requests.Session()
+        # No retries by the library: only the caller knows whether the request may be repeated.
+        adapter = HTTPAdapter(pool_connections=2, pool_maxsize=8, max_retries=0)
+        self._session.mount("https://", adapter)
+        self._session.mount("http://", adapter)
         self._keys = UsedIdempotencyKeys()
         self._counter = threading.Lock()
 

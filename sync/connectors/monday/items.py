@@ -23,6 +23,7 @@ from sync.connectors.base.board_items import (
     ItemRemoval,
     MatchColumn,
     Reading,
+    WriteRequest,
 )
 from sync.connectors.base.errors import BoardNotFound, ConnectorError, UnreadableAnswer
 from sync.connectors.monday.columns import BY_TYPE
@@ -362,20 +363,20 @@ def next_page_query(
     return _build_query([_QueryPart("$cursor: String!, $limit: Int!", text, variables)], column_ids, types)
 
 
-def change_items_mutation(
+def prepare_changes(
     board_id: str,
     changes: Sequence[ItemChange],
     column_ids: Sequence[str],
     types: Collection[str] = (),
     *,
     create_labels: bool = False,
-) -> Document:
+) -> WriteRequest:
     """One mutation for many items, each under its alias; Monday runs them one after another.
 
     With `create_labels` Monday creates a missing status or dropdown label, which needs permission to change
     the board's structure.
     """
-    declarations: list[str] = []
+    declarations = ["$board: ID!, $columns: [String!]"]
     fields: list[str] = []
     variables: dict[str, Any] = {"board": board_id, "columns": list(column_ids)}
     labels = _labels_argument(create_labels, declarations, variables)
@@ -388,10 +389,10 @@ def change_items_mutation(
             f" column_values: $values_{alias}{labels}) {{ ...ItemFields }}"
         )
         variables |= {f"item_{alias}": entry.item_id, f"values_{alias}": _encode_json(entry.values)}
-    return build_mutation("$board: ID!, $columns: [String!]", declarations, fields, variables, types)
+    return _write_request(declarations, fields, variables, changes, types)
 
 
-def create_items_mutation(
+def prepare_creates(
     board_id: str,
     group_id: str | None,
     creates: Sequence[ItemCreate],
@@ -399,12 +400,12 @@ def create_items_mutation(
     types: Collection[str] = (),
     *,
     create_labels: bool = False,
-) -> Document:
+) -> WriteRequest:
     """One mutation that creates many items; without a group they go to the board's topmost one.
 
-    `create_labels` as in `change_items_mutation`.
+    `create_labels` as in `prepare_changes`.
     """
-    declarations: list[str] = []
+    declarations = ["$board: ID!, $columns: [String!]"]
     fields: list[str] = []
     variables: dict[str, Any] = {"board": board_id, "columns": list(column_ids)}
     labels = _labels_argument(create_labels, declarations, variables)
@@ -422,7 +423,7 @@ def create_items_mutation(
             f" column_values: $values_{alias}{labels}) {{ ...ItemFields }}"
         )
         variables |= {f"name_{alias}": entry.name, f"values_{alias}": _encode_json(filled)}
-    return build_mutation("$board: ID!, $columns: [String!]", declarations, fields, variables, types)
+    return _write_request(declarations, fields, variables, creates, types)
 
 
 def _linked_part(ids: Sequence[str]) -> _QueryPart:
@@ -471,19 +472,21 @@ def _labels_argument(create: bool, declarations: list[str], variables: dict[str,
     return ", create_labels_if_missing: $labels"
 
 
-def build_mutation(
-    common: str,
+def _write_request(
     declarations: Sequence[str],
     fields: Sequence[str],
     variables: Mapping[str, Any],
+    entries: Sequence[ItemChange | ItemCreate | ItemRemoval],
     types: Collection[str],
-) -> Document:
+) -> WriteRequest:
     """A mutation of these aliased fields; raises ValueError where there is none."""
     if not fields:
         raise ValueError("A write needs at least one record.")
-    declared = ", ".join([common, *declarations])
     body = "\n  ".join([COMPLEXITY, *fields])
-    return Document(f"mutation Write({declared}) {{\n  {body}\n}}{item_fragment(types)}", variables)
+    text = f"mutation Write({', '.join(declarations)}) {{\n  {body}\n}}{item_fragment(types)}"
+    return WriteRequest(
+        {"text": text, "variables": variables}, [entry.alias for entry in entries], variables["columns"]
+    )
 
 
 def check_alias(alias: str) -> str:
@@ -506,11 +509,11 @@ def _encode_json(values: Mapping[str, Any]) -> str:
 # the board, within 30 days of a deletion.
 
 
-def removal_mutation(
+def prepare_removal(
     field: str, removals: Sequence[ItemRemoval], column_ids: Sequence[str], types: Collection[str] = ()
-) -> Document:
+) -> WriteRequest:
     """One mutation of many items, by the `field` archive_item or delete_item; raises ValueError where there is none."""
-    declarations: list[str] = []
+    declarations = ["$columns: [String!]"]
     fields: list[str] = []
     variables: dict[str, Any] = {"columns": list(column_ids)}
     for removal in removals:
@@ -518,7 +521,7 @@ def removal_mutation(
         declarations.append(f"$item_{alias}: ID!")
         fields.append(f"{alias}: {field}(item_id: $item_{alias}) {{ ...ItemFields }}")
         variables[f"item_{alias}"] = removal.item_id
-    return build_mutation("$columns: [String!]", declarations, fields, variables, types)
+    return _write_request(declarations, fields, variables, removals, types)
 
 
 # Creating tags: the account's own list, from which a tags column takes its values by id.

@@ -4,37 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sync.connectors.base.board import (
-    ActivityEntry,
-    Board,
-    BoardActivity,
-    BoardCheck,
-    BoardSetup,
-    CheckResult,
-    ColumnSpec,
-    ListedBoard,
-    OwnWebhook,
-    UpdatedItemsPage,
-)
-from sync.connectors.base.board_items import (
-    BatchItems,
-    Item,
-    ItemChange,
-    ItemCreate,
-    ItemPage,
-    ItemRemoval,
-    MatchColumn,
-    Reading,
-    WriteRequest,
-    WriteResult,
-)
+from sync.connectors.base.board import BoardActivity, UpdatedItemsPage
+from sync.connectors.base.board_items import BatchItems, Item, ItemPage, MatchColumn, Reading, WriteRequest, WriteResult
 from sync.connectors.base.connector import AccountInfo, Connector
 from sync.connectors.base.errors import AnswerWithoutData
 from sync.connectors.monday import board_events, board_structure, columns, connection, items, oauth
 from sync.connectors.monday.columns.places import country_code
 from sync.connectors.monday.graphql import Answer, Api, Document, probe_query
+
+Params = ParamSpec("Params")
+Found = TypeVar("Found")
+
+
+def _with_api(call: Callable[Concatenate[Api, Params], Found]) -> Callable[Concatenate[MondayConnector, Params], Found]:
+    """The method that makes this call by the connector's transport."""
+
+    def method(self: MondayConnector, /, *args: Params.args, **kwargs: Params.kwargs) -> Found:
+        return call(self.api, *args, **kwargs)
+
+    return method
 
 
 class MondayConnector(Connector):
@@ -65,6 +56,20 @@ class MondayConnector(Connector):
     exchange_code = staticmethod(oauth.exchange_code)
     refresh_grant = staticmethod(oauth.refresh_grant)
     revoke_grant = staticmethod(oauth.revoke_grant)
+    prepare_changes = staticmethod(items.prepare_changes)
+    prepare_creates = staticmethod(items.prepare_creates)
+    prepare_archive = staticmethod(partial(items.prepare_removal, "archive_item"))
+    prepare_delete = staticmethod(partial(items.prepare_removal, "delete_item"))
+
+    log_pages = _with_api(board_events.log_pages)
+    read_boards = _with_api(board_structure.read_boards)
+    list_boards = _with_api(board_structure.list_boards)
+    create_board = _with_api(board_structure.create_board)
+    ensure_columns = _with_api(board_structure.ensure_columns)
+    ensure_webhooks = _with_api(board_events.ensure_webhooks)
+    account_info = _with_api(connection.read_account_info)
+    users = _with_api(connection.all_users)
+    check_connection = _with_api(connection.check_connection)
 
     @staticmethod
     def selectable_labels(column_type: str, settings: Mapping[str, Any]) -> frozenset[str] | None:
@@ -113,45 +118,6 @@ class MondayConnector(Connector):
     def next_page(self, cursor: str, column_ids: Sequence[str], types: Collection[str] = ()) -> ItemPage:
         return items.parse_page(self._ask(items.next_page_query(cursor, column_ids, types=types)), column_ids)
 
-    @staticmethod
-    def prepare_changes(
-        board_id: str,
-        changes: Sequence[ItemChange],
-        column_ids: Sequence[str],
-        types: Collection[str] = (),
-        *,
-        create_labels: bool = False,
-    ) -> WriteRequest:
-        document = items.change_items_mutation(board_id, changes, column_ids, types, create_labels=create_labels)
-        return _write_request(document, changes, column_ids)
-
-    @staticmethod
-    def prepare_creates(
-        board_id: str,
-        group_id: str | None,
-        creates: Sequence[ItemCreate],
-        column_ids: Sequence[str],
-        types: Collection[str] = (),
-        *,
-        create_labels: bool = False,
-    ) -> WriteRequest:
-        document = items.create_items_mutation(
-            board_id, group_id, creates, column_ids, types, create_labels=create_labels
-        )
-        return _write_request(document, creates, column_ids)
-
-    @staticmethod
-    def prepare_archive(
-        removals: Sequence[ItemRemoval], column_ids: Sequence[str], types: Collection[str] = ()
-    ) -> WriteRequest:
-        return _write_request(items.removal_mutation("archive_item", removals, column_ids, types), removals, column_ids)
-
-    @staticmethod
-    def prepare_delete(
-        removals: Sequence[ItemRemoval], column_ids: Sequence[str], types: Collection[str] = ()
-    ) -> WriteRequest:
-        return _write_request(items.removal_mutation("delete_item", removals, column_ids, types), removals, column_ids)
-
     def write(self, request: WriteRequest, key: str) -> WriteResult:
         try:
             answer = self.api.execute(request.body["text"], request.body["variables"], idempotency_key=key)
@@ -172,50 +138,8 @@ class MondayConnector(Connector):
             return board_events.read_board_activity(self.api, board_id, since)
         return board_events.parse_board_activity(self._ask(board_events.board_activity_query(board_id, since, None)))
 
-    def log_pages(self, board_id: str, since: datetime, first: BoardActivity) -> Iterator[list[ActivityEntry]]:
-        return board_events.log_pages(self.api, board_id, since, first)
-
     def updated_items(self, cursor: str) -> UpdatedItemsPage:
         return board_events.parse_updated_items(self._ask(board_events.updated_items_query(cursor)))
 
-    def read_boards(self, board_ids: Sequence[str]) -> dict[str, Board]:
-        return board_structure.read_boards(self.api, board_ids)
-
-    def list_boards(self) -> tuple[list[ListedBoard], bool]:
-        return board_structure.list_boards(self.api)
-
-    def create_board(self, title: str, on_created: Callable[[str], None]) -> Board:
-        return board_structure.create_board(self.api, title, on_created)
-
-    def ensure_columns(self, board_id: str, title: str, wanted: Sequence[ColumnSpec]) -> BoardSetup:
-        return board_structure.ensure_columns(self.api, board_id, title, wanted)
-
-    def ensure_webhooks(
-        self,
-        board_id: str,
-        url: str,
-        known: Mapping[str, str],
-        on_change: Callable[[Sequence[OwnWebhook]], None] = lambda _: None,
-    ) -> tuple[list[OwnWebhook], list[str]]:
-        return board_events.ensure_webhooks(self.api, board_id, url, known, on_change)
-
     def probe(self) -> AccountInfo:
         return connection.parse_account_info(self._ask(probe_query()))
-
-    def account_info(self) -> AccountInfo:
-        return connection.read_account_info(self.api)
-
-    def users(self) -> dict[str, dict[str, str]]:
-        return connection.all_users(self.api)
-
-    def check_connection(
-        self, info: AccountInfo, requested_version: str, boards: Sequence[BoardCheck]
-    ) -> list[CheckResult]:
-        return connection.check_connection(self.api, info, requested_version, boards)
-
-
-def _write_request(
-    document: Document, entries: Sequence[ItemChange | ItemCreate | ItemRemoval], column_ids: Sequence[str]
-) -> WriteRequest:
-    body: dict[str, Any] = {"text": document.text, "variables": dict(document.variables)}
-    return WriteRequest(body, [entry.alias for entry in entries], column_ids)

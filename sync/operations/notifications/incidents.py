@@ -24,6 +24,7 @@ from django.urls import reverse
 
 from sync import registry
 from sync.clock import SyncNow
+from sync.kernel.db import advisory_lock
 from sync.kernel.humanize import without_request_id
 from sync.models import Incident, Verification
 from sync.models.followers import Alarm, Frequency
@@ -85,8 +86,7 @@ class Noticed:
 def refresh_incidents() -> None:
     """Compare what needs attention now with what was noticed, in one transaction."""
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        advisory_lock(_LOCK)
         open_many = Incident.objects.filter(gone_at=None, key=F("kind"))
         were_many = frozenset(open_many.values_list("kind", flat=True))
         now = [*stops(), *differences(), *waiting(were_many)]

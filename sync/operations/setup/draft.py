@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 
 from sync import limits, registry
@@ -24,6 +24,7 @@ from sync.connectors.base.board import Board, ListedBoard
 from sync.connectors.base.board_items import GROUP, Item, MatchColumn
 from sync.connectors.base.connector import Connector
 from sync.kernel.action_errors import ActionError, Conflict
+from sync.kernel.db import advisory_lock
 from sync.kernel.humanize import plural
 from sync.models import BoardLink, SetupDraft, SetupState, SyncedModel
 from sync.operations.setup.fields import (
@@ -117,8 +118,7 @@ def take_over(user: User, expected: str) -> list[SetupDraft]:
 
 def _lock_owners() -> None:
     # A row's lock is not enough: two people may begin with a kind of records each.
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [OWNER_LOCK])
+    advisory_lock(OWNER_LOCK)
 
 
 def join_open_drafts(draft: SetupDraft) -> None:
