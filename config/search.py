@@ -148,7 +148,7 @@ def _admin_of(request: HttpRequest, model: type[Model]) -> Any:
 def _found_records(request: HttpRequest, lists: Any, spec: registry.EntitySpec, term: str) -> list[Any]:
     """The records that a search in their list finds, the best first.
 
-    The word itself before its beginnings; of each, names that begin so before other names, and those before other texts.
+    The word itself before its beginnings; of each, names that begin so before other names, then other texts.
     """
     rows, _ = lists.get_search_results(request, lists.get_queryset(request), term)
     own = {one.name: one for one in spec.model._meta.concrete_fields}
