@@ -121,7 +121,7 @@ class AcceptInvitation(PasswordResetConfirmView):
 
     def get_context_data(self, **more: Any) -> dict[str, Any]:
         """Add the role that the person was given."""
-        return super().get_context_data(**more, roles=invitations.role_titles(self.user) if self.validlink else "")
+        return super().get_context_data(**more, roles=invitations.role_titles(self.user) if self.user else "")
 
     def form_valid(self, form: Any) -> HttpResponse:
         """Set the password, and sign the person in as the sign-in page does."""
