@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.apps import apps
 from django.contrib import admin
@@ -129,7 +130,7 @@ def _rows(request: HttpRequest, term: str) -> Iterator[Group]:
     for spec in registry.entities():
         if lists := _admin_of(request, spec.model):
             rows = _found_records(request, lists, spec, term)
-            ranks |= {row.pk: row.page_rank // 2 for row in rows}
+            ranks |= {row.pk: row.page_rank // 3 for row in rows}
             about = _told_of(rows, spec, term)
             yield _group(request, lists, spec.icon, term, rows, ranks, about)
     for label, icon in ABOUT:
@@ -145,15 +146,21 @@ def _admin_of(request: HttpRequest, model: type[Model]) -> Any:
 
 
 def _found_records(request: HttpRequest, lists: Any, spec: registry.EntitySpec, term: str) -> list[Any]:
-    """The records that a search in their list finds, the best first: told by their name, else by another text."""
+    """The records that a search in their list finds, the best first.
+
+    The word itself before its beginnings; of each, names that begin so before other names, then other texts.
+    """
     rows, _ = lists.get_search_results(request, lists.get_queryset(request), term)
     own = {one.name: one for one in spec.model._meta.concrete_fields}
     texts = [name for name in lists.get_search_fields(request) if isinstance(own.get(name), (CharField, TextField))]
     names = [spec.name_field] if spec.name_field in own else []
+    start, ends = "^" + unmarked_pattern(term), r"([^[:alnum:]]|$)"
     word = r"(^|[^[:alnum:]])" + unmarked_pattern(term)
-    steps = ((names, word + r"([^[:alnum:]]|$)"), (texts, word + r"([^[:alnum:]]|$)"), (names, word), (texts, word))
+    steps = (
+        (names, start + ends), (names, word + ends), (texts, word + ends), (names, start), (names, word), (texts, word),
+    )  # fmt: skip
     cases = [When(_matching(fields, pattern), then=Value(number)) for number, (fields, pattern) in enumerate(steps)]
-    rank = Case(*[case for case in cases if case.condition], default=Value(2 * Rank.REST), output_field=IntegerField())
+    rank = Case(*[case for case in cases if case.condition], default=Value(3 * Rank.REST), output_field=IntegerField())
     order = lists.get_ordering(request) or spec.model._meta.ordering or ()
     return list(rows.annotate(page_rank=rank).order_by("page_rank", *order)[:LOOKED_AT])
 
@@ -255,7 +262,7 @@ def _commands(request: HttpRequest) -> Iterator[Hit]:
     if is_allowed(request.user, QueueAction.RETRY) and _admin_of(request, SyncQueue):
         yield from _sync_commands()
     if is_allowed(request.user, QueueAction.PAUSE):
-        yield from _pause_commands()
+        yield from _pause_commands(request.GET.get("from", ""))
     if registry.may_view(request.user, "conflicts.syncconflict"):
         yield Hit("Resolve the next conflict", "", "call_split", reverse("npd-oldest-conflict"))
     yield Hit("Dark", "Colours of these pages", "dark_mode", theme="dark")
@@ -267,7 +274,7 @@ def _commands(request: HttpRequest) -> Iterator[Hit]:
 def _record_commands(request: HttpRequest) -> Iterator[Hit]:
     """What can be done with the record on whose page somebody is."""
     try:
-        match = resolve(request.GET.get("from", ""))
+        match = resolve(urlsplit(request.GET.get("from", "")).path)
     except Resolver404:
         return
     for spec in registry.entities():
@@ -301,14 +308,14 @@ def _sync_commands() -> Iterator[Hit]:
         yield Hit(f"Sync {name} now", about, "sync", url)
 
 
-def _pause_commands() -> Iterator[Hit]:
-    """Pause and resume, of every board and of each."""
+def _pause_commands(back: str) -> Iterator[Hit]:
+    """Pause and resume, of every board and of each; both lead back to the page that is open."""
     paused = {pause.entity_type for pause in active_pauses() if not pause.direction}
     for entity_type, name in [
         *((spec.entity_type, spec.board_title) for spec in registry.entities()),
         ("", "all sync"),
     ]:
-        target = {"entity_type": entity_type, "direction": ""}
+        target = {"entity_type": entity_type, "direction": "", "back": back}
         title = name.lower() if entity_type else name
         if entity_type in paused:
             yield Hit(

@@ -163,7 +163,7 @@ def effect_lines(conflict: SyncConflict, resolution_type: str) -> list[str]:
         option = bulk_option(conflict, resolution_type)
         return [conflict.what, *([f"{option.label}: {option.effect}"] if option else [])]
     side = SIDE_OF_TYPE[resolution_type]
-    lost = "the other side’s value"
+    lost = "Monday’s" if side == NPD else "NPD’s"
     if conflict.kind == ConflictKind.OVERWRITTEN:
         lost = "the overwritten edit" if side == NPD else "the current value"
     return [

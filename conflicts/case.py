@@ -378,8 +378,8 @@ class CaseField:
         monday = self._side(MONDAY, self.monday, self.npd, self.monday_by)
         if self.kind == REJECTED:
             stays = "Kept different: it isn’t sent until it or its column changes"
-            npd = replace(npd, hint="keep different, don’t sync this value", leads=stays)
-            monday = replace(monday, hint="use it", leads="NPD changes, Monday stays", off=self.monday_problem)
+            npd = replace(npd, hint="Keep different, don’t sync", leads=stays)
+            monday = replace(monday, hint="Use Monday’s", leads="NPD changes, Monday stays", off=self.monday_problem)
         parts = () if self.removed_side else base_diff_parts(self.base, self.npd, self.monday)
         base = Side(BASE, "Last synced", self.base, parts, is_empty=not self.has_base)
         has_base = self.kind not in (ConflictKind.OVERWRITTEN, REJECTED)

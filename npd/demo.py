@@ -262,10 +262,7 @@ def _count(linked: bool | None) -> int:
 
 ATTEMPTS = 5  # as many as a job has
 
-REJECTION_MESSAGE = (
-    "The item could not be saved. (The demo's sandbox rejects it until you press “No more faults” under “Faults & "
-    "tools” on the board's page; then press Retry here)"
-)
+REJECTION_MESSAGE = "The item could not be saved: a fault that the demo planted"
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
 
@@ -30,6 +32,10 @@ from conflicts.messages import APPLYING, LEFT_OUT, NOT_UNDONE, PLAN_LINES, SETTL
 from conflicts.models import BEING_APPLIED, BatchState, ConflictBatch, EntryOutcome, SyncConflict
 from conflicts.resolution import InvalidResolution
 from sync.admin.admin_base import see_other
+from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, question_page
+from sync.admin.deletion_pages import deleted_records_link
+from sync.kernel import humanize
+from sync.kernel.conflict_store import OptionAct
 from sync.kernel.humanize import plural
 from sync.kernel.outgoing_calls import own_address
 
@@ -39,8 +45,8 @@ ROWS = 50
 MAX_PARTS = 20
 """Bulk resolutions that one choice may come to: more than there are acts."""
 
-SIDES_WRITTEN = ("npd", "monday")
-"""What a plan about values says of each side, be it nothing."""
+_ABOUT_RECORDS = "What is created, deleted or unlinked is not undone by that button: its own page says how to go back."
+_UNDO_AFTERWARDS = "Afterwards you can undo all of it with one button."
 
 
 class BatchMixin:
@@ -122,6 +128,8 @@ class BatchMixin:
         """Show the batch; on POST confirm, stop or undo it."""
         check_permission(self, request, "view")
         batch = get_object_or_404(ConflictBatch.objects.select_related("by", "undo_by"), pk=pk)
+        if request.method != "POST" and batch.state == BatchState.PREPARED:
+            return question_page(self, request, self._question(request, batch), _back_url(request, batch))
         if request.method != "POST":
             return TemplateResponse(request, "conflicts/batch.html", self._context(request, batch))
         check_permission(self, request, "change")
@@ -151,33 +159,61 @@ class BatchMixin:
         answer["Cache-Control"] = "no-store"
         return answer
 
-    def _context(self, request: HttpRequest, batch: ConflictBatch) -> dict[str, Any]:
-        is_prepared, way_back = batch.state == BatchState.PREPARED, WAYS_BACK.get(batch.resolution_type, "")  # type: ignore[call-overload]  # a StrEnum equals its text
+    def _question(self, request: HttpRequest, batch: ConflictBatch) -> Question:
         may_change = self.has_change_permission(request)  # type: ignore[attr-defined]
+        title, way_back = bulk_title(batch), _way_back(batch)
+        lines = [
+            f"{number:,} {plural(number, *words)}"
+            for name, words in PLAN_LINES.items()
+            if (number := batch.plan.get(name, 0))
+        ]
+        effects = [f"All open conflicts that match: {batch.matches}." if batch.matches else "All open conflicts."]
+        if batch.total:
+            calls = humanize.count_with_noun(batch.plan["calls"], "call")
+            effects += [
+                f"{'; '.join([*lines, f'about {calls} to Monday'])}.",
+                "This is done for what is shown now. A conflict that changes before its turn is left open, and listed.",
+                f"It can’t be undone at once. {way_back}" if way_back else _UNDO_AFTERWARDS,
+            ]
+            if batch.plan.get("about_records") and not way_back:
+                effects.append(_ABOUT_RECORDS)
+        else:
+            effects.append("No conflict that matches can be resolved this way.")
+        shown = bulk_resolution.sample_entries(batch)
+        samples = [(_named(row), "\n".join(effect_lines(row.conflict, batch.resolution_type))) for row in shown]
+        left = bulk_resolution.with_status(batch).filter(stands=LEFT_OUT)
+        reasons = [(_named(row), bulk_resolution.entry_sentence(row)) for row in left[:MAX_ROWS_SHOWN]]
+        number = left.count()
+        left_out = f"{number:,} {plural(number, 'is', 'are')} left out"
+        tables = [
+            RecordTable(("Record", "What is done"), samples, batch.total, listed="oldest"),
+            RecordTable(("Record", "Why"), reasons, number, left_out),
+        ]
+        return Question(
+            f"{title}?",
+            effects,
+            title if may_change and batch.total and batch.by_id == request.user.pk else "",
+            [table for table in tables if table.rows],
+            [("expect", batch.total)],
+            deletes=bulk_resolution.takes_away(batch),
+        )
+
+    def _context(self, request: HttpRequest, batch: ConflictBatch) -> dict[str, Any]:
+        may_change, way_back = self.has_change_permission(request), _way_back(batch)  # type: ignore[attr-defined]
         show = request.GET.get("show", "")
         rows = bulk_resolution.with_status(batch).select_related("conflict")
-        if is_prepared:
-            rows = rows.filter(stands=LEFT_OUT)
-        elif show in STATUS_LABELS:
+        if show in STATUS_LABELS:
             rows = rows.filter(stands=show)
         page = Paginator(rows, ROWS).get_page(request.GET.get("p"))
-        samples = bulk_resolution.sample_entries(batch) if is_prepared else []
+        deletes = batch.resolution_type == OptionAct.DELETE_RECORD
         return {
             **self.admin_site.each_context(request),
             "title": bulk_title(batch),
             "opts": self.opts,
             "batch": batch,
-            "deletes": bulk_resolution.takes_away(batch),
             "way_back": way_back,
-            "plan_lines": [
-                (number, plural(number, *words))
-                for name, words in PLAN_LINES.items()
-                if (number := batch.plan.get(name, 0)) or (name in SIDES_WRITTEN and not way_back)
-            ],
+            "restore_link": deleted_records_link(request.user) if deletes else "",
             "who": (batch.by.get_full_name() or batch.by.get_username()) if batch.by else "–",
-            "prepared": is_prepared,
-            "samples": [(row, effect_lines(row.conflict, batch.resolution_type)) for row in samples],
-            "may_confirm": is_prepared and may_change and batch.by_id == request.user.pk,
             "may_change": may_change,
             "may_undo": may_change and not way_back and batch.state in (BatchState.DONE, BatchState.UNDONE),
             "page": page,
@@ -186,6 +222,15 @@ class BatchMixin:
             "back": _back_url(request, batch),
             **_progress_context(batch),
         }
+
+
+def _way_back(batch: ConflictBatch) -> str:
+    return WAYS_BACK.get(batch.resolution_type, "")  # type: ignore[call-overload, no-any-return]  # a StrEnum equals its text
+
+
+def _named(row: Any) -> SafeString:
+    url = reverse("admin:conflicts_syncconflict_screen", args=[row.conflict_id])
+    return format_html('<a class="npd-link" href="{}">{}</a>', url, row.name)
 
 
 def batch_url(batch: ConflictBatch) -> str:
@@ -233,7 +278,6 @@ def _progress_context(batch: ConflictBatch) -> dict[str, Any]:
         "stoppable": can_stop,
         "counts": [(name, STATUS_LABELS[name], number) for name, number in counted.items()],
         "undoable": sum(counted.get(name, 0) for name in undoable),
-        "left_out": counted.get(LEFT_OUT, 0),
         "waits": bulk_resolution.delay_reason(batch) if counted.get(APPLYING) else "",
     }
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from http import HTTPStatus
 from typing import Any, cast
 from uuid import UUID
@@ -37,7 +38,7 @@ from sync.admin import admin_base
 from sync.admin.admin_base import see_other
 from sync.admin.blocked_field_pages import BlockedRow, RowAction, blocked_page
 from sync.admin.confirmed_action import Question, RecordTable, question_page
-from sync.admin.record_panel import may_resolve_cases, rejections_url
+from sync.admin.record_panel import rejection_act, rejections_url
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict, NotAllowed
@@ -568,7 +569,7 @@ class CaseScreen(UnfoldModelAdminViewMixin, TemplateView):
             problem=problem,
             keeps_choices=bool(form and form.chosen and case.is_waiting),
         )
-        words = script_texts(len(case.rows))
+        words = script_texts(len(case.rows), may_type=screen.may_type)
         context = self.get_context_data(
             page_name=case.name, case=case, screen=screen, walk=desk.walk(), script_words=words
         )
@@ -650,8 +651,7 @@ class CaseMixin:
         number = min(max(1, int(text[:6])), last) if text.isdecimal() else 1
         found = blocked_fields.rejected_values(REJECTED_ON_A_PAGE + 1, (number - 1) * REJECTED_ON_A_PAGE)
         labels = {(one.link.entity_type, one.key): one.label for one in all_mappings(request)}
-        now, types = sync_now(), visible_types(request.user)
-        act = "Fix" if may_resolve_cases(request.user) else "View"
+        now, types, act_of = sync_now(), visible_types(request.user), partial(rejection_act, request.user)
 
         def row(one: blocked_fields.RejectedValue) -> BlockedRow:
             name, label = known_text(types, one.entity_type, one.name), labels.get((one.entity_type, one.key), one.key)
@@ -660,7 +660,7 @@ class CaseMixin:
                 f"{label} of {name}",
                 humanize.without_request_id(one.reason),
                 format_html("Last checked {}.", admin_base.time_tag(one.checked_at, now)),
-                actions=[RowAction(act, rejection_url(one.field_ref), is_link=True, is_main=True)],
+                actions=[RowAction(act_of(one.entity_type), rejection_url(one.field_ref), is_link=True, is_main=True)],
             )
 
         words = (
@@ -695,7 +695,7 @@ def json_answer(sentence: str, progress: Progress | None) -> HttpResponse:
 # The texts of the screen's script, in the page's language: a script can't form every language's plurals.
 
 
-def script_texts(rows: int) -> dict[str, Any]:
+def script_texts(rows: int, *, may_type: bool = True) -> dict[str, Any]:
     """The script's texts for a page with so many fields; lists hold the text for each count, from 0 on."""
 
     def counted(one: str, many: str) -> list[str]:
@@ -708,7 +708,7 @@ def script_texts(rows: int) -> dict[str, Any]:
         "nothing": Effect(None, npd_changes=False, monday_changes=False).where,
         "empty": "(empty)",
         "notChosen": "Not chosen: stays open",
-        "choose": "Choose a side, or type a value, for at least one field.",
+        "choose": f"Choose a side{', or type a value,' if may_type else ''} for at least one field.",
         "chooseWay": "Choose an option.",
         "andNext": "%(act)s, and next…",
         "empties": {

@@ -79,6 +79,12 @@ def role_of(group: str) -> Role | None:
     return next((role for role in ROLES if role.group == group), None)
 
 
+def role_titles(user: User) -> str:
+    """Return what the user's groups are called: roles by their titles; empty without any."""
+    found = (role_of(group.name) or group for group in user.groups.all())
+    return ", ".join(str(getattr(one, "title", one)) for one in found)
+
+
 class _InvitationTokens(PasswordResetTokenGenerator):
     """A token that another password ends: it is made of the stored one."""
 
@@ -138,10 +144,11 @@ def _send(user: User, by: User) -> Invitation:
     key = urlsafe_base64_encode(force_bytes(user.pk))
     path = reverse("npd-invitation", args=[key, tokens.make_token(user)])
     provider = f" With {settings.OIDC_NAME} you can sign in without one." if settings.OIDC_SERVER_URL else ""
+    role = f", your role “{titles}”" if (titles := role_titles(user)) else ""
     letter = person_letter(
         f"{by.get_full_name() or by.get_username()} invites you",
         f"You have an account on NPD Sync, which keeps contacts and organizations the same here and on Monday. Your "
-        f"username is {user.get_username()}. Set a password to sign in: the link works once, until "
+        f"username is {user.get_username()}{role}. Set a password to sign in: the link works once, until "
         f"{humanize.day_and_time(until)}.{provider}",
         "Set your password",
         path,

@@ -119,6 +119,10 @@ class AcceptInvitation(PasswordResetConfirmView):
         user: Any = super().get_user(uidb64)
         return user if user is not None and invitations.is_invited(user) else None
 
+    def get_context_data(self, **more: Any) -> dict[str, Any]:
+        """Add the role that the person was given."""
+        return super().get_context_data(**more, roles=invitations.role_titles(self.user) if self.user else "")
+
     def form_valid(self, form: Any) -> HttpResponse:
         """Set the password, and sign the person in as the sign-in page does."""
         user = form.save()

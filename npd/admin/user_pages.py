@@ -31,10 +31,11 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework.authtoken.models import Token, TokenProxy
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
+from unfold.enums import ActionVariant
 from unfold.forms import AdminPasswordChangeForm, UnfoldReadOnlyPasswordHashWidget, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from npd.accounts.invitations import ROLES, Invitation, invite, invite_again, is_invited, role_of
+from npd.accounts.invitations import ROLES, Invitation, invite, invite_again, is_invited, role_of, role_titles
 from npd.accounts.second_factor import end_sessions, remove
 from sync.admin.admin_base import PlainWordsMixin, ValidIdsMixin, badge, see_other
 from sync.admin.confirmed_action import Question, Report, question_page, run_action
@@ -155,6 +156,7 @@ class InvitationForm(forms.Form):
         label=_("Role"),
         empty_label=None,
         widget=forms.RadioSelect,
+        error_messages={"required": _("Choose what they may do.")},
         help_text=_("You can change it later on their page, and add further permissions there."),
     )
 
@@ -163,7 +165,6 @@ class InvitationForm(forms.Form):
         offered: Any = self.fields["role"]
         order = Case(*(When(name=one.group, then=place) for place, one in enumerate(ROLES)))
         offered.queryset = Group.objects.filter(name__in=[role.group for role in ROLES]).order_by(order)
-        self.initial.setdefault("role", offered.queryset.first())
 
 
 class AdministratorsMixin:
@@ -216,6 +217,7 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     actions_list = ("invite_colleague",)
+    add_is_main = False  # a colleague is invited; who is added is most often a program
     actions_detail = ("invite_once_more", "end_sessions", "reset_two_factor")
     list_display = ("sign_in_name", "address", "full_name", "roles", "may_sign_in")
     search_help_text = _("A name, or an email address")
@@ -247,10 +249,7 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin
     @admin.display(description=_("Role"))
     def roles(self, user: User) -> str:
         """What the invitation calls it; of an administrator, that."""
-        if user.is_superuser:
-            return str(_("Administrator"))
-        found = (role_of(group.name) or group for group in user.groups.all())
-        return ", ".join(str(getattr(one, "title", one)) for one in found) or DASH
+        return str(_("Administrator")) if user.is_superuser else role_titles(user) or DASH
 
     @admin.display(description=_("May sign in here"))
     def may_sign_in(self, user: User) -> SafeString:
@@ -275,8 +274,9 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin
         return super().changeform_view(request, object_id, form_url, more)
 
     @action(  # type: ignore[untyped-decorator]  # unfold has no types
-        description=_("Invite a colleague"), url_path="invite", permissions=["administrator"], icon="forward_to_inbox"
-    )
+        description=_("Invite a colleague"), url_path="invite", permissions=["administrator"], icon="forward_to_inbox",
+        variant=ActionVariant.PRIMARY,
+    )  # fmt: skip
     def invite_colleague(self, request: HttpRequest) -> HttpResponse:
         """Ask whom, and as what; make the account and send the link."""
         form = InvitationForm(request.POST if request.method == "POST" else None)

@@ -16,7 +16,7 @@
 
   const radios = (row) => [...row.querySelectorAll("input[type=radio]")];
   const picked = (row) => row.querySelector("input[type=radio]:checked")?.value || "";
-  const field = (row) => row.querySelector("input[type=text], textarea");
+  const field = (row) => row.querySelector("input[type=text], textarea, output");
   const unified = (text) => text.replace(/\r\n?/g, "\n");
   const result = (row) => (picked(row) === "custom" ? field(row).value : row.dataset[picked(row)] || "");
 
@@ -57,8 +57,9 @@
 
   const show = (row) => {
     const choice = picked(row);
-    if (choice && choice !== "custom") field(row).value = row.dataset[choice];
-    field(row).placeholder = choice ? words.empty : "";
+    const shown = field(row);
+    if (choice && choice !== "custom") shown.value = row.dataset[choice] || (shown.matches("output") ? words.empty : "");
+    shown.placeholder = choice ? words.empty : "";
     const line = row.querySelector("[data-where]");
     line.textContent = choice ? leads(row) || where(outcome(row)) : line.dataset.open || words.notChosen;
     line.classList.toggle("cfl-removes", Boolean(emptied(row)));
@@ -117,6 +118,7 @@
 
   const edit = () => {
     const input = field(rows[current]);
+    if (input.matches("output")) return; // this person may only choose a side
     input.focus();
     input.setSelectionRange(input.value.length, input.value.length);
   };

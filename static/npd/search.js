@@ -26,7 +26,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const find = async () => {
     asked?.abort();
     asked = new AbortController();
-    const query = new URLSearchParams({ s: input.value.trim(), from: location.pathname });
+    const query = new URLSearchParams({ s: input.value.trim(), from: location.pathname + location.search });
     try {
       const answer = await fetch(`${dialog.dataset.address}?${query}`, { signal: asked.signal, redirect: "error" });
       if (!answer.ok) throw new Error(String(answer.status));

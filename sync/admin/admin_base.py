@@ -732,6 +732,12 @@ class HealthFilter(RadioFilter):
 class DateTimeRangeFilter(RangeDateTimeFilter):
     """Between two moments, read in the page's zone: the theme would hand them on without one, and that reads as UTC."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Its heading puts “By” before: “By time updated” of the field “updated at”.
+        name = str(self.field.verbose_name).removesuffix("at").strip()
+        self.title = name if "time" in name else f"time {name}".strip()
+
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the rows between the two; a side that is not filled in, or can't be read, is open."""
         edges = {"gte": self._edge("from"), "lte": self._edge("to")}

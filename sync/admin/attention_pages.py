@@ -34,6 +34,7 @@ from sync.admin.confirmed_action import (
     expected_count,
     run_action,
 )
+from sync.admin.record_panel import rejection_act
 from sync.admin.unmatched_pages import request_badge
 from sync.boards.mapping import column_choices
 from sync.clock import sync_now
@@ -207,7 +208,8 @@ def tallies_of(request: HttpRequest, *, version: str = "") -> dict[AttentionKind
 class InboxRow:
     """An entry with what its row offers; `seen` is what it shows, as its form sends it back.
 
-    `badge` says that somebody has asked for it already: then nothing is offered. Of a column that can't be used,
+    `badge` says that somebody has asked for it already: then nothing is offered. `fix` is what the door to its page is
+    called. Of a column that can't be used,
     `columns` are those that the field may have instead.
     """
 
@@ -217,6 +219,7 @@ class InboxRow:
     may_link: bool = False
     seen: str = ""
     badge: str = ""
+    fix: str = "Fix"
     columns: Sequence[tuple[str, str]] = ()
 
     @property
@@ -264,7 +267,7 @@ class InboxRow:
         """The pages on which it is done: what each is called, its address, and its key."""
         entry, doors = self.entry, list[tuple[str, str, str]]()
         if self.may_act and entry.kind in (AttentionKind.REJECTED, AttentionKind.NOTIFICATION) and entry.url:
-            doors.append(("Fix", entry.url, "f"))
+            doors.append((self.fix, entry.url, "f"))
         if self.may_act and entry.kind is AttentionKind.DUPLICATE and entry.url:
             doors.append(("Decide", entry.url, ""))
         if self.may_act and entry.kind is AttentionKind.BLOCKED and (url := _full_list(entry.kind)):
@@ -496,7 +499,8 @@ def _row(
     free = columns.get(entry.key, ())
     actions = [one for one in _actions.values() if one.is_for(request.user, entry) and (free or not one.by_choice)]
     may_link = entry.kind is AttentionKind.UNMATCHED and registry.may_act(request.user, "change", entry.entity_type)
-    return InboxRow(entry, actions, may_act, may_link, seen, columns=free)
+    fix = rejection_act(request.user, entry.entity_type) if entry.kind is AttentionKind.REJECTED else "Fix"
+    return InboxRow(entry, actions, may_act, may_link, seen, fix=fix, columns=free)
 
 
 def _tabs(

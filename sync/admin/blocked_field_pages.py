@@ -23,13 +23,7 @@ from sync import registry
 from sync.admin import admin_base
 from sync.admin.attention_pages import ActionResult, InboxAction, register_action
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report, posted_number, run_action
-from sync.admin.record_panel import (
-    DIRECTION_EFFECTS,
-    blocked_fields_url,
-    first_case_url,
-    may_resolve_cases,
-    rejections_url,
-)
+from sync.admin.record_panel import DIRECTION_EFFECTS, blocked_fields_url, first_case_url, rejection_act, rejections_url
 from sync.api.request_limits import count_request, monday_throttle_reason
 from sync.boards.board_columns import accept_title, renamed_columns
 from sync.boards.mapping import (
@@ -287,7 +281,7 @@ class BlockedFieldRows:
                 actions.append(self._action("Retry", "again", hidden, is_main=not (is_rejected and settle_url)))
             if is_rejected and settle_url:
                 # First: what Monday has rejected it rejects again.
-                act = "Fix" if may_resolve_cases(self.request.user) else "View"
+                act = rejection_act(self.request.user, kind)
                 actions.insert(0, RowAction(f"{act} value by value", settle_url, is_link=True, is_main=True))
             if is_rejected and self.may_map:
                 actions.append(self._direction(mapping, SyncDirection.NONE, "Stop syncing it…"))

@@ -89,6 +89,15 @@ EFFECTS = {
 }
 
 
+def deleted_records_link(user: Any, label: str = "See the deleted records", query: str = "") -> SafeString | str:
+    """Return a link to where deleted records are restored; empty for who may not see them."""
+    if not user.has_perm("sync.view_tombstone"):
+        return ""
+    return format_html(
+        '<a class="npd-link" href="{}{}">{}</a>', reverse("admin:sync_tombstone_changelist"), query, label
+    )
+
+
 def group_counts(group: PendingApprovals) -> dict[str, str]:
     """Return how many records and fields wait, as WHAT says them."""
     return {

@@ -22,7 +22,7 @@ from sync.admin.board_cards import Badge, BoardFacts, BoardHealth, BoardStatus, 
 from sync.admin.connection_pages import setup_checklist
 from sync.admin.health_charts import DAY, FIGURES, MONTH, PERIODS, Figure, Period, TimeChart, figure_params, time_charts
 from sync.admin.queue_pages import QueuePanel, panel_of, visible_pauses
-from sync.admin.record_panel import blocked_fields_url, rejections_url
+from sync.admin.record_panel import blocked_fields_url, rejection_act, rejections_url
 from sync.boards.board_columns import renamed_columns
 from sync.choices import BlockedCode, Cause, QueueStatus, SyncDirection
 from sync.connectors.base.board import LOG_PREFIX
@@ -239,13 +239,14 @@ def attention_tasks(
     may_view: Callable[[type[Model]], bool],
     may_act: Callable[[AttentionKind], bool],
     kind_urls: Mapping[AttentionKind, str],
+    fix: str,
 ) -> list[AttentionTask]:
     """Return what a person who may view the rows of these models is told of it, the gravest first.
 
-    `kind_urls` are the pages of kinds that the sync knows none of.
+    `kind_urls` are the pages of kinds that the sync knows none of; `fix` is what this person does with rejected values.
     """
     apart = _column_causes(data) if may_view(BoardLink) else frozenset[str]()
-    found = [*_stopped_tasks(data), *_kind_tasks(data, may_act, kind_urls, apart)]
+    found = [*_stopped_tasks(data), *_kind_tasks(data, may_act, kind_urls, apart, fix)]
     parts: tuple[tuple[type[Model], Callable[[HealthData], Iterator[AttentionTask]]], ...] = (
         (BoardLink, _board_problem_tasks),
         (Verification, _divergence_tasks),
@@ -258,7 +259,7 @@ def attention_tasks(
     return sorted(found, key=lambda task: task.severity)
 
 
-def _kind_lines() -> Mapping[AttentionKind, _KindLine]:
+def _kind_lines(fix: str) -> Mapping[AttentionKind, _KindLine]:
     return {
         AttentionKind.FAILED: _KindLine(
             Severity.FAILED, "Open", "error", f"{reverse('npd-inbox')}?kind=failed"
@@ -280,7 +281,7 @@ def _kind_lines() -> Mapping[AttentionKind, _KindLine]:
         AttentionKind.CONFLICT: _KindLine(Severity.CONFLICT, "Resolve", "call_split"),
         AttentionKind.DUPLICATE: _KindLine(Severity.CONFLICT, "Decide", "group"),
         AttentionKind.REJECTED: _KindLine(
-            Severity.REJECTED, "Fix", "front_hand", rejections_url() or blocked_fields_url(), tells_age=False
+            Severity.REJECTED, fix, "front_hand", rejections_url() or blocked_fields_url(), tells_age=False
         ),
         AttentionKind.BLOCKED: _KindLine(
             Severity.BLOCKED, "See why", "front_hand", blocked_fields_url(), tells_age=False, is_for_viewers=True
@@ -304,9 +305,10 @@ def _kind_tasks(
     may_act: Callable[[AttentionKind], bool],
     kind_urls: Mapping[AttentionKind, str],
     apart: Collection[str],
+    fix: str,
 ) -> Iterator[AttentionTask]:
     """A line for each kind of the inbox, with its causes but those that are told `apart`."""
-    for kind, line in _kind_lines().items():
+    for kind, line in _kind_lines(fix).items():
         causes = [one for one in data.causes if one.kind is kind]
         number = data.counts.get(kind, 0) - sum(one.cause in apart for one in causes)
         if number <= 0:
@@ -492,6 +494,7 @@ def health_context(
         lambda model: _may_see(request, model),
         lambda kind: attention.may_act_on(request.user, kind, ""),
         kind_urls,
+        rejection_act(request.user),
     )
     may_pause, is_connected = is_allowed(request.user, QueueAction.PAUSE), not panel.overview.missing_token
     return context | {

@@ -15,11 +15,12 @@ from django.db import transaction
 from django.db.models import ProtectedError, QuerySet, RestrictedError
 from django.http import HttpRequest
 from django.utils.dateparse import parse_datetime
+from django.utils.html import format_html
 
 from sync import registry
 from sync.admin.attention_pages import ActionResult, GroupLead, InboxAction, register_action, register_lead
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable
-from sync.admin.deletion_pages import approval_question, decide_approvals, of_chosen_kind
+from sync.admin.deletion_pages import approval_question, decide_approvals, deleted_records_link, of_chosen_kind
 from sync.admin.queue_actions import DISCARD
 from sync.boards.mapping import retry_field
 from sync.choices import ApprovalKind, QueueDirection, RemovedItemPolicy
@@ -262,10 +263,10 @@ def _by_type(found: Iterable[AttentionEntry]) -> dict[str, list[Any]]:
     return ids
 
 
-def _counted(found: Sequence[AttentionEntry]) -> str:
-    """So many records, as “60 contacts”."""
+def _counted(found: Sequence[AttentionEntry], number: int | None = None) -> str:
+    """So many of these records, else all, as “60 contacts”."""
     types = {one.entity_type for one in found}
-    return registry.count_of_type(len(found), types.pop() if len(types) == 1 else "")
+    return registry.count_of_type(len(found) if number is None else number, types.pop() if len(types) == 1 else "")
 
 
 def _removal_question(
@@ -347,7 +348,8 @@ def _delete(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping
         number, refused = _delete_records(request, rows)
         done += number
         problems += refused
-    return ActionResult(done, f"Deleted in NPD: {humanize.count_with_noun(done, 'record')}.", problems)
+    said = f"{_counted(found, done)} {humanize.plural(done, 'is', 'are')} deleted in NPD."
+    return ActionResult(done, format_html("{} {}", said, deleted_records_link(request.user)), problems)
 
 
 def _is_aware(moment: datetime | None) -> bool:

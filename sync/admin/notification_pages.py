@@ -56,7 +56,7 @@ class AddressInput(forms.URLInput):
 class NotificationForm(forms.Form):
     """How somebody wants to be notified: a frequency for each medium, an hour and a time zone for the daily message."""
 
-    zone = forms.ChoiceField(label="Time zone")
+    zone = forms.ChoiceField(label="Time zone of the daily message")
 
     def __init__(self, user: User, data: Any = None) -> None:
         self.user = user

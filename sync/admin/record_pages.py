@@ -42,6 +42,7 @@ from sync.admin.confirmed_action import (
     run_action,
     selection,
 )
+from sync.admin.deletion_pages import deleted_records_link
 from sync.admin.list_exports import ExportColumn, ExportMixin
 from sync.admin.record_activity import FIELD_PARAMETER, activity_of
 from sync.admin.record_panel import (
@@ -755,10 +756,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         self._say_deleted(request, said, follows, "See the deleted records", "")
 
     def _say_deleted(self, request: HttpRequest, said: str, follows: str, label: str, query: str) -> None:
-        link: SafeString | str = ""
-        if request.user.has_perm("sync.view_tombstone"):
-            url = reverse("admin:sync_tombstone_changelist")
-            link = format_html('<a class="npd-link" href="{}{}">{}</a>', url, query, label)
+        link = deleted_records_link(request.user, label, query)
         request.npd_said = format_html("{} {} {}", said, follows, link)  # type: ignore[attr-defined]
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:

@@ -200,6 +200,14 @@ def may_resolve_cases(user: Any) -> bool:
     return bool(user.has_perm("conflicts.change_syncconflict"))
 
 
+def rejection_act(user: Any, entity_type: str = "") -> str:
+    """What this person may do with rejected values of a type, or of any: correct, only choose a side, or view them."""
+    types = [entity_type] if entity_type else [spec.entity_type for spec in registry.entities()]
+    if not may_resolve_cases(user):
+        return "View"
+    return "Fix" if any(registry.may_act(user, "change", one) for one in types) else "Decide"
+
+
 def rejections_url() -> str:
     """Return the list of values that Monday refuses; empty where no application shows them."""
     return page_url("conflicts_syncconflict_rejected")
@@ -458,7 +466,8 @@ class RecordAdvice:
             screen = url if may_resolve_cases(self.user) else ""
             if screen or self.may_change:
                 in_form = f"#id_{state.field_names(key)[0]}"
-                yield PanelAct(ActCode.FIX, "edit", f"Fix {self._word(key)}", screen or in_form, is_link=True)
+                label = f"{'Fix' if self.may_change else 'Decide'} {self._word(key)}"
+                yield PanelAct(ActCode.FIX, "edit", label, screen or in_form, is_link=True)
             elif url:
                 yield PanelAct(ActCode.FIX, "visibility", f"View rejected {self._word(key)}", url, is_link=True)
         names = [self._word(key) for key in state.blocked_by_others]
@@ -520,7 +529,7 @@ def _field_mark(
     if problem.reason_code is FieldReason.CONFLICT:
         url, link = view.conflict_url, "Resolve"
     elif problem.reason_code is FieldReason.REJECTED:
-        url, link = rejected_value_url(record, problem.key, view.state), "Fix"
+        url, link = rejected_value_url(record, problem.key, view.state), rejection_act(user, record.entity_type())
     link = link if may_resolve_cases(user) else "View"
     may_view = user.has_perm("conflicts.view_syncconflict")
     if problem.reason_code is FieldReason.BLOCKED:

@@ -43,6 +43,8 @@ def send(admin: Client, **more: Any) -> Any:
 
 def test_an_invitation_makes_an_account_that_its_person_alone_opens(admin: Client) -> None:
     assert len(admin.get(INVITE).context["form"].fields["role"].choices) == len(ROLES)
+    assert "checked" not in str(admin.get(INVITE).context["form"]["role"])
+    assert send(admin, role="").context["form"].has_error("role", "required")
     sent = send(admin)
     rosa = User.objects.get(username="rosa@example.com")
     assert (sent.status_code, sent.headers["Location"]) == (303, "/admin/auth/user/")
@@ -55,12 +57,14 @@ def test_an_invitation_makes_an_account_that_its_person_alone_opens(admin: Clien
     [letter] = mail.outbox
     assert letter.to == ["Rosa@example.com"]
     assert "/admin/notifications/" not in letter.body
+    assert "“Resolve conflicts”" in letter.body
     told = [*LogEntry.objects.values_list("change_message", flat=True), *admin.session.values()]
     assert not any(link().split("/")[-2] in str(one) for one in told)
 
     browser = Client()
     page = browser.get(link(), follow=True)
     assert (page.status_code, page.context["validlink"]) == (200, True)
+    assert page.context["roles"] == "Resolve conflicts"
     short = browser.post(page.request["PATH_INFO"], {"new_password1": "12345", "new_password2": "12345"})
     assert short.status_code == 200
     assert not User.objects.get(pk=rosa.pk).has_usable_password()

@@ -59,5 +59,6 @@ def test_a_person_is_found_a_board_paused_and_the_colours_changed_by_the_keyboar
     page.keyboard.type("pause contacts")
     page.keyboard.press("Enter")
     page.get_by_text("Contacts: paused. Changes are kept").wait_for()
+    page.get_by_role("heading", name="Ada Lovelace").wait_for()
     assert [pause.entity_type for pause in QueuePause.objects.all()] == ["contact"]
     assert not errors

@@ -290,7 +290,7 @@ def test_the_list_of_conflicts_empties_values_by_a_batch_of_their_own(browser_of
     assert (emptied.total, emptied.plan["npd"], emptied.plan["npd_emptied"]) == (1, 0, 1)
     assert chosen.index(str(written.pk)) < chosen.index(str(emptied.pk))
     shown = browser_of_person.get(f"/admin/conflicts/syncconflict/batch/{emptied.pk}/").content.decode()
-    assert "cfl-button cfl-deletes" in shown
+    assert "npd-button npd-button-deletes" in shown
     assert "Empty 1 value in NPD" in words_of(shown)
 
 
@@ -374,7 +374,7 @@ def test_sixty_gone_items_are_answered_together_on_a_page_that_asks(browser_of_p
     asked = browser_of_person.post(ACT, {"action": "delete_record", "key": keys_of(html), **ALL_CONFLICTS}, follow=True)
     batch = ConflictBatch.objects.get()
     assert (batch.state, batch.resolution_type, batch.total) == (BatchState.PREPARED, "delete_record", 60)
-    assert "cfl-deletes" in asked.content.decode()
+    assert "npd-button-deletes" in asked.content.decode()
     assert f'href="{INBOX}?kind=conflict"' in asked.content.decode()
     assert not SyncConflict.objects.filter(resolution__isnull=False).exists()
 
@@ -441,7 +441,8 @@ def test_sixty_records_are_deleted_in_one_act_but_not_what_was_edited_since_the_
     assert "npd-button-deletes" in asked
     assert "In NPD: 60 contacts are deleted" in words_of(asked)
     Contact.objects.filter(pk=gone[0].pk).update(role_title="Chair")
-    browser_of_person.post(ACT, sent_by(asked))
+    said = browser_of_person.post(ACT, sent_by(asked), follow=True).content.decode()
+    assert re.search(r"59 contacts are deleted in NPD\.\s*<a [^>]*href=\"/admin/sync/tombstone/\"", said)
     assert list(Contact.objects.values_list("pk", flat=True)) == [gone[0].pk]
     assert Tombstone.objects.count() == 59
     assert LogEntry.objects.filter(action_flag=DELETION).count() == 59

@@ -260,11 +260,18 @@ def test_the_list_and_the_screen_ask_at_most_fifteen_times(
             browser.get(url)
 
 
-@pytest.mark.parametrize(("rights", "door"), [(("view",), "View"), (("view", "change"), "Fix")])
-def test_who_may_not_answer_is_led_to_the_value_and_not_told_to_fix_it(
-    rejected: Contact, client: Client, rights: tuple[str, ...], door: str
+@pytest.mark.parametrize(
+    ("rights", "door"),
+    [
+        (["view_syncconflict"], "View"),
+        (["view_syncconflict", "change_syncconflict"], "Decide"),
+        (["view_syncconflict", "change_syncconflict", "change_contact"], "Fix"),
+    ],
+)
+def test_the_door_to_a_rejected_value_says_what_one_may_do_there(
+    rejected: Contact, client: Client, rights: list[str], door: str
 ) -> None:
-    client.force_login(person_who_may("view_contact", *(f"{one}_syncconflict" for one in rights)))
+    client.force_login(person_who_may("view_contact", *rights))
     for page in (f"{LIST}rejected/", f"/admin/npd/contact/{rejected.pk}/change/"):
         html = client.get(page).content.decode()
         link = rf'<a[^>]*href="{re.escape(page_of(rejected))}"[^>]*>\s*(?:<span[^>]*>\w+</span>)?\s*(\w+)'
