@@ -309,7 +309,8 @@ def _action_by_policy(facts: RemovalFacts, policy: RemovedItemPolicy, removed: R
 def edits_since_agreed(board: BoardContext, facts: RecordFacts) -> tuple[FieldConflict, ...]:
     """Return the fields that left what both sides last agreed on; None stands for a side that has nothing more.
 
-    A field that never agreed is edited only where the record never did. Monday's side of a field is there only where it was edited too, and never reached NPD.
+    A field that never agreed is edited only where the record never did. Monday's side of a field is there only where
+    it was edited too, and never reached NPD.
     """
     found = (_field_edit(board, facts, mapping) for mapping in board.mappings if mapping.column_id)
     return tuple(edit for edit in found if edit is not None)

@@ -22,7 +22,21 @@ from sync.reconcile.removed_items import (
 )
 from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import RECREATE_KEY, UNLINK_KEY
-from tests.decide.builders import BOARD, ITEM, NOW, asked, at, base, board, contact, decided, facts, let_go, plain, removal
+from tests.decide.builders import (
+    BOARD,
+    ITEM,
+    NOW,
+    asked,
+    at,
+    base,
+    board,
+    contact,
+    decided,
+    facts,
+    let_go,
+    plain,
+    removal,
+)
 
 ASK, UNLINK = RemovedItemPolicy.ASK, RemovedItemPolicy.UNLINK
 DELETE, CREATE = RemovedItemPolicy.DELETE, RemovedItemPolicy.CREATE
