@@ -27,6 +27,7 @@ from sync.admin.record_panel import (
     DIRECTION_EFFECTS,
     blocked_fields_url,
     first_case_url,
+    may_change_mapping,
     may_resolve_cases,
     rejections_url,
 )
@@ -57,6 +58,7 @@ from sync.records.availability import wait_sentence
 from sync.records.blocked_fields import (
     SIDE_LIMIT,
     SIDE_MONDAY,
+    WHERE_TO_UNBLOCK,
     synced_types,
     throttled_records,
     waiting_fields_sql,
@@ -254,7 +256,7 @@ class BlockedFieldRows:
             yield BlockedRow(
                 admin_base.badge("bad", "view_column", "Blocked"),
                 f"{mapping.label} on {registry.board_title(kind)}",
-                mapping.problem or "It has no column on the board.",
+                mapping.problem.replace(WHERE_TO_UNBLOCK, "") or "It has no column on the board.",
                 "" if columns else "No other column of the board fits this field and is free.",
                 records=records,
                 place=f"{kind}-{key}",
@@ -294,7 +296,7 @@ class BlockedFieldRows:
             yield BlockedRow(
                 admin_base.badge("warn", "front_hand", "Blocked"),
                 f"{mapping.label} on {registry.board_title(kind)}",
-                registry.known_text(self.types, kind, group.cause),
+                registry.known_text(self.types, kind, group.cause.replace(WHERE_TO_UNBLOCK, "")),
                 "The value stays as it is on both sides. It is synced once the value or the column changes, or when "
                 "you try it again."
                 if may_retry
@@ -334,11 +336,6 @@ class BlockedFieldRows:
                 may_pause=True,
                 actions=actions,
             )
-
-
-def may_change_mapping(user: Any) -> bool:
-    """Whether this user may change which column a field has, and which way it flows."""
-    return bool(user.has_perm("sync.change_boardlink") and user.has_perm("sync.change_fieldmapping"))
 
 
 def may_change_some_records(user: Any) -> bool:
@@ -422,8 +419,7 @@ class BlockedFieldPagesMixin:
         question: Callable[[], Question] | None = None,
         **more: Any,
     ) -> HttpResponse:
-        back_url = blocked_fields_url(_shown(request))
-        return run_action(self, request, run, back_url=back_url, question=question, **more)
+        return run_action(self, request, run, back_url=_back_url(request), question=question, **more)
 
     def accept_title(self, request: HttpRequest) -> HttpResponse:
         """Take note of a column's new title."""
@@ -688,9 +684,16 @@ def _shown(request: HttpRequest) -> str:
     return show if show in SHOWN else "all"
 
 
+def _back_url(request: HttpRequest) -> str:
+    """The page on which the button was pressed: a record's, or that of blocked fields."""
+    entity_type, _, key = request.POST.get("record", "").partition(":")
+    return (key and record_url(entity_type, key)) or blocked_fields_url(_shown(request))
+
+
 def _hidden(request: HttpRequest, mapping: FieldMapping, **more: str) -> list[tuple[str, object]]:
     shown, kind = request.POST.get("shown", ""), request.POST.get("kind", "")
     kept = {"mapping": mapping.pk, "shown": shown, "kind": kind, "show": _shown(request), **more}
+    kept["record"] = request.POST.get("record", "")
     return [(name, value) for name, value in kept.items() if value != ""]
 
 

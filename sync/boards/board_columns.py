@@ -33,6 +33,7 @@ from sync.kernel.action_errors import Conflict
 from sync.models import BoardLink, FieldMapping, SyncMetadata, SyncQueue
 from sync.models.synced_model import unsynced
 from sync.outbox.queue_rows import enqueue_many
+from sync.records.blocked_fields import WHERE_TO_UNBLOCK
 from sync.registry import EntitySpec, MappingSpec, link_of, relation_of, target_of
 
 NPD_ID_KEY = "npd_id"
@@ -335,8 +336,8 @@ HIDDEN_RECHECK = timedelta(hours=1)
 """How long after the last pass of a record with a hidden column one such record gets another."""
 
 _HOW_TO_FIX = (
-    "Restore it on the board (undo, or the board's trash), or create a new column or choose another one under "
-    "“Blocked fields”."
+    "Restore it on the board (undo, or the board's trash), or create a new column or choose another one"
+    f"{WHERE_TO_UNBLOCK}."
 )
 
 _BLOCKED_NOTE = "The field is blocked: edits are kept on both sides, and synced once it has a column again."
@@ -474,7 +475,7 @@ def hidden_problem(link: BoardLink, mapping: FieldMapping) -> str:
     return (
         f"{_column_name(link, mapping)} is on the board, but Monday doesn't show its values to the token's user. The "
         "field is blocked: edits are kept on both sides. Give the user the right to see the column, or choose "
-        "another one under “Blocked fields”."
+        f"another one{WHERE_TO_UNBLOCK}."
     )
 
 

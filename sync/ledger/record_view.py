@@ -432,10 +432,10 @@ class RecordView:
         return {key: blocked_field_reason(entry) for key, entry in self.ledger.blocked_fields.items()}
 
     @property
-    def without_column(self) -> frozenset[str]:
-        """The fields that have no column on the board, or one of a type that doesn't fit."""
+    def without_column(self) -> dict[str, FieldMapping]:
+        """The fields that have no column on the board, or one of a type that doesn't fit, by their keys."""
         held = self.ledger.blocked_fields
-        return frozenset(key for key, entry in held.items() if entry.get("code") == BlockedCode.COLUMN)
+        return {one.key: one for one in self._page.mappings if held.get(one.key, {}).get("code") == BlockedCode.COLUMN}
 
     @property
     def rejected_fields(self) -> tuple[str, ...]:
