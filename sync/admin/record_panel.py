@@ -133,8 +133,7 @@ class RecordSyncView:
     @property
     def detail(self) -> str:
         """What stands beside the badge in a list: when it is tried again, and why it waits."""
-        status = self.state.status
-        if status == RecordSyncStatus.CONFLICT:
+        if self.state.reason_code is Part.CONFLICT:
             return f"{Part.CONFLICT.label}: {self.fields_in_conflict}"
         if self.state.state is RecordState.SYNCED:
             return ""
@@ -370,7 +369,7 @@ class RecordAdvice:
 
     def _acts(self) -> Iterator[PanelAct]:
         match self.view.state.reason_code:
-            case Part.CONFLICT:
+            case Part.CONFLICT | Part.GONE if self.view.conflicts:
                 yield from self._conflict_acts()
             case Part.FAILED:
                 if is_allowed(self.user, QueueAction.RETRY):
