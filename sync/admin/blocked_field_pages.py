@@ -254,7 +254,7 @@ class BlockedFieldRows:
                 actions.append(self._action("Use this column…", "column", hidden, columns))
             actions.append(self._direction(mapping, SyncDirection.NONE, "Stop syncing it…"))
             yield BlockedRow(
-                admin_base.badge("bad", "view_column", "Blocked"),
+                admin_base.badge("warn", "view_column", "Blocked"),
                 f"{mapping.label} on {registry.board_title(kind)}",
                 mapping.problem.replace(WHERE_TO_UNBLOCK, "") or "It has no column on the board.",
                 "" if columns else "No other column of the board fits this field and is free.",
@@ -606,7 +606,7 @@ def _open_conflicts(request: HttpRequest, mappings: Sequence[FieldMapping]) -> l
         if (one.entity_type, value.key) in fields
     ]
     number = humanize.count_with_noun(len(rows), "conflict is open", "conflicts are open")
-    title = f"{number} here. Monday’s values were in the old column; NPD’s are used, and you are asked about both."
+    title = f"{number} here. NPD’s value goes into the new column, and you may still choose Monday’s from the old one."
     return [RecordTable(("Record", "Field", "NPD", "Monday"), rows[:MAX_ROWS_SHOWN], len(rows), title)] if rows else []
 
 

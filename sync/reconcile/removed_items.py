@@ -85,7 +85,7 @@ RESTORE_HINTS = {
     ARCHIVED: "restore it from Monday's archive",
     DELETED: f"restore it from Monday's recycle bin within {DAYS_IN_TRASH} days",
     MOVED: "move it back",
-    MISSING: "let the token's user see it again",
+    MISSING: "let NPD Sync's user on Monday see it again",
 }
 """What a person may do on Monday instead, as a clause."""
 
@@ -202,7 +202,7 @@ def removal_sentence(facts: RemovalFacts) -> str:
     item, state = facts.record.item, facts.state
     name = item.name if item else record_name(facts.record.record)
     if state == MISSING:
-        seen = "it may be deleted permanently, or hidden from the token's user"
+        seen = "it may be deleted permanently, or hidden from NPD Sync's user on Monday"
         return f"Monday doesn't show the item of “{name}” any more: {seen}."
     if state == MOVED:
         return f"The item “{name}” is on another board now ({(item.board_id if item else '') or ''})."

@@ -31,7 +31,7 @@ from sync.kernel.conflict_store import (
     OpenConflict,
 )
 from sync.kernel.humanize import without_request_id
-from sync.merge import Action, FieldDirection
+from sync.merge import CHANGED_ON_MONDAY, Action, FieldDirection
 from sync.models import Decision, SyncedModel, SyncMetadata
 from sync.outbox.claim import Claim
 from sync.reconcile.facts import RETURN, HistoryLine, RecordFacts
@@ -260,7 +260,8 @@ def _moved_line(plan: FieldPlan, found: FieldSettlement) -> HistoryLine:
     assert found.moved is not None
     kind, how, before, after = found.moved
     was = f" (was “{before}”)" if before else ""
-    sentence = f"{plan.mapping.label} “{after}”{was} {how}: {plan.decision.reason}."
+    because = "" if plan.decision.reason == CHANGED_ON_MONDAY else f": {plan.decision.reason}"
+    sentence = f"{plan.mapping.label} “{after}”{was} {how}{because}."
     values = {"before": before, "after": after, "overridden": plan.decision.overrides}
     raws = {"raw_before": dict(plan.local_raw), "raw_after": dict(plan.write_raw or {})}
     if kind != "pull":
