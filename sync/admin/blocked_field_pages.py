@@ -574,7 +574,10 @@ def column_question(
 def creation_question(request: HttpRequest, mappings: Sequence[FieldMapping]) -> Question:
     """Ask before columns are created for fields whose own can't be used."""
     boards = {mapping.link.entity_type: mapping for mapping in mappings}
-    rows = [(mapping.label, registry.board_title(mapping.link.entity_type), mapping.problem) for mapping in mappings]
+    rows = [
+        (one.label, registry.board_title(one.link.entity_type), one.problem.replace(WHERE_TO_UNBLOCK, ""))
+        for one in mappings
+    ]
     number = humanize.count_with_noun(len(mappings), "new column")
     title = f"Create {number}?" if len(mappings) > 1 else f"Create a new column for “{mappings[0].label}”?"
     return Question(
