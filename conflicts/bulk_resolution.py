@@ -279,7 +279,8 @@ def prepare_batch(
         while chunk := list(islice(rows, ENTRIES_PER_CHUNK)):
             keys = {(one.entity_type, one.entity_id) for one in chunk}
             names = record_names(keys)
-            names |= deleted_record_names(keys - set(names))
+            # The batch lists it by this name also once it is restored.
+            names |= deleted_record_names(keys - set(names), said="")
             entries = []
             for conflict in chunk:
                 reason = _exclusion_reason(conflict, resolution_type)

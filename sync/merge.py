@@ -11,6 +11,9 @@ from enum import StrEnum
 
 Elements = str | tuple[str, ...] | None
 
+CHANGED_ON_MONDAY = "changed on Monday"
+"""The reason of a pull that is no more than that."""
+
 
 class NotAList(ValueError):
     """One of the values is a text and no list, so there is nothing to unite."""
@@ -292,7 +295,7 @@ def _decide_both_ways(field: Field) -> FieldDecision:
             return _decide_by_rule(field, field.rule, "changed on both sides")
         if field.sides.local_changed:
             return FieldDecision(field.key, Action.PUSH, "changed in NPD")
-        return FieldDecision(field.key, Action.PULL, "changed on Monday")
+        return FieldDecision(field.key, Action.PULL, CHANGED_ON_MONDAY)
     if field.local is None and not _is_edited_while_blocked(field):
         return FieldDecision(field.key, Action.PULL, "empty in NPD")
     if field.remote is None and field.local is not None:

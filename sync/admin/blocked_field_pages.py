@@ -23,7 +23,14 @@ from sync import registry
 from sync.admin import admin_base
 from sync.admin.attention_pages import ActionResult, InboxAction, register_action
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report, posted_number, run_action
-from sync.admin.record_panel import DIRECTION_EFFECTS, blocked_fields_url, first_case_url, rejection_act, rejections_url
+from sync.admin.record_panel import (
+    DIRECTION_EFFECTS,
+    blocked_fields_url,
+    first_case_url,
+    may_change_mapping,
+    rejection_act,
+    rejections_url,
+)
 from sync.api.request_limits import count_request, monday_throttle_reason
 from sync.boards.board_columns import accept_title, renamed_columns
 from sync.boards.mapping import (
@@ -51,6 +58,7 @@ from sync.records.availability import wait_sentence
 from sync.records.blocked_fields import (
     SIDE_LIMIT,
     SIDE_MONDAY,
+    WHERE_TO_UNBLOCK,
     synced_types,
     throttled_records,
     waiting_fields_sql,
@@ -246,9 +254,9 @@ class BlockedFieldRows:
                 actions.append(self._action("Use this column…", "column", hidden, columns))
             actions.append(self._direction(mapping, SyncDirection.NONE, "Stop syncing it…"))
             yield BlockedRow(
-                admin_base.badge("bad", "view_column", "Blocked"),
+                admin_base.badge("warn", "view_column", "Blocked"),
                 f"{mapping.label} on {registry.board_title(kind)}",
-                mapping.problem or "It has no column on the board.",
+                mapping.problem.replace(WHERE_TO_UNBLOCK, "") or "It has no column on the board.",
                 "" if columns else "No other column of the board fits this field and is free.",
                 records=records,
                 place=f"{kind}-{key}",
@@ -288,7 +296,7 @@ class BlockedFieldRows:
             yield BlockedRow(
                 admin_base.badge("warn", "front_hand", "Blocked"),
                 f"{mapping.label} on {registry.board_title(kind)}",
-                registry.known_text(self.types, kind, group.cause),
+                registry.known_text(self.types, kind, group.cause.replace(WHERE_TO_UNBLOCK, "")),
                 "The value stays as it is on both sides. It is synced once the value or the column changes, or when "
                 "you try it again."
                 if may_retry
@@ -328,11 +336,6 @@ class BlockedFieldRows:
                 may_pause=True,
                 actions=actions,
             )
-
-
-def may_change_mapping(user: Any) -> bool:
-    """Whether this user may change which column a field has, and which way it flows."""
-    return bool(user.has_perm("sync.change_boardlink") and user.has_perm("sync.change_fieldmapping"))
 
 
 def may_change_some_records(user: Any) -> bool:
@@ -416,8 +419,7 @@ class BlockedFieldPagesMixin:
         question: Callable[[], Question] | None = None,
         **more: Any,
     ) -> HttpResponse:
-        back_url = blocked_fields_url(_shown(request))
-        return run_action(self, request, run, back_url=back_url, question=question, **more)
+        return run_action(self, request, run, back_url=_back_url(request), question=question, **more)
 
     def accept_title(self, request: HttpRequest) -> HttpResponse:
         """Take note of a column's new title."""
@@ -572,7 +574,10 @@ def column_question(
 def creation_question(request: HttpRequest, mappings: Sequence[FieldMapping]) -> Question:
     """Ask before columns are created for fields whose own can't be used."""
     boards = {mapping.link.entity_type: mapping for mapping in mappings}
-    rows = [(mapping.label, registry.board_title(mapping.link.entity_type), mapping.problem) for mapping in mappings]
+    rows = [
+        (one.label, registry.board_title(one.link.entity_type), one.problem.replace(WHERE_TO_UNBLOCK, ""))
+        for one in mappings
+    ]
     number = humanize.count_with_noun(len(mappings), "new column")
     title = f"Create {number}?" if len(mappings) > 1 else f"Create a new column for “{mappings[0].label}”?"
     return Question(
@@ -604,7 +609,7 @@ def _open_conflicts(request: HttpRequest, mappings: Sequence[FieldMapping]) -> l
         if (one.entity_type, value.key) in fields
     ]
     number = humanize.count_with_noun(len(rows), "conflict is open", "conflicts are open")
-    title = f"{number} here. Monday’s values were in the old column; NPD’s are used, and you are asked about both."
+    title = f"{number} here. NPD’s value goes into the new column, and you may still choose Monday’s from the old one."
     return [RecordTable(("Record", "Field", "NPD", "Monday"), rows[:MAX_ROWS_SHOWN], len(rows), title)] if rows else []
 
 
@@ -682,9 +687,16 @@ def _shown(request: HttpRequest) -> str:
     return show if show in SHOWN else "all"
 
 
+def _back_url(request: HttpRequest) -> str:
+    """The page on which the button was pressed: a record's, or that of blocked fields."""
+    entity_type, _, key = request.POST.get("record", "").partition(":")
+    return (key and record_url(entity_type, key)) or blocked_fields_url(_shown(request))
+
+
 def _hidden(request: HttpRequest, mapping: FieldMapping, **more: str) -> list[tuple[str, object]]:
     shown, kind = request.POST.get("shown", ""), request.POST.get("kind", "")
     kept = {"mapping": mapping.pk, "shown": shown, "kind": kind, "show": _shown(request), **more}
+    kept["record"] = request.POST.get("record", "")
     return [(name, value) for name, value in kept.items() if value != ""]
 
 

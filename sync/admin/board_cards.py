@@ -242,12 +242,13 @@ class Fact:
 @dataclass(frozen=True)
 class BoardFacts:
     """What is known of a board beside its records: what fails, and what was removed on Monday and awaits an answer, as
-    far as somebody may see it (else None); since when an edit waits, and when the last webhook came in.
+    far as somebody may see it (else None); since when an edit waits or is rejected, and when the last webhook came in.
     """
 
     failing: int | None = None
     removed: int | None = None
     edited_at: datetime | None = None
+    rejected_at: datetime | None = None
     webhook_at: datetime | None = None
     has_webhooks: bool = False
 
@@ -310,7 +311,9 @@ def build_facts(found: BoardFacts, verification: VerificationResult, now: dateti
         answers = f"{items} {humanize.plural(found.removed, 'awaits', 'await')} an answer"
         words, url = (answers, f"{inbox}?kind=removed") if found.removed else ("nothing", "")
         facts.append(Fact("Removed on Monday", words, url, not found.removed))
-    facts.append(Fact("Oldest edit not synced", ago(found.edited_at) if found.edited_at else "none"))
+    waits = [(found.edited_at, "", ""), (found.rejected_at, ", rejected", f"{inbox}?kind=rejected")]
+    oldest, why, url = min((one for one in waits if one[0]), key=lambda one: one[0] or now, default=(None, "", ""))
+    facts.append(Fact("Oldest edit not synced", f"{ago(oldest)}{why}" if oldest else "none", url))
     if found.has_webhooks:
         facts.append(Fact("Last webhook", f"{ago(found.webhook_at)} ago" if found.webhook_at else "none yet"))
     words = "not yet, it is done every night"

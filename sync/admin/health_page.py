@@ -548,12 +548,17 @@ def _board_healths(
         of_kind = [one.number for one in causes if (one.kind, one.entity_type) == (kind, entity_type)]
         return sum(of_kind) if kind in scope.kinds else None
 
+    def rejected_at(entity_type: str) -> datetime | None:
+        rejected = (one.since for one in causes if (one.kind, one.entity_type) == (AttentionKind.REJECTED, entity_type))
+        return min(filter(None, rejected), default=None)
+
     def facts(entity_type: str) -> BoardFacts:
         link = panel.overview.links.get(entity_type)
         return BoardFacts(
             number(AttentionKind.FAILED, entity_type),
             number(AttentionKind.REMOVED, entity_type),
             found.edited_at.get(entity_type),
+            rejected_at(entity_type),
             found.webhook_at.get(entity_type),
             has_webhooks=bool(link and link.webhooks),
         )

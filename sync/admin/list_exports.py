@@ -154,7 +154,7 @@ class ExportMixin:
             "is_long": total > settings.EXPORT_ROWS_AT_ONCE,
             "back": f"{self._export_url('changelist')}{'?' + query if query else ''}",
             "action": request.get_full_path(),
-            "formats": ExportFormat.choices,
+            "formats": ExportFormat.choices[::-1],  # the one for spreadsheets is the main button
             "latest": [(self._export_url("export_page", one.pk), self._badge(one), one) for one in latest],
         }
         return TemplateResponse(request, "sync/export_list.html", context)

@@ -25,6 +25,7 @@ from sync.admin import admin_base
 from sync.admin.board_cards import STATE_BADGES
 from sync.admin.confirmed_action import RecordTable
 from sync.admin.deletion_pages import KIND_LABELS
+from sync.boards.mapping import needs_column
 from sync.choices import ApprovalKind, ApprovalState, RecordSyncStatus, Rule, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
@@ -36,7 +37,7 @@ from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.preview.explanation import LiveReading
 from sync.operations.preview.planned_pass import change_act
 from sync.records.availability import Overview
-from sync.records.blocked_fields import throttle_reason, throttled_fields
+from sync.records.blocked_fields import WHERE_TO_UNBLOCK, throttle_reason, throttled_fields
 from sync.records.item_links import unlinked_item
 from sync.registry import link_of, page_url
 
@@ -132,8 +133,7 @@ class RecordSyncView:
     @property
     def detail(self) -> str:
         """What stands beside the badge in a list: when it is tried again, and why it waits."""
-        status = self.state.status
-        if status == RecordSyncStatus.CONFLICT:
+        if self.state.reason_code is Part.CONFLICT:
             return f"{Part.CONFLICT.label}: {self.fields_in_conflict}"
         if self.state.state is RecordState.SYNCED:
             return ""
@@ -282,7 +282,9 @@ def sides_context(view: RecordView, model: type[SyncedModel], reader: Any) -> di
             "flow": "" if one.is_usual else _FLOW_LABELS[one.to_monday, one.to_npd],
             "rule": one.rule.label if one.to_monday and one.to_npd and one.rule != Rule.ASK else "",
             # What keeps a field from being in sync is explained once: below it in the form, for who has one.
-            "detail": "" if has_form and one.reason_code in _MARKED else humanize.without_request_id(one.detail),
+            "detail": ""
+            if has_form and one.reason_code in _MARKED
+            else linked(humanize.without_request_id(one.detail), reader),
             "has_no_column": one.key in view.without_column,
         }
         for one in shown
@@ -305,6 +307,7 @@ class ActCode(StrEnum):
 
     RESOLVE = "resolve"
     FIX = "fix"
+    CREATE_COLUMN = "create_column"
     UNBLOCK = "unblock"
     RETRY = "retry"
     RESTORE = "restore"
@@ -364,7 +367,8 @@ class RecordAdvice:
     @cached_property
     def acts(self) -> list[PanelAct]:
         """The buttons, what helps first; the first one is the page's primary one."""
-        return [act for act in self._acts() if act.is_link or self.may_change or act.url == self.urls["retry"]]
+        rights = (self.urls["retry"], _create_column_url())
+        return [act for act in self._acts() if act.is_link or self.may_change or act.url in rights]
 
     @property
     def offers_sync_now(self) -> bool:
@@ -373,7 +377,7 @@ class RecordAdvice:
 
     def _acts(self) -> Iterator[PanelAct]:
         match self.view.state.reason_code:
-            case Part.CONFLICT:
+            case Part.CONFLICT | Part.GONE if self.view.conflicts:
                 yield from self._conflict_acts()
             case Part.FAILED:
                 if is_allowed(self.user, QueueAction.RETRY):
@@ -471,6 +475,13 @@ class RecordAdvice:
             elif url:
                 yield PanelAct(ActCode.FIX, "visibility", f"View rejected {self._word(key)}", url, is_link=True)
         names = [self._word(key) for key in state.blocked_by_others]
+        missing = [one for one in state.without_column.values() if needs_column(one)]
+        for mapping in missing[:MAX_FIXES] if may_change_mapping(self.user) else ():
+            what = f" for {self._word(mapping.key)}" if len(names) > 1 else ""
+            about = f"{self.record.entity_type()}:{self.record.pk}"
+            hidden = {"mapping": str(mapping.pk), "shown": mapping.column_id, "record": about}
+            label = f"Create a new column{what}…"
+            yield PanelAct(ActCode.CREATE_COLUMN, "view_column", label, _create_column_url(), hidden)
         if names and self.user.has_perm("sync.view_syncmetadata"):
             label = f"Unblock {humanize.join_first(names)}"
             yield PanelAct(ActCode.UNBLOCK, "lock_open", label, blocked_fields_url(), is_link=True)
@@ -498,6 +509,25 @@ class RecordAdvice:
                 yield PanelAct(ActCode.CONNECT, "link", "Connect Monday", guide, is_link=True)
         elif direction != SyncDirection.MONDAY_TO_NPD:
             yield self._own(ActCode.SYNC_NOW, "sync", "Sync now", "sync_now")
+
+
+def may_change_mapping(user: Any) -> bool:
+    """Whether this user may change which column a field has, and which way it flows."""
+    return bool(user.has_perm("sync.change_boardlink") and user.has_perm("sync.change_fieldmapping"))
+
+
+def _create_column_url() -> str:
+    return reverse("admin:sync_boardlink_blocked_create")
+
+
+def linked(text: str, user: Any) -> SafeString | str:
+    """Return a sentence on a blocked field in which the page of these is a link, for who may see that."""
+    before, where, after = text.partition(WHERE_TO_UNBLOCK)
+    if not where or not user.has_perm("sync.view_syncmetadata"):
+        return text
+    preposition, name = where.rsplit("“")
+    link = format_html('<a class="npd-link" href="{}">“{}</a>', blocked_fields_url(), name)
+    return format_html("{}{}{}{}", before, preposition, link, after)
 
 
 def approvals_url(record: SyncedModel) -> str:
@@ -534,7 +564,9 @@ def _field_mark(
     may_view = user.has_perm("conflicts.view_syncconflict")
     if problem.reason_code is FieldReason.BLOCKED:
         url, link, may_view = blocked_fields_url(), "Unblock", user.has_perm("sync.view_syncmetadata")
-    detail = humanize.without_request_id(problem.detail)
+    detail = linked(humanize.without_request_id(problem.detail), user)
+    if isinstance(detail, SafeString):
+        url = ""
     return format_html(
         '<span class="npd-mark" id="npd-mark-{}" data-live>{} <strong>{}.</strong> {} {}</span>',
         name,

@@ -33,6 +33,7 @@ from sync.kernel.action_errors import Conflict
 from sync.models import BoardLink, FieldMapping, SyncMetadata, SyncQueue
 from sync.models.synced_model import unsynced
 from sync.outbox.queue_rows import enqueue_many
+from sync.records.blocked_fields import WHERE_TO_UNBLOCK
 from sync.registry import EntitySpec, MappingSpec, link_of, relation_of, target_of
 
 NPD_ID_KEY = "npd_id"
@@ -335,8 +336,8 @@ HIDDEN_RECHECK = timedelta(hours=1)
 """How long after the last pass of a record with a hidden column one such record gets another."""
 
 _HOW_TO_FIX = (
-    "Restore it on the board (undo, or the board's trash), or create a new column or choose another one under "
-    "“Blocked fields”."
+    "Restore it on the board (undo, or the board's trash), or create a new column or choose another one"
+    f"{WHERE_TO_UNBLOCK}."
 )
 
 _BLOCKED_NOTE = "The field is blocked: edits are kept on both sides, and synced once it has a column again."
@@ -449,7 +450,7 @@ def _column_problem(link: BoardLink, mapping: FieldMapping, board: Board) -> tup
     column, name = board.column(mapping.column_id), _column_name(link, mapping)
     note = f"{_BLOCKED_NOTE} {_HOW_TO_FIX}"
     if column is None:
-        return ColumnProblem.MISSING, f"{name} was deleted, or is hidden from the token's user. {note}"
+        return ColumnProblem.MISSING, f"{name} was deleted, or is hidden from NPD Sync's user on Monday. {note}"
     before = mapping.options.get("column_type")
     # Another type is fine as long as the field's converter reads it.
     if before and column.type != before and not reads_type(mapping, [column.type]):
@@ -472,9 +473,9 @@ def set_hidden(link: BoardLink, mapping: FieldMapping) -> None:
 def hidden_problem(link: BoardLink, mapping: FieldMapping) -> str:
     """Return what is wrong with a column that the board has and its items don't show, in words."""
     return (
-        f"{_column_name(link, mapping)} is on the board, but Monday doesn't show its values to the token's user. The "
+        f"{_column_name(link, mapping)} is on the board, but Monday doesn't show its values to NPD Sync's user. The "
         "field is blocked: edits are kept on both sides. Give the user the right to see the column, or choose "
-        "another one under “Blocked fields”."
+        f"another one{WHERE_TO_UNBLOCK}."
     )
 
 
@@ -499,9 +500,10 @@ def column_title(link: BoardLink, column_id: str) -> str:
 
 
 def column_label(link: BoardLink, column_id: str) -> str:
-    """The column for a person: its title, with its id where another has the same title, or the id alone."""
+    """The column for a person: its title, with its id where another on the board has the same, or the id alone."""
     title, columns = column_title(link, column_id), link.shape.get("columns", {})
-    is_only = sum(column.get("title") == title for column in columns.values()) == 1
+    others = (one for key, one in columns.items() if key != column_id and not one.get("gone"))
+    is_only = all(one.get("title") != title for one in others)
     return title if title and is_only else f"{title} ({column_id})" if title else column_id
 
 
@@ -513,7 +515,11 @@ def npd_id_problem(link: BoardLink, board: Board) -> str:
     # NPD's ids are texts, so another type can't hold them.
     if column is not None and column.type == "text":
         return ""
-    state = "was deleted, or is hidden from the token's user" if column is None else f"is of the type {column.type} now"
+    state = (
+        "was deleted, or is hidden from NPD Sync's user on Monday"
+        if column is None
+        else f"is of the type {column.type} now"
+    )
     title = column_title(link, link.npd_id_column) or NPD_ID_TITLE
     return (
         f"The column “{title}” ({link.npd_id_column}), which holds the NPD ID, {state}. Until it is back, no item and "

@@ -98,7 +98,7 @@ class SetupChoices:
     def board_gone(self, board_id: str) -> str:
         """Say that the board isn't there; one that a person named is never replaced by a new one."""
         return (
-            f"{self.spec.board_title}: board {board_id} is not on Monday any more, or the token's user can't see it. "
+            f"{self.spec.board_title}: board {board_id} is not on Monday any more, or NPD Sync's user can't see it. "
             "Restore it from Monday's archive or trash, or give the user access, or name another board in "
             f"{self.spec.board_setting}; then run `manage.py monday_setup` again."
         )

@@ -258,7 +258,7 @@ def check_board(link: BoardLink) -> str:
     if board is None:
         raise Conflict(
             f"The board {link.board_id} isn't shown by Monday: it is archived, deleted, or hidden "
-            "from the token's user."
+            "from NPD Sync's user on Monday."
         )
     after = _problem_labels(link)
     notify.notify_board(link.entity_type)

@@ -44,6 +44,7 @@ from sync.choices import (
     SyncStatus,
 )
 from sync.connectors.base.conversion import UnknownValue
+from sync.kernel.conflict_store import KIND_DELETE, KIND_FIELDS, KIND_IDENTITY, KIND_LOST_UPDATE
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, QueuePause, SyncedModel, SyncMetadata, SyncQueue
 from sync.outbox.pauses import pause_sentence, pauses_by_direction
 from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay
@@ -112,24 +113,26 @@ def part_of(  # noqa: PLR0911 - a table
     record: SyncedModel,
     jobs: Collection[SyncQueue],
     held: Mapping[str, Mapping[str, Any]],
+    conflicts: Collection[str],
     remote_state: str,
     paused: Collection[str],
     *,
     is_asked: bool,
 ) -> Part:
-    """Return why a record is in its state, given its unfinished jobs, its blocked fields, how its item stands, the
-    paused directions, and whether something of it waits for an approval.
+    """Return why a record is in its state, given its unfinished jobs, its blocked fields, the kinds of its open
+    conflicts, how its item stands, the paused directions, and whether something of it waits for an approval.
 
     Paused is what would be synced or pending else; of a synced one nothing waits, but what is edited from now on does.
     """
     ways = _WAYS.get(SyncDirection(record.sync_direction))
     is_still = ways is not None and ways <= set(paused)
+    is_gone = remote_state in GONE_STATES and bool(record.monday_id)
     if record.sync_status != RecordSyncStatus.PENDING:
         if record.sync_status == RecordSyncStatus.DISABLED:
             off = Part.NO_SYNC if record.sync_enabled else Part.SYNC_OFF
             return Part.LEFT_OUT if record.is_left_out else off
         if record.sync_status == RecordSyncStatus.CONFLICT:
-            return Part.CONFLICT
+            return Part.GONE if is_gone and set(conflicts) == {KIND_DELETE} else Part.CONFLICT
         if is_still:
             return Part.PAUSED_SYNCED
         return _ONE_WAY.get(SyncDirection(record.sync_direction), Part.IN_SYNC)
@@ -148,7 +151,7 @@ def part_of(  # noqa: PLR0911 - a table
     if blocking:
         return Part.BLOCKED
     is_answered = any(key in job.payload for job in jobs for key in _REMOVAL_ANSWERS)
-    return Part.GONE if remote_state in GONE_STATES and record.monday_id and not is_answered else Part.PENDING
+    return Part.GONE if is_gone and not is_answered else Part.PENDING
 
 
 def filter_by_health(
@@ -211,14 +214,16 @@ def _conditions(model: type[Model], pauses: Sequence[QueuePause]) -> dict[Part, 
     # By removed_since, for few rows have it, and an index has those.
     rows = SyncMetadata.objects.of(entity_type).filter(removed_since__isnull=False, remote_state__in=GONE_STATES)
     answers = jobs.exclude(status=QueueStatus.COMPLETED).filter(payload__has_any_keys=_REMOVAL_ANSWERS)
-    gone = (
-        Q(monday_id__isnull=False) & ~_with_job(answers) & Q(In(Cast(F("pk"), TextField()), rows.values("entity_id")))
-    )
+    gone = Q(monday_id__isnull=False) & _with_ledger(rows)
+    values = rows.filter(conflicts__has_any_keys=[KIND_FIELDS, KIND_IDENTITY, KIND_LOST_UPDATE])
+    conflict = Q(sync_status=RecordSyncStatus.CONFLICT)
+    asked_gone = conflict & gone & ~_with_ledger(values) & _with_ledger(rows.filter(conflicts__has_key=KIND_DELETE))
+    gone &= ~_with_job(answers)
     return {
         Part.IN_SYNC: synced & ~still & ~Q(sync_direction__in=list(_ONE_WAY)),
         **{part: synced & ~still & Q(sync_direction=direction) for direction, part in _ONE_WAY.items()},
         Part.PAUSED_SYNCED: synced & still,
-        Part.CONFLICT: Q(sync_status=RecordSyncStatus.CONFLICT),
+        Part.CONFLICT: conflict & ~asked_gone,
         Part.SYNC_OFF: disabled & Q(sync_enabled=False),
         Part.NO_SYNC: disabled & Q(sync_enabled=True, sync_direction=SyncDirection.NONE),
         Part.LEFT_OUT: disabled & Q(sync_enabled=True) & ~Q(sync_direction=SyncDirection.NONE),
@@ -226,7 +231,7 @@ def _conditions(model: type[Model], pauses: Sequence[QueuePause]) -> dict[Part, 
         Part.PAUSED_PENDING: paused,
         Part.APPROVAL: pending & ~failed & asked,
         Part.BLOCKED: pending & ~failed & ~asked & ~paused & blocked,
-        Part.GONE: pending & ~failed & ~asked & ~paused & ~blocked & gone,
+        Part.GONE: asked_gone | (pending & ~failed & ~asked & ~paused & ~blocked & gone),
         Part.PENDING: pending & ~failed & ~asked & ~paused & ~blocked & ~gone,
     }
 
@@ -264,6 +269,10 @@ def _with_blocked(entity_type: str, more: str = "") -> Q:
     names = Coalesce(Subquery(keys), Value({"broken": []}, JSONField()))
     blocks = Func(F("blocked_fields"), path, names, function="jsonb_path_exists", output_field=BooleanField())
     rows = SyncMetadata.objects.of(entity_type).exclude(blocked_fields={}).filter(blocks)
+    return _with_ledger(rows)
+
+
+def _with_ledger(rows: QuerySet[SyncMetadata]) -> Q:
     # The ledger names records as text; asked so, all of them are read once, by their index.
     return Q(In(Cast(F("pk"), TextField()), rows.values("entity_id")))
 
@@ -355,8 +364,10 @@ class RecordView:
     def reason_code(self) -> Part:
         """Why it is in its state."""
         asked = self.status == RecordSyncStatus.PENDING and self.record.pk in self._page.asked
-        held, remote_state = self._held_still, self.ledger.remote_state
-        return part_of(self.record, self._jobs, held, remote_state, self._page.paused, is_asked=asked)
+        ledger, held = self.ledger, self._held_still
+        return part_of(
+            self.record, self._jobs, held, ledger.conflicts, ledger.remote_state, self._page.paused, is_asked=asked
+        )
 
     @property
     def _held_still(self) -> dict[str, dict[str, Any]]:
@@ -432,10 +443,10 @@ class RecordView:
         return {key: blocked_field_reason(entry) for key, entry in self.ledger.blocked_fields.items()}
 
     @property
-    def without_column(self) -> frozenset[str]:
-        """The fields that have no column on the board, or one of a type that doesn't fit."""
+    def without_column(self) -> dict[str, FieldMapping]:
+        """The fields that have no column on the board, or one of a type that doesn't fit, by their keys."""
         held = self.ledger.blocked_fields
-        return frozenset(key for key, entry in held.items() if entry.get("code") == BlockedCode.COLUMN)
+        return {one.key: one for one in self._page.mappings if held.get(one.key, {}).get("code") == BlockedCode.COLUMN}
 
     @property
     def rejected_fields(self) -> tuple[str, ...]:

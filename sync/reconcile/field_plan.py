@@ -57,7 +57,16 @@ from sync.reconcile.resolutions import (
     typed_values,
     with_resolution,
 )
-from sync.records.blocked_fields import KEPT_BY, KEPT_ENTRY, KEPT_REMOTE, LEFT_OUT, SIDE_MONDAY, is_rejected, kept_entry
+from sync.records.blocked_fields import (
+    KEPT_BY,
+    KEPT_ENTRY,
+    KEPT_REMOTE,
+    LEFT_OUT,
+    SIDE_MONDAY,
+    WHERE_TO_UNBLOCK,
+    is_rejected,
+    kept_entry,
+)
 from sync.registry import relation_of
 
 if TYPE_CHECKING:
@@ -563,7 +572,7 @@ def _decide_field(known: FieldFacts, mapping: FieldMapping) -> _DecidedField:
     field_plan = FieldPlan(mapping, convert, FieldDecision(mapping.key, Action.UNDECIDED), local_raw)
     way = way_of(known.facts, mapping)
     if not mapping.column_id:
-        missing = "It has no column on the board. Create one under “Blocked fields”."
+        missing = f"It has no column on the board. Create one{WHERE_TO_UNBLOCK}."
         return _DecidedField(_plan_unknown(field_plan, way, BlockedCode.COLUMN, missing))
     if item is None:
         return _decide_create(known, field_plan, way)

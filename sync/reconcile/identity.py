@@ -117,7 +117,7 @@ def identify(
             label = board.match_mapping.label if board.match_mapping else "key"
             return IdentityPlan(
                 reason=f"{label} of the item “{unreadable[0].name}” on the board can't be read, so it isn't known "
-                "whether it is this record's. Nothing was created. Check the column's type and that the token's user "
+                "whether it is this record's. Nothing was created. Check the column's type and that NPD Sync's user "
                 "may see it, then run `manage.py monday_setup`."
             )
     excluded: tuple[str, ...] = ()
@@ -144,7 +144,7 @@ def _identify_among(
     if unread:
         return IdentityPlan(
             reason=f"The NPD ID of the item “{unread[0].name}” on the board can't be read, so it isn't known whether "
-            "it is this record's. Nothing was created. Check that it is a text column that the token's user may see."
+            "it is this record's. Nothing was created. Check that it is a text column that NPD Sync's user may see."
         )
     if not hits and not as_new and record.pk in facts.exclusions.unlinked:
         return _asking(relink_question(record, facts.exclusions.unlinked[record.pk]))

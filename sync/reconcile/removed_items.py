@@ -85,7 +85,7 @@ RESTORE_HINTS = {
     ARCHIVED: "restore it from Monday's archive",
     DELETED: f"restore it from Monday's recycle bin within {DAYS_IN_TRASH} days",
     MOVED: "move it back",
-    MISSING: "let the token's user see it again",
+    MISSING: "let NPD Sync's user on Monday see it again",
 }
 """What a person may do on Monday instead, as a clause."""
 
@@ -202,7 +202,7 @@ def removal_sentence(facts: RemovalFacts) -> str:
     item, state = facts.record.item, facts.state
     name = item.name if item else record_name(facts.record.record)
     if state == MISSING:
-        seen = "it may be deleted permanently, or hidden from the token's user"
+        seen = "it may be deleted permanently, or hidden from NPD Sync's user on Monday"
         return f"Monday doesn't show the item of “{name}” any more: {seen}."
     if state == MOVED:
         return f"The item “{name}” is on another board now ({(item.board_id if item else '') or ''})."
@@ -309,7 +309,8 @@ def _action_by_policy(facts: RemovalFacts, policy: RemovedItemPolicy, removed: R
 def edits_since_agreed(board: BoardContext, facts: RecordFacts) -> tuple[FieldConflict, ...]:
     """Return the fields that left what both sides last agreed on; None stands for a side that has nothing more.
 
-    Monday's side of a field is there only where it was edited too, and never reached NPD.
+    A field that never agreed is edited only where the record never did. Monday's side of a field is there only where
+    it was edited too, and never reached NPD.
     """
     found = (_field_edit(board, facts, mapping) for mapping in board.mappings if mapping.column_id)
     return tuple(edit for edit in found if edit is not None)
@@ -325,6 +326,12 @@ def _field_edit(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) 
     if item is not None and not isinstance(sides_of(convert, None, remote=shown).remote, Unknown):
         cell, after = shown, base_with_intents(facts, mapping, convert, shown, item)
         base = base if after.unknown else after.base
+    agreed = {key: one for key, one in facts.ledger.base.items() if one["item"] == facts.record.monday_id}
+    if base is None and agreed:
+        # Its column is new: Monday's side says nothing yet, and NPD's is compared with what it was in the old one.
+        base, cell = agreed.get(mapping.key), UNREAD
+        if base is None:
+            return None
     sides = sides_of(convert, base, local=local_raw, remote=cell)
     if isinstance(sides.local, Unknown) or (sides.base and isinstance(sides.base[0], Unknown)):
         is_local_edited = _comparable(local_raw) != (_comparable(base["local"]) if base else None)

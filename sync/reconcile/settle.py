@@ -853,7 +853,7 @@ def _ledger_row(run: PassRun, plan: RecordPlan, before: SyncMetadata, millisecon
     ups = any(p.send_raw is not None for p in plan.plans.values())
     downs = any(p.write_raw is not None for p in plan.plans.values())
     one_way = LedgerDirection.LOCAL_TO_REMOTE if ups else LedgerDirection.REMOTE_TO_LOCAL
-    return state_after(plan, before) | {
+    return state_after(plan, before, run.read_at) | {
         "id": before.pk,
         "sync_batch_id": run.this.id,
         "sync_duration_ms": milliseconds,

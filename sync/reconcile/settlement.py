@@ -30,7 +30,8 @@ from sync.kernel.conflict_store import (
     FieldConflict,
     OpenConflict,
 )
-from sync.merge import Action, FieldDirection
+from sync.kernel.humanize import without_request_id
+from sync.merge import CHANGED_ON_MONDAY, Action, FieldDirection
 from sync.models import Decision, SyncedModel, SyncMetadata
 from sync.outbox.claim import Claim
 from sync.reconcile.facts import RETURN, HistoryLine, RecordFacts
@@ -259,7 +260,8 @@ def _moved_line(plan: FieldPlan, found: FieldSettlement) -> HistoryLine:
     assert found.moved is not None
     kind, how, before, after = found.moved
     was = f" (was “{before}”)" if before else ""
-    sentence = f"{plan.mapping.label} “{after}”{was} {how}: {plan.decision.reason}."
+    because = "" if plan.decision.reason == CHANGED_ON_MONDAY else f": {plan.decision.reason}"
+    sentence = f"{plan.mapping.label} “{after}”{was} {how}{because}."
     values = {"before": before, "after": after, "overridden": plan.decision.overrides}
     raws = {"raw_before": dict(plan.local_raw), "raw_after": dict(plan.write_raw or {})}
     if kind != "pull":
@@ -270,8 +272,8 @@ def _moved_line(plan: FieldPlan, found: FieldSettlement) -> HistoryLine:
 # What its sync state and its status say then, and which of its relations wait.
 
 
-def state_after(plan: RecordPlan, before: SyncMetadata) -> dict[str, Any]:
-    """Return what the record's sync state says after this pass, where `before` is what is stored."""
+def state_after(plan: RecordPlan, before: SyncMetadata, now: datetime) -> dict[str, Any]:
+    """Return what the record's sync state says after this pass of `now`, where `before` is what is stored."""
     found, plans, outcome = plan.ledger, plan.plans, plan.outcome
     conflicts, asked_items = _ledger_conflicts(plan, found.conflicts), found.asked_items
     if plan.identity.question:
@@ -279,7 +281,7 @@ def state_after(plan: RecordPlan, before: SyncMetadata) -> dict[str, Any]:
     blocked = before.blocked_fields
     # A pass that planned nothing leaves what is blocked, and what a person said of it meanwhile.
     if plans:
-        blocked = with_kept_different(plan, _blocked_fields(plan), blocked)
+        blocked = with_kept_different(plan, _blocked_fields(plan, blocked, now), blocked)
     error_count, last_error = before.error_count, before.last_error
     if outcome is Outcome.FAILED:
         error_count, last_error = error_count + 1, plan.ending.detail
@@ -303,8 +305,8 @@ def state_after(plan: RecordPlan, before: SyncMetadata) -> dict[str, Any]:
     }
 
 
-def _blocked_fields(plan: RecordPlan) -> dict[str, Any]:
-    """What this pass has found blocked, and on which side each value is stuck.
+def _blocked_fields(plan: RecordPlan, before: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """What this pass has found blocked, on which side each value is stuck, and since when it is for this reason.
 
     “left out” is a relation that doesn't keep its record from being in sync.
     """
@@ -319,7 +321,14 @@ def _blocked_fields(plan: RecordPlan) -> dict[str, Any]:
                 "column": p.mapping.column_id,
                 "version": p.mapping.version,
             }
+            known = before.get(key, {})
+            is_same = all(_comparable(known.get(name)) == _comparable(value) for name, value in found[key].items())
+            found[key]["since"] = known.get("since", now.isoformat()) if is_same else now.isoformat()
     return found
+
+
+def _comparable(value: Any) -> Any:
+    return without_request_id(value) if isinstance(value, str) else value
 
 
 def _ledger_conflicts(plan: RecordPlan, before: dict[str, Any]) -> dict[str, Any]:
@@ -448,7 +457,7 @@ def _stays(facts: PassFacts, one: RecordPlan, before: SyncMetadata, *, has_job: 
         return False
     done = done.with_state(base=fields.base, altered=fields.altered)
     done = done.with_state(seen=seen_after(done, facts.settings, facts.now))
-    after = state_after(done, before)
+    after = state_after(done, before, facts.now)
     if any(value != getattr(before, name) for name, value in after.items() if name != "seen"):
         return False
     status = sync_status(facts.board, done, after, has_open_work=False)

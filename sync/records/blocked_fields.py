@@ -29,6 +29,9 @@ LEFT_OUT = "left out"
 SIDES = {BlockedCode.REJECTED: SIDE_MONDAY, BlockedCode.LIMIT: SIDE_LIMIT, BlockedCode.LEFT_OUT: LEFT_OUT}
 """The sides of the codes that are not blocked here."""
 
+WHERE_TO_UNBLOCK = " under “Blocked fields”"
+"""Where a sentence on a blocked field leads: a link on pages, and not said on the page of that name itself."""
+
 KEPT_BY = "kept_by"
 """Marks a field that a person kept different: nobody is asked until its value or column changes."""
 

@@ -210,11 +210,11 @@ def _deleted_record_policy(entity_type: str) -> DeletedRecordPolicy:
     return DeletedRecordPolicy(link.deleted_record_policy) if link else DeletedRecordPolicy.ARCHIVE
 
 
-def deleted_record_names(keys: Iterable[tuple[str, UUID]]) -> dict[tuple[str, UUID], str]:
-    """Return the last names of deleted records, by type and id; one query."""
+def deleted_record_names(keys: Iterable[tuple[str, UUID]], said: str = " (deleted)") -> dict[tuple[str, UUID], str]:
+    """Return the last names of deleted records, by type and id, with what is said behind each; one query."""
     wanted = {entity_id for _, entity_id in keys}
     found = Tombstone.objects.filter(entity_id__in=wanted) if wanted else ()
-    return {(one.entity_type, one.entity_id): f"{name} (deleted)" for one in found if (name := tombstone_name(one))}
+    return {(one.entity_type, one.entity_id): f"{name}{said}" for one in found if (name := tombstone_name(one))}
 
 
 def tombstone_name(tombstone: Tombstone) -> str:

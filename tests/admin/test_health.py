@@ -434,6 +434,11 @@ def test_each_board_says_what_is_so_now(browser_of_person: Client) -> None:
         "Verified": "3 hours ago, 2,000 of 2,000 the same",
     }  # fmt: skip
     assert 'href="/admin/inbox/?kind=removed"' in html_of(browser_of_person)
+    states.ledger(
+        states.contact("Eve", sync_status="pending"), "completed",
+        blocked_fields={"email": {"reason": "No.", "side": "monday", "since": str(now - timedelta(minutes=25))}},
+    )  # fmt: skip
+    assert facts_of(browser_of_person)["Oldest edit not synced"] == "25 minutes, rejected"
     Verification.objects.create(entity_type="contact", compared=2_000, differed=2, at=now)
     assert facts_of(browser_of_person)["Verified"].endswith("2 of 2,000 differed")
 

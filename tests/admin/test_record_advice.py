@@ -78,6 +78,12 @@ def blocked(name: str) -> Contact:
     return made
 
 
+def without_column(name: str) -> Contact:
+    made = blocked(name)
+    FieldMapping.objects.filter(key="phone").update(problem_code="missing")
+    return made
+
+
 def both_problems(name: str, item: str) -> Contact:
     made = rejected_too(name, item)
     row = SyncMetadata.objects.get(entity_id=str(made.pk))
@@ -99,6 +105,7 @@ STATES: dict[str, tuple[Any, list[str]]] = {
     "failed": (lambda: states.dead("A"), ["retry"]),
     "rejected value": (lambda: marked_pending(rejected_too("A", "1"), "1"), ["fix"]),
     "blocked field": (lambda: blocked("A"), ["unblock"]),
+    "deleted column": (lambda: without_column("A"), ["create_column", "unblock"]),
     "rejected and blocked": (lambda: both_problems("A", "1"), ["fix", "unblock"]),
     "item archived": (lambda: removed("A", "1", "archived"), ["restore", "create_again", "delete", "unlink"]),
     "item deleted": (lambda: removed("A", "1", "deleted"), ["restore", "create_again", "delete", "unlink"]),
@@ -129,16 +136,18 @@ def test_in_each_state_one_act_is_primary_and_is_the_one_that_helps(browser_of_p
         ((), {}),
         (("change_contact",), {"failed": ["retry"], "rejected value": ["fix"], "sync off": ["switch_on"]}),
         (("view_syncconflict",), {"conflict": ["resolve"], "rejected value": ["fix"]}),
-        (("view_syncmetadata",), {"blocked field": ["unblock"]}),
+        (("view_syncmetadata",), {"blocked field": ["unblock"], "deleted column": ["unblock"]}),
+        (("change_boardlink", "change_fieldmapping"), {"deleted column": ["create_column"]}),
         (("retry_syncqueue",), {"failed": ["retry"]}),
     ],
 )
 def test_who_may_less_is_offered_less(client: Client, rights: tuple[str, ...], expected: dict[str, list[str]]) -> None:
     states.boards()
     client.force_login(staff_who_may("view_contact", *rights))
-    for state in ("conflict", "failed", "rejected value", "blocked field", "sync off"):
+    for state in ("conflict", "failed", "rejected value", "blocked field", "deleted column", "sync off"):
         record = STATES[state][0]()
-        want = expected.get(state, ["sync_now"] if state == "blocked field" and "change_contact" in rights else [])
+        is_blocked = state in ("blocked field", "deleted column") and "change_contact" in rights
+        want = expected.get(state, ["sync_now"] if is_blocked else [])
         assert acts_of(client, record) == want, state
         Contact.objects.all().delete()
 

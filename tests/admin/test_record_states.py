@@ -45,6 +45,13 @@ def asks(record: Contact, kind: ApprovalKind, state: ApprovalState = ApprovalSta
     ApprovalRequest.objects.create(entity_type="contact", entity_id=record.pk, kind=kind, state=state, label="Ann")
 
 
+def asked_about(name: str, item: str, gone: str, **conflicts: list[str]) -> None:
+    """A contact whose item is gone, with open questions."""
+    made = states.contact(name)
+    states.mark(made, RecordSyncStatus.CONFLICT, item)
+    states.ledger(made, "completed", remote_state=gone, removed_since=sync_now(), conflicts=conflicts)
+
+
 REJECTED = {"reason": "Monday refused it.", "side": "monday"}
 BLOCKED = {"reason": "The column is gone.", "side": "npd"}
 KEPT = {"reason": "Monday refused it.", "side": "monday", "kept_by": {"who": "Ada"}}
@@ -81,6 +88,8 @@ def everything() -> None:
         made = waits(f"To NPD, {gone}", "to_npd")
         states.mark(made, RecordSyncStatus.PENDING, f"52{number}")
         states.ledger(made, "pending", remote_state=gone, removed_since=sync_now())
+        asked_about(f"Asked, {gone}", f"53{number}", gone, delete=["It was archived."])
+    asked_about("Asked, and in conflict", "5398", "archived", delete=["It was archived."], fields=["phone"])
     answered = waits("Removed, answered")
     states.mark(answered, RecordSyncStatus.PENDING, "5299")
     states.ledger(answered, "pending", remote_state="archived", removed_since=sync_now())
@@ -141,6 +150,11 @@ def test_what_waits_for_a_pause_is_paused_and_what_needs_a_person_says_so(everyt
     # What becomes of a record whose item is gone is a person's to say; one that isn't shown is looked for first.
     gone = {found[f"To NPD, {name}"] for name in ("archived", "deleted", "moved")}
     assert (gone, found["To NPD, missing"]) == ({(attention, Part.GONE)}, pending)
+    # A question about it, which is a conflict, is counted as it is listed in the inbox; one about its values as that.
+    gone = {found[f"Asked, {name}"] for name in ("archived", "deleted", "moved")}
+    conflict = (attention, Part.CONFLICT)
+    assert (gone, found["Asked, missing"]) == ({(attention, Part.GONE)}, conflict)
+    assert found["Asked, and in conflict"] == conflict
     assert found["Removed, answered"] == pending
     # What would be deleted or emptied waits for an answer, whatever is paused; an answered one is on its way.
     asked = {found[f"Asks, {name}"] for name in ("records", "clear_monday", "clear_npd", "without a job", "blocked")}

@@ -238,7 +238,8 @@ def test_a_removed_item_keeps_its_entry_once_its_question_is_open_until_somebody
     SyncMetadata.objects.filter(entity_id=str(gone.pk)).update(conflicts={"delete": ["It was archived."]})
     [entry] = attention.entries()
     assert (entry.key, entry.cause, entry.since) == (before.key, before.cause, before.since)
-    assert (entry.detail, str(conflict.pk) in entry.url) == ("Edited since the last sync: Role.", True)
+    assert entry.detail == f"{before.cause_text}. Edited since the last sync: Role."
+    assert str(conflict.pk) in entry.url
     # An answer on the conflict's page, and one given to the record.
     resolution = {"fields": {"record": {"choose": "npd"}}, "handed_back": {}}
     SyncConflict.objects.filter(pk=conflict.pk).update(resolution=resolution)

@@ -119,7 +119,7 @@ def test_what_waits_for_a_pauses_end_has_its_job() -> None:
     }
     first = World(records=[known({ROLE: "Chair"})], items={ITEM: item()}, facts=paused)
     [one] = first.plan().records.values()
-    said = known({ROLE: "Chair"}, status="pending", blocked_fields=state_after(one, one.ledger)["blocked_fields"])
+    said = known({ROLE: "Chair"}, status="pending", blocked_fields=state_after(one, one.ledger, NOW)["blocked_fields"])
     said.ledger.seen = {ROLE: [["Boss", "2026-11-19T00:00:00+00:00"]]}
     assert changed(said, item(), facts=paused)
     assert not changed(said, item(), jobs=[said.id], facts=paused)
@@ -134,7 +134,7 @@ def test_a_choice_waits_to_be_carried_out() -> None:
 def test_a_blocked_field_stays_blocked_until_its_value_or_its_reason_changes() -> None:
     first = World(records=[known()], items={ITEM: item(unknown=[ROLE])})
     [plan] = first.plan().records.values()
-    blocked = state_after(plan, plan.ledger)["blocked_fields"]
+    blocked = state_after(plan, plan.ledger, NOW)["blocked_fields"]
     assert blocked.keys() == {ROLE}
     said = known(status="pending", sync_status="pending", blocked_fields=blocked)
     assert not changed(said, item(unknown=[ROLE]))
@@ -144,7 +144,7 @@ def test_a_blocked_field_stays_blocked_until_its_value_or_its_reason_changes() -
 def test_a_relation_waits_on_and_waits_no_more() -> None:
     shown = item({"organization": "99"})
     [one] = World(records=[known()], items={ITEM: shown}).plan().records.values()
-    blocked = state_after(one, one.ledger)["blocked_fields"]
+    blocked = state_after(one, one.ledger, NOW)["blocked_fields"]
     waiting = known(status="pending", sync_status="pending", blocked_fields=blocked)
     wait = (waiting.id, "organization", "organization", one.plans["organization"].awaits.lower())
     assert not changed(waiting, shown, [wait])

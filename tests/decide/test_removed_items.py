@@ -22,7 +22,21 @@ from sync.reconcile.removed_items import (
 )
 from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import RECREATE_KEY, UNLINK_KEY
-from tests.decide.builders import BOARD, ITEM, NOW, asked, at, board, contact, decided, facts, let_go, plain, removal
+from tests.decide.builders import (
+    BOARD,
+    ITEM,
+    NOW,
+    asked,
+    at,
+    base,
+    board,
+    contact,
+    decided,
+    facts,
+    let_go,
+    plain,
+    removal,
+)
 
 ASK, UNLINK = RemovedItemPolicy.ASK, RemovedItemPolicy.UNLINK
 DELETE, CREATE = RemovedItemPolicy.DELETE, RemovedItemPolicy.CREATE
@@ -120,6 +134,21 @@ def test_an_edit_on_monday_that_never_came_over_is_asked_about_too() -> None:
     plan = decide(removal(role="Director"), DELETE)
     (edit,) = removed(plan).fields
     assert (removed(plan).act, edit.npd, edit.monday) == (NOTHING, "Ours", "Director")
+
+
+@pytest.mark.parametrize(("role", "edited"), [("Ours", []), ("Director", ["role_title"])])
+@pytest.mark.parametrize("cell", ["", "Ours", "Theirs"])
+def test_a_field_whose_column_is_new_was_edited_only_where_npd_left_what_was_agreed(
+    cell: str, role: str, edited: list[str]
+) -> None:
+    agreed = {"base": {"role_title": base("Ours", column="old"), "email": base("a@b.example", key="email")}}
+    known = removal(contact(role_title=role, notes="Never agreed on"), role=cell, ledger=agreed)
+    assert [edit.key for edit in removed(decide(known)).fields] == edited
+
+
+def test_a_record_that_never_agreed_with_its_item_is_asked_about_where_they_differ() -> None:
+    (edit,) = removed(decide(removal(role="Theirs", ledger={"base": {}}), DELETE)).fields
+    assert (edit.npd, edit.base) == ("Ours", None)
 
 
 def test_a_conflict_about_its_values_is_a_persons_to_decide_first() -> None:

@@ -113,7 +113,7 @@ def test_a_column_that_stays_hidden_is_unknown_and_asked_for_once(world: World, 
         save(contact, notes="new")
     world.work()
     problem = owner.mapping().problem
-    assert "doesn't show its values to the token's user" in problem
+    assert "doesn't show its values to NPD Sync's user" in problem
     contacts[0].refresh_from_db()
     assert (contacts[0].role_title, world.values(contacts[0])["notes"]) == ("Analyst", "new")
     owner.sweep()  # what the log tells of all this

@@ -173,7 +173,11 @@ def test_a_new_column_is_created_by_a_button_and_filled_with_what_npd_holds(
     assert f'action="{HELD}create/"' in admin.get(HELD).content.decode()
     posted(admin, f"{HELD}create/", **create_form(owner))
     assert owner.mapping().column_id == "role_title"
-    posted(admin, f"{HELD}create/", **create_form(owner), confirmed="yes")
+    from_record = {**create_form(owner), "confirmed": "yes", "record": f"contact:{contact.pk}"}
+    answer = admin.post(f"{HELD}create/", from_record, follow=True)
+    assert answer.request["PATH_INFO"] == f"/admin/npd/contact/{contact.pk}/change/"
+    # The one that is gone has the same title, and is no more to be told apart from.
+    assert "Role is in the column Role now" in words_of(answer)
     mapping = owner.mapping()
     assert mapping.column_id != "role_title"
     assert (mapping.problem, mapping.problem_code) == ("", "")
@@ -268,7 +272,7 @@ def test_a_choice_whose_column_is_replaced_before_it_is_applied_counts_still_and
         world.work()
         # Its page leads to what mends the column, and doesn't ask again.
         page = admin.get(f"/admin/npd/contact/{contact.pk}/change/").content.decode()
-        assert re.findall(r'data-act="(\w+)"', page)[0] == "unblock"
+        assert re.findall(r'data-act="(\w+)"', page)[:2] == ["create_column", "unblock"]
     page = posted(admin, f"{HELD}create/", **create_form(owner))
     assert ("1 conflict is answered here." in page, "1 conflict is open here." in page) == (bool(answer), not answer)
     posted(admin, f"{HELD}create/", **create_form(owner), confirmed="yes")

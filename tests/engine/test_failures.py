@@ -1,14 +1,18 @@
 """When Monday refuses, fails or falls silent: nothing is lost, nothing is made twice, and the record says why."""
 
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 from npd.models import Contact
+from sync.boards.mapping import retry_field
 from sync.clock import sync_now
 from sync.connectors.monday import items
 from sync.limits import MeteredClient
-from sync.models import BoardLink, Intent, SyncQueue, Tombstone
+from sync.models import BoardLink, FieldMapping, Intent, SyncQueue, Tombstone
+from sync.operations import attention
+from sync.operations.attention.sources import AttentionKind
 from sync.records import availability
 from tests.support.world import World, mail
 
@@ -24,6 +28,23 @@ def test_a_new_contact_with_a_refused_e_mail_is_created_without_it(world: World)
     assert (world.status(contact), world.status(neighbour)) == ("pending", "synced")
     assert "email" in world.ledger(contact).blocked_fields
     assert len(world.sandbox.items()) == 2
+
+
+def test_a_rejected_value_waits_since_it_was_first_rejected_however_often_it_is_tried(world: World) -> None:
+    def since() -> datetime | None:
+        [entry] = attention.entries(kinds=[AttentionKind.REJECTED])
+        return entry.since
+
+    contact = world.contact("Ann", email=REFUSED_EMAIL)
+    world.work()
+    first = since()
+    world.pass_time(minutes=20)
+    retry_field(FieldMapping.objects.get(key="email", link__entity_type="contact"), [contact.pk], "lead")
+    writes = world.calls("mutation")
+    world.work()
+    assert (world.calls("mutation"), since()) == (writes + 1, first)
+    world.save(contact, email='"odd two"@example.com')
+    assert since() != first
 
 
 def test_a_change_that_monday_always_fails_at_ends_as_a_failed_job(world: World) -> None:

@@ -60,7 +60,7 @@ class Item:
             return Reading.unknown(NAME_COLUMN, "name", UNSTORABLE_REASON)
         if column_id == NAME_COLUMN:
             return Reading(NAME_COLUMN, "name", text=self.name, value=self.name)
-        reason = "the column is missing from Monday's answer, or hidden from the token's user"
+        reason = "the column is missing from Monday's answer, or hidden from NPD Sync's user on Monday"
         return self.values.get(column_id) or Reading.unknown(column_id, "", reason)
 
 

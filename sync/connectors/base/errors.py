@@ -254,7 +254,7 @@ class BoardRejected(ConnectorError):
 
 
 class BoardNotFound(BoardRejected):
-    advice = "Check the board's id in the settings, and that the token's user can see the board."
+    advice = "Check the board's id in the settings, and that NPD Sync's user on Monday can see the board."
 
 
 class BoardForbidden(BoardRejected):

@@ -512,7 +512,7 @@ def _board_node(answer: Answer) -> Mapping[str, Any]:
     errors: Sequence[ConnectorError] = answer.errors_of("boards")
     if errors:
         raise errors[0]
-    raise BoardNotFound("The board is missing, or hidden from the token's user", request_id=answer.request_id)
+    raise BoardNotFound("The board is missing, or hidden from NPD Sync's user on Monday", request_id=answer.request_id)
 
 
 def _raise_errors_below(answer: Answer, name: str) -> None:

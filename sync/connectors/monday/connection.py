@@ -240,7 +240,7 @@ def _check_board(api: Api, check: BoardCheck, board: Board | None) -> Iterator[C
     if not check.board_id:
         yield CheckResult(False, f"{check.title}: no board is set.", _RUN_SETUP, "board")
     elif board is None:
-        fix = f"Give the token's user access to it, or correct the id. {_RUN_SETUP}"
+        fix = f"Give NPD Sync's user on Monday access to it, or correct the id. {_RUN_SETUP}"
         yield CheckResult(False, f"{check.title}: board {check.board_id} isn't there, or is hidden.", fix, "board")
     elif not board.is_active:
         fix = "Restore the board on Monday, or set up another one."

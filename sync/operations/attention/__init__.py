@@ -583,7 +583,7 @@ def _entry(
         name = Medium(subject).label
     if edited := sides.get("edited"):
         labels = ", ".join(wording.label(entity_type, one) for one in edited.split(","))
-        detail = f"Edited since the last sync: {labels}."
+        detail = f"{wording.cause(kind, entity_type, code, subject, common)}. Edited since the last sync: {labels}."
     failures = sides.pop("retried", 0)
     if failures:
         detail = f"Retrying; failed {humanize.count_with_noun(failures, 'time')}. {detail}"

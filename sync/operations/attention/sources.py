@@ -275,8 +275,8 @@ _NO_CONFLICT = "SELECT '', '', '', NULL::uuid, '', NULL::timestamptz, '', '', ''
 
 _FIELDS = """
     SELECT concat_ws(':', ledger.entity_type, ledger.entity_id, field.key), ledger.entity_type, ledger.entity_id::uuid,
-        coalesce(ledger.remote_id, ''), ledger.last_sync_attempt, coalesce(field.value ->> 'code', ''), field.key,
-        field.value ->> 'reason'
+        coalesce(ledger.remote_id, ''), coalesce((field.value ->> 'since')::timestamptz, ledger.last_sync_attempt),
+        coalesce(field.value ->> 'code', ''), field.key, field.value ->> 'reason'
 """
 
 

@@ -339,7 +339,7 @@ def _check_board(spec: EntitySpec, choice: str, boards: Mapping[str, Board]) -> 
 def _removed_board_text(name: str, board_id: str, board: Board | None) -> str:
     label = name or (board.name if board is not None else "")
     label_text = f"“{label}” ({board_id})" if label else board_id
-    state = board.state if board is not None else "not on Monday, or hidden from the token's user"
+    state = board.state if board is not None else "not on Monday, or hidden from NPD Sync's user on Monday"
     return f"The board {label_text} is {state}. Restore it on Monday, or choose another board."
 
 

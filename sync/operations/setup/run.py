@@ -100,8 +100,8 @@ class DraftChoices(SetupChoices):
 
     def board_gone(self, board_id: str) -> str:
         return (
-            f"The board “{self.draft.board_name or board_id}” was deleted on Monday, or is hidden from the token's "
-            "user. Restore it, or choose another."
+            f"The board “{self.draft.board_name or board_id}” was deleted on Monday, or is hidden from NPD Sync's "
+            "user there. Restore it, or choose another."
         )
 
     def columns(self, board: Board) -> Sequence[ColumnSpec]:
