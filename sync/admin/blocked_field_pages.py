@@ -252,7 +252,7 @@ class BlockedFieldRows:
                 actions.append(self._action("Use this column…", "column", hidden, columns))
             actions.append(self._direction(mapping, SyncDirection.NONE, "Stop syncing it…"))
             yield BlockedRow(
-                admin_base.badge("bad", "view_column", "Blocked"),
+                admin_base.badge("warn", "view_column", "Blocked"),
                 f"{mapping.label} on {registry.board_title(kind)}",
                 mapping.problem or "It has no column on the board.",
                 "" if columns else "No other column of the board fits this field and is free.",

@@ -169,12 +169,12 @@ class FieldMappingInline(TabularInline):
         """Return the field's name, and what is wrong with its column."""
         if not mapping.problem:
             return mapping.label
-        blocked_badge = admin_base.badge("bad", "view_column", "Blocked")
+        blocked_badge = admin_base.badge("warn", "view_column", "Blocked")
         return format_html(
             '{} {}<p class="npd-column-problem">{}</p>',
             mapping.label,
             blocked_badge,
-            admin_base.with_request_id(mapping.problem),
+            humanize.without_request_id(mapping.problem),
         )
 
     @admin.display(description="Column type")
@@ -323,11 +323,13 @@ class BoardLinkAdmin(SetupWizardMixin, BlockedFieldPagesMixin, PageAdmin):
     def state(self, link: BoardLink) -> SafeString:
         try:
             board = getattr(link, "page_board", None) or availability.of(link)
-            reason, wait_reason = board.blocked_reason, board.waiting_reason
+            reason, wait_reason, is_paused = board.blocked_reason, board.waiting_reason, board.is_paused
         except UnknownEntity:
             wait_reason = reason = f"No application keeps {link.entity_type} records."
+            is_paused = False
         if reason:
-            return admin_base.badge("bad", "pause_circle", humanize.without_request_id(reason))
+            kind, icon = ("warn", "pause_circle") if is_paused else ("bad", "block")
+            return admin_base.badge(kind, icon, humanize.without_request_id(reason))
         if wait_reason:
             return admin_base.badge("wait", "schedule", wait_reason)
         return admin_base.badge("ok", "check_circle", "Syncing")
@@ -341,7 +343,7 @@ class BoardLinkAdmin(SetupWizardMixin, BlockedFieldPagesMixin, PageAdmin):
             return format_html(
                 '{}<p class="npd-column-problem">{}</p>',
                 link.npd_id_column,
-                admin_base.with_request_id(link.npd_id_problem),
+                humanize.without_request_id(link.npd_id_problem),
             )
         return board_columns.column_label(link, link.npd_id_column) or humanize.DASH
 
@@ -373,7 +375,7 @@ class BoardLinkAdmin(SetupWizardMixin, BlockedFieldPagesMixin, PageAdmin):
         """Return when the board was last asked what changed, and what is wrong with that."""
         problems = [text for text in (link.sweep_problem, link.silence) if text]
         paragraphs = format_html_join(
-            "", '<p class="npd-column-problem">{}</p>', ((admin_base.with_request_id(one),) for one in problems)
+            "", '<p class="npd-column-problem">{}</p>', ((humanize.without_request_id(one),) for one in problems)
         )
         return format_html("{}{}", sweep_schedule.last_sweep_text(link), paragraphs)
 
@@ -417,9 +419,7 @@ class MondayAccountAdmin(ReadOnlyAdmin):
     @admin.display(description="State")
     def state(self, account: MondayAccount) -> SafeString:
         if account.stopped_until and account.stopped_until > sync_now():
-            return admin_base.badge(
-                "bad", "pause_circle", humanize.without_request_id(account.stop_reason) or "Stopped"
-            )
+            return admin_base.badge("bad", "block", humanize.without_request_id(account.stop_reason) or "Stopped")
         if account.needs_probe:
             return admin_base.badge("wait", "schedule", "Tested before the next call")
         if not account.answered_mark or account.answered_mark != credentials.token_mark():

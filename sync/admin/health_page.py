@@ -177,16 +177,15 @@ MAX_WHY_LENGTH = 240
 
 
 class Severity(IntEnum):
-    """What comes first on the page; red is only what is stopped."""
+    """What comes first on the page; red is what failed, as in the queue."""
 
-    STOPPED = 1
-    FAILED = 2
-    APPROVAL = 3
-    CONFLICT = 4
-    REJECTED = 5
-    BLOCKED = 6
-    UNMATCHED = 7
-    NOTICE = 8
+    FAILED = 1
+    APPROVAL = 2
+    CONFLICT = 3
+    REJECTED = 4
+    BLOCKED = 5
+    UNMATCHED = 6
+    NOTICE = 7
 
 
 @dataclass(frozen=True)
@@ -204,7 +203,7 @@ class AttentionTask:
     @property
     def kind(self) -> str:
         """Its colour."""
-        return {Severity.STOPPED: "bad", Severity.NOTICE: "wait"}.get(self.severity, "warn")
+        return {Severity.FAILED: "bad", Severity.NOTICE: "wait"}.get(self.severity, "warn")
 
 
 @dataclass(frozen=True)
@@ -245,7 +244,7 @@ def attention_tasks(
     `kind_urls` are the pages of kinds that the sync knows none of.
     """
     apart = _column_causes(data) if may_view(BoardLink) else frozenset[str]()
-    found = [*_stopped_tasks(data), *_kind_tasks(data, may_act, kind_urls, apart)]
+    found = list(_kind_tasks(data, may_act, kind_urls, apart))
     parts: tuple[tuple[type[Model], Callable[[HealthData], Iterator[AttentionTask]]], ...] = (
         (BoardLink, _board_problem_tasks),
         (Verification, _divergence_tasks),
@@ -326,26 +325,18 @@ def _kind_tasks(
         yield AttentionTask(line.severity, what, why.strip(), url, button, line.icon, in_inbox=True)
 
 
-def _stopped_tasks(data: HealthData) -> Iterator[AttentionTask]:
-    """Boards that are stopped, those of one reason together; before the set-up none is missed."""
-    by_reason: dict[str, list[str]] = {}
-    for board in data.boards:
-        if board.reason and not board.is_paused:
-            by_reason.setdefault(board.reason, []).append(board.title)
-    for reason, titles in by_reason.items():
-        what = f"{' and '.join(titles)}: stopped"
-        # Its one button stands above the page.
-        yield AttentionTask(Severity.STOPPED, what, reason, "", "", "block")
-
-
 def _board_problem_tasks(data: HealthData) -> Iterator[AttentionTask]:
     """Columns that are gone, webhooks that don't come, sweeps that can't be finished."""
+    # Of a board that is stopped the check for missed changes is due at once when that ends.
+    stopped = {board.entity_type for board in data.boards if board.reason}
     for spec in registry.entities():
         link = data.links.get(spec.entity_type)
         if link is None:
             continue
         url = reverse("admin:sync_boardlink_change", args=[link.pk])
         for one in board_problems(link, spec.board_title, data.attention.columns.get(spec.entity_type, [])):
+            if one.about == "sweeps" and spec.entity_type in stopped:
+                continue
             is_column = one.about == "columns"
             on_page = (blocked_fields_url(), "See the options") if is_column else (url, "Open the board")
             severity = Severity.BLOCKED if is_column else Severity.FAILED
@@ -496,7 +487,11 @@ def health_context(
     may_pause, is_connected = is_allowed(request.user, QueueAction.PAUSE), not panel.overview.missing_token
     return context | {
         "boards": boards,
-        "tasks": tasks,
+        "task_groups": [
+            (title, group)
+            for title, in_inbox in (("Needs attention", True), ("Boards and system", False))
+            if (group := [task for task in tasks if task.in_inbox is in_inbox])
+        ],
         "headline": headline(boards, tasks, _causes(tallies), others, paused) if boards else None,
         "verified": _verified_text(found.verifications, [board.spec for board in visible], panel.now),
         "set_up": set_up,
