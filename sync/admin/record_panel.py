@@ -64,7 +64,8 @@ class RecordSyncView:
     def next_try(self) -> str:
         """When the next look comes, in words; empty when none is planned."""
         moment = self.state.next_try
-        if self.state.status != RecordSyncStatus.PENDING or moment is None:
+        # Of a stop the reason says until when.
+        if self.state.status != RecordSyncStatus.PENDING or moment is None or self.state.stop_reason:
             return ""
         return "now" if moment <= self.now else humanize.relative_time(moment, self.now)
 
@@ -289,7 +290,7 @@ def sides_context(view: RecordView, model: type[SyncedModel], reader: Any) -> di
     }
 
 
-# What a record's page tells its reader to do: one act first, in every state but when it is in sync.
+# What a record's page tells its reader to do: one act first, in every state in which somebody has to act.
 
 
 class ActCode(StrEnum):
@@ -308,7 +309,6 @@ class ActCode(StrEnum):
     SYNC_BOTH_WAYS = "sync_both_ways"
     APPROVE = "approve"
     CONNECT = "connect"
-    SYNC_NOW = "sync_now"
 
 
 @dataclass(frozen=True)
@@ -357,11 +357,6 @@ class RecordAdvice:
     def acts(self) -> list[PanelAct]:
         """The buttons, what helps first; the first one is the page's primary one."""
         return [act for act in self._acts() if act.is_link or self.may_change or act.url == self.urls["retry"]]
-
-    @property
-    def offers_sync_now(self) -> bool:
-        """Whether “Sync now” is among them."""
-        return any(act.code is ActCode.SYNC_NOW for act in self.acts)
 
     def _acts(self) -> Iterator[PanelAct]:
         match self.view.state.reason_code:
@@ -465,8 +460,6 @@ class RecordAdvice:
         if names and self.user.has_perm("sync.view_syncmetadata"):
             label = f"Unblock {humanize.join_first(names)}"
             yield PanelAct(ActCode.UNBLOCK, "lock_open", label, blocked_fields_url(), is_link=True)
-        elif names:
-            yield self._own(ActCode.SYNC_NOW, "sync", "Sync now", "sync_now")
 
     def _word(self, key: str) -> str:
         """What the form calls a field, as it stands within a sentence."""
@@ -487,8 +480,6 @@ class RecordAdvice:
             if self.user.has_perm("sync.view_mondayaccount"):
                 guide = reverse("admin:sync_wizard_connect")
                 yield PanelAct(ActCode.CONNECT, "link", "Connect Monday", guide, is_link=True)
-        elif direction != SyncDirection.MONDAY_TO_NPD:
-            yield self._own(ActCode.SYNC_NOW, "sync", "Sync now", "sync_now")
 
 
 def approvals_url(record: SyncedModel) -> str:

@@ -44,6 +44,8 @@ from sync.choices import (
     SyncStatus,
 )
 from sync.connectors.base.conversion import UnknownValue
+from sync.kernel import humanize
+from sync.limits import BlockedKind
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, QueuePause, SyncedModel, SyncMetadata, SyncQueue
 from sync.outbox.pauses import pause_sentence, pauses_by_direction
 from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay
@@ -378,14 +380,20 @@ class RecordView:
 
     @property
     def next_try(self) -> datetime | None:
-        """The later of the job's own time and the end of a stop; None where that is when a person resumes it."""
+        """The later of the job's own time and the end of a stop; None where a person's resume or a pass comes first."""
         job = self._pending
-        if job is None:
+        if job is None or any(one.status == QueueStatus.IN_PROGRESS for one in self._jobs):
             return None
         board = self._page.board
         if job.direction in board.paused:
             return None
         return max(job.next_retry, board.until or job.next_retry)
+
+    @property
+    def stop_reason(self) -> str:
+        """Why nothing is sent to Monday now, also if a person asks: a pause, a stop, or that nothing is set up."""
+        board = self._page.board.toward(QueueDirection.TO_MONDAY)
+        return "" if board.reason_code in (BlockedKind.QUOTA, BlockedKind.BATCHING) else humanize.without_request_id(board.detail)
 
     @property
     def pauses(self) -> tuple[QueuePause, ...]:
