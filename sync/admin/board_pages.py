@@ -323,16 +323,20 @@ class BoardLinkAdmin(SetupWizardMixin, BlockedFieldPagesMixin, PageAdmin):
     def state(self, link: BoardLink) -> SafeString:
         try:
             board = getattr(link, "page_board", None) or availability.of(link)
-            reason, wait_reason, is_paused = board.blocked_reason, board.waiting_reason, board.is_paused
         except UnknownEntity:
-            wait_reason = reason = f"No application keeps {link.entity_type} records."
-            is_paused = False
-        if reason:
-            kind, icon = ("warn", "pause_circle") if is_paused else ("bad", "block")
-            return admin_base.badge(kind, icon, humanize.without_request_id(reason))
-        if wait_reason:
-            return admin_base.badge("wait", "schedule", wait_reason)
-        return admin_base.badge("ok", "check_circle", "Syncing")
+            reason, badge = f"No application keeps {link.entity_type} records.", ("bad", "block", "Stopped")
+        else:
+            reason = board.waiting_reason
+            cases = (
+                (not board.has_board, "off", "link_off", "Not set up"),
+                (board.is_paused, "warn", "pause_circle", "Paused"),
+                (board.blocked_reason, "bad", "block", "Stopped"),
+                (reason, "wait", "schedule", "Waiting"),
+                (True, "ok", "check_circle", "Syncing"),
+            )
+            badge = next(found for holds, *found in cases if holds)
+        why = humanize.without_request_id(reason)
+        return format_html('{}<span class="npd-why">{}</span>', admin_base.badge(*badge), why)
 
     synced = admin_base.time_column("last_pass_at", "Last sync")
 

@@ -371,15 +371,15 @@ def _approval_card(waiting: PendingApprovals, types: Collection[str]) -> dict[st
 
 
 _STATES = {
-    TombstoneState.WAITING: ("wait", "schedule"),
-    TombstoneState.ASKED: ("warn", "help"),
-    TombstoneState.PENDING_APPROVAL: ("warn", "front_hand"),
-    TombstoneState.ARCHIVED: ("off", "inventory_2"),
-    TombstoneState.DELETED: ("off", "delete"),
-    TombstoneState.UNLINKED: ("off", "link_off"),
-    TombstoneState.KEPT: ("off", "push_pin"),
-    TombstoneState.NOTHING_LEFT: ("off", "check"),
-    TombstoneState.RESTORED: ("ok", "undo"),
+    TombstoneState.WAITING: ("wait", "schedule", "Pending"),
+    TombstoneState.ASKED: ("warn", "help", "Asked"),
+    TombstoneState.PENDING_APPROVAL: ("warn", "front_hand", "Approval"),
+    TombstoneState.ARCHIVED: ("off", "inventory_2", "Archived"),
+    TombstoneState.DELETED: ("off", "delete", "Deleted"),
+    TombstoneState.UNLINKED: ("off", "link_off", "Unlinked"),
+    TombstoneState.KEPT: ("off", "push_pin", "Kept"),
+    TombstoneState.NOTHING_LEFT: ("off", "check", "No item"),
+    TombstoneState.RESTORED: ("ok", "undo", "Restored"),
 }
 
 _RESTORE_EFFECTS = (
@@ -489,7 +489,9 @@ class TombstoneAdmin(ReadOnlyAdmin):
 
     deleted = admin_base.time_column("deleted_at", "Deleted")
 
-    outcome = admin_base.badge_column("state", "Its item", _STATES)
+    @admin.display(description="Its item", ordering="state")
+    def outcome(self, row: Tombstone) -> SafeString:
+        return admin_base.badge(*_STATES[TombstoneState(row.state)])
 
     @admin.display(description="Its values")
     def values_then(self, row: Tombstone) -> SafeString | str:

@@ -190,10 +190,10 @@ class Severity(IntEnum):
 
 @dataclass(frozen=True)
 class AttentionTask:
-    """Something that waits for a person, with the one page on which it is done."""
+    """Something that waits for a person, with the one page on which it is done; `label` says it in a word or two."""
 
     severity: Severity
-    what: str
+    label: str
     why: str
     url: str
     button: str
@@ -321,8 +321,11 @@ def _kind_tasks(
             why += f"The oldest has waited for {age}." if entries > 1 else f"Waiting for {age}."
         url = kind_urls.get(kind, line.url)
         button = line.button if line.is_for_viewers or may_act(kind) else "Open"
-        what = f"{kind.label} {number:,}"
-        yield AttentionTask(line.severity, what, why.strip(), url, button, line.icon, in_inbox=True)
+        label = f"{kind.label} {number:,}"
+        yield AttentionTask(line.severity, label, why.strip(), url, button, line.icon, in_inbox=True)
+
+
+_PROBLEM_LABELS = {"columns": "Blocked", "webhooks": "Webhooks", "sweeps": "Missed changes"}
 
 
 def _board_problem_tasks(data: HealthData) -> Iterator[AttentionTask]:
@@ -341,9 +344,11 @@ def _board_problem_tasks(data: HealthData) -> Iterator[AttentionTask]:
             on_page = (blocked_fields_url(), "See the options") if is_column else (url, "Open the board")
             severity = Severity.BLOCKED if is_column else Severity.FAILED
             why = humanize.without_request_id(one.why)
-            yield AttentionTask(severity, one.what, why, *on_page, one.icon, in_inbox=is_column and _has_blocked(data))
+            label = _PROBLEM_LABELS[one.about]
+            in_inbox = is_column and _has_blocked(data)
+            yield AttentionTask(severity, label, f"{one.what}. {why}", *on_page, one.icon, in_inbox)
         yield from (
-            AttentionTask(Severity.NOTICE, one.sentence, "", blocked_fields_url(), "Open", "edit")
+            AttentionTask(Severity.NOTICE, "Renamed", one.sentence, blocked_fields_url(), "Open", "edit")
             for one in renamed_columns(link)
         )
 
@@ -361,8 +366,8 @@ def _divergence_tasks(data: HealthData) -> Iterator[AttentionTask]:
         verification.differed, "record said “synced” and differed", "records said “synced” and differed"
     )
     url = reverse("admin:sync_verification_changelist")
-    why = f"{verification.summary(data.now)} {DIVERGENCE_FIX}"
-    yield AttentionTask(Severity.FAILED, what, why, url, "Open", "difference")
+    why = f"{what}. {verification.summary(data.now)} {DIVERGENCE_FIX}"
+    yield AttentionTask(Severity.FAILED, "Differences", why, url, "Open", "difference")
 
 
 def _write_loop_tasks(data: HealthData) -> Iterator[AttentionTask]:
@@ -370,15 +375,15 @@ def _write_loop_tasks(data: HealthData) -> Iterator[AttentionTask]:
     if not write_loops.fields or write_loops.until is None:
         return
     fields, records = humanize.count_with_noun(write_loops.fields, "field"), write_loops.records
-    what = f"Update loop: {fields} of {humanize.count_with_noun(records, 'record')}"
     why = (
-        f"On the board, {write_loops.by or 'somebody'} writes another value after each of our writes, so nothing is "
+        f"{fields} of {humanize.count_with_noun(records, 'record')}. On the board, {write_loops.by or 'somebody'} "
+        "writes another value after each of our writes, so nothing is "
         f"sent until {humanize.day_and_time(write_loops.until)}. Stop the automation that does it, or change the "
         "field's direction."
     )
     url = blocked_fields_url("throttled")
     yield AttentionTask(
-        Severity.BLOCKED, what, why, url, "See the options", "sync_problem", in_inbox=_has_blocked(data)
+        Severity.BLOCKED, "Update loop", why, url, "See the options", "sync_problem", in_inbox=_has_blocked(data)
     )
 
 
@@ -398,16 +403,15 @@ def _receiver_tasks(data: HealthData) -> Iterator[AttentionTask]:
         rest = "It is tried again automatically."
     severity = Severity.FAILED if failing.stopped else Severity.NOTICE
     url = reverse("admin:sync_notificationreceiver_changelist")
-    yield AttentionTask(
-        severity, what, f"Messages have not arrived for {since}. {rest}", url, "See why", "notifications_off"
-    )
+    why = f"{what}. Messages have not arrived for {since}. {rest}"
+    yield AttentionTask(severity, "Notifications", why, url, "See why", "notifications_off")
 
 
 def _clock_tasks(data: HealthData) -> Iterator[AttentionTask]:
     for one in clock_problems(data.attention.clocks.items(), data.attention.own_offset):
         severity = Severity.FAILED if one.discards else Severity.NOTICE
         url = reverse("admin:django_celery_beat_periodictask_changelist")
-        yield AttentionTask(severity, "A machine's clock is wrong", one.sentence, url, "Schedule", "schedule")
+        yield AttentionTask(severity, "Wrong clock", one.sentence, url, "Schedule", "schedule")
 
 
 def queue_url(query: str = "", part: str = "") -> str:

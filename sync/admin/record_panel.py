@@ -476,10 +476,9 @@ class RecordAdvice:
                 yield self._own(ActCode.CREATE_AGAIN, "add_circle", "Create the item again…", "create_again")
             yield from self._delete_acts()
             yield self._listed(ActCode.UNLINK, "link_off", "Unlink…", "unlink")
-        elif not state.is_connected:
-            if self.user.has_perm("sync.view_mondayaccount"):
-                guide = reverse("admin:sync_wizard_connect")
-                yield PanelAct(ActCode.CONNECT, "link", "Connect Monday", guide, is_link=True)
+        elif not state.is_connected and self.user.has_perm("sync.view_mondayaccount"):
+            guide = reverse("admin:sync_wizard_connect")
+            yield PanelAct(ActCode.CONNECT, "link", "Connect Monday", guide, is_link=True)
 
 
 def approvals_url(record: SyncedModel) -> str:

@@ -393,7 +393,8 @@ class RecordView:
     def stop_reason(self) -> str:
         """Why nothing is sent to Monday now, also if a person asks: a pause, a stop, or that nothing is set up."""
         board = self._page.board.toward(QueueDirection.TO_MONDAY)
-        return "" if board.reason_code in (BlockedKind.QUOTA, BlockedKind.BATCHING) else humanize.without_request_id(board.detail)
+        passes = board.reason_code in (BlockedKind.QUOTA, BlockedKind.BATCHING)
+        return "" if passes else humanize.without_request_id(board.detail)
 
     @property
     def pauses(self) -> tuple[QueuePause, ...]:

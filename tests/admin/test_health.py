@@ -195,7 +195,7 @@ def test_a_field_that_is_rewritten_again_and_again_is_told_with_its_records(
         throttled_until=sync_now() - timedelta(hours=1),
     )  # fmt: skip
     html = html_of(browser_of_person)
-    assert "Update loop: 1 field of 1 record On the board, the automation “Tidy” writes" in words_of(html)
+    assert "Update loop 1 field of 1 record. On the board, the automation “Tidy” writes" in words_of(html)
     assert 'href="/admin/sync/boardlink/blocked/?show=throttled"' in html
     assert "محمد علي" in browser_of_person.get("/admin/sync/boardlink/blocked/?show=throttled").content.decode()
     url = "/admin/sync/syncmetadata/?blocked=loop"
@@ -211,7 +211,8 @@ def test_a_column_that_blocks_records_has_one_line_and_other_blocked_fields_thei
         gone = states.held(f"Gone {number}", f"70{number}")
         fields = {"phone": {"code": "column", "side": "npd", "reason": "The column is gone."}}
         SyncMetadata.objects.filter(entity_id=gone.pk).update(blocked_fields=fields)
-    assert tasks_of(browser_of_person) == [("warn", "Contacts: Phone is blocked")]
+    assert tasks_of(browser_of_person) == [("warn", "Blocked")]
+    assert "Contacts: Phone is blocked. The column is gone." in text_of(browser_of_person)
     assert headline_of(browser_of_person) == "Syncing; 1 thing needs attention"
     states.held("Other", "702")
     assert ("warn", "Blocked 1") in tasks_of(browser_of_person)
@@ -228,7 +229,7 @@ def test_receivers_that_nothing_reaches_are_told_as_gravely_as_they_fail(
     colours = []
     for frequency, stopped in (("daily", None), ("hourly", since)):
         NotificationReceiver.objects.filter(pk=row.pk).update(frequency=frequency, stopped_at=stopped)
-        colours += [colour for colour, text in tasks_of(browser_of_person) if failing in text]
+        colours += [colour for colour, label in tasks_of(browser_of_person) if label == "Notifications"]
     assert colours == ["wait", "bad"]
     assert 'href="/admin/sync/notificationreceiver/"' in html_of(browser_of_person)
 
