@@ -382,16 +382,17 @@ _STATES = {
     TombstoneState.RESTORED: ("ok", "undo", "Restored"),
 }
 
-_RESTORE_EFFECTS = (
-    (
-        "Each comes back with its id and the values that it had when it was deleted. Records that referred to it are "
-        "not linked with it again automatically."
-    ),
-    (
-        "One whose item is on the board, or back there, is linked with it again; one whose item has left it gets "
-        "a new item. To undo it, delete the record again."
-    ),
-)
+
+def _restore_effects(number: int) -> list[str]:
+    what = "its id and the values that it had when it was deleted"
+    item = "If its item is on the board, or back there, it is linked with it again; if not, it gets a new item."
+    if number > 1:
+        item = "One whose item is on the board, or back there, is linked with it again; any other gets a new item."
+    return [
+        f"{humanize.plural(number, 'It', 'Each')} comes back with {what}.",
+        "Records that referred to it are not linked with it again automatically.",
+        f"{item} To undo it, delete {humanize.plural(number, 'the record', 'the records')} again.",
+    ]
 
 
 def _may_restore(row: Any) -> bool:
@@ -525,7 +526,7 @@ class TombstoneAdmin(ReadOnlyAdmin):
             table = RecordTable(("Record", "Type", "Its item"), cells, queryset.count())
             hidden = selection(request, "bring_back", table.total)
             label = f"Restore {humanize.count_with_noun(table.total, 'deleted record')}"
-            return Question(f"{label}?", _RESTORE_EFFECTS, label, [table], hidden)
+            return Question(f"{label}?", _restore_effects(table.total), label, [table], hidden)
 
         def run() -> Report:
             if not may_add:

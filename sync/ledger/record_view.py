@@ -81,8 +81,8 @@ class Part(TextChoices):
     SYNC_OFF = "sync_off", "Turned off"
     NO_SYNC = "no_sync", "Direction “no sync”"
     LEFT_OUT = "left_out", "Left out by the filter"
-    PAUSED_PENDING = "paused_pending", "Changes wait"
-    PAUSED_SYNCED = "paused_synced", "Nothing waits"
+    PAUSED_PENDING = "paused_pending", "Waiting to sync"
+    PAUSED_SYNCED = "paused_synced", "Nothing to sync"
 
     @property
     def state(self) -> RecordState:
