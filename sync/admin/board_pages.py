@@ -324,7 +324,7 @@ class BoardLinkAdmin(SetupWizardMixin, BlockedFieldPagesMixin, PageAdmin):
         try:
             board = getattr(link, "page_board", None) or availability.of(link)
         except UnknownEntity:
-            reason, badge = f"No application keeps {link.entity_type} records.", ("bad", "block", "Stopped")
+            reason, badge = f"No application keeps {link.entity_type} records.", ["bad", "block", "Stopped"]
         else:
             reason = board.waiting_reason
             cases = (

@@ -385,7 +385,7 @@ _STATES = {
 
 def _restore_effects(number: int) -> list[str]:
     what = "its id and the values that it had when it was deleted"
-    item = "If its item is on the board, or back there, it is linked with it again; if not, it gets a new item."
+    item = "If its item is on the board, or back there, both are linked again; if not, it gets a new item."
     if number > 1:
         item = "One whose item is on the board, or back there, is linked with it again; any other gets a new item."
     return [

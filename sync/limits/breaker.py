@@ -307,7 +307,7 @@ def store_account_info(found: AccountInfo) -> None:
     account.filter(stop_code=StopCode.LIMIT).update(needs_probe=False, failures=0)
     if account.exclude(stop_code=StopCode.LIMIT).update(**credentials.NO_STOP):
         log.info("account answers again")
-        _resume(BoardLink.objects.all())
+        _resume(list(BoardLink.objects.all()))
 
 
 def refresh_quota() -> None:
