@@ -169,12 +169,12 @@ class FieldMappingInline(TabularInline):
         """Return the field's name, and what is wrong with its column."""
         if not mapping.problem:
             return mapping.label
-        blocked_badge = admin_base.badge("bad", "view_column", "Blocked")
+        blocked_badge = admin_base.badge("warn", "view_column", "Blocked")
         return format_html(
             '{} {}<p class="npd-column-problem">{}</p>',
             mapping.label,
             blocked_badge,
-            admin_base.with_request_id(mapping.problem),
+            humanize.without_request_id(mapping.problem),
         )
 
     @admin.display(description="Column type")
@@ -323,14 +323,20 @@ class BoardLinkAdmin(SetupWizardMixin, BlockedFieldPagesMixin, PageAdmin):
     def state(self, link: BoardLink) -> SafeString:
         try:
             board = getattr(link, "page_board", None) or availability.of(link)
-            reason, wait_reason = board.blocked_reason, board.waiting_reason
         except UnknownEntity:
-            wait_reason = reason = f"No application keeps {link.entity_type} records."
-        if reason:
-            return admin_base.badge("bad", "pause_circle", humanize.without_request_id(reason))
-        if wait_reason:
-            return admin_base.badge("wait", "schedule", wait_reason)
-        return admin_base.badge("ok", "check_circle", "Syncing")
+            reason, badge = f"No application keeps {link.entity_type} records.", ["bad", "block", "Stopped"]
+        else:
+            reason = board.waiting_reason
+            cases = (
+                (not board.has_board, "off", "link_off", "Not set up"),
+                (board.is_paused, "warn", "pause_circle", "Paused"),
+                (board.blocked_reason, "bad", "block", "Stopped"),
+                (reason, "wait", "schedule", "Waiting"),
+                (True, "ok", "check_circle", "Syncing"),
+            )
+            badge = next(found for holds, *found in cases if holds)
+        why = humanize.without_request_id(reason)
+        return format_html('{}<span class="npd-why">{}</span>', admin_base.badge(*badge), why)
 
     synced = admin_base.time_column("last_pass_at", "Last sync")
 
@@ -341,7 +347,7 @@ class BoardLinkAdmin(SetupWizardMixin, BlockedFieldPagesMixin, PageAdmin):
             return format_html(
                 '{}<p class="npd-column-problem">{}</p>',
                 link.npd_id_column,
-                admin_base.with_request_id(link.npd_id_problem),
+                humanize.without_request_id(link.npd_id_problem),
             )
         return board_columns.column_label(link, link.npd_id_column) or humanize.DASH
 
@@ -373,7 +379,7 @@ class BoardLinkAdmin(SetupWizardMixin, BlockedFieldPagesMixin, PageAdmin):
         """Return when the board was last asked what changed, and what is wrong with that."""
         problems = [text for text in (link.sweep_problem, link.silence) if text]
         paragraphs = format_html_join(
-            "", '<p class="npd-column-problem">{}</p>', ((admin_base.with_request_id(one),) for one in problems)
+            "", '<p class="npd-column-problem">{}</p>', ((humanize.without_request_id(one),) for one in problems)
         )
         return format_html("{}{}", sweep_schedule.last_sweep_text(link), paragraphs)
 
@@ -417,9 +423,7 @@ class MondayAccountAdmin(ReadOnlyAdmin):
     @admin.display(description="State")
     def state(self, account: MondayAccount) -> SafeString:
         if account.stopped_until and account.stopped_until > sync_now():
-            return admin_base.badge(
-                "bad", "pause_circle", humanize.without_request_id(account.stop_reason) or "Stopped"
-            )
+            return admin_base.badge("bad", "block", humanize.without_request_id(account.stop_reason) or "Stopped")
         if account.needs_probe:
             return admin_base.badge("wait", "schedule", "Tested before the next call")
         if not account.answered_mark or account.answered_mark != credentials.token_mark():

@@ -40,7 +40,7 @@ from sync.models import BoardLink, MondayAccount, QueuePause
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.setup.draft import may_set_up
 from sync.records import authors
-from sync.records.availability import Stop, overview, stops_of
+from sync.records.availability import BoardAvailability, Stop, overview, stops_of
 from sync.registry import is_sandbox
 
 
@@ -324,10 +324,10 @@ def _not_ended(problem: str) -> str:
     return f"Monday didn't end the app's former authorization, so end it there too. {problem}"
 
 
-def _board_states() -> list[tuple[str, bool, str]]:
-    """Each board's title, whether it is set up, and what stops it."""
+def _board_states() -> list[tuple[str, BoardAvailability, str]]:
+    """Each board's title, how it stands, and what stops it."""
     return [
-        (registry.entity(one.entity_type).board_title, one.has_board, humanize.without_request_id(one.blocked_reason))
+        (registry.entity(one.entity_type).board_title, one, humanize.without_request_id(one.blocked_reason))
         for one in overview().shown
     ]
 

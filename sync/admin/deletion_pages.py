@@ -380,27 +380,28 @@ def _approval_card(waiting: PendingApprovals, types: Collection[str]) -> dict[st
 
 
 _STATES = {
-    TombstoneState.WAITING: ("wait", "schedule"),
-    TombstoneState.ASKED: ("warn", "help"),
-    TombstoneState.PENDING_APPROVAL: ("warn", "front_hand"),
-    TombstoneState.ARCHIVED: ("off", "inventory_2"),
-    TombstoneState.DELETED: ("off", "delete"),
-    TombstoneState.UNLINKED: ("off", "link_off"),
-    TombstoneState.KEPT: ("off", "push_pin"),
-    TombstoneState.NOTHING_LEFT: ("off", "check"),
-    TombstoneState.RESTORED: ("ok", "undo"),
+    TombstoneState.WAITING: ("wait", "schedule", "Pending"),
+    TombstoneState.ASKED: ("warn", "help", "Asked"),
+    TombstoneState.PENDING_APPROVAL: ("warn", "front_hand", "Approval"),
+    TombstoneState.ARCHIVED: ("off", "inventory_2", "Archived"),
+    TombstoneState.DELETED: ("off", "delete", "Deleted"),
+    TombstoneState.UNLINKED: ("off", "link_off", "Unlinked"),
+    TombstoneState.KEPT: ("off", "push_pin", "Kept"),
+    TombstoneState.NOTHING_LEFT: ("off", "check", "No item"),
+    TombstoneState.RESTORED: ("ok", "undo", "Restored"),
 }
 
-_RESTORE_EFFECTS = (
-    (
-        "Each comes back with its id and the values that it had when it was deleted. Records that referred to it are "
-        "not linked with it again automatically."
-    ),
-    (
-        "One whose item is on the board, or back there, is linked with it again; one whose item has left it gets "
-        "a new item. To undo it, delete the record again."
-    ),
-)
+
+def _restore_effects(number: int) -> list[str]:
+    what = "its id and the values that it had when it was deleted"
+    item = "If its item is on the board, or back there, both are linked again; if not, it gets a new item."
+    if number > 1:
+        item = "One whose item is on the board, or back there, is linked with it again; any other gets a new item."
+    return [
+        f"{humanize.plural(number, 'It', 'Each')} comes back with {what}.",
+        "Records that referred to it are not linked with it again automatically.",
+        f"{item} To undo it, delete {humanize.plural(number, 'the record', 'the records')} again.",
+    ]
 
 
 def _may_restore(row: Any) -> bool:
@@ -498,7 +499,9 @@ class TombstoneAdmin(ReadOnlyAdmin):
 
     deleted = admin_base.time_column("deleted_at", "Deleted")
 
-    outcome = admin_base.badge_column("state", "Its item", _STATES)
+    @admin.display(description="Its item", ordering="state")
+    def outcome(self, row: Tombstone) -> SafeString:
+        return admin_base.badge(*_STATES[TombstoneState(row.state)])
 
     @admin.display(description="Its values")
     def values_then(self, row: Tombstone) -> SafeString | str:
@@ -532,7 +535,7 @@ class TombstoneAdmin(ReadOnlyAdmin):
             table = RecordTable(("Record", "Type", "Its item"), cells, queryset.count())
             hidden = selection(request, "bring_back", table.total)
             label = f"Restore {humanize.count_with_noun(table.total, 'deleted record')}"
-            return Question(f"{label}?", _RESTORE_EFFECTS, label, [table], hidden)
+            return Question(f"{label}?", _restore_effects(table.total), label, [table], hidden)
 
         def run() -> Report:
             if not may_add:

@@ -177,24 +177,23 @@ MAX_WHY_LENGTH = 240
 
 
 class Severity(IntEnum):
-    """What comes first on the page; red is only what is stopped."""
+    """What comes first on the page; red is what failed, as in the queue."""
 
-    STOPPED = 1
-    FAILED = 2
-    APPROVAL = 3
-    CONFLICT = 4
-    REJECTED = 5
-    BLOCKED = 6
-    UNMATCHED = 7
-    NOTICE = 8
+    FAILED = 1
+    APPROVAL = 2
+    CONFLICT = 3
+    REJECTED = 4
+    BLOCKED = 5
+    UNMATCHED = 6
+    NOTICE = 7
 
 
 @dataclass(frozen=True)
 class AttentionTask:
-    """Something that waits for a person, with the one page on which it is done."""
+    """Something that waits for a person, with the one page on which it is done; `label` says it in a word or two."""
 
     severity: Severity
-    what: str
+    label: str
     why: str
     url: str
     button: str
@@ -204,7 +203,7 @@ class AttentionTask:
     @property
     def kind(self) -> str:
         """Its colour."""
-        return {Severity.STOPPED: "bad", Severity.NOTICE: "wait"}.get(self.severity, "warn")
+        return {Severity.FAILED: "bad", Severity.NOTICE: "wait"}.get(self.severity, "warn")
 
 
 @dataclass(frozen=True)
@@ -246,7 +245,7 @@ def attention_tasks(
     `kind_urls` are the pages of kinds that the sync knows none of; `fix` is what this person does with rejected values.
     """
     apart = _column_causes(data) if may_view(BoardLink) else frozenset[str]()
-    found = [*_stopped_tasks(data), *_kind_tasks(data, may_act, kind_urls, apart, fix)]
+    found = list(_kind_tasks(data, may_act, kind_urls, apart, fix))
     parts: tuple[tuple[type[Model], Callable[[HealthData], Iterator[AttentionTask]]], ...] = (
         (BoardLink, _board_problem_tasks),
         (Verification, _divergence_tasks),
@@ -324,37 +323,34 @@ def _kind_tasks(
             why += f"The oldest has waited for {age}." if entries > 1 else f"Waiting for {age}."
         url = kind_urls.get(kind, line.url)
         button = line.button if line.is_for_viewers or may_act(kind) else "Open"
-        what = f"{kind.label} {number:,}"
-        yield AttentionTask(line.severity, what, why.strip(), url, button, line.icon, in_inbox=True)
+        label = f"{kind.label} {number:,}"
+        yield AttentionTask(line.severity, label, why.strip(), url, button, line.icon, in_inbox=True)
 
 
-def _stopped_tasks(data: HealthData) -> Iterator[AttentionTask]:
-    """Boards that are stopped, those of one reason together; before the set-up none is missed."""
-    by_reason: dict[str, list[str]] = {}
-    for board in data.boards:
-        if board.reason and not board.is_paused:
-            by_reason.setdefault(board.reason, []).append(board.title)
-    for reason, titles in by_reason.items():
-        what = f"{' and '.join(titles)}: stopped"
-        # Its one button stands above the page.
-        yield AttentionTask(Severity.STOPPED, what, reason, "", "", "block")
+_PROBLEM_LABELS = {"columns": "Blocked", "webhooks": "Webhooks", "sweeps": "Missed changes"}
 
 
 def _board_problem_tasks(data: HealthData) -> Iterator[AttentionTask]:
     """Columns that are gone, webhooks that don't come, sweeps that can't be finished."""
+    # Of a board that is stopped the check for missed changes is due at once when that ends.
+    stopped = {board.entity_type for board in data.boards if board.reason}
     for spec in registry.entities():
         link = data.links.get(spec.entity_type)
         if link is None:
             continue
         url = reverse("admin:sync_boardlink_change", args=[link.pk])
         for one in board_problems(link, spec.board_title, data.attention.columns.get(spec.entity_type, [])):
+            if one.about == "sweeps" and spec.entity_type in stopped:
+                continue
             is_column = one.about == "columns"
             on_page = (blocked_fields_url(), "See the options") if is_column else (url, "Open the board")
             severity = Severity.BLOCKED if is_column else Severity.FAILED
             why = humanize.without_request_id(one.why)
-            yield AttentionTask(severity, one.what, why, *on_page, one.icon, in_inbox=is_column and _has_blocked(data))
+            label = _PROBLEM_LABELS[one.about]
+            in_inbox = is_column and _has_blocked(data)
+            yield AttentionTask(severity, label, f"{one.what}. {why}", *on_page, one.icon, in_inbox)
         yield from (
-            AttentionTask(Severity.NOTICE, one.sentence, "", blocked_fields_url(), "Open", "edit")
+            AttentionTask(Severity.NOTICE, "Renamed", one.sentence, blocked_fields_url(), "Open", "edit")
             for one in renamed_columns(link)
         )
 
@@ -372,8 +368,8 @@ def _divergence_tasks(data: HealthData) -> Iterator[AttentionTask]:
         verification.differed, "record said “synced” and differed", "records said “synced” and differed"
     )
     url = reverse("admin:sync_verification_changelist")
-    why = f"{verification.summary(data.now)} {DIVERGENCE_FIX}"
-    yield AttentionTask(Severity.FAILED, what, why, url, "Open", "difference")
+    why = f"{what}. {verification.summary(data.now)} {DIVERGENCE_FIX}"
+    yield AttentionTask(Severity.FAILED, "Differences", why, url, "Open", "difference")
 
 
 def _write_loop_tasks(data: HealthData) -> Iterator[AttentionTask]:
@@ -381,15 +377,15 @@ def _write_loop_tasks(data: HealthData) -> Iterator[AttentionTask]:
     if not write_loops.fields or write_loops.until is None:
         return
     fields, records = humanize.count_with_noun(write_loops.fields, "field"), write_loops.records
-    what = f"Update loop: {fields} of {humanize.count_with_noun(records, 'record')}"
     why = (
-        f"On the board, {write_loops.by or 'somebody'} writes another value after each of our writes, so nothing is "
+        f"{fields} of {humanize.count_with_noun(records, 'record')}. On the board, {write_loops.by or 'somebody'} "
+        "writes another value after each of our writes, so nothing is "
         f"sent until {humanize.day_and_time(write_loops.until)}. Stop the automation that does it, or change the "
         "field's direction."
     )
     url = blocked_fields_url("throttled")
     yield AttentionTask(
-        Severity.BLOCKED, what, why, url, "See the options", "sync_problem", in_inbox=_has_blocked(data)
+        Severity.BLOCKED, "Update loop", why, url, "See the options", "sync_problem", in_inbox=_has_blocked(data)
     )
 
 
@@ -409,16 +405,15 @@ def _receiver_tasks(data: HealthData) -> Iterator[AttentionTask]:
         rest = "It is tried again automatically."
     severity = Severity.FAILED if failing.stopped else Severity.NOTICE
     url = reverse("admin:sync_notificationreceiver_changelist")
-    yield AttentionTask(
-        severity, what, f"Messages have not arrived for {since}. {rest}", url, "See why", "notifications_off"
-    )
+    why = f"{what}. Messages have not arrived for {since}. {rest}"
+    yield AttentionTask(severity, "Notifications", why, url, "See why", "notifications_off")
 
 
 def _clock_tasks(data: HealthData) -> Iterator[AttentionTask]:
     for one in clock_problems(data.attention.clocks.items(), data.attention.own_offset):
         severity = Severity.FAILED if one.discards else Severity.NOTICE
         url = reverse("admin:django_celery_beat_periodictask_changelist")
-        yield AttentionTask(severity, "A machine's clock is wrong", one.sentence, url, "Schedule", "schedule")
+        yield AttentionTask(severity, "Wrong clock", one.sentence, url, "Schedule", "schedule")
 
 
 def queue_url(query: str = "", part: str = "") -> str:
@@ -499,7 +494,11 @@ def health_context(
     may_pause, is_connected = is_allowed(request.user, QueueAction.PAUSE), not panel.overview.missing_token
     return context | {
         "boards": boards,
-        "tasks": tasks,
+        "task_groups": [
+            (title, group)
+            for title, in_inbox in (("Needs attention", True), ("Boards and system", False))
+            if (group := [task for task in tasks if task.in_inbox is in_inbox])
+        ],
         "headline": headline(boards, tasks, _causes(tallies), others, paused) if boards else None,
         "verified": _verified_text(found.verifications, [board.spec for board in visible], panel.now),
         "set_up": set_up,

@@ -55,7 +55,7 @@ STATE_BADGES = {
     ExportState.WAITING: ("wait", "schedule"),
     ExportState.WRITING: ("wait", "sync"),
     ExportState.DONE: ("ok", "check_circle"),
-    ExportState.FAILED: ("warn", "error"),
+    ExportState.FAILED: ("bad", "error"),
 }
 
 

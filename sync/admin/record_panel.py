@@ -65,7 +65,8 @@ class RecordSyncView:
     def next_try(self) -> str:
         """When the next look comes, in words; empty when none is planned."""
         moment = self.state.next_try
-        if self.state.status != RecordSyncStatus.PENDING or moment is None:
+        # Of a stop the reason says until when.
+        if self.state.status != RecordSyncStatus.PENDING or moment is None or self.state.stop_reason:
             return ""
         return "now" if moment <= self.now else humanize.relative_time(moment, self.now)
 
@@ -299,7 +300,7 @@ def sides_context(view: RecordView, model: type[SyncedModel], reader: Any) -> di
     }
 
 
-# What a record's page tells its reader to do: one act first, in every state but when it is in sync.
+# What a record's page tells its reader to do: one act first, in every state in which somebody has to act.
 
 
 class ActCode(StrEnum):
@@ -319,7 +320,6 @@ class ActCode(StrEnum):
     SYNC_BOTH_WAYS = "sync_both_ways"
     APPROVE = "approve"
     CONNECT = "connect"
-    SYNC_NOW = "sync_now"
 
 
 @dataclass(frozen=True)
@@ -369,11 +369,6 @@ class RecordAdvice:
         """The buttons, what helps first; the first one is the page's primary one."""
         rights = (self.urls["retry"], _create_column_url())
         return [act for act in self._acts() if act.is_link or self.may_change or act.url in rights]
-
-    @property
-    def offers_sync_now(self) -> bool:
-        """Whether “Sync now” is among them."""
-        return any(act.code is ActCode.SYNC_NOW for act in self.acts)
 
     def _acts(self) -> Iterator[PanelAct]:
         match self.view.state.reason_code:
@@ -485,8 +480,6 @@ class RecordAdvice:
         if names and self.user.has_perm("sync.view_syncmetadata"):
             label = f"Unblock {humanize.join_first(names)}"
             yield PanelAct(ActCode.UNBLOCK, "lock_open", label, blocked_fields_url(), is_link=True)
-        elif names:
-            yield self._own(ActCode.SYNC_NOW, "sync", "Sync now", "sync_now")
 
     def _word(self, key: str) -> str:
         """What the form calls a field, as it stands within a sentence."""
@@ -503,12 +496,9 @@ class RecordAdvice:
                 yield self._own(ActCode.CREATE_AGAIN, "add_circle", "Create the item again…", "create_again")
             yield from self._delete_acts()
             yield self._listed(ActCode.UNLINK, "link_off", "Unlink…", "unlink")
-        elif not state.is_connected:
-            if self.user.has_perm("sync.view_mondayaccount"):
-                guide = reverse("admin:sync_wizard_connect")
-                yield PanelAct(ActCode.CONNECT, "link", "Connect Monday", guide, is_link=True)
-        elif direction != SyncDirection.MONDAY_TO_NPD:
-            yield self._own(ActCode.SYNC_NOW, "sync", "Sync now", "sync_now")
+        elif not state.is_connected and self.user.has_perm("sync.view_mondayaccount"):
+            guide = reverse("admin:sync_wizard_connect")
+            yield PanelAct(ActCode.CONNECT, "link", "Connect Monday", guide, is_link=True)
 
 
 def may_change_mapping(user: Any) -> bool:

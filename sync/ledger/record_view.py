@@ -44,7 +44,9 @@ from sync.choices import (
     SyncStatus,
 )
 from sync.connectors.base.conversion import UnknownValue
+from sync.kernel import humanize
 from sync.kernel.conflict_store import KIND_DELETE, KIND_FIELDS, KIND_IDENTITY, KIND_LOST_UPDATE
+from sync.limits import BlockedKind
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, QueuePause, SyncedModel, SyncMetadata, SyncQueue
 from sync.outbox.pauses import pause_sentence, pauses_by_direction
 from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay
@@ -80,8 +82,8 @@ class Part(TextChoices):
     SYNC_OFF = "sync_off", "Turned off"
     NO_SYNC = "no_sync", "Direction “no sync”"
     LEFT_OUT = "left_out", "Left out by the filter"
-    PAUSED_PENDING = "paused_pending", "Changes wait"
-    PAUSED_SYNCED = "paused_synced", "Nothing waits"
+    PAUSED_PENDING = "paused_pending", "Waiting to sync"
+    PAUSED_SYNCED = "paused_synced", "Nothing to sync"
 
     @property
     def state(self) -> RecordState:
@@ -389,14 +391,21 @@ class RecordView:
 
     @property
     def next_try(self) -> datetime | None:
-        """The later of the job's own time and the end of a stop; None where that is when a person resumes it."""
+        """The later of the job's own time and the end of a stop; None where a person's resume or a pass comes first."""
         job = self._pending
-        if job is None:
+        if job is None or any(one.status == QueueStatus.IN_PROGRESS for one in self._jobs):
             return None
         board = self._page.board
         if job.direction in board.paused:
             return None
         return max(job.next_retry, board.until or job.next_retry)
+
+    @property
+    def stop_reason(self) -> str:
+        """Why nothing is sent to Monday now, also if a person asks: a pause, a stop, or that nothing is set up."""
+        board = self._page.board.toward(QueueDirection.TO_MONDAY)
+        passes = board.reason_code in (BlockedKind.QUOTA, BlockedKind.BATCHING)
+        return "" if passes else humanize.without_request_id(board.detail)
 
     @property
     def pauses(self) -> tuple[QueuePause, ...]:

@@ -4,7 +4,7 @@ smaller calls after failures; and the account's users, which are read once it an
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import timedelta
 from enum import StrEnum
@@ -164,6 +164,9 @@ def probe_if_due() -> bool:
 ASK_INTERVAL = timedelta(seconds=5)
 """However many people try again, and on however many pages: Monday is asked once in so long."""
 
+UNFINISHED_CHECK_AGE = timedelta(days=1)
+"""As if its last check for missed changes were so long ago, a board is due for the next: no interval is longer."""
+
 ASK_SECONDS = 4.0
 """How long such a call may take: a person waits for it, and holds one of the web process's few threads."""
 
@@ -221,7 +224,7 @@ def ask_for_boards(timeout: float | None = None) -> bool:
     there = [link for link in links if (board := found.get(link.board_id)) is not None and board.is_active]
     for link in there:
         reset_board(link)
-    _notify(there)
+    _resume(there)
     return len(there) == len(links)
 
 
@@ -257,9 +260,13 @@ def _is_day_used_up() -> bool:
     return left is not None and left < PASS_CALLS
 
 
-def _notify(links: Iterable[BoardLink]) -> None:
+def _resume(links: Sequence[BoardLink]) -> None:
+    """Have a worker go on with these boards at once: with their jobs, and with a check that the stop cut short."""
     for link in links:
         notify.notify_now(link.entity_type)
+    unfinished = BoardLink.objects.filter(pk__in=[link.pk for link in links]).exclude(sweep_problem="")
+    if unfinished.update(swept_at=SyncNow() - UNFINISHED_CHECK_AGE):
+        notify.send_task("sync.sweep_boards")
 
 
 def fetch_account_info(*, urgent: bool = False, timeout: float | None = None) -> AccountInfo:
@@ -300,7 +307,7 @@ def store_account_info(found: AccountInfo) -> None:
     account.filter(stop_code=StopCode.LIMIT).update(needs_probe=False, failures=0)
     if account.exclude(stop_code=StopCode.LIMIT).update(**credentials.NO_STOP):
         log.info("account answers again")
-        _notify(BoardLink.objects.all())
+        _resume(list(BoardLink.objects.all()))
 
 
 def refresh_quota() -> None:

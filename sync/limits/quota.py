@@ -352,7 +352,9 @@ def forecast(
         account = account or MondayAccount.objects.filter(id=1).first()
         until = account.stopped_until if account is not None and account.stop_code == StopCode.DAY_LIMIT else None
         is_refused = until is not None and until > state.now
-        outlook = "Monday says that the day's calls are used up." if is_refused else "Monday reports no daily limit."
+        since = account.stopped_since if is_refused and account is not None else None
+        reached = f"Monday's daily limit was reached at {humanize.time_of_day(since)}." if since else ""
+        outlook = reached or "Monday reports no daily limit."
         words = f"{calls} to Monday today. {outlook}"
         return Forecast(used, None, None, 0, None, words, budget.reported_at)
     midnight = midnight_after(state.now)

@@ -254,6 +254,12 @@ class Stop:
     waiting: int = 0
     """Changes that wait for it."""
 
+    @property
+    def parts(self) -> tuple[str, str]:
+        """The first sentence of the reason, and the rest."""
+        first, dot, rest = self.reason.partition(". ")
+        return first + dot.rstrip(), rest
+
 
 def stops_of(entity_types: Collection[str], now: Overview) -> list[Stop]:
     """Return what stops these types' boards but for people's pauses, those of one reason together."""

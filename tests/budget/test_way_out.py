@@ -17,6 +17,7 @@ from sync.limits import BlockedKind, breaker, quota
 from sync.limits.breaker import AskCode
 from sync.models import BoardLink, MondayAccount
 from sync.operations import doctor
+from sync.operations.detect.sweep_schedule import boards_to_sweep
 from sync.operations.record_requests import push_record
 from sync.outbox import pauses
 from sync.records import availability
@@ -163,6 +164,17 @@ def test_a_refusal_by_mistake_leaves_no_used_up_day_behind(world: World, monday:
     assert breaker.ask_again() is AskCode.RESUMED
     assert availability.of("contact").is_available
     assert goes_on(world, contact)
+
+
+def test_a_check_for_missed_changes_that_the_stop_cut_short_is_due_at_once(
+    monday_answers: responses.RequestsMock,
+) -> None:
+    BoardLink.objects.update(swept_at=sync_now(), swept_to=sync_now())
+    BoardLink.objects.filter(entity_type="organization").update(sweep_problem="Daily limit exceeded")
+    day_is_used_up()
+    is_well(monday_answers)
+    assert breaker.ask_again() is AskCode.RESUMED
+    assert [link.entity_type for link in boards_to_sweep()] == ["organization"]
 
 
 def test_sync_now_by_a_person_asks_once(monday_answers: responses.RequestsMock) -> None:

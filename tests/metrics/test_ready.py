@@ -130,7 +130,7 @@ def test_a_worker_whose_clock_is_wrong_is_named_and_not_ready_where_it_discards_
     assert "worker on" in found
     assert not_ready == ([found] if discards else [])
     board("contact")
-    shown = admin_client.get("/admin/").context["tasks"]
+    shown = [one for _, group in admin_client.get("/admin/").context["task_groups"] for one in group]
     assert [one.severity is Severity.FAILED for one in shown if one.why == found] == [discards]
 
 
