@@ -501,10 +501,10 @@ def _row(
 
 def _tabs(
     scope: AttentionScope, tallies: Mapping[AttentionKind, Tally], kind: str, *, is_mine: bool
-) -> list[tuple[str, str, int, bool]]:
-    """The kinds of which there is something: label, address, number of causes, and whether it is the one shown."""
+) -> list[tuple[str, str, bool]]:
+    """The kinds of which there is something: label, address, and whether it is the one shown."""
     return [
-        (str(one.label), _url(kind=one.value, mine=is_mine), tallies[one].causes, one == kind)
+        (str(one.label), _url(kind=one.value, mine=is_mine), one == kind)
         for one in AttentionKind
         if one in scope.kinds and (tallies[one].causes or one == kind)
     ]

@@ -299,6 +299,9 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
         """Leave out of the list what is folded, but where it is searched, or an act or a batch is looked into."""
         rows: QuerySet[Decision] = super().get_queryset(request)
         is_list = request.resolver_match and request.resolver_match.url_name == "sync_decision_changelist"
+        if is_list and "fold_id" in request.GET:
+            # The values with which an item was made are on its record's page.
+            rows = rows.exclude(cause__has_key="made", kind="push")
         return rows.filter(folded=False) if is_list and request.GET.keys().isdisjoint(WHOLE) else rows
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
