@@ -14,6 +14,7 @@ from typing import Any
 from django import template
 from django.template import Context
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
@@ -32,6 +33,12 @@ def moment(value: datetime | None) -> SafeString | str:
 def moment_exact(value: datetime) -> SafeString:
     """Return the time to the second as a <time> element."""
     return humanize.time_element(value, humanize.time_of_day(value, seconds=True))
+
+
+@register.filter
+def day_and_minute(value: datetime) -> SafeString:
+    """Return it without year and zone, "24 Nov, 22:47", as a <time> element that has both."""
+    return humanize.time_element(value, date_format(timezone.localtime(value), "j M, H:i"))
 
 
 @register.filter

@@ -23,17 +23,30 @@ const move = (step) => {
 };
 
 // “Select all” is all that match, also what this page doesn't show; without one of them it is what is ticked here.
-// What a button is called for so many: {items} are items, {records} what the list holds; else the number stands behind.
-// An unknown number is 0: the question says it.
-const labelOf = (button, number, emptied) => {
+// What a button is called for so many of `ticked` selected ones: what its rows call it, with their number, which is 0 where
+// it is unknown: the question says it. Without a question it has no dots.
+const labelOf = (button, { number, ticked, emptied, isAll }) => {
   const shown = number.toLocaleString("en");
   if (number && emptied === number) return `Empty ${shown} ${number === 1 ? "entry" : "entries"} ${button.dataset.side}…`;
-  if (number < 2 || !button.dataset.many) return number > 1 ? `${button.dataset.one} (${shown})` : button.dataset.one;
-  return button.dataset.many.replace("{records}", `${shown} ${button.dataset.nouns}`).replace("{items}", `${shown} items`);
+  const own = "asRows" in button.dataset ? ownLabels(button.value) : [];
+  const one = own.length === 1 ? own[0] : button.dataset.one;
+  if (!number || ticked < 2) return one;
+  const some = one === button.dataset.one && button.dataset.some ? button.dataset.some : `${one.replace("…", "")}: {number}`;
+  const noun = button.dataset.nouns.split(",")[number === 1 ? 0 : 1];
+  const said = some.replace("{number}", shown).replace("{records}", `${shown} ${noun}`);
+  const dots = isAll || emptied || button.dataset.one.endsWith("…") ? "…" : "";
+  return said.replace("{items}", `${shown} ${number === 1 ? "item" : "items"}`).replace("…", "") + dots;
 };
 
 const does = (box, name) => box.dataset.acts.split(" ").includes(name);
 const empties = (box, name) => (box.dataset.empties ?? "").split(" ").includes(name);
+
+// What the selected rows call an act, where it empties nothing of them.
+const ownLabels = (name) => {
+  const fitting = selected().filter((box) => does(box, name) && !empties(box, name));
+  const buttons = fitting.map((box) => box.closest("[data-inbox-row]").querySelector(`button[value^="${CSS.escape(name)} "]`));
+  return [...new Set(buttons.filter(Boolean).map((button) => button.textContent.trim()))];
+};
 
 // With how many of the selected an act can be done. Of a cause with more than is shown all can, or none, where those do;
 // 0 where that isn't known, or where other pages have more.
@@ -70,7 +83,8 @@ const showSelected = () => {
     button.dataset.one ??= button.textContent.trim();
     const emptied = selected().filter((box) => empties(box, button.value)).length;
     if (button.dataset.side) button.classList.toggle("npd-button-deletes", emptied > 0);
-    button.textContent = labelOf(button, fittingOf(button.value, Boolean(all?.checked)), emptied);
+    const isAll = Boolean(all?.checked);
+    button.textContent = labelOf(button, { number: fittingOf(button.value, isAll), ticked: number, emptied, isAll });
   }
 };
 

@@ -168,9 +168,9 @@ class InboxAction:
         return label.format(number=f"{number:,}", records=records, items=items, fields=fields)
 
     @property
-    def names_number(self) -> bool:
-        """Whether its label says how many records or items it is about, for those that are selected, too."""
-        return "{records}" in self.many or "{items}" in self.many
+    def some(self) -> str:
+        """What it is called for the {number}, {records} or {items} that are selected; empty where that is its label."""
+        return self.many.replace("all {", "{")
 
     def is_for(self, user: Any, entry: AttentionEntry) -> bool:
         """Whether this person may do it with this entry."""
@@ -324,6 +324,11 @@ class InboxGroup:
         """How many more there are."""
         return self.cause.number - len(self.rows)
 
+    @property
+    def on_its_page(self) -> int:
+        """How many of them the first page of this cause alone shows."""
+        return min(self.cause.number, ENTRIES_ON_A_PAGE)
+
 
 def inbox_page(request: HttpRequest) -> HttpResponse:
     """Show what needs attention, by cause: all kinds, or one; everybody's, or one's own."""
@@ -381,6 +386,9 @@ def inbox_page(request: HttpRequest) -> HttpResponse:
         "back": request.get_full_path(),
         "earlier": _url(kind=kind, cause=cause, mine=is_mine, p=page - 1) if page > 1 else "",
         "later": _url(kind=kind, cause=cause, mine=is_mine, p=page + 1) if has_next else "",
+        "next_number": min(ENTRIES_ON_A_PAGE, groups[0].cause.number - page * ENTRIES_ON_A_PAGE)
+        if cause and groups
+        else 0,
         "now": now,
     }
     return TemplateResponse(request, "sync/inbox.html", context)
@@ -456,10 +464,11 @@ def _bulk_label(action: InboxAction, rows: Sequence[InboxRow]) -> str:
     return found.pop() if action.names_type and len(found) == 1 else action.label
 
 
-def _nouns(rows: Sequence[InboxRow]) -> str:
-    """What several records of the list are called: by their type where all have the same."""
+def _nouns(rows: Sequence[InboxRow]) -> list[str]:
+    """What one record of the list is called, and several: by their type where all have the same."""
     types = {row.entry.entity_type for row in rows}
-    return registry.count_of_type(2, types.pop() if len(types) == 1 else "").partition(" ")[2]
+    of_type = types.pop() if len(types) == 1 else ""
+    return [registry.count_of_type(number, of_type).partition(" ")[2] for number in (1, 2)]
 
 
 def _asked_for(found: Iterable[AttentionEntry]) -> dict[tuple[str, str], SyncQueue]:
@@ -505,10 +514,10 @@ def _row(
 
 def _tabs(
     scope: AttentionScope, tallies: Mapping[AttentionKind, Tally], kind: str, *, is_mine: bool
-) -> list[tuple[str, str, int, bool]]:
-    """The kinds of which there is something: label, address, number of causes, and whether it is the one shown."""
+) -> list[tuple[str, str, bool]]:
+    """The kinds of which there is something: label, address, and whether it is the one shown."""
     return [
-        (str(one.label), _url(kind=one.value, mine=is_mine), tallies[one].causes, one == kind)
+        (str(one.label), _url(kind=one.value, mine=is_mine), one == kind)
         for one in AttentionKind
         if one in scope.kinds and (tallies[one].causes or one == kind)
     ]

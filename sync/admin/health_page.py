@@ -323,8 +323,7 @@ def _kind_tasks(
             why += f"The oldest has waited for {age}." if entries > 1 else f"Waiting for {age}."
         url = kind_urls.get(kind, line.url)
         button = line.button if line.is_for_viewers or may_act(kind) else "Open"
-        label = f"{kind.label} {number:,}"
-        yield AttentionTask(line.severity, label, why.strip(), url, button, line.icon, in_inbox=True)
+        yield AttentionTask(line.severity, str(kind.label), why.strip(), url, button, line.icon, in_inbox=True)
 
 
 _PROBLEM_LABELS = {"columns": "Blocked", "webhooks": "Webhooks", "sweeps": "Missed changes"}

@@ -13,7 +13,8 @@ from django.contrib.admin import AdminSite
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.auth.models import User
-from django.db.models import Count, Exists, Model, QuerySet
+from django.db.models import CharField, Count, Exists, Model, QuerySet
+from django.db.models.functions import Cast, Coalesce
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, re_path, reverse
 from django.utils import timezone
@@ -64,7 +65,7 @@ from sync.operations.decision_undo import (
     undo_decisions,
 )
 from sync.operations.preview.explanation import causes_by_decision, causes_text
-from sync.records.authors import SYNC_ACTOR, deletion_authors, full_name
+from sync.records.authors import SYNC_ACTOR, full_name
 from sync.records.blocked_fields import ledger_record_condition, throttled_fields
 from sync.registry import HiddenName, is_hidden, is_registered, item_url, record_url, type_label, with_configured_board
 
@@ -240,10 +241,6 @@ WHOLE = (SEARCH_VAR, "batch_id", "fold_id")
 """With one of them in its address, the list has every entry."""
 
 
-_DELETIONS = ("delete", "deleted", "archived")
-"""Kinds of decisions on a deleted record's item: whoever deleted the record did that."""
-
-
 class ActivityList(admin_base.PageChangeList):
     """A page of the activity: the first row of each day says which day it is, where they are in the order of time, and
     the first of an act holds its other fields.
@@ -274,10 +271,10 @@ class ActivityList(admin_base.PageChangeList):
 
 def _act_in_list(row: Decision) -> object:
     """What the lines about the fields of one record have in common that were one act; what has no field is alone."""
-    if not row.key:
-        return row.pk
     about = (row.entity_type, row.entity_id, row.remote_id)
-    if moves_value(row):
+    if not row.key and not row.is_of_new_item:
+        return row.pk
+    if moves_value(row) or row.is_of_new_item:
         return (*about, *act_of(row))
     return (*about, row.actor, row.kind, row.batch_id or row.at.replace(microsecond=0))
 
@@ -294,6 +291,7 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
     json_fields = ("values", "cause")
     summary = ("record", "said", "who", "moment", "before_and_after", "what_led_to_it")
     change_form_outer_before_template = "sync/decision_buttons.html"
+    list_before_template = "sync/activity_of_act.html"
     empty_title = "Nothing was synced yet"
     empty_words = "Everything that a sync sent, updated or asked is listed here."
 
@@ -301,25 +299,39 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
         """Leave out of the list what is folded, but where it is searched, or an act or a batch is looked into."""
         rows: QuerySet[Decision] = super().get_queryset(request)
         is_list = request.resolver_match and request.resolver_match.url_name == "sync_decision_changelist"
+        if is_list and "fold_id" in request.GET:
+            # The values with which an item was made are on its record's page.
+            rows = rows.exclude(cause__has_key="made", kind="push")
         return rows.filter(folded=False) if is_list and request.GET.keys().isdisjoint(WHOLE) else rows
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Call the list of one act by what was done, and by whom."""
+        answer = super().changelist_view(request, extra_context)
+        context = getattr(answer, "context_data", None) or {}
+        rows = context["cl"].result_list if "cl" in context and "fold_id" in request.GET else ()
+        if rows:
+            act = next((one for one in rows if one.is_of_new_item), rows[0])
+            what = "New item" if act.is_of_new_item else mark_of(act)[1]
+            records = registry.count_of_type(act.page_records, act.entity_type)
+            context["page_name"] = f"{what}: {records} · {act.actor or SYNC_ACTOR}"
+        return answer
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         """Return the list whose rows are grouped by day."""
         return ActivityList
 
     def prepare_page(self, rows: list[Any]) -> None:
-        """Put on each row how many are folded within it: counted once for the page."""
+        """Put on each row how many records its act was about, and how many of them are folded into the row."""
         super().prepare_page(rows)
+        acts = {row.fold_id for row in rows if row.fold_id}
+        within = Decision.objects.filter(fold_id__in=acts).order_by() if acts else Decision.objects.none()
+        number = Count(Coalesce(Cast("entity_id", CharField()), "remote_id"), distinct=True)
+        records = dict(within.values_list("fold_id").annotate(number=number))
         # Beside the folded themselves nothing stands for them.
-        acts = set() if any(row.folded for row in rows) else {row.fold_id for row in rows if row.fold_id}
-        within = Decision.objects.filter(fold_id__in=acts, folded=True).order_by()
-        folded = dict(within.values_list("fold_id").annotate(Count("id")))
-        ends = [row for row in rows if not row.actor and row.kind in _DELETIONS]
-        authors = deletion_authors((row.entity_type, row.entity_id) for row in ends)
-        for row in ends:
-            row.actor = authors.get(row.entity_id, "")
+        is_whole = any(row.folded for row in rows)
         for row in rows:
-            row.page_alike = folded.get(row.fold_id, 0)
+            row.page_records = records.get(row.fold_id, 1)
+            row.page_alike = 0 if is_whole else row.page_records - 1
 
     def row_context(self, request: HttpRequest, row: Decision) -> dict[str, Any]:
         """Offer to take it back, and the batch that it belongs to."""
@@ -348,28 +360,25 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
 
     @admin.display(description="What happened")
     def what(self, row: Decision) -> SafeString | str:
-        """The sentence, or those of an act's fields, and the way to those that say the same of other records."""
-        act: Sequence[Decision] = getattr(row, "page_act", ())
-        if len(act) > 1:
-            fields = dict.fromkeys(labels_of(row).field(one.entity_type, one.key) for one in act)
-            lines = format_html_join("", "<li>{}</li>", ((self._sentence(one),) for one in act))
-            summary = f"{mark_of(row)[1]}: {humanize.join_first(list(fields))}"
-            return format_html(
-                '<details class="npd-text npd-fields"><summary>{}</summary><ul>{}</ul></details>', summary, lines
-            )
-        return self._sentence(row)
+        """The sentence, or those of an act's fields, and the way to what it did with other records."""
+        act: Sequence[Decision] = getattr(row, "page_act", (row,))
+        # What made an item stands for the values with which it was.
+        first = next((one for one in act if not one.key), None)
+        fields = dict.fromkeys(labels_of(row).field(one.entity_type, one.key) for one in act if one.key)
+        said: SafeString | str = self.said(first or row)
+        if fields and len(act) > 1:
+            lines = format_html_join("", "<li>{}</li>", ((self.said(one),) for one in act if one.key))
+            summary = said if first else f"{mark_of(row)[1]}: {humanize.join_first(list(fields))}"
+            said = format_html('<details class="npd-fields"><summary>{}</summary><ul>{}</ul></details>', summary, lines)
+        return format_html('<div class="npd-text">{}{}</div>', said, self._others(row))
 
-    def _sentence(self, row: Decision) -> SafeString | str:
+    def _others(self, row: Decision) -> SafeString | str:
+        """The way to the entries of one act, where it was done with other records, too."""
         if not row.page_alike:  # type: ignore[attr-defined]  # put on it with its page
-            return self.said(row)
+            return ""
         query = urlencode({"fold_id": str(row.fold_id)})
         more = humanize.count_with_noun(row.page_alike, "more record", "more records")  # type: ignore[attr-defined]
-        return format_html(
-            '<span class="npd-text">{} <a class="npd-take" href="?{}">And {} like it</a></span>',
-            self.said(row),
-            query,
-            more,
-        )
+        return format_html(' <a class="npd-take" href="?{}">… and {}</a>', query, more)
 
     @admin.display(description="By", ordering="actor")
     def who(self, row: Decision) -> str:

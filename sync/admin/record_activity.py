@@ -49,6 +49,11 @@ _ICONS = {
     "blocked": ("front_hand", "Blocked"),
     "removed": ("delete", "Gone from the board"),
     "delete": ("delete", "Deleted"),
+    "conflict_chosen": ("call_split", "Resolved"),
+    "conflict_settled": ("call_split", "Resolution applied"),
+    "conflict_over": ("call_split", "Conflict closed"),
+    "conflict_returned": ("call_split", "Resolution not applied"),
+    "conflict_undo": ("undo", "Undo of a resolution"),
 }
 """What a line of the sync is marked with, and what that means, by the kind of its decision."""
 
@@ -303,6 +308,8 @@ def moves_value(row: Decision) -> bool:
 
 def act_of(row: Decision) -> tuple[str, ...]:
     """What moves of one act have in common: the save whose values were sent, else the pass and what it did."""
+    if row.is_of_new_item:
+        return (row.actor, "create", str(row.batch_id or row.pk))
     saved = row.cause.get("npd", {}).get("at") if row.kind == "push" else None
     return (row.actor, str(saved)) if saved else (row.actor, row.kind, str(row.batch_id or row.pk))
 

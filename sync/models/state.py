@@ -228,7 +228,8 @@ class SyncState(SyncMetadata):
 class Decision(models.Model):
     """One decision on one field or record, with its cause, as a sentence; the record's own log.
 
-    `cause` is what led to it: {rows: queue row ids, causes: their names, events: ids in the inbox, rule, conflict}.
+    `cause` is what led to it: {rows: queue row ids, causes: their names, events: ids in the inbox, rule, conflict,
+    made: it belongs to the making of an item}.
     `values` of a moved value holds {before, after, overridden} as displayed and, for the undo, {raw_before,
     raw_after}. Those with one `fold_id` say the same of one act; all but the newest are `folded` (`fold_alike`).
     """
@@ -272,12 +273,23 @@ class Decision(models.Model):
         return self.sentence
 
     @property
+    def about(self) -> object:
+        """The record, else the item, that it tells of."""
+        return self.entity_id or self.remote_id
+
+    @property
+    def is_of_new_item(self) -> bool:
+        """Whether it tells of an item that was made for a record, or of a value with which it was."""
+        return isinstance(self.cause, dict) and "made" in self.cause
+
+    @property
     def fold_key(self) -> tuple[str, str, str, str]:
-        """Equal for entries that say the same of different records: somebody did it to many at once."""
-        return (self.entity_type, self.kind, self.key, self.actor)
+        """Equal for entries of different records that may be one act: a person's of any field, the sync's of one."""
+        kind = "create" if self.is_of_new_item else self.kind
+        return (self.entity_type, kind, "" if self.actor else self.key, self.actor)
 
 
-MANY_ALIKE = 5
+MANY_ALIKE = 2
 ACT_PAUSE = timedelta(minutes=1)
 """Entries that say the same and come within this time of one another are of one act, in however many passes."""
 BULK_PAUSE = timedelta(minutes=10)
@@ -287,38 +299,39 @@ BULK_PAUSE = timedelta(minutes=10)
 def fold_alike(entries: Sequence[Decision]) -> Sequence[Decision]:
     """Fold entries that are about to be written, and what stands already of the same act; return all of them.
 
-    Where more than `MANY_ALIKE` say the same, the newest alone is listed. Marked when they are written: to find them
-    in a list of a hundred thousand would cost more than the list.
+    Where they are about more than `MANY_ALIKE` records, those of the newest alone are listed. Marked when they are
+    written: to find them in a list of a hundred thousand would cost more than the list.
     """
     alike: dict[tuple[str, str, str, str], list[Decision]] = {}
     for one in entries:
         alike.setdefault(one.fold_key, []).append(one)
-    listed = _listed_lately(alike.keys())
+    listed = _listed_lately(entries)
     for key, group in alike.items():
-        pause = BULK_PAUSE if len(group) > MANY_ALIKE else ACT_PAUSE
+        pause = BULK_PAUSE if len({one.about for one in group}) > MANY_ALIKE else ACT_PAUSE
         before = [one for one in listed.get(key, ()) if one.ago <= (pause if one.fold_id else ACT_PAUSE)]
         acts = {one.fold_id for one in before} - {None}
-        if len(before) + len(group) <= MANY_ALIKE and not acts:
+        if len({one.about for one in (*before, *group)}) <= MANY_ALIKE and not acts:
             continue
         act = next(iter(acts), None) or uuid.uuid4()
         for one in group:
-            one.fold_id, one.folded = act, one is not group[-1]
+            one.fold_id, one.folded = act, one.about != group[-1].about
         if before:
             earlier = models.Q(pk__in=[one.pk for one in before]) | models.Q(fold_id__in=acts)
             Decision.objects.filter(earlier).update(folded=True, fold_id=act)
     return entries
 
 
-def _listed_lately(keys: Collection[tuple[str, str, str, str]]) -> dict[tuple[str, str, str, str], list[Any]]:
-    """The entries with one of these keys that are listed and may be of an act that goes on, with how long ago."""
-    if not keys:
+def _listed_lately(entries: Sequence[Decision]) -> dict[tuple[str, str, str, str], list[Any]]:
+    """The entries that are listed and may be of an act that goes on with these, with how long ago; by `fold_key`."""
+    if not entries:
         return {}
-    types, kinds, fields, actors = map(set, zip(*keys, strict=True))
+    types, kinds, actors = map(set, zip(*((one.entity_type, one.kind, one.actor) for one in entries), strict=True))
     ago = models.ExpressionWrapper(SyncNow() - models.F("at"), models.DurationField())
     rows = Decision.objects.filter(folded=False, at__gt=SyncNow() - BULK_PAUSE, entity_type__in=types)
-    rows = rows.filter(kind__in=kinds, key__in=fields, actor__in=actors).annotate(ago=ago).order_by()
+    of_kind = models.Q(kind__in=kinds) | models.Q(cause__has_key="made")
+    rows = rows.filter(of_kind, actor__in=actors).annotate(ago=ago).order_by()
     found: dict[tuple[str, str, str, str], list[Any]] = {}
-    for row in rows.only("entity_type", "kind", "key", "actor", "fold_id"):
+    for row in rows.only("entity_type", "entity_id", "remote_id", "kind", "key", "actor", "cause", "fold_id"):
         found.setdefault(row.fold_key, []).append(row)
     return found
 

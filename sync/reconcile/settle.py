@@ -105,6 +105,7 @@ from sync.reconcile.removed_items import deleted, new_deletion_requests, note_un
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import ended_requests, has_local_writes, new_clear_requests
 from sync.reconcile.settlement import (
+    DELETION_KINDS,
     LEDGER_STATUS,
     Authors,
     FieldsSettlement,
@@ -123,7 +124,7 @@ from sync.reconcile.settlement import (
 from sync.reconcile.sides import InspectedColumns
 from sync.reconcile.unconfirmed_writes import CreatePlan, Fate, may_link
 from sync.records.approvals import OPEN_REQUEST_STATES
-from sync.records.authors import latest_edits, monday_users, users_of
+from sync.records.authors import SYNC_ACTOR, deletion_authors, latest_edits, monday_users, users_of
 from sync.records.external_ids import inherit_external_ids
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import exclude_match, ignore_item
@@ -195,7 +196,9 @@ class PassRun:
         history = latest_edits(self.board.model, moved_records(plans), without_batch=str(self.this.id))
         users = users_of(event for events in history.values() for event in events)
         told = any(plan.facts.events and any(line.key or line.kind == RETURN for line in plan.log) for plan in plans)
-        authors = Authors(history, users, monday_users() if told else {})
+        ends = [plan.id for plan in plans if any(line.kind in DELETION_KINDS for line in plan.log)]
+        deletions = deletion_authors((self.entity_type, one) for one in ends)
+        authors = Authors(history, users, monday_users() if told else {}, deletions)
         rows = [history_row(line, plan, self.this, authors) for plan in plans for line in plan.log]
         Decision.objects.bulk_create(fold_alike(rows))
 
@@ -1045,8 +1048,15 @@ def _with_settled_fields(plan: RecordPlan, found: FieldsSettlement) -> RecordPla
     return plan
 
 
-def _enqueue(plan: RecordPlan, cause: Cause = Cause.DEPENDENCY, priority: Priority = Priority.EDIT) -> None:
-    enqueue_many(plan.record.entity_type(), [plan.id], cause=cause, priority=priority)
+def _enqueue(plan: RecordPlan) -> None:
+    enqueue_many(plan.record.entity_type(), [plan.id], cause=Cause.DEPENDENCY, priority=Priority.EDIT)
+
+
+def _enqueue_new_item(plan: RecordPlan, *, chosen: bool) -> None:
+    """Have the next pass make the item, as the act of whoever asked for it; else of the board's setting."""
+    cause, priority = (Cause.PERSON, Priority.PERSON) if chosen else (Cause.DEPENDENCY, Priority.EDIT)
+    payload = {"by": plan.facts.claim.payload.get("by") or SYNC_ACTOR}
+    enqueue_many(plan.record.entity_type(), [plan.id], cause=cause, priority=priority, payload=payload)
 
 
 def _unlinked(plan: RecordPlan, item_id: str) -> RecordPlan:
@@ -1073,7 +1083,7 @@ def _with_removed_item(plan: RecordPlan, record: SyncedModel) -> tuple[RecordPla
     if is_linked_anew or (removal.act is RecordAction.DELETE and is_edited):
         return replace(plan, removal=None).drop(Outcome.RELEASED, "It changed while it was synced."), {}
     if removal.act is RecordAction.CREATE:
-        _enqueue(plan, *((Cause.PERSON, Priority.PERSON) if removal.chosen else ()))
+        _enqueue_new_item(plan, chosen=removal.chosen)
         return recreated(plan, removal), {"monday_id": None}
     if removal.act is RecordAction.DELETE:
         return deleted(plan, removal, _delete(record)), {}

@@ -39,7 +39,7 @@ from sync.reconcile.field_plan import AS_SENT, FieldPlan, is_kept_different, new
 from sync.reconcile.field_values import ACTIVE, BoardContext, field_of, still_holds, update_values
 from sync.reconcile.identity import wants_new_item
 from sync.reconcile.lost_updates import LostUpdateConflict, seen_after
-from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordAction, RecordPlan
 from sync.reconcile.resolutions import (
     as_conflict,
     inverse_of,
@@ -49,7 +49,14 @@ from sync.reconcile.resolutions import (
     undo_results,
 )
 from sync.reconcile.restraints import ended_requests, known_loop
-from sync.records.authors import MAX_ACTOR_LENGTH, SYNC_ACTOR, last_edit, monday_editor_name, monday_user_name
+from sync.records.authors import (
+    MAX_ACTOR_LENGTH,
+    SYNC_ACTOR,
+    actor_name,
+    last_edit,
+    monday_editor_name,
+    monday_user_name,
+)
 from sync.records.blocked_fields import KEPT_BY, SIDE_NPD, SIDES, is_blocking
 from sync.registry import target_of
 
@@ -483,7 +490,9 @@ def _is_news(report: ConflictReport, known: RecordFacts) -> bool:
     return bool(report.fields or report.undecided or report.data) is not bool(of_kind)
 
 
-PUSH = "push"
+PUSH, CREATED, UNLINKED = "push", "create", "unlinked"
+DELETION_KINDS = ("delete", "deleted", "archived")
+"""What is told of a deleted record's item: whoever deleted the record did that."""
 _FROM_NPD = {PUSH, "overridden", "conflict"}
 _FROM_MONDAY = {"pull"}
 
@@ -495,6 +504,7 @@ class Authors:
     history: dict[UUID, list[Any]] = field(default_factory=dict)
     users: Mapping[Any, Any] = field(default_factory=dict)
     people: Mapping[str, Any] = field(default_factory=dict)
+    deletions: Mapping[UUID, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -547,6 +557,13 @@ def history_row(line: HistoryLine, plan: RecordPlan, this: PassId, authors: Auth
     if line.kind == RETURN and not actor:
         restored = [event.user_id for _, event in events if event.kind is EventKind.RESTORED and event.user_id]
         actor = monday_editor_name(restored[-1], authors.people) if restored else ""
+    if line.kind in DELETION_KINDS and not actor:
+        actor = authors.deletions.get(plan.id, "")
+    is_recreation = plan.removal is not None and plan.removal.act is RecordAction.CREATE
+    if (plan.creates and line.kind in (PUSH, CREATED)) or (is_recreation and line.kind == UNLINKED):
+        # Whoever asked for the item gave it its values, too, whoever had typed them.
+        by = plan.facts.claim.payload.get("by") or line.actor or _creator(plan, authors)
+        cause, actor = cause | {"made": True}, str(by)
     return Decision(
         entity_type=plan.record.entity_type(),
         entity_id=plan.id,
@@ -560,6 +577,13 @@ def history_row(line: HistoryLine, plan: RecordPlan, this: PassId, authors: Auth
         request_id=request_id,
         cause=cause,
     )
+
+
+def _creator(plan: RecordPlan, authors: Authors) -> str:
+    """Who changed the record last in NPD, as far as it is known: that made its first item wanted."""
+    last = next(iter(authors.history.get(plan.id, ())), None)
+    name = actor_name(last.pgh_context.metadata if last and last.pgh_context else {}, authors.users)
+    return "" if last is None or name == SYNC_ACTOR else name[:MAX_ACTOR_LENGTH]
 
 
 def _editors(

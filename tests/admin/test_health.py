@@ -150,7 +150,7 @@ def test_the_headline_says_what_is_wrong_first(browser_of_person: Client) -> Non
     assert headline_of(browser_of_person) == "Syncing; 2 things need attention"
     WebhookEndpoint.objects.create(address="https://crm.example.com/in", disabled_code="failing", secret="x")
     assert headline_of(browser_of_person) == "Syncing; 3 things need attention"
-    assert "Webhooks off 1" in text_of(browser_of_person)
+    assert "Webhooks off" in text_of(browser_of_person)
     pauses.pause("anna", entity_type="contact", why="Clean-up")
     assert headline_of(browser_of_person) == "Paused: Contacts"
     BoardLink.objects.filter(entity_type="organization").update(
@@ -174,7 +174,7 @@ def test_conflicts_are_told_by_field_and_the_button_opens_the_oldest(browser_of_
     )
     html = html_of(browser_of_person)
     told = "Phone changed on both sides (3 contacts), Role changed on both sides. The oldest has waited for 2 days."
-    assert f"Conflicts 2 {told}" in words_of(html)
+    assert f"Conflicts {told}" in words_of(html)
     assert 'href="/admin/oldest-conflict/" aria-label="Resolve' in html
     screen = reverse("admin:conflicts_syncconflict_screen", args=[first.pk])
     assert browser_of_person.get("/admin/oldest-conflict/", follow=True).redirect_chain == [(screen, 302)]
@@ -215,7 +215,7 @@ def test_a_column_that_blocks_records_has_one_line_and_other_blocked_fields_thei
     assert "Contacts: Phone is blocked. The column is gone." in text_of(browser_of_person)
     assert headline_of(browser_of_person) == "Syncing; 1 thing needs attention"
     states.held("Other", "702")
-    assert ("warn", "Blocked 1") in tasks_of(browser_of_person)
+    assert ("warn", "Blocked") in tasks_of(browser_of_person)
     assert headline_of(browser_of_person) == "Syncing; 2 things need attention"
 
 
@@ -277,19 +277,19 @@ def test_the_gravest_comes_first_what_failed_is_red_and_what_is_stopped_is_said_
         blocked_reason="The board was archived.", blocked_until=sync_now() + timedelta(minutes=1)
     )
     assert tasks_of(browser_of_person) == [
-        ("bad", "Failed 1"),
-        ("warn", "Approvals 1"),
-        ("warn", "Conflicts 1"),
-        ("warn", "Rejected by Monday 1"),
-        ("warn", "Blocked 1"),
-        ("warn", "Unmatched items 1"),
+        ("bad", "Failed"),
+        ("warn", "Approvals"),
+        ("warn", "Conflicts"),
+        ("warn", "Rejected by Monday"),
+        ("warn", "Blocked"),
+        ("warn", "Unmatched items"),
     ]
 
 
 def test_the_page_counts_what_the_inbox_counts(browser_of_person: Client, every_part: dict[str, Any]) -> None:
     listed = [words for _colour, words in tasks_of(browser_of_person)]
     causes = {kind: tally.causes for kind, tally in attention.tallies().items() if tally.causes}
-    assert listed == [f"{kind.label} {number}" for kind, number in causes.items()]
+    assert listed == [str(kind.label) for kind in causes]
     assert headline_of(browser_of_person) == f"Syncing; {sum(causes.values())} things need attention"
 
 

@@ -65,13 +65,11 @@ def keys_of(html: str) -> list[str]:
     return re.findall(r'name="key"\s+value="([^"]+)"', html)
 
 
-def test_its_tabs_the_sidebar_and_the_api_count_the_same(browser_of_person: Client, kinds: Kinds) -> None:
+def test_the_sidebar_and_the_api_count_the_same(browser_of_person: Client, kinds: Kinds) -> None:
     states.conflicting("Zoe", "5050")  # which has Ann's cause
     html, counts = page(browser_of_person), attention.counts()
     tallies = attention.tallies()
-    tabs = {words_of(label).strip(): int(number) for label, number in re.findall(
-        r"<a\s[^>]*?href=\"/admin/inbox/[^>]*>\s*([^<>]+?)\s*<b>([\d,]+)</b>", html)}  # fmt: skip
-    assert tabs == {"All": 10} | {kind.label: tally.causes for kind, tally in tallies.items()}
+    assert sum(tally.causes for tally in tallies.values()) == 10
     assert (tallies[AttentionKind.CONFLICT].causes, counts[AttentionKind.CONFLICT]) == (1, 2)
     badge = re.search(r'<a\s+href="/admin/inbox/".*?</a>', html, re.DOTALL)
     assert badge
@@ -396,7 +394,7 @@ def test_sixty_removed_items_are_one_card_that_says_who_when_and_what_happens_ne
     removed_ones(60)
     html = page(browser_of_person)
     text = words_of(html)
-    assert "Maya Lind archived 60 contacts on Monday" in text
+    assert re.search("Archived on the board by Maya Lind, .* 60 contacts", text)
     assert "restored by then, they are synced as before" in text
     assert "Otherwise they stay in NPD, and are not synced, until you answer here." in text
     for label in ("Create 60 items again…", "Delete 60 contacts…", "Unlink 60 contacts…", "Restore on Monday"):

@@ -72,6 +72,10 @@ def test_a_person_has_the_item_made_again_at_once_and_nobody_is_asked_any_more(w
     assert world.values(contact)["role_title"] == contact.role_title
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
     assert len(log_of(contact.pk, "unlinked")) == 1
+    made = Decision.objects.filter(
+        entity_id=contact.pk, kind__in=("unlinked", "create", "push"), cause__causes__contains=["person"]
+    )
+    assert {one.actor for one in made} == {"pat"}
 
 
 @pytest.mark.parametrize(("answer", "is_asked"), [("delete", False), ("unlink", True)])

@@ -118,7 +118,7 @@ def test_sixty_items_that_one_person_removed_are_one_line_and_none_if_they_are_b
     notify_people()
     assert not mail.mails
     notified_after(minutes=3)
-    assert subjects(mail) == ["NPD Sync: 60 items removed on Monday: Archived on Monday by Maya Lind"]
+    assert subjects(mail) == ["NPD Sync: 60 items removed on Monday: Archived on the board by Maya Lind"]
     assert "1 thing needs attention." in text(mail)
     assert text(mail).count("and 56 more") == 1
     assert "/admin/inbox/?cause=removed%3Acontact%3Aarchived" in text(mail)

@@ -50,11 +50,10 @@ def test_sixty_archived_items_are_one_card_at_once_and_answered_in_one_act_by_ke
         site.sandbox.act("archive", item_id=one.monday_id)
     # Nobody waits for the quiet time, and nobody reloads.
     expect(page.locator(".npd-inbox-cause")).to_have_text(
-        re.compile("archived 60 contacts on Monday, "), timeout=60_000
+        re.compile("Archived on the board by .*60 contacts", re.DOTALL), timeout=60_000
     )
     expect(page.locator(".npd-inbox-group")).to_have_count(1)
     expect(inbox_badge(page)).to_have_text("1")
-    expect(page.locator(".npd-inbox-tabs a").first).to_have_text(re.compile(r"All\s+1\s*$"))
     expect(page.get_by_role("link", name="Restore on Monday")).to_have_attribute("href", re.compile("/board/"))
     found += looked_at(page)
 
@@ -65,9 +64,7 @@ def test_sixty_archived_items_are_one_card_at_once_and_answered_in_one_act_by_ke
 
     # One by a restore on Monday, which closes its question by itself; one alone; all others together.
     site.sandbox.act("restore", item_id=gone[0].monday_id)
-    expect(page.locator(".npd-inbox-cause")).to_have_text(
-        re.compile("archived 59 contacts on Monday, "), timeout=60_000
-    )
+    expect(page.locator(".npd-inbox-cause")).to_have_text(re.compile("59 contacts"), timeout=60_000)
     # Which of them the page shows first is not said anywhere.
     row = page.locator("[data-inbox-row]").first
     shown = row.inner_text()
@@ -79,7 +76,7 @@ def test_sixty_archived_items_are_one_card_at_once_and_answered_in_one_act_by_ke
     tab_to(page, "Delete 1 contact")
     press(page, "Enter")
     page.wait_for_url(f"**{INBOX}**")
-    expect(page.locator(".npd-inbox-cause")).to_have_text(re.compile("archived 58 contacts on Monday, "))
+    expect(page.locator(".npd-inbox-cause")).to_have_text(re.compile("58 contacts"))
     tab_to(page, "Create 58 items again…")
     press(page, "Enter")
     page.get_by_role("heading", name="Create 58 items again on Monday?", exact=True).wait_for()

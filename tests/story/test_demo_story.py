@@ -119,7 +119,7 @@ def the_badge_leads_to_the_conflict(page: Page) -> None:
     expect(row).to_contain_text("Role")
     pictures.take(page, "contacts")
     sidebar(page, "Health")
-    expect(page.get_by_text("Conflicts 1").first).to_be_visible()
+    expect(page.get_by_text("Conflicts").first).to_be_visible()
     pictures.take(page, "health")
     page.go_back()
     badge.click()

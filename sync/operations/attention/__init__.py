@@ -67,9 +67,9 @@ _CAUSES: Mapping[tuple[str, str], str] = {
     (AttentionKind.BLOCKED, BlockedCode.REQUIRED): "{field} is required in NPD and was emptied on Monday",
     (AttentionKind.BLOCKED, BlockedCode.THROTTLED): "{field} is in an update loop",
     (AttentionKind.BLOCKED, BlockedCode.DIRECTION): "{field}: its direction lets nothing be sent",
-    (AttentionKind.REMOVED, "archived"): "Archived on Monday",
-    (AttentionKind.REMOVED, "deleted"): "Deleted on Monday",
-    (AttentionKind.REMOVED, "moved"): "Moved to another board on Monday",
+    (AttentionKind.REMOVED, "archived"): "Archived on the board",
+    (AttentionKind.REMOVED, "deleted"): "Deleted on the board",
+    (AttentionKind.REMOVED, "moved"): "Moved to another board",
     (AttentionKind.UNMATCHED, ""): "No record belongs to it",
     (AttentionKind.WEBHOOK, ""): "Switched off",
     (AttentionKind.NOTIFICATION, ""): "Your notifications by {field} don’t arrive",
@@ -108,15 +108,6 @@ class Wording:
         # What others wrote may hold braces of its own.
         found = template if common or problem else template.format(field=fields, record=type_name(entity_type))
         return humanize.first_sentences(found, MAX_CAUSE_LENGTH)
-
-    def title(self, kind: str, entity_type: str, code: str, subject: str, common: str | None, number: int) -> str:
-        """Say what so many entries have in common: what somebody did as who did what with how many."""
-        if kind != AttentionKind.REMOVED:
-            return self.cause(kind, entity_type, code, subject, common)
-        who, records = _actor(subject), count_of_type(number, entity_type)
-        verb, target = ("moved", "to another board") if code == "moved" else (code, "on Monday")
-        was = humanize.plural(number, "was", "were")
-        return f"{who} {verb} {records} {target}" if who else f"{records} {was} {verb} {target}"
 
 
 def _actor(subject: str) -> str:
@@ -311,8 +302,8 @@ class AttentionCause:
 
     @property
     def count_text(self) -> str:
-        """How many entries there are, as “60 contacts”; empty of one alone, and where the text says it."""
-        if self.number == 1 or self.kind is AttentionKind.REMOVED:
+        """How many entries there are, as “60 contacts”; empty of one alone."""
+        if self.number == 1:
             return ""
         if self.kind is AttentionKind.UNMATCHED:
             return humanize.count_with_noun(self.number, "item")
@@ -456,9 +447,7 @@ def causes(
     return [
         AttentionCause(
             AttentionKind(kind), cause,
-            wording.title(
-                kind, entity_type, code, subject, _known_text(scope, kind, entity_type, only or common), number
-            ),
+            wording.cause(kind, entity_type, code, subject, _known_text(scope, kind, entity_type, only or common)),
             registry.board_title(entity_type), number, since, entity_type, code,
         )
         for kind, cause, entity_type, code, subject, common, number, since, only in rows
