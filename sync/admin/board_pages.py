@@ -38,7 +38,6 @@ from sync.models import BoardLink, FieldMapping, MondayAccount, UnmatchedItem, V
 from sync.operations.detect import sweep_schedule
 from sync.operations.detect.comparison import latest_verification
 from sync.records import availability
-from sync.records.authors import actor_label
 from sync.registry import HiddenName, UnknownEntity, configured_board_id, is_hidden, record_url, rules_for, type_label
 
 
@@ -364,7 +363,7 @@ class BoardLinkAdmin(SetupWizardMixin, BlockedFieldPagesMixin, PageAdmin):
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         """Save the mappings, and say what another column led to; what moves values goes through the plan."""
         for one in formset.forms:
-            one.saved_by = actor_label(request.user)
+            one.saved_by = request.user.get_username()
         super().save_formset(request, form, formset, change)
         self.keep_draft_changes(request, form.instance.entity_type, formset.forms)
         for one in formset.forms:

@@ -161,9 +161,9 @@ class Act:
         return self.lines[0]
 
     @property
-    def labels(self) -> str:
-        """The fields of several lines: "Phone, Email, Notes and 2 more"; empty for a single one."""
-        return humanize.join_first([line.label for line in self.lines]) if len(self.lines) > 1 else ""
+    def others(self) -> int:
+        """How many fields it changed beside the first."""
+        return len(self.lines) - 1
 
     @property
     def undo_url(self) -> str:

@@ -15,6 +15,7 @@ from npd.models import Contact
 from sync.ledger import SyncStateService
 from sync.ledger.record_view import FieldReason
 from sync.models import Decision
+from tests.importing.conftest import imported
 from tests.support.people import staff_who_may
 from tests.support.world import World
 
@@ -143,6 +144,20 @@ def test_an_edit_that_was_not_sent_at_once_keeps_its_line_beside_the_sending(wor
     assert Decision.objects.filter(kind="push", values__before="Buyer").exists()
     assert [line for line in lines_of(admin, contact) if line not in before] == [("Role", "Buyer", "Director")]
     assert {("Role", "Buyer", "Head"), ("Role", "Head", "Director")} < set(lines_of(admin, contact))
+
+
+def test_an_import_and_what_was_sent_of_it_is_one_line(world: World, admin: Client, pat: Any) -> None:
+    contact = world.linked("Ann", email="ann@example.com", role_title="Buyer", notes="Old")
+    before = lines_of(admin, contact)
+    imported(pat, "Email,Role,Notes\nann@example.com,Head,New\n")
+    world.work()
+    assert Decision.objects.filter(kind="push", values__before="Buyer").exists()
+    new = lines_of(admin, contact)[: -len(before)]
+    assert sorted(new) == [("Notes", "Old", "New"), ("Role", "Buyer", "Head")]
+    page = admin.get(reverse("admin:npd_contact_change", args=[contact.pk]))
+    admin.post(page.context["activity"].acts[0].undo_url, {"confirmed": "yes"})
+    contact.refresh_from_db()
+    assert (contact.role_title, contact.notes) == ("Buyer", "Old")
 
 
 def test_jobs_and_requests_are_in_a_fold_for_administrators(world: World, admin: Client) -> None:
