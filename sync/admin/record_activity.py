@@ -276,7 +276,7 @@ class _Told:
             # A value that was sent names the edit that made it.
             event, before = edits.get(_saved_at(row), (None, None))
             _, fields = names.get(row.key, ("", ()))
-            if event is None or not _was(before, fields, row.values.get("raw_before")):
+            if event is None or not _was(before, fields, row.values):
                 continue
             if told := made.get((str(_context(event).get("batch", "")), row.key)):
                 self.same[told.pk] = row
@@ -304,12 +304,14 @@ def _context(event: Any) -> Mapping[str, Any]:
     return event.pgh_context.metadata if event.pgh_context else {}
 
 
-def _was(event: Any, fields: Sequence[str], raw: Mapping[str, Any] | None) -> bool:
-    """Whether these fields of a row had these raw values, of a relation the same record."""
+def _was(event: Any, fields: Sequence[str], sent: Mapping[str, Any]) -> bool:
+    """Whether a row had in these fields what a sending tells as the value before, of a relation the same record."""
     own = {field.name: field.attname for field in event._meta.concrete_fields}
     values = {name: to_json_value(getattr(event, own[name])) for name in fields if name in own}
-    raws = {name: value["id"] if isinstance(value, dict) else value for name, value in (raw or {}).items()}
-    return bool(raws) and values == raws
+    if "raw_before" not in sent:
+        # Of an empty cell nothing is kept.
+        return bool(values) and not sent.get("before") and not any(values.values())
+    return values == {key: raw["id"] if isinstance(raw, dict) else raw for key, raw in sent["raw_before"].items()}
 
 
 def _decision_lines(
@@ -351,8 +353,15 @@ def _decision_lines(
             batch_url=batch_undo_url(row.batch_id) if row.batch_id and in_batch else "",
             is_undo=row.undoes is not None,
             is_undone=row.pk in told.undone,
-            act=(actor, edit.pgh_created_at.isoformat()) if edit else act_of(row) if is_move else (),
+            act=_act_of(row, actor, edit) if is_move else (),
         )
+
+
+def _act_of(row: Decision, actor: str, edit: Any) -> tuple[str, ...]:
+    if edit is not None:
+        return actor, edit.pgh_created_at.isoformat()
+    # A sending that isn't told as its edit is none of that edit's lines.
+    return (row.actor, row.kind, str(row.batch_id)) if row.kind == "push" and row.batch_id else act_of(row)
 
 
 def mark_of(row: Decision) -> tuple[str, str]:
