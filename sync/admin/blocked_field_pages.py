@@ -463,7 +463,7 @@ class BlockedFieldPagesMixin:
                 raise Conflict(
                     f"The column of “{mapping.label}” was changed meanwhile, or none was chosen. Check again."
                 )
-            message = remap(mapping.pk, column, expected=shown)
+            message = remap(mapping.pk, column, by=request.user.get_username(), expected=shown)
             log_action(request.user, mapping, f"Column: from {shown or 'none'} to {title}.")
             return message
 
@@ -667,7 +667,7 @@ def create_columns(request: HttpRequest, wanted: Sequence[tuple[FieldMapping, st
             )
         log_action(request.user, mapping, f"Asked for a new column in place of {shown or 'none'}.")
         try:
-            done.append(create_column(mapping, expected=shown))
+            done.append(create_column(mapping, by=request.user.get_username(), expected=shown))
         except ConnectorError as error:
             raise ActionError(error.sentence) from error
     return done
@@ -774,7 +774,7 @@ def _use_column(request: HttpRequest, found: Sequence[AttentionEntry], seen: Map
     if (chosen := _chosen_column(request, found)) is None:
         return ActionResult(0, problems=[_NO_COLUMN])
     mapping, column, title = chosen
-    message = remap(mapping.pk, column, expected=mapping.column_id)
+    message = remap(mapping.pk, column, by=request.user.get_username(), expected=mapping.column_id)
     log_action(request.user, mapping, f"Column: from {mapping.column_id or 'none'} to {title}.")
     return ActionResult(1, message)
 

@@ -53,10 +53,12 @@ class MappingForm(ConcurrentSettingsForm):
     """A mapping's way, rule and column.
 
     `remap_message` says in words what another column led to; `remap_error` why it could not be had after all.
+    `saved_by` is who saves it.
     """
 
     remap_message = ""
     remap_error = ""
+    saved_by = ""
 
     class Meta:
         model = FieldMapping
@@ -112,7 +114,7 @@ class MappingForm(ConcurrentSettingsForm):
         self.instance.column_id = present
         saved = super().save(commit)
         try:
-            self.remap_message = remap(self.instance.pk, chosen)
+            self.remap_message = remap(self.instance.pk, chosen, by=self.saved_by)
         except ActionError as why:
             # Another field of the same page may have taken the column.
             self.remap_error = f"{self.instance.label} has kept its column. {why}"
@@ -366,6 +368,8 @@ class BoardLinkAdmin(SetupWizardMixin, BlockedFieldPagesMixin, PageAdmin):
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         """Save the mappings, and say what another column led to; what moves values goes through the plan."""
+        for one in formset.forms:
+            one.saved_by = request.user.get_username()
         super().save_formset(request, form, formset, change)
         self.keep_draft_changes(request, form.instance.entity_type, formset.forms)
         for one in formset.forms:

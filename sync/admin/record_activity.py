@@ -25,6 +25,7 @@ from sync.models import Decision, FieldMapping, SyncedModel
 from sync.operations.decision_undo import is_undoable
 from sync.operations.preview.explanation import CauseLink, causes_by_decision
 from sync.operations.record_requests import REASON_KEY
+from sync.reconcile.field_values import to_json_value
 from sync.records.authors import SYNC_ACTOR, actor_name, users_of
 from sync.registry import HiddenName, page_url
 
@@ -34,6 +35,9 @@ FIELD_PARAMETER = "activity"
 
 _RESOLVED = "conflict_settled"
 """The kind of the decision that tells that a conflict's resolution was applied."""
+
+_CHOSEN = "conflict_chosen"
+"""The kind of the decision that tells what a person chose there."""
 
 _PLAIN_CAUSES = ("edit", "rule")
 """The links of a chain that say something to everybody; jobs, webhooks and requests are for administrators."""
@@ -162,9 +166,9 @@ class Act:
         return self.lines[0]
 
     @property
-    def labels(self) -> str:
-        """The fields of several lines: "Phone, Email, Notes and 2 more"; empty for a single one."""
-        return humanize.join_first([line.label for line in self.lines]) if len(self.lines) > 1 else ""
+    def others(self) -> int:
+        """How many fields it changed beside the first."""
+        return len(self.lines) - 1
 
     @property
     def undo_url(self) -> str:
@@ -225,9 +229,9 @@ def activity_of(record: SyncedModel, *, reader: Any, field: str = "", limit: int
     # What moved a hidden relation would name the record that it points at.
     rows = Decision.objects.filter(**about).exclude(key__in=unknown.values("key") if hidden else ())
     decisions = list((rows.filter(key=chosen) if chosen else rows)[:limit])
-    told = _Told(decisions)
     shown = {name for _, fields in ([names[chosen]] if chosen else names.values()) for name in fields}
     changes = _Changes(record, limit, [one for one in _fields(record) if not chosen or one.name in shown], hidden)
+    told = _Told(decisions, changes, names)
     labels = {name: label for label, fields in names.values() for name in fields if len(fields) == 1}
     lines = [*_change_lines(changes, labels, told, names, chosen), *_decision_lines(decisions, names, told, reader)]
     opens = reader.has_perm("sync.view_decision")
@@ -251,13 +255,68 @@ def _names_by_key(record: SyncedModel, hidden: frozenset[str]) -> dict[str, tupl
 class _Told:
     """What the decisions that are shown tell already, of which the record's own changes need no line."""
 
-    def __init__(self, decisions: Sequence[Decision]) -> None:
+    def __init__(
+        self, decisions: Sequence[Decision], changes: _Changes, names: Mapping[str, tuple[str, tuple[str, ...]]]
+    ) -> None:
         self.batches = {str(row.batch_id) for row in decisions if row.batch_id}
-        # A value that was sent names the edit that made it.
-        self.sent = {(row.key, row.cause.get("npd", {}).get("at")) for row in decisions if row.kind == "push"}
+        # The edits that were sent as they are, by field and time; of others the sending is told by itself.
+        self.sent: set[tuple[str, datetime]] = set()
+        self.actors = changes.actors
+        self.edit_of: dict[int, Any] = {}
+        # The decisions of the same act, by the one whose line stands for it.
+        self.same: dict[int, Decision] = {}
+        self.told_by: set[int] = set()
+        self._fold_pushes(decisions, changes, names)
+        self._fold_choices(decisions)
         self.undone = _undone_ids(decisions)
         moves = {row.batch_id for row in decisions if row.batch_id and is_undoable(row)}
         self.sizes = batch_sizes(moves)
+
+    def _fold_pushes(
+        self, decisions: Sequence[Decision], changes: _Changes, names: Mapping[str, tuple[str, tuple[str, ...]]]
+    ) -> None:
+        edits = {event.pgh_created_at.isoformat(): (event, before) for event, before in changes.pairs if before}
+        made = {(str(row.batch_id), row.key): row for row in decisions if row.kind != "push" and moves_value(row)}
+        for row in decisions:
+            # A value that was sent names the edit that made it.
+            event, before = edits.get(_saved_at(row), (None, None))
+            _, fields = names.get(row.key, ("", ()))
+            if event is None or not _was(before, fields, row.values):
+                continue
+            if told := made.get((str(_context(event).get("batch", "")), row.key)):
+                self.same[told.pk] = row
+                self.told_by.add(row.pk)
+            else:
+                self.sent.add((row.key, event.pgh_created_at))
+                self.edit_of[row.pk] = event
+
+    def _fold_choices(self, decisions: Sequence[Decision]) -> None:
+        chosen: dict[tuple[str, str], Decision] = {}
+        for row in sorted(decisions, key=lambda row: row.pk):
+            about = (str(row.cause.get("conflict", "")), row.key)
+            if row.kind == _CHOSEN:
+                chosen[about] = row
+            elif row.kind == _RESOLVED and (choice := chosen.pop(about, None)):
+                self.same[row.pk] = choice
+                self.told_by.add(choice.pk)
+
+
+def _saved_at(row: Decision) -> str:
+    return str(row.cause.get("npd", {}).get("at", "")) if row.kind == "push" else ""
+
+
+def _context(event: Any) -> Mapping[str, Any]:
+    return event.pgh_context.metadata if event.pgh_context else {}
+
+
+def _was(event: Any, fields: Sequence[str], sent: Mapping[str, Any]) -> bool:
+    """Whether a row had in these fields what a sending tells as the value before, of a relation the same record."""
+    own = {field.name: field.attname for field in event._meta.concrete_fields}
+    values = {name: to_json_value(getattr(event, own[name])) for name in fields if name in own}
+    if "raw_before" not in sent:
+        # Of an empty cell nothing is kept.
+        return bool(values) and not sent.get("before") and not any(values.values())
+    return values == {key: raw["id"] if isinstance(raw, dict) else raw for key, raw in sent["raw_before"].items()}
 
 
 def _decision_lines(
@@ -265,25 +324,32 @@ def _decision_lines(
 ) -> Iterator[ActivityLine]:
     causes, resolutions = causes_by_decision(decisions), resolution_urls(decisions, reader)
     for row in decisions:
+        if row.pk in told.told_by:
+            continue
         icon, icon_label = mark_of(row)
-        is_move = moves_value(row)
-        links = causes[row.pk]
+        is_move, edit, same = moves_value(row), told.edit_of.get(row.pk), told.same.get(row.pk)
+        actor, rows = row.actor or SYNC_ACTOR, [row, same] if same else [row]
+        if edit is not None:
+            actor = told.actors[edit.pgh_id]
+        elif row.kind == _RESOLVED and same:
+            actor = same.actor
+        links = list(dict.fromkeys(link for one in rows for link in causes[one.pk]))
         # A batch of one line needs no page of its own.
         in_batch = row.batch_id is not None and told.sizes.get(row.batch_id, 0) > 1
         yield ActivityLine(
             line_id=f"d{row.pk}",
-            at=row.at,
-            actor=row.actor or SYNC_ACTOR,
+            at=edit.pgh_created_at if edit else row.at,
+            actor=actor,
             icon=icon,
             icon_label=icon_label,
             what="" if is_move else humanize.without_request_id(row.sentence),
             label=names.get(row.key, (row.key.replace("_", " ").capitalize(), ()))[0] if is_move else "",
             before=str(row.values.get("before") or ""),
             after=str(row.values.get("after") or ""),
-            sentence=humanize.without_request_id(row.sentence) if is_move else "",
+            sentence=humanize.without_request_id(" ".join(one.sentence for one in rows)) if is_move else "",
             chain=[one for one in links if one.kind in _PLAIN_CAUSES],
             technical=[
-                f"entry #{row.pk}",
+                *(f"entry #{one.pk}" for one in rows),
                 *([f"sync {row.batch_id}"] if row.batch_id else []),
                 *(x.text for x in links),
             ],
@@ -292,8 +358,15 @@ def _decision_lines(
             batch_url=batch_undo_url(row.batch_id) if row.batch_id and in_batch else "",
             is_undo=row.undoes is not None,
             is_undone=row.pk in told.undone,
-            act=act_of(row) if is_move else (),
+            act=_act_of(row, actor, edit) if is_move else (),
         )
+
+
+def _act_of(row: Decision, actor: str, edit: Any) -> tuple[str, ...]:
+    if edit is not None:
+        return actor, edit.pgh_created_at.isoformat()
+    # A sending that isn't told as its edit is none of that edit's lines.
+    return (row.actor, row.kind, str(row.batch_id)) if row.kind == "push" and row.batch_id else act_of(row)
 
 
 def mark_of(row: Decision) -> tuple[str, str]:
@@ -382,7 +455,7 @@ def _change_lines(
     """A line for each field that a change of the record's row changed, but for what a decision tells already."""
     keys = {name: key for key, (_, fields) in names.items() for name in fields}
     for event, before in changes.pairs:
-        context = event.pgh_context.metadata if event.pgh_context else {}
+        context = _context(event)
         actor = changes.actors[event.pgh_id]
         if str(context.get("batch", "")) in told.batches:
             continue
@@ -394,7 +467,7 @@ def _change_lines(
         for field in changes.fields:
             if getattr(event, field.attname, None) == getattr(before, field.attname, None):
                 continue
-            if (keys.get(field.name), event.pgh_created_at.isoformat()) in told.sent:
+            if (keys.get(field.name), event.pgh_created_at) in told.sent:
                 continue
             line_id = f"e{event.pgh_id}-{field.name}"
             if field.name == "sync_enabled":

@@ -6,7 +6,7 @@ are adopted. What an administrator changed is overwritten only by another choice
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import ip_address
@@ -238,7 +238,7 @@ def _choose_group(link: BoardLink, board: Board) -> list[str]:
     return [f"new items go to the group “{title}” now, for the group {before} is archived or deleted"]
 
 
-def resync_records(spec: EntitySpec) -> list[str]:
+def resync_records(spec: EntitySpec, payload: Mapping[str, str] | None = None) -> list[str]:
     records = spec.model._default_manager.filter(monday_id__isnull=False).exclude(unsynced())
     # In the order of ids, as passes lock them. NO KEY, so that rows pointing at these records can still be
     # saved.
@@ -248,7 +248,10 @@ def resync_records(spec: EntitySpec) -> list[str]:
         return []
     # `synced` must not stay where a column is new and therefore empty.
     mark_many_pending(spec.entity_type, ids)
-    enqueue_many(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD)
+    enqueue_many(
+        spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.SWEEP, payload=payload,
+        direction=QueueDirection.TO_NPD,
+    )  # fmt: skip
     options = spec.model._meta
     noun = options.verbose_name if len(ids) == 1 else options.verbose_name_plural
     return [f"{len(ids):,} {noun} will be synced again"]

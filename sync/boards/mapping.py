@@ -60,10 +60,11 @@ def _column_label(link: BoardLink, column_id: str) -> str:
     return f"{title}, gone" if link.shape.get("columns", {}).get(column_id, {}).get("gone") else title
 
 
-def remap(mapping_id: int, column_id: str, *, expected: str | None = None) -> str:
+def remap(mapping_id: int, column_id: str, *, by: str, expected: str | None = None) -> str:
     """Map a field to another column and enqueue every linked record; return a sentence on what was done.
 
-    `expected` is the column that the person saw, if any. Raises ActionError, also where it has another by now.
+    `by` is who asked, as the history names them; `expected` the column that the person saw, if any. Raises
+    ActionError, also where it has another by now.
     """
     with transaction.atomic():
         # Locked, so that two people who remap the same field don't both succeed.
@@ -84,16 +85,16 @@ def remap(mapping_id: int, column_id: str, *, expected: str | None = None) -> st
             **NO_PROBLEM,
         )
         unblock_field(mapping.link, mapping)
-        requeued = resync_records(registry.entity(mapping.link.entity_type))
+        requeued = resync_records(registry.entity(mapping.link.entity_type), {mapping.remap_key: by})
     sentence = f"{mapping.label} is in the column {_column_label(mapping.link, column_id)} now"
     return ". ".join([sentence, *requeued]) + "."
 
 
-def create_column(mapping: FieldMapping, *, expected: str) -> str:
+def create_column(mapping: FieldMapping, *, by: str, expected: str) -> str:
     """Create a column for a field whose own can't be used, and map the field to it; return a sentence on what was done.
 
     One with the field's title that is on the board and fits is used instead, so that a repeated call makes no second.
-    `expected` is the column that the person saw. Raises ActionError, ConnectorError.
+    `by` and `expected` are as `remap` has them. Raises ActionError, ConnectorError.
     """
     link = registry.link_of(mapping.link.entity_type) or mapping.link
     if mapping.column_id != expected or not needs_column(mapping):
@@ -109,7 +110,7 @@ def create_column(mapping: FieldMapping, *, expected: str) -> str:
     notify.notify_board(link.entity_type)
     if column_id == expected:
         return f"{mapping.label}: the column is back, so none was created. Its field is synced again."
-    return remap(mapping.pk, column_id, expected=expected)
+    return remap(mapping.pk, column_id, by=by, expected=expected)
 
 
 def needs_column(mapping: FieldMapping) -> bool:

@@ -148,6 +148,11 @@ class FieldMapping(models.Model):
         """Whether it has a column, and nothing is wrong with it."""
         return bool(self.column_id) and not self.problem
 
+    @property
+    def remap_key(self) -> str:
+        """The key of a job's payload under which stands who gave the field another column."""
+        return f"remapped:{self.key}"
+
     def is_current(self, entry: Mapping[str, Any]) -> bool:
         """Whether what was stored of the field (a base, an intent, a block) is of its column and version now."""
         return (entry["column"], entry["version"]) == (self.column_id, self.version)

@@ -43,6 +43,7 @@ from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordAction, Rec
 from sync.reconcile.resolutions import (
     as_conflict,
     inverse_of,
+    is_column_replaced,
     reopened_conflicts,
     reopened_lost_updates,
     undo_reports,
@@ -232,7 +233,9 @@ def settled_fields(plan: RecordPlan, record: SyncedModel, read_at: datetime) -> 
         base=base,
         altered=altered,
         # What a person chose stands in the history of its conflict already.
-        lines=tuple(_moved_line(plans[k], one) for k, one in found.items() if one.moved and not plans[k].resolves),
+        lines=tuple(
+            _moved_line(plan, plans[k], one) for k, one in found.items() if one.moved and not plans[k].resolves
+        ),
         results={
             (plans[k].resolved_kind, k): one.result or None
             for k, one in found.items()
@@ -263,17 +266,28 @@ def values_of_push(field_plan: FieldPlan) -> dict[str, Any]:
     return {"raw_before": before, "raw_after": dict(field_plan.local_raw)}
 
 
-def _moved_line(plan: FieldPlan, found: FieldSettlement) -> HistoryLine:
+def _moved_line(record: RecordPlan, plan: FieldPlan, found: FieldSettlement) -> HistoryLine:
     assert found.moved is not None
     kind, how, before, after = found.moved
-    was = f" (was “{before}”)" if before else ""
-    because = "" if plan.decision.reason == CHANGED_ON_MONDAY else f": {plan.decision.reason}"
-    sentence = f"{plan.mapping.label} “{after}”{was} {how}{because}."
-    values = {"before": before, "after": after, "overridden": plan.decision.overrides}
+    reason, actor, more = plan.decision.reason, "", dict[str, Any]()
     raws = {"raw_before": dict(plan.local_raw), "raw_after": dict(plan.write_raw or {})}
     if kind != "pull":
         raws = values_of_push(plan)
-    return HistoryLine(kind, sentence, plan.mapping.key, values=values | raws)
+    if kind == PUSH and not before and is_column_replaced(record.facts, plan):
+        by = record.facts.claim.payload.get(plan.mapping.remap_key, "")
+        reason = f"{by} gave it another column" if by else "its column was replaced"
+        former = record.ledger.base.get(plan.mapping.key, {}).get("local", plan.local_raw)
+        if former == plan.local_raw:
+            # Nobody edited it: who made it be sent is who replaced the column.
+            actor, more = by or SYNC_ACTOR, {REFILLS: True}
+        else:
+            # The empty column isn't what the edit replaced.
+            before, raws = plan.display_local(former), {"raw_before": former, "raw_after": dict(plan.local_raw)}
+    was = f" (was “{before}”)" if before else ""
+    because = "" if reason == CHANGED_ON_MONDAY else f": {reason}"
+    sentence = f"{plan.mapping.label} “{after}”{was} {how}{because}."
+    values = {"before": before, "after": after, "overridden": plan.decision.overrides}
+    return HistoryLine(kind, sentence, plan.mapping.key, actor, values=values | raws | more)
 
 
 # What its sync state and its status say then, and which of its relations wait.
@@ -493,6 +507,9 @@ def _is_news(report: ConflictReport, known: RecordFacts) -> bool:
 PUSH, CREATED, UNLINKED = "push", "create", "unlinked"
 DELETION_KINDS = ("delete", "deleted", "archived")
 """What is told of a deleted record's item: whoever deleted the record did that."""
+REFILLS = "refills"
+"""The key in a line's values which says that another column was given what the field had already."""
+
 _FROM_NPD = {PUSH, "overridden", "conflict"}
 _FROM_MONDAY = {"pull"}
 
@@ -517,8 +534,12 @@ class PassId:
 
 def moved_records(plans: Iterable[RecordPlan]) -> set[UUID]:
     """Return the records of which a line says that somebody's edit in NPD moved: whose is to be known."""
-    lines = [(plan, line) for plan in plans for line in plan.log if line.key]
-    return {plan.id for plan, line in lines if line.kind in _FROM_NPD or line.values.get("overridden")}
+    return {plan.id for plan in plans for line in plan.log if line.key and _needs_history(line)}
+
+
+def _needs_history(line: HistoryLine) -> bool:
+    is_edit = line.kind in _FROM_NPD and REFILLS not in line.values
+    return is_edit or bool(line.values.get("overridden"))
 
 
 def cause_of_claim(claim: Claim) -> dict[str, Any]:
@@ -554,6 +575,8 @@ def history_row(line: HistoryLine, plan: RecordPlan, this: PassId, authors: Auth
     if field_plan is not None:
         editors, actor = _editors(line, plan, field_plan, [event for _, event in events], authors)
         cause |= editors
+        if REFILLS in line.values and (by := plan.facts.claim.payload.get(field_plan.mapping.remap_key)):
+            cause["by"] = by
     if line.kind == RETURN and not actor:
         restored = [event.user_id for _, event in events if event.kind is EventKind.RESTORED and event.user_id]
         actor = monday_editor_name(restored[-1], authors.people) if restored else ""
@@ -591,7 +614,7 @@ def _editors(
 ) -> tuple[dict[str, Any], str]:
     """Who edited on either side, as far as it is known, and the actor: of a value taken over its editor."""
     attnames, actor = [field_of(plan.record, name).attname for name in field_plan.mapping.fields], line.actor
-    needs_history = line.kind in _FROM_NPD or bool(line.values.get("overridden"))
+    needs_history = _needs_history(line)
     history, found = authors.history.get(plan.id, []) if needs_history else [], dict[str, Any]()
     if (edit := last_edit(history, attnames, authors.users)) is not None:
         found["npd"] = {"who": edit.who, "way": edit.way, "at": edit.at.isoformat()}

@@ -88,6 +88,9 @@ def test_a_resolution_is_undone_from_its_records_activity(world: World, person: 
 
     assert undo_link_and_mark(change_page(contact)) == (True, False)
     assert undo_link_and_mark(entry) == (True, False)
+    # What was chosen and what came of it is one line.
+    lines = [act.line for act in client.get(change_page(contact)).context["activity"].acts]
+    assert [line.actor for line in lines if "chose" in line.what.lower()] == [str(person)]
     undo(conflict.pk, by=person)
     assert undo_link_and_mark(entry) == (False, False)
     world.work()

@@ -73,7 +73,7 @@ def test_after_a_person_mapped_the_field_to_another_column_the_held_edits_flow(w
     save(contact, role_title="Countess")
     world.edit(other, "position", "Chair")
     world.work()
-    said = remap(owner.mapping().pk, "position")
+    said = remap(owner.mapping().pk, "position", by="lead")
     world.work()
     assert "Position" in said
     assert world.values(contact)["position"] == "Countess"
@@ -101,7 +101,7 @@ def test_only_columns_that_fit_can_be_chosen(mapped: Client) -> None:
         ("nowhere", "not on the board"),
     ):
         with pytest.raises(ActionError, match=why):
-            remap(mapping.pk, column_id)
+            remap(mapping.pk, column_id, by="lead")
     assert FieldMapping.objects.get(pk=mapping.pk).version == mapping.version
 
 

@@ -112,7 +112,7 @@ def test_a_page_that_was_opened_before_somebody_elses_change_does_not_take_it_ba
     link, field = BoardLink.objects.get(), FieldMapping.objects.filter(key="role_title")
     page = board_page(link)
     form = values_of(mapped.get(page), "boardlink_form")
-    remap(field.get().pk, "position")
+    remap(field.get().pk, "position", by="lead")
     field.update(direction="npd_to_monday", rule="npd_wins")
     BoardLink.objects.update(deleted_record_policy="unlink")
     ids = {str(one.pk): one.key for one in link.mappings.all()}

@@ -5,6 +5,7 @@ from functools import partial
 from html import unescape
 from typing import Any
 
+import pghistory
 import pytest
 import responses
 from django.contrib.admin.models import LogEntry
@@ -20,9 +21,10 @@ from npd.models import Contact
 from sync.boards import board_columns
 from sync.boards.mapping import create_column, remap
 from sync.choices import Cause
-from sync.models import BoardLink, FieldMapping, SyncMetadata, SyncQueue, WriteLoop
+from sync.models import BoardLink, Decision, FieldMapping, SyncMetadata, SyncQueue, WriteLoop
 from sync.operations import attention
 from sync.operations.attention import AttentionKind
+from sync.operations.decision_undo import is_undoable
 from sync.outbox import pauses
 from tests.drift.conftest import Owner
 from tests.support.people import staff_who_may
@@ -189,6 +191,39 @@ def test_a_new_column_is_created_by_a_button_and_filled_with_what_npd_holds(
     assert owner.mapping().column_id == mapping.column_id
 
 
+def test_of_a_new_column_the_history_names_who_made_it_and_an_edit_keeps_its_line(
+    world: World, owner: Owner, admin: Client
+) -> None:
+    contact, untouched = world.linked(role_title="Analyst"), world.linked("Bob", role_title="Buyer")
+    gone(owner)
+    with pghistory.context(cause="import"):
+        Contact.objects.filter(pk=contact.pk).update(role_title="Head")
+    world.work()
+    posted(admin, f"{HELD}create/", **create_form(owner), confirmed="yes")
+    world.work()
+    edited, filled = (
+        Decision.objects.filter(kind="push", key="role_title", entity_id=one.pk).latest("pk")
+        for one in (contact, untouched)
+    )
+    assert (edited.values["before"], edited.values["after"]) == ("Analyst", "Head")
+    assert (filled.actor, filled.values["before"]) == ("lead", "")
+    assert filled.cause["by"] == "lead"
+    assert "npd" not in filled.cause  # nobody's edit led to it
+    assert not is_undoable(filled)
+
+    def acts(record: Contact) -> Any:
+        page = admin.get(f"/admin/npd/contact/{record.pk}/change/?activity=role_title")
+        return page.context["activity"].acts
+
+    [act] = [act for act in acts(contact) if act.line.after == "Head"]
+    event = Contact.pgh_event_model.objects.filter(pgh_obj_id=contact.pk, role_title="Head").earliest("pgh_id")
+    assert (act.line.before, act.line.actor, act.line.at) == ("Analyst", "import", event.pgh_created_at)
+    assert [act.line.actor for act in acts(untouched)] == ["lead", "a script"]
+    admin.post(act.undo_url, {"confirmed": "yes"})
+    contact.refresh_from_db()
+    assert contact.role_title == "Analyst"
+
+
 def test_of_people_who_ask_for_a_new_column_at_once_one_gets_it(world: World, owner: Owner, admin: Client) -> None:
     gone(owner)
     form, lead = {**create_form(owner), "confirmed": "yes"}, world.administrator("second")
@@ -206,7 +241,7 @@ def test_a_new_and_so_empty_column_clears_nothing_in_npd(world: World, owner: Ow
     FieldMapping.objects.filter(pk=owner.mapping().pk).update(direction=direction)
     gone(owner)
     if door == "button":
-        create_column(owner.mapping(), expected="role_title")
+        create_column(owner.mapping(), by="lead", expected="role_title")
     else:
         call_command("monday_setup")
     world.work(contact)
@@ -445,7 +480,7 @@ def test_a_column_that_is_changed_while_another_is_chosen_stays(
     mapping = role()
 
     def somebody_was_faster(*_args: Any) -> list[tuple[str, str]]:
-        remap(mapping.pk, "rank")
+        remap(mapping.pk, "rank", by="lead")
         return [("position", "Position")]
 
     monkeypatch.setattr("sync.admin.blocked_field_pages.column_choices", somebody_was_faster)

@@ -14,6 +14,8 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.ledger import SyncStateService
 from sync.ledger.record_view import FieldReason
+from sync.models import Decision
+from tests.importing.conftest import imported
 from tests.support.people import staff_who_may
 from tests.support.world import World
 
@@ -129,6 +131,33 @@ def test_what_somebody_edited_and_the_sync_sent_is_one_line(world: World, admin:
     assert new == [
         ("Phone", "+44 20 7946 0018", "+44 20 7946 0099"), ("Role", "Buyer", "Head"),
     ]  # fmt: skip
+
+
+def test_an_edit_that_was_not_sent_at_once_keeps_its_line_beside_the_sending(world: World, admin: Client) -> None:
+    contact = world.linked("Ann", role_title="Buyer", sync_direction="npd_to_monday")
+    world.save(contact, sync_enabled=False)
+    for role in ("Head", "Director"):
+        world.save(contact, role_title=role)
+    before = lines_of(admin, contact)
+    act(admin, contact, "sync_now")
+    world.work()
+    assert Decision.objects.filter(kind="push", values__before="Buyer").exists()
+    assert [line for line in lines_of(admin, contact) if line not in before] == [("Role", "Buyer", "Director")]
+    assert {("Role", "Buyer", "Head"), ("Role", "Head", "Director")} < set(lines_of(admin, contact))
+
+
+def test_an_import_and_what_was_sent_of_it_is_one_line(world: World, admin: Client, pat: Any) -> None:
+    contact = world.linked("Ann", email="ann@example.com", role_title="Buyer", notes="Old")
+    before = lines_of(admin, contact)
+    imported(pat, "Email,Role,Notes\nann@example.com,Head,New\n")
+    world.work()
+    assert Decision.objects.filter(kind="push", values__before="Buyer").exists()
+    new = lines_of(admin, contact)[: -len(before)]
+    assert sorted(new) == [("Notes", "Old", "New"), ("Role", "Buyer", "Head")]
+    page = admin.get(reverse("admin:npd_contact_change", args=[contact.pk]))
+    admin.post(page.context["activity"].acts[0].undo_url, {"confirmed": "yes"})
+    contact.refresh_from_db()
+    assert (contact.role_title, contact.notes) == ("Buyer", "Old")
 
 
 def test_jobs_and_requests_are_in_a_fold_for_administrators(world: World, admin: Client) -> None:
