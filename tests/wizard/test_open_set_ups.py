@@ -123,13 +123,13 @@ def test_an_abandoned_set_up_of_the_other_kind_neither_blocks_nor_joins(wizard: 
     assert not BoardLink.objects.filter(entity_type="organization").exists()
 
 
-def test_a_field_that_points_at_a_set_up_not_chosen_is_refused(wizard: Wizard) -> None:
+def test_a_field_that_points_at_a_set_up_not_chosen_is_refused(away: Wizard) -> None:
     Contact.objects.create(name="Ann", email="ann@x.org")
-    wizard.boards(contact="new", organization="new")
-    wizard.map("organization")
-    wizard.map("contact", column_organization="+")
-    wizard.work()
-    page = wizard.post("plan/", **plans_shown("contact"))
+    away.boards(contact="new", organization="new")
+    away.map("organization")
+    away.map("contact", column_organization="+")
+    away.work()
+    page = away.post("plan/", **plans_shown("contact"))
     assert "Organization points at the organization records, whose set-up was not chosen" in page
     assert draft().state == "compared"
 
