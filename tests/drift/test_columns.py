@@ -9,7 +9,7 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.boards.mapping import column_choices, remap
 from sync.kernel.action_errors import ActionError
-from sync.models import FieldMapping, SyncMetadata
+from sync.models import FieldMapping
 from sync.operations.detect.comparison import compare_board
 from tests.drift.conftest import Owner
 from tests.support.world import World
@@ -211,22 +211,3 @@ def test_a_renamed_board_is_the_same_board(world: World, owner: Owner) -> None:
     owner.sweep()
     contact.refresh_from_db()
     assert (contact.role_title, world.link().shape["name"]) == ("Countess", "People")
-
-
-def test_a_field_that_is_not_synced_needs_no_column(world: World, owner: Owner) -> None:
-    contact = world.linked(role_title="Analyst")
-    type(owner.mapping()).objects.filter(key="role_title").update(direction="none")
-    owner.column("role_title", "delete")
-    owner.sweep()
-    assert owner.mapping().problem == ""
-    assert world.status(contact) == "synced"
-
-
-def test_records_without_sync_hold_nothing(world: World, owner: Owner) -> None:
-    contact = world.linked(role_title="Analyst")
-    save(contact, sync_enabled=False)
-    world.work()
-    owner.column("role_title", "delete")
-    owner.sweep()
-    assert world.status(contact) == "disabled"
-    assert SyncMetadata.objects.get(entity_id=str(contact.pk)).blocked_fields == {}

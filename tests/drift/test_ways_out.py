@@ -18,7 +18,7 @@ from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
 from npd.models import Contact
 from sync.boards import board_columns
-from sync.boards.mapping import create_column, remap
+from sync.boards.mapping import remap
 from sync.choices import Cause
 from sync.models import BoardLink, FieldMapping, SyncMetadata, SyncQueue, WriteLoop
 from sync.operations import attention
@@ -196,15 +196,11 @@ def test_of_people_who_ask_for_a_new_column_at_once_one_gets_it(world: World, ow
     assert [one["id"] for one in columns if one["title"] == "Role"] == [owner.mapping().column_id]
 
 
-@pytest.mark.parametrize(("door", "direction"), [("button", "bidirectional"), ("monday_setup", "monday_to_npd")])
-def test_a_new_and_so_empty_column_clears_nothing_in_npd(world: World, owner: Owner, direction: str, door: str) -> None:
+def test_a_new_and_so_empty_column_clears_nothing_in_npd(world: World, owner: Owner) -> None:
     contact = world.linked(role_title="Analyst")
-    FieldMapping.objects.filter(pk=owner.mapping().pk).update(direction=direction)
+    FieldMapping.objects.filter(pk=owner.mapping().pk).update(direction="monday_to_npd")
     gone(owner)
-    if door == "button":
-        create_column(owner.mapping(), expected="role_title")
-    else:
-        call_command("monday_setup")
+    call_command("monday_setup")
     world.work(contact)
     assert owner.mapping().column_id != "role_title"
     assert (contact.role_title, world.status(contact)) == ("Analyst", "synced")
@@ -244,13 +240,7 @@ def test_a_conflict_on_a_replaced_column_is_asked_about_still_with_what_stood_on
 
 @pytest.mark.parametrize(
     ("npd", "answer", "stands", "asked"),
-    [
-        ("Director", "keep_monday", "Head", None),
-        ("Director", "keep_npd", "Director", None),
-        ("", "keep_monday", "Head", None),
-        ("", "keep_npd", "", None),
-        ("", "", "", {"role_title": "Head"}),
-    ],
+    [("Director", "keep_monday", "Head", None), ("", "", "", {"role_title": "Head"})],
 )
 def test_a_choice_whose_column_is_replaced_before_it_is_applied_counts_still_and_no_value_is_lost_unasked(
     world: World, owner: Owner, admin: Client, npd: str, answer: str, stands: str, asked: dict[str, str] | None
@@ -419,19 +409,11 @@ def in_conflict(world: World) -> Contact:
     return contact
 
 
-@pytest.mark.parametrize(
-    ("page", "more", "sides"),
-    [("rule", {"shown": "ask"}, ("Head", "Head")),
-     ("direction", {"shown": "bidirectional", "direction": "none"}, ("Owner", "Head"))],
-    ids=["Monday wins", "the field is left alone"],
-)  # fmt: skip
-def test_what_is_decided_on_the_page_settles_what_is_asked_already(
-    world: World, admin: Client, page: str, more: dict[str, str], sides: tuple[str, str]
-) -> None:
+def test_what_is_decided_on_the_page_settles_what_is_asked_already(world: World, admin: Client) -> None:
     contact = in_conflict(world)
-    posted(admin, f"{HELD}{page}/", mapping=role().pk, confirmed="yes", **more)
+    posted(admin, f"{HELD}rule/", mapping=role().pk, confirmed="yes", shown="ask")
     world.work(contact)
-    assert (contact.role_title, world.values(contact)["role_title"]) == sides
+    assert (contact.role_title, world.values(contact)["role_title"]) == ("Head", "Head")
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
 
 

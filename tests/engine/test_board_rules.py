@@ -79,14 +79,6 @@ def test_a_requirement_that_nobody_has_read_yet_blames_no_other_value(world: Wor
     assert (world.values(contact)["role_title"], world.status(contact)) == ("Boss", "synced")
 
 
-def test_a_rule_that_nobody_has_read_yet_is_told_in_mondays_words(world: World) -> None:
-    contact = world.linked(role_title="REQ-1", notes="n")
-    add_rule(world, "role_title", "STARTS_WITH_TEXT", "REQ-")
-    world.save(contact, role_title="Boss", notes="new")
-    assert "starts with text" in world.held(contact, "role_title")
-    assert world.values(contact)["notes"] == "new"
-
-
 def test_set_up_reads_the_rules_and_says_which_required_column_nothing_fills(world: World) -> None:
     column = (
         'mutation ($b: ID!) { create_column(board_id: $b, title: "Region", id: "region", column_type: text) { id } }'

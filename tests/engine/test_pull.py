@@ -50,15 +50,6 @@ def test_a_save_between_read_and_settle_is_not_overwritten(world: World) -> None
     assert world.values(contact)["role_title"] == "From Monday"
 
 
-def test_sync_switched_on_again_reads_what_was_edited_on_the_board_meanwhile(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    world.save(contact, sync_enabled=False, sync_direction="none")
-    world.edit(contact, "role_title", "Edited while off")
-    world.hear()
-    world.save(contact, sync_enabled=True, sync_direction="bidirectional")
-    assert (world.status(contact), contact.role_title) == ("synced", "Edited while off")
-
-
 def test_an_echo_does_not_close_the_dead_letter_of_an_unsent_change(world: World) -> None:
     contact = world.linked(role_title="Boss", notes="n")
     with world.broken():

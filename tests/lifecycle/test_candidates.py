@@ -10,7 +10,6 @@ from sync.choices import Cause, Priority
 from sync.models import BoardLink, SyncQueue, Tombstone
 from sync.outbox.queue_rows import enqueue_item
 from sync.records.external_ids import external_ids_of, set_external_ids
-from tests.commands.test_dry_run import counts, everything, plan
 from tests.lifecycle.conftest import asked, choose
 from tests.support.world import World, mail, staged
 
@@ -71,21 +70,6 @@ def test_an_item_that_an_answer_gives_to_a_record_is_not_asked_about_by_the_same
     assert [question.entity_id for question in open_questions] == [other.pk]
     assert "could be" not in open_questions[0].about["what"]
     assert "by now" in SyncQueue.objects.filter(remote_id=item).latest("pk").error_message
-
-
-def test_an_answer_that_no_longer_applies_is_handed_back_with_its_reason(world: World, pat: Any) -> None:
-    linked = world.linked("Ann", email="ann@example.com")
-    free = world.contact("Bob", email="ann@example.com")
-    SyncQueue.objects.all().delete()
-    item = world.add("Ann again", email=mail("ann@example.com"))
-    newcomers(world)
-    conflict = SyncConflict.objects.get(monday_item_id=item, resolved_at=None)
-    choose(conflict, pat, "custom", str(free.pk))
-    free.delete()
-    world.work(conflict)
-    assert (conflict.entity_id, conflict.resolved_at) == (linked.pk, None)
-    assert "deleted meanwhile" in conflict.resolution_problem
-    assert str(free.pk) not in str(conflict.about["options"])
 
 
 @staged
@@ -168,17 +152,6 @@ def test_none_there_moved_here_from_another_types_board_stays_that_records_item(
     assert contact.monday_id
 
 
-def test_an_item_that_bears_the_npd_id_of_another_types_record_becomes_a_record_with_an_id_of_its_own(
-    world: World,
-) -> None:
-    borne = Organization.objects.create(name="Navy").pk
-    item = world.add("Bo", email=mail("bo@x.test"), npd_id=str(borne))
-    newcomers(world)
-    contact = Contact.objects.get()
-    assert (contact.monday_id, contact.pk == borne) == (item, False)
-    assert world.values(contact)["npd_id"] == str(contact.pk)
-
-
 def test_a_record_with_the_items_key_that_comes_while_others_become_records_is_not_doubled(world: World) -> None:
     others = {"ann@example.com": "bob@example.com", "bob@example.com": "ann@example.com"}
 
@@ -198,13 +171,3 @@ def test_a_record_with_the_items_key_that_comes_while_others_become_records_is_n
     newcomers(world)
     assert sorted(Contact.objects.values_list("email", flat=True)) == ["ann@example.com", "bob@example.com"]
     assert not Contact.objects.filter(monday_id=None).exists()
-
-
-def test_a_dry_run_plans_an_answer_and_does_not_ask_again(world: World, pat: Any) -> None:
-    known, made = twins(world)
-    choose(asked(made.pk, "identity"), pat, "custom", f"same:{known.pk}")
-    before, told = everything(), plan()
-    assert counts(told) == {"delete record": 1}
-    [entry] = [entry for board in told["boards"] for entry in board["entries"]]
-    assert (entry["record"], entry["entity_id"]) == (str(made), str(made.pk))
-    assert everything() == before

@@ -122,18 +122,6 @@ def test_a_create_that_ran_twice_leaves_one_item_the_untouched_copy_is_archived(
     assert not SyncConflict.objects.exists()
 
 
-def test_more_copies_than_the_guard_lets_through_are_asked_about(world: World, settings: Any) -> None:
-    contact, copy = ran_twice(world)
-    settings.GUARD_RECORDS = 1
-    other = world.contact("Other", sync_enabled=False)
-    ApprovalRequest.objects.create(
-        entity_type="contact", entity_id=other.pk, kind=ApprovalKind.ITEMS, state=ApprovalState.DONE
-    )
-    hear(world)
-    assert world.sandbox.item(copy)["state"] == "active"
-    assert asked(contact.pk, "identity").monday_item_id == copy
-
-
 def test_a_lost_answer_to_the_clearing_is_found_out_about(world: World) -> None:
     contact = world.linked("Ann", email="ann@example.com")
     made = world.sandbox.act("duplicate", item_id=contact.monday_id)
@@ -204,24 +192,6 @@ def test_a_second_item_takes_the_place_of_one_that_was_taken_away(world: World) 
     conflict = asked(contact.pk, "fields")  # nothing is agreed yet between the record and this item
     assert set(conflict.conflict_fields) == {"name", "role_title"}
     assert Contact.objects.count() == 1
-
-
-def test_a_second_item_that_became_somebody_else_takes_nobodys_place(world: World) -> None:
-    """Duplicated as a form to fill in, for who comes after the one whose item is archived."""
-    contact = world.linked("Ann", email="ann@example.com", role_title="Boss")
-    first, copy = contact.monday_id, str(world.sandbox.act("duplicate", item_id=contact.monday_id)["id"])
-    world.sandbox.act("rename", item_id=copy, name="Bob")
-    email = {"email": "bob@example.com", "text": "bob@example.com"}
-    world.sandbox.act("edit", item_id=copy, column_id="email", value=email)
-    world.sandbox.act("archive", item_id=first)
-    hear(world)
-    quiet_passes(world, 2)
-    contact.refresh_from_db()
-    assert (contact.name, contact.email, contact.monday_id) == ("Ann", "ann@example.com", first)
-    bob = world.sandbox.item(copy)
-    assert (bob["name"], bob["values"]["email"], bob["values"]["npd_id"]) == ("Bob", "bob@example.com", "")
-    assert asked(contact.pk, "identity").monday_item_id == copy
-    assert asked(contact.pk, "delete").monday_item_id == first
 
 
 def test_of_two_copies_the_one_that_monday_refuses_to_archive_keeps_its_answer_and_its_job(

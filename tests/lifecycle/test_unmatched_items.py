@@ -16,7 +16,7 @@ from sync.clock import sync_now
 from sync.kernel.action_errors import Conflict
 from sync.kernel.db import fetch_rows, retry_on_lock_timeout
 from sync.kernel.messages import UnmatchedReason as Why
-from sync.models import BoardLink, FieldMapping, IgnoredItem, SyncQueue, Tombstone, UnmatchedItem
+from sync.models import BoardLink, IgnoredItem, SyncQueue, Tombstone, UnmatchedItem
 from sync.operations.detect.comparison import compare_board
 from sync.operations.detect.missed_webhooks import enqueue_items
 from sync.operations.preview.planned_pass import plan_link
@@ -85,19 +85,6 @@ def test_a_webhook_lists_an_item_at_once_by_its_name(world: World) -> None:
     assert rows() == [("Ann", Why.QUEUED)]
     assert not UnmatchedItem.objects.needing_attention().exists()
     assert row(item).board_id == contact_link().board_id
-
-
-def test_an_item_of_which_no_contact_can_be_made_is_listed_with_what_is_missing(world: World) -> None:
-    FieldMapping.objects.filter(link__entity_type="contact", key="role_title").update(required=True)
-    item = world.add("Ann", email=mail("ann@example.com"), role_title="long " * 100)
-    world.hear(seconds=11)
-    assert [why for _, why in rows()] == [Why.INVALID]
-    assert "Role" in row(item).reason_sentence
-    world.sandbox.act(
-        "edit", item_id=item, column_id="phone", value={"phone": "+46701234567", "countryShortName": "SE"}
-    )
-    world.hear(seconds=11)
-    assert [why for _, why in rows()] == [Why.INVALID]
 
 
 def test_a_comparison_lists_what_no_webhook_told_without_a_call_of_its_own(world: World) -> None:

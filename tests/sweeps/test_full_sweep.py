@@ -13,7 +13,7 @@ from django.db.models import F
 from npd.models import Contact
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
-from sync.models import AwaitedRelation, BoardLink, FieldMapping, Intent, SyncMetadata, SyncQueue, WriteLoop
+from sync.models import AwaitedRelation, BoardLink, Intent, SyncMetadata, SyncQueue, WriteLoop
 from sync.operations.detect.sweep import run_full_sweep
 from sync.outbox.queue_rows import enqueue_many
 from tests.support.waiting import beside
@@ -180,19 +180,6 @@ def test_a_record_made_from_an_item_is_asked_about_when_another_has_its_key_by_n
     run_full_sweep()
     before = state(world)
     assert [row["kind"] for row in before["sync_conflicts"]] == ["identity"]
-    pass_over_every_record(world)
-    assert state(world) == before
-
-
-def test_what_is_wrong_with_a_column_every_record_says(world: World, post: Post) -> None:
-    for name in ("Ann", "Bo"):
-        world.linked(name, role_title="Analyst", notes="old", phone="+12025550169")
-    mappings = FieldMapping.objects.filter(link__entity_type="contact")
-    mappings.filter(key="role_title").update(version=F("version") + 1)
-    mappings.filter(key="notes").update(options={"column_type": "numbers"})
-    mappings.filter(key="phone").update(column_id="")
-    run_full_sweep()
-    before = state(world)
     pass_over_every_record(world)
     assert state(world) == before
 

@@ -150,14 +150,6 @@ def test_a_listing_that_was_cut_short_moves_nothing_and_says_so(world: World, po
     assert post.sweep().problem == ""
 
 
-def test_a_board_whose_count_never_fits_its_listing_is_believed_the_second_time(world: World, post: Post) -> None:
-    for name in ("Ann", "Bo"):
-        world.linked(name)
-    world.sandbox.faults({"listing": 1, "on": "items_page", "count": 2})
-    assert "listed 1 of" in post.sweep().problem
-    assert post.sweep().problem == ""
-
-
 def test_the_log_in_another_shape_is_said_and_items_by_last_update_stand_in(world: World, post: Post) -> None:
     contact = world.linked(role_title="Analyst")
     post.swept()
