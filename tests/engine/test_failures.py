@@ -10,6 +10,7 @@ from sync.connectors.monday import items
 from sync.limits import MeteredClient
 from sync.models import BoardLink, Intent, SyncQueue, Tombstone
 from sync.records import availability
+from tests.admin import states
 from tests.support.world import World, mail
 
 REFUSED_EMAIL = '"odd one"@example.com'
@@ -145,14 +146,14 @@ def test_what_failed_is_stored_without_what_looks_like_a_token(world: World) -> 
     assert stored.count("access_token=[secret]") == 2
 
 
-def test_a_save_makes_a_row_in_backoff_due_at_once_with_all_its_attempts(world: World) -> None:
-    contact = world.linked()
-    Contact.objects.filter(pk=contact.pk).update(notes="new")
-    with world.broken():
-        world.work()
-    assert world.row(contact).attempts == 1
-    world.save(contact, notes="newer")
-    assert world.status(contact) == "synced"
+@pytest.mark.django_db
+def test_a_save_makes_a_row_in_backoff_due_at_once_with_all_its_attempts() -> None:
+    contact = states.waiting("Ann")
+    row = SyncQueue.objects.get(entity_id=contact.pk)
+    assert (row.attempts > 0, row.next_retry > sync_now()) == (True, True)
+    Contact.objects.filter(pk=contact.pk).update(notes="newer")
+    row.refresh_from_db()
+    assert (row.attempts, row.next_retry <= sync_now()) == (0, True)
 
 
 def test_a_read_that_shows_what_our_write_replaced_is_read_once_more(world: World) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from npd.models import Contact, ContactEvent, Organization
 from sync import reconcile
-from sync.models import Decision, FieldMapping
+from sync.models import FieldMapping
 from tests.support.world import World
 
 
@@ -28,16 +28,6 @@ def test_a_payload_is_never_written_only_what_was_read(world: World) -> None:
     assert world.status(contact) == "synced"
     assert contact.role_title == "Chair"
     assert not ContactEvent.objects.filter(role_title="Interim").exists()
-
-
-def test_a_pulled_change_is_in_the_history_with_its_cause(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    world.edit(contact, "role_title", "Chair")
-    world.look(contact)
-    event = ContactEvent.objects.filter(role_title="Chair").get()
-    assert event.pgh_context is not None
-    assert event.pgh_context.metadata["cause"] == "sync"
-    assert Decision.objects.filter(entity_id=contact.pk, kind="pull", key="role_title").exists()
 
 
 def test_a_save_between_read_and_settle_is_not_overwritten(world: World) -> None:
@@ -79,15 +69,6 @@ def test_a_save_of_an_unmapped_field_does_not_swallow_a_webhook_that_comes_betwe
     monkeypatch.setattr(reconcile, "claimed", late)
     world.work()
     assert (world.status(contact), contact.role_title) == ("synced", "Edited")
-
-
-def test_characters_that_npd_cannot_store_hold_their_field_alone(world: World) -> None:
-    contact = world.linked(role_title="Boss", notes="old")
-    world.edit(contact, "role_title", "a\x00b")
-    world.edit(contact, "notes", "from the board")
-    world.look(contact)
-    assert (world.status(contact), contact.role_title, contact.notes) == ("pending", "Boss", "from the board")
-    assert "role_title" in world.ledger(contact).blocked_fields
 
 
 def test_parts_of_an_address_typed_between_read_and_settle_stay(world: World) -> None:

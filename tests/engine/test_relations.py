@@ -13,11 +13,13 @@ from conflicts.resolution import InvalidResolution, resolve
 from npd.models import Contact, Organization
 from sync import registry
 from sync.boards.board_setup import set_up
+from sync.choices import RecordSyncStatus
 from sync.clock import SyncNow
 from sync.limits import metered_client
 from sync.merge import FieldSelection
 from sync.models import AwaitedRelation, FieldMapping, SyncQueue
 from sync.registry import check_dependency_triggers
+from tests.admin import states
 from tests.support.world import World
 
 CREATE_COLUMN = """
@@ -282,22 +284,11 @@ def test_white_space_in_names_is_folded_alike_in_python_and_in_the_triggers(name
     assert contact.organization == firm
 
 
-def test_a_new_name_leaves_contacts_alone_whose_sync_is_off(named: World) -> None:
-    acme = organization("Acme")
-    contacts = [named.contact(f"P{n}", email=f"p{n}@example.com", organization=acme) for n in range(3)]
-    named.work()
-    named.hear()
-    Contact.objects.filter(pk=contacts[0].pk).update(sync_enabled=False)
-    named.work()
-    Organization.objects.filter(pk=acme.pk).update(name="New")
-    assert [named.status(contact) for contact in contacts] == ["disabled", "pending", "pending"]
-
-
 # --- by name ----------------------------------------------------------------------------------------------------
 
 
 def test_an_organization_is_shown_by_its_name_and_found_by_it(named: World) -> None:
-    acme, beta = organization("Acme"), organization("Beta  GmbH")
+    acme, _, beta = (organization(name) for name in ("Acme", "beta gmbh", "Beta  GmbH"))
     contact = named.linked(organization=acme)
     assert cell(named, contact) == "Acme"
     named.edit(contact, "organization", " Beta GmbH ")
@@ -325,12 +316,19 @@ def test_a_new_name_is_shown_by_every_contact_whichever_way_the_row_changed(name
     assert {named.status(contact) for contact in contacts} == {"synced"}
 
 
-def test_a_new_name_wakes_nobody_where_no_column_shows_it(world: World) -> None:
+@pytest.mark.django_db
+def test_a_new_name_wakes_nobody_where_no_column_shows_it_or_sync_is_off() -> None:
+    states.boards()
     acme = organization("Acme")
-    contact = world.linked(organization=acme)
-    Organization.objects.filter(pk=acme.pk).update(name="Other")
-    assert world.status(contact) == "synced"
-    assert not SyncQueue.objects.filter(entity_type="contact", status="pending").exists()
+    on, off = (states.synced(name, item, organization=acme) for name, item in (("On", "70"), ("Off", "71")))
+    states.mark(off, RecordSyncStatus.DISABLED)
+    Contact.objects.filter(pk=off.pk).update(sync_enabled=False)
+    shown = FieldMapping.objects.filter(link__entity_type="contact", key="organization")
+    for converter, name, woken in (("relation", "Other", "synced"), ("relation_name", "New", "pending")):
+        shown.update(converter=converter, column_id="organization")
+        Organization.objects.filter(pk=acme.pk).update(name=name)
+        statuses = [Contact.objects.get(pk=one.pk).sync_status for one in (on, off)]
+        assert statuses == [woken, "disabled"]
 
 
 def test_a_name_of_several_organizations_is_held_until_it_is_one(named: World) -> None:
@@ -348,32 +346,16 @@ def test_a_name_of_several_organizations_is_held_until_it_is_one(named: World) -
     assert cell(named, contact) == "Beta"
 
 
-def test_the_same_case_wins_over_another(named: World) -> None:
-    organization("beta")
-    right = organization("Beta")
-    contact = named.linked()
-    named.edit(contact, "organization", "Beta")
-    named.hear(contact)
-    assert contact.organization == right
-
-
-def test_a_typed_name_of_nobody_is_handed_back_with_the_reason(named: World) -> None:
-    acme, beta, gamma = organization("Acme"), organization("Beta"), organization("Gamma")
-    contact = named.linked(organization=acme)
-    named.edit(contact, "organization", gamma.name)
-    named.save(contact, organization=beta)
-    conflict = SyncConflict.objects.get(entity_id=contact.pk, resolved_at=None)
+@pytest.mark.django_db
+def test_a_typed_name_of_nobody_is_refused_with_the_reason() -> None:
+    states.boards()
+    mapping = FieldMapping.objects.filter(link__entity_type="contact", key="organization")
+    mapping.update(converter="relation_name", column_id="organization")
+    for name in ("Acme", "Beta", "Gamma"):
+        organization(name)
+    contact, conflict = states.conflicting("Ann", "70", "organization")
     with pytest.raises(InvalidResolution, match="No organization in NPD is called “Nobody”"):
         choose(conflict, choose="custom", value="Nobody")
     choose(conflict, choose="custom", value="Acme")
-    named.work(contact)
-    assert (contact.organization, cell(named, contact)) == (acme, "Acme")
-
-
-def test_one_way_from_npd_mirrors_over_a_name_of_nobody(named: World) -> None:
-    FieldMapping.objects.filter(key="organization").update(direction="npd_to_monday")
-    contact = named.linked(organization=organization("Acme"))
-    named.edit(contact, "organization", "Nobody")
-    named.hear()
-    assert cell(named, contact) == "Acme"
-    assert named.status(contact) == "synced"
+    conflict.refresh_from_db()
+    assert conflict.resolution is not None

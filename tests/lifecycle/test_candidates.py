@@ -113,21 +113,6 @@ def test_the_same_person_the_made_record_goes_and_its_item_after_it(world: World
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
 
 
-def test_a_record_whose_key_is_that_of_a_made_one_may_take_over_its_item(world: World, pat: Any) -> None:
-    item = world.add("A. Example", email=mail("ann@example.com"))
-    newcomers(world)
-    made = Contact.objects.get(monday_id=item)
-    known = world.contact("Ann", email="ann@example.com")
-    world.work()
-    choose(asked(known.pk, "identity"), pat, "custom", f"takes:{made.pk}")
-    world.work()
-    world.work(known)
-    assert (known.monday_id, Contact.objects.count()) == (item, 1)
-    assert world.values(known)["npd_id"] == str(known.pk)
-    assert (Tombstone.objects.get(entity_id=made.pk).state, len(world.sandbox.items())) == ("nothing_left", 1)
-    assert not SyncConflict.objects.filter(kind="identity", resolved_at=None).exists()
-
-
 def test_two_persons_stay_two_and_nobody_asks_again(world: World, pat: Any) -> None:
     known, made = twins(world)
     # A question about a record that has an item makes it no conflict.

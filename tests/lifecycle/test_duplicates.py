@@ -4,15 +4,11 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.choices import ApprovalKind, ApprovalState
 from sync.clock import sync_now
-from sync.connectors.base.errors import AnswerWithoutData
-from sync.limits import MeteredClient
-from sync.models import ApprovalRequest, BoardLink, Decision, IgnoredItem, Intent, MondayAccount, SyncQueue
+from sync.models import ApprovalRequest, BoardLink, Decision, IgnoredItem, Intent, SyncQueue
 from sync.reconcile.identity import LEAVE_ALONE, NEW_RECORD
 from tests.lifecycle.conftest import asked, choose, quiet_passes
 from tests.support.world import World
@@ -134,28 +130,6 @@ def test_a_lost_answer_to_the_clearing_is_found_out_about(world: World) -> None:
     assert world.sandbox.item(made["id"])["values"]["npd_id"] == ""
     assert asked(contact.pk, "identity").monday_item_id == made["id"]
     assert not SyncQueue.objects.filter(status__in=["pending", "in_progress"]).exists()
-
-
-def test_a_clearing_that_fails_as_a_whole_stops_no_board(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As any call about one item: errors alone are its own failure."""
-    contact = world.linked("Ann", email="ann@example.com")
-    made = world.sandbox.act("duplicate", item_id=contact.monday_id)
-    world.deliver()
-    world.pass_time(seconds=11)
-    right, failed = MeteredClient.execute, [AnswerWithoutData("It failed")]
-
-    def fails_once(client: MeteredClient, document: str, variables: Any, **more: Any) -> Any:
-        if document.lstrip().startswith("mutation") and failed:
-            raise failed.pop()
-        return right(client, document, variables, **more)
-
-    monkeypatch.setattr(MeteredClient, "execute", fails_once)
-    world.work()
-    assert MondayAccount.objects.filter(id=1, stopped_until__isnull=False).count() == 0
-    assert not SyncQueue.objects.filter(status="failed").exists()
-    world.work(minutes=2)
-    assert not SyncQueue.objects.filter(status__in=["pending", "in_progress"]).exists()
-    assert world.sandbox.item(made["id"])["values"]["npd_id"] == ""
 
 
 def test_a_copy_about_which_a_call_may_be_in_the_air_is_left_alone_until_its_deadline(world: World) -> None:

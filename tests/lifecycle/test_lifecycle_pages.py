@@ -14,6 +14,8 @@ from django.test.utils import CaptureQueriesContext
 from npd.models import Contact, Organization
 from sync.clock import sync_now
 from sync.models import BoardLink, IgnoredItem, SyncQueue, Tombstone
+from sync.records.item_links import UNLINK_KEY
+from tests.admin import states
 from tests.admin.test_records import confirmed
 from tests.support.world import World
 
@@ -46,18 +48,18 @@ def act(client: Client, page: str, action: str, *keys: Any, confirmed: bool = Tr
     return answer.content.decode()
 
 
-def test_unlinking_says_first_what_it_does_and_then_does_it(world: World, admin_client: Client) -> None:
-    contact = world.linked("Ann")
-    page = admin_client.get(f"{CONTACTS}{contact.pk}/change/").content.decode()
+def test_unlinking_says_first_what_it_does_and_then_does_it(away: Client) -> None:
+    states.boards()
+    contact = states.synced("Ann", "70")
+    page = away.get(f"{CONTACTS}{contact.pk}/change/").content.decode()
     assert 'value="unlink"' in page
     assert 'value="link_again"' not in page
-    asks = act(admin_client, CONTACTS, "unlink", contact.pk, confirmed=False)
+    asks = act(away, CONTACTS, "unlink", contact.pk, confirmed=False)
     assert "Unlink 1 contact" in asks
     assert str(contact.monday_id) in asks
     assert not SyncQueue.objects.filter(status="pending").exists()
-    assert "1 record will be unlinked now" in act(admin_client, CONTACTS, "unlink", contact.pk)
-    world.work(contact)
-    assert (contact.monday_id, contact.sync_enabled) == (None, False)
+    assert "1 record will be unlinked now" in act(away, CONTACTS, "unlink", contact.pk)
+    assert UNLINK_KEY in SyncQueue.objects.get(entity_id=contact.pk, status="pending").payload
 
 
 def test_the_page_of_an_unlinked_record_says_so_and_links_it_again(world: World, admin_client: Client) -> None:
@@ -141,16 +143,14 @@ def test_the_permission_is_asked_for_every_type_of_a_long_selection(
     assert (Contact.objects.count(), Organization.objects.count()) == (0, 0)
 
 
-def test_an_item_that_was_refused_is_considered_again(world: World, admin_client: Client) -> None:
-    contact = world.linked("Ann", email="ann@example.com")
-    BoardLink.objects.update(deleted_record_policy="unlink")
-    item = contact.monday_id
-    contact.delete()
-    world.work()
-    assert "Unlinked" in admin_client.get(REFUSED).content.decode()
-    act(admin_client, REFUSED, "consider_again", IgnoredItem.objects.get().pk)
-    world.work(seconds=11)
-    assert Contact.objects.get().monday_id == item
+def test_an_item_that_was_refused_is_considered_again(away: Client) -> None:
+    refused = IgnoredItem.objects.create(
+        entity_type="contact", item_id="4711", reason="Unlinked by Pat.", unlinked=True
+    )
+    assert said in away.get(REFUSED).content.decode()
+    act(away, REFUSED, "consider_again", refused.pk)
+    assert not IgnoredItem.objects.exists()
+    assert SyncQueue.objects.get().remote_id == "4711"
 
 
 def test_a_refusal_is_forgotten_and_its_item_asked_for_in_one_transaction(

@@ -43,14 +43,6 @@ def test_an_item_taken_away_of_which_only_the_removal_was_told_is_found_by_its_n
     assert contact.monday_id == item
 
 
-def test_without_any_word_of_the_first_item_the_record_still_gets_one(world: World) -> None:
-    contact, item = lost_create(world)
-    world.sandbox.act("archive", item_id=item)
-    world.work(minutes=45)
-    assert world.status(contact) == "synced"
-    assert contact.monday_id != item
-
-
 def find(world: World) -> None:
     """The deadline of the call without an answer passes; the item is looked up, and both sides are compared."""
     world.settle()

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
@@ -13,6 +14,7 @@ from sync.models import BoardLink, Decision, FieldMapping, IgnoredItem, Intent, 
 from sync.operations.decision_undo import undo_decisions
 from sync.reconcile import deleted_records
 from sync.records.tombstones import prune_tombstones, restore_by_person
+from tests.admin import states
 from tests.lifecycle.conftest import choose, quiet_passes, take_away
 from tests.lifecycle.test_item_gone import hide
 from tests.support.world import World
@@ -286,14 +288,15 @@ def test_archiving_whose_answer_was_lost_is_found_out_and_an_edit_that_left_with
     assert [line.values["before"] for line in left_with_item(key)] == ["Chair"]
 
 
-def test_the_page_of_a_deleted_record_shows_its_history(world: World, pat: Any, client: Any) -> None:
-    contact = world.linked("Ann", role_title="Buyer")
-    one_way(contact, "record")
-    world.work()
-    world.edit(contact, "role_title", "Chair")
-    _, key = deleted(world, contact)
-    (line,) = left_with_item(key)
-    client.force_login(pat)
+def test_the_page_of_a_deleted_record_shows_its_history(admin_client: Client) -> None:
+    states.boards()
+    contact = states.synced("Ann", "70", role_title="Buyer")
+    key, raws = contact.pk, {"raw_before": {"role_title": "Chair"}, "raw_after": {"role_title": "Buyer"}}
+    values = {"before": "Chair", "after": "Buyer", "overridden": True} | raws
+    said = "Tom wrote “Chair” into Role on Monday."
+    line = states.decided(contact, said, kind="overridden", key="role_title", values=values)
+    contact.delete()
+    client = admin_client
     page = client.get(f"/admin/sync/tombstone/{stone(key).pk}/change/").content.decode()
     assert "“Chair” into Role" in page
     assert f"/admin/sync/decision/{line.pk}/undo/" in page

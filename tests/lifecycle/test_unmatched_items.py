@@ -119,6 +119,8 @@ def test_what_is_dealt_with_is_not_listed(listed: str) -> None:
     found = [str(contact.monday_id), "71", "72", "73"]
     note_unmatched(contact_link(), [UnmatchedFinding(item) for item in found])
     assert set(UnmatchedItem.objects.values_list("item_id", flat=True)) == {listed, "73"}
+    enqueue_items(contact_link(), found, cause=Cause.SWEEP)
+    assert "71" not in SyncQueue.objects.values_list("remote_id", flat=True)
 
 
 # Ways out.

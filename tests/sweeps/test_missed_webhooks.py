@@ -9,7 +9,7 @@ from npd.models import Contact
 from sync.connectors.base.errors import BudgetExhausted
 from sync.connectors.monday import board_events
 from sync.limits import breaker, metered_client
-from sync.models import Decision, IgnoredItem, SyncQueue, WebhookEvent
+from sync.models import Decision, SyncQueue, WebhookEvent
 from sync.operations.detect.sweep import sweep_board
 from sync.operations.preview.explanation import causes_by_decision, causes_text
 from tests.admin import states
@@ -107,14 +107,6 @@ def test_an_update_that_no_log_tells_is_found_by_the_items_last_update(world: Wo
     contact.refresh_from_db()
     assert (found.rows, found.updated, again.updated) == (0, 1, 0)
     assert contact.role_title == "Countess"
-
-
-def test_items_that_were_refused_are_not_asked_again(world: World, post: Post) -> None:
-    item = world.sandbox.act("add", board_id=int(world.board_id()), name="Stranger")
-    IgnoredItem.objects.create(entity_type="contact", item_id=item["id"], reason="not one of ours")
-    post.lose()
-    post.sweep()
-    assert not SyncQueue.objects.filter(remote_id=item["id"]).exists()
 
 
 def test_the_cursor_moves_to_mondays_newest_time_and_only_when_the_sweep_is_finished(world: World, post: Post) -> None:

@@ -165,6 +165,7 @@ def test_the_environments_token_comes_first_and_the_page_says_so(away: Wizard, s
     page = away.get()
     assert "Your administrator has set the token on the server" in page
     assert "stored as well, but not used" in page
+    assert settings.MONDAY_API_KEY not in page
     assert "Test and save" not in page
 
 

@@ -17,6 +17,7 @@ from sync.operations.setup.filter_choice import text_of_values, values_of_text
 from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
 from tests.wizard.conftest import PEOPLE as COLUMNS
 from tests.wizard.conftest import Wizard, a_board, an_item, draft, people, words_of
+from tests.wizard.test_held_to_the_plan import drawn_up
 
 
 def set_up(wizard: Wizard) -> BoardLink:
@@ -198,15 +199,12 @@ def test_a_page_that_showed_another_filter_changes_nothing(away: Wizard) -> None
     assert draft().sync_filter == {}
 
 
-def test_a_filter_changed_elsewhere_is_reported_before_a_plan_overwrites_it(wizard: Wizard) -> None:
-    set_up(wizard)
-    drafts.begin_change(wizard.person, "contact")
-    wizard.choose("contact")
-    wizard.work()
+def test_a_filter_changed_elsewhere_is_reported_before_a_plan_overwrites_it(away: Wizard) -> None:
+    drawn_up(away.person)
     BoardLink.objects.filter(entity_type="contact").update(
         sync_filter={"records": [{"field": "role_title", "op": "is", "values": ["x"], "labels": ["x"]}]}
     )
-    assert "settings were changed elsewhere: Filter: Records where Role is “x”" in wizard.confirm()
+    assert "settings were changed elsewhere: Filter: Records where Role is “x”" in away.confirm()
     assert SetupDraft.objects.get(entity_type="contact").state == "compared"
 
 

@@ -67,7 +67,9 @@ def drawn_up(person: User, **changes: dict[str, str]) -> None:
     """The rows of a compared set-up that changes these fields of a board that is set up."""
     link = states.boards()["contact"]
     fields = {key: choice.to_json() for key, choice in stored_choices(link).items()}
-    columns = {one["column"]: {"title": key, "type": "text"} for key, one in fields.items()}
+    types = {"email": "email", "phone": "phone", "notes": "long_text"}
+    ids = [*(one["column"] for one in fields.values()), "position"]
+    columns = {one: {"title": one, "type": types.get(one, "text")} for one in ids}
     SetupDraft.objects.create(
         entity_type="contact", owner=person, board_id=link.board_id, columns=columns, mapped=True, state="compared",
         fields={key: one | changes.get(key, {}) for key, one in fields.items()}, found_at=timezone.now(),

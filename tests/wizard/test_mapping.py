@@ -6,7 +6,7 @@ import pytest
 
 from npd.models import Contact
 from sync.models import SetupDraft
-from sync.operations.setup.fields import FieldChoice
+from sync.operations.setup.fields import FieldChoice, mappable_fields, suggest_columns
 from tests.admin.forms import values_of
 from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, an_item, draft, mail, people, words_of
 
@@ -19,11 +19,13 @@ def board(wizard: Wizard) -> str:
     return a_board(wizard.monday, "CRM", *columns, items=[{"name": "Ann", "mail": mail("ann@x.org"), "job": "Head"}])
 
 
-def test_columns_are_suggested_by_title_and_type(wizard: Wizard, board: str) -> None:
-    wizard.boards(contact=board)
-    chosen = {key: one["column"] for key, one in draft().fields.items()}
-    assert chosen == {
-        "name": "name", "email": "mail", "phone": "tel", "role_title": "job", "notes": "+", "organization": "",
+@pytest.mark.django_db
+def test_columns_are_suggested_by_title_and_type() -> None:
+    kinds = (*PEOPLE, ("rank", "Rank", "numbers"), ("sum", "Span", "timeline"), ("memo", "Long notes", "long_text"))
+    columns = {column: {"title": title, "type": kind} for column, title, kind in kinds}
+    found = suggest_columns(mappable_fields("contact"), columns, "")
+    assert {key: one.column for key, one in found.items()} == {
+        "name": "name", "email": "mail", "phone": "tel", "role_title": "job", "notes": "+",
     }  # fmt: skip
 
 
