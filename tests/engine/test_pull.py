@@ -95,3 +95,12 @@ def test_what_monday_made_of_a_value_stands_in_the_way_no_more_once_the_field_is
     mapping.update(direction="bidirectional")
     world.look(contact)
     assert world.status(contact) == "pending"
+
+
+def test_characters_that_npd_cannot_store_hold_their_field_alone(world: World) -> None:
+    contact = world.linked(role_title="Boss", notes="old")
+    world.edit(contact, "role_title", "a\x00b")
+    world.edit(contact, "notes", "from the board")
+    world.look(contact)
+    assert (world.status(contact), contact.role_title, contact.notes) == ("pending", "Boss", "from the board")
+    assert "role_title" in world.ledger(contact).blocked_fields

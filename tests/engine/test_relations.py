@@ -353,7 +353,7 @@ def test_a_typed_name_of_nobody_is_refused_with_the_reason() -> None:
     mapping.update(converter="relation_name", column_id="organization")
     for name in ("Acme", "Beta", "Gamma"):
         organization(name)
-    contact, conflict = states.conflicting("Ann", "70", "organization")
+    _, conflict = states.conflicting("Ann", "70", "organization")
     with pytest.raises(InvalidResolution, match="No organization in NPD is called “Nobody”"):
         choose(conflict, choose="custom", value="Nobody")
     choose(conflict, choose="custom", value="Acme")

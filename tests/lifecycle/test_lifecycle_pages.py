@@ -147,7 +147,7 @@ def test_an_item_that_was_refused_is_considered_again(away: Client) -> None:
     refused = IgnoredItem.objects.create(
         entity_type="contact", item_id="4711", reason="Unlinked by Pat.", unlinked=True
     )
-    assert said in away.get(REFUSED).content.decode()
+    assert "Unlinked by Pat." in away.get(REFUSED).content.decode()
     act(away, REFUSED, "consider_again", refused.pk)
     assert not IgnoredItem.objects.exists()
     assert SyncQueue.objects.get().remote_id == "4711"
