@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.boards.mapping import column_choices, remap
 from sync.kernel.action_errors import ActionError
@@ -63,23 +62,6 @@ def test_a_look_that_misses_a_column_asks_for_the_board_once_and_never_again(wor
         world.work()
         calls.append(world.calls("query") - before)
     assert calls == [2, 1, 1]
-
-
-def test_after_a_person_mapped_the_field_to_another_column_the_held_edits_flow(world: World, owner: Owner) -> None:
-    contact, other = world.linked("Ann", role_title="Analyst"), world.linked("Bo", role_title="Boss")
-    owner.column("role_title", "delete")
-    owner.make("position", "Position")
-    owner.sweep()
-    save(contact, role_title="Countess")
-    world.edit(other, "position", "Chair")
-    world.work()
-    said = remap(owner.mapping().pk, "position")
-    world.work()
-    assert "Position" in said
-    assert world.values(contact)["position"] == "Countess"
-    assert world.status(contact) == "synced"
-    (conflict,) = SyncConflict.objects.filter(resolved_at=None)
-    assert (conflict.npd_data, conflict.monday_data) == ({"role_title": "Boss"}, {"role_title": "Chair"})
 
 
 def test_only_columns_that_fit_can_be_chosen(mapped: Client) -> None:

@@ -9,7 +9,7 @@ from npd.models import Contact
 from sync.choices import RecordSyncStatus, SyncStatus
 from sync.connectors.monday.items import item_fragment
 from sync.ledger.record_view import Part, RecordState, describe, filter_by_health
-from sync.models import ApprovalRequest, BoardLink, Decision, SyncQueue, Tombstone
+from sync.models import ApprovalRequest, BoardLink, Decision, SyncQueue
 from sync.operations.detect.comparison import compare_board
 from sync.operations.preview.explanation import explain, find_record
 from sync.operations.record_requests import PushReason, push_record
@@ -177,17 +177,6 @@ def test_the_group_is_read_only_where_a_condition_asks_for_it() -> None:
 
 
 # Deletions.
-
-
-def test_a_record_that_is_left_out_and_deleted_leaves_its_item_alone(world: World) -> None:
-    contact = world.linked(role_title="Customer")
-    only(world, CUSTOMER, contact)
-    world.save(contact, role_title="Vendor")
-    item = contact.monday_id
-    contact.delete()
-    world.work()
-    assert world.sandbox.item(str(item))["state"] == "active"
-    assert Tombstone.objects.get().reason_code == "left_out"
 
 
 # What can't be known, and what a person asks for.

@@ -208,45 +208,6 @@ def test_a_field_conflict_hands_its_choice_back_and_stays_while_the_item_is_gone
     assert not SyncConflict.objects.filter(kind="delete", resolved_at=None).exists()
 
 
-# --- the guard --------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def held(world: World, settings: Any) -> list[Contact]:
-    """Four contacts whose deletion the guard holds."""
-    settings.GUARD_RECORDS = 2
-    set_policy("delete")
-    contacts = [world.contact(f"C{n}") for n in range(4)]
-    world.work()
-    world.hear()
-    for contact in contacts:
-        contact.refresh_from_db()
-        world.sandbox.act("archive", item_id=contact.monday_id)
-    world.hear()
-    quiet_passes(world)
-    assert Contact.objects.count() == 4
-    return contacts
-
-
-def test_rejected_deletions_leave_the_records_and_ask_and_no_policy_deletes_them_later(
-    world: World, held: list[Contact], pat: Any, settings: Any
-) -> None:
-    from sync.models.state import ApprovalRequest
-    from sync.records.approvals import reject
-
-    reject(ApprovalRequest.objects.all(), pat)
-    world.work()
-    settings.GUARD_RECORDS = 100
-    quiet_passes(world, 8)
-    for contact in held:
-        world.look(contact)
-    assert Contact.objects.count() == 4
-    assert SyncConflict.objects.filter(kind="delete", resolved_at=None).count() == 4
-    choose(asked(held[0].pk), pat, "monday")
-    world.work()
-    assert Contact.objects.count() == 3
-
-
 # --- there | not returned when asked by id ----------------------------------------------------------------------
 
 

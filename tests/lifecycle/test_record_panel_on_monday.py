@@ -101,23 +101,6 @@ def test_whoever_reads_monday_again_and_again_waits(
     assert world.calls() == calls
 
 
-def lines_of(client: Client, record: Any) -> list[tuple[str, str, str]]:
-    found = client.get(reverse("admin:npd_contact_change", args=[record.pk])).context["activity"].acts
-    return [(line.label or line.what, line.before, line.after) for act in found for line in act.lines]
-
-
-def test_what_somebody_edited_and_the_sync_sent_is_one_line(world: World, admin: Client) -> None:
-    contact = world.linked("Ann", role_title="Buyer", phone="+442079460018")
-    before = lines_of(admin, contact)
-    world.save(contact, role_title="Head")
-    world.edit(contact, "phone", {"phone": "+442079460099", "countryShortName": "GB"})
-    world.hear(contact)
-    new = lines_of(admin, contact)[: -len(before)]
-    assert new == [
-        ("Phone", "+44 20 7946 0018", "+44 20 7946 0099"), ("Role", "Buyer", "Head"),
-    ]  # fmt: skip
-
-
 def test_jobs_and_requests_are_in_a_fold_for_administrators(world: World, admin: Client) -> None:
     contact = world.linked("Ann", role_title="Buyer")
     reader = world.browser(staff_who_may("view_contact"))

@@ -123,14 +123,6 @@ def test_a_second_run_changes_nothing_and_prints_the_board_ids_where_asked(monda
     assert f"MONDAY_ORGANIZATIONS_BOARD_ID={organizations.board_id}" in lines
 
 
-def test_it_says_what_the_filter_lets_through_and_leaves_it(monday: Sandbox, run: Run) -> None:
-    run("monday_setup")
-    stored = {"records": [{"field": "role_title", "op": "is", "values": ["Customer"], "labels": ["Customer"]}]}
-    BoardLink.objects.filter(entity_type="contact").update(sync_filter=stored)
-    assert "the filter lets through: Records where Role is “Customer”." in run("monday_setup")
-    assert contacts_link().sync_filter == stored
-
-
 def test_what_an_administrator_changed_stays(monday: Sandbox, run: Run) -> None:
     run("monday_setup")
     changed = FieldMapping.objects.filter(link__entity_type="contact", key="email")
@@ -139,15 +131,17 @@ def test_what_an_administrator_changed_stays(monday: Sandbox, run: Run) -> None:
         'mutation ($b: ID!) { create_group(board_id: $b, group_name: "Elsewhere") { id } }', b=contacts_link().board_id
     )
     elsewhere = made["data"]["create_group"]["id"]
-    BoardLink.objects.filter(entity_type="contact").update(creates_records=False, group_id=elsewhere)
-    run("monday_setup")
+    only = {"records": [{"field": "role_title", "op": "is", "values": ["Customer"], "labels": ["Customer"]}]}
+    chosen = {"creates_records": False, "group_id": elsewhere, "sync_filter": only}
+    BoardLink.objects.filter(entity_type="contact").update(**chosen)
+    assert "the filter lets through: Records where Role is “Customer”." in run("monday_setup")
     assert changed.values_list("rule", "direction", "label", "position").get() == (
         "npd_wins",
         "npd_to_monday",
         "Mail",
         9,
     )
-    assert (contacts_link().creates_records, contacts_link().group_id) == (False, elsewhere)
+    assert {name: getattr(contacts_link(), name) for name in chosen} == chosen
 
 
 def test_a_board_named_in_the_settings_wins_and_is_used_with_the_columns_it_has(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from npd.models import Contact
+from sync.connectors.base.board_items import Item, Reading
 from sync.models import SetupDraft
-from sync.operations.setup.fields import FieldChoice, mappable_fields, suggest_columns
+from sync.operations.setup.fields import FieldChoice, mappable_fields, pair_samples, suggest_columns
 from tests.admin.forms import values_of
 from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, an_item, draft, mail, people, words_of
 
@@ -60,11 +61,15 @@ def test_samples_are_of_the_same_record_on_both_sides_where_there_is_one(wizard:
     assert "Two two@x.org" not in page
 
 
-def test_a_linked_record_is_shown_with_its_own_item(wizard: Wizard, board: str) -> None:
-    item = an_item(wizard.monday, board, "Another name", job="Chief")
-    Contact.objects.create(name="Linked", email="linked@x.org", role_title="Boss", monday_id=item)
-    wizard.boards(contact=board)
-    assert "Linked Boss Chief" in words_of(wizard.client.get(START + "map/contact/").content.decode())
+@pytest.mark.django_db
+def test_a_linked_record_is_shown_with_its_own_item() -> None:
+    [email] = [one for one in mappable_fields("contact") if one.is_match_key]
+    linked, own = Contact(name="Linked", email="linked@x.org", monday_id="7"), Item("7", "Another name", "active")
+    cell = Reading("mail", "email", text="linked@x.org", value=mail("linked@x.org"), extra={"email": "linked@x.org"})
+    like = Item("8", "Linked", "active", values={"mail": cell})
+    assert pair_samples(email, "mail", "email", [linked], [like, own], "") == [(linked, own)]
+    free = Contact(name="Free", email="linked@x.org")
+    assert pair_samples(email, "mail", "email", [free], [like, own], "") == [(free, like)]
 
 
 def begun(wizard: Wizard) -> None:
