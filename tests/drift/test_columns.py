@@ -6,10 +6,13 @@ import pytest
 from django.test import Client
 
 from npd.models import Contact
+from sync.boards.board_columns import check_columns
 from sync.boards.mapping import column_choices, remap
+from sync.connectors.base.board import Board, BoardColumn
 from sync.kernel.action_errors import ActionError
-from sync.models import FieldMapping
+from sync.models import BoardLink, FieldMapping, SyncMetadata
 from sync.operations.detect.comparison import compare_board
+from tests.admin import states
 from tests.drift.conftest import Owner
 from tests.support.world import World
 
@@ -193,3 +196,29 @@ def test_a_renamed_board_is_the_same_board(world: World, owner: Owner) -> None:
     owner.sweep()
     contact.refresh_from_db()
     assert (contact.role_title, world.link().shape["name"]) == ("Countess", "People")
+
+
+TYPES = {"email": "email", "phone": "phone", "notes": "long_text"}
+
+
+def without_role() -> list[FieldMapping]:
+    """The mappings with a problem, where the board has all columns but the role's."""
+    link = BoardLink.objects.get()
+    ids = [one for one in link.mappings.values_list("column_id", flat=True) if one not in ("name", "role_title")]
+    columns = [BoardColumn(one, one, TYPES.get(one, "text")) for one in (*ids, link.npd_id_column)]
+    return check_columns(link, Board("1", "Contacts", "active", {}, tuple(columns)))
+
+
+def test_a_field_that_is_not_synced_needs_no_column(mapped: Client) -> None:
+    assert [one.key for one in without_role()] == ["role_title"]
+    FieldMapping.objects.filter(key="role_title").update(direction="none")
+    assert without_role() == []
+
+
+def test_records_without_sync_hold_nothing(mapped: Client) -> None:
+    contacts = [states.synced(name, name) for name in ("On", "Off", "Still")]
+    Contact.objects.filter(name="Off").update(sync_enabled=False)
+    Contact.objects.filter(name="Still").update(sync_direction="none")
+    without_role()
+    held_by = [set(SyncMetadata.objects.get(entity_id=str(one.pk)).blocked_fields) for one in contacts]
+    assert held_by == [{"role_title"}, set(), set()]

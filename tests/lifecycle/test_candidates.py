@@ -156,3 +156,29 @@ def test_a_record_with_the_items_key_that_comes_while_others_become_records_is_n
     newcomers(world)
     assert sorted(Contact.objects.values_list("email", flat=True)) == ["ann@example.com", "bob@example.com"]
     assert not Contact.objects.filter(monday_id=None).exists()
+
+
+def test_an_item_that_bears_the_npd_id_of_another_types_record_becomes_a_record_with_an_id_of_its_own(
+    world: World,
+) -> None:
+    borne = Organization.objects.create(name="Navy").pk
+    item = world.add("Bo", email=mail("bo@x.test"), npd_id=str(borne))
+    newcomers(world)
+    contact = Contact.objects.get()
+    assert (contact.monday_id, contact.pk == borne) == (item, False)
+    assert world.values(contact)["npd_id"] == str(contact.pk)
+
+
+def test_a_record_whose_key_is_that_of_a_made_one_may_take_over_its_item(world: World, pat: Any) -> None:
+    item = world.add("A. Example", email=mail("ann@example.com"))
+    newcomers(world)
+    made = Contact.objects.get(monday_id=item)
+    known = world.contact("Ann", email="ann@example.com")
+    world.work()
+    choose(asked(known.pk, "identity"), pat, "custom", f"takes:{made.pk}")
+    world.work()
+    world.work(known)
+    assert (known.monday_id, Contact.objects.count()) == (item, 1)
+    assert world.values(known)["npd_id"] == str(known.pk)
+    assert (Tombstone.objects.get(entity_id=made.pk).state, len(world.sandbox.items())) == ("nothing_left", 1)
+    assert not SyncConflict.objects.filter(kind="identity", resolved_at=None).exists()

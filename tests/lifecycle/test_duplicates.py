@@ -186,3 +186,15 @@ def test_of_two_copies_the_one_that_monday_refuses_to_archive_keeps_its_answer_a
     world.work(minutes=20)
     assert {world.sandbox.item(copy)["state"] for copy in copies} == {"archived"}
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
+
+
+def test_more_copies_than_the_guard_lets_through_are_asked_about(world: World, settings: Any) -> None:
+    contact, copy = ran_twice(world)
+    settings.GUARD_RECORDS = 1
+    other = world.contact("Other", sync_enabled=False)
+    ApprovalRequest.objects.create(
+        entity_type="contact", entity_id=other.pk, kind=ApprovalKind.ITEMS, state=ApprovalState.DONE
+    )
+    hear(world)
+    assert world.sandbox.item(copy)["state"] == "active"
+    assert asked(contact.pk, "identity").monday_item_id == copy

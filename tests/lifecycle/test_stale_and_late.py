@@ -228,3 +228,19 @@ def test_a_record_deleted_twice_the_second_time_before_it_was_linked_again_archi
     world.work()
     assert world.sandbox.item(item)["state"] == "archived"
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
+
+
+def test_a_deleted_records_item_that_bears_another_records_npd_id_stays(world: World) -> None:
+    ann = world.linked("Ann", email="ann@example.com")
+    bob = world.linked("Bob", email="bob@example.com")
+    item = str(ann.monday_id)
+    world.sandbox.act("archive", item_id=bob.monday_id)
+    world.edit(ann, "npd_id", str(bob.pk))
+    ann.delete()
+    world.work()
+    assert world.sandbox.item(item)["state"] == "active"
+    assert Tombstone.objects.get(monday_id=item).state == "nothing_left"
+    hear(world)
+    # The other record has an item, though one that was archived: as any second bearer, it is parted and asked about.
+    assert world.sandbox.item(item)["state"] == "active"
+    assert asked(bob.pk, "identity").monday_item_id == item
