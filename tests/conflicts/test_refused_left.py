@@ -119,15 +119,6 @@ def test_an_edit_on_monday_that_a_rule_overrules_is_told_and_no_record_in_sync_s
     assert world.status(contact) == "synced"
 
 
-def test_an_edit_between_the_answer_and_the_next_look_counts_as_one_that_was_not_seen(world: World, ada: User) -> None:
-    contact = refuse(world)
-    rule("npd_wins")
-    choose(contact, ada, "npd")
-    write(world, contact, OTHER)
-    world.work()
-    assert (world.status(contact), waits()) == ("pending", [("Ann", "email")])
-
-
 def test_of_a_cell_that_was_emptied_the_empty_value_is_shown_and_taken(world: World, ada: User) -> None:
     contact = world.linked("Ann", email=GOOD)
     rule("npd_wins")

@@ -218,6 +218,13 @@ def test_what_needs_no_look_at_the_item_is_decided_before_monday_is_asked(
     assert decide(facts) == plan
 
 
+def test_the_item_of_a_record_that_the_filter_leaves_out_stays() -> None:
+    only = {"records": [{"field": "role_title", "op": "is", "values": ["Customer"], "labels": ["Customer"]}]}
+    plan = decide_unread(board(mapping(), sync_filter=only), deletion(contact(role_title="Vendor")))
+    assert plan is not None
+    assert (plan.new_state, plan.reason_code) == ("kept", TombstoneReason.LEFT_OUT)
+
+
 @pytest.mark.parametrize("state", ["kept", "unlinked", "restored"])
 def test_an_item_that_was_left_where_it_is_on_purpose_stays(state: str) -> None:
     plan = decide_unread(board(), deletion(tombstone={"state": state, "note": "It stays."}))

@@ -343,6 +343,15 @@ def test_one_way_from_monday_is_mirrored_over_an_organization_without_an_item() 
     assert written["organization"]["id"] == str(ACME.pk)
 
 
+def test_one_way_to_monday_is_mirrored_over_an_item_of_nobody() -> None:
+    of = board({"organization": {"direction": SyncDirection.NPD_TO_MONDAY}})
+    sides, known = ({"organization": ACME}, {"organization": "99"}), {"related": related(i70=ACME)}
+    given = field_facts(*sides, of=of, agreed={"organization": ACME}, known=known)
+    sent = planned("organization", given).send_raw
+    assert sent is not None
+    assert sent["organization"]["id"] == str(ACME.pk)
+
+
 @pytest.mark.parametrize(("is_removed", "action"), [(True, Action.UNDECIDED), (False, Action.PULL)])
 def test_a_cell_that_a_removed_item_left_empty_was_emptied_by_nobody(is_removed: bool, action: Action) -> None:
     answers = {Want(WantKind.REMOVED, Organization, (str(ACME.pk), "70")): is_removed}

@@ -25,7 +25,7 @@ from sync.reconcile.pass_plan import Outcome, RecordPlan
 from sync.reconcile.settlement import changed_records
 from sync.reconcile.writes import Answer, Verdict
 from sync.records.item_links import UNLINK_KEY
-from tests.decide.field_builders import IN_SYNC, ITEM, board, claim, field_facts, item, record_facts
+from tests.decide.field_builders import IN_SYNC, ITEM, board, claim, field_facts, item, organization, record_facts
 from tests.decide.plan_builders import World
 
 OUT = {"left_out": FilterSide.RECORD, "note": "It was left out."}
@@ -62,6 +62,15 @@ def test_a_condition_on_a_field_that_is_not_mapped_is_not_known() -> None:
 def test_the_filter_lets_a_record_be(row: str, more: dict[str, Any]) -> None:
     plan = RecordPlan(record_facts(**more))
     assert filter_record(RECORDS, plan) is plan, row
+
+
+@pytest.mark.parametrize(("name", "side"), [("Acme", None), ("Other", FilterSide.RECORD)])
+def test_a_relation_is_compared_by_the_name_of_its_record(name: str, side: FilterSide | None) -> None:
+    of_acme = board(
+        sync_filter={"records": [{"field": "organization", "op": "is", "values": ["Acme"], "labels": ["Acme"]}]}
+    )
+    facts = record_facts({"organization": organization(name=name)}, of=of_acme)
+    assert decide_record_filter(of_acme, facts).side is side
 
 
 def test_one_that_a_person_unlinks_is_not_asked_about() -> None:

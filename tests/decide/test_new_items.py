@@ -107,6 +107,10 @@ ROWS: dict[str, tuple[ItemFacts, tuple[Any, ...]]] = {
         named(contact(monday_id="6", sync_enabled=False)),
         (ENDED, NOTHING, R.SYNC_OFF),
     ),
+    "the NPD ID of a linked record that the filter leaves out: both keep it": (
+        named(contact(monday_id="6", sync_status="disabled")),
+        (ENDED, NOTHING, R.LEFT_OUT),
+    ),
     "the NPD ID of a record whose sync is off, without an item": (named(DISABLED), (ENDED, ASK, R.AMBIGUOUS)),
     "the linked record's item was archived: it takes its place": (
         named(LINKED, first_item=GONE),
@@ -161,6 +165,7 @@ ROWS: dict[str, tuple[ItemFacts, tuple[Any, ...]]] = {
         (ENDED, LINK, None),
     ),
     "the chosen record was deleted": (facts(payload={"link_to": str(SECOND.pk)}), (ENDED, NOTHING, None)),
+    "its name is too long for NPD": (facts(an_item(name="x" * 300)), (ENDED, NOTHING, R.INVALID)),
     "its name is required, and can't be read": (facts(an_item(name_known=False)), (ENDED, NOTHING, R.INVALID)),
 }
 

@@ -14,7 +14,7 @@ from django.test import Client
 from pghistory.models import Context
 
 from conflicts.models import SyncConflict
-from npd.demo import NoSandboxError, Sandbox, demo_people
+from npd.demo import NoSandboxError, Sandbox, create_admin, create_page_user, demo_people
 from npd.models import Contact, Organization
 from sync import registry
 from sync.boards.board_listing import enqueue_unmatched
@@ -80,12 +80,16 @@ def test_a_stranger_is_on_the_board_without_npd_id_and_email(played: Played) -> 
     assert listed.values["notes"] == "Wrote no email down."
 
 
-def test_the_administrator_can_sign_in(played: Played) -> None:
+def test_the_administrator_can_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADMIN_PASSWORD", PASSWORD)
+    assert create_admin()
     answer = Client().post("/admin/login/", {"username": "admin", "password": PASSWORD, "next": "/admin/"})
     assert (answer.status_code, answer.headers["Location"]) == (302, "/admin/")
 
 
-def test_the_board_page_may_look_at_the_queue_and_at_names_and_do_nothing_else(played: Played) -> None:
+def test_the_board_page_may_look_at_the_queue_and_at_names_and_do_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NPD_TOKEN", PAGE_TOKEN)
+    create_page_user()
     found = ApiToken.objects.find(PAGE_TOKEN)
     assert found is not None
     user = found.token.user

@@ -5,12 +5,14 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from conflicts.models import SyncConflict
 from npd.models import Contact
+from sync.boards.board_columns import check_columns
 from sync.boards.mapping import column_choices, remap
+from sync.connectors.base.board import Board, BoardColumn
 from sync.kernel.action_errors import ActionError
-from sync.models import FieldMapping, SyncMetadata
+from sync.models import BoardLink, FieldMapping, SyncMetadata
 from sync.operations.detect.comparison import compare_board
+from tests.admin import states
 from tests.drift.conftest import Owner
 from tests.support.world import World
 
@@ -63,23 +65,6 @@ def test_a_look_that_misses_a_column_asks_for_the_board_once_and_never_again(wor
         world.work()
         calls.append(world.calls("query") - before)
     assert calls == [2, 1, 1]
-
-
-def test_after_a_person_mapped_the_field_to_another_column_the_held_edits_flow(world: World, owner: Owner) -> None:
-    contact, other = world.linked("Ann", role_title="Analyst"), world.linked("Bo", role_title="Boss")
-    owner.column("role_title", "delete")
-    owner.make("position", "Position")
-    owner.sweep()
-    save(contact, role_title="Countess")
-    world.edit(other, "position", "Chair")
-    world.work()
-    said = remap(owner.mapping().pk, "position", by="lead")
-    world.work()
-    assert "Position" in said
-    assert world.values(contact)["position"] == "Countess"
-    assert world.status(contact) == "synced"
-    (conflict,) = SyncConflict.objects.filter(resolved_at=None)
-    assert (conflict.npd_data, conflict.monday_data) == ({"role_title": "Boss"}, {"role_title": "Chair"})
 
 
 def test_only_columns_that_fit_can_be_chosen(mapped: Client) -> None:
@@ -213,20 +198,27 @@ def test_a_renamed_board_is_the_same_board(world: World, owner: Owner) -> None:
     assert (contact.role_title, world.link().shape["name"]) == ("Countess", "People")
 
 
-def test_a_field_that_is_not_synced_needs_no_column(world: World, owner: Owner) -> None:
-    contact = world.linked(role_title="Analyst")
-    type(owner.mapping()).objects.filter(key="role_title").update(direction="none")
-    owner.column("role_title", "delete")
-    owner.sweep()
-    assert owner.mapping().problem == ""
-    assert world.status(contact) == "synced"
+TYPES = {"email": "email", "phone": "phone", "notes": "long_text"}
 
 
-def test_records_without_sync_hold_nothing(world: World, owner: Owner) -> None:
-    contact = world.linked(role_title="Analyst")
-    save(contact, sync_enabled=False)
-    world.work()
-    owner.column("role_title", "delete")
-    owner.sweep()
-    assert world.status(contact) == "disabled"
-    assert SyncMetadata.objects.get(entity_id=str(contact.pk)).blocked_fields == {}
+def without_role() -> list[FieldMapping]:
+    """The mappings with a problem, where the board has all columns but the role's."""
+    link = BoardLink.objects.get()
+    ids = [one for one in link.mappings.values_list("column_id", flat=True) if one not in ("name", "role_title")]
+    columns = [BoardColumn(one, one, TYPES.get(one, "text")) for one in (*ids, link.npd_id_column)]
+    return check_columns(link, Board("1", "Contacts", "active", {}, tuple(columns)))
+
+
+def test_a_field_that_is_not_synced_needs_no_column(mapped: Client) -> None:
+    assert [one.key for one in without_role()] == ["role_title"]
+    FieldMapping.objects.filter(key="role_title").update(direction="none")
+    assert without_role() == []
+
+
+def test_records_without_sync_hold_nothing(mapped: Client) -> None:
+    contacts = [states.synced(name, name) for name in ("On", "Off", "Still")]
+    Contact.objects.filter(name="Off").update(sync_enabled=False)
+    Contact.objects.filter(name="Still").update(sync_direction="none")
+    without_role()
+    held_by = [set(SyncMetadata.objects.get(entity_id=str(one.pk)).blocked_fields) for one in contacts]
+    assert held_by == [{"role_title"}, set(), set()]

@@ -19,7 +19,7 @@ from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
 from npd.models import Contact
 from sync.boards import board_columns
-from sync.boards.mapping import create_column, remap
+from sync.boards.mapping import remap
 from sync.choices import Cause
 from sync.models import BoardLink, Decision, FieldMapping, SyncMetadata, SyncQueue, WriteLoop
 from sync.operations import attention
@@ -235,15 +235,11 @@ def test_of_people_who_ask_for_a_new_column_at_once_one_gets_it(world: World, ow
     assert [one["id"] for one in columns if one["title"] == "Role"] == [owner.mapping().column_id]
 
 
-@pytest.mark.parametrize(("door", "direction"), [("button", "bidirectional"), ("monday_setup", "monday_to_npd")])
-def test_a_new_and_so_empty_column_clears_nothing_in_npd(world: World, owner: Owner, direction: str, door: str) -> None:
+def test_a_new_and_so_empty_column_clears_nothing_in_npd(world: World, owner: Owner) -> None:
     contact = world.linked(role_title="Analyst")
-    FieldMapping.objects.filter(pk=owner.mapping().pk).update(direction=direction)
+    FieldMapping.objects.filter(pk=owner.mapping().pk).update(direction="monday_to_npd")
     gone(owner)
-    if door == "button":
-        create_column(owner.mapping(), by="lead", expected="role_title")
-    else:
-        call_command("monday_setup")
+    call_command("monday_setup")
     world.work(contact)
     assert owner.mapping().column_id != "role_title"
     assert (contact.role_title, world.status(contact)) == ("Analyst", "synced")
@@ -281,47 +277,34 @@ def test_a_conflict_on_a_replaced_column_is_asked_about_still_with_what_stood_on
     assert (contact.role_title, world.values(contact)[owner.mapping().column_id]) == ("Head", "Head")
 
 
-@pytest.mark.parametrize(
-    ("npd", "answer", "stands", "asked"),
-    [
-        ("Director", "keep_monday", "Head", None),
-        ("Director", "keep_npd", "Director", None),
-        ("", "keep_monday", "Head", None),
-        ("", "keep_npd", "", None),
-        ("", "", "", {"role_title": "Head"}),
-    ],
-)
-def test_a_choice_whose_column_is_replaced_before_it_is_applied_counts_still_and_no_value_is_lost_unasked(
-    world: World, owner: Owner, admin: Client, npd: str, answer: str, stands: str, asked: dict[str, str] | None
+def test_a_choice_whose_column_is_replaced_before_it_is_applied_counts_still(
+    world: World, owner: Owner, admin: Client
 ) -> None:
     contact = world.linked(role_title="Analyst")
     world.edit(contact, "role_title", "Head")
-    Contact.objects.filter(pk=contact.pk).update(role_title=npd)
+    Contact.objects.filter(pk=contact.pk).update(role_title="Director")
     world.deliver()
     world.work()
     conflict = SyncConflict.objects.get(resolved_at=None)
     gone(owner)
-    if answer:
-        seen = {"role_title": {"npd": npd or None, "monday": "Head"}}
-        resolve(conflict.pk, by=get_user_model().objects.get(username="lead"), resolution_type=answer, seen=seen)
-        world.work()
-        # Its page leads to what mends the column, and doesn't ask again.
-        page = admin.get(f"/admin/npd/contact/{contact.pk}/change/").content.decode()
-        assert re.findall(r'data-act="(\w+)"', page)[:2] == ["create_column", "unblock"]
+    seen = {"role_title": {"npd": "Director", "monday": "Head"}}
+    lead = get_user_model().objects.get(username="lead")
+    resolve(conflict.pk, by=lead, resolution_type="keep_monday", seen=seen)
+    world.work()
+    # Its page leads to what mends the column, and doesn't ask again.
+    page = admin.get(f"/admin/npd/contact/{contact.pk}/change/").content.decode()
+    assert re.findall(r'data-act="(\w+)"', page)[:2] == ["create_column", "unblock"]
     page = posted(admin, f"{HELD}create/", **create_form(owner))
-    assert ("1 conflict is answered here." in page, "1 conflict is open here." in page) == (bool(answer), not answer)
+    assert ("1 conflict is answered here." in page, "1 conflict is open here." in page) == (True, False)
     posted(admin, f"{HELD}create/", **create_form(owner), confirmed="yes")
     for _ in range(2):
         world.work()
         world.pass_time(minutes=11)
     contact.refresh_from_db()
-    there = world.values(contact).get(owner.mapping().column_id)
-    assert (contact.role_title or "", there or "") == (stands, stands)
-    assert [one.monday_data for one in SyncConflict.objects.filter(resolved_at=None)] == [asked] * bool(asked)
+    assert (contact.role_title, world.values(contact)[owner.mapping().column_id]) == ("Head", "Head")
+    assert not SyncConflict.objects.filter(resolved_at=None).exists()
     conflict.refresh_from_db()
-    assert {key: entry["choose"] for key, entry in conflict.merge_selections.items()} == {
-        "role_title": {"keep_npd": "npd", "keep_monday": "monday"}.get(answer, "auto")
-    }
+    assert {key: entry["choose"] for key, entry in conflict.merge_selections.items()} == {"role_title": "monday"}
 
 
 def test_a_column_that_is_back_by_the_time_is_used_and_none_is_created(
@@ -336,26 +319,6 @@ def test_a_column_that_is_back_by_the_time_is_used_and_none_is_created(
     assert world.values(contact)["role_title"] == "Analyst"
 
 
-def test_a_deleted_column_is_one_entry_of_the_inbox_that_is_answered_there(
-    world: World, owner: Owner, admin: Client
-) -> None:
-    for name in ("Ann", "Bob"):
-        world.linked(name, role_title=name)
-    gone(owner)
-    [entry] = attention.entries()
-    assert (entry.kind, entry.records, entry.field) == (AttentionKind.BLOCKED, 2, "role_title")
-    sent = {"one": f"create_column {entry.key}"}
-    for page in (admin.get("/admin/inbox/"), admin.get(f"/admin/inbox/entry/?key={entry.key}")):
-        assert page.status_code == 200
-    place = entry.url.partition("#")[2]
-    assert f'id="{place}"' in admin.get(entry.url).content.decode()
-    admin.post("/admin/inbox/act/", sent)
-    assert owner.mapping().column_id == "role_title"
-    admin.post("/admin/inbox/act/", {"action": "create_column", "key": entry.key, "confirmed": "yes"})
-    assert owner.mapping().column_id != "role_title"
-    assert attention.entries() == []
-
-
 def test_who_may_not_change_mappings_creates_no_column(mapped: Client, client: Client) -> None:
     FieldMapping.objects.filter(key="role_title").update(problem="It was deleted.", problem_code="missing")
     client.force_login(staff_who_may("view_syncmetadata", "view_contact", "change_contact", "view_boardlink"))
@@ -366,16 +329,10 @@ def test_who_may_not_change_mappings_creates_no_column(mapped: Client, client: C
     assert role().column_id == "role_title"
 
 
-def test_while_a_column_is_back_its_records_are_being_synced_again_and_nothing_is_to_do(
-    world: World, owner: Owner, admin: Client
-) -> None:
-    contact = world.linked(role_title="Analyst")
-    gone(owner)
-    owner.column("role_title", "restore")
-    posted(admin, f"{HELD}check/", link=world.link().pk)
-    assert "role_title" in world.ledger(contact).blocked_fields
+def test_while_a_column_is_back_its_records_are_being_synced_again_and_nothing_is_to_do(mapped: Client) -> None:
+    held_so(in_sync("Ann"), code="column", side="npd", reason="The column “Role” was deleted.")
     assert attention.entries() == []
-    page = admin.get(BLOCKED).content.decode()
+    page = mapped.get(BLOCKED).content.decode()
     assert "npd-badge-go" in page
     assert f'action="{HELD}again/"' not in page
 
@@ -458,19 +415,11 @@ def in_conflict(world: World) -> Contact:
     return contact
 
 
-@pytest.mark.parametrize(
-    ("page", "more", "sides"),
-    [("rule", {"shown": "ask"}, ("Head", "Head")),
-     ("direction", {"shown": "bidirectional", "direction": "none"}, ("Owner", "Head"))],
-    ids=["Monday wins", "the field is left alone"],
-)  # fmt: skip
-def test_what_is_decided_on_the_page_settles_what_is_asked_already(
-    world: World, admin: Client, page: str, more: dict[str, str], sides: tuple[str, str]
-) -> None:
+def test_what_is_decided_on_the_page_settles_what_is_asked_already(world: World, admin: Client) -> None:
     contact = in_conflict(world)
-    posted(admin, f"{HELD}{page}/", mapping=role().pk, confirmed="yes", **more)
+    posted(admin, f"{HELD}rule/", mapping=role().pk, confirmed="yes", shown="ask")
     world.work(contact)
-    assert (contact.role_title, world.values(contact)["role_title"]) == sides
+    assert (contact.role_title, world.values(contact)["role_title"]) == ("Head", "Head")
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
 
 

@@ -8,7 +8,6 @@ from sync.limits import metered_client
 from sync.models import SyncQueue
 from sync.operations.detect.comparison import compare_board
 from sync.operations.detect.sweep_schedule import board_problems
-from sync.records.blocked_fields import rejected_values
 from tests.support.world import World
 
 REQUIRE = "mutation ($b: ID!, $c: String!) { add_required_column(id: $b, column_id: $c) { required_column_ids } }"
@@ -79,14 +78,6 @@ def test_a_requirement_that_nobody_has_read_yet_blames_no_other_value(world: Wor
     assert (world.values(contact)["role_title"], world.status(contact)) == ("Boss", "synced")
 
 
-def test_a_rule_that_nobody_has_read_yet_is_told_in_mondays_words(world: World) -> None:
-    contact = world.linked(role_title="REQ-1", notes="n")
-    add_rule(world, "role_title", "STARTS_WITH_TEXT", "REQ-")
-    world.save(contact, role_title="Boss", notes="new")
-    assert "starts with text" in world.held(contact, "role_title")
-    assert world.values(contact)["notes"] == "new"
-
-
 def test_set_up_reads_the_rules_and_says_which_required_column_nothing_fills(world: World) -> None:
     column = (
         'mutation ($b: ID!) { create_column(board_id: $b, title: "Region", id: "region", column_type: text) { id } }'
@@ -99,25 +90,6 @@ def test_set_up_reads_the_rules_and_says_which_required_column_nothing_fills(wor
     assert [problem for problem in outcome.problems if "“Region” (region)" in problem and "no new item" in problem]
     mapping = outcome.link.mappings.get(key="role_title")
     assert mapping.options["settings"]["validation"] == {"required": True}
-
-
-def test_a_value_that_breaks_a_rule_in_a_required_column_keeps_its_record_off_the_board_and_costs_nothing(
-    world: World,
-) -> None:
-    change_board(world, REQUIRE, c="role_title")
-    rule = add_rule(world, "role_title", "STARTS_WITH_TEXT", "REQ-")
-    night(world)
-    contact, writes = world.contact("Ann", role_title="Boss"), world.calls("mutation")
-    world.work()
-    assert "begin with “REQ-”" in world.ledger(contact).note
-    assert "begin with “REQ-”" in world.held(contact, "role_title")
-    assert [one.key for one in rejected_values(limit=9)] == ["role_title"]
-    assert (world.calls("mutation"), world.status(contact)) == (writes, "pending")
-    assert not SyncQueue.objects.filter(entity_id=contact.pk, attempts__gt=1).exists()
-    change_board(world, DELETE, r=rule)
-    night(world)
-    world.work(contact)
-    assert (world.values(contact)["role_title"], world.status(contact)) == ("Boss", "synced")
 
 
 def test_a_required_value_that_monday_refuses_by_a_rule_that_nobody_read_is_blocked_and_no_failed_attempt(

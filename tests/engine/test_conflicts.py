@@ -22,14 +22,6 @@ def test_a_choice_is_written_on_both_sides(world: World, person: Any) -> None:
     assert not SyncConflict.objects.filter(resolution__isnull=False).exists()
 
 
-def test_a_conflict_that_people_settle_by_hand_closes_by_itself(world: World) -> None:
-    contact, conflict = clash(world)
-    world.edit(contact, "role_title", "NPD's")
-    world.hear(conflict)
-    assert world.status(contact) == "synced"
-    assert conflict.resolution_type == "auto"
-
-
 def test_a_choice_whose_look_became_a_dead_letter_can_be_made_anew(world: World, person: Any) -> None:
     contact, conflict = clash(world)
     choose(conflict, person, "keep_npd")

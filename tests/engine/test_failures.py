@@ -14,6 +14,7 @@ from sync.models import BoardLink, FieldMapping, Intent, SyncQueue, Tombstone
 from sync.operations import attention
 from sync.operations.attention.sources import AttentionKind
 from sync.records import availability
+from tests.admin import states
 from tests.support.world import World, mail
 
 REFUSED_EMAIL = '"odd one"@example.com'
@@ -108,11 +109,10 @@ def test_monday_down_costs_no_attempt_and_everything_arrives_afterwards(world: W
     assert {world.status(c) for c in contacts} == {"synced"}
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_a_change_whose_answer_was_lost_is_found_out_about(world: World, moment: str) -> None:
+def test_a_change_whose_answer_was_lost_is_found_out_about(world: World) -> None:
     contact = world.linked(role_title="Boss")
     Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
-    world.sandbox.faults({"timeout": moment})
+    world.sandbox.faults({"timeout": "after"})
     world.work()
     assert Intent.objects.filter(state="open").count() == 1
     Contact.objects.filter(pk=contact.pk).update(notes="edited meanwhile")
@@ -167,24 +167,14 @@ def test_what_failed_is_stored_without_what_looks_like_a_token(world: World) -> 
     assert stored.count("access_token=[secret]") == 2
 
 
-def test_a_save_makes_a_row_in_backoff_due_at_once_with_all_its_attempts(world: World) -> None:
-    contact = world.linked()
-    Contact.objects.filter(pk=contact.pk).update(notes="new")
-    with world.broken():
-        world.work()
-    assert world.row(contact).attempts == 1
-    world.save(contact, notes="newer")
-    assert world.status(contact) == "synced"
-
-
-def test_monday_not_configured_keeps_everything_waiting_in_words(world: World, settings: Any) -> None:
-    from sync.ledger import SyncStateService
-
-    settings.MONDAY_API_KEY = ""
-    contact = world.contact()
-    world.work()
-    assert world.status(contact) == "pending"
-    assert "configured" in SyncStateService().describe(contact).words
+@pytest.mark.django_db
+def test_a_save_makes_a_row_in_backoff_due_at_once_with_all_its_attempts() -> None:
+    contact = states.waiting("Ann")
+    row = SyncQueue.objects.get(entity_id=contact.pk)
+    assert (row.attempts > 0, row.next_retry > sync_now()) == (True, True)
+    Contact.objects.filter(pk=contact.pk).update(notes="newer")
+    row.refresh_from_db()
+    assert (row.attempts, row.next_retry <= sync_now()) == (0, True)
 
 
 def test_a_read_that_shows_what_our_write_replaced_is_read_once_more(world: World) -> None:

@@ -5,18 +5,20 @@ from typing import Any
 import pytest
 
 from conflicts.models import SyncConflict
-from npd.models import Contact, Organization
+from npd.models import Contact
+from sync.choices import RecordSyncStatus, SyncStatus
 from sync.connectors.monday.items import item_fragment
 from sync.ledger.record_view import Part, RecordState, describe, filter_by_health
-from sync.models import ApprovalRequest, BoardLink, Decision, SyncQueue, Tombstone, UnmatchedItem
+from sync.models import ApprovalRequest, BoardLink, Decision, SyncQueue
 from sync.operations.detect.comparison import compare_board
 from sync.operations.preview.explanation import explain, find_record
 from sync.operations.record_requests import PushReason, push_record
 from sync.outbox import pauses
 from sync.records.approvals import approve
 from sync.registry import link_of
+from tests.admin import states
 from tests.engine.test_relations import add_column, adopt
-from tests.lifecycle.conftest import asked, choose, quiet_passes
+from tests.lifecycle.conftest import asked, choose
 from tests.support.world import World, mail
 
 CUSTOMER = {"records": [{"field": "role_title", "op": "is", "values": ["Customer"], "labels": ["Customer"]}]}
@@ -177,28 +179,16 @@ def test_the_group_is_read_only_where_a_condition_asks_for_it() -> None:
 # Deletions.
 
 
-def test_a_record_that_is_left_out_and_deleted_leaves_its_item_alone(world: World) -> None:
-    contact = world.linked(role_title="Customer")
-    only(world, CUSTOMER, contact)
-    world.save(contact, role_title="Vendor")
-    item = contact.monday_id
-    contact.delete()
-    world.work()
-    assert world.sandbox.item(str(item))["state"] == "active"
-    assert Tombstone.objects.get().reason_code == "left_out"
-
-
 # What can't be known, and what a person asks for.
 
 
-def test_a_filter_holds_for_a_push_by_name_of_a_record_whose_sync_is_off(world: World) -> None:
-    contact = world.linked(role_title="Customer")
-    only(world, CUSTOMER, contact)
-    world.save(contact, sync_enabled=False, role_title="Vendor")
-    contact.refresh_from_db()
-    assert push_record(contact, "lead").reason_code is PushReason.LEFT_OUT
-    world.work(contact)
-    assert world.values(contact)["role_title"] == "Customer"
+@pytest.mark.django_db
+def test_a_filter_holds_for_a_push_by_name_of_a_record_whose_sync_is_off() -> None:
+    states.boards()
+    BoardLink.objects.filter(entity_type="contact").update(sync_filter=CUSTOMER)
+    contact = Contact.objects.create(name="Ann", sync_enabled=False, role_title="Vendor")
+    told = push_record(contact, "lead")
+    assert (told.triggered, told.reason_code) == (False, PushReason.LEFT_OUT)
 
 
 def test_a_filter_changed_while_a_worker_has_the_record_sends_nothing_any_more(world: World) -> None:
@@ -223,20 +213,13 @@ def test_items_outside_the_filter_get_no_pass_from_the_nightly_comparison(creati
     assert not SyncQueue.objects.filter(status="pending").exists()
 
 
-def test_a_relation_is_compared_by_the_name_of_its_record(connected: World) -> None:
-    only(connected, {"records": [{"field": "organization", "op": "is", "values": ["Nova"], "labels": ["Nova"]}]})
-    nova, other = (Organization.objects.create(name=name) for name in ("Nova", "Other"))
-    inside, outside = connected.contact("In", organization=nova), connected.contact("Out", organization=other)
-    connected.work()
-    connected.work(inside, outside)
-    assert (inside.is_left_out, outside.is_left_out) == (False, True)
-
-
-def test_explain_and_the_api_say_why(world: World) -> None:
-    contact = world.linked(role_title="Customer")
-    only(world, CUSTOMER, contact)
-    world.save(contact, role_title="Vendor")
-    contact.refresh_from_db()
+@pytest.mark.django_db
+def test_explain_and_the_api_say_why() -> None:
+    states.boards()
+    contact = states.contact("Ann", role_title="Vendor")
+    states.mark(contact, RecordSyncStatus.DISABLED, "70")
+    note = "Left out by the filter: Role is not “Customer”."
+    states.ledger(contact, SyncStatus.SKIPPED, left_out="record", note=note)
     said = explain(find_record("contact", str(contact.pk)), offline=True)
     assert "Left out by the filter: Role is not “Customer”." in said.reason
     shown = describe([contact])[contact.pk]
@@ -247,35 +230,7 @@ def test_explain_and_the_api_say_why(world: World) -> None:
 # An item that isn't where it was says nothing of its group, and nothing of what it is connected with.
 
 
-def test_a_deleted_item_does_not_leave_by_the_connections_that_it_lost(connected: World) -> None:
-    contact = connected.contact(organization=Organization.objects.create(name="Nova"))
-    connected.work()
-    connected.work(contact)
-    filled = {"items": [{"field": "organization", "op": "is_filled", "values": [], "labels": []}]}
-    only(connected, filled, contact)
-    assert contact.sync_status == "synced"
-    connected.edit(contact, "organization", {"item_ids": []})  # as Monday empties it
-    connected.sandbox.act("delete", item_id=contact.monday_id)
-    connected.look(contact)
-    quiet_passes(connected)
-    assert SyncConflict.objects.get(resolved_at=None).kind == "delete"
-    assert connected.ledger(contact).left_out == ""
-
-
 # The copy of a pair that is left out.
-
-
-def test_the_copy_of_a_pair_that_is_left_out_keeps_what_it_bears(world: World) -> None:
-    contact = world.linked(email="ann@example.com", role_title="Customer")
-    only(world, CUSTOMER, contact)
-    world.save(contact, role_title="Vendor")
-    writes = world.calls("mutation")
-    copy = world.sandbox.act("duplicate", item_id=contact.monday_id)["id"]
-    world.hear(contact, seconds=11)
-    world.work(contact, seconds=11)
-    assert world.sandbox.item(copy)["values"]["npd_id"] == str(contact.pk)
-    assert (contact.sync_status, world.calls("mutation")) == ("disabled", writes)
-    assert UnmatchedItem.objects.get(item_id=copy).reason_code == "left_out"
 
 
 def test_a_copy_is_left_alone_where_the_filter_changes_while_a_worker_has_it(world: World) -> None:

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from conflicts.models import SyncConflict
 from npd.models import Organization
 from tests.support.world import World, mail
@@ -45,9 +43,8 @@ def test_an_item_moved_here_from_another_types_board_stays_that_records(world: W
     assert (world.status(contact), contact.monday_id) == ("conflict", None)
 
 
-@pytest.mark.parametrize("stored", ["Cafe\u0301 GmbH", "Café GmbH "])
-def test_an_item_finds_its_record_in_whatever_form_the_name_is_stored(world: World, stored: str) -> None:
-    Organization.objects.create(name=stored, sync_enabled=False)
+def test_an_item_finds_its_record_in_whatever_form_the_name_is_stored(world: World) -> None:
+    Organization.objects.create(name="Cafe\u0301 GmbH ", sync_enabled=False)
     world.work()
     world.sandbox.act("add", board_id=world.board_id("organization"), name="Café GmbH", values={})
     world.hear(seconds=11)

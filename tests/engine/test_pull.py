@@ -6,7 +6,7 @@ import pytest
 
 from npd.models import Contact, ContactEvent, Organization
 from sync import reconcile
-from sync.models import Decision, FieldMapping
+from sync.models import FieldMapping
 from tests.support.world import World
 
 
@@ -30,16 +30,6 @@ def test_a_payload_is_never_written_only_what_was_read(world: World) -> None:
     assert not ContactEvent.objects.filter(role_title="Interim").exists()
 
 
-def test_a_pulled_change_is_in_the_history_with_its_cause(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    world.edit(contact, "role_title", "Chair")
-    world.look(contact)
-    event = ContactEvent.objects.filter(role_title="Chair").get()
-    assert event.pgh_context is not None
-    assert event.pgh_context.metadata["cause"] == "sync"
-    assert Decision.objects.filter(entity_id=contact.pk, kind="pull", key="role_title").exists()
-
-
 def test_a_save_between_read_and_settle_is_not_overwritten(world: World) -> None:
     contact = world.linked(role_title="Boss")
     world.edit(contact, "role_title", "From Monday")
@@ -48,15 +38,6 @@ def test_a_save_between_read_and_settle_is_not_overwritten(world: World) -> None
     world.look(contact)
     assert (world.status(contact), contact.role_title) == ("conflict", "Typed meanwhile")
     assert world.values(contact)["role_title"] == "From Monday"
-
-
-def test_sync_switched_on_again_reads_what_was_edited_on_the_board_meanwhile(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    world.save(contact, sync_enabled=False, sync_direction="none")
-    world.edit(contact, "role_title", "Edited while off")
-    world.hear()
-    world.save(contact, sync_enabled=True, sync_direction="bidirectional")
-    assert (world.status(contact), contact.role_title) == ("synced", "Edited while off")
 
 
 def test_an_echo_does_not_close_the_dead_letter_of_an_unsent_change(world: World) -> None:
@@ -90,15 +71,6 @@ def test_a_save_of_an_unmapped_field_does_not_swallow_a_webhook_that_comes_betwe
     assert (world.status(contact), contact.role_title) == ("synced", "Edited")
 
 
-def test_characters_that_npd_cannot_store_hold_their_field_alone(world: World) -> None:
-    contact = world.linked(role_title="Boss", notes="old")
-    world.edit(contact, "role_title", "a\x00b")
-    world.edit(contact, "notes", "from the board")
-    world.look(contact)
-    assert (world.status(contact), contact.role_title, contact.notes) == ("pending", "Boss", "from the board")
-    assert "role_title" in world.ledger(contact).blocked_fields
-
-
 def test_parts_of_an_address_typed_between_read_and_settle_stay(world: World) -> None:
     organization = Organization.objects.create(name="Ltd", address_street="12 Main St, Springfield")
     world.work()
@@ -123,3 +95,12 @@ def test_what_monday_made_of_a_value_stands_in_the_way_no_more_once_the_field_is
     mapping.update(direction="bidirectional")
     world.look(contact)
     assert world.status(contact) == "pending"
+
+
+def test_characters_that_npd_cannot_store_hold_their_field_alone(world: World) -> None:
+    contact = world.linked(role_title="Boss", notes="old")
+    world.edit(contact, "role_title", "a\x00b")
+    world.edit(contact, "notes", "from the board")
+    world.look(contact)
+    assert (world.status(contact), contact.role_title, contact.notes) == ("pending", "Boss", "from the board")
+    assert "role_title" in world.ledger(contact).blocked_fields

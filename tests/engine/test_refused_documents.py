@@ -92,18 +92,6 @@ def test_the_halves_of_a_refused_document_find_room_in_the_minute_that_it_was_re
     assert monday.refused == 0
 
 
-def test_a_board_that_the_tokens_user_may_not_write_is_held_as_a_whole(world: World) -> None:
-    contacts = [world.linked(name, role_title="x") for name in ("A", "B")]
-    Contact.objects.update(role_title="y")
-    forbidden = {"every": 1, "code": "UserUnauthorizedException"}
-    world.sandbox.faults({"partial": forbidden, "on": "mutation", "count": 1})
-    world.work()
-    assert "right to edit" in BoardLink.objects.get(entity_type="contact").blocked_reason
-    world.work(minutes=2)
-    assert {world.status(contact) for contact in contacts} == {"synced"}
-    assert {world.row(contact).attempts for contact in contacts} == {1}
-
-
 def test_a_document_that_is_no_longer_valid_stops_its_board_and_costs_no_record_an_attempt(world: World) -> None:
     contacts = [world.linked(f"P{number}", role_title="x") for number in range(4)]
     Contact.objects.update(role_title="y")

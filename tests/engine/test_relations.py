@@ -13,11 +13,13 @@ from conflicts.resolution import InvalidResolution, resolve
 from npd.models import Contact, Organization
 from sync import registry
 from sync.boards.board_setup import set_up
+from sync.choices import RecordSyncStatus
 from sync.clock import SyncNow
 from sync.limits import metered_client
 from sync.merge import FieldSelection
 from sync.models import AwaitedRelation, FieldMapping, SyncQueue
 from sync.registry import check_dependency_triggers
+from tests.admin import states
 from tests.support.world import World
 
 CREATE_COLUMN = """
@@ -131,14 +133,6 @@ def test_a_relation_that_a_create_dropped_is_sent_once_more(connected: World) ->
     connected.hear(contact)
     assert contact.organization is not None
     assert (cell(connected, contact), connected.status(contact)) == ("Acme", "synced")
-
-
-def test_an_organization_whose_sync_is_turned_on_is_connected_by_itself(connected: World) -> None:
-    acme = organization("Acme", sync_enabled=False)
-    contact = connected.linked(organization=acme)
-    connected.save(acme, sync_enabled=True)
-    assert cell(connected, contact) == "Acme"
-    assert connected.status(contact) == "synced"
 
 
 def test_an_item_that_is_no_record_yet_is_not_decided_and_taken_over_when_it_is_one(connected: World) -> None:
@@ -290,22 +284,11 @@ def test_white_space_in_names_is_folded_alike_in_python_and_in_the_triggers(name
     assert contact.organization == firm
 
 
-def test_a_new_name_leaves_contacts_alone_whose_sync_is_off(named: World) -> None:
-    acme = organization("Acme")
-    contacts = [named.contact(f"P{n}", email=f"p{n}@example.com", organization=acme) for n in range(3)]
-    named.work()
-    named.hear()
-    Contact.objects.filter(pk=contacts[0].pk).update(sync_enabled=False)
-    named.work()
-    Organization.objects.filter(pk=acme.pk).update(name="New")
-    assert [named.status(contact) for contact in contacts] == ["disabled", "pending", "pending"]
-
-
 # --- by name ----------------------------------------------------------------------------------------------------
 
 
 def test_an_organization_is_shown_by_its_name_and_found_by_it(named: World) -> None:
-    acme, beta = organization("Acme"), organization("Beta  GmbH")
+    acme, _, beta = (organization(name) for name in ("Acme", "beta gmbh", "Beta  GmbH"))
     contact = named.linked(organization=acme)
     assert cell(named, contact) == "Acme"
     named.edit(contact, "organization", " Beta GmbH ")
@@ -333,65 +316,46 @@ def test_a_new_name_is_shown_by_every_contact_whichever_way_the_row_changed(name
     assert {named.status(contact) for contact in contacts} == {"synced"}
 
 
-def test_a_new_name_wakes_nobody_where_no_column_shows_it(world: World) -> None:
+@pytest.mark.django_db
+def test_a_new_name_wakes_nobody_where_no_column_shows_it_or_sync_is_off() -> None:
+    states.boards()
     acme = organization("Acme")
-    contact = world.linked(organization=acme)
-    Organization.objects.filter(pk=acme.pk).update(name="Other")
-    assert world.status(contact) == "synced"
-    assert not SyncQueue.objects.filter(entity_type="contact", status="pending").exists()
+    on, off = (states.synced(name, item, organization=acme) for name, item in (("On", "70"), ("Off", "71")))
+    states.mark(off, RecordSyncStatus.DISABLED)
+    Contact.objects.filter(pk=off.pk).update(sync_enabled=False)
+    shown = FieldMapping.objects.filter(link__entity_type="contact", key="organization")
+    for converter, name, woken in (("relation", "Other", "synced"), ("relation_name", "New", "pending")):
+        shown.update(converter=converter, column_id="organization")
+        Organization.objects.filter(pk=acme.pk).update(name=name)
+        statuses = [Contact.objects.get(pk=one.pk).sync_status for one in (on, off)]
+        assert statuses == [woken, "disabled"]
 
 
-@pytest.mark.parametrize("there", [0, 2])
-def test_a_name_of_no_organization_or_of_several_is_held_until_it_is_one(named: World, there: int) -> None:
-    acme = organization("Acme")
-    for _ in range(there):
-        organization("Beta")
+def test_a_name_of_several_organizations_is_held_until_it_is_one(named: World) -> None:
+    acme, *others = (organization(name) for name in ("Acme", "Beta", "Beta"))
     contact = named.linked(organization=acme)
     named.edit(contact, "organization", "Beta")
     named.hear(contact)
     assert contact.organization == acme
     assert cell(named, contact) == "Beta"
-    assert named.held(contact, "organization").startswith(
-        ("No organization in NPD is called", "2 organizations in NPD are")
-    )
-    assert Organization.objects.filter(name="Beta").count() == there
-    if there:
-        Organization.objects.filter(name="Beta").first().delete()  # type: ignore[union-attr]
-    else:
-        organization("bETA")
+    assert named.held(contact, "organization").startswith("2 organizations in NPD are")
+    others[0].delete()
     named.work(contact)
-    assert contact.organization is not None
-    assert contact.organization.name.lower() == "beta"
+    assert contact.organization == others[1]
     assert named.status(contact) == "synced"
     assert cell(named, contact) == "Beta"
 
 
-def test_the_same_case_wins_over_another(named: World) -> None:
-    organization("beta")
-    right = organization("Beta")
-    contact = named.linked()
-    named.edit(contact, "organization", "Beta")
-    named.hear(contact)
-    assert contact.organization == right
-
-
-def test_a_typed_name_of_nobody_is_handed_back_with_the_reason(named: World) -> None:
-    acme, beta, gamma = organization("Acme"), organization("Beta"), organization("Gamma")
-    contact = named.linked(organization=acme)
-    named.edit(contact, "organization", gamma.name)
-    named.save(contact, organization=beta)
-    conflict = SyncConflict.objects.get(entity_id=contact.pk, resolved_at=None)
+@pytest.mark.django_db
+def test_a_typed_name_of_nobody_is_refused_with_the_reason() -> None:
+    states.boards()
+    mapping = FieldMapping.objects.filter(link__entity_type="contact", key="organization")
+    mapping.update(converter="relation_name", column_id="organization")
+    for name in ("Acme", "Beta", "Gamma"):
+        organization(name)
+    _, conflict = states.conflicting("Ann", "70", "organization")
     with pytest.raises(InvalidResolution, match="No organization in NPD is called “Nobody”"):
         choose(conflict, choose="custom", value="Nobody")
     choose(conflict, choose="custom", value="Acme")
-    named.work(contact)
-    assert (contact.organization, cell(named, contact)) == (acme, "Acme")
-
-
-def test_one_way_from_npd_mirrors_over_a_name_of_nobody(named: World) -> None:
-    FieldMapping.objects.filter(key="organization").update(direction="npd_to_monday")
-    contact = named.linked(organization=organization("Acme"))
-    named.edit(contact, "organization", "Nobody")
-    named.hear()
-    assert cell(named, contact) == "Acme"
-    assert named.status(contact) == "synced"
+    conflict.refresh_from_db()
+    assert conflict.resolution is not None

@@ -1,7 +1,6 @@
 """The rules that decide without asking: NPD wins, Monday wins, the newer edit, lists united."""
 
 from datetime import datetime, timedelta
-from typing import Any
 
 from pghistory.core import event_models
 
@@ -57,27 +56,6 @@ def firm_with_aliases(world: World, kind: str, aliases: list[str]) -> Organizati
     world.hear(firm)
     assert firm.sync_status == "synced"
     return firm
-
-
-def test_lists_are_united_what_either_added_joins_and_what_either_removed_goes(world: World) -> None:
-    firm = firm_with_aliases(world, "tags", ["One", "Two", "Three"])
-    world.edit(firm, "aliases", tags_of(world, ["Two", "Three", "Theirs"]))
-    Organization.objects.filter(pk=firm.pk).update(aliases=["One", "Two", "Ours"])
-    world.hear(firm)
-    assert sorted(firm.aliases) == ["Ours", "Theirs", "Two"]
-    assert sorted(world.values(firm)["aliases"].split(", ")) == ["Ours", "Theirs", "Two"]
-    assert world.status(firm) == "synced", world.ledger(firm).blocked_fields
-
-
-def tags_of(world: World, elements: list[str]) -> Any:
-    board = world.board_id("organization")
-    made = [
-        world.sandbox.query(
-            "mutation ($n: String!, $b: ID) { create_or_get_tag(tag_name: $n, board_id: $b) { id } }", n=name, b=board
-        )["data"]["create_or_get_tag"]["id"]
-        for name in elements
-    ]
-    return {"tag_ids": [int(tag) for tag in made]}
 
 
 def test_a_union_whose_answer_was_lost_removes_nothing_that_somebody_added(world: World) -> None:

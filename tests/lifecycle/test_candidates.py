@@ -10,7 +10,6 @@ from sync.choices import Cause, Priority
 from sync.models import BoardLink, SyncQueue, Tombstone
 from sync.outbox.queue_rows import enqueue_item
 from sync.records.external_ids import external_ids_of, set_external_ids
-from tests.commands.test_dry_run import counts, everything, plan
 from tests.lifecycle.conftest import asked, choose
 from tests.support.world import World, mail, staged
 
@@ -73,21 +72,6 @@ def test_an_item_that_an_answer_gives_to_a_record_is_not_asked_about_by_the_same
     assert "by now" in SyncQueue.objects.filter(remote_id=item).latest("pk").error_message
 
 
-def test_an_answer_that_no_longer_applies_is_handed_back_with_its_reason(world: World, pat: Any) -> None:
-    linked = world.linked("Ann", email="ann@example.com")
-    free = world.contact("Bob", email="ann@example.com")
-    SyncQueue.objects.all().delete()
-    item = world.add("Ann again", email=mail("ann@example.com"))
-    newcomers(world)
-    conflict = SyncConflict.objects.get(monday_item_id=item, resolved_at=None)
-    choose(conflict, pat, "custom", str(free.pk))
-    free.delete()
-    world.work(conflict)
-    assert (conflict.entity_id, conflict.resolved_at) == (linked.pk, None)
-    assert "deleted meanwhile" in conflict.resolution_problem
-    assert str(free.pk) not in str(conflict.about["options"])
-
-
 @staged
 def twins(world: World) -> tuple[Contact, Contact]:
     """A linked record, and one made of an item that got the same email address later."""
@@ -129,21 +113,6 @@ def test_the_same_person_the_made_record_goes_and_its_item_after_it(world: World
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
 
 
-def test_a_record_whose_key_is_that_of_a_made_one_may_take_over_its_item(world: World, pat: Any) -> None:
-    item = world.add("A. Example", email=mail("ann@example.com"))
-    newcomers(world)
-    made = Contact.objects.get(monday_id=item)
-    known = world.contact("Ann", email="ann@example.com")
-    world.work()
-    choose(asked(known.pk, "identity"), pat, "custom", f"takes:{made.pk}")
-    world.work()
-    world.work(known)
-    assert (known.monday_id, Contact.objects.count()) == (item, 1)
-    assert world.values(known)["npd_id"] == str(known.pk)
-    assert (Tombstone.objects.get(entity_id=made.pk).state, len(world.sandbox.items())) == ("nothing_left", 1)
-    assert not SyncConflict.objects.filter(kind="identity", resolved_at=None).exists()
-
-
 def test_two_persons_stay_two_and_nobody_asks_again(world: World, pat: Any) -> None:
     known, made = twins(world)
     # A question about a record that has an item makes it no conflict.
@@ -168,17 +137,6 @@ def test_none_there_moved_here_from_another_types_board_stays_that_records_item(
     assert contact.monday_id
 
 
-def test_an_item_that_bears_the_npd_id_of_another_types_record_becomes_a_record_with_an_id_of_its_own(
-    world: World,
-) -> None:
-    borne = Organization.objects.create(name="Navy").pk
-    item = world.add("Bo", email=mail("bo@x.test"), npd_id=str(borne))
-    newcomers(world)
-    contact = Contact.objects.get()
-    assert (contact.monday_id, contact.pk == borne) == (item, False)
-    assert world.values(contact)["npd_id"] == str(contact.pk)
-
-
 def test_a_record_with_the_items_key_that_comes_while_others_become_records_is_not_doubled(world: World) -> None:
     others = {"ann@example.com": "bob@example.com", "bob@example.com": "ann@example.com"}
 
@@ -200,11 +158,27 @@ def test_a_record_with_the_items_key_that_comes_while_others_become_records_is_n
     assert not Contact.objects.filter(monday_id=None).exists()
 
 
-def test_a_dry_run_plans_an_answer_and_does_not_ask_again(world: World, pat: Any) -> None:
-    known, made = twins(world)
-    choose(asked(made.pk, "identity"), pat, "custom", f"same:{known.pk}")
-    before, told = everything(), plan()
-    assert counts(told) == {"delete record": 1}
-    [entry] = [entry for board in told["boards"] for entry in board["entries"]]
-    assert (entry["record"], entry["entity_id"]) == (str(made), str(made.pk))
-    assert everything() == before
+def test_an_item_that_bears_the_npd_id_of_another_types_record_becomes_a_record_with_an_id_of_its_own(
+    world: World,
+) -> None:
+    borne = Organization.objects.create(name="Navy").pk
+    item = world.add("Bo", email=mail("bo@x.test"), npd_id=str(borne))
+    newcomers(world)
+    contact = Contact.objects.get()
+    assert (contact.monday_id, contact.pk == borne) == (item, False)
+    assert world.values(contact)["npd_id"] == str(contact.pk)
+
+
+def test_a_record_whose_key_is_that_of_a_made_one_may_take_over_its_item(world: World, pat: Any) -> None:
+    item = world.add("A. Example", email=mail("ann@example.com"))
+    newcomers(world)
+    made = Contact.objects.get(monday_id=item)
+    known = world.contact("Ann", email="ann@example.com")
+    world.work()
+    choose(asked(known.pk, "identity"), pat, "custom", f"takes:{made.pk}")
+    world.work()
+    world.work(known)
+    assert (known.monday_id, Contact.objects.count()) == (item, 1)
+    assert world.values(known)["npd_id"] == str(known.pk)
+    assert (Tombstone.objects.get(entity_id=made.pk).state, len(world.sandbox.items())) == ("nothing_left", 1)
+    assert not SyncConflict.objects.filter(kind="identity", resolved_at=None).exists()

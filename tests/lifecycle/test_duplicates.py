@@ -4,15 +4,11 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.choices import ApprovalKind, ApprovalState
 from sync.clock import sync_now
-from sync.connectors.base.errors import AnswerWithoutData
-from sync.limits import MeteredClient
-from sync.models import ApprovalRequest, BoardLink, Decision, IgnoredItem, Intent, MondayAccount, SyncQueue
+from sync.models import ApprovalRequest, BoardLink, Decision, IgnoredItem, Intent, SyncQueue
 from sync.reconcile.identity import LEAVE_ALONE, NEW_RECORD
 from tests.lifecycle.conftest import asked, choose, quiet_passes
 from tests.support.world import World
@@ -122,18 +118,6 @@ def test_a_create_that_ran_twice_leaves_one_item_the_untouched_copy_is_archived(
     assert not SyncConflict.objects.exists()
 
 
-def test_more_copies_than_the_guard_lets_through_are_asked_about(world: World, settings: Any) -> None:
-    contact, copy = ran_twice(world)
-    settings.GUARD_RECORDS = 1
-    other = world.contact("Other", sync_enabled=False)
-    ApprovalRequest.objects.create(
-        entity_type="contact", entity_id=other.pk, kind=ApprovalKind.ITEMS, state=ApprovalState.DONE
-    )
-    hear(world)
-    assert world.sandbox.item(copy)["state"] == "active"
-    assert asked(contact.pk, "identity").monday_item_id == copy
-
-
 def test_a_lost_answer_to_the_clearing_is_found_out_about(world: World) -> None:
     contact = world.linked("Ann", email="ann@example.com")
     made = world.sandbox.act("duplicate", item_id=contact.monday_id)
@@ -146,28 +130,6 @@ def test_a_lost_answer_to_the_clearing_is_found_out_about(world: World) -> None:
     assert world.sandbox.item(made["id"])["values"]["npd_id"] == ""
     assert asked(contact.pk, "identity").monday_item_id == made["id"]
     assert not SyncQueue.objects.filter(status__in=["pending", "in_progress"]).exists()
-
-
-def test_a_clearing_that_fails_as_a_whole_stops_no_board(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As any call about one item: errors alone are its own failure."""
-    contact = world.linked("Ann", email="ann@example.com")
-    made = world.sandbox.act("duplicate", item_id=contact.monday_id)
-    world.deliver()
-    world.pass_time(seconds=11)
-    right, failed = MeteredClient.execute, [AnswerWithoutData("It failed")]
-
-    def fails_once(client: MeteredClient, document: str, variables: Any, **more: Any) -> Any:
-        if document.lstrip().startswith("mutation") and failed:
-            raise failed.pop()
-        return right(client, document, variables, **more)
-
-    monkeypatch.setattr(MeteredClient, "execute", fails_once)
-    world.work()
-    assert MondayAccount.objects.filter(id=1, stopped_until__isnull=False).count() == 0
-    assert not SyncQueue.objects.filter(status="failed").exists()
-    world.work(minutes=2)
-    assert not SyncQueue.objects.filter(status__in=["pending", "in_progress"]).exists()
-    assert world.sandbox.item(made["id"])["values"]["npd_id"] == ""
 
 
 def test_a_copy_about_which_a_call_may_be_in_the_air_is_left_alone_until_its_deadline(world: World) -> None:
@@ -206,24 +168,6 @@ def test_a_second_item_takes_the_place_of_one_that_was_taken_away(world: World) 
     assert Contact.objects.count() == 1
 
 
-def test_a_second_item_that_became_somebody_else_takes_nobodys_place(world: World) -> None:
-    """Duplicated as a form to fill in, for who comes after the one whose item is archived."""
-    contact = world.linked("Ann", email="ann@example.com", role_title="Boss")
-    first, copy = contact.monday_id, str(world.sandbox.act("duplicate", item_id=contact.monday_id)["id"])
-    world.sandbox.act("rename", item_id=copy, name="Bob")
-    email = {"email": "bob@example.com", "text": "bob@example.com"}
-    world.sandbox.act("edit", item_id=copy, column_id="email", value=email)
-    world.sandbox.act("archive", item_id=first)
-    hear(world)
-    quiet_passes(world, 2)
-    contact.refresh_from_db()
-    assert (contact.name, contact.email, contact.monday_id) == ("Ann", "ann@example.com", first)
-    bob = world.sandbox.item(copy)
-    assert (bob["name"], bob["values"]["email"], bob["values"]["npd_id"]) == ("Bob", "bob@example.com", "")
-    assert asked(contact.pk, "identity").monday_item_id == copy
-    assert asked(contact.pk, "delete").monday_item_id == first
-
-
 def test_of_two_copies_the_one_that_monday_refuses_to_archive_keeps_its_answer_and_its_job(
     world: World, pat: Any
 ) -> None:
@@ -242,3 +186,15 @@ def test_of_two_copies_the_one_that_monday_refuses_to_archive_keeps_its_answer_a
     world.work(minutes=20)
     assert {world.sandbox.item(copy)["state"] for copy in copies} == {"archived"}
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
+
+
+def test_more_copies_than_the_guard_lets_through_are_asked_about(world: World, settings: Any) -> None:
+    contact, copy = ran_twice(world)
+    settings.GUARD_RECORDS = 1
+    other = world.contact("Other", sync_enabled=False)
+    ApprovalRequest.objects.create(
+        entity_type="contact", entity_id=other.pk, kind=ApprovalKind.ITEMS, state=ApprovalState.DONE
+    )
+    hear(world)
+    assert world.sandbox.item(copy)["state"] == "active"
+    assert asked(contact.pk, "identity").monday_item_id == copy

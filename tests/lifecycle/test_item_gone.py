@@ -78,20 +78,15 @@ def test_a_person_has_the_item_made_again_at_once_and_nobody_is_asked_any_more(w
     assert {one.actor for one in made} == {"pat"}
 
 
-@pytest.mark.parametrize(("answer", "is_asked"), [("delete", False), ("unlink", True)])
-def test_an_answer_in_the_inbox_is_the_same_before_the_question_and_after_and_nothing_stays_open(
-    world: World, pat: Any, answer: str, is_asked: bool
-) -> None:
+def test_an_answer_in_the_inbox_before_the_question_is_asked_leaves_nothing_open(world: World, pat: Any) -> None:
     contacts = [world.linked(name, role_title="Boss") for name in ("Ann", "Bob")]
     for contact in contacts:
         take_away(world, contact)
-    if is_asked:
-        quiet_passes(world)
-    assert SyncConflict.objects.count() == (2 if is_asked else 0)
+    assert not SyncConflict.objects.exists()
     mutations = world.calls("mutation")
     [cause] = attention.causes(kinds=[AttentionKind.REMOVED])
     assert cause.number == 2
-    browser, form = world.browser(pat), {"of": f"{answer}_removed {cause.cause}"}
+    browser, form = world.browser(pat), {"of": f"delete_removed {cause.cause}"}
     page = browser.post("/admin/inbox/act/", form).content.decode()
     hidden = dict(re.findall(r'type="hidden"\s+name="([^"]+)"\s+value="([^"]*)"', page))
     browser.post("/admin/inbox/act/", hidden)
@@ -100,8 +95,7 @@ def test_an_answer_in_the_inbox_is_the_same_before_the_question_and_after_and_no
     assert attention.entries() == []
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
     assert world.calls("mutation") == mutations
-    left = list(Contact.objects.values_list("monday_id", "sync_status"))
-    assert left == ([] if answer == "delete" else [(None, "disabled")] * 2)
+    assert not Contact.objects.exists()
     assert not SyncQueue.objects.filter(status__in=["pending", "in_progress", "failed"]).exists()
 
 
@@ -196,18 +190,6 @@ def test_a_record_that_somebody_edits_while_it_is_to_be_deleted_stays(world: Wor
 # --- there, changed since the base | archived or deleted --------------------------------------------------------
 
 
-def test_an_item_restored_while_a_person_is_asked_closes_the_question_and_edits_flow(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    item = take_away(world, contact)
-    set_fields(contact, role_title="Chair")
-    quiet_passes(world)
-    conflict = asked(contact.pk)
-    world.sandbox.act("restore", item_id=item)
-    world.hear(conflict)
-    assert conflict.resolution_type == "auto"
-    assert (world.status(contact), world.values(contact)["role_title"]) == ("synced", "Chair")
-
-
 def test_a_field_conflict_hands_its_choice_back_and_stays_while_the_item_is_gone(world: World, pat: Any) -> None:
     from conflicts.resolution import resolve
 
@@ -228,45 +210,6 @@ def test_a_field_conflict_hands_its_choice_back_and_stays_while_the_item_is_gone
     world.hear()
     assert asked(contact.pk, "fields").pk == fields.pk
     assert not SyncConflict.objects.filter(kind="delete", resolved_at=None).exists()
-
-
-# --- the guard --------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def held(world: World, settings: Any) -> list[Contact]:
-    """Four contacts whose deletion the guard holds."""
-    settings.GUARD_RECORDS = 2
-    set_policy("delete")
-    contacts = [world.contact(f"C{n}") for n in range(4)]
-    world.work()
-    world.hear()
-    for contact in contacts:
-        contact.refresh_from_db()
-        world.sandbox.act("archive", item_id=contact.monday_id)
-    world.hear()
-    quiet_passes(world)
-    assert Contact.objects.count() == 4
-    return contacts
-
-
-def test_rejected_deletions_leave_the_records_and_ask_and_no_policy_deletes_them_later(
-    world: World, held: list[Contact], pat: Any, settings: Any
-) -> None:
-    from sync.models.state import ApprovalRequest
-    from sync.records.approvals import reject
-
-    reject(ApprovalRequest.objects.all(), pat)
-    world.work()
-    settings.GUARD_RECORDS = 100
-    quiet_passes(world, 8)
-    for contact in held:
-        world.look(contact)
-    assert Contact.objects.count() == 4
-    assert SyncConflict.objects.filter(kind="delete", resolved_at=None).count() == 4
-    choose(asked(held[0].pk), pat, "monday")
-    world.work()
-    assert Contact.objects.count() == 3
 
 
 # --- there | not returned when asked by id ----------------------------------------------------------------------

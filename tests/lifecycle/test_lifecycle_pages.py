@@ -13,7 +13,9 @@ from django.test.utils import CaptureQueriesContext
 
 from npd.models import Contact, Organization
 from sync.clock import sync_now
-from sync.models import BoardLink, IgnoredItem, SyncQueue, Tombstone
+from sync.models import IgnoredItem, SyncQueue, Tombstone
+from sync.records.item_links import UNLINK_KEY
+from tests.admin import states
 from tests.admin.test_records import confirmed
 from tests.support.world import World
 
@@ -46,50 +48,46 @@ def act(client: Client, page: str, action: str, *keys: Any, confirmed: bool = Tr
     return answer.content.decode()
 
 
-def test_unlinking_says_first_what_it_does_and_then_does_it(world: World, admin_client: Client) -> None:
-    contact = world.linked("Ann")
-    page = admin_client.get(f"{CONTACTS}{contact.pk}/change/").content.decode()
+def test_unlinking_says_first_what_it_does_and_then_does_it(away: Client) -> None:
+    states.boards()
+    contact = states.synced("Ann", "70")
+    page = away.get(f"{CONTACTS}{contact.pk}/change/").content.decode()
     assert 'value="unlink"' in page
     assert 'value="link_again"' not in page
-    asks = act(admin_client, CONTACTS, "unlink", contact.pk, confirmed=False)
+    asks = act(away, CONTACTS, "unlink", contact.pk, confirmed=False)
     assert "Unlink 1 contact" in asks
     assert str(contact.monday_id) in asks
     assert not SyncQueue.objects.filter(status="pending").exists()
-    assert "1 record will be unlinked now" in act(admin_client, CONTACTS, "unlink", contact.pk)
-    world.work(contact)
-    assert (contact.monday_id, contact.sync_enabled) == (None, False)
+    assert "1 record will be unlinked now" in act(away, CONTACTS, "unlink", contact.pk)
+    assert UNLINK_KEY in SyncQueue.objects.get(entity_id=contact.pk, status="pending").payload
 
 
-def test_the_page_of_an_unlinked_record_says_so_and_links_it_again(world: World, admin_client: Client) -> None:
-    contact = world.linked("Ann")
-    item = contact.monday_id
-    act(admin_client, CONTACTS, "unlink", contact.pk)
-    world.work()
-    page = admin_client.get(f"{CONTACTS}{contact.pk}/change/").content.decode()
+def test_the_page_of_an_unlinked_record_says_so_and_links_it_again(away: Client) -> None:
+    states.boards()
+    contact, item = states.disabled("Ann"), "4711"
+    IgnoredItem.objects.create(entity_type="contact", item_id=item, unlinked=True, entity_id=contact.pk)
+    page = away.get(f"{CONTACTS}{contact.pk}/change/").content.decode()
     assert f"Unlinked from the item {item}" in page
     assert 'value="link_again"' in page
-    assert "Link 1 contact again" in act(admin_client, CONTACTS, "link_again", contact.pk, confirmed=False)
-    act(admin_client, CONTACTS, "link_again", contact.pk)
-    world.work(contact)
-    assert (contact.monday_id, contact.sync_status) == (item, "synced")
+    assert "Link 1 contact again" in act(away, CONTACTS, "link_again", contact.pk, confirmed=False)
+    act(away, CONTACTS, "link_again", contact.pk)
+    contact.refresh_from_db()
+    assert (contact.monday_id, contact.sync_enabled) == (item, True)
 
 
-def test_a_deleted_record_is_brought_back_from_its_page(world: World, admin_client: Client) -> None:
-    contact = world.linked("Ann", role_title="Buyer")
-    BoardLink.objects.update(deleted_record_policy="ask")
-    key, item = contact.pk, contact.monday_id
+def test_a_deleted_record_is_brought_back_from_its_page(away: Client) -> None:
+    states.boards()
+    contact = states.synced("Ann", "70", role_title="Buyer")
+    key = contact.pk
     contact.delete()
-    world.work()
     stone = Tombstone.objects.get()
-    assert 'value="bring_back"' in admin_client.get(f"{DELETED}{stone.pk}/change/").content.decode()
-    asks = act(admin_client, DELETED, "bring_back", stone.pk, confirmed=False)
-    assert f"Item {item}" in asks
+    assert 'value="bring_back"' in away.get(f"{DELETED}{stone.pk}/change/").content.decode()
+    asks = act(away, DELETED, "bring_back", stone.pk, confirmed=False)
+    assert "Item 70" in asks
     assert not Contact.objects.exists()
-    assert "1 record restored" in act(admin_client, DELETED, "bring_back", stone.pk)
-    world.work()
-    back = Contact.objects.get(pk=key)
-    assert (back.monday_id, back.role_title, back.sync_status) == (item, "Buyer", "synced")
-    assert 'value="bring_back"' not in admin_client.get(f"{DELETED}{stone.pk}/change/").content.decode()
+    assert "1 record restored" in act(away, DELETED, "bring_back", stone.pk)
+    assert Contact.objects.get(pk=key).role_title == "Buyer"
+    assert 'value="bring_back"' not in away.get(f"{DELETED}{stone.pk}/change/").content.decode()
 
 
 def test_who_deleted_a_record_and_its_name_stand_in_the_activity_and_lead_to_its_restore(
@@ -141,16 +139,14 @@ def test_the_permission_is_asked_for_every_type_of_a_long_selection(
     assert (Contact.objects.count(), Organization.objects.count()) == (0, 0)
 
 
-def test_an_item_that_was_refused_is_considered_again(world: World, admin_client: Client) -> None:
-    contact = world.linked("Ann", email="ann@example.com")
-    BoardLink.objects.update(deleted_record_policy="unlink")
-    item = contact.monday_id
-    contact.delete()
-    world.work()
-    assert "Unlinked" in admin_client.get(REFUSED).content.decode()
-    act(admin_client, REFUSED, "consider_again", IgnoredItem.objects.get().pk)
-    world.work(seconds=11)
-    assert Contact.objects.get().monday_id == item
+def test_an_item_that_was_refused_is_considered_again(away: Client) -> None:
+    refused = IgnoredItem.objects.create(
+        entity_type="contact", item_id="4711", reason="Unlinked by Pat.", unlinked=True
+    )
+    assert "Unlinked by Pat." in away.get(REFUSED).content.decode()
+    act(away, REFUSED, "consider_again", refused.pk)
+    assert not IgnoredItem.objects.exists()
+    assert SyncQueue.objects.get().remote_id == "4711"
 
 
 def test_a_refusal_is_forgotten_and_its_item_asked_for_in_one_transaction(

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
@@ -13,6 +14,7 @@ from sync.models import BoardLink, Decision, FieldMapping, IgnoredItem, Intent, 
 from sync.operations.decision_undo import undo_decisions
 from sync.reconcile import deleted_records
 from sync.records.tombstones import prune_tombstones, restore_by_person
+from tests.admin import states
 from tests.lifecycle.conftest import choose, quiet_passes, take_away
 from tests.lifecycle.test_item_gone import hide
 from tests.support.world import World
@@ -97,26 +99,6 @@ def test_a_record_deleted_while_its_create_was_in_the_air_has_its_item_archived(
     assert (stone(key).state, stone(key).monday_id) == ("archived", item["id"])
 
 
-def test_archiving_that_did_not_take_effect_is_sent_again(world: World) -> None:
-    contact = world.linked("Ann")
-    world.sandbox.faults({"timeout": "before", "on": "archive_item"})
-    item_id, key = deleted(world, contact)
-    for _ in range(2):
-        world.settle()
-    assert world.sandbox.item(item_id)["state"] == "archived"
-    assert stone(key).state == "archived"
-
-
-def test_what_was_open_of_a_deleted_record_closes(world: World) -> None:
-    contact = world.linked("Ann", role_title="Buyer")
-    world.edit(contact, "role_title", "Director")
-    world.save(contact, role_title="Owner")
-    assert SyncConflict.objects.get(entity_id=contact.pk, resolved_at=None).kind == "fields"
-    _, key = deleted(world, contact)
-    assert [c.kind for c in SyncConflict.objects.filter(entity_id=key, resolved_at=None)] == ["delete"]
-    assert "“Owner”" in question(key).notes["role_title"]
-
-
 def edited_there(world: World) -> tuple[str, Any]:
     """A deleted record whose item was edited on Monday: a person is asked."""
     contact = world.linked("Ann", email="ann@example.com", role_title="Buyer", notes="note")
@@ -136,18 +118,6 @@ def test_gone_here_edited_there_the_record_is_brought_back_with_what_was_edited(
     assert stone(key).state == "restored"
     conflict.refresh_from_db()
     assert conflict.resolved_at is not None
-
-
-def test_an_open_question_about_a_deletion_follows_further_edits_and_closes_when_the_item_goes(world: World) -> None:
-    item_id, key = edited_there(world)
-    world.sandbox.act("edit", item_id=item_id, column_id="notes", value="more")
-    settle_newcomers(world)
-    assert sorted(question(key).conflict_fields) == ["notes", "role_title"]
-    world.sandbox.act("archive", item_id=item_id)
-    world.queue.enqueue("contact", key, cause=Cause.SWEEP, priority=Priority.SWEEP)
-    world.work()
-    assert stone(key).state == "nothing_left"
-    assert not SyncConflict.objects.filter(resolved_at=None).exists()
 
 
 def test_a_deleted_record_is_brought_back_by_hand_under_its_own_id_and_linked(world: World) -> None:
@@ -318,14 +288,15 @@ def test_archiving_whose_answer_was_lost_is_found_out_and_an_edit_that_left_with
     assert [line.values["before"] for line in left_with_item(key)] == ["Chair"]
 
 
-def test_the_page_of_a_deleted_record_shows_its_history(world: World, pat: Any, client: Any) -> None:
-    contact = world.linked("Ann", role_title="Buyer")
-    one_way(contact, "record")
-    world.work()
-    world.edit(contact, "role_title", "Chair")
-    _, key = deleted(world, contact)
-    (line,) = left_with_item(key)
-    client.force_login(pat)
+def test_the_page_of_a_deleted_record_shows_its_history(admin_client: Client) -> None:
+    states.boards()
+    contact = states.synced("Ann", "70", role_title="Buyer")
+    key, raws = contact.pk, {"raw_before": {"role_title": "Chair"}, "raw_after": {"role_title": "Buyer"}}
+    values = {"before": "Chair", "after": "Buyer", "overridden": True} | raws
+    said = "Tom wrote “Chair” into Role on Monday."
+    line = states.decided(contact, said, kind="overridden", key="role_title", values=values)
+    contact.delete()
+    client = admin_client
     page = client.get(f"/admin/sync/tombstone/{stone(key).pk}/change/").content.decode()
     assert "“Chair” into Role" in page
     assert f"/admin/sync/decision/{line.pk}/undo/" in page
@@ -346,17 +317,3 @@ def test_a_read_that_fails_forgets_not_since_when_an_item_is_not_shown(
     world.sandbox.faults({"status": 500, "on": "query", "count": 1})
     world.work()
     assert SyncMetadata.objects.get(entity_id=str(key)).removed_since == since
-
-
-def test_a_document_of_removals_that_is_answered_without_data_is_divided_and_does_not_come_again(world: World) -> None:
-    contacts = [world.linked(name) for name in ("Ann", "Bea")]
-    items = [str(contact.monday_id) for contact in contacts]
-    Contact.objects.all().delete()
-    before = world.calls("mutation")
-    # Of two removals, never of one.
-    world.sandbox.faults({"partial": {"aliases": ["r1"], "no_data": True}, "on": "archive_item", "count": 50})
-    for _ in range(3):
-        world.work()
-        world.wait_out()
-    assert {world.sandbox.item(item)["state"] for item in items} == {"archived"}
-    assert world.calls("mutation") - before <= 3

@@ -52,19 +52,6 @@ def test_edits_of_a_pause_flow_after_it_and_only_what_both_changed_is_asked_abou
     assert SyncConflict.objects.get(resolved_at=None).conflict_fields == ["phone"]
 
 
-def test_a_conflict_that_was_open_before_a_pause_is_asked_again_after_it(world: World, admin: Client) -> None:
-    contact = world.linked("Ann", role_title="Buyer")
-    world.edit(contact, "role_title", "Head")
-    world.save(contact, role_title="Owner")
-    act(admin, contact, "pause")
-    world.work()
-    assert not SyncConflict.objects.filter(resolved_at=None).exists()
-    act(admin, contact, "resume")
-    world.work()
-    found = SyncConflict.objects.get(resolved_at=None)
-    assert (found.npd_data, found.monday_data) == ({"role_title": "Owner"}, {"role_title": "Head"})
-
-
 def test_both_sides_are_read_at_once_and_nothing_is_written(world: World, admin: Client) -> None:
     contact = world.linked("Ann", role_title="Buyer", notes="same")
     world.edit(contact, "role_title", "Head")

@@ -42,28 +42,6 @@ def test_an_old_item_that_somebody_restores_after_it_was_made_again_is_asked_abo
     assert not Decision.objects.filter(entity_id=contact.pk, kind="archived").exists()
 
 
-def test_a_record_deleted_by_hand_while_its_chosen_deletion_waits_stays_deleted(
-    world: World, pat: Any, settings: Any
-) -> None:
-    settings.GUARD_RECORDS = 1
-    contacts = [world.linked(f"Ann {n}", role_title="Boss") for n in range(3)]
-    for contact in contacts:
-        Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
-        world.sandbox.act("archive", item_id=contact.monday_id)
-    world.hear()
-    quiet_passes(world)
-    for contact in contacts:
-        choose(asked(contact.pk), pat, "monday")
-    world.work()
-    assert Contact.objects.count() == 3
-    key = contacts[0].pk
-    contacts[0].delete()
-    world.work()
-    assert not Contact.objects.filter(pk=key).exists()
-    assert Tombstone.objects.get(entity_id=key).state == "nothing_left"
-    assert not SyncConflict.objects.filter(entity_id=key, resolved_at=None).exists()
-
-
 def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[], Any]) -> None:
     """Somebody does this once, after a pass has decided about its items and before it writes that."""
     real, done = sync.reconcile.settle_items, []
@@ -207,22 +185,6 @@ def test_an_item_that_is_taken_away_each_time_it_is_made_again_is_asked_about_in
     assert "created several times within a day" in asked(contact.pk).about["what"]
 
 
-def test_a_deleted_records_item_that_bears_another_records_npd_id_stays(world: World) -> None:
-    ann = world.linked("Ann", email="ann@example.com")
-    bob = world.linked("Bob", email="bob@example.com")
-    item = str(ann.monday_id)
-    world.sandbox.act("archive", item_id=bob.monday_id)
-    world.edit(ann, "npd_id", str(bob.pk))
-    ann.delete()
-    world.work()
-    assert world.sandbox.item(item)["state"] == "active"
-    assert Tombstone.objects.get(monday_id=item).state == "nothing_left"
-    hear(world)
-    # The other record has an item, though one that was archived: as any second bearer, it is parted and asked about.
-    assert world.sandbox.item(item)["state"] == "active"
-    assert asked(bob.pk, "identity").monday_item_id == item
-
-
 def test_the_answer_that_none_of_the_items_is_it_ends_also_when_the_creates_answer_was_lost(
     world: World, pat: Any
 ) -> None:
@@ -266,3 +228,19 @@ def test_a_record_deleted_twice_the_second_time_before_it_was_linked_again_archi
     world.work()
     assert world.sandbox.item(item)["state"] == "archived"
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
+
+
+def test_a_deleted_records_item_that_bears_another_records_npd_id_stays(world: World) -> None:
+    ann = world.linked("Ann", email="ann@example.com")
+    bob = world.linked("Bob", email="bob@example.com")
+    item = str(ann.monday_id)
+    world.sandbox.act("archive", item_id=bob.monday_id)
+    world.edit(ann, "npd_id", str(bob.pk))
+    ann.delete()
+    world.work()
+    assert world.sandbox.item(item)["state"] == "active"
+    assert Tombstone.objects.get(monday_id=item).state == "nothing_left"
+    hear(world)
+    # The other record has an item, though one that was archived: as any second bearer, it is parted and asked about.
+    assert world.sandbox.item(item)["state"] == "active"
+    assert asked(bob.pk, "identity").monday_item_id == item

@@ -16,7 +16,7 @@ from sync.clock import sync_now
 from sync.kernel.action_errors import Conflict
 from sync.kernel.db import fetch_rows, retry_on_lock_timeout
 from sync.kernel.messages import UnmatchedReason as Why
-from sync.models import BoardLink, FieldMapping, IgnoredItem, SyncQueue, Tombstone, UnmatchedItem
+from sync.models import BoardLink, IgnoredItem, SyncQueue, Tombstone, UnmatchedItem
 from sync.operations.detect.comparison import compare_board
 from sync.operations.detect.missed_webhooks import enqueue_items
 from sync.operations.preview.planned_pass import plan_link
@@ -87,19 +87,6 @@ def test_a_webhook_lists_an_item_at_once_by_its_name(world: World) -> None:
     assert row(item).board_id == contact_link().board_id
 
 
-def test_an_item_of_which_no_contact_can_be_made_is_listed_with_what_is_missing(world: World) -> None:
-    FieldMapping.objects.filter(link__entity_type="contact", key="role_title").update(required=True)
-    item = world.add("Ann", email=mail("ann@example.com"), role_title="long " * 100)
-    world.hear(seconds=11)
-    assert [why for _, why in rows()] == [Why.INVALID]
-    assert "Role" in row(item).reason_sentence
-    world.sandbox.act(
-        "edit", item_id=item, column_id="phone", value={"phone": "+46701234567", "countryShortName": "SE"}
-    )
-    world.hear(seconds=11)
-    assert [why for _, why in rows()] == [Why.INVALID]
-
-
 def test_a_comparison_lists_what_no_webhook_told_without_a_call_of_its_own(world: World) -> None:
     BoardLink.objects.update(creates_records=False)
     world.add("Old one")
@@ -132,6 +119,8 @@ def test_what_is_dealt_with_is_not_listed(listed: str) -> None:
     found = [str(contact.monday_id), "71", "72", "73"]
     note_unmatched(contact_link(), [UnmatchedFinding(item) for item in found])
     assert set(UnmatchedItem.objects.values_list("item_id", flat=True)) == {listed, "73"}
+    enqueue_items(contact_link(), found, cause=Cause.SWEEP)
+    assert "71" not in SyncQueue.objects.values_list("remote_id", flat=True)
 
 
 # Ways out.
@@ -237,20 +226,11 @@ def test_the_preview_of_a_link_says_what_would_change_on_each_side_and_changes_n
     assert len(rows()) == 1
 
 
-def test_a_link_to_a_contact_that_got_another_item_meanwhile_is_not_made(world: World, stranger: str) -> None:
-    contact = world.contact("Bob")
-    request_link(row(stranger), contact, "dora")
-    Contact.objects.filter(pk=contact.pk).update(monday_id="999")
-    SyncQueue.objects.filter(entity_id=contact.pk).delete()
-    world.work(contact)
-    assert contact.monday_id == "999"
-    assert rows() == [("Somebody met at the fair", Why.NO_KEY)]
-    (request,) = recent_requests("dora", sync_now())
-    assert request.record is None
-    assert request.row is not None
-    assert "another item" in request.row.error_message
+def test_a_contact_that_has_another_item_is_not_linked(listed: str) -> None:
+    contact = Contact.objects.create(name="Bob", monday_id="999")
     with pytest.raises(Conflict):
-        request_link(row(stranger), contact, "dora")
+        request_link(row(listed), contact, "dora")
+    assert recent_requests("dora", sync_now()) == []
 
 
 def test_what_one_person_asked_of_an_item_no_other_replaces_unsaid(listed: str) -> None:
@@ -264,13 +244,11 @@ def test_what_one_person_asked_of_an_item_no_other_replaces_unsaid(listed: str) 
     assert [one.row.payload["link_to"] for one in recent_requests("dora", sync_now()) if one.row] == [str(bob.pk)]
 
 
-def test_ignoring_withdraws_what_was_asked_for_and_can_be_undone(world: World, stranger: str) -> None:
-    request_creation([row(stranger)], "dora")
+def test_ignoring_withdraws_what_was_asked_for_and_can_be_undone(listed: str) -> None:
+    request_creation([row(listed)], "dora")
     assert ignore_unmatched(UnmatchedItem.objects.all(), "dora") == 1
-    world.work()
-    world.sandbox.act("rename", item_id=stranger, name="Somebody again")
-    world.hear(seconds=11)
-    assert (rows(), Contact.objects.count()) == ([], 0)
+    assert not SyncQueue.objects.filter(remote_id=listed, status="pending", payload__create=True).exists()
+    assert (rows(), IgnoredItem.objects.get().item_id) == ([], listed)
     (newest, *_) = recent_requests("dora", sync_now())
     assert newest.ignored == 1
     assert undo_ignore(UnmatchedItem.objects.all(), "dora") == 1

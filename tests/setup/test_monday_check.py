@@ -115,12 +115,6 @@ def test_without_a_token_or_without_monday_that_is_the_problem(
     assert topic in topics("problem")
 
 
-def test_a_version_that_is_replaced_is_a_problem_that_names_the_current_one(set_up: BoardLink, settings: Any) -> None:
-    settings.MONDAY_API_VERSION = "2025-01"
-    (wrong,) = [one for one in doctor.run_checks() if one.level == "problem"]
-    assert (wrong.subject, "2026-10" in wrong.fix) == ("version", True)
-
-
 def _a_change(link: BoardLink, minutes_ago: int) -> None:
     when = SyncNow() - timedelta(minutes=minutes_ago)
     Intent.objects.create(

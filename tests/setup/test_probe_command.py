@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import responses
 from django.core.management import CommandError, call_command
 from django.db.models import Sum
 
@@ -71,12 +72,15 @@ def test_what_differs_is_named_with_what_it_would_mean_and_ends_it_with_1(world:
     assert answers["limit-headers"]["otherwise"]
 
 
-def test_a_dry_run_lists_each_question_and_what_it_takes_and_calls_nobody(world: World, tmp_path: Path) -> None:
-    calls, file = world.calls(), tmp_path / "recording.json"
-    said = run(world, "--dry-run", "--record", str(file))
-    patient = run(world, "--dry-run", "--patient", "--record", str(file))
-    assert world.calls() == calls
-    assert f"{probe.cost(patient=False).calls} API calls" in said
+@responses.activate
+def test_a_dry_run_lists_each_question_and_what_it_takes_and_calls_nobody(tmp_path: Path) -> None:
+    file, said = tmp_path / "recording.json", {"": StringIO(), "--patient": StringIO()}
+    for option, out in said.items():
+        options = ["--dry-run", *filter(None, [option]), "--record", str(file)]
+        call_command("monday_check", "--probe", *options, stdout=out)
+    assert not responses.calls
+    hasty, patient = (out.getvalue() for out in said.values())
+    assert f"{probe.cost(patient=False).calls} API calls" in hasty
     assert f"{probe.cost(patient=True).calls} API calls" in patient
     assert {one.key for one in probe.all_questions()} <= {line.partition(":")[0] for line in patient.splitlines()}
     assert not file.exists()

@@ -58,18 +58,6 @@ def test_of_a_listing_that_was_cut_short_nothing_is_concluded(world: World, post
     assert found.items == 0
 
 
-def test_a_blocked_value_that_was_put_right_without_a_webhook_is_looked_at(world: World, post: Post) -> None:
-    contact = world.linked(role_title="Analyst")
-    world.edit(contact, "role_title", "x" * 300)
-    world.hear()
-    assert "role_title" in world.ledger(contact).blocked_fields
-    assert compared(post).differing == 0
-    post.edit(contact, "role_title", "Countess")
-    assert compared(post).differing == 1
-    world.work(contact)
-    assert (contact.role_title, compared(post).differing) == ("Countess", 0)
-
-
 def test_every_page_is_compared(world: World, post: Post) -> None:
     rows = [{"name": f"Item {number}", "values": {}} for number in range(501)]
     world.sandbox.control("items", board_id=world.board_id(), items=rows)

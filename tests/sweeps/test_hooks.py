@@ -7,7 +7,8 @@ import pytest
 
 from sync.clock import sync_now
 from sync.connectors.monday.board_events import WEBHOOK_EVENTS
-from sync.models import WebhookEvent
+from sync.models import BoardLink, WebhookEvent
+from sync.operations.detect.missed_webhooks import check_silence, last_webhook
 from sync.operations.detect.sweep_schedule import sweep_findings
 from sync.operations.doctor import run_checks
 from tests.admin import states
@@ -99,45 +100,54 @@ def test_a_busy_board_without_webhooks_is_an_alarm_until_one_comes(world: World,
     assert not any("fallen silent" in line for line in problems("webhooks"))
 
 
-def write_often(world: World, record: Any) -> None:
-    """NPD's own changes, each sent."""
-    for number in range(1, 4):
-        world.save(record, role_title=str(number))
+OURS, TOM = "1", "2"
 
 
-def test_a_board_on_which_only_we_write_or_nobody_is_not_silent(world: World, post: Post) -> None:
-    contact = world.linked(role_title="0")
-    post.swept()
-    write_often(world, contact)
-    post.lose()
-    post.sweep()
-    for minutes in (30, 30 * 60):
-        post.sweep(after=minutes)
-        assert world.link().silence == ""
+def event(link: BoardLink, seconds_ago: float, user: str = TOM, trigger: str = "log:") -> None:
+    """What a sweep found in the log, or a webhook told."""
+    when, number = sync_now() - timedelta(seconds=seconds_ago), WebhookEvent.objects.count()
+    body = {"event": {"userId": user, "triggerTime": when.isoformat()}}
+    WebhookEvent.objects.create(
+        trigger_id=f"{trigger}{number}", board_id=link.board_id, type="update_column_value", body=body, received_at=when
+    )
 
 
-def test_one_webhook_among_lost_ones_is_no_silence(world: World, post: Post) -> None:
-    contact = world.linked(role_title="Analyst")
-    post.swept()
-    edit_often(world, contact, 5)
-    post.lose()
-    world.pass_time(seconds=5)
-    world.edit(contact, "role_title", "Countess")
-    world.deliver()
-    post.sweep()
-    post.sweep(after=30)
-    assert world.link().silence == ""
+@pytest.fixture
+def listening(db: None) -> BoardLink:
+    """A board that has webhooks, and isn't asked."""
+    link = states.boards()["contact"]
+    link.webhooks = {"7": {"event": "change_name"}}
+    link.save()
+    return link
 
 
-def test_what_a_sweep_stored_is_not_taken_for_an_arrived_webhook_by_monday_check(world: World, post: Post) -> None:
-    contact = world.linked(role_title="0")
-    WebhookEvent.objects.all().delete()
-    write_often(world, contact)
-    post.lose()
-    post.sweep()
-    assert post.stored(contact)
-    world.pass_time(minutes=20)
-    assert any("none ever came" in line for line in problems("webhooks"))
+def is_silent(link: BoardLink) -> bool:
+    check_silence(link, OURS)
+    link.refresh_from_db()
+    return link.silence != ""
+
+
+def test_a_board_on_which_only_we_write_or_nobody_is_not_silent(listening: BoardLink) -> None:
+    assert not is_silent(listening)
+    for user in (OURS, "-4"):
+        for _ in range(3):
+            event(listening, 3_600, user)
+    assert not is_silent(listening)
+
+
+def test_one_webhook_among_lost_ones_is_no_silence(listening: BoardLink) -> None:
+    for _ in range(5):
+        event(listening, 3_600)
+    assert is_silent(listening)
+    event(listening, 1_800, trigger="told-")
+    assert not is_silent(listening)
+
+
+def test_what_a_sweep_stored_is_not_taken_for_an_arrived_webhook_by_monday_check(listening: BoardLink) -> None:
+    event(listening, 60)
+    assert last_webhook(listening) is None
+    event(listening, 30, trigger="told-")
+    assert last_webhook(listening) is not None
 
 
 @pytest.mark.django_db

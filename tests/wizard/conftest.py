@@ -47,12 +47,12 @@ def person(db: None) -> User:
 class Wizard:
     """What a person clicks, and what a worker does between two clicks."""
 
-    def __init__(self, monday: Sandbox, client: Client, person: User) -> None:
+    def __init__(self, monday: Any, client: Client, person: User) -> None:
         self.monday, self.client, self.person = monday, client, person
         self.mark = self.last_call()
 
     def last_call(self) -> int:
-        return max((call["id"] for call in self.monday.calls()), default=0)
+        return max((call["id"] for call in self.monday.calls()), default=0) if self.monday else 0
 
     def mutations(self) -> list[str]:
         """What was written on Monday since the wizard was opened, webhooks included."""
@@ -168,10 +168,33 @@ def wizard(person: User, monday: Sandbox, client: Client) -> Any:
     reset_clock()
 
 
-def later(monday: Sandbox, seconds: float) -> None:
+@pytest.fixture
+def away(person: User, client: Client, settings: Any) -> Any:
+    """The wizard while no Monday answers: boards that are to be made, and drafts as rows, need none."""
+    settings.MONDAY_API_URL = "http://127.0.0.1:9/v2"
+    settings.MONDAY_CONTACTS_BOARD_ID = settings.MONDAY_ORGANIZATIONS_BOARD_ID = ""
+    client.force_login(person)
+    yield Wizard(None, client, person)
+    reset_clock()
+
+
+def compared_with(wizard: Wizard, *pairs: tuple[Contact, str], **found: Any) -> list[str]:
+    """A compared set-up, whose records are like items with these names; returns the items' ids."""
+    wizard.compared("new")
+    ids = [str(number) for number in range(100, 100 + len(pairs))]
+    near = [
+        {"record": str(record.pk), "name": record.name, "item": item, "item_name": name, "alike": 95}
+        for item, (record, name) in zip(ids, pairs, strict=True)
+    ]
+    SetupDraft.objects.filter(pk="contact").update(found=draft().found | {"near": near} | found)
+    return ids
+
+
+def later(monday: Sandbox | None, seconds: float) -> None:
     """Let time pass, here and on Monday."""
     move_clock(seconds)
-    monday.control("clock", offset_seconds=seconds)
+    if monday is not None:
+        monday.control("clock", offset_seconds=seconds)
 
 
 def a_board(monday: Sandbox, name: str, *columns: tuple[str, str, str], items: Sequence[dict[str, Any]] = ()) -> str:

@@ -93,13 +93,9 @@ def _waiting_for_the_owners() -> int:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("is_open", [False, True])
-def test_a_board_that_is_chosen_replaces_no_set_up_that_was_begun_or_changed_in_the_same_moment(
-    wizard: Wizard, is_open: bool
-) -> None:
+def test_a_board_that_is_chosen_replaces_no_set_up_that_was_changed_in_the_same_moment(wizard: Wizard) -> None:
     seen, begun, other = (a_board(wizard.monday, name, *COLUMNS) for name in ("Seen", "Begun", "Other"))
-    if is_open:
-        drafts.choose_boards(wizard.person, {"contact": seen})
+    drafts.choose_boards(wizard.person, {"contact": seen})
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [drafts.OWNER_LOCK])
         one = beside(lambda: drafts.choose_boards(wizard.person, {"contact": other}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import jwt
@@ -16,20 +17,34 @@ from django.db import connection
 from django.test import Client
 
 from sync.choices import SecretName
-from sync.kernel.secret_texts import decrypt
+from sync.clock import sync_now
+from sync.kernel.secret_texts import decrypt, encrypt
 from sync.limits import breaker, credentials, metered_client
 from sync.models import MondayAccount, StoredSecret
 from sync.operations.retention import encrypt_anew
 from sync.records import availability, inbox
 from tests.wizard.conftest import START, Wizard, words_of
 
+TOKEN = "a-token-that-nobody-could-test"
+
 
 @pytest.fixture
-def bare(wizard: Wizard, settings: Any) -> Wizard:
-    """An installation whose environment says nothing of Monday; the token that the sandbox takes is `wizard.token`."""
+def unnamed(settings: Any) -> None:
+    """The environment says nothing of Monday."""
     for name in ("MONDAY_API_KEY", "MONDAY_WEBHOOK_TOKEN", "MONDAY_SIGNING_SECRET"):
         setattr(settings, name, "")
+
+
+@pytest.fixture
+def bare(wizard: Wizard, unnamed: None) -> Wizard:
+    """An installation whose environment says nothing of Monday; the sandbox takes the token `bare.monday.token`."""
     return wizard
+
+
+@pytest.fixture
+def away(away: Wizard, unnamed: None) -> Wizard:
+    """The same while no Monday answers: what is entered is kept, and not tested."""
+    return away
 
 
 def everything_stored() -> str:
@@ -128,68 +143,67 @@ def test_connected_is_said_of_an_answer_to_the_token_of_now_only(bare: Wizard, s
     assert not is_said()
 
 
-def test_what_can_not_be_a_token_is_said_so_and_not_sent(bare: Wizard, settings: Any) -> None:
+def test_what_can_not_be_a_token_is_said_so_and_not_sent(away: Wizard, settings: Any) -> None:
     for typed in ("", "   ", "short", "two words here", "ключ-ключ-ключ", "a" * 5_000, "line\nline-line"):
-        answer = bare.client.post(START + "token/", {"token": typed})
+        answer = away.client.post(START + "token/", {"token": typed})
         assert (answer.status_code, 'role="alert"' in answer.content.decode()) == (400, True), typed
     assert not StoredSecret.objects.exists()
-    assert not bare.monday.calls(since=bare.mark)
     # They would be hidden wherever such words are.
     assert not {"short", "two words here"} & set(settings.SECRET_TEXTS)
 
 
-def test_where_monday_does_not_answer_the_token_is_kept_and_that_is_said(bare: Wizard, settings: Any) -> None:
-    settings.MONDAY_API_URL = "http://127.0.0.1:9/v2"
-    page = bare.post("token/", token="a-token-to-try-later")
+def test_where_monday_does_not_answer_the_token_is_kept_and_that_is_said(away: Wizard, settings: Any) -> None:
+    page = away.post("token/", token="a-token-to-try-later")
     assert "could not be tested" in page
     assert credentials.api_token() == "a-token-to-try-later"
 
 
-def test_the_environments_token_comes_first_and_the_page_says_so(bare: Wizard, settings: Any) -> None:
-    bare.post("token/", token=bare.monday.token)
+def test_the_environments_token_comes_first_and_the_page_says_so(away: Wizard, settings: Any) -> None:
+    away.post("token/", token=TOKEN)
     settings.MONDAY_API_KEY = "of-the-environment"
     assert credentials.api_token() == "of-the-environment"
-    page = bare.get()
+    page = away.get()
     assert "Your administrator has set the token on the server" in page
     assert "stored as well, but not used" in page
+    assert settings.MONDAY_API_KEY not in page
     assert "Test and save" not in page
 
 
-def test_a_removed_token_is_gone_and_everything_says_why_nothing_is_synced(bare: Wizard) -> None:
-    bare.post("token/", token=bare.monday.token)
-    asked = bare.post("token/", remove="1")
+def test_a_removed_token_is_gone_and_everything_says_why_nothing_is_synced(away: Wizard) -> None:
+    away.post("token/", token=TOKEN)
+    asked = away.post("token/", remove="1")
     assert "Remove the stored token?" in asked
-    assert credentials.api_token() == bare.monday.token  # a click alone removes nothing
-    page = bare.post("token/", remove="1", confirmed="yes")
+    assert credentials.api_token() == TOKEN  # a click alone removes nothing
+    page = away.post("token/", remove="1", confirmed="yes")
     assert "The stored token was removed" in page
     assert not StoredSecret.objects.filter(name=SecretName.API_TOKEN).exists()
     assert "enter a token" in availability.of("contact").blocked_reason
 
 
 def test_after_the_key_was_changed_pages_say_so_and_an_older_key_brings_the_token_back(
-    bare: Wizard, settings: Any
+    away: Wizard, settings: Any
 ) -> None:
-    bare.post("token/", token=bare.monday.token)
+    away.post("token/", token=TOKEN)
     old = settings.ENCRYPTION_KEYS
     settings.ENCRYPTION_KEYS = ["another-key"]
     assert not credentials.is_configured()
     assert credentials.token_state().source is credentials.Source.UNREADABLE
-    for page in (bare.get(), words_of(bare.client.get("/admin/").content.decode())):
+    for page in (away.get(), words_of(away.client.get("/admin/").content.decode())):
         assert "ENCRYPTION_KEY" in page
     assert "ENCRYPTION_KEY" in availability.of("contact").blocked_reason
     assert inbox.receive(b"{}", authorization=None, path_token="x", path="/webhooks/monday/x/").code == "closed"
     settings.ENCRYPTION_KEYS = ["another-key", *old]
-    assert credentials.api_token() == bare.monday.token
+    assert credentials.api_token() == TOKEN
     assert encrypt_anew() == 2  # the token, and the webhooks' secret
     settings.ENCRYPTION_KEYS = ["another-key"]
-    assert credentials.api_token() == bare.monday.token
+    assert credentials.api_token() == TOKEN
 
 
-def test_deliveries_come_in_by_the_secret_that_was_made_and_by_no_other(bare: Wizard) -> None:
-    bare.post("token/", token=bare.monday.token)
+def test_deliveries_come_in_by_the_secret_that_was_made_and_by_no_other(away: Wizard) -> None:
+    away.post("token/", token=TOKEN)
     token = credentials.webhook_secrets()[0]
     for given, status in ((token, 200), ("another", 401)):
-        answer = bare.client.post(f"/webhooks/monday/{given}/", {"challenge": "hello"}, "application/json")
+        answer = away.client.post(f"/webhooks/monday/{given}/", {"challenge": "hello"}, "application/json")
         assert answer.status_code == status
 
 
@@ -203,13 +217,13 @@ def mapper(db: None) -> Client:
     return client
 
 
-def test_who_may_set_up_may_test_but_not_enter_and_who_is_given_the_right_may(bare: Wizard, mapper: Client) -> None:
+def test_who_may_set_up_may_test_but_not_enter_and_who_is_given_the_right_may(away: Wizard, mapper: Client) -> None:
     page = words_of(mapper.get(START).content.decode())
     assert "An administrator can enter, replace and remove the token" in page
     assert "Test and save" not in page
     assert mapper.post(START).status_code == 200
     doors: list[tuple[str, str, dict[str, str]]] = [
-        ("post", "token/", {"token": bare.monday.token}), ("post", "token/", {"remove": "1"}),
+        ("post", "token/", {"token": TOKEN}), ("post", "token/", {"remove": "1"}),
         ("post", "app/", {"client_id": "a" * 10, "client_secret": "b" * 10}), ("get", "authorize/", {}),
         ("get", "callback/", {"code": "x", "state": "y"}),
     ]  # fmt: skip
@@ -217,7 +231,7 @@ def test_who_may_set_up_may_test_but_not_enter_and_who_is_given_the_right_may(ba
         assert getattr(mapper, method)(START + door, form).status_code == 403, door
     assert not StoredSecret.objects.exists()
     User.objects.get(username="mia").user_permissions.add(Permission.objects.get(codename="change_mondayaccount"))
-    assert mapper.post(START + "token/", {"token": bare.monday.token}).status_code == 302
+    assert mapper.post(START + "token/", {"token": TOKEN}).status_code == 302
     assert StoredSecret.objects.exists()
 
 
@@ -229,6 +243,21 @@ APP = {
     "client_secret": "sandbox-client-secret",
     "signing_secret": "signing-secret-0123456789-0123456789",
 }
+
+
+def authorized(wizard: Wizard) -> Wizard:
+    """An app that was connected, as the rows that are left of it."""
+    wizard.post("app/", **APP)
+    ends = sync_now() + timedelta(hours=1)
+    for name in (SecretName.API_TOKEN, SecretName.REFRESH_TOKEN):
+        StoredSecret.objects.create(name=name, sealed=encrypt(f"the-{name}"), expires_at=ends)
+    return wizard
+
+
+def answered_by(wizard: Wizard) -> str:
+    """Ask Monday for an authorization; return the path by which it would send the person back."""
+    asked = wizard.client.get(START + "authorize/").headers["Location"]
+    return f"callback/?code=a-code-of-mondays&{re.findall(r'state=[^&]*', asked)[0]}"
 
 
 def at_monday(bare: Wizard, *, allow: bool = True) -> str:
@@ -266,19 +295,20 @@ def test_monday_asked_and_declined_changes_nothing(app: Wizard) -> None:
     assert not credentials.api_token()
 
 
-def test_an_answer_is_good_once_and_only_to_the_session_that_asked(app: Wizard, settings: Any) -> None:
-    back = at_monday(app)
+def test_an_answer_is_good_once_and_only_to_the_session_that_asked(away: Wizard, settings: Any) -> None:
+    away.post("app/", **APP)
+    back = answered_by(away)
     other = Client()
     other.force_login(User.objects.create_superuser("eve", "eve@example.com", "x"))
     assert "wasn't started by you" in words_of(other.get(START + back, follow=True).content.decode())
     assert not credentials.api_token()
     settings.SECRET_TEXTS = []
-    app.get("callback/?code=boardlink&state=wrong")
+    away.get("callback/?code=boardlink&state=wrong")
     assert "boardlink" not in settings.SECRET_TEXTS  # a stranger's text, which would be hidden wherever it stands
-    back = at_monday(app)
+    back = answered_by(away)
     wrong = re.sub(r"state=[^&]*", "state=wrong", back)
-    assert "wasn't started by you" in app.get(wrong)
-    assert "wasn't started by you" in app.get(back)  # the wrong one has used up the question
+    assert "wasn't started by you" in away.get(wrong)
+    assert "wasn't started by you" in away.get(back)  # the wrong one has used up the question
     assert not credentials.api_token()
 
 
@@ -292,12 +322,13 @@ def test_a_code_that_was_exchanged_is_worth_nothing_again(app: Wizard) -> None:
     assert credentials.api_token() == token
 
 
-def test_an_answer_after_ten_minutes_is_too_late(app: Wizard) -> None:
-    back = at_monday(app)
-    session = app.client.session
+def test_an_answer_after_ten_minutes_is_too_late(away: Wizard) -> None:
+    away.post("app/", **APP)
+    back = answered_by(away)
+    session = away.client.session
     session["npd_oauth"] = session["npd_oauth"] | {"at": session["npd_oauth"]["at"] - 601}
     session.save()
-    assert "took too long" in app.get(back)
+    assert "took too long" in away.get(back)
 
 
 def is_taken(wizard: Wizard, token: str) -> bool:
@@ -343,45 +374,45 @@ def test_without_its_app_a_disconnect_says_that_the_access_goes_on_at_monday(app
     assert "end it there too" in page
 
 
-def test_the_app_asks_before_it_is_removed_and_stays_while_it_connects(app: Wizard) -> None:
-    app.get(at_monday(app))
+def test_the_app_asks_before_it_is_removed_and_stays_while_it_connects(away: Wizard) -> None:
+    authorized(away)
     names = (SecretName.CLIENT_ID, SecretName.CLIENT_SECRET, SecretName.SIGNING_SECRET)
     for form in ({"remove": "1"}, {"remove": "1", "confirmed": "yes"}):
-        assert "Disconnect first" in app.post("app/", **form)
+        assert "Disconnect first" in away.post("app/", **form)
         assert StoredSecret.objects.filter(name__in=names).count() == 3
-    app.post("token/", remove="1", confirmed="yes")
-    assert "Remove the app?" in app.post("app/", remove="1")
+    away.post("token/", remove="1", confirmed="yes")
+    assert "Remove the app?" in away.post("app/", remove="1")
     assert StoredSecret.objects.filter(name__in=names).count() == 3
-    app.post("app/", remove="1", confirmed="yes")
+    away.post("app/", remove="1", confirmed="yes")
     assert not StoredSecret.objects.filter(name__in=names).exists()
 
 
-def test_another_app_is_not_entered_while_the_present_one_connects_and_its_new_secret_is(app: Wizard) -> None:
-    app.get(at_monday(app))
+def test_another_app_is_not_entered_while_the_present_one_connects_and_its_new_secret_is(away: Wizard) -> None:
+    authorized(away)
     before, other = credentials.oauth_app(), APP | {"client_id": "another-client-id", "signing_secret": ""}
-    refused = app.client.post(f"{START}app/", other)
+    refused = away.client.post(f"{START}app/", other)
     assert (refused.status_code, "Disconnect first" in refused.content.decode()) == (400, True)
     assert credentials.oauth_app() == before
-    app.post("app/", **APP | {"client_secret": "a-rotated-client-secret"})
+    away.post("app/", **APP | {"client_secret": "a-rotated-client-secret"})
     assert credentials.oauth_app() == replace(before, client_secret="a-rotated-client-secret")  # type: ignore[type-var]
-    app.post("token/", remove="1", confirmed="yes")
-    app.post("app/", **other)
+    away.post("token/", remove="1", confirmed="yes")
+    away.post("app/", **other)
     now = credentials.oauth_app()
     assert now is not None
     assert now.client_id == "another-client-id"
 
 
-def test_an_apps_token_without_the_app_is_not_said_to_be_renewed(app: Wizard) -> None:
-    app.get(at_monday(app))
+def test_an_apps_token_without_the_app_is_not_said_to_be_renewed(away: Wizard) -> None:
+    authorized(away)
     StoredSecret.objects.filter(name=SecretName.CLIENT_ID).delete()
-    page = app.get()
+    page = away.get()
     assert "renewed by itself" not in page
     assert "can't be renewed" in page
     StoredSecret.objects.filter(name=SecretName.API_TOKEN).update(expires_at="2000-01-01T00:00Z")
     assert credentials.token_state().source is credentials.Source.ENDED
     assert not credentials.api_token()
     assert not credentials.is_configured()
-    for text in (app.get(), availability.of("contact").blocked_reason):
+    for text in (away.get(), availability.of("contact").blocked_reason):
         assert "Connect with Monday again" in text
 
 
@@ -407,23 +438,23 @@ def test_connecting_again_keeps_the_new_tokens_and_revokes_nothing(app: Wizard) 
     assert is_refreshed(app, refresh_token())
 
 
-def test_an_apps_deliveries_are_checked_by_the_signing_secret_that_was_entered(app: Wizard, settings: Any) -> None:
-    app.get(at_monday(app))
+def test_an_apps_deliveries_are_checked_by_the_signing_secret_that_was_entered(away: Wizard, settings: Any) -> None:
+    authorized(away)
     now = int(time.time())
     claims = {"aud": f"{settings.SITE_URL}/webhooks/monday/", "iat": now, "exp": now + 300}
     for secret, status in ((APP["signing_secret"], 200), ("another-signing-secret-0123456789-01234", 401)):
         signed = jwt.encode(claims, secret, algorithm="HS256")
         event = {"event": {"type": "update_name", "boardId": 1, "pulseId": 2, "triggerUuid": "t"}}
-        answer = app.client.post(
+        answer = away.client.post(
             "/webhooks/monday/", event, "application/json", headers={"authorization": signed}, follow=True
         )
         assert answer.status_code == status, answer.content
 
 
-def test_a_stored_token_costs_a_page_few_queries(bare: Wizard, django_assert_max_num_queries: Any) -> None:
-    bare.post("token/", token=bare.monday.token)
+def test_a_stored_token_costs_a_page_few_queries(away: Wizard, django_assert_max_num_queries: Any) -> None:
+    away.post("token/", token=TOKEN)
     # The token is read anew wherever it is asked for; of the first page it costs two queries.
     for page, most in (("", 16), ("npd/contact/", 15), ("sync/syncqueue/", 15), ("sync/boardlink/", 15)):
-        bare.client.get(f"/admin/{page}")  # the first one fills what Django caches
+        away.client.get(f"/admin/{page}")  # the first one fills what Django caches
         with django_assert_max_num_queries(most, info=page):
-            assert bare.client.get(f"/admin/{page}").status_code == 200
+            assert away.client.get(f"/admin/{page}").status_code == 200

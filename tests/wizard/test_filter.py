@@ -17,6 +17,7 @@ from sync.operations.setup.filter_choice import text_of_values, values_of_text
 from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
 from tests.wizard.conftest import PEOPLE as COLUMNS
 from tests.wizard.conftest import Wizard, a_board, an_item, draft, people, words_of
+from tests.wizard.test_held_to_the_plan import drawn_up
 
 
 def set_up(wizard: Wizard) -> BoardLink:
@@ -126,34 +127,35 @@ def test_items_outside_the_filter_make_no_record(wizard: Wizard) -> None:
     assert len(draft().found["free"]) == 1
 
 
-def test_a_group_is_chosen_by_its_name(wizard: Wizard) -> None:
-    board = a_board(wizard.monday, "CRM", *COLUMNS)
-    drafts.choose_boards(wizard.person, {"contact": board})
+def begun(wizard: Wizard, **groups: str) -> None:
+    """A mapped set-up of a board with these groups."""
+    drafts.choose_boards(wizard.person, {"contact": drafts.NEW_BOARD})
     wizard.choose("contact")
-    assert "The board has no group “Nobody”" in send(wizard, items=[("group", "is", "Nobody")])
+    SetupDraft.objects.update(groups=groups)
+
+
+def test_a_group_is_chosen_by_its_name(away: Wizard) -> None:
+    begun(away, people="People")
+    assert "The board has no group “Nobody”" in send(away, items=[("group", "is", "Nobody")])
     assert draft().sync_filter == {}
-    send(wizard, items=[("group", "is", "People")])
+    send(away, items=[("group", "is", "People")])
     stored = draft().sync_filter["items"][0]
     assert stored["labels"] == ["People"]
-    assert stored["values"] == [next(group for group, title in draft().groups.items() if title == "People")]
-    assert "Items on Monday where Group is “People”." in wizard.get("map/contact/")
+    assert stored["values"] == ["people"]
+    assert "Items on Monday where Group is “People”." in away.get("map/contact/")
 
 
-def test_of_groups_with_one_title_all_are_meant_unless_one_is_named(wizard: Wizard) -> None:
-    board = a_board(wizard.monday, "CRM", *COLUMNS)
-    wizard.monday.query('mutation ($b: ID!) { create_group(board_id: $b, group_name: "People") { id } }', b=board)
-    drafts.choose_boards(wizard.person, {"contact": board})
-    wizard.choose("contact")
-    both = [group for group, title in draft().groups.items() if title == "People"]
-    assert len(both) == 2
+def test_of_groups_with_one_title_all_are_meant_unless_one_is_named(away: Wizard) -> None:
+    begun(away, g1="People", g2="People")
+    both = ["g1", "g2"]
     for typed in ("People", "people"):
-        send(wizard, items=[("group", "is", typed)])
+        send(away, items=[("group", "is", typed)])
         stored = draft().sync_filter["items"][0]
         assert (stored["values"], stored["labels"]) == (both, ["People"])
-    send(wizard, items=[("group", "is", f"People ({both[1]})")])
+    send(away, items=[("group", "is", f"People ({both[1]})")])
     stored = draft().sync_filter["items"][0]
     assert stored["values"] == [both[1]]
-    send(wizard, items=[("group", "is", stored["labels"][0])])  # as the page shows it
+    send(away, items=[("group", "is", stored["labels"][0])])  # as the page shows it
     assert draft().sync_filter["items"][0]["values"] == [both[1]]
 
 
@@ -168,69 +170,42 @@ REFUSED = [
 ]
 
 
-def test_a_condition_that_can_not_be_is_said_beside_it_and_nothing_is_stored(wizard: Wizard) -> None:
-    board = a_board(wizard.monday, "CRM", *COLUMNS)
-    drafts.choose_boards(wizard.person, {"contact": board})
-    wizard.choose("contact")
+def test_a_condition_that_can_not_be_is_said_beside_it_and_nothing_is_stored(away: Wizard) -> None:
+    begun(away)
     for row, said in REFUSED:
-        assert said in send(wizard, records=[("name", "is_filled", ""), row])
+        assert said in send(away, records=[("name", "is_filled", ""), row])
         assert draft().sync_filter == {}
 
 
-def test_a_row_more_stores_nothing_and_keeps_what_was_typed(wizard: Wizard) -> None:
-    board = a_board(wizard.monday, "CRM", *COLUMNS)
-    drafts.choose_boards(wizard.person, {"contact": board})
-    wizard.choose("contact")
-    page = send(wizard, records=[("role_title", "is", "Customer")], add="record")
+def test_a_row_more_stores_nothing_and_keeps_what_was_typed(away: Wizard) -> None:
+    begun(away)
+    page = send(away, records=[("role_title", "is", "Customer")], add="record")
     assert draft().sync_filter == {}
     assert "Condition 2" in page
-    send(wizard, records=[("role_title", "is", "Customer"), ("", "is", "")])  # as the page has its last row
+    send(away, records=[("role_title", "is", "Customer"), ("", "is", "")])  # as the page has its last row
     assert len(draft().sync_filter["records"]) == 1
 
 
-def test_a_field_that_the_filter_asks_for_stays_synced(wizard: Wizard) -> None:
-    board = a_board(wizard.monday, "CRM", *COLUMNS)
-    drafts.choose_boards(wizard.person, {"contact": board})
-    wizard.choose("contact")
-    send(wizard, records=[("role_title", "is", "Customer")])
-    assert "The filter uses this field" in wizard.map("contact", column_role_title="")
+def test_a_field_that_the_filter_asks_for_stays_synced(away: Wizard) -> None:
+    begun(away)
+    send(away, records=[("role_title", "is", "Customer")])
+    assert "The filter uses this field" in away.map("contact", column_role_title="")
 
 
-def test_a_page_that_showed_another_filter_changes_nothing(wizard: Wizard) -> None:
-    board = a_board(wizard.monday, "CRM", *COLUMNS)
-    drafts.choose_boards(wizard.person, {"contact": board})
-    wizard.choose("contact")
-    said = send(wizard, records=[("role_title", "is", "Customer")], seen="another")
+def test_a_page_that_showed_another_filter_changes_nothing(away: Wizard) -> None:
+    begun(away)
+    said = send(away, records=[("role_title", "is", "Customer")], seen="another")
     assert "The filter was changed after this page was shown" in said
     assert draft().sync_filter == {}
 
 
-def test_a_filter_changed_elsewhere_is_reported_before_a_plan_overwrites_it(wizard: Wizard) -> None:
-    set_up(wizard)
-    drafts.begin_change(wizard.person, "contact")
-    wizard.choose("contact")
-    wizard.work()
+def test_a_filter_changed_elsewhere_is_reported_before_a_plan_overwrites_it(away: Wizard) -> None:
+    drawn_up(away.person)
     BoardLink.objects.filter(entity_type="contact").update(
         sync_filter={"records": [{"field": "role_title", "op": "is", "values": ["x"], "labels": ["x"]}]}
     )
-    assert "settings were changed elsewhere: Filter: Records where Role is “x”" in wizard.confirm()
+    assert "settings were changed elsewhere: Filter: Records where Role is “x”" in away.confirm()
     assert SetupDraft.objects.get(entity_type="contact").state == "compared"
-
-
-def test_a_new_item_of_another_group_is_left_alone_after_the_set_up(wizard: Wizard) -> None:
-    link = set_up(wizard)
-    drafts.begin_change(wizard.person, "contact")
-    wizard.map("contact", filter="1")
-    send(wizard, items=[("role_title", "is_filled", "")])
-    wizard.work()
-    wizard.apply()
-    number = Contact.objects.count()
-    an_item(wizard.monday, link.board_id, "Out")
-    wizard.drain()
-    assert Contact.objects.count() == number
-    assert "Only: Items on Monday where Role is filled." in words_of(
-        wizard.client.get(f"/admin/sync/boardlink/{link.pk}/change/").content.decode()
-    )
 
 
 VALUES = st.text("ab; ", min_size=1, max_size=6).map(str.strip).filter(bool)

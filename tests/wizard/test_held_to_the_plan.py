@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.utils import timezone
 
@@ -18,9 +19,11 @@ from sync.kernel.action_errors import Conflict
 from sync.models import BoardLink, FieldMapping, SetupDraft, SyncMetadata, SyncQueue, UnmatchedItem
 from sync.operations.record_requests import resume_record
 from sync.operations.setup import plan, run
+from sync.operations.setup.fields import SETTINGS_KEY, settings_snapshot, stored_choices
 from sync.outbox.queue_rows import enqueue_many
 from sync.records.item_links import relink, unlinked_item
-from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, an_item, draft, later, people
+from tests.admin import states
+from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, an_item, compared_with, draft, later, people
 from tests.wizard.test_changes import change, set_up
 
 
@@ -51,6 +54,29 @@ def test_a_field_left_out_is_not_synced_again_by_the_set_up_command(wizard: Wiza
     assert FieldMapping.objects.get(link__entity_type="contact", key="organization").direction == "none"
 
 
+def applied() -> Contact:
+    """The rows of a set-up that was applied: Ann and Bob are synced. Returns Ann."""
+    states.boards()
+    ann = states.synced("Ann", "70", email="ann@x.org")
+    states.synced("Bob", "71", email="bob@x.org")
+    SetupDraft.objects.create(entity_type="contact", state="done", board_name="CRM")
+    return ann
+
+
+def drawn_up(person: User, **changes: dict[str, str]) -> None:
+    """The rows of a compared set-up that changes these fields of a board that is set up."""
+    link = states.boards()["contact"]
+    fields = {key: choice.to_json() for key, choice in stored_choices(link).items()}
+    types = {"email": "email", "phone": "phone", "notes": "long_text"}
+    ids = [*(one["column"] for one in fields.values()), "position"]
+    columns = {one: {"title": one, "type": types.get(one, "text")} for one in ids}
+    SetupDraft.objects.create(
+        entity_type="contact", owner=person, board_id=link.board_id, columns=columns, mapped=True, state="compared",
+        fields={key: one | changes.get(key, {}) for key, one in fields.items()}, found_at=timezone.now(),
+        outcome={SETTINGS_KEY: settings_snapshot(link)},
+    )  # fmt: skip
+
+
 def changing(wizard: Wizard) -> None:
     """Set up, and a change of one field's rule compared."""
     set_up(wizard)
@@ -64,36 +90,34 @@ def plan_page(wizard: Wizard) -> dict[str, str]:
     return dict(re.findall(r'name="(plan-\w+)"\s+value="([^"]*)"', page))
 
 
-def test_settings_changed_since_it_was_drawn_up_are_not_taken_back_before_they_are_shown(wizard: Wizard) -> None:
+def test_settings_changed_since_it_was_drawn_up_are_not_taken_back_before_they_are_shown(away: Wizard) -> None:
     """To look again is to load the page again: sent once more, it would confirm what it never showed."""
-    changing(wizard)
-    seen = plan_page(wizard)
+    drawn_up(away.person, phone={"rule": "npd_wins"})
+    seen = plan_page(away)
     FieldMapping.objects.filter(key="role_title").update(rule="monday_wins")
     BoardLink.objects.update(creates_records=True)
-    page = wizard.post("plan/", **seen)
+    page = away.post("plan/", **seen)
     assert "Role: Rule Ask → Monday wins" in page
     assert "Items become records: yes" in page
-    assert "The plan has changed since your page was opened" in wizard.post("plan/", **seen)
+    assert "The plan has changed since your page was opened" in away.post("plan/", **seen)
     assert draft().state == "compared"
     assert FieldMapping.objects.get(key="role_title").rule == "monday_wins"
-    assert "being applied" in wizard.post("plan/", **plan_page(wizard))
-    wizard.work()
-    assert draft().state == "done", draft().problem
-    assert FieldMapping.objects.get(key="phone").rule == "npd_wins"
+    assert "being applied" in away.post("plan/", **plan_page(away))
 
 
-def test_answers_and_comparisons_after_the_plan_was_shown_are_not_applied_with_it(wizard: Wizard) -> None:
-    record = like_an_item(wizard)
-    seen, before = plan_page(wizard), draft().changed_at
-    wizard.answer("contact", **{str(record.pk): "new"})
+def test_answers_and_comparisons_after_the_plan_was_shown_are_not_applied_with_it(away: Wizard) -> None:
+    record = Contact.objects.create(name="Jon Stone")
+    compared_with(away, (record, "John Stone"))
+    seen, before = plan_page(away), draft().changed_at
+    away.answer("contact", **{str(record.pk): "new"})
     assert draft().changed_at > before
-    assert "The plan has changed since your page was opened" in wizard.post("plan/", **seen)
-    seen = plan_page(wizard)
-    wizard.map("contact", rule_phone="npd_wins")
-    wizard.work()
-    assert "The plan has changed since your page was opened" in wizard.post("plan/", **seen)
+    assert "The plan has changed since your page was opened" in away.post("plan/", **seen)
+    seen = plan_page(away)
+    away.map("contact", rule_phone="npd_wins")
+    away.work()
+    assert "The plan has changed since your page was opened" in away.post("plan/", **seen)
     assert draft().state == "compared"
-    assert "being applied" in wizard.post("plan/", **plan_page(wizard))
+    assert "being applied" in away.post("plan/", **plan_page(away))
 
 
 def like_an_item(wizard: Wizard) -> Contact:
@@ -159,12 +183,13 @@ def test_each_call_to_monday_holds_the_draft_on(wizard: Wizard, monkeypatch: pyt
     assert all(until > timezone.now() + timedelta(seconds=30) for until in taken)
 
 
-def test_an_answer_about_an_item_that_is_no_longer_offered_counts_as_none(wizard: Wizard) -> None:
-    record = like_an_item(wizard)
-    SetupDraft.objects.update(answers={str(record.pk): "an item that went"})
+def test_an_answer_about_an_item_that_is_no_longer_offered_counts_as_none(away: Wizard) -> None:
+    record = Contact.objects.create(name="Jon Stone")
+    compared_with(away, (record, "John Stone"))
+    SetupDraft.objects.update(answers={str(record.pk): "an item that went"}, creates_records=False)
     assert plan.unanswered_pairs(draft())
-    assert "1 is not answered; its sync stays off" in wizard.get("match/")
-    page = wizard.client.get("/admin/sync/boardlink/set-up/match/").content.decode()
+    assert "1 is not answered; its sync stays off" in away.get("match/")
+    page = away.client.get("/admin/sync/boardlink/set-up/match/").content.decode()
     assert page.count(" checked") == 1
     assert plan.plan_totals(draft())["out"] == 1
 
@@ -188,20 +213,20 @@ def test_a_name_like_several_items_is_counted_once_and_lost_items_are_in_the_pla
     assert len(wizard.monday.items()) == 2
 
 
-def test_everyday_work_later_is_no_part_of_the_run(wizard: Wizard) -> None:
-    set_up(wizard)
-    later(wizard.monday, 600)
-    enqueue_many("contact", [Contact.objects.get(email="ann@x.org").pk], cause=Cause.SWEEP, priority=Priority.SWEEP)
+def test_everyday_work_later_is_no_part_of_the_run(away: Wizard) -> None:
+    ann = applied()
+    later(None, 600)
+    enqueue_many("contact", [ann.pk], cause=Cause.SWEEP, priority=Priority.SWEEP)
     assert SyncQueue.objects.exists()
-    page = wizard.get("run/")
+    page = away.get("run/")
     assert "The set-up is done" in page
     assert "being applied" not in page
 
 
 def test_many_records_are_not_counted_for_each_question(
-    wizard: Wizard, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
+    away: Wizard, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
 ) -> None:
-    set_up(wizard)
+    applied()
     monkeypatch.setattr(plan, "CACHE_THRESHOLD", 2)
     try:
         first = plan.setup_progress(draft())
@@ -212,9 +237,8 @@ def test_many_records_are_not_counted_for_each_question(
     assert (first.synced, second.synced) == (2, 2)
 
 
-def test_a_record_with_a_rejected_value_needs_attention_and_is_not_counted_as_pending(wizard: Wizard) -> None:
-    set_up(wizard)
-    ann = Contact.objects.get(email="ann@x.org")
+def test_a_record_with_a_rejected_value_needs_attention_and_is_not_counted_as_pending(away: Wizard) -> None:
+    ann = applied()
     Contact.objects.filter(pk=ann.pk).update(sync_status="pending")
     SyncMetadata.objects.filter(entity_id=str(ann.pk)).update(
         blocked_fields={"email": {"side": "monday", "reason": "No."}}

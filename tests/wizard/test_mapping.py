@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from npd.models import Contact
+from sync.connectors.base.board_items import Item, Reading
 from sync.models import SetupDraft
+from sync.operations.setup.fields import FieldChoice, mappable_fields, pair_samples, suggest_columns
 from tests.admin.forms import values_of
 from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, an_item, draft, mail, people, words_of
 
@@ -18,11 +20,13 @@ def board(wizard: Wizard) -> str:
     return a_board(wizard.monday, "CRM", *columns, items=[{"name": "Ann", "mail": mail("ann@x.org"), "job": "Head"}])
 
 
-def test_columns_are_suggested_by_title_and_type(wizard: Wizard, board: str) -> None:
-    wizard.boards(contact=board)
-    chosen = {key: one["column"] for key, one in draft().fields.items()}
-    assert chosen == {
-        "name": "name", "email": "mail", "phone": "tel", "role_title": "job", "notes": "+", "organization": "",
+@pytest.mark.django_db
+def test_columns_are_suggested_by_title_and_type() -> None:
+    kinds = (*PEOPLE, ("rank", "Rank", "numbers"), ("sum", "Span", "timeline"), ("memo", "Long notes", "long_text"))
+    columns = {column: {"title": title, "type": kind} for column, title, kind in kinds}
+    found = suggest_columns(mappable_fields("contact"), columns, "")
+    assert {key: one.column for key, one in found.items()} == {
+        "name": "name", "email": "mail", "phone": "tel", "role_title": "job", "notes": "+",
     }  # fmt: skip
 
 
@@ -57,11 +61,26 @@ def test_samples_are_of_the_same_record_on_both_sides_where_there_is_one(wizard:
     assert "Two two@x.org" not in page
 
 
-def test_a_linked_record_is_shown_with_its_own_item(wizard: Wizard, board: str) -> None:
-    item = an_item(wizard.monday, board, "Another name", job="Chief")
-    Contact.objects.create(name="Linked", email="linked@x.org", role_title="Boss", monday_id=item)
-    wizard.boards(contact=board)
-    assert "Linked Boss Chief" in words_of(wizard.client.get(START + "map/contact/").content.decode())
+@pytest.mark.django_db
+def test_a_linked_record_is_shown_with_its_own_item() -> None:
+    [email] = [one for one in mappable_fields("contact") if one.is_match_key]
+    linked, own = Contact(name="Linked", email="linked@x.org", monday_id="7"), Item("7", "Another name", "active")
+    cell = Reading("mail", "email", text="linked@x.org", value=mail("linked@x.org"), extra={"email": "linked@x.org"})
+    like = Item("8", "Linked", "active", values={"mail": cell})
+    assert pair_samples(email, "mail", "email", [linked], [like, own], "") == [(linked, own)]
+    free = Contact(name="Free", email="linked@x.org")
+    assert pair_samples(email, "mail", "email", [free], [like, own], "") == [(free, like)]
+
+
+def begun(wizard: Wizard) -> None:
+    """A set-up of a board as it was read last."""
+    kinds = [*PEOPLE, ("rank", "Rank", "numbers")]
+    columns = {column: {"title": title, "type": kind, "samples": []} for column, title, kind in kinds}
+    chosen = {"name": "name", "email": "mail", "phone": "tel", "role_title": "job", "notes": "+", "organization": ""}
+    fields = {key: FieldChoice(column).to_json() for key, column in chosen.items()}
+    SetupDraft.objects.create(
+        entity_type="contact", owner=wizard.person, board_id="7", board_name="CRM", columns=columns, fields=fields
+    )
 
 
 REFUSED = (
@@ -78,11 +97,11 @@ REFUSED = (
 )
 
 
-def test_what_can_not_be_mapped_is_said_beside_its_field_and_nothing_is_kept(wizard: Wizard, board: str) -> None:
-    wizard.boards(contact=board)
+def test_what_can_not_be_mapped_is_said_beside_its_field_and_nothing_is_kept(away: Wizard) -> None:
+    begun(away)
     before = draft().fields
     for changes, words in REFUSED:
-        page = wizard.map("contact", **changes)
+        page = away.map("contact", **changes)
         assert "Nothing was saved yet" in page
         assert words in page
         assert draft().fields == before
@@ -114,50 +133,48 @@ def test_a_column_deleted_meanwhile_is_said_and_looking_at_it_keeps_nothing(wiza
     assert "job" not in draft().columns
 
 
-def test_a_column_that_is_to_be_created_is_synced(wizard: Wizard, board: str) -> None:
+def test_a_column_that_is_to_be_created_is_synced(away: Wizard) -> None:
     """Whose direction said "No sync" because there was no column; another direction stays as it was chosen."""
-    wizard.boards(contact=board)
-    wizard.map("contact", column_notes="+", direction_notes="none", column_role_title="")
+    begun(away)
+    away.map("contact", column_notes="+", direction_notes="none", column_role_title="")
     assert draft().fields["notes"] == {"column": "+", "direction": "bidirectional", "rule": "ask"}
-    wizard.map("contact", column_notes="+", direction_notes="npd_to_monday")
+    away.map("contact", column_notes="+", direction_notes="npd_to_monday")
     assert draft().fields["notes"]["direction"] == "npd_to_monday"
-    wizard.work()
-    assert "2 columns are created on it: Notes, NPD ID." in wizard.get("plan/")
 
 
-def test_back_stores_what_is_chosen_and_maps_nothing_yet(wizard: Wizard, board: str) -> None:
-    wizard.boards(contact=board)
-    page = wizard.map("contact", back="1", direction_phone="npd_to_monday")
+def test_back_stores_what_is_chosen_and_maps_nothing_yet(away: Wizard) -> None:
+    begun(away)
+    page = away.map("contact", back="1", direction_phone="npd_to_monday")
     assert "Which boards?" in page
     assert (draft().fields["phone"]["direction"], draft().mapped) == ("npd_to_monday", False)
-    wizard.map("contact", back="1", column_email="")
+    away.map("contact", back="1", column_email="")
     assert draft().fields["email"]["column"] == "mail"
 
 
-def test_an_older_page_takes_nothing_of_a_newer_one_back_unsaid(wizard: Wizard, board: str) -> None:
+def test_an_older_page_takes_nothing_of_a_newer_one_back_unsaid(away: Wizard) -> None:
     """Two tabs of one person: each sends all fields, also those that were changed in the other."""
-    wizard.boards(contact=board)
-    older = values_of(wizard.client.get(START + "map/contact/"), "npd-wizard-map-form")
-    wizard.map("contact", rule_phone="npd_wins", direction_role_title="npd_to_monday")
+    begun(away)
+    older = values_of(away.client.get(START + "map/contact/"), "npd-wizard-map-form")
+    away.map("contact", rule_phone="npd_wins", direction_role_title="npd_to_monday")
     saved = draft().fields
     mine = {"rule-email": "monday_wins", "direction-role_title": "npd_to_monday"}
-    answer = wizard.client.post(START + "map/contact/", older | mine)
+    answer = away.client.post(START + "map/contact/", older | mine)
     page = words_of(answer.content.decode())
     assert "Nothing was saved yet" in page
     assert "Changed after this page was shown: Phone: Rule Ask → NPD wins." in page
     assert "shown: Role" not in page
     assert draft().fields == saved
-    wizard.post("map/contact/", **values_of(answer, "npd-wizard-map-form"))
+    away.post("map/contact/", **values_of(answer, "npd-wizard-map-form"))
     now = {key: one["rule"] for key, one in draft().fields.items()}
     assert (now["phone"], now["email"]) == ("ask", "monday_wins")
     assert draft().fields["role_title"] == saved["role_title"]
 
 
-def test_what_no_page_has_sent_as_shown_counts_as_nothing_shown(wizard: Wizard, board: str) -> None:
-    wizard.boards(contact=board)
+def test_what_no_page_has_sent_as_shown_counts_as_nothing_shown(away: Wizard) -> None:
+    begun(away)
     odd = {"seen-rule-phone": "sideways"}
-    assert "being compared" in wizard.map("contact", **odd)
-    page = wizard.map("contact", **odd, rule_phone="npd_wins")
+    assert "being compared" in away.map("contact", **odd)
+    page = away.map("contact", **odd, rule_phone="npd_wins")
     assert "Changed after this page was shown: Phone: " in page
 
 

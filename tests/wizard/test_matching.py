@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from hashlib import blake2b
 
 from npd.models import Contact, Organization
 from sync.kernel.messages import UnmatchedReason
-from sync.models import Decision, IgnoredItem, UnmatchedItem
+from sync.models import Decision, IgnoredItem, SetupDraft, UnmatchedItem
 from sync.operations.setup import draft as drafts
 from sync.operations.setup import plan
 from sync.operations.setup.fields import parse_choices
 from sync.operations.setup.matches import match_names
-from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, an_item, draft, later, mail
+from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, an_item, compared_with, draft, later, mail
 
 
 def test_names_that_are_nearly_alike_are_pairs_and_near_rivals_make_them_ambiguous() -> None:
@@ -79,19 +78,6 @@ def test_a_pair_that_is_confirmed_is_linked_and_one_that_is_not_stays_out(wizard
     assert "1 with sync off" in wizard.get("run/")
 
 
-def test_two_items_with_one_mail_are_asked_about_by_the_engine(wizard: Wizard) -> None:
-    record = Contact.objects.create(name="Ann", email="ann@x.org")
-    board = a_board(wizard.monday, "CRM", *PEOPLE)
-    for name in ("Ann One", "Ann Two"):
-        an_item(wizard.monday, board, name, mail=mail("ann@x.org"))
-    wizard.compared(board)
-    assert draft().found["counts"]["ambiguous"] == 1
-    wizard.apply()
-    record.refresh_from_db()
-    assert (record.monday_id, record.sync_status) == (None, "conflict")
-    assert "1 conflict to resolve" in wizard.get("run/")
-
-
 def test_another_likeness_and_rule_compare_again(wizard: Wizard) -> None:
     Contact.objects.create(name="Jon Stone", email="jon@x.org", role_title="Head")
     board = a_board(wizard.monday, "CRM", *PEOPLE)
@@ -106,56 +92,52 @@ def test_another_likeness_and_rule_compare_again(wizard: Wizard) -> None:
     assert "Choose a similarity between 60 and 100 per cent" in wizard.match("contact", first_match="union")
 
 
-def test_an_older_page_takes_no_rule_of_matching_back_unsaid(wizard: Wizard) -> None:
+def test_an_older_page_takes_no_rule_of_matching_back_unsaid(away: Wizard) -> None:
     """Two tabs of one person: each sends likeness, rule and what becomes of items."""
-    wizard.compared(a_board(wizard.monday, "CRM", *PEOPLE))
-    older = {"seen": seen_matching(wizard), "threshold": "90", "first_match": "ask"}
-    assert "being compared" in wizard.match("contact", **older | {"first_match": "npd_wins"})
-    assert "was changed after this page was shown" in wizard.match("contact", **older)
+    away.compared("new")
+    older = {"seen": seen_matching(away), "threshold": "90", "first_match": "ask"}
+    assert "being compared" in away.match("contact", **older | {"first_match": "npd_wins"})
+    assert "was changed after this page was shown" in away.match("contact", **older)
     assert draft().first_match == "npd_wins"
-    wizard.match("contact", **older | {"seen": seen_matching(wizard)})
+    away.match("contact", **older | {"seen": seen_matching(away)})
     assert draft().first_match == "ask"
 
 
-def test_an_older_page_takes_no_answer_back_and_what_it_chose_is_kept_or_named(wizard: Wizard) -> None:
+def test_an_older_page_takes_no_answer_back_and_what_it_chose_is_kept_or_named(away: Wizard) -> None:
     """Two tabs of one person: each sends an answer about every pair that it shows."""
     names = ("Jon Stone", "Ann Bergh", "Carl Roth", "Dora Smithe")
-    people = [str(Contact.objects.create(name=name).pk) for name in names]
-    items = [{"name": name} for name in ("John Stone", "Ann Berg", "Karl Roth", "Dora Smith")]
-    wizard.compared(a_board(wizard.monday, "CRM", *PEOPLE, items=items))
-    item = {one["record"]: one["item"] for one in draft().found["near"]}
+    records = [Contact.objects.create(name=name) for name in names]
+    like = ("John Stone", "Ann Berg", "Karl Roth", "Dora Smith")
+    people = [str(record.pk) for record in records]
+    item = dict(zip(people, compared_with(away, *zip(records, like, strict=True)), strict=True))
     jon, ann, carl, dora = people
     older = {f"was-{one}": "out" for one in people} | {f"answer-{one}": "out" for one in people}
-    wizard.post("match/", **older | {"go": "plan", f"answer-{jon}": item[jon], f"answer-{ann}": "new"})
+    away.post("match/", **older | {"go": "plan", f"answer-{jon}": item[jon], f"answer-{ann}": "new"})
     first = {jon: item[jon], ann: "new"}
     assert draft().answers == first
     # The other tab leaves Jon as it showed him, answers Ann otherwise and Carl for the first time.
-    page = wizard.post("match/", **older | {"go": "plan", f"answer-{ann}": item[ann], f"answer-{carl}": item[carl]})
+    page = away.post("match/", **older | {"go": "plan", f"answer-{ann}": item[ann], f"answer-{carl}": item[carl]})
     assert draft().answers == first | {carl: item[carl]}
     assert "Ann Bergh" in page
-    wizard.post("match/", **older | {"go": "answers"})
+    away.post("match/", **older | {"go": "answers"})
     assert draft().answers == first | {carl: item[carl], dora: "out"}
 
 
-def test_an_answer_about_a_pair_that_is_no_longer_found_is_not_said_to_be_saved(wizard: Wizard) -> None:
-    jon = str(Contact.objects.create(name="Jon Stone").pk)
-    wizard.compared(a_board(wizard.monday, "CRM", *PEOPLE, items=[{"name": "John Stone"}]))
-    [pair] = draft().found["near"]
-    drafts.choose_fields(wizard.person, "contact", parse_choices(draft().fields))  # in another tab
-    page = wizard.post("match/", **{"go": "answers", f"was-{jon}": "out", f"answer-{jon}": pair["item"]})
+def test_an_answer_about_a_pair_that_is_no_longer_found_is_not_said_to_be_saved(away: Wizard) -> None:
+    record = Contact.objects.create(name="Jon Stone")
+    jon, [item] = str(record.pk), compared_with(away, (record, "John Stone"))
+    drafts.choose_fields(away.person, "contact", parse_choices(draft().fields))  # in another tab
+    page = away.post("match/", **{"go": "answers", f"was-{jon}": "out", f"answer-{jon}": item})
     assert (draft().answers, "Your answers are saved" in page) == ({}, False)
 
 
-def test_an_answer_about_one_kind_is_saved_beside_the_set_up_of_another(wizard: Wizard) -> None:
-    jon = str(Contact.objects.create(name="Jon Stone").pk)
-    people = a_board(wizard.monday, "CRM", *PEOPLE, items=[{"name": "John Stone"}])
-    drafts.choose_boards(wizard.person, {"organization": a_board(wizard.monday, "Firms"), "contact": people})
-    wizard.choose("organization")
-    wizard.choose("contact")
-    wizard.work()
-    [pair] = draft().found["near"]
-    page = wizard.post("match/", **{"go": "answers", f"was-{jon}": "out", f"answer-{jon}": pair["item"]})
-    assert (draft().answers, "Not saved" in page) == ({jon: pair["item"]}, False)
+def test_an_answer_about_one_kind_is_saved_beside_the_set_up_of_another(away: Wizard) -> None:
+    record = Contact.objects.create(name="Jon Stone")
+    jon, [item] = str(record.pk), compared_with(away, (record, "John Stone"))
+    drafts.choose_boards(away.person, {"organization": drafts.NEW_BOARD, "contact": drafts.NEW_BOARD})
+    away.choose("organization")
+    page = away.post("match/", **{"go": "answers", f"was-{jon}": "out", f"answer-{jon}": item})
+    assert (draft().answers, "Not saved" in page) == ({jon: item}, False)
 
 
 def seen_matching(wizard: Wizard) -> str:
@@ -171,23 +153,6 @@ def test_where_items_become_no_records_the_set_up_notes_them(wizard: Wizard) -> 
     wizard.apply()
     noted = UnmatchedItem.objects.values_list("entity_type", "name", "reason_code")
     assert list(noted) == [("organization", "Nova Labs", UnmatchedReason.CREATION_OFF)]
-
-
-def test_items_become_records_where_that_is_wanted(wizard: Wizard) -> None:
-    board = a_board(wizard.monday, "Firms", items=[{"name": "Nova Labs"}, {"name": "Orion"}])
-    Organization.objects.create(name="Orion")
-    wizard.compared(board, "organization")
-    assert "Create records from unmatched items (1 now)" in wizard.get("match/")
-    assert "1 record is created from an item on Monday Nova Labs" in wizard.match(
-        "organization", "plan", creates_records="on"
-    )
-    wizard.apply()
-    later(wizard.monday, 400)
-    wizard.drain()
-    assert sorted(Organization.objects.values_list("name", "sync_status")) == [
-        ("Nova Labs", "synced"),
-        ("Orion", "synced"),
-    ]
 
 
 def test_an_item_that_nothing_matches_by_is_planned_as_what_the_run_makes_of_it(wizard: Wizard) -> None:
@@ -210,32 +175,26 @@ def test_an_item_that_nothing_matches_by_is_planned_as_what_the_run_makes_of_it(
     assert set(Contact.objects.values_list("name", flat=True)) == {"Eve", "Nameless"}
 
 
-def test_of_many_like_names_a_page_shows_the_first_and_all_of_them_where_it_is_asked(wizard: Wizard) -> None:
-    names = [blake2b(bytes([n]), digest_size=8).hexdigest() for n in range(25)]
-    for name in names:
-        Contact.objects.create(name=name)
-    wizard.compared(a_board(wizard.monday, "CRM", *PEOPLE, items=[{"name": f"{name}x"} for name in names]))
-    assert len(draft().found["near"]) == len(names)
-    shown = {end: wizard.client.get(START + end).content.decode() for end in ("match/", "match/?pairs=all")}
+def test_of_many_like_names_a_page_shows_the_first_and_all_of_them_where_it_is_asked(away: Wizard) -> None:
+    compared_with(away, *((Contact.objects.create(name=f"Ann {n}"), f"Anne {n}") for n in range(25)))
+    shown = {end: away.client.get(START + end).content.decode() for end in ("match/", "match/?pairs=all")}
     assert [html.count("<legend") for html in shown.values()] == [20, 25]
     assert ['href="?pairs=all"' in html for html in shown.values()] == [True, False]
 
 
-def test_next_and_back_store_what_the_page_holds(wizard: Wizard) -> None:
+def test_next_and_back_store_what_the_page_holds(away: Wizard) -> None:
     """Also what asks for no new comparison; only a pair's "Not now", which stands there from the beginning, is none."""
     jon, ann = Contact.objects.create(name="Jon Stone"), Contact.objects.create(name="Ann Bergh")
-    items = [{"name": "John Stone"}, {"name": "Ann Berg"}, {"name": "Eve", "mail": mail("eve@x.org")}]
-    board = a_board(wizard.monday, "CRM", *PEOPLE, items=items)
-    wizard.compared(board)
-    [stone] = [one["item"] for one in draft().found["near"] if one["record"] == str(jon.pk)]
+    stone, berg = compared_with(away, (jon, "John Stone"), (ann, "Ann Berg"))
+    SetupDraft.objects.update(found=draft().found | {"free": [stone, berg, "eve"]}, creates_records=False)
     form = {"contact-threshold": "88", "contact-first_match": "ask", "contact-creates_records": "on"}
-    wizard.post("match/", go="plan", **form, **{f"answer-{jon.pk}": stone, f"answer-{ann.pk}": "out"})
+    away.post("match/", go="plan", **form, **{f"answer-{jon.pk}": stone, f"answer-{ann.pk}": "out"})
     assert (draft().creates_records, draft().answers, draft().state) == (True, {str(jon.pk): stone}, "compared")
-    shown = wizard.plan_shown()
+    shown = away.plan_shown()
     assert (shown["from_items"], shown["link"], shown["out"]) == (1, 1, 1)
-    wizard.match("contact", "back", first_match="npd_wins")
+    away.match("contact", "back", first_match="npd_wins")
     assert (draft().creates_records, draft().first_match, draft().state) == (False, "npd_wins", "draft")
-    wizard.match("contact", "plan", threshold="7")
+    away.match("contact", "plan", threshold="7")
     assert (draft().threshold, draft().first_match) == (88, "npd_wins")
 
 
@@ -279,12 +238,12 @@ def test_what_monday_will_probably_reject_is_in_the_plan_as_the_import_says_it(w
     assert "doubtful" not in wizard.plan_shown()
 
 
-def test_sides_are_called_the_same_where_nothing_differs_and_nothing_is_left(wizard: Wizard) -> None:
-    drafts.choose_boards(wizard.person, {"organization": drafts.NEW_BOARD})
-    wizard.choose("organization", **{f"column_{key}": "+" for key in draft("organization").fields if key != "name"})
-    wizard.work()
-    assert wizard.calls_sides_the_same()
+def test_sides_are_called_the_same_where_nothing_differs_and_nothing_is_left(away: Wizard) -> None:
+    drafts.choose_boards(away.person, {"organization": drafts.NEW_BOARD})
+    away.choose("organization", **{f"column_{key}": "+" for key in draft("organization").fields if key != "name"})
+    away.work()
+    assert away.calls_sides_the_same()
     Organization.objects.create(name="Off", sync_enabled=False)
-    wizard.post("match/", go="compare")
-    wizard.work()
-    assert not wizard.calls_sides_the_same()
+    away.post("match/", go="compare")
+    away.work()
+    assert not away.calls_sides_the_same()

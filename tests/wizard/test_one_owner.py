@@ -11,32 +11,32 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.test import Client
 
+from npd.models import Contact
 from sync.connectors.monday.monday_connector import MondayConnector
 from sync.models import FieldMapping, SetupDraft
 from sync.operations.setup import draft as drafts
 from sync.operations.setup import plan
-from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, draft, people, plans_shown
+from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, compared_with, draft, people, plans_shown
 from tests.wizard.test_changes import change, set_up
-from tests.wizard.test_held_to_the_plan import like_an_item
 from tests.wizard.test_open_set_ups import ask_on_the_boards_page
 
 
 @pytest.fixture
-def other(wizard: Wizard) -> Wizard:
+def other(db: None) -> Wizard:
     """A second administrator, otto."""
-    return another(wizard, "otto")
+    return another("otto")
 
 
-def another(wizard: Wizard, name: str) -> Wizard:
+def another(name: str) -> Wizard:
     client, person = Client(), User.objects.create_superuser(name, f"{name}@x.org", "x")
     client.force_login(person)
-    return Wizard(wizard.monday, client, person)
+    return Wizard(None, client, person)
 
 
 def drafted(wizard: Wizard) -> str:
-    """A set-up of dora's, compared."""
+    """A set-up of dora's, compared; where no Monday answers, of a board that is to be made."""
     people()
-    board = a_board(wizard.monday, "CRM", *PEOPLE)
+    board = a_board(wizard.monday, "CRM", *PEOPLE) if wizard.monday else "new"
     wizard.compared(board)
     return board
 
@@ -68,13 +68,13 @@ def as_shown() -> dict[str, str]:
     return shown | {f"seen-{name}": value for name, value in shown.items()}
 
 
-def test_another_person_is_told_who_works_on_it_since_when_and_may_look(wizard: Wizard, other: Wizard) -> None:
-    drafted(wizard)
+def test_another_person_is_told_who_works_on_it_since_when_and_may_look(away: Wizard, other: Wizard) -> None:
+    drafted(away)
     for end in ("boards/", "map/contact/", "match/", "plan/"):
         page = other.get(end)
         assert re.search(r"dora has worked on this set-up since \d+ \w+ \d{4}, \d\d:\d\d \w+ ?; last change", page)
         assert "To change it, take it over." in page
-        assert "has worked on this set-up" not in wizard.get(end)
+        assert "has worked on this set-up" not in away.get(end)
 
 
 SENT: tuple[tuple[str, dict[str, str]], ...] = (
@@ -91,8 +91,8 @@ SENT: tuple[tuple[str, dict[str, str]], ...] = (
 )
 
 
-def test_nothing_that_another_person_sends_counts_before_it_is_taken_over(wizard: Wizard, other: Wizard) -> None:
-    drafted(wizard)
+def test_nothing_that_another_person_sends_counts_before_it_is_taken_over(away: Wizard, other: Wizard) -> None:
+    drafted(away)
     before = list(SetupDraft.objects.values())
     for end, form in SENT:
         page = other.post(end, **form)
@@ -101,10 +101,8 @@ def test_nothing_that_another_person_sends_counts_before_it_is_taken_over(wizard
         assert list(SetupDraft.objects.values()) == before
 
 
-def test_what_was_chosen_is_kept_through_the_question_and_replaces_what_was_there(
-    wizard: Wizard, other: Wizard
-) -> None:
-    drafted(wizard)
+def test_what_was_chosen_is_kept_through_the_question_and_replaces_what_was_there(away: Wizard, other: Wizard) -> None:
+    drafted(away)
     form = as_shown()
     page = taken_over(other.client, "map/contact/", **form | {"rule-phone": "npd_wins"})
     assert "The set-up is yours now, taken over from dora: what you choose replaces what was there." in page
@@ -113,18 +111,18 @@ def test_what_was_chosen_is_kept_through_the_question_and_replaces_what_was_ther
     assert "Set-up taken over from dora." in LogEntry.objects.values_list("change_message", flat=True)
 
 
-def test_the_earlier_owner_is_told_and_loses_nothing_that_is_typed(wizard: Wizard, other: Wizard) -> None:
-    drafted(wizard)
+def test_the_earlier_owner_is_told_and_loses_nothing_that_is_typed(away: Wizard, other: Wizard) -> None:
+    drafted(away)
     taken_over(other.client, "owner/", back=START + "map/contact/")
     form = as_shown()
-    page = wizard.client.post(START + "map/contact/", form | {"rule-phone": "monday_wins"}).content.decode()
+    page = away.client.post(START + "map/contact/", form | {"rule-phone": "monday_wins"}).content.decode()
     assert "otto is working on this set-up" in page
     assert '<input type="hidden" name="rule-phone" value="monday_wins">' in page
     assert draft().fields["phone"]["rule"] == "ask"
 
 
-def test_taking_over_leads_back_to_a_page_of_the_wizard_and_nowhere_else(wizard: Wizard, other: Wizard) -> None:
-    drafted(wizard)
+def test_taking_over_leads_back_to_a_page_of_the_wizard_and_nowhere_else(away: Wizard, other: Wizard) -> None:
+    drafted(away)
     assert other.client.post(*asked(other.client, "owner/", back=START + "match/"))["Location"] == START + "match/"
     for end in ("", "map/contact/"):
         assert other.client.post(START + "owner/", {"back": START + end})["Location"] == START + end
@@ -132,18 +130,18 @@ def test_taking_over_leads_back_to_a_page_of_the_wizard_and_nowhere_else(wizard:
         assert other.client.post(START + "owner/", {"back": START + end})["Location"] == START + "boards/", end
 
 
-def test_a_confirmation_takes_over_only_what_the_question_was_about(wizard: Wizard, other: Wizard) -> None:
+def test_a_confirmation_takes_over_only_what_the_question_was_about(away: Wizard, other: Wizard) -> None:
     """Meanwhile dora has worked on: that would be deleted, and was never shown."""
-    drafted(wizard)
+    drafted(away)
     confirmation = asked(other.client, "discard/contact/")
-    wizard.map("contact", rule_phone="npd_wins")
+    away.map("contact", rule_phone="npd_wins")
     answer = other.client.post(*confirmation)
     page = answer.content.decode()
     assert answer.status_code == 409
     assert "The set-up was changed, or changed hands, after you were asked" in page
     assert "dora is working on this set-up" in page
     assert (draft().owner, draft().fields["phone"]["rule"]) == (User.objects.get(username="dora"), "npd_wins")
-    third = another(wizard, "max")
+    third = another("max")
     taken_over(third.client, "match/")
     answer = other.client.post(*question(page))
     page = answer.content.decode()
@@ -154,11 +152,11 @@ def test_a_confirmation_takes_over_only_what_the_question_was_about(wizard: Wiza
 
 
 def test_a_confirmation_that_comes_after_the_set_up_was_discarded_is_in_nobodys_way(
-    wizard: Wizard, other: Wizard
+    away: Wizard, other: Wizard
 ) -> None:
-    drafted(wizard)
+    drafted(away)
     confirmation = asked(other.client, "boards/", contact="new")
-    wizard.post("discard/contact/")
+    away.post("discard/contact/")
     other.client.post(*confirmation)
     assert draft().owner == User.objects.get(username="otto")
 
@@ -173,9 +171,10 @@ def test_a_colleagues_change_that_was_taken_over_is_shown_and_not_refused(wizard
     assert "You have another change open: Phone: Sync" in other.post("change/contact/")
 
 
-def test_whoever_goes_on_with_a_set_up_without_owner_has_it_from_then_on(wizard: Wizard) -> None:
-    record = like_an_item(wizard)
-    for act in (lambda: wizard.answer("contact", **{str(record.pk): "new"}), lambda: wizard.map("contact")):
+def test_whoever_goes_on_with_a_set_up_without_owner_has_it_from_then_on(away: Wizard) -> None:
+    record = Contact.objects.create(name="Jon Stone")
+    compared_with(away, (record, "John Stone"))
+    for act in (lambda: away.answer("contact", **{str(record.pk): "new"}), lambda: away.map("contact")):
         SetupDraft.objects.update(owner=None)
         before = draft().owned_at
         act()
@@ -183,11 +182,11 @@ def test_whoever_goes_on_with_a_set_up_without_owner_has_it_from_then_on(wizard:
         assert draft().owned_at > before
 
 
-def test_one_set_up_is_one_persons_whatever_kind_it_is_about(wizard: Wizard, other: Wizard) -> None:
-    drafted(wizard)
-    assert "dora is working on this set-up" in other.post("boards/", contact=draft().board_id, organization="new")
+def test_one_set_up_is_one_persons_whatever_kind_it_is_about(away: Wizard, other: Wizard) -> None:
+    drafted(away)
+    assert "dora is working on this set-up" in other.post("boards/", contact="new", organization="new")
     assert not SetupDraft.objects.filter(entity_type="organization").exists()
-    taken_over(other.client, "boards/", contact=draft().board_id, organization="new")
+    taken_over(other.client, "boards/", contact="new", organization="new")
     assert {one.owner.username for one in SetupDraft.objects.all() if one.owner} == {"otto"}
     assert draft().mapped
 
@@ -251,9 +250,9 @@ def test_one_begun_while_monday_is_asked_is_seen_before_another_begins(
     assert draft().state == "done"
 
 
-def test_a_save_that_comes_after_another_took_over_is_refused_in_words(wizard: Wizard, other: Wizard) -> None:
+def test_a_save_that_comes_after_another_took_over_is_refused_in_words(away: Wizard, other: Wizard) -> None:
     """Between the question and the save: the row itself is asked, under its lock."""
-    drafted(wizard)
+    drafted(away)
     otto, before = User.objects.get(username="otto"), list(SetupDraft.objects.values())
     with pytest.raises(drafts.Conflict, match="after you were asked"):
         drafts.take_over(otto, "what was shown before")

@@ -9,11 +9,13 @@ from django.contrib.admin.models import LogEntry
 from django.db import connection
 
 from npd.models import Contact
+from sync.clock import sync_now
 from sync.connectors.monday.monday_connector import MondayConnector
 from sync.models import BoardLink, FieldMapping, SetupDraft
 from tests.admin.forms import values_of
 from tests.wizard.conftest import PEOPLE, Wizard, a_board, draft, people, plans_shown, words_of
 from tests.wizard.test_changes import change, page_of, set_up
+from tests.wizard.test_held_to_the_plan import drawn_up
 
 
 def ask_on_the_boards_page(wizard: Wizard, link: BoardLink, column: str, **changes: str) -> str:
@@ -47,20 +49,21 @@ def test_a_change_asked_on_the_boards_page_carries_no_other_open_change_along(wi
     assert draft().fields["phone"]["direction"] == "bidirectional"
 
 
-def test_plan_and_log_say_what_changes_in_the_mapping(wizard: Wizard) -> None:
-    set_up(wizard)
+def test_plan_and_log_say_what_changes_in_the_mapping(away: Wizard) -> None:
+    drawn_up(away.person)
     changes = {"direction_email": "npd_to_monday", "rule_email": "npd_wins", "direction_phone": "none"}
-    change(wizard, column_role_title="position", **changes)
-    page = wizard.get("plan/")
-    assert "Role Column “Role” (job) “Position” (position)" in page
+    away.choose("contact", column_role_title="position", **changes)
+    SetupDraft.objects.update(state="compared", found_at=sync_now())
+    page = away.get("plan/")
+    assert "Role Column “role_title” (role_title) “position” (position)" in page
     assert "Email Direction" in page
     assert "Email Rule" in page
-    assert "Phone Sync “Phone” (tel)" in page
+    assert "Phone Sync “phone” (phone)" in page
     assert "Name Column" not in page
     assert "Where both sides are filled and differ, you are asked" in page
-    wizard.confirm()
+    away.confirm()
     for line in (said()[-1], next(one for one in said()[::-1] if "fields mapped" in one)):
-        assert "Role: Column “Role” (job) → “Position” (position)" in line
+        assert "Role: Column “role_title” (role_title) → “position” (position)" in line
         assert "Email: Direction" in line
         assert "Email: Rule" in line
         assert "not synced" in line
@@ -123,13 +126,13 @@ def test_an_abandoned_set_up_of_the_other_kind_neither_blocks_nor_joins(wizard: 
     assert not BoardLink.objects.filter(entity_type="organization").exists()
 
 
-def test_a_field_that_points_at_a_set_up_not_chosen_is_refused(wizard: Wizard) -> None:
+def test_a_field_that_points_at_a_set_up_not_chosen_is_refused(away: Wizard) -> None:
     Contact.objects.create(name="Ann", email="ann@x.org")
-    wizard.boards(contact="new", organization="new")
-    wizard.map("organization")
-    wizard.map("contact", column_organization="+")
-    wizard.work()
-    page = wizard.post("plan/", **plans_shown("contact"))
+    away.boards(contact="new", organization="new")
+    away.map("organization")
+    away.map("contact", column_organization="+")
+    away.work()
+    page = away.post("plan/", **plans_shown("contact"))
     assert "Organization points at the organization records, whose set-up was not chosen" in page
     assert draft().state == "compared"
 
