@@ -306,7 +306,7 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Call the list of one act by what was done, and by whom."""
-        answer = super().changelist_view(request, extra_context)
+        answer: HttpResponse = super().changelist_view(request, extra_context)
         context = getattr(answer, "context_data", None) or {}
         rows = context["cl"].result_list if "cl" in context and "fold_id" in request.GET else ()
         if rows:
