@@ -64,13 +64,13 @@ def test_the_filter_lets_a_record_be(row: str, more: dict[str, Any]) -> None:
     assert filter_record(RECORDS, plan) is plan, row
 
 
-@pytest.mark.parametrize(("name", "side"), [("Acme", None), ("Other", FilterSide.RECORD)])
-def test_a_relation_is_compared_by_the_name_of_its_record(name: str, side: FilterSide | None) -> None:
+@pytest.mark.parametrize(("name", "is_left_out"), [("Acme", False), ("Other", True)])
+def test_a_relation_is_compared_by_the_name_of_its_record(name: str, is_left_out: bool) -> None:
     of_acme = board(
         sync_filter={"records": [{"field": "organization", "op": "is", "values": ["Acme"], "labels": ["Acme"]}]}
     )
     facts = record_facts({"organization": organization(name=name)}, of=of_acme)
-    assert decide_record_filter(of_acme, facts).side is side
+    assert bool(filter_record(of_acme, RecordPlan(facts)).left_out) is is_left_out
 
 
 def test_one_that_a_person_unlinks_is_not_asked_about() -> None:
