@@ -69,8 +69,7 @@ from sync.registry import link_of, may_view, record_names, record_url
 SHOWN = {"all": "All", "blocked": "Blocked", "throttled": "Update loops"}
 """What the page's filter lets through, and how it says so; beside them stands the page of the rejected values."""
 
-MAX_RECORD_LINKS = 5
-MAX_GROUPS = 50
+MAX_RECORD_LINKS, MAX_GROUPS = 5, 50
 
 # What waits is the inbox's. A field that is only blocked because it is throttled stands among the update loops.
 _BLOCKED_FIELDS = """
@@ -694,9 +693,8 @@ def _back_url(request: HttpRequest) -> str:
 
 
 def _hidden(request: HttpRequest, mapping: FieldMapping, **more: str) -> list[tuple[str, object]]:
-    shown, kind = request.POST.get("shown", ""), request.POST.get("kind", "")
-    kept = {"mapping": mapping.pk, "shown": shown, "kind": kind, "show": _shown(request), **more}
-    kept["record"] = request.POST.get("record", "")
+    sent = {name: request.POST.get(name, "") for name in ("shown", "kind", "record")}
+    kept = {"mapping": mapping.pk, **sent, "show": _shown(request), **more}
     return [(name, value) for name, value in kept.items() if value != ""]
 
 
