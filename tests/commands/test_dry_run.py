@@ -159,14 +159,6 @@ def test_the_plan_is_what_the_real_run_then_does_and_says_what_it_costs(world: W
     assert Tombstone.objects.get().state == "archived"
 
 
-def test_where_both_sides_agree_there_is_nothing_to_do(world: World) -> None:
-    world.linked("Ann", role_title="Boss")
-    assert counts(plan()) == {}
-    text = said()
-    assert "1 checked, 1 of them the same on both sides." in text
-    assert "Plan: nothing to do, both sides are the same." in text
-
-
 def test_only_the_first_lines_are_listed_unless_all_are_asked_for(world: World) -> None:
     contacts = [world.contact(f"Contact {n}") for n in range(7)]
     text = said()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from npd.models import Contact
-from sync.choices import QueueStatus, RecordSyncStatus
+from sync.choices import QueueStatus
 from sync.clock import sync_now
 from sync.models import BoardLink, SyncQueue
 from sync.operations.worker import drain
@@ -24,14 +24,6 @@ Run = Callable[..., str]
 def contact(world: World) -> Contact:
     """A new contact, nothing sent yet."""
     return world.contact("Ada Byron", email="ada@example.com", role_title="Analyst")
-
-
-def test_it_works_until_nothing_is_due(contact: Contact, world: World, run: Run) -> None:
-    said = run("sync_drain")
-    assert world.status(contact) == RecordSyncStatus.SYNCED
-    assert world.values(contact)["role_title"] == "Analyst"
-    assert "1 checked: 1 done, 0 failed." in said
-    assert run("sync_drain").splitlines() == ["0 checked: 0 done, 0 failed.", "Nothing is left."]
 
 
 def test_without_a_token_it_leaves_the_rows_and_counts_what_is_left(run: Run, settings: Any) -> None:

@@ -163,17 +163,3 @@ def test_a_relation_is_put_back_whole(world: World, dora: User, line: Line) -> N
     world.work(contact)
     assert contact.organization == one
     assert (world.values(contact)["organization"], world.status(contact)) == ("One Ltd", "synced")
-
-
-def test_an_address_is_put_back_whole(world: World, dora: User, line: Line) -> None:
-    organization = Organization.objects.create(
-        name="Example Ltd", address_street="12 Main St", address_city="Springfield", address_country="USA"
-    )
-    world.work()
-    world.edit(organization, "address", "14 Main St, Springfield, USA")
-    world.look(organization)
-    organization.refresh_from_db()
-    assert organization.address_street == "14 Main St"
-    undo_decisions([line(organization, "pull", key="address")], by=dora)
-    organization.refresh_from_db()
-    assert (organization.address_street, organization.address_city) == ("12 Main St", "Springfield")
