@@ -386,9 +386,6 @@ def inbox_page(request: HttpRequest) -> HttpResponse:
         "back": request.get_full_path(),
         "earlier": _url(kind=kind, cause=cause, mine=is_mine, p=page - 1) if page > 1 else "",
         "later": _url(kind=kind, cause=cause, mine=is_mine, p=page + 1) if has_next else "",
-        "next_number": min(ENTRIES_ON_A_PAGE, groups[0].cause.number - page * ENTRIES_ON_A_PAGE)
-        if cause and groups
-        else 0,
         "now": now,
     }
     return TemplateResponse(request, "sync/inbox.html", context)

@@ -47,6 +47,7 @@ class Ground:
         self.threads.append(threading.Thread(target=post))
         self.threads[-1].start()
         wait_for("the request is inside", lambda: self.simulator.read("plan")["used"]["concurrent"] == 1)
+        wait_for("it has met its fault", lambda: not self.simulator.read("faults"))
 
     def let_go(self) -> None:
         """End all waiting."""
