@@ -53,9 +53,11 @@ def test_a_colleague_is_invited_and_resolves_a_conflict(
     assert not barriers(page)
 
     page.goto(f"/admin/conflicts/syncconflict/{conflict_of(chosen).pk}/screen/")
+    assert not barriers(page)
     press(page, "a", "Control+Enter") if width > 1000 else page.get_by_role("button", name="All from NPD").click()
     page.get_by_role("button", name=re.compile("^Resolve")).first.click()
     page.get_by_text("Being applied").first.wait_for()
+    assert not barriers(page)
     rosa = User.objects.get(username="rosa@example.com")
     assert conflict_of(chosen).stored_resolution.by_id == rosa.pk
     assert rosa.last_login is not None

@@ -17,7 +17,7 @@ from tests.support.site import Site
 pytestmark = pytest.mark.journey
 
 INBOX = "/admin/inbox/"
-LOOKS = [(1280, "light"), (390, "dark")]
+LOOKS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
 
 
 def looked_at(page: Page) -> list[str]:
