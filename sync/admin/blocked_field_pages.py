@@ -58,10 +58,10 @@ from sync.records.availability import wait_sentence
 from sync.records.blocked_fields import (
     SIDE_LIMIT,
     SIDE_MONDAY,
-    WHERE_TO_UNBLOCK,
     synced_types,
     throttled_records,
     waiting_fields_sql,
+    without_where,
     write_loops,
 )
 from sync.registry import link_of, may_view, record_names, record_url
@@ -69,7 +69,8 @@ from sync.registry import link_of, may_view, record_names, record_url
 SHOWN = {"all": "All", "blocked": "Blocked", "throttled": "Update loops"}
 """What the page's filter lets through, and how it says so; beside them stands the page of the rejected values."""
 
-MAX_RECORD_LINKS, MAX_GROUPS = 5, 50
+MAX_RECORD_LINKS = 5
+MAX_GROUPS = 50
 
 # What waits is the inbox's. A field that is only blocked because it is throttled stands among the update loops.
 _BLOCKED_FIELDS = """
@@ -255,7 +256,7 @@ class BlockedFieldRows:
             yield BlockedRow(
                 admin_base.badge("warn", "view_column", "Blocked"),
                 f"{mapping.label} on {registry.board_title(kind)}",
-                mapping.problem.replace(WHERE_TO_UNBLOCK, "") or "It has no column on the board.",
+                without_where(mapping.problem) or "It has no column on the board.",
                 "" if columns else "No other column of the board fits this field and is free.",
                 records=records,
                 place=f"{kind}-{key}",
@@ -295,7 +296,7 @@ class BlockedFieldRows:
             yield BlockedRow(
                 admin_base.badge("warn", "front_hand", "Blocked"),
                 f"{mapping.label} on {registry.board_title(kind)}",
-                registry.known_text(self.types, kind, group.cause.replace(WHERE_TO_UNBLOCK, "")),
+                registry.known_text(self.types, kind, without_where(group.cause)),
                 "The value stays as it is on both sides. It is synced once the value or the column changes, or when "
                 "you try it again."
                 if may_retry
@@ -573,10 +574,7 @@ def column_question(
 def creation_question(request: HttpRequest, mappings: Sequence[FieldMapping]) -> Question:
     """Ask before columns are created for fields whose own can't be used."""
     boards = {mapping.link.entity_type: mapping for mapping in mappings}
-    rows = [
-        (one.label, registry.board_title(one.link.entity_type), one.problem.replace(WHERE_TO_UNBLOCK, ""))
-        for one in mappings
-    ]
+    rows = [(one.label, registry.board_title(one.link.entity_type), without_where(one.problem)) for one in mappings]
     number = humanize.count_with_noun(len(mappings), "new column")
     title = f"Create {number}?" if len(mappings) > 1 else f"Create a new column for “{mappings[0].label}”?"
     return Question(

@@ -44,6 +44,12 @@ KEPT_ENTRY = "kept"
 WAITING_BY_ITSELF = (BlockedCode.APPROVAL, BlockedCode.PAUSED)
 """What is asked about elsewhere, or what somebody stopped on purpose: the field itself needs nobody."""
 
+
+def without_where(text: str) -> str:
+    """Return a sentence on a blocked field as the page of these says it."""
+    return text.replace(WHERE_TO_UNBLOCK, "")
+
+
 # A deleted or unsynced record needs nobody, and a field in conflict is asked about by the conflict. Only the
 # index on rows with blocked fields is read.
 _WAITING_FIELDS = """
