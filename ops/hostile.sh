@@ -25,14 +25,24 @@ else
     step "${tests[@]}" -m hostile
     echo "== no PostgreSQL and Redis on 127.0.0.1: the tests on real servers were left out"
 fi
+# Side by side: each mostly waits, for packages, for a boot, for a database that is away.
+told=$(mktemp)
+units=
+if [ "$(id -u)" = 0 ] && type mmdebstrap unshare nsenter ip >/dev/null 2>&1; then
+    make units >"$told" 2>&1 &
+    units=$!
+else
+    echo "== not root, or no mmdebstrap: the systemd units were not played"
+fi
 if engine; then
     step make containers
 else
     echo "== neither Docker nor podman: docker-compose.yml was not played"
 fi
-if [ "$(id -u)" = 0 ] && type mmdebstrap unshare nsenter ip >/dev/null 2>&1; then
-    step make units
-else
-    echo "== not root, or no mmdebstrap: the systemd units were not played"
+if [ -n "$units" ]; then
+    echo "== make units"
+    wait "$units" || { echo "== failed: make units"; failed=1; }
+    cat "$told"
 fi
+rm "$told"
 exit "$failed"
