@@ -314,22 +314,23 @@ def _leaves_by_pull(board: BoardContext, record: SyncedModel, plans: Mapping[str
     return verdict_of(board.sync_filter.records, holds).holds is False
 
 
-def left_after_write(board: BoardContext, plan: RecordPlan) -> RecordPlan:
-    """Leave a settled record out that this pass brought out of the filter, by what stands on both sides now."""
+def left_after_write(board: BoardContext, plan: RecordPlan, written: Item | None) -> RecordPlan:
+    """Leave a settled record out that this pass brought out of the filter, by what stands on both sides now.
+
+    `written` is its item as the answer showed it.
+    """
     record, plans = plan.record, plan.plans.values()
     if not board.sync_filter or not plan.is_settled or plan.left_out or not record.may_sync:
         return plan
     # Out of the filter, what waits would never be taken over.
     waits = any(_waits_for_pull(one, plan.fields.paused) for one in plans)
-    if plan.unlink or plan.is_overtaken or plan.removal or waits:
+    if plan.unlink or plan.removal or waits:
         return plan
     if plan.leaving:
         return left_out(plan, FilterSide.ITEM, plan.leaving)
     has_pulled = any(one.write_raw is not None for one in plans)
     if has_pulled and (found := record_verdict(board, record)).holds is False:
         return left_out(plan, FilterSide.RECORD, exclusion_sentence(board, FilterSide.RECORD, found))
-    alone = list(plan.answer.alone.values()) if plan.answer else []
-    written = plan.written_item or (alone[-1] if alone else None)
     if written and (found := item_verdict(board, written, record)).holds is False:
         return left_out(plan, FilterSide.ITEM, exclusion_sentence(board, FilterSide.ITEM, found))
     return plan
