@@ -36,8 +36,8 @@ DEATHS = {
     "when records are claimed and nothing is read": (f"{RECONCILE}.settle_answers", 0.0),
     "when a call is announced and not sent": (f"{ACT}.check_intent_age", 0.0),
     "while Monday works": (f"{ACT}.check_intent_age", CALL_MS / 2_000),
-    "when Monday has answered, before that is stored": (f"{RECONCILE}.settle_duplicates", 0.0),
-    "before a pass is settled": (f"{RECONCILE}.settle", 0.0),
+    "when Monday has answered, before that is stored": (f"{RECONCILE}.answered", 0.0),
+    "before a pass is settled": (f"{RECONCILE}.settle_pass", 0.0),
 }
 """Before which function the worker dies, or how many seconds after that began."""
 

@@ -28,7 +28,7 @@ from sync.outbox import finish, lease, notify
 from sync.outbox.claim import Claim, claim, has_due_rows
 from sync.outbox.lease import Lease, LeaseLost
 from sync.reconcile import confirm_creates, reconcile
-from sync.reconcile.settle import PassResult
+from sync.reconcile.changes import PassResult
 from sync.records import availability
 from sync.registry import EntitySpec
 

@@ -1,9 +1,10 @@
 """The one operation behind every cause: what is so, what shall be, what Monday did, what NPD writes.
 
-facts   = gather(claims)            queries and the one read call; what a rule lacks it names, and gather reads on
-plan    = decide(facts)             pure: the ordered list of rules in decide.py
-answers = send(plan)                announces, sends, maps answers; nothing else calls a mutation
-settle_records(…, plan)             locks, compares, writes; nothing else of a pass writes
+facts   = gather(claims)               queries and the one read call; what a rule lacks it names, and gather reads on
+plan    = decide(facts)                pure: the ordered list of rules in decide.py
+answers = send(facts, plan)            announces, sends, maps answers; nothing else calls a mutation
+plan    = answered(facts, plan, answers)      pure, as all that is written is: changes.py
+settle_pass(facts, plan, answers)      locks, compares, writes; nothing else of a pass writes
 """
 
 from __future__ import annotations
@@ -23,27 +24,17 @@ from sync.outbox.claim import Claim
 from sync.outbox.lease import Lease, LeaseLost
 from sync.reconcile import gather
 from sync.reconcile.act import Executor, send
+from sync.reconcile.changes import PassResult, answered, pass_result
 from sync.reconcile.decide import first_plan, unread
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer, claimed, look_for_created
 from sync.reconcile.identity import ANSWERED, carry_out_answers
 from sync.reconcile.lookups import load_board
 from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, Unread, ending
-from sync.reconcile.settle import (
-    PassResult,
-    PassRun,
-    pass_result,
-    settle_answers,
-    settle_creates,
-    settle_deleted,
-    settle_duplicates,
-    settle_items,
-    settle_records,
-    store_columns,
-)
+from sync.reconcile.settle import PassRun, settle_answers, settle_creates, settle_items, settle_pass, store_columns
 from sync.reconcile.settlement import PassId
 from sync.reconcile.unconfirmed_writes import Fate, after_own_fault, after_resending, decide_unconfirmed
-from sync.reconcile.writes import OUTCOMES, Verdict, end_open
+from sync.reconcile.writes import OUTCOMES, Answers, Verdict
 
 log = structlog.get_logger(__name__)
 
@@ -55,15 +46,14 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID) -> Pas
     """
     started, board, gatherer = time.monotonic(), load_board(lease.link), Gatherer()
     facts = claimed(board, claims)
-    run = PassRun(lease, board, PassId(batch_id), facts.now, started)
+    run = PassRun(lease, board, PassId(batch_id), started)
     # What people answered is NPD's own, as a save is: it is written before anything is read.
-    facts, answered = gatherer.follow(carry_out_answers, facts, first_plan(facts))
-    settle_answers(run, answered)
+    facts, told = gatherer.follow(carry_out_answers, facts, first_plan(facts))
+    settle_answers(run, told)
     executor = Executor(lease, board, len(facts.claimed.records) or 1)
-    plan = _sent(run, executor, gatherer, facts)
+    facts, plan, answers = _sent(run, executor, gatherer, facts)
     run = replace(run, this=PassId(batch_id, gatherer.read_request), calls=gatherer.calls + executor.calls)
-    plan = end_open(settle_duplicates(run, plan))
-    plan = settle_records(run, facts, settle_deleted(run, plan))
+    plan = settle_pass(run, facts, plan, answers)
     tally = pass_result(plan)
     log.info(
         "pass done",
@@ -77,24 +67,26 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID) -> Pas
     return tally
 
 
-def _sent(run: PassRun, executor: Executor, gatherer: Gatherer, facts: PassFacts) -> Plan:
-    """Read, decide and send, as far as Monday can be read."""
+def _sent(run: PassRun, executor: Executor, gatherer: Gatherer, facts: PassFacts) -> tuple[PassFacts, Plan, Answers]:
+    """Read, decide and send, as far as Monday can be read; return the plan as the answers leave it."""
     try:
         facts, plan = gatherer.gather(facts)
     except Unread as error:
-        return _unread(run, executor, error)
+        return error.facts, _unread(run, executor, error), Answers()
     if not gatherer.calls:
-        return plan
+        return facts, plan, Answers()
     breaker.reset_board(run.link)
     run = replace(run, board=facts.board, this=replace(run.this, read_request=gatherer.read_request))
     if plan.columns is not None:
         store_columns(run.link, plan.columns)
     executor.board = facts.board
-    plan = send(executor, facts, settle_items(run, plan))
+    plan = settle_items(run, plan)
+    answers = send(executor, facts, plan)
+    plan = answered(facts, plan, answers)
     given_back = [one for one in plan.records.values() if one.outcome is Outcome.RELEASED]
     if not executor.stop_reason and all(one.ending.detail == ANSWERED for one in given_back):
         breaker.grow_batches()
-    return plan
+    return facts, plan, answers
 
 
 def _unread(run: PassRun, executor: Executor, error: Unread) -> Plan:

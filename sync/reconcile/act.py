@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -45,18 +46,11 @@ from sync.models import ApprovalRequest, BoardLink, FieldMapping, Intent, Intent
 from sync.outbox.lease import Lease, LeaseLost
 from sync.outbox.pauses import active_pause, locked_pauses, pause_sentence
 from sync.reconcile import gather
-from sync.reconcile.deleted_records import (
-    REMOVAL_KINDS,
-    STATE_AFTER,
-    after_removal,
-    removal_write,
-    wants_editors,
-    with_editors,
-)
-from sync.reconcile.duplicates import DuplicateItem, duplicate_result, new_duplicate_requests
+from sync.reconcile.deleted_records import REMOVAL_KINDS, STATE_AFTER, removal_write, wants_editors
+from sync.reconcile.duplicates import DuplicateItem, new_duplicate_requests
 from sync.reconcile.field_values import BoardContext, Directory
 from sync.reconcile.gather import items_with_npd_ids
-from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import PassFacts, Plan, RecordPlan
 from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.writes import (
     Answer,
@@ -64,14 +58,12 @@ from sync.reconcile.writes import (
     Kind,
     Verdict,
     Write,
-    after_answer,
+    after_answers,
     changed_records_of,
     created_records_of,
-    ended_by,
     is_refused,
     missing_tags,
     settings_of,
-    without_rejected_tags,
     write_of_record,
 )
 from sync.records.approvals import known_requests
@@ -192,6 +184,8 @@ def _changed_owner(board: BoardContext, writes: Sequence[Write]) -> dict[str, st
 _CLEAR = Call(Kind.CHANGE, _changed_filter, {"copy": True})
 _ARCHIVE = Call(Kind.ARCHIVE, _changed_owner, {"copy": True})
 
+ByUnit = dict[str, Answer]
+
 Announced = tuple[Write, Intent | None]
 """A write with its intent; without one, where the intent is closed already."""
 
@@ -235,7 +229,7 @@ class Executor:
         self.lease, self.board, self.size, self.stop_reason = lease, board, size, stop_reason
         self.calls, self.intended_at = 0, 0.0
 
-    def send(self, call: Call, writes: Sequence[Write]) -> Answers:
+    def send(self, call: Call, writes: Sequence[Write]) -> ByUnit:
         """Announce the call, make it, and return what became of each unit; raises LeaseLost.
 
         An intent is committed before the call, and nothing is sent again after it by anyone but the next pass.
@@ -252,7 +246,7 @@ class Executor:
             return answers | self.end_failed_document(call, announced, error)
         return answers | self.confirm(call, announced, result)
 
-    def create(self, writes: Sequence[Write], retried: Collection[str]) -> Answers:
+    def create(self, writes: Sequence[Write], retried: Collection[str]) -> ByUnit:
         """Make new items: `retried` units, whose create once had an unknown outcome, each under a key of its own.
 
         One that was refused for one of its values is made with its name alone; raises LeaseLost.
@@ -303,9 +297,9 @@ class Executor:
                 self._stop(error)
             return error
 
-    def confirm(self, call: Call, announced: Sequence[Announced], result: WriteResult) -> Answers:
+    def confirm(self, call: Call, announced: Sequence[Announced], result: WriteResult) -> ByUnit:
         done = any(isinstance(written, Item) for written in result.by_alias.values())
-        answers: Answers = {}
+        answers: ByUnit = {}
         for number, (write, intent) in enumerate(announced):
             if intent is not None:
                 intent.request_id = result.request_id
@@ -373,7 +367,7 @@ class Executor:
         answer = self.send(alone, [rest])[write.unit]
         return replace(answer, rejected={**rejected, **answer.rejected})
 
-    def end_failed_document(self, call: Call, announced: Sequence[Announced], error: ConnectorError) -> Answers:
+    def end_failed_document(self, call: Call, announced: Sequence[Announced], error: ConnectorError) -> ByUnit:
         """A document that Monday refused is bisected; one whose outcome is unknown never is."""
         log.warning("document failed", records=len(announced), scope=str(error.scope), reason=error.sentence)
         if not is_refused(error):
@@ -385,7 +379,7 @@ class Executor:
         half = len(writes) // 2
         return self.send(call, writes[:half]) | self.send(call, writes[half:])
 
-    def _end_failed_call(self, announced: Sequence[Announced], error: ConnectorError) -> Answers:
+    def _end_failed_call(self, announced: Sequence[Announced], error: ConnectorError) -> ByUnit:
         if isinstance(error, AnswerWithoutData):
             # The request is over, but what it did is not told: both sides may be read again at once. Creates are left
             # to the look-up by NPD ID, which waits for Monday's search to catch up.
@@ -416,7 +410,7 @@ class Executor:
         if error.scope is Scope.TRANSPORT:
             breaker.shrink_batches(self.size)
 
-    def _existing_items(self, writes: Sequence[Write]) -> Answers:
+    def _existing_items(self, writes: Sequence[Write]) -> ByUnit:
         """An answer may say that a value was refused though the item was made: no second create without a look-up."""
         self.calls += 1
         try:
@@ -458,7 +452,7 @@ class Executor:
 
 def commit_intents(
     executor: Executor, call: Call, writes: Sequence[Write], key: str
-) -> tuple[Answers, Sequence[Announced], WriteRequest | None]:
+) -> tuple[ByUnit, Sequence[Announced], WriteRequest | None]:
     """Commit an intent for each unit that may still be written; return these with the request. Raises LeaseLost.
 
     The answers are those that aren't sent: all, where writing to Monday was paused since the pass began. The lease is
@@ -522,48 +516,56 @@ def _close_intents(intents: Iterable[Intent | None], state: IntentState) -> None
 # What a pass sends, in its order.
 
 
-def send(executor: Executor, facts: PassFacts, plan: Plan) -> Plan:
-    """Send all that was planned; return the plan as Monday's answers leave it. Raises LeaseLost."""
-    plan = send_removals(executor, facts, plan)
+def send(executor: Executor, facts: PassFacts, plan: Plan) -> Answers:
+    """Send all that was planned; return what Monday made of it. Raises LeaseLost."""
+    board = facts.board
+    deleted, editors = send_removals(executor, board, plan)
     # Counted before it is announced: a crash leaves it counted.
     ApprovalRequest.objects.bulk_create(new_clear_requests(plan, ApprovalState.DONE))
-    plan = send_records(executor, facts.board, create_missing_tags(executor, facts.board, plan))
-    return send_duplicates(executor, facts.board, plan)
+    unsent, refused = create_missing_tags(executor, board, plan)
+    answers = Answers(unsent, deleted, tags=refused, editors=editors)
+    answers = replace(answers, records=unsent | send_records(executor, board, after_answers(plan, answers)))
+    return replace(answers, duplicates=send_duplicates(executor, board, after_answers(plan, answers)))
 
 
-def send_removals(executor: Executor, facts: PassFacts, plan: Plan) -> Plan:
-    """Send what takes deleted records' items off the board, or their NPD ID from them; raises LeaseLost."""
-    board, answers, leaving = facts.board, Answers(), [one for one in plan.open_deleted if one.removal]
+def send_removals(executor: Executor, board: BoardContext, plan: Plan) -> tuple[dict[UUID, Answer], Mapping[UUID, Any]]:
+    """Send what takes deleted records' items off the board, or their NPD ID from them; raises LeaseLost.
+
+    Return also who edited the items that left.
+    """
+    answers, leaving = ByUnit(), [one for one in plan.open_deleted if one.removal]
     for policy, kind in REMOVAL_KINDS.items():
         call = Call(kind, _changed_deletions, {"removes": str(policy)})
         answers |= executor.send(call, [removal_write(board, one) for one in leaving if one.removal is policy])
     left = [one.facts for one in leaving if one.removal in STATE_AFTER]
     wanted = [one for one in left if (item := answers[str(one.id)].item) and wants_editors(board, one, item)]
-    editors = gather.editors_of(board, wanted)
-    known = [replace(one, facts=with_editors(one.facts, editors)) for one in leaving]
-    return plan.with_deleted(after_removal(board, one, answers[str(one.id)]) for one in known)
+    return {one.id: answers[str(one.id)] for one in leaving}, gather.editors_of(board, wanted)
 
 
-def create_missing_tags(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
-    """Make the tags that are missing before they are named; a value with a tag that Monday refuses is blocked alone."""
+def create_missing_tags(
+    executor: Executor, board: BoardContext, plan: Plan
+) -> tuple[dict[UUID, Answer], Mapping[str, ConnectorError]]:
+    """Make the tags that are missing before they are named; return the records that wait for one, and what was refused.
+
+    A value with a tag that Monday refuses is blocked alone.
+    """
     # The items' tags are remembered: by them their webhooks are understood without a call.
     read = [field_plan for one in plan.records.values() for field_plan in one.plans.values()]
     learn_tags(board.directory, {t: name for p in read for t, name in p.convert.tag_names(p.remote_raw).items()})
     waiting = [one for one in plan.open_records if missing_tags(one.plans.values())]
     if not waiting:
-        return plan
+        return {}, {}
     if pause := active_pause(board.link.entity_type, QueueDirection.TO_MONDAY):
         # Their values name tags that are not made now.
-        paused = pause_sentence(pause, QueueDirection.TO_MONDAY)
-        return plan.with_records(one.drop(Outcome.RELEASED, paused) for one in waiting)
+        paused = Answer(Verdict.WITHDRAWN, pause_sentence(pause, QueueDirection.TO_MONDAY))
+        return {one.id: paused for one in waiting}, {}
     try:
-        rejections = executor.create_tags(missing_tags(p for one in waiting for p in one.plans.values()))
+        return {}, executor.create_tags(missing_tags(p for one in waiting for p in one.plans.values()))
     except ConnectorError as error:
         # Some of them may be made by now.
         failed = [one for one in waiting if missing_tags(one.plans.values())]
         answer = executor.failed_call(error, len(failed))
-        return plan.with_records(ended_by(answer, one) for one in failed)
-    return plan.with_records(without_rejected_tags(one, rejections) for one in waiting)
+        return {one.id: answer for one in failed}, {}
 
 
 _LEARN = """
@@ -583,20 +585,17 @@ def learn_tags(directory: Directory, learned: Mapping[str, str]) -> None:
             cursor.execute(_LEARN, {"board": directory.board_id, "new": json.dumps(new)})
 
 
-def send_records(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
+def send_records(executor: Executor, board: BoardContext, plan: Plan) -> dict[UUID, Answer]:
     """Send the records' values and make their items; raises LeaseLost."""
     changes = [write_of_record(board, one) for one in changed_records_of(board, plan)]
     creates = [write_of_record(board, one) for one in created_records_of(plan)]
     retried = {str(pk) for pk in gather.unconfirmed_before(write.record_id for write in creates)}
     answers = executor.send(RECORD_CHANGES, changes) | executor.create(creates, retried)
-    writes = [*changes, *creates]
-    return plan.with_records(
-        after_answer(plan.records[write.record_id], write, answers[write.unit]) for write in writes
-    )
+    return {write.record_id: answers[write.unit] for write in (*changes, *creates)}
 
 
-def send_duplicates(executor: Executor, board: BoardContext, plan: Plan) -> Plan:
-    """Take the NPD ID from second items, or archive them; raises LeaseLost."""
+def send_duplicates(executor: Executor, board: BoardContext, plan: Plan) -> dict[str, tuple[Answer, ...]]:
+    """Take the NPD ID from second items, or archive them; return the answers about each. Raises LeaseLost."""
     found = [one for one in plan.duplicates if _goes_on(plan, one)]
     if ours := {one.record.pk for one in found if one.is_ours}:
         known = known_requests(board.link, [ApprovalKind.ITEMS], ours)
@@ -608,12 +607,8 @@ def send_duplicates(executor: Executor, board: BoardContext, plan: Plan) -> Plan
         for one in found
         if one.archives and (not one.clears or cleared[one.about.unit].verdict is Verdict.DONE)
     ]
-    archived = executor.send(_ARCHIVE, leaving)
-    done = []
-    for one in found:
-        answers = [answer for sent in (cleared, archived) if (answer := sent.get(one.about.unit))]
-        done.append(replace(one, result=duplicate_result(one, answers)))
-    return replace(plan, duplicates=tuple(done))
+    archived, units = executor.send(_ARCHIVE, leaving), [one.about.unit for one in found]
+    return {unit: tuple(sent[unit] for sent in (cleared, archived) if unit in sent) for unit in units}
 
 
 def _goes_on(plan: Plan, duplicate: DuplicateItem) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from sync.boards.sync_filter import (
@@ -31,7 +32,7 @@ from sync.merge import Action, FieldDecision, Side, Unknown
 from sync.models import FieldMapping, SyncedModel
 from sync.reconcile.facts import HistoryLine, RecordFacts
 from sync.reconcile.field_plan import FieldPlan, cell_of, sides_of
-from sync.reconcile.field_values import ACTIVE, BoardContext, related_name, stored_values
+from sync.reconcile.field_values import ACTIVE, BoardContext, related_name, stored_field_values, stored_values
 from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordPlan
 from sync.records.item_links import UNLINK_KEY
 from sync.registry import relation_of
@@ -90,9 +91,7 @@ def _items_verdict(
         if mapping is None or not mapping.column_id:
             return None
         convert = board.converter(mapping, record)
-        return condition_holds(
-            one.op, value_of(mapping, convert), _wanted(board, convert, mapping, one), convert.display
-        )
+        return _side_holds(board, one, mapping, convert, value_of(mapping, convert))
 
     conditions = board.sync_filter.items
     return verdict_of(conditions, holds) if conditions else HOLDS
@@ -128,8 +127,14 @@ def _record_holds(
         # By its name, for a related record without an item has no canonical form yet.
         wanted = frozenset(filter(None, map(fold_whitespace, condition.values)))
         return condition_holds(condition.op, fold_whitespace(related_name(values)), wanted, _text)
-    value = sides_of(convert, None, local=values).local
-    return condition_holds(condition.op, value, _wanted(board, convert, mapping, condition), convert.display)
+    return _side_holds(board, condition, mapping, convert, sides_of(convert, None, local=values).local)
+
+
+def _side_holds(
+    board: BoardContext, condition: FilterCondition, mapping: FieldMapping, convert: Converter, value: Side
+) -> bool | None:
+    wanted = _wanted(board.model, tuple(mapping.fields), convert, condition)  # type: ignore[arg-type]
+    return condition_holds(condition.op, value, wanted, convert.display)
 
 
 def _text(value: Canonical) -> str:
@@ -140,18 +145,15 @@ def _mapping_of(board: BoardContext, condition: FilterCondition) -> FieldMapping
     return next((mapping for mapping in board.mappings if mapping.key == condition.field), None)
 
 
+@lru_cache
 def _wanted(
-    board: BoardContext, convert: Converter, mapping: FieldMapping, condition: FilterCondition
+    model: type[SyncedModel], fields: tuple[str, ...], convert: Converter, condition: FilterCondition
 ) -> frozenset[str]:
     """The condition's values as the converter compares them; parts of a text as they are."""
-    key = (condition, id(convert))
-    if key not in board.filter_values:
-        found = frozenset(condition.values)
-        if condition.op is not FilterOp.CONTAINS:
-            empty = stored_values(board.model(), mapping)
-            found = frozenset().union(*(_canonical_text(convert, empty, text) for text in condition.values))
-        board.filter_values[key] = found
-    return board.filter_values[key]
+    if condition.op is FilterOp.CONTAINS:
+        return frozenset(condition.values)
+    empty = stored_field_values(model(), fields)
+    return frozenset().union(*(_canonical_text(convert, empty, text) for text in condition.values))
 
 
 def _canonical_text(convert: Converter, empty: Mapping[str, Any], text: str) -> frozenset[str]:
@@ -314,22 +316,23 @@ def _leaves_by_pull(board: BoardContext, record: SyncedModel, plans: Mapping[str
     return verdict_of(board.sync_filter.records, holds).holds is False
 
 
-def left_after_write(board: BoardContext, plan: RecordPlan) -> RecordPlan:
-    """Leave a settled record out that this pass brought out of the filter, by what stands on both sides now."""
+def left_after_write(board: BoardContext, plan: RecordPlan, written: Item | None) -> RecordPlan:
+    """Leave a settled record out that this pass brought out of the filter, by what stands on both sides now.
+
+    `written` is its item as the answer showed it.
+    """
     record, plans = plan.record, plan.plans.values()
     if not board.sync_filter or not plan.is_settled or plan.left_out or not record.may_sync:
         return plan
     # Out of the filter, what waits would never be taken over.
     waits = any(_waits_for_pull(one, plan.fields.paused) for one in plans)
-    if plan.unlink or plan.is_overtaken or plan.removal or waits:
+    if plan.unlink or plan.removal or waits:
         return plan
     if plan.leaving:
         return left_out(plan, FilterSide.ITEM, plan.leaving)
     has_pulled = any(one.write_raw is not None for one in plans)
     if has_pulled and (found := record_verdict(board, record)).holds is False:
         return left_out(plan, FilterSide.RECORD, exclusion_sentence(board, FilterSide.RECORD, found))
-    alone = list(plan.answer.alone.values()) if plan.answer else []
-    written = plan.written_item or (alone[-1] if alone else None)
     if written and (found := item_verdict(board, written, record)).holds is False:
         return left_out(plan, FilterSide.ITEM, exclusion_sentence(board, FilterSide.ITEM, found))
     return plan

@@ -1,11 +1,12 @@
 """Decide: what a pass does, as a pure function of what is so. The rules stand here in their order, and why in that one.
 
 Each rule takes what is so and what was planned before it, and returns the plan with its own part; what it lacks it
-names, and gather.py reads that and asks it again. Whoever only wants to know what a pass would do calls `decide`.
+names, and gather.py reads that and goes on from there. Whoever only wants to know what a pass would do calls `decide`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from sync.reconcile.board_filter import exclude_items, exclude_records, keep_only_pulls
@@ -109,11 +110,25 @@ def first_plan(facts: PassFacts) -> Plan:
     )
 
 
-def decide(facts: PassFacts) -> Plan:
-    """Return what a pass does; raises Lacking where something has to be read before that can be told."""
-    plan = first_plan(facts)
-    for rule in RULES:
-        plan = rule(facts, plan)
+class Undecided(Lacking):
+    """What a rule lacks, with the plan of those before it, and it among the rules that are left."""
+
+    def __init__(self, lacking: Lacking, plan: Plan, rules: Sequence[PlanRule]) -> None:
+        super().__init__(*lacking.wants)
+        self.plan, self.rules = plan, rules
+
+
+def decide(facts: PassFacts, plan: Plan | None = None, rules: Sequence[PlanRule] = RULES) -> Plan:
+    """Return what a pass does; raises Undecided where something has to be read before that can be told.
+
+    `plan` and `rules` are from where it goes on once that is read.
+    """
+    plan = plan or first_plan(facts)
+    for number, rule in enumerate(rules):
+        try:
+            plan = rule(facts, plan)
+        except Lacking as lacking:
+            raise Undecided(lacking, plan, rules[number:]) from lacking
     return plan
 
 

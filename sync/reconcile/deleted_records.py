@@ -37,7 +37,7 @@ from sync.reconcile.field_plan import FieldsPlan, base_of, cell_of, sides_of, wa
 from sync.reconcile.field_values import ACTIVE, BoardContext, as_uuid, is_active_on, npd_id_of, stored_values
 from sync.reconcile.pass_plan import OPEN, Ask, Ending, Outcome, PassFacts, Plan, RecordPlan, ending
 from sync.reconcile.restraints import approval_facts, approval_verdicts, pause_ending
-from sync.reconcile.writes import OUTCOMES, Answer, Expected, Kind, Verdict, Write
+from sync.reconcile.writes import OUTCOMES, Answer, Answers, Expected, Kind, Verdict, Write
 from sync.records.approvals import ApprovalFacts
 from sync.records.authors import monday_user_name
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
@@ -64,7 +64,7 @@ class DeletedPlan:
 
     `reason` says in words how the item stands. `new_state` and `reason_code` are the tombstone's (empty ones leave it).
     `removal` is what is to be done with the item, `approval` what is to be stored about that: counted as done, or
-    waiting; `answer` is Monday's. `question` is what a person is asked about the item and the `edits` on it;
+    waiting. `question` is what a person is asked about the item and the `edits` on it;
     `restores`, that the record is to come back; `carried_out`, what was done by a person's choice. `frees_item`: it is
     treated as any item that no record has.
     """
@@ -83,7 +83,6 @@ class DeletedPlan:
     carried_out: str = ""
     confirmed_intents: frozenset[UUID] = frozenset()
     frees_item: bool = False
-    answer: Answer | None = None
 
     @property
     def id(self) -> UUID:
@@ -433,9 +432,16 @@ def approve_removals(planned: Sequence[DeletedPlan], approvals: ApprovalFacts) -
 # After Monday's answer.
 
 
+def after_removals(board: BoardContext, plan: Plan, answers: Answers) -> Plan:
+    """Return the plan with its deleted records as the answers leave them."""
+    sent = [(plan.deleted[key], answer) for key, answer in answers.deleted.items()]
+    known = [(replace(one, facts=with_editors(one.facts, answers.editors)), answer) for one, answer in sent]
+    return plan.with_deleted(after_removal(board, one, answer) for one, answer in known)
+
+
 def after_removal(board: BoardContext, plan: DeletedPlan, answer: Answer) -> DeletedPlan:
     """Return what the answer makes of a planned removal; what was announced is counted."""
-    plan = replace(plan, approval=None, answer=answer)
+    plan = replace(plan, approval=None)
     if answer.verdict is Verdict.GONE:
         state, reason = TombstoneState.NOTHING_LEFT, TombstoneReason.REMOVED_MEANWHILE
         return _settled(plan, state, reason, error=answer.detail)
@@ -532,8 +538,7 @@ def as_record_plan(plan: DeletedPlan) -> RecordPlan:
     """Return it as whoever stores histories, intents and paused jobs takes it."""
     known, item = replace(plan.facts, events=()), plan.facts.item
     confirmed = dict.fromkeys(plan.confirmed_intents, item.id if item else "")
-    found = RecordPlan(known, plan.ending, fields=FieldsPlan(confirmed_intents=confirmed), answer=plan.answer)
-    return found.logged(*plan.history)
+    return RecordPlan(known, plan.ending, fields=FieldsPlan(confirmed_intents=confirmed)).logged(*plan.history)
 
 
 # The rules of a pass.

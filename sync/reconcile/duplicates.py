@@ -52,7 +52,7 @@ class DuplicateResult:
 
 @dataclass(frozen=True)
 class DuplicateItem:
-    """A second item of a linked record in a pass, and what becomes of it; without a `result` nothing was done yet.
+    """A second item of a linked record in a pass, and what becomes of it.
 
     `is_answered`: a person said that it is a copy; else it was found bearing the NPD ID. `owner` is whose item it is by
     now. `writes` is what was announced about the record, `was_linked` says that it had this item once, `maker` is the
@@ -68,7 +68,6 @@ class DuplicateItem:
     maker: str = ""
     problem: str = ""
     is_ours: bool = False
-    result: DuplicateResult | None = None
 
     @property
     def question(self) -> str:

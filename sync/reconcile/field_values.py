@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -126,6 +126,8 @@ def still_holds(record: models.Model, raw: Raw) -> bool:
 class Directory:
     """What a pass knows by id: people's email addresses, tags' names, and related records' names by item.
 
+    Gather and act learn more of it; no rule does.
+
     Tags are kept by board, for a private board has tags of its own
     (developer.monday.com/api-reference/reference/tags-1). `region` is the country of telephone numbers without one.
     """
@@ -159,9 +161,6 @@ class BoardContext:
     mappings: Sequence[FieldMapping]
     model: type[SyncedModel]
     directory: Directory = field(default_factory=Directory)
-    _converters: dict[tuple[str, str], Converter] = field(default_factory=dict, compare=False)
-    filter_values: dict[tuple[Any, int], frozenset[str]] = field(default_factory=dict, compare=False)
-    """The canonical values of the filter's conditions, by condition and converter (board_filter.py)."""
 
     @property
     def columns(self) -> list[str]:
@@ -201,12 +200,18 @@ class BoardContext:
 
     def converter(self, mapping: FieldMapping, record: SyncedModel | None = None) -> Converter:
         """Return the mapping's converter for this record: the same for both halves of its base."""
-        region = record.sync_region() if record is not None else ""
-        key = (mapping.key, region)
-        if key not in self._converters:
-            options = converter_options(mapping, self.model, region, self.directory)
-            self._converters[key] = connectors.get().converter(mapping.converter, options)
-        return self._converters[key]
+        return self._made_converter(mapping.key, record.sync_region() if record is not None else "")
+
+    @cached_property
+    def _made_converter(self) -> Callable[[str, str], Converter]:
+        by_key = {mapping.key: mapping for mapping in self.mappings}
+
+        def made(key: str, region: str) -> Converter:
+            options = converter_options(by_key[key], self.model, region, self.directory)
+            return connectors.get().converter(by_key[key].converter, options)
+
+        # To make one takes ten times as long as what is asked of it.
+        return lru_cache(maxsize=None)(made)
 
 
 # The records that relations on a board name: rules look them up in facts, which gather reads; what a rule finds lacking

@@ -61,7 +61,7 @@ from sync.models import (
 from sync.models.state import event_column_text, event_item_name
 from sync.outbox.claim import Claim
 from sync.outbox.pauses import pauses_by_direction
-from sync.reconcile.decide import RULES, first_plan
+from sync.reconcile.decide import RULES, Undecided, decide
 from sync.reconcile.facts import (
     EVENT_WINDOW,
     LOOP_WINDOW,
@@ -85,7 +85,6 @@ from sync.reconcile.facts import (
 from sync.reconcile.field_values import (
     ACTIVE,
     BoardContext,
-    Lacking,
     RelatedFacts,
     Want,
     WantKind,
@@ -142,24 +141,23 @@ class Gatherer:
         self.calls = 0
         self.read_request = ""
 
-    def gather(self, facts: PassFacts) -> tuple[PassFacts, Plan]:
+    def gather(
+        self, facts: PassFacts, plan: Plan | None = None, rules: Sequence[PlanRule] = RULES
+    ) -> tuple[PassFacts, Plan]:
         """Read on until nothing is wanted; return what is so, and what the rules decide by it. Raises Unread."""
-        plan = first_plan(facts)
-        for rule in RULES:
-            facts, plan = self.follow(rule, facts, plan)
-        return facts, plan
-
-    def follow(self, rule: PlanRule, facts: PassFacts, plan: Plan) -> tuple[PassFacts, Plan]:
-        """Return what one rule makes of the plan, once all that it lacks is read; raises Unread."""
         while True:
             try:
-                return facts, rule(facts, plan)
-            except Lacking as lacking:
-                wants = lacking.wants
+                return facts, decide(facts, plan, rules)
+            except Undecided as lacking:
+                plan, rules, wants = lacking.plan, lacking.rules, lacking.wants
             try:
                 facts = self._read(facts, plan, wants)
             except ConnectorError as error:
                 raise Unread(*self._with_missing_columns(facts, plan, error)) from error
+
+    def follow(self, rule: PlanRule, facts: PassFacts, plan: Plan) -> tuple[PassFacts, Plan]:
+        """Return what one rule makes of the plan, once all that it lacks is read; raises Unread."""
+        return self.gather(facts, plan, (rule,))
 
     def _with_missing_columns(
         self, facts: PassFacts, plan: Plan, error: ConnectorError

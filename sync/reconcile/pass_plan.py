@@ -19,7 +19,7 @@ from sync.connectors.base.errors import ConnectorError
 from sync.kernel.conflict_store import ConflictReport, FieldConflict, Option
 from sync.kernel.secret_texts import without_secrets
 from sync.merge import Canonical
-from sync.models import FieldMapping, Intent, QueuePause, SyncedModel, SyncMetadata
+from sync.models import FieldMapping, QueuePause, SyncedModel, SyncMetadata
 from sync.outbox.claim import Claim
 from sync.reconcile.facts import ClaimedFacts, HistoryLine, RecordFacts, Settings, changed_ledger
 from sync.reconcile.field_plan import EditFacts, FieldFacts, FieldPlan, FieldsPlan
@@ -31,9 +31,7 @@ if TYPE_CHECKING:
     from sync.reconcile.identity import AnswerPlan
     from sync.reconcile.new_items import ItemPlan
     from sync.reconcile.restraints import ClearsPlan, LoopPlan
-    from sync.reconcile.settlement import FieldsSettlement
     from sync.reconcile.sides import InspectedColumns
-    from sync.reconcile.writes import Answer
 
 
 # How what was claimed together ends.
@@ -226,8 +224,7 @@ class RecordPlan:
 
     `reason` says why it is not in sync, `log` are lines of its history. `left_out` says why the board's filter leaves
     it out, `leaving` why it does so from this pass on, which only takes over what was changed on Monday until now.
-    `duplicate` asks whether it is the same as another record. `answer` is what Monday made of what was sent,
-    `settled` what became of its fields in NPD.
+    `duplicate` asks whether it is the same as another record.
     """
 
     facts: RecordFacts
@@ -243,8 +240,6 @@ class RecordPlan:
     lost: LostUpdates = NOTHING_LOST
     loops: Mapping[str, LoopPlan] = field(default_factory=dict)
     duplicate: dict[str, Any] | None = None
-    answer: Answer | None = None
-    settled: FieldsSettlement | None = None
 
     @property
     def id(self) -> UUID:
@@ -299,47 +294,22 @@ class RecordPlan:
         return self.left_out if self.record.may_sync else "Sync was turned off for this record."
 
     @property
-    def intent(self) -> Intent | None:
-        """The announcement of its call, where that stands open."""
-        return self.answer.intent if self.answer else None
-
-    @property
-    def written_item(self) -> Item | None:
-        """Its item as the call's answer showed it."""
-        return self.answer.item if self.answer else None
-
-    def written(self, key: str) -> Item | None:
-        """Return the item as the answer to this field's own call showed it, else as the call's answer did."""
-        return (self.answer.alone.get(key) if self.answer else None) or self.written_item
-
-    @property
     def item_id(self) -> str:
-        """The id of the item that was read or written, or an empty text."""
-        item = self.written_item or self.item
-        return item.id if item else ""
+        """The id of the item that was read or made, or an empty text."""
+        return self.item.id if self.item else ""
 
     @property
     def is_deleted(self) -> bool:
         return self.removal is not None and self.removal.act is RecordAction.DELETE and bool(self.removal.result)
 
     @property
-    def is_overtaken(self) -> bool:
-        """Whether somebody saved it during the pass, so that another one follows."""
-        return self.settled is not None and self.settled.overtaken
-
-    @property
-    def keeps_intent(self) -> bool:
-        """Whether its announcement stays open, for the answer didn't show what was written."""
-        return self.settled is not None and self.settled.keeps_intent
-
-    @property
     def paused_directions(self) -> frozenset[str]:
         return self.fields.paused | self.ending.paused
 
     @property
-    def carried_out(self) -> dict[tuple[str, str], str | None]:
+    def carried_out(self) -> Mapping[tuple[str, str], str | None]:
         """A person's decisions that were carried out, by the conflict's kind and the field: the value that stands."""
-        return {**self.fields.results.carried_out, **(self.settled.results if self.settled else {})}
+        return self.fields.results.carried_out
 
     def carried_out_of(self, kind: str) -> dict[str, str | None]:
         """Return the fields of which a person's decision was carried out, with the value that stands now."""
@@ -368,11 +338,10 @@ class RecordPlan:
 
     def drop(self, outcome: Outcome, detail: str) -> RecordPlan:
         """Return it ended with nothing applied that was planned; what was sent is found out by the next pass."""
-        answer = replace(self.answer, intent=None) if self.answer else None
         identity = replace(self.identity, item=None) if self.identity.item else self.identity
         # What waits for a pause's end still does.
         fields = replace(NO_FIELDS, paused=self.paused_directions, results=self.fields.results)
-        dropped = replace(self, fields=fields, identity=identity, answer=answer)
+        dropped = replace(self, fields=fields, identity=identity)
         return dropped.end(outcome, detail)
 
     def with_facts(self, **values: Any) -> RecordPlan:

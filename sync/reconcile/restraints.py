@@ -492,16 +492,21 @@ def new_clear_requests(plan: Plan, *states: ApprovalState) -> list[ApprovalReque
     return [clear.request(state) for state in states for clear in found[state]]
 
 
-def ended_requests(plan: Plan) -> Iterator[tuple[ApprovalRequest, ApprovalState, RecordPlan]]:
-    """Yield the open requests that this pass ended: carried out, or of which the cause is gone."""
+def ended_requests(
+    plan: Plan, written: Collection[UUID] = ()
+) -> Iterator[tuple[ApprovalRequest, ApprovalState, RecordPlan]]:
+    """Yield the open requests that this pass ended: carried out, or of which the cause is gone.
+
+    `written` are the records whose items Monday's answer showed.
+    """
     for act in plan.clears.requests if plan.clears else ():
         one = plan.records.get(act.entity_id)
-        state = _final_state(one, act) if one and one.plans else None
+        state = _final_state(one, act, is_written=one.id in written) if one and one.plans else None
         if one and state:
             yield act, state, one
 
 
-def _final_state(plan: RecordPlan, act: ApprovalRequest) -> ApprovalState | None:
+def _final_state(plan: RecordPlan, act: ApprovalRequest, *, is_written: bool) -> ApprovalState | None:
     """What became of an act by this pass; None where it stands as it did, or both sides don't stand on the base."""
     p = plan.plans.get(act.key)
     if p is None or p.conflict:
@@ -511,9 +516,7 @@ def _final_state(plan: RecordPlan, act: ApprovalRequest) -> ApprovalState | None
         return None
     try:
         local, remote = p.convert.local(base["local"]), p.convert.remote(base["remote"])
-        is_on_monday = plan.written_item is not None
-        if p.send_raw is None:
-            is_on_monday = p.convert.remote(p.remote_raw) == remote
+        is_on_monday = is_written if p.send_raw is not None else p.convert.remote(p.remote_raw) == remote
         is_in_npd = p.convert.local(stored_values(plan.record, p.mapping)) == local
     except UnknownValue:
         return None

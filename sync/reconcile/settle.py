@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -37,7 +36,6 @@ from sync.choices import (
     ApprovalState,
     Cause,
     DeletedRecordPolicy,
-    LedgerDirection,
     Operation,
     Priority,
     QueueDirection,
@@ -47,13 +45,11 @@ from sync.choices import (
     TombstoneState,
 )
 from sync.clock import SyncNow, sync_now
-from sync.connectors.base.conversion import UnknownValue
 from sync.kernel.action_errors import RestoreError
 from sync.kernel.conflict_store import KIND_IDENTITY, RECORD_KEY, ConflictReport, current_store
 from sync.kernel.counters import PASSES, RECORDS_PROCESSED, Increment, Latency, increment, observe_latency
 from sync.kernel.db import retry_on_lock_timeout, update_many
 from sync.kernel.messages import UnmatchedReason, unmatched_sentence
-from sync.kernel.triggers import BOOKKEEPING
 from sync.models import (
     ApprovalRequest,
     AwaitedRelation,
@@ -76,7 +72,16 @@ from sync.outbox.lease import Lease
 from sync.outbox.pauses import locked_pauses, pause_sentence
 from sync.outbox.queue_rows import enqueue_item, enqueue_many
 from sync.reconcile import gather
-from sync.reconcile.board_filter import left_after_write
+from sync.reconcile.changes import (
+    Changes,
+    RecordChanges,
+    changes,
+    dropped,
+    loops_of,
+    pass_result,
+    record_changes,
+    statuses,
+)
 from sync.reconcile.deleted_records import (
     DeletedPlan,
     as_record_plan,
@@ -85,46 +90,32 @@ from sync.reconcile.deleted_records import (
     ledger_after,
     new_removal_requests,
 )
-from sync.reconcile.duplicates import DuplicateItem, DuplicateResult, duplicate_report
+from sync.reconcile.duplicates import DuplicateItem, DuplicateResult, duplicate_report, duplicate_result
 from sync.reconcile.facts import RETURN, AnswerFacts, HistoryLine, ItemFacts
 from sync.reconcile.field_values import ACTIVE, BoardContext, match_text_of_item
-from sync.reconcile.identity import (
-    AnswerKind,
-    AnswerPlan,
-    asked_by,
-    decide_answer,
-    facts_after,
-    link_problem,
-    linkable,
-    wants_new_item,
-)
-from sync.reconcile.lost_updates import lost_lines, seen_after
+from sync.reconcile.identity import AnswerKind, AnswerPlan, asked_by, decide_answer, facts_after, link_problem, linkable
 from sync.reconcile.new_items import GIVING, ItemAct, ItemPlan, item_finding, not_linked, released
-from sync.reconcile.pass_plan import Ending, Job, Outcome, PassFacts, Plan, RecordAction, RecordPlan, ending
-from sync.reconcile.removed_items import deleted, new_deletion_requests, note_unlinked, recreated
+from sync.reconcile.pass_plan import Ending, Job, Outcome, PassFacts, Plan, RecordPlan, ending
+from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.resolutions import undo_context
-from sync.reconcile.restraints import ended_requests, has_local_writes, new_clear_requests
+from sync.reconcile.restraints import has_local_writes, new_clear_requests
 from sync.reconcile.settlement import (
     DELETION_KINDS,
     LEDGER_STATUS,
     Authors,
-    FieldsSettlement,
     PassId,
     awaited_relations,
     cause_of_claim,
     cause_of_item,
-    conflict_reports,
     history_row,
     identity_report,
     moved_records,
-    settled_fields,
-    state_after,
-    sync_status,
 )
 from sync.reconcile.sides import InspectedColumns
 from sync.reconcile.unconfirmed_writes import CreatePlan, Fate, may_link
+from sync.reconcile.writes import NOTHING_SENT, Answers, end_open
 from sync.records.approvals import OPEN_REQUEST_STATES
-from sync.records.authors import SYNC_ACTOR, deletion_authors, latest_edits, monday_users, users_of
+from sync.records.authors import deletion_authors, latest_edits, monday_users, users_of
 from sync.records.external_ids import inherit_external_ids
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import exclude_match, ignore_item
@@ -151,7 +142,6 @@ class PassRun:
     lease: Lease
     board: BoardContext
     this: PassId
-    read_at: datetime
     started: float
     calls: int = 0
 
@@ -191,16 +181,24 @@ class PassRun:
             **more,
         )
 
-    def store_history(self, plans: Sequence[RecordPlan]) -> None:
+    def store_history(self, records: Sequence[RecordChanges]) -> None:
         """Store these records' lines; histories and people are read only where somebody's edit moved."""
+        plans = [one.plan for one in records]
         history = latest_edits(self.board.model, moved_records(plans), without_batch=str(self.this.id))
         users = users_of(event for events in history.values() for event in events)
         told = any(plan.facts.events and any(line.key or line.kind == RETURN for line in plan.log) for plan in plans)
         ends = [plan.id for plan in plans if any(line.kind in DELETION_KINDS for line in plan.log)]
         deletions = deletion_authors((self.entity_type, one) for one in ends)
         authors = Authors(history, users, monday_users() if told else {}, deletions)
-        rows = [history_row(line, plan, self.this, authors) for plan in plans for line in plan.log]
+        lines = [(line, one) for one in records for line in one.plan.log]
+        rows = [history_row(line, one.plan, one.answer.intent, self.this, authors) for line, one in lines]
         Decision.objects.bulk_create(fold_alike(rows))
+
+
+def settle_pass(run: PassRun, facts: PassFacts, plan: Plan, answers: Answers) -> Plan:
+    """Write what a pass did, by the plan as the answers left it; return how all of it ended. Raises LeaseLost."""
+    plan = end_open(settle_duplicates(run, plan, answers), answers)
+    return settle_records(run, facts, settle_deleted(run, plan, answers), answers)
 
 
 # How jobs end.
@@ -256,15 +254,15 @@ _UPDATE_APPLIED = """
 """
 
 
-def end_intents(answered: Iterable[RecordPlan], settled: Iterable[RecordPlan]) -> None:
+def end_intents(answered: Iterable[RecordChanges], settled: Iterable[RecordPlan]) -> None:
     """Store that intents were answered, with the item that each was about; older ones were found out about."""
-    done = [(plan.intent, plan.item_id) for plan in answered if plan.intent and plan.written_item]
+    done = [(one.answer.intent, one) for one in answered if one.answer.intent and one.answer.item]
     if done:
         columns: list[Any] = [
             [intent.pk for intent, _ in done],
-            [item_id for _, item_id in done],
+            [one.plan.item_id for _, one in done],
             [intent.request_id for intent, _ in done],
-            [None if intent.answer is None else json.dumps(intent.answer) for intent, _ in done],
+            [json.dumps(one.shown_values) if one.plan.plans else None for _, one in done],
         ]
         with connection.cursor() as cursor:
             cursor.execute(_UPDATE_APPLIED, columns)
@@ -595,12 +593,13 @@ def _change_tombstone(plan: ItemPlan, changed: Tombstone) -> ItemPlan:
 # Second items of linked records.
 
 
-def settle_duplicates(run: PassRun, plan: Plan) -> Plan:
+def settle_duplicates(run: PassRun, plan: Plan, answers: Answers) -> Plan:
     """Store what became of every second item, in one transaction; raises LeaseLost.
 
     Return the plan with its items as that leaves them, and the records whose answers were carried out, or failed.
     """
-    results = [(one, one.result) for one in plan.duplicates if one.result is not None]
+    units = [(one, answers.duplicates.get(one.about.unit)) for one in plan.duplicates]
+    results = [(one, duplicate_result(one, about)) for one, about in units if about is not None]
     found = {one.item.id: (one, result) for one, result in results if not one.is_answered}
     second = [item for item in plan.items if item.act is ItemAct.DUPLICATE]
     if not results and not second:
@@ -733,14 +732,14 @@ def _count_attempts(lease: Lease, failed: Mapping[UUID, str]) -> None:
 # Deleted records: tombstones, questions, history, intents and jobs, in one transaction.
 
 
-def settle_deleted(run: PassRun, plan: Plan) -> Plan:
+def settle_deleted(run: PassRun, plan: Plan, answers: Answers) -> Plan:
     """Store what became of the pass's deleted records and end their jobs; raises LeaseLost."""
     if not plan.deleted and not plan.other_jobs:
         return plan
-    return plan.with_deleted(run.in_transaction(partial(_settle_deleted, run, plan)))
+    return plan.with_deleted(run.in_transaction(partial(_settle_deleted, run, plan, answers)))
 
 
-def _settle_deleted(run: PassRun, plan: Plan) -> list[DeletedPlan]:
+def _settle_deleted(run: PassRun, plan: Plan, answers: Answers) -> list[DeletedPlan]:
     ids = [one.facts.tombstone.pk for one in plan.deleted.values()]
     tombstones = {s.pk: s for s in Tombstone.objects.select_for_update().filter(pk__in=ids).order_by("pk")}
     ledgers, now, settled = [], sync_now(), list[DeletedPlan]()
@@ -767,9 +766,10 @@ def _settle_deleted(run: PassRun, plan: Plan) -> list[DeletedPlan]:
     held = [one for one in settled if one.ending.outcome is Outcome.SETTLED]
     ApprovalRequest.objects.bulk_create(new_removal_requests(held))
     current_store().save_reports([report for one in settled for report in deletion_reports(one)])
-    plans = [as_record_plan(one) for one in settled]
-    run.store_history(plans)
-    end_intents(plans, [one for one in plans if one.is_settled])
+    found = [RecordChanges(as_record_plan(one), answers.deleted.get(one.id, NOTHING_SENT)) for one in settled]
+    plans = [one.plan for one in found]
+    run.store_history(found)
+    end_intents(found, [one for one in plans if one.is_settled])
     end_jobs(run, [*map(_job_of, settled), *plan.other_jobs])
     enqueue_paused(run.entity_type, plans)
     return settled
@@ -851,66 +851,44 @@ def lock_ledgers(entity_type: str, ids: Sequence[UUID]) -> dict[str, SyncMetadat
     return locked
 
 
-def _ledger_row(run: PassRun, plan: RecordPlan, before: SyncMetadata, milliseconds: int) -> dict[str, Any]:
-    """Return the record's sync state after this pass, with what the pass itself took."""
-    ups = any(p.send_raw is not None for p in plan.plans.values())
-    downs = any(p.write_raw is not None for p in plan.plans.values())
-    one_way = LedgerDirection.LOCAL_TO_REMOTE if ups else LedgerDirection.REMOTE_TO_LOCAL
-    return state_after(plan, before, run.read_at) | {
-        "id": before.pk,
-        "sync_batch_id": run.this.id,
-        "sync_duration_ms": milliseconds,
-        "api_calls_count": run.calls,
-        "sync_direction": LedgerDirection.BIDIRECTIONAL if ups == downs else one_way,
-    }
-
-
 # What sync_status says from now on.
 
 
-def write_statuses(run: PassRun, plans: Sequence[RecordPlan], ledgers: Mapping[UUID, Mapping[str, Any]]) -> None:
+def write_statuses(run: PassRun, found: Changes) -> None:
     """Write every looked-at record's status, in the settle transaction after all else is known."""
-    ids = [plan.id for plan in plans]
+    ids = list(found.ledgers)
     open_states = (QueueStatus.PENDING, QueueStatus.FAILED)
     rows = SyncQueue.objects.filter(entity_type=run.entity_type, entity_id__in=ids, status__in=open_states)
-    jobs = list(rows.values_list("entity_id", "status", "causes"))
-    failed = {entity_id for entity_id, status, _ in jobs if status == QueueStatus.FAILED}
-    pending = {entity_id for entity_id, _, causes in jobs if causes & ~UNCERTAIN_CAUSES}
+    jobs = [(pk, status, bool(causes & ~UNCERTAIN_CAUSES)) for pk, status, causes in rows.values_list(*_OF_JOB)]
     intents = Intent.objects.filter(entity_id__in=ids, state=IntentState.OPEN).values_list("entity_id", flat=True)
-    with_open_work = pending | failed | set(intents)
-    by_status: dict[RecordSyncStatus, list[UUID]] = {}
-    for plan in plans:
-        status = sync_status(run.board, plan, ledgers[plan.id], has_open_work=plan.id in with_open_work)
-        if plan.left_out and plan.id in pending and plan.record.may_sync:
-            # Somebody saved it meanwhile: its next pass decides anew.
-            status = RecordSyncStatus.PENDING
-        by_status.setdefault(status, []).append(plan.id)
-    for status, found in by_status.items():
+    for status, of in statuses(run.board, found, jobs, intents).items():
         is_synced = status == RecordSyncStatus.SYNCED
         synced_at = {"monday_last_synced": SyncNow()} if is_synced else {}
-        run.records.filter(pk__in=found).update(sync_status=status, **synced_at)
+        run.records.filter(pk__in=of).update(sync_status=status, **synced_at)
         settled_at = {"last_successful_sync": SyncNow()} if is_synced else {}
-        SyncMetadata.objects.of(run.entity_type, found).update(sync_status=LEDGER_STATUS[status], **settled_at)
-    if failed:
-        SyncMetadata.objects.of(run.entity_type, [i for i in failed if i]).update(sync_status=SyncStatus.FAILED)
+        SyncMetadata.objects.of(run.entity_type, of).update(sync_status=LEDGER_STATUS[status], **settled_at)
+    if failed := [pk for pk, status, _ in jobs if status == QueueStatus.FAILED]:
+        SyncMetadata.objects.of(run.entity_type, failed).update(sync_status=SyncStatus.FAILED)
+
+
+_OF_JOB = ("entity_id", "status", "causes")
 
 
 # How a pass ends its jobs, its intents, its events and the record's failed job.
 
 
-def finish_jobs(run: PassRun, plans: Sequence[RecordPlan]) -> None:
+def finish_jobs(run: PassRun, found: Changes) -> None:
     """End every record's rows as its outcome says, and what hangs on them."""
+    plans = [one.plan for one in found.records]
     # A record says by itself what became of it.
     said = [replace(p.ending, detail="") if p.is_settled else p.ending for p in plans]
     end_jobs(run, [Job(plan.facts.claim, how) for plan, how in zip(plans, said, strict=True)])
     enqueue_paused(run.entity_type, plans)
     settled = [plan for plan in plans if plan.is_settled]
-    for plan in plans:
-        if plan.intent and plan.keeps_intent:
-            Intent.objects.filter(pk=plan.intent.pk).update(item_id=plan.item_id, deadline=SyncNow())
-        if plan.intent and plan.written_item:
-            plan.intent.answer = _shown_values(plan)
-    end_intents([p for p in plans if not p.keeps_intent], [p for p in settled if p.plans])
+    for one in found.records:
+        if one.keeps_intent and (intent := one.answer.intent):
+            Intent.objects.filter(pk=intent.pk).update(item_id=one.plan.item_id, deadline=SyncNow())
+    end_intents([one for one in found.records if not one.keeps_intent], [p for p in settled if p.plans])
     events = [e.pk for p in settled if p.ending.processed or p.item is not None for e in p.facts.events]
     WebhookEvent.objects.filter(pk__in=events, processed_at=None).update(
         processed_at=SyncNow(), outcome=f"processed in pass {run.this.id}"
@@ -918,36 +896,23 @@ def finish_jobs(run: PassRun, plans: Sequence[RecordPlan]) -> None:
     finish.end_failed(run.entity_type, {p.id: p.facts.claim.rows[0].id for p in settled if p.plans or p.is_deleted})
 
 
-def _shown_values(plan: RecordPlan) -> dict[str, Any]:
-    found = {}
-    for key, field_plan in plan.plans.items():
-        item = plan.written(key)
-        if field_plan.send_raw is not None and item is not None:
-            with suppress(UnknownValue):
-                found[key] = field_plan.convert.stored_value(item.reading(field_plan.mapping.column_id))
-    return found
-
-
 # The records that are there: by compare-and-set, in one transaction.
 
 
-RECHECK_SECONDS = 10
-"""By then Monday has filled in what it computes itself."""
-
-
-def settle_records(run: PassRun, facts: PassFacts, plan: Plan) -> Plan:
+def settle_records(run: PassRun, facts: PassFacts, plan: Plan, answers: Answers) -> Plan:
     """Settle every record and end its jobs; raises LeaseLost when another worker has the board."""
 
-    def attempt() -> list[RecordPlan]:
-        settled = _settle_all(run, facts, plan) if plan.records else []
-        _count_pass(run, plan.with_records(settled))
+    def attempt() -> Plan:
+        found = _settle_all(run, facts, plan, answers) if plan.records else Changes()
+        settled = plan.with_records(one.plan for one in found.records)
+        _count_pass(run, settled, found.records)
         return settled
 
-    return plan.with_records(run.in_transaction(attempt, **undo_context(plan.records.values())))
+    return run.in_transaction(attempt, **undo_context(plan.records.values()))
 
 
-def _settle_all(run: PassRun, facts: PassFacts, plan: Plan) -> list[RecordPlan]:
-    planned, ids = list(plan.records.values()), sorted(plan.records)
+def _settle_all(run: PassRun, facts: PassFacts, plan: Plan, answers: Answers) -> Changes:
+    ids = sorted(plan.records)
     with connection.cursor() as cursor:
         cursor.execute("SELECT set_config('npd.settling', %s, true)", [",".join(str(i) for i in ids)])
         # A related record that was deleted meanwhile is this record's failure, and not the commit's.
@@ -955,139 +920,50 @@ def _settle_all(run: PassRun, facts: PassFacts, plan: Plan) -> list[RecordPlan]:
     locked = {r.pk: r for r in run.records.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk")}
     ledgers = lock_ledgers(run.entity_type, ids)
     _store_deletion_approvals(run, plan)
-    _settle_claimed(run, facts.claimed.known_items, [one for one in planned if one.id in locked])
-    planned = _unpaused(run, planned)
-    settled = [_settled(run, one, locked.get(one.id)) for one in planned]
-    for one in settled:
-        # Of a record that was deleted while its item was made, the tombstone learns the item.
-        if one.id not in locked and one.written_item is not None:
-            set_late_item(run.entity_type, one.id, one.written_item.id)
-    present = [one for one in settled if one.id in locked]
-    present = _finish_approvals(plan.with_records(present), present)
-    present = [
-        one.logged(*lost_lines(one)).with_state(seen=seen_after(one, facts.settings, run.read_at)) for one in present
+    _settle_claimed(run, facts.claimed.known_items, [one for one in plan.records.values() if one.id in locked])
+    paused = _paused_now(run, plan)
+    written = [
+        _write_record(one, record_changes(run.board, one, answers.of(key), locked.get(key), facts.now, paused))
+        for key, one in plan.records.items()
     ]
-    _store_write_loops(run, present)
-    current_store().save_reports([report for one in present for report in conflict_reports(one)])
-    existing = [one for one in present if not one.is_deleted]
-    _finish_deleted(run.entity_type, [one for one in present if one.is_deleted])
-    gone_before = [one for one in existing if ledgers[str(one.id)].remote_state not in ("", ACTIVE)]
-    returned = [one.id for one in gone_before if one.ledger.remote_state == ACTIVE]
-    # What points at a record that gets no item waits no more.
-    left_out = [p.id for p in existing if p.left_out and not p.record.monday_id and not ledgers[str(p.id)].left_out]
-    milliseconds = int((time.monotonic() - run.started) * 1000)
-    found = {one.id: _ledger_row(run, one, ledgers[str(one.id)], milliseconds) for one in existing}
-    if found:
-        with connection.cursor() as cursor:
-            # In one statement: Django's bulk_update takes 3 ms a row.
-            cursor.execute(_UPDATE, [json.dumps(list(found.values()), cls=DjangoJSONEncoder)])
-    _store_awaited(run, existing)
-    _enqueue_pointing(run, [*returned, *left_out])
-    if linked_items := [one.link_to for one in existing if one.link_to]:
-        enqueue_tombstones(run.entity_type, linked_items)
-    finish_jobs(run, [one for one in settled if one.id not in locked] + present)
-    run.store_history(present)
-    write_statuses(run, existing, found)
-    return [one for one in settled if one.id not in locked] + present
+    took = {
+        "sync_batch_id": run.this.id,
+        "sync_duration_ms": int((time.monotonic() - run.started) * 1000),
+        "api_calls_count": run.calls,
+    }
+    found = changes(facts, plan, written, ledgers, took)
+    _write_changes(run, facts, plan, found)
+    return found
 
 
-def _unpaused(run: PassRun, plans: Sequence[RecordPlan]) -> list[RecordPlan]:
-    """Release what would write to NPD where that was paused since the pass began: `pause` waits for our end."""
-    writing = {plan.id for plan in plans if has_local_writes(plan)}
-    found_pause = locked_pauses(run.entity_type).get(QueueDirection.TO_NPD) if writing else None
-    if found_pause is None:
-        return list(plans)
-    why = pause_sentence(found_pause, QueueDirection.TO_NPD)
-    return [plan.drop(Outcome.RELEASED, why) if plan.id in writing else plan for plan in plans]
+def _paused_now(run: PassRun, plan: Plan) -> str:
+    """Why nothing may be written to NPD, where that was paused since the pass began: `pause` waits for our end."""
+    is_writing = any(map(has_local_writes, plan.records.values()))
+    found_pause = locked_pauses(run.entity_type).get(QueueDirection.TO_NPD) if is_writing else None
+    return pause_sentence(found_pause, QueueDirection.TO_NPD) if found_pause else ""
 
 
-def _settled(run: PassRun, planned: RecordPlan, record: SyncedModel | None) -> RecordPlan:
-    """Write one record, in a savepoint of its own: what NPD refuses here is this record's failure alone."""
-    before = planned.record
-    if record is None:
-        return planned
-    if (record.sync_enabled, record.sync_direction) != (before.sync_enabled, before.sync_direction):
-        return planned.drop(Outcome.RELEASED, "Its settings changed while it was synced.")
+def _write_record(planned: RecordPlan, found: RecordChanges) -> RecordChanges:
+    """Write one record; return what is so then.
+
+    Each has a savepoint of its own: what NPD refuses is that record's failure alone, and only its database can tell.
+    """
+    record = found.plan.record
+    if found.deletes:
+        return found.after_deletion(_delete(record))
+    if not found.values:
+        return found
     try:
-        return left_after_write(run.board, _write_record(planned, record, run.read_at))
+        with transaction.atomic():
+            type(record)._default_manager.filter(pk=record.pk).update(**found.values)
     except OperationalError:
         raise
     except DatabaseError as error:
-        log.warning("record not written", record=str(planned.id), error=type(error).__name__)
+        log.warning("record not written", record=str(record.pk), error=type(error).__name__)
         why = str(error).strip().splitlines()[0]
-        return planned.drop(Outcome.FAILED, f"NPD's database rejected what came from Monday: {why}")
-
-
-def _write_record(plan: RecordPlan, record: SyncedModel, read_at: datetime) -> RecordPlan:
-    found = settled_fields(plan, record, read_at)
-    plan = _with_settled_fields(plan, found)
-    values = dict(found.values)
-    if plan.unlink and plan.is_settled and plan.record.monday_id:
-        values |= {"monday_id": None, "sync_enabled": False}
-        plan = _unlinked(plan, plan.record.monday_id)
-    plan, more = _with_removed_item(plan, record)
-    values |= more
-    plan = note_unlinked(plan)
-    _remember_excluded(plan)
-    if plan.link_to and record.monday_id != plan.link_to:
-        values["monday_id"] = plan.link_to
-    if values:
-        with transaction.atomic():
-            type(record)._default_manager.filter(pk=record.pk).update(**values)
-        for name, value in values.items():
-            setattr(record, name, value)
-    return plan.with_facts(record=record)
-
-
-def _with_settled_fields(plan: RecordPlan, found: FieldsSettlement) -> RecordPlan:
-    plan = replace(plan.with_state(base=found.base, altered=found.altered).logged(*found.lines), settled=found)
-    if found.overtaken:
-        _enqueue(plan)
-    if found.recheck and plan.is_settled:
-        return plan.end(Outcome.DEFERRED, found.recheck, wait_seconds=RECHECK_SECONDS)
-    return plan
-
-
-def _enqueue(plan: RecordPlan) -> None:
-    enqueue_many(plan.record.entity_type(), [plan.id], cause=Cause.DEPENDENCY, priority=Priority.EDIT)
-
-
-def _enqueue_new_item(plan: RecordPlan, *, chosen: bool) -> None:
-    """Have the next pass make the item, as the act of whoever asked for it; else of the board's setting."""
-    cause, priority = (Cause.PERSON, Priority.PERSON) if chosen else (Cause.DEPENDENCY, Priority.EDIT)
-    payload = {"by": plan.facts.claim.payload.get("by") or SYNC_ACTOR}
-    enqueue_many(plan.record.entity_type(), [plan.id], cause=cause, priority=priority, payload=payload)
-
-
-def _unlinked(plan: RecordPlan, item_id: str) -> RecordPlan:
-    """Remember the item of a record that lets go of it."""
-    assert plan.unlink is not None
-    why = plan.unlink.why
-    ignore_item(plan.record.entity_type(), item_id, plan.id, f"Unlinked from “{plan.record}”: {why}.")
-    sentence = (
-        f"Unlinked from its item: {why}. Its sync is off; both sides keep what they have. "
-        "“Link again” on the record's page undoes it."
-    )
-    return plan.logged(HistoryLine("unlinked", sentence, actor=plan.unlink.actor)).with_state(remote_state="")
-
-
-def _with_removed_item(plan: RecordPlan, record: SyncedModel) -> tuple[RecordPlan, dict[str, Any]]:
-    """Do what was decided about a record whose item is gone, under the record's lock, with what is to be written."""
-    removal = plan.removal
-    if removal is None or not removal.act or not plan.is_settled:
-        return plan, {}
-    # Anything of it, mapped or not, may differ from what the pass read.
-    names = [f.attname for f in record._meta.concrete_fields if f.attname not in BOOKKEEPING]
-    is_edited = any(getattr(record, name) != getattr(plan.record, name) for name in names)
-    is_linked_anew = record.monday_id != plan.record.monday_id
-    if is_linked_anew or (removal.act is RecordAction.DELETE and is_edited):
-        return replace(plan, removal=None).drop(Outcome.RELEASED, "It changed while it was synced."), {}
-    if removal.act is RecordAction.CREATE:
-        _enqueue_new_item(plan, chosen=removal.chosen)
-        return recreated(plan, removal), {"monday_id": None}
-    if removal.act is RecordAction.DELETE:
-        return deleted(plan, removal, _delete(record)), {}
-    return plan, {}
+        refused = f"NPD's database rejected what came from Monday: {why}"
+        return dropped(planned, found.answer, Outcome.FAILED, refused)
+    return found
 
 
 def _delete(record: SyncedModel) -> str:
@@ -1104,22 +980,41 @@ def _delete(record: SyncedModel) -> str:
     return ""
 
 
-def _remember_excluded(plan: RecordPlan) -> None:
-    """Remember which items a person said are not the record's, once its own item is made."""
-    if plan.identity.needs_pass:
-        _enqueue(plan)
-    if not wants_new_item(plan.facts):
-        return
-    own = plan.link_to or plan.record.monday_id
-    # Where a pass after the answer found the item that a lost call had made, only the question names the others.
-    answered = [c for c in plan.facts.conflicts if c.kind == KIND_IDENTITY and RECORD_KEY in c.resolutions]
-    for item_id in plan.identity.excluded_items or [c.monday_item_id for c in answered]:
-        if own and item_id and item_id != own:
-            why = f"A person said that it is not the item of “{plan.record}”."
-            exclude_match(plan.record.entity_type(), item_id, plan.id, why)
-
-
 # What the settle transaction writes for all records together.
+
+
+def _write_changes(run: PassRun, facts: PassFacts, plan: Plan, found: Changes) -> None:
+    for one in found.records:
+        _write_of_record(run, one)
+    _end_approvals(plan, found)
+    present, existing = [one.plan for one in found.present], found.existing
+    _store_write_loops(run, facts, present)
+    current_store().save_reports(found.reports)
+    _finish_deleted(run.entity_type, [one for one in present if one.is_deleted])
+    if found.ledgers:
+        with connection.cursor() as cursor:
+            # In one statement: Django's bulk_update takes 3 ms a row.
+            cursor.execute(_UPDATE, [json.dumps(list(found.ledgers.values()), cls=DjangoJSONEncoder)])
+    _store_awaited(run, existing)
+    _enqueue_pointing(run, found.awaited)
+    if linked_items := [one.link_to for one in existing if one.link_to]:
+        enqueue_tombstones(run.entity_type, linked_items)
+    finish_jobs(run, found)
+    run.store_history(found.present)
+    write_statuses(run, found)
+
+
+def _write_of_record(run: PassRun, one: RecordChanges) -> None:
+    """Write what hangs on a single record."""
+    if not one.is_there and one.answer.item is not None:
+        # Of a record that was deleted while its item was made, the tombstone learns the item.
+        set_late_item(run.entity_type, one.id, one.answer.item.id)
+    for wake in one.wakes:
+        enqueue_many(run.entity_type, [one.id], cause=wake.cause, priority=wake.priority, payload=wake.payload)
+    for item_id, why in one.ignored.items():
+        ignore_item(run.entity_type, item_id, one.id, why)
+    for item_id, why in one.excluded.items():
+        exclude_match(run.entity_type, item_id, one.id, why)
 
 
 def _settle_claimed(run: PassRun, known_items: Sequence[str], present: Sequence[RecordPlan]) -> None:
@@ -1150,51 +1045,29 @@ def _store_deletion_approvals(run: PassRun, plan: Plan) -> None:
         ended.update(state=ApprovalState.RELEASED, at=SyncNow())
 
 
-def _finish_approvals(plan: Plan, present: Sequence[RecordPlan]) -> list[RecordPlan]:
+def _end_approvals(plan: Plan, found: Changes) -> None:
     """Store what waits; acts that were carried out, or whose cause is gone, are over."""
-    clears, by_id = plan.clears, {one.id: one for one in present}
-    if clears is None:
-        return list(present)
-    if clears.released:
-        outdated = ApprovalRequest.objects.filter(pk__in=[act.pk for act in clears.released])
+    if plan.clears is None:
+        return
+    if plan.clears.released:
+        outdated = ApprovalRequest.objects.filter(pk__in=[act.pk for act in plan.clears.released])
         outdated.filter(state__in=OPEN_REQUEST_STATES).update(state=ApprovalState.RELEASED, at=SyncNow())
     ApprovalRequest.objects.bulk_create(new_clear_requests(plan, ApprovalState.PENDING))
-    finished: dict[ApprovalState, list[ApprovalRequest]] = {}
-    for act, state, one in ended_requests(plan):
-        if one.id not in by_id:
-            continue
-        finished.setdefault(state, []).append(act)
-        if state is ApprovalState.RELEASED:
-            line = HistoryLine("approval", f"Nothing waits for approval any more: {act.label}.", act.key)
-            by_id[one.id] = by_id[one.id].logged(line)
-    for state, acts in finished.items():
+    for state in dict.fromkeys(state for state, _ in found.ended):
+        acts = [act for ended, act in found.ended if ended is state]
         # Only those that nobody decided meanwhile: the next pass ends the others.
         remaining = ApprovalRequest.objects.filter(
             pk__in=[act.pk for act in acts], state__in={act.state for act in acts}
         )
         remaining.update(state=state, at=SyncNow())
-    return list(by_id.values())
 
 
-def _store_write_loops(run: PassRun, plans: Sequence[RecordPlan]) -> None:
+def _store_write_loops(run: PassRun, facts: PassFacts, plans: Sequence[RecordPlan]) -> None:
     """Store what was counted, forget what is over, and come back when a pause ends."""
-    loops = [(plan.id, loop) for plan in plans if plan.is_settled for loop in plan.loops.values()]
-    over = [Q(entity_id=entity_id, key=loop.key) for entity_id, loop in loops if loop.has_ended]
+    over = [Q(entity_id=loop.entity_id, key=loop.key) for loop in loops_of(plans, has_ended=True)]
     if over:
         WriteLoop.objects.filter(reduce(or_, over), entity_type=run.entity_type).delete()
-    rows = [
-        WriteLoop(
-            entity_type=run.entity_type,
-            entity_id=entity_id,
-            key=loop.key,
-            times=list(loop.times),
-            by=loop.by,
-            throttle_count=loop.throttle_count,
-            throttled_until=loop.throttled_until,
-        )
-        for entity_id, loop in loops
-        if not loop.has_ended
-    ]
+    rows = list(loops_of(plans, has_ended=False))
     WriteLoop.objects.bulk_create(
         rows,
         update_conflicts=True,
@@ -1204,7 +1077,7 @@ def _store_write_loops(run: PassRun, plans: Sequence[RecordPlan]) -> None:
     waits: dict[float, list[UUID]] = {}
     for row in rows:
         if row.throttled_until is not None:
-            wait = max((row.throttled_until - run.read_at).total_seconds(), 0) + 1
+            wait = max((row.throttled_until - facts.now).total_seconds(), 0) + 1
             waits.setdefault(wait, []).append(row.entity_id)
     for wait, ids in waits.items():
         enqueue_many(
@@ -1291,45 +1164,21 @@ def _enqueue_pointing(run: PassRun, ids: Sequence[UUID]) -> None:
                 enqueue_many(spec.entity_type, pks, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
 
 
-# What a pass did, in numbers: for whoever ran it, and for the counts behind `/metrics`.
+# What a pass did, in numbers, for the counts behind `/metrics`.
 
 
-WAITING_OUTCOMES = (Outcome.RELEASED, Outcome.DEFERRED, Outcome.PAUSED)
-
-
-@dataclass(frozen=True)
-class PassResult:
-    """How many records a pass settled, how many failed, how many wait again."""
-
-    completed: int = 0
-    failed: int = 0
-    waiting: int = 0
-
-
-def pass_result(plan: Plan) -> PassResult:
-    """Count the records and items of a pass by how their jobs end."""
-    outcomes = [one.outcome for one in plan.records.values()] + [item.outcome for item in plan.items]
-    outcomes += [one.ending.outcome for one in plan.deleted.values()]
-    outcomes += [job.ending.outcome for job in plan.other_jobs]
-    return PassResult(
-        completed=outcomes.count(Outcome.SETTLED),
-        failed=outcomes.count(Outcome.FAILED),
-        waiting=sum(outcome in WAITING_OUTCOMES for outcome in outcomes),
-    )
-
-
-def _count_pass(run: PassRun, plan: Plan) -> None:
+def _count_pass(run: PassRun, plan: Plan, records: Sequence[RecordChanges]) -> None:
     """Add the pass to the installation's counts; part of the transaction that settles it."""
     board, result = run.entity_type, pass_result(plan)
     counts = {"completed": result.completed, "failed": result.failed, "waiting": result.waiting}
     increment([Increment(PASSES, board), *(Increment(RECORDS_PROCESSED, board, how, n) for how, n in counts.items())])
-    deliveries = list(_deliveries(plan.records.values()))
+    deliveries = list(_deliveries(records))
     now = sync_now() if deliveries else None
     latencies = [Latency(direction, (now - since).total_seconds()) for direction, since in deliveries if now]
     observe_latency(board, latencies)
 
 
-def _deliveries(plans: Iterable[RecordPlan]) -> Iterator[tuple[QueueDirection, datetime]]:
+def _deliveries(records: Sequence[RecordChanges]) -> Iterator[tuple[QueueDirection, datetime]]:
     """What this pass carried over which way, and since when each change had been on its way.
 
     A save that was written into a row that waited already counts from that row's first save: for so long the other
@@ -1337,20 +1186,18 @@ def _deliveries(plans: Iterable[RecordPlan]) -> Iterator[tuple[QueueDirection, d
     what a set-up loaded is nobody's edit.
     """
     saves = {
-        plan.id: [
+        one.id: [
             row.id
-            for row in plan.facts.claim.rows
+            for row in one.plan.facts.claim.rows
             if row.direction == QueueDirection.TO_MONDAY and row.causes & (Cause.SAVE | Cause.SETUP) == Cause.SAVE
         ]
-        for plan in plans
-        if plan.written_item is not None
+        for one in records
+        if one.answer.item is not None
     }
     # In one query: claims don't read it, and asked for row by row it would be one each.
     ids = [row_id for of_record in saves.values() for row_id in of_record]
     created = dict(SyncQueue.objects.filter(id__in=ids).values_list("id", "created_at")) if ids else {}
-    for plan in plans:
-        if plan.outcome not in (Outcome.SETTLED, Outcome.PAUSED):
-            continue
+    for plan in [one.plan for one in records if one.plan.outcome in (Outcome.SETTLED, Outcome.PAUSED)]:
         if saved := [created[row_id] for row_id in saves.get(plan.id, ()) if row_id in created]:
             yield QueueDirection.TO_MONDAY, min(saved)
         if plan.facts.events and any(line.kind == "pull" for line in plan.log):

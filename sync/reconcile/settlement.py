@@ -32,7 +32,7 @@ from sync.kernel.conflict_store import (
 )
 from sync.kernel.humanize import without_request_id
 from sync.merge import CHANGED_ON_MONDAY, Action, FieldDirection
-from sync.models import Decision, SyncedModel, SyncMetadata
+from sync.models import Decision, Intent, SyncedModel, SyncMetadata
 from sync.outbox.claim import Claim
 from sync.reconcile.facts import RETURN, HistoryLine, RecordFacts
 from sync.reconcile.field_plan import AS_SENT, FieldPlan, is_kept_different, new_base, way_of, with_kept_different
@@ -50,6 +50,7 @@ from sync.reconcile.resolutions import (
     undo_results,
 )
 from sync.reconcile.restraints import ended_requests, known_loop
+from sync.reconcile.writes import NOTHING_SENT, Answer
 from sync.records.authors import (
     MAX_ACTOR_LENGTH,
     SYNC_ACTOR,
@@ -214,12 +215,12 @@ class FieldsSettlement:
     keeps_intent: bool
 
 
-def settled_fields(plan: RecordPlan, record: SyncedModel, read_at: datetime) -> FieldsSettlement:
+def settled_fields(plan: RecordPlan, answer: Answer, record: SyncedModel, read_at: datetime) -> FieldsSettlement:
     """Return what becomes of the record's fields, of which `record` is what NPD holds now."""
     plans, ledger = plan.plans, plan.ledger
     base, altered, found = dict(ledger.base), dict(ledger.altered), dict[str, FieldSettlement]()
     for key, field_plan in plans.items():
-        one = found[key] = settled_field(field_plan, record, plan.item, plan.written(key), creates=plan.creates)
+        one = found[key] = settled_field(field_plan, record, plan.item, answer.item_of(key), creates=plan.creates)
         if one.base and one.base != base.get(key):
             # By its time a page tells whether what a pass read is older than what it then wrote.
             base[key] = {**one.base, "at": read_at.isoformat()}
@@ -473,7 +474,7 @@ def _stays(facts: PassFacts, one: RecordPlan, before: SyncMetadata, *, has_job: 
     known, done = one.facts, one.end(Outcome.SETTLED) if one.is_open else one
     if not done.is_settled or _acts(one, has_job=has_job):
         return False
-    fields = settled_fields(one, one.record, facts.now)
+    fields = settled_fields(one, NOTHING_SENT, one.record, facts.now)
     if fields.values or fields.lines or fields.overtaken or fields.recheck:
         return False
     done = done.with_state(base=fields.base, altered=fields.altered)
@@ -558,8 +559,11 @@ def cause_of_item(claim: Claim, events: Sequence[int], rule: str, read: str) -> 
     return cause_data | ({"read": read} if read else {})
 
 
-def history_row(line: HistoryLine, plan: RecordPlan, this: PassId, authors: Authors) -> Decision:
-    """Return what is stored of a line of a record's history: with the pass, Monday's request and its cause."""
+def history_row(line: HistoryLine, plan: RecordPlan, intent: Intent | None, this: PassId, authors: Authors) -> Decision:
+    """Return what is stored of a line of a record's history: with the pass, Monday's request and its cause.
+
+    `intent` announced the record's call, where that stands open.
+    """
     field_plan = plan.plans.get(line.key)
     columns = (None, field_plan.mapping.column_id) if field_plan else ()
     events = [(r.pk, r.event) for r in plan.facts.events if r.event and (not columns or r.event.column_id in columns)]
@@ -569,9 +573,9 @@ def history_row(line: HistoryLine, plan: RecordPlan, this: PassId, authors: Auth
     if this.read_request:
         cause["read"] = this.read_request
     request_id, actor = this.read_request, line.actor
-    if plan.intent is not None and line.kind not in _FROM_MONDAY:
-        request_id = plan.intent.request_id
-        cause |= {"intent": str(plan.intent.pk), "alias": plan.intent.alias}
+    if intent is not None and line.kind not in _FROM_MONDAY:
+        request_id = intent.request_id
+        cause |= {"intent": str(intent.pk), "alias": intent.alias}
     if field_plan is not None:
         editors, actor = _editors(line, plan, field_plan, [event for _, event in events], authors)
         cause |= editors

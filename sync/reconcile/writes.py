@@ -120,8 +120,34 @@ class Answer:
     is_bare: bool = False
     demanded: frozenset[str] = frozenset()
 
+    def item_of(self, key: str) -> Item | None:
+        """Return the item as the answer to this field's own call showed it, else as the call's answer did."""
+        return self.alone.get(key) or self.item
 
-Answers = dict[str, Answer]
+    def dropped(self) -> Answer:
+        """Return the answer of what is found out by the next pass: its announcement is left to that."""
+        return replace(self, intent=None) if self.intent else self
+
+
+NOTHING_SENT = Answer(Verdict.DONE)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What Monday made of all that a pass sent, of records and deleted records by their ids.
+
+    `duplicates` are the answers about each second item with which the pass went on, by its unit. `tags` are those that
+    Monday refused, `editors` who edited the items that left the board.
+    """
+
+    records: Mapping[UUID, Answer] = field(default_factory=dict)
+    deleted: Mapping[UUID, Answer] = field(default_factory=dict)
+    duplicates: Mapping[str, tuple[Answer, ...]] = field(default_factory=dict)
+    tags: Mapping[str, ConnectorError] = field(default_factory=dict)
+    editors: Mapping[UUID, Any] = field(default_factory=dict)
+
+    def of(self, record_id: UUID) -> Answer:
+        return self.records.get(record_id, NOTHING_SENT)
 
 
 def is_refused(error: ConnectorError) -> bool:
@@ -258,12 +284,14 @@ def without_rejected_tags(plan: RecordPlan, rejections: Mapping[str, ConnectorEr
     return replace(plan, fields=replace(plan.fields, plans=plans))
 
 
-def ended_by(answer: Answer, plan: RecordPlan) -> RecordPlan:
-    """Return the record ended as the answer to a call says that failed as a whole."""
-    return plan.end(OUTCOMES[answer.verdict], answer.detail, isolate=answer.verdict is Verdict.DIVIDED)
+def after_answers(plan: Plan, answers: Answers) -> Plan:
+    """Return the plan with its records as the answers leave them."""
+    if answers.tags:
+        plan = plan.with_records(without_rejected_tags(one, answers.tags) for one in plan.open_records)
+    return plan.with_records(after_answer(plan.records[key], answer) for key, answer in answers.records.items())
 
 
-def after_answer(plan: RecordPlan, write: Write, answer: Answer) -> RecordPlan:
+def after_answer(plan: RecordPlan, answer: Answer) -> RecordPlan:
     """Return a record's plan as the answer leaves it: a refused value is blocked, the rest was sent or not as it says.
 
     Without its name an item can't be made; without another value it is made with the name alone, and the rest follows.
@@ -276,12 +304,12 @@ def after_answer(plan: RecordPlan, write: Write, answer: Answer) -> RecordPlan:
     for key, p in plans.items():
         if key in answer.unsent or (answer.is_bare and p.mapping.column_id != NAME_COLUMN):
             plans[key] = replace(p, send_raw=None)
-    plan = replace(plan, fields=replace(plan.fields, plans=plans), answer=answer).logged(*lines)
+    plan = replace(plan, fields=replace(plan.fields, plans=plans)).logged(*lines)
     if answer.item is not None and plan.creates:
         made = replace(plan, identity=replace(plan.identity, item=answer.item)).with_facts(item=answer.item)
         made = made.with_state(remote_state=answer.item.state)
         plan = made.logged(HistoryLine("create", f"Made the item “{answer.item.name}” on the board."))
-    if why := _why_not_made(plan, write, answer):
+    if why := _why_not_made(plan, answer):
         # Nothing but another value, or another rule on the board, changes the answer.
         return plan.leave_open(f"It can't be put on the board: {why}")
     if answer.verdict is Verdict.GONE:
@@ -289,13 +317,15 @@ def after_answer(plan: RecordPlan, write: Write, answer: Answer) -> RecordPlan:
         plan = plan.with_state(remote_state="inactive")
     if answer.verdict is Verdict.WITHDRAWN:
         return plan.drop(OUTCOMES[answer.verdict], answer.detail)
-    return plan if OUTCOMES[answer.verdict] is Outcome.OPEN else ended_by(answer, plan)
+    outcome = OUTCOMES[answer.verdict]
+    is_divided = answer.verdict is Verdict.DIVIDED
+    return plan if outcome is Outcome.OPEN else plan.end(outcome, answer.detail, isolate=is_divided)
 
 
-def _why_not_made(plan: RecordPlan, write: Write, answer: Answer) -> str:
+def _why_not_made(plan: RecordPlan, answer: Answer) -> str:
     """Why Monday makes no item of a record: its name was refused, or what the board demands."""
     refused = {plan.plans[key].mapping.column_id: error for key, error in answer.rejected.items()}
-    if write.item_id:
+    if not plan.creates:
         return ""
     if NAME_COLUMN in refused:
         return answer.detail
@@ -303,9 +333,9 @@ def _why_not_made(plan: RecordPlan, write: Write, answer: Answer) -> str:
     return refused[min(answer.demanded)].sentence if is_demanded else ""
 
 
-def end_open(plan: Plan) -> Plan:
+def end_open(plan: Plan, answers: Answers) -> Plan:
     """End what the pass went through to the end; of a new item that has its name alone the other fields follow."""
     follows = "Its item was created; the other fields follow."
-    bare = [one for one in plan.records.values() if one.answer and one.answer.is_bare and one.answer.item is not None]
-    plan = plan.with_records(one.end(Outcome.RELEASED, follows) for one in bare)
+    bare = [key for key, answer in answers.records.items() if answer.is_bare and answer.item is not None]
+    plan = plan.with_records(plan.records[key].end(Outcome.RELEASED, follows) for key in bare)
     return plan.with_records(one.end(Outcome.SETTLED) for one in plan.open_records)

@@ -11,7 +11,7 @@ from sync.choices import Cause, QueueDirection, RemovedItemPolicy
 from sync.connectors.base.board_items import BatchItems, Item
 from sync.models import SyncQueue
 from sync.outbox.claim import Claim
-from sync.reconcile.decide import decide
+from sync.reconcile.decide import RULES, Undecided, decide
 from sync.reconcile.facts import (
     AnswerFacts,
     ClaimedFacts,
@@ -24,7 +24,7 @@ from sync.reconcile.facts import (
     RemovalFacts,
     Settings,
 )
-from sync.reconcile.field_values import BoardContext, Lacking, Want, WantKind, npd_id_of
+from sync.reconcile.field_values import BoardContext, Want, WantKind, npd_id_of
 from sync.reconcile.pass_plan import Ask, PassFacts, Plan
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from tests.decide.builders import NOW
@@ -60,11 +60,12 @@ class World:
 
     def decided(self) -> tuple[PassFacts, Plan]:
         """The plan, and all that was told for it."""
-        facts = self.pass_facts()
+        facts, plan, rules = self.pass_facts(), None, RULES
         while True:
             try:
-                return facts, decide(facts)
-            except Lacking as lacking:
+                return facts, decide(facts, plan, rules)
+            except Undecided as lacking:
+                plan, rules = lacking.plan, lacking.rules
                 facts = self.told(facts, lacking.wants)
 
     def told(self, facts: PassFacts, wants: Collection[Want]) -> PassFacts:

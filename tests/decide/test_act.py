@@ -175,7 +175,7 @@ def answered(answer: Answer, *, creates: bool = False) -> RecordPlan:
     """Ann's plan, as Monday's answer leaves it."""
     found = facts(ANN, item=None if creates else item(ANN))
     plan = RecordPlan(found, identity=IdentityPlan(creates=creates), fields=FieldsPlan(plans()))
-    return after_answer(plan, write(creates=creates), answer)
+    return after_answer(plan, answer)
 
 
 @pytest.mark.parametrize(

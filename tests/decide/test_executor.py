@@ -102,7 +102,7 @@ def create(unit: str, *fields: FieldWrite) -> Write:
     return replace(made, item_id="", name="Ann")
 
 
-def verdicts(answers: act.Answers) -> dict[str, Verdict]:
+def verdicts(answers: act.ByUnit) -> dict[str, Verdict]:
     return {unit: answer.verdict for unit, answer in answers.items()}
 
 

@@ -23,7 +23,6 @@ from sync.reconcile.field_plan import decide_fields
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.pass_plan import Outcome, RecordPlan
 from sync.reconcile.settlement import changed_records
-from sync.reconcile.writes import Answer, Verdict
 from sync.records.item_links import UNLINK_KEY
 from tests.decide.field_builders import IN_SYNC, ITEM, board, claim, field_facts, item, organization, record_facts
 from tests.decide.plan_builders import World
@@ -134,7 +133,7 @@ def test_a_record_leaves_by_the_value_that_it_takes_over() -> None:
     assert kept.plans["role_title"].write_raw == {"role_title": "Chair"}
     assert kept.dropped == {"notes"}
     written = RecordPlan(record_facts({"role_title": "Chair"}), fields=kept).end(Outcome.SETTLED)
-    assert left_after_write(RECORDS, written).ledger.left_out == FilterSide.RECORD
+    assert left_after_write(RECORDS, written, None).ledger.left_out == FilterSide.RECORD
 
 
 @pytest.mark.parametrize(
@@ -146,8 +145,8 @@ def test_a_record_leaves_by_the_value_that_it_takes_over() -> None:
     ],
 )
 def test_after_a_write(row: str, leaving: str, written: Item | None, is_out: bool) -> None:
-    plan = RecordPlan(record_facts(), leaving=leaving, answer=Answer(Verdict.DONE, item=written)).end(Outcome.SETTLED)
-    assert bool(left_after_write(ITEMS, plan).left_out) is is_out, row
+    plan = RecordPlan(record_facts(), leaving=leaving).end(Outcome.SETTLED)
+    assert bool(left_after_write(ITEMS, plan, written).left_out) is is_out, row
 
 
 SENTENCE = filter_item(ITEMS, RecordPlan(record_facts(shown=CHAIR, ledger=OUT))).left_out

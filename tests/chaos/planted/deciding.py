@@ -43,7 +43,7 @@ base_not_updated = bug(
 )
 
 
-@instead_of(base_not_updated, "sync.reconcile.settle:settled_fields")
+@instead_of(base_not_updated, "sync.reconcile.changes:settled_fields")
 def _keeps_the_old_base(right: Wrong, plan: RecordPlan, *args: Any) -> FieldsSettlement:
     return replace(right(plan, *args), base=plan.ledger.base)
 
