@@ -1,10 +1,12 @@
 """What a pass decides is a pure function: what `decide` reaches asks no database, no Monday, no clock, no setting."""
 
 import ast
+import importlib
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.architecture.test_arrows import ROOT
+from tests.architecture.test_arrows import ROOT, modules
 
 RECONCILE = ROOT / "sync/reconcile"
 OUTSIDE = ("django.db", "django.conf", "structlog", "requests", "time", "celery", "pghistory")
@@ -67,3 +69,33 @@ def test_a_rule_reaches_no_row_no_call_no_setting_and_no_clock() -> None:
         if isinstance(node, ast.Attribute) and node.attr in EFFECTS
     ]
     assert not wrong
+
+
+VALUES = {"sync.reconcile.facts", "sync.reconcile.field_values", "sync.reconcile.pass_plan"}
+"""What rules take and return; whoever reads a plan needs them."""
+
+ASKED_OF_RULES = {
+    # What a plan says besides: what it would send, count, ask, and what follows from it.
+    "sync/operations/preview/planned_pass.py": {
+        "changed_records_of", "conflict_reports", "created_records_of", "facts_after", "missing_tags",
+        "new_clear_requests", "new_deletion_requests", "new_removal_requests", "unread",
+    },
+    # What is noted of an item until its pass: whether the filter leaves it out; and which records a plan changes.
+    "sync/operations/detect/comparison.py": {"changed_records", "item_verdict", "listed_finding", "record_verdict"},
+    # The answer to a click, for which Monday isn't asked: whether the filter leaves the record out.
+    "sync/operations/record_requests.py": {"exclusion_sentence", "new_item_verdict", "record_verdict"},
+    # What passes stored.
+    "conflicts/case.py": {"base_of"},
+    "conflicts/rejections.py": {"base_of", "last_observed"},
+}  # fmt: skip
+"""What else than a whole plan is asked of rules, by whom: none of it is a rule of the list."""
+
+
+def test_what_a_pass_would_do_is_read_off_plans() -> None:
+    rules = {f"sync.reconcile.{path.stem}" for path in reached()} | {"sync.reconcile.settlement"}
+    found: dict[str, set[str]] = {}
+    for path in [path for room in ("sync", "conflicts", "npd", "config") for path in modules(room)]:
+        for module, name in imports(path) if not path.is_relative_to(RECONCILE) else ():
+            if module in rules - VALUES and inspect.isfunction(getattr(importlib.import_module(module), name)):
+                found.setdefault(str(path.relative_to(ROOT)), set()).add(name)
+    assert found == ASKED_OF_RULES

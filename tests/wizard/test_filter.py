@@ -87,6 +87,22 @@ def test_a_filter_is_planned_in_numbers_before_it_applies_and_taken_back_with_no
 
 
 @pytest.mark.django_db(transaction=True)
+def test_what_was_changed_on_monday_is_still_taken_over_of_a_pair_that_leaves(wizard: Wizard) -> None:
+    set_up(wizard)
+    bob = wizard.monday.item_named("Bob Stone")
+    assert bob is not None
+    wizard.monday.act("edit", item_id=int(bob["id"]), column_id="job", text="Head")
+    drafts.begin_change(wizard.person, "contact")
+    wizard.map("contact", filter="1")
+    send(wizard, items=[("role_title", "is", "Customer")])
+    wizard.work()
+    assert wizard.plan_shown() == {"stops": 1, "to_npd": 1}
+    wizard.apply()
+    record = Contact.objects.get(name="Bob Stone")
+    assert (record.role_title, record.sync_status) == ("Head", "disabled")
+
+
+@pytest.mark.django_db(transaction=True)
 def test_why_an_item_has_no_record_is_found_out_anew_where_the_filter_changes(wizard: Wizard) -> None:
     link = set_up(wizard)
     item = an_item(wizard.monday, link.board_id, "Eve", job="Vendor")
@@ -125,6 +141,17 @@ def test_items_outside_the_filter_make_no_record(wizard: Wizard) -> None:
     wizard.work()
     assert plan.plan_totals(draft())["items_out"] == 1
     assert len(draft().found["free"]) == 1
+
+
+def test_an_item_that_would_become_a_record_outside_the_filter_makes_none(wizard: Wizard) -> None:
+    items = [{"name": "In", "job": "Customer"}, {"name": "Out", "job": "x"}]
+    drafts.choose_boards(wizard.person, {"contact": a_board(wizard.monday, "CRM", *COLUMNS, items=items)})
+    wizard.choose("contact")
+    drafts.choose_matching(wizard.person, "contact", threshold=88, first_match="ask", creates_records=True)
+    send(wizard, records=[("role_title", "is", "Customer")])
+    wizard.work()
+    counts = plan.plan_totals(draft())
+    assert (counts["items_out"], counts["no_key"]) == (0, 2)
 
 
 def begun(wizard: Wizard, **groups: str) -> None:

@@ -385,7 +385,7 @@ def plan_pass(link: BoardLink, claims: Sequence[Claim], state: DryRunState) -> l
     runs, given = [planned], _given(planned)
     if claimed_next := [sweep_claim(link.entity_type, pk, []) for pk in sorted(given)]:
         runs.append(_decide(planned.facts.board, claimed_next, state.approvals, given, planned.plan))
-    state.approvals += [request for run in reversed(runs) for request in _new_requests(run)]
+    state.approvals += [request for run in reversed(runs) for request in planned_requests(run.plan)]
     return runs
 
 
@@ -403,8 +403,8 @@ def _given(planned: PlannedRun) -> dict[UUID, SyncedModel]:
     return given | {key: known.records[key] for key in answered if key in known.records}
 
 
-def _new_requests(planned: PlannedRun) -> list[ApprovalRequest]:
-    plan = planned.plan
+def planned_requests(plan: Plan) -> list[ApprovalRequest]:
+    """Return what a pass with this plan would count, or ask to be approved; the next one's `foreseen`."""
     clears = new_clear_requests(plan, ApprovalState.DONE, ApprovalState.PENDING)
     return [*new_removal_requests(plan.deleted.values()), *new_deletion_requests(plan), *clears]
 

@@ -1,48 +1,39 @@
-"""Which records and items a set-up would link, create or ask about, by reconcile's rules; writes nothing."""
+"""Which records and items a set-up would link, create or ask about: read off the plans of passes; writes nothing."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from rapidfuzz import fuzz, process, utils
 
 from sync import connectors, registry
 from sync.boards.board_columns import NAME_TYPE, NO_PROBLEM, column_type
 from sync.boards.board_listing import item_pages
-from sync.boards.sync_filter import FilterSide
-from sync.choices import SyncDirection
+from sync.choices import RemovedItemPolicy, SyncDirection
 from sync.connectors.base.board_items import BatchItems, Item
 from sync.connectors.base.conversion import UnknownValue
-from sync.kernel import humanize
-from sync.models import BoardLink, FieldMapping, IgnoredItem, SetupDraft, SyncedModel
+from sync.kernel.messages import PASSING_REASONS, UnmatchedReason
+from sync.models import ApprovalRequest, BoardLink, FieldMapping, SetupDraft, SyncedModel
 from sync.models.synced_model import unsynced
+from sync.operations.preview.planned_pass import item_claim, planned_requests
 from sync.operations.setup.draft import link_of_draft, npd_id_column_of
 from sync.operations.setup.fields import NEW_COLUMN, mappable_fields, parse_choices
 from sync.outbox.claim import Claim
-from sync.reconcile.board_filter import LEFT_OUT, exclude_items, exclude_records, exclusion_sentence, item_verdict
-from sync.reconcile.decide import decide_record_fields, first_plan
+from sync.reconcile.board_filter import LEFT_OUT
+from sync.reconcile.facts import ItemFacts
 from sync.reconcile.field_plan import FieldPlan
-from sync.reconcile.field_values import (
-    BoardContext,
-    Want,
-    as_uuid,
-    match_text_of_item,
-    match_text_of_record,
-    npd_id_of,
-    record_name,
-)
+from sync.reconcile.field_values import BoardContext, match_text_of_item, npd_id_of, record_name
 from sync.reconcile.gather import Gatherer, claimed
-from sync.reconcile.identity import find_lost_creates, identify_records
 from sync.reconcile.lookups import load_directory
-from sync.reconcile.pass_plan import OPEN, Ask, PassFacts, Plan, RecordPlan
-from sync.reconcile.sides import know_related
-from sync.reconcile.writes import create_problem
+from sync.reconcile.new_items import ItemAct, ItemPlan
+from sync.reconcile.pass_plan import Ask, Outcome, PassFacts, Plan, RecordPlan, Unread
+from sync.reconcile.sides import InspectedColumns
 from sync.registry import link_of
 
 SAMPLES_PER_OUTCOME = 5
@@ -66,17 +57,14 @@ NEW_NPD_ID_COLUMN = "+npd_id"
 def draft_board(draft: SetupDraft) -> BoardContext:
     """Return the board as it would be, with the draft's match rule and directions."""
     spec, known = registry.entity(draft.entity_type), link_of(draft.entity_type)
-    link = BoardLink(
-        entity_type=draft.entity_type,
-        board_id=draft.board_id,
-        group_id="",
-        npd_id_column=npd_id_column_of(draft) or NEW_NPD_ID_COLUMN,
-        match_key=known.match_key if known is not None else spec.match_key,
-        creates_records=draft.creates_records,
-        sync_filter=draft.sync_filter,
-        npd_id_problem="",
-    )
+    link = copy(known) if known is not None else BoardLink(
+        entity_type=draft.entity_type, match_key=spec.match_key, removed_item_policy=RemovedItemPolicy.ASK
+    )  # fmt: skip
+    link.board_id, link.npd_id_column = draft.board_id, npd_id_column_of(draft) or NEW_NPD_ID_COLUMN
+    link.creates_records, link.sync_filter, link.npd_id_problem = draft.creates_records, draft.sync_filter, ""
     stored_link = link_of_draft(draft)
+    if stored_link is None:
+        link.group_id, link.shape = "", {}
     stored = {one.key: one for one in stored_link.mappings.all()} if stored_link is not None else {}
     chosen, mappings = parse_choices(draft.fields), []
     for position, one in enumerate(mappable_fields(draft.entity_type)):
@@ -124,17 +112,20 @@ def _fill_new_columns(board: BoardContext, item: Item) -> Item:
     return replace(item, values={**item.values, **cells}) if cells else item
 
 
-# A board's items by what a record could find them by.
+# The listed board, as passes see it.
 
 
-@dataclass
-class ItemIndex:
-    """A board's items by their NPD ID and their match key."""
+class _ListedBoard(Gatherer):
+    """Answers what rules ask of Monday from the whole listing, and of NPD as the chunks before would leave it.
 
-    board: BoardContext
-    items: dict[str, Item] = field(default_factory=dict)
-    _by_npd_id: dict[str, list[Item]] = field(default_factory=dict)
-    _by_match: dict[str, list[Item]] = field(default_factory=dict)
+    `given` are the records that these would link, each with its item. What isn't listed is asked for by its id.
+    """
+
+    def __init__(self, board: BoardContext) -> None:
+        self.acts = list[ApprovalRequest]()
+        super().__init__(self.acts)
+        self.board, self.items, self.given = board, dict[str, Item](), dict[UUID, SyncedModel]()
+        self._by_npd_id, self._by_match = defaultdict[str, list[Item]](list), defaultdict[str, list[Item]](list)
 
     def add(self, item: Item) -> None:
         """Index an item by its id, its NPD ID and its match key."""
@@ -142,16 +133,37 @@ class ItemIndex:
             return
         self.items[item.id] = item
         if npd_id := npd_id_of(self.board, item):
-            self._by_npd_id.setdefault(npd_id, []).append(item)
+            self._by_npd_id[npd_id].append(item)
         if key := match_text_of_item(self.board, item):
-            self._by_match.setdefault(key, []).append(item)
+            self._by_match[key].append(item)
 
-    def find_matches(self, records: Sequence[SyncedModel]) -> BatchItems:
-        """Return what a pass over these records would find: by NPD ID, and by the match rule."""
-        named = [item for record in records for item in self._by_npd_id.get(str(record.pk), ())]
-        keys = dict.fromkeys(match_text_of_record(self.board, record) for record in records)
-        matched = [item for key in keys if key for item in self._by_match.get(key, ())]
-        return BatchItems(by_npd_id=named, by_match=matched)
+    def board_items(
+        self, board: BoardContext, linked: Sequence[str], npd_ids: Sequence[str], keys: Sequence[str], size: int
+    ) -> BatchItems:
+        named = [item for npd_id in npd_ids for item in self._by_npd_id.get(npd_id, ())]
+        matched = [item for key in keys for item in self._by_match.get(key, ())]
+        return BatchItems({key: self.items[key] for key in linked if key in self.items}, named, matched)
+
+    def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
+        listed = {key: self.items[key] for key in ids if key in self.items}
+        return listed | super().items_by_id(board, [key for key in ids if key not in listed])
+
+    def inspect(self, board: BoardContext, *_: Any) -> tuple[BoardContext, InspectedColumns]:
+        # A draft's columns were just read, and those that are to be made aren't there.
+        return board, InspectedColumns()
+
+    def _answers(self, kind: Ask, facts: PassFacts, plan: Plan, values: Sequence[Any]) -> Mapping[Any, Any]:
+        if kind is Ask.REMOVAL_POLICY:
+            return {"": RemovedItemPolicy(facts.board.link.removed_item_policy)}
+        found = super()._answers(kind, facts, plan, values)
+        if kind is Ask.IDENTITY:
+            owners = {str(record.monday_id): key for key, record in self.given.items()}
+            return {key: replace(known, owners=owners | dict(known.owners)) for key, known in found.items()}
+        return {"": tuple(map(self._as_given, found[""]))} if kind is Ask.UNMATCHED else found
+
+    def _as_given(self, item: ItemFacts) -> ItemFacts:
+        matching = tuple(self.given.get(record.pk, record) for record in item.matching)
+        return replace(item, matching=matching, named=self.given.get(item.named.pk, item.named) if item.named else None)
 
 
 # The comparison.
@@ -163,9 +175,9 @@ class MatchResult:
 
     `to_monday`, `to_npd` and `conflicts` count records, `blocked` blocked fields; `near` are pairs that a person
     may confirm, `unsure_of` gives by record the items that its name is like, where they are several, `free`
-    are the unmatched items that the filter lets through, `keyless` those of them whose match key is empty, `names` what
-    they are called. `concerned` are the records of
-    which the filter would say something else than their last pass did.
+    are the items that would become records, `keyless` those of them that do so later, `told` those that a
+    person is asked about, or that can't become records, and `names` what all of these are called. `concerned` are the
+    records of which the filter would say something else than their last pass did.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -175,6 +187,7 @@ class MatchResult:
     unsure_of: dict[str, list[str]] = field(default_factory=dict)
     free: list[str] = field(default_factory=list)
     keyless: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)
     concerned: list[str] = field(default_factory=list)
     items: int = 0
@@ -189,10 +202,13 @@ class MatchResult:
 def compare_draft(draft: SetupDraft, on_progress: CompareCallback = lambda done, of: None) -> MatchResult:
     """Compare every record of the draft's type with every item of its board; raises ConnectorError."""
     board = draft_board(draft)
+    # Whether new items become records may be chosen after this: of those that do, the answer is known.
+    board.link.creates_records = True
     comparison = _DraftComparison(board, draft.threshold, on_progress)
     if draft.board_id:
         comparison.list_items()
     comparison.plan_records()
+    comparison.plan_items()
     comparison.match_names()
     return comparison.result
 
@@ -201,70 +217,70 @@ class _DraftComparison:
     def __init__(self, board: BoardContext, threshold: int, on_progress: CompareCallback) -> None:
         self.board, self.threshold, self.on_progress = board, threshold, on_progress
         self.result = MatchResult()
-        self.index = ItemIndex(board)
+        self.listed = _ListedBoard(board)
         self.taken_items: set[str] = set()
-        self.match_keys: set[str] = set()
         self.created: dict[str, str] = {}
+        self.unmatched: dict[str, str] = {}
+        self.later: dict[str, str] = {}
 
     def list_items(self) -> None:
         """List the whole board."""
         columns = [column for column in self.board.columns if not column.startswith(NEW_COLUMN)]
         for items in item_pages(self.board.link, columns, self.board.types):
             for item in items:
-                self.index.add(_fill_new_columns(self.board, item))
-            self.on_progress(0, len(self.index.items))
-        self.result.items = len(self.index.items)
+                self.listed.add(_fill_new_columns(self.board, item))
+            self.on_progress(0, len(self.listed.items))
+        self.result.items = len(self.listed.items)
 
     def plan_records(self) -> None:
-        """Decide about every record as passes would."""
+        """Count what passes over all records would do."""
         records = self.board.model._default_manager.exclude(unsynced()).order_by("created_at", "pk")
         ids = list(records.values_list("pk", flat=True))
         is_off = self.board.model._default_manager.filter(unsynced()).order_by("created_at", "pk")
         self.result.counts["sync_off"] = is_off.count()
         self.result.samples["sync_off"] = [[str(record)[:120], ""] for record in is_off[:SAMPLES_PER_OUTCOME]]
         for start in range(0, len(ids), CHUNK_SIZE):
-            self._plan_chunk(ids[start : start + CHUNK_SIZE])
+            facts, plan = self._planned([Claim(key, None, []) for key in ids[start : start + CHUNK_SIZE]])
+            for known in facts.claimed.records:
+                was_out = known.ledger.note if known.record.may_sync and known.ledger.left_out else ""
+                self._add_record(plan.records[known.id], was_out)
             self.on_progress(min(start + CHUNK_SIZE, len(ids)), len(ids))
 
-    def _plan_chunk(self, ids: Iterable[UUID]) -> None:
-        facts = claimed(self.board, [Claim(entity_id, None, []) for entity_id in ids])
-        plan = exclude_records(facts, first_plan(facts))
-        linked = [one for one in plan.records.values() if one.record.monday_id]
-        items = self.index.items
-        plan = plan.with_records(one.with_facts(item=items.get(str(one.record.monday_id))) for one in linked)
-        facts, plan = self._identified(facts, plan)
-        for rule in (exclude_items, know_related):
-            facts, plan = Gatherer().follow(rule, facts, plan)
-        # Also of one whose pass ends for now, people see what would move.
-        ended = [one for one in plan.records.values() if not one.is_open and one.item and not one.left_out]
-        plan = plan.with_records(replace(one, ending=OPEN) for one in ended)
-        facts, plan = Gatherer().follow(decide_record_fields, facts, plan)
-        for known in facts.claimed.records:
-            was_out = known.ledger.note if known.record.may_sync and known.ledger.left_out else ""
-            self._add_filtered(plan.records[known.id], was_out)
-        for one in [plan.records[one.id] for one in linked]:
-            self.taken_items.add(str(one.record.monday_id))
-            if one.left_out or one.leaving:
-                continue
-            if one.item is None:
-                self.result.add("missing", str(one.record))
-            else:
-                self.result.counts["linked"] += 1
-                self._add_changes(one, "linked")
-        linked_ids = {one.id for one in linked}
-        for one in plan.records.values():
-            if one.id not in linked_ids and not one.left_out:
-                self._add_unlinked(one)
+    def plan_items(self) -> None:
+        """Count what passes over the items would do that no record has, gets or is asked about."""
+        left = [item_id for item_id in self.listed.items if item_id not in self.taken_items]
+        for start in range(0, len(left), CHUNK_SIZE):
+            kind, chunk = self.board.link.entity_type, left[start : start + CHUNK_SIZE]
+            _, plan = self._planned([item_claim(kind, item_id) for item_id in chunk])
+            for one in plan.items:
+                self._add_item(one)
 
-    def _identified(self, facts: PassFacts, plan: Plan) -> tuple[PassFacts, Plan]:
-        """Find out which item is which record's, among those without one, by the listing instead of a call."""
-        unlinked = {key: one for key, one in plan.records.items() if not one.record.monday_id}
-        among = replace(plan, records=unlinked)
-        found = self.index.find_matches([one.record for one in among.open_records])
-        facts = replace(facts, known={**facts.known, Want(Ask.ITEMS): found})
-        for rule in (identify_records, find_lost_creates):
-            facts, among = Gatherer().follow(rule, facts, among)
-        return facts, plan.with_records(among.records.values())
+    def _planned(self, claims: Sequence[Claim]) -> tuple[PassFacts, Plan]:
+        """What a pass over these would find and do once nothing is paused: a pause only defers it."""
+        try:
+            facts, plan = self.listed.gather(replace(claimed(self.board, claims), pauses={}))
+        except Unread as unread:
+            raise unread.error from unread
+        self.listed.acts += planned_requests(plan)
+        return facts, plan
+
+    def _add_record(self, plan: RecordPlan, was_out: str) -> None:
+        record, question = plan.record, plan.identity.question or {"candidates": []}
+        self._add_filtered(plan, was_out)
+        self.taken_items |= {str(record.monday_id), *(str(one["id"]) for one in question["candidates"])}
+        if plan.left_out:
+            return
+        if record.monday_id and plan.item is None:
+            self.result.add("missing", str(record))
+        elif record.monday_id:
+            self.result.counts["linked"] += not plan.leaving
+            self._add_changes(plan)
+        elif plan.creates:
+            self._add_created(plan)
+        elif plan.link_to:
+            self._add_link(plan)
+        else:
+            self.result.add("ambiguous", str(record), plan.reason or plan.ending.detail)
 
     def _add_filtered(self, plan: RecordPlan, was_out: str) -> None:
         """Count what the filter leaves out or lets in again; `was_out` is why it was left out until now."""
@@ -279,40 +295,41 @@ class _DraftComparison:
         elif is_out:
             self.result.add("stays_out", name, reason)
 
-    def _add_unlinked(self, plan: RecordPlan) -> None:
-        record = plan.record
-        if plan.creates:
-            self._add_created(plan)
-        elif plan.link_to and plan.item is not None and plan.link_to not in self.taken_items:
-            self.taken_items.add(plan.link_to)
-            by_id = npd_id_of(self.board, plan.item) == str(plan.id)
-            label = "NPD ID" if by_id else self.board.match_mapping.label if self.board.match_mapping else ""
-            self.result.fields[f"by {'npd_id' if by_id else 'key'}"] += 1
-            self.result.add("link", str(record), f"“{plan.item.name}” · {label}")
-            self._add_changes(plan, "link")
-        else:
-            taken = "The item with the same key belongs to another record." if plan.link_to else ""
-            self.result.add("ambiguous", str(record), plan.reason or taken)
+    def _add_link(self, plan: RecordPlan) -> None:
+        assert plan.item is not None
+        self.listed.given[plan.id] = given = copy(plan.record)
+        given.monday_id = plan.item.id
+        self.taken_items.add(plan.item.id)
+        by_id = npd_id_of(self.board, plan.item) == str(plan.id)
+        label = "NPD ID" if by_id else self.board.match_mapping.label if self.board.match_mapping else ""
+        self.result.fields[f"by {'npd_id' if by_id else 'key'}"] += 1
+        self.result.add("link", str(plan.record), f"“{plan.item.name}” · {label}")
+        self._add_changes(plan)
 
     def _add_created(self, plan: RecordPlan) -> None:
-        # In this direction a record never gets an item.
-        if plan.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
-            self.result.add("no_item", str(plan.record))
-            return
-        key = match_text_of_record(self.board, plan.record)
-        reason = create_problem(plan.plans)
-        if reason:
-            self.result.add("invalid", str(plan.record), reason)
-        elif key and key in self.match_keys:
-            label = self.board.match_mapping.label if self.board.match_mapping else ""
-            why = f"Another record has the same {label} and gets an item first; then you are asked."
-            self.result.add("ambiguous", str(plan.record), why)
-        else:
-            self.match_keys.add(key)
+        if plan.is_open:
             self.created[str(plan.id)] = record_name(plan.record)
             self.result.add("create", str(plan.record))
-        if not reason:
             self._add_stuck_fields(plan)
+        # In this direction a record never gets an item.
+        elif plan.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
+            self.result.add("no_item", str(plan.record))
+        else:
+            self.result.add("invalid", str(plan.record), plan.reason)
+
+    def _add_item(self, plan: ItemPlan) -> None:
+        assert plan.facts.item is not None
+        item, reason = plan.facts.item, plan.finding.reason if plan.finding else None
+        if plan.act is ItemAct.ASK:
+            self.result.add("items_asked", item.name, plan.detail)
+        elif reason in (UnmatchedReason.LEFT_OUT, UnmatchedReason.INVALID):
+            self.result.add("items_out", item.name, plan.detail)
+        elif plan.act is ItemAct.CREATE or plan.outcome is Outcome.DEFERRED:
+            self.unmatched[item.id] = item.name
+            if plan.outcome is Outcome.DEFERRED and reason not in PASSING_REASONS:
+                self.later[item.id] = plan.detail
+        if reason in (UnmatchedReason.AMBIGUOUS, UnmatchedReason.INVALID):
+            self.result.told.append(item.id)
 
     def _add_stuck_fields(self, plan: RecordPlan) -> None:
         """Count the fields that can't be synced, and those that Monday will probably reject once they are sent."""
@@ -322,7 +339,7 @@ class _DraftComparison:
             elif one.send_raw is not None and (risk := one.convert.rejection_risk(one.send_raw)):
                 self.result.add("doubtful", str(plan.record), risk)
 
-    def _add_changes(self, plan: RecordPlan, group: str) -> None:
+    def _add_changes(self, plan: RecordPlan) -> None:
         """Count what a pass would do with both sides' values."""
         field_plans = list(plan.plans.values())
         self._add_stuck_fields(plan)
@@ -336,67 +353,42 @@ class _DraftComparison:
                 self.result.add(direction, str(plan.record), ", ".join(p.mapping.label for p in moving))
             for one in moving:
                 self.result.fields[f"{direction} {one.mapping.label}"] += 1
-        if different := [field_plan.mapping.label for field_plan in field_plans if _stays_different(field_plan)]:
+        kept = [p for key, p in plan.plans.items() if key not in plan.fields.dropped]
+        if different := [field_plan.mapping.label for field_plan in kept if _stays_different(field_plan)]:
             self.result.add("different", str(plan.record), ", ".join(different))
-        if any(by_direction.values()) or plan.fields.write_npd_id or group == "link":
+        if any(by_direction.values()) or plan.fields.write_npd_id or plan.link_to:
             self.result.counts["looks_that_write"] += 1
 
     def match_names(self) -> None:
         """Offer similar names, of records that would be created and of unmatched items."""
-        unmatched = self._unmatched_items()
-        for item in list(unmatched.values()):
-            verdict = item_verdict(self.board, item)
-            if verdict.holds is not True:
-                del unmatched[item.id]
-                reason = exclusion_sentence(self.board, FilterSide.ITEM, verdict).removeprefix(LEFT_OUT)
-                self.result.add("items_out", item.name, reason.strip())
-        self.result.free = sorted(unmatched)
-        names = {item.id: item.name for item in unmatched.values()}
-        self.result.names = {key: name[:200] for key, name in names.items()}
+        names = self.unmatched
+        self.result.free, self.result.keyless = sorted(names), list(self.later)
+        self.result.names = {key: self.listed.items[key].name[:200] for key in [*names, *self.result.told]}
         result = match_names(self.created, names, self.threshold, self.on_progress)
         pairs, beyond = result.pairs[:MAX_PAIRS], result.pairs[MAX_PAIRS:]
         self.result.near = [
             {"record": one.record, "name": self.created[one.record][:200], "item": item,
-             "item_name": unmatched[item].name[:200], "alike": score}
+             "item_name": names[item][:200], "alike": score}
             for one in pairs
             for item, score in one.items[:1]
         ]  # fmt: skip
         self._discard_created([pair.record for pair in pairs])
         for one in [*result.ambiguous, *beyond]:
             self.result.unsure_of[one.record] = [item for item, _score in one.items]
-            options = " / ".join(f"“{unmatched[item].name}” ({score} %)" for item, score in one.items[:3])
+            options = " / ".join(f"“{names[item]}” ({score} %)" for item, score in one.items[:3])
             self.result.add("unsure", self.created[one.record], options)
         self._discard_created([one.record for one in [*result.ambiguous, *beyond]])
         like = {item for one in [*result.pairs, *result.ambiguous] for item, _score in one.items}
-        label = self.board.match_mapping.label if self.board.match_mapping else ""
-        # Their pass waits for somebody to fill it in, also where the column can't be read.
-        self.result.keyless = [item.id for item in unmatched.values() if not match_text_of_item(self.board, item)]
-        wait = humanize.time_span(settings.NEW_ITEM_WAIT_SECONDS)
-        why = dict.fromkeys(self.result.keyless, f"{label} is empty; without one it becomes a record in {wait}")
-        for item in [one for one in unmatched.values() if one.id not in like]:
-            samples = self.result.samples.setdefault("no_key" if item.id in why else "from_items", [])
-            if len(samples) < SAMPLES_PER_OUTCOME:
-                samples.append([item.name[:120], why.get(item.id, "")])
+        for key, name in names.items():
+            samples = self.result.samples.setdefault("no_key" if key in self.later else "from_items", [])
+            if key not in like and len(samples) < SAMPLES_PER_OUTCOME:
+                samples.append([name[:120], self.later.get(key, "")[:300]])
 
     def _discard_created(self, records: Iterable[str]) -> None:
         # They may already have an item, so a person is asked before they are created.
         names = Counter(self.created.pop(record) for record in records)
         self.result.counts["create"] -= names.total()
         self.result.samples["create"] = [[name, ""] for name in list(self.created.values())[:SAMPLES_PER_OUTCOME]]
-
-    def _unmatched_items(self) -> dict[str, Item]:
-        """Return active items that no record has, nobody ignores, and whose NPD ID names no record."""
-        owned = set()
-        for spec in registry.entities():
-            rows = spec.model._default_manager.exclude(monday_id=None).values_list("monday_id", flat=True)
-            owned |= set(rows)
-        kind = self.board.link.entity_type
-        ignored = set(IgnoredItem.objects.filter(entity_type=kind).values_list("item_id", flat=True))
-        return {
-            item.id: item
-            for item in self.index.items.values()
-            if item.id not in self.taken_items | owned | ignored and not as_uuid(npd_id_of(self.board, item) or "")
-        }
 
 
 def _stays_different(field_plan: FieldPlan) -> bool:

@@ -52,7 +52,8 @@ PLAN_LIFETIME = timedelta(minutes=30)
 
 FILTER_KEYS = ("stops", "resumes", "kept_out", "stays_out", "items_out")
 LEFT_KEYS = ("different", "sync_off", "no_item", "blocked", "doubtful", "invalid", "missing")
-COUNT_KEYS = ("linked", "to_monday", "to_npd", "conflicts", "ambiguous", "unsure", *LEFT_KEYS, *FILTER_KEYS)
+ASKED_KEYS = ("conflicts", "ambiguous", "items_asked", "unsure")
+COUNT_KEYS = ("linked", "to_monday", "to_npd", *ASKED_KEYS, *LEFT_KEYS, *FILTER_KEYS)
 
 SECONDS_PER_CALL = 2
 
@@ -212,6 +213,8 @@ DONE_ROWS = {
                "items have no value to match by: they become records later"),
     "conflicts": ("conflict to resolve", "conflicts to resolve"),
     "ambiguous": ("record fits several items: you choose which", "records fit several items: you choose which"),
+    "items_asked": ("item could be a record that NPD has: you are asked",
+                    "items could be records that NPD has: you are asked"),
     "stops": ("record is no longer synced: the filter leaves it out",
               "records are no longer synced: the filter leaves them out"),
     "resumes": ("record is synced again: the filter lets it through",
@@ -235,8 +238,8 @@ LEFT_ROWS = {
                 "records have lost their items: they aren't on the board"),
     "kept_out": ("record gets no item: the filter leaves it out", "records get no items: the filter leaves them out"),
     "stays_out": ("record is left out by the filter, as before", "records are left out by the filter, as before"),
-    "items_out": ("item becomes no record: the filter leaves it out",
-                  "items become no records: the filter leaves them out"),
+    "items_out": ("item becomes no record: the filter leaves it out, or a value is wrong",
+                  "items become no records: the filter leaves them out, or a value is wrong"),
     "invalid": ("record isn't synced: Monday would reject it", "records aren't synced: Monday would reject them"),
     "blocked": ("field can't be synced; the record's other fields are",
                 "fields can't be synced; the records' other fields are"),
@@ -246,7 +249,8 @@ LEFT_ROWS = {
 """What a plan counts, by its names in `found`, for one and for several; what there is none of isn't shown."""
 
 _SHOWN_WITH_REASON = ("to_monday", "to_npd", "conflicts", "out", "alike", "unsure", "invalid", "blocked", "doubtful",
-                      "stops", "kept_out", "items_out", "no_key", "different")  # fmt: skip
+                      "stops", "kept_out", "items_asked", "items_out", "no_key",
+                      "different")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -381,7 +385,7 @@ def plan_cost(plans: Sequence[SetupDraft]) -> WorkCost:
         count = plan_totals(draft)
         writes = int(draft.found.get("counts", {}).get("looks_that_write", 0)) + count["create"]
         reads = count["linked"] + count["link"] + count["stops"] + count["ambiguous"]
-        reads += count["from_items"] + count["no_key"]
+        reads += count["from_items"] + count["no_key"] + count["items_asked"]
         passes = math.ceil((reads + writes) / connector.items_per_read) + math.ceil(writes / connector.items_per_read)
         new_columns = sum(one.column == NEW_COLUMN for one in parse_choices(draft.fields).values())
         board = (

@@ -292,11 +292,11 @@ def _enqueue_records(draft: SetupDraft, spec: EntitySpec) -> None:
     with transaction.atomic():
         enqueue_many(spec.entity_type, _unlinked_ids(spec), cause=Cause.SWEEP, priority=Priority.LOAD)
         link = link_of(spec.entity_type)
-        free, names = draft.found.get("free", []), draft.found.get("names", {})
-        if draft.creates_records and link is not None:
+        free, told, names = (draft.found.get(part, {}) for part in ("free", "told", "names"))
+        if link is not None:
             # Items of excluded records may be among these: they are ignored items, and skipped when enqueued.
-            enqueue_items(link, set(free), cause=Cause.SWEEP, names=names)
-        elif link is not None:
+            enqueue_items(link, {*told, *(free if draft.creates_records else ())}, cause=Cause.SWEEP, names=names)
+        if link is not None and not draft.creates_records:
             reason = UnmatchedReason.CREATION_OFF
             note_unmatched(link, [UnmatchedFinding(item, names.get(item, ""), reason) for item in free])
     notify.notify_now(spec.entity_type)

@@ -1,0 +1,111 @@
+"""What is previewed is what the first passes do: it is read off their plans."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from npd.models import Contact
+from sync.models import ApprovalRequest, UnmatchedItem
+from sync.operations.setup import draft as drafts
+from sync.operations.setup import matches, plan
+from sync.outbox.pauses import pause
+from tests.wizard.conftest import PEOPLE, Wizard, a_board, an_item, draft, later, mail
+from tests.wizard.test_changes import change, set_up
+
+WITH_NPD_ID = (*PEOPLE, ("npd_id", "NPD ID", "text"))
+
+
+@pytest.mark.parametrize("creates", [True, False])
+def test_whose_item_is_whose_is_previewed_as_passes_find_it(wizard: Wizard, creates: bool) -> None:
+    """Two items of one key, two records of one key, an item whose key a record with an item has, or one without sync,
+    and an item that can't become a record: of none of them a record is made.
+    """
+    Contact.objects.create(name="Torn", email="torn@x.org")
+    Contact.objects.create(name="Off", email="off@x.org", sync_enabled=False)
+    own = Contact.objects.create(name="Own", email="own@x.org")
+    twins = [Contact.objects.create(name=name, email="twin@x.org") for name in ("Uma", "Will")]
+    board = a_board(wizard.monday, "CRM", *WITH_NPD_ID)
+    item = an_item(wizard.monday, board, "Own", mail=mail("own@x.org"), npd_id=str(own.pk))
+    for name, address in (("P", "torn"), ("Q", "torn"), ("Second", "own"), ("Quiet", "off"), (" ", "nobody")):
+        an_item(wizard.monday, board, name, mail=mail(f"{address}@x.org"))
+    drafts.choose_boards(wizard.person, {"contact": board})
+    wizard.choose("contact")
+    drafts.choose_matching(wizard.person, "contact", threshold=88, first_match="ask", creates_records=creates)
+    plan.compare_if_due()
+    wizard.work()
+    shown = {"create": 2, "link": 1, "ambiguous": 1, "items_asked": 2, "items_out": 1, "sync_off": 1}
+    assert wizard.plan_shown() == shown
+    assert draft().found["free"] == []
+
+    wizard.apply()
+    later(wizard.monday, 20)
+    wizard.drain()
+    found = {one.name: (one.monday_id, one.sync_status) for one in Contact.objects.all()}
+    made = [wizard.monday.item_named(one.name) for one in twins]
+    assert found == {
+        "Torn": (None, "conflict"),
+        "Own": (item, "synced"),
+        "Off": (None, "disabled"),
+        **{one.name: (there["id"], "synced") for one, there in zip(twins, made, strict=True) if there},
+    }
+    said = dict(UnmatchedItem.objects.values_list("name", "reason_code"))
+    unnamed = "invalid" if creates else "creation_off"
+    assert said == {"Second": "ambiguous", "Quiet": "ambiguous", " ": unnamed}
+
+
+def test_an_item_that_a_record_of_an_earlier_chunk_gets_is_not_given_twice(
+    wizard: Wizard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matches, "CHUNK_SIZE", 1)
+    for name in ("Uma", "Will"):
+        Contact.objects.create(name=name, email="twin@x.org")
+    items = [{"name": "Uma", "mail": mail("twin@x.org")}]
+    wizard.compared(a_board(wizard.monday, "CRM", *WITH_NPD_ID, items=items))
+    assert wizard.plan_shown() == {"link": 1, "ambiguous": 1}
+
+
+def test_a_pause_defers_what_is_previewed_and_changes_nothing_of_it(wizard: Wizard) -> None:
+    set_up(wizard)
+    Contact.objects.filter(email="ann@x.org").update(role_title="Head")
+    Contact.objects.create(name="Zoe", email="zoe@x.org")
+    pause("dora")
+    change(wizard)
+    shown = wizard.plan_shown()
+    assert (shown["create"], shown["to_monday"], "blocked" in shown) == (1, 1, False)
+
+
+@pytest.mark.parametrize(("chunk", "goes", "waits"), [(500, 0, 2), (1, 1, 1)])
+def test_what_would_wait_for_approval_is_not_said_to_be_sent(
+    wizard: Wizard, settings: Any, monkeypatch: pytest.MonkeyPatch, chunk: int, goes: int, waits: int
+) -> None:
+    """Also where the limit is passed by records of several passes together."""
+    monkeypatch.setattr(matches, "CHUNK_SIZE", chunk)
+    set_up(wizard)
+    settings.GUARD_RECORDS = 1
+    Contact.objects.update(email="")
+    change(wizard)
+    shown = wizard.plan_shown()
+    assert (shown.get("to_monday", 0), shown["blocked"]) == (goes, waits)
+    assert not ApprovalRequest.objects.exists()
+
+
+def test_a_comparison_that_can_not_read_on_is_tried_again(wizard: Wizard) -> None:
+    """A copy bears the NPD ID of a record whose own item isn't listed: that one is asked for by its id."""
+    set_up(wizard)
+    bob = wizard.monday.item_named("Bob Stone")
+    assert bob is not None
+    wizard.monday.act("archive", item_id=int(bob["id"]))
+    board = wizard.monday.boards()[0]["id"]
+    an_item(wizard.monday, board, "Copy", npd_id=bob["values"]["npd_id"])
+    later(wizard.monday, 20)
+    drafts.begin_change(wizard.person, "contact")
+    wizard.choose("contact")
+    wizard.monday.faults({"status": 503, "on": "items", "count": 50})
+    wizard.work()
+    assert draft().state == "comparing"
+    wizard.monday.control("faults", "DELETE")
+    later(wizard.monday, 300)
+    wizard.work()
+    assert draft().state == "compared"
