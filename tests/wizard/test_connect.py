@@ -177,7 +177,7 @@ def test_a_removed_token_is_gone_and_everything_says_why_nothing_is_synced(away:
     page = away.post("token/", remove="1", confirmed="yes")
     assert "The stored token was removed" in page
     assert not StoredSecret.objects.filter(name=SecretName.API_TOKEN).exists()
-    assert "enter a token" in availability.of("contact").blocked_reason
+    assert "enter an API token" in availability.of("contact").blocked_reason
 
 
 def test_after_the_key_was_changed_pages_say_so_and_an_older_key_brings_the_token_back(
@@ -189,8 +189,9 @@ def test_after_the_key_was_changed_pages_say_so_and_an_older_key_brings_the_toke
     assert not credentials.is_configured()
     assert credentials.token_state().source is credentials.Source.UNREADABLE
     for page in (away.get(), words_of(away.client.get("/admin/").content.decode())):
-        assert "ENCRYPTION_KEY" in page
-    assert "ENCRYPTION_KEY" in availability.of("contact").blocked_reason
+        assert "encryption key was changed" in page
+    assert "ENCRYPTION_KEY_FALLBACKS" in away.get()  # for the administrator
+    assert "encryption key was changed" in availability.of("contact").blocked_reason
     assert inbox.receive(b"{}", authorization=None, path_token="x", path="/webhooks/monday/x/").code == "closed"
     settings.ENCRYPTION_KEYS = ["another-key", *old]
     assert credentials.api_token() == TOKEN
