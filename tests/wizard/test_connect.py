@@ -212,7 +212,7 @@ def test_deliveries_come_in_by_the_secret_that_was_made_and_by_no_other(away: Wi
 def mapper(db: None) -> Client:
     """Somebody who may set up the sync, but not say with which token."""
     user = User.objects.create_user("mia", "mia@example.com", "x", is_staff=True)
-    user.groups.add(Group.objects.get(name="NPD Sync: change mappings"))
+    user.groups.add(Group.objects.get(name="NPD Sync: operate"))
     client = Client()
     client.force_login(user)
     return client
