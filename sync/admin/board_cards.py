@@ -23,6 +23,7 @@ from sync.operations.detect.comparison import VerificationResult
 from sync.records.availability import (
     BACKOFF,
     DEFERRED,
+    LOADED,
     READY,
     BoardAvailability,
     JobCount,
@@ -173,8 +174,13 @@ class BoardStatus:
 
     @property
     def finished(self) -> int:
-        """Jobs finished in the last 24 hours."""
+        """Jobs finished in the last 24 hours, but for those of a load: a set-up's or an import's."""
         return number_of(self.jobs(QueueStatus.COMPLETED))
+
+    @property
+    def loaded(self) -> int:
+        """Those of a load."""
+        return number_of(self.jobs(LOADED))
 
     @property
     def waits(self) -> str:
@@ -206,6 +212,8 @@ class BoardStatus:
         hours = [(hour_label(hour, self.now), counts.get(hour, 0)) for hour in hours_until(self.now)]
         labels, rows = [label for label, _number in hours], [number for _label, number in hours]
         sentence = f"{humanize.count_with_noun(self.finished, 'job')} done in the last 24 hours"
+        if self.loaded:
+            sentence += f"; besides, {intcomma(self.loaded)} of a set-up or an import"
         bars = {"label": "Jobs done", "data": rows, "backgroundColor": "var(--color-primary-500)"}
         return Chart(json.dumps({"labels": labels, "datasets": [bars]}), sentence, hours)
 
