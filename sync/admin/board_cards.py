@@ -333,15 +333,10 @@ def build_facts(found: BoardFacts, verification: VerificationResult, now: dateti
 
 
 def build_tiles(spec: EntitySpec, counts: Mapping[Part, int], oldest: str = "") -> list[Tile]:
-    """Return a tile for each state that records are in, and for *Synced* unless they are paused; `oldest` says since
-    when a change waits.
-    """
+    """Return a tile for each state that records are in; `oldest` says since when a change waits."""
     total = {state: sum(counts.get(part, 0) for part in parts) for state, parts in PARTS.items()}
     notes = {RecordState.SYNCED: in_sync_text(total), RecordState.PENDING: oldest if total[RecordState.PENDING] else ""}
-    shown = [
-        state for state in PARTS if total[state] or (state is RecordState.SYNCED and not total[RecordState.PAUSED])
-    ]
-    return [_tile(spec, state, total[state], counts, notes.get(state, "")) for state in shown]
+    return [_tile(spec, state, number, counts, notes.get(state, "")) for state in PARTS if (number := total[state])]
 
 
 def in_sync_text(total: Mapping[RecordState, int]) -> str:
@@ -363,7 +358,6 @@ def _tile(spec: EntitySpec, state: RecordState, number: int, counts: Mapping[Par
         # Of most records there is no more to say than that they are synced.
         if len(parts) > 1 and counts.get(part) and part is not Part.IN_SYNC
     ]
-    kind = kind if number else "off"
     return Tile(str(state.label), number, health_url(spec, state.value), icon, kind, below, shares)
 
 
