@@ -61,14 +61,12 @@ ROLES: Sequence[Role] = (
         _("sees all contacts, organizations, activity and the state of the sync, and exports lists; changes nothing."),
     ),
     Role(
-        "NPD Sync: steer the queue",
-        _("Operate the sync"),
-        _("sees what View sees; retries jobs, pauses the sync, approves deletions, ignores unmatched items."),
-    ),
-    Role(
-        "NPD Sync: change mappings",
-        _("Set up the sync"),
-        _("sees what View sees; sets up boards, and says what is synced with which column."),
+        "NPD Sync: operate",
+        _("Operate"),
+        _(
+            "sees what View sees; retries jobs, pauses the sync, approves deletions, ignores unmatched items, and sets up "
+            "boards and what is synced with which column."
+        ),
     ),
 )
 """What is offered, by what is needed most; other groups are an administrator's own."""

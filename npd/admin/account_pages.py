@@ -87,7 +87,7 @@ TRIED_OFTEN = _(
     "you didn't enter them, end your other sessions under “Where you are signed in”."
 )
 KEY_LOST = _(
-    "Codes from the app can't be checked, because this server's ENCRYPTION_KEY was changed. Use a recovery code, or "
+    "Codes from the app can't be checked, because this server's encryption key was changed. Use a recovery code, or "
     "ask an administrator to reset two-factor authentication."
 )
 

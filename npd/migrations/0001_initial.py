@@ -55,13 +55,13 @@ GROUPS = {
         ("npd", "contact", "view"), ("npd", "organization", "view"), ("sync", "decision", "view"),
         ("conflicts", "syncconflict", "view"), ("conflicts", "syncconflict", "change"),
     ],
-    "NPD Sync: steer the queue": [
+    "NPD Sync: operate": [
         *VIEW,
         *(("sync", "syncqueue", act) for act in ("retry", "cancel", "discard", "pause")),
         ("sync", "guardedact", "change"), ("sync", "refuseditem", "delete"), ("sync", "unmatcheditem", "change"),
+        ("sync", "boardlink", "change"), ("sync", "fieldmapping", "change"),
         ("django_celery_beat", "periodictask", "change"),
     ],
-    "NPD Sync: change mappings": [*VIEW, ("sync", "boardlink", "change"), ("sync", "fieldmapping", "change")],
 }
 # fmt: on
 

@@ -739,7 +739,7 @@ def _create_columns_question(request: HttpRequest, found: Sequence[AttentionEntr
 register_action(
     InboxAction(
         "create_column",
-        "New column…",
+        "Create a new column…",
         frozenset({AttentionKind.BLOCKED}),
         _create_columns,
         shortcut="c",

@@ -23,6 +23,7 @@ from sync.operations.detect.comparison import VerificationResult
 from sync.records.availability import (
     BACKOFF,
     DEFERRED,
+    LOADED,
     READY,
     BoardAvailability,
     JobCount,
@@ -173,8 +174,13 @@ class BoardStatus:
 
     @property
     def finished(self) -> int:
-        """Jobs finished in the last 24 hours."""
+        """Jobs finished in the last 24 hours, but for those of a load: a set-up's or an import's."""
         return number_of(self.jobs(QueueStatus.COMPLETED))
+
+    @property
+    def loaded(self) -> int:
+        """Those of a load."""
+        return number_of(self.jobs(LOADED))
 
     @property
     def waits(self) -> str:
@@ -206,6 +212,8 @@ class BoardStatus:
         hours = [(hour_label(hour, self.now), counts.get(hour, 0)) for hour in hours_until(self.now)]
         labels, rows = [label for label, _number in hours], [number for _label, number in hours]
         sentence = f"{humanize.count_with_noun(self.finished, 'job')} done in the last 24 hours"
+        if self.loaded:
+            sentence += f"; besides, {intcomma(self.loaded)} of a set-up or an import"
         bars = {"label": "Jobs done", "data": rows, "backgroundColor": "var(--color-primary-500)"}
         return Chart(json.dumps({"labels": labels, "datasets": [bars]}), sentence, hours)
 
@@ -325,15 +333,10 @@ def build_facts(found: BoardFacts, verification: VerificationResult, now: dateti
 
 
 def build_tiles(spec: EntitySpec, counts: Mapping[Part, int], oldest: str = "") -> list[Tile]:
-    """Return a tile for each state that records are in, and for *Synced* unless they are paused; `oldest` says since
-    when a change waits.
-    """
+    """Return a tile for each state that records are in; `oldest` says since when a change waits."""
     total = {state: sum(counts.get(part, 0) for part in parts) for state, parts in PARTS.items()}
     notes = {RecordState.SYNCED: in_sync_text(total), RecordState.PENDING: oldest if total[RecordState.PENDING] else ""}
-    shown = [
-        state for state in PARTS if total[state] or (state is RecordState.SYNCED and not total[RecordState.PAUSED])
-    ]
-    return [_tile(spec, state, total[state], counts, notes.get(state, "")) for state in shown]
+    return [_tile(spec, state, number, counts, notes.get(state, "")) for state in PARTS if (number := total[state])]
 
 
 def in_sync_text(total: Mapping[RecordState, int]) -> str:
@@ -355,7 +358,6 @@ def _tile(spec: EntitySpec, state: RecordState, number: int, counts: Mapping[Par
         # Of most records there is no more to say than that they are synced.
         if len(parts) > 1 and counts.get(part) and part is not Part.IN_SYNC
     ]
-    kind = kind if number else "off"
     return Tile(str(state.label), number, health_url(spec, state.value), icon, kind, below, shares)
 
 

@@ -34,6 +34,7 @@ from sync.connectors.base.connector import AccountInfo
 from sync.connectors.base.errors import ConnectorError, NotAuthenticated, Scope, WrongVersion
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError
+from sync.kernel.messages import FORMER_KEY
 from sync.kernel.outgoing_calls import own_address
 from sync.limits import breaker, connector, credentials, monday_account, quota, urgent_calls
 from sync.models import BoardLink, MondayAccount, QueuePause
@@ -195,6 +196,8 @@ class ConnectionTest:
     """What Monday said of the token's user and plan."""
     error: ConnectorError | None = None
     """Why it could not be asked."""
+    for_administrator: Sequence[str] = ()
+    """What is to be done on the server."""
 
 
 def examine_connection(user: User) -> ConnectionTest:
@@ -227,14 +230,13 @@ def _asked_of_monday(ask: Callable[..., AccountInfo], then: Callable[[], object]
         refused = error.scope is Scope.ACCOUNT and not isinstance(error, WrongVersion)
         sentence = humanize.without_request_id(error.sentence)
         unknown = isinstance(error, NotAuthenticated)
-        return ConnectionTest(False, sentence, is_refused=refused, is_unknown=unknown, error=error)
+        return ConnectionTest(False, sentence, is_refused=refused, is_unknown=unknown, error=error,
+                              for_administrator=[error.for_administrator])  # fmt: skip
     name = info.user_name or info.user_id
     version = " ".join(filter(None, [info.version_value, info.version_kind and f"({info.version_kind})"]))
     more = "" if complete else "at least "
-    checks = [
-        ("bad" if not one.ok else "warn" if one.is_warning else "ok", one.message, one.fix)
-        for one in connectors.get().check_account(info, settings.MONDAY_API_VERSION)
-    ]
+    checked = connectors.get().check_account(info, settings.MONDAY_API_VERSION)
+    checks = [("bad" if not one.ok else "warn" if one.is_warning else "ok", one.message, one.fix) for one in checked]
     if boards:
         checks.append(("ok", f"It can see {more}{humanize.count_with_noun(len(boards), 'board')}.", ""))
     else:
@@ -252,6 +254,7 @@ def _asked_of_monday(ask: Callable[..., AccountInfo], then: Callable[[], object]
         ],
         checks,
         account=info,
+        for_administrator=[one.for_administrator for one in checked],
     )
 
 
@@ -397,6 +400,10 @@ class ConnectionPagesMixin:
             "may_connect": may_connect(request.user),
             "may_set_up": may_set_up(request.user),
             "settings": environment_settings(),
+            "on_server": list(filter(None, [
+                *(tested.for_administrator if tested else ()),
+                FORMER_KEY if token.source is credentials.Source.UNREADABLE else "",
+            ])),
             "account": account,
             "known": account if is_known else None,
             "is_stopped": is_stopped and token.is_usable,
@@ -481,7 +488,7 @@ class ConnectionPagesMixin:
         if app is None:
             return self._answer(request, "Enter the app's client ID and client secret first.", ok=False)
         if settings.MONDAY_API_KEY:
-            return self._answer(request, "MONDAY_API_KEY is set and is used first. Remove it to use the app.", ok=False)
+            return self._answer(request, "The token that your administrator has set is used first.", ok=False)
         asked = _AuthorizationRequest.begun(request)
         url = connectors.get().authorization_url(app, _redirect_uri(), asked.state, asked.verifier)
         return HttpResponseRedirect(url)

@@ -171,8 +171,6 @@ def _add_row(
 # What needs a person: each thing with its cause, what it means, and one button.
 
 
-DIVERGENCE_FIX = "An administrator can sync all records with `manage.py sync_reconcile`."
-
 MAX_WHY_LENGTH = 240
 
 
@@ -367,7 +365,7 @@ def _divergence_tasks(data: HealthData) -> Iterator[AttentionTask]:
         verification.differed, "record said “synced” and differed", "records said “synced” and differed"
     )
     url = reverse("admin:sync_verification_changelist")
-    why = f"{what}. {verification.summary(data.now)} {DIVERGENCE_FIX}"
+    why = f"{what}. {verification.summary(data.now)}"
     yield AttentionTask(Severity.FAILED, "Differences", why, url, "Open", "difference")
 
 

@@ -546,7 +546,7 @@ class WebhookEventAdmin(BoardNamesMixin, ReaderMixin, ReadOnlyAdmin):
     json_fields = ("body",)
     summary = ("happened", "received", "board", "record", "item", "column", "processed")
     empty_title = "No webhook came yet"
-    empty_words = "`manage.py monday_check` says whether Monday can reach this site."
+    empty_words = "The first edit on a board brings one, once Monday can reach this site from the internet."
 
     def prepare_page(self, rows: list[Any]) -> None:
         """Put the records of the page's items on its rows, with one query for each type."""

@@ -124,7 +124,7 @@ def _boards_context(term: str, posted: Mapping[str, str]) -> dict[str, Any]:
             "title": spec.board_title,
             "present": present,
             "options": options,
-            "named": spec.board_setting if configured_board_id(kind) else "",
+            "is_named": bool(configured_board_id(kind)),
             "set_up": link is not None and bool(link.board_id),
         })  # fmt: skip
     return {"kinds": kinds, "complete": complete, "listed": len(listed), "why_none": problem}

@@ -132,9 +132,8 @@ def store_columns(spec: EntitySpec, link: BoardLink, setup: BoardSetup, reason: 
         ):
             why = setup.unfit.get(mapping.key) or f"its column {mapping.column_id} was deleted from the board"
             result.problems.append(
-                f"{spec.board_title}: {mapping.label} can't be synced any more: {why}. Restore the column, or make "
-                f"it again with `manage.py monday_setup --with {spec.entity_type}.{mapping.key}`, or set the field's "
-                "direction to “none” in the admin (Boards)."
+                f"{spec.board_title}: {mapping.label} can't be synced any more: {why}. Restore the column, or create "
+                "a new one or choose “No sync” in the set-up (Boards, “Set up…”)."
             )
     unused = [proposal for proposal in spec.mappings if proposal.key not in known and proposal.key in setup.unfit]
     result.done += [f"{one.label} is not synced: {setup.unfit[one.key]}" for one in unused]

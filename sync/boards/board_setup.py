@@ -39,6 +39,7 @@ NOT_CONFIGURED = (
     "Monday isn't configured. Set MONDAY_API_KEY to an API token (on monday.com: your picture, Developers, "
     "My access tokens) and run `manage.py monday_setup` again; or enter it in the admin under Boards, “Set up…”."
 )
+"""For whoever runs a command: the wizard leads to the connection before this."""
 
 
 @dataclass(frozen=True)
@@ -267,12 +268,12 @@ def register_webhooks(spec: EntitySpec, link: BoardLink, connector: Connector) -
     except WebhooksIncomplete as error:
         problem = (
             f"{spec.board_title}: the webhooks could not be registered. {error.message.rstrip(' .')}. "
-            f"While this runs, Monday must reach SITE_URL ({settings.SITE_URL}): start the web process, check "
-            "that Monday can reach it, then run `manage.py monday_setup` again. Everything else is done."
+            f"Monday must reach this site at {settings.SITE_URL}: have an administrator see to it, then run the "
+            "set-up again. Everything else is done."
         )
         hooks, messages, problems = error.hooks, [], [problem]
     except ValueError as error:
-        return [], [f"{spec.board_title}: {error} Shorten SITE_URL or MONDAY_WEBHOOK_TOKEN."]
+        return [], [f"{spec.board_title}: {error} An administrator has to shorten this site's address."]
     _store_webhooks(link, hooks)
     return list(messages), problems
 

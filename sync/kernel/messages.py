@@ -72,12 +72,15 @@ class TokenProblem(StrEnum):
 
 
 TOKEN_SENTENCES = {
-    TokenProblem.NONE: "Monday isn't configured: set MONDAY_API_KEY, or enter a token in the set-up (Boards: Set up…).",
-    TokenProblem.UNREADABLE: "The stored API token can't be read, because ENCRYPTION_KEY (without one: SECRET_KEY) was "
-    "changed. Put the former key into ENCRYPTION_KEY_FALLBACKS, or enter the token again in the set-up.",
+    TokenProblem.NONE: "Monday isn't connected: enter an API token under Settings, Monday connection.",
+    TokenProblem.UNREADABLE: "The stored API token can't be read, because the server's encryption key was changed. "
+    "Enter the token again under Settings, Monday connection.",
     TokenProblem.ENDED: "The app's authorization has ended, so nothing is synced. Connect with Monday again in the "
     "set-up (Boards: Set up…).",
 }
+
+FORMER_KEY = "Put the former ENCRYPTION_KEY (without one: SECRET_KEY) into ENCRYPTION_KEY_FALLBACKS."
+"""What an administrator can do about a token that can't be read."""
 
 
 class UnmatchedReason(StrEnum):

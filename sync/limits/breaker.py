@@ -103,7 +103,7 @@ def trip_account(error: ConnectorError) -> None:
         failures=Case(When(stopped_until__gt=SyncNow(), then=F("failures")), default=F("failures") + 1),
         answered_mark="" if code in (StopCode.TOKEN, StopCode.ACCOUNT) else F("answered_mark"),
     )
-    log.warning("account paused", scope=str(error.scope), reason=error.sentence)
+    log.warning("account paused", scope=str(error.scope), reason=error.full_sentence)
 
 
 def _stop_code(error: ConnectorError) -> StopCode:

@@ -354,7 +354,7 @@ def forecast(
         is_refused = until is not None and until > state.now
         since = account.stopped_since if is_refused and account is not None else None
         reached = f"Monday's daily limit was reached at {humanize.time_of_day(since)}." if since else ""
-        outlook = reached or "Monday reports no daily limit."
+        outlook = reached or "Monday doesn't tell how many a day it allows."
         words = f"{calls} to Monday today. {outlook}"
         return Forecast(used, None, None, 0, None, words, budget.reported_at)
     midnight = midnight_after(state.now)

@@ -16,6 +16,7 @@ from sync.clock import sync_now
 from sync.connectors.base.board import BoardCheck, CheckResult, ColumnCheck, url_fingerprint
 from sync.connectors.base.errors import ConnectorError, Scope, WrongVersion
 from sync.kernel.humanize import count_with_noun, utc_minute
+from sync.kernel.messages import FORMER_KEY
 from sync.limits import breaker, connector, credentials, quota
 from sync.models import FieldMapping, Intent, IntentState
 from sync.operations.detect import sweep_schedule
@@ -36,8 +37,10 @@ def run_checks() -> list[CheckResult]:
     """Check everything; what can't be asked of Monday becomes a finding too."""
     if not credentials.is_configured():
         unusable = credentials.unusable_reason()
+        is_unreadable = credentials.token_state().source is credentials.Source.UNREADABLE
+        fix = FORMER_KEY if is_unreadable else "" if unusable else NOT_CONFIGURED
         return [
-            CheckResult(False, unusable or "There is no API token.", "" if unusable else NOT_CONFIGURED, "token"),
+            CheckResult(False, unusable or "There is no API token.", fix, "token"),
             *_secret_findings(),
             *_queue_findings(),
         ]
@@ -88,9 +91,9 @@ def _monday_findings() -> list[CheckResult]:
         account_info = breaker.fetch_account_info(urgent=True)
     except WrongVersion as error:
         findings = connectors.get().check_account(error.account, api_version) if error.account else []
-        return findings or [CheckResult(False, error.message, error.sentence, "version")]
+        return findings or [CheckResult(False, error.message, error.full_sentence, "version")]
     except ConnectorError as error:
-        return [CheckResult(False, error.message, error.sentence, _TOPICS.get(error.scope, "connection"))]
+        return [CheckResult(False, error.message, error.full_sentence, _TOPICS.get(error.scope, "connection"))]
     boards = []
     # A webhook to an earlier address doesn't count: its deliveries don't reach this installation.
     fingerprint = url_fingerprint(webhook_url())

@@ -118,7 +118,7 @@ def identify(
             return IdentityPlan(
                 reason=f"{label} of the item “{unreadable[0].name}” on the board can't be read, so it isn't known "
                 "whether it is this record's. Nothing was created. Check the column's type and that NPD Sync's user "
-                "may see it, then run `manage.py monday_setup`."
+                "may see it, then run the set-up again (Boards, “Set up…”)."
             )
     excluded: tuple[str, ...] = ()
     if as_new and all(npd_id_of(board, item) != str(record.pk) for item in hits):

@@ -12,7 +12,7 @@ from django.db.models import Count
 from django.utils.functional import cached_property
 
 from sync import registry
-from sync.choices import QueueDirection, QueueStatus, StopCode
+from sync.choices import Priority, QueueDirection, QueueStatus, StopCode
 from sync.kernel import humanize
 from sync.kernel.db import fetch_rows
 from sync.limits import BlockedKind, LimitFacts, Wait
@@ -20,6 +20,7 @@ from sync.models import BoardLease, BoardLink, QueuePause, SyncQueue
 from sync.outbox.pauses import pause_sentence, pauses_by_direction
 
 READY, BACKOFF, DEFERRED = "ready", "backoff", "deferred"
+LOADED = "loaded"
 
 # A UNION, for each part has a partial index of its own. Deferred is also what no worker may touch: a create without an
 # answer of which nothing can be found out or done.
@@ -51,21 +52,23 @@ _JOBS = f"""
     FROM sync_queue WHERE status = 'failed' GROUP BY 1, 2
 """  # noqa: S608 - made of the constants above
 
-_FINISHED = """
+_FINISHED = f"""
     UNION ALL
-    SELECT entity_type, status, '', status, 0, count(*),
+    SELECT entity_type, status, '', CASE priority WHEN {Priority.LOAD.value} THEN '{LOADED}' ELSE status END AS phase,
+        0, count(*),
         date_bin('1 hour', finished_at, timestamptz '2001-01-01 00:00:00+00') AS hour, 0
     FROM sync_queue
     WHERE status = 'completed' AND finished_at > %(now)s - interval '24 hours' AND finished_at <= %(now)s
-    GROUP BY 1, 2, hour
-"""
+    GROUP BY 1, 2, phase, hour
+"""  # noqa: S608 - made of the constants above
 
 
 @dataclass(frozen=True)
 class JobCount:
     """Jobs of one board that are alike: their number, and the time of the first of them.
 
-    `phase` is what pending ones wait for: ready (their time has come), backoff, deferred; of others it is the status.
+    `phase` is what pending ones wait for: ready (their time has come), backoff, deferred; of completed ones of a load
+    of many records it is loaded, of others the status.
     `first` is when the first could be worked, of those in progress when it was claimed, of completed ones the hour;
     `of_items` how many of the pending ones are about items that no record has.
     """

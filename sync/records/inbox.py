@@ -157,7 +157,7 @@ MAX_BODY_BYTES = 1_000_000
 MAX_CHALLENGE_CHARACTERS = 1_000
 MAX_ID_CHARACTERS = 50  # the inbox's columns; Monday's ids are far shorter
 STORED, DUPLICATE = "stored", "again"
-NO_BOARD = "no board link: no record type is linked to this board; see `manage.py monday_check`"
+NO_BOARD = "no board link: no record type is linked to this board"
 NO_ITEM = "nothing that a record holds: neither an item nor one of its columns"
 
 

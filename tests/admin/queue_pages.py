@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from datetime import datetime
+from typing import Any
 
 from django.test import Client
 
@@ -48,7 +49,7 @@ def flying(name: str = "Flying") -> SyncQueue:
     )
 
 
-def finished(at: datetime, entity_type: str = "contact", rows: int = 1) -> None:
+def finished(at: datetime, entity_type: str = "contact", rows: int = 1, **more: Any) -> None:
     """Rows that were done at a time."""
     SyncQueue.objects.bulk_create(
         SyncQueue(
@@ -58,6 +59,7 @@ def finished(at: datetime, entity_type: str = "contact", rows: int = 1) -> None:
             finished_at=at,
             payload={},
             created_at=at,
+            **more,
         )
         for _ in range(rows)
     )

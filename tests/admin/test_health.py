@@ -101,6 +101,17 @@ def every_part(world: dict[str, Any]) -> dict[str, Any]:
     return world
 
 
+def test_nothing_is_counted_of_which_there_is_none(browser_of_person: Client) -> None:
+    states.boards()
+    states.waiting("Ann")
+    found = links(html_of(browser_of_person))
+    assert found
+    assert 0 not in found.values()
+    conflicts = browser_of_person.get("/admin/conflicts/syncconflict/").content.decode()
+    assert 'id="cfl-states"' in conflicts
+    assert ">0</b" not in conflicts
+
+
 def test_every_tile_and_reason_counts_the_list_behind_it(browser_of_person: Client, every_part: dict[str, Any]) -> None:
     found = links(html_of(browser_of_person))
     contacts = {url.partition("health=")[2]: n for url, n in found.items() if url.startswith(CONTACTS)}

@@ -87,6 +87,19 @@ def test_the_chart_and_its_table_say_what_was_finished_hour_by_hour(browser_of_p
     assert cells == ["2", "5"]
 
 
+def test_what_a_set_up_or_an_import_made_is_counted_apart_from_peoples_edits(browser_of_person: Client) -> None:
+    states.boards()
+    now = sync_now()
+    finished(now - timedelta(hours=2), rows=5)
+    finished(now - timedelta(hours=2), rows=90, priority=choices.Priority.LOAD)
+    finished(now - timedelta(hours=2), "organization", rows=40, priority=choices.Priority.LOAD)
+    html = listed(browser_of_person)
+    charts = [json.loads(unescape(data)) for data in re.findall(r'data-value="([^"]*)"', html)]
+    assert [sum(chart["datasets"][0]["data"]) for chart in charts] == [5]
+    assert re.search(r"\b5 jobs done in the last 24 hours; besides, 90 of a set-up or an import\b", words_of(html))
+    assert re.search(r"\b40 jobs of a set-up or an import\b", card(browser_of_person, "Organizations"))
+
+
 # The list
 
 

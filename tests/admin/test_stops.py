@@ -247,10 +247,15 @@ def test_all_synced_is_not_said_above_a_list_that_needs_attention(browser_of_per
     assert headline_of(browser_of_person) != "All synced"
 
 
-def test_no_limit_is_not_said_of_a_day_whose_limit_is_used_up(browser_of_person: Client, world: dict[str, Any]) -> None:
-    assert "Monday reports no daily limit" in quota.forecast().words
+def test_a_limit_that_monday_does_not_tell_is_never_called_none(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    assert "no daily limit" not in (before := quota.forecast().words)
     breaker.trip_account(DailyLimitReached("daily limit exceeded", wait_seconds=63_877))
-    assert "no daily limit" not in quota.forecast().words
+    assert "daily limit was reached" in quota.forecast().words
+    assert "no daily limit" not in text_of(browser_of_person)
+    MondayAccount.objects.update(**credentials.NO_STOP)
+    assert quota.forecast().words == before
     assert "no daily limit" not in text_of(browser_of_person)
 
 

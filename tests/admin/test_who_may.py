@@ -51,8 +51,8 @@ from tests.admin.forms import values_of
 
 pytestmark = pytest.mark.django_db
 PAGE = Path(__file__).resolve().parents[2] / "docs/howto/who-may-do-what.md"
-PEOPLE = ("view", "resolve conflicts", "steer the queue", "change mappings", "change records")
-"""The four groups, and somebody of the first who may add, change and delete records besides."""
+PEOPLE = ("view", "resolve conflicts", "operate", "change records")
+"""The three groups that change no record, and somebody of the first who may add, change and delete records besides."""
 World = dict[str, Any]
 UNMATCHED = "/admin/sync/unmatcheditem/"
 
@@ -272,47 +272,47 @@ class Act:
     by_api: bool = False
 
 
-RECORDS, STEER, MAPPINGS, RESOLVE = ("change records", "steer the queue", "change mappings", "resolve conflicts")
+RECORDS, OPERATE, RESOLVE = ("change records", "operate", "resolve conflicts")
 ACTS = (
     Act("Resolve a conflict", conflict_resolved, RESOLVE, by_api=True),
-    Act("Retry a job", lambda w: ticked("/admin/sync/syncqueue/", "retry", failed_row(w).pk), STEER),
-    Act("Retry a job", lambda w: api(f"sync/queue/{failed_row(w).pk}/retry"), STEER, by_api=True),
-    Act("Retry a job", lambda w: record_act(w, "dead", "retry"), STEER),
-    Act("Try again while sync is stopped", lambda w: lambda c: c.post("/admin/sync/mondayaccount/try-again/"), STEER),
+    Act("Retry a job", lambda w: ticked("/admin/sync/syncqueue/", "retry", failed_row(w).pk), OPERATE),
+    Act("Retry a job", lambda w: api(f"sync/queue/{failed_row(w).pk}/retry"), OPERATE, by_api=True),
+    Act("Retry a job", lambda w: record_act(w, "dead", "retry"), OPERATE),
+    Act("Try again while sync is stopped", lambda w: lambda c: c.post("/admin/sync/mondayaccount/try-again/"), OPERATE),
     Act("Create a record's item again", item_created_again, RECORDS),
-    Act("Cancel a job", lambda w: ticked("/admin/sync/syncqueue/", "cancel", waiting_row(w).pk), STEER),
-    Act("Cancel a job", lambda w: api(f"sync/queue/{waiting_row(w).pk}/cancel"), STEER, by_api=True),
-    Act("Discard a failed job", lambda w: ticked("/admin/sync/syncqueue/", "discard", failed_row(w).pk), STEER),
-    Act("Discard a failed job", lambda w: api(f"sync/queue/{failed_row(w).pk}/discard"), STEER, by_api=True),
+    Act("Cancel a job", lambda w: ticked("/admin/sync/syncqueue/", "cancel", waiting_row(w).pk), OPERATE),
+    Act("Cancel a job", lambda w: api(f"sync/queue/{waiting_row(w).pk}/cancel"), OPERATE, by_api=True),
+    Act("Discard a failed job", lambda w: ticked("/admin/sync/syncqueue/", "discard", failed_row(w).pk), OPERATE),
+    Act("Discard a failed job", lambda w: api(f"sync/queue/{failed_row(w).pk}/discard"), OPERATE, by_api=True),
     Act(
         "Pause the sync",
         lambda w: lambda c: c.post("/admin/sync/syncqueue/pause/", {"entity_type": "contact", "direction": ""}),
-        STEER,
+        OPERATE,
     ),
-    Act("Pause the sync", lambda w: api("sync/pauses/", {"entity_type": "contact"}), STEER, by_api=True),
-    Act("Resume the sync", paused, STEER),
-    Act("Approve bulk deletions", lambda w: guarded(w, "approve"), STEER),
-    Act("Approve bulk deletions", lambda w: api("sync/approvals/approve", {"ids": [held(w).pk]}), STEER, True),
-    Act("Reject bulk deletions", lambda w: guarded(w, "reject"), STEER),
-    Act("Reject bulk deletions", lambda w: api("sync/approvals/reject", {"ids": [held(w).pk]}), STEER, True),
-    Act("Consider an ignored item again", refused_item, STEER),
-    Act("Ignore an unmatched item", lambda w: unmatched(w, "ignore"), STEER),
-    Act("Ignore an unmatched item", lambda w: ticked(UNMATCHED, "ignore_selected", unmatched_row(w).pk), STEER),
-    Act("Ignore an unmatched item", lambda w: unmatched_by_api(w, "ignore"), STEER, True),
-    Act("List an ignored item again", lambda w: unmatched(w, "restore", ignored=True), STEER),
-    Act("List an ignored item again", lambda w: unmatched_by_api(w, "restore", ignored=True), STEER, True),
-    Act("Change the schedule", schedule_saved, STEER),
-    Act("Change a board's policies", lambda w: board_saved(w, removed_item_policy="unlink"), MAPPINGS),
-    Act("Change a field's direction or rule", lambda w: board_saved(w, **{"mappings-1-rule": "npd_wins"}), MAPPINGS),
-    Act("Confirm a renamed column", renamed_noted, MAPPINGS),
-    Act("Check a board's columns now", board_asked, MAPPINGS),
-    Act("Give a field another column", column_chosen, MAPPINGS),
-    Act("Create a new column for a field", column_created, MAPPINGS),
-    Act("Stop syncing a field", lambda w: direction_set(w, "none"), MAPPINGS),
-    Act("Let Monday decide a field", lambda w: direction_set(w, "monday_to_npd"), MAPPINGS),
-    Act("Let Monday decide a field", rule_of_loop, MAPPINGS),
-    Act("Filter what is synced", filter_sent, MAPPINGS),
-    Act("Set up the sync with the wizard", lambda w: lambda c: c.post("/admin/sync/boardlink/set-up/"), MAPPINGS),
+    Act("Pause the sync", lambda w: api("sync/pauses/", {"entity_type": "contact"}), OPERATE, by_api=True),
+    Act("Resume the sync", paused, OPERATE),
+    Act("Approve bulk deletions", lambda w: guarded(w, "approve"), OPERATE),
+    Act("Approve bulk deletions", lambda w: api("sync/approvals/approve", {"ids": [held(w).pk]}), OPERATE, True),
+    Act("Reject bulk deletions", lambda w: guarded(w, "reject"), OPERATE),
+    Act("Reject bulk deletions", lambda w: api("sync/approvals/reject", {"ids": [held(w).pk]}), OPERATE, True),
+    Act("Consider an ignored item again", refused_item, OPERATE),
+    Act("Ignore an unmatched item", lambda w: unmatched(w, "ignore"), OPERATE),
+    Act("Ignore an unmatched item", lambda w: ticked(UNMATCHED, "ignore_selected", unmatched_row(w).pk), OPERATE),
+    Act("Ignore an unmatched item", lambda w: unmatched_by_api(w, "ignore"), OPERATE, True),
+    Act("List an ignored item again", lambda w: unmatched(w, "restore", ignored=True), OPERATE),
+    Act("List an ignored item again", lambda w: unmatched_by_api(w, "restore", ignored=True), OPERATE, True),
+    Act("Change the schedule", schedule_saved, OPERATE),
+    Act("Change a board's policies", lambda w: board_saved(w, removed_item_policy="unlink"), OPERATE),
+    Act("Change a field's direction or rule", lambda w: board_saved(w, **{"mappings-1-rule": "npd_wins"}), OPERATE),
+    Act("Confirm a renamed column", renamed_noted, OPERATE),
+    Act("Check a board's columns now", board_asked, OPERATE),
+    Act("Give a field another column", column_chosen, OPERATE),
+    Act("Create a new column for a field", column_created, OPERATE),
+    Act("Stop syncing a field", lambda w: direction_set(w, "none"), OPERATE),
+    Act("Let Monday decide a field", lambda w: direction_set(w, "monday_to_npd"), OPERATE),
+    Act("Let Monday decide a field", rule_of_loop, OPERATE),
+    Act("Filter what is synced", filter_sent, OPERATE),
+    Act("Set up the sync with the wizard", lambda w: lambda c: c.post("/admin/sync/boardlink/set-up/"), OPERATE),
     Act("Change a record", lambda w: saved(contact_page(w), "contact_form", role_title="Head"), RECORDS),
     Act("Change a record", lambda w: api(f"contacts/{w['synced'].pk}/", {"name": "X"}, "patch"), RECORDS, True),
     Act("Add a record", lambda w: api("contacts/", {"name": "X"}), RECORDS, True),
@@ -392,7 +392,7 @@ def footprint() -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize("group", [STEER, MAPPINGS, RESOLVE, RECORDS])
+@pytest.mark.parametrize("group", [OPERATE, RESOLVE, RECORDS])
 def test_an_act_is_done_by_those_of_its_group_alone_and_leaves_its_line(
     world: World, member: Member, group: str
 ) -> None:
@@ -437,11 +437,11 @@ def import_page(world: World) -> str:
 
 
 QUESTIONS: tuple[tuple[Callable[[World], str], str], ...] = (
-    (lambda w: "/admin/sync/syncqueue/all/retry/", STEER),
-    (lambda w: "/admin/sync/syncqueue/all/cancel/", STEER),
-    (lambda w: "/admin/sync/syncqueue/all/discard/", STEER),
-    (lambda w: group_page(w, "approve"), STEER),
-    (lambda w: group_page(w, "reject"), STEER),
+    (lambda w: "/admin/sync/syncqueue/all/retry/", OPERATE),
+    (lambda w: "/admin/sync/syncqueue/all/cancel/", OPERATE),
+    (lambda w: "/admin/sync/syncqueue/all/discard/", OPERATE),
+    (lambda w: group_page(w, "approve"), OPERATE),
+    (lambda w: group_page(w, "reject"), OPERATE),
     (lambda w: reverse("admin:sync_decision_undo", args=[decision(w).pk]), RECORDS),
     (batch_page, RECORDS),
     (import_page, RECORDS),

@@ -621,7 +621,7 @@ def test_a_column_for_which_no_other_is_free_is_not_offered_an_empty_choice(
     BoardLink.objects.filter(pk=links["contact"].pk).update(shape={"columns": {}})
     html = page(browser_of_person)
     choice = 'name="column:blocked:contact:phone"'
-    assert (choice in html, "No other column is free" in html, "New column…" in html) == (False, True, True)
+    assert (choice in html, "No other column is free" in html, "Create a new column…" in html) == (False, True, True)
     free = {"columns": {"spare": {"title": "Spare", "type": "phone"}}}
     BoardLink.objects.filter(pk=links["contact"].pk).update(shape=free)
     html = page(browser_of_person)

@@ -33,7 +33,7 @@ def test_without_a_token_it_leaves_the_rows_and_counts_what_is_left(run: Run, se
     SyncQueue.objects.create(entity_type="organization", remote_id="1", status=QueueStatus.FAILED)
     settings.MONDAY_API_KEY = ""
     said = run("sync_drain")
-    assert "Left: 2 contacts pending. Monday isn't configured: set MONDAY_API_KEY" in said
+    assert "Left: 2 contacts pending. Monday isn't connected" in said
     assert "Left: 1 organization failed: retry in the admin's queue." in said
     assert SyncQueue.objects.filter(status=QueueStatus.PENDING).count() == 2
 

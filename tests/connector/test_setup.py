@@ -196,7 +196,7 @@ def test_an_address_that_monday_can_t_reach_is_told_and_what_stands_is_kept(acco
     with pytest.raises(WebhooksIncomplete, match="could not reach") as caught:
         ensure_webhooks(account, "7", URL, {})
     assert [hook.event for hook in caught.value.hooks] == ["create_item", "change_column_value", "change_name"]
-    assert "SITE_URL" in caught.value.sentence
+    assert "reach from the internet" in caught.value.sentence
     account.unreachable_events = set()
     known = {hook.id: hook.fingerprint for hook in caught.value.hooks}
     assert len(ensure_webhooks(account, "7", URL, known)[0]) == len(WEBHOOK_EVENTS)

@@ -13,8 +13,7 @@ from django.db.migrations.loader import MigrationLoader
 pytestmark = pytest.mark.django_db
 
 NAMES = {
-    "NPD Sync: view", "NPD Sync: resolve conflicts", "NPD Sync: steer the queue", "NPD Sync: change mappings",
-    "NPD Sync: edit contacts",
+    "NPD Sync: view", "NPD Sync: resolve conflicts", "NPD Sync: operate", "NPD Sync: edit contacts",
 }  # fmt: skip
 
 
@@ -55,19 +54,20 @@ def all_permissions() -> set[tuple[str, str, str]]:
 def test_what_an_administrator_changed_is_kept() -> None:
     group = Group.objects.get(name="NPD Sync: view")
     group.permissions.clear()
-    Group.objects.get(name="NPD Sync: change mappings").delete()
+    Group.objects.get(name="NPD Sync: operate").delete()
     make_groups()
     assert set(Group.objects.values_list("name", flat=True)) == NAMES
     assert not group.permissions.exists()
-    assert Group.objects.get(name="NPD Sync: change mappings").permissions.filter(codename="change_boardlink").exists()
+    assert Group.objects.get(name="NPD Sync: operate").permissions.filter(codename="change_boardlink").exists()
 
 
 def test_each_group_has_what_its_name_says() -> None:
-    steer = Group.objects.get(name="NPD Sync: steer the queue")
-    own = set(steer.permissions.exclude(codename__startswith="view_").values_list("codename", flat=True))
+    operators = Group.objects.get(name="NPD Sync: operate")
+    own = set(operators.permissions.exclude(codename__startswith="view_").values_list("codename", flat=True))
     assert own == {
         "retry_syncqueue", "cancel_syncqueue", "discard_syncqueue", "pause_syncqueue", "change_approvalrequest",
-        "delete_ignoreditem", "change_unmatcheditem", "change_periodictask", "export_lists",
+        "delete_ignoreditem", "change_unmatcheditem", "change_periodictask", "export_lists", "change_boardlink",
+        "change_fieldmapping",
     }  # fmt: skip
     resolvers = Group.objects.get(name="NPD Sync: resolve conflicts")
     assert set(resolvers.permissions.values_list("codename", flat=True)) == {

@@ -227,7 +227,7 @@ def test_another_board_is_worked_only_once_its_columns_are_stored(monday: Sandbo
 
 def test_a_wrong_token_stops_the_set_up_with_what_to_do(monday: Sandbox, run: Run, settings: Any) -> None:
     settings.MONDAY_API_KEY = "not-the-token"
-    with pytest.raises(CommandError, match="Set MONDAY_API_KEY to a valid API token") as refused:
+    with pytest.raises(CommandError, match="Where MONDAY_API_KEY is set") as refused:
         run("monday_setup")
     assert "not-the-token" not in str(refused.value)
     assert monday.boards() == []

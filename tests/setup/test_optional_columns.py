@@ -99,7 +99,7 @@ def test_one_that_is_deleted_later_is_a_problem_until_it_is_made_anew_or_let_go(
     run("monday_setup", "--with", "organization.aliases")
     found = mapping("organization", "aliases")
     delete_column(monday, found.link.board_id, found.column_id)
-    with pytest.raises(CommandError, match=r"Aliases can't be synced any more.*--with organization\.aliases"):
+    with pytest.raises(CommandError, match="Aliases can't be synced any more"):
         run("monday_setup")
     with pytest.raises(CommandError):
         run("monday_check")

@@ -177,7 +177,7 @@ def test_a_removed_token_is_gone_and_everything_says_why_nothing_is_synced(away:
     page = away.post("token/", remove="1", confirmed="yes")
     assert "The stored token was removed" in page
     assert not StoredSecret.objects.filter(name=SecretName.API_TOKEN).exists()
-    assert "enter a token" in availability.of("contact").blocked_reason
+    assert "enter an API token" in availability.of("contact").blocked_reason
 
 
 def test_after_the_key_was_changed_pages_say_so_and_an_older_key_brings_the_token_back(
@@ -189,8 +189,9 @@ def test_after_the_key_was_changed_pages_say_so_and_an_older_key_brings_the_toke
     assert not credentials.is_configured()
     assert credentials.token_state().source is credentials.Source.UNREADABLE
     for page in (away.get(), words_of(away.client.get("/admin/").content.decode())):
-        assert "ENCRYPTION_KEY" in page
-    assert "ENCRYPTION_KEY" in availability.of("contact").blocked_reason
+        assert "encryption key was changed" in page
+    assert "ENCRYPTION_KEY_FALLBACKS" in away.get()  # for the administrator
+    assert "encryption key was changed" in availability.of("contact").blocked_reason
     assert inbox.receive(b"{}", authorization=None, path_token="x", path="/webhooks/monday/x/").code == "closed"
     settings.ENCRYPTION_KEYS = ["another-key", *old]
     assert credentials.api_token() == TOKEN
@@ -211,7 +212,7 @@ def test_deliveries_come_in_by_the_secret_that_was_made_and_by_no_other(away: Wi
 def mapper(db: None) -> Client:
     """Somebody who may set up the sync, but not say with which token."""
     user = User.objects.create_user("mia", "mia@example.com", "x", is_staff=True)
-    user.groups.add(Group.objects.get(name="NPD Sync: change mappings"))
+    user.groups.add(Group.objects.get(name="NPD Sync: operate"))
     client = Client()
     client.force_login(user)
     return client

@@ -166,7 +166,8 @@ class CheckResult:
     """One checked thing: whether it is well, what it is, and how to fix it (empty if well).
 
     `is_warning`: it is well for now, and `fix` says what to do before it isn't. `subject` names the part: connection,
-    token, version, plan, allowance, board, columns, webhooks, settings, pause, queue.
+    token, version, plan, allowance, board, columns, webhooks, settings, pause, queue. `for_administrator` goes on
+    from `fix` with what is done on the server.
     """
 
     ok: bool
@@ -174,6 +175,12 @@ class CheckResult:
     fix: str = ""
     subject: str = ""
     is_warning: bool = False
+    for_administrator: str = ""
+
+    @property
+    def full_fix(self) -> str:
+        """How to fix it, with the administrator's part."""
+        return " ".join(filter(None, (self.fix, self.for_administrator)))
 
     @property
     def level(self) -> str:

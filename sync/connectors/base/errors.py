@@ -115,6 +115,8 @@ class ConnectorError(Exception):
     outcome_unknown: ClassVar[bool] = False
     retryable: ClassVar[bool] = False
     advice: ClassVar[str] = "Check the record and its item on the board."
+    for_administrator: ClassVar[str] = ""
+    """What only whoever runs the server can do about it: for logs, commands and the fold of that name, on no page."""
 
     def __init__(
         self,
@@ -165,6 +167,11 @@ class ConnectorError(Exception):
     def lasting_sentence(self) -> str:
         """The same without the wait, which is no longer true a minute later: for where its end is kept beside it."""
         return self._sentence("")
+
+    @property
+    def full_sentence(self) -> str:
+        """The same with the administrator's part."""
+        return f"{self.sentence} {self.for_administrator}".rstrip()
 
     def _sentence(self, wait: str) -> str:
         subject = f" (column {self.column_id})" if self.column_id else ""
@@ -277,7 +284,8 @@ class GroupNotFound(BoardRejected):
 
 
 class WebhookAddressUnreachable(BoardRejected):
-    advice = "SITE_URL has to be an address that Monday can reach from the internet."
+    advice = "This site's address has to be one that Monday can reach from the internet: an administrator sets it."
+    for_administrator = "Set SITE_URL to an address that Monday can reach from the internet."
 
 
 class AccountRejected(ConnectorError):
@@ -288,7 +296,8 @@ class AccountRejected(ConnectorError):
 
 
 class NotAuthenticated(AccountRejected):
-    advice = "Set MONDAY_API_KEY to a valid API token of the account, or enter one in the set-up."
+    advice = "Enter a valid API token of the account under Settings, Monday connection."
+    for_administrator = "Where MONDAY_API_KEY is set, it is what has to be valid."
 
 
 class AuthorizationRejected(AccountRejected):
@@ -324,7 +333,8 @@ class AccountBlocked(AccountRejected):
 
 
 class VersionRejected(AccountRejected):
-    advice = "Set MONDAY_API_VERSION to a version that Monday serves, such as 2026-10."
+    advice = "An administrator has to set a version of Monday's API that Monday serves."
+    for_administrator = "Set MONDAY_API_VERSION to a version that Monday serves, such as 2026-10."
 
 
 class WrongVersion(AccountRejected):
@@ -334,12 +344,16 @@ class WrongVersion(AccountRejected):
     `account` is what it answered all the same: good enough to read which versions there are.
     """
 
-    advice = "Set MONDAY_API_VERSION to the version that Monday calls current; `manage.py monday_check` names it."
+    advice = "An administrator has to set the version of Monday's API that Monday calls current."
+    for_administrator = (
+        "Set MONDAY_API_VERSION to the version that Monday calls current; `manage.py monday_check` names it."
+    )
     account: AccountInfo | None = None
 
 
 class WrongAddress(AccountRejected):
-    advice = "Check MONDAY_API_URL; Monday's own is https://api.monday.com/v2."
+    advice = "An administrator has to correct the address of Monday's API on the server."
+    for_administrator = "Check MONDAY_API_URL; Monday's own is https://api.monday.com/v2."
 
 
 class DocumentRejected(ConnectorError):
@@ -358,7 +372,8 @@ class InvalidDocument(DocumentRejected):
     """The document itself is invalid, whatever values it holds: in parts, or once more, it would be refused as well."""
 
     scope = Scope.BOARD
-    advice = "NPD Sync doesn't fit this version of Monday's API: please report it, or set MONDAY_API_VERSION back."
+    advice = "NPD Sync doesn't fit this version of Monday's API: please report it to your administrator."
+    for_administrator = "Report it, or set MONDAY_API_VERSION back."
 
 
 class TooComplex(DocumentRejected):
@@ -473,9 +488,10 @@ class LogShapeChanged(UnreadableAnswer):
     """The log was answered in a shape that this version doesn't know."""
 
     advice = (
-        "Set MONDAY_API_VERSION to 2026-10, or update NPD Sync. Until then changes are found by the items' times of "
-        "last update, and an edit that was overwritten in the same second is not noticed."
+        "Until an administrator sets another version of Monday's API, changes are found by the items' times of last "
+        "update, and an edit that was overwritten in the same second is not noticed."
     )
+    for_administrator = "Set MONDAY_API_VERSION to 2026-10, or update NPD Sync."
 
 
 class ListingTruncated(UnreadableAnswer):
@@ -503,4 +519,5 @@ class Unreachable(ConnectorError):
 
     scope = Scope.UNREACHABLE
     retryable = True
-    advice = "Check the network and MONDAY_API_URL; it is tried again by itself."
+    advice = "It is tried again by itself."
+    for_administrator = "Check the network and MONDAY_API_URL."

@@ -197,7 +197,7 @@ def _check_token(info: AccountInfo) -> Iterator[CheckResult]:
         return
     # Monday may give the reason itself, for example a missing scope.
     error = _field_error(info, "me")
-    fix = error.sentence if error else "Set MONDAY_API_KEY to a token of a user."
+    fix = error.sentence if error else "Enter the token of a user."
     yield CheckResult(False, "The token belongs to no user.", fix, "token")
 
 
@@ -205,16 +205,18 @@ def _check_version(info: AccountInfo, requested: str) -> Iterator[CheckResult]:
     served = info.version_value
     current = next((value for value, kind in info.versions.items() if kind == "current"), "")
     kind = info.versions.get(requested) or (info.version_kind if served == requested else "")
-    fix = f"Set MONDAY_API_VERSION to the version that Monday calls current{f', {current}' if current else ''}."
+    fix = f"An administrator sets the version that Monday calls current{f', {current}' if current else ''}."
+    on_server = "It is set by MONDAY_API_VERSION."
     if served != requested:
         message = f"API version {requested} was asked for, {served or 'an unknown one'} answered."
         # Monday answers an old version's calls with another one, without an error.
-        yield CheckResult(False, message, f"An old version is replaced without an error. {fix}", "version")
+        yield CheckResult(False, message, f"An old version is replaced without an error. {fix}", "version",
+                          for_administrator=on_server)  # fmt: skip
     elif kind == "deprecated":
-        yield CheckResult(False, f"API version {requested} is deprecated.", fix, "version")
+        yield CheckResult(False, f"API version {requested} is deprecated.", fix, "version", for_administrator=on_server)
     elif kind in ENDING_KINDS:
         message = f"API version {requested} answers, but Monday is about to end it (it is in {kind.replace('_', ' ')})."
-        yield CheckResult(True, message, fix, "version", is_warning=True)
+        yield CheckResult(True, message, fix, "version", is_warning=True, for_administrator=on_server)
     else:
         yield CheckResult(True, f"API version {requested} ({kind or 'kind not told'}) answers.", subject="version")
 

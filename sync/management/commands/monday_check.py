@@ -59,7 +59,7 @@ class Command(BaseCommand):
         wrong = sum(not finding.ok for finding in findings)
         if options["json"]:
             listed = [
-                {"about": finding.subject, "level": finding.level, "what": finding.message, "mend": finding.fix}
+                {"about": finding.subject, "level": finding.level, "what": finding.message, "mend": finding.full_fix}
                 for finding in findings
             ]
             counts = {level: sum(finding.level == level for finding in findings) for level in _LABELS}
@@ -68,8 +68,8 @@ class Command(BaseCommand):
         else:
             for finding in findings:
                 self.stdout.write(f"{_LABELS[finding.level]} {finding.message}")
-                if finding.fix and finding.level != "ok":
-                    self.stdout.write(f"          → {finding.fix}")
+                if finding.full_fix and finding.level != "ok":
+                    self.stdout.write(f"          → {finding.full_fix}")
         if wrong:
             raise CommandError(f"{wrong} problem{'s' if wrong > 1 else ''} found; each says how to fix it.")
         if not options["json"]:

@@ -49,7 +49,9 @@ class Command(BaseCommand):
                 labels = {mapping.key: mapping.label for mapping in outcome.link.mappings.all()}
                 for line in SyncFilter.parse(outcome.link.sync_filter).lines(labels):
                     self.stdout.write(f"{board}: the filter lets through: {line}")
-        except (ActionError, ConnectorError) as error:
+        except ConnectorError as error:
+            raise CommandError(error.full_sentence) from error
+        except ActionError as error:
             raise CommandError(str(error)) from error
         if options["print_env"]:
             for outcome in outcomes:

@@ -243,6 +243,9 @@ class _Sweep:
             problem = f"Monday doesn't tell the activity log as asked: {refused.message.rstrip(' .')}"
             self.problem = LogShapeChanged(problem).sentence
         self.problem = self.problem or changes.log_problem
+        if self.problem:
+            todo = LogShapeChanged.for_administrator
+            log.warning("activity log not read", board=self.link.entity_type, reason=self.problem, todo=todo)
         return changes
 
     def _enqueue_updated(self, changes: BoardActivity) -> int:

@@ -350,7 +350,7 @@ def is_email_configured() -> bool:
     return bool(settings.EMAIL_HOST) or not settings.EMAIL_BACKEND.endswith("smtp.EmailBackend")
 
 
-NO_EMAIL = "Email isn't set up on this installation. An administrator sets EMAIL_HOST."
+NO_EMAIL = "Email isn't set up on this installation. Your administrator can do it."
 
 
 def send_email(address: str, letter: Letter, message_id: str) -> Outcome:

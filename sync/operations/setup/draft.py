@@ -313,8 +313,7 @@ def _check_board(spec: EntitySpec, choice: str, boards: Mapping[str, Board]) -> 
         return
     if (named := configured_board_id(spec.entity_type)) and choice != named:
         raise ActionError(
-            f"{spec.board_setting} in the environment names board {named} for {spec.board_title}. Choose that one, or "
-            "take the variable out and restart."
+            f"Your administrator has set board {named} for {spec.board_title} on the server. Choose that one."
         )
     other = BoardLink.objects.filter(board_id=choice).exclude(entity_type=spec.entity_type).first()
     if other is not None:

@@ -1,0 +1,115 @@
+"""Commands and names of settings stand for an administrator alone: in the fold that is called so, nowhere else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+from xml.etree.ElementTree import Element
+
+import html5lib
+import pytest
+import responses
+from django.contrib.auth.models import User
+from django.test import Client
+
+from sync.connectors.base import errors
+from sync.connectors.base.errors import ConnectorError
+from sync.kernel.messages import TOKEN_SENTENCES
+from sync.limits import breaker
+from sync.models import MondayAccount, Verification
+from tests.admin.all_pages import pages
+
+pytestmark = pytest.mark.django_db
+
+SET_UP = "/admin/sync/boardlink/set-up/"
+SHOWING_STOPS = ("/admin/", "/admin/inbox/", "/admin/sync/boardlink/", "/admin/sync/webhookevent/", SET_UP)
+OF_OPERATIONS = re.compile(r"manage\.py|\b[A-Z]+(?:_[A-Z]+)+\b")
+
+
+def shown(element: Element) -> Iterator[str]:
+    """The text of a page, but for what is in a fold for administrators, and what no browser shows."""
+    is_shown = isinstance(element.tag, str) and element.tag not in ("script", "style", "template")
+    if is_shown and "npd-administrator" not in (element.get("class") or "").split():
+        yield element.text or ""
+        for child in element:
+            yield from shown(child)
+    yield element.tail or ""
+
+
+def names_in(html: str) -> set[str]:
+    """The commands and settings that a page names to everybody."""
+    text = " ".join(shown(html5lib.parse(html, namespaceHTMLElements=False)))
+    return {found for found in OF_OPERATIONS.findall(text) if len(found) >= 6}
+
+
+def opened(client: Client) -> dict[str, set[str]]:
+    """What the pages name that say of the connection how it stands."""
+    found = {page: names_in(client.get(page).content.decode()) for page in SHOWING_STOPS}
+    return {page: names for page, names in found.items() if names}
+
+
+@pytest.mark.slow
+def test_no_page_names_a_command_or_a_setting_outside_the_administrators_fold(
+    browser_of_person: Client, world: dict[str, Any], person: User
+) -> None:
+    # With a difference, and many things that went wrong.
+    found = {
+        address: names
+        for address, html in pages(browser_of_person, world, person).items()
+        if not address.startswith("/admin/help/") and (names := names_in(html))
+    }
+    assert found == {}
+
+
+def test_the_fold_of_the_connection_has_them(browser_of_person: Client, world: dict[str, Any]) -> None:
+    html = browser_of_person.get(SET_UP).content.decode()
+    assert names_in(html) == set()
+    assert {"manage.py", "MONDAY_API_KEY"} <= set(OF_OPERATIONS.findall(html))
+
+
+@responses.activate
+def test_what_a_failed_test_asks_of_an_administrator_is_in_the_open_fold(
+    browser_of_person: Client, world: dict[str, Any], settings: Any
+) -> None:
+    responses.add("POST", settings.MONDAY_API_URL, "<html>a proxy</html>", status=404)
+    html = browser_of_person.post(SET_UP).content.decode()
+    assert names_in(html) == set()
+    fold = re.search(r'id="npd-administrator" open>.*?</h3>', html, re.DOTALL)
+    assert fold
+    assert errors.WrongAddress.for_administrator in fold[0].replace("&#x27;", "'")
+
+
+@pytest.mark.parametrize(
+    "error", [errors.NotAuthenticated, errors.VersionRejected, errors.WrongAddress, errors.Unreachable]
+)
+def test_a_stop_names_none(browser_of_person: Client, world: dict[str, Any], error: type[ConnectorError]) -> None:
+    breaker.trip_account(error("Monday said no"))
+    assert opened(browser_of_person) == {}
+
+
+def test_a_board_without_a_connection_names_none(
+    browser_of_person: Client, world: dict[str, Any], settings: Any
+) -> None:
+    Verification.objects.create(entity_type="contact", compared=3, differed=1)
+    assert opened(browser_of_person) == {}
+    settings.MONDAY_API_KEY = ""
+    assert opened(browser_of_person) == {}
+    MondayAccount.objects.all().delete()
+    assert opened(browser_of_person) == {}
+
+
+def tree(base: type[ConnectorError]) -> Iterator[type[ConnectorError]]:
+    """Every error, and those it is divided into."""
+    yield base
+    for child in base.__subclasses__():
+        yield from tree(child)
+
+
+@pytest.mark.parametrize("error", sorted(set(tree(ConnectorError)), key=str))
+def test_the_advice_of_an_error_is_for_everybody(error: type[ConnectorError]) -> None:
+    assert OF_OPERATIONS.findall(error.advice) == []
+
+
+def test_why_there_is_no_token_is_said_to_everybody() -> None:
+    assert [found for one in TOKEN_SENTENCES.values() for found in OF_OPERATIONS.findall(one)] == []
