@@ -8,14 +8,10 @@ from typing import Any
 import pytest
 
 from npd.models import Contact
-from sync.connectors.base.errors import DailyLimitReached
-from sync.limits import breaker, credentials
-from sync.models import MondayAccount
 from sync.operations import exports
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 CONTACTS = "/admin/npd/contact/"
-HALF_A_MINUTE = 31_000
 HEIGHTS = "[...document.querySelectorAll('tr.data-row')].map(row => Math.round(row.getBoundingClientRect().height))"
 LINES = """row => {
     const shown = [...row.querySelectorAll('th, td:not(.action-checkbox)')].filter(cell => cell.offsetHeight);
@@ -49,19 +45,6 @@ def test_a_record_is_one_line_of_forty_pixels_and_all_columns_are_on_the_screen(
         assert set(page.evaluate(HEIGHTS)) == {40}
         right = page.locator("td.field-updated").first.evaluate("cell => cell.getBoundingClientRect().right")
         assert right <= 1280
-    assert not errors
-
-
-def test_a_stop_appears_on_an_open_page_and_leaves_it(open_page: Any, world: dict[str, Any]) -> None:
-    page, errors = open_page(1280, "light")
-    page.clock.install()
-    page.goto(CONTACTS)
-    breaker.trip_account(DailyLimitReached("daily limit exceeded", wait_seconds=63_877))
-    page.clock.fast_forward(HALF_A_MINUTE)
-    page.locator("#npd-stop-button").wait_for()
-    MondayAccount.objects.update(**credentials.NO_STOP)
-    page.clock.fast_forward(HALF_A_MINUTE)
-    page.locator("#npd-stop-button").wait_for(state="detached")
     assert not errors
 
 

@@ -1,0 +1,98 @@
+"""A stop in a real browser: it comes to an open page, stands on every other, and is ended from whichever."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from playwright.sync_api import Page, expect
+
+from npd.models import Contact
+from sync.choices import StopCode
+from sync.limits import breaker, credentials
+from sync.models import MondayAccount
+from tests.support.pages import barriers
+from tests.support.sandbox import Sandbox
+
+pytestmark = [pytest.mark.django_db(transaction=True)]
+
+HALF_A_MINUTE = 31_000
+PAGES = {
+    "list": "/admin/npd/contact/",
+    "record": "/admin/npd/contact/{}/change/",
+    "health": "/admin/",
+    "inbox": "/admin/inbox/",
+}
+WHERE = [(1280, "light", "list"), (390, "dark", "record"), (1280, "dark", "inbox"), (390, "light", "health")]
+
+
+@pytest.fixture
+def monday(sandbox: Sandbox, settings: Any) -> Sandbox:
+    """It answers, and its token is set."""
+    settings.MONDAY_API_URL, settings.MONDAY_API_KEY = sandbox.api_url, sandbox.token
+    return sandbox
+
+
+def stop_of(page: Page) -> Any:
+    return page.get_by_role("region", name="Sync is stopped")
+
+
+def address(kind: str, record: Contact) -> str:
+    return PAGES[kind].format(record.pk)
+
+
+@pytest.mark.parametrize(("width", "scheme", "kind"), WHERE)
+def test_a_stop_is_seen_on_every_page_and_ended_from_whichever(
+    open_page: Any, world: dict[str, Any], monday: Sandbox, width: int, scheme: str, kind: str
+) -> None:
+    """A used up day: what Monday said once, and not again."""
+    page, errors = open_page(width, scheme)
+    open_before, found = page.context.new_page(), list[str]()
+    open_before.clock.install()
+    open_before.goto(PAGES["list"])
+    monday.faults({"limit": "daily"})
+    breaker.refresh_quota()
+    assert MondayAccount.objects.get().stop_code == StopCode.DAY_LIMIT
+    open_before.clock.fast_forward(HALF_A_MINUTE)
+    expect(stop_of(open_before)).to_be_visible()
+    for one in sorted(PAGES, key=lambda one: one == kind):
+        page.goto(address(one, world["synced"]))
+        expect(stop_of(page)).to_contain_text("Daily limit exceeded")
+        found += barriers(page)
+
+    page.get_by_role("button", name="Try again now").click()
+    page.get_by_text("Monday answers, and sync goes on").wait_for()
+    expect(stop_of(page)).to_have_count(0)
+    assert page.url.endswith(address(kind, world["synced"]))
+    found += barriers(page)
+    assert MondayAccount.objects.get().stop_code == ""
+    open_before.clock.fast_forward(HALF_A_MINUTE)
+    expect(stop_of(open_before)).to_have_count(0)
+    assert not found
+    assert not errors
+
+
+@pytest.mark.parametrize(("width", "scheme", "kind"), WHERE)
+def test_a_refused_token_is_replaced_where_the_stop_leads(
+    open_page: Any, world: dict[str, Any], monday: Sandbox, settings: Any, width: int, scheme: str, kind: str
+) -> None:
+    settings.MONDAY_API_KEY = ""
+    credentials.store_token("a-token-that-was-revoked", User.objects.get(username="dora"))
+    breaker.refresh_quota()
+    assert MondayAccount.objects.get().stop_code == StopCode.TOKEN
+    page, errors = open_page(width, scheme)
+    page.goto(address(kind, world["synced"]))
+    found = barriers(page)
+    page.get_by_role("link", name="Enter a new token").click()
+    page.get_by_role("textbox", name="API token").fill(monday.token)
+    found += barriers(page)
+    page.get_by_role("button", name="Test and save").click()
+    page.get_by_text("Connected. The token works").wait_for()
+    expect(stop_of(page)).to_have_count(0)
+    found += barriers(page)
+    page.goto(address(kind, world["synced"]))
+    expect(stop_of(page)).to_have_count(0)
+    assert MondayAccount.objects.get().stop_code == ""
+    assert not found
+    assert not errors
