@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Generic, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 import django_filters
 from django import forms
@@ -352,30 +352,6 @@ class Pages(PageNumberPagination):
         more[0]["schema"] = {"type": "string", "enum": ["page", "cursor"]}
         by_number = super().get_schema_operation_parameters(view)
         return [*by_number, *more] if "cursor" in self.parameters else by_number
-
-
-class NumberedPages(Pages):
-    """Pages by number alone, of rows that no queryset gives."""
-
-    parameters = ("page", "page_size")
-
-
-Row = TypeVar("Row")
-
-
-@dataclass(frozen=True)
-class CountedRows(Generic[Row]):
-    """Rows that no queryset gives, as NumberedPages takes them: their number, and some of them by limit and offset."""
-
-    number: Callable[[], int]
-    some: Callable[[int, int], Sequence[Row]]
-
-    def __len__(self) -> int:
-        return self.number()
-
-    def __getitem__(self, part: slice) -> list[Row]:
-        begin, end = part.start or 0, part.stop
-        return list(self.some(end - begin, begin)) if end > begin else []
 
 
 def _list_of(request: Request) -> str:

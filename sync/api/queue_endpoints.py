@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import django_filters
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Max, Q, QuerySet
 from django_filters.rest_framework import FilterSet
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import mixins, serializers, status, viewsets
@@ -21,7 +21,7 @@ from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from sync.api.board_endpoints import records_in_numbers
+from sync import registry
 from sync.api.lists import ShapedView, filtered_by, list_filter
 from sync.api.problems import BadQuery
 from sync.api.request_rules import ApiView, KnownFieldsMixin, ModelPermissions, QuotingMixin, TrueOrFalse, act, allowed
@@ -355,6 +355,20 @@ class SyncStateViewSet(ShapedView, mixins.ListModelMixin, viewsets.GenericViewSe
 
 
 # The figures of sync states, a part of `sync/stats`.
+
+
+def records_in_numbers() -> dict[str, dict[str, Any]]:
+    """The records of each type: how many of which status and how many linked, and when the newest was last synced."""
+    found = {}
+    for spec in registry.entities():
+        by_status = spec.model._default_manager.order_by().values_list("sync_status")
+        rows = list(by_status.annotate(Count("pk"), Count("monday_id"), Max("monday_last_synced")))
+        found[spec.entity_type] = {
+            "by_status": {status: number for status, number, _, _ in rows},
+            "linked": sum(linked for _, _, linked, _ in rows),
+            "last_synced": max((last for *_, last in rows if last), default=None),
+        }
+    return found
 
 
 class LedgerStatsParams(serializers.Serializer[Any]):

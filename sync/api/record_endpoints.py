@@ -1,12 +1,12 @@
-"""A synced record by API, whatever its model: CRUD with ETags, link and unlink, a push of one record; and the
-redirect from a record's id to its page.
+"""A synced record by API, whatever its model: CRUD with ETags, what was deleted, a push of one record; and the redirect
+from a record's id to its page.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property, partial, wraps
+from functools import cached_property, wraps
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.urls import URLPattern, URLResolver, reverse
 from django.views.decorators.http import require_safe
+from django_filters.rest_framework import FilterSet
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import serializers, status, viewsets
 from rest_framework.decorators import action
@@ -28,8 +29,6 @@ from rest_framework.response import Response
 
 from sync import registry
 from sync.api.bulk_endpoints import BulkMixin, bulk_schema
-from sync.api.history_endpoints import DecisionSerializer, decision_data
-from sync.api.item_endpoints import DeletionsMixin
 from sync.api.lists import ShapedView, expand, filters_of, ordering_of
 from sync.api.preconditions import (
     ETAG_OUT,
@@ -44,6 +43,7 @@ from sync.api.preconditions import (
     may_name_others,
     unique_parameter,
 )
+from sync.api.problems import Refused
 from sync.api.request_limits import SyncNowThrottle
 from sync.api.request_rules import (
     MAX_NAMED,
@@ -51,15 +51,18 @@ from sync.api.request_rules import (
     KnownFieldsMixin,
     MayChange,
     ModelPermissions,
+    Moment,
     RecordFilter,
     act,
+    parse_moment,
 )
 from sync.choices import RULES, RecordSyncStatus, SyncDirection
 from sync.kernel.action_errors import Conflict
 from sync.ledger import SyncStateService
 from sync.ledger.record_view import FieldReason, FieldView, Part, RecordState, RecordView
-from sync.models import Decision, SyncedModel
+from sync.models import SyncedModel
 from sync.models.api_clients import VALUE_LENGTH
+from sync.operations.event_feed import deleted_records, unknown_deletions_before
 from sync.operations.record_requests import PushReason, push_record
 from sync.reconcile.lookups import canonical_value, match_key, records_saying
 from sync.records.authors import log_action
@@ -73,7 +76,6 @@ from sync.records.external_ids import (
     source_problem,
     value_problem,
 )
-from sync.records.item_links import relink, request_recreation, request_unlink
 
 # CRUD with ETags, whatever the model.
 
@@ -278,22 +280,44 @@ _SERIALIZERS: dict[type[SyncedModel], type[RecordSerializer]] = {}
 """The serializer of each model whose records have an API, for those that name them."""
 
 
-class LinkingAnswerSerializer(serializers.Serializer[Any]):
-    """What was done, or asked for, about a record's item."""
+class DeletedRecordSerializer(serializers.Serializer[Any]):
+    """That a record was deleted; nothing of what it said."""
 
-    message = serializers.CharField()
-    monday_id = serializers.CharField(
-        allow_null=True, help_text="The item: that it is unlinked from, linked with again, or that is gone."
-    )
+    id = serializers.UUIDField(source="entity_id")
+    deleted_at = serializers.DateTimeField(source="at")
 
 
-_link = partial(act, responses=LinkingAnswerSerializer, permission_classes=[MayChange])
+class DeletedFilter(FilterSet):  # type: ignore[misc]
+    """The filter of deleted records."""
+
+    since = Moment(field_name="at", lookup_expr="gte", help_text="Deleted since then, this moment included.")
+
+
+class DeletionsMixin(viewsets.GenericViewSet[Any]):
+    """Which records of a view set's model were deleted, as long as events are kept."""
+
+    @extend_schema(responses=DeletedRecordSerializer(many=True))
+    @action(detail=False, filterset_class=DeletedFilter, problem_codes=(410,))
+    def deleted(self, request: Request) -> Response:
+        """The records that were deleted, in the order of their deletion: ids and times alone. One that was restored is
+        not among them. 410 where `since` is older than what is kept.
+        """
+        since, known_from = parse_moment(request.query_params.get("since")), unknown_deletions_before()
+        if since is not None and known_from is not None and since < known_from:
+            raise Refused(
+                "since_expired",
+                "This is longer ago than deletions are kept. Read all records again; those that you have and that are "
+                "not there were deleted.",
+            )
+        found = self.filter_queryset(deleted_records(self.get_queryset().model.entity_type()))
+        page = self.paginate_queryset(found) or []
+        return self.get_paginated_response(DeletedRecordSerializer(page, many=True).data)
 
 
 class RecordViewSet(ShapedView, BulkMixin, DeletionsMixin, viewsets.ModelViewSet[Any]):
     """Records with their sync state."""
 
-    paged: ClassVar[tuple[str, ...]] = ("list", "history", "deleted")
+    paged: ClassVar[tuple[str, ...]] = ("list", "deleted")
     narrowed: ClassVar[tuple[str, ...]] = ("list", "deleted")
     shaped: ClassVar[tuple[str, ...]] = ("list", "retrieve", "retrieve_by_external_id")
     permission_classes = [ModelPermissions]
@@ -456,21 +480,6 @@ class RecordViewSet(ShapedView, BulkMixin, DeletionsMixin, viewsets.ModelViewSet
             record.delete()
         return Response(status=status.HTTP_204_NO_CONTENT)
 
-    @extend_schema(responses=DecisionSerializer(many=True), filters=False)
-    @action(detail=True)
-    def history(self, request: Request, pk: str) -> Response:
-        """The record's activity with every trigger, newest first; of a deleted one too."""
-        model = self.get_queryset().model
-        try:
-            rows = Decision.objects.filter(entity_type=model.entity_type(), entity_id=UUID(pk))
-        except ValueError as wrong:
-            raise NotFound(f"“{pk}” is no record's id.") from wrong
-        # A deleted record still has its history; an unknown id is a 404.
-        if not rows.exists():
-            self.get_object()
-        page = self.paginate_queryset(rows) or []
-        return self.get_paginated_response(DecisionSerializer(decision_data(page), many=True).data)
-
     @extend_schema(responses=RecordFieldsSerializer)
     @action(detail=True, url_path="sync")
     def read_sync(self, request: Request, pk: str) -> Response:
@@ -499,38 +508,6 @@ class RecordViewSet(ShapedView, BulkMixin, DeletionsMixin, viewsets.ModelViewSet
                 "monday_id": before,
             }
         )
-
-    @_link()
-    def unlink(self, request: Request, pk: str) -> Response:
-        """Unlink the item: its NPD ID is cleared by the next sync, then the record's sync is off. Both sides keep what
-        they have.
-        """
-        record: SyncedModel = self.get_object()
-        request_unlink(record, request.user.get_username())
-        return self._linked(record, "Unlink from Monday was asked for", "is unlinked by its next sync")
-
-    @_link()
-    def link_again(self, request: Request, pk: str) -> Response:
-        """Link the record again with the item that it was unlinked from, and turn its sync on. What changed on one
-        side since is synced, what both changed differently becomes a conflict.
-        """
-        record: SyncedModel = self.get_object()
-        item_id = relink(record, request.user.get_username())
-        return self._linked(record, f"Linked with item {item_id} again", "is linked with its item again", item_id)
-
-    @_link()
-    def create_item(self, request: Request, pk: str) -> Response:
-        """Make a new item for a record whose item was archived, deleted or moved away, by its next sync; where the
-        item is back by then, nothing is made.
-        """
-        record: SyncedModel = self.get_object()
-        request_recreation(record, request.user.get_username())
-        what = "gets a new item by its next sync"
-        return self._linked(record, "Creating its item again was asked for", what)
-
-    def _linked(self, record: SyncedModel, done: str, what: str, item_id: str | None = None) -> Response:
-        log_action(self.request.user, record, f"{done}, by the API.")
-        return Response({"message": f"“{record}” {what}.", "monday_id": item_id or record.monday_id})
 
     def _respond(
         self, record: SyncedModel, code: int = status.HTTP_200_OK, warnings: Sequence[Any] | None = None

@@ -22,7 +22,6 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.http import conditional_page
 from django_filters import MultipleChoiceFilter
 from django_filters.rest_framework import DjangoFilterBackend, FilterSet
-from django_filters.utils import translate_validation
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import exceptions, serializers
@@ -73,12 +72,6 @@ class MayChange(ModelPermissions):
     """For POST actions on existing objects, which need the permission to change them."""
 
     perms_map = {**ModelPermissions.perms_map, "POST": _CHANGE}
-
-
-class MayViewOnPost(ModelPermissions):
-    """For lists, and for acts that ask besides for the permission on the records that they are about."""
-
-    perms_map = {**ModelPermissions.perms_map, "POST": ModelPermissions.perms_map["GET"]}
 
 
 def allowed(check: Callable[[Any, Any], object]) -> type[BasePermission]:
@@ -251,15 +244,6 @@ class StrictFilters(DjangoFilterBackend):  # type: ignore[misc]
         except exceptions.ValidationError as error:
             raise BadQuery(error.detail) from error
         return found
-
-
-def asked_for(view: Any) -> dict[str, Any]:
-    """The values of a list's filters, for rows that no queryset gives; raises BadQuery."""
-    found = StrictFilters().get_filterset(view.request, view.get_queryset(), view)
-    if not found.is_valid():
-        raise BadQuery(translate_validation(found.errors).detail)
-    values: dict[str, Any] = found.form.cleaned_data
-    return values
 
 
 class TrueOrFalseField(forms.Field):
@@ -462,13 +446,9 @@ UUID_REGEX = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 
 class ApiRouter(SimpleRouter):
-    """Routes of view sets; an action's address may end with a slash. `lookup_regex` of a view set has several parts."""
+    """Routes of view sets; an action's address may end with a slash."""
 
     routes = [
         one._replace(url=one.url.replace("{trailing_slash}", "/?")) if isinstance(one, DynamicRoute) else one
         for one in SimpleRouter.routes
     ]
-
-    def get_lookup_regex(self, viewset: Any, lookup_prefix: str = "") -> str:
-        found: str = getattr(viewset, "lookup_regex", "") or super().get_lookup_regex(viewset, lookup_prefix)
-        return found

@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from sync.api.board_endpoints import BlockedFieldViewSet, BoardViewSet, UpdateLoopViewSet
 from sync.api.event_endpoints import EventFeedView, WebhookDeliveryViewSet, WebhookEndpointViewSet
-from sync.api.history_endpoints import HistoryBatchViewSet, HistoryViewSet
-from sync.api.item_endpoints import (
-    ApprovalViewSet,
-    IgnoredItemViewSet,
-    InboxViewSet,
-    TombstoneViewSet,
-    UnmatchedItemViewSet,
-)
 from sync.api.queue_endpoints import PauseViewSet, QueueViewSet, SyncStateViewSet, SyncStatsView
 from sync.api.request_rules import ApiRouter
 from sync.api.token_endpoints import ApiTokenViewSet, MeView
@@ -29,20 +20,6 @@ of_programs = [
 ]
 
 router = ApiRouter()
-for prefix, view in {
-    "queue": QueueViewSet,
-    "pauses": PauseViewSet,
-    "unmatched-items": UnmatchedItemViewSet,
-    "ignored-items": IgnoredItemViewSet,
-    "inbox": InboxViewSet,
-    "approvals": ApprovalViewSet,
-    "history": HistoryViewSet,
-    "batches": HistoryBatchViewSet,
-    "boards": BoardViewSet,
-    "blocked-fields": BlockedFieldViewSet,
-    "update-loops": UpdateLoopViewSet,
-    "deleted-records": TombstoneViewSet,
-    "states": SyncStateViewSet,
-}.items():
+for prefix, view in {"queue": QueueViewSet, "pauses": PauseViewSet, "states": SyncStateViewSet}.items():
     router.register(prefix, view, f"sync-{prefix.replace('/', '-')}")
 urlpatterns = [*router.urls, re_path("^stats/?$", SyncStatsView.as_view(), name="sync-stats")]

@@ -143,47 +143,14 @@ class Position(Generic[Ref]):
     last: Ref | None
 
 
-@dataclass(frozen=True)
-class RejectedChoice:
-    """Which rejected values are meant: of these types of records (None: all), of one record, of one field."""
-
-    types: Sequence[str] | None = None
-    entity_id: UUID | None = None
-    key: str = ""
-
-    def query(self, columns: str = "*") -> str:
-        """Return the query of these columns; `params` gives its parameters."""
-        conditions = [
-            condition
-            for condition, is_given in (
-                ("entity_type = ANY(%(of_types)s)", self.types is not None),
-                ("entity_id = %(of_record)s", self.entity_id is not None),
-                ("key = %(of_field)s", bool(self.key)),
-            )
-            if is_given
-        ]
-        names = "ledger_id, entity_type, entity_id, key, reason, checked_at, name"
-        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-        return f"SELECT {columns} FROM ({rejected_values_sql()}) AS waiting ({names}){where}"  # noqa: S608 - literals
-
-    @property
-    def params(self) -> dict[str, Any]:
-        """What the query's conditions compare with."""
-        return {"of_types": list(self.types or ()), "of_record": self.entity_id, "of_field": self.key}
-
-
-EVERY_REJECTED = RejectedChoice()
-
-
-def rejected_values(limit: int, offset: int = 0, chosen: RejectedChoice = EVERY_REJECTED) -> list[RejectedValue]:
+def rejected_values(limit: int, offset: int = 0) -> list[RejectedValue]:
     """Return the rejected values, the oldest first; one query."""
-    sql = f"{chosen.query()} ORDER BY ledger_id, key LIMIT %(limit)s OFFSET %(offset)s"
-    return [RejectedValue(*row) for row in _fetch(sql, limit=limit, offset=offset, **chosen.params)]
-
-
-def count_rejected_values(chosen: RejectedChoice = EVERY_REJECTED) -> int:
-    [(number,)] = _fetch(chosen.query("count(*)"), **chosen.params)
-    return int(number)
+    names = "ledger_id, entity_type, entity_id, key, reason, checked_at, name"
+    sql = (
+        f"SELECT * FROM ({rejected_values_sql()}) AS waiting ({names}) "  # noqa: S608 - literals
+        "ORDER BY ledger_id, key LIMIT %(limit)s OFFSET %(offset)s"
+    )
+    return [RejectedValue(*row) for row in _fetch(sql, limit=limit, offset=offset)]
 
 
 def position_of(ledger_id: int = 0, key: str = "") -> Position[FieldRef]:

@@ -50,13 +50,6 @@ def exclude_match(entity_type: str, item_id: str, entity_id: UUID, reason: str) 
     )
 
 
-def request_unlink(record: SyncedModel, by: str) -> None:
-    """Let the record's next look unlink it; raises Conflict for one without an item."""
-    if not record.monday_id:
-        raise Conflict(f"“{record}” has no item on Monday, so there is nothing to unlink.")
-    request_unlink_many(record.entity_type(), [record.pk], by)
-
-
 def request_unlink_many(entity_type: str, ids: Sequence[UUID], by: str) -> None:
     """Have the next passes of these records, each with an item, unlink them; a few statements for all."""
     with transaction.atomic():

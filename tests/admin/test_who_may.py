@@ -133,11 +133,6 @@ def unmatched(world: World, act: str, *, ignored: bool = False, **sent: str) -> 
     return lambda client: client.post(f"{UNMATCHED}{row.pk}/{act}/", sent)
 
 
-def unmatched_by_api(world: World, act: str, *, ignored: bool = False, **sent: str) -> Callable[[Client], Any]:
-    body = {"record": sent["record"]} if sent else None
-    return api(f"sync/unmatched-items/{unmatched_row(world, ignored=ignored).pk}/{act}", body)
-
-
 def choice(world: World) -> dict[str, str]:
     record = Contact.objects.create(name="Without an item")
     return {"record": str(record.pk), "confirmed": "yes"}
@@ -214,11 +209,6 @@ def item_created_again(world: World) -> Callable[[Client], Any]:
     return record_act(world, "synced", "create_again", confirmed="yes")
 
 
-def let_go_by_api(world: World) -> Callable[[Client], Any]:
-    linked_again(world)
-    return api(f"contacts/{world['waiting'].pk}/link-again")
-
-
 def brought_back(world: World) -> Callable[[Client], Any]:
     world["dead"].delete()
     return ticked("/admin/sync/tombstone/", "bring_back", Tombstone.objects.get().pk)
@@ -292,15 +282,11 @@ ACTS = (
     Act("Pause the sync", lambda w: api("sync/pauses/", {"entity_type": "contact"}), OPERATE, by_api=True),
     Act("Resume the sync", paused, OPERATE),
     Act("Approve bulk deletions", lambda w: guarded(w, "approve"), OPERATE),
-    Act("Approve bulk deletions", lambda w: api("sync/approvals/approve", {"ids": [held(w).pk]}), OPERATE, True),
     Act("Reject bulk deletions", lambda w: guarded(w, "reject"), OPERATE),
-    Act("Reject bulk deletions", lambda w: api("sync/approvals/reject", {"ids": [held(w).pk]}), OPERATE, True),
     Act("Consider an ignored item again", refused_item, OPERATE),
     Act("Ignore an unmatched item", lambda w: unmatched(w, "ignore"), OPERATE),
     Act("Ignore an unmatched item", lambda w: ticked(UNMATCHED, "ignore_selected", unmatched_row(w).pk), OPERATE),
-    Act("Ignore an unmatched item", lambda w: unmatched_by_api(w, "ignore"), OPERATE, True),
     Act("List an ignored item again", lambda w: unmatched(w, "restore", ignored=True), OPERATE),
-    Act("List an ignored item again", lambda w: unmatched_by_api(w, "restore", ignored=True), OPERATE, True),
     Act("Change the schedule", schedule_saved, OPERATE),
     Act("Change a board's policies", lambda w: board_saved(w, removed_item_policy="unlink"), OPERATE),
     Act("Change a field's direction or rule", lambda w: board_saved(w, **{"mappings-1-rule": "npd_wins"}), OPERATE),
@@ -331,18 +317,13 @@ ACTS = (
     ),
     Act("Compare NPD and Monday of a record", lambda w: record_act(w, "disabled", "read_monday"), RECORDS),
     Act("Unlink a record", lambda w: ticked("/admin/npd/contact/", "unlink", w["synced"].pk), RECORDS),
-    Act("Unlink a record", lambda w: api(f"contacts/{w['synced'].pk}/unlink"), RECORDS, True),
     Act("Link a record again", linked_again, RECORDS),
-    Act("Link a record again", let_go_by_api, RECORDS, True),
     Act("Try a blocked field again", tried_again, RECORDS),
     Act("Send a field in an update loop again", sent_again, RECORDS),
     Act("Restore a deleted record", brought_back, RECORDS),
     Act("Undo what the sync moved", undone, RECORDS),
-    Act("Undo what the sync moved", lambda w: api(f"sync/history/{decision(w).pk}/undo"), RECORDS, True),
     Act("Create a record of an unmatched item", lambda w: unmatched(w, "create"), RECORDS),
-    Act("Create a record of an unmatched item", lambda w: unmatched_by_api(w, "create"), RECORDS, True),
     Act("Link an unmatched item with a record", lambda w: unmatched(w, "link", **choice(w)), RECORDS),
-    Act("Link an unmatched item with a record", lambda w: unmatched_by_api(w, "link", **choice(w)), RECORDS, True),
     Act("Import a file", file_chosen, RECORDS),
 )
 
@@ -485,8 +466,7 @@ def test_nobody_is_told_the_name_of_a_record_that_they_may_not_see(world: World,
     addresses += [f"/admin/{one}/?q=Hushed" for one in ("sync/syncqueue", "sync/decision", "conflicts/syncconflict")]
     addresses.append(f"/admin/conflicts/syncconflict/rejected/contact/{world['held'].pk}/email/")
     lists = ("sync/syncqueue", "sync/decision", "conflicts/syncconflict")
-    by_api = "/api/v1/sync/approvals/"
-    addresses += [f"/api/v1/sync/{one}/" for one in ("queue", "inbox", "inbox/causes")]
+    addresses += [f"/api/v1/sync/{one}/" for one in ("queue", "conflicts", "states")]
     group = {
         "how": "approve",
         "upto": ApprovalRequest.objects.latest("id").pk,
@@ -504,10 +484,10 @@ def test_nobody_is_told_the_name_of_a_record_that_they_may_not_see(world: World,
     keeper.user_permissions.set(Permission.objects.filter(content_type__app_label__in=("sync", "conflicts")))
     client = Client()
     client.force_login(person)
-    assert told(client, ["/admin/inbox/", by_api, decide]) == {"/admin/inbox/", by_api, decide, *lists}
+    assert told(client, ["/admin/inbox/", decide]) == {"/admin/inbox/", decide, *lists}
     client.force_login(keeper)
     assert client.get("/admin/sync/syncqueue/").status_code == 200
-    assert told(client, [*addresses, by_api, decide]) == set()
+    assert told(client, [*addresses, decide]) == set()
 
 
 def text_of(answer: Any) -> str:

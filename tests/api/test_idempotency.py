@@ -123,17 +123,16 @@ def test_after_a_rotation_a_repeat_says_to_rotate_again_and_deletes_nothing(api:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_second_request_while_the_first_is_under_way_is_told_to_wait(api: APIClient, contact: Contact) -> None:
-    url = f"{CONTACTS}{contact.pk}/unlink"
-    Contact.objects.filter(pk=contact.pk).update(monday_id="77")
+    url = f"{CONTACTS}bulk"
+    asked = {"operations": [{"action": "update", "id": str(contact.pk), "record": {"notes": "new"}}]}
     with transaction.atomic():
         Contact.objects.select_for_update().get(pk=contact.pk)
-        SyncQueue.objects.select_for_update().get(entity_id=contact.pk)
-        writer = beside(lambda: post(api, {}, "k", url))
+        writer = beside(lambda: post(api, asked, "k", url))
         wait_for("the first waits for the row", somebody_waits_for_us)
-        second = post(api, {}, "k", url)
+        second = post(api, asked, "k", url)
         assert (second.status_code, second.headers["Retry-After"]) == (409, "1")
         assert second.json()["code"] == "idempotency_in_progress"
-    first, third = writer.result(60), post(api, {}, "k", url)
+    first, third = writer.result(60), post(api, asked, "k", url)
     assert (first.status_code, third.status_code) == (200, 200)
     assert third.content == first.content
 
@@ -154,6 +153,8 @@ def test_a_crash_before_the_commit_leaves_neither_the_change_nor_a_lock(
     assert SyncQueue.objects.filter(entity_type="contact").count() == Contact.objects.count() == 1
 
 
-@pytest.mark.parametrize(("url", "code"), [(f"{CONTACTS}%00/unlink", 404), (f"{CONTACTS}{uuid.UUID(int=1)}/", 405)])
+@pytest.mark.parametrize(
+    ("url", "code"), [(f"{CONTACTS}%00/sync-to-monday", 404), (f"{CONTACTS}{uuid.UUID(int=1)}/", 405)]
+)
 def test_what_is_not_there_or_takes_no_post_is_refused_as_without_a_key(api: APIClient, url: str, code: int) -> None:
     assert [api.post(url, {}).status_code, post(api, {}, "k", url).status_code] == [code, code]

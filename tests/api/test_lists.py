@@ -26,13 +26,12 @@ from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.api.lists import filters_of
 from sync.clock import sync_now
-from sync.models import BoardLink, FieldMapping, SyncMetadata, SyncQueue, UnmatchedItem
+from sync.models import BoardLink, FieldMapping, SyncMetadata, SyncQueue
 from tests.api.conftest import QUEUE, results, row, url_of, user_who_may, with_token
 
 CONTACTS = "/api/v1/contacts/"
 CONFLICTS = "/api/v1/sync/conflicts/"
 STATES = "/api/v1/sync/states/"
-UNMATCHED = "/api/v1/sync/unmatched-items/"
 
 
 def named(api: APIClient, **query: Any) -> list[str]:
@@ -91,9 +90,8 @@ def test_lists_in_an_order_of_their_own_have_pages_by_cursor(api: APIClient, con
         SyncConflict.objects.create(
             entity_type="contact", entity_id=contact.pk, kind="identity", resolved_at=resolved, **data
         )
-        UnmatchedItem.objects.create(entity_type="contact", item_id=str(number), name="x")
         SyncMetadata.objects.create(entity_type="sprint", entity_id=str(number), system="jira")
-    for address in (QUEUE, CONFLICTS, UNMATCHED, STATES):
+    for address in (QUEUE, CONFLICTS, STATES):
         listed = [one["id"] for one in api.get(address).json()["results"]]
         assert [one["id"] for one in walk(api, f"{address}?pagination=cursor&page_size=2")] == listed
         assert len(listed) >= 5
@@ -268,7 +266,7 @@ def test_records_are_filtered_by_each_field_and_by_times(api: APIClient, organiz
     assert named(api, ordering="phone") == ["New", "Old"]
 
 
-def test_jobs_conflicts_and_unmatched_items_are_filtered_by_each_field(api: APIClient, contact: Contact) -> None:
+def test_jobs_conflicts_and_states_are_filtered_by_each_field(api: APIClient, contact: Contact) -> None:
     job = row(entity_id=None, remote_id="55", operation="create", priority=10)
     row(operation="update", attempts=3)
     found = results(api, QUEUE, monday_id="55", operation="create", attempts="0", status=["failed", "pending"])
@@ -279,9 +277,6 @@ def test_jobs_conflicts_and_unmatched_items_are_filtered_by_each_field(api: APIC
     SyncConflict.objects.create(entity_type="contact", entity_id=contact.pk, **data)
     asked = {"monday_id": "55", "detected_since": "2020-01-01T00:00:00Z", "ordering": "-detected_at"}
     assert api.get(CONFLICTS, asked).json()["results"][0]["monday_id"] == "55"
-    UnmatchedItem.objects.create(entity_type="contact", item_id="55", name="Ada")
-    [item] = api.get(UNMATCHED, {"monday_id": "55", "name": "Ada"}).json()["results"]
-    assert item["monday_id"] == "55"
     SyncMetadata.objects.create(entity_type="contact", entity_id=str(contact.pk), remote_id="55")
     assert api.get(STATES, {"monday_id": "55", "error_count": "0"}).json()["results"][0]["monday_id"] == "55"
 

@@ -27,8 +27,8 @@ from sync.operations import attention
 from sync.operations.attention import AttentionKind, Tally
 from sync.operations.notifications.incidents import waiting
 from sync.queue import SyncQueueService
-from sync.records.item_links import request_unlink
 from tests.admin import states
+from tests.support.people import unlink
 from tests.support.rows import queries_of
 
 pytestmark = pytest.mark.django_db
@@ -245,7 +245,7 @@ def test_a_removed_item_keeps_its_entry_once_its_question_is_open_until_somebody
     SyncConflict.objects.filter(pk=conflict.pk).update(resolution=resolution)
     assert attention.entries() == []
     SyncConflict.objects.filter(pk=conflict.pk).update(resolution=None)
-    request_unlink(gone, "pat")
+    unlink(gone)
     assert attention.entries() == []
 
 

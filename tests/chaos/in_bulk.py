@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from django.contrib.auth.models import User
 
-from sync.choices import ApprovalKind
+from sync.choices import ApprovalKind, ApprovalState
+from sync.models import ApprovalRequest
+from sync.records.approvals import approve, reject
 from tests.chaos import people_npd
 from tests.chaos.journal import FIELDS, MONDAY, NPD
-from tests.chaos.people_npd import TIMEOUT
 from tests.chaos.stage import SKIPPED, Stage, remote_value
 
 LIMIT = 4  # GUARD_RECORDS in chaos_settings.py
@@ -45,26 +46,24 @@ def look_what_went(stage: Stage, key: str = "") -> str | None:
 
 def decide_guarded(stage: Stage, how: str) -> str | None:
     """An administrator approves or rejects all that waits."""
-    url = stage.arena.path("/api/v1/sync/approvals/")
-    waiting = stage.arena.api.get(url, params={"page_size": 500}, timeout=TIMEOUT).json()["results"]
+    waiting = list(ApprovalRequest.objects.filter(state=ApprovalState.PENDING))
     if not waiting:
         return SKIPPED
-    answer = stage.arena.api.post(f"{url}{how}", json={"ids": [act["id"] for act in waiting]}, timeout=TIMEOUT)
-    if answer.status_code != 200:
-        return f"answered {answer.status_code}: {answer.text[:200]}"
+    decide = reject if how == "reject" else approve
+    decide(ApprovalRequest.objects.filter(pk__in=[act.pk for act in waiting]), User.objects.get(username="dora"))
     if how == "reject":
         _note_what_comes_back(stage, waiting)
     return None
 
 
-def _note_what_comes_back(stage: Stage, waiting: list[dict[str, Any]]) -> None:
+def _note_what_comes_back(stage: Stage, waiting: list[ApprovalRequest]) -> None:
     """Who rejects that a field is emptied, fills it in again with what still stood on the other side."""
     for act in waiting:
-        handle = stage.handle_of(str(act["entity_id"]))
-        if handle and act["key"] in FIELDS[stage.type_of(handle)]:
-            side = NPD if act["kind"] == ApprovalKind.CLEAR_MONDAY else MONDAY
-            value = str(act["values"]["value"])
-            stage.wrote("an administrator", side, handle, act["key"], value, ("", value))
+        handle = stage.handle_of(str(act.entity_id))
+        if handle and act.key in FIELDS[stage.type_of(handle)]:
+            side = NPD if act.kind == ApprovalKind.CLEAR_MONDAY else MONDAY
+            value = str(act.values["value"])
+            stage.wrote("an administrator", side, handle, act.key, value, ("", value))
 
 
 def _active(stage: Stage, handle: str) -> str:

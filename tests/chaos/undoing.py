@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from django.contrib.auth.models import User
+
 from conflicts.models import SyncConflict
 from sync.models import Decision
+from sync.operations.decision_undo import undo_decisions
 from tests.chaos.journal import FIELDS, NPD
 from tests.chaos.stage import SKIPPED, Stage, local_value, remote_value
 
@@ -47,13 +50,12 @@ def undo_change(stage: Stage, pick: int) -> str | None:
     before = stage.record(handle)
     if before is None or decision.key not in FIELDS[stage.type_of(handle)]:
         return SKIPPED
-    url = stage.arena.path(f"/api/v1/sync/history/{decision.pk}/undo")
-    answer = stage.arena.api.post(url, timeout=TIMEOUT)
-    if answer.status_code != 200:
-        return f"answered {answer.status_code}: {answer.text[:200]}"
+    result = undo_decisions([decision], by=User.objects.get(username="dora"))
+    if not result.done:
+        return "nothing was put back"
     after = stage.record(handle)
     assert after is not None
-    for step in answer.json()["done"]:
-        key = step["field"]
+    for step in result.done:
+        key = step.decision.key
         stage.wrote(UNDO, NPD, handle, key, local_value(after, key), (local_value(before, key),))
     return None

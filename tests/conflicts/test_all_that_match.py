@@ -13,7 +13,6 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from rest_framework.test import APIClient
 
 from conflicts import bulk_resolution, resolution
 from conflicts.models import BatchEntry, ConflictBatch, SyncConflict
@@ -158,14 +157,12 @@ def test_a_row_s_button_never_stands_for_a_deletion(browser: Client, mixed: list
     assert chosen(mixed[2]) == ""
 
 
-def test_the_api_counts_deletions_and_takes_an_act_alone(ada: User, mixed: list[Contact]) -> None:
-    api = APIClient()
-    api.force_authenticate(ada)
-
+def test_a_plan_counts_deletions_and_takes_an_act_alone(ada: User, mixed: list[Contact]) -> None:
     def planned(resolution_type: str) -> tuple[int, ...]:
-        answer = api.post("/api/v1/sync/conflicts/bulk-resolutions", {"resolution_type": resolution_type}).json()
+        found = SyncConflict.objects.filter(resolved_at=None)
+        batch = bulk_resolution.prepare_batch(found, resolution_type, by=ada)
         names = ("npd", "npd_deleted", "npd_created", "monday_deleted", "monday_created", "unlinked")
-        return (answer["total"], *(answer["plan"][name] for name in names))
+        return (batch.total, *(batch.plan.get(name, 0) for name in names))
 
     assert planned("keep_monday") == (5, 2, 3, 0, 0, 0, 0)
     assert planned("keep_npd") == (5, 0, 0, 0, 0, 3, 0)

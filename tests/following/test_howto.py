@@ -16,10 +16,10 @@ from standardwebhooks import Webhook
 from npd.models import Contact
 from npd.personal_data.erasure import ItemFate, erase_person
 from npd.personal_data.persons import find_persons
-from sync.models import ApiToken, FeedEvent
+from sync.models import ApiToken, FeedEvent, Tombstone
+from sync.records.tombstones import restore_by_person
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/howto/follow-changes.md"
-DELETED = "/api/v1/sync/deleted-records/"
 SECRET = "whsec_" + "A" * 43 + "="
 
 
@@ -66,8 +66,7 @@ def test_the_copy_is_npds_list_after_changes_deletions_and_an_erasure(
         erase_person(person, items=ItemFate.LEAVE, by=clerk)
     newsletter["follow"]()
     assert copy(newsletter) == contacts()
-    [deleted] = api.get(DELETED, {"entity_type": "contact", "name": "Person 1"}).json()["results"]
-    assert api.post(f"{DELETED}{deleted['id']}/restore").status_code == 200
+    restore_by_person(Tombstone.objects.get(entity_type="contact", data__name="Person 1"), "ada")
     newsletter["follow"]()
     assert copy(newsletter) == contacts()
     assert (str(people[1].pk), "Person 1", "p1@example.test") in contacts()

@@ -1,4 +1,4 @@
-"""The page and the API on which a person approves or rejects, and what the guard's page says."""
+"""The page on which a person approves or rejects, and what the guard's page says."""
 
 import re
 from collections.abc import Callable
@@ -6,15 +6,12 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import transaction
 from django.test import Client
-from rest_framework.test import APIClient
 
 from npd.models import Contact
 from sync.choices import ApprovalKind, ApprovalState
 from sync.models import ApprovalRequest, Decision, SyncQueue
 from tests.support.people import api_of, staff_who_may
-from tests.support.waiting import beside, somebody_waits, wait_for
 
 LIST = "/admin/sync/approvalrequest/?state__exact=pending"
 DECIDE = "/admin/sync/approvalrequest/decide/"
@@ -27,12 +24,6 @@ def browser(client: Client, mary: User) -> Client:
     """Mary, signed in."""
     client.force_login(mary)
     return client
-
-
-@pytest.fixture
-def api(mary: User) -> APIClient:
-    """Mary's program."""
-    return api_of(mary)
 
 
 @pytest.fixture
@@ -157,52 +148,7 @@ def test_the_first_page_says_that_something_waits(browser: Client, hold: Any) ->
     assert link in browser.get("/admin/").content.decode()
 
 
-def test_the_api_lists_what_waits(api: APIClient, hold: Any) -> None:
+def test_the_figures_count_what_waits(mary: User, hold: Any) -> None:
     acts = hold(2)
     ApprovalRequest.objects.filter(pk=acts[0].pk).update(state=ApprovalState.DONE)
-    found = api.get("/api/v1/sync/approvals/").json()
-    assert [row["id"] for row in found["results"]] == [acts[1].pk]
-    assert api.get("/api/v1/sync/approvals/?state=done").json()["count"] == 1
-    assert api.get("/api/v1/sync/stats").json()["waiting_for_approval"] == 1
-
-
-def test_the_api_decides_by_ids(api: APIClient, hold: Any) -> None:
-    acts = hold(2)
-    answer = api.post("/api/v1/sync/approvals/reject", {"ids": [acts[0].pk]}, format="json")
-    assert (answer.status_code, answer.json()) == (200, {"decided": 1})
-    assert states() == ["rejected", "pending"]
-
-
-def test_the_api_decides_all_of_a_kind_where_their_number_is_the_one_seen(api: APIClient, hold: Any) -> None:
-    hold(3)
-    asked = {"entity_type": "contact", "kind": "clear_monday", "count": 2}
-    answer = api.post("/api/v1/sync/approvals/approve", asked, format="json")
-    assert answer.status_code == 409
-    assert "3 of them wait for approval now, not 2" in answer.content.decode()
-    assert states() == ["pending"] * 3
-    answer = api.post("/api/v1/sync/approvals/approve", asked | {"count": 3}, format="json")
-    assert answer.json() == {"decided": 3}
-    assert states() == ["approved"] * 3
-
-
-def test_who_rejects_what_another_person_approves_at_that_moment_is_told(api: APIClient, hold: Any) -> None:
-    act = hold(1)[0]
-    with transaction.atomic():
-        ApprovalRequest.objects.filter(pk=act.pk).update(state=ApprovalState.APPROVED)
-        late = beside(lambda: api.post("/api/v1/sync/approvals/reject", {"ids": [act.pk]}, format="json"))
-        wait_for("the second waits for the first", somebody_waits)
-    assert (late.result(60).status_code, states()) == (409, [ApprovalState.APPROVED])
-
-
-@pytest.mark.parametrize("asked", [{}, {"ids": [1], "count": 1}, {"entity_type": "contact", "count": 1}])
-def test_the_api_wants_to_know_which(api: APIClient, asked: dict[str, Any]) -> None:
-    assert api.post("/api/v1/sync/approvals/approve", asked, format="json").status_code == 400
-
-
-def test_the_api_lets_nobody_decide_who_may_only_look(hold: Any) -> None:
-    acts = hold(1)
-    api = api_of(staff_who_may("view_approvalrequest"))
-    assert api.get("/api/v1/sync/approvals/").status_code == 200
-    answer = api.post("/api/v1/sync/approvals/approve", {"ids": [acts[0].pk]}, format="json")
-    assert answer.status_code == 403
-    assert states() == ["pending"]
+    assert api_of(mary).get("/api/v1/sync/stats").json()["waiting_for_approval"] == 1

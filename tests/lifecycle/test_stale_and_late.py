@@ -12,10 +12,11 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.models import BoardLink, Decision, MondayAccount, SyncMetadata, SyncQueue, Tombstone, WebhookEvent
 from sync.reconcile import settle
-from sync.records.item_links import ignore_item, request_unlink
+from sync.records.item_links import ignore_item
 from sync.records.tombstones import restore_by_person
 from tests.lifecycle.conftest import asked, choose, quiet_passes, take_away
 from tests.lifecycle.test_item_gone import set_policy
+from tests.support.people import unlink
 from tests.support.world import World, mail
 
 
@@ -140,7 +141,7 @@ def test_an_unlink_that_a_person_wants_outlives_a_save_during_a_failed_look(worl
     contact = world.linked("Ann")
     item = str(contact.monday_id)
     world.sandbox.faults({"timeout": "before", "on": "change_multiple_column_values"})
-    request_unlink(contact, "pat")
+    unlink(contact)
     world.work()
     Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
     world.settle()
@@ -159,7 +160,7 @@ def test_an_item_that_its_second_record_let_go_asks_nothing_of_the_first_deleted
     assert Tombstone.objects.get(entity_id=key).state == "nothing_left"
     second.refresh_from_db()
     assert second.monday_id == item
-    request_unlink(second, "pat")
+    unlink(second)
     world.work()
     assert world.status(second) == "disabled"
     hear(world)

@@ -8,8 +8,9 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.kernel.action_errors import Conflict
 from sync.models import BoardLink, Decision, IgnoredItem
-from sync.records.item_links import ignore_item, relink, request_unlink
+from sync.records.item_links import ignore_item, relink
 from tests.lifecycle.conftest import asked, choose, quiet_passes, take_away
+from tests.support.people import unlink
 from tests.support.world import World
 
 
@@ -17,7 +18,7 @@ def unlinked(world: World, contact: Contact) -> str:
     """A person unlinks the record; returns the item's id."""
     contact.refresh_from_db()
     item_id = str(contact.monday_id)
-    request_unlink(contact, "pat")
+    unlink(contact)
     world.work(contact)
     return item_id
 
@@ -63,12 +64,6 @@ def test_unlinking_clears_the_npd_id_whatever_the_direction_and_sends_nothing_el
     item = world.sandbox.item(item_id)
     assert (item["values"]["npd_id"], item["values"]["role_title"]) == ("", "Buyer")
     assert (contact.monday_id, contact.sync_enabled) == (None, False)
-
-
-@pytest.mark.django_db
-def test_a_record_without_an_item_can_t_be_unlinked() -> None:
-    with pytest.raises(Conflict, match="no item"):
-        request_unlink(Contact.objects.create(name="Ann"), "pat")
 
 
 def test_linked_again_what_changed_since_flows_and_only_what_both_changed_is_asked_about(world: World) -> None:

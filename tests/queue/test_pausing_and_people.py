@@ -10,9 +10,9 @@ from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
 from npd.models import Contact
 from sync.models import SyncQueue
-from sync.records.item_links import request_unlink
 from tests.lifecycle.conftest import asked, choose, pat
 from tests.lifecycle.test_candidates import twins
+from tests.support.people import unlink
 from tests.support.world import World
 
 __all__ = ["pat"]
@@ -81,7 +81,7 @@ def test_an_unlinking_waits_also_where_only_taking_over_is_paused(world: World) 
     contact = world.linked("Ann")
     item = contact.monday_id
     before = paused(world, DOWN)
-    request_unlink(contact, "pat")
+    unlink(contact)
     touched(world, contact)
     contact.refresh_from_db()
     assert (world.calls("mutation"), contact.monday_id, contact.sync_enabled) == (before, item, True)
@@ -94,7 +94,7 @@ def test_an_unlinking_from_an_item_that_is_gone_waits_as_one_job(world: World) -
     contact = world.linked("Ann")
     world.sandbox.act("delete", item_id=contact.monday_id)
     paused(world, DOWN)
-    request_unlink(contact, "pat")
+    unlink(contact)
     reads = world.calls("query")
     world.work()
     assert world.calls("query") == reads + 1

@@ -3,6 +3,9 @@
 from django.contrib.auth.models import Permission, User
 from rest_framework.test import APIClient
 
+from sync.models import SyncedModel
+from sync.records.item_links import request_unlink_many
+
 
 def staff_who_may(*codenames: str, name: str = "clerk") -> User:
     """With these rights and no others."""
@@ -16,3 +19,8 @@ def api_of(user: User) -> APIClient:
     client = APIClient()
     client.force_authenticate(user)
     return client
+
+
+def unlink(record: SyncedModel) -> None:
+    """Pat unlinks the record from its item, by its next pass."""
+    request_unlink_many(record.entity_type(), [record.pk], "pat")

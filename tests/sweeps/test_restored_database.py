@@ -15,9 +15,9 @@ from npd.models import Contact
 from sync.models import FieldMapping, Intent
 from sync.operations.detect.sweep import run_full_sweep, sweep_board
 from sync.operations.preview.sync_plan import plan_sync
-from sync.records.item_links import request_unlink
 from tests.lifecycle.conftest import asked, choose, pat, quiet_passes
 from tests.support.backups import Backups
+from tests.support.people import unlink
 from tests.support.servers import ROOT
 from tests.support.world import World
 from tests.sweeps.conftest import Post
@@ -149,7 +149,7 @@ class Day:
         self.flow()
         self.board(moved="second")
         self.npd(there_again="yesterday")
-        request_unlink(self.one("unlinked"), "pat")
+        unlink(self.one("unlinked"))
         self.one("deleted").delete()
         for who in ("archived", "made_again", "made_again_and_edited", "create_waits_and_archived"):
             world.sandbox.act("archive", item_id=self.one(who).monday_id)
