@@ -50,12 +50,11 @@ def test_an_unknown_record_answers_404(api: APIClient) -> None:
             assert api.post(f"/api/v1/{plural}/{unknown}/sync-to-monday").status_code == 404
 
 
-def test_without_a_token_for_monday_it_says_what_to_set(api: APIClient, contact: Contact, settings: Settings) -> None:
+def test_without_a_token_for_monday_it_is_refused_as_not_configured(api: APIClient, contact: Contact, settings: Settings) -> None:
     settings.MONDAY_API_KEY = ""
     answer = api.post(url_of(contact, "sync-to-monday"))
     assert answer.status_code == 400
     assert answer.json()["code"] == "not_configured"
-    assert "MONDAY_API_KEY" in answer.json()["detail"]
 
 
 def test_without_a_board_it_is_refused_as_not_set_up(api: APIClient, contact: Contact) -> None:
