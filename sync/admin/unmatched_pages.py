@@ -283,7 +283,7 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """Name what is created where the list has one type alone."""
-        found = super().get_actions(request)
+        found: dict[str, Any] = super().get_actions(request)
         kind = request.GET.get(str(EntityFilter.parameter_name), "")
         if registry.is_registered(kind) and "create_selected" in found:
             run, name, _ = found["create_selected"]
