@@ -309,7 +309,7 @@ def _sync_commands() -> Iterator[Hit]:
 
 
 def _pause_commands(back: str) -> Iterator[Hit]:
-    """Pause and resume, of every board and of each; both lead back to the page that is open."""
+    """Pause and resume, of every board and of each; both lead back to the page that is open, and a pause asks."""
     paused = {pause.entity_type for pause in active_pauses() if not pause.direction}
     for entity_type, name in [
         *((spec.entity_type, spec.board_title) for spec in registry.entities()),
@@ -323,4 +323,5 @@ def _pause_commands(back: str) -> Iterator[Hit]:
             )
         else:
             about = "Nothing is synced until somebody resumes it"
-            yield Hit(f"Pause {title}", about, "pause", reverse("admin:sync_syncqueue_pause"), post=target)
+            asked = f"{reverse('admin:sync_syncqueue_pause')}?{urlencode(target)}"
+            yield Hit(f"Pause {title}", about, "pause", asked)

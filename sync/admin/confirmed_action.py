@@ -65,7 +65,8 @@ class Question:
     """What is asked before an act: what happens to which records, and the button that does it.
 
     `hidden` comes back with the button. Without a `button` there is nothing to do any more. One that `deletes` is red.
-    `choices` stand in place of the button: what is sent as `only` says which was pressed.
+    `choices` stand in place of the button: what is sent as `only` says which was pressed. `why_length`: a reason of so
+    many characters may be given, which is sent as `why`.
     """
 
     title: str
@@ -77,6 +78,7 @@ class Question:
     page_name: str = ""
     deletes: bool = False
     choices: Sequence[Choice] = ()
+    why_length: int = 0
 
 
 @dataclass(frozen=True)

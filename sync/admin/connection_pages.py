@@ -404,7 +404,6 @@ class ConnectionPagesMixin:
                 *(tested.for_administrator if tested else ()),
                 FORMER_KEY if token.source is credentials.Source.UNREADABLE else "",
             ])),
-            "account": account,
             "known": account if is_known else None,
             "is_stopped": is_stopped and token.is_usable,
             "allowance": quota.forecast().words if is_known else "",

@@ -35,7 +35,7 @@ from sync.admin.admin_base import (
     record_name_of,
 )
 from sync.admin.board_cards import BoardStatus
-from sync.admin.confirmed_action import Report, run_action
+from sync.admin.confirmed_action import Question, Report, run_action
 from sync.admin.list_exports import ExportColumn, ExportMixin
 from sync.admin.queue_actions import (
     LIVE_STATUSES,
@@ -287,13 +287,13 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
         """Add what the panel's Pause and Resume buttons send to; both take nothing but a POST."""
         view = self.admin_site.admin_view
         return [
-            path("pause/", view(require_POST(self.pause_view)), name="sync_syncqueue_pause"),
+            path("pause/", view(self.pause_view), name="sync_syncqueue_pause"),
             path("resume/", view(require_POST(self.resume_view)), name="sync_syncqueue_resume"),
             *super().get_urls(),
         ]
 
     def pause_view(self, request: HttpRequest) -> HttpResponse:
-        """Pause what the form names."""
+        """Pause what the form names; where an address does, ask first."""
 
         def run() -> Report:
             reason = request.POST.get("why", "")[:MAX_WHY_LENGTH]
@@ -305,7 +305,13 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
             authors.log_queue_action(request.user, f"Paused: {label}. {made.why}".strip())
             return Report(f"{label}: paused. Changes are kept and wait until it is resumed.")
 
-        return self._run(request, run)
+        def question() -> Question:
+            effects = ["It is not synced until somebody resumes it. Nothing is lost: edits on both sides are kept."]
+            hidden = [*_pause_target(request).items(), ("back", request.GET.get("back", ""))]
+            title = f"Pause: {pause_label(QueuePause(**_pause_target(request)))}?"
+            return Question(title, effects, "Yes, pause", hidden=hidden, why_length=MAX_WHY_LENGTH)
+
+        return self._run(request, run, question=question, asked_by_get=True)
 
     def resume_view(self, request: HttpRequest) -> HttpResponse:
         """End the pause that the button stands on."""
@@ -319,11 +325,12 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
 
         return self._run(request, run)
 
-    def _run(self, request: HttpRequest, run: Callable[[], Report]) -> HttpResponse:
+    def _run(self, request: HttpRequest, run: Callable[[], Report], **more: Any) -> HttpResponse:
         may_pause = is_allowed(request.user, QueueAction.PAUSE)
-        back_url = own_address(request, request.POST.get("back")) or reverse("admin:sync_syncqueue_changelist")
+        back = request.POST.get("back") or request.GET.get("back")
+        back_url = own_address(request, back) or reverse("admin:sync_syncqueue_changelist")
         # In transactions of their own: a pause counts only once it is committed, and a resume moves many rows.
-        return run_action(self, request, run, back_url=back_url, allowed=may_pause, atomic=False)
+        return run_action(self, request, run, back_url=back_url, allowed=may_pause, atomic=False, **more)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[QueueChangeList]:
         """Return the list with the panel."""
@@ -435,4 +442,5 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
 
 
 def _pause_target(request: HttpRequest) -> dict[str, str]:
-    return {name: request.POST.get(name, "") for name in ("entity_type", "direction")}
+    sent = request.POST if request.method == "POST" else request.GET
+    return {name: sent.get(name, "") for name in ("entity_type", "direction")}

@@ -281,6 +281,15 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
 
     # Ticked ones.
 
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Name what is created where the list has one type alone."""
+        found: dict[str, Any] = super().get_actions(request)
+        kind = request.GET.get(str(EntityFilter.parameter_name), "")
+        if registry.is_registered(kind) and "create_selected" in found:
+            run, name, _ = found["create_selected"]
+            found["create_selected"] = run, name, f"Create {registry.entity(kind).model._meta.verbose_name_plural}…"
+        return found
+
     @admin.action(description="Create records…", permissions=["create"])
     def create_selected(self, request: HttpRequest, queryset: QuerySet[UnmatchedItem]) -> HttpResponse:
         """Have items become records, after a page that says what that means."""
@@ -295,7 +304,7 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
                 "If exactly one record without an item matches, the item is linked with it instead.",
                 "To undo it, delete the records: what happens to their items is a setting of the board.",
             ]
-            count = humanize.count_with_noun(table.total, "record")
+            count = registry.count_of_type(table.total, next(iter(kinds)) if len(kinds) == 1 else "")
             hidden = selection(request, "create_selected", table.total)
             return Question(f"Create {count}?", effects, f"Yes, create {count}", [table], hidden)
 

@@ -58,7 +58,8 @@ def test_a_board_that_there_is_not_is_refused_in_words(browser_of_person: Client
 
 
 def test_a_link_pauses_and_resumes_nothing(browser_of_person: Client) -> None:
-    assert [browser_of_person.get(url).status_code for url in (PAUSE, RESUME)] == [405, 405]
+    assert [browser_of_person.get(url).status_code for url in (PAUSE, RESUME)] == [200, 405]  # a pause asks
+    assert not QueuePause.objects.exists()
 
 
 def test_a_reason_is_stored_as_one_line_without_what_controls_how_it_is_read(browser_of_person: Client) -> None:

@@ -58,7 +58,12 @@ def test_a_person_is_found_a_board_paused_and_the_colours_changed_by_the_keyboar
     # Enter may come before the answer: it means what was typed.
     page.keyboard.type("pause contacts")
     page.keyboard.press("Enter")
+    # As the queue's own button: what it means, and why; the page that was open comes back.
+    page.get_by_role("heading", name="Pause: Contacts?", exact=True).wait_for()
+    assert not barriers(page)
+    page.get_by_label("Why").fill("Moving house")
+    page.get_by_role("button", name="Yes, pause").click()
     page.get_by_text("Contacts: paused. Changes are kept").wait_for()
     page.get_by_role("heading", name="Ada Lovelace").wait_for()
-    assert [pause.entity_type for pause in QueuePause.objects.all()] == ["contact"]
+    assert [(pause.entity_type, pause.why) for pause in QueuePause.objects.all()] == [("contact", "Moving house")]
     assert not errors

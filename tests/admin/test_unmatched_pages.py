@@ -101,7 +101,12 @@ def test_ticked_items_are_created_after_a_question_and_ignored_at_once(
 ) -> None:
     ticked = {"_selected_action": [row.pk for row in items[:2]], "action": "create_selected"}
     question = browser_of_person.post(LIST, ticked)
-    assert "Create 2 records?" in question.content.decode()
+    assert "Create 2 contacts?" in question.content.decode()
+    assert "Create contacts…" in browser_of_person.get(f"{LIST}?entity_type=contact").content.decode()
+    other = UnmatchedItem.objects.create(entity_type="organization", item_id="899", name="Acme")
+    mixed = {**ticked, "_selected_action": [items[0].pk, other.pk]}
+    assert "Create 2 records?" in browser_of_person.post(LIST, mixed).content.decode()
+    other.delete()
     assert not SyncQueue.objects.exists()
     browser_of_person.post(LIST, ticked | {"confirmed": "yes"})
     wanted = dict(SyncQueue.objects.values_list("remote_id", "payload"))
