@@ -515,7 +515,7 @@ _FROM_NPD = {PUSH, "overridden", "conflict"}
 _FROM_MONDAY = {"pull"}
 
 
-@dataclass
+@dataclass(frozen=True)
 class Authors:
     """Who edited what, for the records of one pass; read only where a line of the history asks for it."""
 

@@ -37,8 +37,9 @@ def imports(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def reached() -> list[Path]:
-    """The modules of reconcile that `decide` and the rules about creates without an answer import, also by others."""
-    found, waiting = set[Path](), [RECONCILE / "decide.py", RECONCILE / "unconfirmed_writes.py"]
+    """The modules of reconcile that these import, also by others: the rules, and what is computed to be written."""
+    pure = ("decide.py", "unconfirmed_writes.py", "changes.py")
+    found, waiting = set[Path](), [RECONCILE / name for name in pure]
     while waiting:
         path = waiting.pop()
         if path in found or not path.exists():
@@ -99,3 +100,21 @@ def test_what_a_pass_would_do_is_read_off_plans() -> None:
             if module in rules - VALUES and inspect.isfunction(getattr(importlib.import_module(module), name)):
                 found.setdefault(str(path.relative_to(ROOT)), set()).add(name)
     assert found == ASKED_OF_RULES
+
+
+MOST_FIELDS = 15
+
+
+def test_values_of_a_pass_are_frozen_and_of_few_fields() -> None:
+    """What one step made no other one fills; parts have names."""
+    wrong = [
+        f"{path.name}: {node.name}"
+        for path in RECONCILE.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+        for how in node.decorator_list
+        if ast.unparse(how).startswith("dataclass")
+        if "frozen=True" not in ast.unparse(how)
+        or sum(isinstance(part, ast.AnnAssign) for part in node.body) > MOST_FIELDS
+    ]
+    assert not wrong

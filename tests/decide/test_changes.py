@@ -1,0 +1,155 @@
+"""What NPD writes of a record, by its plan, Monday's answer and its row as it is now: nothing that was overtaken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sync.choices import Cause
+from sync.connectors.base.board_items import ARCHIVED, Item
+from sync.connectors.base.errors import FieldRejected
+from sync.models import Intent
+from sync.reconcile.changes import RecordChanges, Wake, answered, changes, record_changes
+from sync.reconcile.pass_plan import IdentityPlan, Outcome, Plan, RecordAction, RecordPlan, RemovedItem
+from sync.reconcile.writes import NOTHING_SENT, Answer, Answers, Verdict
+from tests.decide.field_builders import ITEM, board, contact, item, record_facts
+from tests.decide.plan_builders import NOW, World
+
+ROLE, BOARD = "role_title", board()
+OPEN_INTENT = Intent()
+GONE = RemovedItem(ARCHIVED, "It is gone.", by="as the board says")
+
+
+def decided(local: Mapping[str, Any] | None = None, shown: Item | None = None) -> RecordPlan:
+    """A plain contact's plan as the rules leave it, ended."""
+    facts = record_facts(local, causes=[Cause.PERSON], ledger={"remote_state": "active"})
+    [plan] = World(records=[facts], items={ITEM: shown or item()}).plan().records.values()
+    return plan.end(Outcome.SETTLED)
+
+
+def removed(act: RecordAction, **more: Any) -> RecordPlan:
+    plan = RecordPlan(record_facts(), removal=replace(GONE, act=act, **more))
+    plan = plan.unlinked("its item is gone") if act is RecordAction.UNLINK else plan
+    return plan.end(Outcome.SETTLED)
+
+
+def written(plan: RecordPlan, answer: Answer = NOTHING_SENT, paused: str = "", **now: Any) -> RecordChanges:
+    """What is written where the record says this by now, besides what the pass read."""
+    said = {key: getattr(plan.record, key) for key in (ROLE, "notes", "monday_id", "sync_enabled")} | now
+    own = {key: said.pop(key) for key in ("monday_id", "sync_enabled")}
+    return record_changes(BOARD, plan, answer, contact(said, **own), NOW, paused)
+
+
+def pull() -> RecordPlan:
+    return decided(shown=item({ROLE: "Chair"}))
+
+
+def test_what_monday_says_is_written_where_npd_still_says_what_was_read() -> None:
+    found = written(pull())
+    assert (found.values, found.wakes) == ({ROLE: "Chair"}, ())
+    assert getattr(found.plan.record, ROLE) == "Chair"
+    assert [line.kind for line in found.plan.log] == ["pull"]
+
+
+def test_a_save_meanwhile_keeps_its_value_and_gets_a_pass() -> None:
+    plan = pull()
+    found = written(plan, **{ROLE: "Duke"})
+    assert (found.values, found.wakes, found.plan.log) == ({}, (Wake(),), ())
+    assert found.plan.ledger.base == plan.ledger.base
+
+
+def test_what_is_planned_stays_as_it_is_whatever_is_written() -> None:
+    plan = pull()
+    written(plan)
+    assert (getattr(plan.record, ROLE), plan.log) == ("Boss", ())
+
+
+@pytest.mark.parametrize(
+    ("row", "paused", "now", "outcome"),
+    [
+        ("writing to NPD was paused", "Paused.", {}, Outcome.RELEASED),
+        ("its settings changed", "", {"sync_enabled": False}, Outcome.RELEASED),
+    ],
+)
+def test_nothing_is_written_any_more(row: str, paused: str, now: dict[str, Any], outcome: Outcome) -> None:
+    sent = Answer(Verdict.DONE, item=item(), intent=OPEN_INTENT)
+    found = written(pull(), sent, paused, **now)
+    assert (found.values, found.plan.outcome, found.plan.plans) == ({}, outcome, {}), row
+    assert found.answer.intent is None, "what was sent is found out by the next pass"
+
+
+def test_an_answer_that_shows_nothing_leaves_its_intent_open() -> None:
+    plan = decided({ROLE: "Chair"})
+    sent = Answer(Verdict.DONE, item=item(unknown=[ROLE]), intent=OPEN_INTENT)
+    found = written(plan, sent)
+    assert (found.keeps_intent, found.plan.outcome) == (True, Outcome.DEFERRED)
+    told = written(plan, replace(sent, item=item({ROLE: "Chair"})))
+    assert (told.keeps_intent, told.plan.outcome) == (False, Outcome.SETTLED)
+    assert told.shown_values == {ROLE: "Chair"}
+
+
+def test_a_record_whose_item_is_gone_is_unlinked_remade_or_deleted() -> None:
+    unlinked = written(removed(RecordAction.UNLINK))
+    assert unlinked.values == {"monday_id": None, "sync_enabled": False}
+    assert (list(unlinked.ignored), [line.kind for line in unlinked.plan.log]) == ([ITEM], ["unlinked"])
+    remade = written(removed(RecordAction.CREATE, chosen=True))
+    assert (remade.values, [wake.cause for wake in remade.wakes]) == ({"monday_id": None}, [Cause.PERSON])
+    deletes = written(removed(RecordAction.DELETE))
+    assert (deletes.deletes, deletes.values) == (True, {})
+    assert deletes.after_deletion("").plan.is_deleted
+    kept = deletes.after_deletion("Something needs it.")
+    assert kept.plan.removal is not None
+    assert (kept.plan.is_deleted, kept.plan.removal.act) == (False, RecordAction.NOTHING)
+
+
+@pytest.mark.parametrize(
+    ("act", "now"),
+    [
+        (RecordAction.UNLINK, {"monday_id": "other"}),
+        (RecordAction.CREATE, {"monday_id": "other"}),
+        (RecordAction.DELETE, {"notes": "edited"}),
+    ],
+)
+def test_one_that_was_linked_anew_or_edited_meanwhile_is_left_to_its_next_pass(
+    act: RecordAction, now: dict[str, Any]
+) -> None:
+    found = written(removed(act), **now)
+    assert (found.values, found.deletes, found.ignored, found.wakes) == ({}, False, {}, ())
+    assert (found.plan.outcome, found.plan.log) == (Outcome.RELEASED, ())
+
+
+def test_a_record_that_was_deleted_meanwhile_is_written_nothing_of() -> None:
+    found = record_changes(BOARD, pull(), NOTHING_SENT, None, NOW)
+    assert (found.is_there, found.values) == (False, {})
+
+
+def test_its_own_item_is_linked_and_those_that_are_not_its_are_remembered() -> None:
+    facts = record_facts(record={"monday_id": None})
+    plan = RecordPlan(facts, identity=IdentityPlan(item=item(), needs_pass=True)).end(Outcome.SETTLED)
+    found = record_changes(BOARD, plan, NOTHING_SENT, contact(monday_id=None), NOW)
+    assert (found.values, found.wakes) == ({"monday_id": ITEM}, (Wake(),))
+
+
+def test_answers_make_another_plan_and_leave_the_one_that_was_decided() -> None:
+    facts, plan = World(records=[record_facts({ROLE: "Chair"})], items={ITEM: item()}).decided()
+    [one] = plan.records.values()
+    refused = Answer(Verdict.DONE, item=item(), rejected={ROLE: FieldRejected("too long")})
+    after = answered(facts, plan, Answers({one.id: refused})).records[one.id]
+    assert after.plans[ROLE].blocked_reason
+    assert plan.records[one.id] is one
+    assert not one.plans[ROLE].blocked_reason
+    assert answered(facts, plan, Answers()) == plan
+
+
+def test_all_that_is_written_of_the_records_follows_from_what_became_of_their_rows() -> None:
+    facts, plan = World(records=[record_facts(ledger={"remote_state": "active"})], items={ITEM: item()}).decided()
+    [one] = plan.records.values()
+    row = record_changes(BOARD, one.end(Outcome.SETTLED), NOTHING_SENT, one.record, NOW)
+    found = changes(facts, plan, [row], {str(one.id): one.ledger}, {"api_calls_count": 1})
+    assert found.ledgers[one.id]["base"] == one.ledger.base
+    assert (found.ledgers[one.id]["api_calls_count"], found.awaited, found.reports) == (1, [], [])
+    gone = changes(facts, Plan(), [replace(row, is_there=False)], {}, {})
+    assert (gone.ledgers, gone.existing) == ({}, [])
