@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sync.choices import Cause, QueueDirection, RemovedItemPolicy
 from sync.connectors.base.board_items import BatchItems, Item
-from sync.models import IgnoredItem, SyncedModel, SyncQueue
+from sync.models import IgnoredItem, SyncedModel, SyncQueue, Tombstone
 from sync.outbox.claim import Claim
 from sync.reconcile.decide import RULES, first_plan
 from sync.reconcile.facts import (
@@ -33,7 +33,7 @@ from sync.reconcile.identity import AnswerKind, AnswerPlan, carry_out_answers
 from sync.reconcile.pass_plan import Ask, PassFacts, Plan
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from sync.records.unmatched_items import LINK_TO
-from tests.decide.builders import NOW
+from tests.decide.builders import NOW, plain
 from tests.decide.field_builders import board
 
 FEW = ApprovalLimit(10, None, 100)
@@ -56,6 +56,7 @@ class World:
     answers: Mapping[Ask, Callable[[PassFacts, Any], Any]] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     deleted: Sequence[DeletedFacts] = ()
+    tombstones: Sequence[Tombstone] = ()
     related: Sequence[SyncedModel] = ()
     edits: Mapping[UUID, Sequence[Any]] = field(default_factory=dict)
     heard: Mapping[UUID, Sequence[ChangeEvent]] = field(default_factory=dict)
@@ -91,16 +92,20 @@ class World:
 
     def settled(self, answers: Sequence[AnswerPlan]) -> World:
         """The world once these answers are carried out, which is done before anything else is read."""
-        records = {one.id: one for one in self.records}
+        records, tombstones = {one.id: one for one in self.records}, list(self.tombstones)
         for one in answers:
             answer, done = one.answer, bool(one.done) and one.answer.record_id is not None
             made = records.pop(answer.made_id) if done and answer.made_id else None
             item_id = answer.item_id if made is None else made.record.monday_id
+            if made is not None:
+                tombstones.append(
+                    plain(Tombstone, entity_type="contact", entity_id=made.id, monday_id=item_id, deleted_at=NOW)
+                )
             if done and answer.record_id and (answer.kind is AnswerKind.LINK or one.hands_over):
                 given = copy(records[answer.record_id].record)
                 given.monday_id = item_id
                 records[answer.record_id] = replace(records[answer.record_id], record=given)
-        return replace(self, records=tuple(records.values()))
+        return replace(self, records=tuple(records.values()), tombstones=tombstones)
 
     def told(self, facts: PassFacts, wants: Collection[Want]) -> PassFacts:
         """What is so once this was asked for."""
@@ -156,6 +161,7 @@ class World:
         npd_id, email = (npd_id_of(self.of, item), _email(item)) if item else ("", "")
         named = next((one for one in records if str(one.pk) == npd_id), None)
         chosen, tombstones = self.jobs.get(key, {}).get(LINK_TO), [one.tombstone for one in self.deleted]
+        tombstones += self.tombstones
         return ItemFacts(
             self._claim(key),
             item,
