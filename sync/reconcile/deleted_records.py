@@ -35,6 +35,7 @@ from sync.reconcile.board_filter import deleted_exclusion
 from sync.reconcile.facts import DeletedFacts, HistoryLine, ReceivedEvent, Settings, change_events, changed_ledger
 from sync.reconcile.field_plan import FieldsPlan, base_of, cell_of, sides_of, way_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, as_uuid, is_active_on, npd_id_of, stored_values
+from sync.reconcile.new_items import given_items
 from sync.reconcile.pass_plan import OPEN, Ask, Ending, Outcome, PassFacts, Plan, RecordPlan, ending
 from sync.reconcile.restraints import approval_facts, approval_verdicts, pause_ending
 from sync.reconcile.writes import OUTCOMES, Answer, Answers, Expected, Kind, Verdict, Write
@@ -554,7 +555,6 @@ def decide_deleted_records(facts: PassFacts, plan: Plan) -> Plan:
     board, units, found = facts.board, plan.open_deleted, facts.found
     if not units:
         return plan
-    linked_now = {one.link_to for one in plan.records.values() if one.link_to}
     shown = [replace(unit.facts, item=found.linked.get(str(unit.facts.tombstone.monday_id))) for unit in units]
     npd_ids = {one.id: npd_id for one in shown if (npd_id := wanted_bearer(board, one)) is not None}
     bearers = facts.ask(Ask.BEARER, npd_ids.values())
@@ -562,7 +562,7 @@ def decide_deleted_records(facts: PassFacts, plan: Plan) -> Plan:
     known = [replace(one, bearer=bearers.get(npd_ids.get(one.id))) for one in shown]
     known = [with_editors(one, editors) for one in known]
     policy, _ = facts.ask_one(Ask.DELETION_POLICY)
-    plans = [decide_deleted(board, one, policy, facts.settings, facts.now, linked_now) for one in known]
+    plans = [decide_deleted(board, one, policy, facts.settings, facts.now, given_items(plan)) for one in known]
     planned = [wait_if_paused(one, facts.pauses) for one in plans]
     acts = [(one.id, "") for one in planned if wants_approval(one)]
     return plan.with_deleted(approve_removals(planned, approval_facts(facts, ApprovalKind.ITEMS, acts)))

@@ -28,7 +28,7 @@ from sync.reconcile.identity import (
     duplicate_question,
     question,
 )
-from sync.reconcile.new_items import ItemAct
+from sync.reconcile.new_items import ItemAct, given_items
 from sync.reconcile.pass_plan import Ask, Outcome, PassFacts, Plan
 from sync.reconcile.restraints import new_acts, with_limit
 from sync.reconcile.writes import OUTCOMES, Answer, Verdict, Write
@@ -216,9 +216,10 @@ def decide_duplicates(facts: PassFacts, plan: Plan) -> Plan:
     ]
     asked = [(one, item_id) for one, item_id in asked if one.item or one.creates]
     copies = facts.ask_one(Ask.COPIES, tuple(item_id for _, item_id in asked)) if asked else {}
-    problem = copies.sentence if isinstance(copies, ConnectorError) else ""
+    problem, given = copies.sentence if isinstance(copies, ConnectorError) else "", given_items(plan)
     for one, item_id in asked:
         item, owner = (None, "") if problem else copies.get(item_id, (None, ""))
+        owner = owner or (str(given[item_id]) if item_id in given else "")
         shown = item or Item(item_id, item_id, "missing")
         found.append(DuplicateItem(shown, one.record, is_answered=True, owner=owner, problem=problem))
     if not found:

@@ -425,6 +425,7 @@ class ItemContext:
 
     An item without a match key becomes a record `nameless_wait` after it was first heard of. `pause` says why nothing
     is written to NPD, in words. `deleted_items` are those of which the pass has decided as a deleted record's.
+    `linked` are the records that get these items by the pass, as they will be.
     `related` are the records that an item's relations name, by item and field, or why there is none.
     """
 
@@ -433,4 +434,5 @@ class ItemContext:
     nameless_wait: timedelta = timedelta()
     pause: str = ""
     deleted_items: Collection[str] = ()
+    linked: Mapping[str, SyncedModel] = field(default_factory=dict)
     related: Mapping[str, Mapping[str, SyncedModel | str]] = field(default_factory=dict)

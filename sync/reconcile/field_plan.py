@@ -46,6 +46,7 @@ from sync.reconcile.field_values import (
     WantKind,
     clean_values,
     field_of,
+    related_id,
     related_name,
     stored_values,
 )
@@ -644,9 +645,12 @@ def _decide_unknown_local(
     facts, mapping, key = known.facts, field_plan.mapping, field_plan.mapping.key
     if way is FieldDirection.TO_NPD:
         # One way to NPD the source alone counts: it is mirrored over a value that could not be sent.
-        remote, shown = field_plan.convert.remote(field_plan.remote_raw), "(a value that Monday can't show)"
-        had_base = facts.item is not None and base_of(facts.ledger, mapping, facts.item.id) is not None
-        base = Base(None, None) if had_base else None
+        convert, shown = field_plan.convert, "(a value that Monday can't show)"
+        remote, base = convert.remote(field_plan.remote_raw), None
+        if entry := base_of(facts.ledger, mapping, facts.item.id) if facts.item is not None else None:
+            # It left what was agreed on only where it names another record by now.
+            stands = related_id(entry["local"]) == related_id(field_plan.local_raw)
+            base = Base(shown, base_remote(convert, entry)) if stands else Base(None, None)
         field = Field(key, local=shown, remote=remote, base=base, way=way, required=mapping.required)
         return _DecidedField(apply_decision(known, replace(field_plan, decision=decide_field(field)), field))
     is_relation = relation_of(type(facts.record), mapping.fields) is not None

@@ -399,6 +399,11 @@ def item_data(board: BoardContext, item: Item) -> dict[str, Any]:
     return {"id": item.id, "label": item.name, "values": item_values(board, item)}
 
 
+def related_id(raw_local: Raw) -> str:
+    """Return the id of the related record in these raw values, or an empty text."""
+    return next((str(value["id"]) for value in raw_local.values() if isinstance(value, Mapping)), "")
+
+
 def related_name(raw_local: dict[str, Any] | None) -> str:
     """Return the name of the related record in these raw values, or an empty text."""
     values = [value for value in (raw_local or {}).values() if isinstance(value, dict)]

@@ -50,7 +50,7 @@ from sync.reconcile.field_values import (
     update_values,
 )
 from sync.reconcile.identity import link_problem, owner_question, quoted_names
-from sync.reconcile.pass_plan import REPORTED_STATES, Ask, Outcome, PassFacts, Plan
+from sync.reconcile.pass_plan import IDENTIFIED, REPORTED_STATES, Ask, Outcome, PassFacts, Plan, RecordPlan
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
 from sync.records.unmatched_items import IGNORED, UnmatchedFinding
@@ -201,7 +201,7 @@ class _ItemRule:
         return self._link_chosen() if self.facts.chosen_id is not None else self._settle_unowned()
 
     def _settle_unowned(self) -> ItemPlan:
-        if (owner := self.facts.owner) is not None:
+        if (owner := self.facts.owner or self.context.linked.get(self.item.id)) is not None:
             return ItemPlan(self.facts, detail=f"It is the item of “{owner}” by now.", act=ItemAct.OWNED, record=owner)
         tombstone, ignored = self._tombstone, self.facts.ignored
         # By this deleted record, or by another one that had the item after it.
@@ -236,8 +236,10 @@ class _ItemRule:
         owner = self.facts.owner
         return owner if owner is not None and not isinstance(owner, self.board.model) else None
 
-    def _as_given(self, record: SyncedModel) -> SyncedModel:
-        given = (plan.record for plan in self.before if plan.act in GIVING and plan.record)
+    def _as_given(self, record: SyncedModel, *, by_person: bool = False) -> SyncedModel:
+        """The record with the item that this pass gives it; a person's choice comes before what its own rules find."""
+        given = [plan.record for plan in self.before if plan.act in GIVING and plan.record]
+        given += [] if by_person else self.context.linked.values()
         return next((one for one in given if one.pk == record.pk), record)
 
     @property
@@ -425,7 +427,7 @@ class _ItemRule:
 
     def _link_chosen(self) -> ItemPlan:
         """A person chose the record: it is linked where it still can be; else the item stands as before."""
-        chosen = self._as_given(self.facts.chosen) if self.facts.chosen else None
+        chosen = self._as_given(self.facts.chosen, by_person=True) if self.facts.chosen else None
         problem = link_problem(chosen, self.facts.owner)
         if chosen is None or problem:
             return not_linked(self.facts, problem)
@@ -438,8 +440,7 @@ class _ItemRule:
 
     def _give(self, record: SyncedModel, act: ItemAct, sentence: str) -> ItemPlan:
         """The record's own pass merges the two sides and writes the NPD ID."""
-        given = copy(record)
-        given.monday_id = self.item.id
+        given = _with_item(record, self.item.id)
         return replace(self._end(f"Linked with {record}."), act=act, record=given, sentence=sentence)
 
     def _ask(self, hits: Sequence[SyncedModel]) -> ItemPlan:
@@ -531,7 +532,20 @@ def item_context(facts: PassFacts, plan: Plan) -> ItemContext:
         timedelta(seconds=facts.settings.new_item_wait_seconds),
         pause_sentence(pause, QueueDirection.TO_NPD) if pause else "",
         frozenset(map(str, shown)),
+        {key: _with_item(record, key) for key, record in given_items(plan).items()},
     )
+
+
+def _with_item(record: SyncedModel, item_id: str) -> SyncedModel:
+    given = copy(record)
+    given.monday_id = item_id
+    return given
+
+
+def given_items(plan: Plan) -> dict[str, SyncedModel]:
+    """Return the items that records get by this pass."""
+    found = {one.link_to: one.record for one in plan.records.values() if one.link_to}
+    return found | {one.facts.item_id: one.record for one in plan.items if one.act in GIVING and one.record}
 
 
 def decide_unmatched(facts: PassFacts, plan: Plan) -> Plan:
@@ -541,12 +555,24 @@ def decide_unmatched(facts: PassFacts, plan: Plan) -> Plan:
     context = item_context(facts, plan)
     context = replace(context, related=_related_of_items(facts, context, items))
     plan = replace(plan, items=decide_items(context, items))
-    replaced = {one.record.pk for one in plan.items if one.act is ItemAct.REPLACE and one.record}
-    # Whatever was to follow from the first item's absence: the record has an item.
-    gone = [plan.records[pk] for pk in replaced if pk in plan.records and plan.records[pk].removal]
+    given = {one.record.pk: one.facts.item_id for one in plan.items if one.act in GIVING and one.record}
+    overruled = [one for one in plan.records.values() if _is_overruled(one, given)]
     return plan.with_records(
-        replace(one, removal=None).drop(Outcome.RELEASED, "It is linked with another item now.") for one in gone
+        replace(
+            one, removal=None, identity=IDENTIFIED, log=tuple(line for line in one.log if line.kind != "link")
+        ).drop(Outcome.RELEASED, "It is linked with another item now.")
+        for one in overruled
     )
+
+
+def _is_overruled(plan: RecordPlan, given: Mapping[UUID, str]) -> bool:
+    """Whether the record gets another item than its own pass would find or make, whose absence it may have found; or
+    the one that it would find goes to another record.
+    """
+    own = given.get(plan.id)
+    if own is None:
+        return plan.link_to in given.values()
+    return own != plan.link_to and bool(plan.link_to or plan.creates or plan.removal)
 
 
 def _related_of_items(

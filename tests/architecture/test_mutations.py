@@ -12,14 +12,22 @@ import pytest
 
 from sync.connectors.base.connector import Connector
 from tests.architecture.test_arrows import ROOT, modules
+from tests.architecture.test_pure_rules import imports
 
 EXECUTOR = "sync/reconcile/act.py"
 BEHIND_THE_PORT = ROOT / "sync/connectors"
 MUTATIONS = {name for name in vars(Connector) if name.startswith("prepare_")} | {"write", "create_tags"}
-"""What the port has to write to items; boards, columns and webhooks are made by the set-up."""
+"""What the port has to write to items."""
 
-NO_CONNECTOR = {"stdout", "stderr", "bulk"}
-"""What else has a `write`: a command's output, and a file of the API's import."""
+SET_UP = {"create_board", "ensure_columns", "ensure_webhooks"}
+"""What it has to make boards, columns and webhooks: acts of a person who sets up a board, each of its own."""
+
+SET_UP_MODULES = {"sync/boards/board_setup.py", "sync/boards/mapping.py"}
+ERASURE = "npd/personal_data/erasure.py"
+"""Deletes a person's items where somebody asks for the erasure: no pass knows of it, and nothing is synced after."""
+
+NO_CONNECTOR = {"stdout", "stderr", "bulk", "output", "pipe"}
+"""What else has a `write`: a command's output, and the files of imports."""
 
 HANDLES = {"client", "connector", "metered_client"}
 """Names under which a module may have a connector, or get one."""
@@ -50,11 +58,37 @@ def mentions(node: ast.AST, names: set[str]) -> bool:
 def test_only_the_executor_names_a_call_that_writes_to_items() -> None:
     found = {
         f"{path.relative_to(ROOT)} names {name}"
-        for path in modules("sync")
-        if path != ROOT / EXECUTOR and not path.is_relative_to(BEHIND_THE_PORT)
+        for path in [*modules("sync"), *modules("npd"), *modules("conflicts")]
+        if path not in (ROOT / EXECUTOR, ROOT / ERASURE) and not path.is_relative_to(BEHIND_THE_PORT)
         for name in named(ast.parse(path.read_text()))
     }
     assert not found
+
+
+def test_boards_columns_and_webhooks_are_made_by_the_set_up_alone() -> None:
+    paths = [path for path in modules("sync") if not path.is_relative_to(BEHIND_THE_PORT)]
+    attributes = {path: {getattr(node, "attr", "") for node in ast.walk(ast.parse(path.read_text()))} for path in paths}
+    assert {str(path.relative_to(ROOT)) for path, names in attributes.items() if names & SET_UP} == SET_UP_MODULES
+
+
+def test_nothing_of_a_pass_reaches_the_set_up_or_the_erasure() -> None:
+    """Whatever its modules import, and these, and so on, also inside functions."""
+    found, waiting = set[Path](), list((ROOT / "sync/reconcile").glob("*.py"))
+    while waiting:
+        path = waiting.pop()
+        if path not in found and path.exists():
+            found.add(path)
+            waiting += [file for pair in imports(path) for file in files_of(".".join(pair))]
+    reached = {str(path.relative_to(ROOT)) for path in found}
+    assert EXECUTOR in reached
+    assert "sync/boards/board_columns.py" in reached
+    assert not reached & {*SET_UP_MODULES, ERASURE}
+
+
+def files_of(name: str) -> list[Path]:
+    """The files of a module's name, and of its package's; a name in a module is that module's."""
+    path = ROOT / name.replace(".", "/")
+    return [path.with_suffix(".py"), path / "__init__.py", path.parent.with_suffix(".py"), path.parent / "__init__.py"]
 
 
 def test_the_executor_names_them_all() -> None:

@@ -1,12 +1,30 @@
-"""What a pass decides is a pure function: what `decide` reaches asks no database, no Monday, no clock, no setting."""
+"""What a pass decides is a pure function: what `decide` reaches asks no database, no Monday, no clock, no setting.
+
+Of the rules that is read from their imports; of what they call elsewhere, watched while they decide drawn worlds.
+"""
 
 import ast
 import importlib
 import inspect
-from collections.abc import Iterator
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
+import pytest
+import structlog
+from django.conf import global_settings, settings
+from django.utils import timezone
+
+from npd.models import Contact
+from sync.reconcile.decide import decide
 from tests.architecture.test_arrows import ROOT, modules
+from tests.decide.any_world import any_world
 
 RECONCILE = ROOT / "sync/reconcile"
 OUTSIDE = ("django.db", "django.conf", "structlog", "requests", "time", "celery", "pghistory")
@@ -118,3 +136,61 @@ def test_values_of_a_pass_are_frozen_and_of_few_fields() -> None:
         or sum(isinstance(part, ast.AnnAssign) for part in node.body) > MOST_FIELDS
     ]
     assert not wrong
+
+
+# What they call elsewhere.
+
+IMPURE_CODE = re.compile(
+    r"/django/db/(backends|transaction|models/(query|manager|sql)\b)|/django/core/cache|/structlog/|/logging/|/socket\.py"
+    r"|/httpx|/requests/|/redis/|/celery/|/sync/(clock|limits|ledger|operations|outbox/(?!claim|pauses))|/monday/client"
+)
+"""Where a call would be one of the database, the network, a log, or a room of NPD Sync that does such things."""
+
+CLOCKS = {"time", "monotonic", "perf_counter", "now", "utcnow", "today", "connect", "open", "getaddrinfo"}
+
+
+def effects_of(act: Callable[[], Any]) -> set[str]:
+    """Every impure call while this goes on, as a profiler is told; our own settings count, Django's don't."""
+    found = set[str]()
+
+    def watch(frame: FrameType, event: str, arg: Any) -> None:
+        code = frame.f_code
+        if event == "call" and IMPURE_CODE.search(code.co_filename):
+            found.add(f"{code.co_filename}: {code.co_name}")
+        elif event == "call" and code.co_filename.endswith("django/conf/__init__.py") and code.co_name == "__getattr__":
+            name = frame.f_locals["name"]
+            found.update({name} if not hasattr(global_settings, name) else ())
+        elif event == "c_call" and arg.__name__ in CLOCKS:
+            found.add(f"{code.co_filename}: {arg.__qualname__}")
+
+    # What was read before is kept beside the settings, where no look at it is seen.
+    kept = {name: vars(settings).pop(name) for name in list(vars(settings)) if name.isupper()}
+    sys.setprofile(watch)
+    try:
+        act()
+    finally:
+        sys.setprofile(None)
+        vars(settings).update(kept)
+    return found
+
+
+def test_what_decide_calls_elsewhere_is_as_pure() -> None:
+    for seed in range(400):
+        facts, _ = any_world(seed).decided()
+        assert not effects_of(partial(decide, facts)), seed
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        time.time,
+        lambda: datetime.now(UTC),
+        timezone.now,
+        lambda: settings.GUARD_RECORDS,
+        lambda: Contact.objects.filter(name="Ann"),
+        lambda: structlog.get_logger().info("said"),
+    ],
+    ids=["time", "datetime", "Django's clock", "a setting", "a query", "a log"],
+)
+def test_an_impure_call_would_be_seen(act: Callable[[], Any]) -> None:
+    assert effects_of(act)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
@@ -46,13 +47,16 @@ def at(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
 
 
+@cache
+def _database_defaults(model: type[Model]) -> dict[str, Any]:
+    with_default = [field for field in model._meta.concrete_fields if field.has_db_default()]
+    found = {field.attname: getattr(field.db_default, "value", field.db_default) for field in with_default}
+    return {name: default for name, default in found.items() if not hasattr(default, "resolve_expression")}
+
+
 def plain(model: type[M], **values: Any) -> M:
     """An unsaved row; what the database would fill in is filled in."""
-    for field in model._meta.concrete_fields:
-        default = getattr(field.db_default, "value", field.db_default)
-        if field.has_db_default() and not hasattr(default, "resolve_expression"):
-            values.setdefault(field.attname, default)
-    return model(**values)
+    return model(**_database_defaults(model) | values)
 
 
 # The board.

@@ -72,7 +72,8 @@ def item(said: Mapping[str, Any] | None = None, *, unknown: Sequence[str] = (), 
     values = {**PLAIN, **(said or {})}
     named = values["organization"]
     connected = named if isinstance(named, list) else [named] if named else []
-    ids = [one.monday_id if isinstance(one, Organization) else one for one in connected]
+    shown = [one.monday_id if isinstance(one, Organization) else one for one in connected]
+    ids = [one for one in shown if one is not None]
     email, phone = values["email"], values["phone"]
     readings = [
         Reading("email", "email", value={"email": email, "text": email} if email else None),

@@ -16,6 +16,7 @@ from sync.merge import Action, FieldSelection
 from sync.reconcile.field_plan import FieldFacts, FieldPlan, decide_fields, new_base
 from sync.reconcile.field_values import Lacking, RelatedFacts, Want, WantKind
 from sync.records.blocked_fields import LEFT_OUT
+from tests.decide.builders import ITEM
 from tests.decide.field_builders import board, chosen, field_facts, intent, item, organization
 
 ACME = organization()
@@ -341,6 +342,18 @@ def test_one_way_from_monday_is_mirrored_over_an_organization_without_an_item() 
     written = planned("organization", given).write_raw
     assert written is not None
     assert written["organization"]["id"] == str(ACME.pk)
+
+
+def test_one_way_from_monday_an_organization_without_an_item_stays_where_it_was_agreed_on_with_an_empty_cell() -> None:
+    """The pair was taken as it is; once it is the base neither side has left it."""
+    of = board({"organization": {"direction": SyncDirection.MONDAY_TO_NPD}})
+    local = organization(item=None, name="Local", sync_enabled=False)
+    given = field_facts({"organization": local}, of=of, without_base=["organization"])
+    first = planned("organization", given)
+    assert (first.decision.action, first.write_raw) == (Action.AGREED, None)
+    given.facts.ledger.base["organization"] = new_base(first.mapping, ITEM, first.local_raw, first.remote_raw)
+    second = planned("organization", given)
+    assert (second.decision.action, second.write_raw) == (Action.NOTHING, None)
 
 
 def test_one_way_to_monday_is_mirrored_over_an_item_of_nobody() -> None:

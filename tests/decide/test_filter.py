@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sync.boards.sync_filter import FilterSide
+from sync.choices import BlockedCode, Cause, QueueDirection
 from sync.connectors.base.board_items import Item
 from sync.merge import Action
 from sync.reconcile.board_filter import (
@@ -166,3 +167,23 @@ def test_beside_a_listing(row: str, shown: Item, state: dict[str, Any], status: 
     known = record_facts(of=ITEMS, record={"sync_status": status}, ledger=state, causes=())
     world = World(ITEMS, [known], {shown.id: shown})
     assert bool(changed_records(*world.decided(), ())) is changed, row
+
+
+def test_a_push_by_name_is_left_out_too() -> None:
+    """Also of a record whose sync is off: it is pushed as if that were on."""
+    facts = record_facts({"role_title": "Chair"}, record={"sync_enabled": False})
+    assert not filter_record(RECORDS, RecordPlan(facts)).left_out
+    pushed = replace(facts, claim=claim(facts.record, Cause.PERSON, by_name=True))
+    assert filter_record(RECORDS, RecordPlan(pushed)).left_out
+
+
+@pytest.mark.parametrize(
+    ("code", "paused"), [(BlockedCode.PAUSED, {QueueDirection.TO_NPD}), (BlockedCode.APPROVAL, set[str]())]
+)
+def test_what_waits_for_a_pause_or_an_approval_is_taken_over_first(code: BlockedCode, paused: set[str]) -> None:
+    fields = decide_fields(field_facts(remote={"role_title": "Chair"}))
+    waiting = fields.plans["role_title"].block(code, "It waits.")
+    held = replace(fields, plans={**fields.plans, "role_title": waiting}, paused=frozenset(paused))
+    plan = RecordPlan(record_facts(shown=CHAIR), fields=held, leaving="It leaves.").end(Outcome.SETTLED)
+    assert not left_after_write(ITEMS, plan, None).left_out
+    assert left_after_write(ITEMS, replace(plan, fields=fields), None).left_out

@@ -1,186 +1,391 @@
-"""Laws over whole plans: whatever records and items say, a pass plans what can be answered for."""
+"""Laws over whole plans: whatever stands on both sides, is open, waits or was chosen, a plan can be answered for."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
 from random import Random
 from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db.models import Model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sync.choices import Cause, QueueDirection, SyncDirection
+from sync.choices import Cause, DeletedRecordPolicy, QueueDirection
 from sync.connectors.base.board_items import Item, Reading
-from sync.models import QueuePause
+from sync.connectors.base.conversion import UnknownValue
+from sync.kernel.conflict_store import KIND_UNDO
+from sync.merge import Action
+from sync.models import FieldMapping
 from sync.reconcile.decide import decide
-from sync.reconcile.facts import RecordFacts
-from sync.reconcile.field_values import Lacking
+from sync.reconcile.facts import ItemFacts, RecordFacts, is_create
+from sync.reconcile.field_plan import FieldPlan, new_base
+from sync.reconcile.field_values import BoardContext, Lacking, stored_values
+from sync.reconcile.identity import AnswerKind
 from sync.reconcile.new_items import GIVING
-from sync.reconcile.pass_plan import Ask, Outcome, PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import Ask, Outcome, Plan, RecordAction, RecordPlan
+from sync.reconcile.restraints import FieldClear
 from sync.reconcile.settlement import changed_records
-from sync.records.item_links import RECREATE_KEY, UNLINK_KEY
 from tests.decide import field_builders
-from tests.decide.plan_builders import NOW, World
+from tests.decide.any_world import Drawn, worlds
+from tests.decide.field_builders import IN_SYNC, record_facts
+from tests.decide.plan_builders import World
 
-ADDRESSES = ("ann@example.com", "bea@example.com", "cid@example.com", "")
-PLANS = settings(max_examples=1_000)
+EACH = settings(max_examples=1_700)
+"""Of each law; 10,000 plans in all, in tests that can run side by side."""
 
-
-def any_world(seed: int) -> World:
-    """Up to four contacts and five items, alike enough to be taken for each other."""
-    draw = Random(seed)
-
-    def maybe(percent: int) -> bool:
-        return draw.random() * 100 < percent
-
-    of = field_builders.board()
-    of.link.creates_records = maybe(70)
-    ids = [UUID(int=number + 1) for number in range(draw.randrange(5))]
-    items = {key: _any_item(draw, key, ids) for key in map(str, range(10, 10 + draw.randrange(6)))}
-    free, records = [*items, "99"], list[RecordFacts]()
-    for key in ids:
-        item_id = free.pop(draw.randrange(len(free))) if free and maybe(60) else None
-        said: dict[str, Any] = {"email": draw.choice(ADDRESSES), "role_title": draw.choice(["Boss", "Chair", ""])}
-        agreed = {"email": said["email"] if maybe(60) else draw.choice(ADDRESSES), "role_title": "Boss"}
-        payload = draw.choice([{}, {}, {}, {UNLINK_KEY: "as Pat wants"}, {RECREATE_KEY: True}])
-        direction = draw.choice([SyncDirection.BIDIRECTIONAL] * 3 + list(SyncDirection))
-        own = {"id": key, "monday_id": item_id, "sync_enabled": maybe(85), "sync_direction": direction}
-        facts = field_builders.record_facts(said, of=of, agreed=agreed, record=own)
-        rows = field_builders.claim(facts.record, draw.choice([Cause.SAVE, Cause.WEBHOOK, Cause.PERSON]), **payload)
-        facts.ledger.remote_state = "active" if item_id else ""
-        for entry in facts.ledger.base.values():
-            entry["item"] = item_id
-        if item_id is None or maybe(20):
-            facts.ledger.base = {}
-        records.append(replace(facts, claim=rows))
-    owned = {one.record.monday_id for one in records}
-    unmatched = [key for key in items if key not in owned and maybe(60)]
-    paused = [one for one in QueueDirection if maybe(10)]
-    pauses = {
-        str(one): QueuePause(entity_type="contact", direction=one, paused_by="mary", why="", paused_at=NOW)
-        for one in paused
-    }
-    return World(of, records, items, unmatched, facts={"pauses": pauses})
-
-
-def _any_item(draw: Random, key: str, ids: list[UUID]) -> Item:
-    said = {"name": f"Item {key}", "email": draw.choice(ADDRESSES), "role_title": draw.choice(["Boss", "Duke", ""])}
-    state = draw.choice(["active"] * 6 + ["archived", "deleted"])
-    bears = str(draw.choice(ids)) if ids and draw.random() < 0.5 else ""
-    item = field_builders.item(said, state=state)
-    npd_id = Reading("npd_id", "text", text=bears, value=bears)
-    return replace(item, id=key, values={**item.values, "npd_id": npd_id})
-
-
-worlds = st.integers(0, 2**32).map(any_world)
+REMOVALS = (DeletedRecordPolicy.ARCHIVE, DeletedRecordPolicy.DELETE)
 
 
 def sends(plan: RecordPlan) -> bool:
     return plan.fields.write_npd_id or any(one.send_raw is not None for one in plan.plans.values())
 
 
-def outline(plan: Plan) -> dict[Any, Any]:
-    """What a plan does, in values that can be compared."""
-    found: dict[Any, Any] = {
-        key: (
-            one.ending,
-            one.reason,
-            one.link_to,
-            one.creates,
-            one.removal,
-            one.unlink,
-            {name: (p.send_raw, p.write_raw, p.blocked_code, bool(p.conflict)) for name, p in one.plans.items()},
-        )
-        for key, one in plan.records.items()
-    }
-    return found | {item.facts.item_id: (item.act, item.outcome, item.detail) for item in plan.items}
+def writes(plan: RecordPlan) -> bool:
+    return any(one.write_raw is not None for one in plan.plans.values())
+
+
+def deletes(plan: RecordPlan) -> bool:
+    return plan.removal is not None and plan.removal.act is RecordAction.DELETE
+
+
+# Nothing is planned twice, and nothing where nothing may be done.
 
 
 @pytest.mark.slow
-@PLANS
-@given(worlds, st.randoms(use_true_random=False))
-def test_the_laws_of_every_plan(world: World, draw: Random) -> None:
-    """One walk over the worlds for all of them: it is the plans that take the time."""
-    facts, plan = world.decided()
-    gives_no_item_twice_and_makes_nothing_of_what_is_there(world, plan)
-    sends_and_writes_nothing_of_what_ended_or_is_off_gone_or_paused(world, plan)
-    is_not_empty_where_it_does_anything(facts, plan)
-    # Deciding twice, or in another order, is the same.
-    assert outline(decide(facts)) == outline(plan)
-    shuffled = list(world.records)
-    draw.shuffle(shuffled)
-    assert outline(replace(world, records=shuffled).plan()) == outline(plan)
-
-
-def gives_no_item_twice_and_makes_nothing_of_what_is_there(world: World, plan: Plan) -> None:
-    given_to = {(one.link_to or one.record.monday_id, key) for key, one in plan.records.items()}
-    given_to |= {(one.facts.item_id, one.record.pk) for one in plan.items if one.act in GIVING and one.record}
-    counted = Counter(item for item, _ in given_to if item)
-    assert not {item for item, times in counted.items() if times > 1}, "two records would have it"
-    for one in plan.records.values():
-        if one.creates and one.is_open:
-            bearing = [i for i in world.items.values() if i.reading("npd_id").text == str(one.id)]
-            assert one.record.monday_id is None
-            assert not [item for item in bearing if item.state == "active"], "it has an item already"
-
-
-def sends_and_writes_nothing_of_what_ended_or_is_off_gone_or_paused(world: World, plan: Plan) -> None:
-    for one in plan.records.values():
-        if not one.is_open and one.item:
-            assert not sends(one)
-            assert not any(p.write_raw is not None for p in one.plans.values())
-        if not one.record.may_sync and not one.unlink:
-            assert one.outcome in (Outcome.SETTLED, Outcome.PAUSED)
-        if QueueDirection.TO_MONDAY in world.facts["pauses"]:
-            assert not sends(one) or not one.is_open
-    if QueueDirection.TO_NPD in world.facts["pauses"]:
-        assert not [item for item in plan.items if item.act in GIVING]
-
-
-def is_not_empty_where_it_does_anything(facts: PassFacts, plan: Plan) -> None:
-    """Whatever it would send, write, link, ask or end: who only reads the plan is told so."""
-    changed = changed_records(facts, plan, ())
-    for key, one in plan.records.items():
-        writes = any(p.write_raw is not None or p.conflict or p.blocked_code for p in one.plans.values())
-        asks = one.identity.question or one.removal or one.reason or one.log
-        if sends(one) or writes or asks or one.creates or one.link_to or one.unlink:
-            assert key in changed
-
-
-@PLANS
+@EACH
 @given(worlds)
-def test_a_plan_of_a_settled_world_is_empty(world: World) -> None:
-    """Each record that is synced as if its plan had been carried out has nothing left to do."""
-    settled = []
-    for one in world.records:
-        item = world.items.get(one.record.monday_id or "")
-        if item is None or item.state != "active" or not one.record.may_sync:
-            continue
-        cells = field_builders.item({key: getattr(one.record, key) for key in ("name", "email", "role_title")})
-        npd_id = Reading("npd_id", "text", text=str(one.id), value=str(one.id))
-        same = replace(cells, id=item.id, values={**cells.values, "npd_id": npd_id})
-        facts = field_builders.record_facts(
-            {"email": one.record.email, "role_title": one.record.role_title},
-            of=world.of,
-            agreed={"email": one.record.email, "role_title": one.record.role_title},
-            record={"id": one.id, "monday_id": item.id, "sync_direction": one.record.sync_direction},
+def test_nothing_is_planned_twice(world: Drawn) -> None:
+    plan = world.plan()
+    gives_each_item_to_one_record_and_takes_none_that_it_gives(world, plan)
+    makes_nothing_that_is_there_already(world, plan)
+    asks_each_question_once(plan)
+    for one in plan.records.values():
+        for p in one.plans.values():
+            planned = [p.send_raw is not None, p.write_raw is not None, p.conflict is not None]
+            is_both = p.decision.action is Action.BOTH
+            assert planned in ([True, True, False], [False] * 3) if is_both else sum(planned) <= 1
+            assert not (p.blocked_reason and any(planned))
+
+
+def gives_each_item_to_one_record_and_takes_none_that_it_gives(world: Drawn, plan: Plan) -> None:
+    answers = [one for one in plan.answers if one.done and one.answer.kind in (AnswerKind.LINK, AnswerKind.MERGE)]
+    given_to: set[Any] = {(one.record.monday_id, key) for key, one in plan.records.items() if one.record.monday_id}
+    new = [(one.link_to, key) for key, one in plan.records.items() if one.link_to]
+    new += [(one.facts.item_id, one.record.pk) for one in plan.items if one.act in GIVING and one.record]
+    given_to |= {(one.answer.item_id, one.answer.record_id) for one in answers if one.answer.kind is AnswerKind.LINK}
+    assert not [item for item, times in Counter(item for item, _ in {*given_to, *new}).items() if times > 1]
+    assert not [key for key, times in Counter(key for _, key in set(new)).items() if times > 1]
+    merged = [one.answer.made_id for one in answers if one.answer.kind is AnswerKind.MERGE]
+    assert len(merged) == len(set(merged))
+    assert not set(merged) & {key for _, key in new}
+    taken = {str(one.facts.tombstone.monday_id) for one in plan.open_deleted if one.removal}
+    taken |= {one.item.id for one in plan.duplicates if one.archives}
+    assert not taken & {item for item, _ in {*given_to, *new}}
+    assert sorted(one.facts.item_id for one in plan.items) == sorted(world.unmatched)
+
+
+def makes_nothing_that_is_there_already(world: Drawn, plan: Plan) -> None:
+    for one in [one for one in plan.open_records if one.creates]:
+        bearing = [i for i in world.items.values() if i.reading("npd_id").text == str(one.id)]
+        unlinked = world.exclusions.unlinked.get(one.id)
+        assert one.record.monday_id is None
+        assert not [
+            i for i in bearing if i.state == "active" and i.board_id == "1" and i.id != (unlinked and unlinked.item_id)
+        ]
+    made = [one.record.pk for one in plan.items if one.act == "create" and one.record]
+    assert len({*made, *plan.records, *plan.deleted}) == len(made) + len(plan.records) + len(plan.deleted)
+
+
+def asks_each_question_once(plan: Plan) -> None:
+    for one in plan.records.values():
+        assert [bool(one.identity.question), bool(one.link_to), one.creates and one.is_open].count(True) <= 1
+        assert not (deletes(one) and (sends(one) or writes(one) or one.unlink))
+    for deleted in plan.deleted.values():
+        assert [bool(deleted.question), deleted.removal is not None, deleted.restores].count(True) <= 1
+
+
+@pytest.mark.slow
+@EACH
+@given(worlds)
+def test_nothing_is_sent_or_written_where_that_may_not_be(world: Drawn) -> None:
+    """Ended, off, paused or against a direction; and whoever only reads the plan is told of what it does."""
+    facts, plan = world.decided()
+    pauses, changed = facts.pauses, changed_records(facts, plan, ())
+    for key, one in plan.records.items():
+        to_monday = {p.mapping.direction for p in one.plans.values() if p.send_raw is not None}
+        to_npd = {p.mapping.direction for p in one.plans.values() if p.write_raw is not None}
+        if to_monday and not one.creates:  # an item's name is sent whatever its direction says
+            assert {one.record.sync_direction, *to_monday}.isdisjoint({"none", "monday_to_npd"})
+        if to_npd:
+            assert {one.record.sync_direction, *to_npd}.isdisjoint({"none", "npd_to_monday"})
+        if not one.record.may_sync and not one.facts.is_push_by_name:
+            assert not any([writes(one), deletes(one), one.creates, one.link_to])
+        if one.is_open and QueueDirection.TO_MONDAY in pauses:
+            assert not any([sends(one), one.creates, one.unlink])
+        if one.outcome in (Outcome.OPEN, Outcome.SETTLED) and QueueDirection.TO_NPD in pauses:
+            assert not any([writes(one), deletes(one), one.unlink])
+        asks = one.identity.question or one.removal or one.reason or one.log
+        blocks = any(p.conflict or p.blocked_code for p in one.plans.values())
+        if sends(one) or writes(one) or blocks or asks or one.creates or one.link_to or one.unlink:
+            assert key in changed
+    assert not (QueueDirection.TO_NPD in pauses and [one for one in plan.items if one.act in GIVING])
+    assert not [
+        one for one in plan.deleted.values() if one.removal and (not one.is_open or QueueDirection.TO_MONDAY in pauses)
+    ]
+
+
+# No person's value is nowhere: what was typed since both sides agreed stands on one of them, is asked about, or is said
+# to be overridden, which puts it into the history.
+
+
+@pytest.mark.slow
+@EACH
+@given(worlds)
+def test_no_persons_value_is_nowhere(world: Drawn) -> None:
+    plan = world.plan()
+    for one in plan.records.values():
+        if one.item is not None and one.outcome in (Outcome.OPEN, Outcome.SETTLED):
+            assert not list(replaced_unseen(world.of, one, one.item))
+        if deletes(one):
+            # A field that alone was never agreed on was mapped since: nobody edited it.
+            edits = gone_unseen(world.of, one.facts, world.items[one.record.monday_id or ""])
+            assert not [key for _, key, _ in edits if key in one.ledger.base or not one.ledger.base]
+    for deleted in plan.open_deleted:
+        if deleted.removal in REMOVALS:
+            item = world.items[str(deleted.facts.tombstone.monday_id)]
+            assert not [edit for edit in gone_unseen(world.of, deleted.facts, item) if edit[0] == "monday"]
+    merged = [one.answer.made_id for one in plan.answers if one.done and one.answer.kind is AnswerKind.MERGE]
+    assert set(merged) <= world.untouched
+    for copy in [one for one in plan.duplicates if one.archives and not one.is_answered]:
+        assert all(
+            said(world.of, copy.record, mapping, copy.item)[1] in sent_values(world.of, copy.writes, mapping)
+            for mapping in world.of.mappings
         )
-        for entry in facts.ledger.base.values():
-            entry["item"] = item.id
-        for name, value in (field_builders.IN_SYNC | {"remote_id": item.id}).items():
-            setattr(facts.ledger, name, value)
-        settled.append((facts, same))
-    records = [facts for facts, _ in settled]
-    items = {item.id: item for _, item in settled}
-    for causes in (Cause.SAVE, Cause.PERSON):
-        claimed = [replace(one, claim=field_builders.claim(one.record, causes)) for one in records]
-        facts, plan = replace(world, records=claimed, items=items, unmatched=[], facts={}).decided()
-        assert not changed_records(facts, plan, ())
-        assert not [one for one in plan.records.values() if sends(one) or one.reason or one.log]
-        assert not [p for one in plan.records.values() for p in one.plans.values() if p.write_raw or p.blocked_code]
+    assert not list(overwritten_unsaid(world, plan))
+
+
+def told(read: Any, raw: Any) -> Any:
+    """The canonical value; of one that can't be told, something that equals nothing."""
+    try:
+        return read(raw)
+    except UnknownValue:
+        return object()
+
+
+def said(of: BoardContext, record: Any, mapping: FieldMapping, item: Item) -> tuple[Any, Any]:
+    """What both sides say of a field."""
+    convert = of.converter(mapping, record)
+    local = told(convert.local, stored_values(record, mapping))
+    return local, told(lambda cell: convert.remote(convert.stored_value(cell)), item.reading(mapping.column_id))
+
+
+def sent_values(of: BoardContext, intents: Any, mapping: FieldMapping) -> list[Any]:
+    """What calls of ours gave the field."""
+    entries = [intent.values.get(mapping.key) for intent in intents]
+    return [told(of.converter(mapping).local, entry["local"]) for entry in entries if entry]
+
+
+def typed(of: BoardContext, facts: RecordFacts, item: Item) -> Iterator[tuple[str, FieldMapping, Any]]:
+    """What people typed on either side since both agreed, with the side; not what we wrote there."""
+    past = facts.history
+    ours = [*facts.intents, *past.writes, *past.void, *past.ended_creates]
+    for mapping in [mapping for mapping in of.mappings if mapping.column_id]:
+        convert, entry = of.converter(mapping, facts.record), facts.ledger.base.get(mapping.key)
+        local, remote = said(of, facts.record, mapping, item)
+        agreed: tuple[Any, Any] = (None, None)
+        if entry and entry["item"] == item.id and entry["version"] == mapping.version:
+            is_same = entry["local"] == stored_values(facts.record, mapping)
+            agreed = local if is_same else told(convert.local, entry["local"]), told(convert.remote, entry["remote"])
+        # A create tells what both sides agreed on when it was made.
+        created_with = sent_values(of, [one for one in ours if is_create(one)], mapping)
+        if local not in (None, agreed[0], *created_with):
+            yield "npd", mapping, local
+        if remote not in (None, agreed[1], *sent_values(of, ours, mapping)):
+            yield "monday", mapping, remote
+
+
+def replaced_unseen(of: BoardContext, plan: RecordPlan, item: Item) -> Iterator[tuple[str, str, Any]]:
+    """Values that the plan writes over, and that stand nowhere after it."""
+    for side, mapping, value in typed(of, plan.facts, item):
+        p = plan.plans.get(mapping.key)
+        if p is None or p.decision.overrides:
+            continue
+        local, remote = said(of, plan.record, mapping, item)
+        if p.send_raw is not None and plan.is_open:
+            remote = told(p.convert.local, p.send_raw)
+        if p.write_raw is not None:
+            local = told(p.convert.local, p.write_raw)
+        shown = [p.conflict.npd, p.conflict.monday] if p.conflict else []
+        is_shown = isinstance(value, str | tuple | None) and p.convert.display(value) in shown
+        if (
+            value not in (local, remote)
+            and not (isinstance(value, str | tuple) and is_shown)
+            and (p.send_raw or p.write_raw)
+        ):
+            yield side, mapping.key, value
+
+
+def gone_unseen(of: BoardContext, facts: RecordFacts, item: Item) -> Iterator[tuple[str, str, Any]]:
+    """Edits that leave with a record or an item, though nobody who decided that was shown them.
+
+    Of what only flows to Monday a cell's edit is nobody's to be asked about: it goes to the history.
+    """
+    choice = facts.resolution_for("delete", "record")
+    for side, mapping, value in typed(of, facts, item):
+        ways = {mapping.direction, facts.record.sync_direction}
+        local, remote = said(of, facts.record, mapping, item)
+        is_known = isinstance(value, str | tuple)
+        if not is_known or "none" in ways or (side == "monday" and "npd_to_monday" in ways) or local == remote:
+            continue
+        seen = choice.seen_values.get(mapping.key, (None, None)) if choice else (None, None)
+        if seen[side == "monday"] != of.converter(mapping, facts.record).display(value):
+            yield side, mapping.key, value
+
+
+def overwritten_unsaid(world: Drawn, plan: Plan) -> Iterator[UUID]:
+    """Records of which a write of ours went over a person's role, of which nobody is told."""
+    mapping = next(one for one in world.of.mappings if one.key == "role_title")
+    for key, lost in world.overwritten:
+        one = plan.records.get(key)
+        if (
+            one is None
+            or not one.may_sync
+            or mapping.version != 1
+            or one.outcome not in (Outcome.OPEN, Outcome.SETTLED)
+        ):
+            continue
+        stands = said(world.of, one.record, mapping, world.items[one.record.monday_id or ""]) if one.item else ()
+        if lost not in stands and lost not in [report.lost_value for report in one.lost.reports]:
+            yield key
+
+
+# A plan of a settled world is empty.
+
+
+@pytest.mark.slow
+@EACH
+@given(worlds)
+def test_a_plan_of_a_settled_world_is_empty(world: Drawn) -> None:
+    """Whatever a plan is, once it is carried out there is nothing more of it to do."""
+    settled, resting = carried_out(world, world.plan())
+    facts, plan = settled.decided()
+    changed = changed_records(facts, plan, ())
+    for key, keys in resting.items():
+        one = plan.records[key]
+        moved = [k for k, p in one.plans.items() if p.send_raw is not None or p.write_raw is not None or p.conflict]
+        assert not keys & set(moved)
+        if keys == {mapping.key for mapping in world.of.mappings} and not world.of.sync_filter:
+            assert not one.log
+            assert key not in changed
+
+
+def carried_out(world: Drawn, plan: Plan) -> tuple[World, dict[UUID, set[str]]]:
+    """The world after a pass of which all was done, and of each record the fields that are settled by that."""
+    records, items, resting = list[RecordFacts](), dict[str, Item](), dict[UUID, set[str]]()
+    for key, one in plan.records.items():
+        item_id = one.record.monday_id or one.link_to or (f"9{key.int}" if one.creates else "")
+        is_whole = one.is_open and one.may_sync and not (one.unlink or one.lost.found or one.leaving)
+        if is_whole and (one.item is not None or one.creates):
+            items[item_id] = item = item_after(world, one, item_id)
+            records.append(record_after(world, one, item))
+            resting[key] = {mapping.key for mapping in world.of.mappings if is_settled(one.plans.get(mapping.key))}
+    return replace(world, records=records, items=items, unmatched=[], deleted=[], answers={}, facts={}), resting
+
+
+def is_settled(p: FieldPlan | None) -> bool:
+    return p is not None and not (p.blocked_reason or p.conflict or p.resolved_kind == KIND_UNDO)
+
+
+def as_said(world: Drawn, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Raw values as a builder takes them."""
+    related = {str(one.pk): one for one in world.related}
+    return {name: related.get(value["id"]) if isinstance(value, dict) else value for name, value in raw.items()}
+
+
+def said_after(world: Drawn, plan: RecordPlan, which: str) -> dict[str, Any]:
+    """What the record says once this is written to one side, `send_raw` or `write_raw`."""
+    here = {name: getattr(plan.record, name) for name in field_builders.PLAIN}
+    for p in plan.plans.values():
+        here |= as_said(world, getattr(p, which) or {})
+    return here
+
+
+def item_after(world: Drawn, plan: RecordPlan, item_id: str) -> Item:
+    before = plan.item or field_builders.item(dict.fromkeys(field_builders.PLAIN, ""))
+    after = field_builders.item(said_after(world, plan, "send_raw"))
+    sent = [p.mapping.column_id for p in plan.plans.values() if p.send_raw is not None]
+    cells = {**before.values, **{key: after.values[key] for key in sent if key in after.values}}
+    cells["npd_id"] = Reading("npd_id", "text", text=str(plan.id), value=str(plan.id))
+    return replace(before, id=item_id, name=after.name if "name" in sent else before.name, values=cells)
+
+
+def record_after(world: Drawn, plan: RecordPlan, item: Item) -> RecordFacts:
+    own = {"id": plan.id, "monday_id": item.id, "sync_direction": plan.record.sync_direction}
+    causes = [[Cause.SAVE, Cause.PERSON][plan.id.int % 2]]
+    after = record_facts(said_after(world, plan, "write_raw"), of=world.of, causes=causes, record=own)
+    base = dict(plan.ledger.base)
+    for p in plan.plans.values():
+        if is_settled(p) and p.decision.action is not Action.NOTHING:
+            cell = p.convert.stored_value(item.reading(p.mapping.column_id))
+            base[p.mapping.key] = new_base(p.mapping, item.id, stored_values(after.record, p.mapping), cell)
+        elif p.base is not None:
+            base[p.mapping.key] = p.base
+    for name, value in (IN_SYNC | {"remote_id": item.id, "base": base}).items():
+        setattr(after.ledger, name, value)
+    return after
+
+
+# Deciding twice is the same, in whatever order.
+
+
+def outline(value: Any) -> Any:
+    """What a plan says, in values that can be compared: of rows, facts and converters, whose they are."""
+    if value is None or isinstance(value, str | int | frozenset):  # nearly all of them
+        return value
+    if isinstance(value, Model | RecordFacts | ItemFacts):
+        return getattr(value, "pk", None) or getattr(value, "id", None) or getattr(value, "item_id", None)
+    if is_dataclass(value) and not hasattr(value, "to_remote"):
+        return [outline(one) for one in vars(value).values()]
+    if isinstance(value, Mapping):
+        return {key: outline(one) for key, one in value.items()}
+    if isinstance(value, tuple | list):
+        # Clears stand as their records do.
+        found = sorted(value, key=lambda one: one.key) if value and isinstance(value[0], FieldClear) else value
+        return [outline(one) for one in found]
+    return type(value) if hasattr(value, "to_remote") else value
+
+
+def differing(one: Plan, other: Plan) -> list[str]:
+    """The parts in which two plans differ; a comparison of all of them would take minutes to be shown."""
+    return [
+        part.name for part in fields(Plan) if outline(getattr(one, part.name)) != outline(getattr(other, part.name))
+    ]
+
+
+@pytest.mark.slow
+@EACH
+@given(worlds)
+def test_deciding_twice_is_the_same_and_changes_nothing_that_is_known(world: Drawn) -> None:
+    stored = [repr(vars(one.ledger)) for one in (*world.records, *world.deleted)]
+    facts, plan = world.decided()
+    assert not differing(decide(facts), plan)
+    assert [repr(vars(one.ledger)) for one in (*world.records, *world.deleted)] == stored
+
+
+@pytest.mark.slow
+@EACH
+@given(worlds, st.integers(0, 2**32))
+def test_the_order_of_records_does_not_matter(world: Drawn, seed: int) -> None:
+    draw = Random(seed)
+    records, deleted = ([*some] for some in (world.records, world.deleted))
+    draw.shuffle(records)
+    draw.shuffle(deleted)
+    turned = replace(world, records=records, deleted=deleted).plan()
+    assert not differing(turned, world.plan())
 
 
 def test_what_a_rule_lacks_it_names_and_nobody_else_is_asked() -> None:

@@ -97,3 +97,13 @@ def test_a_process_that_stood_still_before_it_sends_a_create_again_sends_nothing
     world.settle()
     assert world.status(contact) == "synced"
     assert [item["name"] for item in world.sandbox.items()] == ["Ann"]
+
+
+def test_a_save_during_the_call_is_seen_by_the_next_pass(world: World) -> None:
+    contact = world.linked(role_title="Old")
+    saved = Contact.objects.filter(pk=contact.pk)
+    world.meanwhile(lambda: saved.update(role_title="Second"), before="mutation")
+    world.save(contact, role_title="First")
+    contact.refresh_from_db()
+    assert (contact.role_title, world.values(contact)["role_title"]) == ("Second", "Second")
+    assert world.status(contact) == "synced"

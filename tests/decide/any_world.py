@@ -1,0 +1,544 @@
+"""Worlds drawn by a seed: what both sides say, what is open, waits or was chosen, and what happened before.
+
+Hypothesis gives the seed alone: hundreds of draws of its own would take it a hundred times as long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+from hypothesis import strategies as st
+
+from sync.choices import (
+    ApprovalKind,
+    ApprovalState,
+    Cause,
+    DeletedRecordPolicy,
+    QueueDirection,
+    RemovedItemPolicy,
+    SyncDirection,
+    TombstoneState,
+)
+from sync.connectors.base.board_items import GROUP, Item, Reading
+from sync.kernel.conflict_store import (
+    KIND_DELETE,
+    KIND_FIELDS,
+    KIND_IDENTITY,
+    KIND_LOST_UPDATE,
+    KIND_UNDO,
+    RECORD_KEY,
+    OpenConflict,
+)
+from sync.merge import FieldSelection, Rule
+from sync.models import ApprovalRequest, IgnoredItem, Intent, IntentState, QueuePause, Tombstone, WriteLoop
+from sync.reconcile.facts import (
+    AnswerFacts,
+    DeletedFacts,
+    ItemEvents,
+    LostCreates,
+    MatchExclusions,
+    RecordFacts,
+    RecordHistory,
+    RemovalFacts,
+    change_events,
+)
+from sync.reconcile.field_values import BoardContext
+from sync.reconcile.identity import (
+    ARCHIVE_OPTION,
+    DIFFERENT_RECORDS,
+    LEAVE_ALONE,
+    NEW_ITEM,
+    NEW_RECORD,
+    SAME_AS,
+    TAKES_ITEM,
+)
+from sync.reconcile.pass_plan import Ask
+from sync.reconcile.sides import InspectedColumns
+from sync.records.approvals import ApprovalFacts, ApprovalLimit
+from sync.records.item_links import RECREATE_KEY, UNLINK_KEY
+from tests.decide.builders import NOW, TOKEN_USER, TOM, at, created, plain, told, wrote
+from tests.decide.field_builders import PLAIN, board, chosen, claim, intent, item, organization, record_facts
+from tests.decide.plan_builders import World
+
+ACME, BETA = organization("70", "Acme", id=UUID(int=70)), organization(None, "Beta", id=UUID(int=71))
+KEYS: Mapping[str, tuple[Any, ...]] = {
+    "name": ("Ann", "Bea", "x" * 300, ""),
+    "email": ("ann@example.com", "bea@example.com", "cid@example.com", "no address", ""),
+    "role_title": ("Boss", "Chair", "x" * 300, ""),
+    "notes": ("Likes tea", "Likes coffee", "Likes\nboth", ""),
+    "organization": (None, ACME, BETA),
+}
+"""Of each field what either side may say; some of it the other side doesn't take."""
+
+BOTH = SyncDirection.BIDIRECTIONAL
+CHOICES = ("npd", "monday", "base", "custom")
+
+
+class Draw(Random):
+    """Draws of one world."""
+
+    def maybe(self, percent: int) -> bool:
+        return self.random() * 100 < percent
+
+    def some(self, values: Sequence[Any], percent: int) -> list[Any]:
+        return [one for one in values if self.maybe(percent)]
+
+    def said(self, percent: int) -> dict[str, Any]:
+        """What a side says otherwise than a plain contact."""
+        return {key: self.choice(KEYS[key]) for key in self.some(list(KEYS), percent)}
+
+
+@dataclass
+class Drawn(World):
+    """A drawn world: `histories` are what happened to its records, `untouched` those that nobody edited in NPD.
+
+    `overwritten` are values of a person's on Monday that a write of ours went over unread, as events tell.
+    """
+
+    histories: Mapping[UUID, RecordHistory] = field(default_factory=dict)
+    untouched: frozenset[UUID] = frozenset()
+    overwritten: Sequence[tuple[UUID, str]] = ()
+
+
+# The board.
+
+
+def any_board(draw: Draw) -> BoardContext:
+    """A board whose fields differ in what a person may set, and that may have a filter."""
+    fields: dict[str, dict[str, Any]] = {}
+    for key in KEYS:
+        differs = {
+            "direction": draw.choice([BOTH, BOTH, *SyncDirection]),
+            "rule": draw.choice(list(Rule)).value,
+            "first_match": draw.choice(list(Rule)).value,
+            "required": key == "name" or draw.maybe(30),
+            "version": 2,
+            "problem": "Its column is gone.",
+        }
+        often = {"version": 5, "problem": 4, "direction": 30}
+        fields[key] = {name: value for name, value in differs.items() if draw.maybe(often.get(name, 50))}
+    link: dict[str, Any] = {"creates_records": draw.maybe(70), "group_id": draw.choice(["", "topics"])}
+    if draw.maybe(20):
+        wanted = {"role_title": ("is", ["Boss"]), "email": ("is_filled", []), "organization": ("is", ["Acme"])}
+        of_items = wanted | {GROUP: ("is", ["topics"])}
+        link["sync_filter"] = {"records": _conditions(draw, wanted, 30), "items": _conditions(draw, of_items, 20)}
+    if draw.maybe(2):
+        link["npd_id_problem"] = "The column of the NPD ID is gone."
+    return board(fields, **link)
+
+
+def _conditions(draw: Draw, wanted: Mapping[str, tuple[str, list[str]]], percent: int) -> list[dict[str, Any]]:
+    kept = draw.some(list(wanted.items()), percent)
+    return [{"field": key, "op": op, "values": values, "labels": values} for key, (op, values) in kept]
+
+
+# Items.
+
+
+def any_state(draw: Draw) -> str:
+    """On its board mostly; Monday may say, too, that it isn't, or not show it."""
+    return draw.choice(["active"] * 16 + ["archived", "archived", "deleted", "deleted", "moved", "missing"])
+
+
+def any_item(draw: Draw, key: str, said: Mapping[str, Any], bears: str, state: str) -> Item:
+    unknown, board_id = draw.some(["email", "role_title", "npd_id"], 2), "2" if state == "moved" else "1"
+    found = item(said, unknown=unknown, state="active" if state == "moved" else state, board_id=board_id, id=key)
+    npd_id = {} if "npd_id" in unknown else {"npd_id": Reading("npd_id", "text", text=bears, value=bears)}
+    return replace(found, values={**found.values, **npd_id}, group_id=draw.choice(["topics", "topics", "other", None]))
+
+
+# What happened to a cell: what we read and wrote, what Tom did meanwhile, and which events of it came.
+
+
+@dataclass
+class Cell:
+    """A role as it stands on Monday after all that, what both sides agreed on, and what was lost."""
+
+    now: str
+    agreed: str
+    history: RecordHistory
+    open: tuple[Intent, ...] = ()
+    lost: str = ""
+
+
+def any_cell(draw: Draw, before: str, key: UUID, item_id: str) -> Cell:
+    """Our write of a role, maybe over an edit of Tom's that was never read, and maybe another edit after it."""
+    sent, since = draw.choice(["Chair", "Head"]), draw.choice([-60, -300])
+    state = draw.choice([IntentState.APPLIED] * 3 + [IntentState.OPEN, IntentState.CONFIRMED, IntentState.VOID])
+    ended = at(since + 6) if state != IntentState.OPEN else None
+    write = wrote(sent, before, seconds=since, state=state, settled_at=ended, entity_id=key, item_id=item_id)
+    lands = state in (IntentState.APPLIED, IntentState.CONFIRMED) or draw.maybe(40)
+    steps = [("Mine", since + 2, TOM)] if draw.maybe(40) else []
+    steps += [(sent, since + 4, TOKEN_USER)] if lands else []
+    steps += [(draw.choice(["Late", before]), since + 30, TOM)] if draw.maybe(25) else []
+    events, now = [], before
+    for value, seconds, user in steps:
+        # Of what was there before, an event may tell nothing.
+        previous = now if draw.maybe(80) else "?"
+        events.append(told(value, previous, seconds=seconds, user_id=user if draw.maybe(90) else ""))
+        now = value
+    came = draw.some(events, 80)
+    is_told = any(
+        (one.event.value, one.event.user_id) == ({"value": "Mine"}, TOM)
+        or (
+            one.event.has_previous
+            and (one.event.value, one.event.previous_value) == ({"value": sent}, {"value": "Mine"})
+        )
+        for one in came
+        if one.event
+    )
+    has_answer = state in (IntentState.APPLIED, IntentState.CONFIRMED)
+    known = RecordHistory(
+        events=tuple(came),
+        writes=(write,),
+        applied=(write,) if has_answer and since == -60 else (),
+        void=(write,) if state == IntentState.VOID else (),
+        token_user=draw.choice([TOKEN_USER, TOKEN_USER, ""]),
+        last_writes={"role_title": write} if has_answer else {},
+    )
+    lost = "Mine" if is_told and has_answer and steps[0][0] == "Mine" else ""
+    open_intents = (write,) if state == IntentState.OPEN else ()
+    return Cell(now, sent if has_answer else before, known, open_intents, lost)
+
+
+# Records, and deleted ones.
+
+
+def any_conflicts(
+    draw: Draw, here: Mapping[str, Any], there: Mapping[str, Any], item_id: str, state: str
+) -> list[OpenConflict]:
+    """Open conflicts, most of them with a choice, for what stands there or for something else."""
+    found = []
+    for kind in draw.some([KIND_FIELDS, KIND_LOST_UPDATE], 15):
+        keys = ["name", "email", "role_title", "notes"]
+        key = draw.choice([key for key in keys if here[key] != there[key]] or keys)
+        npd, monday = (said[key] if draw.maybe(70) else draw.choice(KEYS[key]) for said in (here, there))
+        if kind == KIND_LOST_UPDATE:
+            monday = draw.choice(KEYS[key])
+        selection = FieldSelection(draw.choice(CHOICES), draw.choice(KEYS[key]), npd or None, monday or None)
+        one = chosen(key, selection, kind, monday={key: monday or None})
+        found.append(one if draw.maybe(70) else replace(one, resolutions={}))
+    if draw.maybe(4 if state == "active" else 40):
+        seen = {"role_title": (here["role_title"], there["role_title"])} if draw.maybe(50) else {}
+        selection = FieldSelection(draw.choice(CHOICES), draw.choice(["", "unlink"]), seen=seen)
+        answer = {RECORD_KEY: selection} if draw.maybe(80) else {}
+        found.append(OpenConflict(UUID(int=draw.getrandbits(64)), KIND_DELETE, item_id, tuple(seen), answer))
+    return found
+
+
+def undo_of(draw: Draw, facts: RecordFacts, there: str) -> OpenConflict:
+    """A choice on the role that somebody wants undone; what stood before it, and what it left."""
+    entry = facts.ledger.base.get("role_title")
+    before = {
+        "local": {"role_title": draw.choice(["Boss", "Duke"])},
+        "remote": draw.choice(["Earl", there]),
+        "base": entry,
+    }
+    after = entry if draw.maybe(80) else None
+    selection = FieldSelection("npd", None, "Boss", "Earl")
+    inverse = {"role_title": {"before": before, "after": after}}
+    choice = chosen("role_title", selection, KIND_UNDO, resolved_kind=KIND_FIELDS, inverse=inverse)
+    return replace(choice, fields=())
+
+
+def any_payload(draw: Draw) -> dict[str, Any]:
+    return draw.choice(
+        [{}] * 12 + [{UNLINK_KEY: "as Pat wants", "by": "Pat"}, {RECREATE_KEY: True}, {"by_name": True, "by": "Pat"}]
+    )
+
+
+def any_ledger(draw: Draw, facts: RecordFacts, item_id: str | None, state: str) -> None:
+    """Make its sync state say what earlier passes may have noted; its item is in this state."""
+    ledger = facts.ledger
+    ledger.remote_state = "active" if item_id else ""
+    for entry in ledger.base.values():
+        entry["item"] = item_id
+        entry["version"] = 0 if draw.maybe(3) else 1
+    if item_id is None or draw.maybe(10):
+        ledger.base = {}
+    for key in draw.some(["name", "email", "role_title", "notes"], 5):
+        reason = {"reason": "No.", "code": "rejected", "column": key, "version": 1, "side": "monday"}
+        ledger.blocked_fields[key] = reason | {"local": {key: getattr(facts.record, key)}}
+    if draw.maybe(5 if state == "active" else 85):
+        ledger.removed_since, ledger.removed_passes = at(draw.choice([-700, -700, -60])), draw.choice([1, 3])
+        ledger.remote_state = "archived" if state == "active" else state
+    if draw.maybe(5):
+        ledger.left_out = draw.choice(["record", "item"])
+    if draw.maybe(3) and "role_title" in ledger.base:
+        ledger.altered = {"role_title": {"reason": "Monday made something else of it."}}
+
+
+def any_record(
+    draw: Draw, of: BoardContext, key: UUID, item_id: str | None, state: str, *, is_untouched: bool
+) -> tuple[RecordFacts, dict[str, Any], Cell | None]:
+    """A claimed contact, what its item says, and what happened to its role there."""
+    heat = draw.choice([0, 15, 60])
+    agreed = draw.said(20)
+    here, there = (agreed | draw.said(heat) for _ in range(2))
+    cell = None
+    if item_id is not None and draw.maybe(35):
+        cell = any_cell(draw, agreed.get("role_title", "Boss"), key, item_id)
+        agreed["role_title"], there["role_title"] = cell.agreed, cell.now
+        here["role_title"] = draw.choice([cell.agreed, cell.agreed, cell.agreed, "Duke"])
+    if is_untouched:
+        here = dict(agreed)
+    own = {
+        "id": key,
+        "monday_id": item_id,
+        "sync_enabled": draw.maybe(90),
+        "sync_direction": draw.choice([BOTH] * 6 + list(SyncDirection)),
+        "created_at": at(-draw.randrange(3)),
+    }
+    without_base = draw.some(list(KEYS), 5)
+    facts = record_facts(here, of=of, agreed=agreed, without_base=without_base, record=own)
+    any_ledger(draw, facts, item_id, state)
+    facts.ledger.made_from_item = is_untouched
+    said = {name: getattr(facts.record, name) for name in KEYS}
+    conflicts = any_conflicts(draw, said, {**said, **there}, item_id or "", state)
+    if item_id is not None and draw.maybe(8):
+        conflicts.append(undo_of(draw, facts, there.get("role_title", "Boss")))
+    intents = list(cell.open) if cell else []
+    if draw.maybe(12):
+        name = draw.choice(["name", "email", "notes"])
+        write = intent(name, name, {name: draw.choice(KEYS[name])}, state=IntentState.OPEN)
+        write.entity_id, write.item_id, write.created_at = key, item_id or "", at(-90)
+        intents.append(write)
+    causes = draw.choice([Cause.SAVE, Cause.WEBHOOK, Cause.PERSON, Cause.SWEEP])
+    return (
+        replace(
+            facts,
+            claim=claim(facts.record, causes, **any_payload(draw)),
+            conflicts=tuple(conflicts),
+            intents=tuple(intents),
+            events=cell.history.events if cell else (),
+            has_failed_job=draw.maybe(5),
+        ),
+        there,
+        cell,
+    )
+
+
+def any_deleted(draw: Draw, facts: RecordFacts, number: int) -> DeletedFacts:
+    record, states = facts.record, [one for one in TombstoneState if one != TombstoneState.RESTORED]
+    tombstone = plain(
+        Tombstone,
+        id=number,
+        entity_type="contact",
+        entity_id=record.pk,
+        monday_id=record.monday_id,
+        state=draw.choice([TombstoneState.WAITING] * 6 + states),
+        data={"name": record.name},
+        deleted_at=at(-600),
+    )
+    intents = (plain(Intent, item_id=record.monday_id, body={"removes": "archive"}, values={}),)
+    known = vars(facts) | {"events": (), "intents": intents if draw.maybe(10) else ()}
+    if any(c.kind == KIND_DELETE and c.resolutions for c in facts.conflicts):
+        tombstone.state = TombstoneState.ASKED
+    return DeletedFacts(**known, tombstone=tombstone)
+
+
+# What people answered to “who is this?”, and what else a pass may ask.
+
+
+def any_answer(draw: Draw, asked: RecordFacts, ids: Sequence[UUID], items: Sequence[str]) -> OpenConflict:
+    others = [str(key) for key in ids if key != asked.id] or [str(UUID(int=9))]
+    other, item_id = draw.choice(others), draw.choice([*items, "99"])
+    words = [NEW_ITEM, NEW_RECORD, LEAVE_ALONE, DIFFERENT_RECORDS, ARCHIVE_OPTION]
+    value = draw.choice([*words, item_id, other, f"{SAME_AS}{other}", f"{TAKES_ITEM}{other}"])
+    selection = {RECORD_KEY: FieldSelection("custom", value)} if draw.maybe(85) else {}
+    return OpenConflict(UUID(int=draw.getrandbits(64)), KIND_IDENTITY, item_id, (), selection, seeks_item=True)
+
+
+def any_requests(draw: Draw, records: Sequence[RecordFacts]) -> list[ApprovalRequest]:
+    """What was asked before about deletes and clears of these."""
+    found = []
+    for one in draw.some(records, 15):
+        kind = draw.choice(list(ApprovalKind))
+        key = "role_title" if kind in (ApprovalKind.CLEAR_NPD, ApprovalKind.CLEAR_MONDAY) else ""
+        values = {"value": draw.choice(["Boss", "Chair"])}
+        states = [ApprovalState.PENDING, ApprovalState.APPROVED, ApprovalState.REJECTED, ApprovalState.DONE]
+        found.append(
+            plain(ApprovalRequest, entity_id=one.id, kind=kind, key=key, state=draw.choice(states), values=values)
+        )
+    return found
+
+
+def second_run(key: UUID) -> Intent:
+    """A create of a plain contact that was given up, for no item of it was found."""
+    entries = {}
+    for name, value in PLAIN.items():
+        entries[name] = {"local": {name: value}, "read": None, "base": None, "column": name, "version": 1}
+    return plain(Intent, entity_id=key, item_id="", state=IntentState.VOID, lookups=1, values=entries)
+
+
+def any_loops(draw: Draw) -> dict[str, WriteLoop]:
+    rewrites = [{"at": at(-900).isoformat(), "write": str(UUID(int=1))}] * draw.randrange(5)
+    until = draw.choice([None, at(600), at(-4000)])
+    loop = plain(WriteLoop, key="role_title", times=rewrites, throttle_count=1 if until else 0, throttled_until=until)
+    return {"role_title": loop} if draw.maybe(5) else {}
+
+
+def any_edits(draw: Draw) -> tuple[Any, ...]:
+    """NPD's history of a record, the newest change first."""
+    rows = []
+    for seconds in sorted(draw.sample([-3, -30, -310, -700], draw.randrange(3)), reverse=True):
+        context = SimpleNamespace(metadata={"cause": draw.choice(["", "", "sync"])})
+        said = {name: draw.choice(KEYS[name]) for name in ("name", "email", "role_title", "notes")}
+        rows.append(
+            SimpleNamespace(
+                pgh_label="update",
+                pgh_created_at=at(seconds),
+                pgh_context=context,
+                organization_id=None,
+                phone="",
+                **said,
+            )
+        )
+    return (*rows, SimpleNamespace(**vars(rows[-1]) | {"pgh_label": "insert"})) if rows else ()
+
+
+def any_answers(
+    draw: Draw,
+    records: Sequence[RecordFacts],
+    deleted: Sequence[DeletedFacts],
+    items: Mapping[str, Item],
+    untouched: frozenset[UUID],
+    histories: Mapping[UUID, RecordHistory],
+    second_runs: Collection[UUID],
+) -> dict[Ask, Callable[[Any, Any], Any]]:
+    """What is told of this world where a rule asks for it; all is drawn before, in whatever order it is asked."""
+    by_id = {one.id: one.record for one in records}
+    owners = {one.record.monday_id: one.record for one in records if one.record.monday_id}
+    requests, nothing = any_requests(draw, [*records, *deleted]), RecordHistory()
+    limit = ApprovalLimit(draw.choice([0, 1, 10, None]), None, 100)
+    removal, deletion = draw.choice(list(RemovedItemPolicy)), draw.choice(list(DeletedRecordPolicy))
+    rejected = {one.id: draw.choice(["", "", "", ApprovalState.REJECTED]) for one in records}
+    too_often, needed = set(draw.some(list(by_id), 10)), set(draw.some(list(by_id), 10))
+    loops, again = {key: any_loops(draw) for key in by_id}, dict(draw.some(list(items.items()), 20))
+    away = tuple(key for key, one in items.items() if one.state != "active" and draw.maybe(50))
+    lost = LostCreates(frozenset(draw.some(list(by_id), 40)), away)
+    ended = {key: (created("Boss", entity_id=key),) for key in draw.some(list(by_id), 10)}
+    copies = {key: (second_run(key),) for key in second_runs}
+
+    def of_key(text: str) -> list[Any]:
+        return [one for one in by_id.values() if one.email == text]
+
+    return {
+        Ask.ANSWERS: lambda *_: AnswerFacts(by_id, owners, untouched),
+        Ask.EVENTS_AND_WRITES: lambda _, key: histories.get(key, nothing),
+        Ask.UNEDITED: lambda _, key: by_id.get(key) if key in untouched else None,
+        Ask.ITEM_AGAIN: lambda _, key: again.get(key),
+        Ask.LOST_CREATES: lambda _, ids: replace(lost, records=lost.records & set(ids)),
+        Ask.REMOVAL_POLICY: lambda *_: removal,
+        Ask.REMOVAL: lambda _, asked: RemovalFacts(
+            next(one for one in records if one.id == asked[0]),
+            asked[1],
+            rejected=rejected[asked[0]],
+            is_removed_too_often=asked[0] in too_often,
+        ),
+        Ask.OBSTACLES: lambda _, key: ("Acme needs it." if key in needed else "", ""),
+        Ask.APPROVALS: lambda _, asked: ApprovalFacts(
+            tuple(one for one in requests if one.kind in asked[0] and one.entity_id in asked[1])
+        ),
+        Ask.LIMIT: lambda _, kinds: ApprovalFacts(counted=dict.fromkeys(kinds, frozenset()), limit=limit),
+        Ask.SETTLED_WRITES: lambda _, key: (histories[key].applied, histories[key].void) if key in histories else None,
+        Ask.RECENT_EVENTS: lambda _, key: (histories.get(key, nothing).events, histories.get(key, nothing).token_user),
+        Ask.ENDED_CREATES: lambda _, key: ended.get(key, ()),
+        Ask.DELETION_POLICY: lambda *_: (deletion, {}),
+        Ask.BEARER: lambda _, key: by_id.get(key),
+        Ask.SAME_KEY: lambda _, text: of_key(text),
+        Ask.UNTOUCHED: lambda _, key: key in untouched,
+        Ask.LOOPS: lambda _, key: loops.get(key, {}),
+        Ask.LAST_WRITES: lambda _, key: histories[key].last_writes if key in histories else None,
+        Ask.COPY_HISTORY: lambda _, key: (copies.get(key, ()), frozenset[str]()),
+        Ask.WRITER: lambda *_: TOKEN_USER,
+        Ask.COLUMNS: lambda *_: InspectedColumns(hidden=("notes",)),
+    }
+
+
+# A world.
+
+
+def any_world(seed: int) -> Drawn:
+    """Up to three contacts, two deleted ones and four items more, alike enough to be taken for each other."""
+    draw = Draw(seed)
+    of = any_board(draw)
+    ids = [UUID(int=number + 1) for number in range(draw.randrange(4))]
+    gone = [UUID(int=number + 101) for number in range(draw.choice([0, 0, 1, 2]))]
+    untouched = frozenset(draw.some(ids, 15))
+    free = [str(number) for number in range(10, 20)]
+    items, found, histories, overwritten = dict[str, Item](), dict[UUID, RecordFacts](), dict[UUID, RecordHistory](), []
+    for key in [*ids, *gone]:
+        item_id = free.pop(0) if draw.maybe(75) else None
+        state = any_state(draw)
+        facts, there, cell = any_record(draw, of, key, item_id, state, is_untouched=key in untouched)
+        found[key] = facts
+        if cell is not None:
+            histories[key] = cell.history
+            overwritten += [(key, cell.lost)] if cell.lost else []
+        if item_id is not None and state != "missing":
+            bears = draw.choice([str(key)] * 12 + ["", str(draw.choice([*ids, *gone]))])
+            items[item_id] = any_item(draw, item_id, there, bears, state)
+    unmatched, second_runs = [free.pop(0) for _ in range(draw.randrange(4))], set[UUID]()
+    for number in list(unmatched):
+        bears, state = draw.choice(["", "", str(UUID(int=9))]), any_state(draw)
+        said = draw.said(30) | {"email": draw.choice(KEYS["email"])}
+        if (ids or gone) and draw.maybe(40):
+            owner = draw.choice([*ids, *gone])
+            bears = str(owner)
+            if draw.maybe(25):
+                said = {}
+                second_runs.add(owner)
+        items |= {number: any_item(draw, number, said, bears, state)} if state != "missing" else {}
+    unmatched += [found[key].record.monday_id or "" for key in gone if found[key].record.monday_id and draw.maybe(30)]
+    if draw.maybe(2):
+        items = {
+            key: replace(one, values={k: v for k, v in one.values.items() if k != "notes"})
+            for key, one in items.items()
+        }
+    records = [found[key] for key in ids]
+    for place, one in enumerate(records):
+        if draw.maybe(8):
+            answer = any_answer(draw, one, ids, unmatched or ["10"])
+            records[place] = replace(one, conflicts=(*one.conflicts, answer))
+    deleted = [any_deleted(draw, found[key], number) for number, key in enumerate(gone)]
+    pauses = {
+        str(one): QueuePause(entity_type="contact", direction=one, paused_by="mary", why="", paused_at=NOW)
+        for one in draw.some(list(QueueDirection), 6)
+    }
+    answers = any_answers(draw, records, deleted, items, untouched, histories, second_runs)
+    jobs = {key: draw.choice([{}] * 6 + [{"create": True}, {"as_new": True}]) for key in unmatched}
+    if ids:
+        jobs |= {key: {"link_to": str(draw.choice(ids))} for key in draw.some(unmatched, 8)}
+    return Drawn(
+        of,
+        records,
+        items,
+        [key for key in unmatched if draw.maybe(90)],
+        answers,
+        {"pauses": pauses},
+        deleted=deleted,
+        related=(ACME, BETA),
+        jobs=jobs,
+        ignored={key: any_ignored(draw, key, ids) for key in draw.some(unmatched, 10)},
+        events={key: ItemEvents(at(-60), at(-draw.choice([2, 60]))) for key in draw.some(unmatched, 20)},
+        exclusions=MatchExclusions(unlinked={key: any_ignored(draw, "10", [key]) for key in draw.some(ids, 4)}),
+        edits={key: any_edits(draw) for key in ids},
+        heard={key: change_events(of, found[key].record, one.events) for key, one in histories.items()},
+        histories=histories,
+        untouched=untouched,
+        overwritten=tuple(overwritten),
+    )
+
+
+def any_ignored(draw: Draw, key: str, ids: Sequence[UUID]) -> IgnoredItem:
+    entity_id = draw.choice([None, *ids])
+    return plain(IgnoredItem, item_id=key, reason="Pat said so.", unlinked=draw.maybe(50), entity_id=entity_id)
+
+
+worlds = st.integers(0, 2**32).map(any_world)

@@ -1,0 +1,98 @@
+"""One item, two rules of one pass: what one gives to a record, the other neither gives nor takes away."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from sync.choices import TombstoneState
+from sync.connectors.base.board_items import Item, Reading
+from sync.kernel.conflict_store import KIND_IDENTITY, RECORD_KEY, OpenConflict
+from sync.merge import FieldSelection
+from sync.models import Tombstone
+from sync.reconcile.facts import DeletedFacts, RecordFacts
+from sync.reconcile.identity import ARCHIVE_OPTION
+from sync.reconcile.new_items import ItemAct
+from sync.reconcile.pass_plan import Outcome
+from sync.records.unmatched_items import LINK_TO
+from tests.decide.builders import plain
+from tests.decide.field_builders import item, record_facts
+from tests.decide.plan_builders import World
+
+ANN, BEA, GONE = UUID(int=1), UUID(int=2), UUID(int=3)
+
+
+def record(key: UUID, item_id: str | None, email: str) -> RecordFacts:
+    return record_facts({"email": email}, record={"id": key, "monday_id": item_id})
+
+
+def shown(key: str, bears: UUID | None = None, email: str = "ann@example.com") -> Item:
+    text = str(bears or "")
+    found = item({"email": email}, id=key)
+    return replace(found, values={**found.values, "npd_id": Reading("npd_id", "text", text=text, value=text)})
+
+
+def world(*records: RecordFacts, items: list[Item], **more: Any) -> World:
+    return World(records=records, items={one.id: one for one in items}, **more)
+
+
+FREE = record(ANN, None, "ann@example.com")
+ITS_OWN, ITS_KEY = shown("10", ANN), shown("11")
+
+
+def test_a_record_that_gets_its_item_by_npd_id_gets_no_other_by_its_key() -> None:
+    plan = world(FREE, items=[ITS_OWN, ITS_KEY], unmatched=["10", "11"]).plan()
+    assert plan.records[ANN].link_to == "10"
+    assert [one.act for one in plan.items] == [ItemAct.OWNED, ItemAct.ASK]
+
+
+def test_of_an_item_that_a_record_gets_nobody_is_asked_whose_it_is() -> None:
+    second = record(BEA, None, "ann@example.com")
+    plan = world(FREE, second, items=[ITS_KEY], unmatched=["11"]).plan()
+    assert plan.records[ANN].link_to == "11"
+    assert [one.act for one in plan.items] == [ItemAct.OWNED]
+    assert plan.records[BEA].identity.question
+
+
+@pytest.mark.parametrize("items", [[ITS_OWN, ITS_KEY], [ITS_KEY]], ids=["it would get another", "it would be made one"])
+def test_a_persons_choice_comes_before_what_the_record_s_own_pass_would_do(items: list[Item]) -> None:
+    chosen = record(ANN, None, "somebody@example.com")
+    plan = world(chosen, items=items, unmatched=["11"], jobs={"11": {LINK_TO: str(ANN)}}).plan()
+    assert [(one.act, one.record and one.record.monday_id) for one in plan.items] == [(ItemAct.LINK, "11")]
+    given = plan.records[ANN]
+    assert (given.outcome, given.link_to, given.creates) == (Outcome.RELEASED, None, False)
+
+
+def test_nor_before_that_of_the_record_that_would_get_the_chosen_item() -> None:
+    other = record(BEA, None, "bea@example.com")
+    plan = world(FREE, other, items=[ITS_KEY], unmatched=["11"], jobs={"11": {LINK_TO: str(BEA)}}).plan()
+    assert [one.record and one.record.pk for one in plan.items] == [BEA]
+    assert (plan.records[ANN].outcome, plan.records[ANN].link_to) == (Outcome.RELEASED, None)
+
+
+def test_a_copy_that_a_record_gets_by_this_pass_is_not_archived() -> None:
+    answer = FieldSelection("custom", ARCHIVE_OPTION)
+    asked = OpenConflict(UUID(int=9), KIND_IDENTITY, "10", (), {RECORD_KEY: answer})
+    linked = replace(record(BEA, "12", "bea@example.com"), conflicts=(asked,))
+    items = [ITS_OWN, shown("12", BEA, "bea@example.com")]
+    plan = world(FREE, linked, items=items).plan()
+    assert plan.records[ANN].link_to == "10"
+    assert [(one.item.id, one.archives) for one in plan.duplicates] == [("10", False)]
+
+
+def test_a_deleted_records_item_that_somebody_gives_to_another_stays() -> None:
+    facts = record(GONE, "11", "ann@example.com")
+    tombstone = plain(Tombstone, entity_type="contact", entity_id=GONE, monday_id="11", state=TombstoneState.WAITING)
+    chosen = record(BEA, None, "bea@example.com")
+    plan = world(
+        chosen,
+        items=[shown("11", GONE)],
+        unmatched=["11"],
+        jobs={"11": {LINK_TO: str(BEA)}},
+        deleted=[DeletedFacts(**vars(facts), tombstone=tombstone)],
+    ).plan()
+    assert [one.act for one in plan.items] == [ItemAct.LINK]
+    assert (plan.deleted[GONE].ending.outcome, plan.deleted[GONE].removal) == (Outcome.DEFERRED, None)

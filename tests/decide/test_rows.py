@@ -1,0 +1,277 @@
+"""Where the test of each row of docs/reference/merge.md stands: of `decide` for all that a pass decides.
+
+`ROWS` quotes the page, by section. A row, a rule or a paragraph of the page without a test fails here, as a quote does
+that the page says no more, and a test that is gone. What a rule can't decide has its test elsewhere: answers, locks.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = "docs/reference/merge.md"
+DECIDE = {"tests/decide", "tests/merge"}
+PLACES = {
+    "converters": "tests/connector/test_converters.py",
+    "desk": "tests/conflicts/test_desk.py",
+    "push": "tests/api/test_push.py",
+    "settled": "tests/merge/test_settled_field.py",
+    "table": "tests/merge/test_rows.py",
+}
+"""Of tests that are not in tests/decide/test_*.py."""
+
+OF_ITS_ROW, BLOCKED = "fields.field_is_decided_by_its_row", "fields.what_can_not_be_written_is_blocked_with_its_reason"
+BOTH_WAYS, LOST = "table.a_field_both_ways_is_decided_by_its_row", "lost_updates.what_our_writes_went_over"
+NEW_ITEM, FILTERED = "new_items.an_item_without_a_record", "filter.an_item_is_weighed_by_what_it_says"
+PULLS, WITHOUT_CALL = (
+    "filter.a_pair_that_leaves_takes_over_what_monday_says_and_sends_nothing",
+    "sides.a_pass_without_a_call",
+)
+CHOICE = "fields.a_choice_is_carried_out_where_what_was_seen_still_stands"
+LEFT_OUT = "filter.a_record_that_fails_is_left_out_with_one_line_in_its_history"
+ONE_WAY = "fields.one_way_the_target_s_own_edit_is_said_to_be_overridden"
+
+ROWS: dict[str, list[tuple[str, str]]] = {
+    "What is decided in every case": [
+        ("The tests of the rows", "rows.every_row_of_the_page_has_a_test"),
+        ("column or mapping version counts as none", "fields.a_base_of_another_mapping_version_counts_as_none"),
+    ],
+    "Canonical form and equality": [
+        ("Neither side is rewritten for form alone", "fields.a_number_in_another_form_is_the_same_number"),
+        ('`None`, `""` and whitespace are ∅', "converters.nothing_an_empty_text_and_whitespace_are_all_empty"),
+        ("A field with an unknown side is not decided", BLOCKED),
+        ("is repeated", "unconfirmed_writes.a_read_of_what_our_own_write_has_just_replaced_is_made_again"),
+    ],
+    "A field, both ways": [
+        ("same | same | – | nothing", OF_ITS_ROW),
+        ("changed | same | – | push L", OF_ITS_ROW),
+        ("same | changed | – | pull R", OF_ITS_ROW),
+        ("a field that NPD requires, or a value that its constraints refuse, is blocked", BLOCKED),
+        ("changed | changed | same | agreed", OF_ITS_ROW),
+        (
+            "changed | changed | differ | the field's rule",
+            "rules.a_side_that_wins_is_written_and_the_other_value_is_said_to_be_overridden",
+        ),
+        ("no base | | same | agreed", BOTH_WAYS),
+        ("no base | | L = ∅ | pull R", BOTH_WAYS),
+        (
+            "left the old base's NPD half while the field was blocked",
+            "table.a_field_emptied_in_npd_while_it_was_held_is_not_filled_from_monday_silently",
+        ),
+        ("no base | | R = ∅ | push L", BOTH_WAYS),
+        ("no base | | both, differ | the rule for first matches", "fields.without_a_base_what_differs_is_asked_about"),
+        (
+            "**ask** (default) → conflict",
+            "fields.what_both_sides_changed_differently_is_a_conflict_with_its_three_values",
+        ),
+        ("**NPD wins** → push", "rules.a_side_that_wins_is_written_and_the_other_value_is_said_to_be_overridden"),
+        ("**Monday wins** → pull", "rules.a_side_that_wins_is_written_and_the_other_value_is_said_to_be_overridden"),
+        ("**newest** → by this field's edit time", "rules.by_the_rule_newest_the_newer_edit_wins"),
+        ("**union** (lists) → base plus", "rules.lists_are_united_on_both_sides"),
+        (
+            "an element that the column can't carry (a comma) is blocked",
+            "rules.an_element_that_the_column_cant_carry_is_held",
+        ),
+    ],
+    "A field, one way": [
+        ("it is written again in the next pass, and what it replaced goes to the history", ONE_WAY),
+        (
+            "the pair is taken as it is",
+            "fields.one_way_from_monday_an_organization_without_an_item_stays_where_it_was_agreed_on_with_an_empty_cell",
+        ),
+        ("the mapping's direction both have to allow a way", OF_ITS_ROW),
+        ("bookkeeping", "fields.an_item_without_the_npd_id_gets_it_whatever_the_directions_say"),
+        ("`none` and disabled read nothing", WITHOUT_CALL),
+        (
+            "the one push of a disabled record",
+            "fields.a_record_without_sync_that_is_pushed_by_name_sends_what_npd_changed_and_nothing_else",
+        ),
+        ("a direction is not overridden", "push.where_nothing_will_be_sent_the_answer_says_so_before_any_pass"),
+    ],
+    "A record and its item": [
+        ("there, never linked | not known", "identity.one_free_hit_by_npd_id_is_linked"),
+        ("one free hit → link", "identity.one_free_hit_by_the_match_rule_is_linked"),
+        ("several, or a hit linked elsewhere", "identity.several_hits_are_asked_about"),
+        ("or a hit linked elsewhere", "identity.a_hit_linked_elsewhere_is_asked_about"),
+        ("none → create the item", "identity.none_the_item_is_created"),
+        ("none | there, never linked", NEW_ITEM),
+        ("if the board link allows", "new_items.where_the_board_makes_no_records_only_a_person_does"),
+        ('"same person?"', "identity.same_person"),
+        ("there, linked | a second item bears its NPD ID", "duplicates.what_becomes_of_it"),
+        ("ours and untouched: archived", "duplicates.whose_the_second_item_is"),
+        ("none | archived, deleted, or not returned when asked by id", NEW_ITEM),
+        (
+            "there, as the base | archived or deleted",
+            "removed_items.there_as_the_base_whose_item_is_gone_goes_by_the_policy",
+        ),
+        (
+            "there, changed since the base | archived or deleted",
+            "removed_items.there_changed_since_the_base_is_asked_about_whatever_the_policy",
+        ),
+        (
+            "there, and a person presses *Create the item again*",
+            "removed_items.a_new_item_that_a_person_asked_for_is_made_at_once",
+        ),
+        (
+            "there | not returned when asked by id",
+            "removed_items.what_monday_does_not_show_is_asked_about_after_several_passes_and_never_deleted",
+        ),
+        ("there | on another board", "removed_items.an_item_on_another_board_is_asked_about"),
+        ("deleted | there, as the base", "deleted_records.deleted_there_as_the_base_goes_by_the_policy"),
+        (
+            "deleted | there, changed since the base",
+            "deleted_records.deleted_there_changed_since_the_base_is_a_conflict_whatever_the_policy",
+        ),
+        ("deleted | deleted", "deleted_records.deleted_gone_leaves_nothing_to_do"),
+        (
+            "deleted | new or late, bearing the tombstone's NPD ID",
+            "new_items.an_item_with_a_deleted_records_npd_id_makes_no_record",
+        ),
+        (
+            "deleted | restored by someone after we archived it",
+            "deleted_records.deleted_restored_after_we_archived_it_is_asked_about",
+        ),
+        (
+            "unlinked by policy or a person | there",
+            "sides.a_persons_wish_to_unlink_goes_over_what_the_boards_policy_does_about_a_gone_item",
+        ),
+        ("until a person says so", "identity.a_record_that_was_unlinked_is_asked_whether_it_takes_its_item_back"),
+        ("Monday has an undo", "removed_items.nothing_happens_before_the_quiet_time_is_over"),
+        ("never its absence from a listing", "removed_items.an_item_is_gone_as_it_says_itself"),
+        ("Deletes and clears are counted", "deleted_records.more_than_the_limit_waits_for_approval_all_together"),
+        ("they wait for approval", "restraints.one_too_many_waits_and_is_said_once"),
+        ("released by itself", "removed_items.a_request_is_over_where_a_person_is_asked_by_now"),
+    ],
+    "After a write": [
+        ("The pair becomes", "settled.a_push_that_was_answered_moves_the_base_to_what_was_sent_and_answered"),
+        ("for a pull (what NPD stored", "settled.a_pull_writes_the_record_and_moves_the_base"),
+        ("Monday has altered what we sent", "settled.what_monday_made_of_a_value_is_said"),
+        (
+            "is someone's edit, not a change by Monday",
+            "lost_updates.an_answer_that_equals_somebody_s_event_is_their_edit",
+        ),
+        (
+            "A relation that the answer to a create shows empty",
+            "settled.only_a_create_whose_answer_shows_no_relation_leaves_it_to_a_change_of_its_own",
+        ),
+        (
+            "R equal to the value sent is our own write",
+            "fields.a_value_that_an_intent_sent_is_our_own_write_and_what_npd_says_since_is_pushed",
+        ),
+        ("also for a create found by NPD ID", "unconfirmed_writes.what_a_create_gave_its_item"),
+        ("merged against the old base", "fields.a_value_that_no_intent_sent_is_merged_against_the_old_base"),
+        (
+            "so that a late write is known as ours",
+            "unconfirmed_writes.a_write_thought_to_have_come_to_nothing_is_known_as_ours",
+        ),
+        ("unless an event names another user", "unconfirmed_writes.unless_an_event_names_another_user"),
+        ("**Lost update**", LOST),
+        (
+            "with both values (on a one-way field, or where NPD wins: into the history)",
+            "lost_updates.who_is_asked_about_a_lost_value",
+        ),
+        ("an update loop, throttled", "write_loops.a_loop_is_throttled_for_longer_each_time"),
+    ],
+    "Conflicts": [
+        ("One open conflict a record and kind", "desk.identity_conflicts_are_one_an_item_and_close_alone"),
+        (
+            '"Overwritten" keeps its values until a person resolves it',
+            "lost_updates.what_waits_for_a_person_after_the_pass",
+        ),
+        (
+            "stale only when either side changed",
+            "fields.a_choice_on_a_lost_value_is_outdated_when_a_side_left_what_stands",
+        ),
+        ("where its column was replaced", "lost_updates.what_stood_in_a_replaced_column_is_asked_about_still"),
+        ("it closes (`auto`)", "desk.a_conflict_that_is_over_closes_by_itself_with_its_values_kept"),
+        ("the next pass applies it where they are unchanged", CHOICE),
+        ("returns the rest", "fields.a_choice_made_for_other_values_is_handed_back"),
+        ("undone as long as neither side moved", "fields.an_undo_puts_both_sides_back_while_neither_moved"),
+    ],
+    "What sync_status may say: the first that fits": [
+        ("`synced`", "empty_plans.a_plan_is_empty_where_all_stands_as_it_is_said"),
+        ("left out by the filter", "filter.beside_a_listing"),
+    ],
+    "What a filter leaves out": [
+        ("A pair is synced while all conditions", FILTERED),
+        ("a record without an item fails its conditions", LEFT_OUT),
+        ("its new item would fail the items' conditions", FILTERED),
+        (
+            "the items found for it by NPD ID or match key all fail",
+            "identity.an_item_that_the_filter_leaves_out_is_neither_linked_nor_made_twice",
+        ),
+        ("an unmatched item fails the items' conditions", "new_items.the_filter_leaves_items_and_records_out"),
+        ("a record made of it, or the record that it matches", "new_items.the_filter_leaves_items_and_records_out"),
+        ("an edit in NPD takes the record out", LEFT_OUT),
+        ("an edit on Monday takes the item out, the record matches", PULLS),
+        (
+            "an edit on Monday takes the *record* out once it is pulled",
+            "filter.a_record_leaves_by_the_value_that_it_takes_over",
+        ),
+        ("an edit in NPD takes the *item* out once it is sent", "filter.after_a_write"),
+        ("out, and edited on either side", FILTERED),
+        ("out, with open conflicts", "lost_updates.what_waits_for_a_person_after_the_pass"),
+        ("out, its record deleted in NPD", "deleted_records.the_item_of_a_record_that_the_filter_leaves_out_stays"),
+        (
+            "out, its item archived, deleted or hidden",
+            "filter.an_item_that_left_the_board_while_the_filter_left_it_out_stays_out",
+        ),
+        ("out, and a copy of its item bears its NPD ID", NEW_ITEM),
+        (
+            "leaves, but Monday's edits wait for a pause or an approval",
+            "filter.what_waits_for_a_pause_or_an_approval_is_taken_over_first",
+        ),
+        ("matches again", FILTERED),
+        ("a condition can't be decided", FILTERED),
+        ("pushed by name (*Sync now*)", "filter.a_push_by_name_is_left_out_too"),
+    ],
+}
+
+
+def blocks() -> dict[str, list[str]]:
+    """The page by sections: each row of a table, item of a list, rule and paragraph, on one line."""
+    found: dict[str, list[str]] = {}
+    for part in re.split(r"^#+ ", (ROOT / PAGE).read_text(), flags=re.MULTILINE)[1:]:
+        title, _, text = part.partition("\n")
+        lines = re.sub(r"\n\s*(?=\S)(?![-|])", " ", re.sub(r"\n\n", "\n\0\n", text)).replace("\0", "\n").split("\n")
+        said = [" ".join(line.strip(" |").split()) for line in lines if line.strip() and not line.startswith("|--")]
+        rules = [rule for line in said for rule in (line.split(" · ") if line.startswith("Rules:") else [line])]
+        found[title] = [one for one in rules if one not in HEADS]
+    return found
+
+
+HEADS = ("L against B | R against B | L against R | decision", "record | item | decision", "case | what is done")
+
+
+@cache
+def names_in(path: str) -> set[str]:
+    return {node.name for node in ast.parse((ROOT / path).read_text()).body if isinstance(node, ast.FunctionDef)}
+
+
+def place_of(test: str) -> tuple[str, str]:
+    """The file and the name of a test."""
+    room, _, name = test.partition(".")
+    path = PLACES.get(room, f"tests/decide/test_{room}.py")
+    short = {one for one in names_in(path) if one.removeprefix("test_").removeprefix("a_") == name.removeprefix("a_")}
+    return path, next(iter(short), "")
+
+
+@pytest.mark.parametrize("section", blocks())
+def test_every_row_of_the_page_has_a_test(section: str) -> None:
+    said, rows = blocks()[section], ROWS.get(section, [])
+    assert not [one for one in said if not any(quote in one for quote, _ in rows)], "without a test"
+    assert not [quote for quote, _ in rows if not any(quote in one for one in said)], "not on the page any more"
+    assert not [test for _, test in rows if not place_of(test)[1]], "without such a test"
+
+
+@pytest.mark.parametrize("section", ["A field, both ways", "A record and its item", "What a filter leaves out"])
+def test_every_row_of_a_table_is_a_test_of_decide(section: str) -> None:
+    """Whatever else is tested of it: one of its tests needs no world."""
+    for row in blocks()[section]:
+        tests = [place_of(test)[0] for quote, test in ROWS[section] if quote in row]
+        assert any(path.rpartition("/")[0] in DECIDE for path in tests), row
