@@ -147,6 +147,7 @@ class Connector(Protocol):
     """Under which types deliveries of each kind are stored."""
     event_paths: ClassVar[EventPaths]
     items_per_read: ClassVar[int]
+    sign_in_url: ClassVar[str]
     """Where an app's authorization is asked for and answered, if not at the same place as the calls."""
 
     def __init__(self, transport: Any) -> None: ...
