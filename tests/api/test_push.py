@@ -1,7 +1,5 @@
 """POST …/{id}/sync-to-monday: the push by name."""
 
-import uuid
-
 import pytest
 from pytest_django import Settings
 from rest_framework.test import APIClient
@@ -42,12 +40,6 @@ def test_an_organization_is_pushed_under_its_own_key(api: APIClient, organizatio
 def test_a_record_whose_sync_is_off_is_pushed_once_because_a_person_asked(api: APIClient) -> None:
     contact = Contact.objects.create(name="Off", sync_enabled=False)
     assert api.post(url_of(contact, "sync-to-monday")).json()["sync_triggered"] is True
-
-
-def test_an_unknown_record_answers_404(api: APIClient) -> None:
-    for plural in ("contacts", "organizations"):
-        for unknown in (uuid.uuid4(), "nonsense"):
-            assert api.post(f"/api/v1/{plural}/{unknown}/sync-to-monday").status_code == 404
 
 
 def test_without_a_token_for_monday_it_says_what_to_set(api: APIClient, contact: Contact, settings: Settings) -> None:
