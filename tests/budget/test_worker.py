@@ -10,7 +10,6 @@ from sync.ledger import SyncStateService
 from sync.limits import Wait, breaker, quota
 from sync.models import ApiBudget, ApiReservation, ApiUsage, BoardLink
 from sync.operations.record_requests import push_record
-from sync.outbox import notify
 from sync.queue import SyncQueueService
 from sync.records import availability
 from tests.admin import states
@@ -25,7 +24,6 @@ def edit(contact: Contact, title: str) -> None:
 
 
 def spent(**values: Any) -> None:
-    """As if so much had been spent."""
     with quota.lock_budget():
         pass
     ApiBudget.objects.filter(id=1).update(**values)
@@ -122,31 +120,6 @@ def test_a_connection_that_was_never_made_costs_nothing(settings: Any) -> None:
     assert quota.forecast().used == 7
 
 
-def test_our_own_calls_are_never_taken_for_another_tokens(world: World, monday: Planned) -> None:
-    monday.limits(plan="standard")
-    for number in range(2):
-        world.contact(f"P{number}")
-        world.work()
-        breaker.fetch_account_info()
-    assert ApiBudget.objects.get().others_calls == 0
-
-
-def test_a_call_that_monday_refuses_for_the_day_counts_a_tenth_and_holds_the_rest(
-    world: World, monday: Planned
-) -> None:
-    contact = world.linked("Ann", role_title="Boss")
-    monday.limits(plan="standard")
-    world.sandbox.control("plan", used=1_000)
-    edit(contact, "Chair")
-    used = quota.forecast().used
-    world.work()
-    assert monday.refused == 1
-    assert (world.row(contact).status, world.row(contact).attempts) == ("pending", 0)
-    assert ApiUsage.objects.filter(rejections=1).count() == 1
-    assert quota.forecast().left == 0
-    assert ApiBudget.objects.get().day_calls < used + 1
-
-
 def test_the_hourly_comparison_forgets_old_figures(world: World, monday: Planned) -> None:
     from sync.tasks import refresh_quota
 
@@ -155,27 +128,6 @@ def test_the_hourly_comparison_forgets_old_figures(world: World, monday: Planned
     refresh_quota()
     assert ApiUsage.objects.count() == 1
     assert quota.forecast().limit == 1_000
-
-
-def test_the_document_fits_into_what_is_left_of_the_minutes_points(
-    world: World, monday: Planned, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    contacts = [world.contact(f"P{number}", role_title="Boss") for number in range(30)]
-    world.work()
-    world.hear()
-    monday.limits(plan="free", points=750_000)
-    world.pass_time(seconds=110)
-    Contact.objects.update(role_title="Chair")
-    sent: list[float] = []
-    monkeypatch.setattr(notify, "notify_later", lambda board, seconds: sent.append(seconds))
-    world.work()
-    assert [seconds for seconds in sent if 30 < seconds < 110], "nobody comes back when the next minute begins"
-    done = sum(world.status(contact) == "synced" for contact in contacts)
-    assert 10 <= done < 30
-    for _ in range(3):
-        world.work(seconds=110)
-    assert {world.status(contact) for contact in contacts} == {"synced"}
-    assert monday.refused == 0
 
 
 def test_slow_mutations_make_documents_smaller_and_no_call_times_out_twice(world: World, settings: Any) -> None:
