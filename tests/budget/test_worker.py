@@ -10,6 +10,7 @@ from sync.ledger import SyncStateService
 from sync.limits import Wait, breaker, quota
 from sync.models import ApiBudget, ApiReservation, ApiUsage, BoardLink
 from sync.operations.record_requests import push_record
+from sync.outbox import notify
 from sync.queue import SyncQueueService
 from sync.records import availability
 from tests.admin import states
@@ -128,6 +129,27 @@ def test_the_hourly_comparison_forgets_old_figures(world: World, monday: Planned
     refresh_quota()
     assert ApiUsage.objects.count() == 1
     assert quota.forecast().limit == 1_000
+
+
+def test_the_document_fits_into_what_is_left_of_the_minutes_points(
+    world: World, monday: Planned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contacts = [world.contact(f"P{number}", role_title="Boss") for number in range(30)]
+    world.work()
+    world.hear()
+    monday.limits(plan="free", points=750_000)
+    world.pass_time(seconds=110)
+    Contact.objects.update(role_title="Chair")
+    sent: list[float] = []
+    monkeypatch.setattr(notify, "notify_later", lambda board, seconds: sent.append(seconds))
+    world.work()
+    assert [seconds for seconds in sent if 30 < seconds < 110], "nobody comes back when the next minute begins"
+    done = sum(world.status(contact) == "synced" for contact in contacts)
+    assert 10 <= done < 30
+    for _ in range(3):
+        world.work(seconds=110)
+    assert {world.status(contact) for contact in contacts} == {"synced"}
+    assert monday.refused == 0
 
 
 def test_slow_mutations_make_documents_smaller_and_no_call_times_out_twice(world: World, settings: Any) -> None:
