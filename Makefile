@@ -10,7 +10,7 @@ COMPILE = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --g
 	--custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run stop test hostile quick chaos planted pictures docs lint format lock containers units logs reset bench python
+.PHONY: help setup run stop test hostile quick chaos pictures docs lint format lock containers units logs reset bench python
 
 help: ## show the commands
 	@echo "NPD Sync. Type make and one of:"
@@ -39,11 +39,9 @@ quick: python ## run the pure and the database tests alone: no processes, no san
 	@exec $(BOOTSTRAP) development -m pytest $(PROCESSES) \
 		-m "not hostile and not sandbox and not journey and not slow" $(ARGS)
 
-chaos: python ## play N hostile scripts by seed (N=200 FIRST=1), say what occurred, make the first that fails small
-	@exec $(BOOTSTRAP) development -m tests.chaos.report $(or $(N),200) $(or $(FIRST),1) $(PROCESSES)
-
-planted: python ## search the first 25 seeds for each planted bug, and record which shows it (tests/chaos/seeds.toml)
-	@PLANTED_SEARCH=25 exec $(BOOTSTRAP) development -m pytest tests/chaos/test_planted.py -k search -q --tb=line $(PROCESSES) $(ARGS)
+chaos: python ## play N hostile scripts by seed (N=200 FIRST=1)
+	@CHAOS_SEEDS=$(or $(N),200) CHAOS_FIRST=$(or $(FIRST),1) exec $(BOOTSTRAP) development -m pytest -q $(PROCESSES) \
+		tests/chaos/test_seeds.py -k hostile
 
 pictures: python ## play the demo in Chromium, take all pictures of README and docs/ anew and write docs/tour.md
 	@PICTURES=1 $(BOOTSTRAP) development -m pytest -q -n 0 tests/story -k "plays_the_demo_story or every_screen"

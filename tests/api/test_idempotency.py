@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from rest_framework.test import APIClient
 
 from npd.models import Contact, Organization
-from sync.api.record_endpoints import RecordViewSet
 from sync.models import StoredAnswer, SyncQueue
 from sync.operations import retention
 from tests.api.conftest import QUEUE, row, user_who_may, with_token
@@ -100,15 +99,6 @@ def test_an_act_on_a_job_is_repeated_like_a_create(api: APIClient) -> None:
     answers = [post(api, {}, "k", f"{QUEUE}{job.pk}/retry") for _ in range(2)]
     assert [answer.status_code for answer in answers] == [200, 200]
     assert post(api, {}, "other", f"{QUEUE}{job.pk}/retry").status_code == 409
-
-
-def test_a_secret_is_not_kept_and_a_repeat_says_so(api: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(RecordViewSet, "unstored", ("create",))
-    post(api, BODY, "k")
-    answer = post(api, BODY, "k")
-    assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_answer_not_kept")
-    assert StoredAnswer.objects.get().body is None
-    assert Contact.objects.count() == 1
 
 
 def test_after_a_rotation_a_repeat_says_to_rotate_again_and_deletes_nothing(api: APIClient) -> None:

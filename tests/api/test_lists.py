@@ -26,7 +26,7 @@ from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.api.lists import filters_of
 from sync.clock import sync_now
-from sync.models import BoardLink, FieldMapping, SyncMetadata, SyncQueue
+from sync.models import BoardLink, FieldMapping, SyncMetadata
 from tests.api.conftest import QUEUE, results, row, url_of, user_who_may, with_token
 
 CONTACTS = "/api/v1/contacts/"
@@ -80,21 +80,6 @@ def test_pages_by_cursor_skip_and_repeat_nothing_while_the_list_changes(api: API
     Contact.objects.create(name="Name 05a")
     rest = [one["name"] for one in walk(api, first["next"])]
     assert rest == ["Name 04", "Name 05", "Name 05a", "Name 06", "Name 07", "Name 08", "Name 09"]
-
-
-def test_lists_in_an_order_of_their_own_have_pages_by_cursor(api: APIClient, contact: Contact) -> None:
-    for number in range(5):
-        row(status="failed" if number % 2 else "pending")
-        data = {"npd_data": {}, "monday_data": {}, "conflict_fields": ["phone"], "monday_item_id": str(number)}
-        resolved = sync_now() if number % 2 else None
-        SyncConflict.objects.create(
-            entity_type="contact", entity_id=contact.pk, kind="identity", resolved_at=resolved, **data
-        )
-        SyncMetadata.objects.create(entity_type="sprint", entity_id=str(number), system="jira")
-    for address in (QUEUE, CONFLICTS, STATES):
-        listed = [one["id"] for one in api.get(address).json()["results"]]
-        assert [one["id"] for one in walk(api, f"{address}?pagination=cursor&page_size=2")] == listed
-        assert len(listed) >= 5
 
 
 @pytest.mark.parametrize(
@@ -279,14 +264,6 @@ def test_jobs_conflicts_and_states_are_filtered_by_each_field(api: APIClient, co
     assert api.get(CONFLICTS, asked).json()["results"][0]["monday_id"] == "55"
     SyncMetadata.objects.create(entity_type="contact", entity_id=str(contact.pk), remote_id="55")
     assert api.get(STATES, {"monday_id": "55", "error_count": "0"}).json()["results"][0]["monday_id"] == "55"
-
-
-def test_an_act_on_all_that_match_takes_the_filters_and_no_order(api: APIClient) -> None:
-    row(status="failed", attempts=5)
-    row(status="failed", attempts=1)
-    assert api.post(f"{QUEUE}retry?ordering=id", {"expect": 2}).status_code == 400
-    assert api.post(f"{QUEUE}retry?attempts=5", {"expect": 1}).json()["done"] == 1
-    assert SyncQueue.objects.filter(status="failed").count() == 1
 
 
 def test_an_answer_holds_the_fields_that_are_asked_for(api: APIClient, contact: Contact) -> None:

@@ -60,27 +60,6 @@ def test_a_dead_letter_is_retried_with_its_attempts_counted_anew(api: APIClient,
     assert not SyncQueue.objects.filter(status="failed").exists()
 
 
-def test_rows_are_not_written_by_api(api: APIClient) -> None:
-    waiting = row()
-    assert api.post(QUEUE, {"entity_type": "contact"}).status_code == 405
-    assert api.delete(f"{QUEUE}{waiting.pk}/").status_code == 405
-
-
-@pytest.mark.parametrize("path", ["queue/stats", "queue/stats/"])
-def test_the_queue_is_counted_by_state(api: APIClient, path: str) -> None:
-    row(next_retry=sync_now() + timedelta(hours=1))
-    row(status="failed")
-    row(status="failed")
-    row(status="completed")
-    stats = api.get(f"/api/v1/sync/{path}").json()
-    assert {name: stats[name] for name in ("pending", "in_progress", "completed", "failed")} == {
-        "pending": 1,
-        "in_progress": 0,
-        "completed": 1,
-        "failed": 2,
-    }
-
-
 def test_the_stats_count_records_by_status_and_open_conflicts(api: APIClient) -> None:
     Contact.objects.create(name="a")
     Contact.objects.create(name="b", sync_enabled=False)

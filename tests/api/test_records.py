@@ -34,32 +34,6 @@ def test_a_contact_is_created_read_changed_and_deleted(api: APIClient, organizat
     assert api.get(url).status_code == 404
 
 
-def test_an_organization_is_created_with_all_its_fields(api: APIClient, contact: Contact) -> None:
-    body = {
-        "name": "Navy",
-        "aliases": ["US Navy", "USN"],
-        "billing_contact": str(contact.pk),
-        "address_street": "1 Pier",
-        "address_city": "Norfolk",
-        "address_state": "VA",
-        "address_zip": "23511",
-        "address_country": "USA",
-        "inventory_url": "https://navy.example/inventory",
-        "notes": "n",
-    }
-    created = api.post(ORGANIZATIONS, body)
-    assert created.status_code == 201
-    assert {key: created.json()[key] for key in body} == body
-
-
-def test_a_new_record_waits_for_its_board_and_says_why_and_until_when(api: APIClient) -> None:
-    created = api.post(CONTACTS, {"name": "Ada"}).json()
-    assert created["sync_status"] == "pending"
-    assert SyncQueue.objects.filter(entity_id=created["id"], status="pending").exists()
-    assert created["sync"]["words"]
-    assert created["sync"]["next_try"]
-
-
 def test_sync_can_be_switched_off_and_its_direction_set(api: APIClient, contact: Contact) -> None:
     answer = api.patch(url_of(contact), {"sync_enabled": False, "sync_direction": "npd_to_monday"}).json()
     assert (answer["sync_enabled"], answer["sync_direction"], answer["sync_status"]) == (

@@ -25,15 +25,6 @@ def states() -> dict[int, str]:
     return dict(SyncQueue.objects.order_by("id").values_list("pk", "status"))
 
 
-@pytest.mark.parametrize("slash", ["", "/"])
-def test_a_waiting_row_is_cancelled_and_a_dead_letter_discarded(api: APIClient, slash: str) -> None:
-    waiting, dead = row(), row(status="failed", attempts=5)
-    cancelled = api.post(f"{QUEUE}{waiting.pk}/cancel{slash}").json()
-    discarded = api.post(f"{QUEUE}{dead.pk}/discard{slash}").json()
-    assert (cancelled["status"], cancelled["error_message"]) == ("completed", "cancelled by ada")
-    assert (discarded["status"], discarded["error_message"]) == ("completed", "discarded by ada")
-
-
 @pytest.mark.parametrize(
     ("act", "status", "said"),
     [

@@ -49,27 +49,6 @@ def test_one_record_takes_no_parameters_that_it_does_not_know(api: APIClient, co
     assert api.get(address.format(contact.pk)).status_code == 400
 
 
-@pytest.mark.parametrize(
-    ("method", "address"),
-    [
-        ("options", f"{CONTACTS}by-email/a"),
-        ("put", CONTACTS),
-        ("put", "/api/v1/sync/pauses/"),
-        ("get", f"{CONTACTS}bulk"),
-        ("delete", f"{CONTACTS}{NOBODY}/sync-to-monday"),
-        ("get", f"{QUEUE}retry"),
-        ("delete", f"{QUEUE}1/cancel"),
-        ("put", f"/api/v1/webhook-endpoints/{NOBODY}/"),
-    ],
-)
-def test_a_method_that_an_address_does_not_take_is_refused_whatever_the_query(
-    api: APIClient, method: str, address: str
-) -> None:
-    answer = getattr(api, method)(f"{address}?nonsense=1")
-    assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
-    assert method.upper() not in answer.headers["Allow"]
-
-
 @pytest.mark.parametrize("value", [0, 1, "true", "off"])
 def test_true_and_false_are_no_numbers_and_no_words(api: APIClient, contact: Contact, value: Any) -> None:
     answer = api.patch(url_of(contact), {"sync_enabled": value})

@@ -117,11 +117,6 @@ def test_a_stranger_is_counted_by_address_and_takes_nothing_from_others_there(
     assert api.get(CONTACTS).status_code == 200
 
 
-def test_a_push_says_both_limits(api: APIClient, contact: Contact) -> None:
-    policy = api.post(url_of(contact, "sync-to-monday")).headers["RateLimit-Policy"]
-    assert policy == '"user";q=3000;w=60, "sync-to-monday";q=60;w=60'
-
-
 def test_an_unknown_address_is_counted_too_for_who_is_known(person: User) -> None:
     client = with_bearer(person)
     left = [re.findall(r"r=(\d+)", client.get(path).headers["RateLimit"])[0] for path in (CONTACTS, "/api/v1/nothing/")]

@@ -1,23 +1,16 @@
 """The arithmetic of the benches."""
 
-import math
-
 import pytest
 
-from bench.allowance import Played, lines, rows, words
+from bench.allowance import Played, rows
 from bench.latency import Play, percentile
 from bench.memory import Watched
 from bench.office import IMPORT_AT, QUIET, Pattern
-from bench.webhooks import events
 
 
 @pytest.mark.parametrize(("share", "value"), [(0.5, 50), (0.99, 99), (1.0, 100), (0.001, 1)])
 def test_a_percentile_is_a_value_that_was_measured(share: float, value: int) -> None:
     assert percentile(range(1, 101), share) == value
-
-
-def test_of_nothing_the_percentile_is_no_figure_that_could_hold() -> None:
-    assert percentile([], 0.5) == math.inf
 
 
 def test_what_is_never_seen_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,18 +36,6 @@ def test_memory_grows_by_what_was_held_after_the_first_tenth() -> None:
     assert Watched(0, [100, 90, *[95] * 18], 1.0, "").growth == 1.0
 
 
-def test_deliveries_name_the_items_in_turn_and_each_is_its_own() -> None:
-    found = events(["1", "2"], "7", 5, "Role")
-    assert [one["event"]["pulseId"] for one in found] == [1, 2, 1, 2, 1]
-    assert len({one["event"]["triggerUuid"] for one in found}) == 5
-
-
-def test_a_day_of_the_company_is_the_same_for_the_same_seed() -> None:
-    pattern = Pattern("a day", 50, imported=20)
-    assert pattern.day(1) == pattern.day(1)
-    assert pattern.day(1) != pattern.day(2)
-
-
 def test_a_day_has_its_edits_in_their_order_and_its_import_at_once() -> None:
     day = Pattern("a day", 50, imported=20).day(1)
     assert len(day) == 70
@@ -75,15 +56,3 @@ def test_a_day_over_its_allowance_is_missed() -> None:
 def test_edits_left_at_midnight_are_missed_from_a_thousand_calls_on() -> None:
     assert rows([played(1_000, [0, 1], 10)])[1].held is False
     assert rows([played(200, [0, 1], 10)])[1].held is True
-
-
-@pytest.mark.parametrize(("seconds", "told"), [(0, "none"), (40, "40 s"), (600, "10 min"), (7_200, "2.0 h")])
-def test_a_wait_is_told_in_the_unit_that_reads_best(seconds: float, told: str) -> None:
-    assert words(seconds) == told
-
-
-def test_a_day_on_which_nothing_was_carried_has_no_waits() -> None:
-    full = Played(200, QUIET, 3, [], dict.fromkeys(("edits", "sweeps", "comparisons", "account"), 0), {"sweeps": 2})
-    line = lines([full])[2]
-    assert "| 0 of 3 | – |" in line
-    assert "2 sweeps" in line

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from bench import __main__ as every
-from bench.page import NoPlace, between, cell, place_of, write
-from bench.table import HANDED_TO, Handed, Row, handed, publish, status, text_table
+from bench.page import between, cell, place_of, write
+from bench.table import HANDED_TO, Handed, Row, handed, publish, status
 
 HELD = Row("calls a record", "≤ 0.03", "0.02", True)
 MISSED = Row("calls a record", "≤ 0.03", "0.2", False)
@@ -32,12 +32,6 @@ def test_a_missed_gate_fails_and_a_missed_goal_is_only_shown() -> None:
     assert [row.verdict for row in (HELD, MISSED, GOAL_MISSED)] == ["held", "MISSED", "goal missed"]
 
 
-def test_the_columns_of_the_table_stand_below_each_other() -> None:
-    head, _, *lines = text_table([HELD, GOAL_MISSED])
-    place = head.index("target")
-    assert [line[place] for line in lines] == ["≤", "≤"]
-
-
 def test_what_a_bench_found_reaches_the_one_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -46,10 +40,6 @@ def test_what_a_bench_found_reaches_the_one_table(
     assert "MISSED" in capsys.readouterr().out
     assert handed(tmp_path / "rows") == Handed([HELD, MISSED], ["a line"])
     assert handed(tmp_path / "nothing") == Handed()
-
-
-def test_a_bar_in_a_figure_does_not_end_its_cell() -> None:
-    assert cell([Row("", "", "a | b", True)], "today") == "a \\| b; 1 of 1 held (today)"
 
 
 def test_the_page_says_a_benchs_first_figures_and_all_that_it_missed() -> None:
@@ -74,23 +64,6 @@ def test_the_page_gets_what_ran_and_keeps_everything_else(tmp_path: Path) -> Non
     assert told == "performance.md has what this run found: calls, allowance."
 
 
-def test_what_did_not_run_stays_as_it_was(tmp_path: Path) -> None:
-    page = tmp_path / "performance.md"
-    page.write_text(PAGE)
-    write(page, {"allowance": Handed([GOAL_MISSED], ["| 200 | carries |"])}, "2026-11-22")
-    assert "old calls" in page.read_text()
-
-
-def test_writing_twice_is_writing_once() -> None:
-    once = between(PAGE, "allowance", ["| new |"])
-    assert between(once, "allowance", ["| new |"]) == once
-
-
-def test_a_page_without_a_place_for_the_table_is_named() -> None:
-    with pytest.raises(NoPlace, match="figures"):
-        between("# Performance\n", "figures", [])
-
-
 @pytest.mark.parametrize("name", [*map(place_of, every.BENCHES), "allowance"])
 def test_the_real_page_has_a_place_for_each_bench(name: str) -> None:
     assert "x-y" in between(every.PAGE.read_text(), name, ["x-y"])
@@ -104,13 +77,6 @@ def test_a_bench_that_ends_without_figures_is_missed_and_its_last_words_are_show
     told = capsys.readouterr()
     assert "MISSED" in told.out
     assert "nothing_here" in told.err
-
-
-def test_a_bench_that_is_not_there_is_answered_with_those_that_are(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        every.main(["speed"])
-    assert ended.value.code == 2
-    assert "latency" in capsys.readouterr().err
 
 
 def test_every_bench_of_the_folder_is_in_the_table() -> None:

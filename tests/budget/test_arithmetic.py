@@ -114,20 +114,6 @@ def test_whatever_the_calls_delays_monday_never_has_a_reason_to_refuse_one(
     assert budget.day_calls >= monday.by_day.get(budget.day.isoformat(), 0)
 
 
-def test_a_look_that_ended_without_a_call_leaves_no_minute_behind() -> None:
-    for gap in range(0, 110, 5):
-        monday, now = Monday(SMALL), NOON
-        budget = QuotaBudget(SMALL).spend(2, 300, now).spend(-2, -300, now)
-        now += timedelta(seconds=gap)
-        for _ in range(200):
-            now += timedelta(seconds=1)
-            budget = budget.at_time(now, NOTHING)
-            if budget.required_wait(1, 100, now, NOTHING, urgent=True) is None:
-                answer = monday.receive(now, 100, headers=True)
-                budget = budget.spend(1, 100, now).after_answer(answer, 100, now, NOTHING)
-        assert monday.refused == 0
-
-
 def test_our_minute_does_not_drift_away_from_mondays_while_little_is_sent() -> None:
     """Its headers tell how many calls are left of the minute, and not when it ends."""
     wide = Quota(day=10_000, minute=20, points=10**6, concurrency=2)
@@ -200,14 +186,6 @@ def test_what_monday_counts_beyond_our_calls_is_the_other_tokens() -> None:
     reported = budget.with_reported_usage(180, Decimal(90), NOON)
     assert (reported.others_calls, reported.used_today) == (90, 190)
     assert budget.with_reported_usage(50, Decimal(90), NOON).used_today == 100
-
-
-def test_another_tokens_calls_of_this_minute_are_seen_in_the_answer() -> None:
-    budget = QuotaBudget(SMALL, day=NOON.date()).spend(1, 10, NOON)
-    told = Limits(minute_limit=20, minute_left=4)
-    answer = Answer(data={}, limits=told, complexity=Complexity(10, 300, 290, 50))
-    seen = budget.after_answer(answer, 10, NOON + timedelta(seconds=1), NOTHING)
-    assert (seen.minute.spent, seen.points.spent) == (16, 710)
 
 
 def test_what_goes_back_unsent_after_a_refusal_makes_no_room() -> None:

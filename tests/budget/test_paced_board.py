@@ -57,14 +57,6 @@ def test_changes_are_gathered_until_the_window_ends_and_then_go_out_together(wor
     assert (world.status(tight), world.values(tight)["role_title"]) == ("synced", "Chief")
 
 
-def test_a_change_never_waits_for_more_than_one_window(world: World, tight: Contact) -> None:
-    gathering(world, tight)
-    world.pass_time(seconds=availability.overview().batching_delay + 5)
-    BoardLink.objects.filter(entity_type="contact").update(last_pass_at=sync_now())
-    world.work()
-    assert world.status(tight) == "synced"
-
-
 def test_a_persons_click_beats_pacing_and_takes_the_rest_along(world: World, tight: Contact) -> None:
     other = Contact.objects.get(name="Bob")
     gathering(world, tight)

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from npd.models import Contact
 from sync.clock import sync_now
 from sync.connectors.monday.connection import parse_account_info
 from sync.connectors.monday.graphql import Answer
@@ -18,13 +17,6 @@ from tests.budget.conftest import Planned
 from tests.budget.test_worker import edit, spent
 from tests.support.clock import stop_clock
 from tests.support.world import World
-
-
-def test_an_account_that_says_that_its_limits_are_gone_is_given_none_any_more(world: World, monday: Planned) -> None:
-    monday.limits(plan="standard", minute=50)
-    assert quota.read_budget().budget.quota.is_known
-    monday.limits(plan=None)
-    assert not quota.read_budget().budget.quota.is_known
 
 
 @pytest.mark.django_db
@@ -79,18 +71,3 @@ def test_a_quiet_boards_forecast_lasts_until_midnight() -> None:
     found = quota.forecast()
     assert found.ends_at is None
     assert found.words.endswith("At this rate it lasts until 00:00 UTC.")
-
-
-def test_the_smallest_plan_holds_whatever_a_write_costs_also_where_no_header_tells_its_limits(
-    world: World, monday: Planned
-) -> None:
-    """A document of a hundred changes would take 3,000,000 points of the minute's 1,000,000."""
-    monday.limits(plan="free", headers=False)
-    contacts = [world.contact(f"P{number}", role_title="Boss") for number in range(100)]
-    for role in ("Boss", "Chair"):
-        Contact.objects.exclude(role_title=role).update(role_title=role)
-        for _ in range(6):
-            world.work(seconds=110)
-        assert {world.status(contact) for contact in contacts} == {"synced"}
-    assert {item["values"]["role_title"] for item in world.sandbox.items()} == {"Chair"}
-    assert monday.refused == 0

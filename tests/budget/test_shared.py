@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.base.connector import Complexity, Limits
+from sync.connectors.base.connector import Complexity
 from sync.connectors.base.errors import BudgetExhausted
 from sync.connectors.monday.client import MondayClient
 from sync.connectors.monday.graphql import Answer
@@ -114,17 +114,3 @@ def test_a_fault_of_our_own_leaves_the_call_spent_and_nothing_in_the_air() -> No
         metered_client.MeteredClient(Broken(points=1)).execute("query { me { id } }", {})
     assert ApiBudget.objects.get().minute_calls == 1
     assert ApiReservation.objects.count() == 0
-
-
-def test_the_limits_that_an_answer_tells_hold_from_the_next_call_on() -> None:
-    class Telling(Answering):
-        def execute(self, *args: Any, **more: Any) -> Answer:
-            return Answer(data={}, limits=Limits(minute_limit=1_000, minute_left=0, minute_reset=30))
-
-    client = metered_client.MeteredClient(Telling(points=1))
-    client.execute("query { me { id } }", {})
-    with pytest.raises(BudgetExhausted) as full:
-        client.execute("query { me { id } }", {})
-    assert full.value.wait_seconds is not None
-    assert 25 < full.value.wait_seconds <= 31
-    assert quota.read_budget().budget.quota.minute == 1_000

@@ -123,19 +123,6 @@ def test_the_wait_for_a_minutes_limit_that_monday_asked_for_is_not_beaten_by_a_c
     assert MondayAccount.objects.get().stopped_until == before
 
 
-def test_a_click_during_an_outage_waits_less_long_for_an_answer_than_a_worker(
-    world: World, settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A web process has few threads, and each click holds one for so long."""
-    settings.MONDAY_TIMEOUT_SECONDS = 30
-    monkeypatch.setattr(breaker, "ASK_SECONDS", 0.2)
-    contact = world.linked("Ann", role_title="Boss")
-    stopped_by(world, contact, status=500)
-    world.sandbox.control("faults", "DELETE")
-    world.sandbox.faults({"slow": 0.7})
-    assert breaker.ask_again() is AskCode.STOPPED
-
-
 def test_a_board_that_is_back_goes_on_at_once_and_one_that_is_not_stays_stopped(world: World) -> None:
     contact = world.linked("Ann", role_title="Boss")
     link = BoardLink.objects.get(entity_type="contact")
@@ -175,14 +162,6 @@ def test_a_check_for_missed_changes_that_the_stop_cut_short_is_due_at_once(
     is_well(monday_answers)
     assert breaker.ask_again() is AskCode.RESUMED
     assert [link.entity_type for link in boards_to_sweep()] == ["organization"]
-
-
-def test_sync_now_by_a_person_asks_once(monday_answers: responses.RequestsMock) -> None:
-    day_is_used_up()
-    is_well(monday_answers)
-    assert push_record(states.synced("Ann", "1"), "lead").wait_reason == ""
-    assert len(monday_answers.calls) == 1
-    assert availability.of("contact").is_available
 
 
 @pytest.mark.parametrize("door", ["monday_check", "retry", "resume"])

@@ -25,7 +25,6 @@ def edit(contact: Contact, title: str) -> None:
 
 
 def spent(**values: Any) -> None:
-    """As if so much had been spent."""
     with quota.lock_budget():
         pass
     ApiBudget.objects.filter(id=1).update(**values)
@@ -120,31 +119,6 @@ def test_a_connection_that_was_never_made_costs_nothing(settings: Any) -> None:
     SyncQueueService().process("contact")
     assert breaker.monday_account().failures == 1
     assert quota.forecast().used == 7
-
-
-def test_our_own_calls_are_never_taken_for_another_tokens(world: World, monday: Planned) -> None:
-    monday.limits(plan="standard")
-    for number in range(2):
-        world.contact(f"P{number}")
-        world.work()
-        breaker.fetch_account_info()
-    assert ApiBudget.objects.get().others_calls == 0
-
-
-def test_a_call_that_monday_refuses_for_the_day_counts_a_tenth_and_holds_the_rest(
-    world: World, monday: Planned
-) -> None:
-    contact = world.linked("Ann", role_title="Boss")
-    monday.limits(plan="standard")
-    world.sandbox.control("plan", used=1_000)
-    edit(contact, "Chair")
-    used = quota.forecast().used
-    world.work()
-    assert monday.refused == 1
-    assert (world.row(contact).status, world.row(contact).attempts) == ("pending", 0)
-    assert ApiUsage.objects.filter(rejections=1).count() == 1
-    assert quota.forecast().left == 0
-    assert ApiBudget.objects.get().day_calls < used + 1
 
 
 def test_the_hourly_comparison_forgets_old_figures(world: World, monday: Planned) -> None:

@@ -166,7 +166,6 @@ def move_to_other_board(cast: Cast) -> None:
 
 @act(1)
 def duplicate(cast: Cast) -> None:
-    """“Duplicate item”."""
     cast.do("duplicate", handle=cast.someone())
     cast.work()
     if cast.rng.random() < 0.5:
@@ -176,7 +175,6 @@ def duplicate(cast: Cast) -> None:
 
 @act(2)
 def switch_sync(cast: Cast) -> None:
-    """Off or on."""
     cast.do("toggle", handle=cast.someone(), name="sync_enabled", value=cast.rng.random() < 0.5)
 
 
@@ -194,7 +192,6 @@ def switch_off_and_on(cast: Cast) -> None:
 
 @act(2)
 def change_direction(cast: Cast) -> None:
-    """Of one record."""
     ways = ("bidirectional", "bidirectional", "npd_to_monday", "monday_to_npd", "none")
     cast.do("toggle", handle=cast.someone(), name="sync_direction", value=cast.rng.choice(ways))
 

@@ -116,7 +116,6 @@ class Arena:
         self.run("task sync.sweep_boards")  # from here on, sweeps know where to begin
 
     def browser(self) -> requests.Session:
-        """A signed-in browser."""
         session = requests.Session()
         session.cookies.set(settings.SESSION_COOKIE_NAME, self.cookie)
         return session

@@ -43,7 +43,6 @@ class Entity:
 
     @property
     def words(self) -> str:
-        """Who it is, for a violation."""
         return f"{self.type} {'+'.join(sorted(self.handles)) or '(nobody’s)'}"
 
     @property
@@ -57,7 +56,6 @@ class Entity:
         return bool(self.record and self.record.sync_enabled and self.record.sync_direction != "none")
 
     def open_kinds(self) -> set[str]:
-        """Of which kinds it has conflicts open."""
         return {conflict.kind for conflict in self.conflicts if conflict.resolved_at is None}
 
     def in_open_conflict(self, key: str) -> bool:

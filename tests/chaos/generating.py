@@ -39,7 +39,6 @@ class Cast:
     live: bool = False
 
     def do(self, name: str, /, **args: Any) -> None:
-        """One more step."""
         self.steps.append(Step(name, args))
 
     def deal(self, options: Sequence[T]) -> T:
@@ -78,7 +77,6 @@ class Cast:
         return self.rng.choice(found[-3:] + found[:4] + found) if found else ""
 
     def key_of(self, handle: str, *, may_be_empty: bool = False) -> str:
-        """One of its fields."""
         keys = [key for key in FIELDS[self.handles[handle]] if not (may_be_empty and key == "name")]
         return self.rng.choice(keys)
 
@@ -115,7 +113,6 @@ def act(weight: float) -> Callable[[Act], Act]:
 
 
 def generate(seed: int) -> Script:
-    """The script of a seed."""
     _fill_the_table()
     rng = random.Random(seed)
     cast = Cast(rng, seed, live=rng.random() < LIVE_SHARE)

@@ -164,7 +164,6 @@ def expect_attempts(stage: Stage, handle: str, kills: int) -> str | None:
 
 
 def two_workers(stage: Stage) -> str | None:
-    """Two workers begin at once."""
     both = [stage.arena.hand.fork("work"), stage.arena.hand.fork("work")]
     for worker in both:
         stage.arena.hand.wait(worker)
@@ -180,7 +179,6 @@ def kill_celery(stage: Stage) -> str | None:
 
 
 def stop_beat(stage: Stage) -> str | None:
-    """There is no beat from here on."""
     if "beat" not in stage.arena.processes.children:
         return SKIPPED
     stage.arena.processes.end("beat")
@@ -194,7 +192,6 @@ def flush_broker(stage: Stage) -> str | None:
 
 
 def restart_postgres(stage: Stage) -> str | None:
-    """PostgreSQL is restarted."""
     if stage.arena.held:
         return SKIPPED
     stage.arena.restart_postgres()

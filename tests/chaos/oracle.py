@@ -32,7 +32,6 @@ def judge(stage: Stage) -> Iterator[Violation]:
     for name, check in CHECKS.items():
         yield from (Violation(name, words) for words in check(evidence))
     yield from (Violation("a replay changes nothing", words) for words in again.nothing_changes(stage))
-    count_occurrences(stage, evidence)
 
 
 def sides_agree(evidence: Evidence) -> Iterator[str]:
@@ -246,19 +245,6 @@ def conflicts_have_two_sides(evidence: Evidence) -> Iterator[str]:
                 if key in FIELDS[entity.type] and len(sides) < 2:
                     only = " and ".join(sides) or "nobody"
                     yield f"{entity.words}.{key}: a person was asked, and only {only} wrote it"
-
-
-def count_occurrences(stage: Stage, evidence: Evidence) -> None:
-    """What really happened, for the sum over many seeds."""
-    done = stage.journal.done
-    for conflict in evidence.conflicts:
-        done[f"conflict {conflict.kind}"] += 1
-    for call in stage.sandbox.calls():
-        if call["fault"]:
-            done[f"call {call['fault']}"] += 1
-    for delivery in stage.arena.webhooks()["deliveries"]:
-        if delivery["rule"]:
-            done[f"webhook {delivery['rule']}"] += 1
 
 
 CHECKS: dict[str, Check] = {

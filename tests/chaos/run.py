@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import requests
 
@@ -69,17 +68,6 @@ STEPS: dict[str, Callable[..., str | None]] = {
     "forge": meddling.forge,
     "replay": meddling.replay,
 }
-# What a step is counted as: its own name, and the one that says which of several things it was.
-DETAILS = {
-    "patch": "how",
-    "move_state": "action",
-    "resolve": "how",
-    "decide_guarded": "how",
-    "toggle": "name",
-    "change_mapping": "name",
-    "forge": "door",
-    "release": "how",
-}
 
 
 @dataclass(frozen=True)
@@ -92,7 +80,7 @@ class Result:
 
     @property
     def done(self) -> Counter[str]:
-        """How often each step, fault and kind of conflict occurred."""
+        """How often each step was played, and what was met in it."""
         return self.journal.done
 
     def words(self) -> str:
@@ -141,14 +129,6 @@ def _play(stage: Stage, step: Step) -> None:
             stage.wrong(f"{step}: {traceback.format_exc(limit=4)}")
     stage.journal.lines.append(f"{stage.at:3} {step}" + (f" – {came}" if came else ""))
     if came != SKIPPED:
-        stage.journal.done[_counted(step)] += 1
+        stage.journal.done[step.do] += 1
     if came and came.startswith("answered 5"):
         stage.wrong(f"{step}: {came}")
-
-
-def _counted(step: Step) -> str:
-    detail: Any = step.args.get(DETAILS.get(step.do, ""))
-    if detail is None and step.do == "patch":
-        detail = "fresh"
-    emptied = step.do in ("patch", "edit", "import_update") and not step.args.get("number", 1)
-    return " ".join(filter(None, [step.do, str(detail or ""), "to empty" if emptied else ""]))

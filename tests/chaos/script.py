@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,37 +34,10 @@ class Script:
 
     @classmethod
     def from_json(cls, text: str) -> Script:
-        """What `to_json` wrote."""
         given = json.loads(text)
         return cls(given["seed"], given["live"], tuple(Step(**step) for step in given["steps"]))
-
-    def with_steps(self, steps: Sequence[Step]) -> Script:
-        """The same with other steps."""
-        return Script(self.seed, self.live, tuple(steps))
 
 
 def read_all(folder: Path) -> dict[str, Script]:
     """The scripts kept in a folder, by the names of their files."""
     return {path.stem: Script.from_json(path.read_text()) for path in sorted(folder.glob("*.json"))}
-
-
-def shrink(script: Script, fails: Callable[[Script], bool], most_runs: int = 150) -> Script:
-    """A smaller script that still fails: steps are left out in ever smaller pieces (delta debugging, Zeller 1999).
-
-    `fails` runs a script. A failure that shows only sometimes may shrink to a script that seldom fails; the caller
-    runs the result again before it is kept.
-    """
-    steps, piece, runs = list(script.steps), max(1, len(script.steps) // 2), 0
-    while runs < most_runs:
-        start, shrunk = 0, False
-        while start < len(steps) and runs < most_runs:
-            fewer = steps[:start] + steps[start + piece :]
-            runs += 1
-            if fewer and fails(script.with_steps(fewer)):
-                steps, shrunk = fewer, True
-            else:
-                start += piece
-        if piece == 1 and not shrunk:
-            break
-        piece = max(1, piece // 2)
-    return script.with_steps(steps)

@@ -30,7 +30,6 @@ def begin_save(stage: Stage, handle: str, key: str, number: int) -> str | None:
 
 
 def commit_save(stage: Stage) -> str | None:
-    """It is committed."""
     if not stage.slow:
         return SKIPPED
     slow, handle, key, value, before = _taken(stage)

@@ -33,7 +33,6 @@ class Stage:
 
     @property
     def sandbox(self) -> Any:
-        """Monday."""
         return self.arena.sandbox
 
     def type_of(self, handle: str) -> str:
@@ -41,7 +40,6 @@ class Stage:
         return self.journal.types.get(handle, "contact")
 
     def model_of(self, handle: str) -> type[SyncedModel]:
-        """The model of a record."""
         return MODELS[self.type_of(handle)]
 
     def record(self, handle: str) -> SyncedModel | None:

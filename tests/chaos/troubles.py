@@ -124,7 +124,6 @@ def poison(cast: Cast) -> None:
 
 @act(1)
 def two_workers(cast: Cast) -> None:
-    """At once."""
     for _ in range(2):
         handle = cast.someone()
         cast.do("patch", handle=handle, key=cast.key_of(handle), number=cast.token())
@@ -208,19 +207,16 @@ def beat(cast: Cast) -> None:
 
 @act(0.5)
 def reconcile(cast: Cast) -> None:
-    """sync_reconcile."""
     cast.do("reconcile")
 
 
 @act(0.3)
 def no_beat(cast: Cast) -> None:
-    """From here on."""
     cast.do("stop_beat")
 
 
 @act(0.4)
 def flush_broker(cast: Cast) -> None:
-    """With a wake-up in it."""
     handle = cast.someone()
     cast.do("patch", handle=handle, key=cast.key_of(handle), number=cast.token())
     cast.do("flush_broker")

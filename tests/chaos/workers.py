@@ -102,7 +102,6 @@ class Hand:
         return self.wait(worker)
 
     def kill(self, worker: Worker) -> Worker:
-        """It ends at once."""
         if worker.ended is None:
             worker.stopped = False
             with suppress(ProcessLookupError):

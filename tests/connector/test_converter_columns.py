@@ -8,7 +8,7 @@ import pytest
 from sync.connectors.base.board_items import Reading
 from sync.connectors.base.conversion import ConverterOptions, UnknownValue
 from sync.connectors.monday.columns import CONVERTERS, make_converter
-from tests.connector.board_cell import ITEMS, PEOPLE, TAGS, cell_for
+from tests.connector.board_cell import ITEMS, PEOPLE, TAGS
 
 PERSONS = ConverterOptions(people=PEOPLE)
 TAGGED = ConverterOptions(tags=TAGS)
@@ -225,13 +225,6 @@ def test_what_a_column_s_settings_don_t_allow_is_told_before_it_is_sent(
     name: str, options: ConverterOptions, value: Any, words: str
 ) -> None:
     assert words in (make_converter(name, options).rejection_reason({"field": value}) or "")
-
-
-@pytest.mark.parametrize("value", ["89.9999 180", "-89.9999 -180 Corner"])
-def test_places_at_the_edge_of_the_earth_are_sent(value: str) -> None:
-    cell, convert = cell_for("location")
-    assert convert.rejection_reason({"place": value}) is None
-    assert convert.remote(convert.stored_value(cell.write(convert.to_remote({"place": value}, None)))) == value
 
 
 def test_a_location_s_fields_are_told_by_their_names_in_any_order() -> None:

@@ -18,7 +18,6 @@ from tests.connector.board_cell import ITEMS, PEOPLE, TAGS, cell_for
 # Without lone surrogates and NUL, which neither JSON over HTTP nor PostgreSQL carry.
 CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 TEXTS = st.text(CHARACTERS, max_size=30) | st.text(" ,\n\r\t\u00a0aä\u0308éZß.0", max_size=20)
-WORDS = st.text(CHARACTERS, min_size=1, max_size=20)
 DAYS = st.dates(dt.date(1970, 1, 1), dt.date(2999, 12, 31)).map(dt.date.isoformat)
 # No more digits than a webhook, which carries floating-point numbers, keeps for certain.
 NUMBERS = (
@@ -196,36 +195,6 @@ def test_a_second_value_replaces_the_first_whole(first: Case, second: Case) -> N
     read = convert.stored_value(cell.write(convert.to_remote(before, None)))
     raw = convert.stored_value(cell.write(convert.to_remote(after, read)))
     assert convert.remote(raw) == convert.local(after)
-
-
-@given(WORDS, LINKS, LINKS)
-def test_a_link_s_own_text_outlives_a_new_address(text: str, before: str, after: str) -> None:
-    cell, convert = cell_for("link")
-    raw = convert.stored_value(cell.edit({"url": f"https://{before}", "text": text, "changed_at": "x"}))
-    assume(convert.local({"f": text}) != convert.remote(raw))
-    assume(text.strip())
-    sent = convert.to_remote({"f": after}, raw)
-    assert convert.local({"f": sent["text"]}) == convert.local({"f": text})
-
-
-@given(
-    DAYS, DAYS, st.times().map(lambda time: time.replace(microsecond=0).isoformat()), st.sampled_from([None, "fa-x"])
-)
-def test_a_date_s_time_and_icon_outlive_a_new_day(before: str, after: str, time: str, icon: str | None) -> None:
-    cell, convert = cell_for("date")
-    raw = convert.stored_value(cell.edit({"date": before, "time": time, "icon": icon, "changed_at": "x"}))
-    read = convert.stored_value(cell.write(convert.to_remote({"due": after}, raw)))
-    assert read == {"date": after, "time": time, "icon": icon}
-
-
-@given(EMAILS, EMAILS)
-def test_teams_outlive_any_change_of_persons(before: list[str], after: list[str]) -> None:
-    cell, convert = cell_for("people")
-    entries = [*(convert.to_remote({"f": before}, None) or {"personsAndTeams": []})["personsAndTeams"]]
-    raw = convert.stored_value(cell.write({"personsAndTeams": [*entries, {"id": "3", "kind": "team"}]}))
-    read = convert.stored_value(cell.write(convert.to_remote({"f": after}, raw)))
-    assert {"id": "3", "kind": "team"} in read["personsAndTeams"]
-    assert convert.remote(read) == convert.local({"f": after})
 
 
 KEYS = {

@@ -6,7 +6,7 @@ import phonenumbers
 import pytest
 
 from sync.connectors.base.board_items import Reading
-from sync.connectors.base.conversion import AmbiguousSplit, ConverterOptions, UnknownValue
+from sync.connectors.base.conversion import ConverterOptions, UnknownValue
 from sync.connectors.monday.columns import CONVERTERS, make_converter
 
 ADDRESS = {
@@ -146,19 +146,6 @@ def test_an_address_is_one_text_of_its_filled_parts() -> None:
     address = make_converter("address")
     assert address.to_remote(ADDRESS, None) == "12 Main St, Apt 4, Springfield, 62701, USA"
     assert address.remote("12 Main St ,Apt 4,Springfield, ,62701, USA") == address.local(ADDRESS)
-
-
-def test_an_address_is_divided_into_empty_fields_only_when_there_is_a_piece_for_each() -> None:
-    address = make_converter("address")
-    assert list(address.to_local("1 A St, Town, IL, 62701, USA", EMPTY_ADDRESS).values()) == [
-        "1 A St",
-        "Town",
-        "IL",
-        "62701",
-        "USA",
-    ]
-    with pytest.raises(AmbiguousSplit, match="4 parts"):
-        address.to_local("1 A St, Town, 62701, USA", EMPTY_ADDRESS)
 
 
 def test_a_typed_address_that_can_t_be_divided_goes_to_the_street_whole() -> None:

@@ -1,6 +1,8 @@
 """The examination names each fault and how it is mended."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -20,7 +22,6 @@ GREETING = AccountInfo(
     versions={"2026-10": "current"},
     day_limit=10_000,
 )
-ASKED = "2026-10"
 EMAIL = ColumnCheck("Email", ("email",))
 CHECK = BoardCheck("Contacts", "7", {"name": ColumnCheck("Name", ("name",)), "email_x": EMAIL}, group_id="topics")
 
@@ -32,15 +33,15 @@ def account() -> FakeAccount:
     return account
 
 
-def _faults(findings: list[CheckResult]) -> list[str]:
+def _examined(account: FakeAccount, greeting: AccountInfo, *checks: BoardCheck) -> list[CheckResult]:
+    findings = check_connection(account, greeting, "2026-10", checks)
     assert all(bool(finding.fix) is (finding.level != "ok") for finding in findings)
     assert all(finding.subject for finding in findings)
-    return [finding.message for finding in findings if not finding.ok]
+    return findings
 
 
-def _warnings(findings: list[CheckResult]) -> list[str]:
-    assert _faults(findings) == []
-    return [finding.message for finding in findings if finding.level == "warning"]
+def _wrong(findings: list[CheckResult]) -> list[CheckResult]:
+    return [finding for finding in findings if finding.level != "ok"]
 
 
 def _check(account: FakeAccount) -> BoardCheck:
@@ -49,176 +50,155 @@ def _check(account: FakeAccount) -> BoardCheck:
 
 
 def test_a_healthy_connection_has_no_fault(account: FakeAccount) -> None:
-    findings = check_connection(account, GREETING, ASKED, [_check(account)])
-    assert _faults(findings) == []
+    findings = _examined(account, GREETING, _check(account))
+    assert _wrong(findings) == []
     assert [finding.subject for finding in findings] == ["token", "version", "plan", "board", "columns", "webhooks"]
-    assert findings[2].message == "The plan is pro: 10,000 calls a day."
 
 
-def test_a_token_without_a_user_is_a_fault(account: FakeAccount) -> None:
-    nobody = replace(GREETING, user_id="")
-    assert "The token belongs to no user." in _faults(check_connection(account, nobody, ASKED, []))
-
-
-def test_a_token_that_may_not_say_whose_it_is_is_told_which_scope_it_lacks(account: FakeAccount) -> None:
-    refused = errors.PermissionMissing("User unauthorized", path=["me"])
-    found = check_connection(account, replace(GREETING, user_id="", field_errors=(refused,)), ASKED, [])
-    assert "me:read" in found[0].fix
+REFUSED = errors.PermissionMissing("User unauthorized", path=["me"])
+NOT_ALLOWED = errors.PermissionMissing("Field not allowed.", path=["account"])
 
 
 @pytest.mark.parametrize(
-    ("served", "kinds", "words"),
+    ("greeting", "level", "subject", "said", "fix"),
     [
-        ("2026-07", {"2026-10": "current"}, "2026-10 was asked for, 2026-07 answered"),
-        ("2026-10", {"2026-10": "deprecated", "2027-04": "current"}, "2026-10 is deprecated"),
-        ("", {}, "an unknown one answered"),
+        ({"user_id": ""}, "problem", "token", "no user", "MONDAY_API_KEY"),
+        ({"user_id": "", "field_errors": (REFUSED,)}, "problem", "token", "no user", "me:read"),
+        ({"version_value": "2026-07"}, "problem", "version", "2026-07 answered", "2026-10"),
+        ({"versions": {"2026-10": "deprecated", "2027-04": "current"}}, "problem", "version", "2026-10", "2027-04"),
+        ({"version_value": "", "versions": {}}, "problem", "version", "an unknown one", "calls current"),
+        *(
+            ({"versions": {"2026-10": kind, "2027-01": "current"}}, "warning", "version", "2026-10", "2027-01")
+            for kind in ("maintenance", "previous_maintenance", "old__maintenance")
+        ),
+        (
+            {"tier": "", "day_limit": None, "field_errors": (NOT_ALLOWED,)},
+            *("warning", "plan", "(Field not allowed)", "account:read"),
+        ),
     ],
 )
-def test_another_version_or_a_deprecated_one_is_a_fault(
-    account: FakeAccount, served: str, kinds: dict[str, str], words: str
+def test_what_is_wrong_with_the_account_is_said_with_what_helps(
+    account: FakeAccount, greeting: dict[str, Any], level: str, subject: str, said: str, fix: str
 ) -> None:
-    greeting = replace(GREETING, version_value=served, version_kind="", versions=kinds)
-    (fault,) = _faults(findings := check_connection(account, greeting, ASKED, []))
-    assert words in fault
-    current = next((version for version, kind in kinds.items() if kind == "current"), "calls current")
-    assert current in findings[1].fix
-
-
-@pytest.mark.parametrize("kind", ["maintenance", "previous_maintenance", "old__maintenance"])
-def test_a_version_that_is_about_to_end_is_a_warning_that_names_the_current_one(
-    account: FakeAccount, kind: str
-) -> None:
-    greeting = replace(GREETING, versions={"2026-10": kind, "2027-01": "current"})
-    (warning,) = _warnings(findings := check_connection(account, greeting, ASKED, []))
-    assert "2026-10 answers, but Monday is about to end it" in warning
-    assert "2027-01" in findings[1].fix
-
-
-def test_a_plan_that_isn_t_told_is_a_warning_with_the_reason(account: FakeAccount) -> None:
-    refused = errors.PermissionMissing("Field not allowed.", path=["account"])
-    greeting = replace(GREETING, tier="", day_limit=None, field_errors=(refused,))
-    assert _warnings(check_connection(account, greeting, ASKED, [])) == [
-        "Monday doesn't tell the account's plan and its calls a day (Field not allowed)."
-    ]
+    (found,) = _wrong(_examined(account, replace(GREETING, version_kind="", **greeting)))
+    assert (found.level, found.subject, said in found.message, fix in found.fix) == (level, subject, True, True)
 
 
 def test_boards_that_can_t_be_read_are_a_fault_and_the_rest_is_told(account: FakeAccount) -> None:
     account.failing["boards"] = errors.ServerFailed("Internal Server Error")
-    assert _faults(check_connection(account, GREETING, ASKED, [CHECK])) == ["Internal Server Error"]
-
-
-@pytest.mark.parametrize("state", ["archived", "deleted"])
-def test_a_removed_board_is_a_fault(account: FakeAccount, state: str) -> None:
-    account.boards["7"]["state"] = state
-    assert _faults(check_connection(account, GREETING, ASKED, [CHECK])) == [f"Contacts: board 7 is {state}."]
+    findings = _examined(account, GREETING, CHECK)
+    assert [finding.subject for finding in findings] == ["token", "version", "plan", "board"]
+    assert [found.message for found in _wrong(findings)] == ["Internal Server Error"]
 
 
 def test_a_board_that_isn_t_set_or_isn_t_seen_is_a_fault(account: FakeAccount) -> None:
     checks = [BoardCheck("Contacts", None), BoardCheck("Organizations", "99")]
-    assert _faults(check_connection(account, GREETING, ASKED, checks)) == [
-        "Contacts: no board is set.",
-        "Organizations: board 99 isn't there, or is hidden.",
-    ]
+    found = _wrong(_examined(account, GREETING, *checks))
+    assert [(one.level, one.subject, one.message.partition(":")[0]) for one in found] == [
+        ("problem", "board", "Contacts"), ("problem", "board", "Organizations"),
+    ]  # fmt: skip
 
 
-def test_a_missing_column_and_one_of_another_type_are_faults(account: FakeAccount) -> None:
-    check = replace(
-        _check(account),
-        columns={"email_x": ColumnCheck("Email", ("text", "phone")), "gone": ColumnCheck("Notes", ("long_text",))},
-    )
-    assert _faults(check_connection(account, GREETING, ASKED, [check])) == [
-        "Contacts: column “Email” (email_x) is of type email, not text or phone.",
-        "Contacts: column “Notes” (gone) is missing.",
-    ]
+def _state(state: str) -> Callable[[FakeAccount, BoardCheck], BoardCheck]:
+    def change(account: FakeAccount, check: BoardCheck) -> BoardCheck:
+        account.boards["7"]["state"] = state
+        return check
+
+    return change
 
 
-def test_a_webhook_that_is_gone_is_a_fault_and_others_webhooks_don_t_count(account: FakeAccount) -> None:
-    check = _check(account)
+def _columns(**columns: ColumnCheck) -> Callable[[FakeAccount, BoardCheck], BoardCheck]:
+    return lambda account, check: replace(check, columns=columns)
+
+
+def _column(kind: str, settings: object, wanted: ColumnCheck) -> Callable[[FakeAccount, BoardCheck], BoardCheck]:
+    def change(account: FakeAccount, check: BoardCheck) -> BoardCheck:
+        column = {"id": "c", "title": "C", "type": kind, "archived": False, "settings": settings}
+        account.boards["7"]["columns"].append(column)
+        return replace(check, columns={"c": wanted})
+
+    return change
+
+
+def _rules(required: object, rules: object) -> Callable[[FakeAccount, BoardCheck], BoardCheck]:
+    def change(account: FakeAccount, check: BoardCheck) -> BoardCheck:
+        account.boards["7"]["columns"] += [{"id": "region", "title": "Region", "type": "text", "archived": False}]
+        account.rules["7"] = {"required_column_ids": required, "rules": rules}
+        return check
+
+    return change
+
+
+def _items(count: int) -> Callable[[FakeAccount, BoardCheck], BoardCheck]:
+    def change(account: FakeAccount, check: BoardCheck) -> BoardCheck:
+        account.boards["7"] |= {"items_count": count, "items_limit": 10_000}
+        return check
+
+    return change
+
+
+def _one_of_ours_is_gone(account: FakeAccount, check: BoardCheck) -> BoardCheck:
     account.hooks.pop(check.hook_ids[0])
-    account.hooks["5"] = {"id": "5", "event": "create_item"}
-    assert _faults(check_connection(account, GREETING, ASKED, [check])) == [
-        "Contacts: no webhook of ours for create_item."
-    ]
+    account.hooks["5"] = {"id": "5", "event": "create_item"}  # another's doesn't count
+    return check
 
 
-def test_webhooks_that_can_t_be_read_are_a_fault_and_the_rest_is_still_examined(account: FakeAccount) -> None:
-    check = _check(account)
+def _hooks_are_hidden(account: FakeAccount, check: BoardCheck) -> BoardCheck:
     account.failing["webhooks"] = errors.PermissionMissing("missing webhooks:read")
-    assert _faults(check_connection(account, GREETING, ASKED, [check])) == ["Contacts: the webhooks can't be read."]
+    return check
 
 
-def _column(account: FakeAccount, kind: str, settings: object) -> None:
-    account.boards["7"]["columns"].append(
-        {"id": "c", "title": "C", "type": kind, "archived": False, "settings": settings}
-    )
-
-
-def test_a_relation_that_leads_to_another_board_is_a_fault(account: FakeAccount) -> None:
-    _column(account, "board_relation", {"boardIds": [8]})
-    wanted = ColumnCheck("Organization", ("board_relation",), target_board="9")
-    check = replace(_check(account), columns={"c": wanted})
-    assert _faults(check_connection(account, GREETING, ASKED, [check])) == [
-        "Contacts: column “Organization” (c) doesn't lead to board 9."
-    ]
-
-
-def test_labels_that_are_gone_are_a_warning(account: FakeAccount) -> None:
-    _column(account, "status", {"labels": [{"id": 1, "label": "Done"}]})
-    wanted = ColumnCheck("State", ("status",), labels=frozenset({"Done", "Stuck"}))
-    check = replace(_check(account), columns={"c": wanted})
-    assert _warnings(check_connection(account, GREETING, ASKED, [check])) == [
-        "Contacts: column “State” (c) has lost the labels Stuck."
-    ]
-
-
-def test_a_group_for_new_items_that_is_gone_is_a_fault(account: FakeAccount) -> None:
-    check = replace(_check(account), group_id="gone")
-    (fault,) = _faults(check_connection(account, GREETING, ASKED, [check]))
-    assert "the group gone, to which new items go, is archived or deleted" in fault
-
-
-@pytest.mark.parametrize(("count", "level"), [(9_499, "ok"), (9_500, "warning"), (10_000, "problem")])
-def test_the_room_on_a_board_is_told_before_it_is_full(account: FakeAccount, count: int, level: str) -> None:
-    account.boards["7"] |= {"items_count": count, "items_limit": 10_000}
-    findings = check_connection(account, GREETING, ASKED, [_check(account)])
-    (found,) = [finding for finding in findings if "items are on the board" in finding.message]
-    assert (found.level, f"{count:,} of at most 10,000" in found.message) == (level, True)
-
-
-def test_webhooks_of_ours_to_a_former_address_are_a_fault(account: FakeAccount) -> None:
+def _some_go_to_an_old_address(account: FakeAccount, check: BoardCheck) -> BoardCheck:
     old, _ = ensure_webhooks(account, "7", "https://old.test/", {})
-    check = replace(_check(account), former_hook_ids=[hook.id for hook in old])
-    assert _faults(check_connection(account, GREETING, ASKED, [check])) == [
-        "Contacts: 7 webhooks of ours go to a former address of this installation."
-    ]
+    return replace(check, former_hook_ids=[hook.id for hook in old])
 
 
-def test_webhooks_of_ours_that_stand_twice_are_a_warning(account: FakeAccount) -> None:
-    check = _check(account)
+def _one_of_ours_stands_twice(account: FakeAccount, check: BoardCheck) -> BoardCheck:
     account.hooks["500"] = {"id": "500", "event": "create_item"}
-    check = replace(check, hook_ids=[*check.hook_ids, "500"])
-    assert _warnings(check_connection(account, GREETING, ASKED, [check])) == [
-        "Contacts: webhooks of ours exist twice, for create_item."
-    ]
+    return replace(check, hook_ids=[*check.hook_ids, "500"])
 
 
-def test_a_second_full_set_of_webhooks_is_a_warning(account: FakeAccount) -> None:
-    check = _check(account)
+def _another_set_is_there(account: FakeAccount, check: BoardCheck) -> BoardCheck:
     account.hooks |= {f"x{event}": {"id": f"x{event}", "event": event} for event in WEBHOOK_EVENTS}
-    assert _warnings(check_connection(account, GREETING, ASKED, [check])) == [
-        "Contacts: a second full set of webhooks is on the board, and it isn't ours."
-    ]
+    return check
 
 
-def test_a_required_column_that_no_field_fills_is_a_fault(account: FakeAccount) -> None:
-    account.boards["7"]["columns"] += [{"id": "region", "title": "Region", "type": "text", "archived": False}]
-    account.rules["7"] = {"required_column_ids": ["email_x", "region", "gone"], "rules": None}
-    (fault,) = _faults(check_connection(account, GREETING, ASKED, [_check(account)]))
-    assert "requires “Region” (region)" in fault
+CONDITION = {"groups": [{"operator": "IS_NOT_EMPTY", "column_id": "email_x"}]}
 
 
-def test_rules_that_can_not_be_checked_before_a_value_is_sent_are_a_warning(account: FakeAccount) -> None:
-    group = {"groups": [{"operator": "IS_NOT_EMPTY", "column_id": "email_x"}]}
-    account.rules["7"] = {"required_column_ids": None, "rules": {"a": {"if": group, "then": group}}}
-    (warning,) = _warnings(check_connection(account, GREETING, ASKED, [_check(account)]))
-    assert "1 validation rule depends" in warning
+@pytest.mark.parametrize(
+    ("change", "level", "subject", "said"),
+    [
+        (_state("archived"), "problem", "board", "archived"),
+        (_state("deleted"), "problem", "board", "deleted"),
+        (lambda account, check: replace(check, group_id="gone"), "problem", "board", "group gone"),
+        (_items(9_500), "warning", "board", "9,500 of at most 10,000"),
+        (_items(10_000), "problem", "board", "10,000 of at most 10,000"),
+        (_columns(email_x=ColumnCheck("Email", ("text", "phone"))), "problem", "columns", "text or phone"),
+        (_columns(gone=ColumnCheck("Notes", ("long_text",))), "problem", "columns", "(gone) is missing"),
+        (
+            _column("board_relation", {"boardIds": [8]}, ColumnCheck("C", ("board_relation",), target_board="9")),
+            *("problem", "columns", "board 9"),
+        ),
+        (
+            _column(
+                "status",
+                {"labels": [{"id": 1, "label": "Done"}]},
+                ColumnCheck("C", ("status",), labels=frozenset({"Done", "Stuck"})),
+            ),
+            *("warning", "columns", "labels Stuck"),
+        ),
+        (_rules(["email_x", "region", "gone"], None), "problem", "columns", "“Region” (region)"),
+        (_rules(None, {"a": {"if": CONDITION, "then": CONDITION}}), "warning", "columns", "1 validation rule"),
+        (_one_of_ours_is_gone, "problem", "webhooks", "create_item"),
+        (_hooks_are_hidden, "problem", "webhooks", "can't be read"),
+        (_some_go_to_an_old_address, "problem", "webhooks", "7 webhooks of ours"),
+        (_one_of_ours_stands_twice, "warning", "webhooks", "create_item"),
+        (_another_set_is_there, "warning", "webhooks", "isn't ours"),
+    ],
+)
+def test_what_is_wrong_with_a_board_is_said(
+    account: FakeAccount, change: Callable[[FakeAccount, BoardCheck], BoardCheck], level: str, subject: str, said: str
+) -> None:
+    (found,) = _wrong(_examined(account, GREETING, change(account, _check(account))))
+    assert (found.level, found.subject, said in found.message) == (level, subject, True), found.message

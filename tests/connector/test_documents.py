@@ -8,19 +8,9 @@ import pytest
 from graphql import build_schema
 
 import sync.connectors.monday as connector
-from sync.connectors.base.board_items import ItemChange, ItemCreate, MatchColumn
+from sync.connectors.base.board_items import ItemChange, ItemCreate
 from sync.connectors.monday import items
-from tests.connector.documents import (
-    COLUMNS,
-    EMAIL,
-    SERVED,
-    TYPED,
-    all_faults,
-    documents,
-    official_schemas,
-    our_schema,
-    sent,
-)
+from tests.connector.documents import COLUMNS, SERVED, all_faults, documents, official_schemas, our_schema, sent
 
 DOCUMENTS = documents("2026-10")
 
@@ -59,25 +49,6 @@ def test_no_text_of_the_connector_is_left_out_of_these_tests() -> None:
 def test_no_value_is_written_into_a_document_s_text() -> None:
     values = ("n-1", "a@b.test", "Ada", "topics", "Key account")
     assert [name for name, document in DOCUMENTS.items() if any(value in document.text for value in values)] == []
-
-
-def test_equal_shapes_have_equal_texts() -> None:
-    one = items.batch_query("7", ["1"], COLUMNS, "npd_id", ["a"], EMAIL, ["a@b.test"])
-    two = items.batch_query("8", ["2", "3"], ["x"], "other", ["b", "c"], MatchColumn("e", "email"), ["c@d.test"])
-    assert one.text == two.text
-    assert sent(items.prepare_changes("7", [ItemChange("u0", "1", {})], [])).text == (
-        sent(items.prepare_changes("8", [ItemChange("u0", "2", {"a": 1})], COLUMNS)).text
-    )
-
-
-def test_only_types_that_need_more_make_a_text_longer() -> None:
-    usual = items.items_query(["1"], COLUMNS).text
-    assert items.items_query(["1"], COLUMNS, ["text", "email", "phone", "numbers", "date"]).text == usual
-    assert items.items_query(["1"], COLUMNS, ["tags", "status"]).text == (
-        items.items_query(["1"], COLUMNS, ["status", "tags", "status"]).text
-    )
-    assert "BoardRelationValue" not in items.items_query(["1"], COLUMNS, ["status"]).text
-    assert "BoardRelationValue { linked_item_ids }" in items.items_query(["1"], COLUMNS, TYPED).text
 
 
 def test_labels_are_made_only_where_a_write_allows_it() -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from sync.connectors.base import errors
-from sync.connectors.base.board import OwnWebhook, WebhooksIncomplete
 from sync.connectors.base.errors import ConnectorError, Scope
 from sync.connectors.monday.graphql import CODES, PUBLISHED, KnownCode, translate_error
 from tests.connector.bodies import failed
@@ -95,33 +94,9 @@ def test_the_body_s_wait_goes_before_the_header_s() -> None:
     assert translate_error(None, http_status=429, retry_after=60).wait_seconds == 60
 
 
-def test_an_error_names_its_alias_and_its_column() -> None:
-    body = failed(
-        "label does not exist",
-        "ColumnValueException",
-        ["u3", "column_values"],
-        error_data={"column_id": "status1", "column_type": "color"},
-    )
-    error = translate_error(body, request_id="req-1")
-    assert (error.path_alias, error.column_id, error.column_type) == ("u3", "status1", "color")
-    assert error.sentence == (
-        "Label does not exist (column status1). Add the label to the column on Monday (to a managed column where the"
-        " account manages its columns), or choose another value."
-        " [Monday request req-1]"
-    )
-
-
 def test_a_name_that_is_too_long_is_held_as_the_name_s_own_field() -> None:
     error = translate_error(failed("Item names must be below 256 characters.", "ItemNameTooLongException"))
     assert (error.scope, error.column_id) == (Scope.FIELD, "name")
-
-
-def test_a_half_made_set_of_webhooks_keeps_what_stands() -> None:
-    cause = errors.ServerFailed("Internal Server Error", request_id="req-9")
-    error = WebhooksIncomplete(cause, [OwnWebhook("1", "create_item", "f")])
-    assert [hook.id for hook in error.hooks] == ["1"]
-    assert "Internal Server Error" in error.sentence
-    assert "req-9" in error.sentence
 
 
 def test_every_code_stands_in_the_table_once_and_names_its_source() -> None:

@@ -152,20 +152,6 @@ def test_a_write_whose_item_can_t_be_read_afterwards_has_an_unknown_outcome() ->
     assert "Blocked" in written.sentence
 
 
-def test_a_written_item_with_an_unreadable_value_is_written_all_the_same() -> None:
-    failure = failed("blocked", "tooManyRequests", ["u0", "column_values", 0])
-    written = parse_written_items(_answer({"u0": item("11")}, failure), ["u0"], COLUMN_IDS)["u0"]
-    assert not isinstance(written, errors.ConnectorError)
-    assert not written.reading("npd_id").known
-
-
-def test_a_label_that_can_t_be_stored_makes_its_value_unknown() -> None:
-    values = [{"id": "2", "label": "a\x00b"}]
-    (read,) = parse_items_at([item(columns=[column("d", "dropdown", '{"ids":[2]}', values=values)])], ["d"])
-    assert not read.reading("d").known
-    assert "can't store" in read.reading("d").reason
-
-
 @pytest.mark.parametrize("value", ['"a\\u0000b"', '"half an emoji: \\ud83d"', '{"deep": ["\\udc00"]}'])
 def test_what_the_raw_value_escapes_must_be_storable_too(value: str) -> None:
     (read,) = parse_items_at([item(columns=[column("t", "text", value, "harmless")])], ["t"])

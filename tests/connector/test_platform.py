@@ -1,6 +1,7 @@
 """What Monday says of the account: read whole, read in part, and where it refuses to tell."""
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,8 +33,9 @@ WHOLE: dict[str, Any] = {
 
 
 @pytest.fixture
-def client() -> MondayClient:
-    return MondayClient(URL, "token")
+def client() -> Iterator[MondayClient]:
+    with responses.mock:
+        yield MondayClient(URL, "token")
 
 
 def test_a_whole_greeting_is_read() -> None:
@@ -66,7 +68,6 @@ def test_the_limit_with_extensions_goes_before_the_plan_s_own() -> None:
     assert parse_account_info(Answer(unlimited)).day_limit is None
 
 
-@responses.activate
 def test_fields_that_are_refused_are_kept_as_refused(client: MondayClient) -> None:
     refused = failed("No", "UserUnauthorizedException", ["account"], status_code=403)
     responses.post(URL, json={"data": WHOLE | {"account": None}, "errors": [refused]})
@@ -75,7 +76,6 @@ def test_fields_that_are_refused_are_kept_as_refused(client: MondayClient) -> No
     assert [(type(error), error.path_alias) for error in found.field_errors] == [(errors.PermissionMissing, "account")]
 
 
-@responses.activate
 @pytest.mark.parametrize(
     ("status", "body"),
     [
@@ -94,7 +94,6 @@ def test_where_the_whole_is_refused_what_every_token_may_know_is_asked(
     assert len(found.field_errors) == 1
 
 
-@responses.activate
 @pytest.mark.parametrize("status", [401, 429, 500])
 def test_trouble_that_is_no_refusal_of_a_field_is_raised_at_once(client: MondayClient, status: int) -> None:
     responses.post(URL, status=status, json={})
@@ -103,7 +102,6 @@ def test_trouble_that_is_no_refusal_of_a_field_is_raised_at_once(client: MondayC
     assert len(responses.calls) == 1
 
 
-@responses.activate
 def test_users_are_read_to_the_last_page(client: MondayClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "USERS_PER_PAGE", 2)
     pages = [["1", "2"], ["3"]]

@@ -4,11 +4,8 @@ import json
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
 from sync import connectors
-from sync.connectors.base.board_items import Item, ItemCreate
-from sync.connectors.base.errors import UnreadableAnswer
+from sync.connectors.base.board_items import ItemCreate
 from sync.connectors.monday.graphql import Answer
 from tests.connector.bodies import item
 
@@ -32,17 +29,3 @@ def test_a_write_that_was_stored_as_json_is_sent_again_as_it_was() -> None:
     again = monday(sender).write(replace(request, body=json.loads(json.dumps(request.body))), "key")
     assert sender.sent[0] == sender.sent[1]
     assert (first.replayed, again.replayed, again.request_id) == (False, True, "req-1")
-
-
-def test_a_write_tells_what_became_of_every_entry() -> None:
-    monday = connectors.get()
-    request = monday.prepare_creates("1", None, [ItemCreate("r0", "Ann", {}), ItemCreate("r1", "Bob", {})], [])
-    written = monday(Sender()).write(request, "key").by_alias
-    assert isinstance(written["r0"], Item)
-    assert isinstance(written["r1"], UnreadableAnswer)
-
-
-@pytest.mark.parametrize("kind", ["status", "text"])
-def test_a_column_has_labels_where_its_type_has_them(kind: str) -> None:
-    labels = connectors.get().selectable_labels(kind, {"labels": [{"id": 1, "label": "Done", "index": 1}]})
-    assert labels == (frozenset({"Done"}) if kind == "status" else None)

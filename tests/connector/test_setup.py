@@ -38,17 +38,6 @@ def _column(column_id: str, title: str, kind: str, settings: object = None, **mo
     return {"id": column_id, "title": title, "type": kind, "archived": False, "settings": settings} | more
 
 
-def test_missing_columns_are_made_once(account: FakeAccount) -> None:
-    first = _ensure(account)
-    assert _ids(first) == {"email": "npd_email", "notes": "npd_notes"}
-    assert first.board.group_id == "topics"
-    assert len(first.created) == 2
-    account.writes.clear()
-    second = _ensure(account)
-    assert (_ids(second), second.created, len(second.adopted)) == (_ids(first), [], 2)
-    assert account.writes == []
-
-
 def test_columns_that_a_person_made_are_adopted_by_title_and_type(account: FakeAccount) -> None:
     account.add_board("7", _column("email_x", " EMAIL ", "email"))
     setup = _ensure(account)
@@ -174,14 +163,6 @@ def test_a_board_whose_groups_are_all_gone_gets_one(account: FakeAccount) -> Non
     assert _ensure(account).board.group_id == board.group_id
 
 
-def test_each_event_gets_one_webhook_and_a_second_run_none(account: FakeAccount) -> None:
-    hooks, words = ensure_webhooks(account, "7", URL, {})
-    assert sorted(hook.event for hook in hooks) == sorted(WEBHOOK_EVENTS)
-    assert len(words) == len(WEBHOOK_EVENTS)
-    again, words = ensure_webhooks(account, "7", URL, {hook.id: hook.fingerprint for hook in hooks})
-    assert ({hook.id for hook in again}, words) == ({hook.id for hook in hooks}, [])
-
-
 def test_a_new_address_makes_new_webhooks_before_the_old_ones_go(account: FakeAccount) -> None:
     old, _ = ensure_webhooks(account, "7", URL, {})
     account.writes.clear()
@@ -189,18 +170,6 @@ def test_a_new_address_makes_new_webhooks_before_the_old_ones_go(account: FakeAc
     assert {hook.fingerprint for hook in hooks} == {url_fingerprint("https://new.test/")}
     assert set(account.hooks) == {hook.id for hook in hooks}
     assert account.writes == ["webhook"] * 7 + ["webhook deleted"] * 7
-
-
-def test_an_address_that_monday_can_t_reach_is_told_and_what_stands_is_kept(account: FakeAccount) -> None:
-    account.unreachable_events = {"item_archived"}
-    with pytest.raises(WebhooksIncomplete, match="could not reach") as caught:
-        ensure_webhooks(account, "7", URL, {})
-    assert [hook.event for hook in caught.value.hooks] == ["create_item", "change_column_value", "change_name"]
-    assert "reach from the internet" in caught.value.sentence
-    account.unreachable_events = set()
-    known = {hook.id: hook.fingerprint for hook in caught.value.hooks}
-    assert len(ensure_webhooks(account, "7", URL, known)[0]) == len(WEBHOOK_EVENTS)
-    assert len(account.hooks) == len(WEBHOOK_EVENTS)
 
 
 def test_the_address_s_secret_is_in_no_word_and_no_fingerprint(account: FakeAccount) -> None:

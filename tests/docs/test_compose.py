@@ -1,9 +1,6 @@
 """The image and docker-compose.yml, as far as they can be held without an engine; `make containers` plays them."""
 
-import json
-import os
 import re
-import sys
 import tomllib
 from typing import Any
 
@@ -15,7 +12,7 @@ from config.embedded.postgres import MAJOR
 from config.embedded.supervisor import worker_command
 from config.environment import SECRETS
 from tests.docs.test_docs import FOR_COMPOSE, HANDED_OVER, variables_in_the_example
-from tests.support.servers import ROOT, ran
+from tests.support.servers import ROOT
 
 FILE = ROOT / "docker-compose.yml"
 OURS = ("web", "worker", "beat", "sandbox")
@@ -78,29 +75,6 @@ def test_every_variable_that_the_file_asks_for_is_in_the_example() -> None:
     assert asked >= FOR_COMPOSE
 
 
-def test_what_this_file_empties_is_as_if_it_were_not_set(compose: dict[str, Any]) -> None:
-    environment = compose["services"]["web"]["environment"]
-    given = {"SECRET_KEY": "s" * 50, "DATABASE_URL": "postgresql://u@h/d", "REDIS_URL": "redis://h/0", "PORT": "8000"}
-    empty = {name: value for name, value in environment.items() if value == ""}
-    assert "CELERY_BROKER_URL" in empty
-    assert settings_with(given | empty) == settings_with(given)
-
-
-def settings_with(env: dict[str, str]) -> dict[str, str]:
-    """All settings as a process reads them that has these variables and no .env."""
-    code = (
-        "import json, environ; environ.Env.read_env = lambda *a, **k: None\n"
-        "import config.environment as e; e.running = lambda *a: {}\n"
-        "from config import settings as s\n"
-        "print(json.dumps({n: repr(getattr(s, n)) for n in dir(s) if n.isupper()}))"
-    )
-    bare = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "config.settings"}
-    result = ran(sys.executable, "-c", code, env=bare | env)
-    assert result.returncode == 0, result.stderr
-    found: dict[str, str] = json.loads(result.stdout)
-    return {name: value for name, value in found.items() if " at 0x" not in value}
-
-
 @pytest.mark.parametrize("name", STAYING)
 def test_every_service_that_stays_is_checked_limited_and_started_again(compose: dict[str, Any], name: str) -> None:
     service = compose["services"][name]
@@ -119,28 +93,11 @@ def test_nothing_is_published_beyond_this_machine(compose: dict[str, Any]) -> No
     assert all(port.startswith("127.0.0.1:") for published in ports.values() for port in published)
 
 
-def test_each_image_is_built_once(compose: dict[str, Any]) -> None:
-    services = compose["services"].values()
-    built = [service["image"] for service in services if "build" in service]
-    assert len(built) == len(set(built))
-    others = [service for service in services if service["image"] in built and "build" not in service]
-    assert {service["pull_policy"] for service in others} == {"never"}
-
-
 def test_the_database_is_the_one_that_the_tests_run_on(compose: dict[str, Any]) -> None:
     postgres = compose["services"]["postgres"]
     assert postgres["image"] == f"postgres:{MAJOR}"
     # Since 18 the image keeps its data below the volume's own top.
     assert postgres["volumes"] == ["postgres:/var/lib/postgresql"]
-
-
-def test_each_image_has_a_health_check_of_its_own() -> None:
-    for name in ("app", "sandbox"):
-        assert [words[0] for words in stages()[name]].count("HEALTHCHECK") == 1
-
-
-def test_the_sandbox_comes_by_its_profile_only(compose: dict[str, Any]) -> None:
-    assert [name for name, service in compose["services"].items() if "profiles" in service] == ["sandbox"]
 
 
 def test_the_processes_run_as_in_the_procfile_and_as_make_run_starts_them(compose: dict[str, Any]) -> None:

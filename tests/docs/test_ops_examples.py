@@ -48,7 +48,6 @@ class Unit:
         self.service = self.sections["Service"]
 
     def all(self, key: str) -> list[str]:
-        """Every value of a key."""
         return re.findall(rf"^{key}=(.*)$", self.text, re.MULTILINE)
 
 
@@ -69,12 +68,6 @@ def test_a_unit_waits_for_the_migrations_and_never_makes_them(name: str) -> None
     assert not set(unit.sections["Unit"]) & {"Requires", "BindsTo", "PartOf", "Requisite"}
     assert "npd-migrate" not in unit.sections["Unit"].get("Wants", "")
     assert (unit.service["Restart"], unit.sections["Unit"]["StartLimitIntervalSec"]) == ("always", "0")
-
-
-@pytest.mark.parametrize("name", OURS)
-def test_a_unit_has_the_limit_of_memory_of_the_container(name: str) -> None:
-    limit = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"][name]["mem_limit"]
-    assert Unit(name).service["MemoryMax"] == limit.upper()
 
 
 def test_secrets_by_file_reach_every_unit_under_names_that_are_read() -> None:

@@ -177,7 +177,6 @@ def environment() -> str:
 
 
 def lines(texts: Any) -> str:
-    """One text of many."""
     return "".join(f"{text}\n" for text in texts)
 
 
@@ -224,21 +223,15 @@ SHAPES = ("components", "schemas")
     ("at", "broken"),
     [
         (("paths", "/api/v1/contacts/"), None),
-        (LIST, None),
-        ((*LIST, "operationId"), "contact_index"),
         ((*LIST, "parameters", -1), None),
         ((*LIST, "parameters", 1, "required"), True),
         ((*LIST, "responses", "200", "headers", "ETag"), None),
         ((*CREATE, "responses", "201"), None),
-        ((*CREATE, "requestBody"), None),
         ((*SHAPES, "ContactRequest", "required"), ["name", "phone"]),
-        ((*SHAPES, "ContactRequest", "properties", "name", "maxLength"), 5),
         ((*SHAPES, "Contact", "properties", "phone"), None),
         ((*SHAPES, "Contact", "properties", "phone", "type"), "integer"),
-        ((*SHAPES, "Contact", "required"), ["id"]),
         ((*SHAPES, "QueueRowSelection", "properties", "id", "type"), "string"),
         ((*SHAPES, "SyncStatusEnum", "enum", 0), None),
-        ((*SHAPES, "Contact"), None),
         (("webhooks", "event", "post", "requestBody", "content", "application/json", "schema", "$ref"), "#/x/Other"),
     ],
 )

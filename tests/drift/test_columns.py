@@ -90,31 +90,6 @@ def test_only_columns_that_fit_can_be_chosen(mapped: Client) -> None:
     assert FieldMapping.objects.get(pk=mapping.pk).version == mapping.version
 
 
-def test_a_column_that_stays_hidden_is_unknown_and_asked_for_once(world: World, owner: Owner) -> None:
-    contacts = [world.contact(f"Ann {n}", email=f"ann{n}@x.test", role_title="Analyst") for n in range(3)]
-    world.work()
-    owner.column("role_title", "hide")
-    for contact in contacts:
-        save(contact, notes="new")
-    world.work()
-    problem = owner.mapping().problem
-    assert "doesn't show its values to NPD Sync's user" in problem
-    contacts[0].refresh_from_db()
-    assert (contacts[0].role_title, world.values(contacts[0])["notes"]) == ("Analyst", "new")
-    owner.sweep()  # what the log tells of all this
-    calls = []
-    for _ in range(3):
-        before = world.calls()
-        owner.sweep()
-        calls.append(world.calls() - before)
-        assert owner.mapping().problem == problem
-    assert calls == [1, 1, 1]  # the sweep itself, and no look
-    owner.column("role_title", "show")
-    save(contacts[0], notes="newer")
-    world.work()
-    assert (owner.mapping().problem, {world.status(one) for one in contacts}) == ("", {"synced"})
-
-
 def test_one_item_an_hour_tells_whether_a_hidden_column_is_shown_again(world: World, owner: Owner) -> None:
     contacts = [world.contact(f"Ann {n}", email=f"ann{n}@x.test", role_title="Analyst") for n in range(3)]
     world.work()
@@ -165,24 +140,6 @@ def test_without_the_npd_id_column_no_item_is_made_and_linked_records_flow(world
     assert world.link().npd_id_problem == ""
     assert world.values(contact)["npd_id"] == str(contact.pk)
     assert world.status(contact) == "synced"
-
-
-def test_without_the_npd_id_column_no_record_is_made_of_an_item(world: World, owner: Owner) -> None:
-    owner.column("npd_id", "delete")
-    world.sandbox.act(
-        "add", board_id=int(world.board_id()), name="Bo", values={"email": {"email": "bo@x.test", "text": "bo@x.test"}}
-    )
-    world.deliver()
-    owner.sweep()
-    calls = world.calls()
-    for _ in range(10):
-        world.work(minutes=1)
-    assert Contact.objects.count() == 0
-    assert world.calls() - calls <= 1
-    owner.column("npd_id", "restore")
-    owner.sweep()
-    world.work(minutes=1)
-    assert Contact.objects.filter(name="Bo").count() == 1
 
 
 def test_a_renamed_board_is_the_same_board(world: World, owner: Owner) -> None:

@@ -10,7 +10,6 @@ from django.urls import reverse
 
 from sync.boards.mapping import remap
 from sync.models import BoardLink, FieldMapping
-from sync.operations.detect.sweep import sweep_board
 from tests.admin import states
 from tests.admin.forms import values_of
 from tests.drift.conftest import Owner
@@ -77,35 +76,6 @@ def test_saving_the_page_without_another_column_changes_no_mapping(mapped: Clien
     assert after == before
 
 
-def test_two_fields_sent_to_the_same_column_at_once_is_refused_in_words(
-    world: World, owner: Owner, admin: Client
-) -> None:
-    link = BoardLink.objects.get(entity_type="organization")
-    assert sweep_board(link).problem == ""
-    link.refresh_from_db()
-    link.shape["columns"]["spare"] = {"title": "Spare", "type": "text", "settings": {}}
-    link.save()
-    FieldMapping.objects.create(
-        link=link,
-        key="aliases",
-        label="Aliases",
-        fields=["aliases"],
-        converter="list_text",
-        column_id="names",
-        position=9,
-    )
-    page = reverse("admin:sync_boardlink_change", args=[link.pk])
-    form = values_of(admin.get(page), "boardlink_form")
-    ids = {link.mappings.get(key=key).column_id for key in ("address", "aliases")}
-    both = column_fields(form, *ids)
-    assert len(both) == 2
-    answer = admin.post(page, form | dict.fromkeys(both, "spare"), follow=True)
-    assert answer.status_code == 200
-    words = unescape(answer.content.decode())
-    assert "The column spare is not on the board any more. Choose another." in words
-    assert not link.mappings.filter(column_id="spare").exists()
-
-
 def test_a_page_that_was_opened_before_somebody_elses_change_does_not_take_it_back(mapped: Client) -> None:
     link, field = BoardLink.objects.get(), FieldMapping.objects.filter(key="role_title")
     page = board_page(link)
@@ -126,19 +96,6 @@ def test_a_page_that_was_opened_before_somebody_elses_change_does_not_take_it_ba
     assert FieldMapping.objects.get(key="phone").rule == "monday_wins"
     link.refresh_from_db()
     assert (link.removed_item_policy, link.deleted_record_policy) == ("unlink", "unlink")
-
-
-def test_silence_and_sweeps_that_fail_are_on_the_first_page(admin_client: Client) -> None:
-    problems = {
-        "silence": "People changed the board 3 times, but no webhook ever came.",
-        "sweep_problem": "What changed on the board could not be asked.",
-        "webhooks_problem": "The webhooks could not be registered.",
-        "npd_id_problem": "The column “NPD ID” was deleted from the board.",
-    }
-    BoardLink.objects.create(entity_type="contact", board_id="1", match_key="email", **problems)
-    page = html(admin_client, reverse("admin:index"))
-    for problem in problems.values():
-        assert problem in page
 
 
 def test_the_queries_of_the_boards_page_do_not_grow_with_the_boards_columns(mapped: Client) -> None:

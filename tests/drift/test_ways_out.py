@@ -22,8 +22,6 @@ from sync.boards import board_columns
 from sync.boards.mapping import remap
 from sync.choices import Cause
 from sync.models import BoardLink, Decision, FieldMapping, SyncMetadata, SyncQueue, WriteLoop
-from sync.operations import attention
-from sync.operations.attention import AttentionKind
 from sync.operations.decision_undo import is_undoable
 from sync.outbox import pauses
 from tests.drift.conftest import Owner
@@ -329,14 +327,6 @@ def test_who_may_not_change_mappings_creates_no_column(mapped: Client, client: C
     assert role().column_id == "role_title"
 
 
-def test_while_a_column_is_back_its_records_are_being_synced_again_and_nothing_is_to_do(mapped: Client) -> None:
-    held_so(in_sync("Ann"), code="column", side="npd", reason="The column “Role” was deleted.")
-    assert attention.entries() == []
-    page = mapped.get(BLOCKED).content.decode()
-    assert "npd-badge-go" in page
-    assert f'action="{HELD}again/"' not in page
-
-
 def test_a_field_is_left_alone_from_then_on_and_its_record_is_in_sync(
     world: World, owner: Owner, admin: Client
 ) -> None:
@@ -386,41 +376,6 @@ def test_values_that_are_blocked_for_reasons_of_one_code_stand_together_and_are_
     assert {Contact.objects.get(pk=one).name for one in again} == {"Ann", "Bob"}
     SyncMetadata.objects.update(blocked_fields={})
     assert "“Role” isn't blocked there any more" in posted(mapped, f"{HELD}again/", **form)
-
-
-def test_the_page_counts_what_the_inbox_counts(mapped: Client) -> None:
-    for name, code, side in (
-        ("Blocked", "invalid", "npd"), ("Rejected", "rejected", "monday"), ("Disabled", "invalid", "npd"),
-        ("Refused and disabled", "rejected", "monday"), ("In conflict", "invalid", "npd"),
-        ("Paused", "paused", "npd"), ("Held", "approval", "npd"), ("Left out", "left_out", "left out"),
-    ):  # fmt: skip
-        held_so(in_sync(name), code=code, side=side, reason=f"{name}.")
-    Contact.objects.filter(name__endswith="isabled").update(sync_status="disabled")
-    ledger = SyncMetadata.objects.filter(entity_id=str(Contact.objects.get(name="In conflict").pk))
-    ledger.update(conflicts={"fields": ["role_title"]})
-    counts = attention.counts()
-    assert (counts[AttentionKind.BLOCKED], counts[AttentionKind.REJECTED]) == (1, 1)
-    assert re.findall(r"Role on Contacts (\d+ records?) (\S+)", shown(mapped)) == [
-        ("1 record", "Blocked."),
-        ("1 record", "Rejected."),
-    ]
-
-
-def in_conflict(world: World) -> Contact:
-    contact = world.linked("Ann", role_title="Buyer")
-    world.edit(contact, "role_title", "Head")
-    Contact.objects.filter(pk=contact.pk).update(role_title="Owner")
-    world.work()
-    assert SyncConflict.objects.filter(resolved_at=None).count() == 1
-    return contact
-
-
-def test_what_is_decided_on_the_page_settles_what_is_asked_already(world: World, admin: Client) -> None:
-    contact = in_conflict(world)
-    posted(admin, f"{HELD}rule/", mapping=role().pk, confirmed="yes", shown="ask")
-    world.work(contact)
-    assert (contact.role_title, world.values(contact)["role_title"]) == ("Head", "Head")
-    assert not SyncConflict.objects.filter(resolved_at=None).exists()
 
 
 def test_a_column_that_is_changed_while_another_is_chosen_stays(
@@ -504,18 +459,6 @@ def test_a_loop_is_told_beside_other_kinds_and_sent_again_at_once(
     assert (world.values(contact)["role_title"], world.status(contact)) == ("Ours", "synced")
     assert not WriteLoop.objects.filter(throttled_until__isnull=False).exists()
     assert "“Role” isn't blocked there any more" in posted(admin, f"{HELD}again/", **form)
-
-
-def test_monday_decides_a_field_that_loops(mapped: Client) -> None:
-    throttled(in_sync("Ann"), "role_title")
-    FieldMapping.objects.filter(key="role_title").update(direction="npd_to_monday")
-    form = {"mapping": role().pk, "shown": "npd_to_monday", "direction": "monday_to_npd", "kind": "throttled"}
-    posted(mapped, f"{HELD}direction/", **form)
-    assert role().direction == "npd_to_monday"  # the page asks first
-    posted(mapped, f"{HELD}direction/", **form, confirmed="yes")
-    assert role().direction == "monday_to_npd"
-    assert LogEntry.objects.latest("id").change_message.endswith("because of an update loop.")
-    assert "was changed meanwhile" in posted(mapped, f"{HELD}direction/", **form, confirmed="yes")
 
 
 def test_monday_wins_is_offered_where_a_rule_decides(mapped: Client) -> None:

@@ -24,7 +24,6 @@ def folder_of_ones_own() -> Iterator[Path]:
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """One for a test."""
     with folder_of_ones_own() as folder:
         yield folder
 

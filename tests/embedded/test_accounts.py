@@ -2,7 +2,6 @@
 
 import os
 import platform
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from config.embedded import accounts
-from tests.support.servers import ROOT, ran
+from tests.support.servers import ran
 
 pytestmark = [
     pytest.mark.processes,
@@ -127,13 +126,3 @@ def test_where_nothing_helps_a_sentence_names_the_folder_and_what_to_do(place: P
     assert f"may not enter {place.parent}" in said
     assert "for example /srv" in said
     assert not list(place.parent.glob("pg*"))
-
-
-def test_where_nothing_helps_no_package_is_installed_first(place: Path) -> None:
-    clone = place.parent.parent / "clone"
-    shutil.copytree(ROOT / "config" / "embedded", clone / "config" / "embedded")
-    launch = "import runpy, sys; runpy.run_path(sys.argv[0] + '/bootstrap.py', run_name='__main__')"
-    code = WITHOUT_NAMESPACES + launch.replace("sys.argv[0]", repr(str(clone / "config" / "embedded")))
-    said = nowhere_else(place, sys.executable, "-c", code, "embedded")
-    assert f"may not enter {clone}" in said
-    assert not (clone / ".venv").exists()

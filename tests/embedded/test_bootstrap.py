@@ -111,17 +111,3 @@ def test_make_without_python_says_so() -> None:
     result = ran("make", "-s", "run", "PYTHON=no-such-python")
     assert result.returncode != 0
     assert "There is no no-such-python. Install Python 3.11 or newer" in result.stdout
-
-
-def test_make_alone_shows_the_commands() -> None:
-    said = ran("make", "-s", check=True).stdout.split()
-    assert {"setup", "run", "test", "lint", "logs", "reset", "bench"} <= set(said)
-
-
-def test_packages_of_another_commit_are_not_taken_for_this_ones(tmp_path: Path) -> None:
-    program = clone(tmp_path)
-    installs(program, "development")
-    lock(tmp_path, "two")
-    installs(program, "embedded")
-    lock(tmp_path, "one")
-    assert installs(program, "development")

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -48,7 +47,6 @@ class Run:
         wait_for("the run is ready", self._ready, 150)
 
     def begin(self, command: list[str], **variables: str) -> None:
-        """Start only."""
         env = _bare() | {"PORT": str(self.web), "SANDBOX_PORT": str(self.sandbox)} | variables
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(command, cwd=self.folder, env=env, stdout=out, stderr=out)
@@ -240,17 +238,6 @@ except KeyboardInterrupt:
     ended = ran(sys.executable, "-c", code, timeout=50, check=True)
     assert ended.stdout == "heard\n"
     assert "Exception ignored" in ended.stderr  # the first was dropped
-
-
-def test_a_run_that_ends_before_it_began_leaves_no_timer_behind(begun: Run) -> None:
-    """One that goes off while Python ends is printed by the shell as “Alarm clock”."""
-    code = "import signal, config.embedded.supervisor as s; print(s.main(), *signal.getitimer(signal.ITIMER_REAL))"
-    (begun.folder.parent / "Makefile").write_text(f"run:\n\t@exec {sys.executable} -c '{code}'\n")
-    with socket.create_server(("127.0.0.1", begun.web)):
-        begun.begin(["make", "-s", "-f", "../Makefile", "run"])
-        assert begun.process
-        assert begun.process.wait(60) == 0
-    assert begun.said().splitlines()[-1] == "1 0.0 0.0"
 
 
 def test_make_stop_ends_the_run_of_this_folder_and_says_when_there_is_none(begun: Run) -> None:

@@ -73,7 +73,6 @@ class Receiver:
         return [body for at, body in list(self.server.taken) if at.startswith(path)]  # type: ignore[attr-defined]
 
     def errors(self, process: str) -> list[dict[str, Any]]:
-        """The events of one process."""
         lines = [json.loads(line) for body in self.bodies("/api/1/envelope/") for line in body.splitlines() if line]
         return [line for line in lines if line.get("server_name") == process]
 

@@ -92,24 +92,6 @@ def test_set_up_reads_the_rules_and_says_which_required_column_nothing_fills(wor
     assert mapping.options["settings"]["validation"] == {"required": True}
 
 
-def test_a_required_value_that_monday_refuses_by_a_rule_that_nobody_read_is_blocked_and_no_failed_attempt(
-    world: World,
-) -> None:
-    change_board(world, REQUIRE, c="role_title")
-    add_rule(world, "role_title", "STARTS_WITH_TEXT", "REQ-")
-    contact = world.contact("Ann", role_title="Boss")
-    world.work()
-    assert "starts with text" in world.held(contact, "role_title")
-    assert "starts with text" in world.ledger(contact).note
-    assert (world.row(contact).status, world.status(contact)) == ("completed", "pending")
-    night(world)
-    writes = world.calls("mutation")
-    world.work(contact)
-    assert (world.calls("mutation"), world.status(contact)) == (writes, "pending")
-    world.save(contact, role_title="REQ-1")
-    assert (world.values(contact)["role_title"], world.status(contact)) == ("REQ-1", "synced")
-
-
 def test_an_item_that_is_made_without_a_refused_value_has_what_the_board_requires(world: World) -> None:
     change_board(world, REQUIRE, c="role_title")
     night(world)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from npd.models import Contact, Organization
+from npd.models import Organization
 from sync.clock import sync_now
 from sync.limits import breaker
 from sync.models import FieldMapping, MondayAccount, SyncQueue
@@ -189,17 +189,3 @@ def test_a_tag_that_monday_refuses_holds_its_own_field_alone(world: World) -> No
 
 
 # --- the country of telephone numbers ---------------------------------------------------------------------------
-
-
-def test_an_organization_that_moves_abroad_changes_no_number_by_that(world: World) -> None:
-    firm = Organization.objects.create(name="Acme", address_country="GB")
-    contact = world.linked(phone="020 7946 0018", organization=firm)
-    before = world.calls("mutation")
-    world.save(firm, address_country="DE")
-    world.look(contact)
-    contact.refresh_from_db()
-    assert contact.phone == "020 7946 0018"
-    assert world.values(contact)["phone"] == "+442079460018"
-    assert not Contact.objects.filter(sync_status="conflict").exists()
-    assert world.status(contact) == "synced"
-    assert world.calls("mutation") - before == 1  # the organization's address

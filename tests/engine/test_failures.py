@@ -1,20 +1,14 @@
 """When Monday refuses, fails or falls silent: nothing is lost, nothing is made twice, and the record says why."""
 
-from datetime import datetime
 from typing import Any
 
 import pytest
 
 from npd.models import Contact
-from sync.boards.mapping import retry_field
-from sync.clock import sync_now
 from sync.connectors.monday import items
 from sync.limits import MeteredClient
-from sync.models import BoardLink, FieldMapping, Intent, SyncQueue, Tombstone
-from sync.operations import attention
-from sync.operations.attention.sources import AttentionKind
+from sync.models import BoardLink, Intent, SyncQueue, Tombstone
 from sync.records import availability
-from tests.admin import states
 from tests.support.world import World, mail
 
 REFUSED_EMAIL = '"odd one"@example.com'
@@ -31,58 +25,6 @@ def test_a_new_contact_with_a_refused_e_mail_is_created_without_it(world: World)
     assert len(world.sandbox.items()) == 2
 
 
-def test_a_rejected_value_waits_since_it_was_first_rejected_however_often_it_is_tried(world: World) -> None:
-    def since() -> datetime | None:
-        [entry] = attention.entries(kinds=[AttentionKind.REJECTED])
-        return entry.since
-
-    contact = world.contact("Ann", email=REFUSED_EMAIL)
-    world.work()
-    first = since()
-    world.pass_time(minutes=20)
-    retry_field(FieldMapping.objects.get(key="email", link__entity_type="contact"), [contact.pk], "lead")
-    writes = world.calls("mutation")
-    world.work()
-    assert (world.calls("mutation"), since()) == (writes + 1, first)
-    world.save(contact, email='"odd two"@example.com')
-    assert since() != first
-
-
-def test_a_change_that_monday_always_fails_at_ends_as_a_failed_job(world: World) -> None:
-    """As `archive_group` of a group that is gone did: HTTP 200, an internal error without a place, each time."""
-    bad, fine = world.linked("Bad", role_title="x"), world.linked("Fine", role_title="x")
-    told = {"status_code": 500, "error_code": "INTERNAL_SERVER_ERROR", "service": "monolith"}
-    body = {"data": None, "errors": [{"message": "Internal server error", "path": [], "extensions": told}]}
-    always = {"status": 200, "on": "mutation", "naming": str(bad.monday_id), "count": 1000, "body": body}
-    world.sandbox.faults(always)
-    Contact.objects.update(role_title="y")
-    for _ in range(20):
-        world.work()
-        world.wait_out()
-        world.pass_time(minutes=70)
-    assert (world.row(bad).status, world.row(bad).attempts) == ("failed", 5)
-    assert world.status(fine) == "synced"
-    calls = world.calls()
-    world.work(minutes=70)
-    assert world.calls() == calls
-
-
-def test_a_board_that_is_gone_holds_its_records_with_the_reason(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    other = world.linked("Other", role_title="Boss")
-    Contact.objects.filter(pk=other.pk).update(role_title="Chair")
-    world.sandbox.query("mutation ($b: ID!) { archive_board(board_id: $b) { id } }", b=world.board_id())
-    world.save(contact, role_title="Chair")
-    from sync.ledger import SyncStateService
-
-    for record in (contact, other):
-        assert world.status(record) == "pending"
-        assert record.role_title == "Chair"
-        assert "The board is" in SyncStateService().describe(record).words
-        assert world.row(record).status == "pending"
-        assert world.row(record).attempts == 0
-
-
 def test_a_wrong_token_pauses_the_account_and_costs_no_attempt(world: World, settings: Any) -> None:
     contact = world.linked(role_title="Boss")
     settings.MONDAY_API_KEY = "a-token-that-is-none"
@@ -94,19 +36,6 @@ def test_a_wrong_token_pauses_the_account_and_costs_no_attempt(world: World, set
     settings.MONDAY_API_KEY = world.sandbox.token
     world.settle()
     assert world.status(contact) == "synced"
-
-
-def test_monday_down_costs_no_attempt_and_everything_arrives_afterwards(world: World) -> None:
-    contacts = [world.linked(f"P{n}", role_title="Boss") for n in range(3)]
-    Contact.objects.update(role_title="Chair")
-    world.sandbox.faults({"status": 500, "count": 2})
-    world.work()
-    assert {world.row(c).attempts for c in contacts} == {0}
-    assert {world.row(c).status for c in contacts} == {"pending"}
-    for _ in range(4):
-        world.work(minutes=1)
-    assert {world.values(c)["role_title"] for c in contacts} == {"Chair"}
-    assert {world.status(c) for c in contacts} == {"synced"}
 
 
 def test_a_change_whose_answer_was_lost_is_found_out_about(world: World) -> None:
@@ -167,16 +96,6 @@ def test_what_failed_is_stored_without_what_looks_like_a_token(world: World) -> 
     assert stored.count("access_token=[secret]") == 2
 
 
-@pytest.mark.django_db
-def test_a_save_makes_a_row_in_backoff_due_at_once_with_all_its_attempts() -> None:
-    contact = states.waiting("Ann")
-    row = SyncQueue.objects.get(entity_id=contact.pk)
-    assert (row.attempts > 0, row.next_retry > sync_now()) == (True, True)
-    Contact.objects.filter(pk=contact.pk).update(notes="newer")
-    row.refresh_from_db()
-    assert (row.attempts, row.next_retry <= sync_now()) == (0, True)
-
-
 def test_a_read_that_shows_what_our_write_replaced_is_read_once_more(world: World) -> None:
     contact = world.linked(role_title="Boss")
     world.save(contact, role_title="Chair")
@@ -203,21 +122,6 @@ def blind_search(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
         return replace(found, by_npd_id=[], by_match=[]) if left[0] >= 0 else found
 
     monkeypatch.setattr(items, "parse_batch", lagging)
-
-
-def test_a_lost_create_whose_time_comes_while_a_worker_lingers_is_not_made_anew(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from datetime import timedelta
-
-    world.contact("Ann", email="a@example.com")
-    world.sandbox.faults({"timeout": "after"})
-    world.work()
-    world.wait_out()
-    Intent.objects.filter(state="open").update(deadline=sync_now() + timedelta(seconds=0.7))
-    blind_search(monkeypatch, 2)
-    world.queue.process(seconds=60, linger=True)
-    assert len(world.sandbox.items()) == 1
 
 
 def test_creates_answered_without_data_are_looked_for_before_they_are_made_again(
@@ -262,17 +166,6 @@ def test_a_refused_read_of_new_items_backs_off(world: World) -> None:
     assert world.calls() - before < 5
 
 
-def test_after_a_limit_nothing_more_is_sent_and_the_wait_is_not_shortened(world: World) -> None:
-    contact = world.linked("A", role_title="x")
-    Contact.objects.filter(pk=contact.pk).update(role_title="y")
-    world.contact("New one")
-    before = world.calls("mutation")
-    world.sandbox.faults({"status": 429, "retry_after": 40, "on": "mutation"}, {"status": 500, "on": "mutation"})
-    world.work()
-    assert world.calls("mutation") - before == 1
-    assert (world.mon_pause().stopped_until - sync_now()).total_seconds() > 30  # type: ignore[operator]
-
-
 def test_a_lost_create_on_a_board_that_is_gone_holds_this_board_only(world: World) -> None:
     world.contact("Ann")
     world.sandbox.faults({"timeout": "before"})
@@ -282,16 +175,3 @@ def test_a_lost_create_on_a_board_that_is_gone_holds_this_board_only(world: Worl
     world.work()
     assert availability.of("organization").blocked_reason == ""
     assert BoardLink.objects.get(entity_type="contact").blocked_reason
-
-
-def test_an_intent_without_an_answer_outlives_the_time_its_item_is_archived(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
-    world.sandbox.faults({"timeout": "after"})
-    world.work()
-    world.sandbox.act("archive", item_id=contact.monday_id)
-    world.settle()
-    Contact.objects.filter(pk=contact.pk).update(role_title="Director")
-    world.sandbox.act("restore", item_id=contact.monday_id)
-    world.hear()
-    assert (world.status(contact), world.values(contact)["role_title"]) == ("synced", "Director")

@@ -9,15 +9,12 @@ from npd.models import Contact
 from sync.choices import RecordSyncStatus, SyncStatus
 from sync.connectors.monday.items import item_fragment
 from sync.ledger.record_view import Part, RecordState, describe, filter_by_health
-from sync.models import ApprovalRequest, BoardLink, Decision, SyncQueue
+from sync.models import BoardLink, Decision, SyncQueue
 from sync.operations.detect.comparison import compare_board
 from sync.operations.preview.explanation import explain, find_record
-from sync.operations.record_requests import PushReason, push_record
 from sync.outbox import pauses
-from sync.records.approvals import approve
 from sync.registry import link_of
 from tests.admin import states
-from tests.engine.test_relations import add_column, adopt
 from tests.lifecycle.conftest import asked, choose
 from tests.support.world import World, mail
 
@@ -56,9 +53,6 @@ def move(world: World, record: Any, title: str) -> None:
     world.sandbox.act("move", item_id=record.monday_id, group_id=group_id(world, title))
 
 
-# A record without an item.
-
-
 def test_a_record_gets_no_item_and_costs_no_call_until_it_matches(world: World) -> None:
     only(world, CUSTOMER)
     before = world.calls()
@@ -73,24 +67,10 @@ def test_a_record_gets_no_item_and_costs_no_call_until_it_matches(world: World) 
 
 
 @pytest.fixture
-def connected(world: World) -> World:
-    """The contacts' board has a column of connected organizations."""
-    add_column(world, "contact", "Organization", "board_relation", boardIds=[world.board_id("organization")])
-    adopt("contact")
-    return world
-
-
-# An item without a record.
-
-
-@pytest.fixture
 def creating(world: World) -> World:
     """Where items become records."""
     BoardLink.objects.update(creates_records=True)
     return world
-
-
-# A pair that leaves by NPD: nothing is sent, and nothing is read.
 
 
 def test_of_a_record_that_leaves_nothing_is_sent_and_what_changed_meanwhile_is_merged_on_its_return(
@@ -113,29 +93,6 @@ def test_of_a_record_that_leaves_nothing_is_sent_and_what_changed_meanwhile_is_m
     assert world.values(contact)["phone"] == "+442079460019"
 
 
-# A pair that leaves by Monday: what Monday says is taken over, and then it is out.
-
-
-def test_an_edit_on_monday_that_takes_the_item_out_is_taken_over_and_nothing_is_sent(world: World) -> None:
-    contact = world.linked(role_title="Customer", notes="n", phone="+442079460018")
-    only(world, ON_MONDAY, contact)
-    world.edit(contact, "role_title", "Vendor")
-    world.edit(contact, "notes", "from Monday")
-    writes = world.calls("mutation")
-    world.save(contact, phone="+442079460019")
-    contact.refresh_from_db()
-    assert (contact.role_title, contact.notes, contact.sync_status) == ("Vendor", "from Monday", "disabled")
-    assert world.calls("mutation") == writes
-    assert world.ledger(contact).left_out == "item"
-    world.edit(contact, "role_title", "Customer")
-    world.hear(contact)
-    assert (contact.role_title, contact.sync_status) == ("Customer", "synced")
-    assert world.values(contact)["phone"] == "+442079460019"
-
-
-# Groups.
-
-
 def test_a_pair_leaves_and_returns_with_its_items_group(world: World) -> None:
     contact = world.linked(role_title="r")
     move(world, contact, "Active")
@@ -154,41 +111,9 @@ def test_a_pair_leaves_and_returns_with_its_items_group(world: World) -> None:
     assert world.values(contact)["role_title"] == "not sent yet"
 
 
-def test_a_move_whose_webhook_is_lost_is_found_by_the_nightly_comparison(world: World) -> None:
-    contact = world.linked()
-    only(world, in_group(world, "Archive", op="is_not"), contact)
-    move(world, contact, "Archive")
-    world.deliver()
-    SyncQueue.objects.filter(status="pending").delete()
-    link = link_of("contact")
-    assert link is not None
-    compare_board(link)
-    world.work(contact)
-    assert contact.sync_status == "disabled"
-    calls = world.calls()
-    assert compare_board(link).differing == 0
-    world.work(contact)
-    assert world.calls() - calls == 2  # the board and its listing: nothing for the pair that is left out
-
-
 def test_the_group_is_read_only_where_a_condition_asks_for_it() -> None:
     assert "group" not in item_fragment(["status"])
     assert "group { id }" in item_fragment(["status", "group"])
-
-
-# Deletions.
-
-
-# What can't be known, and what a person asks for.
-
-
-@pytest.mark.django_db
-def test_a_filter_holds_for_a_push_by_name_of_a_record_whose_sync_is_off() -> None:
-    states.boards()
-    BoardLink.objects.filter(entity_type="contact").update(sync_filter=CUSTOMER)
-    contact = Contact.objects.create(name="Ann", sync_enabled=False, role_title="Vendor")
-    told = push_record(contact, "lead")
-    assert (told.triggered, told.reason_code) == (False, PushReason.LEFT_OUT)
 
 
 def test_a_filter_changed_while_a_worker_has_the_record_sends_nothing_any_more(world: World) -> None:
@@ -227,12 +152,6 @@ def test_explain_and_the_api_say_why() -> None:
     assert list(filter_by_health(Contact.objects.all(), "left_out", pauses.active_pauses())) == [contact]
 
 
-# An item that isn't where it was says nothing of its group, and nothing of what it is connected with.
-
-
-# The copy of a pair that is left out.
-
-
 def test_a_copy_is_left_alone_where_the_filter_changes_while_a_worker_has_it(world: World) -> None:
     contact = world.linked(email="ann@example.com", role_title="Vendor")
     copy = world.sandbox.act("duplicate", item_id=contact.monday_id)["id"]
@@ -242,25 +161,6 @@ def test_a_copy_is_left_alone_where_the_filter_changes_while_a_worker_has_it(wor
     world.hear(contact, seconds=11)
     assert change.get().sync_filter == CUSTOMER
     assert (world.sandbox.item(copy)["values"]["npd_id"], world.calls("mutation")) == (str(contact.pk), writes)
-
-
-# A pair that leaves where something of it has to wait.
-
-
-def test_a_pair_that_leaves_with_a_clear_that_waits_for_approval_waits_with_it(world: World, settings: Any) -> None:
-    settings.GUARD_RECORDS = 1
-    contacts = [world.linked(f"P{n}", role_title="Customer", notes="n") for n in range(3)]
-    only(world, ON_MONDAY, *contacts)
-    for contact in contacts:
-        world.edit(contact, "notes", "")
-        world.edit(contact, "role_title", "Vendor")
-    world.hear(*contacts)
-    waiting = set(ApprovalRequest.objects.filter(state="pending").values_list("entity_id", flat=True))
-    assert waiting
-    assert {world.ledger(contact).left_out for contact in contacts if contact.pk in waiting} == {""}
-    approve(ApprovalRequest.objects.filter(state="pending"), world.administrator("pat"))
-    world.work(*contacts)
-    assert {(contact.notes, contact.sync_status) for contact in contacts} == {("", "disabled")}
 
 
 def test_a_conflict_stays_open_where_the_pair_that_is_to_leave_does_not_leave_yet(world: World) -> None:
@@ -277,9 +177,6 @@ def test_a_conflict_stays_open_where_the_pair_that_is_to_leave_does_not_leave_ye
     pauses.resume("dora", entity_type="contact", direction="to_npd")
     world.work(contact)
     assert (contact.sync_status, SyncConflict.objects.get().resolution_type) == ("disabled", "auto")
-
-
-# What a pass found before is not kept where it is not so any more.
 
 
 def test_an_answer_of_a_record_that_leaves_closes_its_question(world: World) -> None:

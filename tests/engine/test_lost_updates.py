@@ -11,7 +11,7 @@ from sync.models import Decision, FieldMapping, MondayAccount, WebhookEvent
 from sync.reconcile import act
 from tests.engine.conftest import choose
 from tests.support.waiting import wait_for
-from tests.support.world import TOM, World
+from tests.support.world import World
 
 TOKENS_USER = "67210000"
 
@@ -63,19 +63,6 @@ def test_a_conflict_about_a_lost_edit_outlives_further_looks_and_replays(world: 
     assert (after.pk, after.monday_data, after.npd_data) == (before.pk, before.monday_data, before.npd_data)
     assert world.values(contact)["notes"] == "something else"
     assert (contact.notes, world.status(contact)) == ("something else", "conflict")
-
-
-def test_a_lost_rename_is_found_too(world: World) -> None:
-    contact = world.linked("Ann")
-    Contact.objects.filter(pk=contact.pk).update(name="Anna")
-
-    def rename() -> None:
-        world.sandbox.act("rename", item_id=contact.monday_id, name="Annie", user_id=TOM)
-
-    world.meanwhile(rename, before="mutation")
-    world.work()
-    world.hear()
-    assert the_conflict(contact).monday_data == {"name": "Annie"}
 
 
 def test_where_npd_wins_the_lost_value_goes_to_the_history_from_where_it_can_be_taken_back(world: World) -> None:
@@ -148,17 +135,6 @@ def test_a_choice_about_a_lost_edit_stands_on_both_sides(world: World, person: A
     world.hand_in(world.delivered)
     world.work()
     assert not conflicts_of(contact)
-
-
-def test_a_loss_found_in_a_look_that_fails_is_told_by_the_next(world: World) -> None:
-    contact = world.linked(role_title="Old", notes="old")
-    world.overwrite(contact)
-    world.deliver()
-    Contact.objects.filter(pk=contact.pk).update(notes="new")
-    world.sandbox.faults({"timeout": "before"})
-    world.work()
-    world.settle()
-    assert the_conflict(contact).monday_data == {"role_title": "Theirs"}
 
 
 def test_a_write_without_an_answer_that_lands_hours_later_pulls_nothing_back(world: World) -> None:

@@ -4,30 +4,10 @@ from typing import Any
 
 import pytest
 
-from npd.models import Contact, ContactEvent, Organization
+from npd.models import Contact, Organization
 from sync import reconcile
 from sync.models import FieldMapping
 from tests.support.world import World
-
-
-def test_the_echo_of_our_own_create_ends_without_a_call(world: World) -> None:
-    contact = world.contact(email="ann@example.com", phone="+44 20 7946 0018", notes="n")
-    world.work()
-    before = world.calls()
-    assert world.deliver() > 0
-    world.work()
-    assert world.calls() == before
-    assert world.status(contact) == "synced"
-
-
-def test_a_payload_is_never_written_only_what_was_read(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    world.edit(contact, "role_title", "Interim")
-    world.edit(contact, "role_title", "Chair")
-    world.hear()
-    assert world.status(contact) == "synced"
-    assert contact.role_title == "Chair"
-    assert not ContactEvent.objects.filter(role_title="Interim").exists()
 
 
 def test_a_save_between_read_and_settle_is_not_overwritten(world: World) -> None:
@@ -71,18 +51,6 @@ def test_a_save_of_an_unmapped_field_does_not_swallow_a_webhook_that_comes_betwe
     assert (world.status(contact), contact.role_title) == ("synced", "Edited")
 
 
-def test_parts_of_an_address_typed_between_read_and_settle_stay(world: World) -> None:
-    organization = Organization.objects.create(name="Ltd", address_street="12 Main St, Springfield")
-    world.work()
-    world.edit(organization, "address", "14 Main St, Springfield")
-    typed = Organization.objects.filter(pk=organization.pk)
-    parts = {"address_street": "12 Main St", "address_city": "Springfield"}
-    world.meanwhile(lambda: typed.update(**parts), after="read")
-    world.look(organization)
-    organization.refresh_from_db()
-    assert (organization.address_street, organization.address_city) == ("14 Main St", "Springfield")
-
-
 def test_what_monday_made_of_a_value_stands_in_the_way_no_more_once_the_field_is_not_synced(world: World) -> None:
     contact = world.linked(role_title="Boss")
     ledger = world.ledger(contact)
@@ -95,12 +63,3 @@ def test_what_monday_made_of_a_value_stands_in_the_way_no_more_once_the_field_is
     mapping.update(direction="bidirectional")
     world.look(contact)
     assert world.status(contact) == "pending"
-
-
-def test_characters_that_npd_cannot_store_hold_their_field_alone(world: World) -> None:
-    contact = world.linked(role_title="Boss", notes="old")
-    world.edit(contact, "role_title", "a\x00b")
-    world.edit(contact, "notes", "from the board")
-    world.look(contact)
-    assert (world.status(contact), contact.role_title, contact.notes) == ("pending", "Boss", "from the board")
-    assert "role_title" in world.ledger(contact).blocked_fields

@@ -3,11 +3,9 @@
 from typing import Any
 
 import pytest
-from django.test import Client
 
 from npd.models import Contact
 from sync.limits import MeteredClient
-from sync.operations.record_requests import push_record
 from sync.reconcile import act
 from tests.support.world import World
 
@@ -29,17 +27,6 @@ def test_a_saved_contact_gets_an_item_with_every_mapped_value_and_empties_it_wit
     world.save(contact, **dict.fromkeys(("email", "phone", "role_title", "notes"), ""))
     emptied = world.values(contact)
     assert (emptied.pop("name"), emptied.pop("npd_id"), set(emptied.values())) == (contact.name, str(contact.pk), {""})
-
-
-def test_a_push_by_name_of_a_record_whose_sync_is_off_is_told_on_its_page(world: World, admin_client: Client) -> None:
-    contact = world.linked(role_title="Boss")
-    world.save(contact, sync_enabled=False, role_title="Chair")
-    page = f"/admin/npd/contact/{contact.pk}/change/"
-    assert "Sent once with" not in admin_client.get(page).content.decode()
-    push_record(contact, "lead")
-    world.work()
-    assert world.values(contact)["role_title"] == "Chair"
-    assert "Sent once with “Sync now” by lead" in admin_client.get(page).content.decode()
 
 
 def test_what_monday_fills_into_a_new_item_by_itself_is_taken_over(

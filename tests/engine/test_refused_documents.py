@@ -6,9 +6,8 @@ import pytest
 
 from npd.models import Contact
 from sync.connectors.base.errors import ConnectorError, DocumentRejected
-from sync.connectors.monday import items
 from sync.connectors.monday.client import MondayClient
-from sync.models import BoardLink, SyncQueue
+from sync.models import BoardLink
 from sync.records import availability
 from tests.budget.conftest import Planned, monday
 from tests.support.world import World
@@ -47,34 +46,6 @@ def test_a_read_that_is_too_complex_is_asked_again_in_quarters_and_costs_no_atte
     # One refused, then looks of two, three and three records: a read and a write each.
     assert world.calls() - calls == 1 + 3 * 2
     assert (batch_limit() or 100) < 8
-
-
-def test_a_record_whose_own_read_is_too_complex_fails_and_the_others_flow(world: World) -> None:
-    contacts = [world.linked(f"P{number}", role_title="x") for number in range(2)]
-    Contact.objects.update(role_title="y")
-    world.sandbox.faults({"status": 400, "on": "query", "count": 2, "body": TOO_COMPLEX})
-    world.work()
-    rows = [world.row(contact) for contact in contacts]
-    assert sorted((row.status, row.attempts) for row in rows) == [("completed", 1), ("pending", 1)]
-    assert [row.error_message for row in rows if "cost is too high" in row.error_message]
-    world.work(minutes=2)
-    assert {world.status(contact) for contact in contacts} == {"synced"}
-
-
-def test_a_further_page_that_is_too_complex_sends_its_records_back_one_by_one(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A smaller document would read the same page: given back together, the rows would be read for ever."""
-    for name in ("Ann", "Bob"):
-        world.contact(name, email=f"{name}@example.com")
-        world.sandbox.act("add", board_id=world.board_id(), name=name, values={"email": f"{name}@example.com"})
-    monkeypatch.setattr(items, "ITEMS_PER_PAGE", 1)
-    world.sandbox.faults({"status": 400, "on": "next_items_page", "count": 50, "body": TOO_COMPLEX})
-    calls = world.calls()
-    world.work()
-    assert any("next_items_page" in call["fields"] for call in world.sandbox.calls())
-    assert world.calls() - calls < 12
-    assert {row.status for row in SyncQueue.objects.all()} <= {"pending", "completed"}
 
 
 def test_the_halves_of_a_refused_document_find_room_in_the_minute_that_it_was_refused_in(

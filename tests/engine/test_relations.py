@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from conflicts.models import SyncConflict
-from conflicts.resolution import InvalidResolution, resolve
+from conflicts.resolution import resolve
 from npd.models import Contact, Organization
 from sync import registry
 from sync.boards.board_setup import set_up
@@ -200,18 +200,6 @@ def _clash(
     return SyncConflict.objects.get(entity_id=contact.pk, resolved_at=None)
 
 
-def test_two_organizations_of_one_name_are_told_apart_in_a_conflict(connected: World) -> None:
-    acme, one, other = organization("Acme"), organization("Twin"), organization("Twin")
-    Organization.objects.filter(pk=other.pk).update(sync_enabled=False)
-    contact = connected.linked(organization=acme)
-    item = connected.sandbox.act("add", board_id=connected.board_id("organization"), name="Twin")
-    Organization.objects.filter(pk=other.pk).update(monday_id=item["id"])
-    one.refresh_from_db()
-    conflict = _clash(connected, contact, start=acme, npd=one, monday=other)
-    assert conflict.npd_data == {"organization": f"Twin (item {one.monday_id})"}
-    assert conflict.monday_data == {"organization": f"Twin (item {item['id']})"}
-
-
 def test_many_relations_cost_as_many_queries_as_few_and_two_calls_whichever_way_they_go(connected: World) -> None:
     firms = [organization(f"Firm {n}") for n in range(4)]
     contacts = [connected.contact(f"Person {n}", email=f"p{n}@example.com") for n in range(12)]
@@ -235,17 +223,6 @@ def test_many_relations_cost_as_many_queries_as_few_and_two_calls_whichever_way_
     connected.work()
     assert connected.calls() - before == 2
     assert {cell(connected, contact) for contact in contacts} == {"Firm 0"}
-
-
-def test_an_organization_deleted_while_a_look_takes_it_over_is_no_dangling_relation(connected: World) -> None:
-    acme = organization("Acme")
-    contact = connected.linked()
-    choose_on_board(connected, contact, acme)
-    connected.deliver()
-    connected.meanwhile(Organization.objects.filter(pk=acme.pk).delete, after="read")
-    connected.work(contact)
-    assert contact.organization is None
-    assert connected.status(contact) == "pending"
 
 
 def test_a_deleted_organizations_item_empties_no_contact_in_npd(connected: World) -> None:
@@ -344,18 +321,3 @@ def test_a_name_of_several_organizations_is_held_until_it_is_one(named: World) -
     assert contact.organization == others[1]
     assert named.status(contact) == "synced"
     assert cell(named, contact) == "Beta"
-
-
-@pytest.mark.django_db
-def test_a_typed_name_of_nobody_is_refused_with_the_reason() -> None:
-    states.boards()
-    mapping = FieldMapping.objects.filter(link__entity_type="contact", key="organization")
-    mapping.update(converter="relation_name", column_id="organization")
-    for name in ("Acme", "Beta", "Gamma"):
-        organization(name)
-    _, conflict = states.conflicting("Ann", "70", "organization")
-    with pytest.raises(InvalidResolution, match="No organization in NPD is called “Nobody”"):
-        choose(conflict, choose="custom", value="Nobody")
-    choose(conflict, choose="custom", value="Acme")
-    conflict.refresh_from_db()
-    assert conflict.resolution is not None

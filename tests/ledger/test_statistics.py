@@ -89,17 +89,10 @@ def test_they_count_every_thing_once_by_how_it_stands_now(ledger: None) -> None:
     assert found.per_hour == pytest.approx(14 / 24)
     assert sum(bar.tried for bar in found.bars) == 14
     assert (len(found.bars), found.bars[-2].tried, found.bars[-2].failed) == (24, 4, 1)
-
-
-def test_calls_are_counted_once_a_batch(ledger: None) -> None:
-    found = statistics()
     assert (found.batches, found.api_calls) == (4, 2 + 3 + 1 + 1)
     assert (found.calls_per_batch, found.calls_per_thing) == (7 / 4, 7 / 14)
     assert statistics(Selection(entity_type="contact")).duration_ms == [400, 400, 400]
-
-
-def test_errors_that_differ_in_numbers_are_one_with_the_newest_as_example(ledger: None) -> None:
-    first, second = statistics().errors
+    first, second = found.errors
     assert (first.number, first.entity_type, first.example[:17]) == (2, "issue", "Jira answers 500 ")
     assert (second.number, second.example) == (1, "Monday refused item 5001.")
 

@@ -27,14 +27,6 @@ def test_a_state_that_all_make_is_made_once() -> None:
     assert len(set(found)) == SyncState.objects.count() == 1
 
 
-def test_many_states_that_all_make_in_different_orders_are_made_once() -> None:
-    def make(number: int) -> int:
-        ids = [str(n) for n in range(ISSUES)][:: -1 if number % 2 else 1]
-        return service.create_sync_states("issue", dict.fromkeys(ids))
-
-    assert sum(each(make)) == SyncState.objects.count() == ISSUES
-
-
 def test_one_of_them_begins_a_state() -> None:
     service.create_sync_state("sprint", "7")
 

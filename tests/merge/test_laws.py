@@ -119,16 +119,6 @@ def test_a_merge_invents_no_value(field: Field) -> None:
     assert {after.local, after.remote} <= {field.local, field.remote}
 
 
-@given(st.permutations(["push", "pull", "look"]), two_way)
-def test_looking_again_changes_nothing_whichever_reasons_come_in_which_order(reasons: list[str], field: Field) -> None:
-    """Webhooks, saves and sweeps only say “look”: however many come, and in which order, the end is the same."""
-    once = applied(field)
-    after = field
-    for _ in reasons:
-        after = applied(after)
-    assert after == once
-
-
 @given(values, values, values.map(lambda value: Base(value, value)), st.sampled_from(Rule))
 def test_a_rule_decides_clashes_and_nothing_else(local: str | None, remote: str | None, base: Base, rule: Rule) -> None:
     asked = decide_field(Field("f", local, remote, base))
@@ -156,12 +146,6 @@ def test_newest_takes_the_later_edit_or_asks(field: Field) -> None:
         assert decision.action is Action.CONFLICT
     else:
         assert decision.action is (Action.PUSH if here > there else Action.PULL)
-
-
-@given(fields.map(lambda field: replace(field, rule=Rule.NEWEST, first_match=Rule.NEWEST, way=FieldDirection.BOTH)))
-def test_newest_is_symmetric(field: Field) -> None:
-    action = decide_field(field).action
-    assert decide_field(mirrored(field)).action is SWAP.get(action, action)
 
 
 # --- union ----------------------------------------------------------------------------------------------------------

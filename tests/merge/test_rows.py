@@ -80,10 +80,6 @@ def test_one_way_to_monday_what_was_emptied_while_its_column_was_gone_is_emptied
     assert decide_field(emptied).action is Action.PUSH
 
 
-def test_a_field_without_direction_is_left_alone() -> None:
-    assert decide_field(field("mine", "theirs", way=FieldDirection.NONE)).action is Action.NOTHING
-
-
 @pytest.mark.parametrize(
     ("choose", "typed", "action", "value"),
     [

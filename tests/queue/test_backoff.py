@@ -5,14 +5,10 @@ import uuid
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 
 from npd.models import Contact
-from sync.clock import sync_now
 from sync.models import SyncQueue
-from sync.operations.record_requests import push_record
-from sync.queue import SyncQueueService
-from sync.records import availability
 from tests.support.waiting import beside, somebody_waits, wait_for
 from tests.support.world import World
 
@@ -45,26 +41,6 @@ def test_after_five_failures_the_row_says_what_happened_in_which_request_and_wha
     calls = world.calls()
     world.work()
     assert world.calls() == calls
-
-
-def test_a_wait_that_monday_asks_for_wins_where_it_is_longer_than_the_backoff(world: World) -> None:
-    contact = refused(world)
-    assert world.row(contact).attempts == 1
-    other = world.contact("Ben")
-    world.sandbox.control("faults", "DELETE")
-    world.sandbox.faults({"status": 429, "retry_after": 600})
-    world.work()
-    assert world.status(other) == "pending"
-    world.pass_time(minutes=2)
-    assert world.row(contact).next_retry < sync_now()
-    held = availability.of("contact")
-    assert held.until is not None
-    assert held.until > sync_now()
-    calls = world.calls()
-    world.work()
-    assert (world.calls(), world.row(contact).attempts) == (calls, 1)
-    world.work(minutes=10)
-    assert world.status(contact) == "synced"
 
 
 def test_rows_that_failed_together_do_not_come_back_at_the_same_moment(world: World) -> None:
@@ -125,18 +101,6 @@ def test_a_create_whose_outcome_stays_unknown_holds_nobody_else(world: World) ->
         others.append(world.contact(f"n{number}"))
         work_for(world, 1)
     assert [world.status(one) for one in others] == ["synced"] * 4
-
-
-def test_a_failed_create_that_a_person_retries_begins_anew_and_makes_one_item(world: World) -> None:
-    contact = create_never_answered(world, SERVER_ERROR)
-    work_for(world, 95, every=1)
-    world.sandbox.control("faults", "DELETE")
-    row = world.row(contact)
-    assert row.status == "failed"
-    SyncQueueService().manual_retry(row.id, "ann")
-    work_for(world, 2)
-    assert (world.status(contact), world.row(contact).attempts) == ("synced", 1)
-    assert [item["name"] for item in world.sandbox.items()] == ["Ann"]
 
 
 def test_an_item_that_lands_after_the_last_attempt_is_linked_and_ends_the_failure(world: World) -> None:
@@ -201,60 +165,3 @@ def test_a_create_that_is_refused_when_it_is_sent_again_is_made_anew_and_stops_n
     assert world.mon_pause().stop_reason == ""
     assert world.status(contact) == "synced"
     assert [item["name"] for item in world.sandbox.items()] == ["Ann"]
-
-
-def test_linking_what_a_create_without_an_answer_made_gives_way_to_a_save(world: World) -> None:
-    contact = world.contact("Ann")
-    world.sandbox.faults({"timeout": "after", "on": "create_item"})
-    world.work()
-    world.wait_out()
-    held, waits = threading.Event(), set[Any]()
-
-    def waited_twice() -> bool:
-        with connection.cursor() as cursor:
-            # A transaction sees the sessions as they were when it first asked.
-            cursor.execute("SELECT pg_stat_clear_snapshot()")
-            cursor.execute("SELECT query_start FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
-            waits.update(cursor.fetchall())
-        return len(waits) > 1
-
-    def save() -> None:
-        with transaction.atomic():
-            Contact.objects.filter(pk=contact.pk).update(notes="typed")
-            held.set()
-            wait_for("the worker gives way, and tries again", waited_twice)
-
-    saving = beside(save)
-    held.wait(5)
-    world.work()
-    saving.result(60)
-    world.work()
-    assert world.status(contact) == "synced"
-    assert [item["name"] for item in world.sandbox.items()] == ["Ann"]
-
-
-def test_rows_that_are_handed_over_keep_what_they_knew(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    world.save(contact, sync_enabled=False, role_title="Chair")
-    contact.refresh_from_db()
-    push_record(contact, "lead")
-    typed = Contact.objects.filter(pk=contact.pk)
-    world.meanwhile(lambda: typed.update(notes="typed meanwhile"), before="read")
-    world.sandbox.faults({"status": 503})
-    world.work()
-    world.settle()
-    assert world.values(contact)["role_title"] == "Chair"
-
-
-def test_a_row_that_was_not_due_keeps_its_attempts_and_its_time(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
-    with world.broken():
-        world.work()
-        world.work(minutes=2)
-        before = SyncQueue.objects.get(entity_id=contact.pk, status="pending")
-        world.edit(contact, "notes", "x")
-        world.hear()
-    after = SyncQueue.objects.get(pk=before.pk)
-    assert (after.attempts, after.next_retry) == (before.attempts, before.next_retry)
-    assert SyncQueue.objects.get(entity_id=contact.pk, direction="to_npd", status="pending").attempts == 1

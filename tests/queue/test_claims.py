@@ -20,7 +20,7 @@ from sync.outbox import finish, lease
 from sync.outbox.claim import claim, claim_records
 from sync.outbox.lease import LeaseLost
 from sync.outbox.queue_rows import enqueue_item
-from sync.queue import Conflict, SyncQueueService
+from sync.queue import SyncQueueService
 from tests.support.clock import move_clock, reset_clock
 from tests.support.waiting import beside
 
@@ -169,17 +169,6 @@ def test_a_returned_row_hands_its_attempts_to_a_row_that_no_save_wrote(link: Boa
     assert claim(held, 100) == []
 
 
-@pytest.mark.parametrize("act", ["manual_retry", "cancel"])
-def test_a_row_in_flight_can_not_be_steered(link: BoardLink, act: str) -> None:
-    Contact.objects.create(name="Ann")
-    claim(taken(link), 100)
-    before = SyncQueue.objects.get()
-    with pytest.raises(Conflict, match=f"Job {before.pk} is in progress"):
-        getattr(SyncQueueService(), act)(before.pk, by="lead")
-    after = SyncQueue.objects.get()
-    assert (after.status, after.lease_token) == (QueueStatus.IN_PROGRESS, before.lease_token)
-
-
 def test_saves_while_workers_claim_lose_no_change(link: BoardLink) -> None:
     """Saves and claims at the same time: every committed change is covered by a claim that began after it."""
     contacts = [Contact.objects.create(name=f"P{n}") for n in range(10)]
@@ -239,18 +228,6 @@ def test_a_row_older_than_what_was_claimed_last_is_found_before_the_board_is_lef
     while claimed := claim(held, 2):
         found += [one.entity_id for one in claimed]
     assert sorted(map(str, found)) == sorted(str(contact.pk) for contact in contacts[2:])
-
-
-def test_a_claim_from_the_start_comes_once_a_second_while_more_is_due(
-    link: BoardLink, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    contacts, held = ten_and_a_claim_of_two(link)
-    late = contacts[9].pk
-    SyncQueue.objects.filter(entity_id=late).update(next_retry="2000-01-01T00:00Z")
-    assert late not in [c.entity_id for c in claim(held, 2)]
-    monkeypatch.setattr("sync.outbox.lease.RESCAN_EVERY_SECONDS", 0)
-    monkeypatch.setattr("sync.outbox.lease.RESCAN_SHARE", 0)
-    assert late in [c.entity_id for c in claim(held, 2)]
 
 
 def test_a_worker_that_lost_its_board_between_two_claims_claims_nothing(link: BoardLink, clock: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sync.choices import Cause, Operation, Priority
+from sync.choices import Cause, Priority
 from sync.clock import sync_now
 from sync.models import BoardLink, SyncQueue
 from sync.outbox import finish, lease
@@ -68,13 +68,3 @@ def test_a_persons_click_comes_first_then_edits_then_sweeps_then_a_load(held: le
         QUEUE.enqueue("contact", entity_id, cause=Cause.SWEEP, priority=priority)
     found = [claim(held, 1)[0].entity_id for _ in Priority]
     assert found == [ids[priority] for priority in Priority]
-
-
-def test_a_deferral_costs_no_attempt(held: lease.Lease) -> None:
-    asked_for(operation=Operation.CREATE)
-    [claimed] = claim(held, 1)
-    with held.transaction():
-        finish.defer(claimed.rows, held.token, 60, "Somebody is still filling it in.")
-    row = SyncQueue.objects.get()
-    assert (row.attempts, row.reason) == (0, "Somebody is still filling it in.")
-    assert row.next_retry > sync_now() + timedelta(seconds=50)

@@ -7,9 +7,7 @@ from django.core.management import call_command
 from django.db import transaction
 
 from npd.models import Contact
-from sync.choices import QueueDirection
 from sync.ledger import SyncStateService
-from sync.limits import breaker
 from sync.models import BoardLink, QueuePause, SyncQueue
 from sync.operations.detect.comparison import compare_due_boards
 from sync.operations.detect.sweep import run_full_sweep, sweep_due_boards
@@ -93,30 +91,6 @@ def test_a_paused_board_makes_no_call_whoever_asks(world: World) -> None:
     assert SyncQueue.objects.filter(status="pending").count() == 2
 
 
-def test_while_everything_is_paused_the_allowance_is_not_asked_for(world: World) -> None:
-    world.queue.pause("mary")
-    before = world.calls()
-    breaker.refresh_quota()
-    assert world.calls() == before
-    world.queue.resume("mary")
-    breaker.refresh_quota()
-    assert world.calls() > before
-
-
-def test_a_push_by_name_waits_out_a_paused_direction_and_says_so(world: World) -> None:
-    ann = world.linked("Ann")
-    world.queue.pause("mary", **UP)
-    Contact.objects.filter(pk=ann.pk).update(role_title="Head", sync_enabled=False)
-    answer = push_record(ann, "ben")
-    assert "Writing to Monday is paused by mary" in answer.wait_reason
-    before = world.calls("mutation")
-    world.work()
-    assert world.calls("mutation") == before
-    world.queue.resume("mary", **UP)
-    world.work()
-    assert world.values(ann)["role_title"] == "Head"
-
-
 def test_a_pause_between_decision_and_call_sends_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     ann = world.linked("Ann", role_title="Buyer")
     Contact.objects.filter(pk=ann.pk).update(role_title="Head")
@@ -148,24 +122,6 @@ def test_a_pause_between_read_and_settle_takes_nothing_over(world: World) -> Non
     world.queue.resume("mary", **DOWN)
     world.work(ann)
     assert (ann.role_title, ann.sync_status) == ("Head", "synced")
-
-
-def test_a_board_whose_directions_are_paused_one_by_one_stands_still(world: World) -> None:
-    for direction in QueueDirection.values:
-        world.queue.pause("mary", entity_type="contact", direction=direction)
-    assert pauses.active_pause("contact") is not None
-    assert pauses.active_pause("organization") is None
-    assert pauses.active_pause("") is None
-
-
-def test_who_pauses_what_is_paused_changes_nothing(db: None) -> None:
-    queue = SyncQueueService()
-    first, _ = queue.pause("mary", why="moving house")
-    assert queue.pause("ben", why="no") == (first, False)
-    assert [(one.paused_by, one.why) for one in pauses.active_pauses()] == [("mary", "moving house")]
-    assert queue.resume("ben")
-    assert not queue.resume("ben")
-    assert not QueuePause.objects.exists()
 
 
 @pytest.mark.parametrize(
@@ -205,15 +161,6 @@ def test_a_pause_before_a_create_is_sent_again_keeps_it_back(world: World) -> No
     rounds(world)
     assert world.status(contact) == "synced"
     assert [item["name"] for item in world.sandbox.items()] == ["Lost"]
-
-
-def test_each_direction_names_the_pause_that_holds_it() -> None:
-    pauses.pause("ann", entity_type="contact", direction="to_monday")
-    pauses.pause("bob", entity_type="contact", direction="to_npd")
-    assert "by bob" in pauses.direction_pause_reason("contact", "to_npd")
-    assert "by ann" in pauses.direction_pause_reason("contact", "to_monday")
-    pauses.pause("eve", entity_type="contact")
-    assert "by eve" in pauses.direction_pause_reason("contact", "to_npd")
 
 
 def test_a_look_for_another_reason_holds_what_may_not_go_and_takes_over_the_rest(world: World) -> None:

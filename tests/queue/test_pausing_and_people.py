@@ -5,9 +5,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from conflicts.case import conflict_progress
 from conflicts.models import SyncConflict
-from conflicts.resolution import resolve
 from npd.models import Contact
 from sync.models import SyncQueue
 from tests.lifecycle.conftest import asked, choose, pat
@@ -43,40 +41,6 @@ def touched(world: World, record: Any) -> None:
     world.hear()
 
 
-def in_conflict(world: World) -> tuple[Contact, SyncConflict]:
-    contact = world.linked(role_title="Old")
-    world.edit(contact, "role_title", "Monday's")
-    world.save(contact, role_title="NPD's")
-    return contact, asked(contact.pk, "fields")
-
-
-def settle(conflict: SyncConflict, person: Any, type_: str) -> None:
-    """A person chooses one side's value for the field in conflict."""
-    seen = {key: {"npd": conflict.npd_data[key], "monday": conflict.monday_data[key]} for key in conflict.npd_data}
-    resolve(conflict.pk, by=person, resolution_type=type_, selections={}, seen=seen)
-
-
-def roles(world: World, contact: Contact) -> tuple[str, str]:
-    contact.refresh_from_db()
-    return contact.role_title, world.values(contact)["role_title"]
-
-
-def test_a_choice_to_be_sent_stays_stored_until_writing_is_resumed(world: World, pat: Any) -> None:
-    contact, conflict = in_conflict(world)
-    before = paused(world, UP)
-    settle(conflict, pat, "keep_npd")
-    touched(world, contact)
-    assert world.calls("mutation") == before
-    assert roles(world, contact) == ("NPD's", "Monday's")
-    now = conflict_progress(SyncConflict.objects.get(pk=conflict.pk))
-    assert now.state == "applying"
-    assert "Writing to Monday is paused by mary" in now.delay_reason
-    resumed(world, UP)
-    assert roles(world, contact) == ("NPD's", "NPD's")
-    assert not SyncConflict.objects.filter(resolved_at=None).exists()
-    assert world.status(contact) == "synced"
-
-
 def test_an_unlinking_waits_also_where_only_taking_over_is_paused(world: World) -> None:
     contact = world.linked("Ann")
     item = contact.monday_id
@@ -85,20 +49,6 @@ def test_an_unlinking_waits_also_where_only_taking_over_is_paused(world: World) 
     touched(world, contact)
     contact.refresh_from_db()
     assert (world.calls("mutation"), contact.monday_id, contact.sync_enabled) == (before, item, True)
-    resumed(world, DOWN)
-    contact.refresh_from_db()
-    assert (contact.monday_id, contact.sync_enabled) == (None, False)
-
-
-def test_an_unlinking_from_an_item_that_is_gone_waits_as_one_job(world: World) -> None:
-    contact = world.linked("Ann")
-    world.sandbox.act("delete", item_id=contact.monday_id)
-    paused(world, DOWN)
-    unlink(contact)
-    reads = world.calls("query")
-    world.work()
-    assert world.calls("query") == reads + 1
-    assert not SyncConflict.objects.filter(entity_id=contact.pk).exists()
     resumed(world, DOWN)
     contact.refresh_from_db()
     assert (contact.monday_id, contact.sync_enabled) == (None, False)

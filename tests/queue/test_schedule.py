@@ -13,7 +13,7 @@ from django_celery_beat.models import CrontabSchedule, IntervalSchedule, Periodi
 from config.beat import Entry, Scheduler
 from config.celery import app
 from sync.kernel import periodic_jobs
-from sync.kernel.timetable import TASK_PREFIXES, PeriodicJob
+from sync.kernel.timetable import TASK_PREFIXES
 from tests.support.waiting import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)  # beat closes connections that are old
@@ -102,12 +102,6 @@ def test_a_last_run_in_the_future_holds_nothing_up() -> None:
     assert not Entry(off).is_due().is_due
 
 
-def test_what_ran_a_moment_ago_is_not_due_by_a_clock_that_is_a_little_behind() -> None:
-    beat()
-    PeriodicTask.objects.update(last_run_at=datetime.now(UTC) + timedelta(seconds=20))
-    assert not Entry(entry("sweep for due rows")).is_due().is_due
-
-
 def test_beat_keeps_when_an_entry_ran_and_nothing_that_is_edited_meanwhile() -> None:
     scheduler = beat()
     running: Any = scheduler.schedule["sweep for due rows"]
@@ -118,11 +112,3 @@ def test_beat_keeps_when_an_entry_ran_and_nothing_that_is_edited_meanwhile() -> 
     found = entry("sweep for due rows")
     assert (found.total_run_count, found.enabled, str(found.interval)) == (1, False, "every 3 seconds")
     assert found.last_run_at is not None
-
-
-def test_a_new_job_of_an_upgrade_is_made_beside_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    beat()
-    new = PeriodicJob("new", "sync.sweep", "New", description="D.", when_off="W.", every=7_200, max_seconds=9_000)
-    monkeypatch.setattr(settings, "SCHEDULE", (*settings.SCHEDULE, new))
-    beat()
-    assert str(entry("new").interval) == "every 2 hours"

@@ -101,13 +101,6 @@ def test_where_our_own_quota_has_no_room_for_the_probe_the_account_stays_stopped
     assert wait.reason.endswith("It is tested before the next call.")
 
 
-def test_a_board_is_asked_about_as_it_is_and_not_as_it_was_read(boards: dict[str, BoardLink]) -> None:
-    link = boards["contact"]
-    BoardLink.objects.update(blocked_until=sync_now() + timedelta(minutes=1), blocked_reason="The board was archived.")
-    assert availability.of(link).reason_code is BlockedKind.BLOCKED
-    assert availability.of(link, unblocked=True).is_available
-
-
 def test_without_a_key_a_type_without_a_board_says_the_key(settings: Any) -> None:
     BoardLink.objects.all().delete()
     assert availability.of("contact").reason_code is BlockedKind.NO_BOARD

@@ -2,16 +2,12 @@
 
 import threading
 from collections.abc import Callable
-from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.db import transaction
-from django.db.models import QuerySet
 
 from npd.models import Contact
 from sync.admin.queue_actions import QUEUE_OPERATIONS, run_operation
-from sync.clock import sync_now
 from sync.models import SyncMetadata, SyncQueue
 from sync.queue import BulkResult, Conflict, SyncQueueService
 from tests.support.waiting import beside, somebody_waits, wait_for
@@ -96,20 +92,3 @@ def test_a_save_that_does_not_end_is_told_of_and_nothing_is_done(monkeypatch: py
     ends.set()
     assert saves.ended_well()
     assert set(SyncQueue.objects.values_list("status", flat=True)) == {"pending"}
-
-
-def test_what_waited_is_due_anew_before_the_pause_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else /readyz would find hours of waiting while rows are moved."""
-    contact = Contact.objects.create(name="Ann")
-    queue, seen = SyncQueueService(), []
-    queue.pause("mary")
-    SyncQueue.objects.filter(entity_id=contact.pk).update(next_retry=sync_now() - timedelta(hours=3))
-    delete = QuerySet.delete
-
-    def ends(rows: Any) -> Any:
-        seen.append(SyncQueue.objects.get(entity_id=contact.pk).next_retry > sync_now() - timedelta(minutes=1))
-        return delete(rows)
-
-    monkeypatch.setattr(QuerySet, "delete", ends)
-    assert queue.resume("mary")
-    assert seen == [True]

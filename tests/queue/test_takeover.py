@@ -196,20 +196,6 @@ def test_who_takes_over_passes_over_what_may_be_in_the_air_and_goes_on_with_the_
     assert set(passed_over.values_list("entity_id", "attempts")) == {(c.pk, 0) for c in contacts[:2]}
 
 
-def test_records_that_come_alone_do_not_hold_up_the_others(link: BoardLink, worker: Worker) -> None:
-    contacts = [Contact.objects.create(name=f"P{n}") for n in range(9)]
-    held = worker.takes(link)
-    worker.do(lambda: claim(held, 5))
-    worker.dies()
-    successor = lease.acquire(link)
-    assert successor is not None
-    found = []
-    while claimed := claim(successor, 3):
-        found += [[contacts.index(Contact(pk=one.entity_id)) for one in claimed]]
-    assert found[:2] == [[0], [5, 6, 7]]
-    assert sorted(found) == [[0], [1], [2], [3], [4], [5, 6, 7], [8]]
-
-
 def test_a_record_that_kills_its_worker_alone_waits_longer_each_time(link: BoardLink) -> None:
     Contact.objects.create(name="Poison")
     for _ in range(2):

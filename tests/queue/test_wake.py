@@ -1,7 +1,7 @@
 """Wake-ups: sent on commit, at most one a second and board, and never in a save's way."""
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,11 +9,8 @@ from celery import current_app
 from django.conf import settings
 from django_celery_beat.models import PeriodicTask
 from kombu import Connection
-from structlog.testing import capture_logs
 
 from config.beat import Entry
-from conflicts import bulk_resolution
-from npd.imports import import_jobs
 from npd.models import Contact
 from sync.kernel import periodic_jobs
 from sync.outbox import notify
@@ -73,24 +70,6 @@ def test_a_broker_that_never_answers_does_not_fail_the_save(silent_broker: str) 
     contact = Contact.objects.create(name="Ann")
     assert Contact.objects.filter(pk=contact.pk).exists()
     assert notify.notify_now("contact") is False
-
-
-@pytest.mark.parametrize(
-    ("wakes", "task"),
-    [
-        (bulk_resolution.notify_batch_worker, "conflicts.carry_on_batches"),
-        (import_jobs.notify_import_worker, "npd.imports"),
-    ],
-    ids=["batches", "imports"],
-)
-def test_who_confirms_thousands_is_not_kept_waiting_by_a_broker_either(
-    silent_broker: str, wakes: Callable[[], None], task: str
-) -> None:
-    with capture_logs() as lines:
-        wakes()
-    assert [(line["event"], line["task"]) for line in lines] == [
-        ("wake-up not sent; the schedule brings the next", task)
-    ]
 
 
 def test_of_two_wake_ups_for_later_the_last_word_counts(monkeypatch: pytest.MonkeyPatch) -> None:

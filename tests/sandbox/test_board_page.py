@@ -117,24 +117,6 @@ def test_every_type_is_edited_in_its_own_way(simulator: Simulator, window: "Page
     assert (found["place"], found["trip"]) == ("Gothenburg", "2026-12-01 - 2026-12-05")
 
 
-def test_what_is_refused_is_said_beside_the_cell_and_stays_to_be_mended(
-    simulator: Simulator, board: str, window: "Page"
-) -> None:
-    item = simulator.item(board)
-    open_board(window, board)
-    cell(window, item, "email").click()
-    window.locator(".editor").fill("no address")
-    window.locator(".editor").press("Enter")
-    words = window.locator(f"#item-{item} .refused")
-    words.wait_for()
-    assert "email is not valid" in words.inner_text()
-    assert window.locator(".editor").get_attribute("aria-describedby") == words.get_attribute("id")
-    window.locator(".editor").fill("a@b.test")
-    window.locator(".editor").press("Enter")
-    window.locator(".editor").wait_for(state="detached")
-    assert values(simulator, item)["email"] == "a@b.test"
-
-
 def test_an_update_takes_nobodys_typing_says_what_changed_meanwhile_and_else_flashes(
     simulator: Simulator, board: str, window: "Page"
 ) -> None:
@@ -197,37 +179,6 @@ def focused(window: "Page") -> tuple[str, str]:
         "[document.activeElement.closest('tr').dataset.item, document.activeElement.dataset.column]"
     )
     return found[0], found[1]
-
-
-def test_items_are_added_archived_restored_and_moved(simulator: Simulator, board: str, window: "Page") -> None:
-    simulator.data(
-        'mutation ($b: ID!) { create_group(board_id: $b, group_name: "Old", relative_to: "topics",'
-        " position_relative_method: after_at) { id } }",
-        b=board,
-    )
-    open_board(window, board)
-    window.get_by_label("Name of the new item").fill("Grace")
-    window.get_by_role("button", name="+ Item").click()
-    row = window.locator("tr", has_text="Grace")
-    row.wait_for()
-    item = row.get_attribute("data-item") or ""
-    choose(window, item, "Move to Old")
-    window.locator(f"tbody:has(.fold:text('Old')) #item-{item}").wait_for()
-    choose(window, item, "Archive")
-    row.get_by_role("button", name="Restore Grace").wait_for()
-    window.locator("#undo").click()
-    wait_for("it is back", lambda: values(simulator, item)["state"] == "active")
-    choose(window, item, "Delete")
-    window.locator(".tabs [data-count=deleted]", has_text="1").wait_for()
-    window.get_by_role("link", name="Trash").click()
-    window.locator(f"#item-{item}[data-state=deleted]").wait_for()
-    window.get_by_role("button", name="Restore Grace").click()
-    wait_for("it is restored", lambda: values(simulator, item)["state"] == "active")
-
-
-def choose(window: "Page", item: str, words: str) -> None:
-    window.locator(f"#item-{item} [data-menu]").click()
-    window.get_by_role("menuitem", name=words).click()
 
 
 def test_the_drawer_holds_webhooks_and_lets_them_go(

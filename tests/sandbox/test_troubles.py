@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pytest
 import requests
 
 from tests.sandbox.conftest import Simulator
@@ -31,21 +30,6 @@ def test_the_next_cursor_is_too_old(simulator: Simulator, board: str) -> None:
     assert error(refused)["extensions"]["code"] == "CursorException"
     assert "CursorExpiredError" in error(refused)["message"]
     assert [one["name"] for one in simulator.data(NEXT, c=cursor)["next_items_page"]["items"]] == ["x2", "x3"]
-
-
-@pytest.mark.parametrize(("listing", "shown"), [("empty", []), (0, []), (1, ["x0"])])
-def test_a_listing_is_shorter_than_the_board(
-    simulator: Simulator, board: str, listing: object, shown: list[str]
-) -> None:
-    for n in range(5):
-        simulator.item(board, f"x{n}")
-    simulator.control("faults", {"listing": listing})
-    simulator.data("{ me { id } }")
-    page = simulator.data(PAGE, b=[board])["boards"][0]["items_page"]
-    assert ([one["name"] for one in page["items"]], page["cursor"]) == (shown, None)
-    page = simulator.data(PAGE, b=[board])["boards"][0]["items_page"]
-    assert len(page["items"]) == 2
-    assert page["cursor"]
 
 
 def test_a_read_lags_behind_the_api_s_own_writes(simulator: Simulator, board: str) -> None:

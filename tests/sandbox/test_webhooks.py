@@ -4,7 +4,6 @@ import jwt
 import pytest
 
 from tests.sandbox.conftest import Receiver, Simulator
-from tests.support.servers import free_port
 from tests.support.waiting import wait_for
 
 SECRET = "a signing secret for the tests of the sandbox"
@@ -19,32 +18,6 @@ def heard(simulator: Simulator, board: str, receiver: Receiver) -> Receiver:
     ):  # fmt: skip
         assert simulator.subscribe(board, receiver.url, event)
     return receiver
-
-
-def test_an_address_that_fails_the_challenge_gets_no_webhook(
-    simulator: Simulator, board: str, receiver: Receiver
-) -> None:
-    receiver.echo = False
-    assert simulator.subscribe(board, receiver.url, "create_item") is None
-    assert simulator.subscribe(board, f"http://127.0.0.1:{free_port()}/", "create_item") is None
-    listed = simulator.data("query ($b: ID!) { webhooks(board_id: $b) { id } }", b=board)
-    assert listed["webhooks"] == []
-
-
-def test_a_deleted_webhook_is_silent(simulator: Simulator, board: str, receiver: Receiver) -> None:
-    gone = simulator.subscribe(board, receiver.url, "create_item")
-    kept = simulator.subscribe(board, receiver.url, "change_name")
-    deleted = simulator.data("mutation ($i: ID!) { delete_webhook(id: $i) { id board_id } }", i=(gone or {})["id"])
-    assert deleted["delete_webhook"]["board_id"] == board
-    item = simulator.item(board)
-    simulator.change(board, item, {"name": "New"})
-    (event,) = receiver.wait()
-    assert event["type"] == "update_name"
-    assert event["subscriptionId"] != int((kept or {})["id"])
-    error = simulator.refusal(
-        'mutation { create_webhook(board_id: "12", url: "http://127.0.0.1/", event: create_item) { id } }'
-    )
-    assert (error["message"], error["extensions"]["code"]) == ("Board not found", "InvalidArgumentException")
 
 
 def test_what_was_not_answered_by_200_is_repeated_a_minute_later_with_the_same_trigger(

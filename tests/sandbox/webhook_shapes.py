@@ -38,7 +38,6 @@ TYPES = {str: "str", bool: "bool", int: "int", float: "float", dict: "object", l
 
 
 def wrong(event: dict[str, Any], shape: dict[str, str]) -> list[str]:
-    """Where an event is not of this shape."""
     missing = [f"{key} is missing" for key in shape if key not in event]
     unknown = [f"{key} is not known" for key in event if key not in shape]
     typed = [

@@ -192,16 +192,6 @@ def test_an_address_that_monday_cannot_reach_is_said_and_the_rest_is_done_until_
     assert len(monday.boards()) == 2
 
 
-def test_a_run_that_failed_after_making_the_board_goes_on_with_that_board(monday: Sandbox, run: Run) -> None:
-    monday.faults(*[{"status": 500, "on": "create_column"}] * 2)  # a lost answer is asked for again
-    with pytest.raises(CommandError):
-        run("monday_setup")
-    assert len(monday.boards()) == 1
-    run("monday_setup")
-    assert sorted(board["name"] for board in monday.boards()) == ["Contacts", "Organizations"]
-    assert BoardLink.objects.filter(creates_records=True).exclude(group_id="").count() == 2
-
-
 def test_a_run_that_was_killed_among_the_webhooks_remembers_those_it_made(monday: Sandbox, run: Run) -> None:
     made: list[str] = []
 

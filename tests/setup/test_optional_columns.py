@@ -53,29 +53,6 @@ def test_a_column_that_a_person_made_is_adopted_and_read_by_its_type(monday: San
     assert "organization.aliases" not in said
 
 
-def test_a_relation_to_the_other_board_is_adopted(monday: Sandbox, run: Run) -> None:
-    run("monday_setup")
-    contacts, organizations = link_of("contact"), link_of("organization")
-    target = int(organizations.board_id)
-    add_column(monday, contacts.board_id, "employer", "Organization", "board_relation", boardIds=[target])
-    run("monday_setup")
-    found = mapping("contact", "organization")
-    assert (found.column_id, found.converter) == ("employer", "relation")
-    assert [str(board) for board in found.options["settings"]["boardIds"]] == [organizations.board_id]
-
-
-def test_a_relation_to_some_other_board_is_not_adopted_and_it_is_said_why(monday: Sandbox, run: Run) -> None:
-    run("monday_setup")
-    contacts, other = link_of("contact"), a_board(monday)
-    add_column(monday, contacts.board_id, "employer", "Organization", "board_relation", boardIds=[int(other)])
-    said = run("monday_setup")
-    assert not FieldMapping.objects.filter(key="organization").exists()
-    assert (
-        "Organization is not synced: column “Organization” (employer) leads to another board than "
-        f"{link_of('organization').board_id}" in said
-    )
-
-
 def test_one_that_was_asked_for_is_made_and_leads_to_the_other_board(monday: Sandbox, run: Run) -> None:
     said = run("monday_setup", "--with", "contact.organization", "--with", "organization.aliases")
     contacts = link_of("contact")

@@ -50,7 +50,6 @@ class Kind:
 
     @property
     def records(self) -> Any:
-        """All records of the model."""
         return self.model._default_manager.all()
 
 

@@ -57,7 +57,6 @@ class Sandbox:
         return [item for board in self.boards() for item in board["items"]]
 
     def item(self, item_id: str) -> dict[str, Any]:
-        """One of them."""
         return next(item for item in self.all_items() if item["id"] == item_id)
 
     def items(self) -> list[dict[str, Any]]:
@@ -65,7 +64,6 @@ class Sandbox:
         return [item for item in self.all_items() if item["state"] == "active"]
 
     def item_named(self, name: str) -> dict[str, Any] | None:
-        """The active item of that name."""
         return next((item for item in self.items() if item["name"] == name), None)
 
     def query(self, document: str, **variables: Any) -> dict[str, Any]:

@@ -17,7 +17,6 @@ class Quiet(BaseHTTPRequestHandler):
         self.reply()
 
     def do_POST(self) -> None:
-        """And so is this."""
         self.reply()
 
     def reply(self) -> None:
@@ -25,7 +24,6 @@ class Quiet(BaseHTTPRequestHandler):
         raise NotImplementedError
 
     def answer(self, body: bytes = b"", status: int = 200) -> None:
-        """The whole answer."""
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -33,7 +31,6 @@ class Quiet(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def body(self) -> bytes:
-        """What was sent."""
         return self.rfile.read(int(self.headers["Content-Length"]))
 
     def log_message(self, *args: Any) -> None:

@@ -112,7 +112,6 @@ class World:
         return client.cookies[settings.SESSION_COOKIE_NAME].value
 
     def browser(self, person: Any) -> Client:
-        """In which this person has signed in."""
         client = Client()
         client.cookies[settings.SESSION_COOKIE_NAME] = self.session(person)
         return client

@@ -64,13 +64,3 @@ def test_every_page_is_compared(world: World, post: Post) -> None:
     calls = world.calls()
     assert compared(post).items == 501
     assert world.calls() - calls == 3
-
-
-def test_the_result_is_kept_in_words_and_a_failure_too(world: World, post: Post) -> None:
-    world.linked()
-    compared(post)
-    assert "1 items on the board, 1 of them linked: 0 differed" in world.link().compared
-    world.sandbox.faults({"status": 500, "on": "boards"})
-    found = compare_board(world.link())
-    assert found.problem
-    assert "could not be finished" in world.link().compared

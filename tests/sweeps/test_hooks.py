@@ -35,11 +35,6 @@ def problems(about: str) -> list[str]:
     return [f"{one.message} {one.fix}" for one in run_checks() if not one.ok and one.subject == about]
 
 
-def edit_often(world: World, record: Any, times: int = 3) -> None:
-    for number in range(times):
-        world.edit(record, "role_title", f"Title {number} {world.calls()}")
-
-
 def test_webhooks_that_were_deleted_are_made_again_by_the_next_sweep(world: World, post: Post) -> None:
     contact = world.linked(role_title="Analyst")
     take_away(world, "change_column_value", "change_name")
@@ -69,35 +64,6 @@ def test_webhooks_that_cannot_be_made_are_said_in_words_and_tried_once_an_hour(
     post.sweep(after=61)
     assert world.link().webhooks_problem == ""
     assert len(on_the_board(world)) == len(WEBHOOK_EVENTS)
-
-
-def test_others_webhooks_are_not_taken_for_ours(world: World, post: Post) -> None:
-    world.linked()
-    take_away(world, "create_item")
-    others = "mutation ($b: ID!, $u: String!) { create_webhook(board_id: $b, url: $u, event: create_item) { id } }"
-    url = f"http://127.0.0.1:{world.hooks.server_address[1]}/other"
-    other = world.sandbox.query(others, b=world.board_id(), u=url)["data"]["create_webhook"]["id"]
-    post.sweep()
-    events = [hook["event"] for hook in on_the_board(world)]
-    assert events.count("create_item") == 2
-    assert other not in world.link().webhooks
-
-
-def test_a_busy_board_without_webhooks_is_an_alarm_until_one_comes(world: World, post: Post) -> None:
-    contact = world.linked(role_title="Analyst")
-    post.swept()
-    edit_often(world, contact)
-    post.lose()
-    post.sweep()
-    assert world.link().silence == ""  # it may still be a webhook that is late
-    post.sweep(after=15)
-    assert "People changed the board 3 times" in world.link().silence
-    assert any("no webhooks arrive" in line for line in problems("webhooks"))
-    world.edit(contact, "role_title", "Countess")
-    assert world.deliver() == 1
-    post.sweep()
-    assert world.link().silence == ""
-    assert not any("fallen silent" in line for line in problems("webhooks"))
 
 
 OURS, TOM = "1", "2"

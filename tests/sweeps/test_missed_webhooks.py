@@ -1,48 +1,15 @@
 """What webhooks missed is found by the activity log and by the items' last update; nothing is done twice."""
 
 import json
-from typing import Any
 
 import pytest
 
 from npd.models import Contact
-from sync.connectors.base.errors import BudgetExhausted
 from sync.connectors.monday import board_events
-from sync.limits import breaker, metered_client
-from sync.models import Decision, SyncQueue, WebhookEvent
-from sync.operations.detect.sweep import sweep_board
+from sync.models import Decision, WebhookEvent
 from sync.operations.preview.explanation import causes_by_decision, causes_text
-from tests.admin import states
-from tests.support.world import World, mail
+from tests.support.world import World
 from tests.sweeps.conftest import Post
-
-
-def test_an_item_whose_webhooks_were_lost_becomes_a_record(world: World, post: Post) -> None:
-    world.add("Bo", email=mail("bo@x.test"))
-    post.lose()
-    post.sweep()
-    world.work(minutes=1)
-    assert Contact.objects.filter(name="Bo", email="bo@x.test").count() == 1
-
-
-def test_what_webhooks_told_is_not_told_again_by_the_log(world: World, post: Post) -> None:
-    contact = world.linked(role_title="Analyst")
-    world.edit(contact, "role_title", "Countess")
-    world.hear()
-    calls, rows = world.calls(), SyncQueue.objects.count()
-    found = post.sweep()
-    assert (found.rows, SyncQueue.objects.count() - rows, world.calls() - calls) == (0, 0, 1)
-    assert post.stored(contact) == []
-
-
-def test_our_own_writes_without_a_webhook_end_without_a_call(world: World, post: Post) -> None:
-    contact = world.linked(role_title="Analyst")
-    world.save(contact, role_title="Countess")
-    assert post.lose() == 1
-    calls = world.calls()
-    found = post.sweep()
-    assert (found.rows, world.calls() - calls) == (1, 1)
-    assert world.status(contact) == "synced"
 
 
 def test_a_lost_webhook_s_row_of_the_log_is_taken_over_and_stored_once_however_often_it_is_swept(
@@ -74,24 +41,6 @@ def test_what_is_only_seconds_old_is_left_to_its_webhook(world: World, post: Pos
     assert post.sweep(after=10).rows == 1
     contact.refresh_from_db()
     assert contact.role_title == "Countess"
-
-
-def test_a_row_that_the_log_shows_late_is_within_the_overlap(world: World, post: Post) -> None:
-    contact, other = world.linked("Ann", role_title="Analyst"), world.linked("Bo", role_title="Boss")
-    post.swept()
-    world.sandbox.control("activity", late_seconds=240)
-    try:
-        world.edit(contact, "role_title", "Countess")
-        world.pass_time(minutes=3)
-        post.edit(other, "role_title", "Chair")
-        post.sweep(after=0.1)
-        world.pass_time(minutes=9)
-        post.sweep(after=0.1)
-    finally:
-        world.sandbox.control("activity", late_seconds=0)
-    contact.refresh_from_db()
-    assert contact.role_title == "Countess"
-    assert [row.body["event"]["value"] for row in post.stored(contact)][-1:] == [{"value": "Countess"}]
 
 
 def test_an_update_that_no_log_tells_is_found_by_the_items_last_update(world: World, post: Post) -> None:
@@ -173,24 +122,6 @@ def test_every_page_of_the_log_is_read(world: World, post: Post, monkeypatch: py
     assert contact.role_title == "30"
 
 
-@pytest.mark.django_db
-def test_a_sweep_without_room_in_the_allowance_says_so_and_moves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Full:
-        version = "2026-10"
-
-        def __init__(self, **_: Any) -> None: ...
-
-        def execute(self, *_: Any, **__: Any) -> Any:
-            raise BudgetExhausted("Today's calls to Monday are used up.", wait_seconds=60)
-
-    link = states.boards()["contact"]
-    monkeypatch.setattr(metered_client, "client", Full)
-    assert "used up" in sweep_board(link).problem
-    link.refresh_from_db()
-    assert link.swept_to is None
-    assert breaker.monday_account().stopped_until is None
-
-
 def test_subitems_and_the_boards_own_rows_wake_nobody(world: World, post: Post) -> None:
     contact = world.linked()
     post.swept()
@@ -200,18 +131,6 @@ def test_subitems_and_the_boards_own_rows_wake_nobody(world: World, post: Post) 
     events = WebhookEvent.objects.count()
     post.sweep()
     assert WebhookEvent.objects.exclude(type="touched").count() == events
-
-
-def test_what_was_forgotten_long_ago_is_not_found_anew_on_a_board_that_nobody_touches(world: World, post: Post) -> None:
-    contact = world.linked(role_title="Analyst")
-    post.swept()
-    post.edit(contact, "role_title", "Countess")
-    assert post.sweep().rows == 1
-    for _ in range(9):
-        post.sweep(after=24 * 60)
-    WebhookEvent.objects.all().delete()  # as the nightly pruning does
-    assert post.sweep().rows == 0
-    assert not SyncQueue.objects.filter(status="pending").exists()
 
 
 def test_after_months_without_a_worker_the_sweep_begins_within_the_days_that_the_log_tells(

@@ -101,7 +101,6 @@ class Day:
             Contact.objects.filter(email=f"{who}@x.test").update(role_title=role)
 
     def board(self, **roles: str) -> None:
-        """Edits on the board."""
         for who, role in roles.items():
             self.world.edit(self.one(who), "role_title", role)
 

@@ -5,8 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sync.connectors.base.errors import NotAuthenticated
-from sync.limits import breaker, quota
+from sync.limits import quota
 from sync.limits.quota import Forecast
 from sync.models import BoardLink
 from sync.operations.detect import sweep_schedule
@@ -52,7 +51,6 @@ BOTH = ["organization", "contact"]
 
 
 def night(hour: float, day: int = 1) -> None:
-    """From here on it is this hour of that night, or of the day after it."""
     begin = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     stop_clock(begin + timedelta(days=day, hours=hour))
 
@@ -88,15 +86,6 @@ def test_a_board_is_due_once_an_interval_and_its_first_sweep_begins_where_it_was
         move_clock(timedelta(minutes=minutes))
         assert names(boards_to_sweep()) == due
     assert not BoardLink.objects.filter(swept_at=None).exists()
-
-
-@pytest.mark.django_db
-def test_a_paused_account_is_not_asked() -> None:
-    states.boards()
-    list(boards_to_sweep())
-    move_clock(timedelta(minutes=11))
-    breaker.trip_account(NotAuthenticated("no"))
-    assert names(boards_to_sweep()) == []
 
 
 @pytest.mark.django_db
