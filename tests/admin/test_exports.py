@@ -81,25 +81,6 @@ def test_no_cell_is_a_formula(browser_of_person: Client, world: dict[str, Any]) 
     assert any(isinstance(cell.value, datetime) for row in sheet.iter_rows(min_row=2) for cell in row)
 
 
-@pytest.mark.parametrize(
-    ("address", "query", "column", "said"),
-    [
-        ("/admin/sync/decision/", "", "What happened", "phone"),
-        ("/admin/conflicts/syncconflict/", "?state=open", "State", "Open"),
-        ("/admin/sync/syncqueue/", "?status__exact=failed", "Why", "Monday refused the item"),
-        ("/admin/npd/organization/", "", "Sync", ""),
-    ],
-)
-def test_the_other_lists_are_exported_too(
-    browser_of_person: Client, world: dict[str, Any], address: str, query: str, column: str, said: str
-) -> None:
-    rows = exported(browser_of_person, address, query)
-    shown = browser_of_person.get(f"{address}{query}").context["cl"]
-    assert len(rows) == shown.result_count
-    assert all(said.lower() in row[column].lower() for row in rows[:1])
-    assert f'href="{address}export/' in browser_of_person.get(f"{address}{query}").content.decode() or not rows
-
-
 def test_who_may_not_see_a_list_may_not_export_it(client: Client, world: dict[str, Any]) -> None:
     reader = User.objects.create_user("reader", password="x", is_staff=True)
     client.force_login(reader)

@@ -60,20 +60,6 @@ def chosen(contact: Contact) -> str:
     return SyncConflict.objects.get(entity_id=contact.pk).stored_resolution.resolution_type
 
 
-def test_the_page_says_how_many_shows_samples_and_what_will_be_written_where(
-    browser: Client, contacts: list[Contact]
-) -> None:
-    _, answer = prepare(browser)
-    page = text_of(answer)
-    assert "Use NPD in 3 conflicts?" in page
-    assert "values in NPD" not in page
-    assert "3 column values on Monday are written" in page
-    assert "about 2 calls to Monday" in page
-    assert "Phone: “+44 20 7946 0812” on both sides; Monday’s “+44 20 7946 0999” is overwritten." in page
-    assert "1 is left out Record Why D This option is not possible there." in page
-    assert not SyncConflict.objects.filter(resolution__isnull=False).exists()
-
-
 def test_the_filters_of_the_list_decide_what_matches(browser: Client, contacts: list[Contact]) -> None:
     batch, answer = prepare(browser, query="field=phone&state=open")
     assert set(outcomes(batch)) == {"A", "B"}
@@ -150,12 +136,6 @@ def test_what_is_gone_is_created_again_deleted_or_unlinked_in_bulk_from_the_list
     batch.refresh_from_db()
     with pytest.raises(InvalidResolution):
         bulk_resolution.request_undo(batch, by=User.objects.get(username="ada"))
-
-
-def test_a_row_s_button_never_stands_for_a_deletion(browser: Client, mixed: list[Contact]) -> None:
-    conflict = SyncConflict.objects.get(entity_id=mixed[2].pk)
-    browser.post(f"{LIST}{conflict.pk}/keep/keep_monday/", {"seen": "{}"})
-    assert chosen(mixed[2]) == ""
 
 
 def test_the_api_counts_deletions_and_takes_an_act_alone(ada: User, mixed: list[Contact]) -> None:

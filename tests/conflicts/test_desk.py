@@ -6,7 +6,6 @@ import pghistory
 import pytest
 from django.contrib.auth.models import User
 
-from conflicts.case import conflict_progress
 from conflicts.database_store import DatabaseConflictStore
 from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
@@ -98,21 +97,6 @@ def test_an_applied_choice_resolves_the_conflict_in_its_authors_name(contact: Co
     assert conflict.resolved_data == {"phone": PHONE.monday}
     assert conflict.merge_selections["phone"]["choose"] == "monday"
     assert (conflict.resolution, conflict.is_open) == (None, False)
-
-
-def test_what_people_settled_is_said_once_and_the_reason_of_its_end_is_left_out(contact: Contact, ada: User) -> None:
-    record(finding(contact, PHONE))
-    resolve(conflict_of(contact).pk, by=ada, resolution_type="keep_monday", seen=seen(PHONE))
-    note = "Both sides agree now."
-    record(finding(contact, applied={"phone": PHONE.monday}, closing_reason=note))
-    said = conflict_progress(conflict_of(contact)).sentence
-    assert said.startswith("Resolved: Phone is")
-    assert note not in said
-
-    record(finding(contact, ROLE))
-    record(finding(contact, closing_reason=note))
-    over = SyncConflict.objects.get(conflict_fields=["role_title"])
-    assert note in conflict_progress(over).sentence
 
 
 def test_choosing_is_one_line_and_settling_one_of_the_look(contact: Contact, ada: User) -> None:

@@ -48,13 +48,6 @@ def test_bulk_create_writes_a_row_for_each() -> None:
     assert len(rows()) == 50
 
 
-def test_a_hundred_saves_are_one_waiting_row() -> None:
-    contact = Contact.objects.create(name="Ann")
-    for n in range(100):
-        Contact.objects.filter(pk=contact.pk).update(notes=str(n))
-    assert len(rows()) == 1
-
-
 def test_a_row_in_flight_is_never_edited_and_gets_a_successor() -> None:
     contact = Contact.objects.create(name="Ann")
     SyncQueue.objects.update(status=QueueStatus.IN_PROGRESS)

@@ -228,16 +228,6 @@ def test_administrators_see_whose_receivers_fail_and_why(browser: Client, client
     assert client.post(own, {"problem": "none"}).status_code == 403
 
 
-def test_saving_switches_on_again_what_was_switched_off(browser: Client, person: User, chat: Chat) -> None:
-    save(browser, slack_frequency="hourly", slack_address=chat.address)
-    NotificationReceiver.objects.update(
-        failures=12, failed_since=timezone.now(), stopped_at=timezone.now(), problem="x"
-    )
-    save(browser, slack_frequency="hourly")
-    row = NotificationReceiver.objects.get()
-    assert (row.stopped_at, row.failures, row.problem) == (None, 0, "")
-
-
 def test_the_page_is_usable_by_keyboard_and_accessible(
     open_page: Callable[..., Any], person: User, mail: MailServer
 ) -> None:

@@ -13,21 +13,6 @@ from tests.support.world import World
 from tests.undo.conftest import MOVED
 
 
-def test_the_page_shows_what_goes_back_and_the_button_does_it(pull: Decision, admin_client: Client) -> None:
-    contact = Contact.objects.get()
-    url = f"/admin/sync/decision/{pull.pk}/undo/"
-    page = admin_client.get(url).content.decode()
-    assert all(words in page for words in ("Undo this change?", "Yes, put it back", "Chair", "Boss"))
-    contact.refresh_from_db()
-    assert contact.role_title == "Chair"
-    answer = admin_client.post(url, follow=True)
-    assert answer.redirect_chain[-1][0] == f"/admin/npd/contact/{contact.pk}/change/"
-    page = answer.content.decode()
-    assert all(words in page for words in ("1 value restored.", "Undone", "Redo…"))
-    contact.refresh_from_db()
-    assert contact.role_title == "Boss"
-
-
 @pytest.fixture
 def browser_of(dora: User, client: Client) -> Client:
     client.force_login(dora)
