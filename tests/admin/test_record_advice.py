@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from django.test import Client
-from django.urls import reverse
 
 from npd.models import Contact
 from sync.choices import QueueStatus, RecordSyncStatus
@@ -16,7 +15,7 @@ from sync.models import ApprovalRequest, FieldMapping, IgnoredItem, SyncMetadata
 from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.test_record_panel import posted
-from tests.admin.test_records import change_page, words_of
+from tests.admin.test_records import change_page
 from tests.conflicts.conftest import rejected_too
 from tests.conflicts.test_about_record import AGAIN, gone
 from tests.support.people import staff_who_may
@@ -198,18 +197,3 @@ def test_the_items_creation_asks_first_and_only_where_there_was_one(
     assert SyncQueue.objects.get(entity_id=record.pk).payload == {"recreate": True, "by": "dora"}
     without = world["waiting"]
     assert "so none is created again" in posted(browser_of_person, without, "create_again", confirmed="yes")
-
-
-def test_what_is_blocked_is_named_above_and_explained_where_it_stands(
-    browser_of_person: Client, client: Client
-) -> None:
-    states.boards()
-    record = blocked("A")
-    page = browser_of_person.get(change_page(record)).content.decode()
-    panel = words_of(page[page.index('id="npd-state"') : page.index("</section>", page.index('id="npd-state"'))])
-    assert ("Phone is blocked." in panel, "The column is gone." in panel) == (True, False)
-    assert words_of(page).count("The column is gone.") == 1  # at the field of the form
-    assert f'href="{reverse("admin:sync_boardlink_blocked")}">Unblock</a>' in page[page.index('id="npd-mark-phone"') :]
-    assert page.count("no fitting column") == 1
-    client.force_login(staff_who_may("view_contact"))
-    assert words_of(client.get(change_page(record)).content.decode()).count("The column is gone.") == 1

@@ -18,7 +18,7 @@ from npd.models import Contact
 from sync.admin.record_activity import ActivityLine
 from sync.choices import Cause, RecordSyncStatus
 from sync.clock import sync_now
-from sync.models import BoardLink, IgnoredItem, MondayAccount, SyncQueue
+from sync.models import BoardLink, IgnoredItem, SyncQueue
 from tests.admin import states
 from tests.support.people import staff_who_may
 from tests.support.rows import queries_of
@@ -182,17 +182,6 @@ def test_an_action_on_what_can_be_no_row_says_so(browser_of_person: Client) -> N
             answer = browser_of_person.post(f"/admin/{listed}/", data, follow=True)
             assert answer.status_code == 200
             assert "Nothing was done: “" in words_of(answer.content.decode())
-
-
-def test_sync_now_says_that_it_waits_while_monday_is_paused(browser_of_person: Client, world: dict[str, Any]) -> None:
-    MondayAccount.objects.update(stopped_until="2999-01-01T00:00:00Z", stop_reason="Too many calls.")
-    url = reverse("admin:npd_contact_sync_now", args=[world["synced"].pk])
-    text = words_of(browser_of_person.post(url, follow=True).content.decode())
-    assert "It waits: Too many calls. Next attempt at 1 Jan 2999, 00:00 UTC." in text
-    assert "is sent to Monday now" not in text
-    text = post_action(browser_of_person, "sync_now", world["synced"], world["held"])
-    assert "Sync of 2 contacts waits: Too many calls." in text
-    assert "started" not in text
 
 
 def confirmed(page: str) -> dict[str, str]:

@@ -21,9 +21,10 @@ from conflicts.resolution import InvalidResolution, resolve, undo
 from conflicts.tasks import carry_on_batches
 from npd.models import Contact
 from sync.kernel import process
-from tests.conflicts.conftest import PHONE, ROLE, finding, person_who_may, record, seen
+from tests.conflicts.conftest import PHONE, ROLE, finding, record, seen
 from tests.conflicts.test_about_record import AGAIN, DELETE, UNLINK, gone
 from tests.conflicts.test_screen import LIST, text_of
+from tests.support.people import staff_who_may
 from tests.support.world import World
 
 pytestmark = pytest.mark.django_db
@@ -205,7 +206,7 @@ def test_another_number_than_the_one_shown_confirms_nothing(browser: Client, con
 
 def test_nobody_confirms_what_another_was_shown(browser: Client, client: Client, contacts: list[Contact]) -> None:
     batch, _ = prepare(browser)
-    client.force_login(person_who_may("view_syncconflict", "change_syncconflict"))
+    client.force_login(staff_who_may("view_syncconflict", "change_syncconflict"))
     assert "Somebody else prepared this." in text_of(confirm(client, batch))
     batch.refresh_from_db()
     assert batch.state == "prepared"
@@ -215,7 +216,7 @@ def test_who_may_only_look_has_no_such_button_and_no_such_page(
     client: Client, contacts: list[Contact], ada: User
 ) -> None:
     batch = bulk_resolution.prepare_batch(SyncConflict.objects.all(), "keep_npd", by=ada)
-    client.force_login(person_who_may("view_syncconflict"))
+    client.force_login(staff_who_may("view_syncconflict"))
     assert "keep_npd" not in client.get(LIST).content.decode()
     assert client.post(f"{LIST}all/keep_npd/").status_code == 403
     client.post(LIST, {"action": "keep_npd", "_selected_action": [str(batch.entries.earliest("id").conflict_id)]})

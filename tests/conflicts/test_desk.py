@@ -181,14 +181,6 @@ def test_the_author_may_be_gone_by_the_time_the_choice_is_applied(contact: Conta
     assert conflict.merge_selections["phone"]["by"] == "Ada"
 
 
-def test_a_resolved_conflict_opens_as_a_new_one(contact: Contact) -> None:
-    record(finding(contact, PHONE))
-    record(finding(contact))
-    record(finding(contact, PHONE))
-    assert SyncConflict.objects.filter(entity_id=contact.pk, resolved_at=None).count() == 1
-    assert SyncConflict.objects.filter(entity_id=contact.pk).count() == 2
-
-
 def test_identity_conflicts_are_one_an_item_and_close_alone(contact: Contact) -> None:
     def who(item: str, **data: Any) -> ConflictReport:
         return ConflictReport("contact", contact.pk, item, "identity", data=data)

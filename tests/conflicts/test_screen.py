@@ -14,7 +14,8 @@ from npd.models import Contact
 from sync.kernel.conflict_store import ConflictReport, FieldConflict
 from sync.models import SyncMetadata
 from tests.admin import states
-from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, person_who_may, record
+from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record
+from tests.support.people import staff_who_may
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/conflicts/syncconflict/"
@@ -175,7 +176,7 @@ def test_a_handed_back_choice_is_shown_with_its_reason_and_stays_chosen(
 
 
 def test_who_may_only_look_sees_the_values_and_can_choose_nothing(client: Client, conflict: SyncConflict) -> None:
-    client.force_login(person_who_may("view_syncconflict"))
+    client.force_login(staff_who_may("view_syncconflict"))
     response = client.get(screen(conflict))
     assert "You may view conflicts, not resolve them." in text_of(response)
     assert 'name="pick-phone"' not in response.content.decode()
@@ -186,7 +187,7 @@ def test_who_may_only_look_sees_the_values_and_can_choose_nothing(client: Client
 def test_who_may_not_change_the_record_settles_with_the_values_shown_and_types_none(
     client: Client, conflict: SyncConflict
 ) -> None:
-    client.force_login(person_who_may("view_syncconflict", "change_syncconflict"))
+    client.force_login(staff_who_may("view_syncconflict", "change_syncconflict"))
     page = client.get(screen(conflict)).content.decode()
     assert re.search(r'name="pick-phone"\s+value="npd"', page)
     assert 'value="custom"' not in page

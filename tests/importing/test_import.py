@@ -24,16 +24,6 @@ from tests.support.waiting import beside, somebody_waits, wait_for
 pytestmark = pytest.mark.django_db
 
 
-def test_nothing_is_written_before_it_is_confirmed(person: User) -> None:
-    ann = Contact.objects.create(name="Ann", email="ann@x.org")
-    SyncQueue.objects.all().delete()
-    job = offered(person, "Name,Email\nAnne,ann@x.org\nBob,bob@x.org\n")
-    run_all()
-    ann.refresh_from_db()
-    assert (ann.name, Contact.objects.count(), SyncQueue.objects.count()) == ("Ann", 1, 0)
-    assert job.counts == {"new": 1, "changed": 1, "unchanged": 0, "invalid": 0, "ambiguous": 0}
-
-
 def test_rows_are_matched_by_npd_id_then_e_mail_and_only_what_differs_is_written(person: User) -> None:
     ann = Contact.objects.create(name="Ann", email="ann@x.org", phone="+46 8 123 45", notes="keeps")
     bob = Contact.objects.create(name="Bob", email="bob@x.org")

@@ -186,26 +186,6 @@ def test_to_undo_an_import_that_made_records_one_must_be_allowed_to_delete_them(
     assert client.post(url(job, "undo")).status_code == 403
 
 
-def test_an_import_of_which_nothing_can_be_undone_any_more_promises_nothing(
-    admin: Client, person: User, ann: Contact
-) -> None:
-    job = imported(person, "Name,Email\nAnne,ann@x.org\n")
-    Contact.objects.update(name="Anna")
-    text = words_of(admin.get(url(job, "undo")).content.decode())
-    assert "Nothing in it can be undone any more" in text
-    assert "1 value was changed since, and stays." in text
-    assert "Undo the import of" not in text
-    assert "follows on Monday" not in text
-
-
-def test_an_import_that_is_undone_already_is_not_asked_about(admin: Client, person: User, ann: Contact) -> None:
-    job = imported(person, "Name,Email\nAnne,ann@x.org\n")
-    admin.post(url(job, "undo"))
-    assert "It can't be undone now; this is its state." in words_of(
-        admin.get(url(job, "undo"), follow=True).content.decode()
-    )
-
-
 def test_the_pages_ask_a_bounded_number_of_queries(admin: Client, person: User) -> None:
     job = offered(person, "Name,Email\n" + "".join(f"P{n},p{n}@x.org\n" for n in range(150)) + "Bad,bad\n" * 150)
     for path in ("/admin/npd/contact/import/", url(job), url(job, "csv")):

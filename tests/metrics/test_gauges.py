@@ -304,7 +304,3 @@ def test_the_last_nights_verification_is_told(link: BoardLink) -> None:
     assert figures.value("audit_drifted", **CONTACT) == 0
     newest = (now - timedelta(hours=1)).timestamp()
     assert figures.value("audit_timestamp_seconds", **CONTACT) == pytest.approx(newest)
-
-
-def test_a_type_without_a_board_says_so() -> None:
-    assert scrape().by("kind", "board_standstill", **CONTACT) == {"no_board": 1}

@@ -37,17 +37,6 @@ def test_what_was_edited_at_once_is_one_line_and_taken_back_at_once(world: World
     assert browser_of.get("/admin/sync/decision/1,999999999/undo/").status_code == 404
 
 
-def test_what_was_saved_at_once_is_one_line_with_what_was_sent_of_it(world: World, browser_of: Client) -> None:
-    contact = world.linked("Ann", role_title="Boss")
-    page = f"/admin/npd/contact/{contact.pk}/change/"
-    before = len(browser_of.get(page).context["activity"].acts)
-    world.save(contact, role_title="Chair", notes="New", sync_direction="npd_to_monday")
-    acts = browser_of.get(page).context["activity"].acts
-    assert len(acts) == before + 1
-    [act] = [act for act in acts if act.others == 2]
-    assert {line.label for line in act.lines} == {"Role", "Notes", "Direction"}
-
-
 def test_a_batch_has_its_page(pull: Decision, admin_client: Client) -> None:
     batch = uuid4()
     for number in (2, 3):
