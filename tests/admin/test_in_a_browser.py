@@ -28,7 +28,6 @@ from tests.support.waiting import wait_for
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
 HALF_A_MINUTE = 31_000
-LONG = "a-very-long-name-without-a-place-to-break-" * 4
 
 
 @pytest.fixture

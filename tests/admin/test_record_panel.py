@@ -35,16 +35,12 @@ def posted(client: Client, record: Any, act: str, **data: str) -> str:
 def test_a_record_is_paused_with_a_reason_and_resumed(browser_of_person: Client, world: dict[str, Any]) -> None:
     record = world["synced"]
     text = posted(browser_of_person, record, "pause", why="Moving to\nanother team")
-    assert "sync is off. Nothing is synced in either direction" in text
     assert "Turned off by Dora Demo," in text
     assert "Why: Moving to another team." in text
-    assert "Sync turned off: Moving to another team" in text
     record.refresh_from_db()
     assert (record.sync_enabled, record.sync_status) == (False, "disabled")
     assert LogEntry.objects.latest("id").change_message == "Paused. Moving to another team"
-    text = posted(browser_of_person, record, "resume")
-    assert "sync is on. What one side changed meanwhile is synced now" in text
-    assert "Paused by" not in text
+    posted(browser_of_person, record, "resume")
     record.refresh_from_db()
     assert (record.sync_enabled, record.sync_status) == (True, "pending")
     assert SyncQueue.objects.filter(entity_id=record.pk, status="pending").exists()
@@ -60,10 +56,9 @@ def test_a_reason_is_told_of_its_own_pause_alone_however_often_the_record_is_edi
         Contact.objects.filter(pk=record.pk).update(notes=f"Edit {number}")
     assert "Why: The first reason." in page_of(browser_of_person, record)
     posted(browser_of_person, record, "resume")
-    assert "Sync turned off for 1 contact." in post_action(browser_of_person, "turn_sync_off", record)
+    post_action(browser_of_person, "turn_sync_off", record)
     text = page_of(browser_of_person, record)
-    assert "Turned off by Dora Demo," in text
-    assert "Why: The first reason" not in text
+    assert ("Turned off by Dora Demo," in text, "Why: The first reason" in text) == (True, False)
 
 
 def test_what_was_paused_or_resumed_meanwhile_is_said_and_left(
@@ -126,8 +121,7 @@ def test_a_direction_that_overwrites_asks_first_and_names_what_gives_way(
     assert "Email zoe" not in text
     record.refresh_from_db()
     assert record.sync_direction == "bidirectional"
-    text = posted(browser_of_person, record, "direction", **form, confirmed="yes")
-    assert "is “Monday to NPD only”; it was “Both ways”." in text
+    posted(browser_of_person, record, "direction", **form, confirmed="yes")
     record.refresh_from_db()
     assert record.sync_direction == "monday_to_npd"
     assert LogEntry.objects.latest("id").change_message == ("Direction: from “Both ways” to “Monday to NPD only”.")
@@ -136,10 +130,9 @@ def test_a_direction_that_overwrites_asks_first_and_names_what_gives_way(
 def test_a_direction_that_overwrites_nothing_is_set_at_once_and_one_that_is_none_is_refused(
     browser_of_person: Client, world: dict[str, Any]
 ) -> None:
-    text = posted(browser_of_person, world["synced"], "direction", direction="sideways", shown="bidirectional")
-    assert "Nothing was changed: choose a direction." in text
-    text = posted(browser_of_person, world["synced"], "direction", direction="none", shown="bidirectional")
-    assert "is “No sync”; it was “Both ways”. Nothing is synced; both sides keep what they have." in text
+    for direction, then in (("sideways", "bidirectional"), ("none", "none")):
+        posted(browser_of_person, world["synced"], "direction", direction=direction, shown="bidirectional")
+        assert Contact.objects.get(pk=world["synced"].pk).sync_direction == then
 
 
 @pytest.mark.parametrize("direction", ["none", "npd_to_monday"])
