@@ -64,8 +64,8 @@ ROLES: Sequence[Role] = (
         "NPD Sync: operate",
         _("Operate"),
         _(
-            "sees what View sees; retries jobs, pauses the sync, approves deletions, ignores unmatched items, and sets up "
-            "boards and what is synced with which column."
+            "sees what View sees; retries jobs, pauses the sync, approves deletions, ignores unmatched items, and says "
+            "which boards and columns are synced."
         ),
     ),
 )

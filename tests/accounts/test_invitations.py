@@ -118,17 +118,6 @@ def test_a_colleague_of_the_first_role_edits_contacts_and_resolves_conflicts_wit
     assert browser.get("/admin/sync/syncqueue/").status_code == 403
 
 
-def test_a_role_has_one_name_in_the_invitation_on_the_users_page_and_in_the_list(admin: Client) -> None:
-    send(admin)
-    rosa = User.objects.get(username="rosa@example.com")
-    title = str(next(role.title for role in ROLES if role.group == "NPD Sync: resolve conflicts"))
-    listed = admin.get("/admin/auth/user/").context["cl"].model_admin
-    assert listed.roles(rosa) == title
-    groups = admin.get(f"/admin/auth/user/{rosa.pk}/change/").context["adminform"].form.fields["groups"].choices
-    assert [str(label).startswith(f"{title} –") for key, label in groups if key == rosa.groups.get().pk] == [True]
-    assert "NPD Sync" not in "".join(str(label) for _key, label in groups)
-
-
 def test_nobody_is_invited_twice_and_no_role_is_made_up(admin: Client) -> None:
     assert send(admin, email="DORA@example.com").status_code == 200
     assert send(admin, email="no address").status_code == 200

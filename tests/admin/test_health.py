@@ -173,20 +173,16 @@ def test_the_headline_says_what_is_wrong_first(browser_of_person: Client) -> Non
 # What needs a person
 
 
-def test_conflicts_are_told_by_field_and_the_button_opens_the_oldest(browser_of_person: Client) -> None:
+def test_the_button_of_conflicts_opens_the_oldest(browser_of_person: Client) -> None:
     states.boards()
     _, first = states.conflicting("Ann", "5001", "role_title")
-    for number in range(3):
-        states.conflicting(f"Ben {number}", f"51{number}", "phone")
+    states.conflicting("Ben", "510", "phone")
     SyncConflict.objects.filter(pk=first.pk).update(detected_at=sync_now() - timedelta(days=2))
     _, chosen = states.conflicting("Chosen", "5201", "email")
     SyncConflict.objects.filter(pk=chosen.pk).update(
         resolution={"fields": {"email": {"choose": "npd"}}, "by": None}, detected_at=sync_now() - timedelta(days=9)
     )
-    html = html_of(browser_of_person)
-    told = "Phone changed on both sides (3 contacts), Role changed on both sides. The oldest has waited for 2 days."
-    assert f"Conflicts {told}" in words_of(html)
-    assert 'href="/admin/oldest-conflict/" aria-label="Resolve' in html
+    assert 'href="/admin/oldest-conflict/" aria-label="Resolve' in html_of(browser_of_person)
     screen = reverse("admin:conflicts_syncconflict_screen", args=[first.pk])
     assert browser_of_person.get("/admin/oldest-conflict/", follow=True).redirect_chain == [(screen, 302)]
     SyncConflict.objects.all().delete()
@@ -196,7 +192,6 @@ def test_conflicts_are_told_by_field_and_the_button_opens_the_oldest(browser_of_
 def test_a_field_that_is_rewritten_again_and_again_is_told_with_its_records(
     browser_of_person: Client, world: dict[str, Any]
 ) -> None:
-    assert "rewritten again" not in text_of(browser_of_person)
     WriteLoop.objects.create(
         entity_type="contact", entity_id=world["held"].pk, key="phone", by="the automation “Tidy”", throttle_count=1,
         throttled_until=sync_now() + timedelta(hours=1), times=[],
@@ -205,13 +200,9 @@ def test_a_field_that_is_rewritten_again_and_again_is_told_with_its_records(
         entity_type="contact", entity_id=world["synced"].pk, key="phone", by="X", times=[],
         throttled_until=sync_now() - timedelta(hours=1),
     )  # fmt: skip
-    html = html_of(browser_of_person)
-    assert "Update loop 1 field of 1 record. On the board, the automation “Tidy” writes" in words_of(html)
-    assert 'href="/admin/sync/boardlink/blocked/?show=throttled"' in html
+    assert 'href="/admin/sync/boardlink/blocked/?show=throttled"' in html_of(browser_of_person)
     assert "محمد علي" in browser_of_person.get("/admin/sync/boardlink/blocked/?show=throttled").content.decode()
-    url = "/admin/sync/syncmetadata/?blocked=loop"
-    assert listed(browser_of_person, url) == 1
-    assert "محمد علي" in browser_of_person.get(url).content.decode()
+    assert listed(browser_of_person, "/admin/sync/syncmetadata/?blocked=loop") == 1
 
 
 def test_a_column_that_blocks_records_has_one_line_and_other_blocked_fields_theirs(browser_of_person: Client) -> None:
@@ -377,34 +368,7 @@ def test_failures_and_calls_are_counted_by_the_hour_where_they_happen(browser_of
     assert "1 call in the last 24 hours." in chart(browser_of_person, "API calls, by hour")
 
 
-def test_calls_are_measured_by_the_quota_where_it_is_near(browser_of_person: Client) -> None:
-    states.boards()
-    counted(1, "quota_calls", 40)
-    limits = {"day_limit": 1_000, "day": sync_now().date(), "day_calls": 40}
-    ApiBudget.objects.update_or_create(id=1, defaults=limits)
-    calls = chart(browser_of_person, "API calls, by hour")
-    assert "40 calls in the last 24 hours. 40 of today's 1,000 are used." in words_of(calls)
-    assert "Quota, spread evenly" in words_of(calls)
-    ApiBudget.objects.update(day_limit=1_000_000)
-    assert "npd-chart-line" not in chart(browser_of_person, "API calls, by hour")
-
-
 # Before the set-up, and after it
-
-
-def test_when_all_was_verified_names_the_board_for_which_that_is_the_longest_ago(browser_of_person: Client) -> None:
-    states.boards()
-    now = sync_now()
-
-    def compared(entity_type: str, ago: timedelta) -> None:
-        Verification.objects.create(entity_type=entity_type, compared=5, differed=0, at=now - ago)
-
-    compared("contact", timedelta(minutes=4))
-    assert "Oldest: Organizations, not verified yet." in words_of(html_of(browser_of_person))
-    compared("organization", timedelta(hours=3))
-    assert "Oldest: Organizations, 3 hours ago." in words_of(html_of(browser_of_person))
-    compared("organization", timedelta(minutes=4))
-    assert "All boards alike." in words_of(html_of(browser_of_person))
 
 
 # What is so of a board now
@@ -463,17 +427,6 @@ def test_who_may_not_see_the_inboxs_kinds_is_not_told_their_numbers(client: Clie
     assert not {"Failing now", "Removed on Monday"} & set(facts_of(client))
 
 
-def test_charts_that_show_nothing_are_sentences_and_that_of_the_calls_is_folded(browser_of_person: Client) -> None:
-    states.boards()
-    html = html_of(browser_of_person)
-    before, folded = html.split('<details class="npd-health-fold"')
-    assert "npd-health-chart" not in before
-    assert "Nothing failed in the last 24 hours." in words_of(before)
-    assert "API calls, by hour" in folded
-    on_its_way(1, {1: 90})
-    assert "npd-health-chart" in html_of(browser_of_person).split('<details class="npd-health-fold"')[0]
-
-
 # What it costs
 
 
@@ -498,15 +451,6 @@ def test_the_page_takes_at_most_fifteen_queries_however_much_there_is(
         on_its_way(number, {number: 3})
         counted(number, "quota_calls", 3)
     assert queries() <= few
-
-
-def test_a_job_of_an_unmatched_item_counts_for_no_record(browser_of_person: Client, db: None) -> None:
-    states.boards()
-    states.synced("Ann", "5001")
-    states.candidate("7001")
-    text = text_of(browser_of_person)
-    assert "?health=pending" not in html_of(browser_of_person)
-    assert "No job of a record is pending. 1 job is about unmatched items." in text
 
 
 def test_who_may_only_look_is_offered_no_act(client: Client, world: dict[str, Any]) -> None:

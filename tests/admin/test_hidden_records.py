@@ -122,6 +122,18 @@ def test_no_address_asks_for_rows_by_what_they_may_quote(
     assert answer.status_code == 400
 
 
+def test_an_order_tells_nothing_of_what_is_hidden(client: Client, contact: Contact) -> None:
+    for label in ("Bert", "Anna"):
+        ApprovalRequest.objects.create(
+            entity_type="contact", entity_id=uuid.uuid4(), kind="records", state="pending", label=label
+        )
+    client.force_login(staff_who_may("view_approvalrequest"))
+    address = "/admin/sync/approvalrequest/"
+    column = client.get(address).context["cl"].list_display.index("about")
+    up, down = (client.get(address, {"o": o}).context["cl"].result_list for o in (column, -column))
+    assert [row.pk for row in up] == [row.pk for row in down] != []
+
+
 def test_the_report_and_its_figures_by_api_quote_a_record_to_whoever_may_see_it_alone(
     client: Client, contact: Contact
 ) -> None:

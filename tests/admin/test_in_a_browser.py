@@ -11,7 +11,6 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from django.urls import reverse
 from playwright.sync_api import Page, expect
 
 from npd.models import Contact, Organization
@@ -21,6 +20,7 @@ from sync.models import QueuePause, SyncMetadata, SyncQueue, UnmatchedItem
 from tests.admin import states
 from tests.admin.all_pages import crowd
 from tests.admin.queue_pages import QUEUE
+from tests.admin.test_records import change_page
 from tests.conflicts.conftest import rejected_too
 from tests.support.pages import barriers, inbox_badge
 from tests.support.waiting import wait_for
@@ -28,7 +28,6 @@ from tests.support.waiting import wait_for
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
 HALF_A_MINUTE = 31_000
-LONG = "a-very-long-name-without-a-place-to-break-" * 4
 
 
 @pytest.fixture
@@ -41,14 +40,10 @@ def busy(world: dict[str, Any]) -> dict[str, Any]:
     return world
 
 
-def page_of(record: Any) -> str:
-    return reverse(f"admin:npd_{record._meta.model_name}_change", args=[record.pk])
-
-
 def test_a_field_that_changed_meanwhile_takes_the_new_value_by_a_click(open_page: Any, world: dict[str, Any]) -> None:
     record = world["synced"]
     page, errors = open_page(1280, "light")
-    page.goto(page_of(record))
+    page.goto(change_page(record))
     assert page.get_by_role("combobox", name="Organization").count() == 1
     assert page.get_by_role("link", name="Inbox 4", exact=True).count() == 1  # by its words, without its icon's
     Contact.objects.filter(pk=record.pk).update(phone="+46 2", organization=None)
@@ -70,7 +65,7 @@ def test_a_field_that_changed_meanwhile_takes_the_new_value_by_a_click(open_page
 def test_a_record_is_paused_and_resumed_by_the_keyboard(open_page: Any, world: dict[str, Any]) -> None:
     record = world["synced"]
     first, errors = open_page(390, "dark")
-    first.goto(page_of(record))
+    first.goto(change_page(record))
     menu = first.get_by_label("More for this record")
     menu.focus()
     first.keyboard.press("Enter")
@@ -101,7 +96,7 @@ def test_reading_monday_changes_the_table_alone_and_says_why_it_could_not(
 ) -> None:
     """No Monday answers in this test: the page stays, with what was typed into its form."""
     page, errors = open_page(1280, "light")
-    page.goto(page_of(world["synced"]))
+    page.goto(change_page(world["synced"]))
     page.fill("#id_role_title", "Typed")
     page.get_by_role("button", name="Read Monday now").focus()
     page.keyboard.press("Enter")
@@ -218,7 +213,7 @@ def test_what_is_unfolded_stays_so_and_goes_on_being_up_to_date(open_page: Any, 
     folds = (
         ("/admin/", "#npd-health", ".npd-health-chart summary"),
         (QUEUE, "#npd-queue", ".npd-queue-hours summary"),
-        (page_of(record), "#npd-history-lines", ".npd-acts summary"),
+        (change_page(record), "#npd-history-lines", ".npd-acts summary"),
     )
     for address, part, summary in folds:
         page.goto(address)
@@ -243,7 +238,7 @@ def test_a_page_that_is_cut_off_or_signed_out_says_so_and_is_saved_after_signing
     record = world["synced"]
     page, _errors = open_page(390, "dark")
     page.clock.install()
-    page.goto(page_of(record))
+    page.goto(change_page(record))
     line = page.locator("#npd-stale")
 
     def follow(*, until_visible: bool) -> int:
@@ -294,7 +289,7 @@ def test_a_records_page_follows_its_sync_and_offers_what_changed_under_somebodys
     states.boards()
     record = states.waiting("Ann")
     page, errors = open_page(1280, "light")
-    page.goto(page_of(record))
+    page.goto(change_page(record))
     page.locator("#npd-state .npd-badge-wait").wait_for()
     SyncQueue.objects.filter(entity_id=record.pk).update(status="completed")
     states.mark(record, RecordSyncStatus.SYNCED, "5001")
@@ -326,7 +321,7 @@ def test_the_field_that_monday_rejects_is_marked_in_the_form_and_its_mark_goes_b
     states.mark(record, RecordSyncStatus.PENDING, "75")
     Organization.objects.create(name="Novus")
     page, errors = open_page(width, scheme)
-    page.goto(page_of(record))
+    page.goto(change_page(record))
     field, mark = page.locator("#id_email"), page.locator("#npd-mark-email")
     assert "Rejected by Monday" in mark.inner_text()
     assert mark.locator(".npd-icon").count() == 1

@@ -13,36 +13,12 @@ from django.test import Client
 
 from sync.admin import queue_actions
 from sync.clock import sync_now
-from sync.models import QueuePause, SyncQueue
-from sync.outbox import operate, pauses
+from sync.models import SyncQueue
+from sync.outbox import operate
 from tests.admin import states
-from tests.admin.queue_pages import (
-    FAILED,
-    PAUSE,
-    QUEUE,
-    RESUME,
-    all_url,
-    confirmed,
-    finished,
-    flying,
-    listed,
-    statuses,
-    tick,
-)
+from tests.admin.queue_pages import FAILED, PAUSE, QUEUE, all_url, confirmed, finished, flying, listed, statuses, tick
 from tests.admin.test_records import words_of
 from tests.support.people import staff_who_may
-
-
-@pytest.fixture
-def reader(client: Client, world: dict[str, Any]) -> Client:
-    """Somebody who may look at the queue and no more."""
-    return may(client, "view")
-
-
-def may(client: Client, *acts: str) -> Client:
-    """Log in somebody who may do no more than that."""
-    client.force_login(staff_who_may(*(f"{act}_syncqueue" for act in acts)))
-    return client
 
 
 @pytest.fixture
@@ -83,25 +59,6 @@ def test_ticked_rows_are_retried_and_those_in_flight_or_done_are_left(
     )
 
 
-@pytest.mark.parametrize("ticked", [1, 2])
-def test_a_retry_while_all_is_paused_says_what_the_jobs_wait_for(
-    browser_of_person: Client, three_dead: list[SyncQueue], ticked: int
-) -> None:
-    pauses.pause("eve")
-    said = tick(browser_of_person, "retry", three_dead[:ticked])
-    assert ("again now" in said, f"{'They wait' if ticked > 1 else 'It waits'}: Paused by eve" in said) == (False, True)
-    page = browser_of_person.get(all_url("retry", "status__exact=failed")).content.decode()
-    answer = browser_of_person.post(
-        all_url("retry", "status__exact=failed"), {"expect": confirmed(page)}, follow=True
-    ).content.decode()
-    assert ("tried again now" in answer, ": Paused by eve" in words_of(answer)) == (False, True)
-
-
-def test_a_discard_waits_for_nothing(browser_of_person: Client, three_dead: list[SyncQueue]) -> None:
-    pauses.pause("eve")
-    assert "They wait:" not in tick(browser_of_person, "discard", three_dead, confirmed="yes")
-
-
 def test_discard_asks_first_and_then_ends_dead_letters_alone(
     browser_of_person: Client, three_dead: list[SyncQueue], world: dict[str, Any]
 ) -> None:
@@ -109,7 +66,6 @@ def test_discard_asks_first_and_then_ends_dead_letters_alone(
     rows = [*three_dead, waiting]
     asked = tick(browser_of_person, "discard", rows)
     assert "Discard 3 jobs?" in asked
-    assert "1 job is have not failed" not in asked
     assert "1 job has not failed and is left alone." in asked
     assert SyncQueue.objects.filter(status="failed").count() == 3
     said = tick(browser_of_person, "discard", rows, confirmed="yes")
@@ -129,7 +85,6 @@ def test_all_that_match_are_retried_after_their_number_was_confirmed(
     assert f'href="{all_url("retry", query).replace("&", "&amp;")}"' in listed(browser_of_person, query)
     page = browser_of_person.get(all_url("retry", query)).content.decode()
     assert "Retry 3 jobs? All that match: status: Failed or In progress; type: Contacts." in words_of(page)
-    assert "1 job is in progress right now and is left alone." in words_of(page)
     assert statuses()["failed"] == 3
     answer = browser_of_person.post(all_url("retry", query), {"expect": confirmed(page)}, follow=True)
     assert answer.redirect_chain == [(f"{QUEUE}?{query}", 302)]
@@ -174,7 +129,6 @@ def test_when_the_number_has_changed_nothing_is_done_and_the_new_one_is_said(
     assert answer.status_code == 409
     text = words_of(answer.content.decode())
     assert "4 match now, not 3. Nothing was done." in text
-    assert "Discard 4 jobs?" in text
     assert statuses()["failed"] == 4
     browser_of_person.post(all_url("discard", FAILED), {"expect": confirmed(answer.content.decode())})
     assert "failed" not in statuses()
@@ -211,7 +165,6 @@ def test_select_across_leads_to_the_page_that_counts(browser_of_person: Client, 
     data = {"action": "retry", "_selected_action": [str(three_dead[0].pk)], "select_across": "1"}
     answer = browser_of_person.post(f"{QUEUE}?{FAILED}", data)
     assert answer.headers["Location"] == all_url("retry", FAILED)
-    assert "select the objects across all pages" not in listed(browser_of_person)
     assert statuses()["failed"] == 3
 
 
@@ -227,43 +180,12 @@ def test_only_acts_that_fit_the_listed_states_are_offered(browser_of_person: Cli
     assert offered("q=nobody-has-this-name") == []
 
 
-def test_each_act_leaves_a_line_in_the_log_of_its_row(browser_of_person: Client, three_dead: list[SyncQueue]) -> None:
-    assert "Discard 1 job?" in tick(browser_of_person, "discard", three_dead[:1])
-    tick(browser_of_person, "discard", three_dead[:1], confirmed="yes")
-    line = LogEntry.objects.latest("id")
-    assert (line.user.username, line.object_id, line.change_message) == (
-        "dora",
-        str(three_dead[0].pk),
-        "Discard: 1 job.",
-    )
-
-
-def test_who_may_only_look_is_offered_nothing_and_refused_everything(
-    reader: Client, three_dead: list[SyncQueue]
-) -> None:
-    pauses.pause("anna", entity_type="contact")
-    html = listed(reader)
-    assert "Contacts: paused. By anna since" in words_of(html)
-    assert "all…" not in html
-    for url in (PAUSE, RESUME):
-        assert f'action="{url}"' not in html
-        assert reader.post(url, {"entity_type": "contact", "direction": ""}).status_code == 403
-    page = reader.get(f"{QUEUE}{three_dead[0].pk}/change/").content.decode()
-    assert 'name="action"' not in page
-    for act in queue_actions.QUEUE_OPERATIONS:
-        assert reader.get(all_url(act, FAILED)).status_code == 403
-        assert reader.post(all_url(act, FAILED), {"expect": "3"}).status_code == 403
-        tick(reader, act, three_dead, confirmed="yes")
-    assert statuses()["failed"] == 3
-    assert QueuePause.objects.count() == 1
-
-
-@pytest.mark.parametrize("act", ["retry", "discard"])
-def test_each_act_is_offered_to_who_may_do_it(client: Client, three_dead: list[SyncQueue], act: str) -> None:
-    someone = may(client, "view", act)
-    html = someone.get(f"{QUEUE}{three_dead[0].pk}/change/").content.decode()
-    assert re.findall(r'name="action" value="(\w+)"', html) == [act]
-    other = {"retry": "discard", "discard": "retry"}[act]
-    assert someone.get(all_url(other, FAILED)).status_code == 403
-    assert someone.get(all_url(act, FAILED)).status_code == 200
-    assert someone.post(f"{QUEUE}pause/", {"entity_type": "contact"}).status_code == 403
+@pytest.mark.parametrize("acts", [[], ["retry"], ["discard"]])
+def test_each_act_is_offered_to_who_may_do_it(client: Client, three_dead: list[SyncQueue], acts: list[str]) -> None:
+    client.force_login(staff_who_may("view_syncqueue", *(f"{act}_syncqueue" for act in acts)))
+    html = client.get(f"{QUEUE}{three_dead[0].pk}/change/").content.decode()
+    assert re.findall(r'name="action" value="(\w+)"', html) == acts
+    html = listed(client, FAILED)
+    assert re.findall(r"/syncqueue/all/(\w+)/", html) == acts
+    assert f'action="{PAUSE}"' not in html
+    assert [client.post(all_url(act, FAILED), {"expect": "2"}).status_code for act in acts] == [409] * len(acts)

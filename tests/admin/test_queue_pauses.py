@@ -8,7 +8,6 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 
 from sync.models import QueuePause
-from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.queue_pages import PAUSE, RESUME, card_of
 from tests.admin.test_records import words_of
@@ -36,25 +35,6 @@ def test_what_is_paused_says_who_since_when_and_why_until_it_is_resumed(browser_
         assert f"{what}: resumed." in words_of(answer.content.decode())
         assert not QueuePause.objects.exists()
         assert LogEntry.objects.latest("id").change_message == f"Resumed: {what}."
-
-
-def test_pausing_what_is_paused_changes_nothing_and_says_who_did(browser_of_person: Client) -> None:
-    states.boards()
-    pauses.pause("anna", why="First")
-    answer = browser_of_person.post(PAUSE, {"entity_type": "", "direction": "", "why": "Mine"}, follow=True)
-    assert "Everything: already paused by anna, since" in words_of(answer.content.decode())
-    assert QueuePause.objects.get().why == "First"
-    browser_of_person.post(RESUME, {"entity_type": "", "direction": ""})
-    answer = browser_of_person.post(RESUME, {"entity_type": "", "direction": ""}, follow=True)
-    assert "Everything: not paused any more." in words_of(answer.content.decode())
-
-
-def test_a_board_that_there_is_not_is_refused_in_words(browser_of_person: Client) -> None:
-    states.boards()
-    answer = browser_of_person.post(PAUSE, {"entity_type": "sprint", "direction": ""}, follow=True)
-    assert "There is no board for “sprint”." in words_of(answer.content.decode())
-    answer = browser_of_person.post(RESUME, {"entity_type": "", "direction": "sideways"}, follow=True)
-    assert "There is no direction “sideways”." in words_of(answer.content.decode())
 
 
 def test_a_link_pauses_and_resumes_nothing(browser_of_person: Client) -> None:

@@ -80,9 +80,6 @@ def test_the_chart_and_its_table_say_what_was_finished_hour_by_hour(browser_of_p
     hour = now - timedelta(hours=2)
     day = "today" if hour.date() == now.date() else "yesterday"
     label = f"{day} from {hour:%H}:00 UTC"
-    contacts = charts[1]
-    assert contacts["datasets"][0]["data"][contacts["labels"].index(label)] == 5
-    assert "8 jobs done in the last 24 hours" in words_of(html)
     cells = re.findall(rf'<th scope="row">{label}</th>\s*<td>(\d+)</td>', html)
     assert cells == ["2", "5"]
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from django.test import Client
-from django.urls import reverse
 
 from npd.models import Contact
 from sync.choices import QueueStatus, RecordSyncStatus
@@ -15,8 +14,8 @@ from sync.clock import sync_now
 from sync.models import ApprovalRequest, FieldMapping, IgnoredItem, SyncMetadata, SyncQueue
 from sync.outbox import pauses
 from tests.admin import states
-from tests.admin.test_record_panel import page_of, posted
-from tests.admin.test_records import change_page, words_of
+from tests.admin.test_record_panel import posted
+from tests.admin.test_records import change_page
 from tests.conflicts.conftest import rejected_too
 from tests.conflicts.test_about_record import AGAIN, gone
 from tests.support.people import staff_who_may
@@ -177,29 +176,6 @@ def test_a_failed_record_is_retried_from_its_page(browser_of_person: Client, wor
     assert "has no failed job any more" in posted(browser_of_person, record, "retry")
 
 
-def test_a_retry_while_all_is_paused_says_that_it_waits(browser_of_person: Client, world: dict[str, Any]) -> None:
-    pauses.pause("eve")
-    told = posted(browser_of_person, world["dead"], "retry")
-    assert "is tried again now" not in told
-    assert "It waits: Paused by eve" in told
-    told = posted(browser_of_person, removed("Gone", "5555", "archived"), "create_again", confirmed="yes")
-    assert ("again now" in told, "It waits: Paused by eve" in told) == (False, True)
-
-
-def test_the_field_concerned_is_marked_in_the_form_and_read_with_it(browser_of_person: Client) -> None:
-    states.boards()
-    record = marked_pending(rejected_too("Ann", "75"), "75")
-    html = browser_of_person.get(change_page(record)).content.decode()
-    [field] = re.findall(r'<input[^>]+name="email"[^>]*>', html)
-    assert 'aria-describedby="id_email_helptext"' in field
-    described = html[html.index('id="id_email_helptext"') :]
-    mark = described[: described.index("</div>")]
-    assert "Rejected by Monday" in mark
-    assert f"/admin/conflicts/syncconflict/rejected/contact/{record.pk}/email/" in mark
-    assert '<span class="npd-mark" id="npd-mark-phone" data-live></span>' in html
-    assert "Fix email" in page_of(browser_of_person, record)
-
-
 def test_a_mark_escapes_what_it_says(browser_of_person: Client) -> None:
     states.boards()
     record = blocked("A")
@@ -208,15 +184,6 @@ def test_a_mark_escapes_what_it_says(browser_of_person: Client) -> None:
     html = browser_of_person.get(change_page(record)).content.decode()
     assert "<script>alert(1)" not in html
     assert "&lt;script&gt;alert(1)" in html
-
-
-def test_sync_is_switched_off_in_one_place_of_the_page_and_chosen_in_the_form_of_a_new_record(
-    browser_of_person: Client, world: dict[str, Any]
-) -> None:
-    html = browser_of_person.get(change_page(world["synced"])).content.decode()
-    assert 'name="sync_enabled"' not in html
-    assert html.count("Turn sync off…") == 1
-    assert 'name="sync_enabled"' in browser_of_person.get("/admin/npd/contact/add/").content.decode()
 
 
 def test_the_items_creation_asks_first_and_only_where_there_was_one(
@@ -230,18 +197,3 @@ def test_the_items_creation_asks_first_and_only_where_there_was_one(
     assert SyncQueue.objects.get(entity_id=record.pk).payload == {"recreate": True, "by": "dora"}
     without = world["waiting"]
     assert "so none is created again" in posted(browser_of_person, without, "create_again", confirmed="yes")
-
-
-def test_what_is_blocked_is_named_above_and_explained_where_it_stands(
-    browser_of_person: Client, client: Client
-) -> None:
-    states.boards()
-    record = blocked("A")
-    page = browser_of_person.get(change_page(record)).content.decode()
-    panel = words_of(page[page.index('id="npd-state"') : page.index("</section>", page.index('id="npd-state"'))])
-    assert ("Phone is blocked." in panel, "The column is gone." in panel) == (True, False)
-    assert words_of(page).count("The column is gone.") == 1  # at the field of the form
-    assert f'href="{reverse("admin:sync_boardlink_blocked")}">Unblock</a>' in page[page.index('id="npd-mark-phone"') :]
-    assert page.count("no fitting column") == 1
-    client.force_login(staff_who_may("view_contact"))
-    assert words_of(client.get(change_page(record)).content.decode()).count("The column is gone.") == 1

@@ -14,11 +14,11 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from conflicts.models import SyncConflict
-from npd.models import Contact, Organization
+from npd.models import Contact
 from sync.admin.record_activity import ActivityLine
 from sync.choices import Cause, RecordSyncStatus
 from sync.clock import sync_now
-from sync.models import BoardLink, IgnoredItem, MondayAccount, SyncQueue
+from sync.models import BoardLink, IgnoredItem, SyncQueue
 from tests.admin import states
 from tests.support.people import staff_who_may
 from tests.support.rows import queries_of
@@ -46,16 +46,6 @@ def change_page(record: Any) -> str:
 def post_action(client: Client, action: str, *records: Any) -> str:
     data = {"action": action, "_selected_action": [str(record.pk) for record in records]}
     return words_of(client.post(LIST, data, follow=True).content.decode())
-
-
-def test_the_list_says_every_state_in_words(browser_of_person: Client, world: dict[str, Any]) -> None:
-    html = browser_of_person.get(LIST).content.decode()
-    assert "Synced" in row_of(html, "Zoë Ångström")
-    assert re.search(r"Pending Next attempt in [45] minutes\..*Monday answered 500", row_of(html, "李小龍"))
-    assert re.search(r"Needs attention .*Monday refused the item", row_of(html, "Petra Keller"))
-    assert "Needs attention Conflict: Phone" in row_of(html, "Ann Clash")
-    assert "Sync off Sync is off for this record." in row_of(html, "Otto Off")
-    assert "Monday refuses this email" in row_of(html, "محمد علي")
 
 
 def test_several_conflicts_lead_to_their_list(browser_of_person: Client, world: dict[str, Any]) -> None:
@@ -142,17 +132,6 @@ def test_turning_sync_off_and_on_writes_the_author_and_the_outbox(
     assert re.search(r"Sync turned on \w+ by Dora Demo,", page)
 
 
-def test_a_new_contact_can_be_added_and_has_no_panel(browser_of_person: Client, world: dict[str, Any]) -> None:
-    page = browser_of_person.get("/admin/npd/contact/add/").content.decode()
-    assert "Compare NPD and Monday" not in page
-    answer = browser_of_person.post(
-        "/admin/npd/contact/add/",
-        {"name": "New", "notes": "a\r\nb", "sync_enabled": "on", "sync_direction": "bidirectional"},
-    )
-    assert answer.status_code == 302
-    assert Contact.objects.get(name="New").notes == "a\nb"
-
-
 def test_before_a_deletion_the_page_says_what_becomes_of_the_item(
     browser_of_person: Client, world: dict[str, Any]
 ) -> None:
@@ -195,13 +174,6 @@ def test_before_a_deletion_the_page_names_the_records_with_open_conflicts_and_le
     assert named(selected(clashing)) == [("Ann Clash", "")]
 
 
-def test_autocomplete_finds_organizations(browser_of_person: Client, world: dict[str, Any]) -> None:
-    query = {"app_label": "npd", "model_name": "contact", "field_name": "organization", "term": "exam"}
-    found = browser_of_person.get("/admin/autocomplete/", query).json()["results"]
-    assert [row["text"] for row in found] == ["Example Ltd"]
-    assert Organization.objects.count() == 1
-
-
 def test_an_action_on_what_can_be_no_row_says_so(browser_of_person: Client) -> None:
     actions = {"npd/contact": "sync_now", "sync/syncqueue": "retry", "auth/user": "delete_selected"}
     for listed, action in actions.items():
@@ -210,17 +182,6 @@ def test_an_action_on_what_can_be_no_row_says_so(browser_of_person: Client) -> N
             answer = browser_of_person.post(f"/admin/{listed}/", data, follow=True)
             assert answer.status_code == 200
             assert "Nothing was done: “" in words_of(answer.content.decode())
-
-
-def test_sync_now_says_that_it_waits_while_monday_is_paused(browser_of_person: Client, world: dict[str, Any]) -> None:
-    MondayAccount.objects.update(stopped_until="2999-01-01T00:00:00Z", stop_reason="Too many calls.")
-    url = reverse("admin:npd_contact_sync_now", args=[world["synced"].pk])
-    text = words_of(browser_of_person.post(url, follow=True).content.decode())
-    assert "It waits: Too many calls. Next attempt at 1 Jan 2999, 00:00 UTC." in text
-    assert "is sent to Monday now" not in text
-    text = post_action(browser_of_person, "sync_now", world["synced"], world["held"])
-    assert "Sync of 2 contacts waits: Too many calls." in text
-    assert "started" not in text
 
 
 def confirmed(page: str) -> dict[str, str]:

@@ -17,6 +17,7 @@ from npd.models import Contact, Organization
 from sync.models import SyncQueue
 from tests.admin import states
 from tests.admin.forms import values_of
+from tests.admin.test_records import change_page
 
 
 @pytest.fixture
@@ -26,13 +27,9 @@ def ann(db: None) -> Contact:
     return states.synced("Ann", "5001", email="ann@example.com", phone="+44 1", role_title="Engineer", notes="One\nTwo")
 
 
-def page_of(record: Any) -> str:
-    return reverse(f"admin:npd_{record._meta.model_name}_change", args=[record.pk])
-
-
 def opened(client: Client, record: Any) -> dict[str, str]:
     """The form as a person sees it."""
-    return values_of(client.get(page_of(record)), f"{record._meta.model_name}_form")
+    return values_of(client.get(change_page(record)), f"{record._meta.model_name}_form")
 
 
 def meanwhile(record: Any, **values: Any) -> None:
@@ -42,7 +39,7 @@ def meanwhile(record: Any, **values: Any) -> None:
 
 
 def save(client: Client, record: Any, form: dict[str, str]) -> Any:
-    return client.post(page_of(record), form | {"_save": "Save"})
+    return client.post(change_page(record), form | {"_save": "Save"})
 
 
 SAVED = {

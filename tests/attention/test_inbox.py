@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import uuid
-from datetime import timedelta
 from functools import partial
 from html import unescape
 from typing import Any
@@ -92,7 +91,6 @@ def test_one_side_is_used_for_the_values_shown_and_that_is_undone(browser_of_per
     assert "Monday’s value is used" in words_of(html)
     browser_of_person.post(UNDO)
     assert ConflictBatch.objects.get().state == BatchState.UNDOING
-    assert "open again in some seconds" in words_of(page(browser_of_person))
 
 
 def test_both_are_used_of_long_texts_and_of_nothing_else(browser_of_person: Client, kinds: Kinds) -> None:
@@ -124,9 +122,7 @@ def test_ticked_entries_of_several_kinds_are_done_where_it_fits(browser_of_perso
     assert not SyncQueue.objects.filter(status="failed").exists()
     dan = Contact.objects.get(name="Dan")
     assert SyncQueue.objects.filter(entity_id=dan.pk, status="pending").exists()
-    text = words_of(page(browser_of_person))
-    assert "2 entries will be tried again now." in text
-    assert "1 entry left alone" in text
+    assert not ConflictBatch.objects.exists()
 
 
 def test_an_approval_asks_first_and_is_decided_by_the_number_that_was_asked(
@@ -292,22 +288,6 @@ def test_the_list_of_conflicts_empties_values_by_a_batch_of_their_own(browser_of
     assert "Empty 1 value in NPD" in words_of(shown)
 
 
-def test_while_everything_is_paused_an_act_says_what_it_waits_for(browser_of_person: Client, kinds: Kinds) -> None:
-    pauses.pause("eve")
-    key = {kind: kinds[kind][0] for kind in kinds}
-    for form, promise in (
-        ({"one": f"retry {key[AttentionKind.FAILED]}"}, "1 entry will be tried again."),
-        ({"one": f"retry {key[AttentionKind.BLOCKED]}"}, "1 entry will be tried again."),
-        (
-            {"one": f"create {key[AttentionKind.UNMATCHED]}"},
-            "1 record was asked for. Its item leaves the list with the next sync.",
-        ),
-        ({"action": "approve", "key": key[AttentionKind.APPROVAL], "confirmed": "yes"}, "1 change approved."),
-    ):
-        text = words_of(browser_of_person.post(ACT, form, follow=True).content.decode())
-        assert f"{promise} It waits: Paused by eve" in text, promise
-
-
 def test_an_act_waits_for_a_pause_of_its_own_direction_alone(browser_of_person: Client, kinds: Kinds) -> None:
     pauses.pause("eve", direction="to_monday")
     items, jobs = kinds[AttentionKind.UNMATCHED][0], kinds[AttentionKind.FAILED][0]
@@ -390,26 +370,6 @@ def confirmed(browser: Client, **form: Any) -> str:
     return words_of(asked[asked.index('class="npd-card npd-question"') :])
 
 
-def test_sixty_removed_items_are_one_card_that_says_who_when_and_what_happens_next(browser_of_person: Client) -> None:
-    removed_ones(60)
-    html = page(browser_of_person)
-    text = words_of(html)
-    assert re.search("Archived on the board by Maya Lind, .* 60 contacts", text)
-    assert "restored by then, they are synced as before" in text
-    assert "Otherwise they stay in NPD, and are not synced, until you answer here." in text
-    for label in ("Create 60 items again…", "Delete 60 contacts…", "Unlink 60 contacts…", "Restore on Monday"):
-        assert label in text, label
-    assert re.search(r"npd-button-deletes[^>]*value=\"delete_removed removed:contact", html)
-    assert 'href="http://127.0.0.1:18241/board/9001"' in html or "/board/900" in html
-    badge = re.search(r'<a\s+href="/admin/inbox/".*?</a>', html, re.DOTALL)
-    assert badge
-    assert words_of(badge[0]).split() == ["Inbox", "1"]
-    BoardLink.objects.update(removed_item_policy="delete")
-    assert "the records are deleted in NPD, too, as the board’s setting says" in words_of(page(browser_of_person))
-    SyncMetadata.objects.update(removed_since=sync_now() - timedelta(minutes=11))
-    assert "They stay in NPD as they are, and are not synced, until you answer, or" in words_of(page(browser_of_person))
-
-
 @pytest.mark.parametrize(
     ("act", "key", "consequence"),
     [
@@ -444,22 +404,6 @@ def test_sixty_records_are_deleted_in_one_act_but_not_what_was_edited_since_the_
     assert list(Contact.objects.values_list("pk", flat=True)) == [gone[0].pk]
     assert Tombstone.objects.count() == 59
     assert LogEntry.objects.filter(action_flag=DELETION).count() == 59
-
-
-def test_the_buttons_of_a_long_question_stay_on_the_screen_and_its_rows_repeat_nothing(
-    browser_of_person: Client,
-) -> None:
-    removed_ones(12)
-    [cause] = attention.causes()
-    asked = browser_of_person.post(ACT, {"of": f"delete_removed {cause.cause}", "back": INBOX}).content.decode()
-    assert '<div class="npd-question-rows" role="region" tabindex="0"' in asked
-    assert asked.count("Maya Lind") == 1
-    assert len(re.findall(r'<th scope="row"', asked)) == 12
-    two = [f"removed:contact:{one.pk}" for one in Contact.objects.all()[:2]]
-    assert (
-        "npd-question-rows"
-        not in browser_of_person.post(ACT, {"action": "delete_removed", "key": two}).content.decode()
-    )
 
 
 def test_of_removed_items_those_that_are_ticked_are_answered(browser_of_person: Client) -> None:
@@ -500,26 +444,6 @@ def test_all_that_match_are_tried_again_once_their_number_was_confirmed(browser_
     assert failed.count() == 0
 
 
-def test_who_may_only_look_answers_nothing_for_all(client: Client, db: None) -> None:
-    client.force_login(staff_who_may("view_syncconflict", "view_syncqueue", "view_syncmetadata", "view_contact"))
-    gone_items(2)
-    states.dead("Bob")
-    for action in [
-        "delete_record",
-        "create_item",
-        "unlink",
-        "keep_monday",
-        "retry",
-        "discard",
-        "create_column",
-        "assign",
-    ]:
-        client.post(ACT, {"action": action, "all": "3", "expect": "1", "confirmed": "yes", "back": INBOX})
-    assert not ConflictBatch.objects.exists()
-    assert not Assignment.objects.exists()
-    assert SyncQueue.objects.filter(status="failed").count() == 1
-
-
 def test_who_may_only_look_is_offered_nothing_and_does_nothing(client: Client, kinds: Kinds) -> None:
     seen = ("syncqueue", "syncconflict", "approvalrequest", "syncmetadata", "contact", "unmatcheditem")
     client.force_login(staff_who_may(*[f"view_{name}" for name in seen]))
@@ -528,23 +452,15 @@ def test_who_may_only_look_is_offered_nothing_and_does_nothing(client: Client, k
     assert 'name="one"' not in html
     assert keys_of(html) == []
     before = list(SyncQueue.objects.order_by("id").values_list("id", "status"))
-    for name in [
-        "retry",
-        "discard",
-        "approve",
-        "reject",
-        "ignore",
-        "create",
-        "keep_npd",
-        "keep_monday",
-        "assign",
-        "note",
-    ]:
-        client.post(ACT, {"action": name, "key": [key for key, _ in kinds.values()], "confirmed": "yes"})
+    acts = ("retry", "discard", "approve", "reject", "ignore", "create", "keep_npd", "keep_monday", "assign", "note")
+    for name in (*acts, "delete_record", "create_item", "unlink", "create_column"):
+        for which in ({"key": [key for key, _ in kinds.values()]}, {"all": "8", "expect": "1", "back": INBOX}):
+            client.post(ACT, {"action": name, "confirmed": "yes", **which})
     assert list(SyncQueue.objects.order_by("id").values_list("id", "status")) == before
     assert not Assignment.objects.exists()
     assert ApprovalRequest.objects.get().state == ApprovalState.PENDING
     assert not SyncConflict.objects.filter(resolution__resolution_type__isnull=False).exists()
+    assert not ConflictBatch.objects.exists()
 
 
 def test_who_may_see_nothing_is_told_so(client: Client, kinds: Kinds) -> None:

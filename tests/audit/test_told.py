@@ -1,6 +1,5 @@
 """Where people read what the nightly comparison verified: first page, board, its own list, API, doctor."""
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,10 +7,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from npd.models import Contact
-from sync.clock import sync_now
 from sync.models import Verification
 from sync.operations import doctor
-from sync.operations.detect.comparison import latest_verification
 from tests.support.people import api_of
 
 pytestmark = pytest.mark.django_db
@@ -29,29 +26,11 @@ def drift_finding() -> Any:
     return found
 
 
-def test_what_is_verified_is_said_in_words() -> None:
-    assert latest_verification().summary(sync_now()).startswith("Not verified yet")
-    compared()
-    assert (
-        latest_verification("contact").summary(sync_now() + timedelta(hours=2))
-        == "Verified 2 hours ago: 300 of 300 checked records were the same on both sides."
-    )
-    compared(differed=1)
-    assert "1 of 300 checked records said “synced” and differed" in latest_verification().summary(sync_now())
-
-
-def test_drift_is_an_alarm_on_the_first_page_that_leads_to_the_records(admin_client: Client) -> None:
+def test_drift_is_an_alarm_on_the_first_page_that_says_what_to_do(admin_client: Client) -> None:
     compared(differed=2)
     html = admin_client.get("/admin/").content.decode()
     assert "2 records said “synced” and differed" in html
     assert "/admin/sync/verification/" in html
-
-
-def test_a_verification_names_the_records_and_fields_that_differed(admin_client: Client) -> None:
-    found = compared(differed=1)
-    html = admin_client.get(f"/admin/sync/verification/{found.pk}/change/").content.decode()
-    assert "NPD says “1”, Monday “2”" in html
-    assert f"/admin/npd/contact/{found.details[0]['record']}/change/" in html
 
 
 def test_stats_tell_what_was_verified(admin_user: User) -> None:

@@ -1,14 +1,12 @@
 """`sync_drain` against the sandbox, over HTTP."""
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from npd.models import Contact
 from sync.choices import QueueStatus
-from sync.clock import sync_now
 from sync.models import BoardLink, SyncQueue
 from sync.operations.worker import drain
 from sync.outbox import lease
@@ -50,14 +48,6 @@ def test_while_monday_is_away_it_ends_and_says_that_sync_is_paused(run: Run, set
     said = run("sync_drain")
     assert "Left: 1 contact pending." in said
     assert "Next attempt at" in said
-
-
-def test_a_job_that_is_due_on_another_day_is_said_with_its_day(run: Run) -> None:
-    states.boards()
-    Contact.objects.create(name="Ann")
-    due = sync_now() + timedelta(days=30)
-    SyncQueue.objects.update(next_retry=due)
-    assert f"{due.day} {due:%b %Y, %H:%M}" in run("sync_drain")
 
 
 def test_it_waits_for_a_board_that_another_worker_holds(contact: Contact, run: Run) -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.test import Client
 
@@ -41,12 +41,6 @@ def browser(client: Client, ada: User) -> Client:
 @pytest.fixture
 def contact(db: None) -> Contact:
     return Contact.objects.create(name="Grace Hopper", email="grace@navy.test", monday_id="71")
-
-
-def person_who_may(*codenames: str) -> User:
-    user = User.objects.create_user("clerk", "clerk@example.test", "long-enough-1", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
-    return user
 
 
 def finding(contact: Contact, *fields: FieldConflict, **more: Any) -> ConflictReport:

@@ -1,6 +1,5 @@
 """Conflicts about the record itself: a delete, an identity. A person picks one of the ways that the engine offers."""
 
-import json
 import re
 from typing import Any
 
@@ -8,13 +7,12 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.test import Client
-from django.urls import reverse
 from rest_framework.test import APIClient
 
 from conflicts.case import ConflictContext, case_options, conflict_progress
 from conflicts.database_store import DatabaseConflictStore
 from conflicts.models import SyncConflict, counts_and_acts
-from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve, undo, undo_problem
+from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve, undo_problem
 from npd.models import Contact
 from sync import registry
 from sync.choices import Cause, Priority
@@ -71,14 +69,6 @@ def pick(conflict: SyncConflict, by: User, choose: str, value: str = "", seen: A
     return resolve(conflict.pk, by=by, resolution_type="merge", selections=chosen, seen=seen or EDITED)
 
 
-def test_a_delete_keeps_what_happened_the_options_and_the_edited_values(conflict: SyncConflict) -> None:
-    assert (conflict.what, len(conflict.about["options"])) == (WHAT, 3)
-    assert conflict.conflict_fields == ["role_title"]
-    assert (conflict.npd_data, conflict.base_data) == ({"role_title": "Admiral"}, {"role_title": "Captain"})
-    assert conflict.monday_data == {"role_title": None}
-    assert conflict.left_open == [RECORD_KEY]
-
-
 def test_a_chosen_option_is_stored_and_reaches_the_engine_with_what_was_seen(
     conflict: SyncConflict, ada: User, contact: Contact
 ) -> None:
@@ -92,11 +82,6 @@ def test_a_chosen_option_is_stored_and_reaches_the_engine_with_what_was_seen(
     assert (row.entity_id, row.priority, row.causes) == (contact.pk, Priority.PERSON, Cause.PERSON)
     assert "Chose “Unlink”" in Decision.objects.get(kind="conflict_chosen").sentence
     assert conflict_progress(conflict_of(contact)).sentence == "Being applied: “Unlink”. Both stay as they are."
-
-
-def test_one_side_names_the_option_by_which_it_stands(conflict: SyncConflict, ada: User) -> None:
-    resolve(conflict.pk, by=ada, resolution_type="keep_monday", seen={**EDITED, **IT})
-    assert SyncConflict.objects.get().stored_resolution.fields[RECORD_KEY].choose == "monday"
 
 
 def test_an_option_that_was_carried_out_closes_it_with_all_its_values(
@@ -195,92 +180,56 @@ def test_who_is_this_is_settled_by_naming_the_candidate(contact: Contact, ada: U
     assert "Unlink the record" in undo_problem(settled, ConflictContext.of(settled))
 
 
-@pytest.mark.parametrize(
-    ("choose", "value", "there", "words"),
-    [
-        ("npd", "", True, "Archive the new item"),
-        ("monday", "", False, "Restore it from the deleted records"),
-        ("monday", "", True, "delete it again"),
-        ("custom", "unlink", True, "link them again"),
-    ],
-)
-def test_why_a_settled_delete_cant_be_undone_is_said_with_what_to_do_instead(
-    conflict: SyncConflict, contact: Contact, ada: User, choose: str, value: str, there: bool, words: str
+@pytest.fixture
+def api(ada: User) -> APIClient:
+    cache.clear()
+    client = APIClient()
+    client.force_authenticate(ada)
+    return client
+
+
+def test_the_api_tells_the_options_and_takes_one(api: APIClient, conflict: SyncConflict) -> None:
+    address = f"/api/v1/sync/conflicts/{conflict.pk}/"
+    shown = api.get(address).json()
+    assert shown["about"]["what"] == WHAT
+    assert shown["about"]["options"][2] == UNLINK.to_json()
+    assert shown["left_open"] == [RECORD_KEY]
+    asked = {
+        "resolution_type": "merge",
+        "selections": {RECORD_KEY: {"choose": "custom", "value": "unlink"}},
+        "seen": EDITED,
+    }
+    answer = api.post(f"{address}resolve", asked)
+    assert (answer.status_code, answer.json()["state"]) == (200, "applying")
+    assert answer.json()["message"] == "Being applied: “Unlink”. Both stay as they are."
+
+
+def test_by_api_an_undo_that_cant_be_answers_400_and_an_open_one_409(
+    api: APIClient, conflict: SyncConflict, contact: Contact, ada: User
 ) -> None:
-    pick(conflict, ada, choose, value)
+    address = f"/api/v1/sync/conflicts/{conflict.pk}/undo"
+    assert api.post(address).json()["code"] == "not_waiting"
+    pick(conflict, ada, "npd")
     record(over(contact, applied={RECORD_KEY: "Done."}))
-    if not there:
-        contact.delete()
-    with pytest.raises(InvalidResolution, match=words):
-        undo(conflict.pk, by=ada)
+    refused = api.post(address)
+    assert refused.status_code == 400
+    assert "Archive the new item" in refused.json()["detail"]
+    assert api.post("/api/v1/sync/conflicts/00000000-0000-0000-0000-000000000000/undo").status_code == 404
 
 
-class TestByApi:
-    @pytest.fixture
-    def api(self, ada: User) -> APIClient:
-        cache.clear()
-        client = APIClient()
-        client.force_authenticate(ada)
-        return client
-
-    def test_it_tells_the_options_and_takes_one(self, api: APIClient, conflict: SyncConflict) -> None:
-        address = f"/api/v1/sync/conflicts/{conflict.pk}/"
-        shown = api.get(address).json()
-        assert shown["about"]["what"] == WHAT
-        assert shown["about"]["options"][2] == UNLINK.to_json()
-        assert shown["left_open"] == [RECORD_KEY]
-        asked = {
-            "resolution_type": "merge",
-            "selections": {RECORD_KEY: {"choose": "custom", "value": "unlink"}},
-            "seen": EDITED,
-        }
-        answer = api.post(f"{address}resolve", asked)
-        assert (answer.status_code, answer.json()["state"]) == (200, "applying")
-        assert answer.json()["message"] == "Being applied: “Unlink”. Both stay as they are."
-
-    def test_an_undo_that_cant_be_answers_400_and_an_open_one_409(
-        self, api: APIClient, conflict: SyncConflict, contact: Contact, ada: User
-    ) -> None:
-        address = f"/api/v1/sync/conflicts/{conflict.pk}/undo"
-        assert api.post(address).json()["code"] == "not_waiting"
-        pick(conflict, ada, "npd")
-        record(over(contact, applied={RECORD_KEY: "Done."}))
-        refused = api.post(address)
-        assert refused.status_code == 400
-        assert "Archive the new item" in refused.json()["detail"]
-        assert api.post("/api/v1/sync/conflicts/00000000-0000-0000-0000-000000000000/undo").status_code == 404
-
-
-class TestOnTheScreen:
-    def screen(self, conflict: SyncConflict, name: str = "screen") -> str:
-        return reverse(f"admin:conflicts_syncconflict_{name}", args=[conflict.pk])
-
-    def form(self, option: str, what: str = WHAT, role: str = "Admiral") -> dict[str, str]:
-        return {
-            "option": option, "resolve": "1",
-            "seen-role_title": json.dumps([role, None]), "seen-record": json.dumps([what, None]),
-        }  # fmt: skip
-
-    def test_a_way_is_stored_by_the_form(self, browser: Client, conflict: SyncConflict) -> None:
-        response = browser.post(self.screen(conflict), self.form("custom unlink"))
-        assert (response.status_code, response["Location"]) == (303, self.screen(conflict))
-        choice = SyncConflict.objects.get().stored_resolution
-        assert (choice.resolution_type, choice.fields[RECORD_KEY].value) == ("merge", "unlink")
-        assert "“Unlink”. Both stay as they are." in text_of(browser.get(self.screen(conflict)))
-
-    def test_candidates_stand_side_by_side_with_what_differs(self, browser: Client, contact: Contact) -> None:
-        link = BoardLink.objects.create(entity_type="contact", board_id="1")
-        for spec in registry.entity("contact").mappings:
-            FieldMapping.objects.create(
-                link=link, key=spec.key, fields=list(spec.fields), label=spec.label, converter=spec.converter
-            )
-        record(who(contact))
-        response = browser.get(self.screen(conflict_of(contact)))
-        page = text_of(response)
-        assert "Side by side" in page
-        assert "Rear Admiral differs" in page
-        assert "Belongs to another record already." in page
-        assert page.count("grace@navy.test") == 2
+def test_candidates_stand_side_by_side_with_what_differs(browser: Client, contact: Contact) -> None:
+    link = BoardLink.objects.create(entity_type="contact", board_id="1")
+    for spec in registry.entity("contact").mappings:
+        FieldMapping.objects.create(
+            link=link, key=spec.key, fields=list(spec.fields), label=spec.label, converter=spec.converter
+        )
+    record(who(contact))
+    response = browser.get(screen(conflict_of(contact)))
+    page = text_of(response)
+    assert "Side by side" in page
+    assert "Rear Admiral differs" in page
+    assert "Belongs to another record already." in page
+    assert page.count("grace@navy.test") == 2
 
 
 def test_an_address_may_choose_an_option_before_and_stores_nothing(client: Client, contact: Contact, ada: User) -> None:

@@ -3,14 +3,14 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.core.cache import cache
 from rest_framework.test import APIClient
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.kernel.conflict_store import FieldConflict
-from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, person_who_may, record, seen
+from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, seen
 
 pytestmark = pytest.mark.django_db
 LIST = "/api/v1/sync/conflicts/"
@@ -135,26 +135,3 @@ def test_a_field_that_is_none_is_refused_by_name(api: APIClient, conflict: SyncC
     assert "There is no field “nope” in this conflict." in response.json()["detail"]
     one_side = {"resolution_type": "keep_npd", "seen": asked["seen"]}
     assert "There is no field “nope”" in api.post(f"{LIST}{conflict.pk}/resolve", one_side).json()["detail"]
-
-
-def test_who_may_only_look_may_not_resolve(conflict: SyncConflict) -> None:
-    api = client_of(person_who_may("view_syncconflict"))
-    assert api.get(LIST).status_code == 200
-    assert api.post(f"{LIST}{conflict.pk}/resolve", body(phone={"choose": "npd"})).status_code == 403
-
-
-def test_a_typed_value_asks_for_the_right_to_change_the_record(conflict: SyncConflict) -> None:
-    clerk = person_who_may("view_syncconflict", "change_syncconflict")
-    url, typed = f"{LIST}{conflict.pk}/resolve", body(role_title={"choose": "custom", "value": "Typed"})
-    refused = client_of(clerk).post(url, typed)
-    assert (refused.status_code, refused.json()["code"]) == (403, "permission_denied")
-    assert "Nothing was stored" in refused.json()["detail"]
-    assert SyncConflict.objects.get().resolution is None
-    clerk.user_permissions.add(Permission.objects.get(codename="change_contact"))
-    fresh = client_of(type(clerk).objects.get(pk=clerk.pk))
-    assert fresh.post(url, typed).status_code == 200
-
-
-def test_without_the_permission_to_view_nothing_is_shown(conflict: SyncConflict) -> None:
-    assert client_of(person_who_may("view_contact")).get(LIST).status_code == 403
-    assert APIClient().get(LIST).status_code == 401

@@ -6,7 +6,6 @@ import pghistory
 import pytest
 from django.contrib.auth.models import User
 
-from conflicts.case import conflict_progress
 from conflicts.database_store import DatabaseConflictStore
 from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
@@ -100,21 +99,6 @@ def test_an_applied_choice_resolves_the_conflict_in_its_authors_name(contact: Co
     assert (conflict.resolution, conflict.is_open) == (None, False)
 
 
-def test_what_people_settled_is_said_once_and_the_reason_of_its_end_is_left_out(contact: Contact, ada: User) -> None:
-    record(finding(contact, PHONE))
-    resolve(conflict_of(contact).pk, by=ada, resolution_type="keep_monday", seen=seen(PHONE))
-    note = "Both sides agree now."
-    record(finding(contact, applied={"phone": PHONE.monday}, closing_reason=note))
-    said = conflict_progress(conflict_of(contact)).sentence
-    assert said.startswith("Resolved: Phone is")
-    assert note not in said
-
-    record(finding(contact, ROLE))
-    record(finding(contact, closing_reason=note))
-    over = SyncConflict.objects.get(conflict_fields=["role_title"])
-    assert note in conflict_progress(over).sentence
-
-
 def test_choosing_is_one_line_and_settling_one_of_the_look(contact: Contact, ada: User) -> None:
     record(finding(contact, PHONE))
     choose(contact, ada, PHONE, phone={"choose": "base"})
@@ -195,14 +179,6 @@ def test_the_author_may_be_gone_by_the_time_the_choice_is_applied(contact: Conta
     conflict = conflict_of(contact)
     assert (conflict.resolution_type, conflict.resolved_by) == ("merge", None)
     assert conflict.merge_selections["phone"]["by"] == "Ada"
-
-
-def test_a_resolved_conflict_opens_as_a_new_one(contact: Contact) -> None:
-    record(finding(contact, PHONE))
-    record(finding(contact))
-    record(finding(contact, PHONE))
-    assert SyncConflict.objects.filter(entity_id=contact.pk, resolved_at=None).count() == 1
-    assert SyncConflict.objects.filter(entity_id=contact.pk).count() == 2
 
 
 def test_identity_conflicts_are_one_an_item_and_close_alone(contact: Contact) -> None:

@@ -51,16 +51,6 @@ def test_it_ends_with_its_reason_when_it_cant_be_settled_any_more(contact: Conta
     assert (conflict.resolution_type, conflict.monday_data) == ("auto", {"role_title": "Lost"})
 
 
-def test_of_two_losses_the_settled_one_leaves_and_the_other_stays(contact: Contact, ada: User) -> None:
-    record(lost(contact, ROLE, PHONE))
-    resolve(conflict_of(contact).pk, by=ada, resolution_type="merge", selections={"phone": FieldSelection("npd")},
-            seen=seen(ROLE, PHONE))  # fmt: skip
-    record(lost(contact, applied={"phone": PHONE.npd}))
-    conflict = conflict_of(contact)
-    assert (conflict.is_open, conflict.conflict_fields) == (True, ["role_title"])
-    assert conflict.resolved_data == {"phone": PHONE.npd}
-
-
 def test_there_is_no_last_agreed_value_to_go_back_to(contact: Contact, ada: User) -> None:
     record(lost(contact, ROLE))
     with pytest.raises(InvalidResolution, match="the current value"):

@@ -99,26 +99,6 @@ def test_a_conflict_that_closes_by_itself_does_not_make_a_left_value_be_sent(wor
     assert world.status(contact) == "synced"
 
 
-def test_an_edit_on_monday_that_a_rule_overrules_is_told_and_no_record_in_sync_says_otherwise(
-    world: World, ada: User
-) -> None:
-    contact = leave(world, ada)
-    rule("npd_wins")
-    mutations = world.calls("mutation")
-    world.look(contact)
-    assert world.status(contact) == "synced"
-    assert world.calls("mutation") == mutations
-    write(world, contact, OTHER)
-    mutations = world.calls("mutation")
-    world.look(contact)
-    assert world.status(contact) == "pending"
-    assert waits() == [("Ann", "email")]
-    assert world.calls("mutation") == mutations
-    answer_rejection(named(contact), by=ada, choose="npd", value="", seen={"npd": REFUSED, "monday": OTHER})
-    world.work()
-    assert world.status(contact) == "synced"
-
-
 def test_of_a_cell_that_was_emptied_the_empty_value_is_shown_and_taken(world: World, ada: User) -> None:
     contact = world.linked("Ann", email=GOOD)
     rule("npd_wins")

@@ -14,7 +14,8 @@ from npd.models import Contact
 from sync.kernel.conflict_store import ConflictReport, FieldConflict
 from sync.models import SyncMetadata
 from tests.admin import states
-from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, person_who_may, record, seen
+from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record
+from tests.support.people import staff_who_may
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/conflicts/syncconflict/"
@@ -47,22 +48,6 @@ def test_both_of_a_long_text_are_used_without_a_script_for_the_values_seen(brows
     browser.post(url, form(notes, pick__notes="both"))
     choice = conflict_of(contact).stored_resolution.fields["notes"]
     assert (choice.choose, choice.value) == ("custom", "Call.\nTuesday\nWednesday")
-
-
-def test_the_columns_say_of_which_moment_their_values_are(browser: Client, contact: Contact) -> None:
-    def moments() -> set[str]:
-        page = browser.get(screen(conflict_of(contact))).content.decode()
-        return {word for word in ("current value", "when it was resolved") if f"<small>{word}</small>" in page}
-
-    record(finding(contact, PHONE, ROLE))
-    assert moments() == {"current value"}
-    chosen = {"phone": PHONE.npd}
-    browser.post(screen(conflict_of(contact)), form(PHONE, ROLE, pick__phone="npd"))
-    record(finding(contact, ROLE, applied=chosen))
-    assert moments() == {"current value", "when it was resolved"}
-    browser.post(screen(conflict_of(contact)), form(ROLE, pick__role_title="npd"))
-    record(finding(contact, applied={"role_title": ROLE.npd}))
-    assert moments() == {"when it was resolved"}
 
 
 def test_both_are_not_offered_where_one_says_it_all_or_a_text_is_short(browser: Client, contact: Contact) -> None:
@@ -114,11 +99,6 @@ def test_resolve_stores_the_choice_and_stays(browser: Client, conflict: SyncConf
     assert (choice.resolution_type, choice.by_id) == ("merge", ada.pk)
     assert {key: pick.choose for key, pick in choice.fields.items()} == {"phone": "monday", "role_title": "npd"}
     assert "Being applied" in text_of(browser.get(screen(conflict)))
-
-
-def test_one_side_for_every_field_is_kept_as_such(browser: Client, conflict: SyncConflict) -> None:
-    browser.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd", pick__role_title="npd"))
-    assert SyncConflict.objects.get().stored_resolution.resolution_type == "keep_npd"
 
 
 def test_the_status_turns_from_being_applied_to_settled_and_says_what_was_written_where(
@@ -196,7 +176,7 @@ def test_a_handed_back_choice_is_shown_with_its_reason_and_stays_chosen(
 
 
 def test_who_may_only_look_sees_the_values_and_can_choose_nothing(client: Client, conflict: SyncConflict) -> None:
-    client.force_login(person_who_may("view_syncconflict"))
+    client.force_login(staff_who_may("view_syncconflict"))
     response = client.get(screen(conflict))
     assert "You may view conflicts, not resolve them." in text_of(response)
     assert 'name="pick-phone"' not in response.content.decode()
@@ -207,7 +187,7 @@ def test_who_may_only_look_sees_the_values_and_can_choose_nothing(client: Client
 def test_who_may_not_change_the_record_settles_with_the_values_shown_and_types_none(
     client: Client, conflict: SyncConflict
 ) -> None:
-    client.force_login(person_who_may("view_syncconflict", "change_syncconflict"))
+    client.force_login(staff_who_may("view_syncconflict", "change_syncconflict"))
     page = client.get(screen(conflict)).content.decode()
     assert re.search(r'name="pick-phone"\s+value="npd"', page)
     assert 'value="custom"' not in page
@@ -279,27 +259,6 @@ def test_what_is_to_be_emptied_and_has_changed_since_is_refused_and_not_asked_ab
     assert browser.post(screen(conflict_of(contact)), sent).status_code == 409
 
 
-def test_the_counter_counts_what_still_waits(browser: Client, conflict: SyncConflict) -> None:
-    for number in range(2):
-        record(finding(Contact.objects.create(name=f"Later {number}", monday_id=f"9{number}"), PHONE))
-    counted = []
-    url = screen(conflict)
-    for _ in range(3):
-        counted += re.findall(r"\b(\d of \d)\b", text_of(browser.get(url)))
-        sent = form(PHONE, *([ROLE] if url == screen(conflict) else []), pick__phone="npd")
-        if url == screen(conflict):
-            sent |= form(ROLE, pick__role_title="npd")
-        url = browser.post(url.partition("?")[0], sent | {"next": "1"})["Location"]
-    assert counted == ["1 of 3", "1 of 2", "1 of 1"]
-
-
-def test_who_may_not_look_sees_nothing(client: Client, conflict: SyncConflict) -> None:
-    assert "/admin/login/" in client.get(screen(conflict))["Location"]
-    assert "/admin/login/" in client.get(screen(conflict, "status"))["Location"]
-    client.force_login(person_who_may("view_contact"))
-    assert client.get(screen(conflict)).status_code == client.get(screen(conflict, "status")).status_code == 403
-
-
 def test_the_default_form_leads_to_the_screen_and_an_unknown_conflict_nowhere(
     browser: Client, conflict: SyncConflict
 ) -> None:
@@ -318,25 +277,6 @@ class TestList:
         assert "Second" not in text_of(browser.get(LIST))
         assert "2 open 1 resolved" in page
 
-    def test_search_and_filters(self, browser: Client, conflict: SyncConflict) -> None:
-        found = ("q=hopper", "q=71", "state=open", "entity_type=contact", "field=phone", "kind__exact=fields")
-        for query in found:
-            assert "Grace Hopper" in text_of(browser.get(f"{LIST}?{query}"))
-        states_without = (f"state={state}" for state in ("applying", "handed_back", "settled", "undoing"))
-        for query in ("q=7", *states_without, "entity_type=organization", "field=email", "kind__exact=identity"):
-            page = text_of(browser.get(f"{LIST}?{query}"))
-            assert "Grace Hopper" not in page
-            assert "Nothing found" in page or "Nothing fits these filters" in page
-
     def test_nobody_adds_or_deletes_conflicts(self, browser: Client, conflict: SyncConflict) -> None:
         assert browser.get(f"{LIST}add/").status_code == 403
         assert browser.post(f"{LIST}{conflict.pk}/delete/", {"post": "yes"}).status_code == 403
-
-
-def test_seen_values_travel_with_the_form(browser: Client, conflict: SyncConflict) -> None:
-    html = browser.get(screen(conflict)).content.decode()
-    sent = {
-        key: dict(zip(("npd", "monday"), json.loads(raw.replace("&quot;", '"')), strict=True))
-        for key, raw in re.findall(r'name="seen-(\w+)" value="([^"]*)"', html)
-    }
-    assert sent == seen(PHONE, ROLE)

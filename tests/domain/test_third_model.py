@@ -11,11 +11,10 @@ from django.apps import AppConfig, apps
 from django.contrib import admin
 from django.contrib.auth.models import Group, Permission, User
 from django.db.migrations import CreateModel, Migration
-from django.test import Client, RequestFactory, override_settings
+from django.test import Client, override_settings
 from django.urls import path
 
 from config import urls
-from config.unfold import navigation
 from npd.apps import show_new_models
 from sync import registry
 from sync.admin.record_pages import register_generated
@@ -50,17 +49,6 @@ def site(transactional_db: None) -> Iterator[None]:
 def ada(client: Client, site: None) -> Client:
     client.force_login(User.objects.create_superuser("ada", "ada@example.test", "long-enough-1"))
     return client
-
-
-def test_it_stands_in_the_sidebar_among_the_records(ada: Client) -> None:
-    request = RequestFactory().get("/admin/")
-    request.user = User.objects.get()
-    lines = [(line["title"], line["icon"], line["link"]) for group in navigation(request) for line in group["items"]]
-    assert [line for line in lines if line[2].startswith(("/admin/npd/", "/admin/deals/"))] == [
-        ("Contacts", "person", "/admin/npd/contact/"),
-        ("Deals", "table_rows", "/admin/deals/deal/"),
-        ("Organizations", "apartment", "/admin/npd/organization/"),
-    ]
 
 
 def test_its_records_are_made_listed_and_pushed_by_the_api(ada: Client) -> None:

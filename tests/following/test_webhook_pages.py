@@ -56,33 +56,6 @@ def test_it_is_changed_tested_and_given_a_new_secret(browser: Client, endpoint: 
     assert browser.get(f"{page}rotate/").status_code == 405
 
 
-def test_who_becomes_the_owner_is_told_before_and_after(
-    browser: Client, person: User, endpoint: WebhookEndpoint, client: Client
-) -> None:
-    other = User.objects.create_superuser("bo", "bo@example.test", "x")
-    page = f"{LIST}{endpoint.pk}/"
-    form = {"address": endpoint.address, "description": "Other", "enabled": "on"}
-    told = "You are its owner now"
-
-    def said(**changes: str) -> bool:
-        return told in browser.post(f"{page}change/", form | changes, follow=True).content.decode()
-
-    WebhookEndpoint.objects.update(owner=other)
-    assert strip_tags(browser.get(f"{page}change/").content.decode()).count("becomes the owner") == 2
-    assert not said()
-    assert said(address="https://hooks.example/else")
-    assert not said(address="https://hooks.example/else")
-    WebhookEndpoint.objects.update(owner=None, enabled=False)
-    assert said(address="https://hooks.example/else")
-    WebhookEndpoint.objects.update(owner=other)
-    assert "You become its owner" in browser.post(f"{page}rotate/").content.decode()
-    assert told in browser.post(f"{page}rotate/", {"confirmed": "yes"}).content.decode()
-    assert "You become its owner" not in browser.post(f"{page}rotate/").content.decode()
-    WebhookEndpoint.objects.update(owner=other)
-    by_api = with_token(person).post(f"/api/v1/webhook-endpoints/{endpoint.pk}/rotate-secret")
-    assert by_api.json()["owner"] == person.username
-
-
 @pytest.mark.django_db(transaction=True)
 def test_an_act_that_gave_way_to_another_is_told_and_may_be_repeated(
     browser: Client, person: User, endpoint: WebhookEndpoint

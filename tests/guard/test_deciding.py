@@ -11,7 +11,7 @@ from django.test import Client
 from npd.models import Contact
 from sync.choices import ApprovalKind, ApprovalState
 from sync.models import ApprovalRequest, Decision, SyncQueue
-from tests.support.people import api_of, staff_who_may
+from tests.support.people import api_of
 
 LIST = "/admin/sync/approvalrequest/?state__exact=pending"
 DECIDE = "/admin/sync/approvalrequest/decide/"
@@ -51,23 +51,6 @@ def hold() -> Callable[[int, ApprovalKind], list[ApprovalRequest]]:
 
 def states() -> list[str]:
     return list(ApprovalRequest.objects.order_by("id").values_list("state", flat=True))
-
-
-def test_the_page_counts_what_waits_and_shows_examples(browser: Client, hold: Any) -> None:
-    hold(7)
-    html = browser.get(LIST).content.decode()
-    assert "7 fields of 7 contacts would be emptied on Monday" in html
-    assert "Empty 7 fields on Monday…" in html
-    assert "+44 6" in html
-    assert "emptied by a script, " in html
-
-
-def test_nothing_is_decided_before_the_count_was_confirmed(browser: Client, hold: Any) -> None:
-    acts = hold(3)
-    asked = {"how": "approve", "entity_type": "contact", "kind": "clear_monday", "upto": str(acts[-1].pk)}
-    html = browser.get(DECIDE, asked).content.decode()
-    assert "Approve 3 changes of 3 records?" in html
-    assert states() == ["pending"] * 3
 
 
 @pytest.mark.parametrize(("how", "state"), [("approve", "approved"), ("reject", "rejected")])
@@ -129,23 +112,6 @@ def test_a_group_that_can_be_none_is_no_error(browser: Client, hold: Any, strang
     assert browser.get(DECIDE, asked).status_code in ((400,) if "\0" in strange else (200, 302))
     assert browser.get(DECIDE, asked | {"upto": "1", "entity_type": f"{strange}\0"}).status_code == 400
     assert states() == ["pending"]
-
-
-def test_who_may_only_look_cannot_decide(client: Client, hold: Any) -> None:
-    acts = hold(1)
-    client.force_login(staff_who_may("view_approvalrequest"))
-    html = client.get(LIST).content.decode()
-    assert "You may view these, but not decide" in html
-    asked = {"how": "approve", "entity_type": "contact", "kind": "clear_monday", "upto": str(acts[0].pk)}
-    assert client.post(DECIDE, asked).status_code == 403
-    assert states() == ["pending"]
-
-
-def test_the_first_page_says_that_something_waits(browser: Client, hold: Any) -> None:
-    link = LIST.replace("&", "&amp;")
-    assert link not in browser.get("/admin/").content.decode()
-    hold(4)
-    assert link in browser.get("/admin/").content.decode()
 
 
 def test_the_figures_count_what_waits(mary: User, hold: Any) -> None:

@@ -9,7 +9,7 @@ from npd.models import Contact
 from sync.choices import ApprovalState, RemovedItemPolicy
 from sync.models import BoardLink, Tombstone
 from sync.records.approvals import approve, reject, release_obsolete
-from tests.guard.test_fields import Killed, held, killed, linked, states
+from tests.guard.test_fields import held, linked, states
 from tests.support.world import World
 
 
@@ -70,19 +70,6 @@ def two_gone(world: World) -> list[str | None]:
     contacts = linked(world, 3)[:2]
     Contact.objects.filter(pk__in=[c.pk for c in contacts]).delete()
     return [contact.monday_id for contact in contacts]
-
-
-def test_a_worker_that_dies_as_its_removals_are_announced_has_counted_them(
-    world: World, two_gone: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patched:
-        patched.setattr("sync.reconcile.act.check_intent_age", killed)
-        with pytest.raises(Killed):
-            world.work()
-    assert states() == [ApprovalState.DONE] * 2
-    world.work(minutes=4)
-    assert item_states(world, two_gone) == ["archived"] * 2
-    assert states() == [ApprovalState.DONE] * 2
 
 
 def test_removals_that_are_sent_again_in_halves_count_once(world: World, two_gone: list[str]) -> None:

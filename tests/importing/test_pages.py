@@ -37,33 +37,6 @@ def ann(db: None) -> Contact:
     return Contact.objects.create(name="Ann", email="ann@x.org")
 
 
-def test_a_file_is_shown_confirmed_written_and_undone_on_its_pages(admin: Client, ann: Contact) -> None:
-    assert 'href="/admin/npd/contact/import/"' in admin.get("/admin/npd/contact/").content.decode()
-    page = upload(admin, FILE)
-    text = words_of(page.content.decode())
-    job = ImportJob.objects.get()
-    assert [one["label"] for one in page.context["columns"]] == ["Name", "Email", "Phone", ""]
-    assert re.search(r"New 1 .*Changed 1 .*Invalid 1", text)
-    assert "Email: Enter a valid email address." in text
-    assert re.search(r"Name\s*: was Ann → becomes Anne", text)
-    ann.refresh_from_db()
-    assert ann.name == "Ann"
-    text = words_of(admin.post(url(job, "confirm"), follow=True).content.decode())
-    assert "0 of 2 rows" in text
-    assert "HX-Refresh" not in admin.get(url(job, "progress")).headers
-    run_all()
-    assert admin.get(url(job, "progress")).headers["HX-Refresh"] == "true"
-    text = words_of(admin.get(url(job)).content.decode())
-    assert "2 rows were written." in text
-    text = words_of(admin.get(url(job, "undo")).content.decode())
-    assert "1 value goes back to what it was before. 1 record that the import created is deleted." in text
-    admin.post(url(job, "undo"))
-    run_all()
-    assert "2 rows were undone." in words_of(admin.get(url(job)).content.decode())
-    ann.refresh_from_db()
-    assert (ann.name, Contact.objects.count()) == ("Ann", 1)
-
-
 def test_rows_that_were_not_imported_come_as_a_file_that_can_be_imported_once_corrected(
     admin: Client, person: User, ann: Contact
 ) -> None:
@@ -88,7 +61,6 @@ def test_a_file_is_not_opened_by_the_request_and_what_is_wrong_with_it_stands_on
     answer = chosen(admin, b"PK\x03\x04 no spreadsheet", "people.xlsx")
     job = ImportJob.objects.get()
     assert (answer.url, job.state, job.attempts) == (url(job), "reading", 0)
-    assert "The file waits for a worker to read it." in words_of(admin.get(url(job)).content.decode())
     assert "HX-Refresh" not in admin.get(url(job, "progress")).headers
     run_all()
     job.refresh_from_db()
@@ -98,7 +70,6 @@ def test_a_file_is_not_opened_by_the_request_and_what_is_wrong_with_it_stands_on
     page = admin.get(url(job)).content.decode()
     assert "people.xlsx is damaged" in words_of(page)
     assert 'action="/admin/npd/contact/import/"' in page
-    assert "damaged" not in words_of(upload(admin, FILE).content.decode())
 
 
 def test_a_file_that_waits_for_a_worker_too_long_says_so(admin: Client) -> None:
@@ -121,20 +92,6 @@ def test_a_file_can_be_discarded_while_it_waits_to_be_read(admin: Client) -> Non
     run_all()
     assert not ImportJob.objects.exists()
     assert not ImportFile.objects.exists()
-
-
-def test_nobody_fills_the_database_with_files_that_wait(admin: Client) -> None:
-    assert [chosen(admin, FILE).status_code for _ in range(11)] == [302] * 10 + [200]
-    assert ImportFile.objects.count() == 10
-
-
-def test_discarding_writes_nothing_and_forgets_the_file(admin: Client, ann: Contact) -> None:
-    upload(admin, FILE)
-    job = ImportJob.objects.get()
-    text = words_of(admin.post(url(job, "discard"), follow=True).content.decode())
-    assert "“people.csv” was not imported." in text
-    assert not ImportJob.objects.exists()
-    assert admin.get(url(job)).status_code == 404
 
 
 def test_an_import_with_nothing_to_write_can_not_be_confirmed(admin: Client, ann: Contact) -> None:
@@ -189,14 +146,6 @@ def test_confirming_twice_writes_once_and_says_so(admin: Client, ann: Contact) -
     assert "can't be discarded" in words_of(admin.post(url(job, "discard"), follow=True).content.decode())
 
 
-def test_an_import_that_nobody_takes_up_says_so(admin: Client, ann: Contact) -> None:
-    upload(admin, FILE)
-    job = ImportJob.objects.get()
-    admin.post(url(job, "confirm"))
-    ImportJob.objects.update(moved_at=sync_now() - timedelta(seconds=60))
-    assert "No worker has begun with it yet" in admin.get(url(job)).content.decode()
-
-
 PAGES = ["job", "progress", "csv", "confirm", "discard", "undo"]
 
 
@@ -233,26 +182,6 @@ def test_to_undo_an_import_that_made_records_one_must_be_allowed_to_delete_them(
     client.force_login(staff_who_may("add_contact", "change_contact"))
     assert "Undo…" not in client.get(url(job)).content.decode()
     assert client.post(url(job, "undo")).status_code == 403
-
-
-def test_an_import_of_which_nothing_can_be_undone_any_more_promises_nothing(
-    admin: Client, person: User, ann: Contact
-) -> None:
-    job = imported(person, "Name,Email\nAnne,ann@x.org\n")
-    Contact.objects.update(name="Anna")
-    text = words_of(admin.get(url(job, "undo")).content.decode())
-    assert "Nothing in it can be undone any more" in text
-    assert "1 value was changed since, and stays." in text
-    assert "Undo the import of" not in text
-    assert "follows on Monday" not in text
-
-
-def test_an_import_that_is_undone_already_is_not_asked_about(admin: Client, person: User, ann: Contact) -> None:
-    job = imported(person, "Name,Email\nAnne,ann@x.org\n")
-    admin.post(url(job, "undo"))
-    assert "It can't be undone now; this is its state." in words_of(
-        admin.get(url(job, "undo"), follow=True).content.decode()
-    )
 
 
 def test_the_pages_ask_a_bounded_number_of_queries(admin: Client, person: User) -> None:

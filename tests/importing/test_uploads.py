@@ -55,17 +55,6 @@ def test_an_attack_ends_as_a_failed_import_and_the_file_behind_it_is_read(person
     assert attack.facts == {"part": "xl/styles.xml", "most": 2}
 
 
-def test_a_reader_that_hangs_ends_as_a_failed_import(
-    person: User, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings.IMPORT_READ_SECONDS = 0.2
-    interpreter(tmp_path, monkeypatch, "exec sleep 1000")
-    job = uploaded(person)
-    run_all()
-    assert stands(job) == ("failed", "took_too_long", 1)
-    assert not ImportFile.objects.exists()
-
-
 def test_a_file_that_kills_each_reader_is_given_up(
     person: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

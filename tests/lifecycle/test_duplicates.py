@@ -60,29 +60,19 @@ def test_a_copy_that_a_record_got_while_its_answer_was_carried_out_stays_on_the_
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
 
 
-def test_a_copy_that_is_another_one_becomes_a_record_of_its_own(world: World, pat: Any) -> None:
+def test_a_copy_becomes_a_record_of_its_own_or_is_left_and_not_asked_about_again(world: World, pat: Any) -> None:
     contact = world.linked("Ann", email="ann@example.com")
-    copy = duplicate(world, contact)
-    choose(asked(contact.pk, "identity"), pat, "custom", NEW_RECORD)
+    new, left = (duplicate(world, contact) for _ in range(2))
+    for copy, choice in ((new, NEW_RECORD), (left, LEAVE_ALONE)):
+        choose(SyncConflict.objects.get(monday_item_id=copy, resolved_at=None), pat, "custom", choice)
     world.work()
+    world.sandbox.act("edit", item_id=left, column_id="role_title", text="edited")
     hear(world)
-    other = Contact.objects.get(monday_id=copy)
-    assert other.pk != contact.pk
-    assert world.sandbox.item(copy)["values"]["npd_id"] == str(other.pk)
+    made = Contact.objects.exclude(pk=contact.pk).get()
+    assert (made.monday_id, world.sandbox.item(new)["values"]["npd_id"]) == (new, str(made.pk))
+    assert world.sandbox.item(left)["state"] == "active"
+    assert IgnoredItem.objects.get(item_id=left).unlinked
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
-
-
-def test_a_copy_that_is_left_on_the_board_makes_no_record_and_is_not_asked_about_again(world: World, pat: Any) -> None:
-    contact = world.linked("Ann", email="ann@example.com")
-    copy = duplicate(world, contact)
-    choose(asked(contact.pk, "identity"), pat, "custom", LEAVE_ALONE)
-    world.work()
-    world.sandbox.act("edit", item_id=copy, column_id="role_title", text="edited")
-    hear(world)
-    assert world.sandbox.item(copy)["state"] == "active"
-    assert Contact.objects.count() == 1
-    assert not SyncConflict.objects.filter(resolved_at=None).exists()
-    assert IgnoredItem.objects.get(item_id=copy).unlinked
 
 
 def ran_twice(world: World) -> tuple[Contact, str]:

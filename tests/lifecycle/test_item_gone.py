@@ -236,25 +236,6 @@ def test_there_not_returned_when_asked_by_id_is_held_then_asked_and_never_delete
 # --- what the record says of itself -----------------------------------------------------------------------------
 
 
-def words_of(contact: Contact) -> str:
-    from sync.ledger import SyncStateService
-
-    contact.refresh_from_db()
-    return str(SyncStateService().describe(contact).words)
-
-
-def test_the_record_says_at_every_step_what_is_going_on(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    take_away(world, contact)
-    assert "archived on Monday" in words_of(contact)
-    assert "Otherwise you are then asked in the Inbox" in words_of(contact)
-    set_fields(contact, role_title="Chair")
-    quiet_passes(world)
-    assert "Edited since the last sync: Role" in words_of(contact)
-    assert "You are asked what happens to the record" in words_of(contact)
-    assert log_of(contact.pk, "removed")
-
-
 def test_a_deleted_records_dead_letters_end_with_it(world: World) -> None:
     contact = world.linked()
     set_policy("delete")

@@ -6,17 +6,14 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
-from django.db import connection
 from django.db.models import QuerySet
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 
 from npd.models import Contact, Organization
 from sync.clock import sync_now
 from sync.models import IgnoredItem, SyncQueue, Tombstone
-from sync.records.item_links import UNLINK_KEY
-from tests.admin import states
 from tests.admin.test_records import confirmed
+from tests.support.rows import queries_of
 from tests.support.world import World
 
 CONTACTS = "/admin/npd/contact/"
@@ -46,48 +43,6 @@ def act(client: Client, page: str, action: str, *keys: Any, confirmed: bool = Tr
     answer = client.post(page, form, follow=True)
     assert answer.status_code == 200
     return answer.content.decode()
-
-
-def test_unlinking_says_first_what_it_does_and_then_does_it(away: Client) -> None:
-    states.boards()
-    contact = states.synced("Ann", "70")
-    page = away.get(f"{CONTACTS}{contact.pk}/change/").content.decode()
-    assert 'value="unlink"' in page
-    assert 'value="link_again"' not in page
-    asks = act(away, CONTACTS, "unlink", contact.pk, confirmed=False)
-    assert "Unlink 1 contact" in asks
-    assert str(contact.monday_id) in asks
-    assert not SyncQueue.objects.filter(status="pending").exists()
-    assert "1 record will be unlinked now" in act(away, CONTACTS, "unlink", contact.pk)
-    assert UNLINK_KEY in SyncQueue.objects.get(entity_id=contact.pk, status="pending").payload
-
-
-def test_the_page_of_an_unlinked_record_says_so_and_links_it_again(away: Client) -> None:
-    states.boards()
-    contact, item = states.disabled("Ann"), "4711"
-    IgnoredItem.objects.create(entity_type="contact", item_id=item, unlinked=True, entity_id=contact.pk)
-    page = away.get(f"{CONTACTS}{contact.pk}/change/").content.decode()
-    assert f"Unlinked from the item {item}" in page
-    assert 'value="link_again"' in page
-    assert "Link 1 contact again" in act(away, CONTACTS, "link_again", contact.pk, confirmed=False)
-    act(away, CONTACTS, "link_again", contact.pk)
-    contact.refresh_from_db()
-    assert (contact.monday_id, contact.sync_enabled) == (item, True)
-
-
-def test_a_deleted_record_is_brought_back_from_its_page(away: Client) -> None:
-    states.boards()
-    contact = states.synced("Ann", "70", role_title="Buyer")
-    key = contact.pk
-    contact.delete()
-    stone = Tombstone.objects.get()
-    assert 'value="bring_back"' in away.get(f"{DELETED}{stone.pk}/change/").content.decode()
-    asks = act(away, DELETED, "bring_back", stone.pk, confirmed=False)
-    assert "Item 70" in asks
-    assert not Contact.objects.exists()
-    assert "1 record restored" in act(away, DELETED, "bring_back", stone.pk)
-    assert Contact.objects.get(pk=key).role_title == "Buyer"
-    assert 'value="bring_back"' not in away.get(f"{DELETED}{stone.pk}/change/").content.decode()
 
 
 def test_who_deleted_a_record_and_its_name_stand_in_the_activity_and_lead_to_its_restore(
@@ -139,16 +94,6 @@ def test_the_permission_is_asked_for_every_type_of_a_long_selection(
     assert (Contact.objects.count(), Organization.objects.count()) == (0, 0)
 
 
-def test_an_item_that_was_refused_is_considered_again(away: Client) -> None:
-    refused = IgnoredItem.objects.create(
-        entity_type="contact", item_id="4711", reason="Unlinked by Pat.", unlinked=True
-    )
-    assert "Unlinked by Pat." in away.get(REFUSED).content.decode()
-    act(away, REFUSED, "consider_again", refused.pk)
-    assert not IgnoredItem.objects.exists()
-    assert SyncQueue.objects.get().remote_id == "4711"
-
-
 def test_a_refusal_is_forgotten_and_its_item_asked_for_in_one_transaction(
     away: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,18 +109,10 @@ def test_a_refusal_is_forgotten_and_its_item_asked_for_in_one_transaction(
 
 
 def test_the_queries_of_the_list_of_deleted_records_do_not_grow_with_it(away: Client) -> None:
-    counts = []
+    def queries(rows: int) -> int:
+        for _ in range(rows):
+            Tombstone.objects.create(entity_type="contact", entity_id=uuid.uuid4(), data={}, deleted_at=sync_now())
+        return queries_of(lambda: away.get(DELETED))
+
     away.get(DELETED)  # a session's first page writes it down
-    for number in (1, 5):
-        for one in range(number):
-            Tombstone.objects.create(
-                entity_type="contact",
-                entity_id=uuid.uuid4(),
-                monday_id=f"{number}{one}",
-                data={},
-                deleted_at=sync_now(),
-            )
-        with CaptureQueriesContext(connection) as queries:
-            assert away.get(DELETED).status_code == 200
-        counts.append(len(queries))
-    assert counts[0] == counts[1]
+    assert queries(1) == queries(5)

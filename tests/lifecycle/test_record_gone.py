@@ -8,7 +8,7 @@ from django.test import Client
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.admin.deletion_pages import RestoredItem, restored_item
-from sync.choices import Cause, Priority, TombstoneState
+from sync.choices import TombstoneState
 from sync.limits import MeteredClient, metered_client
 from sync.models import BoardLink, Decision, FieldMapping, IgnoredItem, Intent, SyncMetadata, SyncQueue, Tombstone
 from sync.operations.decision_undo import undo_decisions
@@ -211,28 +211,6 @@ def one_way(contact: Contact, how: str) -> None:
 def left_with_item(key: Any) -> list[Decision]:
     """What the history says of edits that left the board with the item."""
     return list(Decision.objects.filter(entity_id=key, kind="overridden").order_by("key"))
-
-
-def test_an_edit_of_a_one_way_field_that_leaves_with_its_item_goes_to_the_history(world: World) -> None:
-    contact = world.linked("Ann", role_title="Buyer", notes="n")
-    policy("delete")
-    one_way(contact, "mapping")
-    world.work()
-    world.edit(contact, "role_title", "Chair")
-    world.deliver()
-    item_id, key = deleted(world, contact)
-    assert world.sandbox.item(item_id)["state"] == "deleted"
-    (line,) = left_with_item(key)
-    assert line.sentence.split(" wrote ")[0] not in ("", "Somebody")
-    assert (line.key, line.values["before"], line.values["after"]) == ("role_title", "Chair", "Buyer")
-    assert line.values["overridden"] is True
-    assert line.remote_id == item_id
-    assert "Role" in stone(key).note
-    world.hear()
-    Tombstone.objects.filter(entity_id=key).update(note="")
-    world.queue.enqueue("contact", key, cause=Cause.SWEEP, priority=Priority.SWEEP)
-    world.work()
-    assert len(left_with_item(key)) == 1
 
 
 def test_what_left_with_an_item_is_taken_back_once_the_record_is_there_again(world: World, pat: Any) -> None:

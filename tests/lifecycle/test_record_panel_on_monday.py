@@ -15,6 +15,7 @@ from npd.models import Contact
 from sync.ledger import SyncStateService
 from sync.ledger.record_view import FieldReason
 from sync.models import Decision
+from tests.admin.test_records import words_of as words_of_html
 from tests.importing.conftest import imported
 from tests.support.people import staff_who_may
 from tests.support.world import World
@@ -31,8 +32,7 @@ def act(client: Client, record: Any, name: str, *, htmx: bool = False, **data: s
 
 
 def words_of(response: Any) -> str:
-    text = re.sub(r'<span class="material-symbols[^>]*>[^<]*</span>', "", response.content.decode())
-    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text)))
+    return unescape(words_of_html(response.content.decode()))
 
 
 def test_edits_of_a_pause_flow_after_it_and_only_what_both_changed_is_asked_about(world: World, admin: Client) -> None:

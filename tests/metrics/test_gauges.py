@@ -64,13 +64,6 @@ def test_rows_are_counted_by_state_and_waiting_ones_by_attempts(link: BoardLink)
     assert 40 <= (figures.value("queue_oldest_claim_seconds", **CONTACT) or 0) < 60
 
 
-def test_a_row_in_backoff_is_not_due(link: BoardLink) -> None:
-    row(next_retry=sync_now() + timedelta(minutes=5))
-    figures = scrape()
-    assert figures.value("queue_due_rows", **CONTACT) == 0
-    assert figures.value("queue_oldest_due_seconds", **CONTACT) == 0
-
-
 def account_is_paused(link: BoardLink) -> None:
     MondayAccount.objects.create(id=1, stopped_until=sync_now() + timedelta(minutes=3))
 
@@ -311,7 +304,3 @@ def test_the_last_nights_verification_is_told(link: BoardLink) -> None:
     assert figures.value("audit_drifted", **CONTACT) == 0
     newest = (now - timedelta(hours=1)).timestamp()
     assert figures.value("audit_timestamp_seconds", **CONTACT) == pytest.approx(newest)
-
-
-def test_a_type_without_a_board_says_so() -> None:
-    assert scrape().by("kind", "board_standstill", **CONTACT) == {"no_board": 1}

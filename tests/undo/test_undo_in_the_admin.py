@@ -13,21 +13,6 @@ from tests.support.world import World
 from tests.undo.conftest import MOVED
 
 
-def test_the_page_shows_what_goes_back_and_the_button_does_it(pull: Decision, admin_client: Client) -> None:
-    contact = Contact.objects.get()
-    url = f"/admin/sync/decision/{pull.pk}/undo/"
-    page = admin_client.get(url).content.decode()
-    assert all(words in page for words in ("Undo this change?", "Yes, put it back", "Chair", "Boss"))
-    contact.refresh_from_db()
-    assert contact.role_title == "Chair"
-    answer = admin_client.post(url, follow=True)
-    assert answer.redirect_chain[-1][0] == f"/admin/npd/contact/{contact.pk}/change/"
-    page = answer.content.decode()
-    assert all(words in page for words in ("1 value restored.", "Undone", "Redo…"))
-    contact.refresh_from_db()
-    assert contact.role_title == "Boss"
-
-
 @pytest.fixture
 def browser_of(dora: User, client: Client) -> Client:
     client.force_login(dora)
@@ -50,17 +35,6 @@ def test_what_was_edited_at_once_is_one_line_and_taken_back_at_once(world: World
     other.refresh_from_db()
     assert (contact.role_title, contact.notes, other.notes) == ("Boss", "Old", "New")
     assert browser_of.get("/admin/sync/decision/1,999999999/undo/").status_code == 404
-
-
-def test_what_was_saved_at_once_is_one_line_with_what_was_sent_of_it(world: World, browser_of: Client) -> None:
-    contact = world.linked("Ann", role_title="Boss")
-    page = f"/admin/npd/contact/{contact.pk}/change/"
-    before = len(browser_of.get(page).context["activity"].acts)
-    world.save(contact, role_title="Chair", notes="New", sync_direction="npd_to_monday")
-    acts = browser_of.get(page).context["activity"].acts
-    assert len(acts) == before + 1
-    [act] = [act for act in acts if act.others == 2]
-    assert {line.label for line in act.lines} == {"Role", "Notes", "Direction"}
 
 
 def test_a_batch_has_its_page(pull: Decision, admin_client: Client) -> None:
