@@ -168,7 +168,7 @@ class Cell:
 
 def any_cell(draw: Draw, before: str, key: UUID, item_id: str) -> Cell:
     """Our write of a role, maybe over an edit of Tom's that was never read, and maybe another edit after it."""
-    sent, since = draw.choice(["Chair", "Head"]), draw.choice([-60, -300])
+    sent, since = draw.choice([one for one in ("Chair", "Head") if one != before]), draw.choice([-60, -300])
     state = draw.choice([IntentState.APPLIED] * 3 + [IntentState.OPEN, IntentState.CONFIRMED, IntentState.VOID])
     ended = at(since + 6) if state != IntentState.OPEN else None
     write = wrote(sent, before, seconds=since, state=state, settled_at=ended, entity_id=key, item_id=item_id)
@@ -287,6 +287,7 @@ def any_record(
         here["role_title"] = draw.choice([cell.agreed, cell.agreed, cell.agreed, "Duke"])
     if is_untouched:
         here = dict(agreed)
+    here["name"] = here.get("name") or "Ann"  # NPD takes no record without one
     own = {
         "id": key,
         "monday_id": item_id,
@@ -420,7 +421,7 @@ def any_answers(
     rejected = {one.id: draw.choice(["", "", "", ApprovalState.REJECTED]) for one in records}
     too_often, needed = set(draw.some(list(by_id), 10)), set(draw.some(list(by_id), 10))
     loops, again = {key: any_loops(draw) for key in by_id}, dict(draw.some(list(items.items()), 20))
-    away = tuple(key for key, one in items.items() if one.state != "active" and draw.maybe(50))
+    away = tuple(key for key, one in items.items() if one.state != "active" and key not in owners and draw.maybe(50))
     lost = LostCreates(frozenset(draw.some(list(by_id), 40)), away)
     ended = {key: (created("Boss", entity_id=key),) for key in draw.some(list(by_id), 10)}
     copies = {key: (second_run(key),) for key in second_runs}
