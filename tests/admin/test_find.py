@@ -36,10 +36,11 @@ def test_records_and_what_is_about_them_are_found_by_name_e_mail_and_number(
     browser_of_person: Client, world: dict[str, Any]
 ) -> None:
     record, conflict = states.conflicting("Ann Example", "5088")
-    Contact.objects.filter(pk=record.pk).update(email="ann.example@npd.example")
+    Contact.objects.filter(pk=record.pk).update(email="ann.example@npd.example", phone="+442079460386")
     both = {f"/admin/npd/contact/{record.pk}/change/", f"/admin/conflicts/syncconflict/{conflict.pk}/change/"}
     for term in ("Ann Example", "ann.example@npd", "5088"):
         assert both <= links(found(browser_of_person, term)), term
+    assert "+44 20 7946 0386" in words_of(found(browser_of_person, "+44207946"))  # as its record's page writes it
 
 
 def test_jobs_are_found_by_their_number_and_by_their_record(browser_of_person: Client, world: dict[str, Any]) -> None:

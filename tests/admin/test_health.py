@@ -368,7 +368,28 @@ def test_failures_and_calls_are_counted_by_the_hour_where_they_happen(browser_of
     assert "1 call in the last 24 hours." in chart(browser_of_person, "API calls, by hour")
 
 
+def test_calls_are_measured_by_the_quota_where_it_is_near(browser_of_person: Client) -> None:
+    states.boards()
+    counted(1, "quota_calls", 40)
+    for limit, is_near in ((1_000, True), (1_000_000, False)):
+        used = {"day_limit": limit, "day": sync_now().date(), "day_calls": 40}
+        ApiBudget.objects.update_or_create(id=1, defaults=used)
+        assert ("npd-chart-line" in chart(browser_of_person, "API calls, by hour")) is is_near
+
+
 # Before the set-up, and after it
+
+
+def test_when_all_was_verified_names_the_board_for_which_that_is_the_longest_ago(browser_of_person: Client) -> None:
+    states.boards()
+    for entity_type, minutes, said in (
+        ("contact", 4, "Oldest: Organizations, not verified yet."),
+        ("organization", 180, "Oldest: Organizations, 3 hours ago."),
+        ("organization", 4, "All boards alike."),
+    ):
+        at = sync_now() - timedelta(minutes=minutes)
+        Verification.objects.create(entity_type=entity_type, compared=5, differed=0, at=at)
+        assert said in text_of(browser_of_person)
 
 
 # What is so of a board now

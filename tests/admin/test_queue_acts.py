@@ -14,7 +14,7 @@ from django.test import Client
 from sync.admin import queue_actions
 from sync.clock import sync_now
 from sync.models import SyncQueue
-from sync.outbox import operate
+from sync.outbox import operate, pauses
 from tests.admin import states
 from tests.admin.queue_pages import FAILED, PAUSE, QUEUE, all_url, confirmed, finished, flying, listed, statuses, tick
 from tests.admin.test_records import words_of
@@ -57,6 +57,14 @@ def test_ticked_rows_are_retried_and_those_in_flight_or_done_are_left(
     assert {row.entity_id for row in three_dead} <= set(
         SyncQueue.objects.filter(status="pending", attempts=0).values_list("entity_id", flat=True)
     )
+
+
+def test_a_retry_while_all_is_paused_says_what_the_jobs_wait_for(
+    browser_of_person: Client, three_dead: list[SyncQueue]
+) -> None:
+    pauses.pause("eve")
+    said = tick(browser_of_person, "retry", three_dead)
+    assert ("again now" in said, "They wait: Paused by eve" in said) == (False, True)
 
 
 def test_discard_asks_first_and_then_ends_dead_letters_alone(

@@ -47,13 +47,3 @@ def test_a_reason_is_stored_as_one_line_without_what_controls_how_it_is_read(bro
     answer = browser_of_person.post(PAUSE, {"why": "Moving\0 the\r\nboard\x1b\x9b \u202eagain"}, follow=True)
     assert answer.status_code == 200
     assert QueuePause.objects.get().why == "Moving the board again"
-
-
-def test_a_resume_tells_what_another_pause_still_stops(browser_of_person: Client) -> None:
-    states.boards()
-    for form in ({"why": "the audit"}, {"entity_type": "contact"}):
-        browser_of_person.post(PAUSE, form)
-    text = words_of(browser_of_person.post(RESUME, {"entity_type": "contact"}, follow=True).content.decode())
-    assert "synced now" not in text
-    text = words_of(browser_of_person.post(RESUME, {}, follow=True).content.decode())
-    assert "synced now" in text

@@ -18,7 +18,7 @@ from npd.models import Contact
 from sync.admin.record_activity import ActivityLine
 from sync.choices import Cause, RecordSyncStatus
 from sync.clock import sync_now
-from sync.models import BoardLink, IgnoredItem, SyncQueue
+from sync.models import BoardLink, IgnoredItem, MondayAccount, SyncQueue
 from tests.admin import states
 from tests.support.people import staff_who_may
 from tests.support.rows import queries_of
@@ -102,6 +102,8 @@ def test_search_and_filters_find_the_one_record(browser_of_person: Client, world
         html = browser_of_person.get(address).content.decode()
         assert row_of(html, name)
         assert len(re.findall(r'<tr class="data-row', html)) == 1, address
+    waiting = row_of(browser_of_person.get(LIST).content.decode(), "李小龍")
+    assert re.search(r"Pending Next attempt in [45] minutes\..*Monday answered 500", waiting)
 
 
 def test_sync_now_of_a_selection_counts_what_was_started_and_why_the_rest_was_not(
@@ -182,6 +184,15 @@ def test_an_action_on_what_can_be_no_row_says_so(browser_of_person: Client) -> N
             answer = browser_of_person.post(f"/admin/{listed}/", data, follow=True)
             assert answer.status_code == 200
             assert "Nothing was done: “" in words_of(answer.content.decode())
+
+
+def test_sync_now_says_that_it_waits_while_monday_is_paused(browser_of_person: Client, world: dict[str, Any]) -> None:
+    MondayAccount.objects.update(stopped_until="2999-01-01T00:00:00Z", stop_reason="Too many calls.")
+    url = reverse("admin:npd_contact_sync_now", args=[world["synced"].pk])
+    text = words_of(browser_of_person.post(url, follow=True).content.decode())
+    assert ("It waits: Too many calls." in text, "is sent to Monday now" in text) == (True, False)
+    text = post_action(browser_of_person, "sync_now", world["synced"], world["held"])
+    assert ("Sync of 2 contacts waits: Too many calls." in text, "started" in text) == (True, False)
 
 
 def confirmed(page: str) -> dict[str, str]:

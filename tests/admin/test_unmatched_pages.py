@@ -103,7 +103,8 @@ def test_an_item_that_is_unmatched_no_more_leads_back_to_the_list_with_why(
         answer = browser_of_person.get(address, follow=True)
         assert answer.redirect_chain[-1][0] == LIST
         assert "isn't unmatched any more" in words_of(answer.content.decode()).replace("&#x27;", "'")
-    late = browser_of_person.post(f"{LIST}{key}/create/", follow=True)
+    late = browser_of_person.post(f"{LIST}{key}/create/", {"next": "https://elsewhere.example/"}, follow=True)
+    assert late.redirect_chain == [(LIST, 302)]
     assert "Nothing was done" in words_of(late.content.decode())
 
 

@@ -463,8 +463,7 @@ def test_nobody_is_told_the_name_of_a_record_that_they_may_not_see(world: World,
     addresses += ["/admin/", "/admin/search/?s=Hushed", "/admin/search/?s=5001", "/admin/sync/syncmetadata/report/"]
     addresses += [f"/admin/inbox/{query}" for query in ("", "?kind=failed", "?kind=blocked", "?kind=approval")]
     addresses += [f"/admin/{one}/?q=Hushed" for one in ("sync/syncqueue", "sync/decision", "conflicts/syncconflict")]
-    rejected = "/admin/conflicts/syncconflict/rejected/"
-    addresses += [rejected, f"{rejected}contact/{world['held'].pk}/email/"]
+    addresses.append(f"/admin/conflicts/syncconflict/rejected/contact/{world['held'].pk}/email/")
     lists = ("sync/syncqueue", "sync/decision", "conflicts/syncconflict")
     addresses += [f"/api/v1/sync/{one}/" for one in ("queue", "conflicts", "states")]
     group = {

@@ -11,6 +11,7 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.kernel.conflict_store import FieldConflict
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, seen
+from tests.support.people import api_of, staff_who_may
 
 pytestmark = pytest.mark.django_db
 LIST = "/api/v1/sync/conflicts/"
@@ -19,13 +20,7 @@ LIST = "/api/v1/sync/conflicts/"
 @pytest.fixture
 def api(ada: User) -> APIClient:
     cache.clear()  # throttle counts live in the process
-    return client_of(ada)
-
-
-def client_of(user: User) -> APIClient:
-    client = APIClient()
-    client.force_authenticate(user)
-    return client
+    return api_of(ada)
 
 
 def body(**selections: Any) -> dict[str, Any]:
@@ -135,3 +130,8 @@ def test_a_field_that_is_none_is_refused_by_name(api: APIClient, conflict: SyncC
     assert "There is no field “nope” in this conflict." in response.json()["detail"]
     one_side = {"resolution_type": "keep_npd", "seen": asked["seen"]}
     assert "There is no field “nope”" in api.post(f"{LIST}{conflict.pk}/resolve", one_side).json()["detail"]
+
+
+def test_without_the_permission_to_view_nothing_is_shown(conflict: SyncConflict) -> None:
+    assert api_of(staff_who_may("view_contact")).get(LIST).status_code == 403
+    assert APIClient().get(LIST).status_code == 401

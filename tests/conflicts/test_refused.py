@@ -220,6 +220,13 @@ def test_who_may_look_only_sees_it_and_can_not_answer(rejected: Contact, client:
     assert client.get(page_of(rejected)).status_code == 403
 
 
+def test_who_may_not_see_contacts_reads_no_name_in_the_list(rejected: Contact, client: Client) -> None:
+    for person, is_told in ((staff_who_may("view_syncconflict"), False), (User.objects.create_superuser("both"), True)):
+        client.force_login(person)
+        shown = text_of(client.get(f"{LIST}rejected/"))
+        assert ("Ann" in shown, "Contact that you may not see" in shown) == (is_told, not is_told)
+
+
 def test_the_list_and_the_screen_ask_at_most_fifteen_times(
     rejected: Contact, browser: Client, django_assert_max_num_queries: Any
 ) -> None:

@@ -259,6 +259,13 @@ def test_what_is_to_be_emptied_and_has_changed_since_is_refused_and_not_asked_ab
     assert browser.post(screen(conflict_of(contact)), sent).status_code == 409
 
 
+def test_who_may_not_look_sees_nothing(client: Client, conflict: SyncConflict) -> None:
+    pages = [screen(conflict), screen(conflict, "status")]
+    assert all("/admin/login/" in client.get(page)["Location"] for page in pages)
+    client.force_login(staff_who_may("view_contact"))
+    assert [client.get(page).status_code for page in pages] == [403, 403]
+
+
 def test_the_default_form_leads_to_the_screen_and_an_unknown_conflict_nowhere(
     browser: Client, conflict: SyncConflict
 ) -> None:

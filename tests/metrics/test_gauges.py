@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -64,49 +64,16 @@ def test_rows_are_counted_by_state_and_waiting_ones_by_attempts(link: BoardLink)
     assert 40 <= (figures.value("queue_oldest_claim_seconds", **CONTACT) or 0) < 60
 
 
-def account_is_paused(link: BoardLink) -> None:
-    MondayAccount.objects.create(id=1, stopped_until=sync_now() + timedelta(minutes=3))
+def after(**span: float) -> datetime:
+    return sync_now() + timedelta(**span)
 
 
-def account_was_paused(link: BoardLink) -> None:
-    MondayAccount.objects.create(id=1, stopped_until=sync_now() - timedelta(seconds=30))
+def paused(**what: str) -> QueuePause:
+    return QueuePause.objects.create(paused_by="mary", **what)
 
 
-def board_is_blocked(link: BoardLink) -> None:
-    BoardLink.objects.update(blocked_until=sync_now() + timedelta(minutes=3))
-
-
-def board_is_missing(link: BoardLink) -> None:
-    BoardLink.objects.update(npd_id_column="")
-
-
-def everything_is_paused(link: BoardLink) -> None:
-    QueuePause.objects.create(paused_by="mary")
-
-
-def board_is_paused(link: BoardLink) -> None:
-    QueuePause.objects.create(paused_by="mary", entity_type="contact")
-
-
-def other_board_is_paused(link: BoardLink) -> None:
-    QueuePause.objects.create(paused_by="mary", entity_type="organization")
-
-
-def one_direction_is_paused(link: BoardLink) -> None:
-    QueuePause.objects.create(paused_by="mary", direction="to_monday")
-
-
-def both_directions_are_paused(link: BoardLink) -> None:
-    QueuePause.objects.create(paused_by="mary", direction="to_monday")
-    QueuePause.objects.create(paused_by="mary", direction="to_npd", entity_type="contact")
-
-
-def day_is_used_up(link: BoardLink) -> None:
-    ApiBudget.objects.create(id=1, day_limit=200, day=sync_now().date(), day_calls=199)
-
-
-def minute_is_used_up(link: BoardLink) -> None:
-    ApiBudget.objects.create(id=1, minute_limit=100, minute_calls=100, minute_ends=sync_now() + timedelta(seconds=40))
+def spent(**limits: Any) -> ApiBudget:
+    return ApiBudget.objects.create(id=1, **limits)
 
 
 def minute_has_points_for_others_only(link: BoardLink) -> None:
@@ -125,42 +92,44 @@ def changes_are_gathered(link: BoardLink) -> None:
     ApiUsage.objects.create(slot=now - timedelta(minutes=20), entity_type="contact", calls=400, passes=200)
 
 
-def nothing(link: BoardLink) -> None:
-    """The board can be worked."""
+STATES: dict[str, tuple[Callable[[BoardLink], Any], str]] = {
+    "the board can be worked": (lambda link: None, ""),
+    "the account is paused": (
+        lambda link: MondayAccount.objects.create(id=1, stopped_until=after(minutes=3)),
+        "account",
+    ),
+    "the account was paused": (lambda link: MondayAccount.objects.create(id=1, stopped_until=after(seconds=-30)), ""),
+    "the board is blocked": (lambda link: BoardLink.objects.update(blocked_until=after(minutes=3)), "blocked"),
+    "the board is missing": (lambda link: BoardLink.objects.update(npd_id_column=""), "no_board"),
+    "everything is paused": (lambda link: paused(), "paused"),
+    "the board is paused": (lambda link: paused(entity_type="contact"), "paused"),
+    "another board is paused": (lambda link: paused(entity_type="organization"), ""),
+    "one direction is paused": (lambda link: paused(direction="to_monday"), ""),
+    "both directions are paused": (
+        lambda link: (paused(direction="to_monday"), paused(direction="to_npd", entity_type="contact")),
+        "paused",
+    ),
+    "the day is used up": (lambda link: spent(day_limit=200, day=sync_now().date(), day_calls=199), "allowance"),
+    "the minute is used up": (
+        lambda link: spent(minute_limit=100, minute_calls=100, minute_ends=after(seconds=40)),
+        "gathering",
+    ),
+    "the minute has points for others only": (minute_has_points_for_others_only, "gathering"),
+    "changes are gathered": (changes_are_gathered, "gathering"),
+}
 
 
-@pytest.mark.parametrize(
-    ("state", "kind"),
-    [
-        (nothing, ""),
-        (account_is_paused, "account"),
-        (account_was_paused, ""),
-        (board_is_blocked, "blocked"),
-        (board_is_missing, "no_board"),
-        (everything_is_paused, "paused"),
-        (board_is_paused, "paused"),
-        (other_board_is_paused, ""),
-        (one_direction_is_paused, ""),
-        (both_directions_are_paused, "paused"),
-        (day_is_used_up, "allowance"),
-        (minute_is_used_up, "gathering"),
-        (minute_has_points_for_others_only, "gathering"),
-        (changes_are_gathered, "gathering"),
-    ],
-)
-def test_due_means_the_same_as_in_the_statistics_and_a_standstill_says_its_kind(
-    link: BoardLink, state: Callable[[BoardLink], None], kind: str | None
-) -> None:
+@pytest.mark.parametrize("state", STATES)
+def test_due_means_the_same_as_in_the_statistics_and_a_standstill_says_its_kind(link: BoardLink, state: str) -> None:
+    make, kind = STATES[state]
     row(next_retry=sync_now() - timedelta(seconds=90))
     row(next_retry=sync_now() - timedelta(seconds=20), direction="to_npd")
-    state(link)
-    figures, queue = scrape(), SyncQueueService()
-    stats = queue.get_queue_stats()
+    make(link)
+    figures, stats = scrape(), SyncQueueService().get_queue_stats()
     assert sum(figures.by("board", "queue_due_rows").values()) == stats["due"]
     oldest = max(figures.by("board", "queue_oldest_due_seconds").values(), default=0.0)
     assert oldest == pytest.approx(stats["oldest_due_seconds"], abs=2)
-    if kind is not None:
-        assert figures.by("kind", "board_standstill", **CONTACT) == ({kind: 1} if kind else {})
+    assert figures.by("kind", "board_standstill", **CONTACT) == ({kind: 1} if kind else {})
 
 
 def test_without_a_token_no_board_is_worked(link: BoardLink, settings: Any) -> None:

@@ -160,6 +160,14 @@ def test_mail_is_offered_only_where_it_can_arrive(
     assert not NotificationReceiver.objects.exists()
 
 
+def test_the_preview_shows_only_what_the_person_may_see(browser: Client, client: Client) -> None:
+    states.boards()
+    states.dead("Zoe", "No room.")
+    assert "NPD Sync: 1 change fails: No room." in words(browser.get(PAGE))
+    client.force_login(User.objects.create_user("eve", is_staff=True))
+    assert "No room." not in words(client.get(PAGE))
+
+
 def test_everybody_who_signs_in_has_their_own_and_nobody_another_persons(
     browser: Client, client: Client, mail: MailServer
 ) -> None:
