@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from html.parser import HTMLParser
 from typing import Any
-from xml.etree.ElementTree import Element
 
-import html5lib
 import pytest
 import responses
 from django.contrib.auth.models import User
@@ -27,20 +26,38 @@ SHOWING_STOPS = ("/admin/", "/admin/inbox/", "/admin/sync/boardlink/", "/admin/s
 OF_OPERATIONS = re.compile(r"manage\.py|\b[A-Z]+(?:_[A-Z]+)+\b")
 
 
-def shown(element: Element) -> Iterator[str]:
+class Shown(HTMLParser):
     """The text of a page, but for what is in a fold for administrators, and what no browser shows."""
-    is_shown = isinstance(element.tag, str) and element.tag not in ("script", "style", "template")
-    if is_shown and "npd-administrator" not in (element.get("class") or "").split():
-        yield element.text or ""
-        for child in element:
-            yield from shown(child)
-    yield element.tail or ""
+
+    UNENDED = frozenset({"area", "br", "col", "hr", "img", "input", "link", "meta", "source", "wbr"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open, self.text = list[tuple[str, bool]](), list[str]()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Whether what follows is shown."""
+        kept_back = "npd-administrator" in (dict(attrs).get("class") or "").split()
+        kept_back |= tag in ("script", "style", "template") or bool(self.open and self.open[-1][1])
+        if tag not in self.UNENDED:
+            self.open.append((tag, kept_back))
+
+    def handle_endtag(self, tag: str) -> None:
+        """Back to what stands around it."""
+        while any(tag == name for name, _ in self.open) and self.open.pop()[0] != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        """Text."""
+        if not (self.open and self.open[-1][1]):
+            self.text.append(data)
 
 
 def names_in(html: str) -> set[str]:
     """The commands and settings that a page names to everybody."""
-    text = " ".join(shown(html5lib.parse(html, namespaceHTMLElements=False)))
-    return {found for found in OF_OPERATIONS.findall(text) if len(found) >= 6}
+    page = Shown()
+    page.feed(html)
+    return {found for found in OF_OPERATIONS.findall(" ".join(page.text)) if len(found) >= 6}
 
 
 def opened(client: Client) -> dict[str, set[str]]:

@@ -71,7 +71,6 @@ ROWS: dict[str, Callable[[Contact], Model]] = {
 }
 BY_API = {
     "failed job": "sync/queue/", "waiting job": "sync/queue/", "sync state": "sync/states/",
-    "ignored item": "sync/ignored-items/", "approval": "sync/approvals/",
 }  # fmt: skip
 
 

@@ -81,7 +81,7 @@ def test_what_is_wrong_with_the_account_is_said_with_what_helps(
     account: FakeAccount, greeting: dict[str, Any], level: str, subject: str, said: str, fix: str
 ) -> None:
     (found,) = _wrong(_examined(account, replace(GREETING, version_kind="", **greeting)))
-    assert (found.level, found.subject, said in found.message, fix in found.fix) == (level, subject, True, True)
+    assert (found.level, found.subject, said in found.message, fix in found.full_fix) == (level, subject, True, True)
 
 
 def test_boards_that_can_t_be_read_are_a_fault_and_the_rest_is_told(account: FakeAccount) -> None:

@@ -31,7 +31,7 @@ def test_a_wrong_token_pauses_the_account_and_costs_no_attempt(world: World, set
     world.save(contact, role_title="Chair")
     assert world.status(contact) == "pending"
     assert (world.row(contact).status, world.row(contact).attempts) == ("pending", 0)
-    assert "MONDAY_API_KEY" in world.mon_pause().stop_reason
+    assert world.mon_pause().stop_reason
     assert "a-token-that-is-none" not in world.mon_pause().stop_reason
     settings.MONDAY_API_KEY = world.sandbox.token
     world.settle()

@@ -46,7 +46,9 @@ class Command(BaseCommand):
                         demo.create_scene(name, sandbox)
                     self._say(f"  Waiting to be tried: {', '.join(demo.SCENE_LABELS)}.")
                 demo.keep_failing(sandbox)
-            except (NoSandboxError, demo.NoSampleDataError, ActionError, ConnectorError) as error:
+            except ConnectorError as error:
+                raise CommandError(error.full_sentence) from error
+            except (NoSandboxError, demo.NoSampleDataError, ActionError) as error:
                 raise CommandError(str(error)) from error
             return
         for line in tour():

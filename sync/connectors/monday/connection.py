@@ -20,6 +20,7 @@ from sync.connectors.base.errors import (
     ConnectorError,
     DocumentRejected,
     FieldRejected,
+    NotAuthenticated,
     PermissionMissing,
     RecordRejected,
 )
@@ -198,7 +199,8 @@ def _check_token(info: AccountInfo) -> Iterator[CheckResult]:
     # Monday may give the reason itself, for example a missing scope.
     error = _field_error(info, "me")
     fix = error.sentence if error else "Enter the token of a user."
-    yield CheckResult(False, "The token belongs to no user.", fix, "token")
+    on_server = NotAuthenticated.for_administrator
+    yield CheckResult(False, "The token belongs to no user.", fix, "token", for_administrator=on_server)
 
 
 def _check_version(info: AccountInfo, requested: str) -> Iterator[CheckResult]:
