@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -50,13 +49,13 @@ def rebuild_records(model: type[SyncedModel], tombstones: Sequence[Tombstone]) -
             for tombstone in tombstones
             if field.column in tombstone.data and field.name != "id"
         }
-        target, wanted = field.related_model, {value for value in values.values() if value is not None}
-        related: dict[Any, Any] = {}
-        if wanted and isinstance(target, type):
-            related = target._default_manager.in_bulk(list(wanted))
-        for entity_id, value in values.items():
+        if isinstance(target := field.related_model, type):
+            wanted = {value for value in values.values() if value is not None}
+            related = target._default_manager.in_bulk(list(wanted)) if wanted else {}
             # A foreign key to a record deleted since would make the insert fail.
-            setattr(records[entity_id], field.name, related.get(value) if isinstance(target, type) else value)
+            values = {entity_id: related.get(value) for entity_id, value in values.items()}
+        for entity_id, value in values.items():
+            setattr(records[entity_id], field.name, value)
     return records
 
 

@@ -24,7 +24,7 @@ def policy(choice: str) -> None:
     BoardLink.objects.filter(entity_type="contact").update(deleted_record_policy=choice)
 
 
-def deleted(world: World, contact: Contact) -> tuple[str, Any]:
+def deleted(world: World, contact: Contact | Organization) -> tuple[str, Any]:
     """Delete a record as its page does, and work; returns its item's id and its own."""
     contact.refresh_from_db()
     item_id, key = contact.monday_id, contact.pk
@@ -67,6 +67,15 @@ def test_deleted_there_as_the_base_unlinked_the_item_stays_without_its_npd_id_an
     world.sandbox.act("rename", item_id=item_id, name="Ann, still here")
     settle_newcomers(world)
     assert not Contact.objects.exists()
+
+
+def test_a_deleted_organization_goes_and_comes_back_with_its_lists(world: World) -> None:
+    kept = Organization.objects.create(name="Acme", aliases=["ACME Corp", "Acme & Sons"])
+    world.work()
+    item_id, key = deleted(world, kept)
+    assert (world.sandbox.item(item_id)["state"], stone(key).state) == ("archived", "archived")
+    restore_by_person(stone(key), by="ada")
+    assert Organization.objects.get(pk=key).aliases == ["ACME Corp", "Acme & Sons"]
 
 
 def settle_newcomers(world: World) -> None:
