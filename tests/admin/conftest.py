@@ -8,6 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from sync.models import NotificationReceiver
 from sync.outbox import notify
 from tests.admin import states
 
@@ -28,7 +29,8 @@ def person(db: None) -> User:
 
 @pytest.fixture
 def browser_of_person(person: User, client: Client) -> Client:
-    """The administrator's session."""
+    """The session of an administrator who is told by email."""
+    NotificationReceiver.objects.create(user=person, medium="email", frequency="daily")
     client.force_login(person)
     return client
 
