@@ -388,7 +388,7 @@ class ConnectionPagesMixin:
         return self._page(request, "connect", {
             "title": CONNECTION_TITLE,
             "page_name": CONNECTION_TITLE,
-            "boards": [] if tested else _board_states(),
+            "boards": [] if tested or is_stopped else _board_states(),
             "tested": tested,
             "wrong": wrong,
             "configured": token.is_usable,
@@ -408,6 +408,7 @@ class ConnectionPagesMixin:
             ])),
             "known": account if is_known else None,
             "is_stopped": is_stopped and token.is_usable,
+            "stop_reason": humanize.without_request_id(account.stop_reason),
             "allowance": quota.forecast().words if is_known else "",
         }, status=400 if wrong else 200)  # fmt: skip
 

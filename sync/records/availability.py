@@ -206,15 +206,14 @@ class Overview(LimitFacts):
 
     @cached_property
     def shown(self) -> list[BoardAvailability]:
-        """The same for people: a stop goes on until Monday has answered, also while its next probe is due."""
-        if (stop := self.untested) is None:
-            return self.boards
-        return [
-            replace(one, reason_code=stop.kind, detail=stop.reason, until=None)
-            if one.is_available or one.is_temporary
-            else one
-            for one in self.boards
-        ]
+        """The same for people."""
+        return [self.shown_as(one) for one in self.boards]
+
+    def shown_as(self, board: BoardAvailability) -> BoardAvailability:
+        """Return it for people: a stop goes on until Monday has answered, also while its next probe is due."""
+        if not (board.is_available or board.is_temporary) or (stop := self.untested) is None:
+            return board
+        return replace(board, reason_code=stop.kind, detail=stop.reason, until=None)
 
     def slowed_until(self, board: BoardAvailability) -> datetime | None:
         """Return until when the quota makes a board wait, where that is long; None where it doesn't."""

@@ -28,9 +28,14 @@ def person(db: None) -> User:
 
 
 @pytest.fixture
-def browser_of_person(person: User, client: Client) -> Client:
-    """The session of an administrator who is told by email."""
+def told(person: User) -> None:
+    """The administrator is told of what happens, so Health doesn't advise it."""
     NotificationReceiver.objects.create(user=person, medium="email", frequency="daily")
+
+
+@pytest.fixture
+def browser_of_person(person: User, client: Client) -> Client:
+    """The administrator's session."""
     client.force_login(person)
     return client
 

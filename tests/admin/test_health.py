@@ -230,7 +230,6 @@ def test_a_whole_column_comes_first_then_what_most_records_have(
 
 def test_whoever_sees_receivers_is_told_that_nobody_is_told(browser_of_person: Client, world: dict[str, Any]) -> None:
     advice = ("wait", "Notifications")
-    NotificationReceiver.objects.all().delete()
     said = headline_of(browser_of_person)
     assert advice in tasks_of(browser_of_person)
     assert 'href="/admin/notifications/"' in html_of(browser_of_person).partition("npd-tasks")[2]
@@ -241,6 +240,7 @@ def test_whoever_sees_receivers_is_told_that_nobody_is_told(browser_of_person: C
     assert headline_of(browser_of_person) == said
 
 
+@pytest.mark.usefixtures("told")
 def test_a_column_that_blocks_records_has_one_line_and_other_blocked_fields_theirs(browser_of_person: Client) -> None:
     states.boards()
     FieldMapping.objects.filter(link__entity_type="contact", key="email").update(problem="Gone.", direction="none")
@@ -295,6 +295,7 @@ def tasks_of(client: Client) -> list[tuple[str, str]]:
     return [(colour, words_of(text).strip()) for colour, text in found]
 
 
+@pytest.mark.usefixtures("told")
 def test_the_gravest_comes_first_what_failed_is_red_and_what_is_stopped_is_said_above_the_page(
     browser_of_person: Client, world: dict[str, Any]
 ) -> None:
@@ -320,6 +321,7 @@ def test_the_gravest_comes_first_what_failed_is_red_and_what_is_stopped_is_said_
     ]
 
 
+@pytest.mark.usefixtures("told")
 def test_the_page_counts_what_the_inbox_counts(browser_of_person: Client, every_part: dict[str, Any]) -> None:
     listed = [words for _colour, words in tasks_of(browser_of_person)]
     causes = {kind: tally.causes for kind, tally in attention.tallies().items() if tally.causes}
