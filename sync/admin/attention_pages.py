@@ -230,7 +230,7 @@ class InboxRow:
     @property
     def hint(self) -> str:
         """What stands in the place of a choice that would be empty."""
-        return "No other column is free: create a new one." if self.is_column and not self.columns else ""
+        return "No other column is free." if self.is_column and not self.columns else ""
 
     @property
     def buttons(self) -> list[tuple[InboxAction, str, str, bool]]:
@@ -270,8 +270,9 @@ class InboxRow:
             doors.append((self.fix, entry.url, "f"))
         if self.may_act and entry.kind is AttentionKind.DUPLICATE and entry.url:
             doors.append(("Decide", entry.url, ""))
-        if self.may_act and entry.kind is AttentionKind.BLOCKED and (url := _full_list(entry.kind)):
-            doors.append(("See why", entry.url if self.is_column else url, "f"))
+        # A column's name leads to why, and its acts come first.
+        if self.may_act and entry.kind is AttentionKind.BLOCKED and not self.is_column:
+            doors.append(("See why", _full_list(entry.kind), "f"))
         if self.may_link:
             doors.append(("Link to…", reverse("admin:sync_unmatcheditem_link", args=[entry.row_id]), "l"))
         return doors

@@ -21,9 +21,9 @@ from django.views.decorators.http import require_POST
 
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.attention_pages import ActionResult, InboxAction, register_action
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report, posted_number, run_action
 from sync.admin.record_panel import (
+    CHECK_LABEL,
     DIRECTION_EFFECTS,
     blocked_fields_url,
     first_case_url,
@@ -52,7 +52,7 @@ from sync.kernel.conflict_store import KIND_UNDO, current_store
 from sync.merge import FieldSelection
 from sync.models import BoardLink, FieldMapping, SyncMetadata
 from sync.operations import attention
-from sync.operations.attention import AttentionEntry, AttentionKind
+from sync.operations.attention import AttentionKind
 from sync.records.authors import log_action
 from sync.records.availability import wait_sentence
 from sync.records.blocked_fields import (
@@ -205,8 +205,12 @@ class BlockedFieldRows:
         sent = {key: str(value) for key, value in {**hidden, "show": self.show}.items()}
         return RowAction(label, reverse(f"admin:sync_boardlink_blocked_{name}"), sent, columns, is_main=is_main)
 
-    def _check(self, link_id: int) -> RowAction:
-        return self._action("I have restored it: check now", "check", {"link": link_id}, is_main=True)
+    def _check(self, link: BoardLink) -> list[RowAction]:
+        url = registry.board_url(registry.with_configured_board(link))
+        return [
+            self._action(CHECK_LABEL, "check", {"link": link.pk}, is_main=True),
+            RowAction("Open the board", url, is_link=True),
+        ]
 
     def _direction(self, mapping: FieldMapping, direction: SyncDirection, label: str, kind: str = "") -> RowAction:
         hidden = {"mapping": mapping.pk, "shown": mapping.direction, "direction": direction.value, "kind": kind}
@@ -237,7 +241,7 @@ class BlockedFieldRows:
                     admin_base.badge("bad", "key_off", "NPD ID"),
                     f"The NPD ID column is missing on {registry.board_title(link.entity_type)}",
                     link.npd_id_problem,
-                    actions=[self._check(link.pk)] if self.may_map else (),
+                    actions=self._check(link) if self.may_map else (),
                 )
         counts = {(group.entity_type, group.key, group.code): group.records for group in self.blocked}
         for (kind, key), mapping in self.mappings.items():
@@ -245,7 +249,7 @@ class BlockedFieldRows:
             is_without = not mapping.column_id and records
             if not (mapping.problem or is_without) or mapping.direction == SyncDirection.NONE:
                 continue
-            actions = [] if is_without else [self._check(mapping.link_id)]
+            actions = [] if is_without else self._check(mapping.link)
             if needs_column(mapping):
                 hidden = {"mapping": mapping.pk, "shown": mapping.column_id}
                 actions.append(self._action("Create a new column…", "create", hidden))
@@ -436,17 +440,8 @@ class BlockedFieldPagesMixin:
         """Ask Monday for the board now."""
         link = _posted(request, "link", BoardLink.objects.all())
 
-        def run() -> str:
-            if throttle_text := monday_throttle_reason(request):
-                raise Conflict(f"Monday was not asked: {throttle_text}")
-            log_action(request.user, link, "Asked Monday for the board's columns.")
-            try:
-                return check_board(link_of(link.entity_type) or link)
-            except ConnectorError as error:
-                raise ActionError(error.sentence) from error
-
         # A call to Monday; no transaction waits for it.
-        return self._run(request, run, atomic=False)
+        return self._run(request, lambda: ask_for_columns(request, link), atomic=False)
 
     def change_column(self, request: HttpRequest) -> HttpResponse:
         """Map a field to another column, after a page that says what that means."""
@@ -646,6 +641,17 @@ def _filling_sentences(mappings: Sequence[FieldMapping]) -> Iterator[str]:
         yield f"{', '.join(kept)}: comes from Monday only. NPD keeps its values until somebody fills the new column."
 
 
+def ask_for_columns(request: HttpRequest, link: BoardLink) -> str:
+    """Ask Monday whether the board's columns are back, and say what came of it. Raises ActionError."""
+    if throttle_text := monday_throttle_reason(request):
+        raise Conflict(f"Monday was not asked: {throttle_text}")
+    log_action(request.user, link, "Asked Monday for the board's columns.")
+    try:
+        return check_board(link_of(link.entity_type) or link)
+    except ConnectorError as error:
+        raise ActionError(error.sentence) from error
+
+
 def create_columns(request: HttpRequest, wanted: Sequence[tuple[FieldMapping, str]]) -> list[str]:
     """Create the columns of these fields, each for the column that was shown; return a sentence for each.
 
@@ -714,85 +720,3 @@ def _allowed(
         return act(request)
 
     return view
-
-
-# What the inbox offers for a column that can’t be used, which is one entry there.
-
-
-def _mappings_of(found: Sequence[AttentionEntry]) -> list[FieldMapping]:
-    keys = {(one.entity_type, one.field) for one in found}
-    rows = FieldMapping.objects.select_related("link").filter(key__in={key for _type, key in keys})
-    return [row for row in rows if (row.link.entity_type, row.key) in keys and needs_column(row)]
-
-
-def _create_columns(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
-    done = create_columns(request, [(mapping, mapping.column_id) for mapping in _mappings_of(found)])
-    return ActionResult(len(done), " ".join(done))
-
-
-def _create_columns_question(request: HttpRequest, found: Sequence[AttentionEntry]) -> Question:
-    mappings = _mappings_of(found)
-    gone = Question("No column is missing any more", ["It was restored, or another was chosen meanwhile."])
-    return creation_question(request, mappings) if mappings else gone
-
-
-register_action(
-    InboxAction(
-        "create_column",
-        "Create a new column…",
-        frozenset({AttentionKind.BLOCKED}),
-        _create_columns,
-        shortcut="c",
-        effects={AttentionKind.BLOCKED: "Creates a new column on the board; what NPD may send is filled in."},
-        question=_create_columns_question,
-        may=lambda user, entry: may_change_mapping(user),
-        fits=lambda entry: entry.cause_code == BlockedCode.COLUMN,
-    )
-)
-
-
-# One of several free columns, chosen on the row of the one that can't be used.
-
-
-COLUMN_PREFIX = "column:"
-"""Before an entry's key: the form's field with the column that was chosen for it."""
-
-
-def _chosen_column(request: HttpRequest, found: Sequence[AttentionEntry]) -> tuple[FieldMapping, str, str] | None:
-    """The field, the column chosen for it, and that one's title; None where it is no choice of its, or not any more."""
-    mappings = _mappings_of(found[:1])
-    column = request.POST.get(f"{COLUMN_PREFIX}{found[0].key}", "") if found else ""
-    titles = dict(column_choices(mappings[0])[1:]) if mappings else {}
-    return (mappings[0], column, titles[column]) if column in titles else None
-
-
-def _use_column(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
-    if (chosen := _chosen_column(request, found)) is None:
-        return ActionResult(0, problems=[_NO_COLUMN])
-    mapping, column, title = chosen
-    message = remap(mapping.pk, column, by=request.user.get_username(), expected=mapping.column_id)
-    log_action(request.user, mapping, f"Column: from {mapping.column_id or 'none'} to {title}.")
-    return ActionResult(1, message)
-
-
-def _use_column_question(request: HttpRequest, found: Sequence[AttentionEntry]) -> Question:
-    if (chosen := _chosen_column(request, found)) is None:
-        return Question("Nothing was changed", [_NO_COLUMN])
-    mapping, column, title = chosen
-    return column_question(request, mapping, title, [(f"{COLUMN_PREFIX}{found[0].key}", column)])
-
-
-_NO_COLUMN = "The column is back, has another field by now, or none was chosen. Choose again."
-
-register_action(
-    InboxAction(
-        "use_column",
-        "Use this column…",
-        frozenset({AttentionKind.BLOCKED}),
-        _use_column,
-        question=_use_column_question,
-        may=lambda user, entry: may_change_mapping(user),
-        fits=lambda entry: entry.cause_code == BlockedCode.COLUMN,
-        by_choice=True,
-    )
-)

@@ -127,12 +127,19 @@ class BoardStatus:
         return self.overview.due_since(self.availability)
 
     @property
+    def slowed_until(self) -> str:
+        """Until when the quota makes it wait, where that is long; empty where it doesn't."""
+        until = self.overview.slowed_until(self.availability)
+        return humanize.time_or_day(until, self.now) if until else ""
+
+    @property
     def badge(self) -> Badge:
         """Whether the board syncs."""
         found = self.availability
         cases = (
             (not found.has_board, "off", "link_off", "Not set up"),
             (found.is_paused, "warn", "pause_circle", "Paused"),
+            (self.slowed_until, "warn", "hourglass", f"Slowed until {self.slowed_until}"),
             (found.is_temporary, "wait", "hourglass", "A short wait"),
             (not found.is_available, "bad", "block", "Stopped"),
             *((True, "warn", "pause_circle", f"{QueueDirection(one).label} paused") for one in found.paused),
@@ -276,6 +283,8 @@ class BoardHealth:
     has_board: bool
     failing: int = 0
     pending: int = 0
+    attention: int = 0
+    slowed_until: str = ""
     tiles: Sequence[Tile] = field(default_factory=list)
 
 
@@ -299,6 +308,8 @@ def board_health(
         has_board=found.has_board,
         failing=board.failing,
         pending=sum(counts.get(part, 0) for part in PARTS[RecordState.PENDING]),
+        attention=sum(counts.get(part, 0) for part in PARTS[RecordState.ATTENTION]),
+        slowed_until=board.slowed_until,
         tiles=build_tiles(board.spec, counts, f"oldest due for {waited}" if since else ""),
     )
 

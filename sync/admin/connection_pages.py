@@ -41,7 +41,7 @@ from sync.models import BoardLink, MondayAccount, QueuePause
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.setup.draft import may_set_up
 from sync.records import authors
-from sync.records.availability import BoardAvailability, Stop, overview, stops_of
+from sync.records.availability import BoardAvailability, Stop, is_slowed, overview, stops_of
 from sync.registry import is_sandbox
 
 
@@ -166,7 +166,9 @@ def try_again(model_admin: Any, request: HttpRequest) -> HttpResponse:
     user = cast("User", request.user)
 
     def run() -> Report:
-        said = _ASKED_SENTENCES[code := breaker.ask_again()]
+        said = _ASKED_SENTENCES[code := breaker.ask_again(is_slowed=(was_slowed := is_slowed()))]
+        if was_slowed and code is breaker.AskCode.RESUMED and is_slowed():
+            said = "Monday was asked just now: the API quota is as tight as before. “Sync now” works still."
         authors.log_kind_action(user, MondayAccount, f"Tried again. {said}", name="Monday")
         return (
             Report(said) if code in (breaker.AskCode.RESUMED, breaker.AskCode.NOT_STOPPED) else Report(problems=[said])
@@ -386,7 +388,7 @@ class ConnectionPagesMixin:
         return self._page(request, "connect", {
             "title": CONNECTION_TITLE,
             "page_name": CONNECTION_TITLE,
-            "boards": [] if tested else _board_states(),
+            "boards": [] if tested or is_stopped else _board_states(),
             "tested": tested,
             "wrong": wrong,
             "configured": token.is_usable,
@@ -406,6 +408,7 @@ class ConnectionPagesMixin:
             ])),
             "known": account if is_known else None,
             "is_stopped": is_stopped and token.is_usable,
+            "stop_reason": humanize.without_request_id(account.stop_reason),
             "allowance": quota.forecast().words if is_known else "",
         }, status=400 if wrong else 200)  # fmt: skip
 

@@ -61,8 +61,9 @@ _ATTENTION = f"""
     UNION ALL
     SELECT 'setup', '', '', count(*), 0, '', NULL FROM sync_setup_drafts WHERE state = 'running'
     UNION ALL
-    SELECT 'receivers', '', '', count(*), count(stopped_at), '', min(failed_since)
-    FROM sync_notification_receivers WHERE failed_since IS NOT NULL AND frequency <> 'off'
+    SELECT 'receivers', '', '', count(failed_since), count(stopped_at), CASE count(*) WHEN 0 THEN 'none' ELSE '' END,
+        min(failed_since)
+    FROM sync_notification_receivers WHERE frequency <> 'off'
     UNION ALL
     SELECT 'edit', entity_type, '', count(*), 0, '', min(created_at) FROM sync_queue
     WHERE status IN ('pending', 'in_progress', 'failed') AND entity_id IS NOT NULL AND causes & {int(_EDITS)} <> 0
@@ -95,11 +96,15 @@ class WriteLoopSummary:
 
 @dataclass(frozen=True)
 class FailingReceivers:
-    """Receivers of notifications that nothing reaches, how many of them are switched off, and since when the first."""
+    """Receivers of notifications that nothing reaches, how many of them are switched off, and since when the first.
+
+    `has_none`: nobody has chosen to be notified at all.
+    """
 
     number: int = 0
     stopped: int = 0
     since: datetime | None = None
+    has_none: bool = False
 
 
 @dataclass
@@ -148,7 +153,7 @@ def _add_row(
         case "loop":
             found.write_loops = WriteLoopSummary(int(first), int(second), name, at)
         case "receivers":
-            found.receivers = FailingReceivers(int(first), int(second), at)
+            found.receivers = FailingReceivers(int(first), int(second), at, text == "none")
         case "column":
             key, _, label = name.partition(":")
             found.columns.setdefault(board, []).append(FieldMapping(key=key, label=label, problem=text))
@@ -197,6 +202,12 @@ class AttentionTask:
     button: str
     icon: str
     in_inbox: bool = False
+    records: int = 0
+    """How many it is about; a whole board or column comes before single ones."""
+    is_whole: bool = False
+    is_counted: bool = True
+    """Whether it is one of the things that need attention, or advice."""
+    is_post: bool = False
 
     @property
     def kind(self) -> str:
@@ -214,6 +225,8 @@ class HealthData:
     counts: Mapping[AttentionKind, int]
     causes: Sequence[AttentionCause]
     now: datetime
+    calls: quota.Forecast | None = None
+    may_retry: bool = False
 
 
 @dataclass(frozen=True)
@@ -238,7 +251,7 @@ def attention_tasks(
     kind_urls: Mapping[AttentionKind, str],
     fix: str,
 ) -> list[AttentionTask]:
-    """Return what a person who may view the rows of these models is told of it, the gravest first.
+    """Return what a person who may view the rows of these models is told of it, what concerns most first.
 
     `kind_urls` are the pages of kinds that the sync knows none of; `fix` is what this person does with rejected values.
     """
@@ -246,6 +259,7 @@ def attention_tasks(
     found = list(_kind_tasks(data, may_act, kind_urls, apart, fix))
     parts: tuple[tuple[type[Model], Callable[[HealthData], Iterator[AttentionTask]]], ...] = (
         (BoardLink, _board_problem_tasks),
+        (BoardLink, _slowed_tasks),
         (Verification, _divergence_tasks),
         (SyncMetadata, _write_loop_tasks),
         (NotificationReceiver, _receiver_tasks),
@@ -253,7 +267,7 @@ def attention_tasks(
     )
     for model, part_tasks in parts:
         found += part_tasks(data) if may_view(model) else []
-    return sorted(found, key=lambda task: task.severity)
+    return sorted(found, key=lambda task: (not task.is_whole, -task.records, task.severity))
 
 
 def _kind_lines(fix: str) -> Mapping[AttentionKind, _KindLine]:
@@ -315,13 +329,14 @@ def _kind_tasks(
         why = humanize.shorten(humanize.join_first(told), MAX_WHY_LENGTH)
         why += " " if why.endswith(("…", "?")) else ". " if why else ""
         since = min((one.since for one in causes if one.since), default=None)
+        entries = sum(one.number for one in causes)
         if since and line.tells_age:
             age = humanize.time_span((data.now - since).total_seconds())
-            entries = sum(one.number for one in causes)
             why += f"The oldest has waited for {age}." if entries > 1 else f"Waiting for {age}."
         url = kind_urls.get(kind, line.url)
         button = line.button if line.is_for_viewers or may_act(kind) else "Open"
-        yield AttentionTask(line.severity, str(kind.label), why.strip(), url, button, line.icon, in_inbox=True)
+        label = str(kind.label)
+        yield AttentionTask(line.severity, label, why.strip(), url, button, line.icon, in_inbox=True, records=entries)
 
 
 _PROBLEM_LABELS = {"columns": "Blocked", "webhooks": "Webhooks", "sweeps": "Missed changes"}
@@ -345,11 +360,24 @@ def _board_problem_tasks(data: HealthData) -> Iterator[AttentionTask]:
             why = humanize.without_request_id(one.why)
             label = _PROBLEM_LABELS[one.about]
             in_inbox = is_column and _has_blocked(data)
-            yield AttentionTask(severity, label, f"{one.what}. {why}", *on_page, one.icon, in_inbox)
+            yield AttentionTask(severity, label, f"{one.what}. {why}", *on_page, one.icon, in_inbox, is_whole=True)
         yield from (
             AttentionTask(Severity.NOTICE, "Renamed", one.sentence, blocked_fields_url(), "Open", "edit")
             for one in renamed_columns(link)
         )
+
+
+def _slowed_tasks(data: HealthData) -> Iterator[AttentionTask]:
+    """Boards that the day's quota makes wait for long: when they go on, and what asks Monday for its limit again."""
+    calls, limit = data.calls, data.calls.limit if data.calls else None
+    used = f" {round(calls.used):,} of today's {limit:,} calls are used." if calls and limit else ""
+    url = reverse("admin:sync_try_again") if data.may_retry else ""
+    for board in data.boards:
+        if board.slowed_until:
+            why = f"{board.title}: {board.wait_reason}{used}"
+            yield AttentionTask(
+                Severity.NOTICE, "Slowed", why, url, "Try again now", "hourglass", is_whole=True, is_post=True
+            )
 
 
 def _has_blocked(data: HealthData) -> bool:
@@ -382,13 +410,19 @@ def _write_loop_tasks(data: HealthData) -> Iterator[AttentionTask]:
     )
     url = blocked_fields_url("throttled")
     yield AttentionTask(
-        Severity.BLOCKED, "Update loop", why, url, "See the options", "sync_problem", in_inbox=_has_blocked(data)
-    )
+        Severity.BLOCKED, "Update loop", why, url, "See the options", "sync_problem", in_inbox=_has_blocked(data),
+        records=records,
+    )  # fmt: skip
 
 
 def _receiver_tasks(data: HealthData) -> Iterator[AttentionTask]:
     """People whom no notification reaches: grave once one is switched off, for then nobody tries any more."""
     failing = data.attention.receivers
+    if failing.has_none and any(board.has_board for board in data.boards):
+        why, url = "Nobody is told when the sync stops or something needs attention.", reverse("npd-notifications")
+        yield AttentionTask(
+            Severity.NOTICE, "Notifications", why, url, "Choose how", "notifications_off", is_counted=False
+        )
     # A line for one's own stands there already.
     if failing.number <= data.counts.get(AttentionKind.NOTIFICATION, 0) or failing.since is None:
         return
@@ -431,18 +465,23 @@ def headline(
 ) -> Badge:
     """Return it as a badge; what stops the sync and what is `paused` come before the `number` of things in the inbox.
 
-    So it says what the inbox's badge says; what that doesn't list, because it is about no record or item, counts only
-    where it is empty. `others` are things that this person sees and other people act on.
+    So it says what the inbox's badge says, and of how many records, where these are more; what that doesn't list,
+    because it is about no record or item, counts only where it is empty. `others` are things that this person sees and
+    other people act on.
     """
     stopped = [board.title for board in boards if board.reason and not board.is_paused]
-    number = number or sum(not task.in_inbox for task in tasks)
+    slowed = [board.title for board in boards if board.slowed_until]
+    number = number or sum(task.is_counted and not task.in_inbox for task in tasks)
+    records = sum(board.attention for board in boards)
+    about = f": {humanize.count_with_noun(records, 'record')}" if records > number else ""
     failing = sum(board.failing for board in boards)
     what, pending = humanize.count_with_noun, sum(board.pending for board in boards)
     cases = (
         (not any(board.has_board for board in boards), "off", "link_off", "Not set up yet: nothing is synced"),
         (stopped, "bad", "block", f"Stopped: {', '.join(stopped)}"),
         (paused, "warn", "pause_circle", f"Paused: {'; '.join(paused)}"),
-        (number, "warn", "front_hand", f"Syncing; {what(number, 'thing needs', 'things need')} attention"),
+        (slowed, "warn", "hourglass", f"Slowed by the API quota: {', '.join(slowed)}"),
+        (number, "warn", "front_hand", f"Syncing; {what(number, 'thing needs', 'things need')} attention{about}"),
         # Which the inbox says to who may see the queue.
         (failing, "warn", "front_hand", f"Syncing; {what(failing, 'change fails', 'changes fail')}"),
         (others, "off", "group", f"Nothing needs you; {what(others, 'thing needs', 'things need')} somebody else"),
@@ -480,7 +519,12 @@ def health_context(
     counts = {kind: tally.causes for kind, tally in tallies.items()}
     others = _causes(attention.tallies(replace(scope, kinds=scope.others))) if scope.others else 0
     paused = [label for label, _ in visible_pauses(request.user, panel.overview.pauses)]
-    data = HealthData(boards, panel.overview.links, found, counts, causes, panel.now)
+    calls = None
+    if _may_see(request, SyncQueue) and not panel.overview.missing_token:
+        status = panel.overview
+        calls = quota.forecast(status.budget_state, lambda: status.last_hour, status.account)
+    may_retry = is_allowed(request.user, QueueAction.RETRY)
+    data = HealthData(boards, panel.overview.links, found, counts, causes, panel.now, calls, may_retry)
     tasks = attention_tasks(
         data,
         lambda model: _may_see(request, model),
@@ -506,7 +550,7 @@ def health_context(
         ),
         # What is paused whole has its Resume above the page.
         "pause_url": queue_url(part=PAUSE_FORM) if may_pause and not all(one.is_paused for one in boards) else "",
-        **_queue_context(request, panel, period, found.figures),
+        **_queue_context(request, panel, period, found.figures, calls),
     }
 
 
@@ -567,17 +611,11 @@ def _board_healths(
 
 
 def _queue_context(
-    request: HttpRequest, panel: QueuePanel, period: Period, figures: Sequence[Figure]
+    request: HttpRequest, panel: QueuePanel, period: Period, figures: Sequence[Figure], calls: quota.Forecast | None
 ) -> dict[str, Any]:
     """What only who may see the queue is told."""
     if not _may_see(request, SyncQueue):
         return {"sees_queue": False}
-    overview = panel.overview
-    calls = (
-        None
-        if overview.missing_token
-        else quota.forecast(overview.budget_state, lambda: overview.last_hour, overview.account)
-    )
     return {
         "sees_queue": True,
         "queue": queue_text(panel.boards),

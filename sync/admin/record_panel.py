@@ -308,6 +308,8 @@ class ActCode(StrEnum):
 
     RESOLVE = "resolve"
     FIX = "fix"
+    CHECK_COLUMN = "check_column"
+    OPEN_BOARD = "open_board"
     CREATE_COLUMN = "create_column"
     UNBLOCK = "unblock"
     RETRY = "retry"
@@ -344,6 +346,9 @@ _TONES = {
     RecordState.PAUSED: "off",
 }
 
+CHECK_LABEL = "I have restored it: check now"
+"""What asks Monday whether a column is back."""
+
 MAX_FIXES = 3
 """Rejected fields that have a button each; the others are marked in the form and in the comparison."""
 
@@ -367,7 +372,7 @@ class RecordAdvice:
     @cached_property
     def acts(self) -> list[PanelAct]:
         """The buttons, what helps first; the first one is the page's primary one."""
-        rights = (self.urls["retry"], _create_column_url())
+        rights = (self.urls["retry"], _column_url("check"), _column_url("create"))
         return [act for act in self._acts() if act.is_link or self.may_change or act.url in rights]
 
     def _acts(self) -> Iterator[PanelAct]:
@@ -471,14 +476,22 @@ class RecordAdvice:
                 yield PanelAct(ActCode.FIX, "visibility", f"View rejected {self._word(key)}", url, is_link=True)
         names = [self._word(key) for key in state.blocked_by_others]
         missing = [one for one in state.without_column.values() if needs_column(one)]
-        for mapping in missing[:MAX_FIXES] if may_change_mapping(self.user) else ():
+        may_map, about = may_change_mapping(self.user), f"{self.record.entity_type()}:{self.record.pk}"
+        link = link_of(self.record.entity_type()) if may_map and any(one.column_id for one in missing) else None
+        if link is not None:
+            hidden = {"link": str(link.pk), "record": about}
+            yield PanelAct(ActCode.CHECK_COLUMN, "refresh", CHECK_LABEL, _column_url("check"), hidden)
+            url = registry.board_url(link)
+            yield PanelAct(ActCode.OPEN_BOARD, "view_list", "Open the board", url, is_link=True, leaves=True)
+        for mapping in missing[:MAX_FIXES] if may_map else ():
             what = f" for {self._word(mapping.key)}" if len(names) > 1 else ""
-            about = f"{self.record.entity_type()}:{self.record.pk}"
             hidden = {"mapping": str(mapping.pk), "shown": mapping.column_id, "record": about}
             label = f"Create a new column{what}…"
-            yield PanelAct(ActCode.CREATE_COLUMN, "view_column", label, _create_column_url(), hidden)
+            yield PanelAct(ActCode.CREATE_COLUMN, "view_column", label, _column_url("create"), hidden)
         if names and self.user.has_perm("sync.view_syncmetadata"):
-            label = f"Unblock {humanize.join_first(names)}"
+            # Where nothing but a column can help, the page it leads to has the other ways.
+            is_open = may_map and len(missing) == len(names)
+            label = "See the options" if is_open else f"Unblock {humanize.join_first(names)}"
             yield PanelAct(ActCode.UNBLOCK, "lock_open", label, blocked_fields_url(), is_link=True)
 
     def _word(self, key: str) -> str:
@@ -506,8 +519,8 @@ def may_change_mapping(user: Any) -> bool:
     return bool(user.has_perm("sync.change_boardlink") and user.has_perm("sync.change_fieldmapping"))
 
 
-def _create_column_url() -> str:
-    return reverse("admin:sync_boardlink_blocked_create")
+def _column_url(act: str) -> str:
+    return reverse(f"admin:sync_boardlink_blocked_{act}")
 
 
 def linked(text: str, user: Any) -> SafeString | str:

@@ -645,7 +645,8 @@ class _Page:
     @cached_property
     def board(self) -> BoardAvailability:
         """How the board stands, read where something waits for it."""
-        return (self._boards or Overview([self._entity_type])).of(self._entity_type)
+        boards = self._boards or Overview([self._entity_type])
+        return boards.shown_as(boards.of(self._entity_type))
 
     @cached_property
     def paused(self) -> Mapping[str, QueuePause]:

@@ -182,7 +182,7 @@ class LimitFacts:
         """The account's stop that goes on until Monday has answered, also while its next probe is due."""
         if not self.account.needs_probe:
             return None
-        return Wait(BlockedKind.ACCOUNT, f"{self.account.stop_reason} It is tested before the next call.".strip())
+        return Wait(BlockedKind.ACCOUNT, f"{self.account.stop_reason} It goes on once Monday has answered.".strip())
 
     def answer(self, entity_type: str, *, urgent: bool = False, unblocked: bool = False) -> Grant | Wait:
         """Say whether one of these boards may be worked.

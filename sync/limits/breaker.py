@@ -182,15 +182,15 @@ class AskCode(StrEnum):
     PAUSED = "paused"
 
 
-def ask_again() -> AskCode:  # noqa: PLR0911 - one for each code
+def ask_again(*, is_slowed: bool = False) -> AskCode:  # noqa: PLR0911 - one for each code
     """Because a person tries again: ask Monday whether what stops the account or boards is over, and end what is.
 
     One call for the account, and one for the boards that are stopped; none where nothing is stopped, people paused it,
-    or Monday asked to wait for its minute.
+    or Monday asked to wait for its minute. `is_slowed`: the quota makes boards wait, and may be larger by now.
     """
     row = monday_account()
     is_waiting = _is_waiting(row)
-    is_account = row.needs_probe or is_waiting or _is_day_used_up()
+    is_account = row.needs_probe or is_waiting or is_slowed or _is_day_used_up()
     if not (is_account or _stopped_links()):
         return AskCode.NOT_STOPPED
     if pauses.active_pause(""):

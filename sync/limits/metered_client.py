@@ -26,6 +26,7 @@ from sync.connectors.base.errors import (
     DailyLimitReached,
     LimitReached,
     MinuteLimitReached,
+    NotAuthenticated,
     ShuttingDown,
     TimedOut,
     TooComplex,
@@ -170,6 +171,8 @@ class MeteredClient:
         try:
             answer = self.inner.execute(document, variables, idempotency_key=idempotency_key)
         except ConnectorError as error:
+            if isinstance(error, NotAuthenticated) and settings.MONDAY_API_KEY:
+                error.advice = error.advice_on_server
             _record_failure(call, error)
             raise
         except BaseException:

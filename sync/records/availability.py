@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import product
 from typing import Any
 
@@ -21,6 +21,9 @@ from sync.outbox.pauses import pause_sentence, pauses_by_direction
 
 READY, BACKOFF, DEFERRED = "ready", "backoff", "deferred"
 LOADED = "loaded"
+
+LONG_WAIT = timedelta(hours=1)
+"""Longer than this no board waits for its quota without everybody being told."""
 
 # A UNION, for each part has a partial index of its own. Deferred is also what no worker may touch: a create without an
 # answer of which nothing can be found out or done.
@@ -173,6 +176,12 @@ def resume_sentence(entity_type: str = "", direction: str = "") -> str:
     return wait_sentence(2, waits) or "What waited is synced now."
 
 
+def is_slowed() -> bool:
+    """Whether the quota makes any board wait for long."""
+    now = overview()
+    return any(now.slowed_until(board) for board in now.boards)
+
+
 def overview(*, finished: bool = False) -> Overview:
     """Read how every board stands now: at most five queries, and two more where the quota is tight.
 
@@ -197,15 +206,19 @@ class Overview(LimitFacts):
 
     @cached_property
     def shown(self) -> list[BoardAvailability]:
-        """The same for people: a stop goes on until Monday has answered, also while its next probe is due."""
-        if (stop := self.untested) is None:
-            return self.boards
-        return [
-            replace(one, reason_code=stop.kind, detail=stop.reason, until=None)
-            if one.is_available or one.is_temporary
-            else one
-            for one in self.boards
-        ]
+        """The same for people."""
+        return [self.shown_as(one) for one in self.boards]
+
+    def shown_as(self, board: BoardAvailability) -> BoardAvailability:
+        """Return it for people: a stop goes on until Monday has answered, also while its next probe is due."""
+        if not (board.is_available or board.is_temporary) or (stop := self.untested) is None:
+            return board
+        return replace(board, reason_code=stop.kind, detail=stop.reason, until=None)
+
+    def slowed_until(self, board: BoardAvailability) -> datetime | None:
+        """Return until when the quota makes a board wait, where that is long; None where it doesn't."""
+        is_long = board.is_temporary and board.until is not None and board.until - self.now > LONG_WAIT
+        return board.until if is_long else None
 
     def of(self, entity_type: str, *, urgent: bool = False, unblocked: bool = False) -> BoardAvailability:
         """Return how one of these boards stands; the arguments are those of the function of this name."""

@@ -8,6 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from sync.models import NotificationReceiver
 from sync.outbox import notify
 from tests.admin import states
 
@@ -24,6 +25,12 @@ def monday(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 def person(db: None) -> User:
     """An administrator."""
     return User.objects.create_superuser("dora", "dora@example.com", "x", first_name="Dora", last_name="Demo")
+
+
+@pytest.fixture
+def told(person: User) -> None:
+    """The administrator is told of what happens, so Health doesn't advise it."""
+    NotificationReceiver.objects.create(user=person, medium="email", frequency="daily")
 
 
 @pytest.fixture

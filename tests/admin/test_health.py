@@ -170,6 +170,12 @@ def test_the_headline_says_what_is_wrong_first(browser_of_person: Client) -> Non
     assert headline_of(browser_of_person) == "Stopped: Organizations"
 
 
+def test_the_headline_names_the_records_where_these_are_more(browser_of_person: Client, world: dict[str, Any]) -> None:
+    assert headline_of(browser_of_person) == "Syncing; 4 things need attention"
+    column_is_gone(6)
+    assert headline_of(browser_of_person) == "Syncing; 5 things need attention: 9 records"
+
+
 # What needs a person
 
 
@@ -205,20 +211,46 @@ def test_a_field_that_is_rewritten_again_and_again_is_told_with_its_records(
     assert listed(browser_of_person, "/admin/sync/syncmetadata/?blocked=loop") == 1
 
 
-def test_a_column_that_blocks_records_has_one_line_and_other_blocked_fields_theirs(browser_of_person: Client) -> None:
-    links = states.boards()
-    FieldMapping.objects.filter(link=links["contact"], key="phone").update(problem="The column is gone.")
-    FieldMapping.objects.filter(link=links["contact"], key="email").update(problem="Gone, too.", direction="none")
-    for number in range(2):
+def column_is_gone(records: int) -> None:
+    FieldMapping.objects.filter(link__entity_type="contact", key="phone").update(problem="The column is gone.")
+    for number in range(records):
         gone = states.held(f"Gone {number}", f"70{number}")
         fields = {"phone": {"code": "column", "side": "npd", "reason": "The column is gone."}}
         SyncMetadata.objects.filter(entity_id=gone.pk).update(blocked_fields=fields)
+
+
+def test_a_whole_column_comes_first_then_what_most_records_have(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    column_is_gone(1)
+    states.conflicting("Ann", "5901")
+    found = [label for _colour, label in tasks_of(browser_of_person)]
+    assert found[:3] == ["Blocked", "Conflicts", "Failed"]
+
+
+def test_whoever_sees_receivers_is_told_that_nobody_is_told(browser_of_person: Client, world: dict[str, Any]) -> None:
+    advice = ("wait", "Notifications")
+    said = headline_of(browser_of_person)
+    assert advice in tasks_of(browser_of_person)
+    assert 'href="/admin/notifications/"' in html_of(browser_of_person).partition("npd-tasks")[2]
+    receiver = NotificationReceiver.objects.create(user=User.objects.get(username="dora"), medium="email")
+    assert advice in tasks_of(browser_of_person)  # off
+    NotificationReceiver.objects.filter(pk=receiver.pk).update(frequency="hourly")
+    assert advice not in tasks_of(browser_of_person)
+    assert headline_of(browser_of_person) == said
+
+
+@pytest.mark.usefixtures("told")
+def test_a_column_that_blocks_records_has_one_line_and_other_blocked_fields_theirs(browser_of_person: Client) -> None:
+    states.boards()
+    FieldMapping.objects.filter(link__entity_type="contact", key="email").update(problem="Gone.", direction="none")
+    column_is_gone(2)
     assert tasks_of(browser_of_person) == [("warn", "Blocked")]
     assert "Contacts: Phone is blocked. The column is gone." in text_of(browser_of_person)
-    assert headline_of(browser_of_person) == "Syncing; 1 thing needs attention"
+    assert headline_of(browser_of_person) == "Syncing; 1 thing needs attention: 2 records"
     states.held("Other", "702")
     assert ("warn", "Blocked") in tasks_of(browser_of_person)
-    assert headline_of(browser_of_person) == "Syncing; 2 things need attention"
+    assert headline_of(browser_of_person) == "Syncing; 2 things need attention: 3 records"
 
 
 def test_receivers_that_nothing_reaches_are_told_as_gravely_as_they_fail(
@@ -263,6 +295,7 @@ def tasks_of(client: Client) -> list[tuple[str, str]]:
     return [(colour, words_of(text).strip()) for colour, text in found]
 
 
+@pytest.mark.usefixtures("told")
 def test_the_gravest_comes_first_what_failed_is_red_and_what_is_stopped_is_said_above_the_page(
     browser_of_person: Client, world: dict[str, Any]
 ) -> None:
@@ -288,10 +321,11 @@ def test_the_gravest_comes_first_what_failed_is_red_and_what_is_stopped_is_said_
     ]
 
 
+@pytest.mark.usefixtures("told")
 def test_the_page_counts_what_the_inbox_counts(browser_of_person: Client, every_part: dict[str, Any]) -> None:
     listed = [words for _colour, words in tasks_of(browser_of_person)]
     causes = {kind: tally.causes for kind, tally in attention.tallies().items() if tally.causes}
-    assert listed == [str(kind.label) for kind in causes]
+    assert sorted(listed) == sorted(str(kind.label) for kind in causes)
     assert headline_of(browser_of_person) == f"Syncing; {sum(causes.values())} things need attention"
 
 

@@ -104,7 +104,7 @@ STATES: dict[str, tuple[Any, list[str]]] = {
     "failed": (lambda: states.dead("A"), ["retry"]),
     "rejected value": (lambda: marked_pending(rejected_too("A", "1"), "1"), ["fix"]),
     "blocked field": (lambda: blocked("A"), ["unblock"]),
-    "deleted column": (lambda: without_column("A"), ["create_column", "unblock"]),
+    "deleted column": (lambda: without_column("A"), ["check_column", "open_board", "create_column", "unblock"]),
     "rejected and blocked": (lambda: both_problems("A", "1"), ["fix", "unblock"]),
     "item archived": (lambda: removed("A", "1", "archived"), ["restore", "create_again", "delete", "unlink"]),
     "item deleted": (lambda: removed("A", "1", "deleted"), ["restore", "create_again", "delete", "unlink"]),
@@ -136,7 +136,10 @@ def test_in_each_state_one_act_is_primary_and_is_the_one_that_helps(browser_of_p
         (("change_contact",), {"failed": ["retry"], "rejected value": ["fix"], "sync off": ["switch_on"]}),
         (("view_syncconflict",), {"conflict": ["resolve"], "rejected value": ["fix"]}),
         (("view_syncmetadata",), {"blocked field": ["unblock"], "deleted column": ["unblock"]}),
-        (("change_boardlink", "change_fieldmapping"), {"deleted column": ["create_column"]}),
+        (
+            ("change_boardlink", "change_fieldmapping"),
+            {"deleted column": ["check_column", "open_board", "create_column"]},
+        ),
         (("retry_syncqueue",), {"failed": ["retry"]}),
     ],
 )

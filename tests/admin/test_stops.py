@@ -16,6 +16,7 @@ from npd.models import Contact
 from sync.choices import QueueStatus
 from sync.clock import sync_now
 from sync.connectors.base.errors import ConnectionLost, DailyLimitReached, NotAuthenticated
+from sync.ledger import record_view
 from sync.limits import breaker, credentials, quota
 from sync.models import BoardLink, MondayAccount, SyncQueue
 from sync.outbox import pauses
@@ -80,6 +81,32 @@ def test_the_button_of_a_refused_token_leads_to_an_open_field_or_to_where_it_is_
     MondayAccount.objects.update(stopped_until=sync_now() - timedelta(minutes=1))
     assert button_of(html_of(browser_of_person)).startswith("/admin/sync/boardlink/set-up/")
     assert headline_of(browser_of_person) != "All synced"
+
+
+@responses.activate
+@pytest.mark.parametrize("is_on_server", [True, False])
+def test_a_refused_token_is_replaced_where_it_is_set_and_the_stop_ends_before_the_next_attempt(
+    browser_of_person: Client, world: dict[str, Any], settings: Any, is_on_server: bool
+) -> None:
+    settings.MONDAY_API_URL = "https://monday.test/v2"
+    if not is_on_server:
+        settings.MONDAY_API_KEY = ""
+        credentials.store_token("a-token-that-was-revoked", User.objects.get(username="dora"))
+    responses.add("POST", settings.MONDAY_API_URL, json={"errors": [{"message": "Not Authenticated"}]}, status=401)
+    set_up = "/admin/sync/boardlink/set-up/"
+    told, other = NotAuthenticated.advice_on_server, NotAuthenticated.advice
+    if not is_on_server:
+        told, other = other, told
+    assert told in browser_of_person.post(set_up).content.decode()
+    assert MondayAccount.objects.get().stop_reason.startswith(f"Not Authenticated. {told}")
+    # Tested or not, and also while the next probe is due.
+    for until in (timedelta(minutes=1), timedelta(minutes=-1)):
+        MondayAccount.objects.update(stopped_until=sync_now() + until)
+        for page in (set_up, f"/admin/npd/contact/{world['waiting'].pk}/change/"):
+            html = browser_of_person.get(page).content.decode()
+            assert words_of(html.replace(stop_of(html), "")).count(told) == 1
+            assert other not in html
+        assert record_view.describe([world["waiting"]])[world["waiting"].pk].stop_reason
 
 
 def test_a_token_that_is_gone_is_a_stop_where_boards_are_set_up(
@@ -196,6 +223,7 @@ def test_a_stop_that_begins_or_ends_is_another_version_of_every_page(
 # What Health says
 
 
+@pytest.mark.usefixtures("told")
 def test_a_change_that_has_failed_for_minutes_is_said_and_not_all_is_syncing(browser_of_person: Client) -> None:
     states.boards()
     states.synced("Ina", "5000")

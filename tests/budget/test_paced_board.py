@@ -15,6 +15,8 @@ from sync.limits import breaker
 from sync.models import ApiUsage, BoardLink
 from sync.operations.record_requests import push_record
 from sync.records import availability
+from tests.admin.test_health import headline_of, html_of, tasks_of
+from tests.admin.test_stops import TRY
 from tests.budget.conftest import Planned
 from tests.budget.test_worker import edit
 from tests.support.clock import stop_clock
@@ -96,6 +98,27 @@ def test_pages_and_commands_say_until_when(world: World, tight: Contact, admin_c
     out = StringIO()
     call_command("sync_drain", stdout=out)
     assert f"Left: 1 contact pending. {said}" in out.getvalue()
+
+
+def test_a_board_that_waits_for_hours_is_slowed_and_trying_again_reads_the_limit(
+    world: World, tight: Contact, monday: Planned, admin_client: Client
+) -> None:
+    monday.limits(plan="standard", used=985, lag=0)
+    gathering(world, tight)
+    slowed = headline_of(admin_client)
+    assert slowed == "Slowed by the API quota: Contacts"
+    html = html_of(admin_client)
+    assert ("wait", "Slowed") in tasks_of(admin_client)
+    assert f'action="{TRY}"' in html
+    assert "of today&#x27;s 1,000 calls are used" in html
+    breaker.ask_again(is_slowed=True)
+    assert headline_of(admin_client) == slowed  # nothing has changed
+    world.sandbox.control("plan", plan="enterprise")
+    world.pass_time(seconds=60)
+    admin_client.post(TRY)
+    assert headline_of(admin_client) != slowed
+    world.work()
+    assert world.status(tight) == "synced"
 
 
 def test_the_api_tells_the_allowance_and_the_window(world: World, tight: Contact, admin_client: Client) -> None:

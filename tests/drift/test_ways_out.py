@@ -291,7 +291,7 @@ def test_a_choice_whose_column_is_replaced_before_it_is_applied_counts_still(
     world.work()
     # Its page leads to what mends the column, and doesn't ask again.
     page = admin.get(f"/admin/npd/contact/{contact.pk}/change/").content.decode()
-    assert re.findall(r'data-act="(\w+)"', page)[:2] == ["create_column", "unblock"]
+    assert re.findall(r'data-act="(\w+)"', page)[:2] == ["check_column", "open_board"]
     page = posted(admin, f"{HELD}create/", **create_form(owner))
     assert ("1 conflict is answered here." in page, "1 conflict is open here." in page) == (True, False)
     posted(admin, f"{HELD}create/", **create_form(owner), confirmed="yes")
@@ -315,6 +315,22 @@ def test_a_column_that_is_back_by_the_time_is_used_and_none_is_created(
     world.work()
     assert (owner.mapping().column_id, owner.mapping().problem) == ("role_title", "")
     assert world.values(contact)["role_title"] == "Analyst"
+
+
+def test_a_column_that_was_restored_is_checked_from_the_record_and_from_the_inbox(
+    world: World, owner: Owner, admin: Client
+) -> None:
+    contact, link = world.linked(role_title="Analyst"), world.link().pk
+    gone(owner)
+    inbox = admin.get("/admin/inbox/").content.decode()
+    acts = [act for act in ("check_column", "create_column") if f'value="{act} blocked:contact:role_title"' in inbox]
+    assert acts == ["check_column", "create_column"]
+    assert f"/board/{world.link().board_id}" in inbox
+    posted(admin, f"{HELD}check/", link=link, record=f"contact:{contact.pk}")
+    assert owner.mapping().problem
+    owner.column("role_title", "restore")
+    admin.post("/admin/inbox/act/", {"one": "check_column blocked:contact:role_title"})
+    assert owner.mapping().problem == ""
 
 
 def test_who_may_not_change_mappings_creates_no_column(mapped: Client, client: Client) -> None:

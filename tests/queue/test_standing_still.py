@@ -98,7 +98,7 @@ def test_where_our_own_quota_has_no_room_for_the_probe_the_account_stays_stopped
     wait = grant("contact")
     assert isinstance(wait, Wait)
     assert wait.kind is BlockedKind.ACCOUNT
-    assert wait.reason.endswith("It is tested before the next call.")
+    assert wait.reason.endswith("It goes on once Monday has answered.")
 
 
 def test_without_a_key_a_type_without_a_board_says_the_key(settings: Any) -> None:

@@ -114,7 +114,7 @@ class ConnectorError(Exception):
     columns: Mapping[str, str] = {}
     outcome_unknown: ClassVar[bool] = False
     retryable: ClassVar[bool] = False
-    advice: ClassVar[str] = "Check the record and its item on the board."
+    advice: str = "Check the record and its item on the board."
     for_administrator: ClassVar[str] = ""
     """What only whoever runs the server can do about it: for logs, commands and the fold of that name, on no page."""
 
@@ -297,7 +297,9 @@ class AccountRejected(ConnectorError):
 
 class NotAuthenticated(AccountRejected):
     advice = "Enter a valid API token of the account under Settings, Monday connection."
-    for_administrator = "Where MONDAY_API_KEY is set, it is what has to be valid."
+    advice_on_server = "Ask your administrator to replace the API token on the server."
+    """Where no page takes another token."""
+    for_administrator = "Where MONDAY_API_KEY is set, it has to be valid. After a change restart web, worker and beat."
 
 
 class AuthorizationRejected(AccountRejected):
