@@ -504,9 +504,7 @@ class TombstoneAdmin(ReadOnlyAdmin):
         if not row.monday_id or link is None or row.state in _WITHOUT_ITEM:
             return badge
         label = f"Open the item of {self.name(row)} on Monday, in a new tab"
-        return format_html(
-            "{} {}", badge, admin_base.external_link(item_url(link, row.monday_id), "Open", label)
-        )
+        return format_html("{} {}", badge, admin_base.external_link(item_url(link, row.monday_id), "Open", label))
 
     @admin.display(description="Its values")
     def values_then(self, row: Tombstone) -> SafeString | str:
