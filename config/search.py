@@ -197,14 +197,16 @@ def _found_about(request: HttpRequest, lists: Any, term: str, record_ids: Sequen
         return list(rows.filter(Q(board_id=term) | Q(shape__name__icontains=term) | Q(entity_type__istartswith=term)))
     named, _ = lists.get_search_results(request, rows, term)
     fields = {one.name for one in model._meta.concrete_fields}
-    more = Q(pk__in=[])
+    more = numbered = Q(pk__in=[])
     if "entity_id" in fields and record_ids:
         more |= Q(entity_id__in=record_ids)
     if isinstance(model._meta.pk, AutoField) and (number := term.removeprefix("#")).isdecimal():
-        more |= Q(pk=int(number[:18]))
+        numbered = Q(pk=int(number[:18]))
+        more |= numbered
     rows = rows.filter(Q(pk__in=named.order_by().values("pk")) | more) if more else named
     if model._meta.label == "sync.SyncQueue":
-        rows = rows.exclude(status="completed")
+        # That a record is in the queue is no find: what failed is, and what somebody knows the number of.
+        rows = rows.exclude(status=QueueStatus.COMPLETED).filter(Q(status=QueueStatus.FAILED) | numbered)
     if model._meta.label == "conflicts.SyncConflict":
         rows = rows.filter(resolved_at=None)
     return list(rows.distinct()[:LOOKED_AT])
@@ -224,12 +226,13 @@ def _group(
     names = registry.known_names(types, ((row.entity_type, row.entity_id) for row in rows if hasattr(row, "entity_id")))
     hits = []
     for row in rows:
-        number = f" #{row.pk}" if isinstance(row.pk, int) and hasattr(row, "entity_id") else ""
+        is_numbered = isinstance(row.pk, int) and hasattr(row, "entity_id") and term.removeprefix("#") == str(row.pk)
+        number = f" #{row.pk}" if is_numbered else ""
         known = names.get((row.entity_type, row.entity_id)) if hasattr(row, "entity_id") else ""
         # A board is called as on Monday, where that is known.
         title = known or str(getattr(row, "shape", {}).get("name") or "") or str(row)
         rank = ranks.get(row.pk, ranks.get(getattr(row, "entity_id", None), rank_of(term, title)))
-        rank = Rank.WORD if number and term.removeprefix("#") == str(row.pk) else rank
+        rank = Rank.WORD if is_numbered else rank
         beside = f"{capfirst(str(opts.verbose_name))}{number}" if about is None else about[row.pk]
         url = reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=[row.pk])
         hits.append(Hit(title, beside, icon, url, Rank.REST if rank is None else rank))

@@ -92,8 +92,8 @@ class BatchState(models.TextChoices):
     """How far a batch is; a prepared one has only been shown."""
 
     PREPARED = "prepared", "Not confirmed yet"
-    RUNNING = "running", "Being stored"
-    DONE = "done", "Stored"
+    RUNNING = "running", "In progress"
+    DONE = "done", "Done"
     UNDOING = "undoing", "Being undone"
     UNDONE = "undone", "Undone"
 

@@ -156,6 +156,11 @@ class RejectionCase:
         """What both sides have, by side."""
         return {NPD: self.npd, MONDAY: self.monday}
 
+    @property
+    def would_empty(self) -> bool:
+        """Whether Monday's side empties the record's field: a deletion, for who may change records."""
+        return self.npd is not None and self.monday is None
+
     def raw_from_monday(self) -> dict[str, Any]:
         """The raw values that NPD would hold with Monday's value; raises ActionError."""
         if not self.record.monday_id:
@@ -334,6 +339,8 @@ def answer_rejection(field_key: FieldRef, *, by: User, choose: str, value: str, 
             raise NotOpen(message, current)
         if not is_same(seen, rejection.sides):
             raise NotAsSeen.of(rejection.field.label, {rejection.key: rejection.sides})
+        if choose == MONDAY and rejection.would_empty:
+            check_may_type(by, field_key[0], "emptying a value")
         decision = _keep_different(rejection, by) if choose == NPD else _write(rejection, by, choose, value)
         log_action(by, rejection.record, decision.sentence)
         # Who keeps one value different asks for nothing to be sent: other rejections stay as they are.

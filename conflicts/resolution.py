@@ -103,13 +103,13 @@ def may_type(user: Any, entity_type: str) -> bool:
     return registry.may_act(user, "change", entity_type)
 
 
-def check_may_type(user: Any, entity_type: str) -> None:
+def check_may_type(user: Any, entity_type: str, act: str = "typing a value") -> None:
     """Raise NotAllowed with what is missing: a value of one's own is a change of the record."""
     if not may_type(user, entity_type):
         kind = registry.type_name(entity_type)
         raise NotAllowed(
-            f"Nothing was stored: typing a value changes the {kind} itself, which your account isn't allowed to do. "
-            "Choose one of the values shown, or ask an administrator for the permission to change it."
+            f"Nothing was stored: {act} changes the {kind} itself, which your account isn't allowed to do. "
+            "Choose another of the values shown, or ask an administrator for the permission to change it."
         )
 
 

@@ -19,6 +19,8 @@ MAX_DIFF_CHARACTERS = 4_000
 
 MIN_SIMILARITY = 0.35
 """Texts that have less than this in common are simply other texts: marks would only be noise."""
+MIN_SIMILARITY_OF_NUMBERS = 0.6
+"""The same where characters are compared alone, of which any two telephone numbers share some."""
 
 EXCERPT_BEFORE, EXCERPT_AFTER = 30, 90
 """Characters that an excerpt has before the first difference, and from there on."""
@@ -151,7 +153,8 @@ def _compared_words(mine: list[_Word], theirs: list[_Word]) -> tuple[list[DiffPa
             same += sum(len(word.text) for block in blocks for word in block) if tag == "equal" else 0
         for side, more in zip(found, parts, strict=True):
             side.extend(more)
-    if same < MIN_SIMILARITY * total:
+    is_exact = all(word.is_exact for word in (*mine, *theirs))
+    if same < (MIN_SIMILARITY_OF_NUMBERS if is_exact else MIN_SIMILARITY) * total:
         return None
     return _join_parts(found[0]), _join_parts(found[1])
 

@@ -187,6 +187,12 @@ def _may(user: Any, entry: AttentionEntry) -> bool:
     return bool(user.has_perm("conflicts.change_syncconflict"))
 
 
+def _may_use(resolution_type: ResolutionType, user: Any, entry: AttentionEntry) -> bool:
+    """Whether this person may choose this side: to empty a rejected value is a change of the record."""
+    empties = entry.kind is AttentionKind.REJECTED and _emptied(resolution_type, entry)
+    return _may(user, entry) and (not empties or may_type(user, entry.entity_type))
+
+
 register_values(AttentionKind.REJECTED, rejected_sides)
 register_values(AttentionKind.CONFLICT, conflict_sides)
 BOTH_KINDS = frozenset({AttentionKind.CONFLICT, AttentionKind.REJECTED})
@@ -210,7 +216,7 @@ for _type, _label, _shortcut, _labels, _effects in (
             labels=_labels,
             effects=_effects,
             undo=_undo,
-            may=_may,
+            may=partial(_may_use, _type),
             fits=_has_values,
             empties=partial(_emptied, _type),
             emptied_side=_EMPTIED_SIDE[_type],

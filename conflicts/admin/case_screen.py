@@ -410,6 +410,9 @@ class RejectionDesk:
 
     def case(self, form: SubmittedForm | None, problems: Mapping[str, str]) -> Case:
         case = rejected_case(self.rejection, self.answer, form, problems.get(self.rejection.key, ""))
+        if self.rejection.would_empty and not may_type(self.request.user, case.entity_type):
+            why = "Emptying it changes the record, which your account isn’t allowed to do."
+            case = replace(case, fields=[replace(one, monday_problem=why) for one in case.fields])
         return replace(case, reason=admin_base.with_request_id(case.reason))
 
     def screen(self, case: Case, *, may_change: bool) -> Screen:

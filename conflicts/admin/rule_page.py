@@ -19,7 +19,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from conflicts.models import MONDAY, NPD, DismissedSuggestion, SyncConflict
+from conflicts.models import MONDAY, NPD, BatchEntry, DismissedSuggestion, SyncConflict
 from conflicts.resolution import request_pass
 from sync.admin.admin_base import see_other
 from sync.boards.mapping import set_field_rule
@@ -42,13 +42,19 @@ _SQL = f"""
         (array_agg(choose ORDER BY decided.at DESC))[1:{STREAK}],
         coalesce((array_agg(decided.at ORDER BY decided.at DESC))[{STREAK}]::timestamptz <= max(aside.at), false)
     FROM (
-        SELECT c.entity_type, entry.key, entry.value ->> 'choose' AS choose, entry.value ->> 'chosen_at' AS at
-        FROM sync_conflicts AS c, jsonb_each(c.merge_selections) AS entry
-        WHERE c.resolved_at >= (SELECT sync_now()) - interval '{PERIOD_DAYS} days' AND c.kind = 'fields'
-        UNION ALL
-        SELECT c.entity_type, entry.key, entry.value ->> 'choose', c.resolution ->> 'at'
-        FROM sync_conflicts AS c, jsonb_each(c.resolution -> 'fields') AS entry
-        WHERE c.resolved_at IS NULL AND c.kind = 'fields' AND c.resolution IS NOT NULL
+        SELECT entity_type, key, choose, max(chosen.at) AS at
+        FROM (
+            SELECT c.id, c.entity_type, entry.key, entry.value ->> 'choose' AS choose, entry.value ->> 'chosen_at' AS at
+            FROM sync_conflicts AS c, jsonb_each(c.merge_selections) AS entry
+            WHERE c.resolved_at >= (SELECT sync_now()) - interval '{PERIOD_DAYS} days' AND c.kind = 'fields'
+            UNION ALL
+            SELECT c.id, c.entity_type, entry.key, entry.value ->> 'choose', c.resolution ->> 'at'
+            FROM sync_conflicts AS c, jsonb_each(c.resolution -> 'fields') AS entry
+            WHERE c.resolved_at IS NULL AND c.kind = 'fields' AND c.resolution IS NOT NULL
+        ) AS chosen
+        LEFT JOIN {BatchEntry._meta.db_table} AS one ON one.conflict_id = chosen.id AND one.chosen_at = chosen.at
+        -- One act in bulk is one decision, however many conflicts it resolved.
+        GROUP BY entity_type, key, choose, coalesce(one.batch_id::text, chosen.id::text)
     ) AS decided
     LEFT JOIN sync_suggestions_dismissed AS aside USING (entity_type, key)
     WHERE choose <> 'auto'

@@ -25,7 +25,7 @@ SYNC_CONFLICT_KIND = [
     ("identity", "Who is this?"),
 ]
 CONFLICT_BATCH_STATE = [
-    ("prepared", "Not confirmed yet"), ("running", "Being stored"), ("done", "Stored"), ("undoing", "Being undone"),
+    ("prepared", "Not confirmed yet"), ("running", "In progress"), ("done", "Done"), ("undoing", "Being undone"),
     ("undone", "Undone"),
 ]
 BATCH_ENTRY_OUTCOME = [

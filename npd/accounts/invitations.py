@@ -51,8 +51,8 @@ ROLES: Sequence[Role] = (
         "NPD Sync: resolve conflicts",
         _("Resolve conflicts"),
         _(
-            "sees all contacts, organizations and activity; resolves conflicts by choosing a side, and changes nothing "
-            "else."
+            "sees all contacts, organizations and activity; resolves conflicts and rejected values by choosing a side, "
+            "and changes nothing else."
         ),
     ),
     Role(

@@ -383,13 +383,14 @@ _STATES = {
     TombstoneState.WAITING: ("wait", "schedule", "Pending"),
     TombstoneState.ASKED: ("warn", "help", "Asked"),
     TombstoneState.PENDING_APPROVAL: ("warn", "front_hand", "Approval"),
-    TombstoneState.ARCHIVED: ("off", "inventory_2", "Archived"),
-    TombstoneState.DELETED: ("off", "delete", "Deleted"),
+    TombstoneState.ARCHIVED: ("off", "inventory_2", "Archived on Monday"),
+    TombstoneState.DELETED: ("off", "delete", "Deleted on Monday"),
     TombstoneState.UNLINKED: ("off", "link_off", "Unlinked"),
     TombstoneState.KEPT: ("off", "push_pin", "Kept"),
     TombstoneState.NOTHING_LEFT: ("off", "check", "No item"),
     TombstoneState.RESTORED: ("ok", "undo", "Restored"),
 }
+_WITHOUT_ITEM = (TombstoneState.DELETED, TombstoneState.NOTHING_LEFT, TombstoneState.RESTORED)
 
 
 def _restore_effects(number: int) -> list[str]:
@@ -417,7 +418,7 @@ class TombstoneAdmin(ReadOnlyAdmin):
     class Media:
         css: ClassVar[dict[str, list[str]]] = {"all": ["npd/record.css"]}
 
-    list_display = ("name", "kind", "deleted", "by", "outcome", "item", "restore")
+    list_display = ("name", "kind", "deleted", "by", "outcome", "restore")
     list_before_template = "sync/tombstone_list.html"
     told_columns = ("note", "state", "deleted_at")
     summary = ("kind", "deleted", "by", "outcome", "what_now", "item", "values_then")
@@ -489,19 +490,21 @@ class TombstoneAdmin(ReadOnlyAdmin):
             self.name(row),
         )
 
-    @admin.display(description="Item on Monday", ordering="monday_id")
-    def item(self, row: Tombstone) -> SafeString | str:
-        link = row.page_link if hasattr(row, "page_link") else link_of(row.entity_type)
-        if not row.monday_id or link is None:
-            return row.monday_id or humanize.DASH
-        label = f"Item {row.monday_id}, on Monday, in a new tab"
-        return admin_base.external_link(item_url(link, row.monday_id), row.monday_id, label)
+    @admin.display(description="Its item’s number")
+    def item(self, row: Tombstone) -> str:
+        return row.monday_id or humanize.DASH
 
     deleted = admin_base.time_column("deleted_at", "Deleted")
 
     @admin.display(description="Its item", ordering="state")
     def outcome(self, row: Tombstone) -> SafeString:
-        return admin_base.badge(*_STATES[TombstoneState(row.state)])
+        """What became of the item, with the way to it where Monday still shows it: in its archive, too."""
+        badge = admin_base.badge(*_STATES[TombstoneState(row.state)])
+        link = row.page_link if hasattr(row, "page_link") else link_of(row.entity_type)
+        if not row.monday_id or link is None or row.state in _WITHOUT_ITEM:
+            return badge
+        label = f"Open the item of {self.name(row)} on Monday, in a new tab"
+        return format_html("{} {}", badge, admin_base.external_link(item_url(link, row.monday_id), "Open", label))
 
     @admin.display(description="Its values")
     def values_then(self, row: Tombstone) -> SafeString | str:

@@ -171,6 +171,13 @@ class Act:
         return len(self.lines) - 1
 
     @property
+    def also(self) -> str:
+        """What it changed beside the first field: another by its name, more by their number."""
+        if self.others == 1:
+            return self.lines[1].label
+        return f"{self.others} more" if self.others else ""
+
+    @property
     def undo_url(self) -> str:
         """The address of the page that takes back all of it that is not taken back yet; empty without such."""
         undone = [line.undoes for line in self.lines if line.undoes]

@@ -317,7 +317,8 @@ def fold_alike(entries: Sequence[Decision]) -> Sequence[Decision]:
             one.fold_id, one.folded = act, one.about != group[-1].about
         if before:
             earlier = models.Q(pk__in=[one.pk for one in before]) | models.Q(fold_id__in=acts)
-            Decision.objects.filter(earlier).update(folded=True, fold_id=act)
+            # Without those that are of the act already: a bulk that writes one at a time would write each anew.
+            Decision.objects.filter(earlier).exclude(folded=True, fold_id=act).update(folded=True, fold_id=act)
     return entries
 
 

@@ -208,12 +208,13 @@ def _removed_already(board: BoardContext, plan: DeletedPlan, item: Item) -> Dele
     if _is_removed_by_us(plan.facts, item):
         plan = replace(plan, confirmed_intents=frozenset(_removing_intents(plan.facts)))
         return _removed(board, plan, _state_of(item), item)
-    state, reason = TombstoneState.NOTHING_LEFT, TombstoneReason.REMOVED_BEFORE
-    return _settled(plan, state, reason, item=item.name, state=item.state)
+    return _settled(plan, _state_of(item), TombstoneReason.REMOVED_BEFORE, item=item.name, state=item.state)
 
 
 def _is_removed_by_us(facts: DeletedFacts, item: Item) -> bool:
-    return bool(_removing_intents(facts)) or facts.tombstone.state == _state_of(item)
+    tombstone, ours = facts.tombstone, (TombstoneReason.ARCHIVED, TombstoneReason.DELETED)
+    is_told = tombstone.state == _state_of(item) and tombstone.reason_code in ours
+    return bool(_removing_intents(facts)) or is_told
 
 
 def _removing_intents(facts: DeletedFacts) -> list[UUID]:

@@ -95,7 +95,7 @@ from sync.reconcile.facts import RETURN, AnswerFacts, HistoryLine, ItemFacts
 from sync.reconcile.field_values import ACTIVE, BoardContext, match_text_of_item
 from sync.reconcile.identity import AnswerKind, AnswerPlan, asked_by, decide_answer, facts_after, link_problem, linkable
 from sync.reconcile.new_items import GIVING, ItemAct, ItemPlan, item_finding, not_linked, released
-from sync.reconcile.pass_plan import Ending, Job, Outcome, PassFacts, Plan, RecordPlan, ending
+from sync.reconcile.pass_plan import REPORTED_STATES, Ending, Job, Outcome, PassFacts, Plan, RecordPlan, ending
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import has_local_writes, new_clear_requests
@@ -1095,8 +1095,10 @@ def _finish_deleted(entity_type: str, plans: Sequence[RecordPlan]) -> None:
     ids = [plan.id for plan in plans]
     for plan in plans:
         assert plan.removal is not None
+        is_told = plan.removal.state in REPORTED_STATES
+        state = TombstoneState(plan.removal.state) if is_told else TombstoneState.NOTHING_LEFT
         Tombstone.objects.filter(entity_type=entity_type, entity_id=plan.id).update(
-            state=TombstoneState.NOTHING_LEFT, note=plan.removal.result, reason_code="", settled_at=SyncNow()
+            state=state, note=plan.removal.result, reason_code="", settled_at=SyncNow()
         )
     AwaitedRelation.objects.filter(entity_type=entity_type, entity_id__in=ids).delete()
     open_intents = [intent.pk for plan in plans for intent in plan.facts.intents]

@@ -17,6 +17,7 @@ from sync.kernel import process
 from sync.kernel.action_errors import RestoreError
 from sync.kernel.messages import TombstoneReason
 from sync.models import Decision, IgnoredItem, SyncedModel, SyncMetadata, Tombstone
+from sync.models.state import fold_alike
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many
 from sync.registry import link_of
@@ -126,15 +127,16 @@ def restore_by_person(tombstone: Tombstone, by: str) -> SyncedModel:
         # Locked, so that two people who restore the same record don't both insert it.
         locked = Tombstone.objects.select_for_update().get(pk=tombstone.pk)
         record = restore_record(locked, by=by)
-        Decision.objects.create(
+        restored = Decision(
             entity_type=tombstone.entity_type,
             entity_id=record.pk,
             remote_id=record.monday_id or "",
             kind="restored",
-            sentence=f"{by} restored it as it was when it was deleted.",
+            sentence="Restored as it was when it was deleted.",
             actor=by,
             cause={"by": by, "causes": ["person"]},
         )
+        Decision.objects.bulk_create(fold_alike([restored]))
         enqueue_many(
             tombstone.entity_type, [record.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by}
         )

@@ -48,6 +48,10 @@ def test_jobs_are_found_by_their_number_and_by_their_record(browser_of_person: C
     for term in (str(job.pk), f"#{job.pk}", "Petra Keller", "petra"):
         assert f"/admin/sync/syncqueue/{job.pk}/change/" in links(found(browser_of_person, term)), term
     assert f"Job #{job.pk}" in words_of(found(browser_of_person, f"#{job.pk}"))
+    assert f"#{job.pk}" not in words_of(found(browser_of_person, "Petra Keller"))
+    SyncQueue.objects.filter(pk=job.pk).update(status="pending")
+    assert "Jobs" not in titles(browser_of_person, "Petra Keller")
+    assert "Petra Keller" in titles(browser_of_person, f"#{job.pk}")["Jobs"]
 
 
 def test_a_conflict_that_is_settled_is_not_found_as_one(browser_of_person: Client) -> None:

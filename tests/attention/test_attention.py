@@ -239,6 +239,7 @@ def test_a_removed_item_keeps_its_entry_once_its_question_is_open_until_somebody
     [entry] = attention.entries()
     assert (entry.key, entry.cause, entry.since) == (before.key, before.cause, before.since)
     assert entry.detail == f"{before.cause_text}. Edited since the last sync: Role."
+    assert entry.own_detail == "Edited since the last sync: Role."
     assert str(conflict.pk) in entry.url
     # An answer on the conflict's page, and one given to the record.
     resolution = {"fields": {"record": {"choose": "npd"}}, "handed_back": {}}

@@ -162,7 +162,7 @@ def test_what_somebody_has_chosen_for_already_is_not_among_them(
 
 def test_yes_is_carried_out_by_a_worker_and_leaves_a_line_in_the_log(browser: Client, contacts: list[Contact]) -> None:
     batch, _ = prepare(browser)
-    assert "Being stored 0 of 3" in text_of(confirm(browser, batch))
+    assert "In progress 0 of 3" in text_of(confirm(browser, batch))
     carry_on_batches()
     assert [chosen(contact) for contact in contacts] == ["keep_npd", "keep_npd", "keep_npd", ""]
     batch.refresh_from_db()

@@ -41,6 +41,7 @@ def marked(text: str | None, other: str | None) -> str:
     ("text", "other", "shown"),
     [
         ("+44 20 7946 0812", "+44 20 7946 0999", "+44 20 7946 0[812]"),
+        ("+44 20 7946 0001", "+1 202-555-1001", "+44 20 7946 0001"),
         ("ann@example.com", "anna@example.com", "ann@example.com"),
         ("anna@example.com", "ann@example.com", "ann[a]@example.com"),
         ("+494066969534", "+49 40 66969534", "+494066969534"),

@@ -6,17 +6,19 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.test import Client
 
 from conflicts.models import SyncConflict
 from conflicts.rejections import RejectionCase, answer_rejection, last_answer, undo_answer
-from conflicts.resolution import InvalidResolution, NotOpen
+from conflicts.resolution import InvalidResolution, NotAllowed, NotOpen
 from npd.models import Contact
 from sync.choices import Cause
 from sync.models import FieldMapping, SyncMetadata
 from sync.reconcile.field_values import stored_values
 from tests.conflicts.conftest import GOOD, REFUSED
-from tests.conflicts.test_refused import choose, named, refuse, waits
+from tests.conflicts.test_refused import choose, form, named, page_of, refuse, waits
 from tests.drift.conftest import Owner
+from tests.support.people import staff_who_may
 from tests.support.world import World
 
 pytestmark = pytest.mark.django_db
@@ -171,3 +173,18 @@ def test_after_its_column_was_changed_the_value_of_the_old_one_is_not_shown(reje
     assert not case.entry
     with pytest.raises(NotOpen):
         choose(rejected, ada, "monday")
+
+
+def test_to_empty_a_rejected_value_asks_for_the_right_to_change_the_record(world: World, client: Client) -> None:
+    contact = world.contact("Ann", notes="x" * 2_500)
+    world.work()
+    clerk = staff_who_may("view_syncconflict", "change_syncconflict", "view_contact")
+    client.force_login(clerk)
+    row = client.get("/admin/inbox/").content.decode()
+    assert ("keep_npd rejected:" in row, "keep_monday rejected:" in row) == (True, False)
+    seen = {"npd": "x" * 2_500, "monday": None}
+    answered = client.post(page_of(contact, "notes"), form("monday", key="notes", seen=seen) | {"confirmed": "yes"})
+    assert (answered.status_code, waits()) == (403, [("Ann", "notes")])
+    with pytest.raises(NotAllowed):
+        answer_rejection(named(contact, "notes"), by=clerk, choose="monday", value="", seen=seen)
+    assert Contact.objects.get().notes == seen["npd"]

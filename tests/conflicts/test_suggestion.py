@@ -10,6 +10,8 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.test import Client
 
+from conflicts.admin.rule_page import field_decisions
+from conflicts.bulk_resolution import batch_of_stored
 from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
 from npd.models import Contact
@@ -85,6 +87,15 @@ def test_other_decisions_old_ones_a_field_with_a_rule_and_one_that_flows_one_way
     FieldMapping.objects.filter(pk=mapping.pk).update(direction="bidirectional")
     SyncConflict.objects.update(resolved_at=sync_now() - timedelta(days=31))
     assert SUGGESTED not in text_of(browser.get(LIST))
+
+
+def test_what_was_decided_in_bulk_counts_once(browser: Client, ada: User, mapping: FieldMapping) -> None:
+    for many in (3, 2):
+        batch_of_stored(decide(ada, *["monday"] * many, applied=False), "keep_monday", {}, by=ada)
+        assert QUESTION not in text_of(browser.get(LIST))
+    decide(ada, "monday")
+    assert QUESTION in text_of(browser.get(LIST))
+    assert (field_decisions(mapping).total, field_decisions(mapping).monday) == (3, 3)
 
 
 def test_the_screen_of_a_conflict_about_the_field_suggests_it_too(browser: Client, ada: User) -> None:

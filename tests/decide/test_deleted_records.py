@@ -149,7 +149,7 @@ def test_where_nobody_chose_nothing_is_handed_back() -> None:
 @pytest.mark.parametrize("state", ["archived", "deleted"])
 def test_deleted_gone_leaves_nothing_to_do(state: str) -> None:
     plan = decide(deletion(state=state))
-    assert (plan.new_state, plan.reason_code) == ("nothing_left", TombstoneReason.REMOVED_BEFORE)
+    assert (plan.new_state, plan.reason_code) == (state, TombstoneReason.REMOVED_BEFORE)
     assert len(plan.history) == 1
 
 
@@ -171,7 +171,7 @@ def test_an_item_that_left_by_a_call_of_ours_without_an_answer_was_archived_by_u
 
 
 def test_deciding_again_what_was_decided_says_nothing_new() -> None:
-    decided_before = {"state": "nothing_left", "reason_code": TombstoneReason.REMOVED_BEFORE}
+    decided_before = {"state": "archived", "reason_code": TombstoneReason.REMOVED_BEFORE}
     assert decide(deletion(state="archived", tombstone=decided_before)).history == ()
 
 

@@ -137,7 +137,7 @@ def test_there_as_the_base_archived_or_deleted_delete_the_record(world: World) -
     quiet_passes(world)
     assert not Contact.objects.filter(pk=key).exists()
     stone = Tombstone.objects.get(entity_id=key)
-    assert (stone.state, stone.monday_id, stone.data["role_title"]) == ("nothing_left", item, "Boss")
+    assert (stone.state, stone.monday_id, stone.data["role_title"]) == ("deleted", item, "Boss")
     assert not SyncQueue.objects.filter(entity_id=key, status__in=["pending", "in_progress"]).exists()
     assert any("deleted in NPD too" in sentence for sentence in log_of(key, "delete"))
     quiet_passes(world)

@@ -11,7 +11,7 @@ from django.test import Client
 
 from npd.models import Contact, Organization
 from sync.clock import sync_now
-from sync.models import IgnoredItem, SyncQueue, Tombstone
+from sync.models import Decision, IgnoredItem, SyncQueue, Tombstone
 from tests.admin.test_records import confirmed
 from tests.support.rows import queries_of
 from tests.support.world import World
@@ -116,3 +116,11 @@ def test_the_queries_of_the_list_of_deleted_records_do_not_grow_with_it(away: Cl
 
     away.get(DELETED)  # a session's first page writes it down
     assert queries(1) == queries(5)
+
+
+def test_records_that_one_act_restored_are_one_line_of_the_activity(away: Client) -> None:
+    for name in ("Ann", "Bob", "Cyd", "Dan"):
+        Contact.objects.create(name=name).delete()
+    act(away, DELETED, "bring_back", *Tombstone.objects.values_list("pk", flat=True))
+    rows = Decision.objects.filter(kind="restored")
+    assert (rows.count(), rows.filter(folded=False).count(), rows.values("fold_id").distinct().count()) == (4, 1, 1)

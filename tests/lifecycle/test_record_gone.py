@@ -153,7 +153,7 @@ def test_a_record_brought_back_whose_item_is_back_too_is_linked_with_it_as_the_p
     item_id = take_away(world, contact)
     quiet_passes(world)
     _, key = deleted(world, contact)
-    assert stone(key).state == TombstoneState.NOTHING_LEFT
+    assert stone(key).state == TombstoneState.ARCHIVED
     world.sandbox.act("restore", item_id=item_id)
     world.hear()
     assert restored_item(stone(key)) is RestoredItem.OWN_OR_NEW

@@ -1,5 +1,7 @@
 """The nightly comparison finds what no webhook, no log and no sweep told; it changes nothing by itself."""
 
+import re
+
 from npd.models import Contact
 from sync.models import SyncQueue
 from sync.operations.detect.comparison import ComparisonResult, compare_board
@@ -64,3 +66,9 @@ def test_every_page_is_compared(world: World, post: Post) -> None:
     calls = world.calls()
     assert compared(post).items == 501
     assert world.calls() - calls == 3
+
+
+def test_what_a_comparison_did_not_find_is_not_counted() -> None:
+    found = ComparisonResult(items=1_942, linked=1_941, unlisted=60, without_record=1)
+    assert re.findall(r"[\d,]*\d", found.summary) == ["1,942", "1,941", "60", "1"]
+    assert re.findall(r"[\d,]*\d", ComparisonResult(items=3, linked=3).summary) == ["3", "3"]

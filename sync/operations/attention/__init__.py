@@ -286,6 +286,11 @@ class AttentionEntry:
         """What the kind's own service calls it by: the key without its kind."""
         return self.key.partition(":")[2]
 
+    @property
+    def own_detail(self) -> str:
+        """Its reason without what its cause says above it already."""
+        return self.detail.replace(self.cause_text, "", 1).lstrip(" .").rstrip()
+
 
 @dataclass(frozen=True)
 class AttentionCause:

@@ -214,11 +214,15 @@ class ComparisonResult:
     def summary(self) -> str:
         if self.problem:
             return f"The comparison could not be finished. {self.problem} It is made again the next night."
-        return (
-            f"{self.items:,} items on the board, {self.linked:,} of them linked: {self.differing:,} differed from "
-            f"the last synced values, or had something open; {self.unlisted:,} linked items were not listed; "
-            f"{self.without_record:,} items had no record, {self.without_item:,} records no item."
-        )
+        unlisted = humanize.count_with_noun(self.unlisted, "linked item is", "linked items are")
+        found = {
+            f"{self.differing:,} differed from the last synced values, or had something open": self.differing,
+            f"{unlisted} not on the board any more: archived, deleted or moved": self.unlisted,
+            f"{humanize.count_with_noun(self.without_record, 'item')} had no record": self.without_record,
+            f"{humanize.count_with_noun(self.without_item, 'record')} had no item": self.without_item,
+        }
+        told = "; ".join(clause for clause, number in found.items() if number) or "nothing differed"
+        return f"{humanize.count_with_noun(self.items, 'item')} on the board, {self.linked:,} of them linked: {told}."
 
 
 def compare_due_boards() -> list[ComparisonResult]:

@@ -320,7 +320,8 @@ class PhoneConverter(MondayColumn):
         is_whole = number and phonenumbers.is_possible_number_with_reason(number) == _IS_POSSIBLE
         if typed is None or is_whole:
             return None
-        country = "" if typed.startswith("+") else f" in the country {self.region}"
+        whose = f" in the country {self.region} (the record’s, or else the default that your administrator sets)"
+        country = "" if typed.startswith("+") else whose
         return (
             f"{field_label(name)}: “{typed}” is no complete telephone number{country}; write it with a plus and its "
             "country’s code, such as +49 171 1234567"
