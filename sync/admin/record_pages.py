@@ -219,8 +219,6 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
     change_form_before_template = "sync/record_shown.html"
     change_form_outer_before_template = "sync/record_state.html"
     change_form_outer_after_template = "sync/record_panel.html"
-    delete_confirmation_template = "sync/delete_confirmation.html"
-    delete_selected_confirmation_template = "sync/delete_selected_confirmation.html"
     warn_unsaved_form = True
 
     # --- what the registration says; asked for late, when every application has registered its models ---
@@ -740,11 +738,10 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         bound_lock_waits()
         super().save_model(request, obj, form, change)
 
-    def delete_model(self, request: HttpRequest, obj: Model) -> None:
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
         """Delete, and say what becomes of the item, and where the record is restored."""
-        linked, key = getattr(obj, "monday_id", None), obj.pk
+        follows, key = tombstones.item_consequence(obj) if obj.monday_id else "", obj.pk
         super().delete_model(request, obj)
-        follows = tombstones.item_consequence(self.model.entity_type()) if linked else ""
         self._say_deleted(request, f"{obj} is deleted.", follows, "Restore it", f"?q={key}")
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
@@ -773,8 +770,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
     ) -> HttpResponse:
         """Say before the deletion what becomes of the item, and of open conflicts."""
         record = self.get_object(request, object_id)
-        linked = record is not None and record.monday_id
-        follows = tombstones.item_consequence(self.model.entity_type()) if linked else ""
+        follows = tombstones.item_consequence(record) if record is not None and record.monday_id else ""
         more = {"items_follow": follows, "in_conflict": in_conflict([record] if record else [], request.user)}
         answer: HttpResponse = super().delete_view(request, object_id, (extra_context or {}) | more)
         return answer
