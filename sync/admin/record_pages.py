@@ -26,12 +26,19 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst, smart_split, unescape_string_literal
 from django.views.decorators.http import require_POST
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesCheckboxFilter
+from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 from unfold.widgets import DATETIME_CLASSES, UnfoldAdminTextareaWidget
 
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import DateTimeRangeFilter, HealthFilter, PageAdmin, PageChangeList, overview_of
+from sync.admin.admin_base import (
+    DateTimeRangeFilter,
+    HealthFilter,
+    PageAdmin,
+    PageChangeList,
+    RelatedFilter,
+    overview_of,
+)
 from sync.admin.concurrent_edits import ConcurrentRecordForm, DeletedMeanwhileMixin, LinesField
 from sync.admin.confirmed_action import (
     MAX_ROWS_SHOWN,
@@ -240,7 +247,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
     @cached_property
     def list_filter(self) -> list[Any]:
         """The filters of every synced model, and one by each related record."""
-        related = [(field.name, AutocompleteSelectFilter) for field in registry.own_relations(self.model)]
+        related = [(field.name, RelatedFilter) for field in registry.own_relations(self.model)]
         return [SYNC_FILTERS[0], *related, *SYNC_FILTERS[1:]]
 
     @cached_property
