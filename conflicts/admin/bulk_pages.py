@@ -28,7 +28,17 @@ from django.views.decorators.http import require_POST
 from conflicts import bulk_resolution
 from conflicts.admin.case_screen import check_permission
 from conflicts.bulk_resolution import BULK_TYPES, MOVING_STATUSES, bulk_title, effect_lines
-from conflicts.messages import APPLYING, LEFT_OUT, NOT_UNDONE, PLAN_LINES, SETTLED, STATUS_LABELS, UNDONE, WAITING, WAYS_BACK
+from conflicts.messages import (
+    APPLYING,
+    LEFT_OUT,
+    NOT_UNDONE,
+    PLAN_LINES,
+    SETTLED,
+    STATUS_LABELS,
+    UNDONE,
+    WAITING,
+    WAYS_BACK,
+)
 from conflicts.models import BEING_APPLIED, BatchState, ConflictBatch, EntryOutcome, SyncConflict
 from conflicts.resolution import InvalidResolution
 from sync.admin.admin_base import see_other
@@ -267,9 +277,7 @@ def _progress_context(batch: ConflictBatch) -> dict[str, Any]:
         "reached": counted.get(reached, 0),
         "is_undo": reached == UNDONE,
         "others": [
-            (STATUS_LABELS[name], number)
-            for name, number in counted.items()
-            if name not in {*MOVING_STATUSES, reached}
+            (STATUS_LABELS[name], number) for name, number in counted.items() if name not in {*MOVING_STATUSES, reached}
         ],
         # What was left out or stopped doesn't count as done.
         "done": sum(number for name, number in counted.items() if name not in {*MOVING_STATUSES, LEFT_OUT}),

@@ -81,6 +81,7 @@ class Migration(migrations.Migration):
                     ("unchanged", "Unchanged"),
                     ("invalid", "Invalid"),
                     ("ambiguous", "Ambiguous"),
+                    ("repeated", "Twice in the file"),
                 ],
                 db_default="",
                 max_length=20,

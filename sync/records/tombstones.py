@@ -12,15 +12,7 @@ from django.db import DatabaseError, OperationalError, transaction
 from django.db.models import QuerySet
 
 from sync import registry
-from sync.choices import (
-    Cause,
-    DeletedRecordPolicy,
-    Operation,
-    Priority,
-    QueueDirection,
-    SyncDirection,
-    TombstoneState,
-)
+from sync.choices import Cause, DeletedRecordPolicy, Operation, Priority, QueueDirection, SyncDirection, TombstoneState
 from sync.clock import SyncNow
 from sync.kernel import process
 from sync.kernel.action_errors import RestoreError
