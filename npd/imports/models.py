@@ -35,7 +35,7 @@ class RowOutcome(models.TextChoices):
     UNCHANGED = "unchanged", "Unchanged"
     INVALID = "invalid", "Invalid"
     AMBIGUOUS = "ambiguous", "Ambiguous"
-    REPEATED = "repeated", "Twice in the file"
+    REPEATED = "repeated", "Repeated"
 
 
 class Result(models.TextChoices):
