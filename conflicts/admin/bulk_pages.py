@@ -28,7 +28,17 @@ from django.views.decorators.http import require_POST
 from conflicts import bulk_resolution
 from conflicts.admin.case_screen import check_permission
 from conflicts.bulk_resolution import BULK_TYPES, MOVING_STATUSES, bulk_title, effect_lines
-from conflicts.messages import APPLYING, LEFT_OUT, NOT_UNDONE, PLAN_LINES, SETTLED, STATUS_LABELS, WAITING, WAYS_BACK
+from conflicts.messages import (
+    APPLYING,
+    LEFT_OUT,
+    NOT_UNDONE,
+    PLAN_LINES,
+    SETTLED,
+    STATUS_LABELS,
+    UNDONE,
+    WAITING,
+    WAYS_BACK,
+)
 from conflicts.models import BEING_APPLIED, BatchState, ConflictBatch, EntryOutcome, SyncConflict
 from conflicts.resolution import InvalidResolution
 from sync.admin.admin_base import see_other
@@ -56,13 +66,12 @@ class BatchMixin:
     opts: Any
 
     def get_urls(self) -> list[URLPattern]:
-        """The button's address, the batch's page, and the part of it that is asked for again."""
+        """The button's address, and the batch's page."""
         view, name = self.admin_site.admin_view, "conflicts_syncconflict"
         return [
             path("all/<slug:kept>/", view(require_POST(self.all_that_match)), name=f"{name}_all"),
             path("batch/", view(self.batch_choice), name=f"{name}_batches"),
             path("batch/<uuid:pk>/", view(self.batch_page), name=f"{name}_batch"),
-            path("batch/<uuid:pk>/progress/", view(self.batch_progress), name=f"{name}_batch_progress"),
             *super().get_urls(),  # type: ignore[misc]
         ]
 
@@ -150,14 +159,6 @@ class BatchMixin:
         except InvalidResolution as error:
             messages.error(request, f"Nothing was done. {error}")
         return see_other(batch_url(batch))
-
-    def batch_progress(self, request: HttpRequest, pk: Any) -> HttpResponse:
-        """The part of the page that says how far it is."""
-        check_permission(self, request, "view")
-        batch = get_object_or_404(ConflictBatch, pk=pk)
-        answer = TemplateResponse(request, "conflicts/batch_progress.html", _progress_context(batch))
-        answer["Cache-Control"] = "no-store"
-        return answer
 
     def _question(self, request: HttpRequest, batch: ConflictBatch) -> Question:
         may_change = self.has_change_permission(request)  # type: ignore[attr-defined]
@@ -270,10 +271,15 @@ def _progress_context(batch: ConflictBatch) -> dict[str, Any]:
     if batch.state == BatchState.UNDOING:
         can_stop = batch.entries.filter(outcome=EntryOutcome.UNDO_WANTED).exists()
     undoable = (SETTLED, APPLYING, NOT_UNDONE)
+    reached = UNDONE if batch.state in (BatchState.UNDOING, BatchState.UNDONE) else SETTLED
     return {
-        "batch": batch,
-        # Of an unconfirmed batch nothing moves; what was left out or stopped doesn't count as done.
-        "moving": batch.state != BatchState.PREPARED and not MOVING_STATUSES.isdisjoint(counted),
+        "moving": sum(counted.get(name, 0) for name in MOVING_STATUSES),
+        "reached": counted.get(reached, 0),
+        "is_undo": reached == UNDONE,
+        "others": [
+            (STATUS_LABELS[name], number) for name, number in counted.items() if name not in {*MOVING_STATUSES, reached}
+        ],
+        # What was left out or stopped doesn't count as done.
         "done": sum(number for name, number in counted.items() if name not in {*MOVING_STATUSES, LEFT_OUT}),
         "stoppable": can_stop,
         "counts": [(name, STATUS_LABELS[name], number) for name, number in counted.items()],

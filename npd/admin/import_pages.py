@@ -19,6 +19,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.http import content_disposition_header
+from django.utils.text import get_text_list
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 from unfold.decorators import action
@@ -81,6 +82,7 @@ OUTCOME_ICONS = {
     RowOutcome.UNCHANGED: ("check", "off"),
     RowOutcome.INVALID: ("error", "bad"),
     RowOutcome.AMBIGUOUS: ("help", "warn"),
+    RowOutcome.REPEATED: ("content_copy", "warn"),
 }
 
 STATE_BADGES = {
@@ -131,6 +133,8 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any, listed: Listed 
     by_kind = Case(When(pk__in=bad.values("pk"), then=Value(0)), default=Value(1))
     problem_page = listed.rows(PROBLEMS, (bad | warned).annotate(kind=by_kind).order_by("kind", "number"))
     columns = [] if job.state == ImportState.READING else _file_columns(job, hidden)
+    ignored = [one["title"] or _("(no title)") for one in columns if not one["field"] and one["title"] != REASON_TITLE]
+    may_choose, to_write = job.state in CHOOSING, rows_to_write(job)
     # After so long without progress the page says that no worker runs.
     stall_seconds = LEASE_SECONDS if job.state == ImportState.READING and job.attempts else STALLED_SECONDS
     return {
@@ -140,10 +144,13 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any, listed: Listed 
         "why": rejection_text(job.file_name, job.reason, job.facts) if job.reason else "",
         "asks_columns": job.state == ImportState.COLUMNS,
         "columns": columns,
-        "ignored": [
-            one["title"] or _("(no title)") for one in columns if not one["field"] and one["title"] != REASON_TITLE
-        ],
-        "may_choose": job.state in CHOOSING,
+        "ignored": ignored,
+        "ignored_titles": get_text_list([humanize.shorten(one, 30) for one in ignored[:MOST_NAMED]], _("and"))
+        if len(ignored) <= MOST_NAMED
+        else humanize.count_with_noun(len(ignored), "column"),
+        # What is missing is chosen before anything is imported without it.
+        "columns_first": bool(ignored and may_choose and to_write),
+        "may_choose": may_choose,
         "may_make": may_make_organizations(reader) and any(one["field"] == "organization" for one in columns),
         "tiles": [
             (RowOutcome(kind).label, *OUTCOME_ICONS[RowOutcome(kind)], job.counts.get(kind, 0))
@@ -161,7 +168,7 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any, listed: Listed 
         ],
         "row_tables": [_row_table(job, outcome, hidden, listed) for outcome in (RowOutcome.CHANGED, RowOutcome.NEW)],
         "equal": [row_reason(row) for row in equal_rows(job)[: LISTED_ROWS + 1]],
-        "to_write": rows_to_write(job),
+        "to_write": to_write,
         "organizations": sorted(job.organizations.values()),
         "done": results.get(done, 0),
         "left": results.get(skipped, 0),
@@ -175,6 +182,8 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any, listed: Listed 
 
 
 SAMPLED_ROWS, SAMPLES_PER_COLUMN = 20, 2
+MOST_NAMED = 3
+"""Ignored columns that the button names."""
 
 
 def _file_columns(job: ImportJob, hidden: frozenset[str]) -> list[dict[str, Any]]:

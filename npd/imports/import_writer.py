@@ -251,8 +251,8 @@ def _obstacle(job: ImportJob, row: ImportRow, now: PlannedRow, records: Mapping[
     labels, noun = labels_of(job.entity_type), job.entity_type
     problems = " ".join(f"{label}: {what}" if label else what for label, what in now.problems)
     moved = [name for name in row.before if not same_value(row.before[name], now.before.get(name))]
-    why = ""
-    if row.outcome == RowOutcome.NEW and (now.record is not None or now.outcome == RowOutcome.AMBIGUOUS):
+    why, is_unsure = "", now.outcome in (RowOutcome.AMBIGUOUS, RowOutcome.REPEATED)
+    if row.outcome == RowOutcome.NEW and (now.record is not None or is_unsure):
         why = f"A {noun} that it may be about was made since the preview. {problems or 'Import the row again.'}"
     elif row.outcome == RowOutcome.CHANGED and row.record_id not in records:
         why = f"The {noun} was deleted since the preview. Import the row again to create it again."

@@ -26,7 +26,7 @@ NUMBER = "row number"
 EXTERNAL_ID = "external_id"
 """The field of a column of external ids: alone where its cells say source:value, else as external_id:source."""
 
-AMBIGUOUS = "ambiguous"
+AMBIGUOUS, REPEATED = "ambiguous", "repeated"
 """The code of a fault: more than one record is meant, or may be."""
 
 NAMED_ROWS = 5
@@ -299,7 +299,7 @@ class RecordLoader(BaseInstanceLoader):  # type: ignore[misc]
                 others = ", ".join(map(str, listed)) + (f" and {more:,} more" if more else "")
                 self._found[number] = ValidationError(
                     f"The file has this {self.entity_type} more than once (also row {others}). Keep one of the rows.",
-                    code=AMBIGUOUS,
+                    code=REPEATED,
                 )
 
     def _identities(self, number: int, texts: Texts, names: list[tuple[str, Name]]) -> list[str]:

@@ -181,7 +181,7 @@ REASON_TITLE = "Not imported because"
 
 def rejected_rows(job: ImportJob) -> QuerySet[ImportRow]:
     """Return the rows that are not imported: rejected by the preview, or left alone when it was written."""
-    condition = Q(outcome__in=(RowOutcome.INVALID, RowOutcome.AMBIGUOUS)) | Q(result=Result.LEFT)
+    condition = Q(outcome__in=(RowOutcome.INVALID, RowOutcome.AMBIGUOUS, RowOutcome.REPEATED)) | Q(result=Result.LEFT)
     if job.state in (ImportState.UNDOING, ImportState.UNDONE):
         condition |= Q(result=Result.KEPT)
     return job.rows.filter(condition)

@@ -35,6 +35,7 @@ class RowOutcome(models.TextChoices):
     UNCHANGED = "unchanged", "Unchanged"
     INVALID = "invalid", "Invalid"
     AMBIGUOUS = "ambiguous", "Ambiguous"
+    REPEATED = "repeated", "Repeated"
 
 
 class Result(models.TextChoices):

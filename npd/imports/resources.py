@@ -27,6 +27,7 @@ from npd.imports.matching import (
     EXTERNAL_ID,
     NPD_ID,
     NUMBER,
+    REPEATED,
     RecordLoader,
     RelatedWidget,
     external_field,
@@ -43,22 +44,38 @@ from sync.reconcile.lookups import canonical_value, load_board
 
 _TITLE_ALIASES: Mapping[str, tuple[str, ...]] = {
     NPD_ID: ("NPD ID", "id"),
-    "name": ("full name", "contact name", "contact", "organization name", "company name", "account name"),
-    "email": ("email address", "mail", "email 1"),
-    "organization": ("organisation", "company", "account", "employer"),
-    "role_title": ("job", "job title", "title", "position", "function"),
-    "phone": ("phone number", "telephone", "tel", "mobile", "mobile phone", "business phone"),
-    "notes": ("note", "comments", "comment", "remarks", "remark"),
+    "name": (
+        "full name", "contact name", "contact", "organization name", "company name", "account name",
+        "Vollständiger Name", "Ansprechpartner", "Nom", "Nom complet",
+    ),
+    "email": ("email address", "mail", "email 1", "E-Mail-Adresse", "Courriel", "Adresse e-mail"),
+    "organization": (
+        "organisation", "company", "account", "employer", "Firma", "Unternehmen", "Arbeitgeber", "Société",
+        "Entreprise",
+    ),
+    "role_title": (
+        "job", "job title", "title", "position", "function", "Rolle", "Funktion", "Rôle", "Fonction", "Poste",
+    ),
+    "phone": (
+        "phone number", "telephone", "tel", "mobile", "mobile phone", "business phone", "Telefon", "Telefonnummer",
+        "Mobil", "Mobiltelefon", "Handy", "Téléphone", "Tél", "Portable",
+    ),
+    "notes": (
+        "note", "comments", "comment", "remarks", "remark", "Notiz", "Notizen", "Bemerkung", "Bemerkungen", "Kommentar",
+        "Remarque", "Remarques", "Commentaire", "Commentaires",
+    ),
     "aliases": ("alias", "other names", "also known as"),
     "billing_contact": ("billing", "invoice contact"),
-    "address_street": ("street address", "address", "address line 1"),
-    "address_city": ("town",),
-    "address_state": ("region", "province", "county", "state/region"),
-    "address_zip": ("zip", "postal code", "postcode", "zip/postal code"),
-    "address_country": ("country/region",),
-    "inventory_url": ("inventory url", "url", "website", "web site"),
-}
-"""Titles that other programs give these fields; one that could mean two fields of a type is listed once."""
+    "address_street": ("street address", "address", "address line 1", "Straße", "Adresse", "Rue"),
+    "address_city": ("town", "Ort", "Stadt", "Ville"),
+    "address_state": ("region", "province", "county", "state/region", "Bundesland", "Région"),
+    "address_zip": ("zip", "postal code", "postcode", "zip/postal code", "PLZ", "Postleitzahl", "Code postal"),
+    "address_country": ("country/region", "Land", "Pays"),
+    "inventory_url": ("inventory url", "url", "website", "web site", "Webseite", "Site web"),
+}  # fmt: skip
+"""Titles that other programs give these fields, in English, German and French; one that could mean two fields of a type
+is listed once.
+"""
 
 
 # --- columns ---
@@ -180,8 +197,11 @@ class PlannedRow:
     def reject(self, faults: ValidationError, labels: Mapping[str, str], ambiguous: Collection[str]) -> None:
         """Let nothing be written for this row, with the reasons; `ambiguous` are fields that name several records."""
         all_faults = [(name, one) for name, some in _faults_by_field(faults).items() for one in some]
-        is_ambiguous = all(one.code == AMBIGUOUS or name in ambiguous for name, one in all_faults)
-        self.outcome = RowOutcome.AMBIGUOUS if is_ambiguous else RowOutcome.INVALID
+        codes = {AMBIGUOUS if name in ambiguous else one.code for name, one in all_faults}
+        is_known = codes <= {AMBIGUOUS, REPEATED}
+        self.outcome = RowOutcome.INVALID
+        if is_known:
+            self.outcome = RowOutcome.AMBIGUOUS if AMBIGUOUS in codes else RowOutcome.REPEATED
         self.before, self.after, self.warnings = {}, {}, []
         self.problems = [
             ("" if name == NON_FIELD_ERRORS else labels[name], " ".join(one.messages)) for name, one in all_faults

@@ -30,7 +30,7 @@ IMPORT_JOB_STATE = [
 ]
 IMPORT_ROW_OUTCOME = [
     ("new", "New"), ("changed", "Changed"), ("unchanged", "Unchanged"), ("invalid", "Invalid"),
-    ("ambiguous", "Ambiguous"),
+    ("ambiguous", "Ambiguous"), ("repeated", "Repeated"),
 ]
 IMPORT_ROW_RESULT = [
     ("", "Not written"), ("written", "Written"), ("left", "Left alone"), ("undone", "Undone"), ("kept", "Not undone"),

@@ -81,6 +81,7 @@ class Migration(migrations.Migration):
                     ("unchanged", "Unchanged"),
                     ("invalid", "Invalid"),
                     ("ambiguous", "Ambiguous"),
+                    ("repeated", "Repeated"),
                 ],
                 db_default="",
                 max_length=20,

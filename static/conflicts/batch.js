@@ -1,8 +1,8 @@
-// The page of a batch: asks how far it is until nothing moves any more, then shows the finished page.
-// Without this script the refresh link does the same.
+// The page of a batch: fetches itself until nothing moves any more, then shows the finished page. Where the focus is,
+// nothing is replaced. Without this script the refresh link does the same.
 (() => {
   "use strict";
-  const box = document.querySelector("[data-batch]");
+  const box = document.getElementById("cfl-batch");
   if (!box) return;
   const hide = () => {
     box.querySelectorAll("[data-refresh]").forEach((link) => { link.hidden = true; });
@@ -12,23 +12,29 @@
   };
   const moves = () => box.querySelector("[data-moving]") !== null;
 
+  const shown = new Map();
+
   // A reload would cut off a form on its way, and with it what the next page says.
   let leaving = false;
   document.addEventListener("submit", () => { leaving = true; });
 
   const ask = (wait) => setTimeout(async () => {
-    let text = null;
+    let fresh = null;
     try {
-      const answer = await fetch(box.dataset.batch, { headers: { Accept: "text/html" } });
-      if (answer.ok && !answer.redirected) text = await answer.text();
+      const answer = await fetch(location.href, { headers: { Accept: "text/html", "X-NPD-Live": "1" } });
+      if (answer.ok && !answer.redirected) fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     } catch {
       // No connection just now: ask again.
     }
     if (leaving) return;
-    // What has not changed is not written again: a screen reader would say it again.
-    if (text !== null && text.trim() !== box.dataset.last) {
-      box.dataset.last = text.trim();
-      box.innerHTML = text;
+    for (const part of document.querySelectorAll("[data-batch]")) {
+      // What has not changed is not written again: a screen reader would say it again.
+      const html = fresh?.getElementById(part.id)?.innerHTML;
+      if (html === undefined || html === shown.get(part) || part.contains(document.activeElement)) continue;
+      shown.set(part, html);
+      part.innerHTML = html;
+    }
+    if (fresh) {
       hide();
       if (!moves()) return location.reload();
     }

@@ -17,6 +17,7 @@ from uuid import UUID
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import PAGE_VAR, SEARCH_VAR
+from django.contrib.admin.widgets import AutocompleteSelect
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import BadRequest, ValidationError
 from django.core.paginator import Paginator
@@ -41,7 +42,8 @@ from django.utils import timezone
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
-from unfold.contrib.filters.admin import RadioFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, RadioFilter, RangeDateTimeFilter
+from unfold.contrib.filters.forms import AutocompleteDropdownForm
 from unfold.templatetags import unfold_list
 from unfold.utils import parse_datetime_str
 from unfold.views import ChangeList
@@ -727,6 +729,23 @@ class HealthFilter(RadioFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the records that stand so."""
         return record_view.filter_by_health(queryset, self.value() or "", overview_of(request).pauses)
+
+
+class _AnySelect(AutocompleteSelect):
+    def build_attrs(self, base_attrs: dict[str, Any], extra_attrs: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Say what an empty choice means."""
+        noun = self.field.remote_field.model._meta.verbose_name
+        return super().build_attrs(base_attrs, extra_attrs) | {"data-placeholder": f"Any {noun}"}
+
+
+class _RelatedForm(AutocompleteDropdownForm):
+    widget = _AnySelect
+
+
+class RelatedFilter(AutocompleteSelectFilter):
+    """By a related record, which is searched for."""
+
+    form_class = _RelatedForm
 
 
 class DateTimeRangeFilter(RangeDateTimeFilter):

@@ -22,7 +22,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesCheckboxFilter, RadioFilter
+from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
 from unfold.views import ChangeList
 
 from sync import connectors, registry
@@ -34,6 +34,7 @@ from sync.admin.admin_base import (
     ReadOnlyAdmin,
     RecordLinkMixin,
     RecordSearchMixin,
+    RelatedFilter,
     record_link,
     record_name_of,
 )
@@ -607,7 +608,7 @@ class AuditLogAdmin(ReadOnlyAdmin):
     """What people did on these pages and by the API, of every sort of row, newest first."""
 
     list_display = ("done", "who", "what", "about", "sort")
-    list_filter = (("action_time", DateTimeRangeFilter), ("user", AutocompleteSelectFilter))
+    list_filter = (("action_time", DateTimeRangeFilter), ("user", RelatedFilter))
     list_select_related = ("user", "content_type")
     search_fields = ("object_repr", "change_message", "user__username", "object_id")
     search_help_text = "What it was done to, what was done, or who did it"

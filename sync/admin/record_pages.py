@@ -26,12 +26,19 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst, smart_split, unescape_string_literal
 from django.views.decorators.http import require_POST
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesCheckboxFilter
+from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 from unfold.widgets import DATETIME_CLASSES, UnfoldAdminTextareaWidget
 
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import DateTimeRangeFilter, HealthFilter, PageAdmin, PageChangeList, overview_of
+from sync.admin.admin_base import (
+    DateTimeRangeFilter,
+    HealthFilter,
+    PageAdmin,
+    PageChangeList,
+    RelatedFilter,
+    overview_of,
+)
 from sync.admin.concurrent_edits import ConcurrentRecordForm, DeletedMeanwhileMixin, LinesField
 from sync.admin.confirmed_action import (
     MAX_ROWS_SHOWN,
@@ -219,8 +226,6 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
     change_form_before_template = "sync/record_shown.html"
     change_form_outer_before_template = "sync/record_state.html"
     change_form_outer_after_template = "sync/record_panel.html"
-    delete_confirmation_template = "sync/delete_confirmation.html"
-    delete_selected_confirmation_template = "sync/delete_selected_confirmation.html"
     warn_unsaved_form = True
 
     # --- what the registration says; asked for late, when every application has registered its models ---
@@ -242,7 +247,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
     @cached_property
     def list_filter(self) -> list[Any]:
         """The filters of every synced model, and one by each related record."""
-        related = [(field.name, AutocompleteSelectFilter) for field in registry.own_relations(self.model)]
+        related = [(field.name, RelatedFilter) for field in registry.own_relations(self.model)]
         return [SYNC_FILTERS[0], *related, *SYNC_FILTERS[1:]]
 
     @cached_property
@@ -740,11 +745,10 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         bound_lock_waits()
         super().save_model(request, obj, form, change)
 
-    def delete_model(self, request: HttpRequest, obj: Model) -> None:
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
         """Delete, and say what becomes of the item, and where the record is restored."""
-        linked, key = getattr(obj, "monday_id", None), obj.pk
+        follows, key = tombstones.item_consequence(obj) if obj.monday_id else "", obj.pk
         super().delete_model(request, obj)
-        follows = tombstones.item_consequence(self.model.entity_type()) if linked else ""
         self._say_deleted(request, f"{obj} is deleted.", follows, "Restore it", f"?q={key}")
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
@@ -773,8 +777,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
     ) -> HttpResponse:
         """Say before the deletion what becomes of the item, and of open conflicts."""
         record = self.get_object(request, object_id)
-        linked = record is not None and record.monday_id
-        follows = tombstones.item_consequence(self.model.entity_type()) if linked else ""
+        follows = tombstones.item_consequence(record) if record is not None and record.monday_id else ""
         more = {"items_follow": follows, "in_conflict": in_conflict([record] if record else [], request.user)}
         answer: HttpResponse = super().delete_view(request, object_id, (extra_context or {}) | more)
         return answer

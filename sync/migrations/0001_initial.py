@@ -1054,6 +1054,8 @@ class Migration(migrations.Migration):
                 ("found", models.JSONField(blank=True, db_default=EMPTY)),
                 ("found_at", models.DateTimeField(blank=True, null=True)),
                 ("outcome", models.JSONField(blank=True, db_default=EMPTY)),
+                ("compared", models.IntegerField(db_default=0)),
+                ("to_compare", models.IntegerField(db_default=0)),
                 ("progress", models.CharField(blank=True, db_default="", max_length=255)),
                 ("problem", models.TextField(blank=True, db_default="")),
                 ("changed_at", models.DateTimeField(db_default=SyncNow())),

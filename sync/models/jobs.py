@@ -193,7 +193,8 @@ class SetupDraft(models.Model):
     samples}}; `fields` the person's choices, {key: {column, direction, rule}}, where the column is an id,
     empty, or MAKE for one to be created. `answers` say which item belongs to a record with a name like an
     item's: the item's id, NEW or OUT. `sync_filter` says which records and items are synced, `groups` names the board's
-    groups by id. `found` is the result of the comparison, `outcome` that of the run.
+    groups by id. `found` is the result of the comparison, of which `compared` of `to_compare` are done, `outcome` that
+    of the run.
     Only its `owner` changes it; another person takes it over first. A worker has it by `token` until `claimed_until`.
     """
 
@@ -213,6 +214,8 @@ class SetupDraft(models.Model):
     found: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     found_at = models.DateTimeField(null=True, blank=True)
     outcome: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    compared = models.IntegerField(db_default=0)
+    to_compare = models.IntegerField(db_default=0)
     progress = models.CharField(max_length=255, blank=True, db_default="")
     problem = models.TextField(blank=True, db_default="")
     owner = models.ForeignKey(

@@ -24,7 +24,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sync.choices import ApprovalKind, ApprovalState, DeletedRecordPolicy, QueueDirection, SyncDirection, TombstoneState
+from sync.choices import (
+    ApprovalKind,
+    ApprovalState,
+    ColumnProblem,
+    DeletedRecordPolicy,
+    QueueDirection,
+    SyncDirection,
+    TombstoneState,
+)
 from sync.connectors.base.board_items import ARCHIVED, Item
 from sync.connectors.base.conversion import AmbiguousSplit, Converter, UnknownValue
 from sync.kernel.conflict_store import KIND_DELETE, RECORD_KEY, ConflictReport, FieldConflict, Option, OptionAct
@@ -271,7 +279,9 @@ def ask_about_deletion(plan: DeletedPlan, policy: DeletedRecordPolicy, problem: 
     facts = plan.facts
     if facts.resolution is None and facts.resolution_for(KIND_DELETE, RECORD_KEY) is not None:
         problem = "The record was deleted in NPD since you chose. Choose again."
-    reason, again = TombstoneReason.QUESTION_EDITED if plan.edits else TombstoneReason.QUESTION, ""
+    # What can't be read may have been edited, so it is asked about; nobody can say that it was.
+    is_edited = any(edit.base or edit.monday for edit in plan.edits)
+    reason, again = TombstoneReason.QUESTION_EDITED if is_edited else TombstoneReason.QUESTION, ""
     if facts.ledger.remote_state == RESTORED_STATE:
         reason, again = TombstoneReason.QUESTION_RESTORED, " again"
     called = f"“{facts.item.name}”" if facts.item else "its item"
@@ -357,10 +367,14 @@ def edits_since_base(
 ) -> tuple[FieldConflict, ...]:
     """Return the fields whose cell has left its half of the base, or can't be read.
 
-    A field that only flows to Monday is NPD's, so that an edit of its cell is nothing to ask about. Without a base a
-    cell counts that says something else than the record said.
+    A field that only flows to Monday is NPD's, so that an edit of its cell is nothing to ask about; nor is a cell whose
+    column is gone from the board. Without a base a cell counts that says something else than the record said.
     """
-    mapped = [mapping for mapping in board.mappings if mapping.column_id and way_of(facts, mapping) in ways]
+    mapped = [
+        mapping
+        for mapping in board.mappings
+        if mapping.column_id and mapping.problem_code != ColumnProblem.MISSING and way_of(facts, mapping) in ways
+    ]
     edits = (_edit_since_base(board.converter(m, facts.record), facts, m, item) for m in mapped)
     return tuple(edit for edit in edits if edit is not None)
 

@@ -11,7 +11,7 @@ from django.db import DatabaseError, OperationalError, transaction
 from django.db.models import QuerySet
 
 from sync import registry
-from sync.choices import Cause, DeletedRecordPolicy, Operation, Priority, QueueDirection, TombstoneState
+from sync.choices import Cause, DeletedRecordPolicy, Operation, Priority, QueueDirection, SyncDirection, TombstoneState
 from sync.clock import SyncNow
 from sync.kernel import process
 from sync.kernel.action_errors import RestoreError
@@ -181,29 +181,36 @@ def prunable_tombstones() -> QuerySet[Tombstone]:
 
 
 _CONSEQUENCES = {
-    DeletedRecordPolicy.ARCHIVE: ("Its item is archived on Monday.", "Their items are archived on Monday."),
-    DeletedRecordPolicy.DELETE: ("Its item is deleted on Monday.", "Their items are deleted on Monday."),
+    DeletedRecordPolicy.ARCHIVE: ("Its item on Monday will be archived", "Their items on Monday will be archived"),
+    DeletedRecordPolicy.DELETE: ("Its item on Monday will be deleted", "Their items on Monday will be deleted"),
     DeletedRecordPolicy.UNLINK: (
-        "Its item is unlinked and stays on Monday.",
-        "Their items are unlinked and stay on Monday.",
+        "Its item stays on Monday, and will be unlinked",
+        "Their items stay on Monday, and will be unlinked",
     ),
-    DeletedRecordPolicy.ASK: ("You are asked what happens to its item.", "You are asked what happens to their items."),
+    DeletedRecordPolicy.ASK: (
+        "You will be asked what happens to its item",
+        "You will be asked what happens to their items",
+    ),
 }
 
-_EXCEPTION = (
-    "An item that was edited since the last sync stays, and so does one whose record is not synced to Monday. For 30 "
-    "days you can restore what you delete, under “Deleted records”."
-)
 
-
-def item_consequence(entity_type: str) -> str:
-    """Return what becomes of a deleted record's item, by its board link's policy."""
-    return f"{_CONSEQUENCES[_deleted_record_policy(entity_type)][0]} {_EXCEPTION}"
+def item_consequence(record: SyncedModel) -> str:
+    """Return what becomes of a deleted record's item, by its settings and its board link's policy."""
+    policy = _deleted_record_policy(record.entity_type())
+    if not record.may_sync or record.is_left_out or record.sync_direction == SyncDirection.MONDAY_TO_NPD:
+        return f"Its item stays on Monday: the record isn’t synced to Monday. {_restorable()}"
+    exception = "" if policy is DeletedRecordPolicy.ASK else ", unless it was edited there since the last sync"
+    return f"{_CONSEQUENCES[policy][0]}{exception}. {_restorable()}"
 
 
 def items_consequence(entity_type: str) -> str:
     """Return the same for several records."""
-    return f"{_CONSEQUENCES[_deleted_record_policy(entity_type)][1]} {_EXCEPTION}"
+    exception = "An item that was edited since the last sync stays, as does one whose record isn’t synced to Monday."
+    return f"{_CONSEQUENCES[_deleted_record_policy(entity_type)][1]}. {exception} {_restorable()}"
+
+
+def _restorable() -> str:
+    return f"For {settings.TOMBSTONE_DAYS} days you can restore what you delete, under “Deleted records”."
 
 
 def _deleted_record_policy(entity_type: str) -> DeletedRecordPolicy:

@@ -112,3 +112,27 @@ def test_the_page_of_a_long_export_goes_on_by_itself(open_page: Any, world: dict
         page.get_by_role("link", name="Download").click()
     assert loaded.value.suggested_filename.endswith(".xlsx")
     assert not errors
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (390, "dark")])
+def test_the_filters_are_set_cleared_and_left_by_keys(
+    open_page: Any, world: dict[str, Any], width: int, theme: str
+) -> None:
+    page, errors = open_page(width, theme)
+    page.goto(CONTACTS)
+    opens, sheet = page.locator(".npd-filter-button"), page.get_by_role("dialog", name="Filters")
+    opens.press("Enter")
+    sheet.get_by_role("button", name="Close").wait_for()
+    assert not barriers(page)
+    assert sheet.locator(".select2-selection__placeholder").inner_text() == "Any organization"
+    page.keyboard.press("Enter")
+    sheet.wait_for(state="hidden")
+    assert opens.evaluate("one => one === document.activeElement")
+    opens.press("Enter")
+    sheet.get_by_label("No sync").check()
+    sheet.locator("button[type=submit]").press("Enter")
+    page.wait_for_url("**sync_direction__exact=none**")
+    opens.press("Enter")
+    sheet.get_by_role("link", name="Clear").press("Enter")
+    page.wait_for_url(lambda address: "sync_direction__exact" not in address)
+    assert not errors

@@ -137,17 +137,25 @@ def test_turning_sync_off_and_on_writes_the_author_and_the_outbox(
 def test_before_a_deletion_the_page_says_what_becomes_of_the_item(
     browser_of_person: Client, world: dict[str, Any]
 ) -> None:
-    def asked(record: Any) -> str:
-        url = reverse("admin:npd_contact_delete", args=[record.pk])
-        return words_of(browser_of_person.get(url).content.decode())
+    def asked(record: Any) -> Any:
+        answer = browser_of_person.get(reverse("admin:npd_contact_delete", args=[record.pk]))
+        follows = answer.context["items_follow"]
+        # In the same box as the question.
+        question = answer.content.decode().split("npd-question", 1)[1]
+        assert follows in words_of(question)
+        return follows
 
-    follows = "Its item is archived on Monday."
-    assert follows in asked(world["synced"])
-    assert follows not in asked(world["waiting"])
+    synced = world["synced"]
+    archives = asked(synced)
+    assert "archived" in archives
+    assert asked(world["waiting"]) == ""
     BoardLink.objects.update(deleted_record_policy="delete")
-    assert "Its item is deleted on Monday." in asked(world["synced"])
-    selected = post_action(browser_of_person, "delete_selected", world["synced"])
-    assert "Their items are deleted on Monday." in selected
+    assert "deleted" in asked(synced)
+    assert asked(synced) != archives
+    selected = post_action(browser_of_person, "delete_selected", synced)
+    assert "Their items on Monday will be deleted" in selected
+    Contact.objects.filter(pk=synced.pk).update(sync_direction="monday_to_npd")
+    assert "stays on Monday" in asked(synced)
 
 
 def test_before_a_deletion_the_page_names_the_records_with_open_conflicts_and_leads_to_them(

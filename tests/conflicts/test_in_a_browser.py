@@ -280,8 +280,11 @@ def test_a_batch_that_ends_while_stop_here_is_on_its_way_does_not_cut_it_off(
     cut_off: list[str] = []
     page.on("requestfailed", lambda request: cut_off.append(request.method))
 
+    def asks(request: Any) -> bool:
+        return bool(request.headers.get("accept") == "text/html")
+
     def hold(route: Any) -> None:
-        if route.request.url.endswith("/progress/"):
+        if asks(route.request):
             polls.append(route)
         elif route.request.method == "POST":
             answered.append((route, route.fetch(max_redirects=0)))
@@ -290,11 +293,11 @@ def test_a_batch_that_ends_while_stop_here_is_on_its_way_does_not_cut_it_off(
             route.continue_()
 
     page.route(f"**{batch_url(batch)}**", hold)
-    with page.expect_request("**/progress/"):
+    with page.expect_request(asks):
         page.goto(batch_url(batch))
     assert not barriers(page)
     page.get_by_role("button", name="Stop here").focus()
-    with page.expect_response("**/progress/") as told:
+    with page.expect_response(lambda answer: asks(answer.request)) as told:
         press(page, "Enter")
     told.value.finished()
     [(route, answer)] = answered
@@ -315,7 +318,9 @@ def test_the_page_of_a_batch_follows_it_and_the_button_goes_when_all_is_stored(
     button.wait_for()
     carry_on_batches()
     button.wait_for(state="hidden")
-    page.get_by_text("3 being applied").first.wait_for()
+    page.locator("#cfl-outcomes td", has_text="Being applied").nth(2).wait_for()
+    assert page.locator("#cfl-outcomes nav a[href='?show=applying']").count() == 1
+    assert page.locator("#cfl-outcomes nav a[href='?show=waiting']").count() == 0
     assert not errors
 
 

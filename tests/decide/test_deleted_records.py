@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sync.choices import ApprovalKind, ApprovalState, DeletedRecordPolicy, TombstoneState
+from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, DeletedRecordPolicy, TombstoneState
 from sync.connectors.base.board_items import Item
 from sync.kernel.messages import TombstoneReason
 from sync.models import QueuePause
@@ -48,6 +48,7 @@ ARCHIVE, DELETE = DeletedRecordPolicy.ARCHIVE, DeletedRecordPolicy.DELETE
 UNLINK, ASK = DeletedRecordPolicy.UNLINK, DeletedRecordPolicy.ASK
 EDITED = {"role_title": (None, "Director")}
 ASKED = {"state": TombstoneState.ASKED}
+NOTED = {"role_title": base("Ours"), "notes": base("Call again", key="notes")}
 
 
 def decide(facts: DeletedFacts, policy: DeletedRecordPolicy = ARCHIVE, **more: Any) -> DeletedPlan:
@@ -96,6 +97,27 @@ def test_an_edit_that_came_as_the_answer_to_our_own_write_is_an_edit_there_too()
     ours = {"role_title": base("Ours", "Director", as_sent=True)}
     plan = decide(deletion(role="Director", ledger={"base": ours}))
     assert [(edit.base, edit.monday) for edit in plan.edits] == [("Ours", "Director")]
+
+
+@pytest.mark.parametrize("policy", [ARCHIVE, DELETE, UNLINK])
+def test_a_column_that_was_deleted_says_nothing_of_edits(policy: DeletedRecordPolicy) -> None:
+    facts = deletion(contact(notes="Call again"), ledger={"base": NOTED})
+    shown = item(facts.record, role_title="Ours")
+    without = board(mapping(), mapping("notes", problem_code=ColumnProblem.MISSING, problem="It was deleted."))
+    plan = decide_deleted(without, replace(facts, item=shown), policy, Settings(), NOW)
+    assert (plan.removal, plan.question, wants_editors(without, facts, shown)) == (policy, None, False)
+    edited = item(facts.record, role_title="Director")
+    plan = decide_deleted(without, replace(facts, item=edited), policy, Settings(), NOW)
+    assert (plan.removal, [edit.key for edit in plan.edits]) == (None, ["role_title"])
+
+
+def test_what_items_do_not_show_of_a_column_that_is_there_is_asked_about_but_is_no_edit() -> None:
+    facts = deletion(contact(notes="Call again"), ledger={"base": NOTED})
+    hidden = board(mapping(), mapping("notes", problem_code=ColumnProblem.HIDDEN, problem="It is hidden."))
+    unread = replace(facts, item=item(facts.record, role_title="Ours"))
+    plan = decide_deleted(hidden, unread, ARCHIVE, Settings(), NOW)
+    assert (plan.removal, plan.reason_code) == (None, TombstoneReason.QUESTION)
+    assert [edit.key for edit in plan.edits] == ["notes"]
 
 
 @pytest.mark.parametrize(("policy", "removal"), [(ARCHIVE, ARCHIVE), (ASK, ARCHIVE), (DELETE, DELETE)])

@@ -33,6 +33,7 @@ from tests.decide.builders import (
     contact,
     decided,
     facts,
+    item,
     let_go,
     plain,
     removal,
@@ -134,6 +135,15 @@ def test_an_edit_on_monday_that_never_came_over_is_asked_about_too() -> None:
     plan = decide(removal(role="Director"), DELETE)
     (edit,) = removed(plan).fields
     assert (removed(plan).act, edit.npd, edit.monday) == (NOTHING, "Ours", "Director")
+
+
+@pytest.mark.parametrize(("role", "edited"), [("Ours", []), ("Director", ["role_title"])])
+def test_a_column_that_items_do_not_show_says_nothing_of_edits_on_monday(role: str, edited: list[str]) -> None:
+    known = removal(contact(role_title=role))
+    unread = replace(item(known.record.record, notes=""), state="archived")
+    plan = decide(replace(known, record=replace(known.record, item=unread)), UNLINK)
+    assert [(edit.key, edit.monday) for edit in removed(plan).fields] == [(key, None) for key in edited]
+    assert removed(plan).act is (NOTHING if edited else RecordAction.UNLINK)
 
 
 @pytest.mark.parametrize(("role", "edited"), [("Ours", []), ("Director", ["role_title"])])

@@ -12,13 +12,14 @@ from openpyxl import load_workbook
 
 from npd.imports.import_jobs import choose_columns, run_all
 from npd.imports.models import ImportFile, ImportJob
+from npd.imports.resources import recognize_fields
 from npd.models import Contact
 from tests.importing.conftest import imported, offered, outcomes, said, upload
 from tests.importing.test_pages import url
 from tests.support.people import staff_who_may
 
 pytestmark = pytest.mark.django_db
-FILE = b"Person,Mailbox,Handy,Name\nAnn,ann@x.org,+46 8 1,nickname\nBob,bob@x.org,+46 8 2,nick\n"
+FILE = b"Person,Mailbox,Line,Name\nAnn,ann@x.org,+46 8 1,nickname\nBob,bob@x.org,+46 8 2,nick\n"
 
 
 def choose(client: Client, job: ImportJob, *fields: str) -> Any:
@@ -35,7 +36,7 @@ def test_columns_that_are_chosen_replace_what_was_recognized(admin: Client) -> N
     job = ImportJob.objects.get()
     assert [(one["title"], one["field"], one["samples"]) for one in page.context["columns"]] == [
         ("Person", "", ["Ann", "Bob"]), ("Mailbox", "", ["ann@x.org", "bob@x.org"]),
-        ("Handy", "", ["+46 8 1", "+46 8 2"]), ("Name", "name", ["nickname", "nick"]),
+        ("Line", "", ["+46 8 1", "+46 8 2"]), ("Name", "name", ["nickname", "nick"]),
     ]  # fmt: skip
     choose(admin, job, "name", "email", "phone", "")
     assert (job.state, job.counts["new"], job.rows.count()) == ("shown", 2, 2)
@@ -44,6 +45,27 @@ def test_columns_that_are_chosen_replace_what_was_recognized(admin: Client) -> N
     assert set(Contact.objects.values_list("name", "email", "phone")) == {
         ("Ann", "ann@x.org", "+46 8 1"), ("Bob", "bob@x.org", "+46 8 2"),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "titles", ["Name,E-Mail,Telefon,Firma,Bemerkungen", "Nom,Courriel,Téléphone,Société,Remarques"]
+)
+def test_german_and_french_titles_are_recognized(titles: str) -> None:
+    fields = ["name", "email", "phone", "organization", "notes"]
+    assert recognize_fields("contact", titles.split(",")) == fields
+
+
+def test_while_a_column_is_ignored_its_choice_comes_before_the_import(admin: Client) -> None:
+    def places(page: Any) -> list[int]:
+        html = page.content.decode()
+        return [html.index(mark) for mark in ('name="column-0"', "data-import-confirm")]
+
+    ignoring = upload(admin, FILE)
+    assert places(ignoring) == sorted(places(ignoring))
+    choose(admin, ImportJob.objects.get(), "name", "email", "phone", "role_title")
+    whole = admin.get(url(ImportJob.objects.get()))
+    assert places(whole) == sorted(places(whole), reverse=True)
+    assert (ignoring.context["columns_first"], whole.context["columns_first"]) == (True, False)
 
 
 def test_a_file_whose_columns_say_nothing_or_say_it_twice_waits_for_a_choice(admin: Client) -> None:

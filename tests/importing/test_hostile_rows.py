@@ -43,7 +43,7 @@ def test_what_is_said_of_a_record_that_a_file_repeats_grows_with_the_file_alone(
     said = {}
     for rows in (100, 1_000):
         job = offered(person, "Name,Email\n" + "".join(f"Info {number},info@x.org\n" for number in range(rows)))
-        assert job.counts["ambiguous"] == rows
+        assert job.counts["repeated"] == rows
         said[rows] = sum(len(str(row.problems)) for row in job.rows.all())
     assert said[1_000] < 15 * said[100]
 
@@ -64,10 +64,10 @@ def test_a_row_is_compared_with_the_titles_no_further_than_it_fits(person: User)
     assert time.process_time() - begun < 8
 
 
-def test_rows_of_a_file_that_come_to_one_e_mail_address_are_ambiguous_also_by_npd_id(person: User) -> None:
+def test_rows_of_a_file_that_come_to_one_e_mail_address_are_repeated_also_by_npd_id(person: User) -> None:
     ann = Contact.objects.create(name="Ann", email="ann@x.org")
     job = imported(person, f"id,Name,Email\n{ann.pk},Ann,new@x.org\n,Bob,NEW@x.org\n,Eve,eve@x.org\n")
-    assert outcomes(job) == {2: "ambiguous", 3: "ambiguous", 4: "new"}
+    assert outcomes(job) == {2: "repeated", 3: "repeated", 4: "new"}
     assert set(Contact.objects.values_list("name", "email")) == {("Ann", "ann@x.org"), ("Eve", "eve@x.org")}
 
 

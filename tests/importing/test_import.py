@@ -69,7 +69,7 @@ def test_what_is_ambiguous_is_reported_and_not_written(person: User) -> None:
         "Name,Email,Phone\nAnn,same@x.org,1\nNo Mail,,2\nCap,cap@x.org,3\nTwin,twin@x.org,4\n"
         "Twin,TWIN@x.org,5\nFine,fine@x.org,6\n",
     )
-    assert outcomes(job) == dict.fromkeys((2, 3, 5, 6), "ambiguous") | {4: "changed", 7: "new"}
+    assert outcomes(job) == {2: "ambiguous", 3: "ambiguous", 4: "changed", 5: "repeated", 6: "repeated", 7: "new"}
     assert list(Contact.objects.exclude(phone="").values_list("name", flat=True)) == ["Cap", "Fine"]
 
 
@@ -97,7 +97,7 @@ def test_every_invalid_row_says_its_field_what_is_wrong_and_what_to_do(person: U
 
 def test_what_is_no_email_address_is_called_that_and_no_duplicate(person: User) -> None:
     job = imported(person, "Name,Email\nA,not an address\nB,not an address\nC,c@x.org\nD,c@x.org\n")
-    assert outcomes(job) == {2: "invalid", 3: "invalid", 4: "ambiguous", 5: "ambiguous"}
+    assert outcomes(job) == {2: "invalid", 3: "invalid", 4: "repeated", 5: "repeated"}
 
 
 def test_what_monday_would_refuse_is_said_in_the_preview_where_it_would_be_sent(person: User) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from django.contrib.admin.models import LogEntry
 
 from npd.models import Contact, Organization
 from sync.models import BoardLink, SetupDraft
-from tests.wizard.conftest import PEOPLE, Wizard, a_board, draft, later, mail, people
+from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, draft, later, mail, people
 
 
 def test_new_boards_are_made_and_everything_is_in_sync(wizard: Wizard) -> None:
@@ -37,6 +39,24 @@ def test_new_boards_are_made_and_everything_is_in_sync(wizard: Wizard) -> None:
     said = list(LogEntry.objects.order_by("pk").values_list("change_message", flat=True))
     assert any("Set-up confirmed: 2 to create, 0 to link" in one for one in said)
     assert said[-1] == "Set-up applied."
+
+
+def test_while_it_is_compared_each_board_has_one_line_and_the_plan_is_not_yet_next(wizard: Wizard) -> None:
+    def shown() -> tuple[list[tuple[str, str]], bool]:
+        html = wizard.client.get(f"{START}match/").content.decode()
+        (plan,) = re.findall(r'<button class="npd-button([^"]*)"[^>]*value="plan"', html)
+        return re.findall(r'<progress[^>]*value="(\d+)" max="(\d+)"', html), "main" in plan
+
+    people()
+    wizard.boards(organization="new", contact="new")
+    wizard.map("organization")
+    wizard.map("contact")
+    SetupDraft.objects.filter(entity_type="organization").update(state="compared")
+    SetupDraft.objects.filter(entity_type="contact").update(compared=500, to_compare=1998)
+    assert shown() == ([("500", "1998")], False)
+    wizard.work()
+    assert draft().to_compare == Contact.objects.count()
+    assert shown() == ([], True)
 
 
 def test_a_board_that_is_there_is_mapped_matched_and_linked(wizard: Wizard) -> None:

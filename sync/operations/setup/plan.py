@@ -83,8 +83,9 @@ def _request_comparison(drafts: QuerySet[SetupDraft]) -> list[str]:
     found = list(drafts.values_list("entity_type", flat=True))
     if found:
         comparable().filter(entity_type__in=found).update(
-            state=SetupState.COMPARING, problem="", progress="", token=None, claimed_until=None, changed_at=SyncNow()
-        )
+            state=SetupState.COMPARING, problem="", progress="", compared=0, to_compare=0, token=None,
+            claimed_until=None, changed_at=SyncNow(),
+        )  # fmt: skip
         # Beat looks for such set-ups every ten seconds, so a broker that is away costs only time.
         transaction.on_commit(lambda: send_task("sync.set_up"), robust=True)
     return found

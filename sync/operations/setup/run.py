@@ -396,7 +396,7 @@ def _compare_draft(draft: SetupDraft) -> None:
                 "The board has changed: a column that was chosen was deleted or has another type. Choose again."
             )
     began = sync_now()  # what is changed while it is compared counts as changed since
-    found = compare_draft(draft, lambda done, of: _update_draft(draft, progress=f"{done:,} of {of:,} compared"))
+    found = compare_draft(draft, lambda done, of: _update_draft(draft, compared=done, to_compare=of))
     _release_draft(draft, SetupState.COMPARED, found=vars(found), found_at=began, problem="")
 
 
