@@ -7,6 +7,7 @@ What the words replace, and where the old ones must not come back, is in tests/d
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
@@ -194,11 +195,20 @@ class HelpPage:
 
 def help_start(request: HttpRequest) -> HttpResponse:
     """List all pages, each group by their titles."""
-    rest = {name for name in _served() if not name.startswith("decisions/")} - {*WORK, *SET_UP}
+    rest = {page.name for page in help_pages()} - {*WORK, *SET_UP}
     parts = (("Work with it", WORK), ("Set up", SET_UP), ("For your administrator", rest))
-    groups = [(title, sorted(map(_page, found), key=lambda page: page.title)) for title, found in parts]
+    groups = [(title, _by_title(found)) for title, found in parts]
     context = {**admin.site.each_context(request), "title": "Help", "groups": groups}
     return TemplateResponse(request, "npd/help_start.html", context)
+
+
+def help_pages() -> list[HelpPage]:
+    """Return all pages that are listed, by their titles."""
+    return _by_title(name for name in _served() if not name.startswith("decisions/"))
+
+
+def _by_title(names: Iterable[str]) -> list[HelpPage]:
+    return sorted(map(_page, names), key=lambda page: page.title)
 
 
 def help_page(request: HttpRequest, name: str) -> HttpResponse:

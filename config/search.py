@@ -23,6 +23,7 @@ from django.utils.text import capfirst
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
+from config.help_pages import help_pages
 from config.navigation import RECORDS, sections
 from sync import registry
 from sync.choices import QueueStatus
@@ -47,7 +48,7 @@ ABOUT = (
     ("sync.BoardLink", "view_kanban"),
 )
 """What is searched besides the records, each with its icon."""
-SEARCHED = "names, email addresses, phone numbers, numbers of items and jobs, pages and commands"
+SEARCHED = "names, email addresses, phone numbers, numbers of items and jobs, pages, commands and help"
 
 
 class Rank(IntEnum):
@@ -99,7 +100,9 @@ def found(request: HttpRequest, term: str) -> list[Group]:
     commands = _ranked(_commands(request), term)
     if not term:
         return [Group("Commands", commands)] if commands else []
-    groups = [*_rows(request, term), Group("Commands", commands), Group("Pages", _ranked(_pages(request), term))]
+    pages = (("Pages", _pages(request)), ("Help", _help()))
+    groups = [*_rows(request, term), Group("Commands", commands)]
+    groups += [Group(title, _ranked(hits, term)) for title, hits in pages]
     return sorted((group for group in groups if group.hits), key=lambda group: group.rank)
 
 
@@ -250,10 +253,15 @@ def _pages(request: HttpRequest) -> Iterator[Hit]:
             yield Hit(one.title, "" if one.group == RECORDS else one.group, one.icon, one.link)
 
 
+def _help() -> Iterator[Hit]:
+    for page in help_pages():
+        yield Hit(page.title, "", "help", reverse("npd-help", args=[page.name]))
+
+
 def _commands(request: HttpRequest) -> Iterator[Hit]:
     """What this person may do from wherever they are; first what concerns the record whose page is open."""
     yield from _record_commands(request)
-    for spec in registry.entities():
+    for spec in sorted(registry.entities(), key=lambda one: one.board_title):
         if lists := _admin_of(request, spec.model):
             opts = lists.model._meta
             stem = f"admin:{opts.app_label}_{opts.model_name}"
@@ -268,9 +276,9 @@ def _commands(request: HttpRequest) -> Iterator[Hit]:
         yield from _pause_commands(request.GET.get("from", ""))
     if registry.may_view(request.user, "conflicts.syncconflict"):
         yield Hit("Resolve the next conflict", "", "call_split", reverse("npd-oldest-conflict"))
-    yield Hit("Dark", "Colours of these pages", "dark_mode", theme="dark")
-    yield Hit("Light", "Colours of these pages", "light_mode", theme="light")
-    yield Hit("Colours of the system", "Dark or light as it is", "computer", theme="auto")
+    yield Hit("Dark mode", "", "dark_mode", theme="dark")
+    yield Hit("Light mode", "", "light_mode", theme="light")
+    yield Hit("Mode of the system", "Dark or light as it is", "computer", theme="auto")
     yield Hit("Help", "", "help", reverse("npd-help-start"))
 
 

@@ -31,6 +31,7 @@ from conflicts.text_diff import DiffPart, base_diff_parts, both_texts, diff_part
 from sync import connectors, registry
 from sync.choices import QueueDirection
 from sync.connectors.base.conversion import Converter
+from sync.kernel import humanize
 from sync.kernel.conflict_store import RECORD_KEY
 from sync.merge import FieldSelection
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
@@ -221,7 +222,7 @@ def conflict_progress(
         return Progress(state, f"Being applied: {_resolution_sentence(conflict)}", delay_reason)
     if state == HANDED_BACK:
         sentences = [_applied_sentence(conflict), "Not applied:", conflict.resolution_problem.replace("\n", " ")]
-        return Progress(state, " ".join(filter(None, sentences)))
+        return Progress(state, humanize.without_request_id(" ".join(filter(None, sentences))))
     if conflict.is_about_record:
         return Progress(state, f"Still open: {conflict.what}")
     still_open = f"Still open: {conflict.labels(conflict.conflict_fields)}."
@@ -231,7 +232,7 @@ def conflict_progress(
 def _delay_reason(conflict: SyncConflict, context: ConflictContext | None) -> str:
     """What keeps a look from carrying out what was chosen: the account, the board, or a field that can't be read."""
     if reason := availability.of(conflict.entity_type).toward(QueueDirection.TO_MONDAY).blocked_reason:
-        return reason
+        return humanize.without_request_id(reason)
     ledger = (context or ConflictContext.of(conflict)).ledger
     blocked = ledger.blocked_fields if ledger else {}
     return " ".join(blocked[key]["reason"] for key in conflict.stored_resolution.fields if key in blocked)

@@ -5,7 +5,6 @@
   const box = document.getElementById("cfl-batch");
   if (!box) return;
   const hide = () => {
-    box.querySelectorAll("[data-refresh]").forEach((link) => { link.hidden = true; });
     // The button stands outside of what is written anew, so that it keeps the focus; it goes when nothing waits any more.
     const waits = box.querySelector("[data-stoppable]") !== null;
     document.querySelectorAll("[data-stop]").forEach((part) => { part.hidden = !waits; });

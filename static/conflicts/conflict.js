@@ -250,7 +250,6 @@
     strip.dataset.state = found.state;
     strip.querySelector("[data-sentence]").textContent = found.sentence;
     strip.querySelector("[data-waits]").textContent = found.waits;
-    if (found.final) strip.querySelector("[data-refresh]").hidden = true;
     const wish = strip.querySelector("form[data-undo]");
     if (wish) wish.hidden = !found.undo;
     return undefined;
@@ -258,7 +257,6 @@
 
   document.querySelectorAll("[data-status]").forEach((strip) => {
     if (["applying", "undoing"].includes(strip.dataset.state)) follow(strip, 600);
-    else strip.querySelector("[data-refresh]").hidden = true;
   });
   // On a page where nothing can be chosen.
   const onOtherKey = (event) => {

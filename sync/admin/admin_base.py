@@ -54,7 +54,7 @@ from sync.kernel import humanize
 from sync.kernel.db import OneScanPaginator, contains_unmarked
 from sync.kernel.humanize import DASH, relative_time, request_ids, without_request_id
 from sync.ledger import record_view
-from sync.models import Tombstone
+from sync.models import SyncedModel, Tombstone
 from sync.records import availability
 from sync.records.availability import Overview
 from sync.records.item_links import unmatched_condition
@@ -71,10 +71,17 @@ def time_tag(moment: datetime | None, now: datetime) -> SafeString | str:
 
 
 def with_request_id(text: str) -> SafeString:
-    """Return a sentence with the id of Monday's request in small type: who asks Monday's support needs it."""
+    """Return a sentence with the id of Monday's request in a fold: who asks Monday's support needs it."""
     found = request_ids(text)
-    small = format_html(' <small class="npd-trace">{}</small>', " ".join(found)) if found else ""
-    return format_html("{}{}", without_request_id(text), small)
+    fold = '<details class="npd-trace"><summary>Technical details</summary>{}</details>'
+    return format_html("{}{}", without_request_id(text), format_html(fold, " ".join(found)) if found else "")
+
+
+def describe(record: SyncedModel) -> str:
+    """Return the record's first values besides its name, by which it is told from others."""
+    fields = [field for field in registry.own_fields(type(record)) if field.name != registry.name_field(type(record))]
+    values = [str(getattr(record, field.name) or "") for field in fields[:3]]
+    return " · ".join(humanize.shorten(value, 60) for value in values if value)
 
 
 # Columns that many lists have, each made from the name of a field.

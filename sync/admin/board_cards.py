@@ -195,7 +195,7 @@ class BoardStatus:
         ready, backoff, deferred = (number_of(self.jobs(one)) for one in (READY, BACKOFF, DEFERRED))
         due = number_of(self.overview.due(self.availability))
         stopped, waits = "because the board is stopped or paused", "until the next attempt"
-        parts = [(due, "due now"), (ready - due, stopped), (backoff, waits), (deferred, "for the reason in the list")]
+        parts = [(due, "due now"), (ready - due, stopped), (backoff, waits), (deferred, "for the reason under Why")]
         return ", ".join(f"{intcomma(number)} {what}" for number, what in parts if number)
 
     @property

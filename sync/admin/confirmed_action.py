@@ -36,14 +36,17 @@ class RecordTable:
     listed: str = "first"
 
     @property
-    def cells(self) -> list[list[tuple[str, object]]]:
-        """The rows, each cell with its head."""
-        return [list(zip(self.heads, row, strict=True)) for row in self.rows]
+    def first_cells(self) -> list[list[tuple[str, object]]]:
+        """The rows beside which the buttons are on the screen, each cell with its head."""
+        return self._cells(self.rows[:ROWS_UNFOLDED])
 
     @property
-    def is_long(self) -> bool:
-        """Whether it scrolls by itself, so that the buttons below stay on the screen."""
-        return len(self.rows) > ROWS_UNFOLDED
+    def more_cells(self) -> list[list[tuple[str, object]]]:
+        """The rows that are folded."""
+        return self._cells(self.rows[ROWS_UNFOLDED:])
+
+    def _cells(self, rows: Sequence[Sequence[object]]) -> list[list[tuple[str, object]]]:
+        return [list(zip(self.heads, row, strict=True)) for row in rows]
 
     @property
     def rest_text(self) -> str:

@@ -381,7 +381,7 @@ def _approval_card(waiting: PendingApprovals, types: Collection[str]) -> dict[st
 
 _STATES = {
     TombstoneState.WAITING: ("wait", "schedule", "Pending"),
-    TombstoneState.ASKED: ("warn", "help", "Asked"),
+    TombstoneState.ASKED: ("warn", "help", "Needs attention"),
     TombstoneState.PENDING_APPROVAL: ("warn", "front_hand", "Approval"),
     TombstoneState.ARCHIVED: ("off", "inventory_2", "Archived on Monday"),
     TombstoneState.DELETED: ("off", "delete", "Deleted on Monday"),

@@ -4,7 +4,7 @@ removed on Monday, and unmatched items.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -18,6 +18,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
 
 from sync import registry
+from sync.admin import admin_base
 from sync.admin.attention_pages import ActionResult, GroupLead, InboxAction, register_action, register_lead
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable
 from sync.admin.deletion_pages import approval_question, decide_approvals, deleted_records_link, of_chosen_kind
@@ -226,7 +227,7 @@ _RESTORE_STEPS = {
 }
 
 _AFTER_QUIET_TIME = {
-    RemovedItemPolicy.ASK: "Otherwise they stay in NPD, and are not synced, until you answer here.",
+    RemovedItemPolicy.ASK: "Otherwise they stay in NPD, and are not synced, until somebody answers here.",
     RemovedItemPolicy.UNLINK: "Otherwise the records are unlinked then, as the board’s setting says",
     RemovedItemPolicy.DELETE: "Otherwise the records are deleted in NPD, too, as the board’s setting says",
     RemovedItemPolicy.CREATE: "Otherwise their items are created again then, as the board’s setting says",
@@ -242,7 +243,9 @@ def removal_leads(causes: Sequence[AttentionCause], now: datetime) -> dict[str, 
         if (link := links.get(cause.entity_type)) is None:
             continue
         until = cause.since + timedelta(seconds=settings.GONE_QUIET_SECONDS) if cause.since else now
-        sentence = "They stay in NPD as they are, and are not synced, until you answer, or they are restored on Monday."
+        sentence = (
+            "They stay in NPD as they are, and are not synced, until somebody answers, or they are restored on Monday."
+        )
         if until > now:
             policy = RemovedItemPolicy(link.removed_item_policy)
             # An item on another board is somebody's to decide, whatever the setting says.
@@ -263,6 +266,14 @@ def _by_type(found: Iterable[AttentionEntry]) -> dict[str, list[Any]]:
     return ids
 
 
+def _records_of(found: Sequence[AttentionEntry]) -> Iterator[SyncedModel]:
+    """The records themselves, with what they point at; one query for each type."""
+    for entity_type, ids in _by_type(found).items():
+        model = registry.entity(entity_type).model
+        pointing = [field.name for field in registry.own_fields(model) if field.many_to_one]
+        yield from model._default_manager.filter(pk__in=ids).select_related(*pointing)
+
+
 def _counted(found: Sequence[AttentionEntry], number: int | None = None) -> str:
     """So many of these records, else all, as “60 contacts”."""
     types = {one.entity_type for one in found}
@@ -273,10 +284,15 @@ def _removal_question(
     title: str, effects: Sequence[str], button: str, found: Sequence[AttentionEntry], *, deletes: bool = False
 ) -> Question:
     """Ask about these, and hold the answer to what they are now."""
-    rows = [(one.name, " ".join(filter(None, (f"{one.cause_text}.", one.detail)))) for one in found[:MAX_ROWS_SHOWN]]
-    table = RecordTable(("Record", "What happened"), rows, len(found))
-    if len(happened := {what for _name, what in rows}) == 1:
-        table = RecordTable(("Record",), [(name,) for name, _what in rows], len(found), happened.pop())
+    shown = found[:MAX_ROWS_SHOWN]
+    details: dict[Any, str] = {record.pk: admin_base.describe(record) for record in _records_of(shown)}
+    rows = [
+        (one.name, details.get(one.entity_id, ""), " ".join(filter(None, (f"{one.cause_text}.", one.detail))))
+        for one in shown
+    ]
+    table = RecordTable(("Record", "Details", "What happened"), rows, len(found))
+    if len(happened := {what for *_record, what in rows}) == 1:
+        table = RecordTable(table.heads[:2], [record for *record, _what in rows], len(found), happened.pop())
     return Question(title, effects, button, [table], [(_ASKED_AT, sync_now().isoformat())], deletes=deletes)
 
 

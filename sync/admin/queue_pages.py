@@ -266,7 +266,7 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
     json_fields = ("payload",)
     told_columns = (
         *("id", "entity_id", "remote_id", "causes", "status"),
-        *("error_message", "reason", "attempts", "max_attempts", "direction", "created_at"),
+        *("reason", "attempts", "max_attempts", "direction", "created_at"),
     )
     summary = (
         *("record_or_item", "item_on_monday", "state", "full_reason", "next_try", "tries", "wrote_it", "way", "age"),
@@ -390,8 +390,8 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
         return board_item_link(row, item_id, item_id) if item_id else "none yet"
 
     @admin.display(description="Why")
-    def full_reason(self, row: SyncQueue) -> SafeString | str:
-        return admin_base.with_request_id(job_reason(row)) if job_reason(row) else humanize.DASH
+    def full_reason(self, row: SyncQueue) -> str:
+        return humanize.without_request_id(job_reason(row)) or humanize.DASH
 
     @admin.display(description="Direction", ordering="direction")
     def way(self, row: SyncQueue) -> str:

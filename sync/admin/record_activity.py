@@ -26,7 +26,7 @@ from sync.operations.decision_undo import is_undoable
 from sync.operations.preview.explanation import CauseLink, causes_by_decision
 from sync.operations.record_requests import REASON_KEY
 from sync.reconcile.field_values import to_json_value
-from sync.records.authors import SYNC_ACTOR, actor_name, users_of
+from sync.records.authors import NOBODY, SYNC_ACTOR, actor_name, users_of
 from sync.registry import HiddenName, page_url
 
 MOST_LINES = 50
@@ -147,10 +147,8 @@ class ActivityLine:
 
     @property
     def initials(self) -> str:
-        """Who did it, in two letters; empty for the sync itself."""
-        letters = (
-            "" if self.actor == SYNC_ACTOR else "".join(word[0] for word in self.actor.split() if word[0].isalnum())
-        )
+        """Who did it, in two letters; empty where that is no user."""
+        letters = "" if self.actor in NOBODY else "".join(word[0] for word in self.actor.split() if word[0].isalnum())
         return (letters[0] + letters[-1] if len(letters) > 1 else letters).upper()
 
 

@@ -358,7 +358,11 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
     def item(self, record: Any) -> SafeString | str:
         return record_item_link(record.sync_view and record.sync_view.state, record)
 
-    updated = admin_base.time_column("updated_at", "Updated")
+    @admin.display(description="Updated", ordering="updated_at")
+    def updated(self, record: Any) -> SafeString:
+        return humanize.time_element(
+            record.updated_at, humanize.short_age(record.updated_at, admin_base.page_now(record))
+        )
 
     list_before_template = "sync/list_tabs.html"
 

@@ -228,6 +228,11 @@ def list_cell(view: RecordSyncView | None) -> SafeString | str:
     """Return the list's column: the badge with its reason beside it, whole where the mouse rests."""
     if view is None:
         return humanize.DASH
+    if view.state.state is RecordState.SYNCED:
+        # What nearly every row says takes no room from the names; its word is where the mouse rests and for a reader.
+        symbol, kind = STATE_BADGES[RecordState.SYNCED]
+        words = format_html('<span class="npd-hidden">{}</span>', RecordState.SYNCED.label)
+        return admin_base.badge(kind, symbol, words, title=str(RecordState.SYNCED.label))
     return format_html('{}<span class="npd-why" title="{}">{}</span>', view.badge, view.detail, view.detail)
 
 
@@ -545,11 +550,16 @@ def mark_fields(form: Any, record: SyncedModel, view: RecordSyncView, user: Any)
     """
     problems = {name: one for one in view.state.fields if one.reason_code in _MARKED for name in one.names}
     mapped = {name for one in view.state.fields for name in one.names}
+    own = {field.name for field in registry.own_fields(type(record))} if mapped else set()
     for name, shown in form.fields.items():
         if name in mapped:
             mark = _field_mark(record, view, name, problems.get(name), user)
-            help_text = format_html("<span>{}</span>", shown.help_text) if shown.help_text else ""
-            shown.help_text = format_html("{}{}", mark, help_text)
+        elif name in own:
+            mark = format_html('<span class="npd-muted">{} </span>', "Only in NPD.")
+        else:
+            continue
+        help_text = format_html("<span>{}</span>", shown.help_text) if shown.help_text else ""
+        shown.help_text = format_html("{}{}", mark, help_text)
 
 
 def _field_mark(

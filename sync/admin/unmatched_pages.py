@@ -392,7 +392,9 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
             "item_link": _item_link(row),
             "item_values": [value for key, value in row.values.items() if value and key != "name"],
             "term": term,
-            "records": [(found, record_url(row.entity_type, found.pk), _told(found)) for found in records],
+            "records": [
+                (found, record_url(row.entity_type, found.pk), admin_base.describe(found)) for found in records
+            ],
             "type": registry.type_label(row.entity_type).lower(),
             "record": record,
             "planned": planned,
@@ -495,13 +497,6 @@ def _found_records(row: UnmatchedItem, term: str) -> list[SyncedModel]:
     for word in term.split()[:5]:
         records = records.filter(registry.containing(model, registry.searched_fields(model), word))
     return [*alike, *records.order_by(*registry.default_ordering(model))[: MAX_RECORDS - len(alike)]]
-
-
-def _told(record: SyncedModel) -> str:
-    """Return the record's first texts besides its name, by which it is told from others."""
-    fields = [field for field in registry.own_fields(type(record)) if field.name != registry.name_field(type(record))]
-    values = [str(getattr(record, field.name) or "") for field in fields[:3]]
-    return " · ".join(humanize.shorten(value, 60) for value in values if value)
 
 
 def _plan(request: HttpRequest, row: UnmatchedItem, record: SyncedModel) -> PlannedLink:

@@ -99,6 +99,7 @@ def zone_name(here: datetime) -> str:
 DASH = "–"
 _REQUEST_ID = re.compile(r"\s*(\[Monday request [^\]]*\])")
 
+_SHORT_UNITS = {"day": "d", "hour": "h", "minute": "min", "second": "s"}
 _IRREGULAR = {"job is": "jobs are"}
 
 
@@ -110,6 +111,12 @@ def relative_time(moment: datetime | None, now: datetime) -> str:
     if abs(seconds) < 1:
         return "now"
     return f"in {time_span(seconds)}" if seconds > 0 else f"{time_span(seconds)} ago"
+
+
+def short_age(moment: datetime, now: datetime) -> str:
+    """Return how long ago a moment was, for a narrow column: "9 min", "2 h"."""
+    number, unit = time_span((now - moment).total_seconds()).split()
+    return f"{number} {_SHORT_UNITS[unit.rstrip('s')]}"
 
 
 def optional_day_and_time(moment: datetime | None) -> str:

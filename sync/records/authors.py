@@ -42,6 +42,9 @@ UNKNOWN_USER = "An unknown user"
 
 # The sync's own edits have no way: SYNC_ACTOR says it all.
 _WAY_TEXTS = {"api": "by the API", "undo": "by an undo", "import": "by an import", "sync": ""}
+_DELETED, _SCRIPT = "a deleted user", "a script"
+NOBODY = {SYNC_ACTOR, _DELETED, _SCRIPT, *_WAY_TEXTS}
+"""Who made a change, where that is no user with a name."""
 
 
 @dataclass(frozen=True)
@@ -143,8 +146,8 @@ def actor_name(context: Mapping[str, Any], users: Mapping[Any, Any]) -> str:
     if user is not None:
         return full_name(user)
     if context.get("user"):
-        return "a deleted user"
-    return str(context.get("cause") or "a script")
+        return _DELETED
+    return str(context.get("cause") or _SCRIPT)
 
 
 def edit_way(context: Mapping[str, Any]) -> str:

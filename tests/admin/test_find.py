@@ -120,9 +120,9 @@ def test_a_name_without_marks_is_a_word_as_good_as_one_with_them(browser_of_pers
 
 def test_what_fits_best_decides_which_group_stands_first(browser_of_person: Client, world: dict[str, Any]) -> None:
     states.contact("Importance Ltd")
-    assert list(titles(browser_of_person, "import")) == ["Commands", "Contacts"]
+    assert list(titles(browser_of_person, "import")) == ["Commands", "Help", "Contacts"]
     for term, page in (("boards", "Boards"), ("gloss", "Glossary"), ("blocked f", "Blocked fields")):
-        assert titles(browser_of_person, term) == {"Pages": [page]}
+        assert titles(browser_of_person, term)["Pages"] == [page]
     states.contact("Max Boardsen")
     assert list(titles(browser_of_person, "boards")) == ["Pages", "Contacts"]
     assert "Petra Keller" in titles(browser_of_person, "keller")["Jobs"]
@@ -138,9 +138,18 @@ def test_commands_are_those_that_somebody_may_give_here(client: Client, world: d
     assert titles(client, "contacts")["Commands"] == ["Import contacts", "Sync contacts now", "Resume contacts"]
     client.force_login(staff_who_may("view_contact"))
     commands = titles(client, "", page)["Commands"]
-    assert commands == ["Dark", "Light", "Colours of the system", "Help"]
+    assert commands == ["Dark mode", "Light mode", "Mode of the system", "Help"]
     client.logout()
     assert client.get("/admin/search/", {"s": "zoe"}).status_code == 302
+
+
+def test_help_is_found_by_the_words_of_its_titles_and_where_nothing_is_found_there_is_a_way_to_it(
+    browser_of_person: Client,
+) -> None:
+    [title] = titles(browser_of_person, "conflicts resolve")["Help"]
+    assert title == "Resolve conflicts"
+    assert "/admin/help/howto/resolve-conflicts/" in found(browser_of_person, "resolve conflicts")
+    assert "/admin/help/" in found(browser_of_person, "zzzz")
 
 
 def test_what_is_pending_is_synced_by_a_command_for_each_board_and_for_all(
@@ -164,7 +173,7 @@ def test_what_is_pending_is_synced_by_a_command_for_each_board_and_for_all(
     pending.update(status="completed")
     assert client.get(hit.url).context["question"].button == ""
     client.force_login(staff_who_may())
-    assert titles(client, "sync") == {}
+    assert list(titles(client, "sync")) == ["Help"]
 
 
 def test_a_search_asks_the_database_as_much_for_many_hits_as_for_few(browser_of_person: Client) -> None:

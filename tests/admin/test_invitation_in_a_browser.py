@@ -43,9 +43,9 @@ def test_a_colleague_is_invited_and_resolves_a_conflict(
     assert link
     page.goto(link[0])
     assert not barriers(page)
-    page.get_by_label("Password").fill("a-long-one-7-times")
-    page.get_by_label("The same once more").fill("a-long-one-7-times")
-    page.get_by_label("The same once more").press("Enter")
+    page.get_by_label("Password", exact=True).fill("a-long-one-7-times")
+    page.get_by_label("Repeat the password").fill("a-long-one-7-times")
+    page.get_by_label("Repeat the password").press("Enter")
     page.wait_for_url("**/admin/inbox/**")
     page.get_by_role("link", name="Ann").first.wait_for()
     assert (inbox_badge(page).first.text_content() or "").strip() == "1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from datetime import timedelta
 from typing import Any
@@ -65,6 +66,12 @@ def test_after_ten_failures_even_the_right_password_waits(ada: User) -> None:
     # An address that is only said opens nothing; from elsewhere everybody signs in as before.
     assert sign_in("right", **{"X-Forwarded-For": "198.51.100.7"}).status_code == 429
     assert sign_in("right", address="192.0.2.2").status_code == 302
+
+
+def test_after_a_failure_the_password_is_typed_anew(ada: User) -> None:
+    for page, name in ((Client().get(LOGIN), "username"), (sign_in("wrong"), "password")):
+        [focused] = re.findall(r"<input[^>]*\bautofocus\b[^>]*>", page.content.decode())
+        assert f'name="{name}"' in focused
 
 
 def test_a_wait_is_ended_by_a_command(ada: User) -> None:

@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.models import ApprovalRequest, SyncMetadata, SyncQueue, WriteLoop
+from sync.models import ApprovalRequest, FieldMapping, SyncMetadata, SyncQueue, WriteLoop
 from sync.operations import record_requests
 from tests.admin import states
 from tests.admin.test_records import change_page, post_action, words_of
@@ -145,6 +145,15 @@ def test_a_direction_that_was_changed_meanwhile_is_left(
     assert "Nothing was changed: the direction of “Zoë Ångström” is now “Monday to NPD only”." in text
     record.refresh_from_db()
     assert record.sync_direction == "monday_to_npd"
+
+
+def test_a_field_without_a_column_is_said_to_be_only_in_npd(browser_of_person: Client, world: dict[str, Any]) -> None:
+    url = change_page(world["synced"])
+    form = browser_of_person.get(url).context["adminform"].form
+    assert not [name for name, one in form.fields.items() if "Only in NPD" in one.help_text]
+    FieldMapping.objects.filter(key="phone").delete()
+    form = browser_of_person.get(url).context["adminform"].form
+    assert [name for name, one in form.fields.items() if "Only in NPD" in one.help_text] == ["phone"]
 
 
 def test_a_field_in_conflict_shows_what_a_look_read_on_monday_and_when(

@@ -248,6 +248,12 @@ def test_all_of_a_list_is_asked_about_anew_where_a_record_came_since(
     assert f"2 records {done}" in words_of(answer.content.decode())
 
 
+def test_only_who_is_somebody_has_initials(db: None) -> None:
+    actors = ("Maya Lind (Monday)", "admin", "NPD Sync", "import", "a script")
+    lines = [ActivityLine("e1", sync_now(), actor, "add_circle", "Created", "Created") for actor in actors]
+    assert [line.initials for line in lines] == ["ML", "A", "", "", ""]
+
+
 def test_of_two_long_values_the_activity_shows_where_they_differ(db: None) -> None:
     about, begins = ("1", sync_now(), "Ada", "edit", "Edited"), "Met at the fair in May. " * 6
     line = ActivityLine(*about, label="Notes", before=f"{begins}Call her.", after=begins)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -95,6 +95,14 @@ def test_what_is_fixed_in_utc_is_said_in_both() -> None:
     assert humanize.utc_and_local(midnight) == "00:00 UTC"
     with timezone.override(ZoneInfo("America/New_York")):
         assert humanize.utc_and_local(midnight) == "00:00 UTC (19:00 EST)"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0, "1 s"), (59, "59 s"), (61, "1 min"), (7300, "2 h"), (200_000, "2 d")]
+)
+def test_a_narrow_column_says_how_old_something_is(seconds: int, words: str) -> None:
+    now = datetime(2026, 1, 15, tzinfo=UTC)
+    assert humanize.short_age(now - timedelta(seconds=seconds), now) == words
 
 
 def test_a_zone_that_nobody_knows_stops_the_start() -> None:

@@ -393,10 +393,13 @@ def test_sixty_records_are_deleted_in_one_act_but_not_what_was_edited_since_the_
     browser_of_person: Client,
 ) -> None:
     gone = removed_ones(60)
+    Contact.objects.update(email="who@npd.example")
     [cause] = attention.causes()
     form = {"of": f"delete_removed {cause.cause}", "back": INBOX}
     asked = browser_of_person.post(ACT, form).content.decode()
     assert "npd-button-deletes" in asked
+    # Each with what tells it from another of its name.
+    assert asked.count("who@npd.example") == 60
     assert "In NPD: 60 contacts are deleted" in words_of(asked)
     Contact.objects.filter(pk=gone[0].pk).update(role_title="Chair")
     said = browser_of_person.post(ACT, sent_by(asked), follow=True).content.decode()

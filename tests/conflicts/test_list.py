@@ -101,6 +101,20 @@ def test_the_lists_script_is_answered_how_far_it_is_and_no_message_waits_for_ano
     assert "Nothing was undone" not in text_of(browser.get(LIST))
 
 
+def test_what_waits_for_a_stop_is_said_without_the_id_of_mondays_request(browser: Client, ada: User) -> None:
+    states.boards()
+    conflict = conflicting("Grace", PHONE)
+    reason = "Monday is down. [Monday request 4f-1]"
+    MondayAccount.objects.update_or_create(
+        id=1, defaults={"stopped_until": "2999-01-01T00:00:00Z", "stop_reason": reason}
+    )
+    resolve(conflict.pk, by=ada, resolution_type="keep_npd", seen=seen(PHONE))
+    page = browser.get(f"{LIST}{conflict.pk}/screen/").content.decode()
+    told = browser.get(html.unescape(re.findall(r'data-status="([^"]+)"', page)[0])).json()
+    assert told["waits"].startswith("Monday is down.")
+    assert "4f-1" not in page + told["waits"]
+
+
 def test_the_open_ones_are_listed_unless_somebody_asks_for_others(browser: Client, ada: User) -> None:
     conflicting("Open", PHONE)
     done = conflicting("Done", PHONE)
