@@ -419,7 +419,7 @@ def _receiver_tasks(data: HealthData) -> Iterator[AttentionTask]:
     """People whom no notification reaches: grave once one is switched off, for then nobody tries any more."""
     failing = data.attention.receivers
     if failing.has_none and any(board.has_board for board in data.boards):
-        why, url = "Nobody is told when the sync stops or something needs attention.", reverse("npd-notifications")
+        why, url = "Nobody is notified when the sync stops or something needs attention.", reverse("npd-notifications")
         yield AttentionTask(
             Severity.NOTICE, "Notifications", why, url, "Choose how", "notifications_off", is_counted=False
         )
