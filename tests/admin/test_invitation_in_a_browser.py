@@ -31,7 +31,7 @@ def test_a_colleague_is_invited_and_resolves_a_conflict(
     page.get_by_role("link", name="Invite a colleague").press("Enter")
     page.get_by_label("Email").fill("rosa@example.com")
     page.get_by_label("First name").fill("Rosa")
-    assert page.get_by_role("radio").count() == 5
+    assert page.get_by_role("radio").count() == 4
     page.get_by_role("radio", name="Resolve conflicts").check()
     assert not barriers(page)
     page.get_by_role("button", name="Send the invitation").press("Enter")
