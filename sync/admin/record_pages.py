@@ -31,14 +31,7 @@ from unfold.widgets import DATETIME_CLASSES, UnfoldAdminTextareaWidget
 
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import (
-    DateTimeRangeFilter,
-    HealthFilter,
-    PageAdmin,
-    PageChangeList,
-    RelatedFilter,
-    overview_of,
-)
+from sync.admin.admin_base import DateTimeRangeFilter, HealthFilter, PageAdmin, PageChangeList, overview_of
 from sync.admin.concurrent_edits import ConcurrentRecordForm, DeletedMeanwhileMixin, LinesField
 from sync.admin.confirmed_action import (
     MAX_ROWS_SHOWN,
@@ -247,7 +240,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
     @cached_property
     def list_filter(self) -> list[Any]:
         """The filters of every synced model, and one by each related record."""
-        related = [(field.name, RelatedFilter) for field in registry.own_relations(self.model)]
+        related = [(field.name, admin_base.RelatedFilter) for field in registry.own_relations(self.model)]
         return [SYNC_FILTERS[0], *related, *SYNC_FILTERS[1:]]
 
     @cached_property
