@@ -571,7 +571,7 @@ def _verified_text(found: Mapping[str, VerificationResult], specs: Sequence[regi
         return f"{sentence} Oldest: {title}, not verified yet."
     spans = {humanize.time_span((now - at).total_seconds()) for at in times.values() if at}
     if len(spans) == 1:
-        return f"{sentence} All boards alike."
+        return sentence
     return f"{sentence} Oldest: {title}, {humanize.time_span((now - oldest).total_seconds())} ago."
 
 
