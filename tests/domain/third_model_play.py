@@ -149,7 +149,7 @@ def choose_stage(record: Any, label: str) -> None:
 
 def the_groups() -> None:
     groups = Group.objects.filter(name__startswith="NPD Sync: ")
-    assert groups.count() == 5
+    assert groups.count() == 4
     boats = Project.objects.get(name="Boats")
     for number, group in enumerate(groups):
         member = User.objects.create_user(f"member{number}", is_staff=True)
