@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import PurePosixPath
 from posixpath import normpath
 from typing import Any
@@ -226,7 +226,7 @@ def _served() -> frozenset[str]:
     return frozenset(path.as_posix() for path in found)
 
 
-@lru_cache(maxsize=64)
+@cache  # of names that _served has
 def _page(name: str) -> HelpPage:
     return rendered((DOCS / f"{name}.md").read_text(), name)
 

@@ -27,7 +27,7 @@ EXTERNAL_ID = "external_id"
 """The field of a column of external ids: alone where its cells say source:value, else as external_id:source."""
 
 AMBIGUOUS, REPEATED = "ambiguous", "repeated"
-"""The code of a fault: more than one record is meant, or may be."""
+"""Codes of faults: more than one record is meant, or may be; the file has the record more than once."""
 
 NAMED_ROWS = 5
 """Rows that are named beside one which is about the same record."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.http import HttpRequest
@@ -64,29 +65,30 @@ def _leads(causes: Sequence[AttentionCause], _now: datetime) -> dict[str, GroupL
     }
 
 
+_ColumnAction = partial(
+    InboxAction,
+    kinds=frozenset({AttentionKind.BLOCKED}),
+    may=lambda user, entry: may_change_mapping(user),
+    fits=lambda entry: entry.cause_code == BlockedCode.COLUMN,
+)
+
 register_lead(AttentionKind.BLOCKED, _leads)
 register_action(
-    InboxAction(
+    _ColumnAction(
         "check_column",
         CHECK_LABEL,
-        frozenset({AttentionKind.BLOCKED}),
-        _check,
+        run=_check,
         effects={AttentionKind.BLOCKED: "Asks Monday whether the column is back; nothing is written."},
-        may=lambda user, entry: may_change_mapping(user),
-        fits=lambda entry: entry.cause_code == BlockedCode.COLUMN,
     )
 )
 register_action(
-    InboxAction(
+    _ColumnAction(
         "create_column",
         "Create a new column…",
-        frozenset({AttentionKind.BLOCKED}),
-        _create_columns,
+        run=_create_columns,
         shortcut="c",
         effects={AttentionKind.BLOCKED: "Creates a new column on the board; what NPD may send is filled in."},
         question=_create_columns_question,
-        may=lambda user, entry: may_change_mapping(user),
-        fits=lambda entry: entry.cause_code == BlockedCode.COLUMN,
     )
 )
 
@@ -125,14 +127,5 @@ def _use_column_question(request: HttpRequest, found: Sequence[AttentionEntry]) 
 _NO_COLUMN = "The column is back, has another field by now, or none was chosen. Choose again."
 
 register_action(
-    InboxAction(
-        "use_column",
-        "Use this column…",
-        frozenset({AttentionKind.BLOCKED}),
-        _use_column,
-        question=_use_column_question,
-        may=lambda user, entry: may_change_mapping(user),
-        fits=lambda entry: entry.cause_code == BlockedCode.COLUMN,
-        by_choice=True,
-    )
+    _ColumnAction("use_column", "Use this column…", run=_use_column, question=_use_column_question, by_choice=True)
 )

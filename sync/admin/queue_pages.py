@@ -284,7 +284,7 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
     )
 
     def get_urls(self) -> list[URLPattern]:
-        """Add what the panel's Pause and Resume buttons send to; both take nothing but a POST."""
+        """Add what the panel's Pause and Resume buttons send to."""
         view = self.admin_site.admin_view
         return [
             path("pause/", view(self.pause_view), name="sync_syncqueue_pause"),
