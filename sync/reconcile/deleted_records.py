@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -38,13 +39,13 @@ from sync.connectors.base.conversion import AmbiguousSplit, Converter, UnknownVa
 from sync.kernel.conflict_store import KIND_DELETE, RECORD_KEY, ConflictReport, FieldConflict, Option, OptionAct
 from sync.kernel.messages import TombstoneReason, tombstone_sentence
 from sync.merge import FieldDirection, Unknown
-from sync.models import ApprovalRequest, FieldMapping, QueuePause, SyncMetadata
+from sync.models import ApprovalRequest, FieldMapping, QueuePause, SyncMetadata, Tombstone
 from sync.reconcile.board_filter import deleted_exclusion
 from sync.reconcile.facts import DeletedFacts, HistoryLine, ReceivedEvent, Settings, change_events, changed_ledger
 from sync.reconcile.field_plan import FieldsPlan, base_of, cell_of, sides_of, way_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, as_uuid, is_active_on, npd_id_of, stored_values
 from sync.reconcile.new_items import given_items
-from sync.reconcile.pass_plan import OPEN, Ask, Ending, Outcome, PassFacts, Plan, RecordPlan, ending
+from sync.reconcile.pass_plan import OPEN, Ask, Ending, Job, Outcome, PassFacts, Plan, RecordPlan, ending
 from sync.reconcile.restraints import approval_facts, approval_verdicts, pause_ending
 from sync.reconcile.writes import OUTCOMES, Answer, Answers, Expected, Kind, Verdict, Write
 from sync.records.approvals import ApprovalFacts
@@ -100,6 +101,17 @@ class DeletedPlan:
     @property
     def is_open(self) -> bool:
         return self.ending.is_open
+
+    @property
+    def item_id(self) -> str:
+        """The id of its item, an empty text where it had none."""
+        return self.facts.tombstone.monday_id or ""
+
+    @property
+    def item_to_keep(self) -> str:
+        """The id of the item that a restored record is linked with: its own, while that is on the board."""
+        item = self.facts.item
+        return item.id if item is not None and item.state == ACTIVE else ""
 
     def with_state(self, **values: Any) -> DeletedPlan:
         return replace(self, facts=replace(self.facts, ledger=changed_ledger(self.facts.ledger, **values)))
@@ -516,6 +528,47 @@ def new_removal_requests(plans: Iterable[DeletedPlan]) -> list[ApprovalRequest]:
 
 
 # What is stored of it.
+
+
+def deleted_as_locked(plan: DeletedPlan, pause: str, *, is_there: bool) -> DeletedPlan:
+    """Return the plan as far as it still holds: `is_there` says whether its tombstone is, and stands for a deletion.
+
+    `pause` is why nothing may be written to NPD, as a sentence.
+    """
+    if not is_there:
+        return replace(plan, new_state=None, question=None, approval=None, restores=False)
+    if plan.restores and pause:
+        return replace(plan, ending=Ending(Outcome.RELEASED, pause), restores=False)
+    return plan
+
+
+def after_restoring(plan: DeletedPlan) -> DeletedPlan:
+    """Return the plan once its record is stored again, as a person chose."""
+    detail = "Restored with what was edited on Monday, as a person chose."
+    if not plan.item_to_keep:
+        detail = (
+            "Restored as a person chose, as it was when it was deleted: its item has left the board meanwhile, so "
+            "it gets a new one. What was edited there is in the conflict."
+        )
+    history = (*plan.history, HistoryLine("restored", detail))
+    return replace(plan, new_state=TombstoneState.RESTORED, reason=detail, carried_out=detail, history=history)
+
+
+def tombstone_after(plan: DeletedPlan, before: Tombstone, now: datetime) -> Tombstone:
+    """Return the tombstone as the pass leaves it."""
+    tombstone = copy(before)
+    if plan.new_state is not None:
+        tombstone.state = plan.new_state
+        tombstone.settled_at = None if plan.new_state in OPEN_TOMBSTONE_STATES else now
+    tombstone.note = plan.reason or tombstone.note
+    tombstone.reason_code = plan.reason_code or tombstone.reason_code
+    return tombstone
+
+
+def job_of(plan: DeletedPlan) -> Job:
+    """Return how its jobs end: with how the item stands, where they are done."""
+    how, is_settled = plan.ending, plan.ending.outcome is Outcome.SETTLED
+    return Job(plan.facts.claim, replace(how, detail=plan.reason) if is_settled else how)
 
 
 def ledger_after(plan: DeletedPlan) -> SyncMetadata | None:

@@ -7,7 +7,7 @@ last sentence of *none | there, never linked*: "same person?"; and what a person
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from sync.choices import ApprovalKind, ApprovalState, QueueDirection
 from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import UnknownValue
 from sync.connectors.base.errors import ConnectorError
-from sync.kernel.conflict_store import KIND_IDENTITY, ConflictReport, Option, OptionAct
+from sync.kernel.conflict_store import KIND_IDENTITY, RECORD_KEY, ConflictReport, Option, OptionAct
 from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState, SyncedModel
 from sync.reconcile.facts import is_create
 from sync.reconcile.field_values import ACTIVE, BoardContext, item_data, match_text_of_item
@@ -28,13 +28,17 @@ from sync.reconcile.identity import (
     duplicate_question,
     question,
 )
-from sync.reconcile.new_items import ItemAct, given_items
+from sync.reconcile.new_items import ItemAct, ItemPlan, given_items
 from sync.reconcile.pass_plan import Ask, Outcome, PassFacts, Plan
 from sync.reconcile.restraints import new_acts, with_limit
 from sync.reconcile.writes import OUTCOMES, Answer, Verdict, Write
 from sync.records.approvals import ApprovalFacts
 
 # What is so, and what is decided.
+
+
+ASKED = "conflict_identity"
+"""The kind of the line about a second item that stays on the board."""
 
 
 @dataclass(frozen=True)
@@ -169,13 +173,50 @@ def duplicate_result(duplicate: DuplicateItem, answers: Sequence[Answer]) -> Dup
     return DuplicateResult(Outcome.SETTLED, detail, kind, done)
 
 
+def is_asked(duplicate: DuplicateItem, result: DuplicateResult) -> bool:
+    """Whether a person is asked now if it is the same."""
+    return not duplicate.is_answered and result.kind == ASKED
+
+
+def second_item(item: ItemPlan, found: tuple[DuplicateItem, DuplicateResult] | None, pause: str) -> ItemPlan:
+    """Return how an item ends that bore the NPD ID; where nothing was sent, writing to Monday is paused, or was."""
+    if found is None:
+        return replace(item, outcome=Outcome.RELEASED, detail=pause)
+    detail = f"Who is this? {found[0].question}" if is_asked(*found) else found[1].detail
+    return replace(item, outcome=found[1].outcome, detail=detail)
+
+
+def copy_reports(
+    board: BoardContext, plan: Plan, results: Iterable[tuple[DuplicateItem, DuplicateResult]]
+) -> Iterator[ConflictReport]:
+    """Yield what is asked about second items, and which answers were carried out."""
+    for one, result in results:
+        if is_asked(one, result):
+            yield duplicate_report(board, one)
+        elif one.is_answered and result.outcome is Outcome.SETTLED:
+            done = {"applied": {RECORD_KEY: result.detail}, "closing_reason": result.detail}
+            yield plan.records[one.record.pk].conflict_report(KIND_IDENTITY, one.item.id, **done)
+
+
+def after_copy_answers(plan: Plan, results: Iterable[tuple[DuplicateItem, DuplicateResult]]) -> Plan:
+    """Return the plan with the records whose answers these are; a failed one is tried again with its next pass."""
+    for duplicate, result in results:
+        one = plan.records[duplicate.record.pk] if duplicate.is_answered else None
+        if one is None:
+            continue
+        if result.outcome is Outcome.SETTLED:
+            left = tuple(c for c in one.facts.conflicts if c.monday_item_id != duplicate.item.id)
+            plan = plan.with_records([one.with_facts(conflicts=left)])
+        elif one.is_open:
+            # Of a record with several copies each counts: what failed first stays failed.
+            plan = plan.with_records([one.end(result.outcome, result.detail)])
+    return plan
+
+
 def _found(duplicate: DuplicateItem, *, is_off_board: bool) -> tuple[str, str]:
     name = duplicate.item.name
     if not is_off_board:
-        return (
-            "conflict_identity",
-            f"A second item “{name}” had this NPD ID. It was removed from that one; the link stays.",
-        )
+        return (ASKED, f"A second item “{name}” had this NPD ID. It was removed from that one; the link stays.")
     if duplicate.is_ours:
         return "archived", (
             f"A second item “{name}” was on the board, created by a call whose answer was lost; "
@@ -188,7 +229,7 @@ def _answered(duplicate: DuplicateItem) -> tuple[str, str]:
     item, owner = duplicate.item, duplicate.owner
     if owner:
         detail = f"The item “{item.name}” now belongs to “{owner}”, so it stays on the board."
-        return "conflict_identity", detail
+        return ASKED, detail
     if item.state != ACTIVE:
         return "archived", f"The item “{item.name}” isn't on the board any more; nothing was left to do."
     return "archived", f"The item “{item.name}” was a copy of “{duplicate.record}”; it was archived on Monday."

@@ -340,12 +340,13 @@ class AnswerFacts:
     """What answers to questions of identity rest on: the records and items that they name, as NPD has them now.
 
     `owners` are the records that have these items; of records to be merged, `unedited` are those that nobody touched in
-    NPD, and `is_paused` says that writing to NPD is.
+    NPD, `needed` says why one can't be deleted, and `is_paused` that writing to NPD is.
     """
 
     records: Mapping[UUID, SyncedModel] = field(default_factory=dict)
     owners: Mapping[str, SyncedModel] = field(default_factory=dict)
     unedited: frozenset[UUID] = frozenset()
+    needed: Mapping[UUID, str] = field(default_factory=dict)
     is_paused: bool = False
 
 
@@ -417,6 +418,22 @@ class ItemFacts:
         """The id of the record with which a person wants it linked."""
         chosen = self.claim.payload.get(LINK_TO)
         return as_uuid(str(chosen)) if chosen else None
+
+
+@dataclass(frozen=True)
+class LockedItem:
+    """What is so of an item once the rows are locked on which its plan rests; each is read only where it counts.
+
+    `records` are those that its plan names, `owner` has the item, `ignored` is what is remembered of it, `matching`
+    have its match key, `tombstone` is that of its deleted record. `pause` says why nothing is written to NPD.
+    """
+
+    records: Mapping[UUID, SyncedModel] = field(default_factory=dict)
+    owner: SyncedModel | None = None
+    ignored: IgnoredItem | None = None
+    matching: frozenset[UUID] = frozenset()
+    tombstone: Tombstone | None = None
+    pause: str = ""
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,7 @@ from sync.reconcile.facts import (
     ItemContext,
     ItemEvents,
     ItemFacts,
+    LockedItem,
     LostCreates,
     MatchExclusions,
     ReceivedEvent,
@@ -103,7 +104,7 @@ from sync.reconcile.lookups import (
     read_related,
     related_wants,
 )
-from sync.reconcile.new_items import item_context, wants_records
+from sync.reconcile.new_items import GIVING, ItemAct, ItemPlan, item_context, wants_records
 from sync.reconcile.pass_plan import Ask, PassFacts, Plan, PlanRule, Unread
 from sync.reconcile.sides import InspectedColumns
 from sync.reconcile.unconfirmed_writes import UnconfirmedCreates
@@ -627,7 +628,7 @@ def _items_in_events(board: BoardContext, lost: Sequence[Intent]) -> tuple[str, 
 
 
 def answer_facts(
-    board: BoardContext, records: Collection[UUID], items: Collection[str], merged: Collection[UUID], *, locks: bool
+    board: BoardContext, records: Collection[UUID], items: Collection[str], merged: frozenset[UUID], *, locks: bool
 ) -> AnswerFacts:
     """Read what answers rest on; with `locks`, lock the records that they name, in the order of their ids."""
     rows = board.model._default_manager.filter(pk__in=records).order_by("pk")
@@ -635,7 +636,9 @@ def answer_facts(
     rows = rows.select_for_update(no_key=not merged, of=("self",)) if locks else rows
     linked = board.model._default_manager.filter(monday_id__in=items)
     owners = {str(record.monday_id): record for record in linked} if items else {}
-    return AnswerFacts({record.pk: record for record in rows}, owners, unedited_records(board.model, merged))
+    named = {record.pk: record for record in rows}
+    needed = {key: why for key in merged & named.keys() if (why := deletion_obstacles(named[key])[0])}
+    return AnswerFacts(named, owners, unedited_records(board.model, merged), needed)
 
 
 # Removed items and deleted records.
@@ -859,6 +862,24 @@ def _with_records(context: ItemContext, items: Sequence[ItemFacts]) -> list[Item
             )
         )
     return found
+
+
+def locked_item(board: BoardContext, plan: ItemPlan, pause: str) -> LockedItem:
+    """Lock the records on which the plan rests, in the order of their ids, and read what else it does."""
+    if pause:
+        return LockedItem(pause=pause)
+    facts, act, records, owner = plan.facts, plan.act, dict[UUID, SyncedModel](), None
+    if act in (ItemAct.ASK, ItemAct.LINK, ItemAct.REPLACE):
+        rows = board.model._default_manager.select_for_update(no_key=True, of=("self",))
+        records = {record.pk: record for record in rows.filter(pk__in=plan.names).order_by("pk")}
+    if act in (ItemAct.LINK, ItemAct.REPLACE):
+        owner = board.model._default_manager.filter(monday_id=facts.item_id).first()
+    key = match_text_of_item(board, facts.item) if act in GIVING and facts.item else ""
+    matching = records_by_match_key(board, [key]).get(key, []) if key else []
+    ignored = IgnoredItem.objects.filter(entity_type=board.link.entity_type, item_id=facts.item_id)
+    tombstones = Tombstone.objects.select_for_update().filter(pk__in=[plan.tombstone.pk] if plan.tombstone else [])
+    known = ignored.first() if act in GIVING else None
+    return LockedItem(records, owner, known, frozenset(one.pk for one in matching), tombstones.first())
 
 
 def _records(

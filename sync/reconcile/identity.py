@@ -417,6 +417,15 @@ def wants_new_item(facts: RecordFacts) -> bool:
     return any(answer.kind is AnswerKind.NEW_ITEM for answer in answers_of(facts))
 
 
+def decide_answers(answers: Iterable[Answer], facts: AnswerFacts) -> list[AnswerPlan]:
+    """Decide what becomes of answers, one after another: a later one finds what an earlier one leaves."""
+    plans: list[AnswerPlan] = []
+    for answer in answers:
+        plans.append(decide_answer(answer, facts))
+        facts = facts_after(facts, plans[-1])
+    return plans
+
+
 def decide_answer(answer: Answer, facts: AnswerFacts) -> AnswerPlan:
     """Decide what becomes of an answer: whether what it chose can still be done."""
     if answer.kind is AnswerKind.MERGE:
@@ -438,7 +447,7 @@ def decide_answer(answer: Answer, facts: AnswerFacts) -> AnswerPlan:
     return AnswerPlan(answer, done_by_kind.get(answer.kind, ""))
 
 
-def _decide_merge(answer: Answer, facts: AnswerFacts) -> AnswerPlan:
+def _decide_merge(answer: Answer, facts: AnswerFacts) -> AnswerPlan:  # noqa: PLR0911 - a table
     """Delete the made record and give its item to the other one, where that has none.
 
     Where the other has an item, the made one's goes as the items of deleted records do (deleted_records.py).
@@ -452,6 +461,8 @@ def _decide_merge(answer: Answer, facts: AnswerFacts) -> AnswerPlan:
         return AnswerPlan(answer, outdated="one of the two records was deleted meanwhile.")
     if made.pk not in facts.unedited:
         return AnswerPlan(answer, outdated=f"“{made}” was changed in NPD meanwhile, so it isn't deleted. Choose again.")
+    if needed := facts.needed.get(made.pk):
+        return AnswerPlan(answer, outdated=needed)
     done = f"“{made}” was the same as “{other}”: it was deleted in NPD"
     if other.monday_id is None and other.may_sync:
         done += f", and its item {made.monday_id} is the item of “{other}” now."
@@ -505,10 +516,7 @@ def carry_out_answers(facts: PassFacts, plan: Plan) -> Plan:
         return plan
     found: AnswerFacts = facts.ask_one(Ask.ANSWERS, asked_by(answers))
     is_paused = any(a.kind is AnswerKind.MERGE for a in answers) and QueueDirection.TO_NPD in facts.pauses
-    known, decided = replace(found, is_paused=is_paused), list[AnswerPlan]()
-    for answer in answers:
-        decided.append(decide_answer(answer, known))
-        known = facts_after(known, decided[-1])
+    decided = decide_answers(answers, replace(found, is_paused=is_paused))
     changed: dict[UUID, RecordPlan] = {}
     for one in decided:
         asked_of = one.answer.asked_of

@@ -13,7 +13,7 @@ Decides of docs/reference/merge.md, “A record and its item”:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -32,7 +32,7 @@ from sync.kernel.messages import UnmatchedReason, unmatched_sentence
 from sync.models import IgnoredItem, SyncedModel, Tombstone
 from sync.outbox.pauses import pause_sentence
 from sync.reconcile.board_filter import exclusion_sentence, item_verdict, record_verdict
-from sync.reconcile.facts import STALE_READ_WINDOW, ItemContext, ItemFacts
+from sync.reconcile.facts import STALE_READ_WINDOW, ItemContext, ItemFacts, LockedItem
 from sync.reconcile.field_values import (
     BoardContext,
     RelatedNotFound,
@@ -510,6 +510,64 @@ def _related(found: SyncedModel | str) -> SyncedModel:
 def not_linked(facts: ItemFacts, why: object) -> ItemPlan:
     """Return that an item could not be linked as a person chose; it stands as before."""
     return ItemPlan(facts, detail=f"It could not be linked. {why}", keeps_finding=True)
+
+
+# What still holds of it as it is written.
+
+
+def item_as_locked(board: BoardContext, plan: ItemPlan, now: LockedItem) -> ItemPlan:
+    """Return the plan where it still holds by the rows as they are locked; else that nothing is done after all."""
+    if now.pause:
+        return released(plan, now.pause, item_finding(board, plan.facts, UnmatchedReason.PAUSED, pause=now.pause))
+    if plan.act in GIVING and plan.facts.chosen_id is not None:
+        problem = link_problem(now.records.get(plan.facts.chosen_id), now.owner)
+        return not_linked(plan.facts, problem) if problem else plan
+    return plan if _still_holds(plan, now) else released(plan)
+
+
+def _still_holds(plan: ItemPlan, now: LockedItem) -> bool:
+    if plan.act is ItemAct.ASK:
+        return _standing(plan.asked) == _standing(now.records.values())
+    if plan.act in GIVING:
+        return _may_be_given(plan, now)
+    if plan.tombstone is not None:
+        known = next(one for one in plan.facts.tombstones if one.pk == plan.tombstone.pk)
+        return now.tombstone is not None and _of(now.tombstone) == _of(known)
+    return True
+
+
+def _standing(records: Iterable[SyncedModel]) -> dict[UUID, tuple[str | None, bool]]:
+    return {record.pk: (record.monday_id, record.may_sync) for record in records}
+
+
+def _of(tombstone: Tombstone) -> tuple[str, str | None]:
+    return tombstone.state, tombstone.monday_id
+
+
+def _may_be_given(plan: ItemPlan, now: LockedItem) -> bool:
+    """Whether nobody has it by now, or has ignored it, or has its match key only since it was decided."""
+    facts, record = plan.facts, plan.record
+    is_by_key = not facts.as_new if plan.act is ItemAct.CREATE else plan.act is ItemAct.LINK and facts.named is None
+    is_found_anew = is_by_key and not now.matching <= {one.pk for one in facts.matching}
+    if is_found_anew or (now.ignored is not None and facts.ignored is None):
+        return False
+    if plan.act is ItemAct.CREATE:
+        return True
+    current = now.records.get(record.pk) if record else None
+    if current is None or now.owner is not None:
+        return False
+    if plan.act is ItemAct.REPLACE:
+        return facts.first_item is not None and current.monday_id == facts.first_item.id
+    return current.monday_id is None and current.may_sync
+
+
+def after_rejection(board: BoardContext, plan: ItemPlan, problem: str, *, is_there: bool) -> ItemPlan:
+    """Return what becomes of an item of which NPD's database took no record; `is_there`: it has one by now."""
+    if is_there:
+        return released(plan)
+    finding = item_finding(board, plan.facts, UnmatchedReason.DATABASE_REJECTED, problems=problem)
+    detail = unmatched_sentence(UnmatchedReason.DATABASE_REJECTED, problems=problem)
+    return ItemPlan(plan.facts, detail=detail, finding=finding)
 
 
 CHANGED_MEANWHILE = "It changed while it was synced."

@@ -26,7 +26,7 @@ import pghistory
 import structlog
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import DatabaseError, OperationalError, connection, transaction
-from django.db.models import Exists, ProtectedError, Q, QuerySet, RestrictedError
+from django.db.models import ProtectedError, Q, QuerySet, RestrictedError
 
 from sync import registry
 from sync.boards import board_columns
@@ -46,10 +46,9 @@ from sync.choices import (
 )
 from sync.clock import SyncNow, sync_now
 from sync.kernel.action_errors import RestoreError
-from sync.kernel.conflict_store import KIND_IDENTITY, RECORD_KEY, ConflictReport, current_store
+from sync.kernel.conflict_store import KIND_IDENTITY, ConflictReport, current_store
 from sync.kernel.counters import PASSES, RECORDS_PROCESSED, Increment, Latency, increment, observe_latency
 from sync.kernel.db import retry_on_lock_timeout, update_many
-from sync.kernel.messages import UnmatchedReason, unmatched_sentence
 from sync.models import (
     ApprovalRequest,
     AwaitedRelation,
@@ -70,7 +69,7 @@ from sync.outbox import finish
 from sync.outbox.claim import claim_records
 from sync.outbox.lease import Lease
 from sync.outbox.pauses import locked_pauses, pause_sentence
-from sync.outbox.queue_rows import enqueue_item, enqueue_many
+from sync.outbox.queue_rows import enqueue_item, enqueue_item_many, enqueue_many
 from sync.reconcile import gather
 from sync.reconcile.changes import (
     Changes,
@@ -84,18 +83,30 @@ from sync.reconcile.changes import (
 )
 from sync.reconcile.deleted_records import (
     DeletedPlan,
+    after_restoring,
     as_record_plan,
     ask_about_deletion,
+    deleted_as_locked,
     deletion_reports,
+    job_of,
     ledger_after,
     new_removal_requests,
+    tombstone_after,
 )
-from sync.reconcile.duplicates import DuplicateItem, DuplicateResult, duplicate_report, duplicate_result
-from sync.reconcile.facts import RETURN, AnswerFacts, HistoryLine, ItemFacts
-from sync.reconcile.field_values import ACTIVE, BoardContext, match_text_of_item
-from sync.reconcile.identity import AnswerKind, AnswerPlan, asked_by, decide_answer, facts_after, link_problem, linkable
-from sync.reconcile.new_items import GIVING, ItemAct, ItemPlan, item_finding, not_linked, released
-from sync.reconcile.pass_plan import REPORTED_STATES, Ending, Job, Outcome, PassFacts, Plan, RecordPlan, ending
+from sync.reconcile.duplicates import (
+    DuplicateItem,
+    DuplicateResult,
+    after_copy_answers,
+    copy_reports,
+    duplicate_result,
+    is_asked,
+    second_item,
+)
+from sync.reconcile.facts import RETURN, AnswerFacts
+from sync.reconcile.field_values import BoardContext
+from sync.reconcile.identity import AnswerKind, AnswerPlan, asked_by, decide_answers, linkable
+from sync.reconcile.new_items import GIVING, ItemAct, ItemPlan, after_rejection, item_as_locked, released
+from sync.reconcile.pass_plan import REPORTED_STATES, Job, Outcome, PassFacts, Plan, RecordPlan, ending
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import has_local_writes, new_clear_requests
@@ -119,15 +130,8 @@ from sync.records.authors import deletion_authors, latest_edits, monday_users, u
 from sync.records.external_ids import inherit_external_ids
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import exclude_match, ignore_item
-from sync.records.tombstones import NEW_ITEM, OPEN_TOMBSTONE_STATES, enqueue_tombstones, restore_record, set_late_item
-from sync.records.unmatched_items import (
-    AS_NEW,
-    UnmatchedFinding,
-    clear_unmatched,
-    linkable_records,
-    note_unmatched,
-    reopen_items,
-)
+from sync.records.tombstones import NEW_ITEM, enqueue_tombstones, restore_record, set_late_item
+from sync.records.unmatched_items import AS_NEW, UnmatchedFinding, clear_unmatched, note_unmatched, reopen_items
 from sync.registry import relation_of, target_of
 
 T = TypeVar("T")
@@ -290,39 +294,34 @@ def settle_answers(run: PassRun, plan: Plan) -> None:
 def _settle_answers(run: PassRun, plan: Plan, planned: Sequence[AnswerPlan]) -> None:
     kind, answers = run.entity_type, [one.answer for one in planned]
     named, items, merged = asked_by(answers)
-    pauses = locked_pauses(kind) if any(answer.kind is AnswerKind.MERGE for answer in answers) else {}
+    pauses = locked_pauses(kind) if merged else {}
     facts = gather.answer_facts(run.board, named, items, merged, locks=True)
     facts = replace(facts, is_paused=QueueDirection.TO_NPD in pauses)
-    done: list[tuple[RecordPlan, AnswerPlan]] = []
-    for answer in answers:
-        asked_of = plan.records[answer.asked_of]
-        found = _carry_out_answer(run, asked_of, decide_answer(answer, facts), facts)
-        facts = facts_after(facts, found)
-        if found.outdated:
-            detail, conflict = f"It could not be done: {found.outdated}", answer.conflict
-            current_store().reject_resolutions(kind, [answer.asked_of], detail, only=conflict.conflict_id)
-            urgent: dict[str, Any] = {"priority": Priority.PERSON, "due_in_seconds": 0}
-            enqueue_item(kind, conflict.monday_item_id, cause=Cause.DEPENDENCY, **urgent)
-        elif found.done:
-            done.append((asked_of, found))
+    decided = decide_answers(answers, facts)
+    for answer, outdated in [(one.answer, one.outdated) for one in decided if one.outdated]:
+        detail, conflict = f"It could not be done: {outdated}", answer.conflict
+        current_store().reject_resolutions(kind, [answer.asked_of], detail, only=conflict.conflict_id)
+        urgent: dict[str, Any] = {"priority": Priority.PERSON, "due_in_seconds": 0}
+        enqueue_item(kind, conflict.monday_item_id, cause=Cause.DEPENDENCY, **urgent)
+    done = [(plan.records[one.answer.asked_of], one) for one in decided if one.done]
     if not done:
         return
-    current_store().save_reports([identity_report(one, found.answer.conflict, found.done) for one, found in done])
+    for asked_of, one in done:
+        _carry_out_answer(run, asked_of, one, facts)
+    current_store().save_reports([identity_report(of, one.answer.conflict, one.done) for of, one in done])
     # Records that waited for the same answer say so until their next pass.
-    asked_items = {found.answer.conflict.monday_item_id for _, found in done}
-    asked_items = asked_items.union(*(one.ledger.asked_items or () for one, _ in done)) - {""}
+    asked_items = {one.answer.conflict.monday_item_id for _, one in done}
+    asked_items = asked_items.union(*(of.ledger.asked_items or () for of, _ in done)) - {""}
     others = _records_asking(kind, sorted(asked_items)) - plan.records.keys()
     enqueue_many(kind, others, cause=Cause.DEPENDENCY, priority=Priority.EDIT)
 
 
-def _carry_out_answer(run: PassRun, asked_of: RecordPlan, plan: AnswerPlan, facts: AnswerFacts) -> AnswerPlan:
-    """Write what an answer means; return what became of it."""
+def _carry_out_answer(run: PassRun, asked_of: RecordPlan, plan: AnswerPlan, facts: AnswerFacts) -> None:
+    """Write what an answer means."""
     answer, entity_type, by = plan.answer, run.entity_type, asked_of.facts.by
-    if not plan.done:
-        return plan
     if answer.kind is AnswerKind.MERGE:
-        return _merge_records(run, plan, facts, by)
-    if answer.kind is AnswerKind.LINK and answer.record_id is not None:
+        _merge_records(run, plan, facts, by)
+    elif answer.kind is AnswerKind.LINK and answer.record_id is not None:
         _store_link(run, answer.record_id, answer.item_id)
         cause = cause_of_claim(asked_of.facts.claim)
         run.log_decision(answer.record_id, answer.item_id, "link", plan.done, actor=by, cause=cause)
@@ -339,30 +338,23 @@ def _carry_out_answer(run: PassRun, asked_of: RecordPlan, plan: AnswerPlan, fact
         enqueue_item(entity_type, answer.item_id, **urgent, payload={AS_NEW: True, "by": by})
     elif answer.kind is AnswerKind.LEAVE_ALONE:
         ignore_item(entity_type, answer.item_id, None, "A person said that it has nothing to do with NPD.")
-    return plan
 
 
-def _merge_records(run: PassRun, plan: AnswerPlan, facts: AnswerFacts, by: str) -> AnswerPlan:
-    """Make two records one; NPD may still need the one that would go."""
+def _merge_records(run: PassRun, plan: AnswerPlan, facts: AnswerFacts, by: str) -> None:
+    """Make two records one."""
     made_id, other_id = plan.answer.made_id, plan.answer.record_id
     assert made_id is not None
     assert other_id is not None
     made = facts.records[made_id]
-    name, item_id = str(made), made.monday_id
-    try:
-        copy(made).delete()
-    except (ProtectedError, RestrictedError):
-        problem = f"“{name}” can't be deleted: something else in NPD needs it."
-        return AnswerPlan(plan.answer, outdated=problem)
+    copy(made).delete()
     # Else a system that knows the deleted one would make it anew.
     inherit_external_ids(run.entity_type, made_id, other_id)
     if plan.hands_over:
-        run.records.filter(pk=other_id).update(monday_id=item_id)
+        run.records.filter(pk=other_id).update(monday_id=made.monday_id)
     cause = {"by": by, "causes": ["person"], "rule": "they are the same"}
     for entity_id in (made_id, other_id):
-        run.log_decision(entity_id, item_id or "", "link", plan.done, actor=by, cause=cause)
+        run.log_decision(entity_id, made.monday_id or "", "link", plan.done, actor=by, cause=cause)
     enqueue_many(run.entity_type, [other_id], cause=Cause.DEPENDENCY, priority=Priority.PERSON)
-    return plan
 
 
 def _store_link(run: PassRun, record_id: UUID, item_id: str) -> None:
@@ -412,35 +404,35 @@ def settle_items(run: PassRun, plan: Plan) -> Plan:
     return replace(plan, items=tuple(carried_out), duplicates=tuple(duplicates))
 
 
-def _settle_item(run: PassRun, plan: ItemPlan) -> ItemPlan:
+def _settle_item(run: PassRun, planned: ItemPlan) -> ItemPlan:
     """Carry a plan out as far as it still holds; return what was carried out."""
-    if paused := _defer_if_paused(run, plan.facts, QueueDirection.TO_NPD):
-        finding = item_finding(run.board, plan.facts, UnmatchedReason.PAUSED, pause=paused)
-        done = released(plan, paused, finding)
-    else:
-        done = _carry_out_item(run, plan)
-        if done.outcome is Outcome.SETTLED and done.facts.events.new:
-            events = WebhookEvent.objects.filter(pk__in=done.facts.events.new, processed_at=None)
-            events.update(processed_at=SyncNow(), outcome=done.detail[:200])
-        end_jobs(run, [Job(done.facts.claim, ending(done.outcome, done.detail, wait_seconds=done.wait_seconds))])
-    if not done.problems:
-        _note(run, done)
-    return done
+    pause = _pause(run, QueueDirection.TO_NPD)
+    plan = item_as_locked(run.board, planned, gather.locked_item(run.board, planned, pause))
+    if plan.act is ItemAct.CREATE:
+        plan = _with_record_stored(run, plan)
+    _write_item(run, plan)
+    if plan.outcome is Outcome.SETTLED:
+        events = WebhookEvent.objects.filter(pk__in=plan.facts.events.new, processed_at=None)
+        events.update(processed_at=SyncNow(), outcome=plan.detail[:200])
+    end_jobs(run, [Job(plan.facts.claim, ending(plan.outcome, plan.detail, wait_seconds=plan.wait_seconds))])
+    if pause:
+        _wait_in(run, [plan], QueueDirection.TO_NPD)
+    if not plan.problems:
+        _note(run, plan)
+    return plan
 
 
-def _defer_if_paused(run: PassRun, item: ItemFacts, direction: QueueDirection) -> str:
-    """Let the row of an item without a record wait in a direction that is paused now; return why, if it does.
+def _pause(run: PassRun, direction: QueueDirection) -> str:
+    """Why nothing may be written in this direction, as a sentence; nobody pauses it until the transaction ends."""
+    found = locked_pauses(run.entity_type).get(direction)
+    return pause_sentence(found, direction) if found else ""
 
-    Its direction says which pause holds it: the claim goes by that.
-    """
-    found_pause = locked_pauses(run.entity_type).get(direction)
-    if found_pause is None:
-        return ""
-    why = pause_sentence(found_pause, direction)
-    end_jobs(run, [Job(item.claim, Ending(Outcome.RELEASED, why))])
-    rows = SyncQueue.objects.filter(entity_type=run.entity_type, entity_id=None, remote_id=item.claim.remote_id)
+
+def _wait_in(run: PassRun, items: Sequence[ItemPlan], direction: QueueDirection) -> None:
+    """Let items' jobs say which pause holds them: the claim goes by their direction."""
+    ids = [item.facts.item_id for item in items]
+    rows = SyncQueue.objects.filter(entity_type=run.entity_type, entity_id=None, remote_id__in=ids)
     rows.filter(status=QueueStatus.PENDING).update(direction=direction)
-    return why
 
 
 def _note(run: PassRun, plan: ItemPlan) -> None:
@@ -451,15 +443,15 @@ def _note(run: PassRun, plan: ItemPlan) -> None:
         clear_unmatched(run.entity_type, [plan.facts.item_id])
 
 
-def _carry_out_item(run: PassRun, plan: ItemPlan) -> ItemPlan:
+def _write_item(run: PassRun, plan: ItemPlan) -> None:
     """Write what a plan says of records, questions and what is remembered."""
-    facts, entity_type = plan.facts, run.entity_type
+    facts, entity_type, changed = plan.facts, run.entity_type, plan.tombstone
     if plan.act in GIVING:
-        plan = _give_to_record(run, plan)
+        _write_given(run, plan)
     elif plan.act is ItemAct.ASK:
-        plan = _ask_owner(run, plan)
-    elif plan.tombstone is not None:
-        plan = _change_tombstone(plan, plan.tombstone)
+        _write_question(run, plan)
+    elif changed is not None:
+        Tombstone.objects.filter(pk=changed.pk).update(monday_id=changed.monday_id, state=changed.state)
     if plan.problems:
         _note(run, plan)  # now: the unmatched item is taken before the ignored one
         IgnoredItem.objects.update_or_create(
@@ -475,77 +467,37 @@ def _carry_out_item(run: PassRun, plan: ItemPlan) -> ItemPlan:
         enqueue_many(
             entity_type, plan.woken, cause=Cause.WEBHOOK, priority=Priority.EDIT, direction=QueueDirection.TO_NPD
         )
-    return plan
 
 
-def _give_to_record(run: PassRun, plan: ItemPlan) -> ItemPlan:
-    """Give the item to the plan's record, or make that, and say so in its history."""
+def _write_given(run: PassRun, plan: ItemPlan) -> None:
+    """Give the item to the plan's record, unless that was made with it, and say so in its history."""
     assert plan.record is not None
-    facts, record, kind = plan.facts, plan.record, "link"
-    if plan.act is ItemAct.CREATE:
-        kind = "create"
-        if (stored := _store_new_record(run, plan, record)) is not plan:
-            return stored
-    elif facts.chosen_id is not None:
-        locked = run.records.select_for_update(no_key=True, of=("self",)).filter(pk=record.pk).first()
-        if problem := link_problem(locked, run.records.filter(monday_id=facts.item_id).first()):
-            return not_linked(facts, problem)
-        _store_link(run, record.pk, facts.item_id)
-    else:
-        # One that was found by its match key alone has to be the only one still.
-        is_ambiguous = plan.act is ItemAct.LINK and facts.named is None and _has_new_match(run, facts)
-        if is_ambiguous or not _linkable(run, plan).filter(pk=record.pk).update(monday_id=facts.item_id):
-            return released(plan)
+    facts, record, creates = plan.facts, plan.record, plan.act is ItemAct.CREATE
+    kind, ignored = "create" if creates else "link", facts.ignored is not None
+    if not creates:
+        run.records.filter(pk=record.pk).update(monday_id=facts.item_id)
+    if creates and facts.as_new:
+        # It stays remembered: none of the records with its key is to find it by that key again.
+        ignore_item(run.entity_type, facts.item_id, None, "A person said that it is a record of its own.")
+    elif facts.chosen_id is not None or (creates and ignored):
+        IgnoredItem.objects.filter(entity_type=run.entity_type, item_id=facts.item_id).delete()
     read = run.this.read_request
     cause = cause_of_item(facts.claim, facts.events.new, f"an item without a record: {kind}", read)
     said = {"actor": str(facts.claim.payload.get("by", "")), "request_id": read}
     run.log_decision(record.pk, facts.item_id, kind, plan.sentence, cause=cause, **said)
-    return plan
 
 
-def _linkable(run: PassRun, plan: ItemPlan) -> QuerySet[SyncedModel]:
-    """The records that may still get the item as it was planned."""
-    facts, records = plan.facts, linkable_records(run.entity_type)
-    if plan.act is ItemAct.REPLACE and facts.first_item is not None:
-        records = run.records.filter(monday_id=facts.first_item.id)
-    records = records.filter(~Exists(run.records.filter(monday_id=facts.item_id)))
-    # Somebody may have ignored it since.
-    return records if facts.ignored else records.filter(~Exists(_ignored(run, facts)))
-
-
-def _ignored(run: PassRun, facts: ItemFacts) -> QuerySet[IgnoredItem]:
-    return IgnoredItem.objects.filter(entity_type=run.entity_type, item_id=facts.item_id)
-
-
-def _store_new_record(run: PassRun, plan: ItemPlan, record: SyncedModel) -> ItemPlan:
-    """Store the record made from the item; return the plan, or another where that can't be."""
-    facts, ignored = plan.facts, _ignored(run, plan.facts)
-    if (facts.ignored is None and ignored.exists()) or (not facts.as_new and _has_new_match(run, facts)):
-        return released(plan)
+def _with_record_stored(run: PassRun, plan: ItemPlan) -> ItemPlan:
+    """Store the record made of the item; only NPD's database can tell that it can't be."""
+    assert plan.record is not None
     try:
-        store_new_record(copy(record), is_automatic=not facts.as_new)
+        store_new_record(copy(plan.record), is_automatic=not plan.facts.as_new)
     except OperationalError:  # a lock, or the connection: nothing that the item is to blame for
         raise
     except DatabaseError as error:
-        if run.records.filter(Q(pk=record.pk) | Q(monday_id=facts.item_id)).exists():
-            return released(plan)
-        problem = str(error).splitlines()[0]
-        finding = item_finding(run.board, facts, UnmatchedReason.DATABASE_REJECTED, problems=problem)
-        detail = unmatched_sentence(UnmatchedReason.DATABASE_REJECTED, problems=problem)
-        return ItemPlan(facts, detail=detail, finding=finding)
-    if facts.as_new:
-        # It stays remembered: none of the records with its key is to find it by that key again.
-        ignore_item(run.entity_type, facts.item_id, None, "A person said that it is a record of its own.")
-    elif facts.ignored is not None:
-        ignored.delete()
+        is_there = run.records.filter(Q(pk=plan.record.pk) | Q(monday_id=plan.facts.item_id)).exists()
+        return after_rejection(run.board, plan, str(error).splitlines()[0], is_there=is_there)
     return plan
-
-
-def _has_new_match(run: PassRun, facts: ItemFacts) -> bool:
-    """Whether a record has the item's match key by now that had it not, or wasn't there, when this was decided."""
-    key = match_text_of_item(run.board, facts.item) if facts.item else ""
-    found = gather.records_by_match_key(run.board, [key]).get(key, []) if key else []
-    return not {record.pk for record in found} <= {record.pk for record in facts.matching}
 
 
 def store_new_record(record: SyncedModel, *, is_automatic: bool = True) -> None:
@@ -562,32 +514,17 @@ def store_new_record(record: SyncedModel, *, is_automatic: bool = True) -> None:
         SyncMetadata.objects.update_or_create(**key, defaults={"made_from_item": is_automatic})
 
 
-def _ask_owner(run: PassRun, plan: ItemPlan) -> ItemPlan:
-    """Ask about records that still stand as the question says."""
-    asked, entity_type, question = plan.asked, run.entity_type, plan.question
-    known = {record.pk: (record.monday_id, record.may_sync) for record in asked}
-    locked = run.records.select_for_update(no_key=True, of=("self",)).filter(pk__in=known).order_by("pk")
-    if {record.pk: (record.monday_id, record.may_sync) for record in locked} != known:
-        return released(plan)
+def _write_question(run: PassRun, plan: ItemPlan) -> None:
+    """Ask to whom the item belongs; a record that could get it waits for the answer, its other conflicts stay."""
+    asked, entity_type, question, waiting = plan.asked, run.entity_type, plan.question, linkable(plan.asked)
     report = ConflictReport(entity_type, asked[0].pk, plan.facts.item_id, KIND_IDENTITY, data=dict(question))
     current_store().save_reports([report])
-    for record in linkable(asked):
-        # The record waits for the answer; its other conflicts stay.
-        key = {"entity_type": entity_type, "entity_id": str(record.pk), "system": "monday"}
-        ledger, _ = SyncMetadata.objects.get_or_create(**key, defaults={"base": {}})
-        ledger.refresh_from_db(fields=["conflicts"])
+    ledgers = lock_ledgers(entity_type, sorted(record.pk for record in waiting)) if waiting else {}
+    for ledger in ledgers.values():
         ledger.conflicts = {**ledger.conflicts, "identity": [question["what"]]}
         ledger.asked_items = [plan.facts.item_id]
-        ledger.save(update_fields=["conflicts", "asked_items"])
-        run.records.filter(pk=record.pk).update(sync_status="conflict")
-    return plan
-
-
-def _change_tombstone(plan: ItemPlan, changed: Tombstone) -> ItemPlan:
-    known = next(tombstone for tombstone in plan.facts.tombstones if tombstone.pk == changed.pk)
-    tombstones = Tombstone.objects.filter(pk=known.pk, state=known.state, monday_id=known.monday_id)
-    updated = tombstones.update(monday_id=changed.monday_id, state=changed.state)
-    return plan if updated else released(plan)
+    update_many(list(ledgers.values()), ["conflicts", "asked_items"])
+    run.records.filter(pk__in=[record.pk for record in waiting]).update(sync_status=RecordSyncStatus.CONFLICT)
 
 
 # Second items of linked records.
@@ -600,68 +537,36 @@ def settle_duplicates(run: PassRun, plan: Plan, answers: Answers) -> Plan:
     """
     units = [(one, answers.duplicates.get(one.about.unit)) for one in plan.duplicates]
     results = [(one, duplicate_result(one, about)) for one, about in units if about is not None]
+    if results or any(item.act is ItemAct.DUPLICATE for item in plan.items):
+        plan = replace(plan, items=run.in_transaction(partial(_settle_duplicates, run, plan, results)))
+    return after_copy_answers(plan, results)
+
+
+def _settle_duplicates(
+    run: PassRun, plan: Plan, results: Sequence[tuple[DuplicateItem, DuplicateResult]]
+) -> tuple[ItemPlan, ...]:
     found = {one.item.id: (one, result) for one, result in results if not one.is_answered}
     second = [item for item in plan.items if item.act is ItemAct.DUPLICATE]
-    if not results and not second:
-        return plan
-
-    def store() -> tuple[ItemPlan, ...]:
-        # Reads of the next minutes are compared with what took effect, by the time at which that was known.
-        done = [intent.pk for _, result in results for intent in result.intents]
-        Intent.objects.filter(pk__in=done).update(state=IntentState.APPLIED, settled_at=SyncNow())
-        for one, result in results:
-            if result.kind:
-                read = run.this.read_request
-                cause = {"read": read, "rule": "a second item has the record's NPD ID"}
-                about = one.record.pk, one.item.id
-                run.log_decision(*about, result.kind, result.detail, request_id=read, cause=cause)
-            if one.is_answered and result.outcome is Outcome.SETTLED:
-                clear_unmatched(run.entity_type, [one.item.id])
-                report = plan.records[one.record.pk].conflict_report(
-                    KIND_IDENTITY, one.item.id, applied={RECORD_KEY: result.detail}, closing_reason=result.detail
-                )
-                current_store().save_reports([report])
-        return tuple(_settle_second(run, item, found) if item in second else item for item in plan.items)
-
-    plan = replace(plan, items=run.in_transaction(store))
-    for one, result in results:
-        if one.is_answered:
-            # Of a record with several copies each counts: what failed first stays failed.
-            plan = plan.with_records([_after_copy_answer(plan.records[one.record.pk], one.item.id, result)])
-    return plan
-
-
-def _settle_second(
-    run: PassRun, item: ItemPlan, found: Mapping[str, tuple[DuplicateItem, DuplicateResult]]
-) -> ItemPlan:
-    """End the job of an item that bore the NPD ID, and ask about it unless it left the board."""
-    if item.facts.item_id not in found:
-        # Writing to Monday is paused, or was until now.
-        if paused := _defer_if_paused(run, item.facts, QueueDirection.TO_MONDAY):
-            return replace(item, outcome=Outcome.RELEASED, detail=paused)
-        end_jobs(run, [Job(item.facts.claim, Ending(Outcome.RELEASED))])
-        return replace(item, outcome=Outcome.RELEASED)
-    duplicate, result = found[item.facts.item_id]
-    is_asked = result.kind == "conflict_identity"
-    detail = f"Who is this? {duplicate.question}" if is_asked else result.detail
-    if is_asked:
-        current_store().save_reports([duplicate_report(run.board, duplicate)])
-    elif result.kind:
-        clear_unmatched(run.entity_type, [item.facts.item_id])
-    if result.kind:
-        WebhookEvent.objects.filter(item_id=item.facts.item_id, processed_at=None).update(
-            processed_at=SyncNow(), outcome=detail[:200]
-        )
-    end_jobs(run, [Job(item.facts.claim, ending(result.outcome, detail))])
-    return replace(item, outcome=result.outcome, detail=detail)
-
-
-def _after_copy_answer(plan: RecordPlan, item_id: str, result: DuplicateResult) -> RecordPlan:
-    """A failed one is tried again with the record's next pass."""
-    if result.outcome is not Outcome.SETTLED:
-        return plan.end(result.outcome, result.detail) if plan.is_open else plan
-    left = [conflict for conflict in plan.facts.conflicts if conflict.monday_item_id != item_id]
-    return plan.with_facts(conflicts=tuple(left))
+    left = [item for item in second if item.facts.item_id not in found]
+    pause = _pause(run, QueueDirection.TO_MONDAY) if left else ""
+    settled = {item.facts.item_id: second_item(item, found.get(item.facts.item_id), pause) for item in second}
+    # Reads of the next minutes are compared with what took effect, by the time at which that was known.
+    done = [intent.pk for _, result in results for intent in result.intents]
+    Intent.objects.filter(pk__in=done).update(state=IntentState.APPLIED, settled_at=SyncNow())
+    for one, result in [(one, result) for one, result in results if result.kind]:
+        read = run.this.read_request
+        cause = {"read": read, "rule": "a second item has the record's NPD ID"}
+        run.log_decision(one.record.pk, one.item.id, result.kind, result.detail, request_id=read, cause=cause)
+        if not one.is_answered:
+            events = WebhookEvent.objects.filter(item_id=one.item.id, processed_at=None)
+            events.update(processed_at=SyncNow(), outcome=settled[one.item.id].detail[:200])
+    asked = {one.item.id for one, result in results if is_asked(one, result)}
+    clear_unmatched(run.entity_type, {one.item.id for one, result in results if result.kind} - asked)
+    current_store().save_reports(list(copy_reports(run.board, plan, results)))
+    end_jobs(run, [Job(item.facts.claim, ending(item.outcome, item.detail)) for item in settled.values()])
+    if pause:
+        _wait_in(run, left, QueueDirection.TO_MONDAY)
+    return tuple(settled.get(item.facts.item_id, item) for item in plan.items)
 
 
 # Creates without an answer.
@@ -740,25 +645,23 @@ def settle_deleted(run: PassRun, plan: Plan, answers: Answers) -> Plan:
 
 
 def _settle_deleted(run: PassRun, plan: Plan, answers: Answers) -> list[DeletedPlan]:
-    ids = [one.facts.tombstone.pk for one in plan.deleted.values()]
-    tombstones = {s.pk: s for s in Tombstone.objects.select_for_update().filter(pk__in=ids).order_by("pk")}
-    ledgers, now, settled = [], sync_now(), list[DeletedPlan]()
-    for planned in plan.deleted.values():
-        one, tombstone = planned, tombstones.get(planned.facts.tombstone.pk)
-        if tombstone is None or tombstone.state == TombstoneState.RESTORED:
-            settled.append(replace(one, new_state=None, question=None, approval=None))
-            tombstones.pop(one.facts.tombstone.pk, None)
-            continue
-        if one.restores:
-            one = _restored(run, one, tombstone)
-        _set_tombstone(tombstone, one, now)
-        _free_item(one)
-        if (ledger := ledger_after(one)) is not None:
-            ledgers.append(ledger)
-        settled.append(one)
-    if tombstones:
-        update_many(list(tombstones.values()), ["state", "settled_at", "note", "reason_code"])
+    planned, kind = list(plan.deleted.values()), run.entity_type
+    rows = Tombstone.objects.select_for_update().filter(pk__in=[one.facts.tombstone.pk for one in planned])
+    there = {row.entity_id: row for row in rows.order_by("pk") if row.state != TombstoneState.RESTORED}
+    pause = _pause(run, QueueDirection.TO_NPD) if any(one.restores for one in planned) else ""
+    locked = [deleted_as_locked(one, pause, is_there=one.id in there) for one in planned]
+    settled = [_restored(run, one, there[one.id]) if one.restores else one for one in locked]
+    now, changed = sync_now(), [one for one in settled if one.id in there]
+    tombstones = [tombstone_after(one, there[one.id], now) for one in changed]
+    update_many(tombstones, ["state", "settled_at", "note", "reason_code"])
+    for one in [one for one in changed if one.new_state == TombstoneState.UNLINKED and one.item_id]:
+        why = f"Its record “{one.facts.record}” was deleted in NPD, and the item was unlinked."
+        ignore_item(kind, one.item_id, one.id, why)
+    if freed := [one.item_id for one in changed if one.frees_item and one.item_id]:
+        wait = UNMATCHED_ITEM_WAIT_SECONDS
+        enqueue_item_many(kind, freed, cause=Cause.DEPENDENCY, priority=Priority.EDIT, due_in_seconds=wait)
     # The sync state keeps the base as long as the tombstone stands; of the rest it says what is asked.
+    ledgers = [ledger for one in changed if (ledger := ledger_after(one)) is not None]
     names = ["conflicts", "asked_items", "note", "removed_since", "remote_state"]
     key = ["entity_type", "entity_id", "system"]
     SyncMetadata.objects.bulk_create(ledgers, update_conflicts=True, unique_fields=key, update_fields=names)
@@ -770,56 +673,20 @@ def _settle_deleted(run: PassRun, plan: Plan, answers: Answers) -> list[DeletedP
     plans = [one.plan for one in found]
     run.store_history(found)
     end_intents(found, [one for one in plans if one.is_settled])
-    end_jobs(run, [*map(_job_of, settled), *plan.other_jobs])
-    enqueue_paused(run.entity_type, plans)
+    end_jobs(run, [*map(job_of, settled), *plan.other_jobs])
+    enqueue_paused(kind, plans)
     return settled
-
-
-def _job_of(plan: DeletedPlan) -> Job:
-    how = plan.ending
-    is_settled = how.outcome is Outcome.SETTLED
-    return Job(plan.facts.claim, replace(how, detail=plan.reason) if is_settled else how)
-
-
-def _set_tombstone(tombstone: Tombstone, plan: DeletedPlan, now: datetime) -> None:
-    if plan.new_state is not None:
-        tombstone.state = plan.new_state
-        tombstone.settled_at = None if plan.new_state in OPEN_TOMBSTONE_STATES else now
-    tombstone.note = plan.reason or tombstone.note
-    tombstone.reason_code = plan.reason_code or tombstone.reason_code
-
-
-def _free_item(plan: DeletedPlan) -> None:
-    """An item that is unlinked makes no record; one that is another's by now is as any that no record has."""
-    kind, item_id = plan.facts.tombstone.entity_type, plan.facts.tombstone.monday_id
-    if plan.new_state == TombstoneState.UNLINKED and item_id:
-        why = f"Its record “{plan.facts.record}” was deleted in NPD, and the item was unlinked."
-        ignore_item(kind, item_id, plan.id, why)
-    if plan.frees_item and item_id:
-        wait = UNMATCHED_ITEM_WAIT_SECONDS
-        enqueue_item(kind, item_id, cause=Cause.DEPENDENCY, priority=Priority.EDIT, due_in_seconds=wait)
 
 
 def _restored(run: PassRun, plan: DeletedPlan, tombstone: Tombstone) -> DeletedPlan:
     """Store the record again as a person chose; a person is asked anew where NPD can't take it back."""
-    facts = plan.facts
-    if found_pause := locked_pauses(run.entity_type).get(QueueDirection.TO_NPD):
-        why = pause_sentence(found_pause, QueueDirection.TO_NPD)
-        return replace(plan, ending=Ending(Outcome.RELEASED, why))
-    item_id = NEW_ITEM
-    detail = (
-        "Restored as a person chose, as it was when it was deleted: its item has left the board meanwhile, so "
-        "it gets a new one. What was edited there is in the conflict."
-    )
-    if facts.item is not None and facts.item.state == ACTIVE:
-        item_id, detail = facts.item.id, "Restored with what was edited on Monday, as a person chose."
+    restored = after_restoring(plan)
     try:
-        restore_record(tombstone, item_id=item_id, sentence=detail)
+        restore_record(tombstone, item_id=plan.item_to_keep or NEW_ITEM, sentence=restored.reason)
     except RestoreError as error:
         policy = DeletedRecordPolicy(run.board.link.deleted_record_policy)
         return ask_about_deletion(plan, policy, str(error))
-    history = (*plan.history, HistoryLine("restored", detail))
-    return replace(plan, new_state=TombstoneState.RESTORED, reason=detail, carried_out=detail, history=history)
+    return restored
 
 
 # The rows of the sync state of a pass: locked, brought up to date, stored in one statement.
