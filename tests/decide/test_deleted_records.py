@@ -12,12 +12,15 @@ from sync.models import QueuePause
 from sync.reconcile.deleted_records import (
     DeletedPlan,
     after_removal,
+    after_restoring,
     approve_removals,
     ask_about_deletion,
     decide_deleted,
     decide_unread,
+    deleted_as_locked,
     lost_edits,
     removal_write,
+    tombstone_after,
     wait_if_paused,
     wanted_bearer,
     wants_approval,
@@ -428,3 +431,41 @@ def test_a_record_that_npd_cannot_take_back_is_asked_about_with_the_reason() -> 
     assert plan.question is not None
     assert plan.question.rejected == {"record": "Its number is taken."}
     assert [edit.key for edit in plan.question.fields] == ["role_title"]
+
+
+# What still holds once its tombstone is locked.
+
+
+def test_of_a_record_that_is_there_again_nothing_is_asked_counted_or_restored() -> None:
+    for plan in (decide(chosen("monday")), decide(deletion(), ASK)):
+        found = deleted_as_locked(plan, "", is_there=False)
+        assert (found.restores, found.new_state, found.question, found.approval) == (False, None, None, None)
+
+
+def test_a_restore_waits_where_writing_to_npd_was_paused_since() -> None:
+    plan = deleted_as_locked(decide(chosen("monday")), "Paused by Pat.", is_there=True)
+    assert (plan.restores, plan.ending.outcome, plan.ending.detail) == (False, Outcome.RELEASED, "Paused by Pat.")
+    other = decide(deletion(), ASK)
+    assert deleted_as_locked(other, "Paused by Pat.", is_there=True) is other
+
+
+@pytest.mark.parametrize(("state", "is_kept"), [("active", True), ("archived", False)])
+def test_a_restored_record_keeps_the_item_that_is_on_the_board(state: str, is_kept: bool) -> None:
+    known = chosen("monday")
+    shown = replace(known.item, state=state) if known.item else None
+    plan = after_restoring(decide(replace(known, item=shown)))
+    assert plan.item_to_keep == (ITEM if is_kept else "")
+    assert (plan.new_state, [line.kind for line in plan.history]) == (TombstoneState.RESTORED, ["restored"])
+    assert ("gets a new one" in plan.carried_out) is not is_kept
+
+
+def test_a_tombstone_says_how_the_item_stands_and_since_when() -> None:
+    before = deletion().tombstone
+    asked, kept = (decide(facts, ASK) for facts in (deletion(), deletion(contact(sync_enabled=False))))
+    assert (tombstone_after(asked, before, NOW).state, tombstone_after(asked, before, NOW).settled_at) == (
+        "asked",
+        None,
+    )
+    after = tombstone_after(kept, before, NOW)
+    assert (after.state, after.settled_at, after.note) == ("kept", NOW, kept.reason)
+    assert (before.state, before.note) != (after.state, after.note), "the locked row is left as it was read"

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from sync.connectors.base.board_items import Item
+from sync.kernel.conflict_store import KIND_IDENTITY, OpenConflict
 from sync.models import Intent, IntentState
-from sync.reconcile.duplicates import DuplicateItem, duplicate_options, duplicate_result, is_own_create
+from sync.outbox.claim import Claim
+from sync.reconcile.duplicates import (
+    DuplicateItem,
+    after_copy_answers,
+    copy_reports,
+    duplicate_options,
+    duplicate_result,
+    is_own_create,
+    second_item,
+)
+from sync.reconcile.facts import ItemFacts
 from sync.reconcile.identity import ARCHIVE_OPTION, LEAVE_ALONE, NEW_RECORD
-from sync.reconcile.pass_plan import Outcome
+from sync.reconcile.new_items import ItemAct, ItemPlan
+from sync.reconcile.pass_plan import Outcome, Plan, RecordPlan
 from sync.reconcile.writes import Answer, Verdict
-from tests.decide.builders import TOKEN_USER, TOM, board, contact, item, mapping, plain
+from tests.decide.builders import TOKEN_USER, TOM, board, contact, facts, item, mapping, plain
 
 ANN = contact(name="Ann", monday_id="7", role_title="Boss")
 BOARD = board(mapping("name", converter="name"), mapping())
@@ -128,3 +141,47 @@ def test_one_whose_call_failed_is_neither_asked_about_nor_logged(verdict: Verdic
 
 def test_a_person_may_say_copy_somebody_else_or_neither() -> None:
     assert [option.value for option in duplicate_options(duplicate())] == [ARCHIVE_OPTION, NEW_RECORD, LEAVE_ALONE]
+
+
+# How its job ends, what is asked, and what becomes of the record of which a person said so.
+
+
+def job(item: Item = COPY) -> ItemPlan:
+    return ItemPlan(ItemFacts(Claim(None, item.id, []), item), act=ItemAct.DUPLICATE, record=ANN)
+
+
+def test_its_job_ends_as_its_calls_did_and_waits_where_none_was_made() -> None:
+    found = second_item(job(), (FOUND, duplicate_result(FOUND, [DONE])), "")
+    assert (found.outcome, found.detail) == (Outcome.SETTLED, f"Who is this? {FOUND.question}")
+    failed = second_item(job(), (FOUND, duplicate_result(FOUND, [Answer(Verdict.REFUSED, "Why.")])), "")
+    assert (failed.outcome, failed.detail) == (Outcome.FAILED, "Why.")
+    for pause in ("", "Paused by Pat."):
+        waits = second_item(job(), None, pause)
+        assert (waits.outcome, waits.detail) == (Outcome.RELEASED, pause)
+
+
+def asked_plan() -> Plan:
+    conflicts = tuple(OpenConflict(uuid4(), KIND_IDENTITY, key, ()) for key in ("8", "9"))
+    one = RecordPlan(facts(ANN, conflicts=conflicts))
+    return Plan({one.id: one})
+
+
+def test_of_an_answered_copy_its_question_ends_and_the_others_stay() -> None:
+    plan, result = asked_plan(), (answered(), duplicate_result(answered(), [DONE]))
+    [report] = copy_reports(BOARD, plan, [result])
+    assert (report.monday_item_id, report.applied) == ("8", {"record": result[1].detail})
+    [one] = after_copy_answers(plan, [result]).records.values()
+    assert ([conflict.monday_item_id for conflict in one.facts.conflicts], one.is_open) == (["9"], True)
+
+
+def test_an_answer_that_failed_ends_its_record_once_and_is_tried_again() -> None:
+    first, later = (duplicate_result(answered(), [Answer(Verdict.REFUSED, why)]) for why in ("First.", "Later."))
+    results = [(answered(), first), (answered(), later)]
+    assert list(copy_reports(BOARD, asked_plan(), results)) == []
+    [one] = after_copy_answers(asked_plan(), results).records.values()
+    assert (one.outcome, one.ending.detail, len(one.facts.conflicts)) == (Outcome.FAILED, "First.", 2)
+
+
+def test_a_second_item_that_was_found_is_asked_about_beside_its_record() -> None:
+    [report] = copy_reports(BOARD, Plan(), [(FOUND, duplicate_result(FOUND, [DONE]))])
+    assert (report.entity_id, report.monday_item_id, bool(report.data)) == (ANN.pk, "8", True)

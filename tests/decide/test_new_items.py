@@ -16,9 +16,17 @@ from sync.connectors.base.board_items import Item, Reading
 from sync.kernel.messages import UnmatchedReason
 from sync.models import FieldMapping, IgnoredItem, SyncedModel, SyncQueue, Tombstone
 from sync.outbox.claim import Claim
-from sync.reconcile.facts import ItemContext, ItemEvents, ItemFacts
+from sync.reconcile.facts import ItemContext, ItemEvents, ItemFacts, LockedItem
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.new_items import ItemAct, ItemPlan, decide_item, decide_items, wants_records
+from sync.reconcile.new_items import (
+    ItemAct,
+    ItemPlan,
+    after_rejection,
+    decide_item,
+    decide_items,
+    item_as_locked,
+    wants_records,
+)
 from sync.reconcile.pass_plan import Outcome
 from tests.decide import field_builders
 from tests.decide.builders import BOARD, NOW, NPD_ID_COLUMN, plain
@@ -365,3 +373,88 @@ def test_the_first_item_is_read_where_a_linked_record_has_the_npd_id() -> None:
     assert named(contact()).first_item_id == ""
     assert facts().first_item_id == ""
     assert named(LINKED, tombstones=(tombstone(monday_id="7"),)).first_item_id == ""
+
+
+# What still holds once the rows are locked.
+
+
+FREE = contact()
+BY_KEY, BY_ID, ALONE = facts(matching=(FREE,)), named(FREE), facts()
+CHOSEN = facts(chosen=FREE, payload={"link_to": str(FREE.pk)})
+AMBIGUOUS = facts(matching=(LINKED, SECOND))
+REPLACING = named(LINKED, first_item=GONE)
+LATE = facts(an_item(npd_id=str(DELETED)), tombstones=(tombstone(monday_id=None),))
+
+
+def as_now(*records: Contact, **differs: Any) -> LockedItem:
+    return LockedItem({record.pk: record for record in records}, **differs)
+
+
+def saved(record: Contact, **differs: Any) -> Contact:
+    """The record as somebody has saved it since."""
+    return contact(pk=record.pk, **{"monday_id": record.monday_id, "name": record.name} | differs)
+
+
+HELD = {
+    "linked by its key": (BY_KEY, as_now(FREE, matching=frozenset({FREE.pk}))),
+    "linked by its NPD ID, whoever has its key": (BY_ID, as_now(FREE, matching=frozenset({uuid.UUID(int=5)}))),
+    "linked as a person chose": (CHOSEN, as_now(FREE)),
+    "made into a record": (ALONE, as_now()),
+    "one of its own, whoever has its key": (facts(payload={"as_new": True}), as_now(matching=frozenset({FREE.pk}))),
+    "asked about": (AMBIGUOUS, as_now(LINKED, SECOND)),
+    "in the place of an item that is gone": (REPLACING, as_now(LINKED)),
+    "its deleted record's": (LATE, as_now(tombstone=tombstone(monday_id=None))),
+    "left alone, whatever happened": (facts(ignored=ignored(unlinked=True)), as_now()),
+}
+
+
+@pytest.mark.parametrize("row", HELD)
+def test_a_plan_is_carried_out_where_the_locked_rows_say_the_same(row: str) -> None:
+    item, now = HELD[row]
+    plan = decide_item(context(), item)
+    assert item_as_locked(board(), plan, now) is plan
+
+
+OVERTAKEN = {
+    "its record has another item": (BY_KEY, as_now(saved(FREE, monday_id="5"))),
+    "its record's sync went off": (BY_KEY, as_now(saved(FREE, sync_enabled=False))),
+    "its record was deleted": (BY_KEY, as_now()),
+    "another record got it": (BY_KEY, as_now(FREE, owner=LINKED)),
+    "another record has its key": (BY_KEY, as_now(FREE, matching=frozenset({FREE.pk, SECOND.pk}))),
+    "somebody ignored it": (BY_KEY, as_now(FREE, ignored=ignored())),
+    "somebody ignored what would become a record": (ALONE, as_now(ignored=ignored())),
+    "a record has the key of what would become one": (ALONE, as_now(matching=frozenset({FREE.pk}))),
+    "one that was asked about was linked": (AMBIGUOUS, as_now(LINKED, saved(SECOND, monday_id="5"))),
+    "one that was asked about is gone": (AMBIGUOUS, as_now(LINKED)),
+    "the item that it replaces was replaced": (REPLACING, as_now(saved(LINKED, monday_id="5"))),
+    "the deleted record has an item": (LATE, as_now(tombstone=tombstone(monday_id="5"))),
+    "the deleted record is there again": (LATE, as_now()),
+}
+
+
+@pytest.mark.parametrize("row", OVERTAKEN)
+def test_a_plan_that_was_overtaken_is_decided_anew(row: str) -> None:
+    item, now = OVERTAKEN[row]
+    plan = item_as_locked(board(), decide_item(context(), item), now)
+    assert (plan.outcome, plan.act, plan.keeps_finding) == (GOES_BACK, NOTHING, True)
+
+
+def test_what_a_person_chose_is_said_to_be_impossible_where_it_is() -> None:
+    plan = item_as_locked(board(), decide_item(context(), CHOSEN), as_now(saved(FREE, monday_id="5")))
+    assert (plan.outcome, plan.act, plan.detail) == (
+        ENDED,
+        NOTHING,
+        "It could not be linked. “Ann” now has another item.",
+    )
+
+
+def test_a_pause_since_the_pass_began_lets_it_wait() -> None:
+    plan = item_as_locked(board(), decide_item(context(), BY_KEY), LockedItem(pause="Paused by Pat."))
+    assert (short(plan), plan.detail) == ((GOES_BACK, NOTHING, R.PAUSED), "Paused by Pat.")
+
+
+def test_what_the_database_takes_no_record_of_is_said_to_people_unless_it_has_one() -> None:
+    plan = decide_item(context(), ALONE)
+    refused = after_rejection(board(), plan, "too long", is_there=False)
+    assert short(refused) == (ENDED, NOTHING, R.DATABASE_REJECTED)
+    assert after_rejection(board(), plan, "twice", is_there=True).outcome is GOES_BACK
