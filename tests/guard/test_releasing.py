@@ -108,6 +108,9 @@ def test_both_settings_at_zero_switch_the_guard_off(link: BoardLink, settings: o
         ("approved", "archived", "done"),
         ("approved", "deleted", "done"),
         ("rejected", "unlinked", "kept"),
+        # Somebody else took it away meanwhile: nothing was kept.
+        ("rejected", "archived", "released"),
+        ("rejected", "deleted", "released"),
         ("pending", "pending_approval", "pending"),
         ("approved", "waiting", "approved"),
     ],
