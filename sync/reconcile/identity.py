@@ -37,6 +37,10 @@ from sync.reconcile.restraints import ended_if_paused
 # Which item belongs to a record that has none: found by NPD ID, by the match rule, or none.
 
 
+SEARCH_SECONDS = 10
+"""By then Monday's search shows the item that another record has just got."""
+
+
 @dataclass(frozen=True)
 class Candidates:
     """The items that were found for records without one, by what they say of themselves.
@@ -75,18 +79,30 @@ def identify_in_turn(
     """Decide about every record without an item; no item is given twice.
 
     The oldest record comes first, in whatever order they were claimed: set-up, which shows beforehand what passes will
-    do, takes them so, too.
+    do, takes them so, too. Of several with one match key only the first gets a new item by a pass: the others find that
+    one, and are asked about, as if each had come in a pass of its own.
     """
     # An item bears the NPD ID of a record that is there: it is that record's, whatever its key says, unless it is
     # linked with another one already.
     named = {item_id: npd_id for item_id, npd_id in candidates.npd_ids.items() if npd_id in facts.existing}
-    owners, plans = named | dict(facts.owners), {}
+    owners, plans, firsts = named | dict(facts.owners), {}, dict[str, SyncedModel]()
     for one in sorted(records, key=lambda record: (record.record.created_at, record.id)):
-        plan = identify(board, one.record, candidates, owners, facts, as_new=wants_new_item(one))
+        as_new, key = wants_new_item(one), match_text_of_record(board, one.record)
+        plan = identify(board, one.record, candidates, owners, facts, as_new=as_new)
         if plan.item is not None:
             owners[plan.item.id] = one.id
+        elif plan.creates and key and firsts.setdefault(key, one.record) is not one.record and not as_new:
+            plan = IdentityPlan(reason=_same_key_reason(board, firsts[key]), wait_seconds=SEARCH_SECONDS)
         plans[one.id] = plan
     return plans
+
+
+def _same_key_reason(board: BoardContext, first: SyncedModel) -> str:
+    label = board.match_mapping.label.lower() if board.match_mapping else "key"
+    return (
+        f"“{first}” has the same {label}, and gets an item first. You are then asked whether this is the same, unless "
+        f"the {label} is changed."
+    )
 
 
 def identify(
@@ -625,6 +641,9 @@ def _identified(plan: RecordPlan, identity: IdentityPlan) -> RecordPlan:
         plan = plan.logged(HistoryLine("link", identity.linked))
     if identity.is_left_out:
         return left_out(plan, FilterSide.ITEM, identity.reason)
+    if identity.wait_seconds:
+        reason = identity.reason
+        return plan.end(Outcome.DEFERRED, reason, reason=reason, wait_seconds=identity.wait_seconds)
     return plan.leave_open(identity.reason) if identity.reason else plan
 
 

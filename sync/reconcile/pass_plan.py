@@ -135,7 +135,7 @@ class IdentityPlan:
 
     `linked` is the line of its history about the link, `remote_state` how the item stands. `excluded_items` are those
     that a person said are not the record's, to be remembered once its own is made. `reason` ends its pass, as left out
-    by the filter where it `is_left_out`; `needs_pass`: another one follows at once.
+    by the filter where it `is_left_out`, or for `wait_seconds`; `needs_pass`: another one follows at once.
     """
 
     item: Item | None = None
@@ -146,6 +146,7 @@ class IdentityPlan:
     excluded_items: tuple[str, ...] = ()
     reason: str = ""
     is_left_out: bool = False
+    wait_seconds: float = 0
     needs_pass: bool = False
 
 

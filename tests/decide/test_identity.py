@@ -262,6 +262,25 @@ def test_the_oldest_record_gets_the_item_that_two_would_get(is_turned: bool) -> 
     assert candidates_of(plans[later]) == [("7", str(oldest.pk))]
 
 
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_of_several_with_one_key_the_oldest_gets_a_new_item_and_the_others_find_it_in_their_next_pass(
+    is_turned: bool,
+) -> None:
+    oldest, later, other = ann(0), ann(5), ann(6, email="other@example.test")
+    claimed = [other, later, oldest] if is_turned else [oldest, later, other]
+    plans = dict(zip(claimed, identified(*claimed), strict=True))
+    assert [plans[record].creates for record in (oldest, later, other)] == [True, False, True]
+    assert plans[later].wait_seconds > 0
+    assert "has the same email, and gets an item first" in plans[later].reason
+    [asked_about] = identified(later, by_match=[shown()], owners={"7": oldest.pk})
+    assert candidates_of(asked_about) == [("7", str(oldest.pk))]
+
+
+def test_records_without_a_key_or_of_which_a_person_said_that_none_of_the_items_is_theirs_get_one_each() -> None:
+    assert [plan.creates for plan in identified(ann(email=""), ann(5, email=""))] == [True, True]
+    assert [plan.creates for plan in identified(ann(), ann(5), as_new=True)] == [True, True]
+
+
 KEYS = ("a@example.test", "b@example.test", "")
 
 

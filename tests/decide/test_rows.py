@@ -99,6 +99,10 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("several, or a hit linked elsewhere", "identity.several_hits_are_asked_about"),
         ("or a hit linked elsewhere", "identity.a_hit_linked_elsewhere_is_asked_about"),
         ("none → create the item", "identity.none_the_item_is_created"),
+        (
+            "of several with one key, the oldest record's",
+            "identity.of_several_with_one_key_the_oldest_gets_a_new_item_and_the_others_find_it_in_their_next_pass",
+        ),
         ("none | there, never linked", NEW_ITEM),
         ("if the board link allows", "new_items.where_the_board_makes_no_records_only_a_person_does"),
         ('"same person?"', "identity.same_person"),

@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import pytest
+
 from npd.models import Organization
+from sync.reconcile.identity import SEARCH_SECONDS
 from tests.support.world import World
 
 
@@ -16,3 +19,19 @@ def test_an_item_finds_its_record_in_whatever_form_the_name_is_stored(world: Wor
     world.sandbox.act("add", board_id=world.board_id("organization"), name="Café GmbH", values={})
     world.hear(seconds=11)
     assert Organization.objects.count() == 1
+
+
+@pytest.mark.parametrize("is_one_pass", [True, False])
+def test_two_records_with_one_address_get_one_item_and_a_question_however_they_come(
+    world: World, is_one_pass: bool
+) -> None:
+    first = world.contact("Ann", email="ann@example.com")
+    if not is_one_pass:
+        world.work()
+    second = world.contact("Ann Again", email="ann@example.com")
+    world.work()
+    world.work(seconds=SEARCH_SECONDS + 1)
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert [item["id"] for item in world.sandbox.items()] == [first.monday_id]
+    assert (second.monday_id, second.sync_status) == (None, "conflict")
