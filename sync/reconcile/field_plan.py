@@ -324,7 +324,7 @@ def apply_decision(known: FieldFacts, field_plan: FieldPlan, field: Field) -> Fi
     """Give the decision its raw values, and block what can't be written on the side it should go to; raises Lacking."""
     action = field_plan.decision.action
     if not known.facts.record.may_sync:
-        return _plan_push_by_name(replace(field_plan, resolves=None))
+        return _plan_push_by_name(known, replace(field_plan, resolves=None))
     if field_plan.resolved_kind == KIND_FIELDS:
         is_written = action in (Action.PUSH, Action.PULL, Action.BOTH) or field_plan.confirmed_entry is not None
         is_carried_out = is_written or (action is Action.AGREED and field.anew)
@@ -432,13 +432,11 @@ def _set_conflict(field_plan: FieldPlan, reason: str) -> FieldPlan:
     return replace(field_plan, decision=decision, conflict=as_conflict(field_plan, reason))
 
 
-def _plan_push_by_name(field_plan: FieldPlan) -> FieldPlan:
+def _plan_push_by_name(known: FieldFacts, field_plan: FieldPlan) -> FieldPlan:
     """A record without sync that a person pushes by name: what NPD changed is sent, nothing else happens."""
     action = field_plan.decision.action
     if action is Action.PUSH:
-        if reason := field_plan.convert.rejection_reason(field_plan.local_raw):
-            return field_plan.block(BlockedCode.LIMIT, reason)
-        return replace(field_plan, send_raw=field_plan.local_raw)
+        return _plan_push(known, field_plan, field_plan.local_raw)
     if action is Action.CONFLICT:
         return field_plan.block(
             BlockedCode.DIRECTION, "It was changed on Monday too, so it was not sent. Turn sync on to resolve it."
@@ -677,16 +675,9 @@ def _decide_create(known: FieldFacts, field_plan: FieldPlan, way: FieldDirection
         empty = convert.local(local_raw) is None
     except UnknownValue as unknown:
         return _decide_unknown_local(known, field_plan, way, unknown)
-    if reason := convert.rejection_reason(local_raw):
-        return _DecidedField(field_plan.block(BlockedCode.LIMIT, reason))
-    if empty:
-        return _DecidedField(
-            replace(field_plan, decision=FieldDecision(mapping.key, Action.AGREED, "empty on both sides"))
-        )
-    reason = rejection_reason(known.facts, field_plan)
-    return _DecidedField(
-        field_plan.block(BlockedCode.REJECTED, reason) if reason else replace(field_plan, send_raw=local_raw)
-    )
+    if not empty:
+        return _DecidedField(_plan_push(known, field_plan, local_raw))
+    return _DecidedField(replace(field_plan, decision=FieldDecision(mapping.key, Action.AGREED, "empty on both sides")))
 
 
 @dataclass(frozen=True)

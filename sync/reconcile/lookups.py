@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -187,14 +188,9 @@ def read_related(wants: Collection[Want], known: RelatedFacts) -> RelatedFacts:
     return RelatedFacts({**known.known, **found})
 
 
-def _records_by_id(model: type[SyncedModel], wants: Sequence[Want]) -> dict[Want, Sequence[SyncedModel]]:
-    found = {str(one.pk): one for one in model._default_manager.filter(pk__in=[want.value for want in wants])}
-    return {want: [found[want.value]] if want.value in found else [] for want in wants}
-
-
-def _records_by_item(model: type[SyncedModel], wants: Sequence[Want]) -> dict[Want, Sequence[SyncedModel]]:
-    items = model._default_manager.filter(monday_id__in=[want.value for want in wants])
-    found = {one.monday_id: one for one in items}
+def _records_by(field: str, model: type[SyncedModel], wants: Sequence[Want]) -> dict[Want, Sequence[SyncedModel]]:
+    records = model._default_manager.filter(**{f"{field}__in": [want.value for want in wants]})
+    found = {str(getattr(one, field)): one for one in records}
     return {want: [found[want.value]] if want.value in found else [] for want in wants}
 
 
@@ -227,8 +223,8 @@ def _has_board(model: type[SyncedModel], wants: Sequence[Want]) -> dict[Want, bo
 
 
 _READERS: dict[WantKind, Callable[[type[SyncedModel], Sequence[Want]], Mapping[Want, Any]]] = {
-    WantKind.ID: _records_by_id,
-    WantKind.ITEM: _records_by_item,
+    WantKind.ID: partial(_records_by, "pk"),
+    WantKind.ITEM: partial(_records_by, "monday_id"),
     WantKind.NAME: _records_by_name,
     WantKind.REMOVED: _removed,
     WantKind.BOARD: _has_board,

@@ -170,6 +170,10 @@ class PassRun:
 
         return retry_on_lock_timeout(attempt)
 
+    def wake(self, ids: Iterable[UUID], priority: Priority = Priority.EDIT, **more: Any) -> None:
+        """Let these records have another pass, which follows from this one where `more` says no other cause."""
+        enqueue_many(self.entity_type, ids, **{"cause": Cause.DEPENDENCY, "priority": priority} | more)
+
     def log_decision(
         self, entity_id: UUID, item_id: str, kind: str, sentence: str, *, cause: dict[str, Any], **more: str
     ) -> None:
@@ -232,22 +236,17 @@ def end_jobs(run: PassRun, jobs: Iterable[Job]) -> None:
         finish.release(rows, token, detail, at_most=int(isolate))
 
 
-def enqueue_paused(entity_type: str, plans: Iterable[RecordPlan]) -> None:
+def enqueue_paused(run: PassRun, plans: Iterable[RecordPlan]) -> None:
     """Put a row into each direction in which something was left to be done, with what its own rows said.
 
     As urgent as the pass was, and never of webhooks or sweeps alone: it is known that something is to be done.
     """
     for plan in plans:
         claim = plan.facts.claim
+        cause = (claim.causes & ~(UNCERTAIN_CAUSES | Cause.FAILURE)) | Cause.DEPENDENCY
+        priority = Priority(min((row.priority for row in claim.rows), default=Priority.SWEEP))
         for direction in sorted(plan.paused_directions):
-            enqueue_many(
-                entity_type,
-                [plan.id],
-                direction=QueueDirection(direction),
-                cause=(claim.causes & ~(UNCERTAIN_CAUSES | Cause.FAILURE)) | Cause.DEPENDENCY,
-                priority=Priority(min((row.priority for row in claim.rows), default=Priority.SWEEP)),
-                payload=claim.payload,
-            )
+            run.wake([plan.id], priority, cause=cause, direction=QueueDirection(direction), payload=claim.payload)
 
 
 _UPDATE_APPLIED = """
@@ -313,7 +312,7 @@ def _settle_answers(run: PassRun, plan: Plan, planned: Sequence[AnswerPlan]) -> 
     asked_items = {one.answer.conflict.monday_item_id for _, one in done}
     asked_items = asked_items.union(*(of.ledger.asked_items or () for of, _ in done)) - {""}
     others = _records_asking(kind, sorted(asked_items)) - plan.records.keys()
-    enqueue_many(kind, others, cause=Cause.DEPENDENCY, priority=Priority.EDIT)
+    run.wake(others)
 
 
 def _carry_out_answer(run: PassRun, asked_of: RecordPlan, plan: AnswerPlan, facts: AnswerFacts) -> None:
@@ -326,7 +325,7 @@ def _carry_out_answer(run: PassRun, asked_of: RecordPlan, plan: AnswerPlan, fact
         cause = cause_of_claim(asked_of.facts.claim)
         run.log_decision(answer.record_id, answer.item_id, "link", plan.done, actor=by, cause=cause)
         if answer.record_id != answer.asked_of:
-            enqueue_many(entity_type, [answer.record_id], cause=Cause.DEPENDENCY, priority=Priority.PERSON)
+            run.wake([answer.record_id], Priority.PERSON)
     elif answer.kind is AnswerKind.TWO_RECORDS:
         SyncMetadata.objects.of(entity_type, [answer.asked_of]).update(made_from_item=False)
     elif answer.kind is AnswerKind.NEW_RECORD:
@@ -354,7 +353,7 @@ def _merge_records(run: PassRun, plan: AnswerPlan, facts: AnswerFacts, by: str) 
     cause = {"by": by, "causes": ["person"], "rule": "they are the same"}
     for entity_id in (made_id, other_id):
         run.log_decision(entity_id, made.monday_id or "", "link", plan.done, actor=by, cause=cause)
-    enqueue_many(run.entity_type, [other_id], cause=Cause.DEPENDENCY, priority=Priority.PERSON)
+    run.wake([other_id], Priority.PERSON)
 
 
 def _store_link(run: PassRun, record_id: UUID, item_id: str) -> None:
@@ -459,14 +458,11 @@ def _write_item(run: PassRun, plan: ItemPlan) -> None:
         )
     if plan.closes and (closed := current_store().close_identity_conflicts(entity_type, facts.item_id, plan.closes)):
         # The records that waited find out what that means for them.
-        ids = set(closed) | _records_asking(entity_type, [facts.item_id])
-        enqueue_many(entity_type, ids, cause=Cause.DEPENDENCY, priority=Priority.EDIT)
+        run.wake(set(closed) | _records_asking(entity_type, [facts.item_id]))
     if plan.act in (*GIVING, ItemAct.OWNED) and plan.record:
-        enqueue_many(entity_type, [plan.record.pk], cause=Cause.DEPENDENCY, priority=Priority.EDIT)
+        run.wake([plan.record.pk])
     if plan.woken:
-        enqueue_many(
-            entity_type, plan.woken, cause=Cause.WEBHOOK, priority=Priority.EDIT, direction=QueueDirection.TO_NPD
-        )
+        run.wake(plan.woken, cause=Cause.WEBHOOK, direction=QueueDirection.TO_NPD)
 
 
 def _write_given(run: PassRun, plan: ItemPlan) -> None:
@@ -674,7 +670,7 @@ def _settle_deleted(run: PassRun, plan: Plan, answers: Answers) -> list[DeletedP
     run.store_history(found)
     end_intents(found, [one for one in plans if one.is_settled])
     end_jobs(run, [*map(job_of, settled), *plan.other_jobs])
-    enqueue_paused(kind, plans)
+    enqueue_paused(run, plans)
     return settled
 
 
@@ -750,7 +746,7 @@ def finish_jobs(run: PassRun, found: Changes) -> None:
     # A record says by itself what became of it.
     said = [replace(p.ending, detail="") if p.is_settled else p.ending for p in plans]
     end_jobs(run, [Job(plan.facts.claim, how) for plan, how in zip(plans, said, strict=True)])
-    enqueue_paused(run.entity_type, plans)
+    enqueue_paused(run, plans)
     settled = [plan for plan in plans if plan.is_settled]
     for one in found.records:
         if one.keeps_intent and (intent := one.answer.intent):
@@ -877,7 +873,7 @@ def _write_of_record(run: PassRun, one: RecordChanges) -> None:
         # Of a record that was deleted while its item was made, the tombstone learns the item.
         set_late_item(run.entity_type, one.id, one.answer.item.id)
     for wake in one.wakes:
-        enqueue_many(run.entity_type, [one.id], cause=wake.cause, priority=wake.priority, payload=wake.payload)
+        run.wake([one.id], wake.priority, cause=wake.cause, payload=wake.payload)
     for item_id, why in one.ignored.items():
         ignore_item(run.entity_type, item_id, one.id, why)
     for item_id, why in one.excluded.items():
@@ -947,14 +943,8 @@ def _store_write_loops(run: PassRun, facts: PassFacts, plans: Sequence[RecordPla
             wait = max((row.throttled_until - facts.now).total_seconds(), 0) + 1
             waits.setdefault(wait, []).append(row.entity_id)
     for wait, ids in waits.items():
-        enqueue_many(
-            run.entity_type,
-            list(dict.fromkeys(ids)),
-            cause=Cause.SWEEP,
-            priority=Priority.SWEEP,
-            direction=QueueDirection.TO_NPD,
-            due_in_seconds=wait,
-        )
+        later = {"direction": QueueDirection.TO_NPD, "due_in_seconds": wait}
+        run.wake(dict.fromkeys(ids), Priority.SWEEP, cause=Cause.SWEEP, **later)
 
 
 def _finish_deleted(entity_type: str, plans: Sequence[RecordPlan]) -> None:
@@ -1012,14 +1002,7 @@ def _store_awaited(run: PassRun, plans: Sequence[RecordPlan]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_UPSERT_AWAITED, [run.entity_type, *columns])
         new = sorted({row[0] for row in cursor.fetchall()})
-    enqueue_many(
-        run.entity_type,
-        new,
-        cause=Cause.DEPENDENCY,
-        priority=Priority.SWEEP,
-        direction=QueueDirection.TO_NPD,
-        due_in_seconds=AWAIT_RETRY_SECONDS,
-    )
+    run.wake(new, Priority.SWEEP, direction=QueueDirection.TO_NPD, due_in_seconds=AWAIT_RETRY_SECONDS)
 
 
 def _enqueue_pointing(run: PassRun, ids: Sequence[UUID]) -> None:
