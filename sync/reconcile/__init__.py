@@ -52,7 +52,8 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID) -> Pas
     settle_answers(run, told)
     executor = Executor(lease, board, len(facts.claimed.records) or 1)
     facts, plan, answers = _sent(run, executor, gatherer, facts)
-    run = replace(run, this=PassId(batch_id, gatherer.read_request), calls=gatherer.calls + executor.calls)
+    this, calls = PassId(batch_id, gatherer.read_request), gatherer.calls + executor.calls
+    run = replace(run, board=facts.board, this=this, calls=calls)
     plan = settle_pass(run, facts, plan, answers)
     tally = pass_result(plan)
     log.info(

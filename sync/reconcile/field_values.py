@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -126,17 +126,17 @@ def still_holds(record: models.Model, raw: Raw) -> bool:
 class Directory:
     """What a pass knows by id: people's email addresses, tags' names, and related records' names by item.
 
-    Gather and act learn more of it; no rule does.
-
     Tags are kept by board, for a private board has tags of its own
-    (developer.monday.com/api-reference/reference/tags-1). `region` is the country of telephone numbers without one.
+    (developer.monday.com/api-reference/reference/tags-1). They alone grow, by act: a tag that a plan names has an id
+    only once Monday made it, and the plan's converters send it then. `region` is the country of telephone numbers
+    without one.
     """
 
     board_id: str = ""
     region: str = "US"
-    people: dict[str, str] = field(default_factory=dict)
+    people: Mapping[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
-    items: dict[str, str] = field(default_factory=dict)
+    items: Mapping[str, str] = field(default_factory=dict)
 
 
 def converter_options(
@@ -161,6 +161,10 @@ class BoardContext:
     mappings: Sequence[FieldMapping]
     model: type[SyncedModel]
     directory: Directory = field(default_factory=Directory)
+
+    def with_names(self, items: Mapping[str, str]) -> BoardContext:
+        """Return the board as one on which these items, too, are shown by these names."""
+        return replace(self, directory=replace(self.directory, items={**self.directory.items, **items}))
 
     @property
     def columns(self) -> list[str]:

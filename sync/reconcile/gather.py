@@ -327,8 +327,8 @@ def _with_related(facts: PassFacts, plan: Plan) -> PassFacts:
     wants = {want for record, item in read for want in related_wants(board, record, item)}
     known = {**facts.related.known, **known_related(board, [one.record for one in open_records])}
     related = read_related(wants - known.keys(), RelatedFacts(known))
-    board.directory.items.update(item_names(board, related, [one.facts for one in open_records]))
-    return replace(facts, related=related)
+    names = item_names(board, related, [one.facts for one in open_records])
+    return replace(facts, board=board.with_names(names), related=related)
 
 
 def _with_lacking(facts: PassFacts, plan: Plan, wants: Collection[Want]) -> PassFacts:

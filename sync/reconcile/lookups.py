@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -281,7 +282,8 @@ class FieldDisplay:
     """What the fields of some records of one model say; asks for their relations in one query each."""
 
     def __init__(self, link: BoardLink, mappings: Sequence[FieldMapping], records: Sequence[SyncedModel]) -> None:
-        self.board = load_board(link, mappings)
+        board, self._names = load_board(link, mappings), dict[str, str]()
+        self.board = replace(board, directory=replace(board.directory, items=self._names))
         prefetch_related_objects(list(records), *self.board.joined_relations)
 
     def sides(self, record: SyncedModel, mapping: FieldMapping, base: Mapping[str, Any] | None) -> tuple[str, str, str]:
@@ -304,7 +306,7 @@ class FieldDisplay:
         """Items of related records are shown by these records' names."""
         for value in (value for raw in raws for value in raw.values()):
             if isinstance(value, dict) and value.get("item"):
-                self.board.directory.items[str(value["item"])] = str(value.get("name") or "")
+                self._names[str(value["item"])] = str(value.get("name") or "")
 
     def _display_local(self, convert: Converter, raw: dict[str, Any]) -> str:
         try:

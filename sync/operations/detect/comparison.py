@@ -137,8 +137,6 @@ class BoardListing:
         read_at = sync_now()
         for page in item_pages(link, columns, types, expected=expected):
             board = self.board
-            # Names of records to which an earlier page's relations point: there may be many.
-            board.directory.items.clear()
             fresh = {item.id: item for item in page if item.id not in self.listed}
             self.listed |= set(fresh)
             facts = claimed(board, [Claim(None, item_id, []) for item_id in fresh])
@@ -149,8 +147,9 @@ class BoardListing:
             if board.sync_filter.items:
                 self._filtered |= {key for key, item in fresh.items() if item_verdict(board, item).holds is False}
             planned = _planned(replace(facts, claimed=replace(facts.claimed, unmatched=())), fresh, read_at)
-            # A column that is there again is so on the pages that follow, too.
-            self.board = planned.facts.board
+            # A column that is there again is so on the pages that follow, too; the names that this page's relations
+            # point to are many, and forgotten.
+            self.board = replace(planned.facts.board, directory=board.directory)
             yield planned
             read_at = sync_now()
 
