@@ -118,7 +118,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
             "removed_items.there_changed_since_the_base_is_asked_about_whatever_the_policy",
         ),
         (
-            "a value that never agreed and that Monday never got",
+            "so is a value that Monday never got",
             "removed_items.a_value_that_never_agreed_and_that_monday_never_got_is_asked_about",
         ),
         (
