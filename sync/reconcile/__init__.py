@@ -48,7 +48,7 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID) -> Pas
     facts = claimed(board, claims)
     run = PassRun(lease, board, PassId(batch_id), started)
     # What people answered is NPD's own, as a save is: it is written before anything is read.
-    facts, told = gatherer.follow(carry_out_answers, facts, first_plan(facts))
+    facts, told = gatherer.gather(facts, first_plan(facts), (carry_out_answers,))
     settle_answers(run, told)
     executor = Executor(lease, board, len(facts.claimed.records) or 1)
     facts, plan, answers = _sent(run, executor, gatherer, facts)

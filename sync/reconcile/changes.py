@@ -310,9 +310,6 @@ def loops_of(plans: Sequence[RecordPlan], *, has_ended: bool) -> Iterator[WriteL
 # What a pass did, in numbers.
 
 
-WAITING_OUTCOMES = (Outcome.RELEASED, Outcome.DEFERRED, Outcome.PAUSED)
-
-
 @dataclass(frozen=True)
 class PassResult:
     """How many records a pass settled, how many failed, how many wait again."""
@@ -330,5 +327,5 @@ def pass_result(plan: Plan) -> PassResult:
     return PassResult(
         completed=outcomes.count(Outcome.SETTLED),
         failed=outcomes.count(Outcome.FAILED),
-        waiting=sum(outcome in WAITING_OUTCOMES for outcome in outcomes),
+        waiting=sum(one in (Outcome.RELEASED, Outcome.DEFERRED, Outcome.PAUSED) for one in outcomes),
     )

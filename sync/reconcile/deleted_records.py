@@ -45,7 +45,7 @@ from sync.reconcile.facts import DeletedFacts, HistoryLine, ReceivedEvent, Setti
 from sync.reconcile.field_plan import FieldsPlan, base_of, cell_of, sides_of, way_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, as_uuid, is_active_on, npd_id_of, stored_values
 from sync.reconcile.new_items import given_items
-from sync.reconcile.pass_plan import OPEN, Ask, Ending, Job, Outcome, PassFacts, Plan, RecordPlan, ending
+from sync.reconcile.pass_plan import OPEN, Ask, Ending, Outcome, PassFacts, Plan, RecordPlan, ending
 from sync.reconcile.restraints import approval_facts, approval_verdicts, pause_ending
 from sync.reconcile.writes import OUTCOMES, Answer, Answers, Expected, Kind, Verdict, Write
 from sync.records.approvals import ApprovalFacts
@@ -154,7 +154,7 @@ def decide_unread(board: BoardContext, facts: DeletedFacts) -> DeletedPlan | Non
     """Decide that for which Monday needn't be asked; None where its item has to be read."""
     plan, tombstone, record = DeletedPlan(facts), facts.tombstone, facts.record
     if tombstone.state in FINAL_STATES:
-        return replace(plan, reason=tombstone.note, ending=Ending(Outcome.SETTLED))
+        return replace(plan, reason=tombstone.note, ending=Ending(Outcome.SETTLED, tombstone.note))
     if tombstone.monday_id is None:
         return _settled(plan, TombstoneState.NOTHING_LEFT, TombstoneReason.NO_ITEM)
     if facts.owner is not None:
@@ -204,7 +204,7 @@ def _settled(
     is_news = (reason, new_state) != (tombstone.reason_code, tombstone.state)
     return replace(
         plan,
-        ending=Ending(Outcome.SETTLED),
+        ending=Ending(Outcome.SETTLED, sentence),
         reason=sentence,
         new_state=new_state,
         reason_code=reason,
@@ -550,8 +550,9 @@ def after_restoring(plan: DeletedPlan) -> DeletedPlan:
             "Restored as a person chose, as it was when it was deleted: its item has left the board meanwhile, so "
             "it gets a new one. What was edited there is in the conflict."
         )
+    plan = replace(plan, ending=Ending(Outcome.SETTLED, detail), new_state=TombstoneState.RESTORED)
     history = (*plan.history, HistoryLine("restored", detail))
-    return replace(plan, new_state=TombstoneState.RESTORED, reason=detail, carried_out=detail, history=history)
+    return replace(plan, reason=detail, carried_out=detail, history=history)
 
 
 def tombstone_after(plan: DeletedPlan, before: Tombstone, now: datetime) -> Tombstone:
@@ -563,12 +564,6 @@ def tombstone_after(plan: DeletedPlan, before: Tombstone, now: datetime) -> Tomb
     tombstone.note = plan.reason or tombstone.note
     tombstone.reason_code = plan.reason_code or tombstone.reason_code
     return tombstone
-
-
-def job_of(plan: DeletedPlan) -> Job:
-    """Return how its jobs end: with how the item stands, where they are done."""
-    how, is_settled = plan.ending, plan.ending.outcome is Outcome.SETTLED
-    return Job(plan.facts.claim, replace(how, detail=plan.reason) if is_settled else how)
 
 
 def ledger_after(plan: DeletedPlan) -> SyncMetadata | None:

@@ -156,10 +156,6 @@ class Gatherer:
             except ConnectorError as error:
                 raise Unread(*self._with_missing_columns(facts, plan, error)) from error
 
-    def follow(self, rule: PlanRule, facts: PassFacts, plan: Plan) -> tuple[PassFacts, Plan]:
-        """Return what one rule makes of the plan, once all that it lacks is read; raises Unread."""
-        return self.gather(facts, plan, (rule,))
-
     def _with_missing_columns(
         self, facts: PassFacts, plan: Plan, error: ConnectorError
     ) -> tuple[PassFacts, Plan, ConnectorError, InspectedColumns | None]:

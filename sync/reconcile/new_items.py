@@ -531,17 +531,13 @@ def _still_holds(plan: ItemPlan, now: LockedItem) -> bool:
     if plan.act in GIVING:
         return _may_be_given(plan, now)
     if plan.tombstone is not None:
-        known = next(one for one in plan.facts.tombstones if one.pk == plan.tombstone.pk)
-        return now.tombstone is not None and _of(now.tombstone) == _of(known)
+        stands = {(one.pk, one.state, one.monday_id) for one in plan.facts.tombstones}
+        return now.tombstone is not None and (now.tombstone.pk, now.tombstone.state, now.tombstone.monday_id) in stands
     return True
 
 
 def _standing(records: Iterable[SyncedModel]) -> dict[UUID, tuple[str | None, bool]]:
     return {record.pk: (record.monday_id, record.may_sync) for record in records}
-
-
-def _of(tombstone: Tombstone) -> tuple[str, str | None]:
-    return tombstone.state, tombstone.monday_id
 
 
 def _may_be_given(plan: ItemPlan, now: LockedItem) -> bool:

@@ -88,7 +88,6 @@ from sync.reconcile.deleted_records import (
     ask_about_deletion,
     deleted_as_locked,
     deletion_reports,
-    job_of,
     ledger_after,
     new_removal_requests,
     tombstone_after,
@@ -669,7 +668,7 @@ def _settle_deleted(run: PassRun, plan: Plan, answers: Answers) -> list[DeletedP
     plans = [one.plan for one in found]
     run.store_history(found)
     end_intents(found, [one for one in plans if one.is_settled])
-    end_jobs(run, [*map(job_of, settled), *plan.other_jobs])
+    end_jobs(run, [*(Job(one.facts.claim, one.ending) for one in settled), *plan.other_jobs])
     enqueue_paused(run, plans)
     return settled
 
@@ -722,7 +721,8 @@ def write_statuses(run: PassRun, found: Changes) -> None:
     ids = list(found.ledgers)
     open_states = (QueueStatus.PENDING, QueueStatus.FAILED)
     rows = SyncQueue.objects.filter(entity_type=run.entity_type, entity_id__in=ids, status__in=open_states)
-    jobs = [(pk, status, bool(causes & ~UNCERTAIN_CAUSES)) for pk, status, causes in rows.values_list(*_OF_JOB)]
+    found_jobs = rows.values_list("entity_id", "status", "causes")
+    jobs = [(pk, status, bool(causes & ~UNCERTAIN_CAUSES)) for pk, status, causes in found_jobs if pk]
     intents = Intent.objects.filter(entity_id__in=ids, state=IntentState.OPEN).values_list("entity_id", flat=True)
     for status, of in statuses(run.board, found, jobs, intents).items():
         is_synced = status == RecordSyncStatus.SYNCED
@@ -732,9 +732,6 @@ def write_statuses(run: PassRun, found: Changes) -> None:
         SyncMetadata.objects.of(run.entity_type, of).update(sync_status=LEDGER_STATUS[status], **settled_at)
     if failed := [pk for pk, status, _ in jobs if status == QueueStatus.FAILED]:
         SyncMetadata.objects.of(run.entity_type, failed).update(sync_status=SyncStatus.FAILED)
-
-
-_OF_JOB = ("entity_id", "status", "causes")
 
 
 # How a pass ends its jobs, its intents, its events and the record's failed job.

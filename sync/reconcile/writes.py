@@ -278,16 +278,11 @@ def end_uncreatable(facts: PassFacts, plan: Plan) -> Plan:
     )
 
 
-def without_rejected_tags(plan: RecordPlan, rejections: Mapping[str, ConnectorError]) -> RecordPlan:
-    """Return the record with each value blocked that names a tag which Monday refused."""
-    plans = {key: rejected_tag(p, rejections) for key, p in plan.plans.items()}
-    return replace(plan, fields=replace(plan.fields, plans=plans))
-
-
 def after_answers(plan: Plan, answers: Answers) -> Plan:
     """Return the plan with its records as the answers leave them."""
-    if answers.tags:
-        plan = plan.with_records(without_rejected_tags(one, answers.tags) for one in plan.open_records)
+    for one in plan.open_records if answers.tags else ():
+        plans = {key: rejected_tag(p, answers.tags) for key, p in one.plans.items()}
+        plan = plan.with_records([replace(one, fields=replace(one.fields, plans=plans))])
     return plan.with_records(after_answer(plan.records[key], answer) for key, answer in answers.records.items())
 
 
