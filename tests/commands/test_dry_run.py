@@ -12,12 +12,14 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from conflicts.models import SyncConflict
+from conflicts.resolution import resolve
 from npd.models import Contact
 from sync.limits import board_costs, metered_client
+from sync.merge import FieldSelection
 from sync.models import ApiBudget, BoardLink, Decision, FieldMapping, SyncQueue, Tombstone
 from sync.operations.preview.planned_pass import WriteAttempted, read_only_client
 from tests.admin import states
-from tests.support.world import World, staged
+from tests.support.world import World, mail, staged
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -157,6 +159,29 @@ def test_the_plan_is_what_the_real_run_then_does_and_says_what_it_costs(world: W
     assert names[str(done.filter(kind="link").get().entity_id)] == "Twin"
     assert planned("archive") == {"Gone"}
     assert Tombstone.objects.get().state == "archived"
+
+
+def test_what_a_person_has_answered_is_planned_first_and_what_follows_from_it(world: World) -> None:
+    records = [world.contact(name, email="ann@example.com") for name in ("One", "Two")]
+    SyncQueue.objects.all().delete()
+    item = world.add("Ann", email=mail("ann@example.com"), role_title="Buyer")
+    world.hear(seconds=11)
+    question = SyncConflict.objects.get(monday_item_id=item)
+    seen = {"record": {"npd": question.npd_data["what"], "monday": None}}
+    chosen = {"record": FieldSelection("custom", str(records[1].pk))}
+    resolve(question.pk, by=world.administrator("mary"), resolution_type="merge", selections=chosen, seen=seen)
+    before = everything()
+    entries = [entry for board in plan()["boards"] for entry in board["entries"] if entry["record"] == "Two"]
+    assert everything() == before
+    assert [entry["what"] for entry in entries] == ["link", "conflict", "pull"]
+    assert "as a person chose" in entries[0]["reason"]
+    assert (entries[1]["field"], entries[2]["field"], entries[2]["after"]) == ("Name", "Role", "Buyer")
+    world.work(seconds=30)
+    linked = Contact.objects.get(pk=records[1].pk)
+    assert (linked.monday_id, linked.role_title) == (item, "Buyer")
+    assert [one.conflict_fields for one in SyncConflict.objects.filter(entity_id=linked.pk, kind="fields")] == [
+        ["name"]
+    ]
 
 
 def test_only_the_first_lines_are_listed_unless_all_are_asked_for(world: World) -> None:

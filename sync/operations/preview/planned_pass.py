@@ -400,7 +400,8 @@ def _given(planned: PlannedRun) -> dict[UUID, SyncedModel]:
     answered = {key: one.record for key, one in plan.records.items() if one.ending.detail == ANSWERED}
     # One that is united with another is gone.
     given |= {key: record for key, record in answered.items() if key not in named}
-    return given | {key: known.records[key] for key in answered if key in known.records}
+    linked = {one.answer.record_id for one in plan.answers if one.done and one.answer.record_id}
+    return given | {key: known.records[key] for key in answered.keys() | linked if key in known.records}
 
 
 def planned_requests(plan: Plan) -> list[ApprovalRequest]:
