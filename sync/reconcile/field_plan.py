@@ -675,7 +675,8 @@ def _decide_create(known: FieldFacts, field_plan: FieldPlan, way: FieldDirection
         empty = convert.local(local_raw) is None
     except UnknownValue as unknown:
         return _decide_unknown_local(known, field_plan, way, unknown)
-    if not empty:
+    # A column that requires a value takes no empty one.
+    if not empty or convert.rejection_reason(local_raw):
         return _DecidedField(_plan_push(known, field_plan, local_raw))
     return _DecidedField(replace(field_plan, decision=FieldDecision(mapping.key, Action.AGREED, "empty on both sides")))
 

@@ -366,7 +366,7 @@ def _ledger_conflicts(plan: RecordPlan, before: dict[str, Any]) -> dict[str, Any
         if plan.removal.needs_answer:
             kinds[KIND_DELETE] = [plan.removal.what]
     else:
-        if plan.plans or plan.identity.question is not None:
+        if plan.plans or plan.identity.question is not None or plan.identity.wait_seconds:
             kinds = {}
         fields = [*(conflict.key for conflict in fields_in_conflict(plan)), *undecided_fields(plan)]
         if fields:

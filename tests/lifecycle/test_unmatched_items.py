@@ -261,7 +261,8 @@ def test_ignoring_an_item_that_fits_two_closes_the_question_and_its_undo_asks_ag
     ignore_unmatched(UnmatchedItem.objects.all(), "dora")
     world.work()
     assert not SyncConflict.objects.filter(monday_item_id=item, resolved_at=None).exists()
-    assert "conflict" not in Contact.objects.values_list("sync_status", flat=True)
+    # Of the two, which have one address, one gets an item; the other is asked about that soon.
+    assert sorted(Contact.objects.values_list("sync_status", flat=True)) == ["pending", "synced"]
     undo_ignore(UnmatchedItem.objects.all(), "dora")
     assert rows() == [("Ann", Why.AMBIGUOUS)]
     assert "“One” or “Two”" in row(item).reason_sentence
