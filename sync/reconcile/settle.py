@@ -69,7 +69,7 @@ from sync.outbox import finish
 from sync.outbox.claim import claim_records
 from sync.outbox.lease import Lease
 from sync.outbox.pauses import locked_pauses, pause_sentence
-from sync.outbox.queue_rows import enqueue_item, enqueue_item_many, enqueue_many
+from sync.outbox.queue_rows import enqueue_item_many, enqueue_many
 from sync.reconcile import gather
 from sync.reconcile.changes import (
     Changes,
@@ -101,7 +101,7 @@ from sync.reconcile.duplicates import (
     is_asked,
     second_item,
 )
-from sync.reconcile.facts import RETURN, AnswerFacts
+from sync.reconcile.facts import RETURN
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.identity import AnswerKind, AnswerPlan, asked_by, decide_answers, linkable
 from sync.reconcile.new_items import GIVING, ItemAct, ItemPlan, after_rejection, item_as_locked, released
@@ -292,20 +292,18 @@ def settle_answers(run: PassRun, plan: Plan) -> None:
 def _settle_answers(run: PassRun, plan: Plan, planned: Sequence[AnswerPlan]) -> None:
     kind, answers = run.entity_type, [one.answer for one in planned]
     named, items, merged = asked_by(answers)
-    pauses = locked_pauses(kind) if merged else {}
+    is_paused = bool(merged and _pause(run, QueueDirection.TO_NPD))
     facts = gather.answer_facts(run.board, named, items, merged, locks=True)
-    facts = replace(facts, is_paused=QueueDirection.TO_NPD in pauses)
-    decided = decide_answers(answers, facts)
+    decided = decide_answers(answers, replace(facts, is_paused=is_paused))
     for answer, outdated in [(one.answer, one.outdated) for one in decided if one.outdated]:
         detail, conflict = f"It could not be done: {outdated}", answer.conflict
         current_store().reject_resolutions(kind, [answer.asked_of], detail, only=conflict.conflict_id)
-        urgent: dict[str, Any] = {"priority": Priority.PERSON, "due_in_seconds": 0}
-        enqueue_item(kind, conflict.monday_item_id, cause=Cause.DEPENDENCY, **urgent)
+        enqueue_item_many(kind, [conflict.monday_item_id], cause=Cause.DEPENDENCY, priority=Priority.PERSON)
     done = [(plan.records[one.answer.asked_of], one) for one in decided if one.done]
     if not done:
         return
     for asked_of, one in done:
-        _carry_out_answer(run, asked_of, one, facts)
+        _carry_out_answer(run, asked_of, one)
     current_store().save_reports([identity_report(of, one.answer.conflict, one.done) for of, one in done])
     # Records that waited for the same answer say so until their next pass.
     asked_items = {one.answer.conflict.monday_item_id for _, one in done}
@@ -314,13 +312,15 @@ def _settle_answers(run: PassRun, plan: Plan, planned: Sequence[AnswerPlan]) -> 
     run.wake(others)
 
 
-def _carry_out_answer(run: PassRun, asked_of: RecordPlan, plan: AnswerPlan, facts: AnswerFacts) -> None:
+def _carry_out_answer(run: PassRun, asked_of: RecordPlan, plan: AnswerPlan) -> None:
     """Write what an answer means."""
     answer, entity_type, by = plan.answer, run.entity_type, asked_of.facts.by
     if answer.kind is AnswerKind.MERGE:
-        _merge_records(run, plan, facts, by)
+        _merge_records(run, plan, by)
     elif answer.kind is AnswerKind.LINK and answer.record_id is not None:
-        _store_link(run, answer.record_id, answer.item_id)
+        run.records.filter(pk=answer.record_id).update(monday_id=answer.item_id)
+        # What was remembered against the item is overruled.
+        IgnoredItem.objects.filter(entity_type=entity_type, item_id=answer.item_id).delete()
         cause = cause_of_claim(asked_of.facts.claim)
         run.log_decision(answer.record_id, answer.item_id, "link", plan.done, actor=by, cause=cause)
         if answer.record_id != answer.asked_of:
@@ -332,18 +332,18 @@ def _carry_out_answer(run: PassRun, asked_of: RecordPlan, plan: AnswerPlan, fact
         why = "A person said that it is none of the records with the same key."
         ignore_item(entity_type, answer.item_id, None, why)
         reopen_items(run.link, [UnmatchedFinding(answer.item_id)])
-        urgent: dict[str, Any] = {"cause": Cause.PERSON, "priority": Priority.PERSON, "due_in_seconds": 0}
-        enqueue_item(entity_type, answer.item_id, **urgent, payload={AS_NEW: True, "by": by})
+        wish = {AS_NEW: True, "by": by}
+        enqueue_item_many(entity_type, [answer.item_id], cause=Cause.PERSON, priority=Priority.PERSON, payload=wish)
     elif answer.kind is AnswerKind.LEAVE_ALONE:
         ignore_item(entity_type, answer.item_id, None, "A person said that it has nothing to do with NPD.")
 
 
-def _merge_records(run: PassRun, plan: AnswerPlan, facts: AnswerFacts, by: str) -> None:
+def _merge_records(run: PassRun, plan: AnswerPlan, by: str) -> None:
     """Make two records one."""
     made_id, other_id = plan.answer.made_id, plan.answer.record_id
     assert made_id is not None
     assert other_id is not None
-    made = facts.records[made_id]
+    made = run.records.get(pk=made_id)  # an answer before this one may have given it its item
     copy(made).delete()
     # Else a system that knows the deleted one would make it anew.
     inherit_external_ids(run.entity_type, made_id, other_id)
@@ -353,12 +353,6 @@ def _merge_records(run: PassRun, plan: AnswerPlan, facts: AnswerFacts, by: str) 
     for entity_id in (made_id, other_id):
         run.log_decision(entity_id, made.monday_id or "", "link", plan.done, actor=by, cause=cause)
     run.wake([other_id], Priority.PERSON)
-
-
-def _store_link(run: PassRun, record_id: UUID, item_id: str) -> None:
-    run.records.filter(pk=record_id).update(monday_id=item_id)
-    # What was remembered against the item is overruled.
-    IgnoredItem.objects.filter(entity_type=run.entity_type, item_id=item_id).delete()
 
 
 def _records_asking(entity_type: str, items: Sequence[str]) -> set[UUID]:
@@ -415,8 +409,6 @@ def _settle_item(run: PassRun, planned: ItemPlan) -> ItemPlan:
     end_jobs(run, [Job(plan.facts.claim, ending(plan.outcome, plan.detail, wait_seconds=plan.wait_seconds))])
     if pause:
         _wait_in(run, [plan], QueueDirection.TO_NPD)
-    if not plan.problems:
-        _note(run, plan)
     return plan
 
 
@@ -433,14 +425,6 @@ def _wait_in(run: PassRun, items: Sequence[ItemPlan], direction: QueueDirection)
     rows.filter(status=QueueStatus.PENDING).update(direction=direction)
 
 
-def _note(run: PassRun, plan: ItemPlan) -> None:
-    """Note what was found of the item for people, who are shown why it has no record; it decides nothing."""
-    if plan.finding is not None:
-        note_unmatched(run.link, [plan.finding], decided=True)
-    elif not plan.keeps_finding:
-        clear_unmatched(run.entity_type, [plan.facts.item_id])
-
-
 def _write_item(run: PassRun, plan: ItemPlan) -> None:
     """Write what a plan says of records, questions and what is remembered."""
     facts, entity_type, changed = plan.facts, run.entity_type, plan.tombstone
@@ -450,8 +434,12 @@ def _write_item(run: PassRun, plan: ItemPlan) -> None:
         _write_question(run, plan)
     elif changed is not None:
         Tombstone.objects.filter(pk=changed.pk).update(monday_id=changed.monday_id, state=changed.state)
+    # What people are shown of it decides nothing. The unmatched item is taken before the ignored one.
+    if plan.finding is not None:
+        note_unmatched(run.link, [plan.finding], decided=True)
+    elif not plan.keeps_finding:
+        clear_unmatched(entity_type, [facts.item_id])
     if plan.problems:
-        _note(run, plan)  # now: the unmatched item is taken before the ignored one
         IgnoredItem.objects.update_or_create(
             entity_type=entity_type, item_id=facts.item_id, defaults={"reason": plan.problems}
         )
@@ -781,7 +769,8 @@ def _settle_all(run: PassRun, facts: PassFacts, plan: Plan, answers: Answers) ->
     ledgers = lock_ledgers(run.entity_type, ids)
     _store_deletion_approvals(run, plan)
     _settle_claimed(run, facts.claimed.known_items, [one for one in plan.records.values() if one.id in locked])
-    paused = _paused_now(run, plan)
+    # `pause` waits for our end.
+    paused = _pause(run, QueueDirection.TO_NPD) if any(map(has_local_writes, plan.records.values())) else ""
     written = [
         _write_record(one, record_changes(run.board, one, answers.of(key), locked.get(key), facts.now, paused))
         for key, one in plan.records.items()
@@ -794,13 +783,6 @@ def _settle_all(run: PassRun, facts: PassFacts, plan: Plan, answers: Answers) ->
     found = changes(facts, plan, written, ledgers, took)
     _write_changes(run, facts, plan, found)
     return found
-
-
-def _paused_now(run: PassRun, plan: Plan) -> str:
-    """Why nothing may be written to NPD, where that was paused since the pass began: `pause` waits for our end."""
-    is_writing = any(map(has_local_writes, plan.records.values()))
-    found_pause = locked_pauses(run.entity_type).get(QueueDirection.TO_NPD) if is_writing else None
-    return pause_sentence(found_pause, QueueDirection.TO_NPD) if found_pause else ""
 
 
 def _write_record(planned: RecordPlan, found: RecordChanges) -> RecordChanges:
