@@ -32,8 +32,8 @@ class Section:
     DIAGNOSTICS for a tab of that page;
     `block` is the part of the settings' page on which it is listed, and `about` what it says there. Its first page is
     the list of `model`, or the address named `url`, which is for whoever has the right `permission` (app.model), or,
-    of ANY_RIGHT, whoever has any at all. Of `uses`, rights too, a person needs one to be led there: who may only look at
-    what others operate finds it by a link.
+    of ANY_RIGHT, whoever has any at all. Of `uses`, rights too, a person needs one to be led there: who may only look
+    at what others operate finds it by a link.
     """
 
     group: str

@@ -342,13 +342,13 @@ def _kind_tasks(
 
 def _told(cause: AttentionCause, names: Mapping[registry.RecordKey, str]) -> str:
     """What happened, and to which record or to how many."""
-    about = cause.count_text
+    about = cause.count_text or (f"An item of {cause.board}" if cause.kind is AttentionKind.UNMATCHED else "")
     if cause.entity_id is not None:
         about = names.get((cause.entity_type, cause.entity_id), "")
     return (f"{about}: " if about else "") + cause.text.rstrip(".")
 
 
-_PROBLEM_LABELS = {"columns": "Blocked", "webhooks": "Webhooks", "sweeps": "Missed changes"}
+_PROBLEM_LABELS = {"columns": "Blocked", "webhooks": "Not reported", "sweeps": "Missed changes"}
 
 
 def _board_problem_tasks(data: HealthData) -> Iterator[AttentionTask]:
