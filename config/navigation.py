@@ -32,7 +32,8 @@ class Section:
     DIAGNOSTICS for a tab of that page;
     `block` is the part of the settings' page on which it is listed, and `about` what it says there. Its first page is
     the list of `model`, or the address named `url`, which is for whoever has the right `permission` (app.model), or,
-    of ANY_RIGHT, whoever has any at all.
+    of ANY_RIGHT, whoever has any at all. Of `uses`, rights too, a person needs one to be led there: who may only look
+    at what others operate finds it by a link.
     """
 
     group: str
@@ -44,6 +45,7 @@ class Section:
     permission: str = ""
     block: str = ""
     about: str = ""
+    uses: tuple[str, ...] = ()
     is_shortcut: bool = False
     """Whether its pages belong to another section, which the settings' page leads into."""
 
@@ -77,7 +79,14 @@ class Section:
         model = self.permission or ".".join(self.model.rsplit("_", 1))
         return not model or may_view(request.user, model)
 
+    def is_offered(self, request: HttpRequest) -> bool:
+        """Whether the settings' page and the search lead this person to it."""
+        can_use = not self.uses or any(request.user.has_perm(right) for right in self.uses)
+        return bool(self.path) and can_use and self.may_be_seen(request)
 
+
+OPERATED = ("sync.retry_syncqueue", "sync.pause_syncqueue", "sync.cancel_syncqueue", "sync.discard_syncqueue")
+SET_UP = ("sync.change_boardlink", "sync.change_mondayaccount")
 HEALTH = Section("", "Health", "monitor_heart", url="admin:index")
 SECTIONS = (
     Section("", INBOX, "inbox", url="npd-inbox"),
@@ -92,7 +101,7 @@ SECTIONS = (
     Section("", "Boards", "view_kanban", "sync_boardlink"),
     Section("", SETTINGS, "settings", url="npd-settings"),
     Section(SETTINGS, "Monday connection", "power", url="admin:sync_wizard_connect", permission="sync.mondayaccount",
-            block=CONNECTIONS, is_shortcut=True,
+            block=CONNECTIONS, is_shortcut=True, uses=SET_UP,
             about="Whether Monday is connected, with which token, and what is missing."),
     Section(SETTINGS, "Notifications", "notifications", url="npd-notifications", block="Your account",
             about="By email, Slack or Teams: what needs attention, as often as you like."),
@@ -119,19 +128,19 @@ SECTIONS = (
     Section(SETTINGS, "Glossary", "menu_book", url="npd-glossary", block="Help", about="What the words mean."),
     Section(SETTINGS, "API reference", "api", url="docs", permission=ANY_RIGHT, block=ADVANCED,
             about="For developers: every endpoint of the API, to try out."),
-    Section(SETTINGS, "Queue", "queue", QUEUE, LIVE_ROWS, block=ADVANCED,
+    Section(SETTINGS, "Queue", "queue", QUEUE, LIVE_ROWS, block=ADVANCED, uses=OPERATED,
             about="Jobs that are pending, in progress or failed; pause and resume."),
-    Section(SETTINGS, "Ignored items", "block", "sync_ignoreditem", block=ADVANCED,
+    Section(SETTINGS, "Ignored items", "block", "sync_ignoreditem", block=ADVANCED, uses=("sync.delete_ignoreditem",),
             about="Items on Monday that somebody chose to leave alone."),
     Section(SETTINGS, "API tokens", "vpn_key", url="admin:sync_apitoken_changelist", block=ADVANCED,
             about="Your keys with which other programs use the API."),
-    Section(SETTINGS, DIAGNOSTICS, "troubleshoot", url="npd-diagnostics", block=ADVANCED,
+    Section(SETTINGS, DIAGNOSTICS, "troubleshoot", url="npd-diagnostics", block=ADVANCED, uses=OPERATED,
             about="For technical questions: sync states, API writes, webhooks received, the schedule, who did what."),
-    Section(DIAGNOSTICS, "Sync state", "database", "sync_syncmetadata"),
-    Section(DIAGNOSTICS, "API writes", "send", "sync_intent"),
-    Section(DIAGNOSTICS, "Webhooks received", "webhook", "sync_webhookevent"),
-    Section(DIAGNOSTICS, "Schedule", "calendar_clock", "django_celery_beat_periodictask"),
-    Section(DIAGNOSTICS, "Verification", "verified", "sync_verification"),
+    Section(DIAGNOSTICS, "Sync state", "database", "sync_syncmetadata", uses=OPERATED),
+    Section(DIAGNOSTICS, "API writes", "send", "sync_intent", uses=OPERATED),
+    Section(DIAGNOSTICS, "Webhooks received", "webhook", "sync_webhookevent", uses=OPERATED),
+    Section(DIAGNOSTICS, "Schedule", "calendar_clock", "django_celery_beat_periodictask", uses=OPERATED),
+    Section(DIAGNOSTICS, "Verification", "verified", "sync_verification", uses=OPERATED),
     # A right that nobody can be given, too.
     Section(DIAGNOSTICS, "Audit log", "policy", "admin_logentry", permission="admin.auditlog"),
 )  # fmt: skip
@@ -222,7 +231,7 @@ def settings_page(request: HttpRequest) -> HttpResponse:
     """Show what can be set, and what is technical, each with a sentence."""
     from django.contrib import admin
 
-    seen = [one for one in SECTIONS if one.block and one.path and one.may_be_seen(request)]
+    seen = [one for one in SECTIONS if one.block and one.is_offered(request)]
     blocks = [(block, [one for one in seen if one.block == block]) for block in BLOCKS]
     context = {**admin.site.each_context(request), "title": SETTINGS, "blocks": [one for one in blocks if one[1]]}
     return TemplateResponse(request, "npd/settings.html", context)

@@ -249,7 +249,7 @@ def _group(
 
 def _pages(request: HttpRequest) -> Iterator[Hit]:
     for one in sections():
-        if one.path and one.may_be_seen(request):
+        if one.is_offered(request):
             yield Hit(one.title, "" if one.group == RECORDS else one.group, one.icon, one.link)
 
 

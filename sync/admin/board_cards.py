@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from urllib.parse import urlencode
@@ -59,7 +59,9 @@ def hours_until(now: datetime) -> list[datetime]:
 
 @dataclass(frozen=True)
 class Tile:
-    """One count with the list behind it; `below` says more, `parts` why."""
+    """One count with the list behind it; `below` says more, `parts` why; `causes` are how many things are to be done
+    about so many records, where that is known.
+    """
 
     label: str
     count: int
@@ -68,6 +70,12 @@ class Tile:
     kind: str = ""
     below: str = ""
     parts: Sequence[Tile] = ()
+    causes: int = 0
+
+    @property
+    def is_by_cause(self) -> bool:
+        """Whether fewer things are to be done than records are concerned, so that their number is what counts."""
+        return 0 < self.causes < self.count
 
 
 @dataclass(frozen=True)
@@ -257,9 +265,11 @@ class Fact:
 @dataclass(frozen=True)
 class BoardFacts:
     """What is known of a board beside its records: what fails, and what was removed on Monday and awaits an answer, as
-    far as somebody may see it (else None); since when an edit waits or is rejected, and when the last webhook came in.
+    far as somebody may see it (else None); since when an edit waits or is rejected, and when the last webhook came in;
+    how many `causes` in the inbox are about its records.
     """
 
+    causes: int = 0
     failing: int | None = None
     removed: int | None = None
     edited_at: datetime | None = None
@@ -310,32 +320,31 @@ def board_health(
         pending=sum(counts.get(part, 0) for part in PARTS[RecordState.PENDING]),
         attention=sum(counts.get(part, 0) for part in PARTS[RecordState.ATTENTION]),
         slowed_until=board.slowed_until,
-        tiles=build_tiles(board.spec, counts, f"oldest due for {waited}" if since else ""),
+        tiles=build_tiles(board.spec, counts, f"oldest due for {waited}" if since else "", facts.causes),
     )
 
 
 def build_facts(found: BoardFacts, verification: VerificationResult, now: datetime) -> list[Fact]:
-    """Return what is so of a board now, each in a few words."""
+    """Return what is so of a board now, each in a few words; what fails, was removed or waits where there is any."""
 
     def ago(at: datetime) -> str:
         return humanize.time_span((now - at).total_seconds())
 
     inbox, facts = reverse("npd-inbox"), list[Fact]()
-    if found.failing is not None:
-        changes = humanize.count_with_noun(found.failing, "change")
-        words, url = (changes, f"{inbox}?kind=failed") if found.failing else ("nothing", "")
-        facts.append(Fact("Failing now", words, url, not found.failing))
-    if found.removed is not None:
+    if found.failing:
+        words = humanize.count_with_noun(found.failing, "change")
+        facts.append(Fact("Failing now", words, f"{inbox}?kind=failed", is_calm=False))
+    if found.removed:
         items = humanize.count_with_noun(found.removed, "item")
-        answers = f"{items} {humanize.plural(found.removed, 'awaits', 'await')} an answer"
-        words, url = (answers, f"{inbox}?kind=removed") if found.removed else ("nothing", "")
-        facts.append(Fact("Removed on Monday", words, url, not found.removed))
+        words = f"{items} {humanize.plural(found.removed, 'awaits', 'await')} an answer"
+        facts.append(Fact("Removed on Monday", words, f"{inbox}?kind=removed", is_calm=False))
     waits = [(found.edited_at, "", ""), (found.rejected_at, ", rejected", f"{inbox}?kind=rejected")]
     oldest, why, url = min((one for one in waits if one[0]), key=lambda one: one[0] or now, default=(None, "", ""))
-    facts.append(Fact("Oldest edit not synced", f"{ago(oldest)}{why}" if oldest else "none", url))
+    if oldest:
+        facts.append(Fact("Oldest edit not synced", f"{ago(oldest)}{why}", url))
     if found.has_webhooks:
-        facts.append(Fact("Last webhook", f"{ago(found.webhook_at)} ago" if found.webhook_at else "none yet"))
-    words = "not yet, it is done every night"
+        facts.append(Fact("Last heard from Monday", f"{ago(found.webhook_at)} ago" if found.webhook_at else "none yet"))
+    words = "not yet; it is done every night"
     if verification.at is not None and verification.compared:
         checked, differed = f"{verification.compared:,}", verification.differed
         result = f"{differed:,} of {checked} differed" if differed else f"{checked} of {checked} the same"
@@ -343,11 +352,14 @@ def build_facts(found: BoardFacts, verification: VerificationResult, now: dateti
     return [*facts, Fact("Verified", words, is_calm=not verification.differed)]
 
 
-def build_tiles(spec: EntitySpec, counts: Mapping[Part, int], oldest: str = "") -> list[Tile]:
-    """Return a tile for each state that records are in; `oldest` says since when a change waits."""
+def build_tiles(spec: EntitySpec, counts: Mapping[Part, int], oldest: str = "", causes: int = 0) -> list[Tile]:
+    """Return a tile for each state that records are in; `oldest` says since when a change waits, `causes` how many
+    things are to be done about those that need attention.
+    """
     total = {state: sum(counts.get(part, 0) for part in parts) for state, parts in PARTS.items()}
     notes = {RecordState.SYNCED: in_sync_text(total), RecordState.PENDING: oldest if total[RecordState.PENDING] else ""}
-    return [_tile(spec, state, number, counts, notes.get(state, "")) for state in PARTS if (number := total[state])]
+    tiles = [_tile(spec, state, number, counts, notes.get(state, "")) for state in PARTS if (number := total[state])]
+    return [replace(one, causes=causes) if one.label == RecordState.ATTENTION.label else one for one in tiles]
 
 
 def in_sync_text(total: Mapping[RecordState, int]) -> str:

@@ -14,7 +14,7 @@ from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.http import require_POST
 from unfold.admin import TabularInline
 from unfold.widgets import UnfoldAdminSelectWidget
@@ -30,6 +30,7 @@ from sync.boards import board_columns
 from sync.boards.board_columns import column_type
 from sync.boards.mapping import check_rule, column_choices, remap
 from sync.boards.sync_filter import SyncFilter
+from sync.choices import SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError
@@ -209,11 +210,21 @@ _POLICY_HELP = {
 """What a person chooses of a board link, with the words below the field."""
 
 
+def _link(url: str, text: str) -> SafeString:
+    return format_html('<a class="npd-link" href="{}">{}</a>', url, text)
+
+
+def _without(name: str, what: str) -> str:
+    """What is wrong with a board, in the row that names it."""
+    said = what.removeprefix(f"{name}: ")
+    return said[:1].upper() + said[1:]
+
+
 @admin.register(BoardLink)
 class BoardLinkAdmin(SetupWizardMixin, BlockedFieldPagesMixin, PageAdmin):
     """One model and its board."""
 
-    list_display = ("name", "on_monday", "items", "state", "synced", "mapped")
+    list_display = ("name", "state", "todo", "items", "synced", "verified_ago", "on_monday")
     form = ConcurrentSettingsForm
     inlines = (FieldMappingInline,)
     fields = (
@@ -262,7 +273,10 @@ class BoardLinkAdmin(SetupWizardMixin, BlockedFieldPagesMixin, PageAdmin):
         overview = availability.overview()
         waiting = UnmatchedItem.objects.filter(ignored_at=None).order_by().values_list("entity_type")
         unmatched = dict(waiting.annotate(Count("id")))
+        newest = Verification.objects.order_by("entity_type", "-at").distinct("entity_type")
+        verified = dict(newest.values_list("entity_type", "at"))
         for link in rows:
+            link.page_verified = verified.get(link.entity_type)
             if registry.is_registered(link.entity_type):
                 link.page_board = overview.of(link.entity_type)
                 linked = registry.entity(link.entity_type).model._default_manager.exclude(monday_id=None)
@@ -313,13 +327,11 @@ class BoardLinkAdmin(SetupWizardMixin, BlockedFieldPagesMixin, PageAdmin):
         found = admin_base.external_link(registry.board_url(link), text, label)
         return format_html("{}{}", found, " (set in the environment)" if named else "")
 
-    @admin.display(description="Items")
+    @admin.display(description="Linked items")
     def items(self, link: BoardLink) -> str:
-        """Return how many items records have, and how many none has."""
-        linked, unmatched = getattr(link, "page_items", (None, 0))
-        if linked is None:
-            return humanize.DASH
-        return f"{linked:,} linked" + (f", {unmatched:,} unmatched" if unmatched else "")
+        """Return how many items records have."""
+        linked, _unmatched = getattr(link, "page_items", (None, 0))
+        return humanize.DASH if linked is None else f"{linked:,}"
 
     @admin.display(description="State")
     def state(self, link: BoardLink) -> SafeString:
@@ -340,7 +352,25 @@ class BoardLinkAdmin(SetupWizardMixin, BlockedFieldPagesMixin, PageAdmin):
         why = humanize.without_request_id(reason)
         return format_html('{}<span class="npd-why">{}</span>', admin_base.badge(*badge), why)
 
+    @admin.display(description="What to do")
+    def todo(self, link: BoardLink) -> SafeString | None:
+        """Return what needs somebody, each with the page on which it is done."""
+        board, url = getattr(link, "page_board", None), reverse("admin:sync_boardlink_change", args=[link.pk])
+        blocked = [one for one in link.mappings.all() if one.problem and one.direction != SyncDirection.NONE]
+        if board is not None and not board.has_board:
+            return _link(reverse("admin:sync_wizard_boards"), "Set it up")
+        name = self.name(link)
+        found = [
+            _link(reverse("admin:sync_boardlink_blocked") if one.about == "columns" else url, _without(name, one.what))
+            for one in sweep_schedule.board_problems(link, name, blocked)
+        ]
+        if unmatched := getattr(link, "page_items", (0, 0))[1]:
+            listed = f"{reverse('admin:sync_unmatcheditem_changelist')}?entity_type={link.entity_type}"
+            found.append(_link(listed, humanize.count_with_noun(unmatched, "unmatched item")))
+        return format_html_join(mark_safe("<br>"), "{}", ((one,) for one in found)) or None
+
     synced = admin_base.time_column("last_pass_at", "Last sync")
+    verified_ago = admin_base.time_column("page_verified", "Verified")
 
     @admin.display(description="NPD ID column")
     def id_column(self, link: BoardLink) -> SafeString | str:
@@ -357,10 +387,6 @@ class BoardLinkAdmin(SetupWizardMixin, BlockedFieldPagesMixin, PageAdmin):
     def matched_by(self, link: BoardLink) -> str:
         """Return by what a record and an item that don't know each other are matched."""
         return next((one.label for one in link.mappings.all() if one.key == link.match_key), link.match_key)
-
-    @admin.display(description="Mapped fields")
-    def mapped(self, link: BoardLink) -> str:
-        return ", ".join(mapping.label for mapping in link.mappings.all()) or humanize.DASH
 
     def save_model(self, request: HttpRequest, obj: BoardLink, form: Any, change: bool) -> None:
         """Write what the person touched, and nothing that workers write."""

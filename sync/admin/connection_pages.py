@@ -580,8 +580,8 @@ def setup_checklist(
             "Choose boards",
         ),
         ChecklistStep(
-            "Register webhooks",
-            f"The set-up registers them. {slow}",
+            "Let Monday report edits",
+            f"The set-up arranges it. {slow}",
             is_hooked,
             reverse("admin:sync_boardlink_changelist") if boards and opens_wizard else "",
             "Open the boards",
@@ -589,9 +589,9 @@ def setup_checklist(
         ),
         ChecklistStep(
             "First sync",
-            "A worker applies the plan that was confirmed."
+            "NPD Sync applies the plan that was confirmed."
             if running
-            else "Confirm the plan; a worker then syncs all records.",
+            else "Confirm the plan; NPD Sync then syncs all records.",
             any(link.last_pass_at for link in boards),
             url("run") if boards else "",
             "See how far it is",

@@ -47,7 +47,7 @@ class Period:
     @property
     def query(self) -> str:
         """The address that shows it."""
-        return "" if self.unit == "hour" else "?days=30"
+        return "?days=1" if self.unit == "hour" else "?days=30"
 
     def starts(self, now: datetime) -> list[datetime]:
         """Return where its hours or days begin; days are UTC's, as the API quota's are."""

@@ -208,6 +208,8 @@ class AttentionTask:
     is_counted: bool = True
     """Whether it is one of the things that need attention, or advice."""
     is_post: bool = False
+    waited: str = ""
+    """For how long, where that is known."""
 
     @property
     def kind(self) -> str:
@@ -224,6 +226,7 @@ class HealthData:
     attention: AttentionData
     counts: Mapping[AttentionKind, int]
     causes: Sequence[AttentionCause]
+    names: Mapping[registry.RecordKey, str]
     now: datetime
     calls: quota.Forecast | None = None
     may_retry: bool = False
@@ -233,7 +236,8 @@ class HealthData:
 class _KindLine:
     """How one kind of the inbox is told in a line; `url` is the list on which its entries are done.
 
-    `button` is for who may do it, and with `is_for_viewers` for who may only look as well.
+    `button` is for who may do it, and with `is_for_viewers` for who may only look as well. `tells_age` is False where
+    entries only know when they were checked.
     """
 
     severity: Severity
@@ -325,21 +329,26 @@ def _kind_tasks(
         if number <= 0:
             continue
         causes = sorted((one for one in causes if one.cause not in apart), key=lambda one: -one.number)
-        told = [one.text.rstrip(".") + (f" ({one.count_text})" if one.count_text else "") for one in causes]
-        why = humanize.shorten(humanize.join_first(told), MAX_WHY_LENGTH)
-        why += " " if why.endswith(("…", "?")) else ". " if why else ""
-        since = min((one.since for one in causes if one.since), default=None)
-        entries = sum(one.number for one in causes)
-        if since and line.tells_age:
-            age = humanize.time_span((data.now - since).total_seconds())
-            why += f"The oldest has waited for {age}." if entries > 1 else f"Waiting for {age}."
-        url = kind_urls.get(kind, line.url)
-        button = line.button if line.is_for_viewers or may_act(kind) else "Open"
-        label = str(kind.label)
-        yield AttentionTask(line.severity, label, why.strip(), url, button, line.icon, in_inbox=True, records=entries)
+        why = humanize.shorten(humanize.join_first([_told(one, data.names) for one in causes]), MAX_WHY_LENGTH)
+        why += "" if not why or why.endswith(("…", "?")) else "."
+        since = min((one.since for one in causes if one.since), default=None) if line.tells_age else None
+        yield AttentionTask(
+            line.severity, str(kind.label), why, kind_urls.get(kind, line.url),
+            line.button if line.is_for_viewers or may_act(kind) else "Open",
+            line.icon, in_inbox=True, records=sum(one.number for one in causes),
+            waited=humanize.time_span((data.now - since).total_seconds()) if since else "",
+        )  # fmt: skip
 
 
-_PROBLEM_LABELS = {"columns": "Blocked", "webhooks": "Webhooks", "sweeps": "Missed changes"}
+def _told(cause: AttentionCause, names: Mapping[registry.RecordKey, str]) -> str:
+    """What happened, and to which record or to how many."""
+    about = cause.count_text or (f"An item of {cause.board}" if cause.kind is AttentionKind.UNMATCHED else "")
+    if cause.entity_id is not None:
+        about = names.get((cause.entity_type, cause.entity_id), "")
+    return (f"{about}: " if about else "") + cause.text.rstrip(".")
+
+
+_PROBLEM_LABELS = {"columns": "Blocked", "webhooks": "Not reported", "sweeps": "Missed changes"}
 
 
 def _board_problem_tasks(data: HealthData) -> Iterator[AttentionTask]:
@@ -514,6 +523,8 @@ def health_context(
     found = load_attention(panel.now, [board.spec.entity_type for board in visible], panel.overview.links, period)
     set_up = any(board.availability.has_board for board in panel.boards)
     causes = attention.causes(scope, limit=MAX_CAUSES)
+    single = [(one.entity_type, one.entity_id) for one in causes]
+    names = registry.known_names(registry.visible_types(request.user), single)
     boards = _board_healths(visible, panel, found, scope, causes)
     tallies = tallies_of(request)  # the sidebar has asked already
     counts = {kind: tally.causes for kind, tally in tallies.items()}
@@ -524,7 +535,7 @@ def health_context(
         status = panel.overview
         calls = quota.forecast(status.budget_state, lambda: status.last_hour, status.account)
     may_retry = is_allowed(request.user, QueueAction.RETRY)
-    data = HealthData(boards, panel.overview.links, found, counts, causes, panel.now, calls, may_retry)
+    data = HealthData(boards, panel.overview.links, found, counts, causes, names, panel.now, calls, may_retry)
     tasks = attention_tasks(
         data,
         lambda model: _may_see(request, model),
@@ -533,6 +544,8 @@ def health_context(
         rejection_act(request.user),
     )
     may_pause, is_connected = is_allowed(request.user, QueueAction.PAUSE), not panel.overview.missing_token
+    number = _causes(tallies)
+    since = min((one.since for one in causes if one.since), default=None)
     return context | {
         "boards": boards,
         "task_groups": [
@@ -540,7 +553,9 @@ def health_context(
             for title, in_inbox in (("Needs attention", True), ("Boards and system", False))
             if (group := [task for task in tasks if task.in_inbox is in_inbox])
         ],
-        "headline": headline(boards, tasks, _causes(tallies), others, paused) if boards else None,
+        "headline": headline(boards, tasks, number, others, paused) if boards else None,
+        "in_inbox": number,
+        "oldest": humanize.time_span((panel.now - since).total_seconds()) if since else "",
         "verified": _verified_text(found.verifications, [board.spec for board in visible], panel.now),
         "set_up": set_up,
         "checklist": (
@@ -552,6 +567,10 @@ def health_context(
         "pause_url": queue_url(part=PAUSE_FORM) if may_pause and not all(one.is_paused for one in boards) else "",
         **_queue_context(request, panel, period, found.figures, calls),
     }
+
+
+_OF_RECORDS = frozenset(AttentionKind) - {AttentionKind.UNMATCHED, AttentionKind.WEBHOOK, AttentionKind.NOTIFICATION}
+"""Kinds whose entries are about records."""
 
 
 def _causes(tallies: Mapping[AttentionKind, Tally]) -> int:
@@ -583,6 +602,7 @@ def _board_healths(
     causes: Sequence[AttentionCause],
 ) -> list[BoardHealth]:
     counts = record_view.health_counts((board.spec for board in visible), panel.overview.pauses)
+    of_records = [one for one in causes if one.kind in _OF_RECORDS] if len(causes) < MAX_CAUSES else []
 
     def number(kind: AttentionKind, entity_type: str) -> int | None:
         of_kind = [one.number for one in causes if (one.kind, one.entity_type) == (kind, entity_type)]
@@ -595,6 +615,7 @@ def _board_healths(
     def facts(entity_type: str) -> BoardFacts:
         link = panel.overview.links.get(entity_type)
         return BoardFacts(
+            len({one.cause for one in of_records if one.entity_type == entity_type}),
             number(AttentionKind.FAILED, entity_type),
             number(AttentionKind.REMOVED, entity_type),
             found.edited_at.get(entity_type),
@@ -629,11 +650,14 @@ def _queue_context(
 
 
 def _charts(charts: Sequence[TimeChart]) -> dict[str, Any]:
-    """Those that show something; what the others say, as sentences; and that of the API's calls, which few need."""
+    """Those that show something; what the others say, as sentences; the first, of edits, in one; and that of the API's
+    calls, which few need.
+    """
     *shown, calls = charts
     sentences = [one.sentence for one in shown if not one.series]
     return {
         "charts": [one for one in shown if one.series],
+        "edits_sentence": shown[0].sentence.partition(". ")[0].removesuffix(".") + ".",
         # What one says as the beginning of another isn't said twice.
         "chart_sentences": [
             one for place, one in enumerate(sentences) if not any(other.startswith(one) for other in sentences[:place])

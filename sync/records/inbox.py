@@ -17,12 +17,12 @@ from psycopg.types.json import Jsonb
 
 from sync import connectors, registry
 from sync.choices import Cause, Priority
-from sync.clock import sync_now
+from sync.clock import SyncNow, sync_now
 from sync.connectors.base.board import EventKind, InvalidEvent, InvalidSignature, ItemEvent
 from sync.kernel import counters
 from sync.kernel.db import fetch_prepared
-from sync.limits import credentials
-from sync.models import SyncedModel, WebhookEvent
+from sync.limits import breaker, credentials
+from sync.models import BoardLink, SyncedModel, WebhookEvent
 from sync.outbox import notify
 from sync.outbox.queue_rows import ITEM_UPSERT, RECORD_UPSERT
 from sync.registry import configured_board_id
@@ -34,7 +34,7 @@ UNMATCHED_ITEM_WAIT_SECONDS = 10
 
 _DELIVER = """
 WITH link AS MATERIALIZED (
-    SELECT entity_type FROM sync_board_links
+    SELECT entity_type, shape #>> ARRAY['columns', %(column_id)s, 'title'] AS title, swept_at FROM sync_board_links
     WHERE entity_type = ANY (%(types)s::text[]) AND CASE WHEN entity_type = ANY (%(set)s::text[])
         THEN entity_type = ANY (%(named)s::text[]) ELSE board_id = %(board_id)s AND board_id <> '' END
     ORDER BY array_position(%(types)s::text[], entity_type::text) LIMIT 1
@@ -72,7 +72,8 @@ WITH link AS MATERIALIZED (
             AND tombstone.monday_id = %(item_id)s AND tombstone.state <> 'restored')
     ON CONFLICT (item_id, entity_type) DO NOTHING
 )
-SELECT (SELECT outcome FROM stored), (SELECT entity_type FROM woken)
+SELECT (SELECT outcome FROM stored), (SELECT entity_type FROM woken),
+    (SELECT entity_type FROM link WHERE title <> %(column_title)s AND swept_at > sync_now() - %(check_age)s)
 """
 
 _RECORD = """
@@ -96,17 +97,19 @@ class Delivery:
     outcome: str
     name: str = ""
     notes: bool = True
+    column_title: str | None = None
 
 
 @dataclass(frozen=True)
 class DeliveryResult:
     """`outcome` as stored, None where the delivery was known.
 
-    `notify_type` is the type whose board has new work.
+    `notify_type` is the type whose board has new work, `renamed_type` that whose column has another title than known.
     """
 
     outcome: str | None
     notify_type: str | None
+    renamed_type: str | None
 
 
 def deliver(delivery: Delivery, no_board: str) -> DeliveryResult:
@@ -124,6 +127,7 @@ def deliver(delivery: Delivery, no_board: str) -> DeliveryResult:
         "priority": int(Priority.EDIT),
         "cause": int(Cause.WEBHOOK),
         "wait": UNMATCHED_ITEM_WAIT_SECONDS,
+        "check_age": breaker.UNFINISHED_CHECK_AGE,
         "types": list(models),
         "set": list(set_ids),
         "named": [kind for kind, board_id in set_ids.items() if board_id == delivery.board_id],
@@ -349,9 +353,18 @@ def _store_delivery(raw_body: bytes, body: Any, event: ItemEvent) -> str:
     # Of an item that leaves the board only its pass has to know.
     notes = event.kind not in (EventKind.ARCHIVED, EventKind.DELETED)
     trigger_id = trigger_id or hashlib.sha256(raw_body).hexdigest()
-    delivery = Delivery(trigger_id, *ids, body, outcome, event.item_name or "", notes)
+    delivery = Delivery(trigger_id, *ids, body, outcome, event.item_name or "", notes, event.column_title)
     result = deliver(delivery, no_board=NO_BOARD)
     if result.notify_type is not None:
         # After the commit, so that the worker sees the row.
         transaction.on_commit(partial(notify.notify_board, result.notify_type), robust=True)
+    if result.renamed_type is not None:
+        _check_soon(result.renamed_type)
     return DUPLICATE if result.outcome is None else result.outcome or STORED
+
+
+def _check_soon(entity_type: str) -> None:
+    """Have the board checked now: of a rename itself Monday sends nothing, and what a delivery says may be old."""
+    due = BoardLink.objects.filter(entity_type=entity_type, swept_at__gt=SyncNow() - breaker.UNFINISHED_CHECK_AGE)
+    if due.update(swept_at=SyncNow() - breaker.UNFINISHED_CHECK_AGE):
+        transaction.on_commit(partial(notify.send_task, "sync.sweep_boards"), robust=True)

@@ -79,6 +79,12 @@ def test_no_page_names_a_command_or_a_setting_outside_the_administrators_fold(
     assert found == {}
 
 
+def test_the_first_account_is_explained_in_the_fold(client: Client) -> None:
+    html = client.get("/admin/login/").content.decode()
+    assert names_in(html) == set()
+    assert "manage.py" in OF_OPERATIONS.findall(html)
+
+
 def test_the_fold_of_the_connection_has_them(browser_of_person: Client, world: dict[str, Any]) -> None:
     html = browser_of_person.get(SET_UP).content.decode()
     assert names_in(html) == set()

@@ -198,6 +198,9 @@ def test_what_somebody_is_at_work_in_is_left_alone_and_a_hidden_page_asks_for_no
     assert not errors
 
 
+FIGURES = "#fold-npd-day"
+
+
 def open_fold(page: Page, summary: str) -> Any:
     """The table or list behind it, after a click that leaves the keyboard on it."""
     page.locator(summary).first.click()
@@ -211,7 +214,7 @@ def test_what_is_unfolded_stays_so_and_goes_on_being_up_to_date(open_page: Any, 
     page, errors = open_page(1280, "light")
     page.clock.install()
     folds = (
-        ("/admin/", "#npd-health", ".npd-health-chart summary"),
+        ("/admin/", "#npd-health", FIGURES),
         (QUEUE, "#npd-queue", ".npd-queue-hours summary"),
         (change_page(record), "#npd-history-lines", ".npd-acts summary"),
     )
@@ -224,6 +227,8 @@ def test_what_is_unfolded_stays_so_and_goes_on_being_up_to_date(open_page: Any, 
         expect(fold).to_have_attribute("open", "")
         expect(page.locator(summary).first).to_be_focused()
     page.goto("/admin/")
+    assert page.get_by_role("img", name="Edits synced, by hour").count() == 0
+    open_fold(page, FIGURES)
     assert page.get_by_role("img", name="Edits synced, by hour").count() == 1
     table = page.get_by_role("table", name="Edits synced, by hour")
     assert table.count() == 0

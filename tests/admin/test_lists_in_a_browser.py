@@ -7,9 +7,11 @@ import uuid
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from npd.models import Contact
-from sync.models import Tombstone
+from sync.clock import SyncNow
+from sync.models import BoardLink, FieldMapping, Tombstone, UnmatchedItem, Verification
 from sync.operations import exports
 from tests.support.pages import barriers
 
@@ -49,6 +51,25 @@ def test_a_record_is_one_line_of_forty_pixels_and_all_columns_are_on_the_screen(
         right = page.locator("td.field-updated").first.evaluate("cell => cell.getBoundingClientRect().right")
         assert right <= 1280
     assert not errors
+
+
+def test_a_board_says_what_to_do_and_is_a_card_on_a_phone(open_page: Any, world: dict[str, Any]) -> None:
+    UnmatchedItem.objects.all().delete()
+    Verification.objects.create(entity_type="contact", compared=5, differed=0, at=SyncNow())
+    FieldMapping.objects.filter(link__entity_type="contact", key="phone").update(problem="The column was deleted.")
+    BoardLink.objects.filter(entity_type="organization").update(board_id="")
+    page, errors = open_page(390, "dark")
+    page.goto("/admin/sync/boardlink/")
+    broken, new = page.locator("tr.data-row").all()
+    assert broken.get_by_role("link", name="Phone is blocked").get_attribute("href") == "/admin/sync/boardlink/blocked/"
+    assert new.get_by_role("link", name="Set it up").get_attribute("href") == "/admin/sync/boardlink/set-up/boards/"
+    expect(broken.locator(".field-verified_ago")).to_be_visible()
+    assert [row.evaluate(LINES) for row in (broken, new)] == [3, 3]
+    assert max(page.evaluate(HEIGHTS)) < 130
+    FieldMapping.objects.update(problem="")
+    page.reload()
+    assert broken.evaluate(LINES) == 2, "nothing to do is no line"
+    assert not [*barriers(page), *errors]
 
 
 def test_on_a_phone_a_record_is_three_lines(open_page: Any, long_names: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from sync.boards.mapping import remap
 from sync.choices import Cause
 from sync.models import BoardLink, Decision, FieldMapping, SyncMetadata, SyncQueue, WriteLoop
 from sync.operations.decision_undo import is_undoable
+from sync.operations.detect.sweep import sweep_due_boards
 from sync.outbox import pauses
 from tests.drift.conftest import Owner
 from tests.support.people import staff_who_may
@@ -96,6 +97,18 @@ def test_a_renamed_column_is_told_once_somebody_called_it_fine_no_more(
     assert LogEntry.objects.latest("id") == noted
     owner.sweep()
     assert "is now" not in shown(admin)
+
+
+def test_a_renamed_column_is_told_with_the_next_edit_of_it(world: World, owner: Owner, admin: Client) -> None:
+    contact = world.linked(role_title="Analyst")
+    sweep_due_boards()  # which every minute begins
+    owner.retitle("role_title", "Position")
+    sweep_due_boards()
+    assert RENAMED not in shown(admin, "/admin/"), "of the rename itself Monday sends nothing"
+    world.edit(contact, "role_title", "Head")
+    world.hear(contact)
+    sweep_due_boards()
+    assert RENAMED in shown(admin, "/admin/")
 
 
 def test_a_sweep_that_read_the_link_before_a_person_called_it_fine_takes_nothing_back(mapped: Client) -> None:

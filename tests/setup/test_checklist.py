@@ -64,7 +64,7 @@ def test_an_address_that_monday_can_not_reach_is_recommended_against_with_its_co
 def test_webhooks_that_are_missing_are_said(boss: User) -> None:
     for change in ({"webhooks": {}}, {"webhooks_problem": "Monday could not reach it."}):
         steps = setup_checklist(boss, link(**DONE | change), connected=True)
-        assert [step.title for step in steps if not step.is_done] == ["Register webhooks"]
+        assert [step.title for step in steps if not step.is_done] == ["Let Monday report edits"]
 
 
 def test_who_may_not_set_up_sees_what_is_to_be_done_and_no_door() -> None:
@@ -74,6 +74,6 @@ def test_who_may_not_set_up_sees_what_is_to_be_done_and_no_door() -> None:
 def test_a_set_up_that_is_being_applied_is_running_and_not_to_do(boss: User) -> None:
     steps = setup_checklist(boss, link(board_id=""), connected=True, running=True)
     running = [step for step in steps if step.is_running]
-    assert [step.title for step in running] == ["Choose the boards", "Register webhooks", "First sync"]
+    assert [step.title for step in running] == ["Choose the boards", "Let Monday report edits", "First sync"]
     assert {step.url for step in running} == {"/admin/sync/boardlink/set-up/run/"}
     assert not [step for step in setup_checklist(boss, link(board_id=""), connected=True) if step.is_running]

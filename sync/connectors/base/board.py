@@ -277,7 +277,8 @@ class ItemEvent:
 
     For a renamed item `column_id` is "name" and `value` holds the key "name". `happened_at` is when the
     trigger fired (triggerTime), `changed_at` when the column was changed (changedAt, seconds), shortly
-    before; `has_previous` whether the body has a previous value at all, even an empty one.
+    before; `has_previous` whether the body has a previous value at all, even an empty one. `column_title` is what the
+    column is called on the board.
     """
 
     kind: EventKind
@@ -295,6 +296,7 @@ class ItemEvent:
     happened_at: datetime | None = None
     changed_at: datetime | None = None
     has_previous: bool = False
+    column_title: str | None = None
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,7 @@ def parse_event(body: Any) -> ItemEvent:
         happened_at=time_or_none(event.get("triggerTime")),
         changed_at=_parse_timestamp(event.get("changedAt")),
         has_previous="previousValue" in event,
+        column_title=_text_or_none(event.get("columnTitle")) if kind is EventKind.COLUMN else None,
     )
 
 

@@ -294,7 +294,10 @@ class AttentionEntry:
 
 @dataclass(frozen=True)
 class AttentionCause:
-    """Entries of one kind and board that have the same cause: how many, and since when the first."""
+    """Entries of one kind and board that have the same cause: how many, and since when the first.
+
+    `entity_id` is the record of a single one.
+    """
 
     kind: AttentionKind
     cause: str
@@ -304,6 +307,7 @@ class AttentionCause:
     since: datetime | None
     entity_type: str = ""
     code: str = ""
+    entity_id: UUID | None = None
 
     @property
     def count_text(self) -> str:
@@ -426,20 +430,21 @@ def causes(
     `of_causes` leaves only those, `among` only the causes of the entries with these keys, which alone are counted.
     """
     sql = f"""
-        SELECT * FROM (SELECT kind, {CAUSE} AS cause, entity_type, code, subject, common, number, since, told
+        SELECT * FROM (SELECT kind, {CAUSE} AS cause, entity_type, code, subject, common, number, since, told, single
             FROM ({{waiting}}) AS waiting WHERE kind = ANY(%(kinds)s)) AS named
         WHERE %(any_cause)s OR cause = ANY(%(causes)s)
         ORDER BY array_position(%(order)s, kind), since, cause LIMIT %(limit)s OFFSET %(offset)s
     """  # noqa: S608 - made of the fragment above
     same = ", ".join(("kind", *SAME))
     part = (
-        "SELECT {same}, count(*) AS number, min(since) AS since, {told} AS told FROM ({rows}) AS rows GROUP BY {same}"
+        "SELECT {same}, count(*) AS number, min(since) AS since, {told} AS told, "
+        "CASE WHEN count(*) = 1 THEN min(entity_id::text) END AS single FROM ({rows}) AS rows GROUP BY {same}"
     )
     # Where all say the same, nothing has to be left out of it.
     sentence = "CASE WHEN min(detail) = max(detail) THEN min(detail) END"
 
     def grouped(one: Source, some: bool) -> str:
-        columns = ("kind", *SAME, "since")
+        columns = ("kind", *SAME, "since", "entity_id")
         if one.common == NOTHING:
             return part.format(same=same, told="NULL::text", rows=one.select(*columns, keys=some))
         return part.format(same=same, told=sentence, rows=one.select(*columns, "detail", keys=some))
@@ -453,9 +458,9 @@ def causes(
         AttentionCause(
             AttentionKind(kind), cause,
             wording.cause(kind, entity_type, code, subject, _known_text(scope, kind, entity_type, only or common)),
-            registry.board_title(entity_type), number, since, entity_type, code,
+            registry.board_title(entity_type), number, since, entity_type, code, UUID(single) if single else None,
         )
-        for kind, cause, entity_type, code, subject, common, number, since, only in rows
+        for kind, cause, entity_type, code, subject, common, number, since, only, single in rows
     ]  # fmt: skip
 
 

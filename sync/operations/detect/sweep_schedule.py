@@ -120,12 +120,12 @@ def board_problems(
     for mapping in mappings:
         yield BoardProblem(f"{title}: {mapping.label} is blocked", mapping.problem, "view_column", "columns")
     if link.silence:
-        yield BoardProblem(f"{title}: no webhooks arrive", link.silence, "notifications_off", "webhooks")
+        yield BoardProblem(f"{title}: Monday reports no edits", link.silence, "notifications_off", "webhooks")
     if link.webhooks_problem:
-        what = f"{title}: its webhooks are not all there"
+        what = f"{title}: Monday doesn’t report every edit"
         yield BoardProblem(what, link.webhooks_problem, "webhook", "webhooks")
     if link.sweep_problem:
-        what = f"{title}: what webhooks missed is not fully known"
+        what = f"{title}: missed changes are not fully known"
         yield BoardProblem(what, link.sweep_problem, "manage_search", "sweeps")
 
 
