@@ -321,7 +321,7 @@ def _was(event: Any, fields: Sequence[str], sent: Mapping[str, Any]) -> bool:
     if "raw_before" not in sent:
         # Of an empty cell nothing is kept.
         return bool(values) and not sent.get("before") and not any(values.values())
-    return values == {key: raw["id"] if isinstance(raw, dict) else raw for key, raw in sent["raw_before"].items()}
+    return values == {key: raw.get("id") if isinstance(raw, dict) else raw for key, raw in sent["raw_before"].items()}
 
 
 def _decision_lines(

@@ -169,8 +169,13 @@ class _UndoContext:
         before, after = dict(row.values["raw_before"]), dict(row.values["raw_after"])
         if unknown := [name for name in before if name not in {f.name for f in record._meta.concrete_fields}]:
             return UndoStep(row, record, label, stale=f"NPD has no field “{unknown[0]}” any more.")
-        now = stored_field_values(record, before)
-        current, target = self._display(record, mapping, now), self._display(record, mapping, before)
+        current = self._display(record, mapping, stored_field_values(record, before))
+        try:
+            # Of what was read on Monday a relation names the item or the name alone.
+            before = read_until(partial(RelatedFacts.resolve, model=type(record), raw=before), self.related)
+        except RelatedNotFound as gone:
+            return UndoStep(row, record, label, current, self._display(record, mapping, before), str(gone))
+        target = self._display(record, mapping, before)
         if stale := self._stale_reason(record, row, mapping, before, after, current):
             return UndoStep(row, record, label, current, target, stale)
         note = ""
@@ -218,10 +223,7 @@ class _UndoContext:
     def _validate(self, step: UndoStep, record: SyncedModel, before: Mapping[str, Any]) -> UndoStep:
         """Give the step what it writes, if the value still passes NPD's own validation."""
         try:
-            full = read_until(lambda related: related.resolve(type(record), before), self.related)
-            return replace(step, write=clean_values(record, full))
-        except RelatedNotFound as gone:
-            return replace(step, stale=str(gone))
+            return replace(step, write=clean_values(record, before))
         except ValidationError as refused:
             message = " ".join(refused.messages)
             return replace(step, stale=f"NPD doesn't take the earlier value any more: {message}")

@@ -234,7 +234,10 @@ def _was_one_way(evidence: Evidence, entity: Entity, key: str) -> bool:
 
 
 def conflicts_have_two_sides(evidence: Evidence) -> Iterator[str]:
-    """Nobody is asked about a field that only one side changed. (An address is asked about where it can't be split.)"""
+    """Nobody is asked about a field that only one side changed. (An address is asked about where it can't be split, and
+    what was on its way where the mapping means something else now: its bases don't count.)
+    """
+    remapped = {one.handle for one in evidence.journal.settings if one.name == "version"}
     for entity in evidence.entities:
         for conflict in entity.conflicts:
             if conflict.kind != "fields" or not entity.handles:
@@ -242,7 +245,7 @@ def conflicts_have_two_sides(evidence: Evidence) -> Iterator[str]:
             for key in {*conflict.conflict_fields, *conflict.merge_selections} - {"address"}:
                 writes = evidence.writes_of(entity, key)
                 sides = {write.side for write in writes}
-                if key in FIELDS[entity.type] and len(sides) < 2:
+                if key in FIELDS[entity.type] and len(sides) < 2 and f"{entity.type}.{key}" not in remapped:
                     only = " and ".join(sides) or "nobody"
                     yield f"{entity.words}.{key}: a person was asked, and only {only} wrote it"
 
