@@ -33,7 +33,8 @@ const atWork = (part) =>
   (part.contains(document.activeElement) && !document.activeElement.matches("[data-live-focus]")) ||
   part.querySelector("details[open]:not([data-live-keep]), input[type=checkbox].action-select:checked, .htmx-request") !== null ||
   [...part.querySelectorAll("input[type=text], textarea")].some((field) => field.value !== field.defaultValue) ||
-  (String(document.getSelection()) !== "" && part.contains(document.getSelection().anchorNode));
+  (String(document.getSelection()) !== "" && part.contains(document.getSelection().anchorNode)) ||
+  [...document.querySelectorAll(".htmx-request")].some((one) => one.getAttribute("hx-target") === `#${part.id}`);
 
 // Unfold draws the canvases of a page when it is loaded, all at once.
 const drawCharts = () => {
@@ -206,7 +207,9 @@ const check = async () => {
   if (isBack || (parts().length && (isNew || left.some((part) => !atWork(part)) || Date.now() - fetched > STALE))) {
     if (isNew) quickUntil = Date.now() + QUICK_FOR;
     fetched = Date.now();
-    const answer = await fetch(location.href, { headers: { "X-NPD-Live": "1" }, redirect: "manual" });
+    const asked = location.href;
+    const answer = await fetch(asked, { headers: { "X-NPD-Live": "1" }, redirect: "manual" });
+    if (location.href !== asked) return; // somebody has chosen meanwhile what the page shows: the answer is of another one
     // What the page is about has become something else: the page leads there, and says so.
     if (answer.type === "opaqueredirect" && document.querySelector("[data-live-gone]")) return location.reload();
     if (answer.ok) {

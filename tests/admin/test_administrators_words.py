@@ -1,4 +1,7 @@
-"""Commands and names of settings stand for an administrator alone: in the fold that is called so, nowhere else."""
+"""Commands and names of settings stand for an administrator alone: in the fold that is called so, nowhere else.
+
+Of all pages together test_html.py looks for them.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ from typing import Any
 
 import pytest
 import responses
-from django.contrib.auth.models import User
 from django.test import Client
 
 from sync.connectors.base import errors
@@ -17,7 +19,6 @@ from sync.connectors.base.errors import ConnectorError
 from sync.kernel.messages import TOKEN_SENTENCES
 from sync.limits import breaker
 from sync.models import MondayAccount, Verification
-from tests.admin.all_pages import pages
 
 pytestmark = pytest.mark.django_db
 
@@ -64,19 +65,6 @@ def opened(client: Client) -> dict[str, set[str]]:
     """What the pages name that say of the connection how it stands."""
     found = {page: names_in(client.get(page).content.decode()) for page in SHOWING_STOPS}
     return {page: names for page, names in found.items() if names}
-
-
-@pytest.mark.slow
-def test_no_page_names_a_command_or_a_setting_outside_the_administrators_fold(
-    browser_of_person: Client, world: dict[str, Any], person: User
-) -> None:
-    # With a difference, and many things that went wrong.
-    found = {
-        address: names
-        for address, html in pages(browser_of_person, world, person).items()
-        if not address.startswith("/admin/help/") and (names := names_in(html))
-    }
-    assert found == {}
 
 
 def test_the_first_account_is_explained_in_the_fold(client: Client) -> None:

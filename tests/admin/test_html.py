@@ -1,4 +1,7 @@
-"""Every page is valid HTML, without an id twice or a reference that leads nowhere, and axe-core finds nothing in it."""
+"""Every page is valid HTML, without an id twice or a reference that leads nowhere, and axe-core finds nothing in it.
+
+Nor does any name a command or a setting but to an administrator.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from tests.admin.all_pages import pages
+from tests.admin.test_administrators_words import names_in
 from tests.support.pages import faults_of_html
 
 pytestmark = pytest.mark.django_db
@@ -69,7 +73,6 @@ def nested(element: Element, above: tuple[str, ...]) -> Iterator[str]:
             yield from nested(child, (*above, tag))
 
 
-@pytest.mark.slow
 def test_every_page_is_valid_and_readable_by_everyone_in_light_and_dark(
     chromium: Any, browser_of_person: Client, world: dict[str, Any], person: User
 ) -> None:
@@ -79,6 +82,8 @@ def test_every_page_is_valid_and_readable_by_everyone_in_light_and_dark(
         for fault in faults(html):
             if not any(known in fault for known in OF_UNFOLD):
                 wrong.setdefault(re.sub(r" at \d+:\d+", "", fault), address)
+        if not address.startswith("/admin/help/") and (names := names_in(html)):
+            wrong[f"names {sorted(names)}"] = address
     assert len(found) > 80
     barred = faults_of_html(chromium, found)
     if lines := [*(f"{address}: {fault}" for fault, address in wrong.items()), *barred]:
