@@ -69,29 +69,6 @@ def _known_zones() -> frozenset[str]:
 # Django-unfold's settings: styles, sidebar and sections.
 
 
-def own_styles(request: HttpRequest) -> str:
-    """Return the address of our small style sheet; at request time, when static files are known."""
-    return static("npd/npd.css")
-
-
-def own_script(request: HttpRequest) -> str:
-    return static("npd/npd.js")
-
-
-def live_script(request: HttpRequest) -> str:
-    """Return the address of the script that keeps open pages up to date (config/live_updates.py)."""
-    return static("npd/live.js")
-
-
-def search_script(request: HttpRequest) -> str:
-    """Return the address of the script of Ctrl+K (config/search.py)."""
-    return static("npd/search.js")
-
-
-def favicon(request: HttpRequest) -> str:
-    return static("npd/favicon.svg")
-
-
 def page_context(request: HttpRequest) -> dict[str, Any]:
     """Return what every page of the admin needs: its section, and which Monday the site talks to."""
     from sync.admin.connection_pages import banner_context
@@ -107,9 +84,14 @@ UNFOLD: dict[str, Any] = {
     "SITE_HEADER": "NPD Sync",
     "SITE_URL": None,
     "SITE_SYMBOL": "sync_alt",
-    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": favicon}],
-    "STYLES": [own_styles],
-    "SCRIPTS": [own_script, live_script, search_script],
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("npd/favicon.svg")}],
+    # At request time, when static files are known.
+    "STYLES": [lambda request: static("npd/npd.css")],
+    "SCRIPTS": [
+        lambda request: static("npd/npd.js"),
+        lambda request: static("npd/live.js"),
+        lambda request: static("npd/search.js"),
+    ],
     "GLOBAL_CALLBACK": "config.unfold.page_context",
     "DASHBOARD_CALLBACK": "config.navigation.dashboard",
     "SHOW_HISTORY": False,

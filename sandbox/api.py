@@ -23,7 +23,7 @@ from sandbox.faults import Fault, Faults, ItemHistory, fault_middleware, history
 from sandbox.graph import context as graph_context
 from sandbox.graph import server
 from sandbox.graph.context import CURRENT, Context, OpenCursors
-from sandbox.http import BadRequestError, Request, Response, cut_connection, json_response, percent_decode
+from sandbox.http import Request, Response, cut_connection, json_response, percent_decode
 from sandbox.model import API_USER
 from sandbox.oauth import OAuth
 from sandbox.webhooks.deliveries import Deliveries
@@ -224,22 +224,6 @@ class Api:
             call.ms = round((time.monotonic() - started) * 1000, 1)
             self.calls.end(call)
 
-    def get(self, request: Request) -> Response:
-        """Monday took queries by GET once, and since 2025-08 answers so (community.monday.com, thread 118566)."""
-        body = api_errors.bad_body("Request body must be a JSON with query.")
-        return self._respond({"errors": body.errors}, Call(0, 0.0, request_id=str(uuid.uuid4())), 400, {})
-
-    def schema(self, request: Request) -> Response:
-        """`GET /v2/get_schema?format=sdl&version=V`, as github.com/mondaycom/mcp's fetch-schema.sh asks for it."""
-        if request.query.get("format", "sdl") != "sdl":
-            raise BadRequestError("the sandbox gives its schema as format=sdl")
-        try:
-            version = graph_context.served_version(request.query.get("version"))
-        except RequestError as refusal:
-            raise BadRequestError(str(refusal)) from None
-        text = server.sdl(version.era)
-        return Response(200, text.encode(), {"Content-Type": "text/plain; charset=utf-8"})
-
     def _admit(self, request: Request, call: Call) -> Response:
         """Who has no valid token belongs to no account: nothing is counted, and no quota is shown."""
         given = request.header("Authorization") or ""
@@ -384,14 +368,10 @@ class Api:
             "minute": (api_errors.minute_limit, FAULT_WAIT),
             "daily": (api_errors.daily_limit, self.limits.usage.seconds_left()),
             "concurrency": (api_errors.concurrency_limit, CONCURRENCY_WAIT),
-            "ip": (api_errors.address_limit, FAULT_WAIT),
         }.get(fault.limit or "", (None, 0))
         if refuse is None:
             return
-        refusal = refuse(wait if fault.retry_in is None else fault.retry_in)
-        if not fault.header:
-            refusal.headers.clear()
-        raise refusal
+        raise refuse(wait if fault.retry_in is None else fault.retry_in)
 
     def _hang_up(self, request: Request, fault: Fault) -> None:
         """Hold the connection for the fault's seconds, while anyone waits, then cut it."""

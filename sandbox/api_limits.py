@@ -16,7 +16,6 @@ from sandbox import api_errors
 from sandbox.api_errors import RequestError
 from sandbox.clock import Clock
 from sandbox.http import BadRequestError, whole
-from sandbox.model import API_USER, PEOPLE
 
 LARGEST_LIMIT = 1_000_000_000
 # A window ends 60 s after its first call, and addresses are counted in windows of their own
@@ -73,7 +72,7 @@ def plan_from(name: Any, others: dict[str, Any]) -> Plan | None:
     return replace(PLANS[name], **others)
 
 
-# How many calls the account has used, by day and by user; Monday counts in tenths of a call.
+# How many calls the account has used, by day; Monday counts in tenths of a call.
 
 
 DAY_SECONDS = 86_400
@@ -90,18 +89,15 @@ class Usage:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._used: deque[tuple[int, int, int]] = deque()  # second, user, tenths
+        self._used: deque[tuple[int, int]] = deque()  # second, tenths
         self._days: Counter[str] = Counter()
         self.lag = DEFAULT_LAG
 
-    def add(self, tenths: int, user_id: int, moment: float) -> None:
+    def add(self, tenths: int, moment: float) -> None:
         """Count `tenths` of calls to the day of `moment`; fewer than none take back what was counted before."""
         second = int(moment)
-        if self._used and self._used[-1][:2] == (second, user_id):
-            tenths_before = self._used.pop()[2]
-            self._used.append((second, user_id, tenths_before + tenths))
-        else:
-            self._used.append((second, user_id, tenths))
+        before = self._used.pop()[1] if self._used and self._used[-1][0] == second else 0
+        self._used.append((second, before + tenths))
         self._days[_day(moment)] += tenths
         while self._used and self._used[0][0] < second - KEPT_DAYS * DAY_SECONDS:
             self._used.popleft()
@@ -121,19 +117,10 @@ class Usage:
         """Whole calls by day, the newest first, as old as `lag` makes them."""
         found: Counter[str] = Counter()
         until = self.reported_until()
-        for second, _, tenths in list(self._used):
+        for second, tenths in list(self._used):
             if second <= until:
                 found[_day(second)] += tenths
         return {day: tenths // 10 for day, tenths in sorted(found.items(), reverse=True)}
-
-    def by_user(self) -> dict[int, int]:
-        """Whole calls of today by the user's id, as old as `lag` makes them."""
-        found: Counter[int] = Counter()
-        until = self.reported_until()
-        for second, user_id, tenths in list(self._used):
-            if second <= until and _day(second) == _day(until):
-                found[user_id] += tenths
-        return {user_id: tenths // 10 for user_id, tenths in found.items()}
 
     def clear(self) -> None:
         self._used.clear()
@@ -241,7 +228,7 @@ class Limits:
         visit, moment = CallInProgress(), self._clock.time()
         with self._lock:
             refusal = self._refusal(address, moment)
-            self.usage.add(CALL if refusal is None else REJECTED_CALL, API_USER.id, moment)
+            self.usage.add(CALL if refusal is None else REJECTED_CALL, moment)
             if refusal is not None:
                 raise self._count_rejection(refusal)
             self._running += 1
@@ -253,7 +240,7 @@ class Limits:
                 self._running -= 1
                 # Taken back on the day that it was counted to: the answer may come after midnight.
                 if visit.tenths != CALL and counted_in == self._life:
-                    self.usage.add(visit.tenths - CALL, API_USER.id, moment)
+                    self.usage.add(visit.tenths - CALL, moment)
 
     def _refusal(self, address: str, now: float) -> RequestError | None:
         """Why this request is not let in. Each window has counted it, also when it is not."""
@@ -330,12 +317,12 @@ class Limits:
             self.usage.clear()
             self.usage.lag = lag
             self._life += 1
-            self.usage.add(calls * CALL, API_USER.id, self._clock.time())
+            self.usage.add(calls * CALL, self._clock.time())
 
     def use_by_others(self, calls: int) -> None:
         """Count calls of the account's other tokens, now."""
         with self._lock:
-            self.usage.add(calls * CALL, PEOPLE[0].id, self._clock.time())
+            self.usage.add(calls * CALL, self._clock.time())
 
     @contextmanager
     def figures(self) -> Iterator[Usage]:

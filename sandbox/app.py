@@ -70,8 +70,6 @@ def build(settings: Settings) -> Sandbox:
     pages = Pages(world, live, npd_url, history, Tools(world.clock, api, deliveries))
     routes = [
         route("POST", "/v2", api.post),
-        route("GET", "/v2", api.get),
-        route("GET", "/v2/get_schema", api.schema),
         *Control(world, api, deliveries, live).routes(),
         *oauth.routes(),
         *pages.routes(),

@@ -107,13 +107,6 @@ def _state(state: str) -> Action:
     return lambda world, user_id, given: item_changes.set_state(world, user_id, number(given, "item_id"), state)
 
 
-def _add_subitem(world: World, user_id: int, given: ControlInput) -> Item:
-    """Below `item_id`."""
-    check_item(given)
-    values, name = given.get("values") or {}, given["name"].strip()
-    return transfers.create_subitem(world, user_id, number(given, "item_id"), name, values, create_labels=True)
-
-
 ITEM_ACTIONS: dict[str, Action] = {
     "edit": _edit,
     "rename": lambda world, user_id, given: item_changes.change_values(
@@ -130,19 +123,6 @@ ITEM_ACTIONS: dict[str, Action] = {
         world, user_id, number(given, "item_id"), number(given, "board_id"), text(given, "group_id")
     ),
     "duplicate": lambda world, user_id, given: transfers.duplicate_item(world, user_id, number(given, "item_id")),
-    "add_subitem": _add_subitem,
-    "move_subitem": lambda world, user_id, given: transfers.move_subitem(
-        world, user_id, number(given, "item_id"), number(given, "parent_id")
-    ),
-    "create_update": lambda world, user_id, given: world.items[
-        item_changes.create_update(world, user_id, text(given, "body"), item_id=number(given, "item_id")).item_id
-    ],
-    "edit_update": lambda world, user_id, given: world.items[
-        item_changes.edit_update(world, user_id, number(given, "update_id"), text(given, "body")).item_id
-    ],
-    "delete_update": lambda world, user_id, given: world.items[
-        item_changes.delete_update(world, user_id, number(given, "update_id")).item_id
-    ],
 }
 
 

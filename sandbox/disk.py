@@ -10,16 +10,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sandbox.model import Activity, Board, Hook, Item, Row, Tag, Update, from_document, to_document
+from sandbox.model import Activity, Board, Hook, Item, Row, Tag, from_document, to_document
 
-NAMES: dict[type[Any], str] = {
-    Board: "boards",
-    Item: "items",
-    Hook: "hooks",
-    Activity: "activity",
-    Tag: "tags",
-    Update: "updates",
-}
+NAMES: dict[type[Any], str] = {Board: "boards", Item: "items", Hook: "hooks", Activity: "activity", Tag: "tags"}
 DOCUMENTS = {name: "TEXT" if kind is Activity else "INTEGER" for kind, name in NAMES.items()}
 COUNTERS = "CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);"
 TABLES = "\n".join(

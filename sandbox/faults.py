@@ -107,7 +107,6 @@ class Fault:
     body: Any = None
     retry_after: float | None = None
     retry_in: int | None = None
-    header: bool = True
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
@@ -218,10 +217,10 @@ class Faults:
 
 LONGEST_SECONDS = 86_400
 LARGEST_COUNT = 1_000_000
-LIMITS = ("complexity", "minute", "daily", "concurrency", "ip", "field", "subgraph")
+LIMITS = ("complexity", "minute", "daily", "concurrency", "field", "subgraph")
 KINDS = ("status", "timeout", "limit", "slow", "partial", "cursor", "listing", "stale", "drops")
 
-EXTRAS = {"status": {"body", "retry_after"}, "timeout": {"seconds"}, "limit": {"retry_in", "header"}}
+EXTRAS = {"status": {"body", "retry_after"}, "timeout": {"seconds"}, "limit": {"retry_in"}}
 
 # A time-out or a partial failure is about what was applied, so reads in between do not use it up.
 DEFAULT_ON = {"timeout": "mutation", "partial": "mutation", "drops": "create_item"}
@@ -267,8 +266,6 @@ def _limit(given: dict[str, Any]) -> str:
     one_of(given["limit"], "limit", LIMITS)
     if given.get("retry_in") is not None:
         whole(given["retry_in"], "retry_in", 0, LONGEST_SECONDS)
-    if not isinstance(given.get("header", True), bool):
-        raise BadRequestError("header is true or false: whether the answer has a Retry-After")
     return str(given["limit"])
 
 

@@ -105,10 +105,8 @@ class Column:
     title: str
     type: str
     settings: dict[str, Any] = field(default_factory=dict)
-    description: str | None = None
     archived: bool = False
     hidden: bool = False  # its values are not shown to the API's user
-    revision: int = 1
     # Not kept: the world puts its own here.
     names: Names = field(default=NOTHING, compare=False, repr=False)
 
@@ -140,10 +138,8 @@ class Item:
     rank: float
     created_at: str
     updated_at: str
-    creator_id: int
     changed_by: int
     state: str = "active"
-    parent_id: int | None = None
     cells: dict[str, Cell] = field(default_factory=dict)
 
     def raw(self, column_id: str) -> Any:
@@ -155,15 +151,8 @@ class Item:
 class Board:
     id: int
     name: str
-    kind: str
-    created_at: str
-    updated_at: str
-    creator_id: int
-    description: str | None = None
-    workspace_id: int | None = None
     state: str = "active"
     items_limit: int = 10_000
-    type: str = "board"
     columns: list[Column] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
     required: list[str] = field(default_factory=list)
@@ -220,21 +209,7 @@ class Tag:
     color: str
 
 
-@dataclass
-class Update:
-    """What somebody wrote under an item. `body` is HTML."""
-
-    id: int
-    item_id: int
-    body: str
-    text_body: str
-    creator_id: int
-    created_at: str
-    edited_at: str
-    deleted: bool = False
-
-
-Row = TypeVar("Row", Board, Item, Hook, Activity, Tag, Update)
+Row = TypeVar("Row", Board, Item, Hook, Activity, Tag)
 
 
 def to_document(row: Row) -> dict[str, Any]:
@@ -265,10 +240,7 @@ class WorldEvent:
     """One thing that happened. `kind` is the name of the webhook event that subscribes to it:
 
     create_item, change_column_value, change_name, item_archived, item_deleted, item_restored,
-    item_moved_to_any_group, create_column; of subitems create_subitem, change_subitem_column_value,
-    change_subitem_name, move_subitem, subitem_archived, subitem_deleted (`board_id` is the subitems board,
-    `parent` the item above, and `source_parent` the one that a moved subitem left); of updates create_update,
-    edit_update, delete_update, create_subitem_update (with `update`); and, without a webhook, board_changed.
+    item_moved_to_any_group, create_column; and, without a webhook, board_changed.
     `seconds` is the sandbox's time. `value` and `previous` are as the event's webhook shows them.
     """
 
@@ -286,6 +258,3 @@ class WorldEvent:
     value: Any = None
     previous: Any = None
     column_values: dict[str, Any] = field(default_factory=dict)
-    parent: Item | None = None
-    source_parent: Item | None = None
-    update: Update | None = None

@@ -1,6 +1,6 @@
 """The account: all boards, items, webhooks and logs, behind one lock, written through to disk.
 
-How they are found by id, by the words of a cell and below one another, and how a refused transaction takes back
+How they are found by id and by the words of a cell, and how a refused transaction takes back
 what it had changed.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 from sandbox import api_errors, model
 from sandbox.clock import Clock, ordered_id
 from sandbox.disk import NAMES, Disk, Kept
-from sandbox.model import Activity, Board, Hook, Item, Names, Tag, Update, WorldEvent, from_document
+from sandbox.model import Activity, Board, Hook, Item, Names, Tag, WorldEvent, from_document
 
 INDEXED_TYPES = ("name", "text", "email")
 Reader = Callable[[Item], str]
@@ -101,36 +101,6 @@ def _reader(column_id: str, column_type: str) -> Reader:
     return lambda item: fold_case(item.raw(column_id) or "")
 
 
-class ChildIndex:
-    """The ids of subitems, by the item that they are below. `items` is the world's own table."""
-
-    def __init__(self, items: dict[int, Item]) -> None:
-        self._items = items
-        self._children: dict[int, list[int]] = {}
-
-    def children(self, item: Item) -> list[Item]:
-        return [self._items[one] for one in self._children.get(item.id, ())]
-
-    def add_item(self, item: Item) -> None:
-        """A new item; one that is no subitem is below nothing."""
-        if item.parent_id is not None:
-            self._children.setdefault(item.parent_id, []).append(item.id)
-
-    def drop_item(self, item: Item) -> None:
-        """An item that never was."""
-        if item.parent_id is not None:
-            self._children[item.parent_id].remove(item.id)
-
-    def move(self, item: Item, parent: Item) -> None:
-        """Put a subitem below another item; the caller writes the item."""
-        self.drop_item(item)
-        item.parent_id = parent.id
-        self.add_item(item)
-
-    def clear(self) -> None:
-        self._children.clear()
-
-
 # Who and what an account knows by id: the world's answer to `Names`.
 
 
@@ -182,7 +152,7 @@ class Directory(Names):
 # The account: all boards, items, webhooks and logs, behind one lock, written through to disk.
 
 
-FIRST_IDS = {"board": 70001, "item": 8000000001, "hook": 466700001, "tag": 20001, "update": 3836300001}
+FIRST_IDS = {"board": 70001, "item": 8000000001, "hook": 466700001, "tag": 20001}
 
 STATES = ("active", "archived", "deleted")
 Listener = Callable[[list[WorldEvent]], None]
@@ -200,17 +170,14 @@ class World:
         self.hooks: dict[int, Hook] = {}
         self.activity: dict[int, list[Activity]] = {}
         self.tags: dict[int, Tag] = {}
-        self.updates: dict[int, Update] = {}
         self._tables: dict[type[Any], dict[Any, Any]] = {
             Board: self.boards,
             Item: self.items,
             Hook: self.hooks,
             Tag: self.tags,
-            Update: self.updates,
         }
         self.log_delay_seconds = 0.0
         self.names = Directory(self)
-        self.children = ChildIndex(self.items)
         self.lookups = Lookups(lambda board_id: self.items_of(board_id, STATES))
         self._active: dict[int, set[int]] = {}
         self._order: dict[int, list[tuple[float, int]]] = {}
@@ -290,7 +257,7 @@ class World:
             for board_id, rows in self.activity.items() if new_logs else ():
                 self.activity[board_id] = [row for row in rows if row.id not in new_logs]
             # Items before boards: an item is taken out of its board's order, which goes with a board that never was.
-            for kind in (Update, Item, Board, Tag, Hook):
+            for kind in (Item, Board, Tag, Hook):
                 for row_id, document in before.get(NAMES[kind], {}).items():
                     self._put_back(self._tables[kind], row_id, document)
             return []
@@ -323,12 +290,8 @@ class World:
         return found
 
     def state_of(self, item: Item) -> str:
-        """A subitem is as inactive as its item, an item as its board."""
-        if item.state != "active":
-            return item.state
-        if item.parent_id is not None:
-            return self.state_of(self.items[item.parent_id])
-        return self.boards[item.board_id].state
+        """An item is as inactive as its board."""
+        return item.state if item.state != "active" else self.boards[item.board_id].state
 
     def items_of(self, board_id: int, states: tuple[str, ...] = ("active",)) -> list[Item]:
         """A board's items in board order."""
@@ -384,7 +347,6 @@ class World:
         """Take an item into the tables beside that of the items."""
         self.items[item.id] = item
         bisect.insort(self._order[item.board_id], (item.rank, item.id))
-        self.children.add_item(item)
         self._count(item)
         self.lookups.put(item)
 
@@ -394,7 +356,6 @@ class World:
         del order[bisect.bisect_left(order, (item.rank, item.id))]
         self._active.get(item.board_id, set()).discard(item.id)
         self.lookups.drop(item.board_id, item.id)
-        self.children.drop_item(item)
 
     def reorder(self, board_id: int, items: list[Item]) -> None:
         """Keep all items of a board, whose ranks are others now; `items` is in the new order."""
@@ -416,7 +377,7 @@ class World:
         else:
             active.discard(item.id)
 
-    def put(self, row: Hook | Tag | Update) -> None:
+    def put(self, row: Hook | Tag) -> None:
         """Keep what nothing but its own id finds."""
         self._tables[type(row)][row.id] = row
         self._disk.put(type(row), [row])
@@ -442,7 +403,6 @@ class World:
         with self.transaction():
             for table in (*self._tables.values(), self.activity, self._order, self._active):
                 table.clear()
-            self.children.clear()
             self.lookups.clear()
             self.log_delay_seconds = 0.0
             self._disk.clear()
@@ -471,7 +431,6 @@ class World:
             self._name_columns(board)
         for item in self.items.values():
             self._order[item.board_id].append((item.rank, item.id))
-            self.children.add_item(item)
             self._count(item)
         for order in self._order.values():
             order.sort()

@@ -1,27 +1,22 @@
 """Which account PostgreSQL runs as where root starts it: PostgreSQL refuses to run as root.
 
-`nobody` where that account may enter the folder. Else, on Linux, root's own id in a user namespace of its
-own, in which it has another number and no power. Else `nobody` again, with programs and data in a folder
-elsewhere.
+`nobody` where that account may enter the folder; else `nobody` with programs and data in a folder elsewhere.
 
 The standard library only, and nothing of ours: config/embedded/bootstrap.py asks before anything is
 installed.
 """
 
-import ctypes
 import hashlib
 import os
 import pwd
 import shutil
 import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-CLONE_NEWUSER = 0x10000000  # linux/sched.h
 ENTER_ALL = 'for folder; do cd "$folder" || exit 1; done'
 DATA = "pg"
 Arrange = Callable[[], None]
@@ -29,25 +24,15 @@ Arrange = Callable[[], None]
 
 @dataclass(frozen=True)
 class Account:
-    """The account that owns the data, and what to do between fork and exec to become it."""
+    """The account that owns the data."""
 
     uid: int
     gid: int
     name: str
-    enter: Arrange | None = None
 
     def popen(self, then: Arrange | None = None) -> dict[str, Any]:
         """Return what subprocess needs to run as this account; the child does `then` as the account."""
-        if self.enter is None:
-            return {"user": self.uid, "group": self.gid, "extra_groups": [], "preexec_fn": then}
-        enter = self.enter
-
-        def arrange() -> None:
-            enter()
-            if then:
-                then()
-
-        return {"preexec_fn": arrange}
+        return {"user": self.uid, "group": self.gid, "extra_groups": [], "preexec_fn": then}
 
     def owns(self, path: Path) -> bool:
         return path.lstat().st_uid == self.uid
@@ -75,36 +60,10 @@ def nobody() -> Account:
     return next(account_of(entry.pw_uid) for entry in found if entry.pw_uid)
 
 
-def in_namespace() -> Account:
-    """Return root in a user namespace, where initdb finds its number in /etc/passwd and it is not 0."""
-    inside, libc = nobody(), ctypes.CDLL(None, use_errno=True)
-    uid, gid = os.geteuid(), os.getegid()
-    # Written in this order: without rights outside, gid_map is accepted only once setgroups is denied
-    # (user_namespaces(7)).
-    maps = {"setgroups": "deny", "uid_map": f"{inside.uid} {uid} 1", "gid_map": f"{inside.gid} {gid} 1"}
-
-    def enter() -> None:
-        if libc.unshare(CLONE_NEWUSER):
-            raise OSError(ctypes.get_errno(), "no user namespace")
-        for name, text in maps.items():
-            Path("/proc/self", name).write_text(text)
-
-    return Account(uid, gid, "root without its rights", enter)
-
-
 def choose_account(owner: int | None, folders: Sequence[Path]) -> Account | None:
-    """Return the first account that may enter all these folders, the data's owner (None: no data) first."""
-    return next((account for account in _candidates(owner) if may_enter(account, folders)), None)
-
-
-def _candidates(owner: int | None) -> Iterator[Account]:
-    namespace = [in_namespace()] if sys.platform == "linux" else []
-    if owner == 0:
-        yield from namespace
-    elif owner is not None:
-        yield account_of(owner)
-    yield nobody()
-    yield from namespace
+    """Return the first account that may enter all these folders, the data's owner (None or root: another) first."""
+    candidates = [*([account_of(owner)] if owner else []), nobody()]
+    return next((account for account in candidates if may_enter(account, folders)), None)
 
 
 def may_enter(account: Account, folders: Sequence[Path]) -> bool:
@@ -133,7 +92,7 @@ def refusal(project: Path) -> str:
 def no_account_message(folder: Path) -> str:
     return (
         f"PostgreSQL refuses to run as root, and '{nobody().name}', as whom it would run, may not enter {folder}. "
-        "User namespaces are switched off here, and neither /var/lib nor the folder for temporary files will do. "
+        "Neither /var/lib nor the folder for temporary files will do. "
         "Move the project to a folder that everyone may enter (for example /srv), "
         "or run this as an ordinary user."
     )
@@ -157,22 +116,26 @@ class Relocation:
         if not copy.exists():
             for older in self.home.glob("programs-*"):
                 shutil.rmtree(older)
-            self._copy(binaries.parent, copy)
-        return copy / binaries.name
+            package = binaries.parent.parent
+            # On Linux the programs find their libraries beside the package, by a path from their own place.
+            beside = [one for one in [package.with_name(f"{package.name}.libs")] if one.is_dir()]
+            self._copy(copy, {one: one.name for one in (package, *beside)})
+        return copy / binaries.relative_to(binaries.parents[2])
 
     def take_over(self, place: Path) -> None:
         """Move any data from `place`, and leave a link there. May be interrupted at any point."""
         shutil.rmtree(self.data, ignore_errors=True)  # it is half of a copy, or an earlier project's
         if place.is_dir():
-            self._copy(place, self.data)
+            self._copy(self.data, {place: ""})
             place.rename(_moved_away(place))
         place.symlink_to(self.data)
         finish_move(place)
 
-    def _copy(self, source: Path, target: Path) -> None:
+    def _copy(self, target: Path, sources: Mapping[Path, str]) -> None:
         draft = target.with_name("new-" + target.name)
         shutil.rmtree(draft, ignore_errors=True)
-        shutil.copytree(source, draft, symlinks=True)
+        for source, name in sources.items():
+            shutil.copytree(source, draft / name, symlinks=True)
         self.account.chown_all(draft)
         draft.rename(target)
 

@@ -17,8 +17,14 @@ from django.views.decorators.http import require_POST
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from npd.models import Contact
-from npd.personal_data.erasure import ItemFate, erase_person, export_person, preview_erasure
-from npd.personal_data.messages import ERASED_SENTENCE, naming_text
+from npd.personal_data.erasure import (
+    ERASED_SENTENCE,
+    ItemFate,
+    erase_person,
+    export_person,
+    naming_text,
+    preview_erasure,
+)
 from npd.personal_data.persons import Person, find_persons, person_of
 from npd.personal_data.traces import records_naming
 from sync.kernel.action_errors import Conflict

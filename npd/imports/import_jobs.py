@@ -17,8 +17,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from npd.imports import files
-from npd.imports.files import FileRow, FileTable, ImportFileError, ReaderDied
-from npd.imports.files.reader import MAX_BYTES
+from npd.imports.files import MAX_BYTES, FileRow, FileTable, ImportFileError, ReaderDied
 from npd.imports.import_writer import undo_batch, write_batch
 from npd.imports.messages import reading_summary
 from npd.imports.models import ImportFile, ImportJob, ImportRow, ImportState, Result, RowOutcome

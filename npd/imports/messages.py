@@ -11,8 +11,7 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from npd.imports.files import ImportFileError
-from npd.imports.files.reader import FORMULA
+from npd.imports.files import FORMULA, ImportFileError
 from npd.imports.models import ImportJob, ImportRow, ImportState, Result, RowOutcome
 from sync.models import ExportFormat
 from sync.operations.exports import ListTable, csv_lines, escape_formula, xlsx_file

@@ -20,8 +20,7 @@ from import_export.results import RowResult
 from import_export.widgets import Widget
 from tablib import Dataset
 
-from npd.imports.files import FileRow, FileTable, ImportFileError
-from npd.imports.files.reader import plain_title
+from npd.imports.files import FileRow, FileTable, ImportFileError, plain_title
 from npd.imports.matching import (
     AMBIGUOUS,
     EXTERNAL_ID,

@@ -12,7 +12,6 @@ from sandbox.columns.choice_kinds import (
     Dropdown,
     People,
     Status,
-    Subtasks,
     Tags,
 )
 from sandbox.columns.kind import ColumnKind
@@ -49,7 +48,6 @@ KINDS: dict[str, ColumnKind] = {
         Country(),
         Location(),
         BoardRelation(),
-        Subtasks(),
         Timeline(),
     )
 }

@@ -1,5 +1,5 @@
 """Columns whose values are chosen: labels kept in the column's settings (status, dropdown), and other things by their
-ids (people, tags, items of connected boards, subitems).
+ids (people, tags, items of connected boards).
 """
 
 from typing import Any
@@ -27,7 +27,6 @@ class Status(ColumnKind):
     old_type = "color"
     graphql_type = "StatusValue"
     empty_text = None
-    blank_choices = ("", "$$$blank$$$", str(EMPTY_INDEX))
 
     @staticmethod
     def default_settings() -> dict[str, Any]:
@@ -86,15 +85,7 @@ class Status(ColumnKind):
         return str(column.settings["labels"].get(str(raw["index"]), "")) if raw else ""
 
     def fields(self, column: Column, raw: Any) -> dict[str, Any]:
-        if not raw:
-            return {}
-        colour = COLOURS[raw["index"] % len(COLOURS)]
-        return {
-            "index": raw["index"],
-            "label": self.text(column, raw),
-            "is_done": self._done(column, raw),
-            "label_style": {"color": colour, "border": colour},
-        }
+        return {"index": raw["index"], "label": self.text(column, raw)} if raw else {}
 
     def choices(self, column: Column, raw: Any) -> set[str]:
         return {str(raw["index"])} if raw else set()
@@ -199,7 +190,7 @@ class Dropdown(ColumnKind):
         return None if raw is None else {"chosenValues": self._names(column, raw)}
 
 
-# Columns whose values are other things, by id: people, tags, items of connected boards, subitems.
+# Columns whose values are other things, by id: people, tags, items of connected boards.
 
 
 KINDS = ("person", "team")
@@ -214,7 +205,6 @@ class People(ColumnKind):
     type = "people"
     old_type = "multiple-person"
     graphql_type = "PeopleValue"
-    blank_choices = ("", "person-0", "0")
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
         ids = [part.strip() for part in text.split(",") if part.strip()]
@@ -262,9 +252,6 @@ class People(ColumnKind):
     def choices(self, column: Column, raw: Any) -> set[str]:
         return {f"{one['kind']}-{one['id']}" for one in raw["personsAndTeams"]} if raw else set()
 
-    def fields(self, column: Column, raw: Any) -> dict[str, Any]:
-        return {"persons_and_teams": raw["personsAndTeams"] if raw else []}
-
 
 class Tags(ColumnKind):
     """Tags of the account (developer.monday.com/api-reference/reference/tags): `{"tag_ids": [1, 2]}`.
@@ -275,7 +262,6 @@ class Tags(ColumnKind):
     type = "tags"
     old_type = "tag"
     graphql_type = "TagsValue"
-    blank_choices = ("", "-1")
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
         return self._value(column, [part for part in text.replace(" ", "").split(",") if part])
@@ -311,7 +297,7 @@ class Tags(ColumnKind):
         return {"tag_ids": raw["tag_ids"] if raw else []}
 
 
-# Connected boards and subitems: columns whose values are other items.
+# Connected boards: columns whose values are other items.
 
 
 class BoardRelation(ColumnKind):
@@ -378,12 +364,7 @@ class BoardRelation(ColumnKind):
         return {str(item.id) for item in self.linked(column, raw)}
 
     def fields(self, column: Column, raw: Any) -> dict[str, Any]:
-        items = self.linked(column, raw)
-        return {
-            "display_value": ", ".join(item.name for item in items),
-            "linked_item_ids": [item.id for item in items],
-            "linked_items": items,
-        }
+        return {"linked_item_ids": [item.id for item in self.linked(column, raw)]}
 
     def payload(self, column: Column, raw: Any) -> Any:
         """With the time, as recorded in 2025-07 (github.com/taesung-ha/salesforce_monday_sync)."""
@@ -404,37 +385,3 @@ def board_ids(column: Column) -> list[int]:
 def allows_multiple(column: Column) -> bool:
     """`allowMultipleItems` is false only where it says so, as JSON or as a word."""
     return column.settings.get("allowMultipleItems", True) not in (False, "false")
-
-
-class Subtasks(ColumnKind):
-    """The subitems of an item; what is in it comes from the subitems board, nobody writes it."""
-
-    type = "subtasks"
-    old_type = "subtasks"
-    graphql_type = "SubtasksValue"
-    empty_text = None
-
-    def parse(self, column: Column, given: Any, writing: Writing) -> Any:
-        raise self.bad("subitems are made by create_subitem")
-
-    def parse_edit(self, column: Column, text: str, writing: Writing) -> Any:
-        return self.parse(column, text, writing)
-
-    def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
-        return self.parse(column, text, writing)
-
-    def text(self, column: Column, raw: Any) -> str:
-        shown: str = self.fields(column, raw)["display_value"]
-        return shown
-
-    def value(self, raw: Any) -> str | None:
-        return None
-
-    def fields(self, column: Column, raw: Any) -> dict[str, Any]:
-        items = [column.names.item(one) for one in raw["item_ids"]] if raw else []
-        there = [item for item in items if item is not None and item.state == "active"]
-        return {
-            "display_value": ", ".join(item.name for item in there),
-            "subitems_ids": [item.id for item in there],
-            "subitems": there,
-        }

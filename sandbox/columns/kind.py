@@ -34,9 +34,6 @@ class ColumnKind:
     graphql_type = "UnsupportedValue"
     # What `text` is when the cell is empty: "" for most types, null for some.
     empty_text: str | None = ""
-    # Compare values that mean an empty cell in filter rules.
-    blank_choices: tuple[str, ...] = ("", "$$$blank$$$")
-    filterable = True
     # What clears a cell in `column_values`, beside null.
     clearings: tuple[Any, ...] = EMPTY
 
@@ -65,13 +62,9 @@ class ColumnKind:
         """What the API gives as `text`."""
         return self.text(column, raw) or self.empty_text
 
-    def label(self, column: Column, raw: Any) -> str:
-        """What `items_page_by_column_values` compares with; the text for most types."""
-        return self.text(column, raw)
-
     def choices(self, column: Column, raw: Any) -> set[str]:
-        """What the filter rule `any_of` compares with: ids for choices, else the label."""
-        return {self.label(column, raw)} - {""}
+        """What a validation rule's ANY_OF compares with, and the page picks: ids for choices, else the text."""
+        return {self.text(column, raw)} - {""}
 
     def parse_edit(self, column: Column, text: str, writing: Writing) -> Any:
         """The raw value of what a person typed into a cell."""
@@ -82,7 +75,7 @@ class ColumnKind:
         return None if raw is None else json.dumps(raw, ensure_ascii=False)
 
     def fields(self, column: Column, raw: Any) -> dict[str, Any]:
-        """The fields of the column's own GraphQL type; those left out are null."""
+        """The fields of the column's own GraphQL type that somebody reads."""
         return {}
 
     def payload(self, column: Column, raw: Any) -> Any:

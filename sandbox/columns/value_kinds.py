@@ -79,9 +79,6 @@ class _Named(ColumnKind):
         address, words = str(raw[self.key]), str(raw["text"])
         return address if words == address else f"{words} - {address}"
 
-    def label(self, column: Column, raw: Any) -> str:
-        return str(raw["text"]) if raw else ""
-
 
 class Link(_Named):
     """A URL with a scheme, and its text."""
@@ -100,9 +97,6 @@ class Link(_Named):
         if not re.fullmatch(r"[a-z][a-z0-9+.-]*", _scheme(address)) or "//" not in address:
             raise self.bad("the url needs a scheme such as https://")
         return {"url": address, "text": words or address, "changed_at": writing.stamp}
-
-    def fields(self, column: Column, raw: Any) -> dict[str, Any]:
-        return {"url": raw["url"], "url_text": raw["text"]} if raw else {}
 
 
 def _scheme(url: str) -> str:
@@ -262,20 +256,16 @@ class Country(ColumnKind):
     def choices(self, column: Column, raw: Any) -> set[str]:
         return {raw["countryCode"]} if raw else set()
 
-    def fields(self, column: Column, raw: Any) -> dict[str, Any]:
-        return {"country": {"code": raw["countryCode"], "name": raw["countryName"]}} if raw else {}
-
 
 class Location(ColumnKind):
     """A point with an address that nobody checks (developer.monday.com/api-reference/reference/location).
 
-    Latitudes lie between -90 and 90, both excluded; longitudes from -180 to 180. Filters can't see it.
+    Latitudes lie between -90 and 90, both excluded; longitudes from -180 to 180.
     """
 
     type = old_type = "location"
     graphql_type = "LocationValue"
     clearings = EMPTY_OBJECT
-    filterable = False
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
         lat, _, rest = text.strip().partition(" ")
@@ -306,10 +296,6 @@ class Location(ColumnKind):
 
     def text(self, column: Column, raw: Any) -> str:
         return str(raw["address"]) if raw else ""
-
-    def fields(self, column: Column, raw: Any) -> dict[str, Any]:
-        """Where it is; nobody looked up which city and street that is."""
-        return {"lat": float(raw["lat"]), "lng": float(raw["lng"]), "address": raw["address"]} if raw else {}
 
 
 def _point(raw: dict[str, Any]) -> tuple[float, float, str]:
@@ -351,11 +337,6 @@ class Numbers(ColumnKind):
         if raw is None or not isinstance(precision, int) or not 0 <= precision <= MOST_DIGITS:
             return raw or ""
         return f"{Decimal(raw):.{precision}f}"
-
-    def fields(self, column: Column, raw: Any) -> dict[str, Any]:
-        unit = column.settings.get("unit") or {}
-        shown = {key: unit.get(key) for key in ("symbol", "direction")}
-        return shown if raw is None else shown | {"number": float(raw)}
 
     def payload(self, column: Column, raw: Any) -> Any:
         if raw is None:
@@ -399,11 +380,6 @@ class Date(ColumnKind):
         if not raw:
             return ""
         return f"{raw['date']} {raw['time'][:5]}" if raw["time"] else str(raw["date"])
-
-    def fields(self, column: Column, raw: Any) -> dict[str, Any]:
-        if not raw:
-            return {"date": "", "time": ""}
-        return {"date": raw["date"], "time": (raw["time"] or "")[:5], "icon": raw["icon"]}
 
 
 class Checkbox(ColumnKind):
@@ -463,6 +439,3 @@ class Timeline(ColumnKind):
 
     def text(self, column: Column, raw: Any) -> str:
         return f"{raw['from']} - {raw['to']}" if raw else ""
-
-    def fields(self, column: Column, raw: Any) -> dict[str, Any]:
-        return raw or {}

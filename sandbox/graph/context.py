@@ -34,8 +34,6 @@ class Version:
     @property
     def era(self) -> str:
         """Under which name a file tells what this version has otherwise than the current one, if it has."""
-        if self.value < CURRENT:
-            return "before-2026-10"
         return "2027-01" if self.value > CURRENT else ""
 
 

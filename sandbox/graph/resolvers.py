@@ -5,8 +5,9 @@ Each mutation is its own transaction: of several in one request, what succeeded 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 from functools import partial
 from itertools import dropwhile, islice
 from typing import Any
@@ -16,8 +17,7 @@ from sandbox.api_limits import Limits
 from sandbox.columns import kind_of, settings_json
 from sandbox.graph import context as graph_context
 from sandbox.graph.context import NO_USER, Context, Page, Resolver, context_of, number, part, span
-from sandbox.item_filters import candidate_items, column_value_test, query_test, sort_items
-from sandbox.model import ACCOUNT_ID, USERS, Activity, Board, Column, Group, Hook, Item, Person, Tag, person
+from sandbox.model import ACCOUNT_ID, USERS, Activity, Board, Column, Group, Hook, Item, Person, Tag
 from sandbox.operations import board_changes, cells, item_changes, transfers
 from sandbox.operations.board_changes import json_in
 from sandbox.webhooks import payloads
@@ -78,17 +78,9 @@ def _log_row(row: Activity) -> dict[str, str]:
 
 
 def _matches_filters(row: Activity, wanted: dict[str, Any]) -> bool:
-    filters = {
-        "column_ids": row.data.get("column_id"),
-        "group_ids": row.data.get("group_id"),
-        "user_ids": str(row.user_id),
-    }
-    filters |= {"event_types": row.event, "correlation_ids": None}
-    if any(wanted.get(key) is not None and value not in wanted[key] for key, value in filters.items()):
+    columns, items = wanted.get("column_ids"), wanted.get("item_ids")
+    if columns is not None and row.data.get("column_id") not in columns:
         return False
-    if not str(row.data.get("pulse_name") or "").casefold().startswith(str(wanted.get("search") or "").casefold()):
-        return False
-    items = wanted.get("item_ids")
     return items is None or row.item_id is None or str(row.item_id) in items
 
 
@@ -140,50 +132,18 @@ def column_value(item: Item, column: Column) -> dict[str, Any]:
 USERS_LIMIT = 1_000  # since 2026-07
 USERS_FIRST_LIMIT = 200
 
-# What `user_kind` of 2026-07 calls whom `User.kind` calls admin, member and guest.
-KINDS = {"admin": "ADMIN", "member": "MEMBER", "guest": "GUEST"}
-
 
 def users(_: Any, info: Any, **wanted: Any) -> list[Person]:
-    """Users by ids, addresses, name and kind; everyone here is active."""
-    if (wanted.get("limit") or 0) > USERS_LIMIT:
+    """All users, page by page; everyone here is active."""
+    limit = wanted.get("limit") or USERS_FIRST_LIMIT
+    if limit > USERS_LIMIT:
         raise api_errors.invalid_argument(f"users takes a limit of at most {USERS_LIMIT}")
-    found = [one for one in USERS if _matching_users(one, wanted)]
-    if wanted.get("newest_first"):
-        found.reverse()
-    for order in wanted.get("sort") or []:  # by the time of creation, as ids go
-        found.sort(key=lambda one: one.id, reverse=order["direction"] == "DESC")
-    return part(found, wanted | {"limit": wanted.get("limit") or USERS_FIRST_LIMIT})
-
-
-def _matching_users(one: Person, wanted: dict[str, Any]) -> bool:
-    ids, emails, name = wanted.get("ids"), wanted.get("emails"), wanted.get("name")
-    kinds, statuses = wanted.get("user_kind") or {}, wanted.get("status")
-    kind, asked = KINDS[one.kind], wanted.get("kind")
-    return (
-        (ids is None or str(one.id) in ids)
-        and (emails is None or one.email.casefold() in {email.casefold() for email in emails})
-        and (name is None or name.casefold() in one.name.casefold())
-        and not wanted.get("non_active")
-        and (statuses is None or "ACTIVE" in statuses)
-        and (kinds.get("in") is None or kind in kinds["in"])
-        and kind not in (kinds.get("not_in") or ())
-        and (asked in (None, "all", "non_pending") or (one.kind == "guest") == (asked == "guests"))
-    )
-
-
-def tags(_: Any, info: Any, ids: list[str] | None = None) -> list[Tag]:
-    """The account's public tags, which all tags here are."""
-    known = context_of(info).world.tags
-    return list(known.values()) if ids is None else _known(known, ids)
+    return part(list(USERS), wanted | {"limit": limit})
 
 
 def value_tags(value: dict[str, Any], info: Any) -> list[Tag]:
-    return _known(context_of(info).world.tags, value["tag_ids"])
-
-
-def _known(known: dict[int, Tag], ids: list[Any]) -> list[Tag]:
-    return [known[one] for one in dict.fromkeys(number(i) for i in ids) if one in known]
+    known = context_of(info).world.tags
+    return [known[one] for one in value["tag_ids"] if one in known]
 
 
 # Resolvers of the account's plan and of how much of its API it has used.
@@ -191,39 +151,21 @@ def _known(known: dict[int, Tag], ids: list[Any]) -> list[Tag]:
 
 UNLIMITED_TIER = "pro"  # what an account of no plan in particular calls itself
 
-ACCOUNT = {
-    "id": ACCOUNT_ID,
-    "name": "Sandbox",
-    "slug": "sandbox",
-    "country_code": "US",
-    "first_day_of_the_week": "monday",
-    "show_timeline_weekends": True,
-}
-
 
 def account(_: Any, info: Any) -> dict[str, Any]:
     plan = _limits(info).plan
     tier = plan.name if plan else UNLIMITED_TIER
-    return ACCOUNT | {"tier": tier, "plan": {"max_users": 10, "period": "monthly", "tier": tier, "version": 1}}
+    return {"tier": tier, "plan": {"tier": tier}}
 
 
 def platform_api(_: Any, info: Any) -> dict[str, Any]:
-    """The day's limit, and what was used until `last_updated`; a personal token belongs to no app."""
+    """The day's limit, and what was used until `last_updated`."""
     limits = _limits(info)
     with limits.figures() as usage:
         told = datetime.fromtimestamp(usage.reported_until(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        by_day, by_user = usage.by_day(), usage.by_user()
-    day = limits.plan.day if limits.plan else None
-    addon = {"is_active": False, "quantity": 0} if limits.plan else None
-    return {
-        "daily_limit": {"base": day, "total": day, "addon": addon},
-        "daily_analytics": {
-            "last_updated": told,
-            "by_day": [{"day": one, "usage": calls} for one, calls in by_day.items()],
-            "by_app": [],
-            "by_user": [{"user": person(user_id), "usage": calls} for user_id, calls in by_user.items()],
-        },
-    }
+        by_day = [{"day": day, "usage": calls} for day, calls in usage.by_day().items()]
+    limit = limits.plan.day if limits.plan else None
+    return {"daily_limit": {"base": limit, "total": limit}, "daily_analytics": {"last_updated": told, "by_day": by_day}}
 
 
 def _limits(info: Any) -> Limits:
@@ -255,12 +197,11 @@ def complexity(_: Any, info: Any) -> Any:
 
 
 def boards(_: Any, info: Any, **wanted: Any) -> list[Board]:
-    """Newest first. Boards of subitems are listed like any other."""
-    state, ids, kind = wanted.get("state", "active"), wanted.get("ids"), wanted.get("board_kind")
+    """Newest first."""
+    state, ids = wanted.get("state", "active"), wanted.get("ids")
     known = _world(info).boards
     numbers = known if ids is None else dict.fromkeys(number(one) for one in ids)
-    found = [known[one] for one in numbers if one in known]
-    found = [b for b in found if state in ("all", b.state) and kind in (None, b.kind)]
+    found = [known[one] for one in numbers if one in known and state in ("all", known[one].state)]
     return part(sorted(found, key=lambda board: -board.id), wanted)
 
 
@@ -268,15 +209,12 @@ def items(_: Any, info: Any, **wanted: Any) -> list[Item]:
     """Archived and deleted items are shown too, unless `exclude_nonactive`; unknown ids are left out."""
     world, ids = _world(info), wanted.get("ids")
     if ids is None:
-        known = reversed(world.items.values()) if wanted.get("newest_first") else world.items.values()
-        return part([item for item in known if world.state_of(item) == "active"], wanted)
+        raise api_errors.invalid_argument("The sandbox gives items by their ids")
     if len(ids) > IDS_LIMIT:
         raise api_errors.invalid_argument(f"items takes at most {IDS_LIMIT} ids")
     found = [world.items[i] for i in dict.fromkeys(number(one) for one in ids) if i in world.items]
     if wanted.get("exclude_nonactive"):
         found = [item for item in found if world.state_of(item) == "active"]
-    if wanted.get("newest_first"):
-        found.sort(key=lambda item: -item.id)
     return part(found, wanted)
 
 
@@ -288,7 +226,80 @@ def items_page_by_column_values(_: Any, info: Any, board_id: str, **wanted: Any)
         raise api_errors.invalid_argument("columns and cursor exclude each other")
     if cursor:
         return context.cursors.next(context.world, cursor, limit)
-    return context.cursors.first(context.world, column_value_test(context.world, board, columns or []), limit)
+    return context.cursors.first(context.world, _items_with_values(context.world, board, columns or []), limit)
+
+
+def _items_with_values(world: World, board: Board, columns: list[dict[str, Any]]) -> list[Item]:
+    """Columns ANDed, values ORed, whole values without regard to case; an email by its label, as Monday does.
+
+    Which types are compared how: developer.monday.com/api-reference/reference/items-page-by-column-values.
+    """
+    found = world.items_of(board.id)
+    for one in columns:
+        some = world.candidates(board, one["column_id"], [value or "" for value in one["column_values"]])
+        if some is None:
+            column = _filter_column(board, one["column_id"])
+            raise api_errors.invalid_argument("The sandbox looks up no such column", column_type=column.type)
+        ids = {item.id for item in some}
+        found = [item for item in found if item.id in ids]
+    return found
+
+
+# What items a query means, and in which order (developer.monday.com/api-reference/reference/items-page).
+
+
+PSEUDO_COLUMNS: dict[str, Callable[[Item], str]] = {
+    "name": lambda item: item.name,
+    "__last_updated__": lambda item: item.updated_at,
+}
+
+
+def _filter_column(board: Board, column_id: str) -> Column:
+    column = board.column(column_id)
+    if column is None:
+        raise api_errors.filter_column_not_found(column_id, board.id)
+    return column
+
+
+def _words(board: Board, column_id: str) -> Callable[[Item], str]:
+    """How a column's words are read of an item."""
+    if column_id in PSEUDO_COLUMNS:
+        return PSEUDO_COLUMNS[column_id]
+    column = _filter_column(board, column_id)
+    kind = kind_of(column.type)
+    return lambda item: kind.text(column, item.raw(column_id))
+
+
+def queried_items(board: Board, found: list[Item], query: dict[str, Any]) -> list[Item]:
+    """Those of the items that an `ItemsQuery` means, in its order. ResourceNotFoundException for an unknown column."""
+    if query.get("ids") is not None or query.get("groups"):
+        raise api_errors.invalid_argument("The sandbox filters by rules")
+    tests = [_rule(board, rule) for rule in query.get("rules") or []]
+    combine = any if query.get("operator") == "or" and tests else all
+    found = [item for item in found if combine(test(item) for test in tests)]
+    # The last column first: sorting is stable, so what the first one leaves equal stays in the order of the others.
+    for order in reversed(query.get("order_by") or []):
+        words = _words(board, order["column_id"])
+        found.sort(key=lambda item, of=words: sort_key(of(item)), reverse=order.get("direction") == "desc")  # type: ignore[misc]
+    return found
+
+
+def _rule(board: Board, rule: dict[str, Any]) -> Callable[[Item], bool]:
+    words, given = _words(board, rule["column_id"]), rule["compare_value"]
+    if rule.get("operator") != "contains_text":
+        raise api_errors.invalid_argument(f"The sandbox doesn't compare by {rule.get('operator') or 'any_of'}")
+    terms = [str(value).casefold() for value in (given if isinstance(given, list) else [given])]
+    return lambda item: any(term in words(item).casefold() for term in terms)
+
+
+def sort_key(words: str) -> tuple[int, Decimal, str]:
+    """Numbers before words, each in their own order."""
+    try:
+        number = Decimal(words)
+    except InvalidOperation:
+        return 1, Decimal(0), words.casefold()
+    # Decimal reads “NaN” and “Infinity” as well, and NaN compares with nothing.
+    return (0, number, "") if number.is_finite() else (1, Decimal(0), words.casefold())
 
 
 def next_items_page(_: Any, info: Any, cursor: str, limit: int) -> Page:
@@ -318,42 +329,18 @@ def board_groups(board: Board, info: Any, ids: list[str] | None = None) -> list[
 
 
 def board_items_page(board: Board, info: Any, **wanted: Any) -> Page:
-    return _items_page(info, board, wanted, None)
-
-
-def group_items_page(group: Group, info: Any, **wanted: Any) -> Page:
-    boards = _world(info).boards.values()
-    board = next(board for board in boards if any(one is group for one in board.groups))
-    return _items_page(info, board, wanted, group.id)
-
-
-def _items_page(info: Any, board: Board, wanted: dict[str, Any], group_id: str | None) -> Page:
     context, cursor, query = context_of(info), wanted.get("cursor"), wanted.get("query_params")
     if cursor and query:
         raise api_errors.invalid_argument("query_params and cursor exclude each other")
     if cursor:
         return context.cursors.next(context.world, cursor, wanted["limit"])
-    if query and len(query.get("ids") or []) > IDS_LIMIT:
-        raise api_errors.invalid_argument(f"query_params takes at most {IDS_LIMIT} ids")
-    meant = query_test(context.world, board, context.user.id, query)
-    found = [item for item in candidate_items(context.world, board, query) if meant(item)]
-    if group_id is not None:
-        found = [item for item in found if item.group_id == group_id]
-    found = sort_items(board, found, (query or {}).get("order_by"))
-    return context.cursors.first(context.world, found, wanted["limit"])
+    items = context.world.items_of(board.id) if board.state == "active" else []
+    return context.cursors.first(context.world, queried_items(board, items, query or {}), wanted["limit"])
 
 
 def item_column_values(item: Item, info: Any, **wanted: Any) -> list[dict[str, Any]]:
     board = _world(info).boards[item.board_id]
     return column_values(board, item, wanted.get("ids"), wanted.get("types"))
-
-
-def item_subitems(item: Item, info: Any) -> list[Item]:
-    return [child for child in _world(info).children.children(item) if child.state == "active"]
-
-
-def item_path(item: Item) -> str:
-    return f"/board/{item.board_id}/pulses/{item.id}"
 
 
 def _world(info: Any) -> World:
@@ -365,33 +352,15 @@ def always(value: Any) -> Resolver:
     return lambda source, info, **_: value
 
 
-def creator(source: Board | Item, info: Any) -> Person:
-    return person(source.creator_id)
-
-
-def only_creator(source: Board | Item, info: Any) -> list[Person]:
-    return [person(source.creator_id)]
-
-
 # Fields that no attribute of their name holds, by type; of what is nowhere graphql says null.
 FIELDS: dict[str, dict[str, Resolver]] = {
     "Board": {
-        "board_kind": lambda board, info: board.kind,
         "columns": board_columns,
         "groups": board_groups,
-        # Only the tags of private boards are kept with their board at Monday; here all are public.
-        "tags": always([]),
-        "top_group": lambda board, info: board.visible_groups()[0],
         "items_count": lambda board, info: _world(info).active_count(board.id),
         "items_page": board_items_page,
         "activity_logs": activity_logs,
-        "creator": creator,
-        "owners": only_creator,
-        "subscribers": only_creator,
-        "permissions": always("everyone"),
-        "access_level": always("edit"),
-        "hierarchy_type": always("classic"),
-        "url": lambda board, info: f"{_world(info).page_url}/board/{board.id}",
+        "type": always("board"),
     },
     "Item": {
         "board": lambda item, info: _world(info).boards[item.board_id],
@@ -399,55 +368,22 @@ FIELDS: dict[str, dict[str, Resolver]] = {
             (g for g in _world(info).boards[item.board_id].groups if g.id == item.group_id), None
         ),
         "column_values": item_column_values,
-        "creator": creator,
-        "parent_item": lambda item, info: _world(info).items.get(item.parent_id or 0),
-        "relative_link": lambda item, info: item_path(item),
         "state": lambda item, info: _world(info).state_of(item),
-        "subitems": item_subitems,
-        "subscribers": only_creator,
-        "url": lambda item, info: _world(info).page_url + item_path(item),
     },
-    "Column": {
-        "settings": lambda column, info: settings_json(column),
-        "settings_str": lambda column, info: json.dumps(column.settings, ensure_ascii=False),
-    },
-    "Group": {"items_page": group_items_page},
-    "User": {
-        "account": account,
-        "account_id": always(ACCOUNT_ID),
-        "utc_hours_diff": always(0.0),
-        "created_at": always("2026-01-05T09:00:00Z"),
-        "is_deleted": always(False),
-        "status": always("ACTIVE"),
-        "time_zone_identifier": always("Etc/UTC"),
-        "url": lambda user, info: f"{_world(info).page_url}/users/{user.id}",
-    },
+    "Column": {"settings": lambda column, info: settings_json(column)},
     "TagsValue": {"tags": value_tags},
     "Webhook": {"config": lambda hook, info: None if hook.config is None else api_errors.ruby(hook.config)},
 }
 
-# What 2026-10 removed; everyone here is active.
-OLD_USER: dict[str, Resolver] = {
-    "enabled": always(True),
-    "is_admin": lambda user, info: user.kind == "admin",
-    "is_guest": lambda user, info: user.kind == "guest",
-    "is_pending": always(False),
-    "is_verified": always(True),
-    "is_view_only": always(False),
-}
-
-CHANGED_FIELDS: dict[str, dict[str, dict[str, Resolver]]] = {
-    "before-2026-10": {"User": OLD_USER},
-    "2027-01": {"Board": {"activity_logs": activity_log_page}},
-}
+CHANGED_FIELDS: dict[str, dict[str, dict[str, Resolver]]] = {"2027-01": {"Board": {"activity_logs": activity_log_page}}}
 """What other versions than the current one have otherwise, by era, type and field."""
 
 
 # Mutations.
 
 
-# Arguments that are ids wherever they stand; `id` and `relative_to` are a column's or a group's too.
-NUMBERED = ("board_id", "item_id", "parent_item_id", "parent_id")
+# Arguments that are ids wherever they stand; `id` is a column's or a rule's too.
+NUMBERED = ("board_id", "item_id")
 
 
 def resolver(name: str) -> Resolver:
@@ -470,12 +406,17 @@ def _by_api_user(operation: Resolver, context: Context, **arguments: Any) -> Any
 archive_item = partial(_by_api_user, item_changes.set_state, item_id=None, state="archived")
 delete_item = partial(_by_api_user, item_changes.set_state, item_id=None, state="deleted")
 move_item_to_group = partial(_by_api_user, item_changes.move_item, item_id=None)
-move_item_to_board = partial(_by_api_user, transfers.move_to_board)
 archive_board = partial(_by_api_user, board_changes.set_board_state, state="archived")
 delete_board = partial(_by_api_user, board_changes.set_board_state, state="deleted")
 delete_group = partial(_by_api_user, board_changes.remove_group, how="delete")
 delete_column = partial(_by_api_user, board_changes.delete_column)
 change_column_title = partial(_by_api_user, board_changes.rename_column)
+
+
+def move_item_to_board(context: Context, item_id: int, board_id: int, group_id: str, **mappings: Any) -> Item:
+    if any(mappings.values()):
+        raise api_errors.invalid_argument("The sandbox maps columns by their types and titles")
+    return transfers.move_to_board(context.world, context.user.id, item_id, board_id, group_id)
 
 
 def archive_group(context: Context, board_id: int, group_id: str) -> Group:
@@ -495,11 +436,6 @@ def change_column_value(context: Context, column_id: str, value: Any, **where: A
     return _change(context, {column_id: json_in(value)}, **where)
 
 
-def change_simple_column_value(context: Context, column_id: str, value: str | None = None, **where: Any) -> Item:
-    values = {"name": value} if column_id == "name" else {column_id: value or None}
-    return _change(context, values, parse="parse_simple" if value else "parse", **where)
-
-
 def _change(
     context: Context,
     values: dict[str, Any],
@@ -507,7 +443,6 @@ def _change(
     board_id: int,
     item_id: int | None = None,
     create_labels_if_missing: bool | None = None,
-    parse: str = "parse",
 ) -> Item:
     return item_changes.change_values(
         context.world,
@@ -515,7 +450,6 @@ def _change(
         _item_on_board(context, item_id, board_id),
         values,
         create_labels=bool(create_labels_if_missing),
-        parse=parse,
     )
 
 
@@ -536,9 +470,8 @@ def _values(given: Any) -> dict[str, Any]:
 
 
 def create_item(context: Context, board_id: int, item_name: str, column_values: Any = None, **more: Any) -> Item:
-    beside = None
     if more.get("relative_to"):
-        beside = (number(more["relative_to"]), more.get("position_relative_method") != "before_at")
+        raise api_errors.invalid_argument("The sandbox creates items at the end of their group")
     return item_changes.create_item(
         context.world,
         context.user.id,
@@ -547,7 +480,6 @@ def create_item(context: Context, board_id: int, item_name: str, column_values: 
         {} if column_values is None else _values(column_values),
         group_id=more.get("group_id"),
         create_labels=bool(more.get("create_labels_if_missing")),
-        beside=beside,
     )
 
 
@@ -564,36 +496,24 @@ def delete_webhook(context: Context, id: str) -> Hook:  # noqa: A002 -- the argu
     return payloads.unsubscribe(context.world, number(id))
 
 
-def create_board(context: Context, board_name: str, board_kind: str, **more: Any) -> Board:
+def create_board(context: Context, board_name: str, **more: Any) -> Board:
+    if not more.get("empty"):
+        raise api_errors.invalid_argument("The sandbox creates boards with empty: true")
     context.limits.take("create_board")
-    return board_changes.create_board(
-        context.world,
-        context.user.id,
-        board_name,
-        board_kind,
-        empty=bool(more.get("empty")),
-        description=more.get("description"),
-        workspace_id=number(more["workspace_id"]) if more.get("workspace_id") else None,
-    )
+    return board_changes.create_board(context.world, context.user.id, board_name)
 
 
 def update_board(context: Context, board_id: int, board_attribute: str, new_value: str) -> str:
     """Answers JSON in a string, with what would undo it."""
-    if board_attribute not in ("name", "description"):
+    if board_attribute != "name":
         raise api_errors.invalid_argument(f"The sandbox changes no {board_attribute} of a board")
-    before = getattr(context.world.active_board(board_id), board_attribute)
-    board_changes.describe_board(context.world, context.user.id, board_id, board_attribute, new_value)
-    undo = {"undo_record_id": None, "action_type": f"modify_{board_attribute}", "previous_value": before}
+    before = board_changes.rename_board(context.world, context.user.id, board_id, new_value)
+    undo = {"undo_record_id": None, "action_type": "modify_name", "previous_value": before}
     return json.dumps({"success": True, "undo_data": undo}, ensure_ascii=False)
 
 
 def create_group(context: Context, board_id: int, group_name: str, **more: Any) -> Group:
-    beside = None
-    if more.get("relative_to"):
-        beside = (more["relative_to"], more.get("position_relative_method") != "before_at")
-    return board_changes.create_group(
-        context.world, context.user.id, board_id, group_name, colour=more.get("group_color"), beside=beside
-    )
+    return board_changes.create_group(context.world, context.user.id, board_id, group_name)
 
 
 def create_column(context: Context, board_id: int, title: str, column_type: str, **more: Any) -> Column:
@@ -605,8 +525,6 @@ def create_column(context: Context, board_id: int, title: str, column_type: str,
         column_type,
         column_id=more.get("id"),
         defaults=more.get("defaults"),
-        description=more.get("description"),
-        after=more.get("after_column_id"),
     )
 
 

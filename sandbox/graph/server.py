@@ -25,7 +25,6 @@ from graphql import (
     build_ast_schema,
     execute_sync,
     parse,
-    print_schema,
     validate,
 )
 from graphql.language import (
@@ -156,12 +155,6 @@ def _with_changes(era: str) -> DocumentNode:
         else:
             definitions.append(one)
     return replace(document, definitions=(*definitions, *changes.values()))
-
-
-@functools.cache
-def sdl(era: str = "") -> str:
-    """The same as text."""
-    return print_schema(schema(era))
 
 
 @dataclass(frozen=True)

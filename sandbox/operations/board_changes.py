@@ -10,7 +10,6 @@ from sandbox.columns import initial_settings, kind_of
 from sandbox.http import percent_decode
 from sandbox.model import Board, Column, Group, WorldEvent
 from sandbox.operations.events import column_of, emit_board, log, log_board, wanted_group
-from sandbox.operations.item_changes import create_item
 from sandbox.world import World
 
 # An id that a caller chooses has 1 to 20 of these characters (reference/columns of Monday's API).
@@ -27,15 +26,11 @@ def create_column(
     *,
     column_id: str | None = None,
     defaults: Any = None,
-    description: str | None = None,
-    after: str | None = None,
 ) -> Column:
     """A new column. A given id has 1 to 20 characters of a-z and _, and was never used on this board."""
     with world.transaction():
         board = world.active_board(board_id)
         kind = kind_of(column_type)
-        if column_type == "subtasks":
-            raise api_errors.invalid_argument("This column comes with the first subitem", column_type=column_type)
         _check_title("A column's title", title)
         settings = initial_settings(column_type, json_in(defaults))
         _check_boards(world, column_type, settings)
@@ -48,8 +43,8 @@ def create_column(
             raise api_errors.invalid_argument(
                 "This column id is or was in use on the board", column_id=column_id, board_id=board_id
             )
-        column = Column(column_id, title, column_type, settings, description)
-        board.columns.insert(_place_column(board, after), column)
+        column = Column(column_id, title, column_type, settings)
+        board.columns.append(column)
         _touch(world, board)
         about = {"column_id": column.id, "column_title": title, "column_type": kind.old_type}
         log_board(world, "create_column", board, user_id, **about)
@@ -80,7 +75,6 @@ def rename_column(world: World, user_id: int, board_id: int, column_id: str, tit
         previous, column.title = column.title, title
         about = {"column_id": column_id, "previous_value": previous, "value": title}
         log_board(world, "update_column_name", board, user_id, **about)
-        column.revision += 1
         _touch(world, board)
         return column
 
@@ -108,17 +102,7 @@ def _check_boards(world: World, column_type: str, settings: dict[str, Any]) -> N
         world.active_board(board_id)
 
 
-def _place_column(board: Board, after: str | None) -> int:
-    if after is None:
-        return len(board.columns)
-    places = {column.id: place for place, column in enumerate(board.columns)}
-    if after not in places:
-        raise api_errors.column_not_found(after)
-    return places[after] + 1
-
-
 def _touch(world: World, board: Board) -> None:
-    board.updated_at = world.clock.stamp()
     world.put_board(board)
     emit_board(world, board.id)
 
@@ -135,21 +119,15 @@ GROUP_COLOURS = ("#a25ddc", "#00c875", "#e2445c", "#fdab3d", "#037f4c", "#784bd1
 STATES = {"archive": "archived", "delete": "deleted"}
 
 
-def create_group(
-    world: World,
-    user_id: int,
-    board_id: int,
-    title: str,
-    *,
-    colour: str | None = None,
-    beside: tuple[str, bool] | None = None,
-) -> Group:
-    """A new group, on top as Monday puts it, or `beside` another (its id, and whether after it)."""
+def create_group(world: World, user_id: int, board_id: int, title: str) -> Group:
+    """A new group, on top as Monday puts it."""
     with world.transaction():
         board = world.active_board(board_id)
         _check_title("A group's title", title)
-        group = Group(fresh_id("group"), title, colour or GROUP_COLOURS[len(board.groups) % 7], "0")
-        _insert_group(board, group, beside)
+        group = Group(fresh_id("group"), title, GROUP_COLOURS[len(board.groups) % 7], "0")
+        board.groups.insert(0, group)
+        for number, one in enumerate(board.groups, start=1):
+            one.position = f"{number * 65536}.0"
         _touch(world, board)
         log_board(world, "create_group", board, user_id, group_id=group.id, group_title=title)
         return group
@@ -178,46 +156,21 @@ def remove_group(world: World, user_id: int, board_id: int, group_id: str, how: 
         return group
 
 
-def _insert_group(board: Board, group: Group, beside: tuple[str, bool] | None) -> None:
-    """On top, or beside another group; all get new positions."""
-    place = 0
-    if beside is not None:
-        places = {one.id: place for place, one in enumerate(board.groups)}
-        if beside[0] not in places:
-            raise api_errors.group_not_found(beside[0], board.id)
-        place = places[beside[0]] + (1 if beside[1] else 0)
-    board.groups.insert(place, group)
-    for number, one in enumerate(board.groups, start=1):
-        one.position = f"{number * 65536}.0"
-
-
 # Create, change, archive and delete boards.
 
 
 TOP_GROUP_COLOUR = "#579bfc"
-DONE_COLOUR = "#00c875"
 
 
-def create_board(world: World, user_id: int, name: str, kind: str, *, empty: bool = False, **more: Any) -> Board:
-    """A new board: name column and one group; unless `empty`, the usual columns, groups and items too."""
+def create_board(world: World, user_id: int, name: str) -> Board:
+    """A new board: name column and one group."""
     with world.transaction():
         _check_title("A board's name", name)
-        stamp = world.clock.stamp()
-        board = Board(world.next_id("board"), name, kind, stamp, stamp, user_id, **more)
+        board = Board(world.next_id("board"), name)
         board.columns = [Column("name", "Name", "name")]
         board.groups = [Group("topics", "Group Title", TOP_GROUP_COLOUR, "65536.0")]
         world.put_board(board)
         log_board(world, "create_board", board, user_id, board_name=name)
-        if not empty:
-            board.groups[0].title = "To-Do"
-            board.groups.append(Group("group_title", "Completed", DONE_COLOUR, "131072.0"))
-            board.columns += [
-                Column("status", "Status", "status", initial_settings("status", None)),
-                Column("date4", "Date", "date"),
-            ]
-            world.put_board(board)
-            for number in (1, 2, 3):
-                create_item(world, user_id, board.id, f"Task {number}", {})
         emit_board(world, board.id)
         return board
 
@@ -226,7 +179,7 @@ def set_board_state(world: World, user_id: int, board_id: int, state: str) -> Bo
     """Archive, delete or restore ("active") a board; its items are then as inactive as it is."""
     with world.transaction():
         board = world.active_board(board_id) if state == "archived" else world.board(board_id)
-        board.state, board.updated_at = state, world.clock.stamp()
+        board.state = state
         world.put_board(board)
         event = {"archived": "archive_board", "deleted": "delete_board", "active": "restore_board"}[state]
         log_board(world, event, board, user_id, board_name=board.name)
@@ -234,41 +187,12 @@ def set_board_state(world: World, user_id: int, board_id: int, state: str) -> Bo
         return board
 
 
-def describe_board(world: World, user_id: int, board_id: int, attribute: str, value: str) -> Board:
+def rename_board(world: World, user_id: int, board_id: int, name: str) -> str:
+    """Give a board another name; the one that it had."""
     with world.transaction():
         board = world.active_board(board_id)
-        if attribute == "name":
-            _check_title("A board's name", value)
-            previous, board.name = board.name, value
-            log_board(world, "update_board_name", board, user_id, previous_value=previous, value=value)
-        else:
-            board.description = value
-        board.updated_at = world.clock.stamp()
-        world.put_board(board)
-        emit_board(world, board_id)
-        return board
-
-
-def subitems_board(world: World, user_id: int, board: Board) -> Board:
-    """The board that holds a board's subitems, made with its column at the first subitem."""
-    column = next((column for column in board.visible_columns() if column.type == "subtasks"), None)
-    if column is not None:
-        return world.boards[column.settings["boardIds"][0]]
-    stamp = world.clock.stamp()
-    made = Board(
-        world.next_id("board"), f"Subitems of {board.name}", board.kind, stamp, stamp, user_id,
-        workspace_id=board.workspace_id, type="sub_items_board",
-    )  # fmt: skip
-    made.columns = [
-        Column("name", "Name", "name"),
-        Column("person", "Owner", "people"),
-        Column("status", "Status", "status", initial_settings("status", None)),
-        Column("date0", "Date", "date"),
-    ]
-    made.groups = [Group("topics", "Subitems", TOP_GROUP_COLOUR, "65536.0")]
-    world.put_board(made)
-    settings = {"allowMultipleItems": True, "itemTypeName": "column.subtasks.title", "boardIds": [made.id]}
-    board.columns.append(Column(fresh_id("subtasks"), "Subitems", "subtasks", settings))
-    world.put_board(board)
-    emit_board(world, board.id)
-    return made
+        _check_title("A board's name", name)
+        previous, board.name = board.name, name
+        log_board(world, "update_board_name", board, user_id, previous_value=previous, value=name)
+        _touch(world, board)
+        return previous

@@ -9,25 +9,14 @@ from sandbox import api_errors
 from sandbox.model import Board, Column, Group, Item, WorldEvent
 from sandbox.world import World
 
-# What happens to a subitem has another name; webhooks on its parent's board get it.
-OF_SUBITEMS = {
-    "create_item": "create_subitem",
-    "change_column_value": "change_subitem_column_value",
-    "change_name": "change_subitem_name",
-    "item_archived": "subitem_archived",
-    "item_deleted": "subitem_deleted",
-    "create_update": "create_subitem_update",
-}
-
 
 def emit(world: World, kind: str, item: Item, user_id: int, **more: Any) -> None:
     """Report that something happened to an item, as it is now."""
     board = world.boards[item.board_id]
     group = group_of(board, item)
-    parent = None if item.parent_id is None else world.items[item.parent_id]
     world.emit(
         WorldEvent(
-            kind=kind if parent is None else OF_SUBITEMS.get(kind, kind),
+            kind=kind,
             board_id=board.id,
             user_id=user_id,
             seconds=world.clock.time(),
@@ -35,7 +24,6 @@ def emit(world: World, kind: str, item: Item, user_id: int, **more: Any) -> None
             item_name=item.name,
             group=group,
             is_top_group=is_top(board, group),
-            parent=parent,
             **more,
         )
     )
@@ -56,9 +44,8 @@ def log(world: World, event: str, item: Item, user_id: int, **data: Any) -> None
         "pulse_id": item.id,
         "pulse_name": item.name,
     }
-    parent = None if item.parent_id is None else world.items[item.parent_id]
-    if parent is not None or event == "update_column_value":
-        about |= {"parent_board_id": parent and parent.board_id, "parent_item_id": parent and parent.id}
+    if event == "update_column_value":
+        about |= {"parent_board_id": None, "parent_item_id": None}
     world.log(board.id, event, about | data, user_id, item.id)
 
 

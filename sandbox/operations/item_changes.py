@@ -1,19 +1,17 @@
 """Items are created, changed, moved, archived, deleted and restored.
 
-Their places are numbers with room between them. What people write under items is here too.
+Their places are numbers with room between them.
 """
 
 import bisect
-import html
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from sandbox import api_errors
 from sandbox.columns import kind_of
 from sandbox.columns.kind import Writing
-from sandbox.model import NOBODY, Board, Cell, Group, Item, Update
+from sandbox.model import NOBODY, Board, Cell, Group, Item
 from sandbox.operations.cells import (
     Parsed,
     check_name,
@@ -28,14 +26,13 @@ from sandbox.operations.events import column_of, emit, emit_board, group_of, log
 from sandbox.world import STATES, World
 
 
-def rank_beside(world: World, item: Item, *, after: bool) -> float:
-    """A rank just before or after `item`; where no number is left between two, the board is renumbered."""
+def rank_behind(world: World, item: Item) -> float:
+    """A rank just behind `item`; where no number is left between two, the board is renumbered."""
     order = world.order_of(item.board_id)
-    place = bisect.bisect_left(order, (item.rank, item.id))
-    neighbour = place + 1 if after else place - 1
-    if neighbour < 0 or neighbour >= len(order):
-        return item.rank + (1.0 if after else -1.0)
-    other = order[neighbour][0]
+    behind = bisect.bisect_left(order, (item.rank, item.id)) + 1
+    if behind >= len(order):
+        return item.rank + 1.0
+    other = order[behind][0]
     between = (item.rank + other) / 2
     if between not in (item.rank, other):
         return between
@@ -43,7 +40,7 @@ def rank_beside(world: World, item: Item, *, after: bool) -> float:
     for number, one in enumerate(items):
         one.rank = float(number)
     world.reorder(item.board_id, items)
-    return rank_beside(world, item, after=after)
+    return rank_behind(world, item)
 
 
 # Put items on a board as if they had always been there.
@@ -61,7 +58,7 @@ def load_items(world: World, board_id: int, rows: list[Mapping[str, Any]]) -> li
         for row, item_id in zip(rows, ids, strict=True):
             name, group, rank = row["name"], wanted_group(board, row.get("group_id")), float(item_id)
             check_name(name)
-            item = Item(item_id, board_id, group.id, name, rank, stamp, stamp, board.creator_id, NOBODY)
+            item = Item(item_id, board_id, group.id, name, rank, stamp, stamp, NOBODY)
             for column_id, given in (row.get("values") or {}).items():
                 column = column_of(board, column_id)
                 raw = kind_of(column.type).parse(column, given, writing)
@@ -92,45 +89,27 @@ def create_item(
     *,
     group_id: str | None = None,
     create_labels: bool = False,
-    beside: tuple[int, bool] | None = None,
 ) -> Item:
-    """Add an item, or nothing if a value is refused.
-
-    `beside` is another item's id, and whether to stand after it.
-    """
+    """Add an item, or nothing if a value is refused."""
     with world.transaction():
         board = world.active_board(board_id)
         check_name(name)
         group = wanted_group(board, group_id)
-        rank = None
-        if beside is not None:
-            neighbour = world.item(beside[0])
-            if neighbour.board_id != board_id:
-                raise api_errors.item_not_on_board(neighbour.id, board_id)
-            rank = rank_beside(world, neighbour, after=beside[1])
         with parsed_values(world, board, values, create_labels) as parsed:
             check_size(None, parsed)
             check_values(board, parsed, creates=True)
-            return place_item(world, user_id, board, group, name, parsed, rank=rank)
+            return place_item(world, user_id, board, group, name, parsed)
 
 
 def place_item(
-    world: World,
-    user_id: int,
-    board: Board,
-    group: Group,
-    name: str,
-    parsed: Parsed,
-    *,
-    rank: float | None = None,
-    parent_id: int | None = None,
+    world: World, user_id: int, board: Board, group: Group, name: str, parsed: Parsed, *, rank: float | None = None
 ) -> Item:
     """Put an item with raw values onto a board and say so. ItemsLimitationException when it is full."""
     if world.active_count(board.id) >= board.items_limit:
         raise api_errors.items_limit(board.id, board.items_limit)
     stamp, item_id = world.clock.stamp(), world.next_id("item")
     place = float(item_id) if rank is None else rank
-    item = Item(item_id, board.id, group.id, name, place, stamp, stamp, user_id, user_id, parent_id=parent_id)
+    item = Item(item_id, board.id, group.id, name, place, stamp, stamp, user_id)
     item.cells = {key: Cell(raw, stamp) for key, raw in parsed.items() if raw is not None}
     world.put_items([item])
     shown = payloads(board, parsed)
@@ -151,7 +130,7 @@ def change_values(
 ) -> Item:
     """Write several columns of an item, all or none; the key "name" renames. The same value does nothing.
 
-    `parse` names the column type's parser: `parse` (column_values), `parse_simple` or `parse_edit`.
+    `parse` names the column type's parser: `parse` (column_values) or `parse_edit`.
     """
     with world.transaction():
         board = world.boards[item.board_id]
@@ -219,55 +198,3 @@ def _touch(world: World, item: Item, user_id: int) -> None:
 
 def _named(group: Group) -> dict[str, str]:
     return {"id": group.id, "title": group.title}
-
-
-# What people write under items.
-
-
-TAG = re.compile(r"<[^>]*>")
-BREAK = re.compile(r"<br\s*/?>|</p>|</li>|</div>", re.IGNORECASE)
-
-
-def create_update(world: World, user_id: int, body: str, item_id: int) -> Update:
-    with world.transaction():
-        item = world.item(item_id)
-        check_active(world, item)
-        stamp = world.clock.stamp()
-        made = Update(world.next_id("update"), item.id, body, plain_text(body), user_id, stamp, stamp)
-        _emit_update(world, "create_update", made, item, user_id)
-        return made
-
-
-def edit_update(world: World, user_id: int, update_id: int, body: str) -> Update:
-    with world.transaction():
-        update = live_update(world, update_id)
-        update.body, update.text_body, update.edited_at = body, plain_text(body), world.clock.stamp()
-        _emit_update(world, "edit_update", update, world.items[update.item_id], user_id)
-        return update
-
-
-def delete_update(world: World, user_id: int, update_id: int) -> Update:
-    with world.transaction():
-        update = live_update(world, update_id)
-        update.deleted = True
-        _emit_update(world, "delete_update", update, world.items[update.item_id], user_id)
-        return update
-
-
-def live_update(world: World, update_id: int) -> Update:
-    """The update; ResourceNotFoundException when there is none, or no more."""
-    found = world.updates.get(update_id)
-    if found is None or found.deleted:
-        raise api_errors.FieldError("Update not found", "ResourceNotFoundException", 404, update_id=update_id)
-    return found
-
-
-def plain_text(body: str) -> str:
-    """An update's HTML without its tags."""
-    return html.unescape(TAG.sub("", BREAK.sub("\n", body))).strip()
-
-
-def _emit_update(world: World, kind: str, update: Update, item: Item, user_id: int) -> None:
-    world.put(update)
-    log(world, kind, item, user_id, update_id=update.id, body=update.body)
-    emit(world, kind, item, user_id, update=update)

@@ -137,7 +137,7 @@ RULES: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 
 RELEASES = (("Send", "send"), ("Send twice", "double"), ("Shuffle", "shuffle"), ("Drop", "drop"))
-NO_CHOICE = ("body", "header", "seconds")  # of a fault that the page has no name for
+NO_CHOICE = ("body", "seconds")  # of a fault that the page has no name for
 LATENCIES = ((0, "at once"), (200, "0.2 s"), (600, "0.6 s"), (2000, "2 s"))
 STEPS = ((60, "+1 min"), (3600, "+1 h"), (86_400, "+1 day"))
 

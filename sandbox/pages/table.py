@@ -141,7 +141,6 @@ VALUES: dict[str, Callable[[Column, list[str], list[str]], Any]] = {
 
 NPD_ID_TITLE = "NPD ID"
 SHORT = 12  # characters of an NPD ID that need no cutting
-READ_ONLY = ("subtasks",)
 EMPTY = '<span class="mute">–</span>'
 
 
@@ -151,7 +150,7 @@ def cell(column: Column, item: Item) -> str:
     text, title = kind.text(column, raw), escape(column.title)
     shown = _cell_html(column, raw, text)
     frame = f'<td role="gridcell" data-title="{title}" class="of-{column.type}">'
-    if item.state != "active" or column.type in READ_ONLY:
+    if item.state != "active":
         return f'{frame}<span class="still">{shown}</span></td>'
     words = f"{column.title} of {item.name}: {text or 'empty'}"
     held = ""  # for the cell's editor: the value as the API takes it, and the keys of what is picked

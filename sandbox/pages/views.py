@@ -261,7 +261,6 @@ class Pages:
             cards = ""
             for board in self._world.boards.values():
                 state = f'<span class="tag bad">{board.state}</span>' if board.state != "active" else ""
-                state += "" if board.type == "board" else ' <span class="tag">subitems</span>'
                 cards += (
                     f'<li class="card"><a href="/board/{board.id}">{escape(board.name)}</a> {state}<span '
                     f'class="mute small">{_items(self._world.active_count(board.id))} · board {board.id}</span></li>'

@@ -2,7 +2,7 @@
 
 The `type` inside a delivery is not the name that was subscribed to, archive, delete and restore name the item
 `itemId`, and columns go by their old type names (developer.monday.com/api-reference/reference/webhooks and
-published captures of all 21 events).
+published captures).
 """
 
 import secrets
@@ -17,7 +17,7 @@ from sandbox.model import ACCOUNT_ID, Hook, Item, WorldEvent
 from sandbox.world import World
 
 STATES = {"active": 1, "archived": 2, "deleted": 3}
-WITHOUT_TRIGGER = ("item_restored", "create_column", "move_subitem")  # captured without originalTriggerUuid
+WITHOUT_TRIGGER = ("item_restored", "create_column")  # captured without originalTriggerUuid
 Details = dict[str, Any]
 
 
@@ -38,19 +38,12 @@ def body(subscription_id: int, happening: WorldEvent) -> dict[str, Any]:
     }
     if happening.kind in WITHOUT_TRIGGER:
         del event["originalTriggerUuid"]
-    if happening.kind == "move_subitem":
-        del event["boardId"]  # it names the boards that the subitem left and reached instead
     return {"event": event}
 
 
 def _item_of(happening: WorldEvent) -> Item:
     assert happening.item is not None, happening.kind
     return happening.item
-
-
-def _parent_of(happening: WorldEvent) -> Item:
-    assert happening.parent is not None, happening.kind
-    return happening.parent
 
 
 def _pulse(happening: WorldEvent) -> Details:
@@ -131,48 +124,6 @@ def _column_created(happening: WorldEvent) -> Details:
     }
 
 
-def _update_details(happening: WorldEvent) -> Details:
-    update = happening.update
-    assert update is not None
-    return {
-        "pulseId": _item_of(happening).id,
-        "body": update.body,
-        "textBody": update.text_body,
-        "updateId": update.id,
-        "replyId": None,
-    }
-
-
-def _subitem_details(details: Callable[[WorldEvent], Details]) -> Callable[[WorldEvent], Details]:
-    """The same of a subitem: its parent's ids are strings there."""
-
-    def with_parent(happening: WorldEvent) -> Details:
-        parent = _parent_of(happening)
-        above = {"parentItemId": str(parent.id), "parentItemBoardId": str(parent.board_id)}
-        return details(happening) | above
-
-    return with_parent
-
-
-def _subitem_gone(happening: WorldEvent) -> Details:
-    """Its parent's ids are numbers, other than in the other events of subitems."""
-    parent = _parent_of(happening)
-    above = {"parentBoardId": parent.board_id, "parentItemId": parent.id}
-    return _item(happening) | above | {"pulseId": _item_of(happening).id}
-
-
-def _subitem_moved(happening: WorldEvent) -> Details:
-    source, dest = happening.source_parent, _parent_of(happening)
-    assert source is not None
-    return {
-        "sourcePulseId": source.id,
-        "destPulseId": dest.id,
-        "sourceBoardId": source.board_id,
-        "destBoardId": dest.board_id,
-        "subitem": _item_of(happening).id,
-    }
-
-
 # What happened: the `type` in the delivery, and its details.
 EVENTS: dict[str, tuple[str, Callable[[WorldEvent], Details]]] = {
     "create_item": ("create_pulse", _created_details),
@@ -183,19 +134,6 @@ EVENTS: dict[str, tuple[str, Callable[[WorldEvent], Details]]] = {
     "item_restored": ("restore_pulse", _restored_details),
     "item_moved_to_any_group": ("move_pulse_into_group", _moved_details),
     "create_column": ("create_column", _column_created),
-    "create_update": ("create_update", _update_details),
-    "edit_update": ("edit_update", _update_details),
-    "delete_update": ("delete_update", _update_details),
-    "create_subitem": (
-        "create_pulse",
-        lambda happening: _subitem_details(_created_details)(happening) | {"itemId": _item_of(happening).id},
-    ),
-    "change_subitem_column_value": ("update_column_value", _subitem_details(_column_changed_details)),
-    "change_subitem_name": ("update_name", _subitem_details(_renamed_details)),
-    "move_subitem": ("move_subitem", _subitem_moved),
-    "subitem_archived": ("archive_pulse", _subitem_gone),
-    "subitem_deleted": ("delete_pulse", _subitem_gone),
-    "create_subitem_update": ("create_update", _subitem_details(_update_details)),
 }
 
 
@@ -208,8 +146,8 @@ def check_subscription(world: World, board_id: int, url: str, event: str, config
     board = world.boards.get(board_id)
     if board is None or board.state != "active":
         raise api_errors.invalid_argument("Board not found", board_id=board_id)
-    if board.type == "sub_items_board":
-        raise api_errors.invalid_argument("Creating webhook on subitems board isn't allowed", board_id=board_id)
+    if event not in NAMES:
+        raise api_errors.invalid_argument(f"The sandbox sends no {event}")
     if len(url) > URL_LIMIT or not _is_address(url):
         raise api_errors.invalid_argument(f"url must be an http address of at most {URL_LIMIT} characters")
     if config is not None and not isinstance(config, dict):
@@ -217,17 +155,6 @@ def check_subscription(world: World, board_id: int, url: str, event: str, config
     if event == "change_specific_column_value":
         column_id = (config or {}).get("columnId")
         if not isinstance(column_id, str) or board.column(column_id) is None:
-            raise api_errors.webhook_config_invalid()
-    if event == "change_status_column_value":
-        column_id, value = (config or {}).get("columnId"), (config or {}).get("columnValue")
-        column = board.column(column_id) if isinstance(column_id, str) else None
-        if column_id is not None and (column is None or column.type != "status"):
-            raise api_errors.webhook_config_invalid()
-        if value is not None and not isinstance(value, dict):
-            raise api_errors.webhook_config_invalid()
-    if event == "item_moved_to_specific_group":
-        group_id = (config or {}).get("groupId")
-        if not isinstance(group_id, str) or board.group(group_id) is None:
             raise api_errors.webhook_config_invalid()
 
 
@@ -262,40 +189,18 @@ def unsubscribe(world: World, hook_id: int) -> Hook:
 # Which subscription gets an event, by its event type and its config.
 
 
-# Subscribed to in a narrower way: the event type of which it gets some.
-NARROWER = {
-    "change_specific_column_value": "change_column_value",
-    "change_status_column_value": "change_column_value",
-    "item_moved_to_specific_group": "item_moved_to_any_group",
-}
+SPECIFIC = "change_specific_column_value"
+"""Subscribes to the changes of one column."""
 
-NAMES = (*EVENTS, *NARROWER)
+NAMES = (*EVENTS, SPECIFIC)
 
 
 def wants(hook: Hook, happening: WorldEvent) -> bool:
     """Whether this subscription gets it."""
-    # Events of subitems are sent to who subscribed to the board of the item above, too.
-    boards = (happening.board_id, happening.parent.board_id if happening.parent is not None else None)
-    if hook.deleted or happening.kind not in EVENTS or hook.board_id not in boards:
+    if hook.deleted or happening.kind not in EVENTS or hook.board_id != happening.board_id:
         return False
     if hook.event == happening.kind:
         return True
-    if NARROWER.get(hook.event) != happening.kind:
+    if hook.event != SPECIFIC or happening.kind != "change_column_value" or happening.column is None:
         return False
-    config = hook.config or {}
-    if hook.event == "item_moved_to_specific_group":
-        return happening.group is not None and config.get("groupId") == happening.group.id
-    if hook.event == "change_specific_column_value":
-        return happening.column is not None and config.get("columnId") == happening.column.id
-    return _wants_status(config, happening)
-
-
-def _wants_status(config: dict[str, Any], happening: WorldEvent) -> bool:
-    if happening.column is None or happening.column.type != "status":
-        return False
-    if config.get("columnId") not in (None, happening.column.id):
-        return False
-    asked = config.get("columnValue") or {"$any$": True}
-    if not isinstance(asked, dict) or asked.get("$any$"):
-        return True
-    return happening.value is not None and happening.value["label"]["index"] == asked.get("index")
+    return (hook.config or {}).get("columnId") == happening.column.id

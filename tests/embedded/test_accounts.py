@@ -1,7 +1,6 @@
 """Root starts PostgreSQL wherever it is: also below a folder that nobody else may enter, as /root is."""
 
 import os
-import platform
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,20 +11,7 @@ import pytest
 from config.embedded import accounts
 from tests.support.servers import ran
 
-pytestmark = [
-    pytest.mark.processes,
-    pytest.mark.skipif(os.geteuid() != 0, reason="only root meets this"),
-    pytest.mark.skipif(sys.platform != "linux", reason="user namespaces are Linux's"),
-]
-UNSHARE = {"x86_64": 272, "aarch64": 97}.get(platform.machine(), 272)
-# As Docker's seccomp profile does: unshare is answered with "operation not permitted".
-WITHOUT_NAMESPACES = f"""
-import ctypes, struct
-steps = [(0x20, 0, 0, 0), (0x15, 0, 1, {UNSHARE}), (6, 0, 0, 0x50001), (6, 0, 0, 0x7FFF0000)]
-code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
-program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(steps), ctypes.addressof(code)))
-assert ctypes.CDLL(None).prctl(22, 2, program) == 0  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
-"""
+pytestmark = [pytest.mark.processes, pytest.mark.skipif(os.geteuid() != 0, reason="only root meets this")]
 START = """
 import pathlib, sys
 import psycopg
@@ -56,13 +42,13 @@ def place(open_folder: Path) -> Iterator[Path]:
         subprocess.run(["rm", "-r", str(home)], check=True)
 
 
-def start(place: Path, before: str = "") -> str:
+def start(place: Path) -> str:
     """Start PostgreSQL there in a process of its own; how many starts its data remembers, or the reason."""
-    return ran(sys.executable, "-c", before + START, str(place), check=True).stdout.strip()
+    return ran(sys.executable, "-c", START, str(place), check=True).stdout.strip()
 
 
 def nowhere_else(place: Path, *command: str) -> str:
-    """What a command says where namespaces are refused and no folder elsewhere will do."""
+    """What a command says where no folder elsewhere will do."""
     mounted = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o mode=700 none /var/lib && exec "$@"', "sh"]
     env = {"PATH": os.environ["PATH"], "TMPDIR": str(place.parent.parent)}
     result = ran(*mounted, *command, env=env)
@@ -79,50 +65,45 @@ def owner(place: Path) -> int:
     return place.stat().st_uid
 
 
-def test_below_a_folder_that_only_root_may_enter_it_starts_again_and_again(place: Path) -> None:
+def test_below_a_folder_that_only_root_may_enter_it_runs_elsewhere_again_and_again(place: Path) -> None:
     assert [start(place), start(place)] == ["1", "2"]
-    assert owner(place) == 0
-    assert not place.is_symlink()
-
-
-def test_a_folder_that_is_closed_or_opened_later_keeps_its_data(place: Path) -> None:
-    open_up(place, 0o755)
-    found = [start(place), owner(place) == accounts.nobody().uid]
-    open_up(place, 0o700)
-    found += [start(place), owner(place)]
-    open_up(place, 0o755)
-    assert [*found, start(place), owner(place)] == ["1", True, "2", 0, "3", 0]
-
-
-def test_where_namespaces_are_refused_it_runs_elsewhere_and_keeps_its_data_on_the_way(place: Path) -> None:
-    found = [start(place), start(place, WITHOUT_NAMESPACES)]
     home = accounts.relocation_of(place)
     assert home is not None
     assert owner(home / "pg") == accounts.nobody().uid
-    found += [start(place, WITHOUT_NAMESPACES), start(place)]
-    assert found == ["1", "2", "3", "4"]
+
+
+def test_a_folder_that_is_closed_or_opened_later_keeps_its_data(place: Path) -> None:
+    nobody = accounts.nobody().uid
+    open_up(place, 0o755)
+    found = [start(place), place.is_symlink(), owner(place) == nobody]
+    open_up(place, 0o700)
+    found += [start(place), place.is_symlink(), owner(place) == nobody]
+    open_up(place, 0o755)
+    assert [*found, start(place), owner(place) == nobody] == ["1", False, True, "2", True, True, "3", True]
 
 
 def test_a_move_that_was_cut_off_is_taken_up(place: Path) -> None:
+    open_up(place, 0o755)
     start(place)
+    open_up(place, 0o700)
     place.rename(place.with_name("pg.moved"))
-    assert start(place, WITHOUT_NAMESPACES) == "2"
+    assert start(place) == "2"
     assert sorted(path.name for path in place.parent.iterdir()) == ["pg", "pg.log"]
 
 
 def test_data_whose_folder_elsewhere_is_gone_is_no_silent_new_start(place: Path) -> None:
-    start(place, WITHOUT_NAMESPACES)
+    start(place)
     home = accounts.relocation_of(place)
     assert home is not None
     gone = home.rename(home.with_name(home.name + "-gone"))
-    said = start(place, WITHOUT_NAMESPACES)
+    said = start(place)
     gone.rename(home)
     assert str(home) in said
     assert "make reset" in said
 
 
 def test_where_nothing_helps_a_sentence_names_the_folder_and_what_to_do(place: Path) -> None:
-    said = nowhere_else(place, sys.executable, "-c", WITHOUT_NAMESPACES + START, str(place))
+    said = nowhere_else(place, sys.executable, "-c", START, str(place))
     assert f"may not enter {place.parent}" in said
     assert "for example /srv" in said
     assert not list(place.parent.glob("pg*"))

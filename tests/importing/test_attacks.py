@@ -99,7 +99,7 @@ def test_the_reader_is_given_no_secret_and_no_django(tmp_path: Path, monkeypatch
         table(b"Name\nAnn\n")
     assert "SECRET" not in (tmp_path / "env").read_text()
     monkeypatch.undo()
-    loaded = "import sys, npd.imports.files.child, npd.imports.files.xlsx_files; sys.exit('django' in sys.modules)"
+    loaded = "import sys, npd.imports.file_reader; sys.exit('django' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", loaded], check=False).returncode == 0
 
 

@@ -11,8 +11,7 @@ import openpyxl
 import pytest
 from django.contrib.auth.models import User
 
-from npd.imports.files import ImportFileError
-from npd.imports.files.reader import unescape_formula
+from npd.imports.files import ImportFileError, unescape_formula
 from npd.imports.import_jobs import read_import_now
 from npd.imports.messages import rejection_of_error
 from npd.imports.models import ImportJob

@@ -17,8 +17,7 @@ from django.test import Client
 from hypothesis import given
 from hypothesis import strategies as st
 
-from npd.imports.files import ImportFileError
-from npd.imports.files.reader import MAX_TITLE, unescape_formula
+from npd.imports.files import MAX_TITLE, ImportFileError, unescape_formula
 from npd.imports.import_jobs import MAX_WAITING, clean_file_name, run_all, upload
 from npd.imports.models import ImportFile, ImportJob
 from npd.imports.resources import ImportOptions

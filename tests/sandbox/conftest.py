@@ -141,10 +141,9 @@ class Simulator:
 CHANGE = """mutation ($b: ID!, $i: ID!, $v: JSON!) {
   change_multiple_column_values(board_id: $b, item_id: $i, column_values: $v) { id name updated_at } }"""
 CELL = """query ($i: [ID!], $c: [String!]) { items(ids: $i) { column_values(ids: $c) {
-  __typename id type text value ... on NumbersValue { number }
-  ... on EmailValue { email label } ... on PhoneValue { phone country_short_name }
-  ... on StatusValue { label index is_done } ... on DropdownValue { values { id label } }
-  ... on DateValue { date time } ... on LinkValue { url url_text } ... on CheckboxValue { checked } } } }"""
+  __typename id type text value ... on EmailValue { email label } ... on PhoneValue { phone country_short_name }
+  ... on StatusValue { label index } ... on DropdownValue { values { id label } }
+  ... on CheckboxValue { checked } } } }"""
 
 
 class Process(Simulator):

@@ -30,10 +30,7 @@ def names(simulator: Simulator, board: str, column: str, operator: str, value: A
 @pytest.mark.parametrize(
     ("column", "operator", "value", "found"),
     [
-        ("email", "any_of", ["ada@b.test"], []),
-        ("email", "any_of", ["Work"], ["Ada"]),
         ("email", "contains_text", ["ada@b.test"], ["Ada"]),
-        ("email", "any_of", ["bo@b.test"], ["Bo"]),
         ("role", "contains_text", "buyer", ["Ada", "Bo"]),
         ("name", "contains_text", ["a"], ["Ada"]),
     ],
@@ -52,7 +49,6 @@ def test_rules_find_what_monday_finds(
         ({"role": ["Buyer"], "name": ["Bo"]}, []),
         ({"email": ["ada@b.test"]}, []),
         ({"email": ["work"]}, ["Ada"]),
-        ({"phone": ["2025550"]}, ["Ada"]),
         ({"role": [""]}, ["Cy"]),
         ({"name": ["cy"]}, ["Cy"]),
     ],

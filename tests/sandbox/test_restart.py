@@ -35,8 +35,8 @@ def test_boards_webhooks_and_what_was_answered_survive_the_process(
 
 def a_batch_is_killed_right_after_its_answer(one: Process, board: str, item: str) -> None:
     changes = " ".join(f'r{n}: create_item(board_id: "{board}", item_name: "x{n}") {{ id }}' for n in range(20))
-    refused = 'bad: change_simple_column_value(board_id: "%s", item_id: "%s", column_id: "site", value: "x") { id }'
-    renamed = 'good: change_simple_column_value(board_id: "%s", item_id: "%s", column_id: "role", value: "y") { id }'
+    refused = 'bad: change_column_value(board_id: "%s", item_id: "%s", column_id: "site", value: "\\"x\\"") { id }'
+    renamed = 'good: change_column_value(board_id: "%s", item_id: "%s", column_id: "role", value: "\\"y\\"") { id }'
     answer = one.ask(f"mutation {{ {changes} {refused % (board, item)} {renamed % (board, item)} }}")
     assert [error["path"] for error in answer["errors"]] == [["bad"]]
     before = one.read("boards")

@@ -8,7 +8,7 @@ import pytest
 from tests.sandbox.conftest import Simulator
 
 CREATE = """mutation ($b: ID!, $i: String, $t: ColumnType!, $d: JSON) {
-  create_column(board_id: $b, title: "Stage", id: $i, column_type: $t, defaults: $d) { id settings settings_str } }"""
+  create_column(board_id: $b, title: "Stage", id: $i, column_type: $t, defaults: $d) { id settings } }"""
 
 
 @pytest.mark.parametrize(

@@ -122,11 +122,12 @@ def test_every_page_of_the_log_is_read(world: World, post: Post, monkeypatch: py
     assert contact.role_title == "30"
 
 
-def test_subitems_and_the_boards_own_rows_wake_nobody(world: World, post: Post) -> None:
-    contact = world.linked()
+def test_the_boards_own_rows_wake_nobody(world: World, post: Post) -> None:
+    world.linked()
     post.swept()
-    world.sandbox.act("add_subitem", item_id=contact.monday_id, name="below")
-    world.sandbox.act("create_update", item_id=contact.monday_id, body="hello")
+    world.sandbox.query(
+        'mutation ($b: ID!) { create_group(board_id: $b, group_name: "Old") { id } }', b=world.board_id()
+    )
     post.lose()
     events = WebhookEvent.objects.count()
     post.sweep()

@@ -7,8 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from npd.management import only_person, user_named
-from npd.personal_data.erasure import Erasure, ItemFate, erase_person, preview_erasure
-from npd.personal_data.messages import naming_text
+from npd.personal_data.erasure import Erasure, ItemFate, erase_person, naming_text, preview_erasure
 from npd.personal_data.persons import Person
 from npd.personal_data.traces import records_naming
 from sync.kernel.action_errors import Conflict

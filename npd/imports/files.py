@@ -1,4 +1,8 @@
-"""A file that a person uploads, as a bounded table of texts, read by a process of its own under limits."""
+"""A file that a person uploads, as a bounded table of texts, read by a child process without Django or secrets.
+
+`check_file` refuses what obviously is no such file, `read_table` reads. What is wrong with a file is a code
+(ImportFileError); its sentence is in messages.py.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +24,7 @@ Fact = str | int
 
 
 class ImportFileError(ValueError):
-    """The file can't be read, or names nothing to import: `code` says why, `facts` fill its sentence
-    (messages.py).
-    """
+    """The file can't be read, or names nothing to import: `code` says why, `facts` fill its sentence."""
 
     def __init__(self, code: str, **facts: Fact) -> None:
         super().__init__(code)
@@ -112,8 +114,8 @@ def within_limits(rows: Iterable[FileRow]) -> Iterator[FileRow]:
 # Reading a file in a child process, with limited time and memory, and a bounded answer.
 
 
-CHILD_MODULE = "npd.imports.files.child"
-ROOT = Path(__file__).resolve().parents[3]
+CHILD_MODULE = "npd.imports.file_reader"
+ROOT = Path(__file__).resolve().parents[2]
 
 READER_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 """Variables that an interpreter may need to start; others may be secrets, and reading needs none."""
