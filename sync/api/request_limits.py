@@ -11,13 +11,13 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
 from typing import Any, cast
 
-from django.db import connection
 from django.http import HttpRequest
 from rest_framework import exceptions
 from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.views import APIView
 
+from sync.kernel.db import fetch_rows
 from sync.kernel.humanize import time_span
 
 _COUNT = """
@@ -54,9 +54,7 @@ class Quota:
 
 def count_request(name: str, caller: str, limit: int, seconds: int) -> Quota:
     """Count one request of a caller, and return what is left."""
-    with connection.cursor() as cursor:
-        cursor.execute(_COUNT, {"key": f"{name}:{caller}", "seconds": seconds})
-        requests, left = cursor.fetchone()
+    [(requests, left)] = fetch_rows(_COUNT, {"key": f"{name}:{caller}", "seconds": seconds})
     return Quota(name, limit, seconds, max(0, limit - requests), max(1, ceil(left)), requests > limit)
 
 

@@ -30,6 +30,7 @@ from sync.clock import SyncNow, sync_now
 from sync.connectors.base.board import RELATION, Board, BoardColumn, BoardRules, BoardSetup, ColumnSpec
 from sync.connectors.base.connector import Connector
 from sync.kernel.action_errors import Conflict
+from sync.kernel.db import run_sql
 from sync.models import BoardLink, FieldMapping, SyncMetadata, SyncQueue
 from sync.models.synced_model import unsynced
 from sync.outbox.queue_rows import enqueue_many
@@ -579,8 +580,7 @@ def set_problem(
             # Records first, then the ledger: the order in which everybody locks them.
             synced = model._default_manager.exclude(monday_id=None).filter(sync_status=RecordSyncStatus.SYNCED)
             synced.exclude(unsynced()).update(sync_status=RecordSyncStatus.PENDING)
-            with connection.cursor() as cursor:
-                cursor.execute(_BLOCK_FIELD.format(table=connection.ops.quote_name(model._meta.db_table)), params)
+            run_sql(_BLOCK_FIELD.format(table=connection.ops.quote_name(model._meta.db_table)), params)
         elif before and not problem:
             unblock_field(link, mapping)
 

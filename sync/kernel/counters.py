@@ -13,9 +13,10 @@ from enum import StrEnum
 from typing import Any
 
 import structlog
-from django.db import Error, connection
+from django.db import Error
 
 from sync.choices import QueueDirection
+from sync.kernel.db import run_sql
 
 PREFIX = "npd_sync_"
 
@@ -158,8 +159,7 @@ def increment(counts: Iterable[Increment]) -> None:
         "values": [float(one.value) for one in nonzero],
         "hourly": list(HOURLY),
     }
-    with connection.cursor() as cursor:
-        cursor.execute(_ADD_COUNT, columns)
+    run_sql(_ADD_COUNT, columns)
 
 
 # The scale on which latencies are counted by hour: each step is a fifth longer than the one before.
@@ -237,8 +237,7 @@ def observe_latency(entity_type: str, latencies: Iterable[Latency]) -> None:
         return
     increment(increments)
     directions, steps = zip(*by_step, strict=True)
-    with connection.cursor() as cursor:
-        cursor.execute(_ADD_LATENCY, [entity_type, list(directions), list(steps), list(by_step.values())])
+    run_sql(_ADD_LATENCY, [entity_type, list(directions), list(steps), list(by_step.values())])
 
 
 def latency_bucket(seconds: float) -> str:

@@ -30,12 +30,11 @@ def update_many(rows: Sequence[models.Model], names: Sequence[str]) -> None:
     assignments = ", ".join(f"{quote(one.column)} = given.{quote(one.column)}" for one in fields)
     table, key = quote(opts.db_table), quote(opts.pk.column)
     values = [{one.column: _json(getattr(row, one.attname)) for one, _kind in kinds} for row in rows]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"UPDATE {table} AS stored SET {assignments} "
-            f"FROM jsonb_to_recordset(%s::jsonb) AS given({typed_columns}) WHERE stored.{key} = given.{key}",
-            [json.dumps(values, default=str)],
-        )
+    run_sql(
+        f"UPDATE {table} AS stored SET {assignments} "
+        f"FROM jsonb_to_recordset(%s::jsonb) AS given({typed_columns}) WHERE stored.{key} = given.{key}",
+        [json.dumps(values, default=str)],
+    )
 
 
 def _json(value: Any) -> Any:
@@ -199,8 +198,7 @@ _BOUND_WAITS = """
 
 def bound_lock_waits() -> None:
     """Let nothing wait longer than LOCK_WAIT_SECONDS for others' locks until the end of this transaction."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {_BOUND_WAITS}", {"longest": f"{LOCK_WAIT_SECONDS}s"})
+    run_sql(f"SELECT {_BOUND_WAITS}", {"longest": f"{LOCK_WAIT_SECONDS}s"})
 
 
 @contextmanager
@@ -212,11 +210,10 @@ def brief_transaction() -> Iterator[None]:
     """
     standstill = OUTER_STANDSTILL_SECONDS if connection.in_atomic_block else STANDSTILL_SECONDS
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute(
-                f"SELECT set_config('idle_in_transaction_session_timeout', %(idle)s, true), {_BOUND_WAITS}",
-                {"idle": f"{standstill}s", "longest": f"{LOCK_WAIT_SECONDS}s"},
-            )
+        run_sql(
+            f"SELECT set_config('idle_in_transaction_session_timeout', %(idle)s, true), {_BOUND_WAITS}",
+            {"idle": f"{standstill}s", "longest": f"{LOCK_WAIT_SECONDS}s"},
+        )
         yield
 
 
@@ -224,6 +221,13 @@ def fetch_rows(sql: str, params: Any = None) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         return list(cursor.fetchall())
+
+
+def run_sql(sql: str, params: Any = None) -> int:
+    """Run a statement whose answer nobody reads; return how many rows it was about."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return int(cursor.rowcount)
 
 
 _LOCKS = {
@@ -238,9 +242,7 @@ def advisory_lock(key: int, how: Literal["wait", "share", "try"] = "wait") -> bo
 
     Return whether it was taken: by `try` only where nobody has it. Those who `share` it wait for no other of them.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_LOCKS[how], [key])
-        return cursor.fetchone()[0] is not False
+    return fetch_rows(_LOCKS[how], [key])[0][0] is not False
 
 
 # A search without diacritics: “Muller” finds “Müller”. PostgreSQL's unaccent is an extension that not every

@@ -11,11 +11,11 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Q
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask, PeriodicTasks
 
-from sync.kernel.db import advisory_lock
+from sync.kernel.db import advisory_lock, fetch_rows, run_sql
 from sync.kernel.timetable import EXPIRES_SECONDS, TASK_PREFIXES, PeriodicJob
 
 log = structlog.get_logger(__name__)
@@ -188,9 +188,7 @@ class ClockProblem:
 def clock_offset() -> float:
     """Return by how many seconds this process's clock is ahead of the database's; negative where it is behind."""
     before = wall_clock.time()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT extract(epoch FROM clock_timestamp())::float8")
-        there: float = cursor.fetchone()[0]
+    there: float = fetch_rows("SELECT extract(epoch FROM clock_timestamp())::float8")[0][0]
     return (before + wall_clock.time()) / 2 - there
 
 
@@ -206,11 +204,10 @@ def report_clock(kind: str, every: float = 60.0) -> None:
         return
     _MEASURED[kind] = (now, origin)
     process, offset = process_name(kind), clock_offset()
-    with connection.cursor() as cursor:
-        if abs(offset) > CLOCK_SECONDS:
-            cursor.execute(_STORE_CLOCK, [process, offset])
-        else:
-            cursor.execute("DELETE FROM sync_wrong_clocks WHERE process = %s", [process])
+    if abs(offset) > CLOCK_SECONDS:
+        run_sql(_STORE_CLOCK, [process, offset])
+    else:
+        run_sql("DELETE FROM sync_wrong_clocks WHERE process = %s", [process])
 
 
 def process_name(kind: str) -> str:
@@ -233,10 +230,7 @@ def clock_problems(stored: Iterable[tuple[str, float]], own_offset: float) -> li
 
 def wrong_clocks() -> list[ClockProblem]:
     """Return the wrong clocks of the installation."""
-    with connection.cursor() as cursor:
-        cursor.execute(WRONG_CLOCKS)
-        stored = cursor.fetchall()
-    return clock_problems(stored, clock_offset())
+    return clock_problems(fetch_rows(WRONG_CLOCKS), clock_offset())
 
 
 def _fixed_fields(job: PeriodicJob) -> dict[str, Any]:

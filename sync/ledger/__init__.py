@@ -16,12 +16,13 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from django.db import DataError, connection, transaction
+from django.db import DataError, transaction
 from django.db.models import Case, F, Func, IntegerField, Q, QuerySet, When
 
 from sync import registry
 from sync.choices import LedgerDirection, ResolutionStrategy, SyncStatus
 from sync.clock import SyncNow, sync_now
+from sync.kernel.db import fetch_rows, run_sql
 from sync.kernel.secret_texts import without_secrets
 from sync.merge import Action, Base, EditTimes, Field, FieldSides, Rule, Unknown, decide_field
 from sync.models import Decision, SyncedModel, SyncState
@@ -309,9 +310,8 @@ class SyncStateService:
             "entity_ids": list(remote_ids),
             "remote_ids": list(remote_ids.values()),
         }
-        with _fits(), connection.cursor() as cursor:
-            cursor.execute(_CREATE, params)
-            return int(cursor.fetchone()[0])
+        with _fits():
+            return int(fetch_rows(_CREATE, params)[0][0])
 
     def get(self, entity_type: str, entity_id: str | UUID, *, system: str | None = None) -> SyncState:
         """Return a stored state, of an own record too; raises SyncState.DoesNotExist.
@@ -367,9 +367,7 @@ class SyncStateService:
             "hashes": list(hashes.values()),
             "abandoned_after": abandoned_after,
         }
-        with connection.cursor() as cursor:
-            cursor.execute(_NEEDING, params)
-            return {entity_id for (entity_id,) in cursor.fetchall()}
+        return {entity_id for (entity_id,) in fetch_rows(_NEEDING, params)}
 
     def stale(
         self, older_than: timedelta, *, system: str | None = None, entity_type: str | None = None
@@ -576,9 +574,7 @@ class SyncStateService:
             "direction": direction and str(LedgerDirection(direction)),
             "abandoned_after": abandoned_after,
         }
-        with connection.cursor() as cursor:
-            cursor.execute(_BEGIN, params)
-            return SyncBatch(batch, cursor.rowcount)
+        return SyncBatch(batch, run_sql(_BEGIN, params))
 
     def finish_batch(
         self,
@@ -605,9 +601,8 @@ class SyncStateService:
         if len(ends) < sum(len(named) for _status, named in said):
             raise ValueError("A thing can end in one way only.")
         params: dict[str, Any] = {"batch": batch.id, "ends": json.dumps(ends), "api_calls": min(api_calls, MAX_INTEGER)}
-        with _fits(), connection.cursor() as cursor:
-            cursor.execute(_FINISH, params)
-            counts = dict(cursor.fetchall())
+        with _fits():
+            counts = dict(fetch_rows(_FINISH, params))
         return BatchResult(*(counts.get(status, 0) for status in ("completed", "failed", "skipped", "pending")))
 
     # Records of this application: how each stands, and what was decided about it.

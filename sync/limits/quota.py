@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Count, F, Q, Sum
 from django.db.models.functions import Greatest
 
@@ -21,6 +21,7 @@ from sync.clock import SyncNow
 from sync.connectors.base.connector import AccountInfo, CallReport
 from sync.kernel import counters, humanize
 from sync.kernel.counters import API_CALLS, API_POINTS, API_REJECTIONS, PRESENT_HOUR
+from sync.kernel.db import fetch_rows, run_sql
 from sync.limits import rate_limits
 from sync.limits.rate_limits import (
     DOCUMENT_POINTS,
@@ -78,11 +79,9 @@ def record_usage(
     """
     # The row of a minute is shared by all workers; the caller's lock on the budget keeps them from waiting
     # here.
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _ADD_USAGE,
-            {"type": entity_type, "calls": calls, "passes": passes, "points": points, "rejections": rejections},
-        )
+    run_sql(
+        _ADD_USAGE, {"type": entity_type, "calls": calls, "passes": passes, "points": points, "rejections": rejections}
+    )
     counters.increment(
         [
             counters.Increment(API_CALLS, entity_type, kind),
@@ -158,12 +157,10 @@ class BudgetState:
 
     def release(self, reservation: uuid.UUID) -> None:
         """End a reservation; what it still holds is given back."""
-        with connection.cursor() as cursor:
-            cursor.execute(_END_RESERVATION, [reservation])
-            remaining = cursor.fetchone()
-        # An expired reservation's calls may have been sent by a worker that died, so they stay spent.
-        if remaining is not None and remaining[2] > self.now:
-            self.budget = self.budget.spend(-remaining[0], -remaining[1], self.now)
+        for calls, points, expires in fetch_rows(_END_RESERVATION, [reservation]):
+            # An expired reservation's calls may have been sent by a worker that died, so they stay spent.
+            if expires > self.now:
+                self.budget = self.budget.spend(-calls, -points, self.now)
 
 
 def read_budget(row: ApiBudget | None = None) -> BudgetState:
@@ -231,9 +228,7 @@ _EMPTY_BUDGET = {"minute_calls": 0, "points": 0, "day_calls": 0, "others_calls":
 
 def _load_state(row: ApiBudget) -> BudgetState:
     """Return a stored budget with the calls that are on their way; one query."""
-    with connection.cursor() as cursor:
-        cursor.execute(_IN_FLIGHT)
-        now, number, calls, points = cursor.fetchone()
+    [(now, number, calls, points)] = fetch_rows(_IN_FLIGHT)
     in_flight = InFlight(int(number), int(calls), int(points))
     uncounted, today = Decimal(0), day_of(now)
     if row.day != today:
@@ -451,9 +446,7 @@ def board_costs_from(row: BoardLink, account_limit: int | None) -> BoardCosts:
 def demands_of(max_rows: Mapping[str, int]) -> dict[str, Demand]:
     """The due rows of each of these boards, counted up to its maximum; one query."""
     columns: list[Any] = [list(max_rows), list(max_rows.values())]
-    with connection.cursor() as cursor:
-        cursor.execute(_DEMANDS, columns)
-        found = cursor.fetchall()
+    found = fetch_rows(_DEMANDS, columns)
     return {entity_type: Demand(int(rows), priority, oldest) for entity_type, rows, priority, oldest in found}
 
 
@@ -462,9 +455,8 @@ def points_before_all() -> dict[int, int]:
 
     Links with 0 are left out; one query.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_POINTS_BEFORE, [READ_POINTS, WRITE_POINTS, rate_limits.FULL_BATCH])
-        return {int(link_id): math.ceil(float(points)) for link_id, points in cursor.fetchall()}
+    found = fetch_rows(_POINTS_BEFORE, [READ_POINTS, WRITE_POINTS, rate_limits.FULL_BATCH])
+    return {int(link_id): math.ceil(float(points)) for link_id, points in found}
 
 
 def learn_costs(link_id: int, records: int, answer: CallReport, *, writes: bool, first: bool) -> None:

@@ -217,7 +217,6 @@ def _queue_findings() -> Iterator[CheckResult]:
         yield CheckResult(True, f"{due} due now.", subject="queue")
     if stats["failed"]:
         failed = count_with_noun(stats["failed"], "job has", "jobs have")
-        failed = count_with_noun(stats["failed"], "job has", "jobs have")
         what = f"{failed} failed after all attempts."
         fix = "Open the queue in the admin: each job says why; fix that, then choose Retry."
         yield CheckResult(True, what, fix, "queue", is_warning=True)

@@ -16,13 +16,13 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.db import OperationalError, connection
+from django.db import OperationalError
 from django.db.models import F, Max, Min, OuterRef, Q, QuerySet, Subquery
 from pghistory.models import Context
 
 from sync import registry
 from sync.clock import sync_now
-from sync.kernel.db import advisory_lock, brief_transaction, gave_way
+from sync.kernel.db import advisory_lock, brief_transaction, gave_way, run_sql
 from sync.models import EventType, FeedEvent
 from sync.records.authors import actor_name
 
@@ -61,10 +61,10 @@ def _place_some() -> bool:
     """Give places to PLACED_AT_ONCE events; return whether it could be done now."""
     try:
         # One at a time, until the commit: a reader that has seen a place never misses a lower one that comes later.
-        with brief_transaction(), connection.cursor() as cursor:
+        with brief_transaction():
             if not advisory_lock(_LOCK, "try"):
                 return False
-            cursor.execute(_PLACE, [PLACED_AT_ONCE])
+            run_sql(_PLACE, [PLACED_AT_ONCE])
     except OperationalError as error:
         if not gave_way(error):
             raise

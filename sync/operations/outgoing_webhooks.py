@@ -26,13 +26,13 @@ from uuid import UUID
 
 import structlog
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, transaction
 from django.db.models import F, Max, Q, QuerySet
 
 from sync.clock import SyncNow, sync_now
 from sync.kernel import process
 from sync.kernel.action_errors import ActionError, Conflict, NotAllowed
-from sync.kernel.db import advisory_lock, brief_transaction, gave_way
+from sync.kernel.db import advisory_lock, brief_transaction, gave_way, run_sql
 from sync.kernel.outgoing_calls import REDIRECTED, AddressError, Answer, CallFailed, check_address, post_json
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
 from sync.models import DeliveryState, DisabledCode, FeedEvent, WebhookDelivery, WebhookEndpoint
@@ -324,8 +324,7 @@ def _make_deliveries(endpoint_id: UUID) -> None:
         params["all"] = not endpoint.event_types
         params |= {"entity_types": list(sight.entity_types), "conflicts": sight.conflicts}
         params["conflict_types"] = list(CONFLICT_TYPES)
-        with connection.cursor() as cursor:
-            cursor.execute(_MAKE, params)
+        run_sql(_MAKE, params)
         WebhookEndpoint.objects.filter(pk=endpoint.pk).update(position=to)
 
 

@@ -15,6 +15,7 @@ from pghistory.core import event_models
 from sync import registry
 from sync.kernel import process
 from sync.kernel.counters import HOURLY_DAYS
+from sync.kernel.db import fetch_rows, run_sql
 from sync.kernel.secret_texts import encrypted_anew
 from sync.models import NotificationReceiver, StoredSecret, WebhookEndpoint
 from sync.operations.event_feed import place_events
@@ -194,9 +195,7 @@ def retention_rules() -> list[RetentionRule]:
 
 def count_rows(rule: RetentionRule) -> int:
     """Return how many rows a rule would delete now."""
-    with connection.cursor() as cursor:
-        cursor.execute(_COUNT.format(table=rule.table, where=rule.where), _params(rule))
-        return int(cursor.fetchone()[0])
+    return int(fetch_rows(_COUNT.format(table=rule.table, where=rule.where), _params(rule))[0][0])
 
 
 def delete_rows(rule: RetentionRule) -> int:
@@ -207,9 +206,7 @@ def delete_rows(rule: RetentionRule) -> int:
     sql = _DELETE.format(table=rule.table, where=rule.where, key=rule.key)
     total = 0
     while True:
-        with connection.cursor() as cursor:
-            cursor.execute(sql, _params(rule) | {"batch": BATCH_SIZE})
-            deleted = int(cursor.rowcount)
+        deleted = run_sql(sql, _params(rule) | {"batch": BATCH_SIZE})
         total += deleted
         if deleted < BATCH_SIZE or process.is_shutting_down():
             return total

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from sync.choices import Cause, Priority, QueueDirection
-from sync.kernel.db import fetch_prepared, retry_on_lock_timeout
+from sync.kernel.db import fetch_prepared, fetch_rows, retry_on_lock_timeout
 from sync.models import SyncQueue
 from sync.outbox.finish import release_orphaned
 from sync.outbox.lease import LOCK_LEASE, SLACK_SECONDS, STEP_SECONDS, Lease
@@ -128,13 +128,13 @@ class Claim:
 
 def has_due_rows(entity_type: str) -> bool:
     """Whether a row of this type is due in a direction that isn't paused; cheaper than taking the lease."""
-    with connection.cursor() as cursor:
-        cursor.execute(
+    return bool(
+        fetch_rows(
             "SELECT EXISTS (SELECT 1 FROM sync_queue WHERE entity_type = %(entity_type)s AND ("
             f" (status = 'pending' AND next_retry <= sync_now() AND {_NOT_PAUSED}) OR status = 'in_progress'))",
             {"entity_type": entity_type},
-        )
-        return bool(cursor.fetchone()[0])
+        )[0][0]
+    )
 
 
 def claim(lease: Lease, size: int, *, only_urgent: bool = False) -> list[Claim]:
@@ -153,10 +153,10 @@ def claim_records(lease: Lease, ids: Sequence[UUID]) -> list[Claim]:
     """
 
     def claim_rows() -> list[SyncQueue]:
-        with lease.transaction(seconds=STEP_SECONDS), connection.cursor() as cursor:
+        with lease.transaction(seconds=STEP_SECONDS):
             _release_orphaned(lease)
-            cursor.execute(_CLAIM_RECORDS, lease.lock_params() | {"ids": list(ids)})
-            return [_load_row(values) for values in cursor.fetchall()]
+            found = fetch_rows(_CLAIM_RECORDS, lease.lock_params() | {"ids": list(ids)})
+            return [_load_row(values) for values in found]
 
     claimed = {one.entity_id: one for one in _group_by_record(retry_on_lock_timeout(claim_rows))}
     return [claimed.get(entity_id) or Claim(entity_id, None, []) for entity_id in ids]

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 
 from sync.choices import Cause, QueueStatus
 from sync.clock import SyncNow
 from sync.kernel.counters import FAILED_ATTEMPTS, FAILED_JOBS, Increment, increment
+from sync.kernel.db import run_sql
 from sync.kernel.secret_texts import without_secrets
 from sync.models import SyncQueue
 from sync.models.jobs import backoff
@@ -83,10 +84,8 @@ def complete(rows: Iterable[SyncQueue], token: UUID, message: str = "") -> int:
     ids = [row.id for row in rows]
     if not ids:
         return 0
-    with connection.cursor() as cursor:
-        # As one text: a hundred ids written out one by one take longer than the statement.
-        cursor.execute(_COMPLETE, [message, f"{{{','.join(map(str, ids))}}}", token])
-        return int(cursor.rowcount)
+    # As one text: a hundred ids written out one by one take longer than the statement.
+    return run_sql(_COMPLETE, [message, f"{{{','.join(map(str, ids))}}}", token])
 
 
 def complete_unclaimed(ids: Sequence[int], message: str) -> None:
@@ -100,8 +99,7 @@ def complete_unclaimed(ids: Sequence[int], message: str) -> None:
 def end_failed(entity_type: str, jobs: Mapping[UUID, int]) -> None:
     """Complete the failed jobs of records that are settled now; `jobs` are the rows that settled them, by record."""
     if jobs:
-        with connection.cursor() as cursor:
-            cursor.execute(_END_FAILED, [list(jobs), list(jobs.values()), entity_type])
+        run_sql(_END_FAILED, [list(jobs), list(jobs.values()), entity_type])
 
 
 def fail(rows: Sequence[SyncQueue], token: UUID, error: str) -> bool:
@@ -159,13 +157,11 @@ def _return_to_pending(ids: Sequence[int], token: UUID, attempts: str, due: str,
         return
     defaults = {"error": None, "reason": "", "at_most": 0, "cause": 0, "seconds": 0, "save": int(Cause.SAVE)}
     params = {**defaults, **values, "token": token, "ids": list(ids)}
-    with connection.cursor() as cursor:
-        cursor.execute(_MERGE_INTO_PENDING.format(attempts=attempts, due=due), params)
-        if cursor.rowcount == len(ids):
-            return
+    if run_sql(_MERGE_INTO_PENDING.format(attempts=attempts, due=due), params) == len(ids):
+        return
     try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(_RETURN.format(attempts=attempts, due=due), params)
+        with transaction.atomic():
+            run_sql(_RETURN.format(attempts=attempts, due=due), params)
     except IntegrityError:  # a save committed its row between the two statements
         for row_id in ids:
             _return_to_pending([row_id], token, attempts, due, values)

@@ -16,6 +16,7 @@ from django.db.models.functions import Greatest
 
 from sync.choices import Priority
 from sync.clock import SyncNow
+from sync.kernel.db import fetch_rows, run_sql
 from sync.models import BoardLease, BoardLink
 
 RESCAN_EVERY_SECONDS = 1.0
@@ -191,15 +192,11 @@ class Lease:
 
     def _seconds_left(self) -> float | None:
         """Lock the lease row for this transaction; None where it is another's, or has run out."""
-        with connection.cursor() as cursor:
-            cursor.execute(LOCK_LEASE, self.lock_params())
-            found = cursor.fetchone()
-            if found is None:
-                return None
-            left, stored_pid, server_pid = found
+        for left, stored_pid, server_pid in fetch_rows(LOCK_LEASE, self.lock_params()):
             if stored_pid != (server_pid if server_pid == _backend_pid() else None):  # the connection is a new one
-                cursor.execute(_MOVE_SESSION, {"link": self.link.pk, "token": self.token, "told": _backend_pid()})
-        return float(left)
+                run_sql(_MOVE_SESSION, {"link": self.link.pk, "token": self.token, "told": _backend_pid()})
+            return float(left)
+        return None
 
     def _lost_error(self) -> LeaseLost:
         return LeaseLost(f"The lease of the {self.link.entity_type} board was taken by another worker.")
@@ -231,9 +228,7 @@ def orphaned_boards() -> list[str]:
 
     One query of less than a millisecond: beat runs it every two seconds.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_ORPHANED_BOARDS)
-        return [row[0] for row in cursor.fetchall()]
+    return [row[0] for row in fetch_rows(_ORPHANED_BOARDS)]
 
 
 def _backend_pid() -> int:

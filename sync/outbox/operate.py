@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 import structlog
 from django.contrib.postgres.aggregates import ArrayAgg
 from django.db import OperationalError, connection, transaction
 from django.db.models import Count, Q, QuerySet
-from psycopg.errors import DeadlockDetected, LockNotAvailable
 
 from sync.choices import Cause, Priority, QueueStatus, SyncStatus
 from sync.kernel.action_errors import ROWS_LOCKED, Conflict, CountChanged, PartiallyDone
 from sync.kernel.conflict_store import current_store
-from sync.kernel.db import retry_on_lock_timeout
+from sync.kernel.db import gave_way, retry_on_lock_timeout, run_sql
 from sync.models import SyncMetadata, SyncQueue
 from sync.models.jobs import QueueAction
 from sync.outbox import notify
@@ -102,11 +101,10 @@ def retry(rows: QuerySet[SyncQueue], by: str, *, priority: Priority = Priority.E
     """Make failed and pending jobs due now, with all their attempts."""
 
     def retry_chunk(failed: list[int], pending: list[int]) -> int:
-        params = {"by": by, "priority": int(priority)}
         # A pending row becomes due as it is; a failed one ends, and a new row takes its place in the outbox.
-        _execute(_MAKE_DUE, {"ids": pending, **params}, pending)
-        for sql in (_RETRY_RECORDS, _RETRY_ITEMS):
-            _execute(sql, {"ids": failed, **params}, failed)
+        for sql, ids in ((_MAKE_DUE, pending), (_RETRY_RECORDS, failed), (_RETRY_ITEMS, failed)):
+            if ids:
+                run_sql(sql, {"ids": ids, "by": by, "priority": int(priority)})
         complete_unclaimed(failed, f"retried by {by}")
         done = [*failed, *pending]
         _add_decisions(done, by, f"{by} had it tried again at once, with all its attempts.")
@@ -222,8 +220,8 @@ def _operate_chunk(act: Callable[[list[int], list[int]], int], ids: Sequence[int
     rows = SyncQueue.objects.filter(pk__in=ids)
     by_status: dict[str, list[int]] = {QueueStatus.FAILED: [], QueueStatus.PENDING: []}
     # Below PostgreSQL's deadlock_timeout: the victim of a deadlock could be the save.
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{LOCK_TIMEOUT_MS}ms"])
+    with transaction.atomic():
+        run_sql("SELECT set_config('lock_timeout', %s, true)", [f"{LOCK_TIMEOUT_MS}ms"])
         # The lock comes first: what a row is may have changed since the page was shown. In the order of their
         # ids, so that two actions on the same rows lock them alike. A row in progress belongs to its worker.
         locked = rows.filter(status__in=list(by_status)).select_for_update().order_by("pk")
@@ -241,20 +239,13 @@ def retry_until_unlocked(work: Callable[[], T]) -> T:
     try:
         return retry_on_lock_timeout(work)
     except OperationalError as error:
-        # Only lock waits and deadlocks are a save's; any other database error is raised as it is.
-        if not isinstance(error.__cause__, LockNotAvailable | DeadlockDetected):
+        if not gave_way(error):
             raise
         raise Conflict(ROWS_LOCKED) from error
 
 
-def _execute(sql: str, params: Any, ids: Sequence[int]) -> None:
-    if ids:
-        with connection.cursor() as cursor:
-            cursor.execute(sql, params)
-
-
 def _add_decisions(ids: Sequence[int], by: str, sentence: str) -> None:
-    _execute(_ADD_DECISIONS, {"ids": list(ids), "by": by, "sentence": sentence}, ids)
+    run_sql(_ADD_DECISIONS, {"ids": list(ids), "by": by, "sentence": sentence})
 
 
 def _records(ids: Sequence[int]) -> dict[str, list[UUID]]:

@@ -7,14 +7,14 @@ from functools import partial
 from typing import Any
 
 import structlog
-from django.db import connection, transaction
+from django.db import transaction
 
 from sync import registry
 from sync.choices import QueueDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import Conflict
-from sync.kernel.db import advisory_lock
+from sync.kernel.db import advisory_lock, run_sql
 from sync.models import QueuePause
 from sync.outbox import notify
 
@@ -83,11 +83,8 @@ def resume(by: str, *, entity_type: str = "", direction: str = "") -> bool:
     params: dict[str, Any] = {"entity_type": entity_type, "direction": direction, "at": sync_now()}
     rows = 0
     # A thousand rows for each transaction, so that a save of one of them waits no longer than that.
-    with connection.cursor() as cursor:
-        cursor.execute(_MAKE_DUE_NOW, params)
-        while cursor.rowcount:
-            rows += cursor.rowcount
-            cursor.execute(_MAKE_DUE_NOW, params)
+    while moved := run_sql(_MAKE_DUE_NOW, params):
+        rows += moved
     with transaction.atomic():
         ended, _ = found.delete()
         if not ended:

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import F
 
 from sync import registry
 from sync.choices import Cause, Operation, Priority, QueueDirection, RecordSyncStatus, SyncStatus
 from sync.kernel.conflict_store import current_store
+from sync.kernel.db import run_sql
 from sync.models import SyncMetadata
 
 # DO UPDATE and never DO NOTHING: the row it locks stays locked until this transaction commits.
@@ -75,8 +75,7 @@ def enqueue_many(
         "cause": int(cause),
         "seconds": due_in_seconds,
     }
-    with connection.cursor() as cursor:
-        cursor.execute(_ENQUEUE_RECORDS, params)
+    run_sql(_ENQUEUE_RECORDS, params)
 
 
 def enqueue_item(
@@ -112,8 +111,7 @@ def enqueue_item_many(
         "cause": int(cause),
         "seconds": due_in_seconds,
     }
-    with connection.cursor() as cursor:
-        cursor.execute(_ENQUEUE_ITEMS, params)
+    run_sql(_ENQUEUE_ITEMS, params)
 
 
 # The status of a record that a pass could not settle: nothing says `synced` that may differ.

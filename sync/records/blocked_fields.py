@@ -10,13 +10,13 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import OuterRef, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from sync import registry
 from sync.choices import BlockedCode
 from sync.clock import SyncNow
+from sync.kernel.db import fetch_rows
 from sync.kernel.humanize import day_and_time
 from sync.models import FieldMapping, SyncMetadata, WriteLoop
 
@@ -234,9 +234,7 @@ def synced_types() -> list[str]:
 
 
 def _fetch(sql: str, **params: Any) -> Sequence[Any]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, {"types": synced_types(), **params})
-        return list(cursor.fetchall())
+    return fetch_rows(sql, {"types": synced_types(), **params})
 
 
 # Write loops: which fields are throttled because somebody on Monday rewrites them.

@@ -11,11 +11,10 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import Exists, OuterRef
 
 from sync.kernel.action_errors import Conflict
-from sync.kernel.db import fetch_rows
+from sync.kernel.db import fetch_rows, run_sql
 from sync.models import ExternalId
 from sync.models.api_clients import SOURCE_LENGTH, VALUE_LENGTH
 
@@ -119,7 +118,7 @@ def set_external_ids(
     # Removed first, so that one call can move an id from one record to another.
     if removed:
         params: dict[str, Any] = {"ids": [pk for pk, _s in removed], "sources": [source for _pk, source in removed]}
-        _run(_REMOVE, params | {"entity_type": entity_type})
+        run_sql(_REMOVE, params | {"entity_type": entity_type})
     if wanted:
         names = [(source, value) for _pk, source, value in wanted]
         owners = records_named(entity_type, set(names))
@@ -128,7 +127,7 @@ def set_external_ids(
             if owner != pk:
                 raise taken(entity_type, (source, value), owner if names_owner else None)
         params = {"ids": [pk for pk, _s, _v in wanted], "sources": [s for s, _v in names]}
-        _run(_SET, params | {"values": [v for _s, v in names], "entity_type": entity_type})
+        run_sql(_SET, params | {"values": [v for _s, v in names], "entity_type": entity_type})
 
 
 def inherit_external_ids(entity_type: str, deleted_id: UUID, heir_id: UUID) -> None:
@@ -139,11 +138,6 @@ def inherit_external_ids(entity_type: str, deleted_id: UUID, heir_id: UUID) -> N
     )
     left = ExternalId.objects.filter(~Exists(taken), entity_type=entity_type, entity_id=deleted_id)
     left.exclude(source__in=own).update(entity_id=heir_id, released_at=None)
-
-
-def _run(sql: str, params: Mapping[str, Any]) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, params)
 
 
 def lock_sources(entity_type: str, sources: Iterable[str]) -> None:
@@ -166,8 +160,7 @@ VALUE_LOCKS = 256
 
 
 def _lock(keys: Iterable[int]) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) AS key", [sorted({*keys})])
+    run_sql("SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) AS key", [sorted({*keys})])
 
 
 def advisory_key(*parts: str) -> int:

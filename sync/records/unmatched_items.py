@@ -19,7 +19,7 @@ from sync import registry
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus
 from sync.clock import sync_now
 from sync.kernel.action_errors import Conflict
-from sync.kernel.db import retry_on_lock_timeout
+from sync.kernel.db import retry_on_lock_timeout, run_sql
 from sync.kernel.messages import UnmatchedReason
 from sync.models import BoardLink, IgnoredItem, SyncedModel, SyncQueue, UnmatchedItem
 from sync.outbox import notify
@@ -111,10 +111,8 @@ def note_unmatched(link: BoardLink, findings: Iterable[UnmatchedFinding], *, dec
         "decided": decided,
         "found": json.dumps(rows).replace("\\u0000", ""),
     }
-    with connection.cursor() as cursor:
-        cursor.execute(_INSERT.format(owned=_owned_condition("found")), params)
-        if cursor.rowcount < len(rows):
-            cursor.execute(_UPDATE, params)
+    if run_sql(_INSERT.format(owned=_owned_condition("found")), params) < len(rows):
+        run_sql(_UPDATE, params)
 
 
 # Whoever takes several rows takes them in the order in which ignoring does: in two orders each waits for the other. So
@@ -135,8 +133,7 @@ _NAMED = "unmatched.item_id = ANY (%(items)s)"
 def clear_unmatched(entity_type: str, item_ids: Iterable[str]) -> None:
     """Forget items that a record has, or that are on the board no more."""
     if items := sorted(set(item_ids)):
-        with connection.cursor() as cursor:
-            cursor.execute(_DELETE.format(which=_NAMED), {"entity_type": entity_type, "items": items})
+        run_sql(_DELETE.format(which=_NAMED), {"entity_type": entity_type, "items": items})
 
 
 def clear_unlisted(link: BoardLink, before: datetime, listed: Iterable[str]) -> None:
@@ -146,15 +143,13 @@ def clear_unlisted(link: BoardLink, before: datetime, listed: Iterable[str]) -> 
     """
     which = f"""({_owned_condition("unmatched")} OR (unmatched.last_seen < %(before)s AND unmatched.ignored_at IS NULL
         AND NOT EXISTS (SELECT FROM unnest(%(listed)s::text[]) AS listed (id) WHERE listed.id = unmatched.item_id)))"""
-    with connection.cursor() as cursor:
-        params: dict[str, Any] = {"entity_type": link.entity_type, "before": before, "listed": list(listed)}
-        cursor.execute(_DELETE.format(which=which), params)
+    params = {"entity_type": link.entity_type, "before": before, "listed": list(listed)}
+    run_sql(_DELETE.format(which=which), params)
 
 
 def relist(entity_type: str, *item_ids: str) -> None:
     """List items again that were ignored, in the transaction in which that is forgotten."""
-    with connection.cursor() as cursor:
-        cursor.execute(_RELIST.format(which=_NAMED), {"entity_type": entity_type, "items": list(item_ids)})
+    run_sql(_RELIST.format(which=_NAMED), {"entity_type": entity_type, "items": list(item_ids)})
 
 
 def reopen_items(link: BoardLink, findings: Sequence[UnmatchedFinding]) -> None:
@@ -266,13 +261,12 @@ def _ignore(rows: QuerySet[UnmatchedItem], by: str) -> int:
         )
         # What was asked for and has not begun is not done any more.
         for entity_type, ids in _ids_by_type(found):
-            with connection.cursor() as cursor:
-                cursor.execute(
-                    """UPDATE sync_queue SET payload = payload - %s::text[]
-                       WHERE status = 'pending' AND entity_id IS NULL AND entity_type = %s AND remote_id = ANY (%s)
-                         AND payload ?| %s::text[]""",
-                    [list(REQUEST_KEYS), entity_type, ids, list(REQUEST_KEYS)],
-                )
+            run_sql(
+                """UPDATE sync_queue SET payload = payload - %s::text[]
+                   WHERE status = 'pending' AND entity_id IS NULL AND entity_type = %s AND remote_id = ANY (%s)
+                     AND payload ?| %s::text[]""",
+                [list(REQUEST_KEYS), entity_type, ids, list(REQUEST_KEYS)],
+            )
         # The question that stands open about one is closed by its pass.
         asked = [row for row in found if row.reason_code in _ASKED_REASONS]
         _enqueue_requests(asked, {IGNORED: True, "by": by})

@@ -23,6 +23,7 @@ from sync import registry
 from sync.choices import ApprovalKind, BlockedCode
 from sync.kernel import humanize
 from sync.kernel.conflict_store import KIND_DELETE, KIND_LOST_UPDATE
+from sync.kernel.db import fetch_rows
 from sync.kernel.messages import UNMATCHED_LABELS, UnmatchedReason, unmatched_sentence
 from sync.models import Assignment, DisabledCode, FieldMapping
 from sync.models.followers import Medium
@@ -362,9 +363,7 @@ def _fetch(
         "user": scope.user,
         "unmatched": [int(one) for one in ids if one.isascii() and one.isdecimal() and len(one) < LONGEST_ID],
     }
-    with connection.cursor() as cursor:
-        cursor.execute(sql.replace("{waiting}", " UNION ALL ".join(f"({one})" for one in parts)), params)
-        return list(cursor.fetchall())
+    return fetch_rows(sql.replace("{waiting}", " UNION ALL ".join(f"({one})" for one in parts)), params)
 
 
 LONGEST_ID = 19

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Max
 
 from sync import connectors, limits, registry
@@ -20,6 +20,7 @@ from sync.boards.sync_filter import SyncFilter
 from sync.choices import Cause, Priority, QueueDirection
 from sync.clock import SyncNow, sync_now
 from sync.connectors.base.board import LOG_PREFIX, ActivityEntry, EventKind, InvalidEvent, ItemEvent, url_fingerprint
+from sync.kernel.db import fetch_rows
 from sync.limits import credentials
 from sync.models import BoardLink, IgnoredItem, WebhookEvent
 from sync.outbox import notify
@@ -80,9 +81,8 @@ def store_events(link: BoardLink, rows: Sequence[Mapping[str, Any]]) -> int:
     if not rows:
         return 0
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute(_STORE_EVENTS, [json.dumps(storable_json(rows))])
-            stored = [(str(item), str(outcome)) for item, outcome in cursor.fetchall()]
+        found = fetch_rows(_STORE_EVENTS, [json.dumps(storable_json(rows))])
+        stored = [(str(item), str(outcome)) for item, outcome in found]
         enqueue_items(link, [item for item, outcome in stored if not outcome], cause=Cause.WEBHOOK)
         # Events without a value say nothing of the base, so their items have to be read.
         enqueue_items(link, [item for item, outcome in stored if outcome], cause=Cause.SWEEP)
@@ -270,13 +270,11 @@ def last_webhook(link: BoardLink) -> datetime | None:
 def _silence_reason(link: BoardLink, own_user_id: str) -> str:
     last, paths = last_webhook(link), connectors.get(link.system).event_paths
     # How many changes other people made since, and when the first of them was.
-    with connection.cursor() as cursor:
-        params = {
-            "board": link.board_id, "log": f"{LOG_PREFIX}%", "updated": ITEM_UPDATED, "own": own_user_id, "last": last,
-            "time_path": list(paths.happened_at), "user_path": list(paths.user_id),
-        }  # fmt: skip
-        cursor.execute(_COUNT_MISSED, params)
-        count, oldest = cursor.fetchone()
+    params = {
+        "board": link.board_id, "log": f"{LOG_PREFIX}%", "updated": ITEM_UPDATED, "own": own_user_id, "last": last,
+        "time_path": list(paths.happened_at), "user_path": list(paths.user_id),
+    }  # fmt: skip
+    [(count, oldest)] = fetch_rows(_COUNT_MISSED, params)
     if count < MIN_MISSED or oldest is None or oldest > sync_now() - LONGEST_DELAY:
         return ""
     silent = " since the last webhook came" if last else ", but no webhook ever came"

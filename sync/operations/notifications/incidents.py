@@ -18,13 +18,13 @@ from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F
 from django.urls import reverse
 
 from sync import registry
 from sync.clock import SyncNow
-from sync.kernel.db import advisory_lock
+from sync.kernel.db import advisory_lock, run_sql
 from sync.kernel.humanize import without_request_id
 from sync.models import Incident, Verification
 from sync.models.followers import Alarm, Frequency
@@ -96,8 +96,7 @@ def refresh_incidents() -> None:
             "calm": CALM,
             "summed": sorted(were_many - {one.kind for one in now if one.key == one.kind}),
         }
-        with connection.cursor() as cursor:
-            cursor.execute(_SEEN, params)
+        run_sql(_SEEN, params)
         Incident.objects.filter(gone_at=None).exclude(key__in=keys).update(gone_at=SyncNow())
 
 
