@@ -136,8 +136,9 @@ def _part_that_differs(text: str, other: str) -> str:
 class ActivityLine:
     """One thing that happened: of a change its field's `label` and the value before and after, else `what` in words.
 
-    `field` is the label of what `what` is about, where several are told at once. `sentence` says why and how a value was
-    synced, `chain` what led to it; `technical` is that with jobs, webhooks and requests. Changes of equal `act` were made at once by one, or sent because of that; empty: it stands for itself.
+    `field` is the label of what `what` is about, where several are told at once. `sentence` says why and how a value
+    was synced, `chain` what led to it; `technical` is that with jobs, webhooks and requests. Changes of equal `act`
+    were made at once by one, or sent because of that; empty: it stands for itself.
     `undoes` is the decision that can be taken back, 0 where there is none; `resolution_url`, where a resolution is.
     """
 
