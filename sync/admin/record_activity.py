@@ -26,6 +26,7 @@ from sync.operations.decision_undo import is_undoable, may_undo_decisions
 from sync.operations.preview.explanation import CauseLink, causes_by_decision
 from sync.operations.record_requests import REASON_KEY
 from sync.reconcile.field_values import to_json_value
+from sync.reconcile.lookups import display_of
 from sync.records.authors import NOBODY, SYNC_ACTOR, actor_name, users_of
 from sync.registry import HiddenName, page_url
 
@@ -480,8 +481,17 @@ class _Changes:
         else:
             self.pairs = _pairs_that_change(record, [one.attname for one in fields], limit)
         self.fields = fields
+        self._record, self._display = record, display_of(record) if self.pairs else None
         self.actors = _actors([event for event, _ in self.pairs])
         self._labels = _labels_of_relations(fields, self.pairs, hidden)
+
+    def values(self, field: Any, before: Any, after: Any) -> tuple[str, str]:
+        """A field's values in two events; as they were typed where only their spelling differs."""
+        typed = self.value(field, before), self.value(field, after)
+        if self._display is None or not isinstance(getattr(after, field.attname), str) or field.choices:
+            return typed
+        shown = tuple(self._display.spelling(self._record, field.name, text) for text in typed)
+        return (shown[0], shown[1]) if shown[0] != shown[1] else typed
 
     def value(self, field: Any, event: Any) -> str:
         """A field's value in an event as people read it; empty where there is none."""
@@ -527,14 +537,15 @@ def _change_lines(
                 what = f"Sync turned {'on' if event.sync_enabled else 'off'}{f': {why}' if why else ''}"
                 yield ActivityLine(line_id, event.pgh_created_at, actor, *marked, what)
                 continue
+            was, now = changes.values(field, before, event)
             yield ActivityLine(
                 line_id,
                 event.pgh_created_at,
                 actor,
                 *marked,
                 label=labels.get(field.name, capfirst(str(field.verbose_name))),
-                before=changes.value(field, before),
-                after=changes.value(field, event),
+                before=was,
+                after=now,
                 act=(actor, event.pgh_created_at.isoformat()),
             )
 
