@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pghistory
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.db.models import Q
 
 from conflicts.messages import JOINED_ANOTHER_CODE, OVER_BEFORE
 from conflicts.models import (
@@ -367,6 +368,17 @@ class ConflictHistory:
         for line in self.lines:
             line.batch_id = batch_id
         Decision.objects.bulk_create(fold_alike(self.lines))
+        self._fold_choices()
+
+    def _fold_choices(self) -> None:
+        """What was chosen and is applied now is one act, which its later line tells."""
+        applied = Q()
+        for line in self.lines:
+            if line.kind == "conflict_settled":
+                about = {"entity_type": line.entity_type, "entity_id": line.entity_id, "key": line.key}
+                applied |= Q(**about, cause__conflict=line.cause["conflict"])
+        if applied:
+            Decision.objects.filter(applied, kind="conflict_chosen").update(folded=True, fold_id=None)
 
     def _add(
         self, conflict: SyncConflict, key: str, kind: str, sentence: str, *, values: dict[str, Any], actor: str = ""

@@ -110,9 +110,14 @@ def titles_of(entity_type: str) -> dict[str, str]:
     for name, label in labels_of(entity_type).items():
         for title in (name, label, *_TITLE_ALIASES.get(name, ())):
             found.setdefault(plain_title(title), name)
-    for mapping in registry.entity(entity_type).mappings:
+    spec = registry.entity(entity_type)
+    for mapping in spec.mappings:
         if len(mapping.fields) == 1:
             found.setdefault(plain_title(mapping.label), mapping.fields[0])
+    # What other files call a related record, “Firma”, a file of such records calls their name.
+    if spec.name_field:
+        for title in (entity_type, *_TITLE_ALIASES.get(entity_type, ())):
+            found.setdefault(plain_title(title), spec.name_field)
     return found
 
 

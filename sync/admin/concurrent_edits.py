@@ -26,6 +26,7 @@ from sync.admin.admin_base import is_valid_key
 from sync.admin.record_activity import last_change
 from sync.kernel import humanize
 from sync.models import SyncedModel, Tombstone
+from sync.reconcile.lookups import display_of
 
 if TYPE_CHECKING:
     _ModelForm = forms.ModelForm[Any]
@@ -126,6 +127,10 @@ class ConcurrentRecordForm(_RecordForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.initial = {name: value for name, value in self.initial.items() if self._can_be_shown(name, value)}
+        if self.changes_a_row and (display := display_of(self.instance)):
+            # As every other page spells it. What isn't changed keeps the spelling that is stored.
+            shown = display.spellings(self.instance)
+            self.initial |= {name: text for name, text in shown.items() if name in self.initial}
         self.stored_values = {name: self._text(name, self.initial.get(name)) for name in self.fields}
         self.changed_names: list[str] = []
         self.unchanged_names: set[str] = set()

@@ -41,13 +41,16 @@ from sync.admin.admin_base import (
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report, run_action
 from sync.admin.list_exports import ExportColumn, ExportMixin
 from sync.admin.record_activity import (
+    UndoOffer,
     act_of,
+    actor_of,
     batch_sizes,
     batch_undo_url,
     decision_undo_url,
     mark_of,
     moves_value,
     resolution_urls,
+    undo_offers,
 )
 from sync.admin.report_page import ReportMixin
 from sync.choices import SyncStatus
@@ -66,7 +69,7 @@ from sync.operations.decision_undo import (
     undo_decisions,
 )
 from sync.operations.preview.explanation import causes_by_decision, causes_text
-from sync.records.authors import SYNC_ACTOR, full_name
+from sync.records.authors import full_name
 from sync.records.blocked_fields import ledger_record_condition, throttled_fields
 from sync.registry import HiddenName, is_hidden, is_registered, item_url, record_url, type_label, with_configured_board
 
@@ -255,8 +258,9 @@ class ActivityList(admin_base.PageChangeList):
             acts.setdefault(_act_in_list(row), []).append(row)
         self.result_list = []
         labels = FieldLabels()
-        for rows in acts.values():
+        for rows, offer in zip(acts.values(), undo_offers(list(acts.values()), request.user), strict=True):
             rows[0].page_act, rows[0].page_labels = rows, labels
+            rows[0].page_undo, rows[0].page_path = offer, request.get_full_path()
             self.result_list.append(rows[0])
 
     def annotate_rows(self, rows: list[Any]) -> None:
@@ -303,6 +307,8 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
         if is_list and "fold_id" in request.GET:
             # The values with which an item was made are on its record's page.
             rows = rows.exclude(cause__has_key="made", kind="push")
+        # A choice that was applied is told by the entry of that.
+        rows = rows.exclude(folded=True, fold_id=None) if is_list else rows
         return rows.filter(folded=False) if is_list and request.GET.keys().isdisjoint(WHOLE) else rows
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -314,7 +320,7 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
             act = next((one for one in rows if one.is_of_new_item), rows[0])
             what = "New item" if act.is_of_new_item else mark_of(act)[1]
             records = registry.count_of_type(act.page_records, act.entity_type)
-            context["page_name"] = f"{what}: {records} · {act.actor or SYNC_ACTOR}"
+            context["page_name"] = f"{what}: {records} · {actor_of(act)}"
         return answer
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
@@ -371,7 +377,7 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
             lines = format_html_join("", "<li>{}</li>", ((self.said(one),) for one in act if one.key))
             summary = said if first else f"{mark_of(row)[1]}: {humanize.join_first(list(fields))}"
             said = format_html('<details class="npd-fields"><summary>{}</summary><ul>{}</ul></details>', summary, lines)
-        return format_html('<div class="npd-text">{}{}</div>', said, self._others(row))
+        return format_html('<div class="npd-text">{}{}</div>', said, self._others(row) or self._undo(row))
 
     def _others(self, row: Decision) -> SafeString | str:
         """The way to the entries of one act, where it was done with other records, too."""
@@ -381,9 +387,20 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
         more = humanize.count_with_noun(row.page_alike, "more record", "more records")  # type: ignore[attr-defined]
         return format_html(' <a class="npd-take" href="?{}">… and {}</a>', query, more)
 
+    def _undo(self, row: Decision) -> SafeString | str:
+        """The way to take it back, at the end of its line, and back to the list after it."""
+        offer: UndoOffer = getattr(row, "page_undo", UndoOffer())
+        if offer.is_undone:
+            return format_html(' <span class="npd-muted">{}</span>', "Undone")
+        if not offer.url:
+            return ""
+        query, label = urlencode({"next": row.page_path}), "Redo" if offer.is_undo else "Undo"  # type: ignore[attr-defined]
+        named = format_html('{}…<span class="npd-hidden">: {}</span>', label, self.said(row))
+        return format_html(' <a class="npd-take" href="{}?{}">{}</a>', offer.url, query, named)
+
     @admin.display(description="By", ordering="actor")
     def who(self, row: Decision) -> str:
-        return row.actor or SYNC_ACTOR
+        return actor_of(row)
 
     @admin.display(description="Before and after")
     def before_and_after(self, row: Decision) -> str:
@@ -401,7 +418,7 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
             ("Record", record_name_of),
             ("Type", lambda row: type_label(row.entity_type)),
             ("What happened", self.said),
-            ("By", lambda row: row.actor or SYNC_ACTOR),
+            ("By", actor_of),
             ("Item on Monday", lambda row: row.remote_id),
             ("NPD ID", lambda row: row.entity_id),
         ]

@@ -22,10 +22,11 @@ from sync import registry
 from sync.kernel import humanize
 from sync.kernel.conflict_store import current_store
 from sync.models import Decision, FieldMapping, SyncedModel
-from sync.operations.decision_undo import is_undoable
+from sync.operations.decision_undo import is_undoable, may_undo_decisions
 from sync.operations.preview.explanation import CauseLink, causes_by_decision
 from sync.operations.record_requests import REASON_KEY
 from sync.reconcile.field_values import to_json_value
+from sync.reconcile.lookups import display_of
 from sync.records.authors import NOBODY, SYNC_ACTOR, actor_name, users_of
 from sync.registry import HiddenName, page_url
 
@@ -53,8 +54,8 @@ _ICONS = {
     "blocked": ("front_hand", "Blocked"),
     "removed": ("delete", "Gone from the board"),
     "delete": ("delete", "Deleted"),
-    "conflict_chosen": ("call_split", "Resolved"),
-    "conflict_settled": ("call_split", "Resolution applied"),
+    "conflict_chosen": ("call_split", "Resolution chosen"),
+    "conflict_settled": ("call_split", "Resolved"),
     "conflict_over": ("call_split", "Conflict closed"),
     "conflict_returned": ("call_split", "Resolution not applied"),
     "conflict_undo": ("undo", "Undo of a resolution"),
@@ -75,19 +76,49 @@ def batch_undo_url(batch_id: UUID) -> str:
 def resolution_urls(decisions: Sequence[Decision], reader: Any) -> dict[int, str]:
     """Return the screens on which this user may undo what a conflict's resolution wrote, by the decisions that tell it.
 
-    None where the conflict is open again, or being undone. The decisions are of one type of records; one query.
+    None where the conflict is open again, or being undone. One query for each type of records.
     """
     told = {row.pk: row for row in decisions if row.kind == _RESOLVED and row.key and "conflict" in row.cause}
     if not told or not reader.has_perm("conflicts.change_syncconflict"):
         return {}
-    ids = {row.entity_id for row in told.values() if row.entity_id}
-    found = current_store().open_conflicts(decisions[0].entity_type, ids)
-    unresolved = {str(one.conflict_id) for conflicts in found.values() for one in conflicts}
+    unresolved = set()
+    for entity_type in {row.entity_type for row in told.values()}:
+        ids = {row.entity_id for row in told.values() if row.entity_id and row.entity_type == entity_type}
+        found = current_store().open_conflicts(entity_type, ids)
+        unresolved |= {str(one.conflict_id) for conflicts in found.values() for one in conflicts}
     return {
         pk: page_url("conflicts_syncconflict_screen", row.cause["conflict"])
         for pk, row in told.items()
         if row.cause["conflict"] not in unresolved
     }
+
+
+@dataclass(frozen=True)
+class UndoOffer:
+    """What a line offers at its end: the page that takes it back, or that it was taken back; neither: empty."""
+
+    url: str = ""
+    is_undo: bool = False
+    is_undone: bool = False
+
+
+def undo_offers(acts: Sequence[Sequence[Decision]], reader: Any) -> list[UndoOffer]:
+    """Return what each of these acts offers this user at its end; the queries don't grow with their number."""
+    rows = [row for act in acts for row in act]
+    resolutions, undone = resolution_urls(rows, reader), _undone_ids(rows)
+    return [_offer_of(act, resolutions, undone, reader) for act in acts]
+
+
+def _offer_of(
+    act: Sequence[Decision], resolutions: Mapping[int, str], undone: Collection[int], reader: Any
+) -> UndoOffer:
+    undoable = [row for row in act if is_undoable(row) or row.kind == _RESOLVED]
+    if not undoable or not may_undo_decisions(reader, undoable):
+        return UndoOffer()
+    keys = [row.pk for row in undoable if is_undoable(row) and row.pk not in undone]
+    url = decision_undo_url(*keys) if keys else next((resolutions[row.pk] for row in act if row.pk in resolutions), "")
+    is_undone = all(row.pk in undone for row in undoable)
+    return UndoOffer("" if is_undone else url, any(row.undoes is not None for row in undoable), is_undone)
 
 
 MAX_SHOWN = 80
@@ -106,8 +137,9 @@ def _part_that_differs(text: str, other: str) -> str:
 class ActivityLine:
     """One thing that happened: of a change its field's `label` and the value before and after, else `what` in words.
 
-    `sentence` says why and how a value was synced, `chain` what led to it; `technical` is that with jobs, webhooks and
-    requests. Changes of equal `act` were made at once by one, or sent because of that; empty: it stands for itself.
+    `field` is the label of what `what` is about, where several are told at once. `sentence` says why and how a value
+    was synced, `chain` what led to it; `technical` is that with jobs, webhooks and requests. Changes of equal `act`
+    were made at once by one, or sent because of that; empty: it stands for itself.
     `undoes` is the decision that can be taken back, 0 where there is none; `resolution_url`, where a resolution is.
     """
 
@@ -117,6 +149,7 @@ class ActivityLine:
     icon: str
     icon_label: str
     what: str = ""
+    field: str = ""
     label: str = ""
     before: str = ""
     after: str = ""
@@ -176,6 +209,11 @@ class Act:
         return f"{self.others} more" if self.others else ""
 
     @property
+    def fields(self) -> str:
+        """The labels of the fields that it is about, where its lines tell of more than one in words."""
+        return humanize.join_first([line.field for line in self.lines]) if self.others and self.line.field else ""
+
+    @property
     def undo_url(self) -> str:
         """The address of the page that takes back all of it that is not taken back yet; empty without such."""
         undone = [line.undoes for line in self.lines if line.undoes]
@@ -204,9 +242,12 @@ def acts_of(lines: Sequence[ActivityLine], labels: Sequence[str]) -> list[Act]:
     times: Counter[tuple[object, ...]] = Counter()
     for line in sorted(lines, key=lambda line: line.at, reverse=True):
         # A script that saves one field again and again within a transaction does so many times, not once.
-        times[line.act, line.label] += 1
-        found.setdefault((*line.act, times[line.act, line.label]) if line.act else (line.line_id,), []).append(line)
-    return [Act(sorted(group, key=lambda line: place.get(line.label, len(place)))) for group in found.values()]
+        about = line.label or line.field
+        times[line.act, about] += 1
+        found.setdefault((*line.act, times[line.act, about]) if line.act else (line.line_id,), []).append(line)
+    return [
+        Act(sorted(group, key=lambda line: place.get(line.label or line.field, len(place)))) for group in found.values()
+    ]
 
 
 @dataclass(frozen=True)
@@ -333,14 +374,14 @@ def _decision_lines(
             continue
         icon, icon_label = mark_of(row)
         is_move, edit, same = moves_value(row), told.edit_of.get(row.pk), told.same.get(row.pk)
-        actor, rows = row.actor or SYNC_ACTOR, [row, same] if same else [row]
+        actor, rows = actor_of(row), [row, same] if same else [row]
         if edit is not None:
             actor = told.actors[edit.pgh_id]
-        elif row.kind == _RESOLVED and same:
-            actor = same.actor
         links = list(dict.fromkeys(link for one in rows for link in causes[one.pk]))
         # A batch of one line needs no page of its own.
         in_batch = row.batch_id is not None and told.sizes.get(row.batch_id, 0) > 1
+        label = names.get(row.key, (row.key.replace("_", " ").capitalize(), ()))[0]
+        is_resolved = row.kind == _RESOLVED and bool(row.key)
         yield ActivityLine(
             line_id=f"d{row.pk}",
             at=edit.pgh_created_at if edit else row.at,
@@ -348,7 +389,8 @@ def _decision_lines(
             icon=icon,
             icon_label=icon_label,
             what="" if is_move else humanize.without_request_id(row.sentence),
-            label=names.get(row.key, (row.key.replace("_", " ").capitalize(), ()))[0] if is_move else "",
+            field=label if is_resolved else "",
+            label=label if is_move else "",
             before=str(row.values.get("before") or ""),
             after=str(row.values.get("after") or ""),
             sentence=humanize.without_request_id(" ".join(one.sentence for one in rows)) if is_move else "",
@@ -363,7 +405,7 @@ def _decision_lines(
             batch_url=batch_undo_url(row.batch_id) if row.batch_id and in_batch else "",
             is_undo=row.undoes is not None,
             is_undone=row.pk in told.undone,
-            act=_act_of(row, actor, edit) if is_move else (),
+            act=_act_of(row, actor, edit) if is_move or is_resolved else (),
         )
 
 
@@ -372,6 +414,12 @@ def _act_of(row: Decision, actor: str, edit: Any) -> tuple[str, ...]:
         return actor, edit.pgh_created_at.isoformat()
     # A sending that isn't told as its edit is none of that edit's lines.
     return (row.actor, row.kind, str(row.batch_id)) if row.kind == "push" and row.batch_id else act_of(row)
+
+
+def actor_of(row: Decision) -> str:
+    """Return who did what a decision tells: of a resolution that was applied the one who chose it."""
+    chosen_by = str(row.values.get("by") or "") if row.kind == _RESOLVED else ""
+    return chosen_by or row.actor or SYNC_ACTOR
 
 
 def mark_of(row: Decision) -> tuple[str, str]:
@@ -433,8 +481,17 @@ class _Changes:
         else:
             self.pairs = _pairs_that_change(record, [one.attname for one in fields], limit)
         self.fields = fields
+        self._record, self._display = record, display_of(record) if self.pairs else None
         self.actors = _actors([event for event, _ in self.pairs])
         self._labels = _labels_of_relations(fields, self.pairs, hidden)
+
+    def values(self, field: Any, before: Any, after: Any) -> tuple[str, str]:
+        """A field's values in two events; as they were typed where only their spelling differs."""
+        typed = self.value(field, before), self.value(field, after)
+        if self._display is None or not isinstance(getattr(after, field.attname), str) or field.choices:
+            return typed
+        shown = tuple(self._display.spelling(self._record, field.name, text) for text in typed)
+        return (shown[0], shown[1]) if shown[0] != shown[1] else typed
 
     def value(self, field: Any, event: Any) -> str:
         """A field's value in an event as people read it; empty where there is none."""
@@ -480,14 +537,15 @@ def _change_lines(
                 what = f"Sync turned {'on' if event.sync_enabled else 'off'}{f': {why}' if why else ''}"
                 yield ActivityLine(line_id, event.pgh_created_at, actor, *marked, what)
                 continue
+            was, now = changes.values(field, before, event)
             yield ActivityLine(
                 line_id,
                 event.pgh_created_at,
                 actor,
                 *marked,
                 label=labels.get(field.name, capfirst(str(field.verbose_name))),
-                before=changes.value(field, before),
-                after=changes.value(field, event),
+                before=was,
+                after=now,
                 act=(actor, event.pgh_created_at.isoformat()),
             )
 

@@ -57,6 +57,7 @@ from sync.admin.record_panel import (
     open_items,
     overwritten_values,
     record_item_link,
+    respell,
     sides_context,
     view_of,
     views_of,
@@ -342,6 +343,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         views = views_of(rows, rows[0].page_now, getattr(rows[0], "page_boards", None)) if rows else {}
         for row in rows:
             row.sync_view = views.get(row.pk)
+            respell(row, row.sync_view)
 
     @admin.display(description="Sync", ordering="sync_status")
     def sync(self, record: Any) -> SafeString | str:
@@ -706,6 +708,8 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         if (record := kwargs.get("obj")) is not None:
             record.page_view = view_of(record)
             mark_fields(context["adminform"].form, record, record.page_view, request.user)
+            if request.method == "GET":
+                respell(record, record.page_view)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def row_context(self, request: HttpRequest, row: SyncedModel) -> dict[str, Any]:

@@ -161,6 +161,12 @@ def view_of(record: SyncedModel) -> RecordSyncView:
     return views_of([record], sync_now())[record.id]
 
 
+def respell(record: Any, view: RecordSyncView | None) -> None:
+    """Let a record that is shown, and never saved, say its texts in the spelling of all pages."""
+    for name, text in view.state.spellings.items() if view else ():
+        setattr(record, name, text)
+
+
 def conflict_url(record_id: UUID, conflicts: Sequence[OpenConflict]) -> str:
     """Return the screen of the one open conflict, or the record's list of several.
 

@@ -439,6 +439,11 @@ class RecordView:
         return tuple(self.ledger.conflicts.get("fields", ()))
 
     @property
+    def spellings(self) -> Mapping[str, str]:
+        """Those of its texts that are stored in another spelling than they are shown in, by field."""
+        return self._page.display.spellings(self.record) if self._page.link else {}
+
+    @property
     def labels(self) -> Mapping[str, str]:
         return {mapping.key: mapping.label for mapping in self._page.mappings}
 

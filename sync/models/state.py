@@ -232,6 +232,7 @@ class Decision(models.Model):
     made: it belongs to the making of an item}.
     `values` of a moved value holds {before, after, overridden} as displayed and, for the undo, {raw_before,
     raw_after}. Those with one `fold_id` say the same of one act; all but the newest are `folded` (`fold_alike`).
+    One that is folded without such an id is told by a later entry of its record: a choice that was applied.
     """
 
     id = models.BigAutoField(primary_key=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -278,6 +278,12 @@ def read_edits(board: BoardContext, records: Mapping[UUID, SyncedModel], known: 
 NOT_KNOWN = "(not known)"
 
 
+def display_of(record: SyncedModel) -> FieldDisplay | None:
+    """Return how a record's fields are shown; None where its type has no board."""
+    link = link_of(record.entity_type())
+    return FieldDisplay(link, list(link.mappings.all()), [record]) if link else None
+
+
 class FieldDisplay:
     """What the fields of some records of one model say; asks for their relations in one query each."""
 
@@ -301,6 +307,29 @@ class FieldDisplay:
         """Return raw values of NPD's, of now or of another time, as a person reads them."""
         self._learn_names(raw)
         return related_name(dict(raw)) or self._display_local(self.board.converter(mapping, record), dict(raw))
+
+    def spelling(self, record: SyncedModel, name: str, text: str) -> str:
+        """Return a text of one of NPD's fields as both sides' are shown, where that typed in would say the same."""
+        mapping = self._by_field.get(name)
+        if mapping is None or not text:
+            return text
+        raw, convert = {name: text}, self.board.converter(mapping, record)
+        with suppress(UnknownValue, ValueError):
+            canonical = convert.local(raw)
+            shown = {name: convert.display(canonical)}
+            if convert.from_text(shown[name], raw) == shown and convert.local(shown) == canonical:
+                return shown[name]
+        return text
+
+    def spellings(self, record: SyncedModel) -> dict[str, str]:
+        """Return those of its texts that are stored in another spelling than they are shown in, as shown."""
+        stored = {name: getattr(record, name) for name in self._by_field}
+        texts = {name: self.spelling(record, name, text) for name, text in stored.items() if isinstance(text, str)}
+        return {name: text for name, text in texts.items() if text != stored[name]}
+
+    @cached_property
+    def _by_field(self) -> Mapping[str, FieldMapping]:
+        return {one.fields[0]: one for one in self.board.mappings if len(one.fields) == 1}
 
     def _learn_names(self, *raws: Mapping[str, Any]) -> None:
         """Items of related records are shown by these records' names."""

@@ -181,11 +181,11 @@ def test_the_fields_that_a_save_changed_are_lines_within_one(browser_of_person: 
     with pghistory.context(cause="import"):
         Contact.objects.filter(pk=record.pk).update(phone="+46 7", organization=None, sync_direction="none")
     assert acts_of(browser_of_person, record)[0].others == 2
-    assert "Phone +46 8 123 45 → +46 7 and 2 more" in words_of(
+    assert "Phone +46 812345 → +46 7 and 2 more" in words_of(
         browser_of_person.get(change_page(record)).content.decode()
     )
     assert set(lines_of(browser_of_person, record)[:3]) == {
-        ("Phone", "+46 8 123 45", "+46 7", "import"),
+        ("Phone", "+46 812345", "+46 7", "import"),
         ("Organization", "Example Ltd", "", "import"),
         ("Direction", "Both ways", "No sync", "import"),
     }
@@ -201,8 +201,8 @@ def test_the_changes_of_one_field_are_found_however_many_of_others_came_after(
         Contact.objects.filter(pk=record.pk).update(role_title=f"Role {number}")
     everything = lines_of(browser_of_person, record)
     assert len(acts_of(browser_of_person, record)) == 50
-    assert ("Phone", "+46 8 123 45", "+46 7", "a script") not in everything
-    phone = [("Phone", "+46 7", "+46 8", "Maya Lind"), ("Phone", "+46 8 123 45", "+46 7", "a script")]
+    assert ("Phone", "+46 812345", "+46 7", "a script") not in everything
+    phone = [("Phone", "+46 7", "+46 8", "Maya Lind"), ("Phone", "+46 812345", "+46 7", "a script")]
     assert sorted(lines_of(browser_of_person, record, "phone")) == sorted(phone)
     assert lines_of(browser_of_person, record, "email") == []
     assert "“Email” has not changed yet." in words_of(

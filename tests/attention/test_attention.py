@@ -66,7 +66,8 @@ def kinds(db: None) -> Kinds:
         kind=ApprovalKind.CLEAR_MONDAY,
         state=ApprovalState.PENDING,
         key="notes",
-        label="Notes of Dan",
+        label="Notes “met at the fair” of Dan",
+        values={"record": "Dan", "label": "Notes", "value": "met at the fair"},
     )
     question = SyncConflict.objects.create(
         entity_type="contact", entity_id=dead.pk, monday_item_id="5005", conflict_fields=[], kind="identity",
@@ -114,6 +115,11 @@ def kinds(db: None) -> Kinds:
         AttentionKind.WEBHOOK: (f"webhook:{endpoint.pk}", "Newsletter"),
         AttentionKind.NOTIFICATION: (f"notification:{failing.pk}", "Slack"),
     }
+
+
+def test_an_approval_says_whose_it_is_by_its_name_alone_and_then_what_would_be_lost(kinds: Kinds) -> None:
+    [entry] = attention.entries(kinds=[AttentionKind.APPROVAL])
+    assert (entry.name, entry.own_detail) == ("Dan", "Notes “met at the fair”")
 
 
 def test_each_kind_is_counted_and_listed_once_under_a_key_of_its_own(kinds: Kinds) -> None:

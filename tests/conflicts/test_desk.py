@@ -200,7 +200,7 @@ def test_a_look_at_many_records_costs_few_queries(ada: User, django_assert_max_n
         record(*(finding(contact, PHONE, ROLE) for contact in contacts))
     for conflict in SyncConflict.objects.all():
         resolve(conflict.pk, by=ada, resolution_type="keep_npd", seen=seen(PHONE, ROLE))
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(10):
         record(*(finding(contact, applied={"phone": "1", "role_title": "2"}) for contact in contacts))
     assert SyncConflict.objects.filter(resolution_type="keep_npd").count() == 30
     with django_assert_max_num_queries(1):

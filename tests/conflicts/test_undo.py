@@ -13,7 +13,7 @@ from npd.models import Contact, Organization
 from sync.merge import FieldSelection
 from sync.models import Decision
 from tests.admin.test_records import change_page
-from tests.conflicts.conftest import PHONE, conflict_of, finding, record, seen
+from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, seen
 from tests.support.world import World, staged
 
 
@@ -74,6 +74,40 @@ def test_an_undone_choice_gives_each_side_its_value_back_stays_so_and_can_be_set
     assert (world.status(contact), contact.role_title) == ("synced", "Monday's")
     assert conflict.resolution_type == "keep_monday"
     assert SyncConflict.objects.count() == 1
+
+
+def test_a_resolution_is_one_line_of_the_activity_by_who_chose_with_its_undo_at_the_end(
+    world: World, person: Any, client: Client
+) -> None:
+    contact, conflict = settled(world, person, "keep_npd")
+    client.force_login(person)
+    screen = f'href="/admin/conflicts/syncconflict/{conflict.pk}/screen/?'
+
+    def told(query: str) -> list[tuple[str, str, bool]]:
+        answer = client.get(f"/admin/sync/decision/{query}")
+        rows = answer.context["cl"].result_list
+        admin = answer.context["cl"].model_admin
+        found = [row for row in rows if row.kind.startswith("conflict_")]
+        return [(row.kind, admin.who(row), screen in admin.what(row)) for row in found]
+
+    once = [("conflict_settled", str(person), True)]
+    assert told("") == once
+    assert told(f"?q={contact.pk}") == once
+    undo(conflict.pk, by=person)
+    assert told("")[-1:] == [("conflict_settled", str(person), False)]
+
+
+def test_fields_that_were_resolved_at_once_are_one_line_of_their_record(
+    contact: Contact, ada: Any, client: Client
+) -> None:
+    record(finding(contact, PHONE, ROLE))
+    resolve(conflict_of(contact).pk, by=ada, resolution_type="keep_monday", seen=seen(PHONE, ROLE))
+    with pghistory.context(cause="sync", batch="4b9d4d3c-1d7c-4ed1-a2a6-64b2c5f0a111"):
+        record(finding(contact, applied={"phone": PHONE.monday, "role_title": ROLE.monday}))
+    client.force_login(ada)
+    acts = [act for act in client.get(change_page(contact)).context["activity"].acts if act.line.field]
+    assert [({line.field for line in act.lines}, act.line.actor) for act in acts] == [({"Phone", "Role"}, "Ada")]
+    assert not Decision.objects.filter(kind="conflict_chosen", folded=False).exists()
 
 
 def test_a_resolution_is_undone_from_its_records_activity(world: World, person: Any, client: Client) -> None:

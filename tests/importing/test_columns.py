@@ -55,6 +55,12 @@ def test_german_and_french_titles_are_recognized(titles: str) -> None:
     assert recognize_fields("contact", titles.split(",")) == fields
 
 
+@pytest.mark.parametrize("title", ["Firma", "company", "Organization", "Unternehmen", "Société", "Account"])
+def test_a_title_that_means_an_organization_is_its_name_in_a_file_of_organizations(title: str) -> None:
+    assert recognize_fields("organization", [title, "Ort"]) == ["name", "address_city"]
+    assert recognize_fields("contact", [title, "Name"]) == ["organization", "name"]
+
+
 def test_while_a_column_is_ignored_its_choice_comes_before_the_import(admin: Client) -> None:
     def places(page: Any) -> list[int]:
         html = page.content.decode()

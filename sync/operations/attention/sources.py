@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from django.db.models import TextChoices
 
 from sync import registry
+from sync.choices import ApprovalKind
 from sync.kernel.conflict_store import current_store
 from sync.kernel.messages import EXPLAINED_REASONS
 from sync.reconcile.pass_plan import TAKEN_AWAY_STATES
@@ -130,7 +131,10 @@ _APPROVALS = Source(
     kind="'approval'",
     code="kind",
     subject="key",
-    detail="label",
+    # Whose it is, and what would become of it, its row and its cause say.
+    detail=f"""
+        CASE WHEN kind IN ('{ApprovalKind.CLEAR_MONDAY}', '{ApprovalKind.CLEAR_NPD}')
+        THEN concat(values ->> 'label', ' “', values ->> 'value', '”') ELSE '' END""",
 )
 
 # `detail` is the item's name, `sides` what the sentence of its reason names. A question about who it is, is a conflict.
