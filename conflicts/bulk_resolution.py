@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
+from functools import cache
 from itertools import islice
 from math import ceil
 from typing import Any
@@ -60,7 +61,15 @@ from conflicts.models import (
     ResolutionType,
     SyncConflict,
 )
-from conflicts.resolution import SIDE_OF_TYPE, InvalidResolution, Selections, current_values, resolve, undo
+from conflicts.resolution import (
+    SIDE_OF_TYPE,
+    InvalidResolution,
+    Selections,
+    current_values,
+    deletion_problem,
+    resolve,
+    undo,
+)
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize, process
 from sync.kernel.action_errors import ActionError
@@ -270,6 +279,8 @@ def prepare_batch(
     if resolution_type not in BULK_TYPES:
         raise InvalidResolution(f"“{resolution_type}” can’t be chosen for many. Choose one of {', '.join(BULK_TYPES)}.")
     plan = _Plan()
+    deletes = resolution_type == OptionAct.DELETE_RECORD
+    refused = cache(lambda entity_type: deletion_problem(by, entity_type) if deletes else "")
     with transaction.atomic():
         _delete_expired()
         batch = ConflictBatch.objects.create(
@@ -283,7 +294,7 @@ def prepare_batch(
             names |= deleted_record_names(keys - set(names), said="")
             entries = []
             for conflict in chunk:
-                reason = _exclusion_reason(conflict, resolution_type)
+                reason = _exclusion_reason(conflict, resolution_type) or refused(conflict.entity_type)
                 if not reason:
                     plan.add(conflict, resolution_type)
                     batch.total += 1

@@ -32,7 +32,7 @@ from sync import connectors, registry
 from sync.choices import QueueDirection
 from sync.connectors.base.conversion import Converter
 from sync.kernel import humanize
-from sync.kernel.conflict_store import RECORD_KEY
+from sync.kernel.conflict_store import RECORD_KEY, OptionAct
 from sync.merge import FieldSelection
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
 from sync.reconcile.field_plan import base_of
@@ -465,6 +465,7 @@ class CaseOption:
     effect: str
     deletes: bool
     is_chosen: bool
+    deletes_record: bool
 
 
 @dataclass(frozen=True)
@@ -504,7 +505,12 @@ def case_options(conflict: SyncConflict, chosen: Mapping[str, FieldSelection] | 
     wanted = selection.choose, selection.value or ""
     return [
         CaseOption(
-            f"{one.choose} {one.value}".strip(), one.label, one.effect, one.deletes, (one.choose, one.value) == wanted
+            name=f"{one.choose} {one.value}".strip(),
+            label=one.label,
+            effect=one.effect,
+            deletes=one.deletes,
+            is_chosen=(one.choose, one.value) == wanted,
+            deletes_record=one.does == OptionAct.DELETE_RECORD,
         )
         for one in offered_options(conflict)
     ]

@@ -47,13 +47,14 @@ from sync import registry
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
 from sync.kernel.action_errors import ActionError, Conflict, NotAllowed
-from sync.kernel.conflict_store import RECORD_KEY
+from sync.kernel.conflict_store import RECORD_KEY, OptionAct
 from sync.merge import FieldSelection
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many
 from sync.reconcile.field_values import RelatedNotFound, clean_values, parse_input
 from sync.reconcile.identity import SAME_AS, TAKES_ITEM
 from sync.reconcile.lookups import read_until
+from sync.records.authors import who_may
 
 Selections = Mapping[str, FieldSelection]
 SeenValues = Mapping[str, Sides]
@@ -111,6 +112,19 @@ def check_may_type(user: Any, entity_type: str, act: str = "typing a value") -> 
             f"Nothing was stored: {act} changes the {kind} itself, which your account isn't allowed to do. "
             "Choose another of the values shown, or ask an administrator for the permission to change it."
         )
+
+
+def may_delete(user: Any, entity_type: str) -> bool:
+    """Whether somebody may choose what deletes a record in NPD: who may delete it there may."""
+    return registry.may_act(user, "delete", entity_type)
+
+
+def deletion_problem(user: Any, entity_type: str) -> str:
+    """Return why somebody can't choose what deletes a record in NPD, and who can; empty where they may."""
+    if may_delete(user, entity_type):
+        return ""
+    kind = registry.type_name(entity_type)
+    return f"Your account isn’t allowed to delete a {kind} in NPD. Who may: {who_may('delete', entity_type)}."
 
 
 def selection_problem(conflict: SyncConflict, context: ConflictContext, key: str, selection: FieldSelection) -> str:
@@ -298,7 +312,7 @@ def resolve(
     Of a merge, fields without a selection stay in conflict (`SyncConflict.left_open` names them); what is chosen and
     typed counts, the values seen are in `seen`. Of a conflict about the record itself one option is chosen, under the
     key "record". Raises SyncConflict.DoesNotExist, NotOpen, NotAsSeen, InvalidResolution, or NotAllowed where a
-    value was typed; then nothing was stored.
+    value was typed, or a record would be deleted, by who may not; then nothing was stored.
     """
     with transaction.atomic():
         # Locked until the commit: of two people who resolve it at once, the second reads what the first one chose.
@@ -322,6 +336,8 @@ def resolve(
             chosen = _record_selection(conflict, resolution_type, wanted, seen)
             resolution, selection = resolution_by(by, resolution_type, chosen), chosen[RECORD_KEY]
             option = chosen_option(conflict, selection)
+            if option and option.does == OptionAct.DELETE_RECORD:
+                _check_may_delete(by, conflict.entity_type)
             history.log_record_resolution(conflict, resolution, option.label if option else selection.choose)
         elif record is None:
             raise InvalidResolution("The record was deleted in NPD; the next sync closes this conflict.")
@@ -333,6 +349,11 @@ def resolve(
             history.log_resolution(conflict, resolution)
         store_resolution(conflict, resolution, history, by=by, name=name)
     return conflict
+
+
+def _check_may_delete(user: Any, entity_type: str) -> None:
+    if problem := deletion_problem(user, entity_type):
+        raise NotAllowed(f"Nothing was stored: {problem}")
 
 
 def resolution_by(by: AbstractBaseUser, resolution_type: str, chosen: dict[str, FieldSelection]) -> StoredResolution:

@@ -20,7 +20,7 @@ from conflicts.lifecycle import Sides
 from conflicts.messages import ACT_EFFECTS, ACT_LABELS, BULK_TITLES
 from conflicts.models import CUSTOM, MONDAY, NPD, ConflictBatch, ConflictKind, ResolutionType, SyncConflict
 from conflicts.rejections import DECISION_KIND, answer_rejection, rejection_cases, undo_answer
-from conflicts.resolution import SIDE_OF_TYPE, may_type, resolve
+from conflicts.resolution import SIDE_OF_TYPE, may_delete, may_type, resolve
 from conflicts.text_diff import excerpts
 from sync.admin.attention_pages import ActionResult, InboxAction, register_action
 from sync.kernel import humanize
@@ -187,6 +187,10 @@ def _may(user: Any, entry: AttentionEntry) -> bool:
     return bool(user.has_perm("conflicts.change_syncconflict"))
 
 
+def _may_act(act: OptionAct, user: Any, entry: AttentionEntry) -> bool:
+    return _may(user, entry) and (act is not OptionAct.DELETE_RECORD or may_delete(user, entry.entity_type))
+
+
 def _may_use(resolution_type: ResolutionType, user: Any, entry: AttentionEntry) -> bool:
     """Whether this person may choose this side: to empty a rejected value is a change of the record."""
     empties = entry.kind is AttentionKind.REJECTED and _emptied(resolution_type, entry)
@@ -231,7 +235,7 @@ for _act in OptionAct:
             frozenset({AttentionKind.CONFLICT}),
             run=None,
             effects={AttentionKind.CONFLICT: ACT_EFFECTS[_act]},
-            may=_may,
+            may=partial(_may_act, _act),
             many=f"{BULK_TITLES[_act] % {'items': '{items}', 'records': '{records}'}}…",
             fits=partial(_offers, _act),
             deletes=_act in DELETING_ACTS,

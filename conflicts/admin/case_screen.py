@@ -32,7 +32,15 @@ from conflicts.case import UNDOING, Case, ConflictContext, Progress, SubmittedFo
 from conflicts.lifecycle import Effect, Sides, chosen_option, is_same, side_option
 from conflicts.models import BOTH, CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
 from conflicts.rejections import DECISION_KIND, RejectionCase, answer_rejection, last_answer, rejected_case, undo_answer
-from conflicts.resolution import InvalidResolution, current_values, may_type, resolve, undo, undo_problem
+from conflicts.resolution import (
+    InvalidResolution,
+    current_values,
+    deletion_problem,
+    may_type,
+    resolve,
+    undo,
+    undo_problem,
+)
 from conflicts.text_diff import both_texts
 from sync.admin import admin_base
 from sync.admin.admin_base import see_other
@@ -289,6 +297,7 @@ class Screen:
     record_url: str = ""
     may_choose: bool = False
     may_type: bool = False
+    deletion_problem: str = ""
     may_undo: bool = False
     problem: str = ""
     keeps_choices: bool = False
@@ -568,6 +577,7 @@ class CaseScreen(UnfoldModelAdminViewMixin, TemplateView):
             record_url=record_url(case.entity_type, desk.context.entity_id) if is_linked else "",
             may_choose=case.is_waiting and may_change,
             may_type=may_type(user, case.entity_type),
+            deletion_problem=deletion_problem(user, case.entity_type) if case.about else "",
             may_undo=may_change,
             problem=problem,
             keeps_choices=bool(form and form.chosen and case.is_waiting),

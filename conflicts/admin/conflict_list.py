@@ -65,7 +65,7 @@ from conflicts.models import (
     default_label,
     open_by_field,
 )
-from conflicts.resolution import SIDE_OF_TYPE, InvalidResolution, resolve
+from conflicts.resolution import SIDE_OF_TYPE, InvalidResolution, may_delete, resolve
 from sync import connectors, registry
 from sync.admin import admin_base
 from sync.admin.admin_base import DeletedName, PageAdmin, ReaderMixin, names_for_reader, record_ids_by_name, see_other
@@ -443,6 +443,11 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
         # Conflicts are found by passes, never made by hand.
         return False
 
+    def has_delete_records_permission(self, request: HttpRequest) -> bool:
+        """Whether this person may choose for many what deletes records in NPD."""
+        types = [spec.entity_type for spec in registry.entities()]
+        return self.has_change_permission(request) and any(may_delete(request.user, one) for one in types)
+
     def has_delete_permission(self, request: HttpRequest, obj: SyncConflict | None = None) -> bool:
         # They are resolved, never deleted.
         return False
@@ -475,6 +480,8 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
         """Show the counts, suggested rules, and what can be done with all that match, above the list."""
         mappings, (counts, removed, acts) = all_mappings(request), counts_and_acts()
         shows_removed = request.GET.get("kind__exact") == ConflictKind.DELETE
+        if not self.has_delete_records_permission(request):
+            acts = [act for act in acts if act is not OptionAct.DELETE_RECORD]
         context = {
             "counts": {**counts, "open": counts["open"] - removed, "removed": removed},
             "by_field": [
@@ -561,7 +568,7 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
         """Create the items of all of them again, after a page that shows what that means."""
         return self._keep(request, queryset, OptionAct.CREATE_ITEM)
 
-    @admin.action(description="Delete (records whose items are gone)", permissions=["change"])
+    @admin.action(description="Delete (records whose items are gone)", permissions=["delete_records"])
     def delete_record(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> HttpResponse | None:
         """Delete the records of all of them, after a page that shows what that means."""
         return self._keep(request, queryset, OptionAct.DELETE_RECORD)

@@ -212,7 +212,7 @@
     if (event.key === "j") return leave("after");
     if (event.key === "k") return leave("before");
     const option = options[Number(event.key) - 1];
-    if (option) {
+    if (option && !option.disabled) {
       option.checked = true;
       option.focus();
       summariseOption();

@@ -71,7 +71,11 @@ const askAbove = async (link) => {
   dialog.className = "npd-asked";
   dialog.setAttribute("aria-labelledby", "npd-asked");
   dialog.append(question);
-  dialog.addEventListener("close", () => dialog.remove());
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    // The line may have been written anew meanwhile.
+    [...document.querySelectorAll("a[data-npd-ask]")].find((one) => one.href === link.href)?.focus();
+  });
   dialog.addEventListener("click", (event) => {
     if (!event.target.closest("form > a")) return;
     event.preventDefault();

@@ -288,12 +288,12 @@ class GroupLead:
     steps: str = ""
 
 
-LeadLoader = Callable[[Sequence[AttentionCause], datetime], Mapping[str, GroupLead]]
+LeadLoader = Callable[[Sequence[AttentionCause], datetime, Any], Mapping[str, GroupLead]]
 _leads: dict[AttentionKind, LeadLoader] = {}
 
 
 def register_lead(kind: AttentionKind, load: LeadLoader) -> None:
-    """Let causes of a kind say what happens: `load` returns it by their names, as it is at a moment."""
+    """Let causes of a kind say what happens: `load` returns it by their names, at a moment, to a user."""
     _leads[kind] = load
 
 
@@ -355,7 +355,7 @@ def inbox_page(request: HttpRequest) -> HttpResponse:
     tallies = attention.tallies(scope) if is_mine else tallies_of(request)
     now = sync_now()
     for one, load in _leads.items():
-        leads = load([group.cause for group in groups if group.cause.kind is one], now)
+        leads = load([group.cause for group in groups if group.cause.kind is one], now, request.user)
         for group in groups:
             group.lead = leads.get(group.cause.cause, group.lead)
     offered = [action for action in _actions.values() if not action.by_choice]

@@ -32,7 +32,7 @@ from sync.models import ApprovalRequest, BoardLink, FieldMapping, SyncedModel, S
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.attention import AttentionCause, AttentionEntry, AttentionKind
 from sync.queue import SyncQueueService
-from sync.records.authors import log_action_many
+from sync.records.authors import log_action_many, who_may
 from sync.records.availability import wait_sentence
 from sync.records.item_links import request_recreation_many, request_unlink_many
 from sync.records.unmatched_items import ignore_unmatched, request_creation, undo_ignore
@@ -234,8 +234,17 @@ _AFTER_QUIET_TIME = {
 }
 
 
-def removal_leads(causes: Sequence[AttentionCause], now: datetime) -> dict[str, GroupLead]:
-    """Return what becomes of the records of these acts, when, and how the items are restored; one query."""
+def _left_to_others(user: Any, cause: AttentionCause) -> str:
+    """What of the answers this person may not give, and who may; empty where all or none are theirs."""
+    may_delete, may_answer = _may_delete(user, cause), _may_answer(user, cause)
+    if may_delete == may_answer:
+        return ""
+    act, what = ("change", "Creating items again and unlinking") if may_delete else ("delete", "Deleting in NPD")
+    return f"{what} is not part of your role; who may: {who_may(act, cause.entity_type)}."
+
+
+def removal_leads(causes: Sequence[AttentionCause], now: datetime, user: Any) -> dict[str, GroupLead]:
+    """Return what becomes of the records of these acts, when, how the items are restored, and who else may answer."""
     rows = BoardLink.objects.filter(entity_type__in={cause.entity_type for cause in causes}) if causes else ()
     links = {row.entity_type: registry.with_configured_board(row) for row in rows}
     found = dict[str, GroupLead]()
@@ -254,6 +263,7 @@ def removal_leads(causes: Sequence[AttentionCause], now: datetime) -> dict[str, 
             then += "" if policy is RemovedItemPolicy.ASK else "; what was edited since is asked about."
             at = humanize.time_of_day(until)
             sentence = f"Until {at} nothing is changed: restored by then, they are synced as before. {then}"
+        sentence = f"{sentence} {_left_to_others(user, cause)}".rstrip()
         link_text = "Restore on Monday" if cause.code != "moved" else "Move back on Monday"
         found[cause.cause] = GroupLead(sentence, link_text, registry.board_url(link), _RESTORE_STEPS[cause.code])
     return found
@@ -388,13 +398,13 @@ def _delete_records(request: HttpRequest, rows: QuerySet[SyncedModel]) -> tuple[
     return len(ids), []
 
 
-def _may_answer(user: Any, entry: AttentionEntry) -> bool:
+def _may_answer(user: Any, entry: AttentionEntry | AttentionCause) -> bool:
     """Who resolves conflicts answers their question, too, and that is the same."""
     is_resolver = user.has_perm("conflicts.change_syncconflict")
     return is_resolver or registry.may_act(user, "change", entry.entity_type)
 
 
-def _may_delete(user: Any, entry: AttentionEntry) -> bool:
+def _may_delete(user: Any, entry: AttentionEntry | AttentionCause) -> bool:
     return registry.may_act(user, "delete", entry.entity_type)
 
 

@@ -49,7 +49,7 @@ def _check(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[
     return ActionResult(len(said), " ".join(said), problems)
 
 
-def _leads(causes: Sequence[AttentionCause], _now: datetime) -> dict[str, GroupLead]:
+def _leads(causes: Sequence[AttentionCause], _now: datetime, _user: Any) -> dict[str, GroupLead]:
     """Return where a column that was deleted can be restored."""
     missing = [cause for cause in causes if cause.code == BlockedCode.COLUMN]
     rows = BoardLink.objects.filter(entity_type__in={cause.entity_type for cause in missing}) if missing else ()

@@ -200,17 +200,8 @@ def _hint_text(hint: ColumnSuggestion) -> str:
     return f"Suggested: the titles are {'the same' if hint.alike == 100 else 'nearly the same'}."
 
 
-MATCH_GROUPS = (
-    ("linked", "Linked already", "link", "off"),
-    ("link", "To link", "add_link", "ok"),
-    ("create", "To create on Monday", "add_circle", "ok"),
-    ("ambiguous", "Several items fit", "help", "warn"),
-    ("unsure", "Several names alike: sync off", "help", "warn"),
-    ("invalid", "Records Monday rejects", "error", "bad"),
-    ("blocked", "Fields that can't be synced", "error", "warn"),
-    ("doubtful", "Values Monday may reject", "error", "warn"),
-    ("missing", "Linked, but item gone", "link_off", "warn"),
-)
+_DONE_ICONS = {"linked": "link", "link": "add_link", "create": "add_circle", "from_items": "person_add"}
+"""Of what the comparison found and the run does; all else needs a look."""
 
 
 def _matching_context(found: Sequence[SetupDraft], all_pairs: bool = False) -> dict[str, Any]:
@@ -218,15 +209,10 @@ def _matching_context(found: Sequence[SetupDraft], all_pairs: bool = False) -> d
     kinds = []
     for draft in found:
         pairs, open_ = draft.found.get("near", []), plan.unanswered_pairs(draft)
-        count, samples = plan.plan_totals(draft), draft.found.get("samples", {})
         kinds.append({
             "draft": draft,
             "title": _title(draft),
-            "groups": [
-                {"name": name, "label": label, "icon": icon, "color": color, "count": count[name],
-                 "samples": samples.get(name, [])}
-                for name, label, icon, color in MATCH_GROUPS if count[name]
-            ],
+            "rows": [(row, _DONE_ICONS.get(row.code, "")) for row in plan.match_rows(draft)],
             "near": [
                 {**one, "answer": plan.answer_of(draft, one) or drafts.ANSWER_OUT}
                 for one in (pairs[:MOST_PAIRS] if all_pairs else open_[:PAIRS_PER_PAGE] or pairs[:PAIRS_PER_PAGE])
@@ -748,8 +734,10 @@ def _store_matching(request: HttpRequest, found: Sequence[SetupDraft]) -> bool:
     for draft in found:
         kind = draft.entity_type
         # One button answers for all pairs of its kind that were shown.
-        prefix = "item-" if form.get("same") == kind else "answer-"
+        prefix = "item-" if kind in (form.get("same"), form.get("different")) else "answer-"
         answers = {key.removeprefix(prefix): one for key, one in form.items() if key.startswith(prefix)}
+        if form.get("different") == kind:
+            answers = dict.fromkeys(answers, drafts.ANSWER_NEW)
         as_shown = {key: shown.get(key, "" if key in draft.answers else drafts.ANSWER_OUT) for key in answers}
         answers = {key: one for key, one in answers.items() if of_answers or one != as_shown[key]}
         threshold = form.get(f"{kind}-threshold", "")
@@ -771,7 +759,7 @@ def _store_matching(request: HttpRequest, found: Sequence[SetupDraft]) -> bool:
     if lost := set.intersection(*unkept) if unkept else None:
         messages.warning(request, _unkept_text(found, lost))
         is_stored = False
-    if is_stored and (of_answers or "same" in form):
+    if is_stored and (of_answers or {"same", "different"} & form.keys()):
         messages.success(request, "Your answers are saved. Nothing is written yet.")
     return is_stored
 

@@ -17,6 +17,7 @@ from django.db.models import Model
 from pghistory.core import event_models
 
 from sync import registry
+from sync.kernel import humanize
 from sync.models import MondayAccount, SyncedModel, SyncQueue, WebhookEvent
 
 SYNC_ACTOR = "NPD Sync"
@@ -190,6 +191,17 @@ def actor_label(user: AbstractBaseUser) -> str:
 
 def full_name(user: AbstractBaseUser) -> str:
     return str(user.get_full_name() or user.get_username())  # type: ignore[attr-defined]
+
+
+def who_may(act: str, entity_type: str) -> str:
+    """Name some of those who may view, add, change or delete records of a type; administrators where nobody may."""
+    model = registry.entity(entity_type).model._meta
+    people: Any = get_user_model()._default_manager
+    may = people.with_perm(f"{model.app_label}.{act}_{model.model_name}", backend=_MODEL_BACKEND).filter(is_staff=True)
+    return humanize.join_first([full_name(one) for one in may.order_by("is_superuser", "username")]) or "administrators"
+
+
+_MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
 # The admin's log of actions by hand on records and rows, from pages and API alike.

@@ -416,6 +416,19 @@ def test_of_removed_items_those_that_are_ticked_are_answered(browser_of_person: 
     assert set(Contact.objects.values_list("pk", flat=True)) == {one.pk for one in gone[2:]}
 
 
+def test_a_resolver_is_offered_the_answers_that_are_hers_and_reads_who_may_delete(client: Client, db: None) -> None:
+    removed_ones(3)
+    staff_who_may("delete_contact", name="editor")
+    resolver = staff_who_may("view_syncconflict", "change_syncconflict", "view_contact")
+    client.force_login(resolver)
+    [group] = client.get(INBOX).context["groups"]
+    assert [one.name for one, *_ in group.buttons] == ["create_again", "unlink_removed"]
+    assert group.lead.sentence.endswith("who may: editor.")
+    client.force_login(User.objects.create_superuser("root"))
+    [group] = client.get(INBOX).context["groups"]
+    assert "who may" not in group.lead.sentence
+
+
 def test_who_may_not_delete_contacts_is_offered_the_other_answers_and_deletes_none(client: Client, db: None) -> None:
     removed_ones(3)
     client.force_login(staff_who_may("view_syncconflict", "change_syncconflict", "view_contact", "change_contact"))

@@ -9,6 +9,7 @@ from django.core.cache import cache
 from django.test import Client
 from rest_framework.test import APIClient
 
+from conflicts.bulk_resolution import prepare_batch
 from conflicts.case import ConflictContext, case_options, conflict_progress
 from conflicts.database_store import DatabaseConflictStore
 from conflicts.models import SyncConflict, counts_and_acts
@@ -16,12 +17,14 @@ from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve,
 from npd.models import Contact
 from sync import registry
 from sync.choices import Cause, Priority
+from sync.kernel.action_errors import NotAllowed
 from sync.kernel.conflict_store import RECORD_KEY, ConflictReport, FieldConflict, Option
 from sync.merge import FieldSelection
 from sync.models import BoardLink, Decision, FieldMapping, SyncQueue
 from sync.reconcile.identity import duplicate_question
 from tests.conflicts.conftest import conflict_of, record
 from tests.conflicts.test_screen import screen, text_of
+from tests.support.people import staff_who_may
 
 pytestmark = pytest.mark.django_db
 
@@ -82,6 +85,28 @@ def test_a_chosen_option_is_stored_and_reaches_the_engine_with_what_was_seen(
     assert (row.entity_id, row.priority, row.causes) == (contact.pk, Priority.PERSON, Cause.PERSON)
     assert "Chose “Unlink”" in Decision.objects.get(kind="conflict_chosen").sentence
     assert conflict_progress(conflict_of(contact)).sentence == "Being applied: “Unlink”. Both stay as they are."
+
+
+def test_what_deletes_a_record_is_chosen_by_who_may_delete_it_and_others_read_who_that_is(
+    conflict: SyncConflict, ada: User, contact: Contact, client: Client
+) -> None:
+    delete = {"choose": "monday", "label": "Delete the record", "effect": "It is deleted.", "does": "delete_record"}
+    SyncConflict.objects.update(about={**conflict.about, "options": [delete, *conflict.about["options"][1:]]})
+    rights = ("view_syncconflict", "change_syncconflict", "view_contact")
+    clerk, editor = staff_who_may(*rights), staff_who_may(*rights, "delete_contact", name="editor")
+    with pytest.raises(NotAllowed, match=r"editor, Ada"):
+        resolve(conflict.pk, by=clerk, resolution_type="keep_monday", seen=EDITED)
+    all_of_them = SyncConflict.objects.all()
+    assert prepare_batch(all_of_them, "delete_record", by=clerk).total == 0
+    assert prepare_batch(all_of_them, "delete_record", by=editor).total == 1
+    offered = {}
+    for who in (clerk, editor):
+        client.force_login(who)
+        answer = client.get(f"/admin/conflicts/syncconflict/{conflict.pk}/screen/")
+        listed = client.get("/admin/conflicts/syncconflict/?state=open&kind__exact=delete").context["acts"]
+        offered[who] = (answer.context["screen"].deletion_problem == "", "delete_record" in [act for act, *_ in listed])
+    assert offered == {clerk: (False, False), editor: (True, True)}
+    assert resolve(conflict.pk, by=editor, resolution_type="keep_monday", seen=EDITED).is_being_applied
 
 
 def test_an_option_that_was_carried_out_closes_it_with_all_its_values(

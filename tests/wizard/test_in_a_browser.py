@@ -198,6 +198,7 @@ def test_what_is_ticked_while_both_sides_are_compared_outlives_the_reload(
     page.get_by_label("Create records from unmatched items (1 now)").wait_for()
     assert page.get_by_label("Create records from unmatched items").is_checked()
     assert draft().creates_records
+    page.get_by_text("More options").first.click()
     page.get_by_label("how alike two names must be").fill("90")
     page.get_by_label("how alike two names must be").press("Enter")
     page.get_by_role("heading", name="Both sides are being compared", exact=True).wait_for()

@@ -48,7 +48,7 @@ def test_found_by_npd_id_by_mail_and_not_by_name(wizard: Wizard) -> None:
     assert found["counts"]["link"] == 2
     assert [one["record"] for one in found["near"]] == [str(named.pk)]
     page = wizard.get("match/")
-    assert "To link 2" in page
+    assert "2 records are linked with their items" in page
     assert "1 record has nearly the same name as an item." in page
     assert "Jon Stone and the item John Stone" in page
     assert not wizard.mutations()
@@ -180,6 +180,17 @@ def test_of_many_like_names_a_page_shows_the_first_and_all_of_them_where_it_is_a
     shown = {end: away.client.get(START + end).content.decode() for end in ("match/", "match/?pairs=all")}
     assert [html.count("<legend") for html in shown.values()] == [20, 25]
     assert ['href="?pairs=all"' in html for html in shown.values()] == [True, False]
+
+
+def test_one_button_answers_for_all_pairs_that_are_shown(away: Wizard) -> None:
+    people = [Contact.objects.create(name=f"Ann {n}") for n in range(25)]
+    items = compared_with(away, *((one, f"Anne {n}") for n, one in enumerate(people)))
+    shown = {f"item-{one.pk}": item for one, item in zip(people[:20], items, strict=False)}
+    for button, answers in (("different", ["new"] * 20), ("same", items[:20])):
+        was = {f"was-{one.pk}": draft().answers.get(str(one.pk), "out") for one in people[:20]}
+        away.post("match/", **{button: "contact"}, **shown, **was)
+        assert [draft().answers[str(one.pk)] for one in people[:20]] == answers
+    assert len(draft().answers) == 20
 
 
 def test_next_and_back_store_what_the_page_holds(away: Wizard) -> None:

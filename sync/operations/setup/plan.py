@@ -249,8 +249,15 @@ LEFT_ROWS = {
 }  # fmt: skip
 """What a plan counts, by its names in `found`, for one and for several; what there is none of isn't shown."""
 
-_SHOWN_WITH_REASON = ("to_monday", "to_npd", "conflicts", "out", "alike", "unsure", "invalid", "blocked", "doubtful",
-                      "stops", "kept_out", "items_asked", "items_out", "no_key",
+MATCH_ROWS = {
+    "linked": ("record is linked already", "records are linked already"),
+    **{one: (DONE_ROWS | LEFT_ROWS)[one] for one in ("link", "create", "from_items", "no_key", "unmatched", "ambiguous",
+                                                     "unsure", "missing", "invalid", "blocked", "doubtful")},
+}  # fmt: skip
+"""What of that the comparison found, beside the pairs of like names that it asks about."""
+
+_SHOWN_WITH_REASON = ("ambiguous", "missing", "to_monday", "to_npd", "conflicts", "out", "alike", "unsure", "invalid",
+                      "blocked", "doubtful", "stops", "kept_out", "items_asked", "items_out", "no_key",
                       "different")  # fmt: skip
 
 
@@ -300,6 +307,11 @@ def plan_of(draft: SetupDraft, fields: Sequence[MappableField], npd_id: str) -> 
         to_monday=synced_only(SyncDirection.NPD_TO_MONDAY),
         to_npd=synced_only(SyncDirection.MONDAY_TO_NPD),
     )
+
+
+def match_rows(draft: SetupDraft) -> list[PlanRow]:
+    """Return what the comparison of a draft found, as its plan will say it."""
+    return _rows(draft, MATCH_ROWS)
 
 
 def _rows(draft: SetupDraft, nouns: Mapping[str, tuple[str, str]]) -> list[PlanRow]:
