@@ -170,9 +170,11 @@ class RecordChangeList(PageChangeList):
     """A list of records with a tab for each state that any has; each keeps the search and the other filters."""
 
     def get_results(self, request: HttpRequest) -> None:
-        """Keep how the boards stand for what the page shows besides its rows."""
+        """Keep how the boards stand for what the page shows besides its rows; these in the spelling of all pages."""
         self.boards = overview_of(request)
         super().get_results(request)
+        for row in self.result_list:
+            respell(row, row.sync_view)
 
     def annotate_rows(self, rows: list[Any]) -> None:
         """Put how the boards stand on the rows."""
@@ -343,7 +345,6 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         views = views_of(rows, rows[0].page_now, getattr(rows[0], "page_boards", None)) if rows else {}
         for row in rows:
             row.sync_view = views.get(row.pk)
-            respell(row, row.sync_view)
 
     @admin.display(description="Sync", ordering="sync_status")
     def sync(self, record: Any) -> SafeString | str:

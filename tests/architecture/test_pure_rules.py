@@ -4,6 +4,7 @@ Of the rules that is read from their imports; of what they call elsewhere, watch
 """
 
 import ast
+import gc
 import importlib
 import inspect
 import re
@@ -165,11 +166,14 @@ def effects_of(act: Callable[[], Any]) -> set[str]:
 
     # What was read before is kept beside the settings, where no look at it is seen.
     kept = {name: vars(settings).pop(name) for name in list(vars(settings)) if name.isupper()}
+    # Hypothesis times each collection of garbage, whosever it is.
+    gc.disable()
     sys.setprofile(watch)
     try:
         act()
     finally:
         sys.setprofile(None)
+        gc.enable()
         vars(settings).update(kept)
     return found
 
