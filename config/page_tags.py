@@ -93,6 +93,8 @@ def page_name(context: Context) -> str:
         return f"Delete {deleted}"
     if getattr(deleted, "pk", None):
         return str(deleted)
+    if "deletable_objects" in context:
+        return "Delete"
     request, section = context.get("request"), context.get("section")
     on_its_list = context.get("cl") or (request is not None and request.path == getattr(section, "path", None))
     return "" if on_its_list else str(context.get("title") or "")

@@ -176,6 +176,7 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any, listed: Listed 
         "total": total,
         "busy": is_busy,
         "undoing": is_undo,
+        "is_over": job.state in (ImportState.DONE, ImportState.UNDONE),
         "stalled": is_busy and (sync_now() - job.moved_at).total_seconds() > stall_seconds,
         **{f"{name}_url": url(name, job) for name in ("progress", "columns", "confirm", "discard", "undo", "job")},
     }

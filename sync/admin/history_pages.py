@@ -391,7 +391,7 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
         """The way to take it back, at the end of its line, and back to the list after it."""
         offer: UndoOffer = getattr(row, "page_undo", UndoOffer())
         if offer.is_undone:
-            return format_html(' <span class="npd-muted">{}</span>', "Undone")
+            return format_html(' <span class="npd-badge npd-badge-off">{}</span>', "Undone")
         if not offer.url:
             return ""
         query, label = urlencode({"next": row.page_path}), "Redo" if offer.is_undo else "Undo"  # type: ignore[attr-defined]

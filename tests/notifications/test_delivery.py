@@ -60,6 +60,9 @@ def test_a_mail_says_all_as_text_and_as_html_in_which_names_are_mere_text(mail: 
     assert "Ann &lt;b&gt;&amp;amp;&lt;/b&gt; *Bo*</a>" in html
     assert 'href="http://npd/c?a=1&amp;b=2"' in html
     assert "<script" not in html
+    # A dark mail program shows it dark: no text has a colour of its own but the button's.
+    assert 'name="color-scheme" content="light dark"' in html
+    assert html.count("color:") == html.count("background:#1d4ed8;color:#ffffff")
 
 
 def test_a_name_with_the_end_of_a_line_makes_no_header(mail: MailServer) -> None:

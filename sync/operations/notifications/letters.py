@@ -224,10 +224,18 @@ def email_html(letter: Letter) -> str:
     body.append(f'<p style="margin:20px 0"><a style="{button}" href="{escape(letter.link.url)}">'
                 f"{escape(letter.link.text)}</a></p>")  # fmt: skip
     if letter.settings_url:
-        body.append(f'<p style="color:#4b5563;font-size:13px">{escape(FOOTER)} '
+        body.append(f'<p style="opacity:.75;font-size:13px">{escape(FOOTER)} '
                     f"{_anchor(Entry(SETTINGS_LINK, letter.settings_url))}</p>")  # fmt: skip
-    page = "font:15px/1.5 -apple-system,Segoe UI,Roboto,Helvetica,Arial,sans-serif;color:#111827;max-width:600px"
-    return f'<!doctype html><html lang="en"><body><div style="{page}">{"".join(body)}</div></body></html>'
+    page = (
+        "font:15px/1.5 -apple-system,Segoe UI,Roboto,Helvetica,Arial,sans-serif;max-width:600px;overflow-wrap:anywhere"
+    )
+    return f'{_HEAD}<body><div style="{page}">{"".join(body)}</div></body></html>'
+
+
+# Its colours are those of the reader's mail program, light or dark, but for the button's.
+_HEAD = """<!doctype html><html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
+<meta name="supported-color-schemes" content="light dark"></head>"""
 
 
 def _anchor(entry: Entry) -> str:
