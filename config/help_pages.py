@@ -7,7 +7,7 @@ What the words replace, and where the old ones must not come back, is in tests/d
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import PurePosixPath
@@ -186,11 +186,12 @@ def help_url(request: HttpRequest) -> str:
 
 @dataclass(frozen=True)
 class HelpPage:
-    """A page of docs/ as HTML; `title` is its first heading."""
+    """A page of docs/ as HTML; `title` is its first heading, `parts` are the ids and titles of the next ones."""
 
     name: str
     title: str
     html: SafeString
+    parts: Sequence[tuple[str, str]] = ()
 
 
 def help_start(request: HttpRequest) -> HttpResponse:
@@ -239,9 +240,13 @@ def rendered(text: str, name: str) -> HelpPage:
     if tokens and tokens[0].type == "heading_open":
         # The first heading is the page's own, which its frame shows.
         title, tokens = "".join(child.content for child in tokens[1].children or []), tokens[3:]
+    parts = []
     for place, token in enumerate(tokens):
         if token.type == "heading_open":
-            token.attrSet("id", slugify(tokens[place + 1].content))
+            heading = tokens[place + 1]
+            token.attrSet("id", slugify(heading.content))
+            if token.tag == "h2":
+                parts.append((slugify(heading.content), "".join(one.content for one in heading.children or [])))
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{int(token.tag[1]) + 1}"  # the page's own heading stands above
         if token.type == "inline":
@@ -252,7 +257,7 @@ def rendered(text: str, name: str) -> HelpPage:
         "</table>", "</table></div>"
     )
     html = html.replace("<pre>", '<pre tabindex="0">')
-    return HelpPage(name, title, mark_safe(html))  # noqa: S308 - of our own files; HTML in them is escaped
+    return HelpPage(name, title, mark_safe(html), parts)  # noqa: S308 - of our own files; HTML in them is escaped
 
 
 def _with_our_links(children: list[Token], name: str) -> list[Token]:

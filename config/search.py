@@ -280,6 +280,7 @@ def _commands(request: HttpRequest) -> Iterator[Hit]:
     yield Hit("Light mode", "", "light_mode", theme="light")
     yield Hit("Mode of the system", "Dark or light as it is", "computer", theme="auto")
     yield Hit("Help", "", "help", reverse("npd-help-start"))
+    yield Hit("Sign out", "", "logout", reverse("account_logout"), post={})
 
 
 def _record_commands(request: HttpRequest) -> Iterator[Hit]:

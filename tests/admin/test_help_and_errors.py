@@ -54,6 +54,19 @@ def test_every_help_page_opens_and_none_of_its_links_is_dead(browser_of_person: 
         assert not anchor or f'id="{anchor}"' in answer.content.decode(), link
 
 
+def test_a_long_page_begins_with_its_parts_and_a_short_one_does_not(browser_of_person: Client) -> None:
+    def parts(name: str) -> list[str]:
+        html = browser_of_person.get(f"/admin/help/{name}/").content.decode()
+        listed = html.partition('class="npd-doc-parts"')[2].partition("</nav>")[0]
+        found = re.findall(r'href="#([^"]+)"', listed)
+        assert all(html.count(f' id="{one}"') == 1 for one in found)
+        return found
+
+    assert len(parts("howto/resolve-conflicts")) > 2
+    assert "many-at-once" in parts("howto/resolve-conflicts")
+    assert parts("howto/find-and-export") == []
+
+
 def test_only_help_pages_are_read_and_only_by_who_is_signed_in(browser_of_person: Client) -> None:
     for name in ("../README", "howto/../../README", "howto/nothing", "tour", "reference/"):
         assert browser_of_person.get(f"/admin/help/{name}/").status_code in (301, 404), name

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from django.contrib.auth.models import User
+from playwright.sync_api import Browser, expect
 
-from sync.models import QueuePause
+from sync.models import NotificationReceiver, QueuePause
 from tests.admin import states
 from tests.support.pages import barriers
 
@@ -67,3 +69,43 @@ def test_a_person_is_found_a_board_paused_and_the_colours_changed_by_the_keyboar
     page.get_by_role("heading", name="Ada Lovelace").wait_for()
     assert [(pause.entity_type, pause.why) for pause in QueuePause.objects.all()] == [("contact", "Moving house")]
     assert not errors
+
+
+def test_a_setting_is_changed_from_sign_in_to_sign_out_by_the_keyboard_alone(
+    chromium: Browser, live_server: Any, person: User, world: dict[str, Any]
+) -> None:
+    context = chromium.new_context(base_url=live_server.url, viewport={"width": 390, "height": 900})
+    page = context.new_page()
+    press, write = page.keyboard.press, page.keyboard.type
+
+    def command(words: str) -> None:
+        press("Control+k")
+        write(words)
+        expect(page.locator("[aria-selected=true]")).to_contain_text(re.compile(words, re.IGNORECASE))
+        press("Enter")
+
+    page.goto("/admin/login/")
+    write("dora")
+    press("Tab")
+    write("x")
+    press("Enter")
+    page.get_by_role("heading", name="Needs attention").wait_for()
+    press("Tab")
+    press("Enter")  # past the menu
+    press("Tab")
+    expect(page.get_by_role("link", name="Open the inbox")).to_be_focused()
+    command("notifications")
+    page.get_by_role("heading", name="Notifications").first.wait_for()
+    press("Tab")
+    press("Enter")
+    press("Tab")
+    expect(page.locator("#id_email_frequency")).to_be_focused()
+    write("Once")
+    while page.evaluate("document.activeElement.innerText.trim()") != "Save":
+        press("Tab")
+    press("Enter")
+    page.get_by_text("Saved").first.wait_for()
+    assert NotificationReceiver.objects.get(user=person, medium="email").frequency == "daily"
+    command("sign out")
+    page.get_by_text("signed out").first.wait_for()
+    context.close()

@@ -33,8 +33,7 @@ SCREENS = (
     Screen(
         "health",
         "Health",
-        "The first page: how many records are in which state, what needs attention, with one button each, the API "
-        "calls left today, and the last 24 hours.",
+        "The first page: whether all is well, what to do next, with one button each, and how each board is.",
         (WIDE, PHONE_DARK),
     ),
     Screen(
