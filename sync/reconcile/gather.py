@@ -100,6 +100,7 @@ from sync.reconcile.lookups import (
     events_by_item,
     item_names,
     known_related,
+    overwritten_wants,
     read_edits,
     read_related,
     related_wants,
@@ -320,7 +321,12 @@ def _with_related(facts: PassFacts, plan: Plan) -> PassFacts:
     read = [(one.record, one.item) for one in open_records if one.item is not None]
     found = facts.found.linked
     read += [(board.model(), item) for c in facts.claimed.unmatched if (item := found.get(c.remote_id or ""))]
+    deleted = [(one.facts.record, str(one.facts.tombstone.monday_id)) for one in plan.open_deleted]
+    read += [(record, item) for record, item_id in deleted if (item := found.get(item_id))]
     wants = {want for record, item in read for want in related_wants(board, record, item)}
+    # What was overwritten is in no cell any more; people are told of it, and take it back, by its name.
+    lost = [one for plans in open_records for one in plans.lost.found]
+    wants |= {want for one in lost for want in overwritten_wants(board, one.key, one.value)}
     known = {**facts.related.known, **known_related(board, [one.record for one in open_records])}
     related = read_related(wants - known.keys(), RelatedFacts(known))
     names = item_names(board, related, [one.facts for one in open_records])

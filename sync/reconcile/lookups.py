@@ -21,7 +21,7 @@ from sync import connectors, registry
 from sync.clock import SyncNow
 from sync.connectors.base.board import EventKind
 from sync.connectors.base.board_items import Item
-from sync.connectors.base.conversion import AmbiguousSplit, Converter, ConverterOptions, UnknownValue
+from sync.connectors.base.conversion import AmbiguousSplit, Canonical, Converter, ConverterOptions, UnknownValue
 from sync.kernel.triggers import NAME_AS_COMPARED
 from sync.models import BoardLink, FieldMapping, MondayAccount, SyncedModel, SyncMetadata, WebhookEvent
 from sync.reconcile.facts import ReceivedEvent, RecordFacts, change_events
@@ -149,6 +149,15 @@ def related_wants(board: BoardContext, record: SyncedModel, item: Item) -> set[W
             if isinstance(reference, dict) and reference != local[mapping.fields[0]]:
                 wants.add(want_of(target_of(field), reference))
     return wants
+
+
+def overwritten_wants(board: BoardContext, key: str, value: Canonical) -> set[Want]:
+    """Return the record whose item a field's value names that was on Monday. Pure."""
+    return {
+        Want(WantKind.ITEM, target_of(field), str(value))
+        for mapping, field in board.relations
+        if mapping.key == key and value is not None and board.converter(mapping).names_items
+    }
 
 
 def known_related(board: BoardContext, records: Iterable[SyncedModel]) -> dict[Want, Sequence[SyncedModel]]:
