@@ -33,7 +33,7 @@ NIGHT_HOUR = 2
 
 NIGHT_END_HOUR = 5
 
-UNFINISHED_TEXT = "It is not finished: it is under way, or its worker was stopped, and the next night makes it again."
+UNFINISHED_TEXT = "It is not finished: it is under way, or was cut short, and the next night makes it again."
 
 OVERDUE_AFTER = timedelta(hours=26)
 """A comparison that no night had quota for is made as soon as there is some."""
@@ -154,7 +154,7 @@ def sweep_findings() -> Iterator[CheckResult]:
 def last_sweep_text(link: BoardLink, written: Callable[[datetime], str] = humanize.day_and_time) -> str:
     """Return when Monday was last asked what changed on the board, as a sentence; `written` gives the moment."""
     if link.swept_at is None:
-        return "Not checked for missed changes yet: the worker begins some minutes after the set-up."
+        return "Not checked for missed changes yet: it begins some minutes after the set-up."
     return f"Checked for missed changes at {written(link.swept_at)}; checked {sweep_interval_text()}."
 
 
@@ -173,4 +173,6 @@ def last_comparison_text(link: BoardLink) -> str:
     late = sync_now() - link.compared_at > OVERDUE_AFTER
     at = f"Compared at {humanize.day_and_time(link.compared_at)}."
     line = f"{at} {link.compared}"
-    return f"{line} That is more than a day ago: start beat and a worker." if late else line
+    if not late:
+        return line
+    return f"{line} That is more than a day ago: tell your administrator, for beat or a worker isn’t running."
