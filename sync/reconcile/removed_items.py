@@ -24,6 +24,7 @@ from typing import Any
 
 from sync.choices import ApprovalKind, ApprovalState, QueueDirection, RemovedItemPolicy, SyncDirection
 from sync.connectors.base.board_items import ARCHIVED, DELETED
+from sync.connectors.base.conversion import Converter
 from sync.kernel import humanize
 from sync.kernel.conflict_store import (
     KIND_DELETE,
@@ -309,8 +310,8 @@ def _action_by_policy(facts: RemovalFacts, policy: RemovedItemPolicy, removed: R
 def edits_since_agreed(board: BoardContext, facts: RecordFacts) -> tuple[FieldConflict, ...]:
     """Return the fields that left what both sides last agreed on; None stands for a side that has nothing more.
 
-    A field that never agreed is edited only where the record never did. Monday's side of a field is there only where
-    it was edited too, and never reached NPD.
+    A field that never agreed, of a record that did, is edited where NPD has a value that Monday never got. Monday's
+    side of a field is there only where it was edited too, and never reached NPD.
     """
     found = (_field_edit(board, facts, mapping) for mapping in board.mappings if mapping.column_id)
     return tuple(edit for edit in found if edit is not None)
@@ -329,9 +330,10 @@ def _field_edit(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) 
     agreed = {key: one for key, one in facts.ledger.base.items() if one["item"] == facts.record.monday_id}
     if base is None and agreed:
         # Its column is new: Monday's side says nothing yet, and NPD's is compared with what it was in the old one.
-        base, cell = agreed.get(mapping.key), UNREAD
+        base = agreed.get(mapping.key)
         if base is None:
-            return None
+            return _unsent_value(convert, mapping, way, local_raw, cell)
+        cell = UNREAD
     sides = sides_of(convert, base, local=local_raw, remote=cell)
     if isinstance(sides.local, Unknown) or (sides.base and isinstance(sides.base[0], Unknown)):
         is_local_edited = _comparable(local_raw) != (_comparable(base["local"]) if base else None)
@@ -352,6 +354,16 @@ def _field_edit(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) 
         monday=(convert.display(convert.remote(cell)) or None) if is_remote_edited else None,
         reason=MISSED_EDIT if is_remote_edited else "",
     )
+
+
+def _unsent_value(
+    convert: Converter, mapping: FieldMapping, way: FieldDirection, local_raw: dict[str, Any], cell: Any
+) -> FieldConflict | None:
+    """A value that stands in NPD alone, though it was to be sent; a relation to what has no item never is."""
+    sides = sides_of(convert, None, local=local_raw, remote=cell)
+    if way is FieldDirection.TO_NPD or isinstance(sides.local, Unknown) or sides.local is None or sides.equal:
+        return None
+    return FieldConflict(mapping.key, shown_of(convert, local_raw) or None, None, None)
 
 
 def _comparable(raw: dict[str, Any]) -> list[Any]:

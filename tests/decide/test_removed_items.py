@@ -152,8 +152,30 @@ def test_a_field_whose_column_is_new_was_edited_only_where_npd_left_what_was_agr
     cell: str, role: str, edited: list[str]
 ) -> None:
     agreed = {"base": {"role_title": base("Ours", column="old"), "email": base("a@b.example", key="email")}}
-    known = removal(contact(role_title=role, notes="Never agreed on"), role=cell, ledger=agreed)
+    known = removal(contact(role_title=role), role=cell, ledger=agreed)
     assert [edit.key for edit in removed(decide(known)).fields] == edited
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize(
+    ("row", "notes", "cell", "differs", "is_edited"),
+    [
+        ("Monday never got it", "Call again", "", {}, True),
+        ("Monday says something else", "Call again", "Theirs", {}, True),
+        ("whether Monday has it can't be read", "Call again", None, {}, True),
+        ("Monday has it", "Call again", "Call again", {}, False),
+        ("it is Monday's alone", "", "Theirs", {}, False),
+        ("nothing of the record is ever sent", "Call again", "", {"sync_direction": "monday_to_npd"}, False),
+    ],
+)
+def test_a_value_that_never_agreed_and_that_monday_never_got_is_asked_about(
+    row: str, notes: str, cell: str | None, differs: dict[str, Any], is_edited: bool, policy: RemovedItemPolicy
+) -> None:
+    known = removal(contact(notes=notes, **differs), ledger={"base": {"role_title": base("Ours")}})
+    shown = replace(item(known.record.record, role_title="Ours", notes=cell), state="archived")
+    plan = decide(replace(known, record=replace(known.record, item=shown)), policy)
+    assert [edit.key for edit in removed(plan).fields] == ["notes"] * is_edited, row
+    assert not is_edited or removed(plan).act is NOTHING
 
 
 def test_a_record_that_never_agreed_with_its_item_is_asked_about_where_they_differ() -> None:
