@@ -332,7 +332,7 @@ def _field_edit(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) 
         # Its column is new: Monday's side says nothing yet, and NPD's is compared with what it was in the old one.
         base = agreed.get(mapping.key)
         if base is None:
-            return _unsent_value(convert, mapping, way, local_raw, cell)
+            return _unsent_value(convert, mapping, local_raw, cell)
         cell = UNREAD
     sides = sides_of(convert, base, local=local_raw, remote=cell)
     if isinstance(sides.local, Unknown) or (sides.base and isinstance(sides.base[0], Unknown)):
@@ -357,11 +357,11 @@ def _field_edit(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) 
 
 
 def _unsent_value(
-    convert: Converter, mapping: FieldMapping, way: FieldDirection, local_raw: dict[str, Any], cell: Any
+    convert: Converter, mapping: FieldMapping, local_raw: dict[str, Any], cell: Any
 ) -> FieldConflict | None:
-    """A value that stands in NPD alone, though it was to be sent; a relation to what has no item never is."""
+    """A value that stands in NPD alone; a relation to what has no item is none that could be on Monday."""
     sides = sides_of(convert, None, local=local_raw, remote=cell)
-    if way is FieldDirection.TO_NPD or isinstance(sides.local, Unknown) or sides.local is None or sides.equal:
+    if isinstance(sides.local, Unknown) or sides.local is None or sides.equal:
         return None
     return FieldConflict(mapping.key, shown_of(convert, local_raw) or None, None, None)
 

@@ -165,7 +165,7 @@ def test_a_field_whose_column_is_new_was_edited_only_where_npd_left_what_was_agr
         ("whether Monday has it can't be read", "Call again", None, {}, True),
         ("Monday has it", "Call again", "Call again", {}, False),
         ("it is Monday's alone", "", "Theirs", {}, False),
-        ("nothing of the record is ever sent", "Call again", "", {"sync_direction": "monday_to_npd"}, False),
+        ("nothing of the record is synced", "Call again", "", {"sync_direction": "none"}, False),
     ],
 )
 def test_a_value_that_never_agreed_and_that_monday_never_got_is_asked_about(

@@ -114,6 +114,10 @@ ROWS: dict[str, list[tuple[str, str]]] = {
             "removed_items.there_changed_since_the_base_is_asked_about_whatever_the_policy",
         ),
         (
+            "a value that never agreed and that Monday never got",
+            "removed_items.a_value_that_never_agreed_and_that_monday_never_got_is_asked_about",
+        ),
+        (
             "there, and a person presses *Create the item again*",
             "removed_items.a_new_item_that_a_person_asked_for_is_made_at_once",
         ),
