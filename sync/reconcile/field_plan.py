@@ -752,7 +752,7 @@ def _merge_field(known: FieldFacts, field_plan: FieldPlan, way: FieldDirection, 
         rule=Rule(mapping.rule),
         first_match=Rule(mapping.first_match),
         required=mapping.required,
-        left_base=_canonical_base(convert, known.facts.ledger.base.get(mapping.key)) if base is None else None,
+        emptied_while_blocked=base is None and now.local is None and _was_filled(known, mapping, convert),
     )
     # Whether the rule “newest” has to decide.
     rule = field.first_match if base is None else field.rule
@@ -761,6 +761,13 @@ def _merge_field(known: FieldFacts, field_plan: FieldPlan, way: FieldDirection, 
     if base is not None and not (field.sides.local_changed and field.sides.remote_changed):
         return field
     return replace(field, edited=_edit_times(known, field_plan, field))
+
+
+def _was_filled(known: FieldFacts, mapping: FieldMapping, convert: Converter) -> bool:
+    """Whether NPD had a value when both sides last agreed; of another column only NPD's half can be read."""
+    entry = known.facts.ledger.base.get(mapping.key)
+    # What can't be told any more, as the item of a related record, was no empty value.
+    return entry is not None and _side_of(convert.local, entry["local"]) is not None
 
 
 def _canonical_base(convert: Converter, entry: dict[str, Any] | None) -> Base | None:
