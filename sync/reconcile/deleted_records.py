@@ -41,7 +41,7 @@ from sync.merge import FieldDirection, Unknown
 from sync.models import ApprovalRequest, FieldMapping, QueuePause, SyncMetadata
 from sync.reconcile.board_filter import deleted_exclusion
 from sync.reconcile.facts import DeletedFacts, HistoryLine, ReceivedEvent, Settings, change_events, changed_ledger
-from sync.reconcile.field_plan import FieldsPlan, base_of, cell_of, sides_of, way_of
+from sync.reconcile.field_plan import FieldsPlan, base_of, cell_of, sides_of, untold_reason, way_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, as_uuid, is_active_on, npd_id_of, stored_values
 from sync.reconcile.new_items import given_items
 from sync.reconcile.pass_plan import OPEN, Ask, Ending, Outcome, PassFacts, Plan, RecordPlan, ending
@@ -386,13 +386,9 @@ def _edit_since_base(
     cell, local_raw = cell_of(convert, mapping, item), stored_values(facts.record, mapping)
     sides = sides_of(convert, base, local=local_raw, remote=cell)
     remote, agreed = sides.remote, sides.base[1] if sides.base else None
-    if isinstance(remote, Unknown):
-        detail = f"Its value on Monday can't be read: {remote.reason}."
-        return FieldConflict(mapping.key, None, None, None, detail)
-    shown = convert.display(remote) or None
-    if isinstance(agreed, Unknown):
-        detail = f"The last synced value is not known any more: {agreed.reason}."
-        return FieldConflict(mapping.key, None, None, shown, detail)
+    shown = None if isinstance(remote, Unknown) else convert.display(remote) or None
+    if isinstance(remote, Unknown) or isinstance(agreed, Unknown):
+        return FieldConflict(mapping.key, None, None, shown, untold_reason(sides))
     # An item that was deleted leaves every cell of connected boards empty by itself.
     vanished = convert.names_items and remote is None
     if not sides.remote_changed or sides.equal or vanished:

@@ -552,6 +552,15 @@ def sides_of(
     return FieldSides(here, there, pair)
 
 
+def untold_reason(sides: FieldSides) -> str:
+    """Why nobody can tell whether Monday's side has left its half of the base, as a sentence; empty where one can."""
+    if isinstance(sides.remote, Unknown):
+        return f"Its value on Monday can't be read: {sides.remote.reason}."
+    if sides.base and isinstance(sides.base[1], Unknown):
+        return f"The last synced value is not known any more: {sides.base[1].reason}."
+    return ""
+
+
 def cell_of(convert: Converter, mapping: FieldMapping, item: Item) -> Any:
     """Return the raw value of an item's column, or Unknown with the reason."""
     try:

@@ -154,11 +154,13 @@ RETYPED = [
 """Every field that may have columns of several types, from each to each other."""
 
 
-@pytest.mark.parametrize(("model", "key", "old", "new"), RETYPED, ids=lambda value: str(value))
+@pytest.mark.parametrize(("model", "key", "old", "new"), RETYPED, ids=str)
 def test_a_base_of_a_column_of_another_type_counts_as_none(
     model: type[SyncedModel], key: str, old: str, new: str
 ) -> None:
-    mapped = [mapping(key, converter=converter, column_id=converter, version=n) for n, converter in ((1, old), (2, new))]
+    mapped = [
+        mapping(key, converter=converter, column_id=converter, version=n) for n, converter in ((1, old), (2, new))
+    ]
     link = plain(BoardLink, entity_type=model.entity_type(), board_id="1", npd_id_column="")
     of = BoardContext(link, [mapped[1]], model)
     convert = of.converter(mapped[1])
