@@ -211,9 +211,12 @@ def _is_quiet_over(facts: RemovalFacts, settings: Settings, now: datetime) -> bo
 
 
 def _is_recreation(facts: RemovalFacts) -> bool:
-    """Whether a person wants a new item; of two at once, who unlinks it is followed: that takes nothing away."""
-    payload = facts.record.claim.payload
-    return facts.state != MISSING and bool(payload.get(RECREATE_KEY)) and not payload.get(UNLINK_KEY)
+    """Whether a person wants a new item, and one may be made; of two at once, who unlinks it is followed: that takes
+    nothing away.
+    """
+    payload, direction = facts.record.claim.payload, facts.record.record.sync_direction
+    is_possible = facts.state != MISSING and direction != SyncDirection.MONDAY_TO_NPD
+    return is_possible and bool(payload.get(RECREATE_KEY)) and not payload.get(UNLINK_KEY)
 
 
 def removal_sentence(facts: RemovalFacts) -> str:
@@ -283,7 +286,7 @@ def removal_options(facts: RemovalFacts, settings: Settings) -> tuple[Option, ..
 
 def _with_action(facts: RemovalFacts, policy: RemovedItemPolicy, removed: RemovedItem) -> RemovedItem:
     """Decide by what a person chose, else by the policy where nothing was edited."""
-    if _is_recreation(facts) and facts.record.record.sync_direction != SyncDirection.MONDAY_TO_NPD:
+    if _is_recreation(facts):
         removed = replace(removed, act=RecordAction.CREATE, by="as a person chose", chosen=True)
     elif facts.record.resolution_for(KIND_DELETE, RECORD_KEY) is not None:
         removed = _by_choice(facts, removed)

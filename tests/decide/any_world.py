@@ -556,7 +556,7 @@ def any_removal(seed: int) -> World:
     facts = record_facts(draw.said(8), of=of, without_base=without_base, causes=[Cause.SWEEP], ledger=gone)
     for entry in facts.ledger.base.values():
         if draw.maybe(8):
-            entry |= draw.choice([{"item": "999"}, {"version": 0}, {"column": "old"}])
+            entry.update(draw.choice([{"item": "999"}, {"version": 0}, {"column": "old"}]))
     shown = item(draw.said(8), unknown=draw.some(["email", "role_title", "notes", "organization"], 8), state=state)
     answers = {Ask.REMOVAL_POLICY: lambda *_: RemovedItemPolicy.DELETE}
     return World(of, [facts], {shown.id: shown}, answers=answers, related=(ACME, BETA))

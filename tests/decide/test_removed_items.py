@@ -379,6 +379,15 @@ def test_a_new_item_that_a_person_asked_for_is_made_at_once() -> None:
     assert decide(not_shown).ending.outcome is Outcome.DEFERRED
 
 
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_new_item_that_can_not_be_made_cuts_no_quiet_time_short(policy: RemovedItemPolicy) -> None:
+    """Its direction was changed after the person asked for it: the policy waits as it ever does."""
+    one_way = with_payload(removal(contact(sync_direction="monday_to_npd"), since=-1), **{RECREATE_KEY: True})
+    plan = decide(one_way, policy)
+    assert (removed(plan).act, plan.ending.outcome) == (NOTHING, Outcome.DEFERRED)
+    assert not wants_obstacles(one_way, Settings(), NOW)
+
+
 # What must wait: pauses, and what a person didn't approve.
 
 
