@@ -394,7 +394,7 @@ def _edit_since_base(
     if not sides.remote_changed or sides.equal or vanished:
         return None
     # A value that a call of ours without an answer sent is nobody's edit.
-    entries = [intent.values.get(mapping.key) for intent in facts.intents]
+    entries = [intent.values.get(mapping.key) for intent in facts.intents_about(item.id)]
     with suppress(UnknownValue):
         if any(convert.local(entry["local"]) == remote for entry in entries if entry and mapping.is_current(entry)):
             return None

@@ -723,12 +723,13 @@ def base_with_intents(
 ) -> BaseAfterIntents:
     """Return what open intents, and writes of ours that had no answer, make of a field that says this on Monday.
 
-    A united list is no base before NPD holds it too: what it has from Monday would count as removed here.
+    What another item was sent says nothing: that intent stays open where the record was unlinked meanwhile. A united
+    list is no base before NPD holds it too: what it has from Monday would count as removed here.
     """
     found = BaseAfterIntents(base_of(facts.ledger, mapping, item.id) or create_base)
     if late_write:
         found = BaseAfterIntents(new_base(mapping, item.id, late_write["local"], remote_raw))
-    for intent in facts.intents:
+    for intent in facts.intents_about(item.id):
         entry = intent.values.get(mapping.key)
         if not entry or not mapping.is_current(entry):
             continue

@@ -327,6 +327,16 @@ def test_a_value_that_no_intent_sent_is_merged_against_the_old_base() -> None:
     assert (found.plans["role_title"].decision.action, found.confirmed_intents) == (Action.CONFLICT, {})
 
 
+@pytest.mark.parametrize("agreed", [["role_title"], []])
+def test_what_was_sent_to_another_item_is_not_our_write_to_this_one(agreed: list[str]) -> None:
+    """The record was unlinked while the call's answer was out, and linked with an item that says the same."""
+    ours = intent("role_title", "role_title", {"role_title": "Sent"})
+    ours.item_id = "8"
+    sides = {"role_title": "Mine"}, {"role_title": "Sent"}
+    found = decide_fields(field_facts(*sides, intents=(ours,), without_base=agreed))
+    assert (found.plans["role_title"].decision.action, found.confirmed_intents) == (Action.CONFLICT, {})
+
+
 def test_a_write_that_landed_late_is_the_base() -> None:
     entry = {"local": {"role_title": "Late"}}
     given = field_facts({"role_title": "Mine"}, {"role_title": "Late"}, known={"late_writes": {"role_title": entry}})
