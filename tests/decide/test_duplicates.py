@@ -51,6 +51,7 @@ OURS: dict[str, tuple[DuplicateItem, bool]] = {
     "nothing was sent": (duplicate(writes=()), False),
     "the record was linked with it once": (duplicate(was_linked=True), False),
     "we wrote to it once": (duplicate(writes=(sent(), sent(item_id="8"))), False),
+    "the record's own item is not on the board": (duplicate(is_alone=True), False),
     "a person was asked about it": (duplicate(is_answered=True), False),
 }
 

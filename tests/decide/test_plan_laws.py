@@ -23,7 +23,7 @@ from sync.models import FieldMapping
 from sync.reconcile.decide import decide
 from sync.reconcile.facts import ItemFacts, RecordFacts, is_create
 from sync.reconcile.field_plan import FieldPlan, new_base
-from sync.reconcile.field_values import BoardContext, Lacking, stored_values
+from sync.reconcile.field_values import BoardContext, Lacking, is_active_on, stored_values
 from sync.reconcile.identity import AnswerKind
 from sync.reconcile.new_items import GIVING
 from sync.reconcile.pass_plan import Ask, Outcome, Plan, RecordAction, RecordPlan
@@ -159,6 +159,7 @@ def test_no_persons_value_is_nowhere(world: Drawn) -> None:
     merged = [one.answer.made_id for one in plan.answers if one.done and one.answer.kind is AnswerKind.MERGE]
     assert set(merged) <= world.untouched
     for copy in [one for one in plan.duplicates if one.archives and not one.is_answered]:
+        assert is_active_on(world.of, world.items.get(copy.record.monday_id or "")), "the record's only item there"
         assert all(
             said(world.of, copy.record, mapping, copy.item)[1] in sent_values(world.of, copy.writes, mapping)
             for mapping in world.of.mappings
