@@ -80,7 +80,7 @@ class DuplicateItem:
         )
 
     @property
-    def clears(self) -> bool:
+    def loses_npd_id(self) -> bool:
         return not self.is_answered
 
     @property

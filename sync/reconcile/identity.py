@@ -617,7 +617,7 @@ def _identified(plan: RecordPlan, identity: IdentityPlan) -> RecordPlan:
         plan = plan.logged(HistoryLine("link", identity.linked))
     if identity.is_left_out:
         return left_out(plan, FilterSide.ITEM, identity.reason)
-    return plan.leave_open(identity.reason) if identity.reason else plan
+    return plan.end_settled(identity.reason) if identity.reason else plan
 
 
 def _linked(board: BoardContext, plan: RecordPlan, item: Item | None) -> RecordPlan:

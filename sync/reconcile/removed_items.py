@@ -6,7 +6,7 @@ Decides of docs/reference/merge.md, “A record and its item”:
 | record | item | decision |
 |---|---|---|
 | there, as the base | archived or deleted | policy: ask (default), unlink, delete the record, create the item again |
-| there, changed since the base | archived or deleted | conflict "edited here, deleted there" |
+| there, changed since the base, not read, or never got by either side | archived or deleted | conflict |
 | there | not returned when asked by id | "Monday doesn't show it"; later a person is asked; no delete by itself |
 | there | on another board | as deleted from this board, but said so: ask |
 | unlinked by policy or a person | gone, there | sync off, its id remembered; there, its NPD ID cleared (sides.py) |
@@ -153,7 +153,7 @@ def removal_of(
     plan = plan.with_state(removed_since=since, removed_passes=passes, remote_state=state)
     sentence = removal_sentence(facts)
     if not record.record.may_sync:
-        return plan.leave_open(f"{sentence} Nothing was sent.")
+        return plan.end_settled(f"{sentence} Nothing was sent.")
     if since == now:
         plan = plan.logged(HistoryLine("removed", sentence, actor=facts.editor))
     if not _is_quiet_over(facts, settings, now):
@@ -172,11 +172,11 @@ def removal_of(
         removed = replace(removed, act=RecordAction.NOTHING, by="", what=what)
     plan = replace(plan, removal=removed)
     if not removed.act:
-        return plan.leave_open(f"{removed.what} You are asked what happens to the record.")
+        return plan.end_settled(f"{removed.what} You are asked what happens to the record.")
     if removed.act is RecordAction.UNLINK:
         happened = f"was {state}" if state in REPORTED_STATES else "was removed"
         plan = plan.unlinked(f"its item {happened}, {removed.by}")
-    return plan.leave_open("")
+    return plan.end_settled("")
 
 
 def wants_obstacles(facts: RemovalFacts, settings: Settings, now: datetime) -> bool:
@@ -431,7 +431,7 @@ def approve_deletions(planned: Sequence[tuple[RemovalFacts, RecordPlan]], approv
         decided = replace(plan, removal=replace(plan.removal, was_rejected=was_rejected, approval=approval))
         if verdict and not verdict.may_go:
             # Neither asked nor done: a choice that led here stays with its conflict.
-            decided = undecided(decided).leave_open(
+            decided = undecided(decided).end_settled(
                 f"{plan.removal.what} Its deletion in NPD waits for approval: too many records would go at once. See "
                 "“Waiting for approval” in the admin."
             )

@@ -79,9 +79,9 @@ PLANS: dict[str, tuple[DuplicateItem, bool, tuple[bool, bool]]] = {
 
 @pytest.mark.parametrize("row", PLANS)
 def test_what_becomes_of_it(row: str) -> None:
-    found, is_ours, (clears, archives) = PLANS[row]
+    found, is_ours, (loses_npd_id, archives) = PLANS[row]
     plan = replace(found, is_ours=is_ours)
-    assert (plan.clears, plan.archives) == (clears, archives)
+    assert (plan.loses_npd_id, plan.archives) == (loses_npd_id, archives)
 
 
 DONE, REMOVED = Answer(Verdict.DONE, item=COPY, intent=Intent()), Answer(Verdict.GONE, "No such item.")

@@ -117,4 +117,4 @@ def test_a_deleted_records_item_that_somebody_gives_to_another_stays() -> None:
         deleted=[DeletedFacts(**vars(facts), tombstone=tombstone)],
     ).plan()
     assert [one.act for one in plan.items] == [ItemAct.LINK]
-    assert (plan.deleted[GONE].ending.outcome, plan.deleted[GONE].removal) == (Outcome.DEFERRED, None)
+    assert (plan.deleted[GONE].ending.outcome, plan.deleted[GONE].item_removal) == (Outcome.DEFERRED, None)

@@ -82,7 +82,7 @@ def gives_each_item_to_one_record_and_takes_none_that_it_gives(world: Drawn, pla
     merged = [one.answer.made_id for one in answers if one.answer.kind is AnswerKind.MERGE]
     assert len(merged) == len(set(merged))
     assert not set(merged) & {key for _, key in new}
-    taken = {str(one.facts.tombstone.monday_id) for one in plan.open_deleted if one.removal}
+    taken = {str(one.facts.tombstone.monday_id) for one in plan.open_deleted if one.item_removal}
     taken |= {one.item.id for one in plan.duplicates if one.archives}
     assert not taken & {item for item, _ in {*given_to, *new}}
     assert sorted(one.facts.item_id for one in plan.items) == sorted(world.unmatched)
@@ -105,7 +105,7 @@ def asks_each_question_once(plan: Plan) -> None:
         assert [bool(one.identity.question), bool(one.link_to), one.creates and one.is_open].count(True) <= 1
         assert not (deletes(one) and (sends(one) or writes(one) or one.unlink))
     for deleted in plan.deleted.values():
-        assert [bool(deleted.question), deleted.removal is not None, deleted.restores].count(True) <= 1
+        assert [bool(deleted.question), deleted.item_removal is not None, deleted.restores].count(True) <= 1
 
 
 @pytest.mark.slow
@@ -134,7 +134,9 @@ def test_nothing_is_sent_or_written_where_that_may_not_be(world: Drawn) -> None:
             assert key in changed
     assert not (QueueDirection.TO_NPD in pauses and [one for one in plan.items if one.act in GIVING])
     assert not [
-        one for one in plan.deleted.values() if one.removal and (not one.is_open or QueueDirection.TO_MONDAY in pauses)
+        one
+        for one in plan.deleted.values()
+        if one.item_removal and (not one.is_open or QueueDirection.TO_MONDAY in pauses)
     ]
 
 
@@ -153,7 +155,7 @@ def test_no_persons_value_is_nowhere(world: Drawn) -> None:
         if deletes(one):
             assert not list(gone_unseen(world.of, one.facts, world.items[one.record.monday_id or ""]))
     for deleted in plan.open_deleted:
-        if deleted.removal in REMOVALS:
+        if deleted.item_removal in REMOVALS:
             item = world.items[str(deleted.facts.tombstone.monday_id)]
             assert not [edit for edit in gone_unseen(world.of, deleted.facts, item) if edit[0] == "monday"]
     merged = [one.answer.made_id for one in plan.answers if one.done and one.answer.kind is AnswerKind.MERGE]
