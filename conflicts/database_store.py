@@ -26,7 +26,7 @@ ConflictKey = tuple[str, UUID, str, str]
 _ATTENTION = """
     SELECT CASE kind WHEN 'identity' THEN 'duplicate' ELSE 'conflict' END, id::text, entity_type, entity_id,
         monday_item_id, detected_at, kind, array_to_string(conflict_fields, ','), coalesce(about ->> 'what', ''),
-        jsonb_build_object('npd', npd_data, 'monday', monday_data, 'acts',
+        jsonb_build_object('npd', npd_data, 'base', base_data, 'monday', monday_data, 'acts',
             CASE WHEN kind = 'delete' THEN jsonb_path_query_array(about, '$.options[*].does') ELSE '[]' END)
     FROM sync_conflicts WHERE resolved_at IS NULL AND (resolution IS NULL OR resolution -> 'fields' = '{}')
 """

@@ -207,9 +207,8 @@ class EditTimes:
 class Field:
     """Everything on which the decision about one field depends.
 
-    `left_base` is the NPD half of an earlier base that no longer counts, where there was one: a local value that
-    differs from it was edited by a person while the field was blocked, and is never overwritten silently. `edited` is
-    for the rule “newest”.
+    `emptied_while_blocked`: NPD has no value, and had one in an earlier base that no longer counts. So a person emptied
+    it while the field was blocked, which is never undone silently. `edited` is for the rule “newest”.
 
     `resolution` is a person's, still valid for these values, and `typed` the value that they gave; `anew` sends it
     to both sides whatever the base says: an overwritten edit that is restored.
@@ -223,7 +222,7 @@ class Field:
     rule: Rule = Rule.ASK
     first_match: Rule = Rule.ASK
     required: bool = False
-    left_base: Base | None = None
+    emptied_while_blocked: bool = False
     resolution: FieldSelection | None = None
     typed: Canonical = None
     anew: bool = False
@@ -280,7 +279,7 @@ def _decide_one_way(field: Field, action: Action) -> FieldDecision:
     """One way: the target's own edit is overwritten by the source, and is kept in the history."""
     source = field.local if action is Action.PUSH else field.remote
     # A new column, or a pair just linked: nobody emptied that source.
-    if source is None and field.base is None and not (action is Action.PUSH and _is_edited_while_blocked(field)):
+    if source is None and field.base is None and not (action is Action.PUSH and field.emptied_while_blocked):
         return FieldDecision(field.key, Action.AGREED, "the side that it comes from never had a value")
     before = field.base.remote if field.base and action is Action.PUSH else field.base.local if field.base else None
     target = field.remote if action is Action.PUSH else field.local
@@ -296,16 +295,11 @@ def _decide_both_ways(field: Field) -> FieldDecision:
         if field.sides.local_changed:
             return FieldDecision(field.key, Action.PUSH, "changed in NPD")
         return FieldDecision(field.key, Action.PULL, CHANGED_ON_MONDAY)
-    if field.local is None and not _is_edited_while_blocked(field):
+    if field.local is None and not field.emptied_while_blocked:
         return FieldDecision(field.key, Action.PULL, "empty in NPD")
     if field.remote is None and field.local is not None:
         return FieldDecision(field.key, Action.PUSH, "empty on Monday")
     return _decide_by_rule(field, field.first_match, "different when first matched")
-
-
-def _is_edited_while_blocked(field: Field) -> bool:
-    """Whether NPD's value was edited while the field was blocked, which a pull would undo silently."""
-    return field.left_base is not None and field.local != field.left_base.local
 
 
 def _decide_by_rule(field: Field, rule: Rule, reason: str) -> FieldDecision:

@@ -342,12 +342,14 @@ def _unlink_question(_request: HttpRequest, found: Sequence[AttentionEntry]) -> 
 
 
 def _create_again(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
+    problems = list[str]()
     for entity_type, ids in _by_type(found).items():
         _log_on_records(request, entity_type, ids, "Creating its item again was asked for.")
-        request_recreation_many(entity_type, ids, request.user.get_username())
-    wait = wait_sentence(len(found), [(one.entity_type, QueueDirection.TO_MONDAY) for one in found])
-    items = humanize.count_with_noun(len(found), "item")
-    return ActionResult(len(found), f"{items} will be created again. {wait}".rstrip())
+        problems += request_recreation_many(entity_type, ids, request.user.get_username())
+    done = len(found) - len(problems)
+    wait = wait_sentence(done, [(one.entity_type, QueueDirection.TO_MONDAY) for one in found])
+    items = humanize.count_with_noun(done, "item")
+    return ActionResult(done, f"{items} will be created again. {wait}".rstrip(), problems)
 
 
 def _unlink(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:

@@ -178,7 +178,7 @@ class ConflictStore(Protocol):
 
         Its columns: kind (conflict, or duplicate where it asks who is who), id, entity_type, entity_id,
         monday_item_id, detected_at, the conflict's own kind, its fields by commas, what it is about as a sentence,
-        and {npd, monday, acts}: the values by field, and of a deletion what its options do.
+        and {npd, base, monday, acts}: the values by field, and of a deletion what its options do.
         """
 
 

@@ -533,11 +533,11 @@ def send_removals(executor: Executor, board: BoardContext, plan: Plan) -> tuple[
 
     Return also who edited the items that left.
     """
-    answers, leaving = ByUnit(), [one for one in plan.open_deleted if one.removal]
+    answers, leaving = ByUnit(), [one for one in plan.open_deleted if one.item_removal]
     for policy, kind in REMOVAL_KINDS.items():
         call = Call(kind, _changed_deletions, {"removes": str(policy)})
-        answers |= executor.send(call, [removal_write(board, one) for one in leaving if one.removal is policy])
-    left = [one.facts for one in leaving if one.removal in STATE_AFTER]
+        answers |= executor.send(call, [removal_write(board, one) for one in leaving if one.item_removal is policy])
+    left = [one.facts for one in leaving if one.item_removal in STATE_AFTER]
     wanted = [one for one in left if (item := answers[str(one.id)].item) and wants_editors(board, one, item)]
     return {one.id: answers[str(one.id)] for one in leaving}, gather.editors_of(board, wanted)
 
@@ -600,12 +600,12 @@ def send_duplicates(executor: Executor, board: BoardContext, plan: Plan) -> dict
     if ours := {one.record.pk for one in found if one.is_ours}:
         known = known_requests(board.link, [ApprovalKind.ITEMS], ours)
         ApprovalRequest.objects.bulk_create(new_duplicate_requests(known, found))
-    clears = [replace(one.about, columns={board.link.npd_id_column: None}) for one in found if one.clears]
+    clears = [replace(one.about, columns={board.link.npd_id_column: None}) for one in found if one.loses_npd_id]
     cleared = executor.send(_CLEAR, clears)
     leaving = [
         one.about
         for one in found
-        if one.archives and (not one.clears or cleared[one.about.unit].verdict is Verdict.DONE)
+        if one.archives and (not one.loses_npd_id or cleared[one.about.unit].verdict is Verdict.DONE)
     ]
     archived, units = executor.send(_ARCHIVE, leaving), [one.about.unit for one in found]
     return {unit: tuple(sent[unit] for sent in (cleared, archived) if unit in sent) for unit in units}

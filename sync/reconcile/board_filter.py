@@ -186,7 +186,7 @@ def _returned(plan: RecordPlan) -> RecordPlan:
 
 def _without_item(plan: RecordPlan, why: str) -> RecordPlan:
     """Nothing is searched or made where nobody can tell whether that would be left out."""
-    return replace(plan, identity=replace(plan.identity, creates=False)).leave_open(why)
+    return replace(plan, identity=replace(plan.identity, creates=False)).end_settled(why)
 
 
 def filter_record(board: BoardContext, plan: RecordPlan) -> RecordPlan:

@@ -61,7 +61,8 @@ BEFORE_READING: tuple[PlanRule, ...] = (
 
 IDENTITY: tuple[PlanRule, ...] = (
     # Which item is whose comes before everything that compares the two; a column that is gone before that, for by it an
-    # item could not be known. Whose item is gone is decided before anybody gets a new one.
+    # item could not be known. Whose item is gone is decided before anybody gets a new one. That ends the record's pass,
+    # whom later rules don't see any more: pauses and approvals are asked at once, there and of deleted records.
     read_items,
     check_columns,  # missing, hidden, retyped, healed
     identify_records,  # linked, or its item is gone; one hit links, several are asked about, none is made
@@ -72,8 +73,9 @@ IDENTITY: tuple[PlanRule, ...] = (
 RULES: tuple[PlanRule, ...] = (
     *BEFORE_READING,
     *IDENTITY,
-    # A person's wish to unlink goes over whatever became of the item. The filter looks at the item as it is: a read
-    # that shows what we have replaced since is done once more first.
+    # A person's wish to unlink goes over whatever became of the item: also of records that have ended, which is why
+    # `defer_paused` looks at all of them, too. The filter looks at the item as it is: a read that shows what we have
+    # replaced since is done once more first.
     apply_unlinks,  # its NPD ID is cleared; settle turns its sync off and remembers the item
     reread_stale,
     exclude_items,  # left out by Monday's side of the filter, or leaving with this pass

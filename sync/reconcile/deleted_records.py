@@ -5,7 +5,7 @@ Decides of docs/reference/merge.md, “A record and its item”:
 | record | item | decision |
 |---|---|---|
 | deleted | there, as the base | policy: archive the item (default), delete it, unlink it, ask |
-| deleted | there, changed since the base | conflict "deleted here, edited there" |
+| deleted | there, changed since the base, or not to be read | conflict "deleted here, edited there" |
 | deleted | deleted | nothing left to do; the tombstone stays its 30 days |
 | deleted | new or late, bearing the tombstone's NPD ID | as deleted / there: never a new record by itself |
 | deleted | restored by someone after we archived it | ask: restore the record, or archive again |
@@ -42,7 +42,7 @@ from sync.merge import FieldDirection, Unknown
 from sync.models import ApprovalRequest, FieldMapping, QueuePause, SyncMetadata, Tombstone
 from sync.reconcile.board_filter import deleted_exclusion
 from sync.reconcile.facts import DeletedFacts, HistoryLine, ReceivedEvent, Settings, change_events, changed_ledger
-from sync.reconcile.field_plan import FieldsPlan, base_of, cell_of, sides_of, way_of
+from sync.reconcile.field_plan import FieldsPlan, base_of, cell_of, sides_of, untold_reason, way_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, as_uuid, is_active_on, npd_id_of, stored_values
 from sync.reconcile.new_items import given_items
 from sync.reconcile.pass_plan import OPEN, Ask, Ending, Outcome, PassFacts, Plan, RecordPlan, ending
@@ -73,7 +73,7 @@ class DeletedPlan:
     """What becomes of a deleted record and its item; `facts` have the sync state as the pass leaves it.
 
     `reason` says in words how the item stands. `new_state` and `reason_code` are the tombstone's (empty ones leave it).
-    `removal` is what is to be done with the item, `approval` what is to be stored about that: counted as done, or
+    `item_removal` is what is to be done with the item, `approval` what is to be stored about that: counted as done, or
     waiting. `question` is what a person is asked about the item and the `edits` on it;
     `restores`, that the record is to come back; `carried_out`, what was done by a person's choice. `frees_item`: it is
     treated as any item that no record has.
@@ -85,7 +85,7 @@ class DeletedPlan:
     new_state: TombstoneState | None = None
     reason_code: str = ""
     history: tuple[HistoryLine, ...] = ()
-    removal: DeletedRecordPolicy | None = None
+    item_removal: DeletedRecordPolicy | None = None
     approval: ApprovalState | None = None
     question: ConflictReport | None = None
     edits: tuple[FieldConflict, ...] = ()
@@ -208,7 +208,7 @@ def _settled(
         reason=sentence,
         new_state=new_state,
         reason_code=reason,
-        removal=None,
+        item_removal=None,
         history=(*plan.history, HistoryLine(kind, sentence)) if is_news else plan.history,
     )
 
@@ -269,18 +269,18 @@ def _by_policy(board: BoardContext, plan: DeletedPlan, item: Item, policy: Delet
     plan = replace(plan, edits=edits_since_base(board, facts, item))
     choice, problem = facts.resolution, ""
     if choice is None and not (is_restored or plan.edits or policy is DeletedRecordPolicy.ASK):
-        return replace(plan, removal=policy)
+        return replace(plan, item_removal=policy)
     if choice is not None:
         now = {edit.key: (edit.npd or None, edit.monday or None) for edit in plan.edits}
         deletes = policy is DeletedRecordPolicy.DELETE
         if now != choice.seen_values:
             problem = "The item was edited after you chose. Check it and choose again."
         elif choice.choose == "npd":
-            return replace(plan, removal=policy if deletes else DeletedRecordPolicy.ARCHIVE)
+            return replace(plan, item_removal=policy if deletes else DeletedRecordPolicy.ARCHIVE)
         elif choice.choose == "monday":
             return replace(plan, restores=True, ending=Ending(Outcome.SETTLED))
         elif choice.value == UNLINK_ITEM:
-            return replace(plan, removal=DeletedRecordPolicy.UNLINK)
+            return replace(plan, item_removal=DeletedRecordPolicy.UNLINK)
         else:
             problem = "That is not one of the options. Choose one of them."
     return ask_about_deletion(plan, policy, problem)
@@ -398,19 +398,15 @@ def _edit_since_base(
     cell, local_raw = cell_of(convert, mapping, item), stored_values(facts.record, mapping)
     sides = sides_of(convert, base, local=local_raw, remote=cell)
     remote, agreed = sides.remote, sides.base[1] if sides.base else None
-    if isinstance(remote, Unknown):
-        detail = f"Its value on Monday can't be read: {remote.reason}."
-        return FieldConflict(mapping.key, None, None, None, detail)
-    shown = convert.display(remote) or None
-    if isinstance(agreed, Unknown):
-        detail = f"The last synced value is not known any more: {agreed.reason}."
-        return FieldConflict(mapping.key, None, None, shown, detail)
+    shown = None if isinstance(remote, Unknown) else convert.display(remote) or None
+    if isinstance(remote, Unknown) or isinstance(agreed, Unknown):
+        return FieldConflict(mapping.key, None, None, shown, untold_reason(sides))
     # An item that was deleted leaves every cell of connected boards empty by itself.
     vanished = convert.names_items and remote is None
     if not sides.remote_changed or sides.equal or vanished:
         return None
     # A value that a call of ours without an answer sent is nobody's edit.
-    entries = [intent.values.get(mapping.key) for intent in facts.intents]
+    entries = [intent.values.get(mapping.key) for intent in facts.intents_about(item.id)]
     with suppress(UnknownValue):
         if any(convert.local(entry["local"]) == remote for entry in entries if entry and mapping.is_current(entry)):
             return None
@@ -425,16 +421,16 @@ def _edit_since_base(
 
 def wait_if_paused(plan: DeletedPlan, pauses: Mapping[str, QueuePause]) -> DeletedPlan:
     """Leave the tombstone as it is where what is to be done would be written in a paused direction."""
-    needed = [QueueDirection.TO_MONDAY] if plan.removal is not None else []
+    needed = [QueueDirection.TO_MONDAY] if plan.item_removal is not None else []
     ending = pause_ending(pauses, *([QueueDirection.TO_NPD] if plan.restores else needed))
     if ending is None:
         return plan
-    return replace(plan, ending=ending, reason=ending.detail, restores=False, removal=None)
+    return replace(plan, ending=ending, reason=ending.detail, restores=False, item_removal=None)
 
 
 def wants_approval(plan: DeletedPlan) -> bool:
     """Whether the item's removal counts: not one that a person chose for this record, nor an unlinking."""
-    return plan.removal in STATE_AFTER and plan.facts.resolution is None
+    return plan.item_removal in STATE_AFTER and plan.facts.resolution is None
 
 
 def approve_removals(planned: Sequence[DeletedPlan], approvals: ApprovalFacts) -> list[DeletedPlan]:
@@ -477,8 +473,8 @@ def after_removal(board: BoardContext, plan: DeletedPlan, answer: Answer) -> Del
         refused = f"Deleted in NPD. Its item could not be removed from the board: {answer.detail}"
         how = ending(OUTCOMES[answer.verdict], answer.detail, isolate=answer.verdict is Verdict.DIVIDED)
         return replace(plan, ending=how, reason=refused if answer.verdict is Verdict.REFUSED else plan.reason)
-    if plan.removal in STATE_AFTER:
-        return _removed(board, plan, STATE_AFTER[plan.removal], answer.item)
+    if plan.item_removal in STATE_AFTER:
+        return _removed(board, plan, STATE_AFTER[plan.item_removal], answer.item)
     state, reason = TombstoneState.UNLINKED, TombstoneReason.UNLINKED
     return _by_choice(_settled(plan, state, reason, kind="unlinked", item=answer.item.name))
 
@@ -504,8 +500,8 @@ def removal_write(board: BoardContext, plan: DeletedPlan) -> Write:
         str(plan.id),
         plan.id,
         str(tombstone.monday_id),
-        columns={board.link.npd_id_column: None} if plan.removal is DeletedRecordPolicy.UNLINK else {},
-        expected=Expected(tombstone=tombstone.pk, policy=None if plan.facts.resolution else plan.removal),
+        columns={board.link.npd_id_column: None} if plan.item_removal is DeletedRecordPolicy.UNLINK else {},
+        expected=Expected(tombstone=tombstone.pk, policy=None if plan.facts.resolution else plan.item_removal),
         approval=next(iter(new_removal_requests([plan])), None),
     )
 

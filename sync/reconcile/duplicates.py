@@ -18,7 +18,7 @@ from sync.connectors.base.errors import ConnectorError
 from sync.kernel.conflict_store import KIND_IDENTITY, RECORD_KEY, ConflictReport, Option, OptionAct
 from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState, SyncedModel
 from sync.reconcile.facts import is_create
-from sync.reconcile.field_values import ACTIVE, BoardContext, item_data, match_text_of_item
+from sync.reconcile.field_values import ACTIVE, BoardContext, is_active_on, item_data, match_text_of_item
 from sync.reconcile.identity import (
     ARCHIVE_OPTION,
     LEAVE_ALONE,
@@ -60,7 +60,8 @@ class DuplicateItem:
 
     `is_answered`: a person said that it is a copy; else it was found bearing the NPD ID. `owner` is whose item it is by
     now. `writes` is what was announced about the record, `was_linked` says that it had this item once, `maker` is the
-    Monday user who made it, as far as is known. `is_ours`: our own create made it, and it may go without being asked.
+    Monday user who made it, as far as is known. `is_alone`: the record's own item is not on the board, so that without
+    this one there would be none. `is_ours`: our own create made it, and it may go without being asked.
     """
 
     item: Item
@@ -70,6 +71,7 @@ class DuplicateItem:
     writes: tuple[Intent, ...] = ()
     was_linked: bool = False
     maker: str = ""
+    is_alone: bool = False
     problem: str = ""
     is_ours: bool = False
 
@@ -82,7 +84,7 @@ class DuplicateItem:
         )
 
     @property
-    def clears(self) -> bool:
+    def loses_npd_id(self) -> bool:
         return not self.is_answered
 
     @property
@@ -100,10 +102,12 @@ class DuplicateItem:
 
 
 def sent_same(board: BoardContext, duplicate: DuplicateItem) -> list[Intent]:
-    """Return the creates of ours that say just what the item says; none where it is known not to be a second run's."""
+    """Return the creates of ours that say just what the item says; none where it is known not to be a second run's, or
+    to be all that the board has of the record.
+    """
     # The record may have been linked with it once: then somebody brought it back, and it is no second run's.
     was_written = any(intent.values and intent.item_id == duplicate.item.id for intent in duplicate.writes)
-    if duplicate.is_answered or was_written or duplicate.was_linked:
+    if duplicate.is_answered or duplicate.is_alone or was_written or duplicate.was_linked:
         return []
     mapped = [mapping for mapping in board.mappings if mapping.column_id]
     return [
@@ -251,7 +255,7 @@ def decide_duplicates(facts: PassFacts, plan: Plan) -> Plan:
             replace(one, fields=replace(one.fields, paused=one.fields.paused | paused)) for one in waiting
         )
     found = [
-        DuplicateItem(item.facts.item, item.record)
+        DuplicateItem(item.facts.item, item.record, is_alone=not is_active_on(board, item.facts.first_item))
         for item in plan.items
         if item.act is ItemAct.DUPLICATE and item.facts.item and item.record
     ]

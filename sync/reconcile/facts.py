@@ -219,6 +219,10 @@ class RecordFacts:
         conflict = self.resolved_conflict(kind, key)
         return conflict.resolutions[key] if conflict else None
 
+    def intents_about(self, item_id: str) -> list[Intent]:
+        """Return the open intents that may be about this item; of a create none is known yet."""
+        return [intent for intent in self.intents if intent.item_id in ("", item_id)]
+
     def open_fields(self, *kinds: str) -> list[str]:
         return [key for conflict in self.conflicts if conflict.kind in kinds for key in conflict.fields]
 

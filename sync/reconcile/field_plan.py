@@ -550,6 +550,15 @@ def sides_of(
     return FieldSides(here, there, pair)
 
 
+def untold_reason(sides: FieldSides) -> str:
+    """Why nobody can tell whether Monday's side has left its half of the base, as a sentence; empty where one can."""
+    if isinstance(sides.remote, Unknown):
+        return f"Its value on Monday can't be read: {sides.remote.reason}."
+    if sides.base and isinstance(sides.base[1], Unknown):
+        return f"The last synced value is not known any more: {sides.base[1].reason}."
+    return ""
+
+
 def cell_of(convert: Converter, mapping: FieldMapping, item: Item) -> Any:
     """Return the raw value of an item's column, or Unknown with the reason."""
     try:
@@ -706,12 +715,13 @@ def base_with_intents(
 ) -> BaseAfterIntents:
     """Return what open intents, and writes of ours that had no answer, make of a field that says this on Monday.
 
-    A united list is no base before NPD holds it too: what it has from Monday would count as removed here.
+    What another item was sent says nothing: that intent stays open where the record was unlinked meanwhile. A united
+    list is no base before NPD holds it too: what it has from Monday would count as removed here.
     """
     found = BaseAfterIntents(base_of(facts.ledger, mapping, item.id) or create_base)
     if late_write:
         found = BaseAfterIntents(new_base(mapping, item.id, late_write["local"], remote_raw))
-    for intent in facts.intents:
+    for intent in facts.intents_about(item.id):
         entry = intent.values.get(mapping.key)
         if not entry or not mapping.is_current(entry):
             continue
@@ -744,7 +754,7 @@ def _merge_field(known: FieldFacts, field_plan: FieldPlan, way: FieldDirection, 
         rule=Rule(mapping.rule),
         first_match=Rule(mapping.first_match),
         required=mapping.required,
-        left_base=_canonical_base(convert, known.facts.ledger.base.get(mapping.key)) if base is None else None,
+        emptied_while_blocked=base is None and now.local is None and _was_filled(known, mapping, convert),
     )
     # Whether the rule “newest” has to decide.
     rule = field.first_match if base is None else field.rule
@@ -753,6 +763,13 @@ def _merge_field(known: FieldFacts, field_plan: FieldPlan, way: FieldDirection, 
     if base is not None and not (field.sides.local_changed and field.sides.remote_changed):
         return field
     return replace(field, edited=_edit_times(known, field_plan, field))
+
+
+def _was_filled(known: FieldFacts, mapping: FieldMapping, convert: Converter) -> bool:
+    """Whether NPD had a value when both sides last agreed; of another column only NPD's half can be read."""
+    entry = known.facts.ledger.base.get(mapping.key)
+    # What can't be told any more, as the item of a related record, was no empty value.
+    return entry is not None and _side_of(convert.local, entry["local"]) is not None
 
 
 def _canonical_base(convert: Converter, entry: dict[str, Any] | None) -> Base | None:

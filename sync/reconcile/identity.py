@@ -644,7 +644,7 @@ def _identified(plan: RecordPlan, identity: IdentityPlan) -> RecordPlan:
     if identity.wait_seconds:
         reason = identity.reason
         return plan.end(Outcome.DEFERRED, reason, reason=reason, wait_seconds=identity.wait_seconds)
-    return plan.leave_open(identity.reason) if identity.reason else plan
+    return plan.end_settled(identity.reason) if identity.reason else plan
 
 
 def _linked(board: BoardContext, plan: RecordPlan, item: Item | None) -> RecordPlan:

@@ -334,7 +334,8 @@ class RecordPlan:
         ended = ending(outcome, detail, paused=paused, **more)
         return replace(self, ending=ended, reason=self.reason if reason is None else reason)
 
-    def leave_open(self, reason: str) -> RecordPlan:
+    def end_settled(self, reason: str) -> RecordPlan:
+        """Return it with its pass done; `reason` is why it is not in sync all the same, empty where it may be."""
         return self.end(Outcome.SETTLED, reason=reason)
 
     def drop(self, outcome: Outcome, detail: str) -> RecordPlan:
@@ -365,7 +366,7 @@ class RecordPlan:
 
     def with_fields(self, fields: FieldsPlan) -> RecordPlan:
         plan = replace(self, fields=replace(fields, log=(), reason="")).logged(*fields.log)
-        return plan.leave_open(fields.reason) if fields.reason else plan
+        return plan.end_settled(fields.reason) if fields.reason else plan
 
     def unlinked(self, why: str, *, actor: str = "") -> RecordPlan:
         """Return it unlinked in this pass: nothing else of it is sent or taken over, nor done because its item is gone.
@@ -378,7 +379,7 @@ class RecordPlan:
         if removal is not None and removal.act is not RecordAction.UNLINK:
             removal = replace(removal, act=RecordAction.NOTHING, approval=None)
         plan = replace(self, unlink=Unlink(why, actor), fields=NO_FIELDS, identity=identity, removal=removal)
-        return plan.leave_open("") if plan.outcome in (Outcome.SETTLED, Outcome.DEFERRED) else plan
+        return plan.end_settled("") if plan.outcome in (Outcome.SETTLED, Outcome.DEFERRED) else plan
 
 
 # The plan of a pass, and what it rests on.

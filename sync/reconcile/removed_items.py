@@ -6,7 +6,7 @@ Decides of docs/reference/merge.md, “A record and its item”:
 | record | item | decision |
 |---|---|---|
 | there, as the base | archived or deleted | policy: ask (default), unlink, delete the record, create the item again |
-| there, changed since the base | archived or deleted | conflict "edited here, deleted there" |
+| there, changed since the base, not read, or never got by either side | archived or deleted | conflict |
 | there | not returned when asked by id | "Monday doesn't show it"; later a person is asked; no delete by itself |
 | there | on another board | as deleted from this board, but said so: ask |
 | unlinked by policy or a person | gone, there | sync off, its id remembered; there, its NPD ID cleared (sides.py) |
@@ -22,8 +22,16 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sync.choices import ApprovalKind, ApprovalState, QueueDirection, RemovedItemPolicy, SyncDirection
-from sync.connectors.base.board_items import ARCHIVED, DELETED
+from sync.choices import (
+    ApprovalKind,
+    ApprovalState,
+    BlockedCode,
+    ColumnProblem,
+    QueueDirection,
+    RemovedItemPolicy,
+    SyncDirection,
+)
+from sync.connectors.base.board_items import ARCHIVED, DELETED, Item
 from sync.connectors.base.conversion import Converter
 from sync.kernel import humanize
 from sync.kernel.conflict_store import (
@@ -35,10 +43,19 @@ from sync.kernel.conflict_store import (
     Option,
     OptionAct,
 )
-from sync.merge import FieldDirection, Unknown
+from sync.merge import FieldDirection, FieldSides, Unknown
 from sync.models import ApprovalRequest, FieldMapping, QueuePause, SyncMetadata
 from sync.reconcile.facts import RETURN, HistoryLine, RecordFacts, RemovalFacts, Settings
-from sync.reconcile.field_plan import UNREAD, base_of, base_with_intents, cell_of, shown_of, sides_of, way_of
+from sync.reconcile.field_plan import (
+    UNREAD,
+    base_of,
+    base_with_intents,
+    cell_of,
+    shown_of,
+    sides_of,
+    untold_reason,
+    way_of,
+)
 from sync.reconcile.field_values import ACTIVE, BoardContext, record_name, stored_values
 from sync.reconcile.pass_plan import (
     MISSING,
@@ -136,7 +153,7 @@ def removal_of(
     plan = plan.with_state(removed_since=since, removed_passes=passes, remote_state=state)
     sentence = removal_sentence(facts)
     if not record.record.may_sync:
-        return plan.leave_open(f"{sentence} Nothing was sent.")
+        return plan.end_settled(f"{sentence} Nothing was sent.")
     if since == now:
         plan = plan.logged(HistoryLine("removed", sentence, actor=facts.editor))
     if not _is_quiet_over(facts, settings, now):
@@ -155,11 +172,11 @@ def removal_of(
         removed = replace(removed, act=RecordAction.NOTHING, by="", what=what)
     plan = replace(plan, removal=removed)
     if not removed.act:
-        return plan.leave_open(f"{removed.what} You are asked what happens to the record.")
+        return plan.end_settled(f"{removed.what} You are asked what happens to the record.")
     if removed.act is RecordAction.UNLINK:
         happened = f"was {state}" if state in REPORTED_STATES else "was removed"
         plan = plan.unlinked(f"its item {happened}, {removed.by}")
-    return plan.leave_open("")
+    return plan.end_settled("")
 
 
 def wants_obstacles(facts: RemovalFacts, settings: Settings, now: datetime) -> bool:
@@ -194,9 +211,12 @@ def _is_quiet_over(facts: RemovalFacts, settings: Settings, now: datetime) -> bo
 
 
 def _is_recreation(facts: RemovalFacts) -> bool:
-    """Whether a person wants a new item; of two at once, who unlinks it is followed: that takes nothing away."""
-    payload = facts.record.claim.payload
-    return facts.state != MISSING and bool(payload.get(RECREATE_KEY)) and not payload.get(UNLINK_KEY)
+    """Whether a person wants a new item, and one may be made; of two at once, who unlinks it is followed: that takes
+    nothing away.
+    """
+    payload, direction = facts.record.claim.payload, facts.record.record.sync_direction
+    is_possible = facts.state != MISSING and direction != SyncDirection.MONDAY_TO_NPD
+    return is_possible and bool(payload.get(RECREATE_KEY)) and not payload.get(UNLINK_KEY)
 
 
 def removal_sentence(facts: RemovalFacts) -> str:
@@ -226,10 +246,15 @@ def _after_quiet_time(policy: RemovedItemPolicy, state: str) -> str:
 def _described(board: BoardContext, facts: RemovalFacts, sentence: str, settings: Settings) -> RemovedItem:
     fields = edits_since_agreed(board, facts.record)
     labels = {mapping.key: mapping.label for mapping in board.mappings}
+    edited = [labels[one.key] for one in fields if one.npd != one.base or one.monday]
+    unread = [labels[one.key] for one in fields if one.reason not in ("", MISSED_EDIT)]
     what = f"{sentence} Nothing was edited since the last sync."
-    if fields:
-        edited = ", ".join(labels.get(conflict.key, conflict.key) for conflict in fields)
-        what = f"{sentence} Edited since the last sync: {edited}."
+    if edited:
+        what = f"{sentence} Edited since the last sync: {', '.join(edited)}."
+    elif unread:
+        what = sentence
+    if unread:
+        what += f" What Monday says can't be read, so it may have been edited there: {', '.join(unread)}."
     return RemovedItem(facts.state, what, fields, removal_options(facts, settings))
 
 
@@ -261,7 +286,7 @@ def removal_options(facts: RemovalFacts, settings: Settings) -> tuple[Option, ..
 
 def _with_action(facts: RemovalFacts, policy: RemovedItemPolicy, removed: RemovedItem) -> RemovedItem:
     """Decide by what a person chose, else by the policy where nothing was edited."""
-    if _is_recreation(facts) and facts.record.record.sync_direction != SyncDirection.MONDAY_TO_NPD:
+    if _is_recreation(facts):
         removed = replace(removed, act=RecordAction.CREATE, by="as a person chose", chosen=True)
     elif facts.record.resolution_for(KIND_DELETE, RECORD_KEY) is not None:
         removed = _by_choice(facts, removed)
@@ -310,60 +335,68 @@ def _action_by_policy(facts: RemovalFacts, policy: RemovedItemPolicy, removed: R
 def edits_since_agreed(board: BoardContext, facts: RecordFacts) -> tuple[FieldConflict, ...]:
     """Return the fields that left what both sides last agreed on; None stands for a side that has nothing more.
 
-    A field that never agreed, of a record that did, is edited where NPD has a value that Monday never got. Monday's
-    side of a field is there only where it was edited too, and never reached NPD.
+    Of a field that never agreed those values are edits that the other side doesn't have. Monday's side of a field is
+    there only where it was edited too, and never reached NPD; a `reason` of its own says that it can't be read.
     """
     found = (_field_edit(board, facts, mapping) for mapping in board.mappings if mapping.column_id)
     return tuple(edit for edit in found if edit is not None)
 
 
 def _field_edit(board: BoardContext, facts: RecordFacts, mapping: FieldMapping) -> FieldConflict | None:
-    way, convert, item = way_of(facts, mapping), board.converter(mapping, facts.record), facts.item
+    way, convert, item_id = way_of(facts, mapping), board.converter(mapping, facts.record), facts.record.monday_id or ""
     if way is FieldDirection.NONE:
         return None
-    local_raw, cell = stored_values(facts.record, mapping), UNREAD
-    base = base_of(facts.ledger, mapping, facts.record.monday_id or "")
-    shown = cell_of(convert, mapping, item) if item is not None else UNREAD
-    if item is not None and not isinstance(sides_of(convert, None, remote=shown).remote, Unknown):
-        cell, after = shown, base_with_intents(facts, mapping, convert, shown, item)
+    local_raw, cell = stored_values(facts.record, mapping), _shown_cell(convert, mapping, facts.item)
+    base = base_of(facts.ledger, mapping, item_id)
+    if facts.item is not None and not isinstance(cell, Unknown):
+        after = base_with_intents(facts, mapping, convert, cell, facts.item)
         base = base if after.unknown else after.base
-    agreed = {key: one for key, one in facts.ledger.base.items() if one["item"] == facts.record.monday_id}
-    if base is None and agreed:
-        # Its column is new: Monday's side says nothing yet, and NPD's is compared with what it was in the old one.
-        base = agreed.get(mapping.key)
-        if base is None:
-            return _unsent_value(convert, mapping, local_raw, cell)
-        cell = UNREAD
     sides = sides_of(convert, base, local=local_raw, remote=cell)
-    if isinstance(sides.local, Unknown) or (sides.base and isinstance(sides.base[0], Unknown)):
-        is_local_edited = _comparable(local_raw) != (_comparable(base["local"]) if base else None)
-    elif sides.base is None and not isinstance(sides.remote, Unknown):
-        is_local_edited = sides.differ
-    else:
-        is_local_edited = sides.local_changed
+    # Of a column that was replaced NPD's half says what NPD had then; Monday's says nothing of the new one.
+    entry = facts.ledger.base.get(mapping.key)
+    agreed = base or (entry if entry and entry["item"] == item_id else None)
+    monday, reason = _remote_edit(convert, sides) if way is not FieldDirection.TO_MONDAY else (None, "")
+    if not _is_local_edited(convert, facts, mapping, agreed, sides) and not reason:
+        return None
+    before = (shown_of(convert, agreed["local"]) or None) if agreed else None
+    return FieldConflict(mapping.key, shown_of(convert, local_raw) or None, before, monday, reason)
+
+
+def _shown_cell(convert: Converter, mapping: FieldMapping, item: Item | None) -> Any:
+    """What the item said as it left; a column that is gone from the board says nothing."""
+    if item is None or mapping.problem_code == ColumnProblem.MISSING:
+        return UNREAD
+    cell = cell_of(convert, mapping, item)
+    # On another board the columns are others.
+    return UNREAD if isinstance(cell, Unknown) and item.state not in REPORTED_STATES else cell
+
+
+def _is_local_edited(
+    convert: Converter, facts: RecordFacts, mapping: FieldMapping, agreed: dict[str, Any] | None, sides: FieldSides
+) -> bool:
+    """Whether NPD left what was agreed on; where nothing ever was, whether it has a value that Monday never got."""
+    local_raw = stored_values(facts.record, mapping)
+    here = sides_of(convert, agreed, local=local_raw)
+    if agreed is None or here.base is None:
+        # A relation that is left out is none that Monday was to get.
+        entry = facts.ledger.blocked_fields.get(mapping.key, {})
+        is_left_out = entry.get("code") == BlockedCode.LEFT_OUT and entry["local"] == local_raw
+        return here.local is not None and not sides.equal and not is_left_out
+    if isinstance(here.local, Unknown) or isinstance(here.base[0], Unknown):
+        return _comparable(local_raw) != _comparable(agreed["local"])
+    return here.local_changed
+
+
+def _remote_edit(convert: Converter, sides: FieldSides) -> tuple[str | None, str]:
+    """Return what Monday says that never reached NPD, and the sentence on it; or why that can't be told."""
+    remote = sides.remote
+    if isinstance(remote, Unknown) or untold_reason(sides):
+        return None, untold_reason(sides) if remote is not UNREAD else ""
     # An item that is gone leaves every cell of connected boards empty.
-    is_emptied = sides.remote is None and convert.names_items
-    is_remote_edited = sides.remote_changed and (sides.base is not None or sides.differ) and not is_emptied
-    is_remote_edited = is_remote_edited and way is not FieldDirection.TO_MONDAY
-    if not is_local_edited and not is_remote_edited:
-        return None
-    return FieldConflict(
-        key=mapping.key,
-        npd=shown_of(convert, local_raw) or None,
-        base=(shown_of(convert, base["local"]) or None) if base else None,
-        monday=(convert.display(convert.remote(cell)) or None) if is_remote_edited else None,
-        reason=MISSED_EDIT if is_remote_edited else "",
-    )
-
-
-def _unsent_value(
-    convert: Converter, mapping: FieldMapping, local_raw: dict[str, Any], cell: Any
-) -> FieldConflict | None:
-    """A value that stands in NPD alone; a relation to what has no item is none that could be on Monday."""
-    sides = sides_of(convert, None, local=local_raw, remote=cell)
-    if isinstance(sides.local, Unknown) or sides.local is None or sides.equal:
-        return None
-    return FieldConflict(mapping.key, shown_of(convert, local_raw) or None, None, None)
+    is_emptied = remote is None and convert.names_items
+    if not sides.remote_changed or is_emptied or (sides.base is None and sides.equal):
+        return None, ""
+    return convert.display(remote) or None, MISSED_EDIT
 
 
 def _comparable(raw: dict[str, Any]) -> list[Any]:
@@ -398,7 +431,7 @@ def approve_deletions(planned: Sequence[tuple[RemovalFacts, RecordPlan]], approv
         decided = replace(plan, removal=replace(plan.removal, was_rejected=was_rejected, approval=approval))
         if verdict and not verdict.may_go:
             # Neither asked nor done: a choice that led here stays with its conflict.
-            decided = undecided(decided).leave_open(
+            decided = undecided(decided).end_settled(
                 f"{plan.removal.what} Its deletion in NPD waits for approval: too many records would go at once. See "
                 "“Waiting for approval” in the admin."
             )

@@ -110,7 +110,7 @@ def _check_unchanged(
         raise _NotNow("NPD's value has changed since, so nothing was put back.")
     if field.remote != convert.remote(after["remote"]):
         # Our own call, whose answer was lost, may have put back Monday's half already.
-        sent = [entry for intent in known.facts.intents if (entry := intent.values.get(field.key))]
+        sent = [entry for intent in known.facts.intents_about(item.id) if (entry := intent.values.get(field.key))]
         is_half_undone = field.remote == convert.remote(inverse["before"]["remote"])
         if not is_half_undone or all(convert.local(entry["local"]) != field.remote for entry in sent):
             raise _NotNow("Monday's value has changed since, so nothing was put back.")

@@ -266,4 +266,4 @@ def check_columns(facts: PassFacts, plan: Plan) -> Plan:
 def end_unmatchable(facts: PassFacts, plan: Plan) -> Plan:
     reason = unmatchable_reason(facts.board)
     waiting = [one for one in plan.open_records if not one.record.monday_id] if reason else []
-    return plan.with_records(one.leave_open(reason) for one in waiting)
+    return plan.with_records(one.end_settled(reason) for one in waiting)

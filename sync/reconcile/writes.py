@@ -271,10 +271,10 @@ def created_records_of(plan: Plan) -> list[RecordPlan]:
 def end_uncreatable(facts: PassFacts, plan: Plan) -> Plan:
     unfilled = unfilled_columns(facts.board.link, facts.board.mappings)
     if unfilled:
-        return plan.with_records(one.leave_open(unfilled_sentence(unfilled)) for one in created_records_of(plan))
+        return plan.with_records(one.end_settled(unfilled_sentence(unfilled)) for one in created_records_of(plan))
     problems = [(one, create_problem(one.plans).rstrip(".")) for one in created_records_of(plan)]
     return plan.with_records(
-        one.leave_open(f"It can't be put on the board: {reason}.") for one, reason in problems if reason
+        one.end_settled(f"It can't be put on the board: {reason}.") for one, reason in problems if reason
     )
 
 
@@ -306,7 +306,7 @@ def after_answer(plan: RecordPlan, answer: Answer) -> RecordPlan:
         plan = made.logged(HistoryLine("create", f"Made the item “{answer.item.name}” on the board."))
     if why := _why_not_made(plan, answer):
         # Nothing but another value, or another rule on the board, changes the answer.
-        return plan.leave_open(f"It can't be put on the board: {why}")
+        return plan.end_settled(f"It can't be put on the board: {why}")
     if answer.verdict is Verdict.GONE:
         # It left the board after it was read: the next pass, a minute later, reads its state and decides by that.
         plan = plan.with_state(remote_state="inactive")

@@ -72,23 +72,29 @@ def request_recreation(record: SyncedModel, by: str) -> None:
     Where the item is back by then, nothing is made. Raises Conflict where there is no such item, or the board's values
     are the ones that count.
     """
-    if not record.monday_id or not record.may_sync:
-        raise Conflict(f"“{record}” is not linked with an item, so none is created again.")
-    if record.sync_direction == SyncDirection.MONDAY_TO_NPD:
-        raise Conflict(
-            f"“{record}” is synced from Monday to NPD only, so no item is created. Change its direction first."
-        )
-    request_recreation_many(record.entity_type(), [record.pk], by)
+    if problems := request_recreation_many(record.entity_type(), [record.pk], by):
+        raise Conflict(problems[0])
 
 
-def request_recreation_many(entity_type: str, ids: Sequence[UUID], by: str) -> None:
-    """Have the next passes of these records, whose items are gone, make new ones; a few statements for all."""
+def request_recreation_many(entity_type: str, ids: Sequence[UUID], by: str) -> list[str]:
+    """Do so for all of these records of which it can be done; return of each other one why it can't, as a sentence."""
     with transaction.atomic():
-        enqueue_many(
-            entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON, payload={RECREATE_KEY: True, "by": by}
-        )
-        mark_many_pending(entity_type, ids)
+        records = registry.entity(entity_type).model._default_manager.filter(pk__in=ids)
+        problems = {record.pk: _recreation_problem(record) for record in records.order_by("pk")}
+        wanted = [key for key, problem in problems.items() if not problem]
+        payload = {RECREATE_KEY: True, "by": by}
+        enqueue_many(entity_type, wanted, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
+        mark_many_pending(entity_type, wanted)
     notify.notify_now(entity_type)  # after the commit, so that the worker sees the rows
+    return [problem for problem in problems.values() if problem]
+
+
+def _recreation_problem(record: SyncedModel) -> str:
+    if not record.monday_id or not record.may_sync:
+        return f"“{record}” is not linked with an item, so none is created again."
+    if record.sync_direction == SyncDirection.MONDAY_TO_NPD:
+        return f"“{record}” is synced from Monday to NPD only, so no item is created. Change its direction first."
+    return ""
 
 
 def unlinked_item(record: SyncedModel) -> IgnoredItem | None:

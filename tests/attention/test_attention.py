@@ -238,14 +238,16 @@ def test_a_removed_item_keeps_its_entry_once_its_question_is_open_until_somebody
     [before] = attention.entries()
     assert before.url == f"/admin/npd/contact/{gone.pk}/change/"
     conflict = SyncConflict.objects.create(
-        entity_type="contact", entity_id=gone.pk, monday_item_id="5001", conflict_fields=["role_title"], kind="delete",
-        npd_data={"role_title": "Chair"}, monday_data={}, about={"what": "It was archived."},
+        entity_type="contact", entity_id=gone.pk, monday_item_id="5001", conflict_fields=["role_title", "notes"],
+        npd_data={"role_title": "Chair", "notes": "Tea"}, base_data={"notes": "Tea"}, monday_data={}, kind="delete",
+        about={"what": "It was archived."},
     )  # fmt: skip
     SyncMetadata.objects.filter(entity_id=str(gone.pk)).update(conflicts={"delete": ["It was archived."]})
     [entry] = attention.entries()
     assert (entry.key, entry.cause, entry.since) == (before.key, before.cause, before.since)
-    assert entry.detail == f"{before.cause_text}. Edited since the last sync: Role."
-    assert entry.own_detail == "Edited since the last sync: Role."
+    said = "Edited since the last sync: Role. Can't be read on Monday: Notes."
+    assert entry.detail == f"{before.cause_text}. {said}"
+    assert entry.own_detail == said
     assert str(conflict.pk) in entry.url
     # An answer on the conflict's page, and one given to the record.
     resolution = {"fields": {"record": {"choose": "npd"}}, "handed_back": {}}

@@ -257,7 +257,7 @@ def any_ledger(draw: Draw, facts: RecordFacts, item_id: str | None, state: str) 
     ledger = facts.ledger
     ledger.remote_state = "active" if item_id else ""
     for entry in ledger.base.values():
-        entry["item"] = item_id
+        entry["item"] = "999" if draw.maybe(2) else item_id  # it may have been linked with another item before
         entry["version"] = 0 if draw.maybe(3) else 1
     if item_id is None or draw.maybe(10):
         ledger.base = {}
@@ -543,3 +543,23 @@ def any_ignored(draw: Draw, key: str, ids: Sequence[UUID]) -> IgnoredItem:
 
 
 worlds = st.integers(0, 2**32).map(any_world)
+
+
+def any_removal(seed: int) -> World:
+    """A contact whose item is gone for longer than the quiet time, little different from what was agreed; the policy
+    is to delete it.
+    """
+    draw = Draw(seed)
+    of, state = any_board(draw), draw.choice(["archived", "deleted"])
+    gone = {"removed_since": at(-700), "removed_passes": 3, "remote_state": state}
+    without_base = draw.some(list(KEYS), 8)
+    facts = record_facts(draw.said(8), of=of, without_base=without_base, causes=[Cause.SWEEP], ledger=gone)
+    for entry in facts.ledger.base.values():
+        if draw.maybe(8):
+            entry.update(draw.choice([{"item": "999"}, {"version": 0}, {"column": "old"}]))
+    shown = item(draw.said(8), unknown=draw.some(["email", "role_title", "notes", "organization"], 8), state=state)
+    answers = {Ask.REMOVAL_POLICY: lambda *_: RemovedItemPolicy.DELETE}
+    return World(of, [facts], {shown.id: shown}, answers=answers, related=(ACME, BETA))
+
+
+removals = st.integers(0, 2**32).map(any_removal)

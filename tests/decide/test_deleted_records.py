@@ -69,12 +69,12 @@ def chosen(*choice: str, role: str = "Director", **seen: tuple[str | None, str |
 @pytest.mark.parametrize("policy", [ARCHIVE, DELETE, UNLINK])
 def test_deleted_there_as_the_base_goes_by_the_policy(policy: DeletedRecordPolicy) -> None:
     plan = decide(deletion(), policy)
-    assert (plan.removal, plan.ending.outcome, plan.question) == (policy, Outcome.OPEN, None)
+    assert (plan.item_removal, plan.ending.outcome, plan.question) == (policy, Outcome.OPEN, None)
 
 
 def test_deleted_there_as_the_base_is_asked_about_where_the_policy_says_so() -> None:
     plan = decide(deletion(), ASK)
-    assert (plan.removal, plan.new_state, plan.reason_code) == (None, "asked", TombstoneReason.QUESTION)
+    assert (plan.item_removal, plan.new_state, plan.reason_code) == (None, "asked", TombstoneReason.QUESTION)
     assert plan.question is not None
     assert [option["choose"] for option in plan.question.data["options"]] == ["npd", "monday", "custom"]
 
@@ -85,7 +85,7 @@ def test_deleted_there_as_the_base_is_asked_about_where_the_policy_says_so() -> 
 @pytest.mark.parametrize("policy", [ARCHIVE, DELETE, UNLINK, ASK])
 def test_deleted_there_changed_since_the_base_is_a_conflict_whatever_the_policy(policy: DeletedRecordPolicy) -> None:
     plan = decide(deletion(role="Director"), policy)
-    assert (plan.removal, plan.reason_code) == (None, TombstoneReason.QUESTION_EDITED)
+    assert (plan.item_removal, plan.reason_code) == (None, TombstoneReason.QUESTION_EDITED)
     assert plan.question is not None
     (edit,) = plan.question.fields
     assert (edit.key, edit.npd, edit.base, edit.monday) == ("role_title", None, "Ours", "Director")
@@ -93,7 +93,7 @@ def test_deleted_there_changed_since_the_base_is_a_conflict_whatever_the_policy(
 
 def test_an_edit_of_a_field_that_flows_to_monday_only_is_nothing_to_ask_about() -> None:
     one_way = board(mapping(direction="npd_to_monday"))
-    assert decide_deleted(one_way, deletion(role="Director"), ARCHIVE, Settings(), NOW).removal is ARCHIVE
+    assert decide_deleted(one_way, deletion(role="Director"), ARCHIVE, Settings(), NOW).item_removal is ARCHIVE
 
 
 def test_an_edit_that_came_as_the_answer_to_our_own_write_is_an_edit_there_too() -> None:
@@ -108,10 +108,10 @@ def test_a_column_that_was_deleted_says_nothing_of_edits(policy: DeletedRecordPo
     shown = item(facts.record, role_title="Ours")
     without = board(mapping(), mapping("notes", problem_code=ColumnProblem.MISSING, problem="It was deleted."))
     plan = decide_deleted(without, replace(facts, item=shown), policy, Settings(), NOW)
-    assert (plan.removal, plan.question, wants_editors(without, facts, shown)) == (policy, None, False)
+    assert (plan.item_removal, plan.question, wants_editors(without, facts, shown)) == (policy, None, False)
     edited = item(facts.record, role_title="Director")
     plan = decide_deleted(without, replace(facts, item=edited), policy, Settings(), NOW)
-    assert (plan.removal, [edit.key for edit in plan.edits]) == (None, ["role_title"])
+    assert (plan.item_removal, [edit.key for edit in plan.edits]) == (None, ["role_title"])
 
 
 def test_what_items_do_not_show_of_a_column_that_is_there_is_asked_about_but_is_no_edit() -> None:
@@ -119,7 +119,7 @@ def test_what_items_do_not_show_of_a_column_that_is_there_is_asked_about_but_is_
     hidden = board(mapping(), mapping("notes", problem_code=ColumnProblem.HIDDEN, problem="It is hidden."))
     unread = replace(facts, item=item(facts.record, role_title="Ours"))
     plan = decide_deleted(hidden, unread, ARCHIVE, Settings(), NOW)
-    assert (plan.removal, plan.reason_code) == (None, TombstoneReason.QUESTION)
+    assert (plan.item_removal, plan.reason_code) == (None, TombstoneReason.QUESTION)
     assert [edit.key for edit in plan.edits] == ["notes"]
 
 
@@ -127,12 +127,12 @@ def test_what_items_do_not_show_of_a_column_that_is_there_is_asked_about_but_is_
 def test_the_deletion_stands_and_the_item_goes_as_a_person_chose(
     policy: DeletedRecordPolicy, removal: DeletedRecordPolicy
 ) -> None:
-    assert decide(chosen("npd"), policy).removal is removal
+    assert decide(chosen("npd"), policy).item_removal is removal
 
 
 def test_the_record_comes_back_as_a_person_chose() -> None:
     plan = decide(chosen("monday"))
-    assert (plan.restores, plan.removal, plan.ending.outcome) == (True, None, Outcome.SETTLED)
+    assert (plan.restores, plan.item_removal, plan.ending.outcome) == (True, None, Outcome.SETTLED)
 
 
 def test_the_record_comes_back_also_where_its_item_left_meanwhile() -> None:
@@ -143,7 +143,7 @@ def test_the_record_comes_back_also_where_its_item_left_meanwhile() -> None:
 
 
 def test_the_item_is_unlinked_as_a_person_chose() -> None:
-    assert decide(chosen("custom", "unlink")).removal is UNLINK
+    assert decide(chosen("custom", "unlink")).item_removal is UNLINK
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_the_item_is_unlinked_as_a_person_chose() -> None:
 )
 def test_a_choice_that_does_not_hold_is_handed_back_and_asked_anew(facts: DeletedFacts, problem: str) -> None:
     plan = decide(facts)
-    assert plan.removal is None
+    assert plan.item_removal is None
     assert plan.question is not None
     assert problem in plan.question.rejected["record"]
 
@@ -207,7 +207,7 @@ def test_an_item_that_bears_another_records_npd_id_is_no_longer_this_ones() -> N
     facts, other = deletion(), contact(name="Bea")
     assert wanted_bearer(board(), facts) == facts.id
     plan = decide(replace(facts, item=item(other, role_title="Ours"), bearer=other))
-    assert (plan.new_state, plan.removal, plan.frees_item) == ("nothing_left", None, True)
+    assert (plan.new_state, plan.item_removal, plan.frees_item) == ("nothing_left", None, True)
     assert "“Bea”" in plan.reason
 
 
@@ -279,7 +279,7 @@ def test_what_would_be_written_in_a_paused_direction_waits(facts: DeletedFacts, 
     pause = plain(QueuePause, direction=direction, paused_by="pat", paused_at=NOW, why="")
     plan = wait_if_paused(decide(facts), {direction: pause})
     assert (plan.ending.outcome, plan.ending.paused) == (Outcome.PAUSED, {direction})
-    assert (plan.removal, plan.restores, plan.new_state) == (None, False, None)
+    assert (plan.item_removal, plan.restores, plan.new_state) == (None, False, None)
     other = "to_npd" if direction == "to_monday" else "to_monday"
     assert wait_if_paused(decide(facts), {other: pause}) == decide(facts)
 
@@ -291,9 +291,9 @@ def approved(approvals: ApprovalFacts, *many: DeletedFacts) -> list[DeletedPlan]
 def test_more_than_the_limit_waits_for_approval_all_together() -> None:
     limit = let_go(ApprovalKind.ITEMS, counted=1, most=2)
     (one,) = approved(limit, deletion())
-    assert (one.removal, one.approval) == (ARCHIVE, ApprovalState.DONE)
+    assert (one.item_removal, one.approval) == (ARCHIVE, ApprovalState.DONE)
     held = approved(limit, deletion(), deletion())
-    assert {(plan.removal, plan.approval, plan.new_state) for plan in held} == {
+    assert {(plan.item_removal, plan.approval, plan.new_state) for plan in held} == {
         (None, ApprovalState.PENDING, TombstoneState.PENDING_APPROVAL)
     }
 
@@ -302,7 +302,7 @@ def test_what_a_person_chose_for_one_record_and_an_unlinking_go_uncounted() -> N
     none = let_go(ApprovalKind.ITEMS, most=0)
     assert not wants_approval(decide(deletion(), UNLINK))
     (plan,) = approved(none, chosen("npd"))
-    assert (plan.removal, plan.approval) == (ARCHIVE, None)
+    assert (plan.item_removal, plan.approval) == (ARCHIVE, None)
 
 
 @pytest.mark.parametrize(
@@ -317,7 +317,7 @@ def test_what_a_person_chose_for_one_record_and_an_unlinking_go_uncounted() -> N
 def test_a_removal_follows_what_was_said_of_it(state: str, removal: Any, new_state: str | None) -> None:
     facts = deletion()
     (plan,) = approved(let_go(ApprovalKind.ITEMS, (facts.id, state)), facts)
-    assert (plan.removal, plan.new_state, plan.approval) == (removal, new_state, None)
+    assert (plan.item_removal, plan.new_state, plan.approval) == (removal, new_state, None)
 
 
 # What is sent, and what Monday's answer makes of it.

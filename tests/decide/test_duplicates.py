@@ -64,6 +64,7 @@ OURS: dict[str, tuple[DuplicateItem, bool]] = {
     "nothing was sent": (duplicate(writes=()), False),
     "the record was linked with it once": (duplicate(was_linked=True), False),
     "we wrote to it once": (duplicate(writes=(sent(), sent(item_id="8"))), False),
+    "the record's own item is not on the board": (duplicate(is_alone=True), False),
     "a person was asked about it": (duplicate(is_answered=True), False),
 }
 
@@ -91,9 +92,9 @@ PLANS: dict[str, tuple[DuplicateItem, bool, tuple[bool, bool]]] = {
 
 @pytest.mark.parametrize("row", PLANS)
 def test_what_becomes_of_it(row: str) -> None:
-    found, is_ours, (clears, archives) = PLANS[row]
+    found, is_ours, (loses_npd_id, archives) = PLANS[row]
     plan = replace(found, is_ours=is_ours)
-    assert (plan.clears, plan.archives) == (clears, archives)
+    assert (plan.loses_npd_id, plan.archives) == (loses_npd_id, archives)
 
 
 DONE, REMOVED = Answer(Verdict.DONE, item=COPY, intent=Intent()), Answer(Verdict.GONE, "No such item.")

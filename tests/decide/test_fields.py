@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from itertools import permutations
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from npd.models import Organization
+from sync import registry
 from sync.choices import BlockedCode, Cause, SyncDirection
-from sync.connectors.base.board_items import Reading
+from sync.connectors.base.board_items import Item, Reading
 from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE, KIND_UNDO
 from sync.merge import Action, FieldSelection
+from sync.models import BoardLink, SyncedModel
+from sync.reconcile.facts import RecordFacts, new_ledger
 from sync.reconcile.field_plan import FieldFacts, FieldPlan, decide_fields, new_base
-from sync.reconcile.field_values import Lacking, RelatedFacts, Want, WantKind
+from sync.reconcile.field_values import BoardContext, Lacking, RelatedFacts, Want, WantKind, stored_values
 from sync.records.blocked_fields import LEFT_OUT
-from tests.decide.builders import ITEM
-from tests.decide.field_builders import board, chosen, field_facts, intent, item, organization
+from tests.decide.builders import ITEM, mapping, plain
+from tests.decide.field_builders import board, chosen, claim, field_facts, intent, item, organization
 
 ACME = organization()
 UP_AND_DOWN = (SyncDirection.NPD_TO_MONDAY, SyncDirection.MONDAY_TO_NPD)
@@ -126,6 +131,58 @@ def test_a_field_that_npd_emptied_while_it_was_held_is_not_filled_from_a_new_col
     assert planned("role_title", given).decision.action is Action.CONFLICT
     never_agreed = field_facts({"role_title": ""}, {"role_title": "Chair"}, without_base=["role_title"])
     assert planned("role_title", never_agreed).decision.action is Action.PULL
+
+
+FILLED: Mapping[str, Any] = {"aliases": ["ACME"], "inventory_url": "https://acme.example", "organization": ACME}
+AGREED_IN: Mapping[str, Any] = {
+    "list_text": "ACME",
+    "dropdown": {"values": [{"id": "1", "label": "ACME"}]},
+    "tags": {"tag_ids": ["1"], "names": {"1": "ACME"}},
+    "link": {"url": "https://acme.example", "text": "Acme"},
+    "text": "https://acme.example",
+    "relation": {"item_ids": ["70"]},
+    "relation_name": "Acme",
+}
+"""What a base keeps of a column, by its converter."""
+
+RETYPED = [
+    (entity.model, mapping.key, old, new)
+    for entity in registry.entities()
+    for mapping in entity.mappings
+    for old, new in permutations(mapping.column_types.values(), 2)
+]
+"""Every field that may have columns of several types, from each to each other."""
+
+
+@pytest.mark.parametrize(("model", "key", "old", "new"), RETYPED, ids=str)
+def test_a_base_of_a_column_of_another_type_counts_as_none(
+    model: type[SyncedModel], key: str, old: str, new: str
+) -> None:
+    mapped = [
+        mapping(key, converter=converter, column_id=converter, version=n) for n, converter in ((1, old), (2, new))
+    ]
+    link = plain(BoardLink, entity_type=model.entity_type(), board_id="1", npd_id_column="")
+    of = BoardContext(link, [mapped[1]], model)
+    convert = of.converter(mapped[1])
+    for is_filled in (True, False):
+        record = plain(model, monday_id=ITEM, name="Ann", **{key: FILLED[key]} if is_filled else {})
+        agreed = plain(model, **{key: FILLED[key]})
+        empty = Reading(new, convert.column_type, extra=convert.empty_fields)
+        shown = Item(ITEM, "Ann", "active", board_id="1", values={new: empty})
+        ledger = new_ledger(model.entity_type(), record.pk)
+        ledger.base = {key: new_base(mapped[0], ITEM, stored_values(agreed, mapped[0]), AGREED_IN[old])}
+        found = planned(key, FieldFacts(of, RecordFacts(claim(record, Cause.SAVE), record, ledger, item=shown)))
+        assert (found.blocked_reason, found.write_raw) == ("", None)
+        assert found.decision.action is (Action.PUSH if is_filled else Action.AGREED)
+
+
+def test_a_relation_that_npd_emptied_is_not_filled_from_a_new_column_whatever_item_it_had() -> None:
+    """What was agreed on can't be told any more; that it was not empty can."""
+    of = board({"organization": {"version": 2}})
+    given = field_facts(None, {"organization": ACME}, of=of, agreed={"organization": organization(item=None)})
+    given = replace(given, related=related(i70=ACME))
+    given.facts.ledger.base["organization"]["version"] = 1
+    assert planned("organization", given).decision.action is Action.CONFLICT
 
 
 def test_what_both_sides_changed_differently_is_a_conflict_with_its_three_values() -> None:
@@ -267,6 +324,16 @@ def test_a_value_that_an_intent_sent_is_our_own_write_and_what_npd_says_since_is
 def test_a_value_that_no_intent_sent_is_merged_against_the_old_base() -> None:
     ours = intent("role_title", "role_title", {"role_title": "Sent"})
     found = decide_fields(field_facts({"role_title": "Sent"}, {"role_title": "Theirs"}, intents=(ours,)))
+    assert (found.plans["role_title"].decision.action, found.confirmed_intents) == (Action.CONFLICT, {})
+
+
+@pytest.mark.parametrize("agreed", [["role_title"], []])
+def test_what_was_sent_to_another_item_is_not_our_write_to_this_one(agreed: list[str]) -> None:
+    """The record was unlinked while the call's answer was out, and linked with an item that says the same."""
+    ours = intent("role_title", "role_title", {"role_title": "Sent"})
+    ours.item_id = "8"
+    sides = {"role_title": "Mine"}, {"role_title": "Sent"}
+    found = decide_fields(field_facts(*sides, intents=(ours,), without_base=agreed))
     assert (found.plans["role_title"].decision.action, found.confirmed_intents) == (Action.CONFLICT, {})
 
 

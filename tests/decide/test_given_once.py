@@ -16,8 +16,9 @@ from sync.models import Tombstone
 from sync.reconcile.facts import DeletedFacts, RecordFacts
 from sync.reconcile.identity import ARCHIVE_OPTION
 from sync.reconcile.new_items import ItemAct
-from sync.reconcile.pass_plan import Outcome
+from sync.reconcile.pass_plan import Ask, Outcome
 from sync.records.unmatched_items import LINK_TO
+from tests.decide.any_world import second_run
 from tests.decide.builders import plain
 from tests.decide.field_builders import item, record_facts
 from tests.decide.plan_builders import World
@@ -83,6 +84,27 @@ def test_a_copy_that_a_record_gets_by_this_pass_is_not_archived() -> None:
     assert [(one.item.id, one.archives) for one in plan.duplicates] == [("10", False)]
 
 
+@pytest.mark.parametrize(
+    ("first", "archived"),
+    [
+        (shown("10", ANN), True),
+        (replace(shown("10", ANN), board_id="2"), False),
+        (replace(shown("10", ANN, "bea@example.com"), state="archived"), False),
+        (None, False),
+    ],
+    ids=["on the board", "on another board", "archived, as somebody else", "not shown"],
+)
+def test_a_copy_of_ours_is_archived_only_where_the_record_has_its_own_item_on_the_board(
+    first: Item | None, archived: bool
+) -> None:
+    """Else the board would be left without any item of the record."""
+    answers = {Ask.COPY_HISTORY: lambda *_: ((second_run(ANN),), frozenset[str]())}
+    own = record(ANN, "10", "cid@example.com" if first and first.state == "archived" else "ann@example.com")
+    items = [one for one in (first, shown("11", ANN)) if one]
+    plan = world(own, items=items, unmatched=["11"], answers=answers).plan()
+    assert [(one.item.id, one.archives) for one in plan.duplicates] == [("11", archived)]
+
+
 def test_a_deleted_records_item_that_somebody_gives_to_another_stays() -> None:
     facts = record(GONE, "11", "ann@example.com")
     tombstone = plain(Tombstone, entity_type="contact", entity_id=GONE, monday_id="11", state=TombstoneState.WAITING)
@@ -95,4 +117,4 @@ def test_a_deleted_records_item_that_somebody_gives_to_another_stays() -> None:
         deleted=[DeletedFacts(**vars(facts), tombstone=tombstone)],
     ).plan()
     assert [one.act for one in plan.items] == [ItemAct.LINK]
-    assert (plan.deleted[GONE].ending.outcome, plan.deleted[GONE].removal) == (Outcome.DEFERRED, None)
+    assert (plan.deleted[GONE].ending.outcome, plan.deleted[GONE].item_removal) == (Outcome.DEFERRED, None)

@@ -6,11 +6,13 @@ from uuid import uuid4
 
 import pytest
 
-from sync.choices import ApprovalKind, ApprovalState, RemovedItemPolicy
-from sync.connectors.base.board_items import Item
+from npd.models import Organization
+from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, RemovedItemPolicy
+from sync.connectors.base.board_items import Item, Reading
 from sync.kernel.conflict_store import KIND_FIELDS, OpenConflict
 from sync.models import QueuePause
 from sync.reconcile.facts import RemovalFacts, Settings
+from sync.reconcile.field_values import BoardContext
 from sync.reconcile.pass_plan import Outcome, RecordAction, RecordPlan, RemovedItem
 from sync.reconcile.removed_items import (
     approve_deletions,
@@ -35,6 +37,7 @@ from tests.decide.builders import (
     facts,
     item,
     let_go,
+    mapping,
     plain,
     removal,
 )
@@ -45,9 +48,9 @@ POLICIES = [ASK, UNLINK, DELETE, CREATE]
 NOTHING = RecordAction.NOTHING
 
 
-def decide(known: RemovalFacts, policy: RemovedItemPolicy = ASK) -> RecordPlan:
+def decide(known: RemovalFacts, policy: RemovedItemPolicy = ASK, *, of: BoardContext | None = None) -> RecordPlan:
     plan = RecordPlan(known.record, removal=RemovedItem(known.state))
-    return removal_of(board(), plan, known, policy, Settings(), NOW)
+    return removal_of(of or board(), plan, known, policy, Settings(), NOW)
 
 
 def removed(plan: RecordPlan) -> RemovedItem:
@@ -137,23 +140,68 @@ def test_an_edit_on_monday_that_never_came_over_is_asked_about_too() -> None:
     assert (removed(plan).act, edit.npd, edit.monday) == (NOTHING, "Ours", "Director")
 
 
+def unread(role: str = "Ours", state: str = "archived", **of_role: Any) -> tuple[RemovalFacts, BoardContext]:
+    """The item doesn't show the column of its role."""
+    known = removal(contact(role_title=role), state=state)
+    shown = replace(item(known.record.record, notes=""), state="active" if state == "moved" else state)
+    return replace(known, record=replace(known.record, item=shown)), board(mapping(**of_role), mapping("notes"))
+
+
 @pytest.mark.parametrize(("role", "edited"), [("Ours", []), ("Director", ["role_title"])])
-def test_a_column_that_items_do_not_show_says_nothing_of_edits_on_monday(role: str, edited: list[str]) -> None:
-    known = removal(contact(role_title=role))
-    unread = replace(item(known.record.record, notes=""), state="archived")
-    plan = decide(replace(known, record=replace(known.record, item=unread)), UNLINK)
+def test_a_column_that_was_deleted_says_nothing_of_edits_on_monday(role: str, edited: list[str]) -> None:
+    known, of = unread(role, problem="Its column is gone.", problem_code=ColumnProblem.MISSING)
+    plan = decide(known, UNLINK, of=of)
     assert [(edit.key, edit.monday) for edit in removed(plan).fields] == [(key, None) for key in edited]
     assert removed(plan).act is (NOTHING if edited else RecordAction.UNLINK)
 
 
-@pytest.mark.parametrize(("role", "edited"), [("Ours", []), ("Director", ["role_title"])])
-@pytest.mark.parametrize("cell", ["", "Ours", "Theirs"])
-def test_a_field_whose_column_is_new_was_edited_only_where_npd_left_what_was_agreed(
-    cell: str, role: str, edited: list[str]
+@pytest.mark.parametrize("policy", POLICIES)
+def test_what_items_do_not_show_of_a_column_that_is_there_is_asked_about_but_is_no_edit(
+    policy: RemovedItemPolicy,
+) -> None:
+    known, of = unread()
+    plan = decide(known, policy, of=of)
+    (edit,) = removed(plan).fields
+    assert (removed(plan).act, edit.key, edit.npd, edit.base, edit.monday) == (
+        NOTHING,
+        "role_title",
+        "Ours",
+        "Ours",
+        None,
+    )
+    assert "can't be read" in edit.reason
+    assert ("Edited since" in removed(plan).what, "can't be read" in removed(plan).what) == (False, True)
+
+
+@pytest.mark.parametrize("differs", [{"state": "moved"}, {"direction": "npd_to_monday"}])
+def test_an_unread_cell_counts_only_where_it_could_hold_an_edit(differs: dict[str, Any]) -> None:
+    """On another board the columns are others; and what only flows to Monday is NPD's."""
+    known, of = unread(**differs)
+    assert removed(decide(known, of=of)).fields == ()
+
+
+def test_a_last_synced_value_that_is_not_known_any_more_is_asked_about() -> None:
+    known = removal(ledger={"base": {"role_title": base("Ours") | {"remote": {"text": 5}}}})
+    (edit,) = removed(decide(known, DELETE)).fields
+    assert "not known any more" in edit.reason
+
+
+@pytest.mark.parametrize(
+    ("role", "cell", "edits"),
+    [
+        ("Ours", "", []),
+        ("Ours", "Ours", []),
+        ("Ours", "Theirs", [("Ours", "Theirs")]),
+        ("Director", "", [("Director", None)]),
+        ("Director", "Theirs", [("Director", "Theirs")]),
+    ],
+)
+def test_a_field_whose_column_is_new_was_edited_where_npd_left_what_was_agreed_or_the_column_says_something_else(
+    role: str, cell: str, edits: list[tuple[str, str | None]]
 ) -> None:
     agreed = {"base": {"role_title": base("Ours", column="old"), "email": base("a@b.example", key="email")}}
     known = removal(contact(role_title=role), role=cell, ledger=agreed)
-    assert [edit.key for edit in removed(decide(known)).fields] == edited
+    assert [(edit.npd, edit.monday) for edit in removed(decide(known)).fields] == edits
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -164,18 +212,38 @@ def test_a_field_whose_column_is_new_was_edited_only_where_npd_left_what_was_agr
         ("Monday says something else", "Call again", "Theirs", {}, True),
         ("whether Monday has it can't be read", "Call again", None, {}, True),
         ("Monday has it", "Call again", "Call again", {}, False),
-        ("it is Monday's alone", "", "Theirs", {}, False),
+        ("it is Monday's alone, and NPD never got it", "", "Theirs", {}, True),
+        ("neither side has any", "", "", {}, False),
         ("nothing of the record is synced", "Call again", "", {"sync_direction": "none"}, False),
     ],
 )
 def test_a_value_that_never_agreed_and_that_monday_never_got_is_asked_about(
     row: str, notes: str, cell: str | None, differs: dict[str, Any], is_edited: bool, policy: RemovedItemPolicy
 ) -> None:
-    known = removal(contact(notes=notes, **differs), ledger={"base": {"role_title": base("Ours")}})
-    shown = replace(item(known.record.record, role_title="Ours", notes=cell), state="archived")
-    plan = decide(replace(known, record=replace(known.record, item=shown)), policy)
-    assert [edit.key for edit in removed(plan).fields] == ["notes"] * is_edited, row
-    assert not is_edited or removed(plan).act is NOTHING
+    other_item = base("Call again", key="notes", item="999")
+    for agreed in ({}, {"notes": other_item}):
+        known = removal(contact(notes=notes, **differs), ledger={"base": {"role_title": base("Ours"), **agreed}})
+        shown = replace(item(known.record.record, role_title="Ours", notes=cell), state="archived")
+        plan = decide(replace(known, record=replace(known.record, item=shown)), policy)
+        assert [edit.key for edit in removed(plan).fields] == ["notes"] * is_edited, row
+        assert not is_edited or removed(plan).act is NOTHING
+
+
+@pytest.mark.parametrize(("code", "edited"), [("relation", ["organization"]), ("left_out", [])])
+def test_a_relation_that_waits_never_reached_monday_and_one_that_is_left_out_never_would(
+    code: str, edited: list[str]
+) -> None:
+    of = board(mapping(), mapping("organization", converter="relation"))
+    acme = plain(Organization, id=uuid4(), name="Acme")
+    raw = {"organization": {"id": str(acme.pk), "item": None, "name": "Acme"}}
+    entry = {"reason": "", "code": code, "column": "organization", "version": 1, "local": raw, "side": ""}
+    ledger = {"base": {"role_title": base("Ours")}, "blocked_fields": {"organization": entry}}
+    known = removal(contact(organization=acme), ledger=ledger)
+    assert known.record.item is not None
+    empty = Reading("organization", "board_relation", extra={"linked_item_ids": []})
+    shown = replace(known.record.item, values={**known.record.item.values, "organization": empty})
+    plan = decide(replace(known, record=replace(known.record, item=shown)), DELETE, of=of)
+    assert [edit.key for edit in removed(plan).fields] == edited
 
 
 def test_a_record_that_never_agreed_with_its_item_is_asked_about_where_they_differ() -> None:
@@ -309,6 +377,15 @@ def test_a_new_item_that_a_person_asked_for_is_made_at_once() -> None:
     assert decide(unlinked_too).ending.outcome is Outcome.DEFERRED
     not_shown = with_payload(removal(state="missing", since=-1), **{RECREATE_KEY: True})
     assert decide(not_shown).ending.outcome is Outcome.DEFERRED
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_new_item_that_can_not_be_made_cuts_no_quiet_time_short(policy: RemovedItemPolicy) -> None:
+    """Its direction was changed after the person asked for it: the policy waits as it ever does."""
+    one_way = with_payload(removal(contact(sync_direction="monday_to_npd"), since=-1), **{RECREATE_KEY: True})
+    plan = decide(one_way, policy)
+    assert (removed(plan).act, plan.ending.outcome) == (NOTHING, Outcome.DEFERRED)
+    assert not wants_obstacles(one_way, Settings(), NOW)
 
 
 # What must wait: pauses, and what a person didn't approve.

@@ -72,7 +72,8 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("**NPD wins** → push", "rules.a_side_that_wins_is_written_and_the_other_value_is_said_to_be_overridden"),
         ("**Monday wins** → pull", "rules.a_side_that_wins_is_written_and_the_other_value_is_said_to_be_overridden"),
         ("**newest** → by this field's edit time", "rules.by_the_rule_newest_the_newer_edit_wins"),
-        ("**union** (lists) → base plus", "rules.lists_are_united_on_both_sides"),
+        ("**union** (lists; of a text it asks)", "rules.a_text_that_is_no_list_is_asked_about_under_the_rule_union"),
+        ("→ base plus what either side added", "rules.lists_are_united_on_both_sides"),
         (
             "an element that the column can't carry (a comma) is blocked",
             "rules.an_element_that_the_column_cant_carry_is_held",
@@ -107,7 +108,13 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("if the board link allows", "new_items.where_the_board_makes_no_records_only_a_person_does"),
         ('"same person?"', "identity.same_person"),
         ("there, linked | a second item bears its NPD ID", "duplicates.what_becomes_of_it"),
-        ("ours and untouched: archived", "duplicates.whose_the_second_item_is"),
+        ("ours and untouched", "duplicates.whose_the_second_item_is"),
+        (
+            "while the record's own item is on the board",
+            "given_once.a_copy_of_ours_is_archived_only_where_the_record_has_its_own_item_on_the_board",
+        ),
+        ("one with its match key takes its place", NEW_ITEM),
+        ("there, its sync off | an item bears its NPD ID", NEW_ITEM),
         ("none | archived, deleted, or not returned when asked by id", NEW_ITEM),
         (
             "there, as the base | archived or deleted",
@@ -122,6 +129,15 @@ ROWS: dict[str, list[tuple[str, str]]] = {
             "removed_items.a_value_that_never_agreed_and_that_monday_never_got_is_asked_about",
         ),
         (
+            "and a cell that can't be read",
+            "removed_items.what_items_do_not_show_of_a_column_that_is_there_is_asked_about_but_is_no_edit",
+        ),
+        ("there, as the base, but with an open conflict", "removed_items.options_and_policies_are_those_that_are_left"),
+        (
+            "its item removed each time",
+            "removed_items.an_item_that_is_removed_each_time_it_is_made_again_is_asked_about",
+        ),
+        (
             "there, and a person presses *Create the item again*",
             "removed_items.a_new_item_that_a_person_asked_for_is_made_at_once",
         ),
@@ -134,6 +150,23 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         (
             "deleted | there, changed since the base",
             "deleted_records.deleted_there_changed_since_the_base_is_a_conflict_whatever_the_policy",
+        ),
+        (
+            "or not to be read",
+            "deleted_records.what_items_do_not_show_of_a_column_that_is_there_is_asked_about_but_is_no_edit",
+        ),
+        (
+            "a field that is synced to Monday only is NPD's",
+            "deleted_records.an_edit_of_a_field_that_flows_to_monday_only_is_nothing_to_ask_about",
+        ),
+        (
+            "deleted, its sync off or one way from Monday",
+            "deleted_records.what_needs_no_look_at_the_item_is_decided_before_monday_is_asked",
+        ),
+        ("deleted | on another board", "deleted_records.an_item_on_another_board_stays_there"),
+        (
+            "or with another's NPD ID",
+            "deleted_records.an_item_that_bears_another_records_npd_id_is_no_longer_this_ones",
         ),
         ("deleted | deleted", "deleted_records.deleted_gone_leaves_nothing_to_do"),
         (

@@ -11,7 +11,7 @@ from sync.models import BoardLink, Decision, SyncQueue, Tombstone, WebhookEvent
 from sync.operations import attention
 from sync.operations.attention import AttentionKind
 from sync.records.authors import monday_editor_name, monday_users
-from sync.records.item_links import request_recreation
+from sync.records.item_links import RECREATE_KEY, request_recreation, request_recreation_many
 from tests.lifecycle.conftest import asked, choose, quiet_passes, take_away
 from tests.support.world import TOM, World
 
@@ -55,6 +55,19 @@ def test_the_history_names_who_archived_an_item_and_who_restored_it(world: World
     world.hear()
     line = Decision.objects.get(entity_id=contact.pk, kind="restored")
     assert line.actor == monday_editor_name(str(TOM), monday_users()) != ""
+
+
+def test_of_many_items_those_are_made_again_that_their_records_let(world: World) -> None:
+    """Their directions and links may be others by now than when the person was asked."""
+    one_way, unlinked, both = (world.linked(f"{name}@x.test") for name in ("ann", "bea", "cid"))
+    for contact in (one_way, unlinked, both):
+        take_away(world, contact)
+    set_fields(one_way, sync_direction="monday_to_npd")
+    set_fields(unlinked, monday_id=None)
+    SyncQueue.objects.all().delete()
+    left = request_recreation_many("contact", [one_way.pk, unlinked.pk, both.pk], "pat")
+    assert [job.entity_id for job in SyncQueue.objects.filter(payload__has_key=RECREATE_KEY)] == [both.pk]
+    assert len(left) == 2
 
 
 def test_a_person_has_the_item_made_again_at_once_and_nobody_is_asked_any_more(world: World) -> None:

@@ -57,8 +57,7 @@ def test_the_rule_for_first_matches_is_a_rule_of_its_own() -> None:
 
 
 def test_a_field_emptied_in_npd_while_it_was_held_is_not_filled_from_monday_silently() -> None:
-    held_since = Base("was filled", "was filled")
-    assert decide_field(field(None, "theirs", None, left_base=held_since)).action is Action.CONFLICT
+    assert decide_field(field(None, "theirs", None, emptied_while_blocked=True)).action is Action.CONFLICT
 
 
 def test_a_required_field_is_not_emptied_from_monday() -> None:
@@ -76,7 +75,7 @@ def test_one_way_to_npd_mirrors_the_board_over_an_edit_in_npd() -> None:
 
 
 def test_one_way_to_monday_what_was_emptied_while_its_column_was_gone_is_emptied_in_the_new_one() -> None:
-    emptied = replace(field(None, "theirs", None, way=FieldDirection.TO_MONDAY), left_base=Base("old", "old"))
+    emptied = replace(field(None, "theirs", None, way=FieldDirection.TO_MONDAY), emptied_while_blocked=True)
     assert decide_field(emptied).action is Action.PUSH
 
 

@@ -562,6 +562,16 @@ _NO_FIELDS = (AttentionKind.REMOVED, AttentionKind.NOTIFICATION)
 """Kinds whose subject names none."""
 
 
+def _edits_sentence(wording: Wording, entity_type: str, keys: Sequence[str], values: Mapping[str, Any]) -> str:
+    """What of a record whose item is gone was edited since both sides agreed, and of what that can't be told."""
+    npd, base, monday = (values[side] for side in ("npd", "base", "monday"))
+    edited = [key for key in keys if npd.get(key) != base.get(key) or monday.get(key)]
+    unread = [key for key in keys if key not in edited]
+    named = (("Edited since the last sync", edited), ("Can't be read on Monday", unread))
+    labels = ((what, ", ".join(wording.label(entity_type, key) for key in found)) for what, found in named)
+    return " ".join(f"{what}: {found}." for what, found in labels if found)
+
+
 def _entry(
     kind: AttentionKind,
     row: Sequence[Any],
@@ -580,8 +590,8 @@ def _entry(
     if kind is AttentionKind.NOTIFICATION:
         name = Medium(subject).label
     if edited := sides.get("edited"):
-        labels = ", ".join(wording.label(entity_type, one) for one in edited.split(","))
-        detail = f"{wording.cause(kind, entity_type, code, subject, common)}. Edited since the last sync: {labels}."
+        said = _edits_sentence(wording, entity_type, edited.split(","), sides["asked"])
+        detail = f"{wording.cause(kind, entity_type, code, subject, common)}. {said}"
     failures = sides.pop("retried", 0)
     if failures:
         detail = f"Retrying; failed {humanize.count_with_noun(failures, 'time')}. {detail}"

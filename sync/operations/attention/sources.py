@@ -228,7 +228,7 @@ _REMOVED = """
                     ledger.entity_id::uuid AS entity_id, coalesce(ledger.remote_id, '') AS item_id,
                     ledger.removed_since AS since, ledger.remote_state AS code, coalesce(author.actor, '') AS actor,
                     '' AS detail, jsonb_build_object(
-                        'conflict', asked.id, 'edited', asked.subject, 'acts', jsonb_build_array(
+                        'conflict', asked.id, 'edited', asked.subject, 'asked', asked.sides, 'acts', jsonb_build_array(
                         CASE WHEN record.direction <> 'monday_to_npd' THEN 'create_again' END,
                         CASE WHEN record.direction <> 'npd_to_monday' THEN 'delete_removed' END,
                         'unlink_removed')) AS sides

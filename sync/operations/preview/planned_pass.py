@@ -229,8 +229,8 @@ def _deletion_changes(plan: DeletedPlan) -> Iterator[PlannedChange]:
         "entity_id": tombstone.entity_id,
         "item_id": tombstone.monday_id or "",
     }
-    if plan.removal is not None:
-        yield PlannedChange(_ITEM_REMOVALS[plan.removal], **about, reason="Its record was deleted in NPD.")
+    if plan.item_removal is not None:
+        yield PlannedChange(_ITEM_REMOVALS[plan.item_removal], **about, reason="Its record was deleted in NPD.")
     elif plan.question is not None:
         yield PlannedChange(ChangeKind.ASK, **about, reason=str(plan.question.data.get("what", "")))
     elif plan.restores:
@@ -514,5 +514,5 @@ def _count_writes(board: BoardContext, plan: Plan) -> int:
     creates = [one.id for one in created_records_of(plan)]
     alone = unconfirmed_before(creates)
     documents = int(bool(changed_records_of(board, plan))) + len(alone) + int(len(creates) > len(alone))
-    removals = len({deleted.removal for deleted in plan.deleted.values()} - {None})
+    removals = len({deleted.item_removal for deleted in plan.deleted.values()} - {None})
     return documents + -(-len(names) // TAGS_PER_CALL) + removals
