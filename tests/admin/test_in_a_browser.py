@@ -329,7 +329,7 @@ def test_a_records_page_follows_its_sync_and_offers_what_changed_under_somebodys
     # A field that nobody has touched takes the new value; one that somebody types in keeps what was typed.
     page.fill("#id_role_title", "Mine")
     Contact.objects.filter(pk=record.pk).update(role_title="Press officer", phone="+12025550147")
-    page.wait_for_function("document.getElementById('id_phone').value === '+12025550147'")
+    page.wait_for_function("document.getElementById('id_phone').value === '+1 202-555-0147'")
     offer = page.locator("#npd-live-offers [data-field=role_title]")
     offer.wait_for()
     assert offer.get_attribute("data-value") == "Press officer"

@@ -86,7 +86,8 @@ def many_fields_are_emptied() -> None:
     for contact in Contact.objects.filter(sync_status="synced").exclude(phone=""):
         ApprovalRequest.objects.create(
             entity_type="contact", entity_id=contact.pk, remote_id=contact.monday_id or "", kind="clear_monday",
-            key="phone", state="pending", label=f"{contact.name}: Phone “{contact.phone}”",
+            key="phone", state="pending", label=f"Phone “{contact.phone}” of {contact.name}",
+            values={"record": contact.name, "label": "Phone", "value": contact.phone},
         )  # fmt: skip
 
 
