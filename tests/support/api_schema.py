@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 from functools import cache
+from threading import Lock
 from typing import Any
 
 from drf_spectacular.generators import SchemaGenerator
@@ -16,13 +17,17 @@ from jsonschema import Draft202012Validator, FormatChecker
 from sync.api.problems import KINDS, MEDIA_TYPE, VALUE_CODES
 from sync.api.schema import SELECTION
 
+_MADE_ONCE = Lock()
+
 
 def check(method: str, path: str, answer: Any, *, is_cut: bool = False) -> None:
     """Fail where the answer isn't one that the schema declares; addresses outside the schema pass.
 
     One that no `fields` has cut (`is_cut`) must hold every member.
     """
-    operation = operation_at(method.lower(), path)
+    # Requests of several threads end here, and drf-spectacular's first run of a process stands no second beside it.
+    with _MADE_ONCE:
+        operation = operation_at(method.lower(), path)
     if operation is None:
         return
     said = f"{method} {path} answered {answer.status_code}"
