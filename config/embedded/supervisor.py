@@ -8,7 +8,6 @@ import errno
 import fcntl
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -34,7 +33,7 @@ from config.embedded import accounts
 from config.embedded import processes as embedded_processes
 from config.embedded.postgres import EmbeddedPostgres
 from config.embedded.processes import Child, StartError, die_with_parent, is_abandoned_by_make, stop_all
-from config.environment import Secrets, is_board_id, secrets_of
+from config.environment import SECRETS, Secrets, is_board_id, secrets_of
 
 
 def port_of(env: Mapping[str, str], name: str, default: int) -> int:
@@ -101,6 +100,51 @@ PYTHON = sys.executable
 NEW_ITEM_WAIT = str(30 * 24 * 3600)  # seconds; the demo's item without an email waits for the person who tries it
 
 
+# What a person may set for the run, and `manage.py` in a second terminal must read the same.
+PASSED_VARIABLES = (
+    *SECRETS,
+    "SITE_URL",
+    "DEBUG",
+    "ALLOWED_HOSTS",
+    "SENTRY_ENVIRONMENT",
+    "SENTRY_RELEASE",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "HEARTBEAT_DIR",
+    "STATIC_MANIFEST",
+    "LOG_LEVEL",
+    "TIME_ZONE",
+    "READY_MAX_DUE_SECONDS",
+    "MONDAY_API_URL",
+    "MONDAY_WEB_URL",
+    "MONDAY_API_VERSION",
+    "MONDAY_TIMEOUT_SECONDS",
+    "MONDAY_SETTLE_SECONDS",
+    "MONDAY_CLIENT_ID",
+    "NEW_ITEM_WAIT_SECONDS",
+    "DEFAULT_PHONE_REGION",
+    "EMAIL_HOST",
+    "EMAIL_PORT",
+    "EMAIL_HOST_USER",
+    "EMAIL_USE_SSL",
+    "EMAIL_USE_TLS",
+    "EMAIL_FROM",
+    "NOTIFY_PRIVATE_ADDRESSES",
+    "API_THROTTLE",
+    "API_STRANGER_THROTTLE",
+    "REQUIRE_TWO_FACTOR",
+    "OIDC_SERVER_URL",
+    "OIDC_CLIENT_ID",
+    "OIDC_NAME",
+    "OIDC_TWO_FACTOR",
+    "SYNC_NOW_THROTTLE",
+    "SYNC_GUARD_RECORDS",
+    "SYNC_GUARD_PERCENT",
+    "SYNC_LOOP_TIMES",
+    "SYNC_HISTORY_DAYS",
+    "SYNC_QUEUE_DAYS",
+)
+
+
 @dataclass(frozen=True)
 class RunPlan:
     """One run: its ports, whether it simulates Monday itself, and the variables for its processes."""
@@ -118,23 +162,18 @@ class RunPlan:
         return f"http://127.0.0.1:{self.sandbox_port}"
 
 
-def settable_variables() -> set[str]:
-    """What a person may set for the run, and `manage.py` in a second terminal must read the same."""
-    return set(re.findall(r"^#?([A-Z][A-Z_]+)=", (environment.BASE_DIR / ".env.example").read_text(), re.MULTILINE))
-
-
 def plan_run(env: Mapping[str, str], secrets: Secrets) -> RunPlan:
     """Plan a run from the environment. With a MONDAY_API_KEY of one's own: no sandbox, no sample data."""
     web_port = port_of(env, "PORT", 8000)
     site = f"http://127.0.0.1:{web_port}"
     variables = {
+        "PORT": str(web_port),
         "SECRET_KEY": secrets.secret_key,
         "CRON_SECRET": secrets.cron_secret,
         "METRICS_TOKEN": secrets.metrics_token,
         "SITE_URL": site,
     }
-    variables |= {name: env[name] for name in settable_variables() | set(filter(is_board_id, env)) if env.get(name)}
-    variables["PORT"] = str(web_port)
+    variables |= {name: env[name] for name in [*PASSED_VARIABLES, *filter(is_board_id, env)] if env.get(name)}
     if not env.get("DATABASE_URL"):
         variables["EMBEDDED"] = "true"
     if env.get("MONDAY_API_KEY"):
