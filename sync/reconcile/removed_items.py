@@ -79,7 +79,7 @@ from sync.reconcile.restraints import (
     undecided_if_paused,
 )
 from sync.records.approvals import ApprovalFacts
-from sync.records.item_links import RECREATE_KEY, UNLINK_KEY
+from sync.records.item_links import RECREATE_KEY, RESTORED_KEY, UNLINK_KEY
 
 UNLINK_OPTION = "unlink"
 """The value under which a choice names the option to keep both as they are, and sync them no more."""
@@ -213,10 +213,13 @@ def _is_quiet_over(facts: RemovalFacts, settings: Settings, now: datetime) -> bo
 def _is_recreation(facts: RemovalFacts) -> bool:
     """Whether a person wants a new item, and one may be made; of two at once, who unlinks it is followed: that takes
     nothing away.
+
+    Who restored the record while its item was leaving the board wants one, too, whoever takes the item away.
     """
     payload, direction = facts.record.claim.payload, facts.record.record.sync_direction
-    is_possible = facts.state != MISSING and direction != SyncDirection.MONDAY_TO_NPD
-    return is_possible and bool(payload.get(RECREATE_KEY)) and not payload.get(UNLINK_KEY)
+    is_restored = bool(payload.get(RESTORED_KEY)) and facts.state in REPORTED_STATES
+    is_wanted = is_restored or (bool(payload.get(RECREATE_KEY)) and facts.state != MISSING)
+    return is_wanted and direction != SyncDirection.MONDAY_TO_NPD and not payload.get(UNLINK_KEY)
 
 
 def removal_sentence(facts: RemovalFacts) -> str:

@@ -24,6 +24,9 @@ UNLINK_KEY = "unlink"
 RECREATE_KEY = "recreate"
 """The key of a queue row's payload by which a person wants a new item for a record whose item is gone."""
 
+RESTORED_KEY = "restored"
+"""The key of a queue row's payload which says that a person restored the record: it is to have an item."""
+
 EXCLUDED_KIND = "excluded"
 """The kind of decision by which set-up left a record out because its name is like an item's."""
 

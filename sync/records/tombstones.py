@@ -20,6 +20,7 @@ from sync.models import Decision, IgnoredItem, SyncedModel, SyncMetadata, Tombst
 from sync.models.state import fold_alike
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many
+from sync.records.item_links import RESTORED_KEY
 from sync.registry import link_of
 
 REMOVED_TOMBSTONE_STATES = (TombstoneState.ARCHIVED, TombstoneState.DELETED, TombstoneState.NOTHING_LEFT)
@@ -137,9 +138,9 @@ def restore_by_person(tombstone: Tombstone, by: str) -> SyncedModel:
             cause={"by": by, "causes": ["person"]},
         )
         Decision.objects.bulk_create(fold_alike([restored]))
-        enqueue_many(
-            tombstone.entity_type, [record.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by}
-        )
+        # Its item may be leaving the board just now, by a call of ours whose answer nobody has yet.
+        payload = {RESTORED_KEY: True, "by": by}
+        enqueue_many(tombstone.entity_type, [record.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
     notify.notify_board(tombstone.entity_type)  # not `notify_now`: a selection of thousands comes one by one
     return record
 

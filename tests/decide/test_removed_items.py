@@ -23,7 +23,7 @@ from sync.reconcile.removed_items import (
     wants_obstacles,
 )
 from sync.records.approvals import ApprovalFacts
-from sync.records.item_links import RECREATE_KEY, UNLINK_KEY
+from sync.records.item_links import RECREATE_KEY, RESTORED_KEY, UNLINK_KEY
 from tests.decide.builders import (
     BOARD,
     ITEM,
@@ -377,6 +377,14 @@ def test_a_new_item_that_a_person_asked_for_is_made_at_once() -> None:
     assert decide(unlinked_too).ending.outcome is Outcome.DEFERRED
     not_shown = with_payload(removal(state="missing", since=-1), **{RECREATE_KEY: True})
     assert decide(not_shown).ending.outcome is Outcome.DEFERRED
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_record_that_was_restored_gets_a_new_item_where_its_own_has_left_meanwhile(policy: RemovedItemPolicy) -> None:
+    restored = {RESTORED_KEY: True, "by": "pat"}
+    assert removed(decide(with_payload(removal(since=-1), **restored), policy)).act is RecordAction.CREATE
+    # On another board it is there still.
+    assert removed(decide(with_payload(removal(state="moved"), **restored), policy)).act is NOTHING
 
 
 @pytest.mark.parametrize("policy", POLICIES)

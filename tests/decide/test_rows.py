@@ -142,6 +142,10 @@ ROWS: dict[str, list[tuple[str, str]]] = {
             "removed_items.a_new_item_that_a_person_asked_for_is_made_at_once",
         ),
         (
+            "there again, a person restored it",
+            "removed_items.a_record_that_was_restored_gets_a_new_item_where_its_own_has_left_meanwhile",
+        ),
+        (
             "there | not returned when asked by id",
             "removed_items.what_monday_does_not_show_is_asked_about_after_several_passes_and_never_deleted",
         ),

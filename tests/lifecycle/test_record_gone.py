@@ -162,6 +162,19 @@ def test_a_record_brought_back_whose_item_is_back_too_is_linked_with_it_as_the_p
     assert Contact.objects.get().monday_id == item_id
 
 
+def test_a_record_brought_back_while_its_item_is_being_archived_stays_and_gets_a_new_one(world: World) -> None:
+    BoardLink.objects.filter(entity_type="contact").update(removed_item_policy="delete")
+    contact = world.linked("Ann", role_title="Boss")
+    key, item_id = contact.pk, contact.monday_id
+    contact.delete()
+    world.meanwhile(lambda: restore_by_person(stone(key), "pat"), before="mutation")
+    world.work()
+    world.hear()
+    quiet_passes(world, 2)
+    back = Contact.objects.get(pk=key)
+    assert (back.sync_status, world.values(back)["role_title"], back.monday_id == item_id) == ("synced", "Boss", False)
+
+
 @pytest.mark.django_db
 def test_a_record_brought_back_whose_relation_is_gone_comes_without_it() -> None:
     organization = Organization.objects.create(name="Example Ltd")
