@@ -425,15 +425,17 @@ class LostUpdateConflict:
     def replaced(self) -> list[FieldConflict]:
         """Monday's values of open conflicts that stood in a column which was replaced.
 
-        What is agreed on without them is on neither side any more, so a person is asked about it still.
+        What is agreed on without them, or in conflict with what the new column says, is on neither side any more: a
+        person is asked about it still. Once: in a conflict that goes on Monday's value is the new column's by then.
         """
         found, facts = [], self.plan.facts
         for conflict in facts.conflicts if not self.closing_reason and self.is_settled else ():
             for key in conflict.fields if conflict.kind == KIND_FIELDS else ():
                 p, lost = self.plan.plans.get(key), conflict.monday.get(key)
-                if not lost or p is None or p.resolves or not p.is_agreed or not is_column_replaced(facts, p):
+                if not lost or p is None or p.resolves or key in self.waiting or not is_column_replaced(facts, p):
                     continue
-                if p.stands != lost:
+                is_decided = p.is_agreed or p.conflict is not None
+                if is_decided and lost not in (p.stands, p.conflict.monday if p.conflict else None):
                     reason = f"{p.mapping.label} “{lost}” was in the column that was replaced."
                     found.append(FieldConflict(key, p.stands, None, lost, reason))
         return found

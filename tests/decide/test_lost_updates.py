@@ -9,7 +9,7 @@ import pytest
 
 from npd.models import Contact
 from sync.choices import BlockedCode
-from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE, OpenConflict
+from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE, FieldConflict, OpenConflict
 from sync.merge import Action, FieldSelection
 from sync.models import Intent, IntentState
 from sync.reconcile.facts import ReceivedEvent, RecordFacts
@@ -300,6 +300,10 @@ def in_new_column(record: Contact, read: str | None, action: Action, **differs: 
     return {"role_title": field_plan(record, read, action, **{"base": None} | differs)}
 
 
+def in_conflict(monday: str | None) -> dict[str, Any]:
+    return {"conflict": FieldConflict("role_title", "Ours", None, monday)}
+
+
 @pytest.mark.parametrize(
     ("before", "npd", "read", "action", "stands"),
     [
@@ -308,14 +312,15 @@ def in_new_column(record: Contact, read: str | None, action: Action, **differs: 
         pytest.param(OTHER_COLUMN, "", None, Action.AGREED, None, id="NPD's is empty, as the new column is"),
         pytest.param(OTHER_COLUMN, "Ours", "Ours", Action.AGREED, "Ours", id="the new column says what NPD says"),
         pytest.param(OTHER_COLUMN, "", "Newer", Action.PULL, "Newer", id="the new column has a value of its own"),
+        pytest.param(OTHER_COLUMN, "Ours", "Newer", Action.CONFLICT, "Ours", id="it is in conflict with the new one's"),
     ],
 )
 def test_what_stood_in_a_replaced_column_is_asked_about_still(
     before: Any, npd: str, read: str | None, action: Action, stands: str | None
 ) -> None:
     record = contact(role_title=npd)
-    write = {"write_raw": {"role_title": read}} if action is Action.PULL else {}
-    report = conflict(facts(record, **ASKED, **before), plans=in_new_column(record, read, action, **write)).report
+    more = {Action.PULL: {"write_raw": {"role_title": read}}, Action.CONFLICT: in_conflict(read)}.get(action, {})
+    report = conflict(facts(record, **ASKED, **before), plans=in_new_column(record, read, action, **more)).report
     assert report
     assert [(one.key, one.npd, one.monday) for one in report.fields] == [("role_title", stands, "Theirs")]
 
@@ -323,18 +328,22 @@ def test_what_stood_in_a_replaced_column_is_asked_about_still(
 @pytest.mark.parametrize(
     ("before", "npd", "plan"),
     [
+        pytest.param(OTHER_COLUMN, "Ours", {"read": "Theirs", "action": Action.CONFLICT, **in_conflict("Theirs")},
+                     id="it is in conflict with the same value"),
+        pytest.param({**OTHER_COLUMN, "conflicts": (IN_CONFLICT, open_conflict("role_title"))}, "Ours",
+                     {"read": "Newer", "action": Action.CONFLICT, **in_conflict("Newer")},
+                     id="it is asked about already, and the new column's value is another by now"),
         pytest.param({}, "Ours", {"read": None, "action": Action.PUSH, "base": base("Old")}, id="the same column"),
         pytest.param(OTHER_COLUMN, "Theirs", {"read": None, "action": Action.PUSH}, id="NPD has that value by now"),
         pytest.param(OTHER_COLUMN, "", {"read": "Theirs", "action": Action.PULL,
                                         "write_raw": {"role_title": "Theirs"}}, id="the new column has it"),
-        pytest.param(OTHER_COLUMN, "Ours", {"read": "Newer", "action": Action.CONFLICT}, id="it is in conflict still"),
         pytest.param(BLOCKED, "Ours", {"read": None, "action": Action.PUSH, "blocked_code": BlockedCode.COLUMN,
                                        "blocked_reason": "The column is gone."}, id="the column isn't replaced yet"),
     ],
 )  # fmt: skip
 def test_nothing_is_asked_where_it_is_not_lost(before: Any, npd: str, plan: Any) -> None:
     record = contact(role_title=npd)
-    assert conflict(facts(record, **ASKED, **before), plans=in_new_column(record, **plan)).report is None
+    assert conflict(facts(record, **ASKED | before), plans=in_new_column(record, **plan)).report is None
 
 
 def test_a_choice_whose_values_changed_stays_with_what_stands_now() -> None:
