@@ -35,6 +35,7 @@ from sync.reconcile.pass_plan import (
     Outcome,
     PassFacts,
     Plan,
+    RecordAction,
     RecordPlan,
 )
 from sync.reconcile.resolutions import inverse_of, is_column_replaced, reopened_lost_updates, undo_results
@@ -279,7 +280,8 @@ class _FieldHistory:
                 continue
             write = self._overwriting_write(event)
             if write is not None and not self._is_replaced_by_other(event, write):
-                yield LostUpdate(self.mapping.key, event.value, event.user_id, event.at, (write.id,), write.is_open)
+                lost = LostUpdate(self.mapping.key, event.value, event.user_id, event.at, (write.id,))
+                yield replace(lost, is_unconfirmed=write.is_open, sent=write.sent)
 
     def _is_observed(self, event: ChangeEvent) -> bool:
         """Whether a pass read this value then or later; clocks may differ by a few seconds."""
@@ -340,14 +342,27 @@ def report_lost_updates(board: BoardContext, plan: RecordPlan, people: Mapping[s
 
 
 def _is_lost(board: BoardContext, plan: RecordPlan, mapping: FieldMapping, lost_update: LostUpdate) -> bool:
-    """A write without an answer may not have gone over anything, unless this pass found that it took effect."""
-    confirmed = {str(intent_id) for intent_id in plan.fields.confirmed_intents}
-    if lost_update.is_unconfirmed and not confirmed & set(lost_update.writes):
-        return False
+    """A write without an answer may not have gone over anything, unless Monday shows what it sent."""
     convert = board.converter(mapping, plan.record)
     remote = cell_of(convert, mapping, plan.item) if plan.item is not None else UNREAD
     sides = sides_of(convert, None, local=stored_values(plan.record, mapping), remote=remote)
+    if lost_update.is_unconfirmed and sides.remote != lost_update.sent:
+        return False
     return lost_update.value not in (sides.local, sides.remote)
+
+
+def _may_ask(plan: RecordPlan, mapping: FieldMapping) -> bool:
+    """Whether a value of this field that is lost is asked about, or goes to the history alone."""
+    deletes = plan.removal is not None and plan.removal.act is RecordAction.DELETE
+    is_synced_on = plan.may_sync and not (plan.leaving or plan.unlink or deletes)
+    return is_synced_on and way_of(plan, mapping) is FieldDirection.BOTH and mapping.rule != Rule.NPD_WINS
+
+
+def will_ask(board: BoardContext, plan: RecordPlan) -> bool:
+    """Whether events show a value that is lost, and that a person is to be asked about."""
+    mappings = {mapping.key: mapping for mapping in board.mappings}
+    found = [(mappings[one.key], one) for one in plan.lost.found]
+    return any(_may_ask(plan, mapping) and _is_lost(board, plan, mapping, one) for mapping, one in found)
 
 
 def _report(
@@ -363,8 +378,6 @@ def _report(
     # What NPD holds once this pass is done: it may take over what somebody wrote after our write.
     taken = field_plan.write_raw if field_plan is not None and not field_plan.blocked_reason else None
     local_raw = dict(taken) if taken is not None else stored_values(plan.record, mapping)
-    may_ask = plan.may_sync and not plan.leaving and way_of(plan, mapping) is FieldDirection.BOTH
-    is_asked = is_first and may_ask and mapping.rule != Rule.NPD_WINS
     current_value, value, raws = "", lost_update.value, {}
     with suppress(UnknownValue):
         current_value = convert.display(convert.local(local_raw))
@@ -376,7 +389,9 @@ def _report(
             raw_lost = dict(convert.from_text(convert.display(value), local_raw))
         raws = {"raw_before": raw_lost, "raw_after": local_raw}
     who = monday_editor_name(lost_update.user_id, people) if lost_update.user_id else "Somebody"
-    return LostUpdateReport(mapping, convert.display(value), current_value, who, is_asked, raws)
+    return LostUpdateReport(
+        mapping, convert.display(value), current_value, who, is_first and _may_ask(plan, mapping), raws
+    )
 
 
 # What becomes of a record's conflict about overwritten edits, and what its sync state says of it.

@@ -166,7 +166,8 @@ class Unlink:
 class LostUpdate:
     """A value that somebody wrote on Monday and that our write went over, unread.
 
-    `writes` are the intents that went over it; `is_unconfirmed` says that their outcome is not known yet.
+    `writes` are the intents that went over it; `is_unconfirmed` says that their outcome is not known yet: only an item
+    that shows what was `sent` tells it.
     """
 
     key: str
@@ -175,6 +176,7 @@ class LostUpdate:
     at: datetime
     writes: tuple[str, ...]
     is_unconfirmed: bool = False
+    sent: Canonical = None
 
 
 @dataclass(frozen=True)

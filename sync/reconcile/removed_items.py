@@ -57,6 +57,7 @@ from sync.reconcile.field_plan import (
     way_of,
 )
 from sync.reconcile.field_values import ACTIVE, BoardContext, record_name, stored_values
+from sync.reconcile.lost_updates import will_ask
 from sync.reconcile.pass_plan import (
     MISSING,
     MOVED,
@@ -165,7 +166,10 @@ def removal_of(
             f"{quiet} of it. Otherwise {_after_quiet_time(policy, state)}."
         )
         return plan.end(Outcome.DEFERRED, detail, reason=detail, wait_seconds=wait)
-    removed = _with_action(facts, policy, _described(board, facts, sentence, settings))
+    # A conflict about the record's values is a person's to decide first.
+    has_conflict = any(conflict.kind in (KIND_FIELDS, KIND_LOST_UPDATE) for conflict in record.conflicts)
+    by_policy = RemovedItemPolicy.ASK if has_conflict or will_ask(board, plan) else policy
+    removed = _with_action(facts, by_policy, _described(board, facts, sentence, settings))
     if facts.is_removed_too_often and removed.act is RecordAction.CREATE and not removed.chosen:
         # What takes the item away takes every new one away too: a person has to say what becomes of it.
         what = f"{removed.what} {REMOVED_TOO_OFTEN}"
@@ -320,11 +324,9 @@ def _by_choice(facts: RemovalFacts, removed: RemovedItem) -> RemovedItem:
 def _action_by_policy(facts: RemovalFacts, policy: RemovedItemPolicy, removed: RemovedItem) -> RecordAction:
     """What the board link says of a record that stands as both sides agreed; nothing where it can't decide."""
     act = _POLICY_ACTIONS.get(policy, RecordAction.NOTHING)
-    # A conflict about the record's values is a person's to decide first.
-    has_conflict = any(conflict.kind in (KIND_FIELDS, KIND_LOST_UPDATE) for conflict in facts.record.conflicts)
     is_surely_gone = facts.state in REPORTED_STATES and facts.record.item is not None
     against = {RecordAction.CREATE: SyncDirection.MONDAY_TO_NPD, RecordAction.DELETE: SyncDirection.NPD_TO_MONDAY}
-    if removed.fields or has_conflict or not is_surely_gone:
+    if removed.fields or not is_surely_gone:
         return RecordAction.NOTHING
     if facts.record.record.sync_direction == against.get(act):
         return RecordAction.NOTHING

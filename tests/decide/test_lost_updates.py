@@ -22,7 +22,16 @@ from sync.reconcile.lost_updates import (
     report_lost_updates,
     wants_events,
 )
-from sync.reconcile.pass_plan import Ending, LostUpdate, LostUpdates, Outcome, RecordPlan
+from sync.reconcile.pass_plan import (
+    Ending,
+    LostUpdate,
+    LostUpdates,
+    Outcome,
+    RecordAction,
+    RecordPlan,
+    RemovedItem,
+    Unlink,
+)
 from sync.reconcile.resolutions import ResolutionResults
 from tests.decide import builders
 from tests.decide.builders import NOW, TOKEN_USER, TOM, at, base, contact, facts, field_plan, item, seen, told, wrote
@@ -135,7 +144,7 @@ def test_a_write_whose_outcome_is_open_lost_something_only_perhaps() -> None:
     write = wrote("Ours", state=IntentState.OPEN, settled_at=None)
     found = facts(history=builders.history(events=[HASTY], writes=[write]))
     [lost_update] = detect_lost_updates(builders.board(), found, NOW).found
-    assert (lost_update.is_unconfirmed, lost_update.writes) == (True, (str(write.pk),))
+    assert (lost_update.is_unconfirmed, lost_update.sent, lost_update.writes) == (True, "Ours", (str(write.pk),))
 
 
 @pytest.mark.parametrize(
@@ -170,39 +179,46 @@ def lost_update(value: Any = "Theirs", seconds: float = -60, **differs: Any) -> 
     return LostUpdate(value=value, **values)
 
 
+GOES = RemovedItem("archived", act=RecordAction.DELETE)
+UNCONFIRMED = {"is_unconfirmed": True, "sent": "Ours"}
+
+
 @pytest.mark.parametrize(
-    ("local", "remote", "update", "confirmed", "is_lost"),
+    ("local", "remote", "update", "is_lost"),
     [
-        pytest.param("Ours", "Ours", lost_update(), set(), True, id="it stands on neither side"),
-        pytest.param("Ours", "Theirs", lost_update(), set(), False, id="it stands on Monday again"),
-        pytest.param("Theirs", "Ours", lost_update(), set(), False, id="it stands in NPD"),
-        pytest.param("Ours", "Ours", lost_update(is_unconfirmed=True), set(), False, id="perhaps nothing went over it"),
-        pytest.param("Ours", "Ours", lost_update(is_unconfirmed=True), {"w"}, True, id="the write turned out to be so"),
+        pytest.param("Ours", "Ours", lost_update(), True, id="it stands on neither side"),
+        pytest.param("Ours", "Theirs", lost_update(), False, id="it stands on Monday again"),
+        pytest.param("Theirs", "Ours", lost_update(), False, id="it stands in NPD"),
+        pytest.param("Ours", "Old", lost_update(**UNCONFIRMED), False, id="perhaps nothing went over it"),
+        pytest.param("Ours", "Ours", lost_update(**UNCONFIRMED), True, id="the write turned out to be so"),
     ],
 )
 def test_a_suspected_value_is_lost_where_it_is_on_neither_side(
-    local: str, remote: str, update: LostUpdate, confirmed: set[str], is_lost: bool
+    local: str, remote: str, update: LostUpdate, is_lost: bool
 ) -> None:
     record = contact(role_title=local)
     found = facts(record, item=item(record, role_title=remote))
-    fields = FieldsPlan(confirmed_intents=dict.fromkeys(confirmed, builders.ITEM))
-    plan = RecordPlan(found, lost=LostUpdates((update,)), fields=fields)
+    plan = RecordPlan(found, lost=LostUpdates((update,)))
     assert bool(report_lost_updates(builders.board(), plan, {}).lost.found) is is_lost
 
 
 @pytest.mark.parametrize(
-    ("mapping", "asks", "expected"),
+    ("mapping", "differs", "expected"),
     [
-        pytest.param({}, True, [True, False], id="of several values of a field the newest is asked about"),
-        pytest.param({"direction": "npd_to_monday"}, True, [False, False], id="one way: the history keeps it"),
-        pytest.param({"rule": "npd_wins"}, True, [False, False], id="where NPD wins the history keeps it"),
-        pytest.param({}, False, [False, False], id="nothing is asked of a record that isn't synced"),
+        pytest.param({}, {}, [True, False], id="of several values of a field the newest is asked about"),
+        pytest.param({"direction": "npd_to_monday"}, {}, [False, False], id="one way: the history keeps it"),
+        pytest.param({"rule": "npd_wins"}, {}, [False, False], id="where NPD wins the history keeps it"),
+        pytest.param({}, {"leaving": "It leaves."}, [False, False], id="nothing is asked of a record that leaves"),
+        pytest.param({}, {"unlink": Unlink("pat unlinked it")}, [False, False], id="nor of one that is unlinked"),
+        pytest.param({}, {"removal": GOES}, [False, False], id="nor of one that is deleted, for its item is gone"),
     ],
 )
-def test_who_is_asked_about_a_lost_value(mapping: dict[str, str], asks: bool, expected: list[bool]) -> None:
+def test_who_is_asked_about_a_lost_value(
+    mapping: dict[str, str], differs: dict[str, Any], expected: list[bool]
+) -> None:
     updates = [lost_update("First", -90), lost_update("Second", -60)]
     board, people = builders.board(builders.mapping(**mapping)), {TOM: {"name": "Tom"}}
-    plan = RecordPlan(facts(), lost=LostUpdates(tuple(updates)), leaving="" if asks else "It leaves.")
+    plan = RecordPlan(facts(), lost=LostUpdates(tuple(updates)), **differs)
     reports = report_lost_updates(board, plan, people).lost.reports
     assert [(one.lost_value, one.needs_answer) for one in reports] == list(
         zip(["Second", "First"], expected, strict=True)

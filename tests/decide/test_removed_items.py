@@ -13,7 +13,7 @@ from sync.kernel.conflict_store import KIND_FIELDS, OpenConflict
 from sync.models import QueuePause
 from sync.reconcile.facts import RemovalFacts, Settings
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.pass_plan import Outcome, RecordAction, RecordPlan, RemovedItem
+from sync.reconcile.pass_plan import LostUpdate, LostUpdates, Outcome, RecordAction, RecordPlan, RemovedItem
 from sync.reconcile.removed_items import (
     approve_deletions,
     hold_if_paused,
@@ -28,6 +28,7 @@ from tests.decide.builders import (
     BOARD,
     ITEM,
     NOW,
+    TOM,
     asked,
     at,
     base,
@@ -48,8 +49,10 @@ POLICIES = [ASK, UNLINK, DELETE, CREATE]
 NOTHING = RecordAction.NOTHING
 
 
-def decide(known: RemovalFacts, policy: RemovedItemPolicy = ASK, *, of: BoardContext | None = None) -> RecordPlan:
-    plan = RecordPlan(known.record, removal=RemovedItem(known.state))
+def decide(
+    known: RemovalFacts, policy: RemovedItemPolicy = ASK, *, of: BoardContext | None = None, **differs: Any
+) -> RecordPlan:
+    plan = RecordPlan(known.record, removal=RemovedItem(known.state), **differs)
     return removal_of(of or board(), plan, known, policy, Settings(), NOW)
 
 
@@ -251,9 +254,16 @@ def test_a_record_that_never_agreed_with_its_item_is_asked_about_where_they_diff
     assert (edit.npd, edit.base) == ("Ours", None)
 
 
-def test_a_conflict_about_its_values_is_a_persons_to_decide_first() -> None:
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_conflict_about_its_values_is_a_persons_to_decide_first(policy: RemovedItemPolicy) -> None:
     conflict = OpenConflict(uuid4(), KIND_FIELDS, ITEM, ("role_title",))
-    assert removed(decide(removal(conflicts=(conflict,)), DELETE)).act is NOTHING
+    assert removed(decide(removal(conflicts=(conflict,)), policy)).act is NOTHING
+
+
+@pytest.mark.parametrize(("rule", "act"), [("ask", NOTHING), ("npd_wins", RecordAction.DELETE)])
+def test_so_is_an_edit_that_our_write_went_over_where_a_person_is_asked_about_it(rule: str, act: RecordAction) -> None:
+    found = LostUpdates((LostUpdate("role_title", "Theirs", TOM, NOW, ("w",)),))
+    assert removed(decide(removal(), DELETE, of=board(mapping(rule=rule)), lost=found)).act is act
 
 
 # there | not returned when asked by id | "Monday doesn't show this item"; later a person is asked; never a delete

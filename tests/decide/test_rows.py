@@ -134,6 +134,10 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ),
         ("there, as the base, but with an open conflict", "removed_items.options_and_policies_are_those_that_are_left"),
         (
+            "an edit that our write went over",
+            "removed_items.so_is_an_edit_that_our_write_went_over_where_a_person_is_asked_about_it",
+        ),
+        (
             "its item removed each time",
             "removed_items.an_item_that_is_removed_each_time_it_is_made_again_is_asked_about",
         ),
@@ -217,7 +221,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("unless an event names another user", "unconfirmed_writes.unless_an_event_names_another_user"),
         ("**Lost update**", LOST),
         (
-            "with both values (on a one-way field, or where NPD wins: into the history)",
+            "with both values (on a one-way field, or where NPD wins: into the history;",
             "lost_updates.who_is_asked_about_a_lost_value",
         ),
         ("an update loop, throttled", "write_loops.a_loop_is_throttled_for_longer_each_time"),
