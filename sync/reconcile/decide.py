@@ -15,7 +15,7 @@ from sync.reconcile.duplicates import decide_duplicates, find_possible_duplicate
 from sync.reconcile.field_plan import FieldsPlan, decide_fields
 from sync.reconcile.field_values import Lacking, Want
 from sync.reconcile.identity import carry_out_answers, find_lost_creates, identify_records, read_items
-from sync.reconcile.lost_updates import find_lost_updates, report_what_is_lost
+from sync.reconcile.lost_updates import find_lost_updates, find_lost_updates_of_deleted, report_what_is_lost
 from sync.reconcile.new_items import decide_unmatched
 from sync.reconcile.pass_plan import Ending, Job, Outcome, PassFacts, Plan, PlanRule, RecordPlan
 from sync.reconcile.removed_items import decide_removals
@@ -55,6 +55,7 @@ BEFORE_READING: tuple[PlanRule, ...] = (
     end_unread_deleted,  # deleted, and its item is nobody's business any more
     exclude_records,  # left out by NPD's side of the filter
     find_lost_updates,  # which edits on Monday our writes went over
+    find_lost_updates_of_deleted,  # and of records that were deleted since
     end_unchanged,  # sync off; nothing changed; our own echo
     end_unmatchable,  # without the column by which a new item would be known, none is made
 )

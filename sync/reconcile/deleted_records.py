@@ -44,8 +44,20 @@ from sync.reconcile.board_filter import deleted_exclusion
 from sync.reconcile.facts import DeletedFacts, HistoryLine, ReceivedEvent, Settings, change_events, changed_ledger
 from sync.reconcile.field_plan import FieldsPlan, base_of, cell_of, sides_of, untold_reason, way_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, as_uuid, is_active_on, npd_id_of, stored_values
+from sync.reconcile.lost_updates import lost_lines
 from sync.reconcile.new_items import given_items
-from sync.reconcile.pass_plan import OPEN, Ask, Ending, Outcome, PassFacts, Plan, RecordPlan, ending
+from sync.reconcile.pass_plan import (
+    NOTHING_LOST,
+    OPEN,
+    Ask,
+    Ending,
+    LostUpdates,
+    Outcome,
+    PassFacts,
+    Plan,
+    RecordPlan,
+    ending,
+)
 from sync.reconcile.restraints import approval_facts, approval_verdicts, pause_ending
 from sync.reconcile.writes import OUTCOMES, Answer, Answers, Expected, Kind, Verdict, Write
 from sync.records.approvals import ApprovalFacts
@@ -76,7 +88,7 @@ class DeletedPlan:
     `item_removal` is what is to be done with the item, `approval` what is to be stored about that: counted as done, or
     waiting. `question` is what a person is asked about the item and the `edits` on it;
     `restores`, that the record is to come back; `carried_out`, what was done by a person's choice. `frees_item`: it is
-    treated as any item that no record has.
+    treated as any item that no record has. `lost` are edits on it that writes of ours went over.
     """
 
     facts: DeletedFacts
@@ -93,6 +105,7 @@ class DeletedPlan:
     carried_out: str = ""
     confirmed_intents: frozenset[UUID] = frozenset()
     frees_item: bool = False
+    lost: LostUpdates = NOTHING_LOST
 
     @property
     def id(self) -> UUID:
@@ -339,7 +352,7 @@ def lost_edits(board: BoardContext, facts: DeletedFacts, item: Item) -> dict[str
     """
     seen_values = facts.resolution.seen if facts.resolution else {}
     edits = {edit.key: edit for edit in edits_since_base(board, facts, item, _ALL_WAYS)}
-    changes = change_events(board, facts.record, facts.events) if edits else []
+    changes = change_events(board, facts.record, facts.history.events) if edits else []
     lines = {}
     for mapping in [mapping for mapping in board.mappings if mapping.key in edits]:
         _, seen_monday = seen_values.get(mapping.key, (None, None))
@@ -532,7 +545,7 @@ def deleted_as_locked(plan: DeletedPlan, pause: str, *, is_there: bool) -> Delet
     `pause` is why nothing may be written to NPD, as a sentence.
     """
     if not is_there:
-        return replace(plan, new_state=None, question=None, approval=None, restores=False)
+        return replace(plan, new_state=None, question=None, approval=None, restores=False, lost=NOTHING_LOST)
     if plan.restores and pause:
         return replace(plan, ending=Ending(Outcome.RELEASED, pause), restores=False)
     return plan
@@ -598,7 +611,8 @@ def as_record_plan(plan: DeletedPlan) -> RecordPlan:
     """Return it as whoever stores histories, intents and paused jobs takes it."""
     known, item = replace(plan.facts, events=()), plan.facts.item
     confirmed = dict.fromkeys(plan.confirmed_intents, item.id if item else "")
-    return RecordPlan(known, plan.ending, fields=FieldsPlan(confirmed_intents=confirmed)).logged(*plan.history)
+    one = RecordPlan(known, plan.ending, fields=FieldsPlan(confirmed_intents=confirmed), lost=plan.lost)
+    return one.logged(*plan.history, *lost_lines(one))
 
 
 # The rules of a pass.
@@ -622,6 +636,7 @@ def decide_deleted_records(facts: PassFacts, plan: Plan) -> Plan:
     known = [with_editors(one, editors) for one in known]
     policy, _ = facts.ask_one(Ask.DELETION_POLICY)
     plans = [decide_deleted(board, one, policy, facts.settings, facts.now, given_items(plan)) for one in known]
+    plans = [replace(one, lost=unit.lost) for one, unit in zip(plans, units, strict=True)]
     planned = [wait_if_paused(one, facts.pauses) for one in plans]
     acts = [(one.id, "") for one in planned if wants_approval(one)]
     return plan.with_deleted(approve_removals(planned, approval_facts(facts, ApprovalKind.ITEMS, acts)))
@@ -632,4 +647,4 @@ def with_editors(facts: DeletedFacts, editors: Mapping[UUID, tuple[tuple[Receive
     if facts.id not in editors:
         return facts
     events, users = editors[facts.id]
-    return replace(facts, events=events, users=users)
+    return replace(facts, history=replace(facts.history, events=events), users=users)

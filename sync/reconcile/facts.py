@@ -69,6 +69,10 @@ class ChangeEvent:
     is_new: bool
 
 
+EDIT_KINDS = (EventKind.COLUMN, EventKind.RENAMED)
+"""What events tell of an item's values."""
+
+
 def change_events(board: BoardContext, record: SyncedModel, events: Iterable[ReceivedEvent]) -> list[ChangeEvent]:
     """Return the changes of mapped fields among these events, oldest first; what can't be read tells nothing."""
     by_column = {mapping.column_id: mapping for mapping in board.mappings if mapping.column_id}
@@ -76,7 +80,7 @@ def change_events(board: BoardContext, record: SyncedModel, events: Iterable[Rec
     for received in events:
         event = received.event
         mapping = by_column.get(event.column_id or "") if event else None
-        if event is None or mapping is None or event.kind not in (EventKind.COLUMN, EventKind.RENAMED):
+        if event is None or mapping is None or event.kind not in EDIT_KINDS:
             continue
         convert = board.converter(mapping, record)
         column_type = event.column_type or convert.column_type
@@ -237,8 +241,8 @@ def is_create(intent: Intent) -> bool:
 class DeletedFacts(RecordFacts):
     """A record that was deleted in NPD, as it was, with what the tombstone says of it.
 
-    `events` are all that came about its item, and `users` Monday's users by id: both are read only where somebody's
-    edit has to be told. `owner` is the record that has its item now, `bearer` the one whose NPD ID the item bears.
+    Where somebody's edit has to be told, the history has all events that came about its item, and `users` are Monday's
+    users by id. `owner` is the record that has its item now, `bearer` the one whose NPD ID the item bears.
     """
 
     tombstone: Tombstone = field(kw_only=True)
@@ -359,11 +363,14 @@ class AnswerFacts:
 
 @dataclass(frozen=True)
 class ItemEvents:
-    """What webhooks told of an item: when the first and the last came, and those that no pass has checked."""
+    """What webhooks told of an item: when the first and the last came, and those that no pass has checked; of these,
+    whether any is of an edit.
+    """
 
     first: datetime | None = None
     last: datetime | None = None
     new: tuple[int, ...] = ()
+    has_new_edit: bool = False
 
 
 @dataclass(frozen=True)

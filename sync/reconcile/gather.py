@@ -63,6 +63,7 @@ from sync.outbox.claim import Claim
 from sync.outbox.pauses import pauses_by_direction
 from sync.reconcile.decide import RULES, Undecided, decide
 from sync.reconcile.facts import (
+    EDIT_KINDS,
     EVENT_WINDOW,
     LOOP_WINDOW,
     STALE_READ_WINDOW,
@@ -412,10 +413,7 @@ def _record_facts(
         # A dry run's, of an item that would become a record.
         ledgers[str(key)] = new_ledger(entity_type, key)
         ledgers[str(key)].made_from_item = True
-    item_ids = [record.monday_id for record in records.values() if record.monday_id]
-    # Those that no pass has checked, as they came.
-    new = WebhookEvent.objects.filter(processed_at=None, item_id__in=item_ids, board_id=board.link.board_id)
-    events = events_by_item(new.order_by("id"))
+    events = _new_events(board, [record.monday_id for record in records.values() if record.monday_id])
     return tuple(
         RecordFacts(
             claim,
@@ -429,6 +427,12 @@ def _record_facts(
         )
         for key, claim in claims.items()
     )
+
+
+def _new_events(board: BoardContext, items: Sequence[str]) -> Mapping[str, Sequence[ReceivedEvent]]:
+    """Read the events of these items that no pass has checked, as they came."""
+    new = WebhookEvent.objects.filter(processed_at=None, item_id__in=items, board_id=board.link.board_id)
+    return events_by_item(new.order_by("id"))
 
 
 def _open_intents(ids: Collection[UUID]) -> QuerySet[Intent]:
@@ -657,6 +661,7 @@ def _deleted_facts(board: BoardContext, claims: Sequence[Claim]) -> list[Deleted
     records = rebuild_records(board.model, list(tombstones.values()))
     items = [tombstone.monday_id for tombstone in tombstones.values() if tombstone.monday_id]
     owners = {str(owner.monday_id): owner for owner in board.model._default_manager.filter(monday_id__in=items)}
+    events = _new_events(board, items)
     return [
         DeletedFacts(
             claim,
@@ -664,6 +669,7 @@ def _deleted_facts(board: BoardContext, claims: Sequence[Claim]) -> list[Deleted
             ledgers.get(str(claim.entity_id)) or new_ledger(entity_type, claim.entity_id),
             intents.get(claim.entity_id, ()),
             tuple(conflicts.get(claim.entity_id, ())),
+            tuple(events.get(tombstones[claim.entity_id].monday_id or "", ())),
             tombstone=tombstones[claim.entity_id],
             owner=owners.get(tombstones[claim.entity_id].monday_id or ""),
         )
@@ -814,12 +820,18 @@ def _item_events(context: ItemContext, ids: Sequence[str]) -> dict[str, ItemEven
     """What webhooks told of these items; how long they are quiet is told by those of the board."""
     here = Q(board_id=context.board.link.board_id)
     told = WebhookEvent.objects.filter(item_id__in=ids).order_by().values("item_id")
+    edit_types = [name for kind in EDIT_KINDS for name in connectors.get().event_types[kind]]
+    is_new_edit = here & Q(processed_at=None, type__in=edit_types)
     rows = told.annotate(
         first=Min("received_at", filter=here),
         last=Max("received_at", filter=here),
         new=ArrayAgg("pk", filter=Q(processed_at=None), order_by="pk", default=Value([])),
+        new_edits=Count("pk", filter=is_new_edit),
     )
-    return {str(row["item_id"]): ItemEvents(row["first"], row["last"], tuple(row["new"])) for row in rows}
+    return {
+        str(row["item_id"]): ItemEvents(row["first"], row["last"], tuple(row["new"]), row["new_edits"] > 0)
+        for row in rows
+    }
 
 
 def _npd_id(context: ItemContext, facts: ItemFacts) -> UUID | None:
@@ -997,7 +1009,7 @@ _BY_BOARD: dict[Ask, Callable[[BoardContext, Sequence[Any]], Mapping[Any, Any]]]
 
 _BY_PLAN: dict[Ask, Callable[[Gatherer, PassFacts, Plan, Sequence[Any]], Mapping[Any, Any]]] = {
     Ask.EVENTS_AND_WRITES: lambda _, facts, plan, ids: events_and_writes(
-        facts.board, [plan.records[key].facts for key in ids]
+        facts.board, [(plan.records.get(key) or plan.deleted[key]).facts for key in ids]
     ),
     Ask.ITEMS: lambda self, facts, _, values: {one: self.board_items(facts.board, *one) for one in values},
     Ask.ITEM: lambda self, facts, _, ids: self.items_by_id(facts.board, ids),

@@ -327,16 +327,19 @@ class _FieldHistory:
 # both. npd_data of such a conflict is what stands on both sides, monday_data what was lost.
 
 
-def report_lost_updates(board: BoardContext, plan: RecordPlan, people: Mapping[str, Any]) -> RecordPlan:
+def report_lost_updates(
+    board: BoardContext, plan: RecordPlan, people: Mapping[str, Any], *, asks: bool = True
+) -> RecordPlan:
     """Keep of what detection suspected only what stands on neither side, and put it into words, the newest first.
 
-    Of several lost values of one field the newest is asked about, the others go to the history.
+    Of several lost values of one field the newest is asked about, the others go to the history; so do all of a record
+    that is deleted, of which nobody `asks`.
     """
     mappings = {mapping.key: mapping for mapping in board.mappings}
     found = tuple(one for one in plan.lost.found if _is_lost(board, plan, mappings[one.key], one))
     reports: list[LostUpdateReport] = []
     for lost_update in sorted(found, key=lambda one: one.at, reverse=True):
-        is_first = not any(one.needs_answer and one.mapping.key == lost_update.key for one in reports)
+        is_first = asks and not any(one.needs_answer and one.mapping.key == lost_update.key for one in reports)
         reports.append(_report(board, plan, mappings[lost_update.key], lost_update, people, is_first=is_first))
     return replace(plan, lost=replace(plan.lost, found=found, reports=tuple(reports)))
 
@@ -520,11 +523,27 @@ def find_lost_updates(facts: PassFacts, plan: Plan) -> Plan:
     return plan.with_records(found)
 
 
+def find_lost_updates_of_deleted(facts: PassFacts, plan: Plan) -> Plan:
+    """Note the same of records that were deleted since we wrote: their events come late, too."""
+    wanted = [one for one in plan.deleted.values() if wants_events(one.facts, "")]
+    histories = facts.ask(Ask.EVENTS_AND_WRITES, [one.id for one in wanted])
+    known = [replace(one, facts=replace(one.facts, history=histories[one.id])) for one in wanted]
+    return plan.with_deleted(replace(one, lost=detect_lost_updates(facts.board, one.facts, facts.now)) for one in known)
+
+
 def report_what_is_lost(facts: PassFacts, plan: Plan) -> Plan:
-    """Keep of what detection suspected only what stands on neither side, and put it into words."""
+    """Keep of what detection suspected only what stands on neither side, and put it into words.
+
+    A deleted record that comes back by this pass is told of it by its own next one.
+    """
     endings = (Outcome.OPEN, Outcome.SETTLED)
     suspected = [one for one in plan.records.values() if one.lost.found and one.outcome in endings]
-    people = facts.ask_one(Ask.PEOPLE) if suspected else {}
+    deleted = [one for one in plan.deleted.values() if one.lost.found and not one.restores]
+    people = facts.ask_one(Ask.PEOPLE) if suspected or deleted else {}
+    told = [(one, RecordPlan(one.facts, lost=one.lost)) for one in deleted]
+    plan = plan.with_deleted(
+        replace(one, lost=report_lost_updates(facts.board, record, people, asks=False).lost) for one, record in told
+    )
     return plan.with_records(report_lost_updates(facts.board, one, people) for one in suspected)
 
 

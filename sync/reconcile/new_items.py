@@ -171,7 +171,9 @@ def _gone(board: BoardContext, facts: ItemFacts) -> ItemPlan:
     """The deleted records whose item it was find out what that means."""
     item, closes = facts.item, ""
     own = [tombstone for tombstone in facts.tombstones if tombstone.entity_type == board.link.entity_type]
-    waiting = [t for t in own if t.monday_id == facts.item_id and t.state in OPEN_TOMBSTONE_STATES]
+    of_item = [t for t in own if t.monday_id == facts.item_id and t.state != TombstoneState.RESTORED]
+    # Also of one that is settled an edit may be told that a write of ours went over.
+    waiting = [t for t in of_item if t.state in OPEN_TOMBSTONE_STATES or facts.events.has_new_edit]
     if item is not None and item.state in REPORTED_STATES:
         closes = f"The item “{item.name}” was {item.state} on Monday, so there is nothing to ask any more."
     woken = tuple(tombstone.entity_id for tombstone in waiting)
@@ -407,7 +409,8 @@ class _ItemRule:
         if item.id in self.context.deleted_items:
             return self._end(f"{detail} This sync decided what happens to it.")
         if tombstone.state in (TombstoneState.KEPT, TombstoneState.UNLINKED):
-            return self._end(f"{detail} The item stays, and makes no new record.")
+            woken = (tombstone.entity_id,) if self.facts.events.has_new_edit else ()
+            return replace(self._end(f"{detail} The item stays, and makes no new record."), woken=woken)
         stale_until = tombstone.settled_at and tombstone.settled_at + STALE_READ_WINDOW
         if stale_until and stale_until > now:
             # Monday may still show it as it was before our call.

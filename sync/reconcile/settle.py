@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -384,10 +384,11 @@ def settle_items(run: PassRun, plan: Plan) -> Plan:
     Before anything is sent: a second item is one only if the first was linked. Raises LeaseLost.
     """
     undone, carried_out = set[UUID](), list[ItemPlan]()
+    of_deleted = {one.item_id for one in plan.deleted.values()}
     for planned in plan.items:
         # An item before it was to give these a record or an item, and that came to nothing.
         wanted = released(planned) if planned.names & undone else planned
-        done = run.in_transaction(partial(_settle_item, run, wanted))
+        done = run.in_transaction(partial(_settle_item, run, wanted, of_deleted))
         if planned.act in GIVING and done.act is not planned.act:
             undone |= planned.names
         carried_out.append(done)
@@ -396,14 +397,17 @@ def settle_items(run: PassRun, plan: Plan) -> Plan:
     return replace(plan, items=tuple(carried_out), duplicates=tuple(duplicates))
 
 
-def _settle_item(run: PassRun, planned: ItemPlan) -> ItemPlan:
-    """Carry a plan out as far as it still holds; return what was carried out."""
+def _settle_item(run: PassRun, planned: ItemPlan, of_deleted: Collection[str]) -> ItemPlan:
+    """Carry a plan out as far as it still holds; return what was carried out.
+
+    Events of an item `of_deleted` records, or of those that it wakes, are theirs to check.
+    """
     pause = _pause(run, QueueDirection.TO_NPD)
     plan = item_as_locked(run.board, planned, gather.locked_item(run.board, planned, pause))
     if plan.act is ItemAct.CREATE:
         plan = _with_record_stored(run, plan)
     _write_item(run, plan)
-    if plan.outcome is Outcome.SETTLED:
+    if plan.outcome is Outcome.SETTLED and not plan.woken and plan.facts.item_id not in of_deleted:
         events = WebhookEvent.objects.filter(pk__in=plan.facts.events.new, processed_at=None)
         events.update(processed_at=SyncNow(), outcome=plan.detail[:200])
     end_jobs(run, [Job(plan.facts.claim, ending(plan.outcome, plan.detail, wait_seconds=plan.wait_seconds))])
@@ -656,6 +660,10 @@ def _settle_deleted(run: PassRun, plan: Plan, answers: Answers) -> list[DeletedP
     plans = [one.plan for one in found]
     run.store_history(found)
     end_intents(found, [one for one in plans if one.is_settled])
+    # A record that is there again is told by its own pass what was lost.
+    deleted = {one.id for one in locked if one.id in there and not one.restores}
+    checked = [one for one in settled if one.id in deleted and one.ending.outcome is Outcome.SETTLED]
+    _end_events(run, [event.pk for one in checked for event in one.facts.events])
     end_jobs(run, [*(Job(one.facts.claim, one.ending) for one in settled), *plan.other_jobs])
     enqueue_paused(run, plans)
     return settled
@@ -737,11 +745,14 @@ def finish_jobs(run: PassRun, found: Changes) -> None:
         if one.keeps_intent and (intent := one.answer.intent):
             Intent.objects.filter(pk=intent.pk).update(item_id=one.plan.item_id, deadline=SyncNow())
     end_intents([one for one in found.records if not one.keeps_intent], [p for p in settled if p.plans])
-    events = [e.pk for p in settled if p.ending.processed or p.item is not None for e in p.facts.events]
-    WebhookEvent.objects.filter(pk__in=events, processed_at=None).update(
-        processed_at=SyncNow(), outcome=f"processed in pass {run.this.id}"
-    )
+    _end_events(run, [e.pk for p in settled if p.ending.processed or p.item is not None for e in p.facts.events])
     finish.end_failed(run.entity_type, {p.id: p.facts.claim.rows[0].id for p in settled if p.plans or p.is_deleted})
+
+
+def _end_events(run: PassRun, ids: Sequence[int]) -> None:
+    """Note that a pass has checked these events."""
+    events = WebhookEvent.objects.filter(pk__in=ids, processed_at=None)
+    events.update(processed_at=SyncNow(), outcome=f"processed in pass {run.this.id}")
 
 
 # The records that are there: by compare-and-set, in one transaction.

@@ -12,6 +12,7 @@ from sync.choices import BlockedCode
 from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE, FieldConflict, OpenConflict
 from sync.merge import Action, FieldSelection
 from sync.models import Intent, IntentState
+from sync.reconcile.deleted_records import as_record_plan
 from sync.reconcile.facts import ReceivedEvent, RecordFacts
 from sync.reconcile.field_plan import FieldPlan, FieldsPlan
 from sync.reconcile.lost_updates import (
@@ -23,6 +24,7 @@ from sync.reconcile.lost_updates import (
     wants_events,
 )
 from sync.reconcile.pass_plan import (
+    Ask,
     Ending,
     LostUpdate,
     LostUpdates,
@@ -34,7 +36,22 @@ from sync.reconcile.pass_plan import (
 )
 from sync.reconcile.resolutions import ResolutionResults
 from tests.decide import builders
-from tests.decide.builders import NOW, TOKEN_USER, TOM, at, base, contact, facts, field_plan, item, seen, told, wrote
+from tests.decide.builders import (
+    NOW,
+    TOKEN_USER,
+    TOM,
+    at,
+    base,
+    contact,
+    deletion,
+    facts,
+    field_plan,
+    item,
+    seen,
+    told,
+    wrote,
+)
+from tests.decide.plan_builders import World
 
 OURS = {"user_id": TOKEN_USER}
 """Of an event: it names the user as whom we write."""
@@ -233,6 +250,25 @@ def test_what_stands_is_what_npd_holds_after_the_pass() -> None:
     plan = RecordPlan(facts(record), lost=LostUpdates((lost_update("Mine"),)), fields=FieldsPlan(plans))
     [report] = report_lost_updates(builders.board(), plan, {}).lost.reports
     assert (report.current_value, report.editor) == ("Later", f"Monday user {TOM}")
+
+
+@pytest.mark.parametrize(
+    ("cell", "outcome", "kept"),
+    [
+        pytest.param("Ours", Outcome.SETTLED, ["Theirs"], id="the history keeps it, and nobody is asked"),
+        pytest.param("Theirs", Outcome.SETTLED, [], id="it stands on the item still"),
+        pytest.param("Ours", Outcome.FAILED, [], id="a pass that came to nothing tells nothing"),
+    ],
+)
+def test_what_our_write_went_over_before_the_record_was_deleted(cell: str, outcome: Outcome, kept: list[str]) -> None:
+    known = deletion(role=cell, events=(HASTY,))
+    answers = {Ask.EVENTS_AND_WRITES: lambda *_: builders.history(events=[HASTY], writes=[FIRST_WRITE])}
+    world = World(of=builders.board(), deleted=[known], items={builders.ITEM: known.item}, answers=answers)
+    [plan] = world.plan().deleted.values()
+    found = as_record_plan(replace(plan, ending=Ending(outcome)))
+    lines = [line for line in found.log if line.kind == "overridden"]
+    assert [line.values["before"] for line in lines] == kept
+    assert not any(report.needs_answer for report in found.lost.reports)
 
 
 # --- the conflict ---------------------------------------------------------------------------------------------------

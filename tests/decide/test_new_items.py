@@ -311,6 +311,14 @@ def test_an_item_that_is_gone_wakes_its_deleted_record() -> None:
     assert decide_item(context(), settled).woken == ()
 
 
+@pytest.mark.parametrize("state", [TombstoneState.ARCHIVED, TombstoneState.KEPT])
+@pytest.mark.parametrize("shown", ["archived", "active"])
+def test_an_edit_that_came_late_is_checked_by_its_deleted_record(state: TombstoneState, shown: str) -> None:
+    edited = ItemEvents(NOW, NOW - timedelta(minutes=1), (5,), has_new_edit=True)
+    late = facts(an_item(state=shown), tombstones=(tombstone(monday_id="7", state=state),), events=edited)
+    assert decide_item(context(), late).woken == (DELETED,)
+
+
 # Items of one pass, one after another.
 
 

@@ -224,6 +224,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
             "with both values (on a one-way field, or where NPD wins: into the history;",
             "lost_updates.who_is_asked_about_a_lost_value",
         ),
+        ("or that was deleted since we wrote", "lost_updates.what_our_write_went_over_before_the_record_was_deleted"),
         ("an update loop, throttled", "write_loops.a_loop_is_throttled_for_longer_each_time"),
     ],
     "Conflicts": [

@@ -10,7 +10,17 @@ from npd.models import Contact, Organization
 from sync.admin.deletion_pages import RestoredItem, restored_item
 from sync.choices import TombstoneState
 from sync.limits import MeteredClient, metered_client
-from sync.models import BoardLink, Decision, FieldMapping, IgnoredItem, Intent, SyncMetadata, SyncQueue, Tombstone
+from sync.models import (
+    BoardLink,
+    Decision,
+    FieldMapping,
+    IgnoredItem,
+    Intent,
+    SyncMetadata,
+    SyncQueue,
+    Tombstone,
+    WebhookEvent,
+)
 from sync.operations.decision_undo import undo_decisions
 from sync.reconcile import deleted_records
 from sync.records.tombstones import prune_tombstones, restore_by_person
@@ -271,6 +281,21 @@ def test_an_edit_between_the_read_of_an_item_and_its_archiving_goes_to_the_histo
         world.work()
     assert world.sandbox.item(str(item_id))["state"] == "archived"
     assert [(line.key, line.values["before"]) for line in left_with_item(key)] == [("role_title", "Chair")]
+
+
+@pytest.mark.parametrize("told", ["before its item is archived", "later"])
+def test_an_edit_that_our_write_went_over_is_in_the_history_of_a_record_that_was_deleted_since(
+    world: World, told: str
+) -> None:
+    contact = world.linked("Ann", role_title="Buyer")
+    world.overwrite(contact, "Chair")
+    if told != "later":
+        world.deliver()
+    _, key = deleted(world, contact)
+    world.hear(seconds=11)
+    world.work(seconds=11)
+    assert [(line.key, line.values["before"]) for line in left_with_item(key)] == [("role_title", "Chair")]
+    assert not WebhookEvent.objects.filter(processed_at=None).exists()
 
 
 def test_archiving_whose_answer_was_lost_is_found_out_and_an_edit_that_left_with_the_item_is_kept(world: World) -> None:
