@@ -86,10 +86,23 @@ class RecordChanges:
                     found[key] = field_plan.convert.stored_value(item.reading(field_plan.mapping.column_id))
         return found
 
+    def before_deletion(self, loss: str) -> RecordChanges:
+        """Return it as NPD shows it now: `loss` is what other records would lose by its deletion.
+
+        A policy deletes only what nobody would miss: what names the record since it was decided is asked about.
+        """
+        removal = self.plan.removal
+        if self.deletes and removal is not None and loss and not removal.chosen:
+            return dropped(replace(self.plan, removal=None), self.answer, Outcome.RELEASED, _CHANGED)
+        return self
+
     def after_deletion(self, needed: str) -> RecordChanges:
         """Return it once NPD was asked to delete the record; `needed` is why it could not."""
         assert self.plan.removal is not None
         return replace(self, plan=deleted(self.plan, self.plan.removal, needed))
+
+
+_CHANGED = "It changed while it was synced."
 
 
 def dropped(plan: RecordPlan, answer: Answer, outcome: Outcome, detail: str) -> RecordChanges:
@@ -163,8 +176,7 @@ def _with_removed_item(one: RecordChanges, record: SyncedModel) -> RecordChanges
     is_edited = any(getattr(record, name) != getattr(plan.record, name) for name in names)
     is_linked_anew = record.monday_id != plan.record.monday_id
     if is_linked_anew or (removal.act is RecordAction.DELETE and is_edited):
-        gone = replace(plan, removal=None)
-        return dropped(gone, one.answer, Outcome.RELEASED, "It changed while it was synced.")
+        return dropped(replace(plan, removal=None), one.answer, Outcome.RELEASED, _CHANGED)
     if removal.act is RecordAction.CREATE:
         # The next pass makes the item, as the act of whoever asked for it; else of the board's setting.
         by = {"by": plan.facts.claim.payload.get("by") or SYNC_ACTOR}

@@ -803,7 +803,9 @@ def _write_record(planned: RecordPlan, found: RecordChanges) -> RecordChanges:
     """
     record = found.plan.record
     if found.deletes:
-        return found.after_deletion(_delete(record))
+        needed, loss = gather.deletion_obstacles(record)
+        found = found.before_deletion(loss)
+        return found.after_deletion(needed or _delete(record)) if found.deletes else found
     if not found.values:
         return found
     try:
@@ -821,8 +823,6 @@ def _write_record(planned: RecordPlan, found: RecordChanges) -> RecordChanges:
 
 def _delete(record: SyncedModel) -> str:
     """Delete the record in NPD; return why it can't be deleted, in words."""
-    if needed := gather.deletion_obstacles(record)[0]:
-        return needed
     try:
         with transaction.atomic():
             copy(record).delete()

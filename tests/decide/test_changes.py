@@ -106,6 +106,16 @@ def test_a_record_whose_item_is_gone_is_unlinked_remade_or_deleted() -> None:
 
 
 @pytest.mark.parametrize(
+    ("chosen", "loss", "outcome"),
+    [(False, "", Outcome.SETTLED), (False, " 1 contact.", Outcome.RELEASED), (True, " 1 contact.", Outcome.SETTLED)],
+    ids=["nobody would miss it", "something names it since the policy decided", "a person was told, and chose it"],
+)
+def test_a_policy_deletes_only_what_nobody_would_miss(chosen: bool, loss: str, outcome: Outcome) -> None:
+    found = written(removed(RecordAction.DELETE, chosen=chosen)).before_deletion(loss)
+    assert (found.deletes, found.plan.outcome) == (outcome is Outcome.SETTLED, outcome)
+
+
+@pytest.mark.parametrize(
     ("act", "now"),
     [
         (RecordAction.UNLINK, {"monday_id": "other"}),

@@ -133,6 +133,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
             "removed_items.what_items_do_not_show_of_a_column_that_is_there_is_asked_about_but_is_no_edit",
         ),
         ("there, as the base, but with an open conflict", "removed_items.options_and_policies_are_those_that_are_left"),
+        ("who needs it is looked up once more", "changes.a_policy_deletes_only_what_nobody_would_miss"),
         (
             "an edit that our write went over",
             "removed_items.so_is_an_edit_that_our_write_went_over_where_a_person_is_asked_about_it",
