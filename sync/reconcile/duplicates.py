@@ -59,9 +59,10 @@ class DuplicateItem:
     """A second item of a linked record in a pass, and what becomes of it.
 
     `is_answered`: a person said that it is a copy; else it was found bearing the NPD ID. `owner` is whose item it is by
-    now. `writes` is what was announced about the record, `was_linked` says that it had this item once, `maker` is the
-    Monday user who made it, as far as is known. `is_alone`: the record's own item is not on the board, so that without
-    this one there would be none. `is_ours`: our own create made it, and it may go without being asked.
+    now. `writes` is what was announced about the record, `was_linked` says that it had this item once. Of Monday's
+    users `maker` made it, and `users` did anything with it, as far as events tell. `is_alone`: the record's own item is
+    not on the board, so that without this one there would be none. `is_ours`: our own create made it, and it may go
+    without being asked.
     """
 
     item: Item
@@ -71,6 +72,7 @@ class DuplicateItem:
     writes: tuple[Intent, ...] = ()
     was_linked: bool = False
     maker: str = ""
+    users: frozenset[str] = frozenset()
     is_alone: bool = False
     problem: str = ""
     is_ours: bool = False
@@ -132,11 +134,31 @@ def _matches_sent(
 
 
 def is_own_create(board: BoardContext, duplicate: DuplicateItem, us: str) -> bool:
-    """Whether a create of ours says just what the item says, and nobody else is known to have made it."""
+    """Whether a create of ours says just what the item says, and nobody else is known to have made it, or touched it:
+    what was written into a column that is not mapped only its event tells.
+    """
     same = sent_same(board, duplicate)
-    if duplicate.maker and us:
-        return bool(same) and duplicate.maker == us
+    if us and duplicate.users - {us}:
+        return False
+    if us and duplicate.maker:
+        return bool(same)
     return any(intent.state == IntentState.VOID and intent.lookups for intent in same)
+
+
+def still_leaves(board: BoardContext, duplicate: DuplicateItem, cleared: Answer | None) -> bool:
+    """Whether it is archived once its NPD ID was `cleared`: ours only if the answer shows that nobody wrote into it
+    since it was read.
+    """
+    if not duplicate.archives or not duplicate.loses_npd_id:
+        return duplicate.archives
+    is_cleared = cleared is not None and cleared.verdict is Verdict.DONE
+    return is_cleared and bool(sent_same(board, as_answered(duplicate, [cleared])))
+
+
+def as_answered(duplicate: DuplicateItem, answers: Sequence[Answer | None]) -> DuplicateItem:
+    """Return a second item that was found as the answer to its clearing shows it: by that people are asked."""
+    shown = next((one.item for one in answers if one and one.item), None)
+    return replace(duplicate, item=shown) if shown and duplicate.loses_npd_id else duplicate
 
 
 def duplicate_options(duplicate: DuplicateItem) -> list[Option]:
@@ -173,7 +195,8 @@ def duplicate_result(duplicate: DuplicateItem, answers: Sequence[Answer]) -> Dup
     if duplicate.is_answered:
         kind, detail = _answered(duplicate)
     else:
-        kind, detail = _found(duplicate, is_off_board=is_gone or duplicate.archives)
+        # Two calls: it was archived, too.
+        kind, detail = _found(duplicate, is_off_board=is_gone or len(answers) > 1)
     return DuplicateResult(Outcome.SETTLED, detail, kind, done)
 
 
@@ -282,14 +305,15 @@ def decide_duplicates(facts: PassFacts, plan: Plan) -> Plan:
 
 
 def _with_history(facts: PassFacts, duplicates: Sequence[DuplicateItem]) -> list[DuplicateItem]:
-    """What was written and unlinked of the records, and who made the items that a create of ours may have made."""
+    """What was written and unlinked of the records, and who made or edited items that our creates may have made."""
     history = facts.ask(Ask.COPY_HISTORY, {one.record.pk for one in duplicates if not one.is_answered})
     known = []
     for one in duplicates:
         writes, unlinked = history.get(one.record.pk, ((), frozenset()))
         known.append(replace(one, writes=writes, was_linked=one.item.id in unlinked))
     makers = facts.ask(Ask.CREATOR, [one.item.id for one in known if sent_same(facts.board, one)])
-    return [replace(one, maker=makers.get(one.item.id) or "") for one in known]
+    told = [(one, makers.get(one.item.id) or ("", frozenset())) for one in known]
+    return [replace(one, maker=maker, users=users) for one, (maker, users) in told]
 
 
 def new_duplicate_requests(known: ApprovalFacts, duplicates: Iterable[DuplicateItem]) -> list[ApprovalRequest]:

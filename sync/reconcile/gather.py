@@ -963,10 +963,15 @@ def copy_history(ids: Collection[UUID]) -> dict[UUID, tuple[tuple[Intent, ...], 
     return {key: (writes.get(key, ()), frozenset(unlinked.get(key, ()))) for key in ids}
 
 
-def creators_of(item_ids: Collection[str]) -> dict[str, str]:
-    """Return the Monday user who made each item, as its webhook told; of the others none has come."""
-    rows = WebhookEvent.objects.filter(item_id__in=item_ids).of_kind(EventKind.CREATED).order_by("-id")
-    return {str(row.item_id): row.user_id for row in rows} if item_ids else {}
+def users_of_items(item_ids: Collection[str]) -> dict[str, tuple[str, frozenset[str]]]:
+    """Return of each item the Monday user who made it, and all that its webhooks name; of the others none has come."""
+    found: dict[str, tuple[str, frozenset[str]]] = {}
+    creation_types = connectors.get().event_types[EventKind.CREATED]
+    for row in WebhookEvent.objects.filter(item_id__in=item_ids).order_by("-id") if item_ids else ():
+        maker, users = found.get(str(row.item_id), ("", frozenset()))
+        maker = row.user_id if row.type in creation_types else maker
+        found[str(row.item_id)] = maker, users | ({row.user_id} - {""})
+    return found
 
 
 def owners_of(entity_type: str, item_ids: Collection[str]) -> dict[str, SyncedModel]:
@@ -987,7 +992,7 @@ _BY_RECORD: dict[Ask, Callable[[Sequence[Any]], Mapping[Any, Any]]] = {
     Ask.CHANGES: lambda ids: _by_record(Intent.objects.filter(entity_id__in=ids).exclude(item_id="")),
     Ask.LAST_WRITES: last_writes,
     Ask.COPY_HISTORY: copy_history,
-    Ask.CREATOR: creators_of,
+    Ask.CREATOR: users_of_items,
     Ask.PEOPLE: lambda _: {"": monday_users()},
     Ask.WRITER: lambda _: {"": token_user()},
 }

@@ -469,7 +469,7 @@ class Ask(StrEnum):
     PEOPLE = "the people on Monday"
     COPIES = "these items, said to be copies, and whose they are; or why they can't be read"
     COPY_HISTORY = "what was written and unlinked of the record"
-    CREATOR = "who made the item"
+    CREATOR = "who made the item, and who else did anything with it"
     WRITER = "as whom we write"
 
 

@@ -96,6 +96,7 @@ from sync.reconcile.duplicates import (
     DuplicateItem,
     DuplicateResult,
     after_copy_answers,
+    as_answered,
     copy_reports,
     duplicate_result,
     is_asked,
@@ -523,7 +524,7 @@ def settle_duplicates(run: PassRun, plan: Plan, answers: Answers) -> Plan:
     Return the plan with its items as that leaves them, and the records whose answers were carried out, or failed.
     """
     units = [(one, answers.duplicates.get(one.about.unit)) for one in plan.duplicates]
-    results = [(one, duplicate_result(one, about)) for one, about in units if about is not None]
+    results = [(as_answered(one, about), duplicate_result(one, about)) for one, about in units if about is not None]
     if results or any(item.act is ItemAct.DUPLICATE for item in plan.items):
         plan = replace(plan, items=run.in_transaction(partial(_settle_duplicates, run, plan, results)))
     return after_copy_answers(plan, results)

@@ -214,6 +214,6 @@ _PLAIN: Mapping[Ask, Callable[[World, Any], Any]] = {
     Ask.PEOPLE: lambda *_: {},
     Ask.COPIES: World._copies,
     Ask.COPY_HISTORY: lambda *_: ((), frozenset[str]()),
-    Ask.CREATOR: lambda *_: "",
+    Ask.CREATOR: lambda *_: ("", frozenset[str]()),
     Ask.WRITER: lambda *_: "",
 }

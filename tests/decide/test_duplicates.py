@@ -20,6 +20,7 @@ from sync.reconcile.duplicates import (
     duplicate_result,
     is_own_create,
     second_item,
+    still_leaves,
 )
 from sync.reconcile.facts import ItemFacts
 from sync.reconcile.identity import ARCHIVE_OPTION, LEAVE_ALONE, NEW_RECORD
@@ -58,7 +59,11 @@ OURS: dict[str, tuple[DuplicateItem, bool]] = {
         False,
     ),
     "no create was ever looked for": (duplicate(writes=(sent(lookups=0),)), False),
-    "somebody else made it": (duplicate(maker=TOM), False),
+    "somebody else made it": (duplicate(maker=TOM, users=frozenset({TOM})), False),
+    "somebody wrote into a column that is not mapped": (
+        duplicate(maker=TOKEN_USER, users=frozenset({TOKEN_USER, TOM})),
+        False,
+    ),
     "somebody touched it": (duplicate(item=replace(COPY, name="Anna")), False),
     "the create sent something else": (duplicate(writes=(sent(role="Chair"),)), False),
     "nothing was sent": (duplicate(writes=()), False),
@@ -97,6 +102,19 @@ def test_what_becomes_of_it(row: str) -> None:
     assert (plan.loses_npd_id, plan.archives) == (loses_npd_id, archives)
 
 
+@pytest.mark.parametrize(
+    ("answer", "leaves"),
+    [
+        (Answer(Verdict.DONE, item=COPY), True),
+        (Answer(Verdict.DONE, item=replace(COPY, values=item(ANN, role_title="Chair").values)), False),
+        (Answer(Verdict.GONE, "No such item."), False),
+    ],
+    ids=["as it was read", "edited since", "gone since"],
+)
+def test_ours_is_archived_where_the_clearing_shows_it_untouched(answer: Answer, leaves: bool) -> None:
+    assert still_leaves(BOARD, duplicate(is_ours=True), answer) is leaves
+
+
 DONE, REMOVED = Answer(Verdict.DONE, item=COPY, intent=Intent()), Answer(Verdict.GONE, "No such item.")
 FOUND, OWN = duplicate(), duplicate(is_ours=True)
 
@@ -109,6 +127,7 @@ RESULTS: dict[str, tuple[DuplicateItem, list[Answer], str, str]] = {
     "cleared: a person is asked": (FOUND, [DONE], "conflict_identity", "It was removed from that one; the link stays."),
     "it left the board meanwhile": (FOUND, [REMOVED], "archived", "it is not on the board any more."),
     "ours is archived": (OWN, [DONE, DONE], "archived", "nobody had touched it, so it was archived."),
+    "ours was edited before it was cleared": (OWN, [DONE], "conflict_identity", "It was removed from that one"),
     "ours left the board before it was archived": (OWN, [DONE, REMOVED], "archived", "so it was archived."),
     "a person's copy is archived": (answered(), [DONE], "archived", "was a copy of “Ann”; it was archived on Monday."),
     "a person's copy left the board": (answered(item=GONE), [], "archived", "nothing was left to do."),

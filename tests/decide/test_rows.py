@@ -109,6 +109,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ('"same person?"', "identity.same_person"),
         ("there, linked | a second item bears its NPD ID", "duplicates.what_becomes_of_it"),
         ("ours and untouched", "duplicates.whose_the_second_item_is"),
+        ("still says what was sent", "duplicates.ours_is_archived_where_the_clearing_shows_it_untouched"),
         (
             "while the record's own item is on the board",
             "given_once.a_copy_of_ours_is_archived_only_where_the_record_has_its_own_item_on_the_board",

@@ -6,12 +6,13 @@ from typing import Any
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
+from sandbox.model import API_USER
 from sync.choices import ApprovalKind, ApprovalState
 from sync.clock import sync_now
 from sync.models import ApprovalRequest, BoardLink, Decision, IgnoredItem, Intent, SyncQueue
 from sync.reconcile.identity import LEAVE_ALONE, NEW_RECORD
 from tests.lifecycle.conftest import asked, choose, quiet_passes
-from tests.support.world import World
+from tests.support.world import TOM, World, mail
 
 
 def duplicate(world: World, contact: Contact) -> str:
@@ -82,13 +83,13 @@ def ran_twice(world: World) -> tuple[Contact, str]:
     world.work()
     (first,) = world.sandbox.items()
     Intent.objects.update(state="void", lookups=1)
-    world.sandbox.act("edit", item_id=first["id"], column_id="npd_id", text="")
-    world.sandbox.act("edit", item_id=first["id"], column_id="email", value=None)
+    # Hidden from the search, and as it was: in nobody else's name.
+    hidden: dict[str, Any] = {"item_id": first["id"], "user_id": API_USER.id}
+    world.sandbox.act("edit", column_id="npd_id", text="", **hidden)
+    world.sandbox.act("edit", column_id="email", value=None, **hidden)
     world.settle()
-    world.sandbox.act(
-        "edit", item_id=first["id"], column_id="email", value={"email": "ann@example.com", "text": "ann@example.com"}
-    )
-    world.sandbox.act("edit", item_id=first["id"], column_id="npd_id", text=str(contact.pk))
+    world.sandbox.act("edit", column_id="email", value=mail("ann@example.com"), **hidden)
+    world.sandbox.act("edit", column_id="npd_id", text=str(contact.pk), **hidden)
     contact.refresh_from_db()
     assert contact.monday_id not in (None, first["id"])
     return contact, str(first["id"])
@@ -106,6 +107,17 @@ def test_a_create_that_ran_twice_leaves_one_item_the_untouched_copy_is_archived(
     acts = ApprovalRequest.objects.filter(kind=ApprovalKind.ITEMS, state=ApprovalState.DONE)
     assert [act.entity_id for act in acts] == [contact.pk]
     assert not SyncConflict.objects.exists()
+
+
+def test_a_copy_of_ours_that_somebody_edits_as_it_is_cleared_is_asked_about(world: World) -> None:
+    contact, copy = ran_twice(world)
+    edit = {"item_id": copy, "column_id": "role_title", "value": "Chair", "user_id": TOM}
+    world.deliver()
+    world.meanwhile(lambda: world.sandbox.act("edit", **edit), before="mutation")
+    world.work(seconds=11)
+    assert world.sandbox.item(copy)["state"] == "active"
+    assert asked(contact.pk, "identity").about["item"]["values"]["role_title"] == "Chair"
+    assert not ApprovalRequest.objects.filter(kind=ApprovalKind.ITEMS).exists()
 
 
 def test_a_lost_answer_to_the_clearing_is_found_out_about(world: World) -> None:
