@@ -35,7 +35,7 @@ from sync.choices import (
     TombstoneState,
 )
 from sync.connectors.base.board_items import ARCHIVED, Item
-from sync.connectors.base.conversion import AmbiguousSplit, Converter, UnknownValue
+from sync.connectors.base.conversion import Converter, UnknownValue
 from sync.kernel.conflict_store import KIND_DELETE, RECORD_KEY, ConflictReport, FieldConflict, Option, OptionAct
 from sync.kernel.messages import TombstoneReason, tombstone_sentence
 from sync.merge import FieldDirection, Unknown
@@ -44,7 +44,7 @@ from sync.reconcile.board_filter import deleted_exclusion
 from sync.reconcile.facts import DeletedFacts, HistoryLine, ReceivedEvent, Settings, change_events, changed_ledger
 from sync.reconcile.field_plan import FieldsPlan, base_of, cell_of, sides_of, untold_reason, way_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, as_uuid, is_active_on, npd_id_of, stored_values
-from sync.reconcile.lost_updates import lost_lines
+from sync.reconcile.lost_updates import left_with_item, lost_lines
 from sync.reconcile.new_items import given_items
 from sync.reconcile.pass_plan import (
     NOTHING_LOST,
@@ -61,7 +61,6 @@ from sync.reconcile.pass_plan import (
 from sync.reconcile.restraints import approval_facts, approval_verdicts, pause_ending
 from sync.reconcile.writes import OUTCOMES, Answer, Answers, Expected, Kind, Verdict, Write
 from sync.records.approvals import ApprovalFacts
-from sync.records.authors import monday_user_name
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
 
 FINAL_STATES = (TombstoneState.KEPT, TombstoneState.UNLINKED, TombstoneState.RESTORED)
@@ -358,29 +357,12 @@ def lost_edits(board: BoardContext, facts: DeletedFacts, item: Item) -> dict[str
         _, seen_monday = seen_values.get(mapping.key, (None, None))
         if mapping.key in seen_values and (seen_monday or None) == edits[mapping.key].monday:
             continue
-        convert, local_raw = board.converter(mapping, facts.record), stored_values(facts.record, mapping)
-        try:
-            remote_raw = convert.stored_value(item.reading(mapping.column_id))
-            value = convert.remote(remote_raw)
-        except UnknownValue:
-            continue
-        lost_text, after = convert.display(value), ""
-        raws: dict[str, Any] = {}
-        with suppress(UnknownValue):
-            after = convert.display(convert.local(local_raw))
-        # What NPD would hold had the value been taken over, and what it held; nothing where that can't be told.
-        with suppress(AmbiguousSplit, UnknownValue, ValueError):
-            raws = {"raw_before": dict(convert.to_local(remote_raw, local_raw)), "raw_after": local_raw}
-        users = [one.user_id for one in changes if (one.key, one.value) == (mapping.key, value) and one.user_id]
-        who = monday_user_name(users[-1], facts.users) if users else "Somebody"
-        wrote = f"wrote “{lost_text}” into {mapping.label}" if lost_text else f"emptied {mapping.label}"
-        lines[mapping.label] = HistoryLine(
-            "overridden",
-            f"{who} {wrote} on Monday, and the item left the board with that, because its record was deleted in NPD. "
-            "Once the record is restored, that can be undone here.",
-            mapping.key,
-            values={"before": lost_text, "after": after, "overridden": True, **raws},
+        why = (
+            "the item left the board with that, because its record was deleted in NPD. Once the record is restored, "
+            "that can be undone here."
         )
+        if line := left_with_item(board, facts.record, mapping, item, changes, facts.users, why):
+            lines[mapping.label] = line
     return lines
 
 

@@ -714,6 +714,7 @@ def _removals(_: Gatherer, facts: PassFacts, plan: Plan, values: Sequence[Any]) 
             state,
             actor=monday_user_name(user, people) if user else "",
             editor=monday_editor_name(user, people) if user else "",
+            people=people,
             rejected=rejected.get(key, ""),
             is_removed_too_often=key in too_often,
         )

@@ -20,10 +20,11 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
+from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import AmbiguousSplit, Converter, ListConverter, UnknownValue
 from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE, ConflictReport, FieldConflict
 from sync.merge import CLOCK_TOLERANCE, Action, Canonical, FieldDirection, Rule
-from sync.models import FieldMapping, Intent, IntentState, SyncMetadata
+from sync.models import FieldMapping, Intent, IntentState, SyncedModel, SyncMetadata
 from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, RecordFacts, Settings, change_events
 from sync.reconcile.field_plan import AS_SENT, UNREAD, FieldPlan, base_of, cell_of, sides_of, way_of
 from sync.reconcile.field_values import BoardContext, stored_values
@@ -39,7 +40,7 @@ from sync.reconcile.pass_plan import (
     RecordPlan,
 )
 from sync.reconcile.resolutions import inverse_of, is_column_replaced, reopened_lost_updates, undo_results
-from sync.records.authors import monday_editor_name
+from sync.records.authors import monday_editor_name, monday_user_name
 
 MAX_ENTRIES = 10
 
@@ -395,6 +396,38 @@ def _report(
     return LostUpdateReport(
         mapping, convert.display(value), current_value, who, is_first and _may_ask(plan, mapping), raws
     )
+
+
+def left_with_item(
+    board: BoardContext,
+    record: SyncedModel,
+    mapping: FieldMapping,
+    item: Item,
+    changes: Iterable[ChangeEvent],
+    people: Mapping[str, Any],
+    why: str,
+) -> HistoryLine | None:
+    """Return the line about an edit with which an item is gone, `why` as the rest of its sentence; None where the value
+    can't be told.
+    """
+    convert, local_raw = board.converter(mapping, record), stored_values(record, mapping)
+    try:
+        remote_raw = convert.stored_value(item.reading(mapping.column_id))
+        value = convert.remote(remote_raw)
+    except UnknownValue:
+        return None
+    lost_text, after = convert.display(value), ""
+    raws: dict[str, Any] = {}
+    with suppress(UnknownValue):
+        after = convert.display(convert.local(local_raw))
+    # What NPD would hold had the value been taken over, and what it held; nothing where that can't be told.
+    with suppress(AmbiguousSplit, UnknownValue, ValueError):
+        raws = {"raw_before": dict(convert.to_local(remote_raw, local_raw)), "raw_after": local_raw}
+    users = [one.user_id for one in changes if (one.key, one.value) == (mapping.key, value) and one.user_id]
+    who = monday_user_name(users[-1], people) if users else "Somebody"
+    wrote = f"wrote “{lost_text}” into {mapping.label}" if lost_text else f"emptied {mapping.label}"
+    values = {"before": lost_text, "after": after, "overridden": True, **raws}
+    return HistoryLine("overridden", f"{who} {wrote} on Monday, and {why}", mapping.key, values=values)
 
 
 # What becomes of a record's conflict about overwritten edits, and what its sync state says of it.

@@ -106,7 +106,8 @@ class RemovedItem:
 
     `what` says what happened, in a sentence; with `options` a person is asked. `by` is who decided on `act`, as a
     phrase; `chosen`, that it was a person, by the record's conflict or on its page. `result` is what was done,
-    `problem` why a choice can't be carried out; both are sentences.
+    `problem` why a choice can't be carried out; both are sentences. `lost` are lines about edits that nobody was shown,
+    and with which the item is gone.
 
     `approval` is what is to be stored about its deletion in NPD: counted as done, or waiting, or an open request
     released; `was_rejected`, that a person's rejection is followed by this pass for the first time.
@@ -121,6 +122,7 @@ class RemovedItem:
     chosen: bool = False
     result: str = ""
     problem: str = ""
+    lost: tuple[HistoryLine, ...] = ()
     approval: ApprovalState | None = None
     was_rejected: bool = False
 

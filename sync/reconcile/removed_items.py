@@ -45,7 +45,7 @@ from sync.kernel.conflict_store import (
 )
 from sync.merge import FieldDirection, FieldSides, Unknown
 from sync.models import ApprovalRequest, FieldMapping, QueuePause, SyncMetadata
-from sync.reconcile.facts import RETURN, HistoryLine, RecordFacts, RemovalFacts, Settings
+from sync.reconcile.facts import RETURN, HistoryLine, RecordFacts, RemovalFacts, Settings, change_events
 from sync.reconcile.field_plan import (
     UNREAD,
     base_of,
@@ -57,7 +57,7 @@ from sync.reconcile.field_plan import (
     way_of,
 )
 from sync.reconcile.field_values import ACTIVE, BoardContext, record_name, stored_values
-from sync.reconcile.lost_updates import will_ask
+from sync.reconcile.lost_updates import left_with_item, will_ask
 from sync.reconcile.pass_plan import (
     MISSING,
     MOVED,
@@ -169,7 +169,7 @@ def removal_of(
     # A conflict about the record's values is a person's to decide first.
     has_conflict = any(conflict.kind in (KIND_FIELDS, KIND_LOST_UPDATE) for conflict in record.conflicts)
     by_policy = RemovedItemPolicy.ASK if has_conflict or will_ask(board, plan) else policy
-    removed = _with_action(facts, by_policy, _described(board, facts, sentence, settings))
+    removed = _with_action(board, facts, by_policy, _described(board, facts, sentence, settings))
     if facts.is_removed_too_often and removed.act is RecordAction.CREATE and not removed.chosen:
         # What takes the item away takes every new one away too: a person has to say what becomes of it.
         what = f"{removed.what} {REMOVED_TOO_OFTEN}"
@@ -291,10 +291,13 @@ def removal_options(facts: RemovalFacts, settings: Settings) -> tuple[Option, ..
     return (*found, unlink_option)
 
 
-def _with_action(facts: RemovalFacts, policy: RemovedItemPolicy, removed: RemovedItem) -> RemovedItem:
+def _with_action(
+    board: BoardContext, facts: RemovalFacts, policy: RemovedItemPolicy, removed: RemovedItem
+) -> RemovedItem:
     """Decide by what a person chose, else by the policy where nothing was edited."""
     if _is_recreation(facts):
-        removed = replace(removed, act=RecordAction.CREATE, by="as a person chose", chosen=True)
+        lost = _unseen_edits(board, facts, removed)
+        removed = replace(removed, act=RecordAction.CREATE, by="as a person chose", chosen=True, lost=lost)
     elif facts.record.resolution_for(KIND_DELETE, RECORD_KEY) is not None:
         removed = _by_choice(facts, removed)
     elif act := _action_by_policy(facts, policy, removed):
@@ -305,6 +308,18 @@ def _with_action(facts: RemovalFacts, policy: RemovedItemPolicy, removed: Remove
         problem = "Deleting this record was not approved." if removed.chosen else ""
         removed = replace(removed, act=RecordAction.NOTHING, problem=problem)
     return removed
+
+
+def _unseen_edits(board: BoardContext, facts: RemovalFacts, removed: RemovedItem) -> tuple[HistoryLine, ...]:
+    """Return what the history says of edits on Monday that nobody is asked about: the new item has NPD's values."""
+    record, item = facts.record, facts.record.item
+    missed = {edit.key for edit in removed.fields if edit.reason == MISSED_EDIT}
+    if item is None or not missed:
+        return ()
+    changes, why = change_events(board, record.record, record.history.events), "the item left the board with that."
+    mappings = [mapping for mapping in board.mappings if mapping.key in missed]
+    found = [left_with_item(board, record.record, one, item, changes, facts.people, why) for one in mappings]
+    return tuple(line for line in found if line)
 
 
 def _by_choice(facts: RemovalFacts, removed: RemovedItem) -> RemovedItem:
@@ -497,7 +512,7 @@ def recreated(plan: RecordPlan, removed: RemovedItem) -> RecordPlan:
     result, is_chosen = "The record is kept, and its item is created again from what NPD says now.", removed.chosen
     by = "" if is_chosen else removed.by
     line = HistoryLine("unlinked", f"{removed.what} {result}", actor=by, values={"again": not is_chosen})
-    done = replace(plan.logged(line), removal=replace(removed, result=result))
+    done = replace(plan.logged(line, *removed.lost), removal=replace(removed, result=result))
     return replace(_without_absence(done), reason="Its item is created again at the next sync.")
 
 

@@ -17,6 +17,7 @@ from sync.reconcile.pass_plan import LostUpdate, LostUpdates, Outcome, RecordAct
 from sync.reconcile.removed_items import (
     approve_deletions,
     hold_if_paused,
+    recreated,
     removal_of,
     removed_state,
     return_lines,
@@ -387,6 +388,13 @@ def test_a_new_item_that_a_person_asked_for_is_made_at_once() -> None:
     assert decide(unlinked_too).ending.outcome is Outcome.DEFERRED
     not_shown = with_payload(removal(state="missing", since=-1), **{RECREATE_KEY: True})
     assert decide(not_shown).ending.outcome is Outcome.DEFERRED
+
+
+@pytest.mark.parametrize(("known", "lost"), [(removal(role="Chair"), [("role_title", "Chair")]), (removal(), [])])
+def test_of_an_edit_that_nobody_was_shown_the_history_has_the_value(known: RemovalFacts, lost: list[Any]) -> None:
+    plan = decide(with_payload(known, **{RECREATE_KEY: True}))
+    lines = [line for line in recreated(plan, removed(plan)).log if line.kind == "overridden"]
+    assert [(line.key, line.values["before"]) for line in lines] == lost
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -148,6 +148,10 @@ ROWS: dict[str, list[tuple[str, str]]] = {
             "removed_items.a_new_item_that_a_person_asked_for_is_made_at_once",
         ),
         (
+            "what was edited on the old one and never synced",
+            "removed_items.of_an_edit_that_nobody_was_shown_the_history_has_the_value",
+        ),
+        (
             "there again, a person restored it",
             "removed_items.a_record_that_was_restored_gets_a_new_item_where_its_own_has_left_meanwhile",
         ),
