@@ -312,7 +312,8 @@ def _with_history(facts: PassFacts, duplicates: Sequence[DuplicateItem]) -> list
         writes, unlinked = history.get(one.record.pk, ((), frozenset()))
         known.append(replace(one, writes=writes, was_linked=one.item.id in unlinked))
     makers = facts.ask(Ask.CREATOR, [one.item.id for one in known if sent_same(facts.board, one)])
-    told = [(one, makers.get(one.item.id) or ("", frozenset())) for one in known]
+    nobody = "", frozenset[str]()
+    told = [(one, makers.get(one.item.id) or nobody) for one in known]
     return [replace(one, maker=maker, users=users) for one, (maker, users) in told]
 
 
