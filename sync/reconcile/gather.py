@@ -113,6 +113,7 @@ from sync.records.approvals import ApprovalFacts, known_requests, with_counts
 from sync.records.authors import monday_editor_name, monday_user_name, monday_users
 from sync.records.item_links import unlinked_items
 from sync.records.tombstones import rebuild_records
+from sync.registry import link_of
 
 MAX_PAGES = 20
 """Further pages that a pass follows; a match key that more items than this hold is no key."""
@@ -187,7 +188,9 @@ class Gatherer:
             else:
                 found_values = self._answers(kind, facts, plan, values)
                 known |= {Want(kind, None, value): found_values.get(value) for value in values}
-        return _with_lacking(replace(facts, known={**facts.known, **known}), plan, wants)
+        facts = _with_lacking(replace(facts, known={**facts.known, **known}), plan, wants)
+        unsure = [want for want in wants if want.kind is WantKind.REMOVED and not facts.related.known[want]]
+        return self.with_removed(facts, unsure) if unsure else facts
 
     def _answers(self, kind: Ask, facts: PassFacts, plan: Plan, values: Sequence[Any]) -> Mapping[Any, Any]:
         if kind in _BY_RECORD:
@@ -243,6 +246,17 @@ class Gatherer:
                 items = connector(board.link.system).read_items(asked_ids, board.columns, board.types)
             found |= {item.id: item for item in items}
         return found
+
+    def with_removed(self, facts: PassFacts, wants: Sequence[Want]) -> PassFacts:
+        """Add which of these items are not on their records' board, by a call: it leaves their cells empty."""
+        items = self.items_by_id(facts.board, sorted({want.value[1] for want in wants}))
+        models = {want.model for want in wants if want.model}
+        homes = {model: link.board_id for model in models if (link := link_of(model.entity_type()))}
+        found = dict[Want, bool]()
+        for want in wants:
+            item, home = items.get(want.value[1]), homes.get(want.model) if want.model else None
+            found[want] = item is None or item.state != ACTIVE or item.board_id not in (None, home)
+        return replace(facts, related=RelatedFacts({**facts.related.known, **found}))
 
     def _unmatched(self, facts: PassFacts, plan: Plan, _: Sequence[Any]) -> dict[Any, Any]:
         """Costs a call where an item may take the place of one that wasn't read."""

@@ -45,6 +45,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("Neither side is rewritten for form alone", "fields.a_number_in_another_form_is_the_same_number"),
         ('`None`, `""` and whitespace are ∅', "converters.nothing_an_empty_text_and_whitespace_are_all_empty"),
         ("A field with an unknown side is not decided", BLOCKED),
+        ("a removed item leaves it so", "fields.a_cell_that_a_removed_item_left_empty_was_emptied_by_nobody"),
         ("is repeated", "unconfirmed_writes.a_read_of_what_our_own_write_has_just_replaced_is_made_again"),
     ],
     "A field, both ways": [
