@@ -264,7 +264,15 @@ class Gatherer:
         firsts = {item.id: item for item in facts.found.linked.values()}
         missing = sorted({first for item in items if (first := item.first_item_id)} - set(firsts))
         firsts |= self.items_by_id(facts.board, missing)
-        return {"": tuple(replace(item, first_item=firsts.get(item.first_item_id)) for item in items)}
+        named = {item.named.pk: item.named for item in items if item.named and item.first_item_id}
+        known = {key: plan.records[key].facts for key in named if key in plan.records}
+        unclaimed = {key: Claim(key, None, []) for key in named if key not in known}
+        known |= {one.id: one for one in _record_facts(facts.board, unclaimed, named)} if unclaimed else {}
+        first = {
+            str(one.record.monday_id): replace(one, item=firsts.get(str(one.record.monday_id)))
+            for one in known.values()
+        }
+        return {"": tuple(replace(item, first=first.get(item.first_item_id)) for item in items)}
 
     def _copies(self, facts: PassFacts, _: Plan, values: Sequence[Any]) -> dict[Any, Any]:
         """Where they can't be read, the rest of the pass goes on."""

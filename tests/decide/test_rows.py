@@ -115,6 +115,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
             "given_once.a_copy_of_ours_is_archived_only_where_the_record_has_its_own_item_on_the_board",
         ),
         ("one with its match key takes its place", NEW_ITEM),
+        ("you are asked about the removed one first", NEW_ITEM),
         ("there, its sync off | an item bears its NPD ID", NEW_ITEM),
         ("none | archived, deleted, or not returned when asked by id", NEW_ITEM),
         (
