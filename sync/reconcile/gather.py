@@ -262,7 +262,7 @@ class Gatherer:
         """Costs a call where an item may take the place of one that wasn't read."""
         items = item_facts(item_context(facts, plan), facts.claimed.unmatched, facts.found)
         firsts = {item.id: item for item in facts.found.linked.values()}
-        missing = sorted({first for item in items if (first := item.first_item_id)} - set(firsts))
+        missing = sorted({item.first_item_id for item in items if item.first_item_id} - set(firsts))
         firsts |= self.items_by_id(facts.board, missing)
         named = {item.named.pk: item.named for item in items if item.named and item.first_item_id}
         known = {key: plan.records[key].facts for key in named if key in plan.records}
