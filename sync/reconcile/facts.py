@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from sync import connectors
-from sync.choices import Cause, QueueDirection, TombstoneState
+from sync.choices import Cause, QueueDirection, RemovedItemPolicy, TombstoneState
 from sync.connectors.base.board import EventKind, InvalidEvent, ItemEvent
 from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import UnknownValue
@@ -167,6 +167,16 @@ class Settings:
     loop_times: int = 5
     new_item_wait_seconds: float = 300
     journal_days: int = 7
+
+
+@dataclass(frozen=True)
+class BoardNow:
+    """What a person may have changed of the board since a pass read it: each mapping's version and direction, by key,
+    and what becomes of records whose items are gone.
+    """
+
+    mappings: Mapping[str, tuple[int, str]]
+    removed_item_policy: RemovedItemPolicy
 
 
 @dataclass(frozen=True)

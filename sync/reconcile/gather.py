@@ -67,6 +67,7 @@ from sync.reconcile.facts import (
     LOOP_WINDOW,
     STALE_READ_WINDOW,
     AnswerFacts,
+    BoardNow,
     ClaimedFacts,
     DeletedFacts,
     IdentityFacts,
@@ -767,6 +768,13 @@ def current_removal_policy(board: BoardContext, _: Sequence[str] = ()) -> dict[s
     link = board.link
     link.removed_item_policy = BoardLink.objects.values_list("removed_item_policy", flat=True).get(pk=link.pk)
     return {"": RemovedItemPolicy(link.removed_item_policy)}
+
+
+def board_now(link: BoardLink) -> BoardNow:
+    """Return what stands of the board's settings as its pass is written."""
+    policy = BoardLink.objects.values_list("removed_item_policy", flat=True).get(pk=link.pk)
+    mappings = link.mappings.values_list("key", "version", "direction")
+    return BoardNow({key: (version, way) for key, version, way in mappings}, RemovedItemPolicy(policy))
 
 
 def deletion_obstacles(record: models.Model) -> tuple[str, str]:

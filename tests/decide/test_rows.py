@@ -87,6 +87,10 @@ ROWS: dict[str, list[tuple[str, str]]] = {
             "fields.one_way_from_monday_an_organization_without_an_item_stays_where_it_was_agreed_on_with_an_empty_cell",
         ),
         ("the mapping's direction both have to allow a way", OF_ITS_ROW),
+        (
+            "Nothing is ever written against a direction",
+            "changes.what_rests_on_a_setting_that_was_changed_meanwhile_is_left_to_the_next_pass",
+        ),
         ("bookkeeping", "fields.an_item_without_the_npd_id_gets_it_whatever_the_directions_say"),
         ("`none` and disabled read nothing", WITHOUT_CALL),
         (
