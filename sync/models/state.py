@@ -354,7 +354,7 @@ class IntentState(models.TextChoices):
 class Intent(models.Model):
     """A mutation that is about to be sent, committed before it is.
 
-    `values` maps a mapping's key to {read, sent, local, base, column, version}, `answer` to the value in
+    `values` maps a mapping's key to {read, read_at, local, base, column, version, united}, `answer` to the value in
     Monday's answer. For a create, `body` is the whole document with its variables, to be sent again under the
     same `idempotency_key`.
     """

@@ -50,7 +50,7 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID) -> Pas
     # What people answered is NPD's own, as a save is: it is written before anything is read.
     facts, told = gatherer.gather(facts, first_plan(facts), (carry_out_answers,))
     settle_answers(run, told)
-    executor = Executor(lease, board, len(facts.claimed.records) or 1)
+    executor = Executor(lease, board, len(facts.claimed.records) or 1, read_at=facts.now)
     facts, plan, answers = _sent(run, executor, gatherer, facts)
     this, calls = PassId(batch_id, gatherer.read_request), gatherer.calls + executor.calls
     run = replace(run, board=facts.board, this=this, calls=calls)

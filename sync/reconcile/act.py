@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -222,11 +222,14 @@ _TAG_REJECTIONS = frozenset({Scope.FIELD, Scope.COLUMN, Scope.RECORD, Scope.DOCU
 class Executor:
     """Sends writes under a lease. What concerns account or board stops it (`stop_reason`): nothing more is sent then.
 
-    `size` is how many records the pass is about.
+    `size` is how many records the pass is about, `read_at` when it began to read them.
     """
 
-    def __init__(self, lease: Lease, board: BoardContext, size: int = 1, stop_reason: str = "") -> None:
+    def __init__(
+        self, lease: Lease, board: BoardContext, size: int = 1, stop_reason: str = "", read_at: datetime | None = None
+    ) -> None:
         self.lease, self.board, self.size, self.stop_reason = lease, board, size, stop_reason
+        self.read = {"read_at": read_at.isoformat()} if read_at else {}
         self.calls, self.intended_at = 0, 0.0
 
     def send(self, call: Call, writes: Sequence[Write]) -> ByUnit:
@@ -479,7 +482,7 @@ def commit_intents(
                 lease_token=lease.token,
                 idempotency_key=key,
                 alias=f"r{number}",
-                values={one.key: dict(one.entry) for one in write.fields},
+                values={one.key: {**one.entry, **executor.read} for one in write.fields},
                 body=dict(call.body) if call.body is not None else None,
                 state=IntentState.OPEN,
                 deadline=SyncNow() + timedelta(seconds=deadline_seconds),

@@ -20,12 +20,12 @@ from sync.kernel.triggers import BOOKKEEPING
 from sync.models import ApprovalRequest, SyncedModel, SyncMetadata, WriteLoop
 from sync.reconcile.board_filter import left_after_write
 from sync.reconcile.deleted_records import after_removals
-from sync.reconcile.facts import HistoryLine
+from sync.reconcile.facts import BoardNow, HistoryLine
 from sync.reconcile.field_values import ACTIVE, BoardContext
 from sync.reconcile.identity import wants_new_item
 from sync.reconcile.lost_updates import lost_lines, seen_after
 from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordAction, RecordPlan
-from sync.reconcile.removed_items import deleted, note_unlinked, recreated
+from sync.reconcile.removed_items import deleted, follows_policy, note_unlinked, recreated
 from sync.reconcile.restraints import ended_requests, has_local_writes
 from sync.reconcile.settlement import FieldsSettlement, conflict_reports, settled_fields, state_after, sync_status
 from sync.reconcile.writes import NOTHING_SENT, Answer, Answers, after_answers
@@ -103,6 +103,7 @@ class RecordChanges:
 
 
 _CHANGED = "It changed while it was synced."
+SETTINGS_CHANGED = "Its settings changed while it was synced."
 
 
 def dropped(plan: RecordPlan, answer: Answer, outcome: Outcome, detail: str) -> RecordChanges:
@@ -117,17 +118,20 @@ def record_changes(
     record: SyncedModel | None,
     read_at: datetime,
     paused: str = "",
+    now: BoardNow | None = None,
 ) -> RecordChanges:
     """Return what is written of a record; `record` is what NPD holds now, None where it was deleted meanwhile.
 
-    `paused` is why nothing may be written to NPD any more, as a sentence.
+    `paused` is why nothing may be written to NPD any more, as a sentence; `now` are the board's settings by now.
     """
     if paused and has_local_writes(plan):
         plan, answer = plan.drop(Outcome.RELEASED, paused), answer.dropped()
     if record is None:
         return RecordChanges(plan, answer, is_there=False)
     if (record.sync_enabled, record.sync_direction) != (plan.record.sync_enabled, plan.record.sync_direction):
-        return dropped(plan, answer, Outcome.RELEASED, "Its settings changed while it was synced.")
+        return dropped(plan, answer, Outcome.RELEASED, SETTINGS_CHANGED)
+    if now is not None and plan.is_settled and _is_outdated(plan, now):
+        return dropped(replace(plan, removal=None), answer, Outcome.RELEASED, SETTINGS_CHANGED)
     found = settled_fields(plan, answer, record, read_at)
     one = RecordChanges(
         _with_fields(plan, found),
@@ -139,6 +143,14 @@ def record_changes(
     one = _with_link(_with_unlink(_with_removed_item(one, record)), record)
     ended = one.plan.with_facts(record=_as_written(record, one.values))
     return replace(one, plan=ended if found.overtaken else left_after_write(board, ended, answer.item))
+
+
+def _is_outdated(plan: RecordPlan, now: BoardNow) -> bool:
+    """Whether what it takes over, or does because its item is gone, rests on a setting that was changed since."""
+    if plan.removal is not None and not follows_policy(plan.removal, now.removed_item_policy):
+        return True
+    taken = [one.mapping for one in plan.plans.values() if one.write_raw is not None]
+    return any(now.mappings.get(one.key) != (one.version, one.direction) for one in taken)
 
 
 def _with_fields(plan: RecordPlan, found: FieldsSettlement) -> RecordPlan:

@@ -80,9 +80,9 @@ RULES: tuple[PlanRule, ...] = (
     apply_unlinks,  # its NPD ID is cleared; settle turns its sync off and remembers the item
     reread_stale,
     exclude_items,  # left out by Monday's side of the filter, or leaving with this pass
-    # The last that may read on Monday for records: from here on only NPD is asked. Items without a record come before
-    # deleted records: one of them may take the place of a gone one, and one that belongs to a deleted record only wakes
-    # that, whose own pass decides.
+    # The last that may read on Monday for records, but for the item that an emptied cell named: from here on only NPD
+    # is asked. Items without a record come before deleted records: one of them may take the place of a gone one, and
+    # one that belongs to a deleted record only wakes that, whose own pass decides.
     know_related,
     decide_unmatched,  # linked, asked about, made into a record, left alone, a second item, gone
     know_late_writes,

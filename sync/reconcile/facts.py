@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from sync import connectors
-from sync.choices import Cause, QueueDirection, TombstoneState
+from sync.choices import Cause, QueueDirection, RemovedItemPolicy, TombstoneState
 from sync.connectors.base.board import EventKind, InvalidEvent, ItemEvent
 from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import UnknownValue
@@ -171,6 +171,16 @@ class Settings:
     loop_times: int = 5
     new_item_wait_seconds: float = 300
     journal_days: int = 7
+
+
+@dataclass(frozen=True)
+class BoardNow:
+    """What a person may have changed of the board since a pass read it: each mapping's version and direction, by key,
+    and what becomes of records whose items are gone.
+    """
+
+    mappings: Mapping[str, tuple[int, str]]
+    removed_item_policy: RemovedItemPolicy
 
 
 @dataclass(frozen=True)
@@ -382,8 +392,8 @@ class ItemFacts:
     It is `known_since` it was first heard of, and until `unconfirmed_until` a call about it is in the air. `owner` is
     the record that has it by now, of whatever type. `ignored` is what is remembered of it, and `tombstones` those whose
     item it was, or whose NPD ID it bears. Of the board's records `named` has the NPD ID that it bears, `matching` have
-    its match key, `chosen` is the one with which a person wants it linked. `first_item` is the named record's own item,
-    whose place it may take. A record made from it gets `new_id`, unless it bears the NPD ID of one that is gone.
+    its match key, `chosen` is the one with which a person wants it linked. `first` is the named record with its own
+    item, whose place it may take. A record made from it gets `new_id`, unless it bears the NPD ID of one that is gone.
     """
 
     claim: Claim
@@ -397,7 +407,7 @@ class ItemFacts:
     named: SyncedModel | None = None
     matching: tuple[SyncedModel, ...] = ()
     chosen: SyncedModel | None = None
-    first_item: Item | None = None
+    first: RecordFacts | None = None
     new_id: UUID | None = None
     is_npd_id_taken: bool = False
 
@@ -405,6 +415,10 @@ class ItemFacts:
     def item_id(self) -> str:
         """The item's id, also of one that Monday doesn't show."""
         return self.claim.remote_id or ""
+
+    @property
+    def first_item(self) -> Item | None:
+        return self.first.item if self.first else None
 
     @property
     def first_item_id(self) -> str:

@@ -68,7 +68,7 @@ from sync.records.blocked_fields import (
     is_rejected,
     kept_entry,
 )
-from sync.registry import relation_of
+from sync.registry import relation_of, target_of
 
 if TYPE_CHECKING:
     from sync.reconcile.pass_plan import RecordPlan
@@ -362,17 +362,6 @@ def _plan_push(known: FieldFacts, field_plan: FieldPlan, raw: dict[str, Any]) ->
 
 def _plan_pull(known: FieldFacts, field_plan: FieldPlan, field: Field) -> FieldPlan:
     convert = field_plan.convert
-    if field.remote is None and convert.names_items:
-        # An item that is gone leaves every cell of connected boards empty, though nobody emptied it.
-        related = getattr(known.facts.record, field_plan.mapping.fields[0])
-        if related is not None and known.related.has_removed_item(related):
-            kind = related._meta.verbose_name
-            return _block_undecided(
-                field_plan,
-                BlockedCode.RELATION,
-                f"The item of the {kind} “{related}” left its board, so Monday doesn't show it here any more. NPD "
-                f"keeps it. First decide what happens to the {kind}, or choose another here.",
-            )
     try:
         raw = convert.to_local(field_plan.remote_raw, field_plan.local_raw)
     except AmbiguousSplit as unsplit:
@@ -621,7 +610,12 @@ def _decide_merged(
         if after.unknown is not None:
             raise after.unknown
         field_plan = replace(field_plan, base=after.base, confirmed_entry=after.entry)
-        field = _merge_field(known, field_plan, way, now)
+        removal = ""
+        if now.local is not None and way is not FieldDirection.NONE:
+            removal = _removal_reason(known, field_plan, now.remote, after.base)
+        field = _merge_field(known, field_plan, way, now, emptied_by_removal=bool(removal))
+        if removal and (way is FieldDirection.TO_NPD or not field.sides.local_changed):
+            return _DecidedField(_block_undecided(field_plan, BlockedCode.RELATION, removal), after.intents)
         resolved, field, results = with_resolution(known, field_plan, field)
     except UnknownValue as unknown:
         detail = f"The last synced value is not known any more: {unknown}."
@@ -655,6 +649,8 @@ def _decide_unknown_local(
         convert, shown = field_plan.convert, "(a value that Monday can't show)"
         remote, base = convert.remote(field_plan.remote_raw), None
         if entry := base_of(facts.ledger, mapping, facts.item.id) if facts.item is not None else None:
+            if reason := _removal_reason(known, field_plan, remote, entry):
+                return _DecidedField(_block_undecided(field_plan, BlockedCode.RELATION, reason))
             # It left what was agreed on only where it names another record by now.
             stands = related_id(entry["local"]) == related_id(field_plan.local_raw)
             base = Base(shown, base_remote(convert, entry)) if stands else Base(None, None)
@@ -735,16 +731,29 @@ def base_with_intents(
     return found
 
 
-def _merge_field(known: FieldFacts, field_plan: FieldPlan, way: FieldDirection, now: Base) -> Field:
+def _removal_reason(known: FieldFacts, field_plan: FieldPlan, remote: Canonical, base: dict[str, Any] | None) -> str:
+    """Why an empty cell says nothing: the item that it named left its board, which empties it, though nobody did."""
+    convert, relation = field_plan.convert, relation_of(known.board.model, field_plan.mapping.fields)
+    if base is None or relation is None or remote is not None or not convert.names_items:
+        return ""
+    named, target = base_remote(convert, base), target_of(relation)
+    if named is None or not known.related.was_removed(target, str(named), base["item"]):
+        return ""
+    kind = target._meta.verbose_name
+    return (
+        f"The item of the {kind} “{related_name(base['local'])}” left its board, so Monday doesn't show it here any "
+        f"more. NPD keeps what it has. First decide what happens to the {kind}, or choose another here."
+    )
+
+
+def _merge_field(
+    known: FieldFacts, field_plan: FieldPlan, way: FieldDirection, now: Base, *, emptied_by_removal: bool
+) -> Field:
     mapping, convert, base = field_plan.mapping, field_plan.convert, field_plan.base
     agreed = _canonical_base(convert, base)
-    if base and agreed and convert.names_items and now.remote is None:
-        # The related record, the same as before, may have another item by now: a cell that a removed item left empty
-        # counts as emptied by nobody.
-        related: Any = next(iter(field_plan.local_raw.values()), None)
-        then: Any = next(iter(base["local"].values()), None)
-        if related and then and related["id"] == then["id"] and related["item"] != then["item"]:
-            agreed = Base(agreed.local, None)
+    if agreed and emptied_by_removal:
+        # Monday's side was changed by nobody: what NPD has chosen since goes there, whatever the rule.
+        agreed = Base(agreed.local, None)
     field = Field(
         key=mapping.key,
         local=now.local,

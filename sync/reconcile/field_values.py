@@ -231,7 +231,7 @@ class WantKind(StrEnum):
     ID = "record of this id"
     ITEM = "record of this item"
     NAME = "record of this name"
-    REMOVED = "whether the item of this record, of this id and item, left its board"
+    REMOVED = "whether the item that this item's cell named when last synced left its board"
     BOARD = "whether records of this type have a board"
     EDITS = "edits of the record of this id, on both sides"
 
@@ -313,9 +313,9 @@ class RelatedFacts:
             return (f"It waits for the {kind} “{name}” to get its item on Monday, and is sent then by itself.", False)
         return detail, True
 
-    def has_removed_item(self, record: SyncedModel) -> bool:
-        """Whether the record's item was last seen archived, deleted or elsewhere, or a webhook just said so."""
-        return bool(self._told(Want(WantKind.REMOVED, type(record), (str(record.pk), record.monday_id))))
+    def was_removed(self, target: type[SyncedModel], named: str, shown_by: str) -> bool:
+        """Whether an item of the target's board, which that item named, isn't known to be on it."""
+        return bool(self._told(Want(WantKind.REMOVED, target, (shown_by, named))))
 
     def _told(self, want: Want) -> Any:
         if want not in self.known:

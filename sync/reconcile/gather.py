@@ -68,6 +68,7 @@ from sync.reconcile.facts import (
     LOOP_WINDOW,
     STALE_READ_WINDOW,
     AnswerFacts,
+    BoardNow,
     ClaimedFacts,
     DeletedFacts,
     IdentityFacts,
@@ -114,6 +115,7 @@ from sync.records.approvals import ApprovalFacts, known_requests, with_counts
 from sync.records.authors import monday_editor_name, monday_user_name, monday_users
 from sync.records.item_links import unlinked_items
 from sync.records.tombstones import rebuild_records
+from sync.registry import link_of
 
 MAX_PAGES = 20
 """Further pages that a pass follows; a match key that more items than this hold is no key."""
@@ -188,7 +190,9 @@ class Gatherer:
             else:
                 found_values = self._answers(kind, facts, plan, values)
                 known |= {Want(kind, None, value): found_values.get(value) for value in values}
-        return _with_lacking(replace(facts, known={**facts.known, **known}), plan, wants)
+        facts = _with_lacking(replace(facts, known={**facts.known, **known}), plan, wants)
+        unsure = [want for want in wants if want.kind is WantKind.REMOVED and not facts.related.known[want]]
+        return self.with_removed(facts, unsure) if unsure else facts
 
     def _answers(self, kind: Ask, facts: PassFacts, plan: Plan, values: Sequence[Any]) -> Mapping[Any, Any]:
         if kind in _BY_RECORD:
@@ -245,13 +249,32 @@ class Gatherer:
             found |= {item.id: item for item in items}
         return found
 
+    def with_removed(self, facts: PassFacts, wants: Sequence[Want]) -> PassFacts:
+        """Add which of these items are not on their records' board, by a call: it leaves their cells empty."""
+        items = self.items_by_id(facts.board, sorted({want.value[1] for want in wants}))
+        models = {want.model for want in wants if want.model}
+        homes = {model: link.board_id for model in models if (link := link_of(model.entity_type()))}
+        found = dict[Want, bool]()
+        for want in wants:
+            item, home = items.get(want.value[1]), homes.get(want.model) if want.model else None
+            found[want] = item is None or item.state != ACTIVE or item.board_id not in (None, home)
+        return replace(facts, related=RelatedFacts({**facts.related.known, **found}))
+
     def _unmatched(self, facts: PassFacts, plan: Plan, _: Sequence[Any]) -> dict[Any, Any]:
         """Costs a call where an item may take the place of one that wasn't read."""
         items = item_facts(item_context(facts, plan), facts.claimed.unmatched, facts.found)
         firsts = {item.id: item for item in facts.found.linked.values()}
-        missing = sorted({first for item in items if (first := item.first_item_id)} - set(firsts))
+        missing = sorted({item.first_item_id for item in items if item.first_item_id} - set(firsts))
         firsts |= self.items_by_id(facts.board, missing)
-        return {"": tuple(replace(item, first_item=firsts.get(item.first_item_id)) for item in items)}
+        named = {item.named.pk: item.named for item in items if item.named and item.first_item_id}
+        known = {key: plan.records[key].facts for key in named if key in plan.records}
+        unclaimed = {key: Claim(key, None, []) for key in named if key not in known}
+        known |= {one.id: one for one in _record_facts(facts.board, unclaimed, named)} if unclaimed else {}
+        first = {
+            str(one.record.monday_id): replace(one, item=firsts.get(str(one.record.monday_id)))
+            for one in known.values()
+        }
+        return {"": tuple(replace(item, first=first.get(item.first_item_id)) for item in items)}
 
     def _copies(self, facts: PassFacts, _: Plan, values: Sequence[Any]) -> dict[Any, Any]:
         """Where they can't be read, the rest of the pass goes on."""
@@ -752,6 +775,13 @@ def current_removal_policy(board: BoardContext, _: Sequence[str] = ()) -> dict[s
     link = board.link
     link.removed_item_policy = BoardLink.objects.values_list("removed_item_policy", flat=True).get(pk=link.pk)
     return {"": RemovedItemPolicy(link.removed_item_policy)}
+
+
+def board_now(link: BoardLink) -> BoardNow:
+    """Return what stands of the board's settings as its pass is written."""
+    policy = BoardLink.objects.values_list("removed_item_policy", flat=True).get(pk=link.pk)
+    mappings = link.mappings.values_list("key", "version", "direction")
+    return BoardNow({key: (version, way) for key, version, way in mappings}, RemovedItemPolicy(policy))
 
 
 def deletion_obstacles(record: models.Model) -> tuple[str, str]:

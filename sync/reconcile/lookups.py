@@ -214,15 +214,14 @@ def _records_by_name(model: type[SyncedModel], wants: Sequence[Want]) -> dict[Wa
 
 
 def _removed(model: type[SyncedModel], wants: Sequence[Want]) -> dict[Want, bool]:
-    """Whose items were last seen archived, deleted or elsewhere, or of whose items a webhook just said so."""
-    ledgers = SyncMetadata.objects.of(model.entity_type(), [UUID(want.value[0]) for want in wants])
-    gone = set(ledgers.exclude(remote_state__in=("", ACTIVE)).values_list("entity_id", flat=True))
-    items = [want.value[1] for want in wants if want.value[1] and want.value[0] not in gone]
-    removed: set[str | None] = set()
-    if items:
-        events = WebhookEvent.objects.filter(item_id__in=items, processed_at=None)
-        removed = set(events.of_kind(EventKind.ARCHIVED, EventKind.DELETED).values_list("item_id", flat=True))
-    return {want: want.value[0] in gone or want.value[1] in removed for want in wants}
+    """Which of these items a pass or a webhook said to be gone from their board; of others only Monday can tell."""
+    items = {want.value[1] for want in wants}
+    owners = dict(model._default_manager.filter(monday_id__in=items).values_list("pk", "monday_id"))
+    ledgers = SyncMetadata.objects.of(model.entity_type(), owners).exclude(remote_state__in=("", ACTIVE))
+    removed = {owners[key] for key in map(UUID, ledgers.values_list("entity_id", flat=True))}
+    events = WebhookEvent.objects.filter(item_id__in=items - removed, processed_at=None)
+    removed |= set(events.of_kind(EventKind.ARCHIVED, EventKind.DELETED).values_list("item_id", flat=True))
+    return {want: want.value[1] in removed for want in wants}
 
 
 def _has_board(model: type[SyncedModel], wants: Sequence[Want]) -> dict[Want, bool]:

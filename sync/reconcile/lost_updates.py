@@ -103,7 +103,8 @@ def observed(
 
 @dataclass(frozen=True)
 class FieldWrite:
-    """What one intent of ours did to one field; `until` is the last moment at which it may have taken effect.
+    """What one intent of ours did to one field; `until` is the last moment at which it may have taken effect, `read_at`
+    the first at which its pass may have read what it replaced.
 
     `is_unconfirmed` says that it had no answer; such a one may land late. `is_open`, that its outcome isn't known yet.
     """
@@ -111,6 +112,7 @@ class FieldWrite:
     id: str
     intended_at: datetime
     until: datetime
+    read_at: datetime
     read: Canonical
     sent: Canonical
     answer: Canonical
@@ -167,6 +169,8 @@ def _field_writes(
                 id=str(intent.pk),
                 intended_at=intent.created_at,
                 until=now if state == IntentState.OPEN else (intent.settled_at or intent.created_at),
+                # Without the time of its read it is one of an earlier version.
+                read_at=datetime.fromisoformat(entry["read_at"]) if "read_at" in entry else intent.created_at,
                 read=convert.remote(entry["read"]),
                 sent=sent,
                 answer=convert.remote(answer[mapping.key]) if mapping.key in answer else sent,
@@ -304,7 +308,7 @@ class _FieldHistory:
         first = next((write for write in done if write.until > event.at), None)
         # Monday's clock and ours may differ by a few seconds.
         first = first or next((write for write in reversed(done) if write.until + CLOCK_TOLERANCE > event.at), None)
-        if first is None or event.at < first.intended_at - STALE_READ_WINDOW:
+        if first is None or event.at < first.read_at - STALE_READ_WINDOW:
             return None
         since = first.intended_at - STALE_READ_WINDOW
         own = (e for e in self.changes if e.has_previous and first.wrote(e.value) and self._is_own(e) and e.at >= since)

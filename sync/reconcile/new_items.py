@@ -6,7 +6,7 @@ Decides of docs/reference/merge.md, “A record and its item”:
   then by NPD ID, then by the match rule, among records without an item: one hit → link; several, or a hit that has an
   item → "who is this?"; none → create the record, if the board link allows; ignored items are remembered.
 - there, linked | a second item bears its NPD ID: the link stays, and the item is a duplicate (duplicates.py); where the
-  record's own item was archived or deleted, it takes that one's place.
+  record's own item was archived or deleted, it takes that one's place, or waits where that one had unsynced edits.
 - none | archived, deleted, or not returned when asked by id: nothing; the job ends with the reason.
 - deleted | new or late, bearing the tombstone's NPD ID: as deleted / there; never a new record by itself.
 """
@@ -50,7 +50,17 @@ from sync.reconcile.field_values import (
     update_values,
 )
 from sync.reconcile.identity import link_problem, owner_question, quoted_names
-from sync.reconcile.pass_plan import IDENTIFIED, REPORTED_STATES, Ask, Outcome, PassFacts, Plan, RecordPlan
+from sync.reconcile.pass_plan import (
+    IDENTIFIED,
+    OFF_BOARD_STATES,
+    REPORTED_STATES,
+    Ask,
+    Outcome,
+    PassFacts,
+    Plan,
+    RecordPlan,
+)
+from sync.reconcile.removed_items import edits_since_agreed
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
 from sync.records.unmatched_items import IGNORED, UnmatchedFinding
@@ -379,7 +389,9 @@ class _ItemRule:
         if owner.monday_id is not None and not owner.may_sync:
             detail = f"It has the NPD ID of “{owner}”, whose sync is off. Nothing was done."
             return self._left(UnmatchedReason.SYNC_OFF, detail=detail, names=f"“{owner}”")
-        if self._takes_place(owner):
+        if self._may_take_place(owner):
+            if waiting := self._wait_for_first(owner):
+                return waiting
             sentence = f"Its item left the board; “{self.item.name}” has its NPD ID, and is its item now."
             return self._give(owner, ItemAct.REPLACE, sentence)
         if owner.monday_id is not None:
@@ -387,8 +399,8 @@ class _ItemRule:
             return replace(plan, outcome=Outcome.OPEN, act=ItemAct.DUPLICATE, record=owner)
         return self._ask([owner])
 
-    def _takes_place(self, owner: SyncedModel) -> bool:
-        """Whether it takes the place of the record's own item, which was archived or deleted.
+    def _may_take_place(self, owner: SyncedModel) -> bool:
+        """Whether it may take the place of the record's own item, which was archived or deleted.
 
         A person duplicated the item and archived the first; or a restored database knows only the item of before.
         Taken for duplicates, the living ones would lose their NPD ID, or leave the board after the first. One that says
@@ -400,6 +412,23 @@ class _ItemRule:
             return False
         # It shows the match key of the record, or the one with which the first item left.
         return key in (match_text_of_record(self.board, owner), match_text_of_item(self.board, first))
+
+    def _wait_for_first(self, owner: SyncedModel) -> ItemPlan | None:
+        """What was edited on the first item and never synced would be nowhere: a person decides about that one first.
+
+        Whoever keeps the record then has it linked with this item, which bears its NPD ID. What was edited in NPD is
+        merged with this one.
+        """
+        first = self.facts.first
+        if first is None or first.item is None or not any(one.reason for one in edits_since_agreed(self.board, first)):
+            return None
+        detail = (
+            f"“{first.item.name}”, the item of “{owner}”, left the board with values that were never synced. First "
+            "decide what happens to the record."
+        )
+        until = self.context.now + timedelta(minutes=30)
+        plan = self._left(UnmatchedReason.DUPLICATE, detail=detail, until=until, names=f"“{owner}”")
+        return plan if first.ledger.remote_state in OFF_BOARD_STATES else replace(plan, woken=(owner.pk,))
 
     def _settle_deleted(self, tombstone: Tombstone) -> ItemPlan:
         """Never a new record by itself: the deleted record's own pass decides, as of an item that is there."""

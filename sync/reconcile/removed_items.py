@@ -349,6 +349,11 @@ def _action_by_policy(facts: RemovalFacts, policy: RemovedItemPolicy, removed: R
     return RecordAction.NOTHING if is_needed else act
 
 
+def follows_policy(removed: RemovedItem, policy: RemovedItemPolicy) -> bool:
+    """Whether what becomes of the record is still what the board says; what a person chose is."""
+    return removed.chosen or not removed.act or removed.act is _POLICY_ACTIONS.get(policy)
+
+
 # What was edited, on either side, since a record and its gone item last agreed.
 
 

@@ -783,8 +783,10 @@ def _settle_all(run: PassRun, facts: PassFacts, plan: Plan, answers: Answers) ->
     _settle_claimed(run, facts.claimed.known_items, [one for one in plan.records.values() if one.id in locked])
     # `pause` waits for our end.
     paused = _pause(run, QueueDirection.TO_NPD) if any(map(has_local_writes, plan.records.values())) else ""
+    rests_on_settings = any(has_local_writes(one) or one.removal for one in plan.records.values())
+    now = gather.board_now(run.link) if rests_on_settings else None
     written = [
-        _write_record(one, record_changes(run.board, one, answers.of(key), locked.get(key), facts.now, paused))
+        _write_record(one, record_changes(run.board, one, answers.of(key), locked.get(key), facts.now, paused, now))
         for key, one in plan.records.items()
     ]
     took = {

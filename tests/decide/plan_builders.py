@@ -155,6 +155,9 @@ class World:
         job = SyncQueue(id=1, remote_id=key, causes=int(Cause.WEBHOOK), payload=payload, direction=direction)
         return Claim(None, key, [job])
 
+    def _with_own_item(self, facts: RecordFacts) -> RecordFacts:
+        return replace(facts, item=self.items.get(facts.record.monday_id or ""))
+
     def _item_facts(self, key: str, number: int) -> ItemFacts:
         item, records = self.items.get(key), sorted((one.record for one in self.records), key=lambda one: one.pk)
         npd_id, email = (npd_id_of(self.of, item), _email(item)) if item else ("", "")
@@ -172,7 +175,7 @@ class World:
             named=named,
             matching=tuple(one for one in records if email and one.email == email),
             chosen=next((one for one in records if str(one.pk) == chosen), None),
-            first_item=self.items.get(named.monday_id or "") if named else None,
+            first=next((self._with_own_item(one) for one in self.records if one.record is named), None),
             new_id=UUID(int=1_000 + number),
         )
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from sync.choices import Cause
+from sync.choices import Cause, RemovedItemPolicy
 from sync.connectors.base.board_items import ARCHIVED, Item
 from sync.connectors.base.errors import FieldRejected
 from sync.models import Intent
 from sync.reconcile.changes import RecordChanges, Wake, answered, changes, record_changes
+from sync.reconcile.facts import BoardNow
 from sync.reconcile.pass_plan import IdentityPlan, Outcome, Plan, RecordAction, RecordPlan, RemovedItem
 from sync.reconcile.writes import NOTHING_SENT, Answer, Answers, Verdict
 from tests.decide.field_builders import ITEM, board, contact, item, record_facts
@@ -129,6 +130,27 @@ def test_one_that_was_linked_anew_or_edited_meanwhile_is_left_to_its_next_pass(
     found = written(removed(act), **now)
     assert (found.values, found.deletes, found.ignored, found.wakes) == ({}, False, {}, ())
     assert (found.plan.outcome, found.plan.log) == (Outcome.RELEASED, ())
+
+
+@pytest.mark.parametrize(
+    ("plan", "now", "stands"),
+    [
+        (pull(), {}, True),
+        (pull(), {"direction": "npd_to_monday"}, False),
+        (pull(), {"version": 2}, False),
+        (removed(RecordAction.DELETE), {}, True),
+        (removed(RecordAction.DELETE), {"policy": "ask"}, False),
+        (removed(RecordAction.DELETE, chosen=True), {"policy": "ask"}, True),
+        (removed(RecordAction.UNLINK), {}, False),
+    ],
+)
+def test_what_rests_on_a_setting_that_was_changed_meanwhile_is_left_to_the_next_pass(
+    plan: RecordPlan, now: dict[str, Any], stands: bool
+) -> None:
+    then = {"version": 1, "direction": "bidirectional", "policy": "delete"} | now
+    settings = BoardNow({ROLE: (then["version"], then["direction"])}, RemovedItemPolicy(then["policy"]))
+    found = record_changes(BOARD, plan, NOTHING_SENT, plan.record, NOW, now=settings)
+    assert (bool(found.values or found.deletes), found.plan.outcome is Outcome.SETTLED) == (stands, stands)
 
 
 def test_a_record_that_was_deleted_meanwhile_is_written_nothing_of() -> None:

@@ -432,11 +432,29 @@ def test_one_way_to_monday_is_mirrored_over_an_item_of_nobody() -> None:
     assert sent["organization"]["id"] == str(ACME.pk)
 
 
-@pytest.mark.parametrize(("is_removed", "action"), [(True, Action.UNDECIDED), (False, Action.PULL)])
-def test_a_cell_that_a_removed_item_left_empty_was_emptied_by_nobody(is_removed: bool, action: Action) -> None:
-    answers = {Want(WantKind.REMOVED, Organization, (str(ACME.pk), "70")): is_removed}
-    given = field_facts({"organization": ACME}, agreed={"organization": ACME}, known={"related": RelatedFacts(answers)})
-    assert planned("organization", given).decision.action is action
+def test_a_cell_that_a_removed_item_left_empty_was_emptied_by_nobody() -> None:
+    """NPD keeps what it has, and sends what it has chosen since; of an item that is there a person emptied the cell."""
+    beta, one_way = organization("71", "Beta"), {"direction": SyncDirection.MONDAY_TO_NPD}
+    unlinked = organization(item=None, name="Acme", id=ACME.pk)
+    rows: list[tuple[bool, Organization, dict[str, Any], Action, str | None]] = [
+        (True, ACME, {}, Action.UNDECIDED, None),
+        (False, ACME, {}, Action.PULL, None),
+        (True, beta, {}, Action.PUSH, "71"),
+        (True, beta, {"rule": "monday_wins"}, Action.PUSH, "71"),
+        (False, beta, {"rule": "monday_wins"}, Action.PULL, None),
+        (True, organization("72", "Acme", id=ACME.pk), {}, Action.PUSH, "72"),
+        (True, ACME, {"direction": SyncDirection.NPD_TO_MONDAY}, Action.UNDECIDED, None),
+        (True, beta, one_way, Action.UNDECIDED, None),
+        (True, unlinked, one_way, Action.UNDECIDED, None),
+    ]
+    for is_removed, local, of_field, action, sent in rows:
+        known = {"related": RelatedFacts({Want(WantKind.REMOVED, Organization, (ITEM, "70")): is_removed})}
+        of = board({"organization": of_field})
+        plan = planned(
+            "organization", field_facts({"organization": local}, of=of, agreed={"organization": ACME}, known=known)
+        )
+        found = plan.decision.action, plan.send_raw and plan.send_raw["organization"]["item"]
+        assert found == (action, sent), (is_removed, str(local), of_field)
 
 
 # --- a person's decisions -------------------------------------------------------------------------------------------

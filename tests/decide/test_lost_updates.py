@@ -85,6 +85,12 @@ FIRST_WRITE = wrote("Ours")
             id="what another edit replaced before our write is not lost by us",
         ),
         pytest.param([told("Theirs", seconds=-600)], [FIRST_WRITE], [], id="our read came long after the edit"),
+        pytest.param(
+            [told("Theirs", seconds=-300)],
+            [wrote("Ours", entry={"read_at": at(-301).isoformat()})],
+            ["Theirs"],
+            id="our pass had read before the edit, minutes before it wrote",
+        ),
         pytest.param([told("Theirs", "Ours", seconds=-30)], [FIRST_WRITE], [], id="the edit came after our write"),
         pytest.param(
             [told("Theirs", seconds=-60.5, is_new=False)], [FIRST_WRITE], [], id="an event that was checked before"

@@ -16,8 +16,9 @@ from sync.connectors.base.board_items import Item, Reading
 from sync.kernel.messages import UnmatchedReason
 from sync.models import FieldMapping, IgnoredItem, SyncedModel, SyncQueue, Tombstone
 from sync.outbox.claim import Claim
-from sync.reconcile.facts import ItemContext, ItemEvents, ItemFacts, LockedItem
-from sync.reconcile.field_values import BoardContext
+from sync.reconcile.facts import ItemContext, ItemEvents, ItemFacts, LockedItem, RecordFacts, new_ledger
+from sync.reconcile.field_plan import new_base
+from sync.reconcile.field_values import BoardContext, stored_values
 from sync.reconcile.new_items import (
     ItemAct,
     ItemPlan,
@@ -96,6 +97,15 @@ def short(plan: ItemPlan) -> tuple[Any, ...]:
     return plan.outcome, plan.act, plan.finding.reason if plan.finding else None
 
 
+def first(record: Contact, item: Item) -> RecordFacts:
+    """The record with its own item, in sync with it as it was on the board."""
+    of, state = board(), new_ledger("contact", record.pk)
+    for one in of.mappings:
+        cell = of.converter(one).stored_value(an_item().reading(one.column_id))
+        state.base[one.key] = new_base(one, item.id, stored_values(record, one), cell)
+    return RecordFacts(Claim(record.pk, None, []), record, state, item=item)
+
+
 ENDED, WAITS, GOES_BACK, GOES_ON = Outcome.SETTLED, Outcome.DEFERRED, Outcome.RELEASED, Outcome.OPEN
 NOTHING, LINK, CREATE, ASK = ItemAct.NOTHING, ItemAct.LINK, ItemAct.CREATE, ItemAct.ASK
 R = UnmatchedReason
@@ -121,19 +131,27 @@ ROWS: dict[str, tuple[ItemFacts, tuple[Any, ...]]] = {
     ),
     "the NPD ID of a record whose sync is off, without an item": (named(DISABLED), (ENDED, ASK, R.AMBIGUOUS)),
     "the linked record's item was archived: it takes its place": (
-        named(LINKED, first_item=GONE),
+        named(LINKED, first=first(LINKED, GONE)),
         (ENDED, ItemAct.REPLACE, None),
     ),
     "the linked record's item was deleted: it takes its place": (
-        named(LINKED, first_item=replace(GONE, state="deleted")),
+        named(LINKED, first=first(LINKED, replace(GONE, state="deleted"))),
+        (ENDED, ItemAct.REPLACE, None),
+    ),
+    "it was archived with an edit that was never synced: a person is asked about that first": (
+        named(LINKED, first=first(LINKED, replace(GONE, name="Ann, edited"))),
+        (WAITS, NOTHING, R.DUPLICATE),
+    ),
+    "what was edited in NPD alone is merged with the one that takes its place": (
+        named(LINKED, first=first(contact(pk=LINKED.pk, monday_id="6", role_title="Chair"), GONE)),
         (ENDED, ItemAct.REPLACE, None),
     ),
     "it was archived, but another key was typed here": (
-        replace(named(LINKED, first_item=GONE), item=an_item("bob@example.com", str(LINKED.pk))),
+        replace(named(LINKED, first=first(LINKED, GONE)), item=an_item("bob@example.com", str(LINKED.pk))),
         (GOES_ON, ItemAct.DUPLICATE, R.DUPLICATE),
     ),
     "the linked record's item is there": (
-        named(LINKED, first_item=an_item(id="6")),
+        named(LINKED, first=first(LINKED, an_item(id="6"))),
         (GOES_ON, ItemAct.DUPLICATE, R.DUPLICATE),
     ),
     "somebody still types": (
@@ -345,8 +363,8 @@ def test_a_later_item_sees_that_an_earlier_one_was_linked() -> None:
 
 
 def test_of_two_items_that_could_take_a_place_the_later_one_is_a_duplicate() -> None:
-    copies = [named(LINKED, first_item=GONE), replace(second(), item=an_item(id="8", npd_id=str(LINKED.pk)))]
-    copies[1] = replace(copies[1], named=LINKED, first_item=GONE)
+    copies = [named(LINKED, first=first(LINKED, GONE)), replace(second(), item=an_item(id="8", npd_id=str(LINKED.pk)))]
+    copies[1] = replace(copies[1], named=LINKED, first=first(LINKED, GONE))
     assert acts(copies) == [ItemAct.REPLACE, ItemAct.DUPLICATE]
 
 
@@ -390,7 +408,7 @@ FREE = contact()
 BY_KEY, BY_ID, ALONE = facts(matching=(FREE,)), named(FREE), facts()
 CHOSEN = facts(chosen=FREE, payload={"link_to": str(FREE.pk)})
 AMBIGUOUS = facts(matching=(LINKED, SECOND))
-REPLACING = named(LINKED, first_item=GONE)
+REPLACING = named(LINKED, first=first(LINKED, GONE))
 LATE = facts(an_item(npd_id=str(DELETED)), tombstones=(tombstone(monday_id=None),))
 
 

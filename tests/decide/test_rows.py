@@ -45,6 +45,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("Neither side is rewritten for form alone", "fields.a_number_in_another_form_is_the_same_number"),
         ('`None`, `""` and whitespace are ∅', "converters.nothing_an_empty_text_and_whitespace_are_all_empty"),
         ("A field with an unknown side is not decided", BLOCKED),
+        ("a removed item leaves it so", "fields.a_cell_that_a_removed_item_left_empty_was_emptied_by_nobody"),
         ("is repeated", "unconfirmed_writes.a_read_of_what_our_own_write_has_just_replaced_is_made_again"),
     ],
     "A field, both ways": [
@@ -86,6 +87,10 @@ ROWS: dict[str, list[tuple[str, str]]] = {
             "fields.one_way_from_monday_an_organization_without_an_item_stays_where_it_was_agreed_on_with_an_empty_cell",
         ),
         ("the mapping's direction both have to allow a way", OF_ITS_ROW),
+        (
+            "Nothing is ever written against a direction",
+            "changes.what_rests_on_a_setting_that_was_changed_meanwhile_is_left_to_the_next_pass",
+        ),
         ("bookkeeping", "fields.an_item_without_the_npd_id_gets_it_whatever_the_directions_say"),
         ("`none` and disabled read nothing", WITHOUT_CALL),
         (
@@ -115,6 +120,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
             "given_once.a_copy_of_ours_is_archived_only_where_the_record_has_its_own_item_on_the_board",
         ),
         ("one with its match key takes its place", NEW_ITEM),
+        ("you are asked about the removed one first", NEW_ITEM),
         ("there, its sync off | an item bears its NPD ID", NEW_ITEM),
         ("none | archived, deleted, or not returned when asked by id", NEW_ITEM),
         (

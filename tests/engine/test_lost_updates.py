@@ -1,13 +1,15 @@
 """Somebody edits a cell between our read of it and our write: what they wrote is found again, never silently gone."""
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.models import Decision, FieldMapping, MondayAccount, WebhookEvent
+from sync.clock import sync_now
+from sync.models import Decision, FieldMapping, Intent, MondayAccount, WebhookEvent
 from sync.reconcile import act
 from tests.engine.conftest import choose
 from tests.support.waiting import wait_for
@@ -34,7 +36,10 @@ def take(world: World) -> list[Any]:
 
 def test_a_lost_update_is_found_in_whatever_order_its_events_are_weighed_one_by_one(world: World) -> None:
     contact = world.linked(role_title="Old")
+    before = sync_now()
     world.overwrite(contact)
+    written = Intent.objects.filter(entity_id=contact.pk).latest("created_at")
+    assert before < datetime.fromisoformat(written.values["role_title"]["read_at"]) < written.created_at
     kept = take(world)
     assert len(kept) == 2
     for told in reversed(kept):

@@ -170,6 +170,26 @@ def test_a_second_item_takes_the_place_of_one_that_was_taken_away(world: World) 
     assert Contact.objects.count() == 1
 
 
+def test_an_edit_that_never_came_over_is_asked_about_before_a_second_item_takes_the_place(
+    world: World, pat: Any
+) -> None:
+    BoardLink.objects.filter(entity_type="contact").update(removed_item_policy="delete")
+    contact = world.linked("Ann", email="ann@example.com", role_title="Boss")
+    copy, first = str(world.sandbox.act("duplicate", item_id=contact.monday_id)["id"]), contact.monday_id
+    world.edit(contact, "role_title", "Chair")
+    world.sandbox.act("archive", item_id=first)
+    hear(world)
+    quiet_passes(world)
+    contact.refresh_from_db()
+    assert (contact.monday_id, asked(contact.pk).monday_data) == (first, {"role_title": "Chair"})
+    assert world.sandbox.item(copy)["values"]["npd_id"] == str(contact.pk)
+    choose(asked(contact.pk), pat, "npd")
+    world.work()
+    contact.refresh_from_db()
+    assert contact.monday_id == copy
+    assert [i["id"] for i in world.sandbox.all_items() if i["state"] == "active"] == [copy]
+
+
 def test_of_two_copies_the_one_that_monday_refuses_to_archive_keeps_its_answer_and_its_job(
     world: World, pat: Any
 ) -> None:

@@ -2,11 +2,14 @@
 
 import re
 
-from npd.models import Contact
+from npd.models import Contact, Organization
 from sync.models import SyncQueue
 from sync.operations.detect.comparison import ComparisonResult, compare_board
+from tests.engine.test_relations import connected
 from tests.support.world import World, mail
 from tests.sweeps.conftest import Post
+
+__all__ = ["connected"]
 
 
 def compared(post: Post) -> ComparisonResult:
@@ -48,6 +51,17 @@ def test_an_item_that_is_not_listed_is_asked_for_by_its_id_and_nothing_is_delete
     world.work()
     assert world.ledger(contact).remote_state == "archived"
     assert Contact.objects.filter(pk=contact.pk).exists()
+
+
+def test_a_relation_that_was_emptied_gets_its_pass_which_asks_why(connected: World, post: Post) -> None:
+    contact = connected.linked(organization=Organization.objects.create(name="Acme"))
+    connected.hear()
+    connected.edit(contact, "organization", None)
+    post.lose()
+    calls = connected.calls()
+    assert (compared(post).differing, connected.calls() - calls) == (1, 2)
+    connected.work(contact)
+    assert (contact.organization, connected.status(contact)) == (None, "synced")
 
 
 def test_of_a_listing_that_was_cut_short_nothing_is_concluded(world: World, post: Post) -> None:

@@ -36,7 +36,7 @@ from sync.reconcile import gather
 from sync.reconcile.board_filter import item_verdict, record_verdict
 from sync.reconcile.facts import RecordFacts
 from sync.reconcile.field_plan import FieldPlan
-from sync.reconcile.field_values import BoardContext, still_holds, stored_values
+from sync.reconcile.field_values import BoardContext, Want, still_holds, stored_values
 from sync.reconcile.gather import Gatherer, claimed
 from sync.reconcile.lookups import load_board
 from sync.reconcile.new_items import listed_finding
@@ -107,6 +107,10 @@ class _ListedItems(Gatherer):
     def items_by_id(self, board: BoardContext, ids: Sequence[str]) -> dict[str, Item]:
         self.unread |= set(ids)
         return {}
+
+    def with_removed(self, facts: PassFacts, wants: Sequence[Want]) -> PassFacts:
+        self.unread |= {want.value[0] for want in wants}
+        return super().with_removed(facts, wants)
 
     def inspect(
         self, board: BoardContext, missing: Collection[str], healed: Collection[str]

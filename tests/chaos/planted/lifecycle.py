@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from sync.connectors.base.board_items import Item
+from sync.reconcile.facts import RecordFacts, new_ledger
 from sync.reconcile.new_items import ItemAct
 from sync.reconcile.pass_plan import Outcome, RecordPlan
 from tests.chaos import acts, drills
@@ -44,6 +45,8 @@ match_to_linked = bug(
 def _takes_over(right: Wrong, rule: Any) -> Any:
     hits = rule._matching
     if len(hits) == 1 and hits[0].monday_id and hits[0].may_sync:
-        wrong = replace(rule, facts=replace(rule.facts, first_item=replace(rule.item, id=hits[0].monday_id)))
+        taken = replace(rule.item, id=hits[0].monday_id)
+        first = RecordFacts(rule.facts.claim, hits[0], new_ledger(hits[0].entity_type(), hits[0].pk), item=taken)
+        wrong = replace(rule, facts=replace(rule.facts, first=first))
         return wrong._give(hits[0], ItemAct.REPLACE, f"Linked with {hits[0]}.")
     return right(rule)
