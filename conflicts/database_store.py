@@ -19,17 +19,30 @@ from conflicts.models import BatchEntry, ConflictKind, EntryOutcome, SyncConflic
 from conflicts.resolution import apply_undo_results, reject_undo
 from sync import registry
 from sync.clock import sync_now
-from sync.kernel.conflict_store import KIND_UNDO, ConflictReport, ConflictTurnover, OpenConflict, register_store
+from sync.kernel.conflict_store import (
+    KIND_FIRST_MATCH,
+    KIND_UNDO,
+    ConflictReport,
+    ConflictTurnover,
+    OpenConflict,
+    register_store,
+)
 
 ConflictKey = tuple[str, UUID, str, str]
 
-_ATTENTION = """
+_ATTENTION = f"""
     SELECT CASE kind WHEN 'identity' THEN 'duplicate' ELSE 'conflict' END, id::text, entity_type, entity_id,
-        monday_item_id, detected_at, kind, array_to_string(conflict_fields, ','), coalesce(about ->> 'what', ''),
+        monday_item_id, detected_at, CASE WHEN kind = 'fields' AND NOT base_data @? '$.* ? (@ != null)'
+            AND NOT EXISTS (SELECT FROM sync_metadata AS ledger WHERE ledger.system = 'monday'
+                AND ledger.entity_type = conflict.entity_type AND ledger.entity_id = conflict.entity_id::text
+                AND jsonb_exists_any(ledger.base, conflict_fields::text[]))
+            THEN '{KIND_FIRST_MATCH}' ELSE kind END,
+        array_to_string(conflict_fields, ','), coalesce(about ->> 'what', ''),
         jsonb_build_object('npd', npd_data, 'base', base_data, 'monday', monday_data, 'acts',
             CASE WHEN kind = 'delete' THEN jsonb_path_query_array(about, '$.options[*].does') ELSE '[]' END)
-    FROM sync_conflicts WHERE resolved_at IS NULL AND (resolution IS NULL OR resolution -> 'fields' = '{}')
-"""
+    FROM sync_conflicts AS conflict
+    WHERE resolved_at IS NULL AND (resolution IS NULL OR resolution -> 'fields' = '{{}}')
+"""  # noqa: S608 - made of literals of our own
 
 OPEN_OR_UNDOING = Q(resolved_at=None) | Q(resolution__isnull=False)
 """Open, or resolved with an undo request."""

@@ -57,7 +57,7 @@ class EntitySpec:
 
     `match_key` names the mapping by which an unlinked record and an unmatched item are matched. `board_setting` is
     the variable that may name its board, MONDAY_<the model's plural>_BOARD_ID unless told; `icon` its symbol in the
-    admin's sidebar.
+    admin's sidebar; `titles` what boards and files may call a field, beside its label.
     """
 
     model: type[SyncedModel]
@@ -66,6 +66,7 @@ class EntitySpec:
     mappings: tuple[MappingSpec, ...] = field(default_factory=tuple)
     board_setting: str = ""
     icon: str = "table_rows"
+    titles: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         plural = str(self.model._meta.verbose_name_plural).upper().replace(" ", "_")

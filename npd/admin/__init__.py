@@ -46,7 +46,6 @@ class ContactAdmin(ImportMixin, SyncedModelAdmin):
     list_display = ("name", "email", "phone", "organization", "role_title", "sync", "item", "updated")
     search_fields = ("name", "email", "phone", "role_title", "organization__name", "monday_id")
     actions_detail = ("personal_data",)
-    empty_words = "Nobody matches, or nobody has been added yet. A new item on the Contacts board appears here too."
 
     @action(  # type: ignore[untyped-decorator]  # unfold has no types
         description=_("Personal data"), icon="person_remove", url_path="personal-data", permissions=["erase"]

@@ -287,6 +287,12 @@ class ImportMixin:
         """Whether the person may import: whoever may add and change records."""
         return may_import(request.user, self.model.entity_type())
 
+    def empty_doors(self, request: HttpRequest) -> list[tuple[str, str]]:
+        """What this person may do so that an empty list gets rows: an import too."""
+        url = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_import_file")
+        doors: list[tuple[str, str]] = super().empty_doors(request)  # type: ignore[misc]
+        return [*([("Import", url)] if self.has_import_permission(request) else []), *doors]
+
     @action(  # type: ignore[untyped-decorator]  # unfold has no types
         description="Import", url_path="import/", permissions=["import"], icon="upload_file"
     )

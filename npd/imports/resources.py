@@ -41,42 +41,6 @@ from sync.models import SyncedModel
 from sync.reconcile.field_values import field_of, stored_field_values, stored_values
 from sync.reconcile.lookups import canonical_value, load_board
 
-_TITLE_ALIASES: Mapping[str, tuple[str, ...]] = {
-    NPD_ID: ("NPD ID", "id"),
-    "name": (
-        "full name", "contact name", "contact", "organization name", "company name", "account name",
-        "Vollständiger Name", "Ansprechpartner", "Nom", "Nom complet",
-    ),
-    "email": ("email address", "mail", "email 1", "E-Mail-Adresse", "Courriel", "Adresse e-mail"),
-    "organization": (
-        "organisation", "company", "account", "employer", "Firma", "Unternehmen", "Arbeitgeber", "Société",
-        "Entreprise",
-    ),
-    "role_title": (
-        "job", "job title", "title", "position", "function", "Rolle", "Funktion", "Rôle", "Fonction", "Poste",
-    ),
-    "phone": (
-        "phone number", "telephone", "tel", "mobile", "mobile phone", "business phone", "Telefon", "Telefonnummer",
-        "Mobil", "Mobiltelefon", "Handy", "Téléphone", "Tél", "Portable",
-    ),
-    "notes": (
-        "note", "comments", "comment", "remarks", "remark", "Notiz", "Notizen", "Bemerkung", "Bemerkungen", "Kommentar",
-        "Remarque", "Remarques", "Commentaire", "Commentaires",
-    ),
-    "aliases": ("alias", "other names", "also known as"),
-    "billing_contact": ("billing", "invoice contact"),
-    "address_street": ("street address", "address", "address line 1", "Straße", "Adresse", "Rue"),
-    "address_city": ("town", "Ort", "Stadt", "Ville"),
-    "address_state": ("region", "province", "county", "state/region", "Bundesland", "Région"),
-    "address_zip": ("zip", "postal code", "postcode", "zip/postal code", "PLZ", "Postleitzahl", "Code postal"),
-    "address_country": ("country/region", "Land", "Pays"),
-    "inventory_url": ("inventory url", "url", "website", "web site", "Webseite", "Site web"),
-}  # fmt: skip
-"""Titles that other programs give these fields, in English, German and French; one that could mean two fields of a type
-is listed once.
-"""
-
-
 # --- columns ---
 
 
@@ -107,16 +71,16 @@ def labels_of(entity_type: str) -> Labels:
 def titles_of(entity_type: str) -> dict[str, str]:
     """Return the field for each known title, in plain form: ours, the board's columns', usual ones."""
     found: dict[str, str] = {}
-    for name, label in labels_of(entity_type).items():
-        for title in (name, label, *_TITLE_ALIASES.get(name, ())):
-            found.setdefault(plain_title(title), name)
     spec = registry.entity(entity_type)
+    for name, label in labels_of(entity_type).items():
+        for title in (name, label, *spec.titles.get(name, ())):
+            found.setdefault(plain_title(title), name)
     for mapping in spec.mappings:
         if len(mapping.fields) == 1:
             found.setdefault(plain_title(mapping.label), mapping.fields[0])
     # What other files call a related record, “Firma”, a file of such records calls their name.
     if spec.name_field:
-        for title in (entity_type, *_TITLE_ALIASES.get(entity_type, ())):
+        for title in (entity_type, *spec.titles.get(entity_type, ())):
             found.setdefault(plain_title(title), spec.name_field)
     return found
 

@@ -179,6 +179,7 @@ class PageChangeList(ChangeList):
     """A page of a list that lets its admin fetch, once, what the rows will show."""
 
     result_list: Any
+    empty_doors: Sequence[tuple[str, str]] = ()
 
     @property
     def export_url(self) -> str:
@@ -204,6 +205,7 @@ class PageChangeList(ChangeList):
             self.result_list = self.paginator.page(1).object_list
         rows: list[Any] = list(self.result_list)
         self.result_list = rows
+        self.empty_doors = [] if rows else self.model_admin.empty_doors(request)
         self.annotate_rows(rows)
         self.model_admin.prepare_page(rows)
 
@@ -328,6 +330,10 @@ class PageAdmin(PlainWordsMixin, ValidIdsMixin, ModelAdmin):
     """The query with which the pages lead to the list; where it leaves nothing, the list says so as an empty one."""
     row_names: tuple[str, str] | None = None
     """What one row and several are called where the model's own name is no word of the pages."""
+
+    def empty_doors(self, request: HttpRequest) -> list[tuple[str, str]]:
+        """What this person may do so that an empty list gets rows, as labels and addresses."""
+        return []
 
     @cached_property
     def _checkbox(self) -> str:

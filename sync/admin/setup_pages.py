@@ -40,6 +40,7 @@ from sync.operations.setup import plan
 from sync.operations.setup.draft import draft_of, link_of_draft, npd_id_column_of, open_drafts
 from sync.operations.setup.fields import (
     NEW_COLUMN,
+    SAMPLED_RECORDS,
     ColumnSuggestion,
     DraftColumn,
     FieldChoice,
@@ -168,6 +169,7 @@ def _mapping_context(
         "kind_title": _title(draft),
         "filter_lines": draft_filter_lines(draft),
         "sampled": names,
+        "newest": SAMPLED_RECORDS if draft.board_id and _has_more_than_sampled(draft.entity_type) else 0,
         "match_label": next((one.label for one in fields if one.is_match_key), ""),
         "npd_id": draft.columns[npd_id]["title"] if npd_id else "",
         "rows": rows,
@@ -175,6 +177,10 @@ def _mapping_context(
         "unused": [columns[c]["title"] for c, reason in useless.items() if c not in used and not reason],
         "wrong": [(one.key, one.label, field_errors[one.key]) for one in fields if one.key in field_errors],
     }
+
+
+def _has_more_than_sampled(entity_type: str) -> bool:
+    return registry.entity(entity_type).model._default_manager.order_by()[SAMPLED_RECORDS:].exists()
 
 
 def _fitting_columns(
@@ -197,6 +203,8 @@ def _hint_text(hint: ColumnSuggestion) -> str:
         return ""
     if hint.alike is None:
         return "Suggested: the only column of its type."
+    if hint.has_other_title:
+        return "Suggested: the title is another name for it."
     return f"Suggested: the titles are {'the same' if hint.alike == 100 else 'nearly the same'}."
 
 

@@ -489,7 +489,9 @@ class AllowanceSerializer(serializers.Serializer[Any]):
     left = serializers.FloatField(allow_null=True)
     reserve = serializers.IntegerField(help_text="What is kept of it for what a person clicked.")
     forecast_ends_at = serializers.DateTimeField(
-        source="ends_at", allow_null=True, help_text="At the rate of the last hour, if before midnight UTC."
+        source="ends_at",
+        allow_null=True,
+        help_text="Where it is tight: at the rate of the last hour, if before midnight UTC.",
     )
     words = serializers.CharField()
     as_of = serializers.DateTimeField(allow_null=True, help_text="When Monday last reported its own figure.")

@@ -16,6 +16,9 @@ KIND_IDENTITY = "identity"
 KIND_DELETE = "delete"
 KIND_LOST_UPDATE = "overwritten"
 
+KIND_FIRST_MATCH = "first_match"
+"""Not stored: what attention calls a conflict of fields that nobody changed, because they never were the same."""
+
 KIND_UNDO = "undo"
 """Not a conflict: of an OpenConflict, a settled one whose resolution a person wants undone (resolutions.py)."""
 
@@ -177,8 +180,8 @@ class ConflictStore(Protocol):
         """Return the query of conflicts without a resolution, for one that unites it with all else that waits.
 
         Its columns: kind (conflict, or duplicate where it asks who is who), id, entity_type, entity_id,
-        monday_item_id, detected_at, the conflict's own kind, its fields by commas, what it is about as a sentence,
-        and {npd, base, monday, acts}: the values by field, and of a deletion what its options do.
+        monday_item_id, detected_at, the conflict's own kind or KIND_FIRST_MATCH, its fields by commas, what it is about
+        as a sentence, and {npd, base, monday, acts}: the values by field, and of a deletion what its options do.
         """
 
 

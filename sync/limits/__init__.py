@@ -160,12 +160,8 @@ class LimitFacts:
     @cached_property
     def batching_delay(self) -> float:
         """For how many seconds every board gathers changes before its next pass; 0: none."""
-        limit, left = self.budget.quota.day, self.budget.day_left()
-        if left is None or limit is None:
-            return 0.0
-        rest = (midnight_after(self.now) - self.now).total_seconds()
-        usage = rate_limits.DayUsage(limit, left, self.last_hour.calls, self.last_hour.boards, rest)
-        return rate_limits.window_seconds(usage)
+        day = self.budget_state.day_usage
+        return rate_limits.window_seconds(day, self.last_hour.boards) if day is not None and day.is_tight else 0.0
 
     @cached_property
     def _demands(self) -> dict[str, Demand]:

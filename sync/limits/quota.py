@@ -29,6 +29,7 @@ from sync.limits.rate_limits import (
     PASS_CALLS,
     READ_POINTS,
     WRITE_POINTS,
+    DayUsage,
     InFlight,
     LimitKind,
     LimitWait,
@@ -134,6 +135,14 @@ class BudgetState:
     budget: QuotaBudget
     now: datetime
     in_flight: InFlight
+
+    @property
+    def day_usage(self) -> DayUsage | None:
+        """What is left of the day and for how long; None where its limit isn't known."""
+        limit, left = self.budget.quota.day, self.budget.day_left()
+        if limit is None or left is None:
+            return None
+        return DayUsage(limit, left, (midnight_after(self.now) - self.now).total_seconds())
 
     def reserve(self, entity_type: str, calls: int, points: int) -> uuid.UUID:
         """Spend calls and points, and keep them reserved until they are answered."""
@@ -320,8 +329,8 @@ def _updated_limit(known: int | None, published_before: int | None, published: i
 class Forecast:
     """Calls of the UTC day: used (everyone's), the limit, left of it, and the reserve for what people click.
 
-    `ends_at` is when all but the reserve is used up at the rate of the last hour; None where that is not
-    before midnight UTC, or the limit isn't known; `as_of` is when Monday last updated its own figure.
+    `ends_at` is, where the quota is tight, when all but the reserve is used up at the rate of the last hour; None
+    where that is not before midnight UTC, or the limit isn't known; `as_of` is when Monday last updated its own figure.
     """
 
     used: float
@@ -341,8 +350,8 @@ def forecast(
     """How the day's quota stands, and when it ends at this rate; `state` and `account` where they are already read."""
     state = state or read_budget()
     budget, used = state.budget, float(state.budget.used_today)
-    limit, left, spare = budget.quota.day, budget.day_left(urgent=True), budget.day_left()
-    if limit is None or left is None or spare is None:
+    limit, left, day = budget.quota.day, budget.day_left(urgent=True), state.day_usage
+    if limit is None or left is None or day is None:
         calls = humanize.count_with_noun(round(used), "call")
         account = account or MondayAccount.objects.filter(id=1).first()
         until = account.stopped_until if account is not None and account.stop_code == StopCode.DAY_LIMIT else None
@@ -353,15 +362,14 @@ def forecast(
         words = f"{calls} to Monday today. {outlook}"
         return Forecast(used, None, None, 0, None, words, budget.reported_at)
     midnight = midnight_after(state.now)
-    calls_an_hour = last_hour().calls
-    ends = state.now if spare < 1 else None
-    if spare >= 1 and calls_an_hour:
-        ends = state.now + timedelta(hours=spare / calls_an_hour)
+    ends = state.now if day.left < 1 else None
+    if ends is None and day.is_tight and (calls_an_hour := last_hour().calls):
+        ends = state.now + timedelta(hours=day.left / calls_an_hour)
     # At midnight UTC the day is new, so a later end is no end.
     if ends is not None and ends >= midnight:
         ends = None
-    outlook = f"At this rate it lasts until {humanize.time_of_day(midnight)}."
-    if spare < 1:
+    outlook = f"It lasts until {humanize.time_of_day(midnight)}."
+    if day.left < 1:
         at = humanize.time_of_day(midnight)
         outlook = f"What is left is kept for what people ask for; everything else goes on at {at}."
     elif ends is not None:

@@ -392,8 +392,8 @@ SHARE_OF_TIMEOUT = 2 / 3
 FIXED_CALLS_A_DAY = 100
 """Calls that sweeps and the hourly report need in a day; at most a tenth of a small quota."""
 
-PACING_SHARE = 0.8
-"""Pacing begins when the last hour's rate, continued to midnight, would take this share of what is left."""
+PACING_SHARE = 0.85
+"""Pacing begins when less of the day is left than this share of what would be, had it been used evenly."""
 
 TOO_SMALL_SHARE = 0.1
 """A document below this share of a full one isn't worth a call of the day while the minute ends soon."""
@@ -403,33 +403,28 @@ DAY_SECONDS = 86_400.0
 
 @dataclass(frozen=True)
 class DayUsage:
-    """The day: calls left after the reserve, calls of the last hour, active boards, seconds to midnight."""
+    """The day: its limit, calls left after the reserve, seconds to midnight."""
 
     limit: int
     left: float
-    last_hour: float
-    boards: int
     seconds: float
 
+    @property
+    def is_tight(self) -> bool:
+        """Whether the rest of the day can't bear what an even use of it would take."""
+        # By what is left and never by the last hour's rate: a set-up's calls come once, and don't go on all day.
+        return self.left < PACING_SHARE * self.limit * self.seconds / DAY_SECONDS
 
-def even_window_seconds(day: DayUsage) -> float:
-    """Seconds between two passes of a board with which the day's calls last exactly until midnight."""
+
+def window_seconds(day: DayUsage, boards: int) -> float:
+    """Seconds from a board's last pass to its next: 0 while the day's quota suffices, then so that it lasts."""
+    if not day.is_tight:
+        return 0.0
     fixed = min(FIXED_CALLS_A_DAY, day.limit / 10) * day.seconds / DAY_SECONDS
     spare = day.left - fixed
     if spare <= 0:
         return DAY_SECONDS  # not before midnight, when the quota is new
-    return min(DAY_SECONDS, PASS_CALLS * max(1, day.boards) * day.seconds / spare)
-
-
-def window_seconds(day: DayUsage) -> float:
-    """Seconds from a board's last pass to its next: 0 while the day's quota suffices, then just enough."""
-    if day.seconds <= 0:
-        return 0.0
-    projected = day.last_hour * day.seconds / 3600.0
-    if day.left <= 0:
-        return even_window_seconds(day)
-    tight = (projected / day.left - PACING_SHARE) / (1 - PACING_SHARE)
-    return even_window_seconds(day) * min(1.0, max(0.0, tight))
+    return min(DAY_SECONDS, PASS_CALLS * max(1, boards) * day.seconds / spare)
 
 
 def target_seconds(timeout: float) -> float:

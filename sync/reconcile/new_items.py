@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -231,12 +231,10 @@ class _ItemRule:
             named = (self.facts.known_since or named) + self.context.nameless_wait
         if named > self.context.now and not self.facts.may_create:
             words = _type_words(self.board)
-            # A day: it is stored, and read in many time zones.
-            then = (
-                f"Without one it becomes a {words['type']} on {named:%-d %b %Y}."
-                if self.board.link.creates_records
-                else ""
-            )
+            # In UTC: it is stored, and read in many time zones.
+            now, at = self.context.now.astimezone(UTC), named.astimezone(UTC)
+            when = f"at {at:%H:%M} UTC" if at.date() == now.date() else f"on {at:%-d %b %Y}"
+            then = f"Without one it becomes a {words['type']} {when}." if self.board.link.creates_records else ""
             return self._left(UnmatchedReason.NO_KEY_YET, until=named, label=words["label"], then=then)
         return self._match_or_create()
 

@@ -315,6 +315,16 @@ def test_a_conflict_shows_the_fields_with_what_each_side_has(kinds: Kinds) -> No
     assert entry.cause_text == "Phone changed on both sides"
 
 
+def test_what_was_never_the_same_is_not_said_to_have_changed(kinds: Kinds) -> None:
+    SyncConflict.objects.filter(kind="fields").update(base_data={"phone": None})
+    [entry] = attention.entries(kinds=[AttentionKind.CONFLICT])
+    assert entry.cause_code == "first_match"
+    # Both sides filled what was empty on both.
+    SyncMetadata.objects.filter(entity_id=str(entry.entity_id)).update(base={"phone": {"local": {"phone": ""}}})
+    [entry] = attention.entries(kinds=[AttentionKind.CONFLICT])
+    assert entry.cause_code == "fields"
+
+
 def test_a_person_sees_the_kinds_of_the_lists_that_they_may_view_and_names_they_may_know(kinds: Kinds) -> None:
     reader = User.objects.create_user("reader", is_staff=True)
     assert not any(attention.counts(attention.scope_of(reader)).values())

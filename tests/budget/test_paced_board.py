@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db.models import F
 from django.test import Client
 
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.ledger import SyncStateService
-from sync.limits import breaker
-from sync.models import ApiUsage, BoardLink
+from sync.limits import breaker, quota
+from sync.models import ApiBudget, ApiUsage, BoardLink
 from sync.operations.record_requests import push_record
 from sync.records import availability
 from tests.admin.test_health import headline_of, html_of, tasks_of
@@ -25,12 +26,30 @@ from tests.support.world import World
 
 @pytest.fixture
 def tight(world: World, monday: Planned) -> Contact:
-    """Ann, and Bob, in sync at noon; the last hour took 100 calls, which 850 for twelve hours don't bear."""
+    """Ann, and Bob, in sync at noon, with 600 of the day's calls used: half a day's even share is not left."""
     world.contact("Bob", role_title="Boss")
     contact = world.linked("Ann", role_title="Boss")
     monday.limits(plan="standard")
-    ApiUsage.objects.create(slot=sync_now() - timedelta(minutes=30), entity_type="contact", calls=100, passes=50)
+    spend(500, timedelta(hours=3))
+    spend(100, timedelta(minutes=30))
     return contact
+
+
+def spend(calls: int, ago: timedelta) -> None:
+    """So many calls of today were made then."""
+    ApiUsage.objects.create(slot=sync_now() - ago, entity_type="contact", calls=calls, passes=calls // 2)
+    ApiBudget.objects.update(day_calls=F("day_calls") + calls)
+
+
+def test_after_a_set_up_edits_go_out_at_once(world: World, monday: Planned) -> None:
+    contact = world.linked("Ann", role_title="Boss")
+    monday.limits(plan="standard")
+    spend(100, timedelta(minutes=30))
+    for title in ("Chair", "Chief", "Head"):
+        edit(contact, title)
+        world.work()
+        assert world.status(contact) == "synced"
+    assert quota.forecast().ends_at is None
 
 
 def gathering(world: World, contact: Contact) -> None:
@@ -103,7 +122,7 @@ def test_pages_and_commands_say_until_when(world: World, tight: Contact, admin_c
 def test_a_board_that_waits_for_hours_is_slowed_and_trying_again_reads_the_limit(
     world: World, tight: Contact, monday: Planned, admin_client: Client
 ) -> None:
-    monday.limits(plan="standard", used=985, lag=0)
+    monday.limits(plan="standard", used=885, lag=0)
     gathering(world, tight)
     slowed = headline_of(admin_client)
     assert slowed == "Slowed by the API quota: Contacts"

@@ -70,4 +70,4 @@ def test_a_quiet_boards_forecast_lasts_until_midnight() -> None:
     spent(day_limit=1_000, day=sync_now().date())
     found = quota.forecast()
     assert found.ends_at is None
-    assert found.words.endswith("At this rate it lasts until 00:00 UTC.")
+    assert found.words.endswith("It lasts until 00:00 UTC.")

@@ -484,3 +484,10 @@ def test_what_the_database_takes_no_record_of_is_said_to_people_unless_it_has_on
     refused = after_rejection(board(), plan, "too long", is_there=False)
     assert short(refused) == (ENDED, NOTHING, R.DATABASE_REJECTED)
     assert after_rejection(board(), plan, "twice", is_there=True).outcome is GOES_BACK
+
+
+def test_an_item_without_a_key_says_the_time_of_today_at_which_it_becomes_a_record_and_the_day_of_another() -> None:
+    item = facts(an_item(""), known_since=NOW)
+    assert f"at {NOW + timedelta(minutes=5):%H:%M} UTC" in decide_item(context(), item).detail
+    later = decide_item(context(nameless_wait=timedelta(days=2)), item).detail
+    assert f"on {NOW + timedelta(days=2):%-d %b %Y}" in later

@@ -30,6 +30,27 @@ def test_columns_are_suggested_by_title_and_type() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.django_db
+def test_a_title_that_an_import_knows_is_a_suggestion_and_the_fields_own_title_a_better_one() -> None:
+    columns = {"a": {"title": "Funktion", "type": "text"}, "b": {"title": "Firma", "type": "text"}}
+    found = suggest_columns(mappable_fields("contact"), columns, "")
+    assert (found["role_title"].column, found["organization"].column) == ("a", "b")
+    found = suggest_columns(mappable_fields("contact"), columns | {"c": {"title": "Role", "type": "text"}}, "")
+    assert found["role_title"].column == "c"
+
+
+def test_a_record_on_both_sides_is_found_among_many_newer_ones(wizard: Wizard, board: str) -> None:
+    people()
+    Contact.objects.bulk_create(Contact(name=f"New {number}", email=f"n{number}@x.org") for number in range(90))
+    wizard.boards(contact=board)
+    page = wizard.get("map/contact/")
+    assert "Ann Ångström ann@x.org ann@x.org" in page
+    Contact.objects.bulk_create(Contact(name=f"More {number}", email=f"m{number}@x.org") for number in range(20))
+    SetupDraft.objects.all().delete()
+    wizard.boards(contact=board)
+    assert "None of the 100 newest records" in wizard.get("map/contact/")
+
+
 def test_samples_of_both_sides_stand_beside_the_field_and_an_unfit_column_says_why(wizard: Wizard, board: str) -> None:
     Contact.objects.create(name="Una Known", email="una@x.org")
     Contact.objects.create(name="Two Known", email="two@x.org")

@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 
+from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.models import ApprovalRequest, UnmatchedItem
 from sync.operations.setup import draft as drafts
 from sync.operations.setup import matches, plan
 from sync.outbox.pauses import pause
-from tests.wizard.conftest import PEOPLE, Wizard, a_board, an_item, draft, later, mail
+from tests.wizard.conftest import PEOPLE, Wizard, a_board, an_item, draft, later, mail, people
 from tests.wizard.test_changes import change, set_up
 
+ROWS = plan.DONE_ROWS | plan.LEFT_ROWS
 WITH_NPD_ID = (*PEOPLE, ("npd_id", "NPD ID", "text"))
 
 
@@ -112,3 +114,30 @@ def test_a_comparison_that_can_not_read_on_is_tried_again(wizard: Wizard) -> Non
     later(wizard.monday, 300)
     wizard.work()
     assert draft().state == "compared"
+
+
+def planned() -> dict[str, int]:
+    return {code: number for code, number in plan.plan_totals(draft()).items() if number and code in ROWS}
+
+
+def test_what_a_column_that_is_made_and_an_answered_pair_come_to_is_in_the_plan(wizard: Wizard) -> None:
+    """The organization gets its item in this run, and is written then; a pair's values meet as any that are linked."""
+    _, _, org = people()
+    pair = Contact.objects.create(name="Jörgen Köhler", email="jk@x.org", role_title="Head", organization=org)
+    board = a_board(wizard.monday, "CRM", *PEOPLE)
+    an_item(wizard.monday, board, "Ann Ångström", mail=mail("ann@x.org"))
+    alike = an_item(wizard.monday, board, "Jörgen Koehler", job="Chair", tel={"phone": "+12025550123"})
+    drafts.choose_boards(wizard.person, {"contact": board, "organization": "new"})
+    wizard.choose("organization")
+    wizard.choose("contact", column_organization="+", direction_organization="bidirectional")
+    wizard.work()
+    assert planned() == {"create": 1, "link": 1, "to_monday": 1, "out": 1, "alike": 1}
+    wizard.answer("contact", **{str(pair.pk): alike})
+    shown = planned()
+    assert shown == {"create": 1, "link": 2, "to_monday": 2, "to_npd": 1, "conflicts": 1}
+
+    wizard.apply()
+    wizard.drain()
+    assert SyncConflict.objects.values("entity_id").distinct().count() == shown["conflicts"]
+    wrote = Contact.objects.get(pk=pair.pk)
+    assert (wrote.monday_id, wrote.phone) == (alike, "+12025550123")

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
+from django.urls import reverse
 
 from npd.models import Contact
 from sync.connectors.monday.board_events import WEBHOOK_EVENTS
 from sync.models import BoardLink, FieldMapping, SetupDraft, SyncQueue
 from sync.operations.setup.draft import REQUIRED_PERMISSIONS
+from tests.admin import states
 from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, an_item, draft, later, mail, people, plans_shown
 
 ENDS = ["", "boards/", "map/contact/", "match/", "plan/", "run/", "progress/run/"]
@@ -39,6 +41,22 @@ def test_nothing_is_written_anywhere_before_the_plan_is_confirmed_and_pages_ask_
     assert not wizard.mutations()
     assert not BoardLink.objects.exists()
     assert set(Contact.objects.values_list("sync_status", "monday_id")) == {("pending", None)}
+
+
+def test_what_needs_attention_is_said_while_the_run_goes_on(away: Wizard) -> None:
+    planned(away)
+    away.confirm()
+    states.conflicting("Cleo", "7")
+    assert "1 needs attention" in away.get("progress/run/")
+
+
+def test_an_empty_list_of_a_new_installation_leads_to_an_import_and_to_the_set_up(away: Wizard) -> None:
+    addresses = ("import/", reverse("admin:sync_wizard_connect"))
+    lists = [reverse(f"admin:npd_{kind}_changelist") for kind in ("contact", "organization")]
+    for page in (away.client.get(one).content.decode().partition('class="npd-empty"')[2] for one in lists):
+        assert all(f'{address}"' in page for address in addresses)
+    states.boards()
+    assert addresses[1] not in away.client.get(lists[0]).content.decode().partition('class="npd-empty"')[2]
 
 
 def test_a_plan_is_confirmed_by_one_of_two_administrators(away: Wizard) -> None:

@@ -22,7 +22,7 @@ from django.urls import reverse
 from sync import registry
 from sync.choices import ApprovalKind, BlockedCode
 from sync.kernel import humanize
-from sync.kernel.conflict_store import KIND_DELETE, KIND_LOST_UPDATE
+from sync.kernel.conflict_store import KIND_DELETE, KIND_FIRST_MATCH, KIND_LOST_UPDATE
 from sync.kernel.db import fetch_rows
 from sync.kernel.messages import UNMATCHED_LABELS, UnmatchedReason, unmatched_sentence
 from sync.models import Assignment, DisabledCode, FieldMapping
@@ -55,6 +55,7 @@ _CAUSES: Mapping[tuple[str, str], str] = {
     (AttentionKind.APPROVAL, ApprovalKind.CLEAR_MONDAY): "Fields would be emptied on Monday",
     (AttentionKind.APPROVAL, ApprovalKind.CLEAR_NPD): "Fields would be emptied in NPD",
     (AttentionKind.CONFLICT, ""): "{field} changed on both sides",
+    (AttentionKind.CONFLICT, KIND_FIRST_MATCH): "{field} different since linking",
     (AttentionKind.CONFLICT, KIND_LOST_UPDATE): "An edit of {field} on Monday was overwritten",
     (AttentionKind.CONFLICT, KIND_DELETE): "A {record} or its item was deleted on one side",
     (AttentionKind.DUPLICATE, ""): "Which item belongs to which {record}?",

@@ -33,6 +33,7 @@ class MappableField:
     """A field that may have a column; `types` gives the converter for each type of column that fits.
 
     `target` is the type of records that a relation points at, `target_board` the board that these have or will have.
+    `titles` are other names that people give the field.
     """
 
     key: str
@@ -47,6 +48,7 @@ class MappableField:
     rules: Sequence[Rule] = field(default_factory=tuple)
     target: str = ""
     target_board: str = ""
+    titles: Sequence[str] = ()
 
     @property
     def is_name(self) -> bool:
@@ -117,6 +119,7 @@ def mappable_fields(entity_type: str) -> list[MappableField]:
                 rules=rules_for(FieldMapping(link=sample, fields=list(mapping.fields), converter=mapping.converter)),
                 target=target if board is not None else "",
                 target_board=board or "",
+                titles=spec.titles.get(mapping.fields[0], ()) if len(mapping.fields) == 1 else (),
             )
         )
     return found
@@ -208,6 +211,7 @@ class ColumnSuggestion:
 
     column: str
     alike: int | None = None
+    has_other_title: bool = False
 
 
 def suggest_columns(
@@ -217,10 +221,10 @@ def suggest_columns(
     free = {column: details for column, details in columns.items() if column != npd_id}
     found: dict[str, ColumnSuggestion] = {}
     taken: set[str] = set()
-    for _, key, column, alike in sorted(_scored_pairs(fields, free), key=lambda pair: (-pair[0], pair[1], pair[2])):
-        if key not in found and column not in taken:
-            found[key] = ColumnSuggestion(column, alike)
-            taken.add(column)
+    for _, key, hint in sorted(_scored_pairs(fields, free), key=lambda pair: (-pair[0], pair[1], pair[2].column)):
+        if key not in found and hint.column not in taken:
+            found[key] = hint
+            taken.add(hint.column)
     for one in fields:
         if one.is_name:
             found[one.key] = ColumnSuggestion(NAME_TYPE)
@@ -231,21 +235,27 @@ def suggest_columns(
 
 def _scored_pairs(
     fields: Sequence[MappableField], columns: Mapping[str, DraftColumn]
-) -> Iterator[tuple[float, str, str, int | None]]:
+) -> Iterator[tuple[float, str, ColumnSuggestion]]:
     """Return every field with every column that fits it, and how likely the pair is, from 0 to 101."""
     types = [details["type"] for details in columns.values()]
     for one in fields:
+        titles = {utils.default_process(title) for title in one.titles}
         for column, details in columns.items():
             if column_problem(one, details):
                 continue
-            alike = fuzz.token_sort_ratio(one.label, str(details["title"]), processor=utils.default_process)
+            title = utils.default_process(str(details["title"]))
+            alike = fuzz.token_sort_ratio(one.label, title, processor=utils.default_process)
             if column == one.preferred_id or alike >= MIN_TITLE_SCORE:
-                yield (101 if column == one.preferred_id else alike), one.key, column, round(alike)
+                yield (101 if column == one.preferred_id else alike), one.key, ColumnSuggestion(column, round(alike))
+            elif title in titles:
+                yield MIN_TITLE_SCORE, one.key, ColumnSuggestion(column, round(alike), has_other_title=True)
             elif details["type"] in connectors.get().distinctive_types and types.count(details["type"]) == 1:
-                yield MIN_TITLE_SCORE - 1, one.key, column, None
+                yield MIN_TITLE_SCORE - 1, one.key, ColumnSuggestion(column)
 
 
-SAMPLED_RECORDS = 30
+SAMPLED_RECORDS = 100
+"""As many as one read takes keys."""
+
 SAMPLES_PER_FIELD = 3
 MAX_SAMPLE_LENGTH = 120
 

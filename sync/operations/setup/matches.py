@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -15,11 +16,11 @@ from rapidfuzz import fuzz, process, utils
 from sync import connectors, registry
 from sync.boards.board_columns import NAME_TYPE, NO_PROBLEM, column_type
 from sync.boards.board_listing import item_pages
-from sync.choices import RemovedItemPolicy, SyncDirection
+from sync.choices import BlockedCode, RemovedItemPolicy, SyncDirection
 from sync.connectors.base.board_items import BatchItems, Item
 from sync.connectors.base.conversion import UnknownValue
 from sync.kernel.messages import PASSING_REASONS, UnmatchedReason
-from sync.models import ApprovalRequest, BoardLink, FieldMapping, SetupDraft, SyncedModel
+from sync.models import ApprovalRequest, BoardLink, FieldMapping, SetupDraft, SetupState, SyncedModel
 from sync.models.synced_model import unsynced
 from sync.operations.preview.planned_pass import item_claim, planned_requests
 from sync.operations.setup.draft import link_of_draft, npd_id_column_of
@@ -28,13 +29,21 @@ from sync.outbox.claim import Claim
 from sync.reconcile.board_filter import LEFT_OUT
 from sync.reconcile.facts import ItemFacts
 from sync.reconcile.field_plan import FieldPlan
-from sync.reconcile.field_values import BoardContext, match_text_of_item, npd_id_of, record_name
+from sync.reconcile.field_values import (
+    BoardContext,
+    RelatedFacts,
+    Want,
+    WantKind,
+    match_text_of_item,
+    npd_id_of,
+    record_name,
+)
 from sync.reconcile.gather import Gatherer, claimed
 from sync.reconcile.lookups import load_directory
 from sync.reconcile.new_items import ItemAct, ItemPlan
 from sync.reconcile.pass_plan import Ask, Outcome, PassFacts, Plan, RecordPlan, Unread
 from sync.reconcile.sides import InspectedColumns
-from sync.registry import link_of
+from sync.registry import link_of, target_of
 
 SAMPLES_PER_OUTCOME = 5
 CHUNK_SIZE = 500
@@ -174,10 +183,10 @@ class MatchResult:
     """How many records are in each group, with samples `[name, why]`, and what the merge would do with them.
 
     `to_monday`, `to_npd` and `conflicts` count records, `blocked` blocked fields; `near` are pairs that a person
-    may confirm, `unsure_of` gives by record the items that its name is like, where they are several, `free`
-    are the items that would become records, `keyless` those of them that do so later, `told` those that a
-    person is asked about, or that can't become records, and `names` what all of these are called. `concerned` are the
-    records of which the filter would say something else than their last pass did.
+    may confirm, each with `counts` and `samples` of its own, `unsure_of` gives by record the items that its name is
+    like, where they are several, `free` are the items that would become records, `keyless` those of them that do so
+    later, `told` those that a person is asked about, or that can't become records, and `names` what all of these are
+    called. `concerned` are the records of which the filter would say something else than their last pass did.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -218,6 +227,12 @@ class _DraftComparison:
         self.board, self.threshold, self.on_progress = board, threshold, on_progress
         self.result = MatchResult()
         self.listed = _ListedBoard(board)
+        drafted = set(SetupDraft.objects.exclude(state=SetupState.DONE).values_list("entity_type", flat=True))
+        # A board that is set up with this one gives its records their items in the same run.
+        targets = [
+            target for _, relation in board.relations if (target := target_of(relation)).entity_type() in drafted
+        ]
+        self.related = RelatedFacts({Want(WantKind.BOARD, target): True for target in targets})
         self.taken_items: set[str] = set()
         self.created: dict[str, str] = {}
         self.unmatched: dict[str, str] = {}
@@ -255,10 +270,16 @@ class _DraftComparison:
             for one in plan.items:
                 self._add_item(one)
 
-    def _planned(self, claims: Sequence[Claim]) -> tuple[PassFacts, Plan]:
-        """What a pass over these would find and do once nothing is paused: a pause only defers it."""
+    def _planned(
+        self, claims: Sequence[Claim], given: Mapping[UUID, SyncedModel] = MappingProxyType({})
+    ) -> tuple[PassFacts, Plan]:
+        """What a pass over these would find and do once nothing is paused: a pause only defers it.
+
+        `given` are records as they are once a person has linked them.
+        """
         try:
-            facts, plan = self.listed.gather(replace(claimed(self.board, claims), pauses={}))
+            known = replace(claimed(self.board, claims, given), pauses={}, related=self.related)
+            facts, plan = self.listed.gather(known)
         except Unread as unread:
             raise unread.error from unread
         self.listed.acts += planned_requests(plan)
@@ -274,7 +295,7 @@ class _DraftComparison:
             self.result.add("missing", str(record))
         elif record.monday_id:
             self.result.counts["linked"] += not plan.leaving
-            self._add_changes(plan)
+            _add_changes(self.result, plan)
         elif plan.creates:
             self._add_created(plan)
         elif plan.link_to:
@@ -304,13 +325,13 @@ class _DraftComparison:
         label = "NPD ID" if by_id else self.board.match_mapping.label if self.board.match_mapping else ""
         self.result.fields[f"by {'npd_id' if by_id else 'key'}"] += 1
         self.result.add("link", str(plan.record), f"“{plan.item.name}” · {label}")
-        self._add_changes(plan)
+        _add_changes(self.result, plan)
 
     def _add_created(self, plan: RecordPlan) -> None:
         if plan.is_open:
             self.created[str(plan.id)] = record_name(plan.record)
             self.result.add("create", str(plan.record))
-            self._add_stuck_fields(plan)
+            _add_stuck_fields(self.result, plan)
         # In this direction a record never gets an item.
         elif plan.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
             self.result.add("no_item", str(plan.record))
@@ -331,34 +352,6 @@ class _DraftComparison:
         if reason in (UnmatchedReason.AMBIGUOUS, UnmatchedReason.INVALID):
             self.result.told.append(item.id)
 
-    def _add_stuck_fields(self, plan: RecordPlan) -> None:
-        """Count the fields that can't be synced, and those that Monday will probably reject once they are sent."""
-        for one in plan.plans.values():
-            if one.blocked_reason and not one.is_left_out:
-                self.result.add("blocked", f"{plan.record}: {one.mapping.label}", one.blocked_reason)
-            elif one.send_raw is not None and (risk := one.convert.rejection_risk(one.send_raw)):
-                self.result.add("doubtful", str(plan.record), risk)
-
-    def _add_changes(self, plan: RecordPlan) -> None:
-        """Count what a pass would do with both sides' values."""
-        field_plans = list(plan.plans.values())
-        self._add_stuck_fields(plan)
-        by_direction = {
-            "to_monday": [p for p in field_plans if p.send_raw is not None],
-            "to_npd": [p for p in field_plans if p.write_raw is not None],
-            "conflicts": [p for p in field_plans if p.conflict is not None],
-        }
-        for direction, moving in by_direction.items():
-            if moving:
-                self.result.add(direction, str(plan.record), ", ".join(p.mapping.label for p in moving))
-            for one in moving:
-                self.result.fields[f"{direction} {one.mapping.label}"] += 1
-        kept = [p for key, p in plan.plans.items() if key not in plan.fields.dropped]
-        if different := [field_plan.mapping.label for field_plan in kept if _stays_different(field_plan)]:
-            self.result.add("different", str(plan.record), ", ".join(different))
-        if any(by_direction.values()) or plan.fields.write_npd_id or plan.link_to:
-            self.result.counts["looks_that_write"] += 1
-
     def match_names(self) -> None:
         """Offer similar names, of records that would be created and of unmatched items."""
         names = self.unmatched
@@ -372,6 +365,7 @@ class _DraftComparison:
             for one in pairs
             for item, score in one.items[:1]
         ]  # fmt: skip
+        self._plan_pairs()
         self._discard_created([pair.record for pair in pairs])
         for one in [*result.ambiguous, *beyond]:
             self.result.unsure_of[one.record] = [item for item, _score in one.items]
@@ -384,11 +378,61 @@ class _DraftComparison:
             if key not in like and len(samples) < SAMPLES_PER_OUTCOME:
                 samples.append([name[:120], self.later.get(key, "")[:300]])
 
+    def _plan_pairs(self) -> None:
+        """Add to each pair what comes of it where a person says that both are the same."""
+        for start in range(0, len(self.result.near), CHUNK_SIZE):
+            pairs = {UUID(pair["record"]): pair for pair in self.result.near[start : start + CHUNK_SIZE]}
+            linked = self.board.model._default_manager.in_bulk(list(pairs))
+            for key, record in linked.items():
+                record.monday_id = pairs[key]["item"]
+            _, plan = self._planned([Claim(key, None, []) for key in linked], linked)
+            for one in plan.records.values():
+                _add_changes(result := MatchResult(), one)
+                pairs[one.id] |= {"counts": result.counts, "samples": result.samples}
+
     def _discard_created(self, records: Iterable[str]) -> None:
         # They may already have an item, so a person is asked before they are created.
         names = Counter(self.created.pop(record) for record in records)
         self.result.counts["create"] -= names.total()
         self.result.samples["create"] = [[name, ""] for name in list(self.created.values())[:SAMPLES_PER_OUTCOME]]
+
+
+def _add_stuck_fields(result: MatchResult, plan: RecordPlan) -> None:
+    """Count the fields that can't be synced, and those that Monday will probably reject once they are sent."""
+    for one in plan.plans.values():
+        if one.blocked_reason and not one.is_left_out and not _goes_later(one):
+            result.add("blocked", f"{plan.record}: {one.mapping.label}", one.blocked_reason)
+        elif one.send_raw is not None and (risk := one.convert.rejection_risk(one.send_raw)):
+            result.add("doubtful", str(plan.record), risk)
+
+
+def _add_changes(result: MatchResult, plan: RecordPlan) -> None:
+    """Count what a pass would do with both sides' values."""
+    field_plans = list(plan.plans.values())
+    _add_stuck_fields(result, plan)
+    by_direction = {
+        "to_monday": [p for p in field_plans if p.send_raw is not None or _goes_later(p)],
+        "to_npd": [p for p in field_plans if p.write_raw is not None],
+        "conflicts": [p for p in field_plans if p.conflict is not None],
+    }
+    for direction, moving in by_direction.items():
+        if moving:
+            result.add(direction, str(plan.record), ", ".join(p.mapping.label for p in moving))
+        for one in moving:
+            result.fields[f"{direction} {one.mapping.label}"] += 1
+    kept = [p for key, p in plan.plans.items() if key not in plan.fields.dropped]
+    if different := [field_plan.mapping.label for field_plan in kept if _stays_different(field_plan)]:
+        result.add("different", str(plan.record), ", ".join(different))
+    if any(by_direction.values()) or plan.fields.write_npd_id or plan.link_to:
+        result.counts["looks_that_write"] += 1
+
+
+def _goes_later(field_plan: FieldPlan) -> bool:
+    """Whether it is a relation that is empty on Monday and sent once its record has got an item, in the same run."""
+    with suppress(UnknownValue):
+        waits = field_plan.blocked_code is BlockedCode.RELATION
+        return waits and field_plan.convert.remote(field_plan.remote_raw) is None
+    return False
 
 
 def _stays_different(field_plan: FieldPlan) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -53,7 +54,7 @@ PLAN_LIFETIME = timedelta(minutes=30)
 FILTER_KEYS = ("stops", "resumes", "kept_out", "stays_out", "items_out")
 LEFT_KEYS = ("different", "sync_off", "no_item", "blocked", "doubtful", "invalid", "missing")
 ASKED_KEYS = ("conflicts", "ambiguous", "items_asked", "unsure")
-COUNT_KEYS = ("linked", "to_monday", "to_npd", *ASKED_KEYS, *LEFT_KEYS, *FILTER_KEYS)
+COUNT_KEYS = ("linked", "to_monday", "to_npd", "looks_that_write", *ASKED_KEYS, *LEFT_KEYS, *FILTER_KEYS)
 
 SECONDS_PER_CALL = 2
 
@@ -183,15 +184,17 @@ def plan_summary(draft: SetupDraft) -> str:
 
 def plan_totals(draft: SetupDraft) -> dict[str, int]:
     """Return how many records of each kind a plan has, with the answers about similar names."""
-    counts, pairs = draft.found.get("counts", {}), draft.found.get("near", [])
+    pairs, counts = draft.found.get("near", []), Counter(draft.found.get("counts", {}))
+    for one in _linked_pairs(draft):
+        counts.update(one.get("counts", {}))
     answers = [draft.answers.get(pair["record"]) for pair in pairs]
     linked = sum(answer == one["item"] for answer, one in zip(answers, pairs, strict=True))
     new = answers.count(ANSWER_NEW)
     free, keyless = _unmatched_items(draft), set(draft.found.get("keyless", []))
     return {
-        **{name: int(counts.get(name, 0)) for name in COUNT_KEYS},
-        "create": int(counts.get("create", 0)) + new,
-        "link": int(counts.get("link", 0)) + linked,
+        **{name: counts[name] for name in COUNT_KEYS},
+        "create": counts["create"] + new,
+        "link": counts["link"] + linked,
         "out": len(pairs) - linked - new,
         "alike": len(_alike_items(draft)),
         "from_items": len(free - keyless) if draft.creates_records else 0,
@@ -315,7 +318,10 @@ def match_rows(draft: SetupDraft) -> list[PlanRow]:
 
 
 def _rows(draft: SetupDraft, nouns: Mapping[str, tuple[str, str]]) -> list[PlanRow]:
-    counts, found = plan_totals(draft), draft.found.get("samples", {})
+    counts, found = plan_totals(draft), dict(draft.found.get("samples", {}))
+    for one in _linked_pairs(draft):
+        for name, samples in one.get("samples", {}).items():
+            found[name] = [*found.get(name, []), *samples]
     out = [one for one in draft.found.get("near", []) if answer_of(draft, one) in ("", ANSWER_OUT)]
     found = found | {
         "unmatched": [*found.get("from_items", []), *found.get("no_key", [])],
@@ -352,8 +358,13 @@ def _unmatched_items(draft: SetupDraft) -> set[str]:
     return set(draft.found.get("free", [])) - _linked_items(draft) - _alike_items(draft)
 
 
+def _linked_pairs(draft: SetupDraft) -> list[dict[str, Any]]:
+    """The pairs of similar names of which a person said that both are the same."""
+    return [one for one in draft.found.get("near", []) if answer_of(draft, one) == one["item"]]
+
+
 def _linked_items(draft: SetupDraft) -> set[str]:
-    return {one["item"] for one in draft.found.get("near", []) if answer_of(draft, one) == one["item"]}
+    return {one["item"] for one in _linked_pairs(draft)}
 
 
 def _alike_items(draft: SetupDraft) -> set[str]:
@@ -396,7 +407,7 @@ def plan_cost(plans: Sequence[SetupDraft]) -> WorkCost:
     calls, connector = 0, connectors.get()
     for draft in plans:
         count = plan_totals(draft)
-        writes = int(draft.found.get("counts", {}).get("looks_that_write", 0)) + count["create"]
+        writes = count["looks_that_write"] + count["create"]
         reads = count["linked"] + count["link"] + count["stops"] + count["ambiguous"]
         reads += count["from_items"] + count["no_key"] + count["items_asked"]
         passes = math.ceil((reads + writes) / connector.items_per_read) + math.ceil(writes / connector.items_per_read)
