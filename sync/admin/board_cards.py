@@ -4,17 +4,15 @@ the lists behind them, its last 24 hours as bars.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import cached_property
 from urllib.parse import urlencode
 
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.urls import reverse
-from django.utils import timezone
 
+from sync.admin.charts import TimeChart, count_chart, hour_step
 from sync.choices import QueueDirection, QueueStatus
 from sync.kernel import humanize
 from sync.ledger.record_view import PARTS, Part, RecordState
@@ -32,26 +30,6 @@ from sync.records.availability import (
     number_of,
 )
 from sync.registry import EntitySpec, page_url
-
-HOURS = 24
-
-CHART_OPTIONS = json.dumps(
-    {
-        "animation": False,
-        "responsive": True,
-        "maintainAspectRatio": False,
-        "plugins": {"legend": {"display": False}},
-        "scales": {"x": {"display": False}, "y": {"display": False, "beginAtZero": True}},
-    }
-)
-"""No axes: what they would say stands below the chart, in words."""
-
-
-def hours_until(now: datetime) -> list[datetime]:
-    """Return the beginnings of the hours that the last 24 hours touch, the first and the last in part."""
-    last = now.replace(minute=0, second=0, microsecond=0)
-    return [last - timedelta(hours=back) for back in range(HOURS, -1, -1)]
-
 
 # One board's card in the queue's panel: its state as a badge, why it stands still, its numbers, its
 # last 24 hours.
@@ -76,16 +54,6 @@ class Tile:
     def is_by_cause(self) -> bool:
         """Whether fewer things are to be done than records are concerned, so that their number is what counts."""
         return 0 < self.causes < self.count
-
-
-@dataclass(frozen=True)
-class Chart:
-    """What was finished, hour by hour: for the eye, as a sentence, and as a table."""
-
-    data: str
-    sentence: str
-    hours: Sequence[tuple[str, int]]
-    options: str = CHART_OPTIONS
 
 
 @dataclass(frozen=True)
@@ -218,25 +186,23 @@ class BoardStatus:
             lines.append(f"Next attempt: {humanize.relative_time(at, self.now)}.")
         return lines
 
-    @cached_property
-    def chart(self) -> Chart | None:
-        """The finished rows hour by hour; None where there were none."""
+    @property
+    def finished_text(self) -> str:
+        """How many were finished in the last 24 hours."""
+        loaded = f"{humanize.count_with_noun(self.loaded, 'job')} of a set-up or an import"
         if not self.finished:
-            return None
-        counts = {one.first: one.number for one in self.jobs(QueueStatus.COMPLETED)}
-        hours = [(hour_label(hour, self.now), counts.get(hour, 0)) for hour in hours_until(self.now)]
-        labels, rows = [label for label, _number in hours], [number for _label, number in hours]
+            return f"{loaded if self.loaded else 'No job was'} done in the last 24 hours."
         sentence = f"{humanize.count_with_noun(self.finished, 'job')} done in the last 24 hours"
-        if self.loaded:
-            sentence += f"; besides, {intcomma(self.loaded)} of a set-up or an import"
-        bars = {"label": "Jobs done", "data": rows, "backgroundColor": "var(--color-primary-500)"}
-        return Chart(json.dumps({"labels": labels, "datasets": [bars]}), sentence, hours)
+        return f"{sentence}; besides, {intcomma(self.loaded)} of a set-up or an import" if self.loaded else sentence
 
-
-def hour_label(hour: datetime, now: datetime) -> str:
-    """Return what an hour is called: "today from 14:00 UTC"."""
-    is_today = timezone.localtime(hour).date() == timezone.localtime(now).date()
-    return f"{'today' if is_today else 'yesterday'} from {humanize.time_of_day(hour)}"
+    @property
+    def chart(self) -> TimeChart:
+        """The finished rows by the hours that the last 24 hours touch, the first and the last in part."""
+        counts = {one.first: one.number for one in self.jobs(QueueStatus.COMPLETED)}
+        last = self.now.replace(minute=0, second=0, microsecond=0)
+        hours = [last - timedelta(hours=back) for back in range(24, -1, -1)]
+        steps, numbers = [hour_step(hour, self.now) for hour in hours], [counts.get(hour, 0) for hour in hours]
+        return count_chart(f"{self.title}: jobs done, by hour", "Jobs done", steps, numbers)
 
 
 # One board on the first page: how many of its records stand how, each number with the list behind
@@ -394,60 +360,3 @@ def health_url(spec: EntitySpec, health: str) -> str:
     """Return the address of the list of those that stand so, a state or a part of one; empty where there is none."""
     url = list_url(spec)
     return f"{url}?{urlencode({'health': health})}" if url else ""
-
-
-# Numbers as bars: drawn on the server, said as a sentence, and listed as a table behind it.
-
-
-WIDTH, HEIGHT, GAP = 500.0, 72.0, 3.0
-MEDIAN, P95 = 0.5, 0.95
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One bar as numbers of the drawing, written out: a page's language must not put commas into them."""
-
-    x: str
-    y: str
-    width: str
-    height: str
-    kind: str
-
-
-@dataclass(frozen=True)
-class BarChart:
-    """A chart: its title, its sentence, its bars, and the table with a row an hour; without bars there is nothing."""
-
-    title: str
-    sentence: str
-    heads: Sequence[str] = ()
-    rows: Sequence[Sequence[str]] = ()
-    bars: Sequence[Bar] = ()
-    key: str = ""
-    since: str = "24 hours ago"
-
-    @property
-    def size(self) -> str:
-        """The drawing's own coordinates."""
-        return f"0 0 {WIDTH:.0f} {HEIGHT:.0f}"
-
-
-def build_bars(values: Sequence[float], top: float, kind: str) -> list[Bar]:
-    """Return a bar for every value that is not 0; the smallest can be seen still."""
-    step = WIDTH / len(values)
-    found = []
-    for place, value in enumerate(values):
-        if value:
-            height = max(2.0, HEIGHT * value / top)
-            x, y = place * step + GAP / 2, HEIGHT - height
-            found.append(Bar(f"{x:.1f}", f"{y:.1f}", f"{step - GAP:.1f}", f"{height:.1f}", kind))
-    return found
-
-
-def precise_duration(seconds: float) -> str:
-    """Return a length of time as precisely as it is known, to within a tenth: "0.6 s", "14 s", "3 minutes"."""
-    if seconds < 0.1:
-        return "less than 0.1 s"
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    return f"{seconds:.0f} s" if seconds < 120 else humanize.time_span(seconds)

@@ -19,8 +19,9 @@ from django.urls import reverse
 from sync import registry
 from sync.admin.attention_pages import tallies_of
 from sync.admin.board_cards import Badge, BoardFacts, BoardHealth, BoardStatus, board_health
+from sync.admin.charts import TimeChart
 from sync.admin.connection_pages import setup_checklist
-from sync.admin.health_charts import DAY, FIGURES, MONTH, PERIODS, Figure, Period, TimeChart, figure_params, time_charts
+from sync.admin.health_charts import DAY, FIGURES, MONTH, PERIODS, Figure, Period, figure_params, time_charts
 from sync.admin.queue_pages import QueuePanel, panel_of, visible_pauses
 from sync.admin.record_panel import blocked_fields_url, rejection_act, rejections_url
 from sync.boards.board_columns import renamed_columns
