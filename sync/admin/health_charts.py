@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
+from django.db.models import Sum
+from django.db.models.functions import Trunc
 from django.utils.formats import date_format
 
 from sync.admin.charts import Series, Step, TimeChart, hour_step
@@ -17,17 +18,9 @@ from sync.choices import QueueDirection
 from sync.kernel import humanize
 from sync.kernel.counters import FAILED_ATTEMPTS, FAILED_JOBS, quantile
 from sync.limits import quota
+from sync.models import HourCount, LatencyHour
 
 MEDIAN, P95 = 0.5, 0.95
-
-FIGURES = """
-    SELECT 'figure', direction, '', bucket, sum(changes), '', date_trunc(%(unit)s, hour, 'UTC') AS start
-    FROM sync_latency_hours WHERE hour >= %(since)s AND hour <= %(now)s GROUP BY direction, bucket, start
-    UNION ALL
-    SELECT 'figure', name, '', 0, round(sum(value))::bigint, '', date_trunc(%(unit)s, hour, 'UTC') AS start
-    FROM sync_hour_counts WHERE hour >= %(since)s AND hour <= %(now)s AND name = ANY (%(names)s) GROUP BY name, start
-"""
-"""A part of the first page's statement: what is counted, its step of the scale, how often, in which hour or day."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +66,17 @@ class Figure:
     start: datetime
 
 
-def figure_params(period: Period, now: datetime) -> dict[str, Any]:
-    """Return what FIGURES asks for."""
+def load_figures(period: Period, now: datetime) -> list[Figure]:
+    """Read what the charts of a period count."""
+    hours = {"hour__gte": period.starts(now)[0], "hour__lte": now}
+    start = Trunc("hour", period.unit, tzinfo=UTC)
+    edits = LatencyHour.objects.filter(**hours).values_list("direction", "bucket").annotate(start=start).order_by()
     names = [FAILED_ATTEMPTS.name, FAILED_JOBS.name, quota.QUOTA_CALLS]
-    return {"unit": period.unit, "since": period.starts(now)[0], "names": names}
+    counts = HourCount.objects.filter(**hours, name__in=names).values_list("name").annotate(start=start).order_by()
+    return [
+        *(Figure(way, step, number, at) for way, step, at, number in edits.annotate(number=Sum("changes"))),
+        *(Figure(name, 0, round(number), at) for name, at, number in counts.annotate(number=Sum("value"))),
+    ]
 
 
 def time_charts(
