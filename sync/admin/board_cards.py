@@ -5,7 +5,7 @@ the lists behind them, its last 24 hours as bars.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
@@ -125,6 +125,12 @@ class BoardStatus:
         return next(Badge(*badge) for holds, *badge in cases if holds)
 
     @property
+    def is_stopped(self) -> bool:
+        """Whether something is wrong with it that was set up, so that nothing of it is synced."""
+        found = self.availability
+        return found.has_board and not found.is_paused and bool(found.blocked_reason)
+
+    @property
     def failing(self) -> int:
         """Pending jobs that have failed again, with nothing else in their way."""
         return sum(one.number for one in self.jobs(READY, BACKOFF) if one.attempts >= FAILING_ATTEMPTS)
@@ -229,93 +235,74 @@ class Fact:
 
 
 @dataclass(frozen=True)
-class BoardFacts:
-    """What is known of a board beside its records: what fails, and what was removed on Monday and awaits an answer, as
-    far as somebody may see it (else None); since when an edit waits or is rejected, and when the last webhook came in;
-    how many `causes` in the inbox are about its records.
+class BoardHealth(BoardStatus):
+    """One model and its board, on the first page: how many of its records stand how, and what is known beside them.
+
+    `failed` changes, and items `removed` on Monday that await an answer, as far as somebody may see them (else None);
+    since when an edit waits or is rejected, and when the last webhook came in; how many `causes` in the inbox are about
+    its records.
     """
 
+    counts: Mapping[Part, int]
+    verification: VerificationResult
     causes: int = 0
-    failing: int | None = None
+    failed: int | None = None
     removed: int | None = None
     edited_at: datetime | None = None
     rejected_at: datetime | None = None
     webhook_at: datetime | None = None
-    has_webhooks: bool = False
 
+    @property
+    def total(self) -> int:
+        """All its records."""
+        return sum(self.counts.values())
 
-@dataclass(frozen=True)
-class BoardHealth:
-    """One model and its board; `reason` is what is wrong, `wait_reason` why changes wait though nothing is."""
+    def number(self, state: RecordState) -> int:
+        """How many of them are in a state."""
+        return sum(self.counts.get(part, 0) for part in PARTS[state])
 
-    entity_type: str
-    title: str
-    total: int
-    badge: Badge
-    reason: str
-    wait_reason: str
-    facts: Sequence[Fact]
-    is_paused: bool
-    has_board: bool
-    failing: int = 0
-    pending: int = 0
-    attention: int = 0
-    slowed_until: str = ""
-    tiles: Sequence[Tile] = field(default_factory=list)
+    @property
+    def wait_reason(self) -> str:
+        """Why changes wait though nothing is wrong."""
+        return "" if self.availability.blocked_reason else self.availability.waiting_reason
 
+    @property
+    def tiles(self) -> list[Tile]:
+        """A tile for each state that records are in."""
+        since = self.due_since
+        oldest = f"oldest due for {humanize.time_span((self.now - since).total_seconds())}" if since else ""
+        return build_tiles(self.spec, self.counts, oldest, self.causes)
 
-def board_health(
-    board: BoardStatus, counts: Mapping[Part, int], verification: VerificationResult, facts: BoardFacts
-) -> BoardHealth:
-    """Return how the records of one type stand, and their board."""
-    found, since = board.availability, board.due_since
-    waited = humanize.time_span((board.now - since).total_seconds()) if since else ""
-    return BoardHealth(
-        entity_type=board.spec.entity_type,
-        title=board.title,
-        total=sum(counts.values()),
-        badge=board.badge,
-        # What is paused is said above all boards, with its Resume.
-        # Nor what is missing of the set-up: that is the checklist's.
-        reason="" if found.is_paused or not found.has_board else humanize.without_request_id(found.blocked_reason),
-        wait_reason="" if found.blocked_reason else found.waiting_reason,
-        facts=build_facts(facts, verification, board.now),
-        is_paused=found.is_paused,
-        has_board=found.has_board,
-        failing=board.failing,
-        pending=sum(counts.get(part, 0) for part in PARTS[RecordState.PENDING]),
-        attention=sum(counts.get(part, 0) for part in PARTS[RecordState.ATTENTION]),
-        slowed_until=board.slowed_until,
-        tiles=build_tiles(board.spec, counts, f"oldest due for {waited}" if since else "", facts.causes),
-    )
+    @property
+    def facts(self) -> list[Fact]:
+        """What is so of it now, each in a few words; what fails, was removed or waits where there is any."""
 
+        def ago(at: datetime) -> str:
+            return humanize.time_span((self.now - at).total_seconds())
 
-def build_facts(found: BoardFacts, verification: VerificationResult, now: datetime) -> list[Fact]:
-    """Return what is so of a board now, each in a few words; what fails, was removed or waits where there is any."""
-
-    def ago(at: datetime) -> str:
-        return humanize.time_span((now - at).total_seconds())
-
-    inbox, facts = reverse("npd-inbox"), list[Fact]()
-    if found.failing:
-        words = humanize.count_with_noun(found.failing, "change")
-        facts.append(Fact("Failing now", words, f"{inbox}?kind=failed", is_calm=False))
-    if found.removed:
-        items = humanize.count_with_noun(found.removed, "item")
-        words = f"{items} {humanize.plural(found.removed, 'awaits', 'await')} an answer"
-        facts.append(Fact("Removed on Monday", words, f"{inbox}?kind=removed", is_calm=False))
-    waits = [(found.edited_at, "", ""), (found.rejected_at, ", rejected", f"{inbox}?kind=rejected")]
-    oldest, why, url = min((one for one in waits if one[0]), key=lambda one: one[0] or now, default=(None, "", ""))
-    if oldest:
-        facts.append(Fact("Oldest edit not synced", f"{ago(oldest)}{why}", url))
-    if found.has_webhooks:
-        facts.append(Fact("Last heard from Monday", f"{ago(found.webhook_at)} ago" if found.webhook_at else "none yet"))
-    words = "not yet; it is done every night"
-    if verification.at is not None and verification.compared:
-        checked, differed = f"{verification.compared:,}", verification.differed
-        result = f"{differed:,} of {checked} differed" if differed else f"{checked} of {checked} the same"
-        words = f"{ago(verification.at)} ago, {result}"
-    return [*facts, Fact("Verified", words, is_calm=not verification.differed)]
+        inbox, facts = reverse("npd-inbox"), list[Fact]()
+        if self.failed:
+            words = humanize.count_with_noun(self.failed, "change")
+            facts.append(Fact("Failing now", words, f"{inbox}?kind=failed", is_calm=False))
+        if self.removed:
+            items = humanize.count_with_noun(self.removed, "item")
+            words = f"{items} {humanize.plural(self.removed, 'awaits', 'await')} an answer"
+            facts.append(Fact("Removed on Monday", words, f"{inbox}?kind=removed", is_calm=False))
+        waits = [(self.edited_at, "", ""), (self.rejected_at, ", rejected", f"{inbox}?kind=rejected")]
+        oldest, why, url = min(
+            (one for one in waits if one[0]), key=lambda one: one[0] or self.now, default=(None, "", "")
+        )
+        if oldest:
+            facts.append(Fact("Oldest edit not synced", f"{ago(oldest)}{why}", url))
+        if self.availability.link and self.availability.link.webhooks:
+            words = f"{ago(self.webhook_at)} ago" if self.webhook_at else "none yet"
+            facts.append(Fact("Last heard from Monday", words))
+        verified, words = self.verification, "not yet; it is done every night"
+        if verified.at is not None and verified.compared:
+            checked, differed = f"{verified.compared:,}", verified.differed
+            result = f"{differed:,} of {checked} differed" if differed else f"{checked} of {checked} the same"
+            words = f"{ago(verified.at)} ago, {result}"
+        return [*facts, Fact("Verified", words, is_calm=not verified.differed)]
 
 
 def build_tiles(spec: EntitySpec, counts: Mapping[Part, int], oldest: str = "", causes: int = 0) -> list[Tile]:

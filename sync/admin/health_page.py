@@ -16,7 +16,7 @@ from django.urls import reverse
 
 from sync import registry
 from sync.admin.attention_pages import tallies_of
-from sync.admin.board_cards import Badge, BoardFacts, BoardHealth, BoardStatus, board_health
+from sync.admin.board_cards import Badge, BoardHealth, BoardStatus
 from sync.admin.charts import TimeChart
 from sync.admin.connection_pages import setup_checklist
 from sync.admin.health_charts import DAY, MONTH, PERIODS, Figure, Period, load_figures, time_charts
@@ -28,6 +28,7 @@ from sync.choices import BlockedCode, Cause, QueueStatus, SyncDirection
 from sync.kernel import humanize
 from sync.kernel.periodic_jobs import ClockProblem, wrong_clocks
 from sync.ledger import record_view
+from sync.ledger.record_view import RecordState
 from sync.limits import quota
 from sync.models import (
     BoardLink,
@@ -306,7 +307,7 @@ _PROBLEM_LABELS = {"columns": "Blocked", "webhooks": "Not reported", "sweeps": "
 def _board_problem_tasks(data: HealthData) -> Iterator[AttentionTask]:
     """Columns that are gone, webhooks that don't come, sweeps that can't be finished."""
     # Of a board that is stopped the check for missed changes is due at once when that ends.
-    stopped = {board.entity_type for board in data.boards if board.reason}
+    stopped = {board.spec.entity_type for board in data.boards if board.is_stopped}
     for spec in registry.entities():
         link = data.links.get(spec.entity_type)
         if link is None:
@@ -379,7 +380,7 @@ def _write_loop_tasks(data: HealthData) -> Iterator[AttentionTask]:
 def _receiver_tasks(data: HealthData) -> Iterator[AttentionTask]:
     """People whom no notification reaches: grave once one is switched off, for then nobody tries any more."""
     failing = data.attention.receivers
-    if not failing.total and any(board.has_board for board in data.boards):
+    if not failing.total and any(board.availability.has_board for board in data.boards):
         why, url = "Nobody is notified when the sync stops or something needs attention.", reverse("npd-notifications")
         yield AttentionTask(
             Severity.NOTICE, "Notifications", why, url, "Choose how", "notifications_off", is_counted=False
@@ -430,15 +431,16 @@ def headline(
     because it is about no record or item, counts only where it is empty. `others` are things that this person sees and
     other people act on.
     """
-    stopped = [board.title for board in boards if board.reason and not board.is_paused]
+    stopped = [board.title for board in boards if board.is_stopped]
     slowed = [board.title for board in boards if board.slowed_until]
     number = number or sum(task.is_counted and not task.in_inbox for task in tasks)
-    records = sum(board.attention for board in boards)
+    records = sum(board.number(RecordState.ATTENTION) for board in boards)
     about = f": {humanize.count_with_noun(records, 'record')}" if records > number else ""
     failing = sum(board.failing for board in boards)
-    what, pending = humanize.count_with_noun, sum(board.pending for board in boards)
+    has_board = any(board.availability.has_board for board in boards)
+    what, pending = humanize.count_with_noun, sum(board.number(RecordState.PENDING) for board in boards)
     cases = (
-        (not any(board.has_board for board in boards), "off", "link_off", "Not set up yet: nothing is synced"),
+        (not has_board, "off", "link_off", "Not set up yet: nothing is synced"),
         (stopped, "bad", "block", f"Stopped: {', '.join(stopped)}"),
         (paused, "warn", "pause_circle", f"Paused: {'; '.join(paused)}"),
         (slowed, "warn", "hourglass", f"Slowed by the API quota: {', '.join(slowed)}"),
@@ -495,7 +497,7 @@ def health_context(
         kind_urls,
         rejection_act(request.user),
     )
-    may_pause, is_connected = is_allowed(request.user, QueueAction.PAUSE), not panel.overview.missing_token
+    is_connected, runs = not panel.overview.missing_token, not all(one.availability.is_paused for one in boards)
     number = _causes(tallies)
     since = min((one.since for one in causes if one.since), default=None)
     return context | {
@@ -516,7 +518,7 @@ def health_context(
             else []
         ),
         # What is paused whole has its Resume above the page.
-        "pause_url": queue_url(part=PAUSE_FORM) if may_pause and not all(one.is_paused for one in boards) else "",
+        "pause_url": queue_url(part=PAUSE_FORM) if runs and is_allowed(request.user, QueueAction.PAUSE) else "",
         **_queue_context(request, panel, period, found.figures, calls),
     }
 
@@ -564,20 +566,20 @@ def _board_healths(
         rejected = (one.since for one in causes if (one.kind, one.entity_type) == (AttentionKind.REJECTED, entity_type))
         return min(filter(None, rejected), default=None)
 
-    def facts(entity_type: str) -> BoardFacts:
-        link = panel.overview.links.get(entity_type)
-        return BoardFacts(
-            len({one.cause for one in of_records if one.entity_type == entity_type}),
-            number(AttentionKind.FAILED, entity_type),
-            number(AttentionKind.REMOVED, entity_type),
-            found.edited_at.get(entity_type),
-            rejected_at(entity_type),
-            found.webhook_at.get(entity_type),
-            has_webhooks=bool(link and link.webhooks),
-        )
-
     return [
-        board_health(board, counts.get(one, {}), found.verifications.get(one, VerificationResult()), facts(one))
+        BoardHealth(
+            board.spec,
+            board.availability,
+            board.overview,
+            counts.get(one, {}),
+            found.verifications.get(one, VerificationResult()),
+            len({cause.cause for cause in of_records if cause.entity_type == one}),
+            number(AttentionKind.FAILED, one),
+            number(AttentionKind.REMOVED, one),
+            found.edited_at.get(one),
+            rejected_at(one),
+            found.webhook_at.get(one),
+        )
         for board in visible
         for one in [board.spec.entity_type]
     ]
