@@ -462,7 +462,7 @@ class MondayAccountAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Stopped until")
     def paused(self, account: MondayAccount) -> str:
-        return humanize.optional_day_and_time(account.stopped_until) or humanize.DASH
+        return humanize.day_and_time(account.stopped_until) if account.stopped_until else humanize.DASH
 
 
 # The verification of records that say `synced`: how many were compared, and what differed.

@@ -290,7 +290,7 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
             made, is_new = outbox_pauses.pause(request.user.get_username(), **_pause_target(request), why=reason)
             label = pause_label(made)
             if not is_new:
-                since = humanize.optional_day_and_time(made.paused_at)
+                since = humanize.day_and_time(made.paused_at)
                 return Report(problems=[f"{label}: already paused by {made.paused_by}, since {since}."])
             authors.log_queue_action(request.user, f"Paused: {label}. {made.why}".strip())
             return Report(f"{label}: paused. Changes are kept and wait until it is resumed.")

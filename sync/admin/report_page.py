@@ -205,7 +205,7 @@ class _Report:
         steps = [
             hour_step(bar.since, found.now)
             if self._hours == 24
-            else Step(humanize.timestamp(bar.since), f"{localtime(bar.since):%d %b}")
+            else Step(humanize.day_and_time(bar.since), f"{localtime(bar.since):%d %b}")
             for bar in found.bars
         ]
         tried, failed = [bar.tried for bar in found.bars], [bar.failed for bar in found.bars]
