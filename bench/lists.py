@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from django.test import Client
 
 MOST_QUERIES = 16  # one of them is for the banner of a stop, which stands above every page
+QUERIES_OF_HEALTH = 28  # a short one for each thing that it tells
 GOAL_MS = 200
 ROUNDS = 3
 LISTS = {
@@ -200,15 +201,14 @@ def _timed(asked: list[float], execute: Any, *what: Any) -> Any:
         asked.append(time.perf_counter() - begun)
 
 
-def rows(name: str, found: Sequence[Opened]) -> Iterator[Row]:
+def rows(name: str, found: Sequence[Opened], limit: int = MOST_QUERIES) -> Iterator[Row]:
     """A list's figures: the most queries, and the slowest page."""
     most = max(found, key=lambda one: one.queries)
     slow = max(found, key=lambda one: one.milliseconds)
     first = found[0].milliseconds
     which = slow.address.partition("?")[2] or "first page"
     yield Row(
-        f"{name}: queries, the most of {len(found)} pages", f"≤ {MOST_QUERIES}", f"{most.queries}",
-        most.queries <= MOST_QUERIES,
+        f"{name}: queries, the most of {len(found)} pages", f"≤ {limit}", f"{most.queries}", most.queries <= limit,
     )  # fmt: skip
     yield Row(
         "… first page, slowest page", f"≤ {GOAL_MS} ms", f"{first:.0f} ms, {slow.milliseconds:.0f} ms ({which})",
@@ -232,10 +232,13 @@ def main() -> int:
         fill(asked.records, asked.conflicts, asked.finished)
         warn(f"filled in {time.monotonic() - begun:.0f} s on {machine()}")
         browser = client()
-        for name, address in (("Health", "/admin/"), ("inbox", "/admin/inbox/")):
+        for name, address, limit in (
+            ("Health", "/admin/", QUERIES_OF_HEALTH),
+            ("inbox", "/admin/inbox/", MOST_QUERIES),
+        ):
             opened(browser, address)
             site = [opened(browser, address)]
-            found += rows(name, site)
+            found += rows(name, site, limit)
             every += site
         for name, (model, search) in LISTS.items():
             if asked.only in name:

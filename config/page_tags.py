@@ -30,33 +30,11 @@ def moment(value: datetime | None) -> SafeString | str:
 
 
 @register.filter
-def moment_exact(value: datetime) -> SafeString:
-    """Return the time to the second as a <time> element."""
-    return humanize.time_element(value, humanize.time_of_day(value, seconds=True))
-
-
-@register.filter
-def day_and_minute(value: datetime) -> SafeString:
-    """Return it without year and zone, "24 Nov, 22:47", as a <time> element that has both."""
-    return humanize.time_element(value, date_format(timezone.localtime(value), "j M, H:i"))
-
-
-@register.filter
 def short_moment(value: datetime) -> SafeString:
-    """Return the same as short as a line of many needs it: today's time, or the day."""
-    return humanize.time_element(value, humanize.time_or_date(value, timezone.now()))
-
-
-@register.filter
-def moment_seconds(value: datetime | None) -> str:
-    """Return the same to the second, here and in UTC, for a tooltip."""
-    return humanize.timestamp_and_utc(value) if value else ""
-
-
-@register.simple_tag
-def moment_tag(value: datetime | None) -> SafeString | str:
-    """Return the same where a tag reads better than a filter."""
-    return moment(value)
+    """Return the same in short, for a line of many: "14:05" of today, "21 Nov, 14:05", of other years the day."""
+    here, today = timezone.localtime(value), timezone.localdate()
+    shape = "H:i" if here.date() == today else "j M, H:i" if here.year == today.year else "j M Y"
+    return humanize.time_element(value, date_format(here, shape))
 
 
 @register.simple_tag(takes_context=True)
@@ -68,9 +46,9 @@ def page_help(context: Context) -> str:
 
 
 @register.filter
-def age(value: datetime | None, now: datetime) -> str:
-    """Return how long ago it was: "5 minutes ago"."""
-    return humanize.relative_time(value, now)
+def age(value: datetime | None, now: datetime) -> SafeString | str:
+    """Return how long ago it was, "5 minutes ago", in the same way."""
+    return humanize.time_element(value, humanize.relative_time(value, now)) if value else ""
 
 
 @register.simple_tag

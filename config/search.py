@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from django.apps import apps
 from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import AutoField, Case, CharField, Count, IntegerField, Model, Q, QuerySet, TextField, Value, When
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -316,8 +317,9 @@ def _sync_commands() -> Iterator[Hit]:
     for entity_type, name, number in (*named, everything):
         which = {"status__exact": QueueStatus.PENDING.value} | ({"entity_type": entity_type} if entity_type else {})
         about = f"{count_with_noun(number, 'pending job')}, at once" if number else "Nothing is pending"
-        url = f"{reverse('admin:sync_syncqueue_all', args=['retry'])}?{urlencode(which)}"
-        yield Hit(f"Sync {name} now", about, "sync", url)
+        url = f"{reverse('admin:sync_syncqueue_changelist')}?{urlencode(which)}"
+        asked = {"action": "retry", "select_across": "1", ACTION_CHECKBOX_NAME: "0"}
+        yield Hit(f"Sync {name} now", about, "sync", url, post=asked)
 
 
 def _pause_commands(back: str) -> Iterator[Hit]:

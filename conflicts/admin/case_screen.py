@@ -290,7 +290,6 @@ class Screen:
     status_url: str = ""
     undo_url: str = ""
     undo_problem: str = ""
-    age: str = ""
     suggestions: Sequence[Mapping[str, str]] = ()
     answer: Strip | None = None
     before: Strip | None = None
@@ -357,7 +356,6 @@ class ConflictDesk:
             status_url=reverse(f"{URL_NAME}_status", args=[conflict.pk]),
             undo_url=reverse(f"{URL_NAME}_undo", args=[conflict.pk]),
             undo_problem=undo_problem(conflict, self.context) if case.progress.is_undoable else "",
-            age=humanize.relative_time(conflict.detected_at, conflict.page_now),  # type: ignore[attr-defined]
             suggestions=suggestion_items(self.request, mappings),
         )
 

@@ -14,8 +14,7 @@ from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 from django.contrib.humanize.templatetags.humanize import intcomma
-from django.db.models import BooleanField, Q, QuerySet, Value
-from django.db.models.expressions import RawSQL
+from django.db.models import Q, QuerySet, Value
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import path, reverse
@@ -23,7 +22,6 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
-from pghistory.core import event_models
 
 from conflicts import bulk_resolution
 from conflicts.admin.bulk_pages import BatchMixin, batch_url, list_query
@@ -66,7 +64,7 @@ from conflicts.models import (
     open_by_field,
 )
 from conflicts.resolution import SIDE_OF_TYPE, InvalidResolution, may_delete, resolve
-from sync import connectors, registry
+from sync import registry
 from sync.admin import admin_base
 from sync.admin.admin_base import DeletedName, PageAdmin, ReaderMixin, names_for_reader, record_ids_by_name, see_other
 from sync.admin.list_exports import ExportColumn, ExportMixin
@@ -76,8 +74,6 @@ from sync.kernel.action_errors import ActionError
 from sync.kernel.conflict_store import DELETING_ACTS, OptionAct
 from sync.kernel.humanize import plural
 from sync.kernel.outgoing_calls import own_address
-from sync.models import BoardLink
-from sync.records.authors import MAX_EDITS, column_names, monday_user_name, monday_users
 from sync.registry import type_name
 
 Choices = Iterable[tuple[str, str]]
@@ -154,15 +150,13 @@ class StateFilter(ConditionFilter):
 
 
 class EntityFilter(ConditionFilter):
-    """Contacts, organizations, whatever else is synced."""
+    """Contacts, organizations, whatever else is synced: each has a board of its own."""
 
-    title = "kind of record"
+    title = "board"
     parameter_name = "entity_type"
 
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
-        return [
-            (spec.entity_type, str(spec.model._meta.verbose_name_plural).capitalize()) for spec in registry.entities()
-        ]
+        return [(spec.entity_type, spec.board_title) for spec in registry.entities()]
 
     def condition(self, value: str) -> Q:
         return Q(entity_type=value)
@@ -181,22 +175,6 @@ class FieldFilter(ConditionFilter):
 
     def condition(self, value: str) -> Q:
         return Q(conflict_fields__contains=[value])
-
-
-class BoardFilter(ConditionFilter):
-    """The boards whose items are concerned."""
-
-    title = "board"
-    parameter_name = "board"
-
-    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
-        links = {mapping.link_id: mapping.link for mapping in all_mappings(request)}
-        return [(str(pk), str(link.shape.get("name") or link)) for pk, link in links.items() if link.board_id]
-
-    def condition(self, value: str) -> Q:
-        if not value.isdecimal():
-            return NOTHING
-        return Q(entity_type__in=BoardLink.objects.filter(pk=int(value[:18])).values("entity_type"))
 
 
 class AgeFilter(ConditionFilter):
@@ -230,94 +208,13 @@ class WhoFilter(ConditionFilter):
     parameter_name = "who"
 
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
-        return staff_choices(request)
+        people = get_user_model().objects.filter(is_staff=True).order_by("username")
+        return [(str(one.pk), one.get_full_name() or one.get_username()) for one in people[:PEOPLE]]
 
     def condition(self, value: str) -> Q:
         if not value.isdecimal():
             return NOTHING
         return Q(resolved_by_id=int(value[:9])) | Q(resolution__by_id=int(value[:9]))
-
-
-class EditedInNpdFilter(ConditionFilter):
-    """Who has recently edited a field in conflict in NPD, by the records' own history."""
-
-    title = "edited in NPD by"
-    parameter_name = "npd_by"
-
-    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
-        return staff_choices(request)
-
-    def condition(self, value: str) -> Q:
-        return edited_in_npd(value) if value.isdecimal() else NOTHING
-
-
-class EditedOnMondayFilter(ConditionFilter):
-    """Who has recently edited a column in conflict on Monday, by the webhook events."""
-
-    title = "edited on Monday by"
-    parameter_name = "monday_by"
-
-    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
-        people = [(user, monday_user_name(user, known)) for known in [monday_users()] for user in known]
-        return sorted(people, key=lambda one: one[1])[:PEOPLE]
-
-    def condition(self, value: str) -> Q:
-        return edited_on_monday(value)
-
-
-def staff_choices(request: HttpRequest) -> list[tuple[str, str]]:
-    """Who may work here, by name; read once a request, for two filters."""
-    known: list[tuple[str, str]] | None = getattr(request, "people_of_npd", None)
-    if known is None:
-        people = get_user_model().objects.filter(is_staff=True).order_by("username")
-        known = [(str(one.pk), one.get_full_name() or one.get_username()) for one in people[:PEOPLE]]
-        request.people_of_npd = known  # type: ignore[attr-defined]
-    return known
-
-
-# Which conflicts somebody's edits concern: in NPD by the records' history, on Monday by webhook events.
-#
-# Conditions for the list: each is checked per conflict by an index, so a page needs few of them.
-
-
-_EDITED_IN_NPD = """(sync_conflicts.entity_type = %s AND EXISTS (
-    SELECT 1 FROM (
-        SELECT context.metadata ->> 'user' AS who, context.metadata ->> 'cause' AS cause, to_jsonb(event) AS now,
-            lead(to_jsonb(event)) OVER (ORDER BY event.pgh_id DESC) AS before
-        FROM {table} AS event LEFT JOIN pghistory_context AS context ON context.id = event.pgh_context_id
-        WHERE event.pgh_obj_id = sync_conflicts.entity_id ORDER BY event.pgh_id DESC LIMIT {edits}) AS edit,
-        unnest(sync_conflicts.conflict_fields) AS field, jsonb_array_elements_text(%s::jsonb -> field) AS name
-    WHERE edit.who = %s AND edit.cause IS DISTINCT FROM 'sync'
-        AND edit.now ->> name IS DISTINCT FROM edit.before ->> name))"""
-
-_EDITED_ON_MONDAY = """EXISTS (
-    SELECT 1 FROM sync_webhook_events AS event
-    JOIN sync_field_mappings AS mapping ON mapping.column_id = event.column_id
-    JOIN sync_board_links AS link ON link.id = mapping.link_id AND link.entity_type = sync_conflicts.entity_type
-    WHERE event.item_id = sync_conflicts.monday_item_id AND mapping.key = ANY(sync_conflicts.conflict_fields)
-        AND event.body #>> %s = %s)"""
-
-
-def edited_in_npd(user_id: str) -> Q:
-    """Conflicts about a field that this user of NPD has edited, within the last changes of the record."""
-    found = Q(pk__in=[])
-    for spec in registry.entities():
-        history = event_models(tracks_model=spec.model)
-        if history:
-            names = {one.key: column_names(spec.model, one.fields) for one in spec.mappings}
-            sql = _EDITED_IN_NPD.format(table=history[0]._meta.db_table, edits=MAX_EDITS)
-            found |= _sql_condition(sql, [spec.entity_type, json.dumps(names), user_id])
-    return found
-
-
-def edited_on_monday(user_id: str) -> Q:
-    """Conflicts about a column that this user of Monday has edited, as far as webhook events are kept."""
-    return _sql_condition(_EDITED_ON_MONDAY, [list(connectors.get().event_paths.user_id), user_id])
-
-
-def _sql_condition(sql: str, params: list[Any]) -> Q:
-    """The SQL as a condition of a query on conflicts."""
-    return Q(RawSQL(sql, params, BooleanField()))  # noqa: S611 - literals of this module; what is asked are parameters
 
 
 # The list's rows: what differs, and the buttons of which one click resolves a conflict for the values shown.
@@ -389,10 +286,7 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
 
     list_display = ("of_record", "in_conflict", "npd_says", "monday_says", "since", "use_side")
     list_display_links = None
-    list_filter = (
-        StateFilter, EntityFilter, BoardFilter, "kind", FieldFilter, AgeFilter, WhoFilter, EditedInNpdFilter,
-        EditedOnMondayFilter,
-    )  # fmt: skip
+    list_filter = (StateFilter, EntityFilter, "kind", FieldFilter, AgeFilter, WhoFilter)
     list_filter_submit = False
     list_fullwidth = True
     search_fields = ("monday_item_id",)

@@ -22,25 +22,14 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import BadRequest, ValidationError
 from django.core.paginator import Paginator
 from django.db import DataError
-from django.db.models import (
-    BooleanField,
-    Case,
-    CharField,
-    DateTimeField,
-    F,
-    Field,
-    Model,
-    QuerySet,
-    TextField,
-    Value,
-    When,
-)
+from django.db.models import BooleanField, Case, CharField, DateTimeField, F, Model, QuerySet, TextField, Value, When
 from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, RadioFilter, RangeDateTimeFilter
 from unfold.contrib.filters.forms import AutocompleteDropdownForm
@@ -385,56 +374,6 @@ class PageAdmin(PlainWordsMixin, ValidIdsMixin, ModelAdmin):
             row.page_now = getattr(row, "page_now", now)
 
 
-TECHNICAL_LABELS = {
-    "alias": "Name in the request",
-    "altered": "Values that Monday stored differently",
-    "api_calls_count": "API calls of the last sync",
-    "asked_items": "Items in question",
-    "base": "Last synced values",
-    "batch_limit": "Records in one request after a failure",
-    "calls": "API calls",
-    "claim_at_most": "Records synced together next (0: no limit)",
-    "claim_size": "Records synced with it",
-    "conflict_opened_at": "Last conflict found",
-    "conflict_resolved_at": "Last conflict resolved",
-    "differed": "Records that differed",
-    "duration_ms": "Duration (ms)",
-    "entity_id": "NPD ID",
-    "entity_type": "Type of record",
-    "erased": "Its person was erased",
-    "failures": "Failures in a row",
-    "fold_id": "Act",
-    "folded": "Listed within another entry of its act",
-    "removed_passes": "Checks in a row that found it deleted",
-    "removed_since": "Item known to be deleted since",
-    "blocked_fields": "Blocked fields",
-    "lease_token": "Worker that has it",
-    "left_out": "Side whose filter leaves it out",
-    "unlinked": "Was unlinked",
-    "local_modified": "Last change in NPD",
-    "lookups": "How often it was looked for",
-    "made_from_item": "Created from an item, unchanged in NPD",
-    "needs_probe": "Tested before the next call",
-    "next_retry": "Next attempt",
-    "note": "Reason",
-    "remote_id": "Monday item",
-    "remote_modified": "Last change on Monday",
-    "remote_state": "Last answer about the item",
-    "compared": "Records compared",
-    "seen": "Values last seen on Monday",
-    "settled_at": "Done at",
-    "sync_duration_ms": "Duration of the last sync (ms)",
-    "tags": "Known tags by id",
-    "undoes": "Entry that this one undoes",
-    "users": "Users by id: name and email",
-    "users_at": "Users read at",
-    "version_answered": "API version in use",
-    "version_kind": "Kind of API version",
-    "processed_at": "Processed at",
-}
-"""What a column of the engine's tables is called on a page, where its own name says it to engineers alone."""
-
-
 class ReadOnlyAdmin(PageAdmin):
     """Everything can be read, nothing changed: the engine writes these rows."""
 
@@ -481,16 +420,13 @@ class ReadOnlyAdmin(PageAdmin):
         super().__init__(model, admin_site)
         self._shown: dict[str, str] = {}
         for field in model._meta.concrete_fields:
-            label = TECHNICAL_LABELS.get(field.name, str(field.verbose_name))
+            label = capfirst(str(field.verbose_name))
             if field.name in self.json_fields:
                 self._shown[field.name] = f"{field.name}_lines"
                 setattr(self, f"{field.name}_lines", _json_display(field.name, label))
             elif isinstance(field, DateTimeField):
                 self._shown[field.name] = f"{field.name}_time"
                 setattr(self, f"{field.name}_time", moment_display(field.name, label))
-            elif field.name in TECHNICAL_LABELS:
-                self._shown[field.name] = f"{field.name}_value"
-                setattr(self, f"{field.name}_value", _value_display(field, label))
 
 
 def moment_display(name: str, label: str) -> Any:
@@ -502,15 +438,6 @@ def moment_display(name: str, label: str) -> Any:
         return humanize.time_element(value) if value else DASH
 
     return column
-
-
-def _value_display(field: Field[Any, Any], label: str) -> Any:
-    @admin.display(description=label, boolean=isinstance(field, BooleanField))
-    def value(obj: Model) -> Any:
-        found = getattr(obj, f"get_{field.name}_display")() if field.choices else getattr(obj, field.name)
-        return DASH if found is None or found == "" else found
-
-    return value
 
 
 def _json_display(name: str, label: str) -> Any:

@@ -4,17 +4,15 @@ the lists behind them, its last 24 hours as bars.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cached_property
 from urllib.parse import urlencode
 
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.urls import reverse
-from django.utils import timezone
 
+from sync.admin.charts import TimeChart, count_chart, hour_step
 from sync.choices import QueueDirection, QueueStatus
 from sync.kernel import humanize
 from sync.ledger.record_view import PARTS, Part, RecordState
@@ -32,26 +30,6 @@ from sync.records.availability import (
     number_of,
 )
 from sync.registry import EntitySpec, page_url
-
-HOURS = 24
-
-CHART_OPTIONS = json.dumps(
-    {
-        "animation": False,
-        "responsive": True,
-        "maintainAspectRatio": False,
-        "plugins": {"legend": {"display": False}},
-        "scales": {"x": {"display": False}, "y": {"display": False, "beginAtZero": True}},
-    }
-)
-"""No axes: what they would say stands below the chart, in words."""
-
-
-def hours_until(now: datetime) -> list[datetime]:
-    """Return the beginnings of the hours that the last 24 hours touch, the first and the last in part."""
-    last = now.replace(minute=0, second=0, microsecond=0)
-    return [last - timedelta(hours=back) for back in range(HOURS, -1, -1)]
-
 
 # One board's card in the queue's panel: its state as a badge, why it stands still, its numbers, its
 # last 24 hours.
@@ -76,16 +54,6 @@ class Tile:
     def is_by_cause(self) -> bool:
         """Whether fewer things are to be done than records are concerned, so that their number is what counts."""
         return 0 < self.causes < self.count
-
-
-@dataclass(frozen=True)
-class Chart:
-    """What was finished, hour by hour: for the eye, as a sentence, and as a table."""
-
-    data: str
-    sentence: str
-    hours: Sequence[tuple[str, int]]
-    options: str = CHART_OPTIONS
 
 
 @dataclass(frozen=True)
@@ -157,6 +125,12 @@ class BoardStatus:
         return next(Badge(*badge) for holds, *badge in cases if holds)
 
     @property
+    def is_stopped(self) -> bool:
+        """Whether something is wrong with it that was set up, so that nothing of it is synced."""
+        found = self.availability
+        return found.has_board and not found.is_paused and bool(found.blocked_reason)
+
+    @property
     def failing(self) -> int:
         """Pending jobs that have failed again, with nothing else in their way."""
         return sum(one.number for one in self.jobs(READY, BACKOFF) if one.attempts >= FAILING_ATTEMPTS)
@@ -218,25 +192,23 @@ class BoardStatus:
             lines.append(f"Next attempt: {humanize.relative_time(at, self.now)}.")
         return lines
 
-    @cached_property
-    def chart(self) -> Chart | None:
-        """The finished rows hour by hour; None where there were none."""
+    @property
+    def finished_text(self) -> str:
+        """How many were finished in the last 24 hours."""
+        loaded = f"{humanize.count_with_noun(self.loaded, 'job')} of a set-up or an import"
         if not self.finished:
-            return None
-        counts = {one.first: one.number for one in self.jobs(QueueStatus.COMPLETED)}
-        hours = [(hour_label(hour, self.now), counts.get(hour, 0)) for hour in hours_until(self.now)]
-        labels, rows = [label for label, _number in hours], [number for _label, number in hours]
+            return f"{loaded if self.loaded else 'No job was'} done in the last 24 hours."
         sentence = f"{humanize.count_with_noun(self.finished, 'job')} done in the last 24 hours"
-        if self.loaded:
-            sentence += f"; besides, {intcomma(self.loaded)} of a set-up or an import"
-        bars = {"label": "Jobs done", "data": rows, "backgroundColor": "var(--color-primary-500)"}
-        return Chart(json.dumps({"labels": labels, "datasets": [bars]}), sentence, hours)
+        return f"{sentence}; besides, {intcomma(self.loaded)} of a set-up or an import" if self.loaded else sentence
 
-
-def hour_label(hour: datetime, now: datetime) -> str:
-    """Return what an hour is called: "today from 14:00 UTC"."""
-    is_today = timezone.localtime(hour).date() == timezone.localtime(now).date()
-    return f"{'today' if is_today else 'yesterday'} from {humanize.time_of_day(hour)}"
+    @property
+    def chart(self) -> TimeChart:
+        """The finished rows by the hours that the last 24 hours touch, the first and the last in part."""
+        counts = {one.first: one.number for one in self.jobs(QueueStatus.COMPLETED)}
+        last = self.now.replace(minute=0, second=0, microsecond=0)
+        hours = [last - timedelta(hours=back) for back in range(24, -1, -1)]
+        steps, numbers = [hour_step(hour, self.now) for hour in hours], [counts.get(hour, 0) for hour in hours]
+        return count_chart(f"{self.title}: jobs done, by hour", "Jobs done", steps, numbers)
 
 
 # One board on the first page: how many of its records stand how, each number with the list behind
@@ -263,93 +235,74 @@ class Fact:
 
 
 @dataclass(frozen=True)
-class BoardFacts:
-    """What is known of a board beside its records: what fails, and what was removed on Monday and awaits an answer, as
-    far as somebody may see it (else None); since when an edit waits or is rejected, and when the last webhook came in;
-    how many `causes` in the inbox are about its records.
+class BoardHealth(BoardStatus):
+    """One model and its board, on the first page: how many of its records stand how, and what is known beside them.
+
+    `failed` changes, and items `removed` on Monday that await an answer, as far as somebody may see them (else None);
+    since when an edit waits or is rejected, and when the last webhook came in; how many `causes` in the inbox are about
+    its records.
     """
 
+    counts: Mapping[Part, int]
+    verification: VerificationResult
     causes: int = 0
-    failing: int | None = None
+    failed: int | None = None
     removed: int | None = None
     edited_at: datetime | None = None
     rejected_at: datetime | None = None
     webhook_at: datetime | None = None
-    has_webhooks: bool = False
 
+    @property
+    def total(self) -> int:
+        """All its records."""
+        return sum(self.counts.values())
 
-@dataclass(frozen=True)
-class BoardHealth:
-    """One model and its board; `reason` is what is wrong, `wait_reason` why changes wait though nothing is."""
+    def number(self, state: RecordState) -> int:
+        """How many of them are in a state."""
+        return sum(self.counts.get(part, 0) for part in PARTS[state])
 
-    entity_type: str
-    title: str
-    total: int
-    badge: Badge
-    reason: str
-    wait_reason: str
-    facts: Sequence[Fact]
-    is_paused: bool
-    has_board: bool
-    failing: int = 0
-    pending: int = 0
-    attention: int = 0
-    slowed_until: str = ""
-    tiles: Sequence[Tile] = field(default_factory=list)
+    @property
+    def wait_reason(self) -> str:
+        """Why changes wait though nothing is wrong."""
+        return "" if self.availability.blocked_reason else self.availability.waiting_reason
 
+    @property
+    def tiles(self) -> list[Tile]:
+        """A tile for each state that records are in."""
+        since = self.due_since
+        oldest = f"oldest due for {humanize.time_span((self.now - since).total_seconds())}" if since else ""
+        return build_tiles(self.spec, self.counts, oldest, self.causes)
 
-def board_health(
-    board: BoardStatus, counts: Mapping[Part, int], verification: VerificationResult, facts: BoardFacts
-) -> BoardHealth:
-    """Return how the records of one type stand, and their board."""
-    found, since = board.availability, board.due_since
-    waited = humanize.time_span((board.now - since).total_seconds()) if since else ""
-    return BoardHealth(
-        entity_type=board.spec.entity_type,
-        title=board.title,
-        total=sum(counts.values()),
-        badge=board.badge,
-        # What is paused is said above all boards, with its Resume.
-        # Nor what is missing of the set-up: that is the checklist's.
-        reason="" if found.is_paused or not found.has_board else humanize.without_request_id(found.blocked_reason),
-        wait_reason="" if found.blocked_reason else found.waiting_reason,
-        facts=build_facts(facts, verification, board.now),
-        is_paused=found.is_paused,
-        has_board=found.has_board,
-        failing=board.failing,
-        pending=sum(counts.get(part, 0) for part in PARTS[RecordState.PENDING]),
-        attention=sum(counts.get(part, 0) for part in PARTS[RecordState.ATTENTION]),
-        slowed_until=board.slowed_until,
-        tiles=build_tiles(board.spec, counts, f"oldest due for {waited}" if since else "", facts.causes),
-    )
+    @property
+    def facts(self) -> list[Fact]:
+        """What is so of it now, each in a few words; what fails, was removed or waits where there is any."""
 
+        def ago(at: datetime) -> str:
+            return humanize.time_span((self.now - at).total_seconds())
 
-def build_facts(found: BoardFacts, verification: VerificationResult, now: datetime) -> list[Fact]:
-    """Return what is so of a board now, each in a few words; what fails, was removed or waits where there is any."""
-
-    def ago(at: datetime) -> str:
-        return humanize.time_span((now - at).total_seconds())
-
-    inbox, facts = reverse("npd-inbox"), list[Fact]()
-    if found.failing:
-        words = humanize.count_with_noun(found.failing, "change")
-        facts.append(Fact("Failing now", words, f"{inbox}?kind=failed", is_calm=False))
-    if found.removed:
-        items = humanize.count_with_noun(found.removed, "item")
-        words = f"{items} {humanize.plural(found.removed, 'awaits', 'await')} an answer"
-        facts.append(Fact("Removed on Monday", words, f"{inbox}?kind=removed", is_calm=False))
-    waits = [(found.edited_at, "", ""), (found.rejected_at, ", rejected", f"{inbox}?kind=rejected")]
-    oldest, why, url = min((one for one in waits if one[0]), key=lambda one: one[0] or now, default=(None, "", ""))
-    if oldest:
-        facts.append(Fact("Oldest edit not synced", f"{ago(oldest)}{why}", url))
-    if found.has_webhooks:
-        facts.append(Fact("Last heard from Monday", f"{ago(found.webhook_at)} ago" if found.webhook_at else "none yet"))
-    words = "not yet; it is done every night"
-    if verification.at is not None and verification.compared:
-        checked, differed = f"{verification.compared:,}", verification.differed
-        result = f"{differed:,} of {checked} differed" if differed else f"{checked} of {checked} the same"
-        words = f"{ago(verification.at)} ago, {result}"
-    return [*facts, Fact("Verified", words, is_calm=not verification.differed)]
+        inbox, facts = reverse("npd-inbox"), list[Fact]()
+        if self.failed:
+            words = humanize.count_with_noun(self.failed, "change")
+            facts.append(Fact("Failing now", words, f"{inbox}?kind=failed", is_calm=False))
+        if self.removed:
+            items = humanize.count_with_noun(self.removed, "item")
+            words = f"{items} {humanize.plural(self.removed, 'awaits', 'await')} an answer"
+            facts.append(Fact("Removed on Monday", words, f"{inbox}?kind=removed", is_calm=False))
+        waits = [(self.edited_at, "", ""), (self.rejected_at, ", rejected", f"{inbox}?kind=rejected")]
+        oldest, why, url = min(
+            (one for one in waits if one[0]), key=lambda one: one[0] or self.now, default=(None, "", "")
+        )
+        if oldest:
+            facts.append(Fact("Oldest edit not synced", f"{ago(oldest)}{why}", url))
+        if self.availability.link and self.availability.link.webhooks:
+            words = f"{ago(self.webhook_at)} ago" if self.webhook_at else "none yet"
+            facts.append(Fact("Last heard from Monday", words))
+        verified, words = self.verification, "not yet; it is done every night"
+        if verified.at is not None and verified.compared:
+            checked, differed = f"{verified.compared:,}", verified.differed
+            result = f"{differed:,} of {checked} differed" if differed else f"{checked} of {checked} the same"
+            words = f"{ago(verified.at)} ago, {result}"
+        return [*facts, Fact("Verified", words, is_calm=not verified.differed)]
 
 
 def build_tiles(spec: EntitySpec, counts: Mapping[Part, int], oldest: str = "", causes: int = 0) -> list[Tile]:
@@ -394,60 +347,3 @@ def health_url(spec: EntitySpec, health: str) -> str:
     """Return the address of the list of those that stand so, a state or a part of one; empty where there is none."""
     url = list_url(spec)
     return f"{url}?{urlencode({'health': health})}" if url else ""
-
-
-# Numbers as bars: drawn on the server, said as a sentence, and listed as a table behind it.
-
-
-WIDTH, HEIGHT, GAP = 500.0, 72.0, 3.0
-MEDIAN, P95 = 0.5, 0.95
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One bar as numbers of the drawing, written out: a page's language must not put commas into them."""
-
-    x: str
-    y: str
-    width: str
-    height: str
-    kind: str
-
-
-@dataclass(frozen=True)
-class BarChart:
-    """A chart: its title, its sentence, its bars, and the table with a row an hour; without bars there is nothing."""
-
-    title: str
-    sentence: str
-    heads: Sequence[str] = ()
-    rows: Sequence[Sequence[str]] = ()
-    bars: Sequence[Bar] = ()
-    key: str = ""
-    since: str = "24 hours ago"
-
-    @property
-    def size(self) -> str:
-        """The drawing's own coordinates."""
-        return f"0 0 {WIDTH:.0f} {HEIGHT:.0f}"
-
-
-def build_bars(values: Sequence[float], top: float, kind: str) -> list[Bar]:
-    """Return a bar for every value that is not 0; the smallest can be seen still."""
-    step = WIDTH / len(values)
-    found = []
-    for place, value in enumerate(values):
-        if value:
-            height = max(2.0, HEIGHT * value / top)
-            x, y = place * step + GAP / 2, HEIGHT - height
-            found.append(Bar(f"{x:.1f}", f"{y:.1f}", f"{step - GAP:.1f}", f"{height:.1f}", kind))
-    return found
-
-
-def precise_duration(seconds: float) -> str:
-    """Return a length of time as precisely as it is known, to within a tenth: "0.6 s", "14 s", "3 minutes"."""
-    if seconds < 0.1:
-        return "less than 0.1 s"
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    return f"{seconds:.0f} s" if seconds < 120 else humanize.time_span(seconds)

@@ -37,7 +37,7 @@ from sync.kernel.action_errors import ActionError
 from sync.limits import credentials
 from sync.models import BoardLink, FieldMapping, MondayAccount, UnmatchedItem, Verification
 from sync.operations.detect import sweep_schedule
-from sync.operations.detect.comparison import latest_verification
+from sync.operations.detect.comparison import VerificationResult, verifications
 from sync.records import availability
 from sync.registry import HiddenName, UnknownEntity, configured_board_id, is_hidden, record_url, rules_for, type_label
 
@@ -419,7 +419,7 @@ class BoardLinkAdmin(SetupWizardMixin, BlockedFieldPagesMixin, PageAdmin):
 
     @admin.display(description="Verified")
     def verified(self, link: BoardLink) -> str:
-        return latest_verification(link.entity_type).summary(sync_now())
+        return verifications().get(link.entity_type, VerificationResult()).summary(sync_now())
 
     @admin.display(description="Webhooks")
     def webhook_lines(self, link: BoardLink) -> str:
@@ -462,7 +462,7 @@ class MondayAccountAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Stopped until")
     def paused(self, account: MondayAccount) -> str:
-        return humanize.optional_day_and_time(account.stopped_until) or humanize.DASH
+        return humanize.day_and_time(account.stopped_until) if account.stopped_until else humanize.DASH
 
 
 # The verification of records that say `synced`: how many were compared, and what differed.

@@ -4,35 +4,23 @@ took. Drawn on the server, each with its axes, said as a sentence, and listed as
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from django.utils import timezone
+from django.db.models import Sum
+from django.db.models.functions import Trunc
 from django.utils.formats import date_format
 
-from sync.admin.board_cards import MEDIAN, P95, Bar, hour_label, precise_duration
+from sync.admin.charts import Series, Step, TimeChart, hour_step
 from sync.choices import QueueDirection
 from sync.kernel import humanize
 from sync.kernel.counters import FAILED_ATTEMPTS, FAILED_JOBS, quantile
 from sync.limits import quota
+from sync.models import HourCount, LatencyHour
 
-WIDTH, HEIGHT = 600.0, 120.0
-BAR_SHARE = 0.8
-"""Of the width of an hour or a day, what its bars take."""
-X_LABELS = 5
-
-FIGURES = """
-    SELECT 'figure', direction, '', bucket, sum(changes), '', date_trunc(%(unit)s, hour, 'UTC') AS start
-    FROM sync_latency_hours WHERE hour >= %(since)s AND hour <= %(now)s GROUP BY direction, bucket, start
-    UNION ALL
-    SELECT 'figure', name, '', 0, round(sum(value))::bigint, '', date_trunc(%(unit)s, hour, 'UTC') AS start
-    FROM sync_hour_counts WHERE hour >= %(since)s AND hour <= %(now)s AND name = ANY (%(names)s) GROUP BY name, start
-"""
-"""A part of the first page's statement: what is counted, its step of the scale, how often, in which hour or day."""
+MEDIAN, P95 = 0.5, 0.95
 
 
 @dataclass(frozen=True)
@@ -56,99 +44,16 @@ class Period:
             return [last.replace(hour=0) - timedelta(days=back) for back in range(self.steps - 1, -1, -1)]
         return [last - timedelta(hours=back) for back in range(self.steps - 1, -1, -1)]
 
-    def name(self, start: datetime, now: datetime) -> str:
-        """Return what one of them is called in the table."""
-        return hour_label(start, now) if self.unit == "hour" else f"{date_format(start, 'DATE_FORMAT')} (UTC)"
-
-    def axis_label(self, start: datetime) -> str:
-        """Return the same in a few signs, for the axis."""
-        here = timezone.localtime(start) if self.unit == "hour" else start
-        return f"{here:%H:%M}" if self.unit == "hour" else f"{here:%d %b}"
+    def named(self, now: datetime) -> list[Step]:
+        """Return the same as a chart calls them."""
+        if self.unit == "hour":
+            return [hour_step(start, now) for start in self.starts(now)]
+        return [Step(f"{date_format(start, 'DATE_FORMAT')} (UTC)", f"{start:%d %b}") for start in self.starts(now)]
 
 
 DAY = Period("hour", 24, "24 hours", "hour")
 MONTH = Period("day", 30, "30 days", "day")
 PERIODS = (DAY, MONTH)
-
-
-@dataclass(frozen=True)
-class Series:
-    """One row of bars; `kind` is its colour."""
-
-    label: str
-    kind: str
-    values: Sequence[float]
-
-
-@dataclass(frozen=True)
-class TimeChart:
-    """A chart of one period: its numbers as bars with axes, as a sentence, and as a table with a row an hour or a day.
-
-    `line` is a value to measure the bars by, with its name; without any number there is only the sentence.
-    """
-
-    title: str
-    sentence: str
-    period: Period
-    now: datetime
-    series: Sequence[Series] = ()
-    heads: Sequence[str] = ()
-    rows: Sequence[Sequence[str]] = ()
-    text_of: Callable[[float], str] = field(default=lambda value: f"{value:,.0f}" if value == int(value) else "")
-    line: tuple[str, float] = ("", 0.0)
-
-    @property
-    def size(self) -> str:
-        """The drawing's own coordinates."""
-        return f"0 0 {WIDTH:.0f} {HEIGHT:.0f}"
-
-    @property
-    def top(self) -> float:
-        """The value at the upper end of the axis: round, and not below any bar or the line."""
-        return round_up(max([self.line[1], *(value for one in self.series for value in one.values)]))
-
-    @property
-    def y_labels(self) -> list[str]:
-        """What stands at the axis, from above."""
-        return [self.text_of(self.top), self.text_of(self.top / 2), "0"]
-
-    @property
-    def x_labels(self) -> list[str]:
-        """What stands below, from left to right."""
-        starts = self.period.starts(self.now)
-        places = [round(number * (len(starts) - 1) / (X_LABELS - 1)) for number in range(X_LABELS)]
-        return [self.period.axis_label(starts[place]) for place in places]
-
-    @property
-    def line_y(self) -> str:
-        """Where the line is drawn; empty without one."""
-        return f"{HEIGHT * (1 - self.line[1] / self.top):.1f}" if self.line[1] else ""
-
-    @property
-    def bars(self) -> list[tuple[Bar, str]]:
-        """The bars, each with what it says where the mouse rests; the smallest can be seen still."""
-        found, starts = [], self.period.starts(self.now)
-        slot = WIDTH / len(starts)
-        width = slot * BAR_SHARE / len(self.series)
-        for number, one in enumerate(self.series):
-            for place, value in enumerate(one.values):
-                if value:
-                    height = max(2.0, HEIGHT * value / self.top)
-                    x = place * slot + slot * (1 - BAR_SHARE) / 2 + number * width
-                    bar = Bar(f"{x:.1f}", f"{HEIGHT - height:.1f}", f"{width:.1f}", f"{height:.1f}", one.kind)
-                    found.append(
-                        (bar, f"{self.period.name(starts[place], self.now)}, {one.label}: {self.text_of(value)}")
-                    )
-        return found
-
-
-def round_up(value: float) -> float:
-    """Return the next 1, 2 or 5 with zeros that is not below; 1 of nothing."""
-    if value <= 0:
-        return 1.0
-    size = 10.0 ** math.floor(math.log10(value))
-    # A little less will do: of floats, a number that is round already may come out a hair above itself.
-    return next(step * size for step in (1, 2, 5, 10) if step * size >= value * (1 - 1e-9))
 
 
 @dataclass(frozen=True)
@@ -161,10 +66,17 @@ class Figure:
     start: datetime
 
 
-def figure_params(period: Period, now: datetime) -> dict[str, Any]:
-    """Return what FIGURES asks for."""
+def load_figures(period: Period, now: datetime) -> list[Figure]:
+    """Read what the charts of a period count."""
+    hours = {"hour__gte": period.starts(now)[0], "hour__lte": now}
+    start = Trunc("hour", period.unit, tzinfo=UTC)
+    edits = LatencyHour.objects.filter(**hours).values_list("direction", "bucket").annotate(start=start).order_by()
     names = [FAILED_ATTEMPTS.name, FAILED_JOBS.name, quota.QUOTA_CALLS]
-    return {"unit": period.unit, "since": period.starts(now)[0], "names": names}
+    counts = HourCount.objects.filter(**hours, name__in=names).values_list("name").annotate(start=start).order_by()
+    return [
+        *(Figure(way, step, number, at) for way, step, at, number in edits.annotate(number=Sum("changes"))),
+        *(Figure(name, 0, round(number), at) for name, at, number in counts.annotate(number=Sum("value"))),
+    ]
 
 
 def time_charts(
@@ -177,7 +89,7 @@ def time_charts(
     counted = {
         name: [by_start.get(start, Counter()) for start in period.starts(now)] for name, by_start in found.items()
     }
-    drawing = _Drawing(period, now, counted)
+    drawing = _Drawing(period, period.named(now), counted)
     return [drawing.changes(), drawing.medians(), drawing.failures(), drawing.calls(forecast)]
 
 
@@ -187,7 +99,7 @@ WAYS = {QueueDirection.TO_MONDAY: ("To Monday", "main"), QueueDirection.TO_NPD: 
 @dataclass(frozen=True)
 class _Drawing:
     period: Period
-    now: datetime
+    steps: Sequence[Step]
     counted: Mapping[str, Sequence[Counter[int]]]
 
     def _of(self, name: str) -> Sequence[Counter[int]]:
@@ -196,19 +108,8 @@ class _Drawing:
     def _numbers(self, name: str) -> list[float]:
         return [float(one.total()) for one in self._of(name)]
 
-    def _names(self) -> list[str]:
-        return [self.period.name(start, self.now) for start in self.period.starts(self.now)]
-
-    def _chart(self, title: str, sentence: str, series: Sequence[Series], **more: Any) -> TimeChart:
-        heads = ("From", *(one.label for one in series))
-        rows = [[name, *(f"{value:,.0f}" for value in values)] for name, *values in self._rows(series)]
-        return TimeChart(title, sentence, self.period, self.now, series, **{"heads": heads, "rows": rows} | more)
-
-    def _rows(self, series: Sequence[Series]) -> list[tuple[Any, ...]]:
-        return list(zip(self._names(), *(one.values for one in series), strict=True))
-
     def _nothing(self, title: str, sentence: str) -> TimeChart:
-        return TimeChart(title, sentence.format(period=self.period.label), self.period, self.now)
+        return TimeChart(title, sentence.format(period=self.period.label))
 
     def changes(self) -> TimeChart:
         """How many changes were synced, in both directions."""
@@ -222,7 +123,7 @@ class _Drawing:
                 "are not counted here.",
             )
         sentence = f"{up:,.0f} to Monday and {down:,.0f} to NPD in the last {self.period.label}."
-        return self._chart(title, sentence, series)
+        return TimeChart(title, sentence, self.steps, series)
 
     def medians(self) -> TimeChart:
         """Within what time half of the changes were on the other side."""
@@ -241,10 +142,10 @@ class _Drawing:
             return self._nothing(title, "No edit went over by itself in the last {period}.")
         heads = ("From", *(head for one in series for head in (one.label, "95 of 100")))
         rows = [
-            [name, *(precise_duration(value) if value else humanize.DASH for value in values)]
-            for name, *values in zip(self._names(), *columns, strict=True)
+            [step.name, *(precise_duration(value) if value else humanize.DASH for value in values)]
+            for step, *values in zip(self.steps, *columns, strict=True)
         ]
-        return self._chart(title, " ".join(parts), series, heads=heads, rows=rows, text_of=precise_duration)
+        return TimeChart(title, " ".join(parts), self.steps, series, (heads, rows), precise_duration)
 
     def failures(self) -> TimeChart:
         """How many attempts failed, and how many jobs after their last one."""
@@ -259,7 +160,7 @@ class _Drawing:
         words = (
             f"{humanize.count_with_noun(attempts, 'failed attempt')}, {humanize.count_with_noun(jobs, 'failed job')}"
         )
-        return self._chart(title, f"{words} in the last {self.period.label}.", series)
+        return TimeChart(title, f"{words} in the last {self.period.label}.", self.steps, series)
 
     def calls(self, forecast: quota.Forecast | None) -> TimeChart:
         """How many calls of the API quota were used."""
@@ -275,4 +176,13 @@ class _Drawing:
         line = ("Quota, spread evenly" if self.period is DAY else "Quota", allowed)
         drawn = line if 0 < allowed <= 4 * max(series[0].values) else ("", 0.0)
         sentence = f"{humanize.count_with_noun(total, 'call')} in the last {self.period.label}.{used}"
-        return self._chart(title, sentence, series, line=drawn)
+        return TimeChart(title, sentence, self.steps, series, line=drawn)
+
+
+def precise_duration(seconds: float) -> str:
+    """Return a length of time as precisely as it is known, to within a tenth: "0.6 s", "14 s", "3 minutes"."""
+    if seconds < 0.1:
+        return "less than 0.1 s"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    return f"{seconds:.0f} s" if seconds < 120 else humanize.time_span(seconds)

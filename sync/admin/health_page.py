@@ -4,84 +4,53 @@ and the API quota, in a number of queries that does not grow.
 
 from __future__ import annotations
 
-import time as wall_clock
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import IntEnum
 from typing import Any
 
-from django.db import connection
-from django.db.models import Model
+from django.db.models import Count, F, Min, Model, Q
 from django.http import HttpRequest
 from django.urls import reverse
 
 from sync import registry
 from sync.admin.attention_pages import tallies_of
-from sync.admin.board_cards import Badge, BoardFacts, BoardHealth, BoardStatus, board_health
+from sync.admin.board_cards import Badge, BoardHealth, BoardStatus
+from sync.admin.charts import TimeChart
 from sync.admin.connection_pages import setup_checklist
-from sync.admin.health_charts import DAY, FIGURES, MONTH, PERIODS, Figure, Period, TimeChart, figure_params, time_charts
+from sync.admin.health_charts import DAY, MONTH, PERIODS, Figure, Period, load_figures, time_charts
+from sync.admin.queue_actions import LIVE_STATUSES, with_states
 from sync.admin.queue_pages import QueuePanel, panel_of, visible_pauses
 from sync.admin.record_panel import blocked_fields_url, rejection_act, rejections_url
 from sync.boards.board_columns import renamed_columns
 from sync.choices import BlockedCode, Cause, QueueStatus, SyncDirection
-from sync.connectors.base.board import LOG_PREFIX
 from sync.kernel import humanize
-from sync.kernel.periodic_jobs import WRONG_CLOCKS, clock_problems
+from sync.kernel.periodic_jobs import ClockProblem, wrong_clocks
 from sync.ledger import record_view
+from sync.ledger.record_view import RecordState
 from sync.limits import quota
-from sync.models import BoardLink, FieldMapping, NotificationReceiver, SyncMetadata, SyncQueue, Verification
+from sync.models import (
+    BoardLink,
+    FieldMapping,
+    NotificationReceiver,
+    SetupDraft,
+    SetupState,
+    SyncMetadata,
+    SyncQueue,
+    Verification,
+    WriteLoop,
+)
+from sync.models.followers import Frequency
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations import attention
 from sync.operations.attention import AttentionCause, AttentionKind, AttentionScope, Tally
-from sync.operations.detect.comparison import VerificationResult, combine_results
-from sync.operations.detect.missed_webhooks import ITEM_UPDATED
+from sync.operations.detect.comparison import VerificationResult, combine_results, verifications
+from sync.operations.detect.missed_webhooks import last_webhook
 from sync.operations.detect.sweep_schedule import board_problems
 from sync.records.availability import number_of
 
 _EDITS = Cause.SAVE | Cause.PERSON | Cause.WEBHOOK
-
-# Each part reads an index of its own that holds little more than what is counted. Columns: what it is, the board,
-# a name, two numbers, words, a time.
-_ATTENTION = f"""
-    SELECT 'loop', '', coalesce(min(by) FILTER (WHERE by <> ''), ''), count(*), count(DISTINCT entity_id), '',
-        min(throttled_until)
-    FROM sync_write_loops WHERE throttled_until > %(now)s
-    UNION ALL
-    SELECT 'column', link.entity_type, concat_ws(':', mapping.key, mapping.label), mapping.position, mapping.id,
-        mapping.problem, NULL
-    FROM sync_field_mappings AS mapping JOIN sync_board_links AS link ON link.id = mapping.link_id
-    WHERE mapping.problem <> '' AND mapping.direction <> %(no_sync)s
-    UNION ALL
-    SELECT 'verification', board.entity_type, '', newest.compared, newest.differed, '', newest.at
-    FROM unnest(%(types)s::text[]) AS board (entity_type)
-    CROSS JOIN LATERAL (
-        SELECT at, compared, differed FROM sync_verifications WHERE entity_type = board.entity_type
-        ORDER BY at DESC LIMIT 1) AS newest
-    UNION ALL
-    SELECT 'setup', '', '', count(*), 0, '', NULL FROM sync_setup_drafts WHERE state = 'running'
-    UNION ALL
-    SELECT 'receivers', '', '', count(failed_since), count(stopped_at), CASE count(*) WHEN 0 THEN 'none' ELSE '' END,
-        min(failed_since)
-    FROM sync_notification_receivers WHERE frequency <> 'off'
-    UNION ALL
-    SELECT 'edit', entity_type, '', count(*), 0, '', min(created_at) FROM sync_queue
-    WHERE status IN ('pending', 'in_progress', 'failed') AND entity_id IS NOT NULL AND causes & {int(_EDITS)} <> 0
-    GROUP BY entity_type
-    UNION ALL
-    SELECT 'webhook', board.entity_type, '', 0, 0, '', (
-        SELECT received_at FROM sync_webhook_events AS event
-        WHERE event.board_id = board.id AND NOT starts_with(event.trigger_id, '{LOG_PREFIX}')
-            AND event.type <> '{ITEM_UPDATED}'
-        ORDER BY received_at DESC LIMIT 1)
-    FROM unnest(%(linked_types)s::text[], %(linked_boards)s::text[]) AS board (entity_type, id)
-    UNION ALL
-    SELECT 'clock', '', process, seconds, 0, '', NULL FROM ({WRONG_CLOCKS}) AS clocks
-    UNION ALL
-    SELECT 'database clock', '', '', extract(epoch FROM clock_timestamp())::float8, 0, '', NULL
-    UNION ALL
-    {FIGURES}
-"""  # noqa: S608 - made of the fragment of the charts
 
 
 @dataclass(frozen=True)
@@ -96,81 +65,65 @@ class WriteLoopSummary:
 
 @dataclass(frozen=True)
 class FailingReceivers:
-    """Receivers of notifications that nothing reaches, how many of them are switched off, and since when the first.
-
-    `has_none`: nobody has chosen to be notified at all.
+    """Of so many receivers of notifications those that nothing reaches, how many of them are switched off, and since
+    when the first.
     """
 
+    total: int = 0
     number: int = 0
     stopped: int = 0
     since: datetime | None = None
-    has_none: bool = False
 
 
-@dataclass
+@dataclass(frozen=True)
 class AttentionData:
     """What was read at one moment; `columns` has of each type the mappings whose column can't be used."""
 
-    write_loops: WriteLoopSummary = field(default_factory=WriteLoopSummary)
-    receivers: FailingReceivers = field(default_factory=FailingReceivers)
-    clocks: dict[str, float] = field(default_factory=dict)
-    own_offset: float = 0.0
-    figures: list[Figure] = field(default_factory=list)
-    columns: dict[str, list[FieldMapping]] = field(default_factory=dict)
-    verifications: dict[str, VerificationResult] = field(default_factory=dict)
-    edited_at: dict[str, datetime | None] = field(default_factory=dict)
-    webhook_at: dict[str, datetime | None] = field(default_factory=dict)
-    applies_setup: bool = False
+    write_loops: WriteLoopSummary
+    receivers: FailingReceivers
+    clocks: Sequence[ClockProblem]
+    figures: Sequence[Figure]
+    columns: Mapping[str, Sequence[FieldMapping]]
+    verifications: Mapping[str, VerificationResult]
+    edited_at: Mapping[str, datetime]
+    webhook_at: Mapping[str, datetime | None]
+    applies_setup: bool
 
 
 def load_attention(
-    now: datetime, types: Sequence[str], links: Mapping[str, BoardLink], period: Period
+    now: datetime, types: Collection[str], links: Mapping[str, BoardLink], period: Period
 ) -> AttentionData:
     """Read what isn't about single records, and what samples of these types said; `now` is the database's time."""
-    params: dict[str, Any] = {
-        "now": now,
-        "no_sync": SyncDirection.NONE.value,
-        "types": list(types),
-        "linked_types": list(links),
-        "linked_boards": [link.board_id for link in links.values()],
-        **figure_params(period, now),
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(_ATTENTION, params)
-        rows = cursor.fetchall()
-    found = AttentionData()
-    # A UNION promises no order. Not by the last columns, which may be None: Python compares that with nothing.
-    for row in sorted(rows, key=lambda row: row[:5]):
-        _add_row(found, *row)
-    return found
-
-
-def _add_row(
-    found: AttentionData, kind: str, board: str, name: str, first: int, second: int, text: str,
-    at: datetime | None,
-) -> None:  # fmt: skip
-    match kind:
-        case "loop":
-            found.write_loops = WriteLoopSummary(int(first), int(second), name, at)
-        case "receivers":
-            found.receivers = FailingReceivers(int(first), int(second), at, text == "none")
-        case "column":
-            key, _, label = name.partition(":")
-            found.columns.setdefault(board, []).append(FieldMapping(key=key, label=label, problem=text))
-        case "clock":
-            found.clocks[name] = first
-        case "database clock":
-            found.own_offset = wall_clock.time() - float(first)
-        case "figure" if at is not None:
-            found.figures.append(Figure(board, int(first), int(second), at))
-        case "edit":
-            found.edited_at[board] = at
-        case "webhook":
-            found.webhook_at[board] = at
-        case "setup":
-            found.applies_setup = bool(first)
-        case "verification":
-            found.verifications[board] = VerificationResult(at, int(first), int(second))
+    loops = WriteLoop.objects.filter(throttled_until__gt=now)
+    receivers = NotificationReceiver.objects.exclude(frequency=Frequency.OFF)
+    broken = FieldMapping.objects.exclude(problem="").exclude(direction=SyncDirection.NONE)
+    columns: dict[str, list[FieldMapping]] = {}
+    for mapping in broken.select_related("link").order_by("position", "id"):
+        columns.setdefault(mapping.link.entity_type, []).append(mapping)
+    edits = with_states(SyncQueue.objects.filter(entity_id__isnull=False), LIVE_STATUSES)
+    edits = edits.alias(edits=F("causes").bitand(int(_EDITS))).exclude(edits=0).order_by()
+    return AttentionData(
+        WriteLoopSummary(
+            **loops.aggregate(
+                fields=Count("id"),
+                records=Count("entity_id", distinct=True),
+                by=Min("by", filter=~Q(by=""), default=""),
+                until=Min("throttled_until"),
+            )
+        ),
+        FailingReceivers(
+            **receivers.aggregate(
+                total=Count("id"), number=Count("failed_since"), stopped=Count("stopped_at"), since=Min("failed_since")
+            )
+        ),
+        wrong_clocks(),
+        load_figures(period, now),
+        columns,
+        {one: found for one, found in verifications().items() if one in types},
+        dict(edits.values_list("entity_type").annotate(at=Min("created_at"))),
+        {entity_type: last_webhook(link) for entity_type, link in links.items()},
+        SetupDraft.objects.filter(state=SetupState.RUNNING).exists(),
+    )
 
 
 # What needs a person: each thing with its cause, what it means, and one button.
@@ -354,7 +307,7 @@ _PROBLEM_LABELS = {"columns": "Blocked", "webhooks": "Not reported", "sweeps": "
 def _board_problem_tasks(data: HealthData) -> Iterator[AttentionTask]:
     """Columns that are gone, webhooks that don't come, sweeps that can't be finished."""
     # Of a board that is stopped the check for missed changes is due at once when that ends.
-    stopped = {board.entity_type for board in data.boards if board.reason}
+    stopped = {board.spec.entity_type for board in data.boards if board.is_stopped}
     for spec in registry.entities():
         link = data.links.get(spec.entity_type)
         if link is None:
@@ -427,7 +380,7 @@ def _write_loop_tasks(data: HealthData) -> Iterator[AttentionTask]:
 def _receiver_tasks(data: HealthData) -> Iterator[AttentionTask]:
     """People whom no notification reaches: grave once one is switched off, for then nobody tries any more."""
     failing = data.attention.receivers
-    if failing.has_none and any(board.has_board for board in data.boards):
+    if not failing.total and any(board.availability.has_board for board in data.boards):
         why, url = "Nobody is notified when the sync stops or something needs attention.", reverse("npd-notifications")
         yield AttentionTask(
             Severity.NOTICE, "Notifications", why, url, "Choose how", "notifications_off", is_counted=False
@@ -450,7 +403,7 @@ def _receiver_tasks(data: HealthData) -> Iterator[AttentionTask]:
 
 
 def _clock_tasks(data: HealthData) -> Iterator[AttentionTask]:
-    for one in clock_problems(data.attention.clocks.items(), data.attention.own_offset):
+    for one in data.attention.clocks:
         severity = Severity.FAILED if one.discards else Severity.NOTICE
         url = reverse("admin:django_celery_beat_periodictask_changelist")
         yield AttentionTask(severity, "Wrong clock", one.sentence, url, "Schedule", "schedule")
@@ -478,15 +431,16 @@ def headline(
     because it is about no record or item, counts only where it is empty. `others` are things that this person sees and
     other people act on.
     """
-    stopped = [board.title for board in boards if board.reason and not board.is_paused]
+    stopped = [board.title for board in boards if board.is_stopped]
     slowed = [board.title for board in boards if board.slowed_until]
     number = number or sum(task.is_counted and not task.in_inbox for task in tasks)
-    records = sum(board.attention for board in boards)
+    records = sum(board.number(RecordState.ATTENTION) for board in boards)
     about = f": {humanize.count_with_noun(records, 'record')}" if records > number else ""
     failing = sum(board.failing for board in boards)
-    what, pending = humanize.count_with_noun, sum(board.pending for board in boards)
+    has_board = any(board.availability.has_board for board in boards)
+    what, pending = humanize.count_with_noun, sum(board.number(RecordState.PENDING) for board in boards)
     cases = (
-        (not any(board.has_board for board in boards), "off", "link_off", "Not set up yet: nothing is synced"),
+        (not has_board, "off", "link_off", "Not set up yet: nothing is synced"),
         (stopped, "bad", "block", f"Stopped: {', '.join(stopped)}"),
         (paused, "warn", "pause_circle", f"Paused: {'; '.join(paused)}"),
         (slowed, "warn", "hourglass", f"Slowed by the API quota: {', '.join(slowed)}"),
@@ -543,7 +497,7 @@ def health_context(
         kind_urls,
         rejection_act(request.user),
     )
-    may_pause, is_connected = is_allowed(request.user, QueueAction.PAUSE), not panel.overview.missing_token
+    is_connected, runs = not panel.overview.missing_token, not all(one.availability.is_paused for one in boards)
     number = _causes(tallies)
     since = min((one.since for one in causes if one.since), default=None)
     return context | {
@@ -564,7 +518,7 @@ def health_context(
             else []
         ),
         # What is paused whole has its Resume above the page.
-        "pause_url": queue_url(part=PAUSE_FORM) if may_pause and not all(one.is_paused for one in boards) else "",
+        "pause_url": queue_url(part=PAUSE_FORM) if runs and is_allowed(request.user, QueueAction.PAUSE) else "",
         **_queue_context(request, panel, period, found.figures, calls),
     }
 
@@ -612,20 +566,20 @@ def _board_healths(
         rejected = (one.since for one in causes if (one.kind, one.entity_type) == (AttentionKind.REJECTED, entity_type))
         return min(filter(None, rejected), default=None)
 
-    def facts(entity_type: str) -> BoardFacts:
-        link = panel.overview.links.get(entity_type)
-        return BoardFacts(
-            len({one.cause for one in of_records if one.entity_type == entity_type}),
-            number(AttentionKind.FAILED, entity_type),
-            number(AttentionKind.REMOVED, entity_type),
-            found.edited_at.get(entity_type),
-            rejected_at(entity_type),
-            found.webhook_at.get(entity_type),
-            has_webhooks=bool(link and link.webhooks),
-        )
-
     return [
-        board_health(board, counts.get(one, {}), found.verifications.get(one, VerificationResult()), facts(one))
+        BoardHealth(
+            board.spec,
+            board.availability,
+            board.overview,
+            counts.get(one, {}),
+            found.verifications.get(one, VerificationResult()),
+            len({cause.cause for cause in of_records if cause.entity_type == one}),
+            number(AttentionKind.FAILED, one),
+            number(AttentionKind.REMOVED, one),
+            found.edited_at.get(one),
+            rejected_at(one),
+            found.webhook_at.get(one),
+        )
         for board in visible
         for one in [board.spec.entity_type]
     ]

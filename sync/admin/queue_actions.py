@@ -10,25 +10,21 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.options import IncorrectLookupParameters
-from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR, SEARCH_VAR
 from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
-from django.urls import URLPattern, path, reverse
+from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import UnmatchedItemsFilter, page_now
-from sync.admin.confirmed_action import Question, RecordTable, Report, expected_count, run_action, selection
-from sync.choices import Cause, QueueDirection, QueueStatus
+from sync.admin.admin_base import page_now
+from sync.admin.confirmed_action import Question, RecordTable, Report, confirmed_rows, run_action, selection
+from sync.choices import Cause, QueueStatus
 from sync.kernel import humanize
-from sync.kernel.action_errors import CountChanged
 from sync.kernel.humanize import plural
 from sync.models import SyncedModel, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
-from sync.outbox.operate import BulkResult, expected_rows, retry_until_unlocked
+from sync.outbox.operate import BulkResult
 from sync.queue import SyncQueueService
 from sync.records import authors, availability
 from sync.records.availability import BoardAvailability, wait_sentence
@@ -208,22 +204,6 @@ def count_reach(operation: QueueOperation, rows: QuerySet[SyncQueue]) -> Operati
     return OperationReach(fitting, in_flight, with_states(rows, LIVE_STATUSES).count() - fitting - in_flight)
 
 
-def run_operation(operation: QueueOperation, rows: QuerySet[SyncQueue], by: str, *, expect: int) -> BulkResult:
-    """Do an act to all rows that it fits, where they are as many as expected, else to none.
-
-    Raises CountChanged, or Conflict where saves hold on to the rows.
-    """
-
-    def attempt() -> BulkResult:
-        with transaction.atomic():
-            result = operation.run(expected_rows(with_states(rows, operation.fits), expect), by)
-            if result.done != expect:  # a worker took one since they were counted
-                raise CountChanged(expect, result.done)
-        return result
-
-    return retry_until_unlocked(attempt)
-
-
 JobKind = tuple[str, str]
 """The type of a job's record, and the job's direction: what tells whether it can be worked now."""
 
@@ -266,55 +246,6 @@ def left_sentences(operation: QueueOperation, in_flight: int, left: int, one: st
     return lines
 
 
-# The rows that the queue's list shows by its filters: as a query, in words, and what can be done
-# with all of them.
-
-
-NON_FILTER_PARAMS = (PAGE_VAR, ERROR_FLAG)
-"""Parameters of the list's address that say nothing about which rows match."""
-
-
-def matching_jobs(model_admin: Any, request: HttpRequest) -> QuerySet[SyncQueue]:
-    """Return all rows that match the filters in this request's address; none where it can't be read."""
-    try:
-        listed = model_admin.get_changelist_instance(request)
-    except IncorrectLookupParameters:
-        return SyncQueue.objects.none()
-    rows: QuerySet[SyncQueue] = listed.get_queryset(request)
-    return rows.order_by()
-
-
-def filter_query(params: QueryDict) -> str:
-    """Return these filters as the query of an address."""
-    remaining = params.copy()
-    for name in NON_FILTER_PARAMS:
-        remaining.pop(name, None)
-    return remaining.urlencode()
-
-
-def available_operations(request: HttpRequest) -> list[QueueOperation]:
-    """Return what this user can do with all that match: nothing that fits none of the listed states."""
-    chosen = set(request.GET.getlist("status__exact") or LIVE_STATUSES)
-    return [act for act in QUEUE_OPERATIONS.values() if chosen & set(act.fits) and act.may(request.user)]
-
-
-def filters_text(params: QueryDict) -> str:
-    """Return what the filters let through, in words."""
-    titles = {spec.entity_type: spec.board_title for spec in registry.entities()}
-    named = [
-        ("status", _labels(params.getlist("status__exact") or LIVE_STATUSES, dict(QueueStatus.choices))),
-        ("type", _labels(params.getlist("entity_type"), titles)),
-        ("direction", _labels(params.getlist("direction__exact"), dict(QueueDirection.choices))),
-        ("about", _labels(params.getlist("what"), dict(UnmatchedItemsFilter.CHOICES))),
-        ("search", f"“{params[SEARCH_VAR]}”" if params.get(SEARCH_VAR) else ""),
-    ]
-    return "; ".join(f"{name}: {text}" for name, text in named if text)
-
-
-def _labels(values: Any, known: Mapping[Any, Any]) -> str:
-    return " or ".join(str(known.get(value, value)) for value in values if value)
-
-
 # Retry, cancel and discard in the admin: for one row, for ticked ones, and for all that match the
 # list's filters.
 
@@ -322,20 +253,11 @@ def _labels(values: Any, known: Mapping[Any, Any]) -> str:
 MAX_JOBS_SHOWN = 20
 """Rows that a question shows as examples."""
 
-LIST_URL_NAME = "admin:sync_syncqueue_changelist"
-
 
 class QueueOperationsMixin:
     """Adds the acts to the queue's list; all but the retry of ticked rows are asked about with the number of rows."""
 
     actions = ("retry", "cancel", "discard")
-    # "Select all" would act on a number that nobody confirmed: the buttons for all that match take its place.
-    list_disable_select_all = True
-
-    def get_urls(self) -> list[URLPattern]:
-        """Add the page that asks before an act on all that match."""
-        view = self.admin_site.admin_view(self.run_on_matching)  # type: ignore[attr-defined]
-        return [path("all/<slug:name>/", view, name="sync_syncqueue_all"), *super().get_urls()]  # type: ignore[misc]
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
         """Whether this user may retry."""
@@ -352,81 +274,48 @@ class QueueOperationsMixin:
     @admin.action(description="Retry", permissions=["retry"])
     def retry(self, request: HttpRequest, queryset: QuerySet[SyncQueue]) -> HttpResponse:
         """Let rows be tried again now; that costs nothing, so nobody is asked."""
-        return self._run_on_selected(request, RETRY)
+        return self._operate(request, queryset, RETRY)
 
     @admin.action(description="Cancel…", permissions=["cancel"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[SyncQueue]) -> HttpResponse:
         """Close waiting rows without a look, after a page that says what that means."""
-        return self._run_on_selected(request, CANCEL)
+        return self._operate(request, queryset, CANCEL)
 
     @admin.action(description="Discard…", permissions=["discard"])
     def discard(self, request: HttpRequest, queryset: QuerySet[SyncQueue]) -> HttpResponse:
         """Throw dead letters away, after a page that says what that means."""
-        return self._run_on_selected(request, DISCARD)
+        return self._operate(request, queryset, DISCARD)
 
-    def _run_on_selected(self, request: HttpRequest, operation: QueueOperation) -> HttpResponse:
-        if request.POST.get("select_across") == "1":
-            all_url = reverse("admin:sync_syncqueue_all", args=[operation.name])
-            return HttpResponseRedirect(f"{all_url}?{filter_query(request.GET)}")
+    def _operate(self, request: HttpRequest, listed: QuerySet[SyncQueue], operation: QueueOperation) -> HttpResponse:
         keys = sorted({int(key) for key in request.POST.getlist(ACTION_CHECKBOX_NAME)})
-        rows = self.get_queryset(request).filter(pk__in=keys)  # type: ignore[attr-defined]
+        is_all = request.POST.get("select_across") == "1"
+        # A ticked row that the filters leave out by now is told of, too.
+        rows = listed.order_by() if is_all else self.get_queryset(request).filter(pk__in=keys)  # type: ignore[attr-defined]
 
         def run() -> Report:
             by, kinds = request.user.get_username(), _kinds_of(operation, rows)
-            if len(keys) == 1:
+            if len(keys) == 1 and not is_all:
                 # Alone, so that the error says what is the matter with this very row.
                 with transaction.atomic():
                     row = operation.run_one(keys[0], by)
                     log_operation(request, operation, 1, row=row)
                 return Report(_done_sentence(operation, 1, kinds))
-            result = operation.run(rows, by)
+            result = operation.run(confirmed_rows(request, with_states(rows, operation.fits)) if is_all else rows, by)
             if result.done:
                 log_operation(request, operation, result.done)
-            missing = len(keys) - result.done - result.in_flight - result.left
+            missing = 0 if is_all else len(keys) - result.done - result.in_flight - result.left
             text = " ".join(result_sentences(operation, result, kinds, missing=missing))
             return Report(text) if result.done else Report(problems=[text])
 
-        def question() -> Question:
-            return self._question(operation, rows, selection(request, operation.name))
-
         return run_action(
             self, request, run, back_url=request.get_full_path(), atomic=False,
-            question=None if operation is RETRY else question,
+            question=(lambda: self._question(request, operation, rows)) if is_all or operation is not RETRY else None,
         )  # fmt: skip
 
-    def run_on_matching(self, request: HttpRequest, name: str) -> HttpResponse:
-        """Ask before an act on all that match the filters in the address, then do it to exactly as many."""
-        operation = QUEUE_OPERATIONS.get(name)
-        if operation is None:
-            raise Http404(f"The queue knows no act “{name}”.")
-        rows, matches = with_states(matching_jobs(self, request), LIVE_STATUSES), filters_text(request.GET)
-
-        def run() -> str:
-            reach, kinds = count_reach(operation, rows), _kinds_of(operation, rows)
-            by, expect = request.user.get_username(), expected_count(request)
-            done = run_operation(operation, rows, by, expect=expect).done
-            log_operation(request, operation, done, which=f", all that matched: {matches}")
-            return " ".join(result_sentences(operation, BulkResult(done, reach.in_flight, reach.left), kinds))
-
-        return run_action(
-            self, request, run, back_url=f"{reverse(LIST_URL_NAME)}?{filter_query(request.GET)}", asked_by_get=True,
-            allowed=operation.may(request.user) and self.has_view_permission(request),  # type: ignore[attr-defined]
-            question=lambda: self._question(operation, rows, [], matches), atomic=False, failed="Nothing was done.",
-        )  # fmt: skip
-
-    def _question(
-        self,
-        operation: QueueOperation,
-        rows: QuerySet[SyncQueue],
-        hidden: Sequence[tuple[str, object]],
-        matches: str = "",
-    ) -> Question:
+    def _question(self, request: HttpRequest, operation: QueueOperation, rows: QuerySet[SyncQueue]) -> Question:
         reach = count_reach(operation, rows)
         fitting, verb = humanize.count_with_noun(reach.fitting, "job"), operation.verb
-        if reach.fitting:
-            effects = [f"All that match: {matches}." if matches else "", operation.effect]
-        else:
-            effects = [f"Looked for: {matches}." if matches else ""]
+        effects = [operation.effect] if reach.fitting else []
         examples = list(with_states(rows, operation.fits).order_by("-id")[:MAX_JOBS_SHOWN])
         self.prepare_page(examples)  # type: ignore[attr-defined]
         cells = [
@@ -440,18 +329,16 @@ class QueueOperationsMixin:
         table = RecordTable(("Record", "Status", "Why"), cells, reach.fitting, listed="newest")
         return Question(
             f"{verb} {fitting}?" if reach.fitting else f"Nothing to {verb.lower()}",
-            [text for text in (*effects, *left_sentences(operation, reach.in_flight, reach.left, "is", "are")) if text],
+            [*effects, *left_sentences(operation, reach.in_flight, reach.left, "is", "are")],
             f"Yes, {verb.lower()} {fitting}" if reach.fitting else "",
             [table] if cells else [],
-            [*hidden, ("expect", reach.fitting)],
+            selection(request, operation.name, reach.fitting),
         )
 
 
-def log_operation(
-    request: HttpRequest, operation: QueueOperation, rows: int, *, row: SyncQueue | None = None, which: str = ""
-) -> None:
+def log_operation(request: HttpRequest, operation: QueueOperation, rows: int, *, row: SyncQueue | None = None) -> None:
     """Leave the line of an act in the admin's log."""
-    authors.log_queue_action(request.user, f"{operation.verb}: {humanize.count_with_noun(rows, 'job')}{which}.", row)
+    authors.log_queue_action(request.user, f"{operation.verb}: {humanize.count_with_noun(rows, 'job')}.", row)
 
 
 LIVE_STATUSES = (QueueStatus.PENDING, QueueStatus.IN_PROGRESS, QueueStatus.FAILED)

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR
+from django.contrib.admin.views.main import ERROR_FLAG, ORDER_VAR, PAGE_VAR, SEARCH_VAR
 from django.core.paginator import Paginator
 from django.db import connection
 from django.db.models import QuerySet
@@ -39,14 +39,10 @@ from sync.admin.confirmed_action import Question, Report, run_action
 from sync.admin.list_exports import ExportColumn, ExportMixin
 from sync.admin.queue_actions import (
     LIVE_STATUSES,
-    NON_FILTER_PARAMS,
     QUEUE_OPERATIONS,
     STATUS_BADGES,
-    QueueOperation,
     QueueOperationsMixin,
-    available_operations,
     board_item_link,
-    filter_query,
     item_label,
     job_causes_text,
     job_reason,
@@ -135,9 +131,13 @@ class StatusFilter(ChoicesCheckboxFilter):
         return with_states(queryset, sorted(chosen))
 
 
+NON_FILTER_PARAMS = (PAGE_VAR, ERROR_FLAG, ORDER_VAR)
+"""Parameters of the list's address that say nothing about which rows match."""
+
+
 def is_default_list(params: Mapping[str, Any]) -> bool:
     """Whether these filters, whatever the order and the page, are those that the list opens with."""
-    names = {name for name, value in params.items() if any(value) and name not in (*NON_FILTER_PARAMS, ORDER_VAR)}
+    names = {name for name, value in params.items() if any(value) and name not in NON_FILTER_PARAMS}
     return names <= {"status__exact"} and set(params.get("status__exact", LIVE_STATUSES)) == set(LIVE_STATUSES)
 
 
@@ -241,16 +241,6 @@ class QueueChangeList(PageChangeList):
         """How the queue stands."""
         return panel_of(self.request)
 
-    @property
-    def acts(self) -> list[QueueOperation]:
-        """What this user can do with all that match."""
-        return available_operations(self.request) if self.result_count else []
-
-    @property
-    def address(self) -> str:
-        """The filters, as the query of an address."""
-        return filter_query(self.request.GET)
-
 
 @admin.register(SyncQueue)
 class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordSearchMixin, ReadOnlyAdmin):
@@ -300,7 +290,7 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
             made, is_new = outbox_pauses.pause(request.user.get_username(), **_pause_target(request), why=reason)
             label = pause_label(made)
             if not is_new:
-                since = humanize.optional_day_and_time(made.paused_at)
+                since = humanize.day_and_time(made.paused_at)
                 return Report(problems=[f"{label}: already paused by {made.paused_by}, since {since}."])
             authors.log_queue_action(request.user, f"Paused: {label}. {made.why}".strip())
             return Report(f"{label}: paused. Changes are kept and wait until it is resumed.")

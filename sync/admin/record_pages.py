@@ -69,7 +69,7 @@ from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict
 from sync.kernel.db import bound_lock_waits
 from sync.kernel.humanize import plural
-from sync.ledger import SyncStateService
+from sync.ledger import record_view
 from sync.ledger.record_view import RecordState, health_counts
 from sync.models import SyncedModel, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
@@ -644,7 +644,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         """Make the record's failed jobs due now, with all their attempts."""
 
         def run() -> str:
-            jobs = SyncStateService().describe(record).failed_jobs
+            jobs = record_view.describe_one(record).failed_jobs
             if not jobs:
                 raise Conflict(f"“{record}” has no failed job any more.")
             for job in jobs:
@@ -683,7 +683,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
             if live_reading.unread_reason
             else "Both sides were read.",
         )
-        state = SyncStateService().describe(record, live_reading.values)
+        state = record_view.describe_one(record, live_reading.values)
         context = {
             **self.admin_site.each_context(request),
             "title": "Both sides, read just now",

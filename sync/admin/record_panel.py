@@ -30,8 +30,7 @@ from sync.choices import ApprovalKind, ApprovalState, RecordSyncStatus, Rule, Sy
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.conflict_store import KIND_DELETE, KIND_UNDO, OpenConflict, current_store
-from sync.ledger import SyncStateService
-from sync.ledger.record_view import FieldReason, FieldView, Part, RecordState, RecordView, describe
+from sync.ledger.record_view import FieldReason, FieldView, Part, RecordState, RecordView, describe, describe_one
 from sync.models import ApprovalRequest, SyncedModel
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.preview.explanation import LiveReading
@@ -634,7 +633,7 @@ def overwritten_values(record: SyncedModel, direction: SyncDirection) -> RecordT
         return None
     differing = [
         (one.label, one.remote or "(empty)", one.local or "(empty)")
-        for one in SyncStateService().describe(record).fields
+        for one in describe_one(record).fields
         if one.state not in (RecordState.SYNCED, RecordState.OFF) and one.local != one.remote
     ]
     if loser == "monday":

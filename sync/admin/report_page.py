@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
@@ -13,10 +13,11 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.timezone import localtime
 from unfold.decorators import action
 
 from sync.admin.admin_base import time_tag
-from sync.admin.board_cards import BarChart, build_bars, hour_label
+from sync.admin.charts import Step, TimeChart, count_chart, hour_step
 from sync.choices import LedgerDirection, SyncStatus
 from sync.kernel import humanize
 from sync.records.ledger_statistics import (
@@ -199,28 +200,19 @@ class _Report:
             }
 
     @property
-    def charts(self) -> list[BarChart]:
-        return [
-            self._chart("Last tried", [bar.tried for bar in self.found.bars], "Nothing was tried in this time."),
-            self._chart("Of these failed", [bar.failed for bar in self.found.bars], "Nothing failed in this time."),
+    def charts(self) -> list[TimeChart]:
+        found = self.found
+        steps = [
+            hour_step(bar.since, found.now)
+            if self._hours == 24
+            else Step(humanize.day_and_time(bar.since), f"{localtime(bar.since):%d %b}")
+            for bar in found.bars
         ]
-
-    def _chart(self, title: str, numbers: Sequence[int], nothing: str) -> BarChart:
-        if not any(numbers):
-            return BarChart(title, nothing)
-        now, bars = self.found.now, self.found.bars
-        is_day = self._hours == 24
-        labels = [hour_label(bar.since, now) if is_day else humanize.timestamp(bar.since) for bar in bars]
-        most = max(numbers)
-        sentence = f"{sum(numbers):,} in all; most at once: {most:,}, {labels[list(numbers).index(most)]}."
-        return BarChart(
-            title,
-            sentence,
-            ("From", "Records"),
-            [(label, f"{number:,}") for label, number in zip(labels, numbers, strict=True)],
-            build_bars([float(one) for one in numbers], float(most), "main"),
-            since=f"{self.window} ago",
-        )
+        tried, failed = [bar.tried for bar in found.bars], [bar.failed for bar in found.bars]
+        return [
+            count_chart("Last tried", "Records", steps, tried, "Nothing was tried in this time."),
+            count_chart("Of these failed", "Records", steps, failed, "Nothing failed in this time."),
+        ]
 
     @property
     def errors(self) -> list[dict[str, Any]]:

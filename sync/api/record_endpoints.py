@@ -58,7 +58,7 @@ from sync.api.request_rules import (
 )
 from sync.choices import RULES, RecordSyncStatus, SyncDirection
 from sync.kernel.action_errors import Conflict
-from sync.ledger import SyncStateService
+from sync.ledger import record_view
 from sync.ledger.record_view import FieldReason, FieldView, Part, RecordState, RecordView
 from sync.models import SyncedModel
 from sync.models.api_clients import VALUE_LENGTH
@@ -487,7 +487,7 @@ class RecordViewSet(ShapedView, BulkMixin, DeletionsMixin, viewsets.ModelViewSet
         last in sync, the rule and direction, and a reason code. Monday isn't asked.
         """
         record = self.get_object()
-        found = RecordFieldsSerializer(SyncStateService().describe_many([record])[record.pk]).data
+        found = RecordFieldsSerializer(record_view.describe([record])[record.pk]).data
         hidden = registry.hidden_relations(request.user, type(record))
         return Response(found | {"fields": [one for one in found["fields"] if hidden.isdisjoint(one["names"])]})
 
@@ -523,7 +523,7 @@ class RecordViewSet(ShapedView, BulkMixin, DeletionsMixin, viewsets.ModelViewSet
         shown = getattr(serializer, "child", serializer).fields
         relations = self.named_in("expand", [name for name in self.expandable if name in shown])
         # Read for a whole page at once, and only for who asks for it.
-        context["states"] = SyncStateService().describe_many(records) if "sync" in shown else {}
+        context["states"] = record_view.describe(records) if "sync" in shown else {}
         ids = [record.pk for record in records] if "external_ids" in shown else []
         context["external_ids"] = external_ids_of(self.get_queryset().model.entity_type(), ids)
         found: Any = serializer.data

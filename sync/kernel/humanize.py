@@ -30,14 +30,6 @@ def time_or_day(moment: datetime, now: datetime) -> str:
     return time_of_day(moment, seconds=True) if is_today else day_and_time(moment)
 
 
-def time_or_date(moment: datetime, now: datetime) -> str:
-    """Return the shortest that says when: "14:05" of today, "21 Nov" of this year, else "21 Nov 2025"."""
-    here, today = timezone.localtime(moment), timezone.localtime(now).date()
-    if here.date() == today:
-        return f"{here:%H:%M}"
-    return date_format(here, "j M" if here.year == today.year else "j M Y")
-
-
 def day_and_time(moment: datetime) -> str:
     """Return the day and the time: "21 Nov 2026, 14:05 CET"."""
     here = timezone.localtime(moment)
@@ -53,27 +45,21 @@ def day_name(day: date, today: date) -> str:
 
 def timestamp(moment: datetime) -> str:
     """Return a moment to the second: "21 Nov 2026, 14:05:09 CET"."""
-    return _to_the_second(here := timezone.localtime(moment), zone_name(here))
+    return _to_the_second(timezone.localtime(moment))
 
 
-def _to_the_second(moment: datetime, zone: str) -> str:
-    return f"{date_format(moment, 'DATE_FORMAT')}, {moment:%H:%M:%S} {zone}"
+def _to_the_second(here: datetime) -> str:
+    return f"{date_format(here, 'DATE_FORMAT')}, {here:%H:%M:%S} {zone_name(here)}"
 
 
 def time_element(moment: datetime, text: str = "") -> SafeString:
-    """Return a moment in the reader's zone as HTML, or `text` in its place; in UTC too where the mouse rests."""
+    """Return a moment in the reader's zone as HTML, or `text` in its place; to the second, here and in UTC, where the
+    mouse rests: "21 Nov 2026, 14:05:09 CET · 21 Nov 2026, 13:05:09 UTC".
+    """
+    exact = dict.fromkeys([timestamp(moment), _to_the_second(moment.astimezone(UTC))])
     return format_html(
-        '<time datetime="{}" title="{}">{}</time>',
-        moment.isoformat(),
-        timestamp_and_utc(moment),
-        text or day_and_time(moment),
+        '<time datetime="{}" title="{}">{}</time>', moment.isoformat(), " · ".join(exact), text or day_and_time(moment)
     )
-
-
-def timestamp_and_utc(moment: datetime) -> str:
-    """Return a moment to the second, here and in UTC: "21 Nov 2026, 14:05:09 CET · 21 Nov 2026, 13:05:09 UTC"."""
-    here, there = timestamp(moment), _to_the_second(moment.astimezone(UTC), "UTC")
-    return there if here == there else f"{here} · {there}"
 
 
 def utc_minute(moment: datetime) -> str:
@@ -117,11 +103,6 @@ def short_age(moment: datetime, now: datetime) -> str:
     """Return how long ago a moment was, for a narrow column: "9 min", "2 h"."""
     number, unit = time_span((now - moment).total_seconds()).split()
     return f"{number} {_SHORT_UNITS[unit.rstrip('s')]}"
-
-
-def optional_day_and_time(moment: datetime | None) -> str:
-    """Return a time with its zone, or an empty text."""
-    return day_and_time(moment) if moment else ""
 
 
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]+")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import time as wall_clock
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import time, timedelta
 from typing import Any
@@ -161,7 +160,7 @@ _STORE_CLOCK = """
     INSERT INTO sync_wrong_clocks (process, seconds, measured_at) VALUES (%s, %s, clock_timestamp())
     ON CONFLICT (process) DO UPDATE SET seconds = excluded.seconds, measured_at = excluded.measured_at
 """
-WRONG_CLOCKS = """
+_WRONG_CLOCKS = """
     SELECT process, seconds FROM sync_wrong_clocks WHERE measured_at > clock_timestamp() - interval '5 minutes'
 """
 """SQL: what processes said of themselves lately; one that has ended is forgotten."""
@@ -215,9 +214,10 @@ def process_name(kind: str) -> str:
     return f"{kind} on {socket.gethostname()}"
 
 
-def clock_problems(stored: Iterable[tuple[str, float]], own_offset: float) -> list[ClockProblem]:
-    """Return the wrong clocks, of rows of WRONG_CLOCKS and of this web process."""
-    found = dict(stored)
+def wrong_clocks() -> list[ClockProblem]:
+    """Return the wrong clocks of the installation: as processes said lately, and of this web process."""
+    found: dict[str, float] = dict(fetch_rows(_WRONG_CLOCKS))
+    own_offset = clock_offset()
     of_beat = min((offset for name, offset in found.items() if name.startswith(BEAT)), default=0.0)
     problems = [
         ClockProblem(name, offset, (0 if name.startswith(BEAT) else offset) - of_beat > DISCARD_SECONDS)
@@ -226,11 +226,6 @@ def clock_problems(stored: Iterable[tuple[str, float]], own_offset: float) -> li
     if abs(own_offset) > CLOCK_SECONDS:
         problems.append(ClockProblem(process_name(WEB), own_offset))
     return problems
-
-
-def wrong_clocks() -> list[ClockProblem]:
-    """Return the wrong clocks of the installation."""
-    return clock_problems(fetch_rows(WRONG_CLOCKS), clock_offset())
 
 
 def _fixed_fields(job: PeriodicJob) -> dict[str, Any]:

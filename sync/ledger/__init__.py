@@ -1,19 +1,19 @@
 """SyncStateService: the sync state of everything, one row for each thing and the system that it is kept in sync with.
 
 Code that keeps something of its own in sync with another system (sprints and issues with Jira, say) writes its rows by
-this service. Rows of this application's own records are written by the pass that settles them, and only read here.
-Nothing of a connector is loaded by the writing half.
+this service. Rows of this application's own records are written by the pass that settles them, and only read here;
+how such a record stands is said by record_view.py. Nothing of a connector is loaded here.
 """
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from django.db import DataError, transaction
@@ -25,12 +25,8 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel.db import fetch_rows, run_sql
 from sync.kernel.secret_texts import without_secrets
 from sync.merge import Action, Base, EditTimes, Field, FieldSides, Rule, Unknown, decide_field
-from sync.models import Decision, SyncedModel, SyncState
+from sync.models import SyncState
 from sync.models.state import JIRA
-
-if TYPE_CHECKING:  # the view needs a connector
-    from sync.ledger.record_view import RecordView
-
 
 SYSTEM_OF_STRATEGY = {"jira_wins": "jira", "monday_wins": "monday"}
 """The system that a strategy names; it says nothing about rows of another one."""
@@ -604,25 +600,6 @@ class SyncStateService:
         with _fits():
             counts = dict(fetch_rows(_FINISH, params))
         return BatchResult(*(counts.get(status, 0) for status in ("completed", "failed", "skipped", "pending")))
-
-    # Records of this application: how each stands, and what was decided about it.
-
-    def describe(self, record: SyncedModel, remote: Mapping[str, str] | None = None) -> RecordView:
-        """Return how one record stands; `remote` has what Monday shows right now, by field, where it was read."""
-        from sync.ledger import record_view  # here, so that the writing half loads no connector
-
-        return record_view.describe([record], remote)[record.pk]
-
-    def describe_many(self, records: Sequence[SyncedModel]) -> dict[UUID, RecordView]:
-        """Return how records of one model stand, in a few queries whatever their number."""
-        from sync.ledger import record_view
-
-        return record_view.describe(records)
-
-    def history(self, record: SyncedModel, limit: int = 50) -> list[Decision]:
-        """Return what was decided about a record, newest first."""
-        rows = Decision.objects.filter(entity_type=record.entity_type(), entity_id=record.pk)
-        return list(rows[:limit])
 
 
 _CONFLICT_FIELDS = ["conflicts", "resolution_strategy", "conflict_opened_at", "conflict_resolved_at"]

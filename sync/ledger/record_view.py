@@ -623,6 +623,11 @@ def describe(
     return {record.pk: RecordView(record, page, remote) for record in records} if page else {}
 
 
+def describe_one(record: SyncedModel, remote: Mapping[str, str] | None = None) -> RecordView:
+    """Return how one record stands."""
+    return describe([record], remote)[record.pk]
+
+
 class _Page:
     """Everything that the views of some records of one model rest on."""
 

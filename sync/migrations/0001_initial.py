@@ -247,9 +247,9 @@ class Migration(migrations.Migration):
             name="Decision",
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("entity_type", models.CharField(max_length=50)),
-                ("entity_id", models.UUIDField(blank=True, null=True)),
-                ("remote_id", models.CharField(blank=True, db_default="", max_length=50)),
+                ("entity_type", models.CharField(max_length=50, verbose_name="type of record")),
+                ("entity_id", models.UUIDField(blank=True, null=True, verbose_name="NPD ID")),
+                ("remote_id", models.CharField(blank=True, db_default="", max_length=50, verbose_name="Monday item")),
                 ("key", models.CharField(blank=True, db_default="", max_length=100, verbose_name="field")),
                 ("kind", models.CharField(max_length=30)),
                 ("sentence", models.TextField()),
@@ -259,14 +259,11 @@ class Migration(migrations.Migration):
                 ("request_id", models.CharField(blank=True, db_default="", max_length=100)),
                 ("at", models.DateTimeField(db_default=SyncNow())),
                 ("cause", models.JSONField(blank=True, db_default=EMPTY)),
-                (
-                    "undoes",
-                    models.BigIntegerField(blank=True, null=True, verbose_name="the entry that this one undoes"),
-                ),
+                ("undoes", models.BigIntegerField(blank=True, null=True, verbose_name="entry that this one undoes")),
                 (
                     "folded",
                     models.BooleanField(
-                        db_default=False, default=False, verbose_name="listed within another of its batch"
+                        db_default=False, default=False, verbose_name="listed within another entry of its act"
                     ),
                 ),
             ],
@@ -317,27 +314,30 @@ class Migration(migrations.Migration):
                 ("id", models.SmallIntegerField(db_default=1, primary_key=True, serialize=False)),
                 ("paused_until", models.DateTimeField(blank=True, null=True)),
                 ("pause_reason", models.TextField(blank=True, db_default="")),
-                ("needs_probe", models.BooleanField(db_default=False)),
-                ("failures", models.SmallIntegerField(db_default=0, verbose_name="failed probes in a row")),
+                ("needs_probe", models.BooleanField(db_default=False, verbose_name="tested before the next call")),
+                ("failures", models.SmallIntegerField(db_default=0, verbose_name="failures in a row")),
                 (
                     "batch_limit",
-                    models.SmallIntegerField(blank=True, null=True, verbose_name="records a document, after a failure"),
+                    models.SmallIntegerField(
+                        blank=True, null=True, verbose_name="records in one request after a failure"
+                    ),
                 ),
                 (
                     "user_id",
                     models.CharField(blank=True, db_default="", max_length=50, verbose_name="the token's user"),
                 ),
-                ("version_answered", models.CharField(blank=True, db_default="", max_length=20)),
+                (
+                    "version_answered",
+                    models.CharField(blank=True, db_default="", max_length=20, verbose_name="API version in use"),
+                ),
                 ("tier", models.CharField(blank=True, db_default="", max_length=30, verbose_name="plan")),
                 ("users", models.JSONField(blank=True, db_default=EMPTY, verbose_name="users by id: name and email")),
-                ("users_at", models.DateTimeField(blank=True, null=True)),
-                ("version_kind", models.CharField(blank=True, db_default="", max_length=30)),
+                ("users_at", models.DateTimeField(blank=True, null=True, verbose_name="users read at")),
                 (
-                    "tags",
-                    models.JSONField(
-                        blank=True, db_default=EMPTY, verbose_name="tags by id, as far as passes have met them"
-                    ),
+                    "version_kind",
+                    models.CharField(blank=True, db_default="", max_length=30, verbose_name="kind of API version"),
                 ),
+                ("tags", models.JSONField(blank=True, db_default=EMPTY, verbose_name="known tags by id")),
                 (
                     "answered_mark",
                     models.CharField(
@@ -403,10 +403,10 @@ class Migration(migrations.Migration):
             name="SyncMetadata",
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("entity_type", models.CharField(max_length=50)),
-                ("entity_id", models.TextField()),
+                ("entity_type", models.CharField(max_length=50, verbose_name="type of record")),
+                ("entity_id", models.TextField(verbose_name="NPD ID")),
                 ("system", models.CharField(db_default="monday", max_length=20)),
-                ("remote_id", models.CharField(blank=True, max_length=50, null=True)),
+                ("remote_id", models.CharField(blank=True, max_length=50, null=True, verbose_name="Monday item")),
                 (
                     "sync_status",
                     models.CharField(choices=SYNC_METADATA_SYNC_STATUS, db_default="pending", max_length=20),
@@ -426,51 +426,61 @@ class Migration(migrations.Migration):
                     "resolution_strategy",
                     models.CharField(choices=SYNC_METADATA_RESOLUTION_STRATEGY, db_default="manual", max_length=20),
                 ),
-                ("sync_duration_ms", models.IntegerField(blank=True, null=True)),
-                ("api_calls_count", models.IntegerField(db_default=0)),
-                ("local_modified", models.DateTimeField(blank=True, null=True)),
-                ("remote_modified", models.DateTimeField(blank=True, null=True)),
-                ("base", models.JSONField(blank=True, db_default=EMPTY)),
+                (
+                    "sync_duration_ms",
+                    models.IntegerField(blank=True, null=True, verbose_name="duration of the last sync (ms)"),
+                ),
+                ("api_calls_count", models.IntegerField(db_default=0, verbose_name="API calls of the last sync")),
+                ("local_modified", models.DateTimeField(blank=True, null=True, verbose_name="last change in NPD")),
+                ("remote_modified", models.DateTimeField(blank=True, null=True, verbose_name="last change on Monday")),
+                ("base", models.JSONField(blank=True, db_default=EMPTY, verbose_name="last synced values")),
                 ("held", models.JSONField(blank=True, db_default=EMPTY)),
-                ("altered", models.JSONField(blank=True, db_default=EMPTY)),
-                ("note", models.TextField(blank=True, db_default="", verbose_name="why it is not in sync, in words")),
-                ("remote_state", models.CharField(blank=True, db_default="", max_length=20)),
+                (
+                    "altered",
+                    models.JSONField(
+                        blank=True, db_default=EMPTY, verbose_name="values that Monday stored differently"
+                    ),
+                ),
+                ("note", models.TextField(blank=True, db_default="", verbose_name="reason")),
+                (
+                    "remote_state",
+                    models.CharField(
+                        blank=True, db_default="", max_length=20, verbose_name="last answer about the item"
+                    ),
+                ),
                 (
                     "gone_since",
-                    models.DateTimeField(
-                        blank=True, null=True, verbose_name="since when its item is known to be deleted"
-                    ),
+                    models.DateTimeField(blank=True, null=True, verbose_name="item known to be deleted since"),
                 ),
                 (
                     "gone_looks",
-                    models.SmallIntegerField(db_default=0, verbose_name="passes in succession that found it so"),
+                    models.SmallIntegerField(db_default=0, verbose_name="checks in a row that found it deleted"),
                 ),
                 (
                     "made_from_item",
-                    models.BooleanField(db_default=False, verbose_name="made from an item, untouched in NPD"),
+                    models.BooleanField(db_default=False, verbose_name="created from an item, unchanged in NPD"),
                 ),
-                ("seen", models.JSONField(blank=True, db_default=EMPTY)),
+                ("seen", models.JSONField(blank=True, db_default=EMPTY, verbose_name="values last seen on Monday")),
                 (
                     "asked_items",
                     ArrayField(
-                        base_field=models.CharField(max_length=50), blank=True, db_default=[], default=list, size=None
+                        base_field=models.CharField(max_length=50),
+                        blank=True,
+                        db_default=[],
+                        default=list,
+                        size=None,
+                        verbose_name="items in question",
                     ),
                 ),
-                (
-                    "conflict_opened_at",
-                    models.DateTimeField(blank=True, null=True, verbose_name="since when its last conflict is open"),
-                ),
+                ("conflict_opened_at", models.DateTimeField(blank=True, null=True, verbose_name="last conflict found")),
                 (
                     "conflict_resolved_at",
-                    models.DateTimeField(blank=True, null=True, verbose_name="when its last conflict was resolved"),
+                    models.DateTimeField(blank=True, null=True, verbose_name="last conflict resolved"),
                 ),
                 (
                     "left_out",
                     models.CharField(
-                        blank=True,
-                        db_default="",
-                        max_length=10,
-                        verbose_name="whose conditions of the filter leave it out",
+                        blank=True, db_default="", max_length=10, verbose_name="side whose filter leaves it out"
                     ),
                 ),
             ],
@@ -557,8 +567,8 @@ class Migration(migrations.Migration):
             name="SyncQueue",
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("entity_type", models.CharField(max_length=50)),
-                ("entity_id", models.UUIDField(blank=True, null=True)),
+                ("entity_type", models.CharField(max_length=50, verbose_name="type of record")),
+                ("entity_id", models.UUIDField(blank=True, null=True, verbose_name="NPD ID")),
                 ("remote_id", models.CharField(blank=True, max_length=50, null=True, verbose_name="Monday item")),
                 ("direction", models.CharField(choices=JOB_DIRECTION, db_default="to_monday", max_length=20)),
                 ("operation", models.CharField(choices=SYNC_QUEUE_OPERATION, db_default="update", max_length=20)),
@@ -569,14 +579,14 @@ class Migration(migrations.Migration):
                 ("attempts", models.SmallIntegerField(db_default=0)),
                 ("max_attempts", models.SmallIntegerField(db_default=5)),
                 ("last_attempt", models.DateTimeField(blank=True, null=True)),
-                ("next_retry", models.DateTimeField(db_default=SyncNow())),
+                ("next_retry", models.DateTimeField(db_default=SyncNow(), verbose_name="next attempt")),
                 ("error_message", models.TextField(blank=True, db_default="")),
                 ("reason", models.TextField(blank=True, db_default="", verbose_name="why it waits")),
                 ("created_at", models.DateTimeField(db_default=SyncNow())),
                 ("finished_at", models.DateTimeField(blank=True, null=True)),
-                ("lease_token", models.UUIDField(blank=True, null=True)),
+                ("lease_token", models.UUIDField(blank=True, null=True, verbose_name="worker that has it")),
                 ("counted", models.BooleanField(db_default=False, verbose_name="the present attempt counts")),
-                ("claim_size", models.SmallIntegerField(db_default=0, verbose_name="records claimed with it")),
+                ("claim_size", models.SmallIntegerField(db_default=0, verbose_name="records synced with it")),
                 ("claim_alone", models.BooleanField(db_default=False, verbose_name="claim alone next")),
                 ("deferred_until", models.DateTimeField(blank=True, null=True)),
             ],
@@ -652,13 +662,13 @@ class Migration(migrations.Migration):
             name="Tombstone",
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("entity_type", models.CharField(max_length=50)),
-                ("entity_id", models.UUIDField()),
+                ("entity_type", models.CharField(max_length=50, verbose_name="type of record")),
+                ("entity_id", models.UUIDField(verbose_name="NPD ID")),
                 ("monday_id", models.CharField(blank=True, max_length=50, null=True)),
                 ("data", models.JSONField(db_default=EMPTY)),
                 ("deleted_at", models.DateTimeField(db_default=SyncNow())),
-                ("note", models.TextField(blank=True, db_default="")),
-                ("settled_at", models.DateTimeField(blank=True, null=True)),
+                ("note", models.TextField(blank=True, db_default="", verbose_name="reason")),
+                ("settled_at", models.DateTimeField(blank=True, null=True, verbose_name="done at")),
                 ("state", models.CharField(choices=TOMBSTONE_STATE, db_default="waiting", max_length=20)),
                 ("reason_code", models.CharField(blank=True, db_default="", max_length=30)),
             ],
@@ -821,25 +831,25 @@ class Migration(migrations.Migration):
             name="Intent",
             fields=[
                 ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ("entity_type", models.CharField(max_length=50)),
-                ("entity_id", models.UUIDField()),
+                ("entity_type", models.CharField(max_length=50, verbose_name="type of record")),
+                ("entity_id", models.UUIDField(verbose_name="NPD ID")),
                 ("board_id", models.CharField(max_length=50)),
                 ("item_id", models.CharField(blank=True, db_default="", max_length=50)),
-                ("lease_token", models.UUIDField()),
+                ("lease_token", models.UUIDField(verbose_name="worker that has it")),
                 ("idempotency_key", models.CharField(max_length=64)),
                 (
                     "alias",
-                    models.CharField(blank=True, db_default="", max_length=20, verbose_name="alias in the document"),
+                    models.CharField(blank=True, db_default="", max_length=20, verbose_name="name in the request"),
                 ),
                 ("values", models.JSONField(db_default=EMPTY)),
                 ("body", models.JSONField(blank=True, null=True)),
                 ("state", models.CharField(choices=INTENT_STATE, db_default="open", max_length=20)),
                 ("created_at", models.DateTimeField(db_default=SyncNow())),
                 ("deadline", models.DateTimeField()),
-                ("looks", models.SmallIntegerField(db_default=0, verbose_name="looked for since")),
+                ("looks", models.SmallIntegerField(db_default=0, verbose_name="how often it was looked for")),
                 ("answer", models.JSONField(blank=True, null=True)),
                 ("request_id", models.CharField(blank=True, db_default="", max_length=100)),
-                ("settled_at", models.DateTimeField(blank=True, null=True)),
+                ("settled_at", models.DateTimeField(blank=True, null=True, verbose_name="done at")),
                 (
                     "backfill",
                     models.ForeignKey(
@@ -916,9 +926,9 @@ class Migration(migrations.Migration):
             name="GuardedAct",
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("entity_type", models.CharField(max_length=50)),
-                ("entity_id", models.UUIDField()),
-                ("remote_id", models.CharField(blank=True, db_default="", max_length=50)),
+                ("entity_type", models.CharField(max_length=50, verbose_name="type of record")),
+                ("entity_id", models.UUIDField(verbose_name="NPD ID")),
+                ("remote_id", models.CharField(blank=True, db_default="", max_length=50, verbose_name="Monday item")),
                 ("kind", models.CharField(choices=GUARDED_ACT_KIND, max_length=20)),
                 ("key", models.CharField(blank=True, db_default="", max_length=100, verbose_name="field")),
                 ("state", models.CharField(choices=GUARDED_ACT_STATE, max_length=20)),
@@ -953,10 +963,10 @@ class Migration(migrations.Migration):
             name="SyncAudit",
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("entity_type", models.CharField(max_length=50)),
+                ("entity_type", models.CharField(max_length=50, verbose_name="type of record")),
                 ("at", models.DateTimeField(db_default=SyncNow())),
-                ("sampled", models.IntegerField()),
-                ("drifted", models.IntegerField(db_default=0)),
+                ("sampled", models.IntegerField(verbose_name="records compared")),
+                ("drifted", models.IntegerField(db_default=0, verbose_name="records that differed")),
                 ("calls", models.SmallIntegerField(db_default=0)),
                 (
                     "details",
@@ -1114,7 +1124,7 @@ class Migration(migrations.Migration):
             name="UnmatchedItem",
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("entity_type", models.CharField(max_length=50)),
+                ("entity_type", models.CharField(max_length=50, verbose_name="type of record")),
                 ("board_id", models.CharField(blank=True, db_default="", max_length=50)),
                 ("item_id", models.CharField(max_length=50, verbose_name="Monday item")),
                 ("name", models.TextField(blank=True, db_default="")),
@@ -1285,7 +1295,7 @@ class Migration(migrations.Migration):
                 ("alarmed_at", models.DateTimeField(blank=True, null=True)),
                 ("last_sent", models.DateTimeField(blank=True, null=True)),
                 ("tested_at", models.DateTimeField(blank=True, null=True, verbose_name="last test")),
-                ("failures", models.SmallIntegerField(db_default=0)),
+                ("failures", models.SmallIntegerField(db_default=0, verbose_name="failures in a row")),
                 ("failed_since", models.DateTimeField(blank=True, null=True, verbose_name="failing since")),
                 ("problem", models.TextField(blank=True, db_default="")),
                 ("next_attempt", models.DateTimeField(blank=True, null=True)),
@@ -1616,7 +1626,7 @@ class Migration(migrations.Migration):
                 ("last_attempt", models.DateTimeField(blank=True, null=True)),
                 ("finished_at", models.DateTimeField(blank=True, null=True)),
                 ("status_code", models.SmallIntegerField(blank=True, null=True)),
-                ("duration_ms", models.IntegerField(blank=True, null=True)),
+                ("duration_ms", models.IntegerField(blank=True, null=True, verbose_name="duration (ms)")),
                 ("problem", models.TextField(blank=True, db_default="")),
                 (
                     "excerpt",

@@ -37,9 +37,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="syncqueue",
             name="claim_at_most",
-            field=models.SmallIntegerField(
-                db_default=0, verbose_name="records claimed together next, 0: as many as fit"
-            ),
+            field=models.SmallIntegerField(db_default=0, verbose_name="records synced together next (0: no limit)"),
         ),
         migrations.RunSQL(ALONE, ALONE_AGAIN),
         migrations.RemoveField(model_name="syncaudit", name="calls"),

@@ -27,15 +27,11 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             "webhookevent", models.Index(fields=["board_id", "-received_at"], name="sync_webhook_events_board")
         ),
-        migrations.AddField(
-            "decision",
-            "fold_id",
-            models.UUIDField(blank=True, null=True, verbose_name="act of which many say the same"),
-        ),
+        migrations.AddField("decision", "fold_id", models.UUIDField(blank=True, null=True, verbose_name="act")),
         migrations.AlterField(
             "decision",
             "folded",
-            models.BooleanField(db_default=False, default=False, verbose_name="listed within another of its act"),
+            models.BooleanField(db_default=False, default=False, verbose_name="listed within another entry of its act"),
         ),
         migrations.RunSQL(NAME, migrations.RunSQL.noop),
         migrations.AddIndex(

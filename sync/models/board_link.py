@@ -191,18 +191,16 @@ class MondayAccount(models.Model):
     answered_mark = models.CharField(
         "mark of the token that Monday answered last", max_length=64, blank=True, db_default=""
     )
-    needs_probe = models.BooleanField(db_default=False)
-    failures = models.SmallIntegerField("failed probes in a row", db_default=0)
-    batch_limit = models.SmallIntegerField("records a document, after a failure", null=True, blank=True)
+    needs_probe = models.BooleanField("tested before the next call", db_default=False)
+    failures = models.SmallIntegerField("failures in a row", db_default=0)
+    batch_limit = models.SmallIntegerField("records in one request after a failure", null=True, blank=True)
     user_id = models.CharField("the token's user", max_length=50, blank=True, db_default="")
-    version_answered = models.CharField(max_length=20, blank=True, db_default="")
-    version_kind = models.CharField(max_length=30, blank=True, db_default="")
+    version_answered = models.CharField("API version in use", max_length=20, blank=True, db_default="")
+    version_kind = models.CharField("kind of API version", max_length=30, blank=True, db_default="")
     tier = models.CharField("plan", max_length=30, blank=True, db_default="")
     users: models.JSONField[Any, Any] = models.JSONField("users by id: name and email", db_default=EMPTY, blank=True)
-    users_at = models.DateTimeField(null=True, blank=True)
-    tags: models.JSONField[Any, Any] = models.JSONField(
-        "tags by id, as far as passes have met them", db_default=EMPTY, blank=True
-    )
+    users_at = models.DateTimeField("users read at", null=True, blank=True)
+    tags: models.JSONField[Any, Any] = models.JSONField("known tags by id", db_default=EMPTY, blank=True)
 
     class Meta:
         db_table = "sync_monday_account"

@@ -166,7 +166,7 @@ class WebhookDelivery(models.Model):
     last_attempt = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     status_code = models.SmallIntegerField(null=True, blank=True)
-    duration_ms = models.IntegerField(null=True, blank=True)
+    duration_ms = models.IntegerField("duration (ms)", null=True, blank=True)
     problem = models.TextField(blank=True, db_default="")
     excerpt = models.CharField("how the answer began", max_length=500, blank=True, db_default="")
 
@@ -284,7 +284,7 @@ class NotificationReceiver(models.Model):
     alarmed_at = models.DateTimeField(null=True, blank=True)
     last_sent = models.DateTimeField(null=True, blank=True)
     tested_at = models.DateTimeField("last test", null=True, blank=True)
-    failures = models.SmallIntegerField(db_default=0)
+    failures = models.SmallIntegerField("failures in a row", db_default=0)
     failed_since = models.DateTimeField("failing since", null=True, blank=True)
     problem = models.TextField(blank=True, db_default="")
     next_attempt = models.DateTimeField(null=True, blank=True)

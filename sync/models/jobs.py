@@ -58,8 +58,8 @@ class SyncQueue(models.Model):
     """A reason for a pass of a record, or of an item that no record has yet (then `entity_id` is null)."""
 
     id = models.BigAutoField(primary_key=True)
-    entity_type = models.CharField(max_length=50)
-    entity_id = models.UUIDField(null=True, blank=True)
+    entity_type = models.CharField("type of record", max_length=50)
+    entity_id = models.UUIDField("NPD ID", null=True, blank=True)
     remote_id = models.CharField("Monday item", max_length=50, null=True, blank=True)
     direction = models.CharField(max_length=20, choices=QueueDirection.choices, db_default=QueueDirection.TO_MONDAY)
     operation = models.CharField(max_length=20, choices=Operation.choices, db_default=Operation.UPDATE)
@@ -70,15 +70,15 @@ class SyncQueue(models.Model):
     attempts = models.SmallIntegerField(db_default=0)
     max_attempts = models.SmallIntegerField(db_default=len(BACKOFF_MINUTES) + 1)
     last_attempt = models.DateTimeField(null=True, blank=True)
-    next_retry = models.DateTimeField(db_default=SyncNow())
+    next_retry = models.DateTimeField("next attempt", db_default=SyncNow())
     error_message = models.TextField(blank=True, db_default="")
     reason = models.TextField("why it waits", blank=True, db_default="")
     created_at = models.DateTimeField(db_default=SyncNow())
     finished_at = models.DateTimeField(null=True, blank=True)
-    lease_token = models.UUIDField(null=True, blank=True)
+    lease_token = models.UUIDField("worker that has it", null=True, blank=True)
     counted = models.BooleanField("the present attempt counts", db_default=False)
-    claim_size = models.SmallIntegerField("records claimed with it", db_default=0)
-    claim_at_most = models.SmallIntegerField("records claimed together next, 0: as many as fit", db_default=0)
+    claim_size = models.SmallIntegerField("records synced with it", db_default=0)
+    claim_at_most = models.SmallIntegerField("records synced together next (0: no limit)", db_default=0)
 
     class Meta:
         db_table = "sync_queue"

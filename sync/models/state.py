@@ -90,10 +90,10 @@ class SyncMetadata(models.Model):
     """
 
     id = models.BigAutoField(primary_key=True)
-    entity_type = models.CharField(max_length=50)
-    entity_id = models.TextField()
+    entity_type = models.CharField("type of record", max_length=50)
+    entity_id = models.TextField("NPD ID")
     system = models.CharField(max_length=20, db_default="monday")
-    remote_id = models.CharField(max_length=50, null=True, blank=True)
+    remote_id = models.CharField("Monday item", max_length=50, null=True, blank=True)
     sync_status = models.CharField(max_length=20, choices=SyncStatus.choices, db_default=SyncStatus.PENDING)
     last_sync_attempt = models.DateTimeField(null=True, blank=True)
     last_successful_sync = models.DateTimeField(null=True, blank=True)
@@ -108,23 +108,27 @@ class SyncMetadata(models.Model):
     resolution_strategy = models.CharField(
         max_length=20, choices=ResolutionStrategy.choices, db_default=ResolutionStrategy.MANUAL
     )
-    sync_duration_ms = models.IntegerField(null=True, blank=True)
-    api_calls_count = models.IntegerField(db_default=0)
-    local_modified = models.DateTimeField(null=True, blank=True)
-    remote_modified = models.DateTimeField(null=True, blank=True)
-    base: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    sync_duration_ms = models.IntegerField("duration of the last sync (ms)", null=True, blank=True)
+    api_calls_count = models.IntegerField("API calls of the last sync", db_default=0)
+    local_modified = models.DateTimeField("last change in NPD", null=True, blank=True)
+    remote_modified = models.DateTimeField("last change on Monday", null=True, blank=True)
+    base: models.JSONField[Any, Any] = models.JSONField("last synced values", db_default=EMPTY, blank=True)
     blocked_fields: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
-    altered: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
-    note = models.TextField("why it is not in sync, in words", blank=True, db_default="")
-    remote_state = models.CharField(max_length=20, blank=True, db_default="")
-    removed_since = models.DateTimeField("since when its item is known to be deleted", null=True, blank=True)
-    removed_passes = models.SmallIntegerField("passes in succession that found it so", db_default=0)
-    seen: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
-    made_from_item = models.BooleanField("made from an item, untouched in NPD", db_default=False)
-    left_out = models.CharField("whose conditions of the filter leave it out", max_length=10, blank=True, db_default="")
-    asked_items = ArrayField(models.CharField(max_length=50), default=list, blank=True, db_default=[])
-    conflict_opened_at = models.DateTimeField("since when its last conflict is open", null=True, blank=True)
-    conflict_resolved_at = models.DateTimeField("when its last conflict was resolved", null=True, blank=True)
+    altered: models.JSONField[Any, Any] = models.JSONField(
+        "values that Monday stored differently", db_default=EMPTY, blank=True
+    )
+    note = models.TextField("reason", blank=True, db_default="")
+    remote_state = models.CharField("last answer about the item", max_length=20, blank=True, db_default="")
+    removed_since = models.DateTimeField("item known to be deleted since", null=True, blank=True)
+    removed_passes = models.SmallIntegerField("checks in a row that found it deleted", db_default=0)
+    seen: models.JSONField[Any, Any] = models.JSONField("values last seen on Monday", db_default=EMPTY, blank=True)
+    made_from_item = models.BooleanField("created from an item, unchanged in NPD", db_default=False)
+    left_out = models.CharField("side whose filter leaves it out", max_length=10, blank=True, db_default="")
+    asked_items = ArrayField(
+        models.CharField(max_length=50), default=list, blank=True, db_default=[], verbose_name="items in question"
+    )
+    conflict_opened_at = models.DateTimeField("last conflict found", null=True, blank=True)
+    conflict_resolved_at = models.DateTimeField("last conflict resolved", null=True, blank=True)
 
     objects = SyncMetadataManager()
 
@@ -236,9 +240,9 @@ class Decision(models.Model):
     """
 
     id = models.BigAutoField(primary_key=True)
-    entity_type = models.CharField(max_length=50)
-    entity_id = models.UUIDField(null=True, blank=True)
-    remote_id = models.CharField(max_length=50, blank=True, db_default="")
+    entity_type = models.CharField("type of record", max_length=50)
+    entity_id = models.UUIDField("NPD ID", null=True, blank=True)
+    remote_id = models.CharField("Monday item", max_length=50, blank=True, db_default="")
     key = models.CharField("field", max_length=100, blank=True, db_default="")
     kind = models.CharField(max_length=30)
     sentence = models.TextField()
@@ -248,9 +252,9 @@ class Decision(models.Model):
     request_id = models.CharField(max_length=100, blank=True, db_default="")
     at = models.DateTimeField(db_default=SyncNow())
     cause: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
-    undoes = models.BigIntegerField("the entry that this one undoes", null=True, blank=True)
-    folded = models.BooleanField("listed within another of its act", default=False, db_default=False)
-    fold_id = models.UUIDField("act of which many say the same", null=True, blank=True)
+    undoes = models.BigIntegerField("entry that this one undoes", null=True, blank=True)
+    folded = models.BooleanField("listed within another entry of its act", default=False, db_default=False)
+    fold_id = models.UUIDField("act", null=True, blank=True)
 
     class Meta:
         db_table = "sync_decisions"
@@ -360,22 +364,22 @@ class Intent(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    entity_type = models.CharField(max_length=50)
-    entity_id = models.UUIDField()
+    entity_type = models.CharField("type of record", max_length=50)
+    entity_id = models.UUIDField("NPD ID")
     board_id = models.CharField(max_length=50)
     item_id = models.CharField(max_length=50, blank=True, db_default="")
-    lease_token = models.UUIDField()
+    lease_token = models.UUIDField("worker that has it")
     idempotency_key = models.CharField(max_length=64)
-    alias = models.CharField("alias in the document", max_length=20, blank=True, db_default="")
+    alias = models.CharField("name in the request", max_length=20, blank=True, db_default="")
     values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY)
     body: models.JSONField[Any, Any] = models.JSONField(null=True, blank=True)
     state = models.CharField(max_length=20, choices=IntentState.choices, db_default=IntentState.OPEN)
     created_at = models.DateTimeField(db_default=SyncNow())
     deadline = models.DateTimeField()
-    lookups = models.SmallIntegerField("looked for since", db_default=0)
+    lookups = models.SmallIntegerField("how often it was looked for", db_default=0)
     answer: models.JSONField[Any, Any] = models.JSONField(null=True, blank=True)
     request_id = models.CharField(max_length=100, blank=True, db_default="")
-    settled_at = models.DateTimeField(null=True, blank=True)
+    settled_at = models.DateTimeField("done at", null=True, blank=True)
 
     class Meta:
         db_table = "sync_intents"
@@ -476,15 +480,15 @@ class Tombstone(models.Model):
     """
 
     id = models.BigAutoField(primary_key=True)
-    entity_type = models.CharField(max_length=50)
-    entity_id = models.UUIDField()
+    entity_type = models.CharField("type of record", max_length=50)
+    entity_id = models.UUIDField("NPD ID")
     monday_id = models.CharField(max_length=50, null=True, blank=True)
     data: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY)
     deleted_at = models.DateTimeField(db_default=SyncNow())
-    note = models.TextField(blank=True, db_default="")
+    note = models.TextField("reason", blank=True, db_default="")
     reason_code = models.CharField(max_length=30, blank=True, db_default="")
     state = models.CharField(max_length=20, choices=TombstoneState.choices, db_default=TombstoneState.WAITING)
-    settled_at = models.DateTimeField(null=True, blank=True)
+    settled_at = models.DateTimeField("done at", null=True, blank=True)
 
     class Meta:
         db_table = "sync_tombstones"
@@ -548,7 +552,7 @@ class UnmatchedItem(models.Model):
     """
 
     id = models.BigAutoField(primary_key=True)
-    entity_type = models.CharField(max_length=50)
+    entity_type = models.CharField("type of record", max_length=50)
     board_id = models.CharField(max_length=50, blank=True, db_default="")
     item_id = models.CharField("Monday item", max_length=50)
     name = models.TextField(blank=True, db_default="")
@@ -624,9 +628,9 @@ class ApprovalRequest(models.Model):
     """
 
     id = models.BigAutoField(primary_key=True)
-    entity_type = models.CharField(max_length=50)
-    entity_id = models.UUIDField()
-    remote_id = models.CharField(max_length=50, blank=True, db_default="")
+    entity_type = models.CharField("type of record", max_length=50)
+    entity_id = models.UUIDField("NPD ID")
+    remote_id = models.CharField("Monday item", max_length=50, blank=True, db_default="")
     kind = models.CharField(max_length=20, choices=ApprovalKind.choices)
     key = models.CharField("field", max_length=100, blank=True, db_default="")
     state = models.CharField(max_length=20, choices=ApprovalState.choices)
@@ -693,10 +697,10 @@ class Verification(models.Model):
     """One nightly comparison of a board: how many records that say `synced` it compared; `differed` must be none."""
 
     id = models.BigAutoField(primary_key=True)
-    entity_type = models.CharField(max_length=50)
+    entity_type = models.CharField("type of record", max_length=50)
     at = models.DateTimeField(db_default=SyncNow())
-    compared = models.IntegerField()
-    differed = models.IntegerField(db_default=0)
+    compared = models.IntegerField("records compared")
+    differed = models.IntegerField("records that differed", db_default=0)
     details: models.JSONField[Any, Any] = models.JSONField("which fields of which records", db_default=EMPTY_LIST)
 
     class Meta:

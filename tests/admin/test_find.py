@@ -162,16 +162,16 @@ def test_what_is_pending_is_synced_by_a_command_for_each_board_and_for_all(
     assert titles(client, "sync now") == {"Commands": every}
     pending = SyncQueue.objects.filter(status="pending")
     [hit] = client.get("/admin/search/", {"s": "sync contacts now"}).context["groups"][0].hits
-    [asked] = re.findall(r'name="expect" value="(\d+)"', client.get(hit.url).content.decode())
+    [asked] = re.findall(r'name="expect" value="(\d+)"', client.post(hit.url, hit.post).content.decode())
     contacts = pending.filter(entity_type="contact")
     contacts.update(attempts=3)
     assert int(asked) == contacts.count() > 0
     failed = set(SyncQueue.objects.filter(status="failed").values_list("pk", flat=True))
-    client.post(hit.url, {"confirmed": "1", "expect": asked})
+    client.post(hit.url, hit.post | {"confirmed": "1", "expect": asked})
     assert set(contacts.values_list("attempts", flat=True)) == {0}
     assert set(SyncQueue.objects.filter(status="failed").values_list("pk", flat=True)) == failed
     pending.update(status="completed")
-    assert client.get(hit.url).context["question"].button == ""
+    assert client.post(hit.url, hit.post).context["question"].button == ""
     client.force_login(staff_who_may())
     assert list(titles(client, "sync")) == ["Help"]
 

@@ -9,7 +9,7 @@ import pytest
 from npd.models import Contact
 from sync.choices import ApprovalKind, ApprovalState, QueueStatus, RecordSyncStatus, SyncDirection
 from sync.clock import sync_now
-from sync.ledger import SyncStateService
+from sync.ledger import record_view
 from sync.ledger.record_view import FieldReason, Part, RecordState, RecordView, filter_by_health, health_counts
 from sync.limits import BlockedKind
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, QueuePause, SyncMetadata, SyncQueue
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db
 
 def described() -> dict[str, RecordView]:
     records = list(Contact.objects.order_by("name"))
-    views = SyncStateService().describe_many(records)
+    views = record_view.describe(records)
     return {record.name: views[record.pk] for record in records}
 
 
@@ -182,7 +182,7 @@ def test_each_field_says_its_state_and_why(everything: None) -> None:
     SyncMetadata.objects.filter(entity_id=str(record.pk)).update(blocked_fields=held, conflicts={"fields": ["name"]})
     FieldMapping.objects.filter(link__entity_type="contact", key="organization").update(direction="none")
     record.refresh_from_db()
-    found = {one.key: one for one in SyncStateService().describe(record).fields}
+    found = {one.key: one for one in record_view.describe_one(record).fields}
     assert (found["role_title"].reason_code, found["role_title"].local) == (FieldReason.NPD_CHANGED, "Chief")
     expected = {
         "name": (RecordState.ATTENTION, FieldReason.CONFLICT),
@@ -198,14 +198,14 @@ def test_each_field_says_its_state_and_why(everything: None) -> None:
 def test_a_base_of_another_item_is_no_base(everything: None) -> None:
     record = Contact.objects.get(name="Synced")
     FieldMapping.objects.filter(link__entity_type="contact", key="name").update(version=2)
-    found = {one.key: one for one in SyncStateService().describe(record).fields}
+    found = {one.key: one for one in record_view.describe_one(record).fields}
     assert (found["name"].reason_code, found["name"].base_local) == (FieldReason.NO_BASE, "")
     assert found["email"].reason_code is FieldReason.IN_SYNC
 
 
 def test_what_monday_shows_right_now_counts_where_it_was_read(everything: None) -> None:
     record = Contact.objects.get(name="Synced")
-    found = {one.key: one for one in SyncStateService().describe(record, {"name": "Other"}).fields}
+    found = {one.key: one for one in record_view.describe_one(record, {"name": "Other"}).fields}
     assert (found["name"].remote, found["name"].reason_code) == ("Other", FieldReason.MONDAY_CHANGED)
 
 

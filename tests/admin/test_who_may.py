@@ -417,9 +417,6 @@ def import_page(world: World) -> str:
 
 
 QUESTIONS: tuple[tuple[Callable[[World], str], str], ...] = (
-    (lambda w: "/admin/sync/syncqueue/all/retry/", OPERATE),
-    (lambda w: "/admin/sync/syncqueue/all/cancel/", OPERATE),
-    (lambda w: "/admin/sync/syncqueue/all/discard/", OPERATE),
     (lambda w: group_page(w, "approve"), OPERATE),
     (lambda w: group_page(w, "reject"), OPERATE),
     (lambda w: reverse("admin:sync_decision_undo", args=[decision(w).pk]), RECORDS),

@@ -11,7 +11,7 @@ from django.test import Client
 
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.ledger import SyncStateService
+from sync.ledger import record_view
 from sync.limits import breaker, quota
 from sync.models import ApiBudget, ApiUsage, BoardLink
 from sync.operations.record_requests import push_record
@@ -105,7 +105,7 @@ def test_pages_and_commands_say_until_when(world: World, tight: Contact, admin_c
     assert until is not None
     assert f"the next at {until:%H:%M:%S} UTC" in said
     assert availability.of("contact").blocked_reason == ""  # nothing is wrong
-    state = SyncStateService().describe(tight)
+    state = record_view.describe_one(tight)
     assert (state.words, state.next_try) == (said, until)
     plain = said.replace("'", "&#x27;")
     health = admin_client.get("/admin/").content.decode()

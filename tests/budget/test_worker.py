@@ -6,7 +6,7 @@ import pytest
 
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.ledger import SyncStateService
+from sync.ledger import record_view
 from sync.limits import Wait, breaker, quota
 from sync.models import ApiBudget, ApiReservation, ApiUsage, BoardLink
 from sync.operations.record_requests import push_record
@@ -59,7 +59,7 @@ def test_a_board_without_room_for_a_read_and_a_write_is_passed_over(world: World
     assert (stats["due"], stats["oldest_due_seconds"]) == (0, 0)
     assert breaker.monday_account().stopped_until is None
     assert world.status(contact) == "pending"
-    assert "minute" in SyncStateService().describe(contact).words
+    assert "minute" in record_view.describe_one(contact).words
     world.work(seconds=110)
     assert world.status(contact) == "synced"
     assert monday.refused == 0

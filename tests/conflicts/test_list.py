@@ -9,7 +9,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-import pghistory
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
@@ -21,7 +20,7 @@ from conflicts.models import OPEN_FIRST, SyncConflict, conflict_counts
 from conflicts.resolution import resolve
 from npd.models import Contact, Organization
 from sync.clock import sync_now
-from sync.models import BoardLink, MondayAccount, SyncMetadata, WebhookEvent
+from sync.models import MondayAccount, SyncMetadata
 from tests.admin import states
 from tests.admin.test_exports import exported
 from tests.conflicts.conftest import GOOD, PHONE, REFUSED, ROLE, finding, record, rejected_too, seen
@@ -193,15 +192,15 @@ def names(browser: Client, query: str) -> set[str]:
 
 
 def test_filters_by_board_age_and_who_chose(browser: Client, ada: User) -> None:
-    links = states.boards()
+    states.boards()
     other = User.objects.create_user("bob", first_name="Bob", is_staff=True)
     old, young = conflicting("Old", PHONE), conflicting("Young", PHONE)
     SyncConflict.objects.filter(pk=old.pk).update(detected_at=sync_now() - timedelta(days=40))
     organization = Organization.objects.create(name="Org", monday_id="5")
     record(replace(finding(Contact(monday_id="5"), PHONE), entity_type="organization", entity_id=organization.pk))
     resolve(young.pk, by=other, resolution_type="keep_npd", seen=seen(PHONE))
-    assert names(browser, f"board={links['organization'].pk}") == {"Org"}
-    assert names(browser, f"board={links['contact'].pk}") == {"Old", "Young"}
+    assert names(browser, "entity_type=organization") == {"Org"}
+    assert names(browser, "entity_type=contact") == {"Old", "Young"}
     assert names(browser, "age=day") == {"Young", "Org"}
     assert names(browser, "age=week") == {"Young", "Org"}
     assert names(browser, "age=older") == names(browser, "age=month") == {"Old"}
@@ -209,26 +208,7 @@ def test_filters_by_board_age_and_who_chose(browser: Client, ada: User) -> None:
     record(finding(Contact.objects.get(pk=young.entity_id), applied={"phone": PHONE.npd}))
     assert names(browser, f"who={other.pk}") == {"Young"}
     assert "Bob" in text_of(browser.get(LIST))
-    assert names(browser, f"who={ada.pk}") == names(browser, "who=x") == names(browser, "board=x") == set()
-
-
-def test_filters_by_who_edited_which_side(browser: Client, ada: User) -> None:
-    states.boards()
-    MondayAccount.objects.update(users={"4711": {"name": "Bea Board"}})
-    hers, others, role = conflicting("Hers", PHONE), conflicting("Others", PHONE), conflicting("Role", ROLE)
-    with pghistory.context(user=ada.pk):
-        Contact.objects.filter(pk=hers.entity_id).update(phone=PHONE.npd)
-        Contact.objects.filter(pk=role.entity_id).update(phone=PHONE.npd)  # not the field in conflict
-    for conflict, column in ((others, "phone"), (role, "phone")):
-        body = {"event": {"userId": 4711}}
-        WebhookEvent.objects.create(
-            trigger_id=str(conflict.pk), board_id="1", item_id=conflict.monday_item_id, column_id=column,
-            type="update_column_value", body=body,
-        )  # fmt: skip
-    assert names(browser, f"npd_by={ada.pk}") == {"Hers"}
-    assert names(browser, "monday_by=4711") == {"Others"}
-    assert names(browser, f"npd_by={ada.pk}&monday_by=4711") == names(browser, "npd_by=x") == set()
-    assert "Bea Board" in text_of(browser.get(LIST))
+    assert names(browser, f"who={ada.pk}") == names(browser, "who=x") == set()
 
 
 def test_a_full_list_with_every_filter_asks_at_most_seventeen_questions(
@@ -243,16 +223,14 @@ def test_a_full_list_with_every_filter_asks_at_most_seventeen_questions(
     organization = Organization.objects.create(name="Org", monday_id="5")
     record(replace(finding(Contact(monday_id="5"), PHONE), entity_type="organization", entity_id=organization.pk))
     Contact.objects.filter(name="c1").delete()
-    link = BoardLink.objects.get(entity_type="contact")
     batch = bulk_resolution.prepare_batch(SyncConflict.objects.filter(resolved_at=None), "keep_npd", by=ada)
     bulk_resolution.confirm_batch(batch, by=ada, expected_count=batch.total)
     browser.get(LIST)  # a session's first page writes it down
     with django_assert_max_num_queries(17):
         assert "Always use NPD’s Phone?" in text_of(browser.get(LIST))
     with django_assert_max_num_queries(17):
-        query = f"state=open&entity_type=contact&board={link.pk}&field=phone&age=week&kind__exact=fields"
-        query += f"&who={ada.pk}&npd_by={ada.pk}&monday_by=4711"
-        assert names(browser, query) == set()
+        query = f"state=open&entity_type=contact&field=phone&age=week&kind__exact=fields&who={ada.pk}"
+        assert names(browser, query) == {"d0", "d1", "d2"}
 
 
 def test_counting_what_was_settled_lately_reads_an_index_and_not_the_table() -> None:

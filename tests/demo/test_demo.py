@@ -19,7 +19,7 @@ from npd.models import Contact, Organization
 from sync import registry
 from sync.boards.board_listing import enqueue_unmatched
 from sync.choices import QueueStatus, RecordSyncStatus
-from sync.ledger import SyncStateService
+from sync.ledger import record_view
 from sync.models import ApiToken, BoardLink, Intent, SyncQueue, UnmatchedItem
 from sync.queue import SyncQueueService
 from tests.demo.conftest import PAGE_TOKEN, PASSWORD, Played
@@ -195,7 +195,7 @@ def test_what_is_prepared_stays_until_somebody_acts(spoiled: Played) -> None:
     failed = SyncQueue.objects.filter(status=QueueStatus.FAILED)
     assert set(failed.values_list("entity_id", flat=True)) == {demo_people().failed}
     assert SyncConflict.objects.get(resolved_at=None).entity_id == demo_people().conflict
-    assert set(SyncStateService().describe(Contact.objects.get(pk=demo_people().held)).blocked_fields) == {"email"}
+    assert set(record_view.describe_one(Contact.objects.get(pk=demo_people().held)).blocked_fields) == {"email"}
     assert Contact.objects.get(pk=demo_people().disabled).sync_status == RecordSyncStatus.DISABLED
     assert not Contact.objects.filter(name=STRANGER).exists()
     assert "email" in strangers_row().reason

@@ -12,7 +12,7 @@ from rest_framework.throttling import SimpleRateThrottle
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.ledger import SyncStateService
+from sync.ledger import record_view
 from sync.ledger.record_view import FieldReason
 from sync.models import Decision
 from tests.admin.test_records import words_of as words_of_html
@@ -87,7 +87,7 @@ def test_a_blocked_field_shows_what_our_own_write_left_on_monday_and_when(world:
     world.delete_column("role_title")
     world.save(contact, role_title="Owner")
     contact.refresh_from_db()
-    [field] = [one for one in SyncStateService().describe(contact).fields if one.key == "role_title"]
+    [field] = [one for one in record_view.describe_one(contact).fields if one.key == "role_title"]
     assert (field.local, field.remote, field.reason_code) == ("Owner", "Head", FieldReason.BLOCKED)
     assert field.read_at is not None
 

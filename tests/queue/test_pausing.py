@@ -7,7 +7,7 @@ from django.core.management import call_command
 from django.db import transaction
 
 from npd.models import Contact
-from sync.ledger import SyncStateService
+from sync.ledger import record_view
 from sync.models import BoardLink, QueuePause, SyncQueue
 from sync.operations.detect.comparison import compare_due_boards
 from sync.operations.detect.sweep import run_full_sweep, sweep_due_boards
@@ -175,8 +175,8 @@ def test_a_look_for_another_reason_holds_what_may_not_go_and_takes_over_the_rest
     said = world.ledger(ann).blocked_fields["role_title"]["reason"]
     assert said.startswith("Writing to Monday is paused by mary since ")
     assert "(moving house)" in said
-    assert SyncStateService().describe(ann).words.startswith("Writing to Monday is paused by mary")
-    assert SyncStateService().describe(ann).next_try is None
+    assert record_view.describe_one(ann).words.startswith("Writing to Monday is paused by mary")
+    assert record_view.describe_one(ann).next_try is None
     told = explain(find_record("contact", str(ann.pk)), offline=True)
     assert any("Writing to Monday is paused by mary" in line for line in told.open_items)
     [row] = SyncQueue.objects.filter(status="pending")

@@ -329,12 +329,15 @@ class VerificationResult:
         )
 
 
-def latest_verification(entity_type: str | None = None) -> VerificationResult:
-    """Return what the last night found, of one type's board or of all."""
+def verifications() -> dict[str, VerificationResult]:
+    """Return what the last night found, by the type of each board."""
     rows = Verification.objects.order_by("entity_type", "-at").distinct("entity_type")
-    if entity_type is not None:
-        rows = rows.filter(entity_type=entity_type)
-    return combine_results(VerificationResult(*row) for row in rows.values_list("at", "compared", "differed"))
+    return {row.entity_type: VerificationResult(row.at, row.compared, row.differed) for row in rows}
+
+
+def latest_verification() -> VerificationResult:
+    """Return what the last night found of all boards."""
+    return combine_results(verifications().values())
 
 
 def combine_results(boards: Iterable[VerificationResult]) -> VerificationResult:

@@ -21,7 +21,7 @@ from sync.connectors.base.conversion import UnknownValue
 from sync.connectors.base.errors import ConnectorError
 from sync.kernel.conflict_store import current_store
 from sync.kernel.humanize import shorten, timestamp
-from sync.ledger import SyncStateService
+from sync.ledger import record_view
 from sync.ledger.record_view import FieldView
 from sync.limits import urgent_calls
 from sync.models import (
@@ -174,7 +174,7 @@ def _describe_state(reference: RecordReference) -> Explanation:
         reason = tombstone.note or "Deleted in NPD."
         when = f"Deleted at {timestamp(tombstone.deleted_at)}: {tombstone.get_state_display().lower()}."
         return Explanation(reference, "deleted", f"{when} {reason}", item_id=tombstone.monday_id or "")
-    state = SyncStateService().describe(reference.record)
+    state = record_view.describe_one(reference.record)
     reason = state.words or "Both sides are the same, as far as is known."
     if state.next_try is not None:
         reason += f" Next attempt at {timestamp(state.next_try)}."
