@@ -44,8 +44,8 @@ chaos: python ## play N hostile scripts by seed (N=200 FIRST=1)
 		tests/chaos/test_seeds.py -k hostile
 
 pictures: python ## play the demo in Chromium, take all pictures of README and docs/ anew and write docs/tour.md
-	@PICTURES=1 $(BOOTSTRAP) development -m pytest -q -n 0 tests/story -k "plays_the_demo_story or every_screen"
-	@exec .venv/bin/python -m pytest -q -n 0 tests/story -k "the_pictures_of_the_documentation or every_picture_is_there or pictures_were_taken"
+	@PICTURES=1 $(BOOTSTRAP) development -m pytest -q -n 0 tests/story -k every_screen
+	@exec .venv/bin/python -m pytest -q -n 0 tests/story -k "every_picture_is_there or pictures_were_taken"
 
 docs: python ## play the commands that README and docs/ show, and write anew what they print
 	@PRINTED=1 exec $(BOOTSTRAP) development -m pytest tests/demo/test_printed.py -q -n 0 --reruns 0

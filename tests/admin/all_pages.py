@@ -50,6 +50,7 @@ from sync.models import (
 from sync.operations import attention
 from sync.outbox import pauses
 from sync.records.authors import log_action
+from tests.accounts.test_invitations import link
 from tests.admin import states
 from tests.admin.queue_pages import finished, flying
 from tests.admin.test_health import on_its_way
@@ -244,14 +245,18 @@ def by_name(world: dict[str, Any]) -> Iterator[str]:
 
 
 def refusals_and_answers(client: Client, person: User) -> dict[str, str]:
-    """Pages that no address opens: of a new token, of what can't be read, and of who must wait before signing in."""
+    """Pages that no address opens: of a new token or account, of what can't be read, of who waits before signing in."""
     token = {"user": person.pk, "name": "newsletter tool", "scopes": ["read"], "days": "30"}
     made = client.post("/admin/sync/apitoken/add/", token)
+    client.post("/admin/auth/user/invite/", {"email": "rosa@example.com", "role": Group.objects.first().pk})
+    account = Client().get(link(), follow=True)
     odd = client.get("/admin/npd/contact/?q=%00")
     for _ in range(10):
         early = Client().post("/admin/login/", {"username": "eve", "password": "x"})
-    assert (made.status_code, odd.status_code, early.status_code) == (200, 400, 429)
-    return {"a new token": made.content.decode(), "400": odd.content.decode(), "429": early.content.decode()}
+    assert [one.status_code for one in (made, account, odd, early)] == [200, 200, 400, 429]
+    assert account.context["validlink"]
+    named = {"a new token": made, "a new account": account, "400": odd, "429": early}
+    return {name: answer.content.decode() for name, answer in named.items()}
 
 
 PARTS_OF_PAGES = {"/admin/search/"}

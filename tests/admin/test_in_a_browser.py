@@ -91,33 +91,6 @@ def test_a_record_is_paused_and_resumed_by_the_keyboard(open_page: Any, world: d
     assert not errors
 
 
-def test_a_value_is_undone_above_its_record_and_the_keyboard_is_back_at_its_line(
-    open_page: Any, world: dict[str, Any]
-) -> None:
-    record = world["synced"]
-    values = {"before": "+46 1", "after": record.phone}
-    raws = {"raw_before": {"phone": "+46 1"}, "raw_after": {"phone": record.phone}}
-    states.decided(record, "Phone sent.", kind="push", key="phone", values=values | raws)
-    page, errors = open_page(390, "light")
-    page.goto(change_page(record))
-    # The way back to the list is there on a phone, too.
-    assert page.locator(".npd-crumbs a").first.is_visible()
-    undo = page.get_by_role("link", name=re.compile("Undo….*Phone"))
-    undo.focus()
-    page.keyboard.press("Enter")
-    page.get_by_role("dialog").wait_for()
-    assert not barriers(page)
-    page.get_by_role("link", name="No, go back").click()
-    expect(undo).to_be_focused()
-    page.keyboard.press("Enter")
-    page.get_by_role("button", name="Yes, put it back").click()
-    page.locator("#npd-activity-said", has_text="1 value restored").wait_for()
-    assert page.locator("summary:focus").get_by_text("Phone").count() == 1
-    record.refresh_from_db()
-    assert (page.url.endswith(change_page(record)), record.phone) == (True, "+46 1")
-    assert not errors
-
-
 def test_reading_monday_changes_the_table_alone_and_says_why_it_could_not(
     open_page: Any, world: dict[str, Any]
 ) -> None:

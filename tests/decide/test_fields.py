@@ -25,6 +25,7 @@ from tests.decide.builders import ITEM, mapping, plain
 from tests.decide.field_builders import board, chosen, claim, field_facts, intent, item, organization
 
 ACME = organization()
+NO_ROLE = {"role_title": ""}
 UP_AND_DOWN = (SyncDirection.NPD_TO_MONDAY, SyncDirection.MONDAY_TO_NPD)
 
 
@@ -44,14 +45,32 @@ def role(**of_field: Any) -> Any:
         ("emptied in NPD clears the column", field_facts({"role_title": ""}), Action.PUSH, "", None),
         ("changed on Monday", field_facts(None, {"role_title": "Chair"}), Action.PULL, None, "Chair"),
         ("emptied on Monday clears the field", field_facts(None, {"role_title": ""}), Action.PULL, None, ""),
+        *(
+            (
+                f"both changed to the same {to!r}",
+                field_facts({"role_title": to}, {"role_title": to}),
+                Action.AGREED,
+                None,
+                None,
+            )
+            for to in ("Chair", "")
+        ),
         (
-            "both changed to the same",
-            field_facts({"role_title": "Chair"}, {"role_title": "Chair"}),
-            Action.AGREED,
+            "changed here, emptied there",
+            field_facts({"role_title": "Mine"}, {"role_title": ""}),
+            Action.CONFLICT,
             None,
             None,
         ),
         ("no base, the same on both sides", field_facts(without_base=["role_title"]), Action.AGREED, None, None),
+        *(
+            (f"no base, {row}", field_facts(here, there, without_base=["role_title"]), action, sent, written)
+            for row, here, there, action, sent, written in (
+                ("both empty", NO_ROLE, NO_ROLE, Action.AGREED, None, None),
+                ("empty in NPD", NO_ROLE, None, Action.PULL, None, "Boss"),
+                ("empty on Monday", None, NO_ROLE, Action.PUSH, "Boss", None),
+            )
+        ),
         (
             "equal in canonical form: neither side is rewritten",
             field_facts({"role_title": " Boss\u00a0"}),
@@ -101,15 +120,18 @@ def test_a_number_in_another_form_is_the_same_number() -> None:
 
 
 @pytest.mark.parametrize(
-    ("direction", "sent", "written"),
+    ("direction", "here", "there", "sent", "written"),
     [
-        (SyncDirection.NPD_TO_MONDAY, {"role_title": "Mine"}, None),
-        (SyncDirection.MONDAY_TO_NPD, None, {"role_title": "Theirs"}),
+        (SyncDirection.NPD_TO_MONDAY, None, {"role_title": "Theirs"}, {"role_title": "Boss"}, None),
+        (SyncDirection.MONDAY_TO_NPD, {"role_title": "Mine"}, None, None, {"role_title": "Boss"}),
     ],
 )
-def test_one_way_the_target_s_own_edit_is_said_to_be_overridden(direction: str, sent: Any, written: Any) -> None:
+@pytest.mark.parametrize("without_base", [[], ["role_title"]])
+def test_one_way_the_target_s_own_edit_is_said_to_be_overridden(
+    direction: str, here: Any, there: Any, sent: Any, written: Any, without_base: list[str]
+) -> None:
     """For the history, from where it can be taken back."""
-    given = field_facts({"role_title": "Mine"}, {"role_title": "Theirs"}, of=role(direction=direction))
+    given = field_facts(here, there, of=role(direction=direction), without_base=without_base)
     found = planned("role_title", given)
     assert (found.send_raw, found.write_raw, found.decision.overrides) == (sent, written, True)
 
@@ -129,6 +151,10 @@ def test_a_field_that_npd_emptied_while_it_was_held_is_not_filled_from_a_new_col
     given = field_facts({"role_title": ""}, {"role_title": "Chair"}, of=role(version=2))
     given.facts.ledger.base["role_title"]["version"] = 1
     assert planned("role_title", given).decision.action is Action.CONFLICT
+    of = role(version=2, direction=SyncDirection.NPD_TO_MONDAY)
+    one_way = field_facts({"role_title": ""}, {"role_title": "Chair"}, of=of)
+    one_way.facts.ledger.base["role_title"]["version"] = 1
+    assert planned("role_title", one_way).decision.action is Action.PUSH
     never_agreed = field_facts({"role_title": ""}, {"role_title": "Chair"}, without_base=["role_title"])
     assert planned("role_title", never_agreed).decision.action is Action.PULL
 
@@ -473,6 +499,8 @@ def resolved(selection: FieldSelection, kind: str = KIND_FIELDS, **remote: str) 
         ("monday", None, None, "Theirs"),
         ("base", None, "Boss", "Boss"),
         ("custom", "Typed", "Typed", "Typed"),
+        ("custom", "Mine", "Mine", None),
+        ("custom", "Theirs", None, "Theirs"),
     ],
 )
 def test_a_choice_is_carried_out_where_what_was_seen_still_stands(

@@ -21,12 +21,11 @@ PLACES = {
     "desk": "tests/conflicts/test_desk.py",
     "push": "tests/api/test_push.py",
     "settled": "tests/merge/test_settled_field.py",
-    "table": "tests/merge/test_rows.py",
 }
 """Of tests that are not in tests/decide/test_*.py."""
 
 OF_ITS_ROW, BLOCKED = "fields.field_is_decided_by_its_row", "fields.what_can_not_be_written_is_blocked_with_its_reason"
-BOTH_WAYS, LOST = "table.a_field_both_ways_is_decided_by_its_row", "lost_updates.what_our_writes_went_over"
+LOST = "lost_updates.what_our_writes_went_over"
 NEW_ITEM, FILTERED = "new_items.an_item_without_a_record", "filter.an_item_is_weighed_by_what_it_says"
 PULLS, WITHOUT_CALL = (
     "filter.a_pair_that_leaves_takes_over_what_monday_says_and_sends_nothing",
@@ -58,13 +57,13 @@ ROWS: dict[str, list[tuple[str, str]]] = {
             "changed | changed | differ | the field's rule",
             "rules.a_side_that_wins_is_written_and_the_other_value_is_said_to_be_overridden",
         ),
-        ("no base | | same | agreed", BOTH_WAYS),
-        ("no base | | L = ∅ | pull R", BOTH_WAYS),
+        ("no base | | same | agreed", OF_ITS_ROW),
+        ("no base | | L = ∅ | pull R", OF_ITS_ROW),
         (
             "left the old base's NPD half while the field was blocked",
-            "table.a_field_emptied_in_npd_while_it_was_held_is_not_filled_from_monday_silently",
+            "fields.a_field_that_npd_emptied_while_it_was_held_is_not_filled_from_a_new_column",
         ),
-        ("no base | | R = ∅ | push L", BOTH_WAYS),
+        ("no base | | R = ∅ | push L", OF_ITS_ROW),
         ("no base | | both, differ | the rule for first matches", "fields.without_a_base_what_differs_is_asked_about"),
         (
             "**ask** (default) → conflict",

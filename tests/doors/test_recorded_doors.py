@@ -9,28 +9,23 @@ import argparse
 import difflib
 import json
 import os
-import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from celery import current_app
 from celery.utils.imports import symbol_by_name
-from django.apps import apps
 from django.conf import settings
-from django.contrib.auth.models import Group, Permission
 from django.core.management import BaseCommand, get_commands, load_command_class
-from django.db import connection
-from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import translation
 from django_celery_beat.models import PeriodicTask
 from prometheus_client import Metric
 
 from sync.clock import SyncNow
 from sync.models import BoardLink, QueuePause
-from tests.docs.test_docs import ROOT, variables_read
+from tests.docs.test_docs import ROOT
 from tests.metrics.conftest import scrape
 from tests.metrics.test_page import everything_is_tight
 from tests.support.api_schema import raw_document, recorded
@@ -40,57 +35,11 @@ pytestmark = pytest.mark.django_db
 RECORDED = Path(__file__).parent / "recorded"
 OURS = ("config", "conflicts", "npd", "sync")
 MOST_LINES = 60
-ALTERNATIVES = re.compile(r"(?<=<app_label>)[\w|]+")
 
 
 def api() -> str:
     """What the schema promises: every operation with what it takes and answers, every shape with its members."""
     return lines(recorded(json.loads(raw_document())))
-
-
-def urls() -> str:
-    """Every address of the site, and its name."""
-    return lines(sorted(_addresses(get_resolver(), "/", "")))
-
-
-def _addresses(resolver: URLResolver, path: str, namespace: str) -> Iterator[str]:
-    for pattern in resolver.url_patterns:
-        here = path + ALTERNATIVES.sub(_sorted, str(pattern.pattern))
-        if isinstance(pattern, URLResolver):
-            inner = f"{namespace}{pattern.namespace}:" if pattern.namespace else namespace
-            yield from _addresses(pattern, here, inner)
-        elif isinstance(pattern, URLPattern):
-            yield f"{here}  {namespace + pattern.name if pattern.name else '-'}"
-
-
-def _sorted(alternatives: re.Match[str]) -> str:
-    """The admin's applications, in whichever order they were registered."""
-    return "|".join(sorted(alternatives[0].split("|")))
-
-
-def permissions() -> str:
-    """Every permission, and what each group holds, as migrations make them."""
-    return lines(
-        [
-            # Another test may have gone back to a migration whose models are gone.
-            *(named(one) for one in _in_order(Permission.objects.all()) if one.content_type.model_class()),
-            *(
-                f"{group.name}: {named(one)}"
-                for group in Group.objects.order_by("name")
-                for one in _in_order(group.permissions.all())
-            ),
-        ]
-    )
-
-
-def _in_order(found: Any) -> Any:
-    return found.select_related("content_type").order_by("content_type__app_label", "content_type__model", "codename")
-
-
-def named(permission: Permission) -> str:
-    """App, model and codename."""
-    kind = permission.content_type
-    return f"{kind.app_label}.{kind.model} {permission.codename}"
 
 
 def commands() -> str:
@@ -135,26 +84,6 @@ def celery_tasks() -> str:
     )
 
 
-def triggers() -> str:
-    """Every trigger on our tables with its function, and the clock, as the database has them."""
-    tables = [model._meta.db_table for model in apps.get_models() if model.__module__.split(".")[0] in OURS]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_get_triggerdef(oid), tgfoid FROM pg_trigger"
-            " WHERE NOT tgisinternal AND tgrelid = ANY (%s::regclass[])"
-            ' ORDER BY tgrelid::regclass::text COLLATE "C", tgname COLLATE "C"',
-            [tables],
-        )
-        found = cursor.fetchall()
-        cursor.execute("SELECT 'sync_now()'::regprocedure::oid")
-        functions = [cursor.fetchone()[0], *dict.fromkeys(function for _, function in found)]
-        cursor.execute(
-            'SELECT pg_get_functiondef(oid) FROM pg_proc WHERE oid = ANY (%s) ORDER BY proname COLLATE "C"', [functions]
-        )
-        texts = [f"{text};\n" for text, _ in found] + [f"{text};\n" for (text,) in cursor.fetchall()]
-    return lines("\n".join(line.rstrip() for line in text.splitlines()) + "\n" for text in texts)
-
-
 def metrics() -> str:
     """Name, kind and labels of each metric, where boards and rows give every metric something to say."""
     everything_is_tight()
@@ -171,24 +100,15 @@ def _metric(metric: Metric) -> str:
     return f"{metric.name} {metric.type}: {' '.join(told) or 'nothing yet'}"
 
 
-def environment() -> str:
-    """Every variable that config/ reads."""
-    return lines(sorted({name for path in (ROOT / "config").rglob("*.py") for name in variables_read(path)}))
-
-
 def lines(texts: Any) -> str:
     return "".join(f"{text}\n" for text in texts)
 
 
 DOORS: dict[str, Callable[[], str]] = {
     "api.txt": api,
-    "urls.txt": urls,
-    "permissions.txt": permissions,
     "commands.txt": commands,
     "celery_tasks.txt": celery_tasks,
-    "triggers.sql": triggers,
     "metrics.txt": metrics,
-    "environment.txt": environment,
 }
 
 

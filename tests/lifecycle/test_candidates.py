@@ -38,27 +38,6 @@ def several(world: World) -> tuple[SyncConflict, str, list[Contact]]:
     return SyncConflict.objects.get(monday_item_id=item, resolved_at=None), item, records
 
 
-def test_none_there_never_linked_several_hits_are_asked_about_and_the_one_that_a_person_says_is_linked(
-    world: World, pat: Any
-) -> None:
-    conflict, item, (other, chosen) = several(world)
-    assert conflict.kind == "identity"
-    assert {option["label"] for option in conflict.about["options"]} == {
-        "It is “One”",
-        "It is “Two”",
-        "It is somebody else: create a new record",
-        "Leave the item alone",
-    }
-    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"conflict"}
-    choose(conflict, pat, "custom", str(chosen.pk))
-    world.work(chosen)
-    assert chosen.monday_id == item
-    assert world.values(chosen)["npd_id"] == str(chosen.pk)
-    assert Contact.objects.get(pk=other.pk).monday_id != item
-    conflict.refresh_from_db()
-    assert conflict.resolved_at is not None
-
-
 def test_an_item_that_an_answer_gives_to_a_record_is_not_asked_about_by_the_same_pass(world: World, pat: Any) -> None:
     conflict, item, (other, chosen) = several(world)
     enqueue_item("contact", item, cause=Cause.WEBHOOK, priority=Priority.EDIT, due_in_seconds=0)

@@ -112,22 +112,6 @@ def test_an_answer_in_the_inbox_before_the_question_is_asked_leaves_nothing_open
     assert not SyncQueue.objects.filter(status__in=["pending", "in_progress", "failed"]).exists()
 
 
-def test_an_item_taken_away_again_is_waited_for_anew(world: World) -> None:
-    contact = world.linked()
-    set_policy("delete")
-    item = take_away(world, contact)
-    world.pass_time(seconds=500)
-    world.sandbox.act("restore", item_id=item)
-    world.hear()
-    world.pass_time(seconds=300)
-    take_away(world, contact)
-    world.pass_time(seconds=300)
-    world.look(contact)
-    assert Contact.objects.filter(pk=contact.pk).exists()
-    quiet_passes(world)
-    assert not Contact.objects.filter(pk=contact.pk).exists()
-
-
 def test_a_board_that_is_gone_takes_no_record_with_it(world: World) -> None:
     contact = world.linked()
     set_policy("delete")
@@ -146,12 +130,13 @@ def test_there_as_the_base_archived_or_deleted_delete_the_record(world: World) -
     set_policy("delete")
     key = contact.pk
     item = take_away(world, contact, "delete")
+    SyncQueue.objects.create(entity_type="contact", entity_id=key, status="failed", error_message="it failed")
     mutations = world.calls("mutation")
     quiet_passes(world)
     assert not Contact.objects.filter(pk=key).exists()
     stone = Tombstone.objects.get(entity_id=key)
     assert (stone.state, stone.monday_id, stone.data["role_title"]) == ("deleted", item, "Boss")
-    assert not SyncQueue.objects.filter(entity_id=key, status__in=["pending", "in_progress"]).exists()
+    assert not SyncQueue.objects.filter(entity_id=key).exclude(status="completed").exists()
     assert any("deleted in NPD too" in sentence for sentence in log_of(key, "delete"))
     quiet_passes(world)
     assert world.calls("mutation") == mutations
@@ -244,19 +229,6 @@ def test_there_not_returned_when_asked_by_id_is_held_then_asked_and_never_delete
     assert [(o["choose"], o["value"]) for o in conflict.about["options"]] == [("npd", ""), ("custom", "unlink")]
     quiet_passes(world, 3)
     assert Contact.objects.filter(pk=contact.pk).exists()
-
-
-# --- what the record says of itself -----------------------------------------------------------------------------
-
-
-def test_a_deleted_records_dead_letters_end_with_it(world: World) -> None:
-    contact = world.linked()
-    set_policy("delete")
-    key = contact.pk
-    take_away(world, contact)
-    SyncQueue.objects.create(entity_type="contact", entity_id=key, status="failed", error_message="it failed")
-    quiet_passes(world)
-    assert not SyncQueue.objects.exclude(status="completed").filter(entity_id=key).exists()
 
 
 # --- between the read and the write -----------------------------------------------------------------------------

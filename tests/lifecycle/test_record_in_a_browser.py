@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.urls import reverse
+from playwright.sync_api import expect
 
 from tests.support.pages import barriers
 from tests.support.world import World
@@ -49,11 +50,16 @@ def test_a_change_is_found_by_its_field_and_taken_back_while_the_form_keeps_what
     # Undo stands at the end of the line: the next stop of the keyboard after what the line unfolded.
     page.keyboard.press("Enter")
     page.fill("#id_phone", "")
-    page.get_by_role("link", name=re.compile(r"^Undo… ?: Role Buyer → Head$")).focus()
+    undo = page.get_by_role("link", name=re.compile(r"^Undo… ?: Role Buyer → Head$"))
+    undo.focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name="No, go back").click()
+    expect(undo).to_be_focused()
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Yes, put it back").focus()
     page.keyboard.press("Enter")
-    page.get_by_text("1 value restored.").wait_for()
+    page.locator("#npd-activity-said", has_text="1 value restored").wait_for()
+    assert page.locator("summary:focus").get_by_text("Role").count() == 1
     contact.refresh_from_db()
     assert (contact.role_title, contact.notes) == ("Buyer", "New notes")
     # Both were edited at once: one line, of which one field is undone and the other can be.

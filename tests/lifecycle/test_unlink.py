@@ -57,15 +57,6 @@ def test_a_clearing_without_an_answer_is_found_out_and_the_record_unlinked(world
     assert world.sandbox.item(item_id)["values"]["npd_id"] == ""
 
 
-def test_unlinking_clears_the_npd_id_whatever_the_direction_and_sends_nothing_else(world: World) -> None:
-    contact = world.linked("Ann", role_title="Buyer")
-    world.save(contact, role_title="Owner", sync_direction="none")
-    item_id = unlinked(world, contact)
-    item = world.sandbox.item(item_id)
-    assert (item["values"]["npd_id"], item["values"]["role_title"]) == ("", "Buyer")
-    assert (contact.monday_id, contact.sync_enabled) == (None, False)
-
-
 def test_linked_again_what_changed_since_flows_and_only_what_both_changed_is_asked_about(world: World) -> None:
     contact = world.linked("Ann", role_title="Buyer", notes="same", phone="+442079460018")
     item_id = unlinked(world, contact)

@@ -6,7 +6,17 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from sync.merge import CLOCK_TOLERANCE, Action, Base, EditTimes, Field, FieldDirection, Rule, decide_field
+from sync.merge import (
+    CLOCK_TOLERANCE,
+    Action,
+    Base,
+    EditTimes,
+    Field,
+    FieldDirection,
+    FieldSelection,
+    Rule,
+    decide_field,
+)
 
 values = st.none() | st.sampled_from(["a", "b", "c"])
 bases = st.none() | st.builds(Base, values, values)
@@ -111,6 +121,13 @@ def test_a_value_that_only_one_side_wrote_is_never_lost(field: Field) -> None:
     decision, after = decide_field(field), applied(field)
     if decision.action is not Action.CONFLICT:
         assert before - {None} <= {after.local, after.remote}
+
+
+@given(two_way)
+def test_choosing_the_last_agreed_value_where_there_was_none_asks_again(field: Field) -> None:
+    assume(field.local != field.remote)
+    chosen = replace(field, base=None, resolution=FieldSelection("base"))
+    assert decide_field(chosen).action is Action.CONFLICT
 
 
 @given(fields)

@@ -1,7 +1,6 @@
-"""Screenshots of the story, wide and narrow, light and dark. `make pictures` keeps them, in docs/pictures.
+"""What the pictures of docs/tour were made of: each template, style and script of ours with a hash of its content.
 
-Beside them it writes what the pictured pages, the tour's too, were made of: each template, style and script of ours
-with a hash of its content. So a page that has changed since is known without a browser, and by no date.
+`make pictures` writes it beside them, so a page that has changed since is known without a browser, and by no date.
 """
 
 import json
@@ -13,39 +12,16 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.test import Client
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Page
 
 from tests.support.servers import ROOT
 
 SIZES = {1280: 800, 390: 844}  # pixels
-LARGEST = 250_000  # bytes
-KEPT = ROOT / "docs" / "pictures"
-SCENES = ("board", "record", "record-sides", "contacts", "health", "conflict", "record-settled")
-MADE_OF = KEPT / "made-of.json"
+MADE_OF = ROOT / "docs" / "tour" / "made-of.json"
 OF_THE_BOARD = ROOT / "sandbox" / "pages" / "static"
 STATIC = re.compile(r"/static/([\w./-]+\.(?:css|js))")
 WANTED = os.environ.get("PICTURES") == "1"
-"""Whether this run is to take the pictures of the documentation, here and in test_tour.py."""
-
-
-def clear() -> None:
-    """Take away the pictures of an earlier run, so that none of a scene that is gone stays."""
-    for old in KEPT.glob("*.png") if WANTED else ():
-        old.unlink()
-
-
-def take(page: Page, scene: str, at: Locator | None = None) -> None:
-    """Picture the page, scrolled to `at`, as SCENE-WIDTH-SCHEME.png; it is wide and light again afterwards."""
-    if not WANTED:
-        return
-    for width, height in SIZES.items():
-        for scheme in ("light", "dark"):
-            dress(page, width, height, scheme)
-            if at is not None:
-                at.evaluate("element => element.scrollIntoView({block: 'start'})")
-            page.screenshot(path=KEPT / f"{scene}-{width}-{scheme}.png", animations="disabled")
-    dress(page, 1280, SIZES[1280], "light")
-    note(page)
+"""Whether this run is to take the pictures of the documentation."""
 
 
 def note(page: Page) -> None:
@@ -81,11 +57,6 @@ def changed_since() -> list[str]:
 def content_hash(path: Path) -> str:
     """Twelve letters that another content doesn't have."""
     return sha256(path.read_bytes()).hexdigest()[:12]
-
-
-def files() -> set[str]:
-    """The names of all pictures that a run takes."""
-    return {f"{scene}-{width}-{scheme}.png" for scene in SCENES for width in SIZES for scheme in ("light", "dark")}
 
 
 def dress(page: Page, width: int, height: int, scheme: str) -> None:

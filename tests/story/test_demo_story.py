@@ -5,7 +5,6 @@ import re
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.story import pictures
 from tests.story.conftest import sign_in, worker_asleep
 from tests.story.seed import HEROINE, sandbox, seed
 from tests.support.site import Site
@@ -18,29 +17,16 @@ COUNTRY = " SE"  # the board's editor takes it with the number, and shows the nu
 @pytest.mark.journey
 def test_a_person_plays_the_demo_story(site: Site, page: Page) -> None:
     seed(site)
-    # The board marks what changed in the last ten seconds: that shall be the story's edits, not the seeding.
-    site.sandbox.control("clock", offset_seconds=12)
-    pictures.clear()
     sign_in(site, page)
     open_record(page)
     board = open_board(page)
     an_edit_in_npd_shows_on_the_board(site, page, board)
-    pictures.take(board, "board")
     an_edit_on_the_board_shows_in_npd(page, board)
-    pictures.take(page, "record")
-    pictures.take(page, "record-sides", at=page.get_by_role("heading", name="Compare NPD and Monday"))
     with worker_asleep(site):
         both_change_the_same_fields(page, board)
     the_badge_leads_to_the_conflict(page)
     settle_it_by_keys(page)
     both_sides_show_the_result(page, board)
-    pictures.take(page, "record-settled", at=page.get_by_role("heading", name="Compare NPD and Monday"))
-
-
-def test_the_pictures_of_the_documentation_are_those_of_the_story_and_small() -> None:
-    sizes = {path.name: path.stat().st_size for path in pictures.KEPT.glob("*.png")}
-    assert set(sizes) == pictures.files(), "run: make pictures"
-    assert max(sizes.values()) <= pictures.LARGEST
 
 
 def sidebar(page: Page, name: str) -> None:
@@ -117,10 +103,8 @@ def the_badge_leads_to_the_conflict(page: Page) -> None:
     row = page.get_by_role("row").filter(has_text=HEROINE)
     badge = row.get_by_role("link", name="Needs attention")
     expect(row).to_contain_text("Role")
-    pictures.take(page, "contacts")
     sidebar(page, "Health")
     expect(page.get_by_text("Conflicts").first).to_be_visible()
-    pictures.take(page, "health")
     page.go_back()
     badge.click()
     expect(page.locator("#cfl-form")).to_be_visible()
@@ -137,7 +121,6 @@ def settle_it_by_keys(page: Page) -> None:
     for legend in page.locator("[data-row] .cfl-field b").all_inner_texts():
         page.keyboard.press(choices[legend])
     expect(page.locator("[data-summary]")).to_have_text("Writes 1 field in NPD, 1 column on Monday.")
-    pictures.take(page, "conflict")
     page.keyboard.press("Enter")
     # The next that waits is the email that Monday refuses; above it stands what became of this one.
     expect(page.locator(".cfl-tag", has_text="Rejected by Monday")).to_be_visible()

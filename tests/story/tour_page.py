@@ -67,7 +67,7 @@ SCREENS = (
         "A conflict",
         "NPD, the last synced value, Monday, and what will be written. Keys: 1 NPD, 2 last synced, 3 Monday, e edit, "
         "enter resolves and opens the next, u undoes it.",
-        (WIDE, PHONE_DARK),
+        (WIDE, DARK, PHONE_DARK),
     ),
     Screen(
         "bulk",
