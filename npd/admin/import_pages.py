@@ -287,11 +287,11 @@ class ImportMixin:
         """Whether the person may import: whoever may add and change records."""
         return may_import(request.user, self.model.entity_type())
 
-    def empty_doors(self, request: HttpRequest) -> list[tuple[str, str]]:
-        """What this person may do so that an empty list gets rows: an import too."""
+    def empty_list(self, request: HttpRequest) -> tuple[str, list[tuple[str, str]]]:
+        """What fills an empty list: an import too."""
+        words, doors = super().empty_list(request)  # type: ignore[misc]
         url = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_import_file")
-        doors: list[tuple[str, str]] = super().empty_doors(request)  # type: ignore[misc]
-        return [*([("Import", url)] if self.has_import_permission(request) else []), *doors]
+        return words, [*([("Import", url)] if self.has_import_permission(request) else []), *doors]
 
     @action(  # type: ignore[untyped-decorator]  # unfold has no types
         description="Import", url_path="import/", permissions=["import"], icon="upload_file"

@@ -168,7 +168,8 @@ class PageChangeList(ChangeList):
     """A page of a list that lets its admin fetch, once, what the rows will show."""
 
     result_list: Any
-    empty_doors: Sequence[tuple[str, str]] = ()
+    empty_words: str
+    empty_doors: Sequence[tuple[str, str]]
 
     @property
     def export_url(self) -> str:
@@ -194,7 +195,7 @@ class PageChangeList(ChangeList):
             self.result_list = self.paginator.page(1).object_list
         rows: list[Any] = list(self.result_list)
         self.result_list = rows
-        self.empty_doors = [] if rows else self.model_admin.empty_doors(request)
+        self.empty_words, self.empty_doors = ("", []) if rows else self.model_admin.empty_list(request)
         self.annotate_rows(rows)
         self.model_admin.prepare_page(rows)
 
@@ -320,9 +321,9 @@ class PageAdmin(PlainWordsMixin, ValidIdsMixin, ModelAdmin):
     row_names: tuple[str, str] | None = None
     """What one row and several are called where the model's own name is no word of the pages."""
 
-    def empty_doors(self, request: HttpRequest) -> list[tuple[str, str]]:
-        """What this person may do so that an empty list gets rows, as labels and addresses."""
-        return []
+    def empty_list(self, request: HttpRequest) -> tuple[str, list[tuple[str, str]]]:
+        """What an empty list says, and what this person may do so that it gets rows, as labels and addresses."""
+        return self.empty_words, []
 
     @cached_property
     def _checkbox(self) -> str:

@@ -612,3 +612,12 @@ def setup_checklist(
         steps.insert(1, reachable)
     following = next((step for step in steps if not step.is_done and not step.is_optional), None)
     return [] if all(step.is_done for step in steps) else [replace(one, is_next=one is following) for one in steps]
+
+
+def first_records(user: Any, entity_type: str) -> tuple[str, list[tuple[str, str]]]:
+    """Return how records come into an empty list, and what this person may do for it, as labels and addresses."""
+    link, board = registry.link_of(entity_type), registry.entity(entity_type).board_title
+    if link is not None and link.has_board:
+        return f"A new item on the {board} board appears here too." if link.creates_records else "", []
+    doors = [("Set up sync", reverse("admin:sync_wizard_connect"))] if may_set_up(user) else []
+    return "Set up the sync with a board on Monday, import a file, or add them here.", doors

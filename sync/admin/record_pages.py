@@ -42,6 +42,7 @@ from sync.admin.confirmed_action import (
     run_action,
     selection,
 )
+from sync.admin.connection_pages import first_records
 from sync.admin.deletion_pages import deleted_records_link
 from sync.admin.list_exports import ExportColumn, ExportMixin
 from sync.admin.record_activity import FIELD_PARAMETER, activity_of
@@ -83,7 +84,6 @@ from sync.operations.record_requests import (
     resume_record,
     set_direction,
 )
-from sync.operations.setup.draft import may_set_up
 from sync.outbox import notify
 from sync.queue import SyncQueueService
 from sync.records import tombstones
@@ -305,21 +305,9 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         """The heading of an empty list."""
         return f"No {self.opts.verbose_name_plural} here"
 
-    @property
-    def empty_words(self) -> str:  # type: ignore[override]  # as above
+    def empty_list(self, request: HttpRequest) -> tuple[str, list[tuple[str, str]]]:
         """What fills the list, as its board is set up now."""
-        link = registry.link_of(self.model.entity_type())
-        if link is None or not link.has_board:
-            return "Set up the sync with a board on Monday, import a file, or add them here."
-        board = registry.entity(self.model.entity_type()).board_title
-        return f"A new item on the {board} board appears here too." if link.creates_records else ""
-
-    def empty_doors(self, request: HttpRequest) -> list[tuple[str, str]]:
-        link = registry.link_of(self.model.entity_type())
-        is_set_up = link is not None and link.has_board
-        return (
-            [] if is_set_up or not may_set_up(request.user) else [("Set up sync", reverse("admin:sync_wizard_connect"))]
-        )
+        return first_records(request.user, self.model.entity_type())
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """The form of a record that exists has its own fields: whether and how it is synced is in the panel above."""

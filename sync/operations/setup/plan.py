@@ -320,7 +320,7 @@ def match_rows(draft: SetupDraft) -> list[PlanRow]:
 def _rows(draft: SetupDraft, nouns: Mapping[str, tuple[str, str]]) -> list[PlanRow]:
     counts, found = plan_totals(draft), dict(draft.found.get("samples", {}))
     for one in _linked_pairs(draft):
-        for name, samples in one.get("samples", {}).items():
+        for name, samples in {**one.get("samples", {}), "link": [(one["name"], "")]}.items():
             found[name] = [*found.get(name, []), *samples]
     out = [one for one in draft.found.get("near", []) if answer_of(draft, one) in ("", ANSWER_OUT)]
     found = found | {
