@@ -83,7 +83,7 @@ def test_columns_are_chosen_and_previewed_again_before_anything_can_be_imported(
 ) -> None:
     states.boards()
     file = tmp_path / "people.csv"
-    file.write_text("Person,Mailbox,Ring\nAnn,ann@x.org,+46 8 123 45\nDan,dan@x.org,call me maybe\n")
+    file.write_text("Person,Mailbox,Role,Ring\nAnn,ann@x.org,,+46 8 123 45\nDan,dan@x.org,,call me maybe\n")
     page, errors = open_page(width, scheme)
     page.goto("/admin/npd/contact/import/")
     previewed(page, file)
