@@ -164,7 +164,7 @@ def conflict_pages(by: User) -> Iterator[str]:
     yield f"{CONFLICTS}rule/{FieldMapping.objects.get(link__entity_type='contact', key='phone').pk}/"
     refused, left = rejected_too("Ann", "73"), rejected_too("Bea", "74")
     answer = answer_rejection(named(left), by=by, choose="npd", value="", seen=SEEN)
-    yield from (f"{CONFLICTS}rejected/", page_of(refused), page_of(left), f"{page_of(refused)}?answered={answer.pk}")
+    yield from (page_of(refused), page_of(left), f"{page_of(refused)}?answered={answer.pk}")
     yield from (f"{CONFLICTS}{conflict.pk}/screen/" for conflict in SyncConflict.objects.all())
 
 

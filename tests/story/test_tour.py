@@ -127,7 +127,7 @@ def to_bulk(site: Site, page: Page) -> None:
 
 
 def to_refused(site: Site, page: Page) -> None:
-    page.goto("/admin/conflicts/syncconflict/rejected/")
+    page.goto("/admin/inbox/?kind=rejected")
     page.get_by_role("link", name="Grace Okonkwo").first.click()
     page.wait_for_url("**/rejected/*/**")
 
