@@ -184,7 +184,8 @@ class InboxGroup:
             is_all = bool(emptied) and len(emptied) == self.cause.number
             label = f"{one.emptying_label(emptied)}…" if is_all else one.label_for_all(self.cause)
             found.append((one, label, bool(emptied)))
-        return [(one, label, one.deletes or is_red) for one, label, is_red in sorted(found, key=lambda each: each[2])]
+        found.sort(key=lambda each: (each[2], each[0].of_cause, not each[0].many))
+        return [(one, label, one.deletes or is_red) for one, label, is_red in found]
 
     @property
     def rest(self) -> int:

@@ -198,6 +198,20 @@ _APPROVED: Mapping[str, str] = {
 }
 """What approving does; the question says whether items are archived or deleted."""
 
+_WHAT_WAITS: Mapping[str, str] = {
+    ApprovalKind.ITEMS: "Deleted in NPD, so their items would be archived or deleted on Monday.",
+    ApprovalKind.RECORDS: "Their items were deleted on Monday, so the records would be deleted in NPD.",
+    ApprovalKind.CLEAR_MONDAY: "Emptied in NPD, so they would be emptied on Monday.",
+    ApprovalKind.CLEAR_NPD: "Emptied on Monday, so they would be emptied in NPD.",
+}
+_TOO_MANY = "Together with those of the hour before, that is more than usual, so it waits until somebody approves it."
+
+
+def _approval_leads(causes: Sequence[AttentionCause], _now: datetime, _user: Any) -> dict[str, GroupLead]:
+    return {cause.cause: GroupLead(f"{_WHAT_WAITS[cause.code]} {_TOO_MANY}") for cause in causes}
+
+
+register_lead(AttentionKind.APPROVAL, _approval_leads)
 for _decision, _key in (("approve", "y"), ("reject", "n")):
     register_action(
         InboxAction(

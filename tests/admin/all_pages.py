@@ -235,8 +235,6 @@ def by_name(world: dict[str, Any]) -> Iterator[str]:
     dead = SyncQueue.objects.filter(status="failed").latest("id")
     yield reverse("admin:sync_syncqueue_change", args=[dead.pk])
     yield reverse("admin:sync_decision_undo", args=[Decision.objects.latest("id").pk])
-    act = ApprovalRequest.objects.filter(state="pending").latest("id")
-    yield (f"/admin/sync/approvalrequest/decide/?how=reject&entity_type=contact&kind={act.kind}&upto={act.pk}")
     timed = PeriodicTask.objects.filter(task__in=["sync.sweep", "sync.prune"])
     yield from (reverse("admin:django_celery_beat_periodictask_change", args=[entry.pk]) for entry in timed)
     yield from (reverse("admin:auth_group_change", args=[group.pk]) for group in Group.objects.all()[:1])

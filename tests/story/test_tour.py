@@ -170,7 +170,7 @@ WAYS: dict[str, Callable[[Site, Page], None]] = {
     "refused": to_refused,
     "import": to_import,
     "queue": opened("/admin/sync/syncqueue/"),
-    "approval": opened("/admin/sync/approvalrequest/?state__exact=pending"),
+    "approval": opened("/admin/inbox/?kind=approval"),
     "mapping": to_mapping,
     "wizard": to_wizard,
     "decisions": opened("/admin/sync/decision/"),

@@ -649,16 +649,15 @@ def _names(
 
 def _url(kind: AttentionKind, row_id: str, code: str, entity_type: str, entity_id: UUID | None) -> str:
     """The page on which an entry is dealt with; empty where no application shows it."""
-    if kind is AttentionKind.APPROVAL:
-        return registry.page_url("sync_approvalrequest_changelist", query="state__exact=pending")
     if kind is AttentionKind.NOTIFICATION:
         return reverse("npd-notifications")
     if kind is AttentionKind.REMOVED and entity_id and ":" in row_id:  # no question is open yet
         return record_url(entity_type, entity_id)
     if kind is AttentionKind.BLOCKED and entity_id:
         return record_url(entity_type, entity_id)
-    if kind is AttentionKind.BLOCKED:
-        return f"{reverse('npd-inbox')}?cause={kind.value}:{row_id}:{code}"
+    if kind in (AttentionKind.BLOCKED, AttentionKind.APPROVAL):
+        about = row_id if kind is AttentionKind.BLOCKED else entity_type
+        return f"{reverse('npd-inbox')}?cause={kind.value}:{about}:{code}"
     name = {
         AttentionKind.FAILED: "sync_syncqueue_change",
         AttentionKind.UNMATCHED: "sync_unmatcheditem_change",
