@@ -155,7 +155,6 @@ PAGES = (
     ("sync/webhookendpoint/", "howto/follow-changes"),
     ("sync/webhookdelivery/", "howto/follow-changes"),
     ("sync/syncqueue/", "howto/steer-the-queue"),
-    ("sync/boardlink/blocked/", "howto/fix-blocked-fields"),
     ("sync/boardlink/set-up/", "howto/set-up-with-the-wizard"),
     ("sync/boardlink/", "howto/change-a-fields-rule-or-direction"),
     ("sync/mondayaccount/", "connect-monday"),

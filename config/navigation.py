@@ -31,9 +31,10 @@ class Section:
     `group` is the entry of the sidebar that leads to it, empty for an entry itself, RECORDS for a list of records, and
     DIAGNOSTICS for a tab of that page;
     `block` is the part of the settings' page on which it is listed, and `about` what it says there. Its first page is
-    the list of `model`, or the address named `url`, which is for whoever has the right `permission` (app.model), or,
-    of ANY_RIGHT, whoever has any at all. Of `uses`, rights too, a person needs one to be led there: who may only look
-    at what others operate finds it by a link.
+    the list of `model`, or the address named `url`, and its pages begin `below` that; but one with a `kind` leads to
+    that tab of the inbox. It is for whoever has the right `permission` (app.model), or, of ANY_RIGHT, whoever has any
+    at all. Of `uses`, rights too, a person needs one to be led there: who may only look at what others operate finds it
+    by a link.
     """
 
     group: str
@@ -41,6 +42,8 @@ class Section:
     icon: str
     model: str = ""
     query: str = ""
+    below: str = ""
+    kind: str = ""
     url: str = ""
     permission: str = ""
     block: str = ""
@@ -53,13 +56,15 @@ class Section:
     def path(self) -> str:
         """Return the address of its first page; empty where nothing serves it."""
         try:
-            return reverse(self.url or f"admin:{self.model}_changelist")
+            return reverse(self.url or f"admin:{self.model}_changelist") + self.below
         except NoReverseMatch:
             return ""
 
     @property
     def link(self) -> str:
         """Return the address with the filters that it opens with."""
+        if self.kind:
+            return f"{reverse('npd-inbox')}?kind={self.kind}"
         return f"{self.path}?{self.query}" if self.query else self.path
 
     @property
@@ -91,10 +96,9 @@ HEALTH = Section("", "Health", "monitor_heart", url="admin:index")
 SECTIONS = (
     Section("", INBOX, "inbox", url="npd-inbox"),
     Section(INBOX, "Conflicts", "call_split", CONFLICTS),
-    Section(INBOX, "Rejected by Monday", "report", url="admin:conflicts_syncconflict_rejected",
-            permission="conflicts.syncconflict"),
-    Section(INBOX, "Blocked fields", "front_hand", url="admin:sync_boardlink_blocked", permission="sync.syncmetadata"),
-    Section(INBOX, "Approvals", "gpp_maybe", GUARD, "state__exact=pending"),
+    Section(INBOX, "Rejected by Monday", "report", CONFLICTS, below="rejected/", kind="rejected"),
+    Section(INBOX, "Blocked fields", "front_hand", url="npd-inbox", permission="sync.syncmetadata", kind="blocked"),
+    Section(INBOX, "Approvals", "gpp_maybe", GUARD, kind="approval"),
     Section(INBOX, "Unmatched items", "fiber_new", "sync_unmatcheditem"),
     Section("", "Activity", "history", "sync_decision"),
     Section("", "Deleted records", "delete", "sync_tombstone"),

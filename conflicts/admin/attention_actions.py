@@ -22,7 +22,7 @@ from conflicts.models import CUSTOM, MONDAY, NPD, ConflictBatch, ConflictKind, R
 from conflicts.rejections import DECISION_KIND, answer_rejection, rejection_cases, undo_answer
 from conflicts.resolution import SIDE_OF_TYPE, may_delete, may_type, resolve
 from conflicts.text_diff import excerpts
-from sync.admin.attention_pages import ActionResult, InboxAction, register_action
+from sync.admin.inbox_offers import ActionResult, InboxAction, register_action
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError
 from sync.kernel.conflict_store import DELETING_ACTS, OptionAct

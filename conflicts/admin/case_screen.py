@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import partial
 from http import HTTPStatus
 from typing import Any, cast
 from uuid import UUID
@@ -21,7 +19,6 @@ from django.db import connection
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 from django.views.generic import TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
@@ -44,23 +41,22 @@ from conflicts.resolution import (
 from conflicts.text_diff import both_texts
 from sync.admin import admin_base
 from sync.admin.admin_base import see_other
-from sync.admin.blocked_field_pages import BlockedRow, RowAction, blocked_page
 from sync.admin.confirmed_action import Question, RecordTable, question_page
-from sync.admin.record_panel import rejection_act, rejections_url
-from sync.clock import SyncNow, sync_now
+from sync.admin.record_panel import inbox_url
+from sync.clock import SyncNow
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict, NotAllowed
 from sync.kernel.conflict_store import RECORD_KEY
 from sync.kernel.humanize import plural
 from sync.merge import FieldSelection
 from sync.models import Decision, FieldMapping
+from sync.operations.attention import AttentionKind
 from sync.records import blocked_fields
 from sync.records.blocked_fields import FieldRef
-from sync.registry import HiddenName, known_text, record_url, visible_types
+from sync.registry import HiddenName, record_url, visible_types
 
 URL_NAME = "admin:conflicts_syncconflict"
 REFUSED = "Rejected by Monday"
-REJECTED_ON_A_PAGE = 50
 
 
 def all_mappings(request: HttpRequest) -> list[FieldMapping]:
@@ -154,12 +150,6 @@ def rejection_walk(ledger_id: int, key: str) -> Walk:
 
 def _rejected(field_ref: FieldRef | None) -> CaseRef | None:
     return CaseRef(CaseKind.REJECTED, field_ref=field_ref) if field_ref else None
-
-
-def first_case() -> CaseRef | None:
-    """The first conflict or rejected value that waits."""
-    ends = _ends_by_kind()
-    return ends[CaseKind.CONFLICT].first or ends[CaseKind.REJECTED].first
 
 
 def _walk(kind: CaseKind, here: blocked_fields.Position[CaseRef]) -> Walk:
@@ -427,7 +417,7 @@ class RejectionDesk:
         answered = None if case.is_waiting or self.answer is None else self.answer
         return Screen(
             [(REFUSED, "cfl-warn") if case.is_waiting else tag],
-            reverse(f"{URL_NAME}_rejected"),
+            inbox_url(AttentionKind.REJECTED),
             answer=_answer_strip(self.request, answered, self, may_undo=may_change) if answered else None,
         )
 
@@ -588,7 +578,7 @@ class CaseScreen(UnfoldModelAdminViewMixin, TemplateView):
 
 
 class CaseMixin:
-    """Adds to the list of conflicts the screens of cases, their progress and undo, and the list of rejected values."""
+    """Adds to the list of conflicts the screens of cases, their progress and undo."""
 
     admin_site: Any
     opts: Any
@@ -603,18 +593,11 @@ class CaseMixin:
             path("<uuid:pk>/screen/", view(conflict_screen), name=f"{name}_screen"),
             path("<uuid:pk>/status/", view(self.conflict_status), name=f"{name}_status"),
             path("<uuid:pk>/undo/", view(require_POST(self.conflict_undo)), name=f"{name}_undo"),
-            path("next/", view(self.first_case), name=f"{name}_next"),
-            path("rejected/", view(self.rejection_list), name=f"{name}_rejected"),
             path("rejected/answer/<int:pk>/", view(self.answer_status), name=f"{name}_rejected_status"),
             path("rejected/answer/<int:pk>/undo/", view(require_POST(self.answer_undo)), name=f"{name}_rejected_undo"),
             path(field, view(rejected_screen), name=f"{name}_rejected_screen"),
             *super().get_urls(),  # type: ignore[misc]
         ]
-
-    def first_case(self, request: HttpRequest) -> HttpResponse:
-        """Go to the first case that waits; to the list of conflicts where none does."""
-        check_permission(self, request, "view")
-        return HttpResponseRedirect(case_url(first_case()) or reverse(f"{URL_NAME}_changelist"))
 
     def conflict_status(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """Answer, as JSON, how far a conflict's resolution is."""
@@ -651,40 +634,6 @@ class CaseMixin:
         if said:
             say(request, said)
         return see_other(desk.url)
-
-    def rejection_list(self, request: HttpRequest) -> HttpResponse:
-        """Show the rejected values, the longest rejected first."""
-        check_permission(self, request, "view")
-        text = request.GET.get("p", "")
-        total = blocked_fields.position_of().total
-        last = max(1, math.ceil(total / REJECTED_ON_A_PAGE))
-        # Of a page whose values were all answered meanwhile, the last that has some is shown.
-        number = min(max(1, int(text[:6])), last) if text.isdecimal() else 1
-        found = blocked_fields.rejected_values(REJECTED_ON_A_PAGE + 1, (number - 1) * REJECTED_ON_A_PAGE)
-        labels = {(one.link.entity_type, one.key): one.label for one in all_mappings(request)}
-        now, types, act_of = sync_now(), visible_types(request.user), partial(rejection_act, request.user)
-
-        def row(one: blocked_fields.RejectedValue) -> BlockedRow:
-            name, label = known_text(types, one.entity_type, one.name), labels.get((one.entity_type, one.key), one.key)
-            return BlockedRow(
-                admin_base.badge("warn", "front_hand", "Rejected"),
-                f"{label} of {name}",
-                humanize.without_request_id(one.reason),
-                format_html("Last checked {}.", admin_base.time_tag(one.checked_at, now)),
-                actions=[RowAction(act_of(one.entity_type), rejection_url(one.field_ref), is_link=True, is_main=True)],
-            )
-
-        words = (
-            "When Monday rejects a value, it is listed here, to be corrected, replaced by Monday’s, or left different."
-        )
-        context = {
-            "title": REFUSED,
-            "empty": ("No value is rejected", words),
-            "number": number,
-            "has_next": len(found) > REJECTED_ON_A_PAGE,
-        }
-        rows = [row(one) for one in found[:REJECTED_ON_A_PAGE]]
-        return blocked_page(self, request, rows, rejections_url(), context)
 
 
 def _status(progress: Progress) -> HttpResponse:

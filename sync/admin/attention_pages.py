@@ -1,8 +1,4 @@
-"""The inbox: all that needs attention in one list by cause, what can be done with it, whose it is, and the last undo.
-
-What can be done with an entry is an `InboxAction`; an application that keeps entries of its own kinds registers its
-own (`register_action`).
-"""
+"""The inbox: all that needs attention in one list by cause, what is done with it, whose it is, and the last undo."""
 
 from __future__ import annotations
 
@@ -10,7 +6,6 @@ import json
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -34,24 +29,18 @@ from sync.admin.confirmed_action import (
     expected_count,
     run_action,
 )
+from sync.admin.inbox_offers import ACTIONS, LEADS, ActionResult, GroupLead, InboxAction
 from sync.admin.record_panel import rejection_act
 from sync.admin.unmatched_pages import request_badge
 from sync.boards.mapping import column_choices
+from sync.choices import BlockedCode
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, CountChanged
 from sync.kernel.outgoing_calls import own_address
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, SyncQueue
 from sync.operations import attention
-from sync.operations.attention import (
-    AttentionCause,
-    AttentionEntry,
-    AttentionKind,
-    AttentionScope,
-    SideValues,
-    Tally,
-    Wording,
-)
+from sync.operations.attention import AttentionCause, AttentionEntry, AttentionKind, AttentionScope, Tally, Wording
 from sync.records.authors import full_name
 from sync.records.unmatched_items import open_requests
 
@@ -77,118 +66,10 @@ _FULL_LISTS = {
     AttentionKind.APPROVAL: ("sync_approvalrequest_changelist", "state__exact=pending"),
     AttentionKind.CONFLICT: ("conflicts_syncconflict_changelist", ""),
     AttentionKind.DUPLICATE: ("conflicts_syncconflict_changelist", "kind__exact=identity"),
-    AttentionKind.REJECTED: ("conflicts_syncconflict_rejected", ""),
-    AttentionKind.BLOCKED: ("sync_boardlink_blocked", ""),
+    AttentionKind.BLOCKED: ("sync_syncmetadata_changelist", "blocked=yes"),
     AttentionKind.UNMATCHED: ("sync_unmatcheditem_changelist", "show=attention"),
 }
 """The list of each kind by itself, with filters and what was done before; the inbox alone lists what was removed."""
-
-
-# What can be done with entries.
-
-
-@dataclass(frozen=True)
-class ActionResult:
-    """What came of an act: how many entries it was done with, a sentence, and why others were left.
-
-    `undo` has a text for each entry with which the action's `undo` takes it back.
-    """
-
-    done: int
-    sentence: str = ""
-    problems: Sequence[str] = ()
-    undo: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class InboxAction:
-    """One act: a button of rows and of the selected ones. `shortcut` is its key, `labels` what it is called for a kind.
-
-    `effects` says for a kind what it does, where the mouse rests on the button. One that `deletes` is red.
-
-    `page` prepares it for many on a page of its own, which asks and shows how far it is, and returns the address; empty
-    where that page takes none of them. An act without `run` is always done there, another for all that match alone.
-
-    With `names_type` the “record” of its label is the entry's type on a row. `many` is what it is called for all of one
-    cause, with their {number}, or as so many {records} or {items}; without, it is offered for one by one. `by_choice`:
-    it stands beside the row's choice of a column, and is offered where there is one. `consequences` say instead of both
-    labels what it does, by the code of the cause.
-    `fits` says whether it makes sense for an entry of its kinds; `run` gets the values that each row showed, by key.
-    `empties` are the values of an entry that it would empty, on the side that `emptied_side` names: such a button is
-    red, says so, and asks.
-    """
-
-    name: str
-    label: str
-    kinds: frozenset[AttentionKind]
-    run: Callable[[HttpRequest, Sequence[AttentionEntry], Mapping[str, Any]], ActionResult] | None
-    shortcut: str = ""
-    labels: Mapping[AttentionKind, str] = field(default_factory=dict)
-    effects: Mapping[AttentionKind, str] = field(default_factory=dict)
-    names_type: bool = False
-    deletes: bool = False
-    many: str = ""
-    consequences: Mapping[str, str] = field(default_factory=dict)
-    by_choice: bool = False
-    page: Callable[[HttpRequest, Sequence[AttentionEntry], str], str] | None = None
-    question: Callable[[HttpRequest, Sequence[AttentionEntry]], Question] | None = None
-    undo: Callable[[HttpRequest, Sequence[str]], ActionResult] | None = None
-    may: Callable[[Any, AttentionEntry], bool] = lambda user, entry: True
-    fits: Callable[[AttentionEntry], bool] = lambda entry: True
-    empties: Callable[[AttentionEntry], Sequence[SideValues]] = lambda entry: ()
-    emptied_side: str = ""
-
-    def label_for(self, entry: AttentionEntry) -> str:
-        """What it is called for an entry."""
-        if self.empties(entry):
-            return f"{self.emptying_label([entry])}…"
-        if entry.cause_code in self.consequences:
-            return self._counted(self.consequences[entry.cause_code], 1, entry.entity_type)
-        label = self.labels.get(entry.kind, self.label)
-        return label.replace("record", registry.type_name(entry.entity_type)) if self.names_type else label
-
-    def label_for_all(self, cause: AttentionCause) -> str:
-        """What it is called for all entries of a cause."""
-        label = f"{self.labels[cause.kind]}: all {{number}}…" if cause.kind in self.labels else self.many
-        return self._counted(self.consequences.get(cause.code, label), cause.number, cause.entity_type)
-
-    def emptying_label(self, found: Sequence[AttentionEntry]) -> str:
-        """What it is called where it empties values of these: “Empty Phone of 2 contacts in NPD”."""
-        emptied = [value for entry in found for value in self.empties(entry)]
-        labels, types = {value.label for value in emptied}, {entry.entity_type for entry in found}
-        what = labels.pop() if len(labels) == 1 else humanize.count_with_noun(len(emptied), "value")
-        if len(found) > 1:
-            what += f" of {registry.count_of_type(len(found), types.pop() if len(types) == 1 else '')}"
-        return f"Empty {what} {self.emptied_side}"
-
-    @staticmethod
-    def _counted(label: str, number: int, entity_type: str) -> str:
-        records, items = registry.count_of_type(number, entity_type), humanize.count_with_noun(number, "item")
-        fields = humanize.count_with_noun(number, "field")
-        return label.format(number=f"{number:,}", records=records, items=items, fields=fields)
-
-    @property
-    def some(self) -> str:
-        """What it is called for the {number}, {records} or {items} that are selected; empty where that is its label."""
-        return self.many.replace("all {", "{")
-
-    def is_for(self, user: Any, entry: AttentionEntry) -> bool:
-        """Whether this person may do it with this entry."""
-        return (
-            entry.kind in self.kinds
-            and not entry.failures
-            and self.fits(entry)
-            and self.may(user, entry)
-            and attention.may_act_on(user, entry.kind, entry.entity_type)
-        )
-
-
-_actions: dict[str, InboxAction] = {}
-
-
-def register_action(action: InboxAction) -> None:
-    """Offer an act in the inbox."""
-    _actions[action.name] = action
 
 
 def tallies_of(request: HttpRequest, *, version: str = "") -> dict[AttentionKind, Tally]:
@@ -233,10 +114,14 @@ class InboxRow:
         return "No other column is free." if self.is_column and not self.columns else ""
 
     @property
+    def _own_actions(self) -> list[InboxAction]:
+        return [one for one in self.actions if not one.by_choice and not one.of_cause]
+
+    @property
     def buttons(self) -> list[tuple[InboxAction, str, str, bool]]:
         """What can be done with it, what that is called here and what it does; last what takes something away."""
         kind = self.entry.kind
-        plain = [(one, bool(one.empties(self.entry))) for one in self.actions if not one.by_choice]
+        plain = [(one, bool(one.empties(self.entry))) for one in self._own_actions]
         return [
             (
                 one,
@@ -260,7 +145,7 @@ class InboxRow:
     @property
     def bulk(self) -> str:
         """The names of the acts that it can be selected for."""
-        return " ".join(action.name for action in self.actions if not action.by_choice)
+        return " ".join(action.name for action in self._own_actions)
 
     @property
     def doors(self) -> list[tuple[str, str, str]]:
@@ -270,31 +155,11 @@ class InboxRow:
             doors.append((self.fix, entry.url, "f"))
         if self.may_act and entry.kind is AttentionKind.DUPLICATE and entry.url:
             doors.append(("Decide", entry.url, ""))
-        # A column's name leads to why, and its acts come first.
-        if self.may_act and entry.kind is AttentionKind.BLOCKED and not self.is_column:
-            doors.append(("See why", _full_list(entry.kind), "f"))
+        if entry.cause_code == BlockedCode.THROTTLED and entry.record_url:
+            doors.append(("Pause…", f"{entry.record_url}#npd-pause-record", ""))
         if self.may_link:
             doors.append(("Link to…", reverse("admin:sync_unmatcheditem_link", args=[entry.row_id]), "l"))
         return doors
-
-
-@dataclass(frozen=True)
-class GroupLead:
-    """What is said above the entries of a cause: what happens and when, and a link to where else something is done."""
-
-    sentence: str
-    link: str = ""
-    url: str = ""
-    steps: str = ""
-
-
-LeadLoader = Callable[[Sequence[AttentionCause], datetime, Any], Mapping[str, GroupLead]]
-_leads: dict[AttentionKind, LeadLoader] = {}
-
-
-def register_lead(kind: AttentionKind, load: LeadLoader) -> None:
-    """Let causes of a kind say what happens: `load` returns it by their names, at a moment, to a user."""
-    _leads[kind] = load
 
 
 @dataclass
@@ -309,8 +174,9 @@ class InboxGroup:
     @property
     def buttons(self) -> list[tuple[InboxAction, str, bool]]:
         """What can be done with all of it at once, with its number; last what takes something away."""
-        rows = [row for row in self.rows if row.actions] if self.cause.number > 1 else []
-        offered = [one for one in _actions.values() if one.many and rows and all(one in row.actions for row in rows)]
+        rows, is_one = [row for row in self.rows if row.actions], self.cause.number == 1
+        acts = [one for one in ACTIONS.values() if one.of_cause or (one.many and not is_one)]
+        offered = [one for one in acts if rows and all(one in row.actions for row in rows)]
         found = []
         for one in offered:
             emptied = [row.entry for row in rows if one.empties(row.entry)]
@@ -318,7 +184,8 @@ class InboxGroup:
             is_all = bool(emptied) and len(emptied) == self.cause.number
             label = f"{one.emptying_label(emptied)}…" if is_all else one.label_for_all(self.cause)
             found.append((one, label, bool(emptied)))
-        return [(one, label, one.deletes or is_red) for one, label, is_red in sorted(found, key=lambda each: each[2])]
+        found.sort(key=lambda each: (each[2], each[0].of_cause, not each[0].many))
+        return [(one, label, one.deletes or is_red) for one, label, is_red in found]
 
     @property
     def rest(self) -> int:
@@ -333,7 +200,8 @@ class InboxGroup:
 
 def inbox_page(request: HttpRequest) -> HttpResponse:
     """Show what needs attention, by cause: all kinds, or one; everybody's, or one's own."""
-    scope, kind, cause = attention.scope_of(request.user), request.GET.get("kind", ""), request.GET.get("cause", "")
+    kind, cause = request.GET.get("kind", ""), request.GET.get("cause", "")
+    scope = _scope_of(request.user, kind, cause)
     is_mine, text = request.GET.get("mine") == "1", request.GET.get("p", "")
     page = max(1, int(text[:6])) if text.isdecimal() and text.isascii() else 1
     if is_mine:
@@ -352,13 +220,13 @@ def inbox_page(request: HttpRequest) -> HttpResponse:
         page = _last_page(scope, kinds, cause, page, wording)
         groups, has_next = groups_of(page)
     rows = _with_values(request, groups, wording)
-    tallies = attention.tallies(scope) if is_mine else tallies_of(request)
+    tallies = attention.tallies(scope) if is_mine or scope.kinds <= scope.others else tallies_of(request)
     now = sync_now()
-    for one, load in _leads.items():
+    for one, load in LEADS.items():
         leads = load([group.cause for group in groups if group.cause.kind is one], now, request.user)
         for group in groups:
             group.lead = leads.get(group.cause.cause, group.lead)
-    offered = [action for action in _actions.values() if not action.by_choice]
+    offered = [action for action in ACTIONS.values() if not action.by_choice and not action.of_cause]
     bulk_actions = [(one, _bulk_label(one, rows)) for one in offered if any(one in row.actions for row in rows)]
     context = {
         **admin.site.each_context(request),
@@ -378,7 +246,7 @@ def inbox_page(request: HttpRequest) -> HttpResponse:
         "sees_nothing": not scope.kinds,
         "kinds_seen": [str(one.label) for one in AttentionKind if one in scope.kinds],
         "is_set_up": bool(groups) or BoardLink.objects.exclude(board_id="").exists(),
-        "reads_only": scope.reads_only,
+        "reads_only": scope.reads_only and not any(row.actions for row in rows),
         "may_act": any(row.may_act for row in rows),
         "bulk_actions": bulk_actions,
         "nouns": _nouns(rows),
@@ -390,6 +258,18 @@ def inbox_page(request: HttpRequest) -> HttpResponse:
         "now": now,
     }
     return TemplateResponse(request, "sync/inbox.html", context)
+
+
+def _scope_of(user: Any, kind: str, cause: str) -> AttentionScope:
+    """What this person is shown; of a kind on which others act, that alone, and only where it is asked for."""
+    scope, asked = attention.scope_of(user), kind or cause.partition(":")[0]
+    return replace(scope, kinds=frozenset({AttentionKind(asked)}), reads_only=True) if asked in scope.others else scope
+
+
+def _all_seen(user: Any) -> AttentionScope:
+    """What this person may see, also what others act on."""
+    scope = attention.scope_of(user)
+    return replace(scope, kinds=scope.kinds | scope.others)
 
 
 def _all_causes(
@@ -504,7 +384,7 @@ def _row(
     if progress := _RETRYING if entry.failures else request_badge(job):
         return InboxRow(entry, may_act=may_act, badge=progress)
     free = columns.get(entry.key, ())
-    actions = [one for one in _actions.values() if one.is_for(request.user, entry) and (free or not one.by_choice)]
+    actions = [one for one in ACTIONS.values() if one.is_for(request.user, entry) and (free or not one.by_choice)]
     may_link = entry.kind is AttentionKind.UNMATCHED and registry.may_act(request.user, "change", entry.entity_type)
     fix = rejection_act(request.user, entry.entity_type) if entry.kind is AttentionKind.REJECTED else "Fix"
     return InboxRow(entry, actions, may_act, may_link, seen, fix=fix, columns=free)
@@ -538,7 +418,7 @@ def _url(*, mine: bool = False, **params: object) -> str:
 
 def entry_page(request: HttpRequest) -> HttpResponse:
     """Show one entry: what is wrong, whose it is, the note, and who said what about it before."""
-    found = attention.entries(attention.scope_of(request.user), keys=[request.GET.get("key", "")])
+    found = attention.entries(_all_seen(request.user), keys=[request.GET.get("key", "")])
     if not found:
         raise Http404("It is not in your inbox any more: it was done, or its cause has ended.")
     [entry] = attention.with_values(found, Wording.of_boards())
@@ -572,11 +452,11 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
     limit = CAUSES_ON_A_PAGE * ENTRIES_OF_A_CAUSE
     # The database knows no NUL, so nothing is called so.
     keys = [key for key in ([single] if single else request.POST.getlist("key")[:limit]) if "\0" not in key]
-    action = _actions.get(name)
+    action = ACTIONS.get(name)
     if not keys or (action is None and name not in ("assign", "note")):
         messages.warning(request, "Nothing is selected." if action or name == "assign" else "Nothing was done.")
         return see_other(back_url)
-    found = attention.entries(attention.scope_of(request.user), keys=keys, limit=limit)
+    found = attention.entries(_all_seen(request.user), keys=keys, limit=limit)
     if action is None:
         return _assign_or_note(request, name, found, back_url)
     fitting = [
@@ -631,8 +511,9 @@ def _act_on_all(request: HttpRequest, name: str, of_cause: str, back_url: str) -
 
     The question counts them, and comes again where they are more or fewer by then.
     """
-    action, page = _actions.get(name), QueryDict(urlsplit(back_url).query)
-    scope, cause = attention.scope_of(request.user), of_cause or page.get("cause", "")
+    action, page = ACTIONS.get(name), QueryDict(urlsplit(back_url).query)
+    cause = of_cause or page.get("cause", "")
+    scope = _scope_of(request.user, "" if cause else page.get("kind", ""), cause)
     kind = AttentionKind(page["kind"]) if page.get("kind") in AttentionKind.values and not of_cause else None
     if page.get("mine") == "1":
         scope = replace(scope, assigned_to=request.user.pk)
@@ -751,7 +632,7 @@ def undo_last_act(request: HttpRequest) -> HttpResponse:
     if not last:
         messages.warning(request, "There is nothing to undo.")
         return see_other(back_url)
-    action = _actions.get(last["action"])
+    action = ACTIONS.get(last["action"])
     if action is not None and action.undo is not None:
         # Their kinds' rights are none of a type of records, and may have been taken away since.
         if not all(attention.may_act_on(request.user, kind, "") for kind in action.kinds):
@@ -797,4 +678,6 @@ def _seen(request: HttpRequest) -> dict[str, Any]:
 
 def _back_url(request: HttpRequest, params: Mapping[str, Any]) -> str:
     back, inbox = own_address(request, str(params.get("back", ""))), reverse("npd-inbox")
-    return back if back.startswith(inbox) else inbox
+    opts = [spec.model._meta for spec in registry.entities()]
+    pages = [inbox, *(registry.page_url(f"{one.app_label}_{one.model_name}_changelist") for one in opts)]
+    return back if any(page and back.startswith(page) for page in pages) else inbox

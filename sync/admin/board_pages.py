@@ -12,6 +12,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
@@ -22,9 +23,11 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from sync import registry
 from sync.admin import admin_base
 from sync.admin.admin_base import EntityFilter, PageAdmin, ReadOnlyAdmin
-from sync.admin.blocked_field_pages import BlockedFieldPagesMixin
 from sync.admin.concurrent_edits import ConcurrentSettingsForm
+from sync.admin.confirmed_action import run_action
 from sync.admin.connection_pages import try_again
+from sync.admin.inbox_fields import ask_for_columns
+from sync.admin.record_panel import CHECK_LABEL, inbox_url, may_change_mapping
 from sync.admin.setup_pages import SetupWizardMixin
 from sync.boards import board_columns
 from sync.boards.board_columns import column_type
@@ -36,9 +39,11 @@ from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError
 from sync.limits import credentials
 from sync.models import BoardLink, FieldMapping, MondayAccount, UnmatchedItem, Verification
+from sync.operations.attention import AttentionKind
 from sync.operations.detect import sweep_schedule
 from sync.operations.detect.comparison import VerificationResult, verifications
 from sync.records import availability
+from sync.records.authors import log_action
 from sync.registry import HiddenName, UnknownEntity, configured_board_id, is_hidden, record_url, rules_for, type_label
 
 
@@ -214,6 +219,10 @@ def _link(url: str, text: str) -> SafeString:
     return format_html('<a class="npd-link" href="{}">{}</a>', url, text)
 
 
+def _board_url(link: BoardLink) -> str:
+    return reverse("admin:sync_boardlink_change", args=[link.pk])
+
+
 def _without(name: str, what: str) -> str:
     """What is wrong with a board, in the row that names it."""
     said = what.removeprefix(f"{name}: ")
@@ -221,7 +230,7 @@ def _without(name: str, what: str) -> str:
 
 
 @admin.register(BoardLink)
-class BoardLinkAdmin(SetupWizardMixin, BlockedFieldPagesMixin, PageAdmin):
+class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
     """One model and its board."""
 
     list_display = ("name", "state", "todo", "items", "synced", "verified_ago", "on_monday")
@@ -244,7 +253,7 @@ class BoardLinkAdmin(SetupWizardMixin, BlockedFieldPagesMixin, PageAdmin):
     )
     readonly_fields = tuple(name for name in fields if name not in _POLICY_HELP)
     row_names = ("board", "boards")
-    list_before_template = "sync/held_doors.html"
+    change_form_outer_before_template = "sync/board_columns.html"
     empty_title = "No boards yet"
     empty_words = "“Set up…” above creates the boards, or uses existing ones."
 
@@ -254,6 +263,40 @@ class BoardLinkAdmin(SetupWizardMixin, BlockedFieldPagesMixin, PageAdmin):
         if field is not None and _POLICY_HELP.get(db_field.name):
             field.help_text = _POLICY_HELP[db_field.name]
         return field
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add what is done with its columns."""
+        view, stem = self.admin_site.admin_view, "sync_boardlink"
+        return [
+            path("<int:pk>/note/", view(require_POST(self.accept_title)), name=f"{stem}_note"),
+            path("<int:pk>/check/", view(require_POST(self.check_columns)), name=f"{stem}_check"),
+            *super().get_urls(),
+        ]
+
+    def accept_title(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Take note of a column's new title."""
+        link = self._changed_link(request, pk)
+
+        def run() -> str:
+            found = board_columns.accept_title(link, request.POST.get("column", ""), request.POST.get("title", ""))
+            log_action(request.user, link, f"Took note: “{found.before}” on “{found.board}” is now “{found.now}”.")
+            return f"Noted: the column is known as “{found.now}” from now on."
+
+        return run_action(self, request, run, back_url=_board_url(link))
+
+    def check_columns(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Ask Monday for the board's columns now."""
+        link = self._changed_link(request, pk)
+        # A call to Monday; no transaction waits for it.
+        run = partial(ask_for_columns, request, link)
+        return run_action(self, request, run, back_url=_board_url(link), atomic=False)
+
+    @staticmethod
+    def _changed_link(request: HttpRequest, pk: int) -> BoardLink:
+        # Before the row is looked up: who may not act isn't told whether there is one.
+        if not may_change_mapping(request.user):
+            raise PermissionDenied
+        return get_object_or_404(BoardLink, pk=pk)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Board links are made by `monday_setup`."""
@@ -285,10 +328,16 @@ class BoardLinkAdmin(SetupWizardMixin, BlockedFieldPagesMixin, PageAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """Call the page what its board is called."""
-        link = kwargs.get("obj")
-        name = self.name(link) if link else ""
-        answer: HttpResponse = super().render_change_form(request, context | {"page_name": name}, *args, **kwargs)
+        """Call the page what its board is called, and say above it what is wrong with its columns."""
+        if link := kwargs.get("obj"):
+            context |= {
+                "page_name": self.name(link),
+                "npd_id_problem": humanize.without_request_id(link.npd_id_problem),
+                "renamed": board_columns.renamed_columns(link),
+                "may_map": may_change_mapping(request.user),
+                "check_label": CHECK_LABEL,
+            }
+        answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return answer
 
     @admin.display(description="What is synced")
@@ -361,7 +410,7 @@ class BoardLinkAdmin(SetupWizardMixin, BlockedFieldPagesMixin, PageAdmin):
             return _link(reverse("admin:sync_wizard_boards"), "Set it up")
         name = self.name(link)
         found = [
-            _link(reverse("admin:sync_boardlink_blocked") if one.about == "columns" else url, _without(name, one.what))
+            _link(inbox_url(AttentionKind.BLOCKED) if one.about == "field" else url, _without(name, one.what))
             for one in sweep_schedule.board_problems(link, name, blocked)
         ]
         if unmatched := getattr(link, "page_items", (0, 0))[1]:

@@ -4,21 +4,19 @@ their restore, and ignored items.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, ClassVar
-from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import DELETION
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.postgres.fields import ArrayField
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import CharField, Max, Q, QuerySet, TextChoices, Value
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import URLPattern, path, reverse
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
@@ -43,7 +41,7 @@ from sync.kernel import humanize
 from sync.kernel.action_errors import Conflict
 from sync.kernel.messages import TombstoneReason
 from sync.models import ApprovalRequest, FieldMapping, IgnoredItem, Tombstone, WebhookEvent
-from sync.records.approvals import PendingApprovals, approve, pending_approvals, reject
+from sync.records.approvals import approve, reject
 from sync.records.authors import (
     deletion_authors,
     last_edit,
@@ -58,13 +56,6 @@ from sync.records.availability import wait_sentence
 from sync.records.tombstones import REMOVED_TOMBSTONE_STATES, rebuild_record, restore_by_person, tombstone_name
 from sync.records.unmatched_items import consider_again
 from sync.registry import HiddenName, item_url, known_text, link_of, record_url, type_label, visible_types
-
-KIND_SENTENCES = {
-    ApprovalKind.ITEMS: "The items of {records} would be archived or deleted on Monday, because of deletions in NPD.",
-    ApprovalKind.RECORDS: "{records} would be deleted in NPD, because of deletions on Monday.",
-    ApprovalKind.CLEAR_MONDAY: "{fields} of {records} would be emptied on Monday, as in NPD.",
-    ApprovalKind.CLEAR_NPD: "{fields} of {records} would be emptied in NPD, as on Monday.",
-}
 
 KIND_LABELS = {
     ApprovalKind.ITEMS: "remove the item",
@@ -96,14 +87,6 @@ def deleted_records_link(user: Any, label: str = "See the deleted records", quer
     return format_html(
         '<a class="npd-link" href="{}{}">{}</a>', reverse("admin:sync_tombstone_changelist"), query, label
     )
-
-
-def group_counts(group: PendingApprovals) -> dict[str, str]:
-    """Return how many records and fields wait, as WHAT says them."""
-    return {
-        "records": humanize.count_with_noun(group.records, group.entity_type),
-        "fields": humanize.count_with_noun(group.acts, "field"),
-    }
 
 
 def cause_authors(acts: Sequence[ApprovalRequest]) -> dict[int, str]:
@@ -153,7 +136,6 @@ def _deletion_times(acts: Sequence[ApprovalRequest]) -> Iterator[tuple[int, str]
 
 
 WAITING_QUERY = f"state__exact={ApprovalState.PENDING.value}"
-MAX_EXAMPLES = 5
 
 NEWEST_KEY = "upto"
 """The newest act that a page had counted, as its form sends it."""
@@ -191,7 +173,6 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
     ordering = ("-id",)
     actions = ("approve_selected", "reject_selected")
     json_fields = ("values",)
-    list_before_template = "sync/approval_groups.html"
     empty_title = "Nothing waits for approval"
     opens_with = "state__exact=pending"
     empty_words = (
@@ -199,24 +180,12 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
         "until a person approves it here."
     )
 
-    def get_urls(self) -> list[URLPattern]:
-        """Add the page on which all of a board and kind are decided."""
-        view = self.admin_site.admin_view(self.decide_group)
-        return [path("decide/", view, name="sync_approvalrequest_decide"), *super().get_urls()]
-
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApprovalRequest]:
         """With who decided; without those of a list of which nobody had to decide, but where a state is asked for."""
         rows: QuerySet[ApprovalRequest] = super().get_queryset(request).select_related("decided_by")
         is_list = request.resolver_match and request.resolver_match.url_name == "sync_approvalrequest_changelist"
         unasked = Q(state=ApprovalState.DONE, decided_at=None)
         return rows.exclude(unasked) if is_list and not any("state" in name for name in request.GET) else rows
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Show a card for each board and kind above the list."""
-        groups = [_approval_card(found, visible_types(request.user)) for found in pending_approvals()]
-        more = {"approval_groups": groups, "may_decide": self.has_steer_permission(request)}
-        response: HttpResponse = super().changelist_view(request, more | (extra_context or {}))
-        return response
 
     standing = admin_base.badge_column("state", "State", _BADGES)
 
@@ -269,26 +238,6 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
         run = partial(decide_approvals, request, of_chosen_kind(request, counted), decision)
         return run_action(self, request, run, back_url=request.get_full_path(), question=question, atomic=False)
 
-    def decide_group(self, request: HttpRequest) -> HttpResponse:
-        """Approve or reject all that waits of one board and kind, up to what the page had counted."""
-        if not self.has_steer_permission(request):
-            raise PermissionDenied
-        params = request.POST if request.method == "POST" else request.GET
-        decision, upto = params.get("how", ""), posted_number(params.get(NEWEST_KEY, ""))
-        list_url = f"{reverse('admin:sync_approvalrequest_changelist')}?{WAITING_QUERY}"
-        kind, entity_type = params.get("kind", ""), params.get("entity_type", "")
-        is_known = kind in ApprovalKind.values and any(entity_type == s.entity_type for s in registry.entities())
-        if decision not in _DECIDE or upto is None or not is_known:
-            return HttpResponseRedirect(list_url)
-        pending = ApprovalRequest.objects.filter(
-            state=ApprovalState.PENDING, entity_type=entity_type, kind=kind, pk__lte=upto
-        )
-        hidden = [(name, params.get(name, "")) for name in ("how", NEWEST_KEY, "entity_type", "kind")]
-        return run_action(
-            self, request, partial(decide_approvals, request, pending, decision), back_url=list_url, asked_by_get=True,
-            question=lambda: approval_question(request.user, pending, decision, hidden), atomic=False,
-        )  # fmt: skip
-
 
 def approval_label(pending: QuerySet[ApprovalRequest], kind: ApprovalKind) -> str:
     """Say with its number what approving changes of one kind deletes or empties."""
@@ -324,16 +273,20 @@ def approval_question(
     kinds = [ApprovalKind(kind) for kind in pending.order_by("kind").values_list("kind", flat=True).distinct()]
     changes = humanize.count_with_noun(number, "change")
     is_approved = decision == "approve"
-    types = visible_types(user)
+    types, shown = visible_types(user), list(pending.order_by("pk")[:MAX_ROWS_SHOWN])
+    authors = cause_authors(shown)
     rows = [
-        (known_text(types, act.entity_type, act.label), type_label(act.entity_type), act.get_kind_display())
-        for act in pending.order_by("pk")[:20]
-    ]
+        (
+            known_text(types, act.entity_type, act.label), type_label(act.entity_type), act.get_kind_display(),
+            authors.get(act.pk, ""),
+        )
+        for act in shown
+    ]  # fmt: skip
     return Question(
         f"{decision.capitalize()} {changes} of {humanize.count_with_noun(records, 'record')}?",
         [EFFECTS[decision][kind] for kind in kinds],
         approval_label(pending, kinds[0]) if is_approved else f"Yes, {decision} {changes}",
-        [RecordTable(("What would be deleted or emptied", "Type", "Change"), rows, number)],
+        [RecordTable(("What would be deleted or emptied", "Type", "Change", "By whom"), rows, number)],
         hidden,
         deletes=is_approved,
         # Deletions and emptied fields are never one button.
@@ -355,25 +308,6 @@ def decide_approvals(request: HttpRequest, pending: QuerySet[ApprovalRequest], d
     done = {"approve": "approved", "reject": "rejected; what it would have taken is kept"}[decision]
     then = wait_sentence(number, wanted) or "Each is done within seconds."
     return Report(f"{humanize.count_with_noun(number, 'change')} {done}. {then}")
-
-
-def _approval_card(waiting: PendingApprovals, types: Collection[str]) -> dict[str, Any]:
-    """What waits of one board and kind, as its card shows it, with the pages that ask before all of it is decided."""
-    group = {"entity_type": waiting.entity_type, "kind": waiting.kind.value}
-    examples = list(ApprovalRequest.objects.filter(state=ApprovalState.PENDING, **group).order_by("-pk")[:MAX_EXAMPLES])
-    authors = cause_authors(examples)
-    params: dict[str, object] = {**group, NEWEST_KEY: examples[0].pk if examples else 0}
-    decide_url = reverse("admin:sync_approvalrequest_decide")
-    return {
-        "waiting": waiting,
-        "title": registry.entity(waiting.entity_type).board_title,
-        "what": KIND_SENTENCES[waiting.kind].format(**group_counts(waiting)),
-        "examples": [(known_text(types, act.entity_type, act.label), authors.get(act.pk, "")) for act in examples],
-        "approve_label": approval_label(
-            ApprovalRequest.objects.filter(state=ApprovalState.PENDING, **group), waiting.kind
-        ),
-        **{f"{decision}_url": f"{decide_url}?{urlencode({'how': decision, **params})}" for decision in _DECIDE},
-    }
 
 
 # What was deleted in NPD, with what became of each item; and items that are not to become records.

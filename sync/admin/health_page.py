@@ -22,7 +22,7 @@ from sync.admin.connection_pages import setup_checklist
 from sync.admin.health_charts import DAY, MONTH, PERIODS, Figure, Period, load_figures, time_charts
 from sync.admin.queue_actions import LIVE_STATUSES, with_states
 from sync.admin.queue_pages import QueuePanel, panel_of, visible_pauses
-from sync.admin.record_panel import blocked_fields_url, rejection_act, rejections_url
+from sync.admin.record_panel import inbox_url, rejection_act
 from sync.boards.board_columns import renamed_columns
 from sync.choices import BlockedCode, Cause, QueueStatus, SyncDirection
 from sync.kernel import humanize
@@ -241,7 +241,7 @@ def _kind_lines(fix: str) -> Mapping[AttentionKind, _KindLine]:
         ),
         AttentionKind.APPROVAL: _KindLine(
             Severity.APPROVAL, "Decide", "gpp_maybe",
-            f"{reverse('admin:sync_approvalrequest_changelist')}?state__exact=pending",
+            inbox_url(AttentionKind.APPROVAL),
         ),
         AttentionKind.REMOVED: _KindLine(
             Severity.CONFLICT, "Answer", "delete_sweep", f"{reverse('npd-inbox')}?kind=removed"
@@ -249,14 +249,15 @@ def _kind_lines(fix: str) -> Mapping[AttentionKind, _KindLine]:
         AttentionKind.CONFLICT: _KindLine(Severity.CONFLICT, "Resolve", "call_split"),
         AttentionKind.DUPLICATE: _KindLine(Severity.CONFLICT, "Decide", "group"),
         AttentionKind.REJECTED: _KindLine(
-            Severity.REJECTED, fix, "front_hand", rejections_url() or blocked_fields_url(), tells_age=False
+            Severity.REJECTED, fix, "front_hand", inbox_url(AttentionKind.REJECTED), tells_age=False
         ),
         AttentionKind.BLOCKED: _KindLine(
-            Severity.BLOCKED, "See why", "front_hand", blocked_fields_url(), tells_age=False, is_for_viewers=True
+            Severity.BLOCKED, "See why", "front_hand", inbox_url(AttentionKind.BLOCKED), tells_age=False,
+            is_for_viewers=True,
         ),
         AttentionKind.UNMATCHED: _KindLine(
             Severity.UNMATCHED, "Open", "fiber_new",
-            f"{reverse('admin:sync_unmatcheditem_changelist')}?show=attention",
+            inbox_url(AttentionKind.UNMATCHED),
         ),
     }  # fmt: skip
 
@@ -301,7 +302,7 @@ def _told(cause: AttentionCause, names: Mapping[registry.RecordKey, str]) -> str
     return (f"{about}: " if about else "") + cause.text.rstrip(".")
 
 
-_PROBLEM_LABELS = {"columns": "Blocked", "webhooks": "Not reported", "sweeps": "Missed changes"}
+_PROBLEM_LABELS = {"field": "Blocked", "columns": "Blocked", "webhooks": "Not reported", "sweeps": "Missed changes"}
 
 
 def _board_problem_tasks(data: HealthData) -> Iterator[AttentionTask]:
@@ -316,15 +317,15 @@ def _board_problem_tasks(data: HealthData) -> Iterator[AttentionTask]:
         for one in board_problems(link, spec.board_title, data.attention.columns.get(spec.entity_type, [])):
             if one.about == "sweeps" and spec.entity_type in stopped:
                 continue
-            is_column = one.about == "columns"
-            on_page = (blocked_fields_url(), "See the options") if is_column else (url, "Open the board")
-            severity = Severity.BLOCKED if is_column else Severity.FAILED
+            is_field = one.about == "field"
+            on_page = (inbox_url(AttentionKind.BLOCKED), "See the options") if is_field else (url, "Open the board")
+            severity = Severity.BLOCKED if one.about in ("field", "columns") else Severity.FAILED
             why = humanize.without_request_id(one.why)
             label = _PROBLEM_LABELS[one.about]
-            in_inbox = is_column and _has_blocked(data)
+            in_inbox = is_field and _has_blocked(data)
             yield AttentionTask(severity, label, f"{one.what}. {why}", *on_page, one.icon, in_inbox, is_whole=True)
         yield from (
-            AttentionTask(Severity.NOTICE, "Renamed", one.sentence, blocked_fields_url(), "Open", "edit")
+            AttentionTask(Severity.NOTICE, "Renamed", one.sentence, url, "Open", "edit")
             for one in renamed_columns(link)
         )
 
@@ -370,7 +371,7 @@ def _write_loop_tasks(data: HealthData) -> Iterator[AttentionTask]:
         f"sent until {humanize.day_and_time(write_loops.until)}. Stop the automation that does it, or change the "
         "field's direction."
     )
-    url = blocked_fields_url("throttled")
+    url = inbox_url(AttentionKind.BLOCKED)
     yield AttentionTask(
         Severity.BLOCKED, "Update loop", why, url, "See the options", "sync_problem", in_inbox=_has_blocked(data),
         records=records,

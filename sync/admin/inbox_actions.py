@@ -19,9 +19,9 @@ from django.utils.html import format_html
 
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.attention_pages import ActionResult, GroupLead, InboxAction, register_action, register_lead
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable
 from sync.admin.deletion_pages import approval_question, decide_approvals, deleted_records_link, of_chosen_kind
+from sync.admin.inbox_offers import ActionResult, GroupLead, InboxAction, register_action, register_lead
 from sync.admin.queue_actions import DISCARD
 from sync.boards.mapping import retry_field
 from sync.choices import ApprovalKind, QueueDirection, RemovedItemPolicy
@@ -30,9 +30,10 @@ from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
 from sync.models.jobs import QueueAction, is_allowed
+from sync.operations import attention
 from sync.operations.attention import AttentionCause, AttentionEntry, AttentionKind
 from sync.queue import SyncQueueService
-from sync.records.authors import log_action_many, who_may
+from sync.records.authors import log_action, log_action_many, who_may
 from sync.records.availability import wait_sentence
 from sync.records.item_links import request_recreation_many, request_unlink_many
 from sync.records.unmatched_items import ignore_unmatched, request_creation, undo_ignore
@@ -40,26 +41,27 @@ from sync.records.unmatched_items import ignore_unmatched, request_creation, und
 
 def _retry(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
     done, problems, by = 0, [], request.user.get_username()
-    wanted = {(one.entity_type, str(QueueDirection.TO_MONDAY)) for one in found if one.kind is AttentionKind.BLOCKED}
+    wanted = {(one.entity_type, str(QueueDirection.TO_MONDAY)) for one in found if one.field}
     if jobs := [int(one.row_id) for one in found if one.kind is AttentionKind.FAILED]:
         rows = SyncQueue.objects.filter(pk__in=jobs)
         wanted |= set(rows.values_list("entity_type", "direction"))
         done += SyncQueueService().retry_all(rows, by).done
     fields: dict[tuple[str, str], list[AttentionEntry]] = {}
     for one in found:
-        if one.kind is AttentionKind.BLOCKED:
+        if one.field:
             fields.setdefault((one.entity_type, one.field), []).append(one)
     mappings = FieldMapping.objects.select_related("link").filter(key__in={key for _type, key in fields})
     known = {(mapping.link.entity_type, mapping.key): mapping for mapping in mappings}
     for name, members in fields.items():
-        try:
-            done += (
-                retry_field(known[name], [one.entity_id for one in members if one.entity_id], by)
-                if name in known
-                else 0
-            )
-        except ActionError as error:
-            problems.append(str(error))
+        if name in known:
+            try:
+                tried = retry_field(known[name], [one.entity_id for one in members if one.entity_id], by)
+            except ActionError as error:
+                problems.append(str(error))
+            else:
+                done += tried
+                records = humanize.count_with_noun(tried, "record")
+                log_action(request.user, known[name], f"Tried again on {records}.")
     wait = wait_sentence(done, wanted)
     when = f". {wait}" if wait else " now."
     stay = " Here until it has succeeded." if jobs else ""
@@ -129,8 +131,15 @@ def _consider_again(request: HttpRequest, tokens: Sequence[str]) -> ActionResult
     return ActionResult(done, f"Undone: {humanize.count_with_noun(done, 'item')} will be checked again.")
 
 
+def _may_retry(user: Any, entry: AttentionEntry) -> bool:
+    """A failed job asks for its own right, a field for that of changing its record."""
+    if entry.kind is AttentionKind.FAILED:
+        return attention.may_act_on(user, entry.kind, entry.entity_type)
+    return registry.may_act(user, "change", entry.entity_type)
+
+
 def _may_discard(user: Any, entry: AttentionEntry) -> bool:
-    return is_allowed(user, QueueAction.DISCARD)
+    return is_allowed(user, QueueAction.DISCARD) and attention.may_act_on(user, entry.kind, entry.entity_type)
 
 
 register_action(
@@ -145,7 +154,22 @@ register_action(
             AttentionKind.FAILED: "Tries the job again as soon as its board can be synced, with all its attempts.",
             AttentionKind.BLOCKED: "Tries the field again with the next sync.",
         },
+        may=_may_retry,
         fits=lambda entry: entry.cause_code not in ("column", "limit"),
+    )
+)
+# What Monday has rejected it rejects again, unless its board was changed: then all of a field are tried.
+register_action(
+    InboxAction(
+        "retry_rejected",
+        "Retry",
+        frozenset({AttentionKind.REJECTED}),
+        _retry,
+        many="Retry all {number}…",
+        of_cause=True,
+        effects={AttentionKind.REJECTED: "Tries the field again with the next sync."},
+        may=_may_retry,
+        fits=lambda entry: entry.cause_code != "limit",
     )
 )
 register_action(
@@ -174,6 +198,20 @@ _APPROVED: Mapping[str, str] = {
 }
 """What approving does; the question says whether items are archived or deleted."""
 
+_WHAT_WAITS: Mapping[str, str] = {
+    ApprovalKind.ITEMS: "Deleted in NPD, so their items would be archived or deleted on Monday.",
+    ApprovalKind.RECORDS: "Their items were deleted on Monday, so the records would be deleted in NPD.",
+    ApprovalKind.CLEAR_MONDAY: "Emptied in NPD, so they would be emptied on Monday.",
+    ApprovalKind.CLEAR_NPD: "Emptied on Monday, so they would be emptied in NPD.",
+}
+_TOO_MANY = "Together with those of the hour before, that is more than usual, so it waits until somebody approves it."
+
+
+def _approval_leads(causes: Sequence[AttentionCause], _now: datetime, _user: Any) -> dict[str, GroupLead]:
+    return {cause.cause: GroupLead(f"{_WHAT_WAITS[cause.code]} {_TOO_MANY}") for cause in causes}
+
+
+register_lead(AttentionKind.APPROVAL, _approval_leads)
 for _decision, _key in (("approve", "y"), ("reject", "n")):
     register_action(
         InboxAction(

@@ -25,7 +25,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from sync.admin import admin_base
 from sync.admin.admin_base import ReadOnlyAdmin, badge, see_other, time_tag
-from sync.admin.attention_pages import ActionResult, InboxAction, register_action
+from sync.admin.inbox_offers import ActionResult, InboxAction, register_action
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError

@@ -31,14 +31,15 @@ from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.conflict_store import KIND_DELETE, KIND_UNDO, OpenConflict, current_store
 from sync.ledger.record_view import FieldReason, FieldView, Part, RecordState, RecordView, describe, describe_one
-from sync.models import ApprovalRequest, SyncedModel
+from sync.models import ApprovalRequest, FieldMapping, SyncedModel
 from sync.models.jobs import QueueAction, is_allowed
+from sync.operations.attention import AttentionKind
 from sync.operations.preview.explanation import LiveReading
 from sync.operations.preview.planned_pass import change_act
 from sync.records.availability import Overview
 from sync.records.blocked_fields import WHERE_TO_UNBLOCK, throttle_reason, throttled_fields
 from sync.records.item_links import unlinked_item
-from sync.registry import link_of, page_url
+from sync.registry import link_of, page_url, record_url
 
 
 @dataclass(frozen=True)
@@ -214,19 +215,9 @@ def rejection_act(user: Any, entity_type: str = "") -> str:
     return "Fix" if any(registry.may_act(user, "change", one) for one in types) else "Decide"
 
 
-def rejections_url() -> str:
-    """Return the list of values that Monday refuses; empty where no application shows them."""
-    return page_url("conflicts_syncconflict_rejected")
-
-
-def first_case_url() -> str:
-    """Return what leads to the first conflict or rejected value that waits; empty where no application shows them."""
-    return page_url("conflicts_syncconflict_next")
-
-
-def blocked_fields_url(show: str = "") -> str:
-    """Return the page of blocked fields; `show` is what its filter lets through."""
-    return f"{reverse('admin:sync_boardlink_blocked')}{f'?show={show}' if show else ''}"
+def inbox_url(kind: AttentionKind) -> str:
+    """Return the inbox's tab of a kind."""
+    return f"{reverse('npd-inbox')}?kind={kind.value}"
 
 
 def list_cell(view: RecordSyncView | None) -> SafeString | str:
@@ -382,7 +373,7 @@ class RecordAdvice:
     @cached_property
     def acts(self) -> list[PanelAct]:
         """The buttons, what helps first; the first one is the page's primary one."""
-        rights = (self.urls["retry"], _column_url("check"), _column_url("create"))
+        rights = (self.urls["retry"], reverse("npd-inbox-act"))
         return [act for act in self._acts() if act.is_link or self.may_change or act.url in rights]
 
     def _acts(self) -> Iterator[PanelAct]:
@@ -486,23 +477,27 @@ class RecordAdvice:
                 yield PanelAct(ActCode.FIX, "visibility", f"View rejected {self._word(key)}", url, is_link=True)
         names = [self._word(key) for key in state.blocked_by_others]
         missing = [one for one in state.without_column.values() if needs_column(one)]
-        may_map, about = may_change_mapping(self.user), f"{self.record.entity_type()}:{self.record.pk}"
+        may_map = may_change_mapping(self.user)
         link = link_of(self.record.entity_type()) if may_map and any(one.column_id for one in missing) else None
         if link is not None:
-            hidden = {"link": str(link.pk), "record": about}
-            yield PanelAct(ActCode.CHECK_COLUMN, "refresh", CHECK_LABEL, _column_url("check"), hidden)
+            yield self._column_act(ActCode.CHECK_COLUMN, "refresh", CHECK_LABEL, missing[0])
             url = registry.board_url(link)
             yield PanelAct(ActCode.OPEN_BOARD, "view_list", "Open the board", url, is_link=True, leaves=True)
         for mapping in missing[:MAX_FIXES] if may_map else ():
             what = f" for {self._word(mapping.key)}" if len(names) > 1 else ""
-            hidden = {"mapping": str(mapping.pk), "shown": mapping.column_id, "record": about}
-            label = f"Create a new column{what}…"
-            yield PanelAct(ActCode.CREATE_COLUMN, "view_column", label, _column_url("create"), hidden)
+            yield self._column_act(ActCode.CREATE_COLUMN, "view_column", f"Create a new column{what}…", mapping)
         if names and self.user.has_perm("sync.view_syncmetadata"):
             # Where nothing but a column can help, the page it leads to has the other ways.
             is_open = may_map and len(missing) == len(names)
             label = "See the options" if is_open else f"Unblock {humanize.join_first(names)}"
-            yield PanelAct(ActCode.UNBLOCK, "lock_open", label, blocked_fields_url(), is_link=True)
+            yield PanelAct(ActCode.UNBLOCK, "lock_open", label, inbox_url(AttentionKind.BLOCKED), is_link=True)
+
+    def _column_act(self, code: ActCode, icon: str, label: str, mapping: FieldMapping) -> PanelAct:
+        """An act of the inbox with a field's column, from which it leads back to the record."""
+        entity_type = self.record.entity_type()
+        hidden = {"one": f"{code.value} blocked:{entity_type}:{mapping.key}"}
+        hidden["back"] = record_url(entity_type, self.record.pk)
+        return PanelAct(code, icon, label, reverse("npd-inbox-act"), hidden)
 
     def _word(self, key: str) -> str:
         """What the form calls a field, as it stands within a sentence."""
@@ -529,17 +524,13 @@ def may_change_mapping(user: Any) -> bool:
     return bool(user.has_perm("sync.change_boardlink") and user.has_perm("sync.change_fieldmapping"))
 
 
-def _column_url(act: str) -> str:
-    return reverse(f"admin:sync_boardlink_blocked_{act}")
-
-
 def linked(text: str, user: Any) -> SafeString | str:
     """Return a sentence on a blocked field in which the page of these is a link, for who may see that."""
     before, where, after = text.partition(WHERE_TO_UNBLOCK)
     if not where or not user.has_perm("sync.view_syncmetadata"):
         return text
     preposition, name = where.rsplit("“")
-    link = format_html('<a class="npd-link" href="{}">“{}</a>', blocked_fields_url(), name)
+    link = format_html('<a class="npd-link" href="{}">“{}</a>', inbox_url(AttentionKind.BLOCKED), name)
     return format_html("{}{}{}{}", before, preposition, link, after)
 
 
@@ -581,7 +572,8 @@ def _field_mark(
     link = link if may_resolve_cases(user) else "View"
     may_view = user.has_perm("conflicts.view_syncconflict")
     if problem.reason_code is FieldReason.BLOCKED:
-        url, link, may_view = blocked_fields_url(), "Unblock", user.has_perm("sync.view_syncmetadata")
+        url, link = inbox_url(AttentionKind.BLOCKED), "Unblock"
+        may_view = user.has_perm("sync.view_syncmetadata")
     detail = linked(humanize.without_request_id(problem.detail), user)
     if isinstance(detail, SafeString):
         url = ""
@@ -681,5 +673,5 @@ def open_items(record: SyncedModel, user: AbstractBaseUser | AnonymousUser | Per
     labels = {mapping.key: mapping.label for mapping in registry.entity(entity_type).mappings}
     for loop in throttled_fields().filter(entity_type=entity_type, entity_id=record.pk):
         text = throttle_reason(loop, labels.get(loop.key, loop.key))
-        found.append(OpenItem("sync_problem", text, blocked_fields_url("throttled"), "See the options"))
+        found.append(OpenItem("sync_problem", text, inbox_url(AttentionKind.BLOCKED), "See the options"))
     return found

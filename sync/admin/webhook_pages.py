@@ -22,8 +22,8 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminT
 from sync import registry
 from sync.admin import admin_base
 from sync.admin.admin_base import PageAdmin, ReadOnlyAdmin, badge, badge_column, time_column
-from sync.admin.attention_pages import ActionResult, InboxAction, register_action
 from sync.admin.confirmed_action import Question, RecordTable, run_action
+from sync.admin.inbox_offers import ActionResult, InboxAction, register_action
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, NotAllowed
 from sync.models import DeliveryState, DisabledCode, EventType, WebhookDelivery, WebhookEndpoint

@@ -31,7 +31,7 @@ from sync.models import BoardLink, FieldMapping, SyncMetadata
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many, mark_many_pending
 from sync.records import availability
-from sync.records.blocked_fields import KEPT_BY, throttled_records
+from sync.records.blocked_fields import throttled_records
 from sync.registry import rules_for
 
 
@@ -147,15 +147,6 @@ def _unfit_problem(mapping: FieldMapping, column_id: str, column: Mapping[str, A
         label = _column_label(mapping.link, column_id)
         return f"The column {label} doesn't lead to the board that {mapping.label} points at."
     return ""
-
-
-def blocked_records(mapping: FieldMapping, code: str) -> list[UUID]:
-    """Return the records on which this field is blocked, for reasons of this code.
-
-    Without those whose value a person has kept different: they wait for nobody.
-    """
-    blocked = blocked_ledgers(mapping.link, mapping).exclude(**{f"blocked_fields__{mapping.key}__has_key": KEPT_BY})
-    return _entity_ids(blocked.filter(**{f"blocked_fields__{mapping.key}__code": code}))
 
 
 def retry_field(mapping: FieldMapping, ids: Sequence[UUID], by: str) -> int:

@@ -11,19 +11,18 @@ from django.conf import settings
 from sync import connectors, registry
 from sync.boards.board_columns import NPD_ID_TITLE, fitting_types, target_board_of
 from sync.boards.board_setup import NOT_CONFIGURED, is_public_address, webhook_url
-from sync.choices import SyncDirection
+from sync.choices import ApprovalState, SyncDirection
 from sync.clock import sync_now
 from sync.connectors.base.board import BoardCheck, CheckResult, ColumnCheck, url_fingerprint
 from sync.connectors.base.errors import ConnectorError, Scope, WrongVersion
 from sync.kernel.humanize import count_with_noun, utc_minute
 from sync.kernel.messages import FORMER_KEY
 from sync.limits import breaker, connector, credentials, quota
-from sync.models import FieldMapping, Intent, IntentState
+from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState
 from sync.operations.detect import sweep_schedule
 from sync.operations.detect.comparison import latest_verification
 from sync.operations.detect.missed_webhooks import LONGEST_DELAY, MIN_MISSED, last_webhook
 from sync.records import availability
-from sync.records.approvals import pending_approvals
 from sync.records.availability import queue_stats
 from sync.registry import is_sandbox, link_of
 
@@ -62,9 +61,9 @@ def run_checks() -> list[CheckResult]:
         fix = "Give the API token the scope users:read, then run `manage.py monday_setup`."
         findings.append(CheckResult(False, what, fix, "columns"))
     findings += local_findings
-    if pending := sum(group.acts for group in pending_approvals()):
+    if pending := ApprovalRequest.objects.filter(state=ApprovalState.PENDING).count():
         what = f"Deletes and emptied fields that wait for approval: {pending:,}."
-        fix = "Approve or reject them in the admin, under “Approvals”."
+        fix = "Approve or reject them in the admin’s inbox, under “Approvals”."
         findings.append(CheckResult(True, what, fix, "guard", is_warning=True))
     return [*findings, *_listing_findings(), *_verification_findings()]
 

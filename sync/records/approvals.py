@@ -12,7 +12,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet, TextField
+from django.db.models import Exists, OuterRef, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from sync import registry
@@ -154,27 +154,6 @@ def foreseen_records(link: BoardLink, kind: ApprovalKind) -> Iterable[UUID]:
 
 
 # A person's decision: approve, or reject, which keeps what would be lost.
-
-
-@dataclass(frozen=True)
-class PendingApprovals:
-    """The pending approvals of one board and kind: so many records, so many fields of them."""
-
-    entity_type: str
-    kind: ApprovalKind
-    records: int
-    acts: int
-
-
-def pending_approvals() -> list[PendingApprovals]:
-    """Return the pending approvals, by board and kind."""
-    groups = (
-        ApprovalRequest.objects.filter(state=ApprovalState.PENDING)
-        .values_list("entity_type", "kind")
-        .annotate(Count("entity_id", distinct=True), Count("id"))
-        .order_by("entity_type", "kind")
-    )
-    return [PendingApprovals(entity, ApprovalKind(kind), records, acts) for entity, kind, records, acts in groups]
 
 
 def approve(acts: QuerySet[ApprovalRequest], by: AbstractBaseUser) -> int:

@@ -65,8 +65,7 @@ _WAITING_FIELDS = """
 _REJECTED = "field.value ->> 'side' IN ('monday', 'limit')"
 
 _REJECTED_COLUMNS = """
-    SELECT ledger.id, ledger.entity_type, ledger.entity_id::uuid, field.key, field.value ->> 'reason',
-        ledger.last_sync_attempt, record.name
+    SELECT ledger.id, ledger.entity_type, ledger.entity_id::uuid, field.key
 """
 
 _BLOCKED = f"""coalesce(field.value ->> 'side', '') NOT IN ('monday', 'limit', '{LEFT_OUT}')
@@ -107,24 +106,6 @@ FieldRef = tuple[str, UUID, str]
 """A field of a record: the kind, the record's id, the field's key."""
 
 
-@dataclass(frozen=True)
-class RejectedValue:
-    """A rejected value: its record, its field, the reason, and when a pass last found it so."""
-
-    ledger_id: int
-    entity_type: str
-    entity_id: UUID
-    key: str
-    reason: str
-    checked_at: datetime | None
-    name: str
-
-    @property
-    def field_ref(self) -> FieldRef:
-        """What an address refers to it by."""
-        return self.entity_type, self.entity_id, self.key
-
-
 Ref = TypeVar("Ref")
 
 
@@ -141,16 +122,6 @@ class Position(Generic[Ref]):
     preceding: Ref | None
     first: Ref | None
     last: Ref | None
-
-
-def rejected_values(limit: int, offset: int = 0) -> list[RejectedValue]:
-    """Return the rejected values, the oldest first; one query."""
-    names = "ledger_id, entity_type, entity_id, key, reason, checked_at, name"
-    sql = (
-        f"SELECT * FROM ({rejected_values_sql()}) AS waiting ({names}) "  # noqa: S608 - literals
-        "ORDER BY ledger_id, key LIMIT %(limit)s OFFSET %(offset)s"
-    )
-    return [RejectedValue(*row) for row in _fetch(sql, limit=limit, offset=offset)]
 
 
 def position_of(ledger_id: int = 0, key: str = "") -> Position[FieldRef]:
@@ -219,13 +190,18 @@ def waiting_fields_sql(*, rejected: bool) -> str:
 
     `synced_types()` gives its parameter.
     """
+    condition = _REJECTED if rejected else _BLOCKED
+    return _WAITING_FIELDS.format(records=synced_records_sql(), condition=condition)
+
+
+def synced_records_sql() -> str:
+    """The query of the synced record of a `ledger`."""
     parts = []
     for spec in registry.entities():
         opts = spec.model._meta
         name = opts.get_field(spec.name_field or "id").column  # type: ignore[union-attr]
         parts.append(_SYNCED_RECORDS.format(type=spec.entity_type, name=name, table=opts.db_table))
-    condition = _REJECTED if rejected else _BLOCKED
-    return _WAITING_FIELDS.format(records=" UNION ALL ".join(parts), condition=condition)
+    return " UNION ALL ".join(parts)
 
 
 def synced_types() -> list[str]:

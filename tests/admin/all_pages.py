@@ -165,7 +165,7 @@ def conflict_pages(by: User) -> Iterator[str]:
     yield f"{CONFLICTS}rule/{FieldMapping.objects.get(link__entity_type='contact', key='phone').pk}/"
     refused, left = rejected_too("Ann", "73"), rejected_too("Bea", "74")
     answer = answer_rejection(named(left), by=by, choose="npd", value="", seen=SEEN)
-    yield from (f"{CONFLICTS}rejected/", page_of(refused), page_of(left), f"{page_of(refused)}?answered={answer.pk}")
+    yield from (page_of(refused), page_of(left), f"{page_of(refused)}?answered={answer.pk}")
     yield from (f"{CONFLICTS}{conflict.pk}/screen/" for conflict in SyncConflict.objects.all())
 
 
@@ -236,8 +236,6 @@ def by_name(world: dict[str, Any]) -> Iterator[str]:
     dead = SyncQueue.objects.filter(status="failed").latest("id")
     yield reverse("admin:sync_syncqueue_change", args=[dead.pk])
     yield reverse("admin:sync_decision_undo", args=[Decision.objects.latest("id").pk])
-    act = ApprovalRequest.objects.filter(state="pending").latest("id")
-    yield (f"/admin/sync/approvalrequest/decide/?how=reject&entity_type=contact&kind={act.kind}&upto={act.pk}")
     timed = PeriodicTask.objects.filter(task__in=["sync.sweep", "sync.prune"])
     yield from (reverse("admin:django_celery_beat_periodictask_change", args=[entry.pk]) for entry in timed)
     yield from (reverse("admin:auth_group_change", args=[group.pk]) for group in Group.objects.all()[:1])

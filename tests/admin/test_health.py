@@ -232,8 +232,8 @@ def test_a_field_that_is_rewritten_again_and_again_is_told_with_its_records(
         entity_type="contact", entity_id=world["synced"].pk, key="phone", by="X", times=[],
         throttled_until=sync_now() - timedelta(hours=1),
     )  # fmt: skip
-    assert 'href="/admin/sync/boardlink/blocked/?show=throttled"' in html_of(browser_of_person)
-    assert "محمد علي" in browser_of_person.get("/admin/sync/boardlink/blocked/?show=throttled").content.decode()
+    assert 'href="/admin/inbox/?kind=blocked"' in html_of(browser_of_person)
+    assert "محمد علي" in browser_of_person.get("/admin/inbox/?kind=blocked").content.decode()
     assert listed(browser_of_person, "/admin/sync/syncmetadata/?blocked=loop") == 1
 
 

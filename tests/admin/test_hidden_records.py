@@ -154,7 +154,7 @@ def test_blocked_values_quote_a_record_to_whoever_may_see_it_alone(client: Clien
     SyncMetadata.objects.update(conflicts={})
     for more, is_told in ([], False), (["change_contact"], True):
         client.force_login(reader_of(row, *more))
-        page = client.get("/admin/sync/boardlink/blocked/").content.decode()
+        page = client.get("/admin/inbox/?kind=blocked").content.decode()
         assert (QUOTED in page, HIDDEN in page) == (is_told, not is_told)
 
 

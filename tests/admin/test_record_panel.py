@@ -184,14 +184,14 @@ def test_what_waits_for_approval_and_what_loops_stands_on_the_record_with_its_pa
     )
     WriteLoop.objects.create(
         entity_type="contact", entity_id=record.pk, key="phone", by="Tidy", throttle_count=1,
-        times=[{"at": "x", "write": "1"}] * 5, throttled_until=sync_now() + timedelta(hours=1),
+        times=[{"at": "2026-07-01T10:00:00Z", "write": "1"}] * 5, throttled_until=sync_now() + timedelta(hours=1),
     )  # fmt: skip
     html = browser_of_person.get(change_page(record)).content.decode()
     text = words_of(html)
     assert "Waits for approval: delete the record (Zoë Ångström)." in text
     assert "“Phone” was rewritten 5 times within an hour by Tidy on the board after our writes" in text
     assert f'href="/admin/sync/approvalrequest/?state__exact=pending&amp;q={record.pk}"' in html
-    assert 'href="/admin/sync/boardlink/blocked/?show=throttled"' in html
+    assert 'href="/admin/inbox/?kind=blocked"' in html
     listed = browser_of_person.get(f"/admin/sync/approvalrequest/?state__exact=pending&q={record.pk}")
     reader = Client()
     reader.force_login(staff_who_may("view_contact"))

@@ -491,7 +491,8 @@ def test_each_kind_leads_to_its_own_list_which_has_as_many(browser_of_person: Cl
         html = page(browser_of_person, f"?kind={kind.value}")
         assert keys_of(html) == [kinds[kind][0]]
         found = re.search(r'npd-inbox-full"\s+href="([^"]+)"', html)
-        if kind in (AttentionKind.REMOVED, AttentionKind.NOTIFICATION):  # the inbox alone has them together
+        # The inbox alone has them together.
+        if kind in (AttentionKind.REMOVED, AttentionKind.REJECTED, AttentionKind.NOTIFICATION):
             continue
         assert found
         listed = browser_of_person.get(found[1].replace("&amp;", "&")).content.decode()

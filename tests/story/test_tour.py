@@ -127,7 +127,7 @@ def to_bulk(site: Site, page: Page) -> None:
 
 
 def to_refused(site: Site, page: Page) -> None:
-    page.goto("/admin/conflicts/syncconflict/rejected/")
+    page.goto("/admin/inbox/?kind=rejected")
     page.get_by_role("link", name="Grace Okonkwo").first.click()
     page.wait_for_url("**/rejected/*/**")
 
@@ -170,7 +170,7 @@ WAYS: dict[str, Callable[[Site, Page], None]] = {
     "refused": to_refused,
     "import": to_import,
     "queue": opened("/admin/sync/syncqueue/"),
-    "approval": opened("/admin/sync/approvalrequest/?state__exact=pending"),
+    "approval": opened("/admin/inbox/?kind=approval"),
     "mapping": to_mapping,
     "wizard": to_wizard,
     "decisions": opened("/admin/sync/decision/"),

@@ -30,6 +30,7 @@ from sync.models.followers import Medium
 from sync.operations.attention.sources import CAUSE, NOTHING, SAME, AttentionKind, Source, sources_of
 from sync.operations.outgoing_webhooks import what_switching_on_does
 from sync.records.authors import actor_label
+from sync.records.blocked_fields import without_where
 from sync.records.tombstones import deleted_record_names
 from sync.registry import (
     RecordKey,
@@ -106,7 +107,7 @@ class Wording:
         fields = humanize.join_first([self.label(entity_type, key) for key in subject.split(",") if key])
         mapping = self.mappings.get((entity_type, subject)) if code == BlockedCode.COLUMN else None
         problem = mapping.problem if mapping else ""
-        template = common or problem or _CAUSES.get((kind, code)) or _CAUSES[kind, ""]
+        template = common or without_where(problem) or _CAUSES.get((kind, code)) or _CAUSES[kind, ""]
         # What others wrote may hold braces of its own.
         found = template if common or problem else template.format(field=fields, record=type_name(entity_type))
         return humanize.first_sentences(found, MAX_CAUSE_LENGTH)
@@ -197,6 +198,7 @@ def scope_of(user: Any) -> AttentionScope:
 
 
 _ACTED_ON_WITH = {
+    AttentionKind.BLOCKED: "sync.change_fieldmapping",
     AttentionKind.FAILED: "sync.retry_syncqueue",
     AttentionKind.APPROVAL: "sync.change_approvalrequest",
     AttentionKind.REMOVED: "conflicts.change_syncconflict",
@@ -256,7 +258,8 @@ class AttentionEntry:
     `cause_text` says; `detail` is this one's own reason. `since` of a rejected or blocked field is when it was last
     checked. `entity_id` is None for an item that no record has, and for a column that can't be used: that is one entry,
     about so many `records`. `acts` are what can be done with a deletion, as an OptionAct, or with a record whose item
-    was removed. `failures` is how many attempts of a job that is tried again came to nothing.
+    was removed, a column or an update loop. `failures` is how many attempts of a job that is tried again came to
+    nothing.
     """
 
     kind: AttentionKind
@@ -548,7 +551,7 @@ def _without_names(row: Sequence[Any]) -> Sequence[Any]:
             sides = "{}"
         case AttentionKind.FAILED:
             common = detail = hidden
-        case AttentionKind.REJECTED:
+        case AttentionKind.REJECTED | AttentionKind.BLOCKED if row[3]:  # a column's quotes nothing
             detail = hidden
     return [*head, common, detail, sides]
 
@@ -597,7 +600,8 @@ def _entry(
     if failures:
         detail = f"Retrying; failed {humanize.count_with_noun(failures, 'time')}. {detail}"
     if is_column := kind is AttentionKind.BLOCKED and entity_id is None:
-        name = f"{wording.label(entity_type, subject)} of {registry.count_of_type(sides['records'], entity_type)}"
+        of = f" of {registry.count_of_type(sides['records'], entity_type)}" if sides["records"] else ""
+        name = f"{wording.label(entity_type, subject)}{of}"
     fields = subject.split(",") if subject and kind not in _NO_FIELDS else []
     return AttentionEntry(
         kind=kind,
@@ -611,7 +615,7 @@ def _entry(
         cause=cause,
         cause_code=code,
         cause_text=wording.cause(kind, entity_type, code, subject, common),
-        detail=humanize.without_request_id(detail or ""),
+        detail=without_where(humanize.without_request_id(detail or "")),
         url=_url(kind, sides.get("conflict") or key.partition(":")[2], code, entity_type, entity_id),
         record_url=record_url(entity_type, entity_id) if entity_id else "",
         field=fields[0] if len(fields) == 1 else "",
@@ -646,24 +650,21 @@ def _names(
 
 def _url(kind: AttentionKind, row_id: str, code: str, entity_type: str, entity_id: UUID | None) -> str:
     """The page on which an entry is dealt with; empty where no application shows it."""
-    if kind is AttentionKind.APPROVAL:
-        return registry.page_url("sync_approvalrequest_changelist", query="state__exact=pending")
     if kind is AttentionKind.NOTIFICATION:
         return reverse("npd-notifications")
     if kind is AttentionKind.REMOVED and entity_id and ":" in row_id:  # no question is open yet
         return record_url(entity_type, entity_id)
     if kind is AttentionKind.BLOCKED and entity_id:
-        return record_url(entity_type, entity_id) or registry.page_url("sync_boardlink_blocked")
+        return record_url(entity_type, entity_id)
+    if kind in (AttentionKind.BLOCKED, AttentionKind.APPROVAL):
+        about = row_id if kind is AttentionKind.BLOCKED else entity_type
+        return f"{reverse('npd-inbox')}?cause={kind.value}:{about}:{code}"
     name = {
         AttentionKind.FAILED: "sync_syncqueue_change",
         AttentionKind.UNMATCHED: "sync_unmatcheditem_change",
         AttentionKind.WEBHOOK: "sync_webhookendpoint_change",
         AttentionKind.REJECTED: "conflicts_syncconflict_rejected_screen",
-        AttentionKind.BLOCKED: "sync_boardlink_blocked",
     }.get(kind, "conflicts_syncconflict_screen")
-    if kind is AttentionKind.BLOCKED:
-        page = registry.page_url(name, query="show=blocked")
-        return f"{page}#field-{row_id.replace(':', '-')}" if page else ""
     args = row_id.split(":") if kind is AttentionKind.REJECTED else [row_id]
     return registry.page_url(name, *args)
 

@@ -12,7 +12,7 @@ from sync.choices import ApprovalKind
 from sync.kernel.conflict_store import current_store
 from sync.kernel.messages import EXPLAINED_REASONS
 from sync.reconcile.pass_plan import TAKEN_AWAY_STATES
-from sync.records.blocked_fields import synced_types, waiting_fields_sql
+from sync.records.blocked_fields import synced_records_sql, synced_types, waiting_fields_sql
 
 
 class AttentionKind(TextChoices):
@@ -286,10 +286,13 @@ _FIELDS = """
 
 def _fields(kind: AttentionKind) -> Source:
     columns = "id, entity_type, entity_id, item_id, since, code, subject, detail"
-    found = f"FROM ({_FIELDS}{waiting_fields_sql(rejected=kind is AttentionKind.REJECTED)}) AS blocked ({columns})"
+    fields = f"{_FIELDS}{waiting_fields_sql(rejected=kind is AttentionKind.REJECTED)}"
+    found = f"FROM ({fields}) AS blocked ({columns})"
     if kind is AttentionKind.BLOCKED:
+        types = ", ".join(f"'{one}'" for one in synced_types())
+        blocked = _BLOCKED.format(fields=fields, columns=columns, records=synced_records_sql(), types=types)
         columns += ", sides"
-        found = f"FROM ({_BY_COLUMN.format(rows=found)}) AS waiting ({columns})"
+        found = f"FROM ({blocked}) AS waiting ({columns})"
     return Source(
         frozenset({kind}),
         f"{found} WHERE true",
@@ -298,18 +301,36 @@ def _fields(kind: AttentionKind) -> Source:
     )
 
 
-# A column that can't be used blocks its field on every record: that is one thing to do, and one entry. Once the column
-# is back, its records are synced again by themselves and need nobody.
-_BY_COLUMN = """
-    SELECT CASE WHEN code = 'column' THEN concat_ws(':', entity_type, subject) ELSE id END, entity_type,
-        CASE WHEN code <> 'column' THEN entity_id END, CASE WHEN code = 'column' THEN '' ELSE item_id END, max(since),
-        code, subject, max(detail), jsonb_build_object('records', count(*))
-    {rows}
-    WHERE code <> 'column' OR EXISTS (
-        SELECT FROM sync_field_mappings AS mapping JOIN sync_board_links AS link ON link.id = mapping.link_id
-        WHERE link.entity_type = blocked.entity_type AND mapping.key = subject
-            AND (mapping.problem <> '' OR mapping.column_id = ''))
-    GROUP BY 1, 2, 3, 4, 6, 7
+# A column that can't be used blocks its field on every record: that is one thing to do, and one entry, also before the
+# first record needs it. Once the column is back, its records are synced again by themselves and need nobody. A field in
+# an update loop is held also where nothing waits to be sent just now.
+_BLOCKED = """
+    WITH blocked ({columns}) AS ({fields})
+    SELECT {columns}, '{{}}'::jsonb FROM blocked WHERE code NOT IN ('column', 'throttled')
+    UNION ALL
+    SELECT concat_ws(':', link.entity_type, mapping.key), link.entity_type, NULL::uuid, '', max(blocked.since),
+        'column', mapping.key, coalesce(max(blocked.detail), mapping.problem), jsonb_build_object(
+            'records', count(blocked.id), 'acts', jsonb_build_array(
+                CASE WHEN mapping.column_id = '' OR mapping.problem_code IN ('missing', 'retyped')
+                THEN 'create_column' END))
+    FROM sync_field_mappings AS mapping JOIN sync_board_links AS link ON link.id = mapping.link_id
+    LEFT JOIN blocked ON code = 'column' AND blocked.entity_type = link.entity_type AND subject = mapping.key
+    WHERE mapping.direction <> 'none' AND (mapping.problem <> '' OR (mapping.column_id = '' AND blocked.id <> ''))
+        AND link.entity_type IN ({types})
+    GROUP BY link.entity_type, mapping.id
+    UNION ALL
+    SELECT concat_ws(':', loop.entity_type, loop.entity_id, loop.key), loop.entity_type, loop.entity_id,
+        coalesce(ledger.remote_id, ''), (loop.times -> -1 ->> 'at')::timestamptz, 'throttled', loop.key,
+        concat('Rewritten on the board by ', coalesce(nullif(loop.by, ''), 'somebody'), '.'),
+        jsonb_build_object('acts', jsonb_build_array(
+            CASE WHEN mapping.direction = 'bidirectional' AND mapping.rule <> 'monday_wins' THEN 'monday_wins' END))
+    FROM sync_write_loops AS loop
+    JOIN sync_board_links AS link ON link.entity_type = loop.entity_type
+    JOIN sync_field_mappings AS mapping ON mapping.link_id = link.id AND mapping.key = loop.key
+    JOIN sync_metadata AS ledger ON ledger.system = 'monday' AND ledger.entity_type = loop.entity_type
+        AND ledger.entity_id = loop.entity_id::text
+    CROSS JOIN LATERAL ({records}) AS record
+    WHERE loop.throttled_until > sync_now() AND mapping.direction <> 'none'
 """
 
 

@@ -118,7 +118,7 @@ def board_problems(
     if mappings is None:  # those whose column can't be used
         mappings = list(link.mappings.exclude(problem="").exclude(direction=SyncDirection.NONE))
     for mapping in mappings:
-        yield BoardProblem(f"{title}: {mapping.label} is blocked", mapping.problem, "view_column", "columns")
+        yield BoardProblem(f"{title}: {mapping.label} is blocked", mapping.problem, "view_column", "field")
     if link.silence:
         yield BoardProblem(f"{title}: Monday reports no edits", link.silence, "notifications_off", "webhooks")
     if link.webhooks_problem:
@@ -136,7 +136,7 @@ def sweep_findings() -> Iterator[CheckResult]:
         if link is None or not link.board_id:
             continue
         for problem in board_problems(link, spec.board_title):
-            if problem.about != "columns":
+            if problem.about not in ("columns", "field"):
                 yield CheckResult(False, f"{problem.what}.", problem.why, problem.about)
         if link.swept_at is None or link.sweep_problem:
             continue
