@@ -724,6 +724,8 @@ def script_texts(rows: int, *, may_type: bool = True) -> dict[str, Any]:
         "choose": f"Choose a side{', or type a value,' if may_type else ''} for at least one field.",
         "chooseWay": "Choose an option.",
         "andNext": "%(act)s, and next…",
+        "undoLater": "It can be undone once it is written.",
+        "undoNothing": "Nothing was resolved just now, so there is nothing to undo.",
         "empties": {
             "npd": "Empty %(field)s in NPD",
             "monday": "Empty %(field)s on Monday",
