@@ -18,17 +18,28 @@ from django.contrib.auth.models import User
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.core.exceptions import PermissionDenied
 from django.db import connection
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
+from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
 from django.views.generic import TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
 
 from conflicts import rejections
 from conflicts.admin.rule_page import suggestion_items
-from conflicts.case import UNDOING, Case, ConflictContext, Progress, SubmittedForm, conflict_progress, screen_case
+from conflicts.case import (
+    STATE_LABELS,
+    UNDOING,
+    Case,
+    ConflictContext,
+    Progress,
+    SubmittedForm,
+    conflict_progress,
+    screen_case,
+)
 from conflicts.lifecycle import Effect, Sides, chosen_option, is_same, side_option
 from conflicts.models import BOTH, CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
 from conflicts.rejections import DECISION_KIND, RejectionCase, answer_rejection, last_answer, rejected_case, undo_answer
@@ -426,6 +437,8 @@ class RejectionDesk:
 
     def screen(self, case: Case, *, may_change: bool) -> Screen:
         tag = ("Kept different", "") if case.kept_by else ("Not rejected any more", "cfl-ok")
+        if case.progress.state == UNDOING:
+            tag = (capfirst(STATE_LABELS[UNDOING]), "")
         answered = None if case.is_waiting or self.answer is None else self.answer
         return Screen(
             [(REFUSED, "cfl-warn") if case.is_waiting else tag],
@@ -626,7 +639,7 @@ class CaseMixin:
     def answer_status(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Answer, as JSON, how far the answer to a rejection is."""
         check_permission(self, request, "view")
-        decision = get_object_or_404(Decision, pk=pk, kind=DECISION_KIND)
+        decision = get_object_or_404(Decision, Q(kind=DECISION_KIND) | Q(undoes__isnull=False), pk=pk)
         return _status(rejections.rejection_progress(decision, RejectionCase.of(*_field_ref(decision))))
 
     def conflict_undo(self, request: HttpRequest, pk: UUID) -> HttpResponse:
@@ -642,16 +655,16 @@ class CaseMixin:
 
     def _undo(self, request: HttpRequest, desk: Desk) -> HttpResponse:
         check_permission(self, request, "change")
-        say, said, done = messages.success, "", True
+        said, done = "", True
         try:
             said = desk.undo(by=cast("User", request.user))
         except ActionError as error:
-            say, said, done = messages.error, f"Nothing was undone. {error}", False
+            said, done = f"Nothing was undone. {error}", False
         if asks_for_json(request):
             progress = Progress(UNDOING, said) if done else None
             return json_answer(f"{desk.context.name}: {said or 'its resolution is being undone.'}", progress)
-        if said:
-            say(request, said)
+        if not done:  # what is being undone, the page itself says
+            messages.error(request, said)
         return see_other(desk.url)
 
     def rejection_list(self, request: HttpRequest) -> HttpResponse:
