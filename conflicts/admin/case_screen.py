@@ -22,7 +22,8 @@ from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
 from django.views.generic import TemplateView
@@ -34,6 +35,7 @@ from conflicts.case import (
     STATE_LABELS,
     UNDOING,
     Case,
+    CaseField,
     ConflictContext,
     Progress,
     SubmittedForm,
@@ -67,7 +69,7 @@ from sync.merge import FieldSelection
 from sync.models import Decision, FieldMapping
 from sync.records import blocked_fields
 from sync.records.blocked_fields import FieldRef
-from sync.registry import HiddenName, known_text, record_url, visible_types
+from sync.registry import HiddenName, is_hidden, known_text, record_url, visible_types
 
 URL_NAME = "admin:conflicts_syncconflict"
 REFUSED = "Rejected by Monday"
@@ -351,7 +353,12 @@ class ConflictDesk:
         # The option that the address asks to choose, as the form would; nothing is stored by it.
         choose, _, value = self.request.GET.get("option", "").partition(" ")
         asked = {RECORD_KEY: FieldSelection(choose, value or None)} if choose else None
-        return screen_case(self.conflict, self.context, form, problems, asked)
+        case = screen_case(self.conflict, self.context, form, problems, asked)
+        if not is_hidden(visible_types(self.request.user), case.entity_type):
+            return case
+        # Who may not see the record sees of it what is to be decided.
+        about = replace(case.about, columns=(), lines=()) if case.about else None
+        return replace(case, about=about, equal=(), blocked=())
 
     def screen(self, case: Case, *, may_change: bool) -> Screen:
         """What the page of this kind of case shows besides."""
@@ -716,6 +723,12 @@ def json_answer(sentence: str, progress: Progress | None) -> HttpResponse:
     body = (progress.to_json() if progress else {}) | {"sentence": sentence}
     status = HTTPStatus.OK if progress else HTTPStatus.CONFLICT
     return JsonResponse(body, status=status, headers={"Cache-Control": "no-store"})
+
+
+def marked_excerpt(field: CaseField, side: str) -> SafeString | str:
+    """Return one side's value around its first difference, which is marked."""
+    pieces = (format_html("<ins>{}</ins>", part.text) if part.marked else part.text for part in field.excerpts[side])
+    return format_html_join("", "{}", ((piece,) for piece in pieces)) or "(empty)"
 
 
 # The texts of the screen's script, in the page's language: a script can't form every language's plurals.
