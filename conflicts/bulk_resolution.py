@@ -21,7 +21,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import OperationalError, transaction
 from django.db.models import Case, CharField, Count, Q, QuerySet, Value, When
 
-from conflicts.case import conflict_progress, listed_case
+from conflicts.case import conflict_progress
 from conflicts.lifecycle import (
     Effect,
     act_option,
@@ -52,7 +52,6 @@ from conflicts.messages import (
     WAYS_BACK,
 )
 from conflicts.models import (
-    NPD,
     BatchEntry,
     BatchState,
     ConflictBatch,
@@ -100,7 +99,7 @@ BATCH_LOCK = 0x434F4E46
 
 LONGEST_NAME = 200
 WEEK = timedelta(days=7)
-MAX_RECENT, MAX_SAMPLES = 3, 10
+MAX_RECENT = 3
 """Batches of the past week on the list of conflicts, and rows that a question shows."""
 
 CHOSEN_ONE_BY_ONE = "Chosen in the inbox"
@@ -167,19 +166,9 @@ def _effects(conflict: SyncConflict, resolution_type: str) -> Iterator[Effect]:
 
 
 def effect_lines(conflict: SyncConflict, resolution_type: str) -> list[str]:
-    """Return what would be done, a sentence per field, or one about the record."""
-    if conflict.is_about_record:
-        option = bulk_option(conflict, resolution_type)
-        return [conflict.what, *([f"{option.label}: {option.effect}"] if option else [])]
-    side = SIDE_OF_TYPE[resolution_type]
-    lost = "Monday’s" if side == NPD else "NPD’s"
-    if conflict.kind == ConflictKind.OVERWRITTEN:
-        lost = "the overwritten edit" if side == NPD else "the current value"
-    return [
-        f"{one.label}: {humanize.quote(one.npd if side == NPD else one.monday)} on both sides; {lost} "
-        f"{humanize.quote(one.monday if side == NPD else one.npd)} is overwritten."
-        for one in listed_case(conflict, "").fields
-    ]
+    """Return what would be done with a record or its item, as sentences."""
+    option = bulk_option(conflict, resolution_type)
+    return [conflict.what, *([f"{option.label}: {option.effect}"] if option else [])]
 
 
 def _exclusion_reason(conflict: SyncConflict, resolution_type: str) -> str:
@@ -336,11 +325,9 @@ def recent_batches() -> list[ConflictBatch]:
     return list(confirmed.select_related("by").order_by("-made_at")[:MAX_RECENT])
 
 
-def sample_entries(batch: ConflictBatch) -> list[BatchEntry]:
-    """Return the first rows that will be resolved, oldest first, each with its conflict."""
-    return list(
-        batch.entries.filter(outcome=EntryOutcome.READY).select_related("conflict").order_by("id")[:MAX_SAMPLES]
-    )
+def ready_entries(batch: ConflictBatch) -> QuerySet[BatchEntry]:
+    """Return what will be resolved, oldest first, each with its conflict."""
+    return batch.entries.filter(outcome=EntryOutcome.READY).select_related("conflict").order_by("id")
 
 
 # What a person does with a batch. Each act leaves a line in the admin's log and notifies a worker.

@@ -22,7 +22,7 @@ from conflicts.lifecycle import (
     effect_of,
     offered_options,
     quote_value,
-    resolved_by_people,
+    resolved_parts,
     same_text,
     selection_effect,
 )
@@ -194,8 +194,10 @@ class Progress:
 
 def state_of(conflict: SyncConflict) -> str:
     """Return the state alone; no query."""
+    if conflict.is_being_undone:
+        return UNDOING
     if not conflict.is_open:
-        return UNDOING if conflict.is_being_undone else SETTLED
+        return SETTLED
     if conflict.is_being_applied:
         return APPLYING
     if conflict.stored_resolution.handed_back or conflict.resolution_problem:
@@ -220,13 +222,14 @@ def conflict_progress(
     if state == APPLYING:
         delay_reason = _delay_reason(conflict, context) if with_delay else ""
         return Progress(state, f"Being applied: {_resolution_sentence(conflict)}", delay_reason)
+    has_parts = bool(resolved_parts(conflict))
     if state == HANDED_BACK:
         sentences = [_applied_sentence(conflict), "Not applied:", conflict.resolution_problem.replace("\n", " ")]
-        return Progress(state, humanize.without_request_id(" ".join(filter(None, sentences))))
+        return Progress(state, humanize.without_request_id(" ".join(filter(None, sentences))), is_undoable=has_parts)
     if conflict.is_about_record:
         return Progress(state, f"Still open: {conflict.what}")
     still_open = f"Still open: {conflict.labels(conflict.conflict_fields)}."
-    return Progress(state, f"{_applied_sentence(conflict)} {still_open}" if state == PARTLY else still_open)
+    return Progress(state, f"{_applied_sentence(conflict)} {still_open}".strip(), is_undoable=has_parts)
 
 
 def _delay_reason(conflict: SyncConflict, context: ConflictContext | None) -> str:
@@ -258,9 +261,7 @@ def _applied_sentence(conflict: SyncConflict) -> str:
         label = f"“{entry['label']}” was chosen." if entry.get("label") else ""
         return f"{label} {conflict.resolved_data.get(RECORD_KEY) or ''}".strip()
     phrases = []
-    for key in resolved_by_people(conflict):
-        if conflict.is_open and key in conflict.conflict_fields:
-            continue  # it was resolved, and that was undone
+    for key in resolved_parts(conflict):
         result = quote_value(conflict.resolved_data.get(key))
         phrases.append(f"{conflict.label(key)} is {result}, {applied_effect(conflict, key).written}")
     return f"Resolved: {'; '.join(phrases)}." if phrases else ""

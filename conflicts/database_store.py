@@ -75,7 +75,8 @@ class DatabaseConflictStore:
         rows = SyncConflict.objects.filter(OPEN_OR_UNDOING, entity_type=entity_type, entity_id__in=list(ids))
         conflicts: dict[UUID, list[OpenConflict]] = {}
         for row in rows.order_by("detected_at", "id"):
-            conflicts.setdefault(row.entity_id, []).append(_as_open(row) if row.is_open else _as_undo_request(row))
+            ways = [_as_open] * row.is_open + [_as_undo_request] * row.is_being_undone
+            conflicts.setdefault(row.entity_id, []).extend(way(row) for way in ways)
         return conflicts
 
     def save_reports(self, reports: Sequence[ConflictReport]) -> None:
@@ -220,7 +221,7 @@ def _as_open(row: SyncConflict) -> OpenConflict:
         kind=row.kind,
         monday_item_id=row.monday_item_id,
         fields=tuple(row.conflict_fields),
-        resolutions=row.stored_resolution.fields,
+        resolutions={} if row.is_being_undone else row.stored_resolution.fields,
         seeks_item=row.kind == ConflictKind.IDENTITY and "item" not in row.about,
         monday=row.monday_data,
     )

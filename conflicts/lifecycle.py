@@ -194,6 +194,12 @@ def resolved_by_people(conflict: SyncConflict) -> dict[str, dict[str, Any]]:
     return {key: entry for key, entry in conflict.merge_selections.items() if entry["choose"] != AUTO}
 
 
+def resolved_parts(conflict: SyncConflict) -> dict[str, dict[str, Any]]:
+    """Return what is kept of the fields that people resolved and that stay so; of an open conflict, those that left."""
+    again = conflict.conflict_fields if conflict.is_open else ()
+    return {key: entry for key, entry in resolved_by_people(conflict).items() if key not in again}
+
+
 def has_joined_another(entry: Mapping[str, Any]) -> bool:
     """Whether a field's resolution was undone into another open conflict, although its own stays settled."""
     return entry.get("undo_code") == JOINED_ANOTHER_CODE
@@ -217,8 +223,9 @@ def close(conflict: SyncConflict, reason: str, now: datetime) -> None:
         restore_fields(conflict, list(entries))
     if reason:
         conflict.notes = {**conflict.notes, CLOSING_NOTE: reason}
-    conflict.resolution, conflict.resolution_problem = None, ""
-    conflict.resolved_at = now
+    if not conflict.is_being_undone:
+        conflict.resolution = None
+    conflict.resolution_problem, conflict.resolved_at = "", now
 
 
 def set_field_values(conflict: SyncConflict, item_id: str, fields: Sequence[FieldConflict]) -> None:
@@ -522,7 +529,9 @@ def update_conflict(conflict: SyncConflict, report: ConflictReport, now: datetim
     if conflict.is_about_record:
         update_record_conflict(conflict, report, now, history, has_ended=reports_end(report))
         return
-    resolution = conflict.stored_resolution
+    # A wish to undo is about fields that left: what becomes of it, another part of the report says.
+    wish = conflict.resolution if conflict.is_being_undone else None
+    resolution = StoredResolution() if wish else conflict.stored_resolution
     applied = [key for key in report.applied if key in resolution.fields]
     for key in applied:
         keep_applied(conflict, key, resolution, report.applied[key], now, report.inverse.get(key))
@@ -549,7 +558,7 @@ def update_conflict(conflict: SyncConflict, report: ConflictReport, now: datetim
         if field.key in conflict.conflict_fields and field.monday != first.monday:
             history.log_second_lost_update(conflict, first, field)
     set_field_values(conflict, report.monday_item_id, list(remaining.values()))
-    conflict.resolution = resolution.to_json()
+    conflict.resolution = wish or resolution.to_json()
     conflict.resolution_problem = "\n".join(dict.fromkeys(resolution.reasons.values()))
 
 

@@ -30,7 +30,7 @@ AUTO = "auto"
 """Stands in place of a side for a field that left its conflict without a resolution."""
 
 UNDO = "undo"
-"""The type of a stored resolution on a resolved conflict: what it names is to be undone."""
+"""The type of a stored resolution whose fields were resolved: what it names is to be undone."""
 
 
 @dataclass(frozen=True)
@@ -245,8 +245,8 @@ class SyncConflict(models.Model):
     an identity's npd_data says the same.
 
     `resolution` is what a person decided, for exactly the values that they saw; the next pass applies it
-    if they are still the same, and only then is the conflict resolved. On a resolved conflict it is an undo
-    request, done with the stored values that `inverse` has of each field: {before, after}.
+    if they are still the same, and only then is the conflict resolved. Of the type UNDO it is a request to undo fields
+    that were resolved, done with the stored values that `inverse` has of each: {before, after}.
     """
 
     id = models.UUIDField(primary_key=True, db_default=RandomUUID(), editable=False)
@@ -329,13 +329,14 @@ class SyncConflict(models.Model):
 
     @property
     def is_being_applied(self) -> bool:
-        """Whether it has a resolution that the next pass is to apply."""
+        """Whether it is open, and the next pass is to apply what was chosen, or to undo a part of it."""
         return self.is_open and bool(self.stored_resolution.fields)
 
     @property
     def is_being_undone(self) -> bool:
-        """Whether it is resolved, and the next pass is to undo that."""
-        return not self.is_open and bool(self.stored_resolution.fields)
+        """Whether the next pass is to undo how it, or a part of it, was resolved."""
+        stored = self.stored_resolution
+        return stored.resolution_type == UNDO and bool(stored.fields)
 
     @property
     def is_about_record(self) -> bool:

@@ -19,6 +19,7 @@ from conflicts.case import (
     OPEN,
     REJECTED,
     SETTLED,
+    UNDOING,
     Case,
     CaseField,
     Choice,
@@ -243,7 +244,8 @@ def rejection_progress(decision: Decision, rejection: RejectionCase | None, *, w
     if rejection is not None and KEPT_BY not in decision.values:
         if _is_pending(decision, rejection):
             board = availability.of(decision.entity_type).toward(QueueDirection.TO_MONDAY) if with_delay else None
-            return Progress(APPLYING, decision.sentence, board.blocked_reason if board else "")
+            state = UNDOING if decision.undoes else APPLYING
+            return Progress(state, decision.sentence, board.blocked_reason if board else "")
         if decision.values.get("choose") == CUSTOM and rejection.needs_answer:
             return Progress(HANDED_BACK, f"{decision.sentence} {rejection.reason}", is_undoable=True)
     return Progress(SETTLED, decision.sentence, is_undoable=True)
@@ -251,7 +253,7 @@ def rejection_progress(decision: Decision, rejection: RejectionCase | None, *, w
 
 def can_undo(decision: Decision, rejection: RejectionCase | None) -> bool:
     """Whether there is anything to undo, as far as the decision itself tells; `undo_answer` says why not."""
-    if rejection is None:
+    if rejection is None or decision.undoes:
         return False
     return is_kept_by(decision, rejection) if KEPT_BY in decision.values else "raw_before" in decision.values
 
@@ -279,7 +281,7 @@ def rejected_case(
 ) -> Case:
     """Return what is displayed; what was posted stays chosen, and what changed meanwhile is marked."""
     progress = rejection_progress(answer, rejection, with_delay=False) if answer else Progress(OPEN, "")
-    is_waiting, context = rejection.needs_answer and progress.state != APPLYING, rejection.context
+    is_waiting, context = rejection.needs_answer and progress.is_final, rejection.context
     shown = CaseField(rejection.key, rejection.field.label, None, None, kind=REJECTED)
     if is_waiting:
         submitted = form or SubmittedForm()
@@ -473,6 +475,7 @@ def _save_decision(
 
 
 def last_answer(entity_type: str, entity_id: UUID, key: str) -> Decision | None:
-    """Return the last answer that somebody gave about this field, or None."""
-    rows = Decision.objects.filter(entity_type=entity_type, entity_id=entity_id, key=key, kind=DECISION_KIND)
-    return rows.order_by("-pk").first()
+    """Return the last answer that somebody gave about this field, or what has undone it; None without one."""
+    rows = Decision.objects.filter(entity_type=entity_type, entity_id=entity_id, key=key).order_by("-pk")
+    answer = rows.filter(kind=DECISION_KIND).first()
+    return (rows.filter(undoes=answer.pk).first() or answer) if answer else None

@@ -5,6 +5,7 @@ which is requested here and done by the next pass, too.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -25,7 +26,7 @@ from conflicts.lifecycle import (
     log_admin_action,
     normalize_text,
     offered_options,
-    resolved_by_people,
+    resolved_parts,
     restore_fields,
     selection_effect,
     side_option,
@@ -322,8 +323,9 @@ def resolve(
         if not conflict.is_open:
             raise NotOpen(f"The conflict of {name} is resolved already.", current_values(conflict))
         if conflict.is_being_applied:
-            who = conflict.stored_resolution.by
-            message = f"{who} chose for {name} already, and that is being applied. Wait for it, then check again."
+            who, wait = conflict.stored_resolution.by, "Wait for it, then check again."
+            did = "asked to undo a part of" if conflict.is_being_undone else "chose for"
+            message = f"{who} {did} {name} already, and that is being applied. {wait}"
             raise NotOpen(message, current_values(conflict))
         if record is not None and not record.may_sync:
             message = f"Sync is off for {name}, so nothing can be written. Turn it on at the record, then choose."
@@ -409,7 +411,7 @@ def apply_undo_results(
         if undone and open_conflict is None:
             reopen(conflict, undone)
             open_conflict = conflict
-        elif undone:
+        elif undone and open_conflict is not conflict:
             for key in undone:
                 annotate(conflict, key, undo=JOINED_ANOTHER, undo_code=JOINED_ANOTHER_CODE)
     return open_conflict
@@ -444,27 +446,27 @@ def _log_result(conflict: SyncConflict, key: str, reason: str, history: Conflict
 
 
 def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
-    """Store an undo request for a resolved conflict, and enqueue the pass that does it.
+    """Store an undo request for a conflict, or for what is resolved of an open one; enqueue the pass that does it.
 
-    Raises SyncConflict.DoesNotExist, NotOpen (it is open, or being undone), or InvalidResolution with the reason why it
-    can't be undone and what to do instead.
+    Raises SyncConflict.DoesNotExist, NotOpen (nothing of it is resolved, or it is being applied or undone), or
+    InvalidResolution with the reason why it can't be undone and what to do instead.
     """
     with transaction.atomic():
         # Locked as above; the pass that applies a resolution locks the row too, so what is checked here stays so.
         conflict = SyncConflict.objects.select_for_update().get(pk=conflict_id)
         context = ConflictContext.of(conflict)
-        if conflict.is_open:
-            message = "is not resolved, so there is nothing to undo. Resolve it instead."
-            raise NotOpen(f"The conflict of {context.name} {message}", current_values(conflict))
         if conflict.is_being_undone:
             message = f"{conflict.stored_resolution.by} asked for this already, and it is being done. Check again soon."
             raise NotOpen(message, current_values(conflict))
+        parts = resolved_parts(conflict)
+        if conflict.is_open and (conflict.is_being_applied or not parts):
+            message = "is not resolved, so there is nothing to undo. Resolve it instead."
+            raise NotOpen(f"The conflict of {context.name} {message}", current_values(conflict))
         if reason := undo_problem(conflict, context):
             raise InvalidResolution(reason)
-        entries = resolved_by_people(conflict)
         picks = {
             key: FieldSelection(entry["choose"], entry["value"], entry["npd"], entry["monday"])
-            for key, entry in entries.items()
+            for key, entry in parts.items()
             if key in conflict.inverse
         }
         resolution = resolution_by(by, UNDO, picks)
@@ -475,8 +477,8 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
 
 
 def undo_problem(conflict: SyncConflict, context: ConflictContext) -> str:
-    """Why a resolved conflict can't be undone and what to do instead; empty where it can."""
-    if not resolved_by_people(conflict):
+    """Why what is resolved of a conflict can't be undone and what to do instead; empty where it can."""
+    if not resolved_parts(conflict):
         return "It closed by itself, so there is no resolution to undo. Change the values on either side instead."
     record = context.record
     if conflict.is_about_record:
@@ -517,7 +519,8 @@ def _record_problem(conflict: SyncConflict, *, record_exists: bool) -> str:
 
 
 def _fields_problem(conflict: SyncConflict, context: ConflictContext) -> str:
-    keys = [key for key in resolved_by_people(conflict) if key in conflict.inverse]
+    parts = resolved_parts(conflict)
+    keys = [key for key in parts if key in conflict.inverse]
     if not keys:
         return (
             "The values of each side before are no longer known. Those of the conflict are shown here: type them in "
@@ -526,8 +529,9 @@ def _fields_problem(conflict: SyncConflict, context: ConflictContext) -> str:
     if unmapped := [key for key in keys if key not in context.mapped]:
         return f"{conflict.labels(unmapped)}: no longer mapped to a column. Type the value in again, on either side."
     # One on these fields that is open, being undone, or was resolved later.
+    resolved_at = conflict.resolved_at or max(datetime.fromisoformat(parts[key]["at"]) for key in keys)
     others = SyncConflict.objects.filter(
-        Q(resolved_at=None) | Q(resolution__isnull=False) | Q(resolved_at__gt=conflict.resolved_at),
+        Q(resolved_at=None) | Q(resolution__isnull=False) | Q(resolved_at__gt=resolved_at),
         entity_type=conflict.entity_type,
         entity_id=conflict.entity_id,
         kind__in=(ConflictKind.FIELDS, ConflictKind.OVERWRITTEN),

@@ -20,14 +20,15 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
 
 from conflicts import bulk_resolution
-from conflicts.admin.case_screen import check_permission
+from conflicts.admin.case_screen import check_permission, marked_excerpt
 from conflicts.bulk_resolution import BULK_TYPES, MOVING_STATUSES, bulk_title, effect_lines
+from conflicts.case import listed_case
 from conflicts.messages import (
     APPLYING,
     LEFT_OUT,
@@ -39,7 +40,17 @@ from conflicts.messages import (
     WAITING,
     WAYS_BACK,
 )
-from conflicts.models import BEING_APPLIED, BatchState, ConflictBatch, EntryOutcome, SyncConflict
+from conflicts.models import (
+    BEING_APPLIED,
+    MONDAY,
+    NPD,
+    BatchState,
+    ConflictBatch,
+    ConflictKind,
+    EntryOutcome,
+    ResolutionType,
+    SyncConflict,
+)
 from conflicts.resolution import InvalidResolution
 from sync.admin.admin_base import see_other
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, question_page
@@ -54,6 +65,12 @@ ROWS = 50
 
 MAX_PARTS = 20
 """Bulk resolutions that one choice may come to: more than there are acts."""
+
+_SIDES = {
+    ResolutionType.KEEP_NPD.value: ("NPD, on both sides", "Monday, is overwritten"),
+    ResolutionType.KEEP_MONDAY.value: ("NPD, is overwritten", "Monday, on both sides"),
+}
+_MAX_WHOLE = 20
 
 _ABOUT_RECORDS = "What is created, deleted or unlinked is not undone by that button: its own page says how to go back."
 _UNDO_AFTERWARDS = "Afterwards you can undo all of it with one button."
@@ -180,14 +197,20 @@ class BatchMixin:
                 effects.append(_ABOUT_RECORDS)
         else:
             effects.append("No conflict that matches can be resolved this way.")
-        shown = bulk_resolution.sample_entries(batch)
-        samples = [(_named(row), "\n".join(effect_lines(row.conflict, batch.resolution_type))) for row in shown]
+        page = Paginator(bulk_resolution.ready_entries(batch), ROWS).get_page(request.GET.get("p"))
+        values = [(_named(row), *_sides(row.conflict)) for row in page if not row.conflict.is_about_record]
+        done = [
+            (_named(row), "\n".join(effect_lines(row.conflict, batch.resolution_type)))
+            for row in page
+            if row.conflict.is_about_record
+        ]
         left = bulk_resolution.with_status(batch).filter(stands=LEFT_OUT)
         reasons = [(_named(row), bulk_resolution.entry_sentence(row)) for row in left[:MAX_ROWS_SHOWN]]
         number = left.count()
         left_out = f"{number:,} {plural(number, 'is', 'are')} left out"
         tables = [
-            RecordTable(("Record", "What is done"), samples, batch.total, listed="oldest"),
+            RecordTable(("Record", *_SIDES.get(batch.resolution_type, ("NPD", "Monday"))), values, len(values)),
+            RecordTable(("Record", "What is done"), done, len(done)),
             RecordTable(("Record", "Why"), reasons, number, left_out),
         ]
         return Question(
@@ -197,6 +220,7 @@ class BatchMixin:
             [table for table in tables if table.rows],
             [("expect", batch.total)],
             deletes=bulk_resolution.takes_away(batch),
+            page=page,
         )
 
     def _context(self, request: HttpRequest, batch: ConflictBatch) -> dict[str, Any]:
@@ -218,15 +242,37 @@ class BatchMixin:
             "may_change": may_change,
             "may_undo": may_change and not way_back and batch.state in (BatchState.DONE, BatchState.UNDONE),
             "page": page,
-            "rows": [(row, capfirst(STATUS_LABELS[row.stands]), bulk_resolution.entry_sentence(row)) for row in page],
+            "rows": [_outcome(row) for row in page],
             "show": show,
             "back": _back_url(request, batch),
             **_progress_context(batch),
         }
 
 
+def _outcome(row: Any) -> tuple[Any, str, str]:
+    """A row, what became of it, and what was written, or why not, without the same word once more."""
+    outcome = capfirst(STATUS_LABELS[row.stands])
+    return row, outcome, bulk_resolution.entry_sentence(row).removeprefix(f"{outcome}: ")
+
+
 def _way_back(batch: ConflictBatch) -> str:
     return WAYS_BACK.get(batch.resolution_type, "")  # type: ignore[call-overload, no-any-return]  # a StrEnum equals its text
+
+
+def _sides(conflict: SyncConflict) -> tuple[SafeString, SafeString]:
+    """Both sides of each field, of an overwritten edit what is there now and the edit; what is short, on one line."""
+    fields = listed_case(conflict, "").fields
+    names = ("now", "overwritten") if conflict.kind == ConflictKind.OVERWRITTEN else ("", "")
+
+    def cell(side: int) -> SafeString:
+        lines = []
+        for one in fields:
+            name = (NPD, MONDAY)[side]
+            look = "npd-whole" if len(getattr(one, name) or "") <= _MAX_WHOLE else ""
+            lines.append((", ".join(filter(None, [one.label, names[side]])), look, marked_excerpt(one, name)))
+        return format_html_join("\n", '{}: <b class="{}">{}</b>', lines)
+
+    return cell(0), cell(1)
 
 
 def _named(row: Any) -> SafeString:

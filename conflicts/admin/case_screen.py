@@ -16,16 +16,30 @@ from django.contrib.auth.models import User
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.core.exceptions import PermissionDenied
 from django.db import connection
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
 from django.views.generic import TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
 
 from conflicts import rejections
 from conflicts.admin.rule_page import suggestion_items
-from conflicts.case import UNDOING, Case, ConflictContext, Progress, SubmittedForm, conflict_progress, screen_case
+from conflicts.case import (
+    STATE_LABELS,
+    UNDOING,
+    Case,
+    CaseField,
+    ConflictContext,
+    Progress,
+    SubmittedForm,
+    conflict_progress,
+    screen_case,
+)
 from conflicts.lifecycle import Effect, Sides, chosen_option, is_same, side_option
 from conflicts.models import BOTH, CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
 from conflicts.rejections import DECISION_KIND, RejectionCase, answer_rejection, last_answer, rejected_case, undo_answer
@@ -44,7 +58,6 @@ from sync.admin.admin_base import see_other
 from sync.admin.confirmed_action import Question, RecordTable, question_page
 from sync.admin.record_panel import inbox_url
 from sync.clock import SyncNow
-from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict, NotAllowed
 from sync.kernel.conflict_store import RECORD_KEY
 from sync.kernel.humanize import plural
@@ -53,7 +66,7 @@ from sync.models import Decision, FieldMapping
 from sync.operations.attention import AttentionKind
 from sync.records import blocked_fields
 from sync.records.blocked_fields import FieldRef
-from sync.registry import HiddenName, record_url, visible_types
+from sync.registry import HiddenName, is_hidden, record_url, visible_types
 
 URL_NAME = "admin:conflicts_syncconflict"
 REFUSED = "Rejected by Monday"
@@ -329,7 +342,12 @@ class ConflictDesk:
         # The option that the address asks to choose, as the form would; nothing is stored by it.
         choose, _, value = self.request.GET.get("option", "").partition(" ")
         asked = {RECORD_KEY: FieldSelection(choose, value or None)} if choose else None
-        return screen_case(self.conflict, self.context, form, problems, asked)
+        case = screen_case(self.conflict, self.context, form, problems, asked)
+        if not is_hidden(visible_types(self.request.user), case.entity_type):
+            return case
+        # Who may not see the record sees of it what is to be decided.
+        about = replace(case.about, columns=(), lines=()) if case.about else None
+        return replace(case, about=about, equal=(), blocked=())
 
     def screen(self, case: Case, *, may_change: bool) -> Screen:
         """What the page of this kind of case shows besides."""
@@ -414,6 +432,8 @@ class RejectionDesk:
 
     def screen(self, case: Case, *, may_change: bool) -> Screen:
         tag = ("Kept different", "") if case.kept_by else ("Not rejected any more", "cfl-ok")
+        if case.progress.state == UNDOING:
+            tag = (capfirst(STATE_LABELS[UNDOING]), "")
         answered = None if case.is_waiting or self.answer is None else self.answer
         return Screen(
             [(REFUSED, "cfl-warn") if case.is_waiting else tag],
@@ -607,7 +627,7 @@ class CaseMixin:
     def answer_status(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Answer, as JSON, how far the answer to a rejection is."""
         check_permission(self, request, "view")
-        decision = get_object_or_404(Decision, pk=pk, kind=DECISION_KIND)
+        decision = get_object_or_404(Decision, Q(kind=DECISION_KIND) | Q(undoes__isnull=False), pk=pk)
         return _status(rejections.rejection_progress(decision, RejectionCase.of(*_field_ref(decision))))
 
     def conflict_undo(self, request: HttpRequest, pk: UUID) -> HttpResponse:
@@ -623,16 +643,16 @@ class CaseMixin:
 
     def _undo(self, request: HttpRequest, desk: Desk) -> HttpResponse:
         check_permission(self, request, "change")
-        say, said, done = messages.success, "", True
+        said, done = "", True
         try:
             said = desk.undo(by=cast("User", request.user))
         except ActionError as error:
-            say, said, done = messages.error, f"Nothing was undone. {error}", False
+            said, done = f"Nothing was undone. {error}", False
         if asks_for_json(request):
             progress = Progress(UNDOING, said) if done else None
             return json_answer(f"{desk.context.name}: {said or 'its resolution is being undone.'}", progress)
-        if said:
-            say(request, said)
+        if not done:  # what is being undone, the page itself says
+            messages.error(request, said)
         return see_other(desk.url)
 
 
@@ -650,6 +670,12 @@ def json_answer(sentence: str, progress: Progress | None) -> HttpResponse:
     body = (progress.to_json() if progress else {}) | {"sentence": sentence}
     status = HTTPStatus.OK if progress else HTTPStatus.CONFLICT
     return JsonResponse(body, status=status, headers={"Cache-Control": "no-store"})
+
+
+def marked_excerpt(field: CaseField, side: str) -> SafeString | str:
+    """Return one side's value around its first difference, which is marked."""
+    pieces = (format_html("<ins>{}</ins>", part.text) if part.marked else part.text for part in field.excerpts[side])
+    return format_html_join("", "{}", ((piece,) for piece in pieces)) or "(empty)"
 
 
 # The texts of the screen's script, in the page's language: a script can't form every language's plurals.
@@ -671,6 +697,8 @@ def script_texts(rows: int, *, may_type: bool = True) -> dict[str, Any]:
         "choose": f"Choose a side{', or type a value,' if may_type else ''} for at least one field.",
         "chooseWay": "Choose an option.",
         "andNext": "%(act)s, and next…",
+        "undoLater": "It can be undone once it is written.",
+        "undoNothing": "Nothing was resolved just now, so there is nothing to undo.",
         "empties": {
             "npd": "Empty %(field)s in NPD",
             "monday": "Empty %(field)s on Monday",

@@ -18,8 +18,8 @@ from django.db.models import Q, QuerySet, Value
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import path, reverse
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
 
@@ -31,6 +31,7 @@ from conflicts.admin.case_screen import (
     asks_for_json,
     check_permission,
     json_answer,
+    marked_excerpt,
     parse_seen,
     screen_url,
 )
@@ -56,6 +57,7 @@ from conflicts.models import (
     MONDAY,
     NPD,
     OPEN_FIRST,
+    UNDO,
     ConflictKind,
     ResolutionType,
     SyncConflict,
@@ -144,7 +146,7 @@ class StateFilter(ConditionFilter):
             APPLYING: BEING_APPLIED,
             HANDED_BACK: Q(resolved_at=None) & ~BEING_APPLIED & ~Q(resolution_problem=""),
             SETTLED: Q(resolved_at__isnull=False),
-            UNDOING: Q(resolved_at__isnull=False, resolution__isnull=False),
+            UNDOING: Q(resolution__resolution_type=UNDO),
         }
         return conditions.get(value, Q())
 
@@ -502,12 +504,13 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
 
     @admin.display(description="Found", ordering="detected_at")
     def since(self, conflict: Any) -> SafeString:
-        """Whether it is open, being applied or resolved, and how long ago it was found."""
+        """Whether it is being applied or resolved, which the list's tab doesn't say, and how long ago it was found."""
         state = conflict.page_case.progress.state
         label = capfirst(str(STATE_LABELS[state]))
         badge = admin_base.badge(*BADGES[state], label, title=conflict.resolution_problem)
         found = admin_base.time_tag(conflict.detected_at, conflict.page_now)
-        return format_html('{}<span class="cfl-sub">{}</span>', badge, found)
+        quiet = mark_safe(" hidden") if state == OPEN else ""
+        return format_html('<span data-state{}>{}</span><span class="cfl-sub">{}</span>', quiet, badge, found)
 
     @admin.display(description="Resolve")
     def use_side(self, conflict: Any) -> SafeString | str:
@@ -540,8 +543,7 @@ def _first_value(case: Case, side: str) -> SafeString | str:
     if not case.fields:
         return humanize.DASH
     first, more = case.fields[0], len(case.fields) - 1
-    pieces = (format_html("<ins>{}</ins>", part.text) if part.marked else part.text for part in first.excerpts[side])
-    marked = format_html_join("", "{}", ((piece,) for piece in pieces)) or "(empty)"
+    marked = marked_excerpt(first, side)
     value = getattr(first, side) or ""
     shown = format_html('<span class="cfl-value" dir="auto" title="{}">{}</span>', value, marked)
     if not more:

@@ -131,10 +131,13 @@
   // To the next conflict, or the one before; nothing where no other waits.
   const leave = (where) => document.querySelector(`[data-${where}]`)?.click();
 
-  // What was settled just now, or on this page; nothing while it is still being written.
+  // What was resolved just now, or on this page; else the page says why not.
   const undo = () => {
-    const wish = [...document.querySelectorAll("form[data-undo]")].find((one) => !one.hidden);
-    if (wish) wish.requestSubmit();
+    const wish = [...document.querySelectorAll("form[data-undo]")].find((one) => !one.inert);
+    if (wish) return wish.requestSubmit();
+    const line = summary || document.querySelector("[data-waits]");
+    if (line) line.textContent = document.querySelector("[data-state=applying]") ? words.undoLater : words.undoNothing;
+    return undefined;
   };
 
   const keys = {
@@ -251,7 +254,7 @@
     strip.querySelector("[data-sentence]").textContent = found.sentence;
     strip.querySelector("[data-waits]").textContent = found.waits;
     const wish = strip.querySelector("form[data-undo]");
-    if (wish) wish.hidden = !found.undo;
+    if (wish) wish.inert = !found.undo;
     return undefined;
   };
 

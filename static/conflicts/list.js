@@ -39,9 +39,11 @@
     return { done: answer.ok, ...(await answer.json()) };
   };
 
-  const show = (row, text) => {
-    const badge = row.querySelector("td.field-since .npd-badge");
-    if (badge) badge.lastChild.textContent = text;
+  const show = (row, text, isQuiet = false) => {
+    const state = row.querySelector("td.field-since [data-state]");
+    if (!state) return;
+    state.querySelector(".npd-badge").lastChild.textContent = text;
+    state.hidden = isQuiet;
   };
 
   // Until it is written, or came back: every 0.6 s at first, then more and more seldom. A click on another row ends it.
@@ -67,7 +69,7 @@
   // The row as it was, so that one can choose again.
   const stand = (one) => {
     one.row.querySelector("td.field-use_side")?.replaceChildren(...one.buttons);
-    show(one.row, one.text);
+    show(one.row, one.text, one.isQuiet);
     delete one.row.dataset.busy;
   };
 
@@ -77,8 +79,9 @@
     row.dataset.busy = "1";
     const { status, undo } = button.dataset;
     const buttons = [...row.querySelector("td.field-use_side").childNodes];
-    const text = row.querySelector("td.field-since .npd-badge").lastChild.textContent;
-    const one = { row, buttons, text, status, undo, name: nameOf(row).textContent };
+    const state = row.querySelector("td.field-since [data-state]");
+    const [text, isQuiet] = [state.querySelector(".npd-badge").lastChild.textContent, state.hidden];
+    const one = { row, buttons, text, isQuiet, status, undo, name: nameOf(row).textContent };
     const next = rows()[rows().indexOf(row) + 1] ?? rows()[rows().indexOf(row) - 1];
     try {
       const found = await post(button.formAction, { seen: button.value });

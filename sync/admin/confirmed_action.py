@@ -10,6 +10,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import PermissionDenied
+from django.core.paginator import Page
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
@@ -69,7 +70,7 @@ class Question:
 
     `hidden` comes back with the button. Without a `button` there is nothing to do any more. One that `deletes` is red.
     `choices` stand in place of the button: what is sent as `only` says which was pressed. `why_length`: a reason of so
-    many characters may be given, which is sent as `why`.
+    many characters may be given, which is sent as `why`. `page` is that of the rows, where they are many.
     """
 
     title: str
@@ -82,6 +83,7 @@ class Question:
     deletes: bool = False
     choices: Sequence[Choice] = ()
     why_length: int = 0
+    page: Page[Any] | None = None
 
 
 @dataclass(frozen=True)

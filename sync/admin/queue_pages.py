@@ -340,7 +340,7 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
     def prepare_page(self, rows: list[Any]) -> None:
         """Put the names of the page's new items on its rows, and what is known of their boards."""
         super().prepare_page(rows)
-        names = item_names(row.remote_id for row in rows if row.is_unmatched_item)
+        names = self._item_names(rows)
         boards = SimpleLazyObject(lambda: overview().by_type)
         for row in rows:
             row.page_items = names
@@ -371,7 +371,15 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
         if not row.is_unmatched_item:
             return super().record_name(row)
         names = getattr(row, "page_items", None)
-        return item_label(row, item_names([row.remote_id]) if names is None else names)
+        return item_label(row, self._item_names([row]) if names is None else names)
+
+    def _item_names(self, rows: Sequence[Any]) -> dict[str, str]:
+        """The names of items that no record has yet, of the types whose records the rows' reader may see."""
+        return item_names(
+            row.remote_id
+            for row in rows
+            if row.is_unmatched_item and not registry.is_hidden(row.page_types, row.entity_type)
+        )
 
     @admin.display(description="Monday item")
     def item_on_monday(self, row: SyncQueue) -> SafeString | str:

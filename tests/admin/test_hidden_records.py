@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.db.models import Model
 from django.test import Client
 from django.utils import timezone
 
+from conflicts.database_store import DatabaseConflictStore
+from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
-from sync.models import ApprovalRequest, Decision, IgnoredItem, Intent, SyncMetadata, SyncQueue, Verification
+from sync.kernel.conflict_store import ConflictReport, FieldConflict
+from sync.models import (
+    ApprovalRequest,
+    Decision,
+    IgnoredItem,
+    Intent,
+    SyncMetadata,
+    SyncQueue,
+    UnmatchedItem,
+    Verification,
+)
+from sync.reconcile.identity import duplicate_question
 from tests.admin import states
 from tests.admin.forms import values_of
 from tests.api.conftest import with_token
@@ -99,6 +114,34 @@ def test_lists_pages_and_searches_of_the_admin_quote_a_record_to_whoever_may_see
             assert client.get(address, {"q": "Sophie"}).context["cl"].result_count == int(is_told)
     row.refresh_from_db()
     assert QUOTED in str(vars(row))  # hidden, and not taken away
+
+
+def test_the_item_of_a_job_is_named_to_whoever_may_see_such_records(client: Client, contact: Contact) -> None:
+    row = SyncQueue.objects.create(
+        entity_type="contact", remote_id="5", direction="to_npd", payload={}, status="pending"
+    )
+    UnmatchedItem.objects.create(entity_type="contact", item_id="5", name=QUOTED)
+    address = "/admin/sync/syncqueue/"
+    for user, is_told in ((reader_of(row), False), (reader_of(row, "view_contact"), True)):
+        client.force_login(user)
+        pages = [client.get(address).content.decode(), client.get(f"{address}{row.pk}/change/").content.decode()]
+        assert [QUOTED in page for page in pages] == [is_told] * 2
+
+
+def test_a_conflict_shows_the_values_in_conflict_alone_to_whoever_may_not_see_the_record(client: Client) -> None:
+    states.boards()
+    made = states.synced(QUOTED, "71", email="hidden@example.test")
+    other = states.contact("Other", email="hidden@example.test")
+    save = DatabaseConflictStore().save_reports
+    with transaction.atomic():
+        save([ConflictReport("contact", made.pk, "71", "fields", [FieldConflict("phone", "+44 1", None, "+44 2")])])
+        save([ConflictReport("contact", made.pk, "8", "identity", data=duplicate_question(made, [other], "email"))])
+    for user, is_told in ((reader_of(SyncConflict()), False), (reader_of(SyncConflict(), "view_contact"), True)):
+        client.force_login(user)
+        for one in SyncConflict.objects.all():
+            page = re.sub("<wbr>", "", client.get(f"/admin/conflicts/syncconflict/{one.pk}/screen/").content.decode())
+            assert ("hidden@example.test" in page, HIDDEN in page) == (is_told, not is_told)
+            assert (">Phone<" in page) == (one.kind == "fields")
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def test_a_tab_filters_and_the_export_follows_it(open_page: Any, world: dict[str
     page.get_by_role("link", name=re.compile(r"^Needs attention")).click()
     page.wait_for_url("**health=attention**")
     assert "q=e" in page.url
-    assert page.locator(".npd-tabs [aria-current]").inner_text().startswith("Needs attention")
+    assert page.locator(".npd-list-tabs [aria-current]").inner_text().startswith("Needs attention")
     page.get_by_role("link", name="Export…").click()
     page.wait_for_url("**/export/**")
     assert "q=e" in page.url

@@ -20,9 +20,9 @@ from conflicts.resolution import InvalidResolution, resolve, undo
 from conflicts.tasks import carry_on_batches
 from npd.models import Contact
 from sync.kernel import process
-from tests.conflicts.conftest import PHONE, ROLE, finding, record, seen
+from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, seen
 from tests.conflicts.test_about_record import AGAIN, DELETE, UNLINK, gone
-from tests.conflicts.test_screen import LIST, text_of
+from tests.conflicts.test_screen import LIST, screen, text_of
 from tests.support.people import staff_who_may
 from tests.support.world import World
 
@@ -261,16 +261,19 @@ def test_what_nobody_confirms_is_forgotten_and_so_is_what_was_carried_out_long_a
     assert not ConflictBatch.objects.filter(pk=running.pk).exists()
 
 
-def test_the_pages_of_many_ask_few_questions_and_show_ten_of_them(
+def test_the_pages_of_many_ask_few_questions_and_show_all_of_them_by_page(
     browser: Client, django_assert_max_num_queries: Any
 ) -> None:
     made = Contact.objects.bulk_create(Contact(name=f"c{n}", monday_id=f"1{n}") for n in range(60))
     record(*(finding(contact, PHONE) for contact in made))
     batch, answer = prepare(browser)
-    assert "The oldest 10 of 60." in text_of(answer)
-    assert answer.content.decode().count(" is overwritten.") == 10
+    screens, url = answer.content.decode(), address(batch)
     with django_assert_max_num_queries(15):
-        browser.get(address(batch))
+        screens += browser.get(f"{url}?p=2").content.decode()
+    listed = [screen(conflict_of(one)) in screens for one in Contact.objects.order_by("monday_id")]
+    assert listed == [True] * 60
+    plain = re.sub("</?ins>", "", screens)
+    assert (plain.count(str(PHONE.npd)), plain.count(str(PHONE.monday))) == (60, 60)
     confirm(browser, batch)
     with django_assert_max_num_queries(15):
         browser.get(address(batch))
@@ -333,7 +336,7 @@ class TestUndo:
         Contact.objects.filter(pk=made[1].pk).update(role_title="Later")
         world.work()
         page = self.undo(world, browser, batch)
-        assert "1 undone, open again 2 not undone" in page
+        assert "Undone, open again 1 Not undone 2" in page
         assert world.values(made[0])["role_title"] == "NPD's"
         made[1].refresh_from_db()
         assert made[1].role_title == "Later"

@@ -61,6 +61,35 @@ def test_keys_walk_type_explain_and_undo(open_page: Any) -> None:
     assert not errors
 
 
+def test_a_part_that_is_resolved_is_undone_by_its_key_on_the_next_screen_and_on_its_own(open_page: Any) -> None:
+    states.boards()
+    first = of_fields("first", PHONE, ROLE)
+    of_fields("second", PHONE)
+    page, errors = open_page()
+    page.goto(screen(conflict_of(first)))
+    press(page, "u")
+    expect(page.locator("[data-summary]")).to_contain_text("nothing to undo")
+    press(page, "1", "Enter")
+    button = page.get_by_role("button", name="Undo the resolution of first")
+    expect(button).to_be_hidden()
+    where = "all => all.map(one => one.getBoundingClientRect().y)"
+    page.locator("[data-state=applying]").wait_for()
+    before = page.locator("[data-row]").evaluate_all(where)
+    press(page, "u")
+    expect(page.locator("[data-summary]")).to_contain_text("once it is written")
+    raw = {"phone": {"before": RAW, "after": RAW}}
+    record(finding(first, ROLE, applied={"phone": PHONE.npd}, inverse=raw))
+    button.wait_for()
+    assert page.locator("[data-row]").evaluate_all(where) == before
+    page.goto(screen(conflict_of(first)))
+    page.get_by_role("button", name="Undo this resolution").wait_for()
+    assert not barriers(page)
+    press(page, "u")
+    page.get_by_text("Undo requested by Ada").wait_for()
+    assert list(conflict_of(first).stored_resolution.fields) == ["phone"]
+    assert not errors
+
+
 def test_one_key_chooses_a_side_for_the_field_or_for_all(open_page: Any) -> None:
     made = of_fields("made", PHONE, ROLE)
     page, errors = open_page()

@@ -129,7 +129,7 @@ def test_the_list_counts_what_is_being_applied_as_open_and_the_screen_what_still
     made = [conflicting(f"c{number}", PHONE) for number in range(3)]
     for applied in (0, 1):
         listed, shown = text_of(browser.get(LIST)), text_of(browser.get(f"{LIST}{made[applied].pk}/screen/"))
-        assert "3 open" in listed
+        assert "Open 3" in listed
         assert f"1 of {3 - applied}" in shown
         assert SyncConflict.objects.filter(resolved_at=None).count() == 3
         assert conflict_counts()["open"] == 3
@@ -173,7 +173,7 @@ def test_open_ones_are_counted_by_field_and_lead_to_their_list(browser: Client) 
     conflicting("A", PHONE)
     conflicting("B", PHONE, ROLE)
     answer = browser.get(LIST)
-    assert "2 open" in text_of(answer)
+    assert "Open 2" in text_of(answer)
     assert re.search(r"2 Phone \(Contact\) 1 Role \(Contact\)", text_of(answer), re.IGNORECASE)
     assert "?state=open&amp;entity_type=contact&amp;field=role_title" in answer.content.decode()
     listed = text_of(browser.get(f"{LIST}?state=open&entity_type=contact&field=role_title"))

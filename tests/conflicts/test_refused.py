@@ -190,6 +190,26 @@ def test_the_form_answers_keeps_what_was_typed_and_says_what_is_wrong(rejected: 
     assert Contact.objects.get().email == REFUSED
 
 
+@pytest.mark.parametrize("choice", ["monday", "npd"])
+def test_after_its_answer_is_undone_the_page_follows_the_value_until_it_is_open_again(
+    world: World, ada: User, client: Client, choice: str
+) -> None:
+    contact = refuse(world)
+    client.force_login(ada)
+    made = choose(contact, ada, choice)
+    world.work()
+    client.post(f"{LIST}rejected/answer/{made.pk}/undo/")
+    shown = client.get(page_of(contact))
+    strip, case = shown.context["screen"].answer, shown.context["case"]
+    assert (strip.progress.state, strip.undo_url, strip.reload) == ("undoing", "", True)
+    assert (case.is_waiting, list(shown.context["messages"])) == (False, [])
+    assert not client.get(strip.status_url).json()["final"]
+    world.work()
+    assert client.get(strip.status_url).json()["final"]
+    shown = client.get(page_of(contact))
+    assert (shown.context["screen"].answer, shown.context["case"].is_waiting) == (None, True)
+
+
 def test_a_correction_that_monday_refuses_again_comes_back_with_the_reason(rejected: Contact, browser: Client) -> None:
     browser.post(page_of(rejected), form("custom", REFUSED))
     assert "is sent to Monday once more" in text_of(browser.get(page_of(rejected)))

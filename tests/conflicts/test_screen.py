@@ -282,7 +282,7 @@ class TestList:
         page = text_of(browser.get(f"{LIST}?state=all"))
         assert page.index("Grace Hopper") < page.index("Third") < page.index("Second")
         assert "Second" not in text_of(browser.get(LIST))
-        assert "2 open 1 resolved" in page
+        assert "Open 2 Resolved in 30 days 1" in page
 
     def test_nobody_adds_or_deletes_conflicts(self, browser: Client, conflict: SyncConflict) -> None:
         assert browser.get(f"{LIST}add/").status_code == 403

@@ -133,6 +133,80 @@ def test_a_resolution_is_undone_from_its_records_activity(world: World, person: 
     assert undo_link_and_mark(entry) == (False, False)
 
 
+@staged
+def partly_settled(world: World, person: Any) -> tuple[Contact, SyncConflict]:
+    """A contact in conflict about its role and notes, until a person chose its role."""
+    contact = world.linked(role_title="Old", notes="old")
+    world.edit(contact, "role_title", "Monday's")
+    world.edit(contact, "notes", "M notes")
+    Contact.objects.filter(pk=contact.pk).update(role_title="NPD's", notes="N notes")
+    world.work()
+    conflict = SyncConflict.objects.get(entity_id=contact.pk)
+    chosen = {"role_title": FieldSelection("npd")}
+    resolve(conflict.pk, by=person, resolution_type="merge", selections=chosen, seen=seen_of(conflict))
+    with pytest.raises(NotOpen):
+        undo(conflict.pk, by=person)
+    world.work()
+    world.deliver()
+    world.work()
+    conflict.refresh_from_db()
+    assert (conflict_progress(conflict).state, conflict.conflict_fields) == ("partly", ["notes"])
+    return contact, conflict
+
+
+def test_the_part_of_a_conflict_that_was_resolved_is_undone_and_the_rest_stays_open(world: World, person: Any) -> None:
+    contact, conflict = partly_settled(world, person)
+    assert world.values(contact)["role_title"] == "NPD's"
+    undo(conflict.pk, by=person)
+    conflict.refresh_from_db()
+    assert (conflict.is_open, conflict_progress(conflict).state) == (True, "undoing")
+    for again in (lambda: undo(conflict.pk, by=person), lambda: keep_npd(conflict, person)):
+        with pytest.raises(NotOpen):
+            again()
+    world.work()
+    conflict.refresh_from_db()
+    assert (conflict.is_open, conflict.resolution) == (True, None)
+    assert sorted(conflict.conflict_fields) == ["notes", "role_title"]
+    assert conflict.npd_data == {"notes": "N notes", "role_title": "NPD's"}
+    assert conflict.monday_data == {"notes": "M notes", "role_title": "Monday's"}
+    assert world.values(contact)["role_title"] == "Monday's"
+    assert conflict_progress(conflict).state == "open"
+    assert Decision.objects.filter(kind="undo", key="role_title").count() == 1
+    with pytest.raises(NotOpen):
+        undo(conflict.pk, by=person)
+    keep_npd(conflict, person)
+    world.work()
+    assert (world.status(contact), SyncConflict.objects.count()) == ("synced", 1)
+
+
+def test_of_a_part_that_moved_since_nothing_is_put_back_and_what_was_lost_is_a_new_conflict(
+    world: World, person: Any
+) -> None:
+    contact, conflict = partly_settled(world, person)
+    world.edit(contact, "role_title", "Later")
+    undo(conflict.pk, by=person)
+    world.work()
+    conflict.refresh_from_db()
+    assert (conflict.is_open, conflict.conflict_fields, conflict.resolution) == (True, ["notes"], None)
+    new = SyncConflict.objects.get(kind="overwritten")
+    assert (new.npd_data, new.monday_data) == ({"role_title": "Later"}, {"role_title": "Monday's"})
+    assert Decision.objects.filter(kind="conflict_undo_refused").count() == 1
+
+
+def test_a_part_is_undone_although_the_rest_closed_by_itself_meanwhile(world: World, person: Any) -> None:
+    contact, conflict = partly_settled(world, person)
+    undo(conflict.pk, by=person)
+    world.edit(contact, "notes", "N notes")
+    world.work()
+    conflict.refresh_from_db()
+    assert (conflict.is_open, conflict.conflict_fields, conflict.resolution) == (True, ["role_title"], None)
+    assert world.values(contact)["role_title"] == "Monday's"
+
+
+def keep_npd(conflict: SyncConflict, person: Any) -> None:
+    resolve(conflict.pk, by=person, resolution_type="keep_npd", seen=seen_of(conflict))
+
+
 def test_after_a_side_moved_nothing_is_put_back_and_what_was_lost_is_a_new_conflict(world: World, person: Any) -> None:
     contact, conflict = settled(world, person, "keep_npd")
     world.edit(contact, "role_title", "Later")

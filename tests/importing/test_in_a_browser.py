@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from openpyxl import load_workbook
 
 from npd.imports.import_jobs import run_all
 from npd.models import Contact
@@ -17,6 +19,10 @@ from tests.support.pages import barriers
 from tests.support.waiting import beside
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
+TEXT = (
+    "NPD ID,Name,Email,Phone,Company,Colour\n,Anne Ångström,ann@x.org,+46 8 123 45,Nova,red\n"
+    f",Bob,not an address,,,blue\n,Eve {'Very' * 30},eve@x.org,,,\n,Twin,twin@x.org,,,\n,Twin,twin@x.org,,,\n"
+)
 
 
 def previewed(page: Any, file: Path) -> None:
@@ -77,15 +83,30 @@ def test_a_refused_file_is_told_to_a_screen_reader_and_another_can_be_chosen_the
         page.get_by_role("button", name="Import 1 row").wait_for()
 
 
+FAULTY = (
+    "Person,Mailbox,Company,Ring,Job title\n"
+    "Ann,ann@x.org,,+46 8 123 45,\n"
+    "Bob,not an address,,,\n"
+    "Cleo,cleo@x.org,Nobody knows,,\n"
+    "Dan,dan@x.org,,call me maybe,\n"
+    f"Eve,eve@x.org,,,{'x' * 300}\n"
+    "Fay,fay@x.org,,,Head\n"
+    "Fay,fay@x.org,,,CEO\n"
+    "Ann,ann@x.org,,+46 8 123 45,\n"
+)
+NAMES = {3: "Email: ", 4: "Organization: ", 5: "Phone: ", 6: "Role: ", 7: "more than once", 8: "more than once"}
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_columns_are_chosen_and_previewed_again_before_anything_can_be_imported(
+def test_five_kinds_of_faults_are_named_given_back_as_a_spreadsheet_and_the_rest_imported(
     open_page: Any, tmp_path: Path, width: int, scheme: str
 ) -> None:
     states.boards()
     file = tmp_path / "people.csv"
-    file.write_text("Person,Mailbox,Role,Ring\nAnn,ann@x.org,,+46 8 123 45\nDan,dan@x.org,,call me maybe\n")
+    file.write_text(FAULTY)
     page, errors = open_page(width, scheme)
     page.goto("/admin/npd/contact/import/")
+    assert not barriers(page)
     previewed(page, file)
     with a_worker():
         page.get_by_role("alert").get_by_text("No column of people.csv tells which contact").wait_for()
@@ -95,11 +116,25 @@ def test_columns_are_chosen_and_previewed_again_before_anything_can_be_imported(
     page.get_by_role("button", name="Preview again").press("Enter")
     with a_worker():
         page.get_by_role("button", name="Import 2 rows").wait_for()
-    page.get_by_label("Ring is read as").select_option("Phone")
+    ring = page.get_by_label("Ring is read as")
+    ring.select_option("Phone")
     assert page.get_by_role("button", name="Import 2 rows").is_disabled()
     page.get_by_text("You have changed something").wait_for()
     page.get_by_role("button", name="Preview again").press("Enter")
     with a_worker():
         page.get_by_role("button", name="Import 1 row").wait_for()
+    for number, name in NAMES.items():
+        header = page.get_by_role("rowheader", name=f"Row {number}", exact=True)
+        assert name in page.get_by_role("row").filter(has=header).inner_text()
+    page.get_by_text("Row 9 is the same as row 2.").wait_for()
     assert not barriers(page)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download 6 rows not imported (XLSX)").click()
+    sheet = load_workbook(io.BytesIO(download.value.path().read_bytes())).active
+    assert [row[0].value for row in sheet.rows] == ["Person", "Bob", "Cleo", "Dan", "Eve", "Fay", "Fay"]
+    page.get_by_role("button", name="Import 1 row").press("Enter")
+    with a_worker():
+        page.get_by_text("1 row was written.").wait_for()
+    assert not barriers(page)
+    assert list(Contact.objects.values_list("name", "phone")) == [("Ann", "+46 8 123 45")]
     assert not errors
