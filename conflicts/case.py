@@ -590,8 +590,8 @@ class Case:
     """A conflict, or a rejected value: `kind` says which, `is_waiting` whether one can decide now.
 
     `fields` are those in conflict. `resolved` are those that left it, `closed` the labels of those that did since the
-    person saw them; `equal` and `blocked` are about the record's other fields. `reason` and `kept_by` are Monday's for
-    a rejected value, and who kept it different.
+    person saw them; `equal` and `blocked` are about the record's other fields. `reason` is Monday's for
+    a rejected value, or NPD's where `is_unsent`; `kept_by` is who kept it different.
     """
 
     kind: str
@@ -609,6 +609,7 @@ class Case:
     equal: Sequence[tuple[str, str]] = ()
     blocked: Sequence[str] = ()
     reason: str = ""
+    is_unsent: bool = False
     kept_by: str = ""
 
     @property

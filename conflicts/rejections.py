@@ -52,7 +52,7 @@ from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay, read_until
 from sync.reconcile.lost_updates import last_observed
 from sync.records import availability
 from sync.records.authors import actor_label, log_action
-from sync.records.blocked_fields import KEPT_BY, KEPT_REMOTE, FieldRef, is_rejected, mark_kept_different
+from sync.records.blocked_fields import KEPT_BY, KEPT_REMOTE, SIDE_LIMIT, FieldRef, is_rejected, mark_kept_different
 
 
 class RejectionCase:
@@ -93,8 +93,13 @@ class RejectionCase:
 
     @property
     def reason(self) -> str:
-        """Monday's reason."""
+        """Monday's reason, or NPD's for a value that it doesn't send."""
         return str(self.entry.get("reason", ""))
+
+    @property
+    def is_unsent(self) -> bool:
+        """Whether the column can't take the value, so that Monday was not asked."""
+        return self.entry.get("side") == SIDE_LIMIT
 
     @property
     def kept_by(self) -> Mapping[str, Any]:
@@ -303,6 +308,7 @@ def rejected_case(
         is_waiting=is_waiting,
         item_url=context.item_url(rejection.record.monday_id or ""),
         reason=rejection.reason,
+        is_unsent=rejection.is_unsent,
         kept_by=str(rejection.kept_by.get("who", "")),
     )
 

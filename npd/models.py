@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, ClassVar
 
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.db import models
 
 from npd.imports.models import ImportFile, ImportJob, ImportRow
 from sync.kernel.triggers import dependency_triggers
 from sync.models import SyncedModel, track_history
-from sync.reconcile.lookups import canonical_expression
+from sync.reconcile.lookups import canonical_expression, complete_phone
 
 __all__ = ["Contact", "ImportFile", "ImportJob", "ImportRow", "Organization"]
 
@@ -104,6 +106,22 @@ class Contact(SyncedModel):
     def sync_region(self) -> str:
         """Return the country of the contact's organization, for telephone numbers without one."""
         return self.organization.address_country if self.organization else ""
+
+    def clean_fields(self, exclude: Collection[str] | None = None) -> None:
+        """Give the telephone number its country, or refuse it, where it is written here; what Monday says is taken."""
+        errors: dict[str, list[ValidationError]] = {}
+        try:
+            super().clean_fields(exclude=exclude)
+        except ValidationError as error:
+            errors = error.error_dict
+        if "phone" not in (exclude or ()) and "phone" not in errors:
+            try:
+                # The organization is read only where its country matters.
+                self.phone = complete_phone(self.phone, "" if self.phone.startswith("+") else self.sync_region())
+            except ValueError as error:
+                errors["phone"] = [ValidationError(str(error), code="invalid")]
+        if errors:
+            raise ValidationError(errors)
 
 
 # Here and not as decorators: each points at the other.

@@ -360,7 +360,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         now = getattr(instance, name)
         if not isinstance(now, str):
             return False
-        said, known = (canonical_value(self.entity_type, name, one) for one in (text, now))
+        country = instance.sync_region()
+        said, known = (canonical_value(self.entity_type, name, one, country) for one in (text, now))
         if name == registry.entity(self.entity_type).match_key and not self.current.texts.get(NPD_ID):
             # By it the record was found, whatever its capitals; only who names the record otherwise may correct it.
             said, known = str(said).lower(), str(known).lower()

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from functools import cached_property, wraps
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib.admin.models import ADDITION, DELETION
 from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -207,6 +208,23 @@ class RecordSerializer(KnownFieldsMixin, serializers.ModelSerializer[Any]):
         if self.instance is not None and isinstance(data, dict):
             self._refuse_read_only(data)
         return super().to_internal_value(data)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Have the model check and complete what would change; an old value that breaks a rule stops no other edit."""
+        model: type[SyncedModel] = self.Meta.model
+        record = model() if self.instance is None else copy(self.instance)
+        own = {one.name for one in model._meta.concrete_fields if not one.is_relation}
+        for name, value in attrs.items():
+            if name != "external_ids":
+                setattr(record, name, value)
+        changed = {
+            name for name in own & set(attrs) if self.instance is None or getattr(self.instance, name) != attrs[name]
+        }
+        try:
+            record.clean_fields(exclude={one.name for one in model._meta.concrete_fields} - changed)
+        except ValidationError as error:
+            raise serializers.ValidationError(serializers.as_serializer_error(error)) from error
+        return attrs | {name: getattr(record, name) for name in changed}
 
     def _refuse_read_only(self, data: dict[str, Any]) -> None:
         """Refuse a changed value of a read-only field: a body that was read may be sent back whole."""

@@ -93,13 +93,26 @@ def canonical_expression(field: str) -> Func:
     return Func(composed, Value(" \t\n\r\f\v\u00a0"), function="btrim", output_field=TextField())
 
 
-def canonical_value(entity_type: str, field: str, value: Any) -> Any:
-    """Return a field's value as the sync compares it; two values equal in this form are no change."""
+def canonical_value(entity_type: str, field: str, value: Any, country: str = "") -> Any:
+    """Return a field's value as the sync compares it; two values equal in this form are no change.
+
+    `country` is the record's, for telephone numbers without one.
+    """
     for mapping in registry.entity(entity_type).mappings:
         if mapping.fields == (field,) and mapping.converter in ("name", "email", "phone", "text", "long_text"):
-            options = ConverterOptions(region=settings.DEFAULT_PHONE_REGION)
+            options = ConverterOptions(region=connectors.get().country_code(country) or settings.DEFAULT_PHONE_REGION)
             return connectors.get().converter(mapping.converter, options).local({field: value}) or ""
     return value.strip() if isinstance(value, str) else value
+
+
+def complete_phone(text: str, country: str = "") -> str:
+    """Return a typed telephone number with its country, that of the record or else the installation's.
+
+    Raises ValueError, with a sentence, where it is no number of that country, as any prefix would be a guess.
+    """
+    region = connectors.get().country_code(country) or settings.DEFAULT_PHONE_REGION
+    convert = connectors.get().converter("phone", ConverterOptions(region=region))
+    return convert.from_text(text, {"phone": text})["phone"] or ""
 
 
 def records_saying(model: type[SyncedModel], field: str, text: str) -> Sequence[SyncedModel]:

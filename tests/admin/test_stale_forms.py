@@ -24,7 +24,8 @@ from tests.admin.test_records import change_page
 def ann(db: None) -> Contact:
     """A contact that both sides agree on."""
     states.boards()
-    return states.synced("Ann", "5001", email="ann@example.com", phone="+44 1", role_title="Engineer", notes="One\nTwo")
+    values = {"email": "ann@example.com", "phone": "+44 20 7946 0001", "role_title": "Engineer", "notes": "One\nTwo"}
+    return states.synced("Ann", "5001", **values)
 
 
 def opened(client: Client, record: Any) -> dict[str, str]:
@@ -43,9 +44,13 @@ def save(client: Client, record: Any, form: dict[str, str]) -> Any:
 
 
 SAVED = {
-    "a field that the sync changed keeps its new value": ({}, {"phone": "+44 2"}, {"role_title": "Head"}),
-    "both changed to the same value": ({}, {"phone": "+44 2"}, {"phone": "+44 2"}),
-    "an old value that breaks a rule stops no other field": ({"email": "not an address"}, {}, {"role_title": "Head"}),
+    "a field that the sync changed keeps its new value": ({}, {"phone": "+44 20 7946 0002"}, {"role_title": "Head"}),
+    "both changed to the same value": ({}, {"phone": "+44 20 7946 0002"}, {"phone": "+44 20 7946 0002"}),
+    "an old value that breaks a rule stops no other field": (
+        {"email": "not an address", "phone": "keine Ahnung"},
+        {},
+        {"role_title": "Head"},
+    ),
     "outer white space that a browser drops is not a change": (
         {"role_title": " Engineer ", "notes": "  One\n"},
         {"role_title": "Head"},
@@ -66,6 +71,24 @@ def test_what_the_person_changed_is_saved_and_nothing_else(browser_of_person: Cl
     assert {name: getattr(ann, name) for name in stands} == stands
 
 
+@pytest.mark.parametrize("typed", ["keine Ahnung", "030 9988776", "4.93012E+11"])
+def test_what_is_no_telephone_number_is_an_error_beside_the_field(
+    browser_of_person: Client, ann: Contact, typed: str
+) -> None:
+    answer = save(browser_of_person, ann, opened(browser_of_person, ann) | {"phone": typed, "role_title": "Head"})
+    assert set(answer.context["adminform"].form.errors) == {"phone"}
+    ann.refresh_from_db()
+    assert (ann.phone, ann.role_title) == ("+44 20 7946 0001", "Engineer")
+
+
+def test_a_number_of_the_record_s_country_is_stored_with_that_country(browser_of_person: Client, ann: Contact) -> None:
+    Organization.objects.create(name="Berliner", address_country="Germany")
+    form = opened(browser_of_person, ann) | {"phone": "030 9988776", "organization": str(Organization.objects.get().pk)}
+    assert save(browser_of_person, ann, form).status_code == 302
+    ann.refresh_from_db()
+    assert ann.phone == "+49 30 9988776"
+
+
 def test_saving_without_a_change_writes_nothing(browser_of_person: Client, ann: Contact) -> None:
     before = ann.updated_at
     form = opened(browser_of_person, ann)
@@ -82,28 +105,28 @@ def test_the_same_field_changed_meanwhile_is_told_and_what_was_typed_stays(
     browser_of_person: Client, ann: Contact
 ) -> None:
     form = opened(browser_of_person, ann)
-    meanwhile(ann, phone="+44 2")
-    answer = save(browser_of_person, ann, form | {"phone": "+44 3", "role_title": "Head"})
+    meanwhile(ann, phone="+44 20 7946 0002")
+    answer = save(browser_of_person, ann, form | {"phone": "+44 20 7946 0003", "role_title": "Head"})
     text = answer.content.decode()
     assert answer.status_code == 200
-    assert "Phone changed meanwhile: it is now “+44 2” (by NPD Sync, " in text
-    assert "You typed “+44 3”. Save again to keep yours, or" in text
-    assert 'data-value="+44 2"' in text
+    assert "Phone changed meanwhile: it is now “+44 20 7946 0002” (by NPD Sync, " in text
+    assert "You typed “+44 20 7946 0003”. Save again to keep yours, or" in text
+    assert 'data-value="+44 20 7946 0002"' in text
     again = values_of(answer, "contact_form")
-    assert (again["phone"], again["role_title"]) == ("+44 3", "Head")
+    assert (again["phone"], again["role_title"]) == ("+44 20 7946 0003", "Head")
     ann.refresh_from_db()
-    assert (ann.phone, ann.role_title) == ("+44 2", "Engineer")
+    assert (ann.phone, ann.role_title) == ("+44 20 7946 0002", "Engineer")
 
 
 def test_the_second_save_is_a_knowing_overwrite_of_what_was_told_and_of_nothing_newer(
     browser_of_person: Client, ann: Contact
 ) -> None:
     form = opened(browser_of_person, ann)
-    meanwhile(ann, phone="+44 2")
+    meanwhile(ann, phone="+44 20 7946 0002")
     told = values_of(save(browser_of_person, ann, form | {"phone": ""}), "contact_form")
-    meanwhile(ann, phone="+44 4")
+    meanwhile(ann, phone="+44 20 7946 0004")
     answer = save(browser_of_person, ann, told)
-    assert "it is now “+44 4”" in answer.content.decode()
+    assert "it is now “+44 20 7946 0004”" in answer.content.decode()
     assert save(browser_of_person, ann, values_of(answer, "contact_form")).status_code == 302
     ann.refresh_from_db()
     assert ann.phone == ""
@@ -113,11 +136,11 @@ def test_a_field_that_comes_back_with_an_error_shows_the_others_as_they_are_now(
     browser_of_person: Client, ann: Contact
 ) -> None:
     form = opened(browser_of_person, ann)
-    meanwhile(ann, phone="+44 2")
+    meanwhile(ann, phone="+44 20 7946 0002")
     answer = save(browser_of_person, ann, form | {"email": "no email"})
     again = values_of(answer, "contact_form")
     assert "Enter a valid email address" in answer.content.decode()
-    assert (again["email"], again["phone"]) == ("no email", "+44 2")
+    assert (again["email"], again["phone"]) == ("no email", "+44 20 7946 0002")
 
 
 def test_a_relation_is_named_and_not_numbered(browser_of_person: Client, ann: Contact) -> None:
@@ -153,13 +176,13 @@ def test_other_names_may_hold_commas_and_are_one_a_line(browser_of_person: Clien
 def test_a_form_that_does_not_say_what_it_showed_is_not_saved(browser_of_person: Client, ann: Contact) -> None:
     form = opened(browser_of_person, ann)
     form.pop("_shown")
-    answer = save(browser_of_person, ann, form | {"phone": "+44 3"})
+    answer = save(browser_of_person, ann, form | {"phone": "+44 20 7946 0003"})
     assert "Nothing was saved" in answer.content.decode()
     again = values_of(answer, "contact_form")
-    assert again["phone"] == "+44 3"
+    assert again["phone"] == "+44 20 7946 0003"
     assert save(browser_of_person, ann, again).status_code == 302
     ann.refresh_from_db()
-    assert ann.phone == "+44 3"
+    assert ann.phone == "+44 20 7946 0003"
 
 
 def test_markup_in_a_value_stays_text_in_the_message(browser_of_person: Client, ann: Contact) -> None:
@@ -219,7 +242,7 @@ def test_the_record_is_read_under_its_lock_and_only_the_changed_column_is_writte
 ) -> None:
     form = opened(browser_of_person, ann)
     with CaptureQueriesContext(connection) as seen:
-        save(browser_of_person, ann, form | {"phone": "+44 3"})
+        save(browser_of_person, ann, form | {"phone": "+44 20 7946 0003"})
     statements = [query["sql"] for query in seen.captured_queries]
     locked = next(n for n, sql in enumerate(statements) if "FOR NO KEY UPDATE" in sql)
     written = next(n for n, sql in enumerate(statements) if 'UPDATE "contacts" SET' in sql)
@@ -231,6 +254,6 @@ def test_the_record_is_read_under_its_lock_and_only_the_changed_column_is_writte
 
 def test_the_log_names_only_what_the_person_changed(browser_of_person: Client, ann: Contact) -> None:
     form = opened(browser_of_person, ann)
-    meanwhile(ann, phone="+44 2")
+    meanwhile(ann, phone="+44 20 7946 0002")
     save(browser_of_person, ann, form | {"role_title": "Head"})
     assert LogEntry.objects.latest("id").get_change_message() == "Changed Role."

@@ -46,7 +46,9 @@ def test_one_of_each_is_done_in_order_with_its_tag(
         assert api.get(f"/api/v1/contacts/{one['id']}/").json()["etag"] == one["etag"]
     assert api.get("/api/v1/contacts/?external_id=crm:1").json()["results"][0]["organization"] == str(organization.pk)
     assert (Contact.objects.get(pk=contact.pk).notes, Tombstone.objects.get().entity_id) == ("new", uuid.UUID(gone))
-    again = send(api, {"action": "upsert", "external_id": "crm:2", "record": {"phone": "5"}}).json()["results"][0]
+    again = send(api, {"action": "upsert", "external_id": "crm:2", "record": {"phone": "+46 8 123 45"}}).json()[
+        "results"
+    ][0]
     assert (again["status"], again["id"]) == (200, said["results"][2]["id"])
 
 

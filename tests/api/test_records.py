@@ -47,7 +47,7 @@ def test_sync_can_be_switched_off_and_its_direction_set(api: APIClient, contact:
 def test_a_write_touches_only_what_differs_from_the_row(api: APIClient, contact: Contact, method: str) -> None:
     whole = api.get(url_of(contact)).json() if method == "put" else {}
     with CaptureQueriesContext(connection) as queries:
-        assert getattr(api, method)(url_of(contact), whole | {"phone": "1"}).status_code == 200
+        assert getattr(api, method)(url_of(contact), whole | {"phone": "+46 8 123 45"}).status_code == 200
     [update] = updates_of(queries, "contacts")
     assert '"phone" = ' in update
     assert not any(f'"{name}" = ' in update for name in ("name", "email", "notes", "sync_status", "monday_id"))
@@ -73,6 +73,8 @@ def test_a_put_of_what_stands_there_writes_nothing(api: APIClient, contact: Cont
         ({"organization": str(uuid.uuid4())}, "organization"),
         ({"sync_direction": "sideways"}, "sync_direction"),
         ({"phone": "1" * 65}, "phone"),
+        ({"phone": "keine Ahnung"}, "phone"),
+        ({"phone": "030 9988776"}, "phone"),
         ({"notes": "a\0b"}, "notes"),
         ({"e_mail": "a@b.test"}, "e_mail"),
     ],
@@ -86,6 +88,16 @@ def test_a_value_that_cannot_be_stored_is_refused_by_name(
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert [error["pointer"] for error in problem["errors"]] == [f"/{field}"]
     assert problem["detail"].startswith(f"{field}: ")
+
+
+def test_an_old_number_that_breaks_the_rule_stops_no_other_edit_and_a_new_one_gets_its_country(
+    api: APIClient, contact: Contact
+) -> None:
+    Contact.objects.filter(pk=contact.pk).update(phone="keine Ahnung")
+    whole = api.get(url_of(contact)).json()
+    assert api.put(url_of(contact), whole | {"notes": "new"}).status_code == 200
+    answer = api.patch(url_of(contact), {"phone": "(202) 555-0143"})
+    assert (answer.status_code, answer.json()["phone"]) == (200, "+1 202-555-0143")
 
 
 def test_an_alias_that_is_too_long_is_refused_by_its_place(api: APIClient, organization: Organization) -> None:
@@ -161,13 +173,13 @@ def test_what_stands_there_already_may_come_back(api: APIClient, contact: Contac
     Contact.objects.filter(pk=contact.pk).update(monday_id="77", sync_status="synced")
     whole = api.get(url_of(contact)).json()
     whole.pop("sync")
-    assert api.patch(url_of(contact), whole | {"phone": "1"}).status_code == 200
+    assert api.patch(url_of(contact), whole | {"phone": "+46 8 123 45"}).status_code == 200
 
 
 def test_a_look_between_reading_and_writing_back_stops_no_put(api: APIClient, contact: Contact) -> None:
     whole = api.get(url_of(contact)).json()
     Contact.objects.filter(pk=contact.pk).update(monday_last_synced="2030-01-01T00:00:00Z")
-    assert api.put(url_of(contact), whole | {"phone": "1"}).status_code == 200
+    assert api.put(url_of(contact), whole | {"phone": "+46 8 123 45"}).status_code == 200
     assert api.patch(url_of(contact), {"sync": {}}).status_code == 400
 
 

@@ -16,7 +16,7 @@ from conflicts.models import SyncConflict
 from conflicts.rejections import answer_rejection, last_answer, undo_answer
 from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve
 from npd.models import Contact
-from sync.models import SyncQueue
+from sync.models import SyncMetadata, SyncQueue
 from sync.operations import attention
 from sync.operations.attention import AttentionKind
 from sync.records import blocked_fields
@@ -70,6 +70,14 @@ def test_a_correction_that_either_side_would_refuse_is_not_stored(
         choose(rejected, ada, "custom", typed)
     assert words in why.value.problems["email"]
     assert Contact.objects.get().email == REFUSED
+
+
+@pytest.mark.parametrize(("side", "whose"), [("monday", "Monday’s reason for"), ("limit", "NPD doesn’t send")])
+def test_the_page_says_whose_the_reason_is(rejected: Contact, browser: Client, side: str, whose: str) -> None:
+    ledger = SyncMetadata.objects.get(entity_id=rejected.pk)
+    ledger.blocked_fields["email"]["side"] = side
+    ledger.save()
+    assert f"{whose} Email" in text_of(browser.get(page_of(rejected)))
 
 
 def test_each_answer_is_carried_out_and_can_be_taken_back(world: World, ada: User) -> None:

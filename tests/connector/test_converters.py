@@ -1,5 +1,6 @@
 """Converters, case by case: canonical forms, what is sent, and what stays as people wrote it."""
 
+import re
 from typing import Any
 
 import phonenumbers
@@ -164,18 +165,30 @@ def test_a_value_is_shown_as_people_write_it(name: str, canonical: str | None, s
 
 
 @pytest.mark.parametrize(
-    ("typed", "region", "is_risky"),
+    ("typed", "region", "stored"),
     [
-        ("0171 1234567", "US", True), ("0171 1234567", "DE", False), ("12", "US", True), ("12", "DE", True),
-        ("+49 171 1234567", "US", False), ("+49 1", "US", True), ("", "US", False),
+        ("030 9988776", "US", None), ("030/12 34", "US", None), ("0170 1234567", "US", None), ("12", "US", None),
+        ("5550123", "US", None), ("4930123456", "US", None), ("12", "DE", None), ("+49 1", "US", None),
+        ("keine Ahnung", "DE", None), ('="+4930999"', "DE", None), ("4.93012E+11", "DE", None), ("49E10", "DE", None),
+        ("+49 30 123456 / +49 171 999999", "DE", None), ("030 123456 or 0171 1234567", "DE", None),
+        ("030 9988776", "DE", "+49 30 9988776"), ("030/12 34", "DE", "+49 30 1234"),
+        ("(202) 555-0169 x5", "US", "+1 202-555-0169 ext. 5"), ("0049 30 123456", "US", "+49 30 123456"),
+        ("+49 (0)30/123456", "US", "+49 (0)30/123456"), ("\u202a+49 30 123456\u202c", "US", "+49 30 123456"),
+        ("+49 171 1234567", "US", "+49 171 1234567"), ("", "US", None),
     ],
 )  # fmt: skip
-def test_a_telephone_number_that_its_country_does_not_have_is_sent_at_a_risk(
-    typed: str, region: str, is_risky: bool
+def test_a_number_gets_a_country_only_where_it_is_one_of_that_country_and_is_sent_only_with_one(
+    typed: str, region: str, stored: str | None
 ) -> None:
     convert = make_converter("phone", ConverterOptions(region=region))
-    assert bool(convert.rejection_risk({"phone": typed})) is is_risky
-    assert convert.rejection_reason({"phone": typed}) is None
+    reason = convert.rejection_reason({"phone": typed})
+    if stored or not typed:
+        assert (convert.from_text(typed, {"phone": ""}), reason) == ({"phone": stored}, None)
+        return
+    assert reason
+    assert convert.local({"phone": typed}) == typed
+    with pytest.raises(ValueError, match=re.escape(typed)):
+        convert.from_text(typed, {"phone": ""})
 
 
 @pytest.mark.parametrize(("address", "is_risky"), [("a/b@x.org", True), ("o'neil+npd@x.org", False), ("", False)])

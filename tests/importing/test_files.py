@@ -63,14 +63,14 @@ def test_cells_of_a_spreadsheet_are_read_as_a_person_sees_them(person: User) -> 
         person,
         xlsx(
             ["Name", "Email", "Phone", "Role", "Notes", "Unknown"],
-            ["Ann", "ann@x.org", 4681234.0, datetime.fromisoformat("2026-11-20"), 1.5, "ignored"],
+            ["Ann", "ann@x.org", 2025550143.0, datetime.fromisoformat("2026-11-20"), 1.5, "ignored"],
             [None, None, None, None, None, None],
-            ["Bob", "bob@x.org", "+46 8", datetime.fromisoformat("2026-11-20 09:30"), True, None],
+            ["Bob", "bob@x.org", "+46 8 123 45", datetime.fromisoformat("2026-11-20 09:30"), True, None],
         ),
         name="p.xlsx",
     )
     assert job.rows.get(number=2).after == {
-        "name": "Ann", "email": "ann@x.org", "phone": "4681234", "role_title": "2026-11-20", "notes": "1.5",
+        "name": "Ann", "email": "ann@x.org", "phone": "+1 202-555-0143", "role_title": "2026-11-20", "notes": "1.5",
     }  # fmt: skip
     assert job.rows.get(number=4).after["role_title"] == "2026-11-20 09:30"
     assert job.columns[5] == ["Unknown", ""]
@@ -87,8 +87,8 @@ def test_a_formula_without_its_result_and_an_error_stop_their_rows(person: User)
 
 
 def test_a_formula_in_a_csv_file_is_text_and_leaves_again_harmless(person: User) -> None:
-    job = offered(person, "Name,Email,Phone\n=cmd|' /C calc'!A0,x@x.org,'+46 8\n")
-    assert job.rows.get().after == {"name": "=cmd|' /C calc'!A0", "email": "x@x.org", "phone": "+46 8"}
+    job = offered(person, "Name,Email,Phone\n=cmd|' /C calc'!A0,x@x.org,'+46 8 123 45\n")
+    assert job.rows.get().after == {"name": "=cmd|' /C calc'!A0", "email": "x@x.org", "phone": "+46 8 123 45"}
     assert escape_formula("=1+1") == "'=1+1"
     assert unescape_formula(escape_formula("+46 8")) == "+46 8"
     assert unescape_formula(escape_formula("\n=1")) == "=1"

@@ -66,15 +66,15 @@ def test_what_is_ambiguous_is_reported_and_not_written(person: User) -> None:
     Contact.objects.create(name="Cap", email="Cap@x.org")
     job = imported(
         person,
-        "Name,Email,Phone\nAnn,same@x.org,1\nNo Mail,,2\nCap,cap@x.org,3\nTwin,twin@x.org,4\n"
-        "Twin,TWIN@x.org,5\nFine,fine@x.org,6\n",
+        "Name,Email,Phone\nAnn,same@x.org,+46 8 123 41\nNo Mail,,+46 8 123 42\nCap,cap@x.org,+46 8 123 43\n"
+        "Twin,twin@x.org,+46 8 123 44\nTwin,TWIN@x.org,+46 8 123 45\nFine,fine@x.org,+46 8 123 46\n",
     )
     assert outcomes(job) == {2: "ambiguous", 3: "ambiguous", 4: "changed", 5: "repeated", 6: "repeated", 7: "new"}
     assert list(Contact.objects.exclude(phone="").values_list("name", flat=True)) == ["Cap", "Fine"]
 
 
 def test_equal_rows_are_one_record_and_no_fault(person: User) -> None:
-    ann, bob = "Ann,ann@x.org,0049 171 1234567", "Bob,,1"
+    ann, bob = "Ann,ann@x.org,0049 171 1234567", "Bob,,+46 8 123 45"
     job = imported(person, f"Name,Email,Phone,Ignored\n{ann},a\n{bob},b\n{ann},c\n{bob},b\n")
     assert outcomes(job) == {2: "new", 3: "new", 4: "unchanged", 5: "unchanged"}
     assert sorted(Contact.objects.values_list("name", flat=True)) == ["Ann", "Bob"]
@@ -100,31 +100,55 @@ def test_what_is_no_email_address_is_called_that_and_no_duplicate(person: User) 
     assert outcomes(job) == {2: "invalid", 3: "invalid", 4: "repeated", 5: "repeated"}
 
 
+WRONG_PHONES = (
+    "keine Ahnung", '"=""+4930999"""', "+49 30 123456 / +49 171 999999", "4.93012E+11", "030/12 34", "0170 1234567"
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("has_boards", [False, True])
+def test_a_wrong_telephone_number_is_a_problem_and_replaces_no_good_one_whether_boards_are_set_up_or_not(
+    person: User, has_boards: bool
+) -> None:
+    if has_boards:
+        states.boards()
+    good = "+49 30 1002738"
+    Contact.objects.bulk_create(
+        Contact(name=f"C{number}", email=f"c{number}@x.org", phone=good) for number in range(len(WRONG_PHONES))
+    )
+    lines = [f"c{number}@x.org,{wrong}\nnew{number}@x.org,{wrong}\n" for number, wrong in enumerate(WRONG_PHONES)]
+    job = imported(person, "Email,Phone\n" + "".join(lines))
+    assert set(outcomes(job).values()) == {"invalid"}
+    assert all("Phone: " in said(job, row.number) for row in job.rows.all())
+    assert set(Contact.objects.values_list("phone", flat=True)) == {good}
+
+
+def test_a_number_without_a_country_is_shown_and_stored_with_the_one_that_it_gets(person: User) -> None:
+    Organization.objects.create(name="Berliner", address_country="Germany")
+    Contact.objects.create(name="D", email="d@x.org", phone="+49 30 9988776", organization=Organization.objects.get())
+    text = "Name,Email,Phone,Organization\nA,a@x.org,030 9988776,Berliner\nB,b@x.org,(202) 555-0143,\n"
+    job = imported(person, text + "D,d@x.org,030/9988776,Berliner\n")
+    assert outcomes(job) == {2: "new", 3: "new", 4: "unchanged"}
+    numbers = {"A": "+49 30 9988776", "B": "+1 202-555-0143"}
+    assert {row.name: row.after["phone"] for row in job.rows.filter(outcome="new")} == numbers
+    assert dict(Contact.objects.exclude(name="D").values_list("name", "phone")) == numbers
+
+
 def test_what_monday_would_refuse_is_said_in_the_preview_where_it_would_be_sent(person: User) -> None:
-    text = "Name,Email,Phone\nA,a@x.org,call me maybe\nB,b@x.org,+49 30 1234567\n"
+    text = f"Name,Email,Notes\nA,a@x.org,{'x' * 2001}\nB,b@x.org,short\n"
     assert outcomes(offered(person, text)) == {2: "new", 3: "new"}
     states.boards()
     assert outcomes(offered(person, text)) == {2: "invalid", 3: "new"}
-    FieldMapping.objects.filter(link__entity_type="contact", key="phone").update(direction="monday_to_npd")
+    FieldMapping.objects.filter(link__entity_type="contact", key="notes").update(direction="monday_to_npd")
     assert outcomes(offered(person, text)) == {2: "new", 3: "new"}
 
 
-def test_what_monday_will_probably_refuse_is_imported_with_a_warning_where_it_would_be_sent(
-    person: User, settings: Any
-) -> None:
-    settings.DEFAULT_PHONE_REGION = "US"
+def test_what_monday_will_probably_refuse_is_imported_with_a_warning_where_it_would_be_sent(person: User) -> None:
     states.boards()
-    Organization.objects.create(name="Berliner", address_country="Germany")
-    text = "Name,Email,Phone,Organization\nA,a@x.org,0171 1234567,\nB,b@x.org,12,\nC,c@x.org,0171 1234567,Berliner\n"
-    text += "D,d/e@x.org,,\nE,e@x.org,12,Berliner\n"
+    text = "Name,Email\nA,a@x.org\nD,d/e@x.org\n"
     job = imported(person, text)
     assert set(outcomes(job).values()) == {"new"}
-    assert {row.number: [label for label, _ in row.warnings] for row in job.rows.all()} == {
-        2: ["Phone"], 3: ["Phone"], 4: [], 5: ["Email"], 6: ["Phone"],
-    }  # fmt: skip
-    assert Contact.objects.get(name="A").phone == "0171 1234567"
-    assert list(warned_rows(offered(person, text))) == []
-    Contact.objects.update(sync_enabled=False, phone="")
+    assert {row.number: [label for label, _ in row.warnings] for row in job.rows.all()} == {2: [], 3: ["Email"]}
+    assert Contact.objects.get(name="D").email == "d/e@x.org"
     assert list(warned_rows(offered(person, text))) == []
 
 
@@ -141,7 +165,7 @@ def test_an_e_mail_that_differs_in_capitals_finds_its_record_and_is_left_as_it_i
 
 def test_an_empty_cell_leaves_the_value_unless_emptying_was_asked_for(person: User) -> None:
     acme = Organization.objects.create(name="Acme")
-    ann = Contact.objects.create(name="Ann", email="ann@x.org", phone="1", organization=acme)
+    ann = Contact.objects.create(name="Ann", email="ann@x.org", phone="+46 8 123 41", organization=acme)
     text = "Name,Email,Phone,Organization\n,ann@x.org,,\n"
     assert imported(person, text).counts["unchanged"] == 1
     job = offered(person, text, clear_empty=True)
@@ -182,34 +206,35 @@ def test_an_organization_that_somebody_made_meanwhile_is_used_in_every_batch(
 
 
 def test_what_changed_between_preview_and_confirm_is_not_overwritten(person: User) -> None:
-    ann = Contact.objects.create(name="Ann", email="ann@x.org", phone="1")
+    ann = Contact.objects.create(name="Ann", email="ann@x.org", phone="+46 8 123 41")
     gone = Contact.objects.create(name="Gone", email="gone@x.org")
     same = Contact.objects.create(name="Same", email="same@x.org")
     job = offered(
         person,
-        "Name,Email,Phone\nAnn,ann@x.org,2\nGone,gone@x.org,2\nSame,same@x.org,2\nNew,new@x.org,2\nFine,fine@x.org,2\n",
+        "Name,Email,Phone\nAnn,ann@x.org,+46 8 123 42\nGone,gone@x.org,+46 8 123 42\nSame,same@x.org,+46 8 123 42\n"
+        "New,new@x.org,+46 8 123 42\nFine,fine@x.org,+46 8 123 42\n",
     )
-    Contact.objects.filter(pk=ann.pk).update(phone="3", notes="typed meanwhile")
+    Contact.objects.filter(pk=ann.pk).update(phone="+46 8 123 43", notes="typed meanwhile")
     gone.delete()
-    Contact.objects.filter(pk=same.pk).update(phone="2")
-    Contact.objects.create(name="New", email="new@x.org", phone="9")
+    Contact.objects.filter(pk=same.pk).update(phone="+46 8 123 42")
+    Contact.objects.create(name="New", email="new@x.org", phone="+46 8 123 49")
     written(job, person)
     ann.refresh_from_db()
-    assert (ann.phone, ann.notes) == ("3", "typed meanwhile")
+    assert (ann.phone, ann.notes) == ("+46 8 123 43", "typed meanwhile")
     assert dict(job.rows.values_list("number", "result")) == dict.fromkeys(range(2, 6), "left") | {6: "written"}
-    assert Contact.objects.get(email="new@x.org").phone == "9"
-    assert Contact.objects.get(email="fine@x.org").phone == "2"
+    assert Contact.objects.get(email="new@x.org").phone == "+46 8 123 49"
+    assert Contact.objects.get(email="fine@x.org").phone == "+46 8 123 42"
 
 
 def test_another_field_that_was_typed_meanwhile_is_kept(person: User) -> None:
-    ann = Contact.objects.create(name="Ann", email="ann@x.org", phone="1", notes="old")
+    ann = Contact.objects.create(name="Ann", email="ann@x.org", phone="+46 8 123 41", notes="old")
     bob = Contact.objects.create(name="Bob", email="bob@x.org", notes="old")
-    job = offered(person, "Name,Email,Phone,Notes\nAnn,ann@x.org,2,\nBob,bob@x.org,,new\n")
+    job = offered(person, "Name,Email,Phone,Notes\nAnn,ann@x.org,+46 8 123 42,\nBob,bob@x.org,,new\n")
     Contact.objects.filter(pk=ann.pk).update(notes="typed meanwhile")
     written(job, person)
     ann.refresh_from_db()
     bob.refresh_from_db()
-    assert (ann.phone, ann.notes, bob.notes) == ("2", "typed meanwhile", "new")
+    assert (ann.phone, ann.notes, bob.notes) == ("+46 8 123 42", "typed meanwhile", "new")
 
 
 def test_an_organization_that_was_deleted_meanwhile_stops_its_row_alone(person: User) -> None:
@@ -268,7 +293,7 @@ def test_an_import_is_taken_back_as_one(person: User) -> None:
         make_organizations=True,
     )
     Contact.objects.filter(pk=moved.pk).update(name="Moved by hand")
-    Contact.objects.filter(email="kept@x.org").update(phone="1")
+    Contact.objects.filter(email="kept@x.org").update(phone="+46 8 123 41")
     taken_back(job, person)
     ann.refresh_from_db()
     moved.refresh_from_db()
@@ -362,24 +387,24 @@ def test_an_undo_goes_on_without_the_account_of_who_asked_for_it(person: User) -
 
 
 def test_a_match_by_e_mail_is_looked_at_again_when_it_is_written(person: User) -> None:
-    moved = Contact.objects.create(name="Moved", email="moved@x.org", phone="1")
-    twice = Contact.objects.create(name="Twice", email="twice@x.org", phone="1")
-    fine = Contact.objects.create(name="Fine", email="fine@x.org", phone="1")
-    job = offered(person, "Email,Phone\nmoved@x.org,2\ntwice@x.org,2\nfine@x.org,2\n")
+    moved = Contact.objects.create(name="Moved", email="moved@x.org", phone="+46 8 123 41")
+    twice = Contact.objects.create(name="Twice", email="twice@x.org", phone="+46 8 123 41")
+    fine = Contact.objects.create(name="Fine", email="fine@x.org", phone="+46 8 123 41")
+    job = offered(person, "Email,Phone\nmoved@x.org,+46 8 123 42\ntwice@x.org,+46 8 123 42\nfine@x.org,+46 8 123 42\n")
     Contact.objects.filter(pk=moved.pk).update(email="elsewhere@x.org")
     Contact.objects.create(name="Another", email="twice@x.org")
     written(job, person)
     phones = dict(Contact.objects.values_list("pk", "phone"))
-    assert (phones[moved.pk], phones[twice.pk], phones[fine.pk]) == ("1", "1", "2")
+    assert (phones[moved.pk], phones[twice.pk], phones[fine.pk]) == ("+46 8 123 41", "+46 8 123 41", "+46 8 123 42")
 
 
 def test_a_row_with_an_npd_id_is_about_that_record_whatever_its_e_mail_says(person: User) -> None:
-    ann = Contact.objects.create(name="Ann", email="ann@x.org", phone="1")
-    job = offered(person, f"NPD ID,Email,Phone\n{ann.pk},ann@x.org,2\n")
+    ann = Contact.objects.create(name="Ann", email="ann@x.org", phone="+46 8 123 41")
+    job = offered(person, f"NPD ID,Email,Phone\n{ann.pk},ann@x.org,+46 8 123 42\n")
     Contact.objects.filter(pk=ann.pk).update(email="elsewhere@x.org")
     written(job, person)
     ann.refresh_from_db()
-    assert (ann.phone, ann.email) == ("2", "elsewhere@x.org")
+    assert (ann.phone, ann.email) == ("+46 8 123 42", "elsewhere@x.org")
 
 
 def test_two_of_one_name_in_a_file_are_both_made_wherever_its_batches_end(
@@ -435,12 +460,12 @@ def test_an_import_that_is_confirmed_while_it_is_discarded_is_one_or_the_other(p
 
 
 def test_an_undo_says_which_values_it_could_not_put_back_because_the_history_is_pruned(person: User) -> None:
-    ann = Contact.objects.create(name="Ann", email="ann@x.org", phone="1")
-    job = imported(person, "Name,Email,Phone\nAnne,ann@x.org,2\n")
+    ann = Contact.objects.create(name="Ann", email="ann@x.org", phone="+46 8 123 41")
+    job = imported(person, "Name,Email,Phone\nAnne,ann@x.org,+46 8 123 42\n")
     Decision.objects.filter(batch_id=job.pk, key="phone").delete()
     taken_back(job, person)
     ann.refresh_from_db()
-    assert (ann.name, ann.phone) == ("Ann", "2")
+    assert (ann.name, ann.phone) == ("Ann", "+46 8 123 42")
     assert said(job, 2).startswith("Phone: its history is deleted")
     assert job.rows.get().result == "kept"
 
@@ -464,8 +489,8 @@ def test_the_page_that_offers_the_undo_asks_as_much_for_many_relations_as_for_fe
 def test_many_values_are_put_back_in_as_many_queries_as_few(person: User) -> None:
     def queries(start: int, rows: int) -> int:
         numbers = range(start, start + rows)
-        Contact.objects.bulk_create(Contact(name=f"C{n}", email=f"c{n}@x.org", phone="1") for n in numbers)
-        job = imported(person, "Email,Name,Phone\n" + "".join(f"c{n}@x.org,D{n},2\n" for n in numbers))
+        Contact.objects.bulk_create(Contact(name=f"C{n}", email=f"c{n}@x.org", phone="+46 8 123 41") for n in numbers)
+        job = imported(person, "Email,Name,Phone\n" + "".join(f"c{n}@x.org,D{n},+46 8 123 42\n" for n in numbers))
         start_undo(job, by=person)
         found = queries_of(run_all)
         assert set(job.rows.values_list("result", flat=True)) == {"undone"}
@@ -474,6 +499,6 @@ def test_many_values_are_put_back_in_as_many_queries_as_few(person: User) -> Non
     queries(200, 8)  # what the activity of the next ones is folded with
     few = queries(0, 3)
     assert queries(100, 60) <= few
-    assert set(Contact.objects.values_list("phone", flat=True)) == {"1"}
+    assert set(Contact.objects.values_list("phone", flat=True)) == {"+46 8 123 41"}
     assert not Contact.objects.filter(name__startswith="D").exists()
     assert LogEntry.objects.filter(change_message__startswith="Undo: ").count() == 2 * 71

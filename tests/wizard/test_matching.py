@@ -232,21 +232,22 @@ def test_the_plan_names_what_it_leaves_as_it_is(wizard: Wizard) -> None:
     assert wizard.plan_shown() == {"unmatched": 1, "different": 1, "sync_off": 1, "no_item": 1}
 
 
-def test_what_monday_will_probably_reject_is_in_the_plan_as_the_import_says_it(wizard: Wizard) -> None:
+def test_what_monday_will_not_take_or_probably_reject_is_in_the_plan_as_the_import_says_it(wizard: Wizard) -> None:
     """Of records that get an item and of linked ones, and nothing that stays in NPD or stands on Monday already."""
-    doubtful = {"phone": "12"}
-    Contact.objects.create(name="Ann", email="ann@x.org", **doubtful)
-    Contact.objects.create(name="Bob", email="bob@x.org", **doubtful)
+    Contact.objects.create(name="Ann", email="ann@x.org", phone="12")
+    Contact.objects.create(name="Bob", email="b/ob@x.org", phone="12")
     Contact.objects.create(name="Eve", email="eve@x.org", phone="+12025550123")
     board = a_board(wizard.monday, "CRM", *PEOPLE)
     an_item(wizard.monday, board, "Ann", mail=mail("ann@x.org"))
     wizard.compared(board)
-    assert wizard.plan_shown()["doubtful"] == 2
-    assert [name for name, _why in draft().found["samples"]["doubtful"]] == ["Ann", "Bob"]
+    shown = wizard.plan_shown()
+    assert (shown["blocked"], shown["doubtful"]) == (2, 1)
+    samples = draft().found["samples"]
+    assert [name for name, _why in samples["blocked"] + samples["doubtful"]] == ["Ann: Phone", "Bob: Phone", "Bob"]
     drafts.choose_boards(wizard.person, {"contact": board})
     wizard.choose("contact", direction_phone="monday_to_npd")
     wizard.work()
-    assert "doubtful" not in wizard.plan_shown()
+    assert "blocked" not in wizard.plan_shown()
 
 
 def test_sides_are_called_the_same_where_nothing_differs_and_nothing_is_left(away: Wizard) -> None:

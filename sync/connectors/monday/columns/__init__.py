@@ -13,6 +13,7 @@ from sync.connectors.monday.columns.labels import (
     current_labels,
 )
 from sync.connectors.monday.columns.numbers import CheckboxConverter, DateConverter, NumbersConverter
+from sync.connectors.monday.columns.phones import PhoneConverter
 from sync.connectors.monday.columns.places import AddressConverter, CountryConverter, LocationConverter
 from sync.connectors.monday.columns.raw_values import MondayColumn
 from sync.connectors.monday.columns.text import (
@@ -21,7 +22,6 @@ from sync.connectors.monday.columns.text import (
     ListTextConverter,
     LongTextConverter,
     NameConverter,
-    PhoneConverter,
     TextConverter,
 )
 

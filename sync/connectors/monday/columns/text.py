@@ -1,23 +1,17 @@
-"""One text field, or a list, in a column of text: text, long text, the item's name, email, phone, link."""
+"""One text field, or a list, in a column of text: text, long text, the item's name, email, link."""
 
 import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple
-
-import phonenumbers
 
 from sync.connectors.base.board_items import Reading
 from sync.connectors.base.conversion import (
     SEPARATORS,
     Canonical,
-    ConverterOptions,
     ListConverter,
     Local,
-    UnknownValue,
     canonical_text,
     field_label,
-    fold_whitespace,
     only_field,
     only_text,
     parse_elements,
@@ -25,7 +19,6 @@ from sync.connectors.base.conversion import (
 from sync.connectors.monday.columns.raw_values import (
     MondayColumn,
     complete_value,
-    event_value,
     known_value,
     object_or_empty,
     text_under,
@@ -222,176 +215,6 @@ def _custom_label(existing: Any, key: str, canonical: Callable[[str | None], str
         return None
     label = canonical_text(existing.get("text"))
     return None if canonical(label) == canonical(existing.get(key)) else label
-
-
-# One field and a phone column, compared as E.164 where the number can be understood.
-
-
-_E164 = phonenumbers.PhoneNumberFormat.E164
-_IS_POSSIBLE = phonenumbers.ValidationResult.IS_POSSIBLE
-_INTERNATIONAL = phonenumbers.PhoneNumberFormat.INTERNATIONAL
-
-
-def _has_no_digit(text: str | None) -> bool:
-    return text is not None and not any(character.isdigit() for character in text)
-
-
-class PhoneConverter(MondayColumn):
-    """A base keeps `{"phone", "countryShortName"}`, or None for an empty cell.
-
-    A number without a country is read in the cell's country, and where that fails in the region of the
-    options.
-    """
-
-    column_type = "phone"
-    name = "phone"
-    fragment = "... on PhoneValue { phone country_short_name }"
-    is_always_asked = True
-    is_distinctive = True
-    bare_text_problem = " without its country"
-
-    def __init__(self, options: ConverterOptions) -> None:
-        self.region = options.region.upper()
-
-    def local(self, raw: Local) -> Canonical:
-        return canonical_phone(only_text(raw)[1], self.region)
-
-    def remote(self, raw: Any) -> Canonical:
-        text = text_under(raw, "phone")
-        country = _country_in(raw)
-        # The cell's country decides how its digits are read; the settings' region is only a fallback.
-        if country and text and _parse_phone(text, country):
-            return canonical_phone(_add_plus(text, country), country)
-        return canonical_phone(text, self.region)
-
-    def stored_value(self, reading: Reading) -> Any:
-        value = complete_value(reading, "phone")
-        number = text_under(value, "phone") if value != {} else None
-        if not number:
-            return None
-        return {"phone": number, "countryShortName": _country_in(value) or ""}
-
-    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
-        text = fold_whitespace(only_text(raw_local)[1])
-        if text is None:
-            return None
-        number = _parse_phone(text, self.region)
-        if number is None:
-            # Not understood as a number, so it is sent as it is written.
-            return {"phone": text, "countryShortName": _country_in(existing_remote_raw) or self.region}
-        extension = f" ext. {number.extension}" if number.extension else ""
-        phone = phonenumbers.format_number(number, _E164) + extension
-        return {"phone": phone, "countryShortName": self._country_for(number, existing_remote_raw)}
-
-    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
-        """Webhooks tell no country (recorded in 2024 and 2025), by which the cell's digits are read.
-
-        Raises UnknownValue where the number says none either, so that the item is read.
-        """
-        told = event_value(payload_value, column_type, "phone")
-        if isinstance(told, Mapping) and not _country_in(told):
-            number = fold_whitespace(text_under(told, "phone"))
-            if number and not number.startswith("+"):
-                raise UnknownValue("the event's telephone number has no country; the item has it")
-        return super().from_event(payload_value, column_type)
-
-    def changed_value(self, remote_raw: Any, current: Any) -> Any:
-        canonical, spelling = self.remote(remote_raw), fold_whitespace(text_under(remote_raw, "phone"))
-        # Monday's spelling is kept where it means the same number without the cell's country.
-        return spelling if canonical_phone(spelling, self.region) == canonical else self.display(canonical)
-
-    def from_text(self, text: str, current_local: Local) -> Local:
-        typed = fold_whitespace(text)
-        if _has_no_digit(typed):
-            raise ValueError(f"{typed} is not a telephone number; it has no digits.")
-        return {only_field(current_local)[0]: typed}
-
-    def unfit_reason(self, raw_local: Local) -> str | None:
-        name, text = only_text(raw_local)
-        if not _has_no_digit(typed := fold_whitespace(text)):
-            return None
-        return f"{field_label(name)}: “{typed}” is not a telephone number; it has no digits"
-
-    def rejection_risk(self, raw_local: Local) -> str | None:
-        name, text = only_text(raw_local)
-        typed = fold_whitespace(text)
-        number = _parse_phone(typed, self.region) if typed else None
-        # A number of a few digits can be dialled within a town only; NPD reads it, but Monday may want it whole.
-        is_whole = number and phonenumbers.is_possible_number_with_reason(number) == _IS_POSSIBLE
-        if typed is None or is_whole:
-            return None
-        whose = f" in the country {self.region} (the record’s, or else the default that your administrator sets)"
-        country = "" if typed.startswith("+") else whose
-        return (
-            f"{field_label(name)}: “{typed}” is no complete telephone number{country}; write it with a plus and its "
-            "country’s code, such as +49 171 1234567"
-        )
-
-    def display(self, canonical: Canonical) -> str:
-        text = str(canonical or "")
-        number = _parse_phone(text, self.region) if text.startswith("+") else None
-        formatted = phonenumbers.format_number(number, _INTERNATIONAL) if number is not None else text
-        # Otherwise the displayed form would read back as another number and count as a change later.
-        return formatted if canonical_phone(formatted, self.region) == canonical else text
-
-    def _country_for(self, number: phonenumbers.PhoneNumber, existing: Any) -> str:
-        """The cell's country where it still has the number's calling code, else the number's own."""
-        kept = _country_in(existing)
-        if kept and phonenumbers.country_code_for_region(kept) == number.country_code:
-            return kept
-        own = phonenumbers.region_code_for_number(number)
-        return own or phonenumbers.region_code_for_country_code(number.country_code or 0)
-
-
-def canonical_phone(text: str | None, region: str) -> str | None:
-    """E.164, with ";ext=" and the extension if there is one; else the text with whitespace folded."""
-    plain = fold_whitespace(text)
-    number = _parse_phone(plain, region) if plain else None
-    if number is None:
-        return plain
-    extension = f";ext={number.extension}" if number.extension else ""
-    return phonenumbers.format_number(number, _E164) + extension
-
-
-@lru_cache(maxsize=1_000)  # each side of a field asks for the same number several times, and one takes 50 µs
-def _parse_phone(text: str, region: str) -> phonenumbers.PhoneNumber | None:
-    try:
-        number = phonenumbers.parse(text, region)
-        if text.startswith("00") and not phonenumbers.is_valid_number(number):
-            # Dialled so from most countries, and written so in files of any: it means the plus.
-            number = phonenumbers.parse(f"+{text[2:].lstrip()}", None)
-        e164 = phonenumbers.format_number(number, _E164)
-        reparsed = phonenumbers.format_number(phonenumbers.parse(e164, None), _E164)
-    except phonenumbers.NumberParseException:
-        return None
-    # An impossible number ("000000" in Germany) loses its leading zeros when it is read again.
-    return number if phonenumbers.is_possible_number(number) and reparsed == e164 else None
-
-
-def _add_plus(text: str, country: str) -> str:
-    """The number with a plus where the cell lacks it: Monday accepts "12025550172" too.
-
-    Only digits that begin with the calling code of the cell's own country, and not with the prefix that is
-    dialled within that country (developer.monday.com/api-reference/reference/phone).
-    """
-    digits, code = text.strip(), phonenumbers.country_code_for_region(country)
-    # Only plain digits: anything else already says how it is to be read.
-    if not (digits.isascii() and digits.isdecimal() and code and digits.startswith(str(code))):
-        return text
-    national, international = _parse_phone(digits, country), _parse_phone(f"+{digits}", country)
-    if national is None or international is None or not phonenumbers.is_valid_number(international):
-        return text
-    national_prefix = phonenumbers.ndd_prefix_for_region(country, True)
-    dialled_within = phonenumbers.is_valid_number(national) and (
-        not national_prefix or digits.startswith(national_prefix)
-    )
-    # A number that is also valid within the country is read as such.
-    return text if dialled_within else f"+{digits}"
-
-
-def _country_in(raw: Any) -> str | None:
-    country = raw.get("countryShortName") if isinstance(raw, Mapping) else None
-    return country.upper() if isinstance(country, str) and canonical_text(country) else None
 
 
 # One field and the address of a link column. The link's text is not mapped.
