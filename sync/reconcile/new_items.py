@@ -220,11 +220,7 @@ class _ItemRule:
         if named > self.context.now and not self.facts.may_create:
             words = _type_words(self.board)
             # A day: it is stored, and read in many time zones.
-            then = (
-                f"Without one it becomes a {words['type']} on {named:%-d %b %Y}."
-                if self.board.link.creates_records
-                else ""
-            )
+            then = f"Becomes a {words['type']} on {named:%-d %b %Y}." if self.board.link.creates_records else ""
             return self._left(UnmatchedReason.NO_KEY_YET, until=named, label=words["label"], then=then)
         return self._match_or_create()
 

@@ -29,8 +29,8 @@ LEFT_OUT = "left out"
 SIDES = {BlockedCode.REJECTED: SIDE_MONDAY, BlockedCode.LIMIT: SIDE_LIMIT, BlockedCode.LEFT_OUT: LEFT_OUT}
 """The sides of the codes that are not blocked here."""
 
-WHERE_TO_UNBLOCK = " under “Blocked fields”"
-"""Where a sentence on a blocked field leads: a link on pages, and not said on the page of that name itself."""
+WHERE_TO_UNBLOCK = " in the inbox under “Blocked”"
+"""Where a sentence on a blocked field leads: a link on pages, and not said in the inbox itself."""
 
 KEPT_BY = "kept_by"
 """Marks a field that a person kept different: nobody is asked until its value or column changes."""
@@ -46,7 +46,7 @@ WAITING_BY_ITSELF = (BlockedCode.APPROVAL, BlockedCode.PAUSED)
 
 
 def without_where(text: str) -> str:
-    """Return a sentence on a blocked field as the page of these says it."""
+    """Return a sentence on a blocked field as the inbox says it."""
     return text.replace(WHERE_TO_UNBLOCK, "")
 
 
