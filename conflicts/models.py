@@ -375,7 +375,7 @@ _COUNTS = """
     SELECT count(*), count(*) FILTER (WHERE kind = 'delete'),
         count(*) FILTER (WHERE resolution IS NOT NULL AND resolution -> 'fields' <> '{}'),
         (SELECT count(*) FROM sync_conflicts WHERE resolved_at >= (SELECT sync_now()) - interval '30 days'),
-        (SELECT count(*) FROM ({rejected}) AS stuck),
+        (SELECT count(*) {rejected}),
         array(SELECT DISTINCT option ->> 'does' FROM sync_conflicts, jsonb_array_elements(about -> 'options') AS option
             WHERE resolved_at IS NULL AND kind = 'delete' AND (resolution IS NULL OR resolution -> 'fields' = '{}'))
     FROM sync_conflicts WHERE resolved_at IS NULL
@@ -399,8 +399,7 @@ def conflict_counts() -> dict[str, int]:
 def counts_and_acts() -> tuple[dict[str, int], int, list[OptionAct]]:
     """Return the same, how many open ones are about a deletion, and what the options of those do; one query."""
     with connection.cursor() as cursor:
-        sql = _COUNTS.replace("{rejected}", blocked_fields.rejected_values_sql())
-        cursor.execute(sql, {"types": blocked_fields.synced_types()})
+        cursor.execute(_COUNTS.replace("{rejected}", blocked_fields.waiting_fields_sql(rejected=True)))
         open_ones, removed, applying, settled, rejected, offered = cursor.fetchone()
     counts = {"open": open_ones, "applying": applying, "settled": settled, "rejected": rejected}
     return counts, removed, [act for act in OptionAct if act.value in offered]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, cast
 from uuid import UUID
@@ -15,8 +13,6 @@ from django.contrib import messages
 from django.contrib.auth.models import User
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.core.exceptions import PermissionDenied
-from django.db import connection
-from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
@@ -63,8 +59,8 @@ from sync.kernel.conflict_store import RECORD_KEY
 from sync.kernel.humanize import plural
 from sync.merge import FieldSelection
 from sync.models import Decision, FieldMapping
+from sync.operations import attention
 from sync.operations.attention import AttentionKind
-from sync.records import blocked_fields
 from sync.records.blocked_fields import FieldRef
 from sync.registry import HiddenName, is_hidden, record_url, visible_types
 
@@ -81,107 +77,40 @@ def all_mappings(request: HttpRequest) -> list[FieldMapping]:
     return known
 
 
-# The walk from case to case, over all that waits for a person's decision on a value: conflicts, the oldest first, then
-# rejected values; after the last of them the first conflict again.
+# The walk from case to case, over all that waits for a person's decision on a value, as the inbox lists it; after the
+# last of them the first again.
 
 
-class CaseKind(StrEnum):
-    """What waits, in the order in which it is decided."""
-
-    CONFLICT = "conflict"
-    REJECTED = "rejected"
-
-
-@dataclass(frozen=True)
-class CaseRef:
-    """A case: a conflict's id, or the field of a rejected value."""
-
-    kind: CaseKind
-    conflict_id: UUID | None = None
-    field_ref: blocked_fields.FieldRef | None = None
+WALKED = (AttentionKind.CONFLICT, AttentionKind.DUPLICATE, AttentionKind.REJECTED)
+MAX_WALKED = 2_000
 
 
 @dataclass(frozen=True)
 class Walk:
-    """Which of all cases one is, 0 where it waits for nobody any more, and what is before and behind it."""
+    """Which of all cases one is, 0 where it waits for nobody any more, and the addresses before and behind it."""
 
     number: int
     total: int
-    following: CaseRef | None
-    preceding: CaseRef | None
-
-    @property
-    def next_url(self) -> str:
-        """The address of the next one; empty without one."""
-        return case_url(self.following)
-
-    @property
-    def previous_url(self) -> str:
-        """The address of the one before; empty without one."""
-        return case_url(self.preceding)
+    next_url: str = ""
+    previous_url: str = ""
 
 
-# Counted are those without a resolution, as the inbox counts them: one that is being applied waits for nobody.
-# NOT MATERIALIZED, for PostgreSQL stores what is read more than once: all open ones, where each of the four needs
-# one row of the index by time.
-_POSITION = """
-    WITH waiting AS NOT MATERIALIZED (
-        SELECT id, detected_at FROM sync_conflicts
-        WHERE resolved_at IS NULL AND (resolution IS NULL OR resolution -> 'fields' = '{}')
-    )
-    SELECT count(*), count(*) FILTER (WHERE (detected_at, id) > (%(at)s, %(id)s)),
-        coalesce(bool_or(id = %(id)s), false),
-        (SELECT id FROM waiting WHERE (detected_at, id) > (%(at)s, %(id)s) ORDER BY detected_at, id LIMIT 1),
-        (SELECT id FROM waiting WHERE (detected_at, id) < (%(at)s, %(id)s) ORDER BY detected_at DESC, id DESC LIMIT 1),
-        (SELECT id FROM waiting WHERE id <> %(id)s ORDER BY detected_at, id LIMIT 1),
-        (SELECT id FROM waiting WHERE id <> %(id)s ORDER BY detected_at DESC, id DESC LIMIT 1)
-    FROM waiting
-"""
+def walk_from(row_id: str) -> Walk:
+    """The walk from a case, named as its entry of the inbox is; from one that waits no more to the first and last."""
+    keys = attention.keys(kinds=WALKED, limit=MAX_WALKED)
+    ids = [key.partition(":")[2] for key in keys]
+    number = ids.index(row_id) + 1 if row_id in ids else 0
+    others = keys[number:] + keys[: max(number - 1, 0)]
+    if not others:
+        return Walk(number, len(keys))
+    return Walk(number, len(keys), _case_url(others[0]), _case_url(others[-1]))
 
 
-def conflict_position(conflict: SyncConflict | None) -> blocked_fields.Position[CaseRef]:
-    """Return the place among those without a resolution, oldest first; without a conflict their number and ends."""
-    at, key = (conflict.detected_at, conflict.pk) if conflict else (datetime.min.replace(tzinfo=UTC), UUID(int=0))
-    with connection.cursor() as cursor:
-        cursor.execute(_POSITION, {"at": at, "id": key})
-        total, later, waits, *neighbours = cursor.fetchone()
-    refs = [CaseRef(CaseKind.CONFLICT, key) if key else None for key in neighbours]
-    return blocked_fields.Position(total - later if waits else 0, total, *refs)
-
-
-def conflict_walk(conflict: SyncConflict) -> Walk:
-    """The walk from a conflict."""
-    return _walk(CaseKind.CONFLICT, conflict_position(conflict))
-
-
-def rejection_walk(ledger_id: int, key: str) -> Walk:
-    """The walk from a rejected value."""
-    here = blocked_fields.position_of(ledger_id, key)
-    refs = [_rejected(ref) for ref in (here.following, here.preceding, here.first, here.last)]
-    return _walk(CaseKind.REJECTED, blocked_fields.Position(here.number, here.total, *refs))
-
-
-def _rejected(field_ref: FieldRef | None) -> CaseRef | None:
-    return CaseRef(CaseKind.REJECTED, field_ref=field_ref) if field_ref else None
-
-
-def _walk(kind: CaseKind, here: blocked_fields.Position[CaseRef]) -> Walk:
-    [other] = _ends_by_kind(but=kind).values()
-    earlier = other.total if kind is CaseKind.REJECTED else 0
-    number = earlier + here.number if here.number else 0
-    following = here.following or other.first or here.first
-    return Walk(number, here.total + other.total, following, here.preceding or other.last or here.last)
-
-
-def _ends_by_kind(but: CaseKind | None = None) -> dict[CaseKind, blocked_fields.Position[CaseRef]]:
-    """How many cases of each kind but one there are, with the first and the last, in one query or two."""
-    found = {}
-    if but is not CaseKind.REJECTED:
-        first, last, number = blocked_fields.rejected_ends()
-        found[CaseKind.REJECTED] = blocked_fields.Position(0, number, None, None, _rejected(first), _rejected(last))
-    if but is not CaseKind.CONFLICT:
-        found[CaseKind.CONFLICT] = conflict_position(None)
-    return found
+def _case_url(key: str) -> str:
+    """The address on which an entry of the inbox is decided."""
+    kind, *row_id = key.split(":")
+    name = "rejected_screen" if kind == AttentionKind.REJECTED else "screen"
+    return reverse(f"{URL_NAME}_{name}", args=row_id)
 
 
 def screen_url(pk: UUID | None) -> str:
@@ -194,19 +123,12 @@ def rejection_url(field_ref: FieldRef | None) -> str:
     return reverse(f"{URL_NAME}_rejected_screen", args=field_ref) if field_ref else ""
 
 
-def case_url(case: CaseRef | None) -> str:
-    """The address on which a case is decided; empty without one."""
-    if case is None:
-        return ""
-    return screen_url(case.conflict_id) or rejection_url(case.field_ref)
-
-
-def _onward(request: HttpRequest, following: CaseRef | None, parameter: str, decided: Any, said: str) -> str:
+def _onward(request: HttpRequest, next_url: str, parameter: str, decided: Any, said: str) -> str:
     """The address to go on to, which names what was decided just before; the inbox where nothing follows."""
-    if following is None:
+    if not next_url:
         messages.success(request, f"All resolved. {said}")
         return reverse("npd-inbox")
-    return f"{case_url(following)}?{parameter}={decided}"
+    return f"{next_url}?{parameter}={decided}"
 
 
 def check_permission(model_admin: Any, request: HttpRequest, action: str) -> None:
@@ -369,16 +291,16 @@ class ConflictDesk:
 
     def walk(self) -> Walk:
         """Its place among the others."""
-        return conflict_walk(self.conflict)
+        return walk_from(str(self.conflict.pk))
 
     def apply(self, form: SubmittedForm, *, by: User, to_next: bool) -> str:
         """Store what was chosen, for the values seen; return the address to go to. Raises ActionError."""
-        kind = resolution_type_of(self.conflict, form)
+        kind, next_url = resolution_type_of(self.conflict, form), self.walk().next_url if to_next else ""
         stored = resolve(self.conflict.pk, by=by, resolution_type=kind, selections=form.chosen, seen=form.seen)
         if not to_next:
             return self.url
         said = conflict_progress(stored, self.context, with_delay=False).sentence
-        return _onward(self.request, conflict_walk(stored).following, CONFLICT_PARAMETER, stored.pk, said)
+        return _onward(self.request, next_url, CONFLICT_PARAMETER, stored.pk, said)
 
     def asks(self, form: SubmittedForm) -> Question | None:
         """What has to be confirmed before that is applied: what deletes or empties; None where nothing has."""
@@ -442,16 +364,16 @@ class RejectionDesk:
         )
 
     def walk(self) -> Walk:
-        return rejection_walk(self.context.ledger.pk if self.context.ledger else 0, self.rejection.key)
+        return walk_from(":".join(map(str, self.field_ref)))
 
     def apply(self, form: SubmittedForm, *, by: User, to_next: bool) -> str:
-        following, key = self.walk().following if to_next else None, self.rejection.key
+        next_url, key = self.walk().next_url if to_next else "", self.rejection.key
         chosen = form.chosen.get(key, FieldSelection(""))
         decision = answer_rejection(
             self.field_ref, by=by, choose=chosen.choose, value=chosen.value or "", seen=form.seen.get(key, {})
         )
         if to_next:
-            return _onward(self.request, following, ANSWER_PARAMETER, decision.pk, decision.sentence)
+            return _onward(self.request, next_url, ANSWER_PARAMETER, decision.pk, decision.sentence)
         return f"{self.url}?{ANSWER_PARAMETER}={decision.pk}"
 
     def asks(self, form: SubmittedForm) -> Question | None:

@@ -23,6 +23,7 @@ from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable
 from sync.admin.deletion_pages import approval_question, decide_approvals, deleted_records_link, of_chosen_kind
 from sync.admin.inbox_offers import ActionResult, GroupLead, InboxAction, register_action, register_lead
 from sync.admin.queue_actions import DISCARD
+from sync.admin.unmatched_pages import create_records, ignore_items, list_again
 from sync.boards.mapping import retry_field
 from sync.choices import ApprovalKind, QueueDirection, RemovedItemPolicy
 from sync.clock import sync_now
@@ -36,7 +37,6 @@ from sync.queue import SyncQueueService
 from sync.records.authors import log_action, log_action_many, who_may
 from sync.records.availability import wait_sentence
 from sync.records.item_links import request_recreation_many, request_unlink_many
-from sync.records.unmatched_items import ignore_unmatched, request_creation, undo_ignore
 
 
 def _retry(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
@@ -103,32 +103,18 @@ def _items_of(keys: Iterable[str]) -> Any:
 
 
 def _create(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
-    items = request_creation(_items_of(one.row_id for one in found), request.user.get_username())
-    done = len(items)
-    log_action_many(request.user, items, "Asked to create a record from it.")
-    # In words that are as true once it is done: the message stays while the page goes on.
-    text = humanize.plural(
-        done,
-        "1 record was asked for. Its item leaves the list",
-        f"{done:,} records were asked for. Their items leave the list",
-    )
-    wait = wait_sentence(done, [(item.entity_type, QueueDirection.TO_NPD) for item in items])
-    return ActionResult(done, f"{text} with the next sync. {wait}".rstrip())
+    done, report = create_records(request, _items_of(one.row_id for one in found))
+    return ActionResult(done, report.done, report.problems)
 
 
 def _ignore(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
-    items = list(_items_of(one.row_id for one in found).filter(ignored_at=None))
-    keys = [str(item.pk) for item in items]
-    done = ignore_unmatched(_items_of(keys), request.user.get_username())
-    log_action_many(request.user, items, "Ignored.")
-    return ActionResult(done, f"{humanize.count_with_noun(done, 'item')} ignored.", undo=keys)
+    keys, said = ignore_items(request, _items_of(one.row_id for one in found))
+    return ActionResult(len(keys), said, undo=keys)
 
 
 def _consider_again(request: HttpRequest, tokens: Sequence[str]) -> ActionResult:
-    items = list(_items_of(tokens).exclude(ignored_at=None))
-    done = undo_ignore(_items_of(tokens), request.user.get_username())
-    log_action_many(request.user, items, "Listed again.")
-    return ActionResult(done, f"Undone: {humanize.count_with_noun(done, 'item')} will be checked again.")
+    done, said = list_again(request, _items_of(tokens))
+    return ActionResult(done, f"Undone: {said}")
 
 
 def _may_retry(user: Any, entry: AttentionEntry) -> bool:

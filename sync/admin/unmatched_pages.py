@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.contrib import admin
@@ -10,29 +10,26 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import RadioFilter
 
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import EntityFilter, PageChangeList, ReaderMixin, ReadOnlyAdmin, badge
+from sync.admin.admin_base import EntityFilter, ReaderMixin, ReadOnlyAdmin, badge
 from sync.admin.confirmed_action import Question, RecordTable, Report, confirmed_rows, run_action, selection
 from sync.admin.queue_actions import next_pass_text
 from sync.api.request_limits import monday_throttle_reason
-from sync.choices import QueueStatus
-from sync.clock import sync_now
+from sync.choices import QueueDirection, QueueStatus
 from sync.kernel import humanize
 from sync.kernel.action_errors import Conflict
 from sync.kernel.messages import UNMATCHED_LABELS, UnmatchedReason
 from sync.models import FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
 from sync.operations.preview.planned_pass import ChangeKind, PlannedChange, PlannedLink, plan_link
 from sync.records.authors import log_action, log_action_many
+from sync.records.availability import wait_sentence
 from sync.records.unmatched_items import (
     LINK_TO,
     REQUEST_KEYS,
@@ -40,7 +37,6 @@ from sync.records.unmatched_items import (
     ignore_unmatched,
     linkable_records,
     open_requests,
-    recent_requests,
     records_alike,
     request_creation,
     request_link,
@@ -49,6 +45,7 @@ from sync.records.unmatched_items import (
 )
 from sync.registry import item_url, link_of, record_url
 
+MAX_NAME = 80
 MAX_RECORDS = 20
 """Records that a search of the page “Link to…” lists."""
 
@@ -100,62 +97,25 @@ class ReasonFilter(RadioFilter):
         return queryset.filter(reason_code=self.value()) if self.value() else queryset
 
 
-class UnmatchedChangeList(PageChangeList):
-    """The list; what can be done with a row depends on who asks."""
-
-    def get_results(self, request: HttpRequest) -> None:
-        """Fetch the page."""
-        super().get_results(request)
-        for row in self.result_list:
-            row.page_doors, row.page_path = self.model_admin.doors_of(request, row), request.get_full_path()
-
-
 @admin.register(UnmatchedItem)
 class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
     """Items of the boards that no record has."""
 
-    list_display = ("item", "board", "why", "since", "what_now")
-    list_display_links = None
+    list_display = ("item", "why", "board", "since", "on_monday")
     list_filter = (ShownFilter, ReasonFilter, EntityFilter)
     search_fields = ("name", "item_id")
     search_help_text = "An item’s name or number"
     ordering = ("-first_seen", "-id")
     show_facets = admin.ShowFacets.NEVER
     actions = ("create_selected", "ignore_selected", "undo_selected")
-    list_before_template = "sync/unmatched_recent.html"
     change_form_outer_before_template = "sync/unmatched_item.html"
     empty_title = "Every item has its record"
     empty_words = "An item on a board that no contact or organization has is listed here, with the reason."
 
     def get_urls(self) -> list[URLPattern]:
-        """Add what the buttons of a row lead to."""
-        view = self.admin_site.admin_view
-        posts: tuple[tuple[str, Callable[..., HttpResponse]], ...] = (
-            ("create", self.create_one),
-            ("ignore", self.ignore_one),
-            ("restore", self.undo_one),
-        )
-        return [
-            *(
-                path(f"<int:pk>/{name}/", view(require_POST(method)), name=f"sync_unmatcheditem_{name}")
-                for name, method in posts
-            ),
-            path("<int:pk>/link/", view(self.link_view), name="sync_unmatcheditem_link"),
-            path("undo/", view(require_POST(self.undo_batch)), name="sync_unmatcheditem_undo"),
-            *super().get_urls(),
-        ]
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Say above the list what this person asked for in the last minutes, and what came of it."""
-        now = sync_now()
-        requests = recent_requests(request.user.get_username(), now)
-        more = {"recent": [_recent_line(one) for one in requests], "recent_page": request.get_full_path()}
-        response: HttpResponse = super().changelist_view(request, more | (extra_context or {}))
-        return response
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[UnmatchedChangeList]:
-        """Return the list that knows who asks."""
-        return UnmatchedChangeList
+        """Add the page on which an item is linked with a record."""
+        view = self.admin_site.admin_view(self.link_view)
+        return [path("<int:pk>/link/", view, name="sync_unmatcheditem_link"), *super().get_urls()]
 
     def prepare_page(self, rows: list[Any]) -> None:
         """Put on the rows what their cells show: their boards, and what is asked for and not done."""
@@ -166,8 +126,12 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
             row.page_link, row.page_job = links[row.entity_type], jobs.get((row.entity_type, row.item_id))
 
     @admin.display(description="Item", ordering="name")
-    def item(self, row: UnmatchedItem) -> SafeString | str:
-        return _item_link(row)
+    def item(self, row: UnmatchedItem) -> str:
+        return humanize.shorten(str(row), MAX_NAME)
+
+    @admin.display(description="On Monday")
+    def on_monday(self, row: UnmatchedItem) -> SafeString | str:
+        return _item_link(row, "")
 
     kind_of_record = admin_base.type_column()
 
@@ -181,11 +145,6 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
 
     since = admin_base.time_column("first_seen", "Since")
     seen = admin_base.time_column("last_seen", "Last seen on the board")
-
-    @admin.display(description="What now")
-    def what_now(self, row: UnmatchedItem) -> SafeString:
-        context = {"row": row, "doors": row.page_doors, "page": row.page_path}  # type: ignore[attr-defined]
-        return SafeString(render_to_string("sync/unmatched_doors.html", context))
 
     @admin.display(description="Next check")
     def next_check(self, row: UnmatchedItem) -> str:
@@ -205,7 +164,7 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
             "page_name": str(row),
             "doors": self.doors_of(request, row),
             "reason": _reason_text(row),
-            "item_link": _item_link(row),
+            "item_link": _item_link(row, humanize.shorten(str(row), MAX_NAME)),
             "item_badge": request_badge(_job_of(row)),
             "item_values": [(labels.get(key, key), value) for key, value in row.values.items() if value],
             "list_url": _list_url(),
@@ -217,29 +176,26 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
         )
         return HttpResponseRedirect(_list_url())
 
-    def doors_of(self, request: HttpRequest, row: UnmatchedItem) -> list[tuple[str, str, bool]]:
-        """Return what this person can do with an item: the label, the address, and whether it is only a link.
+    def doors_of(self, request: HttpRequest, row: UnmatchedItem) -> Iterator[tuple[str, str, str]]:
+        """Return what this person can do with an item: the label, and the list's action, or else an address.
 
         A request about it that waits can only be taken back, by *Ignore*; one that has begun not even that.
         """
-        may_ignore, doors = self.has_ignore_permission(request), list[tuple[str, str, bool]]()
-        if row.ignored_at is not None:
-            return [("List it again", _door_url("restore", row), False)] if may_ignore else []
-        job = _job_of(row)
-        if job is not None and request_badge(job):
-            may_cancel = may_ignore and job.status == QueueStatus.PENDING
-            return [("Ignore", _door_url("ignore", row), False)] if may_cancel else []
-        if row.reason_code == UnmatchedReason.AMBIGUOUS and (
-            question := registry.page_url("conflicts_syncconflict_changelist", query=f"q={row.item_id}")
-        ):
-            doors.append(("Answer", question, True))
-        if registry.may_act(request.user, "add", row.entity_type):
-            doors.append((f"Create {registry.type_label(row.entity_type).lower()}", _door_url("create", row), False))
-        if registry.may_act(request.user, "change", row.entity_type):
-            doors.append(("Link to…", _door_url("link", row), True))
-        if may_ignore:
-            doors.append(("Ignore", _door_url("ignore", row), False))
-        return doors
+        may_ignore, job = self.has_ignore_permission(request), _job_of(row)
+        is_asked = job is not None and bool(request_badge(job))
+        if row.ignored_at is None and not is_asked:
+            if row.reason_code == UnmatchedReason.AMBIGUOUS and (
+                question := registry.page_url("conflicts_syncconflict_changelist", query=f"q={row.item_id}")
+            ):
+                yield "Answer", "", question
+            if registry.may_act(request.user, "add", row.entity_type):
+                yield f"Create {registry.type_label(row.entity_type).lower()}…", "create_selected", ""
+            if registry.may_act(request.user, "change", row.entity_type):
+                yield "Link to…", "", reverse("admin:sync_unmatcheditem_link", args=[row.pk])
+        if may_ignore and row.ignored_at is not None:
+            yield "List it again", "undo_selected", ""
+        elif may_ignore and not (is_asked and job and job.status != QueueStatus.PENDING):
+            yield "Ignore", "ignore_selected", ""
 
     def has_ignore_permission(self, request: HttpRequest) -> bool:
         """Whether this user may have items left alone."""
@@ -248,38 +204,6 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
     def has_create_permission(self, request: HttpRequest) -> bool:
         """Whether this user may make records of any type of items; of each it is asked once more."""
         return any(registry.may_act(request.user, "add", spec.entity_type) for spec in registry.entities())
-
-    # One item.
-
-    def create_one(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Have one item become a record."""
-        row = self._row(pk)
-        may = row is None or (
-            registry.may_act(request.user, "add", row.entity_type) and self.has_view_permission(request)
-        )
-
-        def run() -> Report:
-            return self._create(request, UnmatchedItem.objects.listed().filter(pk=pk))
-
-        return self._run(request, run, allowed=may)
-
-    def ignore_one(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Leave one item alone; the list offers to undo it."""
-        rows = UnmatchedItem.objects.filter(pk=pk)
-        return self._run(request, lambda: self._ignore(request, rows), allowed=self.has_ignore_permission(request))
-
-    def undo_one(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """List an ignored item again."""
-        rows = UnmatchedItem.objects.filter(pk=pk)
-        return self._run(request, lambda: self._undo(request, rows), allowed=self.has_ignore_permission(request))
-
-    def undo_batch(self, request: HttpRequest) -> HttpResponse:
-        """List again what this person ignored at one moment."""
-        at, by = _moment(request.POST.get("at", "")), request.user.get_username()
-        rows = UnmatchedItem.objects.filter(ignored_at=at, ignored_by=by) if at else UnmatchedItem.objects.none()
-        return self._run(request, lambda: self._undo(request, rows), allowed=self.has_ignore_permission(request))
-
-    # Ticked ones.
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """Name what is created where the list has one type alone."""
@@ -310,49 +234,37 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
 
         return self._run(
             request,
-            lambda: self._create(request, confirmed_rows(request, rows)),
+            lambda: create_records(request, confirmed_rows(request, rows))[1],
             allowed=all(registry.may_act(request.user, "add", kind) for kind in kinds),
             question=question,
         )
 
     @admin.action(description="Ignore", permissions=["ignore"])
     def ignore_selected(self, request: HttpRequest, queryset: QuerySet[UnmatchedItem]) -> HttpResponse:
-        """Leave items alone; the list offers to undo it."""
-        return self._run(request, lambda: self._ignore(request, queryset))
+        """Leave items alone; the list of these undoes it."""
+
+        def run() -> Report:
+            keys, said = ignore_items(request, queryset)
+            undo = format_html('<a class="npd-link" href="{}?show={}">List them again</a>', _list_url(), IGNORED)
+            return Report(format_html("{} {}", said, undo)) if keys else Report(problems=[_NONE_LEFT])
+
+        return self._run(request, run)
 
     @admin.action(description="List again", permissions=["ignore"])
     def undo_selected(self, request: HttpRequest, queryset: QuerySet[UnmatchedItem]) -> HttpResponse:
         """List ignored items again."""
-        return self._run(request, lambda: self._undo(request, queryset))
+
+        def run() -> Report:
+            done, said = list_again(request, queryset)
+            return Report(said) if done else Report(problems=[_NONE_LEFT])
+
+        return self._run(request, run)
 
     def _run(self, request: HttpRequest, run: Callable[[], Report], **more: Any) -> HttpResponse:
         return run_action(self, request, run, back_url=_back_url(request), **more)
 
     def _row(self, pk: int) -> UnmatchedItem | None:
         return UnmatchedItem.objects.filter(pk=pk).first()
-
-    def _create(self, request: HttpRequest, rows: QuerySet[UnmatchedItem]) -> Report:
-        found = request_creation(rows, request.user.get_username())
-        if not found:
-            return Report(problems=[_NONE_LEFT])
-        log_action_many(request.user, found, "Asked to create a record from it.")
-        kinds = sorted({row.entity_type for row in found})
-        waits = " ".join(filter(None, (request_wait_text(kind) for kind in kinds)))
-        if len(found) == 1 and not waits:
-            return Report()  # the list itself says what becomes of it
-        return Report(f"{_items_text(len(found))} to become records.{' They wait: ' if waits else ''}{waits}")
-
-    def _ignore(self, request: HttpRequest, rows: QuerySet[UnmatchedItem]) -> Report:
-        keys = list(rows.filter(ignored_at=None).values_list("pk", flat=True))
-        number = ignore_unmatched(UnmatchedItem.objects.filter(pk__in=keys), request.user.get_username())
-        log_action_many(request.user, UnmatchedItem.objects.filter(pk__in=keys), "Ignored.")
-        return Report() if number else Report(problems=[_NONE_LEFT])  # the list itself says it, with the undo
-
-    def _undo(self, request: HttpRequest, rows: QuerySet[UnmatchedItem]) -> Report:
-        found = list(rows)
-        number = undo_ignore(UnmatchedItem.objects.filter(pk__in=[row.pk for row in found]), "")
-        log_action_many(request.user, found, "Listed again.")
-        return Report(f"{_items_text(number)} listed again.") if number else Report(problems=[_NONE_LEFT])
 
     # The page on which an item is linked with a record.
 
@@ -389,7 +301,7 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
             "page_name": str(row),
             "opts": self.opts,
             "row": row,
-            "item_link": _item_link(row),
+            "item_link": _item_link(row, humanize.shorten(str(row), MAX_NAME)),
             "item_values": [value for key, value in row.values.items() if value and key != "name"],
             "term": term,
             "records": [
@@ -407,8 +319,36 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
 _NONE_LEFT = "Nothing was done: none of them is unmatched any more. Somebody else, or the sync, was faster."
 
 
-def _items_text(number: int) -> str:
-    return f"{humanize.count_with_noun(number, 'item')} {humanize.plural(number, 'is', 'are')}"
+def create_records(request: HttpRequest, rows: QuerySet[UnmatchedItem]) -> tuple[int, Report]:
+    """Have items become records; return how many, and what to say."""
+    items = request_creation(rows, request.user.get_username())
+    if not items:
+        return 0, Report(problems=[_NONE_LEFT])
+    log_action_many(request.user, items, "Asked to create a record from it.")
+    # In words that are as true once it is done: the message stays while the page goes on.
+    text = humanize.plural(
+        len(items),
+        "1 record was asked for. Its item leaves the list",
+        f"{len(items):,} records were asked for. Their items leave the list",
+    )
+    wait = wait_sentence(len(items), [(item.entity_type, QueueDirection.TO_NPD) for item in items])
+    return len(items), Report(f"{text} with the next sync. {wait}".rstrip())
+
+
+def ignore_items(request: HttpRequest, rows: QuerySet[UnmatchedItem]) -> tuple[list[str], str]:
+    """Leave items alone; return the keys of those that were not left alone before, and what to say."""
+    items = list(rows.filter(ignored_at=None))
+    done = ignore_unmatched(rows.filter(pk__in=[item.pk for item in items]), request.user.get_username())
+    log_action_many(request.user, items, "Ignored.")
+    return [str(item.pk) for item in items] if done else [], f"{humanize.count_with_noun(done, 'item')} ignored."
+
+
+def list_again(request: HttpRequest, rows: QuerySet[UnmatchedItem]) -> tuple[int, str]:
+    """Consider ignored items again; return how many, and what to say."""
+    items = list(rows.exclude(ignored_at=None))
+    done = undo_ignore(UnmatchedItem.objects.filter(pk__in=[item.pk for item in items]), request.user.get_username())
+    log_action_many(request.user, items, "Listed again.")
+    return done, f"{humanize.count_with_noun(done, 'item')} will be checked again."
 
 
 def _list_url() -> str:
@@ -417,21 +357,17 @@ def _list_url() -> str:
 
 def _back_url(request: HttpRequest) -> str:
     """The list with the filters from which the button was pressed."""
-    given = request.POST.get("next", "") or request.get_full_path()
+    given = request.get_full_path()
     return given if given.split("?")[0] == _list_url() else _list_url()
 
 
-def _door_url(name: str, row: UnmatchedItem) -> str:
-    return reverse(f"admin:sync_unmatcheditem_{name}", args=[row.pk])
-
-
-def _item_link(row: UnmatchedItem) -> SafeString | str:
+def _item_link(row: UnmatchedItem, text: str) -> SafeString | str:
     link = row.page_link if hasattr(row, "page_link") else link_of(row.entity_type)
-    name = humanize.shorten(str(row), 80)
+    name = humanize.shorten(str(row), MAX_NAME)
     return (
-        admin_base.external_link(item_url(link, row.item_id), name, f"{name}, on Monday, in a new tab")
+        admin_base.external_link(item_url(link, row.item_id), text, f"{name}, on Monday, in a new tab")
         if link
-        else name
+        else text
     )
 
 
@@ -446,37 +382,6 @@ def request_badge(job: SyncQueue | None) -> SafeString | str:
     if job is None or not any(key in job.payload for key in REQUEST_KEYS):
         return ""
     return badge("go", "sync", "Being linked" if LINK_TO in job.payload else "Being created")
-
-
-def _moment(text: str) -> Any:
-    try:
-        return parse_datetime(text)
-    except ValueError:
-        return None
-
-
-def _recent_line(request: Any) -> Mapping[str, Any]:
-    """Return what a person asked for and what came of it, as the line above the list says it."""
-    if request.row is None:
-        what = f"“{request.name}”" if request.ignored == 1 else humanize.count_with_noun(request.ignored, "item")
-        return {"text": f"Ignored {what}.", "undo": request.at.isoformat(), "kind": "ok", "icon": "check"}
-    row: SyncQueue = request.row
-    wanted = "link" if LINK_TO in row.payload else "create"
-    if request.record is not None:
-        done = f"is {'linked with' if wanted == 'link' else 'now'} the {type(request.record)._meta.verbose_name}"
-        return {
-            "text": f"“{request.name}” {done}",
-            "url": record_url(row.entity_type, request.record.pk),
-            "link": str(request.record),
-            "kind": "ok",
-            "icon": "check",
-        }
-    if row.status == QueueStatus.COMPLETED:
-        return {"text": f"“{request.name}”: {row.error_message}", "kind": "warn", "icon": "warning"}
-    verb = "linked" if wanted == "link" else "created"
-    # Why the item waited until now, `row.reason`, is no reason any more.
-    error = humanize.without_request_id(row.error_message)
-    return {"text": f"“{request.name}” is being {verb}. {error}".strip(), "kind": "go", "icon": "sync"}
 
 
 def _record(row: UnmatchedItem, key: str) -> SyncedModel | None:

@@ -234,7 +234,7 @@ class _ItemRule:
             # In UTC: it is stored, and read in many time zones.
             now, at = self.context.now.astimezone(UTC), named.astimezone(UTC)
             when = f"at {at:%H:%M} UTC" if at.date() == now.date() else f"on {at:%-d %b %Y}"
-            then = f"Without one it becomes a {words['type']} {when}." if self.board.link.creates_records else ""
+            then = f"Becomes a {words['type']} {when}." if self.board.link.creates_records else ""
             return self._left(UnmatchedReason.NO_KEY_YET, until=named, label=words["label"], then=then)
         return self._match_or_create()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any
 from uuid import UUID
 
 from django.db.models import OuterRef, Q, QuerySet, TextField
@@ -16,7 +16,6 @@ from django.db.models.functions import Cast
 from sync import registry
 from sync.choices import BlockedCode
 from sync.clock import SyncNow
-from sync.kernel.db import fetch_rows
 from sync.kernel.humanize import day_and_time
 from sync.models import FieldMapping, SyncMetadata, WriteLoop
 
@@ -29,8 +28,8 @@ LEFT_OUT = "left out"
 SIDES = {BlockedCode.REJECTED: SIDE_MONDAY, BlockedCode.LIMIT: SIDE_LIMIT, BlockedCode.LEFT_OUT: LEFT_OUT}
 """The sides of the codes that are not blocked here."""
 
-WHERE_TO_UNBLOCK = " under “Blocked fields”"
-"""Where a sentence on a blocked field leads: a link on pages, and not said on the page of that name itself."""
+WHERE_TO_UNBLOCK = " in the inbox under “Blocked”"
+"""Where a sentence on a blocked field leads: a link on pages, and not said in the inbox itself."""
 
 KEPT_BY = "kept_by"
 """Marks a field that a person kept different: nobody is asked until its value or column changes."""
@@ -46,7 +45,7 @@ WAITING_BY_ITSELF = (BlockedCode.APPROVAL, BlockedCode.PAUSED)
 
 
 def without_where(text: str) -> str:
-    """Return a sentence on a blocked field as the page of these says it."""
+    """Return a sentence on a blocked field as the inbox says it."""
     return text.replace(WHERE_TO_UNBLOCK, "")
 
 
@@ -64,21 +63,8 @@ _WAITING_FIELDS = """
 
 _REJECTED = "field.value ->> 'side' IN ('monday', 'limit')"
 
-_REJECTED_COLUMNS = """
-    SELECT ledger.id, ledger.entity_type, ledger.entity_id::uuid, field.key
-"""
-
 _BLOCKED = f"""coalesce(field.value ->> 'side', '') NOT IN ('monday', 'limit', '{LEFT_OUT}')
         AND coalesce(field.value ->> 'code', '') NOT IN ({", ".join(f"'{code}'" for code in WAITING_BY_ITSELF)})"""
-
-# The first and the last rejected value, and their number.
-_ENDS = """
-    WITH waiting AS MATERIALIZED ({waiting})
-    SELECT
-        (SELECT ARRAY[entity_type, entity_id::text, key] FROM waiting ORDER BY id, key LIMIT 1),
-        (SELECT ARRAY[entity_type, entity_id::text, key] FROM waiting ORDER BY id DESC, key DESC LIMIT 1),
-        (SELECT count(*) FROM waiting)
-"""
 
 # Looked up one by one: few fields are blocked, and to read all records for them takes longer. Of others' rows the ids
 # may be no UUIDs.
@@ -87,58 +73,8 @@ _SYNCED_RECORDS = """
         AND id = CASE WHEN ledger.entity_type = '{type}' THEN ledger.entity_id::uuid END
 """
 
-_POSITION = """
-    WITH waiting AS MATERIALIZED ({waiting})
-    SELECT count(*), count(*) FILTER (WHERE (id, key) < (%(id)s, %(key)s)),
-        coalesce(bool_or((id, key) = (%(id)s, %(key)s)), false),
-        (SELECT ARRAY[entity_type, entity_id::text, key] FROM waiting WHERE (id, key) > (%(id)s, %(key)s)
-            ORDER BY id, key LIMIT 1),
-        (SELECT ARRAY[entity_type, entity_id::text, key] FROM waiting WHERE (id, key) < (%(id)s, %(key)s)
-            ORDER BY id DESC, key DESC LIMIT 1),
-        (SELECT ARRAY[entity_type, entity_id::text, key] FROM waiting WHERE (id, key) <> (%(id)s, %(key)s)
-            ORDER BY id, key LIMIT 1),
-        (SELECT ARRAY[entity_type, entity_id::text, key] FROM waiting WHERE (id, key) <> (%(id)s, %(key)s)
-            ORDER BY id DESC, key DESC LIMIT 1)
-    FROM waiting
-"""
-
 FieldRef = tuple[str, UUID, str]
 """A field of a record: the kind, the record's id, the field's key."""
-
-
-Ref = TypeVar("Ref")
-
-
-@dataclass(frozen=True)
-class Position(Generic[Ref]):
-    """A place among all that wait for a person: `number` of `total`, 0 for what doesn't wait; its neighbours.
-
-    `first` and `last` are those of all others.
-    """
-
-    number: int
-    total: int
-    following: Ref | None
-    preceding: Ref | None
-    first: Ref | None
-    last: Ref | None
-
-
-def position_of(ledger_id: int = 0, key: str = "") -> Position[FieldRef]:
-    """Return one value's position; without arguments the total, the first and the last. One query."""
-    [row] = _fetch(_POSITION.format(waiting=rejected_values_sql()), id=ledger_id, key=key)
-    total, earlier, waits, *neighbours = row
-    return Position(earlier + 1 if waits else 0, total, *map(_field_ref, neighbours))
-
-
-def _field_ref(found: Sequence[str] | None) -> FieldRef | None:
-    return (found[0], UUID(found[1]), found[2]) if found else None
-
-
-def rejected_ends() -> tuple[FieldRef | None, FieldRef | None, int]:
-    """Return the first and the last rejected value, and how many there are."""
-    [(first, last, number)] = _fetch(_ENDS.format(waiting=rejected_values_sql()))
-    return _field_ref(first), _field_ref(last), number
 
 
 def is_rejected(entry: Mapping[str, Any] | None) -> bool:
@@ -177,19 +113,8 @@ def mark_kept_different(ledger: SyncMetadata, key: str, by: Mapping[str, Any] | 
     ledger.save(update_fields=["blocked_fields"])
 
 
-def rejected_values_sql() -> str:
-    """The query of all rejected values, for a caller that counts them too.
-
-    `synced_types()` gives its parameter.
-    """
-    return _REJECTED_COLUMNS + waiting_fields_sql(rejected=True)
-
-
 def waiting_fields_sql(*, rejected: bool) -> str:
-    """The FROM of fields that wait for a person, of `ledger`, `field` and `record`: the rejected or all other blocked.
-
-    `synced_types()` gives its parameter.
-    """
+    """The FROM of waiting fields, with `ledger`, `field` and `record`: the rejected, or all other blocked ones."""
     condition = _REJECTED if rejected else _BLOCKED
     return _WAITING_FIELDS.format(records=synced_records_sql(), condition=condition)
 
@@ -207,10 +132,6 @@ def synced_records_sql() -> str:
 def synced_types() -> list[str]:
     """The types of records that are synced."""
     return [spec.entity_type for spec in registry.entities()]
-
-
-def _fetch(sql: str, **params: Any) -> Sequence[Any]:
-    return fetch_rows(sql, {"types": synced_types(), **params})
 
 
 # Write loops: which fields are throttled because somebody on Monday rewrites them.

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -168,24 +168,8 @@ def _owned_condition(rows: str) -> str:
 # and its result says what came of it.
 
 
-RECENT = timedelta(minutes=15)
-MAX_LISTED = 5
-"""Requests that the page says something about."""
-
-
 ALIKE_KEY = "records"
 """In an unmatched item's details: the ids of the records that a set-up left out because their names are like its."""
-
-
-@dataclass(frozen=True)
-class ItemRequest:
-    """What somebody asked for lately: of one item a job, or of ignored items how many, and when, for the undo."""
-
-    name: str
-    row: SyncQueue | None = None
-    record: SyncedModel | None = None
-    ignored: int = 0
-    at: datetime | None = None
 
 
 def request_creation(rows: Iterable[UnmatchedItem], by: str) -> list[UnmatchedItem]:
@@ -327,38 +311,6 @@ def open_requests(item_ids: Iterable[str]) -> dict[tuple[str, str], SyncQueue]:
     pending = of_items.filter(status=QueueStatus.PENDING, entity_type__in=types)
     jobs = pending.union(of_items.filter(status=QueueStatus.IN_PROGRESS), all=True)
     return {(job.entity_type, str(job.remote_id)): job for job in jobs}
-
-
-def recent_requests(by: str, now: datetime) -> list[ItemRequest]:
-    """Return what a person asked for in the last minutes, the newest first, with what came of it."""
-    wanted = SyncQueue.objects.filter(entity_id=None, payload__by=by, payload__has_any_keys=list(REQUEST_KEYS))
-    done = wanted.filter(status=QueueStatus.COMPLETED, finished_at__gt=now - RECENT)
-    live = wanted.filter(status__in=(QueueStatus.PENDING, QueueStatus.IN_PROGRESS, QueueStatus.FAILED))
-    jobs = sorted(
-        [*done.order_by("-finished_at")[:MAX_LISTED], *live.order_by("-id")[:MAX_LISTED]], key=lambda job: -job.pk
-    )
-    ids = [str(job.remote_id) for job in jobs]
-    names = dict(UnmatchedItem.objects.filter(item_id__in=ids).values_list("item_id", "name")) if ids else {}
-    owners: dict[str, SyncedModel] = {}
-    for kind in {job.entity_type for job in jobs}:
-        records = registry.entity(kind).model._default_manager.filter(monday_id__in=ids)
-        owners |= {str(record.monday_id): record for record in records}
-    asked = [
-        ItemRequest(
-            names.get(str(job.remote_id)) or str(owners.get(str(job.remote_id)) or f"Item {job.remote_id}"),
-            job,
-            owners.get(str(job.remote_id)),
-            at=job.finished_at or job.created_at,
-        )
-        for job in jobs[:MAX_LISTED]
-    ]
-    ignored = UnmatchedItem.objects.filter(ignored_by=by, ignored_at__gt=now - RECENT).order_by("-ignored_at", "-id")
-    ignored_rows = ignored.values_list("ignored_at", "name", "item_id")
-    batches = [(at, list(rows)) for at, rows in groupby(ignored_rows[: MAX_LISTED * 200], key=lambda row: row[0])]
-    asked += [
-        ItemRequest(rows[0][1] or f"Item {rows[0][2]}", ignored=len(rows), at=at) for at, rows in batches[:MAX_LISTED]
-    ]
-    return sorted(asked, key=lambda request: request.at or now, reverse=True)[:MAX_LISTED]
 
 
 def _ids_by_type(rows: Iterable[UnmatchedItem | IgnoredItem]) -> Iterable[tuple[str, list[str]]]:

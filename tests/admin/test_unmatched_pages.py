@@ -75,8 +75,11 @@ def test_ticked_items_are_created_after_a_question_and_ignored_at_once(
     wanted = dict(SyncQueue.objects.values_list("remote_id", "payload"))
     assert wanted == {"800": {"create": True, "by": "dora"}, "801": {"as_new": True, "by": "dora"}}
     browser_of_person.post(LIST, ticked | {"action": "ignore_selected"})
+    assert "2 items ignored. List them again" in words_of(browser_of_person.get(LIST).content.decode())
     assert listed(browser_of_person) == {"queued", "invalid"}
-    assert "Ignored 2 items" in words_of(browser_of_person.get(LIST).content.decode())
+    ignored = {"_selected_action": [row.pk for row in items[:2]], "action": "undo_selected"}
+    browser_of_person.post(f"{LIST}?show=ignored", ignored)
+    assert not UnmatchedItem.objects.exclude(ignored_at=None).exists()
 
 
 def test_the_search_of_a_record_finds_those_without_an_item(
@@ -103,7 +106,9 @@ def test_an_item_that_is_unmatched_no_more_leads_back_to_the_list_with_why(
         answer = browser_of_person.get(address, follow=True)
         assert answer.redirect_chain[-1][0] == LIST
         assert "isn't unmatched any more" in words_of(answer.content.decode()).replace("&#x27;", "'")
-    late = browser_of_person.post(f"{LIST}{key}/create/", {"next": "https://elsewhere.example/"}, follow=True)
+    UnmatchedItem.objects.filter(pk=key).update(ignored_at=states.sync_now())
+    form = {"action": "create_selected", "_selected_action": [key], "confirmed": "yes"}
+    late = browser_of_person.post(LIST, form, follow=True)
     assert late.redirect_chain == [(LIST, 302)]
     assert "Nothing was done" in words_of(late.content.decode())
 
@@ -113,4 +118,5 @@ def test_whoever_only_sees_them_is_offered_nothing(client: Client, items: list[U
     html = client.get(LIST).content.decode()
     assert "Item no_key" in html
     assert not any(words in html for words in ("Create contact", "Link to…", ">Ignore<", "ignore_selected"))
-    assert client.post(f"{LIST}undo/", {"at": "2026-01-01T00:00:00Z"}).status_code == 403
+    client.post(LIST, {"action": "ignore_selected", "_selected_action": [items[0].pk]})
+    assert not UnmatchedItem.objects.exclude(ignored_at=None).exists()

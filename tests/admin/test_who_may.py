@@ -126,9 +126,14 @@ def unmatched_row(world: World, *, ignored: bool = False) -> UnmatchedItem:
     )
 
 
-def unmatched(world: World, act: str, *, ignored: bool = False, **sent: str) -> Callable[[Client], Any]:
-    row = unmatched_row(world, ignored=ignored)
-    return lambda client: client.post(f"{UNMATCHED}{row.pk}/{act}/", sent)
+def unmatched(world: World, act: str, *, ignored: bool = False) -> Callable[[Client], Any]:
+    address = f"{UNMATCHED}?show=ignored" if ignored else UNMATCHED
+    return ticked(address, f"{act}_selected", unmatched_row(world, ignored=ignored).pk)
+
+
+def item_linked(world: World) -> Callable[[Client], Any]:
+    row, form = unmatched_row(world), choice(world)
+    return lambda client: client.post(f"{UNMATCHED}{row.pk}/link/", form)
 
 
 def choice(world: World) -> dict[str, str]:
@@ -271,7 +276,7 @@ ACTS = (
     Act("Consider an ignored item again", refused_item, OPERATE),
     Act("Ignore an unmatched item", lambda w: unmatched(w, "ignore"), OPERATE),
     Act("Ignore an unmatched item", lambda w: ticked(UNMATCHED, "ignore_selected", unmatched_row(w).pk), OPERATE),
-    Act("List an ignored item again", lambda w: unmatched(w, "restore", ignored=True), OPERATE),
+    Act("List an ignored item again", lambda w: unmatched(w, "undo", ignored=True), OPERATE),
     Act("Change the schedule", schedule_saved, OPERATE),
     Act("Change a board's policies", lambda w: board_saved(w, removed_item_policy="unlink"), OPERATE),
     Act("Change a field's direction or rule", lambda w: board_saved(w, **{"mappings-1-rule": "npd_wins"}), OPERATE),
@@ -308,7 +313,7 @@ ACTS = (
     Act("Restore a deleted record", brought_back, RECORDS),
     Act("Undo what the sync moved", undone, RECORDS),
     Act("Create a record of an unmatched item", lambda w: unmatched(w, "create"), RECORDS),
-    Act("Link an unmatched item with a record", lambda w: unmatched(w, "link", **choice(w)), RECORDS),
+    Act("Link an unmatched item with a record", item_linked, RECORDS),
     Act("Import a file", file_chosen, RECORDS),
 )
 

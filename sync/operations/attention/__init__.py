@@ -139,6 +139,7 @@ __all__ = [
     "causes",
     "counts",
     "entries",
+    "keys",
     "may_act_on",
     "register_values",
     "scope_of",
@@ -504,6 +505,13 @@ def entries(
     names = _names(scope, [(row[2], row[3], row[4]) for row in rows])
     assigned = assignments([row[1] for row in rows])
     return [_entry(AttentionKind(row[0]), row, wording, names, assigned.get(row[1])) for row in rows]
+
+
+def keys(
+    scope: AttentionScope = EVERYTHING, *, kinds: Iterable[AttentionKind] | None = None, limit: int = 50
+) -> list[str]:
+    """Return the keys of entries in their order; one query."""
+    return _chosen_keys(scope, kinds, (), 0, limit, 0)
 
 
 def _chosen_keys(
