@@ -34,12 +34,12 @@ from npd.imports.matching import (
 )
 from npd.imports.messages import broken_cell_text
 from npd.imports.models import RowOutcome
-from sync import registry
+from sync import connectors, registry
 from sync.choices import SyncDirection
 from sync.connectors.base.conversion import field_label
 from sync.models import SyncedModel
 from sync.reconcile.field_values import field_of, stored_field_values, stored_values
-from sync.reconcile.lookups import canonical_value, load_board
+from sync.reconcile.lookups import canonical_value, load_board, phone_region
 
 _TITLE_ALIASES: Mapping[str, tuple[str, ...]] = {
     NPD_ID: ("NPD ID", "id"),
@@ -281,7 +281,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         self.new_ids = new_ids or {}
         self.columns, self.labels = columns, labels_of(entity_type)
         link = registry.link_of(entity_type)
-        self.board = load_board(link) if link else None
+        self.board, self.region = load_board(link) if link else None, phone_region()
         read = {column.field: column.position for column in columns if column.field}
         self.planned = {
             row.number: PlannedRow(row, {name: _cell(row, at) for name, at in read.items()}) for row in table.rows
@@ -396,8 +396,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         now = getattr(instance, name)
         if not isinstance(now, str):
             return False
-        country = instance.sync_region()
-        said, known = (canonical_value(self.entity_type, name, one, country) for one in (text, now))
+        region = connectors.get().country_code(instance.sync_region()) or self.region
+        said, known = (canonical_value(self.entity_type, name, one, region) for one in (text, now))
         if name == registry.entity(self.entity_type).match_key and not self.current.texts.get(NPD_ID):
             # By it the record was found, whatever its capitals; only who names the record otherwise may correct it.
             said, known = str(said).lower(), str(known).lower()

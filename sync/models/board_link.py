@@ -203,6 +203,7 @@ class MondayAccount(models.Model):
     tags: models.JSONField[Any, Any] = models.JSONField(
         "tags by id, as far as passes have met them", db_default=EMPTY, blank=True
     )
+    phone_region = models.CharField("country of telephone numbers without one", max_length=2, blank=True, db_default="")
 
     class Meta:
         db_table = "sync_monday_account"
