@@ -433,10 +433,11 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             instance.full_clean(exclude=exclude, validate_unique=False, validate_constraints=False)
         except ValidationError as refused:
             for name, messages in refused.message_dict.items():
-                text, hint = planned.texts.get(name, ""), "Fill the cell."
+                text, said, hint = planned.texts.get(name, ""), " ".join(messages), "Fill the cell."
                 if text:
-                    hint = f"The cell says “{text[:80]}”. Correct it and import the row again."
-                errors[name] = ValidationError(f"{' '.join(messages)} {hint}")
+                    quote = "" if f"“{text}”" in said else f"The cell says “{text[:80]}”. "
+                    hint = f"{quote}Correct it and import the row again."
+                errors[name] = ValidationError(f"{said} {hint}")
         errors |= self._check_by_connector(instance, changed.difference(self.relations, errors))
         found = {name: list(some) for name, some in self.row_faults.items()}
         for name, some in _faults_by_field(ValidationError(errors)).items() if errors else ():

@@ -46,16 +46,16 @@ def test_a_field_that_changed_meanwhile_takes_the_new_value_by_a_click(open_page
     page.goto(change_page(record))
     assert page.get_by_role("combobox", name="Organization").count() == 1
     assert page.get_by_role("link", name="Inbox 4", exact=True).count() == 1  # by its words, without its icon's
-    Contact.objects.filter(pk=record.pk).update(phone="+46 8 123 42", organization=None)
-    page.fill("#id_phone", "+46 8 123 43")
+    Contact.objects.filter(pk=record.pk).update(phone="+44 20 7946 0002", organization=None)
+    page.fill("#id_phone", "+44 20 7946 0003")
     page.fill("#id_role_title", "Head")
     page.click("button[name=_save]")
     page.click("[data-npd-take=id_phone]")
-    assert page.input_value("#id_phone") == "+46 8 123 42"
+    assert page.input_value("#id_phone") == "+44 20 7946 0002"
     page.click("button[name=_save]")
     page.wait_for_url("**/admin/npd/contact/")
     record.refresh_from_db()
-    assert (record.phone, record.role_title, record.organization) == ("+46 8 123 42", "Head", None)
+    assert (record.phone, record.role_title, record.organization) == ("+44 20 7946 0002", "Head", None)
     assert not errors
 
 
@@ -95,8 +95,8 @@ def test_a_value_is_undone_above_its_record_and_the_keyboard_is_back_at_its_line
     open_page: Any, world: dict[str, Any]
 ) -> None:
     record = world["synced"]
-    values = {"before": "+46 8 123 41", "after": record.phone}
-    raws = {"raw_before": {"phone": "+46 8 123 41"}, "raw_after": {"phone": record.phone}}
+    values = {"before": "+44 20 7946 0001", "after": record.phone}
+    raws = {"raw_before": {"phone": "+44 20 7946 0001"}, "raw_after": {"phone": record.phone}}
     states.decided(record, "Phone sent.", kind="push", key="phone", values=values | raws)
     page, errors = open_page(390, "light")
     page.goto(change_page(record))
@@ -114,7 +114,7 @@ def test_a_value_is_undone_above_its_record_and_the_keyboard_is_back_at_its_line
     page.locator("#npd-activity-said", has_text="1 value restored").wait_for()
     assert page.locator("summary:focus").get_by_text("Phone").count() == 1
     record.refresh_from_db()
-    assert (page.url.endswith(change_page(record)), record.phone) == (True, "+46 8 123 41")
+    assert (page.url.endswith(change_page(record)), record.phone) == (True, "+44 20 7946 0001")
     assert not errors
 
 
