@@ -107,6 +107,8 @@ SECTIONS = (
     Section(SETTINGS, "Monday connection", "power", url="admin:sync_wizard_connect", permission="sync.mondayaccount",
             block=CONNECTIONS, is_shortcut=True, uses=SET_UP,
             about="Whether Monday is connected, with which token, and what is missing."),
+    Section(SETTINGS, "Phone numbers", "call", url="npd-phone-numbers", permission="sync.boardlink", block=CONNECTIONS,
+            about="The country of numbers without a country code."),
     Section(SETTINGS, "Notifications", "notifications", url="npd-notifications", block="Your account",
             about="By email, Slack or Teams: what needs attention, as often as you like."),
     Section(SETTINGS, "Change password", "password", url="admin:password_change", block="Your account",

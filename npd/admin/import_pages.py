@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -14,11 +15,12 @@ from django.contrib.admin import AdminSite
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Page, Paginator
-from django.db.models import Case, Count, QuerySet, Value, When
+from django.db.models import Case, Count, Exists, OuterRef, QuerySet, Value, When
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.http import content_disposition_header
+from django.utils.safestring import SafeString
 from django.utils.text import get_text_list
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
@@ -46,12 +48,14 @@ from npd.imports.messages import (
     REASON_TITLE,
     display_value,
     equal_rows,
+    other_person_rows,
     rejected_file,
     rejected_rows,
     rejection_of_error,
     rejection_text,
     row_reason,
     row_warning,
+    unknown_organization_rows,
     warned_rows,
 )
 from npd.imports.models import ImportJob, ImportRow, ImportState, Result, RowOutcome
@@ -59,6 +63,7 @@ from npd.imports.resources import ImportOptions, labels_of, offered_fields
 from sync.admin import admin_base
 from sync.admin.confirmed_action import Question, Report, run_action
 from sync.admin.list_exports import MEDIA_TYPES
+from sync.admin.phone_pages import region_context
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import Conflict
@@ -95,6 +100,15 @@ STATE_BADGES = {
     ImportState.UNDOING: ("wait", "schedule"),
     ImportState.UNDONE: ("off", "undo"),
 }
+
+RESULT_ICONS = {
+    Result.UNDONE: ("undo", "off"),
+    Result.KEPT: ("front_hand", "warn"),
+    Result.LEFT: ("front_hand", "warn"),
+}
+"""Of the rows that were to be written, and aren't."""
+
+PARTLY: Mapping[str, str] = {ImportState.DONE: "Partly written", ImportState.UNDONE: "Partly undone"}
 
 JobUrl = Callable[[str, ImportJob], str]
 
@@ -135,11 +149,14 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any, listed: Listed 
     columns = [] if job.state == ImportState.READING else _file_columns(job, hidden)
     ignored = [one["title"] or _("(no title)") for one in columns if not one["field"] and one["title"] != REASON_TITLE]
     may_choose, to_write = job.state in CHOOSING, rows_to_write(job)
+    may_make = may_make_organizations(reader) and any(one["field"] == "organization" for one in columns)
+    is_shown = job.state == ImportState.SHOWN
+    has_phones = is_shown and any(one["field"] == "phone" for one in columns)
     # After so long without progress the page says that no worker runs.
     stall_seconds = LEASE_SECONDS if job.state == ImportState.READING and job.attempts else STALLED_SECONDS
     return {
         "job": job,
-        "state_badge": admin_base.badge(*STATE_BADGES[ImportState(job.state)], job.get_state_display()),
+        "state_badge": _state_badge(job, is_partly=bool(results.get(skipped))),
         "reading": job.state == ImportState.READING,
         "why": rejection_text(job.file_name, job.reason, job.facts) if job.reason else "",
         "asks_columns": job.state == ImportState.COLUMNS,
@@ -151,12 +168,17 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any, listed: Listed 
         # What is missing is chosen before anything is imported without it.
         "columns_first": bool(ignored and may_choose and to_write),
         "may_choose": may_choose,
-        "may_make": may_make_organizations(reader) and any(one["field"] == "organization" for one in columns),
-        "tiles": [
-            (RowOutcome(kind).label, *OUTCOME_ICONS[RowOutcome(kind)], job.counts.get(kind, 0))
-            for kind in RowOutcome.values
-            if job.counts.get(kind, 0)
-        ],
+        "has_phones": has_phones,
+        **(region_context(reader) if has_phones else {}),
+        "may_make": may_make,
+        "tiles": _tiles(job),
+        "unknown_organizations": bool(
+            may_make
+            and count_bad
+            and not to_write
+            and unknown_organization_rows(job, labels_of(job.entity_type)["organization"]).count() == count_bad
+        ),
+        "other_people": other_person_rows(job) if is_shown and job.counts.get(RowOutcome.CHANGED) else [],
         "listed": listed.kind,
         "problems": [_problem(row) for row in problem_page],
         "problem_page": problem_page,
@@ -180,6 +202,28 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any, listed: Listed 
         "stalled": is_busy and (sync_now() - job.moved_at).total_seconds() > stall_seconds,
         **{f"{name}_url": url(name, job) for name in ("progress", "columns", "confirm", "discard", "undo", "job")},
     }
+
+
+def _state_badge(job: ImportJob, *, is_partly: bool) -> SafeString:
+    """The import's state, and whether only a part of the rows came to it."""
+    state = ImportState(job.state)
+    if is_partly and state in PARTLY:
+        return admin_base.badge("warn", STATE_BADGES[state][1], PARTLY[state])
+    return admin_base.badge(*STATE_BADGES[state], state.label)
+
+
+def _tiles(job: ImportJob) -> list[tuple[Any, str, str, int]]:
+    """How many rows come to what: before they are written what they would, afterwards what they did."""
+    counts, tiles = Counter[Any](job.counts), []
+    if job.state in (ImportState.DONE, ImportState.UNDONE):
+        found = job.rows.exclude(result="").order_by().values_list("outcome", "result").annotate(number=Count("id"))
+        for outcome in (RowOutcome.NEW, RowOutcome.CHANGED):
+            counts[outcome] = 0
+        for outcome, result, number in found:
+            counts[outcome if result == Result.WRITTEN else Result(result)] += number
+        tiles = [(result.label, *icons, counts[result]) for result, icons in RESULT_ICONS.items()]
+    tiles = [(outcome.label, *icons, counts[outcome]) for outcome, icons in OUTCOME_ICONS.items()] + tiles
+    return [tile for tile in tiles if tile[-1]]
 
 
 SAMPLED_ROWS, SAMPLES_PER_COLUMN = 20, 2
@@ -315,11 +359,21 @@ class ImportMixin:
             except ImportFileError as error:
                 form.add_error("file", rejection_of_error(clean_file_name(data["file"].name), error))
         jobs = ImportJob.objects.filter(entity_type=entity_type).select_related("by").order_by("-made_at")
+        left = {ImportState.DONE: Result.LEFT, ImportState.UNDONE: Result.KEPT}
+        partly = ImportRow.objects.filter(
+            job=OuterRef("pk"),
+            result=Case(
+                *(When(job__state=state, then=Value(result)) for state, result in left.items()), default=Value("-")
+            ),
+        )
         context = {
             **self._context(request, self._title()),
             "form": form,
             "labels": ", ".join(labels_of(entity_type).values()),
-            "jobs": [(self._url("job", job), job) for job in jobs[:LATEST_JOBS]],
+            "jobs": [
+                (self._url("job", job), job, (job.is_partly and PARTLY.get(job.state)) or job.get_state_display())
+                for job in jobs.annotate(is_partly=Exists(partly))[:LATEST_JOBS]
+            ],
             "kept_days": RETENTION_DAYS,
         }
         return TemplateResponse(request, "npd/import.html", context)

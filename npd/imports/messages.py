@@ -204,6 +204,29 @@ def equal_rows(job: ImportJob) -> QuerySet[ImportRow]:
     return job.rows.filter(outcome=RowOutcome.UNCHANGED).exclude(problems=[]).order_by("number")
 
 
+def unknown_organization_rows(job: ImportJob, label: str) -> QuerySet[ImportRow]:
+    """Return the rows with which nothing is wrong but that their organization, of that label, isn't there."""
+    # Several of one name make a row ambiguous, and a cell that can't be read is among the broken.
+    rows = job.rows.filter(outcome=RowOutcome.INVALID, broken={}, problems__0__0=label, problems__1__isnull=True)
+    return rows.none() if job.options.get("make_organizations") else rows
+
+
+MIN_REPLACED = 2
+"""Values that a row replaces beside the name before it is taken for one of somebody else."""
+
+
+def other_person_rows(job: ImportJob) -> list[ImportRow]:
+    """Return the rows that find a person, by an address that two may share, and would make somebody else of them."""
+    rows = job.rows.filter(outcome=RowOutcome.CHANGED, before__has_key="name").order_by("number")
+    return [row for row in rows.iterator() if _is_another_person(row.before, row.after)]
+
+
+def _is_another_person(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    words, new_words = (set(str(raw["name"]).casefold().split()) for raw in (before, after))
+    replaced = [name for name, raw in before.items() if name not in ("name", "notes") and raw and after.get(name)]
+    return words != new_words and len(replaced) >= MIN_REPLACED
+
+
 def row_warning(row: ImportRow) -> str:
     """Return what of a row will probably not sync, and what to write instead."""
     return " ".join(f"{label}: {what}" for label, what in row.warnings)

@@ -34,12 +34,12 @@ from npd.imports.matching import (
 )
 from npd.imports.messages import broken_cell_text
 from npd.imports.models import RowOutcome
-from sync import registry
+from sync import connectors, registry
 from sync.choices import SyncDirection
 from sync.connectors.base.conversion import field_label
 from sync.models import SyncedModel
 from sync.reconcile.field_values import field_of, stored_field_values, stored_values
-from sync.reconcile.lookups import canonical_value, load_board
+from sync.reconcile.lookups import canonical_value, load_board, phone_region
 
 # --- columns ---
 
@@ -245,7 +245,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         self.new_ids = new_ids or {}
         self.columns, self.labels = columns, labels_of(entity_type)
         link = registry.link_of(entity_type)
-        self.board = load_board(link) if link else None
+        self.board, self.region = load_board(link) if link else None, phone_region()
         read = {column.field: column.position for column in columns if column.field}
         self.planned = {
             row.number: PlannedRow(row, {name: _cell(row, at) for name, at in read.items()}) for row in table.rows
@@ -360,8 +360,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         now = getattr(instance, name)
         if not isinstance(now, str):
             return False
-        country = instance.sync_region()
-        said, known = (canonical_value(self.entity_type, name, one, country) for one in (text, now))
+        region = connectors.get().country_code(instance.sync_region()) or self.region
+        said, known = (canonical_value(self.entity_type, name, one, region) for one in (text, now))
         if name == registry.entity(self.entity_type).match_key and not self.current.texts.get(NPD_ID):
             # By it the record was found, whatever its capitals; only who names the record otherwise may correct it.
             said, known = str(said).lower(), str(known).lower()
@@ -397,10 +397,11 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             instance.full_clean(exclude=exclude, validate_unique=False, validate_constraints=False)
         except ValidationError as refused:
             for name, messages in refused.message_dict.items():
-                text, hint = planned.texts.get(name, ""), "Fill the cell."
+                text, said, hint = planned.texts.get(name, ""), " ".join(messages), "Fill the cell."
                 if text:
-                    hint = f"The cell says “{text[:80]}”. Correct it and import the row again."
-                errors[name] = ValidationError(f"{' '.join(messages)} {hint}")
+                    quote = "" if f"“{text}”" in said else f"The cell says “{text[:80]}”. "
+                    hint = f"{quote}Correct it and import the row again."
+                errors[name] = ValidationError(f"{said} {hint}")
         errors |= self._check_by_connector(instance, changed.difference(self.relations, errors))
         found = {name: list(some) for name, some in self.row_faults.items()}
         for name, some in _faults_by_field(ValidationError(errors)).items() if errors else ():

@@ -15,14 +15,13 @@ from urllib.parse import quote, quote_plus
 from uuid import UUID
 
 import phonenumbers
-from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db.models import Q
 from pghistory.core import event_models
 
 from npd.models import Contact, Organization
 from sync.models import Intent, SyncMetadata, Tombstone, UnmatchedItem
-from sync.reconcile.lookups import canonical_value
+from sync.reconcile.lookups import canonical_value, phone_region
 
 MIN_HINT = 4
 """Letters or digits in a row of which few texts have the same."""
@@ -119,7 +118,7 @@ def _phone_pattern(text: str) -> str:
 def _digits_of(text: str) -> tuple[str, str]:
     """The national number and the calling code; of what can't be read all its digits."""
     with suppress(phonenumbers.NumberParseException):
-        number = phonenumbers.parse(str(canonical_value("contact", "phone", text)), settings.DEFAULT_PHONE_REGION)
+        number = phonenumbers.parse(str(canonical_value("contact", "phone", text)), phone_region())
         return str(number.national_number), str(number.country_code)
     return re.sub(r"\D", "", text), ""
 

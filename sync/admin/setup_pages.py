@@ -26,6 +26,7 @@ from sync import registry
 from sync.admin.board_cards import health_url
 from sync.admin.connection_pages import ConnectionPagesMixin, may_see_connection
 from sync.admin.filter_page import FilterPageMixin, draft_filter_lines, next_after_map
+from sync.admin.phone_pages import region_context, store_region
 from sync.api.request_limits import monday_throttle_reason
 from sync.choices import DeletedRecordPolicy, RemovedItemPolicy, Rule, SyncDirection
 from sync.clock import sync_now
@@ -603,6 +604,7 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
         if request.method == "POST":
             chosen, shown = (_sent_choices(request, entity_type, prefix) for prefix in ("", SEEN))
             is_back = BACK in request.POST
+            store_region(request)
             try:
                 problems = drafts.choose_fields(
                     _request_user(request), entity_type, chosen, draft.columns, shown, is_done=not is_back
@@ -618,7 +620,8 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
                 return _redirect_to("map", kinds[at - 1]) if at else _redirect_to("boards")
             if not problems:
                 return _redirect_to("filter", entity_type) if "filter" in request.POST else next_after_map()
-        return self._page(request, "map", _mapping_context(draft, chosen, problems))
+        context = _mapping_context(draft, chosen, problems) | region_context(request.user)
+        return self._page(request, "map", context)
 
     def wizard_match(self, request: HttpRequest) -> HttpResponse:
         """Which records and items belong together; on POST, store what was chosen."""

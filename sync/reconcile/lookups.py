@@ -64,11 +64,17 @@ def load_directory(converters: set[str], board_id: str) -> Directory:
     connector = connectors.get()
     is_needed = not converters.isdisjoint({*connector.people_converters, *connector.tag_converters})
     row = MondayAccount.objects.filter(id=1).only("users", "tags").first() if is_needed else None
-    region = settings.DEFAULT_PHONE_REGION
+    region = phone_region() if "phone" in converters else settings.DEFAULT_PHONE_REGION
     if row is None:
         return Directory(board_id, region)
     people = {str(user): str(known["email"]) for user, known in row.users.items() if known.get("email")}
     return Directory(board_id, region, people, dict(row.tags.get(board_id, {})))
+
+
+def phone_region() -> str:
+    """Return the country of telephone numbers without one where the record says none: as chosen, else as proposed."""
+    chosen = MondayAccount.objects.filter(id=1).values_list("phone_region", flat=True).first()
+    return chosen or settings.DEFAULT_PHONE_REGION
 
 
 def converter_for(mapping: FieldMapping, board_id: str, record: SyncedModel) -> Converter:
@@ -93,15 +99,16 @@ def canonical_expression(field: str) -> Func:
     return Func(composed, Value(" \t\n\r\f\v\u00a0"), function="btrim", output_field=TextField())
 
 
-def canonical_value(entity_type: str, field: str, value: Any, country: str = "") -> Any:
+def canonical_value(entity_type: str, field: str, value: Any, region: str = "") -> Any:
     """Return a field's value as the sync compares it; two values equal in this form are no change.
 
-    `country` is the record's, for telephone numbers without one.
+    `region` is the country of telephone numbers without one, where the record or the caller knows it.
     """
     for mapping in registry.entity(entity_type).mappings:
         if mapping.fields == (field,) and mapping.converter in ("name", "email", "phone", "text", "long_text"):
-            options = ConverterOptions(region=connectors.get().country_code(country) or settings.DEFAULT_PHONE_REGION)
-            return connectors.get().converter(mapping.converter, options).local({field: value}) or ""
+            region = region or (phone_region() if mapping.converter == "phone" else settings.DEFAULT_PHONE_REGION)
+            convert = connectors.get().converter(mapping.converter, ConverterOptions(region=region))
+            return convert.local({field: value}) or ""
     return value.strip() if isinstance(value, str) else value
 
 
@@ -110,7 +117,9 @@ def complete_phone(text: str, country: str = "") -> str:
 
     Raises ValueError, with a sentence, where it is no number of that country, as any prefix would be a guess.
     """
-    region = connectors.get().country_code(country) or settings.DEFAULT_PHONE_REGION
+    # A number with a plus says its country itself.
+    region = settings.DEFAULT_PHONE_REGION if text.startswith("+") else connectors.get().country_code(country)
+    region = region or phone_region()
     convert = connectors.get().converter("phone", ConverterOptions(region=region))
     return convert.from_text(text, {"phone": text})["phone"] or ""
 

@@ -46,16 +46,16 @@ def test_a_field_that_changed_meanwhile_takes_the_new_value_by_a_click(open_page
     page.goto(change_page(record))
     assert page.get_by_role("combobox", name="Organization").count() == 1
     assert page.get_by_role("link", name="Inbox 4", exact=True).count() == 1  # by its words, without its icon's
-    Contact.objects.filter(pk=record.pk).update(phone="+46 8 123 42", organization=None)
-    page.fill("#id_phone", "+46 8 123 43")
+    Contact.objects.filter(pk=record.pk).update(phone="+44 20 7946 0002", organization=None)
+    page.fill("#id_phone", "+44 20 7946 0003")
     page.fill("#id_role_title", "Head")
     page.click("button[name=_save]")
     page.click("[data-npd-take=id_phone]")
-    assert page.input_value("#id_phone") == "+46 8 123 42"
+    assert page.input_value("#id_phone") == "+44 20 7946 0002"
     page.click("button[name=_save]")
     page.wait_for_url("**/admin/npd/contact/")
     record.refresh_from_db()
-    assert (record.phone, record.role_title, record.organization) == ("+46 8 123 42", "Head", None)
+    assert (record.phone, record.role_title, record.organization) == ("+44 20 7946 0002", "Head", None)
     assert not errors
 
 

@@ -77,6 +77,7 @@ def test_what_is_no_telephone_number_is_an_error_beside_the_field(
 ) -> None:
     answer = save(browser_of_person, ann, opened(browser_of_person, ann) | {"phone": typed, "role_title": "Head"})
     assert set(answer.context["adminform"].form.errors) == {"phone"}
+    assert answer.context["original"].phone == "+44 20 7946 0001", "beside it stands what is stored"
     ann.refresh_from_db()
     assert (ann.phone, ann.role_title) == ("+44 20 7946 0001", "Engineer")
 

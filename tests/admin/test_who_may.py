@@ -64,6 +64,10 @@ def filter_sent(world: World) -> Callable[[Client], Any]:
     return lambda client: client.post("/admin/sync/boardlink/set-up/filter/contact/", sent)
 
 
+def region_chosen(world: World) -> Callable[[Client], Any]:
+    return lambda client: client.post("/admin/phone-numbers/", {"phone_region": "DE"})
+
+
 def ticked(path: str, action: str, *keys: Any, **more: str) -> Callable[[Client], Any]:
     data = {"action": action, "_selected_action": [str(key) for key in keys], "confirmed": "yes", **more}
     return lambda client: client.post(path, data)
@@ -289,6 +293,7 @@ ACTS = (
     Act("Let Monday decide a field", lambda w: loop_act(w, "monday_wins", shown="ask"), OPERATE),
     Act("Filter what is synced", filter_sent, OPERATE),
     Act("Set up the sync with the wizard", lambda w: lambda c: c.post("/admin/sync/boardlink/set-up/"), OPERATE),
+    Act("Choose the country of phone numbers", region_chosen, OPERATE),
     Act("Change a record", lambda w: saved(contact_page(w), "contact_form", role_title="Head"), RECORDS),
     Act("Change a record", lambda w: api(f"contacts/{w['synced'].pk}/", {"name": "X"}, "patch"), RECORDS, True),
     Act("Add a record", lambda w: api("contacts/", {"name": "X"}), RECORDS, True),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -49,6 +49,10 @@ class CardFile:
     @staticmethod
     def converter(name: str, options: Any = None) -> Text:
         return Text()
+
+    @staticmethod
+    def phone_regions() -> Sequence[tuple[str, str]]:
+        return ()
 
     @staticmethod
     def country_code(text: str) -> str | None:

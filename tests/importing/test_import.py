@@ -15,7 +15,7 @@ from npd.imports.messages import warned_rows
 from npd.imports.models import ImportJob
 from npd.models import Contact, Organization
 from sync.choices import Priority
-from sync.models import Decision, FieldMapping, SyncQueue
+from sync.models import Decision, FieldMapping, MondayAccount, SyncQueue
 from tests.admin import states
 from tests.importing.conftest import imported, offered, outcomes, said, taken_back, written
 from tests.support.rows import queries_of
@@ -502,3 +502,10 @@ def test_many_values_are_put_back_in_as_many_queries_as_few(person: User) -> Non
     assert set(Contact.objects.values_list("phone", flat=True)) == {"+46 8 123 41"}
     assert not Contact.objects.filter(name__startswith="D").exists()
     assert LogEntry.objects.filter(change_message__startswith="Undo: ").count() == 2 * 71
+
+
+def test_a_number_without_a_country_is_of_the_one_that_was_chosen(person: User) -> None:
+    MondayAccount.objects.update_or_create(id=1, defaults={"phone_region": "DE"})
+    job = imported(person, "Name,Email,Phone\nA,a@x.org,030 9988776\nB,b@x.org,12\n")
+    assert outcomes(job) == {2: "new", 3: "invalid"}
+    assert Contact.objects.get().phone == "+49 30 9988776"

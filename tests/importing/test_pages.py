@@ -17,11 +17,11 @@ from django.urls import reverse
 
 from npd.imports.import_jobs import run_all
 from npd.imports.models import ImportFile, ImportJob
-from npd.models import Contact
+from npd.models import Contact, Organization
 from sync.clock import sync_now
 from tests.admin import states
 from tests.admin.test_records import words_of
-from tests.importing.conftest import chosen, imported, offered, upload
+from tests.importing.conftest import chosen, imported, offered, taken_back, upload, written
 from tests.support.people import staff_who_may
 
 pytestmark = pytest.mark.django_db
@@ -205,3 +205,52 @@ def test_names_from_a_file_are_escaped(admin: Client, person: User) -> None:
     html: Any = upload(admin, b"Name,Email,<script>x</script>\n<b>Bob</b>,b@x.org,1\n").content.decode()
     assert "<b>Bob</b>" not in html
     assert "<script>x" not in html
+
+
+def tiles(page: Any) -> dict[str, int]:
+    return {str(label): number for label, _icon, _kind, number in page.context["tiles"]}
+
+
+def test_afterwards_the_figures_are_of_what_was_written_and_undone_and_a_part_is_called_so(
+    admin: Client, person: User, ann: Contact
+) -> None:
+    Contact.objects.create(name="Cleo", email="cleo@x.org")
+    job = offered(person, "Name,Email,Role\nAnn,ann@x.org,Head\nBob,bob@x.org,\nCleo,cleo@x.org,CEO\nDan,bad,\n")
+    assert tiles(admin.get(url(job))) == {"New": 1, "Changed": 2, "Invalid": 1}
+    Contact.objects.filter(pk=ann.pk).update(role_title="typed meanwhile")
+    written(job, person)
+    page = admin.get(url(job))
+    assert tiles(page) == {"New": 1, "Changed": 1, "Invalid": 1, "Left alone": 1}
+    assert "Partly written" in page.context["state_badge"]
+    Contact.objects.filter(email="cleo@x.org").update(role_title="typed since")
+    job.refresh_from_db()
+    taken_back(job, person)
+    page = admin.get(url(job))
+    assert tiles(page) == {"Undone": 1, "Not undone": 1, "Invalid": 1, "Left alone": 1}
+    assert "Partly undone" in page.context["state_badge"]
+    assert "Partly undone" in admin.get(reverse("admin:npd_contact_import_file")).content.decode()
+
+
+def test_where_only_organizations_are_missing_the_answer_is_to_create_them(admin: Client, person: User) -> None:
+    job = offered(person, "Name,Email,Company\nA,a@x.org,Nova\nB,b@x.org,Nova\n")
+    page = admin.get(url(job))
+    assert page.context["unknown_organizations"]
+    chosen = dict(re.findall(r'<input\s+type="hidden"\s+name="([a-z_0-9-]+)"\s+value="([^"]*)"', page.content.decode()))
+    admin.post(url(job, "columns"), {name: text for name, text in chosen.items() if name != "csrfmiddlewaretoken"})
+    run_all()
+    job.refresh_from_db()
+    assert (job.counts["new"], list(job.organizations.values())) == (2, ["Nova"])
+    other = offered(person, "Name,Email,Company,Phone\nA,a@x.org,Nova,\nB,b@x.org,Nova,keine Ahnung\n")
+    assert not admin.get(url(other)).context["unknown_organizations"]
+
+
+def test_a_row_that_makes_somebody_else_of_a_record_asks_whether_it_is_another_person(
+    admin: Client, person: User
+) -> None:
+    old, new = Organization.objects.create(name="Old"), Organization.objects.create(name="New")
+    for name in ("a", "b", "c"):
+        Contact.objects.create(name="Łukasz Straßer", email=f"{name}@x.org", phone="+46 8 123 41", organization=old)
+    text = "Name,Email,Phone,Company\nMüge Straßer,a@x.org,+46 8 123 42,New\nMüge Straßer,b@x.org,+46 8 123 41,Old\n"
+    job = offered(person, text + "Łukasz Straßer,c@x.org,+46 8 123 42,New\n")
+    assert [row.number for row in admin.get(url(job)).context["other_people"]] == [2]
+    assert new.contacts.count() == 0

@@ -35,12 +35,12 @@ def test_a_change_is_found_by_its_field_and_taken_back_while_the_form_keeps_what
     assert (activity["y"] >= form["y"] + form["height"]) is (width == 390)
     lines = page.locator(".npd-acts > li")
     assert max(lines.evaluate_all("lines => lines.map(line => line.offsetHeight)")) <= 60  # two lines of text
-    page.fill("#id_phone", "+46 8 123 43")
+    page.fill("#id_phone", "+44 20 7946 0003")
     page.get_by_label("Changes of").focus()
     page.keyboard.type("Role")
     page.keyboard.press("Tab")
     lines.filter(has_text="New notes").wait_for(state="detached")
-    assert page.input_value("#id_phone") == "+46 8 123 43"
+    assert page.input_value("#id_phone") == "+44 20 7946 0003"
     assert lines.filter(has_not_text="Role").count() == 0
     line = lines.filter(has_text="Head")
     line.locator("summary").first.focus()

@@ -8,6 +8,7 @@ from npd.models import Contact
 from sync.connectors.base.board_items import Item, Reading
 from sync.models import SetupDraft
 from sync.operations.setup.fields import FieldChoice, mappable_fields, pair_samples, suggest_columns
+from sync.reconcile.lookups import phone_region
 from tests.admin.forms import values_of
 from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, an_item, draft, mail, people, words_of
 
@@ -213,3 +214,13 @@ def test_hostile_titles_stay_text(wizard: Wizard) -> None:
         html = wizard.client.get(START + end).content.decode()
         assert "<img src=x" not in html, end
         assert "&lt;img src=x" in html, end
+
+
+def test_the_country_of_numbers_without_one_is_chosen_beside_the_phone(away: Wizard) -> None:
+    begun(away)
+    assert "United States (US)" in away.get("map/contact/")
+    assert phone_region() == "US"
+    away.post("map/contact/", back="1", phone_region="DE")
+    assert phone_region() == "DE"
+    away.post("map/contact/", back="1", phone_region="XX")
+    assert phone_region() == "DE"

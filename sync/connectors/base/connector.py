@@ -170,6 +170,10 @@ class Connector(Protocol):
     def country_code(text: str) -> str | None:
         """The two-letter code of a country by its name or code, None for an unknown one."""
 
+    @staticmethod
+    def phone_regions() -> Sequence[tuple[str, str]]:
+        """The countries that telephone numbers may be of: two-letter code and name, by name."""
+
     # Reading items.
 
     def read_batch(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import phonenumbers
@@ -137,6 +137,13 @@ class PhoneConverter(MondayColumn):
             return kept
         own = phonenumbers.region_code_for_number(number)
         return own or phonenumbers.region_code_for_country_code(number.country_code or 0)
+
+
+@cache
+def phone_regions() -> tuple[tuple[str, str], ...]:
+    """The countries that telephone numbers may be of: two-letter code and name, by name."""
+    named = [(region, country_name(region)) for region in phonenumbers.SUPPORTED_REGIONS]
+    return tuple(sorted(((region, name) for region, name in named if name), key=lambda one: one[1]))
 
 
 def canonical_phone(text: str | None, region: str) -> str | None:
