@@ -135,7 +135,7 @@ def _rows(request: HttpRequest, term: str) -> Iterator[Group]:
         if lists := _admin_of(request, spec.model):
             rows = _found_records(request, lists, spec, term)
             ranks |= {row.pk: row.page_rank // 3 for row in rows}
-            about = _told_of(rows, spec, term)
+            about = _told_of(lists.get_search_fields(request), rows, spec, term)
             yield _group(request, lists, spec.icon, term, rows, ranks, about)
     for label, icon in ABOUT:
         if lists := _admin_of(request, apps.get_model(label)):
@@ -166,11 +166,18 @@ def _found_records(request: HttpRequest, lists: Any, spec: registry.EntitySpec, 
     cases = [When(_matching(fields, pattern), then=Value(number)) for number, (fields, pattern) in enumerate(steps)]
     rank = Case(*[case for case in cases if case.condition], default=Value(3 * Rank.REST), output_field=IntegerField())
     order = lists.get_ordering(request) or spec.model._meta.ordering or ()
-    return list(rows.annotate(page_rank=rank).order_by("page_rank", *order)[:LOOKED_AT])
+    named = [field.name for field in registry.own_relations(spec.model)]
+    return list(rows.annotate(page_rank=rank).select_related(*named).order_by("page_rank", *order)[:LOOKED_AT])
 
 
-def _told_of(rows: Sequence[Any], spec: registry.EntitySpec, term: str) -> dict[Any, str]:
-    """The text in which each record holds the term beside its name, else its first, as pages show it."""
+def _told_of(searched: Sequence[str], rows: Sequence[Any], spec: registry.EntitySpec, term: str) -> dict[Any, str]:
+    """The text in which each record holds the term beside its name, its own or a related one's name, else its first."""
+    wanted = unmarked_pattern(term)
+    related = [
+        field
+        for field in registry.own_relations(spec.model)
+        if any(one.startswith(f"{field.name}__") for one in searched)
+    ]
     fields = [one.name for one in registry.own_fields(spec.model) if isinstance(one, (CharField, TextField))]
     link = registry.link_of(spec.entity_type) if rows else None
     mappings = {one.fields[0]: one for one in registry.mappings_of(link) if one.fields[0] in fields} if link else {}
@@ -178,10 +185,16 @@ def _told_of(rows: Sequence[Any], spec: registry.EntitySpec, term: str) -> dict[
     told = {}
     for row in rows:
         texts = {name: text for name in fields if name != spec.name_field and (text := getattr(row, name))}
-        holding = [name for name, text in texts.items() if re.search(unmarked_pattern(term), one_line(text))]
+        holding = [name for name, text in texts.items() if re.search(wanted, one_line(text))]
         name = next(iter([*holding, *texts]), "")
         if (text := texts.get(name, "")) and display and name in mappings and len(mappings[name].fields) == 1:
             text = display.local(row, mappings[name], {name: text})
+        if not holding and not re.search(wanted, str(row)):
+            others = ((field, str(getattr(row, field.name) or "")) for field in related)
+            named = (
+                f"{capfirst(str(field.verbose_name))}: {name}" for field, name in others if re.search(wanted, name)
+            )
+            text = next(named, text)
         told[row.pk] = shorten(one_line(text), 80)
     return told
 

@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
-from npd.models import Contact
+from npd.models import Contact, Organization
 from sync.clock import SyncNow
 from sync.models import SyncQueue
 from tests.admin import states
@@ -52,6 +52,15 @@ def test_jobs_are_found_by_their_number_and_by_their_record(browser_of_person: C
     SyncQueue.objects.filter(pk=job.pk).update(status="pending")
     assert "Jobs" not in titles(browser_of_person, "Petra Keller")
     assert "Petra Keller" in titles(browser_of_person, f"#{job.pk}")["Jobs"]
+
+
+def test_a_record_says_which_of_its_fields_holds_what_was_typed(browser_of_person: Client) -> None:
+    organization = Organization.objects.create(name="Autohaus Müller")
+    states.contact("Ann", email="ann@example.test", organization=organization)
+    states.contact("Bob Mueller", email="bob@example.test", role_title="Müllerin")
+    words = words_of(found(browser_of_person, "muller"))
+    assert ("Organization: Autohaus Müller" in words, "Müllerin" in words) == (True, True)
+    assert "ann@example.test" not in words
 
 
 def test_a_conflict_that_is_settled_is_not_found_as_one(browser_of_person: Client) -> None:
