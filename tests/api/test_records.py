@@ -9,8 +9,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
-from npd.models import Contact, Organization
+from npd.models import MAX_ALIASES, Contact, Organization
 from sync.models import SyncQueue
+from sync.models.synced_model import LONG_TEXT_CHARACTERS
 from tests.api.conftest import url_of
 
 CONTACTS = "/api/v1/contacts/"
@@ -74,6 +75,7 @@ def test_a_put_of_what_stands_there_writes_nothing(api: APIClient, contact: Cont
         ({"sync_direction": "sideways"}, "sync_direction"),
         ({"phone": "1" * 65}, "phone"),
         ({"notes": "a\0b"}, "notes"),
+        ({"notes": "x" * (LONG_TEXT_CHARACTERS + 1)}, "notes"),
         ({"e_mail": "a@b.test"}, "e_mail"),
     ],
 )
@@ -91,6 +93,12 @@ def test_a_value_that_cannot_be_stored_is_refused_by_name(
 def test_an_alias_that_is_too_long_is_refused_by_its_place(api: APIClient, organization: Organization) -> None:
     answer = api.patch(url_of(organization), {"aliases": ["fine", "x" * 256]})
     assert answer.json()["errors"][0]["pointer"] == "/aliases/1"
+    assert api.patch(url_of(organization), {"aliases": ["a"] * (MAX_ALIASES + 1)}).status_code == 400
+    assert api.patch(url_of(organization), {"aliases": ["a"] * MAX_ALIASES}).status_code == 200
+
+
+def test_a_text_of_the_greatest_length_is_stored(api: APIClient, contact: Contact) -> None:
+    assert api.patch(url_of(contact), {"notes": "é" * LONG_TEXT_CHARACTERS}).status_code == 200
 
 
 def test_every_unknown_field_is_named_and_nothing_is_written(api: APIClient, contact: Contact) -> None:
