@@ -12,9 +12,10 @@ import fcntl
 import importlib.util
 import json
 import os
+import re
 import secrets
 import sys
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
@@ -85,6 +86,100 @@ SECRETS = (
 def is_board_id(name: str) -> bool:
     """Whether this variable names the board of a synced model."""
     return name.startswith("MONDAY_") and name.endswith("_BOARD_ID")
+
+
+def _is_database(text: str) -> bool:
+    """Whether no password has cut the URL in two: what it may not hold unquoted would end up in messages."""
+    parts = urlsplit(text)
+    cut = "#" in text or ("@" in parts.path + parts.query and "@" not in parts.netloc)
+    _ = parts.port
+    return re.match("(postgres|postgresql|psql|pgsql)://", text) is not None and not cut
+
+
+def _is_web(text: str) -> bool:
+    parts = urlsplit(text)
+    _ = parts.port
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+def _is_site(text: str) -> bool:
+    parts = urlsplit(text)
+    return _is_web(text) and not (parts.path.strip("/") or parts.query or parts.fragment)
+
+
+def _is_redis(text: str) -> bool:
+    _ = urlsplit(text).port
+    return re.match(r"(redis|rediss|redis\+socket|sentinel)://", text) is not None
+
+
+def _is_token(text: str) -> bool:
+    text = text.strip()
+    return bool(text) and text.isascii() and text.isprintable() and " " not in text
+
+
+def _is_region(text: str) -> bool:
+    from phonenumbers import SUPPORTED_REGIONS
+
+    return text.upper() in SUPPORTED_REGIONS
+
+
+SWITCHES = {*environ.Env.BOOLEAN_TRUE_STRINGS, "false", "off", "n", "no", "0"}
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+_DATABASE = (
+    _is_database,
+    "postgresql://user:password@host:5432/name; put a password with other signs into DATABASE_PASSWORD, as it is",
+)
+_PORT = (lambda text: 1 <= int(text) <= 65_535, "a port from 1 to 65535")
+_AMOUNT = (lambda text: int(text) >= 0, "a whole number, 0 or more")
+_SECONDS = (lambda text: 0 <= float(text) < float("inf"), "a number of seconds")
+_SWITCH = (lambda text: text.strip().lower() in SWITCHES, "true or false")
+_RATE = (
+    lambda text: re.fullmatch(r"[1-9]\d*/(s|sec|m|min|h|hour|d|day)", text),
+    "a rate like 60/min (s, min, hour, day)",
+)
+_WEB = (_is_web, "an address that begins with https:// (or http://)")
+
+KINDS: dict[str, tuple[Callable[[str], object], str]] = {
+    "DATABASE_URL": _DATABASE,
+    "REDIS_URL": (_is_redis, "an address like redis://127.0.0.1:6379/0"),
+    "CELERY_BROKER_URL": (
+        lambda text: re.match(r"[a-z][a-z0-9+]*://", text),
+        "an address like redis://127.0.0.1:6379/0",
+    ),
+    "SITE_URL": (_is_site, "the site's address without a path, like https://npd.example.org"),
+    **dict.fromkeys(("MONDAY_API_URL", "MONDAY_WEB_URL", "OIDC_SERVER_URL"), _WEB),
+    "MONDAY_API_KEY": (_is_token, "a token without spaces or letters that aren't ASCII: copy it again"),
+    **dict.fromkeys(("PORT", "SANDBOX_PORT", "EMAIL_PORT"), _PORT),
+    **dict.fromkeys(("SYNC_GUARD_RECORDS", "SYNC_LOOP_TIMES", "SYNC_HISTORY_DAYS", "SYNC_QUEUE_DAYS"), _AMOUNT),
+    "SYNC_GUARD_PERCENT": (lambda text: 0 <= int(text) <= 100, "a whole number from 0 to 100"),
+    "MONDAY_TIMEOUT_SECONDS": (lambda text: 0 < float(text) < float("inf"), "a number of seconds above 0"),
+    **dict.fromkeys(("MONDAY_SETTLE_SECONDS", "NEW_ITEM_WAIT_SECONDS", "READY_MAX_DUE_SECONDS"), _SECONDS),
+    **dict.fromkeys(("DEBUG", "EMBEDDED", "DEMO", "STATIC_MANIFEST", "REQUIRE_TWO_FACTOR", "OIDC_TWO_FACTOR"), _SWITCH),
+    **dict.fromkeys(("EMAIL_USE_TLS", "EMAIL_USE_SSL", "NOTIFY_PRIVATE_ADDRESSES"), _SWITCH),
+    **dict.fromkeys(("API_THROTTLE", "API_STRANGER_THROTTLE", "SYNC_NOW_THROTTLE"), _RATE),
+    "LOG_LEVEL": (lambda text: text.upper() in LEVELS, f"one of {', '.join(LEVELS)}"),
+    "DEFAULT_PHONE_REGION": (_is_region, "a country's two letters, like DE"),
+}
+"""What a variable's value has to be: as a test, which may raise ValueError, and in words."""
+
+_BOARD = (lambda text: text.isascii() and text.isdigit(), "a board's id, which is a number")
+
+
+def check_values(env: Mapping[str, str]) -> None:
+    """Raise ImproperlyConfigured for the first variable that can't be what is meant; a secret isn't repeated."""
+    for name, value in env.items():
+        known = KINDS.get(name) or (_BOARD if is_board_id(name) else None)
+        if not (known and value):
+            continue
+        fits, words = known
+        try:
+            is_right = fits(value)
+        except ValueError:
+            is_right = False
+        if not is_right:
+            told = "" if name in SECRETS or "@" in value else f", not “{value[:80]}”"
+            raise ImproperlyConfigured(f"{name} must be {words}{told}")
 
 
 NO_SERVER = (
@@ -176,6 +271,7 @@ def _with_password(url: str, password: str) -> str:
         raise ImproperlyConfigured(
             "DATABASE_PASSWORD is set and DATABASE_URL is not: set that to postgresql://user@host:5432/name"
         )
+    check_values({"DATABASE_URL": url})
     parts = urlsplit(url)
     if parts.password and unquote(parts.password) != password:
         raise ImproperlyConfigured(

@@ -16,6 +16,7 @@ from config.unfold import UNFOLD  # noqa: F401 - a setting
 
 BASE_DIR = environment.BASE_DIR
 environment.load()
+environment.check_values(os.environ)
 env = environ.Env()
 # An empty variable counts as none: docker-compose.yml passes on what .env leaves out as an empty text. A
 # value that begins with $ is that value: unescaped, django-environ takes it for another variable's name.
@@ -432,6 +433,8 @@ SECRET_TEXTS = [
     *environment.secret_texts(),
     *(header.partition("=")[2].strip() for header in OTEL_EXPORTER_OTLP_HEADERS.split(",")),
 ]
-LOGGING = logging_config(level=env.str("LOG_LEVEL", "INFO"), json_lines=not (DEBUG or EMBEDDED), secrets=SECRET_TEXTS)
+LOGGING = logging_config(
+    level=env.str("LOG_LEVEL", "INFO").upper(), json_lines=not (DEBUG or EMBEDDED), secrets=SECRET_TEXTS
+)
 DEFAULT_EXCEPTION_REPORTER = "config.logs.SecretlessReporter"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "config.logs.SecretlessFilter"

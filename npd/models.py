@@ -11,10 +11,13 @@ from django.db import models
 
 from npd.imports.models import ImportFile, ImportJob, ImportRow
 from sync.kernel.triggers import dependency_triggers
-from sync.models import SyncedModel, track_history
+from sync.models import LongTextField, SyncedModel, track_history
 from sync.reconcile.lookups import canonical_expression, complete_phone
 
 __all__ = ["Contact", "ImportFile", "ImportJob", "ImportRow", "Organization"]
+
+MAX_ALIASES = 100
+"""Together about as long as a long text may be."""
 
 
 class WebAddressField(models.URLField):  # type: ignore[type-arg]  # not subscriptable when it runs
@@ -34,7 +37,7 @@ class Organization(SyncedModel):
     """A company, public body or association."""
 
     name = models.CharField(max_length=255)
-    aliases = ArrayField(models.CharField(max_length=255), default=list, blank=True, db_default=[])
+    aliases = ArrayField(models.CharField(max_length=255), size=MAX_ALIASES, default=list, blank=True, db_default=[])
     billing_contact = models.ForeignKey(
         "npd.Contact", null=True, blank=True, on_delete=models.SET_NULL, related_name="billed_organizations"
     )
@@ -44,7 +47,7 @@ class Organization(SyncedModel):
     address_zip = models.CharField("zip code", max_length=255, blank=True, default="", db_default="")
     address_country = models.CharField("country", max_length=255, blank=True, default="", db_default="")
     inventory_url = WebAddressField("inventory", max_length=500, blank=True, default="", db_default="")
-    notes = models.TextField(blank=True, default="", db_default="")
+    notes = LongTextField(blank=True, default="", db_default="")
 
     class Meta(SyncedModel.Meta):
         db_table = "organizations"
@@ -80,7 +83,7 @@ class Contact(SyncedModel):
     )
     role_title = models.CharField("role", max_length=255, blank=True, default="", db_default="")
     phone = models.CharField(max_length=64, blank=True, default="", db_default="")
-    notes = models.TextField(blank=True, default="", db_default="")
+    notes = LongTextField(blank=True, default="", db_default="")
 
     class Meta(SyncedModel.Meta):
         db_table = "contacts"

@@ -244,7 +244,7 @@ class Migration(migrations.Migration):
                 (
                     "aliases",
                     ArrayField(
-                        base_field=models.CharField(max_length=255), blank=True, db_default=[], default=list, size=None
+                        base_field=models.CharField(max_length=255), blank=True, db_default=[], default=list, size=100
                     ),
                 ),
                 (
@@ -421,7 +421,7 @@ class Migration(migrations.Migration):
                 (
                     "aliases",
                     ArrayField(
-                        base_field=models.CharField(max_length=255), blank=True, db_default=[], default=list, size=None
+                        base_field=models.CharField(max_length=255), blank=True, db_default=[], default=list, size=100
                     ),
                 ),
                 (

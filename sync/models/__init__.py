@@ -52,7 +52,7 @@ from sync.models.state import (
     WebhookEvent,
     WriteLoop,
 )
-from sync.models.synced_model import SyncedModel, track_history
+from sync.models.synced_model import LongTextField, SyncedModel, track_history
 
 __all__ = [
     "ApiBudget",
@@ -81,6 +81,7 @@ __all__ = [
     "Intent",
     "IntentState",
     "LatencyHour",
+    "LongTextField",
     "MetricCount",
     "MondayAccount",
     "Notification",

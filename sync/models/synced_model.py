@@ -8,12 +8,30 @@ from typing import Any, ClassVar, Self, TypeVar
 
 import pghistory
 import pgtrigger
+from django.core.validators import MaxLengthValidator
 from django.db import models, transaction
 from django.db.models import Q
 
 from sync.choices import RecordSyncStatus, SyncDirection
 from sync.clock import SyncNow
 from sync.kernel.triggers import BOOKKEEPING, synced_triggers
+
+LONG_TEXT_CHARACTERS = 32_767
+"""What one cell of a spreadsheet holds; of 500 such texts web and worker can still make one answer."""
+
+
+class LongTextField(models.TextField):  # type: ignore[type-arg]  # not subscriptable when it runs
+    """A text of paragraphs. Every way to a record refuses what is longer; the database knows nothing of it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"max_length": LONG_TEXT_CHARACTERS} | kwargs)
+        self.validators.append(MaxLengthValidator(self.max_length))
+
+    def deconstruct(self) -> Any:
+        """Stand in migrations as what it is in the database."""
+        name, _, args, kwargs = super().deconstruct()
+        kwargs.pop("max_length", None)
+        return name, "django.db.models.TextField", args, kwargs
 
 
 class SyncedModel(models.Model):

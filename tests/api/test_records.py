@@ -9,8 +9,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
-from npd.models import Contact, Organization
+from npd.models import MAX_ALIASES, Contact, Organization
 from sync.models import SyncQueue
+from sync.models.synced_model import LONG_TEXT_CHARACTERS
 from tests.api.conftest import url_of
 
 CONTACTS = "/api/v1/contacts/"
@@ -76,6 +77,7 @@ def test_a_put_of_what_stands_there_writes_nothing(api: APIClient, contact: Cont
         ({"phone": "keine Ahnung"}, "phone"),
         ({"phone": "030 9988776"}, "phone"),
         ({"notes": "a\0b"}, "notes"),
+        ({"notes": "x" * (LONG_TEXT_CHARACTERS + 1)}, "notes"),
         ({"e_mail": "a@b.test"}, "e_mail"),
     ],
 )
@@ -103,6 +105,12 @@ def test_an_old_number_that_breaks_the_rule_stops_no_other_edit_and_a_new_one_ge
 def test_an_alias_that_is_too_long_is_refused_by_its_place(api: APIClient, organization: Organization) -> None:
     answer = api.patch(url_of(organization), {"aliases": ["fine", "x" * 256]})
     assert answer.json()["errors"][0]["pointer"] == "/aliases/1"
+    assert api.patch(url_of(organization), {"aliases": ["a"] * (MAX_ALIASES + 1)}).status_code == 400
+    assert api.patch(url_of(organization), {"aliases": ["a"] * MAX_ALIASES}).status_code == 200
+
+
+def test_a_text_of_the_greatest_length_is_stored(api: APIClient, contact: Contact) -> None:
+    assert api.patch(url_of(contact), {"notes": "é" * LONG_TEXT_CHARACTERS}).status_code == 200
 
 
 def test_every_unknown_field_is_named_and_nothing_is_written(api: APIClient, contact: Contact) -> None:

@@ -20,7 +20,8 @@ PAGE = (ROOT / "docs/howto/sync-another-model.md").read_text()
 FILES = dict(re.findall(r"```python\n# (projects/\w+\.py)\n(.*?)```", PAGE, re.DOTALL))
 COMMANDS = re.findall(r"^\$ python (manage\.py .+)$", PAGE, re.MULTILINE)
 NEEDED = ("projects/models.py", "projects/apps.py")
-SETTINGS = 'from config.settings import *\nINSTALLED_APPS = [*INSTALLED_APPS, "projects"]\n'
+# Without a second one, where somebody has followed the page.
+SETTINGS = 'from config.settings import *\nINSTALLED_APPS = [*dict.fromkeys([*INSTALLED_APPS, "projects"])]\n'
 PLAY = """import django
 django.setup()
 from django.core.management import call_command
@@ -85,3 +86,20 @@ def test_twenty_lines_are_synced_both_ways_by_the_generated_pages_and_api(
     run(environment, "-c", PLAY.format(commands=COMMANDS, play="play"))
     write(tmp_path, "projects/admin.py", "projects/api.py")
     run(environment, "-c", PLAY.format(commands=["manage.py check"], play="play_with_own_classes"))
+
+
+def test_an_application_of_any_name_is_migrated_from_nothing_and_back(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Django migrates in the order of the labels where nothing else is said: "assets" would be the first."""
+
+    def renamed(text: str) -> str:
+        return text.replace("projects", "assets").replace("Project", "Asset")
+
+    (tmp_path / "projects").rename(tmp_path / "assets")
+    for name in NEEDED:
+        (tmp_path / renamed(name)).write_text(renamed(FILES[name]))
+    (tmp_path / "with_assets.py").write_text(renamed(SETTINGS))
+    there = environment | {"DJANGO_SETTINGS_MODULE": "with_assets"}
+    for command in ("makemigrations assets", "migrate", "migrate sync zero"):
+        run(there, "manage.py", *command.split())

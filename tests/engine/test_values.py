@@ -10,6 +10,7 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from npd.models import Contact, Organization
+from sync.models.synced_model import LONG_TEXT_CHARACTERS
 from sync.reconcile.field_values import clean_values, still_holds, stored_field_values, update_values
 from sync.registry import relation_of
 from tests.support.deals import Deal
@@ -60,6 +61,13 @@ def test_empty_takes_the_form_that_the_field_keeps(field: str, empty: Any, told:
 def test_what_the_field_refuses_is_a_sentence(field: str, refused: Any) -> None:
     with pytest.raises(ValidationError):
         clean_values(Deal(name="n"), {field: refused})
+
+
+def test_a_text_of_any_column_is_as_long_as_a_long_text_may_be() -> None:
+    longest = "x" * LONG_TEXT_CHARACTERS
+    assert clean_values(Contact(name="n"), {"notes": longest}) == {"notes": longest}
+    with pytest.raises(ValidationError):
+        clean_values(Contact(name="n"), {"notes": f"{longest}x"})
 
 
 def test_a_related_record_is_its_id_item_and_name() -> None:

@@ -23,6 +23,7 @@ from npd.imports.models import ImportFile, ImportJob
 from npd.imports.resources import ImportOptions
 from npd.models import Contact, Organization
 from sync.clock import sync_now
+from sync.models.synced_model import LONG_TEXT_CHARACTERS
 from sync.operations.exports import escape_formula
 from tests.importing.attacks import sheet, workbook
 from tests.importing.conftest import imported, offered, outcomes
@@ -68,6 +69,12 @@ def test_rows_of_a_file_that_come_to_one_e_mail_address_are_repeated_also_by_npd
     job = imported(person, f"id,Name,Email\n{ann.pk},Ann,new@x.org\n,Bob,NEW@x.org\n,Eve,eve@x.org\n")
     assert outcomes(job) == {2: "repeated", 3: "repeated", 4: "new"}
     assert set(Contact.objects.values_list("name", "email")) == {("Ann", "ann@x.org"), ("Eve", "eve@x.org")}
+
+
+def test_a_text_that_is_too_long_is_a_fault_of_its_row(person: User) -> None:
+    job = imported(person, f"Name,Notes\nAnn,{'x' * (LONG_TEXT_CHARACTERS + 1)}\nBob,{'x' * LONG_TEXT_CHARACTERS}\n")
+    assert outcomes(job) == {2: "invalid", 3: "new"}
+    assert list(Contact.objects.values_list("name", flat=True)) == ["Bob"]
 
 
 def test_people_who_share_an_e_mail_address_already_can_be_told_apart_by_npd_id(person: User) -> None:
