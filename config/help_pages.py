@@ -239,8 +239,18 @@ def rendered(text: str, name: str) -> HelpPage:
     if tokens and tokens[0].type == "heading_open":
         # The first heading is the page's own, which its frame shows.
         title, tokens = "".join(child.content for child in tokens[1].children or []), tokens[3:]
-    parts = []
+    parts, heads, column = [], [], 0
     for place, token in enumerate(tokens):
+        # On a phone each cell stands below the others, and says of which column it is.
+        if token.type == "thead_open":
+            heads = []
+        elif token.type == "th_open":
+            heads.append("".join(one.content for one in tokens[place + 1].children or []))
+        elif token.type == "tr_open":
+            column = 0
+        elif token.type == "td_open":
+            token.attrSet("data-label", heads[column])
+            column += 1
         if token.type == "heading_open":
             heading = tokens[place + 1]
             token.attrSet("id", slugify(heading.content))

@@ -19,7 +19,7 @@ from django.contrib.auth.models import Group, User
 from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Case, Q, QuerySet, When
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.encoding import force_bytes
@@ -75,6 +75,12 @@ ROLES: Sequence[Role] = (
 def role_of(group: str) -> Role | None:
     """Return the role that a group is, by its name."""
     return next((role for role in ROLES if role.group == group), None)
+
+
+def by_role(groups: QuerySet[Group]) -> QuerySet[Group]:
+    """Return groups as they are listed everywhere: the roles in their order, then others by name."""
+    roles = Case(*(When(name=one.group, then=place) for place, one in enumerate(ROLES)), default=len(ROLES))
+    return groups.order_by(roles, "name")
 
 
 def role_titles(user: User) -> str:

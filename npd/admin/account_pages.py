@@ -446,7 +446,7 @@ class Sessions(ListUserSessionsView):
         found["sessions"].sort(key=lambda one: (one.is_current(), one.last_seen_at), reverse=True)
         for one in found["sessions"]:
             one.browser, one.is_this = browser_name(one.user_agent), one.is_current()
-            one.network = one.ip.removesuffix(".0") + ".…" if "." in one.ip else one.ip
+            one.network = one.ip.removesuffix(".0") + ".x" if "." in one.ip else one.ip
         return admin.site.each_context(self.request) | found | {"title": _("Where you are signed in")}
 
     def form_valid(self, form: Any) -> HttpResponse:

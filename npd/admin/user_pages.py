@@ -18,7 +18,7 @@ from django.contrib.auth.hashers import is_password_usable
 from django.contrib.auth.models import Group, Permission, User
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
-from django.db.models import Case, Field, ManyToManyField, Q, QuerySet, When
+from django.db.models import Field, ManyToManyField, Q, QuerySet
 from django.forms import ModelChoiceField, ModelMultipleChoiceField
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -35,7 +35,7 @@ from unfold.enums import ActionVariant
 from unfold.forms import AdminPasswordChangeForm, UnfoldReadOnlyPasswordHashWidget, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from npd.accounts.invitations import ROLES, Invitation, invite, invite_again, is_invited, role_of, role_titles
+from npd.accounts.invitations import ROLES, Invitation, by_role, invite, invite_again, is_invited, role_of, role_titles
 from npd.accounts.second_factor import end_sessions, remove
 from sync.admin.admin_base import PlainWordsMixin, ValidIdsMixin, badge, see_other
 from sync.admin.confirmed_action import Question, Report, question_page, run_action
@@ -105,10 +105,10 @@ class PermissionField(_PermissionField):
 class GroupField(_GroupField):
     """Groups, each with what its members may do."""
 
-    def label_from_instance(self, group: Any) -> str:
+    def label_from_instance(self, group: Any) -> Any:
         """Return the label of one."""
         role = role_of(group.name)
-        return f"{role.title} – {role.about}" if role else str(group.name)
+        return format_html("<strong>{}</strong>: {}", role.title, role.about) if role else group.name
 
 
 class PasswordState(UnfoldReadOnlyPasswordHashWidget):
@@ -157,14 +157,15 @@ class InvitationForm(forms.Form):
         empty_label=None,
         widget=forms.RadioSelect,
         error_messages={"required": _("Choose what they may do.")},
-        help_text=_("You can change it later on their page, and add further permissions there."),
+        help_text=_(
+            "You can change it later on their page, and add further permissions there. An administrator is made there, too."
+        ),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         offered: Any = self.fields["role"]
-        order = Case(*(When(name=one.group, then=place) for place, one in enumerate(ROLES)))
-        offered.queryset = Group.objects.filter(name__in=[role.group for role in ROLES]).order_by(order)
+        offered.queryset = by_role(Group.objects.filter(name__in=[role.group for role in ROLES]))
 
 
 class AdministratorsMixin:
@@ -205,7 +206,11 @@ class PlainFields:
             )
             kwargs["form_class"] = PermissionField
         if db_field.related_model is Group:
-            kwargs |= {"form_class": GroupField, "widget": UnfoldAdminCheckboxSelectMultipleWidget()}
+            kwargs |= {
+                "queryset": by_role(Group.objects.all()),
+                "form_class": GroupField,
+                "widget": UnfoldAdminCheckboxSelectMultipleWidget(),
+            }
         return super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[misc]
 
 
@@ -413,13 +418,24 @@ def mask_keys(texts: Any, keys: Collection[str]) -> Any:
 class GroupAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin, DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]  # a mixin before it
     """What groups of users may do."""
 
-    list_display = ("group_name",)
+    list_display = ("group_name", "about")
     search_help_text = _("A group’s name")
     filter_horizontal = ()
+    ordering = ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
+        """Return the roles first, in the order of an invitation."""
+        return by_role(super().get_queryset(request))
 
     @admin.display(description=_("Name"), ordering="name")
     def group_name(self, group: Group) -> str:
-        return group.name
+        role = role_of(group.name)
+        return str(role.title if role else group.name)
+
+    @admin.display(description=_("What its members may do"), empty_value="–")
+    def about(self, group: Group) -> Any:
+        role = role_of(group.name)
+        return role and format_html('<span class="npd-text">{}</span>', role.about)
 
 
 # Its page would show in clear text what a script has made with DRF's model and nobody has used yet.

@@ -29,6 +29,15 @@ document.addEventListener("click", (event) => {
   field.focus();
 });
 
+// Copies what stands before the button. Not by navigator.clipboard, which a browser has on https alone.
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-npd-copied]");
+  if (!button) return;
+  getSelection().selectAllChildren(button.previousElementSibling);
+  if (!document.execCommand("copy")) return;
+  button.textContent = button.nextElementSibling.textContent = button.dataset.npdCopied;
+});
+
 // select2 names its box by what is chosen, so an empty one has no name: give it the field's label.
 const nameAutocomplete = (container) => {
   const select = container.previousElementSibling;

@@ -121,6 +121,9 @@ def test_a_colleague_of_the_first_role_edits_contacts_and_resolves_conflicts_wit
 def test_nobody_is_invited_twice_and_no_role_is_made_up(admin: Client) -> None:
     assert send(admin, email="DORA@example.com").status_code == 200
     assert send(admin, email="no address").status_code == 200
+    page = send(admin, email="").content.decode()
+    assert "id_email_error" in re.findall(r'aria-describedby="([^"]+)"', page)[0].split()
+    assert page.count('id="id_email_error"') == 1
     assert send(admin, role=Group.objects.create(name="Our own").pk).status_code == 200
     assert not mail.outbox
     assert User.objects.count() == 1

@@ -24,7 +24,7 @@ def test_a_person_sees_their_browsers_and_ends_one_or_all_others(ada: User) -> N
     found = here.get(PAGE).context["sessions"]
     assert [one.is_this for one in found] == [True, False, False]
     assert {one.browser for one in found} == {"Firefox · Linux", "Safari · iPhone"}
-    assert {one.network for one in found} == {"192.0.2.…"}
+    assert {one.network for one in found} == {"192.0.2.x"}
     keys = [client.session.session_key for client in (here, there, third)]
     assert not any(key in here.get(PAGE).content.decode() for key in keys)
     (phone,) = [one for one in found if "iPhone" in one.browser]

@@ -61,3 +61,19 @@ def test_a_colleague_is_invited_and_resolves_a_conflict(
     assert conflict_of(chosen).stored_resolution.by_id == rosa.pk
     assert rosa.last_login is not None
     assert not errors
+
+
+def test_what_is_shown_once_is_copied_by_a_button(open_page: Any) -> None:
+    page, errors = open_page(1280, "light")
+    page.goto("/admin/sync/apitoken/add/")
+    page.get_by_label("Name").fill("An import")
+    page.locator("#content form button[type=submit]").first.click()
+    shown = page.locator(".npd-token pre")
+    shown.wait_for()
+    text = shown.inner_text()
+    page.locator("[data-npd-copied]").click()
+    page.goto("/admin/sync/apitoken/")
+    page.locator("#changelist-search input[name=q]").focus()
+    page.keyboard.press("Control+v")
+    assert page.locator("#changelist-search input[name=q]").input_value() == text
+    assert not errors

@@ -11,6 +11,7 @@ from django.test import Client
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
+from npd.accounts.invitations import ROLES
 from sync.clock import sync_now
 from sync.models import ApiToken, NotificationReceiver
 
@@ -71,6 +72,9 @@ def test_whom_an_administrator_adds_may_sign_in_and_is_put_into_groups_that_say_
     form = browser_of_person.get("/admin/auth/user/add/").context["adminform"].form
     labels = {str(value): label for value, label in form.fields["groups"].choices}
     assert (labels[str(group.pk)] == group.name, labels[str(own.pk)] == own.name) == (False, True)
+    names = [*(role.group for role in ROLES), own.name]
+    assert [Group.objects.get(pk=pk).name for pk in labels] == names
+    assert [one.name for one in browser_of_person.get("/admin/auth/group/").context["cl"].result_list] == names
     sent = {"username": "eve", "email": "eve@example.com", "password1": "a-long-one-7", "password2": "a-long-one-7"}
     assert form["is_staff"].value()
     more = {"is_staff": "on", "groups": [str(group.pk)]}
