@@ -55,6 +55,16 @@ class StopCode(models.TextChoices):
     OUTAGE = "outage", "Monday doesn't answer"
 
 
+STOP_WORDS = {
+    StopCode.TOKEN: "Monday rejects the API token",
+    StopCode.ACCOUNT: "Monday rejects every call of the account",
+    StopCode.DAY_LIMIT: "Today's calls to Monday are used up",
+    StopCode.LIMIT: "Monday's limit of calls is reached",
+    StopCode.OUTAGE: "Monday doesn't answer",
+}
+"""What stops every board, in the words of pages."""
+
+
 class ResolutionStrategy(models.TextChoices):
     """Who decides when both sides changed."""
 

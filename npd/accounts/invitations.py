@@ -27,6 +27,7 @@ from django.utils.http import urlsafe_base64_encode
 from django.utils.translation import gettext_lazy as _
 
 from sync.kernel import humanize
+from sync.models.state import PEOPLE_KIND, log_event
 from sync.operations.notifications import message_id
 from sync.operations.notifications.letters import person_letter, send_email
 from sync.records.authors import log_action
@@ -127,6 +128,8 @@ def _create(by: User, email: str, group: Group, first_name: str, last_name: str)
         )  # without a password
         user.groups.add(group)
         log_action(by, user, f"Invited, as “{group.name}”.", flag=ADDITION)
+        said = f"Invited {user.get_full_name() or user}, as “{role_titles(user) or group.name}”."
+        log_event(PEOPLE_KIND, said, by=by.get_username())
     return user
 
 

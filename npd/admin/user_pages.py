@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
@@ -41,7 +41,8 @@ from sync.admin.admin_base import PlainWordsMixin, ValidIdsMixin, badge, see_oth
 from sync.admin.confirmed_action import Question, Report, question_page, run_action
 from sync.kernel.humanize import DASH, day_and_time
 from sync.models import ApiToken, Export, FieldMapping, NotificationReceiver
-from sync.records.authors import log_action
+from sync.models.state import PEOPLE_KIND, log_event
+from sync.records.authors import full_name, log_action
 
 if TYPE_CHECKING:
     _DjangoUserAdmin = DjangoUserAdmin[User]
@@ -81,6 +82,8 @@ _LABELS = {
     "user_permissions": (_("Further permissions"), _SEVERAL),
     "permissions": (_("Permissions"), _SEVERAL),
 }
+
+_RIGHTS = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")
 
 admin.site.unregister(User)
 
@@ -343,6 +346,32 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin
         own, further = reverse("admin:auth_user_change", args=[made.user.pk]), _("Change the role, or invite again")
         self.message_user(request, format_html('{} <a class="npd-link" href="{}">{}</a>', said, own, further))
         return see_other(reverse("admin:auth_user_changelist"))
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Tell Activity, too, whom somebody added, with what they may do."""
+        self._log_person(request, f"Added {full_name(obj)}: {self._rights(obj)}.")
+        return super().log_addition(request, obj, message)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Tell Activity, too, where what somebody may do has changed."""
+        names = [name for one in message if isinstance(one, dict) for name in one.get("changed", {}).get("fields", ())]
+        if {str(_LABELS[name][0]) for name in _RIGHTS}.intersection(map(str, names)):
+            self._log_person(request, f"Changed what {full_name(obj)} may do: {self._rights(obj)}.")
+        return super().log_change(request, obj, message)
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        """Tell Activity, too, whom somebody deleted."""
+        for one in queryset:
+            self._log_person(request, f"Deleted the account of {full_name(one)}.")
+        return super().log_deletions(request, queryset)
+
+    def _rights(self, user: User) -> str:
+        if not user.is_active:
+            return "may not sign in"
+        return role_titles(user) or ("administrator" if user.is_superuser else "no role")
+
+    def _log_person(self, request: HttpRequest, sentence: str) -> None:
+        log_event(PEOPLE_KIND, sentence, by=cast("User", request.user).get_username())
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         """Return the users by name."""

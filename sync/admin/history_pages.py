@@ -60,6 +60,7 @@ from sync.kernel import humanize
 from sync.kernel.humanize import plural
 from sync.kernel.outgoing_calls import own_address
 from sync.models import BoardLink, Decision, FieldMapping, Intent, IntentState, SyncMetadata, WebhookEvent
+from sync.models.state import PEOPLE_KIND
 from sync.operations.decision_undo import (
     UndoStep,
     decisions_of_batch,
@@ -307,6 +308,8 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
         if is_list and "fold_id" in request.GET:
             # The values with which an item was made are on its record's page.
             rows = rows.exclude(cause__has_key="made", kind="push")
+        if not request.user.has_perm("auth.view_user"):
+            rows = rows.exclude(kind=PEOPLE_KIND)
         # A choice that was applied is told by the entry of that.
         rows = rows.exclude(folded=True, fold_id=None) if is_list else rows
         return rows.filter(folded=False) if is_list and request.GET.keys().isdisjoint(WHOLE) else rows

@@ -57,6 +57,7 @@ from sync.kernel.outgoing_calls import own_address
 from sync.models import QueuePause, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
 from sync.outbox import pauses as outbox_pauses
+from sync.outbox.pauses import pause_label
 from sync.queue import SyncQueueService
 from sync.records import authors
 from sync.records.availability import Overview, number_of, overview, resume_sentence
@@ -146,11 +147,6 @@ def is_default_list(params: Mapping[str, Any]) -> bool:
 
 EVERY_BOARD, BOTH_WAYS = "Every board", "Both directions"
 
-_DIRECTION_LABELS = {
-    QueueDirection.TO_MONDAY.value: "writing to Monday",
-    QueueDirection.TO_NPD.value: "updating from Monday",
-}
-
 
 @dataclass(frozen=True)
 class QueuePanel:
@@ -191,22 +187,15 @@ def panel_of(request: HttpRequest) -> QueuePanel:
     return found
 
 
-def pause_label(pause: QueuePause) -> str:
-    """Return what a pause holds, in words: "Everything", "Contacts", "Every board, writing to Monday"."""
-    titles = {spec.entity_type: spec.board_title for spec in registry.entities()}
-    board = titles.get(pause.entity_type, pause.entity_type)
-    if not pause.direction:
-        return board or "Everything"
-    return f"{board or EVERY_BOARD}, {_DIRECTION_LABELS.get(pause.direction, pause.direction)}"
-
-
 def visible_pauses(user: Any, pauses: Iterable[QueuePause]) -> list[tuple[str, QueuePause]]:
     """Return those of everything and of boards whose records, or whose jobs, this user may see; each with what it
     holds.
     """
     types = {"", *registry.visible_types(user)}
     sees_all = user.has_perm("sync.view_syncqueue")
-    return [(pause_label(one), one) for one in pauses if sees_all or one.entity_type in types]
+    return [
+        (pause_label(one.entity_type, one.direction), one) for one in pauses if sees_all or one.entity_type in types
+    ]
 
 
 MAX_WHY_LENGTH = 500
@@ -288,7 +277,7 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
         def run() -> Report:
             reason = request.POST.get("why", "")[:MAX_WHY_LENGTH]
             made, is_new = outbox_pauses.pause(request.user.get_username(), **_pause_target(request), why=reason)
-            label = pause_label(made)
+            label = pause_label(made.entity_type, made.direction)
             if not is_new:
                 since = humanize.day_and_time(made.paused_at)
                 return Report(problems=[f"{label}: already paused by {made.paused_by}, since {since}."])
@@ -298,7 +287,7 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
         def question() -> Question:
             effects = ["It is not synced until somebody resumes it. Nothing is lost: edits on both sides are kept."]
             hidden = [*_pause_target(request).items(), ("back", request.GET.get("back", ""))]
-            title = f"Pause: {pause_label(QueuePause(**_pause_target(request)))}?"
+            title = f"Pause: {pause_label(**_pause_target(request))}?"
             return Question(title, effects, "Yes, pause", hidden=hidden, why_length=MAX_WHY_LENGTH)
 
         return self._run(request, run, question=question, asked_by_get=True)
@@ -307,7 +296,7 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
         """End the pause that the button stands on."""
 
         def run() -> Report:
-            label = pause_label(QueuePause(**_pause_target(request)))
+            label = pause_label(**_pause_target(request))
             if not SyncQueueService().resume(request.user.get_username(), **_pause_target(request)):
                 return Report(problems=[f"{label}: not paused any more. Somebody else has resumed it."])
             authors.log_queue_action(request.user, f"Resumed: {label}.")

@@ -32,6 +32,7 @@ from sync.connectors.base.connector import Connector
 from sync.kernel.action_errors import Conflict
 from sync.kernel.db import run_sql
 from sync.models import BoardLink, FieldMapping, SyncMetadata, SyncQueue
+from sync.models.state import log_event
 from sync.models.synced_model import unsynced
 from sync.outbox.queue_rows import enqueue_many
 from sync.records.blocked_fields import WHERE_TO_UNBLOCK
@@ -565,6 +566,8 @@ def set_problem(
     with transaction.atomic():
         before, mapping.problem, mapping.problem_code = mapping.problem, problem, code or ""
         FieldMapping.objects.filter(pk=mapping.pk).update(problem=problem, problem_code=mapping.problem_code)
+        # Of one that is hidden each record says it: others may be shown it.
+        waiting = blocked_ledgers(link, mapping).count() if before and everywhere else 0
         if problem and everywhere:
             model = registry.entity(link.entity_type).model
             params: dict[str, Any] = {
@@ -580,9 +583,14 @@ def set_problem(
             # Records first, then the ledger: the order in which everybody locks them.
             synced = model._default_manager.exclude(monday_id=None).filter(sync_status=RecordSyncStatus.SYNCED)
             synced.exclude(unsynced()).update(sync_status=RecordSyncStatus.PENDING)
-            run_sql(_BLOCK_FIELD.format(table=connection.ops.quote_name(model._meta.db_table)), params)
+            waiting = run_sql(_BLOCK_FIELD.format(table=connection.ops.quote_name(model._meta.db_table)), params)
         elif before and not problem:
             unblock_field(link, mapping)
+        if everywhere:
+            records = registry.count_of_type(waiting, link.entity_type)
+            said = problem.partition(". ")[0] if problem else f"{_column_name(link, mapping)} can be used again"
+            board = registry.board_title(link.entity_type)
+            log_event("column", f"{board}: {said}: {mapping.label}, {records}.", entity_type=link.entity_type)
 
 
 def unblock_field(link: BoardLink, mapping: FieldMapping) -> None:

@@ -17,7 +17,7 @@ from django.db.models import Case, CharField, DateTimeField, F, Func, Q, TextFie
 from django.db.models.functions import Coalesce, Greatest
 
 from sync import connectors, registry
-from sync.choices import Cause, Priority, QueueDirection, StopCode, SyncDirection
+from sync.choices import STOP_WORDS, Cause, Priority, QueueDirection, StopCode, SyncDirection
 from sync.clock import SyncNow, sync_now
 from sync.connectors.base.connector import AccountInfo, Connector
 from sync.connectors.base.errors import (
@@ -36,6 +36,7 @@ from sync.limits import credentials, quota
 from sync.limits.metered_client import connector, limits_request
 from sync.limits.rate_limits import DAY_RESERVE, FULL_BATCH, PASS_CALLS
 from sync.models import BoardLink, FieldMapping, MondayAccount, SyncMetadata
+from sync.models.state import STOP_END_KIND, STOP_KIND, log_event
 from sync.outbox import notify, pauses
 from sync.outbox.queue_rows import enqueue_many
 
@@ -45,6 +46,9 @@ PROBE_WAITS = (5, 10, 20, 40, 60, 60, 60, 60, 60)
 """Seconds before the first, second … probe after a failure; further ones come every five minutes."""
 
 LATER_PROBE_WAIT = 300
+OUTAGE_IS_NEWS = 3
+"""After so many failed probes Activity tells of an outage: a little more than half a minute."""
+
 # Where Monday names no time; the account, which costs a call to probe, waits by the list above.
 BOARD_WAIT = 60
 # An invalid document stays one until NPD Sync, or the version that answers, is another.
@@ -88,6 +92,8 @@ def trip_account(error: ConnectorError) -> None:
         until = SyncNow() + timedelta(seconds=error.wait_seconds or probe_wait)
     # Where Monday isn't heard, what it said last and asked to wait for still stands.
     stands = Q(stopped_until__gt=until) if code == StopCode.OUTAGE else Q(pk__in=[])
+    # An outage of some seconds is nobody's news.
+    is_news = row.failures == OUTAGE_IS_NEWS if code in (StopCode.OUTAGE, StopCode.LIMIT) else row.stop_code != code
     MondayAccount.objects.filter(id=1).update(
         # A longer wait is never shortened by a later, milder failure.
         stopped_until=Greatest(Coalesce("stopped_until", until), until),
@@ -103,6 +109,8 @@ def trip_account(error: ConnectorError) -> None:
         failures=Case(When(stopped_until__gt=SyncNow(), then=F("failures")), default=F("failures") + 1),
         answered_mark="" if code in (StopCode.TOKEN, StopCode.ACCOUNT) else F("answered_mark"),
     )
+    if is_news:
+        log_event(STOP_KIND, f"Sync stopped: {STOP_WORDS[code]}.")
     log.warning("account paused", scope=str(error.scope), reason=error.full_sentence)
 
 
@@ -118,6 +126,10 @@ def _stop_code(error: ConnectorError) -> StopCode:
 def trip_board(link: BoardLink, error: ConnectorError) -> None:
     """Stop one board; it is tried again after the wait that Monday asks for, else after a minute, or a quarter hour."""
     usual = INVALID_DOCUMENT_WAIT if isinstance(error, InvalidDocument) else BOARD_WAIT
+    if not link.blocked_reason:
+        said = f"Sync stopped: {registry.board_title(link.entity_type)}. {error.lasting_sentence}"
+        log_event(STOP_KIND, said, entity_type=link.entity_type)
+    link.blocked_reason = error.lasting_sentence
     BoardLink.objects.filter(pk=link.pk).update(
         blocked_until=SyncNow() + timedelta(seconds=error.wait_seconds or usual),
         blocked_reason=error.lasting_sentence,
@@ -129,6 +141,8 @@ def reset_board(link: BoardLink) -> None:
     """End a board's stop after a successful call."""
     if link.blocked_reason:
         BoardLink.objects.filter(pk=link.pk).update(blocked_until=None, blocked_reason="", blocked_since=None)
+        said = f"Sync goes on: {registry.board_title(link.entity_type)}."
+        log_event(STOP_END_KIND, said, entity_type=link.entity_type)
         link.blocked_reason = ""
 
 
@@ -151,11 +165,8 @@ def probe_if_due() -> bool:
         MondayAccount.objects.filter(id=1, stopped_until=until).update(stopped_until=SyncNow())
         trip_account(error)
         return False
-    MondayAccount.objects.filter(id=1).update(
-        user_id=found.user_id,
-        version_answered=found.version_value,
-        answered_mark=credentials.token_mark(),
-        **credentials.NO_STOP,
+    credentials.end_stop(
+        user_id=found.user_id, version_answered=found.version_value, answered_mark=credentials.token_mark()
     )
     log.info("account answers again")
     return True
@@ -305,7 +316,7 @@ def store_account_info(found: AccountInfo) -> None:
     if not (row.needs_probe or _is_waiting(row)):
         return
     account.filter(stop_code=StopCode.LIMIT).update(needs_probe=False, failures=0)
-    if account.exclude(stop_code=StopCode.LIMIT).update(**credentials.NO_STOP):
+    if account.exclude(stop_code=StopCode.LIMIT).exists() and credentials.end_stop():
         log.info("account answers again")
         _resume(list(BoardLink.objects.all()))
 

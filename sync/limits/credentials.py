@@ -28,7 +28,8 @@ from sync.connectors.base.errors import AuthorizationRejected, ConnectorError
 from sync.kernel.action_errors import ActionError, Conflict
 from sync.kernel.messages import TOKEN_SENTENCES, TokenProblem
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
-from sync.models import MondayAccount, StoredSecret
+from sync.models import Decision, MondayAccount, StoredSecret
+from sync.models.state import STOP_END_KIND, STOP_KIND, log_event
 from sync.registry import is_sandbox, monday_web_url
 
 log = structlog.get_logger(__name__)
@@ -355,12 +356,22 @@ NO_STOP: Mapping[str, Any] = {
 """The account's row while nothing stops it."""
 
 
+def end_stop(*, by: str = "", **changed: Any) -> bool:
+    """End what stops the account, and tell Activity the end of what it was told."""
+    since = MondayAccount.objects.filter(id=1).values_list("stopped_since", flat=True).first()
+    told = Decision.objects.filter(kind=STOP_KIND, entity_type="", at__gte=since) if since else None
+    ended = MondayAccount.objects.filter(id=1).update(**changed, **NO_STOP)
+    if told is not None and told.exists():
+        log_event(STOP_END_KIND, "Sync goes on.", by=by)
+    return bool(ended)
+
+
 def _begin_anew(user: User) -> None:
     """Another token: what stopped the old one says nothing of it, and deliveries need a secret of some kind.
 
     Whose it is, is not known until Monday answers it.
     """
-    MondayAccount.objects.filter(id=1).update(user_id="", answered_mark="", **NO_STOP)
+    end_stop(by=user.get_username(), user_id="", answered_mark="")
     if not any(webhook_secrets()):
         _store({SecretName.WEBHOOK_TOKEN: secrets.token_urlsafe(32)}, user)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 import pgtrigger
@@ -293,6 +293,18 @@ class Decision(models.Model):
         kind = "create" if self.is_of_new_item else self.kind
         return (self.entity_type, kind, "" if self.actor else self.key, self.actor)
 
+
+def log_event(kind: str, sentence: str, *, by: str = "", entity_type: str = "", at: datetime | None = None) -> None:
+    """Write down what happened to a board, to the sync as a whole, or to who may use it: what is about no record."""
+    when = {} if at is None else {"at": at}
+    Decision.objects.create(kind=kind, sentence=sentence, actor=by[:200], entity_type=entity_type, **when)
+
+
+STOP_KIND, STOP_END_KIND = "stop", "stop_end"
+"""The kinds of a stop of a board, or without one of the account, and of its end."""
+
+PEOPLE_KIND = "people"
+"""The kind of what happened to somebody's account, which who may see users is told."""
 
 MANY_ALIKE = 2
 ACT_PAUSE = timedelta(minutes=1)

@@ -16,6 +16,7 @@ from sync.kernel import humanize
 from sync.kernel.action_errors import Conflict
 from sync.kernel.db import advisory_lock, run_sql
 from sync.models import QueuePause
+from sync.models.state import log_event
 from sync.outbox import notify
 
 log = structlog.get_logger(__name__)
@@ -65,6 +66,9 @@ def pause(by: str, *, entity_type: str = "", direction: str = "", why: str = "")
         found, created = QueuePause.objects.get_or_create(
             entity_type=entity_type, direction=direction, defaults={"paused_by": by, "why": humanize.one_line(why)}
         )
+        if created:
+            label = pause_label(entity_type, direction)
+            log_event("pause", f"Paused: {label}. {found.why}".strip(), by=by, entity_type=entity_type)
     if created:
         log.info("paused", by=by, board=entity_type or "all", direction=direction or "both", why=found.why)
     return found, created
@@ -89,6 +93,7 @@ def resume(by: str, *, entity_type: str = "", direction: str = "") -> bool:
         ended, _ = found.delete()
         if not ended:
             return False
+        log_event("pause", f"Resumed: {pause_label(entity_type, direction)}.", by=by, entity_type=entity_type)
         boards = [spec.entity_type for spec in registry.entities() if entity_type in ("", spec.entity_type)]
         for board in boards:
             transaction.on_commit(partial(notify.notify_now, board), robust=True)
@@ -138,6 +143,19 @@ def locked_pauses(entity_type: str) -> dict[str, QueuePause]:
     # Shared: passes don't wait for each other, only for a person who is pausing.
     advisory_lock(PAUSE_LOCK, "share")
     return pauses_by_direction(entity_type)
+
+
+_DIRECTION_LABELS = {QueueDirection.TO_MONDAY: "writing to Monday", QueueDirection.TO_NPD: "updating from Monday"}
+
+EVERY_BOARD = "Every board"
+
+
+def pause_label(entity_type: str, direction: str) -> str:
+    """Return what a pause holds, in words: "Everything", "Contacts", "Every board, writing to Monday"."""
+    board = registry.board_title(entity_type)
+    if not direction:
+        return board or "Everything"
+    return f"{board or EVERY_BOARD}, {_DIRECTION_LABELS.get(QueueDirection(direction), direction)}"
 
 
 def pause_sentence(found: QueuePause, direction: str | None = None) -> str:

@@ -55,7 +55,7 @@ def test_a_stop_is_on_every_page_with_its_cause_and_one_button(
 ) -> None:
     for page in PAGES:
         html = browser_of_person.get(page.format(stopped["synced"].pk)).content.decode()
-        assert "Daily limit exceeded" in words_of(stop_of(html)), page
+        assert "calls to Monday are used up" in words_of(stop_of(html)), page
         assert button_of(html) == TRY
     MondayAccount.objects.update(stopped_until=None, stop_reason="", stop_code="")
     for page in PAGES:
@@ -121,7 +121,7 @@ def test_a_token_that_is_gone_is_a_stop_where_boards_are_set_up(
 def test_who_may_not_act_is_told_the_cause_and_has_no_button(client: Client, stopped: dict[str, Any]) -> None:
     client.force_login(staff_who_may("view_contact"))
     html = html_of(client)
-    assert "Daily limit exceeded" in words_of(stop_of(html))
+    assert "calls to Monday are used up" in words_of(stop_of(html))
     assert button_of(html) == ""
     assert client.post(TRY).status_code == 403
 

@@ -58,7 +58,7 @@ def test_a_stop_is_seen_on_every_page_and_ended_from_whichever(
     expect(stop_of(open_before)).to_be_visible()
     for one in sorted(PAGES, key=lambda one: one == kind):
         page.goto(address(one, world["synced"]))
-        expect(stop_of(page)).to_contain_text("Daily limit exceeded")
+        expect(stop_of(page)).to_contain_text("calls to Monday are used up")
         found += barriers(page)
 
     page.get_by_role("button", name="Try again now").click()

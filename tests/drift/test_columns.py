@@ -10,7 +10,7 @@ from sync.boards.board_columns import check_columns
 from sync.boards.mapping import column_choices, remap
 from sync.connectors.base.board import Board, BoardColumn
 from sync.kernel.action_errors import ActionError
-from sync.models import BoardLink, FieldMapping, SyncMetadata
+from sync.models import BoardLink, Decision, FieldMapping, SyncMetadata
 from sync.operations.detect.comparison import compare_board
 from tests.admin import states
 from tests.drift.conftest import Owner
@@ -179,3 +179,13 @@ def test_records_without_sync_hold_nothing(mapped: Client) -> None:
     without_role()
     held_by = [set(SyncMetadata.objects.get(entity_id=str(one.pk)).blocked_fields) for one in contacts]
     assert held_by == [{"role_title"}, set(), set()]
+
+
+def test_a_column_that_is_gone_and_back_is_told_in_activity_with_its_records(world: World, owner: Owner) -> None:
+    for name in ("Ann", "Bo"):
+        world.linked(name, role_title="Analyst")
+    for act in ("delete", "restore"):
+        owner.column("role_title", act)
+        owner.sweep()
+    told = list(Decision.objects.filter(kind="column", entity_type="contact").order_by("id"))
+    assert [" 2 contacts" in one.sentence for one in told] == [True, True]

@@ -115,6 +115,8 @@ class ConnectorError(Exception):
     outcome_unknown: ClassVar[bool] = False
     retryable: ClassVar[bool] = False
     advice: str = "Check the record and its item on the board."
+    words: ClassVar[str] = ""
+    """What is said to people in place of Monday's own message, where that says nothing to them."""
     for_administrator: ClassVar[str] = ""
     """What only whoever runs the server can do about it: for logs, commands and the fold of that name, on no page."""
 
@@ -176,7 +178,7 @@ class ConnectorError(Exception):
     def _sentence(self, wait: str) -> str:
         subject = f" (column {self.column_id})" if self.column_id else ""
         trace = f" [Monday request {self.request_id}]" if self.request_id else ""
-        message = self.message.rstrip(" .")
+        message = (self.words or self.message).rstrip(" .")
         return f"{message[:1].upper()}{message[1:]}{subject}. {self.advice}{wait}{trace}"
 
     def __str__(self) -> str:
@@ -296,6 +298,7 @@ class AccountRejected(ConnectorError):
 
 
 class NotAuthenticated(AccountRejected):
+    words = "Monday rejects the API token"
     advice = "Enter a valid API token of the account under Settings, Monday connection."
     advice_on_server = "Ask your administrator to replace the API token on the server."
     """Where no page takes another token."""
@@ -433,7 +436,8 @@ class ConcurrencyLimitReached(LimitReached):
 
 
 class DailyLimitReached(LimitReached):
-    advice = "The account's calls for today are used up; sync goes on by itself when Monday's new day begins."
+    words = "Today's calls to Monday are used up"
+    advice = "Sync goes on by itself when Monday's new day begins."
 
 
 class AddressLimitReached(LimitReached):

@@ -1,0 +1,81 @@
+"""What happened to a board, to the sync as a whole or to somebody's account is a line of Activity, with who."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.test import Client
+
+from npd.accounts.invitations import ROLES, invite
+from sync.clock import sync_now
+from sync.connectors.base.errors import DailyLimitReached, NotAuthenticated, Unreachable
+from sync.limits import breaker, credentials
+from sync.models import BoardLink, Decision, MondayAccount
+from sync.outbox.pauses import pause, resume
+from tests.admin import states
+from tests.support.people import staff_who_may
+
+ACTIVITY = "/admin/sync/decision/"
+
+
+def told() -> list[tuple[str, str, str]]:
+    """Kind, board and who of each entry, oldest first."""
+    return list(Decision.objects.order_by("id").values_list("kind", "entity_type", "actor"))
+
+
+def test_a_pause_and_its_end_are_told_once_with_who_and_why(browser_of_person: Client) -> None:
+    states.boards()
+    for _ in range(2):
+        pause("dora", entity_type="contact", why="Moving the board")
+    resume("erik", entity_type="contact")
+    assert told() == [("pause", "contact", "dora"), ("pause", "contact", "erik")]
+    page = browser_of_person.get(ACTIVITY).content.decode()
+    assert page.index("Resumed: Contacts.") < page.index("Paused: Contacts. Moving the board")
+
+
+@pytest.mark.parametrize("error", [NotAuthenticated("Not authenticated."), DailyLimitReached("Daily limit exceeded.")])
+def test_a_stop_of_the_account_is_told_once_and_its_end_by_who_ended_it(db: None, error: Any) -> None:
+    states.boards()
+    for _ in range(3):
+        breaker.trip_account(error)
+    credentials.end_stop(by="dora")
+    credentials.end_stop(by="erik")
+    assert told() == [("stop", "", ""), ("stop_end", "", "dora")]
+
+
+def test_an_outage_of_seconds_is_not_told(db: None) -> None:
+    states.boards()
+    breaker.trip_account(Unreachable("x"))
+    credentials.end_stop()
+    assert told() == []
+    for _ in range(6):
+        breaker.trip_account(Unreachable("x"))
+        MondayAccount.objects.update(stopped_until=sync_now() - timedelta(seconds=1))
+    assert told() == [("stop", "", "")]
+
+
+def test_a_board_that_stops_and_goes_on_is_told(db: None) -> None:
+    states.boards()
+    link = BoardLink.objects.get(entity_type="contact")
+    for _ in range(2):
+        breaker.trip_board(link, NotAuthenticated("x"))
+    breaker.reset_board(BoardLink.objects.get(entity_type="contact"))
+    assert told() == [("stop", "contact", ""), ("stop_end", "contact", "")]
+
+
+def test_who_was_invited_and_whose_rights_changed_is_told_to_who_may_see_users(
+    client: Client, browser_of_person: Client
+) -> None:
+    maker = User.objects.create_superuser("boss", "boss@example.com", "x")
+    made = invite(maker, "maya@example.com", Group.objects.get(name=ROLES[0].group)).user
+    form = {"username": made.username, "email": made.email, "is_active": "on", "is_staff": "on"}
+    client.force_login(maker)
+    client.post(f"/admin/auth/user/{made.pk}/change/", form | {"first_name": "Maya"})
+    client.post(f"/admin/auth/user/{made.pk}/change/", form | {"first_name": "Maya", "last_name": "Lind"})
+    assert told() == [("people", "", "boss"), ("people", "", "boss")]
+    assert "Changed what Maya may do" in client.get(ACTIVITY).content.decode()
+    client.force_login(staff_who_may("view_decision"))
+    assert "Maya" not in client.get(ACTIVITY).content.decode()
