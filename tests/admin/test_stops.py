@@ -98,7 +98,7 @@ def test_a_refused_token_is_replaced_where_it_is_set_and_the_stop_ends_before_th
     if not is_on_server:
         told, other = other, told
     assert told in browser_of_person.post(set_up).content.decode()
-    assert MondayAccount.objects.get().stop_reason.startswith(f"Not Authenticated. {told}")
+    assert MondayAccount.objects.get().stop_reason.startswith(f"{NotAuthenticated.words}. {told}")
     # Tested or not, and also while the next probe is due.
     for until in (timedelta(minutes=1), timedelta(minutes=-1)):
         MondayAccount.objects.update(stopped_until=sync_now() + until)
