@@ -239,7 +239,9 @@ def rendered(text: str, name: str) -> HelpPage:
     if tokens and tokens[0].type == "heading_open":
         # The first heading is the page's own, which its frame shows.
         title, tokens = "".join(child.content for child in tokens[1].children or []), tokens[3:]
-    parts, heads, column = [], [], 0
+    parts: list[tuple[str, str]] = []
+    heads: list[str] = []
+    column = 0
     for place, token in enumerate(tokens):
         # On a phone each cell stands below the others, and says of which column it is.
         if token.type == "thead_open":

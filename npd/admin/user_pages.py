@@ -161,7 +161,8 @@ class InvitationForm(forms.Form):
         widget=forms.RadioSelect,
         error_messages={"required": _("Choose what they may do.")},
         help_text=_(
-            "You can change it later on their page, and add further permissions there. An administrator is made there, too."
+            "You can change it later on their page, and add further permissions there. "
+            "An administrator is made there, too."
         ),
     )
 
