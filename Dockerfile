@@ -27,7 +27,7 @@ COPY docs/decisions docs/decisions
 COPY docs/connect-monday.md docs/guarantees.md docs/
 # Settings want these three; they are used for nothing, and not kept in the image. The root can't be written later, so
 # the bytecode is made here too.
-RUN SECRET_KEY=build REDIS_URL=redis://build DATABASE_URL=postgresql://build/build STATIC_MANIFEST=true \
+RUN SECRET_KEY=of-the-build-alone-which-serves-nobody REDIS_URL=redis://build DATABASE_URL=postgresql://build/build STATIC_MANIFEST=true \
         /opt/venv/bin/python manage.py collectstatic --noinput \
     && rm -rf static requirements.txt \
     && /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash config npd sync conflicts

@@ -35,9 +35,9 @@ DEMO = env.bool("DEMO", False)
 SECRET_KEY = env.str("SECRET_KEY", "")
 if not SECRET_KEY and EMBEDDED:
     SECRET_KEY = secrets_of(environment.VAR).secret_key
-if not SECRET_KEY:
+if len(SECRET_KEY) < (1 if DEBUG else 32):
     raise ImproperlyConfigured(
-        "set SECRET_KEY to a long random text; make one with: "
+        "set SECRET_KEY to a long random text, of 32 characters or more; make one with: "
         'python3 -c "import secrets; print(secrets.token_urlsafe(50))"'
     )
 # What the database holds encrypted (sync/kernel/secret_texts.py): the first key encrypts, each of them decrypts.

@@ -21,13 +21,14 @@ from tests.support.servers import NOT_FOR_TESTS, ROOT, free_port, ran
 pytestmark = pytest.mark.processes
 
 BARE = {name: value for name, value in os.environ.items() if not name.startswith((*NOT_FOR_TESTS, "SECRET_KEY"))}
+KEY = "k" * 32
 SERVERS = {"DATABASE_URL": "postgresql://u@127.0.0.1:1/none", "REDIS_URL": "redis://127.0.0.1:1/0"}
 
 
 def settings_of(*names: str, **env: str) -> dict[str, object]:
     """Settings as a fresh process reads them."""
     code = f"import json, django.conf as c; s = c.settings;print(json.dumps({{n: getattr(s, n) for n in {names!r}}}))"
-    given = {**BARE, **SERVERS, "SECRET_KEY": "k", "DJANGO_SETTINGS_MODULE": "config.settings", **env}
+    given = {**BARE, **SERVERS, "SECRET_KEY": KEY, "DJANGO_SETTINGS_MODULE": "config.settings", **env}
     found: dict[str, object] = json.loads(ran(sys.executable, "-c", code, env=given, check=True).stdout)
     return found
 
@@ -53,14 +54,15 @@ def test_web_without_a_database_does_not_start() -> None:
 
 
 def test_a_server_without_secret_key_is_told_how_to_make_one() -> None:
-    for result in (manage("check", **SERVERS), web(**SERVERS)):
+    short = SERVERS | {"SECRET_KEY": KEY[1:]}
+    for result in (manage("check", **SERVERS), web(**SERVERS), manage("check", **short), web(**short)):
         assert result.returncode == 1
         assert result.stderr.startswith("Settings: set SECRET_KEY to a long random text")
 
 
 @pytest.mark.parametrize("host", [[], ["--host", "npd.example.org"]])
 def test_web_shows_its_traces_to_nobody_but_this_machine(host: list[str]) -> None:
-    result = web(*host, **SERVERS, SECRET_KEY="k", DEBUG="true")
+    result = web(*host, **SERVERS, SECRET_KEY=KEY, DEBUG="true")
     assert result.returncode == 1
     assert result.stderr.startswith("DEBUG is on")
     assert len(result.stderr.splitlines()) == 1
@@ -69,7 +71,7 @@ def test_web_shows_its_traces_to_nobody_but_this_machine(host: list[str]) -> Non
 def test_web_without_its_static_files_says_how_to_collect_them(tmp_path: Path) -> None:
     """Every page would be a 500. In a folder of its own: this one's files may have been collected."""
     shutil.copytree(ROOT / "config", tmp_path / "config")
-    env = {"PYTHONPATH": str(ROOT), "SECRET_KEY": "k", "STATIC_MANIFEST": "true"}
+    env = {"PYTHONPATH": str(ROOT), "SECRET_KEY": KEY, "STATIC_MANIFEST": "true"}
     result = web(folder=tmp_path, **SERVERS, **env)
     assert result.returncode == 1
     assert "python manage.py collectstatic" in result.stderr
@@ -78,7 +80,7 @@ def test_web_without_its_static_files_says_how_to_collect_them(tmp_path: Path) -
 
 def test_a_database_that_cannot_be_reached_is_a_sentence_without_its_password() -> None:
     url = "postgresql://ada:open%20sesame@127.0.0.1:1/none"
-    result = manage("showmigrations", **SERVERS | {"DATABASE_URL": url, "SECRET_KEY": "k"})
+    result = manage("showmigrations", **SERVERS | {"DATABASE_URL": url, "SECRET_KEY": KEY})
     assert result.returncode == 1
     assert result.stderr.startswith("The database at 127.0.0.1:1/none can't be reached: ")
     assert "refused" in result.stderr

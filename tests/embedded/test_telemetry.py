@@ -289,4 +289,4 @@ def child_environment_without_a_database() -> dict[str, str]:
     """Nothing here connects."""
     from tests.embedded.test_settings import BARE, SERVERS
 
-    return {**BARE, **SERVERS, "SECRET_KEY": "k"}
+    return {**BARE, **SERVERS, "SECRET_KEY": "k" * 32}
