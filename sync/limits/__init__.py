@@ -156,7 +156,7 @@ class LimitFacts:
     def batching_delay(self) -> float:
         """For how many seconds every board gathers changes before its next pass; 0: none."""
         day = self.budget_state.day_usage
-        return rate_limits.window_seconds(day, self.last_hour.boards) if day is not None and day.is_tight else 0.0
+        return rate_limits.window_seconds(day, quota.active_boards()) if day is not None and day.is_tight else 0.0
 
     @cached_property
     def _demands(self) -> dict[str, Demand]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, F, Q, Sum
+from django.db.models import F, Sum
 from django.db.models.functions import Greatest
 
 from sync.choices import Priority, StopCode
@@ -356,7 +356,7 @@ def forecast(state: BudgetState | None = None, account: MondayAccount | None = N
         return Forecast(used, None, None, 0, None, words, budget.reported_at)
     midnight = midnight_after(state.now)
     ends = state.now if day.left < 1 else None
-    if ends is None and day.is_tight and (calls_an_hour := last_hour().calls):
+    if ends is None and day.is_tight and (calls_an_hour := calls_of_last_hour()):
         ends = state.now + timedelta(hours=day.left / calls_an_hour)
     # At midnight UTC the day is new, so a later end is no end.
     if ends is not None and ends >= midnight:
