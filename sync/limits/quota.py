@@ -62,6 +62,14 @@ _ADD_USAGE = f"""
 """  # noqa: S608 - made of literals of our own
 
 
+@dataclass(frozen=True)
+class LastHour:
+    """Calls of the last hour, and how many boards had passes."""
+
+    calls: float
+    boards: int
+
+
 def record_usage(
     entity_type: str, calls: Decimal, *, kind: str, passes: int = 0, points: int = 0, rejections: int = 0
 ) -> None:
@@ -83,17 +91,12 @@ def record_usage(
     )
 
 
-def calls_of_last_hour() -> float:
+def last_hour() -> LastHour:
     """What the last hour used."""
+    with_passes = Count("entity_type", filter=Q(passes__gt=0) & ~Q(entity_type=""), distinct=True)
     usage = ApiUsage.objects.filter(slot__gt=SyncNow() - timedelta(hours=1))
-    return float(usage.aggregate(calls=Sum("calls", default=0))["calls"])
-
-
-def active_boards() -> int:
-    """How many boards had passes in the last day."""
-    # A day, for on a small quota a board may wait for more than an hour, and would count as none.
-    usage = ApiUsage.objects.filter(slot__gt=SyncNow() - timedelta(days=1), passes__gt=0)
-    return usage.exclude(entity_type="").values("entity_type").distinct().count()
+    spent = usage.aggregate(calls=Sum("calls", default=0), boards=with_passes)
+    return LastHour(float(spent["calls"]), spent["boards"])
 
 
 def calls_between(start: datetime, end: datetime) -> Decimal:
@@ -330,7 +333,11 @@ class Forecast:
     as_of: datetime | None
 
 
-def forecast(state: BudgetState | None = None, account: MondayAccount | None = None) -> Forecast:
+def forecast(
+    state: BudgetState | None = None,
+    last_hour: Callable[[], LastHour] = last_hour,
+    account: MondayAccount | None = None,
+) -> Forecast:
     """How the day's quota stands, and when it ends at this rate; `state` and `account` where they are already read."""
     state = state or read_budget()
     budget, used = state.budget, float(state.budget.used_today)
