@@ -85,7 +85,7 @@ def test_a_status_without_a_readable_body_still_says_what_it_concerns(
 ) -> None:
     error = translate_error(None, http_status=status)
     assert type(error) is expected
-    assert str(status) in error.sentence
+    assert str(status) in error.full_sentence
 
 
 def test_the_body_s_wait_goes_before_the_header_s() -> None:

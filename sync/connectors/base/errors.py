@@ -172,8 +172,9 @@ class ConnectorError(Exception):
 
     @property
     def full_sentence(self) -> str:
-        """The same with the administrator's part."""
-        return f"{self.sentence} {self.for_administrator}".rstrip()
+        """The same with the administrator's part, and with Monday's own message where pages have other words for it."""
+        said = f"Monday said: {self.message.rstrip(' .')}." if self.words else ""
+        return " ".join(part for part in (self.sentence, said, self.for_administrator) if part)
 
     def _sentence(self, wait: str) -> str:
         subject = f" (column {self.column_id})" if self.column_id else ""
