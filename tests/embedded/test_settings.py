@@ -270,9 +270,9 @@ def test_dbshell_without_a_database_is_the_sentence_that_names_make_run(tmp_path
 
 
 def test_the_key_of_what_is_encrypted_is_one_of_its_own_or_the_secret_key_and_older_ones_open_too() -> None:
-    assert settings_of("ENCRYPTION_KEYS") == {"ENCRYPTION_KEYS": ["k"]}
+    assert settings_of("ENCRYPTION_KEYS") == {"ENCRYPTION_KEYS": [KEY]}
     keys = {"ENCRYPTION_KEY": "new", "ENCRYPTION_KEY_FALLBACKS": "old, older"}
-    assert settings_of("ENCRYPTION_KEYS", **keys) == {"ENCRYPTION_KEYS": ["new", "old", "older", "k"]}
+    assert settings_of("ENCRYPTION_KEYS", **keys) == {"ENCRYPTION_KEYS": ["new", "old", "older", KEY]}
     found = settings_of("SECRET_TEXTS", **keys)["SECRET_TEXTS"]
     assert {"new", "old", "older"} <= set(found)  # type: ignore[call-overload]
 
