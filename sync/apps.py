@@ -16,11 +16,13 @@ class SyncConfig(AppConfig):
 
     def ready(self) -> None:
         from sync import registry
+        from sync.kernel.migration_order import connect_detector
         from sync.outbox import notify
 
         register(registry.check_dependency_triggers)
         register(check_replaced_migrations, Tags.database)
         notify.connect_signals()
+        connect_detector()
 
 
 def check_replaced_migrations(

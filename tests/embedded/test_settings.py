@@ -152,7 +152,7 @@ HARD = "p@ss/w:o#r%d?&$[x]"
 
 
 def test_each_secret_may_come_from_a_file(tmp_path: Path) -> None:
-    said = {name: f"${name.lower()}-of-a-file" for name in SECRETS if name != "DATABASE_PASSWORD"} | {
+    said = {name: f"${name.lower()}-of-a-file-of-its-own-alone" for name in SECRETS if name != "DATABASE_PASSWORD"} | {
         "DATABASE_URL": "postgresql://u@127.0.0.1:1/of_a_file",
         "DATABASE_PASSWORD": HARD,
         "REDIS_URL": "redis://:of-a-file@127.0.0.1:1/0",
@@ -270,9 +270,9 @@ def test_dbshell_without_a_database_is_the_sentence_that_names_make_run(tmp_path
 
 
 def test_the_key_of_what_is_encrypted_is_one_of_its_own_or_the_secret_key_and_older_ones_open_too() -> None:
-    assert settings_of("ENCRYPTION_KEYS") == {"ENCRYPTION_KEYS": ["k"]}
+    assert settings_of("ENCRYPTION_KEYS") == {"ENCRYPTION_KEYS": [KEY]}
     keys = {"ENCRYPTION_KEY": "new", "ENCRYPTION_KEY_FALLBACKS": "old, older"}
-    assert settings_of("ENCRYPTION_KEYS", **keys) == {"ENCRYPTION_KEYS": ["new", "old", "older", "k"]}
+    assert settings_of("ENCRYPTION_KEYS", **keys) == {"ENCRYPTION_KEYS": ["new", "old", "older", KEY]}
     found = settings_of("SECRET_TEXTS", **keys)["SECRET_TEXTS"]
     assert {"new", "old", "older"} <= set(found)  # type: ignore[call-overload]
 

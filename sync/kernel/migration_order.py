@@ -1,4 +1,4 @@
-"""Django's command, with what its autodetector can't know: a column that defaults to `sync_now()` needs that function.
+"""What Django's autodetector can't know: a column that defaults to `sync_now()` needs that function.
 
 Without the dependency an application whose label sorts before ours is migrated first.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.commands import makemigrations
+from django.core.management.commands import makemigrations, migrate
 from django.db.migrations.autodetector import OperationDependency
 from django.db.migrations.operations import AddField, CreateModel
 
@@ -28,5 +28,6 @@ class Detector(makemigrations.MigrationAutodetector):  # type: ignore[misc, name
         super().add_operation(app_label, operation, dependencies, beginning)
 
 
-class Command(makemigrations.Command):
-    autodetector = Detector
+def connect_detector() -> None:
+    """Let both commands that compare models with migrations use it."""
+    makemigrations.Command.autodetector = migrate.Command.autodetector = Detector
