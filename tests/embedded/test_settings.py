@@ -152,7 +152,7 @@ HARD = "p@ss/w:o#r%d?&$[x]"
 
 
 def test_each_secret_may_come_from_a_file(tmp_path: Path) -> None:
-    said = {name: f"${name.lower()}-of-a-file" for name in SECRETS if name != "DATABASE_PASSWORD"} | {
+    said = {name: f"${name.lower()}-of-a-file-of-its-own-alone" for name in SECRETS if name != "DATABASE_PASSWORD"} | {
         "DATABASE_URL": "postgresql://u@127.0.0.1:1/of_a_file",
         "DATABASE_PASSWORD": HARD,
         "REDIS_URL": "redis://:of-a-file@127.0.0.1:1/0",
