@@ -424,7 +424,6 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
 
     admin_site: AdminSite
     opts: Any
-    change_form_outer_before_template = "sync/wizard_change.html"
     actions_list: tuple[str, ...] = ("set_up",)
 
     def has_set_up_permission(self, request: HttpRequest) -> bool:
