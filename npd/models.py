@@ -117,7 +117,7 @@ class Contact(SyncedModel):
             super().clean_fields(exclude=exclude)
         except ValidationError as error:
             errors = error.error_dict
-        if "phone" not in (exclude or ()) and "phone" not in errors:
+        if self.phone and "phone" not in (exclude or ()) and "phone" not in errors:
             try:
                 # The organization is read only where its country matters.
                 self.phone = complete_phone(self.phone, "" if self.phone.startswith("+") else self.sync_region())

@@ -127,7 +127,8 @@ class ConcurrentRecordForm(_RecordForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # What is typed goes onto a copy: beside the errors of a form, its page shows the record as it is stored.
-        self.instance = copy(self.instance)
+        if self.is_bound:
+            self.instance = copy(self.instance)
         self.initial = {name: value for name, value in self.initial.items() if self._can_be_shown(name, value)}
         if self.changes_a_row and (display := display_of(self.instance)):
             # As every other page spells it. What isn't changed keeps the spelling that is stored.

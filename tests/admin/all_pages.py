@@ -125,7 +125,7 @@ def crowd(world: dict[str, Any]) -> None:
     for key in ("phone", "notes"):
         WriteLoop.objects.create(
             entity_type="contact", entity_id=synced.pk, key=key, by="an automation", throttle_count=1,
-            throttled_until=sync_now() + timedelta(hours=1), times=[{"at": "x", "write": "1"}] * 5,
+            throttled_until=sync_now() + timedelta(hours=1), times=[{"at": sync_now().isoformat(), "write": "1"}] * 5,
         )  # fmt: skip
     ApprovalRequest.objects.create(
         entity_type="contact", entity_id=synced.pk, kind="records", state="pending", label=LONG

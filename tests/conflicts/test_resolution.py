@@ -113,7 +113,7 @@ def test_a_choice_that_cant_be_stored_is_refused_by_field(conflict: SyncConflict
         "type the value": {"choose": "custom"},
         "NUL": {"choose": "custom", "value": "1\x002"},
         "not a telephone number": {"choose": "custom", "value": "no digits"},
-        "at most 64 characters": {"choose": "custom", "value": "1" * 65},
+        "not a complete telephone number": {"choose": "custom", "value": "1" * 65},
     }.items():
         with pytest.raises(InvalidResolution) as bad:
             merge(conflict, ada, PHONE, ROLE, phone=selection, role_title={"choose": "npd"})

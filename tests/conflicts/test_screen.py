@@ -152,7 +152,7 @@ def test_an_invalid_typed_value_is_explained_at_its_field_and_kept(browser: Clie
     response = browser.post(screen(conflict), picks)
     html = response.content.decode()
     assert response.status_code == 400
-    assert "no digits is not a telephone number" in text_of(response)
+    assert "no digits" in text_of(response)
     assert 'value="no digits"' in html
     assert re.search(r'name="value-phone"[^>]*aria-describedby="[^"]*problem-phone"[^>]*aria-invalid="true"', html)
     assert re.search(r'name="pick-role_title"\s+value="npd"\s+checked', html)

@@ -252,7 +252,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
         ("it closes (`auto`)", "desk.a_conflict_that_is_over_closes_by_itself_with_its_values_kept"),
         ("the next pass applies it where they are unchanged", CHOICE),
         ("returns the rest", "fields.a_choice_made_for_other_values_is_handed_back"),
-        ("undone as long as neither side moved", "fields.an_undo_puts_both_sides_back_while_neither_moved"),
+        ("What was applied can be undone", "fields.an_undo_puts_both_sides_back_while_neither_moved"),
     ],
     "What sync_status may say: the first that fits": [
         ("`synced`", "empty_plans.a_plan_is_empty_where_all_stands_as_it_is_said"),
