@@ -533,7 +533,7 @@ def health_context(
     calls = None
     if _may_see(request, SyncQueue) and not panel.overview.missing_token:
         status = panel.overview
-        calls = quota.forecast(status.budget_state, lambda: status.last_hour, status.account)
+        calls = quota.forecast(status.budget_state, status.account)
     may_retry = is_allowed(request.user, QueueAction.RETRY)
     data = HealthData(boards, panel.overview.links, found, counts, causes, names, panel.now, calls, may_retry)
     tasks = attention_tasks(

@@ -31,7 +31,7 @@ from sync.limits.metered_client import (
     connector,
     urgent_calls,
 )
-from sync.limits.quota import BoardCosts, BudgetState, Demand, LastHour, board_costs, next_offer
+from sync.limits.quota import BoardCosts, BudgetState, Demand, board_costs, next_offer
 from sync.limits.rate_limits import PASS_CALLS, LimitKind, LimitWait, QuotaBudget, midnight_after
 from sync.models import ApiBudget, BoardLink, MondayAccount, QueuePause
 from sync.outbox.pauses import active_pauses, board_pause, pause_sentence, pauses_by_direction
@@ -153,15 +153,10 @@ class LimitFacts:
         return quota.budget_row()
 
     @cached_property
-    def last_hour(self) -> LastHour:
-        """What the last hour took of the quota; one query, made where it is asked for."""
-        return quota.last_hour()
-
-    @cached_property
     def batching_delay(self) -> float:
         """For how many seconds every board gathers changes before its next pass; 0: none."""
         day = self.budget_state.day_usage
-        return rate_limits.window_seconds(day, self.last_hour.boards) if day is not None and day.is_tight else 0.0
+        return rate_limits.window_seconds(day, quota.active_boards()) if day is not None and day.is_tight else 0.0
 
     @cached_property
     def _demands(self) -> dict[str, Demand]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, F, Q, Sum
+from django.db.models import F, Sum
 from django.db.models.functions import Greatest
 
 from sync.choices import Priority, StopCode
@@ -63,14 +63,6 @@ _ADD_USAGE = f"""
 """  # noqa: S608 - made of literals of our own
 
 
-@dataclass(frozen=True)
-class LastHour:
-    """Calls of the last hour, and how many boards had passes."""
-
-    calls: float
-    boards: int
-
-
 def record_usage(
     entity_type: str, calls: Decimal, *, kind: str, passes: int = 0, points: int = 0, rejections: int = 0
 ) -> None:
@@ -92,12 +84,17 @@ def record_usage(
     )
 
 
-def last_hour() -> LastHour:
+def calls_of_last_hour() -> float:
     """What the last hour used."""
-    with_passes = Count("entity_type", filter=Q(passes__gt=0) & ~Q(entity_type=""), distinct=True)
     usage = ApiUsage.objects.filter(slot__gt=SyncNow() - timedelta(hours=1))
-    spent = usage.aggregate(calls=Sum("calls", default=0), boards=with_passes)
-    return LastHour(float(spent["calls"]), spent["boards"])
+    return float(usage.aggregate(calls=Sum("calls", default=0))["calls"])
+
+
+def active_boards() -> int:
+    """How many boards had passes in the last day."""
+    # A day, for on a small quota a board may wait for more than an hour, and would count as none.
+    usage = ApiUsage.objects.filter(slot__gt=SyncNow() - timedelta(days=1), passes__gt=0)
+    return usage.exclude(entity_type="").values("entity_type").distinct().count()
 
 
 def calls_between(start: datetime, end: datetime) -> Decimal:
@@ -342,11 +339,7 @@ class Forecast:
     as_of: datetime | None
 
 
-def forecast(
-    state: BudgetState | None = None,
-    last_hour: Callable[[], LastHour] = last_hour,
-    account: MondayAccount | None = None,
-) -> Forecast:
+def forecast(state: BudgetState | None = None, account: MondayAccount | None = None) -> Forecast:
     """How the day's quota stands, and when it ends at this rate; `state` and `account` where they are already read."""
     state = state or read_budget()
     budget, used = state.budget, float(state.budget.used_today)
@@ -363,7 +356,7 @@ def forecast(
         return Forecast(used, None, None, 0, None, words, budget.reported_at)
     midnight = midnight_after(state.now)
     ends = state.now if day.left < 1 else None
-    if ends is None and day.is_tight and (calls_an_hour := last_hour().calls):
+    if ends is None and day.is_tight and (calls_an_hour := calls_of_last_hour()):
         ends = state.now + timedelta(hours=day.left / calls_an_hour)
     # At midnight UTC the day is new, so a later end is no end.
     if ends is not None and ends >= midnight:
