@@ -65,6 +65,15 @@ def stand_still() -> None:
     stop_clock(sync_now())
 
 
+def test_a_board_that_waits_for_more_than_an_hour_still_counts_among_those_that_share_the_day(
+    world: World, tight: Contact
+) -> None:
+    window = availability.overview().batching_delay
+    ago = timedelta(hours=2)
+    ApiUsage.objects.create(slot=sync_now() - ago, entity_type="organization", calls=2, passes=1)
+    assert availability.overview().batching_delay == pytest.approx(2 * window, rel=0.01)
+
+
 def test_changes_are_gathered_until_the_window_ends_and_then_go_out_together(world: World, tight: Contact) -> None:
     gathering(world, tight)
     calls = world.calls()
