@@ -100,7 +100,7 @@ BATCH_LOCK = 0x434F4E46
 LONGEST_NAME = 200
 WEEK = timedelta(days=7)
 MAX_RECENT = 3
-"""Batches of the past week on the list of conflicts, and rows that a question shows."""
+"""Batches of the past week on the list of conflicts."""
 
 CHOSEN_ONE_BY_ONE = "Chosen in the inbox"
 """What the batch says that keeps resolutions of the inbox for their undo."""

@@ -135,12 +135,9 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any, listed: Listed 
     bad, warned = rejected_rows(job), warned_rows(job)
     results = dict(job.rows.order_by().values_list("result").annotate(number=Count("id")))
     is_undo = job.state in (ImportState.UNDOING, ImportState.UNDONE)
-    done, skipped = (Result.UNDONE, Result.KEPT) if is_undo else (Result.WRITTEN, Result.LEFT)
-    total = (
-        results.get(Result.WRITTEN, 0) + results.get(done, 0) + results.get(skipped, 0)
-        if is_undo
-        else rows_to_write(job)
-    )
+    ends = (Result.UNDONE, Result.KEPT) if is_undo else (Result.WRITTEN, Result.LEFT)
+    done, left = (results.get(end, 0) for end in ends)
+    to_write = rows_to_write(job)
     is_busy = job.state in POLLED_STATES
     count_bad, count_warned = bad.count(), warned.count()
     # Those not imported before the others.
@@ -148,7 +145,7 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any, listed: Listed 
     problem_page = listed.rows(PROBLEMS, (bad | warned).annotate(kind=by_kind).order_by("kind", "number"))
     columns = [] if job.state == ImportState.READING else _file_columns(job, hidden)
     ignored = [one["title"] or _("(no title)") for one in columns if not one["field"] and one["title"] != REASON_TITLE]
-    may_choose, to_write = job.state in CHOOSING, rows_to_write(job)
+    may_choose = job.state in CHOOSING
     may_make = may_make_organizations(reader) and any(one["field"] == "organization" for one in columns)
     is_shown = job.state == ImportState.SHOWN
     has_phones = is_shown and any(one["field"] == "phone" for one in columns)
@@ -156,7 +153,7 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any, listed: Listed 
     stall_seconds = LEASE_SECONDS if job.state == ImportState.READING and job.attempts else STALLED_SECONDS
     return {
         "job": job,
-        "state_badge": _state_badge(job, is_partly=bool(results.get(skipped))),
+        "state_badge": _state_badge(job, is_partly=left > 0),
         "reading": job.state == ImportState.READING,
         "why": rejection_text(job.file_name, job.reason, job.facts) if job.reason else "",
         "asks_columns": job.state == ImportState.COLUMNS,
@@ -192,10 +189,10 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any, listed: Listed 
         "equal": [row_reason(row) for row in equal_rows(job)[: LISTED_ROWS + 1]],
         "to_write": to_write,
         "organizations": sorted(job.organizations.values()),
-        "done": results.get(done, 0),
-        "left": results.get(skipped, 0),
-        "decided": results.get(done, 0) + results.get(skipped, 0),
-        "total": total,
+        "done": done,
+        "left": left,
+        "decided": done + left,
+        "total": results.get(Result.WRITTEN, 0) + done + left if is_undo else to_write,
         "busy": is_busy,
         "undoing": is_undo,
         "is_over": job.state in (ImportState.DONE, ImportState.UNDONE),

@@ -135,8 +135,6 @@ def _deletion_times(acts: Sequence[ApprovalRequest]) -> Iterator[tuple[int, str]
 # word on them.
 
 
-WAITING_QUERY = f"state__exact={ApprovalState.PENDING.value}"
-
 NEWEST_KEY = "upto"
 """The newest act that a page had counted, as its form sends it."""
 

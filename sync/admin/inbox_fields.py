@@ -382,7 +382,9 @@ for _action in (
         run=partial(_set_direction, SyncDirection.NONE),
         question=partial(_direction_question, SyncDirection.NONE),
         of_cause=True,
-        fits=lambda entry: entry.kind is AttentionKind.REJECTED or entry.cause_code in ("column", "throttled"),
+        fits=lambda entry: (
+            entry.kind is AttentionKind.REJECTED or entry.cause_code in (BlockedCode.COLUMN, BlockedCode.THROTTLED)
+        ),
     ),
 ):
     register_action(_action)

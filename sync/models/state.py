@@ -7,7 +7,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, ClassVar
 
 import pgtrigger
@@ -294,10 +294,9 @@ class Decision(models.Model):
         return (self.entity_type, kind, "" if self.actor else self.key, self.actor)
 
 
-def log_event(kind: str, sentence: str, *, by: str = "", entity_type: str = "", at: datetime | None = None) -> None:
+def log_event(kind: str, sentence: str, *, by: str = "", entity_type: str = "") -> None:
     """Write down what happened to a board, to the sync as a whole, or to who may use it: what is about no record."""
-    when = {} if at is None else {"at": at}
-    Decision.objects.create(kind=kind, sentence=sentence, actor=by[:200], entity_type=entity_type, **when)
+    Decision.objects.create(kind=kind, sentence=sentence, actor=by[:200], entity_type=entity_type)
 
 
 STOP_KIND, STOP_END_KIND = "stop", "stop_end"
