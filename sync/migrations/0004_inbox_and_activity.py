@@ -1,4 +1,4 @@
-"""Indexes of the inbox and of Health; what is folded in the activity names its act, which may be of several passes."""
+"""Indexes of the inbox and of Health; what is folded names its act; the country of telephone numbers is a choice."""
 
 from django.db import migrations, models
 
@@ -11,7 +11,7 @@ NAME = """
 
 
 class Migration(migrations.Migration):
-    replaces = [("sync", name) for name in ("0004_indexes_of_the_inbox", "0005_folded_by_act")]
+    replaces = [("sync", name) for name in ("0004_indexes_of_the_inbox", "0005_folded_by_act", "0005_phone_region")]
 
     dependencies = [("sync", "0003_todays_words")]
 
@@ -37,5 +37,12 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             "decision",
             models.Index(fields=["fold_id"], condition=models.Q(fold_id__isnull=False), name="sync_decisions_of_act"),
+        ),
+        migrations.AddField(
+            "mondayaccount",
+            "phone_region",
+            models.CharField(
+                blank=True, db_default="", max_length=2, verbose_name="country of telephone numbers without one"
+            ),
         ),
     ]
