@@ -395,6 +395,9 @@ FIXED_CALLS_A_DAY = 100
 PACING_SHARE = 0.85
 """Pacing begins when less of the day is left than this share of what would be, had it been used evenly."""
 
+ALWAYS_PACED_LIMIT = 500
+"""A day of fewer calls is paced from its first: what single edits spend before noon, a day's edits lack at night."""
+
 TOO_SMALL_SHARE = 0.1
 """A document below this share of a full one isn't worth a call of the day while the minute ends soon."""
 
@@ -413,7 +416,8 @@ class DayUsage:
     def is_tight(self) -> bool:
         """Whether the rest of the day can't bear what an even use of it would take."""
         # By what is left and never by the last hour's rate: a set-up's calls come once, and don't go on all day.
-        return self.left < PACING_SHARE * self.limit * self.seconds / DAY_SECONDS
+        even = self.limit * self.seconds / DAY_SECONDS
+        return self.limit < ALWAYS_PACED_LIMIT or self.left < PACING_SHARE * even
 
 
 def window_seconds(day: DayUsage, boards: int) -> float:
