@@ -130,16 +130,18 @@ SERVED = (*LISTED, "decisions/*.md")
 """What the listed pages lead to is there, too."""
 GLOSSARY = "glossary.md"
 RECORDS, START = "howto/find-and-export", ""
+EMERGENCY = "howto/when-something-is-wrong"
 WORK = (
-    "howto/be-notified", "howto/exclude-a-record", "howto/export-or-erase-a-person", RECORDS,
-    "howto/find-unmatched-items", "howto/fix-blocked-fields", "howto/import-contacts", "howto/read-sync-health",
-    "howto/resolve-conflicts", "howto/sign-in-safely", "howto/work-through-the-inbox", "guarantees",
+    "howto/read-sync-health", "howto/work-through-the-inbox", "howto/resolve-conflicts", "howto/fix-blocked-fields",
+    "howto/find-unmatched-items", RECORDS, "howto/exclude-a-record", "howto/import-contacts", "howto/be-notified",
+    "howto/sign-in-safely", "howto/export-or-erase-a-person", "guarantees",
 )  # fmt: skip
 SET_UP = (
-    "connect-monday", "howto/change-a-fields-rule-or-direction", "howto/load-a-board", "howto/set-up-with-the-wizard",
-    "howto/sync-only-some-records", "howto/who-may-do-what", "reference/columns", "reference/merge",
+    "connect-monday", "howto/set-up-with-the-wizard", "howto/load-a-board", "howto/who-may-do-what",
+    "howto/change-a-fields-rule-or-direction", "howto/sync-only-some-records", "reference/columns", "reference/merge",
 )  # fmt: skip
-"""What people read who work with it, and who set it up; every other page is for who runs it or writes programs."""
+"""What people read who work with it, in the order of a day, and who set it up; the rest is for who runs it or writes
+programs."""
 
 PAGES = (
     ("conflicts/", "howto/resolve-conflicts"),
@@ -194,11 +196,15 @@ class HelpPage:
 
 
 def help_start(request: HttpRequest) -> HttpResponse:
-    """List all pages, each group by their titles."""
-    rest = {page.name for page in help_pages()} - {*WORK, *SET_UP}
-    parts = (("Work with it", WORK), ("Set up", SET_UP), ("For your administrator", rest))
-    groups = [(title, _by_title(found)) for title, found in parts]
-    context = {**admin.site.each_context(request), "title": "Help", "groups": groups}
+    """List what to do when something is wrong, then all other pages."""
+    rest = {page.name for page in help_pages()} - {*WORK, *SET_UP, EMERGENCY}
+    groups = [
+        ("Work with it", [_page(name) for name in WORK]),
+        ("Set up", [_page(name) for name in SET_UP]),
+        ("For your administrator", _by_title(rest)),
+    ]
+    emergency = _page(EMERGENCY)
+    context = {**admin.site.each_context(request), "title": "Help", "emergency": emergency, "groups": groups}
     return TemplateResponse(request, "npd/help_start.html", context)
 
 
