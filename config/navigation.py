@@ -119,7 +119,7 @@ SECTIONS = (
             about="The browsers in which you are signed in; sign out of the others."),
     # Rights that nobody can be given: administrators alone have them, here and of personal data.
     Section(SETTINGS, "Invite a colleague", "forward_to_inbox", url="admin:auth_user_invite_colleague",
-            permission="npd.invitation", block="People", is_shortcut=True, about="By mail, with a role."),
+            permission="npd.invitation", block="People", is_shortcut=True, about="By email, with a role."),
     Section(SETTINGS, "Users", "badge", "auth_user", block="People", about="Who may sign in."),
     Section(SETTINGS, "Groups", "group", "auth_group", block="People", about="Who may do what."),
     Section(SETTINGS, "Notification receivers", "notifications_active", "sync_notificationreceiver", block="People",

@@ -70,7 +70,8 @@ BANNED = {
     r"^a sweep$|\bnot swept\b|\bno sweep for\b|\bby the next sweep\b": "a check for missed changes",
     r"\b(?:that|when) a person (?:decides|retries)\b|\bfor a person to\b": "to resolve; when it is retried",
     r"\ba try that\b": "an attempt",
-    r"\be-mails?\b": "email",
+    r"\be-mails?\b|\bmails?\b": "email",
+    r"\btelephones?\b": "phone",
 }
 
 ANY = re.compile("|".join(BANNED), re.IGNORECASE)
@@ -90,6 +91,8 @@ ALLOWED = {
     # A person forgets a password.
     "npd/accounts/limits.py": ("If you forgot your password",),
     "templates/account/login.html": ("forgot your password?",),
+    # A folder.
+    "sync/admin/notification_pages.py": ("var/mail",),
     # Names of classes.
     "sync/models/__init__.py": ("Tombstone",),
     # An import of the package of that name, and a function of the example.
