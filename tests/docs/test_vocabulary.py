@@ -77,8 +77,6 @@ BANNED = {
 ANY = re.compile("|".join(BANNED), re.IGNORECASE)
 
 ALLOWED = {
-    # What came of an import, and of its row.
-    "npd/imports/models.py": ("Written",),
     # One's own draft of a set-up is taken from a colleague: a person takes it over, no value.
     "templates/sync/wizard_base.html": ("Take over…",),
     "templates/sync/wizard_owner.html": ("Take over",),
