@@ -59,6 +59,10 @@ WORDS = (
     ("Blocked", "A field that can't be synced until somebody acts; the other fields of the record are synced."),
     ("Board", "The Monday board that is kept the same as a list of records in NPD."),
     (
+        "Cancel, Discard",
+        "To close a pending job, or a failed one, without a sync; a set-up that was begun is discarded, too.",
+    ),
+    (
         "Check for missed changes",
         "NPD Sync asks Monday what changed, in case a webhook did not arrive; it runs every few minutes.",
     ),
@@ -68,7 +72,7 @@ WORDS = (
     ("Difference", "A value that differs on both sides although the record says Synced; there should be none."),
     ("Direction", "Which way a record or field is synced: both ways, one way only, or not at all."),
     ("Filter", "Which records and items of a board are synced; what it leaves out stays as it is on both sides."),
-    ("Ignored items", "Items that somebody told NPD Sync to leave alone; they never become records."),
+    ("Ignored items", "Items that somebody told NPD Sync to leave alone, by Ignore; they never become records."),
     ("Inbox", "All that needs attention, in one list: grouped by cause, with what can be done."),
     ("Item", "A row of a Monday board, the counterpart of a record."),
     ("Job", "A change that is to be synced: Pending, In progress, Done or Failed."),
@@ -82,6 +86,7 @@ WORDS = (
     ("Possible duplicate", "Two records or items that may be the same person; you decide."),
     ("Preview", "What would be written, and what it costs, before anything is."),
     ("Record", "A contact or an organization in NPD."),
+    ("Reject", "To say no to a bulk deletion: what would be lost is kept."),
     ("Rejected by Monday", "A value that Monday does not accept; correct it, use Monday's, or keep both different."),
     (
         "Removed on Monday",

@@ -6,7 +6,7 @@ lights up the entry that leads to it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
@@ -59,6 +59,11 @@ class Section:
             return reverse(self.url or f"admin:{self.model}_changelist") + self.below
         except NoReverseMatch:
             return ""
+
+    @property
+    def own_path(self) -> str:
+        """Return where its pages begin; of a shortcut those of its model."""
+        return replace(self, url="", model=self.permission.replace(".", "_")).path if self.is_shortcut else self.path
 
     @property
     def link(self) -> str:
@@ -184,9 +189,7 @@ def _section_at(address: str) -> Section | None:
     if address == HEALTH.path:
         return HEALTH
     found = [
-        (len(path), one)
-        for one in sections()
-        if one != HEALTH and not one.is_shortcut and (path := one.path) and address.startswith(path)
+        (len(path), one) for one in sections() if one != HEALTH and (path := one.own_path) and address.startswith(path)
     ]
     return max(found, key=lambda one: one[0], default=(0, None))[1]
 

@@ -191,7 +191,7 @@ class BoardStatus:
         """Why rows wait for later, since when the oldest is due, and when the next one is tried."""
         since = self.due_since
         reasons = sorted({one.reason for one in self.jobs(DEFERRED) if one.reason and not self.hides_reasons})
-        lines = [f"For later: {reason}" for reason in reasons[:MAX_REASONS]]
+        lines = [f"Why later: {reason}" for reason in reasons[:MAX_REASONS]]
         if since is not None:
             lines.append(f"Oldest due: for {humanize.time_span((self.now - since).total_seconds())}.")
         later = [one for one in self.jobs(BACKOFF, DEFERRED) if one.direction not in self.availability.paused]

@@ -56,7 +56,7 @@ def news_letter(news: Iterable[Noticed], open_number: int, named_types: frozense
     number = len(groups)
     things = count_with_noun(number, "thing needs", "things need")
     before = open_number - number
-    more = f" With those of earlier messages it is {open_number:,} in all." if before > 0 else ""
+    more = f" With those of earlier messages there are {open_number:,}." if before > 0 else ""
     return Letter(
         subject=f"NPD Sync: {_subject(groups, f'{things} attention')}",
         sentence=f"{things} attention.{more}",
