@@ -35,10 +35,12 @@ from sync.reconcile.field_values import (
     Want,
     WantKind,
     match_text_of_item,
+    match_text_of_record,
     npd_id_of,
     record_name,
 )
 from sync.reconcile.gather import Gatherer, claimed
+from sync.reconcile.identity import same_key_reason
 from sync.reconcile.lookups import load_directory
 from sync.reconcile.new_items import ItemAct, ItemPlan
 from sync.reconcile.pass_plan import Ask, Outcome, PassFacts, Plan, RecordPlan, Unread
@@ -235,6 +237,7 @@ class _DraftComparison:
         self.related = RelatedFacts({Want(WantKind.BOARD, target): True for target in targets})
         self.taken_items: set[str] = set()
         self.created: dict[str, str] = {}
+        self.first_of_key: dict[str, SyncedModel] = {}
         self.unmatched: dict[str, str] = {}
         self.later: dict[str, str] = {}
 
@@ -329,6 +332,11 @@ class _DraftComparison:
 
     def _add_created(self, plan: RecordPlan) -> None:
         if plan.is_open:
+            # Of several with one key the first gets an item, and the others find that; here in chunks of their own.
+            key = match_text_of_record(self.board, plan.record)
+            if key and (first := self.first_of_key.setdefault(key, plan.record)) is not plan.record:
+                self.result.add("ambiguous", str(plan.record), same_key_reason(self.board, first))
+                return
             self.created[str(plan.id)] = record_name(plan.record)
             self.result.add("create", str(plan.record))
             _add_stuck_fields(self.result, plan)
