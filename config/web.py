@@ -133,9 +133,7 @@ def _retry(error: Any) -> list[tuple[str, str]]:
 
 def _sentence(error: Any, limit: int) -> str:
     if error.code == 413:
-        form = (
-            "" if limit == BODY_BYTES else " A file is sent with its form: open that anew where it was open for long."
-        )
+        form = "" if limit == BODY_BYTES else " A file is sent with its form: if that was open for long, reload it."
         return f"The body is too large: this request may have {limit:,} bytes. Send less at once.{form}"
     if error.code == 503:
         return "Others send so much at this moment that there is no room for this body. Send it again in a minute."

@@ -92,13 +92,12 @@ def identify_in_turn(
         if plan.item is not None:
             owners[plan.item.id] = one.id
         elif plan.creates and key and firsts.setdefault(key, one.record) is not one.record and not as_new:
-            plan = IdentityPlan(reason=same_key_reason(board, firsts[key]), wait_seconds=SEARCH_SECONDS)
+            plan = IdentityPlan(reason=_same_key_reason(board, firsts[key]), wait_seconds=SEARCH_SECONDS)
         plans[one.id] = plan
     return plans
 
 
-def same_key_reason(board: BoardContext, first: SyncedModel) -> str:
-    """Return why a record gets no item while another of its match key gets one."""
+def _same_key_reason(board: BoardContext, first: SyncedModel) -> str:
     label = board.match_mapping.label.lower() if board.match_mapping else "key"
     return (
         f"“{first}” has the same {label}, and gets an item first. You are then asked whether this is the same, unless "

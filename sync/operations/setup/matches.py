@@ -40,7 +40,6 @@ from sync.reconcile.field_values import (
     record_name,
 )
 from sync.reconcile.gather import Gatherer, claimed
-from sync.reconcile.identity import same_key_reason
 from sync.reconcile.lookups import load_directory
 from sync.reconcile.new_items import ItemAct, ItemPlan
 from sync.reconcile.pass_plan import Ask, Outcome, PassFacts, Plan, RecordPlan, Unread
@@ -335,7 +334,7 @@ class _DraftComparison:
             # Of several with one key the first gets an item, and the others find that; here in chunks of their own.
             key = match_text_of_record(self.board, plan.record)
             if key and (first := self.first_of_key.setdefault(key, plan.record)) is not plan.record:
-                self.result.add("ambiguous", str(plan.record), same_key_reason(self.board, first))
+                self.result.add("ambiguous", str(plan.record), f"“{first}” has the same key, and gets an item first.")
                 return
             self.created[str(plan.id)] = record_name(plan.record)
             self.result.add("create", str(plan.record))
