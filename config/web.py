@@ -40,7 +40,7 @@ HEAD_BYTES = 32_768
 BODY_BYTES = 12_000_000
 """An import's file may have 10 MB, with a form around it; a larger body is refused by its length."""
 ANONYMOUS_BODY_BYTES = 1_000_000
-"""Of whom neither a token nor a session's cookie comes with: a webhook and a sign-in have a few thousand."""
+"""Of everybody else but who names a token: a webhook, a sign-in and a page's form have a few thousand."""
 HELD_BYTES = 100_000_000
 """Of bodies that are on their way here and answers on their way out, of all connections together."""
 IN_MEMORY_BYTES = 131_072
@@ -90,11 +90,6 @@ def options(host: str, port: int, behind_proxy: bool, timeout: int = TIMEOUT_SEC
 
 # What the server itself refuses, before Django sees it.
 
-TAKES = (
-    "this site takes {:,} bytes at most",
-    "without a token or a signed-in session this site takes {:,} bytes at most",
-)
-
 
 class CrowdedError(Error):  # type: ignore[misc]
     """Too much is held for others."""
@@ -138,7 +133,8 @@ def _retry(error: Any) -> list[tuple[str, str]]:
 
 def _sentence(error: Any, limit: int) -> str:
     if error.code == 413:
-        return f"The body is too large: {TAKES[limit < BODY_BYTES].format(limit)}. Send less at once."
+        form = "" if limit == BODY_BYTES else " A file is sent with its form: if that was open for long, reload it."
+        return f"The body is too large: this request may have {limit:,} bytes. Send less at once.{form}"
     if error.code == 503:
         return "Others send so much at this moment that there is no room for this body. Send it again in a minute."
     return f"This request can't be read: {error.body}. Correct it and send it again."
@@ -164,6 +160,8 @@ class Request(HTTPRequestParser):  # type: ignore[misc]
 
     def parse_header(self, head: bytes) -> None:
         """Read the head, and how much of a body may come; raises ParsingError."""
+        from sync.api.request_limits import may_send_file
+
         lengths = _BODY_HEADER.findall(head)
         if len(lengths) > 1:
             raise ParsingError("Where its body ends is said twice")
@@ -177,10 +175,12 @@ class Request(HTTPRequestParser):  # type: ignore[misc]
             raise ParsingError("Its address can't be read") from error
         if lengths and lengths[0][0].lower() == b"transfer-encoding" and not self.chunked:
             raise ParsingError("Transfer-Encoding is of HTTP/1.1 alone")
-        session = f"{settings.SESSION_COOKIE_NAME}="
-        if "AUTHORIZATION" not in self.headers and session not in self.headers.get("COOKIE", ""):
+        if not may_send_file(self.headers.get("COOKIE", "")):
+            # Which tokens there are only the database knows: a made-up one has room for what Django reads, no more.
+            is_named = "AUTHORIZATION" in self.headers
+            limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE if is_named else ANONYMOUS_BODY_BYTES
             self.adj = copy.copy(self.adj)
-            self.adj.max_request_body_size = ANONYMOUS_BODY_BYTES + 1
+            self.adj.max_request_body_size = limit + 1
 
     def received(self, data: bytes) -> int:
         """Take what came; return how many of its bytes are done with."""

@@ -19,7 +19,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from conflicts.case import STATE_LABELS, conflict_progress, listed_case, state_of
-from conflicts.models import CHOICES, CUSTOM, MONDAY, NPD, OPEN_FIRST, SyncConflict, conflict_counts, counts_by_kind
+from conflicts.models import (
+    CHOICES,
+    CUSTOM,
+    MONDAY,
+    NPD,
+    OPEN_FIRST,
+    SyncConflict,
+    conflict_counts,
+    counts_by_kind,
+    known_conflict,
+)
 from conflicts.resolution import MANUAL_TYPES, DecidedTooLate, InvalidResolution, resolve, undo
 from sync import registry
 from sync.api.lists import ShapedView, filtered_by
@@ -112,6 +122,12 @@ class SyncConflictResponseSerializer(serializers.ModelSerializer[SyncConflict]):
             *("left_open", "resolved_at", "resolution_type", "resolved_by", "merge_selections", "resolved_data"),
         ]
         read_only_fields = fields
+
+    def to_representation(self, instance: SyncConflict) -> dict[str, Any]:
+        """Without the names of records that the caller may not see."""
+        types = registry.visible_types(self.context["request"].user)
+        said: dict[str, Any] = super().to_representation(known_conflict(instance, types))
+        return said
 
     @extend_schema_field(serializers.DictField(child=serializers.CharField()))
     def get_both_data(self, conflict: SyncConflict) -> dict[str, str]:
@@ -247,7 +263,9 @@ class ConflictViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
         self._must_exist(pk)
         wanted = ResolveSerializer.read(request)
         chosen = {key: FieldSelection(**one) for key, one in wanted.pop("selections", {}).items()}
-        return _decision_response(partial(resolve, pk, by=cast("User", request.user), selections=chosen, **wanted))
+        return _decision_response(
+            request, partial(resolve, pk, by=cast("User", request.user), selections=chosen, **wanted)
+        )
 
     @act(responses=DECISION_RESPONSES, permission_classes=[MayChange])
     def undo(self, request: Request, pk: Any) -> Response:
@@ -255,16 +273,16 @@ class ConflictViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
         since, and the conflict is open again; else what was overwritten becomes a conflict of its own.
         """
         self._must_exist(pk)
-        return _decision_response(partial(undo, pk, by=cast("User", request.user)))
+        return _decision_response(request, partial(undo, pk, by=cast("User", request.user)))
 
     def _must_exist(self, pk: Any) -> None:
         if not self.get_queryset().filter(pk=pk).exists():
             raise NotFound(f"There is no conflict {pk}. List them at /api/v1/sync/conflicts/.")
 
 
-def _decision_response(decide: Callable[[], SyncConflict]) -> Response:
+def _decision_response(request: Request, decide: Callable[[], SyncConflict]) -> Response:
     try:
-        return Response(ResolvedSerializer(decide()).data)
+        return Response(ResolvedSerializer(decide(), context={"request": request}).data)
     except InvalidResolution as error:
         raise ValidationError({"selections": error.problems} if error.problems else error.sentence) from error
     except DecidedTooLate as error:

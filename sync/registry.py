@@ -4,9 +4,11 @@ configured now, which rules a field may have, and whose records' names a person 
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -93,6 +95,7 @@ _entities: dict[str, EntitySpec] = {}
 def register(spec: EntitySpec) -> None:
     """Register a synced model."""
     _entities[spec.entity_type] = spec
+    _hidden_keys.cache_clear()
 
 
 def entity(entity_type: str) -> EntitySpec:
@@ -428,9 +431,51 @@ def is_hidden(types: Collection[str], entity_type: str) -> bool:
     return entity_type not in types and is_registered(entity_type)
 
 
+def hidden_keys(types: Collection[str], entity_type: str) -> dict[str, HiddenName]:
+    """Return the mapped fields whose values name a record that somebody who sees these types may not see, each with
+    what stands in its place: those that point at one, and of a hidden type its own name.
+    """
+    return _hidden_keys(frozenset(types), entity_type)
+
+
+@lru_cache
+def _hidden_keys(types: frozenset[str], entity_type: str) -> dict[str, HiddenName]:
+    model = entity(entity_type).model if is_registered(entity_type) else None
+    pointing = {one.name: target_of(one).entity_type() for one in own_relations(model)} if model else {}
+    names = {name: HiddenName.of(target) for name, target in pointing.items() if target not in types}
+    if is_hidden(types, entity_type) and (own := entity(entity_type).name_field):
+        names[own] = HiddenName.of(entity_type)
+    specs = entity(entity_type).mappings if names else ()
+    return names | {one.key: names[name] for one in specs for name in one.fields if name in names}
+
+
+_QUOTED, _PLACEHOLDER = re.compile("“[^“”]*”"), "“…”"
+
+
+def without_quotes(text: str) -> str:
+    """Return a sentence without what it quotes, as names are; of a name that holds a quotation mark nothing is left."""
+    found = _QUOTED.sub(_PLACEHOLDER, text)
+    bare = found.replace(_PLACEHOLDER, "")
+    return re.sub("“.*(”|$)", _PLACEHOLDER, text, flags=re.DOTALL) if "“" in bare or "”" in bare else found
+
+
+def quoting_less(value: Any, left_out: Collection[str] = ()) -> Any:
+    """Return a stored value without what its sentences quote, and without these members, at any depth."""
+    if isinstance(value, dict):
+        return {key: quoting_less(one, left_out) for key, one in value.items() if key not in left_out}
+    if isinstance(value, list | tuple):
+        return [quoting_less(one, left_out) for one in value]
+    return without_quotes(value) if isinstance(value, str) else value
+
+
 def known_text(types: Collection[str], entity_type: str, text: str) -> str:
-    """Return what a row says of a record, its name in it, to somebody who may see these types; else a HiddenName."""
-    return HiddenName.of(entity_type) if is_hidden(types, entity_type) else text
+    """Return what a row says of a record, its name in it, to somebody who may see these types; else a HiddenName.
+
+    Of a record that they may see, and that points at others which they may not, what it quotes is left out.
+    """
+    if is_hidden(types, entity_type):
+        return HiddenName.of(entity_type)
+    return without_quotes(text) if hidden_keys(types, entity_type) else text
 
 
 Row = TypeVar("Row")
@@ -439,13 +484,24 @@ Row = TypeVar("Row")
 def hide_quotes(row: Row, types: Collection[str], columns: Iterable[str]) -> Row:
     """Leave nothing in these columns of a row, before it is shown, where its reader may not see the record.
 
-    `types` are the reader's; a text becomes a HiddenName, anything else is empty. For a row that is not saved.
+    `types` are the reader's; a text becomes a HiddenName, anything else is empty. Of a record that points at another
+    which its reader may not see, what may name that is left out. For a row that is not saved.
     """
     entity_type = getattr(row, "entity_type")  # noqa: B009 - of any model with a record
-    for column in columns if is_hidden(types, entity_type) else ():
+    is_whole, left_out = is_hidden(types, entity_type), hidden_keys(types, entity_type)
+    about = left_out.get(getattr(row, "key", ""))
+    for column in columns if is_whole or left_out else ():
         if value := getattr(row, column):
-            setattr(row, column, HiddenName.of(entity_type) if isinstance(value, str) else type(value)())
+            if is_whole or about or column in _BY_COLUMN:
+                less = (about or HiddenName.of(entity_type)) if isinstance(value, str) else type(value)()
+            else:
+                less = quoting_less(value, left_out)
+            setattr(row, column, less)
     return row
+
+
+_BY_COLUMN = ("body", "answer")
+"""Of an API write, by the board's columns: whose field one is, isn't known here."""
 
 
 def known_names(types: Collection[str], keys: Iterable[tuple[str, UUID | None]]) -> dict[RecordKey, str]:

@@ -5,6 +5,7 @@ What would delete is a bulk resolution of its own, with a red button that says h
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, cast
 from urllib.parse import urlencode
 from uuid import UUID
@@ -50,6 +51,7 @@ from conflicts.models import (
     EntryOutcome,
     ResolutionType,
     SyncConflict,
+    known_conflict,
 )
 from conflicts.resolution import InvalidResolution
 from sync.admin.admin_base import see_other
@@ -59,6 +61,7 @@ from sync.kernel import humanize
 from sync.kernel.conflict_store import OptionAct
 from sync.kernel.humanize import plural
 from sync.kernel.outgoing_calls import own_address
+from sync.registry import known_text, visible_types
 
 ROWS = 50
 """Rows of a batch on one page."""
@@ -198,6 +201,7 @@ class BatchMixin:
         else:
             effects.append("No conflict that matches can be resolved this way.")
         page = Paginator(bulk_resolution.ready_entries(batch), ROWS).get_page(request.GET.get("p"))
+        page.object_list = _known_rows(request, page)
         values = [(_named(row), *_sides(row.conflict)) for row in page if not row.conflict.is_about_record]
         done = [
             (_named(row), "\n".join(effect_lines(row.conflict, batch.resolution_type)))
@@ -205,7 +209,8 @@ class BatchMixin:
             if row.conflict.is_about_record
         ]
         left = bulk_resolution.with_status(batch).filter(stands=LEFT_OUT)
-        reasons = [(_named(row), bulk_resolution.entry_sentence(row)) for row in left[:MAX_ROWS_SHOWN]]
+        shown = _known_rows(request, left.select_related("conflict")[:MAX_ROWS_SHOWN])
+        reasons = [(_named(row), bulk_resolution.entry_sentence(row)) for row in shown]
         number = left.count()
         left_out = f"{number:,} {plural(number, 'is', 'are')} left out"
         tables = [
@@ -230,6 +235,7 @@ class BatchMixin:
         if show in STATUS_LABELS:
             rows = rows.filter(stands=show)
         page = Paginator(rows, ROWS).get_page(request.GET.get("p"))
+        page.object_list = _known_rows(request, page)
         deletes = batch.resolution_type == OptionAct.DELETE_RECORD
         return {
             **self.admin_site.each_context(request),
@@ -247,6 +253,17 @@ class BatchMixin:
             "back": _back_url(request, batch),
             **_progress_context(batch),
         }
+
+
+def _known_rows(request: HttpRequest, rows: Iterable[Any]) -> list[Any]:
+    """These entries as their reader may know them."""
+    types, found = visible_types(request.user), []
+    for row in rows:
+        entity_type = row.conflict.entity_type
+        row.name, row.reason = known_text(types, entity_type, row.name), known_text(types, entity_type, row.reason)
+        row.conflict = known_conflict(row.conflict, types)
+        found.append(row)
+    return found
 
 
 def _outcome(row: Any) -> tuple[Any, str, str]:

@@ -38,7 +38,17 @@ from conflicts.case import (
     screen_case,
 )
 from conflicts.lifecycle import Effect, Sides, chosen_option, is_same, side_option
-from conflicts.models import BOTH, CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
+from conflicts.models import (
+    BOTH,
+    CHOICES,
+    CUSTOM,
+    MONDAY,
+    NPD,
+    ConflictKind,
+    ResolutionType,
+    SyncConflict,
+    known_conflict,
+)
 from conflicts.rejections import DECISION_KIND, RejectionCase, answer_rejection, last_answer, rejected_case, undo_answer
 from conflicts.resolution import (
     InvalidResolution,
@@ -63,7 +73,7 @@ from sync.models import Decision, FieldMapping
 from sync.operations import attention
 from sync.operations.attention import AttentionKind
 from sync.records.blocked_fields import FieldRef
-from sync.registry import HiddenName, is_hidden, record_url, visible_types
+from sync.registry import HiddenName, hidden_keys, is_hidden, known_text, record_url, visible_types
 
 URL_NAME = "admin:conflicts_syncconflict"
 REFUSED = "Rejected by Monday"
@@ -235,6 +245,7 @@ CONFLICT_PARAMETER, ANSWER_PARAMETER = "after", "answered"
 def _for_reader(request: HttpRequest, context: ConflictContext) -> ConflictContext:
     """A case's context, which calls the record by its name for those alone who may see such records."""
     context.name = _name_for_reader(request, context.entity_type, context.name)
+    context.hidden = hidden_keys(visible_types(request.user), context.entity_type)
     return context
 
 
@@ -246,7 +257,9 @@ class ConflictDesk:
     """A conflict at its address: `last` is the one that was resolved just before, where the address names one."""
 
     def __init__(self, request: HttpRequest, conflict: SyncConflict, last: SyncConflict | None = None) -> None:
-        self.request, self.conflict, self.last = request, conflict, last
+        types = visible_types(request.user)
+        self.request, self.conflict = request, known_conflict(conflict, types)
+        self.last = known_conflict(last, types) if last else None
         self.context = _for_reader(request, ConflictContext.of(conflict, all_mappings(request), last))
         self.url, self.title = screen_url(conflict.pk), f"Conflict of {self.context.name}"
 
@@ -266,7 +279,8 @@ class ConflictDesk:
         choose, _, value = self.request.GET.get("option", "").partition(" ")
         asked = {RECORD_KEY: FieldSelection(choose, value or None)} if choose else None
         case = screen_case(self.conflict, self.context, form, problems, asked)
-        if not is_hidden(visible_types(self.request.user), case.entity_type):
+        types = visible_types(self.request.user)
+        if not is_hidden(types, case.entity_type):
             return case
         # Who may not see the record sees of it what is to be decided.
         about = replace(case.about, columns=(), lines=()) if case.about else None
@@ -300,7 +314,8 @@ class ConflictDesk:
         stored = resolve(self.conflict.pk, by=by, resolution_type=kind, selections=form.chosen, seen=form.seen)
         if not to_next:
             return self.url
-        said = conflict_progress(stored, self.context, with_delay=False).sentence
+        known = known_conflict(stored, visible_types(self.request.user))
+        said = conflict_progress(known, self.context, with_delay=False).sentence
         return _onward(self.request, next_url, CONFLICT_PARAMETER, stored.pk, said)
 
     def asks(self, form: SubmittedForm) -> Question | None:
@@ -332,7 +347,8 @@ class RejectionDesk:
         self.request, self.rejection = request, rejection
         self.context = _for_reader(request, rejection.context)
         last = _last_conflict_id(request)
-        self.last = SyncConflict.objects.filter(pk=last).first() if last else None
+        found = SyncConflict.objects.filter(pk=last).first() if last else None
+        self.last = known_conflict(found, visible_types(request.user)) if found else None
         self.field_ref: FieldRef = (self.context.entity_type, self.context.entity_id, rejection.key)
         self.url = rejection_url(self.field_ref)
         self.title = f"{rejection.field.label} of {self.context.name}, rejected by Monday"
@@ -342,6 +358,8 @@ class RejectionDesk:
     def find(cls, request: HttpRequest, **named: Any) -> RejectionDesk:
         field_ref = named["entity_type"], named["entity_id"], named["key"]
         rejection = RejectionCase.of(*field_ref, all_mappings(request))
+        if rejection is not None and field_ref[2] in hidden_keys(visible_types(request.user), field_ref[0]):
+            raise PermissionDenied
         if rejection is None:
             raise Http404("There is no such record, or no such field on its board.")
         return cls(request, rejection, named.get("answer"))
@@ -437,11 +455,12 @@ def _answer_strip(request: HttpRequest, decision: Decision, desk: RejectionDesk 
     rejection = desk.rejection if desk else RejectionCase.of(*field_ref, mappings)
     name = str(rejection.record) if rejection else ConflictContext(*field_ref[:2], mappings).name
     can_undo = may_undo and rejections.can_undo(decision, rejection)
+    progress = rejections.rejection_progress(decision, rejection, with_delay=False)
     return Strip(
         _name_for_reader(request, field_ref[0], name),
         rejection_url(field_ref),
         reverse(f"{URL_NAME}_rejected_status", args=[decision.pk]),
-        rejections.rejection_progress(decision, rejection, with_delay=False),
+        replace(progress, sentence=known_text(visible_types(request.user), field_ref[0], progress.sentence)),
         reverse(f"{URL_NAME}_rejected_undo", args=[decision.pk]) if can_undo else "",
         reload=desk is not None,
     )
@@ -545,13 +564,16 @@ class CaseMixin:
     def conflict_status(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """Answer, as JSON, how far a conflict's resolution is."""
         check_permission(self, request, "view")
-        return _status(conflict_progress(get_object_or_404(SyncConflict, pk=pk)))
+        conflict = known_conflict(get_object_or_404(SyncConflict, pk=pk), visible_types(request.user))
+        return _status(conflict_progress(conflict))
 
     def answer_status(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Answer, as JSON, how far the answer to a rejection is."""
         check_permission(self, request, "view")
         decision = get_object_or_404(Decision, Q(kind=DECISION_KIND) | Q(undoes__isnull=False), pk=pk)
-        return _status(rejections.rejection_progress(decision, RejectionCase.of(*_field_ref(decision))))
+        progress = rejections.rejection_progress(decision, RejectionCase.of(*_field_ref(decision)))
+        sentence = known_text(visible_types(request.user), decision.entity_type, progress.sentence)
+        return _status(replace(progress, sentence=sentence))
 
     def conflict_undo(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """Store the wish to undo a resolution, and show the conflict."""

@@ -63,6 +63,7 @@ from conflicts.models import (
     SyncConflict,
     counts_and_acts,
     default_label,
+    known_conflict,
     open_by_field,
 )
 from conflicts.resolution import SIDE_OF_TYPE, InvalidResolution, may_delete, resolve
@@ -317,14 +318,15 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
         if kept not in SIDE_OF_TYPE:
             raise Http404(f"There is no side “{kept}”.")
         conflict = get_object_or_404(SyncConflict, pk=pk)
-        name, progress = ConflictContext.of(conflict).name, None
+        types, progress = registry.visible_types(request.user), None
+        name = registry.known_text(types, conflict.entity_type, ConflictContext.of(conflict).name)
         say, sentence = messages.success, ""
         try:
             # What takes something away is chosen on the page that shows it.
             if conflict.is_about_record or bulk_resolution.empties(conflict, kept):
                 raise InvalidResolution("It may delete or empty something: open it, and choose there.")
             stored = resolve(pk, by=cast("User", request.user), resolution_type=kept, seen=_seen_values(request))
-            progress = conflict_progress(stored, with_delay=False)
+            progress = conflict_progress(known_conflict(stored, types), with_delay=False)
             sentence = progress.sentence
         except ActionError as error:
             say, sentence = messages.error, f"Nothing was stored. {error}"
@@ -358,6 +360,7 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
         """Fetch the names of the page's records, with one query per type."""
         super().prepare_page(rows)
         names = names_for_reader(rows)
+        rows[:] = [known_conflict(row, row.page_types) for row in rows]
         for row in rows:
             name = names.get((row.entity_type, row.entity_id), f"{type_name(row.entity_type)}, deleted")
             is_there = (row.entity_type, row.entity_id) in names and not isinstance(name, DeletedName)

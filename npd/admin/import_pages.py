@@ -64,6 +64,7 @@ from sync.admin import admin_base
 from sync.admin.confirmed_action import Question, Report, run_action
 from sync.admin.list_exports import MEDIA_TYPES
 from sync.admin.phone_pages import region_context
+from sync.api.request_limits import let_send_file
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import Conflict
@@ -373,7 +374,7 @@ class ImportMixin:
             ],
             "kept_days": RETENTION_DAYS,
         }
-        return TemplateResponse(request, "npd/import.html", context)
+        return let_send_file(TemplateResponse(request, "npd/import.html", context))
 
     def _form(self, request: HttpRequest, *given: Any, **initial: Any) -> FileForm:
         may_make = may_make_organizations(request.user)
@@ -440,7 +441,7 @@ class ImportMixin:
         }
         if job.state == ImportState.FAILED:
             context["form"] = self._form(request, initial=job.options)
-        return TemplateResponse(request, "npd/import_job.html", context)
+        return let_send_file(TemplateResponse(request, "npd/import_job.html", context))
 
     def import_progress(self, request: HttpRequest, job: ImportJob) -> HttpResponse:
         """Show the progress, polled each second by the page; reload the page at the end."""

@@ -43,6 +43,7 @@ from sync.operations import attention
 from sync.operations.attention import AttentionCause, AttentionEntry, AttentionKind, AttentionScope, Tally, Wording
 from sync.records.authors import full_name
 from sync.records.unmatched_items import open_requests
+from sync.registry import visible_types
 
 CAUSES_ON_A_PAGE = 30
 ENTRIES_OF_A_CAUSE = 10
@@ -328,7 +329,9 @@ def _with_values(request: HttpRequest, groups: Sequence[InboxGroup], wording: Wo
     """Put on the rows what each side has, and what this person may do; return all of them."""
     shown = {
         entry.key: entry
-        for entry in attention.with_values([row.entry for group in groups for row in group.rows], wording)
+        for entry in attention.with_values(
+            [row.entry for group in groups for row in group.rows], wording, visible_types(request.user)
+        )
     }
     asked, columns = _asked_for(shown.values()), _free_columns(shown.values())
     for group in groups:
@@ -421,7 +424,7 @@ def entry_page(request: HttpRequest) -> HttpResponse:
     found = attention.entries(_all_seen(request.user), keys=[request.GET.get("key", "")])
     if not found:
         raise Http404("It is not in your inbox any more: it was done, or its cause has ended.")
-    [entry] = attention.with_values(found, Wording.of_boards())
+    [entry] = attention.with_values(found, Wording.of_boards(), visible_types(request.user))
     row = _row(request, entry, _asked_for([entry]), _free_columns([entry]))
     context = {
         **admin.site.each_context(request),
@@ -460,7 +463,9 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
     if action is None:
         return _assign_or_note(request, name, found, back_url)
     fitting = [
-        entry for entry in attention.with_values(found, Wording.of_boards()) if action.is_for(request.user, entry)
+        entry
+        for entry in attention.with_values(found, Wording.of_boards(), visible_types(request.user))
+        if action.is_for(request.user, entry)
     ]
     left, seen = len(keys) - len(fitting), _seen(request)
     if action.run is None:
@@ -526,7 +531,9 @@ def _act_on_all(request: HttpRequest, name: str, of_cause: str, back_url: str) -
         messages.warning(request, "Nothing was done.")
         return see_other(back_url)
     fitting = [
-        entry for entry in attention.with_values(found, Wording.of_boards()) if action.is_for(request.user, entry)
+        entry
+        for entry in attention.with_values(found, Wording.of_boards(), visible_types(request.user))
+        if action.is_for(request.user, entry)
     ]
     left = len(found) - len(fitting)
     if action.run is None or (action.page and any(entry.kind is AttentionKind.CONFLICT for entry in fitting)):

@@ -44,7 +44,16 @@ from sync.operations.detect import sweep_schedule
 from sync.operations.detect.comparison import VerificationResult, verifications
 from sync.records import availability
 from sync.records.authors import log_action
-from sync.registry import HiddenName, UnknownEntity, configured_board_id, is_hidden, record_url, rules_for, type_label
+from sync.registry import (
+    HiddenName,
+    UnknownEntity,
+    configured_board_id,
+    hidden_keys,
+    is_hidden,
+    record_url,
+    rules_for,
+    type_label,
+)
 
 
 class FixedText(forms.Select):
@@ -549,6 +558,7 @@ class VerificationAdmin(admin_base.ReaderMixin, ReadOnlyAdmin):
             (record_url(row.entity_type, detail["record"]), detail.get("name") or detail["record"], field["words"])
             for detail in row.details
             for field in detail["fields"]
+            if field["field"] not in hidden_keys(getattr(row, "page_types", ()), row.entity_type)
         ]
         links = format_html_join(SafeString("<br>"), '<a class="npd-link" href="{}">{}</a> {}', lines)
         return links or humanize.DASH

@@ -580,6 +580,16 @@ class WebhookEventAdmin(BoardNamesMixin, ReaderMixin, ReadOnlyAdmin):
         """Call the page what happened, and to which item."""
         return super().row_context(request, row) | {"page_name": f"{self.happened(row)}: item {row.item_id}"}
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Return a delivery; its body, which bears items' names and values, to who may see all its board's records."""
+        row = super().get_object(request, object_id, from_field)
+        link = BoardLink.objects.filter(board_id=row.board_id).first() if row is not None else None
+        of = [link.entity_type] if link else [spec.entity_type for spec in registry.entities()]
+        types = registry.visible_types(request.user)
+        if row is not None and any(is_hidden(types, one) or registry.hidden_keys(types, one) for one in of):
+            row.body = {}
+        return row
+
     received = admin_base.time_column("received_at", "Received")
 
     @admin.display(description="What", ordering="type")

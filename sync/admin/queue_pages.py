@@ -148,6 +148,9 @@ def is_default_list(params: Mapping[str, Any]) -> bool:
 EVERY_BOARD, BOTH_WAYS = "Every board", "Both directions"
 
 
+MAX_WHY_LENGTH = 500
+
+
 @dataclass(frozen=True)
 class QueuePanel:
     """Everything above the list, and for the first page what it was made of."""
@@ -156,6 +159,7 @@ class QueuePanel:
     overview: Overview
     live: int
     now: datetime
+    why_length: int = MAX_WHY_LENGTH
 
     @property
     def board_choices(self) -> list[tuple[str, str]]:
@@ -201,9 +205,6 @@ def visible_pauses(user: Any, pauses: Iterable[QueuePause]) -> list[tuple[str, Q
     return [
         (pause_label(one.entity_type, one.direction), one) for one in pauses if sees_all or one.entity_type in types
     ]
-
-
-MAX_WHY_LENGTH = 500
 
 
 # The queue in the admin: how it stands, what waits, why and until when; and the doors to steer it.

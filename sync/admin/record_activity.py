@@ -28,7 +28,7 @@ from sync.operations.record_requests import REASON_KEY
 from sync.reconcile.field_values import to_json_value
 from sync.reconcile.lookups import display_of
 from sync.records.authors import NOBODY, SYNC_ACTOR, actor_name, users_of
-from sync.registry import HiddenName, page_url
+from sync.registry import HiddenName, hide_quotes, page_url, visible_types
 
 MOST_LINES = 50
 FIELD_PARAMETER = "activity"
@@ -279,7 +279,9 @@ def activity_of(record: SyncedModel, *, reader: Any, field: str = "", limit: int
     unknown = FieldMapping.objects.filter(link__entity_type=record.entity_type(), fields__overlap=list(hidden))
     # What moved a hidden relation would name the record that it points at.
     rows = Decision.objects.filter(**about).exclude(key__in=unknown.values("key") if hidden else ())
-    decisions = list((rows.filter(key=chosen) if chosen else rows)[:limit])
+    decisions, types = list((rows.filter(key=chosen) if chosen else rows)[:limit]), visible_types(reader)
+    for row in decisions if hidden else ():
+        hide_quotes(row, types, ("sentence", "values", "cause"))
     shown = {name for _, fields in ([names[chosen]] if chosen else names.values()) for name in fields}
     changes = _Changes(record, limit, [one for one in _fields(record) if not chosen or one.name in shown], hidden)
     told = _Told(decisions, changes, names)

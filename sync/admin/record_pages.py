@@ -172,7 +172,7 @@ class RecordChangeList(PageChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         """Keep how the boards stand for what the page shows besides its rows; these in the spelling of all pages."""
-        self.boards = overview_of(request)
+        self.boards, self.hides = overview_of(request), bool(registry.hidden_relations(request.user, self.model))
         super().get_results(request)
         for row in self.result_list:
             respell(row, row.sync_view)
@@ -180,7 +180,7 @@ class RecordChangeList(PageChangeList):
     def annotate_rows(self, rows: list[Any]) -> None:
         """Put how the boards stand on the rows."""
         for row in rows:
-            row.page_boards = self.boards
+            row.page_boards, row.page_hides = self.boards, self.hides
 
     @cached_property
     def _state(self) -> str:
@@ -341,7 +341,9 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
     def prepare_page(self, rows: list[Any]) -> None:
         """Put the sync state on every row of the page."""
         super().prepare_page(rows)
-        views = views_of(rows, rows[0].page_now, getattr(rows[0], "page_boards", None)) if rows else {}
+        first = rows[0] if rows else None
+        boards, hides = getattr(first, "page_boards", None), getattr(first, "page_hides", False)
+        views = views_of(rows, first.page_now, boards, hides=hides) if first else {}
         for row in rows:
             row.sync_view = views.get(row.pk)
 
@@ -381,7 +383,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         return [
             *own,
             ("Sync", lambda row: str(row.sync_view.state.state.label)),
-            ("Why", lambda row: row.sync_view.reason),
+            ("Why", lambda row: registry.without_quotes(row.sync_view.reason) if hidden else row.sync_view.reason),
             ("Item on Monday", lambda row: row.monday_id),
             ("Last in sync (UTC)", lambda row: row.monday_last_synced),
             ("Updated (UTC)", lambda row: row.updated_at),
@@ -584,7 +586,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
     def change_direction(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
         """Give one record another direction; where that side's edits are going to be replaced, after a page."""
         chosen, shown = request.POST.get("direction", ""), request.POST.get("shown", "")
-        overwritten = overwritten_values(record, SyncDirection(chosen)) if chosen in SyncDirection.values else None
+        overwritten = overwritten_values(record, chosen, request.user)
 
         def question() -> Question:
             undo = (
@@ -680,7 +682,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
             **sides_context(state, self.model, request.user),
             "sides_read": None if live_reading.unread_reason else sync_now(),
             "sides_unread": live_reading.unread_reason,
-            "sides_next": next_change_lines(live_reading),
+            "sides_next": next_change_lines(live_reading, record, request.user),
             "sync_may_push": True,
             "sync_enabled": record.sync_enabled,
             "sync_urls": self.action_urls(record),
@@ -706,7 +708,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
     ) -> HttpResponse:
         """Mark in the form which fields are not in sync, and why."""
         if (record := kwargs.get("obj")) is not None:
-            record.page_view = view_of(record)
+            record.page_view = view_of(record, request.user)
             mark_fields(context["adminform"].form, record, record.page_view, request.user)
             if request.method == "GET":
                 respell(record, record.page_view)

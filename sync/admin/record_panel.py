@@ -39,17 +39,21 @@ from sync.operations.preview.planned_pass import change_act
 from sync.records.availability import Overview
 from sync.records.blocked_fields import WHERE_TO_UNBLOCK, throttle_reason, throttled_fields
 from sync.records.item_links import unlinked_item
-from sync.registry import link_of, page_url, record_url
+from sync.registry import known_text, link_of, page_url, record_url
 
 
 @dataclass(frozen=True)
 class RecordSyncView:
-    """What a page shows of one record's sync: its state, its open conflicts, and the time of the page."""
+    """What a page shows of one record's sync: its state, its open conflicts, and the time of the page.
+
+    `hides`: its reader may not see all that it points at, which sentences quote.
+    """
 
     record_id: UUID
     state: RecordView
     now: datetime
     conflicts: Sequence[OpenConflict] = field(default_factory=tuple)
+    hides: bool = False
 
     @property
     def has_failed(self) -> bool:
@@ -73,7 +77,8 @@ class RecordSyncView:
     @property
     def reason(self) -> str:
         """The reason, as a sentence; the time of the next look stands beside it."""
-        return humanize.without_request_id(self.state.words)
+        words = humanize.without_request_id(self.state.words)
+        return registry.without_quotes(words) if self.hides else words
 
     @property
     def headline(self) -> str:
@@ -143,7 +148,7 @@ class RecordSyncView:
 
 
 def views_of(
-    records: Sequence[SyncedModel], now: datetime, boards: Overview | None = None
+    records: Sequence[SyncedModel], now: datetime, boards: Overview | None = None, *, hides: bool = False
 ) -> dict[UUID, RecordSyncView]:
     """Return what a page shows of these records; the number of queries doesn't grow with theirs.
 
@@ -153,12 +158,13 @@ def views_of(
         return {}
     states = describe(records, boards=boards)
     conflicts = current_store().open_conflicts(records[0].entity_type(), [record.id for record in records])
-    return {key: RecordSyncView(key, state, now, tuple(conflicts.get(key, ()))) for key, state in states.items()}
+    return {key: RecordSyncView(key, state, now, tuple(conflicts.get(key, ())), hides) for key, state in states.items()}
 
 
-def view_of(record: SyncedModel) -> RecordSyncView:
-    """Return what the record's own page shows."""
-    return views_of([record], sync_now())[record.id]
+def view_of(record: SyncedModel, reader: Any) -> RecordSyncView:
+    """Return what the record's own page shows to this user."""
+    hides = bool(registry.hidden_relations(reader, type(record)))
+    return views_of([record], sync_now(), hides=hides)[record.id]
 
 
 def respell(record: Any, view: RecordSyncView | None) -> None:
@@ -615,18 +621,20 @@ class OpenItem:
     button: str
 
 
-def overwritten_values(record: SyncedModel, direction: SyncDirection) -> RecordTable | None:
+def overwritten_values(record: SyncedModel, direction: str, reader: Any) -> RecordTable | None:
     """Return what the next sync would overwrite for this direction, field by field, as far as is known.
 
     None where the direction overwrites nothing that isn't overwritten now.
     """
-    loser = _OVERWRITTEN_SIDE.get(direction)
+    loser = _OVERWRITTEN_SIDE.get(SyncDirection(direction)) if direction in SyncDirection.values else None
     if loser is None or record.sync_direction == direction:
         return None
+    hidden = registry.hidden_relations(reader, type(record))
     differing = [
         (one.label, one.remote or "(empty)", one.local or "(empty)")
         for one in describe_one(record).fields
         if one.state not in (RecordState.SYNCED, RecordState.OFF) and one.local != one.remote
+        if hidden.isdisjoint(one.names)
     ]
     if loser == "monday":
         return RecordTable(("Field", "On Monday, is overwritten", "In NPD"), differing, len(differing))
@@ -634,9 +642,11 @@ def overwritten_values(record: SyncedModel, direction: SyncDirection) -> RecordT
     return RecordTable(("Field", "In NPD, is overwritten", "On Monday"), rows, len(rows))
 
 
-def next_change_lines(reading: LiveReading) -> list[str]:
-    """Return what the next look would do, a line for each act."""
-    return [capfirst(change_act(entry)) for entry in reading.next_changes or ()]
+def next_change_lines(reading: LiveReading, record: SyncedModel, reader: Any) -> list[str]:
+    """Return what the next pass would do, a line for each act; without what it quotes, where that may be hidden."""
+    hides = registry.hidden_relations(reader, type(record))
+    lines = [capfirst(change_act(entry)) for entry in reading.next_changes or ()]
+    return [registry.without_quotes(line) for line in lines] if hides else lines
 
 
 def missing_item_text(record: SyncedModel) -> str:
@@ -668,7 +678,8 @@ def open_items(record: SyncedModel, user: AbstractBaseUser | AnonymousUser | Per
         for act in ApprovalRequest.objects.filter(
             entity_type=entity_type, entity_id=record.pk, state=ApprovalState.PENDING
         ):
-            text = f"Waits for approval: {KIND_LABELS[ApprovalKind(act.kind)]} ({act.label or record})."
+            label = known_text(registry.visible_types(user), entity_type, act.label or str(record))
+            text = f"Waits for approval: {KIND_LABELS[ApprovalKind(act.kind)]} ({label})."
             found.append(OpenItem("gpp_maybe", text, url, "Decide"))
     labels = {mapping.key: mapping.label for mapping in registry.entity(entity_type).mappings}
     for loop in throttled_fields().filter(entity_type=entity_type, entity_id=record.pk):

@@ -103,7 +103,8 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
 
     list_display = ("item", "why", "board", "since", "on_monday")
     list_filter = (ShownFilter, ReasonFilter, EntityFilter)
-    search_fields = ("name", "item_id")
+    search_fields = ("known_name", "item_id")
+    quoting = ("name", "values")
     search_help_text = "An item’s name or number"
     ordering = ("-first_seen", "-id")
     show_facets = admin.ShowFacets.NEVER
@@ -125,7 +126,7 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
         for row in rows:
             row.page_link, row.page_job = links[row.entity_type], jobs.get((row.entity_type, row.item_id))
 
-    @admin.display(description="Item", ordering="name")
+    @admin.display(description="Item", ordering="known_name")
     def item(self, row: UnmatchedItem) -> str:
         return humanize.shorten(str(row), MAX_NAME)
 

@@ -250,7 +250,7 @@ class Pages(PageNumberPagination):
     """Pages by number with their `count`; or by cursor, without it: as fast at the end of the list as at its beginning.
 
     By cursor each row that keeps its place is given exactly once, whatever is added, changed or deleted meanwhile. A
-    `page_size` over 500 is cut to 500, one that is no number is refused.
+    `page_size` over 500 is refused, as one that is no number.
     """
 
     parameters: ClassVar[tuple[str, ...]] = ("page", "page_size", "pagination", "cursor")
@@ -270,6 +270,8 @@ class Pages(PageNumberPagination):
             if (value := asked.get(name)) is not None and not _NUMBER.fullmatch(value)
             if (name, value) != ("page", "last")
         }
+        if "page_size" not in errors and int(asked.get("page_size") or 1) > self.max_page_size:
+            errors["page_size"] = [f"A page has {self.max_page_size} rows at most. Ask for fewer, and for more pages."]
         if asked.get("pagination", "page") not in ("page", "cursor"):
             errors["pagination"] = ["Say page or cursor."]
         if "cursor" in asked and asked.get("pagination") == "page":
@@ -351,6 +353,8 @@ class Pages(PageNumberPagination):
         ]
         more[0]["schema"] = {"type": "string", "enum": ["page", "cursor"]}
         by_number = super().get_schema_operation_parameters(view)
+        size = next(one for one in by_number if one["name"] == self.page_size_query_param)
+        size["schema"] |= {"minimum": 1, "maximum": self.max_page_size, "default": self.page_size}
         return [*by_number, *more] if "cursor" in self.parameters else by_number
 
 

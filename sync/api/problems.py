@@ -124,7 +124,10 @@ KINDS = {
     ),
     **_kinds(412, ("precondition_failed", "The record changed since you read it.", "Read it again, then repeat.")),
     **_kinds(413, ("too_large", "The body is too large.", "Send less at once.")),
-    **_kinds(415, ("unsupported_media_type", "The body is of another kind.", "Send the Content-Type declared.")),
+    **_kinds(
+        415,
+        ("unsupported_media_type", "The body is of another kind.", "Send JSON, with Content-Type: application/json."),
+    ),
     **_kinds(
         422,
         ("idempotency_key_reused", "Another request was sent under the key.", "Take a new key for this one."),
@@ -331,6 +334,9 @@ class ProblemHandler(ExceptionHandler):
         if isinstance(exc, exceptions.NotAuthenticated):
             # In place: the exception carries what WWW-Authenticate says.
             exc.detail = exceptions.ErrorDetail(CALLER_UNKNOWN, exc.default_code)
+        if isinstance(exc, exceptions.UnsupportedMediaType):
+            taken = " or ".join(one.media_type for one in self.context["view"].parser_classes)
+            exc.detail = exceptions.ErrorDetail(f"{exc.detail} What is taken: {taken}. Send that.", exc.default_code)
         if isinstance(exc, RequestDataTooBig):
             return Refused("too_large", "The body is too large. Send less at once.")
         if isinstance(exc, IntegrityError) or gave_way(exc):

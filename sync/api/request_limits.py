@@ -1,4 +1,5 @@
-"""How often a caller may ask: counted in the database, so that all processes count together, and said on every answer.
+"""How often a caller may ask, and how much send. Requests are counted in the database, so that all processes count
+together, and it is said on every answer.
 
 One statement a request. A window begins with a caller's first request and ends after the rate's period; what is left of
 it is told by the fields of the IETF's draft "RateLimit header fields for HTTP".
@@ -11,7 +12,9 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
 from typing import Any, cast
 
-from django.http import HttpRequest
+from django.conf import settings
+from django.core import signing
+from django.http import HttpRequest, HttpResponse, parse_cookie
 from rest_framework import exceptions
 from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
@@ -134,6 +137,31 @@ def monday_throttle_reason(request: HttpRequest) -> str:
     if throttle.allow_request(cast("Any", request), None):
         return ""
     return f"You have asked Monday very often just now. Try again in {time_span(ceil(throttle.wait() or 60))}."
+
+
+# How large a body may be: the server asks before it reads one, when nobody can look up a session.
+
+
+FILE_COOKIE = "npd_file"
+"""Signed, and given with the form that takes a file: what any cookie may say counts for nothing."""
+
+
+def let_send_file(answer: HttpResponse) -> HttpResponse:
+    """Return this answer; who gets it may send a file."""
+    answer.set_cookie(
+        FILE_COOKIE, signing.dumps("", salt=FILE_COOKIE), max_age=settings.SESSION_COOKIE_AGE, path="/admin/",
+        secure=settings.SESSION_COOKIE_SECURE, httponly=True, samesite="Lax",
+    )  # fmt: skip
+    return answer
+
+
+def may_send_file(cookies: str) -> bool:
+    """Whether a request's header Cookie says that it comes from such a form."""
+    try:
+        signing.loads(parse_cookie(cookies).get(FILE_COOKIE, ""), salt=FILE_COOKIE, max_age=settings.SESSION_COOKIE_AGE)
+    except signing.BadSignature:
+        return False
+    return True
 
 
 class LimitedView(APIView):

@@ -358,11 +358,13 @@ NO_STOP: Mapping[str, Any] = {
 
 def end_stop(*, by: str = "", **changed: Any) -> bool:
     """End what stops the account, and tell Activity the end of what it was told."""
-    since = MondayAccount.objects.filter(id=1).values_list("stopped_since", flat=True).first()
-    told = Decision.objects.filter(kind=STOP_KIND, entity_type="", at__gte=since) if since else None
-    ended = MondayAccount.objects.filter(id=1).update(**changed, **NO_STOP)
-    if told is not None and told.exists():
-        log_event(STOP_END_KIND, "Sync goes on.", by=by)
+    rows = MondayAccount.objects.filter(id=1)
+    with transaction.atomic():
+        # Locked: of two who end it at once, the second finds none, and tells nothing.
+        since = rows.select_for_update().values_list("stopped_since", flat=True).first()
+        ended = rows.update(**changed, **NO_STOP)
+        if since and Decision.objects.filter(kind=STOP_KIND, entity_type="", at__gte=since).exists():
+            log_event(STOP_END_KIND, "Sync goes on.", by=by)
     return bool(ended)
 
 

@@ -10,6 +10,7 @@ Decides of docs/reference/merge.md: “What a filter leaves out”.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -31,11 +32,21 @@ from sync.connectors.base.conversion import Canonical, Converter, UnknownValue, 
 from sync.merge import Action, FieldDecision, Side, Unknown
 from sync.models import FieldMapping, SyncedModel
 from sync.reconcile.facts import HistoryLine, RecordFacts
-from sync.reconcile.field_plan import FieldPlan, cell_of, sides_of
-from sync.reconcile.field_values import ACTIVE, BoardContext, related_name, stored_field_values, stored_values
+from sync.reconcile.field_plan import FieldPlan, base_of, base_remote, cell_of, sides_of
+from sync.reconcile.field_values import (
+    ACTIVE,
+    NOTHING_RELATED,
+    BoardContext,
+    Lacking,
+    RelatedFacts,
+    Want,
+    related_name,
+    stored_field_values,
+    stored_values,
+)
 from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordPlan
 from sync.records.item_links import UNLINK_KEY
-from sync.registry import relation_of
+from sync.registry import relation_of, target_of
 
 LEFT_OUT = "Left out by the filter:"
 _WOULD_NOT_MATCH = "Its item would not match, so none is created."
@@ -51,14 +62,21 @@ def record_verdict(board: BoardContext, record: SyncedModel) -> FilterVerdict:
     return verdict_of(conditions, lambda one: _record_holds(board, one, record)) if conditions else HOLDS
 
 
-def item_verdict(board: BoardContext, item: Item, record: SyncedModel | None = None) -> FilterVerdict:
-    """Return whether the item matches the conditions on Monday's items; `record` is the one that has it."""
+def item_verdict(
+    board: BoardContext, item: Item, record: SyncedModel | None = None, emptied: Collection[str] = ()
+) -> FilterVerdict:
+    """Return whether the item matches the conditions on Monday's items; `record` is the one that has it.
+
+    `emptied` are the fields whose cells nobody emptied: the items that they named left their boards.
+    """
     # Of an item that was moved to another board it is one of that board's.
     is_known = item.group_id is not None and item.board_id in (None, board.link.board_id)
 
     def value_of(mapping: FieldMapping, convert: Converter) -> Side:
         if convert.names_items and item.state != ACTIVE:
             return Unknown("An item that is gone leaves every cell of connected boards empty.")
+        if mapping.key in emptied:
+            return Unknown("The item that it named left its board, which empties the cell.")
         return sides_of(convert, None, remote=cell_of(convert, mapping, item)).remote
 
     return _items_verdict(board, record, item.group_id if is_known else None, value_of)
@@ -95,6 +113,24 @@ def _items_verdict(
 
     conditions = board.sync_filter.items
     return verdict_of(conditions, holds) if conditions else HOLDS
+
+
+def _emptied_by_removal(board: BoardContext, facts: RecordFacts, related: RelatedFacts) -> frozenset[str]:
+    """Return the filter's fields whose cells nobody emptied: the items that they named left their boards.
+
+    Raises Lacking for what isn't known of these.
+    """
+    asked, item, found = {one.field for one in board.sync_filter.items}, facts.item, set[str]()
+    for mapping, relation in board.relations:
+        convert, base = board.converter(mapping, facts.record), base_of(facts.ledger, mapping, item.id if item else "")
+        if mapping.key not in asked or item is None or base is None or not convert.names_items:
+            continue
+        with suppress(UnknownValue):
+            is_empty = sides_of(convert, None, remote=cell_of(convert, mapping, item)).remote is None
+            named = base_remote(convert, base)
+            if is_empty and named is not None and related.was_removed(target_of(relation), str(named), base["item"]):
+                found.add(mapping.key)
+    return frozenset(found)
 
 
 def may_have_new_item(board: BoardContext, record: SyncedModel) -> bool:
@@ -204,15 +240,18 @@ def filter_record(board: BoardContext, plan: RecordPlan) -> RecordPlan:
     return _without_item(plan, f"{sentence} No item was searched or made.")
 
 
-def filter_item(board: BoardContext, plan: RecordPlan) -> RecordPlan:
+def filter_item(board: BoardContext, plan: RecordPlan, related: RelatedFacts = NOTHING_RELATED) -> RecordPlan:
     """Leave a record out by the conditions on Monday's items: by its item, or by the one to be created.
 
-    A pair that was synced leaves with this pass, which still takes over what was changed on Monday until now.
+    A pair that was synced leaves with this pass, which still takes over what was changed on Monday until now. It
+    doesn't leave by a relation that nobody emptied. Raises Lacking.
     """
     if plan.unlink is not None or not _is_filtered(plan.facts):
         return plan
     item, was_out = plan.item, bool(plan.ledger.left_out)
     verdict = new_item_verdict(board, plan.record) if item is None else item_verdict(board, item, plan.record)
+    if verdict.holds is False and item is not None and (emptied := _emptied_by_removal(board, plan.facts, related)):
+        verdict = item_verdict(board, item, plan.record, emptied)
     sentence = exclusion_sentence(board, FilterSide.ITEM, verdict)
     if verdict.holds is False and item is not None and not was_out and not plan.link_to and plan.ledger.base:
         return replace(plan, leaving=sentence)
@@ -355,7 +394,15 @@ def exclude_records(facts: PassFacts, plan: Plan) -> Plan:
 
 def exclude_items(facts: PassFacts, plan: Plan) -> Plan:
     """End the records whose items the conditions on Monday's items leave out; what just left is noted as leaving."""
-    return plan.with_records(filter_item(facts.board, one) for one in plan.open_records if one.item or one.creates)
+    filtered, wants = list[RecordPlan](), set[Want]()
+    for one in (one for one in plan.open_records if one.item or one.creates):
+        try:
+            filtered.append(filter_item(facts.board, one, facts.related))
+        except Lacking as lacking:
+            wants |= lacking.wants
+    if wants:  # of all records together
+        raise Lacking(*wants)
+    return plan.with_records(filtered)
 
 
 def keep_only_pulls(facts: PassFacts, plan: Plan) -> Plan:

@@ -1001,11 +1001,13 @@ def _store_awaited(run: PassRun, plans: Sequence[RecordPlan]) -> None:
 def _enqueue_pointing(run: PassRun, ids: Sequence[UUID]) -> None:
     """Wake the records whose relations point at these ones, whose items are back."""
     for spec in registry.entities() if ids else ():
-        for mapping in spec.mappings:
-            field = relation_of(spec.model, mapping.fields)
-            if field is not None and target_of(field) is run.board.model:
-                pointing = spec.model._default_manager.filter(**{f"{field.name}__in": ids})
-                pks = sorted(pointing.values_list("pk", flat=True))
+        fields = [relation_of(spec.model, mapping.fields) for mapping in spec.mappings]
+        named = [one.name for one in fields if one is not None and target_of(one) is run.board.model]
+        if named:
+            pointing = reduce(or_, (Q(**{f"{name}__in": ids}) for name in named))
+            # Only ids, and of one model in one query.
+            pks = list(spec.model._default_manager.filter(pointing).order_by("pk").values_list("pk", flat=True))
+            if pks:
                 enqueue_many(spec.entity_type, pks, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
 
 

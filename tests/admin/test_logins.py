@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.hashers import MD5PasswordHasher
 from django.contrib.auth.models import User
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.test import Client
 
 from sync.clock import sync_now
@@ -77,7 +77,9 @@ def test_after_a_failure_the_password_is_typed_anew(ada: User) -> None:
 def test_a_wait_is_ended_by_a_command(ada: User) -> None:
     fail(9)
     sign_in("wrong")
-    call_command("end_waits", "bo")
+    with pytest.raises(CommandError) as nobody:
+        call_command("end_waits", "bo")
+    assert nobody.value.returncode == 2
     assert sign_in("right").status_code == 429
     call_command("end_waits", "ada")
     assert sign_in("right").status_code == 302

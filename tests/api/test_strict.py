@@ -82,6 +82,11 @@ def test_a_bulk_act_by_a_filter_that_is_not_understood_touches_no_row(api: APICl
     assert sorted(SyncQueue.objects.values_list("pk", "status")) == before
 
 
+def test_a_body_of_another_kind_is_told_what_is_taken(api: APIClient) -> None:
+    answer = api.post(CONTACTS, data="name=Ann", content_type="application/x-www-form-urlencoded")
+    assert (answer.status_code, "application/json" in answer.json()["detail"]) == (415, True)
+
+
 def test_an_act_with_a_field_that_nobody_knows_is_refused_by_name(api: APIClient) -> None:
     answer = api.post("/api/v1/sync/pauses/", {"board": "contact"})
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "unknown_field")

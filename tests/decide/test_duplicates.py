@@ -9,25 +9,28 @@ from uuid import uuid4
 import pytest
 
 from sync.connectors.base.board_items import Item
-from sync.kernel.conflict_store import KIND_IDENTITY, OpenConflict
+from sync.kernel.conflict_store import KIND_IDENTITY, RECORD_KEY, OpenConflict
+from sync.merge import FieldSelection
 from sync.models import Intent, IntentState
 from sync.outbox.claim import Claim
 from sync.reconcile.duplicates import (
     DuplicateItem,
     after_copy_answers,
     copy_reports,
+    decide_duplicates,
     duplicate_options,
     duplicate_result,
     is_own_create,
     second_item,
     still_leaves,
 )
-from sync.reconcile.facts import ItemFacts
+from sync.reconcile.facts import ClaimedFacts, ItemFacts
+from sync.reconcile.field_values import Lacking
 from sync.reconcile.identity import ARCHIVE_OPTION, LEAVE_ALONE, NEW_RECORD
 from sync.reconcile.new_items import ItemAct, ItemPlan
-from sync.reconcile.pass_plan import Outcome, Plan, RecordPlan
+from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordPlan
 from sync.reconcile.writes import Answer, Verdict
-from tests.decide.builders import TOKEN_USER, TOM, board, contact, facts, item, mapping, plain
+from tests.decide.builders import NOW, TOKEN_USER, TOM, board, contact, facts, item, mapping, plain
 
 ANN = contact(name="Ann", monday_id="7", role_title="Boss")
 BOARD = board(mapping("name", converter="name"), mapping())
@@ -200,6 +203,19 @@ def test_an_answer_that_failed_ends_its_record_once_and_is_tried_again() -> None
     assert list(copy_reports(BOARD, asked_plan(), results)) == []
     [one] = after_copy_answers(asked_plan(), results).records.values()
     assert (one.outcome, one.ending.detail, len(one.facts.conflicts)) == (Outcome.FAILED, "First.", 2)
+
+
+def test_an_answered_copy_is_read_where_its_record_has_an_item_and_waits_where_it_has_none() -> None:
+    answer = {RECORD_KEY: FieldSelection("custom", ARCHIVE_OPTION)}
+    asked = (OpenConflict(uuid4(), KIND_IDENTITY, "8", (), answer),)
+    for its_item in (None, item(ANN)):
+        one = RecordPlan(facts(ANN, conflicts=asked, item=its_item))
+        plan, known = Plan({one.id: one}), PassFacts(BOARD, ClaimedFacts((one.facts,)), NOW)
+        if its_item is None:
+            assert decide_duplicates(known, plan) is plan
+            continue
+        with pytest.raises(Lacking):
+            decide_duplicates(known, plan)
 
 
 def test_a_second_item_that_was_found_is_asked_about_beside_its_record() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from npd.models import Organization
 from sync.boards.sync_filter import FilterSide
 from sync.choices import BlockedCode, Cause, QueueDirection
 from sync.connectors.base.board_items import Item
@@ -21,7 +22,7 @@ from sync.reconcile.board_filter import (
     only_pulls,
 )
 from sync.reconcile.field_plan import decide_fields
-from sync.reconcile.field_values import BoardContext
+from sync.reconcile.field_values import BoardContext, Lacking, RelatedFacts, Want, WantKind
 from sync.reconcile.pass_plan import Outcome, RecordPlan
 from sync.reconcile.settlement import changed_records
 from sync.records.item_links import UNLINK_KEY
@@ -98,6 +99,26 @@ def test_an_item_is_weighed_by_what_it_says(row: str, facts: Any, plan: str) -> 
     said = {"left_out": found.left_out, "leaving": found.leaving, "reason": found.is_open and found.reason}
     said["returns"] = [line.kind for line in found.log] == ["returned"]
     assert "".join(name for name in said if said[name]) == plan, row
+
+
+@pytest.mark.parametrize(
+    ("row", "is_removed", "said"),
+    [
+        ("the item that it named left its board: nobody emptied the cell", True, "reason"),
+        ("somebody emptied it", False, "leaving"),
+    ],
+)
+def test_a_pair_leaves_by_a_relation_that_somebody_emptied_and_by_no_other(
+    row: str, is_removed: bool, said: str
+) -> None:
+    of = board(sync_filter={"items": [{"field": "organization", "op": "is_filled", "values": [], "labels": []}]})
+    acme = organization(item="70")
+    facts = record_facts({"organization": acme}, of=of, agreed={"organization": acme}, shown=item())
+    with pytest.raises(Lacking):
+        filter_item(of, RecordPlan(facts))
+    known = RelatedFacts({Want(WantKind.REMOVED, Organization, (ITEM, "70")): is_removed})
+    found = filter_item(of, RecordPlan(facts), known)
+    assert [name for name in ("reason", "leaving", "left_out") if getattr(found, name)] == [said], row
 
 
 def test_of_items_found_for_a_record_those_that_match_are_kept() -> None:

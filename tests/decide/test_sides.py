@@ -16,6 +16,7 @@ from sync.reconcile.field_values import BoardContext
 from sync.reconcile.pass_plan import Ending, Outcome, Plan, RecordAction, RecordPlan, RemovedItem
 from sync.reconcile.sides import (
     apply_unlinks,
+    cleared_columns,
     column_findings,
     end_without_call,
     has_open_work,
@@ -24,6 +25,9 @@ from sync.reconcile.sides import (
 )
 from sync.records.item_links import UNLINK_KEY
 from tests.decide.builders import BOARD, base, board, contact, facts, mapping, plain
+from tests.decide.field_builders import board as field_board
+from tests.decide.field_builders import item as field_item
+from tests.decide.field_builders import record_facts
 
 ROLE = board(mapping())
 OFF, EDITED_OFF = contact(sync_enabled=False), contact(sync_enabled=False, role_title="New")
@@ -77,6 +81,25 @@ def test_what_a_person_wants_unlinked() -> None:
     assert requested_unlink(settled(payload={UNLINK_KEY: "Mary unlinked it"})) == "Mary unlinked it"
     assert requested_unlink(settled()) == ""
     assert requested_unlink(settled(record=contact(monday_id=None), payload={UNLINK_KEY: "x"})) == ""
+
+
+@pytest.mark.parametrize(
+    ("row", "differs", "cleared"),
+    [
+        ("it bears an NPD ID", {}, {"npd_id": None}),
+        ("it bears none", {"npd_id": ""}, {}),
+        ("it is archived", {"state": "archived"}, {}),
+        ("it is on another board", {"board_id": "2"}, {}),
+    ],
+)
+def test_of_an_unlinked_record_the_items_npd_id_is_cleared(row: str, differs: dict[str, Any], cleared: Any) -> None:
+    of, more = field_board(), dict(differs)
+    said = Reading("npd_id", "text", text=more.pop("npd_id", "x"), value=differs.get("npd_id", "x"))
+    shown_item = replace(field_item(**more), values={"npd_id": said})
+    plan = RecordPlan(record_facts(of=of, shown=shown_item))
+    assert cleared_columns(of, plan) == cleared, row
+    without = field_board(npd_id_column="")
+    assert cleared_columns(without, plan) == cleared_columns(of, RecordPlan(record_facts(of=of))) == {}
 
 
 @pytest.mark.parametrize("act", [RecordAction.DELETE, RecordAction.CREATE])

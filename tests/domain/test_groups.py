@@ -10,6 +10,8 @@ from django.contrib.auth.management import create_permissions
 from django.contrib.auth.models import Group, Permission
 from django.db.migrations.loader import MigrationLoader
 
+from sync import registry
+
 pytestmark = pytest.mark.django_db
 
 NAMES = {
@@ -70,6 +72,8 @@ def test_each_group_has_what_its_name_says() -> None:
         "change_fieldmapping",
     }  # fmt: skip
     resolvers = Group.objects.get(name="NPD Sync: resolve conflicts")
+    # Also of the models that an installation has added.
     assert set(resolvers.permissions.values_list("codename", flat=True)) == {
-        "view_contact", "view_organization", "view_decision", "view_syncconflict", "change_syncconflict",
+        *(f"view_{one.entity_type}" for one in registry.entities()),
+        "view_decision", "view_syncconflict", "change_syncconflict",
     }  # fmt: skip

@@ -17,10 +17,12 @@ import pytest
 import requests
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.http import HttpResponse
 from django.test import Client
 
 from config.embedded.processes import Child
 from config.web import ANONYMOUS_BODY_BYTES, BODY_BYTES, HELD_BYTES, THREADS
+from sync.api.request_limits import FILE_COOKIE, let_send_file
 from sync.models import Export, ExportPart, ExportState
 from tests.support.servers import ROOT, free_port
 from tests.support.site import child_environment, log_of, started
@@ -29,7 +31,8 @@ from tests.support.waiting import wait_for
 pytestmark = pytest.mark.processes
 
 TIMEOUT = 1
-KNOWN = "Authorization: Bearer whoever\n"
+WITH_FORM = f"Cookie: {let_send_file(HttpResponse()).cookies[FILE_COOKIE].OutputString().partition(';')[0]}\n"
+"""As a browser sends the form of an import."""
 
 
 @pytest.fixture(scope="module")
@@ -79,18 +82,25 @@ def test_a_body_that_is_announced_too_large_is_refused_before_it_is_sent(port: i
     assert is_problem == path.startswith(("/api/", "/webhooks/"))
 
 
-def test_who_brings_no_credential_may_send_less(port: int) -> None:
-    head = f"POST /webhooks/monday/ HTTP/1.1\nHost: 127.0.0.1\nContent-Length: {ANONYMOUS_BODY_BYTES + 1}\n\n"
-    assert answer_to(port, head).startswith("HTTP/1.1 413 ")
-    for credential in (KNOWN, "Cookie: a=b; sessionid=whichever\n"):
-        with connected(port) as caller:
-            asks = head.replace("\n\n", f"\nExpect: 100-continue\n{credential}\n")
-            caller.sendall(asks.replace("\n", "\r\n").encode())
-            assert caller.recv(12) == b"HTTP/1.1 100"
+@pytest.mark.parametrize(
+    ("credential", "most"),
+    [
+        ("", ANONYMOUS_BODY_BYTES),
+        ("Cookie: sessionid=whichever; npd_file=Ig:1wAAAA:whichever\n", ANONYMOUS_BODY_BYTES),
+        ("Authorization: Bearer whoever\n", settings.DATA_UPLOAD_MAX_MEMORY_SIZE),
+        (WITH_FORM, BODY_BYTES),
+    ],
+)
+def test_how_much_may_be_sent_is_said_by_nothing_that_is_made_up(port: int, credential: str, most: int) -> None:
+    head = f"POST /webhooks/monday/ HTTP/1.1\nHost: 127.0.0.1\nExpect: 100-continue\n{credential}Content-Length: "
+    assert answer_to(port, f"{head}{most + 1}\n\n").startswith("HTTP/1.1 413 ")
+    with connected(port) as caller:
+        caller.sendall(f"{head}{most}\n\n".replace("\n", "\r\n").encode())
+        assert caller.recv(12) == b"HTTP/1.1 100"
 
 
 def test_bodies_that_are_on_their_way_have_a_limit_together(web: Child, port: int) -> None:
-    head = f"POST /api/v1/contacts/ HTTP/1.1\nHost: 127.0.0.1\n{KNOWN}Content-Length: {BODY_BYTES}\n\n"
+    head = f"POST /api/v1/contacts/ HTTP/1.1\nHost: 127.0.0.1\n{WITH_FORM}Content-Length: {BODY_BYTES}\n\n"
     sending = [connected(port) for _ in range(HELD_BYTES // BODY_BYTES + 4)]
     for caller in sending:
         caller.sendall(head.replace("\n", "\r\n").encode())
@@ -112,7 +122,7 @@ def test_bodies_that_are_on_their_way_have_a_limit_together(web: Child, port: in
 
 
 def test_where_too_much_is_held_who_holds_little_is_heard_however_slow(port: int) -> None:
-    head = f"POST /webhooks/monday/ HTTP/1.1\r\nHost: 127.0.0.1\r\n{KNOWN.strip()}\r\nContent-Length: "
+    head = f"POST /webhooks/monday/ HTTP/1.1\r\nHost: 127.0.0.1\r\n{WITH_FORM.strip()}\r\nContent-Length: "
     pieces = [b"x" * 3_000] * (HELD_BYTES // BODY_BYTES + 4)
     with ExitStack() as stack:
         small = stack.enter_context(connected(port))

@@ -9,6 +9,7 @@ import pytest
 import structlog
 from celery.signals import task_postrun, task_prerun
 from django.conf import settings as the_settings
+from django.contrib.auth.models import User
 from django.test import Client
 
 from config.logs import logging_config
@@ -110,6 +111,24 @@ def test_a_request_has_an_id_in_its_lines_and_in_its_answer(client: Client, line
     [line] = [line for line in lines.read() if line["logger"] == "django.request"]
     assert line["request_id"] == request_id
     assert client.get("/healthz").headers["X-Request-ID"] != request_id
+
+
+@pytest.mark.parametrize(
+    ("address", "token", "said"),
+    [
+        ("/admin/npd/contact/export/", "x" * 32, "refused POST admin/npd/contact/export/: 403 csrf_token"),
+        ("/admin/npd/contact/add/", None, "refused POST admin/npd/contact/add/: 403 csrf_cookie"),
+        ("/nothing/a-secret-of-the-caller/", None, "refused POST -: 404 not_found"),
+    ],
+)
+def test_a_refused_request_is_one_line_without_its_address(lines: Lines, address: str, token: Any, said: str) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(User.objects.create_superuser("ada"))
+    if token:
+        client.cookies["csrftoken"] = token
+    client.post(address, {"csrfmiddlewaretoken": "y" * 32})
+    told = [line for line in lines.read() if line["logger"].startswith("django.")]
+    assert [(line["event"], line["level"], "exception" in line) for line in told] == [(said, "warning", False)]
 
 
 def test_a_proxys_request_id_is_taken_over(client: Client) -> None:

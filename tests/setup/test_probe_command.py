@@ -86,6 +86,13 @@ def test_a_dry_run_lists_each_question_and_what_it_takes_and_calls_nobody(tmp_pa
     assert not file.exists()
 
 
+@pytest.mark.parametrize("options", [["--record", "x.json"], ["--dry-run"], ["--patient"]])
+def test_what_belongs_to_the_probe_is_refused_without_it(options: list[str]) -> None:
+    with pytest.raises(CommandError) as refused:
+        call_command("monday_check", *options)
+    assert refused.value.returncode == 2
+
+
 def test_ctrl_c_in_the_middle_leaves_nothing_behind(world: World, tmp_path: Path) -> None:
     before, waits = boards(world), [0]
 

@@ -60,15 +60,16 @@ def test_whose_item_is_whose_is_previewed_as_passes_find_it(wizard: Wizard, crea
     assert said == {"Second": "ambiguous", "Quiet": "ambiguous", " ": unnamed}
 
 
-def test_an_item_that_a_record_of_an_earlier_chunk_gets_is_not_given_twice(
-    wizard: Wizard, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("done", ["link", "create"])
+def test_an_item_that_a_record_of_an_earlier_chunk_gets_is_not_given_twice_nor_made_twice(
+    wizard: Wizard, monkeypatch: pytest.MonkeyPatch, done: str
 ) -> None:
     monkeypatch.setattr(matches, "CHUNK_SIZE", 1)
     for name in ("Uma", "Will"):
         Contact.objects.create(name=name, email="twin@x.org")
-    items = [{"name": "Uma", "mail": mail("twin@x.org")}]
+    items = [{"name": "Uma", "mail": mail("twin@x.org")}] if done == "link" else []
     wizard.compared(a_board(wizard.monday, "CRM", *WITH_NPD_ID, items=items))
-    assert wizard.plan_shown() == {"link": 1, "ambiguous": 1}
+    assert wizard.plan_shown() == {done: 1, "ambiguous": 1}
 
 
 def test_a_pause_defers_what_is_previewed_and_changes_nothing_of_it(wizard: Wizard) -> None:

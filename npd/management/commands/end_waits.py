@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from npd.accounts.limits import end_waits
+from sync.kernel.humanize import count_with_noun
 
 
 class Command(BaseCommand):
@@ -18,4 +19,11 @@ class Command(BaseCommand):
         parser.add_argument("of", metavar="NAME", help="the user's name, or an address")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.stdout.write(f"Counts deleted: {end_waits(options['of'])}.")
+        name, number = options["of"], end_waits(options["of"])
+        if not number:
+            raise CommandError(
+                f"Nothing was done: nobody waits as “{name}”. Name a user as at the sign-in, or the address that it "
+                "comes from; `manage.py end_waits --help` says more.",
+                returncode=2,
+            )
+        self.stdout.write(f"The wait of “{name}” ended ({count_with_noun(number, 'count')} deleted). Sign in again.")

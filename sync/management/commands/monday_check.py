@@ -44,8 +44,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--record",
             metavar="FILE",
-            default="monday-probe.json",
-            help="with --probe: where what was asked and answered is written, without secrets and ids of the account",
+            help="with --probe: where what was asked and answered is written, without secrets and ids of the account "
+            "(default: monday-probe.json)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -53,8 +53,11 @@ class Command(BaseCommand):
         if options["probe"]:
             self._probe(**options)
             return
-        if options["dry_run"] or options["patient"]:
-            raise CommandError("--dry-run and --patient belong to --probe.")
+        if alone := [name for name in ("dry_run", "patient", "record") if options[name]]:
+            names = ", ".join(f"--{name.replace('_', '-')}" for name in alone)
+            raise CommandError(
+                f"Nothing was checked: {names} belongs to --probe. Add --probe, or leave it out.", returncode=2
+            )
         findings = run_checks()
         wrong = sum(not finding.ok for finding in findings)
         if options["json"]:
@@ -76,7 +79,8 @@ class Command(BaseCommand):
             warned = sum(finding.is_warning for finding in findings)
             self.stdout.write("Everything is well." if not warned else "Nothing is wrong; mind what is warned of.")
 
-    def _probe(self, *, dry_run: bool, patient: bool, record: str, **options: Any) -> None:
+    def _probe(self, *, dry_run: bool, patient: bool, record: str | None, **options: Any) -> None:
+        record = record or "monday-probe.json"
         cost = probe.cost(patient=patient)
         if dry_run or not options["json"]:
             self.stdout.write(

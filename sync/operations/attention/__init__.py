@@ -35,12 +35,15 @@ from sync.records.tombstones import deleted_record_names
 from sync.registry import (
     RecordKey,
     count_of_type,
+    hidden_keys,
     known_text,
     may_view,
+    quoting_less,
     record_names,
     record_url,
     type_name,
     visible_types,
+    without_quotes,
 )
 
 # What a cause is called.
@@ -501,7 +504,10 @@ def entries(
     )  # fmt: skip
     wording = wording or Wording.of_boards()
     if scope.named_types is not None:
-        rows = [row if row[2] in scope.named_types else _without_names(row) for row in rows]
+        rows = [
+            _with_known_sides(row, scope.named_types) if row[2] in scope.named_types else _without_names(row)
+            for row in rows
+        ]
     names = _names(scope, [(row[2], row[3], row[4]) for row in rows])
     assigned = assignments([row[1] for row in rows])
     return [_entry(AttentionKind(row[0]), row, wording, names, assigned.get(row[1])) for row in rows]
@@ -556,17 +562,38 @@ def _without_names(row: Sequence[Any]) -> Sequence[Any]:
         case AttentionKind.APPROVAL:
             detail = ""
         case AttentionKind.UNMATCHED:
-            sides = "{}"
+            sides, detail = "{}", ""
         case AttentionKind.FAILED:
             common = detail = hidden
         case AttentionKind.REJECTED | AttentionKind.BLOCKED if row[3]:  # a column's quotes nothing
             detail = hidden
-    return [*head, common, detail, sides]
+        case AttentionKind.CONFLICT | AttentionKind.DUPLICATE | AttentionKind.REMOVED:
+            detail = without_quotes(detail)
+    return _with_known_sides([*head, common, detail, sides], ())
+
+
+def _with_known_sides(row: Sequence[Any], types: Collection[str]) -> Sequence[Any]:
+    """A row of a record that may be known, without what it says of those that it points at and that may not."""
+    names = hidden_keys(types, row[2])
+    if not names:
+        return row
+    *head, common, detail, stored = row
+    sides, is_about = json.loads(stored), head[8] in names
+    for side in ("npd", "base", "monday"):
+        for key in names.keys() & (sides.get(side) or {}).keys():
+            sides[side][key] = sides[side][key] and names[key]
+    if head[0] == AttentionKind.UNMATCHED:
+        sides = quoting_less(sides)
+    elif head[0] == AttentionKind.APPROVAL and is_about:
+        detail = ""
+    elif head[0] not in (AttentionKind.WEBHOOK, AttentionKind.NOTIFICATION):
+        common, detail = without_quotes(common), without_quotes(detail or "")
+    return [*head, common, detail, json.dumps(sides)]
 
 
 def _known_text(scope: AttentionScope, kind: str, entity_type: str, text: str) -> str:
     """What Monday said, which quotes values, where this person may see such records."""
-    is_told = scope.named_types is None or kind != AttentionKind.FAILED
+    is_told = scope.named_types is None or kind not in (AttentionKind.FAILED, AttentionKind.BLOCKED)
     return text if is_told else known_text(scope.named_types or (), entity_type, text)
 
 
@@ -689,12 +716,24 @@ def register_values(kind: AttentionKind, load: ValuesLoader) -> None:
     _values[kind] = load
 
 
-def with_values(found: Sequence[AttentionEntry], wording: Wording) -> list[AttentionEntry]:
-    """Return the entries with what each side has, of kinds that somebody knows it of."""
+def with_values(found: Sequence[AttentionEntry], wording: Wording, types: Collection[str] = ()) -> list[AttentionEntry]:
+    """Return the entries with what each side has, of kinds that somebody knows it of, as a reader of these types may
+    know it.
+    """
     values: dict[str, Sequence[SideValues]] = {}
     for kind, load in _values.items():
         values |= load([entry for entry in found if entry.kind is kind], list(wording.mappings.values()))
-    return [replace(entry, values=tuple(values.get(entry.key, entry.values))) for entry in found]
+    return [
+        replace(entry, values=tuple(_known_sides(one, entry, types) for one in values.get(entry.key, entry.values)))
+        for entry in found
+    ]
+
+
+def _known_sides(value: SideValues, entry: AttentionEntry, types: Collection[str]) -> SideValues:
+    name = hidden_keys(types, entry.entity_type).get(value.key)
+    if name is None:
+        return value
+    return replace(value, npd=value.npd and name, monday=value.monday and name, excerpts=())
 
 
 # Whose an entry is, and what is noted about it: one row a word, the newest of a key counts.

@@ -35,6 +35,7 @@ from sync.reconcile.field_values import (
     Want,
     WantKind,
     match_text_of_item,
+    match_text_of_record,
     npd_id_of,
     record_name,
 )
@@ -235,6 +236,7 @@ class _DraftComparison:
         self.related = RelatedFacts({Want(WantKind.BOARD, target): True for target in targets})
         self.taken_items: set[str] = set()
         self.created: dict[str, str] = {}
+        self.first_of_key: dict[str, SyncedModel] = {}
         self.unmatched: dict[str, str] = {}
         self.later: dict[str, str] = {}
 
@@ -329,6 +331,11 @@ class _DraftComparison:
 
     def _add_created(self, plan: RecordPlan) -> None:
         if plan.is_open:
+            # Of several with one key the first gets an item, and the others find that; here in chunks of their own.
+            key = match_text_of_record(self.board, plan.record)
+            if key and (first := self.first_of_key.setdefault(key, plan.record)) is not plan.record:
+                self.result.add("ambiguous", str(plan.record), f"“{first}” has the same key, and gets an item first.")
+                return
             self.created[str(plan.id)] = record_name(plan.record)
             self.result.add("create", str(plan.record))
             _add_stuck_fields(self.result, plan)
