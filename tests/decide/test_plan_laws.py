@@ -369,9 +369,7 @@ def deciding_twice_is_the_same(_world: Drawn, facts: PassFacts, plan: Plan) -> N
 
 def the_order_of_records_does_not_matter(world: Drawn, _facts: PassFacts, plan: Plan) -> None:
     draw = Random(len(world.records) + len(world.items))
-    records, deleted = ([*some] for some in (world.records, world.deleted))
-    draw.shuffle(records)
-    draw.shuffle(deleted)
+    records, deleted = draw.sample(world.records, len(world.records)), draw.sample(world.deleted, len(world.deleted))
     turned = replace(world, records=records, deleted=deleted).plan()
     assert not differing(turned, plan)
 
