@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from itertools import islice
 from json import dumps
@@ -64,7 +65,7 @@ class Identifier:
         before, after = ("(?<![0-9])", "(?![0-9])") if self.kind == "phone" else _AROUND[self.kind]
         return f"{before}{self.part}{after}"
 
-    @property
+    @cached_property
     def part(self) -> str:
         """As `pattern`, but within a longer word, too."""
         if self.kind == "phone":
@@ -75,7 +76,7 @@ class Identifier:
             forms = dict.fromkeys(_pattern_of(form) for text in self.literals for form in _written_forms(text))
         return f"(?:{'|'.join(forms)})"
 
-    @property
+    @cached_property
     def hint(self) -> str:
         """A quick regular expression that any form of the text matches, once in small letters; empty where none does.
 
@@ -153,22 +154,22 @@ class Person:
         """The addresses, for telling two of one name apart."""
         return [one.text for one in (*self.identifiers, *self.shared) if one.kind == "email"]
 
-    @property
+    @cached_property
     def pattern(self) -> str:
         """Finds every identifier; empty where there is none."""
         return "|".join(one.pattern for one in self.identifiers)
 
-    @property
+    @cached_property
     def hint(self) -> str:
         """Matches whatever holds one of the identifiers that have a hint, in small letters; empty where none has."""
         return "|".join(dict.fromkeys(one.hint for one in self.identifiers if one.hint))
 
-    @property
+    @cached_property
     def part_without_hint(self) -> str:
         """Finds the other identifiers, within a longer word, too."""
         return "|".join(one.part for one in self.identifiers if not one.hint)
 
-    @property
+    @cached_property
     def conditions(self) -> list[str]:
         """What a text has to match: first without looking around a word, which takes PostgreSQL many times as long."""
         return ["|".join(one.part for one in self.identifiers), self.pattern]

@@ -3,7 +3,7 @@
 document.querySelectorAll("select[data-says]").forEach((select) => {
   const name = select.dataset.says;
   const cells = document.querySelectorAll(`[data-says-of="${CSS.escape(name)}"]`);
-  select.addEventListener("change", () => {
+  const show = () => {
     const { samples, values } = select.selectedOptions[0].dataset;
     if (cells.length) {
       // One cell a record, whose values come in the same order.
@@ -12,13 +12,17 @@ document.querySelectorAll("select[data-says]").forEach((select) => {
     } else {
       document.getElementById(name).textContent = samples || "–";
     }
-  });
+  };
+  select.addEventListener("change", show);
+  if (!select.selectedOptions[0].defaultSelected) show(); // chosen before this script ran
 });
 /* Beside a condition's field: the values that the field may have. No condition has none, and compares nothing. */
 document.querySelectorAll("select[data-lists]").forEach((select) => {
   const text = document.getElementById(select.dataset.text);
+  const offer = () => text.setAttribute("list", select.dataset.lists + select.value);
+  offer();
   select.addEventListener("change", () => {
-    text.setAttribute("list", select.dataset.lists + select.value);
+    offer();
     if (!select.value) {
       text.value = "";
       document.getElementById(select.dataset.op).selectedIndex = 0;

@@ -16,7 +16,7 @@ from sync.kernel.action_errors import Conflict
 from sync.models import SetupDraft, SetupState
 from sync.operations.setup import draft as drafts
 from sync.operations.setup import plan
-from sync.operations.setup.filter_choice import FilterRow, filter_of_rows, filterable_fields, rows_of
+from sync.operations.setup.filter_choice import FilterableField, FilterRow, filter_of_rows, filterable_fields, rows_of
 
 ADD = "add"
 """The button that shows one more row of a side, which is its value; nothing is stored then."""
@@ -40,7 +40,7 @@ class FilterPageMixin:
         if draft.state == SetupState.RUNNING or not draft.mapped:
             step = "run" if draft.state == SetupState.RUNNING else "map"
             return HttpResponseRedirect(reverse(f"admin:sync_wizard_{step}", args=[entity_type][: step == "map"]))
-        rows = {side: rows_of(draft, side) for side in FilterSide}
+        rows: Mapping[FilterSide, Sequence[FilterRow]] | None = None
         problems: Mapping[FilterSide, Mapping[int, str]] = {}
         if request.method == "POST":
             rows = {side: _sent_rows(request, side) for side in FilterSide}
@@ -52,11 +52,13 @@ class FilterPageMixin:
                     return HttpResponseRedirect(reverse("admin:sync_wizard_map", args=[entity_type]))
                 if not problems:
                     return _store(request, draft, chosen)
+        offered = filterable_fields(draft)
+        shown = rows_of(draft, offered) if rows is None else rows
         context = {
             "draft": draft,
             "kind_title": registry.entity(entity_type).board_title,
             "seen": request.POST.get("seen") or drafts.filter_token(draft),
-            "sides": [_side_context(draft, side, rows[side], problems.get(side, {})) for side in FilterSide],
+            "sides": [_side_context(side, offered[side], shown[side], problems.get(side, {})) for side in FilterSide],
             "wrong": bool(problems),
         }
         answered: HttpResponse = self._page(request, "filter", context)  # type: ignore[attr-defined]
@@ -90,10 +92,9 @@ def _sent_rows(request: HttpRequest, side: FilterSide) -> list[FilterRow]:
 
 
 def _side_context(
-    draft: SetupDraft, side: FilterSide, rows: Sequence[FilterRow], problems: Mapping[int, str]
+    side: FilterSide, offered: Sequence[FilterableField], rows: Sequence[FilterRow], problems: Mapping[int, str]
 ) -> dict[str, Any]:
     """One side's rows, filled and one empty, with what each may be."""
-    offered = filterable_fields(draft, side)
     filled = [row for row in rows if not row.is_empty]
     numbers = [number for number, row in enumerate(rows) if not row.is_empty]
     return {

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -39,9 +39,13 @@ PURE_OF_THESE = {"sync.outbox.claim": {"Claim"}, "sync.outbox.pauses": {"pause_s
 """Of rooms that do more, what is a value, or a function of values."""
 
 
-def imports(path: Path) -> Iterator[tuple[str, str]]:
+@cache
+def imports(path: Path) -> list[tuple[str, str]]:
     """Every module that a file imports when it runs, with the name that it takes from it."""
-    tree = ast.parse(path.read_text())
+    return list(_imports(ast.parse(path.read_text())))
+
+
+def _imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
     for_types = {
         id(part)
         for node in ast.walk(tree)
@@ -55,6 +59,7 @@ def imports(path: Path) -> Iterator[tuple[str, str]]:
             yield from ((alias.name, "") for alias in node.names)
 
 
+@cache
 def reached() -> list[Path]:
     """The modules of reconcile that these import, also by others: the rules, and what is computed to be written."""
     pure = ("decide.py", "unconfirmed_writes.py", "changes.py")
@@ -147,6 +152,9 @@ IMPURE_CODE = re.compile(
 )
 """Where a call would be one of the database, the network, a log, or a room of NPD Sync that does such things."""
 
+is_impure = cache(IMPURE_CODE.search)
+"""Whether a file's name is one of these; each is asked about thousands of times."""
+
 CLOCKS = {"time", "monotonic", "perf_counter", "now", "utcnow", "today", "connect", "open", "getaddrinfo"}
 
 
@@ -156,7 +164,7 @@ def effects_of(act: Callable[[], Any]) -> set[str]:
 
     def watch(frame: FrameType, event: str, arg: Any) -> None:
         code = frame.f_code
-        if event == "call" and IMPURE_CODE.search(code.co_filename):
+        if event == "call" and is_impure(code.co_filename):
             found.add(f"{code.co_filename}: {code.co_name}")
         elif event == "call" and code.co_filename.endswith("django/conf/__init__.py") and code.co_name == "__getattr__":
             name = frame.f_locals["name"]

@@ -472,9 +472,11 @@ def test_a_cell_that_a_removed_item_left_empty_was_emptied_by_nobody() -> None:
         (True, ACME, {"direction": SyncDirection.NPD_TO_MONDAY}, Action.UNDECIDED, None),
         (True, beta, one_way, Action.UNDECIDED, None),
         (True, unlinked, one_way, Action.UNDECIDED, None),
+        (True, unlinked, {}, Action.UNDECIDED, None),
     ]
     for is_removed, local, of_field, action, sent in rows:
-        known = {"related": RelatedFacts({Want(WantKind.REMOVED, Organization, (ITEM, "70")): is_removed})}
+        removed, has_board = Want(WantKind.REMOVED, Organization, (ITEM, "70")), Want(WantKind.BOARD, Organization)
+        known = {"related": RelatedFacts({removed: is_removed, has_board: True})}
         of = board({"organization": of_field})
         plan = planned(
             "organization", field_facts({"organization": local}, of=of, agreed={"organization": ACME}, known=known)

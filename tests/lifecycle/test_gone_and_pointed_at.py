@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from conflicts.models import SyncConflict
 from npd.models import Organization
-from sync.models import BoardLink
 from tests.engine.test_relations import cell, connected
 from tests.lifecycle.conftest import asked, choose, quiet_passes, take_away
 from tests.support.world import World
@@ -15,22 +13,6 @@ __all__ = ["connected"]
 def settled(world: World) -> None:
     for _ in range(3):
         world.hear()
-
-
-def test_an_item_that_is_made_again_is_shown_by_those_that_named_the_old_one(connected: World) -> None:
-    BoardLink.objects.filter(entity_type="organization").update(removed_item_policy="create")
-    acme = Organization.objects.create(name="Acme")
-    contact = connected.linked(organization=acme)
-    old = take_away(connected, acme)
-    connected.look(contact)
-    quiet_passes(connected)
-    settled(connected)
-    acme.refresh_from_db()
-    assert acme.monday_id not in (None, old)
-    assert connected.status(contact) == "synced", connected.ledger(contact).blocked_fields
-    assert contact.organization == acme
-    assert cell(connected, contact) == "Acme"
-    assert not SyncConflict.objects.filter(resolved_at=None).exists()
 
 
 def test_a_removal_of_which_nothing_is_known_in_npd_empties_nothing_there(connected: World) -> None:
@@ -64,15 +46,3 @@ def test_a_deleted_record_is_named_by_nobody_any_more_on_either_side(connected: 
     assert connected.status(contact) == "synced", connected.ledger(contact).blocked_fields
     assert contact.organization is None
     assert cell(connected, contact) == ""
-
-
-def test_an_unlinked_record_stays_named_in_npd(connected: World) -> None:
-    BoardLink.objects.filter(entity_type="organization").update(removed_item_policy="unlink")
-    acme = Organization.objects.create(name="Acme")
-    contact = connected.linked(organization=acme)
-    take_away(connected, acme)
-    quiet_passes(connected)
-    settled(connected)
-    contact.refresh_from_db()
-    assert contact.organization == acme
-    assert not SyncConflict.objects.filter(resolved_at=None).exists()

@@ -28,20 +28,6 @@ def log_of(record_id: Any, kind: str) -> list[str]:
     return list(Decision.objects.filter(entity_id=record_id, kind=kind).values_list("sentence", flat=True))
 
 
-def hide(world: World, monkeypatch: pytest.MonkeyPatch, item_id: str) -> None:
-    """Monday doesn't return the item any more when it is asked for by id."""
-    from sync.connectors.monday import items
-
-    real = items.parse_batch
-
-    def without(answer: Any, columns: Any) -> Any:
-        found = real(answer, columns)
-        found.linked.pop(item_id, None)
-        return found
-
-    monkeypatch.setattr(items, "parse_batch", without)
-
-
 # --- the quiet time ---------------------------------------------------------------------------------------------
 
 
@@ -208,27 +194,6 @@ def test_a_field_conflict_hands_its_choice_back_and_stays_while_the_item_is_gone
     world.hear()
     assert asked(contact.pk, "fields").pk == fields.pk
     assert not SyncConflict.objects.filter(kind="delete", resolved_at=None).exists()
-
-
-# --- there | not returned when asked by id ----------------------------------------------------------------------
-
-
-def test_there_not_returned_when_asked_by_id_is_held_then_asked_and_never_deleted(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    contact = world.linked(role_title="Boss")
-    set_policy("delete")
-    hide(world, monkeypatch, contact.monday_id)
-    world.look(contact)
-    quiet_passes(world)
-    assert world.status(contact) == "pending"
-    assert "doesn't show the item" in world.ledger(contact).note
-    assert not SyncConflict.objects.exists()
-    quiet_passes(world, 2)
-    conflict = asked(contact.pk)
-    assert [(o["choose"], o["value"]) for o in conflict.about["options"]] == [("npd", ""), ("custom", "unlink")]
-    quiet_passes(world, 3)
-    assert Contact.objects.filter(pk=contact.pk).exists()
 
 
 # --- between the read and the write -----------------------------------------------------------------------------

@@ -26,7 +26,6 @@ from sync.reconcile import deleted_records
 from sync.records.tombstones import prune_tombstones, restore_by_person
 from tests.admin import states
 from tests.lifecycle.conftest import choose, quiet_passes, take_away
-from tests.lifecycle.test_item_gone import hide
 from tests.support.world import World
 
 
@@ -326,6 +325,20 @@ def test_the_page_of_a_deleted_record_shows_its_history(admin_client: Client) ->
     assert "“Chair” into Role" in page
     assert f"/admin/sync/decision/{line.pk}/undo/" in page
     assert client.get(f"/admin/sync/decision/{line.pk}/undo/").status_code == 200
+
+
+def hide(world: World, monkeypatch: pytest.MonkeyPatch, item_id: str) -> None:
+    """Monday doesn't return the item any more when it is asked for by id."""
+    from sync.connectors.monday import items
+
+    real = items.parse_batch
+
+    def without(answer: Any, columns: Any) -> Any:
+        found = real(answer, columns)
+        found.linked.pop(item_id, None)
+        return found
+
+    monkeypatch.setattr(items, "parse_batch", without)
 
 
 def test_a_read_that_fails_forgets_not_since_when_an_item_is_not_shown(

@@ -50,7 +50,8 @@ def dora(world: World) -> User:
 
 def found_in_the_database() -> list[str]:
     """Every column of every table that holds a trace, whatever its type: rows as text, and binary as it is."""
-    found = []
+    columns: dict[str, dict[str, str]] = {}
+    found, traces = [], [f"%{trace}%" for trace in TRACES]
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT table_name, column_name, udt_name FROM information_schema.columns"
@@ -59,10 +60,11 @@ def found_in_the_database() -> list[str]:
         )
         for table, column, kind in cursor.fetchall():
             text = f"encode(\"{column}\", 'escape')" if kind == "bytea" else f'"{column}"::text'
-            for trace in TRACES:
-                cursor.execute(f'SELECT count(*) FROM "{table}" WHERE {text} ILIKE %s', [f"%{trace}%"])
-                if cursor.fetchone()[0]:
-                    found.append(f"{table}.{column}: {trace}")
+            columns.setdefault(table, {})[column] = text
+        for table, texts in columns.items():
+            holds = ", ".join(f"bool_or({text} ILIKE ANY (%s))" for text in texts.values())
+            cursor.execute(f'SELECT {holds} FROM "{table}"', [traces] * len(texts))
+            found += [f"{table}.{name}" for name, is_held in zip(texts, cursor.fetchone(), strict=True) if is_held]
     return found
 
 

@@ -205,7 +205,8 @@ def _beside(found: list[str]) -> list[str]:
 
 
 def press(page: Page, *keys: str) -> int:
-    """Press these keys one after the other; return how many they were."""
+    """Press these keys one after the other, once the page's scripts listen; return how many they were."""
+    page.wait_for_load_state()
     for key in keys:
         page.keyboard.press(key)
     return len(keys)

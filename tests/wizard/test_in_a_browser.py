@@ -57,9 +57,9 @@ def test_from_nothing_to_synced_with_the_keyboard(open_page: Any, monday: Sandbo
     said = page.locator('[data-says-of="npd-wizard-says-role_title"]')
     assert said.inner_text() == "Head"  # Ann's, beside what NPD says of Ann
     role.select_option("")
-    assert said.inner_text() == "–"
+    expect(said).to_have_text("–")
     role.select_option("job")
-    assert said.inner_text() == "Head"
+    expect(said).to_have_text("Head")
     page.get_by_label("Column of Email").select_option("")
     page.get_by_role("button", name="Next", exact=True).press("Enter")
     page.get_by_role("alert").get_by_role("link", name="Email").press("Enter")
@@ -130,7 +130,8 @@ def test_a_filters_values_are_offered_by_the_field_that_is_chosen(
     page.get_by_role("button", name="Sync only some of them…").press("Enter")
     page.get_by_role("heading", name="Contacts: what is synced?").wait_for()
     page.locator("#npd-filter-item-field-1").select_option("group")
-    assert page.locator("#npd-filter-item-text-1").get_attribute("list") == "npd-filter-item-values-group"
+    text = page.locator("#npd-filter-item-text-1")
+    expect(text).to_have_attribute("list", "npd-filter-item-values-group")
     assert not barriers(page)
     assert not errors
 

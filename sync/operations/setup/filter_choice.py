@@ -54,23 +54,26 @@ class FilterableField:
     values: Sequence[str] = field(default_factory=tuple)
 
 
-def filterable_fields(draft: SetupDraft, side: FilterSide) -> list[FilterableField]:
-    """Return the synced fields of a draft by which this side can be filtered, and the group of items."""
-    board, chosen, found = draft_board(draft), parse_choices(draft.fields), []
+def filterable_fields(draft: SetupDraft) -> dict[FilterSide, list[FilterableField]]:
+    """Return the synced fields of a draft by which each side can be filtered, and the group of items."""
+    board, chosen = draft_board(draft), parse_choices(draft.fields)
+    found: dict[FilterSide, list[FilterableField]] = {side: [] for side in FilterSide}
     for one in mappable_fields(draft.entity_type):
         choice = chosen.get(one.key, FieldChoice())
-        if not choice.is_synced or (side is FilterSide.ITEM and choice.column == NEW_COLUMN):
-            continue  # every item is empty in a column that is to be made
+        if not choice.is_synced:
+            continue
         details = draft.columns.get(choice.column, {})
         labels = connectors.get().selectable_labels(str(details.get("type", "")), details.get("settings") or {})
-        ops = _ops_of(board, one.key, side)
         values = registry.choice_labels(board.model, one.fields) or sorted(labels or ())
-        found.append(FilterableField(one.key, one.label, ops, values))
-    if side is FilterSide.ITEM and draft.groups:
+        for side, fields in found.items():
+            if side is FilterSide.ITEM and choice.column == NEW_COLUMN:
+                continue  # every item is empty in a column that is to be made
+            fields.append(FilterableField(one.key, one.label, _ops_of(board, one.key, side), values))
+    if draft.groups:
         titles = list(draft.groups.values())
         shared = [_group_name(draft, group) for group, title in draft.groups.items() if titles.count(title) > 1]
         names = [*dict.fromkeys(titles), *shared]
-        found.append(FilterableField(GROUP, GROUP_LABEL, (FilterOp.IS, FilterOp.IS_NOT), names))
+        found[FilterSide.ITEM].append(FilterableField(GROUP, GROUP_LABEL, (FilterOp.IS, FilterOp.IS_NOT), names))
     return found
 
 
@@ -90,17 +93,20 @@ def _ops_of(board: BoardContext, key: str, side: FilterSide) -> Sequence[FilterO
     return tuple(FilterOp)
 
 
-def rows_of(draft: SetupDraft, side: FilterSide) -> list[FilterRow]:
-    """Return the draft's conditions of one side as a page shows them."""
-    stored, offered = SyncFilter.parse(draft.sync_filter), {one.key: one for one in filterable_fields(draft, side)}
-    return [
-        FilterRow(one.field, str(one.op), text_of_values(one.labels, _values_offered(offered.get(one.field))))
-        for one in (stored.records if side is FilterSide.RECORD else stored.items)
-    ]
-
-
-def _values_offered(offered: FilterableField | None) -> Sequence[str]:
-    return offered.values if offered is not None else ()
+def rows_of(
+    draft: SetupDraft, offered: Mapping[FilterSide, Sequence[FilterableField]]
+) -> dict[FilterSide, list[FilterRow]]:
+    """Return the draft's conditions of each side as a page that offers these fields shows them."""
+    stored = SyncFilter.parse(draft.sync_filter)
+    values = {side: {one.key: one.values for one in fields} for side, fields in offered.items()}
+    conditions = {FilterSide.RECORD: stored.records, FilterSide.ITEM: stored.items}
+    return {
+        side: [
+            FilterRow(one.field, str(one.op), text_of_values(one.labels, values[side].get(one.field, ())))
+            for one in some
+        ]
+        for side, some in conditions.items()
+    }
 
 
 def text_of_values(values: Sequence[str], offered: Sequence[str]) -> str:
@@ -124,8 +130,8 @@ def filter_of_rows(
     """Return the filter that these rows are, and what is wrong with which of them; an empty row is none."""
     board, problems = draft_board(draft), dict[FilterSide, dict[int, str]]()
     sides: dict[FilterSide, list[FilterCondition]] = {side: [] for side in FilterSide}
-    for side in FilterSide:
-        offered = {one.key: one for one in filterable_fields(draft, side)}
+    for side, fields in filterable_fields(draft).items():
+        offered = {one.key: one for one in fields}
         for number, row in enumerate(rows.get(side, ())):
             if row.is_empty:
                 continue
