@@ -223,7 +223,7 @@ def test_page_command_api_and_metrics_say_the_same(ledger: None, client: Client)
     assert re.search(r"Success rate 75 %", page)
     assert "Done 9" in page
     assert "2 × Jira answers 500" in text
-    assert "2 Jira answers 500" in page
+    assert "2 records Jira answers 500" in page
     assert "7 in 4 batches" in text
     assert "7 in 4 batches" in page
 
