@@ -120,7 +120,8 @@ class Contact(SyncedModel):
         if self.phone and "phone" not in (exclude or ()) and "phone" not in errors:
             try:
                 # The organization is read only where its country matters.
-                self.phone = complete_phone(self.phone, "" if self.phone.startswith("+") else self.sync_region())
+                country = "" if self.phone.startswith("+") else self.sync_region()
+                self.phone = complete_phone(self.phone, country, self.known_region)
             except ValueError as error:
                 errors["phone"] = [ValidationError(str(error), code="invalid")]
         if errors:

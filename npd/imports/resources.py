@@ -340,6 +340,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
 
     def after_init_instance(self, instance: SyncedModel, new: bool, row: Any, **kwargs: Any) -> None:
         """Take the cells out of the row that say nothing, or what the record says already."""
+        instance.known_region = self.region
         self.current = planned = self.planned[row[NUMBER]]
         planned.record = None if new else instance
         for name in self.row_faults:

@@ -68,6 +68,8 @@ class SyncedModel(models.Model):
     BOOKKEEPING: ClassVar[tuple[str, ...]] = BOOKKEEPING
     sync_related: ClassVar[tuple[str, ...]] = ()
     """Relations that `sync_region` follows; a pass reads them with its records, in one query."""
+    known_region: str = ""
+    """The installation's country of telephone numbers, where who writes many records has read it for all."""
     _loaded: dict[str, Any]
     _committed: dict[str, Any]
 

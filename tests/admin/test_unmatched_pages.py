@@ -114,7 +114,7 @@ def test_an_item_that_is_unmatched_no_more_leads_back_to_the_list_with_why(
 
 
 def test_whoever_only_sees_them_is_offered_nothing(client: Client, items: list[UnmatchedItem]) -> None:
-    client.force_login(staff_who_may("view_unmatcheditem"))
+    client.force_login(staff_who_may("view_unmatcheditem", "view_contact"))
     html = client.get(LIST).content.decode()
     assert "Item no_key" in html
     assert not any(words in html for words in ("Create contact", "Link to…", ">Ignore<", "ignore_selected"))
