@@ -403,7 +403,10 @@ def health_context(
         kind_urls,
         rejection_act(request.user),
     )
-    is_connected, runs = not panel.overview.missing_token, not all(one.availability.is_paused for one in boards)
+    is_connected, runs = (
+        not panel.overview.missing_token,
+        not all(one.availability.is_paused or one.availability.is_stopped for one in boards),
+    )
     number = _causes(tallies)
     since = min((one.since for one in causes if one.since), default=None)
     return context | {
@@ -419,7 +422,7 @@ def health_context(
             if boards
             else []
         ),
-        # What is paused whole has its Resume above the page.
+        # What is paused or stopped whole has its button above the page.
         "pause_url": queue_url(part=PAUSE_FORM) if runs and is_allowed(request.user, QueueAction.PAUSE) else "",
         **_queue_context(request, panel, period, found.figures, calls),
     }
