@@ -308,7 +308,7 @@ _BLOCKED = """
     WITH blocked ({columns}) AS ({fields})
     SELECT {columns}, '{{}}'::jsonb FROM blocked WHERE code NOT IN ('column', 'throttled')
     UNION ALL
-    SELECT concat_ws(':', link.entity_type, mapping.key), link.entity_type, NULL::uuid, '', min(blocked.since),
+    SELECT concat_ws(':', link.entity_type, mapping.key), link.entity_type, NULL::uuid, '', max(blocked.since),
         'column', mapping.key, coalesce(max(blocked.detail), mapping.problem), jsonb_build_object(
             'records', count(blocked.id), 'acts', jsonb_build_array(
                 CASE WHEN mapping.column_id = '' OR mapping.problem_code IN ('missing', 'retyped')
