@@ -276,12 +276,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     from sync.admin.health_page import health_context
     from sync.operations.attention import AttentionKind
 
-    listed = reverse("admin:conflicts_syncconflict_changelist")
-    urls = {
-        AttentionKind.CONFLICT: reverse("npd-oldest-conflict"),
-        AttentionKind.DUPLICATE: f"{listed}?state=open&kind__exact=identity",
-    }
-    return health_context(request, context, urls)
+    return health_context(request, context, {AttentionKind.CONFLICT: reverse("npd-oldest-conflict")})
 
 
 def oldest_conflict(request: HttpRequest) -> HttpResponse:

@@ -131,12 +131,6 @@ class BoardStatus:
         return next(Badge(*badge) for holds, *badge in cases if holds)
 
     @property
-    def is_stopped(self) -> bool:
-        """Whether something is wrong with it that was set up, so that nothing of it is synced."""
-        found = self.availability
-        return found.has_board and not found.is_paused and bool(found.blocked_reason)
-
-    @property
     def failing(self) -> int:
         """Pending jobs that have failed again, with nothing else in their way."""
         return sum(one.number for one in self.jobs(READY, BACKOFF) if one.attempts >= FAILING_ATTEMPTS)
@@ -246,16 +240,13 @@ class Fact:
 class BoardHealth(BoardStatus):
     """One model and its board, on the first page: how many of its records stand how, and what is known beside them.
 
-    `failed` changes, and items `removed` on Monday that await an answer, as far as somebody may see them (else None);
-    since when an edit waits or is rejected, and when the last webhook came in; how many `causes` in the inbox are about
-    its records.
+    It says since when an edit waits or is rejected, when the last webhook came in, and how many `causes` in the inbox
+    are about its records.
     """
 
     counts: Mapping[Part, int]
     verification: VerificationResult
     causes: int = 0
-    failed: int | None = None
-    removed: int | None = None
     edited_at: datetime | None = None
     rejected_at: datetime | None = None
     webhook_at: datetime | None = None
@@ -283,20 +274,13 @@ class BoardHealth(BoardStatus):
 
     @property
     def facts(self) -> list[Fact]:
-        """What is so of it now, each in a few words; what fails, was removed or waits where there is any."""
+        """What is so of it now, each in a few words; what waits where there is any."""
 
         def ago(at: datetime) -> str:
             return humanize.time_span((self.now - at).total_seconds())
 
-        inbox, facts = reverse("npd-inbox"), list[Fact]()
-        if self.failed:
-            words = humanize.count_with_noun(self.failed, "change")
-            facts.append(Fact("Failing now", words, f"{inbox}?kind=failed", is_calm=False))
-        if self.removed:
-            items = humanize.count_with_noun(self.removed, "item")
-            words = f"{items} {humanize.plural(self.removed, 'awaits', 'await')} an answer"
-            facts.append(Fact("Removed on Monday", words, f"{inbox}?kind=removed", is_calm=False))
-        waits = [(self.edited_at, "", ""), (self.rejected_at, ", rejected", f"{inbox}?kind=rejected")]
+        facts = list[Fact]()
+        waits = [(self.edited_at, "", ""), (self.rejected_at, ", rejected", f"{reverse('npd-inbox')}?kind=rejected")]
         oldest, why, url = min(
             (one for one in waits if one[0]), key=lambda one: one[0] or self.now, default=(None, "", "")
         )
@@ -339,8 +323,8 @@ def _tile(spec: EntitySpec, state: RecordState, number: int, counts: Mapping[Par
     shares = [
         Tile(str(part.label), counts[part], health_url(spec, part.value))
         for part in parts
-        # Of most records there is no more to say than that they are synced.
-        if len(parts) > 1 and counts.get(part) and part is not Part.IN_SYNC
+        # Of those that are synced there is no more to say.
+        if len(parts) > 1 and counts.get(part) and state is not RecordState.SYNCED
     ]
     return Tile(str(state.label), number, health_url(spec, state.value), icon, kind, below, shares)
 

@@ -23,6 +23,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from sync import registry
 from sync.admin import admin_base
 from sync.admin.admin_base import EntityFilter, PageAdmin, ReadOnlyAdmin
+from sync.admin.board_cards import Badge, BoardStatus
 from sync.admin.concurrent_edits import ConcurrentSettingsForm
 from sync.admin.confirmed_action import run_action
 from sync.admin.connection_pages import try_again
@@ -321,7 +322,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
     def prepare_page(self, rows: list[Any]) -> None:
         """Put on the boards how they are now and how many items they have, read for all of them at once."""
         super().prepare_page(rows)
-        overview = availability.overview()
+        now = availability.overview()
         waiting = UnmatchedItem.objects.filter(ignored_at=None).order_by().values_list("entity_type")
         unmatched = dict(waiting.annotate(Count("id")))
         newest = Verification.objects.order_by("entity_type", "-at").distinct("entity_type")
@@ -329,8 +330,9 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         for link in rows:
             link.page_verified = verified.get(link.entity_type)
             if registry.is_registered(link.entity_type):
-                link.page_board = overview.of(link.entity_type)
-                linked = registry.entity(link.entity_type).model._default_manager.exclude(monday_id=None)
+                spec = registry.entity(link.entity_type)
+                link.page_board = BoardStatus(spec, now.shown_as(now.by_type[link.entity_type]), now)
+                linked = spec.model._default_manager.exclude(monday_id=None)
                 link.page_items = linked.order_by().count(), unmatched.get(link.entity_type, 0)
 
     def render_change_form(
@@ -392,29 +394,21 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
 
     @admin.display(description="State")
     def state(self, link: BoardLink) -> SafeString:
-        try:
-            board = getattr(link, "page_board", None) or availability.of(link)
-        except UnknownEntity:
-            reason, badge = f"No application keeps {link.entity_type} records.", ["bad", "block", "Stopped"]
-        else:
-            reason = board.waiting_reason
-            cases = (
-                (not board.has_board, "off", "link_off", "Not set up"),
-                (board.is_paused, "warn", "pause_circle", "Paused"),
-                (board.blocked_reason, "bad", "block", "Stopped"),
-                (reason, "wait", "schedule", "Waiting"),
-                (True, "ok", "check_circle", "Syncing"),
-            )
-            badge = next(found for holds, *found in cases if holds)
-        why = humanize.without_request_id(reason)
-        return format_html('{}<span class="npd-why">{}</span>', admin_base.badge(*badge), why)
+        if not hasattr(link, "page_board"):  # on its own page
+            self.prepare_page([link])
+        board: BoardStatus | None = getattr(link, "page_board", None)
+        badge, reason = Badge("bad", "block", "Stopped"), f"No application keeps {link.entity_type} records."
+        if board is not None:
+            badge, reason = board.badge, humanize.without_request_id(board.availability.waiting_reason)
+        state = admin_base.badge(badge.kind, badge.icon, badge.words)
+        return format_html('{}<span class="npd-why">{}</span>', state, reason)
 
     @admin.display(description="What to do")
     def todo(self, link: BoardLink) -> SafeString | None:
         """Return what needs somebody, each with the page on which it is done."""
         board, url = getattr(link, "page_board", None), reverse("admin:sync_boardlink_change", args=[link.pk])
         blocked = [one for one in link.mappings.all() if one.problem and one.direction != SyncDirection.NONE]
-        if board is not None and not board.has_board:
+        if board is not None and not board.availability.has_board:
             return _link(reverse("admin:sync_wizard_boards"), "Set it up")
         name = self.name(link)
         found = [

@@ -122,7 +122,8 @@ class _Drawing:
                 "No edit went over by itself in the last {period}. What people decide or ask for, checks and linking "
                 "are not counted here.",
             )
-        sentence = f"{up:,.0f} to Monday and {down:,.0f} to NPD in the last {self.period.label}."
+        edits = humanize.count_with_noun(round(up + down), "edit")
+        sentence = f"{edits} synced in the last {self.period.label}: {up:,.0f} to Monday, {down:,.0f} to NPD."
         return TimeChart(title, sentence, self.steps, series)
 
     def medians(self) -> TimeChart:

@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Any
 
-from django.db.models import Count, F, Min, Model, Q
+from django.db.models import Count, F, Min, Model
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -24,43 +24,23 @@ from sync.admin.queue_actions import LIVE_STATUSES, with_states
 from sync.admin.queue_pages import QueuePanel, panel_of, visible_pauses
 from sync.admin.record_panel import inbox_url, rejection_act
 from sync.boards.board_columns import renamed_columns
-from sync.choices import BlockedCode, Cause, QueueStatus, SyncDirection
+from sync.choices import Cause, QueueStatus
 from sync.kernel import humanize
 from sync.kernel.periodic_jobs import ClockProblem, wrong_clocks
 from sync.ledger import record_view
 from sync.ledger.record_view import RecordState
 from sync.limits import quota
-from sync.models import (
-    BoardLink,
-    FieldMapping,
-    NotificationReceiver,
-    SetupDraft,
-    SetupState,
-    SyncMetadata,
-    SyncQueue,
-    Verification,
-    WriteLoop,
-)
+from sync.models import BoardLink, NotificationReceiver, SetupDraft, SetupState, SyncQueue, Verification
 from sync.models.followers import Frequency
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations import attention
-from sync.operations.attention import AttentionCause, AttentionKind, AttentionScope, Tally
+from sync.operations.attention import AttentionCause, AttentionKind, Tally
 from sync.operations.detect.comparison import VerificationResult, combine_results, verifications
 from sync.operations.detect.missed_webhooks import last_webhook
 from sync.operations.detect.sweep_schedule import board_problems
 from sync.records.availability import number_of
 
 _EDITS = Cause.SAVE | Cause.PERSON | Cause.WEBHOOK
-
-
-@dataclass(frozen=True)
-class WriteLoopSummary:
-    """Fields that somebody rewrites after each of our writes: who one of them is, and when the first is sent again."""
-
-    fields: int = 0
-    records: int = 0
-    by: str = ""
-    until: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -77,13 +57,11 @@ class FailingReceivers:
 
 @dataclass(frozen=True)
 class AttentionData:
-    """What was read at one moment; `columns` has of each type the mappings whose column can't be used."""
+    """What was read at one moment."""
 
-    write_loops: WriteLoopSummary
     receivers: FailingReceivers
     clocks: Sequence[ClockProblem]
     figures: Sequence[Figure]
-    columns: Mapping[str, Sequence[FieldMapping]]
     verifications: Mapping[str, VerificationResult]
     edited_at: Mapping[str, datetime]
     webhook_at: Mapping[str, datetime | None]
@@ -94,23 +72,10 @@ def load_attention(
     now: datetime, types: Collection[str], links: Mapping[str, BoardLink], period: Period
 ) -> AttentionData:
     """Read what isn't about single records, and what samples of these types said; `now` is the database's time."""
-    loops = WriteLoop.objects.filter(throttled_until__gt=now)
     receivers = NotificationReceiver.objects.exclude(frequency=Frequency.OFF)
-    broken = FieldMapping.objects.exclude(problem="").exclude(direction=SyncDirection.NONE)
-    columns: dict[str, list[FieldMapping]] = {}
-    for mapping in broken.select_related("link").order_by("position", "id"):
-        columns.setdefault(mapping.link.entity_type, []).append(mapping)
     edits = with_states(SyncQueue.objects.filter(entity_id__isnull=False), LIVE_STATUSES)
     edits = edits.alias(edits=F("causes").bitand(int(_EDITS))).exclude(edits=0).order_by()
     return AttentionData(
-        WriteLoopSummary(
-            **loops.aggregate(
-                fields=Count("id"),
-                records=Count("entity_id", distinct=True),
-                by=Min("by", filter=~Q(by=""), default=""),
-                until=Min("throttled_until"),
-            )
-        ),
         FailingReceivers(
             **receivers.aggregate(
                 total=Count("id"), number=Count("failed_since"), stopped=Count("stopped_at"), since=Min("failed_since")
@@ -118,7 +83,6 @@ def load_attention(
         ),
         wrong_clocks(),
         load_figures(period, now),
-        columns,
         {one: found for one, found in verifications().items() if one in types},
         dict(edits.values_list("entity_type").annotate(at=Min("created_at"))),
         {entity_type: last_webhook(link) for entity_type, link in links.items()},
@@ -133,10 +97,10 @@ MAX_WHY_LENGTH = 240
 
 
 class Severity(IntEnum):
-    """What comes first on the page; red is what failed, as in the queue."""
+    """What comes first on the page, as in the inbox: after what fails, red as in the queue, what may be lost."""
 
     FAILED = 1
-    APPROVAL = 2
+    DELETION = 2
     CONFLICT = 3
     REJECTED = 4
     BLOCKED = 5
@@ -155,14 +119,11 @@ class AttentionTask:
     button: str
     icon: str
     in_inbox: bool = False
-    records: int = 0
-    """How many it is about; a whole board or column comes before single ones."""
-    is_whole: bool = False
     is_counted: bool = True
     """Whether it is one of the things that need attention, or advice."""
     is_post: bool = False
-    waited: str = ""
-    """For how long, where that is known."""
+    age: str = ""
+    """For how long it, or the oldest of several, has waited, where that is known."""
 
     @property
     def kind(self) -> str:
@@ -187,17 +148,15 @@ class HealthData:
 
 @dataclass(frozen=True)
 class _KindLine:
-    """How one kind of the inbox is told in a line; `url` is the list on which its entries are done.
+    """How one kind of the inbox is told in a line; `url` is where who may act on its entries does it, if not there.
 
-    `button` is for who may do it, and with `is_for_viewers` for who may only look as well. `tells_age` is False where
-    entries only know when they were checked.
+    `button` is for who may do it, and with `is_for_viewers` for who may only look as well.
     """
 
     severity: Severity
     button: str
     icon: str
     url: str = ""
-    tells_age: bool = True
     is_for_viewers: bool = False
 
 
@@ -208,122 +167,97 @@ def attention_tasks(
     kind_urls: Mapping[AttentionKind, str],
     fix: str,
 ) -> list[AttentionTask]:
-    """Return what a person who may view the rows of these models is told of it, what concerns most first.
+    """Return what a person who may view the rows of these models is told of it, the gravest first.
 
     `kind_urls` are the pages of kinds that the sync knows none of; `fix` is what this person does with rejected values.
     """
-    apart = _column_causes(data) if may_view(BoardLink) else frozenset[str]()
-    found = list(_kind_tasks(data, may_act, kind_urls, apart, fix))
+    found = list(_kind_tasks(data, may_act, kind_urls, fix))
     parts: tuple[tuple[type[Model], Callable[[HealthData], Iterator[AttentionTask]]], ...] = (
         (BoardLink, _board_problem_tasks),
         (BoardLink, _slowed_tasks),
         (Verification, _divergence_tasks),
-        (SyncMetadata, _write_loop_tasks),
         (NotificationReceiver, _receiver_tasks),
         (SyncQueue, _clock_tasks),
     )
     for model, part_tasks in parts:
         found += part_tasks(data) if may_view(model) else []
-    return sorted(found, key=lambda task: (not task.is_whole, -task.records, task.severity))
+    # Of one severity in the order of the inbox.
+    return sorted(found, key=lambda task: task.severity)
 
 
 def _kind_lines(fix: str) -> Mapping[AttentionKind, _KindLine]:
     return {
-        AttentionKind.FAILED: _KindLine(
-            Severity.FAILED, "Open", "error", f"{reverse('npd-inbox')}?kind=failed"
-        ),
-        AttentionKind.WEBHOOK: _KindLine(
-            Severity.FAILED, "Open", "webhook",
-            f"{reverse('admin:sync_webhookendpoint_changelist')}?enabled__exact=0",
-        ),
+        AttentionKind.FAILED: _KindLine(Severity.FAILED, "Open", "error"),
+        AttentionKind.WEBHOOK: _KindLine(Severity.FAILED, "Open", "webhook"),
         AttentionKind.NOTIFICATION: _KindLine(
             Severity.FAILED, "See why", "notifications_off", reverse("npd-notifications")
         ),
-        AttentionKind.APPROVAL: _KindLine(
-            Severity.APPROVAL, "Decide", "gpp_maybe",
-            inbox_url(AttentionKind.APPROVAL),
-        ),
-        AttentionKind.REMOVED: _KindLine(
-            Severity.CONFLICT, "Answer", "delete_sweep", f"{reverse('npd-inbox')}?kind=removed"
-        ),
+        AttentionKind.APPROVAL: _KindLine(Severity.DELETION, "Decide", "gpp_maybe"),
+        AttentionKind.REMOVED: _KindLine(Severity.DELETION, "Answer", "delete_sweep"),
         AttentionKind.CONFLICT: _KindLine(Severity.CONFLICT, "Resolve", "call_split"),
         AttentionKind.DUPLICATE: _KindLine(Severity.CONFLICT, "Decide", "group"),
-        AttentionKind.REJECTED: _KindLine(
-            Severity.REJECTED, fix, "front_hand", inbox_url(AttentionKind.REJECTED), tells_age=False
-        ),
-        AttentionKind.BLOCKED: _KindLine(
-            Severity.BLOCKED, "See why", "front_hand", inbox_url(AttentionKind.BLOCKED), tells_age=False,
-            is_for_viewers=True,
-        ),
-        AttentionKind.UNMATCHED: _KindLine(
-            Severity.UNMATCHED, "Open", "fiber_new",
-            inbox_url(AttentionKind.UNMATCHED),
-        ),
-    }  # fmt: skip
-
-
-def _column_causes(data: HealthData) -> frozenset[str]:
-    """The causes of the inbox that are columns, each of which has a line of its own."""
-    kind, code = AttentionKind.BLOCKED.value, BlockedCode.COLUMN.value
-    broken = data.attention.columns.items()
-    return frozenset(f"{kind}:{of_type}:{column.key}:{code}" for of_type, columns in broken for column in columns)
+        AttentionKind.REJECTED: _KindLine(Severity.REJECTED, fix, "front_hand"),
+        AttentionKind.BLOCKED: _KindLine(Severity.BLOCKED, "See why", "front_hand", is_for_viewers=True),
+        AttentionKind.UNMATCHED: _KindLine(Severity.UNMATCHED, "Open", "fiber_new"),
+    }
 
 
 def _kind_tasks(
-    data: HealthData,
-    may_act: Callable[[AttentionKind], bool],
-    kind_urls: Mapping[AttentionKind, str],
-    apart: Collection[str],
-    fix: str,
+    data: HealthData, may_act: Callable[[AttentionKind], bool], kind_urls: Mapping[AttentionKind, str], fix: str
 ) -> Iterator[AttentionTask]:
-    """A line for each kind of the inbox, with its causes but those that are told `apart`."""
+    """A line for each kind of the inbox, with its causes, that of the most entries first."""
     for kind, line in _kind_lines(fix).items():
-        causes = [one for one in data.causes if one.kind is kind]
-        number = data.counts.get(kind, 0) - sum(one.cause in apart for one in causes)
-        if number <= 0:
+        if not data.counts.get(kind):
             continue
-        causes = sorted((one for one in causes if one.cause not in apart), key=lambda one: -one.number)
+        causes = sorted((one for one in data.causes if one.kind is kind), key=lambda one: -one.number)
         why = humanize.shorten(humanize.join_first([_told(one, data.names) for one in causes]), MAX_WHY_LENGTH)
         why += "" if not why or why.endswith(("…", "?")) else "."
-        since = min((one.since for one in causes if one.since), default=None) if line.tells_age else None
+        since, number = min((one.since for one in causes if one.since), default=None), sum(one.number for one in causes)
+        may = may_act(kind)
         yield AttentionTask(
-            line.severity, str(kind.label), why, kind_urls.get(kind, line.url),
-            line.button if line.is_for_viewers or may_act(kind) else "Open",
-            line.icon, in_inbox=True, records=sum(one.number for one in causes),
-            waited=humanize.time_span((data.now - since).total_seconds()) if since else "",
-        )  # fmt: skip
+            line.severity,
+            str(kind.label),
+            why,
+            (may and (kind_urls.get(kind) or line.url)) or inbox_url(kind),
+            line.button if line.is_for_viewers or may else "Open",
+            line.icon,
+            in_inbox=True,
+            age=_age(since, data.now, number) if since else "",
+        )
+
+
+def _age(since: datetime, now: datetime, number: int) -> str:
+    span = humanize.time_span((now - since).total_seconds())
+    return f"For {span}" if number == 1 else f"Oldest {span} ago"
 
 
 def _told(cause: AttentionCause, names: Mapping[registry.RecordKey, str]) -> str:
     """What happened, and to which record or to how many."""
-    about = cause.count_text or (f"An item of {cause.board}" if cause.kind is AttentionKind.UNMATCHED else "")
+    about = f"An item of {cause.board}" if cause.kind is AttentionKind.UNMATCHED else cause.board
+    about = cause.count_text or about
     if cause.entity_id is not None:
         about = names.get((cause.entity_type, cause.entity_id), "")
     return (f"{about}: " if about else "") + cause.text.rstrip(".")
 
 
-_PROBLEM_LABELS = {"field": "Blocked", "columns": "Blocked", "webhooks": "Not reported", "sweeps": "Missed changes"}
+_PROBLEM_LABELS = {"columns": "Blocked", "webhooks": "Not reported", "sweeps": "Missed changes"}
 
 
 def _board_problem_tasks(data: HealthData) -> Iterator[AttentionTask]:
-    """Columns that are gone, webhooks that don't come, sweeps that can't be finished."""
+    """What lets nothing new be made, webhooks that don't come, sweeps that can't be finished."""
     # Of a board that is stopped the check for missed changes is due at once when that ends.
-    stopped = {board.spec.entity_type for board in data.boards if board.is_stopped}
+    stopped = {board.spec.entity_type for board in data.boards if board.availability.is_stopped}
     for spec in registry.entities():
         link = data.links.get(spec.entity_type)
         if link is None:
             continue
         url = reverse("admin:sync_boardlink_change", args=[link.pk])
-        for one in board_problems(link, spec.board_title, data.attention.columns.get(spec.entity_type, [])):
+        for one in board_problems(link, spec.board_title, ()):  # of fields the inbox has them
             if one.about == "sweeps" and spec.entity_type in stopped:
                 continue
-            is_field = one.about == "field"
-            on_page = (inbox_url(AttentionKind.BLOCKED), "See the options") if is_field else (url, "Open the board")
-            severity = Severity.BLOCKED if one.about in ("field", "columns") else Severity.FAILED
-            why = humanize.without_request_id(one.why)
-            label = _PROBLEM_LABELS[one.about]
-            in_inbox = is_field and _has_blocked(data)
-            yield AttentionTask(severity, label, f"{one.what}. {why}", *on_page, one.icon, in_inbox, is_whole=True)
+            severity = Severity.BLOCKED if one.about == "columns" else Severity.FAILED
+            why = f"{one.what}. {humanize.without_request_id(one.why)}"
+            yield AttentionTask(severity, _PROBLEM_LABELS[one.about], why, url, "Open the board", one.icon)
         yield from (
             AttentionTask(Severity.NOTICE, "Renamed", one.sentence, url, "Open", "edit")
             for one in renamed_columns(link)
@@ -338,14 +272,7 @@ def _slowed_tasks(data: HealthData) -> Iterator[AttentionTask]:
     for board in data.boards:
         if board.slowed_until:
             why = f"{board.title}: {board.wait_reason}{used}"
-            yield AttentionTask(
-                Severity.NOTICE, "Slowed", why, url, "Try again now", "hourglass", is_whole=True, is_post=True
-            )
-
-
-def _has_blocked(data: HealthData) -> bool:
-    """Whether the inbox lists fields that are blocked, as those of a column or of a loop are."""
-    return bool(data.counts.get(AttentionKind.BLOCKED))
+            yield AttentionTask(Severity.NOTICE, "Slowed", why, url, "Try again now", "hourglass", is_post=True)
 
 
 def _divergence_tasks(data: HealthData) -> Iterator[AttentionTask]:
@@ -355,27 +282,9 @@ def _divergence_tasks(data: HealthData) -> Iterator[AttentionTask]:
     what = humanize.count_with_noun(
         verification.differed, "record said “synced” and differed", "records said “synced” and differed"
     )
-    url = reverse("admin:sync_verification_changelist")
+    url = f"{reverse('admin:sync_verification_changelist')}?differed__gt=0"
     why = f"{what}. {verification.summary(data.now)}"
     yield AttentionTask(Severity.FAILED, "Differences", why, url, "Open", "difference")
-
-
-def _write_loop_tasks(data: HealthData) -> Iterator[AttentionTask]:
-    write_loops = data.attention.write_loops
-    if not write_loops.fields or write_loops.until is None:
-        return
-    fields, records = humanize.count_with_noun(write_loops.fields, "field"), write_loops.records
-    why = (
-        f"{fields} of {humanize.count_with_noun(records, 'record')}. On the board, {write_loops.by or 'somebody'} "
-        "writes another value after each of our writes, so nothing is "
-        f"sent until {humanize.day_and_time(write_loops.until)}. Stop the automation that does it, or change the "
-        "field's direction."
-    )
-    url = inbox_url(AttentionKind.BLOCKED)
-    yield AttentionTask(
-        Severity.BLOCKED, "Update loop", why, url, "See the options", "sync_problem", in_inbox=_has_blocked(data),
-        records=records,
-    )  # fmt: skip
 
 
 def _receiver_tasks(data: HealthData) -> Iterator[AttentionTask]:
@@ -398,7 +307,7 @@ def _receiver_tasks(data: HealthData) -> Iterator[AttentionTask]:
     else:
         rest = "It is tried again automatically."
     severity = Severity.FAILED if failing.stopped else Severity.NOTICE
-    url = reverse("admin:sync_notificationreceiver_changelist")
+    url = f"{reverse('admin:sync_notificationreceiver_changelist')}?failed_since__isnull=False"
     why = f"{what}. Messages have not arrived for {since}. {rest}"
     yield AttentionTask(severity, "Notifications", why, url, "See why", "notifications_off")
 
@@ -416,23 +325,19 @@ def queue_url(query: str = "", part: str = "") -> str:
     return f"{listed}{'?' + query if query else ''}{'#' + part if part else ''}"
 
 
-# One line that says whether all is well, else what is wrong first.
+# One line that says whether all is well, else what is wrong first. What stops or pauses the sync stands above it.
 
 
 def headline(
-    boards: Sequence[BoardHealth],
-    tasks: Sequence[AttentionTask],
-    number: int,
-    others: int = 0,
-    paused: Sequence[str] = (),
-) -> Badge:
-    """Return it as a badge; what stops the sync and what is `paused` come before the `number` of things in the inbox.
+    boards: Sequence[BoardHealth], tasks: Sequence[AttentionTask], number: int, others: int = 0, *, is_paused: bool
+) -> Badge | None:
+    """Return it as a badge: the `number` of things in the inbox, else what comes after that; None where all there is to
+    say is that something is stopped or paused.
 
     So it says what the inbox's badge says, and of how many records, where these are more; what that doesn't list,
     because it is about no record or item, counts only where it is empty. `others` are things that this person sees and
     other people act on.
     """
-    stopped = [board.title for board in boards if board.is_stopped]
     slowed = [board.title for board in boards if board.slowed_until]
     number = number or sum(task.is_counted and not task.in_inbox for task in tasks)
     records = sum(board.number(RecordState.ATTENTION) for board in boards)
@@ -440,19 +345,19 @@ def headline(
     failing = sum(board.failing for board in boards)
     has_board = any(board.availability.has_board for board in boards)
     what, pending = humanize.count_with_noun, sum(board.number(RecordState.PENDING) for board in boards)
+    is_still = is_paused or any(board.availability.is_stopped for board in boards)
+    syncing, later = ("", ", and synced once sync goes on") if is_still else ("Syncing; ", "")
     cases = (
         (not has_board, "off", "link_off", "Not set up yet: nothing is synced"),
-        (stopped, "bad", "block", f"Stopped: {', '.join(stopped)}"),
-        (paused, "warn", "pause_circle", f"Paused: {'; '.join(paused)}"),
         (slowed, "warn", "hourglass", f"Slowed by the API quota: {', '.join(slowed)}"),
-        (number, "warn", "front_hand", f"Syncing; {what(number, 'thing needs', 'things need')} attention{about}"),
+        (number, "warn", "front_hand", f"{syncing}{what(number, 'thing needs', 'things need')} attention{about}"),
         # Which the inbox says to who may see the queue.
-        (failing, "warn", "front_hand", f"Syncing; {what(failing, 'change fails', 'changes fail')}"),
+        (failing, "warn", "front_hand", f"{syncing}{what(failing, 'change fails', 'changes fail')}"),
         (others, "off", "group", f"Nothing needs you; {what(others, 'thing needs', 'things need')} somebody else"),
-        (pending, "wait", "sync", f"Syncing; {what(pending, 'record is', 'records are')} on the way"),
-        (True, "ok", "check_circle", "All synced"),
+        (pending, "wait", "sync", f"{syncing}{what(pending, 'record is', 'records are')} pending{later}"),
+        (not is_still, "ok", "check_circle", "All synced"),
     )
-    return next(Badge(*badge) for holds, *badge in cases if holds)
+    return next((Badge(*badge) for holds, *badge in cases if holds), None)
 
 
 # Health, the first page: everything of one moment, in a number of queries that doesn't grow.
@@ -480,11 +385,11 @@ def health_context(
     causes = attention.causes(scope, limit=MAX_CAUSES)
     single = [(one.entity_type, one.entity_id) for one in causes]
     names = registry.known_names(registry.visible_types(request.user), single)
-    boards = _board_healths(visible, panel, found, scope, causes)
+    boards = _board_healths(visible, panel, found, causes)
     tallies = tallies_of(request)  # the sidebar has asked already
     counts = {kind: tally.causes for kind, tally in tallies.items()}
     others = _causes(attention.tallies(replace(scope, kinds=scope.others))) if scope.others else 0
-    paused = [label for label, _ in visible_pauses(request.user, panel.overview.pauses)]
+    is_paused = bool(visible_pauses(request.user, panel.overview.pauses))
     calls = None
     if _may_see(request, SyncQueue) and not panel.overview.missing_token:
         status = panel.overview
@@ -498,17 +403,16 @@ def health_context(
         kind_urls,
         rejection_act(request.user),
     )
-    is_connected, runs = not panel.overview.missing_token, not all(one.availability.is_paused for one in boards)
+    is_connected, runs = (
+        not panel.overview.missing_token,
+        not all(one.availability.is_paused or one.availability.is_stopped for one in boards),
+    )
     number = _causes(tallies)
     since = min((one.since for one in causes if one.since), default=None)
     return context | {
         "boards": boards,
-        "task_groups": [
-            (title, group)
-            for title, in_inbox in (("Needs attention", True), ("Boards and system", False))
-            if (group := [task for task in tasks if task.in_inbox is in_inbox])
-        ],
-        "headline": headline(boards, tasks, number, others, paused) if boards else None,
+        "task_groups": _task_groups(tasks),
+        "headline": headline(boards, tasks, number, others, is_paused=is_paused) if boards else None,
         "in_inbox": number,
         "oldest": humanize.time_span((panel.now - since).total_seconds()) if since else "",
         "verified": _verified_text(found.verifications, [board.spec for board in visible], panel.now),
@@ -518,10 +422,19 @@ def health_context(
             if boards
             else []
         ),
-        # What is paused whole has its Resume above the page.
+        # What is paused or stopped whole has its button above the page.
         "pause_url": queue_url(part=PAUSE_FORM) if runs and is_allowed(request.user, QueueAction.PAUSE) else "",
         **_queue_context(request, panel, period, found.figures, calls),
     }
+
+
+def _task_groups(tasks: Sequence[AttentionTask]) -> list[tuple[str, list[AttentionTask]]]:
+    """What the inbox lists and the rest, that with the gravest first."""
+    groups = [
+        (title, [task for task in tasks if task.in_inbox is in_inbox])
+        for title, in_inbox in (("Needs attention", True), ("Boards and system", False))
+    ]
+    return sorted((one for one in groups if one[1]), key=lambda one: one[1][0].severity)
 
 
 _OF_RECORDS = frozenset(AttentionKind) - {AttentionKind.UNMATCHED, AttentionKind.WEBHOOK, AttentionKind.NOTIFICATION}
@@ -550,18 +463,10 @@ def _verified_text(found: Mapping[str, VerificationResult], specs: Sequence[regi
 
 
 def _board_healths(
-    visible: Sequence[BoardStatus],
-    panel: QueuePanel,
-    found: AttentionData,
-    scope: AttentionScope,
-    causes: Sequence[AttentionCause],
+    visible: Sequence[BoardStatus], panel: QueuePanel, found: AttentionData, causes: Sequence[AttentionCause]
 ) -> list[BoardHealth]:
     counts = record_view.health_counts((board.spec for board in visible), panel.overview.pauses)
     of_records = [one for one in causes if one.kind in _OF_RECORDS] if len(causes) < MAX_CAUSES else []
-
-    def number(kind: AttentionKind, entity_type: str) -> int | None:
-        of_kind = [one.number for one in causes if (one.kind, one.entity_type) == (kind, entity_type)]
-        return sum(of_kind) if kind in scope.kinds else None
 
     def rejected_at(entity_type: str) -> datetime | None:
         rejected = (one.since for one in causes if (one.kind, one.entity_type) == (AttentionKind.REJECTED, entity_type))
@@ -575,8 +480,6 @@ def _board_healths(
             counts.get(one, {}),
             found.verifications.get(one, VerificationResult()),
             len({cause.cause for cause in of_records if cause.entity_type == one}),
-            number(AttentionKind.FAILED, one),
-            number(AttentionKind.REMOVED, one),
             found.edited_at.get(one),
             rejected_at(one),
             found.webhook_at.get(one),

@@ -49,10 +49,14 @@ def run_checks() -> list[CheckResult]:
         *_delivery_findings(),
         *sweep_schedule.sweep_findings(),
     ]
-    for spec in registry.entities():
-        link = link_of(spec.entity_type)
-        if link is not None and link.board_id and (reason := availability.of(link).blocked_reason):
-            local_findings.append(CheckResult(False, f"{spec.board_title}: sync is paused.", reason, "pause"))
+    now = availability.overview()
+    for board in now.boards:
+        if board.has_board and board.is_paused:
+            what = f"{registry.board_title(board.entity_type)}: sync is paused."
+            local_findings.append(CheckResult(False, what, board.blocked_reason, "pause"))
+    local_findings += [
+        CheckResult(False, stop.headline, stop.rest, "pause") for stop in availability.stops_of(now.types, now)
+    ]
     local_findings += _queue_findings()
     findings = [*_monday_findings(), *_quota_findings()]
     mapped = FieldMapping.objects.filter(converter__in=connectors.get().people_converters)

@@ -130,6 +130,11 @@ class BoardAvailability:
         return self.link is not None and self.link.has_board
 
     @property
+    def is_stopped(self) -> bool:
+        """Whether something is wrong with it that was set up, so that nothing of it is synced."""
+        return self.has_board and not self.is_paused and bool(self.blocked_reason)
+
+    @property
     def blocked_reason(self) -> str:
         """Why it can't be worked, as a sentence; empty where it can, or will soon by itself."""
         return "" if self.is_temporary else self.detail
@@ -259,54 +264,53 @@ class Overview(LimitFacts):
 
 @dataclass(frozen=True)
 class Stop:
-    """What stops boards that nobody paused. `titles` are theirs, none where it stops every board that is set up.
+    """What stops boards that nobody paused: why and what to do, and of which boards, as far as one may know of them.
 
-    `code` is that of the account's stop; `since` is None where that isn't known, `until` where somebody has to act.
+    `code` is that of the account's stop; `since` is None where that isn't known.
     """
 
     reason: str
-    titles: Sequence[str] = ()
+    boards: Mapping[str, str]
+    kind: BlockedKind
     code: str = ""
     since: datetime | None = None
-    until: datetime | None = None
-    waiting: int = 0
-    """Changes that wait for it."""
 
     @property
-    def parts(self) -> tuple[str, str]:
-        """The first sentence of the reason, and the rest."""
-        first, dot, rest = self.reason.partition(". ")
-        return first + dot.rstrip(), rest
+    def headline(self) -> str:
+        """What is stopped, and why, in one sentence."""
+        return stop_headline(self.boards.values(), self.reason)
+
+    @property
+    def rest(self) -> str:
+        """What to do, and what happens by itself."""
+        return self.reason.partition(". ")[2]
+
+
+def stop_headline(titles: Iterable[str], reason: str) -> str:
+    """Return what is stopped, and why: the same on every page, in messages and in the doctor's findings."""
+    of_boards = f" of {named}" if (named := humanize.join_first(sorted(titles))) else ""
+    return f"Sync{of_boards} is stopped: {reason.partition('. ')[0].rstrip('.')}."
 
 
 def stops_of(entity_types: Collection[str], now: Overview) -> list[Stop]:
-    """Return what stops these types' boards but for people's pauses, those of one reason together."""
-    by_reason = dict[str, list[BoardAvailability]]()
-    set_up = [board for board in now.shown if board.has_board]
-    for board in set_up:
-        if board.blocked_reason and not board.is_paused:
-            by_reason.setdefault(board.detail, []).append(board)
-    return [
-        _stop_of(reason, boards, now, is_whole=len(boards) == len(set_up))
-        for reason, boards in by_reason.items()
+    """Return what stops boards but for people's pauses, those of one reason together, by the names of these types'."""
+    by_reason = dict[tuple[BlockedKind, str], list[BoardAvailability]]()
+    for board in now.shown:
+        if board.reason_code is not None and board.is_stopped:
+            by_reason.setdefault((board.reason_code, board.detail), []).append(board)
+    found = []
+    for (kind, reason), boards in by_reason.items():
+        shown = {one.entity_type: registry.board_title(one.entity_type) for one in boards}
+        shown = {one: title for one, title in shown.items() if one in entity_types}
+        code, since = StopCode.TOKEN.value if kind is BlockedKind.NOT_CONFIGURED else "", None
+        if kind is BlockedKind.ACCOUNT:
+            code, since = now.account.stop_code, now.account.stopped_since
+        elif kind is BlockedKind.BLOCKED:
+            since = min((one.link.blocked_since for one in boards if one.link and one.link.blocked_since), default=None)
         # What concerns the account is everybody's; of a board, whoever may see its records is told.
-        if boards[0].reason_code is not BlockedKind.BLOCKED or any(one.entity_type in entity_types for one in boards)
-    ]
-
-
-def _stop_of(reason: str, boards: Sequence[BoardAvailability], now: Overview, *, is_whole: bool) -> Stop:
-    of_board, link = boards[0].reason_code is BlockedKind.BLOCKED, boards[0].link
-    is_account = boards[0].reason_code is BlockedKind.ACCOUNT
-    code = StopCode.TOKEN.value if boards[0].reason_code is BlockedKind.NOT_CONFIGURED else ""
-    since = link.blocked_since if of_board and link is not None else None
-    return Stop(
-        humanize.without_request_id(reason),
-        [] if is_whole else [registry.entity(one.entity_type).board_title for one in boards],
-        now.account.stop_code if is_account else code,
-        now.account.stopped_since if is_account else since,
-        boards[0].until,
-        sum(number_of(now.jobs(one.entity_type, READY, BACKOFF, DEFERRED)) for one in boards),
-    )
+        if shown or kind is not BlockedKind.BLOCKED:
+            found.append(Stop(humanize.without_request_id(reason), shown, kind, code, since))
+    return found
 
 
 def first_of(jobs: Sequence[JobCount]) -> datetime | None:

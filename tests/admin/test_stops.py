@@ -19,9 +19,11 @@ from sync.connectors.base.errors import ConnectionLost, DailyLimitReached, NotAu
 from sync.ledger import record_view
 from sync.limits import breaker, credentials, quota
 from sync.models import BoardLink, MondayAccount, SyncQueue
+from sync.operations.notifications.incidents import stops
 from sync.outbox import pauses
+from sync.records.availability import stop_headline
 from tests.admin import states
-from tests.admin.test_health import headline_of, html_of, tasks_of, text_of
+from tests.admin.test_health import headline_of, html_of, links, tasks_of, text_of
 from tests.admin.test_records import words_of
 from tests.support.people import staff_who_may
 
@@ -118,6 +120,31 @@ def test_a_token_that_is_gone_is_a_stop_where_boards_are_set_up(
     assert not stop_of(html_of(browser_of_person))
 
 
+def test_a_stop_says_in_one_place_what_why_since_when_and_what_to_do(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    breaker.trip_account(NotAuthenticated("Not authenticated"))
+    html = html_of(browser_of_person)
+    headline = "Sync of Contacts, Organizations is stopped: Monday rejects the API token."
+    assert words_of(html).count(headline) == 1
+    assert headline in words_of(stop_of(html))
+    assert "<time" in stop_of(html)  # since when
+    assert NotAuthenticated.advice in words_of(stop_of(html))
+    assert headline_of(browser_of_person) == "4 things need attention"
+    assert sorted(one.key for one in stops()) == ["stopped:contact", "stopped:organization"]
+    assert {stop_headline(["Organizations", "Contacts"], one.cause) for one in stops()} == {headline}
+
+
+def test_what_waits_for_a_stop_is_the_sum_of_the_tiles(browser_of_person: Client) -> None:
+    states.boards()
+    states.contact("Ann")
+    states.waiting("Ben")
+    states.candidate("7001")
+    breaker.trip_account(ConnectionLost("gone"))
+    assert headline_of(browser_of_person) == "2 records are pending, and synced once sync goes on"
+    assert links(html_of(browser_of_person)) == {"/admin/npd/contact/?health=pending": 2}
+
+
 def test_who_may_not_act_is_told_the_cause_and_has_no_button(client: Client, stopped: dict[str, Any]) -> None:
     client.force_login(staff_who_may("view_contact"))
     html = html_of(client)
@@ -197,8 +224,7 @@ def test_an_inbox_during_a_stop_does_not_say_that_it_is_empty(browser_of_person:
         empty = empty.partition('class="npd-empty"')[2]
         assert "npd-inbox-stopped" in empty
         assert "check_circle" not in empty
-        assert "1 change waits" in words_of(empty)
-        assert "<time" in empty  # since when
+        assert "What stops it stands above." in words_of(empty)
 
 
 def test_a_stop_that_begins_or_ends_is_another_version_of_every_page(
@@ -231,7 +257,7 @@ def test_a_change_that_has_failed_for_minutes_is_said_and_not_all_is_syncing(bro
         entity_type="contact", entity_id=states.contact("Ann").pk, attempts=1, error_message="Monday answered 500.",
         next_retry=sync_now() + timedelta(minutes=1),
     )  # fmt: skip
-    assert headline_of(browser_of_person) == "Syncing; 1 record is on the way"
+    assert headline_of(browser_of_person) == "Syncing; 1 record is pending"
     SyncQueue.objects.filter(pk=row.pk).update(attempts=2)
     assert headline_of(browser_of_person) == "Syncing; 1 thing needs attention"
     assert tasks_of(browser_of_person) == [("bad", "Failed")]

@@ -25,7 +25,6 @@ from django.urls import reverse
 from sync import registry
 from sync.clock import SyncNow
 from sync.kernel.db import advisory_lock, run_sql
-from sync.kernel.humanize import without_request_id
 from sync.models import Incident, Verification
 from sync.models.followers import Alarm, Frequency
 from sync.models.state import VERIFICATION_WINDOW
@@ -126,23 +125,12 @@ def inbox_url(**query: str) -> str:
 
 
 def stops() -> Iterator[Noticed]:
-    """Return the boards that can't be worked and that nobody paused, where any was set up."""
-    boards = availability.overview().boards
-    if not any(board.has_board for board in boards):
-        return
-    for board in boards:
-        if board.blocked_reason and not board.is_paused:
-            title, reason = registry.board_title(board.entity_type), without_request_id(board.blocked_reason)
-            code = str(board.reason_code)
-            yield Noticed(
-                f"{STOPPED}:{board.entity_type}",
-                STOPPED,
-                board.entity_type,
-                title,
-                code,
-                reason,
-                reverse("admin:index"),
-            )
+    """Return the boards that were set up, can't be worked, and that nobody paused."""
+    now = availability.overview()
+    for stop in availability.stops_of(now.types, now):
+        for entity_type, title in stop.boards.items():
+            key = f"{STOPPED}:{entity_type}"
+            yield Noticed(key, STOPPED, entity_type, title, stop.kind.value, stop.reason, reverse("admin:index"))
 
 
 def differences() -> Iterator[Noticed]:

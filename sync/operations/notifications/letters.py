@@ -24,6 +24,7 @@ from sync.kernel.outgoing_calls import REDIRECTED, AddressError, CallFailed, pos
 from sync.models.followers import Medium
 from sync.operations.attention import AttentionKind
 from sync.operations.notifications.incidents import DIFFERENCE, STOPPED, Noticed, inbox_url
+from sync.records.availability import stop_headline
 from sync.registry import type_label
 
 _KINDS = (STOPPED, DIFFERENCE, *(kind.value for kind in AttentionKind))
@@ -41,7 +42,6 @@ _NOUNS = {
     AttentionKind.BLOCKED.value: ("blocked field", "blocked fields"),
     AttentionKind.UNMATCHED.value: ("unmatched item", "unmatched items"),
 }
-_TITLES = {STOPPED: "Sync stopped", DIFFERENCE: "A difference was found"}
 
 ALL_CLEAR = "Nothing needs attention any more."
 TEST = "This is a test. Notifications for {user} arrive here."
@@ -89,8 +89,8 @@ def _plain_letter(subject: str, sentence: str) -> Letter:
 def _groups(news: Iterable[Noticed], named_types: frozenset[str]) -> list[tuple[Group, Sequence[Noticed]]]:
     def cause(one: Noticed) -> tuple[int, str, str]:
         place = _KINDS.index(one.kind) if one.kind in _KINDS else len(_KINDS)
-        # A stop's reason names the time of the next attempt; boards with one kind of reason are one group.
-        return place, one.cause_code, "" if one.kind == STOPPED else one.cause
+        # The rest of a stop's reason names the time of the next attempt.
+        return place, one.cause_code, stop_headline((), one.cause) if one.kind == STOPPED else one.cause
 
     by_cause = [(place, list(members)) for (place, *_), members in groupby(sorted(news, key=cause), key=cause)]
     by_cause.sort(key=lambda found: (found[0], -sum(one.number for one in found[1])))
@@ -99,9 +99,13 @@ def _groups(news: Iterable[Noticed], named_types: frozenset[str]) -> list[tuple[
 
 def _group(members: Sequence[Noticed], named_types: frozenset[str]) -> Group:
     first, number = members[0], sum(one.number for one in members)
-    if first.kind in _TITLES:
-        boards = join_first([clean(one.name, 60) for one in members])
-        return Group(f"{_TITLES[first.kind]}: {boards}", [Entry(clean(first.cause, 400), _absolute(first.url))])
+    boards = [clean(one.name, 60) for one in members]
+    if first.kind == STOPPED:
+        rest = clean(first.cause, 400).partition(". ")[2]
+        return Group(stop_headline(boards, clean(first.cause)), [Entry(rest or "See Health", _absolute(first.url))])
+    if first.kind == DIFFERENCE:
+        title = f"A difference was found: {join_first(boards)}"
+        return Group(title, [Entry(clean(first.cause, 400), _absolute(first.url))])
     noun = count_with_noun(number, *_NOUNS.get(first.kind, ("thing", "things")))
     # What Monday said of a record quotes its values.
     is_told = first.kind != AttentionKind.FAILED or not first.entity_type or first.entity_type in named_types
