@@ -306,7 +306,7 @@ class ActivityList(admin_base.PageChangeList):
         for edit, labels in unsynced_changes(types, ids, limit=MOST_UNSYNCED):
             if not wanted or edit.entity_type in wanted:
                 of_record.setdefault((edit.entity_type, edit.who, edit.entity_id), []).append((edit, labels))
-        acts: dict[tuple[str, str], list[Decision]] = {}
+        acts: dict[tuple[str, ...], list[Decision]] = {}
         for (entity_type, who, entity_id), edits in of_record.items():
             changed = list(dict.fromkeys(label for _, labels in edits for label in labels.values()))
             is_new, words = any(not one.columns for one, _ in edits), unsynced_words(edits[0][0])
@@ -317,7 +317,7 @@ class ActivityList(admin_base.PageChangeList):
             )  # fmt: skip
             row.page_types = types  # type: ignore[attr-defined]
             row.page_opens_deleted = opens  # type: ignore[attr-defined]
-            acts.setdefault((entity_type, who), []).append(row)
+            acts.setdefault((entity_type, who, words, "new" if is_new else ""), []).append(row)
         shown = []
         for rows in acts.values():
             is_many = len(rows) > MANY_ALIKE and not self.query
