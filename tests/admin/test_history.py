@@ -160,7 +160,7 @@ def test_an_edit_is_in_the_activity_until_its_pass_tells_it_for_whoever_may_see_
     assert unsynced(browser_of_person, f"?q={record.pk}") == edit
     assert unsynced(browser_of_person, "?p=2") == []
     page = browser_of_person.get(change_page(record))
-    assert {(line.label, bool(line.unsynced)) for line in page.context["activity"].acts[0].lines} == {
+    assert {(line.label, bool(line.unsynced)) for act in page.context["activity"].acts for line in act.lines} >= {
         ("Phone", True),
         ("Direction", False),
     }
@@ -172,7 +172,7 @@ def test_an_edit_is_in_the_activity_until_its_pass_tells_it_for_whoever_may_see_
     client.force_login(person)
     SyncQueue.objects.filter(entity_id=record.pk).update(status="completed")
     assert record.pk not in dict(unsynced(client))
-    assert not acts_of(client, record)[0].unsynced
+    assert not any(act.unsynced for act in acts_of(client, record))
 
 
 def test_edits_of_many_records_by_one_person_that_wait_are_one_line(
