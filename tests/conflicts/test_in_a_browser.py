@@ -286,7 +286,7 @@ def test_a_refused_value_is_corrected_and_taken_back_by_keys(open_page: Any) -> 
     page.goto(page_of(made))
     page.locator("form[data-undo] button").wait_for()
     press(page, "u")
-    page.get_by_text("put back to").first.wait_for()
+    page.get_by_text(" undid ").first.wait_for()
     assert Contact.objects.get().email == REFUSED
     assert not errors
 
