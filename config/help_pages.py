@@ -59,6 +59,10 @@ WORDS = (
     ("Blocked", "A field that can't be synced until somebody acts; the other fields of the record are synced."),
     ("Board", "The Monday board that is kept the same as a list of records in NPD."),
     (
+        "Cancel, Discard",
+        "To close a pending job, or a failed one, without a sync; a set-up that was begun is discarded, too.",
+    ),
+    (
         "Check for missed changes",
         "NPD Sync asks Monday what changed, in case a webhook did not arrive; it runs every few minutes.",
     ),
@@ -68,7 +72,7 @@ WORDS = (
     ("Difference", "A value that differs on both sides although the record says Synced; there should be none."),
     ("Direction", "Which way a record or field is synced: both ways, one way only, or not at all."),
     ("Filter", "Which records and items of a board are synced; what it leaves out stays as it is on both sides."),
-    ("Ignored items", "Items that somebody told NPD Sync to leave alone; they never become records."),
+    ("Ignored items", "Items that somebody told NPD Sync to leave alone, by Ignore; they never become records."),
     ("Inbox", "All that needs attention, in one list: grouped by cause, with what can be done."),
     ("Item", "A row of a Monday board, the counterpart of a record."),
     ("Job", "A change that is to be synced: Pending, In progress, Done or Failed."),
@@ -82,6 +86,7 @@ WORDS = (
     ("Possible duplicate", "Two records or items that may be the same person; you decide."),
     ("Preview", "What would be written, and what it costs, before anything is."),
     ("Record", "A contact or an organization in NPD."),
+    ("Reject", "To say no to a bulk deletion: what would be lost is kept."),
     ("Rejected by Monday", "A value that Monday does not accept; correct it, use Monday's, or keep both different."),
     (
         "Removed on Monday",
@@ -130,16 +135,18 @@ SERVED = (*LISTED, "decisions/*.md")
 """What the listed pages lead to is there, too."""
 GLOSSARY = "glossary.md"
 RECORDS, START = "howto/find-and-export", ""
+EMERGENCY = "howto/when-something-is-wrong"
 WORK = (
-    "howto/be-notified", "howto/exclude-a-record", "howto/export-or-erase-a-person", RECORDS,
-    "howto/find-unmatched-items", "howto/fix-blocked-fields", "howto/import-contacts", "howto/read-sync-health",
-    "howto/resolve-conflicts", "howto/sign-in-safely", "howto/work-through-the-inbox", "guarantees",
+    "howto/read-sync-health", "howto/work-through-the-inbox", "howto/resolve-conflicts", "howto/fix-blocked-fields",
+    "howto/find-unmatched-items", RECORDS, "howto/exclude-a-record", "howto/import-contacts", "howto/be-notified",
+    "howto/sign-in-safely", "howto/export-or-erase-a-person", "guarantees",
 )  # fmt: skip
 SET_UP = (
-    "connect-monday", "howto/change-a-fields-rule-or-direction", "howto/load-a-board", "howto/set-up-with-the-wizard",
-    "howto/sync-only-some-records", "howto/who-may-do-what", "reference/columns", "reference/merge",
+    "connect-monday", "howto/set-up-with-the-wizard", "howto/load-a-board", "howto/who-may-do-what",
+    "howto/change-a-fields-rule-or-direction", "howto/sync-only-some-records", "reference/columns", "reference/merge",
 )  # fmt: skip
-"""What people read who work with it, and who set it up; every other page is for who runs it or writes programs."""
+"""What people read who work with it, in the order of a day, and who set it up; the rest is for who runs it or writes
+programs."""
 
 PAGES = (
     ("conflicts/", "howto/resolve-conflicts"),
@@ -194,11 +201,15 @@ class HelpPage:
 
 
 def help_start(request: HttpRequest) -> HttpResponse:
-    """List all pages, each group by their titles."""
-    rest = {page.name for page in help_pages()} - {*WORK, *SET_UP}
-    parts = (("Work with it", WORK), ("Set up", SET_UP), ("For your administrator", rest))
-    groups = [(title, _by_title(found)) for title, found in parts]
-    context = {**admin.site.each_context(request), "title": "Help", "groups": groups}
+    """List what to do when something is wrong, then all other pages."""
+    rest = {page.name for page in help_pages()} - {*WORK, *SET_UP, EMERGENCY}
+    groups = [
+        ("Work with it", [_page(name) for name in WORK]),
+        ("Set up", [_page(name) for name in SET_UP]),
+        ("For your administrator", _by_title(rest)),
+    ]
+    emergency = _page(EMERGENCY)
+    context = {**admin.site.each_context(request), "title": "Help", "emergency": emergency, "groups": groups}
     return TemplateResponse(request, "npd/help_start.html", context)
 
 

@@ -6,7 +6,7 @@ lights up the entry that leads to it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
@@ -59,6 +59,11 @@ class Section:
             return reverse(self.url or f"admin:{self.model}_changelist") + self.below
         except NoReverseMatch:
             return ""
+
+    @property
+    def own_path(self) -> str:
+        """Return where its pages begin; of a shortcut those of its model."""
+        return replace(self, url="", model=self.permission.replace(".", "_")).path if self.is_shortcut else self.path
 
     @property
     def link(self) -> str:
@@ -119,7 +124,7 @@ SECTIONS = (
             about="The browsers in which you are signed in; sign out of the others."),
     # Rights that nobody can be given: administrators alone have them, here and of personal data.
     Section(SETTINGS, "Invite a colleague", "forward_to_inbox", url="admin:auth_user_invite_colleague",
-            permission="npd.invitation", block="People", is_shortcut=True, about="By mail, with a role."),
+            permission="npd.invitation", block="People", is_shortcut=True, about="By email, with a role."),
     Section(SETTINGS, "Users", "badge", "auth_user", block="People", about="Who may sign in."),
     Section(SETTINGS, "Groups", "group", "auth_group", block="People", about="Who may do what."),
     Section(SETTINGS, "Notification receivers", "notifications_active", "sync_notificationreceiver", block="People",
@@ -184,9 +189,7 @@ def _section_at(address: str) -> Section | None:
     if address == HEALTH.path:
         return HEALTH
     found = [
-        (len(path), one)
-        for one in sections()
-        if one != HEALTH and not one.is_shortcut and (path := one.path) and address.startswith(path)
+        (len(path), one) for one in sections() if one != HEALTH and (path := one.own_path) and address.startswith(path)
     ]
     return max(found, key=lambda one: one[0], default=(0, None))[1]
 

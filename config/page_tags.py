@@ -74,8 +74,11 @@ def page_name(context: Context) -> str:
     if "deletable_objects" in context:
         return "Delete"
     request, section = context.get("request"), context.get("section")
-    on_its_list = context.get("cl") or (request is not None and request.path == getattr(section, "path", None))
-    return "" if on_its_list else str(context.get("title") or "")
+    title = str(context.get("title") or "")
+    is_first = request is not None and request.path == getattr(section, "path", None)
+    # A list's own address answers with a question, too.
+    is_asked = is_first and context.get("question") is not None
+    return "" if context.get("cl") or (is_first and not is_asked) else title
 
 
 @register.simple_tag(takes_context=True)

@@ -194,7 +194,7 @@ ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_AUTHENTICATED_LOGIN_REDIRECTS = False
-# How long an invitation's link works; passwords are reset by administrators, not by mail.
+# How long an invitation's link works; passwords are reset by administrators, not by email.
 PASSWORD_RESET_TIMEOUT = 7 * 24 * 60 * 60
 ACCOUNT_RATE_LIMITS: Any = False  # npd/accounts/limits.py says why
 MFA_RATE_LIMITS: Any = False

@@ -1,6 +1,6 @@
 """Where two texts differ, an excerpt around it, and both in one. Pure.
 
-Words are compared with words, for that is what a person reads; only within telephone numbers, email addresses and
+Words are compared with words, for that is what a person reads; only within phone numbers, email addresses and
 numbers are the characters compared. A family emoji, a flag, an accented or an Arabic letter with its marks is one
 character (a grapheme cluster) and is never cut in two.
 """
@@ -20,7 +20,7 @@ MAX_DIFF_CHARACTERS = 4_000
 MIN_SIMILARITY = 0.35
 """Texts that have less than this in common are simply other texts: marks would only be noise."""
 MIN_SIMILARITY_OF_NUMBERS = 0.6
-"""The same where characters are compared alone, of which any two telephone numbers share some."""
+"""The same where characters are compared alone, of which any two phone numbers share some."""
 
 EXCERPT_BEFORE, EXCERPT_AFTER = 30, 90
 """Characters that an excerpt has before the first difference, and from there on."""

@@ -107,11 +107,11 @@ class Contact(SyncedModel):
         return self.name
 
     def sync_region(self) -> str:
-        """Return the country of the contact's organization, for telephone numbers without one."""
+        """Return the country of the contact's organization, for phone numbers without one."""
         return self.organization.address_country if self.organization else ""
 
     def clean_fields(self, exclude: Collection[str] | None = None) -> None:
-        """Give the telephone number its country, or refuse it, where it is written here; what Monday says is taken."""
+        """Give the phone number its country, or refuse it, where it is written here; what Monday says is taken."""
         errors: dict[str, list[ValidationError]] = {}
         try:
             super().clean_fields(exclude=exclude)

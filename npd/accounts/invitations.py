@@ -1,7 +1,7 @@
-"""Inviting a colleague: an account without a password, with a role, and a link by mail by which its person sets one.
+"""Inviting a colleague: an account without a password, with a role, and a link by email by which its person sets one.
 
 The link is Django's token of a password reset, under a salt of its own: it works once, for some days, and until another
-one is sent. It stands in the mail alone, unless no mail can be sent: then who invites is shown it, once.
+one is sent. It stands in the email alone, unless none can be sent: then who invites is shown it, once.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ tokens = _InvitationTokens()
 
 @dataclass(frozen=True)
 class Invitation:
-    """An invitation that was made: until when its link works; of one that no mail could bring, why, and the link."""
+    """An invitation that was made: until when its link works; of one that no email could bring, why, and the link."""
 
     user: User
     until: datetime

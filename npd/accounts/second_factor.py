@@ -256,7 +256,7 @@ def _write(user: User, letter: Letter, id_of_message: str) -> Outcome:
     outcome = send_email(user.email, letter, id_of_message)
     if outcome.is_final:
         # Without the address: it is a person's.
-        log.warning("not told of their account: the mail server does not accept the address", user=user.get_username())
+        log.warning("not told of their account: the email server does not accept the address", user=user.get_username())
     return outcome
 
 

@@ -108,7 +108,7 @@ RESULT_ICONS = {
 }
 """Of the rows that were to be written, and aren't."""
 
-PARTLY: Mapping[str, str] = {ImportState.DONE: "Partly written", ImportState.UNDONE: "Partly undone"}
+PARTLY: Mapping[str, str] = {ImportState.DONE: "Partly imported", ImportState.UNDONE: "Partly undone"}
 
 JobUrl = Callable[[str, ImportJob], str]
 
@@ -267,7 +267,7 @@ def _row_table(job: ImportJob, outcome: RowOutcome, hidden: frozenset[str], list
                     for name, raw in row.after.items()
                     if name not in hidden and (is_change or name != "name")
                 ],
-                "result": f"{Result(row.result).label}. {row.note}".strip() if row.result else "Not written",
+                "result": f"{Result(row.result).label}. {row.note}".strip() if row.result else "Not imported",
             }
         )
     return {"outcome": outcome, "what": "What changes" if is_change else "Values", "rows": rows, "page": page}
@@ -434,7 +434,7 @@ class ImportMixin:
         kinds = {one: Listed(one, request.GET.get("p")) for one in (PROBLEMS, RowOutcome.CHANGED, RowOutcome.NEW)}
         listed = kinds.get(request.GET.get("rows", ""), Listed())
         context = {
-            **self._context(request, self._title()),
+            **self._context(request, f"Import of {job.file_name}"),
             **import_job_context(job, self._url, request.user, listed),
             "may_undo": job.state == ImportState.DONE and may_undo(request.user, job),
         }

@@ -328,12 +328,12 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin
         back = reverse("admin:auth_user_change", args=[user.pk])
         if request.method == "POST":
             return self._invited(request, invite_again(by, user))
-        effects = [str(_("They get another mail. The link that they have does not work any more."))]
+        effects = [str(_("They get another email. The link that they have does not work any more."))]
         question = Question(f"{_('Invite again:')} {user}", effects, str(_("Send another link")))
         return question_page(self, request, question, back)
 
     def _invited(self, request: HttpRequest, made: Invitation) -> HttpResponse:
-        """Say that the mail is on its way; of one that is not, why, and the link on this answer alone."""
+        """Say that the email is on its way; of one that is not, why, and the link on this answer alone."""
         until = day_and_time(made.until)
         if made.link:
             context = {**self.admin_site.each_context(request), "opts": self.opts, "title": INVITE,
@@ -341,7 +341,7 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin
             answer = TemplateResponse(request, "npd/invitation_link.html", context)
             add_never_cache_headers(answer)
             return answer
-        told = _("%(name)s is invited as “%(role)s”: a mail went to %(email)s. Its link works once, until %(until)s.")
+        told = _("%(name)s is invited as “%(role)s”: an email went to %(email)s. Its link works once, until %(until)s.")
         name = made.user.get_full_name() or made.user
         said = told % {"name": name, "role": self.roles(made.user), "email": made.user.email, "until": until}
         own, further = reverse("admin:auth_user_change", args=[made.user.pk]), _("Change the role, or invite again")

@@ -21,8 +21,8 @@ class ImportState(models.TextChoices):
     FAILED = "failed", "Could not be read"
     COLUMNS = "columns", "Columns to be chosen"
     SHOWN = "shown", "Not confirmed yet"
-    RUNNING = "running", "Being written"
-    DONE = "done", "Written"
+    RUNNING = "running", "Being imported"
+    DONE = "done", "Imported"
     UNDOING = "undoing", "Being undone"
     UNDONE = "undone", "Undone"
 
@@ -41,8 +41,8 @@ class RowOutcome(models.TextChoices):
 class Result(models.TextChoices):
     """What became of a row that was to be written."""
 
-    WAITING = "", "Not written"
-    WRITTEN = "written", "Written"
+    WAITING = "", "Not imported"
+    WRITTEN = "written", "Imported"
     LEFT = "left", "Left alone"
     UNDONE = "undone", "Undone"
     KEPT = "kept", "Not undone"

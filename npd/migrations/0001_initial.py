@@ -26,14 +26,14 @@ SYNC_DIRECTION = [
 ]
 IMPORT_JOB_STATE = [
     ("reading", "Being read"), ("failed", "Could not be read"), ("shown", "Not confirmed yet"),
-    ("running", "Being written"), ("done", "Written"), ("undoing", "Being undone"), ("undone", "Undone"),
+    ("running", "Being imported"), ("done", "Imported"), ("undoing", "Being undone"), ("undone", "Undone"),
 ]
 IMPORT_ROW_OUTCOME = [
     ("new", "New"), ("changed", "Changed"), ("unchanged", "Unchanged"), ("invalid", "Invalid"),
     ("ambiguous", "Ambiguous"), ("repeated", "Repeated"),
 ]
 IMPORT_ROW_RESULT = [
-    ("", "Not written"), ("written", "Written"), ("left", "Left alone"), ("undone", "Undone"), ("kept", "Not undone"),
+    ("", "Not imported"), ("written", "Imported"), ("left", "Left alone"), ("undone", "Undone"), ("kept", "Not undone"),
 ]
 
 # The groups of permissions, made where they are missing: from then on they are the administrator's.

@@ -27,7 +27,7 @@ MIN_HINT = 4
 """Letters or digits in a row of which few texts have the same."""
 
 MIN_DIGITS = 7
-"""A shorter number is no telephone number that belongs to one person only."""
+"""A shorter number is no phone number that belongs to one person only."""
 
 MAX_NOTES = 200
 """Longer notes are not searched for elsewhere; the rows that belong to the person are found without."""

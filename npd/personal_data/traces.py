@@ -117,7 +117,7 @@ def _cleared(value: Any, wanted: re.Pattern[str], mark: str) -> Any:
 
 
 def is_reference(name: str) -> bool:
-    """Whether a column, or a name in JSON, is of something's number or key: a telephone number may look the same."""
+    """Whether a column, or a name in JSON, is of something's number or key: a phone number may look the same."""
     return name in ("item", "column", "version") or re.search(r"(?:^|_)ids?$|[a-z]Ids?$", name) is not None
 
 

@@ -106,7 +106,7 @@ def _scheme(url: str) -> str:
         return ""
 
 
-# Email addresses and telephone numbers.
+# Email addresses and phone numbers.
 
 
 # Narrower than the standards on purpose, as Monday is: no quoted local parts, no bare hosts.

@@ -129,7 +129,7 @@ const nameAction = () => {
   if (!button || !choice) return;
   const form = button.form;
   const number = form.querySelector("[name=select_across]")?.value === "1"
-    ? document.querySelector("#changelist-actions .all")?.textContent.match(/[\d.,]*\d/)?.[0]
+    ? document.querySelector("#changelist-actions .all")?.dataset.number
     : form.querySelectorAll(".action-select:checked").length;
   const deletes = choice.value === "delete_selected", act = choice.selectedOptions[0].text.trim();
   const what = act.replace(/\S+/g, (word, at, text) =>
@@ -140,6 +140,21 @@ const nameAction = () => {
 document.addEventListener("change", () => setTimeout(nameAction));
 document.addEventListener("click", (event) => event.target.closest("#changelist-actions") && setTimeout(nameAction));
 
+// The way back from a page leads to its list as it was left, with its filters, also to the inbox if that was the last one.
+const LEFT = "npd-list-left";
+document.addEventListener("DOMContentLoaded", () => {
+  const crumbs = [...document.querySelectorAll(".npd-crumb > a")];
+  if (!document.querySelector(".npd-crumb-page")) {
+    sessionStorage.setItem(LEFT, location.pathname + location.search);
+    return;
+  }
+  const left = new URL(sessionStorage.getItem(LEFT) ?? "", location.href);
+  const same = crumbs.find((link) => link.pathname === left.pathname);
+  if (!same) return;
+  same.search = left.search;
+  document.querySelector(".npd-crumbs").classList.toggle("npd-crumbs-from-group", same === crumbs[0] && crumbs.length > 1);
+});
+
 // The skip link moves the keyboard, not the address: in that unfold keeps the tab of a form.
 document.addEventListener("click", (event) => {
   const content = event.target.closest(".npd-skip") && document.getElementById("content");
@@ -147,4 +162,18 @@ document.addEventListener("click", (event) => {
   event.preventDefault();
   content.tabIndex = -1;
   content.focus();
+});
+
+// What is typed above a list leaves those of its lines that have all the words; a group without any is hidden.
+document.addEventListener("input", (event) => {
+  const lines = document.querySelectorAll(event.target.dataset.npdFilter ?? "none");
+  if (!lines.length) return;
+  const words = event.target.value.toLowerCase().split(/\s+/);
+  for (const line of lines) line.hidden = !words.every((word) => line.textContent.toLowerCase().includes(word));
+  const groups = [...document.querySelectorAll(":is(section, details):has(> .npd-help-list)")];
+  for (const group of groups) {
+    group.hidden = !group.querySelector("li:not([hidden])");
+    if (group.localName === "details" && event.target.value) group.open = true;
+  }
+  document.querySelector("[data-npd-filtered-out]").hidden = groups.some((group) => !group.hidden);
 });

@@ -5,7 +5,7 @@ the lists behind them, its last 24 hours as bars.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
@@ -33,6 +33,10 @@ from sync.registry import EntitySpec, page_url
 
 # One board's card in the queue's panel: its state as a badge, why it stands still, its numbers, its
 # last 24 hours.
+
+
+MAX_REASONS = 2
+"""Reasons for which jobs wait that a card names; each job says its own."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,8 @@ class BoardStatus:
     spec: EntitySpec
     availability: BoardAvailability
     overview: Overview
+    hides_reasons: bool = field(default=False, kw_only=True)
+    """Whether this person may not see its records, which a reason may name."""
 
     @property
     def title(self) -> str:
@@ -177,13 +183,15 @@ class BoardStatus:
         ready, backoff, deferred = (number_of(self.jobs(one)) for one in (READY, BACKOFF, DEFERRED))
         due = number_of(self.overview.due(self.availability))
         stopped, waits = "because the board is stopped or paused", "until the next attempt"
-        parts = [(due, "due now"), (ready - due, stopped), (backoff, waits), (deferred, "for the reason under Why")]
+        parts = [(due, "due now"), (ready - due, stopped), (backoff, waits), (deferred, "for later")]
         return ", ".join(f"{intcomma(number)} {what}" for number, what in parts if number)
 
     @property
     def times(self) -> list[str]:
-        """Since when the oldest row is due, and when the next one is tried."""
-        since, lines = self.due_since, []
+        """Why rows wait for later, since when the oldest is due, and when the next one is tried."""
+        since = self.due_since
+        reasons = sorted({one.reason for one in self.jobs(DEFERRED) if one.reason and not self.hides_reasons})
+        lines = [f"Why later: {reason}" for reason in reasons[:MAX_REASONS]]
         if since is not None:
             lines.append(f"Oldest due: for {humanize.time_span((self.now - since).total_seconds())}.")
         later = [one for one in self.jobs(BACKOFF, DEFERRED) if one.direction not in self.availability.paused]

@@ -248,7 +248,6 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         "deleted_record_policy",
         "webhook_lines",
         "swept",
-        "compared_last",
         "verified",
     )
     readonly_fields = tuple(name for name in fields if name not in _POLICY_HELP)
@@ -462,13 +461,11 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         )
         return format_html("{}{}", sweep_schedule.last_sweep_text(link), paragraphs)
 
-    @admin.display(description="Nightly comparison")
-    def compared_last(self, link: BoardLink) -> str:
-        return sweep_schedule.last_comparison_text(link)
-
     @admin.display(description="Verified")
     def verified(self, link: BoardLink) -> str:
-        return verifications().get(link.entity_type, VerificationResult()).summary(sync_now())
+        """Return what came of the records that say “synced”, and what else the night found."""
+        result = verifications().get(link.entity_type, VerificationResult()).summary(sync_now())
+        return f"{result} {sweep_schedule.last_comparison_text(link)}".strip()
 
     @admin.display(description="Webhooks")
     def webhook_lines(self, link: BoardLink) -> str:
@@ -537,11 +534,11 @@ class VerificationAdmin(admin_base.ReaderMixin, ReadOnlyAdmin):
             return admin_base.badge("bad", "difference", f"{row.differed} of {row.compared} differed")
         if row.compared:
             return admin_base.badge("ok", "verified", f"{row.compared} of {row.compared} equal")
-        return admin_base.badge("off", "help", "Nothing could be compared")
+        return admin_base.badge("off", "help", "Nothing could be verified")
 
     kind = admin_base.type_column()
 
-    moment = admin_base.time_column("at", "Compared")
+    moment = admin_base.time_column("at", "Verified")
 
     @admin.display(description="What was found")
     def found(self, row: Verification) -> SafeString | str:

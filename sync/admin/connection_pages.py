@@ -153,9 +153,9 @@ def _stop_banner(request: HttpRequest, *, is_connected: bool) -> StopBanner:
 # What a stop says besides, of which the banner goes on to say the cause.
 _ASKED_SENTENCES: Mapping[breaker.AskCode, str] = {
     breaker.AskCode.RESUMED: "Monday answers, and sync goes on.",
-    breaker.AskCode.STOPPED: "Monday was asked just now, and the cause is still there: see above.",
+    breaker.AskCode.STOPPED: "Monday was asked just now, and sync is still stopped.",
     breaker.AskCode.WAITING: "Monday asked for this wait, so it was not asked again. Sync goes on by itself.",
-    breaker.AskCode.JUST_ASKED: "Monday was asked a few seconds ago. See above what it said.",
+    breaker.AskCode.JUST_ASKED: "Monday was asked a few seconds ago, and sync is still stopped.",
     breaker.AskCode.NOT_STOPPED: "Nothing is stopped any more: sync goes on.",
     breaker.AskCode.PAUSED: "Monday was not asked, because everything is paused. Resume it first.",
 }
@@ -169,6 +169,8 @@ def try_again(model_admin: Any, request: HttpRequest) -> HttpResponse:
         said = _ASKED_SENTENCES[code := breaker.ask_again(is_slowed=(was_slowed := is_slowed()))]
         if was_slowed and code is breaker.AskCode.RESUMED and is_slowed():
             said = "Monday was asked just now: the API quota is as tight as before. “Sync now” works still."
+        if code in (breaker.AskCode.STOPPED, breaker.AskCode.JUST_ASKED):
+            said = " ".join([said, *(one.reason for one in stops_of(registry.visible_types(user), overview()))])
         authors.log_kind_action(user, MondayAccount, f"Tried again. {said}", name="Monday")
         return (
             Report(said) if code in (breaker.AskCode.RESUMED, breaker.AskCode.NOT_STOPPED) else Report(problems=[said])

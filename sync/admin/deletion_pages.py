@@ -66,7 +66,7 @@ KIND_LABELS = {
 
 EFFECTS = {
     "approve": {
-        ApprovalKind.ITEMS: "The items are archived or deleted on Monday, as the board’s policy says.",
+        ApprovalKind.ITEMS: "The items are archived or deleted on Monday, as the board’s setting says.",
         ApprovalKind.RECORDS: "The records are deleted in NPD. Each can be restored from “Deleted records”.",
         ApprovalKind.CLEAR_MONDAY: "The cells are emptied on Monday, as they are in NPD.",
         ApprovalKind.CLEAR_NPD: "The fields are emptied in NPD, as they are on Monday.",

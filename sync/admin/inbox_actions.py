@@ -166,6 +166,7 @@ register_action(
         _discard,
         shortcut="d",
         many="Discard all {number}…",
+        effects={AttentionKind.FAILED: DISCARD.effect},
         question=_discard_question,
         may=_may_discard,
     )

@@ -159,7 +159,7 @@ def _about(medium: Medium, user: User) -> str:
     if not user.email:
         return NO_OWN_ADDRESS
     if settings.EMAIL_BACKEND.endswith("filebased.EmailBackend"):
-        return f"There is no mail server here: what would go to {user.email} is written as a file into var/mail."
+        return f"There is no email server here: what would go to {user.email} is written as a file into var/mail."
     return f"Goes to {user.email}, the address of your account."
 
 

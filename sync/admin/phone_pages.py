@@ -1,4 +1,4 @@
-"""The country of telephone numbers that name none: shown where such numbers are met, and chosen here."""
+"""The country of phone numbers that name none: shown where such numbers are met, and chosen here."""
 
 from __future__ import annotations
 

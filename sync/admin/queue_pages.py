@@ -4,7 +4,7 @@ never counted to the end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -168,11 +168,16 @@ class QueuePanel:
         return [("", str(BOTH_WAYS)), *((str(direction.value), str(direction.label)) for direction in QueueDirection)]
 
 
-def load_panel() -> QueuePanel:
-    """Return how the queue stands now."""
+def load_panel(visible_types: Collection[str]) -> QueuePanel:
+    """Return how the queue stands now; what may name records, of these types alone."""
     status = overview(finished=True)
     return QueuePanel(
-        boards=[BoardStatus(registry.entity(one.entity_type), one, status) for one in status.shown],
+        boards=[
+            BoardStatus(
+                registry.entity(one.entity_type), one, status, hides_reasons=one.entity_type not in visible_types
+            )
+            for one in status.shown
+        ],
         overview=status,
         live=number_of([one for one in status.all_jobs if one.status in LIVE_STATUSES]),
         now=status.now,
@@ -182,7 +187,7 @@ def load_panel() -> QueuePanel:
 def panel_of(request: HttpRequest) -> QueuePanel:
     """Return the panel of a page; whatever the page shows is of one moment."""
     if not hasattr(request, "queue_panel"):
-        request.queue_panel = load_panel()  # type: ignore[attr-defined]
+        request.queue_panel = load_panel(registry.visible_types(request.user))  # type: ignore[attr-defined]
     found: QueuePanel = request.queue_panel  # type: ignore[attr-defined]
     return found
 

@@ -228,7 +228,10 @@ class LimitFacts:
         if until <= state.now:
             return None
         every, at = interval_text(delay.total_seconds()), humanize.time_of_day(until, seconds=True)
-        reason = f"The day's API quota is tight: changes of this board go out every {every}; the next at {at}."
+        reason = (
+            f"Changes of this board are sent together every {every}, next at {at}, so that today's API quota lasts; "
+            "“Sync now” sends one record at once."
+        )
         return Wait(BlockedKind.BATCHING, reason, until)
 
     def _quota_since(self, state: BudgetState, link: BoardLink) -> datetime:
@@ -248,7 +251,7 @@ def _limit_wait(found: LimitWait, demand: Demand) -> Wait:
     kind = BlockedKind.QUOTA if found.kind is LimitKind.DAY else BlockedKind.BATCHING
     reason = quota.wait_reason(found, urgent=demand.priority == Priority.PERSON)
     return Wait(
-        kind, f"{reason} It goes on by itself at {humanize.time_of_day(found.until, seconds=True)}.", found.until
+        kind, f"{reason} Sync goes on by itself at {humanize.time_of_day(found.until, seconds=True)}.", found.until
     )
 
 

@@ -364,9 +364,10 @@ def forecast(state: BudgetState | None = None, account: MondayAccount | None = N
     outlook = f"It lasts until {humanize.time_of_day(midnight)}."
     if day.left < 1:
         at = humanize.time_of_day(midnight)
-        outlook = f"What is left is kept for what people ask for; everything else goes on at {at}."
+        outlook = f"The rest is for “Sync now” and whatever else people start; all other changes wait until {at}."
     elif ends is not None:
-        outlook = f"At this rate the API quota ends at {humanize.time_of_day(ends)}."
+        used_up, at = humanize.time_of_day(ends), humanize.time_of_day(midnight)
+        outlook = f"At this rate they are used up at {used_up}; changes then wait until {at}."
     words = f"{round(used):,} of today's {limit:,} calls to Monday are used. {outlook}"
     return Forecast(used, limit, left, budget.day_reserve, ends, words, budget.reported_at)
 
@@ -587,7 +588,7 @@ def wait_reason(wait: LimitWait, *, urgent: bool) -> str:
     return {
         LimitKind.DAY: day
         if urgent
-        else "Today's calls to Monday are used up, but for those kept for what a person asks for.",
+        else "Today's calls to Monday are used up, but for those that “Sync now” may still use.",
         LimitKind.MINUTE: "This minute's calls to Monday are used up.",
         LimitKind.POINTS: "This minute's complexity points at Monday are used up.",
         LimitKind.CONCURRENCY: "As many calls to Monday are under way as may be.",

@@ -1,4 +1,4 @@
-"""Indexes of the inbox and of Health; what is folded names its act; the country of telephone numbers is a choice;
+"""Indexes of the inbox and of Health; what is folded names its act; the country of phone numbers is a choice;
 exports are no rows any more."""
 
 from django.db import migrations, models
@@ -43,7 +43,7 @@ class Migration(migrations.Migration):
             "mondayaccount",
             "phone_region",
             models.CharField(
-                blank=True, db_default="", max_length=2, verbose_name="country of telephone numbers without one"
+                blank=True, db_default="", max_length=2, verbose_name="country of phone numbers without one"
             ),
         ),
         migrations.DeleteModel("ExportPart"),

@@ -201,7 +201,7 @@ class MondayAccount(models.Model):
     users: models.JSONField[Any, Any] = models.JSONField("users by id: name and email", db_default=EMPTY, blank=True)
     users_at = models.DateTimeField("users read at", null=True, blank=True)
     tags: models.JSONField[Any, Any] = models.JSONField("known tags by id", db_default=EMPTY, blank=True)
-    phone_region = models.CharField("country of telephone numbers without one", max_length=2, blank=True, db_default="")
+    phone_region = models.CharField("country of phone numbers without one", max_length=2, blank=True, db_default="")
 
     class Meta:
         db_table = "sync_monday_account"

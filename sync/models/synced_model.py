@@ -153,7 +153,7 @@ class SyncedModel(models.Model):
         return self.may_sync and self.sync_status == RecordSyncStatus.DISABLED
 
     def sync_region(self) -> str:
-        """Return the country of telephone numbers without one, as a code or name; empty: the setting's."""
+        """Return the country of phone numbers without one, as a code or name; empty: the setting's."""
         return ""
 
     @classmethod

@@ -128,7 +128,7 @@ class Directory:
 
     Tags are kept by board, for a private board has tags of its own
     (developer.monday.com/api-reference/reference/tags-1). They alone grow, by act: a tag that a plan names has an id
-    only once Monday made it, and the plan's converters send it then. `region` is the country of telephone numbers
+    only once Monday made it, and the plan's converters send it then. `region` is the country of phone numbers
     without one.
     """
 

@@ -72,7 +72,7 @@ def load_directory(converters: set[str], board_id: str) -> Directory:
 
 
 def phone_region() -> str:
-    """Return the country of telephone numbers without one where the record says none: as chosen, else as proposed."""
+    """Return the country of phone numbers without one where the record says none: as chosen, else as proposed."""
     chosen = MondayAccount.objects.filter(id=1).values_list("phone_region", flat=True).first()
     return chosen or settings.DEFAULT_PHONE_REGION
 
@@ -102,7 +102,7 @@ def canonical_expression(field: str) -> Func:
 def canonical_value(entity_type: str, field: str, value: Any, region: str = "") -> Any:
     """Return a field's value as the sync compares it; two values equal in this form are no change.
 
-    `region` is the country of telephone numbers without one, where the record or the caller knows it.
+    `region` is the country of phone numbers without one, where the record or the caller knows it.
     """
     for mapping in registry.entity(entity_type).mappings:
         if mapping.fields == (field,) and mapping.converter in ("name", "email", "phone", "text", "long_text"):
@@ -113,7 +113,7 @@ def canonical_value(entity_type: str, field: str, value: Any, region: str = "") 
 
 
 def complete_phone(text: str, country: str = "") -> str:
-    """Return a typed telephone number with its country, that of the record or else the installation's.
+    """Return a typed phone number with its country, that of the record or else the installation's.
 
     Raises ValueError, with a sentence, where it is no number of that country, as any prefix would be a guess.
     """

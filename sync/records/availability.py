@@ -40,18 +40,19 @@ _JOBS = f"""
             CASE WHEN row.next_retry > moment.now AND row.attempts > 0 AND row.reason = '' THEN '{BACKOFF}'
                 WHEN row.next_retry > moment.now OR untouchable.entity_id IS NOT NULL THEN '{DEFERRED}'
                 ELSE '{READY}' END AS phase,
-            row.next_retry AS since, (row.entity_id IS NULL)::int AS of_item
+            row.next_retry AS since, (row.entity_id IS NULL)::int AS of_item, row.reason
         FROM sync_queue AS row CROSS JOIN moment
         LEFT JOIN untouchable ON untouchable.entity_id = row.entity_id
         WHERE row.status = 'pending'
     )
-    SELECT entity_type, status, direction, phase, attempts, count(*), min(since), sum(of_item)
+    SELECT entity_type, status, direction, phase, attempts, count(*), min(since), sum(of_item),
+        min(reason) FILTER (WHERE phase = '{DEFERRED}')
     FROM pending GROUP BY 1, 2, 3, 4, 5
     UNION ALL
-    SELECT entity_type, status, '', status, 0, count(*), min(last_attempt), 0
+    SELECT entity_type, status, '', status, 0, count(*), min(last_attempt), 0, ''
     FROM sync_queue WHERE status = 'in_progress' GROUP BY 1, 2
     UNION ALL
-    SELECT entity_type, status, '', status, 0, count(*), NULL::timestamptz, 0
+    SELECT entity_type, status, '', status, 0, count(*), NULL::timestamptz, 0, ''
     FROM sync_queue WHERE status = 'failed' GROUP BY 1, 2
 """  # noqa: S608 - made of the constants above
 
@@ -59,7 +60,7 @@ _FINISHED = f"""
     UNION ALL
     SELECT entity_type, status, '', CASE priority WHEN {Priority.LOAD.value} THEN '{LOADED}' ELSE status END AS phase,
         0, count(*),
-        date_bin('1 hour', finished_at, timestamptz '2001-01-01 00:00:00+00') AS hour, 0
+        date_bin('1 hour', finished_at, timestamptz '2001-01-01 00:00:00+00') AS hour, 0, ''
     FROM sync_queue
     WHERE status = 'completed' AND finished_at > %(now)s - interval '24 hours' AND finished_at <= %(now)s
     GROUP BY 1, 2, phase, hour
@@ -73,7 +74,7 @@ class JobCount:
     `phase` is what pending ones wait for: ready (their time has come), backoff, deferred; of completed ones of a load
     of many records it is loaded, of others the status.
     `first` is when the first could be worked, of those in progress when it was claimed, of completed ones the hour;
-    `of_items` how many of the pending ones are about items that no record has.
+    `of_items` how many of the pending ones are about items that no record has; `reason` why one of the deferred waits.
     """
 
     entity_type: str
@@ -84,6 +85,7 @@ class JobCount:
     number: int
     first: datetime | None
     of_items: int = 0
+    reason: str | None = ""
 
 
 @dataclass(frozen=True)

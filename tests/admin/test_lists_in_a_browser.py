@@ -142,3 +142,18 @@ def test_the_filters_are_set_cleared_and_left_by_keys(
     sheet.get_by_role("link", name="Clear").press("Enter")
     page.wait_for_url(lambda address: "sync_direction__exact" not in address)
     assert not errors
+
+
+def test_all_that_are_selected_are_counted_as_everywhere_and_the_way_back_keeps_the_filter(open_page: Any) -> None:
+    Contact.objects.bulk_create(Contact(name=f"Ann {number}") for number in range(1200))
+    page, errors = open_page(390, "dark")
+    page.goto(f"{CONTACTS}?q=Ann")
+    page.locator("#action-toggle").check()
+    page.get_by_role("link", name="Select all 1,200 contacts").click()
+    expect(page.locator(".actions .all")).to_have_text("All 1,200 selected")
+    page.locator("select[name=action]").select_option("delete_selected")
+    expect(page.get_by_role("button", name="Delete 1,200 contacts…")).to_be_visible()
+    page.locator("tr.data-row th a").first.click()
+    page.get_by_role("heading", level=1).get_by_role("link", name="Contacts").click()
+    page.wait_for_url(f"**{CONTACTS}?q=Ann")
+    assert not errors

@@ -35,7 +35,7 @@ def test_a_boards_card_counts_its_rows_by_what_they_wait_for(browser_of_person: 
     found = card(browser_of_person, "Contacts")
     assert "Syncing" in found
     assert re.search(r"Pending 3 .*In progress 1 .*Failed 1 .*4 jobs done in the last 24 hours", found)
-    assert "Pending: 1 due now, 1 until the next attempt, 1 for the reason under Why." in found
+    assert "Pending: 1 due now, 1 until the next attempt, 1 for later. Why later: Monday answered 500." in found
     assert re.search(r"Oldest due: for 1 minute\. Next attempt: in [12] minutes?\.", found)
     # A figure of nothing is none.
     assert not re.search(r"Pending|In progress|Failed|jobs done", card(browser_of_person, "Organizations"))
@@ -126,6 +126,7 @@ def test_the_count_stops_at_the_cap_and_says_so(
     finished(sync_now(), rows=90)
     text = text_of(browser_of_person, "status__exact=completed")
     assert "More than 60 jobs (the first 60 are listed;" in text
+    assert "Select all jobs: more than 60" in text
     everything = "&".join(f"status__exact={status}" for status in choices.QueueStatus.values)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE sync_queue")

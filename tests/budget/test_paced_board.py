@@ -109,10 +109,10 @@ def test_pages_and_commands_say_until_when(world: World, tight: Contact, admin_c
     gathering(world, tight)
     stand_still()
     said = availability.of("contact").waiting_reason
-    assert "The day's API quota is tight: changes of this board go out every" in said
+    assert "Changes of this board are sent together every" in said
     until = availability.of("contact").until
     assert until is not None
-    assert f"the next at {until:%H:%M:%S} UTC" in said
+    assert f", next at {until:%H:%M:%S} UTC" in said
     assert availability.of("contact").blocked_reason == ""  # nothing is wrong
     state = record_view.describe_one(tight)
     assert (state.words, state.next_try) == (said, until)
@@ -157,6 +157,6 @@ def test_the_api_tells_the_allowance_and_the_window(world: World, tight: Contact
     assert (told["limit"], told["reserve"]) == (1_000, 50)
     assert told["used"] + told["left"] == 1_000
     assert told["as_of"]
-    assert "At this rate the API quota ends at" in told["words"]
+    assert "At this rate they are used up at" in told["words"]
     assert told["forecast_ends_at"]
     assert stats["records"]["contact"]["window_seconds"] > 60

@@ -97,7 +97,7 @@ def test_a_value_that_cant_be_stored_answers_400_by_field(api: APIClient, confli
     (error,) = response.json()["errors"]
     assert response.status_code == 400
     assert error["pointer"] == "/selections/phone"
-    assert "not a telephone number" in error["detail"]
+    assert "not a phone number" in error["detail"]
 
 
 def test_a_malformed_resolution_answers_400_and_says_where(api: APIClient, conflict: SyncConflict) -> None:

@@ -60,7 +60,7 @@ def test_there_is_no_last_agreed_value_to_go_back_to(contact: Contact, ada: User
 
 def test_a_lost_value_that_npd_cant_take_is_refused_in_words(contact: Contact, ada: User) -> None:
     record(lost(contact, FieldConflict("phone", PHONE.npd, None, "no digits")))
-    with pytest.raises(InvalidResolution, match="not a telephone number"):
+    with pytest.raises(InvalidResolution, match="not a phone number"):
         resolve(conflict_of(contact).pk, by=ada, resolution_type="keep_monday",
                 seen={"phone": {"npd": PHONE.npd, "monday": "no digits"}})  # fmt: skip
 

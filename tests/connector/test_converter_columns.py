@@ -427,7 +427,7 @@ def test_a_country_that_iso_gave_up_still_reads_as_itself() -> None:
         ("email", "nobody", "name@example.org"),
         ("email", "a@b", "name@example.org"),
         ("email", "a b@c.test", "name@example.org"),
-        ("phone", "call me", "not a telephone number"),
+        ("phone", "call me", "not a phone number"),
         ("name", "  ", "empty"),
         ("link", "nowhere", "https://example.org"),
         ("date", "31.1.2026", "2026-01-31"),

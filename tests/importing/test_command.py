@@ -51,7 +51,7 @@ def test_with_yes_it_writes_and_tells_its_progress(person: User, people: Path) -
     said, ended = run(people, "--yes")
     assert ended == 0
     assert "2 of 2 rows" in said
-    assert "2 rows were written." in said
+    assert "2 rows were imported." in said
     assert ImportJob.objects.get().state == "done"
     assert Contact.objects.count() == 2
     again, ended = run(people, "--yes")
@@ -123,6 +123,6 @@ def test_what_somebody_does_on_the_page_meanwhile_is_told_and_not_done_again(
         said, ended = run(people, "--by", "dora")
         assert (told in said, ended) == (True, 1)
         assert ("Nothing was written." in said) == (act == "discard")
-        assert "rows were written" not in said
+        assert "rows were imported" not in said
         ImportJob.objects.all().delete()
     assert not Contact.objects.exists()

@@ -55,7 +55,7 @@ def test_a_file_is_previewed_imported_and_undone_with_the_keyboard(open_page: An
     page.get_by_text("0 of 2 rows").wait_for()
     assert list(Contact.objects.values_list("name", flat=True)) == ["Ann"]
     with a_worker():
-        page.get_by_text("2 rows were written.").wait_for()
+        page.get_by_text("2 rows were imported.").wait_for()
     assert set(Contact.objects.values_list("name", flat=True)) == {"Anne", "Bob"}
     page.get_by_role("link", name="Undo…").press("Enter")
     page.get_by_text("1 record that the import created is deleted.").wait_for()
@@ -134,7 +134,7 @@ def test_five_kinds_of_faults_are_named_given_back_as_a_spreadsheet_and_the_rest
     assert [row[0].value for row in sheet.rows] == ["Person", "Bob", "Cleo", "Dan", "Eve", "Fay", "Fay"]
     page.get_by_role("button", name="Import 1 row").press("Enter")
     with a_worker():
-        page.get_by_text("1 row was written.").wait_for()
+        page.get_by_text("1 row was imported.").wait_for()
     assert not barriers(page)
     assert list(Contact.objects.values_list("name", "phone")) == [("Ann", "+46 8 123 45")]
     assert not errors

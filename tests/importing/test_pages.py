@@ -221,7 +221,7 @@ def test_afterwards_the_figures_are_of_what_was_written_and_undone_and_a_part_is
     written(job, person)
     page = admin.get(url(job))
     assert tiles(page) == {"New": 1, "Changed": 1, "Invalid": 1, "Left alone": 1}
-    assert "Partly written" in page.context["state_badge"]
+    assert "Partly imported" in page.context["state_badge"]
     Contact.objects.filter(email="cleo@x.org").update(role_title="typed since")
     job.refresh_from_db()
     taken_back(job, person)

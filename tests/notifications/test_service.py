@@ -102,7 +102,7 @@ def test_each_thing_comes_once_by_its_cause_with_a_link_and_then_one_all_clear(
         assert f"  - {name}\n    https://npd.example.org/admin/sync/syncqueue/{job.pk}/change/" in text(mail)
     late = fails("Dan")
     notify_people()
-    assert "With those of earlier messages it is 2 in all." in text(mail)
+    assert "With those of earlier messages there are 2." in text(mail)
     SyncQueue.objects.filter(pk__in=[job.pk for job in (*jobs, late)]).delete()
     for _ in range(4):
         notify_people()

@@ -150,7 +150,7 @@ class Command(BaseCommand):
         run_import(job.pk, tell)
         job.refresh_from_db()
         written = job.rows.filter(result=Result.WRITTEN).count()
-        self.stdout.write(f"{written:,} rows were written.")
+        self.stdout.write(f"{written:,} rows were imported.")
         for row in job.rows.filter(result=Result.LEFT).order_by("number"):
             self.stderr.write(f"  row {row.number} {row.name}: {row.note}")
         if job.state != ImportState.DONE:

@@ -172,7 +172,7 @@ class Connector(Protocol):
 
     @staticmethod
     def phone_regions() -> Sequence[tuple[str, str]]:
-        """The countries that telephone numbers may be of: two-letter code and name, by name."""
+        """The countries that phone numbers may be of: two-letter code and name, by name."""
 
     # Reading items.
 

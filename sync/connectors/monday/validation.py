@@ -2,7 +2,7 @@
 
 Monday refuses what breaks them (developer.monday.com/api-reference/docs/validation-rules-guide, as of 2026-09). It is
 said before a value is sent, but only where that is certain: rules with a condition depend on other columns, and those
-about telephone numbers, links, email addresses and countries on the text that Monday shows of them.
+about phone numbers, links, email addresses and countries on the text that Monday shows of them.
 """
 
 from __future__ import annotations

@@ -167,12 +167,11 @@ def sweep_interval_text() -> str:
 
 
 def last_comparison_text(link: BoardLink) -> str:
-    """Return when both sides were last compared and what came of it, as a sentence."""
+    """Return what the last night's comparison found and when, as a sentence; empty before the first."""
     if link.compared_at is None:
-        return "Not compared yet: both sides are compared every night."
+        return ""
     late = sync_now() - link.compared_at > OVERDUE_AFTER
-    at = f"Compared at {humanize.day_and_time(link.compared_at)}."
-    line = f"{at} {link.compared}"
+    line = f"{humanize.day_and_time(link.compared_at)}: {link.compared}"
     if not late:
         return line
     return f"{line} That is more than a day ago: tell your administrator, for beat or a worker isn’t running."

@@ -56,7 +56,7 @@ def news_letter(news: Iterable[Noticed], open_number: int, named_types: frozense
     number = len(groups)
     things = count_with_noun(number, "thing needs", "things need")
     before = open_number - number
-    more = f" With those of earlier messages it is {open_number:,} in all." if before > 0 else ""
+    more = f" With those of earlier messages there are {open_number:,}." if before > 0 else ""
     return Letter(
         subject=f"NPD Sync: {_subject(groups, f'{things} attention')}",
         sentence=f"{things} attention.{more}",
@@ -380,7 +380,7 @@ def _mail_problem(error: Exception, address: str) -> Outcome:
         case smtplib.SMTPRecipientsRefused():
             code, text = next(iter(error.recipients.values()), (0, b""))
             said = clean(text.decode("utf-8", "replace"), 200)
-            return _failed(f"The mail server does not accept {address} ({code} {said}).", is_final=500 <= code < 600)
+            return _failed(f"The email server does not accept {address} ({code} {said}).", is_final=500 <= code < 600)
         case smtplib.SMTPAuthenticationError():
             reason = "it does not accept EMAIL_HOST_USER and EMAIL_HOST_PASSWORD"
         case smtplib.SMTPResponseException():
@@ -391,7 +391,7 @@ def _mail_problem(error: Exception, address: str) -> Outcome:
             reason = "it can't be reached"
         case _:
             return _failed(f"“{address}” is no email address.", is_final=True)
-    return _failed(f"The mail server did not take the message: {reason}. An administrator checks it.", is_ours=True)
+    return _failed(f"The email server did not take the message: {reason}. An administrator checks it.", is_ours=True)
 
 
 # Chat, by its webhook.

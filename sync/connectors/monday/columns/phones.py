@@ -91,7 +91,7 @@ class PhoneConverter(MondayColumn):
         if isinstance(told, Mapping) and not _country_in(told):
             number = fold_whitespace(text_under(told, "phone"))
             if number and not number.startswith("+"):
-                raise UnknownValue("the event's telephone number has no country; the item has it")
+                raise UnknownValue("the event's phone number has no country; the item has it")
         return super().from_event(payload_value, column_type)
 
     def changed_value(self, remote_raw: Any, current: Any) -> Any:
@@ -117,10 +117,10 @@ class PhoneConverter(MondayColumn):
         if typed is None or _parse_phone(typed, self.region):
             return None
         is_number = _ONE_NUMBER.fullmatch(typed) and any(character.isdigit() for character in typed)
-        what = "not a telephone number"
+        what = "not a phone number"
         if is_number:
             where = "" if typed.startswith("+") else f" in the country {country_name(self.region)} ({self.region})"
-            what = f"not a complete telephone number{where}"
+            what = f"not a complete phone number{where}"
         return f"“{typed}” is {what}; write one number with a plus and its country’s code, such as +49 171 1234567"
 
     def display(self, canonical: Canonical) -> str:
@@ -141,7 +141,7 @@ class PhoneConverter(MondayColumn):
 
 @cache
 def phone_regions() -> tuple[tuple[str, str], ...]:
-    """The countries that telephone numbers may be of: two-letter code and name, by name."""
+    """The countries that phone numbers may be of: two-letter code and name, by name."""
     named = [(region, country_name(region)) for region in phonenumbers.SUPPORTED_REGIONS]
     return tuple(sorted(((region, name) for region, name in named if name), key=lambda one: one[1]))
 
