@@ -192,6 +192,7 @@ class _ReportBatch:
         elif not reports_end(report):
             self.open[key] = new_conflict(report, uuid.uuid4())
             self.new.append(self.open[key])
+            self.events.log_found(self.open[key], self.open[key].conflict_fields)
 
     def _requests_of(self, report: ConflictReport) -> list[SyncConflict]:
         record = report.entity_type, report.entity_id

@@ -28,7 +28,7 @@ from sync.kernel import humanize
 from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE, RECORD_KEY, ConflictReport, FieldConflict, Option
 from sync.merge import FieldSelection
 from sync.models import Decision
-from sync.models.state import fold_alike
+from sync.models.state import CONFLICT_FOUND_KIND, WISH_KINDS, fold_alike
 from sync.records.authors import MAX_ACTOR_LENGTH, log_kind_action
 
 CLOSING_NOTE = "*"
@@ -264,6 +264,18 @@ class ConflictHistory:
     def __init__(self) -> None:
         self.lines: list[Decision] = []
 
+    def log_found(self, conflict: SyncConflict, keys: Sequence[str]) -> None:
+        """Log that these fields are in conflict now, or what is asked about the record; not what a pass logs itself."""
+        if conflict.is_about_record:
+            sentence = f"Conflict found: {conflict.what}"
+            self._add(conflict, "", CONFLICT_FOUND_KIND, sentence, values={"what": conflict.what})
+        for key in keys if conflict.kind == ConflictKind.FIELDS else ():
+            field = field_conflict(conflict, key)
+            sides = f"NPD {quote_value(field.npd)} / Monday {quote_value(field.monday)}"
+            values = {"npd": field.npd, "base": field.base, "monday": field.monday}
+            sentence = f"Conflict found: {conflict.label(key)} ({sides})."
+            self._add(conflict, key, CONFLICT_FOUND_KIND, sentence, values=values)
+
     def log_resolution(self, conflict: SyncConflict, resolution: StoredResolution) -> None:
         """Log a person's resolution; nothing is written yet."""
         for key, selection in resolution.fields.items():
@@ -357,12 +369,12 @@ class ConflictHistory:
         label, selection = conflict.label(key), resolution.fields[key]
         values = {"npd": selection.npd, "monday": selection.monday, "by": resolution.by}
         if reason:
-            sentence = f"How {label} was resolved was not undone, as {resolution.by} asked: {reason}"
+            sentence = f"{resolution.by} asked to undo how {label} was resolved, which was not done: {reason}"
             self._add(conflict, key, "conflict_undo_refused", sentence, values=values)
             return
         # Each side has its earlier value again, and the conflict is open again.
         sentence = (
-            f"Undid how {label} was resolved, as {resolution.by} asked. It is in conflict again: "
+            f"{resolution.by} undid how {label} was resolved. It is in conflict again: "
             f"{quote_value(selection.npd)} against {quote_value(selection.monday)}."
         )
         self._add(conflict, key, "undo", sentence, values=values)
@@ -375,17 +387,17 @@ class ConflictHistory:
         for line in self.lines:
             line.batch_id = batch_id
         Decision.objects.bulk_create(fold_alike(self.lines))
-        self._fold_choices()
+        self._fold_wishes()
 
-    def _fold_choices(self) -> None:
-        """What was chosen and is applied now is one act, which its later line tells."""
-        applied = Q()
+    def _fold_wishes(self) -> None:
+        """What was chosen, or asked for, and is done now is one act, which its later line tells."""
+        done = Q()
         for line in self.lines:
-            if line.kind == "conflict_settled":
-                about = {"entity_type": line.entity_type, "entity_id": line.entity_id, "key": line.key}
-                applied |= Q(**about, cause__conflict=line.cause["conflict"])
-        if applied:
-            Decision.objects.filter(applied, kind="conflict_chosen").update(folded=True, fold_id=None)
+            if wish := WISH_KINDS.get(line.kind):
+                about = {"entity_type": line.entity_type, "entity_id": line.entity_id, "key": line.key, "kind": wish}
+                done |= Q(**about, cause__conflict=line.cause["conflict"])
+        if done:
+            Decision.objects.filter(done).update(folded=True, fold_id=None)
 
     def _add(
         self, conflict: SyncConflict, key: str, kind: str, sentence: str, *, values: dict[str, Any], actor: str = ""
@@ -557,7 +569,9 @@ def update_conflict(conflict: SyncConflict, report: ConflictReport, now: datetim
         first = field_conflict(conflict, field.key)
         if field.key in conflict.conflict_fields and field.monday != first.monday:
             history.log_second_lost_update(conflict, first, field)
+    known = set(conflict.conflict_fields)
     set_field_values(conflict, report.monday_item_id, list(remaining.values()))
+    history.log_found(conflict, [key for key in remaining if key not in known])
     conflict.resolution = wish or resolution.to_json()
     conflict.resolution_problem = "\n".join(dict.fromkeys(resolution.reasons.values()))
 

@@ -47,7 +47,7 @@ from sync.models import SyncedModel, Tombstone
 from sync.records import availability
 from sync.records.availability import Overview
 from sync.records.item_links import unmatched_condition
-from sync.records.tombstones import tombstone_name
+from sync.records.tombstones import tombstone_name, tombstones_of
 from sync.registry import HiddenName, hide_quotes, known_names, record_url, type_label, visible_types
 
 if TYPE_CHECKING:
@@ -475,14 +475,15 @@ def record_link(entity_type: str, entity_id: UUID | None, names: dict[RecordKey,
     if entity_id is None:
         return humanize.DASH
     name = names.get((entity_type, entity_id))
-    if name is None:
-        return f"{type_label(entity_type)}, deleted"
     if isinstance(name, HiddenName):
         return name
-    url = name.url if isinstance(name, DeletedName) else record_url(entity_type, entity_id)
-    if not url:
-        return name
-    return format_html('<a class="npd-link" href="{}">{}</a>', url, name)
+    if name is None or isinstance(name, DeletedName):
+        called = type_label(entity_type) if name is None else name.called
+        url, gone = "" if name is None else name.url, badge("off", "delete", "Deleted")
+        shown = format_html('<a class="npd-link" href="{}">{}</a>', url, called) if url else called
+        return format_html("{} {}", shown, gone)
+    url = record_url(entity_type, entity_id)
+    return format_html('<a class="npd-link" href="{}">{}</a>', url, name) if url else name
 
 
 def record_name_of(row: Any) -> str:
@@ -541,16 +542,19 @@ class ReaderMixin:
 
 
 class DeletedName(str):
-    """What a deleted record was called, as long as it can be restored; `url` is where, for who may see that."""
+    """What a deleted record was called, and that it is; `url` is where it can be restored, for who may see that."""
 
-    __slots__ = ("url",)
+    __slots__ = ("called", "url")
+    called: str
     url: str
 
     @classmethod
     def of(cls, tombstone: Tombstone, *, is_link: bool) -> DeletedName:
         """Return that of a deleted record."""
-        name = cls(f"{tombstone_name(tombstone) or type_label(tombstone.entity_type)}, deleted")
-        name.url = reverse("admin:sync_tombstone_change", args=[tombstone.pk]) if is_link else ""
+        called = tombstone_name(tombstone) or type_label(tombstone.entity_type)
+        name = cls(f"{called}, deleted")
+        name.called = called
+        name.url = reverse("admin:sync_tombstone_change", args=[tombstone.pk]) if is_link and tombstone.pk else ""
         return name
 
 
@@ -560,7 +564,7 @@ def names_for_reader(rows: Sequence[Any]) -> dict[RecordKey, str]:
     keys = {(row.entity_type, _uuid(row.entity_id)) for row in rows}
     found = known_names(types, keys)
     gone = [key for kind, key in keys if key is not None and kind in types and (kind, key) not in found]
-    stones = Tombstone.objects.filter(entity_id__in=gone, entity_type__in=types) if gone else ()
+    stones = tombstones_of(types, gone)
     opens = bool(rows) and getattr(rows[0], "page_opens_deleted", False)
     return found | {(one.entity_type, one.entity_id): DeletedName.of(one, is_link=opens) for one in stones}
 

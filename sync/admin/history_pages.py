@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, cast
 from uuid import UUID
@@ -11,7 +12,7 @@ from uuid import UUID
 from django.contrib import admin
 from django.contrib.admin import AdminSite
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
-from django.contrib.admin.views.main import SEARCH_VAR
+from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR
 from django.contrib.auth.models import User
 from django.db.models import CharField, Count, Exists, Model, QuerySet
 from django.db.models.functions import Cast, Coalesce
@@ -35,12 +36,14 @@ from sync.admin.admin_base import (
     RecordLinkMixin,
     RecordSearchMixin,
     RelatedFilter,
+    record_ids_by_name,
     record_link,
     record_name_of,
 )
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report, run_action
 from sync.admin.list_exports import ExportColumn, ExportMixin
 from sync.admin.record_activity import (
+    UNSYNCED,
     UndoOffer,
     act_of,
     actor_of,
@@ -51,6 +54,8 @@ from sync.admin.record_activity import (
     moves_value,
     resolution_urls,
     undo_offers,
+    unsynced_changes,
+    unsynced_words,
 )
 from sync.admin.report_page import ReportMixin
 from sync.choices import SyncStatus
@@ -60,7 +65,7 @@ from sync.kernel import humanize
 from sync.kernel.humanize import plural
 from sync.kernel.outgoing_calls import own_address
 from sync.models import BoardLink, Decision, FieldMapping, Intent, IntentState, SyncMetadata, WebhookEvent
-from sync.models.state import PEOPLE_KIND
+from sync.models.state import MANY_ALIKE, PEOPLE_KIND
 from sync.operations.decision_undo import (
     UndoStep,
     decisions_of_batch,
@@ -70,9 +75,18 @@ from sync.operations.decision_undo import (
     undo_decisions,
 )
 from sync.operations.preview.explanation import causes_by_decision, causes_text
-from sync.records.authors import full_name
+from sync.records.authors import UnsyncedEdit, full_name
 from sync.records.blocked_fields import ledger_record_condition, throttled_fields
-from sync.registry import HiddenName, is_hidden, is_registered, item_url, record_url, type_label, with_configured_board
+from sync.registry import (
+    HiddenName,
+    is_hidden,
+    is_registered,
+    item_url,
+    record_url,
+    type_label,
+    visible_types,
+    with_configured_board,
+)
 
 
 class UndoPagesMixin:
@@ -160,7 +174,9 @@ def _undo_question(rows: Sequence[Decision], title: str) -> Question:
 
 def _step_link(step: UndoStep) -> SafeString | str:
     entity_id = step.decision.entity_id
-    names = {(step.decision.entity_type, entity_id): step.name} if step.record and entity_id else {}
+    if step.record is None:
+        return step.name
+    names = {(step.decision.entity_type, entity_id): step.name} if entity_id else {}
     return record_link(step.decision.entity_type, entity_id, names)
 
 
@@ -242,17 +258,21 @@ def item_on_board(link: BoardLink | None, item_id: str | None) -> SafeString | s
     return admin_base.external_link(item_url(link, item_id), item_id, label)
 
 
+MOST_UNSYNCED = 100
+"""Records whose waiting edits are read for a page."""
+
 WHOLE = (SEARCH_VAR, "batch_id", "fold_id")
 """With one of them in its address, the list has every entry."""
 
 
 class ActivityList(admin_base.PageChangeList):
     """A page of the activity: the first row of each day says which day it is, where they are in the order of time, and
-    the first of an act holds its other fields.
+    the first of an act holds its other fields. The first page begins with what waits to be synced.
     """
 
     def get_results(self, request: HttpRequest) -> None:
         """Keep of each act its first row, with all of them on it."""
+        self._reader = request.user
         super().get_results(request)
         acts: dict[object, list[Any]] = {}
         for row in self.result_list:
@@ -264,6 +284,48 @@ class ActivityList(admin_base.PageChangeList):
             rows[0].page_undo, rows[0].page_path = offer, request.get_full_path()
             self.result_list.append(rows[0])
 
+    def url_for_result(self, result: Decision) -> str:
+        """The page of an entry; of an edit that waits its record's."""
+        if result.kind == UNSYNCED and result.entity_id:
+            return record_url(result.entity_type, result.entity_id)
+        return str(super().url_for_result(result))
+
+    def _unsynced_rows(self) -> list[Decision]:
+        """The edits that wait, as rows that are not stored: one for each record and person, or for a person's many."""
+        asked = {name for name in self.params if name not in (ORDER_VAR, SEARCH_VAR, EntityFilter.parameter_name)}
+        if self.page_num > 1 or asked:
+            return []
+        types, opens = visible_types(self._reader), self._reader.has_perm("sync.view_tombstone")
+        wanted = self.params.get(EntityFilter.parameter_name)
+        ids = None
+        if self.query:
+            ids = record_ids_by_name(self._reader, self.query)
+            with suppress(ValueError):
+                ids.append(UUID(self.query))
+        of_record: dict[tuple[str, str, UUID], list[tuple[UnsyncedEdit, dict[str, str]]]] = {}
+        for edit, labels in unsynced_changes(types, ids, limit=MOST_UNSYNCED):
+            if not wanted or edit.entity_type in wanted:
+                of_record.setdefault((edit.entity_type, edit.who, edit.entity_id), []).append((edit, labels))
+        acts: dict[tuple[str, ...], list[Decision]] = {}
+        for (entity_type, who, entity_id), edits in of_record.items():
+            changed = list(dict.fromkeys(label for _, labels in edits for label in labels.values()))
+            is_new, words = any(not one.columns for one, _ in edits), unsynced_words(edits[0][0])
+            did = "Added" if is_new else f"{humanize.join_first(changed)} edited"
+            row = Decision(
+                entity_type=entity_type, entity_id=entity_id, kind=UNSYNCED, key="", remote_id="", actor=who,
+                at=edits[0][0].at, sentence=f"{did} in NPD. {words}.", values={}, cause={},
+            )  # fmt: skip
+            row.page_types = types  # type: ignore[attr-defined]
+            row.page_opens_deleted = opens  # type: ignore[attr-defined]
+            acts.setdefault((entity_type, who, words, "new" if is_new else ""), []).append(row)
+        shown = []
+        for rows in acts.values():
+            is_many = len(rows) > MANY_ALIKE and not self.query
+            for row in rows[:1] if is_many else rows:
+                row.page_more = len(rows) - 1 if is_many else 0  # type: ignore[attr-defined]
+                shown.append(row)
+        return shown
+
     def annotate_rows(self, rows: list[Any]) -> None:
         """Put the day on each row; templates/admin/sync/decision shows it above its first."""
         ordering = self.get_ordering_field_columns()
@@ -273,13 +335,17 @@ class ActivityList(admin_base.PageChangeList):
         for row in rows:
             row.page_now = now
             row.page_day = humanize.day_name(timezone.localdate(row.at), today) if is_by_time else ""
+        waiting = self._unsynced_rows()
+        for row in waiting:
+            row.page_now, row.page_day = now, mark_of(row)[1]  # type: ignore[attr-defined]
+        rows[:0] = waiting
 
 
 def _act_in_list(row: Decision) -> object:
     """What the lines about the fields of one record have in common that were one act; what has no field is alone."""
     about = (row.entity_type, row.entity_id, row.remote_id)
     if not row.key and not row.is_of_new_item:
-        return row.pk
+        return row.pk or id(row)
     if moves_value(row) or row.is_of_new_item:
         return (*about, *act_of(row))
     return (*about, row.actor, row.kind, row.batch_id or row.at.replace(microsecond=0))
@@ -342,6 +408,8 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
         for row in rows:
             row.page_records = records.get(row.fold_id, 1)
             row.page_alike = 0 if is_whole else row.page_records - 1
+            if row.kind == UNSYNCED:
+                row.page_alike = row.page_more
 
     def row_context(self, request: HttpRequest, row: Decision) -> dict[str, Any]:
         """Offer to take it back, and the batch that it belongs to."""
@@ -386,15 +454,21 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
         """The way to the entries of one act, where it was done with other records, too."""
         if not row.page_alike:  # type: ignore[attr-defined]  # put on it with its page
             return ""
-        query = urlencode({"fold_id": str(row.fold_id)})
+        url = f"?{urlencode({'fold_id': str(row.fold_id)})}"
+        if row.kind == UNSYNCED:
+            url = f"{reverse('admin:sync_syncqueue_changelist')}?{urlencode({'entity_type': row.entity_type})}"
         more = humanize.count_with_noun(row.page_alike, "more record", "more records")  # type: ignore[attr-defined]
-        return format_html(' <a class="npd-take" href="?{}">… and {}</a>', query, more)
+        return format_html(' <a class="npd-take" href="{}">… and {}</a>', url, more)
 
     def _undo(self, row: Decision) -> SafeString | str:
         """The way to take it back, at the end of its line, and back to the list after it."""
         offer: UndoOffer = getattr(row, "page_undo", UndoOffer())
         if offer.is_undone:
             return format_html(' <span class="npd-badge npd-badge-off">{}</span>', "Undone")
+        if offer.conflict_url:
+            said = self.said(row)
+            link = ' <a class="npd-take" href="{}">See conflict<span class="npd-hidden">: {}</span></a>'
+            return format_html(link, offer.conflict_url, said)
         if not offer.url:
             return ""
         query, label = urlencode({"next": row.page_path}), "Redo" if offer.is_undo else "Undo"  # type: ignore[attr-defined]

@@ -19,15 +19,18 @@ from django.utils.text import capfirst
 from pghistory.core import event_models
 
 from sync import registry
+from sync.choices import RecordSyncStatus, SyncDirection
 from sync.kernel import humanize
 from sync.kernel.conflict_store import current_store
 from sync.models import Decision, FieldMapping, SyncedModel
+from sync.models.state import CONFLICT_FOUND_KIND, WISH_KINDS
 from sync.operations.decision_undo import is_undoable, may_undo_decisions
 from sync.operations.preview.explanation import CauseLink, causes_by_decision
 from sync.operations.record_requests import REASON_KEY
 from sync.reconcile.field_values import to_json_value
 from sync.reconcile.lookups import display_of
-from sync.records.authors import NOBODY, SYNC_ACTOR, actor_name, users_of
+from sync.records.authors import NOBODY, SYNC_ACTOR, UnsyncedEdit, actor_name, unsynced_edits, users_of
+from sync.records.tombstones import deleted_names
 from sync.registry import HiddenName, page_url
 
 MOST_LINES = 50
@@ -37,11 +40,11 @@ FIELD_PARAMETER = "activity"
 _RESOLVED = "conflict_settled"
 """The kind of the decision that tells that a conflict's resolution was applied."""
 
-_CHOSEN = "conflict_chosen"
-"""The kind of the decision that tells what a person chose there."""
-
 _PLAIN_CAUSES = ("edit", "rule")
 """The links of a chain that say something to everybody; jobs, webhooks and requests are for administrators."""
+
+UNSYNCED = "unsynced"
+"""The kind of a line that no decision tells: of an edit that waits for its record's pass."""
 
 _ICONS = {
     "push": ("arrow_upward", "Sent to Monday"),
@@ -54,11 +57,16 @@ _ICONS = {
     "blocked": ("front_hand", "Blocked"),
     "removed": ("delete", "Gone from the board"),
     "delete": ("delete", "Deleted"),
+    "archived": ("delete", "Archived on Monday"),
+    "deleted": ("delete", "Deleted on Monday"),
+    "restored": ("undo", "Restored"),
+    UNSYNCED: ("schedule", "Not synced yet"),
     "pause": ("pause_circle", "Paused or resumed"),
     "stop": ("block", "Stopped"),
     "stop_end": ("check_circle", "Stop ended"),
     "column": ("view_column", "Board changed"),
     "people": ("group", "Colleagues"),
+    CONFLICT_FOUND_KIND: ("call_split", "Conflict found"),
     "conflict_chosen": ("call_split", "Resolution chosen"),
     "conflict_settled": ("call_split", "Resolved"),
     "conflict_over": ("call_split", "Conflict closed"),
@@ -100,11 +108,21 @@ def resolution_urls(decisions: Sequence[Decision], reader: Any) -> dict[int, str
 
 @dataclass(frozen=True)
 class UndoOffer:
-    """What a line offers at its end: the page that takes it back, or that it was taken back; neither: empty."""
+    """What a line offers at its end: the page that takes it back, or that it was taken back; of a conflict that was
+    found, that conflict's page; else nothing.
+    """
 
     url: str = ""
     is_undo: bool = False
     is_undone: bool = False
+    conflict_url: str = ""
+
+
+def conflict_url(row: Decision, reader: Any) -> str:
+    """Return the page of the conflict that a decision tells was found; empty where it tells none, or none to see."""
+    is_found = row.kind == CONFLICT_FOUND_KIND and "conflict" in row.cause
+    may_see = is_found and registry.may_view(reader, "conflicts.syncconflict")
+    return page_url("conflicts_syncconflict_screen", row.cause["conflict"]) if may_see else ""
 
 
 def undo_offers(acts: Sequence[Sequence[Decision]], reader: Any) -> list[UndoOffer]:
@@ -117,6 +135,8 @@ def undo_offers(acts: Sequence[Sequence[Decision]], reader: Any) -> list[UndoOff
 def _offer_of(
     act: Sequence[Decision], resolutions: Mapping[int, str], undone: Collection[int], reader: Any
 ) -> UndoOffer:
+    if url := next((url for row in act if (url := conflict_url(row, reader))), ""):
+        return UndoOffer(conflict_url=url)
     undoable = [row for row in act if is_undoable(row) or row.kind == _RESOLVED]
     if not undoable or not may_undo_decisions(reader, undoable):
         return UndoOffer()
@@ -145,7 +165,8 @@ class ActivityLine:
     `field` is the label of what `what` is about, where several are told at once. `sentence` says why and how a value
     was synced, `chain` what led to it; `technical` is that with jobs, webhooks and requests. Changes of equal `act`
     were made at once by one, or sent because of that; empty: it stands for itself.
-    `undoes` is the decision that can be taken back, 0 where there is none; `resolution_url`, where a resolution is.
+    `undoes` is the decision that can be taken back, 0 where there is none; `resolution_url`, where a resolution is;
+    `conflict_url`, the conflict that it tells was found. `unsynced` says that an edit waits, or has failed.
     """
 
     line_id: str
@@ -164,6 +185,8 @@ class ActivityLine:
     undoes: int = 0
     resolution_url: str = ""
     batch_url: str = ""
+    conflict_url: str = ""
+    unsynced: str = ""
     is_undo: bool = False
     is_undone: bool = False
     act: tuple[str, ...] = ()
@@ -225,6 +248,16 @@ class Act:
         return decision_undo_url(*undone) if undone else self.line.resolution_url
 
     @property
+    def conflict_url(self) -> str:
+        """The page of the conflict that it tells was found; else nothing."""
+        return self.line.conflict_url
+
+    @property
+    def unsynced(self) -> str:
+        """That it waits to be synced, or has failed, as far as any of it does."""
+        return next((line.unsynced for line in self.lines if line.unsynced), "")
+
+    @property
     def is_undone(self) -> bool:
         """Whether all of it was taken back."""
         return all(line.is_undone for line in self.lines)
@@ -284,7 +317,10 @@ def activity_of(record: SyncedModel, *, reader: Any, field: str = "", limit: int
     changes = _Changes(record, limit, [one for one in _fields(record) if not chosen or one.name in shown], hidden)
     told = _Told(decisions, changes, names)
     labels = {name: label for label, fields in names.values() for name in fields if len(fields) == 1}
-    lines = [*_change_lines(changes, labels, told, names, chosen), *_decision_lines(decisions, names, told, reader)]
+    lines = [
+        *_change_lines(changes, labels, told, names, chosen, _Unsynced(record)),
+        *_decision_lines(decisions, names, told, reader),
+    ]
     opens = reader.has_perm("sync.view_decision")
     return Activity(
         acts=acts_of(lines, [label for label, _ in names.values()])[:limit],
@@ -292,6 +328,42 @@ def activity_of(record: SyncedModel, *, reader: Any, field: str = "", limit: int
         chosen=chosen,
         all_url=f"{reverse('admin:sync_decision_changelist')}?q={record.pk}" if opens else "",
     )
+
+
+_SENT_WAYS = (SyncDirection.BIDIRECTIONAL, SyncDirection.NPD_TO_MONDAY)
+
+
+def unsynced_changes(
+    types: Collection[str], ids: Sequence[UUID] | None = None, *, limit: int
+) -> list[tuple[UnsyncedEdit, dict[str, str]]]:
+    """Return the edits that wait to be sent, newest first, each with the labels of its columns that are sent.
+
+    Of these records, or of those of these types with the newest jobs. An edit that added its record has no columns.
+    """
+    edits = [one for one in unsynced_edits(ids, limit=limit) if one.entity_type in types]
+    sent: dict[UUID, dict[str, str]] = {}
+    for entity_type in {one.entity_type for one in edits}:
+        model = registry.entity(entity_type).model
+        mappings = FieldMapping.objects.filter(link__entity_type=entity_type, direction__in=_SENT_WAYS)
+        labels = {
+            model._meta.get_field(name).attname: one.label  # type: ignore[union-attr]
+            for one in mappings.exclude(column_id="").order_by("position", "pk")
+            for name in one.fields
+        }
+        rows = model._default_manager.filter(pk__in={one.entity_id for one in edits}, sync_direction__in=_SENT_WAYS)
+        keys = rows.exclude(sync_status=RecordSyncStatus.DISABLED).values_list("pk", flat=True)
+        sent |= dict.fromkeys(keys, labels)
+    found = [
+        (one, {name: label for name, label in sent[one.entity_id].items() if name in one.columns})
+        for one in edits
+        if one.entity_id in sent
+    ]
+    return [(one, labels) for one, labels in found if labels or not one.columns]
+
+
+def unsynced_words(edit: UnsyncedEdit) -> str:
+    """Return how an edit waits."""
+    return "Not synced: its job failed" if edit.has_failed else "Waits to sync"
 
 
 def _names_by_key(record: SyncedModel, hidden: frozenset[str]) -> dict[str, tuple[str, tuple[str, ...]]]:
@@ -318,7 +390,7 @@ class _Told:
         self.same: dict[int, Decision] = {}
         self.told_by: set[int] = set()
         self._fold_pushes(decisions, changes, names)
-        self._fold_choices(decisions)
+        self._fold_wishes(decisions)
         self.undone = _undone_ids(decisions)
         moves = {row.batch_id for row in decisions if row.batch_id and is_undoable(row)}
         self.sizes = batch_sizes(moves)
@@ -341,15 +413,15 @@ class _Told:
                 self.sent.add((row.key, event.pgh_created_at))
                 self.edit_of[row.pk] = event
 
-    def _fold_choices(self, decisions: Sequence[Decision]) -> None:
-        chosen: dict[tuple[str, str], Decision] = {}
+    def _fold_wishes(self, decisions: Sequence[Decision]) -> None:
+        wished: dict[tuple[str, str, str], Decision] = {}
         for row in sorted(decisions, key=lambda row: row.pk):
             about = (str(row.cause.get("conflict", "")), row.key)
-            if row.kind == _CHOSEN:
-                chosen[about] = row
-            elif row.kind == _RESOLVED and (choice := chosen.pop(about, None)):
-                self.same[row.pk] = choice
-                self.told_by.add(choice.pk)
+            if row.kind in WISH_KINDS.values():
+                wished[*about, row.kind] = row
+            elif wish := wished.pop((*about, WISH_KINDS.get(row.kind, "")), None):
+                self.same[row.pk] = wish
+                self.told_by.add(wish.pk)
 
 
 def _saved_at(row: Decision) -> str:
@@ -386,7 +458,7 @@ def _decision_lines(
         # A batch of one line needs no page of its own.
         in_batch = row.batch_id is not None and told.sizes.get(row.batch_id, 0) > 1
         label = names.get(row.key, (row.key.replace("_", " ").capitalize(), ()))[0]
-        is_resolved = row.kind == _RESOLVED and bool(row.key)
+        is_of_conflict = row.kind in (_RESOLVED, CONFLICT_FOUND_KIND) and bool(row.key)
         yield ActivityLine(
             line_id=f"d{row.pk}",
             at=edit.pgh_created_at if edit else row.at,
@@ -394,7 +466,7 @@ def _decision_lines(
             icon=icon,
             icon_label=icon_label,
             what="" if is_move else humanize.without_request_id(row.sentence),
-            field=label if is_resolved else "",
+            field=label if is_of_conflict else "",
             label=label if is_move else "",
             before=str(row.values.get("before") or ""),
             after=str(row.values.get("after") or ""),
@@ -407,10 +479,11 @@ def _decision_lines(
             ],
             undoes=row.pk if is_undoable(row) and row.pk not in told.undone else 0,
             resolution_url=resolutions.get(row.pk, ""),
+            conflict_url=conflict_url(row, reader),
             batch_url=batch_undo_url(row.batch_id) if row.batch_id and in_batch else "",
             is_undo=row.undoes is not None,
             is_undone=row.pk in told.undone,
-            act=_act_of(row, actor, edit) if is_move or is_resolved else (),
+            act=_act_of(row, actor, edit) if is_move or is_of_conflict else (),
         )
 
 
@@ -422,13 +495,15 @@ def _act_of(row: Decision, actor: str, edit: Any) -> tuple[str, ...]:
 
 
 def actor_of(row: Decision) -> str:
-    """Return who did what a decision tells: of a resolution that was applied the one who chose it."""
-    chosen_by = str(row.values.get("by") or "") if row.kind == _RESOLVED else ""
-    return chosen_by or row.actor or SYNC_ACTOR
+    """Return who did what a decision tells: of what a person chose or asked for in a conflict, that person."""
+    wished_by = str(row.values.get("by") or "") if row.kind in WISH_KINDS else ""
+    return wished_by or row.actor or SYNC_ACTOR
 
 
 def mark_of(row: Decision) -> tuple[str, str]:
     """Return what a line of this decision is marked with, and what that means."""
+    if row.kind == "removed" and row.reason in _ICONS:
+        return _ICONS[row.reason]
     return _ICONS.get(row.kind, ("call_split", "Conflict") if "conflict" in row.kind else ("sync", "Sync"))
 
 
@@ -512,12 +587,31 @@ class _Changes:
         return "" if value is None else str(value)
 
 
+class _Unsynced:
+    """The changes of a record that wait to be sent: how often each of its columns was changed in each context."""
+
+    def __init__(self, record: SyncedModel) -> None:
+        is_waiting = record.sync_status in (RecordSyncStatus.PENDING, RecordSyncStatus.CONFLICT)
+        edits = unsynced_changes([record.entity_type()], [record.pk], limit=1) if is_waiting else []
+        self._left = Counter((one.context_id, name) for one, labels in edits for name in labels or ("",))
+        self._words = unsynced_words(edits[0][0]) if edits else ""
+
+    def words(self, event: Any, attname: str = "") -> str:
+        """Return how this change of a column waits, else nothing; asked of the newest changes first."""
+        key = event.pgh_context_id, attname
+        if not self._left[key]:
+            return ""
+        self._left[key] -= 1
+        return self._words
+
+
 def _change_lines(
     changes: _Changes,
     labels: Mapping[str, str],
     told: _Told,
     names: Mapping[str, tuple[str, tuple[str, ...]]],
     chosen: str,
+    unsynced: _Unsynced,
 ) -> Iterator[ActivityLine]:
     """A line for each field that a change of the record's row changed, but for what a decision tells already."""
     keys = {name: key for key, (_, fields) in names.items() for name in fields}
@@ -529,7 +623,10 @@ def _change_lines(
         marked = ("sync", "Sync") if actor == SYNC_ACTOR else ("edit", "Edited in NPD")
         if before is None:
             if event.pgh_label == "insert" and not chosen:
-                yield ActivityLine(f"e{event.pgh_id}", event.pgh_created_at, actor, "add_circle", "Created", "Created")
+                words = unsynced.words(event)
+                yield ActivityLine(
+                    f"e{event.pgh_id}", event.pgh_created_at, actor, "add_circle", "Created", "Created", unsynced=words
+                )
             continue
         for field in changes.fields:
             if getattr(event, field.attname, None) == getattr(before, field.attname, None):
@@ -551,6 +648,7 @@ def _change_lines(
                 label=labels.get(field.name, capfirst(str(field.verbose_name))),
                 before=was,
                 after=now,
+                unsynced=unsynced.words(event, field.attname),
                 act=(actor, event.pgh_created_at.isoformat()),
             )
 
@@ -633,7 +731,9 @@ def _labels_of_relations(
             related: Any = field.related_model
             found = related._default_manager.in_bulk(list(ids)) if ids else {}
             unknown = HiddenName.of(related.entity_type()) if field.name in hidden else ""
-            labels[field.attname] = {key: unknown or str(target) for key, target in found.items()}
+            gone = deleted_names(related.entity_type(), ids - found.keys())
+            names = gone | {key: str(target) for key, target in found.items()}
+            labels[field.attname] = {key: unknown or name for key, name in names.items()}
     return labels
 
 

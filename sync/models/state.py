@@ -236,7 +236,8 @@ class Decision(models.Model):
     made: it belongs to the making of an item}.
     `values` of a moved value holds {before, after, overridden} as displayed and, for the undo, {raw_before,
     raw_after}. Those with one `fold_id` say the same of one act; all but the newest are `folded` (`fold_alike`).
-    One that is folded without such an id is told by a later entry of its record: a choice that was applied.
+    One that is folded without such an id is told by another entry of its record: a choice that was applied, the sending
+    of what an undo restored. Of an item that was removed, `values` has the `reason`.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -288,10 +289,15 @@ class Decision(models.Model):
         return isinstance(self.cause, dict) and "made" in self.cause
 
     @property
-    def fold_key(self) -> tuple[str, str, str, str]:
+    def fold_key(self) -> tuple[str, ...]:
         """Equal for entries of different records that may be one act: a person's of any field, the sync's of one."""
         kind = "create" if self.is_of_new_item else self.kind
-        return (self.entity_type, kind, "" if self.actor else self.key, self.actor)
+        return (self.entity_type, kind, self.reason, "" if self.actor else self.key, self.actor)
+
+    @property
+    def reason(self) -> str:
+        """The code of why it came to it, where entries of its kind have several: of an item that was removed, how."""
+        return str(self.values.get("reason", "")) if isinstance(self.values, dict) else ""
 
 
 def log_event(kind: str, sentence: str, *, by: str = "", entity_type: str = "") -> None:
@@ -304,6 +310,12 @@ STOP_KIND, STOP_END_KIND = "stop", "stop_end"
 
 PEOPLE_KIND = "people"
 """The kind of what happened to somebody's account, which who may see users is told."""
+
+CONFLICT_FOUND_KIND = "conflict_found"
+"""The kind of what tells that a field is in conflict, or that it is asked what becomes of a record."""
+
+WISH_KINDS = {"conflict_settled": "conflict_chosen", "undo": "conflict_undo", "conflict_undo_refused": "conflict_undo"}
+"""By the kind of what came of it, the kind of what a person chose in a conflict, or asked for: one line tells both."""
 
 MANY_ALIKE = 2
 ACT_PAUSE = timedelta(minutes=1)
@@ -318,8 +330,8 @@ def fold_alike(entries: Sequence[Decision]) -> Sequence[Decision]:
     Where they are about more than `MANY_ALIKE` records, those of the newest alone are listed. Marked when they are
     written: to find them in a list of a hundred thousand would cost more than the list.
     """
-    alike: dict[tuple[str, str, str, str], list[Decision]] = {}
-    for one in entries:
+    alike: dict[tuple[str, ...], list[Decision]] = {}
+    for one in [one for one in entries if not one.folded]:
         alike.setdefault(one.fold_key, []).append(one)
     listed = _listed_lately(entries)
     for key, group in alike.items():
@@ -338,7 +350,7 @@ def fold_alike(entries: Sequence[Decision]) -> Sequence[Decision]:
     return entries
 
 
-def _listed_lately(entries: Sequence[Decision]) -> dict[tuple[str, str, str, str], list[Any]]:
+def _listed_lately(entries: Sequence[Decision]) -> dict[tuple[str, ...], list[Any]]:
     """The entries that are listed and may be of an act that goes on with these, with how long ago; by `fold_key`."""
     if not entries:
         return {}
@@ -347,8 +359,8 @@ def _listed_lately(entries: Sequence[Decision]) -> dict[tuple[str, str, str, str
     rows = Decision.objects.filter(folded=False, at__gt=SyncNow() - BULK_PAUSE, entity_type__in=types)
     of_kind = models.Q(kind__in=kinds) | models.Q(cause__has_key="made")
     rows = rows.filter(of_kind, actor__in=actors).annotate(ago=ago).order_by()
-    found: dict[tuple[str, str, str, str], list[Any]] = {}
-    for row in rows.only("entity_type", "entity_id", "remote_id", "kind", "key", "actor", "cause", "fold_id"):
+    found: dict[tuple[str, ...], list[Any]] = {}
+    for row in rows.only("entity_type", "entity_id", "remote_id", "kind", "key", "actor", "cause", "values", "fold_id"):
         found.setdefault(row.fold_key, []).append(row)
     return found
 

@@ -33,7 +33,8 @@ from sync.reconcile.field_values import (
     wants_of,
 )
 from sync.reconcile.lookups import FieldDisplay, read_related, read_until
-from sync.records.authors import actor_label, log_action_each
+from sync.records.authors import UNDO_CAUSE, actor_label, log_action_each
+from sync.records.tombstones import deleted_names
 from sync.registry import link_of, mappings_of
 
 # Permission: whoever may change the records may undo the decisions about them.
@@ -70,7 +71,8 @@ FIRST_VALUE_REASON = "It was the first value of a new item: there is no earlier 
 class UndoStep:
     """One decision to undo: the field's value now and the one to go back to, as displayed.
 
-    `stale` says why it is left alone, empty where it can be undone. `note` is a warning for the page.
+    `stale` says why it is left alone, empty where it can be undone. `note` is a warning for the page. `called` is the
+    name of a record that was deleted since.
     """
 
     decision: Decision
@@ -81,10 +83,12 @@ class UndoStep:
     stale: str = ""
     note: str = ""
     write: Mapping[str, Any] = field(default_factory=dict)
+    called: str = ""
 
     @property
     def name(self) -> str:
-        return str(self.record) if self.record else f"{self.decision.entity_type} {self.decision.entity_id}"
+        deleted = self.called or f"{registry.type_label(self.decision.entity_type)} (deleted)"
+        return str(self.record) if self.record else deleted
 
 
 def is_undoable(decision: Decision) -> bool:
@@ -165,7 +169,9 @@ class _UndoContext:
             )
             return UndoStep(row, record, label, stale=reason)
         if record is None:
-            return UndoStep(row, None, label, stale="The record was deleted meanwhile. Restore it first.")
+            reason = "The record was deleted meanwhile. Restore it first."
+            called = deleted_names(row.entity_type, [row.entity_id] if row.entity_id else [])
+            return UndoStep(row, None, label, stale=reason, called=next(iter(called.values()), ""))
         before, after = dict(row.values["raw_before"]), dict(row.values["raw_after"])
         if unknown := [name for name in before if name not in {f.name for f in record._meta.concrete_fields}]:
             return UndoStep(row, record, label, stale=f"NPD has no field “{unknown[0]}” any more.")
@@ -258,7 +264,7 @@ def undo_decisions(decisions: Iterable[Decision], *, by: User) -> UndoResult:
     """
     rows = sorted(decisions, key=lambda row: -row.pk)
     result = UndoResult(uuid.uuid4())
-    with pghistory.context(user=by.pk, cause="undo", batch=str(result.batch_id)), transaction.atomic():
+    with pghistory.context(user=by.pk, cause=UNDO_CAUSE, batch=str(result.batch_id)), transaction.atomic():
         for entity_type in sorted({row.entity_type for row in rows}):
             type_decisions = [row for row in rows if row.entity_type == entity_type]
             records = records_of_decisions(type_decisions, lock=True)
@@ -361,6 +367,5 @@ def _sentence(step: UndoStep, actor: str) -> str:
     label = _KIND_LABELS.get(step.decision.kind, "what was sent to Monday")
     back = f"“{step.back_to}”" if step.back_to else "empty"
     before = f"“{step.now}”" if step.now else "empty"
-    note = f" {step.note}" if step.note else " The next sync sends it to Monday."
     # It is stored, and read in many time zones: what it undoes has its own time.
-    return f"{step.label} put back to {back} (was {before}): {actor} took back {label}.{note}"
+    return f"{actor} undid {label}: {step.label} back to {back} (was {before}). {step.note}".strip()

@@ -198,6 +198,10 @@ def wants_editors(board: BoardContext, facts: DeletedFacts, left: Item | None = 
     return is_news and bool(edits_since_base(board, facts, item, _ALL_WAYS))
 
 
+_BY_STATE = (TombstoneReason.REMOVED_BEFORE,)
+"""Reasons of which the state that the item is in tells more."""
+
+
 def _settled(
     plan: DeletedPlan,
     new_state: TombstoneState,
@@ -209,11 +213,12 @@ def _settled(
 ) -> DeletedPlan:
     """End the deleted record's pass: nothing is left to do for now, and `reason` says how the item stands.
 
-    `params` are what its sentence names, `more` what follows it.
+    `params` are what its sentence names, `more` what follows it; without a `kind` its history says nothing of it.
     """
     sentence = tombstone_sentence(reason, **params) + more
     tombstone = plan.facts.tombstone
     is_news = (reason, new_state) != (tombstone.reason_code, tombstone.state)
+    line = HistoryLine(kind, sentence, values={"reason": new_state if reason in _BY_STATE else reason})
     return replace(
         plan,
         ending=Ending(Outcome.SETTLED, sentence),
@@ -221,7 +226,7 @@ def _settled(
         new_state=new_state,
         reason_code=reason,
         item_removal=None,
-        history=(*plan.history, HistoryLine(kind, sentence)) if is_news else plan.history,
+        history=(*plan.history, line) if is_news and kind else plan.history,
     )
 
 
@@ -310,7 +315,8 @@ def ask_about_deletion(plan: DeletedPlan, policy: DeletedRecordPolicy, problem: 
         reason, again = TombstoneReason.QUESTION_RESTORED, " again"
     called = f"“{facts.item.name}”" if facts.item else "its item"
     plan, state = replace(plan, restores=False), TombstoneState.ASKED
-    plan = _settled(plan, state, reason, kind="conflict_delete", record=facts.record, item=called)
+    # The conflict itself says in the history that it was found.
+    plan = _settled(plan, state, reason, kind="", record=facts.record, item=called)
     removes, restorable, removal = "Archive", ".", OptionAct.ARCHIVE_ITEM
     if policy is DeletedRecordPolicy.DELETE:
         removes, restorable, removal = "Delete", " for 30 days.", OptionAct.DELETE_ITEM

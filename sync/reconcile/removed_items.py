@@ -156,7 +156,7 @@ def removal_of(
     if not record.record.may_sync:
         return plan.end_settled(f"{sentence} Nothing was sent.")
     if since == now:
-        plan = plan.logged(HistoryLine("removed", sentence, actor=facts.editor))
+        plan = plan.logged(HistoryLine("removed", sentence, actor=facts.editor, values={"reason": state}))
     if not _is_quiet_over(facts, settings, now):
         wait = _quiet_seconds(facts, settings, now)
         # It is stored, and read in many time zones: so a span, no time of day.
@@ -516,7 +516,9 @@ def recreated(plan: RecordPlan, removed: RemovedItem) -> RecordPlan:
     """
     result, is_chosen = "The record is kept, and its item is created again from what NPD says now.", removed.chosen
     by = "" if is_chosen else removed.by
-    line = HistoryLine("unlinked", f"{removed.what} {result}", actor=by, values={"again": not is_chosen})
+    line = HistoryLine(
+        "unlinked", f"{removed.what} {result}", actor=by, values={"again": not is_chosen, "reason": removed.state}
+    )
     done = replace(plan.logged(line, *removed.lost), removal=replace(removed, result=result))
     return replace(_without_absence(done), reason="Its item is created again at the next sync.")
 
@@ -530,7 +532,10 @@ def deleted(plan: RecordPlan, removed: RemovedItem, needed: str) -> RecordPlan:
         asked = replace(removed, act=RecordAction.NOTHING, options=options, problem=problem)
         return replace(plan, removal=asked, reason=f"{removed.what} It can't be deleted in NPD: {needed}")
     result = f"{removed.what} So it was deleted in NPD too, {removed.by}."
-    return replace(plan.logged(HistoryLine("delete", result)), removal=replace(removed, result=result))
+    return replace(
+        plan.logged(HistoryLine("delete", result, values={"reason": removed.state})),
+        removal=replace(removed, result=result),
+    )
 
 
 def note_unlinked(plan: RecordPlan) -> RecordPlan:

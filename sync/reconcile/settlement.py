@@ -603,6 +603,8 @@ def history_row(line: HistoryLine, plan: RecordPlan, intent: Intent | None, this
         batch_id=this.id,
         request_id=request_id,
         cause=cause,
+        # The undo's own entry says what was restored.
+        folded=line.kind == PUSH and "undo" in cause.get("npd", {}),
     )
 
 
@@ -622,6 +624,8 @@ def _editors(
     history, found = authors.history.get(plan.id, []) if needs_history else [], dict[str, Any]()
     if (edit := last_edit(history, attnames, authors.users)) is not None:
         found["npd"] = {"who": edit.who, "way": edit.way, "at": edit.at.isoformat()}
+        if edit.is_undo:
+            found["npd"]["undo"] = True
         if line.kind == PUSH and not actor and edit.who != SYNC_ACTOR:
             actor = edit.who[:MAX_ACTOR_LENGTH]
     last = next((event for event in reversed(events) if event.user_id), None)

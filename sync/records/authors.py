@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,11 +18,16 @@ from django.db.models import Model
 from pghistory.core import event_models
 
 from sync import registry
+from sync.choices import Cause
 from sync.kernel import humanize
+from sync.kernel.db import fetch_rows
 from sync.models import MondayAccount, SyncedModel, SyncQueue, WebhookEvent
 
 SYNC_ACTOR = "NPD Sync"
 MAX_ACTOR_LENGTH = 200
+
+UNDO_CAUSE = "undo"
+"""The cause, in the history's context, of what a person's undo restored."""
 
 RESTORED_KEY = "put_back"
 """In the history context of a change by the sync: the columns, by record, that an undo restored."""
@@ -50,11 +56,12 @@ NOBODY = {SYNC_ACTOR, _DELETED, _SCRIPT, *_WAY_TEXTS}
 
 @dataclass(frozen=True)
 class Edit:
-    """Who gave a field its value, by which way (a phrase, as "by the API", or empty), and when."""
+    """Who gave a field its value, by which way (a phrase, as "by the API", or empty), and when; or restored it."""
 
     who: str
     way: str
     at: datetime
+    is_undo: bool = False
 
 
 def latest_edits(model: type[SyncedModel], ids: Iterable[UUID], *, without_batch: str = "") -> dict[UUID, list[Any]]:
@@ -105,7 +112,8 @@ def last_edit(history: Sequence[Any], attnames: Iterable[str], users: Mapping[An
         if set(names) & set(metadata.get(RESTORED_KEY, {}).get(str(event.pgh_obj_id), ())):
             restored_values = values
             continue
-        return Edit(actor_name(metadata, users), edit_way(metadata), event.pgh_created_at)
+        is_undo = metadata.get("cause") == UNDO_CAUSE
+        return Edit(actor_name(metadata, users), edit_way(metadata), event.pgh_created_at, is_undo)
     return None
 
 
@@ -202,6 +210,61 @@ def who_may(act: str, entity_type: str) -> str:
 
 
 _MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
+
+
+# What was edited in NPD and waits for its record's pass, as the events of changes and the jobs have it.
+
+
+@dataclass(frozen=True)
+class UnsyncedEdit:
+    """A save of a record that waits to be synced: the columns that it changed, none where it added the record.
+
+    `context_id` is the history's context of that save; `has_failed`: the record's job has, so nothing is tried again.
+    """
+
+    entity_type: str
+    entity_id: UUID
+    at: datetime
+    who: str
+    columns: tuple[str, ...]
+    context_id: UUID | None
+    has_failed: bool
+
+
+# Each status by the index that has its rows alone. A job is written a moment after the event of its save.
+_UNSYNCED = f"""
+    SELECT event.entity_type, event.entity_id, event.at, context.metadata,
+        CASE WHEN event.type = 'record.changed' THEN array(SELECT jsonb_object_keys(event.data)) ELSE '{{}}' END,
+        event.context_id, job.has_failed
+    FROM (
+        SELECT entity_type, entity_id, min(created_at) AS since, bool_and(status = 'failed') AS has_failed
+        FROM sync_queue
+        WHERE (status = 'pending' OR status = 'in_progress' OR status = 'failed') AND direction = 'to_monday'
+            AND causes & {int(Cause.SAVE)} > 0 AND entity_id IS NOT NULL AND <wanted>
+        GROUP BY entity_type, entity_id ORDER BY max(id) DESC LIMIT %(limit)s
+    ) AS job
+    JOIN sync_events AS event ON event.entity_id = job.entity_id AND event.entity_type = job.entity_type
+    LEFT JOIN pghistory_context AS context ON context.id = event.context_id
+    LEFT JOIN sync_metadata AS state ON state.system = 'monday' AND state.entity_type = job.entity_type
+        AND state.entity_id = job.entity_id::text
+    WHERE event.type IN ('record.created', 'record.changed')
+        AND event.at > greatest(job.since - interval '1 second', state.last_successful_sync)
+        AND context.metadata ->> 'cause' IS DISTINCT FROM 'sync'
+    ORDER BY event.id DESC
+"""  # noqa: S608 - a number of our own
+
+
+def unsynced_edits(ids: Sequence[UUID] | None = None, *, limit: int) -> list[UnsyncedEdit]:
+    """Return the edits that wait, newest first, of these records or of the newest jobs; two queries."""
+    wanted = "true" if ids is None else "entity_id = ANY (%(ids)s::uuid[])"
+    rows = fetch_rows(_UNSYNCED.replace("<wanted>", wanted), {"ids": list(ids or ()), "limit": limit})
+    contexts: list[dict[str, Any]] = [json.loads(context) if context else {} for _, _, _, context, *_ in rows]
+    people = {context["user"] for context in contexts if context.get("user")}
+    users = get_user_model()._default_manager.in_bulk(list(people)) if people else {}
+    return [
+        UnsyncedEdit(kind, key, at, actor_name(context, users), tuple(columns), context_id, has_failed)
+        for context, (kind, key, at, _, columns, context_id, has_failed) in zip(contexts, rows, strict=True)
+    ]
 
 
 # The admin's log of actions by hand on records and rows, from pages and API alike.

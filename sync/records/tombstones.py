@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from sync.clock import SyncNow
 from sync.kernel import process
 from sync.kernel.action_errors import RestoreError
 from sync.kernel.messages import TombstoneReason
-from sync.models import Decision, IgnoredItem, SyncedModel, SyncMetadata, Tombstone
+from sync.models import Decision, EventType, FeedEvent, IgnoredItem, SyncedModel, SyncMetadata, Tombstone
 from sync.models.state import fold_alike
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many
@@ -224,6 +224,28 @@ def deleted_record_names(keys: Iterable[tuple[str, UUID]], said: str = " (delete
     wanted = {entity_id for _, entity_id in keys}
     found = Tombstone.objects.filter(entity_id__in=wanted) if wanted else ()
     return {(one.entity_type, one.entity_id): f"{name}{said}" for one in found if (name := tombstone_name(one))}
+
+
+def deleted_names(entity_type: str, ids: Collection[UUID]) -> dict[UUID, str]:
+    """Return what these deleted records were called, with that they are deleted, as far as it is known."""
+    rows = tombstones_of([entity_type], ids)
+    return {one.entity_id: f"{name} (deleted)" for one in rows if (name := tombstone_name(one))}
+
+
+def tombstones_of(types: Collection[str], ids: Collection[UUID]) -> list[Tombstone]:
+    """Return what is remembered of deleted records; of one whose tombstone is kept no more an unsaved one, with what
+    the event of its deletion has.
+    """
+    if not ids:
+        return []
+    found = list(Tombstone.objects.filter(entity_type__in=types, entity_id__in=ids))
+    left = set(ids) - {one.entity_id for one in found}
+    events = FeedEvent.objects.filter(type=EventType.RECORD_DELETED, entity_type__in=types, entity_id__in=left)
+    rows = {one.entity_id: one for one in events.order_by("id")} if left else {}
+    return [
+        *found,
+        *(Tombstone(entity_type=one.entity_type, entity_id=key, data=one.data) for key, one in rows.items()),
+    ]
 
 
 def tombstone_name(tombstone: Tombstone) -> str:

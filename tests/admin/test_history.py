@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import pghistory
+from django.contrib.auth.models import User
 from django.test import Client
 
 from npd.models import Contact
 from sync.admin.record_activity import Act
-from sync.models import Decision, Tombstone
+from sync.models import Decision, SyncQueue, Tombstone
 from sync.models.state import fold_alike
 from tests.admin import states
 from tests.admin.test_records import LIST, change_page, words_of
@@ -127,6 +128,63 @@ def test_what_comes_later_than_an_act_takes_stands_for_itself_but_an_import_wait
     assert re.findall(r"and (\d+) more", listed(browser_of_person)) == ["7", "15"]
 
 
+def test_a_fold_says_one_thing_so_archived_and_deleted_items_are_two(browser_of_person: Client) -> None:
+    for reason in ("archived", "deleted"):
+        entries(3, f"It was {reason}.", kind="removed", actor="Maya Lind (Monday)", values={"reason": reason})
+    page = listed(browser_of_person)
+    assert (re.findall(r"It was \w+", page), page.count("and 2 more records")) == (
+        ["It was deleted", "It was archived"],
+        2,
+    )
+
+
+# What waits to be synced
+
+
+def unsynced(client: Client, query: str = "") -> list[tuple[Any, str]]:
+    rows = client.get(f"/admin/sync/decision/{query}").context["cl"].result_list
+    return [(row.entity_id, row.actor) for row in rows if row.kind == "unsynced"]
+
+
+def test_an_edit_is_in_the_activity_until_its_pass_tells_it_for_whoever_may_see_the_record(
+    browser_of_person: Client, client: Client, person: User, world: dict[str, Any]
+) -> None:
+    record = world["synced"]
+    edit = [(record.pk, "Dora Demo")]
+    move_clock(5)
+    assert record.pk not in dict(unsynced(browser_of_person))
+    with pghistory.context(user=person.pk):
+        Contact.objects.filter(pk=record.pk).update(phone="+46 7", sync_direction="npd_to_monday")
+    waiting = [row for row in unsynced(browser_of_person) if row[0] == record.pk]
+    assert waiting == edit
+    assert unsynced(browser_of_person, f"?q={record.pk}") == edit
+    assert unsynced(browser_of_person, "?p=2") == []
+    page = browser_of_person.get(change_page(record))
+    assert {(line.label, bool(line.unsynced)) for line in page.context["activity"].acts[0].lines} == {
+        ("Phone", True),
+        ("Direction", False),
+    }
+    # Initials stand for a name, which is said, too.
+    assert re.search(r'title="Dora Demo"\s*>DD<', page.content.decode())
+    assert "by Dora Demo," in words_of(page.content.decode())
+    client.force_login(staff_who_may("view_decision", "view_organization"))
+    assert record.pk not in dict(unsynced(client))
+    client.force_login(person)
+    SyncQueue.objects.filter(entity_id=record.pk).update(status="completed")
+    assert record.pk not in dict(unsynced(client))
+    assert not acts_of(client, record)[0].unsynced
+
+
+def test_edits_of_many_records_by_one_person_that_wait_are_one_line(
+    browser_of_person: Client, person: User, world: dict[str, Any]
+) -> None:
+    with pghistory.context(user=person.pk):
+        for number in range(4):
+            Contact.objects.create(name=f"Imported {number}")
+    rows = browser_of_person.get("/admin/sync/decision/").context["cl"].result_list
+    assert [row.page_alike for row in rows if (row.kind, row.actor) == ("unsynced", "Dora Demo")] == [3]
+
+
 # One line a change, of every field or of one
 
 
@@ -135,6 +193,7 @@ def test_the_fields_of_one_act_are_one_line_of_the_activity_that_unfolds(
 ) -> None:
     """As on the record's page: a save's fields, and a conflict's answers; another pass is another act."""
     Decision.objects.all().delete()
+    SyncQueue.objects.all().delete()
     moved = {"before": "a", "after": "b"}
     for batch, keys in ((uuid.uuid4(), ("email", "phone", "role_title")), (uuid.uuid4(), ("phone",))):
         for key in keys:
@@ -160,7 +219,9 @@ def test_a_deleted_record_is_listed_by_its_name_to_who_may_see_such_records(
     record.delete()
     page = browser_of_person.get("/admin/sync/decision/").content.decode()
     stone = Tombstone.objects.get(entity_id=key)
-    assert f'href="/admin/sync/tombstone/{stone.pk}/change/">{name}, deleted</a>' in page
+    assert f'href="/admin/sync/tombstone/{stone.pk}/change/">{name}</a>' in page
+    stone.delete()
+    assert f"{name} <span" in browser_of_person.get("/admin/sync/decision/").content.decode()
     client.force_login(staff_who_may("view_decision", "view_organization"))
     assert name not in client.get("/admin/sync/decision/").content.decode()
 

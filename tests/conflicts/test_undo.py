@@ -60,7 +60,7 @@ def test_an_undone_choice_gives_each_side_its_value_back_stays_so_and_can_be_set
     assert conflict.base_data == {"role_title": "Old"}
     assert (world.status(contact), contact.role_title) == ("conflict", "NPD's")
     assert world.values(contact)["role_title"] == "Monday's"
-    assert "Undid how Role was resolved" in Decision.objects.get(kind="undo").sentence
+    assert "undid how Role was resolved" in Decision.objects.get(kind="undo").sentence
     with pytest.raises(NotOpen, match="not resolved"):
         undo(conflict.pk, by=person)
     before = world.calls("mutation")
@@ -81,7 +81,7 @@ def test_a_resolution_is_one_line_of_the_activity_by_who_chose_with_its_undo_at_
 ) -> None:
     contact, conflict = settled(world, person, "keep_npd")
     client.force_login(person)
-    screen = f'href="/admin/conflicts/syncconflict/{conflict.pk}/screen/?'
+    screen = f'href="/admin/conflicts/syncconflict/{conflict.pk}/screen/'
 
     def told(query: str) -> list[tuple[str, str, bool]]:
         answer = client.get(f"/admin/sync/decision/{query}")
@@ -90,23 +90,32 @@ def test_a_resolution_is_one_line_of_the_activity_by_who_chose_with_its_undo_at_
         found = [row for row in rows if row.kind.startswith("conflict_")]
         return [(row.kind, admin.who(row), screen in admin.what(row)) for row in found]
 
-    once = [("conflict_settled", str(person), True)]
+    once = [("conflict_settled", str(person), True), ("conflict_found", "NPD Sync", True)]
     assert told("") == once
     assert told(f"?q={contact.pk}") == once
     undo(conflict.pk, by=person)
-    assert told("")[-1:] == [("conflict_settled", str(person), False)]
+    assert told("")[-2:] == [("conflict_settled", str(person), False), once[1]]
+    world.work()
+    # What was asked for and what came of it is one line, too.
+    undone = client.get("/admin/sync/decision/").context["cl"].result_list[0]
+    assert (undone.kind, undone.values["by"]) == ("undo", str(person))
+    assert not Decision.objects.filter(kind="conflict_undo", folded=False).exists()
 
 
 def test_fields_that_were_resolved_at_once_are_one_line_of_their_record(
     contact: Contact, ada: Any, client: Client
 ) -> None:
-    record(finding(contact, PHONE, ROLE))
+    with pghistory.context(cause="sync", batch="4b9d4d3c-1d7c-4ed1-a2a6-64b2c5f0a110"):
+        record(finding(contact, PHONE, ROLE))
     resolve(conflict_of(contact).pk, by=ada, resolution_type="keep_monday", seen=seen(PHONE, ROLE))
     with pghistory.context(cause="sync", batch="4b9d4d3c-1d7c-4ed1-a2a6-64b2c5f0a111"):
         record(finding(contact, applied={"phone": PHONE.monday, "role_title": ROLE.monday}))
     client.force_login(ada)
     acts = [act for act in client.get(change_page(contact)).context["activity"].acts if act.line.field]
-    assert [({line.field for line in act.lines}, act.line.actor) for act in acts] == [({"Phone", "Role"}, "Ada")]
+    assert [({line.field for line in act.lines}, act.line.actor) for act in acts] == [
+        ({"Phone", "Role"}, "Ada"),
+        ({"Phone", "Role"}, "NPD Sync"),  # that they are in conflict
+    ]
     assert not Decision.objects.filter(kind="conflict_chosen", folded=False).exists()
 
 

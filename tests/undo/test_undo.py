@@ -44,6 +44,7 @@ def test_a_pulled_change_is_taken_back_on_both_sides_and_its_undo_undone(world: 
     world.work()
     assert world.values(contact)["role_title"] == "Boss"
     assert world.status(contact) == "synced"
+    assert line(contact, "push").folded  # what was sent is told by the undo
     undo_decisions([undo], by=dora)
     world.work()
     assert world.values(contact)["role_title"] == "Chair"
