@@ -218,7 +218,7 @@ class _Report:
     def errors(self) -> list[dict[str, Any]]:
         return [
             {
-                "number": f"{error.number:,}",
+                "number": humanize.count_with_noun(error.number, "record"),
                 "example": known_text(self.types, error.entity_type, humanize.without_request_id(error.example)),
                 "thing": thing,
                 "url": url,

@@ -12,6 +12,7 @@ from django.urls import reverse
 from rest_framework.authtoken.models import TokenProxy
 
 from config.navigation import INBOX, SECTIONS
+from sync.models import MondayAccount
 from tests.admin import states
 from tests.admin.test_records import row_of, words_of
 from tests.support.people import staff_who_may
@@ -179,3 +180,9 @@ def test_a_page_that_fetches_itself_leaves_the_messages_to_the_next_that_is_open
     assert said(**{"X-NPD-Live": "1"}) == []
     assert len(said()) == 1
     assert said() == []
+
+
+def test_the_account_of_monday_has_its_way_back(browser_of_person: Client) -> None:
+    account = MondayAccount.objects.get_or_create(id=1)[0]
+    html = browser_of_person.get(f"/admin/sync/mondayaccount/{account.pk}/change/").content.decode()
+    assert 'href="/admin/sync/boardlink/set-up/">Monday connection</a>' in html

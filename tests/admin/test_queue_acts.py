@@ -82,7 +82,7 @@ def test_discard_asks_first_and_then_ends_dead_letters_alone(
     waiting = SyncQueue.objects.get(entity_id=world["waiting"].pk)
     rows = [*three_dead, waiting]
     asked = tick(browser_of_person, "discard", rows)
-    assert "Discard 3 jobs?" in asked
+    assert "Discard 3 jobs? | Queue | NPD Sync" in asked
     assert "1 job has not failed and is left alone." in asked
     assert SyncQueue.objects.filter(status="failed").count() == 3
     said = tick(browser_of_person, "discard", rows, confirmed="yes")
