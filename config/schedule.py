@@ -119,15 +119,6 @@ SCHEDULE = (
         max_seconds=HOUR,
     ),
     PeriodicJob(
-        "write exports",
-        "sync.exports",
-        title="Continue exports",
-        description="Writes the files of long exports, and deletes those that are older than a day.",
-        when_off="An export whose message was lost, or whose worker ended, doesn't go on; old files are kept.",
-        every=60,
-        max_seconds=HOUR,
-    ),
-    PeriodicJob(
         "delete old data",
         "sync.prune",
         title="Delete old data",

@@ -322,7 +322,6 @@ HISTORY_DAYS = env.int("SYNC_HISTORY_DAYS", 365)
 QUEUE_DAYS = env.int("SYNC_QUEUE_DAYS", 14)  # of finished jobs
 IMPORT_READ_SECONDS = 60  # to read one file, of the clock and of the processor
 IMPORT_READ_MEMORY_MB = 512  # of the process that reads it; the largest file that may be takes 190
-EXPORT_ROWS_AT_ONCE = 5_000  # that a person waits for; with more a worker writes the file
 
 # --- API ---------------------------------------------------------------------------------------------------
 API_THROTTLE = env.str("API_THROTTLE", "3000/min")

@@ -152,7 +152,7 @@ def takes_away(batch: ConflictBatch) -> bool:
     return batch.resolution_type in DELETING_ACTS or _emptied(batch) > 0
 
 
-def empties(conflict: SyncConflict, resolution_type: str) -> bool:
+def _empties(conflict: SyncConflict, resolution_type: str) -> bool:
     """Whether the chosen side is empty where the other has a value, in a field at least."""
     if conflict.is_about_record or _exclusion_reason(conflict, resolution_type):
         return False
@@ -236,7 +236,7 @@ def prepare_batches(
     """
     found, rest = list[ConflictBatch](), conflicts
     valued = conflicts.exclude(kind=ConflictKind.DELETE).iterator(chunk_size=ENTRIES_PER_CHUNK)
-    if emptying := [one.pk for one in valued if empties(one, resolution_type)]:
+    if emptying := [one.pk for one in valued if _empties(one, resolution_type)]:
         some = SyncConflict.objects.filter(pk__in=emptying)
         found.append(prepare_batch(some, resolution_type, by=by, address=address, matches=matches))
         rest = rest.exclude(pk__in=emptying)

@@ -356,21 +356,16 @@ def answer_rejection(field_key: FieldRef, *, by: User, choose: str, value: str, 
     return decision
 
 
-def undo_answer(decision: Decision, *, by: User) -> str:
-    """Take an answer back; return what was done, as a sentence.
-
-    Raises PermissionDenied, or an ActionError with why not.
-    """
+def undo_answer(decision: Decision, *, by: User) -> None:
+    """Take an answer back; raises PermissionDenied, or an ActionError with why not."""
     _check_permission(by)
     if KEPT_BY in decision.values:
-        return _reopen(decision, by)
-    undone = undo_decisions([decision], by=by)
-    if undone.left:
-        raise InvalidResolution(undone.left[0].stale)
-    return " ".join(line.sentence for line in undone.lines)
+        _reopen(decision, by)
+    elif left := undo_decisions([decision], by=by).left:
+        raise InvalidResolution(left[0].stale)
 
 
-def _reopen(decision: Decision, by: User) -> str:
+def _reopen(decision: Decision, by: User) -> None:
     assert decision.entity_id is not None
     field_key = decision.entity_type, decision.entity_id, decision.key
     with transaction.atomic():
@@ -386,7 +381,6 @@ def _reopen(decision: Decision, by: User) -> str:
         log_action(by, rejection.record, sentence)
         # The rejected value isn't sent again by this: the pass only updates the record's state.
         request_pass(*field_key[:2], cause=Cause.DEPENDENCY)
-    return sentence
 
 
 def _check_permission(by: User) -> None:

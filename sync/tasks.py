@@ -10,7 +10,6 @@ from celery import shared_task
 from sync.limits import breaker
 from sync.operations.detect.comparison import compare_due_boards
 from sync.operations.detect.sweep import sweep_due_boards
-from sync.operations.exports import write_exports
 from sync.operations.notifications import notify_people
 from sync.operations.outgoing_webhooks import SENDER_TASK, deliver_webhooks, wake_sender
 from sync.operations.retention import prune
@@ -68,12 +67,6 @@ def compare_boards() -> None:
 def release_approvals() -> None:
     """Release pending approvals whose cause is gone."""
     release_obsolete()
-
-
-@shared_task(name="sync.exports", ignore_result=True, soft_time_limit=3_600, time_limit=3_660)
-def carry_on_exports() -> None:
-    """Write the exports that wait, and delete old ones."""
-    write_exports()
 
 
 @shared_task(name="sync.set_up", ignore_result=True, soft_time_limit=3_600, time_limit=3_660)

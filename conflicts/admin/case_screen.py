@@ -334,10 +334,9 @@ class ConflictDesk:
         effects = [self.conflict.what, option.effect]
         return Question(f"{option.label}?", effects, option.label, page_name=self.context.name, deletes=True)
 
-    def undo(self, *, by: User) -> str:
-        """Take the last decision back; return what was done, where it is done already. Raises ActionError."""
+    def undo(self, *, by: User) -> None:
+        """Take the last decision back; raises ActionError."""
         undo(self.conflict.pk, by=by)
-        return ""
 
 
 class RejectionDesk:
@@ -399,9 +398,9 @@ class RejectionDesk:
         seen = form.seen.get(self.rejection.key, {})
         return _emptying_question(self.case(form, {})) if is_same(seen, self.rejection.sides) else None
 
-    def undo(self, *, by: User) -> str:
+    def undo(self, *, by: User) -> None:
         assert self.answer is not None
-        return undo_answer(self.answer, by=by)
+        undo_answer(self.answer, by=by)
 
 
 Desk = ConflictDesk | RejectionDesk
@@ -588,33 +587,15 @@ class CaseMixin:
 
     def _undo(self, request: HttpRequest, desk: Desk) -> HttpResponse:
         check_permission(self, request, "change")
-        said, done = "", True
         try:
-            said = desk.undo(by=cast("User", request.user))
-        except ActionError as error:
-            said, done = f"Nothing was undone. {error}", False
-        if asks_for_json(request):
-            progress = Progress(UNDOING, said) if done else None
-            return json_answer(f"{desk.context.name}: {said or 'its resolution is being undone.'}", progress)
-        if not done:  # what is being undone, the page itself says
-            messages.error(request, said)
+            desk.undo(by=cast("User", request.user))
+        except ActionError as error:  # what is being undone, the page itself says
+            messages.error(request, f"Nothing was undone. {error}")
         return see_other(desk.url)
 
 
 def _status(progress: Progress) -> HttpResponse:
     return JsonResponse(progress.to_json(), headers={"Cache-Control": "no-store"})
-
-
-def asks_for_json(request: HttpRequest) -> bool:
-    """Whether a page's script asks, which stays where it is."""
-    return request.headers.get("Accept") == "application/json"
-
-
-def json_answer(sentence: str, progress: Progress | None) -> HttpResponse:
-    """Answer the script: what to say, and how far it is; without `progress` nothing was done."""
-    body = (progress.to_json() if progress else {}) | {"sentence": sentence}
-    status = HTTPStatus.OK if progress else HTTPStatus.CONFLICT
-    return JsonResponse(body, status=status, headers={"Cache-Control": "no-store"})
 
 
 def marked_excerpt(field: CaseField, side: str) -> SafeString | str:

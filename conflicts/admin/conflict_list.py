@@ -1,55 +1,27 @@
-"""The list of conflicts: its columns, filters and actions, and the buttons in its rows that resolve one."""
+"""The list of conflicts: its columns, filters and actions; one alone is resolved in the inbox, or on its screen."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlencode
-from uuid import UUID
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import User
 from django.contrib.humanize.templatetags.humanize import intcomma
-from django.db.models import Q, QuerySet, Value
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
-from django.urls import path, reverse
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
-from django.views.decorators.http import require_POST
 
 from conflicts import bulk_resolution
 from conflicts.admin.bulk_pages import BatchMixin, batch_url, list_query
-from conflicts.admin.case_screen import (
-    CaseMixin,
-    all_mappings,
-    asks_for_json,
-    check_permission,
-    json_answer,
-    marked_excerpt,
-    parse_seen,
-    screen_url,
-)
+from conflicts.admin.case_screen import CaseMixin, all_mappings, marked_excerpt, screen_url
 from conflicts.admin.rule_page import RuleMixin, active_rules, suggestion_items
-from conflicts.case import (
-    APPLYING,
-    HANDED_BACK,
-    OPEN,
-    PARTLY,
-    SETTLED,
-    STATE_LABELS,
-    UNDOING,
-    Case,
-    ConflictContext,
-    conflict_progress,
-    listed_case,
-)
-from conflicts.lifecycle import Sides
+from conflicts.case import APPLYING, HANDED_BACK, OPEN, PARTLY, SETTLED, STATE_LABELS, UNDOING, Case, listed_case
 from conflicts.messages import ACT_LABELS
 from conflicts.models import (
     BASE,
@@ -66,17 +38,15 @@ from conflicts.models import (
     known_conflict,
     open_by_field,
 )
-from conflicts.resolution import SIDE_OF_TYPE, InvalidResolution, may_delete, resolve
+from conflicts.resolution import may_delete
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import DeletedName, PageAdmin, ReaderMixin, names_for_reader, record_ids_by_name, see_other
+from sync.admin.admin_base import DeletedName, PageAdmin, ReaderMixin, names_for_reader, record_ids_by_name
 from sync.admin.list_exports import ExportColumn, ExportMixin
 from sync.clock import SyncNow
 from sync.kernel import humanize
-from sync.kernel.action_errors import ActionError
 from sync.kernel.conflict_store import DELETING_ACTS, OptionAct
 from sync.kernel.humanize import plural
-from sync.kernel.outgoing_calls import own_address
 from sync.registry import type_name
 
 Choices = Iterable[tuple[str, str]]
@@ -220,50 +190,6 @@ class WhoFilter(ConditionFilter):
         return Q(resolved_by_id=int(value[:9])) | Q(resolution__by_id=int(value[:9]))
 
 
-# The list's rows: what differs, and the buttons of which one click resolves a conflict for the values shown.
-
-
-VALUE_KINDS = (ConflictKind.FIELDS, ConflictKind.OVERWRITTEN)
-
-
-def resolve_button(conflict: Any, resolution_type: str) -> SafeString:
-    """The button that uses a side; of one that would empty the other, the way to the page that shows what is lost."""
-    case, [field] = conflict.page_case, conflict.page_case.fields
-    side, shortcut = ("NPD", "1") if SIDE_OF_TYPE[resolution_type] == NPD else ("Monday", "3")
-    if bulk_resolution.empties(conflict, resolution_type):
-        where = "on Monday" if side == "NPD" else "in NPD"
-        return format_html(
-            '<a class="cfl-button cfl-take cfl-deletes" href="{}" aria-label="{}">Empty {}…</a>',
-            screen_url(conflict.pk),
-            f"Empty {where}: {field.label} of {case.name}",
-            where,
-        )
-    seen = json.dumps({field.key: [field.npd, field.monday]})
-    values = {"side": side, "field": field.label, "name": case.name}
-    return format_html(
-        '<button class="cfl-button cfl-take" type="submit" formmethod="post" formnovalidate formaction="{}"'
-        ' name="seen" value="{}" aria-label="{}" data-status="{}" data-undo="{}" data-key="{}">Use {}'
-        ' <kbd aria-hidden="true">{}</kbd></button>',
-        reverse("admin:conflicts_syncconflict_keep", args=[conflict.pk, resolution_type]),
-        seen,
-        "Use {side}’s {field} of {name}".format(**values),
-        reverse("admin:conflicts_syncconflict_status", args=[conflict.pk]),
-        reverse("admin:conflicts_syncconflict_undo", args=[conflict.pk]),
-        shortcut,
-        side,
-        shortcut,
-    )
-
-
-def _seen_values(request: HttpRequest) -> dict[str, Sides]:
-    # Seen values that were tampered with equal nothing stored, so the click is treated as stale.
-    try:
-        pairs = json.loads(request.POST.get("seen", "{}"))
-        return {str(key): parse_seen(json.dumps(pair)) for key, pair in pairs.items()}
-    except (ValueError, AttributeError):
-        return {}
-
-
 # The list of conflicts.
 
 
@@ -287,7 +213,7 @@ BADGES = {
 class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMixin, PageAdmin):
     """Conflicts are opened and closed by passes; people resolve them on their screen."""
 
-    list_display = ("of_record", "in_conflict", "npd_says", "monday_says", "since", "use_side")
+    list_display = ("of_record", "in_conflict", "npd_says", "monday_says", "since")
     list_display_links = None
     list_filter = (StateFilter, EntityFilter, "kind", FieldFilter, AgeFilter, WhoFilter)
     list_filter_submit = False
@@ -303,40 +229,6 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
         "Nothing is overwritten meanwhile."
     )
 
-    def get_urls(self) -> list[Any]:
-        """Add the buttons of the rows to the admin's addresses."""
-        keep = self.admin_site.admin_view(require_POST(self.keep_one))
-        name = "conflicts_syncconflict_keep"
-        return [path("<uuid:pk>/keep/<slug:kept>/", keep, name=name), *super().get_urls()]
-
-    def keep_one(self, request: HttpRequest, pk: UUID, kept: str) -> HttpResponse:
-        """Store the side of a row's button, for the values that the row shows, and go back to the list.
-
-        The list's own script stays on its page, and is answered with how far the resolution is.
-        """
-        check_permission(self, request, "change")
-        if kept not in SIDE_OF_TYPE:
-            raise Http404(f"There is no side “{kept}”.")
-        conflict = get_object_or_404(SyncConflict, pk=pk)
-        types, progress = registry.visible_types(request.user), None
-        name = registry.known_text(types, conflict.entity_type, ConflictContext.of(conflict).name)
-        say, sentence = messages.success, ""
-        try:
-            # What takes something away is chosen on the page that shows it.
-            if conflict.is_about_record or bulk_resolution.empties(conflict, kept):
-                raise InvalidResolution("It may delete or empty something: open it, and choose there.")
-            stored = resolve(pk, by=cast("User", request.user), resolution_type=kept, seen=_seen_values(request))
-            progress = conflict_progress(known_conflict(stored, types), with_delay=False)
-            sentence = progress.sentence
-        except ActionError as error:
-            say, sentence = messages.error, f"Nothing was stored. {error}"
-        if asks_for_json(request):
-            return json_answer(f"{name}: {sentence}", progress)
-        say(request, format_html('<a class="underline" href="{}">{}</a>: {}', screen_url(pk), name, sentence))
-        # The list as it was filtered, where the browser says so.
-        came_from = own_address(request, request.headers.get("Referer"))
-        return see_other(came_from or reverse("admin:conflicts_syncconflict_changelist"))
-
     def has_add_permission(self, request: HttpRequest) -> bool:
         # Conflicts are found by passes, never made by hand.
         return False
@@ -351,9 +243,7 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
         return False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SyncConflict]:
-        """Return the conflicts; each row knows whether this person may resolve it."""
-        may = self.has_change_permission(request)
-        rows: QuerySet[SyncConflict] = super().get_queryset(request).annotate(page_may=Value(may), page_now=SyncNow())
+        rows: QuerySet[SyncConflict] = super().get_queryset(request).annotate(page_now=SyncNow())
         return rows
 
     def prepare_page(self, rows: list[Any]) -> None:
@@ -397,15 +287,6 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
             "shows_removed": shows_removed,
             "may_settle": self.has_change_permission(request),
             "state": request.GET.get(StateFilter.parameter_name) or default_state(request),
-            "script_words": {
-                "applying": capfirst(STATE_LABELS[APPLYING]),
-                "resolved": capfirst(STATE_LABELS[SETTLED]),
-                "undoing": capfirst(STATE_LABELS[UNDOING]),
-                "offline": "NPD didn’t answer, so it isn’t known whether this was saved. Reload the page.",
-                "more": "It has several fields, or may delete or empty something. Press Enter to open it.",
-                "nothing": "Nothing was resolved here yet, so there is nothing to undo.",
-                "later": "It will be undone as soon as it is written.",
-            },
             # What is done with all is done with what is listed.
             "query": "&".join(filter(None, [list_query(request), "" if _asks_for_removed(request) else _BUT_REMOVED])),
             **(extra_context or {}),
@@ -514,21 +395,6 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
         found = admin_base.time_tag(conflict.detected_at, conflict.page_now)
         quiet = mark_safe(" hidden") if state == OPEN else ""
         return format_html('<span data-state{}>{}</span><span class="cfl-sub">{}</span>', quiet, badge, found)
-
-    @admin.display(description="Resolve")
-    def use_side(self, conflict: Any) -> SafeString | str:
-        """Both sides' buttons where one click is enough, else the way to the screen; nothing for who may not."""
-        if not conflict.page_may or not conflict.is_open or conflict.is_being_applied:
-            return ""
-        if conflict.kind in VALUE_KINDS and len(conflict.conflict_fields) == 1:
-            buttons = [resolve_button(conflict, kept) for kept in SIDE_OF_TYPE]
-            return format_html('<span class="cfl-sides">{}{}</span>', *buttons)
-        about = format_html('<span class="cfl-sr">: {}</span>', conflict.page_case.name)
-        return format_html(
-            '<span class="cfl-sides"><a class="cfl-button cfl-take" href="{}">Compare…{}</a></span>',
-            screen_url(conflict.pk),
-            about,
-        )
 
 
 def _side_text(case: Case, side: str) -> str:

@@ -29,6 +29,7 @@ from unfold.decorators import action
 from npd.imports.files import ImportFileError
 from npd.imports.import_jobs import (
     CHOOSING,
+    LEASE_SECONDS,
     RETENTION_DAYS,
     choose_columns,
     clean_file_name,
@@ -69,7 +70,6 @@ from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import Conflict
 from sync.models import ExportFormat
-from sync.operations.attempts import LEASE_SECONDS
 from sync.registry import entity, hidden_relations, record_url
 
 LISTED_ROWS, ROWS_PER_PAGE = 10, 50

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import timedelta
 from pathlib import PurePath
@@ -37,8 +38,6 @@ from npd.imports.resources import (
 from sync.clock import SyncNow, sync_now
 from sync.kernel import process
 from sync.kernel.db import advisory_lock
-from sync.operations import attempts
-from sync.operations.attempts import Attempt, Interrupted
 from sync.outbox.notify import send_task
 from sync.records import authors
 from sync.registry import entity, hidden_relations, may_act
@@ -250,14 +249,55 @@ def read_pending() -> None:
             log.exception("an import could not be read; it is tried again", job=str(job.pk), attempts=job.attempts)
 
 
+# An attempt is counted before it begins, so that what kills every worker is given up; without a sign of life for so
+# long it counts as dead.
+ATTEMPTS, LEASE_SECONDS = 3, 60
+
+
 def _claim_file() -> ImportJob | None:
-    """Claim a file that nobody reads."""
-    due = ImportJob.objects.filter(Q(attempts=0) | attempts.silent(), state=ImportState.READING)
-    return attempts.claim(due, _give_up, rows_read=0, rows_compared=0)
+    """Claim a file that nobody reads for one more attempt; those with all attempts used are given up."""
+    dead = Q(moved_at__lt=sync_now() - timedelta(seconds=LEASE_SECONDS))
+    due = ImportJob.objects.filter(Q(attempts=0) | dead, state=ImportState.READING).order_by("made_at")
+    with transaction.atomic():
+        # One that another worker claims, or its owner discards, at this moment is theirs.
+        rows = due.select_for_update(skip_locked=True, of=("self",))
+        while (job := rows.first()) is not None and job.attempts >= ATTEMPTS:
+            _give_up(job)
+        if job is not None:
+            job.attempts += 1
+            counted = {"attempts": job.attempts, "moved_at": SyncNow(), "rows_read": 0, "rows_compared": 0}
+            ImportJob.objects.filter(pk=job.pk).update(**counted)
+    return job
+
+
+class Interrupted(Exception):
+    """This worker is shutting down, or the file is gone, or another attempt's: no fault of the file."""
+
+
+class _Attempt:
+    """One attempt at a claimed file."""
+
+    def __init__(self, job: ImportJob) -> None:
+        # The row, as long as this is the attempt that counts.
+        self.row = ImportJob.objects.filter(pk=job.pk, state=ImportState.READING, attempts=job.attempts)
+        self._told_at = time.monotonic()
+
+    def tell(self, **progress: int) -> None:
+        """Show a sign of life and the progress, at most once a second; raises Interrupted."""
+        if process.is_shutting_down():
+            raise Interrupted
+        if time.monotonic() >= self._told_at + 1:
+            self._told_at = time.monotonic()
+            if not self.row.update(moved_at=SyncNow(), **progress):
+                raise Interrupted
+
+    def is_current(self) -> bool:
+        """Whether this is the attempt that counts, in a transaction that keeps it so."""
+        return self.row.select_for_update().first() is not None
 
 
 def _read_file(job: ImportJob) -> None:
-    attempt = Attempt(job, ImportState.READING)
+    attempt = _Attempt(job)
     content = ImportFile.objects.filter(job=job).values_list("content", flat=True).first()
     table = _stored_table(job) if content is None else None
     if content is None and not (table and table.rows):  # discarded since
@@ -281,10 +321,10 @@ def _read_file(job: ImportJob) -> None:
         )
         with transaction.atomic():
             # Something outside may have killed the reader, so the file is tried again before it is given up.
-            if job.attempts >= attempts.ATTEMPTS and attempt.is_current():
+            if job.attempts >= ATTEMPTS and attempt.is_current():
                 _give_up(job)
     except Interrupted:
-        attempt.give_back()
+        attempt.row.update(attempts=job.attempts - 1)  # it does not count
 
 
 def _give_up(job: ImportJob) -> None:

@@ -40,7 +40,7 @@ from sync.kernel.action_errors import Conflict
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.messages import TombstoneReason, tombstone_sentence
 from sync.limits import connector
-from sync.models import BoardLink, Export, IgnoredItem, Intent, IntentState, SyncQueue, Tombstone
+from sync.models import BoardLink, IgnoredItem, Intent, IntentState, SyncQueue, Tombstone
 from sync.outbox import lease
 from sync.records import availability
 from sync.records.authors import log_kind_action
@@ -286,8 +286,6 @@ def _erase(person: Person, erasure: Erasure) -> None:
 
 
 def _erase_own_rows(person: Person, erasure: Erasure) -> None:
-    # Files of lists, kept for a day, can be packed, too; who needs one makes it anew.
-    _remove(Export.objects.all(), erasure)
     _remove(_import_rows(person), erasure)
     for rows in own_rows(person, besides=KEPT_ROWS):
         _remove(rows, erasure)

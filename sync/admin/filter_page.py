@@ -57,7 +57,7 @@ class FilterPageMixin:
         context = {
             "draft": draft,
             "kind_title": registry.entity(entity_type).board_title,
-            "seen": request.POST.get("seen") or drafts.filter_token(draft),
+            "version": request.POST.get("version") or draft.version,
             "sides": [_side_context(side, offered[side], shown[side], problems.get(side, {})) for side in FilterSide],
             "wrong": bool(problems),
         }
@@ -67,9 +67,7 @@ class FilterPageMixin:
 
 def _store(request: HttpRequest, draft: SetupDraft, chosen: SyncFilter) -> HttpResponse:
     try:
-        drafts.choose_filter(
-            cast("User", request.user), draft.entity_type, chosen, shown=request.POST.get("seen") or None
-        )
+        drafts.choose_filter(cast("User", request.user), draft.entity_type, chosen, version=request.POST.get("version"))
     except Conflict as changed:
         messages.warning(request, str(changed))
         return HttpResponseRedirect(request.path)

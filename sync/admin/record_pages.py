@@ -529,9 +529,6 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
             for name in self._record_actions()
         }
 
-    def _url_name(self, view: str) -> str:
-        return f"{self.opts.app_label}_{self.opts.model_name}_{view.replace('-', '_')}"
-
     def _action_view(self, name: str, record_action: RecordActionView) -> Callable[..., HttpResponse]:
         def may_do(request: HttpRequest, record: SyncedModel) -> bool:
             if name in _STEERING:

@@ -7,7 +7,7 @@ One person works on a set-up. Others see it, with whose it is; what they send is
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from typing import Any, cast
@@ -144,7 +144,7 @@ def _mapping_context(
     samples = {} if sampled else record_samples(draft.entity_type, fields)
     columns = {column: details for column, details in draft.columns.items() if column != npd_id}
     mapped = set(link.mappings.values_list("key", flat=True)) if link is not None else set()
-    used, stored = {one.column for one in chosen.values() if one.is_synced}, parse_choices(draft.fields)
+    used = {one.column for one in chosen.values() if one.is_synced}
     useless = {column: unused_reason(fields, details) for column, details in columns.items()}
     rows = []
     for one in fields:
@@ -153,7 +153,6 @@ def _mapping_context(
         rows.append({
             "field": one,
             "choice": choice,
-            "seen": stored.get(one.key, FieldChoice()),
             "columns": (fitting := _fitting_columns(one, choice, columns)),
             "directions": SyncDirection.choices,
             "rules": [(rule.value, rule.label) for rule in one.rules],
@@ -233,7 +232,6 @@ def _matching_context(found: Sequence[SetupDraft], all_pairs: bool = False) -> d
             "rules": [(rule.value, rule.label) for rule in drafts.FIRST_MATCH_RULES],
             "least": drafts.MIN_NAME_SCORE,
             "most": drafts.MAX_NAME_SCORE,
-            "seen": drafts.matching_token(draft),
             "NEW": drafts.ANSWER_NEW,
             "OUT": drafts.ANSWER_OUT,
         })  # fmt: skip
@@ -285,7 +283,6 @@ def _plan_context() -> dict[str, Any]:
         plans.append({
             "draft": draft,
             "title": _title(draft),
-            "seen": plan.shown_token(draft),
             "does": (does := plan.plan_of(draft, fields, npd_id)),
             "leaves": [
                 (code, humanize.count_with_noun(len(names), *nouns), names)
@@ -401,14 +398,11 @@ GO = "go"
 """Names the buttons of the match page's one form, by where they lead; without one it is only stored."""
 
 RUNNING_PARAM, ALL_PAIRS = "running", "pairs"
-SEEN = "seen-"
-"""How names of fields begin by which the map's page says what it showed, so that it takes back nothing unseen."""
-
-WAS = "was-"
-"""How names of fields begin by which the match page says what it showed about a pair."""
+VERSION = "version"
+"""Names the field of a form with the version of the set-up that its page showed."""
 
 TAKE_OVER = "take_over"
-"""Sent with a form by whoever confirmed to take the set-up over from somebody else: the token of what was shown."""
+"""Sent with a form by whoever confirmed to take the set-up over from somebody else."""
 
 POST_ONLY = {"discard": "plan", "change": "boards", "owner": "boards"}
 """Which page to go back to from a step that has none of its own."""
@@ -479,11 +473,7 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
                 return view(request, **kwargs)
             if TAKE_OVER not in request.POST:
                 return self._owner_page(request, step, others)
-            try:
-                taken = drafts.take_over(user, request.POST[TAKE_OVER])
-            except Conflict as changed:
-                messages.warning(request, str(changed))
-                return self._owner_page(request, step, list(drafts.drafts_of_others(user)) or others, status=409)
+            taken = drafts.take_over(user)
             answered, meaning = None, "what you choose replaces what was there."
             if step == "plan":
                 # What somebody else chose is not begun before it was seen by who confirms it.
@@ -496,9 +486,7 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
 
         return guarded
 
-    def _owner_page(
-        self, request: HttpRequest, step: str, others: Sequence[SetupDraft], *, status: int = 200
-    ) -> HttpResponse:
+    def _owner_page(self, request: HttpRequest, step: str, others: Sequence[SetupDraft]) -> HttpResponse:
         """The question whether to take these over; all that was sent stands on it."""
         ours = ("csrfmiddlewaretoken", TAKE_OVER)
         sent = [(name, one) for name, values in request.POST.lists() for one in values if name not in ours]
@@ -509,9 +497,8 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
             "question": question.format(owner=others[0].owner),
             "action": request.path,
             "draft_of_another": others[0],
-            "shown": drafts.owners_token(others),
         }
-        return self._page(request, "owner", context, status=status)
+        return self._page(request, "owner", context)
 
     def _page(self, request: HttpRequest, step: str, context: Mapping[str, Any], *, status: int = 200) -> HttpResponse:
         found = open_drafts()
@@ -576,7 +563,7 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
     def wizard_discard(self, request: HttpRequest, entity_type: str) -> HttpResponse:
         """Forget what was chosen for one kind of records."""
         try:
-            drafts.discard_draft(_request_user(request), entity_type)
+            drafts.discard_draft(_request_user(request), entity_type, version=request.POST.get(VERSION))
         except Conflict as error:
             messages.warning(request, str(error))
         else:
@@ -601,13 +588,13 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
         chosen, problems = parse_choices(draft.fields), {}
         _show_current_columns(request, draft)
         if request.method == "POST":
-            chosen, shown = (_sent_choices(request, entity_type, prefix) for prefix in ("", SEEN))
-            is_back = BACK in request.POST
+            chosen, is_back = _sent_choices(request, entity_type), BACK in request.POST
             store_region(request)
             try:
                 problems = drafts.choose_fields(
-                    _request_user(request), entity_type, chosen, draft.columns, shown, is_done=not is_back
-                )
+                    _request_user(request), entity_type, chosen, draft.columns,
+                    version=request.POST.get(VERSION), is_done=not is_back,
+                )  # fmt: skip
             except Conflict as moved:
                 messages.warning(request, str(moved))
                 return _redirect_to("map", entity_type)
@@ -738,59 +725,40 @@ def _store_matching(request: HttpRequest, found: Sequence[SetupDraft]) -> bool:
     "Not now" about a pair that nobody has answered is no answer, unless a button was for the answers.
     """
     form: Mapping[str, str] = request.POST
-    user, is_stored, unkept = _request_user(request), True, list[set[str]]()
-    of_answers = form.get(GO) == "answers"
-    shown = {key.removeprefix(WAS): one for key, one in form.items() if key.startswith(WAS)}
+    is_stored, of_answers = True, form.get(GO) == "answers"
     for draft in found:
         kind = draft.entity_type
         # One button answers for all pairs of its kind that were shown.
-        prefix = "item-" if kind in (form.get("same"), form.get("different")) else "answer-"
+        is_for_all = kind in (form.get("same"), form.get("different"))
+        prefix = "item-" if is_for_all else "answer-"
         answers = {key.removeprefix(prefix): one for key, one in form.items() if key.startswith(prefix)}
         if form.get("different") == kind:
             answers = dict.fromkeys(answers, drafts.ANSWER_NEW)
-        as_shown = {key: shown.get(key, "" if key in draft.answers else drafts.ANSWER_OUT) for key in answers}
-        answers = {key: one for key, one in answers.items() if of_answers or one != as_shown[key]}
-        threshold = form.get(f"{kind}-threshold", "")
+        if not (of_answers or is_for_all):
+            answers = {key: one for key, one in answers.items() if one != draft.answers.get(key, drafts.ANSWER_OUT)}
+        options, threshold = None, form.get(f"{kind}-threshold", "")
+        if f"{kind}-threshold" in form:
+            alike = int(threshold) if threshold.isdecimal() and len(threshold) < 10 else -1
+            options = alike, form.get(f"{kind}-first_match", ""), f"{kind}-creates_records" in form
         try:
-            unkept.append(set(drafts.answer_pairs(user, kind, answers, shown)))
-            if f"{kind}-threshold" in form:
-                drafts.choose_matching(
-                    user,
-                    kind,
-                    threshold=int(threshold) if threshold.isdecimal() and len(threshold) < 10 else -1,
-                    first_match=form.get(f"{kind}-first_match", ""),
-                    creates_records=f"{kind}-creates_records" in form,
-                    shown=form.get(f"{kind}-seen"),
-                )
+            drafts.choose_matching(
+                _request_user(request), kind, answers, options=options, version=form.get(f"{kind}-{VERSION}")
+            )
         except ActionError as error:
             messages.warning(request, f"{_title(draft)}: {error}")
             is_stored = False
-    # The page sends the answers of every kind, and each kind keeps those about its own records.
-    if lost := set.intersection(*unkept) if unkept else None:
-        messages.warning(request, _unkept_text(found, lost))
-        is_stored = False
     if is_stored and (of_answers or {"same", "different"} & form.keys()):
         messages.success(request, "Your answers are saved. Nothing is written yet.")
     return is_stored
 
 
-def _unkept_text(found: Sequence[SetupDraft], records: Collection[str]) -> str:
-    names = {one["record"]: one["name"] for draft in found for one in draft.found.get("near", ())}
-    about = ", ".join(sorted(names[record] for record in records if record in names)[:5])
-    number = humanize.count_with_noun(len(records), "answer")
-    return (
-        f"Not saved: {number} about nearly the same names{f' ({about})' if about else ''}. The pairs were answered "
-        "otherwise, or compared again, after this page was shown. Check what is here now, then answer again."
-    )
-
-
-def _sent_choices(request: HttpRequest, entity_type: str, prefix: str) -> dict[str, FieldChoice]:
-    """Return what the map's page sent: its choices, or those that it showed, whose names have a prefix."""
+def _sent_choices(request: HttpRequest, entity_type: str) -> dict[str, FieldChoice]:
+    """Return the choices that the map's page sent."""
     return {
         one.key: FieldChoice(
-            "name" if one.is_name else request.POST.get(f"{prefix}column-{one.key}", "")[:50],
-            request.POST.get(f"{prefix}direction-{one.key}", "")[:20],
-            request.POST.get(f"{prefix}rule-{one.key}", "")[:20],
+            "name" if one.is_name else request.POST.get(f"column-{one.key}", "")[:50],
+            request.POST.get(f"direction-{one.key}", "")[:20],
+            request.POST.get(f"rule-{one.key}", "")[:20],
         )
         for one in mappable_fields(entity_type)
     }

@@ -1,4 +1,5 @@
-"""Indexes of the inbox and of Health; what is folded names its act; the country of phone numbers is a choice."""
+"""Indexes of the inbox and of Health; what is folded names its act; the country of phone numbers is a choice;
+exports are no rows any more."""
 
 from django.db import migrations, models
 
@@ -44,5 +45,17 @@ class Migration(migrations.Migration):
             models.CharField(
                 blank=True, db_default="", max_length=2, verbose_name="country of phone numbers without one"
             ),
+        ),
+        migrations.DeleteModel("ExportPart"),
+        migrations.DeleteModel("Export"),
+        # What stays is a right, and no table.
+        migrations.CreateModel(
+            "Export",
+            [("id", models.BigAutoField(primary_key=True, serialize=False))],
+            options={
+                "managed": False,
+                "default_permissions": (),
+                "permissions": (("export_lists", "Can export lists"),),
+            },
         ),
     ]

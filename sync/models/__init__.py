@@ -26,17 +26,7 @@ from sync.models.followers import (
     WebhookDelivery,
     WebhookEndpoint,
 )
-from sync.models.jobs import (
-    Export,
-    ExportFormat,
-    ExportPart,
-    ExportState,
-    QueuePause,
-    SetupDraft,
-    SetupState,
-    SyncQueue,
-    WrongClock,
-)
+from sync.models.jobs import Export, ExportFormat, QueuePause, SetupDraft, SetupState, SyncQueue, WrongClock
 from sync.models.state import (
     ApprovalRequest,
     AwaitedRelation,
@@ -70,8 +60,6 @@ __all__ = [
     "EventType",
     "Export",
     "ExportFormat",
-    "ExportPart",
-    "ExportState",
     "ExternalId",
     "FeedEvent",
     "FieldMapping",

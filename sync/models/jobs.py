@@ -1,18 +1,16 @@
 """Work that waits in rows: the outbox, who may operate it and what a person has paused; and what outlives a process, as
-the draft of a set-up, an export.
+the draft of a set-up.
 
 The outbox says “this record may differ”, in one pending row for each record and direction.
 """
 
 from __future__ import annotations
 
-import uuid
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any, ClassVar
 
 from django.conf import settings
-from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 
@@ -167,7 +165,7 @@ class QueuePause(models.Model):
         return f"pause of {self.entity_type or 'every board'}, {self.direction or 'both directions'}"
 
 
-# Work that outlives a process: the draft of a set-up, an export.
+# Work that outlives a process: the draft of a set-up.
 
 
 EMPTY = models.Value({}, models.JSONField())
@@ -240,8 +238,10 @@ class SetupDraft(models.Model):
     def __str__(self) -> str:
         return f"set-up of {self.entity_type}"
 
-
-# A list as a file, where it is too large to be made while a person waits.
+    @property
+    def version(self) -> str:
+        """Which state of it a page shows: the page's form sends it back, and changes no other state."""
+        return self.changed_at.isoformat()
 
 
 class ExportFormat(models.TextChoices):
@@ -251,72 +251,13 @@ class ExportFormat(models.TextChoices):
     XLSX = "xlsx", "Excel (XLSX)"
 
 
-class ExportState(models.TextChoices):
-    """How far an export is."""
-
-    WAITING = "waiting", "Waits for a worker"
-    WRITING = "writing", "Being written"
-    DONE = "done", "Ready"
-    FAILED = "failed", "Failed"
-
-
-class Export(models.Model):
-    """A list under its filters, to be written as a file that its owner alone may download.
-
-    `model` is the label of the list's model, `query` its address after the question mark. A worker that
-    writes it counts the attempt first and moves `moved_at` on; `problem` says why the last attempt failed.
-    """
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
-    model = models.CharField(max_length=100)
-    query = models.TextField(blank=True, db_default="")
-    file_format = models.CharField(max_length=10, choices=ExportFormat.choices)
-    file_name = models.CharField(max_length=100)
-    state = models.CharField(max_length=20, choices=ExportState.choices, db_default=ExportState.WAITING)
-    attempts = models.SmallIntegerField("how often writing it was begun", db_default=0)
-    total = models.IntegerField("rows when it was asked for", db_default=0)
-    rows = models.IntegerField("rows written", db_default=0)
-    size = models.BigIntegerField("bytes", db_default=0)
-    problem = models.TextField(blank=True, db_default="")
-    # Of other types it names nothing, so whoever may view these may have the file.
-    shown_types = ArrayField(
-        models.CharField(max_length=50), verbose_name="types whose records its owner could view", db_default=[]
-    )
-    made_at = models.DateTimeField(db_default=SyncNow())
-    moved_at = models.DateTimeField("when it last got on", db_default=SyncNow())
+class Export(models.Model):  # noqa: DJ008 - it has no rows that could be named
+    """The right to have lists as files, beside that to view them; there are no rows."""
 
     class Meta:
-        db_table = "sync_exports"
+        managed = False
         default_permissions = ()
-        # One right for all lists, beside that to view the list.
         permissions = (("export_lists", "Can export lists"),)
-        indexes: ClassVar[list[models.Index]] = [
-            # Serves the list of a person's exports, and the deletion of old ones.
-            models.Index(fields=["owner", "-made_at"], name="sync_exports_by_owner")
-        ]
-
-    def __str__(self) -> str:
-        return f"export {self.file_name}"
-
-
-class ExportPart(models.Model):
-    """A piece of an export's file: in the database, as web and worker share no disk; in pieces, as it may be large."""
-
-    id = models.BigAutoField(primary_key=True)
-    export = models.ForeignKey(Export, on_delete=models.CASCADE, related_name="parts")
-    number = models.IntegerField()
-    content = models.BinaryField()
-
-    class Meta:
-        db_table = "sync_export_parts"
-        default_permissions = ()
-        constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.UniqueConstraint(fields=["export", "number"], name="sync_export_parts_one_a_number")
-        ]
-
-    def __str__(self) -> str:
-        return f"part {self.number} of export {self.export_id}"
 
 
 class WrongClock(models.Model):

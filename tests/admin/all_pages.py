@@ -32,8 +32,6 @@ from sync.models import (
     ApprovalRequest,
     BoardLink,
     Decision,
-    Export,
-    ExportState,
     FieldMapping,
     IgnoredItem,
     Intent,
@@ -224,11 +222,6 @@ def by_name(world: dict[str, Any]) -> Iterator[str]:
     yield from (f"/admin/inbox/?kind={kind.value}" for kind in kinds)
     item = reverse("admin:sync_unmatcheditem_link", args=[UnmatchedItem.objects.latest("id").pk])
     yield from (f"{item}?q={text}" for text in ("zo", "zzzznothing"))
-    for state in (ExportState.WRITING, ExportState.FAILED, ExportState.DONE):
-        made = Export.objects.create(
-            owner=User.objects.get(username="dora"), model="npd.contact", file_format="csv", state=state, file_name="x"
-        )  # fmt: skip
-        yield f"/admin/npd/contact/export/{made.pk}/"
     yield reverse("admin:sync_unmatcheditem_link", args=[UnmatchedItem.objects.latest("id").pk])
     yield f"{QUEUE}?q=zzzznothing"
     yield from (f"{QUEUE}?status__exact={status}" for status in ("pending", "failed", "completed"))

@@ -1,10 +1,10 @@
-"""Lists as files: what is filtered is what is exported, no cell is a formula, and a long one is its owner's alone."""
+"""Lists as files: what is filtered is what is exported, and no cell is a formula."""
 
 from __future__ import annotations
 
 import csv
 import io
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -15,12 +15,10 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from npd.models import Contact
-from sync.clock import sync_now
-from sync.models import Decision, Export, ExportPart, ExportState
-from sync.operations import exports
+from sync.admin import list_exports
+from sync.models import Decision
 from tests.admin import states
 from tests.admin.test_records import words_of
-from tests.support.people import staff_who_may
 
 CONTACTS = "/admin/npd/contact/"
 pytestmark = pytest.mark.django_db
@@ -40,12 +38,6 @@ def exported(client: Client, address: str, query: str = "") -> list[dict[str, st
     assert answer.status_code == 200
     assert "attachment" in answer.headers["Content-Disposition"]
     return csv_rows(body(answer))
-
-
-@pytest.fixture
-def long_from_three(settings: Any) -> None:
-    """A list of more than two rows is a long one."""
-    settings.EXPORT_ROWS_AT_ONCE = 2
 
 
 def test_what_the_list_shows_is_what_the_file_has(browser_of_person: Client, world: dict[str, Any]) -> None:
@@ -108,145 +100,16 @@ def test_nothing_is_made_by_opening_the_page_or_by_an_unknown_format(
     assert b"Export 1 contact" in browser_of_person.post(f"{CONTACTS}export/?health=failed", {"format": "exe"}).content
     assert b"nothing to export" in browser_of_person.get(f"{CONTACTS}export/?q=zzzz").content
     assert browser_of_person.get(f"{CONTACTS}export/?updated_at__year=99999").status_code == 400
-    assert not Export.objects.exists()
 
 
-# Long ones
-
-
-def ask(client: Client, file_format: str = "csv", query: str = "") -> Export:
-    answer = client.post(f"{CONTACTS}export/{query}", {"format": file_format})
-    assert answer.status_code == 303
-    found = Export.objects.latest("made_at")
-    assert answer.headers["Location"] == f"{CONTACTS}export/{found.pk}/"
-    return found
-
-
-@pytest.mark.usefixtures("long_from_three")
-@pytest.mark.parametrize("file_format", ["csv", "xlsx"])
-def test_a_long_list_is_written_by_a_worker_and_downloaded(
-    browser_of_person: Client, world: dict[str, Any], file_format: str
+def test_a_list_that_is_too_long_for_excel_is_had_as_csv(
+    browser_of_person: Client, world: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = ask(browser_of_person, file_format)
-    address = f"{CONTACTS}export/{made.pk}/"
-    assert "Waits for a worker" in words_of(browser_of_person.get(address).content.decode())
-    assert browser_of_person.get(f"{address}file/").status_code == 302
-    exports.write_exports()
-    page = browser_of_person.get(f"{address}progress/").content.decode()
-    assert f'href="{address}file/"' in page
-    assert "hx-get" not in page
-    answer = browser_of_person.get(f"{address}file/")
-    content = body(answer)
-    assert int(answer.headers["Content-Length"]) == len(content)
-    if file_format == "csv":
-        names = [row["Name"] for row in csv_rows(content)]
-    else:
-        names = [cell.value for cell in openpyxl.load_workbook(io.BytesIO(content)).active["A"][1:]]
-    assert sorted(names) == sorted(Contact.objects.values_list("name", flat=True))
-    assert made.file_name in browser_of_person.get(f"{CONTACTS}export/").content.decode()
-
-
-@pytest.mark.usefixtures("long_from_three")
-def test_an_export_is_its_owners_alone_and_ends_with_their_right(
-    browser_of_person: Client, world: dict[str, Any]
-) -> None:
-    owner, client = staff_who_may("view_contact", "export_lists"), Client()
-    client.force_login(owner)
-    made = ask(client)
-    exports.write_exports()
-    pages = [f"{CONTACTS}export/{made.pk}/{end}" for end in ("", "progress/", "file/")]
-    assert [client.get(page).status_code for page in pages] == [200, 200, 200]
-    # Not even an administrator loads another person's file, nor is it found under another list.
-    assert [browser_of_person.get(page).status_code for page in pages] == [404, 404, 404]
-    assert browser_of_person.get(f"/admin/npd/organization/export/{made.pk}/file/").status_code == 404
-    owner.user_permissions.clear()
-    client.force_login(User.objects.get(pk=owner.pk))
-    assert client.get(pages[2]).status_code == 403
-    # Nor is it written for who has lost the right meanwhile.
-    Export.objects.update(state=ExportState.WAITING, attempts=0)
-    ExportPart.objects.all().delete()
-    exports.write_exports()
-    made.refresh_from_db()
-    assert (made.state, ExportPart.objects.count()) == (ExportState.FAILED, 0)
-
-
-def test_who_may_not_view_all_that_a_file_names_any_more_does_not_download_it(
-    world: dict[str, Any], settings: Any
-) -> None:
-    settings.EXPORT_ROWS_AT_ONCE = 0
-    owner = staff_who_may("export_lists", "view_syncqueue", "view_contact", "view_organization")
-    of_contacts, client = Permission.objects.get(codename="view_contact"), Client()
-    client.force_login(owner)
-    jobs = "/admin/sync/syncqueue/"
-    assert client.post(f"{jobs}export/", {"format": "csv"}).status_code == 303
-    exports.write_exports()
-    made = Export.objects.get()
-    address = f"{jobs}export/{made.pk}/file/"
-    codes = []
-    for change in (owner.user_permissions.remove, owner.user_permissions.add):
-        codes.append(client.get(address).status_code)
-        change(of_contacts)
-    # One that was written with less may be had with more.
-    codes.append(client.get(address).status_code)
-    assert codes == [200, 403, 200]
-
-
-@pytest.mark.usefixtures("long_from_three")
-def test_an_export_expires_with_its_file(browser_of_person: Client, world: dict[str, Any]) -> None:
-    made = ask(browser_of_person)
-    exports.write_exports()
-    Export.objects.update(made_at=sync_now() - timedelta(hours=25))
-    assert browser_of_person.get(f"{CONTACTS}export/{made.pk}/file/").status_code == 404
-    exports.write_exports()
-    assert not Export.objects.exists()
-    assert not ExportPart.objects.exists()
-
-
-@pytest.mark.usefixtures("long_from_three")
-def test_a_worker_that_ended_is_followed_by_another_three_times_in_all(
-    browser_of_person: Client, world: dict[str, Any]
-) -> None:
-    made = ask(browser_of_person)
-    Export.objects.update(state=ExportState.WRITING, attempts=1, moved_at=sync_now())
-    exports.write_exports()
-    assert Export.objects.get().state == ExportState.WRITING, "it is another worker's, who has just begun"
-    Export.objects.update(moved_at=sync_now() - timedelta(minutes=2))
-    exports.write_exports()
-    assert Export.objects.get().state == ExportState.DONE
-    Export.objects.update(state=ExportState.WRITING, attempts=3, moved_at=sync_now() - timedelta(minutes=2))
-    exports.write_exports()
-    page = words_of(browser_of_person.get(f"{CONTACTS}export/{made.pk}/").content.decode())
-    assert "The file could not be written: the worker ended each time." in page
-
-
-@pytest.mark.usefixtures("long_from_three")
-def test_a_person_has_three_unfinished_exports_at_most(browser_of_person: Client, world: dict[str, Any]) -> None:
-    for _ in range(3):
-        ask(browser_of_person)
-    answer = browser_of_person.post(f"{CONTACTS}export/", {"format": "csv"}, follow=True)
-    assert "3 of your exports are not ready yet." in words_of(answer.content.decode())
-    assert Export.objects.count() == 3
-
-
-@pytest.mark.usefixtures("long_from_three")
-def test_of_the_finished_ones_of_a_list_a_person_has_the_latest_five(
-    browser_of_person: Client, world: dict[str, Any]
-) -> None:
-    other = User.objects.create_superuser("other", password="x")
-    client = Client()
-    client.force_login(other)
-    theirs = ask(client)
-    made = []
-    for _ in range(7):
-        made.append(ask(browser_of_person).pk)
-        exports.write_exports()
-    waiting = ask(browser_of_person).pk
-    kept = set(Export.objects.values_list("pk", flat=True))
-    assert kept == {theirs.pk, waiting, *made[2:]}
-    # Shorter ones, asked for later, were done before it.
-    Export.objects.filter(pk=waiting).update(made_at=Export.objects.get(pk=made[2]).made_at - timedelta(minutes=5))
-    exports.write_exports()
-    assert set(Export.objects.values_list("pk", flat=True)) == {theirs.pk, waiting, *made[3:]}
+    monkeypatch.setattr(list_exports, "MAX_XLSX_ROWS", 2)
+    answer = browser_of_person.post(f"{CONTACTS}export/", {"format": "xlsx"}, follow=True)
+    assert "No file was made: for Excel it may have 2 rows." in words_of(answer.content.decode())
+    monkeypatch.setattr(list_exports, "BATCH_ROWS", 2)
+    assert len(exported(browser_of_person, CONTACTS)) == Contact.objects.count() > 2
 
 
 def test_an_export_of_hundreds_takes_few_queries(
@@ -259,5 +122,5 @@ def test_an_export_of_hundreds_takes_few_queries(
     for number in range(30):
         states.synced(f"More {number}", f"99{number}")
     for address in (CONTACTS, "/admin/sync/decision/", "/admin/sync/syncqueue/", "/admin/conflicts/syncconflict/"):
-        with django_assert_max_num_queries(45):
+        with django_assert_max_num_queries(46):
             exported(browser_of_person, address)

@@ -12,7 +12,6 @@ from playwright.sync_api import expect
 from npd.models import Contact
 from sync.clock import SyncNow
 from sync.models import BoardLink, FieldMapping, Tombstone, UnmatchedItem, Verification
-from sync.operations import exports
 from tests.support.pages import barriers
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
@@ -118,20 +117,6 @@ def test_a_tab_filters_and_the_export_follows_it(open_page: Any, world: dict[str
     with page.expect_download() as loaded:
         page.get_by_role("button", name="CSV").click()
     assert loaded.value.suggested_filename.endswith(".csv")
-    assert not errors
-
-
-def test_the_page_of_a_long_export_goes_on_by_itself(open_page: Any, world: dict[str, Any], settings: Any) -> None:
-    settings.EXPORT_ROWS_AT_ONCE = 1
-    page, errors = open_page(390, "dark")
-    page.goto(f"{CONTACTS}export/")
-    page.get_by_role("button", name="Excel").click()
-    page.get_by_text("Waits for a worker").wait_for()
-    exports.write_exports()
-    page.get_by_role("link", name="Download").wait_for()
-    with page.expect_download() as loaded:
-        page.get_by_role("link", name="Download").click()
-    assert loaded.value.suggested_filename.endswith(".xlsx")
     assert not errors
 
 

@@ -1,4 +1,4 @@
-"""The list of conflicts: one click in a row, counters by field, filters, and few queries however long it is."""
+"""The list of conflicts: counters by field, filters, and few queries however long it is."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sync.models import MondayAccount, SyncMetadata
 from tests.admin import states
 from tests.admin.test_exports import exported
 from tests.conflicts.conftest import GOOD, PHONE, REFUSED, ROLE, finding, record, rejected_too, seen
-from tests.conflicts.test_about_record import AGAIN, gone
+from tests.conflicts.test_about_record import gone
 from tests.conflicts.test_refused import page_of
 from tests.conflicts.test_screen import LIST, text_of
 
@@ -35,69 +35,6 @@ def conflicting(name: str, *fields: Any) -> SyncConflict:
     contact = Contact.objects.create(name=name, monday_id=str(100 + Contact.objects.count()))
     record(finding(contact, *fields))
     return SyncConflict.objects.get(entity_id=contact.pk)
-
-
-def buttons(browser: Client) -> dict[str, tuple[str, str]]:
-    """The rows' buttons: by what they say to a screen reader, where they lead and what they send."""
-    found = re.findall(
-        r'formaction="([^"]+/keep/[^"]+)" name="seen" value="([^"]+)" aria-label="([^"]+)"',
-        browser.get(LIST).content.decode(),
-    )
-    return {html.unescape(label): (url, html.unescape(seen)) for url, seen, label in found}
-
-
-def test_a_row_about_one_field_is_settled_with_one_click(browser: Client, ada: User) -> None:
-    conflict = conflicting("Grace", PHONE)
-    url, sent = buttons(browser)["Use Monday’s Phone of Grace"]
-    back = f"{LIST}?field=phone"
-    answer = browser.post(url, {"seen": sent}, HTTP_REFERER=f"http://testserver{back}", follow=True)
-    assert answer.redirect_chain[0] == (back, 303)
-    assert "Grace : Being applied: Phone becomes “+44 20 7946 0999”." in text_of(answer)
-    choice = SyncConflict.objects.get(pk=conflict.pk).stored_resolution
-    assert (choice.resolution_type, choice.by_id) == ("keep_monday", ada.pk)
-    assert not buttons(browser)
-
-
-@pytest.mark.parametrize(("npd", "monday", "filled"), [("", "+44 20 7946 0999", "Monday"), ("+44 1", "", "NPD")])
-def test_a_side_that_is_empty_empties_nothing_with_one_click(
-    browser: Client, npd: str, monday: str, filled: str
-) -> None:
-    conflict = conflicting("Grace", replace(PHONE, npd=npd, monday=monday))
-    assert set(buttons(browser)) == {f"Use {filled}’s Phone of Grace"}
-    where = "on Monday" if filled == "Monday" else "in NPD"
-    assert f'aria-label="Empty {where}: Phone of Grace"' in browser.get(LIST).content.decode()
-    [(url, sent)] = buttons(browser).values()
-    other = url.replace("keep_monday", "kept").replace("keep_npd", "keep_monday").replace("kept", "keep_npd")
-    assert "Nothing was stored. It may delete or empty something" in text_of(
-        browser.post(other, {"seen": sent}, follow=True)
-    )
-    assert not SyncConflict.objects.get(pk=conflict.pk).is_being_applied
-
-
-def test_a_stale_a_forged_or_a_read_click_settles_nothing_and_leads_to_no_other_site(browser: Client) -> None:
-    conflict = conflicting("Grace", PHONE)
-    url, sent = buttons(browser)["Use NPD’s Phone of Grace"]
-    contact = Contact.objects.get(pk=conflict.entity_id)
-    record(finding(contact, replace(PHONE, npd="+44 20 7946 0001")))
-    assert "Nothing was stored. Phone changed" in text_of(browser.post(url, {"seen": sent}, follow=True))
-    assert "Nothing was stored." in text_of(browser.post(url, {"seen": "forged"}, follow=True))
-    assert browser.post(url, {"seen": sent}, HTTP_REFERER="https://elsewhere.test/")["Location"] == LIST
-    assert browser.get(url).status_code == 405
-    assert not SyncConflict.objects.get(pk=conflict.pk).is_being_applied
-
-
-def test_the_lists_script_is_answered_how_far_it_is_and_no_message_waits_for_another_page(browser: Client) -> None:
-    conflict = conflicting("Grace", PHONE)
-    url, sent = buttons(browser)["Use NPD’s Phone of Grace"]
-    answer = browser.post(url, {"seen": "[]"}, headers={"Accept": "application/json"})
-    assert answer.status_code == 409
-    assert answer.json()["sentence"].startswith("Grace: Nothing was stored. Phone changed")
-    answer = browser.post(url, {"seen": sent}, headers={"Accept": "application/json"})
-    assert (answer.status_code, answer.json()["state"], answer.json()["final"]) == (200, "applying", False)
-    undo = f"{LIST}{conflict.pk}/undo/"
-    refused = browser.post(undo, headers={"Accept": "application/json"})
-    assert (refused.status_code, refused.json()["sentence"].startswith("Grace: Nothing was undone.")) == (409, True)
-    assert "Nothing was undone" not in text_of(browser.get(LIST))
 
 
 def test_what_waits_for_a_stop_is_said_without_the_id_of_mondays_request(browser: Client, ada: User) -> None:
@@ -160,13 +97,6 @@ def test_the_walk_goes_over_conflicts_and_rejected_values_and_ends_in_the_inbox(
     # The blocked field is no decision on a value.
     assert browser.post(screens[2], form)["Location"] == "/admin/inbox/"
     assert "All resolved. Email “" in text_of(browser.get("/admin/inbox/"))
-
-
-def test_what_needs_more_than_one_click_has_no_button(browser: Client) -> None:
-    conflicting("two fields", PHONE, ROLE)
-    contact = Contact.objects.create(name="gone", monday_id="71")
-    record(gone(contact, ROLE, options=[AGAIN]))
-    assert not buttons(browser)
 
 
 def test_open_ones_are_counted_by_field_and_lead_to_their_list(browser: Client) -> None:

@@ -23,7 +23,7 @@ from django.test import Client
 from config.embedded.processes import Child
 from config.web import ANONYMOUS_BODY_BYTES, BODY_BYTES, HELD_BYTES, THREADS
 from sync.api.request_limits import FILE_COOKIE, let_send_file
-from sync.models import Export, ExportPart, ExportState
+from sync.models import Decision
 from tests.support.servers import ROOT, free_port
 from tests.support.site import child_environment, log_of, started
 from tests.support.waiting import wait_for
@@ -311,20 +311,20 @@ def test_who_does_not_read_is_cut_and_holds_up_nobody_and_who_reads_slowly_gets_
 
 
 def long_answer() -> tuple[bytes, int]:
-    """A request for a file of 20 MB, and its size."""
+    """A request for a list of more than 20 MB as a file, and that size."""
     person = User.objects.create_superuser("ada", "ada@example.test", "long-enough-1")
-    size = 20_000_000
-    export = Export.objects.create(
-        owner=person, model="npd.contact", file_format="csv", file_name="all.csv", state=ExportState.DONE, size=size
-    )
-    for number in range(20):
-        ExportPart.objects.create(export=export, number=number, content=b"x" * 1_000_000)
+    rows = (Decision(entity_type="contact", kind="push", sentence="x" * 10_000) for _ in range(2_000))
+    Decision.objects.bulk_create(rows, batch_size=200)
     browser = Client()
     browser.force_login(person)
-    cookie = f"{settings.SESSION_COOKIE_NAME}={browser.cookies[settings.SESSION_COOKIE_NAME].value}"
-    path = f"/admin/npd/contact/export/{export.pk}/file/"
-    head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nCookie: {cookie}\r\n\r\n"
-    return head.encode(), size
+    token = "c" * 32
+    cookies = f"{settings.SESSION_COOKIE_NAME}={browser.cookies[settings.SESSION_COOKIE_NAME].value}; csrftoken={token}"
+    head = (
+        f"POST /admin/sync/decision/export/ HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nCookie: {cookies}\r\n"
+        f"X-CSRFToken: {token}\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+        "Content-Length: 10\r\n\r\nformat=csv"
+    )
+    return head.encode(), 20_000_000
 
 
 def is_reset(caller: socket.socket) -> bool:

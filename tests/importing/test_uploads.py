@@ -11,13 +11,12 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from npd.imports.import_jobs import discard_import, run_all, upload
+from npd.imports.import_jobs import ATTEMPTS, discard_import, run_all, upload
 from npd.imports.models import ImportFile, ImportJob, ImportRow
 from npd.imports.resources import ImportOptions
 from npd.tasks import carry_on_imports
 from sync.clock import sync_now
 from sync.kernel import process
-from sync.operations.attempts import ATTEMPTS
 from tests.importing.attacks import styles
 from tests.importing.test_attacks import interpreter
 from tests.support.waiting import beside, wait_for

@@ -19,7 +19,6 @@ from sync.kernel.action_errors import Conflict, RestoreError
 from sync.models import (
     Assignment,
     BoardLink,
-    Export,
     FieldMapping,
     IgnoredItem,
     Incident,
@@ -30,7 +29,6 @@ from sync.models import (
     UnmatchedItem,
     WebhookEvent,
 )
-from sync.operations.exports import write_exports
 from sync.outbox import lease
 from sync.records.tombstones import restore_by_person
 from tests.admin.forms import values_of
@@ -74,7 +72,7 @@ def person(text: str = EMAIL) -> Person:
 
 
 def lived(world: World, dora: User) -> Contact:
-    """A contact that was saved, synced, edited on Monday, in conflict, undone, imported, exported and talked about."""
+    """A contact that was saved, synced, edited on Monday, in conflict, undone, imported and talked about."""
     browser = world.browser(dora)
     acme = Organization.objects.create(name="Acme", notes=f"Ask {NAME}, {EMAIL} or (202) 555 0172.")
     contact: Contact = world.linked(NAME, email="old.lind@example.org", phone=PHONE, notes="prefers calls at nine")
@@ -89,10 +87,6 @@ def lived(world: World, dora: User) -> Contact:
     assert contact.sync_status == "conflict"
     imported(dora, f"Name,Email,Role\n{NAME},new.{EMAIL},Chair\nBob Roe,bob@example.org,{NAME}'s deputy\n")
     world.work()
-    Export.objects.create(
-        owner=dora, model="npd.Contact", file_format="csv", file_name="contacts.csv", query="q=aenne.lind%40example.org"
-    )
-    write_exports()
     UnmatchedItem.objects.create(entity_type="contact", item_id="77", name=NAME, values={"email": EMAIL.upper()})
     Incident.objects.create(key="x", kind="conflict", name=NAME, cause=f"{NAME} differs", url=f"/admin/?q={EMAIL}")
     Assignment.objects.create(key="y", note=f"I called {NAME.upper()}\n{EMAIL}", by=dora, by_name="dora")
@@ -121,7 +115,7 @@ def test_a_person_is_exported_whole_and_then_nothing_is_left_in_any_column_of_an
     item_id = str(contact.monday_id)
     held_before = {line.split(".")[0] for line in found_in_the_database()}
     assert {"contacts", "npd_contactevent", "sync_metadata", "sync_webhook_events", "sync_conflicts"} <= held_before
-    assert {"sync_intents", "sync_decisions", "npd_import_rows", "sync_export_parts", "organizations"} <= held_before
+    assert {"sync_intents", "sync_decisions", "npd_import_rows", "organizations"} <= held_before
     assert {"sync_events", "sync_external_ids"} <= held_before
 
     told = export_person(person())

@@ -78,7 +78,7 @@ class Wizard:
         self.get(f"map/{kind}/")
         form: dict[str, str] = {}
         for key, one in draft(kind).fields.items():
-            form |= {f"{seen}{name}-{key}": value for name, value in one.items() for seen in ("", "seen-")}
+            form |= {f"{name}-{key}": value for name, value in one.items()}
         form |= {name.replace("_", "-", 1): value for name, value in changes.items()}
         return self.post(f"map/{kind}/", **form)
 
@@ -148,7 +148,7 @@ class Wizard:
 def plans_shown(*kinds: str) -> dict[str, str]:
     """What the plan's page sends for these kinds of records, or all that are open."""
     found = SetupDraft.objects.exclude(state="done")
-    return {f"plan-{one.entity_type}": plan.shown_token(one) for one in found if not kinds or one.entity_type in kinds}
+    return {f"plan-{one.entity_type}": one.version for one in found if not kinds or one.entity_type in kinds}
 
 
 def draft(kind: str = "contact") -> SetupDraft:

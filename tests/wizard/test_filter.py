@@ -35,7 +35,7 @@ def send(
     wizard: Wizard, *, records: list[tuple[str, str, str]] = (), items: list[tuple[str, str, str]] = (), **more: Any
 ) -> str:  # type: ignore[assignment]
     """Send the filter's page with these rows."""
-    form: dict[str, Any] = {"seen": drafts.filter_token(draft()), **more}
+    form: dict[str, Any] = {"version": draft().version, **more}
     for side, rows in (("record", records), ("item", items)):
         for place, part in enumerate(("field", "op", "text")):
             form[f"{side}-{part}"] = [row[place] for row in rows]
@@ -136,7 +136,7 @@ def test_items_outside_the_filter_make_no_record(wizard: Wizard) -> None:
     )
     drafts.choose_boards(wizard.person, {"contact": board})
     wizard.choose("contact")
-    drafts.choose_matching(wizard.person, "contact", threshold=88, first_match="ask", creates_records=True)
+    drafts.choose_matching(wizard.person, "contact", {}, options=(88, "ask", True))
     send(wizard, items=[("role_title", "is", "Customer")])
     wizard.work()
     assert plan.plan_totals(draft())["items_out"] == 1
@@ -147,7 +147,7 @@ def test_an_item_that_would_become_a_record_outside_the_filter_makes_none(wizard
     items = [{"name": "In", "job": "Customer"}, {"name": "Out", "job": "x"}]
     drafts.choose_boards(wizard.person, {"contact": a_board(wizard.monday, "CRM", *COLUMNS, items=items)})
     wizard.choose("contact")
-    drafts.choose_matching(wizard.person, "contact", threshold=88, first_match="ask", creates_records=True)
+    drafts.choose_matching(wizard.person, "contact", {}, options=(88, "ask", True))
     send(wizard, records=[("role_title", "is", "Customer")])
     wizard.work()
     counts = plan.plan_totals(draft())
@@ -221,8 +221,8 @@ def test_a_field_that_the_filter_asks_for_stays_synced(away: Wizard) -> None:
 
 def test_a_page_that_showed_another_filter_changes_nothing(away: Wizard) -> None:
     begun(away)
-    said = send(away, records=[("role_title", "is", "Customer")], seen="another")
-    assert "The filter was changed after this page was shown" in said
+    said = send(away, records=[("role_title", "is", "Customer")], version="another")
+    assert "The set-up was changed after this page was shown" in said
     assert draft().sync_filter == {}
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from npd.models import Contact, Organization
 from sync.kernel.messages import UnmatchedReason
 from sync.models import Decision, IgnoredItem, SetupDraft, UnmatchedItem
@@ -95,39 +93,36 @@ def test_another_likeness_and_rule_compare_again(wizard: Wizard) -> None:
 def test_an_older_page_takes_no_rule_of_matching_back_unsaid(away: Wizard) -> None:
     """Two tabs of one person: each sends likeness, rule and what becomes of items."""
     away.compared("new")
-    older = {"seen": seen_matching(away), "threshold": "90", "first_match": "ask"}
+    older = {"version": draft().version, "threshold": "90", "first_match": "ask"}
     assert "being compared" in away.match("contact", **older | {"first_match": "npd_wins"})
     assert "was changed after this page was shown" in away.match("contact", **older)
     assert draft().first_match == "npd_wins"
-    away.match("contact", **older | {"seen": seen_matching(away)})
+    away.match("contact", **older | {"version": draft().version})
     assert draft().first_match == "ask"
 
 
-def test_an_older_page_takes_no_answer_back_and_what_it_chose_is_kept_or_named(away: Wizard) -> None:
+def test_an_older_page_takes_no_answer_back_and_says_so(away: Wizard) -> None:
     """Two tabs of one person: each sends an answer about every pair that it shows."""
-    names = ("Jon Stone", "Ann Bergh", "Carl Roth", "Dora Smithe")
-    records = [Contact.objects.create(name=name) for name in names]
-    like = ("John Stone", "Ann Berg", "Karl Roth", "Dora Smith")
-    people = [str(record.pk) for record in records]
-    item = dict(zip(people, compared_with(away, *zip(records, like, strict=True)), strict=True))
-    jon, ann, carl, dora = people
-    older = {f"was-{one}": "out" for one in people} | {f"answer-{one}": "out" for one in people}
-    away.post("match/", **older | {"go": "plan", f"answer-{jon}": item[jon], f"answer-{ann}": "new"})
-    first = {jon: item[jon], ann: "new"}
+    jon, ann = (Contact.objects.create(name=name) for name in ("Jon Stone", "Ann Bergh"))
+    stone, berg = compared_with(away, (jon, "John Stone"), (ann, "Ann Berg"))
+    older = {"contact-version": draft().version, f"answer-{jon.pk}": "out", f"answer-{ann.pk}": "out"}
+    first = {str(jon.pk): stone, str(ann.pk): "new"}
+    away.post("match/", **older | {"go": "plan"} | {f"answer-{record}": one for record, one in first.items()})
     assert draft().answers == first
-    # The other tab leaves Jon as it showed him, answers Ann otherwise and Carl for the first time.
-    page = away.post("match/", **older | {"go": "plan", f"answer-{ann}": item[ann], f"answer-{carl}": item[carl]})
-    assert draft().answers == first | {carl: item[carl]}
-    assert "Ann Bergh" in page
-    away.post("match/", **older | {"go": "answers"})
-    assert draft().answers == first | {carl: item[carl], dora: "out"}
+    for more in ({"go": "plan", f"answer-{ann.pk}": berg}, {"go": "answers"}):
+        assert "The set-up was changed after this page was shown" in away.post("match/", **older | more)
+        assert draft().answers == first
+    newer = older | {"contact-version": draft().version, f"answer-{ann.pk}": berg}
+    away.post("match/", **newer | {"go": "answers"})
+    assert draft().answers == {str(jon.pk): "out", str(ann.pk): berg}
 
 
 def test_an_answer_about_a_pair_that_is_no_longer_found_is_not_said_to_be_saved(away: Wizard) -> None:
     record = Contact.objects.create(name="Jon Stone")
     jon, [item] = str(record.pk), compared_with(away, (record, "John Stone"))
+    shown = draft().version
     drafts.choose_fields(away.person, "contact", parse_choices(draft().fields))  # in another tab
-    page = away.post("match/", **{"go": "answers", f"was-{jon}": "out", f"answer-{jon}": item})
+    page = away.post("match/", **{"go": "answers", "contact-version": shown, f"answer-{jon}": item})
     assert (draft().answers, "Your answers are saved" in page) == ({}, False)
 
 
@@ -136,13 +131,8 @@ def test_an_answer_about_one_kind_is_saved_beside_the_set_up_of_another(away: Wi
     jon, [item] = str(record.pk), compared_with(away, (record, "John Stone"))
     drafts.choose_boards(away.person, {"organization": drafts.NEW_BOARD, "contact": drafts.NEW_BOARD})
     away.choose("organization")
-    page = away.post("match/", **{"go": "answers", f"was-{jon}": "out", f"answer-{jon}": item})
-    assert (draft().answers, "Not saved" in page) == ({jon: item}, False)
-
-
-def seen_matching(wizard: Wizard) -> str:
-    [seen] = re.findall(r'name="contact-seen" value="([^"]+)"', wizard.client.get(START + "match/").content.decode())
-    return str(seen)
+    page = away.post("match/", **{"go": "answers", "contact-version": draft().version, f"answer-{jon}": item})
+    assert (draft().answers, "Your answers are saved" in page) == ({jon: item}, True)
 
 
 def test_where_items_become_no_records_the_set_up_notes_them(wizard: Wizard) -> None:
@@ -159,7 +149,7 @@ def test_an_item_that_nothing_matches_by_is_planned_as_what_the_run_makes_of_it(
     items = [{"name": "Eve", "mail": mail("eve@x.org")}, {"name": "Nameless"}]
     drafts.choose_boards(wizard.person, {"contact": a_board(wizard.monday, "CRM", *PEOPLE, items=items)})
     wizard.choose("contact")
-    drafts.choose_matching(wizard.person, "contact", threshold=88, first_match="ask", creates_records=True)
+    drafts.choose_matching(wizard.person, "contact", {}, options=(88, "ask", True))
     plan.compare_if_due()
     wizard.work()
     counts = plan.plan_totals(draft())
@@ -187,8 +177,7 @@ def test_one_button_answers_for_all_pairs_that_are_shown(away: Wizard) -> None:
     items = compared_with(away, *((one, f"Anne {n}") for n, one in enumerate(people)))
     shown = {f"item-{one.pk}": item for one, item in zip(people[:20], items, strict=False)}
     for button, answers in (("different", ["new"] * 20), ("same", items[:20])):
-        was = {f"was-{one.pk}": draft().answers.get(str(one.pk), "out") for one in people[:20]}
-        away.post("match/", **{button: "contact"}, **shown, **was)
+        away.post("match/", **{button: "contact"}, **shown)
         assert [draft().answers[str(one.pk)] for one in people[:20]] == answers
     assert len(draft().answers) == 20
 

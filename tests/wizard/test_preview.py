@@ -35,7 +35,7 @@ def test_whose_item_is_whose_is_previewed_as_passes_find_it(wizard: Wizard, crea
         an_item(wizard.monday, board, name, mail=mail(f"{address}@x.org"))
     drafts.choose_boards(wizard.person, {"contact": board})
     wizard.choose("contact")
-    drafts.choose_matching(wizard.person, "contact", threshold=88, first_match="ask", creates_records=creates)
+    drafts.choose_matching(wizard.person, "contact", {}, options=(88, "ask", creates))
     plan.compare_if_due()
     wizard.work()
     shown = {"create": 1, "link": 1, "ambiguous": 2, "items_asked": 2, "items_out": 1, "sync_off": 1}

@@ -6,9 +6,7 @@ them, and changes them only after taking them over.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -63,11 +61,6 @@ def log_setup(user: User, entity_type: str, sentence: str) -> None:
     authors.log_kind_action(user, BoardLink, sentence, name=registry.entity(entity_type).board_title)
 
 
-def digest(*values: Any) -> str:
-    """Return a token of what a page shows, which its form sends back."""
-    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
-
-
 # Whose the draft is.
 
 
@@ -93,23 +86,17 @@ def drafts_of_others(user: User) -> QuerySet[SetupDraft]:
     return SetupDraft.objects.exclude(settled).exclude(owner=user).select_related("owner").order_by("owned_at", "pk")
 
 
-def owners_token(found: Sequence[SetupDraft]) -> str:
-    """Return what a person who is asked about these drafts was shown: whose they are, since when, and how changed."""
-    return digest(sorted([one.pk, one.owner_id, str(one.owned_at), str(one.changed_at)] for one in found))
+def check_version(draft: SetupDraft, version: str | None) -> None:
+    """Raise Conflict where the set-up was changed since that; without a version there is nothing to compare."""
+    if version is not None and version != draft.version:
+        raise Conflict(CHANGED_MESSAGE)
 
 
-def take_over(user: User, expected: str) -> list[SetupDraft]:
-    """Make every open draft this user's, and return those of others; what the earlier owner chose stays.
-
-    `expected` is the `owners_token` of what this user was asked about; raises Conflict where it is another by now.
-    """
+def take_over(user: User) -> list[SetupDraft]:
+    """Make every open draft this user's, and return those of others; what the earlier owner chose stays."""
     with transaction.atomic():
         _lock_owners()
         taken = list(drafts_of_others(user).select_for_update(of=("self",)).order_by("pk"))
-        if taken and owners_token(taken) != expected:
-            raise Conflict(
-                "The set-up was changed, or changed hands, after you were asked, so nothing was done. Check again."
-            )
         for draft in taken:
             SetupDraft.objects.filter(pk=draft.pk).update(owner=user, owned_at=SyncNow())
             log_setup(user, draft.entity_type, f"Set-up taken over from {draft.owner}.")
@@ -149,6 +136,9 @@ def check_owner(draft: SetupDraft, user: User) -> None:
 
 
 RUNNING_MESSAGE = "This set-up was confirmed meanwhile, and is being applied."
+CHANGED_MESSAGE = (
+    "The set-up was changed after this page was shown, so nothing of yours was kept. Check it, then choose again."
+)
 APPLYING_MESSAGE = "This set-up is being applied. Wait until it is done."
 
 
@@ -447,8 +437,8 @@ def _create_draft(
             before = SetupDraft.objects.select_for_update().filter(entity_type=entity_type).first()
             if before is not None and before.state == SetupState.RUNNING:
                 raise Conflict(APPLYING_MESSAGE)
-            as_seen = owners_token([one for one in (replaces,) if one])
-            if before is not None and before.state != SetupState.DONE and owners_token([before]) != as_seen:
+            is_as_seen = replaces is not None and before is not None and replaces.changed_at == before.changed_at
+            if before is not None and before.state != SetupState.DONE and not is_as_seen:
                 return None
             SetupDraft.objects.filter(entity_type=entity_type).delete()
             draft = SetupDraft.objects.create(
@@ -519,15 +509,15 @@ def choose_fields(
     entity_type: str,
     chosen: Mapping[str, FieldChoice],
     columns: Mapping[str, DraftColumn] | None = None,
-    shown: Mapping[str, FieldChoice] | None = None,
     *,
+    version: str | None = None,
     is_done: bool = True,
 ) -> dict[str, list[str]]:
     """Store which column each field has, its direction and rule; or return what is wrong, by field, and store nothing.
 
     Unless `is_done`, a person goes on with it later: fields that nobody has mapped so far still aren't.
-    `columns` are the board's as they were read just now; without, those that were read last count. `shown` is what the
-    page showed: a field that was changed since, which this would take back, counts as wrong. Raises Conflict.
+    `columns` are the board's as they were read just now; without, those that were read last count. Raises Conflict,
+    also where the draft has another version.
     """
     with transaction.atomic():
         draft = _lock_draft(user, entity_type)
@@ -536,13 +526,6 @@ def choose_fields(
         chosen = {key: choice.with_implied_direction() for key, choice in chosen.items()}
         problems = choice_problems(fields, chosen, draft.columns, npd_id_column_of(draft))
         stored = parse_choices(draft.fields)
-        for one in fields if shown is not None else ():
-            since = diff_choices([one], shown or {}, stored, draft.columns)
-            if since and diff_choices([one], stored, chosen, draft.columns):
-                problems.setdefault(one.key, []).append(
-                    f"Changed after this page was shown: {changes_text(since)}. Send the page again to replace that "
-                    "with what is here."
-                )
         asked = SyncFilter.parse(draft.sync_filter)
         for key in {condition.field for condition in (*asked.records, *asked.items)} - {GROUP}:
             if not chosen.get(key, FieldChoice()).is_synced:
@@ -555,6 +538,7 @@ def choose_fields(
         summary = changes_text(diff_choices(fields, before, chosen, draft.columns))
         if not is_done and not diff_choices(fields, stored, chosen, draft.columns):
             return {}
+        check_version(draft, version)
         draft.fields = {field.key: chosen.get(field.key, FieldChoice()).to_json() for field in fields}
         draft.mapped = draft.mapped or is_done
         _save_change(draft, user)
@@ -563,102 +547,75 @@ def choose_fields(
     return {}
 
 
-def matching_token(draft: SetupDraft) -> str:
-    """Return a token of how records and items are matched, as a page shows it."""
-    return digest(draft.threshold, draft.first_match, draft.creates_records)
-
-
 def choose_matching(
-    user: User, entity_type: str, *, threshold: int, first_match: str, creates_records: bool, shown: str | None = None
+    user: User,
+    entity_type: str,
+    answers: Mapping[str, str],
+    *,
+    options: tuple[int, str, bool] | None = None,
+    version: str | None = None,
 ) -> None:
-    """Store how records and items are matched; raises ActionError.
+    """Store which records are which items of a like name, and how both sides are matched; raises ActionError.
 
-    Another likeness or rule makes a new comparison necessary; whether items become records does not, nor does a form
-    that says what is stored. `shown` is the `matching_token` of what the page showed: raises Conflict where it is
-    another by now.
+    `options` are from which likeness names are alike, the rule where both sides differ at first, and whether items
+    become records. Another likeness or rule makes a new comparison necessary; what is stored already changes nothing.
+    Raises Conflict where the draft has another version.
     """
-    if not MIN_NAME_SCORE <= threshold <= MAX_NAME_SCORE or first_match not in FIRST_MATCH_RULES:
-        raise ActionError(
-            f"Choose a similarity between {MIN_NAME_SCORE:d} and {MAX_NAME_SCORE:d} per cent, and one of the rules."
-        )
     with transaction.atomic():
         draft = _lock_draft(user, entity_type)
-        if shown is not None and shown != matching_token(draft):
-            raise Conflict(
-                "How records and items are matched was changed after this page was shown. Nothing of yours was "
-                "kept: check it, then choose again."
-            )
         before = draft.threshold, draft.first_match, draft.creates_records
-        draft.threshold, draft.first_match, draft.creates_records = threshold, first_match, creates_records
-        if before == (threshold, first_match, creates_records):
+        threshold, first_match, creates_records = chosen = options or before
+        if not MIN_NAME_SCORE <= threshold <= MAX_NAME_SCORE or first_match not in FIRST_MATCH_RULES:
+            raise ActionError(
+                f"Choose a similarity between {MIN_NAME_SCORE:d} and {MAX_NAME_SCORE:d} per cent, and one of the rules."
+            )
+        items = {one["record"]: one["item"] for one in draft.found.get("near", ())}
+        changed = {
+            record: one
+            for record, one in answers.items()
+            if record in items and one in (items[record], ANSWER_NEW, ANSWER_OUT) and one != draft.answers.get(record)
+        }
+        if answers or chosen != before:
+            check_version(draft, version)
+        if not changed and chosen == before:
             return
-        if before[:2] == (threshold, first_match):
+        draft.answers = {**draft.answers, **changed}
+        draft.threshold, draft.first_match, draft.creates_records = chosen
+        if before[:2] == chosen[:2]:
             _set_owner(draft, user)
-            draft.save(update_fields=["creates_records", "owner", "owned_at", "changed_at"])
+            draft.save(update_fields=["answers", "creates_records", "owner", "owned_at", "changed_at"])
         else:
             _save_change(draft, user)
-        log_setup(
-            user,
-            entity_type,
-            f"Set-up: names are like each other from {threshold:d} %; where both sides differ at first: "
-            f"{Rule(first_match).label}; items become records: {'yes' if creates_records else 'no'}. "
-            "Nothing is written yet.",
-        )
+        if changed:
+            log_setup(user, entity_type, "Set-up: similar names answered. Nothing is written yet.")
+        if chosen != before:
+            log_setup(
+                user,
+                entity_type,
+                f"Set-up: names are like each other from {threshold:d} %; where both sides differ at first: "
+                f"{Rule(first_match).label}; items become records: {'yes' if creates_records else 'no'}. "
+                "Nothing is written yet.",
+            )
 
 
-def filter_token(draft: SetupDraft) -> str:
-    """Return a token of the filter, as a page shows it."""
-    return digest(draft.sync_filter, draft.groups)
-
-
-def choose_filter(user: User, entity_type: str, chosen: SyncFilter, *, shown: str | None = None) -> None:
+def choose_filter(user: User, entity_type: str, chosen: SyncFilter, *, version: str | None = None) -> None:
     """Store which records and items are synced, which makes a new comparison necessary.
 
-    `shown` is the `filter_token` of what the page showed: raises Conflict where it is another by now.
+    Raises Conflict where the draft has another version.
     """
     with transaction.atomic():
         draft = _lock_draft(user, entity_type)
-        if shown is not None and shown != filter_token(draft):
-            raise Conflict("The filter was changed after this page was shown. Check it, then choose again.")
         if draft.sync_filter == chosen.to_json():
             return
+        check_version(draft, version)
         draft.sync_filter = chosen.to_json()
         _save_change(draft, user)
         text = filter_text(draft.sync_filter, mappable_fields(entity_type))
         log_setup(user, entity_type, f"Set-up: filter: {text}. Nothing is written yet.")
 
 
-def answer_pairs(
-    user: User, entity_type: str, answers: Mapping[str, str], shown: Mapping[str, str] | None = None
-) -> list[str]:
-    """Store the answers about similar names; return the records whose answer was chosen and not kept.
-
-    That is an answer about a pair that isn't found any more, and, where `shown` says what the page showed, one about a
-    pair that was answered otherwise since. Raises Conflict.
-    """
-    with transaction.atomic():
-        draft = _lock_draft(user, entity_type)
-        pairs = {one["record"]: one["item"] for one in draft.found.get("near", ())}
-        changed, unkept = {}, []
-        for record, one in answers.items():
-            possible = (pairs.get(record), ANSWER_NEW, ANSWER_OUT)
-            stored = draft.answers.get(record)
-            present = stored if stored in possible else ANSWER_OUT
-            before = (shown or {}).get(record, present)
-            if record not in pairs or one not in possible or present not in (before, one):
-                unkept += [record] if one != before else []
-            elif one != stored and (present == before or one != before):
-                changed[record] = one
-        if changed:
-            draft.answers = {**draft.answers, **changed}
-            _set_owner(draft, user)
-            draft.save(update_fields=["answers", "owner", "owned_at", "changed_at"])
-            log_setup(user, entity_type, "Set-up: similar names answered. Nothing is written yet.")
-    return unkept
-
-
-def discard_draft(user: User, entity_type: str) -> None:
-    """Delete a set-up that is neither being applied nor was; raises Conflict."""
+def discard_draft(user: User, entity_type: str, *, version: str | None = None) -> None:
+    """Delete a set-up that is neither being applied nor was; raises Conflict, also where it has another version."""
     with transaction.atomic():
         draft = SetupDraft.objects.select_for_update().filter(entity_type=entity_type).first()
         if draft is None:
@@ -668,6 +625,7 @@ def discard_draft(user: User, entity_type: str) -> None:
         if draft.state == SetupState.DONE:
             raise Conflict("This set-up was applied meanwhile; there is nothing to discard.")
         check_owner(draft, user)
+        check_version(draft, version)
         draft.delete()
         made = "what its run had made on the board stays" if draft.outcome.get("by") else "nothing was written"
         log_setup(user, entity_type, f"Set-up left out; {made}.")

@@ -26,7 +26,6 @@ from sync.operations.setup.draft import (
     ANSWER_NEW,
     ANSWER_OUT,
     check_owner,
-    digest,
     link_of_draft,
     log_setup,
     mapping_changes_of,
@@ -92,15 +91,10 @@ def _request_comparison(drafts: QuerySet[SetupDraft]) -> list[str]:
     return found
 
 
-def shown_token(draft: SetupDraft) -> str:
-    """Return a token of the plan as a page shows it: made when, with which choices, and based on which settings."""
-    return digest(draft.found_at, draft.answers, draft.creates_records, draft.outcome.get(SETTINGS_KEY))
-
-
 def confirm_setup(user: User, plans: Mapping[str, str]) -> None:
     """Confirm what was chosen on the page, all of it or nothing; raises Conflict, ActionError.
 
-    `plans` gives, by type, the `shown_token` of the plan that the page showed; other set-ups stay open as they are.
+    `plans` gives, by type, the version of the set-up that the page showed; other set-ups stay open as they are.
     """
     with transaction.atomic():
         open_ones = SetupDraft.objects.select_for_update().exclude(state=SetupState.DONE)
@@ -114,7 +108,7 @@ def confirm_setup(user: User, plans: Mapping[str, str]) -> None:
                 changes.append(change)
                 # Once reported, it builds on the changed settings; the page that hasn't shown them confirms nothing.
                 outcome = {**draft.outcome, SETTINGS_KEY: settings_snapshot(link)}
-                SetupDraft.objects.filter(pk=draft.pk).update(outcome=outcome)
+                SetupDraft.objects.filter(pk=draft.pk).update(outcome=outcome, changed_at=SyncNow())
         for draft in () if changes else found:
             SetupDraft.objects.filter(pk=draft.pk).update(
                 state=SetupState.RUNNING, owner=user, owned_at=draft.owned_at if draft.owner == user else SyncNow(),
@@ -148,7 +142,7 @@ def _check_confirmable(user: User, found: Sequence[SetupDraft], plans: Mapping[s
     if any(draft.state != SetupState.COMPARED for draft in found):
         raise Conflict("Both sides are not compared yet. Wait for the plan, then confirm it.")
     # A plan that was never seen is not begun, though nobody else works on it: the same person may have two pages open.
-    if {draft.pk: shown_token(draft) for draft in found} != dict(plans):
+    if {draft.pk: draft.version for draft in found} != dict(plans):
         raise Conflict(
             "The plan has changed since your page was opened, so nothing was begun. Check it and confirm again."
         )
