@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import IO, Any
+from io import BytesIO
+from typing import Any
 
 XLSX_CHARACTERS = 32_767
 """Characters that a cell can have."""
@@ -67,13 +67,13 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def xlsx_file(table: ListTable) -> IO[bytes]:
-    """Return a table as an XLSX file of one sheet, written row by row in flat memory; every text is a text."""
+def xlsx_file(table: ListTable) -> BytesIO:
+    """Return a table as an XLSX file of one sheet, written row by row; every text is a text."""
     # Not loaded by every process that starts.
     from xlsxwriter import Workbook
 
     options = {"constant_memory": True, "default_date_format": "yyyy-mm-dd hh:mm:ss", "remove_timezone": True}
-    file = tempfile.TemporaryFile()  # noqa: SIM115 - who sends it closes it
+    file = BytesIO()
     with Workbook(file, options) as book:
         sheet = book.add_worksheet(table.title[:31])
         sheet.set_column(0, len(table.heads) - 1, 22)

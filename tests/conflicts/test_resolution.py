@@ -112,8 +112,8 @@ def test_a_choice_that_cant_be_stored_is_refused_by_field(conflict: SyncConflict
         "“” is no choice": {},
         "type the value": {"choose": "custom"},
         "NUL": {"choose": "custom", "value": "1\x002"},
-        "not a telephone number": {"choose": "custom", "value": "no digits"},
-        "not a complete telephone number": {"choose": "custom", "value": "1" * 65},
+        "not a phone number": {"choose": "custom", "value": "no digits"},
+        "not a complete phone number": {"choose": "custom", "value": "1" * 65},
     }.items():
         with pytest.raises(InvalidResolution) as bad:
             merge(conflict, ada, PHONE, ROLE, phone=selection, role_title={"choose": "npd"})

@@ -266,6 +266,10 @@ ROWS: dict[str, list[tuple[str, str]]] = {
             "the items found for it by NPD ID or match key all fail",
             "identity.an_item_that_the_filter_leaves_out_is_neither_linked_nor_made_twice",
         ),
+        (
+            "cell is empty since the item that it named left its board",
+            "filter.a_pair_leaves_by_a_relation_that_somebody_emptied_and_by_no_other",
+        ),
         ("an unmatched item fails the items' conditions", "new_items.the_filter_leaves_items_and_records_out"),
         ("a record made of it, or the record that it matches", "new_items.the_filter_leaves_items_and_records_out"),
         ("an edit in NPD takes the record out", LEFT_OUT),

@@ -124,7 +124,7 @@ def test_a_dead_endpoint_is_on_health_and_in_the_inbox_where_it_is_switched_on_a
     WebhookEndpoint.objects.update(enabled=False, disabled_code=DisabledCode.GONE)
     refresh_incidents()
     assert Incident.objects.get(kind="webhook").name == "Newsletter"
-    assert "/admin/sync/webhookendpoint/?enabled__exact=0" in browser.get("/admin/").content.decode()
+    assert "/admin/inbox/?kind=webhook" in browser.get("/admin/").content.decode()
     live = browser.get("/admin/live/").json()
     assert strip_tags(live["badges"]["/admin/inbox/"]).strip() == "1"
     browser.post("/admin/inbox/act/", {"one": f"switch_on webhook:{endpoint.pk}"})

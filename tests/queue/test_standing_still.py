@@ -23,7 +23,7 @@ __all__ = ["noon"]
 
 pytestmark = pytest.mark.django_db
 
-GATHERS = "changes of this board go out every"
+GATHERS = "Changes of this board are sent together every"
 
 
 @pytest.fixture(autouse=True)

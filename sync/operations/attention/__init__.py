@@ -463,7 +463,7 @@ def causes(
     return [
         AttentionCause(
             AttentionKind(kind), cause,
-            wording.cause(kind, entity_type, code, subject, _known_text(scope, kind, entity_type, only or common)),
+            wording.cause(kind, entity_type, code, subject, _known_text(scope, kind, entity_type, only or common, single)),
             registry.board_title(entity_type), number, since, entity_type, code, UUID(single) if single else None,
         )
         for kind, cause, entity_type, code, subject, common, number, since, only, single in rows
@@ -590,8 +590,10 @@ def _with_known_sides(row: Sequence[Any], types: Collection[str]) -> Sequence[An
     return [*head, common, detail, json.dumps(sides)]
 
 
-def _known_text(scope: AttentionScope, kind: str, entity_type: str, text: str) -> str:
-    """What Monday said, which quotes values, where this person may see such records."""
+def _known_text(scope: AttentionScope, kind: str, entity_type: str, text: str, single: str | None) -> str:
+    """What Monday said, which quotes values, where this person may see such records; a column's has none to hide."""
+    if kind == AttentionKind.BLOCKED and single is None and scope.named_types is not None:
+        return without_quotes(text)
     is_told = scope.named_types is None or kind not in (AttentionKind.FAILED, AttentionKind.BLOCKED)
     return text if is_told else known_text(scope.named_types or (), entity_type, text)
 
