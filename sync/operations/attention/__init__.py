@@ -463,7 +463,9 @@ def causes(
     return [
         AttentionCause(
             AttentionKind(kind), cause,
-            wording.cause(kind, entity_type, code, subject, _known_text(scope, kind, entity_type, only or common, single)),
+            wording.cause(
+                kind, entity_type, code, subject, _known_text(scope, kind, entity_type, only or common, single)
+            ),
             registry.board_title(entity_type), number, since, entity_type, code, UUID(single) if single else None,
         )
         for kind, cause, entity_type, code, subject, common, number, since, only, single in rows
