@@ -227,7 +227,9 @@ def deleted_record_names(keys: Iterable[tuple[str, UUID]], said: str = " (delete
 
 
 def deleted_names(entity_type: str, ids: Collection[UUID]) -> dict[UUID, str]:
-    """Return what these deleted records were called, with that they are deleted, as far as it is known."""
+    """Return what these deleted records were called, with that they are deleted; two queries, for it looks further back
+    than `deleted_record_names`: also where the tombstone is kept no more.
+    """
     rows = tombstones_of([entity_type], ids)
     return {one.entity_id: f"{name} (deleted)" for one in rows if (name := tombstone_name(one))}
 

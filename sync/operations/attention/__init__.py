@@ -719,7 +719,7 @@ def register_values(kind: AttentionKind, load: ValuesLoader) -> None:
     _values[kind] = load
 
 
-def with_values(found: Sequence[AttentionEntry], wording: Wording, types: Collection[str] = ()) -> list[AttentionEntry]:
+def with_values(found: Sequence[AttentionEntry], wording: Wording, types: Collection[str]) -> list[AttentionEntry]:
     """Return the entries with what each side has, of kinds that somebody knows it of, as a reader of these types may
     know it.
     """
