@@ -217,7 +217,7 @@ def write_rows(api: APIClient) -> Iterator[Row]:
     """A thousand creates, changes and deletes in a request, beside single ones."""
 
     def body(number: int) -> dict[str, str]:
-        return {"name": f"Bulk {number}", "email": f"bulk{number}@example.com", "phone": f"+46 31 {number}"}
+        return {"name": f"Bulk {number}", "email": f"bulk{number}@example.com", "phone": f"+46 31 {7010000 + number}"}
 
     def bulk(operations: list[dict[str, Any]]) -> tuple[float, Any]:
         took, answer = timed(lambda: api.post(f"{CONTACTS}bulk", {"atomic": True, "operations": operations}))
