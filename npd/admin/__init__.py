@@ -11,7 +11,6 @@ from django import forms
 from django.contrib import admin
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.widgets import UnfoldAdminTextareaWidget
 
@@ -48,7 +47,7 @@ class ContactAdmin(ImportMixin, SyncedModelAdmin):
     actions_detail = ("personal_data",)
 
     @action(  # type: ignore[untyped-decorator]  # unfold has no types
-        description=_("Personal data"), icon="person_remove", url_path="personal-data", permissions=["erase"]
+        description="Personal data", icon="person_remove", url_path="personal-data", permissions=["erase"]
     )
     def personal_data(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Lead to what is held of the person."""
