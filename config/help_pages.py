@@ -110,7 +110,6 @@ def glossary_page(request: HttpRequest) -> HttpResponse:
 
 
 def glossary_markdown() -> str:
-    """Return docs/glossary.md."""
     lines = [
         "# Glossary",
         "",
@@ -214,7 +213,6 @@ def help_start(request: HttpRequest) -> HttpResponse:
 
 
 def help_pages() -> list[HelpPage]:
-    """Return all pages that are listed, by their titles."""
     return _by_title(name for name in _served() if not name.startswith("decisions/"))
 
 

@@ -69,7 +69,6 @@ class LoginGate:
 
 
 def busy(request: HttpRequest, what: str) -> HttpResponse:
-    """Return the page of who finds no place."""
     counters.increment([counters.Increment(counters.LOGINS, label=counters.LOGIN_REFUSED)])
     sentence = f"Too many people are signing in right now, so {what}. Try again in a few seconds."
     return wait_response(request, 503, BUSY_SECONDS, "Try again in a moment", sentence)

@@ -67,7 +67,6 @@ class Section:
 
     @property
     def link(self) -> str:
-        """Return the address with the filters that it opens with."""
         if self.kind:
             return f"{reverse('npd-inbox')}?kind={self.kind}"
         return f"{self.path}?{self.query}" if self.query else self.path
@@ -79,7 +78,6 @@ class Section:
         return reverse(names[self.group]) if self.group in names else ""
 
     def may_be_seen(self, request: HttpRequest) -> bool:
-        """Whether this person may see what is behind it."""
         from sync.registry import may_view
 
         if self.title == DIAGNOSTICS:
@@ -195,7 +193,6 @@ def _section_at(address: str) -> Section | None:
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """Return the sidebar, with what this person may see."""
     here = section_of(request)
     entries = [one for one in sections() if one.group in ("", RECORDS)]
     return [{"title": "", "items": [_item(request, entry, here) for entry in entries], "separator": False}]
@@ -247,7 +244,6 @@ def settings_page(request: HttpRequest) -> HttpResponse:
 
 
 def diagnostics_seen(request: HttpRequest) -> list[Section]:
-    """Return the tabs of the diagnostics that this person may see."""
     return [one for one in SECTIONS if one.group == DIAGNOSTICS and one.path and one.may_be_seen(request)]
 
 

@@ -39,7 +39,6 @@ def short_moment(value: datetime) -> SafeString:
 
 @register.simple_tag(takes_context=True)
 def page_help(context: Context) -> str:
-    """Return the address of the help that explains the page."""
     from config.help_pages import help_url
 
     return help_url(context["request"])

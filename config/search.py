@@ -83,7 +83,6 @@ class Group:
 
     @property
     def rank(self) -> int:
-        """That of its best."""
         return min(hit.rank for hit in self.hits)
 
 
@@ -97,7 +96,6 @@ def search_page(request: HttpRequest) -> HttpResponse:
 
 
 def found(request: HttpRequest, term: str) -> list[Group]:
-    """Return what is found, by groups; the group of the best hit first."""
     commands = _ranked(_commands(request), term)
     if not term:
         return [Group("Commands", commands)] if commands else []
@@ -144,7 +142,6 @@ def _rows(request: HttpRequest, term: str) -> Iterator[Group]:
 
 
 def _admin_of(request: HttpRequest, model: type[Model]) -> Any:
-    """The list of a model, where this person may see it."""
     found_admin = admin.site._registry.get(model)
     return found_admin if found_admin and found_admin.has_view_permission(request) else None
 

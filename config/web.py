@@ -253,8 +253,6 @@ def in_parts(application: Any) -> Callable[[dict[str, Any], Any], Any]:
 
 
 class Answer(WSGITask):  # type: ignore[misc]
-    """The answer to a request, in one go or in several."""
-
     def execute(self) -> None:
         """Ask the application, or go on with what it answered."""
         parts, self.channel.rest = self.channel.rest, None
@@ -401,7 +399,6 @@ class ServerChannel(HTTPChannel):  # type: ignore[misc]
         self.server.add_task(self)
 
     def service(self) -> None:
-        """Answer a request, or go on with its answer."""
         if not self.requests:  # it was closed at the moment at which it paused, and that was noticed twice
             return
         try:

@@ -70,12 +70,10 @@ class ConflictContext:
     def of(
         cls, conflict: SyncConflict, mappings: Sequence[FieldMapping] = (), other: SyncConflict | None = None
     ) -> ConflictContext:
-        """Return the context of a conflict's record."""
         return cls(conflict.entity_type, conflict.entity_id, mappings, other)
 
     @cached_property
     def link(self) -> BoardLink | None:
-        """The board link, with the board id that counts."""
         return (
             with_configured_board(self._given_mappings[0].link) if self._given_mappings else link_of(self.entity_type)
         )
@@ -194,7 +192,6 @@ class Progress:
 
 
 def state_of(conflict: SyncConflict) -> str:
-    """Return the state alone; no query."""
     if conflict.is_being_undone:
         return UNDOING
     if not conflict.is_open:
@@ -320,7 +317,6 @@ class Side:
 
     @property
     def shortcut(self) -> str:
-        """The key that chooses it."""
         return {NPD: "1", BASE: "2", MONDAY: "3"}[self.name]
 
     @property
@@ -443,7 +439,6 @@ class CaseField:
 
     @property
     def selected_label(self) -> str:
-        """The choice in words."""
         labels = LOST_UPDATE_LABELS if self.kind == ConflictKind.OVERWRITTEN else VALUE_LABELS
         return labels.get(self.choice.pick, "")
 
@@ -460,8 +455,6 @@ def value_field(entity_type: str, key: str, **values: Any) -> CaseField:
 
 @dataclass(frozen=True)
 class CaseOption:
-    """One of the options, with the `name` that the form sends."""
-
     name: str
     label: str
     effect: str
@@ -624,7 +617,6 @@ class Case:
 
     @property
     def has_two_sides(self) -> bool:
-        """Whether there is no base to choose."""
         return self.is_rejected or self.is_overwritten
 
     @property

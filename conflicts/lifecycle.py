@@ -53,7 +53,6 @@ class Effect:
 
     @property
     def where(self) -> str:
-        """The sides that change, in words."""
         if self.npd_changes and self.monday_changes:
             return "NPD and Monday change"
         if self.npd_changes:
@@ -73,7 +72,6 @@ class Effect:
 
     @property
     def written(self) -> str:
-        """The sides that were changed, in words."""
         if self.npd_changes and self.monday_changes:
             return "written in NPD and on Monday"
         if self.npd_changes:
@@ -87,7 +85,6 @@ def same_text(one: str | None, other: str | None) -> bool:
 
 
 def is_same(seen: Sides, now: Sides) -> bool:
-    """Whether both sides still have what was seen of them."""
     return all(same_text(seen.get(side), now[side]) for side in (NPD, MONDAY))
 
 
@@ -141,7 +138,6 @@ def quote_value(value: str | None) -> str:
 
 
 def field_conflict(conflict: SyncConflict, key: str) -> FieldConflict:
-    """Return a field's values as the conflict stores them."""
     return FieldConflict(
         key,
         conflict.npd_data.get(key),
@@ -159,7 +155,6 @@ def keep_applied(
     now: datetime,
     inverse: Mapping[str, Any] | None = None,
 ) -> None:
-    """Keep an applied resolution with its result, and what would undo it."""
     selection = resolution.fields[key]
     # What its author saw, not what the conflict holds: a pass may have updated that since.
     values = FieldConflict(key, selection.npd, conflict.base_data.get(key), selection.monday)
@@ -229,7 +224,6 @@ def close(conflict: SyncConflict, reason: str, now: datetime) -> None:
 
 
 def set_field_values(conflict: SyncConflict, item_id: str, fields: Sequence[FieldConflict]) -> None:
-    """Make the conflict be about these fields, with the values that a pass found."""
     conflict.monday_item_id = item_id
     conflict.conflict_fields = [field.key for field in fields]
     conflict.npd_data = {field.key: field.npd for field in fields}
@@ -239,7 +233,6 @@ def set_field_values(conflict: SyncConflict, item_id: str, fields: Sequence[Fiel
 
 
 def restore_fields(conflict: SyncConflict, keys: list[str]) -> None:
-    """Make the conflict be about these fields, with the values that are kept of them."""
     entries = {key: conflict.merge_selections[key] for key in keys}
     conflict.conflict_fields = keys
     conflict.npd_data = {key: entry["npd"] for key, entry in entries.items()}
@@ -297,7 +290,6 @@ class ConflictHistory:
         self._add(conflict, "", "conflict_chosen", sentence, values=values, actor=resolution.by)
 
     def log_record_applied(self, conflict: SyncConflict, result: str) -> None:
-        """Log that a resolution about the record itself was applied."""
         entry = conflict.merge_selections[RECORD_KEY]
         sentence = f"Resolved as {entry['by']} chose (“{entry.get('label', '')}”): {result}"
         self._add(conflict, "", "conflict_settled", sentence, values={**entry, "result": result})
@@ -358,7 +350,6 @@ class ConflictHistory:
         self._add(conflict, "" if key == RECORD_KEY else key, "conflict_returned", sentence, values=values)
 
     def log_undo_requested(self, conflict: SyncConflict, resolution: StoredResolution) -> None:
-        """Log an undo request; nothing is written yet."""
         for key, selection in resolution.fields.items():
             sentence = f"Asked to undo how {conflict.label(key)} was resolved."
             values = {"npd": selection.npd, "monday": selection.monday, "choose": selection.choose}
@@ -436,7 +427,6 @@ def log_admin_action(
 
 
 def offered_options(conflict: SyncConflict) -> list[Option]:
-    """Return the options that the last pass offered."""
     return [Option(**option) for option in conflict.about.get("options", [])]
 
 
@@ -514,7 +504,6 @@ def reports_end(report: ConflictReport) -> bool:
 
 
 def new_conflict(report: ConflictReport, conflict_id: UUID) -> SyncConflict:
-    """Return a new conflict for a report."""
     conflict = SyncConflict(
         id=conflict_id,
         entity_type=report.entity_type,
@@ -577,7 +566,6 @@ def update_conflict(conflict: SyncConflict, report: ConflictReport, now: datetim
 
 
 def _remaining_fields(conflict: SyncConflict, report: ConflictReport, applied: list[str]) -> dict[str, FieldConflict]:
-    """Return the fields in conflict after this report, with their values."""
     found = {field.key: field for field in [*report.fields, *_undecided_fields(conflict, report)]}
     content = (report.fields, report.undecided, report.applied, report.rejected, report.ended)
     # Of an overwritten edit the report may have nothing but the reason why it can't be resolved any more.

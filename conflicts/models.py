@@ -62,7 +62,6 @@ class StoredResolution:
         return asdict(self) if self.fields or self.handed_back else None
 
     def without(self, keys: set[str]) -> StoredResolution:
-        """Return the resolution without these fields, which are done."""
         return replace(self, fields={key: selection for key, selection in self.fields.items() if key not in keys})
 
     def with_rejected(self, reasons: Mapping[str, str]) -> StoredResolution:
@@ -221,8 +220,6 @@ def default_label(entity_type: str, key: str) -> str:
 
 
 class ConflictKind(models.TextChoices):
-    """What kind of conflict it is."""
-
     FIELDS = "fields", "Fields differ"
     OVERWRITTEN = "overwritten", "An edit was overwritten"
     DELETE = "delete", "Deleted on one side"
@@ -230,8 +227,6 @@ class ConflictKind(models.TextChoices):
 
 
 class ResolutionType(models.TextChoices):
-    """How a conflict was resolved."""
-
     KEEP_NPD = "keep_npd", "Use NPD"
     KEEP_MONDAY = "keep_monday", "Use Monday"
     MERGE = "merge", "Field by field"
@@ -320,7 +315,6 @@ class SyncConflict(models.Model):
 
     @property
     def is_open(self) -> bool:
-        """Whether it is not resolved yet."""
         return self.resolved_at is None
 
     @property
@@ -345,15 +339,12 @@ class SyncConflict(models.Model):
         return self.kind in (ConflictKind.DELETE, ConflictKind.IDENTITY)
 
     def label(self, key: str) -> str:
-        """Return a field's label; no query."""
         return default_label(self.entity_type, key)
 
     def labels(self, keys: Iterable[str]) -> str:
-        """Return the labels of these fields, as one text."""
         return ", ".join(self.label(key) for key in keys)
 
     def sides(self, key: str) -> dict[str, str | None]:
-        """Return what both sides have in a field, by side."""
         return {NPD: self.npd_data.get(key), MONDAY: self.monday_data.get(key)}
 
     @property
@@ -482,7 +473,6 @@ def open_by_field() -> list[tuple[str, str, int]]:
 
 
 def counts_by_kind() -> dict[str, int]:
-    """Return how many are open of each kind."""
     open_ones = SyncConflict.objects.filter(resolved_at=None).order_by()
     counted = dict(open_ones.values_list("kind").annotate(Count("pk")))
     return {kind.value: counted.get(kind.value, 0) for kind in ConflictKind}

@@ -74,12 +74,10 @@ class RejectionCase:
 
     @property
     def field(self) -> FieldMapping:
-        """The field's mapping, which every rejection has."""
         return self.context.mapped[self.key]
 
     @property
     def record(self) -> SyncedModel:
-        """The record, which every rejection has."""
         assert self.context.record is not None
         return self.context.record
 
@@ -116,13 +114,11 @@ class RejectionCase:
 
     @cached_property
     def display(self) -> FieldDisplay:
-        """How the record's values are displayed."""
         assert self.context.link is not None
         return FieldDisplay(self.context.link, self.context.mappings, [self.record])
 
     @cached_property
     def converter(self) -> Converter:
-        """The field's converter for this record."""
         return self.display.board.converter(self.field, self.record)
 
     @cached_property
@@ -159,7 +155,6 @@ class RejectionCase:
 
     @property
     def sides(self) -> dict[str, str | None]:
-        """What both sides have, by side."""
         return {NPD: self.npd, MONDAY: self.monday}
 
     @property

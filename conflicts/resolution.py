@@ -84,19 +84,14 @@ class DecidedTooLate(Conflict):
 
 
 class NotAsSeen(DecidedTooLate):
-    """The values are no longer those that were seen."""
-
     default_code = "stale"
 
     @classmethod
     def of(cls, labels: str, current: Mapping[str, Sides]) -> NotAsSeen:
-        """Return the error about these fields."""
         return cls(f"{labels} changed while you were deciding. Check the current values, then choose again.", current)
 
 
 class NotOpen(DecidedTooLate):
-    """Nothing waits for a decision."""
-
     default_code = "not_waiting"
 
 
@@ -440,7 +435,6 @@ def apply_undo_results(
 
 
 def reject_undo(conflict: SyncConflict, reason: str, history: ConflictHistory) -> None:
-    """Drop the undo request, with the reason."""
     for key in conflict.stored_resolution.fields:
         _log_result(conflict, key, reason, history)
     conflict.resolution = None

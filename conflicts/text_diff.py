@@ -53,7 +53,6 @@ class _Word:
 
     @property
     def is_exact(self) -> bool:
-        """Whether every character of it counts."""
         return _EXACT.fullmatch(self.text) is not None
 
 

@@ -157,7 +157,6 @@ class Sandbox:
         self._ask("POST", "/_control/faults", {"partial": partial, "naming": item_id, "count": UNLIMITED_REQUESTS})
 
     def rejects(self, item_id: str) -> bool:
-        """Whether every change of the item is rejected."""
         faults = self._ask("GET", "/_control/faults")
         return any(fault.get("naming") == item_id for fault in faults)
 
@@ -174,7 +173,6 @@ class Sandbox:
 
 
 def items_of(link: BoardLink, records: Iterable[SyncedModel]) -> list[dict[str, Any]]:
-    """Return the items for these records on the board, with their NPD ID."""
     mappings = list(link.mappings.all())
     items = []
     for record in records:

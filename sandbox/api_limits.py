@@ -292,7 +292,6 @@ class Limits:
         return DEFAULT_POINTS if self.plan is None else self.plan.points
 
     def points_left(self) -> tuple[int, int]:
-        """The points left in this minute, and the limit."""
         with self._lock:
             return max(0, self.points_limit - self._points.roll(self._clock.time()).used), self.points_limit
 
@@ -353,7 +352,6 @@ class Limits:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """The plan, its limits, and what is used of them."""
         with self._lock:
             now = self._clock.time()
             return {

@@ -20,8 +20,6 @@ LINES = 30
 
 @dataclass(frozen=True)
 class Settings:
-    """What the command line says."""
-
     site_url: str
     token: str | None = None
     signing_secret: str | None = None

@@ -177,8 +177,6 @@ def cut_connection() -> None:
 
 
 class RequestCheck(Protocol):
-    """Who decides which requests are let in."""
-
     def refusal(self, request: Request) -> Response | None:
         """The answer to a request that is not."""
 

@@ -75,17 +75,14 @@ class Lookups:
         return index.ids.get(fold_case(words), set())
 
     def put(self, item: Item) -> None:
-        """An item was written."""
         for index in self._indexes.get(item.board_id, {}).values():
             index.put(item)
 
     def drop(self, board_id: int, item_id: int) -> None:
-        """An item left this board."""
         for index in self._indexes.get(board_id, {}).values():
             index.drop(item_id)
 
     def forget(self, board_id: int) -> None:
-        """A board that never was."""
         self._indexes.pop(board_id, None)
 
     def clear(self) -> None:
@@ -294,7 +291,6 @@ class World:
         return item.state if item.state != "active" else self.boards[item.board_id].state
 
     def items_of(self, board_id: int, states: tuple[str, ...] = ("active",)) -> list[Item]:
-        """A board's items in board order."""
         items = (self.items[item_id] for _, item_id in self._order.get(board_id, []))
         return [item for item in items if item.state in states]
 
@@ -344,14 +340,12 @@ class World:
         self._disk.put(Item, items)
 
     def enlist(self, item: Item) -> None:
-        """Take an item into the tables beside that of the items."""
         self.items[item.id] = item
         bisect.insort(self._order[item.board_id], (item.rank, item.id))
         self._count(item)
         self.lookups.put(item)
 
     def unlist(self, item: Item) -> None:
-        """Take it out of them, as it is there now."""
         order = self._order[item.board_id]
         del order[bisect.bisect_left(order, (item.rank, item.id))]
         self._active.get(item.board_id, set()).discard(item.id)

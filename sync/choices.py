@@ -10,8 +10,6 @@ from sync.merge import Rule as Rule  # noqa: PLC0414 - exported: whoever stores 
 
 
 class RecordSyncStatus(models.TextChoices):
-    """What a record says about its own sync."""
-
     SYNCED = "synced", "Synced"
     PENDING = "pending", "Pending"
     CONFLICT = "conflict", "Conflict"
@@ -76,8 +74,6 @@ class ResolutionStrategy(models.TextChoices):
 
 
 class QueueStatus(models.TextChoices):
-    """The life of a queue row."""
-
     PENDING = "pending", "Pending"
     IN_PROGRESS = "in_progress", "In progress"
     COMPLETED = "completed", "Done"
@@ -165,8 +161,6 @@ class SecretName(models.TextChoices):
 
 
 class BlockedCode(StrEnum):
-    """Why a field is blocked."""
-
     COLUMN = "column"
     REJECTED = "rejected"
     LIMIT = "limit"
@@ -196,8 +190,6 @@ class TombstoneState(models.TextChoices):
 
 
 class ApprovalKind(models.TextChoices):
-    """The kinds of change that may need an approval."""
-
     ITEMS = "items", "Archive or delete items on Monday"
     RECORDS = "records", "Delete records in NPD"
     CLEAR_MONDAY = "clear_monday", "Empty fields on Monday"
@@ -205,8 +197,6 @@ class ApprovalKind(models.TextChoices):
 
 
 class ApprovalState(models.TextChoices):
-    """What became of a change that needed an approval."""
-
     PENDING = "pending", "Waits for approval"
     APPROVED = "approved", "Approved, being applied"
     REJECTED = "rejected", "Rejected, being put back"

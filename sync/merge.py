@@ -100,7 +100,6 @@ class FieldSides:
 
     @property
     def equal(self) -> bool:
-        """Whether both sides say the same."""
         return _are_equal(self.local, self.remote)
 
     @property
@@ -153,8 +152,6 @@ class Rule(StrEnum):
 
 
 class Action(StrEnum):
-    """What to do with a field."""
-
     NOTHING = "nothing"
     AGREED = "agreed"
     PUSH = "push"
@@ -246,7 +243,6 @@ class FieldDecision:
 
 
 def decide_field(field: Field) -> FieldDecision:
-    """Decide one field."""
     if field.way is FieldDirection.NONE:
         return FieldDecision(field.key, Action.NOTHING, "its direction lets nothing be synced")
     decision = _decide_known_field(field)

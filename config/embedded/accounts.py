@@ -24,8 +24,6 @@ Arrange = Callable[[], None]
 
 @dataclass(frozen=True)
 class Account:
-    """The account that owns the data."""
-
     uid: int
     gid: int
     name: str
@@ -67,7 +65,6 @@ def choose_account(owner: int | None, folders: Sequence[Path]) -> Account | None
 
 
 def may_enter(account: Account, folders: Sequence[Path]) -> bool:
-    """Whether the account may enter these folders, found out by trying."""
     return _can_run(account, ["/bin/sh", "-c", ENTER_ALL, "sh", *map(str, folders)])
 
 

@@ -142,7 +142,6 @@ def write_pids(var: Path, pids: Iterable[int]) -> None:
 
 
 def forget_children(var: Path) -> None:
-    """Delete the record: all of them have ended."""
     _pid_file(var).unlink(missing_ok=True)
 
 

@@ -83,7 +83,6 @@ def port_holder(port: int) -> str:
 
 
 def _free_pair_after(port: int) -> int:
-    """Return the first port of a free pair, by tens."""
     candidates = range(port - port % 10 + 10, 65000, 10)
     return next((first for first in candidates if is_free_port(first) and is_free_port(first + 1)), 8010)
 
@@ -198,7 +197,6 @@ def figures_line(site: str) -> str:
 
 
 def web_command() -> list[str]:
-    """Return the command of the web process, for this machine only."""
     return [PYTHON, "-m", "config.web", "--host", "127.0.0.1"]
 
 
@@ -366,7 +364,6 @@ class Preparation:
         raise StartError("\n".join([f"{what} could not be prepared. The last lines of {self.log}:", *lines]))
 
     def end(self) -> None:
-        """Do no more steps; end one that is not finished."""
         self.process.terminate()
         self.process.communicate()
 

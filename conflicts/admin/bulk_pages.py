@@ -256,7 +256,6 @@ class BatchMixin:
 
 
 def _known_rows(request: HttpRequest, rows: Iterable[Any]) -> list[Any]:
-    """These entries as their reader may know them."""
     types, found = visible_types(request.user), []
     for row in rows:
         entity_type = row.conflict.entity_type
@@ -298,7 +297,6 @@ def _named(row: Any) -> SafeString:
 
 
 def batch_url(batch: ConflictBatch) -> str:
-    """The address of a batch's page."""
     return reverse("admin:conflicts_syncconflict_batch", args=[batch.pk])
 
 

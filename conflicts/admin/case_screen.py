@@ -274,7 +274,6 @@ class ConflictDesk:
         return cls(request, found[pk], found.get(last) if last else None)
 
     def case(self, form: SubmittedForm | None, problems: Mapping[str, str]) -> Case:
-        """What is displayed, with what was chosen."""
         # The option that the address asks to choose, as the form would; nothing is stored by it.
         choose, _, value = self.request.GET.get("option", "").partition(" ")
         asked = {RECORD_KEY: FieldSelection(choose, value or None)} if choose else None
@@ -305,7 +304,6 @@ class ConflictDesk:
         )
 
     def walk(self) -> Walk:
-        """Its place among the others."""
         return walk_from(str(self.conflict.pk))
 
     def apply(self, form: SubmittedForm, *, by: User, to_next: bool) -> str:
@@ -488,7 +486,6 @@ class CaseScreen(UnfoldModelAdminViewMixin, TemplateView):
         raise PermissionDenied
 
     def get(self, request: HttpRequest, **named: Any) -> HttpResponse:
-        """Show the case as it is now."""
         return self._render(self.desk_type.find(request, **named))
 
     def post(self, request: HttpRequest, **named: Any) -> HttpResponse:
@@ -575,7 +572,6 @@ class CaseMixin:
         return _status(replace(progress, sentence=sentence))
 
     def conflict_undo(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        """Store the wish to undo a resolution, and show the conflict."""
         return self._undo(request, ConflictDesk(request, get_object_or_404(SyncConflict, pk=pk)))
 
     def answer_undo(self, request: HttpRequest, pk: int) -> HttpResponse:

@@ -136,8 +136,6 @@ class EntityFilter(ConditionFilter):
 
 
 class FieldFilter(ConditionFilter):
-    """The fields in conflict."""
-
     title = "field"
     parameter_name = "field"
 

@@ -177,7 +177,6 @@ class RuleMixin:
     opts: Any
 
     def get_urls(self) -> list[URLPattern]:
-        """The page of one field."""
         view = self.admin_site.admin_view(self.rule_page)
         return [path("rule/<int:pk>/", view, name="conflicts_syncconflict_rule"), *super().get_urls()]  # type: ignore[misc]
 
@@ -250,7 +249,6 @@ def may_change_rules(request: HttpRequest) -> bool:
 
 
 def rule_url(mapping: FieldMapping) -> str:
-    """The page of a field's rule."""
     return reverse("admin:conflicts_syncconflict_rule", args=[mapping.pk])
 
 

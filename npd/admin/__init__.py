@@ -25,8 +25,6 @@ __all__ = ["ContactAdmin", "OrganizationAdmin", "user_pages"]
 
 
 class OrganizationForm(ConcurrentRecordForm):
-    """An organization, as changed in the admin."""
-
     aliases = LinesField(
         required=False,
         max_length=255,
@@ -40,8 +38,6 @@ class OrganizationForm(ConcurrentRecordForm):
 
 @admin.register(Contact)
 class ContactAdmin(ImportMixin, SyncedModelAdmin):
-    """People."""
-
     list_display = ("name", "email", "phone", "organization", "role_title", "sync", "item", "updated")
     search_fields = ("name", "email", "phone", "role_title", "organization__name", "monday_id")
     actions_detail = ("personal_data",)
@@ -50,13 +46,11 @@ class ContactAdmin(ImportMixin, SyncedModelAdmin):
         description="Personal data", icon="person_remove", url_path="personal-data", permissions=["erase"]
     )
     def personal_data(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Lead to what is held of the person."""
         if not is_valid_key(Contact, object_id):
             raise Http404("There is no such contact. Look for the person among the contacts.")
         return HttpResponseRedirect(reverse("npd-person", args=[object_id]))
 
     def has_erase_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        """Administrators alone."""
         return bool(getattr(request.user, "is_superuser", False))
 
 

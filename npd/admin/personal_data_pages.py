@@ -66,7 +66,6 @@ def search_page(request: HttpRequest) -> HttpResponse:
 
 
 def contact_page(request: HttpRequest, key: UUID) -> HttpResponse:
-    """Show what is held of one contact."""
     _administrators_only(request)
     return _person_page(request, _person(request, str(key)), ErasureForm())
 

@@ -74,8 +74,6 @@ class ItemFate(StrEnum):
 
 
 class ErasureProblem(StrEnum):
-    """Why nobody was erased."""
-
     BOARD_BUSY = "board_busy"
     OUTCOME_UNKNOWN = "outcome_unknown"
     NAMED_IN_RECORDS = "named_in_records"
@@ -184,7 +182,6 @@ def preview_erasure(person: Person) -> Erasure:
 
 
 def _taken_back(work: Callable[[], T]) -> T:
-    """Do it in a transaction that is undone, and return what it returned."""
     results: list[T] = []
 
     def attempt() -> None:
@@ -273,7 +270,6 @@ def _delete_items(link: BoardLink, person: Person) -> None:
 
 
 def _erase(person: Person, erasure: Erasure) -> None:
-    """Erase in the caller's transaction."""
     list(Contact.objects.select_for_update().filter(pk__in=person.keys))
     _erase_own_rows(person, erasure)
     _mark_items(person)

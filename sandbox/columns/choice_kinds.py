@@ -108,8 +108,6 @@ class Status(ColumnKind):
 
 
 class Dropdown(ColumnKind):
-    """Several labels by id."""
-
     type = old_type = "dropdown"
     graphql_type = "DropdownValue"
     empty_text = None
@@ -347,7 +345,6 @@ class BoardRelation(ColumnKind):
         return self._value(column, chosen, writing)
 
     def linked(self, column: Column, raw: Any) -> list[Item]:
-        """The linked items that there still are."""
         items = (column.names.item(one) for one in raw["item_ids"]) if raw else ()
         return [item for item in items if item is not None]
 
@@ -378,7 +375,6 @@ class BoardRelation(ColumnKind):
 
 
 def board_ids(column: Column) -> list[int]:
-    """The boards that a column is connected to."""
     return [int(one) for one in column.settings.get("boardIds") or ()]
 
 

@@ -59,7 +59,6 @@ class ColumnKind:
         raise NotImplementedError
 
     def api_text(self, column: Column, raw: Any) -> str | None:
-        """What the API gives as `text`."""
         return self.text(column, raw) or self.empty_text
 
     def choices(self, column: Column, raw: Any) -> set[str]:

@@ -197,7 +197,6 @@ def complexity(_: Any, info: Any) -> Any:
 
 
 def boards(_: Any, info: Any, **wanted: Any) -> list[Board]:
-    """Newest first."""
     state, ids = wanted.get("state", "active"), wanted.get("ids")
     known = _world(info).boards
     numbers = known if ids is None else dict.fromkeys(number(one) for one in ids)
@@ -262,7 +261,6 @@ def _filter_column(board: Board, column_id: str) -> Column:
 
 
 def _words(board: Board, column_id: str) -> Callable[[Item], str]:
-    """How a column's words are read of an item."""
     if column_id in PSEUDO_COLUMNS:
         return PSEUDO_COLUMNS[column_id]
     column = _filter_column(board, column_id)

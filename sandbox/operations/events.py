@@ -54,7 +54,6 @@ def log_board(world: World, event: str, board: Board, user_id: int, **data: Any)
 
 
 def column_of(board: Board, column_id: str) -> Column:
-    """The column; InvalidColumnIdException when the board has none of this id."""
     column = board.column(column_id)
     if column is None:
         raise api_errors.column_not_found(column_id)

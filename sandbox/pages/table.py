@@ -85,7 +85,6 @@ OFFERS: dict[str, Callable[[World, Column, str], Iterable[Choice]]] = {
 
 
 def chosen_keys(column: Column, raw: Any) -> list[str]:
-    """The keys of what a cell holds."""
     if raw is None or column.type not in OFFERS:
         return []
     if column.type == "status":
@@ -193,8 +192,6 @@ STATE_WORDS = {"archived": "archived", "deleted": "in the trash"}
 
 @dataclass(frozen=True)
 class RowStyle:
-    """How rows are to look now."""
-
     now: datetime
     npd_url: str | None = None
     focused: int | None = None

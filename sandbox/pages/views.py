@@ -337,7 +337,6 @@ class Pages:
             return json_response(offered_choices(self._world, column, request.query.get("q", "").strip()))
 
     def tools(self, request: Request) -> Response:
-        """The inside of the drawer."""
         return html_response(self._tools.html())
 
     def events(self, request: Request) -> Response:

@@ -65,7 +65,6 @@ class Rule:
         return self.event in (None, event) and self.webhook_id in (None, webhook_id)
 
     def description(self) -> str:
-        """What it does, for the page."""
         extra = {
             "double": f"sent {self.times} times",
             "delay": f"delayed {self.seconds:,.0f} s",
@@ -120,8 +119,6 @@ WHOLE = {
 
 
 class Rules:
-    """The rules in force, in the order in which they were given."""
-
     def __init__(self) -> None:
         self._rules: list[Rule] = []
         self._numbers = itertools.count(1)
@@ -152,7 +149,6 @@ class Rules:
             return list(self._rules)
 
     def clear(self, kinds: tuple[str, ...] = KINDS) -> None:
-        """End the rules of these kinds."""
         with self._lock:
             self._rules = [rule for rule in self._rules if rule.rule not in kinds]
 
@@ -513,18 +509,15 @@ class Deliveries:
             return len(self._held)
 
     def clock_moved(self) -> None:
-        """Look again at what is due."""
         with self._condition:
             self._condition.notify_all()
 
     def log(self) -> list[Delivery]:
-        """Deliveries as they stand, oldest first."""
         with self._condition:
             # Copies: workers go on changing their own while these are shown.
             return [copy.copy(delivery) for delivery in self._log.values()]
 
     def last(self, count: int) -> list[Delivery]:
-        """The last deliveries, oldest first."""
         return self.log()[-count:]
 
     def clear(self) -> None:

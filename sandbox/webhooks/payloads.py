@@ -196,7 +196,6 @@ NAMES = (*EVENTS, SPECIFIC)
 
 
 def wants(hook: Hook, happening: WorldEvent) -> bool:
-    """Whether this subscription gets it."""
     if hook.deleted or happening.kind not in EVENTS or hook.board_id != happening.board_id:
         return False
     if hook.event == happening.kind:

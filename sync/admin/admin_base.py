@@ -77,8 +77,6 @@ def describe(record: SyncedModel) -> str:
 
 
 def time_column(name: str, description: str) -> Any:
-    """Return a column with the moment of a field."""
-
     @admin.display(description=description, ordering=name)
     def column(model_admin: Any, row: Any) -> SafeString | str:
         return time_tag(getattr(row, name), page_now(row))
@@ -87,8 +85,6 @@ def time_column(name: str, description: str) -> Any:
 
 
 def type_column() -> Any:
-    """Return a column with the type of a row's record."""
-
     @admin.display(description="Type", ordering="entity_type")
     def column(model_admin: Any, row: Any) -> str:
         return registry.type_label(row.entity_type)
@@ -188,7 +184,6 @@ class PageChangeList(ChangeList):
         return (self.model_admin.empty_title, self.model_admin.empty_words) if is_usual else ("", "")
 
     def get_results(self, request: HttpRequest) -> None:
-        """Fetch the page, then what belongs to it."""
         super().get_results(request)
         if isinstance(self.paginator, OneScanPaginator) and not self.multi_page:
             # Django would search once more for what fits on one page.
@@ -260,7 +255,6 @@ class ValidIdsMixin:
 
 
 def is_valid_key(model: type[Model], text: str) -> bool:
-    """Whether a text can be the primary key of a row."""
     try:
         model._meta.pk.clean(text, None)
     except ValidationError:
@@ -287,13 +281,11 @@ class PlainWordsMixin:
         super().message_user(request, said or message, level, extra_tags, fail_silently)  # type: ignore[misc]
 
     def response_add(self, request: HttpRequest, obj: Any, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Say that it is saved."""
         request.npd_said = f"{obj} is saved."  # type: ignore[attr-defined]
         answer: HttpResponse = super().response_add(request, obj, *args, **kwargs)  # type: ignore[misc]
         return answer
 
     def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
-        """Say that it is saved."""
         request.npd_said = f"{obj} is saved."  # type: ignore[attr-defined]
         answer: HttpResponse = super().response_change(request, obj)  # type: ignore[misc]
         return answer
@@ -333,11 +325,9 @@ class PageAdmin(PlainWordsMixin, ValidIdsMixin, ModelAdmin):
 
     @admin.display(description=ModelAdmin.action_checkbox.short_description)
     def action_checkbox(self, obj: Any) -> SafeString:
-        """Return the box with which a row is selected."""
         return SafeString(self._checkbox.replace(_ANY_KEY, escape(str(obj.pk))))
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        """Return the list that prepares its page."""
         return PageChangeList
 
     def get_paginator(self, request: HttpRequest, queryset: Any, *args: Any, **kwargs: Any) -> Paginator[Any]:
@@ -414,7 +404,6 @@ class ReadOnlyAdmin(PageAdmin):
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
-        """Every field that is shown."""
         return self.get_fields(request, obj)
 
     def __init__(self, model: type[Model], admin_site: admin.AdminSite) -> None:
@@ -506,7 +495,6 @@ class ReaderMixin:
     search_fields: Sequence[str]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Return the rows."""
         visible = visible_types(request.user)
         hidden = sorted({spec.entity_type for spec in registry.entities()} - visible)
         known: dict[str, Any] = {}
@@ -550,7 +538,6 @@ class DeletedName(str):
 
     @classmethod
     def of(cls, tombstone: Tombstone, *, is_link: bool) -> DeletedName:
-        """Return that of a deleted record."""
         called = tombstone_name(tombstone) or type_label(tombstone.entity_type)
         name = cls(f"{called}, deleted")
         name.called = called
@@ -573,7 +560,6 @@ class RecordLinkMixin(ReaderMixin):
     """Adds a column with a link to the record of each row; names are fetched once a page."""
 
     def prepare_page(self, rows: list[Any]) -> None:
-        """Put the names of the page's records on its rows."""
         super().prepare_page(rows)
         names = names_for_reader(rows)
         for row in rows:
@@ -585,7 +571,6 @@ class RecordLinkMixin(ReaderMixin):
         return context | {"page_name": self.record_name(row)}
 
     def record_name(self, row: Any) -> str:
-        """Return the record's name; one that was deleted is said so."""
         key = _uuid(row.entity_id)
         names = names_for_reader([row])
         return names.get((row.entity_type, key), f"{type_label(row.entity_type)}, deleted") if key else str(row)
@@ -629,17 +614,13 @@ def page_now(row: Any) -> datetime:
 
 
 class EntityFilter(RadioFilter):
-    """By the record's type."""
-
     title = "type"
     parameter_name = "entity_type"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return the synced models."""
         return [(spec.entity_type, spec.board_title) for spec in registry.entities()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the rows of the chosen type."""
         return queryset.filter(entity_type=self.value()) if self.value() else queryset
 
 
@@ -651,11 +632,9 @@ class UnmatchedItemsFilter(RadioFilter):
     CHOICES = (("records", "Records"), ("items", "Unmatched items"))
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return the two."""
         return list(self.CHOICES)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the rows of the chosen kind."""
         if self.value() == "items":
             return queryset.filter(unmatched_condition())
         return queryset.exclude(unmatched_condition()) if self.value() == "records" else queryset
@@ -668,17 +647,14 @@ class HealthFilter(RadioFilter):
     parameter_name = "health"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return the five."""
         return [(state.value, str(state.label)) for state in record_view.RecordState]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the records that stand so."""
         return record_view.filter_by_health(queryset, self.value() or "", overview_of(request).pauses)
 
 
 class _AnySelect(AutocompleteSelect):
     def build_attrs(self, base_attrs: dict[str, Any], extra_attrs: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Say what an empty choice means."""
         noun = self.field.remote_field.model._meta.verbose_name
         return super().build_attrs(base_attrs, extra_attrs) | {"data-placeholder": f"Any {noun}"}
 
@@ -688,8 +664,6 @@ class _RelatedForm(AutocompleteDropdownForm):
 
 
 class RelatedFilter(AutocompleteSelectFilter):
-    """By a related record, which is searched for."""
-
     form_class = _RelatedForm
 
 

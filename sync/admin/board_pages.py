@@ -58,10 +58,7 @@ from sync.registry import (
 
 
 class FixedText(forms.Select):
-    """What can't be chosen, as text."""
-
     def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
-        """Return the label of the only choice."""
         return format_html("{}", dict(self.choices)[value])
 
 
@@ -157,7 +154,6 @@ class FieldMappingInline(TabularInline):
         return self.fields if self.has_change_permission(request, obj) else self.viewed_fields
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """What is no choice."""
         return self.readonly_fields if self.has_change_permission(request, obj) else self.viewed_fields
 
     @admin.display(description="Column")
@@ -167,12 +163,10 @@ class FieldMappingInline(TabularInline):
 
     @admin.display(description="Direction")
     def flow(self, mapping: FieldMapping) -> str:
-        """Return the direction in words."""
         return mapping.get_direction_display()
 
     @admin.display(description="Rule")
     def decided_by(self, mapping: FieldMapping) -> str:
-        """Return the rule in words."""
         return mapping.get_rule_display()
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
@@ -241,8 +235,6 @@ def _without(name: str, what: str) -> str:
 
 @admin.register(BoardLink)
 class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
-    """One model and its board."""
-
     list_display = ("name", "state", "todo", "items", "synced", "verified_ago", "on_monday")
     form = ConcurrentSettingsForm
     inlines = (FieldMappingInline,)
@@ -267,14 +259,12 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
     empty_words = "“Set up…” above creates the boards, or uses existing ones."
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Say below a policy what it decides."""
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if field is not None and _POLICY_HELP.get(db_field.name):
             field.help_text = _POLICY_HELP[db_field.name]
         return field
 
     def get_urls(self) -> list[URLPattern]:
-        """Add what is done with its columns."""
         view, stem = self.admin_site.admin_view, "sync_boardlink"
         return [
             path("<int:pk>/note/", view(require_POST(self.accept_title)), name=f"{stem}_note"),
@@ -316,7 +306,6 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         return False
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        """Return the links with their mappings."""
         return super().get_queryset(request).prefetch_related("mappings")
 
     def prepare_page(self, rows: list[Any]) -> None:
@@ -366,7 +355,6 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
 
     @admin.display(description="On Monday")
     def on_monday(self, link: BoardLink) -> SafeString | str:
-        """Return the way to the board on Monday."""
         return self._board_link(link, "")
 
     @admin.display(description="Board")
@@ -388,7 +376,6 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
 
     @admin.display(description="Linked items")
     def items(self, link: BoardLink) -> str:
-        """Return how many items records have."""
         linked, _unmatched = getattr(link, "page_items", (None, 0))
         return humanize.DASH if linked is None else f"{linked:,}"
 
@@ -425,7 +412,6 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
 
     @admin.display(description="NPD ID column")
     def id_column(self, link: BoardLink) -> SafeString | str:
-        """Return the column that mirrors the record's id."""
         if link.npd_id_problem:
             return format_html(
                 '{}<p class="npd-column-problem">{}</p>',
@@ -519,8 +505,6 @@ class MondayAccountAdmin(ReadOnlyAdmin):
 
 @admin.register(Verification)
 class VerificationAdmin(admin_base.ReaderMixin, ReadOnlyAdmin):
-    """A row for each night and board."""
-
     list_display = ("outcome", "kind", "moment")
     list_filter = (EntityFilter,)
     ordering = ("-id",)
@@ -528,7 +512,6 @@ class VerificationAdmin(admin_base.ReaderMixin, ReadOnlyAdmin):
     empty_words = "Every night records that say “synced” are compared on both sides. None should differ."
 
     def get_fields(self, request: object, obj: object = None) -> list[str]:
-        """Say in words what differed."""
         return ["outcome", "kind", "moment", "compared", "differed", "found"]
 
     @admin.display(description="Outcome")

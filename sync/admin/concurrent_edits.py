@@ -79,7 +79,6 @@ class ConcurrentSettingsForm(_ModelForm):
         return [name for name in self._editable_fields() if name in self.changed_data]
 
     def save(self, commit: bool = True) -> Any:
-        """Save what was touched."""
         if not (commit and self.instance.pk):
             return super().save(commit)
         self.instance.save(update_fields=self.written)
@@ -103,12 +102,9 @@ SHOWN_KEY = "_shown"
 
 
 class LinesField(forms.CharField):
-    """A list of texts, one a line."""
-
     widget = forms.Textarea
 
     def prepare_value(self, value: Any) -> Any:
-        """Return the list as lines."""
         return "\n".join(value) if isinstance(value, (list, tuple)) else value
 
     def to_python(self, value: Any) -> Any:
@@ -116,7 +112,6 @@ class LinesField(forms.CharField):
         return [line.strip() for line in str(value or "").splitlines() if line.strip()]
 
     def run_validators(self, value: Any) -> None:
-        """Check each line by itself."""
         for line in value:
             super().run_validators(line)
 
@@ -140,7 +135,6 @@ class ConcurrentRecordForm(_RecordForm):
 
     @property
     def changes_a_row(self) -> bool:
-        """Whether this form changes a stored row."""
         return not self.instance._state.adding
 
     @property

@@ -43,7 +43,6 @@ class RecordTable:
 
     @property
     def more_cells(self) -> list[list[tuple[str, object]]]:
-        """The rows that are folded."""
         return self._cells(self.rows[ROWS_UNFOLDED:])
 
     def _cells(self, rows: Sequence[Sequence[object]]) -> list[list[tuple[str, object]]]:

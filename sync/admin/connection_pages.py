@@ -57,7 +57,6 @@ class EnvironmentSetting:
 
     @property
     def now(self) -> str:
-        """How it is, in words."""
         return self.when_set if self.is_set else self.when_unset
 
 
@@ -109,7 +108,6 @@ def may_connect(user: Any) -> bool:
 
 
 def may_see_connection(user: Any) -> bool:
-    """Whether this user may open the page of the connection."""
     return registry.may_view(user, "sync.mondayaccount")
 
 

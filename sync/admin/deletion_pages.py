@@ -160,8 +160,6 @@ _DIRECTIONS = {
 
 @admin.register(ApprovalRequest)
 class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
-    """What the guard holds and has held."""
-
     list_display = ("standing", "about", "what", "since", "decided")
     list_display_links = ("standing",)
     list_filter = (("state", ChoicesCheckboxFilter), ("kind", ChoicesCheckboxFilter), EntityFilter)
@@ -208,7 +206,6 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
         return act.decided_by.get_username() if act.decided_by else humanize.DASH
 
     def has_steer_permission(self, request: HttpRequest) -> bool:
-        """Whether this user may approve and reject."""
         return request.user.has_perm("sync.change_approvalrequest")
 
     @admin.action(description="Approve…", permissions=["steer"])
@@ -345,8 +342,6 @@ def _may_restore(row: Any) -> bool:
 
 @admin.register(Tombstone)
 class TombstoneAdmin(ReadOnlyAdmin):
-    """Records that were deleted in NPD."""
-
     class Media:
         css: ClassVar[dict[str, list[str]]] = {"all": ["npd/record.css"]}
 
@@ -542,7 +537,6 @@ class IgnoredItemAdmin(ReaderMixin, PageAdmin):
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """A reason is a fact."""
         return False
 
     @admin.action(description="Consider again", permissions=["delete"])
@@ -551,11 +545,9 @@ class IgnoredItemAdmin(ReaderMixin, PageAdmin):
         self.delete_queryset(request, queryset)
 
     def delete_model(self, request: HttpRequest, obj: IgnoredItem) -> None:
-        """Consider the item again."""
         self._consider(request, IgnoredItem.objects.filter(pk=obj.pk))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[IgnoredItem]) -> None:
-        """Consider the items again."""
         with transaction.atomic():
             log_action_many(request.user, queryset, "To be considered again.", flag=DELETION)
             self._consider(request, IgnoredItem.objects.filter(pk__in=queryset.values("pk")))

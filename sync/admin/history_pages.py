@@ -209,7 +209,6 @@ class BoardNamesMixin:
     """Puts on a page's rows how their fields and boards are called, in one query for all of them."""
 
     def prepare_page(self, rows: list[Any]) -> None:
-        """Put it on them."""
         super().prepare_page(rows)  # type: ignore[misc]
         labels = FieldLabels()
         for row in rows:
@@ -221,7 +220,6 @@ class FieldLabels:
 
     @cached_property
     def mappings(self) -> list[FieldMapping]:
-        """The fields of all boards."""
         return list(FieldMapping.objects.select_related("link"))
 
     @cached_property
@@ -241,12 +239,10 @@ class FieldLabels:
         return next(found, column_id)
 
     def link_of_type(self, entity_type: str) -> BoardLink | None:
-        """The board of a type."""
         return next((link for link in self.links.values() if link.entity_type == entity_type), None)
 
 
 def labels_of(row: Any) -> FieldLabels:
-    """Return what was put on the row with its page, else read it."""
     return getattr(row, "page_labels", None) or FieldLabels()
 
 
@@ -353,8 +349,6 @@ def _act_in_list(row: Decision) -> object:
 
 @admin.register(Decision)
 class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMixin, ReadOnlyAdmin):
-    """One decision a row, as a sentence."""
-
     list_display = ("moment", "record", "kind_of_record", "what", "who")
     list_filter = (EntityFilter, ("at", DateTimeRangeFilter))
     search_fields = ("known_sentence", "remote_id", "actor", "entity_id", "batch_id")
@@ -481,7 +475,6 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
 
     @admin.display(description="Before and after")
     def before_and_after(self, row: Decision) -> str:
-        """Return the values as they were shown, of a decision that moved one."""
         if not {"before", "after"} & set(row.values):
             return humanize.DASH
         return f"{humanize.quote(row.values.get('before'))} → {humanize.quote(row.values.get('after'))}"
@@ -502,8 +495,6 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
 
 
 class BlockedFieldFilter(RadioFilter):
-    """Records of which a field is blocked."""
-
     title = "blocked fields"
     parameter_name = "blocked"
 
@@ -512,7 +503,6 @@ class BlockedFieldFilter(RadioFilter):
         return [("yes", "With blocked fields"), ("loop", "In an update loop")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the entries with blocked fields."""
         if self.value() == "loop":
             return queryset.filter(Exists(throttled_fields().filter(ledger_record_condition())))
         return queryset.exclude(blocked_fields={}) if self.value() else queryset
@@ -523,8 +513,6 @@ MAX_TROUBLE_LENGTH = 140
 
 @admin.register(SyncMetadata)
 class LedgerAdmin(ReportMixin, BoardNamesMixin, RecordLinkMixin, RecordSearchMixin, ReadOnlyAdmin):
-    """What the last look found of each record."""
-
     list_display = ("state", "record", "kind_of_record", "system", "item", "checked", "agreed", "trouble")
     list_filter = (("sync_status", ChoicesCheckboxFilter), EntityFilter, BlockedFieldFilter)
     search_fields = ("remote_id", "known_last_error", "known_note", "entity_id")
@@ -600,7 +588,6 @@ class IntentAdmin(BoardNamesMixin, RecordLinkMixin, RecordSearchMixin, ReadOnlyA
 
     @admin.display(description="What")
     def what(self, row: Intent) -> str:
-        """What was written, by the fields' labels."""
         labels = labels_of(row)
         fields = ", ".join(labels.field(row.entity_type, key) for key in row.values)
         if row.item_id:
@@ -630,8 +617,6 @@ _PASS_ID = re.compile(r" in pass [0-9a-f-]{36}")
 
 @admin.register(WebhookEvent)
 class WebhookEventAdmin(BoardNamesMixin, ReaderMixin, ReadOnlyAdmin):
-    """Deliveries as they came."""
-
     list_display = ("received", "happened", "board", "record", "column", "processed")
     list_filter = (("received_at", DateTimeRangeFilter),)
     search_fields = ("item_id", "board_id", "type", "trigger_id", "outcome")

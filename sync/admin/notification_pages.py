@@ -111,7 +111,6 @@ class NotificationForm(forms.Form):
         return cleaned
 
     def choices(self) -> Iterator[Choice]:
-        """Return what was chosen, of a valid form."""
         data = self.cleaned_data
         for medium in Medium:
             frequency = Frequency(data[f"{medium}_frequency"])
@@ -119,7 +118,6 @@ class NotificationForm(forms.Form):
 
     @property
     def parts(self) -> list[FormPart]:
-        """The fields by medium."""
         return [
             FormPart(
                 medium,
@@ -165,14 +163,11 @@ def _about(medium: Medium, user: User) -> str:
 
 @dataclass(frozen=True)
 class ReceiverState:
-    """How one receiver fares, in words."""
-
     receiver: NotificationReceiver
     now: datetime
 
     @property
     def badge(self) -> SafeString:
-        """Return its state as a badge."""
         return state_badge(self.receiver)
 
     @property
@@ -191,7 +186,6 @@ class ReceiverState:
 
 
 def state_badge(row: NotificationReceiver) -> SafeString:
-    """Return a receiver's state as a badge."""
     if row.frequency == Frequency.OFF:
         return badge("off", "notifications_off", "Off")
     if row.stopped_at:
@@ -290,7 +284,6 @@ class NotificationReceiverAdmin(ReadOnlyAdmin):
     empty_words = "Everybody chooses for themselves, under Notifications in the menu of their name."
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Return the rows with their people."""
         rows: QuerySet[Any] = super().get_queryset(request).select_related("user")
         return rows
 

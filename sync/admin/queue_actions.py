@@ -49,7 +49,6 @@ _CAUSES = {
 
 
 def job_causes_text(causes: int) -> str:
-    """Return who wrote a row."""
     return ", ".join(str(text) for cause, text in _CAUSES.items() if Cause(causes) & cause) or "unknown"
 
 
@@ -73,7 +72,6 @@ def board_of(row: SyncQueue) -> BoardAvailability:
 
 
 def job_availability(row: SyncQueue) -> BoardAvailability:
-    """Return how the job's board stands for jobs of its direction."""
     return board_of(row).toward(row.direction)
 
 
@@ -84,7 +82,6 @@ def item_label(row: SyncQueue, names: Mapping[str, str]) -> str:
 
 
 def next_pass_text(row: SyncQueue) -> str:
-    """Return when the row is looked at next, in words."""
     if row.status == QueueStatus.FAILED:
         return "none until it is retried"
     if row.status != QueueStatus.PENDING:
@@ -140,7 +137,6 @@ class QueueOperation:
     is_awaited: bool = False
 
     def may(self, user: Any) -> bool:
-        """Whether this user may do it."""
         return is_allowed(user, self.name)
 
 
@@ -198,7 +194,6 @@ def with_states(rows: QuerySet[SyncQueue], states: Sequence[str]) -> QuerySet[Sy
 
 
 def count_reach(operation: QueueOperation, rows: QuerySet[SyncQueue]) -> OperationReach:
-    """Count how far an act would reach."""
     fitting = with_states(rows, operation.fits).count()
     in_flight = rows.filter(status=QueueStatus.IN_PROGRESS).count()
     return OperationReach(fitting, in_flight, with_states(rows, LIVE_STATUSES).count() - fitting - in_flight)
@@ -260,15 +255,12 @@ class QueueOperationsMixin:
     actions = ("retry", "cancel", "discard")
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
-        """Whether this user may retry."""
         return RETRY.may(request.user)
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
-        """Whether this user may cancel."""
         return CANCEL.may(request.user)
 
     def has_discard_permission(self, request: HttpRequest) -> bool:
-        """Whether this user may discard."""
         return DISCARD.may(request.user)
 
     @admin.action(description="Retry", permissions=["retry"])

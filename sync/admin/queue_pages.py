@@ -121,11 +121,9 @@ class StatusFilter(ChoicesCheckboxFilter):
     """By status; the live ones unless others are chosen, and the boxes say so."""
 
     def value(self) -> list[str]:
-        """Return the states that are listed."""
         return self.lookup_val or [str(status) for status in LIVE_STATUSES]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the rows of these states."""
         chosen = set(self.value())
         if chosen >= set(QueueStatus.values):
             return queryset
@@ -163,12 +161,10 @@ class QueuePanel:
 
     @property
     def board_choices(self) -> list[tuple[str, str]]:
-        """What can be paused: every board, or one."""
         return [("", str(EVERY_BOARD)), *((spec.entity_type, spec.board_title) for spec in registry.entities())]
 
     @property
     def direction_choices(self) -> list[tuple[str, str]]:
-        """Which direction of it can be paused."""
         return [("", str(BOTH_WAYS)), *((str(direction.value), str(direction.label)) for direction in QueueDirection)]
 
 
@@ -216,7 +212,6 @@ class QueueChangeList(PageChangeList):
     request: HttpRequest
 
     def get_results(self, request: HttpRequest) -> None:
-        """Fetch the page."""
         self.request = request
         super().get_results(request)
 
@@ -233,14 +228,11 @@ class QueueChangeList(PageChangeList):
 
     @property
     def panel(self) -> QueuePanel:
-        """How the queue stands."""
         return panel_of(self.request)
 
 
 @admin.register(SyncQueue)
 class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordSearchMixin, ReadOnlyAdmin):
-    """Rows that say "this record may differ"."""
-
     list_display = ("state", "record_or_item", "kind_of_record", "way", "tries", "next_try", "reason_words", "age")
     list_display_links = ("state",)
     list_filter = (("status", StatusFilter), EntityFilter, ("direction", ChoicesCheckboxFilter), UnmatchedItemsFilter)
@@ -318,7 +310,6 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
         return run_action(self, request, run, back_url=back_url, allowed=may_pause, atomic=False, **more)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[QueueChangeList]:
-        """Return the list with the panel."""
         return QueueChangeList
 
     def get_paginator(self, request: HttpRequest, queryset: Any, *args: Any, **kwargs: Any) -> CappedPaginator:
@@ -327,7 +318,6 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
         return CappedPaginator(queryset, *args, known_count=known_count, **kwargs)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Say what this user may do."""
         more = {"may_pause": is_allowed(request.user, QueueAction.PAUSE)}
         response: HttpResponse = super().changelist_view(request, more | (extra_context or {}))
         return response
@@ -356,13 +346,11 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
 
     @admin.display(description="Record")
     def record_or_item(self, row: SyncQueue) -> SafeString | str:
-        """Return the record, or the item that none has yet."""
         if not row.is_unmatched_item:
             return self.record(row)
         return board_item_link(row, str(row.remote_id), self.record_name(row))
 
     def record_name(self, row: Any) -> str:
-        """Return the record's name, or the item's while no record has it."""
         if not row.is_unmatched_item:
             return super().record_name(row)
         names = getattr(row, "page_items", None)
@@ -401,7 +389,6 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
 
     @admin.display(description="Why")
     def reason_words(self, row: SyncQueue) -> SafeString | str:
-        """Return the error, or the reason for which it waits."""
         text = job_reason(row)
         return (
             format_html('<span class="npd-text">{}</span>', humanize.shorten(humanize.without_request_id(text), 160))

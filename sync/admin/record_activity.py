@@ -259,12 +259,10 @@ class Act:
 
     @property
     def is_undone(self) -> bool:
-        """Whether all of it was taken back."""
         return all(line.is_undone for line in self.lines)
 
     @property
     def chain(self) -> Sequence[CauseLink]:
-        """What led to it, each thing once."""
         return list(dict.fromkeys(link for line in self.lines for link in line.chain))
 
     @property
@@ -364,7 +362,6 @@ def unsynced_changes(
 
 
 def unsynced_words(edit: UnsyncedEdit) -> str:
-    """Return how an edit waits."""
     return "Not synced: its job failed" if edit.has_failed else "Waits to sync"
 
 
@@ -503,14 +500,12 @@ def actor_of(row: Decision) -> str:
 
 
 def mark_of(row: Decision) -> tuple[str, str]:
-    """Return what a line of this decision is marked with, and what that means."""
     if row.kind == "removed" and row.reason in _ICONS:
         return _ICONS[row.reason]
     return _ICONS.get(row.kind, ("call_split", "Conflict") if "conflict" in row.kind else ("sync", "Sync"))
 
 
 def moves_value(row: Decision) -> bool:
-    """Whether a field's value was written."""
     return bool(row.key) and not {"before", "after"}.isdisjoint(row.values)
 
 
@@ -545,7 +540,6 @@ def _undone_ids(decisions: Sequence[Decision]) -> set[int]:
 
 
 def batch_sizes(batches: Collection[UUID]) -> dict[UUID, int]:
-    """Return how many moves each of these batches holds."""
     moves = Decision.objects.filter(batch_id__in=batches, values__has_keys=["raw_before", "raw_after"])
     counted = moves.order_by().values_list("batch_id").annotate(number=Count("id"))
     return {batch: number for batch, number in counted if batch is not None}

@@ -178,7 +178,6 @@ class RecordChangeList(PageChangeList):
             respell(row, row.sync_view)
 
     def annotate_rows(self, rows: list[Any]) -> None:
-        """Put how the boards stand on the rows."""
         for row in rows:
             row.page_boards, row.page_hides = self.boards, self.hides
 
@@ -237,7 +236,6 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
 
     @cached_property
     def list_select_related(self) -> tuple[str, ...]:
-        """The related records that the list names."""
         own = registry.own_fields(self.model)
         return tuple(field.name for field in own if field.is_relation and field.name in self.list_display)
 
@@ -263,7 +261,6 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         return tuple(one for one in super().get_list_display(request) if one not in hidden)
 
     def get_list_filter(self, request: HttpRequest) -> list[Any]:
-        """Return the filters."""
         hidden = registry.hidden_relations(request.user, self.model)
         named = ((one[0] if isinstance(one, tuple) else one, one) for one in super().get_list_filter(request))
         return [one for name, one in named if name not in hidden]
@@ -290,19 +287,16 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
 
     @cached_property
     def search_help_text(self) -> str:
-        """What is searched."""
         fields = [self.opts.get_field(name.partition("__")[0]) for name in self.search_fields if name != "monday_id"]
         labels = ", ".join(str(field.verbose_name) for field in fields)
         return f"{capfirst(labels)} or the number of the item on Monday"
 
     @cached_property
     def fieldsets(self) -> Any:
-        """The model's own fields, and how it is synced."""
         return ((None, {"fields": [field.name for field in registry.own_fields(self.model)]}), SYNC_FIELDS)
 
     @cached_property
     def empty_title(self) -> str:  # type: ignore[override]  # a class of its own has it as a plain text
-        """The heading of an empty list."""
         return f"No {self.opts.verbose_name_plural} here"
 
     def empty_list(self, request: HttpRequest) -> tuple[str, list[tuple[str, str]]]:
@@ -339,7 +333,6 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
     # --- the list ---
 
     def prepare_page(self, rows: list[Any]) -> None:
-        """Put the sync state on every row of the page."""
         super().prepare_page(rows)
         first = rows[0] if rows else None
         boards, hides = getattr(first, "page_boards", None), getattr(first, "page_hides", False)
@@ -364,12 +357,10 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
     list_before_template = "sync/list_tabs.html"
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[RecordChangeList]:
-        """Return the list with its tabs."""
         return RecordChangeList
 
     @cached_property
     def export_related(self) -> tuple[str, ...]:  # type: ignore[override]  # other lists have it as a plain tuple
-        """Every related record is exported by its name."""
         return tuple(field.name for field in registry.own_relations(self.model))
 
     def export_columns(self, user: Any) -> list[ExportColumn]:
@@ -504,7 +495,6 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
     # --- the record's page, and its buttons ---
 
     def get_urls(self) -> list[URLPattern]:
-        """Add them."""
         found = [
             path(f"<uuid:record_id>/{name}/", self._action_view(name, act), name=self._url_name(name))
             for name, act in self._record_actions().items()

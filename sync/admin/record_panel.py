@@ -118,7 +118,6 @@ class RecordSyncView:
 
     @property
     def fields_in_conflict(self) -> str:
-        """The fields of open conflicts, by their labels."""
         labels = self.state.labels
         return humanize.join_first([labels.get(key, key) for key in self.state.conflict_fields])
 
@@ -222,7 +221,6 @@ def rejection_act(user: Any, entity_type: str = "") -> str:
 
 
 def inbox_url(kind: AttentionKind) -> str:
-    """Return the inbox's tab of a kind."""
     return f"{reverse('npd-inbox')}?kind={kind.value}"
 
 
@@ -311,8 +309,6 @@ def sides_context(view: RecordView, model: type[SyncedModel], reader: Any) -> di
 
 
 class ActCode(StrEnum):
-    """What is to be done about a record."""
-
     RESOLVE = "resolve"
     FIX = "fix"
     CHECK_COLUMN = "check_column"
@@ -373,7 +369,6 @@ class RecordAdvice:
 
     @property
     def tone(self) -> str:
-        """The colour of its line."""
         return "bad" if self.view.has_failed else _TONES[self.view.state.state]
 
     @cached_property
@@ -414,7 +409,6 @@ class RecordAdvice:
         return PanelAct(code, icon, label, self.urls[name], hidden or {})
 
     def _listed(self, code: ActCode, icon: str, label: str, action: str) -> PanelAct:
-        """An act of the list, on this record alone."""
         hidden = {"_selected_action": str(self.record.pk), "index": "0", "action": action}
         return PanelAct(code, icon, label, self.urls["list"], hidden)
 
@@ -541,7 +535,6 @@ def linked(text: str, user: Any) -> SafeString | str:
 
 
 def approvals_url(record: SyncedModel) -> str:
-    """Return the list of what waits for approval of this record."""
     return f"{reverse('admin:sync_approvalrequest_changelist')}?state__exact=pending&q={record.pk}"
 
 

@@ -141,7 +141,6 @@ class _Report:
 
     @property
     def narrowed_to(self) -> str:
-        """What is chosen, in words."""
         chosen = self.chosen
         status = str(SyncStatus(chosen.status).label) if chosen.status else ""
         direction = str(LedgerDirection(chosen.direction).label) if chosen.direction else ""

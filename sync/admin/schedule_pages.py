@@ -23,8 +23,6 @@ from sync.operations.detect.sweep_schedule import sweep_interval_text
 
 
 class ScheduleEntryForm(ConcurrentSettingsForm):
-    """An entry's time, and whether it is on."""
-
     every = forms.IntegerField(label="Every", min_value=1, max_value=10_000, widget=UnfoldAdminIntegerFieldWidget)
     period = forms.ChoiceField(
         label="Unit", choices=[(name, name) for name in periodic_jobs.PERIODS], widget=UnfoldAdminSelectWidget
@@ -91,8 +89,6 @@ for schedule in (ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTas
 
 @admin.register(PeriodicTask)
 class PeriodicTaskAdmin(PageAdmin):
-    """What runs by the clock."""
-
     form = ScheduleEntryForm
     list_display = ("job", "state", "runs", "ran", "times")
     list_select_related = ("interval", "crontab", "solar", "clocked")
@@ -111,7 +107,6 @@ class PeriodicTaskAdmin(PageAdmin):
         return foreign and bool(super().has_delete_permission(request, obj))
 
     def get_fields(self, request: HttpRequest, obj: PeriodicTask | None = None) -> tuple[str, ...]:
-        """Return what it is, and below it what can be chosen."""
         chosen = periodic_jobs.time_fields(obj) if obj and self.has_change_permission(request, obj) else ()
         return ("job", "does", "enabled", *chosen, *(() if chosen else ("runs",)), "usually", "ran", "times")
 
@@ -146,7 +141,6 @@ class PeriodicTaskAdmin(PageAdmin):
 
     @admin.display(description="State", ordering="enabled")
     def state(self, entry: PeriodicTask) -> SafeString:
-        """Return whether it is on, and what is missing where it isn't."""
         if entry.enabled:
             return admin_base.badge("ok", "schedule", "On")
         job = periodic_jobs.job_for_entry(entry)

@@ -74,7 +74,6 @@ _TAKE_OVER = "Take it over to go on with it. What was chosen stays until you cha
 
 
 def step_url(step: str, *args: str) -> str:
-    """Return the address of a step."""
     return reverse(f"admin:sync_wizard_{step}", args=args)
 
 
@@ -432,7 +431,6 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
         return _redirect_to("connect" if may_see_connection(request.user) else "boards")
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the wizard's pages."""
         steps: list[tuple[str, str, View]] = [
             ("", "connect", self.wizard_connect),
             ("boards/", "boards", self.wizard_boards),
@@ -550,7 +548,6 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
         return self._page(request, "boards", {**_boards_context(term, request.POST), "term": term})
 
     def wizard_change(self, request: HttpRequest, entity_type: str) -> HttpResponse:
-        """Begin to change what is set up."""
         try:
             drafts.begin_change(_request_user(request), entity_type)
         except Conflict as begun:
@@ -753,7 +750,6 @@ def _store_matching(request: HttpRequest, found: Sequence[SetupDraft]) -> bool:
 
 
 def _sent_choices(request: HttpRequest, entity_type: str) -> dict[str, FieldChoice]:
-    """Return the choices that the map's page sent."""
     return {
         one.key: FieldChoice(
             "name" if one.is_name else request.POST.get(f"column-{one.key}", "")[:50],

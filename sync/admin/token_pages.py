@@ -82,8 +82,6 @@ class RotateForm(forms.Form):
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(ReadOnlyAdmin):
-    """The tokens, the newest first."""
-
     list_display = ("title", "owner", "scopes_text", "begins_with", "created", "last_used", "expires", "state")
     search_fields = ("name", "user__username")
     search_help_text = "A token’s name, or its owner"
@@ -164,7 +162,6 @@ class ApiTokenAdmin(ReadOnlyAdmin):
         return [*own, *super().get_urls()]
 
     def row_context(self, request: HttpRequest, row: ApiToken) -> dict[str, Any]:
-        """Return what the page of a token offers."""
         state = row.state_at(sync_now())
         may_rotate = row.user_id == request.user.pk and state == TokenState.ACTIVE
         return {"may_rotate": may_rotate, "may_revoke": state != TokenState.REVOKED}
@@ -203,7 +200,6 @@ class ApiTokenAdmin(ReadOnlyAdmin):
         return self._form_page(request, form, f"Rotate the token “{row}”", "Rotate it", back_url)
 
     def revoke_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """End a token, after a question."""
         row = self.get_queryset(request).filter(pk=pk).first()
         if row is None:
             return self._none_such(request, pk)

@@ -70,11 +70,9 @@ class ShownFilter(RadioFilter):
     parameter_name = "show"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return the other two."""
         return [(ATTENTION, "Needs attention"), (IGNORED, "Ignored")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the rows of the chosen kind."""
         if self.value() == IGNORED:
             return queryset.exclude(ignored_at=None)
         rows: Any = queryset
@@ -83,8 +81,6 @@ class ShownFilter(RadioFilter):
 
 
 class ReasonFilter(RadioFilter):
-    """By why no record has them."""
-
     title = "why"
     parameter_name = "why"
 
@@ -93,14 +89,11 @@ class ReasonFilter(RadioFilter):
         return [(str(code), label) for code, label in UNMATCHED_LABELS.items()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the rows with the chosen reason."""
         return queryset.filter(reason_code=self.value()) if self.value() else queryset
 
 
 @admin.register(UnmatchedItem)
 class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
-    """Items of the boards that no record has."""
-
     list_display = ("item", "why", "board", "since", "on_monday")
     list_filter = (ShownFilter, ReasonFilter, EntityFilter)
     search_fields = ("known_name", "item_id")
@@ -159,7 +152,6 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
         return ["kind_of_record", "since", "seen", "next_check", *ignored, "item_id"]
 
     def row_context(self, request: HttpRequest, row: UnmatchedItem) -> dict[str, Any]:
-        """Show what the item says, and what can be done with it."""
         labels = dict(FieldMapping.objects.filter(link__entity_type=row.entity_type).values_list("key", "label"))
         return super().row_context(request, row) | {
             "page_name": str(row),
@@ -199,7 +191,6 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
             yield "Ignore", "ignore_selected", ""
 
     def has_ignore_permission(self, request: HttpRequest) -> bool:
-        """Whether this user may have items left alone."""
         return request.user.has_perm("sync.change_unmatcheditem")
 
     def has_create_permission(self, request: HttpRequest) -> bool:
@@ -253,8 +244,6 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
 
     @admin.action(description="List again", permissions=["ignore"])
     def undo_selected(self, request: HttpRequest, queryset: QuerySet[UnmatchedItem]) -> HttpResponse:
-        """List ignored items again."""
-
         def run() -> Report:
             done, said = list_again(request, queryset)
             return Report(said) if done else Report(problems=[_NONE_LEFT])
@@ -321,7 +310,6 @@ _NONE_LEFT = "Nothing was done: none of them is unmatched any more. Somebody els
 
 
 def create_records(request: HttpRequest, rows: QuerySet[UnmatchedItem]) -> tuple[int, Report]:
-    """Have items become records; return how many, and what to say."""
     items = request_creation(rows, request.user.get_username())
     if not items:
         return 0, Report(problems=[_NONE_LEFT])
@@ -345,7 +333,6 @@ def ignore_items(request: HttpRequest, rows: QuerySet[UnmatchedItem]) -> tuple[l
 
 
 def list_again(request: HttpRequest, rows: QuerySet[UnmatchedItem]) -> tuple[int, str]:
-    """Consider ignored items again; return how many, and what to say."""
     items = list(rows.exclude(ignored_at=None))
     done = undo_ignore(UnmatchedItem.objects.filter(pk__in=[item.pk for item in items]), request.user.get_username())
     log_action_many(request.user, items, "Listed again.")

@@ -43,8 +43,6 @@ DESCRIBED = ("owned", "gets", "state", "off_since", "failing", "next_try", "made
 
 
 class EndpointForm(_EndpointForm):
-    """What a person chooses of an endpoint."""
-
     address = forms.CharField(
         max_length=2000,
         widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "https://…"}),
@@ -67,7 +65,6 @@ class EndpointForm(_EndpointForm):
         }
 
     def clean_address(self) -> str:
-        """An address to which something may be sent."""
         address: str = self.cleaned_data["address"].strip()
         try:
             outgoing_webhooks.check_endpoint_address(address)
@@ -81,8 +78,6 @@ class EndpointForm(_EndpointForm):
 
 @admin.register(WebhookEndpoint)
 class WebhookEndpointAdmin(PageAdmin):
-    """The endpoints."""
-
     form = EndpointForm
     list_display = ("name", "host", "state", "events", "owned", "failing")
     list_select_related = ("owner",)
@@ -104,15 +99,12 @@ class WebhookEndpointAdmin(PageAdmin):
         ]
 
     def get_fields(self, request: HttpRequest, obj: WebhookEndpoint | None = None) -> tuple[str, ...]:
-        """What is chosen, and how it is."""
         return (*CHOSEN, *DESCRIBED) if obj else CHOSEN
 
     def get_readonly_fields(self, request: HttpRequest, obj: WebhookEndpoint | None = None) -> tuple[str, ...]:
-        """How it is."""
         return DESCRIBED if obj else ()
 
     def row_context(self, request: HttpRequest, row: WebhookEndpoint) -> dict[str, Any]:
-        """Say which buttons there are."""
         return {
             "may_change": self.has_change_permission(request, row),
             "may_view_deliveries": request.user.has_perm("sync.view_webhookdelivery"),
@@ -266,11 +258,9 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
     empty_words = "Each event sent to an endpoint is listed here, with its server’s answer."
 
     def row_context(self, request: HttpRequest, row: WebhookDelivery) -> dict[str, Any]:
-        """Say which buttons there are."""
         return {"may_replay": self.has_replay_permission(request)}
 
     def has_replay_permission(self, request: HttpRequest) -> bool:
-        """The right to change deliveries."""
         return request.user.has_perm("sync.change_webhookdelivery")
 
     @admin.action(description="Send again", permissions=["replay"])

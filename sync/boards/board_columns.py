@@ -55,7 +55,6 @@ class StoredColumns:
 
 
 def column_type(converter_name: str) -> str:
-    """The type of the column that is created for a converter."""
     return connectors.get().converter(converter_name).column_type
 
 
@@ -316,7 +315,6 @@ def known_titles_after(link: BoardLink, mapped: Collection[str], before: Mapping
 
 
 def _titles(columns: Mapping[str, Any]) -> dict[str, str]:
-    """The titles of columns that are on the board, by id."""
     return {
         key: str(column["title"]) for key, column in columns.items() if column.get("title") and not column.get("gone")
     }
@@ -604,7 +602,6 @@ def unblock_field(link: BoardLink, mapping: FieldMapping) -> None:
 
 
 def blocked_ledgers(link: BoardLink, mapping: FieldMapping) -> QuerySet[SyncMetadata]:
-    """The ledgers of the records on which the field is blocked."""
     # The second condition is that of the partial index, without which it can't be used.
     return (
         SyncMetadata.objects.of(link.entity_type).filter(blocked_fields__has_key=mapping.key).exclude(blocked_fields={})

@@ -89,7 +89,6 @@ class SetupChoices:
         """Note which step comes now."""
 
     def board_id(self) -> str:
-        """The board; empty for one to be made."""
         return configured_board_id(self.spec.entity_type) or self._link.board_id
 
     def board_made(self, board_id: str) -> None:
@@ -112,7 +111,6 @@ class SetupChoices:
         """Raise ActionError where the link, locked and as it was, is not what was chosen for: nothing is stored."""
 
     def store(self, link: BoardLink, setup: BoardSetup) -> StoredColumns:
-        """Store the mappings, in the transaction that stores the link."""
         return store_columns(self.spec, link, setup)
 
     def complete(self, link: BoardLink) -> list[str]:

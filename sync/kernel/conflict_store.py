@@ -148,8 +148,6 @@ class ConflictTurnover:
 
 
 class ConflictStore(Protocol):
-    """Stores conflicts."""
-
     def open_conflicts(self, entity_type: str, ids: Iterable[UUID]) -> dict[UUID, list[OpenConflict]]:
         """Return the open conflicts of these records."""
 
@@ -220,11 +218,9 @@ _store: ConflictStore = _NoConflictStore()
 
 
 def register_store(store: ConflictStore) -> None:
-    """Make `store` the one conflict store."""
     global _store  # noqa: PLW0603 - registered once, when Django starts
     _store = store
 
 
 def current_store() -> ConflictStore:
-    """Return the registered conflict store."""
     return _store

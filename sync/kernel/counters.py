@@ -46,7 +46,6 @@ class Metric:
 
     @property
     def full_name(self) -> str:
-        """The name as Prometheus shows it."""
         return f"{PREFIX}{self.name}{'_total' if self.kind is MetricKind.COUNTER else ''}"
 
 
@@ -175,7 +174,6 @@ SHORTEST_LATENCY = 0.01
 
 
 def latency_step(seconds: float) -> int:
-    """Return the step of a length of time."""
     return math.ceil(math.log(max(seconds, SHORTEST_LATENCY), LATENCY_FACTOR) - 1e-9)
 
 
@@ -262,7 +260,6 @@ _flushed_at = 0.0
 
 
 def count_webhook(result: str) -> None:
-    """Count one delivery."""
     with _lock:
         _webhook_counts[result] += 1
 

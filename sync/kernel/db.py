@@ -63,12 +63,10 @@ class OneScanPaginator(Paginator):  # type: ignore[type-arg]  # has no parameter
 
     @cached_property
     def count(self) -> int:
-        """Return how many rows are found."""
         self._find(self._first_asked)
         return self._counted if self._counted is not None else super().count
 
     def page(self, number: int | str) -> Page[Any]:
-        """Return a page; raises InvalidPage."""
         if not self._can_count_while_finding:
             whole: Page[Any] = super().page(number)
             return whole
@@ -295,7 +293,6 @@ class HoldsMarked(models.Lookup):
     prepare_rhs = False
 
     def as_sql(self, compiler: Any, connection: Any) -> Any:
-        """Return the condition."""
         column, params = self.process_lhs(compiler, connection)
         condition = f"(octet_length({column}::text) <> char_length({column}::text) AND {column}::text ~ %s)"
         return condition, [*params * 3, unmarked_pattern(self.rhs)]

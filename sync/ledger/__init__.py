@@ -56,7 +56,6 @@ class FieldChoice:
 
     @property
     def open(self) -> bool:
-        """Whether a person has to decide."""
         return self.action is Action.CONFLICT
 
 

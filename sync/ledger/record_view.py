@@ -68,8 +68,6 @@ class RecordState(TextChoices):
 
 
 class Part(TextChoices):
-    """Why a record is in its state."""
-
     IN_SYNC = "in_sync", "Both ways"
     TO_MONDAY = "to_monday", "One way, to Monday"
     TO_NPD = "to_npd", "One way, to NPD"
@@ -290,8 +288,6 @@ UNWRITABLE_STATES = ("archived", "deleted", "missing", "moved", "inactive")
 
 
 class FieldReason(StrEnum):
-    """Why a field of a record is in its state."""
-
     IN_SYNC = "in_sync"
     KEPT_DIFFERENT = "kept_different"
     LEFT_OUT = "left_out"
@@ -364,7 +360,6 @@ class RecordView:
 
     @cached_property
     def reason_code(self) -> Part:
-        """Why it is in its state."""
         asked = self.status == RecordSyncStatus.PENDING and self.record.pk in self._page.asked
         ledger, held = self.ledger, self._held_still
         return part_of(
@@ -414,7 +409,6 @@ class RecordView:
 
     @property
     def is_connected(self) -> bool:
-        """Whether Monday is configured and there is a board for it."""
         return self._page.board.is_set_up
 
     @property
@@ -429,13 +423,11 @@ class RecordView:
 
     @property
     def item_url(self) -> str | None:
-        """The item on its board."""
         link, item = self._page.link, self.record.monday_id
         return item_url(link, item) if link and item else None
 
     @property
     def conflict_fields(self) -> tuple[str, ...]:
-        """The keys of the fields in conflict."""
         return tuple(self.ledger.conflicts.get("fields", ()))
 
     @property
@@ -624,7 +616,6 @@ def describe(
 
 
 def describe_one(record: SyncedModel, remote: Mapping[str, str] | None = None) -> RecordView:
-    """Return how one record stands."""
     return describe([record], remote)[record.pk]
 
 

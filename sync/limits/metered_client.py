@@ -154,7 +154,6 @@ class MeteredClient:
 
     @property
     def version(self) -> str:
-        """The API version that is asked for."""
         return self.inner.version
 
     def execute(self, document: str, variables: Mapping[str, Any], *, idempotency_key: str | None = None) -> Answer:
@@ -317,7 +316,6 @@ def _release_call(state: quota.BudgetState, call: _MeteredCall) -> None:
 
 
 def _mark_sent(call: _MeteredCall) -> bool:
-    """Whether this is the first call of a pass."""
     call.reserved.sent += 1
     return call.reserved.size > 0 and call.reserved.sent == 1
 

@@ -85,7 +85,6 @@ def record_usage(
 
 
 def calls_of_last_hour() -> float:
-    """What the last hour used."""
     usage = ApiUsage.objects.filter(slot__gt=SyncNow() - timedelta(hours=1))
     return float(usage.aggregate(calls=Sum("calls", default=0))["calls"])
 
@@ -187,12 +186,10 @@ def read_limited_budget() -> BudgetState | None:
 
 
 def is_limited(row: ApiBudget) -> bool:
-    """Whether any limit of it is known."""
     return _quota(row).is_known
 
 
 def budget_row() -> ApiBudget:
-    """The stored budget, or an empty one."""
     return ApiBudget.objects.filter(id=1).first() or ApiBudget(id=1, **_EMPTY_BUDGET)
 
 
@@ -574,7 +571,6 @@ def full_minute_size(state: BudgetState, costs: BoardCosts) -> int:
 
 
 def _full_minute_points(state: BudgetState) -> int | None:
-    """The points of a minute of which nothing is spent."""
     limit = state.budget.quota.points
     return None if limit is None else limit - reserve(limit, MINUTE_RESERVE)
 

@@ -28,7 +28,6 @@ class Quota:
 
     @property
     def is_known(self) -> bool:
-        """Whether there is anything to enforce."""
         return any(value is not None for value in (self.day, self.minute, self.points, self.concurrency))
 
     def with_limits(self, limits: Limits | None) -> Quota:
@@ -250,7 +249,6 @@ class QuotaBudget:
         return float(max(Decimal(0), left))
 
     def without_day_limit(self) -> QuotaBudget:
-        """The same budget without the limit of the day."""
         return replace(self, quota=replace(self.quota, day=None))
 
     def points_left(self, *, urgent: bool) -> int | None:
@@ -364,7 +362,6 @@ def _spent_of(limit: int | None, left: int | None) -> int | None:
 
 
 def reserve(limit: int, share: float) -> int:
-    """What is reserved of a limit."""
     return math.ceil(round(limit * share, 6))
 
 

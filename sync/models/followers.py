@@ -17,8 +17,6 @@ from sync.clock import SyncNow
 
 
 class EventType(models.TextChoices):
-    """What can happen."""
-
     RECORD_CREATED = "record.created", "Record created"
     RECORD_CHANGED = "record.changed", "Record changed"
     RECORD_DELETED = "record.deleted", "Record deleted"
@@ -136,8 +134,6 @@ class WebhookEndpoint(models.Model):
 
 
 class DeliveryState(models.TextChoices):
-    """How far a delivery is."""
-
     PENDING = "pending", "Pending"
     IN_PROGRESS = "in_progress", "In progress"
     DELIVERED = "delivered", "Delivered"
@@ -200,8 +196,6 @@ class WebhookDelivery(models.Model):
 
 
 class Medium(models.TextChoices):
-    """By which way somebody is notified."""
-
     EMAIL = "email", "Email"
     SLACK = "slack", "Slack"
     TEAMS = "teams", "Microsoft Teams"

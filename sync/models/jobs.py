@@ -45,7 +45,6 @@ class QueueAction(StrEnum):
 
 
 def is_allowed(user: Any, action: QueueAction) -> bool:
-    """Whether this user may do it."""
     return bool(user.has_perm(f"sync.{action}_syncqueue"))
 
 
@@ -175,8 +174,6 @@ EMPTY = models.Value({}, models.JSONField())
 
 
 class SetupState(models.TextChoices):
-    """How far a set-up is."""
-
     DRAFT = "draft", "Draft"
     COMPARING = "comparing", "Both sides are being compared"
     COMPARED = "compared", "Ready to confirm"
@@ -245,8 +242,6 @@ class SetupDraft(models.Model):
 
 
 class ExportFormat(models.TextChoices):
-    """What an export is written as."""
-
     CSV = "csv", "CSV"
     XLSX = "xlsx", "Excel (XLSX)"
 

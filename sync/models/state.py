@@ -69,8 +69,6 @@ def _by_columns(condition: models.Q) -> models.Q:
 
 
 class SyncMetadataManager(models.Manager.from_queryset(SyncMetadataQuerySet)):  # type: ignore[misc]
-    """Finds sync states."""
-
     def of(self, entity_type: str, ids: Iterable[uuid.UUID | str] | None = None) -> models.QuerySet[SyncMetadata]:
         """Return those of a type's records towards Monday: of all, or of these, as far as they are stored."""
         found: models.QuerySet[SyncMetadata] = self.filter(entity_type=entity_type, system="monday")
@@ -369,8 +367,6 @@ def _listed_lately(entries: Sequence[Decision]) -> dict[tuple[str, ...], list[An
 
 
 class IntentState(models.TextChoices):
-    """What is known about a mutation."""
-
     OPEN = "open", "Not confirmed yet"
     APPLIED = "applied", "Done"
     CONFIRMED = "confirmed", "Done, confirmed afterwards"
@@ -426,7 +422,6 @@ class WebhookEvents(models.QuerySet["WebhookEvent"]):
     """Deliveries, asked in the port's words."""
 
     def of_kind(self, *kinds: EventKind) -> WebhookEvents:
-        """Those of these kinds."""
         types = connectors.get().event_types
         return self.filter(type__in=[name for kind in kinds for name in types[kind]])
 
@@ -559,7 +554,6 @@ class UnmatchedItems(models.QuerySet["UnmatchedItem"]):
     """Items without a record, as lists and counts ask for them."""
 
     def listed(self) -> UnmatchedItems:
-        """All but the ignored ones."""
         return self.filter(ignored_at=None)
 
     def needing_attention(self) -> UnmatchedItems:
@@ -632,7 +626,6 @@ class UnmatchedItem(models.Model):
 
     @property
     def reason_sentence(self) -> str:
-        """Why no record has it."""
         return unmatched_sentence(UnmatchedReason(self.reason_code), **self.details)
 
     def reason_to(self, types: Collection[str]) -> str:

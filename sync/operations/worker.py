@@ -53,7 +53,6 @@ class WorkSummary:
     waiting: int = 0
 
     def add(self, claimed: int, result: PassResult | WorkSummary) -> None:
-        """Add the result of one pass, or of one run."""
         self.claimed += claimed
         self.completed += result.completed
         self.failed += result.failed
@@ -64,8 +63,6 @@ class WorkSummary:
 
 @dataclass
 class WorkerRun:
-    """One call of `work`."""
-
     summary: WorkSummary
     until: float
     wait_for_lease: bool

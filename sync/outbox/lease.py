@@ -54,7 +54,6 @@ class ClaimCursor:
 
     @contextmanager
     def rescan(self) -> Iterator[None]:
-        """Make the claim inside read from the start."""
         self.positions.clear()
         self.started = time.monotonic()
         yield

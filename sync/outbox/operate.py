@@ -249,7 +249,6 @@ def _add_decisions(ids: Sequence[int], by: str, sentence: str) -> None:
 
 
 def _records(ids: Sequence[int]) -> dict[str, list[UUID]]:
-    """The records that these rows are about, by type."""
     rows = SyncQueue.objects.filter(pk__in=ids, entity_id__isnull=False).order_by("entity_type", "entity_id")
     found: dict[str, list[UUID]] = {}
     for entity_type, entity_id in rows.values_list("entity_type", "entity_id").distinct():

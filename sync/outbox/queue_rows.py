@@ -138,7 +138,6 @@ def mark_pending(entity_type: str, entity_id: UUID) -> None:
 
 
 def mark_many_pending(entity_type: str, entity_ids: Sequence[UUID]) -> None:
-    """Make those of these records pending that are synced, in one statement."""
     records = registry.entity(entity_type).model._default_manager
     # Only synced records: a conflict or a question must not turn into `pending`.
     records.filter(pk__in=entity_ids, sync_status=RecordSyncStatus.SYNCED).update(sync_status=RecordSyncStatus.PENDING)

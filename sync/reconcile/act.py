@@ -334,7 +334,6 @@ class Executor:
         return Answer(Verdict.DONE, item=item, intent=intent, alone=alone, rejected=rejected)
 
     def _end_rejected(self, call: Call, announced: Announced, error: ConnectorError, *, others_done: bool) -> Answer:
-        """One alias was refused, the others stand."""
         write, intent = announced
         if call.has_values and not call.alone and is_value_rejection(error, others_done=others_done):
             _close_intents([intent], IntentState.REJECTED)

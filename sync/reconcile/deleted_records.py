@@ -458,7 +458,6 @@ def approve_removals(planned: Sequence[DeletedPlan], approvals: ApprovalFacts) -
 
 
 def after_removals(board: BoardContext, plan: Plan, answers: Answers) -> Plan:
-    """Return the plan with its deleted records as the answers leave them."""
     sent = [(plan.deleted[key], answer) for key, answer in answers.deleted.items()]
     known = [(replace(one, facts=with_editors(one.facts, answers.editors)), answer) for one, answer in sent]
     return plan.with_deleted(after_removal(board, one, answer) for one, answer in known)
@@ -553,7 +552,6 @@ def after_restoring(plan: DeletedPlan) -> DeletedPlan:
 
 
 def tombstone_after(plan: DeletedPlan, before: Tombstone, now: datetime) -> Tombstone:
-    """Return the tombstone as the pass leaves it."""
     tombstone = copy(before)
     if plan.new_state is not None:
         tombstone.state = plan.new_state

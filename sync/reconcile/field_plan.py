@@ -109,7 +109,6 @@ class FieldPlan:
 
     @property
     def resolved_kind(self) -> str:
-        """Of what kind the conflict is that it resolves; mostly empty."""
         return self.resolves.kind if self.resolves else ""
 
     @property
@@ -485,7 +484,6 @@ class _DecidedField:
 
 
 def way_of(facts: RecordFacts | RecordPlan, mapping: FieldMapping) -> FieldDirection:
-    """Return the ways that both the record's and the mapping's direction allow."""
     directions = {facts.record.sync_direction, mapping.direction}
     up = SyncDirection.NONE not in directions and SyncDirection.MONDAY_TO_NPD not in directions
     down = SyncDirection.NONE not in directions and SyncDirection.NPD_TO_MONDAY not in directions

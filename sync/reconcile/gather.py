@@ -930,7 +930,6 @@ def locked_item(board: BoardContext, plan: ItemPlan, pause: str) -> LockedItem:
 def _records(
     board: BoardContext, ids: Collection[UUID], items: Collection[str], keys: Iterable[str]
 ) -> list[SyncedModel]:
-    """Return the board's records with one of these ids, items or match keys, and with their relations."""
     match, wanted = board.match_mapping, sorted(set(filter(None, keys)))
     if not ids and not items:
         return []

@@ -257,7 +257,6 @@ class RecordPlan:
 
     @property
     def ledger(self) -> SyncMetadata:
-        """Its sync state, as the pass leaves it."""
         return self.facts.ledger
 
     @property
@@ -391,8 +390,6 @@ class RecordPlan:
 
 @dataclass(frozen=True)
 class Job:
-    """What was claimed together, and how it ends."""
-
     claim: Claim
     ending: Ending
 
@@ -504,7 +501,6 @@ class PassFacts:
 
     @property
     def found(self) -> BatchItems:
-        """What was read on Monday; nothing where nothing was."""
         return next((value for want, value in self.known.items() if want.kind is Ask.ITEMS), BatchItems())
 
     def field_facts(self, plan: RecordPlan, **more: Any) -> FieldFacts:

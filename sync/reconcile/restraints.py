@@ -328,12 +328,10 @@ class FieldClear:
 
     @property
     def key(self) -> tuple[UUID, str, str]:
-        """What names its act among all."""
         return self.facts.id, self.kind, self.field_plan.mapping.key
 
     @property
     def act(self) -> Act:
-        """As approvals know it."""
         return self.facts.id, self.field_plan.mapping.key
 
     def request(self, state: ApprovalState) -> ApprovalRequest:

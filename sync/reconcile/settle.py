@@ -314,7 +314,6 @@ def _settle_answers(run: PassRun, plan: Plan, planned: Sequence[AnswerPlan]) -> 
 
 
 def _carry_out_answer(run: PassRun, asked_of: RecordPlan, plan: AnswerPlan) -> None:
-    """Write what an answer means."""
     answer, entity_type, by = plan.answer, run.entity_type, asked_of.facts.by
     if answer.kind is AnswerKind.MERGE:
         _merge_records(run, plan, by)
@@ -340,7 +339,6 @@ def _carry_out_answer(run: PassRun, asked_of: RecordPlan, plan: AnswerPlan) -> N
 
 
 def _merge_records(run: PassRun, plan: AnswerPlan, by: str) -> None:
-    """Make two records one."""
     made_id, other_id = plan.answer.made_id, plan.answer.record_id
     assert made_id is not None
     assert other_id is not None
@@ -751,7 +749,6 @@ def finish_jobs(run: PassRun, found: Changes) -> None:
 
 
 def _end_events(run: PassRun, ids: Sequence[int]) -> None:
-    """Note that a pass has checked these events."""
     events = WebhookEvent.objects.filter(pk__in=ids, processed_at=None)
     events.update(processed_at=SyncNow(), outcome=f"processed in pass {run.this.id}")
 

@@ -279,7 +279,6 @@ def end_uncreatable(facts: PassFacts, plan: Plan) -> Plan:
 
 
 def after_answers(plan: Plan, answers: Answers) -> Plan:
-    """Return the plan with its records as the answers leave them."""
     for one in plan.open_records if answers.tags else ():
         plans = {key: rejected_tag(p, answers.tags) for key, p in one.plans.items()}
         plan = plan.with_records([replace(one, fields=replace(one.fields, plans=plans))])

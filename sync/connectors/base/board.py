@@ -108,7 +108,6 @@ class ColumnSpec:
     labels: tuple[str, ...] = ()
 
     def accepts(self, column: BoardColumn) -> bool:
-        """Whether a column on the board fits."""
         targets_board = self.target_board is not None and self.target_board in column.target_boards
         return column.type in (self.types or (self.type,)) and (column.type != RELATION or targets_board)
 
@@ -184,7 +183,6 @@ class CheckResult:
 
     @property
     def level(self) -> str:
-        """Return ok, warning or problem."""
         return "problem" if not self.ok else "warning" if self.is_warning else "ok"
 
 

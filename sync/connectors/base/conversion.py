@@ -198,7 +198,6 @@ class ListConverter(BaseConverter):
         return self.canonical(self.elements(only_field(raw)[1]))
 
     def elements(self, value: Any) -> list[str]:
-        """The elements of an NPD value, as written there."""
         return parse_elements(value)
 
     def remote_elements(self, raw: Any) -> list[str]:

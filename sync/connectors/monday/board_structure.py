@@ -169,7 +169,6 @@ _ID_REJECTION_SCOPES = frozenset({Scope.RECORD, Scope.FIELD, Scope.COLUMN, Scope
 
 
 def create_board(api: Api, title: str, on_created: Callable[[str], None]) -> Board:
-    """Create a board and read it; raises ConnectorError."""
     board_id = str(mutate_root(api, Document(CREATE_BOARD, {"title": title}), "create_board")["id"])
     # Stored before the next call can fail, so that a repeated run creates no second board.
     on_created(board_id)

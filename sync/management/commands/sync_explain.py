@@ -19,8 +19,6 @@ from sync.registry import UnknownEntity
 
 
 class Command(BaseCommand):
-    """Explain one record."""
-
     help = (
         "Explains one record: its state, both sides and the last synced values, what the next sync would do, what "
         "is open, and its activity with every trigger. Reads its item by one call; writes nothing."

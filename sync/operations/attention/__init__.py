@@ -517,7 +517,6 @@ def entries(
 def keys(
     scope: AttentionScope = EVERYTHING, *, kinds: Iterable[AttentionKind] | None = None, limit: int = 50
 ) -> list[str]:
-    """Return the keys of entries in their order; one query."""
     return _chosen_keys(scope, kinds, (), 0, limit, 0)
 
 

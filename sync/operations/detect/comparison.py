@@ -229,7 +229,6 @@ class ComparisonResult:
 
 
 def compare_due_boards() -> list[ComparisonResult]:
-    """Compare the boards that are due."""
     return [compare_board(link) for link in boards_to_compare()]
 
 

@@ -261,7 +261,6 @@ def check_silence(link: BoardLink, own_user_id: str) -> None:
 
 
 def last_webhook(link: BoardLink) -> datetime | None:
-    """Return when the last webhook of the board came in."""
     rows = WebhookEvent.objects.filter(board_id=link.board_id).exclude(trigger_id__startswith=LOG_PREFIX)
     found: datetime | None = rows.exclude(type=ITEM_UPDATED).aggregate(last=Max("received_at"))["last"]
     return found

@@ -119,7 +119,6 @@ def enqueue_unexplained(link: BoardLink, items: Iterable[UpdatedItem]) -> int:
 
 
 def _newest_events(link: BoardLink, at: dict[str, datetime]) -> dict[str, datetime]:
-    """Return when the newest event of each item happened."""
     since = min(at.values()) - CLOCKS_DIFFER
     rows = WebhookEvent.objects.filter(board_id=link.board_id, item_id__in=at, received_at__gte=since)
     found: dict[str, datetime] = {}
@@ -168,7 +167,6 @@ class SweepResult:
 
 
 def sweep_due_boards() -> list[SweepResult]:
-    """Sweep the boards that are due."""
     return [sweep_board(link) for link in boards_to_sweep()]
 
 
@@ -197,8 +195,6 @@ def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
 
 
 class _Sweep:
-    """One sweep of one board."""
-
     def __init__(self, link: BoardLink, grace: timedelta) -> None:
         self.link, self.connector = link, connector(link.system)
         now = sync_now()

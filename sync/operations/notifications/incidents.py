@@ -119,7 +119,6 @@ def waiting(were_many: frozenset[str]) -> Iterator[Noticed]:
 
 
 def inbox_url(**query: str) -> str:
-    """Return the address of the inbox, or of a part of it."""
     path = reverse("npd-inbox")
     return f"{path}?{urlencode(query)}" if query else path
 

@@ -186,7 +186,6 @@ class Letter:
 
 
 def clean(text: str, limit: int = MAX_TEXT) -> str:
-    """Return a text as a line of a message."""
     return shorten(one_line(text), limit)
 
 
@@ -195,7 +194,6 @@ SETTINGS_LINK = "Change your notifications"
 
 
 def email_text(letter: Letter) -> str:
-    """Return the plain text of the email."""
     footer = ["-- ", f"{FOOTER} {SETTINGS_LINK}: {letter.settings_url}", ""] if letter.settings_url else []
     return "\n".join([*_text_lines(letter), "", f"{letter.link.text}: {letter.link.url}", "", *footer])
 
@@ -247,7 +245,6 @@ def _anchor(entry: Entry) -> str:
 
 
 def chat_body(medium: Medium, letter: Letter) -> dict[str, Any]:
-    """Return what is posted to a chat's webhook."""
     return _slack(letter) if medium == Medium.SLACK else _teams(letter)
 
 
@@ -358,7 +355,6 @@ def _failed(problem: str, **more: Any) -> Outcome:
 
 
 def is_email_configured() -> bool:
-    """Whether this installation can send email at all."""
     return bool(settings.EMAIL_HOST) or not settings.EMAIL_BACKEND.endswith("smtp.EmailBackend")
 
 

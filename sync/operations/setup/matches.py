@@ -108,7 +108,6 @@ def draft_board(draft: SetupDraft) -> BoardContext:
 
 
 def _fill_new_columns(board: BoardContext, item: Item) -> Item:
-    """Return the item with empty values in the columns that are to be created."""
     types = {
         mapping.column_id: str(mapping.options["column_type"])
         for mapping in board.mappings
@@ -241,7 +240,6 @@ class _DraftComparison:
         self.later: dict[str, str] = {}
 
     def list_items(self) -> None:
-        """List the whole board."""
         columns = [column for column in self.board.columns if not column.startswith(NEW_COLUMN)]
         for items in item_pages(self.board.link, columns, self.board.types):
             for item in items:

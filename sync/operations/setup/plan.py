@@ -171,7 +171,6 @@ def _check_relations(found: Sequence[SetupDraft]) -> None:
 
 
 def plan_summary(draft: SetupDraft) -> str:
-    """Return what a plan comes to, as a clause for the log."""
     count = plan_totals(draft)
     return f"{count['create']:d} to create, {count['link']:d} to link, {count['out'] + count['unsure']:d} left out"
 
@@ -288,7 +287,6 @@ class Plan:
 
 
 def plan_of(draft: SetupDraft, fields: Sequence[MappableField], npd_id: str) -> Plan:
-    """Return a compared draft's plan; `npd_id` is the column of the NPD ID."""
     chosen = parse_choices(draft.fields)
     choices = [(one.label, chosen.get(one.key, FieldChoice())) for one in fields]
     used = {npd_id, *(choice.column for _label, choice in choices if choice.is_synced)}
@@ -307,7 +305,6 @@ def plan_of(draft: SetupDraft, fields: Sequence[MappableField], npd_id: str) -> 
 
 
 def match_rows(draft: SetupDraft) -> list[PlanRow]:
-    """Return what the comparison of a draft found, as its plan will say it."""
     return _rows(draft, MATCH_ROWS)
 
 
@@ -387,7 +384,6 @@ class WorkCost:
 
     @property
     def minutes(self) -> int:
-        """Return about how many minutes it takes."""
         return math.ceil(self.calls * SECONDS_PER_CALL / 60)
 
     @property
@@ -455,7 +451,6 @@ class SetupProgress:
 
     @property
     def state_label(self) -> str:
-        """How far it is, for people."""
         if self.is_stopped:
             return "Stopped"
         is_starting = self.busy and self.draft.state == SetupState.DONE

@@ -30,8 +30,6 @@ class Finding:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a run takes at most."""
-
     questions: int
     calls: int
     seconds: int
