@@ -38,16 +38,8 @@ from sync.kernel.action_errors import ActionError
 from sync.merge import FieldSelection
 from sync.models import Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQueue
 from sync.operations.decision_undo import undo_decisions
+from sync.reconcile import field_values
 from sync.reconcile.field_plan import AS_SENT, base_of
-from sync.reconcile.field_values import (
-    RelatedNotFound,
-    clean_values,
-    parse_input,
-    still_holds,
-    stored_field_values,
-    stored_values,
-    update_values,
-)
 from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay, read_until
 from sync.reconcile.lost_updates import last_observed
 from sync.records import availability
@@ -85,7 +77,7 @@ class RejectionCase:
     def entry(self) -> Mapping[str, Any]:
         """The ledger's entry of the rejection; empty without one, or where value or column changed since."""
         found = self.context.ledger.blocked_fields.get(self.key) if self.context.ledger else None
-        if found is None or not is_rejected(found) or not still_holds(self.record, found["local"]):
+        if found is None or not is_rejected(found) or not field_values.still_holds(self.record, found["local"]):
             return {}
         return dict(found) if self.field.is_current(found) else {}
 
@@ -124,7 +116,7 @@ class RejectionCase:
     @cached_property
     def npd(self) -> str | None:
         """NPD's value, as a person reads it."""
-        return self.display.local(self.record, self.field, stored_values(self.record, self.field)) or None
+        return self.display.local(self.record, self.field, field_values.stored_values(self.record, self.field)) or None
 
     @cached_property
     def base(self) -> Mapping[str, Any] | None:
@@ -168,11 +160,13 @@ class RejectionCase:
             raise ActionError("The record has no item on Monday yet, so there is no value to use. Type another one.")
         if self.monday is None and self.field.required:
             raise ActionError(f"{self.field.label} can’t be empty in NPD. Type another value.")
-        now = stored_values(self.record, self.field)
+        now = field_values.stored_values(self.record, self.field)
         try:
             raw = self._local_from_monday(now)
-            return clean_values(self.record, read_until(lambda related: related.resolve(type(self.record), raw)))
-        except (UnknownValue, RelatedNotFound) as unknown:
+            return field_values.clean_values(
+                self.record, read_until(lambda related: related.resolve(type(self.record), raw))
+            )
+        except (UnknownValue, field_values.RelatedNotFound) as unknown:
             raise ActionError(f"Monday’s value can’t be used: {unknown}") from unknown
         except ValidationError as invalid:
             why = " ".join(invalid.messages)
@@ -200,8 +194,8 @@ class RejectionCase:
             raise ActionError(f"{self.field.label} can’t be empty in NPD. Type another value.")
         if problem := text_problem(self.context, self.key, text):
             raise ActionError(problem)
-        typed = read_until(partial(parse_input, self.converter, self.record, self.field.fields, text))
-        return clean_values(self.record, typed)
+        typed = read_until(partial(field_values.parse_input, self.converter, self.record, self.field.fields, text))
+        return field_values.clean_values(self.record, typed)
 
     def monday_problem(self) -> str:
         """Why Monday's value can't be taken, as a sentence; empty where it can."""
@@ -416,18 +410,18 @@ def _keep_different(rejection: RejectionCase, by: User) -> Decision:
 
 def _write(rejection: RejectionCase, by: User, choose: str, value: str) -> Decision:
     raw = _raw_values(rejection, choose, value)
-    before, previous = stored_values(rejection.record, rejection.field), rejection.npd
+    before, previous = field_values.stored_values(rejection.record, rejection.field), rejection.npd
     # In a savepoint: what NPD's database rejects is told to the person, and the rejection stays open.
     model = type(rejection.record)
     try:
         with transaction.atomic():
-            model._default_manager.filter(pk=rejection.record.pk).update(**update_values(model, raw))
+            model._default_manager.filter(pk=rejection.record.pk).update(**field_values.update_values(model, raw))
     except (IntegrityError, DataError) as error:
         why = str(error).strip().splitlines()[0]
         problem = f"NPD’s database rejected it: {why}"
         raise InvalidResolution("Nothing was stored.", {rejection.key: problem}) from error
     rejection.record.refresh_from_db(fields=list(raw))
-    now = stored_field_values(rejection.record, before)
+    now = field_values.stored_field_values(rejection.record, before)
     after = rejection.display.local(rejection.record, rejection.field, now)
     field, name, who = rejection.field.label, rejection.record, actor_label(by)
     was = f"it was {quote_value(previous)}, which Monday rejected."

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sandbox import api_errors
+from sandbox.columns import value_kinds
 from sandbox.columns.choice_kinds import (
     COLOURS,
     STATUS_LABEL_LENGTH,
@@ -15,40 +16,27 @@ from sandbox.columns.choice_kinds import (
     Tags,
 )
 from sandbox.columns.kind import ColumnKind
-from sandbox.columns.value_kinds import (
-    Checkbox,
-    Country,
-    Date,
-    Email,
-    Link,
-    Location,
-    LongText,
-    Numbers,
-    Phone,
-    Text,
-    Timeline,
-)
 from sandbox.model import Column
 
 KINDS: dict[str, ColumnKind] = {
     kind.type: kind
     for kind in (
-        Text(),
-        LongText(),
-        Email(),
-        Phone(),
-        Numbers(),
+        value_kinds.Text(),
+        value_kinds.LongText(),
+        value_kinds.Email(),
+        value_kinds.Phone(),
+        value_kinds.Numbers(),
         Status(),
         Dropdown(),
-        Date(),
-        Link(),
-        Checkbox(),
+        value_kinds.Date(),
+        value_kinds.Link(),
+        value_kinds.Checkbox(),
         People(),
         Tags(),
-        Country(),
-        Location(),
+        value_kinds.Country(),
+        value_kinds.Location(),
         BoardRelation(),
-        Timeline(),
+        value_kinds.Timeline(),
     )
 }
 

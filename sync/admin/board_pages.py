@@ -45,16 +45,6 @@ from sync.operations.detect import sweep_schedule
 from sync.operations.detect.comparison import VerificationResult, verifications
 from sync.records import availability
 from sync.records.authors import log_action
-from sync.registry import (
-    HiddenName,
-    UnknownEntity,
-    configured_board_id,
-    hidden_keys,
-    is_hidden,
-    record_url,
-    rules_for,
-    type_label,
-)
 
 
 class FixedText(forms.Select):
@@ -81,7 +71,7 @@ class MappingForm(ConcurrentSettingsForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "rule" in self.fields and self.instance.pk:
-            offered = {str(rule) for rule in rules_for(self.instance)} | {self.instance.rule}
+            offered = {str(rule) for rule in registry.rules_for(self.instance)} | {self.instance.rule}
             rule: Any = self.fields["rule"]
             rule.choices = [(value, label) for value, label in rule.choices if value in offered]
         if "column_id" in self.fields and self.instance.pk:
@@ -347,11 +337,11 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
 
     @admin.display(description="Records", ordering="entity_type")
     def title(self, link: BoardLink) -> str:
-        return type_label(link.entity_type)
+        return registry.type_label(link.entity_type)
 
     @admin.display(description="Board", ordering="entity_type")
     def name(self, link: BoardLink) -> str:
-        return link.shape.get("name") or type_label(link.entity_type)
+        return link.shape.get("name") or registry.type_label(link.entity_type)
 
     @admin.display(description="On Monday")
     def on_monday(self, link: BoardLink) -> SafeString | str:
@@ -364,8 +354,8 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
 
     def _board_link(self, link: BoardLink, text: str) -> SafeString | str:
         try:
-            named = configured_board_id(link.entity_type)
-        except UnknownEntity:
+            named = registry.configured_board_id(link.entity_type)
+        except registry.UnknownEntity:
             named = ""
         link = registry.with_configured_board(link) if named else link
         if not link.board_id:
@@ -529,13 +519,17 @@ class VerificationAdmin(admin_base.ReaderMixin, ReadOnlyAdmin):
     @admin.display(description="What was found")
     def found(self, row: Verification) -> SafeString | str:
         """Return which fields of which records differed, to who may see them."""
-        if row.details and is_hidden(getattr(row, "page_types", ()), row.entity_type):
-            return HiddenName.of(row.entity_type)
+        if row.details and registry.is_hidden(getattr(row, "page_types", ()), row.entity_type):
+            return registry.HiddenName.of(row.entity_type)
         lines = [
-            (record_url(row.entity_type, detail["record"]), detail.get("name") or detail["record"], field["words"])
+            (
+                registry.record_url(row.entity_type, detail["record"]),
+                detail.get("name") or detail["record"],
+                field["words"],
+            )
             for detail in row.details
             for field in detail["fields"]
-            if field["field"] not in hidden_keys(getattr(row, "page_types", ()), row.entity_type)
+            if field["field"] not in registry.hidden_keys(getattr(row, "page_types", ()), row.entity_type)
         ]
         links = format_html_join(SafeString("<br>"), '<a class="npd-link" href="{}">{}</a> {}', lines)
         return links or humanize.DASH

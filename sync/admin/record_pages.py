@@ -30,7 +30,7 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 from unfold.widgets import DATETIME_CLASSES, UnfoldAdminTextareaWidget
 
 from sync import registry
-from sync.admin import admin_base
+from sync.admin import admin_base, record_panel
 from sync.admin.admin_base import DateTimeRangeFilter, HealthFilter, PageAdmin, PageChangeList, overview_of
 from sync.admin.concurrent_edits import ConcurrentRecordForm, DeletedMeanwhileMixin, LinesField
 from sync.admin.confirmed_action import (
@@ -46,23 +46,6 @@ from sync.admin.connection_pages import first_records
 from sync.admin.deletion_pages import deleted_records_link
 from sync.admin.list_exports import ExportColumn, ExportMixin
 from sync.admin.record_activity import FIELD_PARAMETER, activity_of
-from sync.admin.record_panel import (
-    DIRECTION_EFFECTS,
-    RecordAdvice,
-    RecordSyncView,
-    in_conflict,
-    list_cell,
-    mark_fields,
-    missing_item_text,
-    next_change_lines,
-    open_items,
-    overwritten_values,
-    record_item_link,
-    respell,
-    sides_context,
-    view_of,
-    views_of,
-)
 from sync.api.request_limits import monday_throttle_reason
 from sync.choices import QueueDirection, SyncDirection
 from sync.clock import sync_now
@@ -175,7 +158,7 @@ class RecordChangeList(PageChangeList):
         self.boards, self.hides = overview_of(request), bool(registry.hidden_relations(request.user, self.model))
         super().get_results(request)
         for row in self.result_list:
-            respell(row, row.sync_view)
+            record_panel.respell(row, row.sync_view)
 
     def annotate_rows(self, rows: list[Any]) -> None:
         for row in rows:
@@ -336,17 +319,17 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         super().prepare_page(rows)
         first = rows[0] if rows else None
         boards, hides = getattr(first, "page_boards", None), getattr(first, "page_hides", False)
-        views = views_of(rows, first.page_now, boards, hides=hides) if first else {}
+        views = record_panel.views_of(rows, first.page_now, boards, hides=hides) if first else {}
         for row in rows:
             row.sync_view = views.get(row.pk)
 
     @admin.display(description="Sync", ordering="sync_status")
     def sync(self, record: Any) -> SafeString | str:
-        return list_cell(record.sync_view)
+        return record_panel.list_cell(record.sync_view)
 
     @admin.display(description="On Monday")
     def item(self, record: Any) -> SafeString | str:
-        return record_item_link(record.sync_view and record.sync_view.state, record)
+        return record_panel.record_item_link(record.sync_view and record.sync_view.state, record)
 
     @admin.display(description="Updated", ordering="updated_at")
     def updated(self, record: Any) -> SafeString:
@@ -573,7 +556,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
     def change_direction(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
         """Give one record another direction; where that side's edits are going to be replaced, after a page."""
         chosen, shown = request.POST.get("direction", ""), request.POST.get("shown", "")
-        overwritten = overwritten_values(record, chosen, request.user)
+        overwritten = record_panel.overwritten_values(record, chosen, request.user)
 
         def question() -> Question:
             undo = (
@@ -582,7 +565,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
             )
             return Question(
                 f"Turn “{record}” to “{SyncDirection(chosen).label}”?",
-                [DIRECTION_EFFECTS[SyncDirection(chosen)], undo],
+                [record_panel.DIRECTION_EFFECTS[SyncDirection(chosen)], undo],
                 "Yes, change the direction",
                 [overwritten] if overwritten and overwritten.rows else [],
                 hidden=[("direction", chosen), ("shown", shown)],
@@ -598,7 +581,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
             log_action(request.user, record, f"Direction: from “{before.label}” to “{direction.label}”.")
             return (
                 f"The direction of “{record}” is “{direction.label}”; it was “{before.label}”. "
-                f"{DIRECTION_EFFECTS[direction]}"
+                f"{record_panel.DIRECTION_EFFECTS[direction]}"
             )
 
         return run_action(
@@ -666,10 +649,10 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
             "title": "Both sides, read just now",
             "page_name": str(record),
             "opts": self.opts,
-            **sides_context(state, self.model, request.user),
+            **record_panel.sides_context(state, self.model, request.user),
             "sides_read": None if live_reading.unread_reason else sync_now(),
             "sides_unread": live_reading.unread_reason,
-            "sides_next": next_change_lines(live_reading, record, request.user),
+            "sides_next": record_panel.next_change_lines(live_reading, record, request.user),
             "sync_may_push": True,
             "sync_enabled": record.sync_enabled,
             "sync_urls": self.action_urls(record),
@@ -695,22 +678,24 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
     ) -> HttpResponse:
         """Mark in the form which fields are not in sync, and why."""
         if (record := kwargs.get("obj")) is not None:
-            record.page_view = view_of(record, request.user)
-            mark_fields(context["adminform"].form, record, record.page_view, request.user)
+            record.page_view = record_panel.view_of(record, request.user)
+            record_panel.mark_fields(context["adminform"].form, record, record.page_view, request.user)
             if request.method == "GET":
-                respell(record, record.page_view)
+                record_panel.respell(record, record.page_view)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def row_context(self, request: HttpRequest, row: SyncedModel) -> dict[str, Any]:
         """Add the sync panel to the record's page."""
         record: Any = row
-        view: RecordSyncView = record.page_view
+        view: record_panel.RecordSyncView = record.page_view
         may_change, urls = self.has_change_permission(request, record), self.action_urls(record)
         return super().row_context(request, record) | {
             "sync_view": view,
-            "sync_advice": RecordAdvice(record, view, request.user, urls, may_change=may_change),
-            **sides_context(view.state, self.model, request.user),
-            "sync_item": record_item_link(view.state, record, "Open on Monday") if view.state.item_url else "",
+            "sync_advice": record_panel.RecordAdvice(record, view, request.user, urls, may_change=may_change),
+            **record_panel.sides_context(view.state, self.model, request.user),
+            "sync_item": record_panel.record_item_link(view.state, record, "Open on Monday")
+            if view.state.item_url
+            else "",
             "activity": activity_of(record, reader=request.user, field=request.GET.get(FIELD_PARAMETER, "")),
             "sync_page": request.path,
             "sync_sent_by_name": last_manual_push(record),
@@ -718,12 +703,12 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
             "sync_may_push": may_change,
             "sync_enabled": record.sync_enabled,
             "sync_pause": record_pause(record),
-            "sync_without_item": missing_item_text(record),
-            "sync_open": open_items(record, request.user),
+            "sync_without_item": record_panel.missing_item_text(record),
+            "sync_open": record_panel.open_items(record, request.user),
             "sync_direction": SyncDirection(record.sync_direction).label,
             "sync_direction_value": record.sync_direction,
             "sync_directions": [
-                (direction.value, direction.label, text) for direction, text in DIRECTION_EFFECTS.items()
+                (direction.value, direction.label, text) for direction, text in record_panel.DIRECTION_EFFECTS.items()
             ],
             "sync_urls": urls,
             "sync_may_unlink": bool(record.monday_id),
@@ -759,7 +744,9 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         # Django renders it after this method, so its context can still be added to.
         if isinstance(answer, TemplateResponse) and answer.context_data is not None and not answer.is_rendered:
             answer.context_data["items_follow"] = tombstones.items_consequence(self.model.entity_type())
-            answer.context_data["in_conflict"] = in_conflict(answer.context_data.get("queryset", ()), request.user)
+            answer.context_data["in_conflict"] = record_panel.in_conflict(
+                answer.context_data.get("queryset", ()), request.user
+            )
         return answer
 
     def delete_view(
@@ -768,7 +755,10 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         """Say before the deletion what becomes of the item, and of open conflicts."""
         record = self.get_object(request, object_id)
         follows = tombstones.item_consequence(record) if record is not None and record.monday_id else ""
-        more = {"items_follow": follows, "in_conflict": in_conflict([record] if record else [], request.user)}
+        more = {
+            "items_follow": follows,
+            "in_conflict": record_panel.in_conflict([record] if record else [], request.user),
+        }
         answer: HttpResponse = super().delete_view(request, object_id, (extra_context or {}) | more)
         return answer
 

@@ -28,21 +28,9 @@ from sync.kernel.action_errors import Conflict
 from sync.kernel.messages import UNMATCHED_LABELS, UnmatchedReason
 from sync.models import FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
 from sync.operations.preview.planned_pass import ChangeKind, PlannedChange, PlannedLink, plan_link
+from sync.records import unmatched_items
 from sync.records.authors import log_action, log_action_many
 from sync.records.availability import wait_sentence
-from sync.records.unmatched_items import (
-    LINK_TO,
-    REQUEST_KEYS,
-    check_linkable,
-    ignore_unmatched,
-    linkable_records,
-    open_requests,
-    records_alike,
-    request_creation,
-    request_link,
-    request_wait_text,
-    undo_ignore,
-)
 from sync.registry import item_url, link_of, record_url
 
 MAX_NAME = 80
@@ -114,7 +102,7 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
     def prepare_page(self, rows: list[Any]) -> None:
         """Put on the rows what their cells show: their boards, and what is asked for and not done."""
         super().prepare_page(rows)
-        jobs, kinds = open_requests(row.item_id for row in rows), {row.entity_type for row in rows}
+        jobs, kinds = unmatched_items.open_requests(row.item_id for row in rows), {row.entity_type for row in rows}
         links = {kind: link_of(kind) for kind in kinds}
         for row in rows:
             row.page_link, row.page_job = links[row.entity_type], jobs.get((row.entity_type, row.item_id))
@@ -271,9 +259,9 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
 
             def run() -> Report:
                 with transaction.atomic():
-                    request_link(row, record, request.user.get_username())
+                    unmatched_items.request_link(row, record, request.user.get_username())
                     log_action(request.user, row, f"Asked to link it with “{record}”.")
-                wait = request_wait_text(row.entity_type)
+                wait = unmatched_items.request_wait_text(row.entity_type)
                 return Report(f"“{row}” is linked with “{record}”{f'. It waits: {wait}' if wait else ' now.'}")
 
             return run_action(self, request, run, back_url=_list_url(), atomic=False, failed="Nothing was linked.")
@@ -310,7 +298,7 @@ _NONE_LEFT = "Nothing was done: none of them is unmatched any more. Somebody els
 
 
 def create_records(request: HttpRequest, rows: QuerySet[UnmatchedItem]) -> tuple[int, Report]:
-    items = request_creation(rows, request.user.get_username())
+    items = unmatched_items.request_creation(rows, request.user.get_username())
     if not items:
         return 0, Report(problems=[_NONE_LEFT])
     log_action_many(request.user, items, "Asked to create a record from it.")
@@ -327,14 +315,18 @@ def create_records(request: HttpRequest, rows: QuerySet[UnmatchedItem]) -> tuple
 def ignore_items(request: HttpRequest, rows: QuerySet[UnmatchedItem]) -> tuple[list[str], str]:
     """Leave items alone; return the keys of those that were not left alone before, and what to say."""
     items = list(rows.filter(ignored_at=None))
-    done = ignore_unmatched(rows.filter(pk__in=[item.pk for item in items]), request.user.get_username())
+    done = unmatched_items.ignore_unmatched(
+        rows.filter(pk__in=[item.pk for item in items]), request.user.get_username()
+    )
     log_action_many(request.user, items, "Ignored.")
     return [str(item.pk) for item in items] if done else [], f"{humanize.count_with_noun(done, 'item')} ignored."
 
 
 def list_again(request: HttpRequest, rows: QuerySet[UnmatchedItem]) -> tuple[int, str]:
     items = list(rows.exclude(ignored_at=None))
-    done = undo_ignore(UnmatchedItem.objects.filter(pk__in=[item.pk for item in items]), request.user.get_username())
+    done = unmatched_items.undo_ignore(
+        UnmatchedItem.objects.filter(pk__in=[item.pk for item in items]), request.user.get_username()
+    )
     log_action_many(request.user, items, "Listed again.")
     return done, f"{humanize.count_with_noun(done, 'item')} will be checked again."
 
@@ -362,14 +354,14 @@ def _item_link(row: UnmatchedItem, text: str) -> SafeString | str:
 def _job_of(row: UnmatchedItem) -> SyncQueue | None:
     if hasattr(row, "page_job"):
         return row.page_job  # type: ignore[no-any-return]
-    return open_requests([row.item_id]).get((row.entity_type, row.item_id))
+    return unmatched_items.open_requests([row.item_id]).get((row.entity_type, row.item_id))
 
 
 def request_badge(job: SyncQueue | None) -> SafeString | str:
     """Return that a person has asked for something that is not done yet; nothing otherwise."""
-    if job is None or not any(key in job.payload for key in REQUEST_KEYS):
+    if job is None or not any(key in job.payload for key in unmatched_items.REQUEST_KEYS):
         return ""
-    return badge("go", "sync", "Being linked" if LINK_TO in job.payload else "Being created")
+    return badge("go", "sync", "Being linked" if unmatched_items.LINK_TO in job.payload else "Being created")
 
 
 def _record(row: UnmatchedItem, key: str) -> SyncedModel | None:
@@ -386,7 +378,10 @@ def _found_records(row: UnmatchedItem, term: str) -> list[SyncedModel]:
     Above them stand those that a set-up left out because their names are like the item's.
     """
     model = registry.entity(row.entity_type).model
-    records, alike = linkable_records(row.entity_type), list(records_alike(row)[:MAX_RECORDS])
+    records, alike = (
+        unmatched_items.linkable_records(row.entity_type),
+        list(unmatched_items.records_alike(row)[:MAX_RECORDS]),
+    )
     for word in term.split()[:5]:
         records = records.filter(registry.containing(model, registry.searched_fields(model), word))
     return [*alike, *records.order_by(*registry.default_ordering(model))[: MAX_RECORDS - len(alike)]]
@@ -394,7 +389,7 @@ def _found_records(row: UnmatchedItem, term: str) -> list[SyncedModel]:
 
 def _plan(request: HttpRequest, row: UnmatchedItem, record: SyncedModel) -> PlannedLink:
     try:
-        check_linkable(row, record)
+        unmatched_items.check_linkable(row, record)
     except Conflict as why:
         return PlannedLink(problem=str(why))
     throttled = monday_throttle_reason(request)

@@ -22,17 +22,7 @@ from sync.kernel.counters import BOARD, COUNTERS, INFINITE, LATENCY, LATENCY_BOU
 from sync.kernel.db import fetch_rows
 from sync.limits import BlockedKind
 from sync.models import BoardLink
-from sync.records import ledger_statistics
-from sync.records.availability import (
-    BACKOFF,
-    DEFERRED,
-    READY,
-    BoardAvailability,
-    Overview,
-    is_leased,
-    number_of,
-    overview,
-)
+from sync.records import availability, ledger_statistics
 
 # An event without a pending job has nobody to process it: one of a record whose sync is off, read when it is on.
 # Joined by one key, for an OR of two EXISTS would read every row of the queue.
@@ -93,10 +83,10 @@ Series = Iterable[tuple[Sequence[str], Amount]]
 class Scrape:
     """What the gauges of one scrape are read from, each part once."""
 
-    status: Overview = field(default_factory=overview)
+    status: availability.Overview = field(default_factory=availability.overview)
 
     @property
-    def boards(self) -> Sequence[BoardAvailability]:
+    def boards(self) -> Sequence[availability.BoardAvailability]:
         """The boards that are linked, zeros too: a series that begins at its first event would hide that event."""
         return [board for board in self.status.boards if board.link is not None]
 
@@ -145,7 +135,7 @@ class Gauge(Metric):
     query: Callable[[Scrape], Series] = lambda scrape: ()
 
 
-def _by_board(value: Callable[[Scrape, BoardAvailability], Amount]) -> Callable[[Scrape], Series]:
+def _by_board(value: Callable[[Scrape, availability.BoardAvailability], Amount]) -> Callable[[Scrape], Series]:
     return lambda scrape: [([board.entity_type], value(scrape, board)) for board in scrape.boards]
 
 
@@ -153,11 +143,11 @@ def _by_link(value: Callable[[BoardLink, datetime], Amount]) -> Callable[[Scrape
     return lambda scrape: [([kind], value(link, scrape.status.now)) for kind, link in scrape.status.links.items()]
 
 
-def _by_budget(value: Callable[[Overview], Amount]) -> Callable[[Scrape], Series]:
+def _by_budget(value: Callable[[availability.Overview], Amount]) -> Callable[[Scrape], Series]:
     return lambda scrape: [([], value(scrape.status))]
 
 
-def _by_unit(values: Callable[[Overview], tuple[Amount, Amount]]) -> Callable[[Scrape], Series]:
+def _by_unit(values: Callable[[availability.Overview], tuple[Amount, Amount]]) -> Callable[[Scrape], Series]:
     return lambda scrape: list(zip((["calls"], ["points"]), values(scrape.status), strict=True))
 
 
@@ -187,7 +177,9 @@ def _jobs_by_status(scrape: Scrape) -> Series:
 def _jobs_by_attempts(scrape: Scrape) -> Series:
     for board in scrape.boards:
         found = Counter[int](dict.fromkeys(range(5), 0))
-        for one in scrape.status.jobs(board.entity_type, READY, BACKOFF, DEFERRED):
+        for one in scrape.status.jobs(
+            board.entity_type, availability.READY, availability.BACKOFF, availability.DEFERRED
+        ):
             found[one.attempts] += one.number
         yield from (([board.entity_type, str(attempts)], number) for attempts, number in sorted(found.items()))
 
@@ -221,7 +213,7 @@ GAUGES = (
         "queue_due_rows",
         "Jobs whose time has come, on a board that can be worked now; 0 where it can't.",
         BOARD,
-        query=_by_board(lambda scrape, board: number_of(scrape.status.due(board))),
+        query=_by_board(lambda scrape, board: availability.number_of(scrape.status.due(board))),
     ),
     Gauge(
         "queue_oldest_due_seconds",
@@ -244,7 +236,7 @@ GAUGES = (
             for board, kind in product(scrape.status.boards, BlockedKind)
         ],
     ),
-    Gauge("board_lease_held", "1 while a worker holds the board.", BOARD, query=_by_link(is_leased)),
+    Gauge("board_lease_held", "1 while a worker holds the board.", BOARD, query=_by_link(availability.is_leased)),
     Gauge(
         "board_last_look_timestamp_seconds",
         "When a pass last called Monday; absent before the first.",
