@@ -30,7 +30,7 @@ from sandbox.http import (
     whole,
 )
 from sandbox.model import API_USER, PEOPLE, Board, Item, is_person
-from sandbox.operations import board_changes, item_changes, transfers
+from sandbox.operations import board_changes, item_changes
 from sandbox.operations.board_changes import delete_column
 from sandbox.operations.events import emit_board, log_board
 from sandbox.pages.table import value_of
@@ -119,10 +119,10 @@ ITEM_ACTIONS: dict[str, Action] = {
     "move": lambda world, user_id, given: item_changes.move_item(
         world, user_id, number(given, "item_id"), text(given, "group_id")
     ),
-    "move_to_board": lambda world, user_id, given: transfers.move_to_board(
+    "move_to_board": lambda world, user_id, given: item_changes.move_to_board(
         world, user_id, number(given, "item_id"), number(given, "board_id"), text(given, "group_id")
     ),
-    "duplicate": lambda world, user_id, given: transfers.duplicate_item(world, user_id, number(given, "item_id")),
+    "duplicate": lambda world, user_id, given: item_changes.duplicate_item(world, user_id, number(given, "item_id")),
 }
 
 

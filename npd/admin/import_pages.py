@@ -62,8 +62,8 @@ from npd.imports.models import ImportJob, ImportRow, ImportState, Result, RowOut
 from npd.imports.resources import ImportOptions, labels_of, offered_fields
 from sync.admin import admin_base
 from sync.admin.confirmed_action import Question, Report, run_action
+from sync.admin.connection_pages import region_context
 from sync.admin.list_exports import MEDIA_TYPES
-from sync.admin.phone_pages import region_context
 from sync.api.request_limits import let_send_file
 from sync.clock import sync_now
 from sync.kernel import humanize

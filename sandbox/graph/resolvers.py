@@ -18,7 +18,7 @@ from sandbox.columns import kind_of, settings_json
 from sandbox.graph import context as graph_context
 from sandbox.graph.context import NO_USER, Context, Page, Resolver, context_of, number, part, span
 from sandbox.model import ACCOUNT_ID, USERS, Activity, Board, Column, Group, Hook, Item, Person, Tag
-from sandbox.operations import board_changes, cells, item_changes, transfers
+from sandbox.operations import board_changes, cells, item_changes
 from sandbox.operations.board_changes import json_in
 from sandbox.webhooks import payloads
 from sandbox.world import World
@@ -414,7 +414,7 @@ change_column_title = partial(_by_api_user, board_changes.rename_column)
 def move_item_to_board(context: Context, item_id: int, board_id: int, group_id: str, **mappings: Any) -> Item:
     if any(mappings.values()):
         raise api_errors.invalid_argument("The sandbox maps columns by their types and titles")
-    return transfers.move_to_board(context.world, context.user.id, item_id, board_id, group_id)
+    return item_changes.move_to_board(context.world, context.user.id, item_id, board_id, group_id)
 
 
 def archive_group(context: Context, board_id: int, group_id: str) -> Group:

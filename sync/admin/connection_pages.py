@@ -13,15 +13,16 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from django.conf import settings
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.contrib.admin import AdminSite
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.functional import SimpleLazyObject
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from sync import connectors, registry
 from sync.admin.admin_base import overview_of
@@ -40,9 +41,10 @@ from sync.limits import breaker, connector, credentials, monday_account, quota, 
 from sync.models import BoardLink, MondayAccount, QueuePause
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.setup.draft import may_set_up
+from sync.reconcile.lookups import phone_region
 from sync.records import authors
 from sync.records.availability import BoardAvailability, Stop, is_slowed, overview, stops_of
-from sync.registry import is_sandbox
+from sync.registry import is_sandbox, may_view
 
 
 @dataclass(frozen=True)
@@ -621,3 +623,46 @@ def first_records(user: Any, entity_type: str) -> tuple[str, list[tuple[str, str
         return f"A new item on the {board} board appears here too." if link.creates_records else "", []
     doors = [("Set up sync", reverse("admin:sync_wizard_connect"))] if may_set_up(user) else []
     return "Set up the sync with a board on Monday, import a file, or add them here.", doors
+
+
+# The country of phone numbers that name none: shown where such numbers are met, and chosen here.
+
+
+REGION = "phone_region"
+"""The name of the choice in forms: this page's, and that of the wizard's fields."""
+
+
+def region_context(user: Any) -> dict[str, Any]:
+    """Return what a template needs to name the country and to offer others."""
+    regions, chosen = connectors.get().phone_regions(), phone_region()
+    return {
+        "phone_region": chosen,
+        "phone_region_name": dict(regions).get(chosen, chosen),
+        "phone_regions": regions,
+        "may_choose_region": may_set_up(user),
+    }
+
+
+def store_region(request: HttpRequest) -> None:
+    """Store the country that a form of somebody who may choose it names, where that is another than now."""
+    chosen, known = request.POST.get(REGION, ""), dict(connectors.get().phone_regions())
+    account = MondayAccount.objects.get_or_create(id=1)[0]
+    if chosen in known and chosen != account.phone_region and may_set_up(request.user):
+        MondayAccount.objects.filter(id=1).update(phone_region=chosen)
+        authors.log_action(request.user, account, f"Phone numbers without a country code: {known[chosen]} ({chosen}).")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def phone_region_page(request: HttpRequest) -> HttpResponse:
+    """Show the country of numbers without one; on POST, store another."""
+    if not may_view(request.user, "sync.boardlink"):
+        raise PermissionDenied
+    context = region_context(request.user)
+    if request.method == "POST":
+        if not context["may_choose_region"]:
+            raise PermissionDenied
+        store_region(request)
+        messages.success(request, "Saved. Numbers that are stored already stay as they are written.")
+        return HttpResponseRedirect(reverse("npd-phone-numbers"))
+    context |= {**admin.site.each_context(request), "title": "Phone numbers"}
+    return TemplateResponse(request, "sync/phone_numbers.html", context)

@@ -24,9 +24,8 @@ from unfold.decorators import action
 
 from sync import registry
 from sync.admin.board_cards import health_url
-from sync.admin.connection_pages import ConnectionPagesMixin, may_see_connection
+from sync.admin.connection_pages import ConnectionPagesMixin, may_see_connection, region_context, store_region
 from sync.admin.filter_page import FilterPageMixin, draft_filter_lines, next_after_map
-from sync.admin.phone_pages import region_context, store_region
 from sync.api.request_limits import monday_throttle_reason
 from sync.choices import DeletedRecordPolicy, RemovedItemPolicy, Rule, SyncDirection
 from sync.clock import sync_now
