@@ -35,9 +35,7 @@ Respond = Callable[[HttpRequest], HttpResponse]
 
 
 class LoginGate:
-    """Lets few logins in at a time: a password's hash costs a third of a second of a core, and anybody may
-    ask.
-    """
+    """Lets few logins in at a time: a password's hash costs a third of a second of a core."""
 
     def __init__(self, get_response: Respond) -> None:
         self.get_response = get_response

@@ -1,6 +1,4 @@
-"""What Ctrl+K finds and does: records and what is about them, boards, pages and commands, the best first, each as far
-as this person may see or do it.
-"""
+"""What Ctrl+K finds and does, the best first, each as far as this person may see or do it."""
 
 from __future__ import annotations
 

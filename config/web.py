@@ -428,9 +428,7 @@ def _size(request: Request | None) -> int:
 
 
 def stop_server(number: int, frame: FrameType | None) -> None:
-    """Let waitress finish the requests in hand; one that works the queue (/cron/sync-queue) ends after its
-    batch.
-    """
+    """Let waitress finish the requests in hand; one that works the queue ends after its batch."""
     from sync.kernel import process
 
     process.request_shutdown()

@@ -1,6 +1,4 @@
-"""A person's resolution: valid for the values seen, stored at once, applied by the record's next pass; and its undo,
-which is requested here and done by the next pass, too.
-"""
+"""A person's resolution, valid for the values seen, and its undo: stored at once, done by the record's next pass."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The demo: sample data on both sides, as if people had worked there for years, the users who may sign in, and five
-examples to try.
-"""
+"""The demo: sample data on both sides, the users who may sign in, and five examples to try."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The app, and what the settings may read of it before Django has loaded any model: the filters of its lists in a
-link.
-"""
+"""The app, and what the settings may read of it before Django has loaded any model: its lists' filters in a link."""
 
 from collections.abc import Sequence
 from typing import Any

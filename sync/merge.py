@@ -1,6 +1,4 @@
-"""The three-way merge: (base, local, remote, rules) → one decision for each field, lists included. Pure: no
-Django, no I/O.
-"""
+"""The three-way merge, lists included: (base, local, remote, rules) → one decision for each field. Pure."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Which models are synced and with which default mappings, what their pages and API show by default, the board that is
-configured now, which rules a field may have, and whose records' names a person may know.
-"""
+"""Which models are synced, their default mappings, what is shown of them, and whose names a person may know."""
 
 from __future__ import annotations
 

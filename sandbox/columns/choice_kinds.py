@@ -1,6 +1,4 @@
-"""Columns whose values are chosen: labels kept in the column's settings (status, dropdown), and other things by their
-ids (people, tags, items of connected boards).
-"""
+"""Columns whose values are chosen: labels kept in the column's settings, and other things by their ids."""
 
 from typing import Any
 

@@ -1,6 +1,4 @@
-"""The pages' HTTP side, what all pages share, and what open ones are sent: server-sent events, and why NPD lets an item
-wait.
-"""
+"""The pages' HTTP side, what all pages share, and what open ones are sent as server-sent events."""
 
 import json
 import queue

@@ -1,6 +1,4 @@
-"""What every list and page of the admin is made of: read-only lists, pages in few queries, shared filters, badges
-and links.
-"""
+"""What every list and page of the admin is made of: lists in few queries, shared filters, badges and links."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Boards in the admin: how Monday is connected, their settings, the column, direction and rule of each field, the
-account behind them, and the verification of records that say synced.
-"""
+"""Boards in the admin: their settings, each field's column, direction and rule, the account, the verification."""
 
 from __future__ import annotations
 

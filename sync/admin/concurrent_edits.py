@@ -1,6 +1,4 @@
-"""Forms that lose nobody's change: what was changed or deleted while a form was open is kept, told, and merged field
-by field.
-"""
+"""Forms that lose nobody's change: what was changed meanwhile is kept, told, and merged field by field."""
 
 from __future__ import annotations
 

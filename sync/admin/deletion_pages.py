@@ -1,6 +1,4 @@
-"""Deletions: deletes and emptied fields over the limit until a person approves or rejects them, deleted records with
-their restore, and ignored items.
-"""
+"""Deletions: what waits for approval, deleted records with their restore, and ignored items."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""A person's own notifications: how often by which way, how each fares, a test, and what a message would say now; and
-for administrators how everybody's receivers fare.
-"""
+"""A person's own notifications, with a test and a preview; for administrators how everybody's receivers fare."""
 
 from __future__ import annotations
 

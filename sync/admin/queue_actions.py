@@ -1,6 +1,4 @@
-"""What a person does with jobs of the queue: retry, cancel and discard of one, of ticked ones or of all that match
-the list's filters; and why each job waits, in words.
-"""
+"""What a person does with jobs, of one or of all that match: retry, cancel, discard; and why each job waits."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The queue's page: how each board stands and what is paused, above the list of jobs: the live ones unless asked,
-never counted to the end.
-"""
+"""The queue's page: how each board stands and what is paused, above the list of jobs."""
 
 from __future__ import annotations
 
@@ -193,9 +191,7 @@ def panel_of(request: HttpRequest) -> QueuePanel:
 
 
 def visible_pauses(user: Any, pauses: Iterable[QueuePause]) -> list[tuple[str, QueuePause]]:
-    """Return those of everything and of boards whose records, or whose jobs, this user may see; each with what it
-    holds.
-    """
+    """Return those of everything and of boards that this user may see, each with what it holds."""
     types = {"", *registry.visible_types(user)}
     sees_all = user.has_perm("sync.view_syncqueue")
     return [

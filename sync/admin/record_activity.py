@@ -1,6 +1,4 @@
-"""Activity on a record's page: one line for each act, which unfolds to the fields that it changed, of every field or of
-one, with who, when and its undo; and who gave a field its present value.
-"""
+"""Activity on a record's page: a line for each act, with its fields and its undo; and who gave a field its value."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The admin of a synced model: its list with sync states, its form, and what a person does with records: sync now,
-pause, direction, unlink and link again.
-"""
+"""The admin of a synced model: its list with sync states, its form, and what a person does with records."""
 
 from __future__ import annotations
 

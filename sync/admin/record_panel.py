@@ -1,6 +1,4 @@
-"""What a record's page says of its sync: the state as a badge, both sides and the last synced value of each field,
-what is open, what the next pass would do.
-"""
+"""What a record's page says of its sync: the state, both sides of each field, what is open and what comes next."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Whoever follows what happens, by API: the feed of events, with who may read what of it, and the endpoints of other
-systems that are sent them.
-"""
+"""What happens, by API: the feed of events, and the endpoints of other systems that are sent them."""
 
 from __future__ import annotations
 

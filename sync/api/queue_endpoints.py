@@ -1,6 +1,4 @@
-"""The queue and how sync stands, by API: jobs with retry, cancel and discard of one or of all that match; pauses; the
-sync state of everything in the ledger; and all in figures.
-"""
+"""The queue and how sync stands, by API: jobs, pauses, the sync state of everything in the ledger, and figures."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""A synced record by API, whatever its model: CRUD with ETags, what was deleted, a push of one record; and the redirect
-from a record's id to its page.
-"""
+"""A synced record by API, whatever its model; what was deleted, and the redirect from an id to its page."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Endpoints for other machines: health probes, Prometheus, the scheduler, Monday's webhooks; and the API's
-schema with its page.
-"""
+"""Endpoints for other machines: probes, Prometheus, the scheduler, Monday's webhooks; the API's schema."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Which columns a board needs for its mappings, which ones fit, what is stored of them, and what is blocked where one
-was renamed, removed or retyped.
-"""
+"""Which columns a board needs and has, what is stored of them, and what is blocked where one was changed."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""What Django's database layer lacks: bulk updates, pages counted while they are found, prepared statements, retries
-after a lock timeout, transactions that a process which stands still can't keep open, a search without diacritics.
-"""
+"""What Django's database layer lacks: bulk updates, pages counted as they are found, retries, a search by letters."""
 
 from __future__ import annotations
 

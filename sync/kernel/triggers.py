@@ -1,6 +1,4 @@
-"""The triggers of a synced table: bookkeeping before a row is written, outbox and events after the statement; and
-those that make events of conflicts and sync states.
-"""
+"""The triggers of a synced table: bookkeeping before a row is written, outbox and events after; and other events'."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The one view of a record's sync that pages, API, commands and screens render: sync state, jobs and board; and the
-five states of a record, of one as of many.
-"""
+"""The one view of a record's sync that all doors render; and the five states of a record, of one as of many."""
 
 from __future__ import annotations
 

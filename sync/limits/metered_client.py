@@ -1,6 +1,4 @@
-"""The one way to call Monday: the process's client, which takes calls from the quota before it sends them and
-corrects the quota by the answers.
-"""
+"""The one way to call Monday: takes calls from the quota before it sends them, and corrects that by the answers."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Whoever follows what happens: the feed's events and the outgoing webhooks that are told of them, and the people who
-are notified of what needs attention.
-"""
+"""Whoever follows what happens: the feed's events and outgoing webhooks, and the people who are notified."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The source of truth of each record's sync state, what was decided about it, and what must be known after a
-crash.
-"""
+"""The truth of each record's sync state, what was decided about it, and what must be known after a crash."""
 
 from __future__ import annotations
 

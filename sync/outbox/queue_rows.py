@@ -1,6 +1,4 @@
-"""How a reason for a pass becomes a pending row: one row however many reasons there are, and the record says
-pending.
-"""
+"""How a reason for a pass becomes a pending row: one row however many reasons, and the record says pending."""
 
 from __future__ import annotations
 

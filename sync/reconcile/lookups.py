@@ -1,6 +1,4 @@
-"""Lookups in NPD's database: a board with its mappings, records by what they say, related records and edit times; and
-how pages show a record's fields, outside a pass.
-"""
+"""Lookups in NPD's database for a pass: boards, records, edit times; and how pages show a record's fields."""
 
 from __future__ import annotations
 

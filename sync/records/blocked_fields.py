@@ -1,6 +1,4 @@
-"""Fields that are blocked until somebody acts, rejected by Monday or rewritten there again and again: which,
-and on which records.
-"""
+"""Fields that are blocked until somebody acts, rejected by Monday or rewritten there: which, on which records."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""A board: how it is built and how it should be, what set-up adopts or creates, what a check says; and what happened on
-it.
-"""
+"""A board: how it is built and should be, what set-up adopts or creates, what a check says, what happened on it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""What webhooks did not bring: how Monday's activity log enters the inbox, each entry once and as the webhook that
-should have come; and whether our webhooks are still on the board and arrive.
-"""
+"""What webhooks did not bring, from Monday's activity log; and whether our webhooks are there and arrive."""
 
 from __future__ import annotations
 

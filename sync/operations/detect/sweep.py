@@ -1,6 +1,4 @@
-"""What changed on a board since its last finished sweep, by the activity log and by items' last updates; and the full
-sweep, for which everything is compared.
-"""
+"""What changed on a board since its last finished sweep; and the full sweep, for which everything is compared."""
 
 from __future__ import annotations
 

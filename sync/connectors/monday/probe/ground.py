@@ -115,9 +115,7 @@ class Exchange:
 
 @dataclass
 class Ground:
-    """Two boards of the probe's own, and what is done there; `wait` lets time pass, `deliveries` gives the webhooks'
-    events of a board that have arrived so far.
-    """
+    """The probe's two boards and what is done there; `wait` lets time pass, `deliveries` gives the events that came."""
 
     send: Send
     wait: Callable[[float], None]
