@@ -35,8 +35,7 @@ SCHEDULE = (
         "compare both sides",
         "sync.compare_boards",
         title="Compare both sides",
-        # Once a night (sync/operations/detect/sweep_schedule.py); asked often, for a night when Monday is
-        # away.
+        # Once a night (sync/operations/detect/sweep_schedule.py); asked often, for a night when Monday is away.
         description="Compares every item with its record and the last synced values, once a night.",
         when_off="What neither a webhook nor the activity log tells of is not found, and nothing verifies that synced "
         "records really are the same on both sides.",

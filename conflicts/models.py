@@ -299,9 +299,8 @@ class SyncConflict(models.Model):
                 condition=Q(resolved_at=None) & (Q(resolution__isnull=True) | Q(resolution__fields={})),
                 name="sync_conflicts_counted",
             ),
-            # Serves the list in its own order (OPEN_FIRST), so that a page is read without
-            # sorting all; and, by its first column, the counts of recently resolved ones and the rules
-            # suggested from them.
+            # Serves the list in its own order (OPEN_FIRST), so that a page is read without sorting all; and, by its
+            # first column, the counts of recently resolved ones and the rules suggested from them.
             models.Index(
                 models.F("resolved_at").desc(nulls_first=True),
                 models.F("detected_at").asc(),

@@ -304,9 +304,8 @@ def rejected_case(
 
 # A person's answer to a rejection: send another value, use Monday's, keep the difference; and the undo.
 #
-# Each writes NPD alone, or the mark in the ledger; the pass that it enqueues does the rest, as after any
-# other edit. So nothing here can overwrite what somebody did on Monday meanwhile: that pass finds it, and
-# asks.
+# Each writes NPD alone, or the mark in the ledger; the pass that it enqueues does the rest, as after any other edit. So
+# nothing here can overwrite what somebody did on Monday meanwhile: that pass finds it, and asks.
 
 
 DECISION_KIND = "rejected"

@@ -414,9 +414,8 @@ def apply_undo_results(
 ) -> SyncConflict | None:
     """Reopen what was undone, log why the rest was not; return the conflict that is open afterwards.
 
-    `requests` are the record's resolved conflicts of one kind with an undo request, `results` maps a field to
-    an empty text or the reason why not. Fields of a record that has an open conflict of the kind join that
-    one.
+    `requests` are the record's resolved conflicts of one kind with an undo request, `results` maps a field to an empty
+    text or the reason why not. Fields of a record that has an open conflict of the kind join that one.
     """
     for conflict in requests:
         undone = [key for key, reason in results.items() if not reason and key in conflict.stored_resolution.fields]
@@ -452,11 +451,10 @@ def _log_result(conflict: SyncConflict, key: str, reason: str, history: Conflict
     history.log_undo_result(conflict, key, conflict.stored_resolution, reason)
 
 
-# Undoing a resolution: asked for here, carried out by the record's next look
-# (sync/reconcile/resolutions.py).
+# Undoing a resolution: asked for here, carried out by the record's next look (sync/reconcile/resolutions.py).
 #
-# Where neither side has changed since, that pass gives each side its earlier value and the conflict is open
-# again. Where one has, nothing is written; what the resolution overwrote comes back as a conflict of its own.
+# Where neither side has changed since, that pass gives each side its earlier value and the conflict is open again.
+# Where one has, nothing is written; what the resolution overwrote comes back as a conflict of its own.
 
 
 def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:

@@ -134,9 +134,8 @@ def _day(moment: float) -> str:
 
 # The account's limits: who may call now, and what each call uses up.
 #
-# developer.monday.com/api-reference/docs/rate-limits: a request counts one call, also one that
-# fails; one that a limit refuses, or that asks for nothing but its complexity, a tenth. All tokens
-# of the account share the counters.
+# developer.monday.com/api-reference/docs/rate-limits: a request counts one call, also one that fails; one that a limit
+# refuses, or that asks for nothing but its complexity, a tenth. All tokens of the account share the counters.
 
 
 CALL, REJECTED_CALL = 10, 1  # tenths of a call

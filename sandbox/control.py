@@ -1,7 +1,6 @@
 """`/_control/*`: what a test or the page does behind Monday's back. JSON in, JSON out.
 
-Items and columns as a person at the board changes them, the clock, faults, the plan, webhooks and their
-deliveries.
+Items and columns as a person at the board changes them, the clock, faults, the plan, webhooks and their deliveries.
 """
 
 import time

@@ -1,7 +1,6 @@
 """The account: all boards, items, webhooks and logs, behind one lock, written through to disk.
 
-How they are found by id and by the words of a cell, and how a refused transaction takes back
-what it had changed.
+How they are found by id and by the words of a cell, and how a refused transaction takes back what it had changed.
 """
 
 from __future__ import annotations

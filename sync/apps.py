@@ -77,8 +77,7 @@ def check_replaced_migrations(
     return errors
 
 
-# The queue's list as links show it: the filters in its address. Imports nothing, so that settings
-# may read it.
+# The queue's list as links show it: the filters in its address. Imports nothing, so that settings may read it.
 
 
 LIVE_ROWS = "status__exact=pending&status__exact=in_progress&status__exact=failed"

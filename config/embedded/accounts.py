@@ -2,8 +2,7 @@
 
 `nobody` where that account may enter the folder; else `nobody` with programs and data in a folder elsewhere.
 
-The standard library only, and nothing of ours: config/embedded/bootstrap.py asks before anything is
-installed.
+The standard library only, and nothing of ours: config/embedded/bootstrap.py asks before anything is installed.
 """
 
 import hashlib

@@ -66,8 +66,7 @@ _SQL = f"""
 class FieldDecisions:
     """How people resolved a field's recent conflicts: in all, for NPD, for Monday; the last ones first.
 
-    `is_dismissed` where somebody has dismissed the suggestion, and not all of the last ones were made after
-    that.
+    `is_dismissed` where somebody has dismissed the suggestion, and not all of the last ones were made after that.
     """
 
     total: int = 0

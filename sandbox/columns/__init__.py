@@ -49,11 +49,10 @@ def kind_of(column_type: str) -> ColumnKind:
         raise api_errors.column_type_unsupported(column_type) from None
 
 
-# Column settings: what a new column starts with, what may be changed, and the two forms readers
-# see.
+# Column settings: what a new column starts with, what may be changed, and the two forms readers see.
 #
-# The sandbox keeps them as `settings_str` shows them. `settings` (since 2025-10) lists labels as
-# objects, where `id` is what values are kept by and `index` only the place in the list
+# The sandbox keeps them as `settings_str` shows them. `settings` (since 2025-10) lists labels as objects, where `id` is
+# what values are kept by and `index` only the place in the list
 # (developer.monday.com/api-reference/changelog/deprecating-settings_str-field-on-columns).
 
 

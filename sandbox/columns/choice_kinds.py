@@ -299,10 +299,9 @@ class Tags(ColumnKind):
 class BoardRelation(ColumnKind):
     """Items of other boards (developer.monday.com/api-reference/reference/connect).
 
-    `value` and `text` are always null since 2025-04: readers take `linked_item_ids` and `display_value`.
-    The column's settings say which boards (`boardIds`) and whether several items may be linked.
-    An archived item stays linked; a deleted one is gone from the cell until it is restored
-    (what Monday does there is not published).
+    `value` and `text` are always null since 2025-04: readers take `linked_item_ids` and `display_value`. The column's
+    settings say which boards (`boardIds`) and whether several items may be linked. An archived item stays linked; a
+    deleted one is gone from the cell until it is restored (what Monday does there is not published).
     """
 
     type = "board_relation"

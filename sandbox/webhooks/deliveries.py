@@ -341,8 +341,7 @@ class DeliveryStore:
 # Deliver webhooks in the background, log each try, and repeat once a minute for 30 minutes.
 #
 # Like Monday: one POST per event, anything but 200 is tried again, no order is promised
-# (developer.monday.com/api-reference/reference/webhooks). Rules may drop, double, delay, shuffle
-# and hold them.
+# (developer.monday.com/api-reference/reference/webhooks). Rules may drop, double, delay, shuffle and hold them.
 
 
 # Once a minute for half an hour (developer.monday.com/api-reference/reference/webhooks).

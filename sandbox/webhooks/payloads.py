@@ -1,8 +1,7 @@
 """What a webhook may subscribe to on a board, and what happened in the words of its deliveries.
 
-The `type` inside a delivery is not the name that was subscribed to, archive, delete and restore name the item
-`itemId`, and columns go by their old type names (developer.monday.com/api-reference/reference/webhooks and
-published captures).
+The `type` inside a delivery is not the name that was subscribed to, archive, delete and restore name the item `itemId`,
+and columns go by their old type names (developer.monday.com/api-reference/reference/webhooks and published captures).
 """
 
 import secrets

@@ -85,9 +85,8 @@ class ConcurrentSettingsForm(_ModelForm):
 
 # A form that loses nothing to a change that came while it was open.
 #
-# The form carries what it showed of each field. What is saved is decided field by field, from three
-# values: what it showed, what stands in the database now (read under the row's lock), and what came
-# back.
+# The form carries what it showed of each field. What is saved is decided field by field, from three values: what it
+# showed, what stands in the database now (read under the row's lock), and what came back.
 
 
 if TYPE_CHECKING:
@@ -279,8 +278,7 @@ def normalised_lines(value: Any) -> Any:
     return value.replace("\r\n", "\n").replace("\r", "\n") if isinstance(value, str) else value
 
 
-# A record that was deleted while somebody had its form open: what was typed comes back as a new
-# record's form.
+# A record that was deleted while somebody had its form open: what was typed comes back as a new record's form.
 
 
 class DeletedMeanwhileMixin:

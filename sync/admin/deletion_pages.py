@@ -129,8 +129,7 @@ def _deletion_times(acts: Sequence[ApprovalRequest]) -> Iterator[tuple[int, str]
         yield act_by_record[entity_id], f"deleted {humanize.day_and_time(at)}"
 
 
-# Waiting for approval: deletes and emptied fields that are too many to be meant, and a person's
-# word on them.
+# Waiting for approval: deletes and emptied fields that are too many to be meant, and a person's word on them.
 
 
 NEWEST_KEY = "upto"

@@ -113,8 +113,7 @@ def record_item_id(row: SyncQueue) -> str:
     return found.values_list("monday_id", flat=True).first() or ""
 
 
-# What a person can do with rows of the queue: which rows an act fits, what it does, and how that is
-# told.
+# What a person can do with rows of the queue: which rows an act fits, what it does, and how that is told.
 
 
 @dataclass(frozen=True)
@@ -239,8 +238,7 @@ def left_sentences(operation: QueueOperation, in_flight: int, left: int, one: st
     return lines
 
 
-# Retry, cancel and discard in the admin: for one row, for ticked ones, and for all that match the
-# list's filters.
+# Retry, cancel and discard in the admin: for one row, for ticked ones, and for all that match the list's filters.
 
 
 MAX_JOBS_SHOWN = 20

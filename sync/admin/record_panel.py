@@ -584,8 +584,7 @@ def _field_mark(
     )
 
 
-# What a record's page says of its sync beyond the state: what is open, what a direction does, what
-# a look would do.
+# What a record's page says of its sync beyond the state: what is open, what a direction does, what a look would do.
 
 
 DIRECTION_EFFECTS = {

@@ -78,8 +78,7 @@ class ScheduleEntryForm(ConcurrentSettingsForm):
         return changed
 
 
-# The schedule in the admin: when each job runs and last did; its time and its switch are an
-# administrator's.
+# The schedule in the admin: when each job runs and last did; its time and its switch are an administrator's.
 
 
 # An entry's time is edited on the entry's own page: a row of these is shared by several entries.

@@ -94,8 +94,7 @@ def database_problems() -> list[str]:
 
 def broker_problems() -> list[str]:
     """Why the broker is not well; nothing when it answers within a second."""
-    # In a thread, because a broker that accepts the connection and then says nothing would block longer than
-    # this.
+    # In a thread, because a broker that accepts the connection and then says nothing would block longer than this.
     pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="readyz")
     try:
         pool.submit(_connect_to_broker).result(timeout=BROKER_SECONDS)

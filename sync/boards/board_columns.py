@@ -452,8 +452,7 @@ def _column_problem(link: BoardLink, mapping: FieldMapping, board: Board) -> tup
     # Another type is fine as long as the field's converter reads it.
     if before and column.type != before and not reads_type(mapping, [column.type]):
         return ColumnProblem.RETYPED, f"{name} is of the type {column.type} now; it was {before}. {note}"
-    # The board lists hidden columns too; only an item that shows a value proves that the column is visible
-    # again.
+    # The board lists hidden columns too; only an item that shows a value proves that the column is visible again.
     if mapping.problem_code == ColumnProblem.HIDDEN:
         return ColumnProblem.HIDDEN, mapping.problem
     return None, ""

@@ -231,8 +231,7 @@ def _choose_group(link: BoardLink, board: Board) -> list[str]:
 
 def resync_records(spec: EntitySpec, payload: Mapping[str, str] | None = None) -> list[str]:
     records = spec.model._default_manager.filter(monday_id__isnull=False).exclude(unsynced())
-    # In the order of ids, as passes lock them. NO KEY, so that rows pointing at these records can still be
-    # saved.
+    # In the order of ids, as passes lock them. NO KEY, so that rows pointing at these records can still be saved.
     locked = records.order_by("id").select_for_update(no_key=True, of=("self",))
     ids = list(locked.values_list("pk", flat=True))
     if not ids:

@@ -208,8 +208,7 @@ def _reserve_more(reserved: Reservation, cost: CallCost, points: int, urgent: bo
         if reserved.id is not None:
             # The pass's own reservation must not count against the account's concurrent calls.
             in_flight = replace(in_flight, number=max(0, in_flight.number - 1))
-        # A call that asks for the limits goes out although the day is used up: the limit may have been
-        # raised.
+        # A call that asks for the limits goes out although the day is used up: the limit may have been raised.
         budget = state.budget.without_day_limit() if cost.reads_limits else state.budget
         wait = budget.required_wait(calls, more, state.now, in_flight, urgent=urgent)
         if wait is None and reserved.id is not None:

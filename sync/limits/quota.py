@@ -70,8 +70,7 @@ def record_usage(
 
     `calls` is what it counts, `kind` what it was.
     """
-    # The row of a minute is shared by all workers; the caller's lock on the budget keeps them from waiting
-    # here.
+    # The row of a minute is shared by all workers; the caller's lock on the budget keeps them from waiting here.
     run_sql(
         _ADD_USAGE, {"type": entity_type, "calls": calls, "passes": passes, "points": points, "rejections": rejections}
     )
@@ -296,8 +295,7 @@ def apply_account_info(info: AccountInfo, tier_before: str) -> None:
 def _reported_quota(known: Quota, info: AccountInfo, tier_before: str) -> Quota:
     """The limits now. An account that doesn't say has those of its plan.
 
-    Where Monday says that the day has no limit, none is enforced: if there is one, the next answer's headers
-    name it.
+    Where Monday says that the day has no limit, none is enforced: if there is one, the next answer's headers name it.
     """
     # If there is a limit all the same, the headers of the next answer name it.
     if info.unlimited:

@@ -178,8 +178,7 @@ class LimitWindow:
             counted = self.spent - in_flight if observed.spent is None else observed.spent
             return LimitWindow(max(counted, own) + in_flight, ends)
         spent = self.spent
-        # Monday counts more than we do: another token calls too. Our calls in flight may be missing from its
-        # count.
+        # Monday counts more than we do: another token calls too. Our calls in flight may be missing from its count.
         if observed.spent is not None and observed.spent > spent:
             spent = observed.spent + in_flight
         return LimitWindow(spent, min(own_end, ends))
@@ -201,8 +200,7 @@ def _window_end(now: datetime, max_delay: float) -> datetime:
 class QuotaBudget:
     """The account's quota and what is spent of it; `max_delay` is how late a call may arrive, in seconds.
 
-    `day_calls` are our calls of the UTC day, `others_calls` those of the account's other tokens as last
-    reported.
+    `day_calls` are our calls of the UTC day, `others_calls` those of the account's other tokens as last reported.
     """
 
     quota: Quota = field(default_factory=Quota)

@@ -142,9 +142,8 @@ class WebhookDelivery(models.Model):
     """One event for one endpoint, or a test (without an event), until it arrived or was given up.
 
     `attempts` are calls; `counted` those that failed though the endpoint took others. A worker has it until
-    `claimed_until`; one that ends before it notes what came of its call leaves it to the
-    next, which sends the same `message_id`. `problem` says why the last attempt failed, `excerpt` how the answer
-    began.
+    `claimed_until`; one that ends before it notes what came of its call leaves it to the next, which sends the same
+    `message_id`. `problem` says why the last attempt failed, `excerpt` how the answer began.
     """
 
     id = models.BigAutoField(primary_key=True)

@@ -76,13 +76,12 @@ class SyncMetadataManager(models.Manager.from_queryset(SyncMetadataQuerySet)):  
 class SyncMetadata(models.Model):
     """One row for each record and other system: what the last pass found, and the agreed base.
 
-    `base` maps a mapping's key to {local, remote, item, column, version, at}: the stored pair of values when both
-    sides last agreed, with the identity it belongs to. `blocked_fields` (blocked fields) and `altered` (values that
-    Monday stored differently) map a key to {reason, code, …}, for a value that a person kept different with
-    `kept_by` too; `conflicts` lists the fields of open conflicts by kind, and `asked_items` the items about which
-    “who is this?” is asked. `seen` maps a key to the values
-    that recent passes read on Monday, [[value, when], …], newest last: they distinguish an event that was
-    seen from an edit that nobody saw.
+    `base` maps a mapping's key to {local, remote, item, column, version, at}: the stored pair of values when both sides
+    last agreed, with the identity it belongs to. `blocked_fields` (blocked fields) and `altered` (values that Monday
+    stored differently) map a key to {reason, code, …}, for a value that a person kept different with `kept_by` too;
+    `conflicts` lists the fields of open conflicts by kind, and `asked_items` the items about which “who is this?” is
+    asked. `seen` maps a key to the values that recent passes read on Monday, [[value, when], …], newest last: they
+    distinguish an event that was seen from an edit that nobody saw.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -229,11 +228,10 @@ class Decision(models.Model):
     """One decision on one field or record, with its cause, as a sentence; the record's own log.
 
     `cause` is what led to it: {rows: queue row ids, causes: their names, events: ids in the inbox, rule, conflict,
-    made: it belongs to the making of an item}.
-    `values` of a moved value holds {before, after, overridden} as displayed and, for the undo, {raw_before,
-    raw_after}. Those with one `fold_id` say the same of one act; all but the newest are `folded` (`fold_alike`).
-    One that is folded without such an id is told by another entry of its record: a choice that was applied, the sending
-    of what an undo restored. Of an item that was removed, `values` has the `reason`.
+    made: it belongs to the making of an item}. `values` of a moved value holds {before, after, overridden} as displayed
+    and, for the undo, {raw_before, raw_after}. Those with one `fold_id` say the same of one act; all but the newest are
+    `folded` (`fold_alike`). One that is folded without such an id is told by another entry of its record: a choice that
+    was applied, the sending of what an undo restored. Of an item that was removed, `values` has the `reason`.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -407,8 +405,7 @@ class Intent(models.Model):
             models.Index(fields=["entity_id", "deadline"], condition=models.Q(state="open"), name="sync_intents_open"),
             models.Index(fields=["idempotency_key"], name="sync_intents_document"),
             models.Index(fields=["created_at"], name="sync_intents_age"),
-            # Serves "what did we write to this record lately", which the detection of lost updates asks of
-            # every event.
+            # Serves "what did we write to this record lately", which the detection of lost updates asks of every event.
             models.Index(fields=["entity_id", "-created_at"], name="sync_intents_record"),
         ]
 

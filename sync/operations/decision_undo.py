@@ -253,8 +253,7 @@ class UndoResult:
 def undo_decisions(decisions: Iterable[Decision], *, by: User) -> UndoResult:
     """Undo these decisions, as far as they are not stale, in one transaction; newest first within a field.
 
-    Records are locked in the order of their ids. Only fields of NPD are written; their next pass does the
-    rest.
+    Records are locked in the order of their ids. Only fields of NPD are written; their next pass does the rest.
     """
     rows = sorted(decisions, key=lambda row: -row.pk)
     result = UndoResult(uuid.uuid4())

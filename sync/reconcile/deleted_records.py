@@ -345,8 +345,7 @@ def _report(facts: DeletedFacts, kind: str, item_id: str, **values: Any) -> Conf
 
 # What somebody changed on Monday since both sides agreed, of a record that is no more in NPD.
 #
-# Where the item leaves the board, its edits leave with it: those that nobody saw who decided that
-# go to the history.
+# Where the item leaves the board, its edits leave with it: those that nobody saw who decided that go to the history.
 
 
 def lost_edits(board: BoardContext, facts: DeletedFacts, item: Item) -> dict[str, HistoryLine]:
@@ -481,9 +480,8 @@ def after_removal(board: BoardContext, plan: DeletedPlan, answer: Answer) -> Del
 
 # The calls that take a deleted record's item off the board, or take its NPD ID from it.
 #
-# As every write: announced by intents under the lease, an alias a record, divided only where Monday
-# refused the document before it ran; what became of a call without an answer is read by the next
-# pass.
+# As every write: announced by intents under the lease, an alias a record, divided only where Monday refused the
+# document before it ran; what became of a call without an answer is read by the next pass.
 
 
 REMOVAL_KINDS = {

@@ -74,10 +74,9 @@ class FieldPlan:
     """What a pass does with one field: the decision with the raw values that it rests on.
 
     `conflict` is there when a person has to decide; `resolves` when one has, and this pass carries that out: the
-    conflict in which they did, or, of an undo, the one that was resolved.
-    `blocked_reason` is why nothing is done with it, in words; logic asks `blocked_code`. `confirmed_entry` is the entry
-    of an intent without an answer whose value Monday now shows. `awaits` names, as AwaitedRelation does, the item or
-    name for which a record has to come first.
+    conflict in which they did, or, of an undo, the one that was resolved. `blocked_reason` is why nothing is done with
+    it, in words; logic asks `blocked_code`. `confirmed_entry` is the entry of an intent without an answer whose value
+    Monday now shows. `awaits` names, as AwaitedRelation does, the item or name for which a record has to come first.
     """
 
     mapping: FieldMapping
@@ -241,10 +240,9 @@ def _monday_edit_time(known: FieldFacts, field_plan: FieldPlan, field: Field) ->
 
 # What Monday refused, from pass to pass: kept back, and left in NPD where a person said so.
 #
-# What a person left stays left until the value, its column or the mapping's version changes, also
-# through passes that can't read the cell and through a conflict on the field. It is left beside what
-# stood on Monday then: once a pass finds another value there, and sees no conflict in it, people
-# are asked anew.
+# What a person left stays left until the value, its column or the mapping's version changes, also through passes that
+# can't read the cell and through a conflict on the field. It is left beside what stood on Monday then: once a pass
+# finds another value there, and sees no conflict in it, people are asked anew.
 
 
 def rejection_reason(facts: RecordFacts, field_plan: FieldPlan) -> str:

@@ -1,5 +1,4 @@
-"""Linked records whose item is gone from its board: left alone for a while, then the link's policy or a person
-decides.
+"""Linked records whose item is gone from its board: left alone for a while, then the link's policy or a person decides.
 
 Decides of docs/reference/merge.md, “A record and its item”:
 

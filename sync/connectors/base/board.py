@@ -271,10 +271,9 @@ class ExpiredSignature(InvalidSignature):
 class ItemEvent:
     """One delivery. Ids are texts here, numbers on the wire; `column_type` is GraphQL's name of the type.
 
-    For a renamed item `column_id` is "name" and `value` holds the key "name". `happened_at` is when the
-    trigger fired (triggerTime), `changed_at` when the column was changed (changedAt, seconds), shortly
-    before; `has_previous` whether the body has a previous value at all, even an empty one. `column_title` is what the
-    column is called on the board.
+    For a renamed item `column_id` is "name" and `value` holds the key "name". `happened_at` is when the trigger fired
+    (triggerTime), `changed_at` when the column was changed (changedAt, seconds), shortly before; `has_previous` whether
+    the body has a previous value at all, even an empty one. `column_title` is what the column is called on the board.
     """
 
     kind: EventKind
