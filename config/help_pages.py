@@ -123,9 +123,6 @@ def glossary_markdown() -> str:
     return "\n".join([*lines, ""])
 
 
-# The papers of docs/ as pages.
-
-
 DOCS = settings.BASE_DIR / "docs"
 """In an image only what is served is there."""
 

@@ -253,9 +253,6 @@ def _group(
     return Group(capfirst(str(opts.verbose_name_plural)), hits[:SHOWN], more if len(hits) > SHOWN else "")
 
 
-# Pages and commands.
-
-
 def _pages(request: HttpRequest) -> Iterator[Hit]:
     for one in sections():
         if one.is_offered(request):

@@ -88,9 +88,6 @@ def options(host: str, port: int, behind_proxy: bool, timeout: int = TIMEOUT_SEC
     return chosen
 
 
-# What the server itself refuses, before Django sees it.
-
-
 class CrowdedError(Error):  # type: ignore[misc]
     """Too much is held for others."""
 

@@ -42,8 +42,6 @@ from sync.records.authors import Edit, monday_editors, npd_editors
 from sync.records.tombstones import deleted_record_names
 from sync.registry import item_url, link_of, mappings_of, record_url, type_name, with_configured_board
 
-# What a page reads of a record: its board link with mappings, the record itself, its ledger entry; each once.
-
 
 class ConflictContext:
     """Each part is read when first asked for; `mappings` are those that were read already, with their links.
@@ -148,9 +146,6 @@ class ConflictContext:
         """Return the item's page on Monday; empty where there is no board or item."""
         has_item = self.link is not None and self.link.board_id and item_id
         return item_url(self.link, item_id) if has_item and self.link else ""
-
-
-# How far it is, as a state and a sentence.
 
 
 OPEN, APPLYING, HANDED_BACK, PARTLY = "open", "applying", "handed_back", "partly"

@@ -179,9 +179,6 @@ class BatchEntry(models.Model):
         return f"{self.name}: {self.outcome}"
 
 
-# A suggested rule that somebody has dismissed.
-
-
 class DismissedSuggestion(models.Model):
     """Of this field only resolutions after `at` suggest a rule: earlier ones were seen and dismissed."""
 
@@ -202,9 +199,6 @@ class DismissedSuggestion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.entity_type} · {self.key}"
-
-
-# Conflicts themselves.
 
 
 EMPTY_OBJECT = models.Value({}, models.JSONField())
@@ -424,8 +418,6 @@ def _without_keys(value: Any, left_out: Collection[str]) -> Any:
         return {key: _without_keys(one, left_out) for key, one in value.items() if key not in left_out}
     return [_without_keys(one, left_out) for one in value] if isinstance(value, list) else value
 
-
-# Which are open and in which order, and how many there are.
 
 # Resolved ones are counted 30 days back: of years there may be more than a page should wait for.
 # sync_now() is volatile: only as a sub-select is it asked once, and can an index be searched for it.

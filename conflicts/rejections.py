@@ -267,9 +267,6 @@ def _is_pending(decision: Decision, rejection: RejectionCase) -> bool:
     return rows.filter(status__in=(QueueStatus.PENDING, QueueStatus.IN_PROGRESS)).exists()
 
 
-# A rejected value as its screen shows it.
-
-
 def rejected_case(
     rejection: RejectionCase, answer: Decision | None, form: SubmittedForm | None = None, problem: str = ""
 ) -> Case:

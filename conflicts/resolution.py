@@ -158,9 +158,6 @@ def text_problem(context: ConflictContext, key: str, text: str) -> str:
     return f"{mapped.label}: Monday won't take it ({limit}). Shorten it, or choose a side." if limit else ""
 
 
-# Whether a choice of fields is for exactly the values seen.
-
-
 def current_values(conflict: SyncConflict) -> dict[str, Sides]:
     """The present values of every field in conflict; of a conflict about the record, what happened."""
     values: dict[str, Sides] = {key: conflict.sides(key) for key in conflict.conflict_fields}
@@ -307,9 +304,6 @@ def _offered_options(conflict: SyncConflict) -> str:
     return f"Offered: {'; '.join(f'{name} ({label})' for name, label in named)}."
 
 
-# Storing a person's resolution: checked, stored at once, and applied by the record's next pass.
-
-
 def resolve(
     conflict_id: UUID | str,
     *,
@@ -403,7 +397,8 @@ def request_pass(entity_type: str, *ids: UUID, cause: Cause = Cause.PERSON) -> N
     transaction.on_commit(partial(notify.notify_board, entity_type), robust=True)
 
 
-# Undoing a resolution: requested here, done by the next pass, and what the conflict becomes then.
+# Undoing a resolution: requested here, done by the next pass. Where neither side has changed since, it gives each side
+# its earlier value, and the conflict is open again; else what the resolution overwrote becomes a conflict of its own.
 
 
 def apply_undo_results(
@@ -449,12 +444,6 @@ def _log_result(conflict: SyncConflict, key: str, reason: str, history: Conflict
     if reason:
         annotate(conflict, key, undo=reason, undo_code="")
     history.log_undo_result(conflict, key, conflict.stored_resolution, reason)
-
-
-# Undoing a resolution: asked for here, carried out by the record's next look (sync/reconcile/resolutions.py).
-#
-# Where neither side has changed since, that pass gives each side its earlier value and the conflict is open again.
-# Where one has, nothing is written; what the resolution overwrote comes back as a conflict of its own.
 
 
 def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:

@@ -231,8 +231,6 @@ def _cut(parts: Sequence[DiffPart], is_cut: bool, *, begins: bool) -> list[DiffP
     return _join_parts([*found, DiffPart("…")] if is_cut else found)
 
 
-# Both texts in one: what a person gets who uses both.
-
 _BREAK = regex.compile(r"(?<=[.!?…])[^\S\n]+|\s*\n\s*|(?<=[。！？])(?=.)")
 
 

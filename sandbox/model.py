@@ -229,9 +229,6 @@ def from_document(kind: type[Row], document: dict[str, Any]) -> Row:
     return row
 
 
-# What happened on a board, in the sandbox's own words; `webhooks.payloads` says it in Monday's.
-
-
 @dataclass(frozen=True)
 class WorldEvent:
     """One thing that happened. `kind` is the name of the webhook event that subscribes to it:

@@ -145,9 +145,6 @@ class Directory(Names):
         return found[0] if len(found) == 1 else None
 
 
-# The account: all boards, items, webhooks and logs, behind one lock, written through to disk.
-
-
 FIRST_IDS = {"board": 70001, "item": 8000000001, "hook": 466700001, "tag": 20001}
 
 STATES = ("active", "archived", "deleted")

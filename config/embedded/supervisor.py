@@ -565,9 +565,6 @@ def main() -> int:
         ignore_signals()  # a timer that goes off while Python ends would be printed as an alarm
 
 
-# `make reset`: an empty folder again, after asking.
-
-
 QUESTION = (
     "This deletes var/: the embedded database with everything in it, the sandbox's boards, the logs and the "
     "secrets made here.\nType yes to go on: "

@@ -148,9 +148,6 @@ def check_permission(model_admin: Any, request: HttpRequest, action: str) -> Non
         raise PermissionDenied
 
 
-# What a person sent with a screen's form.
-
-
 def parse_form(request: HttpRequest) -> SubmittedForm:
     """Read the form. The values seen travel as JSON, since a browser rewrites line ends in form fields.
 
@@ -466,9 +463,6 @@ def _answer_strip(request: HttpRequest, decision: Decision, desk: RejectionDesk 
 def _field_ref(decision: Decision) -> FieldRef:
     assert decision.entity_id is not None
     return decision.entity_type, decision.entity_id, decision.key
-
-
-# The pages.
 
 
 class CaseScreen(UnfoldModelAdminViewMixin, TemplateView):

@@ -188,9 +188,6 @@ class WhoFilter(ConditionFilter):
         return Q(resolved_by_id=int(value[:9])) | Q(resolution__by_id=int(value[:9]))
 
 
-# The list of conflicts.
-
-
 COUNTED_FIELDS = 12
 """Fields that the list counts the open conflicts of; the others are found by the filter."""
 

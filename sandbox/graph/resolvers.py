@@ -173,9 +173,6 @@ def _limits(info: Any) -> Limits:
     return limits
 
 
-# Boards and items.
-
-
 # developer.monday.com/api-reference/reference/items
 IDS_LIMIT = 100
 

@@ -141,9 +141,6 @@ def _log_value(world: World, user_id: int, item: Item, column: Column, old: Any,
     )
 
 
-# Write column values and names: parsed as a whole first, so that a refusal changes nothing.
-
-
 # Monday answers a longer one with ItemNameTooLongException.
 NAME_LIMIT = 255
 

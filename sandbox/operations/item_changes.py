@@ -45,9 +45,6 @@ def rank_behind(world: World, item: Item) -> float:
     return rank_behind(world, item)
 
 
-# Put items on a board as if they had always been there.
-
-
 def load_items(world: World, board_id: int, rows: list[Mapping[str, Any]]) -> list[int]:
     """The new ids, in order: no logs, no webhooks, no items limit."""
     with world.transaction():
@@ -73,9 +70,6 @@ def load_items(world: World, board_id: int, rows: list[Mapping[str, Any]]) -> li
             world.put_board(board)
         emit_board(world, board_id)
         return list(ids)
-
-
-# Create, change, move, archive, delete and restore items.
 
 
 STATE_EVENTS = {"archived": "item_archived", "deleted": "item_deleted", "active": "item_restored"}

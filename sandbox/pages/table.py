@@ -135,9 +135,6 @@ VALUES: dict[str, Callable[[Column, list[str], list[str]], Any]] = {
 }
 
 
-# The board's table: a hundred items at a time, in groups; each as a row of cells.
-
-
 NPD_ID_TITLE = "NPD ID"
 SHORT = 12  # characters of an NPD ID that need no cutting
 EMPTY = '<span class="mute">–</span>'

@@ -218,9 +218,6 @@ aria-controls="tools">Faults &amp; tools</button>
 <div id="tools-inside"></div></section>"""
 
 
-# The pages' HTTP side.
-
-
 History = Callable[[], list[tuple[str, Any]]]
 STATIC = Path(__file__).parent / "static"
 KINDS = {".css": "text/css", ".js": "text/javascript"}

@@ -338,12 +338,6 @@ class DeliveryStore:
                 self._db.execute("DELETE FROM deliveries")
 
 
-# Deliver webhooks in the background, log each try, and repeat once a minute for 30 minutes.
-#
-# Like Monday: one POST per event, anything but 200 is tried again, no order is promised
-# (developer.monday.com/api-reference/reference/webhooks). Rules may drop, double, delay, shuffle and hold them.
-
-
 # Once a minute for half an hour (developer.monday.com/api-reference/reference/webhooks).
 RETRY_SECONDS = 60
 RETRIES = 30

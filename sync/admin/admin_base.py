@@ -125,9 +125,6 @@ def external_link(url: str, text: str, label: str) -> SafeString:
     )
 
 
-# What the engine's admin pages share: read-only lists, JSON shown as lines, names of records.
-
-
 def see_other(address: str) -> HttpResponse:
     """Go to another page after a form was sent, so that reloading sends nothing again."""
     return HttpResponseRedirect(address, status=HTTPStatus.SEE_OTHER)

@@ -122,9 +122,6 @@ class MappingForm(ConcurrentSettingsForm):
         return saved
 
 
-# Boards, their field mappings and the account, in the admin.
-
-
 class FieldMappingInline(TabularInline):
     """Which field goes to which column; the way and the rule are a person's to choose."""
 
@@ -486,9 +483,6 @@ class MondayAccountAdmin(ReadOnlyAdmin):
     @admin.display(description="Stopped until")
     def paused(self, account: MondayAccount) -> str:
         return humanize.day_and_time(account.stopped_until) if account.stopped_until else humanize.DASH
-
-
-# The verification of records that say `synced`: how many were compared, and what differed.
 
 
 @admin.register(Verification)

@@ -278,9 +278,6 @@ def normalised_lines(value: Any) -> Any:
     return value.replace("\r\n", "\n").replace("\r", "\n") if isinstance(value, str) else value
 
 
-# A record that was deleted while somebody had its form open: what was typed comes back as a new record's form.
-
-
 class DeletedMeanwhileMixin:
     """For the admin of a synced model whose form is a ConcurrentRecordForm."""
 

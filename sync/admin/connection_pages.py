@@ -300,9 +300,6 @@ def _redirect_uri() -> str:
     return f"{settings.SITE_URL}{reverse('admin:sync_wizard_callback')}"
 
 
-# The pages.
-
-
 _APP_REMOVAL_EFFECTS = (
     "Its client ID, client secret and signing secret are deleted here. To connect by an app, enter them again.",
     "Webhooks that Monday signs for this app are not accepted any more.",

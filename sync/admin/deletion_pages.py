@@ -302,9 +302,6 @@ def decide_approvals(request: HttpRequest, pending: QuerySet[ApprovalRequest], d
     return Report(f"{humanize.count_with_noun(number, 'change')} {done}. {then}")
 
 
-# What was deleted in NPD, with what became of each item; and items that are not to become records.
-
-
 _STATES = {
     TombstoneState.WAITING: ("wait", "schedule", "Pending"),
     TombstoneState.ASKED: ("warn", "help", "Needs attention"),

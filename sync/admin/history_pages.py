@@ -184,9 +184,6 @@ def _with_note(value: str, note: str) -> SafeString | str:
     return format_html('{}<br><span class="npd-muted">{}</span>', value, note) if note else value
 
 
-# What the engine wrote down: decisions, ledger, intents, webhook deliveries, tombstones, refused items.
-
-
 _LEDGER_BADGES = {
     SyncStatus.PENDING: ("wait", "schedule"),
     SyncStatus.IN_PROGRESS: ("go", "sync"),

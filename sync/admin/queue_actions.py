@@ -238,9 +238,6 @@ def left_sentences(operation: QueueOperation, in_flight: int, left: int, one: st
     return lines
 
 
-# Retry, cancel and discard in the admin: for one row, for ticked ones, and for all that match the list's filters.
-
-
 MAX_JOBS_SHOWN = 20
 """Rows that a question shows as examples."""
 

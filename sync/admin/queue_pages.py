@@ -138,9 +138,6 @@ def is_default_list(params: Mapping[str, Any]) -> bool:
     return names <= {"status__exact"} and set(params.get("status__exact", LIVE_STATUSES)) == set(LIVE_STATUSES)
 
 
-# How the queue stands: what the panel above its rows says, of one moment.
-
-
 EVERY_BOARD, BOTH_WAYS = "Every board", "Both directions"
 
 
@@ -197,9 +194,6 @@ def visible_pauses(user: Any, pauses: Iterable[QueuePause]) -> list[tuple[str, Q
     return [
         (pause_label(one.entity_type, one.direction), one) for one in pauses if sees_all or one.entity_type in types
     ]
-
-
-# The queue in the admin: how it stands, what waits, why and until when; and the doors to steer it.
 
 
 class QueueChangeList(PageChangeList):

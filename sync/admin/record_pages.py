@@ -107,9 +107,6 @@ _STEERING = {"retry": QueueAction.RETRY}
 RecordActionView = Callable[[HttpRequest, SyncedModel], HttpResponse]
 
 
-# The admin of a synced model: badges in the list, the sync panel on the record, and its buttons.
-
-
 SYNC_FILTERS: list[Any] = [HealthFilter, ("sync_direction", ChoicesCheckboxFilter), ("updated_at", DateTimeRangeFilter)]
 
 

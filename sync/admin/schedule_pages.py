@@ -78,9 +78,6 @@ class ScheduleEntryForm(ConcurrentSettingsForm):
         return changed
 
 
-# The schedule in the admin: when each job runs and last did; its time and its switch are an administrator's.
-
-
 # An entry's time is edited on the entry's own page: a row of these is shared by several entries.
 for schedule in (ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule):
     admin.site.unregister(schedule)

@@ -386,9 +386,6 @@ def _draft_changes(request: HttpRequest, entity_type: str, requested: Mapping[st
     return step_url("plan")
 
 
-# The wizard's pages. Each is a few lines that ask a service.
-
-
 BACK = "back"
 """The button that leads to the page before; what the form holds is stored as by the one that leads on."""
 

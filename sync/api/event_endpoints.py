@@ -157,9 +157,6 @@ class EventFeedView(ApiView):
             raise Refused(f"cursor_{error.code}", f"{LOST[error.code]} {then}") from error
 
 
-# Outgoing webhooks: the endpoints of other systems, and the log of what they were sent.
-
-
 class WebhookEndpointSerializer(KnownFieldsMixin, serializers.ModelSerializer[WebhookEndpoint]):
     """An address of another system that is told of events."""
 

@@ -64,9 +64,6 @@ from sync.records.external_ids import (
     value_problem,
 )
 
-# CRUD with ETags, whatever the model.
-
-
 LOCKING_ACTIONS = ("update", "partial_update", "destroy")
 
 
@@ -549,9 +546,6 @@ def _object(data: Any) -> dict[str, Any]:
     return dict(data)
 
 
-# The addresses of one model's records, made from the model and its registration.
-
-
 def record_paths(
     model: type[SyncedModel],
     serializer: type[RecordSerializer] | None = None,
@@ -677,9 +671,6 @@ def _served_models(patterns: Sequence[URLPattern | URLResolver]) -> Iterator[typ
             view: Any = getattr(pattern.callback, "cls", object)
             if issubclass(view, RecordViewSet):
                 yield view.queryset.model
-
-
-# `/go/{id}`: from a record's id, as its item holds it, to the record's page.
 
 
 def view_on_site_disabled(request: HttpRequest, **kwargs: str) -> HttpResponse:

@@ -170,9 +170,6 @@ def receive_webhook(request: HttpRequest, token: str | None = None) -> JsonRespo
     return JsonResponse(received.body, status=received.status)
 
 
-# The OpenAPI schema and its page, for those who are logged in or have a token.
-
-
 HasAnyPermission = allowed(lambda request, view: request.user.get_all_permissions())
 """For an account with at least one permission; one without any has no business with the API."""
 

@@ -146,9 +146,6 @@ def _parse_side(stored: Iterable[Mapping[str, Any]]) -> tuple[FilterCondition, .
     )
 
 
-# Whether a condition holds, and all of them together.
-
-
 def elements_of(value: Canonical) -> frozenset[str]:
     """Return what a canonical value holds: the elements of a list, one text, or nothing."""
     if isinstance(value, tuple):

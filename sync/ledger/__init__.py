@@ -95,9 +95,6 @@ def _is_texts(value: Any) -> bool:
     return value is None or (isinstance(value, tuple) and all(isinstance(one, str) for one in value))
 
 
-# The service.
-
-
 JIRA_TYPES = frozenset({"sprint", "issue", "project", "board"})
 """Types of things that are Jira's, where no system is named and no synced model is called so."""
 

@@ -497,9 +497,6 @@ def learn_higher_cost(link_id: int, *, writes: bool) -> None:
     BoardLink.objects.filter(pk=link_id).update(**{name: min(DOCUMENT_POINTS, 2 * (known or first_guess))})
 
 
-# How large a pass there is room for.
-
-
 @dataclass(frozen=True)
 class Offer:
     """A pass that there is room for; `only_urgent`: only in the part reserved for what a person clicked."""

@@ -310,9 +310,6 @@ class ApiUsage(models.Model):
         return f"{self.slot:%Y-%m-%d %H:%M} {self.entity_type} {self.calls} calls"
 
 
-# Counters for `/metrics` that all processes on all machines share; and latencies by hour.
-
-
 class MetricCount(models.Model):
     """One number of one metric; `bucket` is a histogram's upper bound in seconds, "sum", or empty.
 

@@ -48,9 +48,6 @@ def is_allowed(user: Any, action: QueueAction) -> bool:
     return bool(user.has_perm(f"sync.{action}_syncqueue"))
 
 
-# The outbox: "this record may differ", one pending row for each record and direction.
-
-
 class SyncQueue(models.Model):
     """A reason for a pass of a record, or of an item that no record has yet (then `entity_id` is null)."""
 
@@ -163,13 +160,7 @@ class QueuePause(models.Model):
         return f"pause of {self.entity_type or 'every board'}, {self.direction or 'both directions'}"
 
 
-# Work that outlives a process: the draft of a set-up.
-
-
 EMPTY = models.Value({}, models.JSONField())
-
-
-# A set-up that a person prepares in the wizard: one for each type of records, applied only when confirmed.
 
 
 class SetupState(models.TextChoices):

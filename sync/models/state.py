@@ -727,9 +727,6 @@ class Verification(models.Model):
         return f"{self.entity_type}: {self.differed} of {self.compared} differed"
 
 
-# Relations on a board that name something for which there is no record yet.
-
-
 class AwaitedRelation(models.Model):
     """A record's relation that waits for a record of `target_type`; that table's triggers enqueue it.
 

@@ -29,8 +29,6 @@ from sync.records.authors import UNDO_CAUSE, actor_label, log_action_each
 from sync.records.tombstones import deleted_names
 from sync.registry import link_of, mappings_of
 
-# Permission: whoever may change the records may undo the decisions about them.
-
 
 def may_undo_decisions(user: AbstractBaseUser | AnonymousUser, decisions: Iterable[Decision]) -> bool:
     """Whether a user may change every record that these decisions are about."""

@@ -213,8 +213,6 @@ def bare_write(write: Write, rejected: Collection[str] = ()) -> Write:
     return replace(write, fields=tuple(one for one in write.fields if one.column_id == NAME_COLUMN or one in kept))
 
 
-# The executor.
-
 _TAG_REJECTIONS = frozenset({Scope.FIELD, Scope.COLUMN, Scope.RECORD, Scope.DOCUMENT, Scope.BOARD})
 """Refusals of the tag itself. That this token may make none here is no reason to leave the board alone."""
 

@@ -39,9 +39,6 @@ def answered(facts: PassFacts, plan: Plan, answers: Answers) -> Plan:
     return after_answers(after_removals(facts.board, plan, answers), answers)
 
 
-# One record.
-
-
 @dataclass(frozen=True)
 class Wake:
     """Another pass that follows from this one, for its record."""

@@ -371,9 +371,6 @@ def load_settings() -> Settings:
     )
 
 
-# Records.
-
-
 def claimed_facts(
     board: BoardContext, claims: Sequence[Claim], planned: Mapping[UUID, SyncedModel] = MappingProxyType({})
 ) -> ClaimedFacts:

@@ -34,9 +34,6 @@ if TYPE_CHECKING:
     from sync.reconcile.sides import InspectedColumns
 
 
-# How what was claimed together ends.
-
-
 class Outcome(StrEnum):
     """How a record's jobs end."""
 
@@ -217,9 +214,6 @@ class LostUpdates:
 
 NOTHING_LOST = LostUpdates()
 NO_FIELDS = FieldsPlan()
-
-
-# A record's plan.
 
 
 @dataclass(frozen=True)

@@ -186,9 +186,6 @@ def settle_pass(run: PassRun, facts: PassFacts, plan: Plan, answers: Answers) ->
     return settle_records(run, facts, settle_deleted(run, plan, answers), answers)
 
 
-# How jobs end.
-
-
 def end_jobs(run: PassRun, jobs: Iterable[Job]) -> None:
     """End what was claimed, in the caller's transaction under the lease."""
     token, listed = run.lease.token, list(jobs)

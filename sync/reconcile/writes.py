@@ -24,8 +24,6 @@ from sync.reconcile.field_values import BoardContext
 from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordPlan
 from sync.reconcile.sides import cleared_columns
 
-# What is sent.
-
 
 @dataclass(frozen=True)
 class FieldWrite:
@@ -82,9 +80,6 @@ class Kind(StrEnum):
     CREATE = "create"
     ARCHIVE = "archive"
     DELETE = "delete"
-
-
-# What Monday answered.
 
 
 class Verdict(StrEnum):

@@ -330,9 +330,6 @@ def log_kind_action(
     )
 
 
-# Actions on the queue: a line in the admin's log for each action of a person.
-
-
 QUEUE_NAME = "Sync queue"
 
 

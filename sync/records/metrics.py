@@ -394,9 +394,6 @@ GAUGES = (
 METRICS: tuple[Metric, ...] = (*GAUGES, *COUNTERS, LATENCY)
 
 
-# Into Prometheus' families.
-
-
 class InstallationCollector(Collector):
     """Reads the whole installation from its database, in at most fifteen queries."""
 

@@ -114,9 +114,6 @@ def _parts_of(node: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     raise errors.UnreadableAnswer(f"Monday didn't tell the {name} of board {node.get('id')}", path=("boards", name))
 
 
-# The boards of an account, for a person to choose from.
-
-
 BOARDS_PER_PAGE = 100
 
 MAX_LISTED_BOARDS = 1_000

@@ -184,9 +184,6 @@ def _innermost_type(error: BaseException) -> str:
     return type(list(_causes(error))[-1]).__name__
 
 
-# The client.
-
-
 _CHUNK_BYTES = 65_536
 # Shorter than an answer's: without a connection nothing was sent, so that trying again is safe.
 _CONNECT_SECONDS = 10.0

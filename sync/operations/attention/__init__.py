@@ -121,9 +121,6 @@ def _actor(subject: str) -> str:
     return subject.partition(" ")[2].removesuffix(" on Monday")
 
 
-# One computation.
-
-
 __all__ = [
     "EVERYTHING",
     "MAX_NOTE_LENGTH",

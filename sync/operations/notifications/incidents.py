@@ -142,9 +142,6 @@ def differences() -> Iterator[Noticed]:
         yield Noticed(f"{DIFFERENCE}:{one['id']}", DIFFERENCE, one["entity_type"], title, "", cause, url)
 
 
-# Of what somebody is notified now.
-
-
 CALM = timedelta(minutes=2)
 """Something counts as gone when it has been for so long: a board that stops every minute is one alarm, not ten."""
 

@@ -351,9 +351,6 @@ def _failed(problem: str, **more: Any) -> Outcome:
     return Outcome(False, problem, **more)
 
 
-# Email, by Django's backend.
-
-
 def is_email_configured() -> bool:
     return bool(settings.EMAIL_HOST) or not settings.EMAIL_BACKEND.endswith("smtp.EmailBackend")
 
@@ -392,9 +389,6 @@ def _mail_problem(error: Exception, address: str) -> Outcome:
         case _:
             return _failed(f"“{address}” is no email address.", is_final=True)
     return _failed(f"The email server did not take the message: {reason}. An administrator checks it.", is_ours=True)
-
-
-# Chat, by its webhook.
 
 
 def send_chat(medium: Medium, address: str, letter: Letter) -> Outcome:

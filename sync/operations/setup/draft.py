@@ -61,9 +61,6 @@ def log_setup(user: User, entity_type: str, sentence: str) -> None:
     authors.log_kind_action(user, BoardLink, sentence, name=registry.entity(entity_type).board_title)
 
 
-# Whose the draft is.
-
-
 OWNER_LOCK = 0x53455455
 """Key of the advisory lock by which one person at a time gets set-ups; any otherwise unused number."""
 

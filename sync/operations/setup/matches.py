@@ -175,9 +175,6 @@ class _ListedBoard(Gatherer):
         return replace(item, matching=matching, named=self.given.get(item.named.pk, item.named) if item.named else None)
 
 
-# The comparison.
-
-
 @dataclass
 class MatchResult:
     """How many records are in each group, with samples `[name, why]`, and what the merge would do with them.

@@ -167,9 +167,6 @@ def _check_relations(found: Sequence[SetupDraft]) -> None:
                 )
 
 
-# What a plan comes to.
-
-
 def plan_summary(draft: SetupDraft) -> str:
     count = plan_totals(draft)
     return f"{count['create']:d} to create, {count['link']:d} to link, {count['out'] + count['unsure']:d} left out"

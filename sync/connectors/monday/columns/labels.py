@@ -378,9 +378,6 @@ def _is_tag(tag: Any) -> bool:
     return True
 
 
-# People and items.
-
-
 # People. The teams of a people column are not mapped and stay as they are on Monday.
 
 
