@@ -247,7 +247,6 @@ def diagnostics_seen(request: HttpRequest) -> list[Section]:
 
 
 def diagnostics_page(request: HttpRequest) -> HttpResponse:
-    """Go to the first tab that this person may see."""
     seen = diagnostics_seen(request)
     if not seen:
         raise PermissionDenied
@@ -267,7 +266,6 @@ def diagnostics_tabs(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Add what the first page shows to its context."""
     from sync.admin.health_page import health_context
     from sync.operations.attention import AttentionKind
 

@@ -90,7 +90,6 @@ def window_title(context: Context) -> str:
 
 @register.filter
 def type_words(column_type: str) -> str:
-    """Return a type of Monday's columns in words: "Long text"."""
     return column_type.replace("_", " ").capitalize()
 
 
@@ -156,7 +155,6 @@ def marked_value(value: Any, parts: Sequence[Any], mark: str) -> SafeString:
 
 @register.filter
 def kind(entity_type: str) -> str:
-    """Return the type as its model names it, in the reader's language."""
     from sync.registry import type_label
 
     return type_label(entity_type)

@@ -89,8 +89,6 @@ def options(host: str, port: int, behind_proxy: bool, timeout: int = TIMEOUT_SEC
 
 
 class CrowdedError(Error):  # type: ignore[misc]
-    """Too much is held for others."""
-
     code = 503
     reason = "Service Unavailable"
 

@@ -158,7 +158,6 @@ def _effects(conflict: SyncConflict, resolution_type: str) -> Iterator[lifecycle
 
 
 def effect_lines(conflict: SyncConflict, resolution_type: str) -> list[str]:
-    """Return what would be done with a record or its item, as sentences."""
     option = bulk_option(conflict, resolution_type)
     return [conflict.what, *([f"{option.label}: {option.effect}"] if option else [])]
 

@@ -97,7 +97,6 @@ class ConflictContext:
         }  # fmt: skip
 
     def converter(self, key: str) -> Converter:
-        """Return a mapped field's converter for the record, which has to exist."""
         assert self.record is not None
         mapping, board_id = self.mapped[key], self.link.board_id if self.link is not None else ""
         return converter_for(mapping, board_id, self.record)
@@ -361,7 +360,6 @@ class CaseField:
 
     @property
     def long(self) -> bool:
-        """Whether it takes an input of several lines."""
         has_lines = any("\n" in (text or "") for text in (self.npd, self.base, self.monday))
         return has_lines or self.converter in connectors.get().multiline_converters
 
@@ -409,7 +407,6 @@ class CaseField:
 
     @property
     def seen(self) -> str:
-        """The values on the screen, as they travel with the form."""
         return json.dumps([self.npd, self.monday])
 
     @property

@@ -45,8 +45,6 @@ Sides = Mapping[str, str | None]
 
 @dataclass(frozen=True)
 class Effect:
-    """The value that both sides will have, and the sides that change."""
-
     value: str | None
     npd_changes: bool
     monday_changes: bool
@@ -109,7 +107,6 @@ def effect_of(
 
 
 def selection_effect(conflict: SyncConflict, key: str, selection: FieldSelection) -> Effect:
-    """Return what a field's choice leads to, from the values that it was made for."""
     return effect_of(
         selection.choose,
         npd=selection.npd,
@@ -180,7 +177,6 @@ def drop_field(conflict: SyncConflict, key: str, now: datetime, unused: FieldSel
 
 
 def annotate(conflict: SyncConflict, key: str, **details: Any) -> None:
-    """Add details to what is kept of a field."""
     _set_entry(conflict, key, {**conflict.merge_selections[key], **details})
 
 
@@ -270,7 +266,6 @@ class ConflictHistory:
             self._add(conflict, key, CONFLICT_FOUND_KIND, sentence, values=values)
 
     def log_resolution(self, conflict: SyncConflict, resolution: StoredResolution) -> None:
-        """Log a person's resolution; nothing is written yet."""
         for key, selection in resolution.fields.items():
             base, effect = conflict.base_data.get(key), selection_effect(conflict, key, selection)
             sentence = f"Chose {quote_value(effect.value)} for {conflict.label(key)}: {effect.where}."

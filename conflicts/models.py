@@ -58,7 +58,6 @@ class StoredResolution:
         return cls(**{**stored, **picks})
 
     def to_json(self) -> dict[str, Any] | None:
-        """Return the form that the database stores; None when nothing is left of it."""
         return asdict(self) if self.fields or self.handed_back else None
 
     def without(self, keys: set[str]) -> StoredResolution:
@@ -205,7 +204,6 @@ EMPTY_OBJECT = models.Value({}, models.JSONField())
 
 
 def default_label(entity_type: str, key: str) -> str:
-    """Return the field's label as its application proposes it; no query."""
     try:
         specs = registry.entity(entity_type).mappings
     except registry.UnknownEntity:
@@ -342,7 +340,6 @@ class SyncConflict(models.Model):
 
     @property
     def what(self) -> str:
-        """Return what happened, as a sentence; empty for conflicts about values."""
         return str(self.about.get("what", ""))
 
     @property

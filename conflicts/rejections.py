@@ -115,7 +115,6 @@ class RejectionCase:
 
     @cached_property
     def npd(self) -> str | None:
-        """NPD's value, as a person reads it."""
         return self.display.local(self.record, self.field, field_values.stored_values(self.record, self.field)) or None
 
     @cached_property
@@ -374,7 +373,6 @@ def _check_permission(by: User) -> None:
 
 
 def _lock_rejection(field_key: FieldRef) -> RejectionCase:
-    """The case, with the record and its ledger entry locked, in this order."""
     entity_type, entity_id, key = field_key
     try:
         model = registry.entity(entity_type).model

@@ -175,7 +175,6 @@ def check_may_see(user: Any, entity_type: str, keys: Iterable[str]) -> None:
 
 
 def not_as_seen(conflict: SyncConflict, keys: list[str]) -> NotAsSeen:
-    """Return the error that carries the present values."""
     labels = ", ".join("What happened" if key == RECORD_KEY else conflict.label(key) for key in keys)
     return NotAsSeen.of(labels, current_values(conflict))
 
@@ -194,7 +193,6 @@ def _field_selections(
     selections: Selections,
     seen: SeenValues,
 ) -> dict[str, FieldSelection]:
-    """Return the choice of each field; raises NotAsSeen or InvalidResolution."""
     # A field that has left the conflict makes the request stale, not invalid.
     if unknown := sorted({*selections, *seen} - {*conflict.conflict_fields, *context.mapped}):
         fields = ", ".join(conflict.conflict_fields)

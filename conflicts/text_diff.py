@@ -167,7 +167,6 @@ def _marked_block(words: Sequence[_Word], marked: bool) -> list[DiffPart]:
 
 
 def _compared_characters(one: str, other: str) -> tuple[list[DiffPart], list[DiffPart]]:
-    """Both texts marked character by character."""
     mine, theirs = characters(one), characters(other)
     sides: tuple[list[DiffPart], list[DiffPart]] = ([], [])
     for tag, i, i_end, j, j_end in _opcodes(mine, theirs):

@@ -324,7 +324,6 @@ class Limits:
 
     @contextmanager
     def figures(self) -> Iterator[Usage]:
-        """What was used, while no other thread counts."""
         with self._lock:
             yield self.usage
 

@@ -40,7 +40,6 @@ class Sandbox:
 
 
 def build(settings: Settings) -> Sandbox:
-    """The whole simulator, its background threads started."""
     world = World(Clock(), settings.data)
     world.site_url = settings.site_url
     world.page_url = settings.page_url or settings.site_url

@@ -364,7 +364,6 @@ class Control:
         return json_response({"id": column.id, "type": column.type, "archived": column.archived})
 
     def plan(self, request: Request) -> Response:
-        """The plan, its limits, what is used of each, and how many requests each code refused."""
         return json_response(self._api.limits.to_json())
 
     def change_plan(self, request: Request) -> Response:

@@ -127,7 +127,6 @@ class Fault:
         return not self.naming or self.naming in json.dumps(given, ensure_ascii=False, default=str)
 
     def name(self) -> str:
-        """A few words for the log of calls."""
         words = {
             "status": f"HTTP {self.status}",
             "timeout": f"timeout {self.timeout}",
@@ -326,7 +325,6 @@ class ItemHistory:
         self._at_now(item.id, replace(item, cells=dict(item.cells)))
 
     def record_creation(self, item: Item) -> None:
-        """Remember that an item was made just now."""
         self._at_now(item.id, None)
 
     def _at_now(self, item_id: int, version: Item | None) -> None:

@@ -373,7 +373,6 @@ class World:
         self._disk.put(type(row), [row])
 
     def log(self, board_id: int, event: str, data: dict[str, object], user_id: int, item_id: int | None) -> None:
-        """Add a row to the board's activity log."""
         now = self.clock.time()
         row = Activity(
             id=ordered_id(now),

@@ -64,8 +64,6 @@ STOP_WORDS = {
 
 
 class ResolutionStrategy(models.TextChoices):
-    """Who decides when both sides changed."""
-
     AUTO = "auto", "By the merge's rules"
     MANUAL = "manual", "A person decides"
     JIRA_WINS = "jira_wins", "Jira wins"
@@ -142,8 +140,6 @@ class DeletedRecordPolicy(models.TextChoices):
 
 
 class ColumnProblem(StrEnum):
-    """Why a mapped column can't be used."""
-
     MISSING = "missing"
     RETYPED = "retyped"
     HIDDEN = "hidden"
@@ -176,8 +172,6 @@ class BlockedCode(StrEnum):
 
 
 class TombstoneState(models.TextChoices):
-    """What is known about the item of a deleted record."""
-
     WAITING = "waiting", "Its item is checked next"
     ASKED = "asked", "Waits for your decision"
     PENDING_APPROVAL = "pending_approval", "Waits for approval"

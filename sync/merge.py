@@ -83,17 +83,14 @@ class FieldSides:
 
     @property
     def local_stands(self) -> bool:
-        """Whether NPD's side is what was last agreed on."""
         return self.base is not None and _are_equal(self.local, self.base[0])
 
     @property
     def remote_stands(self) -> bool:
-        """Whether Monday's side is what was last agreed on."""
         return self.base is not None and _are_equal(self.remote, self.base[1])
 
     @property
     def stand(self) -> bool:
-        """Whether neither side left its half of the base."""
         return self.local_stands and self.remote_stands
 
     @property
@@ -102,7 +99,6 @@ class FieldSides:
 
     @property
     def differ(self) -> bool:
-        """Whether both sides are known to say something else."""
         return _differ(self.local, self.remote)
 
 

@@ -379,7 +379,6 @@ class Supervisor:
             preparation.end()
 
     def print_summary(self) -> None:
-        """Print the last lines: where to look, how to sign in, what to try."""
         lines = [
             "",
             f"NPD             {self.plan.site}/admin/",
@@ -513,14 +512,12 @@ def install_signal_handlers() -> None:
 
 
 def ignore_signals() -> None:
-    """Let nothing interrupt the end."""
     signal.setitimer(signal.ITIMER_REAL, 0)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
 
 
 def run(supervisor: Supervisor) -> int:
-    """Start, watch, stop; return the exit code."""
     try:
         supervisor.start()
         supervisor.print_summary()

@@ -125,7 +125,6 @@ def _case_url(key: str) -> str:
 
 
 def screen_url(pk: UUID | None) -> str:
-    """The address of a conflict's screen; empty without one."""
     return reverse(f"{URL_NAME}_screen", args=[pk]) if pk else ""
 
 
@@ -536,7 +535,6 @@ class CaseMixin:
     opts: Any
 
     def get_urls(self) -> list[URLPattern]:
-        """The addresses of both kinds of cases."""
         view, name = self.admin_site.admin_view, "conflicts_syncconflict"
         field = "rejected/<slug:entity_type>/<uuid:entity_id>/<slug:key>/"
         conflict_screen = CaseScreen.as_view(model_admin=self, desk_type=ConflictDesk)
@@ -552,7 +550,6 @@ class CaseMixin:
         ]
 
     def conflict_status(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        """Answer, as JSON, how far a conflict's resolution is."""
         check_permission(self, request, "view")
         conflict = known_conflict(get_object_or_404(SyncConflict, pk=pk), visible_types(request.user))
         return _status(conflict_progress(conflict))
@@ -569,7 +566,6 @@ class CaseMixin:
         return self._undo(request, ConflictDesk(request, get_object_or_404(SyncConflict, pk=pk)))
 
     def answer_undo(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Take the answer to a rejection back, and show the value."""
         decision = get_object_or_404(Decision, pk=pk, kind=DECISION_KIND)
         entity_type, entity_id, key = _field_ref(decision)
         desk = RejectionDesk.find(request, entity_type=entity_type, entity_id=entity_id, key=key, answer=decision)

@@ -109,7 +109,6 @@ def rule_suggestions(mappings: Iterable[FieldMapping]) -> list[tuple[FieldMappin
 
 
 def field_decisions(mapping: FieldMapping) -> FieldDecisions:
-    """Return how people resolved this field's recent conflicts."""
     return all_field_decisions().get((mapping.link.entity_type, mapping.key), FieldDecisions())
 
 
@@ -243,7 +242,6 @@ class RuleMixin:
 
 
 def may_change_rules(request: HttpRequest) -> bool:
-    """Whether this person may change a field's rule."""
     return request.user.has_perm(CHANGE_RULE_PERMISSION)
 
 

@@ -56,8 +56,6 @@ class ContactAdmin(ImportMixin, SyncedModelAdmin):
 
 @admin.register(Organization)
 class OrganizationAdmin(ImportMixin, SyncedModelAdmin):
-    """Companies, public bodies, associations."""
-
     form = OrganizationForm
     list_display = ("name", "address_city", "address_country", "sync", "item", "updated")
     list_filter: ClassVar[list[Any]] = list(SYNC_FILTERS)

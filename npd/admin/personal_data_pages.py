@@ -33,8 +33,6 @@ CONFIRMATION = "erase"
 
 
 class ErasureForm(forms.Form):
-    """What becomes of the items, and the word that confirms it."""
-
     items = forms.ChoiceField(
         label="Their items on Monday",
         choices=[
@@ -48,7 +46,6 @@ class ErasureForm(forms.Form):
     )
 
     def clean_confirm(self) -> str:
-        """Refuse any other word."""
         if self.cleaned_data["confirm"].strip().lower() != CONFIRMATION:
             raise forms.ValidationError("Type the word “erase” to confirm. It can't be undone.")
         return CONFIRMATION
@@ -85,7 +82,6 @@ def download_export(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def erase(request: HttpRequest) -> HttpResponse:
-    """Erase a person once the word is typed."""
     _administrators_only(request)
     person, form = _person(request), ErasureForm(request.POST)
     if not person.item_ids:

@@ -67,8 +67,6 @@ WHOLE_RECORDS = ("sync.StoredAnswer",)
 
 
 class ItemFate(StrEnum):
-    """What becomes of the person's items on Monday."""
-
     DELETE = "delete"
     LEAVE = "leave"
 

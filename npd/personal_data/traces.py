@@ -118,7 +118,6 @@ def is_reference(name: str) -> bool:
 
 
 def text_columns() -> dict[str, list[TextColumn]]:
-    """Return the columns of every table that may hold a text about somebody, by table."""
     found: dict[str, list[TextColumn]] = {}
     with connection.cursor() as cursor:
         cursor.execute(_COLUMNS)

@@ -227,7 +227,6 @@ class People(ColumnKind):
         return {"personsAndTeams": found, "changed_at": writing.stamp} if found else None
 
     def parse_edit(self, column: Column, text: str, writing: Writing) -> Any:
-        """A person types names, addresses or ids."""
         chosen = []
         for words in (part.strip() for part in text.split(",") if part.strip()):
             person_id = column.names.person_called(words)
@@ -332,7 +331,6 @@ class BoardRelation(ColumnKind):
         return {"item_ids": ids, "changed_at": writing.stamp} if ids else None
 
     def parse_edit(self, column: Column, text: str, writing: Writing) -> Any:
-        """A person types names, or ids."""
         chosen = []
         for words in (part.strip() for part in text.split(",") if part.strip()):
             item_id = column.names.item_called(words, board_ids(column))

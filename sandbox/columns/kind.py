@@ -66,7 +66,6 @@ class ColumnKind:
         return {self.text(column, raw)} - {""}
 
     def parse_edit(self, column: Column, text: str, writing: Writing) -> Any:
-        """The raw value of what a person typed into a cell."""
         return self.parse_simple(column, text.strip(), writing) if text.strip() else None
 
     def value(self, raw: Any) -> str | None:

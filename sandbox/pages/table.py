@@ -249,7 +249,6 @@ def headings(board: Board) -> str:
 
 
 def groups_of(board: Board) -> str:
-    """The board's groups as JSON, for the menu that moves items."""
     return json.dumps([{"id": group.id, "title": group.title} for group in board.visible_groups()])
 
 
@@ -330,7 +329,6 @@ class Listing:
     # As HTML
 
     def html(self, looks: RowStyle) -> str:
-        """The tabs, the table in its groups, and the foot."""
         counts = self.counts | {"all": sum(self.counts.values())}
         tabs = "".join(
             f'<a href="{self._address(state=state, page=1)}" data-state="{state}"'
@@ -396,7 +394,6 @@ class Listing:
         return escape(f"/board/{self._board.id}?{urlencode(asked | changed)}")
 
     def toolbar(self) -> str:
-        """The search, the order, and the form that adds an item."""
         sorts = "".join(
             f'<option value="{key}"{" selected" if key == self.sort else ""}>{words}</option>'
             for key, words in SORTS.items()

@@ -381,7 +381,6 @@ class Deliveries:
             threading.Thread(target=self._work, daemon=True, name="webhooks").start()
 
     def on_events(self, happened: list[WorldEvent]) -> None:
-        """Queue what subscribers want to know; a listener of the world."""
         hooks = list(self._world.hooks.values())
         wanted = [(hook, happening) for happening in happened for hook in hooks if wants(hook, happening)]
         if not wanted:
@@ -524,7 +523,6 @@ class Deliveries:
             self._condition.wait_for(lambda: not self._sending, CLEARING_SECONDS)
 
     def handshake(self, url: str) -> bool:
-        """Whether the address answers a challenge as Monday wants it."""
         return self._sender.handshake(url)
 
     def _work(self) -> None:

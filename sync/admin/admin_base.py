@@ -335,7 +335,6 @@ class PageAdmin(PlainWordsMixin, ValidIdsMixin, ModelAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """Show what a row's own page has beyond its fields."""
         row = kwargs.get("obj")
         more = {} if row is None else self.row_context(request, row)
         # Who makes one record or endpoint rarely makes another right after it.
@@ -374,11 +373,9 @@ class ReadOnlyAdmin(PageAdmin):
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Rows are written by the engine alone."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Rows are removed by the engine alone."""
         return False
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
@@ -519,7 +516,6 @@ class ReaderMixin:
                 hide_quotes(row, row.page_types, self.quoting)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        """Return the row of a page in the same way."""
         row = super().get_object(request, object_id, from_field)  # type: ignore[misc]
         return hide_quotes(row, row.page_types, self.quoting) if row is not None and self.quoting else row
 
@@ -580,12 +576,9 @@ class RecordLinkMixin(ReaderMixin):
 
 
 class RecordSearchMixin:
-    """Finds rows also by the name of their record."""
-
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Return what the search fields find, and the rows of records so named."""
         found, doubles = super().get_search_results(request, queryset, search_term)  # type: ignore[misc]
         named = [str(key) for key in record_ids_by_name(request.user, search_term)]
         return (found | queryset.filter(entity_id__in=named) if named else found), doubles
@@ -620,8 +613,6 @@ class EntityFilter(RadioFilter):
 
 
 class UnmatchedItemsFilter(RadioFilter):
-    """Rows of records, or items of the board that no record has yet."""
-
     title = "what it is about"
     parameter_name = "what"
     CHOICES = (("records", "Records"), ("items", "Unmatched items"))

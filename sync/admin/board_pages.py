@@ -163,7 +163,6 @@ class FieldMappingInline(TabularInline):
 
     @admin.display(description="Field")
     def field(self, mapping: FieldMapping) -> SafeString | str:
-        """Return the field's name, and what is wrong with its column."""
         if not mapping.problem:
             return mapping.label
         blocked_badge = admin_base.badge("warn", "view_column", "Blocked")
@@ -176,7 +175,6 @@ class FieldMappingInline(TabularInline):
 
     @admin.display(description="Column type")
     def column_type(self, mapping: FieldMapping) -> str:
-        """Return what Monday calls the column's type, in words."""
         kind = str(mapping.options.get("column_type") or column_type(mapping.converter))
         return kind.replace("_", " ").capitalize()
 
@@ -258,7 +256,6 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         ]
 
     def accept_title(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Take note of a column's new title."""
         link = self._changed_link(request, pk)
 
         def run() -> str:
@@ -269,7 +266,6 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         return run_action(self, request, run, back_url=_board_url(link))
 
     def check_columns(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Ask Monday for the board's columns now."""
         link = self._changed_link(request, pk)
         # A call to Monday; no transaction waits for it.
         run = partial(ask_for_columns, request, link)
@@ -344,7 +340,6 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
 
     @admin.display(description="Board")
     def board(self, link: BoardLink) -> SafeString | str:
-        """Return the board's name as a link to Monday, and whether the environment names it."""
         return self._board_link(link, self.name(link))
 
     def _board_link(self, link: BoardLink, text: str) -> SafeString | str:
@@ -428,7 +423,6 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
 
     @admin.display(description="Check for missed changes")
     def swept(self, link: BoardLink) -> SafeString:
-        """Return when the board was last asked what changed, and what is wrong with that."""
         problems = [text for text in (link.sweep_problem, link.silence) if text]
         paragraphs = format_html_join(
             "", '<p class="npd-column-problem">{}</p>', ((humanize.without_request_id(one),) for one in problems)
@@ -460,7 +454,6 @@ class MondayAccountAdmin(ReadOnlyAdmin):
     json_fields = ("users", "tags")
 
     def get_urls(self) -> list[URLPattern]:
-        """Add what the button of a stop sends to."""
         tries = self.admin_site.admin_view(require_POST(partial(try_again, self)))
         return [path("try-again/", tries, name="sync_try_again"), *super().get_urls()]
 
@@ -510,7 +503,6 @@ class VerificationAdmin(admin_base.ReaderMixin, ReadOnlyAdmin):
 
     @admin.display(description="What was found")
     def found(self, row: Verification) -> SafeString | str:
-        """Return which fields of which records differed, to who may see them."""
         if row.details and registry.is_hidden(getattr(row, "page_types", ()), row.entity_type):
             return registry.HiddenName.of(row.entity_type)
         lines = [

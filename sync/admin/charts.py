@@ -87,7 +87,6 @@ class TimeChart:
 
     @property
     def x_labels(self) -> list[str]:
-        """What stands below, from left to right."""
         last = len(self.steps) - 1
         return [self.steps[round(number * last / (X_LABELS - 1))].short for number in range(X_LABELS)]
 

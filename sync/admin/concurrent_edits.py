@@ -136,11 +136,9 @@ class ConcurrentRecordForm(_RecordForm):
 
     @property
     def shown_value(self) -> str:
-        """What the form shows now, to come back with it."""
         return json.dumps(self.stored_values)
 
     def clean(self) -> dict[str, Any] | None:
-        """Decide, field by field, between what was shown, what is stored and what was typed."""
         cleaned = super().clean()
         for name, value in self.cleaned_data.items():
             self.cleaned_data[name] = normalised_lines(value)
@@ -211,7 +209,6 @@ class ConcurrentRecordForm(_RecordForm):
 
     @property
     def changed_data(self) -> list[str]:
-        """The fields that the person changed, for the admin's log."""
         return self.changed_names if self.changes_a_row and self.is_bound else super().changed_data
 
     def _text(self, name: str, value: Any) -> str:

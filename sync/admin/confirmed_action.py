@@ -38,7 +38,6 @@ class RecordTable:
 
     @property
     def first_cells(self) -> list[list[tuple[str, object]]]:
-        """The rows beside which the buttons are on the screen, each cell with its head."""
         return self._cells(self.rows[:ROWS_UNFOLDED])
 
     @property

@@ -63,7 +63,6 @@ class EnvironmentSetting:
 
 
 def environment_settings() -> list[EnvironmentSetting]:
-    """Return the variables that matter, in the order in which a person sets them."""
     return [
         EnvironmentSetting(
             "MONDAY_API_KEY",
@@ -102,7 +101,6 @@ MAY_CONNECT = "sync.change_mondayaccount"
 
 
 def may_connect(user: Any) -> bool:
-    """Whether this user may enter, replace and remove the token and the app."""
     return bool(user.has_perm(MAY_CONNECT))
 
 
@@ -329,7 +327,6 @@ def _not_ended(problem: str) -> str:
 
 
 def _board_states() -> list[tuple[str, BoardAvailability, str]]:
-    """Each board's title, how it stands, and what stops it."""
     return [
         (registry.entity(one.entity_type).board_title, one, humanize.without_request_id(one.blocked_reason))
         for one in overview().shown
@@ -352,7 +349,6 @@ class ConnectionPagesMixin:
     admin_site: AdminSite
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the doors through which Monday is connected."""
         steps: list[tuple[str, str, Step]] = [
             ("token/", "token", require_POST(self.wizard_token)),
             ("app/", "app", require_POST(self.wizard_app)),
@@ -484,7 +480,6 @@ class ConnectionPagesMixin:
         return self._answer(request, "The app is stored encrypted. Connect with Monday now.")
 
     def wizard_authorize(self, request: HttpRequest) -> HttpResponse:
-        """Send the person to Monday, which asks them whether the app may."""
         app = credentials.oauth_app()
         if app is None:
             return self._answer(request, "Enter the app's client ID and client secret first.", ok=False)

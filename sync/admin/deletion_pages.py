@@ -88,7 +88,6 @@ def deleted_records_link(user: Any, label: str = "See the deleted records", quer
 
 
 def cause_authors(acts: Sequence[ApprovalRequest]) -> dict[int, str]:
-    """Return who gave the cause of these acts and when, in words, as far as it is known."""
     return dict(_npd_authors(acts)) | dict(_monday_authors(acts)) | dict(_deletion_times(acts))
 
 
@@ -207,12 +206,10 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
 
     @admin.action(description="Approve…", permissions=["steer"])
     def approve_selected(self, request: HttpRequest, queryset: QuerySet[ApprovalRequest]) -> HttpResponse:
-        """Let these go, after a page that says what that means."""
         return self._decide_selected(request, queryset, "approve")
 
     @admin.action(description="Reject…", permissions=["steer"])
     def reject_selected(self, request: HttpRequest, queryset: QuerySet[ApprovalRequest]) -> HttpResponse:
-        """Keep what these would delete or empty, after a page that says what that means."""
         return self._decide_selected(request, queryset, "reject")
 
     def _decide_selected(
@@ -232,7 +229,6 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
 
 
 def approval_label(pending: QuerySet[ApprovalRequest], kind: ApprovalKind) -> str:
-    """Say with its number what approving changes of one kind deletes or empties."""
     acts = pending.filter(kind=kind)
     number, types = acts.count(), list(acts.order_by().values_list("entity_type", flat=True).distinct())
     link = link_of(types[0]) if len(types) == 1 else None
@@ -329,7 +325,6 @@ def _restore_effects(number: int) -> list[str]:
 
 
 def _may_restore(row: Any) -> bool:
-    """Whether the reader of the row may make its record again, and that can be done."""
     is_gone = row.state != TombstoneState.RESTORED and row.reason_code != TombstoneReason.ERASED
     return is_gone and row.entity_type in row.page_may_restore
 
@@ -369,7 +364,6 @@ class TombstoneAdmin(ReadOnlyAdmin):
         return rows.exclude(entity_type__in=sorted(hidden)) if hidden else rows
 
     def prepare_page(self, rows: list[Any]) -> None:
-        """Put the boards of the page's types, and who deleted each record, on its rows."""
         super().prepare_page(rows)
         links = {kind: link_of(kind) for kind in {row.entity_type for row in rows}}
         authors = deletion_authors((row.entity_type, row.entity_id) for row in rows)
@@ -449,7 +443,6 @@ class TombstoneAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Restore…")
     def bring_back(self, request: HttpRequest, queryset: QuerySet[Tombstone]) -> HttpResponse:
-        """Make records again as they were, after a page that says what that means."""
         kinds = queryset.order_by().values_list("entity_type", flat=True).distinct()
         may_add = all(registry.may_act(request.user, "add", kind) for kind in kinds)
 
@@ -527,7 +520,6 @@ class IgnoredItemAdmin(ReaderMixin, PageAdmin):
         return found.filter(erased=False)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Rows are written by the engine alone."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:

@@ -105,6 +105,5 @@ def _side_context(
 
 
 def draft_filter_lines(draft: SetupDraft) -> list[str]:
-    """Return what a draft's filter lets through, a sentence for each side."""
     labels = {one.key: one.label for one in registry.entity(draft.entity_type).mappings}
     return SyncFilter.parse(draft.sync_filter).lines(labels)

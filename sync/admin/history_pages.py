@@ -90,13 +90,10 @@ from sync.registry import (
 
 
 class UndoPagesMixin:
-    """Adds the two pages to the admin of decisions."""
-
     admin_site: AdminSite
     opts: Any
 
     def get_urls(self) -> list[URLPattern]:
-        """The page of one decision or an act's, and that of a batch."""
         view = self.admin_site.admin_view
         return [
             re_path(r"^(?P<keys>\d{1,18}(?:,\d{1,18}){0,99})/undo/$", view(self.undo_some), name="sync_decision_undo"),
@@ -383,7 +380,6 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
         return answer
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        """Return the list whose rows are grouped by day."""
         return ActivityList
 
     def prepare_page(self, rows: list[Any]) -> None:
@@ -402,7 +398,6 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
                 row.page_alike = row.page_more
 
     def row_context(self, request: HttpRequest, row: Decision) -> dict[str, Any]:
-        """Offer to take it back, and the batch that it belongs to."""
         context = super().row_context(request, row)
         if may_undo_decisions(request.user, [row]):
             resolution_url = resolution_urls([row], request.user).get(row.pk, "")
@@ -413,7 +408,6 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
         return context
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
-        """Leave out the values of a decision that moved none."""
         fields = super().get_fields(request, obj)
         is_move = isinstance(obj, Decision) and {"before", "after"} & set(obj.values)
         return fields if is_move else [name for name in fields if name != "before_and_after"]
@@ -478,7 +472,6 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
     moment = admin_base.time_column("at", "When")
 
     def export_columns(self, user: Any) -> list[ExportColumn]:
-        """What happened, when, to which record, by whom."""
         return [
             ("When (UTC)", lambda row: row.at),
             ("Record", record_name_of),
@@ -495,7 +488,6 @@ class BlockedFieldFilter(RadioFilter):
     parameter_name = "blocked"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return blocked for whatever reason, and because somebody rewrites it."""
         return [("yes", "With blocked fields"), ("loop", "In an update loop")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -625,14 +617,12 @@ class WebhookEventAdmin(BoardNamesMixin, ReaderMixin, ReadOnlyAdmin):
     empty_words = "The first edit on a board brings one, once Monday can reach this site from the internet."
 
     def prepare_page(self, rows: list[Any]) -> None:
-        """Put the records of the page's items on its rows, with one query for each type."""
         super().prepare_page(rows)
         found = records_of_items(row.item_id for row in rows)
         for row in rows:
             row.page_records = found
 
     def row_context(self, request: HttpRequest, row: WebhookEvent) -> dict[str, Any]:
-        """Call the page what happened, and to which item."""
         return super().row_context(request, row) | {"page_name": f"{self.happened(row)}: item {row.item_id}"}
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
@@ -739,7 +729,6 @@ class AuditLogAdmin(ReadOnlyAdmin):
 
 
 def records_of_items(item_ids: Iterable[str | None]) -> dict[str, tuple[str, UUID, str]]:
-    """Return the records of these items: type, id and name; one query for each type."""
     wanted = {item_id for item_id in item_ids if item_id}
     found: dict[str, tuple[str, UUID, str]] = {}
     for spec in registry.entities() if wanted else ():

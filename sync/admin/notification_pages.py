@@ -130,8 +130,6 @@ class NotificationForm(forms.Form):
 
 @dataclass(frozen=True)
 class FormPart:
-    """One medium's fields, and a sentence on what it needs."""
-
     medium: Medium
     frequency: forms.BoundField
     hour: forms.BoundField
@@ -196,7 +194,6 @@ def state_badge(row: NotificationReceiver) -> SafeString:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def notifications_page(request: HttpRequest) -> HttpResponse:
-    """Show a person's own notifications, and store what they choose."""
     user = cast("User", request.user)
     form = NotificationForm(user, request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
@@ -218,7 +215,6 @@ def notifications_page(request: HttpRequest) -> HttpResponse:
 
 
 def _overview(request: HttpRequest) -> dict[str, Any] | None:
-    """What an administrator is shown of everybody's receivers."""
     if not request.user.has_perm("sync.view_notificationreceiver"):
         return None
     failing = NotificationReceiver.objects.exclude(failed_since=None).exclude(frequency=Frequency.OFF).count()
@@ -290,7 +286,6 @@ class NotificationReceiverAdmin(ReadOnlyAdmin):
         return [*self.summary, "zone", "failures", "next_attempt", "chosen_at"]
 
     def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        """Call the row's page by the person and the way."""
         context: dict[str, Any] = super().row_context(request, row)
         return context | {"page_name": f"{self.who(row)} · {row.get_medium_display()}"}
 

@@ -102,7 +102,6 @@ def board_item_link(row: SyncQueue, item_id: str, text: str) -> SafeString | str
 
 
 def record_item_id(row: SyncQueue) -> str:
-    """Return the number of the record's item; empty where it has none or is gone."""
     if row.entity_id is None:
         return ""
     try:
@@ -322,7 +321,6 @@ class QueueOperationsMixin:
 
 
 def log_operation(request: HttpRequest, operation: QueueOperation, rows: int, *, row: SyncQueue | None = None) -> None:
-    """Leave the line of an act in the admin's log."""
     authors.log_queue_action(request.user, f"{operation.verb}: {humanize.count_with_noun(rows, 'job')}.", row)
 
 

@@ -79,7 +79,6 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]  # has no parameters
 
     @cached_property
     def count(self) -> int:
-        """Return how many rows there are, at most as many as are paged through."""
         return min(self._row_count, MAX_COUNTED)
 
     @property
@@ -92,7 +91,6 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]  # has no parameters
 
     @property
     def is_cut(self) -> bool:
-        """Whether there are rows behind the last page."""
         return self._row_count > MAX_COUNTED
 
     @cached_property
@@ -356,7 +354,6 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
 
     @admin.display(description="Monday item")
     def item_on_monday(self, row: SyncQueue) -> SafeString | str:
-        """Return the item that the row is about, also where only the record knows it."""
         item_id = row.remote_id or record_item_id(row)
         return board_item_link(row, item_id, item_id) if item_id else "none yet"
 
@@ -366,7 +363,6 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
 
     @admin.display(description="Direction", ordering="direction")
     def way(self, row: SyncQueue) -> str:
-        """Return which side gave the reason to look."""
         return row.get_direction_display()
 
     @admin.display(description="Attempts")

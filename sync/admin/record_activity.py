@@ -75,7 +75,6 @@ _ICONS = {
 
 
 def decision_undo_url(*keys: int) -> str:
-    """Return the address of the page that takes these decisions back."""
     return reverse("admin:sync_decision_undo", args=[",".join(map(str, keys))])
 
 
@@ -196,17 +195,14 @@ class ActivityLine:
 
     @property
     def shown_before(self) -> str:
-        """The former value, of a long one the part that differs."""
         return _part_that_differs(self.before, self.after)
 
     @property
     def shown_after(self) -> str:
-        """The new value, of a long one the part that differs."""
         return _part_that_differs(self.after, self.before)
 
     @property
     def initials(self) -> str:
-        """Who did it, in two letters; empty where that is no user."""
         letters = "" if self.actor in NOBODY else "".join(word[0] for word in self.actor.split() if word[0].isalnum())
         return (letters[0] + letters[-1] if len(letters) > 1 else letters).upper()
 
@@ -224,7 +220,6 @@ class Act:
 
     @property
     def others(self) -> int:
-        """How many fields it changed beside the first."""
         return len(self.lines) - 1
 
     @property
@@ -247,7 +242,6 @@ class Act:
 
     @property
     def conflict_url(self) -> str:
-        """The page of the conflict that it tells was found; else nothing."""
         return self.line.conflict_url
 
     @property
@@ -295,7 +289,6 @@ class Activity:
 
     @property
     def chosen_label(self) -> str:
-        """What the chosen field is called; empty where every field is shown."""
         return self.fields.get(self.chosen, "")
 
 

@@ -219,7 +219,6 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
 
     @cached_property
     def list_filter(self) -> list[Any]:
-        """The filters of every synced model, and one by each related record."""
         related = [(field.name, admin_base.RelatedFilter) for field in registry.own_relations(self.model)]
         return [SYNC_FILTERS[0], *related, *SYNC_FILTERS[1:]]
 
@@ -278,7 +277,6 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         return f"No {self.opts.verbose_name_plural} here"
 
     def empty_list(self, request: HttpRequest) -> tuple[str, list[tuple[str, str]]]:
-        """What fills the list, as its board is set up now."""
         return first_records(request.user, self.model.entity_type())
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -342,7 +340,6 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         return tuple(field.name for field in registry.own_relations(self.model))
 
     def export_columns(self, user: Any) -> list[ExportColumn]:
-        """The record's own fields, and how its sync stands."""
         hidden = registry.hidden_relations(user, self.model)
         own = [
             (capfirst(str(field.verbose_name)), partial(_exported, field))
@@ -392,12 +389,10 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
 
     @admin.action(description="Turn sync on", permissions=["change"])
     def turn_sync_on(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        """Let the selected records sync again."""
         self._set_sync(request, queryset, on=True)
 
     @admin.action(description="Turn sync off", permissions=["change"])
     def turn_sync_off(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        """Stop the sync of the selected records; both sides keep what they have."""
         self._set_sync(request, queryset, on=False)
 
     def _set_sync(self, request: HttpRequest, queryset: QuerySet[Any], *, on: bool) -> None:
@@ -522,8 +517,6 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         return reverse(f"admin:{self._url_name('change')}", args=[record.pk])
 
     def pause_record(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
-        """Turn one record's sync off, with a reason."""
-
         def run() -> str:
             reason = clean_reason(request.POST.get("why", ""))
             pause_record(record, reason)
@@ -680,7 +673,6 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         return super().render_change_form(request, context, *args, **kwargs)
 
     def row_context(self, request: HttpRequest, row: SyncedModel) -> dict[str, Any]:
-        """Add the sync panel to the record's page."""
         record: Any = row
         view: record_panel.RecordSyncView = record.page_view
         may_change, urls = self.has_change_permission(request, record), self.action_urls(record)
@@ -716,13 +708,11 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         super().save_model(request, obj, form, change)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        """Delete, and say what becomes of the item, and where the record is restored."""
         follows, key = tombstones.item_consequence(obj) if obj.monday_id else "", obj.pk
         super().delete_model(request, obj)
         self._say_deleted(request, f"{obj} is deleted.", follows, "Restore it", f"?q={key}")
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        """Delete, and say what becomes of the items, and where the records are restored."""
         linked, number = queryset.exclude(monday_id=None).exists(), queryset.count()
         super().delete_queryset(request, queryset)
         follows = tombstones.items_consequence(self.model.entity_type()) if linked else ""

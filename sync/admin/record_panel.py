@@ -159,7 +159,6 @@ def views_of(
 
 
 def view_of(record: SyncedModel, reader: Any) -> RecordSyncView:
-    """Return what the record's own page shows to this user."""
     hides = bool(registry.hidden_relations(reader, type(record)))
     return views_of([record], sync_now(), hides=hides)[record.id]
 
@@ -518,7 +517,6 @@ class RecordAdvice:
 
 
 def may_change_mapping(user: Any) -> bool:
-    """Whether this user may change which column a field has, and which way it flows."""
     return bool(user.has_perm("sync.change_boardlink") and user.has_perm("sync.change_fieldmapping"))
 
 

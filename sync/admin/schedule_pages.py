@@ -56,7 +56,6 @@ class ScheduleEntryForm(ConcurrentSettingsForm):
             self.fields["enabled"].help_text = f"If you turn it off: {job.when_off}" if job else ""
 
     def clean(self) -> dict[str, Any] | None:
-        """Refuse an interval that would be as good as off."""
         cleaned = super().clean()
         job = periodic_jobs.job_for_entry(self.instance)
         every, period = self.cleaned_data.get("every"), self.cleaned_data.get("period")
@@ -107,7 +106,6 @@ class PeriodicTaskAdmin(PageAdmin):
         return ("job", "does", "enabled", *chosen, *(() if chosen else ("runs",)), "usually", "ran", "times")
 
     def get_readonly_fields(self, request: HttpRequest, obj: PeriodicTask | None = None) -> tuple[str, ...]:
-        """Everything but the time and the switch."""
         return ("job", "does", "runs", "usually", "ran", "times")
 
     def save_model(self, request: HttpRequest, obj: PeriodicTask, form: ScheduleEntryForm, change: bool) -> None:

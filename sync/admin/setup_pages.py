@@ -211,7 +211,6 @@ _DONE_ICONS = {"linked": "link", "link": "add_link", "create": "add_circle", "fr
 
 
 def _matching_context(found: Sequence[SetupDraft], all_pairs: bool = False) -> dict[str, Any]:
-    """What the comparison found, kind by kind, and what is still to be answered."""
     kinds = []
     for draft in found:
         pairs, open_ = draft.found.get("near", []), plan.unanswered_pairs(draft)
@@ -333,7 +332,6 @@ def _run_context() -> dict[str, Any]:
 
 
 def _is_stalled(found: Sequence[SetupDraft]) -> bool:
-    """Whether nobody seems to work on what waits for a worker."""
     waiting = [d for d in found if d.state in (SetupState.COMPARING, SetupState.RUNNING) and d.token is None]
     now = sync_now()
     return any((now - d.changed_at).total_seconds() > STALLED_SECONDS for d in waiting)
@@ -423,7 +421,6 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
         description="Set up…", url_path="begin-set-up", permissions=["set_up"], icon="auto_fix_high"
     )
     def set_up(self, request: HttpRequest) -> HttpResponse:
-        """Lead to the wizard's first page."""
         return _redirect_to("connect" if may_see_connection(request.user) else "boards")
 
     def get_urls(self) -> list[URLPattern]:
@@ -554,7 +551,6 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
         return _redirect_to("map", entity_type)
 
     def wizard_discard(self, request: HttpRequest, entity_type: str) -> HttpResponse:
-        """Forget what was chosen for one kind of records."""
         try:
             drafts.discard_draft(_request_user(request), entity_type, version=request.POST.get(VERSION))
         except Conflict as error:
@@ -651,7 +647,6 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
         return self._page(request, "plan", _plan_context())
 
     def wizard_run(self, request: HttpRequest) -> HttpResponse:
-        """How far the set-up is, and what came of it."""
         context = _run_context()
         return self._page(request, "run", {**context, "progress_url": _progress_url("run", context)})
 

@@ -95,7 +95,6 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
     empty_words = "An item on a board that no contact or organization has is listed here, with the reason."
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the page on which an item is linked with a record."""
         view = self.admin_site.admin_view(self.link_view)
         return [path("<int:pk>/link/", view, name="sync_unmatcheditem_link"), *super().get_urls()]
 
@@ -196,7 +195,6 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
 
     @admin.action(description="Create records…", permissions=["create"])
     def create_selected(self, request: HttpRequest, queryset: QuerySet[UnmatchedItem]) -> HttpResponse:
-        """Have items become records, after a page that says what that means."""
         kinds = set(queryset.order_by().values_list("entity_type", flat=True).distinct())
         rows = queryset.filter(ignored_at=None)
 
@@ -247,7 +245,6 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
     # The page on which an item is linked with a record.
 
     def link_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Search a record, show what linking would change, and link."""
         row = self._row(pk)
         if row is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, str(pk))
@@ -397,7 +394,6 @@ def _plan(request: HttpRequest, row: UnmatchedItem, record: SyncedModel) -> Plan
 
 
 def _change_line(change: PlannedChange) -> tuple[str, str, str, str]:
-    """Return a change as a row: which side, which field, what stands there, and what will."""
     before, after = change.before or "(empty)", change.after or "(empty)"
     if change.kind is ChangeKind.CONFLICT:
         before, after = f"NPD: {before}", f"Monday: {after}"

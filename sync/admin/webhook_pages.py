@@ -90,7 +90,6 @@ class WebhookEndpointAdmin(PageAdmin):
     empty_words = "Add an endpoint: from then on, what happens in NPD and you may view is sent to its address, signed."
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the buttons of an endpoint's page."""
         view = self.admin_site.admin_view
         return [
             path("<uuid:pk>/test/", view(require_POST(self.send_test)), name="sync_webhookendpoint_test"),
@@ -147,7 +146,6 @@ class WebhookEndpointAdmin(PageAdmin):
         return run_action(self, request, run, back_url=self._url(endpoint))
 
     def rotate(self, request: HttpRequest, pk: Any) -> HttpResponse:
-        """Ask, then make another secret and show it."""
         endpoint = self._changeable(request, pk)
         if "confirmed" not in request.POST:
             question = Question(
@@ -245,8 +243,6 @@ _BADGES = {
 
 @admin.register(WebhookDelivery)
 class WebhookDeliveryAdmin(ReadOnlyAdmin):
-    """The log of deliveries, newest first."""
-
     list_display = ("what", "receiver", "state_badge", "tries", "answered", "created", "tried")
     list_filter = ("state", "endpoint")
     list_select_related = ("event", "endpoint")

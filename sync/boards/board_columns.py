@@ -57,7 +57,6 @@ def column_type(converter_name: str) -> str:
 
 
 def fitting_types(mapping: FieldMapping) -> tuple[str, ...]:
-    """The types of columns that fit a mapping, the best first."""
     spec = mapping_spec(mapping)
     return tuple(spec.column_types) if spec and spec.column_types else (column_type(mapping.converter),)
 
@@ -256,7 +255,6 @@ class RenamedColumn:
 
     @property
     def sentence(self) -> str:
-        """What happened, and what it means, in two sentences."""
         return f"“{self.before}” on “{self.board}” is now “{self.now}”. The field is still synced."
 
 
@@ -481,7 +479,6 @@ def _is_watched(mapping: FieldMapping) -> bool:
 
 
 def reads_type(mapping: FieldMapping, types: Iterable[str]) -> bool:
-    """Whether the mapping's converter reads columns of these types too."""
     spec = mapping_spec(mapping)
     return spec is not None and all(spec.converter_for(one) == mapping.converter for one in types)
 
@@ -491,7 +488,6 @@ def _column_name(link: BoardLink, mapping: FieldMapping) -> str:
 
 
 def column_title(link: BoardLink, column_id: str) -> str:
-    """The title under which the board last showed the column, or an empty text."""
     return str(link.shape.get("columns", {}).get(column_id, {}).get("title") or "")
 
 

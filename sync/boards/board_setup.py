@@ -96,7 +96,6 @@ class SetupChoices:
         )
 
     def columns(self, board: Board) -> Sequence[ColumnSpec]:
-        """The columns that the board needs; raises ActionError where it can't have them."""
         return board_columns.column_specs(self.spec, self._link, self._keys)
 
     def check(self, link: BoardLink) -> None:
@@ -111,7 +110,6 @@ class SetupChoices:
 
 
 def set_up(spec: EntitySpec, connector: Connector, requested: Collection[str] = ()) -> SetupOutcome:
-    """Set up one model as it is registered; raises ActionError, ConnectorError."""
     return apply_choices(SetupChoices(spec, requested), connector)
 
 

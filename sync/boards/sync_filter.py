@@ -120,7 +120,6 @@ class SyncFilter:
         return any(one.field == GROUP for one in self.items)
 
     def lines(self, labels: Mapping[str, str]) -> list[str]:
-        """What has to be, a sentence for each side; `labels` are the fields' names."""
         sides = (("Records", self.records, RECORD_NAME), ("Items on Monday", self.items, ITEM_NAME))
         return [
             f"{who} where {' and '.join(one.text(field_name(one, labels, name)) for one in conditions)}."
@@ -147,7 +146,6 @@ def _parse_side(stored: Iterable[Mapping[str, Any]]) -> tuple[FilterCondition, .
 
 
 def elements_of(value: Canonical) -> frozenset[str]:
-    """Return what a canonical value holds: the elements of a list, one text, or nothing."""
     if isinstance(value, tuple):
         return frozenset(value)
     return frozenset() if value is None else frozenset({value})

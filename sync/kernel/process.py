@@ -22,7 +22,6 @@ _shutdown_flag = mmap.mmap(-1, 1)
 
 
 def request_shutdown() -> None:
-    """Make this process, and all that it has forked, end soon."""
     _shutdown_flag[0] = 1
 
 

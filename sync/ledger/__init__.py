@@ -148,7 +148,6 @@ class SyncBatch:
 
     @property
     def states(self) -> QuerySet[SyncState]:
-        """Those of its rows that are still in progress, by entity id."""
         rows: QuerySet[SyncState] = SyncState.objects.filter(sync_batch_id=self.id, sync_status=SyncStatus.IN_PROGRESS)
         return rows.order_by("entity_id")
 

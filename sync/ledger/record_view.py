@@ -339,7 +339,6 @@ class RecordView:
 
     @property
     def attempts(self) -> int:
-        """How many attempts its pending job has behind it."""
         return self._pending.attempts if self._pending else 0
 
     @property
@@ -398,12 +397,10 @@ class RecordView:
         return {mapping.key: mapping.label for mapping in self._page.mappings}
 
     def field_names(self, key: str) -> Sequence[str]:
-        """The record's own fields that a mapped field is made of."""
         return next((mapping.fields for mapping in self._page.mappings if mapping.key == key), [key])
 
     @property
     def blocked_fields(self) -> dict[str, str]:
-        """The reason of each field that can't be synced."""
         return {key: blocked_field_reason(entry) for key, entry in self.ledger.blocked_fields.items()}
 
     @property

@@ -89,7 +89,6 @@ def calls_of_last_hour() -> float:
 
 
 def active_boards() -> int:
-    """How many boards had passes in the last day."""
     # A day, for on a small quota a board may wait for more than an hour, and would count as none.
     usage = ApiUsage.objects.filter(slot__gt=SyncNow() - timedelta(days=1), passes__gt=0)
     return usage.exclude(entity_type="").values("entity_type").distinct().count()
@@ -149,7 +148,6 @@ class BudgetState:
         return row.pk
 
     def extend(self, reservation: uuid.UUID, calls: int, points: int) -> None:
-        """Spend more under an existing reservation."""
         self.budget = self.budget.spend(calls, points, self.now)
         _change_reservation(reservation, calls, points)
 
@@ -435,7 +433,6 @@ def board_costs(link_id: int) -> BoardCosts:
 
 
 def board_costs_from(row: BoardLink, account_limit: int | None) -> BoardCosts:
-    """The same for a link that is already read, with the account's limit."""
     size = min(row.batch_limit or rate_limits.FULL_BATCH, account_limit or rate_limits.FULL_BATCH)
     return BoardCosts(row.pk, size, row.read_points or READ_POINTS, row.write_points or WRITE_POINTS, row.last_pass_at)
 

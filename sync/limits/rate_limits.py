@@ -110,8 +110,6 @@ class LimitKind(StrEnum):
 
 @dataclass(frozen=True)
 class LimitWait:
-    """There is no room: which limit it is, and when to ask again."""
-
     kind: LimitKind
     until: datetime
 
@@ -231,12 +229,10 @@ class QuotaBudget:
 
     @property
     def used_today(self) -> Decimal:
-        """Calls of the day, everyone's."""
         return self.day_calls + self.others_calls
 
     @property
     def day_reserve(self) -> int:
-        """Calls of the day that are reserved for what a person clicked."""
         return reserve(self.quota.day or 0, DAY_RESERVE)
 
     def day_left(self, *, urgent: bool = False) -> float | None:
@@ -369,7 +365,6 @@ def day_of(now: datetime) -> date:
 
 
 def midnight_after(now: datetime) -> datetime:
-    """When the next day of calls begins."""
     start = datetime.combine(day_of(now), datetime.min.time(), UTC)
     return start + timedelta(days=1, seconds=MIDNIGHT_SECONDS)
 

@@ -78,8 +78,6 @@ class FeedEvent(models.Model):
 
 
 class DisabledCode(models.TextChoices):
-    """Why an endpoint is switched off."""
-
     NONE = "", "On"
     PERSON = "person", "Switched off by a person"
     GONE = "gone", "Its server says that it is gone"

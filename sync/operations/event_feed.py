@@ -150,8 +150,6 @@ def feed_sight(user: Any) -> FeedSight:
 
 @dataclass(frozen=True)
 class FeedPage:
-    """Some events in their order, and where to go on."""
-
     events: Sequence[FeedEvent]
     next_cursor: str
     has_more: bool

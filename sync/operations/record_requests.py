@@ -196,7 +196,6 @@ def record_pause(record: SyncedModel) -> RecordPause | None:
 
 
 def clean_reason(reason: str) -> str:
-    """Return a reason as it is stored: one line, cut to its length."""
     return " ".join(reason.replace("\0", "").split())[:MAX_REASON_LENGTH]
 
 

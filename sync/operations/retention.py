@@ -88,8 +88,6 @@ class RetentionRule:
 
 @dataclass(frozen=True)
 class PruneResult:
-    """How many rows of one kind were deleted, or would be."""
-
     name: str
     rows: int
 
@@ -194,7 +192,6 @@ def retention_rules() -> list[RetentionRule]:
 
 
 def count_rows(rule: RetentionRule) -> int:
-    """Return how many rows a rule would delete now."""
     return int(fetch_rows(_COUNT.format(table=rule.table, where=rule.where), _params(rule))[0][0])
 
 

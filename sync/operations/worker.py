@@ -69,7 +69,6 @@ class WorkerRun:
     linger: bool
 
     def work_board(self, entity_type: str) -> None:
-        """Work one board's due jobs, if there are any and the board is available."""
         if process.is_shutting_down():
             self._notify_others(entity_type)
             return

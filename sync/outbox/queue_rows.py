@@ -62,7 +62,6 @@ def enqueue_many(
     payload: Mapping[str, Any] | None = None,
     due_in_seconds: float = 0,
 ) -> None:
-    """Enqueue many records in one statement, in the caller's transaction."""
     params: dict[str, Any] = {
         "entity_type": entity_type,
         "ids": list(ids),
@@ -100,7 +99,6 @@ def enqueue_item_many(
     due_in_seconds: float = 0,
     payload: Mapping[str, Any] | None = None,
 ) -> None:
-    """Enqueue many unmatched items in one statement, in the caller's transaction."""
     params: dict[str, Any] = {
         "entity_type": entity_type,
         "ids": list(dict.fromkeys(ids)),

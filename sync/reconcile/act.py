@@ -444,7 +444,6 @@ class Executor:
 
     @contextmanager
     def _connector(self, size: int) -> Iterator[Connector]:
-        """The connector for one call that writes, about so many records."""
         self.calls += 1
         with call_cost(self.board.link, size, writes=True):
             yield connector(self.board.link.system)

@@ -41,8 +41,6 @@ def answered(facts: PassFacts, plan: Plan, answers: Answers) -> Plan:
 
 @dataclass(frozen=True)
 class Wake:
-    """Another pass that follows from this one, for its record."""
-
     cause: Cause = Cause.DEPENDENCY
     priority: Priority = Priority.EDIT
     payload: Mapping[str, Any] = field(default_factory=dict)

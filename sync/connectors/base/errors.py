@@ -467,8 +467,6 @@ class ConnectionLost(OutcomeUnknown):
 
 
 class ServerFailed(OutcomeUnknown):
-    """Monday had an internal error."""
-
     advice = "Monday has trouble; nothing is lost, and it is tried again by itself."
 
 

@@ -170,7 +170,6 @@ def create_board(api: Api, title: str, on_created: Callable[[str], None]) -> Boa
 
 
 def ensure_columns(api: Api, board_id: str, title: str, wanted: Sequence[ColumnSpec]) -> BoardSetup:
-    """Create what is missing and return the board with its columns; raises ConnectorError."""
     board = read_boards(api, [board_id]).get(board_id)
     # Never replaced by another board here: somebody may have named just this one.
     if board is None or not board.is_active:

@@ -72,7 +72,6 @@ def refresh_grant(app: OAuthApp, refresh_token: str) -> OAuthGrant:
 
 
 def revoke_grant(app: OAuthApp, grant: OAuthGrant) -> None:
-    """End both tokens at Monday."""
     for kind, token in (("refresh_token", grant.refresh_token), ("access_token", grant.access_token)):
         if token:
             _post(app, "/oauth_ms/oauth/revoke", {"token": token, "token_type_hint": kind})

@@ -755,7 +755,6 @@ def assignments(keys: Collection[str]) -> dict[str, Assignment]:
 
 
 def assignment_history(key: str) -> list[Assignment]:
-    """Return all that was said about an entry, the newest first."""
     return list(Assignment.objects.filter(key=key).order_by("-id").select_related("assignee"))
 
 

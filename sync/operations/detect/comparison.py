@@ -329,13 +329,11 @@ class VerificationResult:
 
 
 def verifications() -> dict[str, VerificationResult]:
-    """Return what the last night found, by the type of each board."""
     rows = Verification.objects.order_by("entity_type", "-at").distinct("entity_type")
     return {row.entity_type: VerificationResult(row.at, row.compared, row.differed) for row in rows}
 
 
 def latest_verification() -> VerificationResult:
-    """Return what the last night found of all boards."""
     return combine_results(verifications().values())
 
 

@@ -73,7 +73,6 @@ def all_clear_letter() -> Letter:
 
 
 def test_letter(user: str) -> Letter:
-    """Return the message with which a person tries a receiver."""
     return _plain_letter("NPD Sync: test", clean(TEST.format(user=user)))
 
 
@@ -392,7 +391,6 @@ def _mail_problem(error: Exception, address: str) -> Outcome:
 
 
 def send_chat(medium: Medium, address: str, letter: Letter) -> Outcome:
-    """Post a message to a chat's webhook."""
     try:
         answer = post_json(address, json.dumps(chat_body(medium, letter)))
     except AddressError as why:

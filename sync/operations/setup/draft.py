@@ -72,7 +72,6 @@ def open_drafts() -> list[SetupDraft]:
 
 
 def draft_of(entity_type: str) -> SetupDraft | None:
-    """Return the type's set-up, applied or not; None where there is none."""
     return SetupDraft.objects.filter(entity_type=entity_type).select_related("owner").first()
 
 
@@ -493,7 +492,6 @@ def npd_id_column_of(draft: SetupDraft) -> str:
 
 
 def mapping_changes_of(draft: SetupDraft) -> list[MappingChange]:
-    """Return what a set-up changes in the stored mapping, field by field."""
     stored, chosen = stored_choices(link_of_draft(draft)), parse_choices(draft.fields)
     return diff_choices(mappable_fields(draft.entity_type), stored, chosen, draft.columns)
 

@@ -123,7 +123,6 @@ def mappable_fields(entity_type: str) -> list[MappableField]:
 
 
 def column_problem(mappable: MappableField, column: DraftColumn) -> str:
-    """Return why a column doesn't fit a field; empty where it does."""
     kind, title = str(column["type"]), str(column["title"])
     if kind not in mappable.types:
         return f"“{title}” is of the type {kind}; {mappable.label} needs {' or '.join(mappable.types)}."

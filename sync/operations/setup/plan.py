@@ -363,7 +363,6 @@ def _alike_items(draft: SetupDraft) -> set[str]:
 
 
 def unanswered_pairs(draft: SetupDraft) -> list[dict[str, Any]]:
-    """Return the pairs of similar names that nobody has answered."""
     return [one for one in draft.found.get("near", []) if not answer_of(draft, one)]
 
 
@@ -390,7 +389,6 @@ class WorkCost:
 
 
 def plan_cost(plans: Sequence[SetupDraft]) -> WorkCost:
-    """Return about what it takes to carry these out."""
     calls, connector = 0, connectors.get()
     for draft in plans:
         count = plan_totals(draft)
@@ -455,7 +453,6 @@ class SetupProgress:
 
 
 def setup_progress(draft: SetupDraft) -> SetupProgress:
-    """Return one type's progress by its records' own states."""
     by_part = _by_part(draft.entity_type)
     by_state = {state: sum(by_part.get(part, 0) for part in parts) for state, parts in PARTS.items()}
     waiting = SyncQueue.objects.filter(
