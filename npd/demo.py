@@ -24,11 +24,11 @@ from pghistory.models import Context
 
 from npd.models import Contact, Organization
 from sync import connectors, registry
-from sync.boards.board_listing import enqueue_unmatched
 from sync.choices import QueueStatus, TokenScope
 from sync.clock import SyncNow
 from sync.kernel.conflict_store import current_store
 from sync.models import ApiToken, BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
+from sync.operations.detect.comparison import enqueue_unmatched
 from sync.operations.worker import drain
 from sync.reconcile.field_values import stored_values
 from sync.records.unmatched_items import UnmatchedFinding, note_unmatched

@@ -16,7 +16,6 @@ from django.db.models.functions import Greatest
 
 from sync import connectors, registry
 from sync.boards import board_columns
-from sync.boards.board_listing import enqueue_unmatched
 from sync.choices import Cause, Priority, QueueStatus, RecordSyncStatus
 from sync.clock import SyncNow, sync_now
 from sync.connectors.base.board import BoardActivity, InvalidEvent, UpdatedItem, UpdatedItemsPage
@@ -34,7 +33,7 @@ from sync.connectors.base.errors import (
 from sync.limits import breaker, connector
 from sync.models import BoardLink, MondayAccount, SyncMetadata, SyncQueue, WebhookEvent
 from sync.operations.detect import missed_webhooks
-from sync.operations.detect.comparison import BoardListing, ListedPage, records_without_item
+from sync.operations.detect.comparison import BoardListing, ListedPage, enqueue_unmatched, records_without_item
 from sync.operations.detect.missed_webhooks import CLOCKS_DIFFER, ITEM_UPDATED, replay_entries, store_events, update_row
 from sync.operations.detect.sweep_schedule import boards_to_sweep
 from sync.operations.worker import SLICE_SECONDS, DrainProgress, WorkSummary, drain, record_count_text

@@ -15,13 +15,13 @@ from rapidfuzz import fuzz, process, utils
 
 from sync import connectors, registry
 from sync.boards.board_columns import NAME_TYPE, NO_PROBLEM, column_type
-from sync.boards.board_listing import item_pages
 from sync.choices import BlockedCode, RemovedItemPolicy, SyncDirection
 from sync.connectors.base.board_items import BatchItems, Item
 from sync.connectors.base.conversion import UnknownValue
 from sync.kernel.messages import PASSING_REASONS, UnmatchedReason
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, SetupDraft, SetupState, SyncedModel
 from sync.models.synced_model import unsynced
+from sync.operations.detect.comparison import item_pages
 from sync.operations.preview.planned_pass import item_claim, planned_requests
 from sync.operations.setup.draft import link_of_draft, npd_id_column_of
 from sync.operations.setup.fields import NEW_COLUMN, mappable_fields, parse_choices
