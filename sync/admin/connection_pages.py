@@ -64,36 +64,22 @@ class EnvironmentSetting:
 
 def environment_settings() -> list[EnvironmentSetting]:
     return [
-        EnvironmentSetting(
-            "MONDAY_API_KEY",
-            bool(settings.MONDAY_API_KEY),
-            "The API token. It is used instead of one that is entered here.",
-        ),
-        EnvironmentSetting(
-            "MONDAY_API_URL", not is_sandbox(), "Without it, calls go to the real Monday.", "Monday", "Sandbox"
-        ),
-        EnvironmentSetting(
-            "SITE_URL",
-            is_public_address(),
-            "The https address at which Monday reaches this site, to report edits at once.",
-            "Set",
-            "This machine only",
-        ),
-        EnvironmentSetting(
-            "MONDAY_WEBHOOK_TOKEN",
-            bool(settings.MONDAY_WEBHOOK_TOKEN),
-            "With a personal token: the secret in the webhooks' address. Created automatically if you enter the token "
-            "here.",
-        ),
-        EnvironmentSetting(
-            "MONDAY_SIGNING_SECRET", bool(settings.MONDAY_SIGNING_SECRET), "With a Monday app: its signing secret."
-        ),
-        EnvironmentSetting(
-            "MONDAY_CLIENT_ID, MONDAY_CLIENT_SECRET",
-            bool(settings.MONDAY_CLIENT_ID and settings.MONDAY_CLIENT_SECRET),
-            "With a Monday app: to connect by a click, without a token.",
-        ),
-    ]
+        EnvironmentSetting("MONDAY_API_KEY", bool(settings.MONDAY_API_KEY),
+                           "The API token. It is used instead of one that is entered here."),
+        EnvironmentSetting("MONDAY_API_URL", not is_sandbox(),
+                           "Without it, calls go to the real Monday.", "Monday", "Sandbox"),
+        EnvironmentSetting("SITE_URL", is_public_address(),
+                           "The https address at which Monday reaches this site, to report edits at once.",
+                           "Set", "This machine only"),
+        EnvironmentSetting("MONDAY_WEBHOOK_TOKEN", bool(settings.MONDAY_WEBHOOK_TOKEN),
+                           "With a personal token: the secret in the webhooks' address. Created automatically if you "
+                           "enter the token here."),
+        EnvironmentSetting("MONDAY_SIGNING_SECRET", bool(settings.MONDAY_SIGNING_SECRET),
+                           "With a Monday app: its signing secret."),
+        EnvironmentSetting("MONDAY_CLIENT_ID, MONDAY_CLIENT_SECRET",
+                           bool(settings.MONDAY_CLIENT_ID and settings.MONDAY_CLIENT_SECRET),
+                           "With a Monday app: to connect by a click, without a token."),
+    ]  # fmt: skip
 
 
 MAY_CONNECT = "sync.change_mondayaccount"
@@ -558,39 +544,19 @@ def setup_checklist(
         return reverse(f"admin:sync_wizard_{step}") if opens_wizard else ""
 
     guide = reverse("admin:sync_wizard_connect") if may_see_connection(user) else ""
+    confirmed = "NPD Sync applies the plan that was confirmed."
     steps = [
-        ChecklistStep(
-            "Connect Monday",
-            "With an API token, or by an app. It is tested at once.",
-            connected,
-            guide if opens_wizard else "",
-            "Connect",
-        ),
-        ChecklistStep(
-            "Choose the boards",
-            "Create new ones or use existing ones. You see a plan before anything is written.",
-            bool(boards),
-            url("boards") if connected else "",
-            "Choose boards",
-        ),
-        ChecklistStep(
-            "Let Monday report edits",
-            f"The set-up arranges it. {slow}",
-            is_hooked,
-            reverse("admin:sync_boardlink_changelist") if boards and opens_wizard else "",
-            "Open the boards",
-            is_optional=True,
-        ),
-        ChecklistStep(
-            "First sync",
-            "NPD Sync applies the plan that was confirmed."
-            if running
-            else "Confirm the plan; NPD Sync then syncs all records.",
-            any(link.last_pass_at for link in boards),
-            url("run") if boards else "",
-            "See how far it is",
-        ),
-    ]
+        ChecklistStep("Connect Monday", "With an API token, or by an app. It is tested at once.",
+                      connected, guide if opens_wizard else "", "Connect"),
+        ChecklistStep("Choose the boards",
+                      "Create new ones or use existing ones. You see a plan before anything is written.",
+                      bool(boards), url("boards") if connected else "", "Choose boards"),
+        ChecklistStep("Let Monday report edits", f"The set-up arranges it. {slow}", is_hooked,
+                      reverse("admin:sync_boardlink_changelist") if boards and opens_wizard else "", "Open the boards",
+                      is_optional=True),
+        ChecklistStep("First sync", confirmed if running else "Confirm the plan; NPD Sync then syncs all records.",
+                      any(link.last_pass_at for link in boards), url("run") if boards else "", "See how far it is"),
+    ]  # fmt: skip
     if running:
         applied = {"url": url("run"), "button": "See how far it is", "is_running": True}
         steps[1:] = [one if one.is_done else replace(one, **applied) for one in steps[1:]]  # type: ignore[arg-type]

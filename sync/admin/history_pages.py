@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import cached_property
 from typing import Any, cast
 from uuid import UUID
@@ -273,18 +274,17 @@ class ActivityList(admin_base.PageChangeList):
             rows[0].page_undo, rows[0].page_path = offer, request.get_full_path()
             self.result_list.append(rows[0])
 
-    def url_for_result(self, result: Decision) -> str:
+    def url_for_result(self, result: Any) -> str:
         """The page of an entry; of an edit that waits its record's."""
-        if result.kind == UNSYNCED and result.entity_id:
-            return record_url(result.entity_type, result.entity_id)
-        return str(super().url_for_result(result))
+        return str(getattr(result, "page_url", "") or super().url_for_result(result))
 
-    def _unsynced_rows(self) -> list[Decision]:
+    def _unsynced_rows(self, now: datetime) -> list[Any]:
         """The edits that wait, as rows that are not stored: one for each record and person, or for a person's many."""
         asked = {name for name in self.params if name not in (ORDER_VAR, SEARCH_VAR, EntityFilter.parameter_name)}
         if self.page_num > 1 or asked:
             return []
         types, opens = visible_types(self._reader), self._reader.has_perm("sync.view_tombstone")
+        queue = reverse("admin:sync_syncqueue_changelist")
         wanted = self.params.get(EntityFilter.parameter_name)
         ids = None
         if self.query:
@@ -295,23 +295,24 @@ class ActivityList(admin_base.PageChangeList):
         for edit, labels in unsynced_changes(types, ids, limit=MOST_UNSYNCED):
             if not wanted or edit.entity_type in wanted:
                 of_record.setdefault((edit.entity_type, edit.who, edit.entity_id), []).append((edit, labels))
-        acts: dict[tuple[str, ...], list[Decision]] = {}
+        acts: dict[tuple[str, ...], list[Any]] = {}
         for (entity_type, who, entity_id), edits in of_record.items():
             changed = list(dict.fromkeys(label for _, labels in edits for label in labels.values()))
             is_new, words = any(not one.columns for one, _ in edits), unsynced_words(edits[0][0])
             did = "Added" if is_new else f"{humanize.join_first(changed)} edited"
-            row = Decision(
+            row: Any = Decision(
                 entity_type=entity_type, entity_id=entity_id, kind=UNSYNCED, key="", remote_id="", actor=who,
                 at=edits[0][0].at, sentence=f"{did} in NPD. {words}.", values={}, cause={},
             )  # fmt: skip
-            row.page_types = types  # type: ignore[attr-defined]
-            row.page_opens_deleted = opens  # type: ignore[attr-defined]
+            row.page_types, row.page_opens_deleted, row.page_now, row.page_day = types, opens, now, mark_of(row)[1]
+            row.page_url = record_url(entity_type, entity_id)
+            row.page_others_url = f"{queue}?{urlencode({'entity_type': entity_type})}"
             acts.setdefault((entity_type, who, words, "new" if is_new else ""), []).append(row)
         shown = []
         for rows in acts.values():
             is_many = len(rows) > MANY_ALIKE and not self.query
             for row in rows[:1] if is_many else rows:
-                row.page_more = len(rows) - 1 if is_many else 0  # type: ignore[attr-defined]
+                row.page_more = len(rows) - 1 if is_many else 0
                 shown.append(row)
         return shown
 
@@ -324,10 +325,7 @@ class ActivityList(admin_base.PageChangeList):
         for row in rows:
             row.page_now = now
             row.page_day = humanize.day_name(timezone.localdate(row.at), today) if is_by_time else ""
-        waiting = self._unsynced_rows()
-        for row in waiting:
-            row.page_now, row.page_day = now, mark_of(row)[1]  # type: ignore[attr-defined]
-        rows[:0] = waiting
+        rows[:0] = self._unsynced_rows(now)
 
 
 def _act_in_list(row: Decision) -> object:
@@ -393,9 +391,7 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
         is_whole = any(row.folded for row in rows)
         for row in rows:
             row.page_records = records.get(row.fold_id, 1)
-            row.page_alike = 0 if is_whole else row.page_records - 1
-            if row.kind == UNSYNCED:
-                row.page_alike = row.page_more
+            row.page_alike = getattr(row, "page_more", 0 if is_whole else row.page_records - 1)
 
     def row_context(self, request: HttpRequest, row: Decision) -> dict[str, Any]:
         context = super().row_context(request, row)
@@ -438,9 +434,7 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
         """The way to the entries of one act, where it was done with other records, too."""
         if not row.page_alike:  # type: ignore[attr-defined]  # put on it with its page
             return ""
-        url = f"?{urlencode({'fold_id': str(row.fold_id)})}"
-        if row.kind == UNSYNCED:
-            url = f"{reverse('admin:sync_syncqueue_changelist')}?{urlencode({'entity_type': row.entity_type})}"
+        url = getattr(row, "page_others_url", f"?{urlencode({'fold_id': str(row.fold_id)})}")
         more = humanize.count_with_noun(row.page_alike, "more record", "more records")  # type: ignore[attr-defined]
         return format_html(' <a class="npd-take" href="{}">… and {}</a>', url, more)
 
