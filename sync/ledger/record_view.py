@@ -152,13 +152,26 @@ def health_counts(
 
 def _part(model: type[Model], paused: Collection[str], ids: Collection[UUID] | None = None) -> Case:
     """Why a record is in its state, given the directions that are paused; `ids`: of these records alone."""
-    conditions = _conditions(model, paused, ids)
-    cases = [When(conditions[part], then=Value(part.value)) for part in conditions if part is not Part.PENDING]
+    rules = _rules(model, paused, ids)
+    cases = [When(Q(sync_status=status) & holds, then=Value(part.value)) for status, part, holds in rules]
     return Case(*cases, default=Value(Part.PENDING.value), output_field=CharField())
 
 
-def _conditions(model: type[Model], paused: Collection[str], ids: Collection[UUID] | None = None) -> dict[Part, Q]:
-    """What each part means, as conditions, no two of which hold of one record.
+def _conditions(model: type[Model], paused: Collection[str]) -> dict[Part, Q]:
+    """What each part means, as conditions, no two of which hold of one record."""
+    found: dict[Part, Q] = {}
+    rest: dict[str, Q] = {}
+    for status, part, holds in _rules(model, paused, None):
+        of_status = rest.setdefault(status, Q(sync_status=status))
+        found[part] = found.get(part, Q(pk__in=[])) | (of_status & holds)
+        rest[status] &= ~holds
+    return found
+
+
+def _rules(
+    model: type[Model], paused: Collection[str], ids: Collection[UUID] | None
+) -> list[tuple[RecordSyncStatus, Part, Q]]:
+    """What of each status makes the state what it is: the first of these that holds.
 
     Paused is what would be synced or pending else; of a synced one nothing waits, but what is edited from now on does.
     With `ids` no more is read of the queue and the ledger than what is about these: either may hold 100,000 rows.
@@ -169,39 +182,33 @@ def _conditions(model: type[Model], paused: Collection[str], ids: Collection[UUI
         SyncQueue.objects.filter(entity_type=entity_type, **among),
         SyncMetadata.objects.of(entity_type, ids),
     )
-    synced, pending = Q(sync_status=RecordSyncStatus.SYNCED), Q(sync_status=RecordSyncStatus.PENDING)
-    disabled = Q(sync_status=RecordSyncStatus.DISABLED)
-    failed = _with_job(jobs.filter(status=QueueStatus.FAILED))
-    rejected = _with_blocked(entity_type, ledgers, '&& (@.value.side == "monday" || @.value.side == "limit")')
-    blocked = _with_blocked(entity_type, ledgers)
     # Of a deleted record's item its tombstone tells.
     requests = ApprovalRequest.objects.filter(entity_type=entity_type, state=ApprovalState.PENDING, **among)
-    asked = Q(pk__in=requests.order_by().values("entity_id"))
     still = Q(sync_direction__in=[direction for direction, needed in _WAYS.items() if needed <= set(paused)])
-    waits = pending & ~failed & ~asked & ~rejected & _is_paused(jobs, paused, still)
+    rejected = _with_blocked(entity_type, ledgers, '&& (@.value.side == "monday" || @.value.side == "limit")')
     # By removed_since, for few rows have it, and an index has those.
     rows = ledgers.filter(removed_since__isnull=False, remote_state__in=GONE_STATES)
     answers = jobs.exclude(status=QueueStatus.COMPLETED).filter(payload__has_any_keys=_REMOVAL_ANSWERS)
-    gone = Q(monday_id__isnull=False) & _with_ledger(rows)
-    values = rows.filter(conflicts__has_any_keys=[KIND_FIELDS, KIND_IDENTITY, KIND_LOST_UPDATE])
-    conflict = Q(sync_status=RecordSyncStatus.CONFLICT)
-    asked_gone = conflict & gone & ~_with_ledger(values) & _with_ledger(rows.filter(conflicts__has_key=KIND_DELETE))
-    gone &= ~_with_job(answers)
-    return {
-        Part.IN_SYNC: synced & ~still & ~Q(sync_direction__in=list(_ONE_WAY)),
-        **{part: synced & ~still & Q(sync_direction=direction) for direction, part in _ONE_WAY.items()},
-        Part.PAUSED_SYNCED: synced & still,
-        Part.CONFLICT: conflict & ~asked_gone,
-        Part.SYNC_OFF: disabled & Q(sync_enabled=False),
-        Part.NO_SYNC: disabled & Q(sync_enabled=True, sync_direction=SyncDirection.NONE),
-        Part.LEFT_OUT: disabled & Q(sync_enabled=True) & ~Q(sync_direction=SyncDirection.NONE),
-        Part.FAILED: pending & failed,
-        Part.PAUSED_PENDING: waits,
-        Part.APPROVAL: pending & ~failed & asked,
-        Part.BLOCKED: pending & ~failed & ~asked & ~waits & blocked,
-        Part.GONE: asked_gone | (pending & ~failed & ~asked & ~waits & ~blocked & gone),
-        Part.PENDING: pending & ~failed & ~asked & ~waits & ~blocked & ~gone,
-    }
+    gone, values = Q(monday_id__isnull=False) & _with_ledger(rows), [KIND_FIELDS, KIND_IDENTITY, KIND_LOST_UPDATE]
+    asked = rows.filter(conflicts__has_key=KIND_DELETE).exclude(conflicts__has_any_keys=values)
+    synced, pending = RecordSyncStatus.SYNCED, RecordSyncStatus.PENDING
+    disabled, conflict = RecordSyncStatus.DISABLED, RecordSyncStatus.CONFLICT
+    return [
+        (synced, Part.PAUSED_SYNCED, still),
+        *((synced, part, Q(sync_direction=direction)) for direction, part in _ONE_WAY.items()),
+        (synced, Part.IN_SYNC, Q()),
+        (disabled, Part.SYNC_OFF, Q(sync_enabled=False)),
+        (disabled, Part.NO_SYNC, Q(sync_direction=SyncDirection.NONE)),
+        (disabled, Part.LEFT_OUT, Q()),
+        (conflict, Part.GONE, Q(monday_id__isnull=False) & _with_ledger(asked)),
+        (conflict, Part.CONFLICT, Q()),
+        (pending, Part.FAILED, _with_job(jobs.filter(status=QueueStatus.FAILED))),
+        (pending, Part.APPROVAL, Q(pk__in=requests.order_by().values("entity_id"))),
+        (pending, Part.PAUSED_PENDING, _is_paused(jobs, paused, still) & ~rejected),
+        (pending, Part.BLOCKED, _with_blocked(entity_type, ledgers)),
+        (pending, Part.GONE, gone & ~_with_job(answers)),
+        (pending, Part.PENDING, Q()),
+    ]
 
 
 def _is_paused(jobs: QuerySet[SyncQueue], paused: Collection[str], still: Q) -> Q:
