@@ -96,13 +96,9 @@ class Status(ColumnKind):
             "index": raw["index"],
             "text": self.text(column, raw),
             "style": {"color": colour, "border": colour, "var_name": f"colour-{raw['index']}"},
-            "is_done": self._done(column, raw),
+            "is_done": raw["index"] in column.settings.get("done_colors", []),
         }
         return {"label": label, "post_id": None}
-
-    @staticmethod
-    def _done(column: Column, raw: Any) -> bool:
-        return raw["index"] in column.settings.get("done_colors", [])
 
 
 class Dropdown(ColumnKind):

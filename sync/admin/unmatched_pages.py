@@ -239,13 +239,10 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
     def _run(self, request: HttpRequest, run: Callable[[], Report], **more: Any) -> HttpResponse:
         return run_action(self, request, run, back_url=_back_url(request), **more)
 
-    def _row(self, pk: int) -> UnmatchedItem | None:
-        return UnmatchedItem.objects.filter(pk=pk).first()
-
     # The page on which an item is linked with a record.
 
     def link_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        row = self._row(pk)
+        row = UnmatchedItem.objects.filter(pk=pk).first()
         if row is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, str(pk))
         if not registry.may_act(request.user, "change", row.entity_type) or not self.has_view_permission(request):
