@@ -84,7 +84,6 @@ SECRETS = (
 
 
 def is_board_id(name: str) -> bool:
-    """Whether this variable names the board of a synced model."""
     return name.startswith("MONDAY_") and name.endswith("_BOARD_ID")
 
 
@@ -243,7 +242,6 @@ def secret_texts() -> Iterator[str]:
 
 
 def split_keys(text: str) -> list[str]:
-    """Return the keys of a variable that holds several, with commas."""
     return [key.strip() for key in text.split(",") if key.strip()]
 
 

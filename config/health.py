@@ -1,10 +1,9 @@
-"""`python -I config/health.py [web|worker|beat]`: whether that process is well, for a container's health
-check.
+"""`python -I config/health.py [web|worker|beat]`: whether that process is well, for a container's health check.
 
-The web process is asked. Worker and beat serve no port: the main loop of each writes a sign of life in
-HEARTBEAT_DIR. Without a name, whichever process wrote one there is checked (web does at its start), so that
-one image has one check for all three. Nothing of Django is imported, because this runs every few seconds; -I
-keeps this folder's modules from shadowing Python's own.
+The web process is asked. Worker and beat serve no port: the main loop of each writes a sign of life in HEARTBEAT_DIR.
+Without a name, whichever process wrote one there is checked (web does at its start), so that one image has one check
+for all three. Nothing of Django is imported, because this runs every few seconds; -I keeps this folder's modules from
+shadowing Python's own.
 """
 
 import contextlib

@@ -110,7 +110,6 @@ def glossary_page(request: HttpRequest) -> HttpResponse:
 
 
 def glossary_markdown() -> str:
-    """Return docs/glossary.md."""
     lines = [
         "# Glossary",
         "",
@@ -122,9 +121,6 @@ def glossary_markdown() -> str:
         lines += ["", f"## {title}", "", "| word | means |", "|---|---|"]
         lines += [f"| **{word}** | {meaning} |" for word, meaning in words]
     return "\n".join([*lines, ""])
-
-
-# The papers of docs/ as pages.
 
 
 DOCS = settings.BASE_DIR / "docs"
@@ -214,7 +210,6 @@ def help_start(request: HttpRequest) -> HttpResponse:
 
 
 def help_pages() -> list[HelpPage]:
-    """Return all pages that are listed, by their titles."""
     return _by_title(name for name in _served() if not name.startswith("decisions/"))
 
 

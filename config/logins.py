@@ -35,9 +35,7 @@ Respond = Callable[[HttpRequest], HttpResponse]
 
 
 class LoginGate:
-    """Lets few logins in at a time: a password's hash costs a third of a second of a core, and anybody may
-    ask.
-    """
+    """Lets few logins in at a time: a password's hash costs a third of a second of a core."""
 
     def __init__(self, get_response: Respond) -> None:
         self.get_response = get_response
@@ -69,7 +67,6 @@ class LoginGate:
 
 
 def busy(request: HttpRequest, what: str) -> HttpResponse:
-    """Return the page of who finds no place."""
     counters.increment([counters.Increment(counters.LOGINS, label=counters.LOGIN_REFUSED)])
     sentence = f"Too many people are signing in right now, so {what}. Try again in a few seconds."
     return wait_response(request, 503, BUSY_SECONDS, "Try again in a moment", sentence)

@@ -77,8 +77,7 @@ def shared_processors() -> list[Any]:
     ]
 
 
-# One list for the process: a logger keeps the list that it was first used with, also where settings are read
-# again.
+# One list for the process: a logger keeps the list that it was first used with, also where settings are read again.
 EVENT_PROCESSORS = [
     structlog.stdlib.filter_by_level,
     *shared_processors(),

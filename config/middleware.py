@@ -47,7 +47,6 @@ class UnknownAddressView(LimitedView):
         return super().perform_content_negotiation(request, force=True)
 
     def http_method_not_allowed(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        """Raise NotFound, whatever the method."""
         # The path stays out of the answer: a webhook's may hold a secret.
         raise NotFound("There is nothing at this address. Check it in /api/v1/docs/ and correct it.")
 
@@ -225,7 +224,6 @@ def bad_request(request: HttpRequest, exception: Exception | None = None) -> Htt
 
 
 def not_allowed(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """403: a page that this person has no permission for."""
     return _answer(request, "403.html", 403)
 
 

@@ -29,12 +29,11 @@ class Section:
     """A part of the site: its name in the heading and the window's title, and where it is found.
 
     `group` is the entry of the sidebar that leads to it, empty for an entry itself, RECORDS for a list of records, and
-    DIAGNOSTICS for a tab of that page;
-    `block` is the part of the settings' page on which it is listed, and `about` what it says there. Its first page is
-    the list of `model`, or the address named `url`, and its pages begin `below` that; but one with a `kind` leads to
-    that tab of the inbox. It is for whoever has the right `permission` (app.model), or, of ANY_RIGHT, whoever has any
-    at all. Of `uses`, rights too, a person needs one to be led there: who may only look at what others operate finds it
-    by a link.
+    DIAGNOSTICS for a tab of that page; `block` is the part of the settings' page on which it is listed, and `about`
+    what it says there. Its first page is the list of `model`, or the address named `url`, and its pages begin `below`
+    that; but one with a `kind` leads to that tab of the inbox. It is for whoever has the right `permission`
+    (app.model), or, of ANY_RIGHT, whoever has any at all. Of `uses`, rights too, a person needs one to be led there:
+    who may only look at what others operate finds it by a link.
     """
 
     group: str
@@ -67,7 +66,6 @@ class Section:
 
     @property
     def link(self) -> str:
-        """Return the address with the filters that it opens with."""
         if self.kind:
             return f"{reverse('npd-inbox')}?kind={self.kind}"
         return f"{self.path}?{self.query}" if self.query else self.path
@@ -79,7 +77,6 @@ class Section:
         return reverse(names[self.group]) if self.group in names else ""
 
     def may_be_seen(self, request: HttpRequest) -> bool:
-        """Whether this person may see what is behind it."""
         from sync.registry import may_view
 
         if self.title == DIAGNOSTICS:
@@ -195,7 +192,6 @@ def _section_at(address: str) -> Section | None:
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """Return the sidebar, with what this person may see."""
     here = section_of(request)
     entries = [one for one in sections() if one.group in ("", RECORDS)]
     return [{"title": "", "items": [_item(request, entry, here) for entry in entries], "separator": False}]
@@ -247,12 +243,10 @@ def settings_page(request: HttpRequest) -> HttpResponse:
 
 
 def diagnostics_seen(request: HttpRequest) -> list[Section]:
-    """Return the tabs of the diagnostics that this person may see."""
     return [one for one in SECTIONS if one.group == DIAGNOSTICS and one.path and one.may_be_seen(request)]
 
 
 def diagnostics_page(request: HttpRequest) -> HttpResponse:
-    """Go to the first tab that this person may see."""
     seen = diagnostics_seen(request)
     if not seen:
         raise PermissionDenied
@@ -272,7 +266,6 @@ def diagnostics_tabs(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Add what the first page shows to its context."""
     from sync.admin.health_page import health_context
     from sync.operations.attention import AttentionKind
 

@@ -39,7 +39,6 @@ def short_moment(value: datetime) -> SafeString:
 
 @register.simple_tag(takes_context=True)
 def page_help(context: Context) -> str:
-    """Return the address of the help that explains the page."""
     from config.help_pages import help_url
 
     return help_url(context["request"])
@@ -91,7 +90,6 @@ def window_title(context: Context) -> str:
 
 @register.filter
 def type_words(column_type: str) -> str:
-    """Return a type of Monday's columns in words: "Long text"."""
     return column_type.replace("_", " ").capitalize()
 
 
@@ -157,7 +155,6 @@ def marked_value(value: Any, parts: Sequence[Any], mark: str) -> SafeString:
 
 @register.filter
 def kind(entity_type: str) -> str:
-    """Return the type as its model names it, in the reader's language."""
     from sync.registry import type_label
 
     return type_label(entity_type)

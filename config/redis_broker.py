@@ -24,6 +24,4 @@ class Channel(redis.Channel):
 
 
 class Transport(redis.Transport):
-    """The transport behind `redis://…` and `rediss://…`."""
-
     Channel = Channel

@@ -1,6 +1,4 @@
-"""What Ctrl+K finds and does: records and what is about them, boards, pages and commands, the best first, each as far
-as this person may see or do it.
-"""
+"""What Ctrl+K finds and does, the best first, each as far as this person may see or do it."""
 
 from __future__ import annotations
 
@@ -83,7 +81,6 @@ class Group:
 
     @property
     def rank(self) -> int:
-        """That of its best."""
         return min(hit.rank for hit in self.hits)
 
 
@@ -97,7 +94,6 @@ def search_page(request: HttpRequest) -> HttpResponse:
 
 
 def found(request: HttpRequest, term: str) -> list[Group]:
-    """Return what is found, by groups; the group of the best hit first."""
     commands = _ranked(_commands(request), term)
     if not term:
         return [Group("Commands", commands)] if commands else []
@@ -144,7 +140,6 @@ def _rows(request: HttpRequest, term: str) -> Iterator[Group]:
 
 
 def _admin_of(request: HttpRequest, model: type[Model]) -> Any:
-    """The list of a model, where this person may see it."""
     found_admin = admin.site._registry.get(model)
     return found_admin if found_admin and found_admin.has_view_permission(request) else None
 
@@ -256,9 +251,6 @@ def _group(
     hits.sort(key=lambda hit: hit.rank)
     more = f"{reverse(f'admin:{opts.app_label}_{opts.model_name}_changelist')}?{urlencode({'q': term})}"
     return Group(capfirst(str(opts.verbose_name_plural)), hits[:SHOWN], more if len(hits) > SHOWN else "")
-
-
-# Pages and commands.
 
 
 def _pages(request: HttpRequest) -> Iterator[Hit]:

@@ -66,9 +66,6 @@ def _known_zones() -> frozenset[str]:
     return frozenset(available_timezones())
 
 
-# Django-unfold's settings: styles, sidebar and sections.
-
-
 def page_context(request: HttpRequest) -> dict[str, Any]:
     """Return what every page of the admin needs: its section, and which Monday the site talks to."""
     from sync.admin.connection_pages import banner_context

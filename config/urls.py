@@ -18,8 +18,8 @@ from config.search import search_page
 from npd.admin import account_pages, personal_data_pages
 from sync import registry
 from sync.admin import attention_pages
+from sync.admin.connection_pages import phone_region_page
 from sync.admin.notification_pages import notifications_page, test_receiver
-from sync.admin.phone_pages import phone_region_page
 from sync.admin.record_pages import register_generated
 from sync.api import record_endpoints, service_endpoints
 from sync.api.urls import of_programs

@@ -88,12 +88,7 @@ def options(host: str, port: int, behind_proxy: bool, timeout: int = TIMEOUT_SEC
     return chosen
 
 
-# What the server itself refuses, before Django sees it.
-
-
 class CrowdedError(Error):  # type: ignore[misc]
-    """Too much is held for others."""
-
     code = 503
     reason = "Service Unavailable"
 
@@ -253,8 +248,6 @@ def in_parts(application: Any) -> Callable[[dict[str, Any], Any], Any]:
 
 
 class Answer(WSGITask):  # type: ignore[misc]
-    """The answer to a request, in one go or in several."""
-
     def execute(self) -> None:
         """Ask the application, or go on with what it answered."""
         parts, self.channel.rest = self.channel.rest, None
@@ -401,7 +394,6 @@ class ServerChannel(HTTPChannel):  # type: ignore[misc]
         self.server.add_task(self)
 
     def service(self) -> None:
-        """Answer a request, or go on with its answer."""
         if not self.requests:  # it was closed at the moment at which it paused, and that was noticed twice
             return
         try:
@@ -431,9 +423,7 @@ def _size(request: Request | None) -> int:
 
 
 def stop_server(number: int, frame: FrameType | None) -> None:
-    """Let waitress finish the requests in hand; one that works the queue (/cron/sync-queue) ends after its
-    batch.
-    """
+    """Let waitress finish the requests in hand; one that works the queue ends after its batch."""
     from sync.kernel import process
 
     process.request_shutdown()

@@ -32,17 +32,9 @@ from conflicts.models import (
 )
 from conflicts.resolution import MANUAL_TYPES, DecidedTooLate, InvalidResolution, resolve, undo
 from sync import registry
+from sync.api import request_rules
 from sync.api.lists import ShapedView, filtered_by
 from sync.api.problems import ProblemSerializer, or_conflict, refusal
-from sync.api.request_rules import (
-    UUID_REGEX,
-    ApiRouter,
-    KnownFieldsMixin,
-    MayChange,
-    ModelPermissions,
-    TrueOrFalse,
-    act,
-)
 from sync.choices import TokenScope
 from sync.kernel.conflict_store import MERGE_RECORDS, OptionAct
 from sync.merge import FieldSelection
@@ -153,7 +145,7 @@ class ResolvedSerializer(SyncConflictResponseSerializer):
         return conflict_progress(conflict).sentence
 
 
-class SelectionSerializer(KnownFieldsMixin):
+class SelectionSerializer(request_rules.KnownFieldsMixin):
     """One field's choice; under `record` one of the options."""
 
     choose = serializers.ChoiceField(choices=CHOICES)
@@ -166,7 +158,7 @@ class SelectionSerializer(KnownFieldsMixin):
     )
 
 
-class SeenSerializer(KnownFieldsMixin):
+class SeenSerializer(request_rules.KnownFieldsMixin):
     """The values of one field that the choice was made for."""
 
     npd = serializers.CharField(allow_null=True, allow_blank=True, trim_whitespace=False)
@@ -176,7 +168,7 @@ class SeenSerializer(KnownFieldsMixin):
 MANUAL_CHOICES = [(kind.value, kind.label) for kind in MANUAL_TYPES]
 
 
-class ResolveSerializer(KnownFieldsMixin):
+class ResolveSerializer(request_rules.KnownFieldsMixin):
     """A resolution: one side for all fields, or a choice by field, for exactly the values seen."""
 
     resolution_type = serializers.ChoiceField(choices=MANUAL_CHOICES)
@@ -217,7 +209,7 @@ def validate_field(value: str) -> None:
 class ConflictFilter(FilterSet):  # type: ignore[misc]
     """What the list can be narrowed by."""
 
-    resolved = TrueOrFalse(
+    resolved = request_rules.TrueOrFalse(
         field_name="resolved_at", lookup_expr="isnull", exclude=True, label="Resolved", help_text="false: open ones."
     )
     resolved_by = django_filters.CharFilter(field_name="resolved_by__username", label="Resolved by")
@@ -238,9 +230,9 @@ class ConflictViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
     queryset = SyncConflict.objects.select_related("resolved_by").order_by(*OPEN_FIRST)
     serializer_class = SyncConflictResponseSerializer
     filterset_class: type[FilterSet] = filtered_by(SyncConflictResponseSerializer)(ConflictFilter)
-    permission_classes = [ModelPermissions]
+    permission_classes = [request_rules.ModelPermissions]
     scope = TokenScope.RESOLVE
-    lookup_value_regex = UUID_REGEX
+    lookup_value_regex = request_rules.UUID_REGEX
 
     @extend_schema(responses=ConflictStatsSerializer, filters=False)
     @action(detail=False)
@@ -257,7 +249,9 @@ class ConflictViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
             }
         )
 
-    @act(request=ResolveSerializer, responses=DECISION_RESPONSES, permission_classes=[MayChange])
+    @request_rules.act(
+        request=ResolveSerializer, responses=DECISION_RESPONSES, permission_classes=[request_rules.MayChange]
+    )
     def resolve(self, request: Request, pk: Any) -> Response:
         """Resolve. The resolution is stored at once and applied by the record's next sync."""
         self._must_exist(pk)
@@ -267,7 +261,7 @@ class ConflictViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
             request, partial(resolve, pk, by=cast("User", request.user), selections=chosen, **wanted)
         )
 
-    @act(responses=DECISION_RESPONSES, permission_classes=[MayChange])
+    @request_rules.act(responses=DECISION_RESPONSES, permission_classes=[request_rules.MayChange])
     def undo(self, request: Request, pk: Any) -> Response:
         """Undo the resolution of a conflict. The next sync gives each side its value back, if neither has changed
         since, and the conflict is open again; else what was overwritten becomes a conflict of its own.
@@ -289,6 +283,6 @@ def _decision_response(request: Request, decide: Callable[[], SyncConflict]) -> 
         return refusal(error.code, str(error), error.current)
 
 
-router = ApiRouter()
+router = request_rules.ApiRouter()
 router.register("conflicts", ConflictViewSet, "sync-conflicts")
 urlpatterns = router.urls

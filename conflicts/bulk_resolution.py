@@ -21,16 +21,8 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import OperationalError, transaction
 from django.db.models import Case, CharField, Count, Q, QuerySet, Value, When
 
+from conflicts import lifecycle
 from conflicts.case import conflict_progress
-from conflicts.lifecycle import (
-    Effect,
-    act_option,
-    effect_of,
-    has_joined_another,
-    log_admin_action,
-    resolved_by_people,
-    side_option,
-)
 from conflicts.messages import (
     ALREADY_REOPENED,
     APPLYING,
@@ -122,7 +114,7 @@ BULK_TYPES = (*SIDE_OF_TYPE, *(act.value for act in OptionAct))
 def bulk_option(conflict: SyncConflict, resolution_type: str) -> Option | None:
     """The option of a conflict about a record that a bulk resolution chooses; None where it is not offered."""
     side = SIDE_OF_TYPE.get(resolution_type)
-    return side_option(conflict, side) if side else act_option(conflict, resolution_type)
+    return lifecycle.side_option(conflict, side) if side else lifecycle.act_option(conflict, resolution_type)
 
 
 def bulk_title(batch: ConflictBatch) -> str:
@@ -159,14 +151,13 @@ def _empties(conflict: SyncConflict, resolution_type: str) -> bool:
     return any(effect.emptied_side for effect in _effects(conflict, resolution_type))
 
 
-def _effects(conflict: SyncConflict, resolution_type: str) -> Iterator[Effect]:
+def _effects(conflict: SyncConflict, resolution_type: str) -> Iterator[lifecycle.Effect]:
     side = SIDE_OF_TYPE[resolution_type]
     for key in conflict.conflict_fields:
-        yield effect_of(side, **conflict.sides(key), base=None, value=None, kind=conflict.kind)
+        yield lifecycle.effect_of(side, **conflict.sides(key), base=None, value=None, kind=conflict.kind)
 
 
 def effect_lines(conflict: SyncConflict, resolution_type: str) -> list[str]:
-    """Return what would be done with a record or its item, as sentences."""
     option = bulk_option(conflict, resolution_type)
     return [conflict.what, *([f"{option.label}: {option.effect}"] if option else [])]
 
@@ -205,7 +196,6 @@ class _Plan:
         self.sent: Counter[str] = Counter()
 
     def add(self, conflict: SyncConflict, resolution_type: str) -> None:
-        """Count what this choice writes in one conflict."""
         sent = conflict.is_about_record
         self.written["about_records"] += conflict.is_about_record
         option = bulk_option(conflict, resolution_type) if conflict.is_about_record else None
@@ -424,7 +414,7 @@ def batch_of_stored(
 
 def _log_act(batch: ConflictBatch, by: AbstractBaseUser, sentence: str) -> None:
     notify_batch_worker()
-    log_admin_action(by, f"{sentence}: batch {batch.pk}.")
+    lifecycle.log_admin_action(by, f"{sentence}: batch {batch.pk}.")
 
 
 def notify_batch_worker() -> None:
@@ -586,7 +576,7 @@ def _choice_of(row: BatchEntry, resolution_type: str) -> tuple[str, Selections |
     """The type of the resolution, and for an act its option, as a person would choose them on the conflict's page."""
     if resolution_type in SIDE_OF_TYPE:
         return resolution_type, None
-    option = act_option(row.conflict, resolution_type)
+    option = lifecycle.act_option(row.conflict, resolution_type)
     if option is None:
         raise InvalidResolution(NOT_OFFERED)
     sides = {side: kind for kind, side in SIDE_OF_TYPE.items()}
@@ -600,8 +590,8 @@ def _undo(row: BatchEntry, batch: ConflictBatch) -> bool:
     conflict = SyncConflict.objects.get(pk=row.conflict_id)
     if row.outcome == EntryOutcome.UNDO_REQUESTED and not conflict.is_being_undone:
         entries = conflict.merge_selections.values()
-        is_done = conflict.is_open or any(has_joined_another(entry) for entry in entries)
-        reasons = [str(entry.get("undo") or "") for entry in entries if not has_joined_another(entry)]
+        is_done = conflict.is_open or any(lifecycle.has_joined_another(entry) for entry in entries)
+        reasons = [str(entry.get("undo") or "") for entry in entries if not lifecycle.has_joined_another(entry)]
         row.reason = " ".join(filter(None, dict.fromkeys(reasons)))
         row.outcome = EntryOutcome.UNDONE if is_done else EntryOutcome.NOT_UNDONE
         return True
@@ -609,7 +599,7 @@ def _undo(row: BatchEntry, batch: ConflictBatch) -> bool:
         return False  # what a pass may be writing at this moment is undone once it is written
     # Another resolution since has another time: the batch undoes only its own. A conflict that closed by itself has
     # none at all, and undo() says so.
-    chosen = {entry.get("chosen_at") for entry in resolved_by_people(conflict).values()}
+    chosen = {entry.get("chosen_at") for entry in lifecycle.resolved_by_people(conflict).values()}
     try:
         if batch.undo_by is None:
             raise InvalidResolution(NO_ACCOUNT)

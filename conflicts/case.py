@@ -42,8 +42,6 @@ from sync.records.authors import Edit, monday_editors, npd_editors
 from sync.records.tombstones import deleted_record_names
 from sync.registry import item_url, link_of, mappings_of, record_url, type_name, with_configured_board
 
-# What a page reads of a record: its board link with mappings, the record itself, its ledger entry; each once.
-
 
 class ConflictContext:
     """Each part is read when first asked for; `mappings` are those that were read already, with their links.
@@ -70,12 +68,10 @@ class ConflictContext:
     def of(
         cls, conflict: SyncConflict, mappings: Sequence[FieldMapping] = (), other: SyncConflict | None = None
     ) -> ConflictContext:
-        """Return the context of a conflict's record."""
         return cls(conflict.entity_type, conflict.entity_id, mappings, other)
 
     @cached_property
     def link(self) -> BoardLink | None:
-        """The board link, with the board id that counts."""
         return (
             with_configured_board(self._given_mappings[0].link) if self._given_mappings else link_of(self.entity_type)
         )
@@ -101,7 +97,6 @@ class ConflictContext:
         }  # fmt: skip
 
     def converter(self, key: str) -> Converter:
-        """Return a mapped field's converter for the record, which has to exist."""
         assert self.record is not None
         mapping, board_id = self.mapped[key], self.link.board_id if self.link is not None else ""
         return converter_for(mapping, board_id, self.record)
@@ -152,9 +147,6 @@ class ConflictContext:
         return item_url(self.link, item_id) if has_item and self.link else ""
 
 
-# How far it is, as a state and a sentence.
-
-
 OPEN, APPLYING, HANDED_BACK, PARTLY = "open", "applying", "handed_back", "partly"
 SETTLED, UNDOING = "settled", "undoing"
 
@@ -194,7 +186,6 @@ class Progress:
 
 
 def state_of(conflict: SyncConflict) -> str:
-    """Return the state alone; no query."""
     if conflict.is_being_undone:
         return UNDOING
     if not conflict.is_open:
@@ -320,7 +311,6 @@ class Side:
 
     @property
     def shortcut(self) -> str:
-        """The key that chooses it."""
         return {NPD: "1", BASE: "2", MONDAY: "3"}[self.name]
 
     @property
@@ -370,7 +360,6 @@ class CaseField:
 
     @property
     def long(self) -> bool:
-        """Whether it takes an input of several lines."""
         has_lines = any("\n" in (text or "") for text in (self.npd, self.base, self.monday))
         return has_lines or self.converter in connectors.get().multiline_converters
 
@@ -418,7 +407,6 @@ class CaseField:
 
     @property
     def seen(self) -> str:
-        """The values on the screen, as they travel with the form."""
         return json.dumps([self.npd, self.monday])
 
     @property
@@ -443,7 +431,6 @@ class CaseField:
 
     @property
     def selected_label(self) -> str:
-        """The choice in words."""
         labels = LOST_UPDATE_LABELS if self.kind == ConflictKind.OVERWRITTEN else VALUE_LABELS
         return labels.get(self.choice.pick, "")
 
@@ -460,8 +447,6 @@ def value_field(entity_type: str, key: str, **values: Any) -> CaseField:
 
 @dataclass(frozen=True)
 class CaseOption:
-    """One of the options, with the `name` that the form sends."""
-
     name: str
     label: str
     effect: str
@@ -624,7 +609,6 @@ class Case:
 
     @property
     def has_two_sides(self) -> bool:
-        """Whether there is no base to choose."""
         return self.is_rejected or self.is_overwritten
 
     @property

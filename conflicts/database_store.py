@@ -251,5 +251,4 @@ def _snapshot(conflict: SyncConflict) -> list[Any]:
 
 
 def register() -> None:
-    """Register this store with the sync."""
     register_store(DatabaseConflictStore())

@@ -45,15 +45,12 @@ Sides = Mapping[str, str | None]
 
 @dataclass(frozen=True)
 class Effect:
-    """The value that both sides will have, and the sides that change."""
-
     value: str | None
     npd_changes: bool
     monday_changes: bool
 
     @property
     def where(self) -> str:
-        """The sides that change, in words."""
         if self.npd_changes and self.monday_changes:
             return "NPD and Monday change"
         if self.npd_changes:
@@ -73,7 +70,6 @@ class Effect:
 
     @property
     def written(self) -> str:
-        """The sides that were changed, in words."""
         if self.npd_changes and self.monday_changes:
             return "written in NPD and on Monday"
         if self.npd_changes:
@@ -87,7 +83,6 @@ def same_text(one: str | None, other: str | None) -> bool:
 
 
 def is_same(seen: Sides, now: Sides) -> bool:
-    """Whether both sides still have what was seen of them."""
     return all(same_text(seen.get(side), now[side]) for side in (NPD, MONDAY))
 
 
@@ -112,7 +107,6 @@ def effect_of(
 
 
 def selection_effect(conflict: SyncConflict, key: str, selection: FieldSelection) -> Effect:
-    """Return what a field's choice leads to, from the values that it was made for."""
     return effect_of(
         selection.choose,
         npd=selection.npd,
@@ -141,7 +135,6 @@ def quote_value(value: str | None) -> str:
 
 
 def field_conflict(conflict: SyncConflict, key: str) -> FieldConflict:
-    """Return a field's values as the conflict stores them."""
     return FieldConflict(
         key,
         conflict.npd_data.get(key),
@@ -159,7 +152,6 @@ def keep_applied(
     now: datetime,
     inverse: Mapping[str, Any] | None = None,
 ) -> None:
-    """Keep an applied resolution with its result, and what would undo it."""
     selection = resolution.fields[key]
     # What its author saw, not what the conflict holds: a pass may have updated that since.
     values = FieldConflict(key, selection.npd, conflict.base_data.get(key), selection.monday)
@@ -185,7 +177,6 @@ def drop_field(conflict: SyncConflict, key: str, now: datetime, unused: FieldSel
 
 
 def annotate(conflict: SyncConflict, key: str, **details: Any) -> None:
-    """Add details to what is kept of a field."""
     _set_entry(conflict, key, {**conflict.merge_selections[key], **details})
 
 
@@ -229,7 +220,6 @@ def close(conflict: SyncConflict, reason: str, now: datetime) -> None:
 
 
 def set_field_values(conflict: SyncConflict, item_id: str, fields: Sequence[FieldConflict]) -> None:
-    """Make the conflict be about these fields, with the values that a pass found."""
     conflict.monday_item_id = item_id
     conflict.conflict_fields = [field.key for field in fields]
     conflict.npd_data = {field.key: field.npd for field in fields}
@@ -239,7 +229,6 @@ def set_field_values(conflict: SyncConflict, item_id: str, fields: Sequence[Fiel
 
 
 def restore_fields(conflict: SyncConflict, keys: list[str]) -> None:
-    """Make the conflict be about these fields, with the values that are kept of them."""
     entries = {key: conflict.merge_selections[key] for key in keys}
     conflict.conflict_fields = keys
     conflict.npd_data = {key: entry["npd"] for key, entry in entries.items()}
@@ -277,7 +266,6 @@ class ConflictHistory:
             self._add(conflict, key, CONFLICT_FOUND_KIND, sentence, values=values)
 
     def log_resolution(self, conflict: SyncConflict, resolution: StoredResolution) -> None:
-        """Log a person's resolution; nothing is written yet."""
         for key, selection in resolution.fields.items():
             base, effect = conflict.base_data.get(key), selection_effect(conflict, key, selection)
             sentence = f"Chose {quote_value(effect.value)} for {conflict.label(key)}: {effect.where}."
@@ -297,7 +285,6 @@ class ConflictHistory:
         self._add(conflict, "", "conflict_chosen", sentence, values=values, actor=resolution.by)
 
     def log_record_applied(self, conflict: SyncConflict, result: str) -> None:
-        """Log that a resolution about the record itself was applied."""
         entry = conflict.merge_selections[RECORD_KEY]
         sentence = f"Resolved as {entry['by']} chose (“{entry.get('label', '')}”): {result}"
         self._add(conflict, "", "conflict_settled", sentence, values={**entry, "result": result})
@@ -358,7 +345,6 @@ class ConflictHistory:
         self._add(conflict, "" if key == RECORD_KEY else key, "conflict_returned", sentence, values=values)
 
     def log_undo_requested(self, conflict: SyncConflict, resolution: StoredResolution) -> None:
-        """Log an undo request; nothing is written yet."""
         for key, selection in resolution.fields.items():
             sentence = f"Asked to undo how {conflict.label(key)} was resolved."
             values = {"npd": selection.npd, "monday": selection.monday, "choose": selection.choose}
@@ -436,7 +422,6 @@ def log_admin_action(
 
 
 def offered_options(conflict: SyncConflict) -> list[Option]:
-    """Return the options that the last pass offered."""
     return [Option(**option) for option in conflict.about.get("options", [])]
 
 
@@ -514,7 +499,6 @@ def reports_end(report: ConflictReport) -> bool:
 
 
 def new_conflict(report: ConflictReport, conflict_id: UUID) -> SyncConflict:
-    """Return a new conflict for a report."""
     conflict = SyncConflict(
         id=conflict_id,
         entity_type=report.entity_type,
@@ -577,7 +561,6 @@ def update_conflict(conflict: SyncConflict, report: ConflictReport, now: datetim
 
 
 def _remaining_fields(conflict: SyncConflict, report: ConflictReport, applied: list[str]) -> dict[str, FieldConflict]:
-    """Return the fields in conflict after this report, with their values."""
     found = {field.key: field for field in [*report.fields, *_undecided_fields(conflict, report)]}
     content = (report.fields, report.undecided, report.applied, report.rejected, report.ended)
     # Of an overwritten edit the report may have nothing but the reason why it can't be resolved any more.

@@ -58,11 +58,9 @@ class StoredResolution:
         return cls(**{**stored, **picks})
 
     def to_json(self) -> dict[str, Any] | None:
-        """Return the form that the database stores; None when nothing is left of it."""
         return asdict(self) if self.fields or self.handed_back else None
 
     def without(self, keys: set[str]) -> StoredResolution:
-        """Return the resolution without these fields, which are done."""
         return replace(self, fields={key: selection for key, selection in self.fields.items() if key not in keys})
 
     def with_rejected(self, reasons: Mapping[str, str]) -> StoredResolution:
@@ -180,9 +178,6 @@ class BatchEntry(models.Model):
         return f"{self.name}: {self.outcome}"
 
 
-# A suggested rule that somebody has dismissed.
-
-
 class DismissedSuggestion(models.Model):
     """Of this field only resolutions after `at` suggest a rule: earlier ones were seen and dismissed."""
 
@@ -205,14 +200,10 @@ class DismissedSuggestion(models.Model):
         return f"{self.entity_type} · {self.key}"
 
 
-# Conflicts themselves.
-
-
 EMPTY_OBJECT = models.Value({}, models.JSONField())
 
 
 def default_label(entity_type: str, key: str) -> str:
-    """Return the field's label as its application proposes it; no query."""
     try:
         specs = registry.entity(entity_type).mappings
     except registry.UnknownEntity:
@@ -221,8 +212,6 @@ def default_label(entity_type: str, key: str) -> str:
 
 
 class ConflictKind(models.TextChoices):
-    """What kind of conflict it is."""
-
     FIELDS = "fields", "Fields differ"
     OVERWRITTEN = "overwritten", "An edit was overwritten"
     DELETE = "delete", "Deleted on one side"
@@ -230,8 +219,6 @@ class ConflictKind(models.TextChoices):
 
 
 class ResolutionType(models.TextChoices):
-    """How a conflict was resolved."""
-
     KEEP_NPD = "keep_npd", "Use NPD"
     KEEP_MONDAY = "keep_monday", "Use Monday"
     MERGE = "merge", "Field by field"
@@ -304,9 +291,8 @@ class SyncConflict(models.Model):
                 condition=Q(resolved_at=None) & (Q(resolution__isnull=True) | Q(resolution__fields={})),
                 name="sync_conflicts_counted",
             ),
-            # Serves the list in its own order (OPEN_FIRST), so that a page is read without
-            # sorting all; and, by its first column, the counts of recently resolved ones and the rules
-            # suggested from them.
+            # Serves the list in its own order (OPEN_FIRST), so that a page is read without sorting all; and, by its
+            # first column, the counts of recently resolved ones and the rules suggested from them.
             models.Index(
                 models.F("resolved_at").desc(nulls_first=True),
                 models.F("detected_at").asc(),
@@ -320,7 +306,6 @@ class SyncConflict(models.Model):
 
     @property
     def is_open(self) -> bool:
-        """Whether it is not resolved yet."""
         return self.resolved_at is None
 
     @property
@@ -345,20 +330,16 @@ class SyncConflict(models.Model):
         return self.kind in (ConflictKind.DELETE, ConflictKind.IDENTITY)
 
     def label(self, key: str) -> str:
-        """Return a field's label; no query."""
         return default_label(self.entity_type, key)
 
     def labels(self, keys: Iterable[str]) -> str:
-        """Return the labels of these fields, as one text."""
         return ", ".join(self.label(key) for key in keys)
 
     def sides(self, key: str) -> dict[str, str | None]:
-        """Return what both sides have in a field, by side."""
         return {NPD: self.npd_data.get(key), MONDAY: self.monday_data.get(key)}
 
     @property
     def what(self) -> str:
-        """Return what happened, as a sentence; empty for conflicts about values."""
         return str(self.about.get("what", ""))
 
     @property
@@ -435,8 +416,6 @@ def _without_keys(value: Any, left_out: Collection[str]) -> Any:
     return [_without_keys(one, left_out) for one in value] if isinstance(value, list) else value
 
 
-# Which are open and in which order, and how many there are.
-
 # Resolved ones are counted 30 days back: of years there may be more than a page should wait for.
 # sync_now() is volatile: only as a sub-select is it asked once, and can an index be searched for it.
 _COUNTS = """
@@ -482,7 +461,6 @@ def open_by_field() -> list[tuple[str, str, int]]:
 
 
 def counts_by_kind() -> dict[str, int]:
-    """Return how many are open of each kind."""
     open_ones = SyncConflict.objects.filter(resolved_at=None).order_by()
     counted = dict(open_ones.values_list("kind").annotate(Count("pk")))
     return {kind.value: counted.get(kind.value, 0) for kind in ConflictKind}

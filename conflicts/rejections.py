@@ -38,16 +38,8 @@ from sync.kernel.action_errors import ActionError
 from sync.merge import FieldSelection
 from sync.models import Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQueue
 from sync.operations.decision_undo import undo_decisions
+from sync.reconcile import field_values
 from sync.reconcile.field_plan import AS_SENT, base_of
-from sync.reconcile.field_values import (
-    RelatedNotFound,
-    clean_values,
-    parse_input,
-    still_holds,
-    stored_field_values,
-    stored_values,
-    update_values,
-)
 from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay, read_until
 from sync.reconcile.lost_updates import last_observed
 from sync.records import availability
@@ -74,12 +66,10 @@ class RejectionCase:
 
     @property
     def field(self) -> FieldMapping:
-        """The field's mapping, which every rejection has."""
         return self.context.mapped[self.key]
 
     @property
     def record(self) -> SyncedModel:
-        """The record, which every rejection has."""
         assert self.context.record is not None
         return self.context.record
 
@@ -87,7 +77,7 @@ class RejectionCase:
     def entry(self) -> Mapping[str, Any]:
         """The ledger's entry of the rejection; empty without one, or where value or column changed since."""
         found = self.context.ledger.blocked_fields.get(self.key) if self.context.ledger else None
-        if found is None or not is_rejected(found) or not still_holds(self.record, found["local"]):
+        if found is None or not is_rejected(found) or not field_values.still_holds(self.record, found["local"]):
             return {}
         return dict(found) if self.field.is_current(found) else {}
 
@@ -116,19 +106,16 @@ class RejectionCase:
 
     @cached_property
     def display(self) -> FieldDisplay:
-        """How the record's values are displayed."""
         assert self.context.link is not None
         return FieldDisplay(self.context.link, self.context.mappings, [self.record])
 
     @cached_property
     def converter(self) -> Converter:
-        """The field's converter for this record."""
         return self.display.board.converter(self.field, self.record)
 
     @cached_property
     def npd(self) -> str | None:
-        """NPD's value, as a person reads it."""
-        return self.display.local(self.record, self.field, stored_values(self.record, self.field)) or None
+        return self.display.local(self.record, self.field, field_values.stored_values(self.record, self.field)) or None
 
     @cached_property
     def base(self) -> Mapping[str, Any] | None:
@@ -159,7 +146,6 @@ class RejectionCase:
 
     @property
     def sides(self) -> dict[str, str | None]:
-        """What both sides have, by side."""
         return {NPD: self.npd, MONDAY: self.monday}
 
     @property
@@ -173,11 +159,13 @@ class RejectionCase:
             raise ActionError("The record has no item on Monday yet, so there is no value to use. Type another one.")
         if self.monday is None and self.field.required:
             raise ActionError(f"{self.field.label} can’t be empty in NPD. Type another value.")
-        now = stored_values(self.record, self.field)
+        now = field_values.stored_values(self.record, self.field)
         try:
             raw = self._local_from_monday(now)
-            return clean_values(self.record, read_until(lambda related: related.resolve(type(self.record), raw)))
-        except (UnknownValue, RelatedNotFound) as unknown:
+            return field_values.clean_values(
+                self.record, read_until(lambda related: related.resolve(type(self.record), raw))
+            )
+        except (UnknownValue, field_values.RelatedNotFound) as unknown:
             raise ActionError(f"Monday’s value can’t be used: {unknown}") from unknown
         except ValidationError as invalid:
             why = " ".join(invalid.messages)
@@ -205,8 +193,8 @@ class RejectionCase:
             raise ActionError(f"{self.field.label} can’t be empty in NPD. Type another value.")
         if problem := text_problem(self.context, self.key, text):
             raise ActionError(problem)
-        typed = read_until(partial(parse_input, self.converter, self.record, self.field.fields, text))
-        return clean_values(self.record, typed)
+        typed = read_until(partial(field_values.parse_input, self.converter, self.record, self.field.fields, text))
+        return field_values.clean_values(self.record, typed)
 
     def monday_problem(self) -> str:
         """Why Monday's value can't be taken, as a sentence; empty where it can."""
@@ -278,9 +266,6 @@ def _is_pending(decision: Decision, rejection: RejectionCase) -> bool:
     return rows.filter(status__in=(QueueStatus.PENDING, QueueStatus.IN_PROGRESS)).exists()
 
 
-# A rejected value as its screen shows it.
-
-
 def rejected_case(
     rejection: RejectionCase, answer: Decision | None, form: SubmittedForm | None = None, problem: str = ""
 ) -> Case:
@@ -315,9 +300,8 @@ def rejected_case(
 
 # A person's answer to a rejection: send another value, use Monday's, keep the difference; and the undo.
 #
-# Each writes NPD alone, or the mark in the ledger; the pass that it enqueues does the rest, as after any
-# other edit. So nothing here can overwrite what somebody did on Monday meanwhile: that pass finds it, and
-# asks.
+# Each writes NPD alone, or the mark in the ledger; the pass that it enqueues does the rest, as after any other edit. So
+# nothing here can overwrite what somebody did on Monday meanwhile: that pass finds it, and asks.
 
 
 DECISION_KIND = "rejected"
@@ -389,7 +373,6 @@ def _check_permission(by: User) -> None:
 
 
 def _lock_rejection(field_key: FieldRef) -> RejectionCase:
-    """The case, with the record and its ledger entry locked, in this order."""
     entity_type, entity_id, key = field_key
     try:
         model = registry.entity(entity_type).model
@@ -421,18 +404,18 @@ def _keep_different(rejection: RejectionCase, by: User) -> Decision:
 
 def _write(rejection: RejectionCase, by: User, choose: str, value: str) -> Decision:
     raw = _raw_values(rejection, choose, value)
-    before, previous = stored_values(rejection.record, rejection.field), rejection.npd
+    before, previous = field_values.stored_values(rejection.record, rejection.field), rejection.npd
     # In a savepoint: what NPD's database rejects is told to the person, and the rejection stays open.
     model = type(rejection.record)
     try:
         with transaction.atomic():
-            model._default_manager.filter(pk=rejection.record.pk).update(**update_values(model, raw))
+            model._default_manager.filter(pk=rejection.record.pk).update(**field_values.update_values(model, raw))
     except (IntegrityError, DataError) as error:
         why = str(error).strip().splitlines()[0]
         problem = f"NPD’s database rejected it: {why}"
         raise InvalidResolution("Nothing was stored.", {rejection.key: problem}) from error
     rejection.record.refresh_from_db(fields=list(raw))
-    now = stored_field_values(rejection.record, before)
+    now = field_values.stored_field_values(rejection.record, before)
     after = rejection.display.local(rejection.record, rejection.field, now)
     field, name, who = rejection.field.label, rejection.record, actor_label(by)
     was = f"it was {quote_value(previous)}, which Monday rejected."

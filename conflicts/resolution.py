@@ -1,6 +1,4 @@
-"""A person's resolution: valid for the values seen, stored at once, applied by the record's next pass; and its undo,
-which is requested here and done by the next pass, too.
-"""
+"""A person's resolution, valid for the values seen, and its undo: stored at once, done by the record's next pass."""
 
 from __future__ import annotations
 
@@ -84,19 +82,14 @@ class DecidedTooLate(Conflict):
 
 
 class NotAsSeen(DecidedTooLate):
-    """The values are no longer those that were seen."""
-
     default_code = "stale"
 
     @classmethod
     def of(cls, labels: str, current: Mapping[str, Sides]) -> NotAsSeen:
-        """Return the error about these fields."""
         return cls(f"{labels} changed while you were deciding. Check the current values, then choose again.", current)
 
 
 class NotOpen(DecidedTooLate):
-    """Nothing waits for a decision."""
-
     default_code = "not_waiting"
 
 
@@ -165,9 +158,6 @@ def text_problem(context: ConflictContext, key: str, text: str) -> str:
     return f"{mapped.label}: Monday won't take it ({limit}). Shorten it, or choose a side." if limit else ""
 
 
-# Whether a choice of fields is for exactly the values seen.
-
-
 def current_values(conflict: SyncConflict) -> dict[str, Sides]:
     """The present values of every field in conflict; of a conflict about the record, what happened."""
     values: dict[str, Sides] = {key: conflict.sides(key) for key in conflict.conflict_fields}
@@ -185,7 +175,6 @@ def check_may_see(user: Any, entity_type: str, keys: Iterable[str]) -> None:
 
 
 def not_as_seen(conflict: SyncConflict, keys: list[str]) -> NotAsSeen:
-    """Return the error that carries the present values."""
     labels = ", ".join("What happened" if key == RECORD_KEY else conflict.label(key) for key in keys)
     return NotAsSeen.of(labels, current_values(conflict))
 
@@ -204,7 +193,6 @@ def _field_selections(
     selections: Selections,
     seen: SeenValues,
 ) -> dict[str, FieldSelection]:
-    """Return the choice of each field; raises NotAsSeen or InvalidResolution."""
     # A field that has left the conflict makes the request stale, not invalid.
     if unknown := sorted({*selections, *seen} - {*conflict.conflict_fields, *context.mapped}):
         fields = ", ".join(conflict.conflict_fields)
@@ -314,9 +302,6 @@ def _offered_options(conflict: SyncConflict) -> str:
     return f"Offered: {'; '.join(f'{name} ({label})' for name, label in named)}."
 
 
-# Storing a person's resolution: checked, stored at once, and applied by the record's next pass.
-
-
 def resolve(
     conflict_id: UUID | str,
     *,
@@ -410,7 +395,8 @@ def request_pass(entity_type: str, *ids: UUID, cause: Cause = Cause.PERSON) -> N
     transaction.on_commit(partial(notify.notify_board, entity_type), robust=True)
 
 
-# Undoing a resolution: requested here, done by the next pass, and what the conflict becomes then.
+# Undoing a resolution: requested here, done by the next pass. Where neither side has changed since, it gives each side
+# its earlier value, and the conflict is open again; else what the resolution overwrote becomes a conflict of its own.
 
 
 def apply_undo_results(
@@ -421,9 +407,8 @@ def apply_undo_results(
 ) -> SyncConflict | None:
     """Reopen what was undone, log why the rest was not; return the conflict that is open afterwards.
 
-    `requests` are the record's resolved conflicts of one kind with an undo request, `results` maps a field to
-    an empty text or the reason why not. Fields of a record that has an open conflict of the kind join that
-    one.
+    `requests` are the record's resolved conflicts of one kind with an undo request, `results` maps a field to an empty
+    text or the reason why not. Fields of a record that has an open conflict of the kind join that one.
     """
     for conflict in requests:
         undone = [key for key, reason in results.items() if not reason and key in conflict.stored_resolution.fields]
@@ -440,7 +425,6 @@ def apply_undo_results(
 
 
 def reject_undo(conflict: SyncConflict, reason: str, history: ConflictHistory) -> None:
-    """Drop the undo request, with the reason."""
     for key in conflict.stored_resolution.fields:
         _log_result(conflict, key, reason, history)
     conflict.resolution = None
@@ -458,13 +442,6 @@ def _log_result(conflict: SyncConflict, key: str, reason: str, history: Conflict
     if reason:
         annotate(conflict, key, undo=reason, undo_code="")
     history.log_undo_result(conflict, key, conflict.stored_resolution, reason)
-
-
-# Undoing a resolution: asked for here, carried out by the record's next look
-# (sync/reconcile/resolutions.py).
-#
-# Where neither side has changed since, that pass gives each side its earlier value and the conflict is open
-# again. Where one has, nothing is written; what the resolution overwrote comes back as a conflict of its own.
 
 
 def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:

@@ -53,7 +53,6 @@ class _Word:
 
     @property
     def is_exact(self) -> bool:
-        """Whether every character of it counts."""
         return _EXACT.fullmatch(self.text) is not None
 
 
@@ -168,7 +167,6 @@ def _marked_block(words: Sequence[_Word], marked: bool) -> list[DiffPart]:
 
 
 def _compared_characters(one: str, other: str) -> tuple[list[DiffPart], list[DiffPart]]:
-    """Both texts marked character by character."""
     mine, theirs = characters(one), characters(other)
     sides: tuple[list[DiffPart], list[DiffPart]] = ([], [])
     for tag, i, i_end, j, j_end in _opcodes(mine, theirs):
@@ -231,8 +229,6 @@ def _cut(parts: Sequence[DiffPart], is_cut: bool, *, begins: bool) -> list[DiffP
             break
     return _join_parts([*found, DiffPart("…")] if is_cut else found)
 
-
-# Both texts in one: what a person gets who uses both.
 
 _BREAK = regex.compile(r"(?<=[.!?…])[^\S\n]+|\s*\n\s*|(?<=[。！？])(?=.)")
 

@@ -1,6 +1,4 @@
-"""The demo: sample data on both sides, as if people had worked there for years, the users who may sign in, and five
-examples to try.
-"""
+"""The demo: sample data on both sides, the users who may sign in, and five examples to try."""
 
 from __future__ import annotations
 
@@ -26,11 +24,11 @@ from pghistory.models import Context
 
 from npd.models import Contact, Organization
 from sync import connectors, registry
-from sync.boards.board_listing import enqueue_unmatched
 from sync.choices import QueueStatus, TokenScope
 from sync.clock import SyncNow
 from sync.kernel.conflict_store import current_store
 from sync.models import ApiToken, BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
+from sync.operations.detect.comparison import enqueue_unmatched
 from sync.operations.worker import drain
 from sync.reconcile.field_values import stored_values
 from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
@@ -157,7 +155,6 @@ class Sandbox:
         self._ask("POST", "/_control/faults", {"partial": partial, "naming": item_id, "count": UNLIMITED_REQUESTS})
 
     def rejects(self, item_id: str) -> bool:
-        """Whether every change of the item is rejected."""
         faults = self._ask("GET", "/_control/faults")
         return any(fault.get("naming") == item_id for fault in faults)
 
@@ -174,7 +171,6 @@ class Sandbox:
 
 
 def items_of(link: BoardLink, records: Iterable[SyncedModel]) -> list[dict[str, Any]]:
-    """Return the items for these records on the board, with their NPD ID."""
     mappings = list(link.mappings.all())
     items = []
     for record in records:

@@ -75,7 +75,6 @@ ORGANIZATION = MappingSpec(
 
 
 def register() -> None:
-    """Register organizations and contacts with the sync."""
     register_entity(
         EntitySpec(
             model=Organization,

@@ -27,8 +27,7 @@ ENVIRONMENT_OPTIONS = ""
 def arguments(given: list[str] | None = None) -> argparse.Namespace:
     """The options; secrets that are not on the command line come from the environment, which `ps` doesn't show.
 
-    A signing secret in the environment alone signs nothing: without the option, webhooks are those of a
-    personal token.
+    A signing secret in the environment alone signs nothing: without the option, webhooks are those of a personal token.
     """
     parser = argparse.ArgumentParser(prog="python -m sandbox", description="A Monday.com simulator.")
     parser.add_argument("--port", type=int, required=True)

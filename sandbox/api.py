@@ -116,8 +116,6 @@ class Replay:
 
 
 class Idempotency:
-    """The answers kept by key."""
-
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._kept: dict[str, StoredAnswer] = {}  # in the order of their first requests
@@ -178,8 +176,6 @@ class Latency:
 
 @dataclass(frozen=True)
 class ApiRequest:
-    """A request that was understood."""
-
     operation: server.Operation
     variables: dict[str, Any]
     body: bytes

@@ -267,7 +267,6 @@ def query_too_complex(cost: int, limit: int) -> RequestError:
 
 
 def field_limit(field: str, seconds: int) -> FieldError:
-    """A limit that hits one field of an answer; the others are there."""
     refusal = FieldError("Concurrency limit exceeded for the field", "FIELD_LIMIT_EXCEEDED", 429, entity=field)
     refusal.extensions["retry_in_seconds"] = seconds
     return refusal

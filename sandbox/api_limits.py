@@ -134,9 +134,8 @@ def _day(moment: float) -> str:
 
 # The account's limits: who may call now, and what each call uses up.
 #
-# developer.monday.com/api-reference/docs/rate-limits: a request counts one call, also one that
-# fails; one that a limit refuses, or that asks for nothing but its complexity, a tenth. All tokens
-# of the account share the counters.
+# developer.monday.com/api-reference/docs/rate-limits: a request counts one call, also one that fails; one that a limit
+# refuses, or that asks for nothing but its complexity, a tenth. All tokens of the account share the counters.
 
 
 CALL, REJECTED_CALL = 10, 1  # tenths of a call
@@ -292,7 +291,6 @@ class Limits:
         return DEFAULT_POINTS if self.plan is None else self.plan.points
 
     def points_left(self) -> tuple[int, int]:
-        """The points left in this minute, and the limit."""
         with self._lock:
             return max(0, self.points_limit - self._points.roll(self._clock.time()).used), self.points_limit
 
@@ -326,7 +324,6 @@ class Limits:
 
     @contextmanager
     def figures(self) -> Iterator[Usage]:
-        """What was used, while no other thread counts."""
         with self._lock:
             yield self.usage
 
@@ -353,7 +350,6 @@ class Limits:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """The plan, its limits, and what is used of them."""
         with self._lock:
             now = self._clock.time()
             return {

@@ -20,8 +20,6 @@ LINES = 30
 
 @dataclass(frozen=True)
 class Settings:
-    """What the command line says."""
-
     site_url: str
     token: str | None = None
     signing_secret: str | None = None
@@ -42,7 +40,6 @@ class Sandbox:
 
 
 def build(settings: Settings) -> Sandbox:
-    """The whole simulator, its background threads started."""
     world = World(Clock(), settings.data)
     world.site_url = settings.site_url
     world.page_url = settings.page_url or settings.site_url

@@ -1,7 +1,6 @@
 """`/_control/*`: what a test or the page does behind Monday's back. JSON in, JSON out.
 
-Items and columns as a person at the board changes them, the clock, faults, the plan, webhooks and their
-deliveries.
+Items and columns as a person at the board changes them, the clock, faults, the plan, webhooks and their deliveries.
 """
 
 import time
@@ -30,7 +29,7 @@ from sandbox.http import (
     whole,
 )
 from sandbox.model import API_USER, PEOPLE, Board, Item, is_person
-from sandbox.operations import board_changes, item_changes, transfers
+from sandbox.operations import board_changes, item_changes
 from sandbox.operations.board_changes import delete_column
 from sandbox.operations.events import emit_board, log_board
 from sandbox.pages.table import value_of
@@ -119,10 +118,10 @@ ITEM_ACTIONS: dict[str, Action] = {
     "move": lambda world, user_id, given: item_changes.move_item(
         world, user_id, number(given, "item_id"), text(given, "group_id")
     ),
-    "move_to_board": lambda world, user_id, given: transfers.move_to_board(
+    "move_to_board": lambda world, user_id, given: item_changes.move_to_board(
         world, user_id, number(given, "item_id"), number(given, "board_id"), text(given, "group_id")
     ),
-    "duplicate": lambda world, user_id, given: transfers.duplicate_item(world, user_id, number(given, "item_id")),
+    "duplicate": lambda world, user_id, given: item_changes.duplicate_item(world, user_id, number(given, "item_id")),
 }
 
 
@@ -177,7 +176,6 @@ class Control:
         ]
 
     def boards(self, request: Request) -> Response:
-        """All boards with their items and the texts of their cells."""
         with self._world.read_lock():
             shown = [
                 {
@@ -366,7 +364,6 @@ class Control:
         return json_response({"id": column.id, "type": column.type, "archived": column.archived})
 
     def plan(self, request: Request) -> Response:
-        """The plan, its limits, what is used of each, and how many requests each code refused."""
         return json_response(self._api.limits.to_json())
 
     def change_plan(self, request: Request) -> Response:

@@ -76,7 +76,6 @@ class Disk:
         return None if found is None else str(found[0])
 
     def flush(self) -> None:
-        """Write what waits."""
         if not self._waiting:
             return
         with self._db:

@@ -36,8 +36,6 @@ PAGES = {502: "502 Bad Gateway", 503: "503 Service Unavailable", 504: "504 Gatew
 
 
 class FaultTarget(Protocol):
-    """What a fault may want to know of a request."""
-
     @property
     def kind(self) -> str:
         """query or mutation."""
@@ -68,7 +66,6 @@ class Partial:
     no_data: bool = False
 
     def of(self, fields: list[tuple[str, str]]) -> set[str]:
-        """The aliases among `fields` that fail."""
         own = [alias for alias, name in fields if name not in ("complexity", "__typename")]
         if self.every:
             return set(own[self.every - 1 :: self.every])
@@ -113,7 +110,6 @@ class Fault:
         self.over = threading.Event()  # nobody that met it is kept waiting any more
 
     def matches(self, asked: FaultTarget, variables: dict[str, Any]) -> bool:
-        """Whether it can happen to this request."""
         looks_inside = self.listing is not None or self.stale is not None or self.limit in ("field", "subgraph")
         names = asked.names() if looks_inside else [name for _, name in asked.fields()]
         if (self.on not in ("any", asked.kind) and self.on not in names) or not self.names(variables):
@@ -131,7 +127,6 @@ class Fault:
         return not self.naming or self.naming in json.dumps(given, ensure_ascii=False, default=str)
 
     def name(self) -> str:
-        """A few words for the log of calls."""
         words = {
             "status": f"HTTP {self.status}",
             "timeout": f"timeout {self.timeout}",
@@ -166,8 +161,6 @@ class Fault:
 
 @dataclass
 class Faults:
-    """The queue of faults still to come."""
-
     _queue: list[Fault] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _over: threading.Event = field(default_factory=threading.Event)
@@ -196,7 +189,6 @@ class Faults:
         return None
 
     def await_reads(self) -> bool:
-        """Whether a fault still asks for stale reads."""
         with self._lock:
             return any(fault.stale is not None for fault in self._queue)
 
@@ -330,11 +322,9 @@ class ItemHistory:
         self._before: dict[int, list[tuple[float, Item | None]]] = {}
 
     def record(self, item: Item) -> None:
-        """Remember an item that is about to change."""
         self._at_now(item.id, replace(item, cells=dict(item.cells)))
 
     def record_creation(self, item: Item) -> None:
-        """Remember that an item was made just now."""
         self._at_now(item.id, None)
 
     def _at_now(self, item_id: int, version: Item | None) -> None:

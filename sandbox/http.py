@@ -123,7 +123,6 @@ class Request:
         return (self.header("Content-Type") or "").split(";")[0].strip().lower() == "application/json"
 
     def client_gone(self) -> bool:
-        """Whether the other side hung up."""
         check = self._environ.get("waitress.client_disconnected")
         return bool(check and check())
 
@@ -177,15 +176,11 @@ def cut_connection() -> None:
 
 
 class RequestCheck(Protocol):
-    """Who decides which requests are let in."""
-
     def refusal(self, request: Request) -> Response | None:
         """The answer to a request that is not."""
 
 
 class Application:
-    """The WSGI application over a list of routes."""
-
     def __init__(self, routes: list[Route], guard: RequestCheck) -> None:
         self._routes = routes
         self._guard = guard

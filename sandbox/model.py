@@ -70,14 +70,12 @@ class Names:
         return None
 
     def team(self, team_id: int) -> str | None:
-        """A team's name."""
         return None
 
     def person_called(self, words: str) -> int | None:
         return None
 
     def tag(self, tag_id: int) -> str | None:
-        """A tag's name."""
         return None
 
     def tag_called(self, name: str) -> int:
@@ -85,7 +83,6 @@ class Names:
         raise KeyError(name)
 
     def item(self, item_id: int) -> Item | None:
-        """An item that was not deleted."""
         return None
 
     def item_called(self, words: str, board_ids: list[int]) -> int | None:
@@ -230,9 +227,6 @@ def from_document(kind: type[Row], document: dict[str, Any]) -> Row:
     elif isinstance(row, Item):
         row.cells = {key: Cell(raw, moment) for key, (raw, moment) in document["cells"].items()}
     return row
-
-
-# What happened on a board, in the sandbox's own words; `webhooks.payloads` says it in Monday's.
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """The account: all boards, items, webhooks and logs, behind one lock, written through to disk.
 
-How they are found by id and by the words of a cell, and how a refused transaction takes back
-what it had changed.
+How they are found by id and by the words of a cell, and how a refused transaction takes back what it had changed.
 """
 
 from __future__ import annotations
@@ -75,17 +74,14 @@ class Lookups:
         return index.ids.get(fold_case(words), set())
 
     def put(self, item: Item) -> None:
-        """An item was written."""
         for index in self._indexes.get(item.board_id, {}).values():
             index.put(item)
 
     def drop(self, board_id: int, item_id: int) -> None:
-        """An item left this board."""
         for index in self._indexes.get(board_id, {}).values():
             index.drop(item_id)
 
     def forget(self, board_id: int) -> None:
-        """A board that never was."""
         self._indexes.pop(board_id, None)
 
     def clear(self) -> None:
@@ -147,9 +143,6 @@ class Directory(Names):
             ids = None if board is None else self._world.lookups.find(board, "name", words)
             found += [one for one in ids or () if self._world.state_of(self._world.items[one]) == "active"]
         return found[0] if len(found) == 1 else None
-
-
-# The account: all boards, items, webhooks and logs, behind one lock, written through to disk.
 
 
 FIRST_IDS = {"board": 70001, "item": 8000000001, "hook": 466700001, "tag": 20001}
@@ -294,7 +287,6 @@ class World:
         return item.state if item.state != "active" else self.boards[item.board_id].state
 
     def items_of(self, board_id: int, states: tuple[str, ...] = ("active",)) -> list[Item]:
-        """A board's items in board order."""
         items = (self.items[item_id] for _, item_id in self._order.get(board_id, []))
         return [item for item in items if item.state in states]
 
@@ -344,14 +336,12 @@ class World:
         self._disk.put(Item, items)
 
     def enlist(self, item: Item) -> None:
-        """Take an item into the tables beside that of the items."""
         self.items[item.id] = item
         bisect.insort(self._order[item.board_id], (item.rank, item.id))
         self._count(item)
         self.lookups.put(item)
 
     def unlist(self, item: Item) -> None:
-        """Take it out of them, as it is there now."""
         order = self._order[item.board_id]
         del order[bisect.bisect_left(order, (item.rank, item.id))]
         self._active.get(item.board_id, set()).discard(item.id)
@@ -383,7 +373,6 @@ class World:
         self._disk.put(type(row), [row])
 
     def log(self, board_id: int, event: str, data: dict[str, object], user_id: int, item_id: int | None) -> None:
-        """Add a row to the board's activity log."""
         now = self.clock.time()
         row = Activity(
             id=ordered_id(now),

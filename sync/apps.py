@@ -1,6 +1,4 @@
-"""The app, and what the settings may read of it before Django has loaded any model: the filters of its lists in a
-link.
-"""
+"""The app, and what the settings may read of it before Django has loaded any model: its lists' filters in a link."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,13 +14,39 @@ class SyncConfig(AppConfig):
 
     def ready(self) -> None:
         from sync import registry
-        from sync.kernel.migration_order import connect_detector
         from sync.outbox import notify
 
         register(registry.check_dependency_triggers)
         register(check_replaced_migrations, Tags.database)
         notify.connect_signals()
-        connect_detector()
+        order_migrations()
+
+
+def order_migrations() -> None:
+    """Tell Django's autodetector what it can't know: a column that defaults to `sync_now()` needs that function.
+
+    Without the dependency an application whose label sorts before ours is migrated first.
+    """
+    from django.core.management.commands import makemigrations, migrate
+    from django.db.migrations.autodetector import OperationDependency
+    from django.db.migrations.operations import AddField, CreateModel
+
+    from sync.clock import SyncNow
+
+    ours = OperationDependency("sync", "syncqueue", None, OperationDependency.Type.CREATE)
+
+    class Detector(makemigrations.MigrationAutodetector):  # type: ignore[misc, name-defined]  # with the triggers
+        def add_operation(
+            self, app_label: str, operation: Any, dependencies: Any = None, beginning: bool = False
+        ) -> Any:
+            fields: list[Any] = [operation.field] if isinstance(operation, AddField) else []
+            if isinstance(operation, CreateModel):
+                fields = [field for _, field in operation.fields]
+            if app_label != "sync" and any(isinstance(field.db_default, SyncNow) for field in fields):
+                dependencies = [*(dependencies or ()), ours]
+            super().add_operation(app_label, operation, dependencies, beginning)
+
+    makemigrations.Command.autodetector = migrate.Command.autodetector = Detector
 
 
 def check_replaced_migrations(
@@ -53,8 +77,7 @@ def check_replaced_migrations(
     return errors
 
 
-# The queue's list as links show it: the filters in its address. Imports nothing, so that settings
-# may read it.
+# The queue's list as links show it: the filters in its address. Imports nothing, so that settings may read it.
 
 
 LIVE_ROWS = "status__exact=pending&status__exact=in_progress&status__exact=failed"

@@ -10,8 +10,6 @@ from sync.merge import Rule as Rule  # noqa: PLC0414 - exported: whoever stores 
 
 
 class RecordSyncStatus(models.TextChoices):
-    """What a record says about its own sync."""
-
     SYNCED = "synced", "Synced"
     PENDING = "pending", "Pending"
     CONFLICT = "conflict", "Conflict"
@@ -66,8 +64,6 @@ STOP_WORDS = {
 
 
 class ResolutionStrategy(models.TextChoices):
-    """Who decides when both sides changed."""
-
     AUTO = "auto", "By the merge's rules"
     MANUAL = "manual", "A person decides"
     JIRA_WINS = "jira_wins", "Jira wins"
@@ -76,8 +72,6 @@ class ResolutionStrategy(models.TextChoices):
 
 
 class QueueStatus(models.TextChoices):
-    """The life of a queue row."""
-
     PENDING = "pending", "Pending"
     IN_PROGRESS = "in_progress", "In progress"
     COMPLETED = "completed", "Done"
@@ -146,8 +140,6 @@ class DeletedRecordPolicy(models.TextChoices):
 
 
 class ColumnProblem(StrEnum):
-    """Why a mapped column can't be used."""
-
     MISSING = "missing"
     RETYPED = "retyped"
     HIDDEN = "hidden"
@@ -165,8 +157,6 @@ class SecretName(models.TextChoices):
 
 
 class BlockedCode(StrEnum):
-    """Why a field is blocked."""
-
     COLUMN = "column"
     REJECTED = "rejected"
     LIMIT = "limit"
@@ -182,8 +172,6 @@ class BlockedCode(StrEnum):
 
 
 class TombstoneState(models.TextChoices):
-    """What is known about the item of a deleted record."""
-
     WAITING = "waiting", "Its item is checked next"
     ASKED = "asked", "Waits for your decision"
     PENDING_APPROVAL = "pending_approval", "Waits for approval"
@@ -196,8 +184,6 @@ class TombstoneState(models.TextChoices):
 
 
 class ApprovalKind(models.TextChoices):
-    """The kinds of change that may need an approval."""
-
     ITEMS = "items", "Archive or delete items on Monday"
     RECORDS = "records", "Delete records in NPD"
     CLEAR_MONDAY = "clear_monday", "Empty fields on Monday"
@@ -205,8 +191,6 @@ class ApprovalKind(models.TextChoices):
 
 
 class ApprovalState(models.TextChoices):
-    """What became of a change that needed an approval."""
-
     PENDING = "pending", "Waits for approval"
     APPROVED = "approved", "Approved, being applied"
     REJECTED = "rejected", "Rejected, being put back"

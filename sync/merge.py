@@ -1,6 +1,4 @@
-"""The three-way merge: (base, local, remote, rules) → one decision for each field, lists included. Pure: no
-Django, no I/O.
-"""
+"""The three-way merge, lists included: (base, local, remote, rules) → one decision for each field. Pure."""
 
 from __future__ import annotations
 
@@ -85,27 +83,22 @@ class FieldSides:
 
     @property
     def local_stands(self) -> bool:
-        """Whether NPD's side is what was last agreed on."""
         return self.base is not None and _are_equal(self.local, self.base[0])
 
     @property
     def remote_stands(self) -> bool:
-        """Whether Monday's side is what was last agreed on."""
         return self.base is not None and _are_equal(self.remote, self.base[1])
 
     @property
     def stand(self) -> bool:
-        """Whether neither side left its half of the base."""
         return self.local_stands and self.remote_stands
 
     @property
     def equal(self) -> bool:
-        """Whether both sides say the same."""
         return _are_equal(self.local, self.remote)
 
     @property
     def differ(self) -> bool:
-        """Whether both sides are known to say something else."""
         return _differ(self.local, self.remote)
 
 
@@ -153,8 +146,6 @@ class Rule(StrEnum):
 
 
 class Action(StrEnum):
-    """What to do with a field."""
-
     NOTHING = "nothing"
     AGREED = "agreed"
     PUSH = "push"
@@ -246,7 +237,6 @@ class FieldDecision:
 
 
 def decide_field(field: Field) -> FieldDecision:
-    """Decide one field."""
     if field.way is FieldDirection.NONE:
         return FieldDecision(field.key, Action.NOTHING, "its direction lets nothing be synced")
     decision = _decide_known_field(field)

@@ -1,6 +1,4 @@
-"""Which models are synced and with which default mappings, what their pages and API show by default, the board that is
-configured now, which rules a field may have, and whose records' names a person may know.
-"""
+"""Which models are synced, their default mappings, what is shown of them, and whose names a person may know."""
 
 from __future__ import annotations
 
@@ -93,7 +91,6 @@ _entities: dict[str, EntitySpec] = {}
 
 
 def register(spec: EntitySpec) -> None:
-    """Register a synced model."""
     _entities[spec.entity_type] = spec
     _hidden_keys.cache_clear()
 
@@ -161,7 +158,6 @@ def own_fields(model: type[SyncedModel]) -> list[ModelField]:
 
 
 def own_relations(model: type[SyncedModel]) -> list[ModelField]:
-    """Return those of them that point at another registered model."""
     pointing = [field for field in own_fields(model) if relation_of(model, [field.name])]
     return [field for field in pointing if is_registered(target_of(field).entity_type())]
 
@@ -219,7 +215,6 @@ def choices_of(model: type[models.Model], fields: Sequence[str]) -> dict[str, st
 
 
 def choice_labels(model: type[models.Model], fields: Sequence[str]) -> tuple[str, ...]:
-    """Return the labels of these values as boards show them, in their order."""
     choices = choices_of(model, fields)
     return tuple(map(Choices(choices).label_of, choices))
 
@@ -256,7 +251,6 @@ def with_configured_board(link: BoardLink) -> BoardLink:
 
 
 def mappings_of(link: BoardLink) -> Sequence[FieldMapping]:
-    """Return the link's mappings in their order."""
     return list(link.mappings.all())
 
 
@@ -273,7 +267,6 @@ def item_url(link: BoardLink, item_id: str) -> str:
 
 
 def board_url(link: BoardLink) -> str:
-    """Return the address of a board for a person."""
     return f"{monday_web_url()}/{'board' if is_sandbox() else 'boards'}/{link.board_id}"
 
 
@@ -380,7 +373,6 @@ def relation_of(model: type[models.Model], fields: Sequence[str]) -> ModelField 
 
 
 def target_of(field: ModelField) -> type[SyncedModel]:
-    """Return the synced model to which a relation points."""
     return field.related_model  # type: ignore[return-value]
 
 
@@ -396,7 +388,6 @@ class HiddenName(str):
 
     @classmethod
     def of(cls, entity_type: str) -> HiddenName:
-        """Return it for a record of this type."""
         return cls(f"{type_name(entity_type).capitalize()} that you may not see")
 
 

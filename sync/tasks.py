@@ -44,7 +44,6 @@ def refresh_quota() -> None:
 
 @shared_task(name="sync.prune", ignore_result=True)
 def prune_old() -> None:
-    """Delete what is older than its retention."""
     prune()
 
 

@@ -2,8 +2,7 @@
 
 `nobody` where that account may enter the folder; else `nobody` with programs and data in a folder elsewhere.
 
-The standard library only, and nothing of ours: config/embedded/bootstrap.py asks before anything is
-installed.
+The standard library only, and nothing of ours: config/embedded/bootstrap.py asks before anything is installed.
 """
 
 import hashlib
@@ -24,8 +23,6 @@ Arrange = Callable[[], None]
 
 @dataclass(frozen=True)
 class Account:
-    """The account that owns the data."""
-
     uid: int
     gid: int
     name: str
@@ -67,7 +64,6 @@ def choose_account(owner: int | None, folders: Sequence[Path]) -> Account | None
 
 
 def may_enter(account: Account, folders: Sequence[Path]) -> bool:
-    """Whether the account may enter these folders, found out by trying."""
     return _can_run(account, ["/bin/sh", "-c", ENTER_ALL, "sh", *map(str, folders)])
 
 

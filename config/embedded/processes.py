@@ -81,7 +81,6 @@ class Child:
 
     @property
     def ended(self) -> int | None:
-        """The exit code once it has ended, None while it runs."""
         return self.process.poll() if self.process else None
 
     def terminate(self) -> None:
@@ -133,7 +132,6 @@ def _pid_file(var: Path) -> Path:
 
 
 def write_pids(var: Path, pids: Iterable[int]) -> None:
-    """Record these processes with their start times."""
     lines = []
     for pid in pids:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -142,7 +140,6 @@ def write_pids(var: Path, pids: Iterable[int]) -> None:
 
 
 def forget_children(var: Path) -> None:
-    """Delete the record: all of them have ended."""
     _pid_file(var).unlink(missing_ok=True)
 
 

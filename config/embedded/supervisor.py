@@ -83,7 +83,6 @@ def port_holder(port: int) -> str:
 
 
 def _free_pair_after(port: int) -> int:
-    """Return the first port of a free pair, by tens."""
     candidates = range(port - port % 10 + 10, 65000, 10)
     return next((first for first in candidates if is_free_port(first) and is_free_port(first + 1)), 8010)
 
@@ -100,49 +99,14 @@ PYTHON = sys.executable
 NEW_ITEM_WAIT = str(30 * 24 * 3600)  # seconds; the demo's item without an email waits for the person who tries it
 
 
-# What a person may set for the run, and `manage.py` in a second terminal must read the same.
-PASSED_VARIABLES = (
-    *SECRETS,
-    "SITE_URL",
-    "DEBUG",
-    "ALLOWED_HOSTS",
-    "SENTRY_ENVIRONMENT",
-    "SENTRY_RELEASE",
-    "OTEL_EXPORTER_OTLP_ENDPOINT",
-    "HEARTBEAT_DIR",
-    "STATIC_MANIFEST",
-    "LOG_LEVEL",
-    "TIME_ZONE",
-    "READY_MAX_DUE_SECONDS",
-    "MONDAY_API_URL",
-    "MONDAY_WEB_URL",
-    "MONDAY_API_VERSION",
-    "MONDAY_TIMEOUT_SECONDS",
-    "MONDAY_SETTLE_SECONDS",
-    "MONDAY_CLIENT_ID",
-    "NEW_ITEM_WAIT_SECONDS",
-    "DEFAULT_PHONE_REGION",
-    "EMAIL_HOST",
-    "EMAIL_PORT",
-    "EMAIL_HOST_USER",
-    "EMAIL_USE_SSL",
-    "EMAIL_USE_TLS",
-    "EMAIL_FROM",
-    "NOTIFY_PRIVATE_ADDRESSES",
-    "API_THROTTLE",
-    "API_STRANGER_THROTTLE",
-    "REQUIRE_TWO_FACTOR",
-    "OIDC_SERVER_URL",
-    "OIDC_CLIENT_ID",
-    "OIDC_NAME",
-    "OIDC_TWO_FACTOR",
-    "SYNC_NOW_THROTTLE",
-    "SYNC_GUARD_RECORDS",
-    "SYNC_GUARD_PERCENT",
-    "SYNC_LOOP_TIMES",
-    "SYNC_HISTORY_DAYS",
-    "SYNC_QUEUE_DAYS",
-)
+# What a person may set for the run, and `manage.py` in a second terminal must read the same: what has a kind, but for
+# what the run itself says, and what may be any text.
+OWN_VARIABLES = {"PORT", "SANDBOX_PORT", "EMBEDDED", "DEMO"}
+TEXT_VARIABLES = """
+    ALLOWED_HOSTS SENTRY_ENVIRONMENT SENTRY_RELEASE OTEL_EXPORTER_OTLP_ENDPOINT HEARTBEAT_DIR TIME_ZONE
+    MONDAY_API_VERSION MONDAY_CLIENT_ID EMAIL_HOST EMAIL_HOST_USER EMAIL_FROM OIDC_CLIENT_ID OIDC_NAME
+"""
+PASSED_VARIABLES = {*SECRETS, *environment.KINDS, *TEXT_VARIABLES.split()} - OWN_VARIABLES
 
 
 @dataclass(frozen=True)
@@ -198,7 +162,6 @@ def figures_line(site: str) -> str:
 
 
 def web_command() -> list[str]:
-    """Return the command of the web process, for this machine only."""
     return [PYTHON, "-m", "config.web", "--host", "127.0.0.1"]
 
 
@@ -366,7 +329,6 @@ class Preparation:
         raise StartError("\n".join([f"{what} could not be prepared. The last lines of {self.log}:", *lines]))
 
     def end(self) -> None:
-        """Do no more steps; end one that is not finished."""
         self.process.terminate()
         self.process.communicate()
 
@@ -417,7 +379,6 @@ class Supervisor:
             preparation.end()
 
     def print_summary(self) -> None:
-        """Print the last lines: where to look, how to sign in, what to try."""
         lines = [
             "",
             f"NPD             {self.plan.site}/admin/",
@@ -551,14 +512,12 @@ def install_signal_handlers() -> None:
 
 
 def ignore_signals() -> None:
-    """Let nothing interrupt the end."""
     signal.setitimer(signal.ITIMER_REAL, 0)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
 
 
 def run(supervisor: Supervisor) -> int:
-    """Start, watch, stop; return the exit code."""
     try:
         supervisor.start()
         supervisor.print_summary()
@@ -601,9 +560,6 @@ def main() -> int:
         return 0
     finally:
         ignore_signals()  # a timer that goes off while Python ends would be printed as an alarm
-
-
-# `make reset`: an empty folder again, after asking.
 
 
 QUESTION = (

@@ -100,7 +100,6 @@ _EMPTIED_SIDE = {ResolutionType.KEEP_NPD: "on Monday", ResolutionType.KEEP_MONDA
 
 
 def _emptied(resolution_type: ResolutionType, entry: AttentionEntry) -> Sequence[SideValues]:
-    """The values that this side, being empty, empties on the other."""
     is_npd = SIDE_OF_TYPE[resolution_type] == NPD
     if is_npd and (entry.kind is AttentionKind.REJECTED or entry.cause_code == ConflictKind.OVERWRITTEN):
         return ()  # keeps both sides as they are

@@ -80,13 +80,10 @@ _UNDO_AFTERWARDS = "Afterwards you can undo all of it with one button."
 
 
 class BatchMixin:
-    """Adds the pages of batches to the list of conflicts."""
-
     admin_site: Any
     opts: Any
 
     def get_urls(self) -> list[URLPattern]:
-        """The button's address, and the batch's page."""
         view, name = self.admin_site.admin_view, "conflicts_syncconflict"
         return [
             path("all/<slug:kept>/", view(require_POST(self.all_that_match)), name=f"{name}_all"),
@@ -154,7 +151,6 @@ class BatchMixin:
         return TemplateResponse(request, "conflicts/batch_choice.html", context)
 
     def batch_page(self, request: HttpRequest, pk: Any) -> HttpResponse:
-        """Show the batch; on POST confirm, stop or undo it."""
         check_permission(self, request, "view")
         batch = get_object_or_404(ConflictBatch.objects.select_related("by", "undo_by"), pk=pk)
         if request.method != "POST" and batch.state == BatchState.PREPARED:
@@ -256,7 +252,6 @@ class BatchMixin:
 
 
 def _known_rows(request: HttpRequest, rows: Iterable[Any]) -> list[Any]:
-    """These entries as their reader may know them."""
     types, found = visible_types(request.user), []
     for row in rows:
         entity_type = row.conflict.entity_type
@@ -298,7 +293,6 @@ def _named(row: Any) -> SafeString:
 
 
 def batch_url(batch: ConflictBatch) -> str:
-    """The address of a batch's page."""
     return reverse("admin:conflicts_syncconflict_batch", args=[batch.pk])
 
 

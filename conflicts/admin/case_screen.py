@@ -125,7 +125,6 @@ def _case_url(key: str) -> str:
 
 
 def screen_url(pk: UUID | None) -> str:
-    """The address of a conflict's screen; empty without one."""
     return reverse(f"{URL_NAME}_screen", args=[pk]) if pk else ""
 
 
@@ -146,9 +145,6 @@ def check_permission(model_admin: Any, request: HttpRequest, action: str) -> Non
     """Raise PermissionDenied unless this person may do so, "view" or "change", with conflicts."""
     if not getattr(model_admin, f"has_{action}_permission")(request):
         raise PermissionDenied
-
-
-# What a person sent with a screen's form.
 
 
 def parse_form(request: HttpRequest) -> SubmittedForm:
@@ -274,7 +270,6 @@ class ConflictDesk:
         return cls(request, found[pk], found.get(last) if last else None)
 
     def case(self, form: SubmittedForm | None, problems: Mapping[str, str]) -> Case:
-        """What is displayed, with what was chosen."""
         # The option that the address asks to choose, as the form would; nothing is stored by it.
         choose, _, value = self.request.GET.get("option", "").partition(" ")
         asked = {RECORD_KEY: FieldSelection(choose, value or None)} if choose else None
@@ -305,7 +300,6 @@ class ConflictDesk:
         )
 
     def walk(self) -> Walk:
-        """Its place among the others."""
         return walk_from(str(self.conflict.pk))
 
     def apply(self, form: SubmittedForm, *, by: User, to_next: bool) -> str:
@@ -470,9 +464,6 @@ def _field_ref(decision: Decision) -> FieldRef:
     return decision.entity_type, decision.entity_id, decision.key
 
 
-# The pages.
-
-
 class CaseScreen(UnfoldModelAdminViewMixin, TemplateView):
     """Shows a case to those who may see conflicts, takes a decision from those who may change them."""
 
@@ -488,7 +479,6 @@ class CaseScreen(UnfoldModelAdminViewMixin, TemplateView):
         raise PermissionDenied
 
     def get(self, request: HttpRequest, **named: Any) -> HttpResponse:
-        """Show the case as it is now."""
         return self._render(self.desk_type.find(request, **named))
 
     def post(self, request: HttpRequest, **named: Any) -> HttpResponse:
@@ -545,7 +535,6 @@ class CaseMixin:
     opts: Any
 
     def get_urls(self) -> list[URLPattern]:
-        """The addresses of both kinds of cases."""
         view, name = self.admin_site.admin_view, "conflicts_syncconflict"
         field = "rejected/<slug:entity_type>/<uuid:entity_id>/<slug:key>/"
         conflict_screen = CaseScreen.as_view(model_admin=self, desk_type=ConflictDesk)
@@ -561,7 +550,6 @@ class CaseMixin:
         ]
 
     def conflict_status(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        """Answer, as JSON, how far a conflict's resolution is."""
         check_permission(self, request, "view")
         conflict = known_conflict(get_object_or_404(SyncConflict, pk=pk), visible_types(request.user))
         return _status(conflict_progress(conflict))
@@ -575,11 +563,9 @@ class CaseMixin:
         return _status(replace(progress, sentence=sentence))
 
     def conflict_undo(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        """Store the wish to undo a resolution, and show the conflict."""
         return self._undo(request, ConflictDesk(request, get_object_or_404(SyncConflict, pk=pk)))
 
     def answer_undo(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Take the answer to a rejection back, and show the value."""
         decision = get_object_or_404(Decision, pk=pk, kind=DECISION_KIND)
         entity_type, entity_id, key = _field_ref(decision)
         desk = RejectionDesk.find(request, entity_type=entity_type, entity_id=entity_id, key=key, answer=decision)

@@ -136,8 +136,6 @@ class EntityFilter(ConditionFilter):
 
 
 class FieldFilter(ConditionFilter):
-    """The fields in conflict."""
-
     title = "field"
     parameter_name = "field"
 
@@ -151,8 +149,6 @@ class FieldFilter(ConditionFilter):
 
 
 class AgeFilter(ConditionFilter):
-    """How long ago a conflict was found."""
-
     title = "age"
     parameter_name = "age"
 
@@ -188,9 +184,6 @@ class WhoFilter(ConditionFilter):
         if not value.isdecimal():
             return NOTHING
         return Q(resolved_by_id=int(value[:9])) | Q(resolution__by_id=int(value[:9]))
-
-
-# The list of conflicts.
 
 
 COUNTED_FIELDS = 12
@@ -304,7 +297,6 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
 
     @admin.display(description="Record")
     def of_record(self, conflict: Any) -> SafeString:
-        """The record's name, which leads to the screen."""
         return format_html(
             '<a class="cfl-name" href="{}">{}</a><span class="cfl-sub">{}</span>',
             screen_url(conflict.pk),
@@ -313,7 +305,6 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
         )
 
     def export_columns(self, user: Any) -> list[ExportColumn]:
-        """Both sides of each conflict with the last synced value, and how it was resolved."""
         return [
             ("Record", lambda row: row.page_case.name),
             ("Type", lambda row: registry.type_label(row.entity_type)),
@@ -335,27 +326,22 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
 
     @admin.action(description="Use NPD", permissions=["change"])
     def keep_npd(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> HttpResponse | None:
-        """Resolve all of them for NPD, after a page that shows what that means."""
         return self._keep(request, queryset, ResolutionType.KEEP_NPD)
 
     @admin.action(description="Use Monday", permissions=["change"])
     def keep_monday(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> HttpResponse | None:
-        """Resolve all of them for Monday, after a page that shows what that means."""
         return self._keep(request, queryset, ResolutionType.KEEP_MONDAY)
 
     @admin.action(description="Create again (items that are gone)", permissions=["change"])
     def create_item(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> HttpResponse | None:
-        """Create the items of all of them again, after a page that shows what that means."""
         return self._keep(request, queryset, OptionAct.CREATE_ITEM)
 
     @admin.action(description="Delete (records whose items are gone)", permissions=["delete_records"])
     def delete_record(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> HttpResponse | None:
-        """Delete the records of all of them, after a page that shows what that means."""
         return self._keep(request, queryset, OptionAct.DELETE_RECORD)
 
     @admin.action(description="Unlink (what was deleted on one side)", permissions=["change"])
     def unlink(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> HttpResponse | None:
-        """Unlink all of them, after a page that shows what that means."""
         return self._keep(request, queryset, OptionAct.UNLINK)
 
     def _keep(self, request: HttpRequest, rows: QuerySet[SyncConflict], kept: str) -> HttpResponse:

@@ -66,8 +66,7 @@ _SQL = f"""
 class FieldDecisions:
     """How people resolved a field's recent conflicts: in all, for NPD, for Monday; the last ones first.
 
-    `is_dismissed` where somebody has dismissed the suggestion, and not all of the last ones were made after
-    that.
+    `is_dismissed` where somebody has dismissed the suggestion, and not all of the last ones were made after that.
     """
 
     total: int = 0
@@ -110,7 +109,6 @@ def rule_suggestions(mappings: Iterable[FieldMapping]) -> list[tuple[FieldMappin
 
 
 def field_decisions(mapping: FieldMapping) -> FieldDecisions:
-    """Return how people resolved this field's recent conflicts."""
     return all_field_decisions().get((mapping.link.entity_type, mapping.key), FieldDecisions())
 
 
@@ -177,7 +175,6 @@ class RuleMixin:
     opts: Any
 
     def get_urls(self) -> list[URLPattern]:
-        """The page of one field."""
         view = self.admin_site.admin_view(self.rule_page)
         return [path("rule/<int:pk>/", view, name="conflicts_syncconflict_rule"), *super().get_urls()]  # type: ignore[misc]
 
@@ -245,12 +242,10 @@ class RuleMixin:
 
 
 def may_change_rules(request: HttpRequest) -> bool:
-    """Whether this person may change a field's rule."""
     return request.user.has_perm(CHANGE_RULE_PERMISSION)
 
 
 def rule_url(mapping: FieldMapping) -> str:
-    """The page of a field's rule."""
     return reverse("admin:conflicts_syncconflict_rule", args=[mapping.pk])
 
 

@@ -25,7 +25,6 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils.translation import gettext_lazy as _
 
 from npd.accounts import limits
 from npd.accounts.second_factor import PASSED_KEY, mark_of
@@ -44,11 +43,9 @@ PASSWORDS_A_SESSION = 10
 
 DAY_SECONDS = 24 * 60 * 60
 
-PASSWORDS_TRIED = _(
-    "Too many passwords were entered here, so none is accepted. Sign out, sign in again, and go on there."
-)
-BEGIN_ANEW = _("Your password or two-factor authentication has changed meanwhile. Sign in once more.")
-NOT_HERE = _("This user may not sign in here. Ask an administrator.")
+PASSWORDS_TRIED = "Too many passwords were entered here, so none is accepted. Sign out, sign in again, and go on there."
+BEGIN_ANEW = "Your password or two-factor authentication has changed meanwhile. Sign in once more."
+NOT_HERE = "This user may not sign in here. Ask an administrator."
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
@@ -56,11 +53,11 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
 
     error_messages = {
         **DefaultAccountAdapter.error_messages,
-        "username_password_mismatch": _(
+        "username_password_mismatch": (
             "The username or the password is wrong, or this user may not sign in here. Small and capital letters "
             "matter."
         ),
-        "incorrect_password": _("This is not your password. Small and capital letters matter."),
+        "incorrect_password": "This is not your password. Small and capital letters matter.",
     }
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
@@ -112,8 +109,8 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         if not self.get_reauthentication_methods(request.user):
             records = get_authentication_records(request, request.user)
             if not records or time() - records[-1]["at"] > account_settings.REAUTHENTICATION_TIMEOUT:
-                sentence = _("To change this, sign out, sign in again, and come back within five minutes.")
-                refuse(request, sentence, heading=_("Sign in again"))
+                sentence = "To change this, sign out, sign in again, and come back within five minutes."
+                refuse(request, sentence, heading="Sign in again")
         return True
 
     def pre_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> HttpResponse | None:
@@ -145,7 +142,7 @@ def count_password(request: HttpRequest) -> None:
     """Count a password tried in this session; raise the answer where none is any more."""
     key = str(request.session.session_key)
     if count_request("password", limits.mark(key), PASSWORDS_A_SESSION, DAY_SECONDS).is_used_up:
-        context_ = {"heading": _("Sign in again"), "sentence": PASSWORDS_TRIED}
+        context_ = {"heading": "Sign in again", "sentence": PASSWORDS_TRIED}
         raise ImmediateHttpResponse(render(request, "plain_page.html", context_, status=429))
 
 
@@ -195,26 +192,25 @@ class ProviderAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
         Nothing that the provider says is stored but that id.
         """
         if sociallogin.state.get("process") != "login":
-            refuse(request, _("Sign in with the button on the sign-in page."))
+            refuse(request, "Sign in with the button on the sign-in page.")
         account, said = sociallogin.account, sociallogin.account.extra_data
         account.extra_data = {}
         token, person = said.get("id_token", {}), said.get("userinfo", {})
         if not token.get("sub") or person.get("sub", token["sub"]) != token["sub"]:
-            refuse(request, _("The identity provider did not say who you are. Try again, or ask an administrator."))
+            refuse(request, "The identity provider did not say who you are. Try again, or ask an administrator.")
         claims = token if token.get("email") else person
         email = claims.get("email")
         # Entra has a name of its own for it. A text “false” is no false to Python.
         is_verified = any(claims.get(name) in (True, 1, "1", "true", "True") for name in ("email_verified", "xms_edov"))
         if not isinstance(email, str) or not email or not is_verified:
             refuse(
-                request,
-                _("The identity provider gave no verified email address of you. Ask who administers it for one."),
+                request, "The identity provider gave no verified email address of you. Ask who administers it for one."
             )
         found = User.objects.filter(email__iexact=email, is_active=True, is_staff=True)
         # To PostgreSQL “ſ” is an S, too: an address with such letters is somebody else's.
         users = [one for one in found if one.email == email or (one.email + email).isascii()]
         if len(users) != 1:
-            refuse(request, _("No user who may sign in here has your email address. Ask an administrator."))
+            refuse(request, "No user who may sign in here has your email address. Ask an administrator.")
         user = users[0]
         try:
             with transaction.atomic():
@@ -226,8 +222,7 @@ class ProviderAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
             bound = None
         if bound is None or bound.uid != account.uid:
             refuse(
-                request,
-                _("Your email address belongs to another account of the identity provider. Ask an administrator."),
+                request, "Your email address belongs to another account of the identity provider. Ask an administrator."
             )
         SocialAccount.objects.filter(pk=bound.pk).update(extra_data={})
         sociallogin.account, sociallogin.user = bound, user
@@ -245,11 +240,11 @@ class ProviderAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
         )
         refuse(
             request,
-            _("Signing in with the identity provider was cancelled or didn't work. Try again, or use your password."),
+            "Signing in with the identity provider was cancelled or didn't work. Try again, or use your password.",
         )
 
 
 def refuse(request: HttpRequest, sentence: Any, heading: Any = None) -> None:
     """Raise the page that says why nobody was signed in; with a heading, of somebody who is."""
-    context_ = {"heading": heading or _("You are not signed in"), "sentence": sentence, "is_in": bool(heading)}
+    context_ = {"heading": heading or "You are not signed in", "sentence": sentence, "is_in": bool(heading)}
     raise ImmediateHttpResponse(render(request, "registration/wait.html", context_, status=403))

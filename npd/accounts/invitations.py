@@ -24,7 +24,6 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
-from django.utils.translation import gettext_lazy as _
 
 from sync.kernel import humanize
 from sync.models.state import PEOPLE_KIND, log_event
@@ -45,26 +44,26 @@ class Role:
 ROLES: Sequence[Role] = (
     Role(
         "NPD Sync: edit contacts",
-        _("Edit contacts"),
-        _("adds, changes, deletes and imports contacts and organizations; resolves conflicts and rejected values."),
+        "Edit contacts",
+        "adds, changes, deletes and imports contacts and organizations; resolves conflicts and rejected values.",
     ),
     Role(
         "NPD Sync: resolve conflicts",
-        _("Resolve conflicts"),
-        _(
+        "Resolve conflicts",
+        (
             "sees all contacts, organizations and activity; resolves conflicts and rejected values by choosing a side, "
             "and changes nothing else."
         ),
     ),
     Role(
         "NPD Sync: view",
-        _("View"),
-        _("sees all contacts, organizations, activity and the state of the sync, and exports lists; changes nothing."),
+        "View",
+        "sees all contacts, organizations, activity and the state of the sync, and exports lists; changes nothing.",
     ),
     Role(
         "NPD Sync: operate",
-        _("Operate"),
-        _(
+        "Operate",
+        (
             "sees what View sees; retries jobs, pauses the sync, approves deletions, ignores unmatched items, and says "
             "which boards and columns are synced."
         ),
@@ -111,7 +110,7 @@ class Invitation:
 
 def invite(by: User, email: str, group: Group, *, first_name: str = "", last_name: str = "") -> Invitation:
     """Make an account for the person with this address, and send the link; raises ValidationError."""
-    known = ValidationError(_("There is a user with this address already. Find them under Users."))
+    known = ValidationError("There is a user with this address already. Find them under Users.")
     if User.objects.filter(Q(username__iexact=email) | Q(email__iexact=email)).exists():
         raise known
     try:

@@ -11,7 +11,6 @@ from django import forms
 from django.contrib import admin
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.widgets import UnfoldAdminTextareaWidget
 
@@ -26,8 +25,6 @@ __all__ = ["ContactAdmin", "OrganizationAdmin", "user_pages"]
 
 
 class OrganizationForm(ConcurrentRecordForm):
-    """An organization, as changed in the admin."""
-
     aliases = LinesField(
         required=False,
         max_length=255,
@@ -41,30 +38,24 @@ class OrganizationForm(ConcurrentRecordForm):
 
 @admin.register(Contact)
 class ContactAdmin(ImportMixin, SyncedModelAdmin):
-    """People."""
-
     list_display = ("name", "email", "phone", "organization", "role_title", "sync", "item", "updated")
     search_fields = ("name", "email", "phone", "role_title", "organization__name", "monday_id")
     actions_detail = ("personal_data",)
 
     @action(  # type: ignore[untyped-decorator]  # unfold has no types
-        description=_("Personal data"), icon="person_remove", url_path="personal-data", permissions=["erase"]
+        description="Personal data", icon="person_remove", url_path="personal-data", permissions=["erase"]
     )
     def personal_data(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Lead to what is held of the person."""
         if not is_valid_key(Contact, object_id):
             raise Http404("There is no such contact. Look for the person among the contacts.")
         return HttpResponseRedirect(reverse("npd-person", args=[object_id]))
 
     def has_erase_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        """Administrators alone."""
         return bool(getattr(request.user, "is_superuser", False))
 
 
 @admin.register(Organization)
 class OrganizationAdmin(ImportMixin, SyncedModelAdmin):
-    """Companies, public bodies, associations."""
-
     form = OrganizationForm
     list_display = ("name", "address_city", "address_country", "sync", "item", "updated")
     list_filter: ClassVar[list[Any]] = list(SYNC_FILTERS)

@@ -46,9 +46,6 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse, reverse_lazy
-from django.utils.functional import Promise as StrPromise
-from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
@@ -67,26 +64,24 @@ from sync.records.authors import log_action
 
 log = structlog.get_logger(__name__)
 
-WRONG_CODE = _("This code is wrong or was already used. Wait for the next one in the app, or use a recovery code.")
-WRONG_PASSKEY = _(
-    "This passkey is not known here, or was used for something else. Try again, or sign in in another way."
-)
-WRONG_FIRST_CODE = _(
+WRONG_CODE = "This code is wrong or was already used. Wait for the next one in the app, or use a recovery code."
+WRONG_PASSKEY = "This passkey is not known here, or was used for something else. Try again, or sign in in another way."
+WRONG_FIRST_CODE = (
     "This code is wrong. Wait for the next one in the app, and check that the clock of your phone is right."
 )
-LOCKED = _(
+LOCKED = (
     "Too many wrong codes were entered, so codes of the app don't work for %(span)s. A recovery code works now. If you "
     "didn't enter them, somebody knows your password: sign in with a recovery code and change it."
 )
-GUESSED = _(
+GUESSED = (
     "Somebody who knows your password has entered %(number)s wrong codes. If that was not you, change your password "
     "now: that ends the waiting, too."
 )
-TRIED_OFTEN = _(
+TRIED_OFTEN = (
     "Too many codes were entered on this page, so none is accepted here for %(span)s. Signing in goes on as before. If "
     "you didn't enter them, end your other sessions under “Where you are signed in”."
 )
-KEY_LOST = _(
+KEY_LOST = (
     "Codes from the app can't be checked, because this server's encryption key was changed. Use a recovery code, or "
     "ask an administrator to reset two-factor authentication."
 )
@@ -269,7 +264,7 @@ class SignInPage(account_views.LoginView):
         return found | {"next": self.get_next_url() or "", "provider": name}
 
 
-def _frame_of(request: HttpRequest, heading: StrPromise) -> dict[str, Any]:
+def _frame_of(request: HttpRequest, heading: str) -> dict[str, Any]:
     """Return the site's frame for who may see it: staff whose session has passed what the setting asks for."""
     is_passed = bool(request.session.get(second_factor.PASSED_KEY)) or not second_factor.is_required(request.user)
     found: dict[str, Any] = {"base": "plain_page.html", "heading": heading, "is_passed": is_passed}
@@ -281,7 +276,7 @@ def _frame_of(request: HttpRequest, heading: StrPromise) -> dict[str, Any]:
 class Framed:
     """A page about the second factor."""
 
-    heading: StrPromise
+    heading: str
 
     def get_context_data(self, **kwargs: Any) -> Any:
         """Return what it says, and in what frame."""
@@ -291,7 +286,7 @@ class Framed:
 class Overview(Framed, IndexView):
     """What somebody has beside the password."""
 
-    heading = _("Two-factor authentication")
+    heading = "Two-factor authentication"
 
     def get_context_data(self, **kwargs: Any) -> Any:
         """Return it; in the frame its section has the name already."""
@@ -326,7 +321,7 @@ class Changing(Proven):
 class SetUpApp(Changing, ActivateTOTPView):
     """The QR code, and the app's first code."""
 
-    heading = _("Add an authenticator app")
+    heading = "Add an authenticator app"
     done = "An authenticator app was added."
 
     def change(self, form: Any) -> Any:
@@ -343,21 +338,21 @@ class SetUpApp(Changing, ActivateTOTPView):
 class TurnOffApp(Changing, DeactivateTOTPView):
     """Take the app away, and with the last factor the recovery codes."""
 
-    heading = _("Remove the authenticator app")
+    heading = "Remove the authenticator app"
     done = "The authenticator app was removed."
 
 
 class AddPasskey(Changing, AddWebAuthnView):
     """A passkey, which signs in alone, or a security key beside the password."""
 
-    heading = _("Add a passkey")
+    heading = "Add a passkey"
     done = "A passkey was added."
 
 
 class RemovePasskey(Changing, RemoveWebAuthnView):
     """Take one away."""
 
-    heading = _("Remove a passkey")
+    heading = "Remove a passkey"
     done = "A passkey was removed."
     success_url = reverse_lazy("mfa_index")
 
@@ -365,14 +360,14 @@ class RemovePasskey(Changing, RemoveWebAuthnView):
 class RenamePasskey(Proven, EditWebAuthnView):
     """Its name here."""
 
-    heading = _("Rename a passkey")
+    heading = "Rename a passkey"
     success_url = reverse_lazy("mfa_index")
 
 
 class NewCodes(Changing, GenerateRecoveryCodesView):
     """Other recovery codes; those of before are worth nothing."""
 
-    heading = _("Make new recovery codes")
+    heading = "Make new recovery codes"
     done = "New recovery codes made."
 
 
@@ -384,7 +379,7 @@ def recovery_codes(request: HttpRequest) -> HttpResponse:
         codes = decrypt(request.session.pop(second_factor.SHOWN_KEY, "")).split()
     except KeyChanged:  # or they were shown
         return redirect("mfa_index")
-    context_ = {"codes": codes, **_frame_of(request, _("Your recovery codes"))}
+    context_ = {"codes": codes, **_frame_of(request, "Your recovery codes")}
     return TemplateResponse(request, "npd/recovery_codes.html", context_)
 
 
@@ -447,7 +442,7 @@ class Sessions(ListUserSessionsView):
         for one in found["sessions"]:
             one.browser, one.is_this = browser_name(one.user_agent), one.is_current()
             one.network = one.ip.removesuffix(".0") + ".x" if "." in one.ip else one.ip
-        return admin.site.each_context(self.request) | found | {"title": _("Where you are signed in")}
+        return admin.site.each_context(self.request) | found | {"title": "Where you are signed in"}
 
     def form_valid(self, form: Any) -> HttpResponse:
         """End them."""
@@ -458,8 +453,8 @@ class Sessions(ListUserSessionsView):
         ended = [one for one in others if chosen in (None, str(one.pk))]
         for one in ended:
             one.end()
-        told = ngettext("%(number)s session has ended.", "%(number)s sessions have ended.", len(ended))
-        messages.success(self.request, told % {"number": len(ended)})
+        sentence = humanize.plural(len(ended), "1 session has ended.", f"{len(ended)} sessions have ended.")
+        messages.success(self.request, sentence)
         return redirect("usersessions_list")
 
 

@@ -22,7 +22,6 @@ from django.urls import URLPattern, path, reverse
 from django.utils.http import content_disposition_header
 from django.utils.safestring import SafeString
 from django.utils.text import get_text_list
-from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 from unfold.decorators import action
 
@@ -63,8 +62,8 @@ from npd.imports.models import ImportJob, ImportRow, ImportState, Result, RowOut
 from npd.imports.resources import ImportOptions, labels_of, offered_fields
 from sync.admin import admin_base
 from sync.admin.confirmed_action import Question, Report, run_action
+from sync.admin.connection_pages import region_context
 from sync.admin.list_exports import MEDIA_TYPES
-from sync.admin.phone_pages import region_context
 from sync.api.request_limits import let_send_file
 from sync.clock import sync_now
 from sync.kernel import humanize
@@ -145,7 +144,7 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any, listed: Listed 
     by_kind = Case(When(pk__in=bad.values("pk"), then=Value(0)), default=Value(1))
     problem_page = listed.rows(PROBLEMS, (bad | warned).annotate(kind=by_kind).order_by("kind", "number"))
     columns = [] if job.state == ImportState.READING else _file_columns(job, hidden)
-    ignored = [one["title"] or _("(no title)") for one in columns if not one["field"] and one["title"] != REASON_TITLE]
+    ignored = [one["title"] or "(no title)" for one in columns if not one["field"] and one["title"] != REASON_TITLE]
     may_choose = job.state in CHOOSING
     may_make = may_make_organizations(reader) and any(one["field"] == "organization" for one in columns)
     is_shown = job.state == ImportState.SHOWN
@@ -160,7 +159,7 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any, listed: Listed 
         "asks_columns": job.state == ImportState.COLUMNS,
         "columns": columns,
         "ignored": ignored,
-        "ignored_titles": get_text_list([humanize.shorten(one, 30) for one in ignored[:MOST_NAMED]], _("and"))
+        "ignored_titles": get_text_list([humanize.shorten(one, 30) for one in ignored[:MOST_NAMED]], "and")
         if len(ignored) <= MOST_NAMED
         else humanize.count_with_noun(len(ignored), "column"),
         # What is missing is chosen before anything is imported without it.
@@ -249,8 +248,8 @@ def _file_columns(job: ImportJob, hidden: frozenset[str]) -> list[dict[str, Any]
 def _problem(row: Any) -> tuple[ImportRow, str, str]:
     """A row with what became of it, and why."""
     if row.kind:
-        return row, _("Imported, but may not sync"), row_warning(row)
-    return row, Result(row.result).label if row.result else _("Not imported"), row_reason(row)
+        return row, "Imported, but may not sync", row_warning(row)
+    return row, Result(row.result).label if row.result else "Not imported", row_reason(row)
 
 
 def _row_table(job: ImportJob, outcome: RowOutcome, hidden: frozenset[str], listed: Listed) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 from unfold.widgets import UnfoldAdminTextInputWidget
 
@@ -34,24 +33,21 @@ CONFIRMATION = "erase"
 
 
 class ErasureForm(forms.Form):
-    """What becomes of the items, and the word that confirms it."""
-
     items = forms.ChoiceField(
-        label=_("Their items on Monday"),
+        label="Their items on Monday",
         choices=[
-            (ItemFate.DELETE, _("Delete them too; Monday keeps them in its recycle bin for 30 days")),
-            (ItemFate.LEAVE, _("Leave them; no record is created from them again, and NPD stores nothing of them")),
+            (ItemFate.DELETE, "Delete them too; Monday keeps them in its recycle bin for 30 days"),
+            (ItemFate.LEAVE, "Leave them; no record is created from them again, and NPD stores nothing of them"),
         ],
         widget=forms.RadioSelect,
     )
     confirm = forms.CharField(
-        label=_("Type the word “erase”"), widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"})
+        label="Type the word “erase”", widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"})
     )
 
     def clean_confirm(self) -> str:
-        """Refuse any other word."""
         if self.cleaned_data["confirm"].strip().lower() != CONFIRMATION:
-            raise forms.ValidationError(_("Type the word “erase” to confirm. It can't be undone."))
+            raise forms.ValidationError("Type the word “erase” to confirm. It can't be undone.")
         return CONFIRMATION
 
 
@@ -62,12 +58,11 @@ def search_page(request: HttpRequest) -> HttpResponse:
     found = find_persons(text) if text else []
     if len(found) == 1:
         return _person_page(request, found[0], ErasureForm())
-    context = {"title": _("Personal data"), "who": text, "found": found, "is_searched": bool(text)}
+    context = {"title": "Personal data", "who": text, "found": found, "is_searched": bool(text)}
     return TemplateResponse(request, "npd/personal_data.html", admin.site.each_context(request) | context)
 
 
 def contact_page(request: HttpRequest, key: UUID) -> HttpResponse:
-    """Show what is held of one contact."""
     _administrators_only(request)
     return _person_page(request, _person(request, str(key)), ErasureForm())
 
@@ -87,7 +82,6 @@ def download_export(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def erase(request: HttpRequest) -> HttpResponse:
-    """Erase a person once the word is typed."""
     _administrators_only(request)
     person, form = _person(request), ErasureForm(request.POST)
     if not person.item_ids:

@@ -27,7 +27,6 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
-from django.utils.translation import gettext_lazy as _
 from rest_framework.authtoken.models import Token, TokenProxy
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
@@ -56,31 +55,31 @@ else:
 
 
 _END_SESSIONS = (
-    _("End sessions"),
-    _("They are signed out of every browser and have to sign in again. Their API tokens still work."),
-    _("Their sessions have ended."),
+    "End sessions",
+    "They are signed out of every browser and have to sign in again. Their API tokens still work.",
+    "Their sessions have ended.",
 )
 _RESET = (
-    _("Reset two-factor"),
-    _(
+    "Reset two-factor",
+    (
         "They sign in with their password alone until they set it up again, and are signed out of every browser; the "
         "link to the identity provider goes, too. Do "
         "this only if you are sure who is asking."
     ),
-    _("Two-factor authentication is reset, and their sessions have ended."),
+    "Two-factor authentication is reset, and their sessions have ended.",
 )
 
-_SEVERAL = _("Hold down “Control”, or “Command” on a Mac, to select more than one.")
+_SEVERAL = "Hold down “Control”, or “Command” on a Mac, to select more than one."
 _LABELS = {
-    "first_name": (_("First name"), ""),
-    "last_name": (_("Last name"), ""),
-    "email": (_("Email"), _("Notifications by email go here.")),
-    "is_active": (_("Active"), _("Turn this off, instead of deleting the user, when somebody leaves.")),
-    "is_staff": (_("May sign in here"), _("Without it the user has no pages, as a program that only uses the API.")),
-    "is_superuser": (_("Administrator"), _("May do everything, whatever the groups say.")),
-    "groups": (_("Roles"), _("Several add up; other groups are your own.")),
-    "user_permissions": (_("Further permissions"), _SEVERAL),
-    "permissions": (_("Permissions"), _SEVERAL),
+    "first_name": ("First name", ""),
+    "last_name": ("Last name", ""),
+    "email": ("Email", "Notifications by email go here."),
+    "is_active": ("Active", "Turn this off, instead of deleting the user, when somebody leaves."),
+    "is_staff": ("May sign in here", "Without it the user has no pages, as a program that only uses the API."),
+    "is_superuser": ("Administrator", "May do everything, whatever the groups say."),
+    "groups": ("Roles", "Several add up; other groups are your own."),
+    "user_permissions": ("Further permissions", _SEVERAL),
+    "permissions": ("Permissions", _SEVERAL),
 }
 
 _RIGHTS = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")
@@ -119,7 +118,7 @@ class PasswordState(UnfoldReadOnlyPasswordHashWidget):
 
     def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
         """Return what the widget shows."""
-        label = _("A password is set.") if value and is_password_usable(value) else _("No password is set.")
+        label = "A password is set." if value and is_password_usable(value) else "No password is set."
         return {**super().get_context(name, value, attrs), "summary": [{"label": label}]}
 
 
@@ -130,11 +129,11 @@ class UserForm(UserChangeForm):
         super().__init__(*args, **kwargs)
         if "password" in self.fields:
             self.fields["password"].widget = PasswordState()
-            change = format_html('<a class="npd-link" href="../password/">{}</a>', _("Set another password"))
+            change = SafeString('<a class="npd-link" href="../password/">Set another password</a>')
             self.fields["password"].help_text = change
 
 
-INVITE = _("Invite a colleague")
+INVITE = "Invite a colleague"
 
 
 class RoleField(_RoleField):
@@ -150,17 +149,17 @@ class InvitationForm(forms.Form):
     """Who is invited, and as what."""
 
     email = forms.EmailField(
-        label=_("Email"), max_length=150, help_text=_("The invitation goes there; it becomes their username.")
+        label="Email", max_length=150, help_text="The invitation goes there; it becomes their username."
     )
-    first_name = forms.CharField(label=_("First name"), max_length=150, required=False)
-    last_name = forms.CharField(label=_("Last name"), max_length=150, required=False)
+    first_name = forms.CharField(label="First name", max_length=150, required=False)
+    last_name = forms.CharField(label="Last name", max_length=150, required=False)
     role = RoleField(
         Group.objects.none(),
-        label=_("Role"),
+        label="Role",
         empty_label=None,
         widget=forms.RadioSelect,
-        error_messages={"required": _("Choose what they may do.")},
-        help_text=_(
+        error_messages={"required": "Choose what they may do."},
+        help_text=(
             "You can change it later on their page, and add further permissions there. "
             "An administrator is made there, too."
         ),
@@ -229,47 +228,47 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin
     add_is_main = False  # a colleague is invited; who is added is most often a program
     actions_detail = ("invite_once_more", "end_sessions", "reset_two_factor")
     list_display = ("sign_in_name", "address", "full_name", "roles", "may_sign_in")
-    search_help_text = _("A name, or an email address")
+    search_help_text = "A name, or an email address"
     # Django's two-box chooser has neither room on a phone nor names for a screen reader.
     filter_horizontal = ()
     fieldsets = (
         (None, {"fields": ("username", "password")}),
-        (_("Person"), {"fields": ("first_name", "last_name", "email")}),
-        (_("What the user may do"), {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
-        (_("Further permissions"), {"fields": ("user_permissions",), "classes": ("collapse",)}),
+        ("Person", {"fields": ("first_name", "last_name", "email")}),
+        ("What the user may do", {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
+        ("Further permissions", {"fields": ("user_permissions",), "classes": ("collapse",)}),
     )
     add_fieldsets = (
         (None, {"fields": ("username", "email", "password1", "password2")}),
-        (_("What the user may do"), {"fields": ("is_staff", "groups")}),
+        ("What the user may do", {"fields": ("is_staff", "groups")}),
     )
 
-    @admin.display(description=_("Username"), ordering="username")
+    @admin.display(description="Username", ordering="username")
     def sign_in_name(self, user: User) -> str:
         return user.username
 
-    @admin.display(description=_("Email"), ordering="email")
+    @admin.display(description="Email", ordering="email")
     def address(self, user: User) -> str:
         return user.email or DASH
 
-    @admin.display(description=_("Name"), ordering="first_name")
+    @admin.display(description="Name", ordering="first_name")
     def full_name(self, user: User) -> str:
         return user.get_full_name() or DASH
 
-    @admin.display(description=_("Role"))
+    @admin.display(description="Role")
     def roles(self, user: User) -> str:
         """What the invitation calls it; of an administrator, that."""
-        return str(_("Administrator")) if user.is_superuser else role_titles(user) or DASH
+        return "Administrator" if user.is_superuser else role_titles(user) or DASH
 
-    @admin.display(description=_("May sign in here"))
+    @admin.display(description="May sign in here")
     def may_sign_in(self, user: User) -> SafeString:
         """Whether these pages are for them: of an account of a program, they are not."""
         if is_invited(user):
-            return badge("wait", "forward_to_inbox", str(_("Invited, not signed in yet")))
+            return badge("wait", "forward_to_inbox", "Invited, not signed in yet")
         if user.is_active and user.is_staff:
-            return badge("ok", "check_circle", str(_("Yes")))
+            return badge("ok", "check_circle", "Yes")
         if user.is_active:
-            return badge("off", "smart_toy", str(_("Program")))
-        return badge("off", "block", str(_("No")))
+            return badge("off", "smart_toy", "Program")
+        return badge("off", "block", "No")
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Whom an administrator adds here is a colleague, who signs in; a program is the exception."""
@@ -283,7 +282,7 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin
         return super().changeform_view(request, object_id, form_url, more)
 
     @action(  # type: ignore[untyped-decorator]  # unfold has no types
-        description=_("Invite a colleague"), url_path="invite", permissions=["administrator"], icon="forward_to_inbox",
+        description="Invite a colleague", url_path="invite", permissions=["administrator"], icon="forward_to_inbox",
         variant=ActionVariant.PRIMARY,
     )  # fmt: skip
     def invite_colleague(self, request: HttpRequest) -> HttpResponse:
@@ -306,7 +305,7 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin
             "title": INVITE,
             "page_name": INVITE,
             "form": form,
-            "button": _("Send the invitation"),
+            "button": "Send the invitation",
             "back_url": reverse("admin:auth_user_changelist"),
         }
         return TemplateResponse(request, "sync/token_form.html", context)
@@ -317,7 +316,7 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin
         return user is not None and is_invited(user) and self.has_administrator_permission(request)
 
     @action(  # type: ignore[untyped-decorator]  # unfold has no types
-        description=_("Invite again…"), url_path="invite-again", permissions=["invite_again"]
+        description="Invite again…", url_path="invite-again", permissions=["invite_again"]
     )
     def invite_once_more(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Send another link, after a question; the one before ends."""
@@ -328,8 +327,8 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin
         back = reverse("admin:auth_user_change", args=[user.pk])
         if request.method == "POST":
             return self._invited(request, invite_again(by, user))
-        effects = [str(_("They get another email. The link that they have does not work any more."))]
-        question = Question(f"{_('Invite again:')} {user}", effects, str(_("Send another link")))
+        effects = ["They get another email. The link that they have does not work any more."]
+        question = Question(f"Invite again: {user}", effects, "Send another link")
         return question_page(self, request, question, back)
 
     def _invited(self, request: HttpRequest, made: Invitation) -> HttpResponse:
@@ -341,10 +340,9 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin
             answer = TemplateResponse(request, "npd/invitation_link.html", context)
             add_never_cache_headers(answer)
             return answer
-        told = _("%(name)s is invited as “%(role)s”: an email went to %(email)s. Its link works once, until %(until)s.")
-        name = made.user.get_full_name() or made.user
-        said = told % {"name": name, "role": self.roles(made.user), "email": made.user.email, "until": until}
-        own, further = reverse("admin:auth_user_change", args=[made.user.pk]), _("Change the role, or invite again")
+        name, role = made.user.get_full_name() or made.user, self.roles(made.user)
+        said = f"{name} is invited as “{role}”: an email went to {made.user.email}. Its link works once, until {until}."
+        own, further = reverse("admin:auth_user_change", args=[made.user.pk]), "Change the role, or invite again"
         self.message_user(request, format_html('{} <a class="npd-link" href="{}">{}</a>', said, own, further))
         return see_other(reverse("admin:auth_user_changelist"))
 
@@ -356,7 +354,7 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         """Tell Activity, too, where what somebody may do has changed."""
         names = [name for one in message if isinstance(one, dict) for name in one.get("changed", {}).get("fields", ())]
-        if {str(_LABELS[name][0]) for name in _RIGHTS}.intersection(map(str, names)):
+        if {_LABELS[name][0] for name in _RIGHTS}.intersection(map(str, names)):
             self._log_person(request, f"Changed what {full_name(obj)} may do: {self._rights(obj)}.")
         return super().log_change(request, obj, message)
 
@@ -386,7 +384,7 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin
         return super().user_change_password(request, id, form_url)
 
     @action(  # type: ignore[untyped-decorator]  # unfold has no types
-        description=_("End sessions…"), url_path="end-sessions", permissions=["administrator"]
+        description="End sessions…", url_path="end-sessions", permissions=["administrator"]
     )
     def end_sessions(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Sign somebody out everywhere, after a question."""
@@ -395,7 +393,7 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin
         return self._ask_about_account(request, object_id, _END_SESSIONS, lambda user: end_sessions(user.pk) >= 0, own)
 
     @action(  # type: ignore[untyped-decorator]  # unfold has no types
-        description=_("Reset two-factor…"), url_path="reset-two-factor", permissions=["administrator"]
+        description="Reset two-factor…", url_path="reset-two-factor", permissions=["administrator"]
     )
     def reset_two_factor(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Take somebody's second factor away, after a question."""
@@ -416,12 +414,12 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin
 
         def run() -> Report:
             if not act(user):
-                return Report(problems=[str(_("“%(user)s” has no two-factor authentication.") % {"user": user})])
-            log_action(request.user, user, str(done))
-            return Report(str(done))
+                return Report(problems=[f"“{user}” has no two-factor authentication."])
+            log_action(request.user, user, done)
+            return Report(done)
 
         def question() -> Question:
-            return Question(f"{title} {user}", [str(effect)], str(title))
+            return Question(f"{title} {user}", [effect], title)
 
         back = reverse("admin:auth_user_change", args=[user.pk])
         return run_action(
@@ -449,7 +447,7 @@ class GroupAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixi
     """What groups of users may do."""
 
     list_display = ("group_name", "about")
-    search_help_text = _("A group’s name")
+    search_help_text = "A group’s name"
     filter_horizontal = ()
     ordering = ()
 
@@ -457,12 +455,12 @@ class GroupAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixi
         """Return the roles first, in the order of an invitation."""
         return by_role(super().get_queryset(request))
 
-    @admin.display(description=_("Name"), ordering="name")
+    @admin.display(description="Name", ordering="name")
     def group_name(self, group: Group) -> str:
         role = role_of(group.name)
         return str(role.title if role else group.name)
 
-    @admin.display(description=_("What its members may do"), empty_value="–")
+    @admin.display(description="What its members may do", empty_value="–")
     def about(self, group: Group) -> Any:
         role = role_of(group.name)
         return role and format_html('<span class="npd-text">{}</span>', role.about)

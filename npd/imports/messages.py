@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.db.models import Q, QuerySet
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from npd.imports.files import FORMULA, ImportFileError
 from npd.imports.models import ImportJob, ImportRow, ImportState, Result, RowOutcome
@@ -18,8 +16,8 @@ from sync.operations.exports import ListTable, csv_lines, escape_formula, xlsx_f
 
 ENCODINGS = {
     "utf-8": "UTF-8",
-    "cp1252": gettext_lazy("Windows-1252 (Western Europe)"),
-    "cp1250": gettext_lazy("Windows-1250 (Central Europe)"),
+    "cp1252": "Windows-1252 (Western Europe)",
+    "cp1250": "Windows-1250 (Central Europe)",
     "iso-8859-15": "ISO 8859-15",
     "mac-roman": "Mac Roman",
     "utf-16": "UTF-16",
@@ -30,104 +28,102 @@ SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 
 REJECTION_TEXTS = {
     # --- the file as a whole ---
-    "too_large": gettext_lazy(
+    "too_large": (
         "%(file)s is larger than %(most)s MB. Divide it into several files, each with the titles in its first row."
     ),
-    "empty": gettext_lazy("%(file)s is empty. Choose the file that holds your records."),
-    "no_spreadsheet": gettext_lazy(
+    "empty": "%(file)s is empty. Choose the file that holds your records.",
+    "no_spreadsheet": (
         "%(file)s can't be read as a spreadsheet. Open it in your spreadsheet program and save it as XLSX or CSV, "
         "without a password."
     ),
-    "too_many_waiting": gettext_lazy(
+    "too_many_waiting": (
         "%(most)s files that you chose wait to be read. Wait until they are, or choose “Don't import” on their pages."
     ),
-    "too_many_rows": gettext_lazy(
+    "too_many_rows": (
         "%(file)s has more than %(most)s rows. Divide it into several files, each with the titles in its first row."
     ),
-    "too_many_lines": gettext_lazy(
+    "too_many_lines": (
         "%(file)s has more than %(most)s rows, most of them empty. Copy the rows into a new file and save that."
     ),
-    "too_many_columns": gettext_lazy(
+    "too_many_columns": (
         "Row %(row)s of %(file)s has more than %(most)s columns. Keep only those to import; if it has fewer, a "
         "quotation mark or separator is missing there."
     ),
-    "too_many_cells": gettext_lazy(
+    "too_many_cells": (
         "%(file)s has more than %(most)s cells, counting the empty ones between others. Copy the rows and columns to "
         "import into a new file and save that."
     ),
-    "too_much_text": gettext_lazy(
+    "too_much_text": (
         "%(file)s holds more than %(most)s characters. Divide it into several files, each with the titles in its "
         "first row."
     ),
-    "long_cell": gettext_lazy(
+    "long_cell": (
         "Row %(row)s of %(file)s holds a cell of more than %(most)s characters; probably a quotation mark is "
         "missing there. Fix it and choose the file again."
     ),
-    "no_rows": gettext_lazy("%(file)s holds no rows below its titles, so there is nothing to import."),
+    "no_rows": "%(file)s holds no rows below its titles, so there is nothing to import.",
     # --- CSV ---
-    "nul_bytes": gettext_lazy(
+    "nul_bytes": (
         "%(file)s holds NUL bytes, which no text has: it is damaged, or no CSV file. Save it again as “CSV UTF-8”."
     ),
-    "wrong_encoding": gettext_lazy(
+    "wrong_encoding": (
         "%(file)s can't be read as %(encoding)s. Choose another encoding, or save the file again as “CSV UTF-8”."
     ),
-    "bad_csv": gettext_lazy(
+    "bad_csv": (
         "Row %(row)s of %(file)s can't be read: %(why)s. Check its quotation marks, or save the file again as CSV."
     ),
     # --- XLSX ---
-    "damaged": gettext_lazy("%(file)s is damaged: %(why)s. Save it again as XLSX or CSV."),
-    "unreadable": gettext_lazy(
+    "damaged": "%(file)s is damaged: %(why)s. Save it again as XLSX or CSV.",
+    "unreadable": (
         "%(file)s can't be read as XLSX (%(why)s). Open it in your spreadsheet program and save it again as XLSX or "
         "CSV, without a password."
     ),
-    "no_sheet": gettext_lazy("%(file)s shows no sheet. Save it as XLSX with the records on its first sheet."),
-    "unpacks_too_large": gettext_lazy(
+    "no_sheet": "%(file)s shows no sheet. Save it as XLSX with the records on its first sheet.",
+    "unpacks_too_large": (
         "%(file)s unpacks to more than %(most)s MB, so it was not opened. Copy the rows into a new workbook and save "
         "that."
     ),
-    "part_too_large": gettext_lazy(
+    "part_too_large": (
         "%(part)s in %(file)s unpacks to more than %(most)s MB, so it was not opened. Copy the rows, as values only, "
         "into a new workbook and save that."
     ),
-    "too_compressed": gettext_lazy(
+    "too_compressed": (
         "%(part)s in %(file)s unpacks to more than %(most)s times its size, as no list does, so it was not opened. "
         "Save the file as CSV."
     ),
-    "too_many_parts": gettext_lazy(
+    "too_many_parts": (
         "%(file)s consists of more than %(most)s parts, so it was not opened. Copy the rows into a new workbook and "
         "save that."
     ),
-    "too_many_texts": gettext_lazy(
+    "too_many_texts": (
         "%(file)s holds more than %(most)s different texts. Divide it into several files, each with the titles in its "
         "first row."
     ),
-    "too_many_pieces": gettext_lazy(
+    "too_many_pieces": (
         "A cell of %(file)s consists of more than %(most)s pieces of text, each with a format of its own. Copy the "
         "rows, as values only, into a new workbook and save that."
     ),
     # --- reading it ---
-    "took_too_long": gettext_lazy(
+    "took_too_long": (
         "%(file)s was not read within %(seconds)s seconds, so that was ended. Divide it into several files, or save "
         "it as CSV."
     ),
-    "too_much_memory": gettext_lazy(
+    "too_much_memory": (
         "Reading %(file)s takes more memory than it may. Divide it into several files, or save it as CSV."
     ),
-    "reader_died": gettext_lazy(
+    "reader_died": (
         "Reading %(file)s was begun %(attempts)s times and ended each time before it was done. Divide it into several "
         "files, or save it as CSV; if other files fail too, the worker's log says why."
     ),
     # --- its titles ---
-    "no_known_column": gettext_lazy(
+    "no_known_column": (
         "The first row of %(file)s names no column that is known, so nothing was read. Put titles there: %(titles)s."
     ),
-    "column_twice": gettext_lazy(
+    "column_twice": (
         "Several columns of %(file)s are %(field)s: %(titles)s. Remove one of them, or give it another title, and "
         "choose the file again."
     ),
-    "no_key_column": gettext_lazy(
-        "No column of %(file)s tells which %(type)s a row is about. Add one of these: %(titles)s."
-    ),
+    "no_key_column": "No column of %(file)s tells which %(type)s a row is about. Add one of these: %(titles)s.",
 }
 
 
@@ -135,8 +131,8 @@ def rejection_text(file: str, code: str, facts: Mapping[str, Any]) -> str:
     """Return why a file is not imported, and what to do."""
     values = {name: f"{fact:,}" if isinstance(fact, int) else fact for name, fact in facts.items()}
     if "encoding" in values:
-        values["encoding"] = str(ENCODINGS.get(values["encoding"], values["encoding"]))
-    return str(REJECTION_TEXTS[code]) % {"file": file, **values}
+        values["encoding"] = ENCODINGS.get(values["encoding"], values["encoding"])
+    return REJECTION_TEXTS[code] % {"file": file, **values}
 
 
 def rejection_of_error(file: str, error: ImportFileError) -> str:
@@ -161,14 +157,11 @@ def broken_cell_text(row: int, position: int, what: str) -> str:
         letters = chr(65 + rest) + letters
     cell = f"{letters}{row}"
     if what != FORMULA:
-        return _("Cell %(cell)s shows the error %(error)s. Fix its formula, or type the value.") % {
-            "cell": cell,
-            "error": what,
-        }
-    return _(
-        "Cell %(cell)s holds a formula whose result isn't in the file. Open the file in a spreadsheet program and "
+        return f"Cell {cell} shows the error {what}. Fix its formula, or type the value."
+    return (
+        f"Cell {cell} holds a formula whose result isn't in the file. Open the file in a spreadsheet program and "
         "save it, or paste the values."
-    ) % {"cell": cell}
+    )
 
 
 # The rows that were not imported, as lines of a file for people.

@@ -22,8 +22,6 @@ from django.contrib.auth.models import User
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, transaction
 from django.db.models import CharField, Q, TextField
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 from pghistory.core import event_models
 
 from npd.imports.models import ImportFile, ImportRow
@@ -69,15 +67,11 @@ WHOLE_RECORDS = ("sync.StoredAnswer",)
 
 
 class ItemFate(StrEnum):
-    """What becomes of the person's items on Monday."""
-
     DELETE = "delete"
     LEAVE = "leave"
 
 
 class ErasureProblem(StrEnum):
-    """Why nobody was erased."""
-
     BOARD_BUSY = "board_busy"
     OUTCOME_UNKNOWN = "outcome_unknown"
     NAMED_IN_RECORDS = "named_in_records"
@@ -87,32 +81,32 @@ class ErasureProblem(StrEnum):
 
 
 PROBLEM_TEXTS = {
-    ErasureProblem.BOARD_BUSY: gettext_lazy(
+    ErasureProblem.BOARD_BUSY: (
         "A worker is syncing the board at this moment, and might store again what is erased. Nothing was done. Try "
         "again in a minute."
     ),
-    ErasureProblem.OUTCOME_UNKNOWN: gettext_lazy(
+    ErasureProblem.OUTCOME_UNKNOWN: (
         "A call to Monday about this person has no answer yet, so it is not known which items there are. Nothing "
         "was done. Try again in some minutes."
     ),
-    ErasureProblem.NAMED_IN_RECORDS: gettext_lazy(
+    ErasureProblem.NAMED_IN_RECORDS: (
         "Other records name this person: %(where)s. Nothing was done. Take that out of them, wait until they are "
         "synced, and erase the person then: what their activity says of it is erased, too."
     ),
-    ErasureProblem.IMPORT_BEING_READ: gettext_lazy(
+    ErasureProblem.IMPORT_BEING_READ: (
         "A file that was chosen for an import waits to be read, and may name this person. Nothing was done. Try again "
         "when it is read, or discard it."
     ),
-    ErasureProblem.BOARD_UNAVAILABLE: gettext_lazy(
+    ErasureProblem.BOARD_UNAVAILABLE: (
         "Monday can't be called: %(why)s Nothing was done. Try again when it can, or leave the item on the board."
     ),
-    ErasureProblem.ITEM_NOT_DELETED: gettext_lazy(
+    ErasureProblem.ITEM_NOT_DELETED: (
         "Monday didn't delete the item: %(why)s Nothing was erased in NPD. Try again, or leave the item on the board."
     ),
 }
 """Each says what is so, why, and what to do."""
 
-ERASED_SENTENCE = gettext_lazy("The person is erased: %(rows)s rows in %(tables)s tables.")
+ERASED_SENTENCE = "The person is erased: %(rows)s rows in %(tables)s tables."
 
 
 def naming_text(found: list[NamedIn]) -> list[str]:
@@ -121,7 +115,7 @@ def naming_text(found: list[NamedIn]) -> list[str]:
     def labels(one: NamedIn) -> str:
         fields = {field.column: field for field in one.record._meta.concrete_fields}
         names = [str(fields[name].verbose_name) for name in one.columns]
-        return ", ".join(names) or _("taken out, and not synced yet")
+        return ", ".join(names) or "taken out, and not synced yet"
 
     return [f"“{one.record}” ({labels(one)})" for one in found]
 
@@ -186,7 +180,6 @@ def preview_erasure(person: Person) -> Erasure:
 
 
 def _taken_back(work: Callable[[], T]) -> T:
-    """Do it in a transaction that is undone, and return what it returned."""
     results: list[T] = []
 
     def attempt() -> None:
@@ -245,7 +238,7 @@ def _leased(link: BoardLink | None) -> Iterator[lease.Lease | None]:
 
 
 def _refused(problem: ErasureProblem, **params: str) -> Conflict:
-    return Conflict(str(PROBLEM_TEXTS[problem]) % params, code=problem)
+    return Conflict(PROBLEM_TEXTS[problem] % params, code=problem)
 
 
 def _refuse_where_unsafe(person: Person) -> None:
@@ -275,7 +268,6 @@ def _delete_items(link: BoardLink, person: Person) -> None:
 
 
 def _erase(person: Person, erasure: Erasure) -> None:
-    """Erase in the caller's transaction."""
     list(Contact.objects.select_for_update().filter(pk__in=person.keys))
     _erase_own_rows(person, erasure)
     _mark_items(person)

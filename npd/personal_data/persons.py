@@ -146,7 +146,6 @@ class Person:
 
     @property
     def handle(self) -> str:
-        """By which `find_persons` finds this one again."""
         return str(self.key or self.name)
 
     @property

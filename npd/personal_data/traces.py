@@ -60,8 +60,6 @@ _COLUMNS = """
 
 @dataclass(frozen=True)
 class TextColumn:
-    """A column that may hold a text."""
-
     name: str
     kind: str
     length: int | None
@@ -84,12 +82,10 @@ class TextColumn:
 
     @property
     def read(self) -> str:
-        """It as `without` takes it."""
         return f"{self.quoted}::text" if self.kind in _JSON else self.quoted
 
     @property
     def written(self) -> str:
-        """The place of what `without` gives."""
         return f"%s::{self.kind}"
 
     def without(self, wanted: re.Pattern[str], value: Any, mark: str) -> Any:
@@ -122,7 +118,6 @@ def is_reference(name: str) -> bool:
 
 
 def text_columns() -> dict[str, list[TextColumn]]:
-    """Return the columns of every table that may hold a text about somebody, by table."""
     found: dict[str, list[TextColumn]] = {}
     with connection.cursor() as cursor:
         cursor.execute(_COLUMNS)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sandbox import api_errors
+from sandbox.columns import value_kinds
 from sandbox.columns.choice_kinds import (
     COLOURS,
     STATUS_LABEL_LENGTH,
@@ -15,40 +16,27 @@ from sandbox.columns.choice_kinds import (
     Tags,
 )
 from sandbox.columns.kind import ColumnKind
-from sandbox.columns.value_kinds import (
-    Checkbox,
-    Country,
-    Date,
-    Email,
-    Link,
-    Location,
-    LongText,
-    Numbers,
-    Phone,
-    Text,
-    Timeline,
-)
 from sandbox.model import Column
 
 KINDS: dict[str, ColumnKind] = {
     kind.type: kind
     for kind in (
-        Text(),
-        LongText(),
-        Email(),
-        Phone(),
-        Numbers(),
+        value_kinds.Text(),
+        value_kinds.LongText(),
+        value_kinds.Email(),
+        value_kinds.Phone(),
+        value_kinds.Numbers(),
         Status(),
         Dropdown(),
-        Date(),
-        Link(),
-        Checkbox(),
+        value_kinds.Date(),
+        value_kinds.Link(),
+        value_kinds.Checkbox(),
         People(),
         Tags(),
-        Country(),
-        Location(),
+        value_kinds.Country(),
+        value_kinds.Location(),
         BoardRelation(),
-        Timeline(),
+        value_kinds.Timeline(),
     )
 }
 
@@ -61,11 +49,10 @@ def kind_of(column_type: str) -> ColumnKind:
         raise api_errors.column_type_unsupported(column_type) from None
 
 
-# Column settings: what a new column starts with, what may be changed, and the two forms readers
-# see.
+# Column settings: what a new column starts with, what may be changed, and the two forms readers see.
 #
-# The sandbox keeps them as `settings_str` shows them. `settings` (since 2025-10) lists labels as
-# objects, where `id` is what values are kept by and `index` only the place in the list
+# The sandbox keeps them as `settings_str` shows them. `settings` (since 2025-10) lists labels as objects, where `id` is
+# what values are kept by and `index` only the place in the list
 # (developer.monday.com/api-reference/changelog/deprecating-settings_str-field-on-columns).
 
 
@@ -115,7 +102,6 @@ def check_settings(column_type: str, given: Any) -> dict[str, Any]:
 
 
 def settings_json(column: Column) -> dict[str, Any]:
-    """What `Column.settings` shows."""
     labels = column.settings.get("labels")
     if column.type == "status" and isinstance(labels, dict):
         done = column.settings.get("done_colors", [])

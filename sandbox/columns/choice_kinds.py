@@ -1,6 +1,4 @@
-"""Columns whose values are chosen: labels kept in the column's settings (status, dropdown), and other things by their
-ids (people, tags, items of connected boards).
-"""
+"""Columns whose values are chosen: labels kept in the column's settings, and other things by their ids."""
 
 from typing import Any
 
@@ -98,18 +96,12 @@ class Status(ColumnKind):
             "index": raw["index"],
             "text": self.text(column, raw),
             "style": {"color": colour, "border": colour, "var_name": f"colour-{raw['index']}"},
-            "is_done": self._done(column, raw),
+            "is_done": raw["index"] in column.settings.get("done_colors", []),
         }
         return {"label": label, "post_id": None}
 
-    @staticmethod
-    def _done(column: Column, raw: Any) -> bool:
-        return raw["index"] in column.settings.get("done_colors", [])
-
 
 class Dropdown(ColumnKind):
-    """Several labels by id."""
-
     type = old_type = "dropdown"
     graphql_type = "DropdownValue"
     empty_text = None
@@ -231,7 +223,6 @@ class People(ColumnKind):
         return {"personsAndTeams": found, "changed_at": writing.stamp} if found else None
 
     def parse_edit(self, column: Column, text: str, writing: Writing) -> Any:
-        """A person types names, addresses or ids."""
         chosen = []
         for words in (part.strip() for part in text.split(",") if part.strip()):
             person_id = column.names.person_called(words)
@@ -303,10 +294,9 @@ class Tags(ColumnKind):
 class BoardRelation(ColumnKind):
     """Items of other boards (developer.monday.com/api-reference/reference/connect).
 
-    `value` and `text` are always null since 2025-04: readers take `linked_item_ids` and `display_value`.
-    The column's settings say which boards (`boardIds`) and whether several items may be linked.
-    An archived item stays linked; a deleted one is gone from the cell until it is restored
-    (what Monday does there is not published).
+    `value` and `text` are always null since 2025-04: readers take `linked_item_ids` and `display_value`. The column's
+    settings say which boards (`boardIds`) and whether several items may be linked. An archived item stays linked; a
+    deleted one is gone from the cell until it is restored (what Monday does there is not published).
     """
 
     type = "board_relation"
@@ -337,7 +327,6 @@ class BoardRelation(ColumnKind):
         return {"item_ids": ids, "changed_at": writing.stamp} if ids else None
 
     def parse_edit(self, column: Column, text: str, writing: Writing) -> Any:
-        """A person types names, or ids."""
         chosen = []
         for words in (part.strip() for part in text.split(",") if part.strip()):
             item_id = column.names.item_called(words, board_ids(column))
@@ -347,7 +336,6 @@ class BoardRelation(ColumnKind):
         return self._value(column, chosen, writing)
 
     def linked(self, column: Column, raw: Any) -> list[Item]:
-        """The linked items that there still are."""
         items = (column.names.item(one) for one in raw["item_ids"]) if raw else ()
         return [item for item in items if item is not None]
 
@@ -378,7 +366,6 @@ class BoardRelation(ColumnKind):
 
 
 def board_ids(column: Column) -> list[int]:
-    """The boards that a column is connected to."""
     return [int(one) for one in column.settings.get("boardIds") or ()]
 
 

@@ -59,7 +59,6 @@ class ColumnKind:
         raise NotImplementedError
 
     def api_text(self, column: Column, raw: Any) -> str | None:
-        """What the API gives as `text`."""
         return self.text(column, raw) or self.empty_text
 
     def choices(self, column: Column, raw: Any) -> set[str]:
@@ -67,7 +66,6 @@ class ColumnKind:
         return {self.text(column, raw)} - {""}
 
     def parse_edit(self, column: Column, text: str, writing: Writing) -> Any:
-        """The raw value of what a person typed into a cell."""
         return self.parse_simple(column, text.strip(), writing) if text.strip() else None
 
     def value(self, raw: Any) -> str | None:

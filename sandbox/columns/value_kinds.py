@@ -81,8 +81,6 @@ class _Named(ColumnKind):
 
 
 class Link(_Named):
-    """A URL with a scheme, and its text."""
-
     type = old_type = "link"
     key = "url"
     graphql_type = "LinkValue"
@@ -115,7 +113,6 @@ DOMAIN = re.compile(r"([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2
 
 
 def is_email(address: str) -> bool:
-    """Whether Monday would take this address."""
     local, _, domain = address.rpartition("@")
     return (
         len(address) <= 254

@@ -156,7 +156,6 @@ def number(given: Any) -> int:
 
 
 def context_of(info: Any) -> Context:
-    """What the request brought."""
     context: Context = info.context
     return context
 

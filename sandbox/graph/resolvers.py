@@ -18,7 +18,7 @@ from sandbox.columns import kind_of, settings_json
 from sandbox.graph import context as graph_context
 from sandbox.graph.context import NO_USER, Context, Page, Resolver, context_of, number, part, span
 from sandbox.model import ACCOUNT_ID, USERS, Activity, Board, Column, Group, Hook, Item, Person, Tag
-from sandbox.operations import board_changes, cells, item_changes, transfers
+from sandbox.operations import board_changes, cells, item_changes
 from sandbox.operations.board_changes import json_in
 from sandbox.webhooks import payloads
 from sandbox.world import World
@@ -173,9 +173,6 @@ def _limits(info: Any) -> Limits:
     return limits
 
 
-# Boards and items.
-
-
 # developer.monday.com/api-reference/reference/items
 IDS_LIMIT = 100
 
@@ -197,7 +194,6 @@ def complexity(_: Any, info: Any) -> Any:
 
 
 def boards(_: Any, info: Any, **wanted: Any) -> list[Board]:
-    """Newest first."""
     state, ids = wanted.get("state", "active"), wanted.get("ids")
     known = _world(info).boards
     numbers = known if ids is None else dict.fromkeys(number(one) for one in ids)
@@ -262,7 +258,6 @@ def _filter_column(board: Board, column_id: str) -> Column:
 
 
 def _words(board: Board, column_id: str) -> Callable[[Item], str]:
-    """How a column's words are read of an item."""
     if column_id in PSEUDO_COLUMNS:
         return PSEUDO_COLUMNS[column_id]
     column = _filter_column(board, column_id)
@@ -416,7 +411,7 @@ change_column_title = partial(_by_api_user, board_changes.rename_column)
 def move_item_to_board(context: Context, item_id: int, board_id: int, group_id: str, **mappings: Any) -> Item:
     if any(mappings.values()):
         raise api_errors.invalid_argument("The sandbox maps columns by their types and titles")
-    return transfers.move_to_board(context.world, context.user.id, item_id, board_id, group_id)
+    return item_changes.move_to_board(context.world, context.user.id, item_id, board_id, group_id)
 
 
 def archive_group(context: Context, board_id: int, group_id: str) -> Group:

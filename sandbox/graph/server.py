@@ -183,7 +183,6 @@ class Operation:
         return not self.is_mutation and {name for _, name in self.fields()} <= set(FREE)
 
     def fields(self) -> list[tuple[str, str]]:
-        """Alias and name of each field at the root."""
         return self._roots
 
     @functools.cached_property
@@ -199,7 +198,6 @@ class Operation:
         return {node.name.value for node in self._nodes}
 
     def turns_a_page(self, variables: dict[str, Any]) -> bool:
-        """Whether a cursor is given."""
         values = [a.value for node in self._nodes for a in node.arguments or () if a.name.value == "cursor"]
         given = (variables.get(v.name.value) if isinstance(v, VariableNode) else v for v in values)
         return any(value is not None and not isinstance(value, NullValueNode) for value in given)

@@ -95,7 +95,6 @@ def _check_title(what: str, title: str) -> None:
 
 
 def _check_boards(world: World, column_type: str, settings: dict[str, Any]) -> None:
-    """The boards that a relation is connected to exist."""
     if column_type != "board_relation":
         return
     for board_id in settings.get("boardIds") or ():
@@ -163,7 +162,6 @@ TOP_GROUP_COLOUR = "#579bfc"
 
 
 def create_board(world: World, user_id: int, name: str) -> Board:
-    """A new board: name column and one group."""
     with world.transaction():
         _check_title("A board's name", name)
         board = Board(world.next_id("board"), name)

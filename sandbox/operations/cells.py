@@ -56,7 +56,6 @@ def set_required(world: World, board_id: int, column_id: str, *, required: bool)
 
 
 def add_rule(world: World, board_id: int, rule: dict[str, Any]) -> dict[str, Any]:
-    """A new rule, with its id."""
     with world.transaction():
         board = world.active_board(board_id)
         for part in ("if", "then"):
@@ -73,7 +72,6 @@ def add_rule(world: World, board_id: int, rule: dict[str, Any]) -> dict[str, Any
 
 
 def delete_rule(world: World, board_id: int, rule_id: str) -> dict[str, Any]:
-    """End a rule; what it was."""
     with world.transaction():
         board = world.active_board(board_id)
         if rule_id not in board.rules:
@@ -143,9 +141,6 @@ def _log_value(world: World, user_id: int, item: Item, column: Column, old: Any,
     )
 
 
-# Write column values and names: parsed as a whole first, so that a refusal changes nothing.
-
-
 # Monday answers a longer one with ItemNameTooLongException.
 NAME_LIMIT = 255
 
@@ -172,7 +167,6 @@ def parsed_values(
 
 
 def check_name(name: Any) -> None:
-    """An item's name has 1 to 255 characters."""
     if not isinstance(name, str) or not name:
         raise api_errors.bad_value("an item needs a name", "name")
     if len(name) > NAME_LIMIT:

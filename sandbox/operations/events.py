@@ -11,7 +11,6 @@ from sandbox.world import World
 
 
 def emit(world: World, kind: str, item: Item, user_id: int, **more: Any) -> None:
-    """Report that something happened to an item, as it is now."""
     board = world.boards[item.board_id]
     group = group_of(board, item)
     world.emit(
@@ -35,7 +34,6 @@ def emit_board(world: World, board_id: int) -> None:
 
 
 def log(world: World, event: str, item: Item, user_id: int, **data: Any) -> None:
-    """A row about an item in its board's activity log."""
     board = world.boards[item.board_id]
     about = {
         "board_id": board.id,
@@ -54,7 +52,6 @@ def log_board(world: World, event: str, board: Board, user_id: int, **data: Any)
 
 
 def column_of(board: Board, column_id: str) -> Column:
-    """The column; InvalidColumnIdException when the board has none of this id."""
     column = board.column(column_id)
     if column is None:
         raise api_errors.column_not_found(column_id)

@@ -151,7 +151,6 @@ class Tools:
         self._deliveries = deliveries
 
     def html(self) -> str:
-        """The drawer's inside, as things stand."""
         return self._calls() + self._webhooks() + self._plan() + self._time() + RESET
 
     def _calls(self) -> str:

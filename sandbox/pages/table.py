@@ -85,7 +85,6 @@ OFFERS: dict[str, Callable[[World, Column, str], Iterable[Choice]]] = {
 
 
 def chosen_keys(column: Column, raw: Any) -> list[str]:
-    """The keys of what a cell holds."""
     if raw is None or column.type not in OFFERS:
         return []
     if column.type == "status":
@@ -134,9 +133,6 @@ VALUES: dict[str, Callable[[Column, list[str], list[str]], Any]] = {
     "country": lambda column, chosen, made: {"countryCode": chosen[-1], "countryName": countries().get(chosen[-1], "")},
     "board_relation": lambda column, chosen, made: {"item_ids": chosen},
 }
-
-
-# The board's table: a hundred items at a time, in groups; each as a row of cells.
 
 
 NPD_ID_TITLE = "NPD ID"
@@ -193,8 +189,6 @@ STATE_WORDS = {"archived": "archived", "deleted": "in the trash"}
 
 @dataclass(frozen=True)
 class RowStyle:
-    """How rows are to look now."""
-
     now: datetime
     npd_url: str | None = None
     focused: int | None = None
@@ -255,7 +249,6 @@ def headings(board: Board) -> str:
 
 
 def groups_of(board: Board) -> str:
-    """The board's groups as JSON, for the menu that moves items."""
     return json.dumps([{"id": group.id, "title": group.title} for group in board.visible_groups()])
 
 
@@ -336,7 +329,6 @@ class Listing:
     # As HTML
 
     def html(self, looks: RowStyle) -> str:
-        """The tabs, the table in its groups, and the foot."""
         counts = self.counts | {"all": sum(self.counts.values())}
         tabs = "".join(
             f'<a href="{self._address(state=state, page=1)}" data-state="{state}"'
@@ -402,7 +394,6 @@ class Listing:
         return escape(f"/board/{self._board.id}?{urlencode(asked | changed)}")
 
     def toolbar(self) -> str:
-        """The search, the order, and the form that adds an item."""
         sorts = "".join(
             f'<option value="{key}"{" selected" if key == self.sort else ""}>{words}</option>'
             for key, words in SORTS.items()

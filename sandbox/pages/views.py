@@ -1,6 +1,4 @@
-"""The pages' HTTP side, what all pages share, and what open ones are sent: server-sent events, and why NPD lets an item
-wait.
-"""
+"""The pages' HTTP side, what all pages share, and what open ones are sent as server-sent events."""
 
 import json
 import queue
@@ -220,9 +218,6 @@ aria-controls="tools">Faults &amp; tools</button>
 <div id="tools-inside"></div></section>"""
 
 
-# The pages' HTTP side.
-
-
 History = Callable[[], list[tuple[str, Any]]]
 STATIC = Path(__file__).parent / "static"
 KINDS = {".css": "text/css", ".js": "text/javascript"}
@@ -337,7 +332,6 @@ class Pages:
             return json_response(offered_choices(self._world, column, request.query.get("q", "").strip()))
 
     def tools(self, request: Request) -> Response:
-        """The inside of the drawer."""
         return html_response(self._tools.html())
 
     def events(self, request: Request) -> Response:

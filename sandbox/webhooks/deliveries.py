@@ -65,7 +65,6 @@ class Rule:
         return self.event in (None, event) and self.webhook_id in (None, webhook_id)
 
     def description(self) -> str:
-        """What it does, for the page."""
         extra = {
             "double": f"sent {self.times} times",
             "delay": f"delayed {self.seconds:,.0f} s",
@@ -120,8 +119,6 @@ WHOLE = {
 
 
 class Rules:
-    """The rules in force, in the order in which they were given."""
-
     def __init__(self) -> None:
         self._rules: list[Rule] = []
         self._numbers = itertools.count(1)
@@ -152,7 +149,6 @@ class Rules:
             return list(self._rules)
 
     def clear(self, kinds: tuple[str, ...] = KINDS) -> None:
-        """End the rules of these kinds."""
         with self._lock:
             self._rules = [rule for rule in self._rules if rule.rule not in kinds]
 
@@ -342,13 +338,6 @@ class DeliveryStore:
                 self._db.execute("DELETE FROM deliveries")
 
 
-# Deliver webhooks in the background, log each try, and repeat once a minute for 30 minutes.
-#
-# Like Monday: one POST per event, anything but 200 is tried again, no order is promised
-# (developer.monday.com/api-reference/reference/webhooks). Rules may drop, double, delay, shuffle
-# and hold them.
-
-
 # Once a minute for half an hour (developer.monday.com/api-reference/reference/webhooks).
 RETRY_SECONDS = 60
 RETRIES = 30
@@ -392,7 +381,6 @@ class Deliveries:
             threading.Thread(target=self._work, daemon=True, name="webhooks").start()
 
     def on_events(self, happened: list[WorldEvent]) -> None:
-        """Queue what subscribers want to know; a listener of the world."""
         hooks = list(self._world.hooks.values())
         wanted = [(hook, happening) for happening in happened for hook in hooks if wants(hook, happening)]
         if not wanted:
@@ -513,18 +501,15 @@ class Deliveries:
             return len(self._held)
 
     def clock_moved(self) -> None:
-        """Look again at what is due."""
         with self._condition:
             self._condition.notify_all()
 
     def log(self) -> list[Delivery]:
-        """Deliveries as they stand, oldest first."""
         with self._condition:
             # Copies: workers go on changing their own while these are shown.
             return [copy.copy(delivery) for delivery in self._log.values()]
 
     def last(self, count: int) -> list[Delivery]:
-        """The last deliveries, oldest first."""
         return self.log()[-count:]
 
     def clear(self) -> None:
@@ -538,7 +523,6 @@ class Deliveries:
             self._condition.wait_for(lambda: not self._sending, CLEARING_SECONDS)
 
     def handshake(self, url: str) -> bool:
-        """Whether the address answers a challenge as Monday wants it."""
         return self._sender.handshake(url)
 
     def _work(self) -> None:

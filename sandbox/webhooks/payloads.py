@@ -1,8 +1,7 @@
 """What a webhook may subscribe to on a board, and what happened in the words of its deliveries.
 
-The `type` inside a delivery is not the name that was subscribed to, archive, delete and restore name the item
-`itemId`, and columns go by their old type names (developer.monday.com/api-reference/reference/webhooks and
-published captures).
+The `type` inside a delivery is not the name that was subscribed to, archive, delete and restore name the item `itemId`,
+and columns go by their old type names (developer.monday.com/api-reference/reference/webhooks and published captures).
 """
 
 import secrets
@@ -196,7 +195,6 @@ NAMES = (*EVENTS, SPECIFIC)
 
 
 def wants(hook: Hook, happening: WorldEvent) -> bool:
-    """Whether this subscription gets it."""
     if hook.deleted or happening.kind not in EVENTS or hook.board_id != happening.board_id:
         return False
     if hook.event == happening.kind:

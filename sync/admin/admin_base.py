@@ -1,6 +1,4 @@
-"""What every list and page of the admin is made of: read-only lists, pages in few queries, shared filters, badges
-and links.
-"""
+"""What every list and page of the admin is made of: lists in few queries, shared filters, badges and links."""
 
 from __future__ import annotations
 
@@ -77,8 +75,6 @@ def describe(record: SyncedModel) -> str:
 
 
 def time_column(name: str, description: str) -> Any:
-    """Return a column with the moment of a field."""
-
     @admin.display(description=description, ordering=name)
     def column(model_admin: Any, row: Any) -> SafeString | str:
         return time_tag(getattr(row, name), page_now(row))
@@ -87,8 +83,6 @@ def time_column(name: str, description: str) -> Any:
 
 
 def type_column() -> Any:
-    """Return a column with the type of a row's record."""
-
     @admin.display(description="Type", ordering="entity_type")
     def column(model_admin: Any, row: Any) -> str:
         return registry.type_label(row.entity_type)
@@ -129,9 +123,6 @@ def external_link(url: str, text: str, label: str) -> SafeString:
         text,
         icon("open_in_new"),
     )
-
-
-# What the engine's admin pages share: read-only lists, JSON shown as lines, names of records.
 
 
 def see_other(address: str) -> HttpResponse:
@@ -188,7 +179,6 @@ class PageChangeList(ChangeList):
         return (self.model_admin.empty_title, self.model_admin.empty_words) if is_usual else ("", "")
 
     def get_results(self, request: HttpRequest) -> None:
-        """Fetch the page, then what belongs to it."""
         super().get_results(request)
         if isinstance(self.paginator, OneScanPaginator) and not self.multi_page:
             # Django would search once more for what fits on one page.
@@ -260,7 +250,6 @@ class ValidIdsMixin:
 
 
 def is_valid_key(model: type[Model], text: str) -> bool:
-    """Whether a text can be the primary key of a row."""
     try:
         model._meta.pk.clean(text, None)
     except ValidationError:
@@ -287,13 +276,11 @@ class PlainWordsMixin:
         super().message_user(request, said or message, level, extra_tags, fail_silently)  # type: ignore[misc]
 
     def response_add(self, request: HttpRequest, obj: Any, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Say that it is saved."""
         request.npd_said = f"{obj} is saved."  # type: ignore[attr-defined]
         answer: HttpResponse = super().response_add(request, obj, *args, **kwargs)  # type: ignore[misc]
         return answer
 
     def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
-        """Say that it is saved."""
         request.npd_said = f"{obj} is saved."  # type: ignore[attr-defined]
         answer: HttpResponse = super().response_change(request, obj)  # type: ignore[misc]
         return answer
@@ -333,11 +320,9 @@ class PageAdmin(PlainWordsMixin, ValidIdsMixin, ModelAdmin):
 
     @admin.display(description=ModelAdmin.action_checkbox.short_description)
     def action_checkbox(self, obj: Any) -> SafeString:
-        """Return the box with which a row is selected."""
         return SafeString(self._checkbox.replace(_ANY_KEY, escape(str(obj.pk))))
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        """Return the list that prepares its page."""
         return PageChangeList
 
     def get_paginator(self, request: HttpRequest, queryset: Any, *args: Any, **kwargs: Any) -> Paginator[Any]:
@@ -350,7 +335,6 @@ class PageAdmin(PlainWordsMixin, ValidIdsMixin, ModelAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """Show what a row's own page has beyond its fields."""
         row = kwargs.get("obj")
         more = {} if row is None else self.row_context(request, row)
         # Who makes one record or endpoint rarely makes another right after it.
@@ -389,11 +373,9 @@ class ReadOnlyAdmin(PageAdmin):
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Rows are written by the engine alone."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Rows are removed by the engine alone."""
         return False
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
@@ -414,7 +396,6 @@ class ReadOnlyAdmin(PageAdmin):
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
-        """Every field that is shown."""
         return self.get_fields(request, obj)
 
     def __init__(self, model: type[Model], admin_site: admin.AdminSite) -> None:
@@ -506,7 +487,6 @@ class ReaderMixin:
     search_fields: Sequence[str]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Return the rows."""
         visible = visible_types(request.user)
         hidden = sorted({spec.entity_type for spec in registry.entities()} - visible)
         known: dict[str, Any] = {}
@@ -536,7 +516,6 @@ class ReaderMixin:
                 hide_quotes(row, row.page_types, self.quoting)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        """Return the row of a page in the same way."""
         row = super().get_object(request, object_id, from_field)  # type: ignore[misc]
         return hide_quotes(row, row.page_types, self.quoting) if row is not None and self.quoting else row
 
@@ -550,7 +529,6 @@ class DeletedName(str):
 
     @classmethod
     def of(cls, tombstone: Tombstone, *, is_link: bool) -> DeletedName:
-        """Return that of a deleted record."""
         called = tombstone_name(tombstone) or type_label(tombstone.entity_type)
         name = cls(f"{called}, deleted")
         name.called = called
@@ -573,7 +551,6 @@ class RecordLinkMixin(ReaderMixin):
     """Adds a column with a link to the record of each row; names are fetched once a page."""
 
     def prepare_page(self, rows: list[Any]) -> None:
-        """Put the names of the page's records on its rows."""
         super().prepare_page(rows)
         names = names_for_reader(rows)
         for row in rows:
@@ -585,7 +562,6 @@ class RecordLinkMixin(ReaderMixin):
         return context | {"page_name": self.record_name(row)}
 
     def record_name(self, row: Any) -> str:
-        """Return the record's name; one that was deleted is said so."""
         key = _uuid(row.entity_id)
         names = names_for_reader([row])
         return names.get((row.entity_type, key), f"{type_label(row.entity_type)}, deleted") if key else str(row)
@@ -600,12 +576,9 @@ class RecordLinkMixin(ReaderMixin):
 
 
 class RecordSearchMixin:
-    """Finds rows also by the name of their record."""
-
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Return what the search fields find, and the rows of records so named."""
         found, doubles = super().get_search_results(request, queryset, search_term)  # type: ignore[misc]
         named = [str(key) for key in record_ids_by_name(request.user, search_term)]
         return (found | queryset.filter(entity_id__in=named) if named else found), doubles
@@ -629,33 +602,25 @@ def page_now(row: Any) -> datetime:
 
 
 class EntityFilter(RadioFilter):
-    """By the record's type."""
-
     title = "type"
     parameter_name = "entity_type"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return the synced models."""
         return [(spec.entity_type, spec.board_title) for spec in registry.entities()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the rows of the chosen type."""
         return queryset.filter(entity_type=self.value()) if self.value() else queryset
 
 
 class UnmatchedItemsFilter(RadioFilter):
-    """Rows of records, or items of the board that no record has yet."""
-
     title = "what it is about"
     parameter_name = "what"
     CHOICES = (("records", "Records"), ("items", "Unmatched items"))
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return the two."""
         return list(self.CHOICES)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the rows of the chosen kind."""
         if self.value() == "items":
             return queryset.filter(unmatched_condition())
         return queryset.exclude(unmatched_condition()) if self.value() == "records" else queryset
@@ -668,17 +633,14 @@ class HealthFilter(RadioFilter):
     parameter_name = "health"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return the five."""
         return [(state.value, str(state.label)) for state in record_view.RecordState]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the records that stand so."""
         return record_view.filter_by_health(queryset, self.value() or "", overview_of(request).pauses)
 
 
 class _AnySelect(AutocompleteSelect):
     def build_attrs(self, base_attrs: dict[str, Any], extra_attrs: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Say what an empty choice means."""
         noun = self.field.remote_field.model._meta.verbose_name
         return super().build_attrs(base_attrs, extra_attrs) | {"data-placeholder": f"Any {noun}"}
 
@@ -688,8 +650,6 @@ class _RelatedForm(AutocompleteDropdownForm):
 
 
 class RelatedFilter(AutocompleteSelectFilter):
-    """By a related record, which is searched for."""
-
     form_class = _RelatedForm
 
 

@@ -1,6 +1,4 @@
-"""Boards in the admin: how Monday is connected, their settings, the column, direction and rule of each field, the
-account behind them, and the verification of records that say synced.
-"""
+"""Boards in the admin: their settings, each field's column, direction and rule, the account, the verification."""
 
 from __future__ import annotations
 
@@ -45,23 +43,10 @@ from sync.operations.detect import sweep_schedule
 from sync.operations.detect.comparison import VerificationResult, verifications
 from sync.records import availability
 from sync.records.authors import log_action
-from sync.registry import (
-    HiddenName,
-    UnknownEntity,
-    configured_board_id,
-    hidden_keys,
-    is_hidden,
-    record_url,
-    rules_for,
-    type_label,
-)
 
 
 class FixedText(forms.Select):
-    """What can't be chosen, as text."""
-
     def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
-        """Return the label of the only choice."""
         return format_html("{}", dict(self.choices)[value])
 
 
@@ -84,7 +69,7 @@ class MappingForm(ConcurrentSettingsForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "rule" in self.fields and self.instance.pk:
-            offered = {str(rule) for rule in rules_for(self.instance)} | {self.instance.rule}
+            offered = {str(rule) for rule in registry.rules_for(self.instance)} | {self.instance.rule}
             rule: Any = self.fields["rule"]
             rule.choices = [(value, label) for value, label in rule.choices if value in offered]
         if "column_id" in self.fields and self.instance.pk:
@@ -137,9 +122,6 @@ class MappingForm(ConcurrentSettingsForm):
         return saved
 
 
-# Boards, their field mappings and the account, in the admin.
-
-
 class FieldMappingInline(TabularInline):
     """Which field goes to which column; the way and the rule are a person's to choose."""
 
@@ -157,7 +139,6 @@ class FieldMappingInline(TabularInline):
         return self.fields if self.has_change_permission(request, obj) else self.viewed_fields
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """What is no choice."""
         return self.readonly_fields if self.has_change_permission(request, obj) else self.viewed_fields
 
     @admin.display(description="Column")
@@ -167,12 +148,10 @@ class FieldMappingInline(TabularInline):
 
     @admin.display(description="Direction")
     def flow(self, mapping: FieldMapping) -> str:
-        """Return the direction in words."""
         return mapping.get_direction_display()
 
     @admin.display(description="Rule")
     def decided_by(self, mapping: FieldMapping) -> str:
-        """Return the rule in words."""
         return mapping.get_rule_display()
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
@@ -184,7 +163,6 @@ class FieldMappingInline(TabularInline):
 
     @admin.display(description="Field")
     def field(self, mapping: FieldMapping) -> SafeString | str:
-        """Return the field's name, and what is wrong with its column."""
         if not mapping.problem:
             return mapping.label
         blocked_badge = admin_base.badge("warn", "view_column", "Blocked")
@@ -197,7 +175,6 @@ class FieldMappingInline(TabularInline):
 
     @admin.display(description="Column type")
     def column_type(self, mapping: FieldMapping) -> str:
-        """Return what Monday calls the column's type, in words."""
         kind = str(mapping.options.get("column_type") or column_type(mapping.converter))
         return kind.replace("_", " ").capitalize()
 
@@ -241,8 +218,6 @@ def _without(name: str, what: str) -> str:
 
 @admin.register(BoardLink)
 class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
-    """One model and its board."""
-
     list_display = ("name", "state", "todo", "items", "synced", "verified_ago", "on_monday")
     form = ConcurrentSettingsForm
     inlines = (FieldMappingInline,)
@@ -267,14 +242,12 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
     empty_words = "“Set up…” above creates the boards, or uses existing ones."
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Say below a policy what it decides."""
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if field is not None and _POLICY_HELP.get(db_field.name):
             field.help_text = _POLICY_HELP[db_field.name]
         return field
 
     def get_urls(self) -> list[URLPattern]:
-        """Add what is done with its columns."""
         view, stem = self.admin_site.admin_view, "sync_boardlink"
         return [
             path("<int:pk>/note/", view(require_POST(self.accept_title)), name=f"{stem}_note"),
@@ -283,7 +256,6 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         ]
 
     def accept_title(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Take note of a column's new title."""
         link = self._changed_link(request, pk)
 
         def run() -> str:
@@ -294,7 +266,6 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         return run_action(self, request, run, back_url=_board_url(link))
 
     def check_columns(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Ask Monday for the board's columns now."""
         link = self._changed_link(request, pk)
         # A call to Monday; no transaction waits for it.
         run = partial(ask_for_columns, request, link)
@@ -316,7 +287,6 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         return False
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        """Return the links with their mappings."""
         return super().get_queryset(request).prefetch_related("mappings")
 
     def prepare_page(self, rows: list[Any]) -> None:
@@ -358,26 +328,24 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
 
     @admin.display(description="Records", ordering="entity_type")
     def title(self, link: BoardLink) -> str:
-        return type_label(link.entity_type)
+        return registry.type_label(link.entity_type)
 
     @admin.display(description="Board", ordering="entity_type")
     def name(self, link: BoardLink) -> str:
-        return link.shape.get("name") or type_label(link.entity_type)
+        return link.shape.get("name") or registry.type_label(link.entity_type)
 
     @admin.display(description="On Monday")
     def on_monday(self, link: BoardLink) -> SafeString | str:
-        """Return the way to the board on Monday."""
         return self._board_link(link, "")
 
     @admin.display(description="Board")
     def board(self, link: BoardLink) -> SafeString | str:
-        """Return the board's name as a link to Monday, and whether the environment names it."""
         return self._board_link(link, self.name(link))
 
     def _board_link(self, link: BoardLink, text: str) -> SafeString | str:
         try:
-            named = configured_board_id(link.entity_type)
-        except UnknownEntity:
+            named = registry.configured_board_id(link.entity_type)
+        except registry.UnknownEntity:
             named = ""
         link = registry.with_configured_board(link) if named else link
         if not link.board_id:
@@ -388,7 +356,6 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
 
     @admin.display(description="Linked items")
     def items(self, link: BoardLink) -> str:
-        """Return how many items records have."""
         linked, _unmatched = getattr(link, "page_items", (None, 0))
         return humanize.DASH if linked is None else f"{linked:,}"
 
@@ -425,7 +392,6 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
 
     @admin.display(description="NPD ID column")
     def id_column(self, link: BoardLink) -> SafeString | str:
-        """Return the column that mirrors the record's id."""
         if link.npd_id_problem:
             return format_html(
                 '{}<p class="npd-column-problem">{}</p>',
@@ -457,7 +423,6 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
 
     @admin.display(description="Check for missed changes")
     def swept(self, link: BoardLink) -> SafeString:
-        """Return when the board was last asked what changed, and what is wrong with that."""
         problems = [text for text in (link.sweep_problem, link.silence) if text]
         paragraphs = format_html_join(
             "", '<p class="npd-column-problem">{}</p>', ((humanize.without_request_id(one),) for one in problems)
@@ -489,7 +454,6 @@ class MondayAccountAdmin(ReadOnlyAdmin):
     json_fields = ("users", "tags")
 
     def get_urls(self) -> list[URLPattern]:
-        """Add what the button of a stop sends to."""
         tries = self.admin_site.admin_view(require_POST(partial(try_again, self)))
         return [path("try-again/", tries, name="sync_try_again"), *super().get_urls()]
 
@@ -514,13 +478,8 @@ class MondayAccountAdmin(ReadOnlyAdmin):
         return humanize.day_and_time(account.stopped_until) if account.stopped_until else humanize.DASH
 
 
-# The verification of records that say `synced`: how many were compared, and what differed.
-
-
 @admin.register(Verification)
 class VerificationAdmin(admin_base.ReaderMixin, ReadOnlyAdmin):
-    """A row for each night and board."""
-
     list_display = ("outcome", "kind", "moment")
     list_filter = (EntityFilter,)
     ordering = ("-id",)
@@ -528,7 +487,6 @@ class VerificationAdmin(admin_base.ReaderMixin, ReadOnlyAdmin):
     empty_words = "Every night records that say “synced” are compared on both sides. None should differ."
 
     def get_fields(self, request: object, obj: object = None) -> list[str]:
-        """Say in words what differed."""
         return ["outcome", "kind", "moment", "compared", "differed", "found"]
 
     @admin.display(description="Outcome")
@@ -545,14 +503,17 @@ class VerificationAdmin(admin_base.ReaderMixin, ReadOnlyAdmin):
 
     @admin.display(description="What was found")
     def found(self, row: Verification) -> SafeString | str:
-        """Return which fields of which records differed, to who may see them."""
-        if row.details and is_hidden(getattr(row, "page_types", ()), row.entity_type):
-            return HiddenName.of(row.entity_type)
+        if row.details and registry.is_hidden(getattr(row, "page_types", ()), row.entity_type):
+            return registry.HiddenName.of(row.entity_type)
         lines = [
-            (record_url(row.entity_type, detail["record"]), detail.get("name") or detail["record"], field["words"])
+            (
+                registry.record_url(row.entity_type, detail["record"]),
+                detail.get("name") or detail["record"],
+                field["words"],
+            )
             for detail in row.details
             for field in detail["fields"]
-            if field["field"] not in hidden_keys(getattr(row, "page_types", ()), row.entity_type)
+            if field["field"] not in registry.hidden_keys(getattr(row, "page_types", ()), row.entity_type)
         ]
         links = format_html_join(SafeString("<br>"), '<a class="npd-link" href="{}">{}</a> {}', lines)
         return links or humanize.DASH

@@ -64,12 +64,10 @@ class TimeChart:
 
     @property
     def heads(self) -> Sequence[str]:
-        """The head of the table."""
         return self.table[0] or ["From", *(one.label for one in self.series)]
 
     @property
     def rows(self) -> Sequence[Sequence[str]]:
-        """Its rows."""
         by_step = zip(self.steps, *(one.values for one in self.series), strict=True)
         return self.table[1] or [[step.name, *(f"{value:,.0f}" for value in values)] for step, *values in by_step]
 
@@ -85,12 +83,10 @@ class TimeChart:
 
     @property
     def y_labels(self) -> list[str]:
-        """What stands at the axis, from above."""
         return [self.text_of(self.top), self.text_of(self.top / 2), "0"]
 
     @property
     def x_labels(self) -> list[str]:
-        """What stands below, from left to right."""
         last = len(self.steps) - 1
         return [self.steps[round(number * last / (X_LABELS - 1))].short for number in range(X_LABELS)]
 

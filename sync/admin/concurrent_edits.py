@@ -1,6 +1,4 @@
-"""Forms that lose nobody's change: what was changed or deleted while a form was open is kept, told, and merged field
-by field.
-"""
+"""Forms that lose nobody's change: what was changed meanwhile is kept, told, and merged field by field."""
 
 from __future__ import annotations
 
@@ -79,7 +77,6 @@ class ConcurrentSettingsForm(_ModelForm):
         return [name for name in self._editable_fields() if name in self.changed_data]
 
     def save(self, commit: bool = True) -> Any:
-        """Save what was touched."""
         if not (commit and self.instance.pk):
             return super().save(commit)
         self.instance.save(update_fields=self.written)
@@ -88,9 +85,8 @@ class ConcurrentSettingsForm(_ModelForm):
 
 # A form that loses nothing to a change that came while it was open.
 #
-# The form carries what it showed of each field. What is saved is decided field by field, from three
-# values: what it showed, what stands in the database now (read under the row's lock), and what came
-# back.
+# The form carries what it showed of each field. What is saved is decided field by field, from three values: what it
+# showed, what stands in the database now (read under the row's lock), and what came back.
 
 
 if TYPE_CHECKING:
@@ -103,12 +99,9 @@ SHOWN_KEY = "_shown"
 
 
 class LinesField(forms.CharField):
-    """A list of texts, one a line."""
-
     widget = forms.Textarea
 
     def prepare_value(self, value: Any) -> Any:
-        """Return the list as lines."""
         return "\n".join(value) if isinstance(value, (list, tuple)) else value
 
     def to_python(self, value: Any) -> Any:
@@ -116,7 +109,6 @@ class LinesField(forms.CharField):
         return [line.strip() for line in str(value or "").splitlines() if line.strip()]
 
     def run_validators(self, value: Any) -> None:
-        """Check each line by itself."""
         for line in value:
             super().run_validators(line)
 
@@ -140,16 +132,13 @@ class ConcurrentRecordForm(_RecordForm):
 
     @property
     def changes_a_row(self) -> bool:
-        """Whether this form changes a stored row."""
         return not self.instance._state.adding
 
     @property
     def shown_value(self) -> str:
-        """What the form shows now, to come back with it."""
         return json.dumps(self.stored_values)
 
     def clean(self) -> dict[str, Any] | None:
-        """Decide, field by field, between what was shown, what is stored and what was typed."""
         cleaned = super().clean()
         for name, value in self.cleaned_data.items():
             self.cleaned_data[name] = normalised_lines(value)
@@ -220,7 +209,6 @@ class ConcurrentRecordForm(_RecordForm):
 
     @property
     def changed_data(self) -> list[str]:
-        """The fields that the person changed, for the admin's log."""
         return self.changed_names if self.changes_a_row and self.is_bound else super().changed_data
 
     def _text(self, name: str, value: Any) -> str:
@@ -285,10 +273,6 @@ class ConcurrentRecordForm(_RecordForm):
 def normalised_lines(value: Any) -> Any:
     """Return a text with \\n as its line ends; browsers send \\r\\n."""
     return value.replace("\r\n", "\n").replace("\r", "\n") if isinstance(value, str) else value
-
-
-# A record that was deleted while somebody had its form open: what was typed comes back as a new
-# record's form.
 
 
 class DeletedMeanwhileMixin:

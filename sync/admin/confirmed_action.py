@@ -38,12 +38,10 @@ class RecordTable:
 
     @property
     def first_cells(self) -> list[list[tuple[str, object]]]:
-        """The rows beside which the buttons are on the screen, each cell with its head."""
         return self._cells(self.rows[:ROWS_UNFOLDED])
 
     @property
     def more_cells(self) -> list[list[tuple[str, object]]]:
-        """The rows that are folded."""
         return self._cells(self.rows[ROWS_UNFOLDED:])
 
     def _cells(self, rows: Sequence[Sequence[object]]) -> list[list[tuple[str, object]]]:

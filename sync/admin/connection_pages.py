@@ -13,15 +13,16 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from django.conf import settings
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.contrib.admin import AdminSite
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.functional import SimpleLazyObject
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from sync import connectors, registry
 from sync.admin.admin_base import overview_of
@@ -40,9 +41,10 @@ from sync.limits import breaker, connector, credentials, monday_account, quota, 
 from sync.models import BoardLink, MondayAccount, QueuePause
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.setup.draft import may_set_up
+from sync.reconcile.lookups import phone_region
 from sync.records import authors
 from sync.records.availability import BoardAvailability, Stop, is_slowed, overview, stops_of
-from sync.registry import is_sandbox
+from sync.registry import is_sandbox, may_view
 
 
 @dataclass(frozen=True)
@@ -57,43 +59,27 @@ class EnvironmentSetting:
 
     @property
     def now(self) -> str:
-        """How it is, in words."""
         return self.when_set if self.is_set else self.when_unset
 
 
 def environment_settings() -> list[EnvironmentSetting]:
-    """Return the variables that matter, in the order in which a person sets them."""
     return [
-        EnvironmentSetting(
-            "MONDAY_API_KEY",
-            bool(settings.MONDAY_API_KEY),
-            "The API token. It is used instead of one that is entered here.",
-        ),
-        EnvironmentSetting(
-            "MONDAY_API_URL", not is_sandbox(), "Without it, calls go to the real Monday.", "Monday", "Sandbox"
-        ),
-        EnvironmentSetting(
-            "SITE_URL",
-            is_public_address(),
-            "The https address at which Monday reaches this site, to report edits at once.",
-            "Set",
-            "This machine only",
-        ),
-        EnvironmentSetting(
-            "MONDAY_WEBHOOK_TOKEN",
-            bool(settings.MONDAY_WEBHOOK_TOKEN),
-            "With a personal token: the secret in the webhooks' address. Created automatically if you enter the token "
-            "here.",
-        ),
-        EnvironmentSetting(
-            "MONDAY_SIGNING_SECRET", bool(settings.MONDAY_SIGNING_SECRET), "With a Monday app: its signing secret."
-        ),
-        EnvironmentSetting(
-            "MONDAY_CLIENT_ID, MONDAY_CLIENT_SECRET",
-            bool(settings.MONDAY_CLIENT_ID and settings.MONDAY_CLIENT_SECRET),
-            "With a Monday app: to connect by a click, without a token.",
-        ),
-    ]
+        EnvironmentSetting("MONDAY_API_KEY", bool(settings.MONDAY_API_KEY),
+                           "The API token. It is used instead of one that is entered here."),
+        EnvironmentSetting("MONDAY_API_URL", not is_sandbox(),
+                           "Without it, calls go to the real Monday.", "Monday", "Sandbox"),
+        EnvironmentSetting("SITE_URL", is_public_address(),
+                           "The https address at which Monday reaches this site, to report edits at once.",
+                           "Set", "This machine only"),
+        EnvironmentSetting("MONDAY_WEBHOOK_TOKEN", bool(settings.MONDAY_WEBHOOK_TOKEN),
+                           "With a personal token: the secret in the webhooks' address. Created automatically if you "
+                           "enter the token here."),
+        EnvironmentSetting("MONDAY_SIGNING_SECRET", bool(settings.MONDAY_SIGNING_SECRET),
+                           "With a Monday app: its signing secret."),
+        EnvironmentSetting("MONDAY_CLIENT_ID, MONDAY_CLIENT_SECRET",
+                           bool(settings.MONDAY_CLIENT_ID and settings.MONDAY_CLIENT_SECRET),
+                           "With a Monday app: to connect by a click, without a token."),
+    ]  # fmt: skip
 
 
 MAY_CONNECT = "sync.change_mondayaccount"
@@ -101,7 +87,6 @@ MAY_CONNECT = "sync.change_mondayaccount"
 
 
 def may_connect(user: Any) -> bool:
-    """Whether this user may enter, replace and remove the token and the app."""
     return bool(user.has_perm(MAY_CONNECT))
 
 
@@ -109,7 +94,6 @@ def may_connect(user: Any) -> bool:
 
 
 def may_see_connection(user: Any) -> bool:
-    """Whether this user may open the page of the connection."""
     return registry.may_view(user, "sync.mondayaccount")
 
 
@@ -300,9 +284,6 @@ def _redirect_uri() -> str:
     return f"{settings.SITE_URL}{reverse('admin:sync_wizard_callback')}"
 
 
-# The pages.
-
-
 _APP_REMOVAL_EFFECTS = (
     "Its client ID, client secret and signing secret are deleted here. To connect by an app, enter them again.",
     "Webhooks that Monday signs for this app are not accepted any more.",
@@ -332,7 +313,6 @@ def _not_ended(problem: str) -> str:
 
 
 def _board_states() -> list[tuple[str, BoardAvailability, str]]:
-    """Each board's title, how it stands, and what stops it."""
     return [
         (registry.entity(one.entity_type).board_title, one, humanize.without_request_id(one.blocked_reason))
         for one in overview().shown
@@ -355,7 +335,6 @@ class ConnectionPagesMixin:
     admin_site: AdminSite
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the doors through which Monday is connected."""
         steps: list[tuple[str, str, Step]] = [
             ("token/", "token", require_POST(self.wizard_token)),
             ("app/", "app", require_POST(self.wizard_app)),
@@ -487,7 +466,6 @@ class ConnectionPagesMixin:
         return self._answer(request, "The app is stored encrypted. Connect with Monday now.")
 
     def wizard_authorize(self, request: HttpRequest) -> HttpResponse:
-        """Send the person to Monday, which asks them whether the app may."""
         app = credentials.oauth_app()
         if app is None:
             return self._answer(request, "Enter the app's client ID and client secret first.", ok=False)
@@ -566,39 +544,19 @@ def setup_checklist(
         return reverse(f"admin:sync_wizard_{step}") if opens_wizard else ""
 
     guide = reverse("admin:sync_wizard_connect") if may_see_connection(user) else ""
+    confirmed = "NPD Sync applies the plan that was confirmed."
     steps = [
-        ChecklistStep(
-            "Connect Monday",
-            "With an API token, or by an app. It is tested at once.",
-            connected,
-            guide if opens_wizard else "",
-            "Connect",
-        ),
-        ChecklistStep(
-            "Choose the boards",
-            "Create new ones or use existing ones. You see a plan before anything is written.",
-            bool(boards),
-            url("boards") if connected else "",
-            "Choose boards",
-        ),
-        ChecklistStep(
-            "Let Monday report edits",
-            f"The set-up arranges it. {slow}",
-            is_hooked,
-            reverse("admin:sync_boardlink_changelist") if boards and opens_wizard else "",
-            "Open the boards",
-            is_optional=True,
-        ),
-        ChecklistStep(
-            "First sync",
-            "NPD Sync applies the plan that was confirmed."
-            if running
-            else "Confirm the plan; NPD Sync then syncs all records.",
-            any(link.last_pass_at for link in boards),
-            url("run") if boards else "",
-            "See how far it is",
-        ),
-    ]
+        ChecklistStep("Connect Monday", "With an API token, or by an app. It is tested at once.",
+                      connected, guide if opens_wizard else "", "Connect"),
+        ChecklistStep("Choose the boards",
+                      "Create new ones or use existing ones. You see a plan before anything is written.",
+                      bool(boards), url("boards") if connected else "", "Choose boards"),
+        ChecklistStep("Let Monday report edits", f"The set-up arranges it. {slow}", is_hooked,
+                      reverse("admin:sync_boardlink_changelist") if boards and opens_wizard else "", "Open the boards",
+                      is_optional=True),
+        ChecklistStep("First sync", confirmed if running else "Confirm the plan; NPD Sync then syncs all records.",
+                      any(link.last_pass_at for link in boards), url("run") if boards else "", "See how far it is"),
+    ]  # fmt: skip
     if running:
         applied = {"url": url("run"), "button": "See how far it is", "is_running": True}
         steps[1:] = [one if one.is_done else replace(one, **applied) for one in steps[1:]]  # type: ignore[arg-type]
@@ -623,3 +581,46 @@ def first_records(user: Any, entity_type: str) -> tuple[str, list[tuple[str, str
         return f"A new item on the {board} board appears here too." if link.creates_records else "", []
     doors = [("Set up sync", reverse("admin:sync_wizard_connect"))] if may_set_up(user) else []
     return "Set up the sync with a board on Monday, import a file, or add them here.", doors
+
+
+# The country of phone numbers that name none: shown where such numbers are met, and chosen here.
+
+
+REGION = "phone_region"
+"""The name of the choice in forms: this page's, and that of the wizard's fields."""
+
+
+def region_context(user: Any) -> dict[str, Any]:
+    """Return what a template needs to name the country and to offer others."""
+    regions, chosen = connectors.get().phone_regions(), phone_region()
+    return {
+        "phone_region": chosen,
+        "phone_region_name": dict(regions).get(chosen, chosen),
+        "phone_regions": regions,
+        "may_choose_region": may_set_up(user),
+    }
+
+
+def store_region(request: HttpRequest) -> None:
+    """Store the country that a form of somebody who may choose it names, where that is another than now."""
+    chosen, known = request.POST.get(REGION, ""), dict(connectors.get().phone_regions())
+    account = MondayAccount.objects.get_or_create(id=1)[0]
+    if chosen in known and chosen != account.phone_region and may_set_up(request.user):
+        MondayAccount.objects.filter(id=1).update(phone_region=chosen)
+        authors.log_action(request.user, account, f"Phone numbers without a country code: {known[chosen]} ({chosen}).")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def phone_region_page(request: HttpRequest) -> HttpResponse:
+    """Show the country of numbers without one; on POST, store another."""
+    if not may_view(request.user, "sync.boardlink"):
+        raise PermissionDenied
+    context = region_context(request.user)
+    if request.method == "POST":
+        if not context["may_choose_region"]:
+            raise PermissionDenied
+        store_region(request)
+        messages.success(request, "Saved. Numbers that are stored already stay as they are written.")
+        return HttpResponseRedirect(reverse("npd-phone-numbers"))
+    context |= {**admin.site.each_context(request), "title": "Phone numbers"}
+    return TemplateResponse(request, "sync/phone_numbers.html", context)

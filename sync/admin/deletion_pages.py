@@ -1,6 +1,4 @@
-"""Deletions: deletes and emptied fields over the limit until a person approves or rejects them, deleted records with
-their restore, and ignored items.
-"""
+"""Deletions: what waits for approval, deleted records with their restore, and ignored items."""
 
 from __future__ import annotations
 
@@ -90,7 +88,6 @@ def deleted_records_link(user: Any, label: str = "See the deleted records", quer
 
 
 def cause_authors(acts: Sequence[ApprovalRequest]) -> dict[int, str]:
-    """Return who gave the cause of these acts and when, in words, as far as it is known."""
     return dict(_npd_authors(acts)) | dict(_monday_authors(acts)) | dict(_deletion_times(acts))
 
 
@@ -131,8 +128,7 @@ def _deletion_times(acts: Sequence[ApprovalRequest]) -> Iterator[tuple[int, str]
         yield act_by_record[entity_id], f"deleted {humanize.day_and_time(at)}"
 
 
-# Waiting for approval: deletes and emptied fields that are too many to be meant, and a person's
-# word on them.
+# Waiting for approval: deletes and emptied fields that are too many to be meant, and a person's word on them.
 
 
 NEWEST_KEY = "upto"
@@ -160,8 +156,6 @@ _DIRECTIONS = {
 
 @admin.register(ApprovalRequest)
 class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
-    """What the guard holds and has held."""
-
     list_display = ("standing", "about", "what", "since", "decided")
     list_display_links = ("standing",)
     list_filter = (("state", ChoicesCheckboxFilter), ("kind", ChoicesCheckboxFilter), EntityFilter)
@@ -208,17 +202,14 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
         return act.decided_by.get_username() if act.decided_by else humanize.DASH
 
     def has_steer_permission(self, request: HttpRequest) -> bool:
-        """Whether this user may approve and reject."""
         return request.user.has_perm("sync.change_approvalrequest")
 
     @admin.action(description="Approve…", permissions=["steer"])
     def approve_selected(self, request: HttpRequest, queryset: QuerySet[ApprovalRequest]) -> HttpResponse:
-        """Let these go, after a page that says what that means."""
         return self._decide_selected(request, queryset, "approve")
 
     @admin.action(description="Reject…", permissions=["steer"])
     def reject_selected(self, request: HttpRequest, queryset: QuerySet[ApprovalRequest]) -> HttpResponse:
-        """Keep what these would delete or empty, after a page that says what that means."""
         return self._decide_selected(request, queryset, "reject")
 
     def _decide_selected(
@@ -238,7 +229,6 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
 
 
 def approval_label(pending: QuerySet[ApprovalRequest], kind: ApprovalKind) -> str:
-    """Say with its number what approving changes of one kind deletes or empties."""
     acts = pending.filter(kind=kind)
     number, types = acts.count(), list(acts.order_by().values_list("entity_type", flat=True).distinct())
     link = link_of(types[0]) if len(types) == 1 else None
@@ -308,9 +298,6 @@ def decide_approvals(request: HttpRequest, pending: QuerySet[ApprovalRequest], d
     return Report(f"{humanize.count_with_noun(number, 'change')} {done}. {then}")
 
 
-# What was deleted in NPD, with what became of each item; and items that are not to become records.
-
-
 _STATES = {
     TombstoneState.WAITING: ("wait", "schedule", "Pending"),
     TombstoneState.ASKED: ("warn", "help", "Needs attention"),
@@ -338,15 +325,12 @@ def _restore_effects(number: int) -> list[str]:
 
 
 def _may_restore(row: Any) -> bool:
-    """Whether the reader of the row may make its record again, and that can be done."""
     is_gone = row.state != TombstoneState.RESTORED and row.reason_code != TombstoneReason.ERASED
     return is_gone and row.entity_type in row.page_may_restore
 
 
 @admin.register(Tombstone)
 class TombstoneAdmin(ReadOnlyAdmin):
-    """Records that were deleted in NPD."""
-
     class Media:
         css: ClassVar[dict[str, list[str]]] = {"all": ["npd/record.css"]}
 
@@ -380,7 +364,6 @@ class TombstoneAdmin(ReadOnlyAdmin):
         return rows.exclude(entity_type__in=sorted(hidden)) if hidden else rows
 
     def prepare_page(self, rows: list[Any]) -> None:
-        """Put the boards of the page's types, and who deleted each record, on its rows."""
         super().prepare_page(rows)
         links = {kind: link_of(kind) for kind in {row.entity_type for row in rows}}
         authors = deletion_authors((row.entity_type, row.entity_id) for row in rows)
@@ -460,7 +443,6 @@ class TombstoneAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Restore…")
     def bring_back(self, request: HttpRequest, queryset: QuerySet[Tombstone]) -> HttpResponse:
-        """Make records again as they were, after a page that says what that means."""
         kinds = queryset.order_by().values_list("entity_type", flat=True).distinct()
         may_add = all(registry.may_act(request.user, "add", kind) for kind in kinds)
 
@@ -538,11 +520,9 @@ class IgnoredItemAdmin(ReaderMixin, PageAdmin):
         return found.filter(erased=False)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Rows are written by the engine alone."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """A reason is a fact."""
         return False
 
     @admin.action(description="Consider again", permissions=["delete"])
@@ -551,11 +531,9 @@ class IgnoredItemAdmin(ReaderMixin, PageAdmin):
         self.delete_queryset(request, queryset)
 
     def delete_model(self, request: HttpRequest, obj: IgnoredItem) -> None:
-        """Consider the item again."""
         self._consider(request, IgnoredItem.objects.filter(pk=obj.pk))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[IgnoredItem]) -> None:
-        """Consider the items again."""
         with transaction.atomic():
             log_action_many(request.user, queryset, "To be considered again.", flag=DELETION)
             self._consider(request, IgnoredItem.objects.filter(pk__in=queryset.values("pk")))

@@ -29,8 +29,6 @@ _INTROS = {
 
 
 class FilterPageMixin:
-    """Adds the filter's page to the wizard."""
-
     def wizard_filter(self, request: HttpRequest, entity_type: str) -> HttpResponse:
         """Show the conditions of both sides; on POST, store them, or show one more row."""
         draft = drafts.draft_of(entity_type)
@@ -92,7 +90,6 @@ def _sent_rows(request: HttpRequest, side: FilterSide) -> list[FilterRow]:
 def _side_context(
     side: FilterSide, offered: Sequence[FilterableField], rows: Sequence[FilterRow], problems: Mapping[int, str]
 ) -> dict[str, Any]:
-    """One side's rows, filled and one empty, with what each may be."""
     filled = [row for row in rows if not row.is_empty]
     numbers = [number for number, row in enumerate(rows) if not row.is_empty]
     return {
@@ -108,6 +105,5 @@ def _side_context(
 
 
 def draft_filter_lines(draft: SetupDraft) -> list[str]:
-    """Return what a draft's filter lets through, a sentence for each side."""
     labels = {one.key: one.label for one in registry.entity(draft.entity_type).mappings}
     return SyncFilter.parse(draft.sync_filter).lines(labels)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import cached_property
 from typing import Any, cast
 from uuid import UUID
@@ -90,13 +91,10 @@ from sync.registry import (
 
 
 class UndoPagesMixin:
-    """Adds the two pages to the admin of decisions."""
-
     admin_site: AdminSite
     opts: Any
 
     def get_urls(self) -> list[URLPattern]:
-        """The page of one decision or an act's, and that of a batch."""
         view = self.admin_site.admin_view
         return [
             re_path(r"^(?P<keys>\d{1,18}(?:,\d{1,18}){0,99})/undo/$", view(self.undo_some), name="sync_decision_undo"),
@@ -184,10 +182,6 @@ def _with_note(value: str, note: str) -> SafeString | str:
     return format_html('{}<br><span class="npd-muted">{}</span>', value, note) if note else value
 
 
-# What the engine wrote down: decisions, ledger, intents, webhook deliveries, tombstones, refused
-# items.
-
-
 _LEDGER_BADGES = {
     SyncStatus.PENDING: ("wait", "schedule"),
     SyncStatus.IN_PROGRESS: ("go", "sync"),
@@ -209,7 +203,6 @@ class BoardNamesMixin:
     """Puts on a page's rows how their fields and boards are called, in one query for all of them."""
 
     def prepare_page(self, rows: list[Any]) -> None:
-        """Put it on them."""
         super().prepare_page(rows)  # type: ignore[misc]
         labels = FieldLabels()
         for row in rows:
@@ -221,7 +214,6 @@ class FieldLabels:
 
     @cached_property
     def mappings(self) -> list[FieldMapping]:
-        """The fields of all boards."""
         return list(FieldMapping.objects.select_related("link"))
 
     @cached_property
@@ -241,12 +233,10 @@ class FieldLabels:
         return next(found, column_id)
 
     def link_of_type(self, entity_type: str) -> BoardLink | None:
-        """The board of a type."""
         return next((link for link in self.links.values() if link.entity_type == entity_type), None)
 
 
 def labels_of(row: Any) -> FieldLabels:
-    """Return what was put on the row with its page, else read it."""
     return getattr(row, "page_labels", None) or FieldLabels()
 
 
@@ -284,18 +274,17 @@ class ActivityList(admin_base.PageChangeList):
             rows[0].page_undo, rows[0].page_path = offer, request.get_full_path()
             self.result_list.append(rows[0])
 
-    def url_for_result(self, result: Decision) -> str:
+    def url_for_result(self, result: Any) -> str:
         """The page of an entry; of an edit that waits its record's."""
-        if result.kind == UNSYNCED and result.entity_id:
-            return record_url(result.entity_type, result.entity_id)
-        return str(super().url_for_result(result))
+        return str(getattr(result, "page_url", "") or super().url_for_result(result))
 
-    def _unsynced_rows(self) -> list[Decision]:
+    def _unsynced_rows(self, now: datetime) -> list[Any]:
         """The edits that wait, as rows that are not stored: one for each record and person, or for a person's many."""
         asked = {name for name in self.params if name not in (ORDER_VAR, SEARCH_VAR, EntityFilter.parameter_name)}
         if self.page_num > 1 or asked:
             return []
         types, opens = visible_types(self._reader), self._reader.has_perm("sync.view_tombstone")
+        queue = reverse("admin:sync_syncqueue_changelist")
         wanted = self.params.get(EntityFilter.parameter_name)
         ids = None
         if self.query:
@@ -306,23 +295,24 @@ class ActivityList(admin_base.PageChangeList):
         for edit, labels in unsynced_changes(types, ids, limit=MOST_UNSYNCED):
             if not wanted or edit.entity_type in wanted:
                 of_record.setdefault((edit.entity_type, edit.who, edit.entity_id), []).append((edit, labels))
-        acts: dict[tuple[str, ...], list[Decision]] = {}
+        acts: dict[tuple[str, ...], list[Any]] = {}
         for (entity_type, who, entity_id), edits in of_record.items():
             changed = list(dict.fromkeys(label for _, labels in edits for label in labels.values()))
             is_new, words = any(not one.columns for one, _ in edits), unsynced_words(edits[0][0])
             did = "Added" if is_new else f"{humanize.join_first(changed)} edited"
-            row = Decision(
+            row: Any = Decision(
                 entity_type=entity_type, entity_id=entity_id, kind=UNSYNCED, key="", remote_id="", actor=who,
                 at=edits[0][0].at, sentence=f"{did} in NPD. {words}.", values={}, cause={},
             )  # fmt: skip
-            row.page_types = types  # type: ignore[attr-defined]
-            row.page_opens_deleted = opens  # type: ignore[attr-defined]
+            row.page_types, row.page_opens_deleted, row.page_now, row.page_day = types, opens, now, mark_of(row)[1]
+            row.page_url = record_url(entity_type, entity_id)
+            row.page_others_url = f"{queue}?{urlencode({'entity_type': entity_type})}"
             acts.setdefault((entity_type, who, words, "new" if is_new else ""), []).append(row)
         shown = []
         for rows in acts.values():
             is_many = len(rows) > MANY_ALIKE and not self.query
             for row in rows[:1] if is_many else rows:
-                row.page_more = len(rows) - 1 if is_many else 0  # type: ignore[attr-defined]
+                row.page_more = len(rows) - 1 if is_many else 0
                 shown.append(row)
         return shown
 
@@ -335,10 +325,7 @@ class ActivityList(admin_base.PageChangeList):
         for row in rows:
             row.page_now = now
             row.page_day = humanize.day_name(timezone.localdate(row.at), today) if is_by_time else ""
-        waiting = self._unsynced_rows()
-        for row in waiting:
-            row.page_now, row.page_day = now, mark_of(row)[1]  # type: ignore[attr-defined]
-        rows[:0] = waiting
+        rows[:0] = self._unsynced_rows(now)
 
 
 def _act_in_list(row: Decision) -> object:
@@ -353,8 +340,6 @@ def _act_in_list(row: Decision) -> object:
 
 @admin.register(Decision)
 class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMixin, ReadOnlyAdmin):
-    """One decision a row, as a sentence."""
-
     list_display = ("moment", "record", "kind_of_record", "what", "who")
     list_filter = (EntityFilter, ("at", DateTimeRangeFilter))
     search_fields = ("known_sentence", "remote_id", "actor", "entity_id", "batch_id")
@@ -393,7 +378,6 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
         return answer
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        """Return the list whose rows are grouped by day."""
         return ActivityList
 
     def prepare_page(self, rows: list[Any]) -> None:
@@ -407,12 +391,9 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
         is_whole = any(row.folded for row in rows)
         for row in rows:
             row.page_records = records.get(row.fold_id, 1)
-            row.page_alike = 0 if is_whole else row.page_records - 1
-            if row.kind == UNSYNCED:
-                row.page_alike = row.page_more
+            row.page_alike = getattr(row, "page_more", 0 if is_whole else row.page_records - 1)
 
     def row_context(self, request: HttpRequest, row: Decision) -> dict[str, Any]:
-        """Offer to take it back, and the batch that it belongs to."""
         context = super().row_context(request, row)
         if may_undo_decisions(request.user, [row]):
             resolution_url = resolution_urls([row], request.user).get(row.pk, "")
@@ -423,7 +404,6 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
         return context
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
-        """Leave out the values of a decision that moved none."""
         fields = super().get_fields(request, obj)
         is_move = isinstance(obj, Decision) and {"before", "after"} & set(obj.values)
         return fields if is_move else [name for name in fields if name != "before_and_after"]
@@ -454,9 +434,7 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
         """The way to the entries of one act, where it was done with other records, too."""
         if not row.page_alike:  # type: ignore[attr-defined]  # put on it with its page
             return ""
-        url = f"?{urlencode({'fold_id': str(row.fold_id)})}"
-        if row.kind == UNSYNCED:
-            url = f"{reverse('admin:sync_syncqueue_changelist')}?{urlencode({'entity_type': row.entity_type})}"
+        url = getattr(row, "page_others_url", f"?{urlencode({'fold_id': str(row.fold_id)})}")
         more = humanize.count_with_noun(row.page_alike, "more record", "more records")  # type: ignore[attr-defined]
         return format_html(' <a class="npd-take" href="{}">… and {}</a>', url, more)
 
@@ -481,7 +459,6 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
 
     @admin.display(description="Before and after")
     def before_and_after(self, row: Decision) -> str:
-        """Return the values as they were shown, of a decision that moved one."""
         if not {"before", "after"} & set(row.values):
             return humanize.DASH
         return f"{humanize.quote(row.values.get('before'))} → {humanize.quote(row.values.get('after'))}"
@@ -489,7 +466,6 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
     moment = admin_base.time_column("at", "When")
 
     def export_columns(self, user: Any) -> list[ExportColumn]:
-        """What happened, when, to which record, by whom."""
         return [
             ("When (UTC)", lambda row: row.at),
             ("Record", record_name_of),
@@ -502,17 +478,13 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
 
 
 class BlockedFieldFilter(RadioFilter):
-    """Records of which a field is blocked."""
-
     title = "blocked fields"
     parameter_name = "blocked"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return blocked for whatever reason, and because somebody rewrites it."""
         return [("yes", "With blocked fields"), ("loop", "In an update loop")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the entries with blocked fields."""
         if self.value() == "loop":
             return queryset.filter(Exists(throttled_fields().filter(ledger_record_condition())))
         return queryset.exclude(blocked_fields={}) if self.value() else queryset
@@ -523,8 +495,6 @@ MAX_TROUBLE_LENGTH = 140
 
 @admin.register(SyncMetadata)
 class LedgerAdmin(ReportMixin, BoardNamesMixin, RecordLinkMixin, RecordSearchMixin, ReadOnlyAdmin):
-    """What the last look found of each record."""
-
     list_display = ("state", "record", "kind_of_record", "system", "item", "checked", "agreed", "trouble")
     list_filter = (("sync_status", ChoicesCheckboxFilter), EntityFilter, BlockedFieldFilter)
     search_fields = ("remote_id", "known_last_error", "known_note", "entity_id")
@@ -600,7 +570,6 @@ class IntentAdmin(BoardNamesMixin, RecordLinkMixin, RecordSearchMixin, ReadOnlyA
 
     @admin.display(description="What")
     def what(self, row: Intent) -> str:
-        """What was written, by the fields' labels."""
         labels = labels_of(row)
         fields = ", ".join(labels.field(row.entity_type, key) for key in row.values)
         if row.item_id:
@@ -630,8 +599,6 @@ _PASS_ID = re.compile(r" in pass [0-9a-f-]{36}")
 
 @admin.register(WebhookEvent)
 class WebhookEventAdmin(BoardNamesMixin, ReaderMixin, ReadOnlyAdmin):
-    """Deliveries as they came."""
-
     list_display = ("received", "happened", "board", "record", "column", "processed")
     list_filter = (("received_at", DateTimeRangeFilter),)
     search_fields = ("item_id", "board_id", "type", "trigger_id", "outcome")
@@ -644,14 +611,12 @@ class WebhookEventAdmin(BoardNamesMixin, ReaderMixin, ReadOnlyAdmin):
     empty_words = "The first edit on a board brings one, once Monday can reach this site from the internet."
 
     def prepare_page(self, rows: list[Any]) -> None:
-        """Put the records of the page's items on its rows, with one query for each type."""
         super().prepare_page(rows)
         found = records_of_items(row.item_id for row in rows)
         for row in rows:
             row.page_records = found
 
     def row_context(self, request: HttpRequest, row: WebhookEvent) -> dict[str, Any]:
-        """Call the page what happened, and to which item."""
         return super().row_context(request, row) | {"page_name": f"{self.happened(row)}: item {row.item_id}"}
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
@@ -758,7 +723,6 @@ class AuditLogAdmin(ReadOnlyAdmin):
 
 
 def records_of_items(item_ids: Iterable[str | None]) -> dict[str, tuple[str, UUID, str]]:
-    """Return the records of these items: type, id and name; one query for each type."""
     wanted = {item_id for item_id in item_ids if item_id}
     found: dict[str, tuple[str, UUID, str]] = {}
     for spec in registry.entities() if wanted else ():

@@ -53,7 +53,6 @@ class ExportMixin:
     has_view_permission: Callable[..., bool]
 
     def export_columns(self, user: Any) -> Sequence[ExportColumn]:
-        """Return the columns of the file, for this reader."""
         raise NotImplementedError
 
     def export_table(self, request: HttpRequest) -> ListTable:
@@ -74,7 +73,6 @@ class ExportMixin:
             yield from ([value(row) for _, value in columns] for row in batch)
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the page."""
         view = self.admin_site.admin_view(never_cache(require_http_methods(["GET", "HEAD", "POST"])(self.export_list)))
         return [path("export/", view, name=self._url_name("export")), *super().get_urls()]  # type: ignore[misc]
 
@@ -82,7 +80,6 @@ class ExportMixin:
         return f"{self.opts.app_label}_{self.opts.model_name}_{view.replace('-', '_')}"
 
     def export_list(self, request: HttpRequest) -> HttpResponseBase:
-        """Ask for the format; on POST, answer with the file."""
         if not (request.user.has_perm(EXPORT_RIGHT) and self.has_view_permission(request)):
             raise PermissionDenied
         try:

@@ -1,6 +1,4 @@
-"""A person's own notifications: how often by which way, how each fares, a test, and what a message would say now; and
-for administrators how everybody's receivers fare.
-"""
+"""A person's own notifications, with a test and a preview; for administrators how everybody's receivers fare."""
 
 from __future__ import annotations
 
@@ -111,7 +109,6 @@ class NotificationForm(forms.Form):
         return cleaned
 
     def choices(self) -> Iterator[Choice]:
-        """Return what was chosen, of a valid form."""
         data = self.cleaned_data
         for medium in Medium:
             frequency = Frequency(data[f"{medium}_frequency"])
@@ -119,7 +116,6 @@ class NotificationForm(forms.Form):
 
     @property
     def parts(self) -> list[FormPart]:
-        """The fields by medium."""
         return [
             FormPart(
                 medium,
@@ -134,8 +130,6 @@ class NotificationForm(forms.Form):
 
 @dataclass(frozen=True)
 class FormPart:
-    """One medium's fields, and a sentence on what it needs."""
-
     medium: Medium
     frequency: forms.BoundField
     hour: forms.BoundField
@@ -165,14 +159,11 @@ def _about(medium: Medium, user: User) -> str:
 
 @dataclass(frozen=True)
 class ReceiverState:
-    """How one receiver fares, in words."""
-
     receiver: NotificationReceiver
     now: datetime
 
     @property
     def badge(self) -> SafeString:
-        """Return its state as a badge."""
         return state_badge(self.receiver)
 
     @property
@@ -191,7 +182,6 @@ class ReceiverState:
 
 
 def state_badge(row: NotificationReceiver) -> SafeString:
-    """Return a receiver's state as a badge."""
     if row.frequency == Frequency.OFF:
         return badge("off", "notifications_off", "Off")
     if row.stopped_at:
@@ -204,7 +194,6 @@ def state_badge(row: NotificationReceiver) -> SafeString:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def notifications_page(request: HttpRequest) -> HttpResponse:
-    """Show a person's own notifications, and store what they choose."""
     user = cast("User", request.user)
     form = NotificationForm(user, request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
@@ -226,7 +215,6 @@ def notifications_page(request: HttpRequest) -> HttpResponse:
 
 
 def _overview(request: HttpRequest) -> dict[str, Any] | None:
-    """What an administrator is shown of everybody's receivers."""
     if not request.user.has_perm("sync.view_notificationreceiver"):
         return None
     failing = NotificationReceiver.objects.exclude(failed_since=None).exclude(frequency=Frequency.OFF).count()
@@ -290,7 +278,6 @@ class NotificationReceiverAdmin(ReadOnlyAdmin):
     empty_words = "Everybody chooses for themselves, under Notifications in the menu of their name."
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Return the rows with their people."""
         rows: QuerySet[Any] = super().get_queryset(request).select_related("user")
         return rows
 
@@ -299,7 +286,6 @@ class NotificationReceiverAdmin(ReadOnlyAdmin):
         return [*self.summary, "zone", "failures", "next_attempt", "chosen_at"]
 
     def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        """Call the row's page by the person and the way."""
         context: dict[str, Any] = super().row_context(request, row)
         return context | {"page_name": f"{self.who(row)} · {row.get_medium_display()}"}
 

@@ -1,6 +1,4 @@
-"""What a person does with jobs of the queue: retry, cancel and discard of one, of ticked ones or of all that match
-the list's filters; and why each job waits, in words.
-"""
+"""What a person does with jobs, of one or of all that match: retry, cancel, discard; and why each job waits."""
 
 from __future__ import annotations
 
@@ -49,7 +47,6 @@ _CAUSES = {
 
 
 def job_causes_text(causes: int) -> str:
-    """Return who wrote a row."""
     return ", ".join(str(text) for cause, text in _CAUSES.items() if Cause(causes) & cause) or "unknown"
 
 
@@ -73,7 +70,6 @@ def board_of(row: SyncQueue) -> BoardAvailability:
 
 
 def job_availability(row: SyncQueue) -> BoardAvailability:
-    """Return how the job's board stands for jobs of its direction."""
     return board_of(row).toward(row.direction)
 
 
@@ -84,7 +80,6 @@ def item_label(row: SyncQueue, names: Mapping[str, str]) -> str:
 
 
 def next_pass_text(row: SyncQueue) -> str:
-    """Return when the row is looked at next, in words."""
     if row.status == QueueStatus.FAILED:
         return "none until it is retried"
     if row.status != QueueStatus.PENDING:
@@ -107,7 +102,6 @@ def board_item_link(row: SyncQueue, item_id: str, text: str) -> SafeString | str
 
 
 def record_item_id(row: SyncQueue) -> str:
-    """Return the number of the record's item; empty where it has none or is gone."""
     if row.entity_id is None:
         return ""
     try:
@@ -118,8 +112,7 @@ def record_item_id(row: SyncQueue) -> str:
     return found.values_list("monday_id", flat=True).first() or ""
 
 
-# What a person can do with rows of the queue: which rows an act fits, what it does, and how that is
-# told.
+# What a person can do with rows of the queue: which rows an act fits, what it does, and how that is told.
 
 
 @dataclass(frozen=True)
@@ -140,7 +133,6 @@ class QueueOperation:
     is_awaited: bool = False
 
     def may(self, user: Any) -> bool:
-        """Whether this user may do it."""
         return is_allowed(user, self.name)
 
 
@@ -198,7 +190,6 @@ def with_states(rows: QuerySet[SyncQueue], states: Sequence[str]) -> QuerySet[Sy
 
 
 def count_reach(operation: QueueOperation, rows: QuerySet[SyncQueue]) -> OperationReach:
-    """Count how far an act would reach."""
     fitting = with_states(rows, operation.fits).count()
     in_flight = rows.filter(status=QueueStatus.IN_PROGRESS).count()
     return OperationReach(fitting, in_flight, with_states(rows, LIVE_STATUSES).count() - fitting - in_flight)
@@ -246,10 +237,6 @@ def left_sentences(operation: QueueOperation, in_flight: int, left: int, one: st
     return lines
 
 
-# Retry, cancel and discard in the admin: for one row, for ticked ones, and for all that match the
-# list's filters.
-
-
 MAX_JOBS_SHOWN = 20
 """Rows that a question shows as examples."""
 
@@ -260,15 +247,12 @@ class QueueOperationsMixin:
     actions = ("retry", "cancel", "discard")
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
-        """Whether this user may retry."""
         return RETRY.may(request.user)
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
-        """Whether this user may cancel."""
         return CANCEL.may(request.user)
 
     def has_discard_permission(self, request: HttpRequest) -> bool:
-        """Whether this user may discard."""
         return DISCARD.may(request.user)
 
     @admin.action(description="Retry", permissions=["retry"])
@@ -337,7 +321,6 @@ class QueueOperationsMixin:
 
 
 def log_operation(request: HttpRequest, operation: QueueOperation, rows: int, *, row: SyncQueue | None = None) -> None:
-    """Leave the line of an act in the admin's log."""
     authors.log_queue_action(request.user, f"{operation.verb}: {humanize.count_with_noun(rows, 'job')}.", row)
 
 

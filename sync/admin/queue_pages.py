@@ -1,6 +1,4 @@
-"""The queue's page: how each board stands and what is paused, above the list of jobs: the live ones unless asked,
-never counted to the end.
-"""
+"""The queue's page: how each board stands and what is paused, above the list of jobs."""
 
 from __future__ import annotations
 
@@ -81,7 +79,6 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]  # has no parameters
 
     @cached_property
     def count(self) -> int:
-        """Return how many rows there are, at most as many as are paged through."""
         return min(self._row_count, MAX_COUNTED)
 
     @property
@@ -94,7 +91,6 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]  # has no parameters
 
     @property
     def is_cut(self) -> bool:
-        """Whether there are rows behind the last page."""
         return self._row_count > MAX_COUNTED
 
     @cached_property
@@ -121,11 +117,9 @@ class StatusFilter(ChoicesCheckboxFilter):
     """By status; the live ones unless others are chosen, and the boxes say so."""
 
     def value(self) -> list[str]:
-        """Return the states that are listed."""
         return self.lookup_val or [str(status) for status in LIVE_STATUSES]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the rows of these states."""
         chosen = set(self.value())
         if chosen >= set(QueueStatus.values):
             return queryset
@@ -140,9 +134,6 @@ def is_default_list(params: Mapping[str, Any]) -> bool:
     """Whether these filters, whatever the order and the page, are those that the list opens with."""
     names = {name for name, value in params.items() if any(value) and name not in NON_FILTER_PARAMS}
     return names <= {"status__exact"} and set(params.get("status__exact", LIVE_STATUSES)) == set(LIVE_STATUSES)
-
-
-# How the queue stands: what the panel above its rows says, of one moment.
 
 
 EVERY_BOARD, BOTH_WAYS = "Every board", "Both directions"
@@ -163,12 +154,10 @@ class QueuePanel:
 
     @property
     def board_choices(self) -> list[tuple[str, str]]:
-        """What can be paused: every board, or one."""
         return [("", str(EVERY_BOARD)), *((spec.entity_type, spec.board_title) for spec in registry.entities())]
 
     @property
     def direction_choices(self) -> list[tuple[str, str]]:
-        """Which direction of it can be paused."""
         return [("", str(BOTH_WAYS)), *((str(direction.value), str(direction.label)) for direction in QueueDirection)]
 
 
@@ -197,17 +186,12 @@ def panel_of(request: HttpRequest) -> QueuePanel:
 
 
 def visible_pauses(user: Any, pauses: Iterable[QueuePause]) -> list[tuple[str, QueuePause]]:
-    """Return those of everything and of boards whose records, or whose jobs, this user may see; each with what it
-    holds.
-    """
+    """Return those of everything and of boards that this user may see, each with what it holds."""
     types = {"", *registry.visible_types(user)}
     sees_all = user.has_perm("sync.view_syncqueue")
     return [
         (pause_label(one.entity_type, one.direction), one) for one in pauses if sees_all or one.entity_type in types
     ]
-
-
-# The queue in the admin: how it stands, what waits, why and until when; and the doors to steer it.
 
 
 class QueueChangeList(PageChangeList):
@@ -216,7 +200,6 @@ class QueueChangeList(PageChangeList):
     request: HttpRequest
 
     def get_results(self, request: HttpRequest) -> None:
-        """Fetch the page."""
         self.request = request
         super().get_results(request)
 
@@ -233,14 +216,11 @@ class QueueChangeList(PageChangeList):
 
     @property
     def panel(self) -> QueuePanel:
-        """How the queue stands."""
         return panel_of(self.request)
 
 
 @admin.register(SyncQueue)
 class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordSearchMixin, ReadOnlyAdmin):
-    """Rows that say "this record may differ"."""
-
     list_display = ("state", "record_or_item", "kind_of_record", "way", "tries", "next_try", "reason_words", "age")
     list_display_links = ("state",)
     list_filter = (("status", StatusFilter), EntityFilter, ("direction", ChoicesCheckboxFilter), UnmatchedItemsFilter)
@@ -318,7 +298,6 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
         return run_action(self, request, run, back_url=back_url, allowed=may_pause, atomic=False, **more)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[QueueChangeList]:
-        """Return the list with the panel."""
         return QueueChangeList
 
     def get_paginator(self, request: HttpRequest, queryset: Any, *args: Any, **kwargs: Any) -> CappedPaginator:
@@ -327,7 +306,6 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
         return CappedPaginator(queryset, *args, known_count=known_count, **kwargs)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Say what this user may do."""
         more = {"may_pause": is_allowed(request.user, QueueAction.PAUSE)}
         response: HttpResponse = super().changelist_view(request, more | (extra_context or {}))
         return response
@@ -356,13 +334,11 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
 
     @admin.display(description="Record")
     def record_or_item(self, row: SyncQueue) -> SafeString | str:
-        """Return the record, or the item that none has yet."""
         if not row.is_unmatched_item:
             return self.record(row)
         return board_item_link(row, str(row.remote_id), self.record_name(row))
 
     def record_name(self, row: Any) -> str:
-        """Return the record's name, or the item's while no record has it."""
         if not row.is_unmatched_item:
             return super().record_name(row)
         names = getattr(row, "page_items", None)
@@ -378,7 +354,6 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
 
     @admin.display(description="Monday item")
     def item_on_monday(self, row: SyncQueue) -> SafeString | str:
-        """Return the item that the row is about, also where only the record knows it."""
         item_id = row.remote_id or record_item_id(row)
         return board_item_link(row, item_id, item_id) if item_id else "none yet"
 
@@ -388,7 +363,6 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
 
     @admin.display(description="Direction", ordering="direction")
     def way(self, row: SyncQueue) -> str:
-        """Return which side gave the reason to look."""
         return row.get_direction_display()
 
     @admin.display(description="Attempts")
@@ -401,7 +375,6 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
 
     @admin.display(description="Why")
     def reason_words(self, row: SyncQueue) -> SafeString | str:
-        """Return the error, or the reason for which it waits."""
         text = job_reason(row)
         return (
             format_html('<span class="npd-text">{}</span>', humanize.shorten(humanize.without_request_id(text), 160))

@@ -1,6 +1,4 @@
-"""Activity on a record's page: one line for each act, which unfolds to the fields that it changed, of every field or of
-one, with who, when and its undo; and who gave a field its present value.
-"""
+"""Activity on a record's page: a line for each act, with its fields and its undo; and who gave a field its value."""
 
 from __future__ import annotations
 
@@ -77,7 +75,6 @@ _ICONS = {
 
 
 def decision_undo_url(*keys: int) -> str:
-    """Return the address of the page that takes these decisions back."""
     return reverse("admin:sync_decision_undo", args=[",".join(map(str, keys))])
 
 
@@ -198,17 +195,14 @@ class ActivityLine:
 
     @property
     def shown_before(self) -> str:
-        """The former value, of a long one the part that differs."""
         return _part_that_differs(self.before, self.after)
 
     @property
     def shown_after(self) -> str:
-        """The new value, of a long one the part that differs."""
         return _part_that_differs(self.after, self.before)
 
     @property
     def initials(self) -> str:
-        """Who did it, in two letters; empty where that is no user."""
         letters = "" if self.actor in NOBODY else "".join(word[0] for word in self.actor.split() if word[0].isalnum())
         return (letters[0] + letters[-1] if len(letters) > 1 else letters).upper()
 
@@ -226,7 +220,6 @@ class Act:
 
     @property
     def others(self) -> int:
-        """How many fields it changed beside the first."""
         return len(self.lines) - 1
 
     @property
@@ -249,7 +242,6 @@ class Act:
 
     @property
     def conflict_url(self) -> str:
-        """The page of the conflict that it tells was found; else nothing."""
         return self.line.conflict_url
 
     @property
@@ -259,12 +251,10 @@ class Act:
 
     @property
     def is_undone(self) -> bool:
-        """Whether all of it was taken back."""
         return all(line.is_undone for line in self.lines)
 
     @property
     def chain(self) -> Sequence[CauseLink]:
-        """What led to it, each thing once."""
         return list(dict.fromkeys(link for line in self.lines for link in line.chain))
 
     @property
@@ -299,7 +289,6 @@ class Activity:
 
     @property
     def chosen_label(self) -> str:
-        """What the chosen field is called; empty where every field is shown."""
         return self.fields.get(self.chosen, "")
 
 
@@ -364,7 +353,6 @@ def unsynced_changes(
 
 
 def unsynced_words(edit: UnsyncedEdit) -> str:
-    """Return how an edit waits."""
     return "Not synced: its job failed" if edit.has_failed else "Waits to sync"
 
 
@@ -503,14 +491,12 @@ def actor_of(row: Decision) -> str:
 
 
 def mark_of(row: Decision) -> tuple[str, str]:
-    """Return what a line of this decision is marked with, and what that means."""
     if row.kind == "removed" and row.reason in _ICONS:
         return _ICONS[row.reason]
     return _ICONS.get(row.kind, ("call_split", "Conflict") if "conflict" in row.kind else ("sync", "Sync"))
 
 
 def moves_value(row: Decision) -> bool:
-    """Whether a field's value was written."""
     return bool(row.key) and not {"before", "after"}.isdisjoint(row.values)
 
 
@@ -545,7 +531,6 @@ def _undone_ids(decisions: Sequence[Decision]) -> set[int]:
 
 
 def batch_sizes(batches: Collection[UUID]) -> dict[UUID, int]:
-    """Return how many moves each of these batches holds."""
     moves = Decision.objects.filter(batch_id__in=batches, values__has_keys=["raw_before", "raw_after"])
     counted = moves.order_by().values_list("batch_id").annotate(number=Count("id"))
     return {batch: number for batch, number in counted if batch is not None}

@@ -1,6 +1,4 @@
-"""The admin of a synced model: its list with sync states, its form, and what a person does with records: sync now,
-pause, direction, unlink and link again.
-"""
+"""The admin of a synced model: its list with sync states, its form, and what a person does with records."""
 
 from __future__ import annotations
 
@@ -30,7 +28,7 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 from unfold.widgets import DATETIME_CLASSES, UnfoldAdminTextareaWidget
 
 from sync import registry
-from sync.admin import admin_base
+from sync.admin import admin_base, record_panel
 from sync.admin.admin_base import DateTimeRangeFilter, HealthFilter, PageAdmin, PageChangeList, overview_of
 from sync.admin.concurrent_edits import ConcurrentRecordForm, DeletedMeanwhileMixin, LinesField
 from sync.admin.confirmed_action import (
@@ -46,23 +44,6 @@ from sync.admin.connection_pages import first_records
 from sync.admin.deletion_pages import deleted_records_link
 from sync.admin.list_exports import ExportColumn, ExportMixin
 from sync.admin.record_activity import FIELD_PARAMETER, activity_of
-from sync.admin.record_panel import (
-    DIRECTION_EFFECTS,
-    RecordAdvice,
-    RecordSyncView,
-    in_conflict,
-    list_cell,
-    mark_fields,
-    missing_item_text,
-    next_change_lines,
-    open_items,
-    overwritten_values,
-    record_item_link,
-    respell,
-    sides_context,
-    view_of,
-    views_of,
-)
 from sync.api.request_limits import monday_throttle_reason
 from sync.choices import QueueDirection, SyncDirection
 from sync.clock import sync_now
@@ -126,9 +107,6 @@ _STEERING = {"retry": QueueAction.RETRY}
 RecordActionView = Callable[[HttpRequest, SyncedModel], HttpResponse]
 
 
-# The admin of a synced model: badges in the list, the sync panel on the record, and its buttons.
-
-
 SYNC_FILTERS: list[Any] = [HealthFilter, ("sync_direction", ChoicesCheckboxFilter), ("updated_at", DateTimeRangeFilter)]
 
 
@@ -175,10 +153,9 @@ class RecordChangeList(PageChangeList):
         self.boards, self.hides = overview_of(request), bool(registry.hidden_relations(request.user, self.model))
         super().get_results(request)
         for row in self.result_list:
-            respell(row, row.sync_view)
+            record_panel.respell(row, row.sync_view)
 
     def annotate_rows(self, rows: list[Any]) -> None:
-        """Put how the boards stand on the rows."""
         for row in rows:
             row.page_boards, row.page_hides = self.boards, self.hides
 
@@ -237,13 +214,11 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
 
     @cached_property
     def list_select_related(self) -> tuple[str, ...]:
-        """The related records that the list names."""
         own = registry.own_fields(self.model)
         return tuple(field.name for field in own if field.is_relation and field.name in self.list_display)
 
     @cached_property
     def list_filter(self) -> list[Any]:
-        """The filters of every synced model, and one by each related record."""
         related = [(field.name, admin_base.RelatedFilter) for field in registry.own_relations(self.model)]
         return [SYNC_FILTERS[0], *related, *SYNC_FILTERS[1:]]
 
@@ -263,7 +238,6 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         return tuple(one for one in super().get_list_display(request) if one not in hidden)
 
     def get_list_filter(self, request: HttpRequest) -> list[Any]:
-        """Return the filters."""
         hidden = registry.hidden_relations(request.user, self.model)
         named = ((one[0] if isinstance(one, tuple) else one, one) for one in super().get_list_filter(request))
         return [one for name, one in named if name not in hidden]
@@ -290,23 +264,19 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
 
     @cached_property
     def search_help_text(self) -> str:
-        """What is searched."""
         fields = [self.opts.get_field(name.partition("__")[0]) for name in self.search_fields if name != "monday_id"]
         labels = ", ".join(str(field.verbose_name) for field in fields)
         return f"{capfirst(labels)} or the number of the item on Monday"
 
     @cached_property
     def fieldsets(self) -> Any:
-        """The model's own fields, and how it is synced."""
         return ((None, {"fields": [field.name for field in registry.own_fields(self.model)]}), SYNC_FIELDS)
 
     @cached_property
     def empty_title(self) -> str:  # type: ignore[override]  # a class of its own has it as a plain text
-        """The heading of an empty list."""
         return f"No {self.opts.verbose_name_plural} here"
 
     def empty_list(self, request: HttpRequest) -> tuple[str, list[tuple[str, str]]]:
-        """What fills the list, as its board is set up now."""
         return first_records(request.user, self.model.entity_type())
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -339,21 +309,20 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
     # --- the list ---
 
     def prepare_page(self, rows: list[Any]) -> None:
-        """Put the sync state on every row of the page."""
         super().prepare_page(rows)
         first = rows[0] if rows else None
         boards, hides = getattr(first, "page_boards", None), getattr(first, "page_hides", False)
-        views = views_of(rows, first.page_now, boards, hides=hides) if first else {}
+        views = record_panel.views_of(rows, first.page_now, boards, hides=hides) if first else {}
         for row in rows:
             row.sync_view = views.get(row.pk)
 
     @admin.display(description="Sync", ordering="sync_status")
     def sync(self, record: Any) -> SafeString | str:
-        return list_cell(record.sync_view)
+        return record_panel.list_cell(record.sync_view)
 
     @admin.display(description="On Monday")
     def item(self, record: Any) -> SafeString | str:
-        return record_item_link(record.sync_view and record.sync_view.state, record)
+        return record_panel.record_item_link(record.sync_view and record.sync_view.state, record)
 
     @admin.display(description="Updated", ordering="updated_at")
     def updated(self, record: Any) -> SafeString:
@@ -364,16 +333,13 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
     list_before_template = "sync/list_tabs.html"
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[RecordChangeList]:
-        """Return the list with its tabs."""
         return RecordChangeList
 
     @cached_property
     def export_related(self) -> tuple[str, ...]:  # type: ignore[override]  # other lists have it as a plain tuple
-        """Every related record is exported by its name."""
         return tuple(field.name for field in registry.own_relations(self.model))
 
     def export_columns(self, user: Any) -> list[ExportColumn]:
-        """The record's own fields, and how its sync stands."""
         hidden = registry.hidden_relations(user, self.model)
         own = [
             (capfirst(str(field.verbose_name)), partial(_exported, field))
@@ -423,12 +389,10 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
 
     @admin.action(description="Turn sync on", permissions=["change"])
     def turn_sync_on(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        """Let the selected records sync again."""
         self._set_sync(request, queryset, on=True)
 
     @admin.action(description="Turn sync off", permissions=["change"])
     def turn_sync_off(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        """Stop the sync of the selected records; both sides keep what they have."""
         self._set_sync(request, queryset, on=False)
 
     def _set_sync(self, request: HttpRequest, queryset: QuerySet[Any], *, on: bool) -> None:
@@ -504,7 +468,6 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
     # --- the record's page, and its buttons ---
 
     def get_urls(self) -> list[URLPattern]:
-        """Add them."""
         found = [
             path(f"<uuid:record_id>/{name}/", self._action_view(name, act), name=self._url_name(name))
             for name, act in self._record_actions().items()
@@ -554,8 +517,6 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         return reverse(f"admin:{self._url_name('change')}", args=[record.pk])
 
     def pause_record(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
-        """Turn one record's sync off, with a reason."""
-
         def run() -> str:
             reason = clean_reason(request.POST.get("why", ""))
             pause_record(record, reason)
@@ -583,7 +544,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
     def change_direction(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
         """Give one record another direction; where that side's edits are going to be replaced, after a page."""
         chosen, shown = request.POST.get("direction", ""), request.POST.get("shown", "")
-        overwritten = overwritten_values(record, chosen, request.user)
+        overwritten = record_panel.overwritten_values(record, chosen, request.user)
 
         def question() -> Question:
             undo = (
@@ -592,7 +553,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
             )
             return Question(
                 f"Turn “{record}” to “{SyncDirection(chosen).label}”?",
-                [DIRECTION_EFFECTS[SyncDirection(chosen)], undo],
+                [record_panel.DIRECTION_EFFECTS[SyncDirection(chosen)], undo],
                 "Yes, change the direction",
                 [overwritten] if overwritten and overwritten.rows else [],
                 hidden=[("direction", chosen), ("shown", shown)],
@@ -608,7 +569,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
             log_action(request.user, record, f"Direction: from “{before.label}” to “{direction.label}”.")
             return (
                 f"The direction of “{record}” is “{direction.label}”; it was “{before.label}”. "
-                f"{DIRECTION_EFFECTS[direction]}"
+                f"{record_panel.DIRECTION_EFFECTS[direction]}"
             )
 
         return run_action(
@@ -676,10 +637,10 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
             "title": "Both sides, read just now",
             "page_name": str(record),
             "opts": self.opts,
-            **sides_context(state, self.model, request.user),
+            **record_panel.sides_context(state, self.model, request.user),
             "sides_read": None if live_reading.unread_reason else sync_now(),
             "sides_unread": live_reading.unread_reason,
-            "sides_next": next_change_lines(live_reading, record, request.user),
+            "sides_next": record_panel.next_change_lines(live_reading, record, request.user),
             "sync_may_push": True,
             "sync_enabled": record.sync_enabled,
             "sync_urls": self.action_urls(record),
@@ -705,22 +666,23 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
     ) -> HttpResponse:
         """Mark in the form which fields are not in sync, and why."""
         if (record := kwargs.get("obj")) is not None:
-            record.page_view = view_of(record, request.user)
-            mark_fields(context["adminform"].form, record, record.page_view, request.user)
+            record.page_view = record_panel.view_of(record, request.user)
+            record_panel.mark_fields(context["adminform"].form, record, record.page_view, request.user)
             if request.method == "GET":
-                respell(record, record.page_view)
+                record_panel.respell(record, record.page_view)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def row_context(self, request: HttpRequest, row: SyncedModel) -> dict[str, Any]:
-        """Add the sync panel to the record's page."""
         record: Any = row
-        view: RecordSyncView = record.page_view
+        view: record_panel.RecordSyncView = record.page_view
         may_change, urls = self.has_change_permission(request, record), self.action_urls(record)
         return super().row_context(request, record) | {
             "sync_view": view,
-            "sync_advice": RecordAdvice(record, view, request.user, urls, may_change=may_change),
-            **sides_context(view.state, self.model, request.user),
-            "sync_item": record_item_link(view.state, record, "Open on Monday") if view.state.item_url else "",
+            "sync_advice": record_panel.RecordAdvice(record, view, request.user, urls, may_change=may_change),
+            **record_panel.sides_context(view.state, self.model, request.user),
+            "sync_item": record_panel.record_item_link(view.state, record, "Open on Monday")
+            if view.state.item_url
+            else "",
             "activity": activity_of(record, reader=request.user, field=request.GET.get(FIELD_PARAMETER, "")),
             "sync_page": request.path,
             "sync_sent_by_name": last_manual_push(record),
@@ -728,12 +690,12 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
             "sync_may_push": may_change,
             "sync_enabled": record.sync_enabled,
             "sync_pause": record_pause(record),
-            "sync_without_item": missing_item_text(record),
-            "sync_open": open_items(record, request.user),
+            "sync_without_item": record_panel.missing_item_text(record),
+            "sync_open": record_panel.open_items(record, request.user),
             "sync_direction": SyncDirection(record.sync_direction).label,
             "sync_direction_value": record.sync_direction,
             "sync_directions": [
-                (direction.value, direction.label, text) for direction, text in DIRECTION_EFFECTS.items()
+                (direction.value, direction.label, text) for direction, text in record_panel.DIRECTION_EFFECTS.items()
             ],
             "sync_urls": urls,
             "sync_may_unlink": bool(record.monday_id),
@@ -746,13 +708,11 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         super().save_model(request, obj, form, change)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        """Delete, and say what becomes of the item, and where the record is restored."""
         follows, key = tombstones.item_consequence(obj) if obj.monday_id else "", obj.pk
         super().delete_model(request, obj)
         self._say_deleted(request, f"{obj} is deleted.", follows, "Restore it", f"?q={key}")
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        """Delete, and say what becomes of the items, and where the records are restored."""
         linked, number = queryset.exclude(monday_id=None).exists(), queryset.count()
         super().delete_queryset(request, queryset)
         follows = tombstones.items_consequence(self.model.entity_type()) if linked else ""
@@ -769,7 +729,9 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         # Django renders it after this method, so its context can still be added to.
         if isinstance(answer, TemplateResponse) and answer.context_data is not None and not answer.is_rendered:
             answer.context_data["items_follow"] = tombstones.items_consequence(self.model.entity_type())
-            answer.context_data["in_conflict"] = in_conflict(answer.context_data.get("queryset", ()), request.user)
+            answer.context_data["in_conflict"] = record_panel.in_conflict(
+                answer.context_data.get("queryset", ()), request.user
+            )
         return answer
 
     def delete_view(
@@ -778,7 +740,10 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         """Say before the deletion what becomes of the item, and of open conflicts."""
         record = self.get_object(request, object_id)
         follows = tombstones.item_consequence(record) if record is not None and record.monday_id else ""
-        more = {"items_follow": follows, "in_conflict": in_conflict([record] if record else [], request.user)}
+        more = {
+            "items_follow": follows,
+            "in_conflict": record_panel.in_conflict([record] if record else [], request.user),
+        }
         answer: HttpResponse = super().delete_view(request, object_id, (extra_context or {}) | more)
         return answer
 

@@ -1,6 +1,4 @@
-"""What a record's page says of its sync: the state as a badge, both sides and the last synced value of each field,
-what is open, what the next pass would do.
-"""
+"""What a record's page says of its sync: the state, both sides of each field, what is open and what comes next."""
 
 from __future__ import annotations
 
@@ -118,7 +116,6 @@ class RecordSyncView:
 
     @property
     def fields_in_conflict(self) -> str:
-        """The fields of open conflicts, by their labels."""
         labels = self.state.labels
         return humanize.join_first([labels.get(key, key) for key in self.state.conflict_fields])
 
@@ -162,7 +159,6 @@ def views_of(
 
 
 def view_of(record: SyncedModel, reader: Any) -> RecordSyncView:
-    """Return what the record's own page shows to this user."""
     hides = bool(registry.hidden_relations(reader, type(record)))
     return views_of([record], sync_now(), hides=hides)[record.id]
 
@@ -222,7 +218,6 @@ def rejection_act(user: Any, entity_type: str = "") -> str:
 
 
 def inbox_url(kind: AttentionKind) -> str:
-    """Return the inbox's tab of a kind."""
     return f"{reverse('npd-inbox')}?kind={kind.value}"
 
 
@@ -311,8 +306,6 @@ def sides_context(view: RecordView, model: type[SyncedModel], reader: Any) -> di
 
 
 class ActCode(StrEnum):
-    """What is to be done about a record."""
-
     RESOLVE = "resolve"
     FIX = "fix"
     CHECK_COLUMN = "check_column"
@@ -373,7 +366,6 @@ class RecordAdvice:
 
     @property
     def tone(self) -> str:
-        """The colour of its line."""
         return "bad" if self.view.has_failed else _TONES[self.view.state.state]
 
     @cached_property
@@ -414,7 +406,6 @@ class RecordAdvice:
         return PanelAct(code, icon, label, self.urls[name], hidden or {})
 
     def _listed(self, code: ActCode, icon: str, label: str, action: str) -> PanelAct:
-        """An act of the list, on this record alone."""
         hidden = {"_selected_action": str(self.record.pk), "index": "0", "action": action}
         return PanelAct(code, icon, label, self.urls["list"], hidden)
 
@@ -526,7 +517,6 @@ class RecordAdvice:
 
 
 def may_change_mapping(user: Any) -> bool:
-    """Whether this user may change which column a field has, and which way it flows."""
     return bool(user.has_perm("sync.change_boardlink") and user.has_perm("sync.change_fieldmapping"))
 
 
@@ -541,7 +531,6 @@ def linked(text: str, user: Any) -> SafeString | str:
 
 
 def approvals_url(record: SyncedModel) -> str:
-    """Return the list of what waits for approval of this record."""
     return f"{reverse('admin:sync_approvalrequest_changelist')}?state__exact=pending&q={record.pk}"
 
 
@@ -593,8 +582,7 @@ def _field_mark(
     )
 
 
-# What a record's page says of its sync beyond the state: what is open, what a direction does, what
-# a look would do.
+# What a record's page says of its sync beyond the state: what is open, what a direction does, what a look would do.
 
 
 DIRECTION_EFFECTS = {

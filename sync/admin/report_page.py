@@ -16,6 +16,7 @@ from django.urls import reverse
 from django.utils.timezone import localtime
 from unfold.decorators import action
 
+from sync import registry
 from sync.admin.admin_base import time_tag
 from sync.admin.charts import Step, TimeChart, count_chart, hour_step
 from sync.choices import LedgerDirection, SyncStatus
@@ -28,16 +29,6 @@ from sync.records.ledger_statistics import (
     percent,
     statistics,
     success_rate,
-)
-from sync.registry import (
-    HiddenName,
-    RecordKey,
-    is_registered,
-    known_names,
-    known_text,
-    record_url,
-    type_label,
-    visible_types,
 )
 
 WINDOWS = {24: "24 hours", 24 * 7: "7 days", 24 * 30: "30 days"}
@@ -63,8 +54,6 @@ class Choice:
 
 @dataclass(frozen=True)
 class Figure:
-    """A number with its name; a link where it narrows the report."""
-
     label: str
     text: str
     url: str = ""
@@ -73,8 +62,6 @@ class Figure:
 
 
 class ReportMixin:
-    """Adds the report to the admin of sync states."""
-
     admin_site: Any
     opts: Any
     actions_list: tuple[str, ...] = ("report",)
@@ -93,7 +80,7 @@ class ReportMixin:
             direction=direction if direction in LedgerDirection.values else None,
             window=timedelta(hours=int(hours) if hours in map(str, WINDOWS) else 24),
         )
-        page = _Report(selection, visible_types(request.user))
+        page = _Report(selection, registry.visible_types(request.user))
         context = {**self.admin_site.each_context(request), "title": "Sync report", "opts": self.opts, "report": page}
         return TemplateResponse(request, "sync/report.html", context)
 
@@ -141,11 +128,10 @@ class _Report:
 
     @property
     def narrowed_to(self) -> str:
-        """What is chosen, in words."""
         chosen = self.chosen
         status = str(SyncStatus(chosen.status).label) if chosen.status else ""
         direction = str(LedgerDirection(chosen.direction).label) if chosen.direction else ""
-        kind = type_label(chosen.entity_type) if chosen.entity_type else ""
+        kind = registry.type_label(chosen.entity_type) if chosen.entity_type else ""
         return ", ".join(filter(None, (chosen.system, kind, status, direction)))
 
     @property
@@ -193,7 +179,7 @@ class _Report:
             outcome = self.found.outcomes.get((system, entity_type), (0, 0, 0))
             yield {
                 "url": self._url(system=system, entity_type=entity_type),
-                "name": f"{type_label(entity_type)} · {system.capitalize()}",
+                "name": f"{registry.type_label(entity_type)} · {system.capitalize()}",
                 "cells": [*zip(self.heads, (f"{one:,}" for one in counts), strict=True)],
                 "tried": f"{outcome[0]:,}",
                 "success": percent(success_rate([outcome])),
@@ -219,7 +205,9 @@ class _Report:
         return [
             {
                 "number": humanize.count_with_noun(error.number, "record"),
-                "example": known_text(self.types, error.entity_type, humanize.without_request_id(error.example)),
+                "example": registry.known_text(
+                    self.types, error.entity_type, humanize.without_request_id(error.example)
+                ),
                 "thing": thing,
                 "url": url,
                 "newest": time_tag(error.newest, self.found.now),
@@ -229,19 +217,20 @@ class _Report:
         ]
 
     @cached_property
-    def _names(self) -> dict[RecordKey, str]:
+    def _names(self) -> dict[registry.RecordKey, str]:
         """The names of all records that the page names; other code's things have none here."""
         named: list[ErrorKind | Unsynced] = [*self.found.errors]
         if self.found.oldest_unsynced:
             named.append(self.found.oldest_unsynced)
-        return known_names(
-            self.types, ((one.entity_type, UUID(one.entity_id)) for one in named if is_registered(one.entity_type))
+        return registry.known_names(
+            self.types,
+            ((one.entity_type, UUID(one.entity_id)) for one in named if registry.is_registered(one.entity_type)),
         )
 
     def _thing(self, one: ErrorKind | Unsynced) -> tuple[str, str]:
         """What a record or thing is called, and its page where it has one."""
-        url = record_url(one.entity_type, one.entity_id)
+        url = registry.record_url(one.entity_type, one.entity_id)
         name = self._names.get((one.entity_type, UUID(one.entity_id))) if url else None
-        if isinstance(name, HiddenName):
+        if isinstance(name, registry.HiddenName):
             return name, ""
-        return f"{type_label(one.entity_type)} {name or one.entity_id}", url if name else ""
+        return f"{registry.type_label(one.entity_type)} {name or one.entity_id}", url if name else ""

@@ -24,9 +24,8 @@ from unfold.decorators import action
 
 from sync import registry
 from sync.admin.board_cards import health_url
-from sync.admin.connection_pages import ConnectionPagesMixin, may_see_connection
+from sync.admin.connection_pages import ConnectionPagesMixin, may_see_connection, region_context, store_region
 from sync.admin.filter_page import FilterPageMixin, draft_filter_lines, next_after_map
-from sync.admin.phone_pages import region_context, store_region
 from sync.api.request_limits import monday_throttle_reason
 from sync.choices import DeletedRecordPolicy, RemovedItemPolicy, Rule, SyncDirection
 from sync.clock import sync_now
@@ -74,7 +73,6 @@ _TAKE_OVER = "Take it over to go on with it. What was chosen stays until you cha
 
 
 def step_url(step: str, *args: str) -> str:
-    """Return the address of a step."""
     return reverse(f"admin:sync_wizard_{step}", args=args)
 
 
@@ -213,7 +211,6 @@ _DONE_ICONS = {"linked": "link", "link": "add_link", "create": "add_circle", "fr
 
 
 def _matching_context(found: Sequence[SetupDraft], all_pairs: bool = False) -> dict[str, Any]:
-    """What the comparison found, kind by kind, and what is still to be answered."""
     kinds = []
     for draft in found:
         pairs, open_ = draft.found.get("near", []), plan.unanswered_pairs(draft)
@@ -335,7 +332,6 @@ def _run_context() -> dict[str, Any]:
 
 
 def _is_stalled(found: Sequence[SetupDraft]) -> bool:
-    """Whether nobody seems to work on what waits for a worker."""
     waiting = [d for d in found if d.state in (SetupState.COMPARING, SetupState.RUNNING) and d.token is None]
     now = sync_now()
     return any((now - d.changed_at).total_seconds() > STALLED_SECONDS for d in waiting)
@@ -388,9 +384,6 @@ def _draft_changes(request: HttpRequest, entity_type: str, requested: Mapping[st
     return step_url("plan")
 
 
-# The wizard's pages. Each is a few lines that ask a service.
-
-
 BACK = "back"
 """The button that leads to the page before; what the form holds is stored as by the one that leads on."""
 
@@ -428,11 +421,9 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
         description="Set up…", url_path="begin-set-up", permissions=["set_up"], icon="auto_fix_high"
     )
     def set_up(self, request: HttpRequest) -> HttpResponse:
-        """Lead to the wizard's first page."""
         return _redirect_to("connect" if may_see_connection(request.user) else "boards")
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the wizard's pages."""
         steps: list[tuple[str, str, View]] = [
             ("", "connect", self.wizard_connect),
             ("boards/", "boards", self.wizard_boards),
@@ -550,7 +541,6 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
         return self._page(request, "boards", {**_boards_context(term, request.POST), "term": term})
 
     def wizard_change(self, request: HttpRequest, entity_type: str) -> HttpResponse:
-        """Begin to change what is set up."""
         try:
             drafts.begin_change(_request_user(request), entity_type)
         except Conflict as begun:
@@ -561,7 +551,6 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
         return _redirect_to("map", entity_type)
 
     def wizard_discard(self, request: HttpRequest, entity_type: str) -> HttpResponse:
-        """Forget what was chosen for one kind of records."""
         try:
             drafts.discard_draft(_request_user(request), entity_type, version=request.POST.get(VERSION))
         except Conflict as error:
@@ -658,7 +647,6 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
         return self._page(request, "plan", _plan_context())
 
     def wizard_run(self, request: HttpRequest) -> HttpResponse:
-        """How far the set-up is, and what came of it."""
         context = _run_context()
         return self._page(request, "run", {**context, "progress_url": _progress_url("run", context)})
 
@@ -753,7 +741,6 @@ def _store_matching(request: HttpRequest, found: Sequence[SetupDraft]) -> bool:
 
 
 def _sent_choices(request: HttpRequest, entity_type: str) -> dict[str, FieldChoice]:
-    """Return the choices that the map's page sent."""
     return {
         one.key: FieldChoice(
             "name" if one.is_name else request.POST.get(f"column-{one.key}", "")[:50],

@@ -69,8 +69,6 @@ class TokenForm(forms.Form):
 
 
 class RotateForm(forms.Form):
-    """How long the text until now goes on."""
-
     hours = forms.TypedChoiceField(
         label="The old text still works",
         choices=GRACE_HOURS,
@@ -82,8 +80,6 @@ class RotateForm(forms.Form):
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(ReadOnlyAdmin):
-    """The tokens, the newest first."""
-
     list_display = ("title", "owner", "scopes_text", "begins_with", "created", "last_used", "expires", "state")
     search_fields = ("name", "user__username")
     search_help_text = "A token’s name, or its owner"
@@ -93,7 +89,6 @@ class ApiTokenAdmin(ReadOnlyAdmin):
     empty_words = "With a token, another program uses the API as you: never more than you may do yourself."
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiToken]:
-        """Return a person's own tokens, an administrator's all."""
         rows: QuerySet[ApiToken] = super().get_queryset(request).select_related("user")
         return rows if _is_administrator(request) else rows.filter(user=cast("User", request.user))
 
@@ -105,7 +100,6 @@ class ApiTokenAdmin(ReadOnlyAdmin):
         return self.search_fields if _is_administrator(request) else ("name",)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        """Return what the page of a token shows: everything but the hashes."""
         names = ["name", "owner", "state", "scopes_text", "begins_with", "created", "last_used", "expires", "rotated"]
         return [*names, "old_until"] if obj is not None and obj.previous_until else names
 
@@ -156,7 +150,6 @@ class ApiTokenAdmin(ReadOnlyAdmin):
     # What can be done.
 
     def get_urls(self) -> list[URLPattern]:
-        """Return the addresses of a token's acts before the admin's own."""
         own = [
             path("<int:pk>/rotate/", self.admin_site.admin_view(self.rotate_view), name="sync_apitoken_rotate"),
             path("<int:pk>/revoke/", self.admin_site.admin_view(self.revoke_view), name="sync_apitoken_revoke"),
@@ -164,7 +157,6 @@ class ApiTokenAdmin(ReadOnlyAdmin):
         return [*own, *super().get_urls()]
 
     def row_context(self, request: HttpRequest, row: ApiToken) -> dict[str, Any]:
-        """Return what the page of a token offers."""
         state = row.state_at(sync_now())
         may_rotate = row.user_id == request.user.pk and state == TokenState.ACTIVE
         return {"may_rotate": may_rotate, "may_revoke": state != TokenState.REVOKED}
@@ -184,7 +176,6 @@ class ApiTokenAdmin(ReadOnlyAdmin):
         return self._form_page(request, form, "New API token", "Create the token", reverse(_LIST))
 
     def rotate_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Give one's own token a new text, and show that."""
         row = self.get_queryset(request).filter(pk=pk).first()
         if row is None:
             return self._none_such(request, pk)
@@ -203,7 +194,6 @@ class ApiTokenAdmin(ReadOnlyAdmin):
         return self._form_page(request, form, f"Rotate the token “{row}”", "Rotate it", back_url)
 
     def revoke_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """End a token, after a question."""
         row = self.get_queryset(request).filter(pk=pk).first()
         if row is None:
             return self._none_such(request, pk)

@@ -28,21 +28,9 @@ from sync.kernel.action_errors import Conflict
 from sync.kernel.messages import UNMATCHED_LABELS, UnmatchedReason
 from sync.models import FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
 from sync.operations.preview.planned_pass import ChangeKind, PlannedChange, PlannedLink, plan_link
+from sync.records import unmatched_items
 from sync.records.authors import log_action, log_action_many
 from sync.records.availability import wait_sentence
-from sync.records.unmatched_items import (
-    LINK_TO,
-    REQUEST_KEYS,
-    check_linkable,
-    ignore_unmatched,
-    linkable_records,
-    open_requests,
-    records_alike,
-    request_creation,
-    request_link,
-    request_wait_text,
-    undo_ignore,
-)
 from sync.registry import item_url, link_of, record_url
 
 MAX_NAME = 80
@@ -70,11 +58,9 @@ class ShownFilter(RadioFilter):
     parameter_name = "show"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return the other two."""
         return [(ATTENTION, "Needs attention"), (IGNORED, "Ignored")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the rows of the chosen kind."""
         if self.value() == IGNORED:
             return queryset.exclude(ignored_at=None)
         rows: Any = queryset
@@ -83,8 +69,6 @@ class ShownFilter(RadioFilter):
 
 
 class ReasonFilter(RadioFilter):
-    """By why no record has them."""
-
     title = "why"
     parameter_name = "why"
 
@@ -93,14 +77,11 @@ class ReasonFilter(RadioFilter):
         return [(str(code), label) for code, label in UNMATCHED_LABELS.items()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the rows with the chosen reason."""
         return queryset.filter(reason_code=self.value()) if self.value() else queryset
 
 
 @admin.register(UnmatchedItem)
 class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
-    """Items of the boards that no record has."""
-
     list_display = ("item", "why", "board", "since", "on_monday")
     list_filter = (ShownFilter, ReasonFilter, EntityFilter)
     search_fields = ("known_name", "item_id")
@@ -114,14 +95,13 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
     empty_words = "An item on a board that no contact or organization has is listed here, with the reason."
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the page on which an item is linked with a record."""
         view = self.admin_site.admin_view(self.link_view)
         return [path("<int:pk>/link/", view, name="sync_unmatcheditem_link"), *super().get_urls()]
 
     def prepare_page(self, rows: list[Any]) -> None:
         """Put on the rows what their cells show: their boards, and what is asked for and not done."""
         super().prepare_page(rows)
-        jobs, kinds = open_requests(row.item_id for row in rows), {row.entity_type for row in rows}
+        jobs, kinds = unmatched_items.open_requests(row.item_id for row in rows), {row.entity_type for row in rows}
         links = {kind: link_of(kind) for kind in kinds}
         for row in rows:
             row.page_link, row.page_job = links[row.entity_type], jobs.get((row.entity_type, row.item_id))
@@ -159,7 +139,6 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
         return ["kind_of_record", "since", "seen", "next_check", *ignored, "item_id"]
 
     def row_context(self, request: HttpRequest, row: UnmatchedItem) -> dict[str, Any]:
-        """Show what the item says, and what can be done with it."""
         labels = dict(FieldMapping.objects.filter(link__entity_type=row.entity_type).values_list("key", "label"))
         return super().row_context(request, row) | {
             "page_name": str(row),
@@ -199,7 +178,6 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
             yield "Ignore", "ignore_selected", ""
 
     def has_ignore_permission(self, request: HttpRequest) -> bool:
-        """Whether this user may have items left alone."""
         return request.user.has_perm("sync.change_unmatcheditem")
 
     def has_create_permission(self, request: HttpRequest) -> bool:
@@ -217,7 +195,6 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
 
     @admin.action(description="Create records…", permissions=["create"])
     def create_selected(self, request: HttpRequest, queryset: QuerySet[UnmatchedItem]) -> HttpResponse:
-        """Have items become records, after a page that says what that means."""
         kinds = set(queryset.order_by().values_list("entity_type", flat=True).distinct())
         rows = queryset.filter(ignored_at=None)
 
@@ -253,8 +230,6 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
 
     @admin.action(description="List again", permissions=["ignore"])
     def undo_selected(self, request: HttpRequest, queryset: QuerySet[UnmatchedItem]) -> HttpResponse:
-        """List ignored items again."""
-
         def run() -> Report:
             done, said = list_again(request, queryset)
             return Report(said) if done else Report(problems=[_NONE_LEFT])
@@ -264,14 +239,10 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
     def _run(self, request: HttpRequest, run: Callable[[], Report], **more: Any) -> HttpResponse:
         return run_action(self, request, run, back_url=_back_url(request), **more)
 
-    def _row(self, pk: int) -> UnmatchedItem | None:
-        return UnmatchedItem.objects.filter(pk=pk).first()
-
     # The page on which an item is linked with a record.
 
     def link_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Search a record, show what linking would change, and link."""
-        row = self._row(pk)
+        row = UnmatchedItem.objects.filter(pk=pk).first()
         if row is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, str(pk))
         if not registry.may_act(request.user, "change", row.entity_type) or not self.has_view_permission(request):
@@ -282,9 +253,9 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
 
             def run() -> Report:
                 with transaction.atomic():
-                    request_link(row, record, request.user.get_username())
+                    unmatched_items.request_link(row, record, request.user.get_username())
                     log_action(request.user, row, f"Asked to link it with “{record}”.")
-                wait = request_wait_text(row.entity_type)
+                wait = unmatched_items.request_wait_text(row.entity_type)
                 return Report(f"“{row}” is linked with “{record}”{f'. It waits: {wait}' if wait else ' now.'}")
 
             return run_action(self, request, run, back_url=_list_url(), atomic=False, failed="Nothing was linked.")
@@ -321,8 +292,7 @@ _NONE_LEFT = "Nothing was done: none of them is unmatched any more. Somebody els
 
 
 def create_records(request: HttpRequest, rows: QuerySet[UnmatchedItem]) -> tuple[int, Report]:
-    """Have items become records; return how many, and what to say."""
-    items = request_creation(rows, request.user.get_username())
+    items = unmatched_items.request_creation(rows, request.user.get_username())
     if not items:
         return 0, Report(problems=[_NONE_LEFT])
     log_action_many(request.user, items, "Asked to create a record from it.")
@@ -339,15 +309,18 @@ def create_records(request: HttpRequest, rows: QuerySet[UnmatchedItem]) -> tuple
 def ignore_items(request: HttpRequest, rows: QuerySet[UnmatchedItem]) -> tuple[list[str], str]:
     """Leave items alone; return the keys of those that were not left alone before, and what to say."""
     items = list(rows.filter(ignored_at=None))
-    done = ignore_unmatched(rows.filter(pk__in=[item.pk for item in items]), request.user.get_username())
+    done = unmatched_items.ignore_unmatched(
+        rows.filter(pk__in=[item.pk for item in items]), request.user.get_username()
+    )
     log_action_many(request.user, items, "Ignored.")
     return [str(item.pk) for item in items] if done else [], f"{humanize.count_with_noun(done, 'item')} ignored."
 
 
 def list_again(request: HttpRequest, rows: QuerySet[UnmatchedItem]) -> tuple[int, str]:
-    """Consider ignored items again; return how many, and what to say."""
     items = list(rows.exclude(ignored_at=None))
-    done = undo_ignore(UnmatchedItem.objects.filter(pk__in=[item.pk for item in items]), request.user.get_username())
+    done = unmatched_items.undo_ignore(
+        UnmatchedItem.objects.filter(pk__in=[item.pk for item in items]), request.user.get_username()
+    )
     log_action_many(request.user, items, "Listed again.")
     return done, f"{humanize.count_with_noun(done, 'item')} will be checked again."
 
@@ -375,14 +348,14 @@ def _item_link(row: UnmatchedItem, text: str) -> SafeString | str:
 def _job_of(row: UnmatchedItem) -> SyncQueue | None:
     if hasattr(row, "page_job"):
         return row.page_job  # type: ignore[no-any-return]
-    return open_requests([row.item_id]).get((row.entity_type, row.item_id))
+    return unmatched_items.open_requests([row.item_id]).get((row.entity_type, row.item_id))
 
 
 def request_badge(job: SyncQueue | None) -> SafeString | str:
     """Return that a person has asked for something that is not done yet; nothing otherwise."""
-    if job is None or not any(key in job.payload for key in REQUEST_KEYS):
+    if job is None or not any(key in job.payload for key in unmatched_items.REQUEST_KEYS):
         return ""
-    return badge("go", "sync", "Being linked" if LINK_TO in job.payload else "Being created")
+    return badge("go", "sync", "Being linked" if unmatched_items.LINK_TO in job.payload else "Being created")
 
 
 def _record(row: UnmatchedItem, key: str) -> SyncedModel | None:
@@ -399,7 +372,10 @@ def _found_records(row: UnmatchedItem, term: str) -> list[SyncedModel]:
     Above them stand those that a set-up left out because their names are like the item's.
     """
     model = registry.entity(row.entity_type).model
-    records, alike = linkable_records(row.entity_type), list(records_alike(row)[:MAX_RECORDS])
+    records, alike = (
+        unmatched_items.linkable_records(row.entity_type),
+        list(unmatched_items.records_alike(row)[:MAX_RECORDS]),
+    )
     for word in term.split()[:5]:
         records = records.filter(registry.containing(model, registry.searched_fields(model), word))
     return [*alike, *records.order_by(*registry.default_ordering(model))[: MAX_RECORDS - len(alike)]]
@@ -407,7 +383,7 @@ def _found_records(row: UnmatchedItem, term: str) -> list[SyncedModel]:
 
 def _plan(request: HttpRequest, row: UnmatchedItem, record: SyncedModel) -> PlannedLink:
     try:
-        check_linkable(row, record)
+        unmatched_items.check_linkable(row, record)
     except Conflict as why:
         return PlannedLink(problem=str(why))
     throttled = monday_throttle_reason(request)
@@ -415,7 +391,6 @@ def _plan(request: HttpRequest, row: UnmatchedItem, record: SyncedModel) -> Plan
 
 
 def _change_line(change: PlannedChange) -> tuple[str, str, str, str]:
-    """Return a change as a row: which side, which field, what stands there, and what will."""
     before, after = change.before or "(empty)", change.after or "(empty)"
     if change.kind is ChangeKind.CONFLICT:
         before, after = f"NPD: {before}", f"Monday: {after}"

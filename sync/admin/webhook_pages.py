@@ -43,8 +43,6 @@ DESCRIBED = ("owned", "gets", "state", "off_since", "failing", "next_try", "made
 
 
 class EndpointForm(_EndpointForm):
-    """What a person chooses of an endpoint."""
-
     address = forms.CharField(
         max_length=2000,
         widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "https://…"}),
@@ -67,7 +65,6 @@ class EndpointForm(_EndpointForm):
         }
 
     def clean_address(self) -> str:
-        """An address to which something may be sent."""
         address: str = self.cleaned_data["address"].strip()
         try:
             outgoing_webhooks.check_endpoint_address(address)
@@ -81,8 +78,6 @@ class EndpointForm(_EndpointForm):
 
 @admin.register(WebhookEndpoint)
 class WebhookEndpointAdmin(PageAdmin):
-    """The endpoints."""
-
     form = EndpointForm
     list_display = ("name", "host", "state", "events", "owned", "failing")
     list_select_related = ("owner",)
@@ -95,7 +90,6 @@ class WebhookEndpointAdmin(PageAdmin):
     empty_words = "Add an endpoint: from then on, what happens in NPD and you may view is sent to its address, signed."
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the buttons of an endpoint's page."""
         view = self.admin_site.admin_view
         return [
             path("<uuid:pk>/test/", view(require_POST(self.send_test)), name="sync_webhookendpoint_test"),
@@ -104,15 +98,12 @@ class WebhookEndpointAdmin(PageAdmin):
         ]
 
     def get_fields(self, request: HttpRequest, obj: WebhookEndpoint | None = None) -> tuple[str, ...]:
-        """What is chosen, and how it is."""
         return (*CHOSEN, *DESCRIBED) if obj else CHOSEN
 
     def get_readonly_fields(self, request: HttpRequest, obj: WebhookEndpoint | None = None) -> tuple[str, ...]:
-        """How it is."""
         return DESCRIBED if obj else ()
 
     def row_context(self, request: HttpRequest, row: WebhookEndpoint) -> dict[str, Any]:
-        """Say which buttons there are."""
         return {
             "may_change": self.has_change_permission(request, row),
             "may_view_deliveries": request.user.has_perm("sync.view_webhookdelivery"),
@@ -155,7 +146,6 @@ class WebhookEndpointAdmin(PageAdmin):
         return run_action(self, request, run, back_url=self._url(endpoint))
 
     def rotate(self, request: HttpRequest, pk: Any) -> HttpResponse:
-        """Ask, then make another secret and show it."""
         endpoint = self._changeable(request, pk)
         if "confirmed" not in request.POST:
             question = Question(
@@ -253,8 +243,6 @@ _BADGES = {
 
 @admin.register(WebhookDelivery)
 class WebhookDeliveryAdmin(ReadOnlyAdmin):
-    """The log of deliveries, newest first."""
-
     list_display = ("what", "receiver", "state_badge", "tries", "answered", "created", "tried")
     list_filter = ("state", "endpoint")
     list_select_related = ("event", "endpoint")
@@ -266,11 +254,9 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
     empty_words = "Each event sent to an endpoint is listed here, with its server’s answer."
 
     def row_context(self, request: HttpRequest, row: WebhookDelivery) -> dict[str, Any]:
-        """Say which buttons there are."""
         return {"may_replay": self.has_replay_permission(request)}
 
     def has_replay_permission(self, request: HttpRequest) -> bool:
-        """The right to change deliveries."""
         return request.user.has_perm("sync.change_webhookdelivery")
 
     @admin.action(description="Send again", permissions=["replay"])

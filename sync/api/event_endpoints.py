@@ -1,6 +1,4 @@
-"""Whoever follows what happens, by API: the feed of events, with who may read what of it, and the endpoints of other
-systems that are sent them.
-"""
+"""What happens, by API: the feed of events, and the endpoints of other systems that are sent them."""
 
 from __future__ import annotations
 
@@ -157,9 +155,6 @@ class EventFeedView(ApiView):
         except LostCursor as error:
             then = "Read all records again, then follow the feed from a new cursor (start=now)."
             raise Refused(f"cursor_{error.code}", f"{LOST[error.code]} {then}") from error
-
-
-# Outgoing webhooks: the endpoints of other systems, and the log of what they were sent.
 
 
 class WebhookEndpointSerializer(KnownFieldsMixin, serializers.ModelSerializer[WebhookEndpoint]):

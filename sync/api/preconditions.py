@@ -103,7 +103,7 @@ def _answer_once(
                 "status": answer.status_code,
                 "content_type": answer.content_type or "application/json",
                 "headers": {name: answer[name] for name in KEPT_HEADERS if name in answer},
-                "body": None if is_secret else _body(answer),
+                "body": None if is_secret else JSONRenderer().render(answer.data).decode(),
                 "at": sync_now(),
             }
             StoredAnswer.objects.update_or_create(defaults=values, **whose)
@@ -123,11 +123,6 @@ def _replay(stored: StoredAnswer, fingerprint: str) -> HttpResponse:
         raise Refused("idempotency_answer_not_kept", NOT_KEPT + what_to_do)
     headers = {**stored.headers, REPLAYED: "true"}
     return HttpResponse(stored.body, status=stored.status, content_type=stored.content_type, headers=headers)
-
-
-def _body(answer: Response) -> str:
-    """What the renderer will make of it."""
-    return "" if answer.data is None else JSONRenderer().render(answer.data).decode()
 
 
 def _fingerprint(request: Request) -> str:

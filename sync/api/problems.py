@@ -30,9 +30,8 @@ from sync.kernel.action_errors import ActionError, Conflict, NotAllowed
 from sync.kernel.db import gave_way
 from sync.kernel.humanize import shorten
 
-# Every code that the API answers: what it means, what to do, with which HTTP code.
-# A code is added here before it is answered, and is never renamed: programs branch on it. The pages at
-# /api/problems/ are made of this.
+# Every code that the API answers: what it means, what to do, with which HTTP code. A code is added here before it is
+# answered, and is never renamed: programs branch on it. The pages at /api/problems/ are made of this.
 
 
 @dataclass(frozen=True)

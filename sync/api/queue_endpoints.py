@@ -1,6 +1,4 @@
-"""The queue and how sync stands, by API: jobs with retry, cancel and discard of one or of all that match; pauses; the
-sync state of everything in the ledger; and all in figures.
-"""
+"""The queue and how sync stands, by API: jobs, pauses, the sync state of everything in the ledger, and figures."""
 
 from __future__ import annotations
 
@@ -279,9 +277,6 @@ class PauseViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[QueuePause]):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-# `sync/states/`: the sync state of everything in the ledger.
-
-
 class SyncStateSerializer(QuotingMixin, serializers.ModelSerializer[SyncMetadata]):
     """The sync state of one thing; `monday_id` and `jira_id` are the remote id where the system is Monday, or Jira."""
 
@@ -461,9 +456,6 @@ class LedgerStatsSerializer(serializers.Serializer[Any]):
     oldest_unsynced = LedgerUnsyncedSerializer(allow_null=True)
     never_synced = serializers.IntegerField()
     hours = LedgerBarSerializer(many=True)
-
-
-# `sync/stats`: how sync stands as a whole.
 
 
 class RecordCountsSerializer(serializers.Serializer[Any]):

@@ -1,6 +1,4 @@
-"""A synced record by API, whatever its model: CRUD with ETags, what was deleted, a push of one record; and the redirect
-from a record's id to its page.
-"""
+"""A synced record by API, whatever its model; what was deleted, and the redirect from an id to its page."""
 
 from __future__ import annotations
 
@@ -29,21 +27,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from sync import registry
+from sync.api import preconditions
 from sync.api.bulk_endpoints import BulkMixin, bulk_schema
 from sync.api.lists import ShapedView, expand, filters_of, ordering_of
-from sync.api.preconditions import (
-    ETAG_OUT,
-    IF_MATCH,
-    IF_NONE_MATCH,
-    SameValue,
-    WarningSerializer,
-    check_tag,
-    check_upsert_precondition,
-    etag_of,
-    etag_of_answer,
-    may_name_others,
-    unique_parameter,
-)
 from sync.api.problems import Refused
 from sync.api.request_limits import SyncNowThrottle
 from sync.api.request_rules import (
@@ -77,9 +63,6 @@ from sync.records.external_ids import (
     source_problem,
     value_problem,
 )
-
-# CRUD with ETags, whatever the model.
-
 
 LOCKING_ACTIONS = ("update", "partial_update", "destroy")
 
@@ -173,7 +156,7 @@ class ETagField(serializers.CharField):
         return instance
 
     def to_representation(self, value: Any) -> str:
-        return etag_of(value)
+        return preconditions.etag_of(value)
 
 
 class RecordSerializer(KnownFieldsMixin, serializers.ModelSerializer[Any]):
@@ -256,7 +239,7 @@ class RecordSerializer(KnownFieldsMixin, serializers.ModelSerializer[Any]):
         return super().update(instance, validated_data)
 
     def _set_external_ids(self, record: SyncedModel, given: dict[str, str | None]) -> None:
-        names_owner = may_name_others(self.context["request"], type(record))
+        names_owner = preconditions.may_name_others(self.context["request"], type(record))
         set_external_ids(record.entity_type(), {record.pk: given}, names_owner=names_owner)
 
     @extend_schema_field(RecordSyncSerializer)
@@ -366,10 +349,10 @@ class RecordViewSet(ShapedView, BulkMixin, DeletionsMixin, viewsets.ModelViewSet
         is_upsert = self.action in ("upsert_by_key", "upsert_by_external_id")
         return [
             *super().shape_parameters(),
-            *unique_parameter(key),
-            *([ETAG_OUT] if has_tag else []),
-            *([IF_MATCH] if self.action in TAGGED else []),
-            *([IF_NONE_MATCH] if is_upsert else []),
+            *preconditions.unique_parameter(key),
+            *([preconditions.ETAG_OUT] if has_tag else []),
+            *([preconditions.IF_MATCH] if self.action in TAGGED else []),
+            *([preconditions.IF_NONE_MATCH] if is_upsert else []),
         ]
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -398,8 +381,8 @@ class RecordViewSet(ShapedView, BulkMixin, DeletionsMixin, viewsets.ModelViewSet
             return self._create(request, request.data)
 
     @cached_property
-    def _same(self) -> SameValue:
-        return SameValue(self.request, self.get_queryset().model)
+    def _same(self) -> preconditions.SameValue:
+        return preconditions.SameValue(self.request, self.get_queryset().model)
 
     @contextmanager
     def _writing(self, data: Any, source: str = "") -> Iterator[None]:
@@ -427,7 +410,7 @@ class RecordViewSet(ShapedView, BulkMixin, DeletionsMixin, viewsets.ModelViewSet
         """Write what differs from the record."""
         with self._writing(request.data):
             record = self.get_object()
-            check_tag(request.headers.get("If-Match"), record)
+            preconditions.check_tag(request.headers.get("If-Match"), record)
             return self._change(request, record, request.data, partial=kwargs.get("partial", False))
 
     def _change(self, request: Request, record: SyncedModel, data: Any, *, partial: bool) -> Response:
@@ -488,7 +471,7 @@ class RecordViewSet(ShapedView, BulkMixin, DeletionsMixin, viewsets.ModelViewSet
     ) -> Response:
         """Write `changes` to the one record that was found, or make one of `values`; under the look-up's lock."""
         one = self.get_queryset().select_for_update().filter(pk__in=found).first() if len(found) == 1 else None
-        check_upsert_precondition(request, one, len(found))
+        preconditions.check_upsert_precondition(request, one, len(found))
         if len(found) > 1:
             ids = ", ".join(map(str, found[:MAX_NAMED]))
             raise Conflict(f"{len(found)} records fit: {ids}. Choose one, and change it by its id.", code="ambiguous")
@@ -498,7 +481,7 @@ class RecordViewSet(ShapedView, BulkMixin, DeletionsMixin, viewsets.ModelViewSet
         """Delete a record."""
         with transaction.atomic():
             record = self.get_object()
-            check_tag(request.headers.get("If-Match"), record)
+            preconditions.check_tag(request.headers.get("If-Match"), record)
             # Before the deletion: the log needs the record's id and name.
             log_action(request.user, record, "Deleted by the API.", flag=DELETION)
             record.delete()
@@ -539,7 +522,7 @@ class RecordViewSet(ShapedView, BulkMixin, DeletionsMixin, viewsets.ModelViewSet
     ) -> Response:
         data = self._serialize([record], many=False)
         # Of what the next read answers, which has no warnings.
-        headers = {"ETag": etag_of_answer(record, data)}
+        headers = {"ETag": preconditions.etag_of_answer(record, data)}
         return Response(data if warnings is None else {**data, "warnings": warnings}, code, headers=headers)
 
     def _serialize(self, records: Sequence[SyncedModel], *, many: bool) -> Any:
@@ -561,9 +544,6 @@ def _object(data: Any) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise serializers.ValidationError("The body must be an object with the record's fields.")
     return dict(data)
-
-
-# The addresses of one model's records, made from the model and its registration.
 
 
 def record_paths(
@@ -638,7 +618,11 @@ def _fields_serializer_of(name: str, serializer: type[RecordSerializer]) -> type
 
 def _written_serializer_of(name: str, serializer: type[RecordSerializer]) -> type[RecordSerializer]:
     meta = type("Meta", (serializer.Meta,), {"fields": [*serializer.Meta.fields, *RecordSerializer.ANSWERED]})
-    own = {"warnings": WarningSerializer(many=True, read_only=True), "Meta": meta, "__doc__": f"{name}, as written."}
+    own = {
+        "warnings": preconditions.WarningSerializer(many=True, read_only=True),
+        "Meta": meta,
+        "__doc__": f"{name}, as written.",
+    }
     return type(f"Written{name}Serializer", (serializer,), own)
 
 
@@ -687,9 +671,6 @@ def _served_models(patterns: Sequence[URLPattern | URLResolver]) -> Iterator[typ
             view: Any = getattr(pattern.callback, "cls", object)
             if issubclass(view, RecordViewSet):
                 yield view.queryset.model
-
-
-# `/go/{id}`: from a record's id, as its item holds it, to the record's page.
 
 
 def view_on_site_disabled(request: HttpRequest, **kwargs: str) -> HttpResponse:

@@ -1,6 +1,4 @@
-"""The rules for every API request: who may ask, which body, query and page are valid; and the
-view class that applies them.
-"""
+"""The rules for every API request: who may ask, which body, query and page are valid; and the view class."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Endpoints for other machines: health probes, Prometheus, the scheduler, Monday's webhooks; and the API's
-schema with its page.
-"""
+"""Endpoints for other machines: probes, Prometheus, the scheduler, Monday's webhooks; the API's schema."""
 
 from __future__ import annotations
 
@@ -96,8 +94,7 @@ def database_problems() -> list[str]:
 
 def broker_problems() -> list[str]:
     """Why the broker is not well; nothing when it answers within a second."""
-    # In a thread, because a broker that accepts the connection and then says nothing would block longer than
-    # this.
+    # In a thread, because a broker that accepts the connection and then says nothing would block longer than this.
     pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="readyz")
     try:
         pool.submit(_connect_to_broker).result(timeout=BROKER_SECONDS)
@@ -171,9 +168,6 @@ def receive_webhook(request: HttpRequest, token: str | None = None) -> JsonRespo
     if received.code:
         return problem(received.status, received.code, received.sentence)
     return JsonResponse(received.body, status=received.status)
-
-
-# The OpenAPI schema and its page, for those who are logged in or have a token.
 
 
 HasAnyPermission = allowed(lambda request, view: request.user.get_all_permissions())

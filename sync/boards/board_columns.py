@@ -1,6 +1,4 @@
-"""Which columns a board needs for its mappings, which ones fit, what is stored of them, and what is blocked where one
-was renamed, removed or retyped.
-"""
+"""Which columns a board needs and has, what is stored of them, and what is blocked where one was changed."""
 
 from __future__ import annotations
 
@@ -55,12 +53,10 @@ class StoredColumns:
 
 
 def column_type(converter_name: str) -> str:
-    """The type of the column that is created for a converter."""
     return connectors.get().converter(converter_name).column_type
 
 
 def fitting_types(mapping: FieldMapping) -> tuple[str, ...]:
-    """The types of columns that fit a mapping, the best first."""
     spec = mapping_spec(mapping)
     return tuple(spec.column_types) if spec and spec.column_types else (column_type(mapping.converter),)
 
@@ -259,7 +255,6 @@ class RenamedColumn:
 
     @property
     def sentence(self) -> str:
-        """What happened, and what it means, in two sentences."""
         return f"“{self.before}” on “{self.board}” is now “{self.now}”. The field is still synced."
 
 
@@ -316,7 +311,6 @@ def known_titles_after(link: BoardLink, mapped: Collection[str], before: Mapping
 
 
 def _titles(columns: Mapping[str, Any]) -> dict[str, str]:
-    """The titles of columns that are on the board, by id."""
     return {
         key: str(column["title"]) for key, column in columns.items() if column.get("title") and not column.get("gone")
     }
@@ -456,8 +450,7 @@ def _column_problem(link: BoardLink, mapping: FieldMapping, board: Board) -> tup
     # Another type is fine as long as the field's converter reads it.
     if before and column.type != before and not reads_type(mapping, [column.type]):
         return ColumnProblem.RETYPED, f"{name} is of the type {column.type} now; it was {before}. {note}"
-    # The board lists hidden columns too; only an item that shows a value proves that the column is visible
-    # again.
+    # The board lists hidden columns too; only an item that shows a value proves that the column is visible again.
     if mapping.problem_code == ColumnProblem.HIDDEN:
         return ColumnProblem.HIDDEN, mapping.problem
     return None, ""
@@ -486,7 +479,6 @@ def _is_watched(mapping: FieldMapping) -> bool:
 
 
 def reads_type(mapping: FieldMapping, types: Iterable[str]) -> bool:
-    """Whether the mapping's converter reads columns of these types too."""
     spec = mapping_spec(mapping)
     return spec is not None and all(spec.converter_for(one) == mapping.converter for one in types)
 
@@ -496,7 +488,6 @@ def _column_name(link: BoardLink, mapping: FieldMapping) -> str:
 
 
 def column_title(link: BoardLink, column_id: str) -> str:
-    """The title under which the board last showed the column, or an empty text."""
     return str(link.shape.get("columns", {}).get(column_id, {}).get("title") or "")
 
 
@@ -604,7 +595,6 @@ def unblock_field(link: BoardLink, mapping: FieldMapping) -> None:
 
 
 def blocked_ledgers(link: BoardLink, mapping: FieldMapping) -> QuerySet[SyncMetadata]:
-    """The ledgers of the records on which the field is blocked."""
     # The second condition is that of the partial index, without which it can't be used.
     return (
         SyncMetadata.objects.of(link.entity_type).filter(blocked_fields__has_key=mapping.key).exclude(blocked_fields={})

@@ -17,14 +17,6 @@ from django.db import transaction
 
 from sync import limits, registry
 from sync.boards import board_columns
-from sync.boards.board_columns import (
-    NPD_ID_KEY,
-    StoredColumns,
-    column_specs,
-    make_mappings,
-    optional_keys,
-    store_columns,
-)
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus
 from sync.connectors.base.board import Board, BoardSetup, ColumnSpec, OwnWebhook, WebhooksIncomplete
 from sync.connectors.base.connector import Connector
@@ -59,7 +51,7 @@ def set_up_all(requested: Collection[str] = ()) -> Iterator[SetupOutcome]:
     """
     if not credentials.is_configured():
         raise ActionError(NOT_CONFIGURED)
-    known = optional_keys()
+    known = board_columns.optional_keys()
     if unknown := [name for name in requested if name not in known]:
         raise ActionError(
             f"There is no optional column “{unknown[0]}”. Those that can be made: {', '.join(known) or 'none'}."
@@ -83,13 +75,12 @@ class SetupChoices:
         self._link, _ = BoardLink.objects.get_or_create(
             entity_type=spec.entity_type, defaults={"match_key": spec.match_key}
         )
-        make_mappings(spec, self._link)
+        board_columns.make_mappings(spec, self._link)
 
     def progress(self, text: str) -> None:
         """Note which step comes now."""
 
     def board_id(self) -> str:
-        """The board; empty for one to be made."""
         return configured_board_id(self.spec.entity_type) or self._link.board_id
 
     def board_made(self, board_id: str) -> None:
@@ -105,15 +96,13 @@ class SetupChoices:
         )
 
     def columns(self, board: Board) -> Sequence[ColumnSpec]:
-        """The columns that the board needs; raises ActionError where it can't have them."""
-        return column_specs(self.spec, self._link, self._keys)
+        return board_columns.column_specs(self.spec, self._link, self._keys)
 
     def check(self, link: BoardLink) -> None:
         """Raise ActionError where the link, locked and as it was, is not what was chosen for: nothing is stored."""
 
-    def store(self, link: BoardLink, setup: BoardSetup) -> StoredColumns:
-        """Store the mappings, in the transaction that stores the link."""
-        return store_columns(self.spec, link, setup)
+    def store(self, link: BoardLink, setup: BoardSetup) -> board_columns.StoredColumns:
+        return board_columns.store_columns(self.spec, link, setup)
 
     def complete(self, link: BoardLink) -> list[str]:
         """Store what comes with the link in the same transaction; return that as sentences."""
@@ -121,7 +110,6 @@ class SetupChoices:
 
 
 def set_up(spec: EntitySpec, connector: Connector, requested: Collection[str] = ()) -> SetupOutcome:
-    """Set up one model as it is registered; raises ActionError, ConnectorError."""
     return apply_choices(SetupChoices(spec, requested), connector)
 
 
@@ -207,7 +195,7 @@ def _store_board(
     if not link.npd_id_column:
         done += [f"uses the {message} that was there" for message in setup.adopted]
     done += _choose_group(link, setup.board)
-    column, before = setup.columns[NPD_ID_KEY].id, link.npd_id_column
+    column, before = setup.columns[board_columns.NPD_ID_KEY].id, link.npd_id_column
     moved, link.npd_id_column = before not in ("", column), column
     # Set-up has just read the board, so its earlier stop is over.
     link.blocked_until, link.blocked_reason, link.blocked_since = None, "", None
@@ -241,8 +229,7 @@ def _choose_group(link: BoardLink, board: Board) -> list[str]:
 
 def resync_records(spec: EntitySpec, payload: Mapping[str, str] | None = None) -> list[str]:
     records = spec.model._default_manager.filter(monday_id__isnull=False).exclude(unsynced())
-    # In the order of ids, as passes lock them. NO KEY, so that rows pointing at these records can still be
-    # saved.
+    # In the order of ids, as passes lock them. NO KEY, so that rows pointing at these records can still be saved.
     locked = records.order_by("id").select_for_update(no_key=True, of=("self",))
     ids = list(locked.values_list("pk", flat=True))
     if not ids:

@@ -1,6 +1,4 @@
-"""What a person changes about one mapped field: its column, direction or rule; also asking for the board
-again and retrying its records.
-"""
+"""What a person changes about one mapped field: its column, direction or rule; also retrying its records."""
 
 from __future__ import annotations
 

@@ -33,12 +33,10 @@ class FilterOp(StrEnum):
 
     @property
     def label(self) -> str:
-        """As a person chooses it."""
         return _OP_LABELS[self]
 
     @property
     def takes_values(self) -> bool:
-        """Whether it compares with something."""
         return self not in (FilterOp.FILLED, FilterOp.EMPTY)
 
 
@@ -68,7 +66,6 @@ class FilterCondition:
     labels: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """As it is stored."""
         return {"field": self.field, "op": str(self.op), "values": list(self.values), "labels": list(self.labels)}
 
     def text(self, name: str) -> str:
@@ -120,11 +117,9 @@ class SyncFilter:
 
     @property
     def asks_group(self) -> bool:
-        """Whether the group of an item has to be read."""
         return any(one.field == GROUP for one in self.items)
 
     def lines(self, labels: Mapping[str, str]) -> list[str]:
-        """What has to be, a sentence for each side; `labels` are the fields' names."""
         sides = (("Records", self.records, RECORD_NAME), ("Items on Monday", self.items, ITEM_NAME))
         return [
             f"{who} where {' and '.join(one.text(field_name(one, labels, name)) for one in conditions)}."
@@ -138,7 +133,6 @@ GROUP_LABEL = "Group"
 
 
 def field_name(condition: FilterCondition, labels: Mapping[str, str], form: str = RECORD_NAME) -> str:
-    """Return the name of a condition's field."""
     return form.format(label=GROUP_LABEL if condition.field == GROUP else labels.get(condition.field, condition.field))
 
 
@@ -151,11 +145,7 @@ def _parse_side(stored: Iterable[Mapping[str, Any]]) -> tuple[FilterCondition, .
     )
 
 
-# Whether a condition holds, and all of them together.
-
-
 def elements_of(value: Canonical) -> frozenset[str]:
-    """Return what a canonical value holds: the elements of a list, one text, or nothing."""
     if isinstance(value, tuple):
         return frozenset(value)
     return frozenset() if value is None else frozenset({value})

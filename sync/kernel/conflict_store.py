@@ -104,21 +104,19 @@ class FieldConflict:
 class ConflictReport:
     """What a pass found of one record and kind: the fields in conflict now, none when the conflict is over.
 
-    `undecided` names fields whose conflict stays as it is, because a side could not be read. `applied` maps a
-    field to the result of an applied resolution; `rejected` maps a field to the reason why its resolution was
-    returned to the person. For the kinds delete and identity `data` says what it is about: {what: a sentence,
-    options: [Option.to_json()]}, and for an identity also candidates: [{id, label, linked_to, values by
-    field}] and item (the one in question, likewise); empty when the conflict is over. Their resolution has
-    RECORD_KEY, in `applied` and `rejected` too.
+    `undecided` names fields whose conflict stays as it is, because a side could not be read. `applied` maps a field to
+    the result of an applied resolution; `rejected` maps a field to the reason why its resolution was returned to the
+    person. For the kinds delete and identity `data` says what it is about: {what: a sentence, options:
+    [Option.to_json()]}, and for an identity also candidates: [{id, label, linked_to, values by field}] and item (the
+    one in question, likewise); empty when the conflict is over. Their resolution has RECORD_KEY, in `applied` and
+    `rejected` too.
 
-    `inverse` has for each applied field the stored values that undo it: {before, after}, each {local, remote,
-    base}. `undone` maps a field whose resolution was to be undone to an empty text where it was, so that its
-    conflict is open again, else to the reason why not. A report of KIND_UNDO ends every undo request of the
-    record.
+    `inverse` has for each applied field the stored values that undo it: {before, after}, each {local, remote, base}.
+    `undone` maps a field whose resolution was to be undone to an empty text where it was, so that its conflict is open
+    again, else to the reason why not. A report of KIND_UNDO ends every undo request of the record.
 
-    For the kind overwritten, fields are added and stay until their resolution is applied or until they are in
-    `ended`, with the reason; a report with nothing but a `closing_reason` closes it (sync off, unlinked,
-    record deleted).
+    For the kind overwritten, fields are added and stay until their resolution is applied or until they are in `ended`,
+    with the reason; a report with nothing but a `closing_reason` closes it (sync off, unlinked, record deleted).
     """
 
     entity_type: str
@@ -148,8 +146,6 @@ class ConflictTurnover:
 
 
 class ConflictStore(Protocol):
-    """Stores conflicts."""
-
     def open_conflicts(self, entity_type: str, ids: Iterable[UUID]) -> dict[UUID, list[OpenConflict]]:
         """Return the open conflicts of these records."""
 
@@ -220,11 +216,9 @@ _store: ConflictStore = _NoConflictStore()
 
 
 def register_store(store: ConflictStore) -> None:
-    """Make `store` the one conflict store."""
     global _store  # noqa: PLW0603 - registered once, when Django starts
     _store = store
 
 
 def current_store() -> ConflictStore:
-    """Return the registered conflict store."""
     return _store

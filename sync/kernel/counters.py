@@ -46,7 +46,6 @@ class Metric:
 
     @property
     def full_name(self) -> str:
-        """The name as Prometheus shows it."""
         return f"{PREFIX}{self.name}{'_total' if self.kind is MetricKind.COUNTER else ''}"
 
 
@@ -162,11 +161,6 @@ def increment(counts: Iterable[Increment]) -> None:
     run_sql(_ADD_COUNT, columns)
 
 
-# The scale on which latencies are counted by hour: each step is a fifth longer than the one before.
-#
-# So any quantile of any number of changes is exact to within a tenth, from a few dozen counts.
-
-
 # Each step is a fifth longer than the one before, so a quantile is known to within a tenth of itself (decision 0027).
 LATENCY_FACTOR = 1.2
 
@@ -175,7 +169,6 @@ SHORTEST_LATENCY = 0.01
 
 
 def latency_step(seconds: float) -> int:
-    """Return the step of a length of time."""
     return math.ceil(math.log(max(seconds, SHORTEST_LATENCY), LATENCY_FACTOR) - 1e-9)
 
 
@@ -204,9 +197,6 @@ _ADD_LATENCY = f"""
     ON CONFLICT (hour, entity_type, direction, bucket)
     DO UPDATE SET changes = sync_latency_hours.changes + excluded.changes
 """  # noqa: S608 - made of the fragment above
-
-
-# The histogram of changes' latency, in seconds.
 
 
 LATENCY_BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
@@ -262,7 +252,6 @@ _flushed_at = 0.0
 
 
 def count_webhook(result: str) -> None:
-    """Count one delivery."""
     with _lock:
         _webhook_counts[result] += 1
 

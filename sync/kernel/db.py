@@ -1,6 +1,4 @@
-"""What Django's database layer lacks: bulk updates, pages counted while they are found, prepared statements, retries
-after a lock timeout, transactions that a process which stands still can't keep open, a search without diacritics.
-"""
+"""What Django's database layer lacks: bulk updates, pages counted as they are found, retries, a search by letters."""
 
 from __future__ import annotations
 
@@ -63,12 +61,10 @@ class OneScanPaginator(Paginator):  # type: ignore[type-arg]  # has no parameter
 
     @cached_property
     def count(self) -> int:
-        """Return how many rows are found."""
         self._find(self._first_asked)
         return self._counted if self._counted is not None else super().count
 
     def page(self, number: int | str) -> Page[Any]:
-        """Return a page; raises InvalidPage."""
         if not self._can_count_while_finding:
             whole: Page[Any] = super().page(number)
             return whole
@@ -295,7 +291,6 @@ class HoldsMarked(models.Lookup):
     prepare_rhs = False
 
     def as_sql(self, compiler: Any, connection: Any) -> Any:
-        """Return the condition."""
         column, params = self.process_lhs(compiler, connection)
         condition = f"(octet_length({column}::text) <> char_length({column}::text) AND {column}::text ~ %s)"
         return condition, [*params * 3, unmarked_pattern(self.rhs)]

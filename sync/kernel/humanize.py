@@ -110,7 +110,6 @@ CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u
 
 
 def one_line(text: str) -> str:
-    """Return a text as one line without control characters."""
     return " ".join(CONTROL_CHARACTERS.sub(" ", text).split())
 
 
@@ -146,7 +145,6 @@ def count_with_noun(number: int, one: str, many: str | None = None) -> str:
 
 
 def plural(number: float, one: str, many: str) -> str:
-    """Return the sentence for one, or that for any other number."""
     return one if number == 1 else many
 
 
@@ -158,7 +156,6 @@ def first_few(messages: Sequence[str], limit: int = 10) -> list[str]:
 
 
 def join_first(parts: list[str], limit: int = 3) -> str:
-    """Return the first parts, and how many more there are."""
     rest = len(parts) - limit
     shown = ", ".join(parts[:limit])
     return f"{shown} and {rest} more" if rest > 0 else shown

@@ -64,8 +64,6 @@ def tombstone_sentence(reason: TombstoneReason, **params: object) -> str:
 
 
 class TokenProblem(StrEnum):
-    """Why Monday can't be called."""
-
     NONE = "none"
     UNREADABLE = "unreadable"
     ENDED = "ended"
@@ -84,8 +82,6 @@ FORMER_KEY = "Put the former ENCRYPTION_KEY (without one: SECRET_KEY) into ENCRY
 
 
 class UnmatchedReason(StrEnum):
-    """Why an item of a board has no record."""
-
     QUEUED = "queued"
     PAUSED = "paused"
     UNCONFIRMED = "unconfirmed"

@@ -92,8 +92,6 @@ HTTPS_PORT = 443
 
 
 class PrivateAddress(AddressError):
-    """The name leads into a private network."""
-
     def __init__(self) -> None:
         super().__init__(NOT_PUBLIC)
 
@@ -218,12 +216,10 @@ class Answer:
 
     @property
     def is_success(self) -> bool:
-        """Whether it took what was sent."""
         return 200 <= self.status < 300
 
     @property
     def is_redirect(self) -> bool:
-        """Whether it names another address."""
         return 300 <= self.status < 400
 
     @property

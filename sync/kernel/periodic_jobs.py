@@ -68,14 +68,12 @@ def default_schedule(job: PeriodicJob) -> dict[str, Any]:
 
 
 def interval_schedule(every: int, period: str) -> IntervalSchedule:
-    """Return the row of an interval, the same for all entries that use it."""
     # Several rows may be alike, because an administrator can add one; the oldest is used.
     found = IntervalSchedule.objects.filter(every=every, period=period).order_by("pk").first()
     return found or IntervalSchedule.objects.create(every=every, period=period)
 
 
 def daily_schedule(hour: int, minute: int) -> CrontabSchedule:
-    """Return the row of a time of day (UTC)."""
     every_day = {"day_of_week": "*", "day_of_month": "*", "month_of_year": "*", "timezone": "UTC"}
     values = {"hour": str(hour), "minute": str(minute), **every_day}
     return CrontabSchedule.objects.filter(**values).order_by("pk").first() or CrontabSchedule.objects.create(**values)
@@ -88,7 +86,6 @@ def largest_unit(seconds: int) -> tuple[int, str]:
 
 
 def interval_seconds(every: int, period: str) -> float:
-    """Return an interval's length in seconds."""
     return timedelta(**{period: every}).total_seconds()
 
 
@@ -127,7 +124,6 @@ def longest_seconds(entry: PeriodicTask, every: int, period: str) -> int:
 
 
 def choose_interval(entry: PeriodicTask, every: int, period: str) -> list[str]:
-    """Put an interval on an entry, unsaved; return the names of its columns that changed."""
     entry.interval = interval_schedule(every, period)
     return ["interval"]
 

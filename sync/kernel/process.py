@@ -22,7 +22,6 @@ _shutdown_flag = mmap.mmap(-1, 1)
 
 
 def request_shutdown() -> None:
-    """Make this process, and all that it has forked, end soon."""
     _shutdown_flag[0] = 1
 
 
@@ -32,7 +31,6 @@ def cancel_shutdown() -> None:
 
 
 def is_shutting_down() -> bool:
-    """Whether the process was asked to end."""
     return bool(_shutdown_flag[0])
 
 
@@ -104,7 +102,6 @@ def _restore_handlers(handlers: Mapping[signal.Signals, Any]) -> None:
 
 @contextmanager
 def board_log_context(entity_type: str) -> Iterator[None]:
-    """Lines inside name the board."""
     with bound_contextvars(board=entity_type):
         yield
 

@@ -1,6 +1,4 @@
-"""The triggers of a synced table: bookkeeping before a row is written, outbox and events after the statement; and
-those that make events of conflicts and sync states.
-"""
+"""The triggers of a synced table: bookkeeping before a row is written, outbox and events after; and other events'."""
 
 from __future__ import annotations
 
@@ -277,11 +275,10 @@ def _enqueue_awaiting(*values: str, name: str) -> str:
 def dependency_triggers(entity_type: str, table: str, field: str, *, name: str = "name") -> list[pgtrigger.Trigger]:
     """Return the triggers of a synced table at which a relation points, for its model's `Meta.triggers`.
 
-    The relation is the foreign key `field` in the `table` of the synced model `entity_type`; `name` is this
-    table's column that names a record where a board shows the relation as text. When a record's item, name or
-    sync switch changes, the records that point at it are enqueued if a column shows the relation. When a
-    record is created or deleted or gets an item or a name, the records whose cell on the board names it are
-    enqueued.
+    The relation is the foreign key `field` in the `table` of the synced model `entity_type`; `name` is this table's
+    column that names a record where a board shows the relation as text. When a record's item, name or sync switch
+    changes, the records that point at it are enqueued if a column shows the relation. When a record is created or
+    deleted or gets an item or a name, the records whose cell on the board names it are enqueued.
     """
 
     def build_trigger(when: str, operation: pgtrigger.Operation, sql: str, condition: Any = None) -> pgtrigger.Trigger:
@@ -319,7 +316,6 @@ def _function(statements: str) -> pgtrigger.Func:
 
 
 def synced_triggers() -> list[pgtrigger.Trigger]:
-    """Return the triggers that every synced table carries."""
     return [
         pgtrigger.Trigger(
             name="sync_status_new", when=pgtrigger.Before, operation=pgtrigger.Insert, func=_STATUS_BEFORE_INSERT

@@ -56,7 +56,6 @@ class FieldChoice:
 
     @property
     def open(self) -> bool:
-        """Whether a person has to decide."""
         return self.action is Action.CONFLICT
 
 
@@ -94,9 +93,6 @@ def _canonical(value: Any) -> Any:
 
 def _is_texts(value: Any) -> bool:
     return value is None or (isinstance(value, tuple) and all(isinstance(one, str) for one in value))
-
-
-# The service.
 
 
 JIRA_TYPES = frozenset({"sprint", "issue", "project", "board"})
@@ -152,7 +148,6 @@ class SyncBatch:
 
     @property
     def states(self) -> QuerySet[SyncState]:
-        """Those of its rows that are still in progress, by entity id."""
         rows: QuerySet[SyncState] = SyncState.objects.filter(sync_batch_id=self.id, sync_status=SyncStatus.IN_PROGRESS)
         return rows.order_by("entity_id")
 

@@ -1,6 +1,4 @@
-"""The one view of a record's sync that pages, API, commands and screens render: sync state, jobs and board; and the
-five states of a record, of one as of many.
-"""
+"""The one view of a record's sync that all doors render; and the five states of a record, of one as of many."""
 
 from __future__ import annotations
 
@@ -68,8 +66,6 @@ class RecordState(TextChoices):
 
 
 class Part(TextChoices):
-    """Why a record is in its state."""
-
     IN_SYNC = "in_sync", "Both ways"
     TO_MONDAY = "to_monday", "One way, to Monday"
     TO_NPD = "to_npd", "One way, to NPD"
@@ -111,51 +107,6 @@ _WAYS = {
 """The directions in which a record of each is synced: where all of them are paused, it is."""
 
 
-def part_of(  # noqa: PLR0911 - a table
-    record: SyncedModel,
-    jobs: Collection[SyncQueue],
-    held: Mapping[str, Mapping[str, Any]],
-    conflicts: Collection[str],
-    remote_state: str,
-    paused: Collection[str],
-    *,
-    is_asked: bool,
-) -> Part:
-    """Return why a record is in its state, given its unfinished jobs, its blocked fields, the kinds of its open
-    conflicts, how its item stands, the paused directions, and whether something of it waits for an approval.
-
-    Paused is what would be synced or pending else; of a synced one nothing waits, but what is edited from now on does.
-    """
-    ways = _WAYS.get(SyncDirection(record.sync_direction))
-    is_still = ways is not None and ways <= set(paused)
-    is_gone = remote_state in GONE_STATES and bool(record.monday_id)
-    if record.sync_status != RecordSyncStatus.PENDING:
-        if record.sync_status == RecordSyncStatus.DISABLED:
-            off = Part.NO_SYNC if record.sync_enabled else Part.SYNC_OFF
-            return Part.LEFT_OUT if record.is_left_out else off
-        if record.sync_status == RecordSyncStatus.CONFLICT:
-            return Part.GONE if is_gone and set(conflicts) == {KIND_DELETE} else Part.CONFLICT
-        if is_still:
-            return Part.PAUSED_SYNCED
-        return _ONE_WAY.get(SyncDirection(record.sync_direction), Part.IN_SYNC)
-    directions: dict[str, set[str]] = {}
-    for job in jobs:
-        directions.setdefault(job.status, set()).add(job.direction)
-    if QueueStatus.FAILED in directions:
-        return Part.FAILED
-    if is_asked:
-        return Part.APPROVAL
-    blocking = [entry for entry in held.values() if is_blocking(entry)]
-    pending = directions.get(QueueStatus.PENDING, set())
-    stopped = pending <= set(paused) and (bool(pending) or is_still)
-    if stopped and QueueStatus.IN_PROGRESS not in directions and not any(map(is_rejected, blocking)):
-        return Part.PAUSED_PENDING
-    if blocking:
-        return Part.BLOCKED
-    is_answered = any(key in job.payload for job in jobs for key in _REMOVAL_ANSWERS)
-    return Part.GONE if is_gone and not is_answered else Part.PENDING
-
-
 def filter_by_health(
     records: QuerySet[SyncedModel], health: str, pauses: Sequence[QueuePause]
 ) -> QuerySet[SyncedModel]:
@@ -169,7 +120,8 @@ def filter_by_health(
         parts = (Part(health),)
     else:
         return records
-    conditions, found = _conditions(records.model, pauses), Q()
+    entity_type = records.model.entity_type()
+    conditions, found = _conditions(records.model, pauses_by_direction(entity_type, pauses)), Q()
     for part in parts:
         found |= conditions[part]
     return records.filter(found)
@@ -184,9 +136,7 @@ def health_counts(
     """
     queries = []
     for spec in specs:
-        conditions = _conditions(spec.model, pauses)
-        cases = [When(conditions[part], then=Value(part.value)) for part in conditions if part is not Part.PENDING]
-        part = Case(*cases, default=Value(Part.PENDING.value), output_field=CharField())
+        part = _part(spec.model, pauses_by_direction(spec.entity_type, pauses))
         records = spec.model._default_manager.order_by().annotate(board=Value(spec.entity_type, CharField()), part=part)
         if not with_synced and not pauses:
             records = records.exclude(sync_status=RecordSyncStatus.SYNCED)
@@ -200,47 +150,65 @@ def health_counts(
     return found
 
 
-def _conditions(model: type[Model], pauses: Sequence[QueuePause]) -> dict[Part, Q]:
-    """What `part_of` says, as conditions, no two of which hold of one record."""
+def _part(model: type[Model], paused: Collection[str], ids: Collection[UUID] | None = None) -> Case:
+    """Why a record is in its state, given the directions that are paused; `ids`: of these records alone."""
+    rules = _rules(model, paused, ids)
+    cases = [When(Q(sync_status=status) & holds, then=Value(part.value)) for status, part, holds in rules]
+    return Case(*cases, default=Value(Part.PENDING.value), output_field=CharField())
+
+
+def _conditions(model: type[Model], paused: Collection[str]) -> dict[Part, Q]:
+    """What each part means, as conditions, no two of which hold of one record."""
+    found: dict[Part, Q] = {}
+    rest: dict[str, Q] = {}
+    for status, part, holds in _rules(model, paused, None):
+        of_status = rest.setdefault(status, Q(sync_status=status))
+        found[part] = found.get(part, Q(pk__in=[])) | (of_status & holds)
+        rest[status] &= ~holds
+    return found
+
+
+def _rules(
+    model: type[Model], paused: Collection[str], ids: Collection[UUID] | None
+) -> list[tuple[RecordSyncStatus, Part, Q]]:
+    """What of each status makes the state what it is: the first of these that holds.
+
+    Paused is what would be synced or pending else; of a synced one nothing waits, but what is edited from now on does.
+    With `ids` no more is read of the queue and the ledger than what is about these: either may hold 100,000 rows.
+    """
     entity_type = model.entity_type()  # type: ignore[attr-defined]
-    jobs = SyncQueue.objects.filter(entity_type=entity_type, entity_id__isnull=False)
-    synced, pending = Q(sync_status=RecordSyncStatus.SYNCED), Q(sync_status=RecordSyncStatus.PENDING)
-    disabled = Q(sync_status=RecordSyncStatus.DISABLED)
-    failed = _with_job(jobs.filter(status=QueueStatus.FAILED))
-    rejected = _with_blocked(entity_type, '&& (@.value.side == "monday" || @.value.side == "limit")')
-    blocked = _with_blocked(entity_type)
-    asked = Q(pk__in=_pending_requests(entity_type).values("entity_id"))
-    ways = set(pauses_by_direction(entity_type, pauses))
-    still = Q(sync_direction__in=[direction for direction, needed in _WAYS.items() if needed <= ways])
-    paused = pending & ~failed & ~asked & ~rejected & _is_paused(jobs, ways, still)
+    among = {"entity_id__isnull": False} if ids is None else {"entity_id__in": ids}
+    jobs, ledgers = (
+        SyncQueue.objects.filter(entity_type=entity_type, **among),
+        SyncMetadata.objects.of(entity_type, ids),
+    )
+    # Of a deleted record's item its tombstone tells.
+    requests = ApprovalRequest.objects.filter(entity_type=entity_type, state=ApprovalState.PENDING, **among)
+    still = Q(sync_direction__in=[direction for direction, needed in _WAYS.items() if needed <= set(paused)])
+    rejected = _with_blocked(entity_type, ledgers, '&& (@.value.side == "monday" || @.value.side == "limit")')
     # By removed_since, for few rows have it, and an index has those.
-    rows = SyncMetadata.objects.of(entity_type).filter(removed_since__isnull=False, remote_state__in=GONE_STATES)
+    rows = ledgers.filter(removed_since__isnull=False, remote_state__in=GONE_STATES)
     answers = jobs.exclude(status=QueueStatus.COMPLETED).filter(payload__has_any_keys=_REMOVAL_ANSWERS)
-    gone = Q(monday_id__isnull=False) & _with_ledger(rows)
-    values = rows.filter(conflicts__has_any_keys=[KIND_FIELDS, KIND_IDENTITY, KIND_LOST_UPDATE])
-    conflict = Q(sync_status=RecordSyncStatus.CONFLICT)
-    asked_gone = conflict & gone & ~_with_ledger(values) & _with_ledger(rows.filter(conflicts__has_key=KIND_DELETE))
-    gone &= ~_with_job(answers)
-    return {
-        Part.IN_SYNC: synced & ~still & ~Q(sync_direction__in=list(_ONE_WAY)),
-        **{part: synced & ~still & Q(sync_direction=direction) for direction, part in _ONE_WAY.items()},
-        Part.PAUSED_SYNCED: synced & still,
-        Part.CONFLICT: conflict & ~asked_gone,
-        Part.SYNC_OFF: disabled & Q(sync_enabled=False),
-        Part.NO_SYNC: disabled & Q(sync_enabled=True, sync_direction=SyncDirection.NONE),
-        Part.LEFT_OUT: disabled & Q(sync_enabled=True) & ~Q(sync_direction=SyncDirection.NONE),
-        Part.FAILED: pending & failed,
-        Part.PAUSED_PENDING: paused,
-        Part.APPROVAL: pending & ~failed & asked,
-        Part.BLOCKED: pending & ~failed & ~asked & ~paused & blocked,
-        Part.GONE: asked_gone | (pending & ~failed & ~asked & ~paused & ~blocked & gone),
-        Part.PENDING: pending & ~failed & ~asked & ~paused & ~blocked & ~gone,
-    }
-
-
-def _pending_requests(entity_type: str) -> QuerySet[ApprovalRequest]:
-    """What of a board's records waits for an approval; of a deleted record's item its tombstone tells."""
-    return ApprovalRequest.objects.filter(entity_type=entity_type, state=ApprovalState.PENDING).order_by()
+    gone, values = Q(monday_id__isnull=False) & _with_ledger(rows), [KIND_FIELDS, KIND_IDENTITY, KIND_LOST_UPDATE]
+    asked = rows.filter(conflicts__has_key=KIND_DELETE).exclude(conflicts__has_any_keys=values)
+    synced, pending = RecordSyncStatus.SYNCED, RecordSyncStatus.PENDING
+    disabled, conflict = RecordSyncStatus.DISABLED, RecordSyncStatus.CONFLICT
+    return [
+        (synced, Part.PAUSED_SYNCED, still),
+        *((synced, part, Q(sync_direction=direction)) for direction, part in _ONE_WAY.items()),
+        (synced, Part.IN_SYNC, Q()),
+        (disabled, Part.SYNC_OFF, Q(sync_enabled=False)),
+        (disabled, Part.NO_SYNC, Q(sync_direction=SyncDirection.NONE)),
+        (disabled, Part.LEFT_OUT, Q()),
+        (conflict, Part.GONE, Q(monday_id__isnull=False) & _with_ledger(asked)),
+        (conflict, Part.CONFLICT, Q()),
+        (pending, Part.FAILED, _with_job(jobs.filter(status=QueueStatus.FAILED))),
+        (pending, Part.APPROVAL, Q(pk__in=requests.order_by().values("entity_id"))),
+        (pending, Part.PAUSED_PENDING, _is_paused(jobs, paused, still) & ~rejected),
+        (pending, Part.BLOCKED, _with_blocked(entity_type, ledgers)),
+        (pending, Part.GONE, gone & ~_with_job(answers)),
+        (pending, Part.PENDING, Q()),
+    ]
 
 
 def _is_paused(jobs: QuerySet[SyncQueue], paused: Collection[str], still: Q) -> Q:
@@ -257,7 +225,7 @@ def _with_job(jobs: QuerySet[SyncQueue]) -> Q:
     return Q(pk__in=jobs.values("entity_id"))
 
 
-def _with_blocked(entity_type: str, more: str = "") -> Q:
+def _with_blocked(entity_type: str, ledgers: QuerySet[SyncMetadata], more: str = "") -> Q:
     """The records with a field that keeps them from being in sync (`is_blocking` says the same of one entry)."""
     path = Func(
         Value(
@@ -270,8 +238,7 @@ def _with_blocked(entity_type: str, more: str = "") -> Q:
     keys = broken.values("link").annotate(found=JSONObject(broken=JSONBAgg("key"))).values("found")
     names = Coalesce(Subquery(keys), Value({"broken": []}, JSONField()))
     blocks = Func(F("blocked_fields"), path, names, function="jsonb_path_exists", output_field=BooleanField())
-    rows = SyncMetadata.objects.of(entity_type).exclude(blocked_fields={}).filter(blocks)
-    return _with_ledger(rows)
+    return _with_ledger(ledgers.exclude(blocked_fields={}).filter(blocks))
 
 
 def _with_ledger(rows: QuerySet[SyncMetadata]) -> Q:
@@ -290,8 +257,6 @@ UNWRITABLE_STATES = ("archived", "deleted", "missing", "moved", "inactive")
 
 
 class FieldReason(StrEnum):
-    """Why a field of a record is in its state."""
-
     IN_SYNC = "in_sync"
     KEPT_DIFFERENT = "kept_different"
     LEFT_OUT = "left_out"
@@ -364,12 +329,7 @@ class RecordView:
 
     @cached_property
     def reason_code(self) -> Part:
-        """Why it is in its state."""
-        asked = self.status == RecordSyncStatus.PENDING and self.record.pk in self._page.asked
-        ledger, held = self.ledger, self._held_still
-        return part_of(
-            self.record, self._jobs, held, ledger.conflicts, ledger.remote_state, self._page.paused, is_asked=asked
-        )
+        return Part(self._page.parts.get(self.record.pk, Part.PENDING))
 
     @property
     def _held_still(self) -> dict[str, dict[str, Any]]:
@@ -386,7 +346,6 @@ class RecordView:
 
     @property
     def attempts(self) -> int:
-        """How many attempts its pending job has behind it."""
         return self._pending.attempts if self._pending else 0
 
     @property
@@ -414,7 +373,6 @@ class RecordView:
 
     @property
     def is_connected(self) -> bool:
-        """Whether Monday is configured and there is a board for it."""
         return self._page.board.is_set_up
 
     @property
@@ -429,13 +387,11 @@ class RecordView:
 
     @property
     def item_url(self) -> str | None:
-        """The item on its board."""
         link, item = self._page.link, self.record.monday_id
         return item_url(link, item) if link and item else None
 
     @property
     def conflict_fields(self) -> tuple[str, ...]:
-        """The keys of the fields in conflict."""
         return tuple(self.ledger.conflicts.get("fields", ()))
 
     @property
@@ -448,12 +404,10 @@ class RecordView:
         return {mapping.key: mapping.label for mapping in self._page.mappings}
 
     def field_names(self, key: str) -> Sequence[str]:
-        """The record's own fields that a mapped field is made of."""
         return next((mapping.fields for mapping in self._page.mappings if mapping.key == key), [key])
 
     @property
     def blocked_fields(self) -> dict[str, str]:
-        """The reason of each field that can't be synced."""
         return {key: blocked_field_reason(entry) for key, entry in self.ledger.blocked_fields.items()}
 
     @property
@@ -624,7 +578,6 @@ def describe(
 
 
 def describe_one(record: SyncedModel, remote: Mapping[str, str] | None = None) -> RecordView:
-    """Return how one record stands."""
     return describe([record], remote)[record.pk]
 
 
@@ -645,12 +598,11 @@ class _Page:
                 self.jobs.setdefault(job.entity_id, []).append(job)
 
     @cached_property
-    def asked(self) -> frozenset[UUID]:
-        """The records of which something waits for an approval, read where one of them is pending."""
-        ids = [record.pk for record in self._records]
-        return frozenset(
-            _pending_requests(self._entity_type).filter(entity_id__in=ids).values_list("entity_id", flat=True)
-        )
+    def parts(self) -> Mapping[UUID, str]:
+        """Why each record is in its state, as lists and counts have it."""
+        model, ids = type(self._records[0]), [record.pk for record in self._records]
+        rows = model._default_manager.filter(pk__in=ids).order_by()
+        return dict(rows.annotate(part=_part(model, self.paused, ids)).values_list("pk", "part"))
 
     @cached_property
     def board(self) -> BoardAvailability:

@@ -136,12 +136,10 @@ class LimitFacts:
 
     @cached_property
     def budget_state(self) -> BudgetState:
-        """What is spent and left of the quota."""
         return quota.read_budget(self._budget_row)
 
     @property
     def budget(self) -> QuotaBudget:
-        """The quota's arithmetic."""
         return self.budget_state.budget
 
     @cached_property

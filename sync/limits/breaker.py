@@ -1,6 +1,4 @@
-"""The account and each board: the breaker that stops them, its reset by a probe or because a person tries again,
-smaller calls after failures; and the account's users, which are read once it answers.
-"""
+"""The account and each board: the breaker that stops them, its reset, smaller calls after failures; the users."""
 
 from __future__ import annotations
 

@@ -171,7 +171,6 @@ def oauth_app() -> OAuthApp | None:
 
 
 def is_configured() -> bool:
-    """Whether there is a token to call Monday with."""
     return bool(api_token())
 
 

@@ -1,6 +1,4 @@
-"""The one way to call Monday: the process's client, which takes calls from the quota before it sends them and
-corrects the quota by the answers.
-"""
+"""The one way to call Monday: takes calls from the quota before it sends them, and corrects that by the answers."""
 
 from __future__ import annotations
 
@@ -18,20 +16,8 @@ import structlog
 from django.conf import settings
 
 from sync import connectors
+from sync.connectors.base import errors
 from sync.connectors.base.connector import Connector
-from sync.connectors.base.errors import (
-    BudgetExhausted,
-    ComplexityExhausted,
-    ConnectorError,
-    DailyLimitReached,
-    LimitReached,
-    MinuteLimitReached,
-    NotAuthenticated,
-    ShuttingDown,
-    TimedOut,
-    TooComplex,
-    Unreachable,
-)
 from sync.connectors.monday.client import MondayClient
 from sync.connectors.monday.graphql import Answer
 from sync.kernel import process
@@ -47,10 +33,10 @@ ACCOUNT_CALL_POINTS = 1_000
 
 SHUTDOWN_MESSAGE = "The worker had to end before this call. Another one makes it."
 
-_LIMIT_KINDS: Mapping[type[ConnectorError], LimitKind] = {
-    ComplexityExhausted: LimitKind.POINTS,
-    MinuteLimitReached: LimitKind.MINUTE,
-    DailyLimitReached: LimitKind.DAY,
+_LIMIT_KINDS: Mapping[type[errors.ConnectorError], LimitKind] = {
+    errors.ComplexityExhausted: LimitKind.POINTS,
+    errors.MinuteLimitReached: LimitKind.MINUTE,
+    errors.DailyLimitReached: LimitKind.DAY,
 }
 
 
@@ -154,7 +140,6 @@ class MeteredClient:
 
     @property
     def version(self) -> str:
-        """The API version that is asked for."""
         return self.inner.version
 
     def execute(self, document: str, variables: Mapping[str, Any], *, idempotency_key: str | None = None) -> Answer:
@@ -166,12 +151,12 @@ class MeteredClient:
         self.before_call()
         # Before anything is reserved: another worker makes the call.
         if process.is_shutting_down():
-            raise ShuttingDown(SHUTDOWN_MESSAGE)
+            raise errors.ShuttingDown(SHUTDOWN_MESSAGE)
         call = _begin_call(self.urgent)
         try:
             answer = self.inner.execute(document, variables, idempotency_key=idempotency_key)
-        except ConnectorError as error:
-            if isinstance(error, NotAuthenticated) and settings.MONDAY_API_KEY:
+        except errors.ConnectorError as error:
+            if isinstance(error, errors.NotAuthenticated) and settings.MONDAY_API_KEY:
                 error.advice = error.advice_on_server
             _record_failure(call, error)
             raise
@@ -223,8 +208,7 @@ def _reserve_more(reserved: Reservation, cost: CallCost, points: int, urgent: bo
         if reserved.id is not None:
             # The pass's own reservation must not count against the account's concurrent calls.
             in_flight = replace(in_flight, number=max(0, in_flight.number - 1))
-        # A call that asks for the limits goes out although the day is used up: the limit may have been
-        # raised.
+        # A call that asks for the limits goes out although the day is used up: the limit may have been raised.
         budget = state.budget.without_day_limit() if cost.reads_limits else state.budget
         wait = budget.required_wait(calls, more, state.now, in_flight, urgent=urgent)
         if wait is None and reserved.id is not None:
@@ -234,7 +218,7 @@ def _reserve_more(reserved: Reservation, cost: CallCost, points: int, urgent: bo
         now = state.now
     if wait is not None:
         seconds = max(0.0, (wait.until - now).total_seconds())
-        raise BudgetExhausted(wait_reason(wait, urgent=urgent), wait_seconds=seconds)
+        raise errors.BudgetExhausted(wait_reason(wait, urgent=urgent), wait_seconds=seconds)
     reserved.calls, reserved.points = max(0, reserved.calls + calls - 1), max(0, reserved.points + more - points)
 
 
@@ -260,7 +244,7 @@ def _record_answer(call: _MeteredCall, answer: Answer) -> None:
     )
 
 
-def _record_failure(call: _MeteredCall, error: ConnectorError) -> None:
+def _record_failure(call: _MeteredCall, error: errors.ConnectorError) -> None:
     log.warning(
         "monday call failed",
         call=call.cost.kind,
@@ -272,10 +256,10 @@ def _record_failure(call: _MeteredCall, error: ConnectorError) -> None:
     with quota.lock_budget() as state:
         _release_call(state, call)
         # Certainly not sent: calls and points are given back.
-        if isinstance(error, Unreachable):
+        if isinstance(error, errors.Unreachable):
             state.budget = state.budget.spend(-1, -call.points, state.now)
             return
-        limited, may_have_run = isinstance(error, LimitReached), error.outcome_unknown
+        limited, may_have_run = isinstance(error, errors.LimitReached), error.outcome_unknown
         state.budget = state.budget.after_failure(state.now)
         # Rejected before it ran: a call of the day, but no points. While a document is halved until one
         # record stands alone, the halves must still find room in the same minute.
@@ -300,9 +284,9 @@ def _record_failure(call: _MeteredCall, error: ConnectorError) -> None:
         if cost.link_id is None or not cost.records:
             return
         # A single failure teaches: smaller documents after a timeout, a higher estimate after used up points.
-        if isinstance(error, TimedOut | TooComplex):
+        if isinstance(error, errors.TimedOut | errors.TooComplex):
             quota.learn_too_large(cost.link_id, cost.records)
-        elif isinstance(error, ComplexityExhausted):
+        elif isinstance(error, errors.ComplexityExhausted):
             quota.learn_higher_cost(cost.link_id, writes=cost.writes)
 
 
@@ -317,7 +301,6 @@ def _release_call(state: quota.BudgetState, call: _MeteredCall) -> None:
 
 
 def _mark_sent(call: _MeteredCall) -> bool:
-    """Whether this is the first call of a pass."""
     call.reserved.sent += 1
     return call.reserved.size > 0 and call.reserved.sent == 1
 

@@ -70,8 +70,7 @@ def record_usage(
 
     `calls` is what it counts, `kind` what it was.
     """
-    # The row of a minute is shared by all workers; the caller's lock on the budget keeps them from waiting
-    # here.
+    # The row of a minute is shared by all workers; the caller's lock on the budget keeps them from waiting here.
     run_sql(
         _ADD_USAGE, {"type": entity_type, "calls": calls, "passes": passes, "points": points, "rejections": rejections}
     )
@@ -85,13 +84,11 @@ def record_usage(
 
 
 def calls_of_last_hour() -> float:
-    """What the last hour used."""
     usage = ApiUsage.objects.filter(slot__gt=SyncNow() - timedelta(hours=1))
     return float(usage.aggregate(calls=Sum("calls", default=0))["calls"])
 
 
 def active_boards() -> int:
-    """How many boards had passes in the last day."""
     # A day, for on a small quota a board may wait for more than an hour, and would count as none.
     usage = ApiUsage.objects.filter(slot__gt=SyncNow() - timedelta(days=1), passes__gt=0)
     return usage.exclude(entity_type="").values("entity_type").distinct().count()
@@ -151,7 +148,6 @@ class BudgetState:
         return row.pk
 
     def extend(self, reservation: uuid.UUID, calls: int, points: int) -> None:
-        """Spend more under an existing reservation."""
         self.budget = self.budget.spend(calls, points, self.now)
         _change_reservation(reservation, calls, points)
 
@@ -187,12 +183,10 @@ def read_limited_budget() -> BudgetState | None:
 
 
 def is_limited(row: ApiBudget) -> bool:
-    """Whether any limit of it is known."""
     return _quota(row).is_known
 
 
 def budget_row() -> ApiBudget:
-    """The stored budget, or an empty one."""
     return ApiBudget.objects.filter(id=1).first() or ApiBudget(id=1, **_EMPTY_BUDGET)
 
 
@@ -299,8 +293,7 @@ def apply_account_info(info: AccountInfo, tier_before: str) -> None:
 def _reported_quota(known: Quota, info: AccountInfo, tier_before: str) -> Quota:
     """The limits now. An account that doesn't say has those of its plan.
 
-    Where Monday says that the day has no limit, none is enforced: if there is one, the next answer's headers
-    name it.
+    Where Monday says that the day has no limit, none is enforced: if there is one, the next answer's headers name it.
     """
     # If there is a limit all the same, the headers of the next answer name it.
     if info.unlimited:
@@ -440,7 +433,6 @@ def board_costs(link_id: int) -> BoardCosts:
 
 
 def board_costs_from(row: BoardLink, account_limit: int | None) -> BoardCosts:
-    """The same for a link that is already read, with the account's limit."""
     size = min(row.batch_limit or rate_limits.FULL_BATCH, account_limit or rate_limits.FULL_BATCH)
     return BoardCosts(row.pk, size, row.read_points or READ_POINTS, row.write_points or WRITE_POINTS, row.last_pass_at)
 
@@ -500,9 +492,6 @@ def learn_higher_cost(link_id: int, *, writes: bool) -> None:
     # Doubled, because a rejection doesn't say what the call would have cost (developer.monday.com, changelog
     # 2025-07), and the same document would be rejected again each minute. Answers correct it bit by bit.
     BoardLink.objects.filter(pk=link_id).update(**{name: min(DOCUMENT_POINTS, 2 * (known or first_guess))})
-
-
-# How large a pass there is room for.
 
 
 @dataclass(frozen=True)
@@ -574,7 +563,6 @@ def full_minute_size(state: BudgetState, costs: BoardCosts) -> int:
 
 
 def _full_minute_points(state: BudgetState) -> int | None:
-    """The points of a minute of which nothing is spent."""
     limit = state.budget.quota.points
     return None if limit is None else limit - reserve(limit, MINUTE_RESERVE)
 

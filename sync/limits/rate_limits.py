@@ -28,7 +28,6 @@ class Quota:
 
     @property
     def is_known(self) -> bool:
-        """Whether there is anything to enforce."""
         return any(value is not None for value in (self.day, self.minute, self.points, self.concurrency))
 
     def with_limits(self, limits: Limits | None) -> Quota:
@@ -111,8 +110,6 @@ class LimitKind(StrEnum):
 
 @dataclass(frozen=True)
 class LimitWait:
-    """There is no room: which limit it is, and when to ask again."""
-
     kind: LimitKind
     until: datetime
 
@@ -179,8 +176,7 @@ class LimitWindow:
             counted = self.spent - in_flight if observed.spent is None else observed.spent
             return LimitWindow(max(counted, own) + in_flight, ends)
         spent = self.spent
-        # Monday counts more than we do: another token calls too. Our calls in flight may be missing from its
-        # count.
+        # Monday counts more than we do: another token calls too. Our calls in flight may be missing from its count.
         if observed.spent is not None and observed.spent > spent:
             spent = observed.spent + in_flight
         return LimitWindow(spent, min(own_end, ends))
@@ -202,8 +198,7 @@ def _window_end(now: datetime, max_delay: float) -> datetime:
 class QuotaBudget:
     """The account's quota and what is spent of it; `max_delay` is how late a call may arrive, in seconds.
 
-    `day_calls` are our calls of the UTC day, `others_calls` those of the account's other tokens as last
-    reported.
+    `day_calls` are our calls of the UTC day, `others_calls` those of the account's other tokens as last reported.
     """
 
     quota: Quota = field(default_factory=Quota)
@@ -234,12 +229,10 @@ class QuotaBudget:
 
     @property
     def used_today(self) -> Decimal:
-        """Calls of the day, everyone's."""
         return self.day_calls + self.others_calls
 
     @property
     def day_reserve(self) -> int:
-        """Calls of the day that are reserved for what a person clicked."""
         return reserve(self.quota.day or 0, DAY_RESERVE)
 
     def day_left(self, *, urgent: bool = False) -> float | None:
@@ -250,7 +243,6 @@ class QuotaBudget:
         return float(max(Decimal(0), left))
 
     def without_day_limit(self) -> QuotaBudget:
-        """The same budget without the limit of the day."""
         return replace(self, quota=replace(self.quota, day=None))
 
     def points_left(self, *, urgent: bool) -> int | None:
@@ -364,7 +356,6 @@ def _spent_of(limit: int | None, left: int | None) -> int | None:
 
 
 def reserve(limit: int, share: float) -> int:
-    """What is reserved of a limit."""
     return math.ceil(round(limit * share, 6))
 
 
@@ -374,7 +365,6 @@ def day_of(now: datetime) -> date:
 
 
 def midnight_after(now: datetime) -> datetime:
-    """When the next day of calls begins."""
     start = datetime.combine(day_of(now), datetime.min.time(), UTC)
     return start + timedelta(days=1, seconds=MIDNIGHT_SECONDS)
 

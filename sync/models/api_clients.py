@@ -43,7 +43,6 @@ USED_INTERVAL = timedelta(minutes=1)
 
 
 def token_digest(text: str) -> str:
-    """Return what is stored of a token's text."""
     return hashlib.sha512(text.encode(errors="replace")).hexdigest()
 
 
@@ -62,8 +61,6 @@ class FoundToken:
 
 
 class ApiTokenManager(models.Manager["ApiToken"]):
-    """Makes tokens, and finds one by its text."""
-
     def issue(
         self,
         user: User,

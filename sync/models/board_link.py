@@ -100,7 +100,6 @@ class BoardLink(models.Model):
 
     @property
     def has_board(self) -> bool:
-        """Whether its board was set up."""
         return bool(self.board_id and self.npd_id_column)
 
 
@@ -145,7 +144,6 @@ class FieldMapping(models.Model):
 
     @property
     def has_usable_column(self) -> bool:
-        """Whether it has a column, and nothing is wrong with it."""
         return bool(self.column_id) and not self.problem
 
     @property
@@ -310,9 +308,6 @@ class ApiUsage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.slot:%Y-%m-%d %H:%M} {self.entity_type} {self.calls} calls"
-
-
-# Counters for `/metrics` that all processes on all machines share; and latencies by hour.
 
 
 class MetricCount(models.Model):

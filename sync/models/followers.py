@@ -1,6 +1,4 @@
-"""Whoever follows what happens: the feed's events and the outgoing webhooks that are told of them, and the people who
-are notified of what needs attention.
-"""
+"""Whoever follows what happens: the feed's events and outgoing webhooks, and the people who are notified."""
 
 from __future__ import annotations
 
@@ -17,8 +15,6 @@ from sync.clock import SyncNow
 
 
 class EventType(models.TextChoices):
-    """What can happen."""
-
     RECORD_CREATED = "record.created", "Record created"
     RECORD_CHANGED = "record.changed", "Record changed"
     RECORD_DELETED = "record.deleted", "Record deleted"
@@ -82,8 +78,6 @@ class FeedEvent(models.Model):
 
 
 class DisabledCode(models.TextChoices):
-    """Why an endpoint is switched off."""
-
     NONE = "", "On"
     PERSON = "person", "Switched off by a person"
     GONE = "gone", "Its server says that it is gone"
@@ -136,8 +130,6 @@ class WebhookEndpoint(models.Model):
 
 
 class DeliveryState(models.TextChoices):
-    """How far a delivery is."""
-
     PENDING = "pending", "Pending"
     IN_PROGRESS = "in_progress", "In progress"
     DELIVERED = "delivered", "Delivered"
@@ -148,9 +140,8 @@ class WebhookDelivery(models.Model):
     """One event for one endpoint, or a test (without an event), until it arrived or was given up.
 
     `attempts` are calls; `counted` those that failed though the endpoint took others. A worker has it until
-    `claimed_until`; one that ends before it notes what came of its call leaves it to the
-    next, which sends the same `message_id`. `problem` says why the last attempt failed, `excerpt` how the answer
-    began.
+    `claimed_until`; one that ends before it notes what came of its call leaves it to the next, which sends the same
+    `message_id`. `problem` says why the last attempt failed, `excerpt` how the answer began.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -200,8 +191,6 @@ class WebhookDelivery(models.Model):
 
 
 class Medium(models.TextChoices):
-    """By which way somebody is notified."""
-
     EMAIL = "email", "Email"
     SLACK = "slack", "Slack"
     TEAMS = "teams", "Microsoft Teams"

@@ -45,11 +45,7 @@ class QueueAction(StrEnum):
 
 
 def is_allowed(user: Any, action: QueueAction) -> bool:
-    """Whether this user may do it."""
     return bool(user.has_perm(f"sync.{action}_syncqueue"))
-
-
-# The outbox: "this record may differ", one pending row for each record and direction.
 
 
 class SyncQueue(models.Model):
@@ -121,8 +117,7 @@ class SyncQueue(models.Model):
                 condition=Q(payload__has_key="retried", status__in=["pending", "in_progress"]),
                 name="sync_queue_retried",
             ),
-            # Serves "finished in the last 24 hours, by hour and board" from the index alone, whatever else is
-            # stored.
+            # Serves "finished in the last 24 hours, by hour and board" from the index alone, whatever else is stored.
             models.Index(
                 fields=["finished_at", "entity_type"], condition=Q(status="completed"), name="sync_queue_finished"
             ),
@@ -165,18 +160,10 @@ class QueuePause(models.Model):
         return f"pause of {self.entity_type or 'every board'}, {self.direction or 'both directions'}"
 
 
-# Work that outlives a process: the draft of a set-up.
-
-
 EMPTY = models.Value({}, models.JSONField())
 
 
-# A set-up that a person prepares in the wizard: one for each type of records, applied only when confirmed.
-
-
 class SetupState(models.TextChoices):
-    """How far a set-up is."""
-
     DRAFT = "draft", "Draft"
     COMPARING = "comparing", "Both sides are being compared"
     COMPARED = "compared", "Ready to confirm"
@@ -187,13 +174,12 @@ class SetupState(models.TextChoices):
 class SetupDraft(models.Model):
     """What is to be set up for one type of records.
 
-    Without `board_id` a board is created. `columns` is the board as last read: {id: {title, type, settings,
-    samples}}; `fields` the person's choices, {key: {column, direction, rule}}, where the column is an id,
-    empty, or MAKE for one to be created. `answers` say which item belongs to a record with a name like an
-    item's: the item's id, NEW or OUT. `sync_filter` says which records and items are synced, `groups` names the board's
-    groups by id. `found` is the result of the comparison, of which `compared` of `to_compare` are done, `outcome` that
-    of the run.
-    Only its `owner` changes it; another person takes it over first. A worker has it by `token` until `claimed_until`.
+    Without `board_id` a board is created. `columns` is the board as last read: {id: {title, type, settings, samples}};
+    `fields` the person's choices, {key: {column, direction, rule}}, where the column is an id, empty, or MAKE for one
+    to be created. `answers` say which item belongs to a record with a name like an item's: the item's id, NEW or OUT.
+    `sync_filter` says which records and items are synced, `groups` names the board's groups by id. `found` is the
+    result of the comparison, of which `compared` of `to_compare` are done, `outcome` that of the run. Only its `owner`
+    changes it; another person takes it over first. A worker has it by `token` until `claimed_until`.
     """
 
     entity_type = models.CharField(max_length=50, primary_key=True)
@@ -245,8 +231,6 @@ class SetupDraft(models.Model):
 
 
 class ExportFormat(models.TextChoices):
-    """What an export is written as."""
-
     CSV = "csv", "CSV"
     XLSX = "xlsx", "Excel (XLSX)"
 

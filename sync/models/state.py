@@ -1,6 +1,4 @@
-"""The source of truth of each record's sync state, what was decided about it, and what must be known after a
-crash.
-"""
+"""The truth of each record's sync state, what was decided about it, and what must be known after a crash."""
 
 from __future__ import annotations
 
@@ -69,8 +67,6 @@ def _by_columns(condition: models.Q) -> models.Q:
 
 
 class SyncMetadataManager(models.Manager.from_queryset(SyncMetadataQuerySet)):  # type: ignore[misc]
-    """Finds sync states."""
-
     def of(self, entity_type: str, ids: Iterable[uuid.UUID | str] | None = None) -> models.QuerySet[SyncMetadata]:
         """Return those of a type's records towards Monday: of all, or of these, as far as they are stored."""
         found: models.QuerySet[SyncMetadata] = self.filter(entity_type=entity_type, system="monday")
@@ -80,13 +76,12 @@ class SyncMetadataManager(models.Manager.from_queryset(SyncMetadataQuerySet)):  
 class SyncMetadata(models.Model):
     """One row for each record and other system: what the last pass found, and the agreed base.
 
-    `base` maps a mapping's key to {local, remote, item, column, version, at}: the stored pair of values when both
-    sides last agreed, with the identity it belongs to. `blocked_fields` (blocked fields) and `altered` (values that
-    Monday stored differently) map a key to {reason, code, …}, for a value that a person kept different with
-    `kept_by` too; `conflicts` lists the fields of open conflicts by kind, and `asked_items` the items about which
-    “who is this?” is asked. `seen` maps a key to the values
-    that recent passes read on Monday, [[value, when], …], newest last: they distinguish an event that was
-    seen from an edit that nobody saw.
+    `base` maps a mapping's key to {local, remote, item, column, version, at}: the stored pair of values when both sides
+    last agreed, with the identity it belongs to. `blocked_fields` (blocked fields) and `altered` (values that Monday
+    stored differently) map a key to {reason, code, …}, for a value that a person kept different with `kept_by` too;
+    `conflicts` lists the fields of open conflicts by kind, and `asked_items` the items about which “who is this?” is
+    asked. `seen` maps a key to the values that recent passes read on Monday, [[value, when], …], newest last: they
+    distinguish an event that was seen from an edit that nobody saw.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -233,11 +228,10 @@ class Decision(models.Model):
     """One decision on one field or record, with its cause, as a sentence; the record's own log.
 
     `cause` is what led to it: {rows: queue row ids, causes: their names, events: ids in the inbox, rule, conflict,
-    made: it belongs to the making of an item}.
-    `values` of a moved value holds {before, after, overridden} as displayed and, for the undo, {raw_before,
-    raw_after}. Those with one `fold_id` say the same of one act; all but the newest are `folded` (`fold_alike`).
-    One that is folded without such an id is told by another entry of its record: a choice that was applied, the sending
-    of what an undo restored. Of an item that was removed, `values` has the `reason`.
+    made: it belongs to the making of an item}. `values` of a moved value holds {before, after, overridden} as displayed
+    and, for the undo, {raw_before, raw_after}. Those with one `fold_id` say the same of one act; all but the newest are
+    `folded` (`fold_alike`). One that is folded without such an id is told by another entry of its record: a choice that
+    was applied, the sending of what an undo restored. Of an item that was removed, `values` has the `reason`.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -369,8 +363,6 @@ def _listed_lately(entries: Sequence[Decision]) -> dict[tuple[str, ...], list[An
 
 
 class IntentState(models.TextChoices):
-    """What is known about a mutation."""
-
     OPEN = "open", "Not confirmed yet"
     APPLIED = "applied", "Done"
     CONFIRMED = "confirmed", "Done, confirmed afterwards"
@@ -413,8 +405,7 @@ class Intent(models.Model):
             models.Index(fields=["entity_id", "deadline"], condition=models.Q(state="open"), name="sync_intents_open"),
             models.Index(fields=["idempotency_key"], name="sync_intents_document"),
             models.Index(fields=["created_at"], name="sync_intents_age"),
-            # Serves "what did we write to this record lately", which the detection of lost updates asks of
-            # every event.
+            # Serves "what did we write to this record lately", which the detection of lost updates asks of every event.
             models.Index(fields=["entity_id", "-created_at"], name="sync_intents_record"),
         ]
 
@@ -426,7 +417,6 @@ class WebhookEvents(models.QuerySet["WebhookEvent"]):
     """Deliveries, asked in the port's words."""
 
     def of_kind(self, *kinds: EventKind) -> WebhookEvents:
-        """Those of these kinds."""
         types = connectors.get().event_types
         return self.filter(type__in=[name for kind in kinds for name in types[kind]])
 
@@ -559,7 +549,6 @@ class UnmatchedItems(models.QuerySet["UnmatchedItem"]):
     """Items without a record, as lists and counts ask for them."""
 
     def listed(self) -> UnmatchedItems:
-        """All but the ignored ones."""
         return self.filter(ignored_at=None)
 
     def needing_attention(self) -> UnmatchedItems:
@@ -632,7 +621,6 @@ class UnmatchedItem(models.Model):
 
     @property
     def reason_sentence(self) -> str:
-        """Why no record has it."""
         return unmatched_sentence(UnmatchedReason(self.reason_code), **self.details)
 
     def reason_to(self, types: Collection[str]) -> str:
@@ -737,9 +725,6 @@ class Verification(models.Model):
 
     def __str__(self) -> str:
         return f"{self.entity_type}: {self.differed} of {self.compared} differed"
-
-
-# Relations on a board that name something for which there is no record yet.
 
 
 class AwaitedRelation(models.Model):

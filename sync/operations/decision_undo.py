@@ -23,21 +23,11 @@ from sync.kernel.db import update_many
 from sync.models import Decision, FieldMapping, SyncedModel
 from sync.models.state import fold_alike
 from sync.outbox import notify
-from sync.reconcile.field_values import (
-    RelatedFacts,
-    RelatedNotFound,
-    clean_values,
-    still_holds,
-    stored_field_values,
-    update_values,
-    wants_of,
-)
+from sync.reconcile import field_values
 from sync.reconcile.lookups import FieldDisplay, read_related, read_until
 from sync.records.authors import UNDO_CAUSE, actor_label, log_action_each
 from sync.records.tombstones import deleted_names
 from sync.registry import link_of, mappings_of
-
-# Permission: whoever may change the records may undo the decisions about them.
 
 
 def may_undo_decisions(user: AbstractBaseUser | AnonymousUser, decisions: Iterable[Decision]) -> bool:
@@ -146,7 +136,7 @@ class _UndoContext:
         self.conflicts: dict[UUID, list[OpenConflict]] = current_store().open_conflicts(
             entity_type, [r.pk for r in records]
         )
-        self.related = RelatedFacts()
+        self.related = field_values.RelatedFacts()
 
     def prefetch(self, rows: Iterable[Decision], records: Sequence[SyncedModel]) -> None:
         """Read in few queries the records that these point at now and those that the earlier values name."""
@@ -158,7 +148,7 @@ class _UndoContext:
         raws = [raw for raw in raws if set(raw) <= set(fields)]
         relations = sorted({name for raw in raws for name in raw if fields[name].is_relation})
         prefetch_related_objects(list(records), *relations)
-        self.related = read_related(wants_of(model, raws), self.related)
+        self.related = read_related(field_values.wants_of(model, raws), self.related)
 
     def plan_step(self, row: Decision, record: SyncedModel | None) -> UndoStep:
         mapping = self.mappings.get(row.key)
@@ -175,11 +165,13 @@ class _UndoContext:
         before, after = dict(row.values["raw_before"]), dict(row.values["raw_after"])
         if unknown := [name for name in before if name not in {f.name for f in record._meta.concrete_fields}]:
             return UndoStep(row, record, label, stale=f"NPD has no field “{unknown[0]}” any more.")
-        current = self._display(record, mapping, stored_field_values(record, before))
+        current = self._display(record, mapping, field_values.stored_field_values(record, before))
         try:
             # Of what was read on Monday a relation names the item or the name alone.
-            before = read_until(partial(RelatedFacts.resolve, model=type(record), raw=before), self.related)
-        except RelatedNotFound as gone:
+            before = read_until(
+                partial(field_values.RelatedFacts.resolve, model=type(record), raw=before), self.related
+            )
+        except field_values.RelatedNotFound as gone:
             return UndoStep(row, record, label, current, self._display(record, mapping, before), str(gone))
         target = self._display(record, mapping, before)
         if stale := self._stale_reason(record, row, mapping, before, after, current):
@@ -211,9 +203,9 @@ class _UndoContext:
         after: Mapping[str, Any],
         now: str,
     ) -> str:
-        if still_holds(record, before):
+        if field_values.still_holds(record, before):
             return f"It says “{now}” already." if now else "It is empty already."
-        if not still_holds(record, after):
+        if not field_values.still_holds(record, after):
             expected = self._display(record, mapping, after)
             return f"It was changed since: it says “{now}” now, not “{expected}”, which this line left."
         directions = {record.sync_direction, mapping.direction} if mapping and mapping.column_id else set()
@@ -229,7 +221,7 @@ class _UndoContext:
     def _validate(self, step: UndoStep, record: SyncedModel, before: Mapping[str, Any]) -> UndoStep:
         """Give the step what it writes, if the value still passes NPD's own validation."""
         try:
-            return replace(step, write=clean_values(record, before))
+            return replace(step, write=field_values.clean_values(record, before))
         except ValidationError as refused:
             message = " ".join(refused.messages)
             return replace(step, stale=f"NPD doesn't take the earlier value any more: {message}")
@@ -259,8 +251,7 @@ class UndoResult:
 def undo_decisions(decisions: Iterable[Decision], *, by: User) -> UndoResult:
     """Undo these decisions, as far as they are not stale, in one transaction; newest first within a field.
 
-    Records are locked in the order of their ids. Only fields of NPD are written; their next pass does the
-    rest.
+    Records are locked in the order of their ids. Only fields of NPD are written; their next pass does the rest.
     """
     rows = sorted(decisions, key=lambda row: -row.pk)
     result = UndoResult(uuid.uuid4())
@@ -294,7 +285,7 @@ def _write_steps(result: UndoResult, steps: Sequence[UndoStep], by: User) -> dic
 
     Steps that write the same columns are one statement: undoing an import may be thousands of them.
     """
-    before = {step.decision.pk: stored_field_values(_record(step), step.write) for step in steps}
+    before = {step.decision.pk: field_values.stored_field_values(_record(step), step.write) for step in steps}
     rejected: dict[int, UndoStep] = {}
     by_columns: dict[tuple[str, ...], list[UndoStep]] = {}
     for step in steps:
@@ -340,7 +331,7 @@ def _store_steps(steps: Sequence[UndoStep]) -> dict[int, UndoStep]:
     model, names = type(_record(steps[0])), list(steps[0].write)
     before = [{name: getattr(_record(step), _attname(model, name)) for name in names} for step in steps]
     for step in steps:
-        for attname, value in update_values(model, step.write).items():
+        for attname, value in field_values.update_values(model, step.write).items():
             setattr(_record(step), attname, value)
     try:
         with transaction.atomic():

@@ -124,7 +124,6 @@ class FeedSight:
     conflicts: bool
 
     def shows(self, event: FeedEvent) -> bool:
-        """Whether the reader may see this event."""
         return event.entity_type in self.entity_types and (self.conflicts or event.type not in CONFLICT_TYPES)
 
     def covers(self, other: FeedSight) -> bool:
@@ -133,7 +132,6 @@ class FeedSight:
 
     @property
     def condition(self) -> Q:
-        """The same as a condition on events."""
         shown = Q(entity_type__in=self.entity_types)
         return shown if self.conflicts else shown & ~Q(type__in=CONFLICT_TYPES)
 
@@ -152,8 +150,6 @@ def feed_sight(user: Any) -> FeedSight:
 
 @dataclass(frozen=True)
 class FeedPage:
-    """Some events in their order, and where to go on."""
-
     events: Sequence[FeedEvent]
     next_cursor: str
     has_more: bool
@@ -221,7 +217,6 @@ def deleted_records(entity_type: str) -> QuerySet[FeedEvent]:
 
 
 def event_bodies(events: Collection[FeedEvent]) -> dict[int, dict[str, Any]]:
-    """Return what events say, by their keys, in two queries for all."""
     contexts = Context.objects.in_bulk([event.context_id for event in events if event.context_id])
     metadata: dict[Any, Mapping[str, Any]] = {key: context.metadata for key, context in contexts.items()}
     ids = {context["user"] for context in metadata.values() if context.get("user")}

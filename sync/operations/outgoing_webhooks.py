@@ -511,7 +511,6 @@ def signed_headers(message_id: str, timestamp: int, body: str, secrets: Sequence
 
 
 def _send(message: _Message) -> _Outcome:
-    """Make the call; asks nothing of the database."""
     begun = time.monotonic()
     try:
         outcome = _outcome(post_json(message.address, message.body, message.headers), message)

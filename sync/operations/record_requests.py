@@ -196,7 +196,6 @@ def record_pause(record: SyncedModel) -> RecordPause | None:
 
 
 def clean_reason(reason: str) -> str:
-    """Return a reason as it is stored: one line, cut to its length."""
     return " ".join(reason.replace("\0", "").split())[:MAX_REASON_LENGTH]
 
 
@@ -206,8 +205,7 @@ def _pause_event(record: SyncedModel) -> Any | None:
     if not models:
         return None
     changes: Any = models[0]._default_manager.filter(pgh_obj_id=record.pk).select_related("pgh_context")
-    # The change after the last one that shows the sync on turned it off, however often the record was edited
-    # since.
+    # The change after the last one that shows the sync on turned it off, however often the record was edited since.
     last_on = changes.filter(sync_enabled=True).order_by("-pgh_id").values("pgh_id")[:1]
     after = changes.annotate(last_on=Subquery(last_on)).filter(
         Q(last_on=None) | Q(pgh_id__gt=F("last_on")), sync_enabled=False

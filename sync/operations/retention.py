@@ -88,8 +88,6 @@ class RetentionRule:
 
 @dataclass(frozen=True)
 class PruneResult:
-    """How many rows of one kind were deleted, or would be."""
-
     name: str
     rows: int
 
@@ -132,69 +130,44 @@ def retention_rules() -> list[RetentionRule]:
     history, journal = settings.HISTORY_DAYS, settings.JOURNAL_DAYS
     rules = [
         # Whom the set-up excluded stays known: its sync may be turned on years later (item_links.py).
-        RetentionRule(
-            "activity",
-            "sync_decisions",
-            f"old.at < {_AGE} AND old.kind <> %(left_out)s",
-            history,
-            params={"left_out": EXCLUDED_KIND},
-        ),
-        RetentionRule(
-            "deliveries",
-            "sync_webhook_events",
-            f"old.processed_at IS NOT NULL AND old.received_at < {_JOURNAL_AGE}",
-            journal,
-        ),
+        RetentionRule("activity", "sync_decisions", f"old.at < {_AGE} AND old.kind <> %(left_out)s", history,
+                      params={"left_out": EXCLUDED_KIND}),
+        RetentionRule("deliveries", "sync_webhook_events",
+                      f"old.processed_at IS NOT NULL AND old.received_at < {_JOURNAL_AGE}", journal),
         RetentionRule("API writes", "sync_intents", _intent_condition(), journal),
-        RetentionRule(
-            "jobs", "sync_queue", f"old.status = 'completed' AND old.finished_at < {_AGE}", settings.QUEUE_DAYS
-        ),
+        RetentionRule("jobs", "sync_queue", f"old.status = 'completed' AND old.finished_at < {_AGE}",
+                      settings.QUEUE_DAYS),
         RetentionRule("assignments", "sync_assignments", f"old.at < {_AGE}", history),
         RetentionRule("verifications", "sync_verifications", f"old.at < {_AGE}", history),
         RetentionRule("latencies", "sync_latency_hours", f"old.hour < {_AGE}", HOURLY_DAYS),
         RetentionRule("hourly counts", "sync_hour_counts", f"old.hour < {_AGE}", HOURLY_DAYS),
-        RetentionRule(
-            "approval requests",
-            "sync_approval_requests",
-            f"old.state <> ALL (%(open)s) AND coalesce(old.decided_at, old.at) < {_AGE}",
-            history,
-            params={"open": [str(state) for state in OPEN_REQUEST_STATES]},
-        ),
-        RetentionRule(
-            "notifications",
-            "sync_notifications",
-            f"EXISTS (SELECT FROM sync_incidents AS it WHERE it.id = old.incident_id AND it.gone_at < {_AGE})",
-            settings.INCIDENT_DAYS,
-        ),
-        RetentionRule(
-            "incidents",
-            "sync_incidents",
-            f"old.gone_at < {_AGE} AND NOT EXISTS (SELECT FROM sync_notifications WHERE incident_id = old.id)",
-            settings.INCIDENT_DAYS,
-        ),
+        RetentionRule("approval requests", "sync_approval_requests",
+                      f"old.state <> ALL (%(open)s) AND coalesce(old.decided_at, old.at) < {_AGE}", history,
+                      params={"open": [str(state) for state in OPEN_REQUEST_STATES]}),
+        RetentionRule("notifications", "sync_notifications",
+                      "EXISTS (SELECT FROM sync_incidents AS it WHERE it.id = old.incident_id AND "
+                      f"it.gone_at < {_AGE})", settings.INCIDENT_DAYS),
+        RetentionRule("incidents", "sync_incidents",
+                      f"old.gone_at < {_AGE} AND NOT EXISTS (SELECT FROM sync_notifications WHERE "
+                      "incident_id = old.id)", settings.INCIDENT_DAYS),
         RetentionRule("stored answers", "sync_stored_answers", f"old.at < {_AGE}", ANSWER_DAYS),
         # A deleted record can be restored as long as its tombstone is kept, with the ids that others call it by.
-        RetentionRule(
-            "external ids of deleted records",
-            "sync_external_ids",
-            f"""old.released_at < {_AGE} AND NOT EXISTS (SELECT FROM sync_tombstones AS gone
-                WHERE gone.entity_type = old.entity_type AND gone.entity_id = old.entity_id)""",
-            settings.TOMBSTONE_DAYS,
-        ),
+        RetentionRule("external ids of deleted records", "sync_external_ids",
+                      f"""old.released_at < {_AGE} AND NOT EXISTS (SELECT FROM sync_tombstones AS gone
+                      WHERE gone.entity_type = old.entity_type AND gone.entity_id = old.entity_id)""",
+                      settings.TOMBSTONE_DAYS),
         RetentionRule("webhook deliveries", "sync_webhook_deliveries", f"old.finished_at < {_AGE}", journal),
         RetentionRule("undelivered events", "sync_webhook_deliveries", f"old.event_id IN ({_OLD_EVENTS})", history),
         RetentionRule("events", "sync_events", f"old.id IN ({_OLD_EVENTS})", history),
         RetentionRule("request counts", "sync_request_counts", f"old.ends_at < {_AGE}", COUNT_DAYS, key="key"),
-        RetentionRule(
-            "API tokens", "sync_api_tokens", f"least(old.revoked_at, old.expires_at) < {_AGE}", ENDED_TOKEN_DAYS
-        ),
+        RetentionRule("API tokens", "sync_api_tokens", f"least(old.revoked_at, old.expires_at) < {_AGE}",
+                      ENDED_TOKEN_DAYS),
         *_change_rules(history),
-    ]
+    ]  # fmt: skip
     return [rule for rule in rules if rule.days > 0]
 
 
 def count_rows(rule: RetentionRule) -> int:
-    """Return how many rows a rule would delete now."""
     return int(fetch_rows(_COUNT.format(table=rule.table, where=rule.where), _params(rule))[0][0])
 
 

@@ -53,7 +53,6 @@ class WorkSummary:
     waiting: int = 0
 
     def add(self, claimed: int, result: PassResult | WorkSummary) -> None:
-        """Add the result of one pass, or of one run."""
         self.claimed += claimed
         self.completed += result.completed
         self.failed += result.failed
@@ -64,15 +63,12 @@ class WorkSummary:
 
 @dataclass
 class WorkerRun:
-    """One call of `work`."""
-
     summary: WorkSummary
     until: float
     wait_for_lease: bool
     linger: bool
 
     def work_board(self, entity_type: str) -> None:
-        """Work one board's due jobs, if there are any and the board is available."""
         if process.is_shutting_down():
             self._notify_others(entity_type)
             return

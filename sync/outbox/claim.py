@@ -19,8 +19,7 @@ from sync.outbox.pauses import PAUSED_DIRECTIONS
 
 # ruff: noqa: S608 - statements made of the fragments below
 
-# A row of a paused direction starts no claim, and stays pending when its record gets a pass for another
-# reason.
+# A row of a paused direction starts no claim, and stays pending when its record gets a pass for another reason.
 _NOT_PAUSED = f"direction <> ALL ({PAUSED_DIRECTIONS.format(entity_type='%(entity_type)s')})"
 
 # Priority by priority, each from where the last claim ended (sync/outbox/lease.py): this reads neither rows

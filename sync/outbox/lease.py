@@ -54,7 +54,6 @@ class ClaimCursor:
 
     @contextmanager
     def rescan(self) -> Iterator[None]:
-        """Make the claim inside read from the start."""
         self.positions.clear()
         self.started = time.monotonic()
         yield
@@ -77,9 +76,8 @@ class ClaimCursor:
 
 # The lease row, renewed by steps and never by a timer, so that a worker that hangs loses its board.
 #
-# The row names its holder's database session as well. A killed holder has lost its session, which the server
-# knows, so that its board can be taken at once; a holder that hangs keeps its session, and its lease has to
-# run out.
+# The row names its holder's database session as well. A killed holder has lost its session, which the server knows, so
+# that its board can be taken at once; a holder that hangs keeps its session, and its lease has to run out.
 
 
 # Longer than a call and its transaction take; for so long a holder that hangs keeps its board.
@@ -96,8 +94,7 @@ MAX_LOST_HOLDERS = 5
 """After so many lost holders in a row, each lease has to run out: something that kills every worker before it
 has claimed a row must not do so every few seconds."""
 
-# Locks the row. The subquery runs before the row is searched, so that its lock_timeout already bounds that
-# wait.
+# Locks the row. The subquery runs before the row is searched, so that its lock_timeout already bounds that wait.
 LOCK_LEASE = """
     SELECT extract(epoch FROM expires - sync_now())::float, session_pid, pg_backend_pid() FROM sync_board_leases
     WHERE link_id = (SELECT %(link)s::bigint FROM set_config('lock_timeout', %(lock_timeout)s, true))

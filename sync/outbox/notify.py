@@ -131,9 +131,6 @@ def _connection(process_id: int) -> Connection:
     return default.clone(transport_options={**(default.transport_options or {}), **settings.WAKE_UP_TRANSPORT_OPTIONS})
 
 
-# post_save and post_delete of a synced record notify a worker when the transaction commits.
-
-
 def connect_signals() -> None:
     """Listen to every model; those that are not synced are ignored."""
     post_save.connect(notify_on_commit, dispatch_uid="sync.outbox.notify.save")

@@ -198,8 +198,7 @@ def _operate(action: str, by: str, rows: QuerySet[SyncQueue], act: Callable[[lis
     ids = list(rows.order_by("pk").exclude(status=QueueStatus.COMPLETED).values_list("pk", flat=True))
     done = in_flight = 0
     for start in range(0, len(ids), CHUNK):
-        # Inside the caller's transaction a second chunk can't be retried alone: the rows of the first stay
-        # locked.
+        # Inside the caller's transaction a second chunk can't be retried alone: the rows of the first stay locked.
         is_nested = connection.in_atomic_block and start > 0
         work = partial(_operate_chunk, act, ids[start : start + CHUNK])
         try:
@@ -249,7 +248,6 @@ def _add_decisions(ids: Sequence[int], by: str, sentence: str) -> None:
 
 
 def _records(ids: Sequence[int]) -> dict[str, list[UUID]]:
-    """The records that these rows are about, by type."""
     rows = SyncQueue.objects.filter(pk__in=ids, entity_id__isnull=False).order_by("entity_type", "entity_id")
     found: dict[str, list[UUID]] = {}
     for entity_type, entity_id in rows.values_list("entity_type", "entity_id").distinct():

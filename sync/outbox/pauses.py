@@ -104,8 +104,7 @@ def resume(by: str, *, entity_type: str = "", direction: str = "") -> bool:
 def active_pause(entity_type: str, direction: str | None = None) -> QueuePause | None:
     """Return the pause of this board as a whole, or with `direction` of that direction; None without one.
 
-    A board whose two directions are paused one by one is paused as a whole. Without a board: the pause of
-    everything.
+    A board whose two directions are paused one by one is paused as a whole. Without a board: the pause of everything.
     """
     found = pauses_by_direction(entity_type)
     whole = board_pause(found)

@@ -213,8 +213,6 @@ def bare_write(write: Write, rejected: Collection[str] = ()) -> Write:
     return replace(write, fields=tuple(one for one in write.fields if one.column_id == NAME_COLUMN or one in kept))
 
 
-# The executor.
-
 _TAG_REJECTIONS = frozenset({Scope.FIELD, Scope.COLUMN, Scope.RECORD, Scope.DOCUMENT, Scope.BOARD})
 """Refusals of the tag itself. That this token may make none here is no reason to leave the board alone."""
 
@@ -334,7 +332,6 @@ class Executor:
         return Answer(Verdict.DONE, item=item, intent=intent, alone=alone, rejected=rejected)
 
     def _end_rejected(self, call: Call, announced: Announced, error: ConnectorError, *, others_done: bool) -> Answer:
-        """One alias was refused, the others stand."""
         write, intent = announced
         if call.has_values and not call.alone and is_value_rejection(error, others_done=others_done):
             _close_intents([intent], IntentState.REJECTED)
@@ -447,7 +444,6 @@ class Executor:
 
     @contextmanager
     def _connector(self, size: int) -> Iterator[Connector]:
-        """The connector for one call that writes, about so many records."""
         self.calls += 1
         with call_cost(self.board.link, size, writes=True):
             yield connector(self.board.link.system)

@@ -36,17 +36,11 @@ RECHECK_SECONDS = 10
 
 
 def answered(facts: PassFacts, plan: Plan, answers: Answers) -> Plan:
-    """Return the plan as Monday's answers leave it."""
     return after_answers(after_removals(facts.board, plan, answers), answers)
-
-
-# One record.
 
 
 @dataclass(frozen=True)
 class Wake:
-    """Another pass that follows from this one, for its record."""
-
     cause: Cause = Cause.DEPENDENCY
     priority: Priority = Priority.EDIT
     payload: Mapping[str, Any] = field(default_factory=dict)
@@ -248,7 +242,6 @@ class Changes:
 
     @property
     def existing(self) -> list[RecordPlan]:
-        """The records that are there afterwards."""
         return [one.plan for one in self.present if not one.plan.is_deleted]
 
 
@@ -288,7 +281,6 @@ def changes(
 
 
 def _ledger_row(facts: PassFacts, plan: RecordPlan, before: SyncMetadata) -> dict[str, Any]:
-    """Return the record's sync state after this pass."""
     ups = any(p.send_raw is not None for p in plan.plans.values())
     downs = any(p.write_raw is not None for p in plan.plans.values())
     one_way = LedgerDirection.LOCAL_TO_REMOTE if ups else LedgerDirection.REMOTE_TO_LOCAL

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from sync.reconcile import sides
 from sync.reconcile.board_filter import exclude_items, exclude_records, keep_only_pulls
 from sync.reconcile.deleted_records import DeletedPlan, decide_deleted_records, end_unread_deleted
 from sync.reconcile.duplicates import decide_duplicates, find_possible_duplicates
@@ -20,14 +21,6 @@ from sync.reconcile.new_items import decide_unmatched
 from sync.reconcile.pass_plan import Ending, Job, Outcome, PassFacts, Plan, PlanRule, RecordPlan
 from sync.reconcile.removed_items import decide_removals
 from sync.reconcile.restraints import defer_paused, request_approvals, throttle_write_loops
-from sync.reconcile.sides import (
-    apply_unlinks,
-    check_columns,
-    end_unchanged,
-    end_unmatchable,
-    know_related,
-    reread_stale,
-)
 from sync.reconcile.unconfirmed_writes import earlier_writes, know_late_writes
 from sync.reconcile.writes import end_uncreatable
 
@@ -56,8 +49,8 @@ BEFORE_READING: tuple[PlanRule, ...] = (
     exclude_records,  # left out by NPD's side of the filter
     find_lost_updates,  # which edits on Monday our writes went over
     find_lost_updates_of_deleted,  # and of records that were deleted since
-    end_unchanged,  # sync off; nothing changed; our own echo
-    end_unmatchable,  # without the column by which a new item would be known, none is made
+    sides.end_unchanged,  # sync off; nothing changed; our own echo
+    sides.end_unmatchable,  # without the column by which a new item would be known, none is made
 )
 
 IDENTITY: tuple[PlanRule, ...] = (
@@ -65,7 +58,7 @@ IDENTITY: tuple[PlanRule, ...] = (
     # item could not be known. Whose item is gone is decided before anybody gets a new one. That ends the record's pass,
     # whom later rules don't see any more: pauses and approvals are asked at once, there and of deleted records.
     read_items,
-    check_columns,  # missing, hidden, retyped, healed
+    sides.check_columns,  # missing, hidden, retyped, healed
     identify_records,  # linked, or its item is gone; one hit links, several are asked about, none is made
     decide_removals,  # gone: quiet first; then the policy, or a question where it was edited or may be there still
     find_lost_creates,  # the item that a call without an answer had made
@@ -77,13 +70,13 @@ RULES: tuple[PlanRule, ...] = (
     # A person's wish to unlink goes over whatever became of the item: also of records that have ended, which is why
     # `defer_paused` looks at all of them, too. The filter looks at the item as it is: a read that shows what we have
     # replaced since is done once more first.
-    apply_unlinks,  # its NPD ID is cleared; settle turns its sync off and remembers the item
-    reread_stale,
+    sides.apply_unlinks,  # its NPD ID is cleared; settle turns its sync off and remembers the item
+    sides.reread_stale,
     exclude_items,  # left out by Monday's side of the filter, or leaving with this pass
     # The last that may read on Monday for records, but for the item that an emptied cell named: from here on only NPD
     # is asked. Items without a record come before deleted records: one of them may take the place of a gone one, and
     # one that belongs to a deleted record only wakes that, whose own pass decides.
-    know_related,
+    sides.know_related,
     decide_unmatched,  # linked, asked about, made into a record, left alone, a second item, gone
     know_late_writes,
     decide_deleted_records,  # archive, delete, unlink or ask; edited or restored since: ask

@@ -345,8 +345,7 @@ def _report(facts: DeletedFacts, kind: str, item_id: str, **values: Any) -> Conf
 
 # What somebody changed on Monday since both sides agreed, of a record that is no more in NPD.
 #
-# Where the item leaves the board, its edits leave with it: those that nobody saw who decided that
-# go to the history.
+# Where the item leaves the board, its edits leave with it: those that nobody saw who decided that go to the history.
 
 
 def lost_edits(board: BoardContext, facts: DeletedFacts, item: Item) -> dict[str, HistoryLine]:
@@ -458,7 +457,6 @@ def approve_removals(planned: Sequence[DeletedPlan], approvals: ApprovalFacts) -
 
 
 def after_removals(board: BoardContext, plan: Plan, answers: Answers) -> Plan:
-    """Return the plan with its deleted records as the answers leave them."""
     sent = [(plan.deleted[key], answer) for key, answer in answers.deleted.items()]
     known = [(replace(one, facts=with_editors(one.facts, answers.editors)), answer) for one, answer in sent]
     return plan.with_deleted(after_removal(board, one, answer) for one, answer in known)
@@ -482,9 +480,8 @@ def after_removal(board: BoardContext, plan: DeletedPlan, answer: Answer) -> Del
 
 # The calls that take a deleted record's item off the board, or take its NPD ID from it.
 #
-# As every write: announced by intents under the lease, an alias a record, divided only where Monday
-# refused the document before it ran; what became of a call without an answer is read by the next
-# pass.
+# As every write: announced by intents under the lease, an alias a record, divided only where Monday refused the
+# document before it ran; what became of a call without an answer is read by the next pass.
 
 
 REMOVAL_KINDS = {
@@ -553,7 +550,6 @@ def after_restoring(plan: DeletedPlan) -> DeletedPlan:
 
 
 def tombstone_after(plan: DeletedPlan, before: Tombstone, now: datetime) -> Tombstone:
-    """Return the tombstone as the pass leaves it."""
     tombstone = copy(before)
     if plan.new_state is not None:
         tombstone.state = plan.new_state

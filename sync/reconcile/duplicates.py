@@ -98,7 +98,6 @@ class DuplicateItem:
 
     @property
     def about(self) -> Write:
-        """What either call is about."""
         how = "answered" if self.is_answered else "found"
         return Write(f"{self.record.pk} {self.item.id} {how}", self.record.pk, self.item.id)
 

@@ -139,9 +139,6 @@ class HistoryLine:
     item_id: str = ""
 
 
-# A record.
-
-
 def new_ledger(entity_type: str, entity_id: UUID) -> SyncMetadata:
     """Return a sync state that is not stored yet, with plain values where it would hold database defaults."""
     empty: dict[str, Any] = {name: {} for name in ("base", "blocked_fields", "altered", "conflicts", "seen")}

@@ -36,6 +36,7 @@ from sync.merge import (
     decide_field,
 )
 from sync.models import FieldMapping, SyncMetadata
+from sync.reconcile import resolutions
 from sync.reconcile.facts import ChangeEvent, HistoryLine, RecordFacts
 from sync.reconcile.field_values import (
     BoardContext,
@@ -49,14 +50,6 @@ from sync.reconcile.field_values import (
     related_id,
     related_name,
     stored_values,
-)
-from sync.reconcile.resolutions import (
-    NO_RESULTS,
-    ResolutionResults,
-    as_conflict,
-    plan_undo,
-    typed_values,
-    with_resolution,
 )
 from sync.records.blocked_fields import (
     KEPT_BY,
@@ -81,10 +74,9 @@ class FieldPlan:
     """What a pass does with one field: the decision with the raw values that it rests on.
 
     `conflict` is there when a person has to decide; `resolves` when one has, and this pass carries that out: the
-    conflict in which they did, or, of an undo, the one that was resolved.
-    `blocked_reason` is why nothing is done with it, in words; logic asks `blocked_code`. `confirmed_entry` is the entry
-    of an intent without an answer whose value Monday now shows. `awaits` names, as AwaitedRelation does, the item or
-    name for which a record has to come first.
+    conflict in which they did, or, of an undo, the one that was resolved. `blocked_reason` is why nothing is done with
+    it, in words; logic asks `blocked_code`. `confirmed_entry` is the entry of an intent without an answer whose value
+    Monday now shows. `awaits` names, as AwaitedRelation does, the item or name for which a record has to come first.
     """
 
     mapping: FieldMapping
@@ -109,7 +101,6 @@ class FieldPlan:
 
     @property
     def resolved_kind(self) -> str:
-        """Of what kind the conflict is that it resolves; mostly empty."""
         return self.resolves.kind if self.resolves else ""
 
     @property
@@ -161,7 +152,7 @@ class FieldsPlan:
 
     plans: Mapping[str, FieldPlan] = field(default_factory=dict)
     confirmed_intents: Mapping[UUID, str] = field(default_factory=dict)
-    results: ResolutionResults = NO_RESULTS
+    results: resolutions.ResolutionResults = resolutions.NO_RESULTS
     log: tuple[HistoryLine, ...] = ()
     write_npd_id: bool = False
     reason: str = ""
@@ -249,10 +240,9 @@ def _monday_edit_time(known: FieldFacts, field_plan: FieldPlan, field: Field) ->
 
 # What Monday refused, from pass to pass: kept back, and left in NPD where a person said so.
 #
-# What a person left stays left until the value, its column or the mapping's version changes, also
-# through passes that can't read the cell and through a conflict on the field. It is left beside what
-# stood on Monday then: once a pass finds another value there, and sees no conflict in it, people
-# are asked anew.
+# What a person left stays left until the value, its column or the mapping's version changes, also through passes that
+# can't read the cell and through a conflict on the field. It is left beside what stood on Monday then: once a pass
+# finds another value there, and sees no conflict in it, people are asked anew.
 
 
 def rejection_reason(facts: RecordFacts, field_plan: FieldPlan) -> str:
@@ -382,7 +372,7 @@ def _resolved_raw(known: FieldFacts, field_plan: FieldPlan, field: Field) -> Map
         return field_plan.local_raw
     if field_plan.choose == "base" and field_plan.base is not None:
         return dict(field_plan.base["local"])
-    return typed_values(known, field_plan)
+    return resolutions.typed_values(known, field_plan)
 
 
 def _plan_local_write(known: FieldFacts, field_plan: FieldPlan, raw: Mapping[str, Any]) -> FieldPlan:
@@ -418,7 +408,7 @@ def _plan_conflict(known: FieldFacts, field_plan: FieldPlan) -> FieldPlan:
 
 def _set_conflict(field_plan: FieldPlan, reason: str) -> FieldPlan:
     decision = FieldDecision(field_plan.mapping.key, Action.CONFLICT, reason)
-    return replace(field_plan, decision=decision, conflict=as_conflict(field_plan, reason))
+    return replace(field_plan, decision=decision, conflict=resolutions.as_conflict(field_plan, reason))
 
 
 def _plan_push_by_name(known: FieldFacts, field_plan: FieldPlan) -> FieldPlan:
@@ -467,7 +457,7 @@ def decide_fields(known: FieldFacts) -> FieldsPlan:
     return FieldsPlan(
         plans={one.plan.mapping.key: one.plan for one in decided if one.plan is not None},
         confirmed_intents={pk: facts.item.id for one in decided for pk in one.confirmed if facts.item is not None},
-        results=reduce(or_, (one.results for one in decided), NO_RESULTS),
+        results=reduce(or_, (one.results for one in decided), resolutions.NO_RESULTS),
         log=tuple(line for one in decided for line in one.log),
         write_npd_id=write_npd_id,
         reason=reason,
@@ -480,12 +470,11 @@ class _DecidedField:
 
     plan: FieldPlan | None
     confirmed: tuple[UUID, ...] = ()
-    results: ResolutionResults = NO_RESULTS
+    results: resolutions.ResolutionResults = resolutions.NO_RESULTS
     log: tuple[HistoryLine, ...] = ()
 
 
 def way_of(facts: RecordFacts | RecordPlan, mapping: FieldMapping) -> FieldDirection:
-    """Return the ways that both the record's and the mapping's direction allow."""
     directions = {facts.record.sync_direction, mapping.direction}
     up = SyncDirection.NONE not in directions and SyncDirection.MONDAY_TO_NPD not in directions
     down = SyncDirection.NONE not in directions and SyncDirection.NPD_TO_MONDAY not in directions
@@ -616,11 +605,11 @@ def _decide_merged(
         field = _merge_field(known, field_plan, way, now, emptied_by_removal=bool(removal))
         if removal and (way is FieldDirection.TO_NPD or not field.sides.local_changed):
             return _DecidedField(_block_undecided(field_plan, BlockedCode.RELATION, removal), after.intents)
-        resolved, field, results = with_resolution(known, field_plan, field)
+        resolved, field, results = resolutions.with_resolution(known, field_plan, field)
     except UnknownValue as unknown:
         detail = f"The last synced value is not known any more: {unknown}."
         return _DecidedField(_plan_unknown(field_plan, way, BlockedCode.UNKNOWN, detail), after.intents)
-    undone, of_undo = plan_undo(known, field_plan, field, item)
+    undone, of_undo = resolutions.plan_undo(known, field_plan, field, item)
     if undone is None:
         undone = apply_decision(known, replace(resolved, decision=decide_field(field)), field)
     return _DecidedField(undone, after.intents, results | of_undo)

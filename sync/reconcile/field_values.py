@@ -52,7 +52,6 @@ def to_json_value(value: Any) -> Any:
 
 
 def related_reference(record: models.Model | None) -> dict[str, Any] | None:
-    """Return a related record as raw values name it."""
     if record is None:
         return None
     return {"id": str(record.pk), "item": getattr(record, "monday_id", None), "name": record_name(record)}
@@ -418,7 +417,6 @@ def related_name(raw_local: dict[str, Any] | None) -> str:
 
 
 def as_uuid(text: str) -> UUID | None:
-    """Return the NPD ID in a text, or None where it is none."""
     try:
         return UUID(text)
     except ValueError:

@@ -61,6 +61,7 @@ from sync.models import (
 from sync.models.state import event_column_text, event_item_name
 from sync.outbox.claim import Claim
 from sync.outbox.pauses import pauses_by_direction
+from sync.reconcile import lookups
 from sync.reconcile.decide import RULES, Undecided, decide
 from sync.reconcile.facts import (
     EDIT_KINDS,
@@ -96,16 +97,6 @@ from sync.reconcile.field_values import (
     match_text_of_item,
     npd_id_of,
     stored_values,
-)
-from sync.reconcile.lookups import (
-    canonical_expression,
-    events_by_item,
-    item_names,
-    known_related,
-    overwritten_wants,
-    read_edits,
-    read_related,
-    related_wants,
 )
 from sync.reconcile.new_items import GIVING, ItemAct, ItemPlan, item_context, wants_records
 from sync.reconcile.pass_plan import Ask, PassFacts, Plan, PlanRule, Unread
@@ -347,13 +338,13 @@ def _with_related(facts: PassFacts, plan: Plan) -> PassFacts:
     read += [(board.model(), item) for c in facts.claimed.unmatched if (item := found.get(c.remote_id or ""))]
     deleted = [(one.facts.record, str(one.facts.tombstone.monday_id)) for one in plan.open_deleted]
     read += [(record, item) for record, item_id in deleted if (item := found.get(item_id))]
-    wants = {want for record, item in read for want in related_wants(board, record, item)}
+    wants = {want for record, item in read for want in lookups.related_wants(board, record, item)}
     # What was overwritten is in no cell any more; people are told of it, and take it back, by its name.
     lost = [one for plans in open_records for one in plans.lost.found]
-    wants |= {want for one in lost for want in overwritten_wants(board, one.key, one.value)}
-    known = {**facts.related.known, **known_related(board, [one.record for one in open_records])}
-    related = read_related(wants - known.keys(), RelatedFacts(known))
-    names = item_names(board, related, [one.facts for one in open_records])
+    wants |= {want for one in lost for want in lookups.overwritten_wants(board, one.key, one.value)}
+    known = {**facts.related.known, **lookups.known_related(board, [one.record for one in open_records])}
+    related = lookups.read_related(wants - known.keys(), RelatedFacts(known))
+    names = lookups.item_names(board, related, [one.facts for one in open_records])
     return replace(facts, board=board.with_names(names), related=related)
 
 
@@ -363,8 +354,8 @@ def _with_lacking(facts: PassFacts, plan: Plan, wants: Collection[Want]) -> Pass
         return facts
     edited = {want.value for want in lacking if want.kind is WantKind.EDITS}
     records = {key: plan.records[key].record for key in edited}
-    edits = read_edits(facts.board, records, facts.edits) if records else facts.edits
-    return replace(facts, related=read_related(lacking, facts.related), edits=edits)
+    edits = lookups.read_edits(facts.board, records, facts.edits) if records else facts.edits
+    return replace(facts, related=lookups.read_related(lacking, facts.related), edits=edits)
 
 
 DAY = timedelta(days=1)
@@ -378,9 +369,6 @@ def load_settings() -> Settings:
         new_item_wait_seconds=float(settings.NEW_ITEM_WAIT_SECONDS),
         journal_days=settings.JOURNAL_DAYS,
     )
-
-
-# Records.
 
 
 def claimed_facts(
@@ -455,7 +443,7 @@ def _record_facts(
 def _new_events(board: BoardContext, items: Sequence[str]) -> Mapping[str, Sequence[ReceivedEvent]]:
     """Read the events of these items that no pass has checked, as they came."""
     new = WebhookEvent.objects.filter(processed_at=None, item_id__in=items, board_id=board.link.board_id)
-    return events_by_item(new.order_by("id"))
+    return lookups.events_by_item(new.order_by("id"))
 
 
 def _open_intents(ids: Collection[UUID]) -> QuerySet[Intent]:
@@ -476,7 +464,7 @@ def recent_events(board: BoardContext, ids: Mapping[UUID, str]) -> dict[UUID, tu
     rows = WebhookEvent.objects.filter(
         item_id__in=list(ids.values()), board_id=board.link.board_id, received_at__gt=SyncNow() - EVENT_WINDOW
     )
-    found, user = events_by_item(rows.order_by("-received_at")[:MAX_EVENTS]), token_user()
+    found, user = lookups.events_by_item(rows.order_by("-received_at")[:MAX_EVENTS]), token_user()
     return {key: (tuple(found.get(item_id, ())), user) for key, item_id in ids.items()}
 
 
@@ -596,7 +584,7 @@ def records_by_match_key(board: BoardContext, keys: Iterable[str]) -> dict[str, 
     if match is None or not wanted:
         return {}
     convert = board.converter(match)
-    records = board.model._default_manager.annotate(match_key=Lower(canonical_expression(match.fields[0])))
+    records = board.model._default_manager.annotate(match_key=Lower(lookups.canonical_expression(match.fields[0])))
     found: dict[str, list[SyncedModel]] = {}
     for record in records.filter(match_key__in=[Lower(Value(key)) for key in wanted]):
         found.setdefault(str(convert.local(stored_values(record, match))), []).append(record)
@@ -709,7 +697,7 @@ def editors_of(
     if not items:
         return {}
     rows = WebhookEvent.objects.filter(board_id=board.link.board_id, item_id__in=list(items.values()))
-    events, users = events_by_item(rows), monday_users()
+    events, users = lookups.events_by_item(rows), monday_users()
     return {key: (tuple(events.get(item_id, ())), users) for key, item_id in items.items()}
 
 
@@ -930,7 +918,6 @@ def locked_item(board: BoardContext, plan: ItemPlan, pause: str) -> LockedItem:
 def _records(
     board: BoardContext, ids: Collection[UUID], items: Collection[str], keys: Iterable[str]
 ) -> list[SyncedModel]:
-    """Return the board's records with one of these ids, items or match keys, and with their relations."""
     match, wanted = board.match_mapping, sorted(set(filter(None, keys)))
     if not ids and not items:
         return []
@@ -938,7 +925,7 @@ def _records(
     if board.joined_relations:
         records = records.select_related(*board.joined_relations)
     if match is not None and wanted:
-        records = records.annotate(match_key=Lower(canonical_expression(match.fields[0])))
+        records = records.annotate(match_key=Lower(lookups.canonical_expression(match.fields[0])))
         condition |= Q(match_key__in=[Lower(Value(key)) for key in wanted])
     return list(records.filter(condition))
 

@@ -189,9 +189,8 @@ def wants_unedited(plans: Iterable[IdentityPlan]) -> frozenset[UUID]:
 
 # Items that a create without an answer may have made, and that no listing shows any more.
 #
-# Monday lists active items only. One that a person archived or deleted before it was linked is not
-# found by its NPD ID; but webhooks have named it, and asked for by its id it still shows the NPD ID
-# that our create gave it.
+# Monday lists active items only. One that a person archived or deleted before it was linked is not found by its NPD ID;
+# but webhooks have named it, and asked for by its id it still shows the NPD ID that our create gave it.
 
 
 def link_lost_creates(
@@ -213,8 +212,7 @@ def link_lost_creates(
     return plans
 
 
-# Questions of identity: whose item is this, which item is this record's, are these two the same
-# person?
+# Questions of identity: whose item is this, which item is this record's, are these two the same person?
 #
 # Each is a report of the kind identity with the options that a person may choose.
 

@@ -1,6 +1,4 @@
-"""Lookups in NPD's database: a board with its mappings, records by what they say, related records and edit times; and
-how pages show a record's fields, outside a pass.
-"""
+"""Lookups in NPD's database for a pass: boards, records, edit times; and how pages show a record's fields."""
 
 from __future__ import annotations
 
@@ -183,7 +181,6 @@ def overwritten_wants(board: BoardContext, key: str, value: Canonical) -> set[Wa
 
 
 def known_related(board: BoardContext, records: Iterable[SyncedModel]) -> dict[Want, Sequence[SyncedModel]]:
-    """Return the related records that came with these records."""
     found: dict[Want, Sequence[SyncedModel]] = {}
     for record in records:
         for _, field in board.relations:
@@ -272,7 +269,6 @@ def read_until(rule: Callable[[RelatedFacts], T], known: RelatedFacts = NOTHING_
 
 
 def events_by_item(rows: Iterable[WebhookEvent]) -> dict[str, list[ReceivedEvent]]:
-    """Return these deliveries, parsed, by item."""
     found: dict[str, list[ReceivedEvent]] = {}
     for row in rows:
         found.setdefault(row.item_id or "", []).append(ReceivedEvent.of(row))

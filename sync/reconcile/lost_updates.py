@@ -93,8 +93,7 @@ def observed(
     return kept
 
 
-# Detection: whether events show that a write of ours went over somebody's edit, before they pass as
-# echoes.
+# Detection: whether events show that a write of ours went over somebody's edit, before they pass as echoes.
 #
 # Between a pass's read and its write somebody may change the same cell. Monday has no write that says "only if it still
 # holds …", so this is found out afterwards: by our own write's event, whose previous value we had not read; or by the
@@ -325,11 +324,10 @@ class _FieldHistory:
         )
 
 
-# Edits on Monday that a write of ours went over: asked about, kept in the history, taken back by
-# choice.
+# Edits on Monday that a write of ours went over: asked about, kept in the history, taken back by choice.
 #
-# Detection finds them; here it is seen, with both sides read, which of them are really gone from
-# both. npd_data of such a conflict is what stands on both sides, monday_data what was lost.
+# Detection finds them; here it is seen, with both sides read, which of them are really gone from both. npd_data of such
+# a conflict is what stands on both sides, monday_data what was lost.
 
 
 def report_lost_updates(

@@ -115,7 +115,6 @@ class ItemPlan:
 
     @property
     def names(self) -> set[UUID]:
-        """The records on which it rests."""
         return {record.pk for record in (self.record, *self.asked) if record is not None}
 
 
@@ -123,7 +122,6 @@ class ItemPlan:
 
 
 def item_finding(board: BoardContext, facts: ItemFacts, reason: UnmatchedReason, **details: str) -> UnmatchedFinding:
-    """Return why no record has the item."""
     name, values = (facts.item.name, item_values(board, facts.item)) if facts.item else ("", {})
     return UnmatchedFinding(facts.item_id, name, reason, details, values)
 

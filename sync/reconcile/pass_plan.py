@@ -34,9 +34,6 @@ if TYPE_CHECKING:
     from sync.reconcile.sides import InspectedColumns
 
 
-# How what was claimed together ends.
-
-
 class Outcome(StrEnum):
     """How a record's jobs end."""
 
@@ -219,9 +216,6 @@ NOTHING_LOST = LostUpdates()
 NO_FIELDS = FieldsPlan()
 
 
-# A record's plan.
-
-
 @dataclass(frozen=True)
 class RecordPlan:
     """What becomes of a record; `facts` are as the next rule is to see them: with its item, its history, what the pass
@@ -257,7 +251,6 @@ class RecordPlan:
 
     @property
     def ledger(self) -> SyncMetadata:
-        """Its sync state, as the pass leaves it."""
         return self.facts.ledger
 
     @property
@@ -391,8 +384,6 @@ class RecordPlan:
 
 @dataclass(frozen=True)
 class Job:
-    """What was claimed together, and how it ends."""
-
     claim: Claim
     ending: Ending
 
@@ -504,7 +495,6 @@ class PassFacts:
 
     @property
     def found(self) -> BatchItems:
-        """What was read on Monday; nothing where nothing was."""
         return next((value for want, value in self.known.items() if want.kind is Ask.ITEMS), BatchItems())
 
     def field_facts(self, plan: RecordPlan, **more: Any) -> FieldFacts:

@@ -1,5 +1,4 @@
-"""Linked records whose item is gone from its board: left alone for a while, then the link's policy or a person
-decides.
+"""Linked records whose item is gone from its board: left alone for a while, then the link's policy or a person decides.
 
 Decides of docs/reference/merge.md, “A record and its item”:
 
@@ -45,6 +44,7 @@ from sync.kernel.conflict_store import (
 )
 from sync.merge import FieldDirection, FieldSides, Unknown
 from sync.models import ApprovalRequest, FieldMapping, QueuePause, SyncMetadata
+from sync.reconcile import restraints
 from sync.reconcile.facts import RETURN, HistoryLine, RecordFacts, RemovalFacts, Settings, change_events
 from sync.reconcile.field_plan import (
     UNREAD,
@@ -70,14 +70,6 @@ from sync.reconcile.pass_plan import (
     RecordAction,
     RecordPlan,
     RemovedItem,
-)
-from sync.reconcile.restraints import (
-    BOTH_DIRECTIONS,
-    Act,
-    approval_facts,
-    approval_verdicts,
-    undecided,
-    undecided_if_paused,
 )
 from sync.records.approvals import ApprovalFacts
 from sync.records.item_links import RECREATE_KEY, RESTORED_KEY, UNLINK_KEY
@@ -117,7 +109,7 @@ _POLICY_ACTIONS = {
 _NEEDED_DIRECTIONS = {
     RecordAction.CREATE: (QueueDirection.TO_MONDAY,),
     RecordAction.DELETE: (QueueDirection.TO_NPD,),
-    RecordAction.UNLINK: BOTH_DIRECTIONS,
+    RecordAction.UNLINK: restraints.BOTH_DIRECTIONS,
 }
 
 
@@ -435,10 +427,10 @@ def _comparable(raw: dict[str, Any]) -> list[Any]:
 def hold_if_paused(plan: RecordPlan, pauses: Mapping[str, QueuePause]) -> RecordPlan:
     """Leave undone what would be written in a paused direction; a choice that led to it stays with its conflict."""
     act = plan.removal.act if plan.removal else RecordAction.NOTHING
-    return undecided_if_paused(pauses, plan, *_NEEDED_DIRECTIONS.get(act, ()))
+    return restraints.undecided_if_paused(pauses, plan, *_NEEDED_DIRECTIONS.get(act, ()))
 
 
-def wanted_deletions(plans: Iterable[RecordPlan]) -> list[Act]:
+def wanted_deletions(plans: Iterable[RecordPlan]) -> list[restraints.Act]:
     """Return the records that are to be deleted in NPD, as approvals know them."""
     return [(one.id, "") for one in plans if one.removal and one.removal.act is RecordAction.DELETE]
 
@@ -446,7 +438,7 @@ def wanted_deletions(plans: Iterable[RecordPlan]) -> list[Act]:
 def approve_deletions(planned: Sequence[tuple[RemovalFacts, RecordPlan]], approvals: ApprovalFacts) -> list[RecordPlan]:
     """Let go what isn't too much at once, hold the rest; what waits is over where it is to be something else by now."""
     wanted = wanted_deletions(plan for _, plan in planned)
-    verdicts, plans = approval_verdicts(approvals, ApprovalKind.RECORDS, wanted), []
+    verdicts, plans = restraints.approval_verdicts(approvals, ApprovalKind.RECORDS, wanted), []
     for facts, plan in planned:
         assert plan.removal is not None
         verdict = verdicts.get((plan.id, ""))
@@ -456,7 +448,7 @@ def approve_deletions(planned: Sequence[tuple[RemovalFacts, RecordPlan]], approv
         decided = replace(plan, removal=replace(plan.removal, was_rejected=was_rejected, approval=approval))
         if verdict and not verdict.may_go:
             # Neither asked nor done: a choice that led here stays with its conflict.
-            decided = undecided(decided).end_settled(
+            decided = restraints.undecided(decided).end_settled(
                 f"{plan.removal.what} Its deletion in NPD waits for approval: too many records would go at once. See "
                 "“Waiting for approval” in the admin."
             )
@@ -489,7 +481,7 @@ def decide_removals(facts: PassFacts, plan: Plan) -> Plan:
         for one in known
     ]
     acts = wanted_deletions(one for _, one in planned)
-    return plan.with_records(approve_deletions(planned, approval_facts(facts, ApprovalKind.RECORDS, acts)))
+    return plan.with_records(approve_deletions(planned, restraints.approval_facts(facts, ApprovalKind.RECORDS, acts)))
 
 
 def new_deletion_requests(plan: Plan) -> list[ApprovalRequest]:

@@ -308,8 +308,7 @@ def with_limit(facts: PassFacts, asked: ApprovalFacts, kinds: Sequence[ApprovalK
 # Fields that a pass would empty need approval where they are too many; what it holds stays on the side where it still
 # stands.
 #
-# A person's choice between two values, and a push that a person asked for by name, have been
-# approved by being made.
+# A person's choice between two values, and a push that a person asked for by name, have been approved by being made.
 
 
 CLEARS = (ApprovalKind.CLEAR_MONDAY, ApprovalKind.CLEAR_NPD)
@@ -328,12 +327,10 @@ class FieldClear:
 
     @property
     def key(self) -> tuple[UUID, str, str]:
-        """What names its act among all."""
         return self.facts.id, self.kind, self.field_plan.mapping.key
 
     @property
     def act(self) -> Act:
-        """As approvals know it."""
         return self.facts.id, self.field_plan.mapping.key
 
     def request(self, state: ApprovalState) -> ApprovalRequest:

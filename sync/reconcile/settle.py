@@ -70,7 +70,7 @@ from sync.outbox.claim import claim_records
 from sync.outbox.lease import Lease
 from sync.outbox.pauses import locked_pauses, pause_sentence
 from sync.outbox.queue_rows import enqueue_item_many, enqueue_many
-from sync.reconcile import gather
+from sync.reconcile import deleted_records, gather, settlement
 from sync.reconcile.changes import (
     Changes,
     RecordChanges,
@@ -80,17 +80,6 @@ from sync.reconcile.changes import (
     pass_result,
     record_changes,
     statuses,
-)
-from sync.reconcile.deleted_records import (
-    DeletedPlan,
-    after_restoring,
-    as_record_plan,
-    ask_about_deletion,
-    deleted_as_locked,
-    deletion_reports,
-    ledger_after,
-    new_removal_requests,
-    tombstone_after,
 )
 from sync.reconcile.duplicates import (
     DuplicateItem,
@@ -110,18 +99,6 @@ from sync.reconcile.pass_plan import REPORTED_STATES, Job, Outcome, PassFacts, P
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.resolutions import undo_context
 from sync.reconcile.restraints import has_local_writes, new_clear_requests
-from sync.reconcile.settlement import (
-    DELETION_KINDS,
-    LEDGER_STATUS,
-    Authors,
-    PassId,
-    awaited_relations,
-    cause_of_claim,
-    cause_of_item,
-    history_row,
-    identity_report,
-    moved_records,
-)
 from sync.reconcile.sides import InspectedColumns
 from sync.reconcile.unconfirmed_writes import CreatePlan, Fate, may_link
 from sync.reconcile.writes import NOTHING_SENT, Answers, end_open
@@ -145,7 +122,7 @@ class PassRun:
 
     lease: Lease
     board: BoardContext
-    this: PassId
+    this: settlement.PassId
     started: float
     calls: int = 0
 
@@ -192,14 +169,14 @@ class PassRun:
     def store_history(self, records: Sequence[RecordChanges]) -> None:
         """Store these records' lines; histories and people are read only where somebody's edit moved."""
         plans = [one.plan for one in records]
-        history = latest_edits(self.board.model, moved_records(plans), without_batch=str(self.this.id))
+        history = latest_edits(self.board.model, settlement.moved_records(plans), without_batch=str(self.this.id))
         users = users_of(event for events in history.values() for event in events)
         told = any(plan.facts.events and any(line.key or line.kind == RETURN for line in plan.log) for plan in plans)
-        ends = [plan.id for plan in plans if any(line.kind in DELETION_KINDS for line in plan.log)]
+        ends = [plan.id for plan in plans if any(line.kind in settlement.DELETION_KINDS for line in plan.log)]
         deletions = deletion_authors((self.entity_type, one) for one in ends)
-        authors = Authors(history, users, monday_users() if told else {}, deletions)
+        authors = settlement.Authors(history, users, monday_users() if told else {}, deletions)
         lines = [(line, one) for one in records for line in one.plan.log]
-        rows = [history_row(line, one.plan, one.answer.intent, self.this, authors) for line, one in lines]
+        rows = [settlement.history_row(line, one.plan, one.answer.intent, self.this, authors) for line, one in lines]
         Decision.objects.bulk_create(fold_alike(rows))
 
 
@@ -207,9 +184,6 @@ def settle_pass(run: PassRun, facts: PassFacts, plan: Plan, answers: Answers) ->
     """Write what a pass did, by the plan as the answers left it; return how all of it ended. Raises LeaseLost."""
     plan = end_open(settle_duplicates(run, plan, answers), answers)
     return settle_records(run, facts, settle_deleted(run, plan, answers), answers)
-
-
-# How jobs end.
 
 
 def end_jobs(run: PassRun, jobs: Iterable[Job]) -> None:
@@ -305,7 +279,7 @@ def _settle_answers(run: PassRun, plan: Plan, planned: Sequence[AnswerPlan]) -> 
         return
     for asked_of, one in done:
         _carry_out_answer(run, asked_of, one)
-    current_store().save_reports([identity_report(of, one.answer.conflict, one.done) for of, one in done])
+    current_store().save_reports([settlement.identity_report(of, one.answer.conflict, one.done) for of, one in done])
     # Records that waited for the same answer say so until their next pass.
     asked_items = {one.answer.conflict.monday_item_id for _, one in done}
     asked_items = asked_items.union(*(of.ledger.asked_items or () for of, _ in done)) - {""}
@@ -314,7 +288,6 @@ def _settle_answers(run: PassRun, plan: Plan, planned: Sequence[AnswerPlan]) -> 
 
 
 def _carry_out_answer(run: PassRun, asked_of: RecordPlan, plan: AnswerPlan) -> None:
-    """Write what an answer means."""
     answer, entity_type, by = plan.answer, run.entity_type, asked_of.facts.by
     if answer.kind is AnswerKind.MERGE:
         _merge_records(run, plan, by)
@@ -322,7 +295,7 @@ def _carry_out_answer(run: PassRun, asked_of: RecordPlan, plan: AnswerPlan) -> N
         run.records.filter(pk=answer.record_id).update(monday_id=answer.item_id)
         # What was remembered against the item is overruled.
         IgnoredItem.objects.filter(entity_type=entity_type, item_id=answer.item_id).delete()
-        cause = cause_of_claim(asked_of.facts.claim)
+        cause = settlement.cause_of_claim(asked_of.facts.claim)
         run.log_decision(answer.record_id, answer.item_id, "link", plan.done, actor=by, cause=cause)
         if answer.record_id != answer.asked_of:
             run.wake([answer.record_id], Priority.PERSON)
@@ -340,7 +313,6 @@ def _carry_out_answer(run: PassRun, asked_of: RecordPlan, plan: AnswerPlan) -> N
 
 
 def _merge_records(run: PassRun, plan: AnswerPlan, by: str) -> None:
-    """Make two records one."""
     made_id, other_id = plan.answer.made_id, plan.answer.record_id
     assert made_id is not None
     assert other_id is not None
@@ -470,7 +442,7 @@ def _write_given(run: PassRun, plan: ItemPlan) -> None:
     elif facts.chosen_id is not None or (creates and ignored):
         IgnoredItem.objects.filter(entity_type=run.entity_type, item_id=facts.item_id).delete()
     read = run.this.read_request
-    cause = cause_of_item(facts.claim, facts.events.new, f"an item without a record: {kind}", read)
+    cause = settlement.cause_of_item(facts.claim, facts.events.new, f"an item without a record: {kind}", read)
     said = {"actor": str(facts.claim.payload.get("by", "")), "request_id": read}
     run.log_decision(record.pk, facts.item_id, kind, plan.sentence, cause=cause, **said)
 
@@ -632,15 +604,15 @@ def settle_deleted(run: PassRun, plan: Plan, answers: Answers) -> Plan:
     return plan.with_deleted(run.in_transaction(partial(_settle_deleted, run, plan, answers)))
 
 
-def _settle_deleted(run: PassRun, plan: Plan, answers: Answers) -> list[DeletedPlan]:
+def _settle_deleted(run: PassRun, plan: Plan, answers: Answers) -> list[deleted_records.DeletedPlan]:
     planned, kind = list(plan.deleted.values()), run.entity_type
     rows = Tombstone.objects.select_for_update().filter(pk__in=[one.facts.tombstone.pk for one in planned])
     there = {row.entity_id: row for row in rows.order_by("pk") if row.state != TombstoneState.RESTORED}
     pause = _pause(run, QueueDirection.TO_NPD) if any(one.restores for one in planned) else ""
-    locked = [deleted_as_locked(one, pause, is_there=one.id in there) for one in planned]
+    locked = [deleted_records.deleted_as_locked(one, pause, is_there=one.id in there) for one in planned]
     settled = [_restored(run, one, there[one.id]) if one.restores else one for one in locked]
     now, changed = sync_now(), [one for one in settled if one.id in there]
-    tombstones = [tombstone_after(one, there[one.id], now) for one in changed]
+    tombstones = [deleted_records.tombstone_after(one, there[one.id], now) for one in changed]
     update_many(tombstones, ["state", "settled_at", "note", "reason_code"])
     for one in [one for one in changed if one.new_state == TombstoneState.UNLINKED and one.item_id]:
         why = f"Its record “{one.facts.record}” was deleted in NPD, and the item was unlinked."
@@ -649,15 +621,17 @@ def _settle_deleted(run: PassRun, plan: Plan, answers: Answers) -> list[DeletedP
         wait = UNMATCHED_ITEM_WAIT_SECONDS
         enqueue_item_many(kind, freed, cause=Cause.DEPENDENCY, priority=Priority.EDIT, due_in_seconds=wait)
     # The sync state keeps the base as long as the tombstone stands; of the rest it says what is asked.
-    ledgers = [ledger for one in changed if (ledger := ledger_after(one)) is not None]
+    ledgers = [ledger for one in changed if (ledger := deleted_records.ledger_after(one)) is not None]
     names = ["conflicts", "asked_items", "note", "removed_since", "remote_state"]
     key = ["entity_type", "entity_id", "system"]
     SyncMetadata.objects.bulk_create(ledgers, update_conflicts=True, unique_fields=key, update_fields=names)
     # What went is counted already, and what didn't is decided anew.
     held = [one for one in settled if one.ending.outcome is Outcome.SETTLED]
-    ApprovalRequest.objects.bulk_create(new_removal_requests(held))
-    current_store().save_reports([report for one in settled for report in deletion_reports(one)])
-    found = [RecordChanges(as_record_plan(one), answers.deleted.get(one.id, NOTHING_SENT)) for one in settled]
+    ApprovalRequest.objects.bulk_create(deleted_records.new_removal_requests(held))
+    current_store().save_reports([report for one in settled for report in deleted_records.deletion_reports(one)])
+    found = [
+        RecordChanges(deleted_records.as_record_plan(one), answers.deleted.get(one.id, NOTHING_SENT)) for one in settled
+    ]
     plans = [one.plan for one in found]
     run.store_history(found)
     end_intents(found, [one for one in plans if one.is_settled])
@@ -670,14 +644,14 @@ def _settle_deleted(run: PassRun, plan: Plan, answers: Answers) -> list[DeletedP
     return settled
 
 
-def _restored(run: PassRun, plan: DeletedPlan, tombstone: Tombstone) -> DeletedPlan:
+def _restored(run: PassRun, plan: deleted_records.DeletedPlan, tombstone: Tombstone) -> deleted_records.DeletedPlan:
     """Store the record again as a person chose; a person is asked anew where NPD can't take it back."""
-    restored = after_restoring(plan)
+    restored = deleted_records.after_restoring(plan)
     try:
         restore_record(tombstone, item_id=plan.item_to_keep or NEW_ITEM, sentence=restored.reason)
     except RestoreError as error:
         policy = DeletedRecordPolicy(run.board.link.deleted_record_policy)
-        return ask_about_deletion(plan, policy, str(error))
+        return deleted_records.ask_about_deletion(plan, policy, str(error))
     return restored
 
 
@@ -726,7 +700,7 @@ def write_statuses(run: PassRun, found: Changes) -> None:
         synced_at = {"monday_last_synced": SyncNow()} if is_synced else {}
         run.records.filter(pk__in=of).update(sync_status=status, **synced_at)
         settled_at = {"last_successful_sync": SyncNow()} if is_synced else {}
-        SyncMetadata.objects.of(run.entity_type, of).update(sync_status=LEDGER_STATUS[status], **settled_at)
+        SyncMetadata.objects.of(run.entity_type, of).update(sync_status=settlement.LEDGER_STATUS[status], **settled_at)
     if failed := [pk for pk, status, _ in jobs if status == QueueStatus.FAILED]:
         SyncMetadata.objects.of(run.entity_type, failed).update(sync_status=SyncStatus.FAILED)
 
@@ -751,7 +725,6 @@ def finish_jobs(run: PassRun, found: Changes) -> None:
 
 
 def _end_events(run: PassRun, ids: Sequence[int]) -> None:
-    """Note that a pass has checked these events."""
     events = WebhookEvent.objects.filter(pk__in=ids, processed_at=None)
     events.update(processed_at=SyncNow(), outcome=f"processed in pass {run.this.id}")
 
@@ -984,7 +957,7 @@ def _store_awaited(run: PassRun, plans: Sequence[RecordPlan]) -> None:
     planned = {plan.id: plan.plans for plan in plans if plan.plans}
     if not run.board.relations or not planned:
         return
-    waiting = awaited_relations(run.board, planned)
+    waiting = settlement.awaited_relations(run.board, planned)
     current = {(entity_id, key) for entity_id, key, _, _ in waiting}
     known = AwaitedRelation.objects.filter(entity_type=run.entity_type, entity_id__in=list(planned))
     outdated = [row.pk for row in known if (row.entity_id, row.key) not in current]

@@ -34,21 +34,13 @@ from sync.kernel.humanize import without_request_id
 from sync.merge import CHANGED_ON_MONDAY, Action, FieldDirection
 from sync.models import Decision, Intent, SyncedModel, SyncMetadata
 from sync.outbox.claim import Claim
+from sync.reconcile import resolutions
 from sync.reconcile.facts import RETURN, HistoryLine, RecordFacts
 from sync.reconcile.field_plan import AS_SENT, FieldPlan, is_kept_different, new_base, way_of, with_kept_different
 from sync.reconcile.field_values import ACTIVE, BoardContext, field_of, still_holds, update_values
 from sync.reconcile.identity import wants_new_item
 from sync.reconcile.lost_updates import LostUpdateConflict, seen_after
 from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordAction, RecordPlan
-from sync.reconcile.resolutions import (
-    as_conflict,
-    inverse_of,
-    is_column_replaced,
-    reopened_conflicts,
-    reopened_lost_updates,
-    undo_reports,
-    undo_results,
-)
 from sync.reconcile.restraints import ended_requests, known_loop
 from sync.reconcile.writes import NOTHING_SENT, Answer
 from sync.records.authors import (
@@ -274,7 +266,7 @@ def _moved_line(record: RecordPlan, plan: FieldPlan, found: FieldSettlement) -> 
     raws = {"raw_before": dict(plan.local_raw), "raw_after": dict(plan.write_raw or {})}
     if kind != "pull":
         raws = values_of_push(plan)
-    if kind == PUSH and not before and is_column_replaced(record.facts, plan):
+    if kind == PUSH and not before and resolutions.is_column_replaced(record.facts, plan):
         by = record.facts.claim.payload.get(plan.mapping.remap_key, "")
         reason = f"{by} gave it another column" if by else "its column was replaced"
         former = record.ledger.base.get(plan.mapping.key, {}).get("local", plan.local_raw)
@@ -358,7 +350,10 @@ def _ledger_conflicts(plan: RecordPlan, before: dict[str, Any]) -> dict[str, Any
         return {}
     lost_fields = list[str]()
     if plan.facts.conflicts or plan.lost.reports:
-        lost_fields = [*LostUpdateConflict(plan).open_fields, *(field.key for field in reopened_lost_updates(plan))]
+        lost_fields = [
+            *LostUpdateConflict(plan).open_fields,
+            *(field.key for field in resolutions.reopened_lost_updates(plan)),
+        ]
     kinds = {kind: named for kind, named in before.items() if kind != KIND_LOST_UPDATE}
     if plan.removal is not None:
         # What is open about its values stays as it was; whether it is asked what becomes of the record is known anew.
@@ -695,7 +690,7 @@ def conflict_reports(plan: RecordPlan) -> Iterator[ConflictReport]:
         return
     plans, may_sync = plan.plans, plan.may_sync
     found = () if plan.left_out else fields_in_conflict(plan)
-    applied, undone = plan.carried_out_of(KIND_FIELDS), undo_results(plan, KIND_FIELDS)
+    applied, undone = plan.carried_out_of(KIND_FIELDS), resolutions.undo_results(plan, KIND_FIELDS)
     lost = LostUpdateConflict(plan)
     was_open = plan.facts.open_fields(KIND_FIELDS)
     if found or undone or (was_open and (plans or not may_sync)):
@@ -711,10 +706,10 @@ def conflict_reports(plan: RecordPlan) -> Iterator[ConflictReport]:
             applied=applied,
             rejected={key: why for key, why in plan.rejected_of(KIND_FIELDS).items() if key in plans},
             closing_reason=why if may_sync else plan.off_reason,
-            inverse={key: inverse_of(plan, plans[key]) for key in applied},
+            inverse={key: resolutions.inverse_of(plan, plans[key]) for key in applied},
             undone=undone,
         )
-    yield from undo_reports(plan)
+    yield from resolutions.undo_reports(plan)
     if (overwritten := lost.report) is not None:
         yield overwritten
     yield from _identity_reports(plan)
@@ -727,8 +722,8 @@ def fields_in_conflict(plan: RecordPlan) -> tuple[FieldConflict, ...]:
         if field_plan.conflict:
             found.append(field_plan.conflict)
         elif field_plan.resolved_kind == KIND_FIELDS and (KIND_FIELDS, key) not in plan.carried_out:
-            found.append(as_conflict(field_plan))
-    return (*found, *reopened_conflicts(plan, KIND_FIELDS))
+            found.append(resolutions.as_conflict(field_plan))
+    return (*found, *resolutions.reopened_conflicts(plan, KIND_FIELDS))
 
 
 def undecided_fields(plan: RecordPlan) -> tuple[str, ...]:

@@ -25,8 +25,7 @@ from sync.reconcile.pass_plan import Ask, Outcome, PassFacts, Plan, RecordPlan
 from sync.records.blocked_fields import LEFT_OUT
 from sync.records.item_links import UNLINK_KEY
 
-# Passes that end without a call: nothing left its half of the base, so there is nothing to ask
-# Monday.
+# Passes that end without a call: nothing left its half of the base, so there is nothing to ask Monday.
 
 
 def end_without_call(board: BoardContext, plan: RecordPlan) -> RecordPlan | None:
@@ -121,13 +120,11 @@ def end_unchanged(facts: PassFacts, plan: Plan) -> Plan:
     return plan.with_records(ended)
 
 
-# A record lets go of its item: the item's NPD ID is cleared, then sync goes off, and the item is
-# remembered.
+# A record lets go of its item: the item's NPD ID is cleared, then sync goes off, and the item is remembered.
 #
-# The clearing goes through the pass's usual write, announced by an intent; settling turns sync off
-# only when it was carried out, or when there is no item any more that bears the id. NPD's and
-# Monday's values stay as they are. The base stays in the sync state, for the day on which a person
-# links the two again (sync/records/item_links.py).
+# The clearing goes through the pass's usual write, announced by an intent; settling turns sync off only when it was
+# carried out, or when there is no item any more that bears the id. NPD's and Monday's values stay as they are. The base
+# stays in the sync state, for the day on which a person links the two again (sync/records/item_links.py).
 
 
 def requested_unlink(facts: RecordFacts) -> str:

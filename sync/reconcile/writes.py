@@ -24,8 +24,6 @@ from sync.reconcile.field_values import BoardContext
 from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordPlan
 from sync.reconcile.sides import cleared_columns
 
-# What is sent.
-
 
 @dataclass(frozen=True)
 class FieldWrite:
@@ -82,9 +80,6 @@ class Kind(StrEnum):
     CREATE = "create"
     ARCHIVE = "archive"
     DELETE = "delete"
-
-
-# What Monday answered.
 
 
 class Verdict(StrEnum):
@@ -279,7 +274,6 @@ def end_uncreatable(facts: PassFacts, plan: Plan) -> Plan:
 
 
 def after_answers(plan: Plan, answers: Answers) -> Plan:
-    """Return the plan with its records as the answers leave them."""
     for one in plan.open_records if answers.tags else ():
         plans = {key: rejected_tag(p, answers.tags) for key, p in one.plans.items()}
         plan = plan.with_records([replace(one, fields=replace(one.fields, plans=plans))])

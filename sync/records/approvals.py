@@ -1,6 +1,4 @@
-"""Approvals of deletes and clears over the limit: how many are too many, who approves or rejects them, when a
-request is obsolete.
-"""
+"""Approvals of deletes and clears: how many are too many, who decides, when a request is obsolete."""
 
 from __future__ import annotations
 

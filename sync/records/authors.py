@@ -148,7 +148,6 @@ def column_names(model: type[SyncedModel], fields: Iterable[str]) -> list[str]:
 
 
 def actor_name(context: Mapping[str, Any], users: Mapping[Any, Any]) -> str:
-    """Return the name of who made a change, from its history context."""
     if context.get("cause") == "sync":
         return SYNC_ACTOR
     user = users.get(context.get("user"))
@@ -290,7 +289,6 @@ def deletion_authors(keys: Iterable[tuple[str, UUID | None]]) -> dict[UUID, str]
 
 
 def log_action(user: AbstractBaseUser | AnonymousUser, about: Model, sentence: str, *, flag: int = CHANGE) -> None:
-    """Log an action on one record or row."""
     log_action_many(user, [about], sentence, flag=flag)
 
 
@@ -330,9 +328,6 @@ def log_kind_action(
         action_flag=CHANGE,
         change_message=sentence,
     )
-
-
-# Actions on the queue: a line in the admin's log for each action of a person.
 
 
 QUEUE_NAME = "Sync queue"

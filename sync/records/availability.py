@@ -106,7 +106,6 @@ class BoardAvailability:
 
     @property
     def is_available(self) -> bool:
-        """Whether jobs of it can be worked."""
         return self.reason_code is None
 
     @property
@@ -121,7 +120,6 @@ class BoardAvailability:
 
     @property
     def is_set_up(self) -> bool:
-        """Whether Monday is connected, and the board is there."""
         return self.reason_code not in (BlockedKind.NOT_CONFIGURED, BlockedKind.NO_BOARD)
 
     @property
@@ -314,7 +312,6 @@ def stops_of(entity_types: Collection[str], now: Overview) -> list[Stop]:
 
 
 def first_of(jobs: Sequence[JobCount]) -> datetime | None:
-    """Return the earliest time that is known of these jobs."""
     return min((one.first for one in jobs if one.first is not None), default=None)
 
 

@@ -1,6 +1,4 @@
-"""Fields that are blocked until somebody acts, rejected by Monday or rewritten there again and again: which,
-and on which records.
-"""
+"""Fields that are blocked until somebody acts, rejected by Monday or rewritten there: which, on which records."""
 
 from __future__ import annotations
 
@@ -120,7 +118,6 @@ def waiting_fields_sql(*, rejected: bool) -> str:
 
 
 def synced_records_sql() -> str:
-    """The query of the synced record of a `ledger`."""
     parts = []
     for spec in registry.entities():
         opts = spec.model._meta
@@ -130,7 +127,6 @@ def synced_records_sql() -> str:
 
 
 def synced_types() -> list[str]:
-    """The types of records that are synced."""
     return [spec.entity_type for spec in registry.entities()]
 
 
@@ -161,7 +157,6 @@ class ThrottledField:
 
 
 def throttled_fields() -> QuerySet[WriteLoop]:
-    """Return the throttled fields, to which nothing is sent now."""
     return WriteLoop.objects.annotate(record=Cast("entity_id", TextField())).filter(throttled_until__gt=SyncNow())
 
 
@@ -187,7 +182,6 @@ def write_loops() -> list[ThrottledField]:
 
 
 def throttled_records(mapping: FieldMapping) -> list[UUID]:
-    """Return the records on which this field is throttled now."""
     loops = throttled_fields().filter(entity_type=mapping.link.entity_type, key=mapping.key)
     return list(loops.order_by("entity_id").values_list("entity_id", flat=True))
 

@@ -1,6 +1,4 @@
-"""Which record another system means: by an id of its own, or by the value that records and items are matched by; and
-the lock that lets two callers who name the same one come one after the other.
-"""
+"""Which record another system means, by its own id or by a match value; and the lock between two who say the same."""
 
 from __future__ import annotations
 
@@ -89,7 +87,6 @@ def external_ids_of(entity_type: str, ids: Iterable[UUID]) -> dict[UUID, dict[st
 
 
 def records_named(entity_type: str, names: Collection[Name]) -> dict[Name, UUID]:
-    """Return the records that have these ids, in one query."""
     if not names:
         return {}
     pairs = list(names)

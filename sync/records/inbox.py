@@ -149,10 +149,9 @@ def _delivery_sql(models: tuple[tuple[str, type[SyncedModel]], ...]) -> str:
 
 # Receiving: verified, stored and answered here; processed later, under the board's lease.
 #
-# Closed by default: without a signing secret and a webhook token only the challenge is answered.
-# Monday repeats, every minute for half an hour, what isn't answered with 200
-# (developer.monday.com/api-reference/reference/webhooks), so a genuine event is stored and answered with 200
-# even where nothing can be done with it.
+# Closed by default: without a signing secret and a webhook token only the challenge is answered. Monday repeats, every
+# minute for half an hour, what isn't answered with 200 (developer.monday.com/api-reference/reference/webhooks), so a
+# genuine event is stored and answered with 200 even where nothing can be done with it.
 
 
 log = structlog.get_logger(__name__)

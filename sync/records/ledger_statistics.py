@@ -181,7 +181,6 @@ class LedgerStatistics:
 
     @property
     def by_status(self) -> dict[str, int]:
-        """All rows by status, zeros too."""
         found = dict.fromkeys(SyncStatus.values, 0)
         for (_system, _type, status, _direction), number in self.groups.items():
             found[status] += number
@@ -207,7 +206,6 @@ class LedgerStatistics:
 
     @property
     def per_hour(self) -> float:
-        """Things an hour of the window."""
         return self.tried / ((self.now - self.since) / timedelta(hours=1))
 
     @property
@@ -217,7 +215,6 @@ class LedgerStatistics:
 
     @property
     def calls_per_batch(self) -> float | None:
-        """Calls for each pass or batch."""
         return self.api_calls / self.batches if self.batches and self.is_of_whole_batches else None
 
     def to_json(self) -> dict[str, Any]:

@@ -22,17 +22,7 @@ from sync.kernel.counters import BOARD, COUNTERS, INFINITE, LATENCY, LATENCY_BOU
 from sync.kernel.db import fetch_rows
 from sync.limits import BlockedKind
 from sync.models import BoardLink
-from sync.records import ledger_statistics
-from sync.records.availability import (
-    BACKOFF,
-    DEFERRED,
-    READY,
-    BoardAvailability,
-    Overview,
-    is_leased,
-    number_of,
-    overview,
-)
+from sync.records import availability, ledger_statistics
 
 # An event without a pending job has nobody to process it: one of a record whose sync is off, read when it is on.
 # Joined by one key, for an OR of two EXISTS would read every row of the queue.
@@ -93,10 +83,10 @@ Series = Iterable[tuple[Sequence[str], Amount]]
 class Scrape:
     """What the gauges of one scrape are read from, each part once."""
 
-    status: Overview = field(default_factory=overview)
+    status: availability.Overview = field(default_factory=availability.overview)
 
     @property
-    def boards(self) -> Sequence[BoardAvailability]:
+    def boards(self) -> Sequence[availability.BoardAvailability]:
         """The boards that are linked, zeros too: a series that begins at its first event would hide that event."""
         return [board for board in self.status.boards if board.link is not None]
 
@@ -145,7 +135,7 @@ class Gauge(Metric):
     query: Callable[[Scrape], Series] = lambda scrape: ()
 
 
-def _by_board(value: Callable[[Scrape, BoardAvailability], Amount]) -> Callable[[Scrape], Series]:
+def _by_board(value: Callable[[Scrape, availability.BoardAvailability], Amount]) -> Callable[[Scrape], Series]:
     return lambda scrape: [([board.entity_type], value(scrape, board)) for board in scrape.boards]
 
 
@@ -153,11 +143,11 @@ def _by_link(value: Callable[[BoardLink, datetime], Amount]) -> Callable[[Scrape
     return lambda scrape: [([kind], value(link, scrape.status.now)) for kind, link in scrape.status.links.items()]
 
 
-def _by_budget(value: Callable[[Overview], Amount]) -> Callable[[Scrape], Series]:
+def _by_budget(value: Callable[[availability.Overview], Amount]) -> Callable[[Scrape], Series]:
     return lambda scrape: [([], value(scrape.status))]
 
 
-def _by_unit(values: Callable[[Overview], tuple[Amount, Amount]]) -> Callable[[Scrape], Series]:
+def _by_unit(values: Callable[[availability.Overview], tuple[Amount, Amount]]) -> Callable[[Scrape], Series]:
     return lambda scrape: list(zip((["calls"], ["points"]), values(scrape.status), strict=True))
 
 
@@ -187,7 +177,9 @@ def _jobs_by_status(scrape: Scrape) -> Series:
 def _jobs_by_attempts(scrape: Scrape) -> Series:
     for board in scrape.boards:
         found = Counter[int](dict.fromkeys(range(5), 0))
-        for one in scrape.status.jobs(board.entity_type, READY, BACKOFF, DEFERRED):
+        for one in scrape.status.jobs(
+            board.entity_type, availability.READY, availability.BACKOFF, availability.DEFERRED
+        ):
             found[one.attempts] += one.number
         yield from (([board.entity_type, str(attempts)], number) for attempts, number in sorted(found.items()))
 
@@ -205,204 +197,84 @@ def _breaker(scrape: Scrape) -> Series:
 
 
 GAUGES = (
-    Gauge(
-        "queue_rows",
-        "Jobs by state: pending (also with a later next attempt), in_progress, failed.",
-        ("board", "state"),
-        query=_jobs_by_status,
-    ),
-    Gauge(
-        "queue_waiting_rows",
-        "Pending jobs by how many attempts they have behind them.",
-        ("board", "attempts"),
-        query=_jobs_by_attempts,
-    ),
-    Gauge(
-        "queue_due_rows",
-        "Jobs whose time has come, on a board that can be worked now; 0 where it can't.",
-        BOARD,
-        query=_by_board(lambda scrape, board: number_of(scrape.status.due(board))),
-    ),
-    Gauge(
-        "queue_oldest_due_seconds",
-        "For how long the job that is due longest could have been worked.",
-        BOARD,
-        query=_by_board(lambda scrape, board: scrape.age(scrape.status.due_since(board))),
-    ),
-    Gauge(
-        "queue_oldest_claim_seconds",
-        "How long ago the oldest job in progress was claimed.",
-        BOARD,
-        query=_by_board(lambda scrape, board: scrape.age(scrape.status.claimed_since(board))),
-    ),
-    Gauge(
-        "board_standstill",
-        "1 for the kind of reason for which a board is not worked now; all 0 where it is.",
+    Gauge("queue_rows", "Jobs by state: pending (also with a later next attempt), in_progress, failed.",
+        ("board", "state"), query=_jobs_by_status),
+    Gauge("queue_waiting_rows", "Pending jobs by how many attempts they have behind them.", ("board", "attempts"),
+        query=_jobs_by_attempts),
+    Gauge("queue_due_rows", "Jobs whose time has come, on a board that can be worked now; 0 where it can't.", BOARD,
+        query=_by_board(lambda scrape, board: availability.number_of(scrape.status.due(board)))),
+    Gauge("queue_oldest_due_seconds", "For how long the job that is due longest could have been worked.", BOARD,
+        query=_by_board(lambda scrape, board: scrape.age(scrape.status.due_since(board)))),
+    Gauge("queue_oldest_claim_seconds", "How long ago the oldest job in progress was claimed.", BOARD,
+        query=_by_board(lambda scrape, board: scrape.age(scrape.status.claimed_since(board)))),
+    Gauge("board_standstill", "1 for the kind of reason for which a board is not worked now; all 0 where it is.",
         ("board", "kind"),
-        query=lambda scrape: [
-            ([board.entity_type, kind.value], kind is board.reason_code)
-            for board, kind in product(scrape.status.boards, BlockedKind)
-        ],
-    ),
-    Gauge("board_lease_held", "1 while a worker holds the board.", BOARD, query=_by_link(is_leased)),
-    Gauge(
-        "board_last_look_timestamp_seconds",
-        "When a pass last called Monday; absent before the first.",
-        BOARD,
-        query=_by_link(lambda link, now: link.last_pass_at),
-    ),
-    Gauge(
-        "board_last_sweep_timestamp_seconds",
-        "When the last sweep of the board ended; absent before it.",
-        BOARD,
-        query=_by_link(lambda link, now: link.swept_at),
-    ),
-    Gauge(
-        "board_webhooks_silent",
-        "1 where a sweep found changes that no webhook reported.",
-        BOARD,
-        query=_by_link(lambda link, now: bool(link.silence)),
-    ),
-    Gauge(
-        "pause_timestamp_seconds",
+        query=lambda scrape: [([board.entity_type, kind.value], kind is board.reason_code)
+                              for board, kind in product(scrape.status.boards, BlockedKind)]),
+    Gauge("board_lease_held", "1 while a worker holds the board.", BOARD, query=_by_link(availability.is_leased)),
+    Gauge("board_last_look_timestamp_seconds", "When a pass last called Monday; absent before the first.", BOARD,
+        query=_by_link(lambda link, now: link.last_pass_at)),
+    Gauge("board_last_sweep_timestamp_seconds", "When the last sweep of the board ended; absent before it.", BOARD,
+        query=_by_link(lambda link, now: link.swept_at)),
+    Gauge("board_webhooks_silent", "1 where a sweep found changes that no webhook reported.", BOARD,
+        query=_by_link(lambda link, now: bool(link.silence))),
+    Gauge("pause_timestamp_seconds",
         "Since when a person has paused this; board “all” and direction “both” where it says so.",
         ("board", "direction"),
-        query=lambda scrape: [
-            ([pause.entity_type or "all", pause.direction or "both"], pause.paused_at) for pause in scrape.status.pauses
-        ],
-    ),
-    Gauge(
-        "account_paused",
+        query=lambda scrape: [([pause.entity_type or "all", pause.direction or "both"], pause.paused_at)
+                              for pause in scrape.status.pauses]),
+    Gauge("account_paused",
         "1 while no board calls Monday: “outage” until a probe is answered, “limit” while Monday asks to wait.",
-        ("kind",),
-        query=_breaker,
-    ),
-    Gauge(
-        "account_failed_probes",
-        "Failures of the account in a row.",
-        query=lambda scrape: [([], scrape.status.account.failures)],
-    ),
-    Gauge(
-        "api_day_limit_calls",
-        "Calls of a UTC day; absent where the limit isn't known.",
-        query=_by_budget(lambda now: now.budget.quota.day),
-    ),
-    Gauge(
-        "api_day_used_calls",
-        "Calls of today by everyone who uses the account.",
-        query=_by_budget(lambda now: float(now.budget.used_today)),
-    ),
-    Gauge(
-        "api_day_left_calls",
-        "Calls left today; absent where the limit isn't known.",
-        query=_by_budget(lambda now: now.budget.day_left(urgent=True)),
-    ),
-    Gauge(
-        "api_day_reserve_calls",
-        "Of these, kept for what people click.",
-        query=_by_budget(lambda now: None if now.budget.quota.day is None else now.budget.day_reserve),
-    ),
-    Gauge(
-        "api_minute_used",
-        "Spent of this minute, by unit: calls, points.",
-        ("unit",),
-        query=_by_unit(lambda now: (now.budget.minute.spent, now.budget.points.spent)),
-    ),
-    Gauge(
-        "api_minute_limit",
-        "What a minute allows, by unit: calls, points; absent where unknown.",
-        ("unit",),
-        query=_by_unit(lambda now: (now.budget.quota.minute, now.budget.quota.points)),
-    ),
-    Gauge(
-        "api_calls_in_air",
-        "Calls that are allowed and not answered yet.",
-        query=lambda scrape: [([], scrape.status.budget_state.in_flight.calls)],
-    ),
-    Gauge(
-        "pacing_window_seconds",
-        "For how long boards gather changes before a pass; 0: they don't.",
-        query=lambda scrape: [([], scrape.status.batching_delay)],
-    ),
-    Gauge(
-        "inbox_events",
-        "Webhook deliveries that a pending job has yet to process.",
-        BOARD,
-        query=_by_inbox(lambda scrape, events, oldest: events),
-    ),
-    Gauge(
-        "inbox_oldest_seconds",
-        "How long ago the oldest of them came.",
-        BOARD,
-        query=_by_inbox(lambda scrape, events, oldest: scrape.age(oldest)),
-    ),
-    Gauge(
-        "conflicts_open",
-        "Conflicts that wait for a person.",
-        ("board", "kind"),
-        query=lambda scrape: current_store().open_counts().items(),
-    ),
-    Gauge(
-        "guard_held",
-        "Deletes and emptied fields that wait for approval.",
-        ("board", "kind"),
-        query=_by_figure("guard_held"),
-    ),
-    Gauge(
-        "records",
-        "Records by sync status.",
-        ("board", "status"),
-        query=lambda scrape: [
-            ([spec.entity_type, status], scrape.records.get((spec.entity_type, status), 0))
-            for spec, status in product(registry.entities(), RecordSyncStatus.values)
-        ],
-    ),
-    Gauge(
-        "states", "Sync states of everything, by system, type and status.", ("system", "type", "status"), query=_states
-    ),
-    Gauge(
-        "states_tried",
-        "Sync states that were last tried within 24 hours.",
-        ("system", "type"),
-        query=lambda scrape: [(key, tried) for key, (tried, _, _) in scrape.ledger.outcomes.items()],
-    ),
-    Gauge(
-        "states_success_ratio",
+        ("kind",), query=_breaker),
+    Gauge("account_failed_probes", "Failures of the account in a row.",
+        query=lambda scrape: [([], scrape.status.account.failures)]),
+    Gauge("api_day_limit_calls", "Calls of a UTC day; absent where the limit isn't known.",
+        query=_by_budget(lambda now: now.budget.quota.day)),
+    Gauge("api_day_used_calls", "Calls of today by everyone who uses the account.",
+        query=_by_budget(lambda now: float(now.budget.used_today))),
+    Gauge("api_day_left_calls", "Calls left today; absent where the limit isn't known.",
+        query=_by_budget(lambda now: now.budget.day_left(urgent=True))),
+    Gauge("api_day_reserve_calls", "Of these, kept for what people click.",
+        query=_by_budget(lambda now: None if now.budget.quota.day is None else now.budget.day_reserve)),
+    Gauge("api_minute_used", "Spent of this minute, by unit: calls, points.", ("unit",),
+        query=_by_unit(lambda now: (now.budget.minute.spent, now.budget.points.spent))),
+    Gauge("api_minute_limit", "What a minute allows, by unit: calls, points; absent where unknown.", ("unit",),
+        query=_by_unit(lambda now: (now.budget.quota.minute, now.budget.quota.points))),
+    Gauge("api_calls_in_air", "Calls that are allowed and not answered yet.",
+        query=lambda scrape: [([], scrape.status.budget_state.in_flight.calls)]),
+    Gauge("pacing_window_seconds", "For how long boards gather changes before a pass; 0: they don't.",
+        query=lambda scrape: [([], scrape.status.batching_delay)]),
+    Gauge("inbox_events", "Webhook deliveries that a pending job has yet to process.", BOARD,
+        query=_by_inbox(lambda scrape, events, oldest: events)),
+    Gauge("inbox_oldest_seconds", "How long ago the oldest of them came.", BOARD,
+        query=_by_inbox(lambda scrape, events, oldest: scrape.age(oldest))),
+    Gauge("conflicts_open", "Conflicts that wait for a person.", ("board", "kind"),
+        query=lambda scrape: current_store().open_counts().items()),
+    Gauge("guard_held", "Deletes and emptied fields that wait for approval.", ("board", "kind"),
+        query=_by_figure("guard_held")),
+    Gauge("records", "Records by sync status.", ("board", "status"),
+        query=lambda scrape: [([spec.entity_type, status], scrape.records.get((spec.entity_type, status), 0))
+                              for spec, status in product(registry.entities(), RecordSyncStatus.values)]),
+    Gauge("states", "Sync states of everything, by system, type and status.", ("system", "type", "status"),
+        query=_states),
+    Gauge("states_tried", "Sync states that were last tried within 24 hours.", ("system", "type"),
+        query=lambda scrape: [(key, tried) for key, (tried, _, _) in scrape.ledger.outcomes.items()]),
+    Gauge("states_success_ratio",
         "Of those that came to an end within 24 hours the share that did not fail; absent where none did.",
         ("system", "type"),
-        query=lambda scrape: [
-            (key, ledger_statistics.success_rate([outcome])) for key, outcome in scrape.ledger.outcomes.items()
-        ],
-    ),
-    Gauge(
-        "states_never_synced",
-        "Sync states without a success, but for those that are not to be synced.",
-        query=lambda scrape: [([], scrape.ledger.never_synced)],
-    ),
-    Gauge(
-        "audit_sampled",
-        "Records that said synced and were compared by the last nightly comparison.",
-        BOARD,
-        query=_by_figure("audit_sampled"),
-    ),
-    Gauge(
-        "audit_drifted",
-        "Of these, records that differed: there should be none.",
-        BOARD,
-        query=_by_figure("audit_drifted"),
-    ),
-    Gauge(
-        "audit_timestamp_seconds",
-        "When the last nightly comparison ended; absent before it.",
-        BOARD,
-        query=_by_figure("audit_timestamp_seconds"),
-    ),
-)
+        query=lambda scrape: [(key, ledger_statistics.success_rate([outcome]))
+                              for key, outcome in scrape.ledger.outcomes.items()]),
+    Gauge("states_never_synced", "Sync states without a success, but for those that are not to be synced.",
+        query=lambda scrape: [([], scrape.ledger.never_synced)]),
+    Gauge("audit_sampled", "Records that said synced and were compared by the last nightly comparison.", BOARD,
+        query=_by_figure("audit_sampled")),
+    Gauge("audit_drifted", "Of these, records that differed: there should be none.", BOARD,
+        query=_by_figure("audit_drifted")),
+    Gauge("audit_timestamp_seconds", "When the last nightly comparison ended; absent before it.", BOARD,
+        query=_by_figure("audit_timestamp_seconds")),
+)  # fmt: skip
 
 METRICS: tuple[Metric, ...] = (*GAUGES, *COUNTERS, LATENCY)
-
-
-# Into Prometheus' families.
 
 
 class InstallationCollector(Collector):

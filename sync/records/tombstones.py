@@ -205,7 +205,6 @@ def item_consequence(record: SyncedModel) -> str:
 
 
 def items_consequence(entity_type: str) -> str:
-    """Return the same for several records."""
     exception = "An item that was edited since the last sync stays, as does one whose record isn’t synced to Monday."
     return f"{_CONSEQUENCES[_deleted_record_policy(entity_type)][1]}. {exception} {_restorable()}"
 

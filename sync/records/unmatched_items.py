@@ -217,7 +217,6 @@ def records_alike(row: UnmatchedItem) -> QuerySet[SyncedModel]:
 
 
 def linkable_records(entity_type: str) -> QuerySet[SyncedModel]:
-    """Return the records that an item can be linked with."""
     records: QuerySet[SyncedModel] = registry.entity(entity_type).model._default_manager.filter(monday_id=None)
     return records.filter(sync_enabled=True).exclude(sync_direction="none")
 

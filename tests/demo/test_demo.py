@@ -17,10 +17,10 @@ from conflicts.models import SyncConflict
 from npd.demo import NoSandboxError, Sandbox, create_admin, create_page_user, demo_people
 from npd.models import Contact, Organization
 from sync import registry
-from sync.boards.board_listing import enqueue_unmatched
 from sync.choices import QueueStatus, RecordSyncStatus
 from sync.ledger import record_view
 from sync.models import ApiToken, BoardLink, Intent, SyncQueue, UnmatchedItem
+from sync.operations.detect.comparison import enqueue_unmatched
 from sync.queue import SyncQueueService
 from tests.demo.conftest import PAGE_TOKEN, PASSWORD, Played
 from tests.support.clock import move_clock

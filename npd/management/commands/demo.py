@@ -14,8 +14,6 @@ from sync.kernel.action_errors import ActionError
 
 
 class Command(BaseCommand):
-    """Prepare the demo, or say what to try."""
-
     help = "Fills an empty NPD and the sandbox's boards with sample data and links them. Needs the web process."
 
     def add_arguments(self, parser: CommandParser) -> None:

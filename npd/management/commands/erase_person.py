@@ -16,8 +16,6 @@ CONFIRMATION = "erase"
 
 
 class Command(BaseCommand):
-    """Erase one person."""
-
     help = (
         "Erases one person: the record, its activity and history, deliveries, API writes, conflicts, and every other "
         "text that names the person. Can't be undone. Asks first; exit code 1: nothing was erased."

@@ -12,8 +12,6 @@ from npd.personal_data.erasure import export_person
 
 
 class Command(BaseCommand):
-    """Export one person."""
-
     help = (
         "Prints everything that NPD holds of one person as JSON: the record, every row about it, and where else the "
         "person is named. Writes nothing. Read it before you hand it out: a row may name others."

@@ -36,8 +36,6 @@ EXIT_ROWS_SKIPPED = 3
 
 
 class Command(BaseCommand):
-    """Import contacts or organizations."""
-
     help = (
         "Imports contacts or organizations from a CSV or XLSX file. Prints what it would do and asks; exit code 0: "
         "every row is imported (or needed nothing), 3: some were left out, 1: nothing was written."

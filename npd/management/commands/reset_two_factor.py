@@ -11,8 +11,6 @@ from npd.accounts.second_factor import remove
 
 
 class Command(BaseCommand):
-    """Take a second factor away."""
-
     help = (
         "Takes somebody's two-factor authentication away and ends their sessions: they sign in by password, and can "
         "set it up again. For a sole administrator who has lost the app and the recovery codes."

@@ -1,6 +1,4 @@
-"""A board: how it is built and how it should be, what set-up adopts or creates, what a check says; and what happened on
-it.
-"""
+"""A board: how it is built and should be, what set-up adopts or creates, what a check says, what happened on it."""
 
 from __future__ import annotations
 
@@ -108,7 +106,6 @@ class ColumnSpec:
     labels: tuple[str, ...] = ()
 
     def accepts(self, column: BoardColumn) -> bool:
-        """Whether a column on the board fits."""
         targets_board = self.target_board is not None and self.target_board in column.target_boards
         return column.type in (self.types or (self.type,)) and (column.type != RELATION or targets_board)
 
@@ -184,7 +181,6 @@ class CheckResult:
 
     @property
     def level(self) -> str:
-        """Return ok, warning or problem."""
         return "problem" if not self.ok else "warning" if self.is_warning else "ok"
 
 
@@ -275,10 +271,9 @@ class ExpiredSignature(InvalidSignature):
 class ItemEvent:
     """One delivery. Ids are texts here, numbers on the wire; `column_type` is GraphQL's name of the type.
 
-    For a renamed item `column_id` is "name" and `value` holds the key "name". `happened_at` is when the
-    trigger fired (triggerTime), `changed_at` when the column was changed (changedAt, seconds), shortly
-    before; `has_previous` whether the body has a previous value at all, even an empty one. `column_title` is what the
-    column is called on the board.
+    For a renamed item `column_id` is "name" and `value` holds the key "name". `happened_at` is when the trigger fired
+    (triggerTime), `changed_at` when the column was changed (changedAt, seconds), shortly before; `has_previous` whether
+    the body has a previous value at all, even an empty one. `column_title` is what the column is called on the board.
     """
 
     kind: EventKind

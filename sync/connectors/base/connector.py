@@ -12,33 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Protocol
 
-from sync.connectors.base.board import (
-    ActivityEntry,
-    Board,
-    BoardActivity,
-    BoardCheck,
-    BoardSetup,
-    CheckResult,
-    ColumnSpec,
-    EventKind,
-    EventPaths,
-    ItemEvent,
-    ListedBoard,
-    OwnWebhook,
-    UpdatedItemsPage,
-)
-from sync.connectors.base.board_items import (
-    BatchItems,
-    Item,
-    ItemChange,
-    ItemCreate,
-    ItemPage,
-    ItemRemoval,
-    MatchColumn,
-    Reading,
-    WriteRequest,
-    WriteResult,
-)
+from sync.connectors.base import board, board_items
 from sync.connectors.base.conversion import Converter, ConverterOptions
 from sync.connectors.base.errors import ConnectorError
 
@@ -143,9 +117,9 @@ class Connector(Protocol):
     """Types of which a board's only column is most likely the one that is looked for."""
     webhook_events: ClassVar[Sequence[str]]
     """The events for which a board needs a webhook each."""
-    event_types: ClassVar[Mapping[EventKind, Collection[str]]]
+    event_types: ClassVar[Mapping[board.EventKind, Collection[str]]]
     """Under which types deliveries of each kind are stored."""
-    event_paths: ClassVar[EventPaths]
+    event_paths: ClassVar[board.EventPaths]
     items_per_read: ClassVar[int]
     sign_in_url: ClassVar[str]
     """Where an app's authorization is asked for and answered, if not at the same place as the calls."""
@@ -163,7 +137,7 @@ class Connector(Protocol):
         """The labels that can be chosen in a column with these settings; None where its type has none."""
 
     @staticmethod
-    def empty_reading(column_id: str, column_type: str) -> Reading:
+    def empty_reading(column_id: str, column_type: str) -> board_items.Reading:
         """How an empty cell of a column reads."""
 
     @staticmethod
@@ -183,24 +157,26 @@ class Connector(Protocol):
         column_ids: Sequence[str],
         npd_id_column: str,
         npd_ids: Sequence[str],
-        match: MatchColumn | None = None,
+        match: board_items.MatchColumn | None = None,
         match_values: Sequence[str] = (),
         types: Collection[str] = (),
-    ) -> BatchItems:
+    ) -> board_items.BatchItems:
         """The items by id, those that bear one of the NPD IDs, and those with one of the match values.
 
         Raises BoardNotFound where the board is not active; ValueError where there is nothing to ask.
         """
 
-    def read_items(self, item_ids: Sequence[str], column_ids: Sequence[str], types: Collection[str] = ()) -> list[Item]:
+    def read_items(
+        self, item_ids: Sequence[str], column_ids: Sequence[str], types: Collection[str] = ()
+    ) -> list[board_items.Item]:
         """Up to `items_per_read` items by id, archived and deleted ones too; unknown ids are left out."""
 
     def list_items(
         self, board_id: str, column_ids: Sequence[str], types: Collection[str] = (), *, limit: int | None = None
-    ) -> Iterator[list[Item]]:
+    ) -> Iterator[list[board_items.Item]]:
         """A board's active items, one request for each page; raises CursorExpired where they take too long."""
 
-    def next_page(self, cursor: str, column_ids: Sequence[str], types: Collection[str] = ()) -> ItemPage:
+    def next_page(self, cursor: str, column_ids: Sequence[str], types: Collection[str] = ()) -> board_items.ItemPage:
         """The page behind a cursor of `read_batch`."""
 
     # Writing items: prepared first, because a write is announced before it is sent.
@@ -208,39 +184,39 @@ class Connector(Protocol):
     @staticmethod
     def prepare_changes(
         board_id: str,
-        changes: Sequence[ItemChange],
+        changes: Sequence[board_items.ItemChange],
         column_ids: Sequence[str],
         types: Collection[str] = (),
         *,
         create_labels: bool = False,
-    ) -> WriteRequest:
+    ) -> board_items.WriteRequest:
         """New values of many items; with `create_labels` a label that the column lacks is created."""
 
     @staticmethod
     def prepare_creates(
         board_id: str,
         group_id: str | None,
-        creates: Sequence[ItemCreate],
+        creates: Sequence[board_items.ItemCreate],
         column_ids: Sequence[str],
         types: Collection[str] = (),
         *,
         create_labels: bool = False,
-    ) -> WriteRequest:
+    ) -> board_items.WriteRequest:
         """Many new items; without a group they go to the board's topmost one."""
 
     @staticmethod
     def prepare_archive(
-        removals: Sequence[ItemRemoval], column_ids: Sequence[str], types: Collection[str] = ()
-    ) -> WriteRequest:
+        removals: Sequence[board_items.ItemRemoval], column_ids: Sequence[str], types: Collection[str] = ()
+    ) -> board_items.WriteRequest:
         """Many items leave their board, and can be restored there."""
 
     @staticmethod
     def prepare_delete(
-        removals: Sequence[ItemRemoval], column_ids: Sequence[str], types: Collection[str] = ()
-    ) -> WriteRequest:
+        removals: Sequence[board_items.ItemRemoval], column_ids: Sequence[str], types: Collection[str] = ()
+    ) -> board_items.WriteRequest:
         """Many items are deleted."""
 
-    def write(self, request: WriteRequest, key: str) -> WriteResult:
+    def write(self, request: board_items.WriteRequest, key: str) -> board_items.WriteResult:
         """Send a write; under the same key it takes effect once, however often it is sent."""
 
     def create_tags(self, names: Sequence[str], board_id: str, key: str) -> dict[str, str]:
@@ -257,7 +233,7 @@ class Connector(Protocol):
         """Check that a delivery is the system's; raises InvalidSignature."""
 
     @staticmethod
-    def parse_event(body: Any) -> ItemEvent:
+    def parse_event(body: Any) -> board.ItemEvent:
         """Read a delivery's body; raises InvalidEvent."""
 
     @staticmethod
@@ -265,49 +241,55 @@ class Connector(Protocol):
         """A delivery's body that says no more than that an item changed."""
 
     @staticmethod
-    def webhook_bodies(entry: ActivityEntry, board_id: str) -> Iterable[dict[str, Any]]:
+    def webhook_bodies(entry: board.ActivityEntry, board_id: str) -> Iterable[dict[str, Any]]:
         """The deliveries that an entry of the log stands for, one for each item."""
 
     @staticmethod
-    def changes_without_values(entry: ActivityEntry) -> bool:
+    def changes_without_values(entry: board.ActivityEntry) -> bool:
         """Whether an entry says that items changed, but not to which values."""
 
     @staticmethod
-    def concerns_items(entry: ActivityEntry) -> bool:
+    def concerns_items(entry: board.ActivityEntry) -> bool:
         """Whether an entry is about anything that a record could hold."""
 
-    def board_activity(self, board_id: str, since: datetime, *, with_log: bool = True) -> BoardActivity:
+    def board_activity(self, board_id: str, since: datetime, *, with_log: bool = True) -> board.BoardActivity:
         """Everything that a sweep needs of a board; raises BoardNotFound where it is not active.
 
         A second request asks for the log in another form, where the API's version refuses the first one.
         """
 
-    def log_pages(self, board_id: str, since: datetime, first: BoardActivity) -> Iterator[list[ActivityEntry]]:
+    def log_pages(
+        self, board_id: str, since: datetime, first: board.BoardActivity
+    ) -> Iterator[list[board.ActivityEntry]]:
         """The log's pages behind the first one, one request for each, newest first."""
 
-    def updated_items(self, cursor: str) -> UpdatedItemsPage:
+    def updated_items(self, cursor: str) -> board.UpdatedItemsPage:
         """A further page of the items updated last."""
 
     # Boards.
 
-    def read_boards(self, board_ids: Sequence[str]) -> dict[str, Board]:
+    def read_boards(self, board_ids: Sequence[str]) -> dict[str, board.Board]:
         """Boards by id; those that don't exist or are hidden are absent. No ids, no request."""
 
-    def list_boards(self) -> tuple[list[ListedBoard], bool]:
+    def list_boards(self) -> tuple[list[board.ListedBoard], bool]:
         """The boards that one can choose from, and whether these are all; one request for each hundred."""
 
-    def create_board(self, title: str, on_created: Callable[[str], None]) -> Board:
+    def create_board(self, title: str, on_created: Callable[[str], None]) -> board.Board:
         """Create a board and read it; `on_created` gets its id before the second request can fail."""
 
-    def ensure_columns(self, board_id: str, title: str, wanted: Sequence[ColumnSpec]) -> BoardSetup:
+    def ensure_columns(self, board_id: str, title: str, wanted: Sequence[board.ColumnSpec]) -> board.BoardSetup:
         """Read the board, adopt the columns that it has, create those that are missing, one request for each.
 
         A board without a group that takes items gets one of this title. Raises BoardNotFound.
         """
 
     def ensure_webhooks(
-        self, board_id: str, url: str, known: Mapping[str, str], on_change: Callable[[Sequence[OwnWebhook]], None] = ...
-    ) -> tuple[list[OwnWebhook], list[str]]:
+        self,
+        board_id: str,
+        url: str,
+        known: Mapping[str, str],
+        on_change: Callable[[Sequence[board.OwnWebhook]], None] = ...,
+    ) -> tuple[list[board.OwnWebhook], list[str]]:
         """Have one webhook to `url` for each event: all that are ours now, and what was done, as sentences.
 
         `known` gives the fingerprint of each one that we made. Raises WebhooksIncomplete, ValueError for an address
@@ -326,12 +308,12 @@ class Connector(Protocol):
         """Name and email address of the account's users by id, one request for each page."""
 
     @staticmethod
-    def check_account(info: AccountInfo, requested_version: str) -> list[CheckResult]:
+    def check_account(info: AccountInfo, requested_version: str) -> list[board.CheckResult]:
         """What the account's own answer shows."""
 
     def check_connection(
-        self, info: AccountInfo, requested_version: str, boards: Sequence[BoardCheck]
-    ) -> list[CheckResult]:
+        self, info: AccountInfo, requested_version: str, boards: Sequence[board.BoardCheck]
+    ) -> list[board.CheckResult]:
         """Check the account and everything about these boards; errors become results."""
 
     # An app's authorization by OAuth. A refused code or token raises AuthorizationRejected.

@@ -1,8 +1,7 @@
 """What a converter is: the translation between fields of a record and one column of a board.
 
-Everything here is pure. A value has three forms: stored in NPD (field names with JSON values), stored on the
-board (a JSON value, as a base keeps it), and canonical (the form that is compared). `None` is the empty canonical
-value.
+Everything here is pure. A value has three forms: stored in NPD (field names with JSON values), stored on the board (a
+JSON value, as a base keeps it), and canonical (the form that is compared). `None` is the empty canonical value.
 """
 
 import re
@@ -198,7 +197,6 @@ class ListConverter(BaseConverter):
         return self.canonical(self.elements(only_field(raw)[1]))
 
     def elements(self, value: Any) -> list[str]:
-        """The elements of an NPD value, as written there."""
         return parse_elements(value)
 
     def remote_elements(self, raw: Any) -> list[str]:

@@ -467,17 +467,14 @@ class ConnectionLost(OutcomeUnknown):
 
 
 class ServerFailed(OutcomeUnknown):
-    """Monday had an internal error."""
-
     advice = "Monday has trouble; nothing is lost, and it is tried again by itself."
 
 
 class FirewallRejected(OutcomeUnknown):
     """HTTP 403 with a page and no JSON: from a firewall before the API, which may object to a single value.
 
-    Monday's own rejections give their reason as JSON
-    (developer.monday.com/api-reference/docs/error-handling). So this is no missing permission of the token,
-    for which every record would have to stop.
+    Monday's own rejections give their reason as JSON (developer.monday.com/api-reference/docs/error-handling). So this
+    is no missing permission of the token, for which every record would have to stop.
     """
 
     advice = "It is tried again by itself, in smaller parts; a record that is refused alone is named in the queue."

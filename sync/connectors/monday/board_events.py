@@ -229,7 +229,6 @@ class _WebhookChanges:
 
 
 def read_webhooks(api: Api, board_id: str) -> dict[str, str]:
-    """The board's webhooks, ours and others': event by id."""
     nodes = query_root(api, Document(READ_WEBHOOKS, {"board": board_id}), "webhooks")
     return {str(node["id"]): str(node["event"]) for node in nodes if node}
 
@@ -487,7 +486,6 @@ def _numbered_pages(
 
 
 def parse_updated_items(answer: Answer) -> UpdatedItemsPage:
-    """Read the answer to `updated_items_query`; raises ConnectorError."""
     for error in answer.errors_of("next_items_page"):
         # An error stands for missing items, so the page can't be used at all.
         raise error

@@ -7,16 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from sync.connectors.base import errors
 from sync.connectors.base.board import RELATION, Board, BoardColumn, BoardSetup, ColumnSpec, ListedBoard
-from sync.connectors.base.errors import (
-    BoardForbidden,
-    BoardNotFound,
-    ConnectorError,
-    DocumentRejected,
-    PermissionMissing,
-    Scope,
-    UnreadableAnswer,
-)
 from sync.connectors.monday import validation
 from sync.connectors.monday.columns.labels import label_settings
 from sync.connectors.monday.graphql import (
@@ -75,7 +67,7 @@ def read_boards(api: Api, board_ids: Sequence[str]) -> dict[str, Board]:
     try:
         answer = api.execute(*boards_query(board_ids))
     # For want of a scope Monday may reject the whole query, and a set-up needs no rules.
-    except (BoardForbidden, DocumentRejected, PermissionMissing):
+    except (errors.BoardForbidden, errors.DocumentRejected, errors.PermissionMissing):
         answer = api.execute(*boards_query(board_ids, with_rules=False))
     told = answer.data or {}
     rules = {board_id: validation.parse_rules(told.get(f"rules{n}")) for n, board_id in enumerate(board_ids)}
@@ -119,10 +111,7 @@ def _parts_of(node: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     found = node.get(name)
     if isinstance(found, list) and all(isinstance(part, Mapping) for part in found):
         return found
-    raise UnreadableAnswer(f"Monday didn't tell the {name} of board {node.get('id')}", path=("boards", name))
-
-
-# The boards of an account, for a person to choose from.
+    raise errors.UnreadableAnswer(f"Monday didn't tell the {name} of board {node.get('id')}", path=("boards", name))
 
 
 BOARDS_PER_PAGE = 100
@@ -165,26 +154,26 @@ def _sorted_by_name(boards: list[ListedBoard]) -> list[ListedBoard]:
 
 # A column id can't be used again even after its column was deleted. Monday then rejects the id, and we let it
 # choose one. An error about the account, the board or the network is no rejection of the id.
-_ID_REJECTION_SCOPES = frozenset({Scope.RECORD, Scope.FIELD, Scope.COLUMN, Scope.DOCUMENT})
+_ID_REJECTION_SCOPES = frozenset({errors.Scope.RECORD, errors.Scope.FIELD, errors.Scope.COLUMN, errors.Scope.DOCUMENT})
 
 
 def create_board(api: Api, title: str, on_created: Callable[[str], None]) -> Board:
-    """Create a board and read it; raises ConnectorError."""
     board_id = str(mutate_root(api, Document(CREATE_BOARD, {"title": title}), "create_board")["id"])
     # Stored before the next call can fail, so that a repeated run creates no second board.
     on_created(board_id)
     board = read_boards(api, [board_id]).get(board_id)
     if board is None:
-        raise UnreadableAnswer(f"Board {board_id} was made but can't be read yet; run the set-up again in a minute")
+        raise errors.UnreadableAnswer(
+            f"Board {board_id} was made but can't be read yet; run the set-up again in a minute"
+        )
     return board
 
 
 def ensure_columns(api: Api, board_id: str, title: str, wanted: Sequence[ColumnSpec]) -> BoardSetup:
-    """Create what is missing and return the board with its columns; raises ConnectorError."""
     board = read_boards(api, [board_id]).get(board_id)
     # Never replaced by another board here: somebody may have named just this one.
     if board is None or not board.is_active:
-        raise BoardNotFound(f"Board {board_id} is {board.state if board else 'not to be found'}")
+        raise errors.BoardNotFound(f"Board {board_id} is {board.state if board else 'not to be found'}")
     created = []
     # New items need a group that takes items.
     if not board.groups:
@@ -246,7 +235,7 @@ def _create_column(api: Api, board_id: str, column: ColumnSpec) -> BoardColumn:
         try:
             with_id = Document(CREATE_COLUMN, variables | {"id": column.preferred_id})
             return parse_column(mutate_root(api, with_id, "create_column"))
-        except ConnectorError as error:
+        except errors.ConnectorError as error:
             cause = error.errors[0] if len(error.errors) == 1 else error
             if cause.scope not in _ID_REJECTION_SCOPES:
                 raise

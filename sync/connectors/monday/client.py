@@ -184,9 +184,6 @@ def _innermost_type(error: BaseException) -> str:
     return type(list(_causes(error))[-1]).__name__
 
 
-# The client.
-
-
 _CHUNK_BYTES = 65_536
 # Shorter than an answer's: without a connection nothing was sent, so that trying again is safe.
 _CONNECT_SECONDS = 10.0
@@ -246,12 +243,11 @@ class MondayClient:
     def execute(self, document: str, variables: Mapping[str, Any], *, idempotency_key: str | None = None) -> Answer:
         """Send one document and return its answer, errors of single fields included.
 
-        Raises ConnectorError where the request failed as a whole: no connection, no answer, an HTTP error, or an
-        answer with errors and no data; WrongVersion where another API version than ours answered a query (a
-        mutation's results stand, and the next query raises it). An idempotency key lets Monday replay a
-        mutation's answer for 30 minutes (developer.monday.com/api-reference/docs/idempotency); a mutation
-        without one gets its own. Raises IdempotencyKeyReused, before anything is sent, for a key that was
-        sent with another body.
+        Raises ConnectorError where the request failed as a whole: no connection, no answer, an HTTP error, or an answer
+        with errors and no data; WrongVersion where another API version than ours answered a query (a mutation's results
+        stand, and the next query raises it). An idempotency key lets Monday replay a mutation's answer for 30 minutes
+        (developer.monday.com/api-reference/docs/idempotency); a mutation without one gets its own. Raises
+        IdempotencyKeyReused, before anything is sent, for a key that was sent with another body.
         """
         is_mutation = document.lstrip().startswith("mutation")
         # A query changes nothing, so it needs no key.

@@ -139,7 +139,6 @@ def parse_users(answer: Answer) -> dict[str, dict[str, str]]:
 
 
 def all_users(api: Api) -> dict[str, dict[str, str]]:
-    """All users, page by page, up to 20,000; raises ConnectorError."""
     found: dict[str, dict[str, str]] = {}
     for page in range(1, MAX_USERS // USERS_PER_PAGE + 1):
         users = parse_users(api.execute(*users_page(page)))
@@ -348,8 +347,7 @@ def _check_surplus_webhooks(
         yield CheckResult(True, message, f"They do no harm but cost time. {_RUN_SETUP}", "webhooks", is_warning=True)
     others = {event for hook_id, event in existing.items() if hook_id not in {*check.hook_ids, *former}}
     if others >= set(WEBHOOK_EVENTS):
-        # A board that was archived and restored looks like this (community topic 86426), as does a second
-        # installation.
+        # A board that was archived and restored looks like this (community topic 86426), as does a second installation.
         message = f"{check.title}: a second full set of webhooks is on the board, and it isn't ours."
         fix = "Another installation may sync this board, or one whose database is lost: delete its webhooks on Monday."
         yield CheckResult(True, message, fix, "webhooks", is_warning=True)

@@ -301,9 +301,6 @@ INNER_STATUSES: dict[int, type[ConnectorError]] = {
     429: errors.FieldLimitReached,  # as FIELD_LIMIT_EXCEEDED, which comes with it
 }
 
-# The translation; the table above says what each code stands for.
-
-
 CODES: dict[str, type[ConnectorError]] = {known.code: known.error for known in PUBLISHED}
 
 MAX_WAIT_SECONDS = 7 * 86_400.0

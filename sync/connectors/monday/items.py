@@ -1,8 +1,7 @@
-"""The items of a board: what Monday says of them, and the documents that read, create, change and remove
-them.
+"""The items of a board: what Monday says of them, and the documents that read, create, change and remove them.
 
-A reading is either known or says why it isn't. Unknown is never the same as empty: a value behind an error, a
-column missing from the answer, or a type that we can't read must not look like a value that someone cleared.
+A reading is either known or says why it isn't. Unknown is never the same as empty: a value behind an error, a column
+missing from the answer, or a type that we can't read must not look like a value that someone cleared.
 """
 
 import json
@@ -36,9 +35,8 @@ AnswerPath = tuple[str | int, ...]
 def parse_batch(answer: Answer, column_ids: Sequence[str]) -> BatchItems:
     """Read the answer to `batch_query`.
 
-    Raises a part's own error if the part failed as a whole, because a failed read is not one that found
-    nothing; BoardNotFound where the board is not active, because the state of its items says nothing about
-    them then.
+    Raises a part's own error if the part failed as a whole, because a failed read is not one that found nothing;
+    BoardNotFound where the board is not active, because the state of its items says nothing about them then.
     """
     # First, because the state of a removed board's items says nothing about them.
     boards = _node_at(answer, ("board",))
@@ -288,11 +286,10 @@ def item_fragment(types: Iterable[str] = ()) -> str:
     return _item_fragment(frozenset(types).intersection({*_OF_TYPE, GROUP}))
 
 
-# The documents that read and write records: reads of a batch, and writes of many records as aliased
-# mutations.
+# The documents that read and write records: reads of a batch, and writes of many records as aliased mutations.
 #
-# Values travel in variables only, and a text depends on nothing but its shape and its aliases, so that Monday
-# and the tests can cache it. `types` are the types of the columns that are read; some need further fields.
+# Values travel in variables only, and a text depends on nothing but its shape and its aliases, so that Monday and the
+# tests can cache it. `types` are the types of the columns that are read; some need further fields.
 
 
 ITEMS_PER_READ = 100  # ids in one `items` query (developer.monday.com/api-reference/reference/items)
@@ -327,10 +324,9 @@ def batch_query(
 ) -> Document:
     """Everything that a batch needs to know, in one request; a part without a question is left out.
 
-    `linked` are the items by id, `by_npd_id` those with one of our ids, `by_match` those that could be the
-    counterpart of a record; `board` asks whether the board still exists. Email addresses are found as parts
-    of a text, so hits have to be compared exactly. Raises ValueError when there is nothing to ask, or more
-    than 100 ids.
+    `linked` are the items by id, `by_npd_id` those with one of our ids, `by_match` those that could be the counterpart
+    of a record; `board` asks whether the board still exists. Email addresses are found as parts of a text, so hits have
+    to be compared exactly. Raises ValueError when there is nothing to ask, or more than 100 ids.
     """
     parts = []
     if linked_ids:
@@ -347,7 +343,6 @@ def batch_query(
 def first_page_query(
     board_id: str, column_ids: Sequence[str], limit: int = ITEMS_PER_PAGE, types: Collection[str] = ()
 ) -> Document:
-    """The first page of a board's active items; `parse_page` reads it."""
     page = "items_page(limit: $limit) { cursor items { ...ItemFields } }"
     text = f"first: boards(ids: [$board], limit: 1) {{ {page} }}"
     variables = {"board": board_id, "limit": limit}

@@ -20,15 +20,8 @@ import jwt
 import requests
 import urllib3
 
+from sync.connectors.base import errors
 from sync.connectors.base.connector import OAuthApp, OAuthGrant
-from sync.connectors.base.errors import (
-    AuthorizationRejected,
-    CodeNotExchanged,
-    OutcomeUnknown,
-    ServerFailed,
-    Unreachable,
-    UnreadableAnswer,
-)
 from sync.connectors.monday.client import transport_error
 
 SIGN_IN_URL = "https://auth.monday.com"
@@ -68,9 +61,9 @@ def exchange_code(app: OAuthApp, code: str, redirect_uri: str, verifier: str) ->
     asked = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri, "code_verifier": verifier}
     try:
         return _ask_for_tokens(app, asked)
-    except (OutcomeUnknown, Unreachable) as error:
+    except (errors.OutcomeUnknown, errors.Unreachable) as error:
         # Not `from error`: what others are told of such an error is that it is tried again.
-        raise CodeNotExchanged(error.message, code="code_not_exchanged", http_status=error.http_status) from None
+        raise errors.CodeNotExchanged(error.message, code="code_not_exchanged", http_status=error.http_status) from None
 
 
 def refresh_grant(app: OAuthApp, refresh_token: str) -> OAuthGrant:
@@ -79,7 +72,6 @@ def refresh_grant(app: OAuthApp, refresh_token: str) -> OAuthGrant:
 
 
 def revoke_grant(app: OAuthApp, grant: OAuthGrant) -> None:
-    """End both tokens at Monday."""
     for kind, token in (("refresh_token", grant.refresh_token), ("access_token", grant.access_token)):
         if token:
             _post(app, "/oauth_ms/oauth/revoke", {"token": token, "token_type_hint": kind})
@@ -89,7 +81,7 @@ def _ask_for_tokens(app: OAuthApp, params: Mapping[str, str]) -> OAuthGrant:
     body = _post(app, "/oauth_ms/oauth/token", params)
     access, refresh = body.get("access_token"), body.get("refresh_token")
     if not isinstance(access, str) or not access or not isinstance(refresh, str) or not refresh:
-        raise UnreadableAnswer("Monday's sign-in answered without tokens")
+        raise errors.UnreadableAnswer("Monday's sign-in answered without tokens")
     scopes = body.get("scope")
     return OAuthGrant(access, refresh, _end_of(access), tuple(scopes.split()) if isinstance(scopes, str) else ())
 
@@ -127,9 +119,9 @@ def _post(app: OAuthApp, path: str, params: Mapping[str, str]) -> dict[str, Any]
     code = body.get("error")
     code = code if isinstance(code, str) and len(code) <= 50 else ""
     if code in _ENDED:
-        raise AuthorizationRejected(f"Monday's sign-in refused it ({code})", code=code, http_status=status)
+        raise errors.AuthorizationRejected(f"Monday's sign-in refused it ({code})", code=code, http_status=status)
     said = f"HTTP {status} ({code})" if code else f"HTTP {status}"
-    raise ServerFailed(f"Monday's sign-in answered {said}", code=code, http_status=status)
+    raise errors.ServerFailed(f"Monday's sign-in answered {said}", code=code, http_status=status)
 
 
 def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:

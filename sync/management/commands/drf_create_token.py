@@ -17,8 +17,6 @@ NAME = "drf_create_token"
 
 
 class Command(BaseCommand):
-    """Make a token and print it."""
-
     help = "Makes an API token for a user and prints it. It is stored as a hash and can't be printed again."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -18,8 +18,6 @@ from sync.outbox import notify
 
 
 class Command(BaseCommand):
-    """Set up the boards of all synced models."""
-
     help = "Creates what is missing on Monday: boards, columns and webhooks. Running it again does no harm."
 
     def add_arguments(self, parser: CommandParser) -> None:

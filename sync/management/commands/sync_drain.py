@@ -11,8 +11,6 @@ from sync.operations.worker import drain, remaining_lines
 
 
 class Command(BaseCommand):
-    """Work until nothing is due, then say what is left."""
-
     help = "Works the queue until nothing is due, and says what is left."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -8,19 +8,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync import registry
-from sync.operations.preview.explanation import (
-    NoSingleRecord,
-    explain,
-    explanation_json,
-    explanation_lines,
-    find_record,
-)
+from sync.operations.preview import explanation
 from sync.registry import UnknownEntity
 
 
 class Command(BaseCommand):
-    """Explain one record."""
-
     help = (
         "Explains one record: its state, both sides and the last synced values, what the next sync would do, what "
         "is open, and its activity with every trigger. Reads its item by one call; writes nothing."
@@ -36,12 +28,12 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Explain; exit 1 where no record, or more than one, is meant."""
         try:
-            found = find_record(options["entity_type"], options["record"])
-        except (NoSingleRecord, UnknownEntity) as unknown:
+            found = explanation.find_record(options["entity_type"], options["record"])
+        except (explanation.NoSingleRecord, UnknownEntity) as unknown:
             raise CommandError(str(unknown)) from unknown
-        told = explain(found, offline=options["offline"])
+        told = explanation.explain(found, offline=options["offline"])
         if options["json"]:
-            self.stdout.write(json.dumps(explanation_json(told), indent=2, ensure_ascii=False))
+            self.stdout.write(json.dumps(explanation.explanation_json(told), indent=2, ensure_ascii=False))
             return
-        for line in explanation_lines(told):
+        for line in explanation.explanation_lines(told):
             self.stdout.write(line)

@@ -11,8 +11,6 @@ from sync.operations.retention import PruneResult, prune
 
 
 class Command(BaseCommand):
-    """What Beat does every night."""
-
     @property
     def help(self) -> str:  # type: ignore[override]
         """What it does, with the days of now."""
@@ -26,7 +24,6 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="only count")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Prune and report."""
         self._verb = "would be deleted" if options["dry_run"] else "deleted"
         found = prune(dry_run=options["dry_run"], progress=self._tell)
         total = sum(one.rows for one in found)

@@ -14,8 +14,6 @@ from sync.operations.worker import remaining_lines
 
 
 class Command(BaseCommand):
-    """Compare both sides completely."""
-
     help = (
         "Compares every linked record with its item, and looks at all that differ or have something open, and at every "
         "item that no record has, until done. With --dry-run it prints what that would do, as the engine itself "

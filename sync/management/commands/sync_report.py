@@ -18,8 +18,6 @@ COLUMNS = ("figure", "system", "entity_type", "status", "direction", "value")
 
 
 class Command(BaseCommand):
-    """Print what the page and the API show."""
-
     help = (
         "Tells how sync stands as a whole, other systems than Monday too: counts, success rate, durations, API calls, "
         "errors, conflicts, and what is unsynced the longest. Writes nothing."
@@ -36,7 +34,6 @@ class Command(BaseCommand):
         form.add_argument("--csv", action="store_true", help="print one figure a line, for a spreadsheet")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Compute and print."""
         if not 1 <= options["hours"] <= MAX_HOURS:
             raise CommandError(f"--hours is a number from 1 to {MAX_HOURS:,}.")
         chosen = {name: options[name] for name in ("system", "entity_type", "status", "direction")}
@@ -51,12 +48,10 @@ class Command(BaseCommand):
 
 
 def _timestamp(moment: datetime) -> str:
-    """As the API writes it."""
     return moment.isoformat().replace("+00:00", "Z")
 
 
 def _figures(found: LedgerStatistics) -> Iterator[tuple[Any, ...]]:
-    """Each number with what it is about."""
     for key, number in found.groups.items():
         yield "rows", *key, number
     for thing, outcome in found.outcomes.items():

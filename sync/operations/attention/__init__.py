@@ -121,9 +121,6 @@ def _actor(subject: str) -> str:
     return subject.partition(" ")[2].removesuffix(" on Monday")
 
 
-# One computation.
-
-
 __all__ = [
     "EVERYTHING",
     "MAX_NOTE_LENGTH",
@@ -517,7 +514,6 @@ def entries(
 def keys(
     scope: AttentionScope = EVERYTHING, *, kinds: Iterable[AttentionKind] | None = None, limit: int = 50
 ) -> list[str]:
-    """Return the keys of entries in their order; one query."""
     return _chosen_keys(scope, kinds, (), 0, limit, 0)
 
 
@@ -759,7 +755,6 @@ def assignments(keys: Collection[str]) -> dict[str, Assignment]:
 
 
 def assignment_history(key: str) -> list[Assignment]:
-    """Return all that was said about an entry, the newest first."""
     return list(Assignment.objects.filter(key=key).order_by("-id").select_related("assignee"))
 
 

@@ -16,22 +16,21 @@ from uuid import UUID
 import structlog
 from django.utils.dateparse import parse_datetime
 
-from sync import registry
+from sync import limits, registry
 from sync.boards import board_columns
-from sync.boards.board_listing import enqueue_unmatched, item_pages, unmatched_items
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus, RecordSyncStatus, SyncDirection
 from sync.clock import SyncNow, sync_now
 from sync.connectors.base.board_items import BatchItems, Item
-from sync.connectors.base.errors import BoardNotFound, ConnectorError, ShuttingDown
+from sync.connectors.base.errors import BoardNotFound, ConnectorError, CursorExpired, ShuttingDown
 from sync.kernel import humanize
 from sync.limits import breaker
 from sync.merge import Action
-from sync.models import AwaitedRelation, BoardLink, SyncQueue, Verification
+from sync.models import AwaitedRelation, BoardLink, IgnoredItem, SyncQueue, Verification
 from sync.models.synced_model import unsynced
 from sync.operations.detect.missed_webhooks import LONGEST_DELAY
 from sync.operations.detect.sweep_schedule import boards_to_compare
 from sync.outbox.claim import Claim
-from sync.outbox.queue_rows import enqueue_many
+from sync.outbox.queue_rows import enqueue_item_many, enqueue_many
 from sync.reconcile import gather
 from sync.reconcile.board_filter import item_verdict, record_verdict
 from sync.reconcile.facts import RecordFacts
@@ -48,6 +47,53 @@ from sync.records.unmatched_items import clear_unlisted, note_unmatched
 from sync.registry import EntitySpec
 
 log = structlog.get_logger(__name__)
+
+
+# A board's whole list of items: how its pages are asked for, what happens where it breaks, and which nobody knows.
+
+
+MAX_LISTINGS = 3
+"""A listing begins again when its cursor expires, at most this often."""
+
+
+def item_pages(
+    link: BoardLink, columns: Sequence[str] | None = None, types: Sequence[str] = (), *, expected: int | None = None
+) -> Iterator[list[Item]]:
+    """Yield the board's active items, 500 a call, from the start again where the cursor expires.
+
+    Without `columns` only the NPD ID is read. A listing of fewer than `expected` items may have been cut
+    short and is read twice, so an item may come twice. Raises ConnectorError.
+    """
+    connector = limits.connector(link.system)
+    columns = [link.npd_id_column] if columns is None else columns
+    shortest: int | None = None
+    for listing in range(MAX_LISTINGS):
+        count = 0
+        try:
+            for items in connector.list_items(link.board_id, columns, types):
+                count += len(items)
+                yield items
+        except CursorExpired:
+            if listing + 1 == MAX_LISTINGS:
+                raise
+            continue
+        if expected is None or count >= expected or shortest == count:
+            return
+        shortest = count
+
+
+def unmatched_items(spec: EntitySpec, item_ids: Iterable[str]) -> list[str]:
+    """Return those of these items that no record has and that nobody ignores."""
+    ids = list(dict.fromkeys(item_ids))
+    known = set(spec.model._default_manager.filter(monday_id__in=ids).values_list("monday_id", flat=True))
+    ignored = IgnoredItem.objects.filter(entity_type=spec.entity_type, item_id__in=ids)
+    known |= set(ignored.values_list("item_id", flat=True))
+    return [item_id for item_id in ids if item_id not in known]
+
+
+def enqueue_unmatched(spec: EntitySpec, item_ids: Iterable[str]) -> None:
+    """Enqueue a pass for unmatched items, all or none."""
+    enqueue_item_many(spec.entity_type, item_ids, cause=Cause.SWEEP, priority=Priority.SWEEP)
 
 
 # A board's listing, page by page, beside what a pass would do with the records that have its items.
@@ -229,7 +275,6 @@ class ComparisonResult:
 
 
 def compare_due_boards() -> list[ComparisonResult]:
-    """Compare the boards that are due."""
     return [compare_board(link) for link in boards_to_compare()]
 
 
@@ -330,13 +375,11 @@ class VerificationResult:
 
 
 def verifications() -> dict[str, VerificationResult]:
-    """Return what the last night found, by the type of each board."""
     rows = Verification.objects.order_by("entity_type", "-at").distinct("entity_type")
     return {row.entity_type: VerificationResult(row.at, row.compared, row.differed) for row in rows}
 
 
 def latest_verification() -> VerificationResult:
-    """Return what the last night found of all boards."""
     return combine_results(verifications().values())
 
 

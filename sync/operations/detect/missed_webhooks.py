@@ -1,6 +1,4 @@
-"""What webhooks did not bring: how Monday's activity log enters the inbox, each entry once and as the webhook that
-should have come; and whether our webhooks are still on the board and arrive.
-"""
+"""What webhooks did not bring, from Monday's activity log; and whether our webhooks are there and arrive."""
 
 from __future__ import annotations
 
@@ -261,7 +259,6 @@ def check_silence(link: BoardLink, own_user_id: str) -> None:
 
 
 def last_webhook(link: BoardLink) -> datetime | None:
-    """Return when the last webhook of the board came in."""
     rows = WebhookEvent.objects.filter(board_id=link.board_id).exclude(trigger_id__startswith=LOG_PREFIX)
     found: datetime | None = rows.exclude(type=ITEM_UPDATED).aggregate(last=Max("received_at"))["last"]
     return found

@@ -1,6 +1,4 @@
-"""What changed on a board since its last finished sweep, by the activity log and by items' last updates; and the full
-sweep, for which everything is compared.
-"""
+"""What changed on a board since its last finished sweep; and the full sweep, for which everything is compared."""
 
 from __future__ import annotations
 
@@ -18,7 +16,6 @@ from django.db.models.functions import Greatest
 
 from sync import connectors, registry
 from sync.boards import board_columns
-from sync.boards.board_listing import enqueue_unmatched
 from sync.choices import Cause, Priority, QueueStatus, RecordSyncStatus
 from sync.clock import SyncNow, sync_now
 from sync.connectors.base.board import BoardActivity, InvalidEvent, UpdatedItem, UpdatedItemsPage
@@ -36,7 +33,7 @@ from sync.connectors.base.errors import (
 from sync.limits import breaker, connector
 from sync.models import BoardLink, MondayAccount, SyncMetadata, SyncQueue, WebhookEvent
 from sync.operations.detect import missed_webhooks
-from sync.operations.detect.comparison import BoardListing, ListedPage, records_without_item
+from sync.operations.detect.comparison import BoardListing, ListedPage, enqueue_unmatched, records_without_item
 from sync.operations.detect.missed_webhooks import CLOCKS_DIFFER, ITEM_UPDATED, replay_entries, store_events, update_row
 from sync.operations.detect.sweep_schedule import boards_to_sweep
 from sync.operations.worker import SLICE_SECONDS, DrainProgress, WorkSummary, drain, record_count_text
@@ -119,7 +116,6 @@ def enqueue_unexplained(link: BoardLink, items: Iterable[UpdatedItem]) -> int:
 
 
 def _newest_events(link: BoardLink, at: dict[str, datetime]) -> dict[str, datetime]:
-    """Return when the newest event of each item happened."""
     since = min(at.values()) - CLOCKS_DIFFER
     rows = WebhookEvent.objects.filter(board_id=link.board_id, item_id__in=at, received_at__gte=since)
     found: dict[str, datetime] = {}
@@ -168,7 +164,6 @@ class SweepResult:
 
 
 def sweep_due_boards() -> list[SweepResult]:
-    """Sweep the boards that are due."""
     return [sweep_board(link) for link in boards_to_sweep()]
 
 
@@ -197,8 +192,6 @@ def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
 
 
 class _Sweep:
-    """One sweep of one board."""
-
     def __init__(self, link: BoardLink, grace: timedelta) -> None:
         self.link, self.connector = link, connector(link.system)
         now = sync_now()

@@ -92,8 +92,6 @@ def sight_of(user: Any) -> Sight:
 
 @dataclass(frozen=True)
 class _Message:
-    """A message to a receiver, as it is about to be sent."""
-
     receiver: NotificationReceiver
     digest: Digest
     letter: Letter
@@ -184,7 +182,6 @@ def _message(receiver: NotificationReceiver, digest: Digest, known: Mapping[int,
 
 
 def _causes(found: Iterable[Noticed | Incident]) -> int:
-    """How many causes they have, which is what the inbox counts."""
     return len({(one.kind, one.cause_code) for one in found})
 
 

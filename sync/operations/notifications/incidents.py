@@ -119,7 +119,6 @@ def waiting(were_many: frozenset[str]) -> Iterator[Noticed]:
 
 
 def inbox_url(**query: str) -> str:
-    """Return the address of the inbox, or of a part of it."""
     path = reverse("npd-inbox")
     return f"{path}?{urlencode(query)}" if query else path
 
@@ -141,9 +140,6 @@ def differences() -> Iterator[Noticed]:
         cause = f"{one['differed']:,} of {one['compared']:,} checked records said “synced” and differed"
         url = reverse("admin:sync_verification_change", args=[one["id"]])
         yield Noticed(f"{DIFFERENCE}:{one['id']}", DIFFERENCE, one["entity_type"], title, "", cause, url)
-
-
-# Of what somebody is notified now.
 
 
 CALM = timedelta(minutes=2)
@@ -169,7 +165,6 @@ class Thing:
     shown: bool = True
 
     def is_open(self, now: datetime) -> bool:
-        """Whether it still needs attention, or has ended only now."""
         return self.gone_at is None or now - self.gone_at < CALM
 
 

@@ -73,7 +73,6 @@ def all_clear_letter() -> Letter:
 
 
 def test_letter(user: str) -> Letter:
-    """Return the message with which a person tries a receiver."""
     return _plain_letter("NPD Sync: test", clean(TEST.format(user=user)))
 
 
@@ -186,7 +185,6 @@ class Letter:
 
 
 def clean(text: str, limit: int = MAX_TEXT) -> str:
-    """Return a text as a line of a message."""
     return shorten(one_line(text), limit)
 
 
@@ -195,7 +193,6 @@ SETTINGS_LINK = "Change your notifications"
 
 
 def email_text(letter: Letter) -> str:
-    """Return the plain text of the email."""
     footer = ["-- ", f"{FOOTER} {SETTINGS_LINK}: {letter.settings_url}", ""] if letter.settings_url else []
     return "\n".join([*_text_lines(letter), "", f"{letter.link.text}: {letter.link.url}", "", *footer])
 
@@ -247,7 +244,6 @@ def _anchor(entry: Entry) -> str:
 
 
 def chat_body(medium: Medium, letter: Letter) -> dict[str, Any]:
-    """Return what is posted to a chat's webhook."""
     return _slack(letter) if medium == Medium.SLACK else _teams(letter)
 
 
@@ -354,11 +350,7 @@ def _failed(problem: str, **more: Any) -> Outcome:
     return Outcome(False, problem, **more)
 
 
-# Email, by Django's backend.
-
-
 def is_email_configured() -> bool:
-    """Whether this installation can send email at all."""
     return bool(settings.EMAIL_HOST) or not settings.EMAIL_BACKEND.endswith("smtp.EmailBackend")
 
 
@@ -398,11 +390,7 @@ def _mail_problem(error: Exception, address: str) -> Outcome:
     return _failed(f"The email server did not take the message: {reason}. An administrator checks it.", is_ours=True)
 
 
-# Chat, by its webhook.
-
-
 def send_chat(medium: Medium, address: str, letter: Letter) -> Outcome:
-    """Post a message to a chat's webhook."""
     try:
         answer = post_json(address, json.dumps(chat_body(medium, letter)))
     except AddressError as why:

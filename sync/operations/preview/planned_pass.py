@@ -52,8 +52,6 @@ from sync.registry import link_of
 
 
 class ChangeKind(StrEnum):
-    """What would happen, in the order in which it is listed."""
-
     PUSH = "push"
     PULL = "pull"
     CREATE = "create"
@@ -203,7 +201,6 @@ def _field_changes(plan: RecordPlan) -> Iterator[PlannedChange]:
 
 
 def _conflict_changes(plan: RecordPlan) -> Iterator[PlannedChange]:
-    """Return the conflicts that would be open, new or not."""
     labels = {key: field_plan.mapping.label for key, field_plan in plan.plans.items()}
     for report in conflict_reports(plan):
         if report.kind in (KIND_FIELDS, KIND_LOST_UPDATE):

@@ -19,21 +19,7 @@ from sync.kernel.humanize import count_with_noun
 from sync.limits import board_costs, quota
 from sync.models import BoardLink, Intent, IntentState, SyncQueue
 from sync.operations.detect.comparison import BoardListing, records_without_item
-from sync.operations.preview.planned_pass import (
-    CHANGE_TEXTS,
-    ChangeKind,
-    DryRunState,
-    PlannedChange,
-    ReadOnlyClient,
-    change_json,
-    change_line,
-    item_claim,
-    plan_changes,
-    plan_pass,
-    read_only_client,
-    run_cost,
-    sweep_claim,
-)
+from sync.operations.preview import planned_pass
 from sync.outbox.claim import Claim
 from sync.records import availability
 from sync.registry import EntitySpec, link_of
@@ -49,7 +35,7 @@ def _all_claims(spec: EntitySpec, ids: Sequence[UUID], items: Iterable[str], siz
         yield from _claims(spec, [pk for pk in page if pk not in linked_ids], by_sweep=False)
     due = _due_jobs(spec).filter(entity_id=None, remote_id__isnull=False).values_list("remote_id", flat=True)
     for item in dict.fromkeys([*(str(item) for item in due), *items]):
-        yield item_claim(spec.entity_type, item)
+        yield planned_pass.item_claim(spec.entity_type, item)
 
 
 def _claims(spec: EntitySpec, ids: Sequence[UUID], *, by_sweep: bool) -> Iterator[Claim]:
@@ -61,7 +47,7 @@ def _claims(spec: EntitySpec, ids: Sequence[UUID], *, by_sweep: bool) -> Iterato
     unconfirmed = set(_unconfirmed_intents(spec).filter(entity_id__in=ids).values_list("entity_id", flat=True))
     for pk in ids:
         if pk not in unconfirmed:
-            yield sweep_claim(spec.entity_type, pk, rows.get(pk, []), by_sweep=by_sweep)
+            yield planned_pass.sweep_claim(spec.entity_type, pk, rows.get(pk, []), by_sweep=by_sweep)
 
 
 def _due_jobs(spec: EntitySpec) -> QuerySet[SyncQueue]:
@@ -111,8 +97,8 @@ class BoardSyncPlan:
     title: str
     checked: int = 0
     unchanged: int = 0
-    counts: Counter[ChangeKind] = field(default_factory=Counter)
-    changes: list[PlannedChange] = field(default_factory=list)
+    counts: Counter[planned_pass.ChangeKind] = field(default_factory=Counter)
+    changes: list[planned_pass.PlannedChange] = field(default_factory=list)
     cost: RunCost = field(default_factory=RunCost)
     unconfirmed: int = 0
     problem: str = ""
@@ -120,8 +106,6 @@ class BoardSyncPlan:
 
 @dataclass
 class SyncPlan:
-    """The plan of all boards, and what the dry run itself has cost."""
-
     boards: list[BoardSyncPlan] = field(default_factory=list)
     dry_run_cost: RunCost = field(default_factory=RunCost)
 
@@ -141,7 +125,7 @@ PlanProgress = Callable[[BoardSyncPlan], None]
 def plan_sync(progress: PlanProgress | None = None, *, every_line: bool = False) -> SyncPlan:
     """Plan what `sync_reconcile` would do now, board by board, in batches; nothing is written anywhere."""
     plan = SyncPlan()
-    with read_only_client() as client:
+    with planned_pass.read_only_client() as client:
         for spec in registry.entities():
             board = BoardSyncPlan(spec.entity_type, spec.board_title)
             plan.boards.append(board)
@@ -151,7 +135,12 @@ def plan_sync(progress: PlanProgress | None = None, *, every_line: bool = False)
 
 
 def _plan_board(
-    board: BoardSyncPlan, spec: EntitySpec, client: ReadOnlyClient, *, every_line: bool, progress: PlanProgress | None
+    board: BoardSyncPlan,
+    spec: EntitySpec,
+    client: planned_pass.ReadOnlyClient,
+    *,
+    every_line: bool,
+    progress: PlanProgress | None,
 ) -> None:
     link = link_of(spec.entity_type)
     board.problem = availability.of(spec.entity_type).blocked_reason
@@ -169,7 +158,7 @@ def _plan_board(
     items = [] if board.problem else listing.unmatched
     board.cost = RunCost(client.calls - before.calls, client.points - before.points)
     board.unconfirmed = _unconfirmed_intents(spec).values("entity_id").distinct().count()
-    state = DryRunState()
+    state = planned_pass.DryRunState()
     size = board_costs(link.pk).size
     claims = _all_claims(spec, ids, items, size)
     while chunk := list(islice(claims, size)):
@@ -181,10 +170,10 @@ def _plan_board(
 
 
 def _plan_chunk(
-    board: BoardSyncPlan, link: BoardLink, chunk: Sequence[Claim], state: DryRunState, *, every_line: bool
+    board: BoardSyncPlan, link: BoardLink, chunk: Sequence[Claim], state: planned_pass.DryRunState, *, every_line: bool
 ) -> str:
     """Plan one chunk, in parts where Monday rejects it as a whole; return why no more can be read."""
-    runs = plan_pass(link, chunk, state)
+    runs = planned_pass.plan_pass(link, chunk, state)
     planned = runs[0]
     if planned.rejected and len(chunk) > 1:
         half = len(chunk) // 2
@@ -192,14 +181,14 @@ def _plan_chunk(
         return stop_reason or _plan_chunk(board, link, chunk[half:], state, every_line=every_line)
     if planned.unread and len(chunk) > 1:
         return planned.unread
-    changes = [list(plan_changes(run)) for run in runs]
+    changes = [list(planned_pass.plan_changes(run)) for run in runs]
     board.checked += len(chunk)
     board.unchanged += len(planned.plan.records.keys() - {change.entity_id for change in changes[0]})
     for run, of_run in zip(runs, changes, strict=True):
-        calls, points = run_cost(run, of_run)
+        calls, points = planned_pass.run_cost(run, of_run)
         board.cost.calls, board.cost.points = board.cost.calls + calls, board.cost.points + points
     for change in (change for of_run in changes for change in of_run):
-        if change.kind is ChangeKind.LINK:
+        if change.kind is planned_pass.ChangeKind.LINK:
             if change.entity_id in state.linked:
                 continue
             state.linked.add(change.entity_id)
@@ -216,8 +205,8 @@ def plan_lines(plan: SyncPlan) -> Iterator[str]:
     for board in plan.boards:
         yield from _board_lines(board)
         yield ""
-    total = {kind: sum(board.counts[kind] for board in plan.boards) for kind in ChangeKind}
-    changes = [f"{number:,} {CHANGE_TEXTS[kind].counted}" for kind, number in total.items() if number]
+    total = {kind: sum(board.counts[kind] for board in plan.boards) for kind in planned_pass.ChangeKind}
+    changes = [f"{number:,} {planned_pass.CHANGE_TEXTS[kind].counted}" for kind, number in total.items() if number]
     yield f"Plan: {', '.join(changes)}." if changes else "Plan: nothing to do, both sides are the same."
     yield f"This dry run took {_cost_text(plan.dry_run_cost)}; nothing was written on either side."
     yield f"It takes about {_cost_text(plan.cost)}. Run `manage.py sync_reconcile`."
@@ -225,13 +214,13 @@ def plan_lines(plan: SyncPlan) -> Iterator[str]:
 
 def _board_lines(board: BoardSyncPlan) -> Iterator[str]:
     yield f"{board.title}: {board.checked:,} checked, {board.unchanged:,} of them the same on both sides."
-    for kind in ChangeKind:
+    for kind in planned_pass.ChangeKind:
         if not board.counts[kind]:
             continue
-        text = CHANGE_TEXTS[kind]
+        text = planned_pass.CHANGE_TEXTS[kind]
         yield f"  {text.sign} {board.counts[kind]:,} {text.counted}"
         listed = [change for change in board.changes if change.kind is kind]
-        yield from (f"      {change_line(change)}" for change in listed)
+        yield from (f"      {planned_pass.change_line(change)}" for change in listed)
         if rest := board.counts[kind] - len(listed):
             yield f"      and {rest:,} more (-v 2 lists all)"
     if board.unconfirmed:
@@ -251,8 +240,8 @@ def plan_json(plan: SyncPlan) -> dict[str, Any]:
                 "looked_at": board.checked,
                 "unchanged": board.unchanged,
                 "waiting_for_an_answer": board.unconfirmed,
-                "counts": {str(kind): board.counts[kind] for kind in ChangeKind},
-                "entries": [change_json(entry) for entry in board.changes],
+                "counts": {str(kind): board.counts[kind] for kind in planned_pass.ChangeKind},
+                "entries": [planned_pass.change_json(entry) for entry in board.changes],
                 "cost_of_the_real_run": _cost_as_json(board.cost),
                 "problem": board.problem,
             }

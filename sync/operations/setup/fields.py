@@ -58,15 +58,12 @@ class MappableField:
 
 @dataclass(frozen=True)
 class FieldChoice:
-    """A person's choice for a field."""
-
     column: str = ""
     direction: str = SyncDirection.BIDIRECTIONAL
     rule: str = Rule.ASK
 
     @property
     def is_synced(self) -> bool:
-        """Whether the field has a column and a direction."""
         return bool(self.column) and self.direction != SyncDirection.NONE
 
     def with_implied_direction(self) -> FieldChoice:
@@ -126,7 +123,6 @@ def mappable_fields(entity_type: str) -> list[MappableField]:
 
 
 def column_problem(mappable: MappableField, column: DraftColumn) -> str:
-    """Return why a column doesn't fit a field; empty where it does."""
     kind, title = str(column["type"]), str(column["title"])
     if kind not in mappable.types:
         return f"“{title}” is of the type {kind}; {mappable.label} needs {' or '.join(mappable.types)}."
@@ -158,7 +154,6 @@ def find_npd_id_column(link: BoardLink | None, columns: Mapping[str, DraftColumn
 def choice_problems(
     fields: Sequence[MappableField], chosen: Mapping[str, FieldChoice], columns: Mapping[str, DraftColumn], npd_id: str
 ) -> dict[str, list[str]]:
-    """Return what is wrong with these choices, in sentences, by field."""
     found: dict[str, list[str]] = {}
     owner = {npd_id: "NPD ID"} if npd_id else {}
     for one in fields:
@@ -363,7 +358,6 @@ def diff_choices(
     after: Mapping[str, FieldChoice],
     columns: Mapping[str, DraftColumn],
 ) -> list[MappingChange]:
-    """Return what differs between before and after, in the order of the fields."""
     found = []
     for one in fields:
         old, new = before.get(one.key, FieldChoice()), after.get(one.key, FieldChoice())
@@ -400,7 +394,6 @@ def _choice_texts(one: MappableField, choice: FieldChoice, columns: Mapping[str,
 
 
 def changes_text(found: Iterable[MappingChange]) -> str:
-    """Return changes as a clause for the log; empty where there are none."""
     return "; ".join(f"{one.field}: {one.what} {one.before} → {one.after}" for one in found)
 
 
@@ -440,6 +433,5 @@ def settings_changes(draft: SetupDraft, link: BoardLink | None) -> str:
 
 
 def filter_text(stored: Mapping[str, Any], fields: Iterable[MappableField]) -> str:
-    """Return what a filter lets through, as a clause."""
     lines = SyncFilter.parse(stored).lines({one.key: one.label for one in fields})
     return " ".join(lines).rstrip(".") or "everything is synced"

@@ -15,13 +15,13 @@ from rapidfuzz import fuzz, process, utils
 
 from sync import connectors, registry
 from sync.boards.board_columns import NAME_TYPE, NO_PROBLEM, column_type
-from sync.boards.board_listing import item_pages
 from sync.choices import BlockedCode, RemovedItemPolicy, SyncDirection
 from sync.connectors.base.board_items import BatchItems, Item
 from sync.connectors.base.conversion import UnknownValue
 from sync.kernel.messages import PASSING_REASONS, UnmatchedReason
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, SetupDraft, SetupState, SyncedModel
 from sync.models.synced_model import unsynced
+from sync.operations.detect.comparison import item_pages
 from sync.operations.preview.planned_pass import item_claim, planned_requests
 from sync.operations.setup.draft import link_of_draft, npd_id_column_of
 from sync.operations.setup.fields import NEW_COLUMN, mappable_fields, parse_choices
@@ -108,7 +108,6 @@ def draft_board(draft: SetupDraft) -> BoardContext:
 
 
 def _fill_new_columns(board: BoardContext, item: Item) -> Item:
-    """Return the item with empty values in the columns that are to be created."""
     types = {
         mapping.column_id: str(mapping.options["column_type"])
         for mapping in board.mappings
@@ -176,9 +175,6 @@ class _ListedBoard(Gatherer):
         return replace(item, matching=matching, named=self.given.get(item.named.pk, item.named) if item.named else None)
 
 
-# The comparison.
-
-
 @dataclass
 class MatchResult:
     """How many records are in each group, with samples `[name, why]`, and what the merge would do with them.
@@ -241,7 +237,6 @@ class _DraftComparison:
         self.later: dict[str, str] = {}
 
     def list_items(self) -> None:
-        """List the whole board."""
         columns = [column for column in self.board.columns if not column.startswith(NEW_COLUMN)]
         for items in item_pages(self.board.link, columns, self.board.types):
             for item in items:

@@ -167,11 +167,7 @@ def _check_relations(found: Sequence[SetupDraft]) -> None:
                 )
 
 
-# What a plan comes to.
-
-
 def plan_summary(draft: SetupDraft) -> str:
-    """Return what a plan comes to, as a clause for the log."""
     count = plan_totals(draft)
     return f"{count['create']:d} to create, {count['link']:d} to link, {count['out'] + count['unsure']:d} left out"
 
@@ -288,7 +284,6 @@ class Plan:
 
 
 def plan_of(draft: SetupDraft, fields: Sequence[MappableField], npd_id: str) -> Plan:
-    """Return a compared draft's plan; `npd_id` is the column of the NPD ID."""
     chosen = parse_choices(draft.fields)
     choices = [(one.label, chosen.get(one.key, FieldChoice())) for one in fields]
     used = {npd_id, *(choice.column for _label, choice in choices if choice.is_synced)}
@@ -307,7 +302,6 @@ def plan_of(draft: SetupDraft, fields: Sequence[MappableField], npd_id: str) -> 
 
 
 def match_rows(draft: SetupDraft) -> list[PlanRow]:
-    """Return what the comparison of a draft found, as its plan will say it."""
     return _rows(draft, MATCH_ROWS)
 
 
@@ -369,7 +363,6 @@ def _alike_items(draft: SetupDraft) -> set[str]:
 
 
 def unanswered_pairs(draft: SetupDraft) -> list[dict[str, Any]]:
-    """Return the pairs of similar names that nobody has answered."""
     return [one for one in draft.found.get("near", []) if not answer_of(draft, one)]
 
 
@@ -387,7 +380,6 @@ class WorkCost:
 
     @property
     def minutes(self) -> int:
-        """Return about how many minutes it takes."""
         return math.ceil(self.calls * SECONDS_PER_CALL / 60)
 
     @property
@@ -397,7 +389,6 @@ class WorkCost:
 
 
 def plan_cost(plans: Sequence[SetupDraft]) -> WorkCost:
-    """Return about what it takes to carry these out."""
     calls, connector = 0, connectors.get()
     for draft in plans:
         count = plan_totals(draft)
@@ -455,7 +446,6 @@ class SetupProgress:
 
     @property
     def state_label(self) -> str:
-        """How far it is, for people."""
         if self.is_stopped:
             return "Stopped"
         is_starting = self.busy and self.draft.state == SetupState.DONE
@@ -463,7 +453,6 @@ class SetupProgress:
 
 
 def setup_progress(draft: SetupDraft) -> SetupProgress:
-    """Return one type's progress by its records' own states."""
     by_part = _by_part(draft.entity_type)
     by_state = {state: sum(by_part.get(part, 0) for part in parts) for state, parts in PARTS.items()}
     waiting = SyncQueue.objects.filter(

@@ -58,8 +58,7 @@ def label_id(label: str, known: Mapping[str, str]) -> str | None:
 
 
 def _entry_id(entry: Mapping[str, Any]) -> str:
-    # Of a status, `index` is the place in the list and `id` what values hold; older answers have one for
-    # both.
+    # Of a status, `index` is the place in the list and `id` what values hold; older answers have one for both.
     found = entry.get("id", entry.get("index"))
     return "" if found is None else str(found)
 
@@ -379,9 +378,6 @@ def _is_tag(tag: Any) -> bool:
     return True
 
 
-# People and items.
-
-
 # People. The teams of a people column are not mapped and stay as they are on Monday.
 
 
@@ -489,9 +485,8 @@ def _is_entry(entry: Any) -> bool:
 
 # A related record, as a link to its item (connected boards) or as its name in a text column.
 #
-# In NPD the value is `{"id": the record's uuid, "item": its item's id or None, "name": its name}`, or None.
-# Monday's value has only the item or only the name: `{"item": "123"}` or `{"name": "ACME"}`; the reconciler
-# finds the record.
+# In NPD the value is `{"id": the record's uuid, "item": its item's id or None, "name": its name}`, or None. Monday's
+# value has only the item or only the name: `{"item": "123"}` or `{"name": "ACME"}`; the reconciler finds the record.
 
 
 class RelationConverter(MondayColumn):

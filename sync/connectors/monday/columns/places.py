@@ -32,53 +32,23 @@ from sync.connectors.monday.columns.text import TextConverter, plain_text, too_l
 
 # Names that people, and country pickers such as Monday's, use instead of ISO's wording.
 _COMMON_NAMES = {
-    "BN": "Brunei",
-    "CC": "Cocos Islands",
-    "CD": "Democratic Republic of the Congo",
-    "CG": "Republic of the Congo",
-    "CI": "Ivory Coast",
-    "CV": "Cape Verde",
-    "FK": "Falkland Islands",
-    "FM": "Micronesia",
-    "KP": "North Korea",
-    "KR": "South Korea",
-    "LA": "Laos",
-    "MF": "Saint Martin",
-    "PS": "Palestine",
-    "RU": "Russia",
-    "SX": "Sint Maarten",
-    "SY": "Syria",
-    "TR": "Turkey",
-    "VA": "Vatican City",
-    "VG": "British Virgin Islands",
-    "VI": "U.S. Virgin Islands",
+    "BN": "Brunei", "CC": "Cocos Islands", "CD": "Democratic Republic of the Congo", "CG": "Republic of the Congo",
+    "CI": "Ivory Coast", "CV": "Cape Verde", "FK": "Falkland Islands", "FM": "Micronesia", "KP": "North Korea",
+    "KR": "South Korea", "LA": "Laos", "MF": "Saint Martin", "PS": "Palestine", "RU": "Russia", "SX": "Sint Maarten",
+    "SY": "Syria", "TR": "Turkey", "VA": "Vatican City", "VG": "British Virgin Islands", "VI": "U.S. Virgin Islands",
     "XK": "Kosovo",
-}
+}  # fmt: skip
 
 _OTHER_NAMES = {
-    "AE": ("UAE", "Emirates"),
-    "BA": ("Bosnia",),
-    "BO": ("Bolivia",),
+    "AE": ("UAE", "Emirates"), "BA": ("Bosnia",), "BO": ("Bolivia",),
     "CD": ("DR Congo", "Congo-Kinshasa", "Democratic Republic of Congo", "The Democratic Republic of Congo"),
-    "CG": ("Congo-Brazzaville",),
-    "CI": ("Cote d'Ivoire",),
-    "CZ": ("Czech Republic",),
-    "GB": ("UK", "Great Britain", "Britain"),
-    "IR": ("Iran",),
-    "KR": ("Korea, South",),
-    "KP": ("Korea, North",),
-    "MK": ("Macedonia",),
-    "MM": ("Burma",),
-    "NL": ("Holland", "The Netherlands"),
-    "RU": ("Russian Federation",),
-    "SH": ("Saint Helena", "St Helena"),
-    "SZ": ("Swaziland",),
-    "TL": ("East Timor",),
-    "TR": ("Turkiye",),
-    "US": ("USA", "U.S.A.", "U.S.", "United States of America", "America"),
-    "VA": ("Vatican", "Holy See"),
+    "CG": ("Congo-Brazzaville",), "CI": ("Cote d'Ivoire",), "CZ": ("Czech Republic",),
+    "GB": ("UK", "Great Britain", "Britain"), "IR": ("Iran",), "KR": ("Korea, South",), "KP": ("Korea, North",),
+    "MK": ("Macedonia",), "MM": ("Burma",), "NL": ("Holland", "The Netherlands"), "RU": ("Russian Federation",),
+    "SH": ("Saint Helena", "St Helena"), "SZ": ("Swaziland",), "TL": ("East Timor",), "TR": ("Turkiye",),
+    "US": ("USA", "U.S.A.", "U.S.", "United States of America", "America"), "VA": ("Vatican", "Holy See"),
     "VN": ("Vietnam", "Viet Nam"),
-}
+}  # fmt: skip
 
 _ALPHA_3 = {"XK": "XKX"}
 

@@ -138,7 +138,6 @@ def _is_only_bookkeeping(value: Any) -> bool:
 
 
 def api_column_type(column_type: str) -> str:
-    """The GraphQL name of a column type as webhooks name it."""
     return _API_TYPES.get(column_type, column_type)
 
 

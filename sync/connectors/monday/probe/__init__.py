@@ -1,6 +1,4 @@
-"""A probe of a real Monday account: what its documentation leaves open is tried on boards of the probe's own, each
-answer is held against the simulator's, and everything is taken away again.
-"""
+"""A probe of a real account, on boards of its own: what Monday's documentation leaves open, beside the simulator."""
 
 from __future__ import annotations
 
@@ -30,8 +28,6 @@ class Finding:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a run takes at most."""
-
     questions: int
     calls: int
     seconds: int

@@ -79,13 +79,11 @@ class Exchange:
 
     @property
     def data(self) -> Mapping[str, Any]:
-        """What was answered; empty where nothing was."""
         found = self.body.get("data") if isinstance(self.body, dict) else None
         return found if isinstance(found, dict) else {}
 
     @property
     def extensions(self) -> Mapping[str, Any]:
-        """Those of the first error."""
         found = self.errors[0].get("extensions") if self.errors and isinstance(self.errors[0], dict) else None
         return found if isinstance(found, dict) else {}
 
@@ -117,9 +115,7 @@ class Exchange:
 
 @dataclass
 class Ground:
-    """Two boards of the probe's own, and what is done there; `wait` lets time pass, `deliveries` gives the webhooks'
-    events of a board that have arrived so far.
-    """
+    """The probe's two boards and what is done there; `wait` lets time pass, `deliveries` gives the events that came."""
 
     send: Send
     wait: Callable[[float], None]
@@ -217,7 +213,6 @@ class Ground:
                 self.left.append(f"the board “{title}”{f' ({known})' if known else ''}: delete it on Monday")
 
     def recording(self, version: str, secrets: Iterable[str]) -> dict[str, Any]:
-        """What was asked and answered, scrubbed."""
         scrubber = Scrubber((*filter(None, secrets), self._nonce))
         exchanges = [scrubber.learn(exchange) for exchange in self.exchanges]
         return {"api_version": version, "exchanges": [scrubber.scrub(exchange) for exchange in exchanges]}
@@ -306,7 +301,6 @@ class Scrubber:
         return value
 
     def scrub(self, value: Any, key: str = "") -> Any:
-        """The same with stand-ins."""
         if isinstance(value, dict):
             return {name: self.scrub(inner, name) for name, inner in value.items()}
         if isinstance(value, list):
