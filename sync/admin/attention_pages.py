@@ -226,7 +226,9 @@ def inbox_page(request: HttpRequest) -> HttpResponse:
     for one, load in LEADS.items():
         leads = load([group.cause for group in groups if group.cause.kind is one], now, request.user)
         for group in groups:
-            group.lead = leads.get(group.cause.cause, group.lead)
+            lead = leads.get(group.cause.cause, group.lead)
+            acts = any(row.may_act for row in group.rows)
+            group.lead = lead if acts or lead is None else GroupLead(lead.sentence)
     offered = [action for action in ACTIONS.values() if not action.by_choice and not action.of_cause]
     bulk_actions = [(one, _bulk_label(one, rows)) for one in offered if any(one in row.actions for row in rows)]
     context = {
@@ -383,6 +385,8 @@ def _row(
 ) -> InboxRow:
     seen = json.dumps({one.key: [one.npd, one.monday] for one in entry.values}) if entry.values else ""
     may_act = attention.may_act_on(request.user, entry.kind, entry.entity_type)
+    if not may_act and entry.kind is AttentionKind.BLOCKED and entry.entity_id is None:
+        entry = replace(entry, detail="")  # the cause says what is so, and this how it is put right
     job = asked.get((entry.entity_type, entry.item_id)) if entry.kind is AttentionKind.UNMATCHED else None
     if progress := _RETRYING if entry.failures else request_badge(job):
         return InboxRow(entry, may_act=may_act, badge=progress)

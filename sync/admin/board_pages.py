@@ -38,6 +38,7 @@ from sync.choices import SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError
+from sync.kernel.outgoing_calls import own_address
 from sync.limits import credentials
 from sync.models import BoardLink, FieldMapping, MondayAccount, UnmatchedItem, Verification
 from sync.operations.attention import AttentionKind
@@ -298,7 +299,8 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         link = self._changed_link(request, pk)
         # A call to Monday; no transaction waits for it.
         run = partial(ask_for_columns, request, link)
-        return run_action(self, request, run, back_url=_board_url(link), atomic=False)
+        back_url = own_address(request, request.POST.get("back")) or _board_url(link)
+        return run_action(self, request, run, back_url=back_url, atomic=False)
 
     @staticmethod
     def _changed_link(request: HttpRequest, pk: int) -> BoardLink:

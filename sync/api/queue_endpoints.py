@@ -26,9 +26,8 @@ from sync.api.lists import ShapedView, filtered_by, list_filter
 from sync.api.problems import BadQuery
 from sync.api.request_rules import ApiView, KnownFieldsMixin, ModelPermissions, QuotingMixin, TrueOrFalse, act, allowed
 from sync.choices import ApprovalState, LedgerDirection, QueueDirection, RecordSyncStatus, SyncStatus, TokenScope
-from sync.clock import sync_now
 from sync.kernel.action_errors import Conflict, PartiallyDone
-from sync.limits import credentials, monday_account, quota
+from sync.limits import credentials, quota
 from sync.models import ApprovalRequest, QueuePause, SyncMetadata, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations import attention
@@ -556,20 +555,21 @@ class SyncStatsView(ApiView):
 def sync_stats() -> dict[str, Any]:
     """The figures that SyncStatsSerializer shows."""
     boards = availability.overview()
+    reasons = {board.entity_type: board.waiting_reason for board in boards.shown}
     records = {
         entity_type: {
             **dict.fromkeys(RecordSyncStatus.values, 0),
             **numbers["by_status"],
             "total": sum(numbers["by_status"].values()),
             "last_synced": numbers["last_synced"],
-            "board": boards.by_type[entity_type].waiting_reason,
+            "board": reasons[entity_type],
             "window_seconds": boards.batching_delay,
         }
         for entity_type, numbers in records_in_numbers().items()
     }
     latest = [one["last_synced"] for one in records.values() if one["last_synced"]]
-    account = monday_account()
-    paused = account.stopped_until is not None and account.stopped_until > sync_now()
+    account = boards.account
+    until = account.stopped_until if account.stopped_until and account.stopped_until > boards.now else None
     return {
         "records": records,
         "queue": SyncQueueService().get_queue_stats(),
@@ -578,7 +578,7 @@ def sync_stats() -> dict[str, Any]:
         "verified": latest_verification(),
         "budget": quota.forecast(),
         "monday_configured": credentials.is_configured(),
-        "paused": account.stop_reason if paused else "",
-        "paused_until": account.stopped_until if paused else None,
+        "paused": account.stop_reason if until or account.needs_probe else "",
+        "paused_until": until,
         "last_synced": max(latest, default=None),
     }

@@ -359,7 +359,7 @@ _BLOCK_FIELD = """
             ELSE '{{}}' END)
     FROM {table} AS record
     WHERE ledger.entity_type = %(entity_type)s AND ledger.system = 'monday' AND ledger.entity_id = record.id::text
-      AND record.monday_id IS NOT NULL AND record.sync_enabled AND record.sync_direction <> 'none'
+      AND record.monday_id IS NOT NULL AND record.sync_status <> 'disabled'
 """
 
 
@@ -548,9 +548,8 @@ def _store_shape(link: BoardLink, board: Board) -> None:
     shape = {"name": board.name, "columns": {**removed_columns, **columns}, "required": required}
     # Taken before the shape is stored: known titles are compared with what was seen earlier.
     seen_before = link.shape.get("columns", {})
-    if shape != link.shape:
-        BoardLink.objects.filter(pk=link.pk).update(shape=shape)
-        link.shape = shape
+    link.shape = shape | {"checked_at": sync_now().isoformat()}
+    BoardLink.objects.filter(pk=link.pk).update(shape=link.shape)
     watched = [mapping.column_id for mapping in link.mappings.all() if _is_watched(mapping)]
     remember_titles(link, [*watched, *filter(None, [link.npd_id_column])], seen_before)
 

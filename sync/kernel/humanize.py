@@ -125,6 +125,11 @@ def first_sentences(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: end + 1] or shorten(text, limit)
 
 
+def first_sentence(text: str) -> str:
+    """Return what happened, of a text that goes on to say what to do."""
+    return text[: text.find(". ") + 1] or text
+
+
 def request_ids(text: str) -> list[str]:
     """Return the ids of Monday's requests that a sentence names: who asks Monday's support needs them."""
     return _REQUEST_ID.findall(text)

@@ -77,8 +77,9 @@ class Part(TextChoices):
     CONFLICT = "conflict", "Conflict"
     FAILED = "failed", "Failed"
     APPROVAL = "approval", "Waits for approval"
-    BLOCKED = "blocked", "Rejected or blocked fields"
     GONE = "gone", "Removed on Monday"
+    BLOCKED = "blocked", "Rejected or blocked fields"
+    COLUMN = "column", "Fields blocked by their column"
     SYNC_OFF = "sync_off", "Turned off"
     NO_SYNC = "no_sync", "Direction “no sync”"
     LEFT_OUT = "left_out", "Left out by the filter"
@@ -93,7 +94,7 @@ class Part(TextChoices):
 PARTS: Mapping[RecordState, tuple[Part, ...]] = {
     RecordState.SYNCED: (Part.IN_SYNC, Part.TO_MONDAY, Part.TO_NPD),
     RecordState.PENDING: (Part.PENDING,),
-    RecordState.ATTENTION: (Part.CONFLICT, Part.FAILED, Part.APPROVAL, Part.BLOCKED, Part.GONE),
+    RecordState.ATTENTION: (Part.CONFLICT, Part.FAILED, Part.APPROVAL, Part.GONE, Part.BLOCKED, Part.COLUMN),
     RecordState.OFF: (Part.SYNC_OFF, Part.NO_SYNC, Part.LEFT_OUT),
     RecordState.PAUSED: (Part.PAUSED_PENDING, Part.PAUSED_SYNCED),
 }
@@ -125,6 +126,7 @@ def part_of(  # noqa: PLR0911 - a table
     conflicts, how its item stands, the paused directions, and whether something of it waits for an approval.
 
     Paused is what would be synced or pending else; of a synced one nothing waits, but what is edited from now on does.
+    A column's block, which is the whole board's, hides nothing that is the record's own.
     """
     ways = _WAYS.get(SyncDirection(record.sync_direction))
     is_still = ways is not None and ways <= set(paused)
@@ -150,10 +152,11 @@ def part_of(  # noqa: PLR0911 - a table
     stopped = pending <= set(paused) and (bool(pending) or is_still)
     if stopped and QueueStatus.IN_PROGRESS not in directions and not any(map(is_rejected, blocking)):
         return Part.PAUSED_PENDING
-    if blocking:
-        return Part.BLOCKED
-    is_answered = any(key in job.payload for job in jobs for key in _REMOVAL_ANSWERS)
-    return Part.GONE if is_gone and not is_answered else Part.PENDING
+    if is_gone and not any(key in job.payload for job in jobs for key in _REMOVAL_ANSWERS):
+        return Part.GONE
+    if not blocking:
+        return Part.PENDING
+    return Part.COLUMN if all(one.get("code") == BlockedCode.COLUMN for one in blocking) else Part.BLOCKED
 
 
 def filter_by_health(
@@ -208,7 +211,8 @@ def _conditions(model: type[Model], pauses: Sequence[QueuePause]) -> dict[Part, 
     disabled = Q(sync_status=RecordSyncStatus.DISABLED)
     failed = _with_job(jobs.filter(status=QueueStatus.FAILED))
     rejected = _with_blocked(entity_type, '&& (@.value.side == "monday" || @.value.side == "limit")')
-    blocked = _with_blocked(entity_type)
+    blocked = _with_blocked(entity_type, f'&& !(@.value.code == "{BlockedCode.COLUMN}")')
+    column = _with_blocked(entity_type)
     asked = Q(pk__in=_pending_requests(entity_type).values("entity_id"))
     ways = set(pauses_by_direction(entity_type, pauses))
     still = Q(sync_direction__in=[direction for direction, needed in _WAYS.items() if needed <= ways])
@@ -232,9 +236,10 @@ def _conditions(model: type[Model], pauses: Sequence[QueuePause]) -> dict[Part, 
         Part.FAILED: pending & failed,
         Part.PAUSED_PENDING: paused,
         Part.APPROVAL: pending & ~failed & asked,
-        Part.BLOCKED: pending & ~failed & ~asked & ~paused & blocked,
-        Part.GONE: asked_gone | (pending & ~failed & ~asked & ~paused & ~blocked & gone),
-        Part.PENDING: pending & ~failed & ~asked & ~paused & ~blocked & ~gone,
+        Part.GONE: asked_gone | (pending & ~failed & ~asked & ~paused & gone),
+        Part.BLOCKED: pending & ~failed & ~asked & ~paused & ~gone & blocked,
+        Part.COLUMN: pending & ~failed & ~asked & ~paused & ~gone & ~blocked & column,
+        Part.PENDING: pending & ~failed & ~asked & ~paused & ~gone & ~blocked & ~column,
     }
 
 
