@@ -385,8 +385,6 @@ def _row(
 ) -> InboxRow:
     seen = json.dumps({one.key: [one.npd, one.monday] for one in entry.values}) if entry.values else ""
     may_act = attention.may_act_on(request.user, entry.kind, entry.entity_type)
-    if not may_act and entry.kind is AttentionKind.BLOCKED and entry.entity_id is None:
-        entry = replace(entry, detail="")  # the cause says what is so, and this how it is put right
     job = asked.get((entry.entity_type, entry.item_id)) if entry.kind is AttentionKind.UNMATCHED else None
     if progress := _RETRYING if entry.failures else request_badge(job):
         return InboxRow(entry, may_act=may_act, badge=progress)

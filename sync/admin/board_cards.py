@@ -299,7 +299,7 @@ class BoardHealth(BoardStatus):
             words = f"{ago(self.webhook_at)} ago" if self.webhook_at else "none yet"
             facts.append(Fact("Last heard from Monday", words))
         if checked := link and link.shape.get("checked_at"):
-            at = humanize.time_or_day(datetime.fromisoformat(checked), self.now)
+            at = humanize.time_or_day(datetime.fromisoformat(checked), self.now, seconds=False)
             facts.append(Fact("Columns checked", at, check_url=self.check_url))
         verified, words = self.verification, "not yet; it is done every night"
         if verified.at is not None and verified.compared:

@@ -210,7 +210,8 @@ def _kind_tasks(
         if not data.counts.get(kind):
             continue
         causes = sorted((one for one in data.causes if one.kind is kind), key=lambda one: -one.number)
-        why = humanize.shorten(humanize.join_first([_told(one, data.names) for one in causes]), MAX_WHY_LENGTH)
+        told = humanize.join_first([_told(one, data.names) for one in causes], separator="; ")
+        why = humanize.shorten(told, MAX_WHY_LENGTH)
         why += "" if not why or why.endswith(("…", "?")) else "."
         since, number = min((one.since for one in causes if one.since), default=None), sum(one.number for one in causes)
         may = may_act(kind)
@@ -267,11 +268,11 @@ def _board_problem_tasks(data: HealthData) -> Iterator[AttentionTask]:
 def _slowed_tasks(data: HealthData) -> Iterator[AttentionTask]:
     """Boards that the day's quota makes wait for long: when they go on, and what asks Monday for its limit again."""
     calls, limit = data.calls, data.calls.limit if data.calls else None
-    used = f" {round(calls.used):,} of today's {limit:,} calls are used." if calls and limit else ""
+    used = f"{round(calls.used):,} of today's {limit:,} calls are used." if calls and limit else ""
     url = reverse("admin:sync_try_again") if data.may_retry else ""
     for board in data.boards:
         if board.slowed_until:
-            why = f"{board.title}: {board.wait_reason}{used}"
+            why = f"{board.title}: {used or board.wait_reason}"
             yield AttentionTask(Severity.NOTICE, "Slowed", why, url, "Try again now", "hourglass", is_post=True)
 
 
@@ -349,7 +350,7 @@ def headline(
     syncing, later = ("", ", and synced once sync goes on") if is_still else ("Syncing; ", "")
     cases = (
         (not has_board, "off", "link_off", "Not set up yet: nothing is synced"),
-        (slowed, "warn", "hourglass", _slowed_text(slowed)),
+        (slowed, "warn", "hourglass", _slowed_text(slowed) if slowed else ""),
         (number, "warn", "front_hand", f"{syncing}{what(number, 'thing needs', 'things need')} attention{about}"),
         # Which the inbox says to who may see the queue.
         (failing, "warn", "front_hand", f"{syncing}{what(failing, 'change fails', 'changes fail')}"),

@@ -100,7 +100,8 @@ class RecordSyncView:
         if self.state.reason_code not in (Part.BLOCKED, Part.COLUMN):
             return self.reason
         rejected, blocked = self.state.rejected_to_fix, self.state.blocked_by_others
-        waiting = [one.label for one in self.state.fields if one.state is RecordState.PENDING] if self.stop else []
+        differing = [one for one in self.state.fields if one.local != one.remote] if self.stop else []
+        waiting = [one.label for one in differing if one.state is RecordState.PENDING]
         wait = f"{humanize.join_first(waiting)} {humanize.plural(len(waiting), 'waits', 'wait')}: {self.stop} "
         said = ((rejected, "was", "were", "rejected by Monday"), (blocked, "is", "are", "blocked"))
         return (wait if waiting else "") + " ".join(

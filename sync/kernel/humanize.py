@@ -24,10 +24,10 @@ def time_of_day(moment: datetime, *, seconds: bool = False) -> str:
     return f"{text} {zone_name(here)}"
 
 
-def time_or_day(moment: datetime, now: datetime) -> str:
+def time_or_day(moment: datetime, now: datetime, *, seconds: bool = True) -> str:
     """Return the time to the second, "14:05:09 CET"; of another day that and the minute: "21 Nov 2026, 14:05 CET"."""
     is_today = timezone.localtime(moment).date() == timezone.localtime(now).date()
-    return time_of_day(moment, seconds=True) if is_today else day_and_time(moment)
+    return time_of_day(moment, seconds=seconds) if is_today else day_and_time(moment)
 
 
 def day_and_time(moment: datetime) -> str:
@@ -162,8 +162,8 @@ def first_few(messages: Sequence[str], limit: int = 10) -> list[str]:
     return [*messages[:limit], *more]
 
 
-def join_first(parts: list[str], limit: int = 3) -> str:
+def join_first(parts: list[str], limit: int = 3, separator: str = ", ") -> str:
     """Return the first parts, and how many more there are."""
     rest = len(parts) - limit
-    shown = ", ".join(parts[:limit])
+    shown = separator.join(parts[:limit])
     return f"{shown} and {rest} more" if rest > 0 else shown

@@ -487,7 +487,7 @@ def test_each_board_says_what_is_so_now(browser_of_person: Client) -> None:
     now, board = sync_now(), links["contact"].board_id
     BoardLink.objects.update(webhooks={"create_item": "1"}, shape={"checked_at": now.isoformat()})
     states.synced("Ina", "5000")
-    checked = f"{humanize.time_of_day(now, seconds=True)} Check now"
+    checked = f"{humanize.time_of_day(now)} Check now"
     assert facts_of(browser_of_person) == {
         "Last heard from Monday": "none yet", "Columns checked": checked, "Verified": "not yet; it is done every night",
     }  # fmt: skip
