@@ -114,7 +114,7 @@ class BoardStatus:
     def slowed_until(self) -> str:
         """Until when the quota makes it wait, where that is long; empty where it doesn't."""
         until = self.overview.slowed_until(self.availability)
-        return humanize.time_or_day(until, self.now) if until else ""
+        return humanize.time_or_day(until, self.now, seconds=False) if until else ""
 
     @property
     def badge(self) -> Badge:

@@ -333,7 +333,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
             link.page_verified = verified.get(link.entity_type)
             if registry.is_registered(link.entity_type):
                 spec = registry.entity(link.entity_type)
-                link.page_board = BoardStatus(spec, now.shown_as(now.by_type[link.entity_type]), now)
+                link.page_board = BoardStatus(spec, now.by_type[link.entity_type], now)
                 linked = spec.model._default_manager.exclude(monday_id=None)
                 link.page_items = linked.order_by().count(), unmatched.get(link.entity_type, 0)
 

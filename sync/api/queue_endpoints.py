@@ -555,14 +555,13 @@ class SyncStatsView(ApiView):
 def sync_stats() -> dict[str, Any]:
     """The figures that SyncStatsSerializer shows."""
     boards = availability.overview()
-    reasons = {board.entity_type: board.waiting_reason for board in boards.shown}
     records = {
         entity_type: {
             **dict.fromkeys(RecordSyncStatus.values, 0),
             **numbers["by_status"],
             "total": sum(numbers["by_status"].values()),
             "last_synced": numbers["last_synced"],
-            "board": reasons[entity_type],
+            "board": boards.by_type[entity_type].waiting_reason,
             "window_seconds": boards.batching_delay,
         }
         for entity_type, numbers in records_in_numbers().items()

@@ -213,13 +213,14 @@ class Overview(LimitFacts):
         return [self.of(entity_type) for entity_type in self.types]
 
     @cached_property
-    def by_type(self) -> Mapping[str, BoardAvailability]:
-        return {board.entity_type: board for board in self.boards}
-
-    @cached_property
     def shown(self) -> list[BoardAvailability]:
         """The same for people."""
         return [self.shown_as(one) for one in self.boards]
+
+    @cached_property
+    def by_type(self) -> Mapping[str, BoardAvailability]:
+        """What people are shown of each type's board."""
+        return {board.entity_type: board for board in self.shown}
 
     def shown_as(self, board: BoardAvailability) -> BoardAvailability:
         """Return it for people: a stop goes on until Monday has answered, also while its next probe is due."""
