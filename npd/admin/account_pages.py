@@ -45,7 +45,7 @@ from django.forms import CharField
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.urls import reverse, reverse_lazy
+from django.urls import reverse_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
@@ -123,7 +123,7 @@ class AcceptInvitation(PasswordResetConfirmView):
         user = form.save()
         del self.request.session[INTERNAL_RESET_SESSION_TOKEN]
         log_action(user, user, "Accepted the invitation, and set a password.")
-        login = Login(user=user, redirect_url=reverse("npd-inbox"))
+        login = Login(user=user)
         answer: HttpResponse = perform_password_login(self.request, {"username": user.get_username()}, login)
         return answer
 

@@ -226,7 +226,9 @@ def inbox_page(request: HttpRequest) -> HttpResponse:
     for one, load in LEADS.items():
         leads = load([group.cause for group in groups if group.cause.kind is one], now, request.user)
         for group in groups:
-            group.lead = leads.get(group.cause.cause, group.lead)
+            lead = leads.get(group.cause.cause, group.lead)
+            acts = any(row.may_act for row in group.rows)
+            group.lead = lead if acts or lead is None else GroupLead(lead.sentence)
     offered = [action for action in ACTIONS.values() if not action.by_choice and not action.of_cause]
     bulk_actions = [(one, _bulk_label(one, rows)) for one in offered if any(one in row.actions for row in rows)]
     context = {

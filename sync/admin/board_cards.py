@@ -4,6 +4,7 @@ the lists behind them, its last 24 hours as bars.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -16,6 +17,7 @@ from sync.admin.charts import TimeChart, count_chart, hour_step
 from sync.choices import QueueDirection, QueueStatus
 from sync.kernel import humanize
 from sync.ledger.record_view import PARTS, Part, RecordState
+from sync.operations.attention import AttentionCause
 from sync.operations.attention.sources import FAILING_ATTEMPTS
 from sync.operations.detect.comparison import VerificationResult
 from sync.records.availability import (
@@ -35,7 +37,7 @@ from sync.registry import EntitySpec, page_url
 # last 24 hours.
 
 
-MAX_REASONS = 2
+MAX_REASONS = 5
 """Reasons for which jobs wait that a card names; each job says its own."""
 
 
@@ -112,7 +114,7 @@ class BoardStatus:
     def slowed_until(self) -> str:
         """Until when the quota makes it wait, where that is long; empty where it doesn't."""
         until = self.overview.slowed_until(self.availability)
-        return humanize.time_or_day(until, self.now) if until else ""
+        return humanize.time_or_day(until, self.now, seconds=False) if until else ""
 
     @property
     def badge(self) -> Badge:
@@ -183,9 +185,12 @@ class BoardStatus:
     @property
     def times(self) -> list[str]:
         """Why rows wait for later, since when the oldest is due, and when the next one is tried."""
-        since = self.due_since
-        reasons = sorted({one.reason for one in self.jobs(DEFERRED) if one.reason and not self.hides_reasons})
-        lines = [f"Why later: {reason}" for reason in reasons[:MAX_REASONS]]
+        since, reasons = self.due_since, Counter[str]()
+        for one in self.jobs(DEFERRED):
+            if one.reason and not self.hides_reasons:
+                reasons[one.reason] += one.number
+        several = len(reasons) > 1
+        lines = [f"Why later{f' ({n:,})' if several else ''}: {why}" for why, n in reasons.most_common(MAX_REASONS)]
         if since is not None:
             lines.append(f"Oldest due: for {humanize.time_span((self.now - since).total_seconds())}.")
         later = [one for one in self.jobs(BACKOFF, DEFERRED) if one.direction not in self.availability.paused]
@@ -228,20 +233,21 @@ STATE_BADGES = {
 
 @dataclass(frozen=True)
 class Fact:
-    """One thing that is so now, in a few words; `is_calm` where it needs nobody."""
+    """One thing that is so now, in a few words; `is_calm` where it needs nobody. `check_url` has it found out anew."""
 
     label: str
     words: str
     url: str = ""
     is_calm: bool = True
+    check_url: str = ""
 
 
 @dataclass(frozen=True)
 class BoardHealth(BoardStatus):
     """One model and its board, on the first page: how many of its records stand how, and what is known beside them.
 
-    It says since when an edit waits or is rejected, when the last webhook came in, and how many `causes` in the inbox
-    are about its records.
+    It says since when an edit waits or is rejected, when the last webhook came in, how many `causes` in the inbox are
+    about its records, and which `columns` block some; `check_url` is where who may has Monday asked for its columns.
     """
 
     counts: Mapping[Part, int]
@@ -250,6 +256,8 @@ class BoardHealth(BoardStatus):
     edited_at: datetime | None = None
     rejected_at: datetime | None = None
     webhook_at: datetime | None = None
+    columns: Sequence[AttentionCause] = ()
+    check_url: str = ""
 
     @property
     def total(self) -> int:
@@ -270,7 +278,7 @@ class BoardHealth(BoardStatus):
         """A tile for each state that records are in."""
         since = self.due_since
         oldest = f"oldest due for {humanize.time_span((self.now - since).total_seconds())}" if since else ""
-        return build_tiles(self.spec, self.counts, oldest, self.causes)
+        return build_tiles(self.spec, self.counts, oldest, self.causes, self.columns)
 
     @property
     def facts(self) -> list[Fact]:
@@ -286,9 +294,13 @@ class BoardHealth(BoardStatus):
         )
         if oldest:
             facts.append(Fact("Oldest edit not synced", f"{ago(oldest)}{why}", url))
-        if self.availability.link and self.availability.link.webhooks:
+        link = self.availability.link
+        if link and link.webhooks:
             words = f"{ago(self.webhook_at)} ago" if self.webhook_at else "none yet"
             facts.append(Fact("Last heard from Monday", words))
+        if checked := link and link.shape.get("checked_at"):
+            at = humanize.time_or_day(datetime.fromisoformat(checked), self.now, seconds=False)
+            facts.append(Fact("Columns checked", at, check_url=self.check_url))
         verified, words = self.verification, "not yet; it is done every night"
         if verified.at is not None and verified.compared:
             checked, differed = f"{verified.compared:,}", verified.differed
@@ -297,14 +309,29 @@ class BoardHealth(BoardStatus):
         return [*facts, Fact("Verified", words, is_calm=not verified.differed)]
 
 
-def build_tiles(spec: EntitySpec, counts: Mapping[Part, int], oldest: str = "", causes: int = 0) -> list[Tile]:
+def build_tiles(
+    spec: EntitySpec,
+    counts: Mapping[Part, int],
+    oldest: str = "",
+    causes: int = 0,
+    columns: Sequence[AttentionCause] = (),
+) -> list[Tile]:
     """Return a tile for each state that records are in; `oldest` says since when a change waits, `causes` how many
-    things are to be done about those that need attention.
+    things are to be done about those that need attention. All that one of `columns` blocks stand there besides what is
+    the records' own.
     """
     total = {state: sum(counts.get(part, 0) for part in parts) for state, parts in PARTS.items()}
     notes = {RecordState.SYNCED: in_sync_text(total), RecordState.PENDING: oldest if total[RecordState.PENDING] else ""}
-    tiles = [_tile(spec, state, number, counts, notes.get(state, "")) for state in PARTS if (number := total[state])]
-    return [replace(one, causes=causes) if one.label == RecordState.ATTENTION.label else one for one in tiles]
+    own = {part: 0 if columns and part is Part.COLUMN else number for part, number in counts.items()}
+    tiles = [_tile(spec, state, number, own, notes.get(state, "")) for state in PARTS if (number := total[state])]
+    blocked = [
+        Tile(f"{one.column_of} blocked", one.records, f"{reverse('npd-inbox')}?{urlencode({'cause': one.cause})}")
+        for one in columns
+    ]
+    return [
+        replace(one, causes=causes, parts=[*one.parts, *blocked]) if one.label == RecordState.ATTENTION.label else one
+        for one in tiles
+    ]
 
 
 def in_sync_text(total: Mapping[RecordState, int]) -> str:

@@ -36,6 +36,7 @@ from sync.choices import SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError
+from sync.kernel.outgoing_calls import own_address
 from sync.limits import credentials
 from sync.models import BoardLink, FieldMapping, MondayAccount, UnmatchedItem, Verification
 from sync.operations.attention import AttentionKind
@@ -269,7 +270,8 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         link = self._changed_link(request, pk)
         # A call to Monday; no transaction waits for it.
         run = partial(ask_for_columns, request, link)
-        return run_action(self, request, run, back_url=_board_url(link), atomic=False)
+        back_url = own_address(request, request.POST.get("back")) or _board_url(link)
+        return run_action(self, request, run, back_url=back_url, atomic=False)
 
     @staticmethod
     def _changed_link(request: HttpRequest, pk: int) -> BoardLink:
@@ -301,7 +303,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
             link.page_verified = verified.get(link.entity_type)
             if registry.is_registered(link.entity_type):
                 spec = registry.entity(link.entity_type)
-                link.page_board = BoardStatus(spec, now.shown_as(now.by_type[link.entity_type]), now)
+                link.page_board = BoardStatus(spec, now.by_type[link.entity_type], now)
                 linked = spec.model._default_manager.exclude(monday_id=None)
                 link.page_items = linked.order_by().count(), unmatched.get(link.entity_type, 0)
 

@@ -126,12 +126,20 @@ def _stop_banner(request: HttpRequest, *, is_connected: bool) -> StopBanner:
     if panel is None and is_connected and not breaker.may_be_stopped():
         return StopBanner()
     now = overview_of(request)  # of the page's own moment
-    stops, button = stops_of(registry.visible_types(user), now), ""
+    stops, button = [_stop_for(user, one) for one in stops_of(registry.visible_types(user), now)], ""
     if any(stop.code == StopCode.TOKEN for stop in stops) and may_connect(user) and may_set_up(user):
         button = "connection" if settings.MONDAY_API_KEY else "token"
     elif stops and is_connected and is_allowed(user, QueueAction.RETRY):
         button = "try"
     return StopBanner(stops, visible_pauses(user, now.pauses), button, is_allowed(user, QueueAction.PAUSE))
+
+
+def _stop_for(user: Any, stop: Stop) -> Stop:
+    """A stop that somebody has to end: with what to do for who may, else with who may."""
+    right = MAY_CONNECT if stop.code == StopCode.TOKEN else f"sync.{QueueAction.RETRY}_syncqueue"
+    if not stop.needs_somebody or user.has_perm(right):
+        return stop
+    return replace(stop, reason=f"{humanize.first_sentence(stop.reason)} Who may act: {authors.who_has(right)}.")
 
 
 # What a stop says besides, of which the banner goes on to say the cause.
@@ -154,7 +162,8 @@ def try_again(model_admin: Any, request: HttpRequest) -> HttpResponse:
         if was_slowed and code is breaker.AskCode.RESUMED and is_slowed():
             said = "Monday was asked just now: the API quota is as tight as before. “Sync now” works still."
         if code in (breaker.AskCode.STOPPED, breaker.AskCode.JUST_ASKED):
-            said = " ".join([said, *(one.reason for one in stops_of(registry.visible_types(user), overview()))])
+            stops = stops_of(registry.visible_types(user), overview())
+            said = " ".join([said, *(_stop_for(user, one).reason for one in stops)])
         authors.log_kind_action(user, MondayAccount, f"Tried again. {said}", name="Monday")
         return (
             Report(said) if code in (breaker.AskCode.RESUMED, breaker.AskCode.NOT_STOPPED) else Report(problems=[said])

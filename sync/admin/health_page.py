@@ -22,7 +22,7 @@ from sync.admin.connection_pages import setup_checklist
 from sync.admin.health_charts import DAY, MONTH, PERIODS, Figure, Period, load_figures, time_charts
 from sync.admin.queue_actions import LIVE_STATUSES, with_states
 from sync.admin.queue_pages import QueuePanel, panel_of, visible_pauses
-from sync.admin.record_panel import inbox_url, rejection_act
+from sync.admin.record_panel import inbox_url, may_change_mapping, rejection_act
 from sync.boards.board_columns import renamed_columns
 from sync.choices import Cause, QueueStatus
 from sync.kernel import humanize
@@ -210,7 +210,8 @@ def _kind_tasks(
         if not data.counts.get(kind):
             continue
         causes = sorted((one for one in data.causes if one.kind is kind), key=lambda one: -one.number)
-        why = humanize.shorten(humanize.join_first([_told(one, data.names) for one in causes]), MAX_WHY_LENGTH)
+        told = humanize.join_first([_told(one, data.names) for one in causes], separator="; ")
+        why = humanize.shorten(told, MAX_WHY_LENGTH)
         why += "" if not why or why.endswith(("…", "?")) else "."
         since, number = min((one.since for one in causes if one.since), default=None), sum(one.number for one in causes)
         may = may_act(kind)
@@ -267,11 +268,11 @@ def _board_problem_tasks(data: HealthData) -> Iterator[AttentionTask]:
 def _slowed_tasks(data: HealthData) -> Iterator[AttentionTask]:
     """Boards that the day's quota makes wait for long: when they go on, and what asks Monday for its limit again."""
     calls, limit = data.calls, data.calls.limit if data.calls else None
-    used = f" {round(calls.used):,} of today's {limit:,} calls are used." if calls and limit else ""
+    used = f"{round(calls.used):,} of today's {limit:,} calls are used." if calls and limit else ""
     url = reverse("admin:sync_try_again") if data.may_retry else ""
     for board in data.boards:
         if board.slowed_until:
-            why = f"{board.title}: {board.wait_reason}{used}"
+            why = f"{board.title}: {used or board.wait_reason}"
             yield AttentionTask(Severity.NOTICE, "Slowed", why, url, "Try again now", "hourglass", is_post=True)
 
 
@@ -338,7 +339,7 @@ def headline(
     because it is about no record or item, counts only where it is empty. `others` are things that this person sees and
     other people act on.
     """
-    slowed = [board.title for board in boards if board.slowed_until]
+    slowed = [board for board in boards if board.slowed_until]
     number = number or sum(task.is_counted and not task.in_inbox for task in tasks)
     records = sum(board.number(RecordState.ATTENTION) for board in boards)
     about = f": {humanize.count_with_noun(records, 'record')}" if records > number else ""
@@ -349,7 +350,7 @@ def headline(
     syncing, later = ("", ", and synced once sync goes on") if is_still else ("Syncing; ", "")
     cases = (
         (not has_board, "off", "link_off", "Not set up yet: nothing is synced"),
-        (slowed, "warn", "hourglass", f"Slowed by the API quota: {', '.join(slowed)}"),
+        (slowed, "warn", "hourglass", _slowed_text(slowed) if slowed else ""),
         (number, "warn", "front_hand", f"{syncing}{what(number, 'thing needs', 'things need')} attention{about}"),
         # Which the inbox says to who may see the queue.
         (failing, "warn", "front_hand", f"{syncing}{what(failing, 'change fails', 'changes fail')}"),
@@ -358,6 +359,13 @@ def headline(
         (not is_still, "ok", "check_circle", "All synced"),
     )
     return next((Badge(*badge) for holds, *badge in cases if holds), None)
+
+
+def _slowed_text(boards: Sequence[BoardHealth]) -> str:
+    """How long the quota makes these boards wait, and for how much that is."""
+    until = max((one.availability.until, one.slowed_until) for one in boards if one.availability.until)[1]
+    waiting = humanize.count_with_noun(sum(one.pending for one in boards), "change waits", "changes wait")
+    return f"Slowed by the API quota until {until}: {waiting} ({', '.join(one.title for one in boards)})"
 
 
 # Health, the first page: everything of one moment, in a number of queries that doesn't grow.
@@ -382,10 +390,13 @@ def health_context(
     period = MONTH if request.GET.get("days") == "30" else DAY
     found = load_attention(panel.now, [board.spec.entity_type for board in visible], panel.overview.links, period)
     set_up = any(board.availability.has_board for board in panel.boards)
-    causes = attention.causes(scope, limit=MAX_CAUSES)
+    seen = attention.causes(
+        replace(scope, kinds=scope.kinds | scope.others & {AttentionKind.BLOCKED}), limit=MAX_CAUSES
+    )
+    causes = [one for one in seen if one.kind in scope.kinds]
     single = [(one.entity_type, one.entity_id) for one in causes]
     names = registry.known_names(registry.visible_types(request.user), single)
-    boards = _board_healths(visible, panel, found, causes)
+    boards = _board_healths(request.user, visible, panel, found, causes, [one for one in seen if one.column_of])
     tallies = tallies_of(request)  # the sidebar has asked already
     counts = {kind: tally.causes for kind, tally in tallies.items()}
     others = _causes(attention.tallies(replace(scope, kinds=scope.others))) if scope.others else 0
@@ -463,7 +474,12 @@ def _verified_text(found: Mapping[str, VerificationResult], specs: Sequence[regi
 
 
 def _board_healths(
-    visible: Sequence[BoardStatus], panel: QueuePanel, found: AttentionData, causes: Sequence[AttentionCause]
+    user: Any,
+    visible: Sequence[BoardStatus],
+    panel: QueuePanel,
+    found: AttentionData,
+    causes: Sequence[AttentionCause],
+    columns: Sequence[AttentionCause],
 ) -> list[BoardHealth]:
     counts = record_view.health_counts((board.spec for board in visible), panel.overview.pauses)
     of_records = [one for one in causes if one.kind in _OF_RECORDS] if len(causes) < MAX_CAUSES else []
@@ -483,6 +499,10 @@ def _board_healths(
             found.edited_at.get(one),
             rejected_at(one),
             found.webhook_at.get(one),
+            [column for column in columns if column.entity_type == one and column.records],
+            reverse("admin:sync_boardlink_check", args=[board.availability.link.pk])
+            if board.availability.link and not board.availability.blocked_reason and may_change_mapping(user)
+            else "",
         )
         for board in visible
         for one in [board.spec.entity_type]

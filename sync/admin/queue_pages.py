@@ -377,7 +377,7 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
     def reason_words(self, row: SyncQueue) -> SafeString | str:
         text = job_reason(row)
         return (
-            format_html('<span class="npd-text">{}</span>', humanize.shorten(humanize.without_request_id(text), 160))
+            format_html('<span class="npd-text">{}</span>', humanize.without_request_id(text))
             if text
             else humanize.DASH
         )

@@ -31,7 +31,7 @@ from sync.kernel.conflict_store import KIND_DELETE, KIND_UNDO, OpenConflict, cur
 from sync.ledger.record_view import FieldReason, FieldView, Part, RecordState, RecordView, describe, describe_one
 from sync.models import ApprovalRequest, FieldMapping, SyncedModel
 from sync.models.jobs import QueueAction, is_allowed
-from sync.operations.attention import AttentionKind
+from sync.operations.attention import AttentionKind, may_act_on
 from sync.operations.preview.explanation import LiveReading
 from sync.operations.preview.planned_pass import change_act
 from sync.records.availability import Overview
@@ -74,24 +74,35 @@ class RecordSyncView:
 
     @property
     def reason(self) -> str:
-        """The reason, as a sentence; the time of the next look stands beside it."""
+        """The reason, as a sentence; the time of the next look is beside it, and what ends a stop above the page."""
         words = humanize.without_request_id(self.state.words)
+        if words and self.state.status != RecordSyncStatus.SYNCED and words.startswith(self.stop):
+            words = self.stop or words
         return registry.without_quotes(words) if self.hides else words
 
     @property
+    def stop(self) -> str:
+        """Why nothing is sent to Monday now, in one sentence; of a person's pause all that is known."""
+        reason = self.state.stop_reason
+        return reason if self.state.pauses else humanize.first_sentence(reason)
+
+    @property
     def headline(self) -> str:
-        """The reason; of blocked fields only which they are, as each says why in the form."""
+        """The reason; of blocked fields only which they are, as each says why in the form, after what else waits."""
         if self.answered:
             names = humanize.join_first([self.state.labels.get(key, key) for key in self.answered])
             what = (
                 "the choice is applied once it isn’t blocked" if self.is_answer_blocked else "a choice is being applied"
             )
             return f"{names}: {what}."
-        if self.state.reason_code is not Part.BLOCKED:
+        if self.state.reason_code not in (Part.BLOCKED, Part.COLUMN):
             return self.reason
         rejected, blocked = self.state.rejected_to_fix, self.state.blocked_by_others
+        differing = [one for one in self.state.fields if one.local != one.remote] if self.stop else []
+        waiting = [one.label for one in differing if one.state is RecordState.PENDING]
+        wait = f"{humanize.join_first(waiting)} {humanize.plural(len(waiting), 'waits', 'wait')}: {self.stop} "
         said = ((rejected, "was", "were", "rejected by Monday"), (blocked, "is", "are", "blocked"))
-        return " ".join(
+        return (wait if waiting else "") + " ".join(
             f"{humanize.join_first([self.state.labels.get(key, key) for key in keys])} "
             f"{humanize.plural(len(keys), one, many)} {what}."
             for keys, one, many, what in said
@@ -384,7 +395,7 @@ class RecordAdvice:
                 else:
                     # A sync that succeeds ends the failed job, too.
                     yield self._own(ActCode.RETRY, "replay", "Retry", "sync_now")
-            case Part.BLOCKED:
+            case Part.BLOCKED | Part.COLUMN:
                 yield from self._blocked_acts()
             case Part.SYNC_OFF:
                 yield self._own(ActCode.SWITCH_ON, "play_arrow", "Turn sync on", "resume")
@@ -444,7 +455,7 @@ class RecordAdvice:
 
     def _restore_acts(self) -> Iterator[PanelAct]:
         item_url = self.view.state.item_url
-        if self.view.state.removed_item in ("archived", "deleted") and item_url:
+        if self.may_change and self.view.state.removed_item in ("archived", "deleted") and item_url:
             yield PanelAct(
                 ActCode.RESTORE, "restore_from_trash", "Restore it on Monday", item_url, is_link=True, leaves=True
             )
@@ -487,6 +498,7 @@ class RecordAdvice:
             # Where nothing but a column can help, the page it leads to has the other ways.
             is_open = may_map and len(missing) == len(names)
             label = "See the options" if is_open else f"Unblock {humanize.join_first(names)}"
+            label = label if may_act_on(self.user, AttentionKind.BLOCKED, self.record.entity_type()) else "See why"
             yield PanelAct(ActCode.UNBLOCK, "lock_open", label, inbox_url(AttentionKind.BLOCKED), is_link=True)
 
     def _column_act(self, code: ActCode, icon: str, label: str, mapping: FieldMapping) -> PanelAct:

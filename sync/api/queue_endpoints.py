@@ -24,9 +24,8 @@ from sync.api.lists import ShapedView, filtered_by, list_filter
 from sync.api.problems import BadQuery
 from sync.api.request_rules import ApiView, KnownFieldsMixin, ModelPermissions, QuotingMixin, TrueOrFalse, act, allowed
 from sync.choices import ApprovalState, LedgerDirection, QueueDirection, RecordSyncStatus, SyncStatus, TokenScope
-from sync.clock import sync_now
 from sync.kernel.action_errors import Conflict, PartiallyDone
-from sync.limits import credentials, monday_account, quota
+from sync.limits import credentials, quota
 from sync.models import ApprovalRequest, QueuePause, SyncMetadata, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations import attention
@@ -560,8 +559,8 @@ def sync_stats() -> dict[str, Any]:
         for entity_type, numbers in records_in_numbers().items()
     }
     latest = [one["last_synced"] for one in records.values() if one["last_synced"]]
-    account = monday_account()
-    paused = account.stopped_until is not None and account.stopped_until > sync_now()
+    account = boards.account
+    until = account.stopped_until if account.stopped_until and account.stopped_until > boards.now else None
     return {
         "records": records,
         "queue": SyncQueueService().get_queue_stats(),
@@ -570,7 +569,7 @@ def sync_stats() -> dict[str, Any]:
         "verified": latest_verification(),
         "budget": quota.forecast(),
         "monday_configured": credentials.is_configured(),
-        "paused": account.stop_reason if paused else "",
-        "paused_until": account.stopped_until if paused else None,
+        "paused": account.stop_reason if until or account.needs_probe else "",
+        "paused_until": until,
         "last_synced": max(latest, default=None),
     }

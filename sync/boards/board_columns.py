@@ -330,12 +330,8 @@ NAME_COLUMN_ID = "name"
 HIDDEN_RECHECK = timedelta(hours=1)
 """How long after the last pass of a record with a hidden column one such record gets another."""
 
-_HOW_TO_FIX = (
-    "Restore it on the board (undo, or the board's trash), or create a new column or choose another one"
-    f"{WHERE_TO_UNBLOCK}."
-)
-
 _BLOCKED_NOTE = "The field is blocked: edits are kept on both sides, and synced once it has a column again."
+"""What to do stands with the buttons, for who may."""
 
 NO_PROBLEM = {"problem": "", "problem_code": ""}
 """What is stored of a mapping whose column can be used."""
@@ -353,7 +349,7 @@ _BLOCK_FIELD = """
             ELSE '{{}}' END)
     FROM {table} AS record
     WHERE ledger.entity_type = %(entity_type)s AND ledger.system = 'monday' AND ledger.entity_id = record.id::text
-      AND record.monday_id IS NOT NULL AND record.sync_enabled AND record.sync_direction <> 'none'
+      AND record.monday_id IS NOT NULL AND record.sync_status <> 'disabled'
 """
 
 
@@ -443,13 +439,13 @@ def _column_problem(link: BoardLink, mapping: FieldMapping, board: Board) -> tup
     if not _is_watched(mapping):
         return None, ""
     column, name = board.column(mapping.column_id), _column_name(link, mapping)
-    note = f"{_BLOCKED_NOTE} {_HOW_TO_FIX}"
     if column is None:
-        return ColumnProblem.MISSING, f"{name} was deleted, or is hidden from NPD Sync's user on Monday. {note}"
+        said = f"{name} was deleted, or is hidden from NPD Sync's user on Monday. {_BLOCKED_NOTE}"
+        return ColumnProblem.MISSING, said
     before = mapping.options.get("column_type")
     # Another type is fine as long as the field's converter reads it.
     if before and column.type != before and not reads_type(mapping, [column.type]):
-        return ColumnProblem.RETYPED, f"{name} is of the type {column.type} now; it was {before}. {note}"
+        return ColumnProblem.RETYPED, f"{name} is of the type {column.type} now; it was {before}. {_BLOCKED_NOTE}"
     # The board lists hidden columns too; only an item that shows a value proves that the column is visible again.
     if mapping.problem_code == ColumnProblem.HIDDEN:
         return ColumnProblem.HIDDEN, mapping.problem
@@ -539,9 +535,8 @@ def _store_shape(link: BoardLink, board: Board) -> None:
     shape = {"name": board.name, "columns": {**removed_columns, **columns}, "required": required}
     # Taken before the shape is stored: known titles are compared with what was seen earlier.
     seen_before = link.shape.get("columns", {})
-    if shape != link.shape:
-        BoardLink.objects.filter(pk=link.pk).update(shape=shape)
-        link.shape = shape
+    link.shape = shape | {"checked_at": sync_now().isoformat()}
+    BoardLink.objects.filter(pk=link.pk).update(shape=link.shape)
     watched = [mapping.column_id for mapping in link.mappings.all() if _is_watched(mapping)]
     remember_titles(link, [*watched, *filter(None, [link.npd_id_column])], seen_before)
 

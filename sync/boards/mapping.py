@@ -254,6 +254,8 @@ def check_board(link: BoardLink) -> str:
     notify.notify_board(link.entity_type)
     if fixed := sorted(before - after):
         return f"{', '.join(fixed)}: the column is back. Its field is synced again."
+    if found := sorted(after - before):
+        return f"{', '.join(found)}: the column is gone, hidden or of another type. Its field is blocked."
     if after:
         return f"Monday was asked: nothing has changed. Still blocked: {', '.join(sorted(after))}."
     return "The board was asked: every mapped column is there."

@@ -24,10 +24,10 @@ def time_of_day(moment: datetime, *, seconds: bool = False) -> str:
     return f"{text} {zone_name(here)}"
 
 
-def time_or_day(moment: datetime, now: datetime) -> str:
+def time_or_day(moment: datetime, now: datetime, *, seconds: bool = True) -> str:
     """Return the time to the second, "14:05:09 CET"; of another day that and the minute: "21 Nov 2026, 14:05 CET"."""
     is_today = timezone.localtime(moment).date() == timezone.localtime(now).date()
-    return time_of_day(moment, seconds=True) if is_today else day_and_time(moment)
+    return time_of_day(moment, seconds=seconds) if is_today else day_and_time(moment)
 
 
 def day_and_time(moment: datetime) -> str:
@@ -124,6 +124,11 @@ def first_sentences(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: end + 1] or shorten(text, limit)
 
 
+def first_sentence(text: str) -> str:
+    """Return what happened, of a text that goes on to say what to do."""
+    return text[: text.find(". ") + 1] or text
+
+
 def request_ids(text: str) -> list[str]:
     """Return the ids of Monday's requests that a sentence names: who asks Monday's support needs them."""
     return _REQUEST_ID.findall(text)
@@ -155,7 +160,7 @@ def first_few(messages: Sequence[str], limit: int = 10) -> list[str]:
     return [*messages[:limit], *more]
 
 
-def join_first(parts: list[str], limit: int = 3) -> str:
+def join_first(parts: list[str], limit: int = 3, separator: str = ", ") -> str:
     rest = len(parts) - limit
-    shown = ", ".join(parts[:limit])
+    shown = separator.join(parts[:limit])
     return f"{shown} and {rest} more" if rest > 0 else shown

@@ -70,7 +70,7 @@ class TokenProblem(StrEnum):
 
 
 TOKEN_SENTENCES = {
-    TokenProblem.NONE: "Monday isn't connected: enter an API token under Settings, Monday connection.",
+    TokenProblem.NONE: "Monday isn't connected. Enter an API token under Settings, Monday connection.",
     TokenProblem.UNREADABLE: "The stored API token can't be read, because the server's encryption key was changed. "
     "Enter the token again under Settings, Monday connection.",
     TokenProblem.ENDED: "The app's authorization has ended, so nothing is synced. Connect with Monday again in the "

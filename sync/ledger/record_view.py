@@ -73,8 +73,9 @@ class Part(TextChoices):
     CONFLICT = "conflict", "Conflict"
     FAILED = "failed", "Failed"
     APPROVAL = "approval", "Waits for approval"
-    BLOCKED = "blocked", "Rejected or blocked fields"
     GONE = "gone", "Removed on Monday"
+    BLOCKED = "blocked", "Rejected or blocked fields"
+    COLUMN = "column", "Fields blocked by their column"
     SYNC_OFF = "sync_off", "Turned off"
     NO_SYNC = "no_sync", "Direction “no sync”"
     LEFT_OUT = "left_out", "Left out by the filter"
@@ -89,7 +90,7 @@ class Part(TextChoices):
 PARTS: Mapping[RecordState, tuple[Part, ...]] = {
     RecordState.SYNCED: (Part.IN_SYNC, Part.TO_MONDAY, Part.TO_NPD),
     RecordState.PENDING: (Part.PENDING,),
-    RecordState.ATTENTION: (Part.CONFLICT, Part.FAILED, Part.APPROVAL, Part.BLOCKED, Part.GONE),
+    RecordState.ATTENTION: (Part.CONFLICT, Part.FAILED, Part.APPROVAL, Part.GONE, Part.BLOCKED, Part.COLUMN),
     RecordState.OFF: (Part.SYNC_OFF, Part.NO_SYNC, Part.LEFT_OUT),
     RecordState.PAUSED: (Part.PAUSED_PENDING, Part.PAUSED_SYNCED),
 }
@@ -205,8 +206,10 @@ def _rules(
         (pending, Part.FAILED, _with_job(jobs.filter(status=QueueStatus.FAILED))),
         (pending, Part.APPROVAL, Q(pk__in=requests.order_by().values("entity_id"))),
         (pending, Part.PAUSED_PENDING, _is_paused(jobs, paused, still) & ~rejected),
-        (pending, Part.BLOCKED, _with_blocked(entity_type, ledgers)),
         (pending, Part.GONE, gone & ~_with_job(answers)),
+        (pending, Part.BLOCKED, _with_blocked(entity_type, ledgers, f'&& !(@.value.code == "{BlockedCode.COLUMN}")')),
+        # The whole board's, it hides nothing that is the record's own.
+        (pending, Part.COLUMN, _with_blocked(entity_type, ledgers)),
         (pending, Part.PENDING, Q()),
     ]
 

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db.models import Case, CharField, DateTimeField, F, Func, Q, TextField, Value, When
+from django.db import transaction
+from django.db.models import Case, CharField, DateTimeField, F, Func, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Coalesce, Greatest
 
 from sync import connectors, registry
@@ -273,9 +275,14 @@ def _resume(links: Sequence[BoardLink]) -> None:
     """Have a worker go on with these boards at once: with their jobs, and with a check that the stop cut short."""
     for link in links:
         notify.notify_now(link.entity_type)
-    unfinished = BoardLink.objects.filter(pk__in=[link.pk for link in links]).exclude(sweep_problem="")
-    if unfinished.update(swept_at=SyncNow() - UNFINISHED_CHECK_AGE):
-        notify.send_task("sync.sweep_boards")
+    check_soon(BoardLink.objects.filter(pk__in=[link.pk for link in links]).exclude(sweep_problem=""))
+
+
+def check_soon(links: QuerySet[BoardLink]) -> None:
+    """Have these boards checked now: of a column that is renamed or deleted Monday itself sends nothing."""
+    due = links.filter(swept_at__gt=SyncNow() - UNFINISHED_CHECK_AGE)
+    if due.update(swept_at=SyncNow() - UNFINISHED_CHECK_AGE):
+        transaction.on_commit(partial(notify.send_task, "sync.sweep_boards"), robust=True)
 
 
 def fetch_account_info(*, urgent: bool = False, timeout: float | None = None) -> AccountInfo:

@@ -35,6 +35,7 @@ from sync.connectors.base.connector import Connector
 from sync.connectors.base.errors import (
     AnswerWithoutData,
     BoardForbidden,
+    ColumnNotFound,
     ConnectorError,
     ItemInactive,
     ItemNotFound,
@@ -349,6 +350,9 @@ class Executor:
 
     def _end_rejected_value(self, call: Call, write: Write, error: ConnectorError) -> Answer:
         """A value was refused: of a new item the name is sent alone, of a change each other value by itself."""
+        if isinstance(error, ColumnNotFound):
+            # For a new item nothing was read that would lack it.
+            breaker.check_soon(BoardLink.objects.filter(pk=self.board.link.pk))
         if error.column_id == self.board.link.npd_id_column:
             self.stop_reason = error.sentence
             breaker.trip_board(self.board.link, error)

@@ -201,10 +201,15 @@ def full_name(user: AbstractBaseUser) -> str:
 
 
 def who_may(act: str, entity_type: str) -> str:
-    """Name some of those who may view, add, change or delete records of a type; administrators where nobody may."""
+    """Name some of those who may view, add, change or delete records of a type."""
     model = registry.entity(entity_type).model._meta
+    return who_has(f"{model.app_label}.{act}_{model.model_name}")
+
+
+def who_has(right: str) -> str:
+    """Name some of those who have a right; administrators where nobody has."""
     people: Any = get_user_model()._default_manager
-    may = people.with_perm(f"{model.app_label}.{act}_{model.model_name}", backend=_MODEL_BACKEND).filter(is_staff=True)
+    may = people.with_perm(right, backend=_MODEL_BACKEND).filter(is_staff=True)
     return humanize.join_first([full_name(one) for one in may.order_by("is_superuser", "username")]) or "administrators"
 
 

@@ -22,6 +22,9 @@ from sync.outbox.pauses import pause_sentence, pauses_by_direction
 READY, BACKOFF, DEFERRED = "ready", "backoff", "deferred"
 LOADED = "loaded"
 
+VARYING = r"“[^”]*”|\d+"
+"""What is quoted or numbered in a sentence differs from record to record, though its cause is one."""
+
 LONG_WAIT = timedelta(hours=1)
 """Longer than this no board waits for its quota without everybody being told."""
 
@@ -40,14 +43,15 @@ _JOBS = f"""
             CASE WHEN row.next_retry > moment.now AND row.attempts > 0 AND row.reason = '' THEN '{BACKOFF}'
                 WHEN row.next_retry > moment.now OR untouchable.entity_id IS NOT NULL THEN '{DEFERRED}'
                 ELSE '{READY}' END AS phase,
-            row.next_retry AS since, (row.entity_id IS NULL)::int AS of_item, row.reason
+            row.next_retry AS since, (row.entity_id IS NULL)::int AS of_item, row.reason,
+            regexp_replace(row.reason, '{VARYING}', '…', 'g') AS alike
         FROM sync_queue AS row CROSS JOIN moment
         LEFT JOIN untouchable ON untouchable.entity_id = row.entity_id
         WHERE row.status = 'pending'
     )
     SELECT entity_type, status, direction, phase, attempts, count(*), min(since), sum(of_item),
         min(reason) FILTER (WHERE phase = '{DEFERRED}')
-    FROM pending GROUP BY 1, 2, 3, 4, 5
+    FROM pending GROUP BY 1, 2, 3, 4, 5, alike
     UNION ALL
     SELECT entity_type, status, '', status, 0, count(*), min(last_attempt), 0, ''
     FROM sync_queue WHERE status = 'in_progress' GROUP BY 1, 2
@@ -74,7 +78,8 @@ class JobCount:
     `phase` is what pending ones wait for: ready (their time has come), backoff, deferred; of completed ones of a load
     of many records it is loaded, of others the status.
     `first` is when the first could be worked, of those in progress when it was claimed, of completed ones the hour;
-    `of_items` how many of the pending ones are about items that no record has; `reason` why one of the deferred waits.
+    `of_items` how many of the pending ones are about items that no record has; `reason` why the deferred wait, of which
+    each is of a kind of its own.
     """
 
     entity_type: str
@@ -206,13 +211,14 @@ class Overview(LimitFacts):
         return [self.of(entity_type) for entity_type in self.types]
 
     @cached_property
-    def by_type(self) -> Mapping[str, BoardAvailability]:
-        return {board.entity_type: board for board in self.boards}
-
-    @cached_property
     def shown(self) -> list[BoardAvailability]:
         """The same for people."""
         return [self.shown_as(one) for one in self.boards]
+
+    @cached_property
+    def by_type(self) -> Mapping[str, BoardAvailability]:
+        """What people are shown of each type's board."""
+        return {board.entity_type: board for board in self.shown}
 
     def shown_as(self, board: BoardAvailability) -> BoardAvailability:
         """Return it for people: a stop goes on until Monday has answered, also while its next probe is due."""
@@ -279,6 +285,16 @@ class Stop:
         return stop_headline(self.boards.values(), self.reason)
 
     @property
+    def headline_parts(self) -> tuple[str, str]:
+        """The same as the boards, for which a phone has no room, and why."""
+        return _headline_parts(self.boards.values(), self.reason)
+
+    @property
+    def needs_somebody(self) -> bool:
+        """Whether it goes on by somebody's act alone: it doesn't end with Monday's day, or an outage."""
+        return self.kind is BlockedKind.BLOCKED or self.code in (StopCode.TOKEN, StopCode.ACCOUNT)
+
+    @property
     def rest(self) -> str:
         """What to do, and what happens by itself."""
         return self.reason.partition(". ")[2]
@@ -286,8 +302,13 @@ class Stop:
 
 def stop_headline(titles: Iterable[str], reason: str) -> str:
     """Return what is stopped, and why: the same on every page, in messages and in the doctor's findings."""
+    of_boards, cause = _headline_parts(titles, reason)
+    return f"Sync{of_boards} is stopped: {cause}"
+
+
+def _headline_parts(titles: Iterable[str], reason: str) -> tuple[str, str]:
     of_boards = f" of {named}" if (named := humanize.join_first(sorted(titles))) else ""
-    return f"Sync{of_boards} is stopped: {reason.partition('. ')[0].rstrip('.')}."
+    return of_boards, f"{reason.partition('. ')[0].rstrip('.')}."
 
 
 def stops_of(entity_types: Collection[str], now: Overview) -> list[Stop]:
@@ -343,14 +364,14 @@ def queue_stats() -> dict[str, Any]:
     now = overview()
     return {
         **{status: sum(counts.get(status, 0) for counts in by_type.values()) for status in QueueStatus.values},
-        "due": sum(number_of(now.due(board)) for board in now.boards),
+        "due": sum(number_of(now.due(board)) for board in now.shown),
         "oldest_due_seconds": _oldest_due_seconds(now),
         "by_type": by_type,
     }
 
 
 def _oldest_due_seconds(now: Overview) -> float:
-    since = [moment for board in now.boards if (moment := now.due_since(board)) is not None]
+    since = [moment for board in now.shown if (moment := now.due_since(board)) is not None]
     return max(0.0, (now.now - min(since)).total_seconds()) if since else 0.0
 
 

@@ -47,16 +47,17 @@ def without_where(text: str) -> str:
     return text.replace(WHERE_TO_UNBLOCK, "")
 
 
-# A deleted or unsynced record needs nobody, and a field in conflict is asked about by the conflict. Only the
-# index on rows with blocked fields is read.
+# A deleted or unsynced record needs nobody, and a field in conflict is asked about by the conflict; but a column blocks
+# that one, too. Only the index on rows with blocked fields is read.
 _WAITING_FIELDS = """
     FROM sync_metadata AS ledger
     CROSS JOIN LATERAL jsonb_each(ledger.blocked_fields) AS field
     CROSS JOIN LATERAL ({records}) AS record
     WHERE NOT (ledger.blocked_fields = '{{}}'::jsonb) AND ledger.system = 'monday'
         AND {condition} AND NOT jsonb_exists(field.value, 'kept_by')
-        AND NOT jsonb_exists(coalesce(ledger.conflicts -> 'fields', '[]'), field.key)
-        AND NOT jsonb_exists(coalesce(ledger.conflicts -> 'overwritten', '[]'), field.key)
+        AND (field.value ->> 'code' = '{column}' OR NOT (
+            jsonb_exists(coalesce(ledger.conflicts -> 'fields', '[]'), field.key)
+            OR jsonb_exists(coalesce(ledger.conflicts -> 'overwritten', '[]'), field.key)))
 """
 
 _REJECTED = "field.value ->> 'side' IN ('monday', 'limit')"
@@ -114,7 +115,7 @@ def mark_kept_different(ledger: SyncMetadata, key: str, by: Mapping[str, Any] | 
 def waiting_fields_sql(*, rejected: bool) -> str:
     """The FROM of waiting fields, with `ledger`, `field` and `record`: the rejected, or all other blocked ones."""
     condition = _REJECTED if rejected else _BLOCKED
-    return _WAITING_FIELDS.format(records=synced_records_sql(), condition=condition)
+    return _WAITING_FIELDS.format(records=synced_records_sql(), condition=condition, column=BlockedCode.COLUMN.value)
 
 
 def synced_records_sql() -> str:

@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 
 from sync import connectors, registry
 from sync.choices import Cause, Priority
-from sync.clock import SyncNow, sync_now
+from sync.clock import sync_now
 from sync.connectors.base.board import EventKind, InvalidEvent, InvalidSignature, ItemEvent
 from sync.kernel import counters
 from sync.kernel.db import fetch_prepared
@@ -358,12 +358,5 @@ def _store_delivery(raw_body: bytes, body: Any, event: ItemEvent) -> str:
         # After the commit, so that the worker sees the row.
         transaction.on_commit(partial(notify.notify_board, result.notify_type), robust=True)
     if result.renamed_type is not None:
-        _check_soon(result.renamed_type)
+        breaker.check_soon(BoardLink.objects.filter(entity_type=result.renamed_type))
     return DUPLICATE if result.outcome is None else result.outcome or STORED
-
-
-def _check_soon(entity_type: str) -> None:
-    """Have the board checked now: of a rename itself Monday sends nothing, and what a delivery says may be old."""
-    due = BoardLink.objects.filter(entity_type=entity_type, swept_at__gt=SyncNow() - breaker.UNFINISHED_CHECK_AGE)
-    if due.update(swept_at=SyncNow() - breaker.UNFINISHED_CHECK_AGE):
-        transaction.on_commit(partial(notify.send_task, "sync.sweep_boards"), robust=True)

@@ -69,8 +69,8 @@ def test_an_invitation_makes_an_account_that_its_person_alone_opens(admin: Clien
     assert short.status_code == 200
     assert not User.objects.get(pk=rosa.pk).has_usable_password()
     answer = browser.post(page.request["PATH_INFO"], PASSWORD)
-    assert answer.headers["Location"] == "/admin/inbox/"
-    assert browser.get("/admin/inbox/").status_code == 200
+    assert answer.headers["Location"] == "/admin/"
+    assert browser.get("/admin/").status_code == 200
     assert Client().login(username="rosa@example.com", password=PASSWORD["new_password1"])
 
 

@@ -20,6 +20,7 @@ from npd.models import Contact, Organization
 from sync.admin.board_cards import in_sync_text
 from sync.choices import RecordSyncStatus, SyncDirection
 from sync.clock import sync_now
+from sync.kernel import humanize
 from sync.kernel.counters import FAILED_ATTEMPTS, FAILED_JOBS, PASSES, Increment, increment
 from sync.ledger.record_view import RecordState
 from sync.limits import quota
@@ -262,11 +263,18 @@ def test_a_column_that_blocks_records_is_one_thing_beside_other_blocked_fields(b
     FieldMapping.objects.filter(link__entity_type="contact", key="email").update(problem="Gone.", direction="none")
     column_is_gone(2)
     assert tasks_of(browser_of_person) == [("warn", "Blocked")]
-    assert "Contacts: The column is gone." in text_of(browser_of_person)
+    assert "2 contacts: The column is gone." in text_of(browser_of_person)
     assert headline_of(browser_of_person) == "Syncing; 1 thing needs attention: 2 records"
     states.held("Other", "702")
     assert tasks_of(browser_of_person) == [("warn", "Blocked")]
     assert headline_of(browser_of_person) == "Syncing; 2 things need attention: 3 records"
+    # Of these two, one is removed on Monday as well: both are said, and the column's number stays.
+    gone = SyncMetadata.objects.filter(remote_id="700")
+    gone.update(remote_state="archived", removed_since=sync_now())
+    html = html_of(browser_of_person)
+    assert {f"{CONTACTS}?health=gone": 1, f"{CONTACTS}?health=blocked": 1}.items() <= links(html).items()
+    assert "Phone blocked 2" in words_of(html)
+    assert "health=column" not in html
 
 
 def test_receivers_that_nothing_reaches_are_told_as_gravely_as_they_fail(
@@ -476,12 +484,13 @@ def facts_of(client: Client, board: str = "Contacts") -> dict[str, str]:
 
 def test_each_board_says_what_is_so_now(browser_of_person: Client) -> None:
     links = states.boards()
-    BoardLink.objects.update(webhooks={"create_item": "1"})
-    states.synced("Ina", "5000")
-    assert facts_of(browser_of_person) == {
-        "Last heard from Monday": "none yet", "Verified": "not yet; it is done every night",
-    }  # fmt: skip
     now, board = sync_now(), links["contact"].board_id
+    BoardLink.objects.update(webhooks={"create_item": "1"}, shape={"checked_at": now.isoformat()})
+    states.synced("Ina", "5000")
+    checked = f"{humanize.time_of_day(now)} Check now"
+    assert facts_of(browser_of_person) == {
+        "Last heard from Monday": "none yet", "Columns checked": checked, "Verified": "not yet; it is done every night",
+    }  # fmt: skip
     states.dead("Ben")
     waits = states.contact("Cid")
     SyncQueue.objects.create(entity_type="contact", entity_id=waits.pk, attempts=3, error_message="No room.", causes=1)
@@ -496,7 +505,7 @@ def test_each_board_says_what_is_so_now(browser_of_person: Client) -> None:
     WebhookEvent.objects.create(board_id="another", trigger_id="five", type="update_name", body={}, received_at=now)
     Verification.objects.create(entity_type="contact", compared=2_000, differed=0, at=now - timedelta(hours=3))
     assert facts_of(browser_of_person) == {
-        "Oldest edit not synced": "20 minutes", "Last heard from Monday": "30 minutes ago",
+        "Oldest edit not synced": "20 minutes", "Last heard from Monday": "30 minutes ago", "Columns checked": checked,
         "Verified": "3 hours ago, 2,000 of 2,000 the same",
     }  # fmt: skip
     assert 'href="/admin/inbox/?kind=removed"' in html_of(browser_of_person)
@@ -538,10 +547,13 @@ def test_the_page_takes_at_most_twenty_eight_queries_however_much_there_is(
 def test_who_may_only_look_is_offered_no_act(client: Client, world: dict[str, Any]) -> None:
     viewer = User.objects.create_user("vera", is_staff=True)
     viewer.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
-    offered = []
+    BoardLink.objects.update(shape={"checked_at": sync_now().isoformat()})
+    offered, checks = [], []
     for user in (viewer, User.objects.create_superuser("root")):
         client.force_login(user)
         tasks = html_of(client).partition("npd-tasks")[2].partition("</ul>")[0]
+        checks.append("Check now" in facts_of(client)["Columns checked"])
         offered.append(set(re.findall(r'aria-label="(\w+)', tasks)))
     assert "Resolve" in offered[1]
     assert offered[0] <= {"Open", "See"}
+    assert checks == [False, True]

@@ -36,6 +36,12 @@ def test_a_boards_card_counts_its_rows_by_what_they_wait_for(browser_of_person: 
     assert "Syncing" in found
     assert re.search(r"3 jobs pending .*1 job in progress .*1 job failed .*4 jobs done in the last 24 hours", found)
     assert "Pending: 1 due now, 1 until the next attempt, 1 for later. Why later: Monday answered 500." in found
+    for name, minutes in (("Archived", 3), ("Archived too", 7)):
+        states.waiting(name, f"“{name}” was archived on Monday {minutes} minutes ago. {'Nothing was changed. ' * 20}")
+    # Each reason with its number, those that differ in names and numbers alone as one.
+    told = card(browser_of_person, "Contacts")
+    assert re.search(r"Why later \(2\): “Archived.*Why later \(1\): Monday answered 500\.", told)
+    assert "Nothing was changed. " * 19 in row_of(listed(browser_of_person), "Archived too")
     assert re.search(r"Oldest due: for 1 minute\. Next attempt: in [12] minutes?\.", found)
     # A figure of nothing is none.
     assert not re.search(r"jobs? (pending|in progress|failed|done)", card(browser_of_person, "Organizations"))

@@ -76,7 +76,7 @@ def everything() -> None:
         ("nothing", {}), ("rejected", {"email": REJECTED}), ("blocked", {"email": BLOCKED}),
         ("kept", {"email": KEPT}), ("left out", {"organization": LEFT_OUT}),
         ("both", {"email": KEPT, "phone": REJECTED}), ("no column", {"notes": NO_COLUMN}),
-        ("column is back", {"email": NO_COLUMN}),
+        ("column is back", {"email": NO_COLUMN}), ("rejected and no column", {"email": REJECTED, "notes": NO_COLUMN}),
     ):  # fmt: skip
         waits(f"No job, {entries}", **held)
         waits(f"To Monday, {entries}", "to_monday", **held)
@@ -87,7 +87,8 @@ def everything() -> None:
     for number, gone in enumerate(("archived", "deleted", "moved", "missing")):
         made = waits(f"To NPD, {gone}", "to_npd")
         states.mark(made, RecordSyncStatus.PENDING, f"52{number}")
-        states.ledger(made, "pending", remote_state=gone, removed_since=sync_now())
+        held = {"blocked_fields": {"notes": NO_COLUMN}} if gone == "archived" else {}
+        states.ledger(made, "pending", remote_state=gone, removed_since=sync_now(), **held)
         asked_about(f"Asked, {gone}", f"53{number}", gone, delete=["It was archived."])
     asked_about("Asked, and in conflict", "5398", "archived", delete=["It was archived."], fields=["phone"])
     answered = waits("Removed, answered")
@@ -161,8 +162,10 @@ def test_what_waits_for_a_pause_is_paused_and_what_needs_a_person_says_so(everyt
     assert (asked, found["Asks, failed"]) == ({(attention, Part.APPROVAL)}, (attention, Part.FAILED))
     assert found["Asks, off"] == (RecordState.OFF, Part.SYNC_OFF)
     assert found["Answered, approved"] == found["Answered, rejected"] == paused
+    # A column's block is the whole board's: what is a record's own goes before it, as that archived item did.
+    assert found["To NPD, no column"] == (attention, Part.COLUMN)
+    assert found["To NPD, rejected and no column"] == (attention, Part.BLOCKED)
     # A column that is back blocks nothing; its records come back one after another.
-    assert found["To NPD, no column"] == (attention, Part.BLOCKED)
     assert found["To NPD, column is back"] == pending
 
 

@@ -18,7 +18,7 @@ from sync.clock import sync_now
 from sync.connectors.base.errors import ConnectionLost, DailyLimitReached, NotAuthenticated
 from sync.ledger import record_view
 from sync.limits import breaker, credentials, quota
-from sync.models import BoardLink, MondayAccount, SyncQueue
+from sync.models import BoardLink, FieldMapping, MondayAccount, SyncMetadata, SyncQueue
 from sync.operations.notifications.incidents import stops
 from sync.outbox import pauses
 from sync.records.availability import stop_headline
@@ -104,10 +104,13 @@ def test_a_refused_token_is_replaced_where_it_is_set_and_the_stop_ends_before_th
     # Tested or not, and also while the next probe is due.
     for until in (timedelta(minutes=1), timedelta(minutes=-1)):
         MondayAccount.objects.update(stopped_until=sync_now() + until)
-        for page in (set_up, f"/admin/npd/contact/{world['waiting'].pk}/change/"):
-            html = browser_of_person.get(page).content.decode()
-            assert words_of(html.replace(stop_of(html), "")).count(told) == 1
-            assert other not in html
+        html = browser_of_person.get(set_up).content.decode()
+        assert words_of(html.replace(stop_of(html), "")).count(told) == 1
+        record = browser_of_person.get(f"/admin/npd/contact/{world['waiting'].pk}/change/").content.decode()
+        assert NotAuthenticated.words in words_of(record.replace(stop_of(record), ""))
+        for shown in (html, record):
+            assert told in words_of(stop_of(shown))
+            assert other not in shown
         assert record_view.describe([world["waiting"]])[world["waiting"].pk].stop_reason
 
 
@@ -145,12 +148,35 @@ def test_what_waits_for_a_stop_is_the_sum_of_the_tiles(browser_of_person: Client
     assert links(html_of(browser_of_person)) == {"/admin/npd/contact/?health=pending": 2}
 
 
-def test_who_may_not_act_is_told_the_cause_and_has_no_button(client: Client, stopped: dict[str, Any]) -> None:
+def test_who_may_not_act_is_told_the_cause_and_who_may_and_has_no_button(
+    client: Client, stopped: dict[str, Any]
+) -> None:
     client.force_login(staff_who_may("view_contact"))
     html = html_of(client)
     assert "calls to Monday are used up" in words_of(stop_of(html))
+    assert DailyLimitReached.advice in words_of(stop_of(html))  # nobody has to do anything
     assert button_of(html) == ""
     assert client.post(TRY).status_code == 403
+    MondayAccount.objects.update(stopped_until=None)
+    breaker.trip_account(NotAuthenticated("Not authenticated"))
+    staff_who_may("view_contact", "change_mondayaccount", name="nora")
+    told = words_of(stop_of(html_of(client)))
+    assert "Who may act: nora" in told
+    assert NotAuthenticated.advice not in told
+
+
+def test_a_stop_is_said_of_what_waits_for_it_beside_what_a_column_blocks(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    FieldMapping.objects.filter(link__entity_type="contact", key="phone").update(problem="The column is gone.")
+    record = states.synced("Ida", "7000")
+    entry = {"code": "column", "side": "npd", "reason": "The column is gone."}
+    SyncMetadata.objects.filter(entity_id=str(record.pk)).update(blocked_fields={"phone": entry})
+    Contact.objects.filter(pk=record.pk).update(role_title="Head")
+    breaker.trip_account(NotAuthenticated("Not authenticated"))
+    html = browser_of_person.get(f"/admin/npd/contact/{record.pk}/change/").content.decode()
+    said = words_of(html.partition("npd-state-words")[2].partition("</span>")[0])
+    assert "Role waits: Monday rejects the API token. Phone is blocked." in said
 
 
 def test_a_stop_of_a_board_is_told_to_who_may_see_its_records(client: Client, world: dict[str, Any]) -> None:

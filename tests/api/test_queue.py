@@ -12,6 +12,7 @@ from npd.models import Contact
 from sync.clock import sync_now
 from sync.models import MondayAccount, SyncQueue
 from sync.queue import SyncQueueService
+from tests.admin import states
 from tests.api.conftest import QUEUE, row
 
 
@@ -90,6 +91,13 @@ def test_the_stats_say_why_and_until_when_monday_is_not_called(api: APIClient) -
     assert stats["paused_until"] == until.isoformat().replace("+00:00", "Z")
     MondayAccount.objects.update(stopped_until=sync_now() - timedelta(seconds=1))
     assert api.get("/api/v1/sync/stats").json()["paused_until"] is None
+    # While its next probe is due, it is as stopped as on every page.
+    states.boards()
+    states.waiting("Due", seconds=-60)
+    MondayAccount.objects.update(needs_probe=True)
+    stats = api.get("/api/v1/sync/stats").json()
+    assert (stats["paused"], stats["queue"]["due"]) == ("The token is wrong.", 0)
+    assert stats["records"]["contact"]["board"].startswith("The token is wrong.")
 
 
 def test_the_sums_are_those_of_the_types(api: APIClient) -> None:

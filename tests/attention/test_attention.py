@@ -164,6 +164,11 @@ def test_a_column_that_blocks_many_records_is_one_entry_until_it_is_back(db: Non
     assert attention.counts()[AttentionKind.BLOCKED] == 1
     [entry] = attention.entries()
     assert (entry.key, entry.records, entry.entity_id, entry.field) == ("blocked:contact:phone", 3, None, "phone")
+    # It blocks a record whose value is in conflict, too: one number, wherever it is told.
+    SyncMetadata.objects.filter(remote_id="600").update(conflicts={"fields": ["phone"]})
+    [cause] = attention.causes(kinds=[AttentionKind.BLOCKED])
+    assert (cause.number, cause.records, cause.column_of, cause.count_text) == (1, 3, "Phone", "3 contacts")
+    assert [one.records for one in attention.entries(keys=[entry.key])] == [3]
     # Of records that were synced long ago, and of the one that met the column's end.
     newest = sync_now()
     for days, row in enumerate(SyncMetadata.objects.order_by("entity_id")):

@@ -463,9 +463,13 @@ def test_all_that_match_are_tried_again_once_their_number_was_confirmed(browser_
 def test_who_may_only_look_is_offered_nothing_and_does_nothing(client: Client, kinds: Kinds) -> None:
     seen = ("syncqueue", "syncconflict", "approvalrequest", "syncmetadata", "contact", "unmatcheditem")
     client.force_login(staff_who_may(*[f"view_{name}" for name in seen]))
+    FieldMapping.objects.filter(link__entity_type="contact", key="phone").update(problem="It is gone.")
     html = page(client)
-    assert len(re.findall("data-inbox-row", html)) == 8
+    assert len(re.findall("data-inbox-row", html)) == 9
     assert 'name="one"' not in html
+    # What is so, and no steps on Monday.
+    assert "It is gone." in html
+    assert not re.search("/board/|Open the board|On Monday:", html)
     assert keys_of(html) == []
     before = list(SyncQueue.objects.order_by("id").values_list("id", "status"))
     acts = ("retry", "discard", "approve", "reject", "ignore", "create", "keep_npd", "keep_monday", "assign", "note")

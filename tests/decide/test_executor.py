@@ -14,6 +14,7 @@ from sync.connectors.base.board_items import Item, WriteRequest, WriteResult
 from sync.connectors.base.errors import (
     AnswerWithoutData,
     BoardForbidden,
+    ColumnNotFound,
     ConnectorError,
     DocumentRejected,
     FieldRejected,
@@ -66,6 +67,9 @@ class Monday:
         self.stopped.append(type(error).__name__)
 
     trip_board = trip
+
+    def check_soon(self, links: Any) -> None:
+        self.stopped.append("checked soon")
 
     def batch_size(self) -> int:
         return self.size
@@ -246,6 +250,13 @@ def test_a_new_item_that_is_refused_for_a_value_is_looked_for_and_made_with_its_
     found = executor().create([one], ())["a"]
     assert (monday.sent, monday.looked_for) == (["a: r0", "a: r0"], [str(one.record_id)])
     assert (found.verdict, found.item, found.is_bare, list(found.rejected)) == (Verdict.DONE, OK, True, ["notes"])
+    assert monday.stopped == []
+
+
+def test_a_new_item_that_is_refused_for_a_column_that_is_gone_has_the_board_checked(monday: Monday) -> None:
+    monday.of_alias = lambda units, alias: ColumnNotFound("no", column_id="notes") if len(monday.sent) == 1 else OK
+    found = executor().create([create("a")], ())["a"]
+    assert (found.verdict, list(found.rejected), monday.stopped) == (Verdict.DONE, ["notes"], ["checked soon"])
 
 
 def test_one_that_was_made_though_a_value_was_refused_is_not_made_again(monday: Monday) -> None:

@@ -351,11 +351,15 @@ def test_a_column_that_is_back_by_the_time_is_used_and_none_is_created(
     assert world.values(contact)["role_title"] == "Analyst"
 
 
-def test_a_column_that_was_restored_is_checked_from_the_record_and_from_the_inbox(
+def test_a_column_is_checked_from_health_and_where_it_was_restored_from_the_record_and_from_the_inbox(
     world: World, owner: Owner, admin: Client
 ) -> None:
     contact = world.linked(role_title="Analyst")
-    gone(owner)
+    owner.column("role_title", "delete")
+    check = re.search(r'action="([^"]*/check/)"', admin.get("/admin/").content.decode())
+    assert check
+    assert admin.post(check[1], {"back": "/admin/"})["Location"] == "/admin/"
+    assert owner.mapping().problem_code == "missing"
     inbox = admin.get("/admin/inbox/").content.decode()
     acts = [act for act in ("check_column", "create_column") if f'value="{act} blocked:contact:role_title"' in inbox]
     assert acts == ["check_column", "create_column"]

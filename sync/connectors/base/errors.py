@@ -301,7 +301,7 @@ class AccountRejected(ConnectorError):
 class NotAuthenticated(AccountRejected):
     words = "Monday rejects the API token"
     advice = "Enter a valid API token of the account under Settings, Monday connection."
-    advice_on_server = "Ask your administrator to replace the API token on the server."
+    advice_on_server = "Replace the API token on the server."
     """Where no page takes another token."""
     for_administrator = "Where MONDAY_API_KEY is set, it has to be valid. After a change restart web, worker and beat."
 

@@ -299,9 +299,9 @@ class AttentionEntry:
 
 @dataclass(frozen=True)
 class AttentionCause:
-    """Entries of one kind and board that have the same cause: how many, and since when the first.
+    """Entries of one kind and board that have the same cause: how many, of how many records, and since when the first.
 
-    `entity_id` is the record of a single one.
+    `entity_id` is the record of a single one; `column_of` is the field whose column can't be used.
     """
 
     kind: AttentionKind
@@ -313,15 +313,17 @@ class AttentionCause:
     entity_type: str = ""
     code: str = ""
     entity_id: UUID | None = None
+    records: int = 1
+    column_of: str = ""
 
     @property
     def count_text(self) -> str:
-        """How many entries there are, as “60 contacts”; empty of one alone."""
-        if self.number == 1:
+        """How many they are about, as “60 contacts”; empty of one alone."""
+        if self.records < 2:
             return ""
         if self.kind is AttentionKind.UNMATCHED:
             return humanize.count_with_noun(self.number, "item")
-        return count_of_type(self.number, self.entity_type) if self.entity_type else f"{self.number:,}"
+        return count_of_type(self.records, self.entity_type) if self.entity_type else f"{self.number:,}"
 
 
 @dataclass(frozen=True)
@@ -369,6 +371,8 @@ def _fetch(
     }
     return fetch_rows(sql.replace("{waiting}", " UNION ALL ".join(f"({one})" for one in parts)), params)
 
+
+_OF_COLUMN = (AttentionKind.BLOCKED, BlockedCode.COLUMN)
 
 LONGEST_ID = 19
 """Digits from which on a number may be larger than any row's."""
@@ -433,21 +437,21 @@ def causes(
     `of_causes` leaves only those, `among` only the causes of the entries with these keys, which alone are counted.
     """
     sql = f"""
-        SELECT * FROM (SELECT kind, {CAUSE} AS cause, entity_type, code, subject, common, number, since, told, single
-            FROM ({{waiting}}) AS waiting WHERE kind = ANY(%(kinds)s)) AS named
+        SELECT * FROM (SELECT kind, {CAUSE} AS cause, entity_type, code, subject, common, number, since, told, single,
+            records FROM ({{waiting}}) AS waiting WHERE kind = ANY(%(kinds)s)) AS named
         WHERE %(any_cause)s OR cause = ANY(%(causes)s)
         ORDER BY array_position(%(order)s, kind), since, cause LIMIT %(limit)s OFFSET %(offset)s
     """  # noqa: S608 - made of the fragment above
     same = ", ".join(("kind", *SAME))
     part = (
-        "SELECT {same}, count(*) AS number, min(since) AS since, {told} AS told, "
+        "SELECT {same}, count(*) AS number, min(since) AS since, {told} AS told, sum(records)::int AS records, "
         "CASE WHEN count(*) = 1 THEN min(entity_id::text) END AS single FROM ({rows}) AS rows GROUP BY {same}"
     )
     # Where all say the same, nothing has to be left out of it.
     sentence = "CASE WHEN min(detail) = max(detail) THEN min(detail) END"
 
     def grouped(one: Source, some: bool) -> str:
-        columns = ("kind", *SAME, "since", "entity_id")
+        columns = ("kind", *SAME, "since", "entity_id", "records")
         if one.common == NOTHING:
             return part.format(same=same, told="NULL::text", rows=one.select(*columns, keys=some))
         return part.format(same=same, told=sentence, rows=one.select(*columns, "detail", keys=some))
@@ -464,8 +468,9 @@ def causes(
                 kind, entity_type, code, subject, _known_text(scope, kind, entity_type, only or common, single)
             ),
             registry.board_title(entity_type), number, since, entity_type, code, UUID(single) if single else None,
+            records, wording.label(entity_type, subject) if (kind, code) == _OF_COLUMN else "",
         )
-        for kind, cause, entity_type, code, subject, common, number, since, only, single in rows
+        for kind, cause, entity_type, code, subject, common, number, since, only, single, records in rows
     ]  # fmt: skip
 
 

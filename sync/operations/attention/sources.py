@@ -12,6 +12,7 @@ from sync.choices import ApprovalKind
 from sync.kernel.conflict_store import current_store
 from sync.kernel.messages import EXPLAINED_REASONS
 from sync.reconcile.pass_plan import TAKEN_AWAY_STATES
+from sync.records.availability import VARYING
 from sync.records.blocked_fields import synced_records_sql, synced_types, waiting_fields_sql
 
 
@@ -42,7 +43,8 @@ class Source:
 
     `code`, `subject` (fields by commas; of what was removed when that began, and who did it) and `common` (a sentence
     of all) are the same for all of one cause; `detail` is the sentence of this one, `sides` the values of a conflict.
-    `place_by` is how those of a cause are told apart and ordered, where an index has it so.
+    `records` is how many records it is about, `place_by` how those of a cause are told apart and ordered, where an
+    index has it so.
     """
 
     kinds: frozenset[AttentionKind]
@@ -58,6 +60,7 @@ class Source:
     common: str = NOTHING
     detail: str = NOTHING
     sides: str = "'{}'::jsonb"
+    records: str = "1"
     place_by: str = ""
     by_key: str = ""
 
@@ -87,11 +90,10 @@ CAUSE = """
         ELSE concat_ws(':', kind, entity_type, code, subject) END
 """
 
-# What is quoted or numbered in an error differs from record to record, though its cause is one.
-_ERROR = r"""
+_ERROR = rf"""
     FROM sync_queue
     CROSS JOIN LATERAL (SELECT regexp_replace(<error>, '\s*\[Monday request [^\]]*\]', '', 'g')) AS plain (error)
-    CROSS JOIN LATERAL (SELECT regexp_replace(error, '“[^”]*”|\d+', '…', 'g')) AS same (common)
+    CROSS JOIN LATERAL (SELECT regexp_replace(error, '{VARYING}', '…', 'g')) AS same (common)
 """
 
 FAILING_ATTEMPTS = 2
@@ -297,6 +299,7 @@ def _fields(kind: AttentionKind) -> Source:
         frozenset({kind}),
         f"{found} WHERE true",
         kind=f"'{kind.value}'",
+        records="coalesce((sides ->> 'records')::int, 1)" if kind is AttentionKind.BLOCKED else "1",
         **{column: column for column in columns.split(", ")},
     )
 
