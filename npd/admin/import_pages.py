@@ -472,9 +472,7 @@ class ImportMixin:
         def run() -> Report:
             others = request.POST.getlist("other")
             if not rows_to_write(job) and not others:
-                return Report(
-                    problems=["There is nothing to write. Tick a row, or correct the file and choose it anew."]
-                )
+                return Report(problems=["There is nothing to write. Tick a row, or correct the file and import that."])
             done = confirm_import(job, by=cast("User", request.user), others=others)
             return Report(problems=[] if done else ["It was confirmed already; this is its state."])
 

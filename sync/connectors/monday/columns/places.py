@@ -3,14 +3,13 @@
 Countries are known by their ISO 3166 codes and by the names that people, in their own languages, and Monday use.
 """
 
+import gettext
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cache
-from gettext import GNUTranslations
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pycountry
@@ -62,6 +61,7 @@ _OTHER_NAMES = {
     "AT": ("Oesterreich",),
     "BA": ("Bosnia",),
     "BO": ("Bolivia",),
+    "BY": ("Weißrussland",),
     "CD": ("DR Congo", "Congo-Kinshasa", "Democratic Republic of Congo", "The Democratic Republic of Congo"),
     "CG": ("Congo-Brazzaville",),
     "CI": ("Cote d'Ivoire",),
@@ -132,10 +132,10 @@ def _translated_codes() -> dict[str, str]:
     # Only here: it takes a second, and most countries are written in English or as codes.
     from phonenumbers.geodata.locale import LOCALE_DATA
 
-    languages = []
-    for path in Path(pycountry.LOCALES_DIR).glob("*/LC_MESSAGES/iso3166-1.mo"):
-        with path.open("rb") as file:
-            languages.append(GNUTranslations(file).gettext)
+    languages = [
+        gettext.translation("iso3166-1", pycountry.LOCALES_DIR, [language], fallback=True).gettext
+        for language in LOCALE_DATA["GB"]
+    ]
     meant: dict[str, Counter[str]] = {}
     for country in pycountry.countries:
         translated = [{translate(name) for name in _iso_names(country)} for translate in languages]
