@@ -43,12 +43,12 @@ from npd.imports.import_jobs import (
     upload,
 )
 from npd.imports.import_writer import undo_preview
+from npd.imports.matching import records_of
 from npd.imports.messages import (
     ENCODINGS,
     REASON_TITLE,
     display_value,
     equal_rows,
-    other_person_rows,
     rejected_file,
     rejected_rows,
     rejection_of_error,
@@ -69,7 +69,8 @@ from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import Conflict
 from sync.models import ExportFormat
-from sync.registry import entity, hidden_relations, record_url
+from sync.reconcile.lookups import FieldDisplay
+from sync.registry import entity, hidden_relations, link_of, mappings_of, record_url
 
 LISTED_ROWS, ROWS_PER_PAGE = 10, 50
 """Rows of each kind on the page of an import, and of one kind on its own pages; the counts are of all."""
@@ -88,6 +89,7 @@ OUTCOME_ICONS = {
     RowOutcome.INVALID: ("error", "bad"),
     RowOutcome.AMBIGUOUS: ("help", "warn"),
     RowOutcome.REPEATED: ("content_copy", "warn"),
+    RowOutcome.OTHER: ("help", "warn"),
 }
 
 STATE_BADGES = {
@@ -126,7 +128,9 @@ class Listed:
     def rows(self, kind: str, found: QuerySet[ImportRow]) -> Page[ImportRow]:
         """Return those of a kind that are shown."""
         is_own = kind == self.kind
-        return Paginator(found, ROWS_PER_PAGE if is_own else LISTED_ROWS).get_page(self.page if is_own else None)
+        # What may be about another record is ticked on the first page.
+        size = ROWS_PER_PAGE if is_own or kind == RowOutcome.OTHER else LISTED_ROWS
+        return Paginator(found, size).get_page(self.page if is_own else None)
 
 
 def import_job_context(job: ImportJob, url: JobUrl, reader: Any, listed: Listed = Listed()) -> dict[str, Any]:
@@ -142,12 +146,16 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any, listed: Listed 
     count_bad, count_warned = bad.count(), warned.count()
     # Those not imported before the others.
     by_kind = Case(When(pk__in=bad.values("pk"), then=Value(0)), default=Value(1))
-    problem_page = listed.rows(PROBLEMS, (bad | warned).annotate(kind=by_kind).order_by("kind", "number"))
+    is_shown = job.state == ImportState.SHOWN
+    problems = (bad | warned).exclude(outcome=RowOutcome.OTHER if is_shown else "")
+    problem_page = listed.rows(PROBLEMS, problems.annotate(kind=by_kind).order_by("kind", "number"))
+    count_other = int(job.counts.get(RowOutcome.OTHER, 0))
+    tables = (*([RowOutcome.OTHER] if is_shown and count_other else []), RowOutcome.CHANGED, RowOutcome.NEW)
     columns = [] if job.state == ImportState.READING else _file_columns(job, hidden)
     ignored = [one["title"] or "(no title)" for one in columns if not one["field"] and one["title"] != REASON_TITLE]
-    may_choose = job.state in CHOOSING
+    may_choose, link = job.state in CHOOSING, link_of(job.entity_type)
+    display = FieldDisplay(link, mappings_of(link), []) if link else None
     may_make = may_make_organizations(reader) and any(one["field"] == "organization" for one in columns)
-    is_shown = job.state == ImportState.SHOWN
     has_phones = is_shown and any(one["field"] == "phone" for one in columns)
     # After so long without progress the page says that no worker runs.
     stall_seconds = LEASE_SECONDS if job.state == ImportState.READING and job.attempts else STALLED_SECONDS
@@ -163,7 +171,7 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any, listed: Listed 
         if len(ignored) <= MOST_NAMED
         else humanize.count_with_noun(len(ignored), "column"),
         # What is missing is chosen before anything is imported without it.
-        "columns_first": bool(ignored and may_choose and to_write),
+        "columns_first": bool(ignored and may_choose and (to_write or count_other)),
         "may_choose": may_choose,
         "has_phones": has_phones,
         **(region_context(reader) if has_phones else {}),
@@ -175,7 +183,7 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any, listed: Listed 
             and not to_write
             and unknown_organization_rows(job, labels_of(job.entity_type)["organization"]).count() == count_bad
         ),
-        "other_people": other_person_rows(job) if is_shown and job.counts.get(RowOutcome.CHANGED) else [],
+        "count_other": count_other,
         "listed": listed.kind,
         "problems": [_problem(row) for row in problem_page],
         "problem_page": problem_page,
@@ -185,7 +193,7 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any, listed: Listed 
         "downloads": [
             (kind.upper(), url(kind, job)) for kind in sorted(ExportFormat.values, reverse=job.how.startswith("XLSX"))
         ],
-        "row_tables": [_row_table(job, outcome, hidden, listed) for outcome in (RowOutcome.CHANGED, RowOutcome.NEW)],
+        "row_tables": [_row_table(job, outcome, hidden, listed, display) for outcome in tables],
         "equal": [row_reason(row) for row in equal_rows(job)[: LISTED_ROWS + 1]],
         "to_write": to_write,
         "organizations": sorted(job.organizations.values()),
@@ -252,10 +260,21 @@ def _problem(row: Any) -> tuple[ImportRow, str, str]:
     return row, Result(row.result).label if row.result else "Not imported", row_reason(row)
 
 
-def _row_table(job: ImportJob, outcome: RowOutcome, hidden: frozenset[str], listed: Listed) -> dict[str, Any]:
+def _row_table(
+    job: ImportJob, outcome: RowOutcome, hidden: frozenset[str], listed: Listed, display: FieldDisplay | None
+) -> dict[str, Any]:
     """The shown rows of a kind: `fields` are label, old and new value; of a new record without old ones and name."""
-    labels, is_change, rows = labels_of(job.entity_type), outcome == RowOutcome.CHANGED, []
+    labels, is_change, rows = labels_of(job.entity_type), outcome != RowOutcome.NEW, []
+    # The database keeps the fields in an order of its own.
+    order = {name: at for at, name in enumerate(labels)}
     page = listed.rows(outcome, job.rows.filter(outcome=outcome).order_by("number"))
+    records = records_of(job.entity_type).in_bulk([row.record_id for row in page if display and row.record_id])
+
+    def shown(row: ImportRow, name: str, raw: Any) -> str:
+        if display and isinstance(raw, str):
+            raw = display.spelling(records.get(row.record_id) or entity(job.entity_type).model(), name, raw)
+        return humanize.shorten(display_value(raw) or "(empty)")
+
     for row in page:
         has_record = row.record_id and (is_change or row.result == Result.WRITTEN)
         rows.append(
@@ -263,18 +282,14 @@ def _row_table(job: ImportJob, outcome: RowOutcome, hidden: frozenset[str], list
                 "row": row,
                 "url": record_url(job.entity_type, str(row.record_id)) if has_record else "",
                 "fields": [
-                    (labels[name], _short_value(row.before.get(name)) if is_change else None, _short_value(raw))
-                    for name, raw in row.after.items()
+                    (labels[name], shown(row, name, row.before.get(name)) if is_change else None, shown(row, name, raw))
+                    for name, raw in sorted(row.after.items(), key=lambda one: order.get(one[0], len(order)))
                     if name not in hidden and (is_change or name != "name")
                 ],
                 "result": f"{Result(row.result).label}. {row.note}".strip() if row.result else "Not imported",
             }
         )
     return {"outcome": outcome, "what": "What changes" if is_change else "Values", "rows": rows, "page": page}
-
-
-def _short_value(raw: Any) -> str:
-    return humanize.shorten(display_value(raw) or "(empty)")
 
 
 # The pages themselves, as part of the admin of contacts and organizations.
@@ -431,7 +446,8 @@ class ImportMixin:
 
     def import_job(self, request: HttpRequest, job: ImportJob) -> HttpResponse:
         """Show the progress, the preview or the result; where the file could not be read, why."""
-        kinds = {one: Listed(one, request.GET.get("p")) for one in (PROBLEMS, RowOutcome.CHANGED, RowOutcome.NEW)}
+        tables = (PROBLEMS, RowOutcome.OTHER, RowOutcome.CHANGED, RowOutcome.NEW)
+        kinds = {one: Listed(one, request.GET.get("p")) for one in tables}
         listed = kinds.get(request.GET.get("rows", ""), Listed())
         context = {
             **self._context(request, f"Import of {job.file_name}"),
@@ -453,9 +469,10 @@ class ImportMixin:
         """Confirm the import; the page that shows its progress is the report."""
 
         def run() -> Report:
-            if not rows_to_write(job):
-                return Report(problems=["There is nothing to write. Correct the file and choose it again."])
-            done = confirm_import(job, by=cast("User", request.user))
+            others = request.POST.getlist("other")
+            if not rows_to_write(job) and not others:
+                return Report(problems=["There is nothing to write. Tick a row, or correct the file and import that."])
+            done = confirm_import(job, by=cast("User", request.user), others=others)
             return Report(problems=[] if done else ["It was confirmed already; this is its state."])
 
         may_make = not job.organizations or may_make_organizations(request.user)

@@ -20,7 +20,7 @@ from django.db.models import Q
 from npd.imports import files
 from npd.imports.files import MAX_BYTES, FileRow, FileTable, ImportFileError, ReaderDied
 from npd.imports.import_writer import undo_batch, write_batch
-from npd.imports.messages import reading_summary
+from npd.imports.messages import other_record_doubt, reading_summary
 from npd.imports.models import ImportFile, ImportJob, ImportRow, ImportState, Result, RowOutcome
 from npd.imports.resources import (
     CHOICE_CODES,
@@ -55,9 +55,16 @@ def rows_to_write(job: ImportJob) -> int:
     return int(job.counts.get(RowOutcome.NEW, 0)) + int(job.counts.get(RowOutcome.CHANGED, 0))
 
 
-def confirm_import(job: ImportJob, *, by: User) -> bool:
-    """Confirm an import; return whether it was this call that did so."""
-    return _start(job, ImportState.SHOWN, ImportState.RUNNING, by, "Import confirmed: %(count)d rows to write.")
+ALL = "all"
+
+
+def confirm_import(job: ImportJob, *, by: User, others: Collection[str] = ()) -> bool:
+    """Confirm an import; return whether it was this call that did so.
+
+    Of the rows that may be about another record only the `others` are written, by number, or ALL.
+    """
+    message = "Import confirmed: %(count)d rows to write."
+    return _start(job, ImportState.SHOWN, ImportState.RUNNING, by, message, others)
 
 
 def start_undo(job: ImportJob, *, by: User) -> bool:
@@ -65,11 +72,19 @@ def start_undo(job: ImportJob, *, by: User) -> bool:
     return _start(job, ImportState.DONE, ImportState.UNDOING, by, "Import is being undone: %(count)d rows.")
 
 
-def _start(job: ImportJob, state: ImportState, new_state: ImportState, by: User, message: str) -> bool:
+def _start(
+    job: ImportJob, state: ImportState, new_state: ImportState, by: User, message: str, others: Collection[str] = ()
+) -> bool:
     with transaction.atomic():
         rows = ImportJob.objects.filter(pk=job.pk, state=state)
         if not rows.update(state=new_state, done_by=by, moved_at=SyncNow()):
             return False
+        doubtful = job.rows.filter(outcome=RowOutcome.OTHER).only("number") if others else ()
+        if ticked := [row.pk for row in doubtful if ALL in others or str(row.number) in others]:
+            job.rows.filter(pk__in=ticked).update(outcome=RowOutcome.CHANGED, problems=[])
+            job.counts[RowOutcome.CHANGED] += len(ticked)
+            job.counts[RowOutcome.OTHER] -= len(ticked)
+            job.save(update_fields=["counts"])
         log_import(job, by, message % {"count": rows_to_write(job)})
         transaction.on_commit(notify_import_worker, robust=True)
     job.refresh_from_db()
@@ -222,6 +237,7 @@ def _new_job(
     stored_options = {
         "clear_empty": options.clear_empty,
         "make_organizations": options.make_organizations,
+        "other_people": options.other_people,
         "encoding": encoding,
     }
     state = ImportState.READING
@@ -388,8 +404,11 @@ def _ask_for_columns(job: ImportJob, table: FileTable, error: ImportFileError) -
 
 
 def _store(job: ImportJob, table: FileTable, plan: RecordResource) -> None:
-    """Store what the file would write."""
+    """Store what the file would write, and apart what it writes only where a person says so."""
     planned_rows = plan.planned.values()
+    for row in () if job.options["other_people"] else planned_rows:
+        if row.record and (doubt := other_record_doubt(job.entity_type, row.before, row.after, plan.labels)):
+            row.outcome, row.problems = RowOutcome.OTHER, [("", doubt)]
     job.state, job.reason, job.facts = ImportState.SHOWN, "", {}
     job.counts, job.organizations = counts_of(planned_rows), plan.organizations
     _store_rows(job, table, plan.columns, planned_rows)

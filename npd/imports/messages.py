@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.db.models import Q, QuerySet
+from django.utils.text import get_text_list
 
 from npd.imports.files import FORMULA, ImportFileError
 from npd.imports.models import ImportJob, ImportRow, ImportState, Result, RowOutcome
@@ -173,7 +174,8 @@ REASON_TITLE = "Not imported because"
 
 def rejected_rows(job: ImportJob) -> QuerySet[ImportRow]:
     """Return the rows that are not imported: rejected by the preview, or left alone when it was written."""
-    condition = Q(outcome__in=(RowOutcome.INVALID, RowOutcome.AMBIGUOUS, RowOutcome.REPEATED)) | Q(result=Result.LEFT)
+    rejected = (RowOutcome.INVALID, RowOutcome.AMBIGUOUS, RowOutcome.REPEATED, RowOutcome.OTHER)
+    condition = Q(outcome__in=rejected) | Q(result=Result.LEFT)
     if job.state in (ImportState.UNDOING, ImportState.UNDONE):
         condition |= Q(result=Result.KEPT)
     return job.rows.filter(condition)
@@ -204,20 +206,24 @@ def unknown_organization_rows(job: ImportJob, label: str) -> QuerySet[ImportRow]
     return rows.none() if job.options.get("make_organizations") else rows
 
 
-MIN_REPLACED = 2
-"""Values that a row replaces beside the name before it is taken for one of somebody else."""
-
-
-def other_person_rows(job: ImportJob) -> list[ImportRow]:
-    """Return the rows that find a person, by an address that two may share, and would make somebody else of them."""
-    rows = job.rows.filter(outcome=RowOutcome.CHANGED, before__has_key="name").order_by("number")
-    return [row for row in rows.iterator() if _is_another_person(row.before, row.after)]
-
-
-def _is_another_person(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    words, new_words = (set(str(raw["name"]).casefold().split()) for raw in (before, after))
+def other_record_doubt(
+    entity_type: str, before: Mapping[str, Any], after: Mapping[str, Any], labels: Mapping[str, str]
+) -> str:
+    """Return why a row that changes a record so may be about another one, such as who shares its email address, or
+    nothing.
+    """
+    words, new_words = (set(re.findall(r"\w+", str(raw.get("name", "")).casefold())) for raw in (before, after))
     replaced = [name for name, raw in before.items() if name not in ("name", "notes") and raw and after.get(name)]
-    return words != new_words and len(replaced) >= MIN_REPLACED
+    # “Bob” and “Bobby” may well be one; where no word begins alike, less else makes it doubtful.
+    is_alike = {word[:3] for word in words} & {word[:3] for word in new_words}
+    if words == new_words or len(replaced) < (2 if is_alike else 1):
+        return ""
+    others = get_text_list([labels[name] for name in replaced], "and")
+    return (
+        f"It would make “{after['name']}” of “{before['name']}” and replace {others}. If this is another "
+        f"{entity_type}, correct what it was found by, such as the email or NPD ID; if it is the same, import the row "
+        "again and tick it in the preview."
+    )
 
 
 def row_warning(row: ImportRow) -> str:

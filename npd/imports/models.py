@@ -36,6 +36,7 @@ class RowOutcome(models.TextChoices):
     INVALID = "invalid", "Invalid"
     AMBIGUOUS = "ambiguous", "Ambiguous"
     REPEATED = "repeated", "Repeated"
+    OTHER = "other", "Another record?"
 
 
 class Result(models.TextChoices):
@@ -51,8 +52,8 @@ class Result(models.TextChoices):
 class ImportJob(models.Model):
     """One file: read by a worker, shown, and written when a person has confirmed it.
 
-    `options` is {clear_empty, make_organizations, encoding, fields: [field of each column or nothing, …], chosen: the
-    same, where a person chose it},
+    `options` is {clear_empty, make_organizations, other_people, encoding, fields: [field of each column or nothing, …],
+    chosen: the same, where a person chose it},
     `columns` [[title, label of the field or nothing], …], `counts` how many rows come to what,
     `organizations` those that are to be created, {id given beforehand: name}. Of one that could not be read,
     `reason` and `facts` are the code of the sentence and its values (messages.rejection_text).

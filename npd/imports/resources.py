@@ -34,9 +34,10 @@ from npd.imports.matching import (
 )
 from npd.imports.messages import broken_cell_text
 from npd.imports.models import RowOutcome
-from sync import connectors, registry
+from sync import registry
 from sync.choices import SyncDirection
 from sync.connectors.base.conversion import field_label
+from sync.kernel import humanize
 from sync.models import SyncedModel
 from sync.reconcile.field_values import field_of, stored_field_values, stored_values
 from sync.reconcile.lookups import canonical_value, load_board, phone_region
@@ -143,10 +144,13 @@ CHOICE_CODES = ("no_known_column", "column_twice", "no_key_column")
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """A person's options: whether empty cells empty fields, and whether missing organizations are created."""
+    """A person's options: whether empty cells empty fields, missing organizations are created, and rows that seem to be
+    about another record are written.
+    """
 
     clear_empty: bool = False
     make_organizations: bool = False
+    other_people: bool = False
 
 
 @dataclass
@@ -361,7 +365,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         now = getattr(instance, name)
         if not isinstance(now, str):
             return False
-        region = connectors.get().country_code(instance.sync_region()) or self.region
+        region = instance.sync_region() or self.region
         said, known = (canonical_value(self.entity_type, name, one, region) for one in (text, now))
         if name == registry.entity(self.entity_type).match_key and not self.current.texts.get(NPD_ID):
             # By it the record was found, whatever its capitals; only who names the record otherwise may correct it.
@@ -397,12 +401,9 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             # Each constraint would be a query a row. The database checks them when the row is written.
             instance.full_clean(exclude=exclude, validate_unique=False, validate_constraints=False)
         except ValidationError as refused:
-            for name, messages in refused.message_dict.items():
-                text, said, hint = planned.texts.get(name, ""), " ".join(messages), "Fill the cell."
-                if text:
-                    quote = "" if f"“{text}”" in said else f"The cell says “{text[:80]}”. "
-                    hint = f"{quote}Correct it and import the row again."
-                errors[name] = ValidationError(f"{said} {hint}")
+            for name, some in refused.error_dict.items():
+                kind, text = field_of(instance, name), planned.texts.get(name, "")
+                errors[name] = ValidationError(" ".join(_fault_text(kind, text, one) for one in some))
         errors |= self._check_by_connector(instance, changed.difference(self.relations, errors))
         found = {name: list(some) for name, some in self.row_faults.items()}
         for name, some in _faults_by_field(ValidationError(errors)).items() if errors else ():
@@ -434,6 +435,24 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         """Keep what would be written, as the model's rules have left it."""
         own = [name for name in self.current.after if name in self.fields and name not in self.relations]
         self.current.after |= stored_field_values(instance, own)
+
+
+def _fault_text(kind: Any, text: str, fault: ValidationError) -> str:
+    """Return what is wrong with a cell, and what to do, in our words; in Django's only where we have none."""
+    shown, said = f"“{humanize.shorten(text, 80)}”", " ".join(fault.messages)
+    if fault.code in ("blank", "null"):
+        what = f"The cell is empty; each {kind.model.entity_type()} needs its {kind.verbose_name}."
+        return f"{what} Fill the cell and import the row again."
+    if fault.code == "max_length":
+        most = fault.params["limit_value"] if fault.params else kind.max_length
+        return f"{shown} has {len(text)} characters; at most {most} fit. Shorten it and import the row again."
+    if isinstance(kind, models.EmailField):
+        said = f"{shown} is not an email address, such as ann@example.org."
+    elif isinstance(kind, models.URLField):
+        said = f"{shown} is not a web address, such as https://example.org."
+    elif shown not in said:
+        said = f"{said} The cell says {shown}."
+    return f"{said} Correct it and import the row again."
 
 
 _OUTCOMES = {

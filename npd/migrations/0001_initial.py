@@ -30,7 +30,7 @@ IMPORT_JOB_STATE = [
 ]
 IMPORT_ROW_OUTCOME = [
     ("new", "New"), ("changed", "Changed"), ("unchanged", "Unchanged"), ("invalid", "Invalid"),
-    ("ambiguous", "Ambiguous"), ("repeated", "Repeated"),
+    ("ambiguous", "Ambiguous"), ("repeated", "Repeated"), ("other", "Another record?"),
 ]
 IMPORT_ROW_RESULT = [
     ("", "Not imported"), ("written", "Imported"), ("left", "Left alone"), ("undone", "Undone"), ("kept", "Not undone"),

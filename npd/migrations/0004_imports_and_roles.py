@@ -82,6 +82,7 @@ class Migration(migrations.Migration):
                     ("invalid", "Invalid"),
                     ("ambiguous", "Ambiguous"),
                     ("repeated", "Repeated"),
+                    ("other", "Another record?"),
                 ],
                 db_default="",
                 max_length=20,

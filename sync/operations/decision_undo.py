@@ -106,6 +106,7 @@ def plan_decision_undo(
         if records is None:
             known |= records_of_decisions(type_decisions)
         context = _UndoContext(entity_type, [known[i] for i in {r.entity_id for r in type_decisions} if i in known])
+        context.called = deleted_names(entity_type, {r.entity_id for r in type_decisions if r.entity_id} - known.keys())
         if records is None:  # this plan is only shown; before anything is written each record is checked anew
             context.prefetch(type_decisions, [known[i] for i in {r.entity_id for r in type_decisions} if i in known])
         for row in type_decisions:
@@ -137,6 +138,7 @@ class _UndoContext:
             entity_type, [r.pk for r in records]
         )
         self.related = field_values.RelatedFacts()
+        self.called: Mapping[UUID, str] = {}
 
     def prefetch(self, rows: Iterable[Decision], records: Sequence[SyncedModel]) -> None:
         """Read in few queries the records that these point at now and those that the earlier values name."""
@@ -160,8 +162,8 @@ class _UndoContext:
             return UndoStep(row, record, label, stale=reason)
         if record is None:
             reason = "The record was deleted meanwhile. Restore it first."
-            called = deleted_names(row.entity_type, [row.entity_id] if row.entity_id else [])
-            return UndoStep(row, None, label, stale=reason, called=next(iter(called.values()), ""))
+            called = self.called.get(row.entity_id, "") if row.entity_id else ""
+            return UndoStep(row, None, label, stale=reason, called=called)
         before, after = dict(row.values["raw_before"]), dict(row.values["raw_after"])
         if unknown := [name for name in before if name not in {f.name for f in record._meta.concrete_fields}]:
             return UndoStep(row, record, label, stale=f"NPD has no field “{unknown[0]}” any more.")

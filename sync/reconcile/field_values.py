@@ -143,7 +143,7 @@ def converter_options(
 ) -> ConverterOptions:
     """Return what a mapping's converter needs to know besides the value."""
     return ConverterOptions(
-        region=connectors.get().country_code(region) or directory.region,
+        region=region or directory.region,
         settings=mapping.options.get("settings") or {},
         people=directory.people,
         tags=directory.tags,

@@ -113,11 +113,11 @@ def canonical_value(entity_type: str, field: str, value: Any, region: str = "") 
 def complete_phone(text: str, country: str = "", known_region: str = "") -> str:
     """Return a typed phone number with its country, that of the record or else the installation's (`known_region`).
 
-    Raises ValueError, with a sentence, where it is no number of that country, as any prefix would be a guess.
+    Raises ValueError, with a sentence, where it is no number of that country, or that is no known country, as any
+    prefix would be a guess.
     """
     # A number with a plus says its country itself.
-    region = settings.DEFAULT_PHONE_REGION if text.startswith("+") else connectors.get().country_code(country)
-    region = region or known_region or phone_region()
+    region = settings.DEFAULT_PHONE_REGION if text.startswith("+") else country or known_region or phone_region()
     convert = connectors.get().converter("phone", ConverterOptions(region=region))
     return convert.from_text(text, {"phone": text})["phone"] or ""
 

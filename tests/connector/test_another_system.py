@@ -54,10 +54,6 @@ class CardFile:
     def phone_regions() -> Sequence[tuple[str, str]]:
         return ()
 
-    @staticmethod
-    def country_code(text: str) -> str | None:
-        return None
-
     def _item(self, number: str) -> Item:
         values = {key: Reading(key, "text", text, text) for key, text in self.cards[number].items()}
         return Item(number, self.cards[number]["name"], "active", board_id="drawer", values=values)

@@ -63,7 +63,7 @@ def test_rows_left_out_are_told_kept_in_a_file_and_end_with_three(person: User, 
     path.write_text("Name,Email\nAnn,ann@x.org\nBob,nowhere\n")
     said, ended = run(path, "--yes", "--errors", str(errors))
     assert ended == 3
-    assert "row 3 Bob: Email: Enter a valid email address." in said
+    assert "row 3 Bob: Email: “nowhere” is not an email address" in said
     assert Contact.objects.get().name == "Ann"
     assert errors.read_text("utf-8-sig").splitlines()[1].startswith('"Bob","nowhere",')
     sheet = tmp_path / "errors.xlsx"
@@ -82,6 +82,9 @@ def test_organizations_and_the_options(person: User, tmp_path: Path) -> None:
     assert run(path, "--yes")[1] == 3
     assert run(path, "--yes", "--make-organizations")[1] == 0
     assert Contact.objects.get().organization == Organization.objects.get(name="Nova")
+    path.write_text("Name;Email;Company\nBob;ann@x.org;Acme\n")
+    for option, ended, name in (("--make-organizations", 3, "Ann"), ("--other-people", 0, "Bob")):
+        assert (run(path, "--yes", option)[1], Contact.objects.get().name) == (ended, name)
 
 
 def test_a_file_that_cant_be_read_ends_with_one(person: User, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from django.test import Client
 from npd.models import Contact
 from sync.models import Decision
 from tests.admin import states
+from tests.support.rows import queries_of
 from tests.support.world import World
 from tests.undo.conftest import MOVED
 
@@ -49,3 +50,15 @@ def test_a_batch_has_its_page(pull: Decision, admin_client: Client) -> None:
     assert all(words in page for words in ("2 values of 2 records go back", "Can’t be undone here: 1"))
     admin_client.post(url)
     assert sorted(Contact.objects.values_list("role_title", flat=True)) == ["Boss", "Boss", "President"]
+
+
+def test_deleted_records_of_a_batch_are_named_in_one_query_however_many(pull: Decision, admin_client: Client) -> None:
+    batch, asked = uuid4(), []
+    for name in ("Two", "Three", "Four"):
+        states.decided(states.synced(name, name, role_title="Chair"), "Chair.", key="role_title", values=MOVED)
+    Decision.objects.update(batch_id=batch)
+    for name in ("Two", "Three", "Four"):
+        Contact.objects.get(name=name).delete()
+        asked.append(queries_of(lambda: admin_client.get(f"/admin/sync/decision/batch/{batch}/undo/")))
+    assert "Three (deleted)" in admin_client.get(f"/admin/sync/decision/batch/{batch}/undo/").content.decode()
+    assert asked[1] == asked[2]

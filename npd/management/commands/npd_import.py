@@ -55,6 +55,11 @@ class Command(BaseCommand):
         parser.add_argument(
             "--make-organizations", action="store_true", help="make organizations that contacts name and NPD lacks"
         )
+        parser.add_argument(
+            "--other-people",
+            action="store_true",
+            help="import rows, too, that give a record another name and other values and so may be about another one",
+        )
         parser.add_argument("--encoding", choices=list(ENCODINGS), default="", help="of a CSV file; else detected")
         parser.add_argument("--errors", type=Path, help="write the rows not imported to this CSV or XLSX file")
         parser.add_argument(
@@ -91,7 +96,7 @@ class Command(BaseCommand):
 
     def _read(self, options: dict[str, Any], by: User) -> ImportJob:
         path: Path = options["file"]
-        chosen = ImportOptions(options["clear_empty"], options["make_organizations"])
+        chosen = ImportOptions(options["clear_empty"], options["make_organizations"], options["other_people"])
         try:
             with path.open("rb") as file:
                 return read_import_now(
@@ -126,6 +131,8 @@ class Command(BaseCommand):
             self.stdout.write(f"  {row_reason(row)}")
         for row in warned_rows(job).order_by("number"):
             self.stderr.write(f"  row {row.number} {row.name}, imported, but probably not synced: {row_warning(row)}")
+        if others := job.counts[RowOutcome.OTHER]:
+            self.stderr.write(f"  {others:,} may be about another {job.entity_type}: left out without --other-people")
         for row in rejected_rows(job).order_by("number"):
             self.stderr.write(f"  row {row.number} {row.name}: {row_reason(row)}")
 

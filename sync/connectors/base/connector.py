@@ -141,10 +141,6 @@ class Connector(Protocol):
         """How an empty cell of a column reads."""
 
     @staticmethod
-    def country_code(text: str) -> str | None:
-        """The two-letter code of a country by its name or code, None for an unknown one."""
-
-    @staticmethod
     def phone_regions() -> Sequence[tuple[str, str]]:
         """The countries that phone numbers may be of: two-letter code and name, by name."""
 

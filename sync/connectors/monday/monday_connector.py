@@ -13,7 +13,6 @@ from sync.connectors.base.connector import AccountInfo, Connector
 from sync.connectors.base.errors import AnswerWithoutData
 from sync.connectors.monday import board_events, board_structure, columns, connection, items, oauth
 from sync.connectors.monday.columns.phones import phone_regions
-from sync.connectors.monday.columns.places import country_code
 from sync.connectors.monday.graphql import Answer, Api, Document, probe_query
 
 Params = ParamSpec("Params")
@@ -44,7 +43,6 @@ class MondayConnector(Connector):
     sign_in_url = oauth.SIGN_IN_URL
 
     converter = staticmethod(columns.make_converter)
-    country_code = staticmethod(country_code)
     phone_regions = staticmethod(phone_regions)
     parse_challenge = staticmethod(board_events.parse_challenge)
     verify_signature = staticmethod(board_events.verify_jwt)

@@ -19,12 +19,13 @@ from sync.connectors.base.conversion import (
     only_field,
     only_text,
 )
-from sync.connectors.monday.columns.places import country_name
+from sync.connectors.monday.columns.places import country_code, country_name
 from sync.connectors.monday.columns.raw_values import MondayColumn, complete_value, event_value, text_under
 
 _E164 = phonenumbers.PhoneNumberFormat.E164
 _INTERNATIONAL = phonenumbers.PhoneNumberFormat.INTERNATIONAL
 _IS_POSSIBLE = phonenumbers.ValidationResult.IS_POSSIBLE
+_POSSIBLE = phonenumbers.Leniency.POSSIBLE
 _WITH_PLUS = phonenumbers.CountryCodeSource.FROM_NUMBER_WITH_PLUS_SIGN
 _ONE_NUMBER = re.compile(
     r"(?:tel:)?[(\[]?[+＋]?[\d\s()\[\].\-‐-―−－/·~]+(?:[,;\s]*(?:e?xt[a-z]*\.?|[x#]|int|anexo|доб)[\s.:=]*\d{1,10}#?)?",
@@ -38,7 +39,8 @@ class PhoneConverter(MondayColumn):
     """A base keeps `{"phone", "countryShortName"}`, or None for an empty cell.
 
     A number without a country is read in the cell's country, and where it is none of that country's in the region of
-    the options; where it is none there either, it is a text, and is not sent: Monday would add a wrong country.
+    the options; where it is none there either, or that is no known country, it is a text, and is not sent: Monday would
+    add a wrong country.
     """
 
     column_type = "phone"
@@ -49,7 +51,7 @@ class PhoneConverter(MondayColumn):
     bare_text_problem = " without its country"
 
     def __init__(self, options: ConverterOptions) -> None:
-        self.region = options.region.upper()
+        self.region = country_code(options.region) or options.region
 
     def local(self, raw: Local) -> Canonical:
         return canonical_phone(only_text(raw)[1], self.region)
@@ -117,11 +119,15 @@ class PhoneConverter(MondayColumn):
         if typed is None or _parse_phone(typed, self.region):
             return None
         is_number = _ONE_NUMBER.fullmatch(typed) and any(character.isdigit() for character in typed)
-        what = "not a phone number"
-        if is_number:
-            where = "" if typed.startswith("+") else f" in the country {country_name(self.region)} ({self.region})"
-            what = f"not a complete phone number{where}"
-        return f"“{typed}” is {what}; write one number with a plus and its country’s code, such as +49 171 1234567"
+        country, is_whole = country_name(self.region), typed.startswith("+")
+        what = "is not a phone number"
+        if len(list(phonenumbers.PhoneNumberMatcher(typed, self.region, _POSSIBLE))) > 1:
+            what = "is more than one phone number"
+        elif is_number and not is_whole and country is None:
+            what = f"has no country’s code, and the country “{self.region}” is not recognized"
+        elif is_number:
+            what = f"is not a complete phone number{'' if is_whole else f' in the country {country} ({self.region})'}"
+        return f"“{typed}” {what}; write one number with a plus and its country’s code, such as +49 171 1234567"
 
     def display(self, canonical: Canonical) -> str:
         text = str(canonical or "")
@@ -166,6 +172,8 @@ def _parse_phone(text: str, region: str) -> phonenumbers.PhoneNumber | None:
     plain = _INVISIBLE.sub("", text)
     if not _ONE_NUMBER.fullmatch(plain):
         return None
+    if plain.startswith("00") and region not in phonenumbers.SUPPORTED_REGIONS:
+        plain = f"+{plain[2:].lstrip()}"
     try:
         number = phonenumbers.parse(plain, region, keep_raw_input=True)
         if plain.startswith("00") and not phonenumbers.is_valid_number(number):

@@ -1,12 +1,13 @@
 """Countries, locations, and the five fields of an address as one text column.
 
-Countries are known by their ISO 3166 codes and by the names that people and Monday use.
+Countries are known by their ISO 3166 codes and by the names that people, in their own languages, and Monday use.
 """
 
+import gettext
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cache
 from typing import Any, NamedTuple
@@ -40,13 +41,16 @@ _COMMON_NAMES = {
 }  # fmt: skip
 
 _OTHER_NAMES = {
-    "AE": ("UAE", "Emirates"), "BA": ("Bosnia",), "BO": ("Bolivia",),
+    "AE": ("UAE", "VAE", "Emirates"), "AT": ("Oesterreich",), "BA": ("Bosnia",), "BO": ("Bolivia",),
+    "BY": ("Weißrussland",),
     "CD": ("DR Congo", "Congo-Kinshasa", "Democratic Republic of Congo", "The Democratic Republic of Congo"),
-    "CG": ("Congo-Brazzaville",), "CI": ("Cote d'Ivoire",), "CZ": ("Czech Republic",),
-    "GB": ("UK", "Great Britain", "Britain"), "IR": ("Iran",), "KR": ("Korea, South",), "KP": ("Korea, North",),
-    "MK": ("Macedonia",), "MM": ("Burma",), "NL": ("Holland", "The Netherlands"), "RU": ("Russian Federation",),
-    "SH": ("Saint Helena", "St Helena"), "SZ": ("Swaziland",), "TL": ("East Timor",), "TR": ("Turkiye",),
-    "US": ("USA", "U.S.A.", "U.S.", "United States of America", "America"), "VA": ("Vatican", "Holy See"),
+    "CG": ("Congo-Brazzaville",), "CI": ("Cote d'Ivoire",), "CZ": ("Czech Republic",), "DE": ("BRD",),
+    "GB": ("UK", "Great Britain", "Großbritannien", "Britain", "England", "Scotland", "Wales", "Northern Ireland"),
+    "IR": ("Iran",), "KR": ("Korea, South",), "KP": ("Korea, North",), "LU": ("Lëtzebuerg",), "MK": ("Macedonia",),
+    "MM": ("Burma",), "NL": ("Holland", "The Netherlands"), "RU": ("Russian Federation",),
+    "SH": ("Saint Helena", "St Helena"), "SZ": ("Swaziland",), "TL": ("East Timor",), "TR": ("Turkiye", "Tuerkei"),
+    "US": ("USA", "U.S.A.", "U.S.", "EE.UU.", "EE. UU.", "EUA", "United States of America", "America"),
+    "VA": ("Vatican", "Holy See"),
     "VN": ("Vietnam", "Viet Nam"),
 }  # fmt: skip
 
@@ -55,7 +59,8 @@ _ALPHA_3 = {"XK": "XKX"}
 
 def country_code(text: str) -> str | None:
     """The two-letter code of a country, written in any known way; None for any other text."""
-    return _country_codes().get(_plain_spelling(text))
+    spelling = _plain_spelling(text)
+    return _country_codes().get(spelling) or (_translated_codes().get(spelling) if spelling else None)
 
 
 def country_name(code: str) -> str | None:
@@ -81,13 +86,37 @@ def _country_codes() -> dict[str, str]:
     """Codes by plain spelling; a spelling that two countries share stands for neither."""
     spellings: dict[str, set[str]] = {}
     for country in pycountry.countries:
-        texts = [getattr(country, key, "") for key in ("alpha_2", "alpha_3", "name", "common_name", "official_name")]
-        for text in [*texts, *_OTHER_NAMES.get(country.alpha_2, ()), _country_names()[country.alpha_2]]:
+        texts = [country.alpha_2, country.alpha_3, *_iso_names(country), *_OTHER_NAMES.get(country.alpha_2, ())]
+        for text in [*texts, _country_names()[country.alpha_2]]:
             spellings.setdefault(_plain_spelling(text), set()).add(country.alpha_2)
     # Kosovo has no ISO code; XK is the one in use (a user-assigned code).
     for text in ("XK", "XKX", "Kosovo"):
         spellings.setdefault(_plain_spelling(text), set()).add("XK")
-    return {text: codes.pop() for text, codes in spellings.items() if text and len(codes) == 1}
+    return {text: codes.pop() for text, codes in spellings.items() if len(codes) == 1}
+
+
+@cache
+def _translated_codes() -> dict[str, str]:
+    """Codes by the names that countries have in other languages: of each spelling what most lists of names mean."""
+    # Only here: it takes a second, and most countries are written in English or as codes.
+    from phonenumbers.geodata.locale import LOCALE_DATA
+
+    languages = [
+        gettext.translation("iso3166-1", pycountry.LOCALES_DIR, [language], fallback=True).gettext
+        for language in LOCALE_DATA["GB"]
+    ]
+    meant: dict[str, Counter[str]] = {}
+    for country in pycountry.countries:
+        translated = [{translate(name) for name in _iso_names(country)} for translate in languages]
+        for names in [set(LOCALE_DATA.get(country.alpha_2, {}).values()), *translated]:
+            for spelling in set(map(_plain_spelling, names)):
+                meant.setdefault(spelling, Counter())[country.alpha_2] += 1
+    ranked = {spelling: [*counted.most_common(2), ("", 0)] for spelling, counted in meant.items()}
+    return {spelling: first for spelling, [(first, most), (_, next_most), *_] in ranked.items() if most > next_most}
+
+
+def _iso_names(country: Any) -> Iterator[str]:
+    return (getattr(country, key) for key in ("name", "common_name", "official_name") if hasattr(country, key))
 
 
 def _plain_spelling(text: str) -> str:
@@ -160,7 +189,7 @@ class CountryConverter(MondayColumn):
         typed = fold_whitespace(text)
         # Checked while the person can correct it: Monday takes known countries only.
         if typed is not None and country_code(typed) is None:
-            raise ValueError(f"{typed} is not a country that is known; type its English name or two-letter code.")
+            raise ValueError(f"{typed} is not a country that is known; type its name or two-letter code.")
         return {only_field(current_local)[0]: typed}
 
     def unfit_reason(self, raw_local: Local) -> str | None:
