@@ -211,13 +211,16 @@ class DismissedSuggestion(models.Model):
 EMPTY_OBJECT = models.Value({}, models.JSONField())
 
 
+def _proposed_labels(entity_type: str) -> Mapping[str, str]:
+    try:
+        return {spec.key: spec.label for spec in registry.entity(entity_type).mappings}
+    except registry.UnknownEntity:
+        return {}
+
+
 def default_label(entity_type: str, key: str) -> str:
     """Return the field's label as its application proposes it; no query."""
-    try:
-        specs = registry.entity(entity_type).mappings
-    except registry.UnknownEntity:
-        specs = ()
-    return next((spec.label for spec in specs if spec.key == key), key.replace("_", " ").capitalize())
+    return _proposed_labels(entity_type).get(key, key.replace("_", " ").capitalize())
 
 
 class ConflictKind(models.TextChoices):
@@ -348,9 +351,14 @@ class SyncConflict(models.Model):
         """Return a field's label; no query."""
         return default_label(self.entity_type, key)
 
+    def in_order(self, keys: Iterable[str]) -> list[str]:
+        """Return the keys of fields in the order of the forms: jsonb puts shorter ones first."""
+        known = list(_proposed_labels(self.entity_type))
+        return sorted(keys, key=lambda key: known.index(key) if key in known else len(known))
+
     def labels(self, keys: Iterable[str]) -> str:
         """Return the labels of these fields, as one text."""
-        return ", ".join(self.label(key) for key in keys)
+        return ", ".join(self.label(key) for key in self.in_order(keys))
 
     def sides(self, key: str) -> dict[str, str | None]:
         """Return what both sides have in a field, by side."""

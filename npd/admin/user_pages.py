@@ -150,7 +150,7 @@ class InvitationForm(forms.Form):
     """Who is invited, and as what."""
 
     email = forms.EmailField(
-        label=_("Email"), max_length=150, help_text=_("The invitation goes there; it becomes their username.")
+        label=_("Email"), max_length=150, help_text=_("It becomes their username.")
     )
     first_name = forms.CharField(label=_("First name"), max_length=150, required=False)
     last_name = forms.CharField(label=_("Last name"), max_length=150, required=False)
@@ -287,7 +287,7 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin
         variant=ActionVariant.PRIMARY,
     )  # fmt: skip
     def invite_colleague(self, request: HttpRequest) -> HttpResponse:
-        """Ask whom, and as what; make the account and send the link."""
+        """Ask whom, and as what; make the account and the link."""
         form = InvitationForm(request.POST if request.method == "POST" else None)
         if form.is_valid():
             chosen = form.cleaned_data
@@ -306,7 +306,7 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin
             "title": INVITE,
             "page_name": INVITE,
             "form": form,
-            "button": _("Send the invitation"),
+            "button": _("Invite"),
             "back_url": reverse("admin:auth_user_changelist"),
         }
         return TemplateResponse(request, "sync/token_form.html", context)
@@ -320,7 +320,7 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin
         description=_("Invite again…"), url_path="invite-again", permissions=["invite_again"]
     )
     def invite_once_more(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Send another link, after a question; the one before ends."""
+        """Make another link, after a question; the one before ends."""
         user = self.get_object(request, object_id)
         if user is None:
             raise Http404
@@ -328,8 +328,8 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin
         back = reverse("admin:auth_user_change", args=[user.pk])
         if request.method == "POST":
             return self._invited(request, invite_again(by, user))
-        effects = [str(_("They get another email. The link that they have does not work any more."))]
-        question = Question(f"{_('Invite again:')} {user}", effects, str(_("Send another link")))
+        effects = [str(_("They get another link. The one that they have does not work any more."))]
+        question = Question(f"{_('Invite again:')} {user}", effects, str(_("Invite again")))
         return question_page(self, request, question, back)
 
     def _invited(self, request: HttpRequest, made: Invitation) -> HttpResponse:

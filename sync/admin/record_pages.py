@@ -76,6 +76,7 @@ from sync.models import SyncedModel, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.preview.explanation import LiveReading, read_live
 from sync.operations.record_requests import (
+    MAX_REASON_LENGTH,
     clean_reason,
     last_manual_push,
     pause_record,
@@ -728,6 +729,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
             "sync_may_push": may_change,
             "sync_enabled": record.sync_enabled,
             "sync_pause": record_pause(record),
+            "sync_why_length": MAX_REASON_LENGTH,
             "sync_without_item": missing_item_text(record),
             "sync_open": open_items(record, request.user),
             "sync_direction": SyncDirection(record.sync_direction).label,
@@ -768,8 +770,13 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         answer: HttpResponse | None = super().response_action(request, queryset)
         # Django renders it after this method, so its context can still be added to.
         if isinstance(answer, TemplateResponse) and answer.context_data is not None and not answer.is_rendered:
+            records = answer.context_data.get("queryset", ())
             answer.context_data["items_follow"] = tombstones.items_consequence(self.model.entity_type())
-            answer.context_data["in_conflict"] = in_conflict(answer.context_data.get("queryset", ()), request.user)
+            answer.context_data["in_conflict"] = in_conflict(records, request.user)
+            fields = [one for one in self.opts.fields if one.name in self.get_list_display(request)]
+            rows = [[_exported(one, record) for one in fields] for record in records[:MAX_ROWS_SHOWN]]
+            heads = [capfirst(str(one.verbose_name)) for one in fields]
+            answer.context_data["records"] = RecordTable(heads, rows, len(records))
         return answer
 
     def delete_view(
