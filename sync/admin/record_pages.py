@@ -773,7 +773,8 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
             records = answer.context_data.get("queryset", ())
             answer.context_data["items_follow"] = tombstones.items_consequence(self.model.entity_type())
             answer.context_data["in_conflict"] = in_conflict(records, request.user)
-            fields = [one for one in self.opts.fields if one.name in self.get_list_display(request)]
+            known = {one.name: one for one in self.opts.fields}
+            fields = [known[name] for name in self.get_list_display(request) if name in known]
             rows = [[_exported(one, record) for one in fields] for record in records[:MAX_ROWS_SHOWN]]
             heads = [capfirst(str(one.verbose_name)) for one in fields]
             answer.context_data["records"] = RecordTable(heads, rows, len(records))
