@@ -731,7 +731,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
             "sync_pause": record_pause(record),
             "sync_why_length": MAX_REASON_LENGTH,
             "sync_without_item": missing_item_text(record),
-            "sync_open": open_items(record, request.user),
+            "sync_open": open_items(record, view.state, request.user),
             "sync_direction": SyncDirection(record.sync_direction).label,
             "sync_direction_value": record.sync_direction,
             "sync_directions": [

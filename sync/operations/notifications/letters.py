@@ -367,7 +367,7 @@ def are_emails_files() -> bool:
     return settings.EMAIL_BACKEND.endswith("filebased.EmailBackend")
 
 
-NO_EMAIL = "No email server is set up. Your administrator can do it."
+NO_EMAIL = "No email server is set up. An administrator can do it."
 
 
 def send_email(address: str, letter: Letter, message_id: str) -> Outcome:
