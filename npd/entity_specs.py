@@ -85,10 +85,10 @@ def register() -> None:
             titles=TITLES,
             mappings=(
                 MappingSpec("name", "Name", ("name",), "name", "name", required=True),
+                MappingSpec("address", "Address", ADDRESS_FIELDS, "address", "address"),
+                MappingSpec("notes", "Notes", ("notes",), "long_text", "notes"),
                 ALIASES,
                 INVENTORY_URL,
-                MappingSpec("notes", "Notes", ("notes",), "long_text", "notes"),
-                MappingSpec("address", "Address", ADDRESS_FIELDS, "address", "address"),
             ),
         )
     )
@@ -102,10 +102,10 @@ def register() -> None:
             mappings=(
                 MappingSpec("name", "Name", ("name",), "name", "name", required=True),
                 MappingSpec("email", "Email", ("email",), "email", "email"),
-                ORGANIZATION,
-                MappingSpec("role_title", "Role", ("role_title",), "text", "role_title"),
                 MappingSpec("phone", "Phone", ("phone",), "phone", "phone"),
+                MappingSpec("role_title", "Role", ("role_title",), "text", "role_title"),
                 MappingSpec("notes", "Notes", ("notes",), "long_text", "notes"),
+                ORGANIZATION,
             ),
         )
     )

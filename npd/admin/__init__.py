@@ -45,6 +45,7 @@ class ContactAdmin(ImportMixin, SyncedModelAdmin):
 
     list_display = ("name", "email", "phone", "organization", "role_title", "sync", "item", "updated")
     search_fields = ("name", "email", "phone", "role_title", "organization__name", "monday_id")
+    fieldsets = ((None, {"fields": ("name", "email", "phone", "organization", "role_title", "notes")}), SYNC_FIELDS)
     actions_detail = ("personal_data",)
 
     @action(  # type: ignore[untyped-decorator]  # unfold has no types
