@@ -13,7 +13,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
-from unfold.widgets import UnfoldAdminTextareaWidget
+from unfold.widgets import INPUT_CLASSES, UnfoldAdminTextareaWidget
 
 from npd.admin import user_pages
 from npd.admin.import_pages import ImportMixin
@@ -36,7 +36,7 @@ class OrganizationForm(ConcurrentRecordForm):
     )
 
     class Meta:
-        widgets: ClassVar[dict[str, Any]] = {"inventory_url": forms.URLInput}
+        widgets: ClassVar[dict[str, Any]] = {"inventory_url": forms.URLInput({"class": " ".join(INPUT_CLASSES)})}
 
 
 @admin.register(Contact)

@@ -149,9 +149,7 @@ class RoleField(_RoleField):
 class InvitationForm(forms.Form):
     """Who is invited, and as what."""
 
-    email = forms.EmailField(
-        label=_("Email"), max_length=150, help_text=_("It becomes their username.")
-    )
+    email = forms.EmailField(label=_("Email"), max_length=150, help_text=_("It becomes their username."))
     first_name = forms.CharField(label=_("First name"), max_length=150, required=False)
     last_name = forms.CharField(label=_("Last name"), max_length=150, required=False)
     role = RoleField(
