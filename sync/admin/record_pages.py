@@ -44,7 +44,7 @@ from sync.admin.confirmed_action import (
 )
 from sync.admin.connection_pages import first_records
 from sync.admin.deletion_pages import deleted_records_link
-from sync.admin.list_exports import ExportColumn, ExportMixin
+from sync.admin.list_exports import ExportColumn, ExportMixin, field_value
 from sync.admin.record_activity import FIELD_PARAMETER, activity_of
 from sync.admin.record_panel import (
     DIRECTION_EFFECTS,
@@ -377,7 +377,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         """The record's own fields, and how its sync stands."""
         hidden = registry.hidden_relations(user, self.model)
         own = [
-            (capfirst(str(field.verbose_name)), partial(_exported, field))
+            (capfirst(str(field.verbose_name)), partial(field_value, field))
             for field in registry.own_fields(self.model)
             if field.name not in hidden
         ]
@@ -775,7 +775,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
             answer.context_data["in_conflict"] = in_conflict(records, request.user)
             known = {one.name: one for one in self.opts.fields}
             fields = [known[name] for name in self.get_list_display(request) if name in known]
-            rows = [[_exported(one, record) for one in fields] for record in records[:MAX_ROWS_SHOWN]]
+            rows = [[field_value(one, record) for one in fields] for record in records[:MAX_ROWS_SHOWN]]
             heads = [capfirst(str(one.verbose_name)) for one in fields]
             answer.context_data["records"] = RecordTable(heads, rows, len(records))
         return answer
@@ -789,13 +789,6 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         more = {"items_follow": follows, "in_conflict": in_conflict([record] if record else [], request.user)}
         answer: HttpResponse = super().delete_view(request, object_id, (extra_context or {}) | more)
         return answer
-
-
-def _exported(field: Any, record: SyncedModel) -> Any:
-    value = getattr(record, field.name)
-    if field.is_relation:
-        return str(value or "")
-    return getattr(record, f"get_{field.name}_display")() if field.choices else value
 
 
 def register_generated(site: admin.AdminSite) -> None:
