@@ -264,9 +264,10 @@ def _resolution_sentence(conflict: SyncConflict) -> str:
         selection = conflict.stored_resolution.fields[RECORD_KEY]
         option = chosen_option(conflict, selection)
         return f"“{option.label}”. {option.effect}" if option else f"{selection.choose}."
+    chosen = conflict.stored_resolution.fields
     phrases = [
-        f"{conflict.label(key)} becomes {quote_value(selection_effect(conflict, key, selection).value)}"
-        for key, selection in conflict.stored_resolution.fields.items()
+        f"{conflict.label(key)} becomes {quote_value(selection_effect(conflict, key, chosen[key]).value)}"
+        for key in conflict.in_order(chosen)
     ]
     return f"{'; '.join(phrases)}."
 
@@ -743,9 +744,10 @@ def fields_with_base(conflict: SyncConflict, context: ConflictContext) -> set[st
 def _resolved_fields(conflict: SyncConflict, context: ConflictContext) -> list[CaseField]:
     """The fields that left the conflict, with their resolution and its result."""
     found = []
-    for key, entry in () if conflict.is_about_record else conflict.merge_selections.items():
+    for key in () if conflict.is_about_record else conflict.in_order(conflict.merge_selections):
         if conflict.is_open and key in conflict.conflict_fields:
             continue  # it was resolved, and that was undone
+        entry = conflict.merge_selections[key]
         shown = _field(conflict, context, key, set(), Choice(entry["choose"], conflict.resolved_data.get(key) or ""))
         values = {side: entry[side] for side in (NPD, BASE, MONDAY)}
         has_base, note = entry["base"] is not None, str(entry.get("undo") or "")

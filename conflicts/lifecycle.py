@@ -182,7 +182,8 @@ def annotate(conflict: SyncConflict, key: str, **details: Any) -> None:
 
 def resolved_by_people(conflict: SyncConflict) -> dict[str, dict[str, Any]]:
     """Return what is kept of the fields that people resolved."""
-    return {key: entry for key, entry in conflict.merge_selections.items() if entry["choose"] != AUTO}
+    entries = conflict.merge_selections
+    return {key: entries[key] for key in conflict.in_order(entries) if entries[key]["choose"] != AUTO}
 
 
 def resolved_parts(conflict: SyncConflict) -> dict[str, dict[str, Any]]:
@@ -230,7 +231,7 @@ def set_field_values(conflict: SyncConflict, item_id: str, fields: Sequence[Fiel
 
 def restore_fields(conflict: SyncConflict, keys: list[str]) -> None:
     entries = {key: conflict.merge_selections[key] for key in keys}
-    conflict.conflict_fields = keys
+    conflict.conflict_fields = conflict.in_order(keys)
     conflict.npd_data = {key: entry["npd"] for key, entry in entries.items()}
     conflict.base_data = {key: entry["base"] for key, entry in entries.items()}
     conflict.monday_data = {key: entry["monday"] for key, entry in entries.items()}

@@ -203,12 +203,15 @@ class DismissedSuggestion(models.Model):
 EMPTY_OBJECT = models.Value({}, models.JSONField())
 
 
-def default_label(entity_type: str, key: str) -> str:
+def _proposed_labels(entity_type: str) -> Mapping[str, str]:
     try:
-        specs = registry.entity(entity_type).mappings
+        return {spec.key: spec.label for spec in registry.entity(entity_type).mappings}
     except registry.UnknownEntity:
-        specs = ()
-    return next((spec.label for spec in specs if spec.key == key), key.replace("_", " ").capitalize())
+        return {}
+
+
+def default_label(entity_type: str, key: str) -> str:
+    return _proposed_labels(entity_type).get(key, key.replace("_", " ").capitalize())
 
 
 class ConflictKind(models.TextChoices):
@@ -332,8 +335,13 @@ class SyncConflict(models.Model):
     def label(self, key: str) -> str:
         return default_label(self.entity_type, key)
 
+    def in_order(self, keys: Iterable[str]) -> list[str]:
+        """Return the keys of fields in the order of the forms: jsonb puts shorter ones first."""
+        known = list(_proposed_labels(self.entity_type))
+        return sorted(keys, key=lambda key: known.index(key) if key in known else len(known))
+
     def labels(self, keys: Iterable[str]) -> str:
-        return ", ".join(self.label(key) for key in keys)
+        return ", ".join(self.label(key) for key in self.in_order(keys))
 
     def sides(self, key: str) -> dict[str, str | None]:
         return {NPD: self.npd_data.get(key), MONDAY: self.monday_data.get(key)}

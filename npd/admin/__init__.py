@@ -12,7 +12,7 @@ from django.contrib import admin
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from unfold.decorators import action
-from unfold.widgets import UnfoldAdminTextareaWidget
+from unfold.widgets import INPUT_CLASSES, UnfoldAdminTextareaWidget
 
 from npd.admin import user_pages
 from npd.admin.import_pages import ImportMixin
@@ -33,13 +33,14 @@ class OrganizationForm(ConcurrentRecordForm):
     )
 
     class Meta:
-        widgets: ClassVar[dict[str, Any]] = {"inventory_url": forms.URLInput}
+        widgets: ClassVar[dict[str, Any]] = {"inventory_url": forms.URLInput({"class": " ".join(INPUT_CLASSES)})}
 
 
 @admin.register(Contact)
 class ContactAdmin(ImportMixin, SyncedModelAdmin):
     list_display = ("name", "email", "phone", "organization", "role_title", "sync", "item", "updated")
     search_fields = ("name", "email", "phone", "role_title", "organization__name", "monday_id")
+    fieldsets = ((None, {"fields": ("name", "email", "phone", "organization", "role_title", "notes")}), SYNC_FIELDS)
     actions_detail = ("personal_data",)
 
     @action(  # type: ignore[untyped-decorator]  # unfold has no types

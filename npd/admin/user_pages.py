@@ -148,9 +148,7 @@ class RoleField(_RoleField):
 class InvitationForm(forms.Form):
     """Who is invited, and as what."""
 
-    email = forms.EmailField(
-        label="Email", max_length=150, help_text="The invitation goes there; it becomes their username."
-    )
+    email = forms.EmailField(label="Email", max_length=150, help_text="It becomes their username.")
     first_name = forms.CharField(label="First name", max_length=150, required=False)
     last_name = forms.CharField(label="Last name", max_length=150, required=False)
     role = RoleField(
@@ -286,7 +284,7 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin
         variant=ActionVariant.PRIMARY,
     )  # fmt: skip
     def invite_colleague(self, request: HttpRequest) -> HttpResponse:
-        """Ask whom, and as what; make the account and send the link."""
+        """Ask whom, and as what; make the account and the link."""
         form = InvitationForm(request.POST if request.method == "POST" else None)
         if form.is_valid():
             chosen = form.cleaned_data
@@ -305,7 +303,7 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin
             "title": INVITE,
             "page_name": INVITE,
             "form": form,
-            "button": "Send the invitation",
+            "button": "Invite",
             "back_url": reverse("admin:auth_user_changelist"),
         }
         return TemplateResponse(request, "sync/token_form.html", context)
@@ -319,7 +317,7 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin
         description="Invite again…", url_path="invite-again", permissions=["invite_again"]
     )
     def invite_once_more(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Send another link, after a question; the one before ends."""
+        """Make another link, after a question; the one before ends."""
         user = self.get_object(request, object_id)
         if user is None:
             raise Http404
@@ -327,8 +325,8 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin
         back = reverse("admin:auth_user_change", args=[user.pk])
         if request.method == "POST":
             return self._invited(request, invite_again(by, user))
-        effects = ["They get another email. The link that they have does not work any more."]
-        question = Question(f"Invite again: {user}", effects, "Send another link")
+        effects = ["They get another link. The one that they have does not work any more."]
+        question = Question(f"Invite again: {user}", effects, "Invite again")
         return question_page(self, request, question, back)
 
     def _invited(self, request: HttpRequest, made: Invitation) -> HttpResponse:

@@ -270,7 +270,7 @@ class ActivityList(admin_base.PageChangeList):
         self.result_list = []
         labels = FieldLabels()
         for rows, offer in zip(acts.values(), undo_offers(list(acts.values()), request.user), strict=True):
-            rows[0].page_act, rows[0].page_labels = rows, labels
+            rows[0].page_act, rows[0].page_labels = sorted(rows, key=lambda row: row.pk or 0), labels
             rows[0].page_undo, rows[0].page_path = offer, request.get_full_path()
             self.result_list.append(rows[0])
 

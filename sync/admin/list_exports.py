@@ -127,6 +127,14 @@ class ExportMixin:
         return answer
 
 
+def field_value(field: Any, row: Any) -> Any:
+    """Return what a row has in a field, in words where it is a choice or another row."""
+    value = getattr(row, field.name)
+    if field.is_relation:
+        return str(value or "")
+    return getattr(row, f"get_{field.name}_display")() if field.choices else value
+
+
 def _joined(lines: Iterator[bytes]) -> Iterator[bytes]:
     while part := b"".join(islice(lines, BATCH_ROWS)):
         yield part

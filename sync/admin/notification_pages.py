@@ -10,7 +10,6 @@ from typing import Any, cast
 from zoneinfo import available_timezones
 
 from django import forms
-from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
@@ -32,7 +31,7 @@ from sync.models import NotificationReceiver
 from sync.models.followers import Frequency, Medium
 from sync.operations.attention import AttentionEntry, AttentionKind
 from sync.operations.notifications import Choice, address_host, choose, preview, send_test
-from sync.operations.notifications.letters import NO_EMAIL, is_email_configured
+from sync.operations.notifications.letters import NO_EMAIL, are_emails_files, is_email_configured
 
 CHATS = (Medium.SLACK, Medium.TEAMS)
 HOURS = [(hour, f"{hour:02d}:00") for hour in range(24)]
@@ -152,8 +151,8 @@ def _about(medium: Medium, user: User) -> str:
         return NO_EMAIL
     if not user.email:
         return NO_OWN_ADDRESS
-    if settings.EMAIL_BACKEND.endswith("filebased.EmailBackend"):
-        return f"There is no email server here: what would go to {user.email} is written as a file into var/mail."
+    if are_emails_files():
+        return f"No email server is set up: what would go to {user.email} is written as a file into var/mail."
     return f"Goes to {user.email}, the address of your account."
 
 
@@ -178,7 +177,12 @@ class ReceiverState:
             elif row.next_attempt and row.frequency != Frequency.OFF:
                 found.append(f"Next attempt {humanize.relative_time(max(row.next_attempt, self.now), self.now)}.")
         sent = f"{humanize.relative_time(row.last_sent, self.now)}" if row.last_sent else "nothing yet"
-        return [*found, f"Last sent: {sent}."]
+        return [*found, f"Last {_sent_to(row)}: {sent}."]
+
+
+def _sent_to(row: NotificationReceiver) -> str:
+    is_file = row.medium == Medium.EMAIL and are_emails_files()
+    return "written into var/mail" if is_file else f"sent by {row.get_medium_display()}"
 
 
 def state_badge(row: NotificationReceiver) -> SafeString:
@@ -236,7 +240,7 @@ def test_receiver(request: HttpRequest) -> HttpResponse:
     except ActionError as why:
         messages.warning(request, str(why))
     else:
-        messages.success(request, f"A test was sent by {receiver.get_medium_display()}.")
+        messages.success(request, f"A test was {_sent_to(receiver)}.")
     return see_other(reverse("npd-notifications"))
 
 

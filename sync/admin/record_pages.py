@@ -42,7 +42,7 @@ from sync.admin.confirmed_action import (
 )
 from sync.admin.connection_pages import first_records
 from sync.admin.deletion_pages import deleted_records_link
-from sync.admin.list_exports import ExportColumn, ExportMixin
+from sync.admin.list_exports import ExportColumn, ExportMixin, field_value
 from sync.admin.record_activity import FIELD_PARAMETER, activity_of
 from sync.api.request_limits import monday_throttle_reason
 from sync.choices import QueueDirection, SyncDirection
@@ -57,6 +57,7 @@ from sync.models import SyncedModel, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.preview.explanation import LiveReading, read_live
 from sync.operations.record_requests import (
+    MAX_REASON_LENGTH,
     clean_reason,
     last_manual_push,
     pause_record,
@@ -342,7 +343,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
     def export_columns(self, user: Any) -> list[ExportColumn]:
         hidden = registry.hidden_relations(user, self.model)
         own = [
-            (capfirst(str(field.verbose_name)), partial(_exported, field))
+            (capfirst(str(field.verbose_name)), partial(field_value, field))
             for field in registry.own_fields(self.model)
             if field.name not in hidden
         ]
@@ -690,8 +691,9 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
             "sync_may_push": may_change,
             "sync_enabled": record.sync_enabled,
             "sync_pause": record_pause(record),
+            "sync_why_length": MAX_REASON_LENGTH,
             "sync_without_item": record_panel.missing_item_text(record),
-            "sync_open": record_panel.open_items(record, request.user),
+            "sync_open": record_panel.open_items(record, view.state, request.user),
             "sync_direction": SyncDirection(record.sync_direction).label,
             "sync_direction_value": record.sync_direction,
             "sync_directions": [
@@ -728,10 +730,14 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         answer: HttpResponse | None = super().response_action(request, queryset)
         # Django renders it after this method, so its context can still be added to.
         if isinstance(answer, TemplateResponse) and answer.context_data is not None and not answer.is_rendered:
+            records = answer.context_data.get("queryset", ())
             answer.context_data["items_follow"] = tombstones.items_consequence(self.model.entity_type())
-            answer.context_data["in_conflict"] = record_panel.in_conflict(
-                answer.context_data.get("queryset", ()), request.user
-            )
+            answer.context_data["in_conflict"] = record_panel.in_conflict(records, request.user)
+            known = {one.name: one for one in self.opts.fields}
+            fields = [known[name] for name in self.get_list_display(request) if name in known]
+            rows = [[field_value(one, record) for one in fields] for record in records[:MAX_ROWS_SHOWN]]
+            heads = [capfirst(str(one.verbose_name)) for one in fields]
+            answer.context_data["records"] = RecordTable(heads, rows, len(records))
         return answer
 
     def delete_view(
@@ -746,13 +752,6 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         }
         answer: HttpResponse = super().delete_view(request, object_id, (extra_context or {}) | more)
         return answer
-
-
-def _exported(field: Any, record: SyncedModel) -> Any:
-    value = getattr(record, field.name)
-    if field.is_relation:
-        return str(value or "")
-    return getattr(record, f"get_{field.name}_display")() if field.choices else value
 
 
 def register_generated(site: admin.AdminSite) -> None:

@@ -670,10 +670,14 @@ def missing_item_text(record: SyncedModel) -> str:
     )
 
 
-def open_items(record: SyncedModel, user: AbstractBaseUser | AnonymousUser | PermissionsMixin) -> Sequence[OpenItem]:
-    """Return what waits for approval of this record, and which of its fields are rewritten again and again."""
+def open_items(
+    record: SyncedModel, state: RecordView, user: AbstractBaseUser | AnonymousUser | PermissionsMixin
+) -> Sequence[OpenItem]:
+    """Return what waits for approval of this record, beside what it is told to wait for, and which of its fields are
+    rewritten again and again.
+    """
     found, entity_type = [], record.entity_type()
-    if user.has_perm("sync.view_approvalrequest"):  # type: ignore[union-attr]
+    if state.reason_code is not Part.APPROVAL and user.has_perm("sync.view_approvalrequest"):  # type: ignore[union-attr]
         url = approvals_url(record)
         for act in ApprovalRequest.objects.filter(
             entity_type=entity_type, entity_id=record.pk, state=ApprovalState.PENDING

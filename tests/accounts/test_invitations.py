@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -129,9 +130,14 @@ def test_nobody_is_invited_twice_and_no_role_is_made_up(admin: Client) -> None:
     assert User.objects.count() == 1
 
 
-def test_where_no_mail_can_be_sent_the_link_is_shown_once_to_who_invites(admin: Client, settings: Any) -> None:
-    settings.EMAIL_BACKEND, settings.EMAIL_HOST = "django.core.mail.backends.smtp.EmailBackend", ""
+@pytest.mark.parametrize("backend", ["smtp", "filebased"])
+def test_where_no_mail_can_be_sent_the_link_is_shown_once_to_who_invites(
+    admin: Client, settings: Any, tmp_path: Path, backend: str
+) -> None:
+    settings.EMAIL_BACKEND, settings.EMAIL_HOST = f"django.core.mail.backends.{backend}.EmailBackend", ""
+    settings.EMAIL_FILE_PATH = tmp_path
     answer = send(admin)
+    assert not [*tmp_path.iterdir()]
     assert "no-store" in answer.headers["Cache-Control"]
     shown = answer.context["made"].link
     assert shown in answer.content.decode()

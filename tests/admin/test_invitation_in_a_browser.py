@@ -33,7 +33,7 @@ def test_a_colleague_is_invited_and_resolves_a_conflict(
     assert page.get_by_role("radio").count() == 4
     page.get_by_role("radio", name="Resolve conflicts").check()
     assert not barriers(page)
-    page.get_by_role("button", name="Send the invitation").press("Enter")
+    page.get_by_role("button", name="Invite").press("Enter")
     page.get_by_text("Rosa is invited as").wait_for(timeout=15_000)
     assert not barriers(page)
 

@@ -152,7 +152,9 @@ def test_before_a_deletion_the_page_says_what_becomes_of_the_item(
     BoardLink.objects.update(deleted_record_policy="delete")
     assert "deleted" in asked(synced)
     assert asked(synced) != archives
+    Contact.objects.filter(pk=synced.pk).update(phone="+44 20 7946 0018")
     selected = post_action(browser_of_person, "delete_selected", synced)
+    assert f"{synced.email} +44 20 7946 0018" in selected
     assert "Their items on Monday will be deleted" in selected
     Contact.objects.filter(pk=synced.pk).update(sync_direction="monday_to_npd")
     assert "stays on Monday" in asked(synced)

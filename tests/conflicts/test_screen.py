@@ -83,6 +83,20 @@ def test_the_screen_shows_both_sides_the_base_what_is_held_and_folds_what_is_equ
     assert "1 field is equal on both sides" in text_of(browser.get(screen(conflict)))
 
 
+def test_fields_keep_the_order_of_the_form_when_they_are_resolved(browser: Client, contact: Contact) -> None:
+    notes = FieldConflict("notes", "npd", "base", "monday")
+    record(finding(contact, ROLE, notes))
+    conflict = conflict_of(contact)
+    assert [one.key for one in browser.get(screen(conflict)).context["case"].fields] == ["role_title", "notes"]
+    browser.post(screen(conflict), form(ROLE, notes, pick__role_title="npd", pick__notes="npd"))
+    sentence = browser.get(screen(conflict, "status")).json()["sentence"]
+    assert sentence.index("Role") < sentence.index("Notes")
+    record(finding(contact, applied={"notes": "npd", "role_title": str(ROLE.npd)}))
+    case = browser.get(screen(conflict)).context["case"]
+    assert [one.key for one in case.resolved] == [one.key for one in case.fields] == ["role_title", "notes"]
+    assert case.progress.sentence.index("Role") < case.progress.sentence.index("Notes")
+
+
 def test_values_are_escaped(browser: Client, contact: Contact) -> None:
     record(finding(contact, FieldConflict("notes", "<script>alert(1)</script>", None, '"><b>')))
     page = browser.get(screen(conflict_of(contact))).content.decode()

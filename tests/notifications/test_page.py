@@ -156,7 +156,7 @@ def test_mail_is_offered_only_where_it_can_arrive(
     User.objects.filter(pk=person.pk).update(email="")
     assert "Your account has no email address." in words(save(browser, email_frequency="at_once"))
     settings.EMAIL_HOST = ""
-    assert "Email isn't set up on this installation." in words(save(browser, email_frequency="at_once"))
+    assert "No email server is set up." in words(save(browser, email_frequency="at_once"))
     assert not NotificationReceiver.objects.exists()
 
 

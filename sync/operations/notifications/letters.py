@@ -354,7 +354,12 @@ def is_email_configured() -> bool:
     return bool(settings.EMAIL_HOST) or not settings.EMAIL_BACKEND.endswith("smtp.EmailBackend")
 
 
-NO_EMAIL = "Email isn't set up on this installation. Your administrator can do it."
+def are_emails_files() -> bool:
+    """Whether what would be sent is written into var/mail, as in the demo: nobody gets it."""
+    return settings.EMAIL_BACKEND.endswith("filebased.EmailBackend")
+
+
+NO_EMAIL = "No email server is set up. An administrator can do it."
 
 
 def send_email(address: str, letter: Letter, message_id: str) -> Outcome:
