@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -58,8 +59,10 @@ def staff(quiet_site: Site) -> Iterator[Staff]:
         return hired[-1]
 
     yield hire
-    for child in hired:
-        child.stop(5)
+    for child in hired:  # nobody waits until they end by themselves
+        if child.ended is None:
+            os.killpg(child.pid, signal.SIGKILL)
+        child.finish(time.monotonic() + 15)
 
 
 @pytest.fixture
