@@ -56,7 +56,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts processes or a browser, and put it first; such is hostile, but for the journeys."""
+    """Mark what starts processes or a browser, and put it first; such is hostile, but for the README's journey."""
     for item in items:
         names = getattr(item, "fixturenames", [])
         if not PROCESSES.isdisjoint(names):
