@@ -20,6 +20,7 @@ QUICK = ["seed-12", "seed-14", "seed-17"]
 
 
 @pytest.mark.hostile
+@pytest.mark.slow
 def test_what_is_said_to_monday_and_what_is_left_is_as_recorded() -> None:
     # It is a run of its own: of this one it is to know nothing.
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
