@@ -56,7 +56,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts processes or a browser, and put it first; such is hostile, but for the journeys."""
+    """Mark what starts processes or a browser: hostile, but for the README's journey. What takes long begins."""
     for item in items:
         names = getattr(item, "fixturenames", [])
         if not PROCESSES.isdisjoint(names):
@@ -69,9 +69,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.flaky(reruns=1))  # the summary names each that needed it
             if not item.get_closest_marker("journey"):
                 item.add_marker("hostile")
-    # What takes long begins first and in one process, or the end of the run is that process alone. Before it the site
-    # of a new administrator: others' processes would be ended for it, and started again.
-    items.sort(key=lambda item: not any(map(item.get_closest_marker, ("processes", "browser", "slow"))))
+    # Or the end of the run is one process alone. Before it the site of a new administrator: others' processes would be
+    # ended for it, and started again.
+    for marks in (("processes", "browser"), ("slow",)):
+        items.sort(key=lambda item, marks=marks: not any(map(item.get_closest_marker, marks)))
     items.sort(key=lambda item: "new_site" not in getattr(item, "fixturenames", []))
 
 

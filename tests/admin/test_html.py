@@ -73,6 +73,7 @@ def nested(element: Element, above: tuple[str, ...]) -> Iterator[str]:
             yield from nested(child, (*above, tag))
 
 
+@pytest.mark.slow
 def test_every_page_is_valid_and_readable_by_everyone_in_light_and_dark(
     chromium: Any, browser_of_person: Client, world: dict[str, Any], person: User
 ) -> None:

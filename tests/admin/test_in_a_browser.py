@@ -313,15 +313,14 @@ def test_a_records_page_follows_its_sync_and_offers_what_changed_under_somebodys
     assert not errors
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_the_field_that_monday_rejects_is_marked_in_the_form_and_its_mark_goes_by_itself(
-    open_page: Any, person: Any, db: None, width: int, scheme: str
+    open_page: Any, person: Any, db: None
 ) -> None:
     states.boards()
     record = rejected_too("Ann", "75")
     states.mark(record, RecordSyncStatus.PENDING, "75")
     Organization.objects.create(name="Novus")
-    page, errors = open_page(width, scheme)
+    page, errors = open_page(390, "dark")
     page.goto(change_page(record))
     field, mark = page.locator("#id_email"), page.locator("#npd-mark-email")
     assert "Rejected by Monday" in mark.inner_text()

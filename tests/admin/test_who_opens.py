@@ -68,12 +68,15 @@ def by_group(world: dict[str, Any], person: User, member: Member) -> Iterator[st
     """Which of PEOPLE, or somebody of no group, open a page that an administrator opens."""
     pages, dora = one_of_each_page(world), Client()
     dora.force_login(person)
-    found = {name: address for name, address in pages.items() if opens(dora, address)}
-    who_opens: dict[str, list[str]] = {name: [] for name in found}
+    who_opens: dict[str, list[str]] = {name: [] for name, address in pages.items() if opens(dora, address)}
+    rights: dict[str, set[str]] = {}
     for who in (NOBODY, *PEOPLE):
         client = member.of(who)
-        for name, address in found.items():
-            who_opens[name] += [who] if opens(client, address) else []
+        rights[who] = User.objects.get(pk=member.user.pk).get_all_permissions()
+        for name, openers in who_opens.items():
+            # Rights only add up: what opens to somebody opens to who may all that and more.
+            if any(rights[one] <= rights[who] for one in openers) or opens(client, pages[name]):
+                openers.append(who)
     yield from (f"{name}: {listed(who, len(PEOPLE) + 1)}" for name, who in sorted(who_opens.items()))
 
 

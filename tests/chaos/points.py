@@ -17,8 +17,6 @@ from django.db.backends.signals import connection_created
 from requests.adapters import HTTPAdapter
 
 MUTATION, QUERY, ANSWER = "a mutation about to go", "a query about to go", "an answer"
-SETTLE = "a settle about to commit"
-"""Counted only where it is asked for by name."""
 WRITES = ("INSERT", "UPDATE", "DELETE")
 
 
@@ -44,8 +42,6 @@ class Points:
     def install(self) -> None:
         """Count from here on; for the rest of this process's life."""
         self._after(BaseDatabaseWrapper, "commit", "a commit")
-        if self.only == SETTLE:
-            self._before_settles()
         self._around_calls()
         connection_created.connect(self._listen, weak=False)
 
@@ -59,19 +55,6 @@ class Points:
             return answer
 
         setattr(owner, method, counted)
-
-    def _before_settles(self) -> None:
-        original = BaseDatabaseWrapper.commit
-
-        @wraps(original)
-        def counted(connection: BaseDatabaseWrapper) -> None:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT coalesce(current_setting('npd.settling', true), '') <> ''")
-                if cursor.fetchone()[0]:
-                    self.reached(SETTLE)
-            original(connection)
-
-        BaseDatabaseWrapper.commit = counted  # type: ignore[assignment,method-assign]
 
     def _around_calls(self) -> None:
         original = HTTPAdapter.send

@@ -250,13 +250,6 @@ def test_who_may_look_only_sees_it_and_can_not_answer(rejected: Contact, client:
     assert client.get(page_of(rejected)).status_code == 403
 
 
-def test_who_may_not_see_contacts_reads_no_name_in_the_list(rejected: Contact, client: Client) -> None:
-    for person, is_told in ((staff_who_may("view_syncconflict"), False), (User.objects.create_superuser("both"), True)):
-        client.force_login(person)
-        shown = text_of(client.get("/admin/inbox/?kind=rejected"))
-        assert ("Ann" in shown, "Contact" in shown) == (is_told, True)
-
-
 def test_the_screen_asks_at_most_fifteen_times(
     rejected: Contact, browser: Client, django_assert_max_num_queries: Any
 ) -> None:

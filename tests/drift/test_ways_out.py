@@ -24,7 +24,6 @@ from sync.boards.mapping import remap
 from sync.choices import Cause
 from sync.models import BoardLink, Decision, FieldMapping, SyncMetadata, SyncQueue, WriteLoop
 from sync.operations.decision_undo import is_undoable
-from sync.operations.detect.sweep import sweep_due_boards
 from sync.outbox import pauses
 from tests.drift.conftest import Owner
 from tests.support.people import staff_who_may
@@ -118,18 +117,6 @@ def test_a_renamed_column_is_told_once_somebody_called_it_fine_no_more(
     assert "is now" not in shown(admin, f"{board}change/")
 
 
-def test_a_renamed_column_is_told_with_the_next_edit_of_it(world: World, owner: Owner, admin: Client) -> None:
-    contact = world.linked(role_title="Analyst")
-    sweep_due_boards()  # which every minute begins
-    owner.retitle("role_title", "Position")
-    sweep_due_boards()
-    assert RENAMED not in shown(admin, "/admin/"), "of the rename itself Monday sends nothing"
-    world.edit(contact, "role_title", "Head")
-    world.hear(contact)
-    sweep_due_boards()
-    assert RENAMED in shown(admin, "/admin/")
-
-
 def test_a_sweep_that_read_the_link_before_a_person_called_it_fine_takes_nothing_back(mapped: Client) -> None:
     BoardLink.objects.update(known_titles={"role_title": "Role title"})
     link, older = BoardLink.objects.get(), BoardLink.objects.get()
@@ -150,6 +137,10 @@ def test_a_column_that_was_restored_is_found_by_the_button_and_what_was_held_flo
     text = shown(admin)
     assert "Role of 1 contact" in text
     assert owner.mapping().problem.split(".")[0] in text
+    assert f"/board/{world.link().board_id}" in admin.get(INBOX).content.decode()
+    record = f"/admin/npd/contact/{contact.pk}/change/"
+    assert f'value="{CHECK["one"]}"' in admin.get(record).content.decode()
+    assert admin.post(ACT, {**CHECK, "back": record})["Location"] == record
     assert "nothing has changed. Still blocked: Role." in asked(admin, CHECK)[0]
     owner.column("role_title", "restore")
     assert "Role: the column is back. Its field is synced again." in asked(admin, CHECK)[0]

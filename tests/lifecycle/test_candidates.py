@@ -7,7 +7,7 @@ from django.db.models.signals import post_save
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.choices import Cause, Priority
-from sync.models import BoardLink, SyncQueue, Tombstone
+from sync.models import BoardLink, Tombstone
 from sync.outbox.queue_rows import enqueue_item
 from sync.records.external_ids import external_ids_of, set_external_ids
 from tests.lifecycle.conftest import asked, choose
@@ -27,28 +27,6 @@ def test_none_there_never_linked_it_waits_until_it_was_quiet(world: World) -> No
     contact = Contact.objects.get()
     assert (contact.name, contact.email, contact.monday_id) == ("Ann", "ann@example.com", item)
     assert (world.status(contact), world.values(contact)["npd_id"]) == ("synced", str(contact.pk))
-
-
-def several(world: World) -> tuple[SyncConflict, str, list[Contact]]:
-    """An item that could be either of two records, asked about."""
-    records = [world.contact(name, email="ann@example.com") for name in ("One", "Two")]
-    SyncQueue.objects.all().delete()
-    item = world.add("Ann", email=mail("ann@example.com"), role_title="Buyer")
-    newcomers(world)
-    return SyncConflict.objects.get(monday_item_id=item, resolved_at=None), item, records
-
-
-def test_an_item_that_an_answer_gives_to_a_record_is_not_asked_about_by_the_same_pass(world: World, pat: Any) -> None:
-    conflict, item, (other, chosen) = several(world)
-    enqueue_item("contact", item, cause=Cause.WEBHOOK, priority=Priority.EDIT, due_in_seconds=0)
-    choose(conflict, pat, "custom", str(chosen.pk))
-    world.work(chosen)
-    assert chosen.monday_id == item
-    open_questions = SyncConflict.objects.filter(kind="identity", resolved_at=None)
-    # The other one, with the same email, is asked about; not the item.
-    assert [question.entity_id for question in open_questions] == [other.pk]
-    assert "could be" not in open_questions[0].about["what"]
-    assert "by now" in SyncQueue.objects.filter(remote_id=item).latest("pk").error_message
 
 
 @staged

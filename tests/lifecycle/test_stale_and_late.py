@@ -127,16 +127,6 @@ def test_an_item_behind_a_question_about_a_deletion_is_not_read_every_minute(wor
     assert world.calls() - calls <= 2
 
 
-def test_a_policy_that_a_person_changes_during_a_run_counts_at_once(world: World) -> None:
-    contact = world.linked("Ann")
-    set_policy("delete")
-    take_away(world, contact)
-    world.meanwhile(lambda: set_policy("ask"), after="read")
-    quiet_passes(world)
-    assert Contact.objects.filter(pk=contact.pk).exists()
-    assert asked(contact.pk)
-
-
 def test_an_unlink_that_a_person_wants_outlives_a_save_during_a_failed_look(world: World) -> None:
     contact = world.linked("Ann")
     item = str(contact.monday_id)
@@ -229,19 +219,3 @@ def test_a_record_deleted_twice_the_second_time_before_it_was_linked_again_archi
     world.work()
     assert world.sandbox.item(item)["state"] == "archived"
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
-
-
-def test_a_deleted_records_item_that_bears_another_records_npd_id_stays(world: World) -> None:
-    ann = world.linked("Ann", email="ann@example.com")
-    bob = world.linked("Bob", email="bob@example.com")
-    item = str(ann.monday_id)
-    world.sandbox.act("archive", item_id=bob.monday_id)
-    world.edit(ann, "npd_id", str(bob.pk))
-    ann.delete()
-    world.work()
-    assert world.sandbox.item(item)["state"] == "active"
-    assert Tombstone.objects.get(monday_id=item).state == "nothing_left"
-    hear(world)
-    # The other record has an item, though one that was archived: as any second bearer, it is parted and asked about.
-    assert world.sandbox.item(item)["state"] == "active"
-    assert asked(bob.pk, "identity").monday_item_id == item

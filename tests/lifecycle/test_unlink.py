@@ -100,22 +100,16 @@ def test_linking_again_is_refused_where_the_item_is_another_records_by_now() -> 
         relink(contact, "pat")
 
 
-@pytest.mark.parametrize("how", ["by a person", "by the policy, and the item is back"])
-def test_a_record_whose_sync_is_turned_on_again_is_asked_about_its_let_go_item(
-    world: World, pat: Any, how: str
-) -> None:
+def test_a_record_whose_sync_is_turned_on_again_is_asked_about_its_let_go_item(world: World, pat: Any) -> None:
     contact = world.linked("Ann", email="ann@example.com")
-    if how == "by a person":
-        item_id = unlinked(world, contact)
-    else:
-        BoardLink.objects.filter(entity_type="contact").update(removed_item_policy="unlink")
-        item_id = take_away(world, contact)
-        quiet_passes(world)
-        world.sandbox.act("restore", item_id=item_id)
-        newcomers(world)
-        contact.refresh_from_db()
-        # Of an item that has left the board Monday lets nothing be changed.
-        assert (contact.sync_enabled, world.sandbox.item(item_id)["values"]["npd_id"]) == (False, str(contact.pk))
+    BoardLink.objects.filter(entity_type="contact").update(removed_item_policy="unlink")
+    item_id = take_away(world, contact)
+    quiet_passes(world)
+    world.sandbox.act("restore", item_id=item_id)
+    newcomers(world)
+    contact.refresh_from_db()
+    # Of an item that has left the board Monday lets nothing be changed.
+    assert (contact.sync_enabled, world.sandbox.item(item_id)["values"]["npd_id"]) == (False, str(contact.pk))
     contact.sync_enabled = True
     contact.save()
     world.work()

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.db import OperationalError, connection, transaction
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from npd.models import Contact
@@ -42,6 +43,39 @@ def clock() -> Any:
     yield move
     move(0)
     reset_clock()
+
+
+DEAD = 20_000
+BURY = """
+    INSERT INTO sync_queue (entity_type, entity_id, status, attempts, finished_at, error_message, created_at)
+    SELECT 'contact', gen_random_uuid(), 'failed', 5, sync_now(), 'Monday refused it.',
+        sync_now() - number * interval '1 second'
+    FROM generate_series(1, %s) AS number
+"""
+
+
+@pytest.mark.slow
+def test_what_lives_among_thousands_of_dead_rows_goes_on_as_if_they_were_not_there(
+    link: BoardLink, admin_client: Client
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(BURY, [DEAD])
+        cursor.execute("ANALYZE sync_queue")
+        Contact.objects.bulk_create(Contact(name=f"Person {number}") for number in range(20))
+        held = taken(link)
+        with transaction.atomic():
+            assert len(claim(held, 100)) == 20
+            cursor.execute("SELECT seq_scan, idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'sync_queue'")
+            whole, rows = cursor.fetchone()
+            transaction.set_rollback(True)
+    assert whole == 0, "the table was read from end to end"
+    assert rows < DEAD / 10
+    stats = admin_client.get("/api/v1/sync/queue/stats").json()
+    assert (stats["failed"], stats["due"]) == (DEAD, 20)
+    listed = admin_client.get("/api/v1/sync/queue/?status=failed&page_size=100").json()
+    assert (listed["count"], len(listed["results"])) == (DEAD, 100)
+    for page in ("/admin/sync/syncqueue/", "/admin/sync/syncqueue/?status__exact=failed&p=2", "/admin/"):
+        assert admin_client.get(page).status_code == 200
 
 
 def taken(link: BoardLink) -> lease.Lease:

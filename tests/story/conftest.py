@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -49,17 +50,19 @@ def own_sandbox(running: list[Child], *options: str) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def staff(quiet_site: Site) -> Iterator[Staff]:
-    """Starts further workers: `staff("worker-2", "--pool=solo")`. They end with the test."""
+    """Starts further workers: `staff("worker-2")`. They end with the test."""
     hired: list[Child] = []
 
-    def hire(name: str, *options: str) -> Child:
-        hired.append(started(name, [*worker_command(), *options], quiet_site.processes.env))
+    def hire(name: str) -> Child:
+        hired.append(started(name, worker_command(), quiet_site.processes.env))
         quiet_site.wait_for(f"{name} is ready", lambda: " ready." in "\n".join(hired[-1].last_lines(50)), 90)
         return hired[-1]
 
     yield hire
-    for child in hired:
-        child.stop(5)
+    for child in hired:  # nobody waits until they end by themselves
+        if child.ended is None:
+            os.killpg(child.pid, signal.SIGKILL)
+        child.finish(time.monotonic() + 15)
 
 
 @pytest.fixture
@@ -97,14 +100,6 @@ def in_hand() -> bool:
             [CHILDREN_NAME],
         )
         return bool(cursor.fetchone()[0])
-
-
-@contextmanager
-def web_with(site: Site, **variables: str) -> Iterator[None]:
-    """The web process with another environment; the usual one comes back at the next test."""
-    with site.processes.with_variables(**variables):
-        site.processes.serve()
-        yield
 
 
 def terminate_connections() -> int:

@@ -28,7 +28,6 @@ SLOW = 2.0
 """Seconds that a call takes here."""
 LONGEST = 90.0
 """Seconds after which a worker is taken to work on; what shows that it doesn't is the number of its calls."""
-POOLS = ["prefork", "solo", "threads"]
 
 
 @pytest.fixture
@@ -65,11 +64,8 @@ def nothing_in_hand_and_no_attempt_lost() -> None:
     assert set(rows.values_list("attempts", flat=True)) == {0}
 
 
-@pytest.mark.parametrize("pool", POOLS)
-def test_in_the_middle_of_a_read_it_gives_the_batch_back_and_makes_no_other_call(
-    site: Site, staff: Staff, pool: str
-) -> None:
-    worker = staff("worker-1", f"--pool={pool}")
+def test_in_the_middle_of_a_read_it_gives_the_batch_back_and_makes_no_other_call(site: Site, staff: Staff) -> None:
+    worker = staff("worker-1")
     site.sandbox.control("latency", call_ms=SLOW * 1_000)
     before = calls(site)
     Contact.objects.bulk_create(Contact(name=name) for name in FEW)
@@ -80,7 +76,7 @@ def test_in_the_middle_of_a_read_it_gives_the_batch_back_and_makes_no_other_call
     assert calls(site) <= before + 1
     assert names_on_board(site) == []
     nothing_in_hand_and_no_attempt_lost()
-    goes_on(site, FEW, staff if pool == "prefork" else None)
+    goes_on(site, FEW, staff)
 
 
 def test_in_the_middle_of_a_write_its_answer_is_settled_and_no_other_batch_begun(site: Site, staff: Staff) -> None:
@@ -107,15 +103,14 @@ def goes_on(site: Site, people: list[str], staff: Staff | None = None) -> None:
     assert names_on_board(site) == people
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_sync_drain_ends_after_its_call_and_says_what_is_left(site: Site, number: signal.Signals) -> None:
+def test_sync_drain_ends_after_its_call_and_says_what_is_left(site: Site) -> None:
     Contact.objects.bulk_create(Contact(name=name) for name in FEW)
     site.sandbox.control("latency", call_ms=SLOW * 1_000)
     with command(site, "sync_drain") as drain:
         site.wait_for("the batch is in hand", in_hand, LONGEST)
-        drain.send_signal(number)
+        drain.send_signal(signal.SIGTERM)
         told, complaint = drain.communicate(timeout=LONGEST)
-    assert drain.returncode == 128 + number
+    assert drain.returncode == 128 + signal.SIGTERM
     assert "0 done, 0 failed." in told
     assert "Left: 12 contacts pending." in told
     assert complaint.strip().splitlines()[-1].startswith("CommandError: Interrupted.")

@@ -24,8 +24,6 @@ from tests.support.receivers import MailServer, mail_server
 from tests.support.site import USER, Processes, Site, hashed_password, purge_broker, restore_schedule
 from tests.wizard.conftest import PEOPLE, a_board, an_item, mail
 
-pytestmark = pytest.mark.journey
-
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 

@@ -22,7 +22,7 @@ from tests.support.servers import ROOT
 from tests.support.world import World
 from tests.sweeps.conftest import Post
 
-pytestmark = pytest.mark.hostile
+pytestmark = [pytest.mark.hostile, pytest.mark.slow]
 
 __all__ = ["pat"]
 
