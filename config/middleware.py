@@ -93,34 +93,17 @@ class CompressedAnswersMiddleware(GZipMiddleware):
 
 
 class ReadableMiddleware:
-    """Refuse what no text column takes, once for every page: NUL, and halves of surrogate pairs."""
+    """Refuse NUL, which no text column takes, once for every page; the API itself names the parameter of one."""
 
     def __init__(self, get_response: Respond) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Answer the request, or 400; the API itself names the parameter of a NUL."""
+        """Answer the request, or 400."""
         query = "".join(text for name, values in request.GET.lists() for text in (name, *values))
-        for_programs = request.path_info.startswith(FOR_PROGRAMS)
-        # A form may claim another encoding, of which some decode to what isn't text.
-        is_form = request.content_type in ("multipart/form-data", "application/x-www-form-urlencoded")
-        encoding = (request.encoding or "utf-8").lower().replace("_", "-")
-        if not _is_text(query) or (is_form and encoding not in ("utf-8", "utf8")):
-            trouble = "The address or the form is not text in UTF-8. Correct it and send it again."
-            if for_programs:
-                return problem(400, "not_text", trouble)
-            raise BadRequest(trouble)
-        if "\0" in request.path_info + query and not for_programs:
+        if "\0" in request.path_info + query and not request.path_info.startswith(FOR_PROGRAMS):
             raise BadRequest("The address holds a NUL character. Take %00 out of it.")
         return self.get_response(request)
-
-
-def _is_text(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 class LastSlashMiddleware:
@@ -219,8 +202,11 @@ NAMES = {
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """400: an address or a form that can't be read."""
-    return _answer(request, "400.html", 400)
+    """400: an address or a form that can't be read, in the words of who refused it where there are some."""
+    said = str(exception) if isinstance(exception, BadRequest) else ""
+    if request.path_info.startswith(FOR_PROGRAMS):
+        return problem(400, "invalid", said or "It can't be read: it names another host, or has too many parameters.")
+    return _answer(request, "400.html", 400, {"said": said})
 
 
 def not_allowed(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:

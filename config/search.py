@@ -26,7 +26,7 @@ from config.help_pages import help_pages
 from config.navigation import RECORDS, sections
 from sync import registry
 from sync.choices import QueueStatus
-from sync.kernel.db import unmarked_pattern
+from sync.kernel.db import LONGEST_SEARCH, unmarked_pattern
 from sync.kernel.humanize import count_with_noun, one_line, shorten
 from sync.models import SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
@@ -37,7 +37,6 @@ SHOWN = 8
 """Of each group; the rest is in its list."""
 LOOKED_AT = 50
 """Records of a type whose conflicts and jobs are found with them, also by what the records alone say."""
-LONGEST = 200
 
 ABOUT = (
     ("conflicts.SyncConflict", "call_split"),
@@ -88,7 +87,7 @@ class Group:
 @require_GET
 def search_page(request: HttpRequest) -> HttpResponse:
     """Answer with what is found for `s`, as the part of a page; without one with the commands."""
-    term = one_line(request.GET.get("s", ""))[:LONGEST]
+    term = one_line(request.GET.get("s", ""))[:LONGEST_SEARCH]
     context = {"term": term, "groups": found(request, term), "searched": SEARCHED}
     return TemplateResponse(request, "npd/search.html", context)
 
@@ -293,7 +292,7 @@ def _record_commands(request: HttpRequest) -> Iterator[Hit]:
     """What can be done with the record on whose page somebody is."""
     try:
         match = resolve(urlsplit(request.GET.get("from", "")).path)
-    except Resolver404:
+    except (Resolver404, ValueError):  # "http://[" begins no address
         return
     for spec in registry.entities():
         opts = spec.model._meta

@@ -23,6 +23,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.wsgi import WSGIHandler
 from django.urls import get_resolver
+from django.utils.http import parse_header_parameters
 from waitress import receiver
 from waitress.channel import HTTPChannel
 from waitress.parser import HEADER_FIELD_RE, HTTPRequestParser, ParsingError
@@ -166,8 +167,13 @@ class Request(HTTPRequestParser):  # type: ignore[misc]
             raise ParsingError("A header goes on in a second line")
         try:
             super().parse_header(head)
+            _, claimed = parse_header_parameters(self.headers.get("CONTENT_TYPE", ""))
         except ValueError as error:  # "http://[" is the beginning of no address
-            raise ParsingError("Its address can't be read") from error
+            raise ParsingError("Its address or Content-Type can't be read") from error
+        # Django reads address and body by what is claimed: some of it decodes to no text, and zlib's kilobytes to
+        # gigabytes.
+        if claimed.get("charset", "utf-8").lower() not in ("utf-8", "utf8", "us-ascii", "ascii"):
+            raise ParsingError("Its text is not in UTF-8")
         if lengths and lengths[0][0].lower() == b"transfer-encoding" and not self.chunked:
             raise ParsingError("Transfer-Encoding is of HTTP/1.1 alone")
         if not may_send_file(self.headers.get("COOKIE", "")):

@@ -174,7 +174,7 @@ def parse_seen(raw: str) -> dict[str, str | None]:
     """Read one field's values; those that were tampered with equal nothing stored, so the form is treated as stale."""
     try:
         npd, monday = json.loads(raw)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return {"npd": raw, "monday": raw}
     return {side: text if isinstance(text, str) else None for side, text in (("npd", npd), ("monday", monday))}
 

@@ -211,7 +211,7 @@ class _WholePasskey:
             super().full_clean()  # type: ignore[misc]
             if self.is_bound and not self.errors:  # type: ignore[attr-defined]
                 self.check_site(json.loads(self.data["credential"]))  # type: ignore[attr-defined]
-        except (KeyError, ValueError, TypeError, AttributeError, IndexError, NotWhole):
+        except (KeyError, ValueError, TypeError, AttributeError, IndexError, RecursionError, NotWhole):
             self.add_error("credential", WRONG_PASSKEY)  # type: ignore[attr-defined]
 
     def check_site(self, credential: dict[str, Any]) -> None:

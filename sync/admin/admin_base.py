@@ -38,7 +38,7 @@ from unfold.views import ChangeList
 from sync import registry
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.db import OneScanPaginator, contains_unmarked
+from sync.kernel.db import LONGEST_SEARCH, OneScanPaginator, contains_unmarked
 from sync.kernel.humanize import DASH, relative_time, request_ids, without_request_id
 from sync.ledger import record_view
 from sync.models import SyncedModel, Tombstone
@@ -221,7 +221,9 @@ class ValidIdsMixin:
         return super().get_object(request, object_id, from_field or None)  # type: ignore[misc]
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """The list; raises BadRequest where the database or Python can't read a filter's value."""
+        """The list; raises BadRequest where the database or Python can't read a filter's value, or would search long."""
+        if len(request.GET.get(SEARCH_VAR, "")) > LONGEST_SEARCH:
+            raise BadRequest(f"A search has at most {LONGEST_SEARCH} characters. Shorten it.")
         try:
             return super().get_changelist_instance(request)  # type: ignore[misc]
         except (DataError, OverflowError, ValueError) as error:

@@ -164,7 +164,7 @@ class ConcurrentRecordForm(_RecordForm):
     def _shown_values(self) -> Mapping[str, str]:
         try:
             shown = json.loads(self.data.get(SHOWN_KEY, ""))
-        except ValueError:
+        except (ValueError, RecursionError):
             shown = None
         if isinstance(shown, dict):
             return {str(name): str(text) for name, text in shown.items()}

@@ -14,7 +14,6 @@ from django.contrib import admin
 from django.db import transaction
 from django.db.models import ProtectedError, QuerySet, RestrictedError
 from django.http import HttpRequest
-from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
 
 from sync import registry
@@ -24,6 +23,7 @@ from sync.admin.deletion_pages import approval_question, decide_approvals, delet
 from sync.admin.inbox_offers import ActionResult, GroupLead, InboxAction, register_action, register_lead
 from sync.admin.queue_actions import DISCARD
 from sync.admin.unmatched_pages import create_records, ignore_items, list_again
+from sync.api.request_rules import parse_moment
 from sync.boards.mapping import retry_field
 from sync.choices import ApprovalKind, QueueDirection, RemovedItemPolicy
 from sync.clock import sync_now
@@ -391,10 +391,10 @@ def _log_on_records(request: HttpRequest, entity_type: str, ids: Sequence[Any], 
 
 def _delete(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
     """Delete the records as their list would; one that was edited since the question is left."""
-    asked_at, done, problems = parse_datetime(request.POST.get(_ASKED_AT, "")), 0, []
+    asked_at, done, problems = parse_moment(request.POST.get(_ASKED_AT)), 0, []
     for entity_type, ids in _by_type(found).items():
         manager = registry.entity(entity_type).model._default_manager
-        rows = manager.filter(pk__in=ids, updated_at__lte=asked_at) if _is_aware(asked_at) else manager.none()
+        rows = manager.filter(pk__in=ids, updated_at__lte=asked_at) if asked_at else manager.none()
         if edited := len(ids) - rows.count():
             records = registry.count_of_type(edited, entity_type)
             problems.append(f"{records} left alone: edited or deleted since you were asked. See what is there now.")
@@ -403,10 +403,6 @@ def _delete(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping
         problems += refused
     said = f"{_counted(found, done)} {humanize.plural(done, 'is', 'are')} deleted in NPD."
     return ActionResult(done, format_html("{} {}", said, deleted_records_link(request.user)), problems)
-
-
-def _is_aware(moment: datetime | None) -> bool:
-    return moment is not None and moment.tzinfo is not None
 
 
 def _delete_records(request: HttpRequest, rows: QuerySet[SyncedModel]) -> tuple[int, list[str]]:

@@ -387,7 +387,7 @@ class ShapedView(ApiView):
     def named_in(self, parameter: str, known: Collection[str]) -> list[str]:
         """The names that a parameter lists, separated by commas; raises BadQuery for one that isn't known."""
         given = self.request.query_params.get(parameter) if self.is_shaped else None
-        names = [] if given is None else [name.strip() for name in given.split(",")]
+        names = [] if given is None else [*dict.fromkeys(name.strip() for name in given.split(","))]
         if unknown := [name for name in names if name not in known]:
             named = ", ".join(f"“{name[:100]}”" for name in unknown[:20])
             raise BadQuery({parameter: [f"Not known here: {named}. Known: {', '.join(known)}."]}, code="unknown")

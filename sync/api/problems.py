@@ -55,7 +55,6 @@ KINDS = {
         400,
         ("invalid", "A value or a parameter is refused.", "Correct what `errors` names."),
         ("parse_error", "The body can't be read.", "Send JSON in UTF-8, not too deeply nested."),
-        ("not_text", "The address or a form is not text in UTF-8.", "Correct its encoding."),
         ("bad_idempotency_key", "The Idempotency-Key is no key.", "Send 1 to 255 printable ASCII characters."),
         ("not_configured", "Monday isn't connected, or the type has no board.", "Finish the set-up."),
         ("no_scope", "A token needs a scope.", "Name one at least."),

@@ -38,6 +38,7 @@ from sync.api.problems import MEDIA_TYPE, BadQuery
 from sync.api.request_limits import LimitedView
 from sync.api.token_auth import check_scope
 from sync.choices import TokenScope
+from sync.kernel.db import LONGEST_SEARCH
 from sync.kernel.humanize import shorten
 from sync.models import SyncedModel
 from sync.records.external_ids import parse_name, records_named
@@ -204,7 +205,6 @@ class KnownFieldsMixin(serializers.Serializer[Any]):
 
 
 MAY_BE_EMPTY = ("search",)
-MAX_SEARCH_WORDS = 10  # of a search; each costs a comparison of every row
 
 
 def check_query(request: Request, known: Mapping[str, bool]) -> None:
@@ -320,7 +320,10 @@ class StableOrdering(django_filters.OrderingFilter):  # type: ignore[misc]
     """Orders by the requested field and then by id, so that each row is on exactly one page."""
 
     def filter(self, queryset: QuerySet[Model], value: Any) -> QuerySet[Model]:
-        ordered: QuerySet[Model] = super().filter(queryset, value)
+        once: dict[str, str] = {}  # a cursor's condition grows with each, and a second time orders nothing
+        for name in value or ():
+            once.setdefault(name.removeprefix("-"), name)
+        ordered: QuerySet[Model] = super().filter(queryset, [*once.values()])
         return ordered.order_by(*ordered.query.order_by, "id") if value else ordered
 
 
@@ -336,7 +339,10 @@ class RecordFilter(FilterSet):  # type: ignore[misc]
         help_text="What another system calls the record, as source:value.",
     )
     search = django_filters.CharFilter(
-        method="containing", label="Search", help_text="Every word must occur in one of the text fields."
+        method="containing",
+        label="Search",
+        max_length=LONGEST_SEARCH,
+        help_text="Every word must occur in one of the text fields.",
     )
     updated_since = Moment(
         field_name="updated_at",
@@ -353,7 +359,7 @@ class RecordFilter(FilterSet):  # type: ignore[misc]
         # What it finds would tell the names of related records.
         hidden = registry.hidden_relations(self.request.user, model)
         searched = [one for one in self.searched if one.partition(LOOKUP_SEP)[0] not in hidden]
-        for word in value.split()[:MAX_SEARCH_WORDS]:
+        for word in value.split():
             queryset = queryset.filter(registry.containing(model, searched, word))
         return queryset
 

@@ -258,6 +258,8 @@ def _marked_letters() -> dict[str, str]:
 _MARKED = _marked_letters()
 _DOUBLE = {"ss": "ßẞ", "ae": "æÆ", "oe": "œŒ", "th": "þÞ"}
 _PART = re.compile("|".join([*_DOUBLE, "."]), re.IGNORECASE | re.DOTALL)
+LONGEST_SEARCH = 200
+"""Characters. Each word costs a comparison of every row, and a pattern thirty characters for one."""
 
 
 def unmarked_pattern(text: str) -> str:

@@ -143,21 +143,18 @@ def lock_sources(entity_type: str, sources: Iterable[str]) -> None:
     Nothing is there yet whose row could be locked, and two who look at once would both find nothing and both create.
     Taken before `lock_values`, and that before any record's row, so that no two wait for each other.
     """
-    _lock(advisory_key("upsert", entity_type, source) for source in sources)
+    lock_values(entity_type, "external id", sources)
 
 
 def lock_values(entity_type: str, field: str, keys: Iterable[str]) -> None:
     """The same for whoever writes a field's value, by its match key."""
-    # A bulk has a thousand values, and PostgreSQL room for a few thousand locks of all transactions together.
+    # A bulk names a thousand, and PostgreSQL has room for a few thousand locks of all transactions together.
     shares = {advisory_key(key) % VALUE_LOCKS for key in keys}
-    _lock(advisory_key("upsert", entity_type, field, str(share)) for share in shares)
+    locks = sorted(advisory_key("upsert", entity_type, field, str(share)) for share in shares)
+    run_sql("SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) AS key", [locks])
 
 
 VALUE_LOCKS = 256
-
-
-def _lock(keys: Iterable[int]) -> None:
-    run_sql("SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) AS key", [sorted({*keys})])
 
 
 def advisory_key(*parts: str) -> int:

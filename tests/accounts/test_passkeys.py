@@ -108,7 +108,7 @@ def test_a_passkey_signs_nobody_in_who_may_not(page: Any, person: User, change: 
 
 
 NONE = (
-    "", "{}", "[]", "1", '{"id": "x"}', '{"response": {"userHandle": "!!"}}',
+    "", "{}", "[]", "[" * 100_000, "1", '{"id": "x"}', '{"response": {"userHandle": "!!"}}',
     ('{"id": "eA", "rawId": "eA", "type": "public-key", "response": {"clientDataJSON": "eA", '
     '"attestationObject": "eA", "authenticatorData": "eA", "signature": "eA", "userHandle": "MQ"}}'),
 )  # fmt: skip

@@ -83,6 +83,7 @@ def test_it_says_when_it_finds_nothing_and_what_was_searched(browser_of_person: 
         assert NOTHING in words_of(html) or links(html), term
     assert "Searched: names, email addresses" in words_of(found(browser_of_person, "zzzz"))
     assert "<b>x</b>" not in found(browser_of_person, "<b>x</b>")
+    assert titles(browser_of_person, "zzzz", "http://[") == {}
 
 
 def titles(client: Client, term: str, page: str = "/admin/") -> dict[str, list[str]]:

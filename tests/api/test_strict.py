@@ -22,6 +22,7 @@ NOBODY = "00000000-0000-4000-8000-000000000000"
         (f"{CONTACTS}?email_address=abc", "email_address"),
         (f"{CONTACTS}?emial=x&name=y", "emial"),
         (f"{CONTACTS}?organization=", "organization"),
+        (f"{CONTACTS}?search={'e+' * 500}", "search"),
         (f"{CONTACTS}?ordering=name&ordering=-name", "ordering"),
         (f"{CONFLICTS}?resolved=banana", "resolved"),
         (f"{CONFLICTS}?entity_type=contcat", "entity_type"),
@@ -90,12 +91,6 @@ def test_a_body_of_another_kind_is_told_what_is_taken(api: APIClient) -> None:
 def test_an_act_with_a_field_that_nobody_knows_is_refused_by_name(api: APIClient) -> None:
     answer = api.post("/api/v1/sync/pauses/", {"board": "contact"})
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "unknown_field")
-
-
-def test_half_of_a_surrogate_pair_in_a_query_is_the_senders_fault(api: APIClient) -> None:
-    odd = {"Content-Type": "text/plain; charset=unicode_escape"}
-    answer = api.get(f"{CONTACTS}?search=%5Cud800", headers=odd)
-    assert (answer.status_code, answer.headers["Content-Type"]) == (400, "application/problem+json")
 
 
 @pytest.mark.parametrize(

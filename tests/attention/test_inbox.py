@@ -402,6 +402,8 @@ def test_sixty_records_are_deleted_in_one_act_but_not_what_was_edited_since_the_
     assert asked.count("who@npd.example") == 60
     assert "In NPD: 60 contacts are deleted" in words_of(asked)
     Contact.objects.filter(pk=gone[0].pk).update(role_title="Chair")
+    browser_of_person.post(ACT, sent_by(asked) | {"asked_at": "2026-02-30T00:00Z"})
+    assert Contact.objects.count() == 60
     said = browser_of_person.post(ACT, sent_by(asked), follow=True).content.decode()
     assert re.search(r"59 contacts are deleted in NPD\.\s*<a [^>]*href=\"/admin/sync/tombstone/\"", said)
     assert list(Contact.objects.values_list("pk", flat=True)) == [gone[0].pk]

@@ -197,6 +197,7 @@ CHUNKED = b"POST /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chun
         (CHUNKED + b"7fffffffffffffff\r\n", "413"),
         (b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-a: " + b"b" * 40_000, "431"),
         (b"GET http://[::1/healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", "400"),
+        (b"GET /admin/?q=%41 HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: a/b; CHARSET=\"zlib_codec\"\r\n\r\n", "400"),
     ],
 )  # fmt: skip
 def test_what_can_have_no_good_end_is_refused_before_its_end(port: int, sent: bytes, code: str) -> None:
