@@ -221,7 +221,7 @@ class ValidIdsMixin:
         return super().get_object(request, object_id, from_field or None)  # type: ignore[misc]
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """The list; raises BadRequest where the database or Python can't read a filter's value, or would search long."""
+        """The list; raises BadRequest where Python or the database can't read a filter's value, or a search is long."""
         if len(request.GET.get(SEARCH_VAR, "")) > LONGEST_SEARCH:
             raise BadRequest(f"A search has at most {LONGEST_SEARCH} characters. Shorten it.")
         try:
