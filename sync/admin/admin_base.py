@@ -231,7 +231,7 @@ class ValidIdsMixin:
         return super().get_object(request, object_id, from_field or None)  # type: ignore[misc]
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """The list; raises BadRequest where the database or Python can't read a filter's value, or would search long."""
+        """The list; raises BadRequest where the database or Python can't read a filter's value, or is too long."""
         if len(request.GET.get(SEARCH_VAR, "")) > LONGEST_SEARCH:
             raise BadRequest(f"A search has at most {LONGEST_SEARCH} characters. Shorten it.")
         try:
