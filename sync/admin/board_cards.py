@@ -188,7 +188,7 @@ class BoardStatus:
         since, reasons = self.due_since, Counter[str]()
         for one in self.jobs(DEFERRED):
             if one.reason and not self.hides_reasons:
-                reasons[one.reason] += one.number
+                reasons[humanize.without_request_id(one.reason)] += one.number
         several = len(reasons) > 1
         lines = [f"Why later{f' ({n:,})' if several else ''}: {why}" for why, n in reasons.most_common(MAX_REASONS)]
         if since is not None:
