@@ -148,8 +148,11 @@ def test_all_that_are_selected_are_counted_as_everywhere_and_the_way_back_keeps_
     page.locator("#action-toggle").check()
     page.get_by_role("link", name="Select all 1,200 contacts").click()
     expect(page.locator(".actions .all")).to_have_text("All 1,200 selected")
-    page.locator("select[name=action]").select_option("delete_selected")
-    expect(page.get_by_role("button", name="Delete 1,200 contacts…")).to_be_visible()
+    assert page.locator(".actions .npd-button").all_inner_texts()[-1] == "Delete…"
+    page.get_by_role("button", name="Turn sync off…").click()
+    page.get_by_role("button", name="Turn sync off (1,200 contacts)").click()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#npd-said")).to_have_text("Sync turned on again for 1,200 contacts.")
     page.locator("tr.data-row th a").first.click()
     page.get_by_role("heading", level=1).get_by_role("link", name="Contacts").click()
     page.wait_for_url(f"**{CONTACTS}?q=Ann")
