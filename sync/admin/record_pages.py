@@ -55,8 +55,8 @@ from sync.kernel.action_errors import ActionError, Conflict
 from sync.kernel.db import bound_lock_waits
 from sync.kernel.humanize import plural
 from sync.ledger import record_view
-from sync.ledger.record_view import RecordState, health_counts
-from sync.models import SyncedModel, SyncQueue
+from sync.ledger.record_view import Part, RecordState, health_counts
+from sync.models import FieldMapping, SyncedModel, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.preview.explanation import LiveReading, read_live
 from sync.operations.record_requests import (
@@ -88,7 +88,7 @@ _UNLINK_EFFECTS = (
 )
 
 _OFF_EFFECTS = (
-    "Nothing is synced in either direction. Edits stay in NPD and on Monday; open conflicts close, kept in the history.",
+    "Nothing is synced in either direction. Edits stay in NPD and on Monday; open conflicts close, kept in history.",
     (
         "Once sync is on again, what one side changed meanwhile is synced, and what both changed differently becomes a "
         "conflict. Right after this you can undo it for exactly these."
@@ -160,6 +160,8 @@ class ListTab:
 class RecordChangeList(PageChangeList):
     """A list of records with a tab for each state that any has; each keeps the search and the other filters."""
 
+    tab_parameter = HealthFilter.parameter_name
+
     def get_results(self, request: HttpRequest) -> None:
         """Keep how the boards stand for what the page shows besides its rows; these in the spelling of all pages."""
         self.boards, self.hides = overview_of(request), bool(registry.hidden_relations(request.user, self.model))
@@ -179,12 +181,26 @@ class RecordChangeList(PageChangeList):
         return str(chosen[0] if isinstance(chosen, list) else chosen)
 
     @cached_property
+    def _parts(self) -> dict[Part, int]:
+        spec = registry.entity(self.model.entity_type())
+        return health_counts([spec], self.boards.pauses, with_synced=False).get(spec.entity_type, {})
+
+    @property
+    def blocked_columns(self) -> str:
+        """Which fields their column blocks, and of how many records, where nothing else is wrong with these."""
+        number, entity_type = self._parts.get(Part.COLUMN, 0), self.model.entity_type()
+        if not number:
+            return ""
+        broken = FieldMapping.objects.filter(link__entity_type=entity_type, column_id__gt="").exclude(problem="")
+        labels = [one.label for one in broken.order_by("pk")]
+        who = f"{humanize.join_first(labels)} {plural(len(labels), 'is', 'are')} blocked"
+        return f"{who} for {registry.count_of_type(number, entity_type)}: a column on Monday can’t be used."
+
+    @cached_property
     def tabs(self) -> list[ListTab]:
         """All, then the states; one that no record has is a tab only while it is looked at."""
-        spec = registry.entity(self.model.entity_type())
         counts: Counter[RecordState] = Counter()
-        found_parts = health_counts([spec], self.boards.pauses, with_synced=False)
-        for part, number in found_parts.get(spec.entity_type, {}).items():
+        for part, number in self._parts.items():
             counts[part.state] += number
         name, shown = HealthFilter.parameter_name, [one for one in EMPTY_TABS if counts[one] or one == self._state]
         found = [ListTab("All", self.get_query_string(remove=[PAGE_VAR, name]), not self._state)]
