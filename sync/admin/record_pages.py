@@ -191,8 +191,8 @@ class RecordChangeList(PageChangeList):
         number, entity_type = self._parts.get(Part.COLUMN, 0), self.model.entity_type()
         if not number:
             return ""
-        broken = FieldMapping.objects.filter(link__entity_type=entity_type, column_id__gt="").exclude(problem="")
-        labels = [one.label for one in broken.order_by("pk")]
+        mapped = FieldMapping.objects.filter(link__entity_type=entity_type).exclude(direction=SyncDirection.NONE)
+        labels = [one.label for one in mapped.exclude(problem="").order_by("pk")] or ["A field"]
         who = f"{humanize.join_first(labels)} {plural(len(labels), 'is', 'are')} blocked"
         return f"{who} for {registry.count_of_type(number, entity_type)}: a column on Monday can’t be used."
 

@@ -110,6 +110,7 @@ def test_a_tab_filters_and_the_export_follows_it(open_page: Any, world: dict[str
     page.wait_for_url("**health=attention**")
     assert "q=e" in page.url
     assert page.locator(".npd-list-tabs [aria-current]").inner_text().startswith("Needs attention")
+    expect(page.locator(".npd-filter-button b")).to_have_count(0)
     page.get_by_role("link", name="Export…").click()
     page.wait_for_url("**/export/**")
     assert "q=e" in page.url
@@ -135,6 +136,7 @@ def test_the_filters_are_set_cleared_and_left_by_keys(open_page: Any, world: dic
     sheet.get_by_label("No sync").check()
     sheet.locator("button[type=submit]").press("Enter")
     page.wait_for_url("**sync_direction__exact=none**")
+    assert opens.locator("b").inner_text() == "1"
     opens.press("Enter")
     sheet.get_by_role("link", name="Clear").press("Enter")
     page.wait_for_url(lambda address: "sync_direction__exact" not in address)
