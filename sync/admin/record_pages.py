@@ -55,7 +55,7 @@ from sync.kernel.action_errors import ActionError, Conflict
 from sync.kernel.db import bound_lock_waits
 from sync.kernel.humanize import plural
 from sync.ledger import record_view
-from sync.ledger.record_view import Part, RecordState, health_counts
+from sync.ledger.record_view import PARTS, Part, RecordState, health_counts
 from sync.models import FieldMapping, SyncedModel, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.preview.explanation import LiveReading, read_live
@@ -160,7 +160,9 @@ class ListTab:
 class RecordChangeList(PageChangeList):
     """A list of records with a tab for each state that any has; each keeps the search and the other filters."""
 
-    tab_parameter = HealthFilter.parameter_name
+    @property
+    def tab_parameter(self) -> str:  # type: ignore[override]  # of other lists it is none
+        return HealthFilter.parameter_name if self._state in RecordState.values else ""
 
     def get_results(self, request: HttpRequest) -> None:
         """Keep how the boards stand for what the page shows besides its rows; these in the spelling of all pages."""
@@ -195,6 +197,14 @@ class RecordChangeList(PageChangeList):
         labels = [one.label for one in mapped.exclude(problem="").order_by("pk")] or ["A field"]
         who = f"{humanize.join_first(labels)} {plural(len(labels), 'is', 'are')} blocked"
         return f"{who} for {registry.count_of_type(number, entity_type)}: a column on Monday can’t be used."
+
+    @property
+    def other_causes(self) -> ListTab:
+        """The records that need attention for something of their own."""
+        parts = [part for part in PARTS[RecordState.ATTENTION] if part is not Part.COLUMN]
+        name, chosen = HealthFilter.parameter_name, ",".join(parts)
+        number = sum(self._parts.get(part, 0) for part in parts)
+        return ListTab("", self.get_query_string({name: chosen}, remove=[PAGE_VAR]), self._state == chosen, number)
 
     @cached_property
     def tabs(self) -> list[ListTab]:

@@ -278,6 +278,8 @@ def test_a_column_that_blocks_records_is_one_thing_beside_other_blocked_fields(b
     assert {f"{CONTACTS}?health=gone": 1, f"{CONTACTS}?health=blocked": 1}.items() <= links(html).items()
     assert "Phone blocked 2" in words_of(html)
     assert "health=column" not in html
+    assert "Show the other 2" in words_of(browser_of_person.get(CONTACTS).content.decode())
+    assert listed(browser_of_person, f"{CONTACTS}?health=conflict,failed,approval,gone,blocked") == 2
 
 
 def test_receivers_that_nothing_reaches_are_told_as_gravely_as_they_fail(
