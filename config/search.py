@@ -301,9 +301,9 @@ def _recent(request: HttpRequest) -> list[Hit]:
     """The records with which this person did something last."""
     seen = [spec for spec in registry.entities() if _admin_of(request, spec.model)]
     specs = {ContentType.objects.get_for_model(spec.model).pk: spec for spec in seen}
-    lines = LogEntry.objects.filter(user_id=request.user.pk, content_type__in=specs, object_id__isnull=False).order_by(
-        "-pk"
-    )
+    lines = LogEntry.objects.filter(
+        user_id=request.user.pk or 0, content_type__in=specs, object_id__isnull=False
+    ).order_by("-pk")
     acted = lines.values_list("content_type", "object_id")[:LOOKED_AT]
     keys = list(dict.fromkeys((specs[kind].entity_type, UUID(key)) for kind, key in acted))[:RECENT]
     names = registry.known_names(registry.visible_types(request.user), keys)
