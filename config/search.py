@@ -9,10 +9,13 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
 from django.db.models import AutoField, Case, CharField, Count, IntegerField, Model, Q, QuerySet, TextField, Value, When
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -25,6 +28,7 @@ from django.views.decorators.http import require_GET
 from config.help_pages import help_pages
 from config.navigation import RECORDS, sections
 from sync import registry
+from sync.admin.list_exports import EXPORT_RIGHT
 from sync.choices import QueueStatus
 from sync.kernel.db import LONGEST_SEARCH, unmarked_pattern
 from sync.kernel.humanize import count_with_noun, one_line, shorten
@@ -33,6 +37,7 @@ from sync.models.jobs import QueueAction, is_allowed
 from sync.outbox.pauses import active_pauses
 from sync.reconcile.lookups import FieldDisplay
 
+RECENT = 5
 SHOWN = 8
 """Of each group; the rest is in its list."""
 LOOKED_AT = 50
@@ -95,7 +100,8 @@ def search_page(request: HttpRequest) -> HttpResponse:
 def found(request: HttpRequest, term: str) -> list[Group]:
     commands = _ranked(_commands(request), term)
     if not term:
-        return [Group("Commands", commands)] if commands else []
+        both = Group("Recently changed by you", _recent(request)), Group("Commands", commands)
+        return [group for group in both if group.hits]
     pages = (("Pages", _pages(request)), ("Help", _help()))
     groups = [*_rows(request, term), Group("Commands", commands)]
     groups += [Group(title, _ranked(hits, term)) for title, hits in pages]
@@ -188,7 +194,8 @@ def _told_of(searched: Sequence[str], rows: Sequence[Any], spec: registry.Entity
             named = (
                 f"{capfirst(str(field.verbose_name))}: {name}" for field, name in others if re.search(wanted, name)
             )
-            text = next(named, text)
+            item = f"Item {row.monday_id} on Monday"
+            text = next(named, item if re.search(wanted, item) else text)
         told[row.pk] = shorten(one_line(text), 80)
     return told
 
@@ -275,6 +282,8 @@ def _commands(request: HttpRequest) -> Iterator[Hit]:
             if hasattr(lists, "has_import_permission") and lists.has_import_permission(request):
                 url = reverse(f"{stem}_import_file")
                 yield Hit(f"Import {opts.verbose_name_plural}", "CSV or XLSX", "upload_file", url)
+            if hasattr(lists, "export_columns") and request.user.has_perm(EXPORT_RIGHT):
+                yield Hit(f"Export {opts.verbose_name_plural}", "CSV or XLSX", "download", reverse(f"{stem}_export"))
     if is_allowed(request.user, QueueAction.RETRY) and _admin_of(request, SyncQueue):
         yield from _sync_commands()
     if is_allowed(request.user, QueueAction.PAUSE):
@@ -286,6 +295,20 @@ def _commands(request: HttpRequest) -> Iterator[Hit]:
     yield Hit("Mode of the system", "Dark or light as it is", "computer", theme="auto")
     yield Hit("Help", "", "help", reverse("npd-help-start"))
     yield Hit("Sign out", "", "logout", reverse("account_logout"), post={})
+
+
+def _recent(request: HttpRequest) -> list[Hit]:
+    """The records with which this person did something last."""
+    seen = [spec for spec in registry.entities() if _admin_of(request, spec.model)]
+    specs = {ContentType.objects.get_for_model(spec.model).pk: spec for spec in seen}
+    lines = LogEntry.objects.filter(
+        user_id=request.user.pk or 0, content_type__in=specs, object_id__isnull=False
+    ).order_by("-pk")
+    acted = lines.values_list("content_type", "object_id")[:LOOKED_AT]
+    keys = list(dict.fromkeys((specs[kind].entity_type, UUID(key)) for kind, key in acted))[:RECENT]
+    names = registry.known_names(registry.visible_types(request.user), keys)
+    icons = {spec.entity_type: spec.icon for spec in seen}
+    return [Hit(names[key], "", icons[key[0]], registry.record_url(*key)) for key in keys if key in names]
 
 
 def _record_commands(request: HttpRequest) -> Iterator[Hit]:

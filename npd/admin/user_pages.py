@@ -10,7 +10,7 @@ from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from allauth.usersessions.models import UserSession
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -341,7 +341,8 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin
         name, role = made.user.get_full_name() or made.user, self.roles(made.user)
         said = f"{name} is invited as “{role}”: an email went to {made.user.email}. Its link works once, until {until}."
         own, further = reverse("admin:auth_user_change", args=[made.user.pk]), "Change the role, or invite again"
-        self.message_user(request, format_html('{} <a class="npd-link" href="{}">{}</a>', said, own, further))
+        text = format_html('{} <a class="npd-link" href="{}">{}</a>', said, own, further)
+        self.message_user(request, text, messages.SUCCESS)
         return see_other(reverse("admin:auth_user_changelist"))
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:

@@ -122,24 +122,6 @@ document.addEventListener("DOMContentLoaded", () => {
   window.django?.jQuery?.(document).on("select2:select select2:unselect select2:clear", markTyped);
 });
 
-// The button that runs a list's action says what it does with how many; a deletion is red.
-const nameAction = () => {
-  const button = document.querySelector("#changelist-actions [name=index]");
-  const choice = document.querySelector("#changelist-actions select[name=action]");
-  if (!button || !choice) return;
-  const form = button.form;
-  const number = form.querySelector("[name=select_across]")?.value === "1"
-    ? document.querySelector("#changelist-actions .all")?.dataset.number
-    : form.querySelectorAll(".action-select:checked").length;
-  const deletes = choice.value === "delete_selected", act = choice.selectedOptions[0].text.trim();
-  const what = act.replace(/\S+/g, (word, at, text) =>
-    word === "selected" ? number : number === 1 && at + word.length === text.length ? word.replace(/s$/, "") : word);
-  button.textContent = deletes ? `${what}…` : act.replace(/…?$/, (end) => ` (${number})${end}`);
-  button.classList.toggle("npd-button-deletes", deletes);
-};
-document.addEventListener("change", () => setTimeout(nameAction));
-document.addEventListener("click", (event) => event.target.closest("#changelist-actions") && setTimeout(nameAction));
-
 // The way back from a page leads to its list as it was left, with its filters, also to the inbox if that was the last one.
 const LEFT = "npd-list-left";
 document.addEventListener("DOMContentLoaded", () => {

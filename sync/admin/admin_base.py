@@ -161,6 +161,14 @@ class PageChangeList(ChangeList):
     result_list: Any
     empty_words: str
     empty_doors: Sequence[tuple[str, str]]
+    tab_parameter = ""
+    """The filter that the tabs above the list are."""
+
+    @property
+    def filters_set(self) -> int:
+        """How many filters narrow the list, besides its tab."""
+        chosen = {name for name, values in self.filter_params.items() if any(values)} - {self.tab_parameter}
+        return sum(not chosen.isdisjoint(one.expected_parameters()) for one in self.filter_specs)
 
     @property
     def export_url(self) -> str:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.models import LogEntry
 from django.contrib.admin.views.main import PAGE_VAR
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import PermissionDenied
@@ -30,6 +31,7 @@ from unfold.widgets import DATETIME_CLASSES, UnfoldAdminTextareaWidget
 from sync import registry
 from sync.admin import admin_base, record_panel
 from sync.admin.admin_base import DateTimeRangeFilter, HealthFilter, PageAdmin, PageChangeList, overview_of
+from sync.admin.attention_pages import LAST_UNDO
 from sync.admin.concurrent_edits import ConcurrentRecordForm, DeletedMeanwhileMixin, LinesField
 from sync.admin.confirmed_action import (
     MAX_ROWS_SHOWN,
@@ -42,6 +44,7 @@ from sync.admin.confirmed_action import (
 )
 from sync.admin.connection_pages import first_records
 from sync.admin.deletion_pages import deleted_records_link
+from sync.admin.inbox_offers import ActionResult, InboxAction, register_action
 from sync.admin.list_exports import ExportColumn, ExportMixin, field_value
 from sync.admin.record_activity import FIELD_PARAMETER, activity_of
 from sync.api.request_limits import monday_throttle_reason
@@ -52,8 +55,8 @@ from sync.kernel.action_errors import ActionError, Conflict
 from sync.kernel.db import bound_lock_waits
 from sync.kernel.humanize import plural
 from sync.ledger import record_view
-from sync.ledger.record_view import RecordState, health_counts
-from sync.models import SyncedModel, SyncQueue
+from sync.ledger.record_view import PARTS, Part, RecordState, health_counts
+from sync.models import FieldMapping, SyncedModel, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.preview.explanation import LiveReading, read_live
 from sync.operations.record_requests import (
@@ -81,6 +84,14 @@ _UNLINK_EFFECTS = (
     (
         "The item is not matched with a record, and makes none, until somebody says so. “Link again…” on the "
         "record's page undoes it: what changed meanwhile is then synced, or asked about."
+    ),
+)
+
+_OFF_EFFECTS = (
+    "Nothing is synced in either direction. Edits stay in NPD and on Monday; open conflicts close, kept in history.",
+    (
+        "Once sync is on again, what one side changed meanwhile is synced, and what both changed differently becomes a "
+        "conflict. Right after this you can undo it for exactly these."
     ),
 )
 
@@ -149,6 +160,10 @@ class ListTab:
 class RecordChangeList(PageChangeList):
     """A list of records with a tab for each state that any has; each keeps the search and the other filters."""
 
+    @property
+    def tab_parameter(self) -> str:  # type: ignore[override]  # of other lists it is none
+        return HealthFilter.parameter_name if self._state in RecordState.values else ""
+
     def get_results(self, request: HttpRequest) -> None:
         """Keep how the boards stand for what the page shows besides its rows; these in the spelling of all pages."""
         self.boards, self.hides = overview_of(request), bool(registry.hidden_relations(request.user, self.model))
@@ -168,12 +183,34 @@ class RecordChangeList(PageChangeList):
         return str(chosen[0] if isinstance(chosen, list) else chosen)
 
     @cached_property
+    def _parts(self) -> dict[Part, int]:
+        spec = registry.entity(self.model.entity_type())
+        return health_counts([spec], self.boards.pauses, with_synced=False).get(spec.entity_type, {})
+
+    @property
+    def blocked_columns(self) -> str:
+        """Which fields their column blocks, and of how many records, where nothing else is wrong with these."""
+        number, entity_type = self._parts.get(Part.COLUMN, 0), self.model.entity_type()
+        if not number:
+            return ""
+        mapped = FieldMapping.objects.filter(link__entity_type=entity_type).exclude(direction=SyncDirection.NONE)
+        labels = [one.label for one in mapped.exclude(problem="").order_by("pk")] or ["A field"]
+        who = f"{humanize.join_first(labels)} {plural(len(labels), 'is', 'are')} blocked"
+        return f"{who} for {registry.count_of_type(number, entity_type)}: a column on Monday can’t be used."
+
+    @property
+    def other_causes(self) -> ListTab:
+        """The records that need attention for something of their own."""
+        parts = [part for part in PARTS[RecordState.ATTENTION] if part is not Part.COLUMN]
+        name, chosen = HealthFilter.parameter_name, ",".join(parts)
+        number = sum(self._parts.get(part, 0) for part in parts)
+        return ListTab("", self.get_query_string({name: chosen}, remove=[PAGE_VAR]), self._state == chosen, number)
+
+    @cached_property
     def tabs(self) -> list[ListTab]:
         """All, then the states; one that no record has is a tab only while it is looked at."""
-        spec = registry.entity(self.model.entity_type())
         counts: Counter[RecordState] = Counter()
-        found_parts = health_counts([spec], self.boards.pauses, with_synced=False)
-        for part, number in found_parts.get(spec.entity_type, {}).items():
+        for part, number in self._parts.items():
             counts[part.state] += number
         name, shown = HealthFilter.parameter_name, [one for one in EMPTY_TABS if counts[one] or one == self._state]
         found = [ListTab("All", self.get_query_string(remove=[PAGE_VAR, name]), not self._state)]
@@ -390,31 +427,44 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
 
     @admin.action(description="Turn sync on", permissions=["change"])
     def turn_sync_on(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        self._set_sync(request, queryset, on=True)
+        number = len(self.set_sync(request, queryset, on=True))
+        text = f"Sync turned on for {self._count_text(number)}." if number else "Sync was on for all of them already."
+        self.message_user(request, text, messages.SUCCESS if number else messages.INFO)
 
-    @admin.action(description="Turn sync off", permissions=["change"])
-    def turn_sync_off(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        self._set_sync(request, queryset, on=False)
+    @admin.action(description="Turn sync off…", permissions=["change"])
+    def turn_sync_off(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
+        """Turn sync off after a page that says for how many; the list then offers to undo it."""
 
-    def _set_sync(self, request: HttpRequest, queryset: QuerySet[Any], *, on: bool) -> None:
-        others = queryset.filter(sync_enabled=not on)
+        def question() -> Question:
+            table = RecordTable(("Record",), [(str(one),) for one in queryset[:MAX_ROWS_SHOWN]], queryset.count())
+            hidden, label = selection(request, "turn_sync_off", table.total), self._count_text(table.total)
+            return Question(f"Turn sync off for {label}?", _OFF_EFFECTS, f"Turn sync off ({label})", [table], hidden)
+
+        def run() -> Report:
+            entries = self.set_sync(request, confirmed_rows(request, queryset), on=False)
+            if not entries:
+                return Report(problems=["Sync was off for all of them already."])
+            tokens = [self.model.entity_type(), entries[0].pk, entries[-1].pk]
+            sentence = f"Sync turned off for {self._count_text(len(entries))}."
+            request.session[LAST_UNDO] = {"action": "turn_sync_off", "tokens": tokens, "sentence": sentence}
+            return Report()
+
+        return run_action(self, request, run, back_url=request.get_full_path(), question=question)
+
+    def set_sync(self, request: HttpRequest, queryset: QuerySet[Any], *, on: bool) -> list[LogEntry]:
+        """Turn the sync of these records on or off; return the log's lines, one for each that was not so already."""
+        request.session.pop(LAST_UNDO, None)
         with transaction.atomic():
             bound_lock_waits()
             # In the order in which a pass locks records, so that neither waits for the other in a circle; without the
             # key's lock, so that rows which point at these can be written.
+            others = queryset.filter(sync_enabled=not on)
             records = list(others.select_for_update(no_key=True, of=("self",)).order_by("id"))
             self.model._default_manager.filter(pk__in=[record.pk for record in records]).update(sync_enabled=on)
             message = [{"changed": {"fields": [str(self.opts.get_field("sync_enabled").verbose_name)]}}]
-            for record in records:
-                self.log_change(request, record, message)
+            entries = [self.log_change(request, record, message) for record in records]
         notify.notify_board(self.model.entity_type())
-        state = "on" if on else "off"
-        text = (
-            f"Sync turned {state} for {self._count_text(len(records))}."
-            if records
-            else f"Sync was {state} for all of them already."
-        )
-        self.message_user(request, text, messages.SUCCESS if records else messages.INFO)
+        return entries
 
     @admin.action(description="Unlink from Monday…", permissions=["change"])
     def unlink(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
@@ -752,6 +802,21 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         }
         answer: HttpResponse = super().delete_view(request, object_id, (extra_context or {}) | more)
         return answer
+
+
+def _turn_on_again(request: HttpRequest, tokens: Sequence[Any]) -> ActionResult:
+    """Turn sync on again for the records of these lines of this person's log: a type, the first and the last."""
+    entity_type, first, last = tokens
+    model_admin: Any = admin.site.get_model_admin(registry.entity(entity_type).model)
+    if not model_admin.has_change_permission(request):
+        raise PermissionDenied
+    entries = LogEntry.objects.filter(user_id=request.user.pk or 0, content_type__model=model_admin.opts.model_name)
+    ids = list(entries.filter(pk__range=(first, last)).values_list("object_id", flat=True))
+    number = len(model_admin.set_sync(request, model_admin.get_queryset(request).filter(pk__in=ids), on=True))
+    return ActionResult(number, f"Sync turned on again for {registry.count_of_type(number, entity_type)}.")
+
+
+register_action(InboxAction("turn_sync_off", "", frozenset(), None, undo=_turn_on_again))
 
 
 def register_generated(site: admin.AdminSite) -> None:

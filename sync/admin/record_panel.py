@@ -39,6 +39,15 @@ from sync.records.blocked_fields import WHERE_TO_UNBLOCK, throttle_reason, throt
 from sync.records.item_links import unlinked_item
 from sync.registry import known_text, link_of, page_url, record_url
 
+_CAUSES = {
+    Part.CONFLICT: "Conflict",
+    Part.FAILED: "Failed",
+    Part.APPROVAL: "Approval",
+    Part.GONE: "Removed",
+    Part.BLOCKED: "Blocked",
+    Part.COLUMN: "Column",
+}
+
 
 @dataclass(frozen=True)
 class RecordSyncView:
@@ -138,8 +147,17 @@ class RecordSyncView:
     @property
     def badge(self) -> SafeString:
         """The state as a label with an icon; a conflict's leads to its screen."""
+        return self._badge(str(self.state.state.label))
+
+    @property
+    def list_badge(self) -> SafeString:
+        """The badge of a list, where what needs attention says why."""
+        is_rejected = self.state.reason_code is Part.BLOCKED and self.state.rejected_to_fix
+        cause = "Rejected" if is_rejected else _CAUSES.get(self.state.reason_code, "")
+        return self._badge(cause or str(self.state.state.label))
+
+    def _badge(self, label: str) -> SafeString:
         icon, kind = STATE_BADGES[self.state.state]
-        label = str(self.state.state.label)
         if self.state.reason_code is Part.CONFLICT:
             return admin_base.badge("warn", "call_split", label, url=self.conflict_url, title="Resolve this conflict")
         return admin_base.badge(kind, icon, label, title=self.detail)
@@ -241,7 +259,7 @@ def list_cell(view: RecordSyncView | None) -> SafeString | str:
         symbol, kind = STATE_BADGES[RecordState.SYNCED]
         words = format_html('<span class="npd-hidden">{}</span>', RecordState.SYNCED.label)
         return admin_base.badge(kind, symbol, words, title=str(RecordState.SYNCED.label))
-    return format_html('{}<span class="npd-why" title="{}">{}</span>', view.badge, view.detail, view.detail)
+    return format_html('{}<span class="npd-why" title="{}">{}</span>', view.list_badge, view.detail, view.detail)
 
 
 def record_item_link(state: RecordView | None, record: Any, text: str = "") -> SafeString | str:

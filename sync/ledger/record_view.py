@@ -111,15 +111,13 @@ _WAYS = {
 def filter_by_health(
     records: QuerySet[SyncedModel], health: str, pauses: Sequence[QueuePause]
 ) -> QuerySet[SyncedModel]:
-    """Return the records in this state, or of this part; all of them where no such one is known.
+    """Return the records in this state, or of these parts; all of them where no such one is known.
 
-    People choose among the five states; a part is where a figure leads.
+    People choose among the five states; parts, with commas between, are where a figure leads.
     """
-    if health in RecordState.values:
-        parts = PARTS[RecordState(health)]
-    elif health in Part.values:
-        parts = (Part(health),)
-    else:
+    known = [Part(one) for one in health.split(",") if one in Part.values]
+    parts = PARTS[RecordState(health)] if health in RecordState.values else known
+    if not parts:
         return records
     entity_type = records.model.entity_type()
     conditions, found = _conditions(records.model, pauses_by_direction(entity_type, pauses)), Q()

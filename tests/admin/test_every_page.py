@@ -176,7 +176,9 @@ def test_a_page_that_fetches_itself_leaves_the_messages_to_the_next_that_is_open
         page = browser_of_person.get("/admin/npd/contact/", headers=headers)
         return [str(one) for one in page.context["messages"]]
 
-    browser_of_person.post("/admin/npd/contact/", {"action": "turn_sync_off", "_selected_action": [world["synced"].pk]})
+    browser_of_person.post(
+        "/admin/npd/contact/", {"action": "turn_sync_on", "_selected_action": [world["disabled"].pk]}
+    )
     assert said(**{"X-NPD-Live": "1"}) == []
     assert len(said()) == 1
     assert said() == []

@@ -40,6 +40,7 @@ def test_records_and_what_is_about_them_are_found_by_name_e_mail_and_number(
     both = {f"/admin/npd/contact/{record.pk}/change/", f"/admin/conflicts/syncconflict/{conflict.pk}/change/"}
     for term in ("Ann Example", "ann.example@npd", "5088"):
         assert both <= links(found(browser_of_person, term)), term
+    assert "Item 5088 on Monday" in words_of(found(browser_of_person, "508"))
     assert "+44 20 7946 0386" in words_of(found(browser_of_person, "+44207946"))  # as its record's page writes it
 
 
@@ -145,12 +146,24 @@ def test_commands_are_those_that_somebody_may_give_here(client: Client, world: d
     assert "Sync now" not in titles(client, "")["Commands"]
     assert titles(client, "pause") == {"Commands": ["Pause organizations", "Pause contacts", "Pause all sync"]}
     client.post("/admin/sync/syncqueue/pause/", {"entity_type": "contact", "direction": ""})
-    assert titles(client, "contacts")["Commands"] == ["Import contacts", "Sync contacts now", "Resume contacts"]
+    assert titles(client, "contacts")["Commands"] == [
+        "Import contacts", "Export contacts", "Sync contacts now", "Resume contacts",
+    ]  # fmt: skip
     client.force_login(staff_who_may("view_contact"))
     commands = titles(client, "", page)["Commands"]
     assert commands == ["Dark mode", "Light mode", "Mode of the system", "Help", "Sign out"]
     client.logout()
     assert client.get("/admin/search/", {"s": "zoe"}).status_code == 302
+
+
+def test_without_a_word_it_leads_to_what_this_person_did_something_with_last(
+    client: Client, browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    browser_of_person.post(f"/admin/npd/contact/{world['synced'].pk}/pause/")
+    address = f"/admin/npd/contact/{world['synced'].pk}/change/"
+    assert links(found(browser_of_person, "")) == {address}
+    client.force_login(staff_who_may("sync.export_lists", "npd.view_organization"))
+    assert address not in links(found(client, ""))
 
 
 def test_help_is_found_by_the_words_of_its_titles_and_where_nothing_is_found_there_is_a_way_to_it(

@@ -264,6 +264,9 @@ def test_a_column_that_blocks_records_is_one_thing_beside_other_blocked_fields(b
     column_is_gone(2)
     assert tasks_of(browser_of_person) == [("warn", "Blocked")]
     assert "2 contacts: The column is gone." in text_of(browser_of_person)
+    listed_words = words_of(browser_of_person.get(CONTACTS).content.decode())
+    assert "Phone is blocked for 2 contacts: a column on Monday can’t be used." in listed_words
+    assert re.search(r"Gone 0 .* Column .*Gone 1 ", listed_words)
     assert headline_of(browser_of_person) == "Syncing; 1 thing needs attention: 2 records"
     states.held("Other", "702")
     assert tasks_of(browser_of_person) == [("warn", "Blocked")]
@@ -275,6 +278,8 @@ def test_a_column_that_blocks_records_is_one_thing_beside_other_blocked_fields(b
     assert {f"{CONTACTS}?health=gone": 1, f"{CONTACTS}?health=blocked": 1}.items() <= links(html).items()
     assert "Phone blocked 2" in words_of(html)
     assert "health=column" not in html
+    assert "Show the other 2" in words_of(browser_of_person.get(CONTACTS).content.decode())
+    assert listed(browser_of_person, f"{CONTACTS}?health=conflict,failed,approval,gone,blocked") == 2
 
 
 def test_receivers_that_nothing_reaches_are_told_as_gravely_as_they_fail(

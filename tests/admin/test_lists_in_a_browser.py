@@ -110,6 +110,7 @@ def test_a_tab_filters_and_the_export_follows_it(open_page: Any, world: dict[str
     page.wait_for_url("**health=attention**")
     assert "q=e" in page.url
     assert page.locator(".npd-list-tabs [aria-current]").inner_text().startswith("Needs attention")
+    expect(page.locator(".npd-filter-button b")).to_have_count(0)
     page.get_by_role("link", name="Export…").click()
     page.wait_for_url("**/export/**")
     assert "q=e" in page.url
@@ -135,6 +136,7 @@ def test_the_filters_are_set_cleared_and_left_by_keys(open_page: Any, world: dic
     sheet.get_by_label("No sync").check()
     sheet.locator("button[type=submit]").press("Enter")
     page.wait_for_url("**sync_direction__exact=none**")
+    assert opens.locator("b").inner_text() == "1"
     opens.press("Enter")
     sheet.get_by_role("link", name="Clear").press("Enter")
     page.wait_for_url(lambda address: "sync_direction__exact" not in address)
@@ -148,8 +150,11 @@ def test_all_that_are_selected_are_counted_as_everywhere_and_the_way_back_keeps_
     page.locator("#action-toggle").check()
     page.get_by_role("link", name="Select all 1,200 contacts").click()
     expect(page.locator(".actions .all")).to_have_text("All 1,200 selected")
-    page.locator("select[name=action]").select_option("delete_selected")
-    expect(page.get_by_role("button", name="Delete 1,200 contacts…")).to_be_visible()
+    assert page.locator(".actions .npd-button").all_inner_texts()[-1] == "Delete…"
+    page.get_by_role("button", name="Turn sync off…").click()
+    page.get_by_role("button", name="Turn sync off (1,200 contacts)").click()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#npd-said")).to_have_text("Sync turned on again for 1,200 contacts.")
     page.locator("tr.data-row th a").first.click()
     page.get_by_role("heading", level=1).get_by_role("link", name="Contacts").click()
     page.wait_for_url(f"**{CONTACTS}?q=Ann")

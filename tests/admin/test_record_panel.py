@@ -56,7 +56,7 @@ def test_a_reason_is_told_of_its_own_pause_alone_however_often_the_record_is_edi
         Contact.objects.filter(pk=record.pk).update(notes=f"Edit {number}")
     assert "Why: The first reason." in page_of(browser_of_person, record)
     posted(browser_of_person, record, "resume")
-    post_action(browser_of_person, "turn_sync_off", record)
+    post_action(browser_of_person, "turn_sync_off", record, confirmed="yes")
     text = page_of(browser_of_person, record)
     assert ("Turned off by Dora Demo," in text, "Why: The first reason" in text) == (True, False)
 

@@ -43,8 +43,8 @@ def change_page(record: Any) -> str:
     return reverse(f"admin:npd_{record._meta.model_name}_change", args=[record.pk])
 
 
-def post_action(client: Client, action: str, *records: Any) -> str:
-    data = {"action": action, "_selected_action": [str(record.pk) for record in records]}
+def post_action(client: Client, action: str, *records: Any, **more: str) -> str:
+    data = {"action": action, "_selected_action": [str(record.pk) for record in records], **more}
     return words_of(client.post(LIST, data, follow=True).content.decode())
 
 
@@ -122,16 +122,35 @@ def test_turning_sync_off_and_on_writes_the_author_and_the_outbox(
     browser_of_person: Client, person: User, world: dict[str, Any]
 ) -> None:
     record = world["synced"]
-    assert "Sync turned off for 1 contact." in post_action(browser_of_person, "turn_sync_off", record)
+    assert "Turn sync off for 1 contact?" in post_action(browser_of_person, "turn_sync_off", record)
+    record.refresh_from_db()
+    assert record.sync_enabled
+    off = post_action(browser_of_person, "turn_sync_off", record, world["disabled"], confirmed="yes")
+    assert "Sync turned off for 1 contact." in off
     record.refresh_from_db()
     assert (record.sync_enabled, record.sync_status) == (False, RecordSyncStatus.DISABLED)
-    assert "Sync was off for all of them already." in post_action(browser_of_person, "turn_sync_off", record)
+    again = post_action(browser_of_person, "turn_sync_off", record, confirmed="yes")
+    assert "Sync was off for all of them already." in again
     assert "Sync turned on for 1 contact." in post_action(browser_of_person, "turn_sync_on", record)
     record.refresh_from_db()
     assert (record.sync_enabled, record.sync_status) == (True, RecordSyncStatus.PENDING)
     assert SyncQueue.objects.filter(entity_id=record.pk, status="pending").exists()
     page = words_of(browser_of_person.get(change_page(record)).content.decode())
     assert re.search(r"Sync turned on \w+ by Dora Demo,", page)
+
+
+def test_turning_sync_off_can_be_undone_for_exactly_these_by_who_may_still_change_them(
+    browser_of_person: Client, person: User, world: dict[str, Any]
+) -> None:
+    def undone(*, may: bool) -> tuple[int, bool, bool]:
+        post_action(browser_of_person, "turn_sync_off", world["synced"], world["disabled"], confirmed="yes")
+        User.objects.filter(pk=person.pk).update(is_superuser=may)
+        status = browser_of_person.post(reverse("npd-inbox-undo"), {"back": LIST}).status_code
+        User.objects.filter(pk=person.pk).update(is_superuser=True)
+        return status, *(Contact.objects.get(pk=world[one].pk).sync_enabled for one in ("synced", "disabled"))
+
+    assert undone(may=True) == (303, True, False)
+    assert undone(may=False) == (403, False, False)
 
 
 def test_before_a_deletion_the_page_says_what_becomes_of_the_item(

@@ -101,7 +101,7 @@ def the_badge_leads_to_the_conflict(page: Page) -> None:
     """From the list's badge to the screen, back, and from the record to the screen again."""
     sidebar(page, "Contacts")
     row = page.get_by_role("row").filter(has_text=HEROINE)
-    badge = row.get_by_role("link", name="Needs attention")
+    badge = row.get_by_role("link", name="Conflict")
     expect(row).to_contain_text("Role")
     sidebar(page, "Health")
     expect(page.get_by_text("Conflicts").first).to_be_visible()

@@ -61,7 +61,7 @@ SCREENS = (
         "activity follows.",
         (WIDE, PHONE),
     ),
-    Screen("conflicts", "Conflicts", "A conflict of one field is resolved in its row, with one click.", (WIDE, DARK)),
+    Screen("conflicts", "Conflicts", "All open conflicts, with the values of both sides.", (WIDE, DARK)),
     Screen(
         "conflict",
         "A conflict",
