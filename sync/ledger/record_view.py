@@ -501,7 +501,9 @@ class RecordView:
         reason = self._blocked(key) if up or down else FieldReason.NOT_SYNCED
         if reason is None:
             reason = FieldReason.NO_BASE if base is None else _compared((local, base_local), (remote, base_remote))
-        details = [found[key]["reason"] for found in (self.ledger.blocked_fields, self.ledger.altered) if key in found]
+        details = [found[key]["reason"] for found in (self._held_still, self.ledger.altered) if key in found]
+        if key in self.ledger.blocked_fields and not details:
+            details = ["Its column is back, or was replaced: the value is on its way."]
         return FieldView(
             key=key,
             label=mapping.label,
@@ -520,7 +522,7 @@ class RecordView:
         )
 
     def _blocked(self, key: str) -> FieldReason | None:
-        entry = self.ledger.blocked_fields.get(key)
+        entry = self._held_still.get(key)
         if key in self.conflict_fields:
             return FieldReason.CONFLICT
         if entry is None:
