@@ -313,6 +313,13 @@ class FieldView:
     def state(self) -> RecordState:
         return self.reason_code.state
 
+    @property
+    def is_same(self) -> bool:
+        """Whether it is in sync, and all that is shown of it is one text."""
+        return self.reason_code is FieldReason.IN_SYNC and {self.base_local, self.base_remote, self.remote} == {
+            self.local
+        }
+
 
 class RecordView:
     """How one record's sync stands: its state and why, when it goes on, and each field on both sides.
