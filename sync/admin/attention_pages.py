@@ -600,11 +600,11 @@ def _report(
     request.session.pop(LAST_ACT, None)
     follows = result.outcome and _back_url(request, request.POST).startswith(reverse("npd-inbox"))
     if result.done and (result.undo or follows):
-        said = {"action": action.name, "tokens": list(result.undo), "sentence": result.sentence}
+        said: dict[str, Any] = {"action": action.name, "tokens": list(result.undo), "sentence": result.sentence}
         if follows:
             ids = sorted({str(entry.entity_id) for entry in fitting if entry.entity_id})
             types = sorted({entry.entity_type for entry in fitting})
-            jobs = {"types": types, "ids": ids, "items": list(result.items), "outcome": result.outcome}
+            jobs: dict[str, Any] = {"types": types, "ids": ids, "items": list(result.items), "outcome": result.outcome}
             jobs["at"] = sync_now().isoformat()
             if total := _open_jobs(jobs):
                 said["jobs"] = jobs | {"total": total}
@@ -622,7 +622,8 @@ def _jobs_of(jobs: Mapping[str, Any]) -> QuerySet[SyncQueue]:
 
 def _open_jobs(jobs: Mapping[str, Any]) -> int:
     rows = _jobs_of(jobs).filter(status__in=(QueueStatus.PENDING, QueueStatus.IN_PROGRESS))
-    return rows.values("remote_id" if jobs["items"] else "entity_id").distinct().count()
+    number: int = rows.values("remote_id" if jobs["items"] else "entity_id").distinct().count()
+    return number
 
 
 def _progress(jobs: Mapping[str, Any] | None) -> dict[str, Any] | None:
