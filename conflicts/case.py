@@ -194,7 +194,7 @@ def state_of(conflict: SyncConflict) -> str:
         return APPLYING
     if conflict.stored_resolution.handed_back or conflict.resolution_problem:
         return HANDED_BACK
-    return PARTLY if set(conflict.merge_selections) - set(conflict.conflict_fields) else OPEN
+    return PARTLY if resolved_parts(conflict) else OPEN
 
 
 def conflict_progress(

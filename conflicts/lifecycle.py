@@ -305,7 +305,10 @@ class ConflictHistory:
         """Log an applied resolution; the sync applied it, so the sync is the line's actor."""
         entry, result = conflict.merge_selections[key], conflict.resolved_data.get(key)
         effect = applied_effect(conflict, key)
-        sentence = f"Resolved {conflict.label(key)} as {entry['by']} chose: {quote_value(result)}, {effect.written}."
+        sentence = (
+            f"Resolved {conflict.label(key)} as {entry['by']} chose: {quote_value(result)}, {effect.written}. "
+            f"NPD had {quote_value(entry['npd'])}, Monday had {quote_value(entry['monday'])}."
+        )
         self._add(conflict, key, "conflict_settled", sentence, values={**entry, "result": result})
 
     def log_field_dropped(self, conflict: SyncConflict, field: FieldConflict) -> None:

@@ -618,7 +618,7 @@ def script_texts(rows: int, *, may_type: bool = True) -> dict[str, Any]:
             "many": counted("Empty %(n)s value", "Empty %(n)s values"),
         },
         "writes": "Writes %(fields)s in NPD, %(columns)s on Monday.",
-        "fields": counted("%(n)s field", "%(n)s fields"),
-        "columns": counted("%(n)s column", "%(n)s columns"),
+        "fields": ["nothing", *counted("%(n)s field", "%(n)s fields")[1:]],
+        "columns": ["nothing", *counted("%(n)s column", "%(n)s columns")[1:]],
         "open": counted("%(n)s field stays open.", "%(n)s fields stay open."),
     }

@@ -186,8 +186,6 @@
       if (!event.target.matches("input[type=text], textarea")) return;
       pick(event.target.closest("[data-row]"), "custom");
     });
-    form.addEventListener("submit", () => (isChanged = false));
-    window.addEventListener("beforeunload", askToStay);
     form.addEventListener("focusin", (event) => {
       const row = event.target.closest("[data-row]");
       if (row) mark(rows.indexOf(row));
@@ -216,7 +214,7 @@
     if (event.key === "k") return leave("before");
     const option = options[Number(event.key) - 1];
     if (option && !option.disabled) {
-      option.checked = true;
+      option.checked = isChanged = true;
       option.focus();
       summariseOption();
     } else if (event.key === "Enter" && !opens(event)) {
@@ -228,7 +226,10 @@
   };
 
   const startOptions = () => {
-    form.addEventListener("change", summariseOption);
+    form.addEventListener("change", () => {
+      isChanged = true;
+      summariseOption();
+    });
     document.querySelector("[data-help]").addEventListener("click", () => help.showModal());
     document.addEventListener("keydown", onOptionKey);
     summariseOption();
@@ -269,6 +270,8 @@
     else if (event.key === "k") leave("before");
   };
 
+  form?.addEventListener("submit", () => (isChanged = false));
+  window.addEventListener("beforeunload", askToStay);
   if (rows.length) startChoosing();
   else if (options.length) startOptions();
   else document.addEventListener("keydown", onOtherKey);

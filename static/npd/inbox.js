@@ -114,7 +114,7 @@ const keys = {
     showSelected();
   },
   a: () => here()?.dataset.more && location.assign(here().dataset.more),
-  u: () => act(document.querySelector("#npd-inbox-undo button")),
+  u: () => act(document.querySelector("[data-inbox-undo]")),
   "?": () => document.getElementById("npd-inbox-help")?.showModal(),
   Enter: () => here()?.dataset.url && location.assign(here().dataset.url),
 };

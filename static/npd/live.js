@@ -95,60 +95,66 @@ const announce = (part) => {
 const valueOf = (field) => (field.type === "checkbox" ? (field.checked ? "yes" : "") : field.value);
 const fieldOf = (name) => document.getElementById(`id_${name}`);
 
-// The form takes a new value where nobody has touched the field; else it is offered beside what was typed.
+// The form takes a new value where nobody has touched the field, else it is offered; below the field stands which.
 const merge = async (fresh) => {
   const input = shownOf(document);
   const now = stored(shownOf(fresh));
   const shown = stored(input);
   const changed = Object.keys(shown).filter((name) => name in now && now[name] !== shown[name] && fieldOf(name));
+  for (const line of document.querySelectorAll(".npd-changed:not([data-taken])")) {
+    if (!changed.includes(line.dataset.field)) line.remove();
+  }
   if (!input || !changed.length) return;
-  const offered = [];
+  const told = await ask(changed);
+  Object.assign(shown, stored(input)); // a line's button may have been pressed meanwhile
   for (const name of changed) {
     const field = fieldOf(name);
     const here = plain(valueOf(field));
-    if (here === plain(shown[name]) && document.activeElement !== field) {
-      window.npdTake(field, now[name], fresh.getElementById(field.id)?.selectedOptions?.[0]?.text ?? "");
+    const isTaken = here === plain(shown[name]) && document.activeElement !== field;
+    const label = fresh.getElementById(field.id)?.selectedOptions?.[0]?.text ?? now[name];
+    if (isTaken) {
+      tellChange(field, told, isTaken, shown[name], field.selectedOptions?.[0]?.text);
+      window.npdTake(field, now[name], label);
       if (field.type === "checkbox") field.defaultChecked = now[name] !== "";
       else if ("defaultValue" in field) field.defaultValue = now[name];
     } else if (here !== plain(now[name])) {
-      offered.push(name);
+      tellChange(field, told, isTaken, now[name], label);
       continue;
+    } else {
+      changeOf(name)?.remove();
     }
     shown[name] = now[name];
   }
   input.value = JSON.stringify(shown);
-  await offer(offered, now, fresh);
 };
 
-const offer = async (names, now, fresh) => {
-  const template = document.getElementById("npd-live-offer");
-  const list = document.getElementById("npd-live-offers");
-  if (!template || !list) return;
-  const asked = names.length ? await ask(names) : null;
-  const authors = asked?.authors ?? {};
-  for (const old of list.querySelectorAll("[data-field]")) if (!names.includes(old.dataset.field)) old.remove();
-  for (const name of names) {
-    const field = fieldOf(name);
-    const text = fresh.getElementById(field.id)?.selectedOptions?.[0]?.text ?? now[name];
-    if (list.querySelector(`[data-field="${name}"][data-value="${CSS.escape(now[name])}"]`)) continue;
-    list.querySelector(`[data-field="${name}"]`)?.remove();
-    const line = template.content.firstElementChild.cloneNode(true);
-    Object.assign(line.dataset, { field: name, value: now[name] });
-    const label = document.querySelector(`label[for="${field.id}"]`)?.textContent.replace(/[:*]\s*$/, "").trim() || name;
-    line.querySelector("[data-label]").textContent = label;
-    line.querySelector("[data-text]").textContent = text || "–";
-    const change = line.querySelector("[data-change]");
-    if (asked?.on_monday?.includes(name)) change.textContent = change.dataset.onMonday;
-    line.querySelector("[data-author]").textContent = authors[name] ? `(${authors[name]})` : "";
-    const button = line.querySelector("button");
-    Object.assign(button.dataset, { npdTake: field.id, value: now[name], label: text });
-    button.addEventListener("click", () => {
-      const input = shownOf(document);
-      input.value = JSON.stringify({ ...stored(input), [name]: now[name] });
-      line.remove();
-    });
-    list.append(line);
-  }
+const changeOf = (name) => document.querySelector(`.npd-changed[data-field="${name}"]`);
+
+// Below a field: who changed it meanwhile, and the value that it doesn't show now, with a button that loads it.
+const tellChange = (field, told, isTaken, value, text = value) => {
+  const said = field.type === "checkbox" ? (value ? "on" : "off") : value && text;
+  const name = field.name;
+  const old = changeOf(name);
+  if (!isTaken && old?.dataset.value === value) return;
+  old?.remove();
+  const line = document.getElementById("npd-live-change").content.firstElementChild.cloneNode(true);
+  Object.assign(line.dataset, { field: name, value }, isTaken && { taken: "" });
+  const author = told.authors?.[name];
+  line.querySelector("[data-on]").textContent = told.on_monday?.includes(name) ? "on Monday" : "meanwhile";
+  line.querySelector("[data-author]").textContent = author ? ` (${author})` : "";
+  line.querySelector("[data-text]").textContent = said.length > 200 ? `“${said.slice(0, 200)}…”` : said ? `“${said}”` : "empty";
+  line.querySelector("[data-when]").textContent = isTaken ? "was" : "now";
+  const button = line.querySelector("button");
+  button.textContent = isTaken ? "Put it back" : "Load it";
+  Object.assign(button.dataset, { npdTake: field.id, value, label: text });
+  button.addEventListener("click", () => {
+    const input = shownOf(document);
+    if (!isTaken) input.value = JSON.stringify({ ...stored(input), [name]: value });
+    line.remove();
+  });
+  (document.getElementById(`${field.id}_helptext`)?.parentElement ?? field.parentElement).append(line);
+  const label = document.querySelector(`label[for="${field.id}"]`)?.textContent.replace(/[:*]\s*$/, "").trim() ?? name;
+  document.getElementById("npd-live-news").textContent = `${label}: ${line.innerText}`;
 };
 
 // Says whether another number was shown.

@@ -117,6 +117,7 @@ const markTyped = (event) => {
   if (row && event.target.form?.id === row.querySelector("[name=_save]")?.getAttribute("form")) row.dataset.typed = "";
 };
 document.addEventListener("input", markTyped);
+document.addEventListener("change", markTyped);
 // A choice in select2 is told by jQuery's events alone.
 document.addEventListener("DOMContentLoaded", () => {
   window.django?.jQuery?.(document).on("select2:select select2:unselect select2:clear", markTyped);

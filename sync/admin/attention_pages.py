@@ -13,6 +13,7 @@ from urllib.parse import urlencode, urlsplit
 from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -33,7 +34,7 @@ from sync.admin.inbox_offers import ACTIONS, LEADS, ActionResult, GroupLead, Inb
 from sync.admin.record_panel import rejection_act
 from sync.admin.unmatched_pages import request_badge
 from sync.boards.mapping import column_choices
-from sync.choices import BlockedCode
+from sync.choices import BlockedCode, QueueStatus
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, CountChanged
@@ -54,8 +55,8 @@ OPEN_CAUSE = 5
 """A cause with more entries than this is folded, unless it is alone."""
 
 MAX_PEOPLE = 200
-LAST_UNDO = "inbox_undo"
-"""In the session: what the last act did, for the one undo that is offered."""
+LAST_ACT = "inbox_act"
+"""In the session: what the last act did, for the one undo that is offered, and for how far its jobs are."""
 
 SEEN_PREFIX = "seen:"
 """Before an entry's key: the form's field with the values that its row showed."""
@@ -116,7 +117,8 @@ class InboxRow:
 
     @property
     def _own_actions(self) -> list[InboxAction]:
-        return [one for one in self.actions if not one.by_choice and not one.of_cause]
+        # A column stands for its cause: all that can be done with either is in its row.
+        return [one for one in self.actions if not one.by_choice and (self.is_column or not one.of_cause)]
 
     @property
     def buttons(self) -> list[tuple[InboxAction, str, str, bool]]:
@@ -175,7 +177,7 @@ class InboxGroup:
     @property
     def buttons(self) -> list[tuple[InboxAction, str, bool]]:
         """What can be done with all of it at once, with its number; last what takes something away."""
-        rows, is_one = [row for row in self.rows if row.actions], self.cause.number == 1
+        rows, is_one = [row for row in self.rows if row.actions and not row.is_column], self.cause.number == 1
         acts = [one for one in ACTIONS.values() if one.of_cause or (one.many and not is_one)]
         offered = [one for one in acts if rows and all(one in row.actions for row in rows)]
         found = []
@@ -254,7 +256,11 @@ def inbox_page(request: HttpRequest) -> HttpResponse:
         "bulk_actions": bulk_actions,
         "nouns": _nouns(rows),
         "people": _people() if any(row.may_act for row in rows) else [],
-        "undo": request.session.get(LAST_UNDO),
+        "last": request.session.get(LAST_ACT),
+        "activity_url": registry.page_url("sync_decision_changelist")
+        if request.user.has_perm("sync.view_decision")
+        else "",
+        "progress": _progress(request.session.get(LAST_ACT, {}).get("jobs")),
         "back": request.get_full_path(),
         "earlier": _url(kind=kind, cause=cause, mine=is_mine, p=page - 1) if page > 1 else "",
         "later": _url(kind=kind, cause=cause, mine=is_mine, p=page + 1) if has_next else "",
@@ -591,13 +597,42 @@ def _report(
 ) -> Report:
     result = action.run(request, fitting, seen) if action.run and fitting else ActionResult(0)
     problems = [*result.problems, *([_left_sentence(action, left)] if left else [])]
-    if result.undo and result.done:
-        request.session[LAST_UNDO] = {
-            "action": action.name, "tokens": list(result.undo), "sentence": result.sentence,
-        }  # fmt: skip
+    request.session.pop(LAST_ACT, None)
+    follows = result.outcome and _back_url(request, request.POST).startswith(reverse("npd-inbox"))
+    if result.done and (result.undo or follows):
+        said: dict[str, Any] = {"action": action.name, "tokens": list(result.undo), "sentence": result.sentence}
+        if follows:
+            ids = sorted({str(entry.entity_id) for entry in fitting if entry.entity_id})
+            types = sorted({entry.entity_type for entry in fitting})
+            jobs: dict[str, Any] = {"types": types, "ids": ids, "items": list(result.items), "outcome": result.outcome}
+            jobs["at"] = sync_now().isoformat()
+            if total := _open_jobs(jobs):
+                said["jobs"] = jobs | {"total": total}
+        request.session[LAST_ACT] = said
         return Report(problems=problems)
-    request.session.pop(LAST_UNDO, None)
     return Report(result.sentence if result.done else "", problems)
+
+
+def _jobs_of(jobs: Mapping[str, Any]) -> QuerySet[SyncQueue]:
+    rows = SyncQueue.objects.filter(entity_type__in=jobs["types"])
+    if jobs["items"]:
+        return rows.filter(entity_id=None, remote_id__in=jobs["items"])
+    return rows.filter(entity_id__in=jobs["ids"]) if jobs["ids"] else rows.exclude(entity_id=None)
+
+
+def _open_jobs(jobs: Mapping[str, Any]) -> int:
+    rows = _jobs_of(jobs).filter(status__in=(QueueStatus.PENDING, QueueStatus.IN_PROGRESS))
+    number: int = rows.values("remote_id" if jobs["items"] else "entity_id").distinct().count()
+    return number
+
+
+def _progress(jobs: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """How far the jobs of the last act are, by records; what joined them since is not counted as theirs."""
+    if not jobs:
+        return None
+    failed = _jobs_of(jobs).filter(status=QueueStatus.FAILED, last_attempt__gte=jobs["at"]).count()
+    waiting = min(_open_jobs(jobs), jobs["total"])
+    return {**jobs, "waiting": waiting, "failed": failed, "done": max(jobs["total"] - waiting - failed, 0)}
 
 
 def _run(
@@ -628,17 +663,17 @@ def _assign_or_note(request: HttpRequest, name: str, found: Sequence[AttentionEn
         attention.assign(keys, by=request.user, assignee=person)
         number = humanize.count_with_noun(len(keys), "entry", "entries")
         sentence = f"{number} assigned to {full_name(person)}." if person else f"{number} assigned to nobody."
-        request.session[LAST_UNDO] = {"action": "assign", "tokens": before, "sentence": sentence}
+        request.session[LAST_ACT] = {"action": "assign", "tokens": before, "sentence": sentence}
     return see_other(back_url)
 
 
 @require_POST
 def undo_last_act(request: HttpRequest) -> HttpResponse:
     """Take back what the last act of this person did."""
-    back_url, last = _back_url(request, request.POST), request.session.pop(LAST_UNDO, None)
+    back_url, last = _back_url(request, request.POST), request.session.pop(LAST_ACT, None)
     if "dismiss" in request.POST:
         return see_other(back_url)
-    if not last:
+    if not last or not last["tokens"]:
         messages.warning(request, "There is nothing to undo.")
         return see_other(back_url)
     action = ACTIONS.get(last["action"])

@@ -426,9 +426,14 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
         said: SafeString | str = self.said(first or row)
         if fields and len(act) > 1:
             lines = format_html_join("", "<li>{}</li>", ((self.said(one),) for one in act if one.key))
+            if len(act) == 2 and not first:
+                return format_html('<div class="npd-text"><ul>{}</ul>{}</div>', lines, self._end_of(row))
             summary = said if first else f"{mark_of(row)[1]}: {humanize.join_first(list(fields))}"
             said = format_html('<details class="npd-fields"><summary>{}</summary><ul>{}</ul></details>', summary, lines)
-        return format_html('<div class="npd-text">{}{}</div>', said, self._others(row) or self._undo(row))
+        return format_html('<div class="npd-text">{}{}</div>', said, self._end_of(row))
+
+    def _end_of(self, row: Decision) -> SafeString | str:
+        return self._others(row) or self._undo(row)
 
     def _others(self, row: Decision) -> SafeString | str:
         """The way to the entries of one act, where it was done with other records, too."""

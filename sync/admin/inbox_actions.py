@@ -22,7 +22,7 @@ from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable
 from sync.admin.deletion_pages import approval_question, decide_approvals, deleted_records_link, of_chosen_kind
 from sync.admin.inbox_offers import ActionResult, GroupLead, InboxAction, register_action, register_lead
 from sync.admin.queue_actions import DISCARD
-from sync.admin.unmatched_pages import create_records, ignore_items, list_again
+from sync.admin.unmatched_pages import create_records, created_words, ignore_items, list_again
 from sync.api.request_rules import parse_moment
 from sync.boards.mapping import retry_field
 from sync.choices import ApprovalKind, QueueDirection, RemovedItemPolicy
@@ -65,9 +65,8 @@ def _retry(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[
     wait = wait_sentence(done, wanted)
     when = f". {wait}" if wait else " now."
     stay = " Here until it has succeeded." if jobs else ""
-    return ActionResult(
-        done, f"{humanize.count_with_noun(done, 'entry', 'entries')} will be tried again{when}{stay}", problems
-    )
+    entries = humanize.count_with_noun(done, "entry", "entries")
+    return ActionResult(done, f"{entries} will be tried again{when}{stay}", problems, outcome=f"{entries} tried again.")
 
 
 def _discard(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
@@ -103,8 +102,10 @@ def _items_of(keys: Iterable[str]) -> Any:
 
 
 def _create(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
-    done, report = create_records(request, _items_of(one.row_id for one in found))
-    return ActionResult(done, report.done, report.problems)
+    rows = _items_of(one.row_id for one in found)
+    said, items = f"{created_words(rows)} created.", [row.item_id for row in rows]
+    done, report = create_records(request, rows)
+    return ActionResult(done, report.done, report.problems, outcome=said, items=items)
 
 
 def _ignore(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
@@ -374,7 +375,8 @@ def _create_again(request: HttpRequest, found: Sequence[AttentionEntry], seen: M
     done = len(found) - len(problems)
     wait = wait_sentence(done, [(one.entity_type, QueueDirection.TO_MONDAY) for one in found])
     items = humanize.count_with_noun(done, "item")
-    return ActionResult(done, f"{items} will be created again. {wait}".rstrip(), problems)
+    said = f"{items} will be created again. {wait}".rstrip()
+    return ActionResult(done, said, problems, outcome=f"{items} created again.")
 
 
 def _unlink(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
@@ -382,7 +384,8 @@ def _unlink(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping
         _log_on_records(request, entity_type, ids, "Unlink from Monday was asked for.")
         request_unlink_many(entity_type, ids, request.user.get_username())
     both = [(one.entity_type, way) for one in found for way in (QueueDirection.TO_MONDAY, QueueDirection.TO_NPD)]
-    return ActionResult(len(found), f"{_counted(found)} will be unlinked. {wait_sentence(len(found), both)}".rstrip())
+    said = f"{_counted(found)} will be unlinked. {wait_sentence(len(found), both)}".rstrip()
+    return ActionResult(len(found), said, outcome=f"{_counted(found)} unlinked.")
 
 
 def _log_on_records(request: HttpRequest, entity_type: str, ids: Sequence[Any], sentence: str) -> None:

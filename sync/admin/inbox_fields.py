@@ -198,6 +198,9 @@ def ask_for_columns(request: HttpRequest, link: BoardLink) -> str:
         raise ActionError(error.sentence) from error
 
 
+_COLUMN_OUTCOME = "The records are synced with the new column."
+
+
 def _create_columns(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
     """Create the columns of these fields. Raises ActionError, also for what Monday answers: those made before stay."""
     done = list[str]()
@@ -217,7 +220,7 @@ def _create_columns(request: HttpRequest, found: Sequence[AttentionEntry], seen:
             done.append(create_column(mapping, by=request.user.get_username(), expected=mapping.column_id))
         except ConnectorError as error:
             raise ActionError(error.sentence) from error
-    return ActionResult(len(done), " ".join(done))
+    return ActionResult(len(done), " ".join(done), outcome=_COLUMN_OUTCOME)
 
 
 # Another column, chosen on the row of the one that can't be used; another direction or rule. Each is done together
@@ -251,7 +254,7 @@ def _use_column(request: HttpRequest, found: Sequence[AttentionEntry], seen: Map
     with transaction.atomic():
         message = remap(mapping.pk, column, by=request.user.get_username(), expected=shown)
         log_action(request.user, mapping, f"Column: from {shown or 'none'} to {title}.")
-    return ActionResult(1, message)
+    return ActionResult(1, message, outcome=_COLUMN_OUTCOME)
 
 
 def _use_column_question(request: HttpRequest, found: Sequence[AttentionEntry]) -> Question:

@@ -23,13 +23,16 @@ from sync.operations.attention import AttentionCause, AttentionEntry, AttentionK
 class ActionResult:
     """What came of an act: how many entries it was done with, a sentence, and why others were left.
 
-    `undo` has a text for each entry with which the action's `undo` takes it back.
+    `undo` has a text for each entry with which the action's `undo` takes it back. `outcome` is the sentence once the
+    jobs of its entries, or of these `items`, are done: until then the inbox shows how far they are.
     """
 
     done: int
     sentence: str = ""
     problems: Sequence[str] = ()
     undo: Sequence[str] = ()
+    outcome: str = ""
+    items: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -203,7 +203,8 @@ class ActivityLine:
 
     @property
     def initials(self) -> str:
-        letters = "" if self.actor in NOBODY else "".join(word[0] for word in self.actor.split() if word[0].isalnum())
+        words = [] if self.actor in NOBODY else self.actor.removesuffix(" on Monday").split()
+        letters = "".join(word[0] for word in words if word[0].isalnum())
         return (letters[0] + letters[-1] if len(letters) > 1 else letters).upper()
 
 
@@ -231,8 +232,14 @@ class Act:
 
     @property
     def fields(self) -> str:
-        """The labels of the fields that it is about, where its lines tell of more than one in words."""
-        return humanize.join_first([line.field for line in self.lines]) if self.others and self.line.field else ""
+        """The labels of the fields that it is about, where its lines tell of more than one in words; of two that were
+        resolved with what was overwritten, and by what.
+        """
+        if not (self.others and self.line.field):
+            return ""
+        if self.others > 1 or not self.line.after:
+            return humanize.join_first([line.field for line in self.lines])
+        return "; ".join(f"{one.field} {one.shown_before} → {one.shown_after}" for one in self.lines)
 
     @property
     def undo_url(self) -> str:
@@ -458,8 +465,8 @@ def _decision_lines(
             what="" if is_move else humanize.without_request_id(row.sentence),
             field=label if is_of_conflict else "",
             label=label if is_move else "",
-            before=str(row.values.get("before") or ""),
-            after=str(row.values.get("after") or ""),
+            before=_overwritten(row) if row.kind == _RESOLVED else str(row.values.get("before") or ""),
+            after=str(row.values.get("result" if row.kind == _RESOLVED else "after") or ""),
             sentence=humanize.without_request_id(" ".join(one.sentence for one in rows)) if is_move else "",
             chain=[one for one in links if one.kind in _PLAIN_CAUSES],
             technical=[
@@ -475,6 +482,12 @@ def _decision_lines(
             is_undone=row.pk in told.undone,
             act=_act_of(row, actor, edit) if is_move or is_of_conflict else (),
         )
+
+
+def _overwritten(row: Decision) -> str:
+    """What a resolution has overwritten: the value of one side, or of both."""
+    values = dict.fromkeys(str(row.values.get(side) or "(empty)") for side in ("npd", "monday"))
+    return " / ".join(one for one in values if one != row.values.get("result"))
 
 
 def _act_of(row: Decision, actor: str, edit: Any) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ from unfold.widgets import DATETIME_CLASSES, UnfoldAdminTextareaWidget
 from sync import registry
 from sync.admin import admin_base, record_panel
 from sync.admin.admin_base import DateTimeRangeFilter, HealthFilter, PageAdmin, PageChangeList, overview_of
-from sync.admin.attention_pages import LAST_UNDO
+from sync.admin.attention_pages import LAST_ACT
 from sync.admin.concurrent_edits import ConcurrentRecordForm, DeletedMeanwhileMixin, LinesField
 from sync.admin.confirmed_action import (
     MAX_ROWS_SHOWN,
@@ -446,14 +446,14 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
                 return Report(problems=["Sync was off for all of them already."])
             tokens = [self.model.entity_type(), entries[0].pk, entries[-1].pk]
             sentence = f"Sync turned off for {self._count_text(len(entries))}."
-            request.session[LAST_UNDO] = {"action": "turn_sync_off", "tokens": tokens, "sentence": sentence}
+            request.session[LAST_ACT] = {"action": "turn_sync_off", "tokens": tokens, "sentence": sentence}
             return Report()
 
         return run_action(self, request, run, back_url=request.get_full_path(), question=question)
 
     def set_sync(self, request: HttpRequest, queryset: QuerySet[Any], *, on: bool) -> list[LogEntry]:
         """Turn the sync of these records on or off; return the log's lines, one for each that was not so already."""
-        request.session.pop(LAST_UNDO, None)
+        request.session.pop(LAST_ACT, None)
         with transaction.atomic():
             bound_lock_waits()
             # In the order in which a pass locks records, so that neither waits for the other in a circle; without the

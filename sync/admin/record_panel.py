@@ -381,6 +381,8 @@ CHECK_LABEL = "I have restored it: check now"
 MAX_FIXES = 3
 """Rejected fields that have a button each; the others are marked in the form and in the comparison."""
 
+MAX_SHOWN = 2
+
 
 class RecordAdvice:
     """What a person may do about a record in its state, what helps first; `urls` are those of its own acts by name.
@@ -402,6 +404,12 @@ class RecordAdvice:
         """The buttons, what helps first; the first one is the page's primary one."""
         rights = (self.urls["retry"], reverse("npd-inbox-act"))
         return [act for act in self._acts() if act.is_link or self.may_change or act.url in rights]
+
+    @property
+    def number_shown(self) -> int:
+        """How many of the buttons stand in the panel; the others of blocked fields are in its menu, for who has one."""
+        is_blocked = self.view.state.reason_code in (Part.BLOCKED, Part.COLUMN)
+        return MAX_SHOWN if is_blocked and self.may_change else len(self.acts)
 
     def _acts(self) -> Iterator[PanelAct]:
         match self.view.state.reason_code:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -14,6 +14,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from unfold.contrib.filters.admin import RadioFilter
 
 from sync import registry
@@ -296,14 +297,17 @@ def create_records(request: HttpRequest, rows: QuerySet[UnmatchedItem]) -> tuple
     if not items:
         return 0, Report(problems=[_NONE_LEFT])
     log_action_many(request.user, items, "Asked to create a record from it.")
-    # In words that are as true once it is done: the message stays while the page goes on.
-    text = humanize.plural(
-        len(items),
-        "1 record was asked for. Its item leaves the list",
-        f"{len(items):,} records were asked for. Their items leave the list",
-    )
     wait = wait_sentence(len(items), [(item.entity_type, QueueDirection.TO_NPD) for item in items])
-    return len(items), Report(f"{text} with the next sync. {wait}".rstrip())
+    what, are = created_words(items), humanize.plural(len(items), "is", "are")
+    return len(items), Report(f"{what} {are} created with the next sync. {wait}".rstrip())
+
+
+def created_words(items: Sequence[UnmatchedItem]) -> str:
+    """What is created from these items: one record by its name, more by their number."""
+    types = {item.entity_type for item in items}
+    if len(items) == 1:
+        return f"{capfirst(registry.type_name(types.pop()))} “{items[0]}”"
+    return registry.count_of_type(len(items), types.pop() if len(types) == 1 else "")
 
 
 def ignore_items(request: HttpRequest, rows: QuerySet[UnmatchedItem]) -> tuple[list[str], str]:

@@ -480,7 +480,8 @@ def reads_type(mapping: FieldMapping, types: Iterable[str]) -> bool:
 
 
 def _column_name(link: BoardLink, mapping: FieldMapping) -> str:
-    return f"The column “{column_title(link, mapping.column_id) or mapping.label}” ({mapping.column_id})"
+    is_titled = column_title(link, mapping.column_id)
+    return f"The column “{column_label(link, mapping.column_id) if is_titled else mapping.label}”"
 
 
 def column_title(link: BoardLink, column_id: str) -> str:

@@ -311,6 +311,13 @@ class FieldView:
     def state(self) -> RecordState:
         return self.reason_code.state
 
+    @property
+    def is_same(self) -> bool:
+        """Whether it is in sync, and all that is shown of it is one text."""
+        return self.reason_code is FieldReason.IN_SYNC and {self.base_local, self.base_remote, self.remote} == {
+            self.local
+        }
+
 
 class RecordView:
     """How one record's sync stands: its state and why, when it goes on, and each field on both sides.
@@ -499,7 +506,9 @@ class RecordView:
         reason = self._blocked(key) if up or down else FieldReason.NOT_SYNCED
         if reason is None:
             reason = FieldReason.NO_BASE if base is None else _compared((local, base_local), (remote, base_remote))
-        details = [found[key]["reason"] for found in (self.ledger.blocked_fields, self.ledger.altered) if key in found]
+        details = [found[key]["reason"] for found in (self._held_still, self.ledger.altered) if key in found]
+        if key in self.ledger.blocked_fields and not details:
+            details = ["Its column is back, or was replaced: the value is on its way."]
         return FieldView(
             key=key,
             label=mapping.label,
@@ -518,7 +527,7 @@ class RecordView:
         )
 
     def _blocked(self, key: str) -> FieldReason | None:
-        entry = self.ledger.blocked_fields.get(key)
+        entry = self._held_still.get(key)
         if key in self.conflict_fields:
             return FieldReason.CONFLICT
         if entry is None:

@@ -170,7 +170,11 @@ def reopened_conflicts(plan: RecordPlan, kind: str) -> list[FieldConflict]:
             with suppress(UnknownValue):
                 shown = field_plan.convert.display(field_plan.convert.local(base["local"])) if base else None
             choice = request.resolutions[key]
-            found.append(FieldConflict(key, choice.npd, shown or None, choice.monday, "Its resolution was undone."))
+            found.append(
+                FieldConflict(
+                    key, choice.npd, shown or None, choice.monday, "Changed on both sides: its resolution was undone."
+                )
+            )
     return found
 
 

@@ -278,9 +278,9 @@ def test_all_of_a_list_is_asked_about_anew_where_a_record_came_since(
 
 
 def test_only_who_is_somebody_has_initials(db: None) -> None:
-    actors = ("Maya Lind (Monday)", "admin", "NPD Sync", "import", "a script")
+    actors = ("Maya Lind (Monday)", "Maya Lind on Monday", "admin", "NPD Sync", "import", "a script")
     lines = [ActivityLine("e1", sync_now(), actor, "add_circle", "Created", "Created") for actor in actors]
-    assert [line.initials for line in lines] == ["ML", "A", "", "", ""]
+    assert [line.initials for line in lines] == ["ML", "ML", "A", "", "", ""]
 
 
 def test_of_two_long_values_the_activity_shows_where_they_differ(db: None) -> None:

@@ -18,7 +18,7 @@ from conflicts.models import BatchState, ConflictBatch, SyncConflict
 from npd.models import Contact
 from sync.admin.attention_pages import ENTRIES_ON_A_PAGE
 from sync.choices import ApprovalKind, ApprovalState
-from sync.clock import sync_now
+from sync.clock import SyncNow, sync_now
 from sync.models import (
     ApprovalRequest,
     Assignment,
@@ -160,7 +160,8 @@ def test_a_record_is_created_from_an_unmatched_item(browser_of_person: Client, k
     assert f'href="/admin/sync/unmatcheditem/{key.partition(":")[2]}/link/"' in html
     assert "Create contact" in html
     browser_of_person.post(ACT, {"one": f"create {key}"})
-    assert SyncQueue.objects.filter(remote_id="7001", status="pending").exists()
+    asked = SyncQueue.objects.filter(remote_id="7001", status="pending")
+    assert asked.exists()
     assert logged() == ["Asked to create a record from it."]
     # Nothing is offered any more, and it says why.
     html = page(browser_of_person)
@@ -168,6 +169,9 @@ def test_a_record_is_created_from_an_unmatched_item(browser_of_person: Client, k
     assert "Being created" in row
     assert "data-key" not in row
     assert "Being created" in browser_of_person.get(f"{INBOX}entry/", {"key": key}).content.decode()
+    assert "0 of 1 done." in words_of(html)
+    asked.update(status="completed")
+    assert "Contact “Item 7001” created." in words_of(page(browser_of_person))
 
 
 def test_a_value_that_no_page_of_ours_sends_is_no_value(browser_of_person: Client, kinds: Kinds) -> None:
@@ -371,14 +375,14 @@ def confirmed(browser: Client, **form: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("act", "key", "consequence"),
+    ("act", "key", "consequence", "outcome"),
     [
-        ("create_again", "recreate", "On Monday: 60 items are created"),
-        ("unlink_removed", "unlink", "In NPD: 60 contacts stay as they are"),
+        ("create_again", "recreate", "On Monday: 60 items are created", "60 items created again"),
+        ("unlink_removed", "unlink", "In NPD: 60 contacts stay as they are", "60 contacts unlinked"),
     ],
 )
 def test_sixty_removed_items_are_answered_in_one_act(
-    browser_of_person: Client, act: str, key: str, consequence: str
+    browser_of_person: Client, act: str, key: str, consequence: str, outcome: str
 ) -> None:
     gone = removed_ones(60)
     [cause] = attention.causes()
@@ -387,6 +391,16 @@ def test_sixty_removed_items_are_answered_in_one_act(
     assert set(asked.values_list("entity_id", flat=True)) == {one.pk for one in gone}
     assert attention.entries() == []
     assert LogEntry.objects.filter(object_id=str(gone[0].pk)).exists()
+    # How far it is stays in sight, until it is done.
+    assert "0 of 60 done." in words_of(page(browser_of_person))
+    asked.filter(entity_id__in=[one.pk for one in gone[:17]]).update(status="completed")
+    failed = SyncQueue.objects.filter(entity_id=gone[17].pk)
+    failed.update(status="failed", last_attempt=SyncNow())
+    assert "17 of 60 done, 1 failed." in words_of(page(browser_of_person))
+    failed.update(status="pending")
+    asked.update(status="completed")
+    assert outcome in words_of(page(browser_of_person))
+    assert "data-inbox-undo" not in page(browser_of_person)
 
 
 def test_sixty_records_are_deleted_in_one_act_but_not_what_was_edited_since_the_question(

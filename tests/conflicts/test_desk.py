@@ -6,6 +6,7 @@ import pghistory
 import pytest
 from django.contrib.auth.models import User
 
+from conflicts.case import state_of
 from conflicts.database_store import DatabaseConflictStore
 from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
@@ -71,6 +72,7 @@ def test_values_are_brought_up_to_date_and_fields_join_and_leave(contact: Contac
     assert (conflict.conflict_fields, conflict.monday_data) == (["role_title"], {"role_title": "Head of Nothing"})
     left = conflict.merge_selections["phone"]
     assert (left["choose"], left["npd"], left["base"], left["monday"]) == ("auto", PHONE.npd, PHONE.base, PHONE.monday)
+    assert state_of(conflict) == "open"  # nobody resolved any of it
 
 
 def test_a_conflict_that_is_over_closes_by_itself_with_its_values_kept(contact: Contact) -> None:

@@ -320,4 +320,8 @@ def test_a_button_that_names_the_record_it_deletes_fits_a_phone(open_page: Any, 
     page.locator("input[data-deletes]").check()
     page.locator("button.cfl-deletes").first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.on("dialog", lambda dialog: dialog.dismiss())
+    with page.expect_event("dialog"):
+        page.locator(".cfl-name a").click(no_wait_after=True)
+    expect(page.locator("input[data-deletes]")).to_be_checked()
     assert not errors

@@ -116,6 +116,8 @@ def test_fields_that_were_resolved_at_once_are_one_line_of_their_record(
         ({"Phone", "Role"}, "Ada"),
         ({"Phone", "Role"}, "NPD Sync"),  # that they are in conflict
     ]
+    overwritten = {f"Phone {PHONE.npd} → {PHONE.monday}", f"Role {ROLE.npd} → {ROLE.monday}"}
+    assert set(acts[0].fields.split("; ")) == overwritten
     assert not Decision.objects.filter(kind="conflict_chosen", folded=False).exists()
 
 

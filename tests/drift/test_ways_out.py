@@ -201,6 +201,8 @@ def test_a_new_column_is_created_by_a_button_and_filled_with_what_npd_holds(
     record = f"/admin/npd/contact/{contact.pk}/change/"
     answer = admin.post(ACT, {**CREATE, "confirmed": "yes", "back": record}, follow=True)
     assert answer.request["PATH_INFO"] == record
+    # Its value is on its way: nothing is left to do about the column.
+    assert 'id="npd-mark-role_title" data-live></span>' in answer.content.decode()
     # The one that is gone has the same title, and is no more to be told apart from.
     assert "Role is in the column Role now" in words_of(answer)
     mapping = owner.mapping()
