@@ -192,7 +192,7 @@ def test_the_headline_says_what_is_wrong_first(browser_of_person: Client) -> Non
     BoardLink.objects.filter(entity_type="organization").update(
         blocked_reason="The board was archived.", blocked_until=sync_now() + timedelta(minutes=1)
     )
-    assert headline_of(browser_of_person) == "3 things need attention"
+    assert headline_of(browser_of_person) == "Sync of Organizations is stopped; 3 things need attention"
     assert "Sync of Organizations is stopped: The board was archived." in text_of(browser_of_person)
 
 
