@@ -29,11 +29,11 @@ class Section:
     """A part of the site: its name in the heading and the window's title, and where it is found.
 
     `group` is the entry of the sidebar that leads to it, empty for an entry itself, RECORDS for a list of records, HELP
-    for what every page leads to, and DIAGNOSTICS for a tab of that page; `block` is the part of the settings' page on which it is listed, and `about`
-    what it says there. Its first page is the list of `model`, or the address named `url`, and its pages begin `below`
-    that; but one with a `kind` leads to that tab of the inbox. It is for whoever has the right `permission`
-    (app.model), or, of ANY_RIGHT, whoever has any at all. Of `uses`, rights too, a person needs one to be led there:
-    who may only look at what others operate finds it by a link.
+    for what every page leads to, and DIAGNOSTICS for a tab of that page; `block` is the part of the settings' page on
+    which it is listed, and `about` what it says there. Its first page is the list of `model`, or the address named
+    `url`, and its pages begin `below` that; but one with a `kind` leads to that tab of the inbox. It is for whoever has
+    the right `permission` (app.model), or, of ANY_RIGHT, whoever has any at all. Of `uses`, rights too, a person needs
+    one to be led there: who may only look at what others operate finds it by a link.
     """
 
     group: str

@@ -456,7 +456,7 @@ def _item_names(causes: Sequence[AttentionCause]) -> dict[tuple[str, UUID | str]
         for one in causes
         if one.kind is AttentionKind.UNMATCHED and one.number == 1
     ]
-    items = UnmatchedItem.objects.filter(reduce(or_, single), ignored_at=None) if single else ()
+    items = UnmatchedItem.objects.filter(reduce(or_, single), ignored_at=None).exclude(name="") if single else ()
     return {(item.entity_type, item.reason_code): f"“{item.name}”" for item in items}
 
 
