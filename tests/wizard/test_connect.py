@@ -177,7 +177,7 @@ def test_a_removed_token_is_gone_and_everything_says_why_nothing_is_synced(away:
     page = away.post("token/", remove="1", confirmed="yes")
     assert "The stored token was removed" in page
     assert not StoredSecret.objects.filter(name=SecretName.API_TOKEN).exists()
-    assert "enter an API token" in availability.of("contact").blocked_reason
+    assert "Enter an API token" in availability.of("contact").blocked_reason
 
 
 def test_after_the_key_was_changed_pages_say_so_and_an_older_key_brings_the_token_back(
