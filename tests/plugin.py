@@ -57,10 +57,9 @@ def _only_deals_out(options: Any) -> bool:
 
 
 @pytest.hookimpl(tryfirst=True, optionalhook=True)
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """More processes than there are cores: a test waits for others a quarter of its time, a hostile one half of it."""
-    cores, waits = os.cpu_count() or 1, config.option.markexpr == "hostile" or os.environ.get("TEST_SERVERS") == "1"
-    return min(4, 2 * cores if waits else cores + 1)
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores, as a test waits for others a quarter of its time; four at most."""
+    return min(4, (os.cpu_count() or 1) + 1)
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:

@@ -33,7 +33,7 @@ from sync.kernel.action_errors import Conflict
 from sync.kernel.db import update_many
 from sync.models import SyncedModel
 from sync.outbox.notify import notify_board
-from sync.reconcile.lookups import match_key
+from sync.reconcile.lookups import match_key, phone_region
 from sync.records.authors import log_action_each
 from sync.records.external_ids import Name, lock_sources, parse_name, records_named, set_external_ids, taken
 from sync.registry import has_right
@@ -215,7 +215,8 @@ class Bulk:
         wanted = [row.pk for row in self.open if row.pk]
         # In the order of ids, as everything that locks several records, or two would wait for each other in a circle.
         locked = self.model._default_manager.select_for_update(no_key=True, of=("self",)).filter(pk__in=wanted)
-        records = {record.pk: record for record in locked.order_by("pk")}
+        related = locked.select_related(*self.model.sync_related)
+        records = {record.pk: record for record in related.order_by("pk")}
         times = Counter(key for row in self.open if (key := row.pk or row.named))
         for row in self.open:
             row.record = records.get(row.pk) if row.pk else None
@@ -231,7 +232,9 @@ class Bulk:
 
     def _check_records(self) -> None:
         """Compare ETags, and validate what is to be written, as a request of its own would."""
-        create, change = self.serializer(), self.serializer(partial=True)
+        create: Any = self.serializer()
+        change: Any = self.serializer(partial=True)
+        create.known_region = change.known_region = phone_region()
         sent = [row.given["record"] for row in self.open if "record" in row.given]
         for used in (create, change):
             relations: list[tuple[str, Any]] = [
@@ -285,6 +288,7 @@ class Bulk:
                 if owner != row.pk:
                     shown = owner if self.same.names_others else None
                     row.refuse(ActionProblem(taken(self.entity_type, (source, str(value)), shown)))
+                    break  # fifty reasons cost fifty times as much, and the last one is told
 
     def _check_unique(self) -> None:
         """Refuse what another record says already, or a row before."""

@@ -175,6 +175,9 @@ class RecordSerializer(KnownFieldsMixin, serializers.ModelSerializer[Any]):
         *("created_at", "updated_at", "external_ids", "sync", "etag"),
     )
 
+    known_region = ""
+    """As the model's, where one serializer checks many records."""
+
     ANSWERED: ClassVar[tuple[str, ...]] = ("warnings",)
     """What the answer to a write has besides."""
 
@@ -196,6 +199,7 @@ class RecordSerializer(KnownFieldsMixin, serializers.ModelSerializer[Any]):
         """Have the model check and complete what would change; an old value that breaks a rule stops no other edit."""
         model: type[SyncedModel] = self.Meta.model
         record = model() if self.instance is None else copy(self.instance)
+        record.known_region = self.known_region
         own = {one.name for one in model._meta.concrete_fields if not one.is_relation}
         for name, value in attrs.items():
             if name != "external_ids":

@@ -144,7 +144,10 @@ def locked_pauses(entity_type: str) -> dict[str, QueuePause]:
     return pauses_by_direction(entity_type)
 
 
-_DIRECTION_LABELS = {QueueDirection.TO_MONDAY: "writing to Monday", QueueDirection.TO_NPD: "updating from Monday"}
+_DIRECTION_LABELS: dict[str, str] = {
+    QueueDirection.TO_MONDAY: "writing to Monday",
+    QueueDirection.TO_NPD: "updating from Monday",
+}
 
 EVERY_BOARD = "Every board"
 
@@ -154,7 +157,7 @@ def pause_label(entity_type: str, direction: str) -> str:
     board = registry.board_title(entity_type)
     if not direction:
         return board or "Everything"
-    return f"{board or EVERY_BOARD}, {_DIRECTION_LABELS.get(QueueDirection(direction), direction)}"
+    return f"{board or EVERY_BOARD}, {_DIRECTION_LABELS.get(direction, direction)}"
 
 
 def pause_sentence(found: QueuePause, direction: str | None = None) -> str:

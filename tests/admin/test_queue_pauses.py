@@ -38,7 +38,9 @@ def test_what_is_paused_says_who_since_when_and_why_until_it_is_resumed(browser_
 
 
 def test_a_link_pauses_and_resumes_nothing(browser_of_person: Client) -> None:
-    assert [browser_of_person.get(url).status_code for url in (PAUSE, RESUME)] == [200, 405]  # a pause asks
+    asked = [browser_of_person.get(url).status_code for url in (PAUSE, f"{PAUSE}?direction=x", RESUME)]
+    assert asked == [200, 200, 405]  # a pause asks
+    assert browser_of_person.post(RESUME, {"direction": "x"}, follow=True).status_code == 200
     assert not QueuePause.objects.exists()
 
 

@@ -196,6 +196,9 @@ def test_what_waits_for_approval_and_what_loops_stands_on_the_record_with_its_pa
     reader = Client()
     reader.force_login(staff_who_may("view_contact"))
     assert "Waits for approval" not in page_of(reader, record)
+    Contact.objects.filter(pk=record.pk).update(sync_status="pending")
+    waiting = page_of(browser_of_person, record)  # that it is what the record waits for is said once
+    assert ("Review the approval" in waiting, "Waits for approval: delete" in waiting) == (True, False)
     assert listed.content.decode().count('<tr class="data-row') == 1
 
 

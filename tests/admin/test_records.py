@@ -186,6 +186,14 @@ def test_before_a_deletion_the_page_names_the_records_with_open_conflicts_and_le
     assert named(selected(clashing)) == [("Ann Clash", "")]
 
 
+@pytest.mark.parametrize("name", ["contact", "organization"])
+def test_every_input_of_a_form_is_dressed_by_the_theme(browser_of_person: Client, name: str) -> None:
+    page = browser_of_person.get(f"/admin/npd/{name}/add/").content.decode()
+    inputs = re.findall(r'<(?:input|select|textarea)[^>]* name="[a-z]\w*"[^>]*>', page)
+    assert len(inputs) > 6
+    assert not [one for one in inputs if " class=" not in one and 'type="hidden"' not in one]
+
+
 def test_an_action_on_what_can_be_no_row_says_so(browser_of_person: Client) -> None:
     actions = {"npd/contact": "sync_now", "sync/syncqueue": "retry", "auth/user": "delete_selected"}
     for listed, action in actions.items():

@@ -169,8 +169,9 @@ def test_more_rows_take_no_more_statements(api: APIClient, organization: Organiz
     counts = []
     for number in (1, 10, 100):
         with CaptureQueriesContext(connection) as queries:
-            named = {"organization": str(organization.pk)}
+            named = {"organization": str(organization.pk), "phone": "(415) 555-2671"}
             made = send(api, *(create("A", **named) for _ in range(number))).json()["results"]
-            send(api, *({"action": "update", "id": one["id"], "record": {"notes": "n"}} for one in made))
+            changed = {"notes": "n", "phone": "(415) 555-2672"}
+            send(api, *({"action": "update", "id": one["id"], "record": changed} for one in made))
         counts.append(len(queries))
     assert counts[1] == counts[2]  # the first fills caches

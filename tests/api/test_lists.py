@@ -28,6 +28,7 @@ from sync.api.lists import filters_of
 from sync.clock import sync_now
 from sync.models import BoardLink, FieldMapping, SyncMetadata
 from tests.api.conftest import QUEUE, results, row, url_of, user_who_may, with_token
+from tests.support.rows import queries_of
 
 CONTACTS = "/api/v1/contacts/"
 CONFLICTS = "/api/v1/sync/conflicts/"
@@ -55,7 +56,10 @@ def walk(api: APIClient, address: str) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("ordering", ["name", "-name", "monday_last_synced", "-monday_last_synced", "-sync_enabled"])
+ORDERS = ["name", "-name", "monday_last_synced", "-monday_last_synced", "-sync_enabled", "-name,email," * 300 + "name"]
+
+
+@pytest.mark.parametrize("ordering", ORDERS)
 def test_pages_by_cursor_give_each_row_once_in_the_order_of_pages_by_number(api: APIClient, ordering: str) -> None:
     now = sync_now()
     Contact.objects.bulk_create(
@@ -283,6 +287,8 @@ def test_a_related_record_stands_in_place_of_its_id(api: APIClient, organization
     with_it, without = api.get(f"{CONTACTS}?expand=organization").json()["results"]
     assert (with_it["organization"]["name"], with_it["organization"]["id"]) == ("Navy", str(organization.pk))
     assert without["organization"] is None
+    once, often = f"{CONTACTS}?expand=organization", f"{CONTACTS}?expand={'organization,' * 9}organization"
+    assert queries_of(lambda: api.get(once)) == queries_of(lambda: api.get(often))
     one = api.get(f"{CONTACTS}{with_it['id']}/?expand=organization&fields=organization").json()
     assert one["organization"]["name"] == "Navy"
     clerk = with_token(user_who_may("view_contact"))

@@ -11,7 +11,9 @@ from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
 from npd.models import Contact, Organization
+from sync.kernel.db import fetch_rows
 from sync.models import ExternalId, Tombstone
+from sync.records.external_ids import VALUE_LOCKS, lock_sources
 from sync.records.tombstones import restore_by_person
 from tests.api.conftest import url_of, user_who_may, with_token
 from tests.support.waiting import at_once
@@ -160,6 +162,12 @@ def test_a_deleted_record_lets_its_ids_go_and_a_restored_one_has_them_again(api:
         restore_by_person(Tombstone.objects.get(entity_id=record_id), "Ada")
     found = {one["name"]: one["external_ids"] for one in api.get(CONTACTS).json()["results"]}
     assert found == {"P1": {"crm": "1"}, "P2": {}, "Other": {"crm": "2"}}
+
+
+def test_a_thousand_sources_take_some_hundred_of_the_locks_that_all_share(db: None) -> None:
+    lock_sources("contact", map(str, range(1_000)))
+    [(held,)] = fetch_rows("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()")
+    assert 200 < held <= VALUE_LOCKS
 
 
 @pytest.mark.django_db(transaction=True)

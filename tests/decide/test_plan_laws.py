@@ -33,8 +33,8 @@ from tests.decide.any_world import Drawn, removals, worlds
 from tests.decide.field_builders import IN_SYNC, record_facts
 from tests.decide.plan_builders import World
 
-SHARES, WORLDS = 4, 300
-"""Parts that can run side by side, and the worlds of each: others in every run. A world is planned four times."""
+SHARES, WORLDS = 4, 625
+"""Parts that can run side by side, and the worlds of each. A world is planned four times: 10,000 plans in all."""
 
 REMOVALS = (DeletedRecordPolicy.ARCHIVE, DeletedRecordPolicy.DELETE)
 

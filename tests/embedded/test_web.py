@@ -90,6 +90,7 @@ def test_a_body_that_is_announced_too_large_is_refused_before_it_is_sent(port: i
         ("Authorization: Bearer whoever\n", settings.DATA_UPLOAD_MAX_MEMORY_SIZE),
         (WITH_FORM, BODY_BYTES),
     ],
+    ids=["nothing", "made up", "a token", "an import's form"],  # the form's signature has another time in each process
 )
 def test_how_much_may_be_sent_is_said_by_nothing_that_is_made_up(port: int, credential: str, most: int) -> None:
     head = f"POST /webhooks/monday/ HTTP/1.1\nHost: 127.0.0.1\nExpect: 100-continue\n{credential}Content-Length: "
