@@ -11,7 +11,6 @@ from enum import IntEnum
 from functools import reduce
 from operator import or_
 from typing import Any
-from uuid import UUID
 
 from django.db.models import Count, F, Min, Model, Q
 from django.http import HttpRequest
@@ -143,7 +142,7 @@ class HealthData:
     attention: AttentionData
     counts: Mapping[AttentionKind, int]
     causes: Sequence[AttentionCause]
-    names: Mapping[tuple[str, UUID | str], str]
+    names: Mapping[tuple[str, Any], str]
     now: datetime
     calls: quota.Forecast | None = None
     may_retry: bool = False
@@ -235,7 +234,7 @@ def _age(since: datetime, now: datetime, number: int) -> str:
     return f"For {span}" if number == 1 else f"Oldest {span} ago"
 
 
-def _told(cause: AttentionCause, names: Mapping[tuple[str, UUID | str], str]) -> str:
+def _told(cause: AttentionCause, names: Mapping[tuple[str, Any], str]) -> str:
     """What happened, and to which record or to how many."""
     about = cause.count_text or names.get((cause.entity_type, cause.code), cause.board)
     if cause.entity_id is not None:
@@ -405,7 +404,8 @@ def health_context(
     )
     causes = [one for one in seen if one.kind in scope.kinds]
     single = [(one.entity_type, one.entity_id) for one in causes]
-    names = {**registry.known_names(registry.visible_types(request.user), single), **_item_names(causes)}
+    names = _item_names(causes)
+    names |= registry.known_names(registry.visible_types(request.user), single)
     boards = _board_healths(request.user, visible, panel, found, causes, [one for one in seen if one.column_of])
     tallies = tallies_of(request)  # the sidebar has asked already
     counts = {kind: tally.causes for kind, tally in tallies.items()}
@@ -449,7 +449,7 @@ def health_context(
     }
 
 
-def _item_names(causes: Sequence[AttentionCause]) -> dict[tuple[str, UUID | str], str]:
+def _item_names(causes: Sequence[AttentionCause]) -> dict[tuple[str, Any], str]:
     """The name of each unmatched item that is the only one of its cause, by board and reason."""
     single = [
         Q(entity_type=one.entity_type, reason_code=one.code)
