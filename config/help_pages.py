@@ -28,6 +28,8 @@ from markdown_it.token import Token
 
 from config.middleware import unknown_address
 from sync.api.problems import KINDS, ProblemKind, as_markdown, problem_type
+from sync.kernel.db import LONGEST_SEARCH
+from sync.kernel.humanize import one_line
 
 RECORD_STATES = (
     ("Synced", "Both sides are the same."),
@@ -188,24 +190,38 @@ def help_url(request: HttpRequest) -> str:
 
 @dataclass(frozen=True)
 class HelpPage:
-    """A page of docs/ as HTML; `title` is its first heading, `parts` are the ids and titles of the next ones."""
+    """A page of docs/ as HTML; `title` is its first heading, `parts` are the ids and titles of the next ones, `text` is
+    all that it says, in small letters.
+    """
 
     name: str
     title: str
     html: SafeString
     parts: Sequence[tuple[str, str]] = ()
+    text: str = ""
 
 
 def help_start(request: HttpRequest) -> HttpResponse:
-    """List what to do when something is wrong, then all other pages."""
+    """List what to do when something is wrong, then all other pages; with `q` those that say all its words."""
+    term = one_line(request.GET.get("q", ""))[:LONGEST_SEARCH]
+    words = term.lower().split()
+
+    def saying(pages: Sequence[HelpPage]) -> list[HelpPage]:
+        return [page for page in pages if all(word in page.text for word in words)]
+
     rest = {page.name for page in help_pages()} - {*WORK, *SET_UP, EMERGENCY}
     groups = [
-        ("Work with it", [_page(name) for name in WORK]),
-        ("Set up", [_page(name) for name in SET_UP]),
-        ("For your administrator", _by_title(rest)),
+        ("Work with it", saying([_page(name) for name in WORK])),
+        ("Set up", saying([_page(name) for name in SET_UP])),
+        ("For your administrator", saying(_by_title(rest))),
     ]
-    emergency = _page(EMERGENCY)
-    context = {**admin.site.each_context(request), "title": "Help", "emergency": emergency, "groups": groups}
+    context = {
+        **admin.site.each_context(request),
+        "title": "Help",
+        "emergency": saying([_page(EMERGENCY)]),
+        "groups": [one for one in groups if one[1]],
+        "term": term,
+    }
     return TemplateResponse(request, "npd/help_start.html", context)
 
 
@@ -274,7 +290,8 @@ def rendered(text: str, name: str) -> HelpPage:
         "</table>", "</table></div>"
     )
     html = html.replace("<pre>", '<pre tabindex="0">')
-    return HelpPage(name, title, mark_safe(html), parts)  # noqa: S308 - of our own files; HTML in them is escaped
+    text_ = " ".join([title, *(token.content for token in tokens)]).lower()
+    return HelpPage(name, title, mark_safe(html), parts, text_)  # noqa: S308 - of our own files; HTML in them is escaped
 
 
 def _with_our_links(children: list[Token], name: str) -> list[Token]:

@@ -19,7 +19,7 @@ from django.utils.text import capfirst
 from sync.apps import LIVE_ROWS
 
 CONFLICTS, QUEUE, GUARD = "conflicts_syncconflict", "sync_syncqueue", "sync_approvalrequest"
-INBOX, RECORDS, SETTINGS = "Inbox", "Records", "Settings"
+INBOX, RECORDS, SETTINGS, HELP = "Inbox", "Records", "Settings", "Help"
 CONNECTIONS, ADVANCED, DIAGNOSTICS = "Connections", "Advanced", "Diagnostics"
 ANY_RIGHT = "*"
 
@@ -28,12 +28,12 @@ ANY_RIGHT = "*"
 class Section:
     """A part of the site: its name in the heading and the window's title, and where it is found.
 
-    `group` is the entry of the sidebar that leads to it, empty for an entry itself, RECORDS for a list of records, and
-    DIAGNOSTICS for a tab of that page; `block` is the part of the settings' page on which it is listed, and `about`
-    what it says there. Its first page is the list of `model`, or the address named `url`, and its pages begin `below`
-    that; but one with a `kind` leads to that tab of the inbox. It is for whoever has the right `permission`
-    (app.model), or, of ANY_RIGHT, whoever has any at all. Of `uses`, rights too, a person needs one to be led there:
-    who may only look at what others operate finds it by a link.
+    `group` is the entry of the sidebar that leads to it, empty for an entry itself, RECORDS for a list of records, HELP
+    for what every page leads to, and DIAGNOSTICS for a tab of that page; `block` is the part of the settings' page on
+    which it is listed, and `about` what it says there. Its first page is the list of `model`, or the address named
+    `url`, and its pages begin `below` that; but one with a `kind` leads to that tab of the inbox. It is for whoever has
+    the right `permission` (app.model), or, of ANY_RIGHT, whoever has any at all. Of `uses`, rights too, a person needs
+    one to be led there: who may only look at what others operate finds it by a link.
     """
 
     group: str
@@ -132,8 +132,8 @@ SECTIONS = (
             about="Other systems that get a webhook when something happens here."),
     Section(SETTINGS, "Webhook deliveries", "outbox", "sync_webhookdelivery", block=CONNECTIONS,
             about="What was sent to them and what they answered; send it again."),
-    Section(SETTINGS, "Help", "help", url="npd-help-start", block="Help", about="How to work with it, and set it up."),
-    Section(SETTINGS, "Glossary", "menu_book", url="npd-glossary", block="Help", about="What the words mean."),
+    Section(HELP, HELP, "help", url="npd-help-start", block=HELP, about="How to work with it, and set it up."),
+    Section(HELP, "Glossary", "menu_book", url="npd-glossary", block=HELP, about="What the words mean."),
     Section(SETTINGS, "API reference", "api", url="docs", permission=ANY_RIGHT, block=ADVANCED,
             about="For developers: every endpoint of the API, to try out."),
     Section(SETTINGS, "Queue", "queue", QUEUE, LIVE_ROWS, block=ADVANCED, uses=OPERATED,
@@ -154,7 +154,7 @@ SECTIONS = (
 )  # fmt: skip
 """All pages but the records'. An application's page of settings is one line more, with a `block`."""
 
-BLOCKS = (CONNECTIONS, "Your account", "People", "Help", ADVANCED)
+BLOCKS = (CONNECTIONS, "Your account", "People", HELP, ADVANCED)
 """The parts of the settings' page, in their order."""
 
 

@@ -16,10 +16,10 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.templatetags.static import static
-from django.urls import reverse
+from django.urls import reverse_lazy
 from django.utils import timezone
 
-from config.navigation import diagnostics_tabs, navigation, section_of
+from config.navigation import SECTIONS, diagnostics_tabs, navigation, section_of
 
 if TYPE_CHECKING:  # the settings import this module, before Django is ready for more
     from collections.abc import Callable
@@ -110,8 +110,7 @@ UNFOLD: dict[str, Any] = {
     },
     "ACCOUNT": {
         "navigation": [
-            {"title": "Notifications", "link": lambda request: reverse("npd-notifications")},
-            {"title": "Change password", "link": lambda request: reverse("admin:password_change")},
+            {"title": one.title, "link": reverse_lazy(one.url)} for one in SECTIONS if one.block == "Your account"
         ]
     },
     "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": navigation},

@@ -1,3 +1,7 @@
+// Until the icons' font is there, their names would be read.
+document.documentElement.dataset.iconless = "";
+document.fonts.load('1em "Material Symbols Outlined"').then(() => delete document.documentElement.dataset.iconless, () => {});
+
 // Tells the server the browser's time zone, in which the pages after this one say their times (config/unfold.py).
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 if (zone && !document.cookie.split("; ").includes(`npd_zone=${zone}`)) {
@@ -147,16 +151,9 @@ document.addEventListener("click", (event) => {
   content.focus();
 });
 
-// What is typed above a list leaves those of its lines that have all the words; a group without any is hidden.
-document.addEventListener("input", (event) => {
-  const lines = document.querySelectorAll(event.target.dataset.npdFilter ?? "none");
-  if (!lines.length) return;
-  const words = event.target.value.toLowerCase().split(/\s+/);
-  for (const line of lines) line.hidden = !words.every((word) => line.textContent.toLowerCase().includes(word));
-  const groups = [...document.querySelectorAll(":is(section, details):has(> .npd-help-list)")];
-  for (const group of groups) {
-    group.hidden = !group.querySelector("li:not([hidden])");
-    if (group.localName === "details" && event.target.value) group.open = true;
-  }
-  document.querySelector("[data-npd-filtered-out]").hidden = groups.some((group) => !group.hidden);
+// "?" opens the page's help; the inbox and a conflict have their own.
+document.addEventListener("keydown", (event) => {
+  const isTyping = event.target.closest("input, textarea, select, dialog, [contenteditable]");
+  if (event.key !== "?" || isTyping || document.querySelector("#npd-inbox-help, #cfl-help")) return;
+  document.querySelector(".npd-words-link")?.click();
 });

@@ -223,15 +223,15 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
     form = ConcurrentSettingsForm
     inlines = (FieldMappingInline,)
     fields = (
+        "creates_records",
+        "filter_text",
+        "removed_item_policy",
+        "deleted_record_policy",
         "title",
         "state",
         "board",
         "id_column",
         "matched_by",
-        "creates_records",
-        "filter_text",
-        "removed_item_policy",
-        "deleted_record_policy",
         "webhook_lines",
         "swept",
         "verified",

@@ -101,12 +101,13 @@ def may_see_connection(user: Any) -> bool:
 class StopBanner:
     """What is stopped or paused, as far as one person may know of it.
 
-    `button` is the one of the stops that they may use: token, connection (no page takes another token), try, none.
+    `button` leads to the token: token, connection (no page takes another one), none; `may_try` asks Monday again.
     """
 
     stops: Sequence[Stop] = ()
     pauses: Sequence[tuple[str, QueuePause]] = ()
     button: str = ""
+    may_try: bool = False
     may_pause: bool = False
 
 
@@ -129,9 +130,8 @@ def _stop_banner(request: HttpRequest, *, is_connected: bool) -> StopBanner:
     stops, button = [_stop_for(user, one) for one in stops_of(registry.visible_types(user), now)], ""
     if any(stop.code == StopCode.TOKEN for stop in stops) and may_connect(user) and may_set_up(user):
         button = "connection" if settings.MONDAY_API_KEY else "token"
-    elif stops and is_connected and is_allowed(user, QueueAction.RETRY):
-        button = "try"
-    return StopBanner(stops, visible_pauses(user, now.pauses), button, is_allowed(user, QueueAction.PAUSE))
+    may_try = bool(stops) and is_connected and button != "token" and is_allowed(user, QueueAction.RETRY)
+    return StopBanner(stops, visible_pauses(user, now.pauses), button, may_try, is_allowed(user, QueueAction.PAUSE))
 
 
 def _stop_for(user: Any, stop: Stop) -> Stop:

@@ -119,8 +119,8 @@ class _Drawing:
         if not up + down:
             return self._nothing(
                 title,
-                "No edit went over by itself in the last {period}. What people decide or ask for, checks and linking "
-                "are not counted here.",
+                "No edit was synced automatically in the last {period}. What people decide or ask for, checks and "
+                "linking are not counted here.",
             )
         edits = humanize.count_with_noun(round(up + down), "edit")
         sentence = f"{edits} synced in the last {self.period.label}: {up:,.0f} to Monday, {down:,.0f} to NPD."
@@ -140,7 +140,7 @@ class _Drawing:
                 half, nearly_all = (precise_duration(quantile(whole, share)) for share in (MEDIAN, P95))
                 parts.append(f"{label}: half within {half}, 95 of 100 within {nearly_all}.")
         if not parts:
-            return self._nothing(title, "No edit went over by itself in the last {period}.")
+            return self._nothing(title, "No edit was synced automatically in the last {period}.")
         heads = ("From", *(head for one in series for head in (one.label, "95 of 100")))
         rows = [
             [step.name, *(precise_duration(value) if value else humanize.DASH for value in values)]

@@ -8,9 +8,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import IntEnum
+from functools import reduce
+from operator import or_
 from typing import Any
 
-from django.db.models import Count, F, Min, Model
+from django.db.models import Count, F, Min, Model, Q
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -30,7 +32,7 @@ from sync.kernel.periodic_jobs import ClockProblem, wrong_clocks
 from sync.ledger import record_view
 from sync.ledger.record_view import RecordState
 from sync.limits import quota
-from sync.models import BoardLink, NotificationReceiver, SetupDraft, SetupState, SyncQueue, Verification
+from sync.models import BoardLink, NotificationReceiver, SetupDraft, SetupState, SyncQueue, UnmatchedItem, Verification
 from sync.models.followers import Frequency
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations import attention
@@ -38,7 +40,7 @@ from sync.operations.attention import AttentionCause, AttentionKind, Tally
 from sync.operations.detect.comparison import VerificationResult, combine_results, verifications
 from sync.operations.detect.missed_webhooks import last_webhook
 from sync.operations.detect.sweep_schedule import board_problems
-from sync.records.availability import number_of
+from sync.records.availability import number_of, of_boards
 
 _EDITS = Cause.SAVE | Cause.PERSON | Cause.WEBHOOK
 
@@ -140,7 +142,7 @@ class HealthData:
     attention: AttentionData
     counts: Mapping[AttentionKind, int]
     causes: Sequence[AttentionCause]
-    names: Mapping[registry.RecordKey, str]
+    names: Mapping[tuple[str, Any], str]
     now: datetime
     calls: quota.Forecast | None = None
     may_retry: bool = False
@@ -232,10 +234,9 @@ def _age(since: datetime, now: datetime, number: int) -> str:
     return f"For {span}" if number == 1 else f"Oldest {span} ago"
 
 
-def _told(cause: AttentionCause, names: Mapping[registry.RecordKey, str]) -> str:
+def _told(cause: AttentionCause, names: Mapping[tuple[str, Any], str]) -> str:
     """What happened, and to which record or to how many."""
-    about = f"An item of {cause.board}" if cause.kind is AttentionKind.UNMATCHED else cause.board
-    about = cause.count_text or about
+    about = cause.count_text or names.get((cause.entity_type, cause.code), cause.board)
     if cause.entity_id is not None:
         about = names.get((cause.entity_type, cause.entity_id), "")
     return (f"{about}: " if about else "") + cause.text.rstrip(".")
@@ -332,8 +333,8 @@ def queue_url(query: str = "", part: str = "") -> str:
 def headline(
     boards: Sequence[BoardHealth], tasks: Sequence[AttentionTask], number: int, others: int = 0, *, is_paused: bool
 ) -> Badge | None:
-    """Return it as a badge: the `number` of things in the inbox, else what comes after that; None where all there is to
-    say is that something is stopped or paused.
+    """Return it as a badge: what is stopped, and the `number` of things in the inbox, else what comes after that; None
+    where all there is to say is that something is paused.
 
     So it says what the inbox's badge says, and of how many records, where these are more; what that doesn't list,
     because it is about no record or item, counts only where it is empty. `others` are things that this person sees and
@@ -346,16 +347,24 @@ def headline(
     failing = sum(board.failing for board in boards)
     has_board = any(board.availability.has_board for board in boards)
     what, pending = humanize.count_with_noun, sum(board.number(RecordState.PENDING) for board in boards)
-    is_still = is_paused or any(board.availability.is_stopped for board in boards)
-    syncing, later = ("", ", and synced once sync goes on") if is_still else ("Syncing; ", "")
+    stopped = [board.title for board in boards if board.availability.is_stopped]
+    stop, is_still = f"Sync{of_boards(stopped)} is stopped" if stopped else "", bool(is_paused or stopped)
+    syncing, later = (f"{stop}; " * bool(stop), ", and synced once sync goes on") if is_still else ("Syncing; ", "")
+    warn, wait = [("bad", "block")] * 2 if stop else [("warn", "front_hand"), ("wait", "sync")]
     cases = (
         (not has_board, "off", "link_off", "Not set up yet: nothing is synced"),
-        (slowed, "warn", "hourglass", _slowed_text(slowed) if slowed else ""),
-        (number, "warn", "front_hand", f"{syncing}{what(number, 'thing needs', 'things need')} attention{about}"),
+        (slowed and not stop, "warn", "hourglass", _slowed_text(slowed) if slowed else ""),
+        (number, *warn, f"{syncing}{what(number, 'thing needs', 'things need')} attention{about}"),
         # Which the inbox says to who may see the queue.
-        (failing, "warn", "front_hand", f"{syncing}{what(failing, 'change fails', 'changes fail')}"),
-        (others, "off", "group", f"Nothing needs you; {what(others, 'thing needs', 'things need')} somebody else"),
-        (pending, "wait", "sync", f"{syncing}{what(pending, 'record is', 'records are')} pending{later}"),
+        (failing, *warn, f"{syncing}{what(failing, 'change fails', 'changes fail')}"),
+        (
+            others and not stop,
+            "off",
+            "group",
+            f"Nothing needs you; {what(others, 'thing needs', 'things need')} somebody else",
+        ),
+        (pending, *wait, f"{syncing}{what(pending, 'record is', 'records are')} pending{later}"),
+        (stop, "bad", "block", stop),
         (not is_still, "ok", "check_circle", "All synced"),
     )
     return next((Badge(*badge) for holds, *badge in cases if holds), None)
@@ -395,7 +404,8 @@ def health_context(
     )
     causes = [one for one in seen if one.kind in scope.kinds]
     single = [(one.entity_type, one.entity_id) for one in causes]
-    names = registry.known_names(registry.visible_types(request.user), single)
+    names = _item_names(causes)
+    names |= registry.known_names(registry.visible_types(request.user), single)
     boards = _board_healths(request.user, visible, panel, found, causes, [one for one in seen if one.column_of])
     tallies = tallies_of(request)  # the sidebar has asked already
     counts = {kind: tally.causes for kind, tally in tallies.items()}
@@ -437,6 +447,17 @@ def health_context(
         "pause_url": queue_url(part=PAUSE_FORM) if runs and is_allowed(request.user, QueueAction.PAUSE) else "",
         **_queue_context(request, panel, period, found.figures, calls),
     }
+
+
+def _item_names(causes: Sequence[AttentionCause]) -> dict[tuple[str, Any], str]:
+    """The name of each unmatched item that is the only one of its cause, by board and reason."""
+    single = [
+        Q(entity_type=one.entity_type, reason_code=one.code)
+        for one in causes
+        if one.kind is AttentionKind.UNMATCHED and one.number == 1
+    ]
+    items = UnmatchedItem.objects.filter(reduce(or_, single), ignored_at=None).exclude(name="") if single else ()
+    return {(item.entity_type, item.reason_code): f"“{item.name}”" for item in items}
 
 
 def _task_groups(tasks: Sequence[AttentionTask]) -> list[tuple[str, list[AttentionTask]]]:

@@ -372,7 +372,7 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
         rows = context["cl"].result_list if "cl" in context and "fold_id" in request.GET else ()
         if rows:
             act = next((one for one in rows if one.is_of_new_item), rows[0])
-            what = "New item" if act.is_of_new_item else mark_of(act)[1]
+            what = "Item created" if act.is_of_new_item else mark_of(act)[1]
             records = registry.count_of_type(act.page_records, act.entity_type)
             context["page_name"] = f"{what}: {records} · {actor_of(act)}"
         return answer
@@ -580,7 +580,7 @@ class IntentAdmin(BoardNamesMixin, RecordLinkMixin, RecordSearchMixin, ReadOnlyA
         if row.item_id:
             hidden = is_hidden(getattr(row, "page_types", ()), row.entity_type)
             return f"{fields or ('Values' if hidden else 'NPD ID')} changed"
-        return f"New item with {fields}" if fields else "New item"
+        return f"Item created with {fields}" if fields else "Item created"
 
     @admin.display(description="Item", ordering="item_id")
     def item(self, row: Intent) -> SafeString | str:

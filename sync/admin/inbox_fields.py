@@ -50,7 +50,7 @@ def _reach_text(mapping: FieldMapping) -> str:
     spec = registry.entity(mapping.link.entity_type)
     number = spec.model._default_manager.exclude(monday_id=None).count()
     has = humanize.plural(number, "has", "have")
-    return f"It counts for all records on “{spec.board_title}”; {number:,} {has} an item."
+    return f"It applies to all records on “{spec.board_title}”; {number:,} {has} an item."
 
 
 def _count_call(request: HttpRequest) -> None:

@@ -360,7 +360,7 @@ def unsynced_changes(
 
 
 def unsynced_words(edit: UnsyncedEdit) -> str:
-    return "Not synced: its job failed" if edit.has_failed else "Waits to sync"
+    return "Not synced: its job failed" if edit.has_failed else "Pending"
 
 
 def _names_by_key(record: SyncedModel, hidden: frozenset[str]) -> dict[str, tuple[str, tuple[str, ...]]]:

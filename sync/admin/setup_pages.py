@@ -327,6 +327,7 @@ def _run_context() -> dict[str, Any]:
         "kinds": kinds,
         "busy": any(one.busy for one in kinds),
         "running": any(draft.state == SetupState.RUNNING for draft in rows),
+        "is_done": bool(kinds) and not any(one.busy or one.is_stopped for one in kinds),
         "stalled": _is_stalled(rows),
     }
 

@@ -125,7 +125,7 @@ def _exclusion(link: BoardLink, record: SyncedModel, ledger: SyncMetadata | None
     if left_out == FilterSide.ITEM and record.monday_id and ledger is not None:
         return ledger.note
     if not record.monday_id and (verdict := new_item_verdict(board, record)).holds is not True:
-        return f"{exclusion_sentence(board, FilterSide.ITEM, verdict)} No item is made."
+        return f"{exclusion_sentence(board, FilterSide.ITEM, verdict)} No item is created."
     return ""
 
 

@@ -167,7 +167,7 @@ def duplicate_options(duplicate: DuplicateItem) -> list[Option]:
         f"The item “{item}” is archived on Monday; “{record}” keeps the item that it has. What was written into the "
         "copy alone stays in Monday's archive."
     )
-    made = f"A new record is made of the item “{item}” and linked with it; “{record}” stays as it is."
+    made = f"A new record is created from the item “{item}” and linked with it; “{record}” stays as it is."
     stays = f"The item “{item}” stays on the board; it is not matched, and no record is created from it."
     return [
         Option("custom", "It is a copy: archive it", archived, ARCHIVE_OPTION, OptionAct.ARCHIVE_ITEM),

@@ -253,7 +253,7 @@ def owner_question(hits: Sequence[SyncedModel], item: Item, details: Mapping[str
         what += f", which {'has' if len(known) == 1 else 'have'} an item already"
     what += ". Nothing was created."
     linking = f"is linked with the item “{item.name}”; what differs is synced field by field."
-    new = f"A new record is made of “{item.name}” and linked with it."
+    new = f"A new record is created from “{item.name}” and linked with it."
     alone = "The item stays on the board; it is not matched, and no record is created from it."
     waiting = linkable(hits)
     options = [
@@ -339,7 +339,7 @@ def duplicate_question(made: SyncedModel, others: Sequence[SyncedModel], key: st
 
 
 def _new_item_option(record: SyncedModel) -> Option:
-    effect = f"A new item is made for “{record}”; those that were found stay as they are."
+    effect = f"A new item is created for “{record}”; those that were found stay as they are."
     return Option("custom", "None of them: create a new item", effect, NEW_ITEM)
 
 

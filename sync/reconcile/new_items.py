@@ -487,10 +487,10 @@ class _ItemRule:
             return replace(self._left(UnmatchedReason.INVALID, problems=problems), problems=problems)
         if (verdict := record_verdict(self.board, record)).holds is not True:
             detail = exclusion_sentence(self.board, FilterSide.RECORD, verdict)
-            detail = f"{detail} A record made of it would not match, so none was made."
+            detail = f"{detail} A record created from it would not match, so none was created."
             return self._left(UnmatchedReason.LEFT_OUT, filter=detail)
         closes = f"“{self.item.name}” became a record of its own, so there is nothing to ask any more."
-        sentence = f"Made from the item “{self.item.name}” on the board."
+        sentence = f"Created from the item “{self.item.name}” on the board."
         return replace(
             self._end(f"Became {record}."),
             act=ItemAct.CREATE,

@@ -297,7 +297,7 @@ def after_answer(plan: RecordPlan, answer: Answer) -> RecordPlan:
     if answer.item is not None and plan.creates:
         made = replace(plan, identity=replace(plan.identity, item=answer.item)).with_facts(item=answer.item)
         made = made.with_state(remote_state=answer.item.state)
-        plan = made.logged(HistoryLine("create", f"Made the item “{answer.item.name}” on the board."))
+        plan = made.logged(HistoryLine("create", f"Created the item “{answer.item.name}” on the board."))
     if why := _why_not_made(plan, answer):
         # Nothing but another value, or another rule on the board, changes the answer.
         return plan.end_settled(f"It can't be put on the board: {why}")

@@ -302,13 +302,19 @@ class Stop:
 
 def stop_headline(titles: Iterable[str], reason: str) -> str:
     """Return what is stopped, and why: the same on every page, in messages and in the doctor's findings."""
-    of_boards, cause = _headline_parts(titles, reason)
-    return f"Sync{of_boards} is stopped: {cause}"
+    which, cause = _headline_parts(titles, reason)
+    return f"Sync{which} is stopped: {cause}"
+
+
+def of_boards(titles: Iterable[str]) -> str:
+    """Return “ of” and these boards; empty where that is every board."""
+    named = set(titles)
+    is_all = named >= {spec.board_title for spec in registry.entities()}
+    return f" of {humanize.join_first(sorted(named))}" if named and not is_all else ""
 
 
 def _headline_parts(titles: Iterable[str], reason: str) -> tuple[str, str]:
-    of_boards = f" of {named}" if (named := humanize.join_first(sorted(titles))) else ""
-    return of_boards, f"{reason.partition('. ')[0].rstrip('.')}."
+    return of_boards(titles), f"{reason.partition('. ')[0].rstrip('.')}."
 
 
 def stops_of(entity_types: Collection[str], now: Overview) -> list[Stop]:

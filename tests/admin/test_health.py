@@ -34,6 +34,7 @@ from sync.models import (
     NotificationReceiver,
     SyncMetadata,
     SyncQueue,
+    UnmatchedItem,
     Verification,
     WebhookEndpoint,
     WebhookEvent,
@@ -192,7 +193,7 @@ def test_the_headline_says_what_is_wrong_first(browser_of_person: Client) -> Non
     BoardLink.objects.filter(entity_type="organization").update(
         blocked_reason="The board was archived.", blocked_until=sync_now() + timedelta(minutes=1)
     )
-    assert headline_of(browser_of_person) == "3 things need attention"
+    assert headline_of(browser_of_person) == "Sync of Organizations is stopped; 3 things need attention"
     assert "Sync of Organizations is stopped: The board was archived." in text_of(browser_of_person)
 
 
@@ -351,6 +352,16 @@ def test_the_gravest_comes_first_what_failed_is_red_and_what_is_stopped_is_said_
         ("warn", "Blocked"),
         ("warn", "Unmatched items"),
     ]
+
+
+def test_an_item_that_is_the_only_one_of_its_cause_is_named(browser_of_person: Client) -> None:
+    states.boards()
+    item = {"entity_type": "contact", "reason_code": "no_key_yet", "details": {"label": "email"}}
+    UnmatchedItem.objects.create(item_id="7001", name="Met at the fair", **item)
+    assert "“Met at the fair”: " in text_of(browser_of_person)
+    UnmatchedItem.objects.create(item_id="7002", name="Another", **item)
+    assert "“Met at the fair”" not in text_of(browser_of_person)
+    assert "2 items: " in text_of(browser_of_person)
 
 
 @pytest.mark.usefixtures("told")

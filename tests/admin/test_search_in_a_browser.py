@@ -111,15 +111,18 @@ def test_a_setting_is_changed_from_sign_in_to_sign_out_by_the_keyboard_alone(
     context.close()
 
 
-def test_the_titles_of_the_help_are_filtered_as_one_types(open_page: Any, db: None) -> None:
+def test_the_help_is_searched_as_one_types_and_opened_by_a_key(open_page: Any, db: None) -> None:
     page, errors = open_page(390, "dark")
+    page.goto("/admin/npd/contact/")
+    page.keyboard.press("?")
+    page.get_by_role("heading", name="Find records, and export a list").wait_for()
     page.goto("/admin/help/")
     titles = page.locator(".npd-help-list li:visible")
     assert titles.first.inner_text() == "Sync is stopped"
-    box = page.get_by_role("searchbox", name="Filter the titles")
-    box.press_sequentially("grafana watch")
+    box = page.get_by_role("searchbox", name="Search the help")
+    box.press_sequentially("dashboards grafana")  # of its text
     expect(titles).to_have_text(["Watch NPD Sync with Prometheus and Grafana"])
-    box.fill("no such words")
-    expect(page.get_by_text("No title has these words.")).to_be_visible()
+    box.fill("zzzz")
+    expect(page.get_by_text("No page has these words.")).to_be_visible()
     assert not barriers(page)
     assert not errors

@@ -147,12 +147,15 @@ def test_the_plan_is_what_the_real_run_then_does_and_says_what_it_costs(world: W
     assert (
         planned("create")
         == {"New"}
-        == {names[str(row.entity_id)] for row in done.filter(kind="create", sentence__startswith="Made the item")}
+        == {names[str(row.entity_id)] for row in done.filter(kind="create", sentence__startswith="Created the item")}
     )
     assert (
         planned("new record")
         == {"Stranger"}
-        == {names[str(row.entity_id)] for row in done.filter(kind="create", sentence__startswith="Made from the item")}
+        == {
+            names[str(row.entity_id)]
+            for row in done.filter(kind="create", sentence__startswith="Created from the item")
+        }
     )
     assert planned("conflict") == {names[str(c.entity_id)] for c in SyncConflict.objects.filter(resolved_at=None)}
     assert "Twin" in planned("link")

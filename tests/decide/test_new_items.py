@@ -243,7 +243,7 @@ def test_the_record_gets_the_items_values() -> None:
     record = plan.record
     assert isinstance(record, Contact)
     assert (record.name, record.email, record.role_title, record.monday_id) == ("Ann", EMAIL, "Buyer", "7")
-    assert (record.pk, plan.sentence) == (uuid.UUID(int=99), "Made from the item “Ann” on the board.")
+    assert (record.pk, plan.sentence) == (uuid.UUID(int=99), "Created from the item “Ann” on the board.")
 
 
 def test_a_new_record_takes_nothing_over_against_a_fields_direction() -> None:

@@ -182,7 +182,7 @@ def test_another_column_is_chosen_after_a_page_that_says_what_it_means(mapped: C
     role_is_gone()
     question, answer = asked(mapped, USE)
     assert "Use the column “Position” for “Role”?" in question
-    assert "It counts for all records on “Contacts”; 1 has an item." in question
+    assert "It applies to all records on “Contacts”; 1 has an item." in question
     assert role().column_id == "role_title"
     assert "Role is in the column Position now" in asked(mapped, USE | answer)[0]
     assert role().column_id == "position"

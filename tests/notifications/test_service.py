@@ -159,7 +159,7 @@ def test_stop_difference_and_approval_come_at_once_to_who_wants_one_message_a_da
     notify_people()
     assert not mail.mails  # it may go on by itself
     notified_after(minutes=2)
-    assert "Sync of Contacts, Organizations is stopped: Monday rejects the token." in subjects(mail)[0]
+    assert "Sync is stopped: Monday rejects the token." in subjects(mail)[0]
     assert "Ann" not in text(mail)
     Verification.objects.create(entity_type="contact", compared=50, differed=2)
     eve = states.contact("Eve").pk

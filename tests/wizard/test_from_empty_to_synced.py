@@ -22,6 +22,7 @@ def test_new_boards_are_made_and_everything_is_in_sync(wizard: Wizard) -> None:
     plan = wizard.get("plan/")
     assert "The board “Organizations” is created" in plan
     assert "API calls" in plan
+    assert "first_match" not in wizard.client.get(f"{START}match/").content.decode()  # no item is there to differ
     assert not wizard.mutations()
     assert "The set-up is being applied" in wizard.confirm()
     assert not wizard.mutations()
@@ -36,6 +37,7 @@ def test_new_boards_are_made_and_everything_is_in_sync(wizard: Wizard) -> None:
     end = wizard.get("run/")
     assert "The set-up is done" in end
     assert "2 of 2 in sync" in end
+    assert "npd-wizard-done" in wizard.client.get(f"{START}run/").content.decode()
     said = list(LogEntry.objects.order_by("pk").values_list("change_message", flat=True))
     assert any("Set-up confirmed: 2 to create, 0 to link" in one for one in said)
     assert said[-1] == "Set-up applied."

@@ -462,6 +462,9 @@ def setup_progress(draft: SetupDraft) -> SetupProgress:
         created_at__lte=draft.changed_at,  # later jobs are everyday work
         next_retry__lte=SyncNow() + RUN_WINDOW,
     )
+    pending = by_state[RecordState.PENDING] + by_part.get(Part.PAUSED_PENDING, 0)
+    # Of records that are in sync a job only looks whether they still are.
+    waiting = waiting if pending else waiting.filter(entity_id=None)
     is_busy = draft.state == SetupState.RUNNING or (draft.state == SetupState.DONE and waiting.exists())
     problems = [*draft.outcome.get("problems", []), *([draft.problem] if draft.problem else [])]
     conflicts = by_part.get(Part.CONFLICT, 0)
@@ -474,7 +477,7 @@ def setup_progress(draft: SetupDraft) -> SetupProgress:
         done=list(draft.outcome.get("done", [])),
         problems=problems,
         synced=by_state[RecordState.SYNCED] + by_part.get(Part.PAUSED_SYNCED, 0),
-        waiting=by_state[RecordState.PENDING] + by_part.get(Part.PAUSED_PENDING, 0),
+        waiting=pending,
         attention=by_state[RecordState.ATTENTION],
         out=by_state[RecordState.OFF],
         total=sum(by_part.values()),
