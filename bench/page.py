@@ -22,15 +22,18 @@ def place_of(bench: str) -> str:
 
 
 def cell(rows: Sequence[Row], on: str) -> str:
-    """What the page says of a bench: its first two figures, whatever it missed, and when it ran."""
-    shown, subject = [], ""
+    """What the page says of a bench: its first two figures, each gate and the first goals missed, and when it ran."""
+    shown, subject, goals = [], "", 0
     for place, row in enumerate(rows):
         subject = subject if row.figure.startswith("…") else row.figure
-        if not row.held:
+        goals += not row.held and not row.gate
+        if not row.held and (row.gate or goals <= SHOWN):
             figure = row.figure if row.figure == subject else f"{subject} {row.figure}"
             shown.append(f"{row.verdict}: {figure}, {row.measured}")
-        elif place < SHOWN:
+        elif row.held and place < SHOWN:
             shown.append(row.measured)
+    if goals > SHOWN:
+        shown.append(f"and {goals - SHOWN} more goals")
     held = sum(row.held for row in rows)
     return f"{'; '.join(shown)}; {held} of {len(rows)} held ({on})".replace("|", "\\|")
 

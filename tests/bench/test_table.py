@@ -48,6 +48,7 @@ def test_the_page_says_a_benchs_first_figures_and_all_that_it_missed() -> None:
     )
     further = Row("… a second", "≥ 50", "31", False)
     assert "MISSED: calls a record … a second, 31;" in cell([HELD, further], "today")
+    assert cell([GOAL_MISSED] * 5, "today").count("p99, 31 ms") == 2
 
 
 def test_the_page_gets_what_ran_and_keeps_everything_else(tmp_path: Path) -> None:
