@@ -25,7 +25,7 @@ from bench.table import Row, publish, warn
 if TYPE_CHECKING:
     from django.test import Client
 
-MOST_QUERIES = 17  # one for the banner of a stop, above every page; one for the approvals that listed records wait for
+MOST_QUERIES = 17  # one for the banner of a stop, above every page; one for why listed records are in their state
 QUERIES_OF_HEALTH = 28  # a short one for each thing that it tells
 GOAL_MS = 200
 ROUNDS = 3
