@@ -24,7 +24,7 @@ from sync.admin.board_cards import STATE_BADGES
 from sync.admin.confirmed_action import RecordTable
 from sync.admin.deletion_pages import KIND_LABELS
 from sync.boards.mapping import needs_column
-from sync.choices import ApprovalKind, ApprovalState, RecordSyncStatus, Rule, SyncDirection
+from sync.choices import ApprovalKind, ApprovalState, BlockedCode, RecordSyncStatus, Rule, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.conflict_store import KIND_DELETE, KIND_UNDO, OpenConflict, current_store
@@ -607,6 +607,9 @@ def _field_mark(
     if problem.reason_code is FieldReason.BLOCKED:
         url, link = inbox_url(AttentionKind.BLOCKED), "Unblock"
         may_view = user.has_perm("sync.view_syncmetadata")
+        if view.state.ledger.blocked_fields.get(problem.key, {}).get("code") == BlockedCode.APPROVAL:
+            text, url, link = Part.APPROVAL.label, approvals_url(record), "Review"
+            may_view = user.has_perm("sync.view_approvalrequest")
     detail = linked(humanize.without_request_id(problem.detail), user)
     if isinstance(detail, SafeString):
         url = ""

@@ -197,7 +197,12 @@ def test_what_waits_for_approval_and_what_loops_stands_on_the_record_with_its_pa
     reader.force_login(staff_who_may("view_contact"))
     assert "Waits for approval" not in page_of(reader, record)
     Contact.objects.filter(pk=record.pk).update(sync_status="pending")
-    waiting = page_of(browser_of_person, record)  # that it is what the record waits for is said once
+    held = {"email": {"reason": "It was emptied.", "code": "approval"}}
+    SyncMetadata.objects.filter(entity_id=str(record.pk)).update(blocked_fields=held)
+    html = browser_of_person.get(change_page(record)).content.decode()
+    mark = html.split('id="npd-mark-email"')[1].split("</a>")[0]
+    assert "/admin/sync/approvalrequest/" in mark  # among the blocked ones it isn't
+    waiting = words_of(html)  # that it is what the record waits for is said once
     assert ("Review the approval" in waiting, "Waits for approval: delete" in waiting) == (True, False)
     assert listed.content.decode().count('<tr class="data-row') == 1
 
