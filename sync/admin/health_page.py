@@ -404,8 +404,8 @@ def health_context(
     )
     causes = [one for one in seen if one.kind in scope.kinds]
     single = [(one.entity_type, one.entity_id) for one in causes]
-    names = _item_names(causes)
-    names |= registry.known_names(registry.visible_types(request.user), single)
+    types = registry.visible_types(request.user)
+    names = _item_names([one for one in causes if one.entity_type in types]) | registry.known_names(types, single)
     boards = _board_healths(request.user, visible, panel, found, causes, [one for one in seen if one.column_of])
     tallies = tallies_of(request)  # the sidebar has asked already
     counts = {kind: tally.causes for kind, tally in tallies.items()}

@@ -44,7 +44,6 @@ from sync.admin.confirmed_action import (
 )
 from sync.admin.connection_pages import first_records
 from sync.admin.deletion_pages import deleted_records_link
-from sync.admin.inbox_offers import ActionResult, InboxAction, register_action
 from sync.admin.list_exports import ExportColumn, ExportMixin, field_value
 from sync.admin.record_activity import FIELD_PARAMETER, activity_of
 from sync.api.request_limits import monday_throttle_reason
@@ -103,7 +102,6 @@ _LINK_EFFECTS = (
     ),
 )
 
-
 _RECREATION_EFFECTS = (
     "A new item is created on the board from what NPD says now, and linked with the record.",
     (
@@ -112,22 +110,18 @@ _RECREATION_EFFECTS = (
     ),
 )
 
-
 _STEERING = {"retry": QueueAction.RETRY}
 """Acts of a record's page that steer the queue: they ask for its permissions, and to see the record."""
 
 RecordActionView = Callable[[HttpRequest, SyncedModel], HttpResponse]
 
-
 SYNC_FILTERS: list[Any] = [HealthFilter, ("sync_direction", ChoicesCheckboxFilter), ("updated_at", DateTimeRangeFilter)]
-
 
 SYNC_FIELDS = ("Sync", {"fields": ("sync_enabled", "sync_direction")})
 """How a new record is synced; of one that exists its panel says and changes that."""
 
 COLUMNS = 5
 """Mapped fields in a list beside the name; the others are on the record's page."""
-
 
 EMPTY_TABS = {
     RecordState.ATTENTION: (
@@ -212,9 +206,9 @@ class RecordChangeList(PageChangeList):
         counts: Counter[RecordState] = Counter()
         for part, number in self._parts.items():
             counts[part.state] += number
-        name, shown = HealthFilter.parameter_name, [one for one in EMPTY_TABS if counts[one] or one == self._state]
+        name = HealthFilter.parameter_name
         found = [ListTab("All", self.get_query_string(remove=[PAGE_VAR, name]), not self._state)]
-        for state in shown:
+        for state in (one for one in EMPTY_TABS if counts[one] or one == self._state):
             url = self.get_query_string({name: state.value}, remove=[PAGE_VAR])
             found.append(ListTab(str(state.label), url, state == self._state, counts[state]))
         return found
@@ -223,8 +217,8 @@ class RecordChangeList(PageChangeList):
     def empty_tab(self) -> tuple[str, str]:
         """What an empty tab says, where nothing but the tab narrows the list: a heading and a sentence."""
         is_narrowed = self.query or self.filter_params.keys() - {HealthFilter.parameter_name}
-        is_state = self._state in RecordState.values
-        return EMPTY_TABS.get(RecordState(self._state), ("", "")) if is_state and not is_narrowed else ("", "")
+        said = {} if is_narrowed else {tab.value: words for tab, words in EMPTY_TABS.items()}
+        return said.get(self._state, ("", ""))
 
 
 class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
@@ -399,9 +393,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
     @admin.action(description="Sync now", permissions=["change"])
     def sync_now(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         """Push the selected records now, also those whose sync is off: a person asked for it by name."""
-        rejected: Counter[str] = Counter()
-        waiting: Counter[str] = Counter()
-        started = 0
+        rejected, waiting, started = Counter[str](), Counter[str](), 0
         for record in queryset:
             try:
                 answer = push_record(record, by=request.user.get_username())
@@ -796,27 +788,10 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         """Say before the deletion what becomes of the item, and of open conflicts."""
         record = self.get_object(request, object_id)
         follows = tombstones.item_consequence(record) if record is not None and record.monday_id else ""
-        more = {
-            "items_follow": follows,
-            "in_conflict": record_panel.in_conflict([record] if record else [], request.user),
-        }
+        in_conflict = record_panel.in_conflict([record] if record else [], request.user)
+        more = {"items_follow": follows, "in_conflict": in_conflict}
         answer: HttpResponse = super().delete_view(request, object_id, (extra_context or {}) | more)
         return answer
-
-
-def _turn_on_again(request: HttpRequest, tokens: Sequence[Any]) -> ActionResult:
-    """Turn sync on again for the records of these lines of this person's log: a type, the first and the last."""
-    entity_type, first, last = tokens
-    model_admin: Any = admin.site.get_model_admin(registry.entity(entity_type).model)
-    if not model_admin.has_change_permission(request):
-        raise PermissionDenied
-    entries = LogEntry.objects.filter(user_id=request.user.pk or 0, content_type__model=model_admin.opts.model_name)
-    ids = list(entries.filter(pk__range=(first, last)).values_list("object_id", flat=True))
-    number = len(model_admin.set_sync(request, model_admin.get_queryset(request).filter(pk__in=ids), on=True))
-    return ActionResult(number, f"Sync turned on again for {registry.count_of_type(number, entity_type)}.")
-
-
-register_action(InboxAction("turn_sync_off", "", frozenset(), None, undo=_turn_on_again))
 
 
 def register_generated(site: admin.AdminSite) -> None:

@@ -159,7 +159,7 @@ def test_each_act_is_offered_to_who_may_do_it(client: Client, three_dead: list[S
     html = client.get(f"{QUEUE}{three_dead[0].pk}/change/").content.decode()
     assert re.findall(r'name="action" value="(\w+)"', html) == acts
     html = listed(client, FAILED)
-    assert re.findall(r'<option value="(retry|cancel|discard)"', html) == acts
+    assert re.findall(r'name="action" value="(retry|cancel|discard)"', html) == acts
     assert f'action="{PAUSE}"' not in html
     for act in ("retry", "cancel", "discard"):
         answer = act_on_all(client, act, FAILED, confirmed="yes", expect="2")
