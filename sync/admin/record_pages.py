@@ -184,9 +184,9 @@ class RecordChangeList(PageChangeList):
     @property
     def blocked_columns(self) -> str:
         """Which fields their column blocks, and of how many records, where nothing else is wrong with these."""
-        number, entity_type = self._parts.get(Part.COLUMN, 0), self.model.entity_type()
-        if not number:
+        if not (number := self._parts.get(Part.COLUMN, 0)):
             return ""
+        entity_type = self.model.entity_type()
         mapped = FieldMapping.objects.filter(link__entity_type=entity_type).exclude(direction=SyncDirection.NONE)
         labels = [one.label for one in mapped.exclude(problem="").order_by("pk")] or ["A field"]
         who = f"{humanize.join_first(labels)} {plural(len(labels), 'is', 'are')} blocked"
@@ -433,8 +433,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
             return Question(f"Turn sync off for {label}?", _OFF_EFFECTS, f"Turn sync off ({label})", [table], hidden)
 
         def run() -> Report:
-            entries = self.set_sync(request, confirmed_rows(request, queryset), on=False)
-            if not entries:
+            if not (entries := self.set_sync(request, confirmed_rows(request, queryset), on=False)):
                 return Report(problems=["Sync was off for all of them already."])
             tokens = [self.model.entity_type(), entries[0].pk, entries[-1].pk]
             sentence = f"Sync turned off for {self._count_text(len(entries))}."
