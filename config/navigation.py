@@ -77,6 +77,7 @@ class Section:
         return reverse(names[self.group]) if self.group in names else ""
 
     def may_be_seen(self, request: HttpRequest) -> bool:
+        """Whether this person may see what is behind it."""
         from sync.registry import may_view
 
         if self.title == DIAGNOSTICS:
@@ -247,6 +248,7 @@ def diagnostics_seen(request: HttpRequest) -> list[Section]:
 
 
 def diagnostics_page(request: HttpRequest) -> HttpResponse:
+    """Go to the first tab that this person may see."""
     seen = diagnostics_seen(request)
     if not seen:
         raise PermissionDenied
@@ -266,6 +268,7 @@ def diagnostics_tabs(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Add what the first page shows to its context."""
     from sync.admin.health_page import health_context
     from sync.operations.attention import AttentionKind
 

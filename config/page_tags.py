@@ -90,6 +90,7 @@ def window_title(context: Context) -> str:
 
 @register.filter
 def type_words(column_type: str) -> str:
+    """Return a type of Monday's columns in words: "Long text"."""
     return column_type.replace("_", " ").capitalize()
 
 

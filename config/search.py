@@ -98,6 +98,7 @@ def search_page(request: HttpRequest) -> HttpResponse:
 
 
 def found(request: HttpRequest, term: str) -> list[Group]:
+    """Return what is found, by groups; the group of the best hit first."""
     commands = _ranked(_commands(request), term)
     if not term:
         both = Group("Recently changed by you", _recent(request)), Group("Commands", commands)
@@ -145,6 +146,7 @@ def _rows(request: HttpRequest, term: str) -> Iterator[Group]:
 
 
 def _admin_of(request: HttpRequest, model: type[Model]) -> Any:
+    """The list of a model, where this person may see it."""
     found_admin = admin.site._registry.get(model)
     return found_admin if found_admin and found_admin.has_view_permission(request) else None
 

@@ -116,6 +116,7 @@ def trace(process: str) -> None:
 
 
 def scrubbed_span(span: ReadableSpan) -> ReadableSpan:
+    """Return the span as it may leave."""
     from opentelemetry.sdk.trace import Event, ReadableSpan
     from opentelemetry.trace import Status
 

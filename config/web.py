@@ -400,6 +400,7 @@ class ServerChannel(HTTPChannel):  # type: ignore[misc]
         self.server.add_task(self)
 
     def service(self) -> None:
+        """Answer a request, or go on with its answer."""
         if not self.requests:  # it was closed at the moment at which it paused, and that was noticed twice
             return
         try:

@@ -196,6 +196,7 @@ class _Plan:
         self.sent: Counter[str] = Counter()
 
     def add(self, conflict: SyncConflict, resolution_type: str) -> None:
+        """Count what this choice writes in one conflict."""
         sent = conflict.is_about_record
         self.written["about_records"] += conflict.is_about_record
         option = bulk_option(conflict, resolution_type) if conflict.is_about_record else None

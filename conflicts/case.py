@@ -186,6 +186,7 @@ class Progress:
 
 
 def state_of(conflict: SyncConflict) -> str:
+    """Return the state alone; no query."""
     if conflict.is_being_undone:
         return UNDOING
     if not conflict.is_open:

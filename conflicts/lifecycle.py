@@ -45,6 +45,8 @@ Sides = Mapping[str, str | None]
 
 @dataclass(frozen=True)
 class Effect:
+    """The value that both sides will have, and the sides that change."""
+
     value: str | None
     npd_changes: bool
     monday_changes: bool
@@ -107,6 +109,7 @@ def effect_of(
 
 
 def selection_effect(conflict: SyncConflict, key: str, selection: FieldSelection) -> Effect:
+    """Return what a field's choice leads to, from the values that it was made for."""
     return effect_of(
         selection.choose,
         npd=selection.npd,
@@ -152,6 +155,7 @@ def keep_applied(
     now: datetime,
     inverse: Mapping[str, Any] | None = None,
 ) -> None:
+    """Keep an applied resolution with its result, and what would undo it."""
     selection = resolution.fields[key]
     # What its author saw, not what the conflict holds: a pass may have updated that since.
     values = FieldConflict(key, selection.npd, conflict.base_data.get(key), selection.monday)
@@ -503,6 +507,7 @@ def reports_end(report: ConflictReport) -> bool:
 
 
 def new_conflict(report: ConflictReport, conflict_id: UUID) -> SyncConflict:
+    """Return a new conflict for a report."""
     conflict = SyncConflict(
         id=conflict_id,
         entity_type=report.entity_type,

@@ -211,6 +211,7 @@ def _proposed_labels(entity_type: str) -> Mapping[str, str]:
 
 
 def default_label(entity_type: str, key: str) -> str:
+    """Return the field's label as its application proposes it; no query."""
     return _proposed_labels(entity_type).get(key, key.replace("_", " ").capitalize())
 
 
@@ -333,6 +334,7 @@ class SyncConflict(models.Model):
         return self.kind in (ConflictKind.DELETE, ConflictKind.IDENTITY)
 
     def label(self, key: str) -> str:
+        """Return a field's label; no query."""
         return default_label(self.entity_type, key)
 
     def in_order(self, keys: Iterable[str]) -> list[str]:

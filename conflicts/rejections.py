@@ -373,6 +373,7 @@ def _check_permission(by: User) -> None:
 
 
 def _lock_rejection(field_key: FieldRef) -> RejectionCase:
+    """The case, with the record and its ledger entry locked, in this order."""
     entity_type, entity_id, key = field_key
     try:
         model = registry.entity(entity_type).model

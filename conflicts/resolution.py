@@ -193,6 +193,7 @@ def _field_selections(
     selections: Selections,
     seen: SeenValues,
 ) -> dict[str, FieldSelection]:
+    """Return the choice of each field; raises NotAsSeen or InvalidResolution."""
     # A field that has left the conflict makes the request stale, not invalid.
     if unknown := sorted({*selections, *seen} - {*conflict.conflict_fields, *context.mapped}):
         fields = ", ".join(conflict.conflict_fields)

@@ -171,6 +171,7 @@ class Sandbox:
 
 
 def items_of(link: BoardLink, records: Iterable[SyncedModel]) -> list[dict[str, Any]]:
+    """Return the items for these records on the board, with their NPD ID."""
     mappings = list(link.mappings.all())
     items = []
     for record in records:

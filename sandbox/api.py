@@ -116,6 +116,8 @@ class Replay:
 
 
 class Idempotency:
+    """The answers kept by key."""
+
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._kept: dict[str, StoredAnswer] = {}  # in the order of their first requests

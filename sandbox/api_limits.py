@@ -350,6 +350,7 @@ class Limits:
         }
 
     def to_json(self) -> dict[str, Any]:
+        """The plan, its limits, and what is used of them."""
         with self._lock:
             now = self._clock.time()
             return {

@@ -176,6 +176,7 @@ class Control:
         ]
 
     def boards(self, request: Request) -> Response:
+        """All boards with their items and the texts of their cells."""
         with self._world.read_lock():
             shown = [
                 {

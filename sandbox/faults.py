@@ -36,6 +36,8 @@ PAGES = {502: "502 Bad Gateway", 503: "503 Service Unavailable", 504: "504 Gatew
 
 
 class FaultTarget(Protocol):
+    """What a fault may want to know of a request."""
+
     @property
     def kind(self) -> str:
         """query or mutation."""
@@ -110,6 +112,7 @@ class Fault:
         self.over = threading.Event()  # nobody that met it is kept waiting any more
 
     def matches(self, asked: FaultTarget, variables: dict[str, Any]) -> bool:
+        """Whether it can happen to this request."""
         looks_inside = self.listing is not None or self.stale is not None or self.limit in ("field", "subgraph")
         names = asked.names() if looks_inside else [name for _, name in asked.fields()]
         if (self.on not in ("any", asked.kind) and self.on not in names) or not self.names(variables):
@@ -127,6 +130,7 @@ class Fault:
         return not self.naming or self.naming in json.dumps(given, ensure_ascii=False, default=str)
 
     def name(self) -> str:
+        """A few words for the log of calls."""
         words = {
             "status": f"HTTP {self.status}",
             "timeout": f"timeout {self.timeout}",
@@ -161,6 +165,8 @@ class Fault:
 
 @dataclass
 class Faults:
+    """The queue of faults still to come."""
+
     _queue: list[Fault] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _over: threading.Event = field(default_factory=threading.Event)

@@ -181,6 +181,8 @@ class RequestCheck(Protocol):
 
 
 class Application:
+    """The WSGI application over a list of routes."""
+
     def __init__(self, routes: list[Route], guard: RequestCheck) -> None:
         self._routes = routes
         self._guard = guard

@@ -49,6 +49,8 @@ class Refused(Exception):
 
 
 class OAuth:
+    """The sign-in of one app."""
+
     def __init__(self, clock: Clock, client_id: str | None, client_secret: str | None) -> None:
         self._clock = clock
         self._client = (client_id or CLIENT_ID, client_secret or CLIENT_SECRET)
@@ -135,6 +137,7 @@ class OAuth:
         return Response(302, headers={"Location": f"{asked.redirect_uri}{mark}{urlencode(back)}"})
 
     def token(self, request: Request) -> Response:
+        """Tokens for a code or for a refresh token."""
         try:
             given = self._checked(request)
             if given.get("grant_type") == "authorization_code":

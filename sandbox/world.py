@@ -82,6 +82,7 @@ class Lookups:
             index.drop(item_id)
 
     def forget(self, board_id: int) -> None:
+        """A board that never was."""
         self._indexes.pop(board_id, None)
 
     def clear(self) -> None:
@@ -287,6 +288,7 @@ class World:
         return item.state if item.state != "active" else self.boards[item.board_id].state
 
     def items_of(self, board_id: int, states: tuple[str, ...] = ("active",)) -> list[Item]:
+        """A board's items in board order."""
         items = (self.items[item_id] for _, item_id in self._order.get(board_id, []))
         return [item for item in items if item.state in states]
 
@@ -373,6 +375,7 @@ class World:
         self._disk.put(type(row), [row])
 
     def log(self, board_id: int, event: str, data: dict[str, object], user_id: int, item_id: int | None) -> None:
+        """Add a row to the board's activity log."""
         now = self.clock.time()
         row = Activity(
             id=ordered_id(now),

@@ -157,6 +157,8 @@ class SecretName(models.TextChoices):
 
 
 class BlockedCode(StrEnum):
+    """Why a field is blocked."""
+
     COLUMN = "column"
     REJECTED = "rejected"
     LIMIT = "limit"
@@ -172,6 +174,8 @@ class BlockedCode(StrEnum):
 
 
 class TombstoneState(models.TextChoices):
+    """What is known about the item of a deleted record."""
+
     WAITING = "waiting", "Its item is checked next"
     ASKED = "asked", "Waits for your decision"
     PENDING_APPROVAL = "pending_approval", "Waits for approval"

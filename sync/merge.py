@@ -87,6 +87,7 @@ class FieldSides:
 
     @property
     def remote_stands(self) -> bool:
+        """Whether Monday's side is what was last agreed on."""
         return self.base is not None and _are_equal(self.remote, self.base[1])
 
     @property
@@ -146,6 +147,8 @@ class Rule(StrEnum):
 
 
 class Action(StrEnum):
+    """What to do with a field."""
+
     NOTHING = "nothing"
     AGREED = "agreed"
     PUSH = "push"
@@ -237,6 +240,7 @@ class FieldDecision:
 
 
 def decide_field(field: Field) -> FieldDecision:
+    """Decide one field."""
     if field.way is FieldDirection.NONE:
         return FieldDecision(field.key, Action.NOTHING, "its direction lets nothing be synced")
     decision = _decide_known_field(field)

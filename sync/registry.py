@@ -215,6 +215,7 @@ def choices_of(model: type[models.Model], fields: Sequence[str]) -> dict[str, st
 
 
 def choice_labels(model: type[models.Model], fields: Sequence[str]) -> tuple[str, ...]:
+    """Return the labels of these values as boards show them, in their order."""
     choices = choices_of(model, fields)
     return tuple(map(Choices(choices).label_of, choices))
 
@@ -251,6 +252,7 @@ def with_configured_board(link: BoardLink) -> BoardLink:
 
 
 def mappings_of(link: BoardLink) -> Sequence[FieldMapping]:
+    """Return the link's mappings in their order."""
     return list(link.mappings.all())
 
 

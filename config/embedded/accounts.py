@@ -23,6 +23,8 @@ Arrange = Callable[[], None]
 
 @dataclass(frozen=True)
 class Account:
+    """The account that owns the data."""
+
     uid: int
     gid: int
     name: str

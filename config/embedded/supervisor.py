@@ -83,6 +83,7 @@ def port_holder(port: int) -> str:
 
 
 def _free_pair_after(port: int) -> int:
+    """Return the first port of a free pair, by tens."""
     candidates = range(port - port % 10 + 10, 65000, 10)
     return next((first for first in candidates if is_free_port(first) and is_free_port(first + 1)), 8010)
 
@@ -162,6 +163,7 @@ def figures_line(site: str) -> str:
 
 
 def web_command() -> list[str]:
+    """Return the command of the web process, for this machine only."""
     return [PYTHON, "-m", "config.web", "--host", "127.0.0.1"]
 
 
@@ -379,6 +381,7 @@ class Supervisor:
             preparation.end()
 
     def print_summary(self) -> None:
+        """Print the last lines: where to look, how to sign in, what to try."""
         lines = [
             "",
             f"NPD             {self.plan.site}/admin/",

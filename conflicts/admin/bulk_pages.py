@@ -80,6 +80,8 @@ _UNDO_AFTERWARDS = "Afterwards you can undo all of it with one button."
 
 
 class BatchMixin:
+    """Adds the pages of batches to the list of conflicts."""
+
     admin_site: Any
     opts: Any
 
@@ -151,6 +153,7 @@ class BatchMixin:
         return TemplateResponse(request, "conflicts/batch_choice.html", context)
 
     def batch_page(self, request: HttpRequest, pk: Any) -> HttpResponse:
+        """Show the batch; on POST confirm, stop or undo it."""
         check_permission(self, request, "view")
         batch = get_object_or_404(ConflictBatch.objects.select_related("by", "undo_by"), pk=pk)
         if request.method != "POST" and batch.state == BatchState.PREPARED:

@@ -270,6 +270,7 @@ class ConflictDesk:
         return cls(request, found[pk], found.get(last) if last else None)
 
     def case(self, form: SubmittedForm | None, problems: Mapping[str, str]) -> Case:
+        """What is displayed, with what was chosen."""
         # The option that the address asks to choose, as the form would; nothing is stored by it.
         choose, _, value = self.request.GET.get("option", "").partition(" ")
         asked = {RECORD_KEY: FieldSelection(choose, value or None)} if choose else None
@@ -535,6 +536,7 @@ class CaseMixin:
     opts: Any
 
     def get_urls(self) -> list[URLPattern]:
+        """The addresses of both kinds of cases."""
         view, name = self.admin_site.admin_view, "conflicts_syncconflict"
         field = "rejected/<slug:entity_type>/<uuid:entity_id>/<slug:key>/"
         conflict_screen = CaseScreen.as_view(model_admin=self, desk_type=ConflictDesk)

@@ -136,6 +136,8 @@ class EntityFilter(ConditionFilter):
 
 
 class FieldFilter(ConditionFilter):
+    """The fields in conflict."""
+
     title = "field"
     parameter_name = "field"
 
@@ -149,6 +151,8 @@ class FieldFilter(ConditionFilter):
 
 
 class AgeFilter(ConditionFilter):
+    """How long ago a conflict was found."""
+
     title = "age"
     parameter_name = "age"
 
@@ -305,6 +309,7 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
         )
 
     def export_columns(self, user: Any) -> list[ExportColumn]:
+        """Both sides of each conflict with the last synced value, and how it was resolved."""
         return [
             ("Record", lambda row: row.page_case.name),
             ("Type", lambda row: registry.type_label(row.entity_type)),

@@ -136,34 +136,49 @@ class Listed:
 def import_job_context(job: ImportJob, url: JobUrl, reader: Any, listed: Listed = Listed()) -> dict[str, Any]:
     """Everything that the page of one import shows to this reader, whatever its state."""
     hidden = hidden_relations(reader, entity(job.entity_type).model)
-    bad, warned = rejected_rows(job), warned_rows(job)
-    results = dict(job.rows.order_by().values_list("result").annotate(number=Count("id")))
-    is_undo = job.state in (ImportState.UNDOING, ImportState.UNDONE)
-    ends = (Result.UNDONE, Result.KEPT) if is_undo else (Result.WRITTEN, Result.LEFT)
-    done, left = (results.get(end, 0) for end in ends)
-    to_write = rows_to_write(job)
-    is_busy = job.state in POLLED_STATES
-    count_bad, count_warned = bad.count(), warned.count()
+    bad, warned, is_shown = rejected_rows(job), warned_rows(job), job.state == ImportState.SHOWN
+    count_bad, count_other = bad.count(), int(job.counts.get(RowOutcome.OTHER, 0))
     # Those not imported before the others.
     by_kind = Case(When(pk__in=bad.values("pk"), then=Value(0)), default=Value(1))
-    is_shown = job.state == ImportState.SHOWN
     problems = (bad | warned).exclude(outcome=RowOutcome.OTHER if is_shown else "")
     problem_page = listed.rows(PROBLEMS, problems.annotate(kind=by_kind).order_by("kind", "number"))
-    count_other = int(job.counts.get(RowOutcome.OTHER, 0))
     tables = (*([RowOutcome.OTHER] if is_shown and count_other else []), RowOutcome.CHANGED, RowOutcome.NEW)
-    columns = [] if job.state == ImportState.READING else _file_columns(job, hidden)
-    ignored = [one["title"] or "(no title)" for one in columns if not one["field"] and one["title"] != REASON_TITLE]
-    may_choose, link = job.state in CHOOSING, link_of(job.entity_type)
+    link = link_of(job.entity_type)
     display = FieldDisplay(link, mappings_of(link), []) if link else None
-    may_make = may_make_organizations(reader) and any(one["field"] == "organization" for one in columns)
-    has_phones = is_shown and any(one["field"] == "phone" for one in columns)
-    # After so long without progress the page says that no worker runs.
-    stall_seconds = LEASE_SECONDS if job.state == ImportState.READING and job.attempts else STALLED_SECONDS
     return {
         "job": job,
-        "state_badge": _state_badge(job, is_partly=left > 0),
         "reading": job.state == ImportState.READING,
         "why": rejection_text(job.file_name, job.reason, job.facts) if job.reason else "",
+        "tiles": _tiles(job),
+        "count_other": count_other,
+        "listed": listed.kind,
+        "problems": [_problem(row) for row in problem_page],
+        "problem_page": problem_page,
+        "count_bad": count_bad,
+        "count_warned": warned.count(),
+        # First in the form in which the file came.
+        "downloads": [
+            (kind.upper(), url(kind, job)) for kind in sorted(ExportFormat.values, reverse=job.how.startswith("XLSX"))
+        ],
+        "row_tables": [_row_table(job, outcome, hidden, listed, display) for outcome in tables],
+        "equal": [row_reason(row) for row in equal_rows(job)[: LISTED_ROWS + 1]],
+        "organizations": sorted(job.organizations.values()),
+        **_columns_context(job, reader, hidden, count_bad, count_other),
+        **_progress_context(job),
+        **{f"{name}_url": url(name, job) for name in ("progress", "columns", "confirm", "discard", "undo", "job")},
+    }
+
+
+def _columns_context(
+    job: ImportJob, reader: Any, hidden: frozenset[str], count_bad: int, count_other: int
+) -> dict[str, Any]:
+    """What each column of the file is read as, and what is chosen besides: the country, unknown organizations."""
+    columns = [] if job.state == ImportState.READING else _file_columns(job, hidden)
+    ignored = [one["title"] or "(no title)" for one in columns if not one["field"] and one["title"] != REASON_TITLE]
+    may_choose, to_write = job.state in CHOOSING, rows_to_write(job)
+    may_make = may_make_organizations(reader) and any(one["field"] == "organization" for one in columns)
+    has_phones = job.state == ImportState.SHOWN and any(one["field"] == "phone" for one in columns)
+    return {
         "asks_columns": job.state == ImportState.COLUMNS,
         "columns": columns,
         "ignored": ignored,
@@ -176,27 +191,27 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any, listed: Listed 
         "has_phones": has_phones,
         **(region_context(reader) if has_phones else {}),
         "may_make": may_make,
-        "tiles": _tiles(job),
         "unknown_organizations": bool(
             may_make
             and count_bad
             and not to_write
             and unknown_organization_rows(job, labels_of(job.entity_type)["organization"]).count() == count_bad
         ),
-        "count_other": count_other,
-        "listed": listed.kind,
-        "problems": [_problem(row) for row in problem_page],
-        "problem_page": problem_page,
-        "count_bad": count_bad,
-        "count_warned": count_warned,
-        # First in the form in which the file came.
-        "downloads": [
-            (kind.upper(), url(kind, job)) for kind in sorted(ExportFormat.values, reverse=job.how.startswith("XLSX"))
-        ],
-        "row_tables": [_row_table(job, outcome, hidden, listed, display) for outcome in tables],
-        "equal": [row_reason(row) for row in equal_rows(job)[: LISTED_ROWS + 1]],
+    }
+
+
+def _progress_context(job: ImportJob) -> dict[str, Any]:
+    """How far the writing of an import, or its undo, is."""
+    results = dict(job.rows.order_by().values_list("result").annotate(number=Count("id")))
+    is_undo, is_busy = job.state in (ImportState.UNDOING, ImportState.UNDONE), job.state in POLLED_STATES
+    ends = (Result.UNDONE, Result.KEPT) if is_undo else (Result.WRITTEN, Result.LEFT)
+    done, left = (results.get(end, 0) for end in ends)
+    to_write = rows_to_write(job)
+    # After so long without progress the page says that no worker runs.
+    stall_seconds = LEASE_SECONDS if job.state == ImportState.READING and job.attempts else STALLED_SECONDS
+    return {
+        "state_badge": _state_badge(job, is_partly=left > 0),
         "to_write": to_write,
-        "organizations": sorted(job.organizations.values()),
         "done": done,
         "left": left,
         "decided": done + left,
@@ -205,7 +220,6 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any, listed: Listed 
         "undoing": is_undo,
         "is_over": job.state in (ImportState.DONE, ImportState.UNDONE),
         "stalled": is_busy and (sync_now() - job.moved_at).total_seconds() > stall_seconds,
-        **{f"{name}_url": url(name, job) for name in ("progress", "columns", "confirm", "discard", "undo", "job")},
     }
 
 

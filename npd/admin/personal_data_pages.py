@@ -33,6 +33,8 @@ CONFIRMATION = "erase"
 
 
 class ErasureForm(forms.Form):
+    """What becomes of the items, and the word that confirms it."""
+
     items = forms.ChoiceField(
         label="Their items on Monday",
         choices=[
@@ -82,6 +84,7 @@ def download_export(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def erase(request: HttpRequest) -> HttpResponse:
+    """Erase a person once the word is typed."""
     _administrators_only(request)
     person, form = _person(request), ErasureForm(request.POST)
     if not person.item_ids:

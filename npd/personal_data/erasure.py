@@ -180,6 +180,7 @@ def preview_erasure(person: Person) -> Erasure:
 
 
 def _taken_back(work: Callable[[], T]) -> T:
+    """Do it in a transaction that is undone, and return what it returned."""
     results: list[T] = []
 
     def attempt() -> None:
@@ -268,6 +269,7 @@ def _delete_items(link: BoardLink, person: Person) -> None:
 
 
 def _erase(person: Person, erasure: Erasure) -> None:
+    """Erase in the caller's transaction."""
     list(Contact.objects.select_for_update().filter(pk__in=person.keys))
     _erase_own_rows(person, erasure)
     _mark_items(person)

@@ -60,6 +60,8 @@ _COLUMNS = """
 
 @dataclass(frozen=True)
 class TextColumn:
+    """A column that may hold a text."""
+
     name: str
     kind: str
     length: int | None

@@ -102,6 +102,7 @@ def check_settings(column_type: str, given: Any) -> dict[str, Any]:
 
 
 def settings_json(column: Column) -> dict[str, Any]:
+    """What `Column.settings` shows."""
     labels = column.settings.get("labels")
     if column.type == "status" and isinstance(labels, dict):
         done = column.settings.get("done_colors", [])

@@ -102,6 +102,8 @@ class Status(ColumnKind):
 
 
 class Dropdown(ColumnKind):
+    """Several labels by id."""
+
     type = old_type = "dropdown"
     graphql_type = "DropdownValue"
     empty_text = None

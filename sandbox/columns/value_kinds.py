@@ -81,6 +81,8 @@ class _Named(ColumnKind):
 
 
 class Link(_Named):
+    """A URL with a scheme, and its text."""
+
     type = old_type = "link"
     key = "url"
     graphql_type = "LinkValue"

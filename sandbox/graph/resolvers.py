@@ -194,6 +194,7 @@ def complexity(_: Any, info: Any) -> Any:
 
 
 def boards(_: Any, info: Any, **wanted: Any) -> list[Board]:
+    """Newest first."""
     state, ids = wanted.get("state", "active"), wanted.get("ids")
     known = _world(info).boards
     numbers = known if ids is None else dict.fromkeys(number(one) for one in ids)

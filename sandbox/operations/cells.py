@@ -56,6 +56,7 @@ def set_required(world: World, board_id: int, column_id: str, *, required: bool)
 
 
 def add_rule(world: World, board_id: int, rule: dict[str, Any]) -> dict[str, Any]:
+    """A new rule, with its id."""
     with world.transaction():
         board = world.active_board(board_id)
         for part in ("if", "then"):

@@ -11,6 +11,7 @@ from sandbox.world import World
 
 
 def emit(world: World, kind: str, item: Item, user_id: int, **more: Any) -> None:
+    """Report that something happened to an item, as it is now."""
     board = world.boards[item.board_id]
     group = group_of(board, item)
     world.emit(
@@ -34,6 +35,7 @@ def emit_board(world: World, board_id: int) -> None:
 
 
 def log(world: World, event: str, item: Item, user_id: int, **data: Any) -> None:
+    """A row about an item in its board's activity log."""
     board = world.boards[item.board_id]
     about = {
         "board_id": board.id,

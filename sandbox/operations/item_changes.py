@@ -86,6 +86,7 @@ def create_item(
     group_id: str | None = None,
     create_labels: bool = False,
 ) -> Item:
+    """Add an item, or nothing if a value is refused."""
     with world.transaction():
         board = world.active_board(board_id)
         check_name(name)

@@ -85,6 +85,7 @@ OFFERS: dict[str, Callable[[World, Column, str], Iterable[Choice]]] = {
 
 
 def chosen_keys(column: Column, raw: Any) -> list[str]:
+    """The keys of what a cell holds."""
     if raw is None or column.type not in OFFERS:
         return []
     if column.type == "status":
@@ -329,6 +330,7 @@ class Listing:
     # As HTML
 
     def html(self, looks: RowStyle) -> str:
+        """The tabs, the table in its groups, and the foot."""
         counts = self.counts | {"all": sum(self.counts.values())}
         tabs = "".join(
             f'<a href="{self._address(state=state, page=1)}" data-state="{state}"'
@@ -394,6 +396,7 @@ class Listing:
         return escape(f"/board/{self._board.id}?{urlencode(asked | changed)}")
 
     def toolbar(self) -> str:
+        """The search, the order, and the form that adds an item."""
         sorts = "".join(
             f'<option value="{key}"{" selected" if key == self.sort else ""}>{words}</option>'
             for key, words in SORTS.items()

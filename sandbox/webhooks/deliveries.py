@@ -65,6 +65,7 @@ class Rule:
         return self.event in (None, event) and self.webhook_id in (None, webhook_id)
 
     def description(self) -> str:
+        """What it does, for the page."""
         extra = {
             "double": f"sent {self.times} times",
             "delay": f"delayed {self.seconds:,.0f} s",
@@ -119,6 +120,8 @@ WHOLE = {
 
 
 class Rules:
+    """The rules in force, in the order in which they were given."""
+
     def __init__(self) -> None:
         self._rules: list[Rule] = []
         self._numbers = itertools.count(1)
@@ -381,6 +384,7 @@ class Deliveries:
             threading.Thread(target=self._work, daemon=True, name="webhooks").start()
 
     def on_events(self, happened: list[WorldEvent]) -> None:
+        """Queue what subscribers want to know; a listener of the world."""
         hooks = list(self._world.hooks.values())
         wanted = [(hook, happening) for happening in happened for hook in hooks if wants(hook, happening)]
         if not wanted:
@@ -505,11 +509,13 @@ class Deliveries:
             self._condition.notify_all()
 
     def log(self) -> list[Delivery]:
+        """Deliveries as they stand, oldest first."""
         with self._condition:
             # Copies: workers go on changing their own while these are shown.
             return [copy.copy(delivery) for delivery in self._log.values()]
 
     def last(self, count: int) -> list[Delivery]:
+        """The last deliveries, oldest first."""
         return self.log()[-count:]
 
     def clear(self) -> None:

@@ -187,6 +187,7 @@ class PageChangeList(ChangeList):
         return (self.model_admin.empty_title, self.model_admin.empty_words) if is_usual else ("", "")
 
     def get_results(self, request: HttpRequest) -> None:
+        """Fetch the page, then what belongs to it."""
         super().get_results(request)
         if isinstance(self.paginator, OneScanPaginator) and not self.multi_page:
             # Django would search once more for what fits on one page.
@@ -345,6 +346,7 @@ class PageAdmin(PlainWordsMixin, ValidIdsMixin, ModelAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
+        """Show what a row's own page has beyond its fields."""
         row = kwargs.get("obj")
         more = {} if row is None else self.row_context(request, row)
         # Who makes one record or endpoint rarely makes another right after it.
@@ -497,6 +499,7 @@ class ReaderMixin:
     search_fields: Sequence[str]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Return the rows."""
         visible = visible_types(request.user)
         hidden = sorted({spec.entity_type for spec in registry.entities()} - visible)
         known: dict[str, Any] = {}
@@ -612,6 +615,8 @@ def page_now(row: Any) -> datetime:
 
 
 class EntityFilter(RadioFilter):
+    """By the record's type."""
+
     title = "type"
     parameter_name = "entity_type"
 
@@ -623,6 +628,8 @@ class EntityFilter(RadioFilter):
 
 
 class UnmatchedItemsFilter(RadioFilter):
+    """Rows of records, or items of the board that no record has yet."""
+
     title = "what it is about"
     parameter_name = "what"
     CHOICES = (("records", "Records"), ("items", "Unmatched items"))

@@ -604,8 +604,8 @@ def _report(
         if follows:
             ids = sorted({str(entry.entity_id) for entry in fitting if entry.entity_id})
             types = sorted({entry.entity_type for entry in fitting})
-            jobs: dict[str, Any] = {"types": types, "ids": ids, "items": list(result.items), "outcome": result.outcome}
-            jobs["at"] = sync_now().isoformat()
+            jobs: dict[str, Any] = {"types": types, "ids": ids, "items": list(result.items)}
+            jobs |= {"outcome": result.outcome, "at": sync_now().isoformat()}
             if total := _open_jobs(jobs):
                 said["jobs"] = jobs | {"total": total}
         request.session[LAST_ACT] = said

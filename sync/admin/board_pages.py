@@ -48,6 +48,7 @@ from sync.records.authors import log_action
 
 class FixedText(forms.Select):
     def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
+        """Return the label of the only choice."""
         return format_html("{}", dict(self.choices)[value])
 
 
@@ -164,6 +165,7 @@ class FieldMappingInline(TabularInline):
 
     @admin.display(description="Field")
     def field(self, mapping: FieldMapping) -> SafeString | str:
+        """Return the field's name, and what is wrong with its column."""
         if not mapping.problem:
             return mapping.label
         blocked_badge = admin_base.badge("warn", "view_column", "Blocked")
@@ -219,6 +221,8 @@ def _without(name: str, what: str) -> str:
 
 @admin.register(BoardLink)
 class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
+    """One model and its board."""
+
     list_display = ("name", "state", "todo", "items", "synced", "verified_ago", "on_monday")
     form = ConcurrentSettingsForm
     inlines = (FieldMappingInline,)
@@ -257,6 +261,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         ]
 
     def accept_title(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Take note of a column's new title."""
         link = self._changed_link(request, pk)
 
         def run() -> str:
@@ -482,6 +487,8 @@ class MondayAccountAdmin(ReadOnlyAdmin):
 
 @admin.register(Verification)
 class VerificationAdmin(admin_base.ReaderMixin, ReadOnlyAdmin):
+    """A row for each night and board."""
+
     list_display = ("outcome", "kind", "moment")
     list_filter = (EntityFilter,)
     ordering = ("-id",)
@@ -505,6 +512,7 @@ class VerificationAdmin(admin_base.ReaderMixin, ReadOnlyAdmin):
 
     @admin.display(description="What was found")
     def found(self, row: Verification) -> SafeString | str:
+        """Return which fields of which records differed, to who may see them."""
         if row.details and registry.is_hidden(getattr(row, "page_types", ()), row.entity_type):
             return registry.HiddenName.of(row.entity_type)
         lines = [

@@ -99,6 +99,8 @@ SHOWN_KEY = "_shown"
 
 
 class LinesField(forms.CharField):
+    """A list of texts, one a line."""
+
     widget = forms.Textarea
 
     def prepare_value(self, value: Any) -> Any:
@@ -139,6 +141,7 @@ class ConcurrentRecordForm(_RecordForm):
         return json.dumps(self.stored_values)
 
     def clean(self) -> dict[str, Any] | None:
+        """Decide, field by field, between what was shown, what is stored and what was typed."""
         cleaned = super().clean()
         for name, value in self.cleaned_data.items():
             self.cleaned_data[name] = normalised_lines(value)

@@ -63,6 +63,7 @@ class EnvironmentSetting:
 
 
 def environment_settings() -> list[EnvironmentSetting]:
+    """Return the variables that matter, in the order in which a person sets them."""
     return [
         EnvironmentSetting("MONDAY_API_KEY", bool(settings.MONDAY_API_KEY),
                            "The API token. It is used instead of one that is entered here."),
@@ -344,6 +345,7 @@ class ConnectionPagesMixin:
     admin_site: AdminSite
 
     def get_urls(self) -> list[URLPattern]:
+        """Add the doors through which Monday is connected."""
         steps: list[tuple[str, str, Step]] = [
             ("token/", "token", require_POST(self.wizard_token)),
             ("app/", "app", require_POST(self.wizard_app)),
@@ -475,6 +477,7 @@ class ConnectionPagesMixin:
         return self._answer(request, "The app is stored encrypted. Connect with Monday now.")
 
     def wizard_authorize(self, request: HttpRequest) -> HttpResponse:
+        """Send the person to Monday, which asks them whether the app may."""
         app = credentials.oauth_app()
         if app is None:
             return self._answer(request, "Enter the app's client ID and client secret first.", ok=False)

@@ -156,6 +156,8 @@ _DIRECTIONS = {
 
 @admin.register(ApprovalRequest)
 class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
+    """What the guard holds and has held."""
+
     list_display = ("standing", "about", "what", "since", "decided")
     list_display_links = ("standing",)
     list_filter = (("state", ChoicesCheckboxFilter), ("kind", ChoicesCheckboxFilter), EntityFilter)
@@ -229,6 +231,7 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
 
 
 def approval_label(pending: QuerySet[ApprovalRequest], kind: ApprovalKind) -> str:
+    """Say with its number what approving changes of one kind deletes or empties."""
     acts = pending.filter(kind=kind)
     number, types = acts.count(), list(acts.order_by().values_list("entity_type", flat=True).distinct())
     link = link_of(types[0]) if len(types) == 1 else None
@@ -331,6 +334,8 @@ def _may_restore(row: Any) -> bool:
 
 @admin.register(Tombstone)
 class TombstoneAdmin(ReadOnlyAdmin):
+    """Records that were deleted in NPD."""
+
     class Media:
         css: ClassVar[dict[str, list[str]]] = {"all": ["npd/record.css"]}
 
@@ -443,6 +448,7 @@ class TombstoneAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Restore…")
     def bring_back(self, request: HttpRequest, queryset: QuerySet[Tombstone]) -> HttpResponse:
+        """Make records again as they were, after a page that says what that means."""
         kinds = queryset.order_by().values_list("entity_type", flat=True).distinct()
         may_add = all(registry.may_act(request.user, "add", kind) for kind in kinds)
 

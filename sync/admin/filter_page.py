@@ -29,6 +29,8 @@ _INTROS = {
 
 
 class FilterPageMixin:
+    """Adds the filter's page to the wizard."""
+
     def wizard_filter(self, request: HttpRequest, entity_type: str) -> HttpResponse:
         """Show the conditions of both sides; on POST, store them, or show one more row."""
         draft = drafts.draft_of(entity_type)

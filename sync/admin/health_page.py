@@ -349,8 +349,11 @@ def headline(
     what, pending = humanize.count_with_noun, sum(board.number(RecordState.PENDING) for board in boards)
     stopped = [board.title for board in boards if board.availability.is_stopped]
     stop, is_still = f"Sync{of_boards(stopped)} is stopped" if stopped else "", bool(is_paused or stopped)
-    syncing, later = (f"{stop}; " * bool(stop), ", and synced once sync goes on") if is_still else ("Syncing; ", "")
-    warn, wait = [("bad", "block")] * 2 if stop else [("warn", "front_hand"), ("wait", "sync")]
+    syncing = f"{stop}; " if stop else "" if is_still else "Syncing; "
+    later = ", and synced once sync goes on" if is_still else ""
+    warn, wait = ("warn", "front_hand"), ("wait", "sync")
+    if stop:
+        warn = wait = ("bad", "block")
     cases = (
         (not has_board, "off", "link_off", "Not set up yet: nothing is synced"),
         (slowed and not stop, "warn", "hourglass", _slowed_text(slowed) if slowed else ""),

@@ -91,6 +91,8 @@ from sync.registry import (
 
 
 class UndoPagesMixin:
+    """Adds the two pages to the admin of decisions."""
+
     admin_site: AdminSite
     opts: Any
 
@@ -237,6 +239,7 @@ class FieldLabels:
 
 
 def labels_of(row: Any) -> FieldLabels:
+    """Return what was put on the row with its page, else read it."""
     return getattr(row, "page_labels", None) or FieldLabels()
 
 
@@ -340,6 +343,8 @@ def _act_in_list(row: Decision) -> object:
 
 @admin.register(Decision)
 class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMixin, ReadOnlyAdmin):
+    """One decision a row, as a sentence."""
+
     list_display = ("moment", "record", "kind_of_record", "what", "who")
     list_filter = (EntityFilter, ("at", DateTimeRangeFilter))
     search_fields = ("known_sentence", "remote_id", "actor", "entity_id", "batch_id")
@@ -394,6 +399,7 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
             row.page_alike = getattr(row, "page_more", 0 if is_whole else row.page_records - 1)
 
     def row_context(self, request: HttpRequest, row: Decision) -> dict[str, Any]:
+        """Offer to take it back, and the batch that it belongs to."""
         context = super().row_context(request, row)
         if may_undo_decisions(request.user, [row]):
             resolution_url = resolution_urls([row], request.user).get(row.pk, "")
@@ -471,6 +477,7 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
     moment = admin_base.time_column("at", "When")
 
     def export_columns(self, user: Any) -> list[ExportColumn]:
+        """What happened, when, to which record, by whom."""
         return [
             ("When (UTC)", lambda row: row.at),
             ("Record", record_name_of),
@@ -483,6 +490,8 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
 
 
 class BlockedFieldFilter(RadioFilter):
+    """Records of which a field is blocked."""
+
     title = "blocked fields"
     parameter_name = "blocked"
 
@@ -500,6 +509,8 @@ MAX_TROUBLE_LENGTH = 140
 
 @admin.register(SyncMetadata)
 class LedgerAdmin(ReportMixin, BoardNamesMixin, RecordLinkMixin, RecordSearchMixin, ReadOnlyAdmin):
+    """What the last look found of each record."""
+
     list_display = ("state", "record", "kind_of_record", "system", "item", "checked", "agreed", "trouble")
     list_filter = (("sync_status", ChoicesCheckboxFilter), EntityFilter, BlockedFieldFilter)
     search_fields = ("remote_id", "known_last_error", "known_note", "entity_id")
@@ -604,6 +615,8 @@ _PASS_ID = re.compile(r" in pass [0-9a-f-]{36}")
 
 @admin.register(WebhookEvent)
 class WebhookEventAdmin(BoardNamesMixin, ReaderMixin, ReadOnlyAdmin):
+    """Deliveries as they came."""
+
     list_display = ("received", "happened", "board", "record", "column", "processed")
     list_filter = (("received_at", DateTimeRangeFilter),)
     search_fields = ("item_id", "board_id", "type", "trigger_id", "outcome")
@@ -616,6 +629,7 @@ class WebhookEventAdmin(BoardNamesMixin, ReaderMixin, ReadOnlyAdmin):
     empty_words = "The first edit on a board brings one, once Monday can reach this site from the internet."
 
     def prepare_page(self, rows: list[Any]) -> None:
+        """Put the records of the page's items on its rows, with one query for each type."""
         super().prepare_page(rows)
         found = records_of_items(row.item_id for row in rows)
         for row in rows:
@@ -728,6 +742,7 @@ class AuditLogAdmin(ReadOnlyAdmin):
 
 
 def records_of_items(item_ids: Iterable[str | None]) -> dict[str, tuple[str, UUID, str]]:
+    """Return the records of these items: type, id and name; one query for each type."""
     wanted = {item_id for item_id in item_ids if item_id}
     found: dict[str, tuple[str, UUID, str]] = {}
     for spec in registry.entities() if wanted else ():

@@ -468,8 +468,9 @@ def _turn_on_again(request: HttpRequest, tokens: Sequence[Any]) -> ActionResult:
     model_admin: Any = admin.site.get_model_admin(registry.entity(entity_type).model)
     if not model_admin.has_change_permission(request):
         raise PermissionDenied
-    entries = LogEntry.objects.filter(user_id=request.user.pk or 0, content_type__model=model_admin.opts.model_name)
-    ids = list(entries.filter(pk__range=(first, last)).values_list("object_id", flat=True))
+    kind = {"content_type__app_label": model_admin.opts.app_label, "content_type__model": model_admin.opts.model_name}
+    entries = LogEntry.objects.filter(user_id=request.user.pk or 0, pk__range=(first, last), **kind)
+    ids = list(entries.values_list("object_id", flat=True))
     number = len(model_admin.set_sync(request, model_admin.get_queryset(request).filter(pk__in=ids), on=True))
     return ActionResult(number, f"Sync turned on again for {registry.count_of_type(number, entity_type)}.")
 

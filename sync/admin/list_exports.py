@@ -80,6 +80,7 @@ class ExportMixin:
         return f"{self.opts.app_label}_{self.opts.model_name}_{view.replace('-', '_')}"
 
     def export_list(self, request: HttpRequest) -> HttpResponseBase:
+        """Ask for the format; on POST, answer with the file."""
         if not (request.user.has_perm(EXPORT_RIGHT) and self.has_view_permission(request)):
             raise PermissionDenied
         try:

@@ -115,6 +115,7 @@ class NotificationForm(forms.Form):
 
     @property
     def parts(self) -> list[FormPart]:
+        """The fields by medium."""
         return [
             FormPart(
                 medium,
@@ -158,6 +159,8 @@ def _about(medium: Medium, user: User) -> str:
 
 @dataclass(frozen=True)
 class ReceiverState:
+    """How one receiver fares, in words."""
+
     receiver: NotificationReceiver
     now: datetime
 
@@ -186,6 +189,7 @@ def _sent_to(row: NotificationReceiver) -> str:
 
 
 def state_badge(row: NotificationReceiver) -> SafeString:
+    """Return a receiver's state as a badge."""
     if row.frequency == Frequency.OFF:
         return badge("off", "notifications_off", "Off")
     if row.stopped_at:
@@ -198,6 +202,7 @@ def state_badge(row: NotificationReceiver) -> SafeString:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def notifications_page(request: HttpRequest) -> HttpResponse:
+    """Show a person's own notifications, and store what they choose."""
     user = cast("User", request.user)
     form = NotificationForm(user, request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():

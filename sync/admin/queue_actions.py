@@ -80,6 +80,7 @@ def item_label(row: SyncQueue, names: Mapping[str, str]) -> str:
 
 
 def next_pass_text(row: SyncQueue) -> str:
+    """Return when the row is looked at next, in words."""
     if row.status == QueueStatus.FAILED:
         return "none until it is retried"
     if row.status != QueueStatus.PENDING:
@@ -102,6 +103,7 @@ def board_item_link(row: SyncQueue, item_id: str, text: str) -> SafeString | str
 
 
 def record_item_id(row: SyncQueue) -> str:
+    """Return the number of the record's item; empty where it has none or is gone."""
     if row.entity_id is None:
         return ""
     try:

@@ -221,6 +221,8 @@ class QueueChangeList(PageChangeList):
 
 @admin.register(SyncQueue)
 class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordSearchMixin, ReadOnlyAdmin):
+    """Rows that say "this record may differ"."""
+
     list_display = ("state", "record_or_item", "kind_of_record", "way", "tries", "next_try", "reason_words", "age")
     list_display_links = ("state",)
     list_filter = (("status", StatusFilter), EntityFilter, ("direction", ChoicesCheckboxFilter), UnmatchedItemsFilter)
@@ -354,6 +356,7 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
 
     @admin.display(description="Monday item")
     def item_on_monday(self, row: SyncQueue) -> SafeString | str:
+        """Return the item that the row is about, also where only the record knows it."""
         item_id = row.remote_id or record_item_id(row)
         return board_item_link(row, item_id, item_id) if item_id else "none yet"
 

@@ -203,6 +203,7 @@ class ActivityLine:
 
     @property
     def initials(self) -> str:
+        """Who did it, in two letters; empty where that is no user."""
         words = [] if self.actor in NOBODY else self.actor.removesuffix(" on Monday").split()
         letters = "".join(word[0] for word in words if word[0].isalnum())
         return (letters[0] + letters[-1] if len(letters) > 1 else letters).upper()
@@ -221,6 +222,7 @@ class Act:
 
     @property
     def others(self) -> int:
+        """How many fields it changed beside the first."""
         return len(self.lines) - 1
 
     @property
@@ -249,6 +251,7 @@ class Act:
 
     @property
     def conflict_url(self) -> str:
+        """The page of the conflict that it tells was found; else nothing."""
         return self.line.conflict_url
 
     @property
@@ -296,6 +299,7 @@ class Activity:
 
     @property
     def chosen_label(self) -> str:
+        """What the chosen field is called; empty where every field is shown."""
         return self.fields.get(self.chosen, "")
 
 

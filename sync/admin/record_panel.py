@@ -335,6 +335,8 @@ def sides_context(view: RecordView, model: type[SyncedModel], reader: Any) -> di
 
 
 class ActCode(StrEnum):
+    """What is to be done about a record."""
+
     RESOLVE = "resolve"
     FIX = "fix"
     CHECK_COLUMN = "check_column"

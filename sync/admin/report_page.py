@@ -54,6 +54,8 @@ class Choice:
 
 @dataclass(frozen=True)
 class Figure:
+    """A number with its name; a link where it narrows the report."""
+
     label: str
     text: str
     url: str = ""
@@ -62,6 +64,8 @@ class Figure:
 
 
 class ReportMixin:
+    """Adds the report to the admin of sync states."""
+
     admin_site: Any
     opts: Any
     actions_list: tuple[str, ...] = ("report",)

@@ -23,6 +23,8 @@ from sync.operations.detect.sweep_schedule import sweep_interval_text
 
 
 class ScheduleEntryForm(ConcurrentSettingsForm):
+    """An entry's time, and whether it is on."""
+
     every = forms.IntegerField(label="Every", min_value=1, max_value=10_000, widget=UnfoldAdminIntegerFieldWidget)
     period = forms.ChoiceField(
         label="Unit", choices=[(name, name) for name in periodic_jobs.PERIODS], widget=UnfoldAdminSelectWidget
@@ -56,6 +58,7 @@ class ScheduleEntryForm(ConcurrentSettingsForm):
             self.fields["enabled"].help_text = f"If you turn it off: {job.when_off}" if job else ""
 
     def clean(self) -> dict[str, Any] | None:
+        """Refuse an interval that would be as good as off."""
         cleaned = super().clean()
         job = periodic_jobs.job_for_entry(self.instance)
         every, period = self.cleaned_data.get("every"), self.cleaned_data.get("period")
@@ -84,6 +87,8 @@ for schedule in (ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTas
 
 @admin.register(PeriodicTask)
 class PeriodicTaskAdmin(PageAdmin):
+    """What runs by the clock."""
+
     form = ScheduleEntryForm
     list_display = ("job", "state", "runs", "ran", "times")
     list_select_related = ("interval", "crontab", "solar", "clocked")
@@ -106,6 +111,7 @@ class PeriodicTaskAdmin(PageAdmin):
         return ("job", "does", "enabled", *chosen, *(() if chosen else ("runs",)), "usually", "ran", "times")
 
     def get_readonly_fields(self, request: HttpRequest, obj: PeriodicTask | None = None) -> tuple[str, ...]:
+        """Everything but the time and the switch."""
         return ("job", "does", "runs", "usually", "ran", "times")
 
     def save_model(self, request: HttpRequest, obj: PeriodicTask, form: ScheduleEntryForm, change: bool) -> None:
@@ -135,6 +141,7 @@ class PeriodicTaskAdmin(PageAdmin):
 
     @admin.display(description="State", ordering="enabled")
     def state(self, entry: PeriodicTask) -> SafeString:
+        """Return whether it is on, and what is missing where it isn't."""
         if entry.enabled:
             return admin_base.badge("ok", "schedule", "On")
         job = periodic_jobs.job_for_entry(entry)

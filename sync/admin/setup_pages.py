@@ -422,9 +422,11 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
         description="Set up…", url_path="begin-set-up", permissions=["set_up"], icon="auto_fix_high"
     )
     def set_up(self, request: HttpRequest) -> HttpResponse:
+        """Lead to the wizard's first page."""
         return _redirect_to("connect" if may_see_connection(request.user) else "boards")
 
     def get_urls(self) -> list[URLPattern]:
+        """Add the wizard's pages."""
         steps: list[tuple[str, str, View]] = [
             ("", "connect", self.wizard_connect),
             ("boards/", "boards", self.wizard_boards),
@@ -542,6 +544,7 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
         return self._page(request, "boards", {**_boards_context(term, request.POST), "term": term})
 
     def wizard_change(self, request: HttpRequest, entity_type: str) -> HttpResponse:
+        """Begin to change what is set up."""
         try:
             drafts.begin_change(_request_user(request), entity_type)
         except Conflict as begun:

@@ -80,6 +80,8 @@ class RotateForm(forms.Form):
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(ReadOnlyAdmin):
+    """The tokens, the newest first."""
+
     list_display = ("title", "owner", "scopes_text", "begins_with", "created", "last_used", "expires", "state")
     search_fields = ("name", "user__username")
     search_help_text = "A token’s name, or its owner"
@@ -100,6 +102,7 @@ class ApiTokenAdmin(ReadOnlyAdmin):
         return self.search_fields if _is_administrator(request) else ("name",)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        """Return what the page of a token shows: everything but the hashes."""
         names = ["name", "owner", "state", "scopes_text", "begins_with", "created", "last_used", "expires", "rotated"]
         return [*names, "old_until"] if obj is not None and obj.previous_until else names
 
@@ -176,6 +179,7 @@ class ApiTokenAdmin(ReadOnlyAdmin):
         return self._form_page(request, form, "New API token", "Create the token", reverse(_LIST))
 
     def rotate_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Give one's own token a new text, and show that."""
         row = self.get_queryset(request).filter(pk=pk).first()
         if row is None:
             return self._none_such(request, pk)
@@ -194,6 +198,7 @@ class ApiTokenAdmin(ReadOnlyAdmin):
         return self._form_page(request, form, f"Rotate the token “{row}”", "Rotate it", back_url)
 
     def revoke_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """End a token, after a question."""
         row = self.get_queryset(request).filter(pk=pk).first()
         if row is None:
             return self._none_such(request, pk)

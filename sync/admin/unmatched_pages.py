@@ -70,6 +70,8 @@ class ShownFilter(RadioFilter):
 
 
 class ReasonFilter(RadioFilter):
+    """By why no record has them."""
+
     title = "why"
     parameter_name = "why"
 
@@ -83,6 +85,8 @@ class ReasonFilter(RadioFilter):
 
 @admin.register(UnmatchedItem)
 class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
+    """Items of the boards that no record has."""
+
     list_display = ("item", "why", "board", "since", "on_monday")
     list_filter = (ShownFilter, ReasonFilter, EntityFilter)
     search_fields = ("known_name", "item_id")
@@ -140,6 +144,7 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
         return ["kind_of_record", "since", "seen", "next_check", *ignored, "item_id"]
 
     def row_context(self, request: HttpRequest, row: UnmatchedItem) -> dict[str, Any]:
+        """Show what the item says, and what can be done with it."""
         labels = dict(FieldMapping.objects.filter(link__entity_type=row.entity_type).values_list("key", "label"))
         return super().row_context(request, row) | {
             "page_name": str(row),
@@ -196,6 +201,7 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
 
     @admin.action(description="Create records…", permissions=["create"])
     def create_selected(self, request: HttpRequest, queryset: QuerySet[UnmatchedItem]) -> HttpResponse:
+        """Have items become records, after a page that says what that means."""
         kinds = set(queryset.order_by().values_list("entity_type", flat=True).distinct())
         rows = queryset.filter(ignored_at=None)
 
@@ -243,6 +249,7 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
     # The page on which an item is linked with a record.
 
     def link_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Search a record, show what linking would change, and link."""
         row = UnmatchedItem.objects.filter(pk=pk).first()
         if row is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, str(pk))

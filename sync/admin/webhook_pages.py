@@ -43,6 +43,8 @@ DESCRIBED = ("owned", "gets", "state", "off_since", "failing", "next_try", "made
 
 
 class EndpointForm(_EndpointForm):
+    """What a person chooses of an endpoint."""
+
     address = forms.CharField(
         max_length=2000,
         widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "https://…"}),
@@ -78,6 +80,8 @@ class EndpointForm(_EndpointForm):
 
 @admin.register(WebhookEndpoint)
 class WebhookEndpointAdmin(PageAdmin):
+    """The endpoints."""
+
     form = EndpointForm
     list_display = ("name", "host", "state", "events", "owned", "failing")
     list_select_related = ("owner",)
@@ -146,6 +150,7 @@ class WebhookEndpointAdmin(PageAdmin):
         return run_action(self, request, run, back_url=self._url(endpoint))
 
     def rotate(self, request: HttpRequest, pk: Any) -> HttpResponse:
+        """Ask, then make another secret and show it."""
         endpoint = self._changeable(request, pk)
         if "confirmed" not in request.POST:
             question = Question(
@@ -243,6 +248,8 @@ _BADGES = {
 
 @admin.register(WebhookDelivery)
 class WebhookDeliveryAdmin(ReadOnlyAdmin):
+    """The log of deliveries, newest first."""
+
     list_display = ("what", "receiver", "state_badge", "tries", "answered", "created", "tried")
     list_filter = ("state", "endpoint")
     list_select_related = ("event", "endpoint")

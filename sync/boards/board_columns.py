@@ -57,6 +57,7 @@ def column_type(converter_name: str) -> str:
 
 
 def fitting_types(mapping: FieldMapping) -> tuple[str, ...]:
+    """The types of columns that fit a mapping, the best first."""
     spec = mapping_spec(mapping)
     return tuple(spec.column_types) if spec and spec.column_types else (column_type(mapping.converter),)
 

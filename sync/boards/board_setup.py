@@ -96,12 +96,14 @@ class SetupChoices:
         )
 
     def columns(self, board: Board) -> Sequence[ColumnSpec]:
+        """The columns that the board needs; raises ActionError where it can't have them."""
         return board_columns.column_specs(self.spec, self._link, self._keys)
 
     def check(self, link: BoardLink) -> None:
         """Raise ActionError where the link, locked and as it was, is not what was chosen for: nothing is stored."""
 
     def store(self, link: BoardLink, setup: BoardSetup) -> board_columns.StoredColumns:
+        """Store the mappings, in the transaction that stores the link."""
         return board_columns.store_columns(self.spec, link, setup)
 
     def complete(self, link: BoardLink) -> list[str]:
@@ -110,6 +112,7 @@ class SetupChoices:
 
 
 def set_up(spec: EntitySpec, connector: Connector, requested: Collection[str] = ()) -> SetupOutcome:
+    """Set up one model as it is registered; raises ActionError, ConnectorError."""
     return apply_choices(SetupChoices(spec, requested), connector)
 
 

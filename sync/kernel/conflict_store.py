@@ -146,6 +146,8 @@ class ConflictTurnover:
 
 
 class ConflictStore(Protocol):
+    """Stores conflicts."""
+
     def open_conflicts(self, entity_type: str, ids: Iterable[UUID]) -> dict[UUID, list[OpenConflict]]:
         """Return the open conflicts of these records."""
 

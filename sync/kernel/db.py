@@ -65,6 +65,7 @@ class OneScanPaginator(Paginator):  # type: ignore[type-arg]  # has no parameter
         return self._counted if self._counted is not None else super().count
 
     def page(self, number: int | str) -> Page[Any]:
+        """Return a page; raises InvalidPage."""
         if not self._can_count_while_finding:
             whole: Page[Any] = super().page(number)
             return whole

@@ -161,6 +161,7 @@ def first_few(messages: Sequence[str], limit: int = 10) -> list[str]:
 
 
 def join_first(parts: list[str], limit: int = 3, separator: str = ", ") -> str:
+    """Return the first parts, and how many more there are."""
     rest = len(parts) - limit
     shown = separator.join(parts[:limit])
     return f"{shown} and {rest} more" if rest > 0 else shown

@@ -82,6 +82,8 @@ FORMER_KEY = "Put the former ENCRYPTION_KEY (without one: SECRET_KEY) into ENCRY
 
 
 class UnmatchedReason(StrEnum):
+    """Why an item of a board has no record."""
+
     QUEUED = "queued"
     PAUSED = "paused"
     UNCONFIRMED = "unconfirmed"

@@ -86,6 +86,7 @@ def largest_unit(seconds: int) -> tuple[int, str]:
 
 
 def interval_seconds(every: int, period: str) -> float:
+    """Return an interval's length in seconds."""
     return timedelta(**{period: every}).total_seconds()
 
 

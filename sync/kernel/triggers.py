@@ -316,6 +316,7 @@ def _function(statements: str) -> pgtrigger.Func:
 
 
 def synced_triggers() -> list[pgtrigger.Trigger]:
+    """Return the triggers that every synced table carries."""
     return [
         pgtrigger.Trigger(
             name="sync_status_new", when=pgtrigger.Before, operation=pgtrigger.Insert, func=_STATUS_BEFORE_INSERT

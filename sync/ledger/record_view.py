@@ -66,6 +66,8 @@ class RecordState(TextChoices):
 
 
 class Part(TextChoices):
+    """Why a record is in its state."""
+
     IN_SYNC = "in_sync", "Both ways"
     TO_MONDAY = "to_monday", "One way, to Monday"
     TO_NPD = "to_npd", "One way, to NPD"
@@ -177,10 +179,8 @@ def _rules(
     """
     entity_type = model.entity_type()  # type: ignore[attr-defined]
     among = {"entity_id__isnull": False} if ids is None else {"entity_id__in": ids}
-    jobs, ledgers = (
-        SyncQueue.objects.filter(entity_type=entity_type, **among),
-        SyncMetadata.objects.of(entity_type, ids),
-    )
+    jobs = SyncQueue.objects.filter(entity_type=entity_type, **among)
+    ledgers = SyncMetadata.objects.of(entity_type, ids)
     # Of a deleted record's item its tombstone tells.
     requests = ApprovalRequest.objects.filter(entity_type=entity_type, state=ApprovalState.PENDING, **among)
     still = Q(sync_direction__in=[direction for direction, needed in _WAYS.items() if needed <= set(paused)])
@@ -258,6 +258,8 @@ UNWRITABLE_STATES = ("archived", "deleted", "missing", "moved", "inactive")
 
 
 class FieldReason(StrEnum):
+    """Why a field of a record is in its state."""
+
     IN_SYNC = "in_sync"
     KEPT_DIFFERENT = "kept_different"
     LEFT_OUT = "left_out"

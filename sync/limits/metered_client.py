@@ -301,6 +301,7 @@ def _release_call(state: quota.BudgetState, call: _MeteredCall) -> None:
 
 
 def _mark_sent(call: _MeteredCall) -> bool:
+    """Whether this is the first call of a pass."""
     call.reserved.sent += 1
     return call.reserved.size > 0 and call.reserved.sent == 1
 

@@ -61,6 +61,8 @@ class FoundToken:
 
 
 class ApiTokenManager(models.Manager["ApiToken"]):
+    """Makes tokens, and finds one by its text."""
+
     def issue(
         self,
         user: User,

@@ -549,6 +549,7 @@ class UnmatchedItems(models.QuerySet["UnmatchedItem"]):
     """Items without a record, as lists and counts ask for them."""
 
     def listed(self) -> UnmatchedItems:
+        """All but the ignored ones."""
         return self.filter(ignored_at=None)
 
     def needing_attention(self) -> UnmatchedItems:

@@ -150,6 +150,8 @@ def feed_sight(user: Any) -> FeedSight:
 
 @dataclass(frozen=True)
 class FeedPage:
+    """Some events in their order, and where to go on."""
+
     events: Sequence[FeedEvent]
     next_cursor: str
     has_more: bool
@@ -217,6 +219,7 @@ def deleted_records(entity_type: str) -> QuerySet[FeedEvent]:
 
 
 def event_bodies(events: Collection[FeedEvent]) -> dict[int, dict[str, Any]]:
+    """Return what events say, by their keys, in two queries for all."""
     contexts = Context.objects.in_bulk([event.context_id for event in events if event.context_id])
     metadata: dict[Any, Mapping[str, Any]] = {key: context.metadata for key, context in contexts.items()}
     ids = {context["user"] for context in metadata.values() if context.get("user")}

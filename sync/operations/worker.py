@@ -63,12 +63,15 @@ class WorkSummary:
 
 @dataclass
 class WorkerRun:
+    """One call of `work`."""
+
     summary: WorkSummary
     until: float
     wait_for_lease: bool
     linger: bool
 
     def work_board(self, entity_type: str) -> None:
+        """Work one board's due jobs, if there are any and the board is available."""
         if process.is_shutting_down():
             self._notify_others(entity_type)
             return

@@ -62,6 +62,7 @@ def enqueue_many(
     payload: Mapping[str, Any] | None = None,
     due_in_seconds: float = 0,
 ) -> None:
+    """Enqueue many records in one statement, in the caller's transaction."""
     params: dict[str, Any] = {
         "entity_type": entity_type,
         "ids": list(ids),
@@ -99,6 +100,7 @@ def enqueue_item_many(
     due_in_seconds: float = 0,
     payload: Mapping[str, Any] | None = None,
 ) -> None:
+    """Enqueue many unmatched items in one statement, in the caller's transaction."""
     params: dict[str, Any] = {
         "entity_type": entity_type,
         "ids": list(dict.fromkeys(ids)),
@@ -134,6 +136,7 @@ def mark_pending(entity_type: str, entity_id: UUID) -> None:
 
 
 def mark_many_pending(entity_type: str, entity_ids: Sequence[UUID]) -> None:
+    """Make those of these records pending that are synced, in one statement."""
     records = registry.entity(entity_type).model._default_manager
     # Only synced records: a conflict or a question must not turn into `pending`.
     records.filter(pk__in=entity_ids, sync_status=RecordSyncStatus.SYNCED).update(sync_status=RecordSyncStatus.PENDING)

@@ -276,6 +276,7 @@ class FilteredMatches:
 
 
 def matching_items(board: BoardContext, record: SyncedModel, hits: Sequence[Item]) -> FilteredMatches:
+    """Return which of these items may be the record's."""
     if not board.sync_filter.items or not hits:
         return FilteredMatches(tuple(hits))
     verdicts = [(item, item_verdict(board, item, record)) for item in hits]

@@ -36,6 +36,7 @@ RECHECK_SECONDS = 10
 
 
 def answered(facts: PassFacts, plan: Plan, answers: Answers) -> Plan:
+    """Return the plan as Monday's answers leave it."""
     return after_answers(after_removals(facts.board, plan, answers), answers)
 
 

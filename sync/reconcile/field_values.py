@@ -417,6 +417,7 @@ def related_name(raw_local: dict[str, Any] | None) -> str:
 
 
 def as_uuid(text: str) -> UUID | None:
+    """Return the NPD ID in a text, or None where it is none."""
     try:
         return UUID(text)
     except ValueError:

@@ -495,6 +495,7 @@ class PassFacts:
 
     @property
     def found(self) -> BatchItems:
+        """What was read on Monday; nothing where nothing was."""
         return next((value for want, value in self.known.items() if want.kind is Ask.ITEMS), BatchItems())
 
     def field_facts(self, plan: RecordPlan, **more: Any) -> FieldFacts:

@@ -148,6 +148,7 @@ def column_names(model: type[SyncedModel], fields: Iterable[str]) -> list[str]:
 
 
 def actor_name(context: Mapping[str, Any], users: Mapping[Any, Any]) -> str:
+    """Return the name of who made a change, from its history context."""
     if context.get("cause") == "sync":
         return SYNC_ACTOR
     user = users.get(context.get("user"))

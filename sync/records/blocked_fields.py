@@ -119,6 +119,7 @@ def waiting_fields_sql(*, rejected: bool) -> str:
 
 
 def synced_records_sql() -> str:
+    """The query of the synced record of a `ledger`."""
     parts = []
     for spec in registry.entities():
         opts = spec.model._meta

@@ -87,6 +87,7 @@ def external_ids_of(entity_type: str, ids: Iterable[UUID]) -> dict[UUID, dict[st
 
 
 def records_named(entity_type: str, names: Collection[Name]) -> dict[Name, UUID]:
+    """Return the records that have these ids, in one query."""
     if not names:
         return {}
     pairs = list(names)

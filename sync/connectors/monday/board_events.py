@@ -486,6 +486,7 @@ def _numbered_pages(
 
 
 def parse_updated_items(answer: Answer) -> UpdatedItemsPage:
+    """Read the answer to `updated_items_query`; raises ConnectorError."""
     for error in answer.errors_of("next_items_page"):
         # An error stands for missing items, so the page can't be used at all.
         raise error

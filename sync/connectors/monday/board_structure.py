@@ -158,6 +158,7 @@ _ID_REJECTION_SCOPES = frozenset({errors.Scope.RECORD, errors.Scope.FIELD, error
 
 
 def create_board(api: Api, title: str, on_created: Callable[[str], None]) -> Board:
+    """Create a board and read it; raises ConnectorError."""
     board_id = str(mutate_root(api, Document(CREATE_BOARD, {"title": title}), "create_board")["id"])
     # Stored before the next call can fail, so that a repeated run creates no second board.
     on_created(board_id)
@@ -170,6 +171,7 @@ def create_board(api: Api, title: str, on_created: Callable[[str], None]) -> Boa
 
 
 def ensure_columns(api: Api, board_id: str, title: str, wanted: Sequence[ColumnSpec]) -> BoardSetup:
+    """Create what is missing and return the board with its columns; raises ConnectorError."""
     board = read_boards(api, [board_id]).get(board_id)
     # Never replaced by another board here: somebody may have named just this one.
     if board is None or not board.is_active:

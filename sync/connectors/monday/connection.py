@@ -139,6 +139,7 @@ def parse_users(answer: Answer) -> dict[str, dict[str, str]]:
 
 
 def all_users(api: Api) -> dict[str, dict[str, str]]:
+    """All users, page by page, up to 20,000; raises ConnectorError."""
     found: dict[str, dict[str, str]] = {}
     for page in range(1, MAX_USERS // USERS_PER_PAGE + 1):
         users = parse_users(api.execute(*users_page(page)))

@@ -343,6 +343,7 @@ def batch_query(
 def first_page_query(
     board_id: str, column_ids: Sequence[str], limit: int = ITEMS_PER_PAGE, types: Collection[str] = ()
 ) -> Document:
+    """The first page of a board's active items; `parse_page` reads it."""
     page = "items_page(limit: $limit) { cursor items { ...ItemFields } }"
     text = f"first: boards(ids: [$board], limit: 1) {{ {page} }}"
     variables = {"board": board_id, "limit": limit}

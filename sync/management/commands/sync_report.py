@@ -18,6 +18,8 @@ COLUMNS = ("figure", "system", "entity_type", "status", "direction", "value")
 
 
 class Command(BaseCommand):
+    """Print what the page and the API show."""
+
     help = (
         "Tells how sync stands as a whole, other systems than Monday too: counts, success rate, durations, API calls, "
         "errors, conflicts, and what is unsynced the longest. Writes nothing."
@@ -34,6 +36,7 @@ class Command(BaseCommand):
         form.add_argument("--csv", action="store_true", help="print one figure a line, for a spreadsheet")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        """Compute and print."""
         if not 1 <= options["hours"] <= MAX_HOURS:
             raise CommandError(f"--hours is a number from 1 to {MAX_HOURS:,}.")
         chosen = {name: options[name] for name in ("system", "entity_type", "status", "direction")}

@@ -519,6 +519,7 @@ def entries(
 def keys(
     scope: AttentionScope = EVERYTHING, *, kinds: Iterable[AttentionKind] | None = None, limit: int = 50
 ) -> list[str]:
+    """Return the keys of entries in their order; one query."""
     return _chosen_keys(scope, kinds, (), 0, limit, 0)
 
 
@@ -760,6 +761,7 @@ def assignments(keys: Collection[str]) -> dict[str, Assignment]:
 
 
 def assignment_history(key: str) -> list[Assignment]:
+    """Return all that was said about an entry, the newest first."""
     return list(Assignment.objects.filter(key=key).order_by("-id").select_related("assignee"))
 
 

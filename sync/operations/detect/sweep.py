@@ -116,6 +116,7 @@ def enqueue_unexplained(link: BoardLink, items: Iterable[UpdatedItem]) -> int:
 
 
 def _newest_events(link: BoardLink, at: dict[str, datetime]) -> dict[str, datetime]:
+    """Return when the newest event of each item happened."""
     since = min(at.values()) - CLOCKS_DIFFER
     rows = WebhookEvent.objects.filter(board_id=link.board_id, item_id__in=at, received_at__gte=since)
     found: dict[str, datetime] = {}

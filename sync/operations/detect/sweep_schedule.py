@@ -40,6 +40,7 @@ OVERDUE_AFTER = timedelta(hours=26)
 
 
 def sweep_interval() -> timedelta:
+    """Return how long after a sweep the next one of that board is due."""
     forecast = quota.forecast()
     if not forecast.limit:
         return timedelta(seconds=MIN_INTERVAL_SECONDS)

@@ -165,6 +165,7 @@ class Thing:
     shown: bool = True
 
     def is_open(self, now: datetime) -> bool:
+        """Whether it still needs attention, or has ended only now."""
         return self.gone_at is None or now - self.gone_at < CALM
 
 

@@ -396,6 +396,7 @@ def _mail_problem(error: Exception, address: str) -> Outcome:
 
 
 def send_chat(medium: Medium, address: str, letter: Letter) -> Outcome:
+    """Post a message to a chat's webhook."""
     try:
         answer = post_json(address, json.dumps(chat_body(medium, letter)))
     except AddressError as why:

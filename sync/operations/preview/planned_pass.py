@@ -52,6 +52,8 @@ from sync.registry import link_of
 
 
 class ChangeKind(StrEnum):
+    """What would happen, in the order in which it is listed."""
+
     PUSH = "push"
     PULL = "pull"
     CREATE = "create"

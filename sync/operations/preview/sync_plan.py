@@ -106,6 +106,8 @@ class BoardSyncPlan:
 
 @dataclass
 class SyncPlan:
+    """The plan of all boards, and what the dry run itself has cost."""
+
     boards: list[BoardSyncPlan] = field(default_factory=list)
     dry_run_cost: RunCost = field(default_factory=RunCost)
 

@@ -72,6 +72,7 @@ def open_drafts() -> list[SetupDraft]:
 
 
 def draft_of(entity_type: str) -> SetupDraft | None:
+    """Return the type's set-up, applied or not; None where there is none."""
     return SetupDraft.objects.filter(entity_type=entity_type).select_related("owner").first()
 
 
@@ -235,6 +236,7 @@ def begin_change(user: User, entity_type: str) -> SetupDraft:
 
 
 def _check_open_change(user: User, link: BoardLink, draft: SetupDraft) -> None:
+    """Raise Conflict where the open draft holds a change."""
     if draft.board_id != link.board_id:
         summary = f"the board {draft.board_name or draft.board_id} instead of {link.board_id}"
     else:
@@ -483,11 +485,13 @@ FIRST_MATCH_RULES = (Rule.ASK, Rule.NPD_WINS, Rule.MONDAY_WINS)
 
 
 def link_of_draft(draft: SetupDraft) -> BoardLink | None:
+    """Return the type's board link, where it is about the draft's board."""
     link = link_of(draft.entity_type)
     return link if link is not None and draft.board_id and link.board_id == draft.board_id else None
 
 
 def npd_id_column_of(draft: SetupDraft) -> str:
+    """Return the column that holds the NPD ID; empty where it is to be created."""
     return find_npd_id_column(link_of_draft(draft), draft.columns)
 
 

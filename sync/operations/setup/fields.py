@@ -58,6 +58,8 @@ class MappableField:
 
 @dataclass(frozen=True)
 class FieldChoice:
+    """A person's choice for a field."""
+
     column: str = ""
     direction: str = SyncDirection.BIDIRECTIONAL
     rule: str = Rule.ASK
@@ -123,6 +125,7 @@ def mappable_fields(entity_type: str) -> list[MappableField]:
 
 
 def column_problem(mappable: MappableField, column: DraftColumn) -> str:
+    """Return why a column doesn't fit a field; empty where it does."""
     kind, title = str(column["type"]), str(column["title"])
     if kind not in mappable.types:
         return f"“{title}” is of the type {kind}; {mappable.label} needs {' or '.join(mappable.types)}."
@@ -154,6 +157,7 @@ def find_npd_id_column(link: BoardLink | None, columns: Mapping[str, DraftColumn
 def choice_problems(
     fields: Sequence[MappableField], chosen: Mapping[str, FieldChoice], columns: Mapping[str, DraftColumn], npd_id: str
 ) -> dict[str, list[str]]:
+    """Return what is wrong with these choices, in sentences, by field."""
     found: dict[str, list[str]] = {}
     owner = {npd_id: "NPD ID"} if npd_id else {}
     for one in fields:
@@ -358,6 +362,7 @@ def diff_choices(
     after: Mapping[str, FieldChoice],
     columns: Mapping[str, DraftColumn],
 ) -> list[MappingChange]:
+    """Return what differs between before and after, in the order of the fields."""
     found = []
     for one in fields:
         old, new = before.get(one.key, FieldChoice()), after.get(one.key, FieldChoice())
@@ -394,6 +399,7 @@ def _choice_texts(one: MappableField, choice: FieldChoice, columns: Mapping[str,
 
 
 def changes_text(found: Iterable[MappingChange]) -> str:
+    """Return changes as a clause for the log; empty where there are none."""
     return "; ".join(f"{one.field}: {one.what} {one.before} → {one.after}" for one in found)
 
 

@@ -149,6 +149,7 @@ def filter_of_rows(
 def _condition_of(
     draft: SetupDraft, board: BoardContext, offered: FilterableField | None, row: FilterRow
 ) -> FilterCondition:
+    """Return the condition; raises ValueError, with a sentence, for one that can't be."""
     if not row.field:
         if row.op in _FILLED_OPS:
             raise ValueError(f"Choose a field for “{FilterOp(row.op).label}”, or choose “{FilterOp.IS.label}” instead.")

@@ -284,6 +284,7 @@ class Plan:
 
 
 def plan_of(draft: SetupDraft, fields: Sequence[MappableField], npd_id: str) -> Plan:
+    """Return a compared draft's plan; `npd_id` is the column of the NPD ID."""
     chosen = parse_choices(draft.fields)
     choices = [(one.label, chosen.get(one.key, FieldChoice())) for one in fields]
     used = {npd_id, *(choice.column for _label, choice in choices if choice.is_synced)}
@@ -380,6 +381,7 @@ class WorkCost:
 
     @property
     def minutes(self) -> int:
+        """Return about how many minutes it takes."""
         return math.ceil(self.calls * SECONDS_PER_CALL / 60)
 
     @property
@@ -389,6 +391,7 @@ class WorkCost:
 
 
 def plan_cost(plans: Sequence[SetupDraft]) -> WorkCost:
+    """Return about what it takes to carry these out."""
     calls, connector = 0, connectors.get()
     for draft in plans:
         count = plan_totals(draft)
@@ -453,6 +456,7 @@ class SetupProgress:
 
 
 def setup_progress(draft: SetupDraft) -> SetupProgress:
+    """Return one type's progress by its records' own states."""
     by_part = _by_part(draft.entity_type)
     by_state = {state: sum(by_part.get(part, 0) for part in parts) for state, parts in PARTS.items()}
     waiting = SyncQueue.objects.filter(

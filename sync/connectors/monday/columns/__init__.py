@@ -40,6 +40,7 @@ _NO_OPTIONS = ConverterOptions()
 
 
 def make_converter(name: str, options: ConverterOptions = _NO_OPTIONS) -> Converter:
+    """The converter of that name; raises KeyError for an unknown one."""
     convert = _BY_NAME[name](options)
     if validation := options.settings.get("validation"):
         convert.validation, convert.labels = validation, current_labels(options.settings)

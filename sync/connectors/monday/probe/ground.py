@@ -79,11 +79,13 @@ class Exchange:
 
     @property
     def data(self) -> Mapping[str, Any]:
+        """What was answered; empty where nothing was."""
         found = self.body.get("data") if isinstance(self.body, dict) else None
         return found if isinstance(found, dict) else {}
 
     @property
     def extensions(self) -> Mapping[str, Any]:
+        """Those of the first error."""
         found = self.errors[0].get("extensions") if self.errors and isinstance(self.errors[0], dict) else None
         return found if isinstance(found, dict) else {}
 
@@ -301,6 +303,7 @@ class Scrubber:
         return value
 
     def scrub(self, value: Any, key: str = "") -> Any:
+        """The same with stand-ins."""
         if isinstance(value, dict):
             return {name: self.scrub(inner, name) for name, inner in value.items()}
         if isinstance(value, list):
