@@ -72,7 +72,7 @@ class DatabaseConflictStore:
 
     def open_conflicts(self, entity_type: str, ids: Iterable[UUID]) -> dict[UUID, list[OpenConflict]]:
         """Return these records' open conflicts, and those to be undone, with their resolutions; one query."""
-        rows = SyncConflict.objects.filter(OPEN_OR_UNDOING, entity_type=entity_type, entity_id__in=list(ids))
+        rows = SyncConflict.objects.filter(OPEN_OR_UNDOING, entity_type=entity_type, entity_id__any_of=list(ids))
         conflicts: dict[UUID, list[OpenConflict]] = {}
         for row in rows.order_by("detected_at", "id"):
             ways = [_as_open] * row.is_open + [_as_undo_request] * row.is_being_undone

@@ -70,7 +70,7 @@ class SyncMetadataManager(models.Manager.from_queryset(SyncMetadataQuerySet)):  
     def of(self, entity_type: str, ids: Iterable[uuid.UUID | str] | None = None) -> models.QuerySet[SyncMetadata]:
         """Return those of a type's records towards Monday: of all, or of these, as far as they are stored."""
         found: models.QuerySet[SyncMetadata] = self.filter(entity_type=entity_type, system="monday")
-        return found if ids is None else found.filter(entity_id__in=[str(entity_id) for entity_id in ids])
+        return found if ids is None else found.filter(entity_id__any_of=[str(entity_id) for entity_id in ids])
 
 
 class SyncMetadata(models.Model):

@@ -202,7 +202,7 @@ class RecordFacts:
 
     @property
     def id(self) -> UUID:
-        return self.record.pk
+        return self.record.id
 
     @property
     def by(self) -> str:

@@ -438,9 +438,10 @@ def decide_fields(known: FieldFacts) -> FieldsPlan:
     Raises Lacking, with all that has to be read before.
     """
     decided, wants = [], set[Want]()
+    is_open = bool(known.facts.intents or known.facts.conflicts or known.late_writes)
     for mapping in known.board.mappings:
         try:
-            decided.append(_decide_field(known, mapping))
+            decided.append(_decide_field(known, mapping, is_open=is_open))
         except Lacking as lacking:
             wants |= lacking.wants
     if wants:
@@ -552,11 +553,16 @@ def _side_of(read: Callable[[Any], Canonical], raw: Any) -> Side:
         return Unknown(str(unknown))
 
 
-def _decide_field(known: FieldFacts, mapping: FieldMapping) -> _DecidedField:
+def _decide_field(known: FieldFacts, mapping: FieldMapping, *, is_open: bool) -> _DecidedField:
+    """`is_open` says that something is open about the record, or was when it was written."""
     record, item = known.facts.record, known.facts.item
     convert, local_raw = known.board.converter(mapping, record), stored_values(record, mapping)
-    field_plan = FieldPlan(mapping, convert, FieldDecision(mapping.key, Action.UNDECIDED), local_raw)
     way = way_of(known.facts, mapping)
+    if not (is_open or item is None or way is FieldDirection.NONE) and mapping.column_id:
+        resting = _at_rest(convert, mapping, local_raw, item, base_of(known.facts.ledger, mapping, item.id))
+        if resting is not None:
+            return _DecidedField(resting)
+    field_plan = FieldPlan(mapping, convert, FieldDecision(mapping.key, Action.UNDECIDED), local_raw)
     if not mapping.column_id:
         missing = f"It has no column on the board. Create one{WHERE_TO_UNBLOCK}."
         return _DecidedField(_plan_unknown(field_plan, way, BlockedCode.COLUMN, missing))
@@ -564,7 +570,7 @@ def _decide_field(known: FieldFacts, mapping: FieldMapping) -> _DecidedField:
         return _decide_create(known, field_plan, way)
     try:
         remote_raw = convert.stored_value(item.reading(mapping.column_id))
-        field_plan = FieldPlan(mapping, convert, field_plan.decision, local_raw, remote_raw)
+        field_plan = replace(field_plan, remote_raw=remote_raw)
         remote = convert.remote(remote_raw)
     except UnknownValue as unknown:
         detail = f"Its value on Monday is not known: {unknown}. Fix it there, or choose another column."
@@ -574,18 +580,25 @@ def _decide_field(known: FieldFacts, mapping: FieldMapping) -> _DecidedField:
         local = convert.local(local_raw)
     except UnknownValue as unknown:
         return _decide_unknown_local(known, field_plan, way, unknown)
-    base = base_of(known.facts.ledger, mapping, item.id)
-    if way is not FieldDirection.NONE and _is_at_rest(known, field_plan, base):
-        nothing = FieldDecision(mapping.key, Action.NOTHING)
-        return _DecidedField(FieldPlan(mapping, convert, nothing, local_raw, remote_raw, base=base))
     return _decide_merged(known, field_plan, way, item, Base(local, remote))
 
 
-def _is_at_rest(known: FieldFacts, field_plan: FieldPlan, base: dict[str, Any] | None) -> bool:
-    """Whether both sides say just what they last agreed on, and nothing is open: so nearly all fields are found."""
-    is_same = base is not None and (base["local"], base["remote"]) == (field_plan.local_raw, field_plan.remote_raw)
-    is_open = known.facts.intents or known.facts.conflicts or known.late_writes
-    return is_same and not is_open and not (base or {}).get(AS_SENT)
+def _at_rest(
+    convert: Converter, mapping: FieldMapping, local_raw: dict[str, Any], item: Item, base: dict[str, Any] | None
+) -> FieldPlan | None:
+    """The plan of a field of which both sides say just what they last agreed on: so nearly all fields are found."""
+    if base is None or base["local"] != local_raw or base.get(AS_SENT):
+        return None
+    try:
+        remote_raw = convert.stored_value(item.reading(mapping.column_id))
+        if remote_raw != base["remote"]:
+            return None
+        # What was known then may not be now, as a label that is gone.
+        convert.remote(remote_raw)
+        convert.local(local_raw)
+    except UnknownValue:
+        return None
+    return FieldPlan(mapping, convert, FieldDecision(mapping.key, Action.NOTHING), local_raw, remote_raw, base=base)
 
 
 def _decide_merged(

@@ -380,7 +380,7 @@ def claimed_facts(
     """
     model = board.model
     items = [claim.remote_id for claim in claims if claim.entity_id is None]
-    owners = dict(model._default_manager.filter(monday_id__in=items).values_list("monday_id", "pk"))
+    owners = dict(model._default_manager.filter(monday_id__any_of=items).values_list("monday_id", "pk"))
     unmatched: list[Claim] = []
     rows: dict[UUID, list[SyncQueue]] = {}
     for claim in claims:
@@ -392,7 +392,7 @@ def claimed_facts(
     relations = board.joined_relations
     # Without a name select_related would follow every relation.
     found = model._default_manager.select_related(*relations) if relations else model._default_manager.all()
-    records = found.in_bulk(list(rows)) | dict(planned)
+    records = {record.id: record for record in found.filter(pk__any_of=list(rows))} | dict(planned)
     merged = {entity_id: Claim(entity_id, None, jobs) for entity_id, jobs in rows.items()}
     missing = [claim for key, claim in merged.items() if key not in records]
     deleted = _deleted_facts(board, missing) if missing else []
@@ -413,7 +413,9 @@ def _record_facts(
     ledgers = {ledger.entity_id: ledger for ledger in SyncMetadata.objects.of(entity_type, claims)}
     intents = _by_record(_open_intents(claims))
     conflicts = current_store().open_conflicts(entity_type, claims)
-    failed = SyncQueue.objects.filter(entity_type=entity_type, entity_id__in=claims, status=QueueStatus.FAILED)
+    failed = SyncQueue.objects.filter(
+        entity_type=entity_type, entity_id__any_of=list(claims), status=QueueStatus.FAILED
+    )
     with_failed_job = set(failed.values_list("entity_id", flat=True))
     asked_items = {c.monday_item_id for found in conflicts.values() for c in found if c.kind == KIND_IDENTITY}
     owned: frozenset[str] = frozenset()
@@ -442,12 +444,12 @@ def _record_facts(
 
 def _new_events(board: BoardContext, items: Sequence[str]) -> Mapping[str, Sequence[ReceivedEvent]]:
     """Read the events of these items that no pass has checked, as they came."""
-    new = WebhookEvent.objects.filter(processed_at=None, item_id__in=items, board_id=board.link.board_id)
+    new = WebhookEvent.objects.filter(processed_at=None, item_id__any_of=items, board_id=board.link.board_id)
     return lookups.events_by_item(new.order_by("id"))
 
 
 def _open_intents(ids: Collection[UUID]) -> QuerySet[Intent]:
-    return Intent.objects.filter(entity_id__in=list(ids), state=IntentState.OPEN).order_by("created_at")
+    return Intent.objects.filter(entity_id__any_of=list(ids), state=IntentState.OPEN).order_by("created_at")
 
 
 # Their history: recent events, writes of ours, loops.
@@ -491,7 +493,7 @@ def settled_writes(ids: Collection[UUID]) -> dict[UUID, tuple[tuple[Intent, ...]
     is_applied = Q(state=IntentState.APPLIED, settled_at__gt=SyncNow() - STALE_READ_WINDOW)
     # Of unknown outcome, and found void by a pass; one known not to be carried out ended before its deadline.
     is_void = Q(state=IntentState.VOID, settled_at__gt=SyncNow() - EVENT_WINDOW, settled_at__gte=F("deadline"))
-    rows = Intent.objects.filter(is_applied | is_void, entity_id__in=ids).exclude(item_id="")
+    rows = Intent.objects.filter(is_applied | is_void, entity_id__any_of=list(ids)).exclude(item_id="")
     found = {}
     for key, intents in _by_record(rows.order_by("created_at")).items():
         applied = tuple(intent for intent in intents if intent.state == IntentState.APPLIED)
@@ -528,7 +530,7 @@ def makers_of(board: BoardContext, items: Mapping[UUID, str]) -> dict[UUID, tupl
 
 def write_loops(board: BoardContext, ids: Collection[UUID]) -> dict[UUID, dict[str, WriteLoop]]:
     found: dict[UUID, dict[str, WriteLoop]] = {}
-    for row in WriteLoop.objects.filter(entity_type=board.link.entity_type, entity_id__in=ids):
+    for row in WriteLoop.objects.filter(entity_type=board.link.entity_type, entity_id__any_of=list(ids)):
         found.setdefault(row.entity_id, {})[row.key] = row
     return found
 

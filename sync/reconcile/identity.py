@@ -589,12 +589,12 @@ def identify_records(facts: PassFacts, plan: Plan) -> Plan:
     """Give every open record its item, mark it as one to be created, or end it with the reason."""
     unlinked = [one for one in plan.open_records if not one.record.monday_id]
     plans = _identify_unlinked(facts, [one.facts for one in unlinked])
-    identified = []
+    identified, read = [], facts.found.linked
     for one in plan.open_records:
         if one.id in plans:
             identified.append(_identified(one, plans[one.id]))
         else:
-            identified.append(_linked(facts.board, one, facts.found.linked.get(one.record.monday_id or "")))
+            identified.append(_linked(facts.board, one, read.get(one.record.monday_id or "")))
     return plan.with_records(identified)
 
 

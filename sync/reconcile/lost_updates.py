@@ -582,6 +582,11 @@ def report_what_is_lost(facts: PassFacts, plan: Plan) -> Plan:
     return plan.with_records(report_lost_updates(facts.board, one, people) for one in suspected)
 
 
+def is_telling(plan: RecordPlan) -> bool:
+    """Whether the pass read more on Monday than the base said, or found something lost."""
+    return bool(plan.lost.found) or any(p.decision.action not in _UNINFORMATIVE for p in plan.plans.values())
+
+
 def seen_after(plan: RecordPlan, settings: Settings, read_at: datetime) -> dict[str, list[Any]]:
     oldest = read_at - timedelta(days=settings.journal_days)
     # A pass that came to nothing has told nobody what was lost: the next one checks the same events again.

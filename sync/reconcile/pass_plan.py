@@ -242,7 +242,7 @@ class RecordPlan:
 
     @property
     def id(self) -> UUID:
-        return self.facts.record.pk
+        return self.facts.record.id
 
     @property
     def record(self) -> SyncedModel:

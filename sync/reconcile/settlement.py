@@ -39,7 +39,7 @@ from sync.reconcile.facts import RETURN, HistoryLine, RecordFacts
 from sync.reconcile.field_plan import AS_SENT, FieldPlan, is_kept_different, new_base, way_of, with_kept_different
 from sync.reconcile.field_values import ACTIVE, BoardContext, field_of, still_holds, update_values
 from sync.reconcile.identity import wants_new_item
-from sync.reconcile.lost_updates import LostUpdateConflict, seen_after
+from sync.reconcile.lost_updates import LostUpdateConflict, is_telling, seen_after
 from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordAction, RecordPlan
 from sync.reconcile.restraints import ended_requests, known_loop
 from sync.reconcile.writes import NOTHING_SENT, Answer
@@ -212,6 +212,8 @@ def settled_fields(plan: RecordPlan, answer: Answer, record: SyncedModel, read_a
     plans, ledger = plan.plans, plan.ledger
     base, altered, found = dict(ledger.base), dict(ledger.altered), dict[str, FieldSettlement]()
     for key, field_plan in plans.items():
+        if _is_at_rest(field_plan, ledger.base.get(key)):  # as nearly all are
+            continue
         one = found[key] = settled_field(field_plan, record, plan.item, answer.item_of(key), creates=plan.creates)
         if one.base and one.base != base.get(key):
             # By its time a page tells whether what a pass read is older than what it then wrote.
@@ -238,6 +240,12 @@ def settled_fields(plan: RecordPlan, answer: Answer, record: SyncedModel, read_a
         recheck=next((one.recheck for one in found.values() if one.recheck), ""),
         keeps_intent=any(one.keeps_intent for one in found.values()),
     )
+
+
+def _is_at_rest(field_plan: FieldPlan, base: Mapping[str, Any] | None) -> bool:
+    """Whether nothing becomes of a field, and its base is the stored one."""
+    is_answered = field_plan.resolves is not None or field_plan.confirmed_entry is not None
+    return field_plan.base is base and field_plan.decision.action is Action.NOTHING and not is_answered
 
 
 def values_of_push(field_plan: FieldPlan) -> dict[str, Any]:
@@ -473,7 +481,8 @@ def _stays(facts: PassFacts, one: RecordPlan, before: SyncMetadata, *, has_job: 
     if fields.values or fields.lines or fields.overtaken or fields.recheck:
         return False
     done = done.with_state(base=fields.base, altered=fields.altered)
-    done = done.with_state(seen=seen_after(done, facts.settings, facts.now))
+    if is_telling(done):
+        done = done.with_state(seen=seen_after(done, facts.settings, facts.now))
     after = state_after(done, before, facts.now)
     if any(value != getattr(before, name) for name, value in after.items() if name != "seen"):
         return False

@@ -218,11 +218,12 @@ def _parse_reading(node: Mapping[str, Any], error: ConnectorError | None) -> Rea
         reason = f"the column is of the type {column_type!r}, which can't be read yet"
         return Reading.unknown(column_id, column_type, reason)
     try:
-        value = decode_json(node.get("value"))
+        value = decode_json(raw := node.get("value"))
     except (ValueError, RecursionError):
         return Reading.unknown(column_id, column_type, "Monday's raw value is not JSON")
-    # `value` is checked decoded: characters that JSON escapes show only there.
-    if not (is_storable(node) and is_storable(value)):
+    # Characters that JSON escapes show only in the decoded value.
+    is_escaped = isinstance(raw, str) and "\\u" in raw
+    if not is_storable(node) or (is_escaped and not is_storable(value)):
         return Reading.unknown(column_id, column_type, UNSTORABLE_REASON)
     extra = {key: entry for key, entry in node.items() if key not in _COMMON_FIELDS}
     return Reading(column_id, column_type, text=node.get("text"), value=value, extra=extra)
@@ -231,7 +232,9 @@ def _parse_reading(node: Mapping[str, Any], error: ConnectorError | None) -> Rea
 def is_storable(value: Any) -> bool:
     """Whether PostgreSQL can store every text in a JSON value: it takes neither NUL nor lone surrogates."""
     if isinstance(value, str):
-        return to_storable(value) == value and "\\u0000" not in value
+        # Nearly every text of a listing is plain, which is known without encoding it.
+        is_plain = value.isascii() and "\x00" not in value
+        return (is_plain or to_storable(value) == value) and "\\u0000" not in value
     # Every value of a listing comes by here: `map` costs half of what a generator does.
     if isinstance(value, dict):
         return all(map(is_storable, value.values()))
@@ -240,9 +243,6 @@ def is_storable(value: Any) -> bool:
 
 def to_storable(text: str) -> str:
     """The text with a replacement for each character that no database can store."""
-    # Nearly every text of a listing is plain, which is known without encoding it.
-    if text.isascii() and "\x00" not in text:
-        return text
     return text.encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
 
 

@@ -230,7 +230,7 @@ class BoardListing:
 def _planned(facts: PassFacts, items: Mapping[str, Item], read_at: datetime) -> ListedPage:
     listed, link = _ListedItems(items), facts.board.link
     facts, plan = listed.gather(facts)
-    of_records = {"entity_type": link.entity_type, "entity_id__in": list(plan.records)}
+    of_records = {"entity_type": link.entity_type, "entity_id__any_of": list(plan.records)}
     waiting = AwaitedRelation.objects.filter(**of_records).values_list("entity_id", "key", "target_type", "target")
     busy = _records_with_jobs(link, plan.records)
     changed = changed_records(facts, plan, waiting, busy)
@@ -240,7 +240,7 @@ def _planned(facts: PassFacts, items: Mapping[str, Item], read_at: datetime) -> 
 
 def _records_with_jobs(link: BoardLink, ids: Collection[UUID]) -> frozenset[UUID]:
     states = (QueueStatus.PENDING, QueueStatus.IN_PROGRESS)
-    rows = SyncQueue.objects.filter(entity_type=link.entity_type, entity_id__in=list(ids), status__in=states)
+    rows = SyncQueue.objects.filter(entity_type=link.entity_type, entity_id__any_of=list(ids), status__in=states)
     return frozenset(pk for pk in rows.values_list("entity_id", flat=True) if pk)
 
 
