@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urljoin
 from xml.etree.ElementTree import Element
 
 import html5lib
@@ -14,6 +16,28 @@ def values_of(response: Any, form_id: str) -> dict[str, str]:
     form = root.find(f".//form[@id='{form_id}']")
     values = {one.get("name"): _value(one) for one in (form.iter() if form is not None else ())}
     return {name: value for name, value in values.items() if name and value is not None}
+
+
+def presses(html: str, address: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What each button of a page would send, with everything ticked: to which address, and what."""
+    root = html5lib.parse(html, namespaceHTMLElements=False)
+    buttons = [one for one in root.iter() if one.tag == "button" or one.get("type") == "submit"]
+    for form in root.iter("form"):
+        if (form.get("method") or "").lower() != "post":
+            continue
+        of_form = [one for one in buttons if one in set(form.iter()) or (one.get("form") or "-") == form.get("id")]
+        values: dict[str, Any] = {}
+        for one in form.iter():
+            if one.get("type") == "checkbox":
+                values.setdefault(one.get("name"), []).append(one.get("value") or "on")
+            elif (value := _value(one)) is not None and one.get("name"):
+                values.setdefault(one.get("name"), value)
+        acts = [option.get("value") for one in form.iter("select") if one.get("name") == "action" for option in one]
+        to = urljoin(address, form.get("action") or "")
+        for button in of_form or [form]:
+            sent = values | ({button.get("name"): button.get("value") or ""} if button.get("name") else {})
+            yield button.get("formaction") or to, sent
+        yield from ((to, values | {"action": act}) for act in acts if act)
 
 
 def _value(field: Element) -> str | None:

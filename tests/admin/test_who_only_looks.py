@@ -1,0 +1,81 @@
+"""Who may only look changes nothing: whatever an administrator's pages would send is sent by somebody of “view”."""
+
+from __future__ import annotations
+
+import logging
+from itertools import chain
+from typing import Any
+from urllib.parse import urldefrag
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.db import connection
+from django.template import Template
+from django.test import Client
+
+from tests.admin.all_pages import (
+    PARTS_OF_PAGES,
+    by_name,
+    conflict_pages,
+    crowd,
+    furnish,
+    imports,
+    of_models,
+    without_a_row,
+)
+from tests.admin.forms import presses
+from tests.admin.test_who_may import Member, member, nobody_works
+
+__all__ = ["member", "nobody_works"]
+pytestmark = pytest.mark.django_db
+OWN = ("/admin/logout/", "/admin/password_change/", "/admin/theme", "/admin/two-factor/", "/admin/sessions/")
+"""What everybody may do with their own account; and whoever signs out sends nothing more."""
+EXPORT = "/export/"
+"""Who sees a list may take it along, which is noted."""
+COUNTED = {"django_session", "usersessions_usersession", "sync_metric_counts", "sync_request_counts"}
+
+
+def stored() -> dict[str, str]:
+    """The rows of every table, in short."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        tables = sorted({name for (name,) in cursor.fetchall()} - COUNTED)
+        found = {}
+        for name in tables:
+            cursor.execute(f'SELECT md5(string_agg(one::text, chr(10) ORDER BY one::text)) FROM "{name}" AS one')
+            found[name] = cursor.fetchone()[0]
+    return found
+
+
+@pytest.mark.hostile
+def test_no_button_of_an_administrator_works_for_who_may_only_look(
+    world: dict[str, Any],
+    person: User,
+    member: Member,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    caplog.set_level(logging.CRITICAL, "django.request")
+    furnish(world, person)
+    crowd(world)
+    dora = Client()
+    dora.force_login(person)
+    addresses = chain(by_name(world), of_models(), without_a_row(), imports(person), conflict_pages(person))
+    pages = {one: dora.get(one) for one in addresses if one and one not in PARTS_OF_PAGES}
+    sent = {}
+    for address, answer in pages.items():
+        if answer.status_code == 200 and answer.headers.get("Content-Type", "").startswith("text/html"):
+            for to, values in presses(answer.content.decode(), address):
+                sent[f"{urldefrag(to)[0]} {sorted(map(str, values.items()))}"] = urldefrag(to)[0], values
+    viewer, before = member.of("view"), stored()
+    # Whether an act is done is decided before its page is written.
+    monkeypatch.setattr(Template, "render", lambda self, context: "")
+    monkeypatch.setattr(admin.site, "each_context", lambda request: {})
+    for to, values in sent.values():
+        if not (to.startswith(OWN) or to.endswith(EXPORT)):
+            answer = viewer.post(to, values | {"confirmed": "yes", "post": "yes"})
+            assert answer.status_code < 500, (to, values)
+    after = stored()
+    assert {name for name in after if after[name] != before[name]} == set()
+    assert len(sent) > 500
