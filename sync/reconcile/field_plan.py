@@ -559,7 +559,7 @@ def _decide_field(known: FieldFacts, mapping: FieldMapping, *, is_open: bool) ->
     convert, local_raw = known.board.converter(mapping, record), stored_values(record, mapping)
     way = way_of(known.facts, mapping)
     if not (is_open or item is None or way is FieldDirection.NONE) and mapping.column_id:
-        resting = _at_rest(convert, mapping, local_raw, item, base_of(known.facts.ledger, mapping, item.id))
+        resting = _at_rest(known, mapping, convert, local_raw, item)
         if resting is not None:
             return _DecidedField(resting)
     field_plan = FieldPlan(mapping, convert, FieldDecision(mapping.key, Action.UNDECIDED), local_raw)
@@ -584,9 +584,10 @@ def _decide_field(known: FieldFacts, mapping: FieldMapping, *, is_open: bool) ->
 
 
 def _at_rest(
-    convert: Converter, mapping: FieldMapping, local_raw: dict[str, Any], item: Item, base: dict[str, Any] | None
+    known: FieldFacts, mapping: FieldMapping, convert: Converter, local_raw: dict[str, Any], item: Item
 ) -> FieldPlan | None:
     """The plan of a field of which both sides say just what they last agreed on: so nearly all fields are found."""
+    base = base_of(known.facts.ledger, mapping, item.id)
     if base is None or base["local"] != local_raw or base.get(AS_SENT):
         return None
     try:

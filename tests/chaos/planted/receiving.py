@@ -57,10 +57,10 @@ def _takes_echoes_for_changes(right: Wrong, known: Any, *args: Any) -> Field:
     return replace(given, base=Base(given.base.local, "what nobody wrote"))
 
 
-@instead_of(no_echo_check, "sync.reconcile.field_plan:_is_at_rest")
-def _leaves_no_echo_at_rest(right: Wrong, known: Any, field_plan: Any, *args: Any) -> bool:
+@instead_of(no_echo_check, "sync.reconcile.field_plan:_at_rest")
+def _leaves_no_echo_at_rest(right: Wrong, known: Any, mapping: Any, *args: Any) -> Any:
     told = {stored.event.column_id for stored in known.facts.events if stored.event}
-    return field_plan.mapping.column_id not in told and bool(right(known, field_plan, *args))
+    return None if mapping.column_id in told else right(known, mapping, *args)
 
 
 echo_dropped = bug(
