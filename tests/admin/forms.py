@@ -25,7 +25,8 @@ def presses(html: str, address: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for form in root.iter("form"):
         if (form.get("method") or "").lower() != "post":
             continue
-        of_form = [one for one in buttons if one in set(form.iter()) or (one.get("form") or "-") == form.get("id")]
+        within = set(form.iter())
+        of_form = [one for one in buttons if one in within or (one.get("form") or "-") == form.get("id")]
         values: dict[str, Any] = {}
         for one in form.iter():
             if one.get("type") == "checkbox":
