@@ -62,7 +62,7 @@ WORDS = (
     ("Board", "The Monday board that is kept the same as a list of records in NPD."),
     (
         "Cancel, Discard",
-        "To close a pending job, or a failed one, without a sync; a set-up that was begun is discarded, too.",
+        "To close a pending job, or a failed one, without a sync; a set-up or an import is discarded, too.",
     ),
     (
         "Check for missed changes",
@@ -72,7 +72,10 @@ WORDS = (
     ("Conflict rule", "What happens in a conflict of a field: ask, NPD wins, Monday wins, the newer edit wins."),
     ("Deleted records", "What was deleted in NPD; it can be restored for 30 days."),
     ("Difference", "A value that differs on both sides although the record says Synced; there should be none."),
-    ("Direction", "Which way a record or field is synced: both ways, one way only, or not at all."),
+    (
+        "Direction",
+        "Which way a record or field is synced: both ways, one way only, or none (a record's state is Sync off then).",
+    ),
     ("Filter", "Which records and items of a board are synced; what it leaves out stays as it is on both sides."),
     ("Ignored items", "Items that somebody told NPD Sync to leave alone, by Ignore; they never become records."),
     ("Inbox", "All that needs attention, in one list: grouped by cause, with what can be done."),

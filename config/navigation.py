@@ -126,7 +126,7 @@ SECTIONS = (
     Section(SETTINGS, "Users", "badge", "auth_user", block="People", about="Who may sign in."),
     Section(SETTINGS, "Groups", "group", "auth_group", block="People", about="Who may do what."),
     Section(SETTINGS, "Notification receivers", "notifications_active", "sync_notificationreceiver", block="People",
-            about="How each person is notified, and whose messages don’t arrive."),
+            about="How each person is notified, and whose messages don't arrive."),
     Section(SETTINGS, "Personal data", "person_remove", url="npd-personal-data", permission="npd.personaldata",
             block="People", about="Export or erase everything that NPD holds of one person."),
     Section(SETTINGS, "Webhook endpoints", "webhook", "sync_webhookendpoint", block=CONNECTIONS,

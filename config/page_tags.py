@@ -51,11 +51,13 @@ def age(value: datetime | None, now: datetime) -> SafeString | str:
 
 
 @register.simple_tag
-def zone_of_page() -> str:
-    """Return the zone in which this page gives its times: “Europe/Stockholm (CET)”."""
-    here = timezone.localtime()
-    name, short = timezone.get_current_timezone_name(), humanize.zone_name(here)
-    return name if name == short else f"{name} ({short})"
+def zone_of_page(of_browser: str) -> str:
+    """Return the zone in which this page gives its times: “your time zone (Europe/Stockholm, CET)”; another than the
+    browser's by its name alone.
+    """
+    name, short = timezone.get_current_timezone_name(), humanize.zone_name(timezone.localtime())
+    both = name if name == short else f"{name}, {short}"
+    return f"your time zone ({both})" if name == of_browser else both
 
 
 @register.simple_tag(takes_context=True)

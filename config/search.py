@@ -64,7 +64,10 @@ class Rank(IntEnum):
 
 @dataclass(frozen=True)
 class Hit:
-    """Something that was found: where it leads, or what it does: `post` to its address, or the colours of `theme`."""
+    """Something that was found: where it leads, or what it does: `post` to its address, or the colours of `theme`.
+
+    `also` is what others call it, by which it is found, too.
+    """
 
     title: str
     about: str
@@ -73,6 +76,7 @@ class Hit:
     rank: int = Rank.REST
     post: Mapping[str, str] | None = None
     theme: str = ""
+    also: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ def found(request: HttpRequest, term: str) -> list[Group]:
 
 def _ranked(hits: Iterator[Hit], term: str) -> list[Hit]:
     """Those whose title holds the term, the best first; without a term all of them in their order."""
-    ranked = [(rank_of(term, hit.title), hit) for hit in hits]
+    ranked = [(rank_of(term, f"{hit.title}\n{hit.also}"), hit) for hit in hits]
     fits = [replace(hit, rank=rank) for rank, hit in ranked if rank is not None]
     return sorted(fits, key=lambda hit: hit.rank)[:SHOWN] if term else fits
 
@@ -296,7 +300,7 @@ def _commands(request: HttpRequest) -> Iterator[Hit]:
     yield Hit("Light mode", "", "light_mode", theme="light")
     yield Hit("Mode of the system", "Dark or light as it is", "computer", theme="auto")
     yield Hit("Help", "", "help", reverse("npd-help-start"))
-    yield Hit("Sign out", "", "logout", reverse("account_logout"), post={})
+    yield Hit("Sign out", "", "logout", reverse("account_logout"), post={}, also="Log out")
 
 
 def _recent(request: HttpRequest) -> list[Hit]:

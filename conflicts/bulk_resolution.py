@@ -257,7 +257,7 @@ def prepare_batch(
     InvalidResolution for another type.
     """
     if resolution_type not in BULK_TYPES:
-        raise InvalidResolution(f"“{resolution_type}” can’t be chosen for many. Choose one of {', '.join(BULK_TYPES)}.")
+        raise InvalidResolution(f"“{resolution_type}” can't be chosen for many. Choose one of {', '.join(BULK_TYPES)}.")
     plan = _Plan()
     deletes = resolution_type == OptionAct.DELETE_RECORD
     refused = cache(lambda entity_type: deletion_problem(by, entity_type) if deletes else "")
@@ -375,7 +375,7 @@ def request_undo(batch: ConflictBatch, *, by: AbstractBaseUser) -> int:
     Raises InvalidResolution where nothing of it can be undone now.
     """
     if way_back := WAYS_BACK.get(batch.resolution_type):  # type: ignore[call-overload]  # a StrEnum equals its text
-        raise InvalidResolution(f"This can’t be undone at once. {way_back}")
+        raise InvalidResolution(f"This can't be undone at once. {way_back}")
     with transaction.atomic():
         # Locked: a worker that stores the last of its rows at this moment writes the state as well.
         locked = ConflictBatch.objects.select_for_update().get(pk=batch.pk)

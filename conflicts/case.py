@@ -26,13 +26,14 @@ from conflicts.lifecycle import (
     same_text,
     selection_effect,
 )
+from conflicts.messages import LOST_SIDES, LOST_UPDATE_LABELS, VALUE_LABELS
 from conflicts.models import AUTO, BASE, CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, SyncConflict, default_label
 from conflicts.text_diff import DiffPart, base_diff_parts, both_texts, diff_parts, excerpts
 from sync import connectors, registry
 from sync.choices import QueueDirection
 from sync.connectors.base.conversion import Converter
 from sync.kernel import humanize
-from sync.kernel.conflict_store import RECORD_KEY, OptionAct
+from sync.kernel.conflict_store import KIND_LOST_UPDATE, KIND_REPLACED, RECORD_KEY, OptionAct
 from sync.merge import FieldSelection
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
 from sync.reconcile.field_plan import base_of
@@ -235,16 +236,20 @@ def _delay_reason(conflict: SyncConflict, context: ConflictContext | None) -> st
 
 
 def _resolved_sentence(conflict: SyncConflict) -> str:
-    note = str(conflict.notes.get(CLOSING_NOTE, ""))
-    by_itself = [key for key, entry in conflict.merge_selections.items() if entry["choose"] == AUTO]
-    ended = f"{conflict.labels(by_itself)}: closed by itself." if by_itself else ""
-    if not conflict.merge_selections:
-        ended = "It closed by itself."
-    elif not by_itself:
-        note = ""  # it would repeat that everything was resolved
+    note, entries = str(conflict.notes.get(CLOSING_NOTE, "")), conflict.merge_selections
+    left = [key for key in conflict.in_order(entries) if entries[key]["choose"] == AUTO]
+    # What closed the conflict is no reason for a field that had left it before.
+    whys = {key: str(entries[key].get("why", note)) for key in left}
+    of_why = {why: [key for key in left if whys[key] == why] for why in whys.values()}
+    ended = [] if entries else [f"It closed by itself. {note}"]
+    for why, keys in of_why.items():
+        anew = [key for key in keys if "asked_in" in entries[key]]
+        rest = [key for key in keys if key not in anew]
+        ended += [f"{conflict.labels(anew)}: now a question of its own."] if anew else []
+        ended += [f"{conflict.labels(rest)}: closed by itself. {why}".strip()] if rest else []
     reasons = {key: entry["undo"] for key, entry in conflict.merge_selections.items() if entry.get("undo")}
     not_undone = [f"Undo of {conflict.label(key)}: {reason}" for key, reason in reasons.items()]
-    return " ".join(filter(None, [_applied_sentence(conflict), ended, note, *not_undone]))
+    return " ".join(filter(None, [_applied_sentence(conflict), *(one.strip() for one in ended), *not_undone]))
 
 
 def _applied_sentence(conflict: SyncConflict) -> str:
@@ -276,15 +281,8 @@ def _resolution_sentence(conflict: SyncConflict) -> str:
 # One field as it is displayed: its sides with what differs in them, what is chosen, and what that leads to.
 
 
-VALUE_LABELS = {
-    "npd": "NPD’s value",
-    "base": "the last synced value",
-    "monday": "Monday’s value",
-    "custom": "a typed value",
-    "auto": "closed by itself",
-}
-
-LOST_UPDATE_LABELS = {**VALUE_LABELS, "npd": "the value on both sides", "monday": "the overwritten value"}
+ASKED_ANEW = "anew"
+"""Stands in place of a choice for a field that another conflict asks about since."""
 
 REJECTED = "rejected"
 """Stands in place of a conflict's kind for a field whose value Monday rejected."""
@@ -342,7 +340,8 @@ class CaseField:
     """A field with both sides' values and their base, as people read them.
 
     `removed_side` is the side, npd or monday, that has nothing any more since the record or its item was
-    deleted; `monday_problem` is why the value that Monday has instead of a rejected one can't be used.
+    deleted; `monday_problem` is why the value that Monday has instead of a rejected one can't be used. `is_replaced`:
+    Monday's was lost with a column that was replaced.
     """
 
     key: str
@@ -359,6 +358,7 @@ class CaseField:
     monday_problem: str = ""
     npd_by: Edit | None = None
     monday_by: Edit | None = None
+    is_replaced: bool = False
 
     @property
     def long(self) -> bool:
@@ -371,9 +371,9 @@ class CaseField:
         npd = self._side(NPD, self.npd, self.monday, self.npd_by)
         monday = self._side(MONDAY, self.monday, self.npd, self.monday_by)
         if self.kind == REJECTED:
-            stays = "Kept different: it isn’t sent until it or its column changes"
-            npd = replace(npd, hint="Keep different, don’t sync", leads=stays)
-            monday = replace(monday, hint="Use Monday’s", leads="NPD changes, Monday stays", off=self.monday_problem)
+            stays = "Kept different: it isn't sent until it or its column changes"
+            npd = replace(npd, hint="Keep different, don't sync", leads=stays)
+            monday = replace(monday, hint="Use Monday's", leads="NPD changes, Monday stays", off=self.monday_problem)
         parts = () if self.removed_side else base_diff_parts(self.base, self.npd, self.monday)
         base = Side(BASE, "Last synced", self.base, parts, is_empty=not self.has_base)
         has_base = self.kind not in (ConflictKind.OVERWRITTEN, REJECTED)
@@ -383,7 +383,8 @@ class CaseField:
         ]
 
     def _side(self, name: str, value: str | None, other: str | None, editor: Edit | None) -> Side:
-        names = ("Now", "Overwritten") if self.kind == ConflictKind.OVERWRITTEN else ("NPD", "Monday")
+        is_lost = self.kind == ConflictKind.OVERWRITTEN
+        names = LOST_SIDES[KIND_REPLACED if self.is_replaced else KIND_LOST_UPDATE] if is_lost else ("NPD", "Monday")
         base = self.base if self.has_base and self.kind == ConflictKind.FIELDS else None
         parts = diff_parts(value, base) if not self.removed_side else []
         if parts and not any(part.marked for part in parts):
@@ -433,6 +434,8 @@ class CaseField:
 
     @property
     def selected_label(self) -> str:
+        if self.is_replaced and self.choice.pick == MONDAY:
+            return "the old column's value"
         labels = LOST_UPDATE_LABELS if self.kind == ConflictKind.OVERWRITTEN else VALUE_LABELS
         return labels.get(self.choice.pick, "")
 
@@ -610,6 +613,11 @@ class Case:
         return self.kind == ConflictKind.OVERWRITTEN
 
     @property
+    def is_replaced(self) -> bool:
+        """Whether nothing was overwritten: all that is asked about was lost with its column."""
+        return bool(self.fields) and all(one.is_replaced for one in self.fields)
+
+    @property
     def has_two_sides(self) -> bool:
         return self.is_rejected or self.is_overwritten
 
@@ -634,6 +642,7 @@ def listed_case(conflict: SyncConflict, name: str, *, removed_side: str = "") ->
     fields = []
     for key in conflict.conflict_fields:
         values = {**conflict.sides(key), "base": conflict.base_data.get(key), "kind": conflict.kind}
+        values["is_replaced"] = key in conflict.replaced_fields
         fields.append(value_field(conflict.entity_type, key, **values))
     is_removed = conflict.kind == ConflictKind.DELETE and conflict.is_open
     progress = conflict_progress(conflict, with_delay=False)
@@ -713,6 +722,7 @@ def _field(
         has_base=key in with_base,
         note=conflict.notes.get(key, ""),
         choice=choice,
+        is_replaced=key in conflict.replaced_fields,
     )
 
 
@@ -749,7 +759,8 @@ def _resolved_fields(conflict: SyncConflict, context: ConflictContext) -> list[C
         if conflict.is_open and key in conflict.conflict_fields:
             continue  # it was resolved, and that was undone
         entry = conflict.merge_selections[key]
-        shown = _field(conflict, context, key, set(), Choice(entry["choose"], conflict.resolved_data.get(key) or ""))
+        pick = ASKED_ANEW if "asked_in" in entry else entry["choose"]
+        shown = _field(conflict, context, key, set(), Choice(pick, conflict.resolved_data.get(key) or ""))
         values = {side: entry[side] for side in (NPD, BASE, MONDAY)}
         has_base, note = entry["base"] is not None, str(entry.get("undo") or "")
         found.append(replace(shown, **values, has_base=has_base, note=note))

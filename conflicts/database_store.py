@@ -21,6 +21,7 @@ from sync import registry
 from sync.clock import sync_now
 from sync.kernel.conflict_store import (
     KIND_FIRST_MATCH,
+    KIND_REPLACED,
     KIND_UNDO,
     ConflictReport,
     ConflictTurnover,
@@ -36,7 +37,9 @@ _ATTENTION = f"""
             AND NOT EXISTS (SELECT FROM sync_metadata AS ledger WHERE ledger.system = 'monday'
                 AND ledger.entity_type = conflict.entity_type AND ledger.entity_id = conflict.entity_id::text
                 AND jsonb_exists_any(ledger.base, conflict_fields::text[]))
-            THEN '{KIND_FIRST_MATCH}' ELSE kind END,
+            THEN '{KIND_FIRST_MATCH}'
+            WHEN kind = 'overwritten' AND about -> 'replaced' @> to_jsonb(conflict_fields) THEN '{KIND_REPLACED}'
+            ELSE kind END,
         array_to_string(conflict_fields, ','), coalesce(about ->> 'what', ''),
         jsonb_build_object('npd', npd_data, 'base', base_data, 'monday', monday_data, 'acts',
             CASE WHEN kind = 'delete' THEN jsonb_path_query_array(about, '$.options[*].does') ELSE '[]' END)

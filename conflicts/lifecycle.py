@@ -171,9 +171,14 @@ def keep_applied(
         conflict.inverse = {**conflict.inverse, key: dict(inverse)}
 
 
-def drop_field(conflict: SyncConflict, key: str, now: datetime, unused: FieldSelection | None = None) -> None:
-    """Keep the values of a field that left its conflict by itself, and a resolution that was not needed."""
-    entry = _new_entry(field_conflict(conflict, key), now, choose=AUTO)
+def drop_field(
+    conflict: SyncConflict, key: str, now: datetime, unused: FieldSelection | None = None, **details: str
+) -> None:
+    """Keep the values of a field that left its conflict by itself, and a resolution that was not needed.
+
+    `details` are `why`, and `asked_in`, the kind of the conflict that asks about it now.
+    """
+    entry = _new_entry(field_conflict(conflict, key), now, choose=AUTO, **details)
     if unused is not None:
         entry |= {"unused": {"choose": unused.choose, "value": unused.value}}
     _set_entry(conflict, key, entry)
@@ -225,12 +230,25 @@ def close(conflict: SyncConflict, reason: str, now: datetime) -> None:
 
 
 def set_field_values(conflict: SyncConflict, item_id: str, fields: Sequence[FieldConflict]) -> None:
+    if conflict.kind == ConflictKind.OVERWRITTEN:
+        conflict.about = _replaced_among(conflict, fields)
     conflict.monday_item_id = item_id
     conflict.conflict_fields = [field.key for field in fields]
     conflict.npd_data = {field.key: field.npd for field in fields}
     conflict.monday_data = {field.key: field.monday for field in fields}
     conflict.base_data = {field.key: field.base for field in fields}
     conflict.notes = {field.key: field.reason for field in fields if field.reason}
+
+
+def _replaced_among(conflict: SyncConflict, fields: Sequence[FieldConflict]) -> dict[str, Any]:
+    """Which of the fields lost their value with a column; a later pass tells only that the value is the same."""
+    before, lost = conflict.replaced_fields, conflict.monday_data or {}
+    replaced = [
+        field.key
+        for field in fields
+        if field.is_replaced or (field.key in before and field.monday == lost.get(field.key))
+    ]
+    return {"replaced": replaced} if replaced else {}
 
 
 def restore_fields(conflict: SyncConflict, keys: list[str]) -> None:
@@ -544,8 +562,9 @@ def update_conflict(conflict: SyncConflict, report: ConflictReport, now: datetim
     resolution = resolution.without(set(applied))
     remaining = _remaining_fields(conflict, report, applied)
     for key in [key for key in conflict.conflict_fields if key not in {*remaining, *applied}]:
-        drop_field(conflict, key, now, resolution.fields.get(key))
         why = report.ended.get(key, report.closing_reason)
+        asked = {"asked_in": report.asked_in[key]} if key in report.asked_in else {}
+        drop_field(conflict, key, now, resolution.fields.get(key), why=why, **asked)
         history.log_ended(conflict, key, why)
         if key in resolution.fields:
             history.log_returned(conflict, key, resolution, why or OVER_BEFORE, is_over=True)

@@ -1,6 +1,6 @@
 """Sentences that are stored with conflicts and batches, the codes beside them, and how pages name a batch's states."""
 
-from sync.kernel.conflict_store import OptionAct
+from sync.kernel.conflict_store import KIND_LOST_UPDATE, KIND_REPLACED, OptionAct
 
 WAITING, APPLYING, SETTLED, HANDED_BACK = "waiting", "applying", "settled", "handed_back"
 LEFT_OUT, UNDOING, UNDONE, NOT_UNDONE = "left_out", "undoing", "undone", "not_undone"
@@ -16,6 +16,27 @@ STATUS_LABELS = {
     UNDOING: "being undone",
     UNDONE: "undone, open again",
     NOT_UNDONE: "not undone",
+}
+
+# What is said of a choice.
+VALUE_LABELS = {
+    "npd": "NPD's value",
+    "base": "the last synced value",
+    "monday": "Monday's value",
+    "custom": "a typed value",
+    "auto": "closed by itself",
+    "anew": "now a question of its own",
+}
+
+LOST_UPDATE_LABELS = {**VALUE_LABELS, "npd": "the value on both sides", "monday": "the overwritten value"}
+
+# What both sides have now and what was lost, by why: what the two are called, and what choosing either does.
+LOST_SIDES = {KIND_LOST_UPDATE: ("Now", "Overwritten"), KIND_REPLACED: ("Now", "In the old column")}
+KEEP_CURRENT = "Keep current value"
+RESTORE_LOST = {KIND_LOST_UPDATE: "Restore edit", KIND_REPLACED: "Restore old value"}
+LOST_OUTCOMES = {
+    KIND_LOST_UPDATE: ("the current value is kept", "the overwritten edit is restored"),
+    KIND_REPLACED: ("the current value is kept", "the old column's value is used"),
 }
 
 # What a bulk resolution does that is about records as a whole: what it is called, and how to go back.
@@ -47,9 +68,9 @@ WAYS_BACK = {
     OptionAct.CREATE_ITEM: "To go back, archive the new items on the board.",
     OptionAct.RESTORE_RECORD: "To go back, delete the records again.",
     OptionAct.DELETE_RECORD: "To go back, restore them from “Deleted records”, within 30 days.",
-    OptionAct.ARCHIVE_ITEM: "To go back, restore the items from Monday’s archive.",
-    OptionAct.DELETE_ITEM: "To go back, restore the items from Monday’s recycle bin, within 30 days.",
-    OptionAct.UNLINK: "To go back, link each again on its record’s page.",
+    OptionAct.ARCHIVE_ITEM: "To go back, restore the items from Monday's archive.",
+    OptionAct.DELETE_ITEM: "To go back, restore the items from Monday's recycle bin, within 30 days.",
+    OptionAct.UNLINK: "To go back, link each again on its record's page.",
 }
 
 PLAN_LINES = {

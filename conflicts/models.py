@@ -232,9 +232,10 @@ class ResolutionType(models.TextChoices):
 class SyncConflict(models.Model):
     """Fields that both sides changed differently; npd_data, monday_data, base_data are keyed by field name.
 
-    Of an overwritten edit npd_data is what both sides have now, monday_data the value that was lost. Of a
-    delete and an identity `about` says {what: a sentence, options: the options, candidates: of an identity};
-    an identity's npd_data says the same.
+    Of an overwritten edit npd_data is what both sides have now, monday_data the value that was lost, and `about`
+    says {replaced: the fields of which it was lost with a column}. Of a delete and an identity
+    `about` says {what: a sentence, options: the options, candidates: of an identity}; an identity's npd_data says the
+    same.
 
     `resolution` is what a person decided, for exactly the values that they saw; the next pass applies it
     if they are still the same, and only then is the conflict resolved. Of the type UNDO it is a request to undo fields
@@ -327,6 +328,21 @@ class SyncConflict(models.Model):
         """Whether the next pass is to undo how it, or a part of it, was resolved."""
         stored = self.stored_resolution
         return stored.resolution_type == UNDO and bool(stored.fields)
+
+    @property
+    def replaced_fields(self) -> list[str]:
+        """Of an overwritten edit the fields whose value stood in a column that was replaced."""
+        found: list[str] = self.about.get("replaced", []) if self.kind == ConflictKind.OVERWRITTEN else []
+        return found
+
+    @property
+    def kind_label(self) -> str:
+        replaced = set(self.replaced_fields)
+        return (
+            "The column was replaced"
+            if replaced.issuperset(self.conflict_fields) and replaced
+            else str(self.get_kind_display())
+        )
 
     @property
     def is_about_record(self) -> bool:

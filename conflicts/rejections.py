@@ -158,7 +158,7 @@ class RejectionCase:
         if not self.record.monday_id:
             raise ActionError("The record has no item on Monday yet, so there is no value to use. Type another one.")
         if self.monday is None and self.field.required:
-            raise ActionError(f"{self.field.label} can’t be empty in NPD. Type another value.")
+            raise ActionError(f"{self.field.label} can't be empty in NPD. Type another value.")
         now = field_values.stored_values(self.record, self.field)
         try:
             raw = self._local_from_monday(now)
@@ -166,10 +166,10 @@ class RejectionCase:
                 self.record, read_until(lambda related: related.resolve(type(self.record), raw))
             )
         except (UnknownValue, field_values.RelatedNotFound) as unknown:
-            raise ActionError(f"Monday’s value can’t be used: {unknown}") from unknown
+            raise ActionError(f"Monday's value can't be used: {unknown}") from unknown
         except ValidationError as invalid:
             why = " ".join(invalid.messages)
-            raise ActionError(f"NPD rejects Monday’s value: {why}") from invalid
+            raise ActionError(f"NPD rejects Monday's value: {why}") from invalid
 
     def _local_from_monday(self, now: Mapping[str, Any]) -> dict[str, Any]:
         if self._monday_raw is None:
@@ -190,7 +190,7 @@ class RejectionCase:
         if "\x00" in text:
             raise ActionError("The text holds a NUL character, which neither side keeps. Type it again without.")
         if not text.strip() and self.field.required:
-            raise ActionError(f"{self.field.label} can’t be empty in NPD. Type another value.")
+            raise ActionError(f"{self.field.label} can't be empty in NPD. Type another value.")
         if problem := text_problem(self.context, self.key, text):
             raise ActionError(problem)
         typed = read_until(partial(field_values.parse_input, self.converter, self.record, self.field.fields, text))
@@ -397,7 +397,7 @@ def _keep_different(rejection: RejectionCase, by: User) -> Decision:
     mark_kept_different(rejection.context.ledger, rejection.key, mark | cell)
     sentence = (
         f"{rejection.field.label} “{rejection.npd or ''}” of {rejection.record} is kept different, as "
-        f"{actor_label(by)} chose: it isn’t sent until it or its column changes. Monday keeps "
+        f"{actor_label(by)} chose: it isn't sent until it or its column changes. Monday keeps "
         f"{quote_value(rejection.monday)}."
     )
     return _save_decision(rejection, by, sentence, {"choose": NPD, KEPT_BY: mark})
@@ -413,7 +413,7 @@ def _write(rejection: RejectionCase, by: User, choose: str, value: str) -> Decis
             model._default_manager.filter(pk=rejection.record.pk).update(**field_values.update_values(model, raw))
     except (IntegrityError, DataError) as error:
         why = str(error).strip().splitlines()[0]
-        problem = f"NPD’s database rejected it: {why}"
+        problem = f"NPD's database rejected it: {why}"
         raise InvalidResolution("Nothing was stored.", {rejection.key: problem}) from error
     rejection.record.refresh_from_db(fields=list(raw))
     now = field_values.stored_field_values(rejection.record, before)

@@ -121,7 +121,7 @@ def deletion_problem(user: Any, entity_type: str) -> str:
     if may_delete(user, entity_type):
         return ""
     kind = registry.type_name(entity_type)
-    return f"Your account isn’t allowed to delete a {kind} in NPD. Who may: {who_may('delete', entity_type)}."
+    return f"Your account isn't allowed to delete a {kind} in NPD. Who may: {who_may('delete', entity_type)}."
 
 
 def selection_problem(conflict: SyncConflict, context: ConflictContext, key: str, selection: FieldSelection) -> str:

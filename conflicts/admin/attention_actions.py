@@ -17,20 +17,29 @@ from conflicts.admin.bulk_pages import prepared_url
 from conflicts.admin.case_screen import parse_seen
 from conflicts.case import value_field
 from conflicts.lifecycle import Sides
-from conflicts.messages import ACT_EFFECTS, ACT_LABELS, BULK_TITLES
-from conflicts.models import CUSTOM, MONDAY, NPD, ConflictBatch, ConflictKind, ResolutionType, SyncConflict
+from conflicts.messages import (
+    ACT_EFFECTS,
+    ACT_LABELS,
+    BULK_TITLES,
+    KEEP_CURRENT,
+    LOST_OUTCOMES,
+    LOST_SIDES,
+    RESTORE_LOST,
+)
+from conflicts.models import CUSTOM, MONDAY, NPD, ConflictBatch, ResolutionType, SyncConflict
 from conflicts.rejections import DECISION_KIND, answer_rejection, rejection_cases, undo_answer
 from conflicts.resolution import SIDE_OF_TYPE, may_delete, may_type, resolve
 from conflicts.text_diff import excerpts
 from sync.admin.inbox_offers import ActionResult, InboxAction, register_action
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError
-from sync.kernel.conflict_store import DELETING_ACTS, OptionAct
+from sync.kernel.conflict_store import DELETING_ACTS, KIND_FIELDS, KIND_LOST_UPDATE, KIND_REPLACED, OptionAct
 from sync.merge import FieldSelection
 from sync.models import Decision, FieldMapping
 from sync.operations.attention import AttentionEntry, AttentionKind, SideValues, register_values
 
-VALUE_KINDS = (ConflictKind.FIELDS.value, ConflictKind.OVERWRITTEN.value)
+LOST_KINDS = (KIND_LOST_UPDATE, KIND_REPLACED)
+VALUE_KINDS = (KIND_FIELDS, *LOST_KINDS)
 
 
 def rejected_sides(
@@ -48,7 +57,8 @@ def conflict_sides(
     entries: Sequence[AttentionEntry], mappings: Sequence[FieldMapping]
 ) -> dict[str, Sequence[SideValues]]:
     """Return what each side has of conflicts, by key, with what differs; nothing is asked of the database."""
-    return {one.key: [_with_excerpts(value) for value in one.values] for one in entries}
+    names = {one.key: LOST_SIDES.get(one.cause_code, ("NPD", "Monday")) for one in entries}
+    return {one.key: [replace(_with_excerpts(value), names=names[one.key]) for value in one.values] for one in entries}
 
 
 def _with_excerpts(value: SideValues) -> SideValues:
@@ -86,7 +96,9 @@ def _use(
             problems.append(f"{entry.name}: {error}")
         else:
             is_kept = is_npd and entry.kind is AttentionKind.REJECTED
-            effect = "kept different on both sides" if is_kept else f"{'NPD' if is_npd else 'Monday'}’s value is used"
+            effect = "kept different on both sides" if is_kept else f"{'NPD' if is_npd else 'Monday'}'s value is used"
+            if entry.cause_code in LOST_OUTCOMES:
+                effect = LOST_OUTCOMES[entry.cause_code][not is_npd]
             if emptied := _emptied(resolution_type, entry):
                 effect = f"{', '.join(value.label for value in emptied)} emptied {emptied_side}"
             done.setdefault(effect, []).append(entry)
@@ -101,7 +113,7 @@ _EMPTIED_SIDE = {ResolutionType.KEEP_NPD: "on Monday", ResolutionType.KEEP_MONDA
 
 def _emptied(resolution_type: ResolutionType, entry: AttentionEntry) -> Sequence[SideValues]:
     is_npd = SIDE_OF_TYPE[resolution_type] == NPD
-    if is_npd and (entry.kind is AttentionKind.REJECTED or entry.cause_code == ConflictKind.OVERWRITTEN):
+    if is_npd and (entry.kind is AttentionKind.REJECTED or entry.cause_code in LOST_KINDS):
         return ()  # keeps both sides as they are
     return [one for one in entry.values if (one.monday and not one.npd if is_npd else one.npd and not one.monday)]
 
@@ -199,14 +211,19 @@ def _may_use(resolution_type: ResolutionType, user: Any, entry: AttentionEntry) 
 register_values(AttentionKind.REJECTED, rejected_sides)
 register_values(AttentionKind.CONFLICT, conflict_sides)
 BOTH_KINDS = frozenset({AttentionKind.CONFLICT, AttentionKind.REJECTED})
-_KEEP_EFFECTS = {
-    AttentionKind.CONFLICT: "Writes NPD’s value to Monday. Monday’s value is overwritten.",
+_KEEP_LABELS: dict[str, str] = {AttentionKind.REJECTED: "Keep different", **dict.fromkeys(LOST_KINDS, KEEP_CURRENT)}
+_KEEP_EFFECTS: dict[str, str] = {
+    **dict.fromkeys(LOST_KINDS, "Both sides stay as they are."),
+    AttentionKind.CONFLICT: "Writes NPD's value to Monday. Monday's value is overwritten.",
     AttentionKind.REJECTED: "Leaves the field different on both sides. It is not sent until somebody changes it.",
 }
-_USE_EFFECTS = dict.fromkeys(BOTH_KINDS, "Writes Monday’s value into NPD. NPD’s value is overwritten.")
+_USE_EFFECTS: dict[str, str] = {
+    **dict.fromkeys(LOST_KINDS, "Writes it to both sides, over the current value."),
+    **dict.fromkeys(BOTH_KINDS, "Writes Monday's value into NPD. NPD's value is overwritten."),
+}
 for _type, _label, _shortcut, _labels, _effects in (
-    (ResolutionType.KEEP_NPD, "Use NPD", "1", {AttentionKind.REJECTED: "Keep different"}, _KEEP_EFFECTS),
-    (ResolutionType.KEEP_MONDAY, "Use Monday", "3", {}, _USE_EFFECTS),
+    (ResolutionType.KEEP_NPD, "Use NPD", "1", _KEEP_LABELS, _KEEP_EFFECTS),
+    (ResolutionType.KEEP_MONDAY, "Use Monday", "3", RESTORE_LOST, _USE_EFFECTS),
 ):
     register_action(
         InboxAction(

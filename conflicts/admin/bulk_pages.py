@@ -98,7 +98,7 @@ class BatchMixin:
         """Prepare a batch of all that match the filters in the address, and show it."""
         check_permission(self, request, "change")
         if kept not in BULK_TYPES:
-            raise Http404(f"“{kept}” can’t be chosen for many.")
+            raise Http404(f"“{kept}” can't be chosen for many.")
         return self.prepare_and_redirect(request, kept)
 
     def prepare_and_redirect(self, request: HttpRequest, kept: str) -> HttpResponse:
@@ -193,7 +193,7 @@ class BatchMixin:
             effects += [
                 f"{'; '.join([*lines, f'about {calls} to Monday'])}.",
                 "This is done for what is shown now. A conflict that changes before its turn is left open, and listed.",
-                f"It can’t be undone at once. {way_back}" if way_back else _UNDO_AFTERWARDS,
+                f"It can't be undone at once. {way_back}" if way_back else _UNDO_AFTERWARDS,
             ]
             if batch.plan.get("about_records") and not way_back:
                 effects.append(_ABOUT_RECORDS)

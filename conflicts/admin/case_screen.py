@@ -285,7 +285,7 @@ class ConflictDesk:
     def screen(self, case: Case, *, may_change: bool) -> Screen:
         """What the page of this kind of case shows besides."""
         conflict = self.conflict
-        tags = [] if conflict.kind == ConflictKind.FIELDS else [(conflict.get_kind_display(), "cfl-warn")]
+        tags = [] if conflict.kind == ConflictKind.FIELDS else [(conflict.kind_label, "cfl-warn")]
         if conflict.is_open and conflict.kind == ConflictKind.FIELDS:
             number = len(case.fields)
             tags = [(f"{number} field differs" if number == 1 else f"{number} fields differ", "cfl-warn")]
@@ -361,7 +361,7 @@ class RejectionDesk:
     def case(self, form: SubmittedForm | None, problems: Mapping[str, str]) -> Case:
         case = rejected_case(self.rejection, self.answer, form, problems.get(self.rejection.key, ""))
         if self.rejection.would_empty and not may_type(self.request.user, case.entity_type):
-            why = "Emptying it changes the record, which your account isn’t allowed to do."
+            why = "Emptying it changes the record, which your account isn't allowed to do."
             case = replace(case, fields=[replace(one, monday_problem=why) for one in case.fields])
         return replace(case, reason=admin_base.with_request_id(case.reason))
 
@@ -610,6 +610,8 @@ def script_texts(rows: int, *, may_type: bool = True) -> dict[str, Any]:
         "notChosen": "Not chosen: stays open",
         "choose": f"Choose a side{', or type a value,' if may_type else ''} for at least one field.",
         "chooseWay": "Choose an option.",
+        "kept": "What you chose before is back; it isn't sent yet.",
+        "dropped": "The values have changed since you chose: choose again.",
         "andNext": "%(act)s, and next…",
         "undoLater": "It can be undone once it is written.",
         "undoNothing": "Nothing was resolved just now, so there is nothing to undo.",

@@ -216,7 +216,7 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
     list_filter_submit = False
     list_fullwidth = True
     search_fields = ("monday_item_id",)
-    search_help_text = "A record’s name, or the number of its item on Monday"
+    search_help_text = "A record's name, or the number of its item on Monday"
     actions = ("keep_npd", "keep_monday", "create_item", "delete_record", "unlink")
     ordering = OPEN_FIRST
     change_list_template = "conflicts/list.html"
@@ -313,7 +313,7 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
         return [
             ("Record", lambda row: row.page_case.name),
             ("Type", lambda row: registry.type_label(row.entity_type)),
-            ("Kind", lambda row: row.get_kind_display()),
+            ("Kind", lambda row: row.kind_label),
             ("In conflict", lambda row: row.labels(row.conflict_fields)),
             ("NPD", lambda row: _side_text(row.page_case, NPD)),
             ("Monday", lambda row: _side_text(row.page_case, MONDAY)),
@@ -365,7 +365,7 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
         if conflict.kind == ConflictKind.FIELDS:
             return labels
         about = humanize.shorten(conflict.what, WHAT_CHARACTERS) or labels
-        return format_html('{}<span class="cfl-sub">{}</span>', conflict.get_kind_display(), about)
+        return format_html('{}<span class="cfl-sub">{}</span>', conflict.kind_label, about)
 
     @admin.display(description="NPD")
     def npd_says(self, conflict: Any) -> SafeString | str:

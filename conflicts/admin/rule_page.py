@@ -256,11 +256,11 @@ def suggestion_items(request: HttpRequest, mappings: Iterable[FieldMapping]) -> 
     return [
         {
             "sentence": (
-                f"{SIDE_NAMES[decisions.side]}’s {mapping.label} was chosen three times in a row. In the last "
+                f"{SIDE_NAMES[decisions.side]}'s {mapping.label} was chosen three times in a row. In the last "
                 f"30 days that rule would have matched {intcomma(decisions.matched(decisions.side))} of "
                 f"{intcomma(decisions.total)} resolutions."
             ),
-            "question": f"Always use {SIDE_NAMES[decisions.side]}’s {mapping.label}?",
+            "question": f"Always use {SIDE_NAMES[decisions.side]}'s {mapping.label}?",
             "url": rule_url(mapping),
             "field": mapping.label,
         }
@@ -287,9 +287,9 @@ def _rule_option(decisions: FieldDecisions, side: str) -> dict[str, str]:
         "In the last 30 days it would have matched %(matched)s of %(count)s resolution.",
         "In the last 30 days it would have matched %(matched)s of %(count)s resolutions.",
     )
-    taken = "Monday’s column gets NPD’s value" if side == NPD else "NPD gets Monday’s value"
+    taken = "Monday's column gets NPD's value" if side == NPD else "NPD gets Monday's value"
     return {
-        "effect": f"{taken}; the value that is overwritten stays in the record’s activity and can be restored.",
+        "effect": f"{taken}; the value that is overwritten stays in the record's activity and can be restored.",
         "rule": str(RULE_OF_SIDE[side]),
         "label": str(RULE_OF_SIDE[side].label),
         "matched": matched % {"matched": intcomma(decisions.matched(side)), "count": intcomma(count)} if count else "",

@@ -379,7 +379,7 @@ def recovery_codes(request: HttpRequest) -> HttpResponse:
         codes = decrypt(request.session.pop(second_factor.SHOWN_KEY, "")).split()
     except KeyChanged:  # or they were shown
         return redirect("mfa_index")
-    context_ = {"codes": codes, **_frame_of(request, "Your recovery codes")}
+    context_ = {"codes": codes, "lines": "\n".join(codes), **_frame_of(request, "Your recovery codes")}
     return TemplateResponse(request, "npd/recovery_codes.html", context_)
 
 

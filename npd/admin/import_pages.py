@@ -16,6 +16,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Page, Paginator
 from django.db.models import Case, Count, Exists, OuterRef, QuerySet, Value, When
+from django.db.models.fields.json import KeyTextTransform
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -86,6 +87,7 @@ OUTCOME_ICONS = {
     RowOutcome.NEW: ("add_circle", "ok"),
     RowOutcome.CHANGED: ("edit", "wait"),
     RowOutcome.UNCHANGED: ("check", "off"),
+    RowOutcome.EQUAL: ("content_copy", "off"),
     RowOutcome.INVALID: ("error", "bad"),
     RowOutcome.AMBIGUOUS: ("help", "warn"),
     RowOutcome.REPEATED: ("content_copy", "warn"),
@@ -174,7 +176,7 @@ def _columns_context(
 ) -> dict[str, Any]:
     """What each column of the file is read as, and what is chosen besides: the country, unknown organizations."""
     columns = [] if job.state == ImportState.READING else _file_columns(job, hidden)
-    ignored = [one["title"] or "(no title)" for one in columns if not one["field"] and one["title"] != REASON_TITLE]
+    ignored = [one["title"] or "(no title)" for one in columns if one["is_ignored"]]
     may_choose, to_write = job.state in CHOOSING, rows_to_write(job)
     may_make = may_make_organizations(reader) and any(one["field"] == "organization" for one in columns)
     has_phones = job.state == ImportState.SHOWN and any(one["field"] == "phone" for one in columns)
@@ -191,13 +193,14 @@ def _columns_context(
         "has_phones": has_phones,
         **(region_context(reader) if has_phones else {}),
         "may_make": may_make,
-        "unknown_organizations": bool(
-            may_make
-            and count_bad
-            and not to_write
-            and unknown_organization_rows(job, labels_of(job.entity_type)["organization"]).count() == count_bad
-        ),
+        "unknown_organizations": _unknown_organizations(job, count_bad - count_other) if may_make and may_choose else 0,
     }
+
+
+def _unknown_organizations(job: ImportJob, count_bad: int) -> int:
+    """How many rows are wrong, where all of these only name organizations that aren't there."""
+    found = unknown_organization_rows(job, labels_of(job.entity_type)["organization"]).count()
+    return found if found == count_bad else 0
 
 
 def _progress_context(job: ImportJob) -> dict[str, Any]:
@@ -263,8 +266,13 @@ def _file_columns(job: ImportJob, hidden: frozenset[str]) -> list[dict[str, Any]
         found.append({
             "position": position, "title": title, "label": "" if field in hidden else label, "field": field,
             "samples": samples, "offered": list(offered.items()),
+            "is_ignored": not field and title != REASON_TITLE and (bool(texts) or _has_text(job, position)),
         })  # fmt: skip
     return found
+
+
+def _has_text(job: ImportJob, position: int) -> bool:
+    return job.rows.annotate(text=KeyTextTransform(position, "cells")).filter(text__gt="").exists()
 
 
 def _problem(row: Any) -> tuple[ImportRow, str, str]:
@@ -327,7 +335,7 @@ class FileForm(forms.Form):
         required=False,
     )
     make_organizations = forms.BooleanField(
-        label="Create organizations that don’t exist yet",
+        label="Create organizations that don't exist yet",
         help_text="Otherwise a contact with an unknown organization is not imported.",
         required=False,
     )

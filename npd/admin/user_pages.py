@@ -41,6 +41,7 @@ from sync.admin.confirmed_action import Question, Report, question_page, run_act
 from sync.kernel.humanize import DASH, day_and_time
 from sync.models import ApiToken, Export, FieldMapping, NotificationReceiver
 from sync.models.state import PEOPLE_KIND, log_event
+from sync.operations.notifications.letters import NO_EMAIL
 from sync.records.authors import full_name, log_action
 
 if TYPE_CHECKING:
@@ -334,7 +335,8 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin
         until = day_and_time(made.until)
         if made.link:
             context = {**self.admin_site.each_context(request), "opts": self.opts, "title": INVITE,
-                       "page_name": INVITE, "made": made, "until": until}  # fmt: skip
+                       "page_name": INVITE, "made": made, "until": until,
+                       "has_no_server": made.problem == NO_EMAIL}  # fmt: skip
             answer = TemplateResponse(request, "npd/invitation_link.html", context)
             add_never_cache_headers(answer)
             return answer
@@ -446,7 +448,7 @@ class GroupAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixi
     """What groups of users may do."""
 
     list_display = ("group_name", "about")
-    search_help_text = "A group’s name"
+    search_help_text = "A group's name"
     filter_horizontal = ()
     ordering = ()
 

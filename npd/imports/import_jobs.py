@@ -20,7 +20,7 @@ from django.db.models import Q
 from npd.imports import files
 from npd.imports.files import MAX_BYTES, FileRow, FileTable, ImportFileError, ReaderDied
 from npd.imports.import_writer import undo_batch, write_batch
-from npd.imports.messages import other_record_doubt, reading_summary
+from npd.imports.messages import equal_row_text, other_record_doubt, reading_summary
 from npd.imports.models import ImportFile, ImportJob, ImportRow, ImportState, Result, RowOutcome
 from npd.imports.resources import (
     CHOICE_CODES,
@@ -409,6 +409,8 @@ def _store(job: ImportJob, table: FileTable, plan: RecordResource) -> None:
     for row in () if job.options["other_people"] else planned_rows:
         if row.record and (doubt := other_record_doubt(job.entity_type, row.before, row.after, plan.labels)):
             row.outcome, row.problems = RowOutcome.OTHER, [("", doubt)]
+    for number, other in plan.same_as.items():
+        plan.planned[number].problems = [("", equal_row_text(number, other, plan.planned[other].outcome))]
     job.state, job.reason, job.facts = ImportState.SHOWN, "", {}
     job.counts, job.organizations = counts_of(planned_rows), plan.organizations
     _store_rows(job, table, plan.columns, planned_rows)

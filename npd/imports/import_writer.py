@@ -448,7 +448,7 @@ def _restore_values(job: ImportJob, rows: Sequence[ImportRow]) -> None:
             fields = ", ".join(labels[name] for name in names)
             reason = (
                 "its history is deleted, so it isn't known whether it is still the imported value. Change it "
-                "yourself; the import’s page shows the value before."
+                "yourself; the import's page shows the value before."
             )
             reasons = [*reasons, f"{fields}: {reason}"]
         row.note = " ".join(reasons)
@@ -462,7 +462,7 @@ def _delete_untouched(job: ImportJob, entity_type: str, ids: Sequence[UUID]) -> 
     locked = list(model._default_manager.select_for_update().filter(pk__in=ids).order_by("pk"))
     deletable = set(untouched_records(entity_type, [one.pk for one in locked]))
     deleted = [one for one in locked if one.pk in deletable]
-    sentence = f"Import undone: record deleted. (“{job.file_name}”)"
+    sentence = f"Deleted by the undo of the import “{job.file_name}”."
     log_action_many(job.done_by or job.by, deleted, sentence, flag=DELETION)
     model._default_manager.filter(pk__in=deletable).delete()
     return deletable

@@ -297,8 +297,12 @@ class RecordLoader(BaseInstanceLoader):  # type: ignore[misc]
                 listed = [other for other in same[: NAMED_ROWS + 1] if other != number][:NAMED_ROWS]
                 more = len(same) - 1 - len(listed)
                 others = ", ".join(map(str, listed)) + (f" and {more:,} more" if more else "")
+                said, other = self.texts[number], self.texts[listed[0]]
+                differing = ", ".join(self.labels[name] for name in said if said[name] != other.get(name))
+                differs = f" Row {listed[0]} differs in {differing}." if differing else ""
                 self._found[number] = ValidationError(
-                    f"The file has this {self.entity_type} more than once (also row {others}). Keep one of the rows.",
+                    f"The file has this {self.entity_type} more than once (also row {others}).{differs} Keep the row "
+                    "that is right, remove the others from the file, and choose the file again.",
                     code=REPEATED,
                 )
 

@@ -38,7 +38,7 @@ REJECTION_TEXTS = {
         "without a password."
     ),
     "too_many_waiting": (
-        "%(most)s files that you chose wait to be read. Wait until they are, or choose “Don't import” on their pages."
+        "%(most)s files that you chose wait to be read. Wait until they are, or choose “Discard” on their pages."
     ),
     "too_many_rows": (
         "%(file)s has more than %(most)s rows. Divide it into several files, each with the titles in its first row."
@@ -195,8 +195,16 @@ def warned_rows(job: ImportJob) -> QuerySet[ImportRow]:
 
 
 def equal_rows(job: ImportJob) -> QuerySet[ImportRow]:
-    """Return the rows that say the same as an earlier one, and are imported once."""
-    return job.rows.filter(outcome=RowOutcome.UNCHANGED).exclude(problems=[]).order_by("number")
+    """Return the rows that say the same as an earlier one."""
+    return job.rows.filter(outcome=RowOutcome.EQUAL).order_by("number")
+
+
+def equal_row_text(number: int, other: int, outcome: RowOutcome) -> str:
+    """Return what becomes of a row that says the same as an earlier one, of which that is the outcome."""
+    if outcome in (RowOutcome.NEW, RowOutcome.CHANGED):
+        return f"Row {number} is the same as row {other}; imported once."
+    comes_to = "changes nothing" if outcome == RowOutcome.UNCHANGED else "is not imported"
+    return f"Row {number} is the same as row {other}, which {comes_to}."
 
 
 def unknown_organization_rows(job: ImportJob, label: str) -> QuerySet[ImportRow]:

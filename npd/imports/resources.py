@@ -285,8 +285,8 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         own = {number: one for number, one in self.planned.items() if number not in self.same_as}
         rows = [(*one.texts.values(), number) for number, one in own.items()]
         found = self.import_data(Dataset(*rows, headers=self.headers)).rows
-        for number, other in self.same_as.items():
-            self.planned[number].problems = [("", f"Row {number} is the same as row {other}.")]
+        for number in self.same_as:
+            self.planned[number].outcome = RowOutcome.EQUAL
         for planned, result in zip(own.values(), found, strict=True):
             if result.validation_error:
                 several = [

@@ -29,7 +29,7 @@ IMPORT_JOB_STATE = [
     ("running", "Being imported"), ("done", "Imported"), ("undoing", "Being undone"), ("undone", "Undone"),
 ]
 IMPORT_ROW_OUTCOME = [
-    ("new", "New"), ("changed", "Changed"), ("unchanged", "Unchanged"), ("invalid", "Invalid"),
+    ("new", "New"), ("changed", "Changed"), ("unchanged", "Unchanged"), ("invalid", "Not imported"),
     ("ambiguous", "Ambiguous"), ("repeated", "Repeated"), ("other", "Another record?"),
 ]
 IMPORT_ROW_RESULT = [

@@ -79,7 +79,7 @@ class Migration(migrations.Migration):
                     ("new", "New"),
                     ("changed", "Changed"),
                     ("unchanged", "Unchanged"),
-                    ("invalid", "Invalid"),
+                    ("invalid", "Not imported"),
                     ("ambiguous", "Ambiguous"),
                     ("repeated", "Repeated"),
                     ("other", "Another record?"),

@@ -12,7 +12,31 @@
   let current = 0;
   // What was chosen or typed and not sent: whoever leaves the page is asked first.
   let isChanged = Boolean(form && "kept" in form.dataset);
-  const askToStay = (event) => isChanged && event.preventDefault();
+  // Who walks on to another conflict finds it here again, as long as what was seen then is what there is now.
+  let isWalking = false;
+  let returned = "";
+  const askToStay = (event) => isChanged && !isWalking && event.preventDefault();
+  const draft = form && `npd-choices:${form.dataset.person}:${location.pathname}`;
+  const entries = (...starts) => [...new FormData(form)].filter(([name]) => starts.some((start) => name.startsWith(start)));
+  const seen = () => JSON.stringify(entries("seen-"));
+  const keepDraft = () => {
+    const kept = { seen: seen(), choices: entries("pick-", "value-", "option") };
+    if (isChanged) sessionStorage.setItem(draft, JSON.stringify(kept));
+  };
+  const loadDraft = () => {
+    const kept = isChanged ? null : JSON.parse(sessionStorage.getItem(draft));
+    sessionStorage.removeItem(draft);
+    if (!kept) return;
+    isChanged = kept.seen === seen();
+    returned = isChanged ? words.kept : words.dropped;
+    for (const [name, value] of isChanged ? kept.choices : []) {
+      for (const one of form.querySelectorAll(`[name="${CSS.escape(name)}"]:not(:disabled)`)) {
+        if (one.type === "radio") one.checked = one.value === value;
+        else one.value = value;
+      }
+    }
+  };
+  const say = (text) => (summary.textContent = returned ? `${text} ${returned}` : text);
 
   const radios = (row) => [...row.querySelectorAll("input[type=radio]")];
   const picked = (row) => row.querySelector("input[type=radio]:checked")?.value || "";
@@ -78,7 +102,7 @@
     const removing = rows.filter(emptied);
     nameButtons(removing.length ? emptying(removing) : "");
     if (form.dataset.ask) {
-      summary.textContent = (picked(rows[0]) && leads(rows[0]).slice(2)) || form.dataset.ask;
+      say((picked(rows[0]) && leads(rows[0]).slice(2)) || form.dataset.ask);
       return;
     }
     const chosen = rows.filter(picked).map(outcome);
@@ -87,7 +111,7 @@
       .replace("%(fields)s", words.fields[chosen.filter((o) => o.npd).length])
       .replace("%(columns)s", words.columns[chosen.filter((o) => o.monday).length]);
     const left = open ? ` ${words.open[open]}` : "";
-    summary.textContent = chosen.length ? writes + left : words.choose;
+    say(chosen.length ? writes + left : words.choose);
   };
 
   const mark = (index) => {
@@ -202,7 +226,7 @@
   const summariseOption = () => {
     const chosen = options.find((option) => option.checked);
     const deletes = Boolean(chosen && "deletes" in chosen.dataset);
-    summary.textContent = chosen ? chosen.dataset.label : words.chooseWay;
+    say(chosen ? chosen.dataset.label : words.chooseWay);
     nameButtons(deletes ? chosen.dataset.label : "");
   };
 
@@ -270,7 +294,14 @@
     else if (event.key === "k") leave("before");
   };
 
+  document.addEventListener("click", (event) => {
+    isWalking = !event.ctrlKey && !event.metaKey && event.target.closest("[data-before], [data-after]") !== null;
+  });
   form?.addEventListener("submit", () => (isChanged = false));
+  if (form) {
+    loadDraft();
+    window.addEventListener("pagehide", keepDraft);
+  }
   window.addEventListener("beforeunload", askToStay);
   if (rows.length) startChoosing();
   else if (options.length) startOptions();

@@ -4,12 +4,12 @@ document.querySelectorAll("form[data-import-columns]").forEach((form) => {
   const selects = [...form.querySelectorAll("select")];
   const hint = form.querySelector("[data-import-changed]");
   const read = form.querySelector("button[type=submit]");
-  const confirm = document.querySelector("[data-import-confirm] button");
+  const acts = [...document.querySelectorAll("[data-import-confirm] button")];
   const tell = () => {
     const changed = selects.some((one) => one.value !== one.dataset.was);
     hint.hidden = !changed;
-    read.classList.toggle("npd-button-main", changed || !confirm);
-    if (confirm) confirm.disabled = changed;
+    read.classList.toggle("npd-button-main", changed || !acts.length);
+    acts.forEach((one) => { one.disabled = changed; });
   };
   form.addEventListener("change", tell);
   // A page that the browser kept has the choices that were made on it.

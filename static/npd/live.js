@@ -29,6 +29,7 @@ document.addEventListener("submit", (event) => !event.defaultPrevented && (leftA
 
 const atWork = (part) =>
   Date.now() - leftAt < LEAVING ||
+  part.inert || // behind the sheet of filters: what took its place would be within reach
   (part.matches(":hover") && Date.now() - moved < 2000) ||
   (part.contains(document.activeElement) && !document.activeElement.matches("[data-live-focus]")) ||
   part.querySelector("details[open]:not([data-live-keep]), input[type=checkbox].action-select:checked, .htmx-request") !== null ||

@@ -74,6 +74,28 @@ document.addEventListener("click", (event) => {
   for (const menu of openMenus()) if (!menu.contains(event.target)) menu.open = false;
 });
 
+// While the sheet of filters is open all else is out of reach, but for dialogs and what is drawn beside the sheet for it.
+let heldOpen = false;
+window.npdHold = (sheet, isOpen) => {
+  if (isOpen === heldOpen) return;
+  heldOpen = isOpen;
+  for (let one = sheet; one !== document.body; one = one.parentElement) {
+    for (const other of one.parentElement.children) {
+      if (other !== one && !other.matches("script, dialog, .calendarbox, .clockbox")) other.inert = isOpen;
+    }
+  }
+  const next = isOpen ? sheet.querySelector("button") : document.querySelector(".npd-filter-button");
+  window.Alpine.nextTick(() => next?.focus());
+};
+
+// The theme “System” follows the system while a page is open: Alpine looks again only at what was set anew.
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  const page = window.Alpine.$data(document.documentElement);
+  if (page.adminTheme !== "auto") return;
+  page.adminTheme = "";
+  page.adminTheme = "auto";
+});
+
 // The question of a link is asked above the page that it is on; where that can't be, the link leads to it.
 const askAbove = async (link) => {
   const answer = await fetch(link.href, { redirect: "error" });

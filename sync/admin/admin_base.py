@@ -161,6 +161,8 @@ class PageChangeList(ChangeList):
     result_list: Any
     empty_words: str
     empty_doors: Sequence[tuple[str, str]]
+    count_note = ""
+    """What stands behind the number of rows."""
     tab_parameter = ""
     """The filter that the tabs above the list are."""
 

@@ -121,19 +121,14 @@ class InboxRow:
         return [one for one in self.actions if not one.by_choice and (self.is_column or not one.of_cause)]
 
     @property
-    def buttons(self) -> list[tuple[InboxAction, str, str, bool]]:
-        """What can be done with it, what that is called here and what it does; last what takes something away."""
-        kind = self.entry.kind
-        plain = [(one, bool(one.empties(self.entry))) for one in self._own_actions]
-        return [
-            (
-                one,
-                one.label_for(self.entry),
-                "" if is_emptying else one.effects.get(kind, ""),
-                one.deletes or is_emptying,
-            )
-            for one, is_emptying in sorted(plain, key=lambda each: each[1])
-        ]
+    def buttons(self) -> list[tuple[InboxAction, str, str]]:
+        """What can be done with it, what that is called here and what it does; last what takes something away.
+
+        That one is red only where it is for all, and where it is asked: sixty red rows say nothing.
+        """
+        entry = self.entry
+        ordered = sorted(self._own_actions, key=lambda one: one.deletes or bool(one.empties(entry)))
+        return [(one, one.label_for(entry), "" if one.empties(entry) else one.effect_for(entry)) for one in ordered]
 
     @property
     def emptied_by(self) -> str:
@@ -186,9 +181,8 @@ class InboxGroup:
             # Of those that the page doesn't show the question says it.
             is_all = bool(emptied) and len(emptied) == self.cause.number
             label = f"{one.emptying_label(emptied)}…" if is_all else one.label_for_all(self.cause)
-            found.append((one, label, bool(emptied)))
-        found.sort(key=lambda each: (each[2], each[0].of_cause, not each[0].many))
-        return [(one, label, one.deletes or is_red) for one, label, is_red in found]
+            found.append((one, label, one.deletes or bool(emptied)))
+        return sorted(found, key=lambda each: (each[2], each[0].of_cause, not each[0].many))
 
     @property
     def rest(self) -> int:
@@ -249,18 +243,16 @@ def inbox_page(request: HttpRequest) -> HttpResponse:
         "list_url": _full_list(kinds[0]) if kinds else "",
         "mine_url": _url(kind=kind, mine=not is_mine),
         "sees_nothing": not scope.kinds,
-        "kinds_seen": [str(one.label) for one in AttentionKind if one in scope.kinds],
         "is_set_up": bool(groups) or BoardLink.objects.exclude(board_id="").exists(),
         "reads_only": scope.reads_only and not any(row.actions for row in rows),
         "may_act": any(row.may_act for row in rows),
         "bulk_actions": bulk_actions,
         "nouns": _nouns(rows),
         "people": _people() if any(row.may_act for row in rows) else [],
-        "last": request.session.get(LAST_ACT),
+        **_last_act(request),
         "activity_url": registry.page_url("sync_decision_changelist")
         if request.user.has_perm("sync.view_decision")
         else "",
-        "progress": _progress(request.session.get(LAST_ACT, {}).get("jobs")),
         "back": request.get_full_path(),
         "earlier": _url(kind=kind, cause=cause, mine=is_mine, p=page - 1) if page > 1 else "",
         "later": _url(kind=kind, cause=cause, mine=is_mine, p=page + 1) if has_next else "",
@@ -403,10 +395,10 @@ def _row(
 
 def _tabs(
     scope: AttentionScope, tallies: Mapping[AttentionKind, Tally], kind: str, *, is_mine: bool
-) -> list[tuple[str, str, bool]]:
-    """The kinds of which there is something: label, address, and whether it is the one shown."""
+) -> list[tuple[str, int, str, bool]]:
+    """The kinds of which there is something: label, number of entries, address, and whether it is the one shown."""
     return [
-        (str(one.label), _url(kind=one.value, mine=is_mine), one == kind)
+        (str(one.label), tallies[one].entries, _url(kind=one.value, mine=is_mine), one == kind)
         for one in AttentionKind
         if one in scope.kinds and (tallies[one].causes or one == kind)
     ]
@@ -546,11 +538,13 @@ def _act_on_all(request: HttpRequest, name: str, of_cause: str, back_url: str) -
     left = len(found) - len(fitting)
     if action.run is None or (action.page and any(entry.kind is AttentionKind.CONFLICT for entry in fitting)):
         return _to_page(request, action, fitting, left, back_url)
+    # With the only one of a cause it is what the row's own button does: nothing that needs a page of its own.
+    asks = not (of_cause and len(fitting) == 1 and action.question is None and not action.empties(fitting[0]))
     # What the page didn't show is done for what it is now: the question has listed it.
     shown = {entry.key: {one.key: [one.npd, one.monday] for one in entry.values} for entry in fitting if entry.values}
 
     def run() -> Report:
-        if (expected := expected_count(request)) != len(fitting):
+        if asks and (expected := expected_count(request)) != len(fitting):
             raise CountChanged(expected, len(fitting))
         return _report(request, action, _chosen_part(request, action, fitting), left, {**shown, **_seen(request)})
 
@@ -562,14 +556,14 @@ def _act_on_all(request: HttpRequest, name: str, of_cause: str, back_url: str) -
         hidden = [("action", name), ("back", back_url), ("all", "1"), ("expect", len(fitting)), ("cause", of_cause)]
         return replace(asked, hidden=[*asked.hidden, *hidden])
 
-    return _run(request, run, back_url, question if fitting else None)
+    return _run(request, run, back_url, question if fitting and asks else None)
 
 
 def _question_of_all(action: InboxAction, fitting: Sequence[AttentionEntry]) -> Question:
     labels = {action.label_for(entry) for entry in fitting}
     label = labels.pop() if len(labels) == 1 else action.label
     number = humanize.count_with_noun(len(fitting), "entry", "entries")
-    effects = list(dict.fromkeys(action.effects[entry.kind] for entry in fitting if entry.kind in action.effects))
+    effects = list(dict.fromkeys(effect for entry in fitting if (effect := action.effect_for(entry))))
     rows = []
     for entry in fitting[:MAX_ROWS_SHOWN]:
         sides = "; ".join(f"{one.label}: {one.npd or '–'} | {one.monday or '–'}" for one in entry.values)
@@ -611,6 +605,17 @@ def _report(
         request.session[LAST_ACT] = said
         return Report(problems=problems)
     return Report(result.sentence if result.done else "", problems)
+
+
+def _last_act(request: HttpRequest) -> dict[str, Any]:
+    """What the last act did, and how far it is; once it is over and nothing is left to undo, it is told this once."""
+    if not (last := request.session.get(LAST_ACT)):
+        return {}
+    progress = _progress(last.get("jobs"))
+    is_over = not last["tokens"] and not (progress and (progress["waiting"] or progress["failed"]))
+    if is_over:
+        del request.session[LAST_ACT]
+    return {"last": last, "progress": progress, "is_over": is_over}
 
 
 def _jobs_of(jobs: Mapping[str, Any]) -> QuerySet[SyncQueue]:
@@ -657,7 +662,7 @@ def _assign_or_note(request: HttpRequest, name: str, found: Sequence[AttentionEn
             else None
         )
         if chosen and person is None:
-            messages.warning(request, "Nothing was done: that person doesn’t work here any more. Choose again.")
+            messages.warning(request, "Nothing was done: that person doesn't work here any more. Choose again.")
             return see_other(back_url)
         before = [f"{one.key} {one.assignee_id or ''}" for one in found if one.key in keys]
         attention.assign(keys, by=request.user, assignee=person)

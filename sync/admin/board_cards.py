@@ -114,7 +114,7 @@ class BoardStatus:
     def slowed_until(self) -> str:
         """Until when the quota makes it wait, where that is long; empty where it doesn't."""
         until = self.overview.slowed_until(self.availability)
-        return humanize.time_or_day(until, self.now, seconds=False) if until else ""
+        return humanize.due_time(until, self.now) if until else ""
 
     @property
     def badge(self) -> Badge:
@@ -206,7 +206,7 @@ class BoardStatus:
         if not self.finished:
             return f"{loaded if self.loaded else 'No job was'} done in the last 24 hours."
         sentence = f"{humanize.count_with_noun(self.finished, 'job')} done in the last 24 hours"
-        return f"{sentence}; besides, {intcomma(self.loaded)} of a set-up or an import" if self.loaded else sentence
+        return f"{sentence}, and {intcomma(self.loaded)} for a set-up or an import" if self.loaded else sentence
 
     @property
     def chart(self) -> TimeChart:
@@ -299,7 +299,7 @@ class BoardHealth(BoardStatus):
             words = f"{ago(self.webhook_at)} ago" if self.webhook_at else "none yet"
             facts.append(Fact("Last heard from Monday", words))
         if checked := link and link.shape.get("checked_at"):
-            at = humanize.time_or_day(datetime.fromisoformat(checked), self.now, seconds=False)
+            at = humanize.time_or_day(datetime.fromisoformat(checked), self.now)
             facts.append(Fact("Columns checked", at, check_url=self.check_url))
         verified, words = self.verification, "not yet; it is done every night"
         if verified.at is not None and verified.compared:

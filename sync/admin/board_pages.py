@@ -232,8 +232,6 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         "removed_item_policy",
         "deleted_record_policy",
         "title",
-        "state",
-        "board",
         "id_column",
         "matched_by",
         "webhook_lines",
@@ -319,6 +317,8 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         if link := kwargs.get("obj"):
             context |= {
                 "page_name": self.name(link),
+                "board_state": self.state(link),
+                "board_on_monday": self._board_link(link, "Open on Monday"),
                 "npd_id_problem": humanize.without_request_id(link.npd_id_problem),
                 "renamed": board_columns.renamed_columns(link),
                 "may_map": may_change_mapping(request.user),
@@ -344,10 +344,6 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
     @admin.display(description="On Monday")
     def on_monday(self, link: BoardLink) -> SafeString | str:
         return self._board_link(link, "")
-
-    @admin.display(description="Board")
-    def board(self, link: BoardLink) -> SafeString | str:
-        return self._board_link(link, self.name(link))
 
     def _board_link(self, link: BoardLink, text: str) -> SafeString | str:
         try:
@@ -394,7 +390,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
             found.append(_link(listed, humanize.count_with_noun(unmatched, "unmatched item")))
         return format_html_join(mark_safe("<br>"), "{}", ((one,) for one in found)) or None
 
-    synced = admin_base.time_column("last_pass_at", "Last sync")
+    synced = admin_base.time_column("last_pass_at", "Last checked")
     verified_ago = admin_base.time_column("page_verified", "Verified")
 
     @admin.display(description="NPD ID column")
@@ -447,7 +443,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         """Return how many webhooks the set-up registered; their ids are of no use to a reader."""
         if link.webhooks_problem:
             return link.webhooks_problem
-        return humanize.count_with_noun(len(link.webhooks), "webhook") if link.webhooks else "none"
+        return humanize.count_with_noun(len(link.webhooks), "webhook") if link.webhooks else "None"
 
 
 @admin.register(MondayAccount)

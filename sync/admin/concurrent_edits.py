@@ -32,7 +32,19 @@ else:
     _ModelForm = forms.ModelForm
 
 
-class ConcurrentSettingsForm(_ModelForm):
+class _ConflictTitle:
+    """For a form that refuses what somebody else changed meanwhile: what its page says of all the errors first."""
+
+    @property
+    def changed_meanwhile(self) -> str:
+        """The labels of those fields; empty without any."""
+        form: Any = self
+        found = form.errors.as_data().items()
+        names = [name for name, errors in found if any(one.code == "changed_meanwhile" for one in errors)]
+        return humanize.join_first([str(form.fields[name].label or name).capitalize() for name in names])
+
+
+class ConcurrentSettingsForm(_ConflictTitle, _ModelForm):
     """Keeps what is stored of untouched fields, and refuses a field that somebody else changed meanwhile."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -115,7 +127,7 @@ class LinesField(forms.CharField):
             super().run_validators(line)
 
 
-class ConcurrentRecordForm(_RecordForm):
+class ConcurrentRecordForm(_ConflictTitle, _RecordForm):
     """Writes only what the person changed; asks when someone else changed the same field meanwhile."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -214,6 +226,12 @@ class ConcurrentRecordForm(_RecordForm):
     def changed_data(self) -> list[str]:
         return self.changed_names if self.changes_a_row and self.is_bound else super().changed_data
 
+    def typed_words(self, name: str) -> str:
+        """Return what a person reads for the value that came back, as every page spells it; of a valid form."""
+        text = self._text(name, self.cleaned_data.get(name, self.initial.get(name)))
+        display = display_of(self.instance)
+        return self.words_of(name, display.spelling(self.instance, name, text) if display else text)
+
     def _text(self, name: str, value: Any) -> str:
         """Return a value as its form field shows it; of all types, so that the three can be compared."""
         if isinstance(self.fields[name], forms.BooleanField):
@@ -250,19 +268,20 @@ class ConcurrentRecordForm(_RecordForm):
                 '<button type="button" class="npd-take" data-npd-take="{}" data-value="{}" data-label="{}">{}</button>',
                 self[name].auto_id,
                 stored,
-                self._label(name, stored),
+                self.words_of(name, stored),
                 "take the new one",
             ),
         )
 
     def _readable(self, name: str, text: str) -> str:
-        if isinstance(self.fields[name], forms.BooleanField):
-            return "on" if text else "off"
-        return humanize.quote(self._label(name, text), 200)
+        words = self.words_of(name, text)
+        return words if isinstance(self.fields[name], forms.BooleanField) else humanize.quote(words, 200)
 
-    def _label(self, name: str, text: str) -> str:
+    def words_of(self, name: str, text: str) -> str:
         """Return what a person reads for a stored key: a related record's name, the words of a choice."""
         field = self.fields[name]
+        if isinstance(field, forms.BooleanField):
+            return "on" if text else "off"
         if isinstance(field, forms.ModelChoiceField):
             try:
                 return str(field.to_python(text) or "")

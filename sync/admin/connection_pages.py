@@ -162,9 +162,7 @@ def try_again(model_admin: Any, request: HttpRequest) -> HttpResponse:
         said = _ASKED_SENTENCES[code := breaker.ask_again(is_slowed=(was_slowed := is_slowed()))]
         if was_slowed and code is breaker.AskCode.RESUMED and is_slowed():
             said = "Monday was asked just now: the API quota is as tight as before. “Sync now” works still."
-        if code in (breaker.AskCode.STOPPED, breaker.AskCode.JUST_ASKED):
-            stops = stops_of(registry.visible_types(user), overview())
-            said = " ".join([said, *(_stop_for(user, one).reason for one in stops)])
+        # Why it is still stopped stands above the page that this goes back to.
         authors.log_kind_action(user, MondayAccount, f"Tried again. {said}", name="Monday")
         return (
             Report(said) if code in (breaker.AskCode.RESUMED, breaker.AskCode.NOT_STOPPED) else Report(problems=[said])

@@ -64,7 +64,7 @@ KIND_LABELS = {
 
 EFFECTS = {
     "approve": {
-        ApprovalKind.ITEMS: "The items are archived or deleted on Monday, as the board’s setting says.",
+        ApprovalKind.ITEMS: "The items are archived or deleted on Monday, as the board's setting says.",
         ApprovalKind.RECORDS: "The records are deleted in NPD. Each can be restored from “Deleted records”.",
         ApprovalKind.CLEAR_MONDAY: "The cells are emptied on Monday, as they are in NPD.",
         ApprovalKind.CLEAR_NPD: "The fields are emptied in NPD, as they are on Monday.",
@@ -85,6 +85,14 @@ def deleted_records_link(user: Any, label: str = "See the deleted records", quer
     return format_html(
         '<a class="npd-link" href="{}{}">{}</a>', reverse("admin:sync_tombstone_changelist"), query, label
     )
+
+
+def approvals_link(user: Any) -> SafeString | str:
+    """Return a link to what waits for approval; empty for who may not see it."""
+    if not user.has_perm("sync.view_approvalrequest"):
+        return ""
+    url = reverse("admin:sync_approvalrequest_changelist")
+    return format_html('<a class="npd-link" href="{}?state__exact=pending">See Approvals</a>', url)
 
 
 def cause_authors(acts: Sequence[ApprovalRequest]) -> dict[int, str]:
@@ -163,7 +171,7 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
     list_filter = (("state", ChoicesCheckboxFilter), ("kind", ChoicesCheckboxFilter), EntityFilter)
     search_fields = ("known_label", "remote_id", "entity_id")
     quoting = ("label", "values")
-    search_help_text = "A record’s name, or the number of its item"
+    search_help_text = "A record's name, or the number of its item"
     ordering = ("-id",)
     actions = ("approve_selected", "reject_selected")
     json_fields = ("values",)
@@ -296,7 +304,7 @@ def decide_approvals(request: HttpRequest, pending: QuerySet[ApprovalRequest], d
     number = _DECIDE[decision](pending, request.user)  # type: ignore[arg-type]  # nobody anonymous gets here
     if not number:
         return Report(problems=["None of these waits any more: they were decided, or their cause has ended."])
-    done = {"approve": "approved", "reject": "rejected; what it would have taken is kept"}[decision]
+    done = {"approve": "approved", "reject": "rejected: nothing is deleted or emptied"}[decision]
     then = wait_sentence(number, wanted) or "Each is done within seconds."
     return Report(f"{humanize.count_with_noun(number, 'change')} {done}. {then}")
 
@@ -345,7 +353,7 @@ class TombstoneAdmin(ReadOnlyAdmin):
     summary = ("kind", "deleted", "by", "outcome", "what_now", "item", "values_then")
     list_filter = (("state", ChoicesCheckboxFilter), EntityFilter)
     search_fields = ("monday_id", "entity_id", "data__name")
-    search_help_text = "A record’s name, or the number of its item"
+    search_help_text = "A record's name, or the number of its item"
     ordering = ("-deleted_at",)
     json_fields = ("data",)
     actions = ("bring_back",)
@@ -373,7 +381,8 @@ class TombstoneAdmin(ReadOnlyAdmin):
         links = {kind: link_of(kind) for kind in {row.entity_type for row in rows}}
         authors = deletion_authors((row.entity_type, row.entity_id) for row in rows)
         for row in rows:
-            row.page_link, row.page_by = links[row.entity_type], authors.get(row.entity_id, "")
+            author = authors.get(row.entity_id)
+            row.page_link, row.page_by = links[row.entity_type], author.by if author else ""
 
     def row_context(self, request: HttpRequest, row: Tombstone) -> dict[str, Any]:
         """Offer to bring the record back, to those who may; and tell its history, as its own page would."""
@@ -396,7 +405,8 @@ class TombstoneAdmin(ReadOnlyAdmin):
     def by(self, row: Tombstone) -> str:
         found = getattr(row, "page_by", None)
         if found is None:
-            found = deletion_authors([(row.entity_type, row.entity_id)]).get(row.entity_id)
+            author = deletion_authors([(row.entity_type, row.entity_id)]).get(row.entity_id)
+            found = author.by if author else ""
         return found or humanize.DASH
 
     @admin.display(description="")
@@ -410,7 +420,7 @@ class TombstoneAdmin(ReadOnlyAdmin):
             self.name(row),
         )
 
-    @admin.display(description="Its item’s number")
+    @admin.display(description="Its item's number")
     def item(self, row: Tombstone) -> str:
         return row.monday_id or humanize.DASH
 
@@ -508,7 +518,7 @@ class IgnoredItemAdmin(ReaderMixin, PageAdmin):
     list_display = ("item_id", "kind", "why", "reason", "moment")
     list_filter = (EntityFilter, "unlinked")
     search_fields = ("item_id", "known_reason", "entity_id")
-    search_help_text = "An item’s number, or why it is ignored"
+    search_help_text = "An item's number, or why it is ignored"
     quoting = ("reason",)
     ordering = ("-id",)
     actions = ("consider_again",)

@@ -168,7 +168,7 @@ class _Drawing:
         title = f"API calls, by {self.period.step_label}"
         series = [Series("API calls", "main", self._numbers(quota.QUOTA_CALLS))]
         limit = forecast.limit if forecast else None
-        used = f" {round(forecast.used):,} of today's {limit:,} are used." if forecast and limit else ""
+        used = f" {forecast.used_text} are used." if forecast and forecast.used_text else ""
         total = round(sum(series[0].values))
         if not total:
             return self._nothing(title, f"No call was made in the last {{period}}.{used}")

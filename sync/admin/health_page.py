@@ -18,7 +18,7 @@ from django.urls import reverse
 
 from sync import registry
 from sync.admin.attention_pages import tallies_of
-from sync.admin.board_cards import Badge, BoardHealth, BoardStatus
+from sync.admin.board_cards import Badge, BoardHealth, BoardStatus, health_url
 from sync.admin.charts import TimeChart
 from sync.admin.connection_pages import setup_checklist
 from sync.admin.health_charts import DAY, MONTH, PERIODS, Figure, Period, load_figures, time_charts
@@ -40,7 +40,7 @@ from sync.operations.attention import AttentionCause, AttentionKind, Tally
 from sync.operations.detect.comparison import VerificationResult, combine_results, verifications
 from sync.operations.detect.missed_webhooks import last_webhook
 from sync.operations.detect.sweep_schedule import board_problems
-from sync.records.availability import number_of, of_boards
+from sync.records.availability import number_of
 
 _EDITS = Cause.SAVE | Cause.PERSON | Cause.WEBHOOK
 
@@ -268,8 +268,7 @@ def _board_problem_tasks(data: HealthData) -> Iterator[AttentionTask]:
 
 def _slowed_tasks(data: HealthData) -> Iterator[AttentionTask]:
     """Boards that the day's quota makes wait for long: when they go on, and what asks Monday for its limit again."""
-    calls, limit = data.calls, data.calls.limit if data.calls else None
-    used = f"{round(calls.used):,} of today's {limit:,} calls are used." if calls and limit else ""
+    used = f"{data.calls.used_text} are used." if data.calls and data.calls.used_text else ""
     url = reverse("admin:sync_try_again") if data.may_retry else ""
     for board in data.boards:
         if board.slowed_until:
@@ -333,8 +332,8 @@ def queue_url(query: str = "", part: str = "") -> str:
 def headline(
     boards: Sequence[BoardHealth], tasks: Sequence[AttentionTask], number: int, others: int = 0, *, is_paused: bool
 ) -> Badge | None:
-    """Return it as a badge: what is stopped, and the `number` of things in the inbox, else what comes after that; None
-    where all there is to say is that something is paused.
+    """Return it as a badge: the `number` of things in the inbox, else what comes after that; None where all there is to
+    say is that something is paused. Of a stop, whose cause and button stand there first, it is what is so besides.
 
     So it says what the inbox's badge says, and of how many records, where these are more; what that doesn't list,
     because it is about no record or item, counts only where it is empty. `others` are things that this person sees and
@@ -347,9 +346,9 @@ def headline(
     failing = sum(board.failing for board in boards)
     has_board = any(board.availability.has_board for board in boards)
     what, pending = humanize.count_with_noun, sum(board.number(RecordState.PENDING) for board in boards)
-    stopped = [board.title for board in boards if board.availability.is_stopped]
-    stop, is_still = f"Sync{of_boards(stopped)} is stopped" if stopped else "", bool(is_paused or stopped)
-    syncing = f"{stop}; " if stop else "" if is_still else "Syncing; "
+    stop = any(board.availability.is_stopped for board in boards)
+    is_still = is_paused or stop
+    syncing = "" if is_still else "Syncing; "
     later = ", and synced once sync goes on" if is_still else ""
     warn, wait = ("warn", "front_hand"), ("wait", "sync")
     if stop:
@@ -366,8 +365,8 @@ def headline(
             "group",
             f"Nothing needs you; {what(others, 'thing needs', 'things need')} somebody else",
         ),
-        (pending, *wait, f"{syncing}{what(pending, 'record is', 'records are')} pending{later}"),
-        (stop, "bad", "block", stop),
+        (pending and not stop, *wait, f"{syncing}{what(pending, 'record is', 'records are')} pending{later}"),
+        (stop, "bad", "block", ""),
         (not is_still, "ok", "check_circle", "All synced"),
     )
     return next((Badge(*badge) for holds, *badge in cases if holds), None)
@@ -378,6 +377,19 @@ def _slowed_text(boards: Sequence[BoardHealth]) -> str:
     until = max((one.availability.until, one.slowed_until) for one in boards if one.availability.until)[1]
     waiting = humanize.count_with_noun(sum(one.pending for one in boards), "change waits", "changes wait")
     return f"Slowed by the API quota until {until}: {waiting} ({', '.join(one.title for one in boards)})"
+
+
+def _waiting_edits(boards: Sequence[BoardHealth]) -> list[tuple[str, str]]:
+    """How many records wait for the end of a stop, each number with its list."""
+    waiting = ((board, board.number(RecordState.PENDING)) for board in boards if board.availability.is_stopped)
+    return [
+        (
+            f"{registry.count_of_type(number, board.spec.entity_type)} {'waits' if number == 1 else 'wait'}",
+            health_url(board.spec, RecordState.PENDING.value),
+        )
+        for board, number in waiting
+        if number
+    ]
 
 
 # Health, the first page: everything of one moment, in a number of queries that doesn't grow.
@@ -437,6 +449,7 @@ def health_context(
         "boards": boards,
         "task_groups": _task_groups(tasks),
         "headline": headline(boards, tasks, number, others, is_paused=is_paused) if boards else None,
+        "waiting": _waiting_edits(boards),
         "in_inbox": number,
         "oldest": humanize.time_span((panel.now - since).total_seconds()) if since else "",
         "verified": _verified_text(found.verifications, [board.spec for board in visible], panel.now),
@@ -544,7 +557,7 @@ def _queue_context(
         "queue": queue_text(panel.boards),
         "queue_url": queue_url(),
         "allowance": calls,
-        "allowance_as_of": humanize.time_of_day(calls.as_of) if calls and calls.as_of else "",
+        "refused": humanize.time_of_day(calls.refused_at) if calls and calls.refused_at else "",
         "period": period,
         "periods": PERIODS,
         **_charts(time_charts(period, panel.now, figures, calls)),

@@ -76,6 +76,7 @@ from sync.operations.decision_undo import (
     undo_decisions,
 )
 from sync.operations.preview.explanation import causes_by_decision, causes_text
+from sync.reconcile.settlement import DELETION_KINDS
 from sync.records.authors import UnsyncedEdit, full_name
 from sync.records.blocked_fields import ledger_record_condition, throttled_fields
 from sync.registry import (
@@ -119,7 +120,8 @@ class UndoPagesMixin:
         rows = list(decisions_of_batch(batch_id))
         if not rows:
             raise Http404(f"Nothing is kept of the sync {batch_id} that could be undone.")
-        return self._undo_page(request, rows, "Undo all of that sync?", "")
+        title = "Undo this edit of several records?" if rows[0].kind == "edit" else "Undo all of that sync?"
+        return self._undo_page(request, rows, title, "")
 
     def _undo_page(self, request: HttpRequest, rows: Sequence[Decision], title: str, back_url: str) -> HttpResponse:
         back_url = own_address(request, request.POST.get("next"), request.GET.get("next")) or back_url
@@ -165,7 +167,7 @@ def _undo_question(rows: Sequence[Decision], title: str) -> Question:
             ("Record", "Field", "Now", "Why"),
             [(_step_link(step), step.label, step.now, step.stale) for step in left[:MAX_ROWS_SHOWN]],
             len(left),
-            title=f"Can’t be undone here: {len(left):,}",
+            title=f"Can't be undone here: {len(left):,}",
         ),
     ]
     button = ("Yes, put it back" if len(doable) == 1 else "Yes, put them back") if doable else ""
@@ -270,6 +272,10 @@ class ActivityList(admin_base.PageChangeList):
         acts: dict[object, list[Any]] = {}
         for row in self.result_list:
             acts.setdefault(_act_in_list(row), []).append(row)
+        if len(acts) < len(self.result_list):
+            self.count_note = "; fields that were changed together share a row"
+        if any(row.kind == UNSYNCED for row in self.result_list):
+            self.count_note += "; what is not synced yet is none of them"
         self.result_list = []
         labels = FieldLabels()
         for rows, offer in zip(acts.values(), undo_offers(list(acts.values()), request.user), strict=True):
@@ -349,7 +355,7 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
     list_filter = (EntityFilter, ("at", DateTimeRangeFilter))
     search_fields = ("known_sentence", "remote_id", "actor", "entity_id", "batch_id")
     quoting = ("sentence", "values", "cause")
-    search_help_text = "A record’s name, what happened, who did it, or an item’s number"
+    search_help_text = "A record's name, what happened, who did it, or an item's number"
     json_fields = ("values", "cause")
     summary = ("record", "said", "who", "moment", "before_and_after", "what_led_to_it")
     change_form_outer_before_template = "sync/decision_buttons.html"
@@ -376,9 +382,11 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
         context = getattr(answer, "context_data", None) or {}
         rows = context["cl"].result_list if "cl" in context and "fold_id" in request.GET else ()
         if rows:
-            act = next((one for one in rows if one.is_of_new_item), rows[0])
+            act = next((one for one in rows if one.is_of_new_item), None)
+            # What stands for the others names the act: of an approval the decision, not what came of it.
+            act = act or Decision.objects.filter(fold_id=rows[0].fold_id, folded=False).first() or rows[0]
             what = "Item created" if act.is_of_new_item else mark_of(act)[1]
-            records = registry.count_of_type(act.page_records, act.entity_type)
+            records = registry.count_of_type(rows[0].page_records, act.entity_type)
             context["page_name"] = f"{what}: {records} · {actor_of(act)}"
         return answer
 
@@ -401,9 +409,10 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
     def row_context(self, request: HttpRequest, row: Decision) -> dict[str, Any]:
         """Offer to take it back, and the batch that it belongs to."""
         context = super().row_context(request, row)
+        if resolution_url := resolution_urls([row], request.user).get(row.pk):
+            context["undo_url"] = resolution_url
         if may_undo_decisions(request.user, [row]):
-            resolution_url = resolution_urls([row], request.user).get(row.pk, "")
-            context["undo_url"] = decision_undo_url(row.pk) if is_undoable(row) else resolution_url
+            context["undo_url"] = decision_undo_url(row.pk) if is_undoable(row) else resolution_url or ""
             # A sync that moved no value has nothing to undo.
             if row.batch_id and batch_sizes({row.batch_id}):
                 context["batch_url"] = batch_undo_url(row.batch_id)
@@ -430,6 +439,8 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
         first = next((one for one in act if not one.key), None)
         fields = dict.fromkeys(labels_of(row).field(one.entity_type, one.key) for one in act if one.key)
         said: SafeString | str = self.said(first or row)
+        if deletion := row.cause.get("deletion"):
+            said = f"{deletion} {said}"
         if fields and len(act) > 1:
             lines = format_html_join("", "<li>{}</li>", ((self.said(one),) for one in act if one.key))
             if len(act) == 2 and not first:
@@ -447,7 +458,11 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
             return ""
         url = getattr(row, "page_others_url", f"?{urlencode({'fold_id': str(row.fold_id)})}")
         more = humanize.count_with_noun(row.page_alike, "more record", "more records")  # type: ignore[attr-defined]
-        return format_html(' <a class="npd-take" href="{}">… and {}</a>', url, more)
+        link = format_html(' <a class="npd-take" href="{}">… and {}</a>', url, more)
+        if row.kind in DELETION_KINDS and getattr(row, "page_opens_deleted", False):
+            stones = reverse("admin:sync_tombstone_changelist")
+            link += format_html(' <a class="npd-take" href="{}">Deleted records</a>', stones)
+        return link
 
     def _undo(self, row: Decision) -> SafeString | str:
         """The way to take it back, at the end of its line, and back to the list after it."""
@@ -515,14 +530,14 @@ class LedgerAdmin(ReportMixin, BoardNamesMixin, RecordLinkMixin, RecordSearchMix
     list_filter = (("sync_status", ChoicesCheckboxFilter), EntityFilter, BlockedFieldFilter)
     search_fields = ("remote_id", "known_last_error", "known_note", "entity_id")
     quoting = ("last_error", "note", "base", "blocked_fields", "altered", "conflicts", "seen")
-    search_help_text = "A record’s name or NPD ID, an item’s number, or words of an error"
+    search_help_text = "A record's name or NPD ID, an item's number, or words of an error"
     ordering = ("-id",)
     json_fields = ("base", "blocked_fields", "altered", "conflicts", "seen")
     summary = ("record", "kind_of_record", "state", "checked", "agreed", "item", "reasons_of_blocks", "whole_trouble")
     empty_title = "There are no sync states"
     empty_words = "A record is listed here once it was synced for the first time."
 
-    state = admin_base.badge_column("sync_status", "Last sync", _LEDGER_BADGES)
+    state = admin_base.badge_column("sync_status", "State", _LEDGER_BADGES)
 
     def get_list_display(self, request: HttpRequest) -> list[str]:
         """Return the columns; which system an entry is of only where there is another than Monday."""
@@ -534,7 +549,7 @@ class LedgerAdmin(ReportMixin, BoardNamesMixin, RecordLinkMixin, RecordSearchMix
     # Not `seen`: the row has a column of that name, which would be shown.
     checked = admin_base.time_column("last_sync_attempt", "Last checked")
 
-    agreed = admin_base.time_column("last_successful_sync", "Last in sync")
+    agreed = admin_base.time_column("last_successful_sync", "Last synced")
 
     @admin.display(description="Record")
     def record(self, row: SyncMetadata) -> SafeString | str:
@@ -574,7 +589,7 @@ class IntentAdmin(BoardNamesMixin, RecordLinkMixin, RecordSearchMixin, ReadOnlyA
     list_display = ("outcome", "record", "kind_of_record", "what", "item", "sent")
     list_filter = (("state", ChoicesCheckboxFilter), EntityFilter)
     search_fields = ("item_id", "board_id", "request_id", "entity_id")
-    search_help_text = "A record’s name, an item’s or board’s number, or the id of a request to Monday"
+    search_help_text = "A record's name, an item's or board's number, or the id of a request to Monday"
     ordering = ("-created_at",)
     json_fields = ("values", "body", "answer")
     quoting = json_fields
@@ -620,7 +635,7 @@ class WebhookEventAdmin(BoardNamesMixin, ReaderMixin, ReadOnlyAdmin):
     list_display = ("received", "happened", "board", "record", "column", "processed")
     list_filter = (("received_at", DateTimeRangeFilter),)
     search_fields = ("item_id", "board_id", "type", "trigger_id", "outcome")
-    search_help_text = "An item’s or board’s number, a kind of event, or an outcome"
+    search_help_text = "An item's or board's number, a kind of event, or an outcome"
     row_names = ("webhook", "webhooks")
     ordering = ("-id",)
     json_fields = ("body",)

@@ -26,11 +26,12 @@ from sync.admin.inbox_offers import ActionResult, GroupLead, InboxAction, regist
 from sync.admin.queue_actions import DISCARD
 from sync.admin.unmatched_pages import create_records, created_words, ignore_items, list_again
 from sync.api.request_rules import parse_moment
-from sync.boards.mapping import retry_field
+from sync.boards.mapping import needs_column, retry_field
 from sync.choices import ApprovalKind, QueueDirection, RemovedItemPolicy
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError
+from sync.limits import quota
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations import attention
@@ -249,16 +250,16 @@ register_action(
 
 
 _RESTORE_STEPS = {
-    "archived": "On Monday: the board’s menu (⋯), its archive; select the items, and restore them.",
-    "deleted": "On Monday: the recycle bin, within 30 days; select the items, and restore them.",
-    "moved": "On Monday: select the items on the other board, and move them back.",
+    "archived": "On Monday, open the archive in the board's menu (⋯), select the items and restore them.",
+    "deleted": "On Monday, open the recycle bin within 30 days, select the items and restore them.",
+    "moved": "On Monday, select the items on the other board and move them back.",
 }
 
 _AFTER_QUIET_TIME = {
     RemovedItemPolicy.ASK: "Otherwise they stay in NPD, and are not synced, until somebody answers here.",
-    RemovedItemPolicy.UNLINK: "Otherwise the records are unlinked then, as the board’s setting says",
-    RemovedItemPolicy.DELETE: "Otherwise the records are deleted in NPD, too, as the board’s setting says",
-    RemovedItemPolicy.CREATE: "Otherwise their items are created again then, as the board’s setting says",
+    RemovedItemPolicy.UNLINK: "Otherwise the records are unlinked then, as the board's setting says",
+    RemovedItemPolicy.DELETE: "Otherwise the records are deleted in NPD, too, as the board's setting says",
+    RemovedItemPolicy.CREATE: "Otherwise their items are created again then, as the board's setting says",
 }
 
 
@@ -346,8 +347,21 @@ def _create_again_question(_request: HttpRequest, found: Sequence[AttentionEntry
             "is listed as a possible duplicate."
         ),
         "To go back, archive the new items on the board.",
+        *_creation_cost(found),
     ]
     return _removal_question(f"Create {items} again on Monday?", effects, f"Create {items}", found)
+
+
+def _creation_cost(found: Sequence[AttentionEntry]) -> Iterator[str]:
+    """What items are created without for now, and what they take of the day's calls."""
+    ids = _by_type(found)
+    links = BoardLink.objects.filter(entity_type__in=ids).prefetch_related("mappings")
+    labels = [one.label for link in links for one in link.mappings.all() if one.problem and needs_column(one)]
+    if labels:
+        is_blocked = humanize.plural(len(labels), "is", "are")
+        yield f"{humanize.join_first(labels)} {is_blocked} blocked: the items are created without it for now."
+    if cost := quota.cost_sentence({link.pk: len(ids[link.entity_type]) for link in links}):
+        yield cost
 
 
 def _delete_question(_request: HttpRequest, found: Sequence[AttentionEntry]) -> Question:
@@ -364,7 +378,7 @@ def _unlink_question(_request: HttpRequest, found: Sequence[AttentionEntry]) -> 
     effects = [
         f"In NPD: {records} {stay}, with sync turned off. On Monday: nothing is changed.",
         "An item that is restored makes no record, and is matched with none, until somebody says so.",
-        "To go back, “Link again…” on the record’s page.",
+        "To go back, “Link again…” on the record's page.",
     ]
     return _removal_question(f"Unlink {records}?", effects, f"Unlink {records}", found)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -30,6 +30,7 @@ from sync.connectors.base.errors import ConnectorError
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict
 from sync.kernel.conflict_store import KIND_UNDO, current_store
+from sync.limits import quota
 from sync.merge import FieldSelection
 from sync.models import BoardLink, FieldMapping, SyncMetadata
 from sync.operations import attention
@@ -48,9 +49,14 @@ def _mappings_of(found: Sequence[AttentionEntry]) -> list[FieldMapping]:
 def _reach_text(mapping: FieldMapping) -> str:
     """Say for how many records a change of a field's mapping counts."""
     spec = registry.entity(mapping.link.entity_type)
-    number = spec.model._default_manager.exclude(monday_id=None).count()
+    number = _linked_count(mapping)
     has = humanize.plural(number, "has", "have")
     return f"It applies to all records on “{spec.board_title}”; {number:,} {has} an item."
+
+
+def _linked_count(mapping: FieldMapping) -> int:
+    number: int = registry.entity(mapping.link.entity_type).model._default_manager.exclude(monday_id=None).count()
+    return number
 
 
 def _count_call(request: HttpRequest) -> None:
@@ -126,6 +132,7 @@ def _creation_question(request: HttpRequest, found: Sequence[AttentionEntry]) ->
             *_filling_sentences(mappings),
             "What was only in the old one is lost with it: if you can, restore it on the board instead.",
             "If the board has a column of the same title that fits, that one is used.",
+            *filter(None, [_filling_cost(boards.values(), len(mappings))]),
         ],
         f"Create {number}" if len(mappings) > 1 else "Create the column",
         [
@@ -148,7 +155,7 @@ def _open_conflicts(request: HttpRequest, mappings: Sequence[FieldMapping]) -> l
         if (one.entity_type, value.key) in fields
     ]
     number = humanize.count_with_noun(len(rows), "conflict is open", "conflicts are open")
-    title = f"{number} here. NPD’s value goes into the new column, and you may still choose Monday’s from the old one."
+    title = f"{number} here. NPD's value goes into the new column, and you may still choose Monday's from the old one."
     return [RecordTable(("Record", "Field", "NPD", "Monday"), rows[:MAX_ROWS_SHOWN], len(rows), title)] if rows else []
 
 
@@ -186,6 +193,12 @@ def _filling_sentences(mappings: Sequence[FieldMapping]) -> Iterator[str]:
         yield "The new column gets what NPD holds."
     if kept:
         yield f"{', '.join(kept)}: comes from Monday only. NPD keeps its values until somebody fills the new column."
+
+
+def _filling_cost(boards: Iterable[FieldMapping], columns: int) -> str:
+    """What it takes of the day's calls to read these boards, create columns, and sync each board's records once."""
+    records = {mapping.link_id: _linked_count(mapping) for mapping in boards}
+    return quota.cost_sentence(records, columns + len(records))
 
 
 def ask_for_columns(request: HttpRequest, link: BoardLink) -> str:

@@ -39,7 +39,8 @@ class ActionResult:
 class InboxAction:
     """One act: a button of rows and of the selected ones. `shortcut` is its key, `labels` what it is called for a kind.
 
-    `effects` says for a kind what it does, where the mouse rests on the button. One that `deletes` is red.
+    `effects` says for a kind what it does, where the mouse rests on the button. Both may be by the code of a cause
+    instead, which comes first. One that `deletes` is red.
 
     `page` prepares it for many on a page of its own, which asks and shows how far it is, and returns the address; empty
     where that page takes none of them. An act without `run` is always done there, another for all that match alone.
@@ -59,8 +60,8 @@ class InboxAction:
     kinds: frozenset[AttentionKind]
     run: Callable[[HttpRequest, Sequence[AttentionEntry], Mapping[str, Any]], ActionResult] | None
     shortcut: str = ""
-    labels: Mapping[AttentionKind, str] = field(default_factory=dict)
-    effects: Mapping[AttentionKind, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    effects: Mapping[str, str] = field(default_factory=dict)
     names_type: bool = False
     deletes: bool = False
     many: str = ""
@@ -83,14 +84,19 @@ class InboxAction:
             return f"{self.emptying_label([entry])}…"
         if entry.cause_code in self.consequences:
             return self._counted(self.consequences[entry.cause_code], 1, entry.entity_type)
-        label = self.labels.get(entry.kind, self.label)
+        label = self.labels.get(entry.cause_code) or self.labels.get(entry.kind, self.label)
         return label.replace("record", registry.type_name(entry.entity_type)) if self.names_type else label
+
+    def effect_for(self, entry: AttentionEntry) -> str:
+        """What it does with an entry; empty where its label says it."""
+        return self.effects.get(entry.cause_code) or self.effects.get(entry.kind, "")
 
     def label_for_all(self, cause: AttentionCause) -> str:
         """What it is called for all entries of a cause."""
         if self.of_cause and (cause.number == 1 or not self.many):
             return self.label
-        label = f"{self.labels[cause.kind]}: all {{number}}…" if cause.kind in self.labels else self.many
+        own = self.labels.get(cause.code) or self.labels.get(cause.kind)
+        label = f"{own}: all {{number}}…" if own else self.many
         return self._counted(self.consequences.get(cause.code, label), cause.number, cause.entity_type)
 
     def emptying_label(self, found: Sequence[AttentionEntry]) -> str:

@@ -42,7 +42,7 @@ _CAUSES = {
     Cause.SWEEP: "a check for missed changes",
     Cause.FAILURE: "a retry after a failure",
     Cause.DEPENDENCY: "a record it depends on",
-    Cause.SETUP: "the board’s set-up",
+    Cause.SETUP: "the board's set-up",
 }
 
 

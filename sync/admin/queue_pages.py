@@ -228,7 +228,7 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
     list_filter = (("status", StatusFilter), EntityFilter, ("direction", ChoicesCheckboxFilter), UnmatchedItemsFilter)
     search_fields = ("remote_id", "known_error_message", "known_reason", "entity_id")
     quoting = ("error_message", "reason", "payload")
-    search_help_text = "A record’s name or NPD ID, an item’s number, or words of an error"
+    search_help_text = "A record's name or NPD ID, an item's number, or words of an error"
     ordering = ("-id",)
     json_fields = ("payload",)
     told_columns = (

@@ -49,10 +49,12 @@ _ICONS = {
     "pull": ("arrow_downward", "Updated from Monday"),
     "create": ("add_circle", "Created"),
     "import": ("upload_file", "Imported"),
+    "edit": ("edit", "Edited with others"),
     "link": ("link", "Linked"),
     "unlinked": ("link_off", "Unlinked"),
     "undo": ("undo", "Undo"),
     "blocked": ("front_hand", "Blocked"),
+    "approval": ("gpp_maybe", "Approvals"),
     "removed": ("delete", "Gone from the board"),
     "delete": ("delete", "Deleted"),
     "archived": ("delete", "Archived on Monday"),
@@ -135,7 +137,8 @@ def _offer_of(
     if url := next((url for row in act if (url := conflict_url(row, reader))), ""):
         return UndoOffer(conflict_url=url)
     undoable = [row for row in act if is_undoable(row) or row.kind == _RESOLVED]
-    if not undoable or not may_undo_decisions(reader, undoable):
+    # Who may undo a resolution may resolve: `resolution_urls` has asked for that.
+    if not undoable or not may_undo_decisions(reader, [row for row in undoable if is_undoable(row)]):
         return UndoOffer()
     keys = [row.pk for row in undoable if is_undoable(row) and row.pk not in undone]
     url = decision_undo_url(*keys) if keys else next((resolutions[row.pk] for row in act if row.pk in resolutions), "")
@@ -451,7 +454,7 @@ def _decision_lines(
         if row.pk in told.told_by:
             continue
         icon, icon_label = mark_of(row)
-        is_move, edit, same = moves_value(row), told.edit_of.get(row.pk), told.same.get(row.pk)
+        is_move, edit, same = moves_value(row) and not row.is_refill, told.edit_of.get(row.pk), told.same.get(row.pk)
         actor, rows = actor_of(row), [row, same] if same else [row]
         if edit is not None:
             actor = told.actors[edit.pgh_id]
@@ -508,6 +511,8 @@ def actor_of(row: Decision) -> str:
 
 
 def mark_of(row: Decision) -> tuple[str, str]:
+    if row.is_refill:
+        return "view_column", "New column filled"
     if row.kind == "removed" and row.reason in _ICONS:
         return _ICONS[row.reason]
     return _ICONS.get(row.kind, ("call_split", "Conflict") if "conflict" in row.kind else ("sync", "Sync"))

@@ -10,12 +10,11 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django import forms
-from django.contrib import admin, messages
-from django.contrib.admin.models import LogEntry
+from django.contrib import admin
 from django.contrib.admin.views.main import PAGE_VAR
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import PermissionDenied
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import CharField, DateTimeField, Model, QuerySet, TextField
 from django.db.models.constants import LOOKUP_SEP
 from django.http import Http404, HttpRequest, HttpResponse
@@ -31,26 +30,18 @@ from unfold.widgets import DATETIME_CLASSES, UnfoldAdminTextareaWidget
 from sync import registry
 from sync.admin import admin_base, record_panel
 from sync.admin.admin_base import DateTimeRangeFilter, HealthFilter, PageAdmin, PageChangeList, overview_of
-from sync.admin.attention_pages import LAST_ACT
 from sync.admin.concurrent_edits import ConcurrentRecordForm, DeletedMeanwhileMixin, LinesField
-from sync.admin.confirmed_action import (
-    MAX_ROWS_SHOWN,
-    Question,
-    RecordTable,
-    Report,
-    confirmed_rows,
-    run_action,
-    selection,
-)
+from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report, run_action
 from sync.admin.connection_pages import first_records
-from sync.admin.deletion_pages import deleted_records_link
+from sync.admin.deletion_pages import approvals_link, deleted_records_link
 from sync.admin.list_exports import ExportColumn, ExportMixin, field_value
 from sync.admin.record_activity import FIELD_PARAMETER, activity_of
+from sync.admin.record_selection import RecordSelectionMixin
 from sync.api.request_limits import monday_throttle_reason
 from sync.choices import QueueDirection, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.action_errors import ActionError, Conflict
+from sync.kernel.action_errors import Conflict
 from sync.kernel.db import bound_lock_waits
 from sync.kernel.humanize import plural
 from sync.ledger import record_view
@@ -68,39 +59,11 @@ from sync.operations.record_requests import (
     resume_record,
     set_direction,
 )
-from sync.outbox import notify
 from sync.queue import SyncQueueService
 from sync.records import tombstones
-from sync.records.authors import log_action, log_action_many
+from sync.records.authors import log_action
 from sync.records.availability import wait_sentence
-from sync.records.item_links import relink, request_recreation, request_unlink_many, unlinked_item
-
-_UNLINK_EFFECTS = (
-    (
-        "Each item's NPD ID is cleared, then the record's sync is turned off. Both sides keep what they have, and "
-        "neither changes the other any more; open conflicts close, their values stay in the history."
-    ),
-    (
-        "The item is not matched with a record, and makes none, until somebody says so. “Link again…” on the "
-        "record's page undoes it: what changed meanwhile is then synced, or asked about."
-    ),
-)
-
-_OFF_EFFECTS = (
-    "Nothing is synced in either direction. Edits stay in NPD and on Monday; open conflicts close, kept in history.",
-    (
-        "Once sync is on again, what one side changed meanwhile is synced, and what both changed differently becomes a "
-        "conflict. Right after this you can undo it for exactly these."
-    ),
-)
-
-_LINK_EFFECTS = (
-    "Each record is linked again with the item from which it was unlinked, and its sync is turned on.",
-    (
-        "What changed on one side since is synced to the other; what both sides changed differently becomes a "
-        "conflict. To undo it, unlink the record again."
-    ),
-)
+from sync.records.item_links import request_recreation, unlinked_item
 
 _RECREATION_EFFECTS = (
     "A new item is created on the board from what NPD says now, and linked with the record.",
@@ -134,7 +97,7 @@ EMPTY_TABS = {
     ),
     RecordState.OFF: (
         "No record has its sync off",
-        "You can turn sync off on a record’s page or for a selection; both sides then keep what they have.",
+        "You can turn sync off on a record's page or for a selection; both sides then keep what they have.",
     ),
     RecordState.PAUSED: ("No record is paused", "A record is paused while its board or its direction is."),
 }
@@ -190,7 +153,7 @@ class RecordChangeList(PageChangeList):
         mapped = FieldMapping.objects.filter(link__entity_type=entity_type).exclude(direction=SyncDirection.NONE)
         labels = [one.label for one in mapped.exclude(problem="").order_by("pk")] or ["A field"]
         who = f"{humanize.join_first(labels)} {plural(len(labels), 'is', 'are')} blocked"
-        return f"{who} for {registry.count_of_type(number, entity_type)}: a column on Monday can’t be used."
+        return f"{who} for {registry.count_of_type(number, entity_type)}: a column on Monday can't be used."
 
     @property
     def other_causes(self) -> ListTab:
@@ -221,14 +184,13 @@ class RecordChangeList(PageChangeList):
         return said.get(self._state, ("", ""))
 
 
-class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
+class SyncedModelAdmin(RecordSelectionMixin, DeletedMeanwhileMixin, ExportMixin, PageAdmin):
     """A synced model's admin, made from the model and its registration; a class of its own says what differs."""
 
     class Media:
         css: ClassVar[dict[str, list[str]]] = {"all": ["npd/record.css"]}
 
     form = ConcurrentRecordForm
-    actions = ("sync_now", "turn_sync_on", "turn_sync_off", "unlink", "link_again")
     change_form_before_template = "sync/record_shown.html"
     change_form_outer_before_template = "sync/record_state.html"
     change_form_outer_after_template = "sync/record_panel.html"
@@ -356,11 +318,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
     def item(self, record: Any) -> SafeString | str:
         return record_panel.record_item_link(record.sync_view and record.sync_view.state, record)
 
-    @admin.display(description="Updated", ordering="updated_at")
-    def updated(self, record: Any) -> SafeString:
-        return humanize.time_element(
-            record.updated_at, humanize.short_age(record.updated_at, admin_base.page_now(record))
-        )
+    updated = admin_base.time_column("updated_at", "Updated")
 
     list_before_template = "sync/list_tabs.html"
 
@@ -383,129 +341,10 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
             ("Sync", lambda row: str(row.sync_view.state.state.label)),
             ("Why", lambda row: registry.without_quotes(row.sync_view.reason) if hidden else row.sync_view.reason),
             ("Item on Monday", lambda row: row.monday_id),
-            ("Last in sync (UTC)", lambda row: row.monday_last_synced),
+            ("Last synced (UTC)", lambda row: row.monday_last_synced),
             ("Updated (UTC)", lambda row: row.updated_at),
             ("NPD ID", lambda row: row.pk),
         ]
-
-    # --- actions on a selection ---
-
-    @admin.action(description="Sync now", permissions=["change"])
-    def sync_now(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        """Push the selected records now, also those whose sync is off: a person asked for it by name."""
-        rejected, waiting, started = Counter[str](), Counter[str](), 0
-        for record in queryset:
-            try:
-                answer = push_record(record, by=request.user.get_username())
-            except ActionError as error:
-                self.message_user(request, f"Nothing was sent. {error}", messages.ERROR)
-                return
-            log_action(request.user, record, f"Sync now: {answer.message}")
-            if not answer.triggered:
-                rejected[answer.message] += 1
-            elif answer.wait_reason:
-                waiting[answer.wait_reason] += 1
-            else:
-                started += 1
-        if started:
-            self.message_user(request, f"Sync of {self._count_text(started)} started.", messages.SUCCESS)
-        for reason, count in waiting.most_common(5):
-            self.message_user(request, f"Sync of {self._count_text(count)} waits: {reason}", messages.WARNING)
-        for reason, count in rejected.most_common(5):
-            self.message_user(request, f"{count} not sent: {reason}", messages.WARNING)
-
-    def _count_text(self, number: int) -> str:
-        return humanize.count_with_noun(number, str(self.opts.verbose_name), str(self.opts.verbose_name_plural))
-
-    @admin.action(description="Turn sync on", permissions=["change"])
-    def turn_sync_on(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        number = len(self.set_sync(request, queryset, on=True))
-        text = f"Sync turned on for {self._count_text(number)}." if number else "Sync was on for all of them already."
-        self.message_user(request, text, messages.SUCCESS if number else messages.INFO)
-
-    @admin.action(description="Turn sync off…", permissions=["change"])
-    def turn_sync_off(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
-        """Turn sync off after a page that says for how many; the list then offers to undo it."""
-
-        def question() -> Question:
-            table = RecordTable(("Record",), [(str(one),) for one in queryset[:MAX_ROWS_SHOWN]], queryset.count())
-            hidden, label = selection(request, "turn_sync_off", table.total), self._count_text(table.total)
-            return Question(f"Turn sync off for {label}?", _OFF_EFFECTS, f"Turn sync off ({label})", [table], hidden)
-
-        def run() -> Report:
-            if not (entries := self.set_sync(request, confirmed_rows(request, queryset), on=False)):
-                return Report(problems=["Sync was off for all of them already."])
-            tokens = [self.model.entity_type(), entries[0].pk, entries[-1].pk]
-            sentence = f"Sync turned off for {self._count_text(len(entries))}."
-            request.session[LAST_ACT] = {"action": "turn_sync_off", "tokens": tokens, "sentence": sentence}
-            return Report()
-
-        return run_action(self, request, run, back_url=request.get_full_path(), question=question)
-
-    def set_sync(self, request: HttpRequest, queryset: QuerySet[Any], *, on: bool) -> list[LogEntry]:
-        """Turn the sync of these records on or off; return the log's lines, one for each that was not so already."""
-        request.session.pop(LAST_ACT, None)
-        with transaction.atomic():
-            bound_lock_waits()
-            # In the order in which a pass locks records, so that neither waits for the other in a circle; without the
-            # key's lock, so that rows which point at these can be written.
-            others = queryset.filter(sync_enabled=not on)
-            records = list(others.select_for_update(no_key=True, of=("self",)).order_by("id"))
-            self.model._default_manager.filter(pk__in=[record.pk for record in records]).update(sync_enabled=on)
-            message = [{"changed": {"fields": [str(self.opts.get_field("sync_enabled").verbose_name)]}}]
-            entries = [self.log_change(request, record, message) for record in records]
-        notify.notify_board(self.model.entity_type())
-        return entries
-
-    @admin.action(description="Unlink from Monday…", permissions=["change"])
-    def unlink(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
-        """Let go of the items of these records, after a page that says what that means."""
-
-        def question() -> Question:
-            cells = [(str(record), record.monday_id or "none") for record in queryset[:MAX_ROWS_SHOWN]]
-            table = RecordTable(("Record", "Item on Monday"), cells, queryset.count())
-            hidden, label = selection(request, "unlink", table.total), f"Unlink {self._count_text(table.total)}"
-            return Question("Unlink from Monday?", _UNLINK_EFFECTS, label, [table], hidden)
-
-        def run() -> Report:
-            rows = confirmed_rows(request, queryset)
-            linked = list(rows.exclude(monday_id=None).values_list("pk", flat=True))
-            without_item = [
-                f"“{record}” has no item on Monday, so there is nothing to unlink."
-                for record in rows.filter(monday_id=None)
-            ]
-            if not linked:
-                return Report(problems=without_item)
-            log_action_many(request.user, rows.filter(pk__in=linked), "Unlink from Monday was asked for.")
-            request_unlink_many(queryset.model.entity_type(), linked, request.user.get_username())
-            return Report(f"{humanize.count_with_noun(len(linked), 'record')} will be unlinked now.", without_item)
-
-        return run_action(self, request, run, back_url=request.get_full_path(), question=question, atomic=False)
-
-    @admin.action(description="Link again…", permissions=["change"])
-    def link_again(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
-        """Link records with the items that were let go of them, after a page that says which."""
-
-        def question() -> Question:
-            items = [(record, unlinked_item(record)) for record in queryset[:MAX_ROWS_SHOWN]]
-            cells = [(str(record), item.item_id if item else "none was unlinked") for record, item in items]
-            table = RecordTable(("Record", "Item on Monday"), cells, queryset.count())
-            hidden, label = selection(request, "link_again", table.total), f"Link {self._count_text(table.total)} again"
-            return Question("Link with their items again?", _LINK_EFFECTS, label, [table], hidden)
-
-        def run() -> Report:
-            done, errors = 0, []
-            for record in confirmed_rows(request, queryset):
-                try:
-                    item_id = relink(record, request.user.get_username())
-                    log_action(request.user, record, f"Linked with item {item_id} again.")
-                    done += 1
-                except Conflict as refused:
-                    errors.append(str(refused))
-            text = f"{humanize.count_with_noun(done, 'record')} linked again. The next sync does the rest."
-            return Report(text if done else "", errors)
-
-        return run_action(self, request, run, back_url=request.get_full_path(), question=question, atomic=False)
 
     # --- the record's page, and its buttons ---
 
@@ -751,20 +590,20 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         super().save_model(request, obj, form, change)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        follows, key = tombstones.item_consequence(obj) if obj.monday_id else "", obj.pk
+        follows, key = tombstones.deletion_consequence([obj]), obj.pk
         super().delete_model(request, obj)
         self._say_deleted(request, f"{obj} is deleted.", follows, "Restore it", f"?q={key}")
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        linked, number = queryset.exclude(monday_id=None).exists(), queryset.count()
+        number, follows = queryset.count(), tombstones.deletion_consequence(queryset)
         super().delete_queryset(request, queryset)
-        follows = tombstones.items_consequence(self.model.entity_type()) if linked else ""
         said = f"{registry.count_of_type(number, self.model.entity_type())} {plural(number, 'is', 'are')} deleted."
         self._say_deleted(request, said, follows, "See the deleted records", "")
 
-    def _say_deleted(self, request: HttpRequest, said: str, follows: str, label: str, query: str) -> None:
-        link = deleted_records_link(request.user, label, query)
-        request.npd_said = format_html("{} {} {}", said, follows, link)  # type: ignore[attr-defined]
+    def _say_deleted(self, request: HttpRequest, said: str, follows: Any, label: str, query: str) -> None:
+        first = approvals_link(request.user) if follows.waits else ""
+        last = deleted_records_link(request.user, label, query)
+        request.npd_said = format_html("{} {} {} {}", said, follows.sentence, first, last)  # type: ignore[attr-defined]
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         """Tell the page that asks before a deletion what becomes of the items, and of open conflicts."""
@@ -772,11 +611,15 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
         # Django renders it after this method, so its context can still be added to.
         if isinstance(answer, TemplateResponse) and answer.context_data is not None and not answer.is_rendered:
             records = answer.context_data.get("queryset", ())
-            answer.context_data["items_follow"] = tombstones.items_consequence(self.model.entity_type())
+            answer.context_data["items_follow"] = tombstones.deletion_consequence(records)
             answer.context_data["in_conflict"] = record_panel.in_conflict(records, request.user)
             known = {one.name: one for one in self.opts.fields}
             fields = [known[name] for name in self.get_list_display(request) if name in known]
-            rows = [[field_value(one, record) for one in fields] for record in records[:MAX_ROWS_SHOWN]]
+            shown = list(records[:MAX_ROWS_SHOWN])
+            self.prepare_page(shown)
+            for record in shown:
+                record_panel.respell(record, record.sync_view)
+            rows = [[field_value(one, record) for one in fields] for record in shown]
             heads = [capfirst(str(one.verbose_name)) for one in fields]
             answer.context_data["records"] = RecordTable(heads, rows, len(records))
         return answer
@@ -786,8 +629,8 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, ExportMixin, PageAdmin):
     ) -> HttpResponse:
         """Say before the deletion what becomes of the item, and of open conflicts."""
         record = self.get_object(request, object_id)
-        follows = tombstones.item_consequence(record) if record is not None and record.monday_id else ""
-        in_conflict = record_panel.in_conflict([record] if record else [], request.user)
+        found = [record] if record else []
+        follows, in_conflict = tombstones.deletion_consequence(found), record_panel.in_conflict(found, request.user)
         more = {"items_follow": follows, "in_conflict": in_conflict}
         answer: HttpResponse = super().delete_view(request, object_id, (extra_context or {}) | more)
         return answer

@@ -101,7 +101,7 @@ class RecordSyncView:
         if self.answered:
             names = humanize.join_first([self.state.labels.get(key, key) for key in self.answered])
             what = (
-                "the choice is applied once it isn’t blocked" if self.is_answer_blocked else "a choice is being applied"
+                "the choice is applied once it isn't blocked" if self.is_answer_blocked else "a choice is being applied"
             )
             return f"{names}: {what}."
         if self.state.reason_code not in (Part.BLOCKED, Part.COLUMN):
@@ -275,7 +275,7 @@ def record_item_link(state: RecordView | None, record: Any, text: str = "") -> S
 
 
 FIELD_BADGES = {
-    FieldReason.IN_SYNC: ("ok", "check", "In sync"),
+    FieldReason.IN_SYNC: ("ok", "check", "Synced"),
     FieldReason.KEPT_DIFFERENT: ("off", "front_hand", "Kept different"),
     FieldReason.LEFT_OUT: ("off", "block", "Left out"),
     FieldReason.NO_BASE: ("wait", "schedule", "Not synced yet"),

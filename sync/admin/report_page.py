@@ -168,8 +168,8 @@ class _Report:
         if oldest := found.oldest_unsynced:
             last = humanize.relative_time(oldest.last_successful_sync, found.now)
             name, url = self._thing(oldest)
-            yield Figure("Longest out of sync", f"{name}, last in sync {last}", url)
-        yield Figure("Never in sync", f"{found.never_synced:,}")
+            yield Figure("Longest not synced", f"{name}, last synced {last}", url)
+        yield Figure("Never synced", f"{found.never_synced:,}")
 
     @property
     def heads(self) -> list[str]:

@@ -84,7 +84,7 @@ class ApiTokenAdmin(ReadOnlyAdmin):
 
     list_display = ("title", "owner", "scopes_text", "begins_with", "created", "last_used", "expires", "state")
     search_fields = ("name", "user__username")
-    search_help_text = "A token’s name, or its owner"
+    search_help_text = "A token's name, or its owner"
     ordering = ("-created_at", "-id")
     change_form_outer_before_template = "sync/token_buttons.html"
     empty_title = "No API tokens"
@@ -209,7 +209,7 @@ class ApiTokenAdmin(ReadOnlyAdmin):
             return f"The token “{row}” is revoked."
 
         def question() -> Question:
-            effects = ["It stops working at once. This can’t be undone.", "Programs that use it are refused."]
+            effects = ["It stops working at once. This can't be undone.", "Programs that use it are refused."]
             title = f"Revoke the token “{row}”?"
             return Question(title, effects, "Revoke the token", page_name=str(row), deletes=True)
 

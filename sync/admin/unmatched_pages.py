@@ -91,7 +91,7 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
     list_filter = (ShownFilter, ReasonFilter, EntityFilter)
     search_fields = ("known_name", "item_id")
     quoting = ("name", "values")
-    search_help_text = "An item’s name or number"
+    search_help_text = "An item's name or number"
     ordering = ("-first_seen", "-id")
     show_facets = admin.ShowFacets.NEVER
     actions = ("create_selected", "ignore_selected", "undo_selected")
@@ -275,6 +275,9 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
     ) -> HttpResponse:
         term = request.GET.get("q", row.name).replace("\0", "").strip()[:200]
         records = _found_records(row, term) if planned is None else []
+        # Without a word these would be nearly all there are.
+        is_search = planned is None and bool(term)
+        linked = _containing(unmatched_items.linked_records(row.entity_type), term)[:MAX_RECORDS] if is_search else []
         context = {
             **self.admin_site.each_context(request),
             "title": "Link an item with a record",
@@ -287,6 +290,7 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
             "records": [
                 (found, record_url(row.entity_type, found.pk), admin_base.describe(found)) for found in records
             ],
+            "linked": [(found, record_url(row.entity_type, found.pk), admin_base.describe(found)) for found in linked],
             "type": registry.type_label(row.entity_type).lower(),
             "record": record,
             "planned": planned,
@@ -382,14 +386,14 @@ def _found_records(row: UnmatchedItem, term: str) -> list[SyncedModel]:
 
     Above them stand those that a set-up left out because their names are like the item's.
     """
-    model = registry.entity(row.entity_type).model
-    records, alike = (
-        unmatched_items.linkable_records(row.entity_type),
-        list(unmatched_items.records_alike(row)[:MAX_RECORDS]),
-    )
+    alike = list(unmatched_items.records_alike(row)[:MAX_RECORDS])
+    return [*alike, *_containing(unmatched_items.linkable_records(row.entity_type), term)[: MAX_RECORDS - len(alike)]]
+
+
+def _containing(records: QuerySet[SyncedModel], term: str) -> QuerySet[SyncedModel]:
     for word in term.split()[:5]:
-        records = records.filter(registry.containing(model, registry.searched_fields(model), word))
-    return [*alike, *records.order_by(*registry.default_ordering(model))[: MAX_RECORDS - len(alike)]]
+        records = records.filter(registry.containing(records.model, registry.searched_fields(records.model), word))
+    return records.order_by(*registry.default_ordering(records.model))
 
 
 def _plan(request: HttpRequest, row: UnmatchedItem, record: SyncedModel) -> PlannedLink:

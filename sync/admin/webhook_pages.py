@@ -258,7 +258,7 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
     summary = ("what", "endpoint", "state_badge", "problem", "answered", "excerpt", "tried", "due")
     change_form_outer_before_template = "sync/webhook_delivery_buttons.html"
     empty_title = "Nothing was sent yet"
-    empty_words = "Each event sent to an endpoint is listed here, with its server’s answer."
+    empty_words = "Each event sent to an endpoint is listed here, with its server's answer."
 
     def row_context(self, request: HttpRequest, row: WebhookDelivery) -> dict[str, Any]:
         return {"may_replay": self.has_replay_permission(request)}

@@ -313,7 +313,7 @@ class SyncStateFilter(FilterSet):  # type: ignore[misc]
     """The filters of sync states."""
 
     entity_type = django_filters.CharFilter()  # of other code's things too
-    jira_id = django_filters.CharFilter(help_text="The remote id of a row of Jira’s.")
+    jira_id = django_filters.CharFilter(help_text="The remote id of a row of Jira's.")
     sync_status = django_filters.MultipleChoiceFilter(
         field_name="served_status", choices=SyncStatus.choices, help_text="May be given several times."
     )
@@ -505,7 +505,7 @@ class SyncStatsSerializer(serializers.Serializer[Any]):
     waiting_for_approval = serializers.IntegerField(help_text="Bulk deletions that wait for approval.")
     needs_attention = serializers.DictField(
         child=serializers.IntegerField(),
-        help_text="How many things of each kind wait for a person, as far as you may view them: the inbox’s entries.",
+        help_text="How many things of each kind wait for a person, as far as you may view them: the inbox's entries.",
     )
     verified = VerifiedSerializer()
     budget = AllowanceSerializer()
@@ -513,7 +513,7 @@ class SyncStatsSerializer(serializers.Serializer[Any]):
     paused = serializers.CharField(help_text="Why Monday isn't called now; empty when it is.")
     paused_until = serializers.DateTimeField(allow_null=True)
     last_synced = serializers.DateTimeField(allow_null=True)
-    ledger = LedgerStatsSerializer(help_text="Sync states, other systems’ too, as far as the parameters choose.")
+    ledger = LedgerStatsSerializer(help_text="Sync states, other systems' too, as far as the parameters choose.")
 
 
 class SyncStatsView(ApiView):

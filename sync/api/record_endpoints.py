@@ -70,7 +70,7 @@ LOCKING_ACTIONS = ("update", "partial_update", "destroy")
 class RecordSyncSerializer(serializers.Serializer[RecordView]):
     """How the record's sync stands, for a person."""
 
-    words = serializers.CharField(help_text="Why it isn't in sync, in a sentence; empty when it is.")
+    words = serializers.CharField(help_text="Why it isn't synced, in a sentence; empty when it is.")
     next_try = serializers.DateTimeField(allow_null=True)
     item_url = serializers.CharField(allow_null=True, help_text="The item on its Monday board.")
     state = serializers.ChoiceField(choices=RecordState.choices)
@@ -78,7 +78,7 @@ class RecordSyncSerializer(serializers.Serializer[RecordView]):
 
 
 class FieldBaseSerializer(serializers.Serializer[FieldView]):
-    """The two values when both sides were last in sync."""
+    """The two values when both sides were last synced."""
 
     npd = serializers.CharField(source="base_local")
     monday = serializers.CharField(source="base_remote")
@@ -495,7 +495,7 @@ class RecordViewSet(ShapedView, BulkMixin, DeletionsMixin, viewsets.ModelViewSet
     @action(detail=True, url_path="sync")
     def read_sync(self, request: Request, pk: str) -> Response:
         """Each mapped field with NPD's value, Monday's as last known and when that was read, the values when both were
-        last in sync, the rule and direction, and a reason code. Monday isn't asked.
+        last synced, the rule and direction, and a reason code. Monday isn't asked.
         """
         record = self.get_object()
         found = RecordFieldsSerializer(record_view.describe([record])[record.pk]).data

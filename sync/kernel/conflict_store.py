@@ -19,6 +19,9 @@ KIND_LOST_UPDATE = "overwritten"
 KIND_FIRST_MATCH = "first_match"
 """Not stored: what attention calls a conflict of fields that nobody changed, because they never were the same."""
 
+KIND_REPLACED = "replaced"
+"""Not stored either: an overwritten edit of which all that is asked about stood in columns that were replaced."""
+
 KIND_UNDO = "undo"
 """Not a conflict: of an OpenConflict, a settled one whose resolution a person wants undone (resolutions.py)."""
 
@@ -91,13 +94,17 @@ class OpenConflict:
 
 @dataclass(frozen=True)
 class FieldConflict:
-    """The values of one field in conflict, as displayed; None is empty."""
+    """The values of one field in conflict, as displayed; None is empty.
+
+    `is_replaced`: Monday's stood in a column that was replaced, and nobody wrote over it.
+    """
 
     key: str
     npd: str | None
     base: str | None
     monday: str | None
     reason: str = ""
+    is_replaced: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,6 +124,7 @@ class ConflictReport:
 
     For the kind overwritten, fields are added and stay until their resolution is applied or until they are in `ended`,
     with the reason; a report with nothing but a `closing_reason` closes it (sync off, unlinked, record deleted).
+    `asked_in` has of fields that leave a conflict the kind of the one that asks about them from now on.
     """
 
     entity_type: str
@@ -132,6 +140,7 @@ class ConflictReport:
     inverse: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     undone: Mapping[str, str] = field(default_factory=dict)
     ended: Mapping[str, str] = field(default_factory=dict)
+    asked_in: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -178,8 +187,9 @@ class ConflictStore(Protocol):
         """Return the query of conflicts without a resolution, for one that unites it with all else that waits.
 
         Its columns: kind (conflict, or duplicate where it asks who is who), id, entity_type, entity_id,
-        monday_item_id, detected_at, the conflict's own kind or KIND_FIRST_MATCH, its fields by commas, what it is about
-        as a sentence, and {npd, base, monday, acts}: the values by field, and of a deletion what its options do.
+        monday_item_id, detected_at, the conflict's own kind, KIND_FIRST_MATCH or KIND_REPLACED, its fields by commas,
+        what it is about as a sentence, and {npd, base, monday, acts}: the values by field, and of a deletion what its
+        options do.
         """
 
 

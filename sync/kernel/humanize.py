@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.utils import timezone
@@ -17,17 +17,23 @@ from sync.connectors.base import errors
 time_span = errors.time_span
 
 
-def time_of_day(moment: datetime, *, seconds: bool = False) -> str:
+def time_of_day(moment: datetime) -> str:
     """Return the time alone: "14:05 CET"; for a moment close to now."""
     here = timezone.localtime(moment)
-    text = f"{here:%H:%M:%S}" if seconds else date_format(here, "TIME_FORMAT")
-    return f"{text} {zone_name(here)}"
+    return f"{date_format(here, 'TIME_FORMAT')} {zone_name(here)}"
 
 
-def time_or_day(moment: datetime, now: datetime, *, seconds: bool = True) -> str:
-    """Return the time to the second, "14:05:09 CET"; of another day that and the minute: "21 Nov 2026, 14:05 CET"."""
+def time_or_day(moment: datetime, now: datetime) -> str:
+    """Return the time, "14:05 CET"; of another day that, too: "21 Nov 2026, 14:05 CET"."""
     is_today = timezone.localtime(moment).date() == timezone.localtime(now).date()
-    return time_of_day(moment, seconds=seconds) if is_today else day_and_time(moment)
+    return time_of_day(moment) if is_today else day_and_time(moment)
+
+
+def due_time(moment: datetime, now: datetime | None = None) -> str:
+    """Return when something that is yet to come is due, never a minute too early; without `now` the time alone."""
+    rest = timedelta(seconds=moment.second, microseconds=moment.microsecond)
+    whole = moment - rest + timedelta(minutes=1) if rest else moment
+    return time_or_day(whole, now) if now else time_of_day(whole)
 
 
 def day_and_time(moment: datetime) -> str:
@@ -85,7 +91,6 @@ def zone_name(here: datetime) -> str:
 DASH = "–"
 _REQUEST_ID = re.compile(r"\s*(\[Monday request [^\]]*\])")
 
-_SHORT_UNITS = {"day": "d", "hour": "h", "minute": "min", "second": "s"}
 _IRREGULAR = {"job is": "jobs are"}
 
 
@@ -97,12 +102,6 @@ def relative_time(moment: datetime | None, now: datetime) -> str:
     if abs(seconds) < 1:
         return "now"
     return f"in {time_span(seconds)}" if seconds > 0 else f"{time_span(seconds)} ago"
-
-
-def short_age(moment: datetime, now: datetime) -> str:
-    """Return how long ago a moment was, for a narrow column: "9 min", "2 h"."""
-    number, unit = time_span((now - moment).total_seconds()).split()
-    return f"{number} {_SHORT_UNITS[unit.rstrip('s')]}"
 
 
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]+")

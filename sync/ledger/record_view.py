@@ -453,7 +453,7 @@ class RecordView:
         if self.status == RecordSyncStatus.SYNCED:
             paused = self.pauses if self.reason_code is Part.PAUSED_SYNCED else ()
             kept = (
-                f"{self.labels.get(key, key)} differs from Monday’s: {entry[KEPT_BY].get('who', '')} kept it different."
+                f"{self.labels.get(key, key)} differs from Monday's: {entry[KEPT_BY].get('who', '')} kept it different."
                 for key, entry in self.ledger.blocked_fields.items()
                 if KEPT_BY in entry
             )

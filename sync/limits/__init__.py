@@ -193,7 +193,7 @@ class LimitFacts:
         if stops := [(until, kind, reason) for until, kind, reason in errors if until and until > self.now]:
             # Of two stops the one that lasts longer is what a person has to wait for, or to end.
             until, kind, reason = max(stops)
-            return Wait(kind, f"{reason} Next attempt at {humanize.time_or_day(until, sync_now())}.", until)
+            return Wait(kind, f"{reason} Next attempt at {humanize.due_time(until, sync_now())}.", until)
         state, moments = self._limited_state, [self.account.stopped_until, link.blocked_until]
         if state is not None:
             if (wait := self._wait_for_quota(state, link, urgent=urgent)) is not None:
@@ -225,7 +225,7 @@ class LimitFacts:
         until = min(until, midnight_after(state.now))
         if until <= state.now:
             return None
-        every, at = interval_text(delay.total_seconds()), humanize.time_of_day(until, seconds=True)
+        every, at = interval_text(delay.total_seconds()), humanize.due_time(until)
         reason = (
             f"Changes of this board are sent together every {every}, next at {at}, so that today's API quota lasts; "
             "“Sync now” sends one record at once."
@@ -248,9 +248,8 @@ def _limit_wait(found: LimitWait, demand: Demand) -> Wait:
     # A used up day is no temporary wait; a minute's limits are.
     kind = BlockedKind.QUOTA if found.kind is LimitKind.DAY else BlockedKind.BATCHING
     reason = quota.wait_reason(found, urgent=demand.priority == Priority.PERSON)
-    return Wait(
-        kind, f"{reason} Sync goes on by itself at {humanize.time_of_day(found.until, seconds=True)}.", found.until
-    )
+    at = humanize.due_time(found.until)
+    return Wait(kind, f"{reason} Sync goes on by itself at {at}.", found.until)
 
 
 def interval_text(seconds: float) -> str:

@@ -92,6 +92,7 @@ def trip_account(error: ConnectorError) -> None:
         until = SyncNow() + timedelta(seconds=error.wait_seconds or probe_wait)
     # Where Monday isn't heard, what it said last and asked to wait for still stands.
     stands = Q(stopped_until__gt=until) if code == StopCode.OUTAGE else Q(pk__in=[])
+    is_same = Q(stop_code=code.value) & (Q(needs_probe=True) | Q(stopped_until__gt=SyncNow()))
     # An outage of some seconds is nobody's news.
     is_news = row.failures == OUTAGE_IS_NEWS if code in (StopCode.OUTAGE, StopCode.LIMIT) else row.stop_code != code
     MondayAccount.objects.filter(id=1).update(
@@ -100,7 +101,8 @@ def trip_account(error: ConnectorError) -> None:
         stop_reason=Case(When(stands, then=F("stop_reason")), default=Value(error.lasting_sentence, TextField())),
         stop_code=Case(When(stands, then=F("stop_code")), default=Value(code.value, CharField())),
         stopped_since=Case(
-            When(Q(needs_probe=True) | Q(stopped_until__gt=SyncNow()), then=Coalesce("stopped_since", SyncNow())),
+            When(stands | is_same, then=Coalesce("stopped_since", SyncNow())),
+            # Another cause began now, whatever stopped everything before it.
             default=SyncNow(),
         ),
         # A limit's wait ends by itself; any other failure needs a probe.

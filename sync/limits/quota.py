@@ -215,6 +215,7 @@ def lock_budget() -> Iterator[BudgetState]:
             day_calls=budget.day_calls,
             others_calls=budget.others_calls,
             reported_at=budget.reported_at,
+            refused_at=budget.refused_at,
         )
 
 
@@ -242,6 +243,7 @@ def _load_state(row: ApiBudget) -> BudgetState:
         row.day_calls,
         row.others_calls,
         row.reported_at,
+        row.refused_at,
         settings.MONDAY_TIMEOUT_SECONDS + MAX_SEND_DELAY_SECONDS,
     )
     return BudgetState(stored.at_time(now, in_flight, uncounted), now, in_flight)
@@ -315,12 +317,18 @@ def _updated_limit(known: int | None, published_before: int | None, published: i
 # The forecast: how long today's calls will last.
 
 
+LOW_SHARE = 0.7
+"""Of the day's calls so many are used where people are warned."""
+
+
 @dataclass(frozen=True)
 class Forecast:
     """Calls of the UTC day: used (everyone's), the limit, left of it, and the reserve for what people click.
 
     `ends_at` is, where the quota is tight, when all but the reserve is used up at the rate of the last hour; None
-    where that is not before midnight UTC, or the limit isn't known; `as_of` is when Monday last updated its own figure.
+    where that is not before midnight UTC, or the limit isn't known. `as_of` is when Monday last updated its own figure,
+    `age` says so where that is part of what is used. `refused_at`: later it refused because the day was used up, and
+    answers again; how much is used isn't known then.
     """
 
     used: float
@@ -330,6 +338,18 @@ class Forecast:
     ends_at: datetime | None
     words: str
     as_of: datetime | None
+    refused_at: datetime | None = None
+    age: str = ""
+
+    @property
+    def used_text(self) -> str:
+        """How many calls of how many; empty where one of them isn't known."""
+        return f"{round(self.used):,} of today's {self.limit:,} calls" if self.limit and not self.refused_at else ""
+
+    @property
+    def is_low(self) -> bool:
+        """Whether so much is used, or may be, that it is worth a look."""
+        return bool(self.limit and (self.refused_at or self.ends_at or self.used >= LOW_SHARE * self.limit))
 
 
 def forecast(state: BudgetState | None = None, account: MondayAccount | None = None) -> Forecast:
@@ -362,7 +382,28 @@ def forecast(state: BudgetState | None = None, account: MondayAccount | None = N
         used_up, at = humanize.time_of_day(ends), humanize.time_of_day(midnight)
         outlook = f"At this rate they are used up at {used_up}; changes then wait until {at}."
     words = f"{round(used):,} of today's {limit:,} calls to Monday are used. {outlook}"
-    return Forecast(used, limit, left, budget.day_reserve, ends, words, budget.reported_at)
+    as_of, refused_at = budget.reported_at, budget.refused_at if left else None
+    if refused_at is not None:
+        words = (
+            f"Monday rejected calls at {humanize.time_of_day(refused_at)} because today's {limit:,} were used up, and "
+            "answers again. How many are left isn't known yet."
+        )
+    age = ""
+    if as_of is not None and (budget.others_calls or refused_at):
+        figure = f"last figure, {round(used):,}," if refused_at else "own figure"
+        age = f"Monday's {figure} is {humanize.time_span((state.now - as_of).total_seconds())} old."
+    return Forecast(used, limit, left, budget.day_reserve, ends, f"{words} {age}".strip(), as_of, refused_at, age)
+
+
+def cost_sentence(records: Mapping[int, int], more: int = 0) -> str:
+    """Return about how much of today's calls it takes to sync so many records, by their board's link, and `more`
+    calls; empty where it isn't known how many are left.
+    """
+    calls = more + sum(PASS_CALLS * math.ceil(number / board_costs(link).size) for link, number in records.items())
+    now = forecast()
+    if now.left is None or now.refused_at or not calls:
+        return ""
+    return f"Takes about {calls:,} of today's {math.floor(now.left):,} API calls left."
 
 
 # What one board's pass costs, as learned from its calls, and how large a one there is room for.

@@ -198,7 +198,8 @@ def _window_end(now: datetime, max_delay: float) -> datetime:
 class QuotaBudget:
     """The account's quota and what is spent of it; `max_delay` is how late a call may arrive, in seconds.
 
-    `day_calls` are our calls of the UTC day, `others_calls` those of the account's other tokens as last reported.
+    `day_calls` are our calls of the UTC day, `others_calls` those of the account's other tokens as last
+    reported. `refused_at`: when Monday called the day used up, where it has told no newer figure.
     """
 
     quota: Quota = field(default_factory=Quota)
@@ -208,6 +209,7 @@ class QuotaBudget:
     day_calls: Decimal = Decimal(0)
     others_calls: Decimal = Decimal(0)
     reported_at: datetime | None = None
+    refused_at: datetime | None = None
     max_delay: float = 40.0
 
     def at_time(self, now: datetime, in_flight: InFlight, since_midnight: Decimal = Decimal(0)) -> QuotaBudget:
@@ -223,9 +225,8 @@ class QuotaBudget:
         )
         if self.day == today:
             return rolled
-        return replace(
-            rolled, day=today, day_calls=in_flight.calls + since_midnight, others_calls=Decimal(0), reported_at=None
-        )
+        calls = in_flight.calls + since_midnight
+        return replace(rolled, day=today, day_calls=calls, others_calls=Decimal(0), reported_at=None, refused_at=None)
 
     @property
     def used_today(self) -> Decimal:
@@ -317,7 +318,7 @@ class QuotaBudget:
             return replace(budget, minute=LimitWindow(self.quota.minute + in_flight.calls, ends))
         if kind is LimitKind.DAY and self.quota.day is not None:
             others = self.quota.day - budget.day_calls + in_flight.calls
-            return replace(budget, others_calls=max(self.others_calls, others))
+            return replace(budget, others_calls=max(self.others_calls, others), refused_at=now)
         return budget
 
     def with_reported_usage(self, used: float, ours_by_then: Decimal, as_of: datetime) -> QuotaBudget:
@@ -325,7 +326,13 @@ class QuotaBudget:
 
         What it counts beyond our calls of that time belongs to the account's other tokens.
         """
-        others = max(Decimal(0), Decimal(str(used)) - ours_by_then)
+        others, refused_at = max(Decimal(0), Decimal(str(used)) - ours_by_then), self.refused_at
+        if refused_at is None or as_of >= refused_at:
+            return replace(self, others_calls=others, reported_at=as_of, refused_at=None)
+        # The refusal said more, and later. Where a limit that was raised since leaves room beside it, it stands; else
+        # it may have been a mistake, and who waits for a newer figure would sync nothing.
+        if self.day_left():
+            return replace(self, reported_at=refused_at, refused_at=None)
         return replace(self, others_calls=others, reported_at=as_of)
 
 

@@ -246,7 +246,8 @@ class ApiBudget(models.Model):
     """What the account may spend and has spent: one row, changed in one short transaction for each call.
 
     A limit that is null is not known, and not enforced. `day_calls` counts this installation's calls of the
-    UTC day `day`, `others_calls` what the account's other tokens had spent of it at `reported_at`.
+    UTC day `day`, `others_calls` what the account's other tokens had spent of it at `reported_at`; at `refused_at`,
+    where that is set, Monday refused a call because the day was used up, and has told no newer figure since.
     """
 
     id = models.SmallIntegerField(primary_key=True, db_default=1)
@@ -262,6 +263,7 @@ class ApiBudget(models.Model):
     day_calls = models.DecimalField(max_digits=10, decimal_places=1, db_default=0)
     others_calls = models.DecimalField(max_digits=10, decimal_places=1, db_default=0)
     reported_at = models.DateTimeField(null=True, blank=True)
+    refused_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         db_table = "sync_api_budget"

@@ -228,10 +228,11 @@ class Decision(models.Model):
     """One decision on one field or record, with its cause, as a sentence; the record's own log.
 
     `cause` is what led to it: {rows: queue row ids, causes: their names, events: ids in the inbox, rule, conflict,
-    made: it belongs to the making of an item}. `values` of a moved value holds {before, after, overridden} as displayed
-    and, for the undo, {raw_before, raw_after}. Those with one `fold_id` say the same of one act; all but the newest are
-    `folded` (`fold_alike`). One that is folded without such an id is told by another entry of its record: a choice that
-    was applied, the sending of what an undo restored. Of an item that was removed, `values` has the `reason`.
+    made: it belongs to the making of an item, deletion: by what act its record was deleted}. `values` of a moved value
+    holds {before, after, overridden} as displayed and, for the undo, {raw_before, raw_after}. Those with one `fold_id`
+    say the same of one act; all but the newest are `folded` (`fold_alike`). One that is folded without such an id is
+    told by another entry of its record: a choice that was applied, the sending of what an undo restored. Of an item
+    that was removed, `values` has the `reason`.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -283,10 +284,16 @@ class Decision(models.Model):
         return isinstance(self.cause, dict) and "made" in self.cause
 
     @property
+    def is_refill(self) -> bool:
+        """Whether it tells that another column was given what the field had already."""
+        return isinstance(self.values, dict) and REFILLS in self.values
+
+    @property
     def fold_key(self) -> tuple[str, ...]:
         """Equal for entries of different records that may be one act: a person's of any field, the sync's of one."""
-        kind = "create" if self.is_of_new_item else self.kind
-        return (self.entity_type, kind, self.reason, "" if self.actor else self.key, self.actor)
+        kind = "create" if self.is_of_new_item else REFILLS if self.is_refill else self.kind
+        act = str(self.cause.get("deletion", "")) if isinstance(self.cause, dict) else ""
+        return (self.entity_type, kind, self.reason, "" if self.actor else self.key, self.actor, act)
 
     @property
     def reason(self) -> str:
@@ -310,6 +317,15 @@ CONFLICT_FOUND_KIND = "conflict_found"
 
 WISH_KINDS = {"conflict_settled": "conflict_chosen", "undo": "conflict_undo", "conflict_undo_refused": "conflict_undo"}
 """By the kind of what came of it, the kind of what a person chose in a conflict, or asked for: one line tells both."""
+
+REFILLS = "refills"
+"""The key in a line's values which says that another column was given what the field had already."""
+
+
+def approval_payload_key(key: str) -> str:
+    """Under which a job's payload has the act that approved or rejected a delete, or the clear of the field `key`."""
+    return f"approval:{key}"
+
 
 MANY_ALIKE = 2
 ACT_PAUSE = timedelta(minutes=1)

@@ -236,6 +236,7 @@ _KIND_LABELS = {
     "pull": "what was updated from Monday",
     "undo": "an undo",
     "import": "what was imported",
+    "edit": "an edit of several records",
     "rejected": "an answer to a rejection",
 }
 

@@ -255,11 +255,11 @@ def _waiting_reason(entity_type: str, soonest: datetime) -> str:
     # Records with an unconfirmed call are not touched before its deadline.
     calls = Intent.objects.filter(entity_type=entity_type, state=IntentState.OPEN, deadline__gt=SyncNow())
     if until := calls.aggregate(Max("deadline"))["deadline__max"]:
-        at = humanize.time_or_day(until, sync_now())
+        at = humanize.due_time(until, sync_now())
         return f"The outcome of a call to Monday is not known; it is looked for at {at}."
     if soonest <= (now := sync_now()):
         return "They are due now."
-    return f"The next one is due at {humanize.time_or_day(soonest, now)}."
+    return f"The next one is due at {humanize.due_time(soonest, now)}."
 
 
 def record_count_text(number: int, spec: EntitySpec) -> str:

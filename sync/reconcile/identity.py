@@ -255,11 +255,15 @@ def owner_question(hits: Sequence[SyncedModel], item: Item, details: Mapping[str
     linking = f"is linked with the item “{item.name}”; what differs is synced field by field."
     new = f"A new record is created from “{item.name}” and linked with it."
     alone = "The item stays on the board; it is not matched, and no record is created from it."
+    leave = "Leave the item alone"
+    if len(hits) == len(known) == 1:
+        leave = "Same person: keep the item it has, and leave this one alone"
+        alone = f"“{known[0]}” keeps the item that it has. {alone}"
     waiting = linkable(hits)
     options = [
         *(Option("custom", f"It is “{record}”", f"“{record}” {linking}", str(record.pk)) for record in waiting),
         Option("custom", "It is somebody else: create a new record", new, NEW_RECORD),
-        Option("custom", "Leave the item alone", alone, LEAVE_ALONE),
+        Option("custom", leave, alone, LEAVE_ALONE),
     ]
     return question(what, hits, options) | {"item": dict(details)}
 

@@ -490,7 +490,7 @@ class LostUpdateConflict:
                 is_decided = p.is_agreed or p.conflict is not None
                 if is_decided and lost not in (p.stands, p.conflict.monday if p.conflict else None):
                     reason = f"{p.mapping.label} “{lost}” was in the column that was replaced."
-                    found.append(FieldConflict(key, p.stands, None, lost, reason))
+                    found.append(FieldConflict(key, p.stands, None, lost, reason, is_replaced=True))
         return found
 
     @property

@@ -33,6 +33,7 @@ from sync.kernel.conflict_store import (
 from sync.kernel.humanize import without_request_id
 from sync.merge import CHANGED_ON_MONDAY, Action, FieldDirection
 from sync.models import Decision, Intent, SyncedModel, SyncMetadata
+from sync.models.state import REFILLS, approval_payload_key
 from sync.outbox.claim import Claim
 from sync.reconcile import resolutions
 from sync.reconcile.facts import RETURN, HistoryLine, RecordFacts
@@ -46,6 +47,7 @@ from sync.reconcile.writes import NOTHING_SENT, Answer
 from sync.records.authors import (
     MAX_ACTOR_LENGTH,
     SYNC_ACTOR,
+    Deletion,
     actor_name,
     last_edit,
     monday_editor_name,
@@ -280,7 +282,7 @@ def _moved_line(record: RecordPlan, plan: FieldPlan, found: FieldSettlement) -> 
         former = record.ledger.base.get(plan.mapping.key, {}).get("local", plan.local_raw)
         if former == plan.local_raw:
             # Nobody edited it: who made it be sent is who replaced the column.
-            actor, more = by or SYNC_ACTOR, {REFILLS: True}
+            actor, how, more = by or SYNC_ACTOR, "filled into the new column", {REFILLS: True}
         else:
             # The empty column isn't what the edit replaced.
             before, raws = plan.display_local(former), {"raw_before": former, "raw_after": dict(plan.local_raw)}
@@ -512,8 +514,6 @@ def _is_news(report: ConflictReport, known: RecordFacts) -> bool:
 PUSH, CREATED, UNLINKED = "push", "create", "unlinked"
 DELETION_KINDS = ("delete", "deleted", "archived")
 """What is told of a deleted record's item: whoever deleted the record did that."""
-REFILLS = "refills"
-"""The key in a line's values which says that another column was given what the field had already."""
 
 _FROM_NPD = {PUSH, "overridden", "conflict"}
 _FROM_MONDAY = {"pull"}
@@ -526,7 +526,7 @@ class Authors:
     history: dict[UUID, list[Any]] = field(default_factory=dict)
     users: Mapping[Any, Any] = field(default_factory=dict)
     people: Mapping[str, Any] = field(default_factory=dict)
-    deletions: Mapping[UUID, str] = field(default_factory=dict)
+    deletions: Mapping[UUID, Deletion] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -588,13 +588,16 @@ def history_row(line: HistoryLine, plan: RecordPlan, intent: Intent | None, this
     if line.kind == RETURN and not actor:
         restored = [event.user_id for _, event in events if event.kind is EventKind.RESTORED and event.user_id]
         actor = monday_editor_name(restored[-1], authors.people) if restored else ""
-    if line.kind in DELETION_KINDS and not actor:
-        actor = authors.deletions.get(plan.id, "")
+    if line.kind in DELETION_KINDS and (deletion := authors.deletions.get(plan.id)):
+        actor = actor or deletion.by
+        cause |= {"deletion": deletion.act} if deletion.act else {}
     is_recreation = plan.removal is not None and plan.removal.act is RecordAction.CREATE
     if (plan.creates and line.kind in (PUSH, CREATED)) or (is_recreation and line.kind == UNLINKED):
         # Whoever asked for the item gave it its values, too, whoever had typed them.
         by = plan.facts.claim.payload.get("by") or line.actor or _creator(plan, authors)
         cause, actor = cause | {"made": True}, str(by)
+    # What a person approved or rejected is one act with what came of it.
+    approval = plan.facts.claim.payload.get(approval_payload_key(line.key))
     return Decision(
         entity_type=plan.record.entity_type(),
         entity_id=plan.id,
@@ -608,7 +611,8 @@ def history_row(line: HistoryLine, plan: RecordPlan, intent: Intent | None, this
         request_id=request_id,
         cause=cause,
         # The undo's own entry says what was restored.
-        folded=line.kind == PUSH and "undo" in cause.get("npd", {}),
+        folded=bool(approval) or (line.kind == PUSH and "undo" in cause.get("npd", {})),
+        fold_id=UUID(approval) if approval else None,
     )
 
 
@@ -703,7 +707,8 @@ def conflict_reports(plan: RecordPlan) -> Iterator[ConflictReport]:
     lost = LostUpdateConflict(plan)
     was_open = plan.facts.open_fields(KIND_FIELDS)
     if found or undone or (was_open and (plans or not may_sync)):
-        moved = [p for key in was_open if (p := plans.get(key)) and p.decision.action in (Action.PUSH, Action.PULL)]
+        left = [p for key in was_open if key not in applied and (p := plans.get(key))]
+        moved = [p for p in left if p.decision.action in (Action.PUSH, Action.PULL)]
         settled = "; ".join(dict.fromkeys(p.decision.reason for p in moved))
         why = f"It was resolved: {settled}." if moved else "Both sides say the same now."
         if lost.replaced:
@@ -717,6 +722,7 @@ def conflict_reports(plan: RecordPlan) -> Iterator[ConflictReport]:
             closing_reason=why if may_sync else plan.off_reason,
             inverse={key: resolutions.inverse_of(plan, plans[key]) for key in applied},
             undone=undone,
+            asked_in=dict.fromkeys((one.key for one in lost.replaced), KIND_LOST_UPDATE),
         )
     yield from resolutions.undo_reports(plan)
     if (overwritten := lost.report) is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
@@ -24,12 +24,13 @@ from sync.choices import (
     TombstoneState,
 )
 from sync.clock import SyncNow
+from sync.kernel import humanize
 from sync.models import ApprovalRequest, BoardLink, Decision, FieldMapping, SyncMetadata, Tombstone
-from sync.models.state import fold_alike
+from sync.models.state import approval_payload_key
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many
 from sync.records.authors import log_action_many
-from sync.registry import EntitySpec, entity
+from sync.registry import EntitySpec, entity, link_of
 
 # The limit: it counts what was wanted within the hour, whatever became of it, what waits, and the size of the board.
 
@@ -151,6 +152,14 @@ def foreseen_records(link: BoardLink, kind: ApprovalKind) -> Iterable[UUID]:
     return []
 
 
+def limit_exceeded_by_removals(entity_type: str, ids: Iterable[UUID]) -> str:
+    """Return the limit that deleting these records now would exceed, so that their items wait; empty where none."""
+    if (link := link_of(entity_type)) is None or not (deleted := set(ids)):
+        return ""
+    facts = with_counts(ApprovalFacts(), link, [ApprovalKind.ITEMS])
+    return facts.limit.text if facts.limit and facts.is_over_limit(ApprovalKind.ITEMS, deleted) else ""
+
+
 # A person's decision: approve, or reject, which keeps what would be lost.
 
 
@@ -170,7 +179,7 @@ def reject(acts: QuerySet[ApprovalRequest], by: AbstractBaseUser) -> int:
 
 def _decide(acts: QuerySet[ApprovalRequest], by: AbstractBaseUser, state: ApprovalState) -> int:
     name = by.get_username()
-    verb = "approved" if state is ApprovalState.APPROVED else "rejected"
+    verb = "Approved" if state is ApprovalState.APPROVED else "Rejected"
     with transaction.atomic():
         # Only those still pending: somebody else may have decided others meanwhile.
         rows = ApprovalRequest.objects.filter(pk__in=acts.values("pk"), state=ApprovalState.PENDING)
@@ -179,34 +188,54 @@ def _decide(acts: QuerySet[ApprovalRequest], by: AbstractBaseUser, state: Approv
         ApprovalRequest.objects.filter(pk__in=[act.pk for act in pending]).update(
             state=state, decided_at=SyncNow(), decided_by=by.pk
         )
-        lines = [
-            Decision(
-                entity_type=act.entity_type,
-                entity_id=act.entity_id,
-                remote_id=act.remote_id,
-                key=act.key,
-                kind="approval",
-                sentence=f"{name} {verb} what waited for approval ({act.get_kind_display().lower()}): {act.label}.",
-                values=act.values,
-                actor=name,
-                cause={"by": name, "causes": ["person"]},
-            )
-            for act in pending
-        ]
-        Decision.objects.bulk_create(fold_alike(lines))
-        log_action_many(by, pending, f"{verb.capitalize()}.")
-        # Several fields of a record need one pass only.
-        ids: dict[str, dict[UUID, None]] = {}
+        alike: dict[tuple[str, str], list[ApprovalRequest]] = {}
         for act in pending:
-            ids.setdefault(act.entity_type, {})[act.entity_id] = None
-        for entity_type, record_ids in ids.items():
-            enqueue_many(
-                entity_type, list(record_ids), cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": name}
-            )
+            alike.setdefault((act.entity_type, act.kind), []).append(act)
+        for (entity_type, _), group in alike.items():
+            lines = _decision_lines(group, verb, name)
+            Decision.objects.bulk_create(lines)
+            # Several fields of a record need one pass only: its job is told of them all.
+            for key in dict.fromkeys(act.key for act in group):
+                payload = {"by": name, approval_payload_key(key): str(lines[0].fold_id)}
+                ids = [act.entity_id for act in group if act.key == key]
+                enqueue_many(entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON, payload=payload)
+        log_action_many(by, pending, f"{verb}.")
     # After the commit, so that the worker sees the rows.
-    for entity_type in ids:
+    for entity_type in {entity_type for entity_type, _ in alike}:
         notify.notify_now(entity_type)
     return len(pending)
+
+
+def _decision_lines(group: Sequence[ApprovalRequest], verb: str, name: str) -> list[Decision]:
+    """What one click decided, as entries of one act: the last is listed, the others are folded into it."""
+    kind, number, act_id = ApprovalKind(group[0].kind), len(group), uuid4()
+    fields = humanize.count_with_noun(number, "field")
+    what = {
+        ApprovalKind.ITEMS: f"the removal of {humanize.count_with_noun(number, 'item')} on Monday",
+        ApprovalKind.RECORDS: f"the deletion of {registry.count_of_type(number, group[0].entity_type)} in NPD",
+        ApprovalKind.CLEAR_MONDAY: f"the emptying of {fields} on Monday",
+        ApprovalKind.CLEAR_NPD: f"the emptying of {fields} in NPD",
+    }[kind]
+    return [
+        Decision(
+            entity_type=act.entity_type,
+            entity_id=act.entity_id,
+            remote_id=act.remote_id,
+            key=act.key,
+            kind="approval",
+            sentence=f"{verb} {what}{': ' if number == 1 else ', among them '}{_within(act)}.",
+            values=act.values,
+            actor=name,
+            cause={"by": name, "causes": ["person"]},
+            folded=act is not group[-1],
+            fold_id=act_id,
+        )
+        for act in group
+    ]
+
+
+def _within(act: ApprovalRequest) -> str:
+    return act.label.replace("The ", "the ", 1) if act.kind == ApprovalKind.ITEMS else act.label
 
 
 # A request whose cause is gone is released, even where no pass comes to notice it.

@@ -278,7 +278,15 @@ def unsynced_edits(ids: Sequence[UUID] | None = None, *, limit: int) -> list[Uns
 MAX_NAME_LENGTH = 200
 
 
-def deletion_authors(keys: Iterable[tuple[str, UUID | None]]) -> dict[UUID, str]:
+@dataclass(frozen=True)
+class Deletion:
+    """Who deleted a record in NPD, and by what act, as the log of people's acts says; empty: one by one, on a page."""
+
+    by: str
+    act: str = ""
+
+
+def deletion_authors(keys: Iterable[tuple[str, UUID | None]]) -> dict[UUID, Deletion]:
     """Return who deleted these records in NPD, by their ids, as far as the log of people's acts says; one query."""
     wanted = {(str(entity_id), entity_type) for entity_type, entity_id in keys if entity_id is not None}
     if not wanted:
@@ -286,11 +294,12 @@ def deletion_authors(keys: Iterable[tuple[str, UUID | None]]) -> dict[UUID, str]
     labels = {spec.model._meta.label_lower: spec.entity_type for spec in registry.entities()}
     rows = LogEntry.objects.filter(object_id__in=[key for key, _ in wanted], action_flag=DELETION).order_by("pk")
     found = {}
-    for key, app, model, name in rows.values_list(
-        "object_id", "content_type__app_label", "content_type__model", f"user__{get_user_model().USERNAME_FIELD}"
-    ):
+    user = f"user__{get_user_model().USERNAME_FIELD}"
+    columns = ("object_id", "content_type__app_label", "content_type__model", user, "change_message")
+    for key, app, model, name, said in rows.values_list(*columns):
         if key is not None and (key, labels.get(f"{app}.{model}")) in wanted:
-            found[UUID(key)] = str(name)
+            # Django's own pages log a list of changes, which for a deletion is empty.
+            found[UUID(key)] = Deletion(str(name), "" if said.startswith("[") else said)
     return found
 
 

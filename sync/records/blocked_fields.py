@@ -90,7 +90,7 @@ def blocked_field_reason(entry: Mapping[str, Any]) -> str:
     """Why a field is blocked, and who has kept it different, where somebody has."""
     reason = str(entry["reason"])
     if kept := entry.get(KEPT_BY):
-        return f"{reason} {kept.get('who', '')} left it in NPD, so it isn’t sent before it or its column changes."
+        return f"{reason} {kept.get('who', '')} left it in NPD, so it isn't sent before it or its column changes."
     return reason
 
 

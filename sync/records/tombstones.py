@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from django.conf import settings
@@ -20,6 +21,7 @@ from sync.models import Decision, EventType, FeedEvent, IgnoredItem, SyncedModel
 from sync.models.state import fold_alike
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many
+from sync.records.approvals import limit_exceeded_by_removals
 from sync.records.item_links import RESTORED_KEY
 from sync.registry import link_of
 
@@ -195,18 +197,39 @@ _CONSEQUENCES = {
 }
 
 
-def item_consequence(record: SyncedModel) -> str:
-    """Return what becomes of a deleted record's item, by its settings and its board link's policy."""
-    policy = _deleted_record_policy(record.entity_type())
-    if not record.may_sync or record.is_left_out or record.sync_direction == SyncDirection.MONDAY_TO_NPD:
-        return f"Its item stays on Monday: the record isn’t synced to Monday. {_restorable()}"
-    exception = "" if policy is DeletedRecordPolicy.ASK else ", unless it was edited there since the last sync"
-    return f"{_CONSEQUENCES[policy][0]}{exception}. {_restorable()}"
+class DeletionConsequence(NamedTuple):
+    """What becomes of the items of deleted records, as a sentence, and whether they wait for approval first."""
+
+    sentence: str = ""
+    waits: bool = False
 
 
-def items_consequence(entity_type: str) -> str:
-    exception = "An item that was edited since the last sync stays, as does one whose record isn’t synced to Monday."
-    return f"{_CONSEQUENCES[_deleted_record_policy(entity_type)][1]}. {exception} {_restorable()}"
+def deletion_consequence(records: Collection[SyncedModel] | QuerySet[SyncedModel]) -> DeletionConsequence:
+    """Return what becomes of these records' items where they are deleted now, all at once; nothing without an item."""
+    linked = [record for record in records if record.monday_id]
+    if not linked:
+        return DeletionConsequence()
+    policy, is_one = _deleted_record_policy(linked[0].entity_type()), len(records) == 1
+    sent = [one.pk for one in linked if not _is_kept_on_monday(one)]
+    if is_one and not sent:
+        said = f"Its item stays on Monday: the record isn't synced to Monday. {_restorable()}"
+        return DeletionConsequence(said)
+    removes = policy in (DeletedRecordPolicy.ARCHIVE, DeletedRecordPolicy.DELETE)
+    if removes and (limit := limit_exceeded_by_removals(linked[0].entity_type(), sent)):
+        items, its = ("Its item stays", "its") if is_one else ("Their items stay", "their")
+        why = f"deletions of {limit} within an hour wait for approval"
+        said = f"{items} on Monday until somebody approves {its} removal: {why}. {_restorable()}"
+        return DeletionConsequence(said, waits=True)
+    if is_one:
+        exception = "" if policy is DeletedRecordPolicy.ASK else ", unless it was edited there since the last sync"
+        return DeletionConsequence(f"{_CONSEQUENCES[policy][0]}{exception}. {_restorable()}")
+    exception = "An item that was edited since the last sync stays, as does one whose record isn't synced to Monday."
+    return DeletionConsequence(f"{_CONSEQUENCES[policy][1]}. {exception} {_restorable()}")
+
+
+def _is_kept_on_monday(record: SyncedModel) -> bool:
+    """Whether deleting the record sends nothing to Monday, by its own settings."""
+    return not record.may_sync or record.is_left_out or record.sync_direction == SyncDirection.MONDAY_TO_NPD
 
 
 def _restorable() -> str:

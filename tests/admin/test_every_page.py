@@ -124,7 +124,7 @@ def test_the_banner_names_the_sandbox_without_its_password_or_says_the_next_step
     settings.MONDAY_API_URL = "https://api.monday.com/v2"
     assert banner() == ""
     settings.MONDAY_API_KEY = ""
-    assert "Monday isn’t connected" in words_of(banner())
+    assert "Monday isn't connected" in words_of(banner())
 
 
 def test_the_guide_says_what_is_set_and_never_the_value(
@@ -149,7 +149,7 @@ def test_who_may_see_the_account_sees_the_connection_and_none_of_its_buttons(
     main = re.search(r'<div class="npd-wizard">.*', answer.content.decode(), re.DOTALL)
     assert main
     assert "npd-connection-boards" in main[0]
-    assert not re.findall(r"<form|npd-button|Next: boards|npd-wizard-steps", main[0].partition("</main>")[0])
+    assert not re.findall(r"<form|npd-button|Next: Boards|npd-wizard-steps", main[0].partition("</main>")[0])
 
 
 def test_tokens_that_are_kept_in_clear_have_no_page() -> None:

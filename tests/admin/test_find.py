@@ -152,6 +152,7 @@ def test_commands_are_those_that_somebody_may_give_here(client: Client, world: d
     client.force_login(staff_who_may("view_contact"))
     commands = titles(client, "", page)["Commands"]
     assert commands == ["Dark mode", "Light mode", "Mode of the system", "Help", "Sign out"]
+    assert titles(client, "log out") == {"Commands": ["Sign out"]}
     client.logout()
     assert client.get("/admin/search/", {"s": "zoe"}).status_code == 302
 

@@ -193,7 +193,8 @@ def test_the_headline_says_what_is_wrong_first(browser_of_person: Client) -> Non
     BoardLink.objects.filter(entity_type="organization").update(
         blocked_reason="The board was archived.", blocked_until=sync_now() + timedelta(minutes=1)
     )
-    assert headline_of(browser_of_person) == "Sync of Organizations is stopped; 3 things need attention"
+    assert headline_of(browser_of_person).startswith("Sync of Organizations is stopped:")
+    assert "3 things need attention." in text_of(browser_of_person)
     assert "Sync of Organizations is stopped: The board was archived." in text_of(browser_of_person)
 
 
@@ -266,7 +267,7 @@ def test_a_column_that_blocks_records_is_one_thing_beside_other_blocked_fields(b
     assert tasks_of(browser_of_person) == [("warn", "Blocked")]
     assert "2 contacts: The column is gone." in text_of(browser_of_person)
     listed_words = words_of(browser_of_person.get(CONTACTS).content.decode())
-    assert "Phone is blocked for 2 contacts: a column on Monday can’t be used." in listed_words
+    assert "Phone is blocked for 2 contacts: a column on Monday can't be used." in listed_words
     assert re.search(r"Gone 0 .* Column .*Gone 1 ", listed_words)
     assert headline_of(browser_of_person) == "Syncing; 1 thing needs attention: 2 records"
     states.held("Other", "702")
@@ -458,6 +459,26 @@ def test_failures_and_calls_are_counted_by_the_hour_where_they_happen(browser_of
     }  # fmt: skip
     assert "3 failed attempts, 1 failed job in the last 24 hours." in chart(browser_of_person, "Failures, by hour")
     assert "1 call in the last 24 hours." in chart(browser_of_person, "API calls, by hour")
+
+
+def test_the_first_card_says_how_much_of_a_known_quota_is_used(browser_of_person: Client) -> None:
+    states.boards()
+
+    def quota_of(**row: Any) -> str:
+        ApiBudget.objects.update_or_create(
+            id=1, defaults={"day": sync_now().date(), "minute_calls": 0, "points": 0, **row}
+        )
+        return html_of(browser_of_person).partition("npd-health-quota")[2].partition("</p>")[0]
+
+    assert quota_of(day_calls=20, others_calls=0) == ""
+    calm = quota_of(day_limit=1_000)
+    assert "20 of today" in calm
+    assert "npd-badge-warn" not in calm
+    reported = quota_of(others_calls=680, reported_at=sync_now() - timedelta(minutes=8))
+    assert "700 of today" in reported
+    assert "own figure is 8 minutes old" in unescape(reported)
+    assert "npd-badge-warn" in reported
+    assert "700 of" not in quota_of(refused_at=sync_now()).partition("last figure")[0]
 
 
 def test_calls_are_measured_by_the_quota_where_it_is_near(browser_of_person: Client) -> None:

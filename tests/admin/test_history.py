@@ -138,6 +138,16 @@ def test_a_fold_says_one_thing_so_archived_and_deleted_items_are_two(browser_of_
     )
 
 
+def test_deletions_by_one_person_are_of_one_act_only_where_the_same_act_deleted(browser_of_person: Client) -> None:
+    undone = {"deletion": "Deleted by the undo of the import “people.csv”."}
+    entries(3, "Its item was archived.", kind="archived", actor="dora", cause=undone)
+    entries(4, "Its item was archived.", kind="archived", actor="dora")
+    page = browser_of_person.get("/admin/sync/decision/").content.decode()
+    assert re.findall(r"and (\d) more records", page) == ["3", "2"]
+    assert words_of(page).count("Deleted by the undo of the import “people.csv”. Its item") == 1
+    assert page.count('"/admin/sync/tombstone/">Deleted records') == 2
+
+
 # What waits to be synced
 
 

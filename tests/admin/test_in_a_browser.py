@@ -257,7 +257,7 @@ def test_a_page_that_is_cut_off_or_signed_out_says_so_and_is_saved_after_signing
     page.on("request", lambda request: asked.append(request.url) if "/admin/live/" in request.url else None)
     page.route("**/admin/live/**", lambda route: route.abort())
     assert follow(until_visible=True) >= 2
-    assert "the server doesn’t answer" in line.inner_text()
+    assert "the server doesn't answer" in line.inner_text()
     page.unroute("**/admin/live/**")
     follow(until_visible=False)
     page.fill("#id_role_title", "Typed before")

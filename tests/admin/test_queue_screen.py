@@ -95,7 +95,7 @@ def test_what_a_set_up_or_an_import_made_is_counted_apart_from_peoples_edits(bro
     finished(now - timedelta(hours=2), "organization", rows=40, priority=choices.Priority.LOAD)
     html = listed(browser_of_person)
     assert re.findall(r"Jobs done: (\d+)</title>", html) == ["5"]
-    assert re.search(r"\b5 jobs done in the last 24 hours; besides, 90 of a set-up or an import\b", words_of(html))
+    assert re.search(r"\b5 jobs done in the last 24 hours, and 90 for a set-up or an import\b", words_of(html))
     assert re.search(r"\b40 jobs of a set-up or an import\b", card(browser_of_person, "Organizations"))
 
 

@@ -158,7 +158,7 @@ def test_before_a_deletion_the_page_says_what_becomes_of_the_item(
 ) -> None:
     def asked(record: Any) -> Any:
         answer = browser_of_person.get(reverse("admin:npd_contact_delete", args=[record.pk]))
-        follows = answer.context["items_follow"]
+        follows = answer.context["items_follow"].sentence
         # In the same box as the question.
         question = answer.content.decode().split("npd-question", 1)[1]
         assert follows in words_of(question)
@@ -171,12 +171,28 @@ def test_before_a_deletion_the_page_says_what_becomes_of_the_item(
     BoardLink.objects.update(deleted_record_policy="delete")
     assert "deleted" in asked(synced)
     assert asked(synced) != archives
-    Contact.objects.filter(pk=synced.pk).update(phone="+44 20 7946 0018")
+    Contact.objects.filter(pk=synced.pk).update(phone="+442079460018")
     selected = post_action(browser_of_person, "delete_selected", synced)
     assert f"{synced.email} +44 20 7946 0018" in selected
-    assert "Their items on Monday will be deleted" in selected
+    assert "Its item on Monday will be deleted" in selected
     Contact.objects.filter(pk=synced.pk).update(sync_direction="monday_to_npd")
     assert "stays on Monday" in asked(synced)
+
+
+@pytest.mark.parametrize(("limit", "waits"), [(2, False), (1, True)])
+def test_a_deletion_over_the_limit_says_before_and_after_that_the_items_wait_and_leads_to_the_approvals(
+    client: Client, world: dict[str, Any], settings: Any, limit: int, waits: bool
+) -> None:
+    settings.GUARD_RECORDS = limit
+    client.force_login(staff_who_may("view_contact", "delete_contact", "view_approvalrequest"))
+    chosen = [world["synced"].pk, states.synced("Second", "98").pk, world["disabled"].pk]
+    data = {"action": "delete_selected", "_selected_action": chosen}
+    follows = client.post(LIST, data).context["items_follow"]
+    done = client.post(LIST, data | {"post": "yes"}, follow=True)
+    [said] = [str(one) for one in done.context["messages"]]
+    to_approvals = f'href="{reverse("admin:sync_approvalrequest_changelist")}?state__exact=pending"'
+    assert (follows.waits, follows.sentence in unescape(said), to_approvals in said) == (waits, True, waits)
+    assert not Contact.objects.filter(pk__in=chosen).exists()
 
 
 def test_before_a_deletion_the_page_names_the_records_with_open_conflicts_and_leads_to_them(

@@ -113,6 +113,8 @@ def test_the_same_field_changed_meanwhile_is_told_and_what_was_typed_stays(
     assert "Phone changed meanwhile: it is now “+44 20 7946 0002” (by NPD Sync, " in text
     assert "You typed “+44 20 7946 0003”. Save again to keep yours, or" in text
     assert 'data-value="+44 20 7946 0002"' in text
+    assert "Not saved yet: Phone changed meanwhile." in text
+    assert "correct the error" not in text
     again = values_of(answer, "contact_form")
     assert (again["phone"], again["role_title"]) == ("+44 20 7946 0003", "Head")
     ann.refresh_from_db()

@@ -82,7 +82,7 @@ def test_ticked_items_are_created_after_a_question_and_ignored_at_once(
     assert not UnmatchedItem.objects.exclude(ignored_at=None).exists()
 
 
-def test_the_search_of_a_record_finds_those_without_an_item(
+def test_the_search_of_a_record_finds_those_without_an_item_and_says_which_have_one(
     browser_of_person: Client, items: list[UnmatchedItem]
 ) -> None:
     address = f"{LIST}{items[0].pk}/link/"
@@ -92,8 +92,11 @@ def test_the_search_of_a_record_finds_those_without_an_item(
     text = browser_of_person.get(f"{address}?q=ann").content.decode()
     assert "Ann Free" in text
     assert "ann@example.com" in text
-    assert not {"Ann Taken", "Ann Off"} & set(text.split("\n"))
-    assert "Ann Taken" not in text
+    assert "Ann Off" not in text
+    answer = browser_of_person.get(f"{address}?q=taken")
+    assert (answer.context["records"], [str(found) for found, _, _ in answer.context["linked"]]) == ([], ["Ann Taken"])
+    assert "Has an item already" in answer.content.decode()
+    assert "Show what linking with Ann Taken" not in answer.content.decode()
     assert "No contact was found for" in browser_of_person.get(f"{address}?q=nobody").content.decode()
 
 

@@ -43,7 +43,7 @@ def test_a_page_says_in_which_zone_its_times_are(browser_of_person: Client, worl
         ("Asia/Kolkata", "IST)"),
         ("America/Sao_Paulo", "UTC-3)"),
     ):
-        assert f"Times are in {zone} ({short}" in page(browser_of_person, world, zone)
+        assert f"Times are in your time zone ({zone}, {short}" in page(browser_of_person, world, zone)
     # The zone of one request is not the next one's.
     assert timezone.get_current_timezone_name() == "UTC"
 
@@ -79,7 +79,7 @@ def test_a_browser_that_names_no_zone_reads_the_installations(
     for told in ("", "Mars/Olympus_Mons", "../../etc/passwd", "Europe", "x" * 4_000):
         shown = page(browser_of_person, world, told)
         assert "JST" in shown
-        assert ("Times are in Asia/Tokyo (JST)" in shown) is bool(told)  # once the browser has said one at all
+        assert ("Times are in Asia/Tokyo, JST" in shown) is bool(told)  # once the browser has said one at all
 
 
 def test_the_api_says_utc_whoever_asks(person: User, world: dict[str, Any]) -> None:
@@ -98,11 +98,16 @@ def test_what_is_fixed_in_utc_is_said_in_both() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(0, "1 s"), (59, "59 s"), (61, "1 min"), (7300, "2 h"), (200_000, "2 d")]
+    ("due", "words"),
+    [
+        (timedelta(seconds=54), "09:01 UTC"),
+        (timedelta(minutes=2), "09:02 UTC"),
+        (timedelta(hours=15), "16 Jan 2026, 00:00 UTC"),
+    ],
 )
-def test_a_narrow_column_says_how_old_something_is(seconds: int, words: str) -> None:
-    now = datetime(2026, 1, 15, tzinfo=UTC)
-    assert humanize.short_age(now - timedelta(seconds=seconds), now) == words
+def test_what_is_due_is_said_to_the_minute_and_never_too_early(due: timedelta, words: str) -> None:
+    now = datetime(2026, 1, 15, 9, tzinfo=UTC)
+    assert humanize.due_time(now + due, now) == words
 
 
 def test_a_zone_that_nobody_knows_stops_the_start() -> None:
@@ -124,5 +129,5 @@ def test_a_browser_tells_its_zone_by_itself(chromium: Any, live_server: Any, per
     page.get_by_role("heading", level=1).wait_for()
     assert page.get_by_text("Times are in").count() == 0
     page.goto("/admin/auth/group/")
-    page.get_by_text("Times are in Asia/Tokyo (JST)").wait_for()
+    page.get_by_text("Times are in your time zone (Asia/Tokyo, JST)").wait_for()
     context.close()

@@ -145,7 +145,7 @@ def test_records_with_one_cause_are_one_line_that_names_it(kinds: Kinds) -> None
     found = attention.causes(kinds=[AttentionKind.BLOCKED])
     assert {(cause.text, cause.number) for cause in found} == {
         ("Column Phone was deleted.", 1),
-        ("Phone: the value can’t be read", 4),
+        ("Phone: the value can't be read", 4),
     }
     [unread] = [cause for cause in found if cause.number == 4]
     members = attention.entries(of_causes=[unread.cause])

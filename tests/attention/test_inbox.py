@@ -17,9 +17,10 @@ from django.test import Client
 from conflicts.models import BatchState, ConflictBatch, SyncConflict
 from npd.models import Contact
 from sync.admin.attention_pages import ENTRIES_ON_A_PAGE
-from sync.choices import ApprovalKind, ApprovalState
+from sync.choices import ApprovalKind, ApprovalState, ColumnProblem
 from sync.clock import SyncNow, sync_now
 from sync.models import (
+    ApiBudget,
     ApprovalRequest,
     Assignment,
     BoardLink,
@@ -88,7 +89,7 @@ def test_one_side_is_used_for_the_values_shown_and_that_is_undone(browser_of_per
     assert conflict.stored_resolution.resolution_type == "keep_monday"
     html = page(browser_of_person)
     assert key not in keys_of(html)
-    assert "Monday’s value is used" in words_of(html)
+    assert "Monday's value is used" in words_of(html)
     browser_of_person.post(UNDO)
     assert ConflictBatch.objects.get().state == BatchState.UNDOING
 
@@ -217,13 +218,13 @@ def buttons_of(row: str) -> list[tuple[str, bool]]:
     return [(name, "npd-button-deletes" in classes) for classes, name in found]
 
 
-def test_an_empty_side_is_red_last_and_asks_before_it_empties_even_one_value(
+def test_an_empty_side_is_last_and_asks_in_red_before_it_empties_even_one_value(
     browser_of_person: Client, kinds: Kinds
 ) -> None:
     key, conflict = empty_on_monday("Zoe", "5050")
     html = page(browser_of_person, "?kind=conflict")
     [row] = re.findall(rf'<li[^>]*id="entry-{key.replace(":", "")}".*?</li>', html, re.DOTALL)
-    assert buttons_of(row) == [("keep_npd", False), ("keep_monday", True)]
+    assert buttons_of(row) == [("keep_npd", False), ("keep_monday", False)]
     assert "Empty Phone in NPD…" in words_of(row)
     asked = browser_of_person.post(ACT, {"one": f"keep_monday {key}", **seen_of(html, key)}).content.decode()
     assert re.search(r'npd-button-deletes"\s+type="submit"\s+name="only"\s+value="emptied"', asked)
@@ -399,8 +400,32 @@ def test_sixty_removed_items_are_answered_in_one_act(
     assert "17 of 60 done, 1 failed." in words_of(page(browser_of_person))
     failed.update(status="pending")
     asked.update(status="completed")
-    assert outcome in words_of(page(browser_of_person))
-    assert "data-inbox-undo" not in page(browser_of_person)
+    done = page(browser_of_person)
+    assert outcome in words_of(done)
+    assert "data-inbox-undo" not in done
+    assert "data-leaves" in done
+    assert 'id="npd-inbox-undo"' not in page(browser_of_person)  # once told, it is over
+
+
+def test_what_creates_says_what_it_takes_and_what_it_leaves_out(browser_of_person: Client) -> None:
+    removed_ones(2)
+    [cause] = attention.causes()
+    form = {"back": INBOX, "of": f"create_again {cause.cause}"}
+
+    def asked() -> str:
+        return words_of(browser_of_person.post(ACT, form).content.decode())
+
+    before = asked()
+    assert "API calls left" not in before
+    assert "blocked" not in before
+    limits = {"day_limit": 1_000, "day": sync_now().date(), "day_calls": 220, "minute_calls": 0, "points": 0}
+    ApiBudget.objects.update_or_create(id=1, defaults=limits)
+    FieldMapping.objects.filter(link__entity_type="contact", key="role_title").update(
+        problem="The column is gone.", problem_code=ColumnProblem.MISSING
+    )
+    said = asked()
+    assert "Takes about 2 of today's 780 API calls left." in said
+    assert "Role is blocked: the items are created without it for now." in said
 
 
 def test_sixty_records_are_deleted_in_one_act_but_not_what_was_edited_since_the_question(

@@ -188,6 +188,22 @@ def test_what_monday_counts_beyond_our_calls_is_the_other_tokens() -> None:
     assert budget.with_reported_usage(50, Decimal(90), NOON).used_today == 100
 
 
+def test_a_figure_older_than_a_refusal_says_less_than_it() -> None:
+    before, later, own = NOON - timedelta(minutes=5), NOON + timedelta(minutes=5), Decimal("20.1")
+    plan = Quota(day=1_000)
+    used = QuotaBudget(plan, day=NOON.date(), day_calls=Decimal(20), others_calls=Decimal(200)).spend(1, 0, NOON)
+    refused = used.after_rejection(LimitKind.DAY, None, 0, NOON, NOTHING)
+    assert (refused.used_today, refused.refused_at) == (1_000, NOON)
+    # It may have been a mistake, so work goes on by the old figure; that more was used is remembered.
+    asked = refused.with_reported_usage(220, own, before)
+    assert (round(asked.used_today), asked.refused_at, asked.reported_at) == (220, NOON, before)
+    assert (newer := asked.with_reported_usage(724, own, later)).refused_at is None
+    assert round(newer.used_today) == 724
+    raised = replace(refused, quota=Quota(day=10_000)).with_reported_usage(220, own, before)
+    assert (raised.used_today, raised.refused_at, raised.reported_at) == (1_000, None, NOON)
+    assert asked.at_time(NOON + timedelta(days=1), NOTHING).refused_at is None
+
+
 def test_what_goes_back_unsent_after_a_refusal_makes_no_room() -> None:
     budget = QuotaBudget(SMALL, day=NOON.date()).spend(2, 400, NOON)
     refused = budget.after_rejection(LimitKind.POINTS, 30, 100, NOON, InFlight(1, 1, 300)).spend(-1, -300, NOON)

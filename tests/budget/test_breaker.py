@@ -7,9 +7,16 @@ import pytest
 import responses
 
 from sync.clock import sync_now
-from sync.connectors.base.errors import BudgetExhausted, ConnectionLost, MinuteLimitReached
-from sync.limits import breaker
-from sync.models import MondayAccount
+from sync.connectors.base.errors import (
+    BudgetExhausted,
+    ConnectionLost,
+    DailyLimitReached,
+    MinuteLimitReached,
+    NotAuthenticated,
+)
+from sync.limits import breaker, credentials
+from sync.models import Decision, MondayAccount
+from sync.models.state import STOP_END_KIND, STOP_KIND
 
 pytestmark = pytest.mark.django_db
 
@@ -51,6 +58,23 @@ def test_a_wait_that_monday_asked_for_is_never_shortened() -> None:
     breaker.trip_account(MinuteLimitReached("slow down", wait_seconds=90))
     breaker.trip_account(ConnectionLost("gone"))
     assert round(rest()) == 90
+
+
+def test_since_when_a_stop_lasts_is_that_of_its_cause() -> None:
+    breaker.trip_account(NotAuthenticated("Not authenticated"))
+    begun = sync_now() - timedelta(minutes=20)
+    MondayAccount.objects.update(stopped_since=begun, stopped_until=sync_now() - timedelta(seconds=1))
+    breaker.trip_account(NotAuthenticated("Not authenticated"))
+    assert breaker.monday_account().stopped_since == begun
+    breaker.trip_account(DailyLimitReached("Daily limit exceeded", wait_seconds=30_000))
+    changed = breaker.monday_account().stopped_since
+    assert changed is not None
+    assert changed > begun
+    breaker.trip_account(ConnectionLost("gone"))  # which outlasts nothing
+    assert breaker.monday_account().stopped_since == changed
+    # Activity told of the first cause, and tells the end of it all.
+    credentials.end_stop()
+    assert list(Decision.objects.order_by("id").values_list("kind", flat=True)) == [STOP_KIND, STOP_KIND, STOP_END_KIND]
 
 
 @responses.activate

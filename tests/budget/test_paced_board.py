@@ -12,6 +12,7 @@ from django.test import Client
 
 from npd.models import Contact
 from sync.clock import sync_now
+from sync.kernel import humanize
 from sync.ledger import record_view
 from sync.limits import breaker, quota
 from sync.models import ApiBudget, ApiUsage, BoardLink
@@ -113,7 +114,7 @@ def test_pages_and_commands_say_until_when(world: World, tight: Contact, admin_c
     assert "Changes of this board are sent together every" in said
     until = availability.of("contact").until
     assert until is not None
-    assert f", next at {until:%H:%M:%S} UTC" in said
+    assert f", next at {humanize.due_time(until)}" in said
     assert availability.of("contact").blocked_reason == ""  # nothing is wrong
     state = record_view.describe_one(tight)
     assert (state.words, state.next_try) == (said, until)

@@ -62,7 +62,7 @@ def test_a_click_of_a_day_that_is_used_up_wholly_is_told_so() -> None:
     stop_clock(sync_now().replace(hour=12))
     spent(day_limit=1_000, day=sync_now().date(), day_calls=1_000)
     said = push_record(contact, "lead").wait_reason
-    assert said.startswith("Today's calls to Monday are used up. Sync goes on by itself at 00:00:05 UTC.")
+    assert said.startswith("Today's calls to Monday are used up. Sync goes on by itself at 00:01 UTC.")
 
 
 @pytest.mark.django_db

@@ -153,6 +153,27 @@ def test_a_refusal_by_mistake_leaves_no_used_up_day_behind(world: World, monday:
     assert goes_on(world, contact)
 
 
+def test_a_day_that_others_used_is_not_said_to_be_nearly_unused_after_the_refusal(
+    world: World, monday: Planned
+) -> None:
+    contact = world.linked("Ann", role_title="Boss")
+    monday.limits(plan="standard", used=220)
+    world.pass_time(seconds=400)
+    breaker.fetch_account_info()
+    world.sandbox.control("plan", others=700)
+    stopped_by(world, contact, limit="daily")
+    assert quota.forecast().used_text.startswith("1,000 of")
+    world.sandbox.control("faults", "DELETE")
+    assert breaker.ask_again() is AskCode.RESUMED
+    # Monday's figure is of five minutes ago.
+    assert (quota.forecast().used_text, quota.forecast().refused_at is None) == ("", False)
+    assert goes_on(world, contact)
+    world.pass_time(seconds=400)
+    breaker.refresh_quota()
+    assert quota.forecast().refused_at is None
+    assert quota.forecast().used > 900
+
+
 def test_a_check_for_missed_changes_that_the_stop_cut_short_is_due_at_once(
     monday_answers: responses.RequestsMock,
 ) -> None:

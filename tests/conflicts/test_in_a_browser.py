@@ -152,8 +152,10 @@ def test_keys_that_are_typed_elsewhere_or_open_something_choose_and_send_nothing
     assert not errors
 
 
-def test_what_was_chosen_or_typed_is_left_behind_only_after_a_question(open_page: Any) -> None:
-    first, second = of_fields("first", PHONE), of_fields("second", PHONE)
+def test_what_was_chosen_or_typed_is_back_after_a_walk_and_else_left_behind_only_after_a_question(
+    open_page: Any,
+) -> None:
+    first, second, third = (of_fields(name, PHONE) for name in ("first", "second", "third"))
     page, errors = open_page()
     page.goto(screen(conflict_of(first)))
     result, asked = page.locator("input[name=value-phone]"), list[str]()
@@ -162,19 +164,34 @@ def test_what_was_chosen_or_typed_is_left_behind_only_after_a_question(open_page
         asked.append(dialog.type)
         dialog.dismiss()
 
+    def walk(key: str, record: Contact) -> None:
+        press(page, key)
+        page.wait_for_url(f"**{screen(conflict_of(record))}**")
+
     page.on("dialog", stay)
-    with page.expect_event("dialog"):
-        press(page, "1", "j")
     press(page, "e", "Control+A")
     page.keyboard.type("+44 20 7946 0001")
-    with page.expect_event("dialog"):
-        press(page, "Escape", "j")
-    assert page.url.split("?")[0].endswith(screen(conflict_of(first)))
+    press(page, "Escape")
+    walk("j", second)
+    press(page, "1")
+    walk("k", first)
     assert result.input_value() == "+44 20 7946 0001"
-    press(page, "Enter")
+    expect(page.locator("[data-summary]")).to_contain_text("Writes 1 field in NPD, 1 column on Monday. What you chose")
+    with page.expect_event("dialog"):
+        page.locator(".cfl-name a").click(no_wait_after=True)
+    assert asked == ["beforeunload"]
+    result.focus()
+    press(page, "Escape", "Enter")
     page.wait_for_url(f"**{screen(conflict_of(second))}**")
     assert conflict_of(first).stored_resolution.fields["phone"].value == "+44 20 7946 0001"
-    assert asked == ["beforeunload"] * 2
+    chosen = page.locator("input[name=pick-phone]:checked")
+    expect(chosen).to_have_value("npd")
+    walk("j", third)
+    # Another value than the one that was chosen against.
+    record(finding(second, FieldConflict("phone", PHONE.npd, PHONE.base, "+44 20 7946 0777")))
+    walk("k", second)
+    expect(page.locator("[data-summary]")).to_contain_text("choose again")
+    expect(chosen).to_have_count(0)
     assert not errors
 
 

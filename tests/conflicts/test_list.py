@@ -152,7 +152,7 @@ def test_a_full_list_with_every_filter_asks_at_most_seventeen_questions(
     bulk_resolution.confirm_batch(batch, by=ada, expected_count=batch.total)
     browser.get(LIST)  # a session's first page writes it down
     with django_assert_max_num_queries(17):
-        assert "Always use NPD’s Phone?" in text_of(browser.get(LIST))
+        assert "Always use NPD's Phone?" in text_of(browser.get(LIST))
     with django_assert_max_num_queries(17):
         query = f"state=open&entity_type=contact&field=phone&age=week&kind__exact=fields&who={ada.pk}"
         assert names(browser, query) == {"d0", "d1", "d2"}

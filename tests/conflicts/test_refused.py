@@ -72,7 +72,7 @@ def test_a_correction_that_either_side_would_refuse_is_not_stored(
     assert Contact.objects.get().email == REFUSED
 
 
-@pytest.mark.parametrize(("side", "whose"), [("monday", "Monday’s reason for"), ("limit", "NPD doesn’t send")])
+@pytest.mark.parametrize(("side", "whose"), [("monday", "Monday's reason for"), ("limit", "NPD doesn't send")])
 def test_the_page_says_whose_the_reason_is(rejected: Contact, browser: Client, side: str, whose: str) -> None:
     ledger = SyncMetadata.objects.get(entity_id=rejected.pk)
     ledger.blocked_fields["email"]["side"] = side

@@ -24,8 +24,8 @@ from tests.conflicts.test_screen import LIST, screen, text_of
 from tests.support.people import staff_who_may
 
 pytestmark = pytest.mark.django_db
-SUGGESTED = "Monday’s Phone was chosen three times in a row."
-QUESTION = "Always use Monday’s Phone?"
+SUGGESTED = "Monday's Phone was chosen three times in a row."
+QUESTION = "Always use Monday's Phone?"
 
 
 @pytest.fixture(autouse=True)

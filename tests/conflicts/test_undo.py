@@ -14,6 +14,7 @@ from sync.merge import FieldSelection
 from sync.models import Decision
 from tests.admin.test_records import change_page
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, seen
+from tests.support.people import staff_who_may
 from tests.support.world import World, staged
 
 
@@ -136,6 +137,12 @@ def test_a_resolution_is_undone_from_its_records_activity(world: World, person: 
     # What was chosen and what came of it is one line.
     lines = [act.line for act in client.get(change_page(contact)).context["activity"].acts]
     assert [line.actor for line in lines if "chose" in line.what.lower()] == [str(person)]
+    # Who may resolve conflicts may undo that, also without changing the record's values.
+    pages, sees = (change_page(contact), entry, "/admin/sync/decision/"), ("view_contact", "view_decision")
+    for rights, offered in ((("change_syncconflict",), True), ((), False)):
+        client.force_login(staff_who_may(*sees, "view_syncconflict", *rights, name=f"may {len(rights)}"))
+        assert {"Undo…" in client.get(url).content.decode() for url in pages} == {offered}
+    client.force_login(person)
     undo(conflict.pk, by=person)
     assert undo_link_and_mark(entry) == (False, False)
     world.work()

@@ -72,6 +72,11 @@ BANNED = {
     r"\ba try that\b": "an attempt",
     r"\be-mails?\b|\bmails?\b": "email",
     r"\btelephones?\b": "phone",
+    r"\blog(?:ged|s|ging)? out\b": "sign out",
+    r"^in sync$|\b(?:last|never|counts as) in sync\b|^last sync$": "synced; last checked",
+    r"\bNo, go back\b": "Go back",
+    "’": "'",
+    r"^Invalid$|\bRows with problems\b": "Not imported",
 }
 
 ANY = re.compile("|".join(BANNED), re.IGNORECASE)
@@ -86,11 +91,15 @@ ALLOWED = {
     # Folders and modules by their names.
     "docs/architecture.md": ("[ledger](../sync/ledger)", "| settle | what becomes of each field"),
     "docs/reference/merge.md": ("the tombstone", "a tombstone", "tombstone's"),
+    # Monday's own sentence, in either form.
+    "sync/connectors/monday/graphql.py": ("doesn['’]t grant",),
     # A person forgets a password.
     "npd/accounts/limits.py": ("If you forgot your password",),
     "templates/account/login.html": ("forgot your password?",),
     # A folder.
     "sync/admin/notification_pages.py": ("var/mail",),
+    # Found by this word, too.
+    "config/search.py": ('also="Log out"', "Log out"),
     # Names of classes.
     "sync/models/__init__.py": ("Tombstone",),
     # An import of the package of that name, and a function of the example.

@@ -16,6 +16,7 @@ from django.db import IntegrityError, connection
 from django.test import Client
 from rest_framework.throttling import SimpleRateThrottle
 
+from conflicts.case import conflict_progress
 from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
 from npd.models import Contact
@@ -244,6 +245,8 @@ def test_of_a_new_column_the_history_names_who_made_it_and_an_edit_keeps_its_lin
     event = Contact.pgh_event_model.objects.filter(pgh_obj_id=contact.pk, role_title="Head").earliest("pgh_id")
     assert (act.line.before, act.line.actor, act.line.at) == ("Analyst", "import", event.pgh_created_at)
     assert [act.line.actor for act in acts(untouched)] == ["lead", "a script"]
+    # It isn't told as a change from nothing.
+    assert (acts(untouched)[0].line.label, acts(untouched)[0].line.icon_label) == ("", "New column filled")
     admin.post(act.undo_url, {"confirmed": "yes"})
     contact.refresh_from_db()
     assert contact.role_title == "Analyst"
@@ -294,12 +297,42 @@ def test_a_conflict_on_a_replaced_column_is_asked_about_still_with_what_stood_on
         "overwritten", {"role_title": "Director"}, {"role_title": "Head"},
     )  # fmt: skip
     assert world.values(contact)[owner.mapping().column_id] == "Director"
+    page = admin.get("/admin/inbox/")
+    [row] = [row for group in page.context["groups"] for row in group.rows if row.entry.kind == "conflict"]
+    assert (row.entry.cause_code, row.entry.values[0].names) == ("replaced", ("Now", "In the old column"))
+    assert [label for _act, label, *_ in row.buttons] == ["Keep current value", "Restore old value"]
+    screen = admin.get(f"/admin/conflicts/syncconflict/{conflict.pk}/screen/")
+    assert [side.heading for side in screen.context["case"].rows[0].sides] == ["Now", "In the old column"]
     user = get_user_model().objects.get(username="lead")
     resolve(
         conflict.pk, by=user, resolution_type="keep_monday", seen={"role_title": {"npd": "Director", "monday": "Head"}}
     )
     world.work(contact)
     assert (contact.role_title, world.values(contact)[owner.mapping().column_id]) == ("Head", "Head")
+
+
+def test_a_field_that_is_asked_about_by_itself_is_not_said_to_be_resolved_with_the_others(
+    world: World, owner: Owner, admin: Client
+) -> None:
+    contact = world.linked(role_title="Analyst", phone="+44 20 7946 0018")
+    world.edit(contact, "role_title", "Head")
+    world.edit(contact, "phone", "+44 20 7946 0812")
+    Contact.objects.filter(pk=contact.pk).update(role_title="Director", phone="+44 20 7946 0999")
+    world.hear()
+    gone(owner)
+    done(admin, CREATE)
+    world.work()
+    world.work(minutes=11)
+    first = SyncConflict.objects.get(kind="fields")
+    phone = {side: first.sides("phone")[side] for side in ("npd", "monday")}
+    lead = get_user_model().objects.get(username="lead")
+    resolve(first.pk, by=lead, resolution_type="keep_npd", seen={"phone": phone})
+    world.work()
+    first.refresh_from_db()
+    said = conflict_progress(first).sentence
+    assert (first.is_open, first.merge_selections["role_title"]["asked_in"]) == (False, "overwritten")
+    assert ("a person chose" in said, "Role: now a question of its own." in said) == (False, True)
+    assert SyncConflict.objects.get(resolved_at=None).conflict_fields == ["role_title"]
 
 
 def test_a_choice_whose_column_is_replaced_before_it_is_applied_counts_still(

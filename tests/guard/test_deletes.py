@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 
 from npd.models import Contact
 from sync.choices import ApprovalState, RemovedItemPolicy
-from sync.models import BoardLink, Tombstone
+from sync.models import BoardLink, Decision, Tombstone
 from sync.records.approvals import approve, reject, release_obsolete
 from tests.guard.test_fields import held, linked, states
 from tests.support.world import World
@@ -62,6 +62,20 @@ def test_a_mass_delete_archives_nothing_and_a_rejected_one_leaves_the_items(
     assert states() == [ApprovalState.KEPT] * 3
     world.hear(minutes=30)
     assert not Contact.objects.exists()
+
+
+@pytest.mark.parametrize(("decide", "outcome"), [(approve, "archived"), (reject, "removal_rejected")])
+def test_a_decision_and_what_came_of_it_are_one_line_of_the_activity(
+    world: World, deleted: list[str], mary: User, decide: Any, outcome: str
+) -> None:
+    before = set(Decision.objects.values_list("pk", flat=True))
+    decide(held(), mary)
+    world.work()
+    rows = Decision.objects.exclude(pk__in=before).order_by("pk")
+    [listed] = [row for row in rows if not row.folded]
+    assert (listed.kind, listed.actor, "3 items on Monday" in listed.sentence) == ("approval", "mary", True)
+    assert {row.fold_id for row in rows} == {listed.fold_id}
+    assert [row.reason for row in rows if row.kind != "approval"] == [outcome] * 3
 
 
 @pytest.fixture

@@ -72,6 +72,10 @@ def test_while_a_column_is_ignored_its_choice_comes_before_the_import(admin: Cli
     whole = admin.get(url(ImportJob.objects.get()))
     assert places(whole) == sorted(places(whole), reverse=True)
     assert (ignoring.context["columns_first"], whole.context["columns_first"]) == (True, False)
+    empty = upload(admin, b"Name,Email,Colour\nAnn,ann@x.org,\n", "empty.csv")
+    assert (empty.context["ignored"], empty.context["columns_first"]) == ([], False)
+    late = b"Name,Email,Colour\n" + b"".join(b"A%d,a%d@x.org,\n" % (n, n) for n in range(30)) + b"B,b@x.org,red\n"
+    assert upload(admin, late, "late.csv").context["ignored"] == ["Colour"]
 
 
 def test_a_file_whose_columns_say_nothing_or_say_it_twice_waits_for_a_choice(admin: Client) -> None:

@@ -76,7 +76,18 @@ def test_what_is_ambiguous_is_reported_and_not_written(person: User) -> None:
 def test_equal_rows_are_one_record_and_no_fault(person: User) -> None:
     ann, bob = "Ann,ann@x.org,0049 171 1234567", "Bob,,+46 8 123 45"
     job = imported(person, f"Name,Email,Phone,Ignored\n{ann},a\n{bob},b\n{ann},c\n{bob},b\n")
-    assert outcomes(job) == {2: "new", 3: "new", 4: "unchanged", 5: "unchanged"}
+    assert outcomes(job) == {2: "new", 3: "new", 4: "equal", 5: "equal"}
+    assert (job.counts["unchanged"], job.counts["equal"]) == (0, 2)
+    assert (said(job, 4)[2:], said(job, 5)[2:]) == (
+        "Row 4 is the same as row 2; imported once.",
+        "Row 5 is the same as row 3; imported once.",
+    )
+    wrong = offered(person, "Name,Email\nEve,eve at x\nEve,eve at x\nAnn,ann@x.org\nAnn,ann@x.org\n")
+    assert outcomes(wrong) == {2: "invalid", 3: "equal", 4: "unchanged", 5: "equal"}
+    assert [said(wrong, number).partition(", which ")[2] for number in (3, 5)] == [
+        "is not imported.",
+        "changes nothing.",
+    ]
     assert sorted(Contact.objects.values_list("name", flat=True)) == ["Ann", "Bob"]
     # Whichever the country is, 00 is the plus.
     assert outcomes(offered(person, "Name,Email,Phone\nAnn,ann@x.org,+49 171 1234567\n")) == {2: "unchanged"}

@@ -216,17 +216,17 @@ def test_afterwards_the_figures_are_of_what_was_written_and_undone_and_a_part_is
 ) -> None:
     Contact.objects.create(name="Cleo", email="cleo@x.org")
     job = offered(person, "Name,Email,Role\nAnn,ann@x.org,Head\nBob,bob@x.org,\nCleo,cleo@x.org,CEO\nDan,bad,\n")
-    assert tiles(admin.get(url(job))) == {"New": 1, "Changed": 2, "Invalid": 1}
+    assert tiles(admin.get(url(job))) == {"New": 1, "Changed": 2, "Not imported": 1}
     Contact.objects.filter(pk=ann.pk).update(role_title="typed meanwhile")
     written(job, person)
     page = admin.get(url(job))
-    assert tiles(page) == {"New": 1, "Changed": 1, "Invalid": 1, "Left alone": 1}
+    assert tiles(page) == {"New": 1, "Changed": 1, "Not imported": 1, "Left alone": 1}
     assert "Partly imported" in page.context["state_badge"]
     Contact.objects.filter(email="cleo@x.org").update(role_title="typed since")
     job.refresh_from_db()
     taken_back(job, person)
     page = admin.get(url(job))
-    assert tiles(page) == {"Undone": 1, "Not undone": 1, "Invalid": 1, "Left alone": 1}
+    assert tiles(page) == {"Undone": 1, "Not undone": 1, "Not imported": 1, "Left alone": 1}
     assert "Partly undone" in page.context["state_badge"]
     assert "Partly undone" in admin.get(reverse("admin:npd_contact_import_file")).content.decode()
 
@@ -242,6 +242,11 @@ def test_where_only_organizations_are_missing_the_answer_is_to_create_them(admin
     assert (job.counts["new"], list(job.organizations.values())) == (2, ["Nova"])
     other = offered(person, "Name,Email,Company,Phone\nA,a@x.org,Nova,\nB,b@x.org,Nova,keine Ahnung\n")
     assert not admin.get(url(other)).context["unknown_organizations"]
+    # The rest of the file may be fine, or already imported.
+    mixed = offered(person, "Name,Email,Company\nA,a@x.org,Nova\nB,b@x.org,\nB,b@x.org,\n")
+    page = admin.get(url(mixed))
+    assert (page.context["unknown_organizations"], page.context["to_write"]) == (1, 1)
+    assert 'name="make_organizations" value="yes"' in page.content.decode()
 
 
 def test_a_row_that_makes_somebody_else_of_a_record_is_left_out_and_handed_back_unless_it_is_ticked(

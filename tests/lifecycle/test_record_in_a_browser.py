@@ -53,7 +53,7 @@ def test_a_change_is_found_by_its_field_and_taken_back_while_the_form_keeps_what
     undo = page.get_by_role("link", name=re.compile(r"^Undo… ?: Role Buyer → Head$"))
     undo.focus()
     page.keyboard.press("Enter")
-    page.get_by_role("link", name="No, go back").click()
+    page.get_by_role("link", name="Go back").click()
     expect(undo).to_be_focused()
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Yes, put it back").focus()

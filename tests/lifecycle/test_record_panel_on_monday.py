@@ -76,7 +76,7 @@ def test_what_can_t_be_read_is_said_and_what_is_known_stands_below(world: World,
     text = words_of(act(admin, contact, "read_monday"))
     assert "Monday was not read:" in text
     assert LogEntry.objects.latest("id").change_message.startswith("Monday was not read: ")
-    assert "Role Buyer Buyer Buyer In sync" in text
+    assert "Role Buyer Buyer Buyer Synced" in text
     act(admin, contact, "pause")
     assert "Sync is off for this record, so its item is not read." in words_of(act(admin, contact, "read_monday"))
 

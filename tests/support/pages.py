@@ -29,11 +29,13 @@ BELOW_SERIOUS = (
     "aria-allowed-role", "empty-heading", "empty-table-header", "heading-order", "image-redundant-alt",
     "landmark-banner-is-top-level", "landmark-complementary-is-top-level", "landmark-contentinfo-is-top-level",
     "landmark-main-is-top-level", "landmark-no-duplicate-banner", "landmark-no-duplicate-contentinfo",
-    "landmark-no-duplicate-main", "landmark-one-main", "landmark-unique", "meta-viewport-large",
-    "page-has-heading-one", "presentation-role-conflict", "region", "scope-attr-valid", "skip-link",
+    "landmark-no-duplicate-main", "landmark-unique", "meta-viewport-large",
+    "page-has-heading-one", "presentation-role-conflict", "scope-attr-valid", "skip-link",
     "table-duplicate-name",
 )  # fmt: skip
 """Rules of axe that are no part of WCAG, nor ever serious: what they find would not count, and costs a fifth of all."""
+JUMPED_TO = {"landmark-one-main", "region"}
+"""Rules that are no part of WCAG either, but by what they hold a screen reader gets past the menu."""
 ASKED = {
     "resultTypes": ["violations"],
     "preload": False,
@@ -82,7 +84,7 @@ def _serious(violations: list[dict[str, Any]]) -> list[str]:
     return [
         f"{found['id']}: {found['nodes'][0]['html'][:160]}"
         for found in violations
-        if found["impact"] in ("serious", "critical") or WCAG & set(found["tags"])
+        if found["impact"] in ("serious", "critical") or WCAG & set(found["tags"]) or found["id"] in JUMPED_TO
     ]
 
 

@@ -56,7 +56,7 @@ def test_webhooks_that_cannot_be_made_are_said_in_words_and_tried_once_an_hour(
     settings.SITE_URL = "http://127.0.0.1:9"
     post.sweep()
     assert "could not be registered" in world.link().webhooks_problem
-    assert any("Monday doesn’t report every edit" in line for line in problems("webhooks"))
+    assert any("Monday doesn't report every edit" in line for line in problems("webhooks"))
     mutations = world.calls("mutation")
     post.sweep(after=20)
     assert world.calls("mutation") == mutations

@@ -47,7 +47,7 @@ def test_a_batch_has_its_page(pull: Decision, admin_client: Client) -> None:
     Contact.objects.filter(name="Contact 3").update(role_title="President")
     url = f"/admin/sync/decision/batch/{batch}/undo/"
     page = admin_client.get(url).content.decode()
-    assert all(words in page for words in ("2 values of 2 records go back", "Can’t be undone here: 1"))
+    assert all(words in page for words in ("2 values of 2 records go back", "Can&#x27;t be undone here: 1"))
     admin_client.post(url)
     assert sorted(Contact.objects.values_list("role_title", flat=True)) == ["Boss", "Boss", "President"]
 

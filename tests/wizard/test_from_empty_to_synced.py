@@ -36,7 +36,7 @@ def test_new_boards_are_made_and_everything_is_in_sync(wizard: Wizard) -> None:
     assert set(Organization.objects.values_list("sync_status", flat=True)) == {"synced"}
     end = wizard.get("run/")
     assert "The set-up is done" in end
-    assert "2 of 2 in sync" in end
+    assert "2 of 2 synced" in end
     assert "npd-wizard-done" in wizard.client.get(f"{START}run/").content.decode()
     said = list(LogEntry.objects.order_by("pk").values_list("change_message", flat=True))
     assert any("Set-up confirmed: 2 to create, 0 to link" in one for one in said)

@@ -41,13 +41,13 @@ def test_from_nothing_to_synced_with_the_keyboard(open_page: Any, monday: Sandbo
     page.get_by_text("The token works: NPD Sync writes").wait_for()
     found += barriers(page)
 
-    page.get_by_role("link", name="Next: boards").press("Enter")
+    page.get_by_role("link", name="Next: Boards").press("Enter")
     page.get_by_label("Search boards by name or number").press_sequentially("people")
     page.get_by_label("Search boards by name or number").press("Enter")
     page.get_by_text("1 board is listed.").wait_for()
     page.get_by_label("Board of Contacts").select_option(board)
     found += barriers(page)
-    page.get_by_role("button", name="Next: map fields").press("Enter")
+    page.get_by_role("button", name="Next: Map fields").press("Enter")
 
     page.get_by_role("heading", name="Organizations: which field is which column?").wait_for()
     page.get_by_role("button", name="Next", exact=True).press("Enter")
@@ -75,7 +75,7 @@ def test_from_nothing_to_synced_with_the_keyboard(open_page: Any, monday: Sandbo
     found += barriers(page)
     page.get_by_role("button", name="Save these answers").press("Enter")
     page.get_by_text("Your answers are saved.").wait_for()
-    page.get_by_role("button", name="Next: the plan").press("Enter")
+    page.get_by_role("button", name="Next: Plan").press("Enter")
 
     page.get_by_role("button", name="Confirm and begin").wait_for()
     found += barriers(page)

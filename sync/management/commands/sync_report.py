@@ -96,7 +96,7 @@ def _lines(found: LedgerStatistics) -> Iterator[str]:
     yield f"Conflicts: {one.open:,} open, {one.opened:,} opened, {one.resolved:,} resolved{waited}."
     if oldest := found.oldest_unsynced:
         last = humanize.utc_minute(oldest.last_successful_sync)
-        yield f"Unsynced the longest: {oldest.entity_type} {oldest.entity_id} ({oldest.status}), last in sync {last}."
+        yield f"Unsynced the longest: {oldest.entity_type} {oldest.entity_id} ({oldest.status}), last synced {last}."
     yield f"Never synced: {found.never_synced:,}."
     for error in found.errors:
         yield f"{error.number:>6,} × {error.example} ({error.entity_type} {error.entity_id})"

@@ -22,7 +22,7 @@ from django.urls import reverse
 from sync import registry
 from sync.choices import ApprovalKind, BlockedCode
 from sync.kernel import humanize
-from sync.kernel.conflict_store import KIND_DELETE, KIND_FIRST_MATCH, KIND_LOST_UPDATE
+from sync.kernel.conflict_store import KIND_DELETE, KIND_FIRST_MATCH, KIND_LOST_UPDATE, KIND_REPLACED
 from sync.kernel.db import fetch_rows
 from sync.kernel.messages import UNMATCHED_LABELS, UnmatchedReason, unmatched_sentence
 from sync.models import Assignment, DisabledCode, FieldMapping
@@ -61,15 +61,16 @@ _CAUSES: Mapping[tuple[str, str], str] = {
     (AttentionKind.CONFLICT, ""): "{field} changed on both sides",
     (AttentionKind.CONFLICT, KIND_FIRST_MATCH): "{field} different since linking",
     (AttentionKind.CONFLICT, KIND_LOST_UPDATE): "An edit of {field} on Monday was overwritten",
+    (AttentionKind.CONFLICT, KIND_REPLACED): "{field}: its column was replaced, with a value in the old one",
     (AttentionKind.CONFLICT, KIND_DELETE): "A {record} or its item was deleted on one side",
     (AttentionKind.DUPLICATE, ""): "Which item belongs to which {record}?",
     (AttentionKind.REJECTED, ""): "{field} was rejected by Monday",
-    (AttentionKind.REJECTED, BlockedCode.LIMIT): "{field} has a value that its column can’t take",
+    (AttentionKind.REJECTED, BlockedCode.LIMIT): "{field} has a value that its column can't take",
     (AttentionKind.BLOCKED, ""): "{field} is blocked",
-    (AttentionKind.BLOCKED, BlockedCode.COLUMN): "{field}: its column can’t be used",
+    (AttentionKind.BLOCKED, BlockedCode.COLUMN): "{field}: its column can't be used",
     (AttentionKind.BLOCKED, BlockedCode.RELATION): "{field} waits for a record that has no item yet",
-    (AttentionKind.BLOCKED, BlockedCode.INVALID): "{field}: NPD can’t use Monday’s value",
-    (AttentionKind.BLOCKED, BlockedCode.UNKNOWN): "{field}: the value can’t be read",
+    (AttentionKind.BLOCKED, BlockedCode.INVALID): "{field}: NPD can't use Monday's value",
+    (AttentionKind.BLOCKED, BlockedCode.UNKNOWN): "{field}: the value can't be read",
     (AttentionKind.BLOCKED, BlockedCode.REQUIRED): "{field} is required in NPD and was emptied on Monday",
     (AttentionKind.BLOCKED, BlockedCode.THROTTLED): "{field} is in an update loop",
     (AttentionKind.BLOCKED, BlockedCode.DIRECTION): "{field}: its direction lets nothing be sent",
@@ -78,7 +79,7 @@ _CAUSES: Mapping[tuple[str, str], str] = {
     (AttentionKind.REMOVED, "moved"): "Moved to another board",
     (AttentionKind.UNMATCHED, ""): "No record belongs to it",
     (AttentionKind.WEBHOOK, ""): "Switched off",
-    (AttentionKind.NOTIFICATION, ""): "Your notifications by {field} don’t arrive",
+    (AttentionKind.NOTIFICATION, ""): "Your notifications by {field} don't arrive",
     (AttentionKind.NOTIFICATION, "stopped"): "Your notifications by {field} are switched off",
     **{(AttentionKind.WEBHOOK, code.value): str(code.label) for code in DisabledCode if code},
     **{(AttentionKind.UNMATCHED, code): label for code, label in UNMATCHED_LABELS.items()},
@@ -235,20 +236,24 @@ MAX_SHOWN_VALUE = 120
 
 @dataclass(frozen=True)
 class SideValues:
-    """A field with what each side has; of long values `excerpts` has what differs, in pieces that may be marked."""
+    """A field with what each side has; of long values `excerpts` has what differs, in pieces that may be marked.
+
+    `names` say what each of the two is, where both sides have one value.
+    """
 
     key: str
     label: str
     npd: str | None
     monday: str | None
     excerpts: Sequence[Sequence[tuple[str, bool]]] = ()
+    names: tuple[str, str] = ("NPD", "Monday")
 
     @property
     def sides(self) -> list[tuple[str, str | None, Sequence[tuple[str, bool]]]]:
         """What a row shows: the side, the whole value, and the pieces of its excerpt."""
         wholes = (self.npd, self.monday)
         whole_ones = [[(humanize.shorten(whole, MAX_SHOWN_VALUE), False)] if whole else [] for whole in wholes]
-        return list(zip(("NPD", "Monday"), wholes, self.excerpts or whole_ones, strict=True))
+        return list(zip(self.names, wholes, self.excerpts or whole_ones, strict=True))
 
 
 @dataclass(frozen=True)

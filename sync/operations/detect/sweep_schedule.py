@@ -122,7 +122,7 @@ def board_problems(
     if link.silence:
         yield BoardProblem(f"{title}: Monday reports no edits", link.silence, "notifications_off", "webhooks")
     if link.webhooks_problem:
-        what = f"{title}: Monday doesn’t report every edit"
+        what = f"{title}: Monday doesn't report every edit"
         yield BoardProblem(what, link.webhooks_problem, "webhook", "webhooks")
     if link.sweep_problem:
         what = f"{title}: missed changes are not fully known"
@@ -174,4 +174,4 @@ def last_comparison_text(link: BoardLink) -> str:
     line = f"{humanize.day_and_time(link.compared_at)}: {link.compared}"
     if not late:
         return line
-    return f"{line} That is more than a day ago: tell your administrator, for beat or a worker isn’t running."
+    return f"{line} That is more than a day ago: tell your administrator, for beat or a worker isn't running."

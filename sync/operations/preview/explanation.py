@@ -378,7 +378,7 @@ _CAUSES = {
     "sweep": "a check for missed changes",
     "failure": "a failed pass before it",
     "dependency": "a change of something it depends on",
-    "setup": "the board’s set-up",
+    "setup": "the board's set-up",
 }
 
 MAX_LISTED = 3

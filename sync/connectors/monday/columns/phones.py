@@ -124,10 +124,10 @@ class PhoneConverter(MondayColumn):
         if len(list(phonenumbers.PhoneNumberMatcher(typed, self.region, _POSSIBLE))) > 1:
             what = "is more than one phone number"
         elif is_number and not is_whole and country is None:
-            what = f"has no country’s code, and the country “{self.region}” is not recognized"
+            what = f"has no country's code, and the country “{self.region}” is not recognized"
         elif is_number:
             what = f"is not a complete phone number{'' if is_whole else f' in the country {country} ({self.region})'}"
-        return f"“{typed}” {what}; write one number with a plus and its country’s code, such as +49 171 1234567"
+        return f"“{typed}” {what}; write one number with a plus and its country's code, such as +49 171 1234567"
 
     def display(self, canonical: Canonical) -> str:
         text = str(canonical or "")
