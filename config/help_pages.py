@@ -284,8 +284,6 @@ def rendered(text: str, name: str) -> HelpPage:
             token.attrSet("id", slugify(heading.content))
             if token.tag == "h2":
                 parts.append((slugify(heading.content), "".join(one.content for one in heading.children or [])))
-        if token.type in ("heading_open", "heading_close"):
-            token.tag = f"h{int(token.tag[1]) + 1}"  # the page's own heading stands above
         if token.type == "inline":
             token.children = _with_our_links(token.children or [], name)
     html = parser.renderer.render(tokens, parser.options, {})

@@ -43,9 +43,9 @@ class Role:
 
 ROLES: Sequence[Role] = (
     Role(
-        "NPD Sync: edit contacts",
-        "Edit contacts",
-        "adds, changes, deletes and imports contacts and organizations; resolves conflicts and rejected values.",
+        "NPD Sync: view",
+        "View",
+        "sees all contacts, organizations, activity and the state of the sync, and exports lists; changes nothing.",
     ),
     Role(
         "NPD Sync: resolve conflicts",
@@ -56,9 +56,9 @@ ROLES: Sequence[Role] = (
         ),
     ),
     Role(
-        "NPD Sync: view",
-        "View",
-        "sees all contacts, organizations, activity and the state of the sync, and exports lists; changes nothing.",
+        "NPD Sync: edit contacts",
+        "Edit contacts",
+        "adds, changes, deletes and imports contacts and organizations; resolves conflicts and rejected values.",
     ),
     Role(
         "NPD Sync: operate",
@@ -69,7 +69,7 @@ ROLES: Sequence[Role] = (
         ),
     ),
 )
-"""What is offered, by what is needed most; other groups are an administrator's own."""
+"""What is offered, from the least on; other groups are an administrator's own."""
 
 
 def role_of(group: str) -> Role | None:

@@ -44,7 +44,7 @@ class Run:
     def start(self, **variables: str) -> None:
         """Start, and wait for the last line of the greeting."""
         self.begin([sys.executable, "-m", "config.embedded"], **variables)
-        wait_for("the run is ready", self._ready, 150)
+        wait_for("the run is ready", self._ready, 600)
 
     def begin(self, command: list[str], **variables: str) -> None:
         env = _bare() | {"PORT": str(self.web), "SANDBOX_PORT": str(self.sandbox)} | variables
@@ -55,7 +55,7 @@ class Run:
         """`make run` without its packages, as far as the database's start; make's process."""
         launch = f"BOOTSTRAP=sh -c 'shift; exec {sys.executable} \"$$@\"' sh"
         self.begin([*before, "make", "-s", "run", launch])
-        wait_for("the database runs", (self.folder / "var" / "run.json").exists, 150)
+        wait_for("the database runs", (self.folder / "var" / "run.json").exists, 600)
         assert self.process
         return psutil.Process(self.process.pid)
 

@@ -13,7 +13,7 @@ Found = TypeVar("Found")
 FIRST_LOOK, LOOK_SECONDS = 0.002, 0.03  # most waits end within a few milliseconds
 
 
-def wait_for(what: str, condition: Callable[[], Found], seconds: float = 60) -> Found:
+def wait_for(what: str, condition: Callable[[], Found], seconds: float = 120) -> Found:
     """The first truthy answer of `condition`; after `seconds` an AssertionError that names `what`."""
     deadline, pause = time.monotonic() + seconds, FIRST_LOOK
     while not (answer := condition()):
