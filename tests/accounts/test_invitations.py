@@ -103,10 +103,10 @@ def test_a_link_works_once_for_some_days_until_another_is_sent_and_while_the_acc
     assert admin.post(again, {"confirmed": "yes"}).status_code == 403
 
 
-def test_a_colleague_of_the_first_role_edits_contacts_and_resolves_conflicts_without_another_permission(
+def test_a_colleague_who_edits_contacts_edits_them_and_resolves_conflicts_without_another_permission(
     admin: Client,
 ) -> None:
-    role = Group.objects.get(name=ROLES[0].group)
+    role = Group.objects.get(name="NPD Sync: edit contacts")
     send(admin, role=role.pk)
     browser = Client()
     rosa = User.objects.get(username="rosa@example.com")

@@ -42,7 +42,7 @@ def gathering(noon: None, boards: dict[str, BoardLink]) -> None:
 
 @pytest.mark.parametrize(("of_account", "of_board"), [(5, 20), (20, 5)])
 def test_of_two_errors_the_one_that_lasts_longer_gives_the_reason_and_the_time(of_account: int, of_board: int) -> None:
-    now, row = sync_now(), monday_account()
+    now, row = sync_now().replace(second=0, microsecond=0), monday_account()
     row.stopped_until, row.stop_reason = now + timedelta(minutes=of_account), "Monday asks to wait."
     row.save()
     BoardLink.objects.filter(entity_type="contact").update(
