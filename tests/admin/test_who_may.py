@@ -90,6 +90,19 @@ def contact_page(world: World, name: str = "synced", page: str = "change") -> st
     return reverse(f"admin:npd_contact_{page}", args=[world[name].pk])
 
 
+def field_of_many_changed(world: World) -> Callable[[Client], Any]:
+    """What the page that previews it sends."""
+    path, keys = "/admin/npd/contact/", [world["synced"].pk]
+    chosen = {"field": "role_title", "edit-role_title": "Head"}
+
+    def change(client: Client) -> Any:
+        asked = client.post(path, {"action": "bulk_edit", "_selected_action": [str(key) for key in keys], **chosen})
+        hidden = dict((asked.context or {}).get("hidden", ()))
+        return ticked(path, "bulk_edit", *keys, **chosen, seen=hidden.get("seen", ""))(client)
+
+    return change
+
+
 def conflict_resolved(world: World) -> Callable[[Client], Any]:
     seen = {"phone": {"npd": "+44 20 7946 0812", "monday": "+44 20 7946 0018 ext. 4"}}
     return api(f"sync/conflicts/{world['conflict'].pk}/resolve", {"resolution_type": "keep_npd", "seen": seen})
@@ -296,6 +309,7 @@ ACTS = (
     Act("Choose the country of phone numbers", region_chosen, OPERATE),
     Act("Change a record", lambda w: saved(contact_page(w), "contact_form", role_title="Head"), RECORDS),
     Act("Change a record", lambda w: api(f"contacts/{w['synced'].pk}/", {"name": "X"}, "patch"), RECORDS, True),
+    Act("Change a field of several records", field_of_many_changed, RECORDS),
     Act("Add a record", lambda w: api("contacts/", {"name": "X"}), RECORDS, True),
     Act("Delete a record", lambda w: lambda c: c.post(contact_page(w, page="delete"), {"post": "yes"}), RECORDS),
     Act("Delete a record", lambda w: api(f"contacts/{w['synced'].pk}/", None, "delete"), RECORDS, True),
