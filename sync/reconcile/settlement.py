@@ -707,9 +707,11 @@ def conflict_reports(plan: RecordPlan) -> Iterator[ConflictReport]:
     lost = LostUpdateConflict(plan)
     was_open = plan.facts.open_fields(KIND_FIELDS)
     if found or undone or (was_open and (plans or not may_sync)):
-        left = [p for key in was_open if key not in applied and (p := plans.get(key))]
-        moved = [p for p in left if p.decision.action in (Action.PUSH, Action.PULL)]
-        settled = "; ".join(dict.fromkeys(p.decision.reason for p in moved))
+        # What a person resolved says nothing of the fields that left by themselves.
+        left = [key for key in was_open if key not in applied] or was_open
+        ways = [p.decision for key in left if (p := plans.get(key))]
+        moved = [way for way in ways if way.action in (Action.PUSH, Action.PULL)]
+        settled = "; ".join(dict.fromkeys(way.reason for way in moved))
         why = f"It was resolved: {settled}." if moved else "Both sides say the same now."
         if lost.replaced:
             why = "The column was replaced. What it had on Monday is asked about as an overwritten edit."

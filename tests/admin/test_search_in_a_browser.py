@@ -117,7 +117,7 @@ def test_the_account_menu_is_opened_walked_and_left_by_keys_and_system_follows_t
 ) -> None:
     page, errors = open_page(width, scheme)
     page.goto("/admin/npd/contact/")
-    opens, log_out = page.get_by_role("button", name="Dora Demo"), page.get_by_role("button", name="Log out")
+    opens, sign_out = page.get_by_role("button", name="Dora Demo"), page.get_by_role("button", name="Sign out")
     if width == 390:
         page.get_by_role("button", name="Menu").press("Enter")
         expect(opens).to_be_visible()
@@ -137,10 +137,10 @@ def test_the_account_menu_is_opened_walked_and_left_by_keys_and_system_follows_t
         expect(page.locator("html.dark")).to_have_count(1 if system == "dark" else 0)
     page.get_by_role("button", name="Light", exact=True).press("Enter")
     expect(page.locator("html.dark")).to_have_count(0)
-    log_out.focus()
+    sign_out.focus()
     page.keyboard.press("Escape")
     expect(opens).to_be_focused()
-    expect(log_out).to_be_hidden()
+    expect(sign_out).to_be_hidden()
     assert not errors
 
 
