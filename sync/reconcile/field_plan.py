@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial, reduce
+from functools import cache, partial, reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -594,12 +594,18 @@ def _at_rest(
         remote_raw = convert.stored_value(item.reading(mapping.column_id))
         if remote_raw != base["remote"]:
             return None
-        # What was known then may not be now, as a label that is gone.
-        convert.remote(remote_raw)
-        convert.local(local_raw)
+        if not convert.is_stateless:
+            # What was known then may not be now, as a label that is gone.
+            convert.remote(remote_raw)
+            convert.local(local_raw)
     except UnknownValue:
         return None
-    return FieldPlan(mapping, convert, FieldDecision(mapping.key, Action.NOTHING), local_raw, remote_raw, base=base)
+    return FieldPlan(mapping, convert, _nothing(mapping.key), local_raw, remote_raw, base=base)
+
+
+@cache  # of keys of mappings; one value for all records whose field is at rest
+def _nothing(key: str) -> FieldDecision:
+    return FieldDecision(key, Action.NOTHING)
 
 
 def _decide_merged(

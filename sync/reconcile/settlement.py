@@ -745,10 +745,12 @@ def fields_in_conflict(plan: RecordPlan) -> tuple[FieldConflict, ...]:
 
 def undecided_fields(plan: RecordPlan) -> tuple[str, ...]:
     """Return the fields in conflict that this pass could not decide: they stay as they are, with their choices."""
+    if not (was_open := plan.facts.open_fields(KIND_FIELDS)):  # as of nearly all records
+        return ()
     decided = {conflict.key for conflict in fields_in_conflict(plan)}
     return tuple(
         key
-        for key in plan.facts.open_fields(KIND_FIELDS)
+        for key in was_open
         if key not in decided and (field_plan := plan.plans.get(key))
         if field_plan.blocked_reason or key in plan.fields.dropped
         if not is_kept_different(plan, field_plan)

@@ -61,6 +61,10 @@ class Converter(Protocol):
         """Whether a value may be a label that the column lacks, to be created by the write."""
 
     @property
+    def is_stateless(self) -> bool:
+        """Whether a value is known by itself alone: what could be read once can be read for ever."""
+
+    @property
     def names_items(self) -> bool:
         """Whether the value names items of another board; when one of them is removed, its cell empties by itself."""
 
@@ -118,6 +122,7 @@ class BaseConverter:
     column_type: str = "text"
     creates_labels: bool = False
     names_items: bool = False
+    is_stateless: bool = False
 
     def sent_as_stored(self, sent: Any) -> Any:
         return sent

@@ -575,6 +575,7 @@ class RelationNameConverter(TextConverter):
     """One related record, by its name in a text column. A base keeps the text, or None."""
 
     name = "relation_name"
+    is_stateless = False
 
     def local(self, raw: Local) -> Canonical:
         name, related = _related_record(raw)

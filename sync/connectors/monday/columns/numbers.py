@@ -43,6 +43,7 @@ class NumbersConverter(MondayColumn):
 
     column_type = "numbers"
     name = "numbers"
+    is_stateless = True
     event_type = "numeric"
 
     def local(self, raw: Local) -> Canonical:
@@ -130,6 +131,7 @@ class CheckboxConverter(MondayColumn):
 
     column_type = "checkbox"
     name = "checkbox"
+    is_stateless = True
     event_type = "boolean"
     fragment = "... on CheckboxValue { checked }"
     empty_fields: ClassVar[Mapping[str, Any]] = {"checked": False}
@@ -195,6 +197,7 @@ class DateConverter(MondayColumn):
 
     column_type = "date"
     name = "date"
+    is_stateless = True
     bare_text_problem = ", which may be in a person's time zone"
 
     def local(self, raw: Local) -> Canonical:

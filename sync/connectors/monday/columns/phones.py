@@ -45,6 +45,7 @@ class PhoneConverter(MondayColumn):
 
     column_type = "phone"
     name = "phone"
+    is_stateless = True
     fragment = "... on PhoneValue { phone country_short_name }"
     is_always_asked = True
     is_distinctive = True

@@ -34,6 +34,7 @@ class TextConverter(MondayColumn):
 
     column_type = "text"
     name = "text"
+    is_stateless = True
     shows_labels = True
     # A text can be mapped to an existing column of either kind.
     readable_types: ClassVar[tuple[str, ...]] = ("text", "long_text")
@@ -155,6 +156,7 @@ class EmailConverter(MondayColumn):
 
     column_type = "email"
     name = "email"
+    is_stateless = True
     bare_text_problem = ", which may be a label"
     fragment = "... on EmailValue { email label }"
     is_always_asked = True
@@ -245,6 +247,7 @@ class LinkConverter(MondayColumn):
 
     column_type = "link"
     name = "link"
+    is_stateless = True
     bare_text_problem = ", which may be its label"
 
     def local(self, raw: Local) -> Canonical:
