@@ -79,6 +79,7 @@ class Migration(migrations.Migration):
                     ("new", "New"),
                     ("changed", "Changed"),
                     ("unchanged", "Unchanged"),
+                    ("equal", "Equal"),
                     ("invalid", "Not imported"),
                     ("ambiguous", "Ambiguous"),
                     ("repeated", "Repeated"),
