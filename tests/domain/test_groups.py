@@ -24,7 +24,7 @@ def make_groups() -> None:
     known = MigrationLoader(None).project_state([("npd", "0001_initial")]).apps
     import_module("npd.migrations.0001_initial").make_groups(known, None)
     import_module("npd.migrations.0002_todays_words").rename(apps, None)
-    import_module("npd.migrations.0004_imports_and_roles").make_group(apps, None)
+    import_module("npd.migrations.0003_accounts_imports_and_roles").make_group(apps, None)
 
 
 def test_on_a_fresh_database_the_permissions_are_those_that_django_makes_later() -> None:

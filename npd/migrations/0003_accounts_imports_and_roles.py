@@ -1,7 +1,12 @@
-"""Rows of an import keep what can't be read of them and what Monday will probably reject, and may wait for their columns
-to be chosen; who edits records has a group."""
+"""Second factors move to django-allauth's tables; what django-axes counted goes, and so do all sessions. Rows of an import
+keep what can't be read of them and what Monday will probably reject, and may wait for their columns to be chosen; who
+edits records has a group."""
+
+from base64 import b32encode
 
 from django.db import migrations, models
+
+from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
 
 GROUP = "NPD Sync: edit contacts"
 # fmt: off
@@ -35,18 +40,57 @@ def permission(apps, app, model, act):
     return found
 
 
+def carry_over(apps, schema_editor):
+    """The app's key encrypted as before, under the library's spelling; recovery codes hashed as before."""
+    authenticators = apps.get_model("mfa", "Authenticator").objects
+    for factor in apps.get_model("npd", "SecondFactor").objects.iterator():
+        try:
+            secret = encrypt(b32encode(bytes.fromhex(decrypt(factor.sealed_key))).decode())
+        except KeyChanged:  # it stays unreadable, and the recovery codes sign in
+            secret = factor.sealed_key
+        data = {
+            "secret": secret,
+            "last_step": factor.last_step,
+            "failures": factor.failures,
+            "failed_password": factor.failed_password,
+            "told": factor.told,
+        }
+        if factor.failed_at:
+            data["failed_at"] = factor.failed_at.isoformat()
+        if factor.turned_on_told:
+            data["announced"] = True
+        made_at = factor.confirmed_at or factor.made_at
+        authenticators.create(user_id=factor.user_id, type="totp", data=data, created_at=made_at)
+        codes = {"migrated_codes": [f"sha256:{code}" for code in factor.recovery]}
+        authenticators.create(user_id=factor.user_id, type="recovery_codes", data=codes, created_at=made_at)
+    # Those of before were signed in with the password alone, until the code came; by today's rule they would be inside.
+    apps.get_model("sessions", "Session").objects.all().delete()
+
+
 class Migration(migrations.Migration):
-    replaces = [("npd", "0004_import_columns"), ("npd", "0005_roles_and_warnings")]
+    replaces = [
+        ("npd", name) for name in ("0003_accounts_by_allauth", "0004_import_columns", "0005_roles_and_warnings")
+    ]
 
     dependencies = [
-        ("npd", "0003_accounts_by_allauth"),
+        ("npd", "0002_todays_words"),
         ("conflicts", "0002_todays_words"),
         ("sync", "0004_inbox_and_activity"),
+        ("mfa", "0003_authenticator_type_uniq"),
+        ("usersessions", "0001_initial"),
+        ("sessions", "0001_initial"),
         ("auth", "0012_alter_user_first_name_max_length"),
         ("contenttypes", "0002_remove_content_type_name"),
     ]
 
     operations = [
+        migrations.RunPython(carry_over, migrations.RunPython.noop),
+        migrations.DeleteModel(name="SecondFactor"),
+        migrations.RunSQL(
+            "DROP TABLE IF EXISTS axes_accessattemptexpiration, axes_accessattempt, axes_accessfailurelog, axes_accesslog;"
+            "DELETE FROM django_migrations WHERE app = 'axes'",
+            migrations.RunSQL.noop,
+        ),
         migrations.AddField(
             model_name="importrow",
             name="broken",
