@@ -17,12 +17,15 @@ from tests.support.pages import barriers, inbox_badge, press
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
 
-def test_a_colleague_is_invited_and_resolves_a_conflict(open_page: Any, live_server: Any, settings: Any) -> None:
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_a_colleague_is_invited_and_resolves_a_conflict(
+    open_page: Any, live_server: Any, settings: Any, width: int, scheme: str
+) -> None:
     settings.SITE_URL = live_server.url
     states.boards()
     UnmatchedItem.objects.create(entity_type="contact", item_id="991", name="Somebody new")
     chosen = of_fields("Ann", PHONE, ROLE)
-    page, errors = open_page(1280, "light")
+    page, errors = open_page(width, scheme)
     page.goto("/admin/settings/")
     page.get_by_role("link", name="Invite a colleague").press("Enter")
     page.get_by_label("Email").fill("rosa@example.com")
