@@ -1,4 +1,4 @@
-"""The two largest causes of the inbox, from the board to the answer, in a browser: sixty archived items, a lost column."""
+"""Two large causes of the inbox, from the board to the answer, in a browser: archived items, and a deleted column."""
 
 from __future__ import annotations
 
