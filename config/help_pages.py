@@ -222,7 +222,8 @@ def help_start(request: HttpRequest) -> HttpResponse:
         ("For your administrator", rest),
     ]
     pages = tuple(page.sections for page in (*map(_page, for_people), *rest))
-    found = sections_saying(pages, for_people, term) if term else []
+    is_read = {name for name in for_people if not name.startswith("reference/")}
+    found = sections_saying(pages, is_read, term) if term else []
     context = {
         **admin.site.each_context(request),
         "title": "Help",
