@@ -43,8 +43,8 @@ SHOWN = 8
 LOOKED_AT = 50
 """Records of a type whose conflicts and jobs are found with them, also by what the records alone say."""
 
-LONG, MOST_MEANT = 4, 5
-"""Letters from which on a word may have a wrong one, and how many words are looked for so."""
+MISSPELT, MOST_MEANT = range(4, 21), 5
+"""How many letters a word has that may have a wrong one, and how many words are looked for so: each is costly."""
 
 ABOUT = (
     ("conflicts.SyncConflict", "call_split"),
@@ -120,13 +120,13 @@ def _meant(request: HttpRequest, term: str) -> list[Group]:
     """Whom somebody may have meant who typed a letter wrong: every word is one of the name, or nearly so."""
     words = re.findall(r"[^\W_]+", term)[:MOST_MEANT]
     hits: list[Hit] = []
-    for spec in registry.entities() if any(len(word) >= LONG for word in words) else ():
+    for spec in registry.entities() if any(len(word) in MISSPELT for word in words) else ():
         lists = _admin_of(request, spec.model)
         if not lists or spec.name_field not in lists.get_search_fields(request):
             continue
         rows, opts = lists.get_queryset(request).order_by(spec.name_field), spec.model._meta
         for word in words:
-            form = misspelt_pattern(word) if len(word) >= LONG else unmarked_pattern(word)
+            form = misspelt_pattern(word) if len(word) in MISSPELT else unmarked_pattern(word)
             rows = rows.filter(**{f"{spec.name_field}__iregex": rf"(^|\W)({form})(\W|$)"})
         about = capfirst(str(opts.verbose_name))
         hits += [Hit(str(row), about, spec.icon, registry.record_url(spec.entity_type, row.pk)) for row in rows[:SHOWN]]
