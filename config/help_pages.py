@@ -26,6 +26,7 @@ from django.views.decorators.http import require_safe
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from config.help_search import HelpSection, sections_saying
 from config.middleware import unknown_address
 from sync.api.problems import KINDS, ProblemKind, as_markdown, problem_type
 from sync.kernel.db import LONGEST_SEARCH
@@ -137,6 +138,8 @@ SERVED = (*LISTED, "decisions/*.md")
 """What the listed pages lead to is there, too."""
 GLOSSARY = "glossary.md"
 RECORDS, START = "howto/find-and-export", ""
+RECORD = "what-does-a-records-page-say"
+"""The part of that about the pages of one record."""
 EMERGENCY = "howto/when-something-is-wrong"
 WORK = (
     "howto/read-sync-health", "howto/work-through-the-inbox", "howto/resolve-conflicts", "howto/fix-blocked-fields",
@@ -188,43 +191,46 @@ def help_url(request: HttpRequest) -> str:
     inside = request.path.removeprefix(index)
     if not inside:
         return reverse("npd-help", args=["howto/read-sync-health"])
-    name = next((name for start, name in PAGES if inside.startswith(start)), RECORDS)
+    name = next((name for start, name in PAGES if inside.startswith(start)), None)
+    if name is None:  # app/model/, then whatever of a list, or the id of a record and what of it
+        part = f"#{RECORD}" if inside.count("/") > 3 else ""
+        return f"{reverse('npd-help', args=[RECORDS])}{part}"
     return reverse("npd-help", args=[name]) if name else reverse("npd-help-start")
 
 
 @dataclass(frozen=True)
 class HelpPage:
-    """A page of docs/ as HTML; `title` is its first heading, `parts` are the ids and titles of the next ones, `text` is
-    all that it says, in small letters.
+    """A page of docs/ as HTML; `title` is its first heading, `parts` are the ids and titles of the next ones;
+    `sections` is what it says below each of them.
     """
 
     name: str
     title: str
     html: SafeString
     parts: Sequence[tuple[str, str]] = ()
-    text: str = ""
+    sections: tuple[HelpSection, ...] = ()
 
 
 def help_start(request: HttpRequest) -> HttpResponse:
-    """List what to do when something is wrong, then all other pages; with `q` those that say all its words."""
+    """List what to do when something is wrong, then all other pages; with `q` what answers that."""
     term = one_line(request.GET.get("q", ""))[:LONGEST_SEARCH]
-    words = term.lower().split()
-
-    def saying(pages: Sequence[HelpPage]) -> list[HelpPage]:
-        return [page for page in pages if all(word in page.text for word in words)]
-
-    rest = {page.name for page in help_pages()} - {*WORK, *SET_UP, EMERGENCY}
+    for_people = (EMERGENCY, *WORK, *SET_UP)
+    rest = _by_title({page.name for page in help_pages()}.difference(for_people))
     groups = [
-        ("Work with it", saying([_page(name) for name in WORK])),
-        ("Set up", saying([_page(name) for name in SET_UP])),
-        ("For your administrator", saying(_by_title(rest))),
+        ("Work with it", [_page(name) for name in WORK]),
+        ("Set up", [_page(name) for name in SET_UP]),
+        ("For your administrator", rest),
     ]
+    pages = tuple(page.sections for page in (*map(_page, for_people), *rest))
+    is_read = {name for name in for_people if not name.startswith("reference/")}
+    found = sections_saying(pages, is_read, term) if term else []
     context = {
         **admin.site.each_context(request),
         "title": "Help",
-        "emergency": saying([_page(EMERGENCY)]),
-        "groups": [one for one in groups if one[1]],
+        "emergency": _page(EMERGENCY),
+        "groups": groups,
         "term": term,
+        "found": [(one, _page(one.page).title if one.anchor else "") for one in found],
     }
     return TemplateResponse(request, "npd/help_start.html", context)
 
@@ -266,6 +272,7 @@ def rendered(text: str, name: str) -> HelpPage:
         # The first heading is the page's own, which its frame shows.
         title, tokens = "".join(child.content for child in tokens[1].children or []), tokens[3:]
     parts: list[tuple[str, str]] = []
+    texts: list[list[str]] = [[]]
     heads: list[str] = []
     column = 0
     for place, token in enumerate(tokens):
@@ -284,6 +291,8 @@ def rendered(text: str, name: str) -> HelpPage:
             token.attrSet("id", slugify(heading.content))
             if token.tag == "h2":
                 parts.append((slugify(heading.content), "".join(one.content for one in heading.children or [])))
+                texts.append([])
+        texts[-1].append(token.content)
         if token.type == "inline":
             token.children = _with_our_links(token.children or [], name)
     html = parser.renderer.render(tokens, parser.options, {})
@@ -292,8 +301,9 @@ def rendered(text: str, name: str) -> HelpPage:
         "</table>", "</table></div>"
     )
     html = html.replace("<pre>", '<pre tabindex="0">')
-    text_ = " ".join([title, *(token.content for token in tokens)]).lower()
-    return HelpPage(name, title, mark_safe(html), parts, text_)  # noqa: S308 - of our own files; HTML in them is escaped
+    named = zip((("", title), *parts), texts, strict=True)
+    sections = tuple(HelpSection(name, anchor, heading, " ".join(said)) for (anchor, heading), said in named)
+    return HelpPage(name, title, mark_safe(html), parts, sections)  # noqa: S308 - of our own files; their HTML is escaped
 
 
 def _with_our_links(children: list[Token], name: str) -> list[Token]:

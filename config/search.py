@@ -30,7 +30,7 @@ from config.navigation import RECORDS, sections
 from sync import registry
 from sync.admin.list_exports import EXPORT_RIGHT
 from sync.choices import QueueStatus
-from sync.kernel.db import LONGEST_SEARCH, unmarked_pattern
+from sync.kernel.db import LONGEST_SEARCH, misspelt_pattern, typed_phone_digits, unmarked_pattern
 from sync.kernel.humanize import count_with_noun, one_line, shorten
 from sync.models import SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
@@ -42,6 +42,9 @@ SHOWN = 8
 """Of each group; the rest is in its list."""
 LOOKED_AT = 50
 """Records of a type whose conflicts and jobs are found with them, also by what the records alone say."""
+
+MISSPELT, MOST_MEANT = range(4, 21), 5
+"""How many letters a word has that may have a wrong one, and how many words are looked for so: each is costly."""
 
 ABOUT = (
     ("conflicts.SyncConflict", "call_split"),
@@ -110,7 +113,24 @@ def found(request: HttpRequest, term: str) -> list[Group]:
     pages = (("Pages", _pages(request)), ("Help", _help()))
     groups = [*_rows(request, term), Group("Commands", commands)]
     groups += [Group(title, _ranked(hits, term)) for title, hits in pages]
-    return sorted((group for group in groups if group.hits), key=lambda group: group.rank)
+    return sorted((group for group in groups if group.hits), key=lambda group: group.rank) or _meant(request, term)
+
+
+def _meant(request: HttpRequest, term: str) -> list[Group]:
+    """Whom somebody may have meant who typed a letter wrong: every word is one of the name, or nearly so."""
+    words = re.findall(r"[^\W_]+", term)[:MOST_MEANT]
+    hits: list[Hit] = []
+    for spec in registry.entities() if any(len(word) in MISSPELT for word in words) else ():
+        lists = _admin_of(request, spec.model)
+        if not lists or spec.name_field not in lists.get_search_fields(request):
+            continue
+        rows, opts = lists.get_queryset(request).order_by(spec.name_field), spec.model._meta
+        for word in words:
+            form = misspelt_pattern(word) if len(word) in MISSPELT else unmarked_pattern(word)
+            rows = rows.filter(**{f"{spec.name_field}__iregex": rf"(^|\W)({form})(\W|$)"})
+        about = capfirst(str(opts.verbose_name))
+        hits += [Hit(str(row), about, spec.icon, registry.record_url(spec.entity_type, row.pk)) for row in rows[:SHOWN]]
+    return [Group("Did you mean", hits[:SHOWN])] if hits else []
 
 
 def _ranked(hits: Iterator[Hit], term: str) -> list[Hit]:
@@ -177,8 +197,16 @@ def _found_records(request: HttpRequest, lists: Any, spec: registry.EntitySpec, 
 
 
 def _told_of(searched: Sequence[str], rows: Sequence[Any], spec: registry.EntitySpec, term: str) -> dict[Any, str]:
-    """The text in which each record holds the term beside its name, its own or a related one's name, else its first."""
-    wanted = unmarked_pattern(term)
+    """The text beside each record's name that has the most of the term, its own or a related name; else its first.
+
+    Of a phone number that was typed, the number.
+    """
+    wanted, digits = [unmarked_pattern(word) for word in term.split()], typed_phone_digits(term)
+
+    def held(text: str) -> int:
+        """How many of the words a text has."""
+        return sum(bool(re.search(one, text)) for one in wanted)
+
     related = [
         field
         for field in registry.own_relations(spec.model)
@@ -191,17 +219,16 @@ def _told_of(searched: Sequence[str], rows: Sequence[Any], spec: registry.Entity
     told = {}
     for row in rows:
         texts = {name: text for name in fields if name != spec.name_field and (text := getattr(row, name))}
-        holding = [name for name, text in texts.items() if re.search(wanted, one_line(text))]
+        holding = [name for name in texts if digits and name in spec.phone_fields and digits in texts[name]]
+        holding += sorted((name for name in texts if held(texts[name])), key=lambda name: -held(texts[name]))
         name = next(iter([*holding, *texts]), "")
         if (text := texts.get(name, "")) and display and name in mappings and len(mappings[name].fields) == 1:
             text = display.local(row, mappings[name], {name: text})
-        if not holding and not re.search(wanted, str(row)):
+        if not holding and held(str(row)) < len(wanted):
             others = ((field, str(getattr(row, field.name) or "")) for field in related)
-            named = (
-                f"{capfirst(str(field.verbose_name))}: {name}" for field, name in others if re.search(wanted, name)
-            )
+            named = (f"{capfirst(str(field.verbose_name))}: {name}" for field, name in others if held(name))
             item = f"Item {row.monday_id} on Monday"
-            text = next(named, item if re.search(wanted, item) else text)
+            text = next(named, item if held(item) else text)
         told[row.pk] = shorten(one_line(text), 80)
     return told
 

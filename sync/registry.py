@@ -82,6 +82,10 @@ class EntitySpec:
         """The field that is the item's name, and by which a text column on another board names a record."""
         return next((mapping.fields[0] for mapping in self.mappings if mapping.converter == "name"), None)
 
+    @property
+    def phone_fields(self) -> frozenset[str]:
+        return frozenset(mapping.fields[0] for mapping in self.mappings if mapping.converter == "phone")
+
 
 class UnknownEntity(LookupError):
     """No synced model has this entity type."""

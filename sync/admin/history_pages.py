@@ -273,9 +273,9 @@ class ActivityList(admin_base.PageChangeList):
         for row in self.result_list:
             acts.setdefault(_act_in_list(row), []).append(row)
         if len(acts) < len(self.result_list):
-            self.count_note = "; fields that were changed together share a row"
-        if any(row.kind == UNSYNCED for row in self.result_list):
-            self.count_note += "; what is not synced yet is none of them"
+            self.count_note = ", some in one row"
+        if unsynced := sum(1 + row.page_more for row in self.result_list if row.kind == UNSYNCED):
+            self.count_note += f"; {unsynced:,} not synced yet"
         self.result_list = []
         labels = FieldLabels()
         for rows, offer in zip(acts.values(), undo_offers(list(acts.values()), request.user), strict=True):
@@ -288,7 +288,7 @@ class ActivityList(admin_base.PageChangeList):
         return str(getattr(result, "page_url", "") or super().url_for_result(result))
 
     def _unsynced_rows(self, now: datetime) -> list[Any]:
-        """The edits that wait, as rows that are not stored: one for each record and person, or for a person's many."""
+        """The edits that wait, as rows that are not stored: one for each record and person, or for an act's many."""
         asked = {name for name in self.params if name not in (ORDER_VAR, SEARCH_VAR, EntityFilter.parameter_name)}
         if self.page_num > 1 or asked:
             return []
@@ -316,7 +316,7 @@ class ActivityList(admin_base.PageChangeList):
             row.page_types, row.page_opens_deleted, row.page_now, row.page_day = types, opens, now, mark_of(row)[1]
             row.page_url = record_url(entity_type, entity_id)
             row.page_others_url = f"{queue}?{urlencode({'entity_type': entity_type})}"
-            acts.setdefault((entity_type, who, words, "new" if is_new else ""), []).append(row)
+            acts.setdefault((entity_type, who, words, "new" if is_new else "", edits[0][0].act), []).append(row)
         shown = []
         for rows in acts.values():
             is_many = len(rows) > MANY_ALIKE and not self.query

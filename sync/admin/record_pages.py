@@ -15,7 +15,7 @@ from django.contrib.admin.views.main import PAGE_VAR
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import PermissionDenied
 from django.db import connection
-from django.db.models import CharField, DateTimeField, Model, QuerySet, TextField
+from django.db.models import CharField, DateTimeField, Model, Q, QuerySet, TextField
 from django.db.models.constants import LOOKUP_SEP
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -42,7 +42,7 @@ from sync.choices import QueueDirection, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import Conflict
-from sync.kernel.db import bound_lock_waits
+from sync.kernel.db import bound_lock_waits, typed_phone_digits
 from sync.kernel.humanize import plural
 from sync.ledger import record_view
 from sync.ledger.record_view import PARTS, Part, RecordState, health_counts
@@ -244,17 +244,21 @@ class SyncedModelAdmin(RecordSelectionMixin, DeletedMeanwhileMixin, ExportMixin,
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Return the records in which every word is found; words are what Django takes for such."""
+        """Return the records that have every word (words are what Django takes for such), or the phone number."""
         names = self.get_search_fields(request)
         if not all(registry.is_contained(self.model, name) for name in names):
             # A class of its own may ask for Django's other lookups.
             found: tuple[QuerySet[Any], bool] = super().get_search_results(request, queryset, search_term)
             return found
+        condition = Q()
         for word in smart_split(search_term):
             is_quoted = word[0] in "\"'" and word[0] == word[-1]
             text = unescape_string_literal(word) if is_quoted else word
-            queryset = queryset.filter(registry.containing(self.model, names, text))
-        return queryset, False
+            condition &= registry.containing(self.model, names, text)
+        if digits := typed_phone_digits(search_term):
+            phones = registry.entity(self.model.entity_type()).phone_fields.intersection(names)
+            condition |= registry.containing(self.model, phones, digits) if phones else Q(pk__in=[])
+        return queryset.filter(condition), False
 
     @cached_property
     def search_help_text(self) -> str:

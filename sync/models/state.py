@@ -228,11 +228,11 @@ class Decision(models.Model):
     """One decision on one field or record, with its cause, as a sentence; the record's own log.
 
     `cause` is what led to it: {rows: queue row ids, causes: their names, events: ids in the inbox, rule, conflict,
-    made: it belongs to the making of an item, deletion: by what act its record was deleted}. `values` of a moved value
-    holds {before, after, overridden} as displayed and, for the undo, {raw_before, raw_after}. Those with one `fold_id`
-    say the same of one act; all but the newest are `folded` (`fold_alike`). One that is folded without such an id is
-    told by another entry of its record: a choice that was applied, the sending of what an undo restored. Of an item
-    that was removed, `values` has the `reason`.
+    made: it belongs to the making of an item, deletion: by what act its record was deleted, act: of which edit or
+    deletion by a person it came}. `values` of a moved value holds {before, after, overridden} as displayed and, for the
+    undo, {raw_before, raw_after}. Those with one `fold_id` say the same of one act; all but the newest are `folded`
+    (`fold_alike`). One that is folded without such an id is told by another entry of its record: a choice that was
+    applied, the sending of what an undo restored. Of an item that was removed, `values` has the `reason`.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -292,8 +292,19 @@ class Decision(models.Model):
     def fold_key(self) -> tuple[str, ...]:
         """Equal for entries of different records that may be one act: a person's of any field, the sync's of one."""
         kind = "create" if self.is_of_new_item else REFILLS if self.is_refill else self.kind
-        act = str(self.cause.get("deletion", "")) if isinstance(self.cause, dict) else ""
-        return (self.entity_type, kind, self.reason, "" if self.actor else self.key, self.actor, act)
+        key = "" if self.actor and not self.is_refill else self.key
+        return (self.entity_type, kind, self.reason, key, self.actor, self.act)
+
+    @property
+    def act(self) -> str:
+        """What tells an act from others alike, as edits one by one; empty where that isn't known, or the sync's."""
+        if self.actor and self.kind in BATCH_KINDS:
+            return str(self.batch_id or "")
+        cause, values = (one if isinstance(one, dict) else {} for one in (self.cause, self.values))
+        if self.actor and self.kind == "pull":
+            # Monday tells of no act: one value that one person gives one column, within a minute, is taken for one.
+            return f"{self.key}={values.get('after', '')}"
+        return str(cause.get("act") or cause.get("deletion", ""))
 
     @property
     def reason(self) -> str:
@@ -317,6 +328,9 @@ CONFLICT_FOUND_KIND = "conflict_found"
 
 WISH_KINDS = {"conflict_settled": "conflict_chosen", "undo": "conflict_undo", "conflict_undo_refused": "conflict_undo"}
 """By the kind of what came of it, the kind of what a person chose in a conflict, or asked for: one line tells both."""
+
+BATCH_KINDS = ("edit", "import", "undo")
+"""The kinds of what a person writes into many records at once, as one batch."""
 
 REFILLS = "refills"
 """The key in a line's values which says that another column was given what the field had already."""
@@ -370,7 +384,8 @@ def _listed_lately(entries: Sequence[Decision]) -> dict[tuple[str, ...], list[An
     of_kind = models.Q(kind__in=kinds) | models.Q(cause__has_key="made")
     rows = rows.filter(of_kind, actor__in=actors).annotate(ago=ago).order_by()
     found: dict[tuple[str, ...], list[Any]] = {}
-    for row in rows.only("entity_type", "entity_id", "remote_id", "kind", "key", "actor", "cause", "values", "fold_id"):
+    told = ("kind", "key", "actor", "batch_id", "cause", "values", "fold_id")
+    for row in rows.only("entity_type", "entity_id", "remote_id", *told):
         found.setdefault(row.fold_key, []).append(row)
     return found
 

@@ -48,7 +48,7 @@ from sync.records.authors import (
     MAX_ACTOR_LENGTH,
     SYNC_ACTOR,
     Deletion,
-    actor_name,
+    last_author,
     last_edit,
     monday_editor_name,
     monday_user_name,
@@ -590,12 +590,13 @@ def history_row(line: HistoryLine, plan: RecordPlan, intent: Intent | None, this
         actor = monday_editor_name(restored[-1], authors.people) if restored else ""
     if line.kind in DELETION_KINDS and (deletion := authors.deletions.get(plan.id)):
         actor = actor or deletion.by
-        cause |= {"deletion": deletion.act} if deletion.act else {}
+        cause |= {"deletion": deletion.act} if deletion.act else {"act": deletion.request} if deletion.request else {}
     is_recreation = plan.removal is not None and plan.removal.act is RecordAction.CREATE
     if (plan.creates and line.kind in (PUSH, CREATED)) or (is_recreation and line.kind == UNLINKED):
         # Whoever asked for the item gave it its values, too, whoever had typed them.
-        by = plan.facts.claim.payload.get("by") or line.actor or _creator(plan, authors)
-        cause, actor = cause | {"made": True}, str(by)
+        by = plan.facts.claim.payload.get("by") or line.actor
+        actor, act = (str(by), "") if by else last_author(authors.history.get(plan.id, ()), authors.users)
+        cause |= {"made": True} | ({"act": act} if act and Cause.SAVE in plan.facts.causes else {})
     # What a person approved or rejected is one act with what came of it.
     approval = plan.facts.claim.payload.get(approval_payload_key(line.key))
     return Decision(
@@ -616,13 +617,6 @@ def history_row(line: HistoryLine, plan: RecordPlan, intent: Intent | None, this
     )
 
 
-def _creator(plan: RecordPlan, authors: Authors) -> str:
-    """Who changed the record last in NPD, as far as it is known: that made its first item wanted."""
-    last = next(iter(authors.history.get(plan.id, ())), None)
-    name = actor_name(last.pgh_context.metadata if last and last.pgh_context else {}, authors.users)
-    return "" if last is None or name == SYNC_ACTOR else name[:MAX_ACTOR_LENGTH]
-
-
 def _editors(
     line: HistoryLine, plan: RecordPlan, field_plan: FieldPlan, events: Sequence[ItemEvent], authors: Authors
 ) -> tuple[dict[str, Any], str]:
@@ -636,6 +630,10 @@ def _editors(
             found["npd"]["undo"] = True
         if line.kind == PUSH and not actor and edit.who != SYNC_ACTOR:
             actor = edit.who[:MAX_ACTOR_LENGTH]
+        # A first load, and what somebody had sent again, is no act of whoever typed the values, maybe long ago.
+        is_of_edit = field_plan.base is not None and (not line.actor or Cause.SAVE in plan.facts.causes)
+        if line.kind == PUSH and is_of_edit and edit.act and edit.who != SYNC_ACTOR:
+            found["act"] = edit.act
     last = next((event for event in reversed(events) if event.user_id), None)
     if last is not None and last.user_id and field_plan.decision.action is not Action.NOTHING:
         found["monday"] = {"who": monday_user_name(last.user_id, authors.people), "user": last.user_id}

@@ -21,7 +21,8 @@ from sync import registry
 from sync.choices import Cause
 from sync.kernel import humanize
 from sync.kernel.db import fetch_rows
-from sync.models import MondayAccount, SyncedModel, SyncQueue, WebhookEvent
+from sync.models import FeedEvent, MondayAccount, SyncedModel, SyncQueue, WebhookEvent
+from sync.models.followers import EventType
 
 SYNC_ACTOR = "NPD Sync"
 MAX_ACTOR_LENGTH = 200
@@ -56,12 +57,16 @@ NOBODY = {SYNC_ACTOR, _DELETED, _SCRIPT, *_WAY_TEXTS}
 
 @dataclass(frozen=True)
 class Edit:
-    """Who gave a field its value, by which way (a phrase, as "by the API", or empty), and when; or restored it."""
+    """Who gave a field its value, by which way (a phrase, as "by the API", or empty), and when; or restored it.
+
+    `act` is equal for what was edited at once: a batch's, else a request's; empty of a script's.
+    """
 
     who: str
     way: str
     at: datetime
     is_undo: bool = False
+    act: str = ""
 
 
 def latest_edits(model: type[SyncedModel], ids: Iterable[UUID], *, without_batch: str = "") -> dict[UUID, list[Any]]:
@@ -113,8 +118,18 @@ def last_edit(history: Sequence[Any], attnames: Iterable[str], users: Mapping[An
             restored_values = values
             continue
         is_undo = metadata.get("cause") == UNDO_CAUSE
-        return Edit(actor_name(metadata, users), edit_way(metadata), event.pgh_created_at, is_undo)
+        act = _act_of(metadata, event.pgh_context_id)
+        return Edit(actor_name(metadata, users), edit_way(metadata), event.pgh_created_at, is_undo, act)
     return None
+
+
+def last_author(history: Sequence[Any], users: Mapping[Any, Any]) -> tuple[str, str]:
+    """Return who changed a record last, and the act as of an `Edit`: whose edit made its item wanted. Not the sync."""
+    for last in history[:1]:
+        context = last.pgh_context.metadata if last.pgh_context else {}
+        if (name := actor_name(context, users)) != SYNC_ACTOR:
+            return name[:MAX_ACTOR_LENGTH], _act_of(context, last.pgh_context_id)
+    return "", ""
 
 
 def npd_editors(model: type[SyncedModel], entity_id: UUID, fields: Mapping[str, Iterable[str]]) -> dict[str, Edit]:
@@ -157,6 +172,10 @@ def actor_name(context: Mapping[str, Any], users: Mapping[Any, Any]) -> str:
     if context.get("user"):
         return _DELETED
     return str(context.get("cause") or _SCRIPT)
+
+
+def _act_of(context: Mapping[str, Any], context_id: UUID | None) -> str:
+    return str(context.get("batch") or context_id or "")
 
 
 def edit_way(context: Mapping[str, Any]) -> str:
@@ -224,7 +243,8 @@ _MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
 class UnsyncedEdit:
     """A save of a record that waits to be synced: the columns that it changed, none where it added the record.
 
-    `context_id` is the history's context of that save; `has_failed`: the record's job has, so nothing is tried again.
+    `context_id` is the history's context of that save, `act` as of an `Edit`; `has_failed`: the record's job has, so
+    nothing is tried again.
     """
 
     entity_type: str
@@ -234,6 +254,7 @@ class UnsyncedEdit:
     columns: tuple[str, ...]
     context_id: UUID | None
     has_failed: bool
+    act: str = ""
 
 
 # Each status by the index that has its rows alone. A job is written a moment after the event of its save.
@@ -267,7 +288,16 @@ def unsynced_edits(ids: Sequence[UUID] | None = None, *, limit: int) -> list[Uns
     people = {context["user"] for context in contexts if context.get("user")}
     users = get_user_model()._default_manager.in_bulk(list(people)) if people else {}
     return [
-        UnsyncedEdit(kind, key, at, actor_name(context, users), tuple(columns), context_id, has_failed)
+        UnsyncedEdit(
+            kind,
+            key,
+            at,
+            actor_name(context, users),
+            tuple(columns),
+            context_id,
+            has_failed,
+            _act_of(context, context_id),
+        )
         for context, (kind, key, at, _, columns, context_id, has_failed) in zip(contexts, rows, strict=True)
     ]
 
@@ -280,14 +310,18 @@ MAX_NAME_LENGTH = 200
 
 @dataclass(frozen=True)
 class Deletion:
-    """Who deleted a record in NPD, and by what act, as the log of people's acts says; empty: one by one, on a page."""
+    """Who deleted a record in NPD, and by what act, as the log of people's acts says; empty: on a page.
+
+    `request` is equal for what was deleted at once, on a page too.
+    """
 
     by: str
     act: str = ""
+    request: str = ""
 
 
 def deletion_authors(keys: Iterable[tuple[str, UUID | None]]) -> dict[UUID, Deletion]:
-    """Return who deleted these records in NPD, by their ids, as far as the log of people's acts says; one query."""
+    """Return who deleted these records in NPD, by their ids, as far as the log of people's acts says; two queries."""
     wanted = {(str(entity_id), entity_type) for entity_type, entity_id in keys if entity_id is not None}
     if not wanted:
         return {}
@@ -300,7 +334,9 @@ def deletion_authors(keys: Iterable[tuple[str, UUID | None]]) -> dict[UUID, Dele
         if key is not None and (key, labels.get(f"{app}.{model}")) in wanted:
             # Django's own pages log a list of changes, which for a deletion is empty.
             found[UUID(key)] = Deletion(str(name), "" if said.startswith("[") else said)
-    return found
+    events = FeedEvent.objects.filter(type=EventType.RECORD_DELETED, entity_id__in=found).order_by("id")
+    requests = {key: str(context or "") for key, context in events.values_list("entity_id", "context_id")}
+    return {key: replace(one, request=requests.get(key, "")) for key, one in found.items()}
 
 
 def log_action(user: AbstractBaseUser | AnonymousUser, about: Model, sentence: str, *, flag: int = CHANGE) -> None:

@@ -129,6 +129,32 @@ def test_a_name_without_marks_is_a_word_as_good_as_one_with_them(browser_of_pers
     assert titles(browser_of_person, "müller")["Contacts"] == ["Jan Müller", "Müllerin", "Gmüller"]
 
 
+@pytest.mark.parametrize("typed", ["daunta matthai", "danuat", "Mathai", "dnuta", "matthaii", "danutta", "matthau"])
+def test_where_nothing_is_found_names_with_one_letter_else_are_offered(
+    browser_of_person: Client, client: Client, typed: str
+) -> None:
+    for name in ("Danuta Matthäi", "Dan Matt", "Donata Matz"):
+        states.contact(name)
+    assert titles(browser_of_person, typed) == {"Did you mean": ["Danuta Matthäi"]}
+    assert titles(browser_of_person, "danuta") == {"Contacts": ["Danuta Matthäi"]}
+    assert titles(browser_of_person, f"{typed} Smith") == {}
+    client.force_login(staff_who_may("view_organization"))
+    assert titles(client, typed) == {}
+
+
+@pytest.mark.parametrize("typed", ["040 123456", "040/123 456", "+49 40 123456", "0049 40 123456", "(040) 12345"])
+def test_a_phone_number_is_found_as_people_write_it_and_stands_beside_the_name(
+    browser_of_person: Client, typed: str
+) -> None:
+    states.boards()
+    states.contact("Ann", email="ann@example.test", phone="+4940123456")
+    states.contact("Bo", email="bo@example.test", phone="+4940123999")
+    html = found(browser_of_person, typed)
+    assert (titles(browser_of_person, typed)["Contacts"], "+49 40 123456" in words_of(html)) == (["Ann"], True)
+    assert "ann@example.test" not in html
+    assert "Ann" in words_of(browser_of_person.get("/admin/npd/contact/", {"q": typed}).content.decode())
+
+
 def test_what_fits_best_decides_which_group_stands_first(browser_of_person: Client, world: dict[str, Any]) -> None:
     states.contact("Importance Ltd")
     assert list(titles(browser_of_person, "import")) == ["Commands", "Help", "Contacts"]

@@ -12,6 +12,7 @@ from django.db import OperationalError
 from django.test import Client
 
 from config import help_pages
+from tests.admin import states
 from tests.admin.test_records import words_of
 from tests.support.people import staff_who_may
 
@@ -54,6 +55,47 @@ def test_every_help_page_opens_and_none_of_its_links_is_dead(browser_of_person: 
         assert not anchor or f'id="{anchor}"' in answer.content.decode(), link
 
 
+def test_the_help_of_a_records_page_is_what_such_a_page_says(browser_of_person: Client) -> None:
+    states.boards()
+    record = states.synced("Ann", "701")
+    page = browser_of_person.get(f"/admin/npd/contact/{record.pk}/change/").content.decode()
+    address, _, part = help_of(page).partition("#")
+    assert part == "what-does-a-records-page-say"
+    assert f'id="{part}"' in browser_of_person.get(address).content.decode()
+    assert "#" not in help_of(browser_of_person.get("/admin/npd/contact/add/").content.decode())
+
+
+def found_in_help(client: Client, term: str) -> list[str]:
+    html = client.get("/admin/help/", {"q": term}).content.decode().partition('id="npd-help-pages"')[2]
+    return re.findall(r'href="/admin/help/([^"]*)"', html)
+
+
+@pytest.mark.parametrize(
+    ("asked", "section"),
+    [
+        ("token rejected", "howto/when-something-is-wrong/#monday-rejects-the-token"),
+        ("rejected token", "howto/when-something-is-wrong/#monday-rejects-the-token"),
+        ("archived by mistake", "howto/when-something-is-wrong/#somebody-archived-or-deleted-many-items"),
+        ("lost phone number", "howto/sign-in-safely/#i-have-lost-everything-what-now"),
+        ("deleting many", "howto/when-something-is-wrong/#somebody-archived-or-deleted-many-items"),
+        ("resolve confl", "howto/resolve-conflicts/"),
+    ],
+)
+def test_the_help_finds_the_section_that_answers_first_in_whatever_form_a_word_is_asked(
+    browser_of_person: Client, asked: str, section: str
+) -> None:
+    assert found_in_help(browser_of_person, asked)[0] == section
+    assert found_in_help(browser_of_person, "zzzz") == found_in_help(browser_of_person, "the") == []
+
+
+def test_developers_pages_come_after_those_for_people(browser_of_person: Client) -> None:
+    found = [name.split("/#")[0].strip("/") for name in found_in_help(browser_of_person, "phone")]
+    listed = {*help_pages.WORK, *help_pages.SET_UP, help_pages.EMERGENCY}
+    is_for_people = [name in listed and not name.startswith("reference/") for name in found]
+    assert is_for_people == sorted(is_for_people, reverse=True)
+    assert len(found) > 5
+
+
 def test_a_long_page_begins_with_its_parts_and_a_short_one_does_not(browser_of_person: Client) -> None:
     def parts(name: str) -> list[str]:
         html = browser_of_person.get(f"/admin/help/{name}/").content.decode()
@@ -64,7 +106,7 @@ def test_a_long_page_begins_with_its_parts_and_a_short_one_does_not(browser_of_p
 
     assert len(parts("howto/resolve-conflicts")) > 2
     assert "many-at-once" in parts("howto/resolve-conflicts")
-    assert parts("howto/find-and-export") == []
+    assert parts("howto/find-unmatched-items") == []
 
 
 def test_only_help_pages_are_read_and_only_by_who_is_signed_in(browser_of_person: Client) -> None:

@@ -185,14 +185,17 @@ def test_an_edit_is_in_the_activity_until_its_pass_tells_it_for_whoever_may_see_
     assert not any(act.unsynced for act in acts_of(client, record))
 
 
-def test_edits_of_many_records_by_one_person_that_wait_are_one_line(
+def test_edits_of_many_records_at_once_that_wait_are_one_line_and_single_ones_are_not(
     browser_of_person: Client, person: User, world: dict[str, Any]
 ) -> None:
     with pghistory.context(user=person.pk):
         for number in range(4):
             Contact.objects.create(name=f"Imported {number}")
+    for number in range(3):
+        with pghistory.context(user=person.pk):
+            Contact.objects.create(name=f"Single {number}")
     rows = browser_of_person.get("/admin/sync/decision/").context["cl"].result_list
-    assert [row.page_alike for row in rows if (row.kind, row.actor) == ("unsynced", "Dora Demo")] == [3]
+    assert [row.page_alike for row in rows if (row.kind, row.actor) == ("unsynced", "Dora Demo")] == [0, 0, 0, 3]
 
 
 # One line a change, of every field or of one
