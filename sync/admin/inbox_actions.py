@@ -187,10 +187,10 @@ _APPROVED: Mapping[str, str] = {
     ApprovalKind.CLEAR_MONDAY: "Empty {fields} on Monday…",
     ApprovalKind.CLEAR_NPD: "Empty {fields} in NPD…",
 }
-"""What approving does; the question says whether items are archived or deleted."""
+"""What approving does; the cause and the question say whether items are archived or deleted."""
 
 _WHAT_WAITS: Mapping[str, str] = {
-    ApprovalKind.ITEMS: "Deleted in NPD, so their items would be archived or deleted on Monday.",
+    ApprovalKind.ITEMS: "Their records were deleted in NPD.",
     ApprovalKind.RECORDS: "Their items were deleted on Monday, so the records would be deleted in NPD.",
     ApprovalKind.CLEAR_MONDAY: "Emptied in NPD, so they would be emptied on Monday.",
     ApprovalKind.CLEAR_NPD: "Emptied on Monday, so they would be emptied in NPD.",

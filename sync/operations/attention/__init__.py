@@ -20,7 +20,7 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.urls import reverse
 
 from sync import registry
-from sync.choices import ApprovalKind, BlockedCode
+from sync.choices import ApprovalKind, BlockedCode, DeletedRecordPolicy
 from sync.kernel import humanize
 from sync.kernel.conflict_store import KIND_DELETE, KIND_FIRST_MATCH, KIND_LOST_UPDATE, KIND_REPLACED
 from sync.kernel.db import fetch_rows
@@ -54,7 +54,7 @@ MAX_CAUSE_LENGTH = 140
 _CAUSES: Mapping[tuple[str, str], str] = {
     (AttentionKind.FAILED, ""): "No reason is known",
     (AttentionKind.APPROVAL, ""): "Bulk deletions",
-    (AttentionKind.APPROVAL, ApprovalKind.ITEMS): "Items would be archived or deleted on Monday",
+    (AttentionKind.APPROVAL, ApprovalKind.ITEMS): "Items would be removed on Monday",
     (AttentionKind.APPROVAL, ApprovalKind.RECORDS): "Records would be deleted in NPD",
     (AttentionKind.APPROVAL, ApprovalKind.CLEAR_MONDAY): "Fields would be emptied on Monday",
     (AttentionKind.APPROVAL, ApprovalKind.CLEAR_NPD): "Fields would be emptied in NPD",
@@ -86,6 +86,11 @@ _CAUSES: Mapping[tuple[str, str], str] = {
 }
 """The words for a kind and its code; for a kind and an empty code those of all others."""
 
+_ITEMS_REMOVED: Mapping[str, str] = {
+    DeletedRecordPolicy.ARCHIVE: "Items would be archived on Monday",
+    DeletedRecordPolicy.DELETE: "Items would be deleted on Monday",
+}
+
 
 @dataclass(frozen=True)
 class Wording:
@@ -111,10 +116,17 @@ class Wording:
         fields = humanize.join_first([self.label(entity_type, key) for key in subject.split(",") if key])
         mapping = self.mappings.get((entity_type, subject)) if code == BlockedCode.COLUMN else None
         problem = mapping.problem if mapping else ""
-        template = common or without_where(problem) or _CAUSES.get((kind, code)) or _CAUSES[kind, ""]
+        own = _CAUSES.get((kind, code)) or _CAUSES[kind, ""]
+        if (kind, code) == (AttentionKind.APPROVAL, ApprovalKind.ITEMS):
+            own = _ITEMS_REMOVED.get(self._deleted_record_policy(entity_type), own)
+        template = common or without_where(problem) or own
         # What others wrote may hold braces of its own.
         found = template if common or problem else template.format(field=fields, record=type_name(entity_type))
         return humanize.first_sentences(found, MAX_CAUSE_LENGTH)
+
+    def _deleted_record_policy(self, entity_type: str) -> str:
+        links = (mapping.link for (of_type, _key), mapping in self.mappings.items() if of_type == entity_type)
+        return next((link.deleted_record_policy for link in links), "")
 
 
 def _actor(subject: str) -> str:
