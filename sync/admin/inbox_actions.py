@@ -290,7 +290,7 @@ def removal_leads(causes: Sequence[AttentionCause], now: datetime, user: Any) ->
             policy = RemovedItemPolicy.ASK if cause.code == "moved" else policy
             then = _AFTER_QUIET_TIME[policy]
             then += "" if policy is RemovedItemPolicy.ASK else "; what was edited since is asked about."
-            at = humanize.time_of_day(until)
+            at = humanize.due_time(until)
             sentence = f"Until {at} nothing is changed: restored by then, they are synced as before. {then}"
         sentence = f"{sentence} {_left_to_others(user, cause)}".rstrip()
         link_text = "Restore on Monday" if cause.code != "moved" else "Move back on Monday"
