@@ -118,15 +118,14 @@ class Wording:
         problem = mapping.problem if mapping else ""
         own = _CAUSES.get((kind, code)) or _CAUSES[kind, ""]
         if (kind, code) == (AttentionKind.APPROVAL, ApprovalKind.ITEMS):
-            own = _ITEMS_REMOVED.get(self._deleted_record_policy(entity_type), own)
+            policies = (
+                one.link.deleted_record_policy for (of, _key), one in self.mappings.items() if of == entity_type
+            )
+            own = _ITEMS_REMOVED.get(next(policies, ""), own)
         template = common or without_where(problem) or own
         # What others wrote may hold braces of its own.
         found = template if common or problem else template.format(field=fields, record=type_name(entity_type))
         return humanize.first_sentences(found, MAX_CAUSE_LENGTH)
-
-    def _deleted_record_policy(self, entity_type: str) -> str:
-        links = (mapping.link for (of_type, _key), mapping in self.mappings.items() if of_type == entity_type)
-        return next((link.deleted_record_policy for link in links), "")
 
 
 def _actor(subject: str) -> str:
