@@ -259,7 +259,7 @@ def prepare_batch(
     if resolution_type not in BULK_TYPES:
         raise InvalidResolution(f"“{resolution_type}” can't be chosen for many. Choose one of {', '.join(BULK_TYPES)}.")
     plan = _Plan()
-    deletes = resolution_type == OptionAct.DELETE_RECORD
+    deletes = resolution_type in DELETING_ACTS
     refused = cache(lambda entity_type: deletion_problem(by, entity_type) if deletes else "")
     with transaction.atomic():
         _delete_expired()

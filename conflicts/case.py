@@ -33,7 +33,7 @@ from sync import connectors, registry
 from sync.choices import QueueDirection
 from sync.connectors.base.conversion import Converter
 from sync.kernel import humanize
-from sync.kernel.conflict_store import KIND_LOST_UPDATE, KIND_REPLACED, RECORD_KEY, OptionAct
+from sync.kernel.conflict_store import KIND_LOST_UPDATE, KIND_REPLACED, RECORD_KEY
 from sync.merge import FieldSelection
 from sync.models import BoardLink, FieldMapping, SyncedModel, SyncMetadata
 from sync.reconcile.field_plan import base_of
@@ -457,7 +457,6 @@ class CaseOption:
     effect: str
     deletes: bool
     is_chosen: bool
-    deletes_record: bool
 
 
 @dataclass(frozen=True)
@@ -502,7 +501,6 @@ def case_options(conflict: SyncConflict, chosen: Mapping[str, FieldSelection] | 
             effect=one.effect,
             deletes=one.deletes,
             is_chosen=(one.choose, one.value) == wanted,
-            deletes_record=one.does == OptionAct.DELETE_RECORD,
         )
         for one in offered_options(conflict)
     ]

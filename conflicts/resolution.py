@@ -48,7 +48,7 @@ from sync import registry
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
 from sync.kernel.action_errors import ActionError, Conflict, NotAllowed
-from sync.kernel.conflict_store import RECORD_KEY, OptionAct
+from sync.kernel.conflict_store import RECORD_KEY
 from sync.merge import FieldSelection
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many
@@ -112,16 +112,16 @@ def check_may_type(user: Any, entity_type: str, act: str = "typing a value") -> 
 
 
 def may_delete(user: Any, entity_type: str) -> bool:
-    """Whether somebody may choose what deletes a record in NPD: who may delete it there may."""
+    """Whether somebody may choose what deletes a record or removes its item: who may delete the record may."""
     return registry.may_act(user, "delete", entity_type)
 
 
 def deletion_problem(user: Any, entity_type: str) -> str:
-    """Return why somebody can't choose what deletes a record in NPD, and who can; empty where they may."""
+    """Return why somebody can't choose what deletes a record or its item, and who can; empty where they may."""
     if may_delete(user, entity_type):
         return ""
-    kind = registry.type_name(entity_type)
-    return f"Your account isn't allowed to delete a {kind} in NPD. Who may: {who_may('delete', entity_type)}."
+    records = registry.entity(entity_type).model._meta.verbose_name_plural
+    return f"Only who may delete {records} can choose this: {who_may('delete', entity_type)}."
 
 
 def selection_problem(conflict: SyncConflict, context: ConflictContext, key: str, selection: FieldSelection) -> str:
@@ -316,7 +316,7 @@ def resolve(
     Of a merge, fields without a selection stay in conflict (`SyncConflict.left_open` names them); what is chosen and
     typed counts, the values seen are in `seen`. Of a conflict about the record itself one option is chosen, under the
     key "record". Raises SyncConflict.DoesNotExist, NotOpen, NotAsSeen, InvalidResolution, or NotAllowed where a
-    value was typed, or a record would be deleted, by who may not; then nothing was stored.
+    value was typed, or a record or an item would be gone, by who may not; then nothing was stored.
     """
     with transaction.atomic():
         # Locked until the commit: of two people who resolve it at once, the second reads what the first one chose.
@@ -345,7 +345,7 @@ def resolve(
             chosen = _record_selection(conflict, known, resolution_type, wanted, seen)
             resolution, selection = resolution_by(by, resolution_type, chosen), chosen[RECORD_KEY]
             option = chosen_option(conflict, selection)
-            if option and option.does == OptionAct.DELETE_RECORD:
+            if option and option.deletes:
                 _check_may_delete(by, conflict.entity_type)
             history.log_record_resolution(conflict, resolution, option.label if option else selection.choose)
         elif record is None:

@@ -199,7 +199,7 @@ def _may(user: Any, entry: AttentionEntry) -> bool:
 
 
 def _may_act(act: OptionAct, user: Any, entry: AttentionEntry) -> bool:
-    return _may(user, entry) and (act is not OptionAct.DELETE_RECORD or may_delete(user, entry.entity_type))
+    return _may(user, entry) and (act not in DELETING_ACTS or may_delete(user, entry.entity_type))
 
 
 def _may_use(resolution_type: ResolutionType, user: Any, entry: AttentionEntry) -> bool:

@@ -233,6 +233,12 @@ class Screen:
     problem: str = ""
     keeps_choices: bool = False
 
+    @property
+    def problem_lead(self) -> str:
+        """What stands before a problem that doesn't say it itself."""
+        lead = "Nothing was stored"
+        return "" if self.problem.startswith(lead) else f"{lead}."
+
 
 CONFLICT_PARAMETER, ANSWER_PARAMETER = "after", "answered"
 """Query parameters that name what was decided just before: a conflict's id, the id of an answer's decision."""

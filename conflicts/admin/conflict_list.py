@@ -231,7 +231,7 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
         return False
 
     def has_delete_records_permission(self, request: HttpRequest) -> bool:
-        """Whether this person may choose for many what deletes records in NPD."""
+        """Whether this person may choose for many what deletes records in NPD, or removes items on Monday."""
         types = [spec.entity_type for spec in registry.entities()]
         return self.has_change_permission(request) and any(may_delete(request.user, one) for one in types)
 
@@ -267,7 +267,7 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
         mappings, (counts, removed, acts) = all_mappings(request), counts_and_acts()
         shows_removed = request.GET.get("kind__exact") == ConflictKind.DELETE
         if not self.has_delete_records_permission(request):
-            acts = [act for act in acts if act is not OptionAct.DELETE_RECORD]
+            acts = [act for act in acts if act not in DELETING_ACTS]
         context = {
             "counts": {**counts, "open": counts["open"] - removed, "removed": removed},
             "by_field": [

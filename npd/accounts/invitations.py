@@ -51,8 +51,8 @@ ROLES: Sequence[Role] = (
         "NPD Sync: resolve conflicts",
         "Resolve conflicts",
         (
-            "sees all contacts, organizations and activity; resolves conflicts and rejected values by choosing a side, "
-            "and changes nothing else."
+            "sees all contacts, organizations and activity; resolves conflicts and rejected values by choosing what is "
+            "offered, but nothing that deletes a record or an item; changes nothing else."
         ),
     ),
     Role(

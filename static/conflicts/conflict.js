@@ -184,11 +184,23 @@
   // Enter on what does something by itself is its own.
   const opens = (event) => event.key === "Enter" && event.target.closest("a, button, summary") !== null;
 
+  // Enter in a field resolves, as beside it, once every row has a choice; until then it moves to one that has none.
+  const unchosen = () => {
+    const after = rows.findIndex((row, i) => i > current && !picked(row));
+    return after >= 0 ? after : rows.findIndex((row) => !picked(row));
+  };
   const whileTyping = (event) => {
     const leaves = event.key === "Escape" || (event.key === "Enter" && event.target.matches("input"));
     if (!leaves || !event.target.closest("[data-row]")) return;
     event.preventDefault();
-    goTo(event.key === "Enter" ? current + 1 : current);
+    if (event.key === "Escape") goTo(current);
+    else if (unchosen() < 0) submit();
+    else goTo(unchosen());
+  };
+  const showEnter = () => {
+    const types = form.contains(document.activeElement) && typing(document.activeElement);
+    const isHidden = types && (document.activeElement.matches("textarea") || unchosen() >= 0);
+    document.querySelector(".cfl-foot [name=next] kbd").hidden = isHidden;
   };
 
   const onKey = (event) => {
@@ -209,11 +221,14 @@
     form.addEventListener("input", (event) => {
       if (!event.target.matches("input[type=text], textarea")) return;
       pick(event.target.closest("[data-row]"), "custom");
+      showEnter();
     });
     form.addEventListener("focusin", (event) => {
       const row = event.target.closest("[data-row]");
       if (row) mark(rows.indexOf(row));
+      showEnter();
     });
+    form.addEventListener("focusout", (event) => event.relatedTarget || showEnter());
     document.querySelectorAll("[data-all]").forEach((button) => button.addEventListener("click", () => pickAll(button.dataset.all)));
     document.querySelector("[data-help]").addEventListener("click", () => help.showModal());
     document.addEventListener("keydown", onKey);
@@ -221,6 +236,8 @@
     summarise();
     const wrong = rows.findIndex((row) => row.querySelector("[aria-invalid], .cfl-changed"));
     goTo(Math.max(0, wrong), wrong > 0);
+    // What was typed and not taken is corrected where it stands.
+    if (rows[current].querySelector("[aria-invalid]")) edit();
   };
 
   const summariseOption = () => {

@@ -27,7 +27,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from sync import connectors, registry
 from sync.admin.admin_base import overview_of
 from sync.admin.confirmed_action import Question, Report, run_action
-from sync.admin.queue_pages import visible_pauses
+from sync.admin.queue_pages import is_whole, visible_pauses
 from sync.boards.board_setup import is_public_address
 from sync.choices import SecretName, StopCode
 from sync.clock import sync_now
@@ -43,7 +43,7 @@ from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.setup.draft import may_set_up
 from sync.reconcile.lookups import phone_region
 from sync.records import authors
-from sync.records.availability import BoardAvailability, Stop, is_slowed, overview, stops_of
+from sync.records.availability import BoardAvailability, Overview, Stop, is_slowed, overview, stops_of
 from sync.registry import is_sandbox, may_view
 
 
@@ -110,6 +110,15 @@ class StopBanner:
     button: str = ""
     may_try: bool = False
     may_pause: bool = False
+
+    @property
+    def whole_pause(self) -> tuple[str, QueuePause] | None:
+        """That of everything, which Health says first where nothing is stopped."""
+        return None if self.stops else next((one for one in self.pauses if is_whole(one[1])), None)
+
+    @property
+    def partial_pauses(self) -> Sequence[tuple[str, QueuePause]]:
+        return [one for one in self.pauses if one != self.whole_pause]
 
 
 def banner_context(request: HttpRequest) -> dict[str, Any]:
@@ -373,8 +382,7 @@ class ConnectionPagesMixin:
         token = states[SecretName.API_TOKEN]
         app = {name: states[name] for name in (SecretName.CLIENT_ID, SecretName.CLIENT_SECRET)}
         is_stopped = account.needs_probe or (account.stopped_until is not None and account.stopped_until > sync_now())
-        # Of the token of now: an answer to the one before says nothing of it.
-        is_known = token.is_usable and account.answered_mark == credentials.token_mark() and not is_stopped
+        is_known = token.is_usable and is_token_answered(account) and not is_stopped
         return self._page(request, "connect", {
             "title": CONNECTION_TITLE,
             "page_name": CONNECTION_TITLE,
@@ -536,6 +544,18 @@ class ChecklistStep:
     is_optional: bool = False
     is_next: bool = False
     is_running: bool = False
+
+
+def has_answered(now: Overview) -> bool:
+    """Whether Monday is connected: it has answered with the token of now, or did before, as records were synced."""
+    if now.missing_token:
+        return False
+    return is_token_answered(now.account) or any(link.last_pass_at for link in now.links.values())
+
+
+def is_token_answered(account: MondayAccount) -> bool:
+    """Whether Monday has answered with the token of now: an answer to the one before says nothing of it."""
+    return bool(account.answered_mark) and account.answered_mark == credentials.token_mark()
 
 
 def setup_checklist(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from typing import Any, ClassVar
-from uuid import UUID
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import DELETION
@@ -64,13 +63,16 @@ KIND_LABELS = {
 
 EFFECTS = {
     "approve": {
-        ApprovalKind.ITEMS: "The items are archived or deleted on Monday, as the board's setting says.",
+        ApprovalKind.ITEMS: "The items leave the board. People can restore them on Monday.",
         ApprovalKind.RECORDS: "The records are deleted in NPD. Each can be restored from “Deleted records”.",
         ApprovalKind.CLEAR_MONDAY: "The cells are emptied on Monday, as they are in NPD.",
         ApprovalKind.CLEAR_NPD: "The fields are emptied in NPD, as they are on Monday.",
     },
     "reject": {
-        ApprovalKind.ITEMS: "The items stay on the board as they are, and no new records are created from them.",
+        ApprovalKind.ITEMS: (
+            "The records stay deleted in NPD. Their items stay on Monday as they are, and no new records are created "
+            "from them. To have a record back, restore it from “Deleted records”."
+        ),
         ApprovalKind.RECORDS: "The records stay in NPD; under “Conflicts” you are asked what becomes of each.",
         ApprovalKind.CLEAR_MONDAY: "NPD gets the values back that are still on Monday.",
         ApprovalKind.CLEAR_NPD: "Monday gets the values back that are still in NPD.",
@@ -96,7 +98,8 @@ def approvals_link(user: Any) -> SafeString | str:
 
 
 def cause_authors(acts: Sequence[ApprovalRequest]) -> dict[int, str]:
-    return dict(_npd_authors(acts)) | dict(_monday_authors(acts)) | dict(_deletion_times(acts))
+    """Return who caused these requests, and when, by their keys, as far as that is known."""
+    return dict(_npd_authors(acts)) | dict(_monday_authors(acts)) | dict(_deleters(acts))
 
 
 def _npd_authors(acts: Sequence[ApprovalRequest]) -> Iterator[tuple[int, str]]:
@@ -129,11 +132,14 @@ def _monday_authors(acts: Sequence[ApprovalRequest]) -> Iterator[tuple[int, str]
             yield (act.pk, f"emptied by {monday_editor_name(user, people)}, {humanize.day_and_time(event.received_at)}")
 
 
-def _deletion_times(acts: Sequence[ApprovalRequest]) -> Iterator[tuple[int, str]]:
-    act_by_record: dict[UUID, int] = {act.entity_id: act.pk for act in acts if act.kind == ApprovalKind.ITEMS}
-    tombstones = Tombstone.objects.filter(entity_id__in=list(act_by_record))
+def _deleters(acts: Sequence[ApprovalRequest]) -> Iterator[tuple[int, str]]:
+    removals = {act.entity_id: act for act in acts if act.kind == ApprovalKind.ITEMS}
+    authors = deletion_authors((act.entity_type, act.entity_id) for act in removals.values())
+    tombstones = Tombstone.objects.filter(entity_id__in=list(removals))
     for entity_id, at in tombstones.values_list("entity_id", "deleted_at"):
-        yield act_by_record[entity_id], f"deleted {humanize.day_and_time(at)}"
+        author = authors.get(entity_id)
+        who = f"by {author.by}, " if author else ""
+        yield removals[entity_id].pk, f"deleted {who}{humanize.day_and_time(at)}"
 
 
 # Waiting for approval: deletes and emptied fields that are too many to be meant, and a person's word on them.
@@ -255,6 +261,18 @@ def approval_label(pending: QuerySet[ApprovalRequest], kind: ApprovalKind) -> st
 _REMOVALS: dict[str, str] = {DeletedRecordPolicy.ARCHIVE: "Archive", DeletedRecordPolicy.DELETE: "Delete"}
 
 
+def rejection_label(pending: QuerySet[ApprovalRequest], kind: ApprovalKind) -> str:
+    """Say with its number what rejecting changes of one kind keeps or restores."""
+    acts = pending.filter(kind=kind)
+    number, types = acts.count(), list(acts.order_by().values_list("entity_type", flat=True).distinct())
+    if kind is ApprovalKind.RECORDS:
+        return f"Keep {registry.count_of_type(number, types[0] if len(types) == 1 else '')} in NPD"
+    if kind is ApprovalKind.ITEMS:
+        return f"Keep {humanize.count_with_noun(number, 'item')} on Monday"
+    side = "in NPD" if kind is ApprovalKind.CLEAR_MONDAY else "on Monday"
+    return f"Restore {humanize.count_with_noun(number, 'field')} {side}"
+
+
 def of_chosen_kind(request: HttpRequest, pending: QuerySet[ApprovalRequest]) -> QuerySet[ApprovalRequest]:
     """Those of the one kind that was chosen where the question had several; all where it had one."""
     only = request.POST.get("only")
@@ -270,22 +288,19 @@ def approval_question(
     if not number:
         return Question("Nothing of this is waiting any more", ["It was decided meanwhile, or its cause has ended."])
     kinds = [ApprovalKind(kind) for kind in pending.order_by("kind").values_list("kind", flat=True).distinct()]
-    changes = humanize.count_with_noun(number, "change")
-    is_approved = decision == "approve"
-    types, shown = visible_types(user), list(pending.order_by("pk")[:MAX_ROWS_SHOWN])
-    authors = cause_authors(shown)
-    rows = [
-        (
-            known_text(types, act.entity_type, act.label), type_label(act.entity_type), act.get_kind_display(),
-            authors.get(act.pk, ""),
-        )
-        for act in shown
-    ]  # fmt: skip
+    is_approved, types = decision == "approve", visible_types(user)
+    if len(kinds) == 1:
+        button = (approval_label if is_approved else rejection_label)(pending, kinds[0])
+        title = f"{button}?"
+    else:
+        changes = humanize.count_with_noun(number, "change")
+        title = f"{decision.capitalize()} {changes} of {humanize.count_with_noun(records, 'record')}?"
+        button = f"Yes, {decision} {changes}"
     return Question(
-        f"{decision.capitalize()} {changes} of {humanize.count_with_noun(records, 'record')}?",
+        title,
         [EFFECTS[decision][kind] for kind in kinds],
-        approval_label(pending, kinds[0]) if is_approved else f"Yes, {decision} {changes}",
-        [RecordTable(("What would be deleted or emptied", "Type", "Change", "By whom"), rows, number)],
+        button,
+        [_approval_table(pending, kind, types) for kind in kinds],
         hidden,
         deletes=is_approved,
         # Deletions and emptied fields are never one button.
@@ -293,6 +308,32 @@ def approval_question(
         if is_approved and len(kinds) > 1
         else (),
     )
+
+
+_WAITING_HEADS = {
+    ApprovalKind.ITEMS: "Item of",
+    ApprovalKind.RECORDS: "Record",
+    ApprovalKind.CLEAR_MONDAY: "Field",
+    ApprovalKind.CLEAR_NPD: "Field",
+}
+
+
+def _approval_table(pending: QuerySet[ApprovalRequest], kind: ApprovalKind, types: Collection[str]) -> RecordTable:
+    """List what would be lost of one kind, under what would be done with it, and by whom it came about."""
+    of_kind = pending.filter(kind=kind)
+    shown = list(of_kind.order_by("pk")[:MAX_ROWS_SHOWN])
+    authors = cause_authors(shown)
+    rows = []
+    for act in shown:
+        # That its record was deleted stands above them all.
+        what = act.values.get("record", act.label) if kind is ApprovalKind.ITEMS else act.label
+        row = (known_text(types, act.entity_type, what), type_label(act.entity_type), authors.get(act.pk, ""))
+        rows.append(row)
+    label = approval_label(pending, kind)
+    title = f"Waits for approval: {label[0].lower()}{label[1:]}"
+    if kind is ApprovalKind.ITEMS:
+        title += "; their records were deleted in NPD"
+    return RecordTable((_WAITING_HEADS[kind], "Type", "By whom"), rows, of_kind.count(), title)
 
 
 def decide_approvals(request: HttpRequest, pending: QuerySet[ApprovalRequest], decision: str) -> Report:

@@ -20,10 +20,10 @@ from sync import registry
 from sync.admin.attention_pages import tallies_of
 from sync.admin.board_cards import Badge, BoardHealth, BoardStatus, health_url
 from sync.admin.charts import TimeChart
-from sync.admin.connection_pages import setup_checklist
+from sync.admin.connection_pages import has_answered, setup_checklist
 from sync.admin.health_charts import DAY, MONTH, PERIODS, Figure, Period, load_figures, time_charts
 from sync.admin.queue_actions import LIVE_STATUSES, with_states
-from sync.admin.queue_pages import QueuePanel, panel_of, visible_pauses
+from sync.admin.queue_pages import QueuePanel, is_whole, panel_of, visible_pauses
 from sync.admin.record_panel import inbox_url, may_change_mapping, rejection_act
 from sync.boards.board_columns import renamed_columns
 from sync.choices import Cause, QueueStatus
@@ -32,7 +32,16 @@ from sync.kernel.periodic_jobs import ClockProblem, wrong_clocks
 from sync.ledger import record_view
 from sync.ledger.record_view import RecordState
 from sync.limits import quota
-from sync.models import BoardLink, NotificationReceiver, SetupDraft, SetupState, SyncQueue, UnmatchedItem, Verification
+from sync.models import (
+    BoardLink,
+    NotificationReceiver,
+    QueuePause,
+    SetupDraft,
+    SetupState,
+    SyncQueue,
+    UnmatchedItem,
+    Verification,
+)
 from sync.models.followers import Frequency
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations import attention
@@ -330,10 +339,15 @@ def queue_url(query: str = "", part: str = "") -> str:
 
 
 def headline(
-    boards: Sequence[BoardHealth], tasks: Sequence[AttentionTask], number: int, others: int = 0, *, is_paused: bool
+    boards: Sequence[BoardHealth],
+    tasks: Sequence[AttentionTask],
+    number: int,
+    others: int = 0,
+    *,
+    paused: Sequence[QueuePause] = (),
 ) -> Badge | None:
     """Return it as a badge: the `number` of things in the inbox, else what comes after that; None where all there is to
-    say is that something is paused. Of a stop, whose cause and button stand there first, it is what is so besides.
+    say is that a part is paused. Of a stop, or where all is paused, which stand there first, it is what is so besides.
 
     So it says what the inbox's badge says, and of how many records, where these are more; what that doesn't list,
     because it is about no record or item, counts only where it is empty. `others` are things that this person sees and
@@ -347,7 +361,7 @@ def headline(
     has_board = any(board.availability.has_board for board in boards)
     what, pending = humanize.count_with_noun, sum(board.number(RecordState.PENDING) for board in boards)
     stop = any(board.availability.is_stopped for board in boards)
-    is_still = is_paused or stop
+    is_still, is_all_paused = bool(paused) or stop, any(is_whole(one) for one in paused)
     syncing = "" if is_still else "Syncing; "
     later = ", and synced once sync goes on" if is_still else ""
     warn, wait = ("warn", "front_hand"), ("wait", "sync")
@@ -367,9 +381,11 @@ def headline(
         ),
         (pending and not stop, *wait, f"{syncing}{what(pending, 'record is', 'records are')} pending{later}"),
         (stop, "bad", "block", ""),
+        (is_all_paused, "warn", "pause_circle", ""),
         (not is_still, "ok", "check_circle", "All synced"),
     )
-    return next((Badge(*badge) for holds, *badge in cases if holds), None)
+    found = next((Badge(*badge) for holds, *badge in cases if holds), None)
+    return replace(found, kind="warn", icon="pause_circle") if found and is_all_paused and not stop else found
 
 
 def _slowed_text(boards: Sequence[BoardHealth]) -> str:
@@ -425,7 +441,7 @@ def health_context(
     tallies = tallies_of(request)  # the sidebar has asked already
     counts = {kind: tally.causes for kind, tally in tallies.items()}
     others = _causes(attention.tallies(replace(scope, kinds=scope.others))) if scope.others else 0
-    is_paused = bool(visible_pauses(request.user, panel.overview.pauses))
+    paused = [one for _what, one in visible_pauses(request.user, panel.overview.pauses)]
     calls = None
     if _may_see(request, SyncQueue) and not panel.overview.missing_token:
         status = panel.overview
@@ -439,23 +455,22 @@ def health_context(
         kind_urls,
         rejection_act(request.user),
     )
-    is_connected, runs = (
-        not panel.overview.missing_token,
-        not all(one.availability.is_paused or one.availability.is_stopped for one in boards),
-    )
+    runs = not all(one.availability.is_paused or one.availability.is_stopped for one in boards)
     number = _causes(tallies)
     since = min((one.since for one in causes if one.since), default=None)
     return context | {
         "boards": boards,
         "task_groups": _task_groups(tasks),
-        "headline": headline(boards, tasks, number, others, is_paused=is_paused) if boards else None,
+        "headline": headline(boards, tasks, number, others, paused=paused) if boards else None,
         "waiting": _waiting_edits(boards),
         "in_inbox": number,
         "oldest": humanize.time_span((panel.now - since).total_seconds()) if since else "",
         "verified": _verified_text(found.verifications, [board.spec for board in visible], panel.now),
         "set_up": set_up,
         "checklist": (
-            setup_checklist(request.user, panel.overview.links, connected=is_connected, running=found.applies_setup)
+            setup_checklist(
+                request.user, panel.overview.links, connected=has_answered(panel.overview), running=found.applies_setup
+            )
             if boards
             else []
         ),

@@ -187,10 +187,10 @@ _APPROVED: Mapping[str, str] = {
     ApprovalKind.CLEAR_MONDAY: "Empty {fields} on Monday…",
     ApprovalKind.CLEAR_NPD: "Empty {fields} in NPD…",
 }
-"""What approving does; the question says whether items are archived or deleted."""
+"""What approving does; the cause and the question say whether items are archived or deleted."""
 
 _WHAT_WAITS: Mapping[str, str] = {
-    ApprovalKind.ITEMS: "Deleted in NPD, so their items would be archived or deleted on Monday.",
+    ApprovalKind.ITEMS: "Their records were deleted in NPD.",
     ApprovalKind.RECORDS: "Their items were deleted on Monday, so the records would be deleted in NPD.",
     ApprovalKind.CLEAR_MONDAY: "Emptied in NPD, so they would be emptied on Monday.",
     ApprovalKind.CLEAR_NPD: "Emptied on Monday, so they would be emptied in NPD.",
@@ -290,7 +290,7 @@ def removal_leads(causes: Sequence[AttentionCause], now: datetime, user: Any) ->
             policy = RemovedItemPolicy.ASK if cause.code == "moved" else policy
             then = _AFTER_QUIET_TIME[policy]
             then += "" if policy is RemovedItemPolicy.ASK else "; what was edited since is asked about."
-            at = humanize.time_of_day(until)
+            at = humanize.due_time(until)
             sentence = f"Until {at} nothing is changed: restored by then, they are synced as before. {then}"
         sentence = f"{sentence} {_left_to_others(user, cause)}".rstrip()
         link_text = "Restore on Monday" if cause.code != "moved" else "Move back on Monday"

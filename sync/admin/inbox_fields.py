@@ -68,8 +68,8 @@ def _count_call(request: HttpRequest) -> None:
 
 
 _RESTORED = (
-    "Restored on the board (undo, or the board's trash), it is synced as before. A new column is filled with what NPD "
-    "may send."
+    "Restored on the board (undo, or the board's trash), it is synced as before. A new column gets NPD's values, where "
+    "they are synced to Monday."
 )
 
 
@@ -363,7 +363,7 @@ for _action in (
         "Create a new column…",
         run=_create_columns,
         shortcut="c",
-        effects={AttentionKind.BLOCKED: "Creates a new column on the board; what NPD may send is filled in."},
+        effects={AttentionKind.BLOCKED: "Creates a column with NPD's values, where they are synced to Monday."},
         question=_creation_question,
         fits=partial(_offers, "create_column"),
     ),

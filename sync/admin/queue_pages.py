@@ -194,6 +194,11 @@ def visible_pauses(user: Any, pauses: Iterable[QueuePause]) -> list[tuple[str, Q
     ]
 
 
+def is_whole(pause: QueuePause) -> bool:
+    """Whether it pauses everything."""
+    return not pause.entity_type and not pause.direction
+
+
 class QueueChangeList(PageChangeList):
     """The list with its panel, both of one moment."""
 

@@ -24,7 +24,15 @@ from sync.admin.board_cards import STATE_BADGES
 from sync.admin.confirmed_action import RecordTable
 from sync.admin.deletion_pages import KIND_LABELS
 from sync.boards.mapping import needs_column
-from sync.choices import ApprovalKind, ApprovalState, BlockedCode, RecordSyncStatus, Rule, SyncDirection
+from sync.choices import (
+    ApprovalKind,
+    ApprovalState,
+    BlockedCode,
+    RecordSyncStatus,
+    RemovedItemPolicy,
+    Rule,
+    SyncDirection,
+)
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.conflict_store import KIND_DELETE, KIND_UNDO, OpenConflict, current_store
@@ -46,6 +54,14 @@ _CAUSES = {
     Part.GONE: "Removed",
     Part.BLOCKED: "Blocked",
     Part.COLUMN: "Column",
+}
+
+_OR_ASKED = "as the board's setting says; if it was edited since, you are asked here"
+_AFTER_QUIET_TIME = {
+    RemovedItemPolicy.ASK: "you are asked here",
+    RemovedItemPolicy.UNLINK: f"the record is unlinked, {_OR_ASKED}",
+    RemovedItemPolicy.DELETE: f"the record is deleted in NPD too, {_OR_ASKED}",
+    RemovedItemPolicy.CREATE: f"its item is created again, {_OR_ASKED}",
 }
 
 
@@ -76,8 +92,8 @@ class RecordSyncView:
     def next_try(self) -> str:
         """When the next look comes, in words; empty when none is planned."""
         moment = self.state.next_try
-        # Of a stop the reason says until when.
-        if self.state.status != RecordSyncStatus.PENDING or moment is None or self.state.stop_reason:
+        # Of a stop, or a removed item, the reason says until when.
+        if self.state.status != RecordSyncStatus.PENDING or moment is None or self.state.stop_reason or self.quiet_time:
             return ""
         return "now" if moment <= self.now else humanize.relative_time(moment, self.now)
 
@@ -88,6 +104,15 @@ class RecordSyncView:
         if words and self.state.status != RecordSyncStatus.SYNCED and words.startswith(self.stop):
             words = self.stop or words
         return registry.without_quotes(words) if self.hides else words
+
+    @property
+    def quiet_time(self) -> str:
+        """Until when its removed item may come back, and what happens then, as a sentence; empty once that is over."""
+        until = self.state.quiet_until
+        if until is None or until <= self.now or self.state.stop_reason:
+            return ""
+        at, then = humanize.due_time(until, self.now), _AFTER_QUIET_TIME[self.state.removed_item_policy]
+        return f"If the item comes back until {at}, nothing happens; then {then}."
 
     @property
     def stop(self) -> str:
@@ -105,7 +130,7 @@ class RecordSyncView:
             )
             return f"{names}: {what}."
         if self.state.reason_code not in (Part.BLOCKED, Part.COLUMN):
-            return self.reason
+            return f"{self.reason} {self.quiet_time}".rstrip()
         rejected, blocked = self.state.rejected_to_fix, self.state.blocked_by_others
         differing = [one for one in self.state.fields if one.local != one.remote] if self.stop else []
         waiting = [one.label for one in differing if one.state is RecordState.PENDING]
@@ -289,6 +314,14 @@ FIELD_BADGES = {
     FieldReason.NOT_SYNCED: ("off", "block", "Not synced"),
 }
 
+_REMOVED = {
+    "archived": ("Item archived", "The item was archived on Monday"),
+    "deleted": ("Item deleted", "The item was deleted on Monday"),
+    "moved": ("Item moved", "The item was moved to another board"),
+}
+_NOT_SHOWN = ("No item", "Monday doesn't show the item any more")
+"""What stands at a field that both sides had alike, and above them all, by how the item left the board."""
+
 _MARKED = (FieldReason.CONFLICT, FieldReason.REJECTED, FieldReason.BLOCKED)
 """What a mark below the form's field explains."""
 
@@ -307,10 +340,12 @@ def sides_context(view: RecordView, model: type[SyncedModel], reader: Any) -> di
     hidden = registry.hidden_relations(reader, model)
     has_form = registry.may_act(reader, "change", model.entity_type())
     shown = [one for one in view.fields if hidden.isdisjoint(one.names)]
+    removed_badge, removed = _REMOVED.get(view.removed_item, _NOT_SHOWN) if view.removed_item else ("", "")
+    badges = {**FIELD_BADGES, FieldReason.IN_SYNC: ("off", "block", removed_badge)} if removed else FIELD_BADGES
     sides = [
         {
             "field": one,
-            "badge": admin_base.badge(*FIELD_BADGES[one.reason_code]),
+            "badge": admin_base.badge(*badges[one.reason_code]),
             "flow": "" if one.is_usual else _FLOW_LABELS[one.to_monday, one.to_npd],
             "rule": one.rule.label if one.to_monday and one.to_npd and one.rule != Rule.ASK else "",
             # What keeps a field from being in sync is explained once: below it in the form, for who has one.
@@ -326,6 +361,7 @@ def sides_context(view: RecordView, model: type[SyncedModel], reader: Any) -> di
     return {
         "sides": sides,
         "sides_known_at": known_at[0][0] if known_at else None,
+        "sides_removed": removed,
         "sides_have_flows": any(side["flow"] for side in sides),
         "sync_board": registry.entity(model.entity_type()).board_title,
     }

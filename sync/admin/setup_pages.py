@@ -27,6 +27,7 @@ from sync.admin.board_cards import health_url
 from sync.admin.connection_pages import ConnectionPagesMixin, may_see_connection, region_context, store_region
 from sync.admin.filter_page import FilterPageMixin, draft_filter_lines, next_after_map
 from sync.api.request_limits import monday_throttle_reason
+from sync.boards.mapping import deleted_column_label
 from sync.choices import DeletedRecordPolicy, RemovedItemPolicy, Rule, SyncDirection
 from sync.clock import sync_now
 from sync.connectors.base.errors import ConnectorError
@@ -151,7 +152,7 @@ def _mapping_context(
         rows.append({
             "field": one,
             "choice": choice,
-            "columns": (fitting := _fitting_columns(one, choice, columns)),
+            "columns": (fitting := _fitting_columns(one, choice, columns, link)),
             "directions": SyncDirection.choices,
             "rules": [(rule.value, rule.label) for rule in one.rules],
             "monday": (monday := next((texts for column, _t, _k, texts, _ in fitting if column == choice.column), [])),
@@ -182,7 +183,7 @@ def _has_more_than_sampled(entity_type: str) -> bool:
 
 
 def _fitting_columns(
-    one: MappableField, choice: FieldChoice, columns: Mapping[str, DraftColumn]
+    one: MappableField, choice: FieldChoice, columns: Mapping[str, DraftColumn], link: BoardLink | None
 ) -> list[tuple[str, str, str, list[str], str]]:
     """The columns that the field may have, with title, type and samples; first the present one, where it is gone."""
     fitting = [
@@ -191,7 +192,7 @@ def _fitting_columns(
         if not column_problem(one, details)
     ]
     if choice.column not in {"", NEW_COLUMN, "name", *(column for column, *_ in fitting)}:
-        unfit = columns.get(choice.column, {"title": f"{choice.column}, deleted on the board", "type": ""})
+        unfit = columns.get(choice.column, {"title": deleted_column_label(link, choice.column), "type": ""})
         fitting.insert(0, (choice.column, unfit["title"], unfit["type"], [], "[]"))
     return fitting
 

@@ -54,8 +54,13 @@ def column_choices(mapping: FieldMapping) -> list[tuple[str, str]]:
 def _column_label(link: BoardLink, column_id: str) -> str:
     if not column_id:
         return "(no column)"
-    title = board_columns.column_label(link, column_id)
-    return f"{title}, gone" if link.shape.get("columns", {}).get(column_id, {}).get("gone") else title
+    is_deleted = link.shape.get("columns", {}).get(column_id, {}).get("gone")
+    return deleted_column_label(link, column_id) if is_deleted else board_columns.column_label(link, column_id)
+
+
+def deleted_column_label(link: BoardLink | None, column_id: str) -> str:
+    """Name a column that is not on the board any more, by its last title where that is known."""
+    return f"{board_columns.column_label(link, column_id) if link else column_id}, deleted on the board"
 
 
 def remap(mapping_id: int, column_id: str, *, by: str, expected: str | None = None) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib.postgres.aggregates import JSONBAgg
 from django.db.models import (
     BooleanField,
@@ -37,6 +38,7 @@ from sync.choices import (
     QueueDirection,
     QueueStatus,
     RecordSyncStatus,
+    RemovedItemPolicy,
     Rule,
     SyncDirection,
     SyncStatus,
@@ -390,6 +392,20 @@ class RecordView:
         """How its item left the board, as the last pass found: archived, deleted, moved, missing; else empty."""
         found = self.ledger.remote_state
         return found if self.record.monday_id and self.record.may_sync and found in UNWRITABLE_STATES else ""
+
+    @property
+    def quiet_until(self) -> datetime | None:
+        """Until when its removed item may come back unnoticed; None without one, and once people are asked."""
+        since = self.ledger.removed_since
+        is_quiet = self.reason_code is Part.GONE and self.status == RecordSyncStatus.PENDING
+        return since + timedelta(seconds=settings.GONE_QUIET_SECONDS) if since and is_quiet else None
+
+    @property
+    def removed_item_policy(self) -> RemovedItemPolicy:
+        """What becomes of it then, where nobody has edited it; of an item on another board a person is asked."""
+        link = self._page.link
+        by_setting = link is not None and self.removed_item != "moved"
+        return RemovedItemPolicy(link.removed_item_policy) if link and by_setting else RemovedItemPolicy.ASK
 
     @property
     def failed_jobs(self) -> tuple[int, ...]:

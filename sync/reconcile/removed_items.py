@@ -32,7 +32,6 @@ from sync.choices import (
 )
 from sync.connectors.base.board_items import ARCHIVED, DELETED, Item
 from sync.connectors.base.conversion import Converter
-from sync.kernel import humanize
 from sync.kernel.conflict_store import (
     KIND_DELETE,
     KIND_FIELDS,
@@ -151,12 +150,8 @@ def removal_of(
         plan = plan.logged(HistoryLine("removed", sentence, actor=facts.editor, values={"reason": state}))
     if not _is_quiet_over(facts, settings, now):
         wait = _quiet_seconds(facts, settings, now)
-        # It is stored, and read in many time zones: so a span, no time of day.
-        quiet = humanize.time_span(settings.gone_quiet_seconds)
-        detail = (
-            f"{sentence} Nothing was changed in NPD, and nothing is sent. You may {RESTORE_HINTS[state]} within "
-            f"{quiet} of it. Otherwise {_after_quiet_time(policy, state)}."
-        )
+        # Until when, and what then, pages say in their reader's zone, by the setting as it is then.
+        detail = f"{sentence} Nothing was changed in NPD, and nothing is sent."
         return plan.end(Outcome.DEFERRED, detail, reason=detail, wait_seconds=wait)
     # A conflict about the record's values is a person's to decide first.
     has_conflict = any(conflict.kind in (KIND_FIELDS, KIND_LOST_UPDATE) for conflict in record.conflicts)
@@ -227,19 +222,6 @@ def removal_sentence(facts: RemovalFacts) -> str:
     if state == MOVED:
         return f"The item “{name}” is on another board now ({(item.board_id if item else '') or ''})."
     return f"The item “{name}” was {state} on Monday{f' by {facts.actor}' if facts.actor else ''}."
-
-
-def _after_quiet_time(policy: RemovedItemPolicy, state: str) -> str:
-    """What happens then, as a clause; where the board's setting decides, for a record that nobody edited."""
-    acts = {
-        RemovedItemPolicy.UNLINK: "the record is unlinked",
-        RemovedItemPolicy.DELETE: "the record is deleted in NPD too",
-        RemovedItemPolicy.CREATE: "its item is created again",
-    }
-    act = acts.get(policy) if state in REPORTED_STATES else None
-    if act is None:
-        return "you are then asked in the Inbox what happens to the record"
-    return f"{act} then, as the board's setting says; where it was edited since, you are asked in the Inbox"
 
 
 def _described(board: BoardContext, facts: RemovalFacts, sentence: str, settings: Settings) -> RemovedItem:

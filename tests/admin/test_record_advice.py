@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,11 +12,12 @@ from django.test import Client
 from npd.models import Contact
 from sync.choices import QueueStatus, RecordSyncStatus
 from sync.clock import sync_now
-from sync.models import ApprovalRequest, FieldMapping, IgnoredItem, SyncMetadata, SyncQueue
+from sync.kernel import humanize
+from sync.models import ApprovalRequest, BoardLink, FieldMapping, IgnoredItem, SyncMetadata, SyncQueue
 from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.test_record_panel import posted
-from tests.admin.test_records import change_page
+from tests.admin.test_records import change_page, words_of
 from tests.conflicts.conftest import rejected_too
 from tests.conflicts.test_about_record import AGAIN, gone
 from tests.support.people import staff_who_may
@@ -129,6 +131,29 @@ def test_in_each_state_one_act_is_primary_and_is_the_one_that_helps(browser_of_p
     make, expected = STATES[state]
     states.boards()
     assert acts_of(browser_of_person, make()) == expected
+
+
+@pytest.mark.parametrize(
+    ("policy", "then"),
+    [
+        ("ask", "you are asked here."),
+        ("unlink", "the record is unlinked, as the board's setting says; if it was edited since, you are asked here."),
+    ],
+)
+def test_a_removed_item_says_until_when_it_may_come_back_and_the_comparison_that_nothing_is_synced(
+    browser_of_person: Client, policy: str, then: str
+) -> None:
+    states.boards()
+    BoardLink.objects.update(removed_item_policy=policy)
+    made = states.synced("Ann", "51")
+    states.mark(made, RecordSyncStatus.PENDING, "51")
+    SyncMetadata.objects.filter(entity_id=str(made.pk)).update(remote_state="archived", removed_since=sync_now())
+    until = humanize.due_time(SyncMetadata.objects.get().removed_since + timedelta(minutes=10))
+    page = words_of(browser_of_person.get(change_page(made)).content.decode())
+    assert f"If the item comes back until {until}, nothing happens; then {then}" in page
+    assert "Next attempt" not in page
+    assert "The item was archived on Monday, so nothing is synced. Monday's values below were last read" in page
+    assert page.count("Item archived") > 1
 
 
 @pytest.mark.parametrize(

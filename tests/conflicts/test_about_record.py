@@ -87,24 +87,25 @@ def test_a_chosen_option_is_stored_and_reaches_the_engine_with_what_was_seen(
     assert conflict_progress(conflict_of(contact)).sentence == "Being applied: “Unlink”. Both stay as they are."
 
 
-def test_what_deletes_a_record_is_chosen_by_who_may_delete_it_and_others_read_who_that_is(
-    conflict: SyncConflict, ada: User, contact: Contact, client: Client
+@pytest.mark.parametrize("act", ["delete_record", "archive_item", "delete_item"])
+def test_what_deletes_a_record_or_removes_its_item_is_chosen_by_who_may_delete_it_and_others_read_who_that_is(
+    conflict: SyncConflict, ada: User, contact: Contact, client: Client, act: str
 ) -> None:
-    delete = {"choose": "monday", "label": "Delete the record", "effect": "It is deleted.", "does": "delete_record"}
+    delete = {"choose": "monday", "label": "Delete it", "effect": "It is deleted.", "does": act}
     SyncConflict.objects.update(about={**conflict.about, "options": [delete, *conflict.about["options"][1:]]})
     rights = ("view_syncconflict", "change_syncconflict", "view_contact")
     clerk, editor = staff_who_may(*rights), staff_who_may(*rights, "delete_contact", name="editor")
     with pytest.raises(NotAllowed, match=r"editor, Ada"):
         resolve(conflict.pk, by=clerk, resolution_type="keep_monday", seen=EDITED)
     all_of_them = SyncConflict.objects.all()
-    assert prepare_batch(all_of_them, "delete_record", by=clerk).total == 0
-    assert prepare_batch(all_of_them, "delete_record", by=editor).total == 1
+    assert prepare_batch(all_of_them, act, by=clerk).total == 0
+    assert prepare_batch(all_of_them, act, by=editor).total == 1
     offered = {}
     for who in (clerk, editor):
         client.force_login(who)
         answer = client.get(f"/admin/conflicts/syncconflict/{conflict.pk}/screen/")
         listed = client.get("/admin/conflicts/syncconflict/?state=open&kind__exact=delete").context["acts"]
-        offered[who] = (answer.context["screen"].deletion_problem == "", "delete_record" in [act for act, *_ in listed])
+        offered[who] = (answer.context["screen"].deletion_problem == "", act in [one for one, *_ in listed])
     assert offered == {clerk: (False, False), editor: (True, True)}
     assert resolve(conflict.pk, by=editor, resolution_type="keep_monday", seen=EDITED).is_being_applied
 

@@ -141,7 +141,7 @@ def test_a_stale_screen_shows_the_new_values_beside_the_choices_that_are_kept(
 
     assert response.status_code == 409
     page, html = text_of(response), response.content.decode()
-    assert "Nothing was written." in page
+    assert "Nothing was stored." in page
     assert "+44 20 7946 1111" in page
     assert "Changed since you opened this page. It was: +44 20 7946 0999" in page
     assert re.search(r'name="pick-phone"\s+value="monday"\s+checked', html)

@@ -10,7 +10,9 @@ from django.test import Client
 
 from npd.models import Contact
 from sync.choices import ApprovalKind, ApprovalState
-from sync.models import ApprovalRequest, Decision, SyncQueue
+from sync.models import ApprovalRequest, BoardLink, Decision, SyncQueue
+from tests.admin import states as states_of
+from tests.admin.test_records import words_of
 from tests.support.people import api_of
 
 LIST = "/admin/sync/approvalrequest/?state__exact=pending"
@@ -53,13 +55,16 @@ def states() -> list[str]:
     return list(ApprovalRequest.objects.order_by("id").values_list("state", flat=True))
 
 
-@pytest.mark.parametrize(("how", "state"), [("approve", "approved"), ("reject", "rejected")])
+@pytest.mark.parametrize(
+    ("how", "state", "asked"),
+    [("approve", "approved", "Empty 3 fields on Monday?"), ("reject", "rejected", "Restore 3 fields in NPD?")],
+)
 def test_all_of_a_kind_are_decided_as_far_as_they_were_counted(
-    browser: Client, hold: Any, how: str, state: str
+    browser: Client, hold: Any, how: str, state: str, asked: str
 ) -> None:
     acts, form = hold(3), {"of": f"{how} approval:contact:clear_monday"}
     question = browser.post(ACT, form).content.decode()
-    assert "3 changes of 3 records?" in question
+    assert asked in question
     [number] = re.findall(r'name="expect"\s+value="(\d+)"', question)
     later = hold(1)
     # Of more than the page had counted it asks again.
@@ -78,7 +83,7 @@ def test_all_of_a_kind_are_decided_as_far_as_they_were_counted(
 def test_selected_ones_are_decided_after_a_page_that_names_their_number(browser: Client, hold: Any) -> None:
     acts = hold(3)
     chosen = {"action": "reject_selected", "_selected_action": [str(acts[0].pk), str(acts[1].pk)]}
-    assert "Reject 2 changes of 2 records?" in browser.post(LIST, chosen).content.decode()
+    assert "Restore 2 fields in NPD?" in browser.post(LIST, chosen).content.decode()
     assert states() == ["pending"] * 3
     browser.post(LIST, chosen | {"confirmed": "yes", "upto": str(acts[2].pk)})
     assert states() == ["rejected", "rejected", "pending"]
@@ -101,13 +106,39 @@ def test_what_comes_after_the_page_was_shown_is_not_decided_with_the_selection(b
     acts = hold(3)
     chosen = {"action": "approve_selected", "_selected_action": [str(acts[0].pk)], "select_across": "1"}
     page = browser.post(LIST, chosen)
-    assert "Approve 3 changes of 3 records?" in page.content.decode()
+    assert "Empty 3 fields on Monday?" in page.content.decode()
     hold(2)
     sent = dict(
         re.findall(r'name="(upto|action|select_across|_selected_action)" value="([^"]*)"', page.content.decode())
     )
     browser.post(LIST, sent | {"confirmed": "yes"})
     assert states() == ["approved"] * 3 + ["pending"] * 2
+
+
+@pytest.mark.parametrize(
+    ("policy", "verb", "would_be"), [("archive", "archive", "archived"), ("delete", "delete", "deleted")]
+)
+def test_items_are_kept_after_a_page_that_says_who_deleted_their_records_and_what_waits(
+    browser: Client, policy: str, verb: str, would_be: str
+) -> None:
+    states_of.boards()
+    BoardLink.objects.update(deleted_record_policy=policy)
+    contact = Contact.objects.create(name="Ann", monday_id="51")
+    act = ApprovalRequest.objects.create(
+        entity_type="contact", entity_id=contact.pk, kind=ApprovalKind.ITEMS, state=ApprovalState.PENDING,
+        label="The item of “Ann”, which was deleted in NPD", values={"record": "Ann"},
+    )  # fmt: skip
+    browser.post("/admin/npd/contact/", {"action": "delete_selected", "_selected_action": [contact.pk], "post": "yes"})
+    chosen = {"action": "reject_selected", "_selected_action": [str(act.pk)]}
+    page = words_of(browser.post(LIST, chosen).content.decode())
+    assert "Keep 1 item on Monday?" in page
+    assert "The records stay deleted in NPD. Their items stay on Monday as they are" in page
+    assert f"Waits for approval: {verb} 1 item on Monday; their records were deleted in NPD" in page
+    assert "deleted by mary, " in page
+    assert "The item of “Ann”" not in page
+    assert f"Items would be {would_be} on Monday" in words_of(
+        browser.get("/admin/inbox/?kind=approval").content.decode()
+    )
 
 
 def test_the_figures_count_what_waits(mary: User, hold: Any) -> None:

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
+from django.test import Client
 
 from sync.admin.connection_pages import setup_checklist
-from sync.models import BoardLink
+from sync.limits import credentials
+from sync.models import BoardLink, MondayAccount
 
 pytestmark = pytest.mark.django_db
 
@@ -49,6 +51,17 @@ def test_one_thing_is_next(boss: User, connected: bool, values: dict[str, Any], 
 
 def test_it_is_gone_once_all_is_done(boss: User) -> None:
     assert setup_checklist(boss, link(**DONE), connected=True) == []
+
+
+def test_monday_is_connected_once_it_has_answered_with_the_token_of_now(
+    boss: User, client: Client, settings: Any
+) -> None:
+    settings.MONDAY_API_KEY = "token"
+    client.force_login(boss)
+    connect = client.get("/admin/").context["checklist"][0]
+    assert (connect.title, connect.is_done, connect.is_next) == ("Connect Monday", False, True)
+    MondayAccount.objects.update_or_create(id=1, defaults={"answered_mark": credentials.token_mark()})
+    assert client.get("/admin/").context["checklist"][0].is_done
 
 
 def test_an_address_that_monday_can_not_reach_is_recommended_against_with_its_cost(boss: User, settings: Any) -> None:

@@ -348,8 +348,9 @@ def translate_error(
 def _default_message(http_status: int | None) -> str:
     if http_status is None:
         return "Monday gave no reason"
-    phrase = next((one.phrase for one in http.HTTPStatus if one == http_status), "")
-    return f"Monday answered HTTP {http_status}" + (f" ({phrase})" if phrase else "") + " without a reason"
+    if http_status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
+        return f"Monday is not available just now (HTTP {http_status})"
+    return f"Monday gave no reason (HTTP {http_status})"
 
 
 def _parse_details(error: Any) -> _ErrorDetails:

@@ -20,7 +20,7 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.urls import reverse
 
 from sync import registry
-from sync.choices import ApprovalKind, BlockedCode
+from sync.choices import ApprovalKind, BlockedCode, DeletedRecordPolicy
 from sync.kernel import humanize
 from sync.kernel.conflict_store import KIND_DELETE, KIND_FIRST_MATCH, KIND_LOST_UPDATE, KIND_REPLACED
 from sync.kernel.db import fetch_rows
@@ -54,7 +54,7 @@ MAX_CAUSE_LENGTH = 140
 _CAUSES: Mapping[tuple[str, str], str] = {
     (AttentionKind.FAILED, ""): "No reason is known",
     (AttentionKind.APPROVAL, ""): "Bulk deletions",
-    (AttentionKind.APPROVAL, ApprovalKind.ITEMS): "Items would be archived or deleted on Monday",
+    (AttentionKind.APPROVAL, ApprovalKind.ITEMS): "Items would be removed on Monday",
     (AttentionKind.APPROVAL, ApprovalKind.RECORDS): "Records would be deleted in NPD",
     (AttentionKind.APPROVAL, ApprovalKind.CLEAR_MONDAY): "Fields would be emptied on Monday",
     (AttentionKind.APPROVAL, ApprovalKind.CLEAR_NPD): "Fields would be emptied in NPD",
@@ -86,6 +86,11 @@ _CAUSES: Mapping[tuple[str, str], str] = {
 }
 """The words for a kind and its code; for a kind and an empty code those of all others."""
 
+_ITEMS_REMOVED: Mapping[str, str] = {
+    DeletedRecordPolicy.ARCHIVE: "Items would be archived on Monday",
+    DeletedRecordPolicy.DELETE: "Items would be deleted on Monday",
+}
+
 
 @dataclass(frozen=True)
 class Wording:
@@ -111,7 +116,13 @@ class Wording:
         fields = humanize.join_first([self.label(entity_type, key) for key in subject.split(",") if key])
         mapping = self.mappings.get((entity_type, subject)) if code == BlockedCode.COLUMN else None
         problem = mapping.problem if mapping else ""
-        template = common or without_where(problem) or _CAUSES.get((kind, code)) or _CAUSES[kind, ""]
+        own = _CAUSES.get((kind, code)) or _CAUSES[kind, ""]
+        if (kind, code) == (AttentionKind.APPROVAL, ApprovalKind.ITEMS):
+            policies = (
+                one.link.deleted_record_policy for (of, _key), one in self.mappings.items() if of == entity_type
+            )
+            own = _ITEMS_REMOVED.get(next(policies, ""), own)
+        template = common or without_where(problem) or own
         # What others wrote may hold braces of its own.
         found = template if common or problem else template.format(field=fields, record=type_name(entity_type))
         return humanize.first_sentences(found, MAX_CAUSE_LENGTH)
