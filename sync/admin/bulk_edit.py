@@ -118,6 +118,7 @@ class BulkEdit:
             f"Change {records}" if changed else "",
             [table for table in tables if table.rows],
             [*selection(self.request, "bulk_edit", len(plans)), ("field", self.name), *self.typed, ("seen", seen)],
+            page_name=f"Edit {self.admin.count_text(len(plans))}",
         )
 
     def save(self, seen: Mapping[str, Any]) -> Report:
