@@ -28,7 +28,7 @@ from django.utils.http import urlsafe_base64_encode
 from sync.kernel import humanize
 from sync.models.state import PEOPLE_KIND, log_event
 from sync.operations.notifications import message_id
-from sync.operations.notifications.letters import NO_EMAIL, are_emails_files, person_letter, send_email
+from sync.operations.notifications.letters import are_emails_files, person_letter, send_email
 from sync.records.authors import log_action
 
 
@@ -97,6 +97,8 @@ class _InvitationTokens(PasswordResetTokenGenerator):
 
 tokens = _InvitationTokens()
 
+IN_A_FILE = "No email server is set up: the email is written as a file into var/mail."
+
 
 @dataclass(frozen=True)
 class Invitation:
@@ -159,8 +161,7 @@ def _send(user: User, by: User) -> Invitation:
         "Set your password",
         path,
     )
-    if are_emails_files():  # where others may find it, and its person doesn't
-        problem = NO_EMAIL
-    else:
-        problem = send_email(user.email, letter, message_id("invitation", user.pk, uuid.uuid4())).problem
+    problem = send_email(user.email, letter, message_id("invitation", user.pk, uuid.uuid4())).problem
+    if are_emails_files():  # its person gets none
+        problem = problem or IN_A_FILE
     return Invitation(user, until, problem, f"{settings.SITE_URL}{path}" if problem else "")

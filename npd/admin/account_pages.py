@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from struct import error as NotWhole  # noqa: N812 - a class, under another's name
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import structlog
@@ -37,8 +37,9 @@ from allauth.usersessions.views import ListUserSessionsView
 from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.forms import PasswordChangeForm, SetPasswordForm
 from django.contrib.auth.models import User
-from django.contrib.auth.views import INTERNAL_RESET_SESSION_TOKEN, PasswordResetConfirmView
+from django.contrib.auth.views import INTERNAL_RESET_SESSION_TOKEN, PasswordChangeView, PasswordResetConfirmView
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import DataError
 from django.forms import CharField
@@ -102,9 +103,26 @@ class SignInForm(LoginForm):
         return "username" if field_name == "login" else str(super().add_prefix(field_name))
 
 
+class _WrongAtFirst:
+    """What is wrong with a password stands below it; Django says it below the repetition."""
+
+    def validate_password_for_user(self, user: User, password_field_name: str = "") -> None:
+        """Check the password as typed first."""
+        super().validate_password_for_user(user, "new_password1")  # type: ignore[misc]
+
+
+class FirstPasswordForm(_WrongAtFirst, SetPasswordForm):  # type: ignore[type-arg]
+    """The password of who was invited."""
+
+
+class NewPasswordForm(_WrongAtFirst, PasswordChangeForm):
+    """Another password, beside the old one."""
+
+
 class AcceptInvitation(PasswordResetConfirmView):
     """The page of an invitation's link: its person sets a password, and is signed in."""
 
+    form_class = FirstPasswordForm
     template_name = "npd/accept_invitation.html"
     token_generator = invitations.tokens
     reset_url_token = "set"  # noqa: S105 - a word in the address, in place of the token
@@ -389,7 +407,12 @@ def change_password(request: HttpRequest) -> HttpResponse:
     """The library's page, which asks for the old password, as often as one may be tried."""
     if request.method == "POST":
         count_password(request)
-    return admin.site.password_change(request)
+    answer: Any = PasswordChangeView.as_view(
+        form_class=NewPasswordForm,
+        success_url=reverse_lazy("admin:password_change_done"),
+        extra_context=admin.site.each_context(request),
+    )(request)
+    return cast("HttpResponse", answer)
 
 
 @require_POST

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -50,10 +49,12 @@ from npd.imports.messages import (
     REASON_TITLE,
     display_value,
     equal_rows,
+    kept_rows,
     rejected_file,
     rejected_rows,
     rejection_of_error,
     rejection_text,
+    row_counts,
     row_reason,
     row_warning,
     unknown_organization_rows,
@@ -83,15 +84,15 @@ STALLED_SECONDS = 20
 POLLED_STATES = (ImportState.READING, ImportState.RUNNING, ImportState.UNDOING)
 """The states in which the page polls its progress."""
 
-OUTCOME_ICONS = {
+TILE_ICONS: Mapping[RowOutcome | Result, tuple[str, str]] = {
     RowOutcome.NEW: ("add_circle", "ok"),
     RowOutcome.CHANGED: ("edit", "wait"),
     RowOutcome.UNCHANGED: ("check", "off"),
     RowOutcome.EQUAL: ("content_copy", "off"),
-    RowOutcome.INVALID: ("error", "bad"),
-    RowOutcome.AMBIGUOUS: ("help", "warn"),
-    RowOutcome.REPEATED: ("content_copy", "warn"),
+    Result.UNDONE: ("undo", "off"),
+    Result.KEPT: ("front_hand", "warn"),
     RowOutcome.OTHER: ("help", "warn"),
+    RowOutcome.INVALID: ("error", "bad"),
 }
 
 STATE_BADGES = {
@@ -104,13 +105,6 @@ STATE_BADGES = {
     ImportState.UNDOING: ("wait", "schedule"),
     ImportState.UNDONE: ("off", "undo"),
 }
-
-RESULT_ICONS = {
-    Result.UNDONE: ("undo", "off"),
-    Result.KEPT: ("front_hand", "warn"),
-    Result.LEFT: ("front_hand", "warn"),
-}
-"""Of the rows that were to be written, and aren't."""
 
 PARTLY: Mapping[str, str] = {ImportState.DONE: "Partly imported", ImportState.UNDONE: "Partly undone"}
 
@@ -138,26 +132,39 @@ class Listed:
 def import_job_context(job: ImportJob, url: JobUrl, reader: Any, listed: Listed = Listed()) -> dict[str, Any]:
     """Everything that the page of one import shows to this reader, whatever its state."""
     hidden = hidden_relations(reader, entity(job.entity_type).model)
-    bad, warned, is_shown = rejected_rows(job), warned_rows(job), job.state == ImportState.SHOWN
-    count_bad, count_other = bad.count(), int(job.counts.get(RowOutcome.OTHER, 0))
+    is_asked = job.state == ImportState.SHOWN
+    bad, kept, warned = rejected_rows(job, is_asked=is_asked), kept_rows(job), warned_rows(job)
+    counts, count_other = row_counts(job, is_asked=is_asked), int(job.counts.get(RowOutcome.OTHER, 0))
+    count_bad = counts[RowOutcome.INVALID]
     # Those not imported before the others.
-    by_kind = Case(When(pk__in=bad.values("pk"), then=Value(0)), default=Value(1))
-    problems = (bad | warned).exclude(outcome=RowOutcome.OTHER if is_shown else "")
-    problem_page = listed.rows(PROBLEMS, problems.annotate(kind=by_kind).order_by("kind", "number"))
-    tables = (*([RowOutcome.OTHER] if is_shown and count_other else []), RowOutcome.CHANGED, RowOutcome.NEW)
-    link = link_of(job.entity_type)
+    by_kind = Case(
+        *(When(pk__in=rows.values("pk"), then=Value(at)) for at, rows in enumerate((bad, kept))), default=Value(2)
+    )
+    problems = (bad | kept | warned).annotate(kind=by_kind).order_by("kind", "number")
+    problem_page = listed.rows(PROBLEMS, problems)
+    tables = (*([RowOutcome.OTHER] if is_asked and count_other else []), RowOutcome.CHANGED, RowOutcome.NEW)
+    link, count_warned = link_of(job.entity_type), warned.count()
     display = FieldDisplay(link, mappings_of(link), []) if link else None
     return {
         "job": job,
         "reading": job.state == ImportState.READING,
         "why": rejection_text(job.file_name, job.reason, job.facts) if job.reason else "",
-        "tiles": _tiles(job),
+        "tiles": [(one.label, *icons, counts[one]) for one, icons in TILE_ICONS.items() if counts[one]],
         "count_other": count_other,
         "listed": listed.kind,
         "problems": [_problem(row) for row in problem_page],
         "problem_page": problem_page,
         "count_bad": count_bad,
-        "count_warned": warned.count(),
+        "problem_counts": [
+            (label, count)
+            for label, count in (
+                ("Not imported", count_bad),
+                ("Not undone", counts[Result.KEPT]),
+                ("May not sync", count_warned),
+            )
+            if count
+        ],
+        "count_warned": count_warned,
         # First in the form in which the file came.
         "downloads": [
             (kind.upper(), url(kind, job)) for kind in sorted(ExportFormat.values, reverse=job.how.startswith("XLSX"))
@@ -193,7 +200,7 @@ def _columns_context(
         "has_phones": has_phones,
         **(region_context(reader) if has_phones else {}),
         "may_make": may_make,
-        "unknown_organizations": _unknown_organizations(job, count_bad - count_other) if may_make and may_choose else 0,
+        "unknown_organizations": _unknown_organizations(job, count_bad) if may_make and may_choose else 0,
     }
 
 
@@ -234,20 +241,6 @@ def _state_badge(job: ImportJob, *, is_partly: bool) -> SafeString:
     return admin_base.badge(*STATE_BADGES[state], state.label)
 
 
-def _tiles(job: ImportJob) -> list[tuple[Any, str, str, int]]:
-    """How many rows come to what: before they are written what they would, afterwards what they did."""
-    counts, tiles = Counter[Any](job.counts), []
-    if job.state in (ImportState.DONE, ImportState.UNDONE):
-        found = job.rows.exclude(result="").order_by().values_list("outcome", "result").annotate(number=Count("id"))
-        for outcome in (RowOutcome.NEW, RowOutcome.CHANGED):
-            counts[outcome] = 0
-        for outcome, result, number in found:
-            counts[outcome if result == Result.WRITTEN else Result(result)] += number
-        tiles = [(result.label, *icons, counts[result]) for result, icons in RESULT_ICONS.items()]
-    tiles = [(outcome.label, *icons, counts[outcome]) for outcome, icons in OUTCOME_ICONS.items()] + tiles
-    return [tile for tile in tiles if tile[-1]]
-
-
 SAMPLED_ROWS, SAMPLES_PER_COLUMN = 20, 2
 MOST_NAMED = 3
 """Ignored columns that the button names."""
@@ -277,7 +270,7 @@ def _has_text(job: ImportJob, position: int) -> bool:
 
 def _problem(row: Any) -> tuple[ImportRow, str, str]:
     """A row with what became of it, and why."""
-    if row.kind:
+    if row.kind == 2:
         return row, "Imported, but may not sync", row_warning(row)
     return row, Result(row.result).label if row.result else "Not imported", row_reason(row)
 
@@ -289,7 +282,8 @@ def _row_table(
     labels, is_change, rows = labels_of(job.entity_type), outcome != RowOutcome.NEW, []
     # The database keeps the fields in an order of its own.
     order = {name: at for at, name in enumerate(labels)}
-    page = listed.rows(outcome, job.rows.filter(outcome=outcome).order_by("number"))
+    # What was left alone is among the problems.
+    page = listed.rows(outcome, job.rows.filter(outcome=outcome).exclude(result=Result.LEFT).order_by("number"))
     records = records_of(job.entity_type).in_bulk([row.record_id for row in page if display and row.record_id])
 
     def shown(row: ImportRow, name: str, raw: Any) -> str:
@@ -543,7 +537,8 @@ class ImportMixin:
 
     def import_rejected(self, kind: str, request: HttpRequest, job: ImportJob) -> HttpResponse:
         """Return the rows that were not imported, with the reasons, as a file to correct and import again."""
-        answer = HttpResponse(b"".join(rejected_file(job, kind)), content_type=MEDIA_TYPES[ExportFormat(kind)])
+        lines = rejected_file(job, kind, is_asked=job.state == ImportState.SHOWN)
+        answer = HttpResponse(b"".join(lines), content_type=MEDIA_TYPES[ExportFormat(kind)])
         name = f"{job.file_name.rsplit('.', 1)[0]} - not imported.{kind}"
         answer.headers["Content-Disposition"] = str(content_disposition_header(True, name))
         return answer

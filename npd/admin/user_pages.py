@@ -34,7 +34,17 @@ from unfold.enums import ActionVariant
 from unfold.forms import AdminPasswordChangeForm, UnfoldReadOnlyPasswordHashWidget, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from npd.accounts.invitations import ROLES, Invitation, by_role, invite, invite_again, is_invited, role_of, role_titles
+from npd.accounts.invitations import (
+    IN_A_FILE,
+    ROLES,
+    Invitation,
+    by_role,
+    invite,
+    invite_again,
+    is_invited,
+    role_of,
+    role_titles,
+)
 from npd.accounts.second_factor import end_sessions, remove
 from sync.admin.admin_base import PlainWordsMixin, ValidIdsMixin, badge, see_other
 from sync.admin.confirmed_action import Question, Report, question_page, run_action
@@ -336,7 +346,8 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin
         if made.link:
             context = {**self.admin_site.each_context(request), "opts": self.opts, "title": INVITE,
                        "page_name": INVITE, "made": made, "until": until,
-                       "has_no_server": made.problem == NO_EMAIL}  # fmt: skip
+                       "has_no_server": made.problem in (NO_EMAIL, IN_A_FILE),
+                       "is_file": made.problem == IN_A_FILE}  # fmt: skip
             answer = TemplateResponse(request, "npd/invitation_link.html", context)
             add_never_cache_headers(answer)
             return answer

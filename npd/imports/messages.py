@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.utils.text import get_text_list
 
 from npd.imports.files import FORMULA, ImportFileError
-from npd.imports.models import ImportJob, ImportRow, ImportState, Result, RowOutcome
+from npd.imports.models import ImportJob, ImportRow, Result, RowOutcome
 from sync.models import ExportFormat
 from sync.operations.exports import ListTable, csv_lines, escape_formula, xlsx_file
 
@@ -172,13 +173,36 @@ REASON_TITLE = "Not imported because"
 """The title of the column with the reason; an import ignores it."""
 
 
-def rejected_rows(job: ImportJob) -> QuerySet[ImportRow]:
+REJECTED = (RowOutcome.INVALID, RowOutcome.AMBIGUOUS, RowOutcome.REPEATED)
+
+
+def _rejections(*, is_asked: bool) -> tuple[RowOutcome, ...]:
+    """The outcomes that are not imported; without those that a person `is_asked` about: another record?"""
+    return REJECTED if is_asked else (*REJECTED, RowOutcome.OTHER)
+
+
+def row_counts(job: ImportJob, *, is_asked: bool = False) -> Counter[RowOutcome | Result]:
+    """Return how many rows come to what, each row of the file counted once; what is not imported as INVALID."""
+    found = job.rows.exclude(outcome="").order_by().values_list("outcome", "result").annotate(number=Count("id"))
+    counts: Counter[RowOutcome | Result] = Counter()
+    for outcome, result, number in found:
+        kind: RowOutcome | Result = RowOutcome(outcome)
+        if result in (Result.UNDONE, Result.KEPT):
+            kind = Result(result)
+        elif result == Result.LEFT or outcome in _rejections(is_asked=is_asked):
+            kind = RowOutcome.INVALID
+        counts[kind] += number
+    return counts
+
+
+def rejected_rows(job: ImportJob, *, is_asked: bool = False) -> QuerySet[ImportRow]:
     """Return the rows that are not imported: rejected by the preview, or left alone when it was written."""
-    rejected = (RowOutcome.INVALID, RowOutcome.AMBIGUOUS, RowOutcome.REPEATED, RowOutcome.OTHER)
-    condition = Q(outcome__in=rejected) | Q(result=Result.LEFT)
-    if job.state in (ImportState.UNDOING, ImportState.UNDONE):
-        condition |= Q(result=Result.KEPT)
-    return job.rows.filter(condition)
+    return job.rows.filter(Q(outcome__in=_rejections(is_asked=is_asked)) | Q(result=Result.LEFT))
+
+
+def kept_rows(job: ImportJob) -> QuerySet[ImportRow]:
+    """Return the rows that were imported, and not undone with the others."""
+    return job.rows.filter(result=Result.KEPT)
 
 
 def row_reason(row: ImportRow) -> str:
@@ -247,20 +271,20 @@ def _as_it_came(cell: str) -> str:
     return cell if _NUMBER.fullmatch(cell) else escape_formula(cell)
 
 
-def _rejected_lines(job: ImportJob) -> Iterator[list[str]]:
+def _rejected_lines(job: ImportJob, *, is_asked: bool) -> Iterator[list[str]]:
     """Yield the titles, then each row that was not imported, with its number and the reason at its end."""
     titles = [title for title, _label in job.columns]
     indexes = [index for index, title in enumerate(titles) if title != REASON_TITLE]
     yield [*(titles[index] for index in indexes), REASON_TITLE]
-    for row in rejected_rows(job).order_by("number").iterator(chunk_size=2000):
+    for row in rejected_rows(job, is_asked=is_asked).order_by("number").iterator(chunk_size=2000):
         cells = [row.cells[index] if index < len(row.cells) else "" for index in indexes]
         surplus = row.cells[len(titles) :]
         yield [*cells, f"Row {row.number}: {row_reason(row)}", *surplus]
 
 
-def rejected_file(job: ImportJob, file_format: str = ExportFormat.CSV) -> Iterator[bytes]:
+def rejected_file(job: ImportJob, file_format: str = ExportFormat.CSV, *, is_asked: bool = False) -> Iterator[bytes]:
     """Return those lines as a file, to be corrected and imported again."""
-    lines = _rejected_lines(job)
+    lines = _rejected_lines(job, is_asked=is_asked)
     table = ListTable("Not imported", next(lines), lines)
     return csv_lines(table, escape=_as_it_came) if file_format == ExportFormat.CSV else iter(xlsx_file(table))
 

@@ -26,6 +26,7 @@ from sync.admin.concurrent_edits import ConcurrentSettingsForm
 from sync.admin.confirmed_action import run_action
 from sync.admin.connection_pages import try_again
 from sync.admin.inbox_fields import ask_for_columns
+from sync.admin.queue_pages import pause_url
 from sync.admin.record_panel import CHECK_LABEL, inbox_url, may_change_mapping
 from sync.admin.setup_pages import SetupWizardMixin
 from sync.boards import board_columns
@@ -319,6 +320,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
                 "page_name": self.name(link),
                 "board_state": self.state(link),
                 "board_on_monday": self._board_link(link, "Open on Monday"),
+                "pause_url": self._pause_url(request, link),
                 "npd_id_problem": humanize.without_request_id(link.npd_id_problem),
                 "renamed": board_columns.renamed_columns(link),
                 "may_map": may_change_mapping(request.user),
@@ -326,6 +328,12 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
             }
         answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return answer
+
+    def _pause_url(self, request: HttpRequest, link: BoardLink) -> str:
+        """Where the board is paused; empty where it is, which its banner ends, or isn't synced."""
+        board: BoardStatus | None = getattr(link, "page_board", None)
+        runs = board is not None and board.availability.has_board and not board.availability.is_paused
+        return pause_url(request, link.entity_type) if runs else ""
 
     @admin.display(description="What is synced")
     def filter_text(self, link: BoardLink) -> str:

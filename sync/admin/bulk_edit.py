@@ -118,6 +118,7 @@ class BulkEdit:
             f"Change {records}" if changed else "",
             [table for table in tables if table.rows],
             [*selection(self.request, "bulk_edit", len(plans)), ("field", self.name), *self.typed, ("seen", seen)],
+            page_name=f"Edit {self.admin.count_text(len(plans))}",
         )
 
     def save(self, seen: Mapping[str, Any]) -> Report:
@@ -188,7 +189,8 @@ def bulk_edit_page(model_admin: Any, request: HttpRequest, queryset: QuerySet[An
     if name and name not in fields:
         raise PermissionDenied
     if not name:
-        return _choice_page(model_admin, request, fields, total)
+        problem = "Choose the field to change." if "chosen" in request.POST else ""
+        return _choice_page(model_admin, request, fields, total, problem=problem)
     edit = BulkEdit(model_admin, request, name, fields[name])
     if "confirmed" in request.POST:
         seen = _read_seen(request.POST.get("seen", ""))
@@ -222,11 +224,12 @@ def _choice_page(
             field.widget = field.widget.widget
     context = {
         **model_admin.admin_site.each_context(request),
-        "title": f"Edit {model_admin.count_text(total)}",
+        "title": (title := f"Edit {model_admin.count_text(total)}"),
+        "page_name": title,
         "opts": model_admin.opts,
         "media": model_admin.media + form.media,
         "choices": [form[name] for name in fields],
-        "chosen": request.POST.get("field") or next(iter(fields), ""),
+        "chosen": request.POST.get("field", ""),
         "problem": problem,
         "hidden": [(name, str(value)) for name, value in selection(request, "bulk_edit", total)],
         "target": request.get_full_path(),

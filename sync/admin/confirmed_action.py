@@ -63,12 +63,22 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Selection:
+    """A list of a question from which one is chosen, sent under its name."""
+
+    name: str
+    label: str
+    options: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
 class Question:
     """What is asked before an act: what happens to which records, and the button that does it.
 
     `hidden` comes back with the button. Without a `button` there is nothing to do any more. One that `deletes` is red.
     `choices` stand in place of the button: what is sent as `only` says which was pressed. `why_length`: a reason of so
-    many characters may be given, which is sent as `why`. `page` is that of the rows, where they are many.
+    many characters may be given, which is sent as `why`; `selections` stand before it. `page` is that of the rows,
+    where they are many.
     """
 
     title: str
@@ -81,6 +91,7 @@ class Question:
     deletes: bool = False
     choices: Sequence[Choice] = ()
     why_length: int = 0
+    selections: Sequence[Selection] = ()
     page: Page[Any] | None = None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -10,10 +10,11 @@ from django.contrib import admin, messages
 from django.contrib.admin.models import DELETION
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import CharField, Max, Q, QuerySet, TextChoices, Value
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
+from django.urls import URLPattern, re_path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
@@ -37,6 +38,7 @@ from sync.choices import ApprovalKind, ApprovalState, DeletedRecordPolicy, Queue
 from sync.kernel import humanize
 from sync.kernel.action_errors import Conflict
 from sync.kernel.messages import TombstoneReason
+from sync.kernel.outgoing_calls import own_address
 from sync.models import ApprovalRequest, FieldMapping, IgnoredItem, Tombstone, WebhookEvent
 from sync.records.approvals import approve, reject
 from sync.records.authors import (
@@ -87,6 +89,25 @@ def deleted_records_link(user: Any, label: str = "See the deleted records", quer
     return format_html(
         '<a class="npd-link" href="{}{}">{}</a>', reverse("admin:sync_tombstone_changelist"), query, label
     )
+
+
+MOST_UNDONE = 100
+"""Deleted records that one address names, to be restored together."""
+
+KEYS = rf"\d{{1,18}}(?:,\d{{1,18}}){{0,{MOST_UNDONE - 1}}}"
+
+
+def restore_link(request: HttpRequest, entity_type: str, keys: Sequence[Any]) -> SafeString | str:
+    """Return a link that restores these records, deleted just now; empty for who may not, and where they are many."""
+    user: Any = request.user
+    may = user.has_perm("sync.view_tombstone") and registry.may_act(user, "add", entity_type)
+    if not may or len(keys) > MOST_UNDONE:
+        return ""
+    rows = Tombstone.objects.filter(entity_type=entity_type, entity_id__in=keys).order_by("pk")
+    if not (named := ",".join(str(key) for key in rows.values_list("pk", flat=True))):
+        return ""
+    url = reverse("admin:sync_tombstone_restore", args=[named])
+    return format_html('<a class="npd-link" href="{}?next={}">Undo…</a>', url, request.path)
 
 
 def approvals_link(user: Any) -> SafeString | str:
@@ -417,6 +438,10 @@ class TombstoneAdmin(ReadOnlyAdmin):
             rows = rows.exclude(state=TombstoneState.RESTORED)
         return rows.exclude(entity_type__in=sorted(hidden)) if hidden else rows
 
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.restore_some)
+        return [re_path(rf"^(?P<keys>{KEYS})/restore/$", view, name="sync_tombstone_restore"), *super().get_urls()]
+
     def prepare_page(self, rows: list[Any]) -> None:
         super().prepare_page(rows)
         links = {kind: link_of(kind) for kind in {row.entity_type for row in rows}}
@@ -450,7 +475,7 @@ class TombstoneAdmin(ReadOnlyAdmin):
             found = author.by if author else ""
         return found or humanize.DASH
 
-    @admin.display(description="")
+    @admin.display(description="Restore")
     def restore(self, row: Tombstone) -> SafeString | str:
         if not _may_restore(row):
             return ""
@@ -500,6 +525,21 @@ class TombstoneAdmin(ReadOnlyAdmin):
     @admin.action(description="Restore…")
     def bring_back(self, request: HttpRequest, queryset: QuerySet[Tombstone]) -> HttpResponse:
         """Make records again as they were, after a page that says what that means."""
+        hidden = partial(selection, request, "bring_back")
+        return self._restore(request, queryset, hidden, back_url=request.get_full_path())
+
+    def restore_some(self, request: HttpRequest, keys: str) -> HttpResponse:
+        """Undo a deletion of several; a GET asks."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        deleted = self.get_queryset(request).exclude(state=TombstoneState.RESTORED).filter(pk__in=keys.split(","))
+        back_url = own_address(request, request.GET.get("next")) or reverse("admin:sync_tombstone_changelist")
+        return self._restore(request, deleted, lambda total: (), back_url=back_url, asked_by_get=True)
+
+    def _restore(
+        self, request: HttpRequest, queryset: QuerySet[Tombstone],
+        hidden: Callable[[int], Sequence[tuple[str, object]]], **more: Any,
+    ) -> HttpResponse:  # fmt: skip
         kinds = queryset.order_by().values_list("entity_type", flat=True).distinct()
         may_add = all(registry.may_act(request.user, "add", kind) for kind in kinds)
 
@@ -507,9 +547,10 @@ class TombstoneAdmin(ReadOnlyAdmin):
             rows = queryset.order_by("deleted_at")[:MAX_ROWS_SHOWN]
             cells = [(self.name(row), type_label(row.entity_type), _item_text(row)) for row in rows]
             table = RecordTable(("Record", "Type", "Its item"), cells, queryset.count())
-            hidden = selection(request, "bring_back", table.total)
+            if not table.total:
+                return Question("Nothing to restore", ["They are restored already."])
             label = f"Restore {humanize.count_with_noun(table.total, 'deleted record')}"
-            return Question(f"{label}?", _restore_effects(table.total), label, [table], hidden)
+            return Question(f"{label}?", _restore_effects(table.total), label, [table], hidden(table.total))
 
         def run() -> Report:
             if not may_add:
@@ -526,7 +567,7 @@ class TombstoneAdmin(ReadOnlyAdmin):
             return Report(done if restored else "", errors)
 
         asked = question if may_add else None
-        return run_action(self, request, run, back_url=request.get_full_path(), question=asked, atomic=False)
+        return run_action(self, request, run, question=asked, atomic=False, **more)
 
 
 class RestoredItem(TextChoices):

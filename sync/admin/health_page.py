@@ -23,7 +23,7 @@ from sync.admin.charts import TimeChart
 from sync.admin.connection_pages import has_answered, setup_checklist
 from sync.admin.health_charts import DAY, MONTH, PERIODS, Figure, Period, load_figures, time_charts
 from sync.admin.queue_actions import LIVE_STATUSES, with_states
-from sync.admin.queue_pages import QueuePanel, is_whole, panel_of, visible_pauses
+from sync.admin.queue_pages import QueuePanel, is_whole, panel_of, pause_url, visible_pauses
 from sync.admin.record_panel import inbox_url, may_change_mapping, rejection_act
 from sync.boards.board_columns import renamed_columns
 from sync.choices import Cause, QueueStatus
@@ -329,10 +329,10 @@ def _clock_tasks(data: HealthData) -> Iterator[AttentionTask]:
         yield AttentionTask(severity, "Wrong clock", one.sentence, url, "Schedule", "schedule")
 
 
-def queue_url(query: str = "", part: str = "") -> str:
-    """Return the address of the queue's list with filters, or of a part of its page."""
+def queue_url(query: str = "") -> str:
+    """Return the address of the queue's list with filters."""
     listed = reverse("admin:sync_syncqueue_changelist")
-    return f"{listed}{'?' + query if query else ''}{'#' + part if part else ''}"
+    return f"{listed}?{query}" if query else listed
 
 
 # One line that says whether all is well, else what is wrong first. What stops or pauses the sync stands above it.
@@ -414,9 +414,6 @@ def _waiting_edits(boards: Sequence[BoardHealth]) -> list[tuple[str, str]]:
 MAX_CAUSES = 200
 """Causes that are read; a line names the three with the most entries."""
 
-PAUSE_FORM = "npd-pause"
-"""The part of the queue's page with the form that pauses."""
-
 
 def health_context(
     request: HttpRequest, context: dict[str, Any], kind_urls: Mapping[AttentionKind, str]
@@ -475,7 +472,7 @@ def health_context(
             else []
         ),
         # What is paused or stopped whole has its button above the page.
-        "pause_url": queue_url(part=PAUSE_FORM) if runs and is_allowed(request.user, QueueAction.PAUSE) else "",
+        "pause_url": pause_url(request) if runs else "",
         **_queue_context(request, panel, period, found.figures, calls),
     }
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ERROR_FLAG, ORDER_VAR, PAGE_VAR, SEARCH_VAR
@@ -33,7 +34,7 @@ from sync.admin.admin_base import (
     record_name_of,
 )
 from sync.admin.board_cards import BoardStatus
-from sync.admin.confirmed_action import Question, Report, run_action
+from sync.admin.confirmed_action import Question, Report, Selection, run_action
 from sync.admin.list_exports import ExportColumn, ExportMixin
 from sync.admin.queue_actions import (
     LIVE_STATUSES,
@@ -153,12 +154,11 @@ class QueuePanel:
     why_length: int = MAX_WHY_LENGTH
 
     @property
-    def board_choices(self) -> list[tuple[str, str]]:
-        return [("", str(EVERY_BOARD)), *((spec.entity_type, spec.board_title) for spec in registry.entities())]
-
-    @property
-    def direction_choices(self) -> list[tuple[str, str]]:
-        return [("", str(BOTH_WAYS)), *((str(direction.value), str(direction.label)) for direction in QueueDirection)]
+    def selections(self) -> list[Selection]:
+        """From what a pause is chosen: every board or one, both directions or one."""
+        boards = [("", EVERY_BOARD), *((spec.entity_type, spec.board_title) for spec in registry.entities())]
+        ways = [("", BOTH_WAYS), *((str(one.value), str(one.label)) for one in QueueDirection)]
+        return [Selection("entity_type", "Board", boards), Selection("direction", "Direction", ways)]
 
 
 def load_panel(visible_types: Collection[str]) -> QueuePanel:
@@ -265,7 +265,7 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
         ]
 
     def pause_view(self, request: HttpRequest) -> HttpResponse:
-        """Pause what the form names; where an address does, ask first."""
+        """Pause what the form names; an address asks first: also what, as far as it doesn't name it."""
 
         def run() -> Report:
             reason = request.POST.get("why", "")[:MAX_WHY_LENGTH]
@@ -278,10 +278,18 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
             return Report(f"{label}: paused. Changes are kept and wait until it is resumed.")
 
         def question() -> Question:
-            effects = ["It is not synced until somebody resumes it. Nothing is lost: edits on both sides are kept."]
-            hidden = [*_pause_target(request).items(), ("back", request.GET.get("back", ""))]
-            title = f"Pause: {pause_label(**_pause_target(request))}?"
-            return Question(title, effects, "Yes, pause", hidden=hidden, why_length=MAX_WHY_LENGTH)
+            target, named = _pause_target(request), request.GET.keys()
+            chosen = [one for one in panel_of(request).selections if one.name not in named]
+            title = f"Pause: {pause_label(**target)}?" if target["entity_type"] or not chosen else "Pause the sync?"
+            what = "What you choose" if chosen else "It"
+            effects = [
+                f"{what} is not synced until somebody resumes it. Nothing is lost: edits on both sides are kept."
+            ]
+            hidden = [(name, target[name]) for name in target if name in named]
+            return Question(
+                title, effects, "Yes, pause", hidden=[*hidden, ("back", request.GET.get("back", ""))],
+                page_name="Pause", why_length=MAX_WHY_LENGTH, selections=chosen,
+            )  # fmt: skip
 
         return self._run(request, run, question=question, asked_by_get=True)
 
@@ -413,6 +421,14 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
     @admin.display(description="Trigger")
     def wrote_it(self, row: SyncQueue) -> str:
         return job_causes_text(row.causes)
+
+
+def pause_url(request: HttpRequest, entity_type: str = "") -> str:
+    """Return the page that asks what to pause, of a board in which direction, and leads back; empty for who may not."""
+    if not is_allowed(request.user, QueueAction.PAUSE):
+        return ""
+    target = {"entity_type": entity_type} if entity_type else {}
+    return f"{reverse('admin:sync_syncqueue_pause')}?{urlencode(target | {'back': request.path})}"
 
 
 def _pause_target(request: HttpRequest) -> dict[str, str]:

@@ -20,7 +20,7 @@ from django.db.models.constants import LOOKUP_SEP
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst, smart_split, unescape_string_literal
 from django.views.decorators.http import require_POST
@@ -33,7 +33,7 @@ from sync.admin.admin_base import DateTimeRangeFilter, HealthFilter, PageAdmin, 
 from sync.admin.concurrent_edits import ConcurrentRecordForm, DeletedMeanwhileMixin, LinesField
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report, run_action
 from sync.admin.connection_pages import first_records
-from sync.admin.deletion_pages import approvals_link, deleted_records_link
+from sync.admin.deletion_pages import approvals_link, deleted_records_link, restore_link
 from sync.admin.list_exports import ExportColumn, ExportMixin, field_value
 from sync.admin.record_activity import FIELD_PARAMETER, activity_of
 from sync.admin.record_selection import RecordSelectionMixin
@@ -599,15 +599,20 @@ class SyncedModelAdmin(RecordSelectionMixin, DeletedMeanwhileMixin, ExportMixin,
         self._say_deleted(request, f"{obj} is deleted.", follows, "Restore it", f"?q={key}")
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        number, follows = queryset.count(), tombstones.deletion_consequence(queryset)
+        keys, entity_type = list(queryset.values_list("pk", flat=True)), self.model.entity_type()
+        number, follows = len(keys), tombstones.deletion_consequence(queryset)
         super().delete_queryset(request, queryset)
-        said = f"{registry.count_of_type(number, self.model.entity_type())} {plural(number, 'is', 'are')} deleted."
-        self._say_deleted(request, said, follows, "See the deleted records", "")
+        said = f"{registry.count_of_type(number, entity_type)} {plural(number, 'is', 'are')} deleted."
+        undo = restore_link(request, entity_type, keys)
+        self._say_deleted(request, said, follows, "See the deleted records", undo=undo)
 
-    def _say_deleted(self, request: HttpRequest, said: str, follows: Any, label: str, query: str) -> None:
+    def _say_deleted(
+        self, request: HttpRequest, said: str, follows: Any, label: str, query: str = "", undo: str = ""
+    ) -> None:
         first = approvals_link(request.user) if follows.waits else ""
         last = deleted_records_link(request.user, label, query)
-        request.npd_said = format_html("{} {} {} {}", said, follows.sentence, first, last)  # type: ignore[attr-defined]
+        links = format_html_join(" ", "{}", ((one,) for one in (first, undo, last) if one))
+        request.npd_said = format_html("{} {} {}", said, follows.sentence, links)  # type: ignore[attr-defined]
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         """Tell the page that asks before a deletion what becomes of the items, and of open conflicts."""

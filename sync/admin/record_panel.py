@@ -279,11 +279,12 @@ def list_cell(view: RecordSyncView | None) -> SafeString | str:
     """Return the list's column: the badge with its reason beside it, whole where the mouse rests."""
     if view is None:
         return humanize.DASH
-    if view.state.state is RecordState.SYNCED:
+    state = view.state.state
+    if state in (RecordState.SYNCED, RecordState.PAUSED):
         # What nearly every row says takes no room from the names; its word is where the mouse rests and for a reader.
-        symbol, kind = STATE_BADGES[RecordState.SYNCED]
-        words = format_html('<span class="npd-hidden">{}</span>', RecordState.SYNCED.label)
-        return admin_base.badge(kind, symbol, words, title=str(RecordState.SYNCED.label))
+        symbol, kind = STATE_BADGES[state]
+        words = format_html('<span class="npd-hidden">{}</span>', state.label)
+        return admin_base.badge(kind, symbol, words, title=view.detail or str(state.label))
     return format_html('{}<span class="npd-why" title="{}">{}</span>', view.list_badge, view.detail, view.detail)
 
 

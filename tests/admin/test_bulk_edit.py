@@ -43,6 +43,12 @@ def test_a_field_of_several_records_is_changed_after_a_preview_and_undone_at_onc
     browser_of_person: Client, people: list[Contact]
 ) -> None:
     choice = sent(browser_of_person, people)
+    assert (choice.context["chosen"], choice.context["problem"], choice.context["page_name"]) == (
+        "",
+        "",
+        "Edit 3 contacts",
+    )
+    assert sent(browser_of_person, people, chosen="yes").context["problem"] == "Choose the field to change."
     # What tells people apart is none of the choices.
     assert {one.name for one in choice.context["choices"]} == {"organization", "role_title", "phone", "notes"}
     asked = sent(browser_of_person, people, **{"field": "role_title", "edit-role_title": "Head"})

@@ -7,7 +7,7 @@ import re
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 
-from sync.models import QueuePause
+from sync.models import BoardLink, QueuePause
 from tests.admin import states
 from tests.admin.queue_pages import PAUSE, RESUME, card_of
 from tests.admin.test_records import words_of
@@ -42,6 +42,18 @@ def test_a_link_pauses_and_resumes_nothing(browser_of_person: Client) -> None:
     assert asked == [200, 200, 405]  # a pause asks
     assert browser_of_person.post(RESUME, {"direction": "x"}, follow=True).status_code == 200
     assert not QueuePause.objects.exists()
+
+
+def test_health_and_a_board_ask_what_to_pause_and_lead_back(browser_of_person: Client) -> None:
+    states.boards()
+    board = f"/admin/sync/boardlink/{BoardLink.objects.get(entity_type='contact').pk}/change/"
+    for page, asked in (("/admin/", ["entity_type", "direction"]), (board, ["direction"])):
+        [address] = re.findall(rf'href="({PAUSE}[^"]*)"', browser_of_person.get(page).content.decode())
+        question = browser_of_person.get(address.replace("&amp;", "&"))
+        assert [one.name for one in question.context["question"].selections] == asked
+        sent = dict(question.context["hidden"]) | {"direction": "to_npd"}
+        assert browser_of_person.post(PAUSE, sent).headers["Location"] == page
+    assert set(QueuePause.objects.values_list("entity_type", "direction")) == {("", "to_npd"), ("contact", "to_npd")}
 
 
 def test_a_reason_is_stored_as_one_line_without_what_controls_how_it_is_read(browser_of_person: Client) -> None:

@@ -14,6 +14,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from config import unfold
+from npd.models import Contact
 from sync.kernel import humanize
 from sync.models import Decision
 from tests.admin.test_records import words_of
@@ -120,6 +121,7 @@ def test_a_zone_that_nobody_knows_stops_the_start() -> None:
 def test_a_browser_tells_its_zone_by_itself(chromium: Any, live_server: Any, person: User) -> None:
     client = Client()
     client.force_login(person)
+    Contact.objects.create(name="Ann", email="ann@x.org")
     context = chromium.new_context(base_url=live_server.url, timezone_id="Asia/Tokyo")
     context.set_default_timeout(20_000)
     session = client.cookies["sessionid"].value
@@ -128,6 +130,8 @@ def test_a_browser_tells_its_zone_by_itself(chromium: Any, live_server: Any, per
     page.goto("/admin/auth/group/")
     page.get_by_role("heading", level=1).wait_for()
     assert page.get_by_text("Times are in").count() == 0
-    page.goto("/admin/auth/group/")
+    page.goto("/admin/auth/group/")  # which shows no times
+    page.get_by_text("Times are in").wait_for(state="hidden")
+    page.goto("/admin/npd/contact/")
     page.get_by_text("Times are in your time zone (Asia/Tokyo, JST)").wait_for()
     context.close()

@@ -98,6 +98,7 @@ ALLOWED = {
     "templates/account/login.html": ("forgot your password?",),
     # A folder.
     "sync/admin/notification_pages.py": ("var/mail",),
+    "npd/accounts/invitations.py": ("var/mail",),
     # Found by this word, too.
     "config/search.py": ('also="Log out"', "Log out"),
     # Names of classes.

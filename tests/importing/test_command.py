@@ -52,6 +52,7 @@ def test_with_yes_it_writes_and_tells_its_progress(person: User, people: Path) -
     assert ended == 0
     assert "2 of 2 rows" in said
     assert "2 rows were imported." in said
+    assert said.count("2 rows  New: 2  Changed: 0  Unchanged: 0  Equal: 0  Not imported: 0") == 2
     assert ImportJob.objects.get().state == "done"
     assert Contact.objects.count() == 2
     again, ended = run(people, "--yes")

@@ -220,15 +220,42 @@ def test_afterwards_the_figures_are_of_what_was_written_and_undone_and_a_part_is
     Contact.objects.filter(pk=ann.pk).update(role_title="typed meanwhile")
     written(job, person)
     page = admin.get(url(job))
-    assert tiles(page) == {"New": 1, "Changed": 1, "Not imported": 1, "Left alone": 1}
+    assert tiles(page) == {"New": 1, "Changed": 1, "Not imported": 2}
     assert "Partly imported" in page.context["state_badge"]
     Contact.objects.filter(email="cleo@x.org").update(role_title="typed since")
     job.refresh_from_db()
     taken_back(job, person)
     page = admin.get(url(job))
-    assert tiles(page) == {"Undone": 1, "Not undone": 1, "Not imported": 1, "Left alone": 1}
+    assert tiles(page) == {"Undone": 1, "Not undone": 1, "Not imported": 2}
     assert "Partly undone" in page.context["state_badge"]
     assert "Partly undone" in admin.get(reverse("admin:npd_contact_import_file")).content.decode()
+
+
+def not_imported(admin: Client, job: ImportJob) -> list[int]:
+    """How many rows the tile, the sentence, the table and the download say are not imported, and the tiles in all."""
+    page = admin.get(url(job))
+    text = words_of(page.content.decode())
+    said = re.findall(r"(\d+) rows? (?:was|were) not imported", text)
+    said += re.findall(r"Not imported (\d+)(?= May| Row)", text) + re.findall(r"Download (\d+)", text)
+    lines = list(csv.reader(io.StringIO(admin.get(url(job, "csv")).content.decode("utf-8-sig"))))
+    every = {tiles(page)["Not imported"], *map(int, said), len(lines) - 1}
+    return [*every, sum(tiles(page).values())]
+
+
+def test_tiles_sentences_tables_and_downloads_count_the_same_rows_and_all_rows_of_the_file(
+    admin: Client, person: User, ann: Contact
+) -> None:
+    Contact.objects.create(name="Cleo Kay", email="cleo@x.org", role_title="CEO")
+    job = offered(
+        person,
+        "Name,Email,Role\nAnn,ann@x.org,Head\nBob,bob@x.org,\nBob,bob@x.org,\nDan,bad,\nEve,eve@x.org,\n"
+        "Eva,eve@x.org,\nMüge,cleo@x.org,CTO\nFay,fay@x,\nb/ob,b/ob@x.org,\n",
+    )
+    assert not_imported(admin, job) == [4, 9]
+    assert tiles(admin.get(url(job)))["Another record?"] == 1
+    Contact.objects.filter(pk=ann.pk).delete()
+    written(job, person)
+    assert not_imported(admin, job) == [6, 9]
 
 
 def test_where_only_organizations_are_missing_the_answer_is_to_create_them(admin: Client, person: User) -> None:

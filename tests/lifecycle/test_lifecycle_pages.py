@@ -1,5 +1,6 @@
 """The pages on which a person unlinks, links again, brings back, and considers an item again."""
 
+import re
 import uuid
 from typing import Any
 
@@ -43,6 +44,19 @@ def act(client: Client, page: str, action: str, *keys: Any, confirmed: bool = Tr
     answer = client.post(page, form, follow=True)
     assert answer.status_code == 200
     return answer.content.decode()
+
+
+def test_several_that_were_deleted_at_once_are_restored_from_the_line_that_says_so(away: Client) -> None:
+    keys = [Contact.objects.create(name=name, email=f"{name}@x.org").pk for name in ("ann", "bob", "eve")]
+    form = {"action": "delete_selected", "_selected_action": [str(key) for key in keys[:2]], "post": "yes"}
+    [said] = away.post(CONTACTS, form, follow=True).context["messages"]
+    undo = re.findall(r'href="([^"]+/restore/[^"]*)"', str(said))[0]
+    asked = away.get(undo)
+    assert asked.context["question"].button == "Restore 2 deleted records"
+    assert Contact.objects.count() == 1
+    assert away.post(undo, {"confirmed": "yes"}).headers["Location"] == CONTACTS
+    assert set(Contact.objects.values_list("pk", flat=True)) == set(keys)
+    assert not away.get(undo).context["question"].button
 
 
 def test_who_deleted_a_record_and_its_name_stand_in_the_activity_and_lead_to_its_restore(

@@ -20,6 +20,7 @@ from npd.imports.messages import (
     rejected_file,
     rejected_rows,
     rejection_of_error,
+    row_counts,
     row_reason,
     row_warning,
     warned_rows,
@@ -28,9 +29,11 @@ from npd.imports.models import ImportJob, ImportState, Result, RowOutcome
 from npd.imports.resources import ImportOptions, labels_of
 from npd.management import user_named
 from sync import registry
+from sync.kernel import humanize
 from sync.records.authors import actor_label
 
 SAMPLES = 10
+COUNTED = (RowOutcome.NEW, RowOutcome.CHANGED, RowOutcome.UNCHANGED, RowOutcome.EQUAL, RowOutcome.INVALID)
 EXIT_ROWS_SKIPPED = 3
 """The exit code where some rows of the file were not imported; 1: none were."""
 
@@ -114,7 +117,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{job.file_name}: {job.how}")
         for title, label in job.columns:
             self.stdout.write(f"  “{title}” is {label or 'ignored'}")
-        self.stdout.write("  ".join(f"{RowOutcome(kind).label}: {job.counts[kind]}" for kind in RowOutcome.values))
+        self._count(job)
         if job.organizations:
             self.stdout.write(f"Organizations to be made: {', '.join(sorted(job.organizations.values()))}")
         if job.options["clear_empty"]:
@@ -132,9 +135,17 @@ class Command(BaseCommand):
         for row in warned_rows(job).order_by("number"):
             self.stderr.write(f"  row {row.number} {row.name}, imported, but probably not synced: {row_warning(row)}")
         if others := job.counts[RowOutcome.OTHER]:
-            self.stderr.write(f"  {others:,} may be about another {job.entity_type}: left out without --other-people")
+            self.stderr.write(
+                f"  {others:,} of those not imported may be about another {job.entity_type}: left out without "
+                "--other-people"
+            )
         for row in rejected_rows(job).order_by("number"):
             self.stderr.write(f"  row {row.number} {row.name}: {row_reason(row)}")
+
+    def _count(self, job: ImportJob) -> None:
+        counts = row_counts(job)
+        figures = "  ".join(f"{kind.label}: {counts[kind]:,}" for kind in COUNTED)
+        self.stdout.write(f"{humanize.count_with_noun(counts.total(), 'row')}  {figures}")
 
     def _wanted(self, job: ImportJob, *, yes: bool) -> bool:
         if not rows_to_write(job):
@@ -155,7 +166,8 @@ class Command(BaseCommand):
         run_import(job.pk, tell)
         job.refresh_from_db()
         written = job.rows.filter(result=Result.WRITTEN).count()
-        self.stdout.write(f"{written:,} rows were imported.")
+        self.stdout.write(humanize.count_with_noun(written, "row was imported.", "rows were imported."))
+        self._count(job)
         for row in job.rows.filter(result=Result.LEFT).order_by("number"):
             self.stderr.write(f"  row {row.number} {row.name}: {row.note}")
         if job.state != ImportState.DONE:
