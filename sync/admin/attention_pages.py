@@ -17,6 +17,8 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.functional import SimpleLazyObject
+from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
 from sync import registry
@@ -31,6 +33,7 @@ from sync.admin.confirmed_action import (
     run_action,
 )
 from sync.admin.inbox_offers import ACTIONS, LEADS, ActionResult, GroupLead, InboxAction
+from sync.admin.queue_actions import next_pass_text
 from sync.admin.record_panel import rejection_act
 from sync.admin.unmatched_pages import request_badge
 from sync.boards.mapping import column_choices
@@ -43,6 +46,7 @@ from sync.models import ApprovalRequest, BoardLink, FieldMapping, SyncQueue
 from sync.operations import attention
 from sync.operations.attention import AttentionCause, AttentionEntry, AttentionKind, AttentionScope, Tally, Wording
 from sync.records.authors import full_name
+from sync.records.availability import overview
 from sync.records.unmatched_items import open_requests
 from sync.registry import visible_types
 
@@ -91,9 +95,9 @@ def tallies_of(request: HttpRequest, *, version: str = "") -> dict[AttentionKind
 class InboxRow:
     """An entry with what its row offers; `seen` is what it shows, as its form sends it back.
 
-    `badge` says that somebody has asked for it already: then nothing is offered. `fix` is what the door to its page is
-    called. Of a column that can't be used,
-    `columns` are those that the field may have instead.
+    `badge` says what comes next by itself, or that somebody has asked for it already: then nothing is offered. `fix` is
+    what the door to its page is called. Of a column that can't be used, `columns` are those that the field may have
+    instead.
     """
 
     entry: AttentionEntry
@@ -333,9 +337,9 @@ def _with_values(request: HttpRequest, groups: Sequence[InboxGroup], wording: Wo
             [row.entry for group in groups for row in group.rows], wording, visible_types(request.user)
         )
     }
-    asked, columns = _asked_for(shown.values()), _free_columns(shown.values())
+    rows = dict(zip(shown, _rows(request, shown.values()), strict=True))
     for group in groups:
-        group.rows = [_row(request, shown[row.entry.key], asked, columns) for row in group.rows]
+        group.rows = [rows[row.entry.key] for row in group.rows]
     return [row for group in groups for row in group.rows]
 
 
@@ -357,7 +361,19 @@ def _asked_for(found: Iterable[AttentionEntry]) -> dict[tuple[str, str], SyncQue
     return open_requests(one.item_id for one in found if one.kind is AttentionKind.UNMATCHED)
 
 
-_RETRYING = badge("wait", "sync", "Retrying")
+_RUNNING = badge("wait", "sync", "In progress")
+
+
+def _next_attempts(found: Iterable[AttentionEntry]) -> dict[str, SafeString]:
+    """Of failed jobs among them that are tried again, by key, when: as the job's own page says it."""
+    jobs = {one.job: one.key for one in found if one.failures}
+    rows, boards = SyncQueue.objects.filter(pk__in=jobs) if jobs else (), SimpleLazyObject(lambda: overview().by_type)
+    texts = dict[str, SafeString]()
+    for row in rows:
+        row.page_boards = boards  # type: ignore[attr-defined]
+        is_running = row.status == QueueStatus.IN_PROGRESS
+        texts[jobs[row.pk]] = _RUNNING if is_running else badge("wait", "sync", f"Next attempt {next_pass_text(row)}")
+    return texts
 
 
 def _free_columns(found: Iterable[AttentionEntry]) -> dict[str, Sequence[tuple[str, str]]]:
@@ -375,22 +391,30 @@ def _free_columns(found: Iterable[AttentionEntry]) -> dict[str, Sequence[tuple[s
     return {columns[row.link.entity_type, row.key]: column_choices(row)[1:] for row in mappings}
 
 
+def _rows(request: HttpRequest, found: Collection[AttentionEntry]) -> list[InboxRow]:
+    asked, columns, attempts = _asked_for(found), _free_columns(found), _next_attempts(found)
+    return [_row(request, one, asked, columns, attempts.get(one.key, "")) for one in found]
+
+
 def _row(
     request: HttpRequest,
     entry: AttentionEntry,
     asked: Mapping[tuple[str, str], SyncQueue],
     columns: Mapping[str, Sequence[tuple[str, str]]],
+    next_attempt: str,
 ) -> InboxRow:
     seen = json.dumps({one.key: [one.npd, one.monday] for one in entry.values}) if entry.values else ""
     may_act = attention.may_act_on(request.user, entry.kind, entry.entity_type)
     job = asked.get((entry.entity_type, entry.item_id)) if entry.kind is AttentionKind.UNMATCHED else None
-    if progress := _RETRYING if entry.failures else request_badge(job):
+    if progress := request_badge(job):
         return InboxRow(entry, may_act=may_act, badge=progress)
     free = columns.get(entry.key, ())
     actions = [one for one in ACTIONS.values() if one.is_for(request.user, entry) and (free or not one.by_choice)]
     may_link = entry.kind is AttentionKind.UNMATCHED and registry.may_act(request.user, "change", entry.entity_type)
     fix = rejection_act(request.user, entry.entity_type) if entry.kind is AttentionKind.REJECTED else "Fix"
-    return InboxRow(entry, actions, may_act, may_link, seen, fix=fix, columns=free)
+    if next_attempt == _RUNNING:
+        actions = []
+    return InboxRow(entry, actions, may_act, may_link, seen, next_attempt, fix, free)
 
 
 def _tabs(
@@ -425,7 +449,7 @@ def entry_page(request: HttpRequest) -> HttpResponse:
     if not found:
         raise Http404("It is not in your inbox any more: it was done, or its cause has ended.")
     [entry] = attention.with_values(found, Wording.of_boards(), visible_types(request.user))
-    row = _row(request, entry, _asked_for([entry]), _free_columns([entry]))
+    [row] = _rows(request, [entry])
     context = {
         **admin.site.each_context(request),
         "title": found[0].name,

@@ -18,8 +18,8 @@ from sync.choices import QueueDirection, QueueStatus
 from sync.kernel import humanize
 from sync.ledger.record_view import PARTS, Part, RecordState
 from sync.operations.attention import AttentionCause
-from sync.operations.attention.sources import FAILING_ATTEMPTS
 from sync.operations.detect.comparison import VerificationResult
+from sync.outbox.operate import FAILING_ATTEMPTS
 from sync.records.availability import (
     BACKOFF,
     DEFERRED,

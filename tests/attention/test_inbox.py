@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from datetime import timedelta
 from functools import partial
 from html import unescape
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from django.contrib.admin.models import DELETION, LogEntry
 from django.contrib.auth.models import User
 from django.test import Client
+from django.urls import reverse
 
 from conflicts.models import BatchState, ConflictBatch, SyncConflict
 from npd.models import Contact
@@ -63,6 +65,30 @@ def seen_of(html: str, key: str) -> dict[str, str]:
 
 def keys_of(html: str) -> list[str]:
     return re.findall(r'name="key"\s+value="([^"]+)"', html)
+
+
+def test_a_retried_job_leads_to_its_current_one_until_that_has_succeeded(browser_of_person: Client) -> None:
+    states.dead("Ann", "Monday answered 500.")
+    failed = SyncQueue.objects.get(status="failed")
+    browser_of_person.post(ACT, {"one": f"retry failed:{failed.pk}"})
+    current = SyncQueue.objects.get(status="pending")
+    # It failed once more, and waits for its next attempt.
+    current.attempts, current.error_message = 2, "Monday answered 500."
+    current.next_retry = sync_now() + timedelta(minutes=5, seconds=30)
+    current.save()
+    html = page(browser_of_person)
+    assert "Retrying; failed 7 times." in words_of(html)
+    assert "Next attempt in 5 minutes" in words_of(html)
+    assert reverse("admin:sync_syncqueue_change", args=[current.pk]) in html
+    ended = browser_of_person.get(reverse("admin:sync_syncqueue_change", args=[failed.pk])).content.decode()
+    assert f"Status Retried Why Retried by dora as job {current.pk}" in words_of(ended)
+
+    [key] = keys_of(html)
+    assert re.findall(r'name="one"\s+value="([^"]+)"', html) == [f"retry {key}"]
+    browser_of_person.post(ACT, {"one": f"retry {key}"})
+    current.refresh_from_db()
+    assert (current.attempts, current.next_retry <= sync_now()) == (0, True)
+    assert "Retrying; failed 7 times." in words_of(page(browser_of_person)), "here until it has succeeded"
 
 
 def test_the_sidebar_and_the_api_count_the_same(browser_of_person: Client, kinds: Kinds) -> None:
@@ -344,6 +370,19 @@ def gone_items(number: int) -> list[SyncConflict]:
         )
         for n in range(number)
     ]  # fmt: skip
+
+
+def test_a_deletion_says_on_which_side_and_what_follows(browser_of_person: Client, db: None) -> None:
+    _gone, again, edited = gone_items(3)
+    restores = {"what": "Asked.", "options": [{"does": "archive_item"}, {"does": "restore_record"}, {"does": "unlink"}]}
+    SyncConflict.objects.filter(pk__in=[again.pk, edited.pk]).update(about=restores)
+    SyncConflict.objects.filter(pk=edited.pk).update(conflict_fields=["phone"])
+    Tombstone.objects.create(entity_type="contact", entity_id=again.entity_id, reason_code="question_restored")
+    html = words_of(page(browser_of_person))
+    assert "The item left the board Conflicts" in html
+    assert "Deleted in NPD, with an item on Monday; edited since the last sync: Phone" in html
+    assert "Deleted in NPD, and the item was restored on Monday Conflicts" in html
+    assert html.count("until somebody chooses") == 3
 
 
 ALL_CONFLICTS = {"all": "60", "back": f"{INBOX}?kind=conflict"}
