@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -125,14 +126,16 @@ class InboxRow:
         return [one for one in self.actions if not one.by_choice and (self.is_column or not one.of_cause)]
 
     @property
-    def buttons(self) -> list[tuple[InboxAction, str, str]]:
-        """What can be done with it, what that is called here and what it does; last what takes something away.
-
-        That one is red only where it is for all, and where it is asked: sixty red rows say nothing.
+    def buttons(self) -> list[tuple[InboxAction, str, str, bool]]:
+        """What can be done with it, what that is called here and what it does; last, and red, what takes something
+        away.
         """
         entry = self.entry
-        ordered = sorted(self._own_actions, key=lambda one: one.deletes or bool(one.empties(entry)))
-        return [(one, one.label_for(entry), "" if one.empties(entry) else one.effect_for(entry)) for one in ordered]
+        found = [(one, one.deletes or bool(one.empties(entry))) for one in self._own_actions]
+        return [
+            (one, one.label_for(entry), "" if one.empties(entry) else one.effect_for(entry), takes_away)
+            for one, takes_away in sorted(found, key=lambda each: each[1])
+        ]
 
     @property
     def emptied_by(self) -> str:
@@ -230,6 +233,7 @@ def inbox_page(request: HttpRequest) -> HttpResponse:
             acts = any(row.may_act for row in group.rows)
             group.lead = lead if acts or lead is None else GroupLead(lead.sentence)
     offered = [action for action in ACTIONS.values() if not action.by_choice and not action.of_cause]
+    offered.sort(key=lambda action: action.deletes)  # what takes something away comes last everywhere
     bulk_actions = [(one, _bulk_label(one, rows)) for one in offered if any(one in row.actions for row in rows)]
     context = {
         **admin.site.each_context(request),
@@ -253,7 +257,7 @@ def inbox_page(request: HttpRequest) -> HttpResponse:
         "bulk_actions": bulk_actions,
         "nouns": _nouns(rows),
         "people": _people() if any(row.may_act for row in rows) else [],
-        **_last_act(request),
+        **last_act(request),
         "activity_url": registry.page_url("sync_decision_changelist")
         if request.user.has_perm("sync.view_decision")
         else "",
@@ -616,30 +620,51 @@ def _report(
     result = action.run(request, fitting, seen) if action.run and fitting else ActionResult(0)
     problems = [*result.problems, *([_left_sentence(action, left)] if left else [])]
     request.session.pop(LAST_ACT, None)
-    follows = result.outcome and _back_url(request, request.POST).startswith(reverse("npd-inbox"))
-    if result.done and (result.undo or follows):
-        said: dict[str, Any] = {"action": action.name, "tokens": list(result.undo), "sentence": result.sentence}
-        if follows:
+    is_here = _back_url(request, request.POST).startswith(reverse("npd-inbox"))
+    if result.done and (result.undo or is_here):
+        said: dict[str, Any] = {}
+        if is_here and result.outcome:
             ids = sorted({str(entry.entity_id) for entry in fitting if entry.entity_id})
             types = sorted({entry.entity_type for entry in fitting})
             jobs: dict[str, Any] = {"types": types, "ids": ids, "items": list(result.items)}
             jobs |= {"outcome": result.outcome, "at": sync_now().isoformat()}
             if total := _open_jobs(jobs):
                 said["jobs"] = jobs | {"total": total}
-        request.session[LAST_ACT] = said
+        keep_last_act(request, action.name, result.undo, result.sentence, **said)
         return Report(problems=problems)
     return Report(result.sentence if result.done else "", problems)
 
 
-def _last_act(request: HttpRequest) -> dict[str, Any]:
-    """What the last act did, and how far it is; once it is over and nothing is left to undo, it is told this once."""
-    if not (last := request.session.get(LAST_ACT)):
+UNDO_OFFERED = timedelta(minutes=1)
+"""For so long the undo of the last act is offered: later nobody who presses a key means that one."""
+
+
+def keep_last_act(
+    request: HttpRequest, action: str, tokens: Sequence[Any], sentence: SafeString | str, **more: Any
+) -> None:
+    """Have the next pages of this browser session say what was done, and offer its undo where it has tokens."""
+    is_html = isinstance(sentence, SafeString)
+    said = {"action": action, "tokens": list(tokens), "sentence": str(sentence), "is_html": is_html}
+    request.session[LAST_ACT] = {**said, "at": sync_now().isoformat(), **more}
+
+
+def last_act(request: HttpRequest, *, of: str = "") -> dict[str, Any]:
+    """What the last act did, or that of this name, and how far it is; with nothing to undo or wait for it is told once.
+
+    `leaves`: it goes by itself, unless somebody rests on it. What was done stands in Activity.
+    """
+    if not (last := request.session.get(LAST_ACT)) or (of and last["action"] != of):
         return {}
-    progress = _progress(last.get("jobs"))
-    is_over = not last["tokens"] and not (progress and (progress["waiting"] or progress["failed"]))
-    if is_over:
+    progress, is_old = _progress(last.get("jobs")), sync_now() - datetime.fromisoformat(last["at"]) > UNDO_OFFERED
+    is_running = bool(progress and (progress["waiting"] or (progress["failed"] and not is_old)))
+    tokens = [] if is_old else last["tokens"]
+    if not tokens and not is_running:
         del request.session[LAST_ACT]
-    return {"last": last, "progress": progress, "is_over": is_over}
+        if is_old and not progress:
+            return {}
+    sentence = SafeString(last["sentence"]) if last["is_html"] else last["sentence"]
+    last = {**last, "tokens": tokens, "sentence": sentence}
+    return {"last": last, "progress": progress, "leaves": not is_running}
 
 
 def _jobs_of(jobs: Mapping[str, Any]) -> QuerySet[SyncQueue]:
@@ -692,7 +717,7 @@ def _assign_or_note(request: HttpRequest, name: str, found: Sequence[AttentionEn
         attention.assign(keys, by=request.user, assignee=person)
         number = humanize.count_with_noun(len(keys), "entry", "entries")
         sentence = f"{number} assigned to {full_name(person)}." if person else f"{number} assigned to nobody."
-        request.session[LAST_ACT] = {"action": "assign", "tokens": before, "sentence": sentence}
+        keep_last_act(request, "assign", before, sentence)
     return see_other(back_url)
 
 

@@ -207,6 +207,28 @@ def test_a_value_that_no_page_of_ours_sends_is_no_value(browser_of_person: Clien
     assert not ConflictBatch.objects.exists()
 
 
+def test_the_last_act_is_undone_only_while_it_is_the_last_minutes(browser_of_person: Client, kinds: Kinds) -> None:
+    browser_of_person.post(ACT, {"one": f"ignore {kinds[AttentionKind.UNMATCHED][0]}"})
+    for _ in range(2):
+        html = page(browser_of_person)
+        assert ("data-inbox-undo" in html, "data-leaves" in html) == (True, True)
+    session = browser_of_person.session
+    session["inbox_act"] |= {"at": (sync_now() - timedelta(seconds=61)).isoformat()}
+    session.save()
+    assert 'id="npd-inbox-undo"' not in page(browser_of_person)
+    browser_of_person.post(UNDO)
+    assert IgnoredItem.objects.exists()
+
+
+def test_what_deletes_is_last_and_red_everywhere(browser_of_person: Client) -> None:
+    removed_ones(2)
+    html = page(browser_of_person)
+    wanted = [("create_again", False), ("unlink_removed", False), ("delete_removed", True)]
+    assert buttons_of(html) == wanted * 3  # of the card and of both rows
+    bulk = re.findall(r'class="npd-button([^"]*)"\s+type="submit"\s+name="action"\s+value="(\w+)"\s+data-inbox', html)
+    assert [(name, "npd-button-deletes" in classes) for classes, name in bulk] == wanted
+
+
 def test_a_rejected_value_is_kept_different_and_asked_about_again_by_undo(
     browser_of_person: Client, rejected_email: Contact
 ) -> None:
@@ -250,7 +272,7 @@ def test_an_empty_side_is_last_and_asks_in_red_before_it_empties_even_one_value(
     key, conflict = empty_on_monday("Zoe", "5050")
     html = page(browser_of_person, "?kind=conflict")
     [row] = re.findall(rf'<li[^>]*id="entry-{key.replace(":", "")}".*?</li>', html, re.DOTALL)
-    assert buttons_of(row) == [("keep_npd", False), ("keep_monday", False)]
+    assert buttons_of(row) == [("keep_npd", False), ("keep_monday", True)]
     assert "Empty Phone in NPD…" in words_of(row)
     asked = browser_of_person.post(ACT, {"one": f"keep_monday {key}", **seen_of(html, key)}).content.decode()
     assert re.search(r'npd-button-deletes"\s+type="submit"\s+name="only"\s+value="emptied"', asked)
@@ -483,7 +505,10 @@ def test_sixty_records_are_deleted_in_one_act_but_not_what_was_edited_since_the_
     browser_of_person.post(ACT, sent_by(asked) | {"asked_at": "2026-02-30T00:00Z"})
     assert Contact.objects.count() == 60
     said = browser_of_person.post(ACT, sent_by(asked), follow=True).content.decode()
-    assert re.search(r"59 contacts are deleted in NPD\.\s*<a [^>]*href=\"/admin/sync/tombstone/\"", said)
+    assert re.search(
+        r'npd-inbox-undo.*59 contacts are deleted in NPD\.\s*<a [^>]*href="/admin/sync/tombstone/"', said, re.DOTALL
+    )
+    assert "data-inbox-undo" not in said, "a restored record gets a new item, which asks first"
     assert list(Contact.objects.values_list("pk", flat=True)) == [gone[0].pk]
     assert Tombstone.objects.count() == 59
     assert LogEntry.objects.filter(action_flag=DELETION).count() == 59
