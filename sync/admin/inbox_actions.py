@@ -424,7 +424,9 @@ def _delete(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping
         done += number
         problems += refused
     said = f"{_counted(found, done)} {humanize.plural(done, 'is', 'are')} deleted in NPD."
-    return ActionResult(done, format_html("{} {}", said, deleted_records_link(request.user)), problems)
+    # No undo: a restored record gets a new item on Monday, which is asked about there.
+    link = deleted_records_link(request.user, "Restore under Deleted records")
+    return ActionResult(done, format_html("{} {}", said, link), problems)
 
 
 def _delete_records(request: HttpRequest, rows: QuerySet[SyncedModel]) -> tuple[int, list[str]]:
