@@ -48,10 +48,10 @@ LOST_OUTCOMES = {
 
 DELETION_LEADS = {
     KIND_DELETE: "Nothing is changed until somebody chooses here, or the items are back on the board.",
-    KIND_DELETED_RECORD: "The items stay on the board as they are until somebody chooses: restore the records, or let "
-    "the items go, too.",
+    KIND_DELETED_RECORD: "The items stay on the board as they are until somebody chooses: restore the records, or "
+    "remove or unlink the items.",
     KIND_RESTORED_ITEM: "The items had left the board with their records, and somebody restored them there. Nothing is "
-    "changed until somebody chooses: restore the records, too, or let the items go again.",
+    "changed until somebody chooses: restore the records, too, or remove or unlink the items.",
 }
 """What is said above questions about deletions, by what happened."""
 
