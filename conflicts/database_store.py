@@ -20,14 +20,18 @@ from conflicts.resolution import apply_undo_results, reject_undo
 from sync import registry
 from sync.clock import sync_now
 from sync.kernel.conflict_store import (
+    KIND_DELETED_RECORD,
     KIND_FIRST_MATCH,
     KIND_REPLACED,
+    KIND_RESTORED_ITEM,
     KIND_UNDO,
     ConflictReport,
     ConflictTurnover,
     OpenConflict,
+    OptionAct,
     register_store,
 )
+from sync.kernel.messages import TombstoneReason
 
 ConflictKey = tuple[str, UUID, str, str]
 
@@ -39,6 +43,11 @@ _ATTENTION = f"""
                 AND jsonb_exists_any(ledger.base, conflict_fields::text[]))
             THEN '{KIND_FIRST_MATCH}'
             WHEN kind = 'overwritten' AND about -> 'replaced' @> to_jsonb(conflict_fields) THEN '{KIND_REPLACED}'
+            WHEN kind = 'delete' AND about @? '$.options[*] ? (@.does == "{OptionAct.RESTORE_RECORD}")'
+            THEN CASE WHEN EXISTS (SELECT FROM sync_tombstones AS tombstone
+                WHERE tombstone.entity_type = conflict.entity_type AND tombstone.entity_id = conflict.entity_id
+                    AND tombstone.reason_code = '{TombstoneReason.QUESTION_RESTORED}')
+                THEN '{KIND_RESTORED_ITEM}' ELSE '{KIND_DELETED_RECORD}' END
             ELSE kind END,
         array_to_string(conflict_fields, ','), coalesce(about ->> 'what', ''),
         jsonb_build_object('npd', npd_data, 'base', base_data, 'monday', monday_data, 'acts',

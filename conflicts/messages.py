@@ -1,6 +1,13 @@
 """Sentences that are stored with conflicts and batches, the codes beside them, and how pages name a batch's states."""
 
-from sync.kernel.conflict_store import KIND_LOST_UPDATE, KIND_REPLACED, OptionAct
+from sync.kernel.conflict_store import (
+    KIND_DELETE,
+    KIND_DELETED_RECORD,
+    KIND_LOST_UPDATE,
+    KIND_REPLACED,
+    KIND_RESTORED_ITEM,
+    OptionAct,
+)
 
 WAITING, APPLYING, SETTLED, HANDED_BACK = "waiting", "applying", "settled", "handed_back"
 LEFT_OUT, UNDOING, UNDONE, NOT_UNDONE = "left_out", "undoing", "undone", "not_undone"
@@ -38,6 +45,15 @@ LOST_OUTCOMES = {
     KIND_LOST_UPDATE: ("the current value is kept", "the overwritten edit is restored"),
     KIND_REPLACED: ("the current value is kept", "the old column's value is used"),
 }
+
+DELETION_LEADS = {
+    KIND_DELETE: "Nothing is changed until somebody chooses here, or the items are back on the board.",
+    KIND_DELETED_RECORD: "The items stay on the board as they are until somebody chooses: restore the records, or "
+    "remove or unlink the items.",
+    KIND_RESTORED_ITEM: "The items had left the board with their records, and somebody restored them there. Nothing is "
+    "changed until somebody chooses: restore the records, too, or remove or unlink the items.",
+}
+"""What is said above questions about deletions, by what happened."""
 
 # What a bulk resolution does that is about records as a whole: what it is called, and how to go back.
 BULK_TITLES = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from conflicts.messages import (
     ACT_EFFECTS,
     ACT_LABELS,
     BULK_TITLES,
+    DELETION_LEADS,
     KEEP_CURRENT,
     LOST_OUTCOMES,
     LOST_SIDES,
@@ -30,13 +32,13 @@ from conflicts.models import CUSTOM, MONDAY, NPD, ConflictBatch, ResolutionType,
 from conflicts.rejections import DECISION_KIND, answer_rejection, rejection_cases, undo_answer
 from conflicts.resolution import SIDE_OF_TYPE, may_delete, may_type, resolve
 from conflicts.text_diff import excerpts
-from sync.admin.inbox_offers import ActionResult, InboxAction, register_action
+from sync.admin.inbox_offers import ActionResult, GroupLead, InboxAction, register_action, register_lead
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError
 from sync.kernel.conflict_store import DELETING_ACTS, KIND_FIELDS, KIND_LOST_UPDATE, KIND_REPLACED, OptionAct
 from sync.merge import FieldSelection
 from sync.models import Decision, FieldMapping
-from sync.operations.attention import AttentionEntry, AttentionKind, SideValues, register_values
+from sync.operations.attention import AttentionCause, AttentionEntry, AttentionKind, SideValues, register_values
 
 LOST_KINDS = (KIND_LOST_UPDATE, KIND_REPLACED)
 VALUE_KINDS = (KIND_FIELDS, *LOST_KINDS)
@@ -208,6 +210,11 @@ def _may_use(resolution_type: ResolutionType, user: Any, entry: AttentionEntry) 
     return _may(user, entry) and (not empties or may_type(user, entry.entity_type))
 
 
+def _leads(causes: Sequence[AttentionCause], _now: datetime, _user: Any) -> dict[str, GroupLead]:
+    return {one.cause: GroupLead(DELETION_LEADS[one.code]) for one in causes if one.code in DELETION_LEADS}
+
+
+register_lead(AttentionKind.CONFLICT, _leads)
 register_values(AttentionKind.REJECTED, rejected_sides)
 register_values(AttentionKind.CONFLICT, conflict_sides)
 BOTH_KINDS = frozenset({AttentionKind.CONFLICT, AttentionKind.REJECTED})

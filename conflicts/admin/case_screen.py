@@ -98,23 +98,27 @@ MAX_WALKED = 2_000
 
 @dataclass(frozen=True)
 class Walk:
-    """Which of all cases one is, 0 where it waits for nobody any more, and the addresses before and behind it."""
+    """Which of all cases of its kind one is, 0 where it waits for nobody any more; and the addresses before and behind
+    it, of whatever kind.
+    """
 
+    kind: AttentionKind
     number: int
     total: int
     next_url: str = ""
     previous_url: str = ""
 
 
-def walk_from(row_id: str) -> Walk:
+def walk_from(row_id: str, kind: AttentionKind) -> Walk:
     """The walk from a case, named as its entry of the inbox is; from one that waits no more to the first and last."""
-    keys = attention.keys(kinds=WALKED, limit=MAX_WALKED)
-    ids = [key.partition(":")[2] for key in keys]
-    number = ids.index(row_id) + 1 if row_id in ids else 0
-    others = keys[number:] + keys[: max(number - 1, 0)]
+    keys, key = attention.keys(kinds=WALKED, limit=MAX_WALKED), f"{kind}:{row_id}"
+    place = keys.index(key) if key in keys else -1
+    others = keys[place + 1 :] + keys[: max(place, 0)]
+    alike = [one for one in keys if one.startswith(f"{kind}:")]
+    number = alike.index(key) + 1 if key in keys else 0
     if not others:
-        return Walk(number, len(keys))
-    return Walk(number, len(keys), _case_url(others[0]), _case_url(others[-1]))
+        return Walk(kind, number, len(alike))
+    return Walk(kind, number, len(alike), _case_url(others[0]), _case_url(others[-1]))
 
 
 def _case_url(key: str) -> str:
@@ -307,7 +311,9 @@ class ConflictDesk:
         )
 
     def walk(self) -> Walk:
-        return walk_from(str(self.conflict.pk))
+        is_duplicate = self.conflict.kind == ConflictKind.IDENTITY
+        kind = AttentionKind.DUPLICATE if is_duplicate else AttentionKind.CONFLICT
+        return walk_from(str(self.conflict.pk), kind)
 
     def apply(self, form: SubmittedForm, *, by: User, to_next: bool) -> str:
         """Store what was chosen, for the values seen; return the address to go to. Raises ActionError."""
@@ -383,7 +389,7 @@ class RejectionDesk:
         )
 
     def walk(self) -> Walk:
-        return walk_from(":".join(map(str, self.field_ref)))
+        return walk_from(":".join(map(str, self.field_ref)), AttentionKind.REJECTED)
 
     def apply(self, form: SubmittedForm, *, by: User, to_next: bool) -> str:
         next_url, key = self.walk().next_url if to_next else "", self.rejection.key
@@ -529,9 +535,11 @@ class CaseScreen(UnfoldModelAdminViewMixin, TemplateView):
             keeps_choices=bool(form and form.chosen and case.is_waiting),
         )
         words = script_texts(len(case.rows), may_type=screen.may_type)
-        context = self.get_context_data(
-            page_name=case.name, case=case, screen=screen, walk=desk.walk(), script_words=words
-        )
+        walk = desk.walk()
+        context = self.get_context_data(page_name=case.name, case=case, screen=screen, walk=walk, script_words=words)
+        if walk.kind is AttentionKind.DUPLICATE and context.get("section"):
+            # Its address doesn't say that it is no conflict of values.
+            context["section"] = replace(context["section"], title=str(walk.kind.label), kind=walk.kind.value)
         return self.render_to_response(context, status=status)
 
 

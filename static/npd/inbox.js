@@ -104,6 +104,15 @@ const act = (button) => {
   button?.click();
 };
 
+// Only what is offered in sight is undone: an act of a minute ago is nobody's last one any more.
+const undo = () => {
+  const button = document.querySelector("[data-inbox-undo]");
+  if (button?.checkVisibility({ visibilityProperty: true })) return act(button);
+  for (const toast of document.querySelectorAll(".npd-toast")) toast.remove();
+  const told = document.querySelector("[data-inbox-nothing]").content.cloneNode(true);
+  document.querySelector(".npd-inbox-form").before(told);
+};
+
 const keys = {
   j: () => move(1),
   k: () => move(-1),
@@ -114,7 +123,7 @@ const keys = {
     showSelected();
   },
   a: () => here()?.dataset.more && location.assign(here().dataset.more),
-  u: () => act(document.querySelector("[data-inbox-undo]")),
+  u: () => undo(),
   "?": () => document.getElementById("npd-inbox-help")?.showModal(),
   Enter: () => here()?.dataset.url && location.assign(here().dataset.url),
 };

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -17,6 +18,8 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.functional import SimpleLazyObject
+from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
 from sync import registry
@@ -31,6 +34,7 @@ from sync.admin.confirmed_action import (
     run_action,
 )
 from sync.admin.inbox_offers import ACTIONS, LEADS, ActionResult, GroupLead, InboxAction
+from sync.admin.queue_actions import next_pass_text
 from sync.admin.record_panel import rejection_act
 from sync.admin.unmatched_pages import request_badge
 from sync.boards.mapping import column_choices
@@ -43,6 +47,7 @@ from sync.models import ApprovalRequest, BoardLink, FieldMapping, SyncQueue
 from sync.operations import attention
 from sync.operations.attention import AttentionCause, AttentionEntry, AttentionKind, AttentionScope, Tally, Wording
 from sync.records.authors import full_name
+from sync.records.availability import overview
 from sync.records.unmatched_items import open_requests
 from sync.registry import visible_types
 
@@ -91,9 +96,9 @@ def tallies_of(request: HttpRequest, *, version: str = "") -> dict[AttentionKind
 class InboxRow:
     """An entry with what its row offers; `seen` is what it shows, as its form sends it back.
 
-    `badge` says that somebody has asked for it already: then nothing is offered. `fix` is what the door to its page is
-    called. Of a column that can't be used,
-    `columns` are those that the field may have instead.
+    `badge` says what comes next by itself, or that somebody has asked for it already: then nothing is offered. `fix` is
+    what the door to its page is called. Of a column that can't be used, `columns` are those that the field may have
+    instead.
     """
 
     entry: AttentionEntry
@@ -121,14 +126,16 @@ class InboxRow:
         return [one for one in self.actions if not one.by_choice and (self.is_column or not one.of_cause)]
 
     @property
-    def buttons(self) -> list[tuple[InboxAction, str, str]]:
-        """What can be done with it, what that is called here and what it does; last what takes something away.
-
-        That one is red only where it is for all, and where it is asked: sixty red rows say nothing.
+    def buttons(self) -> list[tuple[InboxAction, str, str, bool]]:
+        """What can be done with it, what that is called here and what it does; last, and red, what takes something
+        away.
         """
         entry = self.entry
-        ordered = sorted(self._own_actions, key=lambda one: one.deletes or bool(one.empties(entry)))
-        return [(one, one.label_for(entry), "" if one.empties(entry) else one.effect_for(entry)) for one in ordered]
+        found = [(one, one.deletes or bool(one.empties(entry))) for one in self._own_actions]
+        return [
+            (one, one.label_for(entry), "" if one.empties(entry) else one.effect_for(entry), takes_away)
+            for one, takes_away in sorted(found, key=lambda each: each[1])
+        ]
 
     @property
     def emptied_by(self) -> str:
@@ -226,6 +233,7 @@ def inbox_page(request: HttpRequest) -> HttpResponse:
             acts = any(row.may_act for row in group.rows)
             group.lead = lead if acts or lead is None else GroupLead(lead.sentence)
     offered = [action for action in ACTIONS.values() if not action.by_choice and not action.of_cause]
+    offered.sort(key=lambda action: action.deletes)  # what takes something away comes last everywhere
     bulk_actions = [(one, _bulk_label(one, rows)) for one in offered if any(one in row.actions for row in rows)]
     context = {
         **admin.site.each_context(request),
@@ -249,7 +257,7 @@ def inbox_page(request: HttpRequest) -> HttpResponse:
         "bulk_actions": bulk_actions,
         "nouns": _nouns(rows),
         "people": _people() if any(row.may_act for row in rows) else [],
-        **_last_act(request),
+        **last_act(request),
         "activity_url": registry.page_url("sync_decision_changelist")
         if request.user.has_perm("sync.view_decision")
         else "",
@@ -333,9 +341,9 @@ def _with_values(request: HttpRequest, groups: Sequence[InboxGroup], wording: Wo
             [row.entry for group in groups for row in group.rows], wording, visible_types(request.user)
         )
     }
-    asked, columns = _asked_for(shown.values()), _free_columns(shown.values())
+    rows = dict(zip(shown, _rows(request, shown.values()), strict=True))
     for group in groups:
-        group.rows = [_row(request, shown[row.entry.key], asked, columns) for row in group.rows]
+        group.rows = [rows[row.entry.key] for row in group.rows]
     return [row for group in groups for row in group.rows]
 
 
@@ -357,7 +365,19 @@ def _asked_for(found: Iterable[AttentionEntry]) -> dict[tuple[str, str], SyncQue
     return open_requests(one.item_id for one in found if one.kind is AttentionKind.UNMATCHED)
 
 
-_RETRYING = badge("wait", "sync", "Retrying")
+_RUNNING = badge("wait", "sync", "In progress")
+
+
+def _next_attempts(found: Iterable[AttentionEntry]) -> dict[str, SafeString]:
+    """Of failed jobs among them that are tried again, by key, when: as the job's own page says it."""
+    jobs = {one.job: one.key for one in found if one.failures}
+    rows, boards = SyncQueue.objects.filter(pk__in=jobs) if jobs else (), SimpleLazyObject(lambda: overview().by_type)
+    texts = dict[str, SafeString]()
+    for row in rows:
+        row.page_boards = boards  # type: ignore[attr-defined]
+        is_running = row.status == QueueStatus.IN_PROGRESS
+        texts[jobs[row.pk]] = _RUNNING if is_running else badge("wait", "sync", f"Next attempt {next_pass_text(row)}")
+    return texts
 
 
 def _free_columns(found: Iterable[AttentionEntry]) -> dict[str, Sequence[tuple[str, str]]]:
@@ -375,22 +395,30 @@ def _free_columns(found: Iterable[AttentionEntry]) -> dict[str, Sequence[tuple[s
     return {columns[row.link.entity_type, row.key]: column_choices(row)[1:] for row in mappings}
 
 
+def _rows(request: HttpRequest, found: Collection[AttentionEntry]) -> list[InboxRow]:
+    asked, columns, attempts = _asked_for(found), _free_columns(found), _next_attempts(found)
+    return [_row(request, one, asked, columns, attempts.get(one.key, "")) for one in found]
+
+
 def _row(
     request: HttpRequest,
     entry: AttentionEntry,
     asked: Mapping[tuple[str, str], SyncQueue],
     columns: Mapping[str, Sequence[tuple[str, str]]],
+    next_attempt: str,
 ) -> InboxRow:
     seen = json.dumps({one.key: [one.npd, one.monday] for one in entry.values}) if entry.values else ""
     may_act = attention.may_act_on(request.user, entry.kind, entry.entity_type)
     job = asked.get((entry.entity_type, entry.item_id)) if entry.kind is AttentionKind.UNMATCHED else None
-    if progress := _RETRYING if entry.failures else request_badge(job):
+    if progress := request_badge(job):
         return InboxRow(entry, may_act=may_act, badge=progress)
     free = columns.get(entry.key, ())
     actions = [one for one in ACTIONS.values() if one.is_for(request.user, entry) and (free or not one.by_choice)]
     may_link = entry.kind is AttentionKind.UNMATCHED and registry.may_act(request.user, "change", entry.entity_type)
     fix = rejection_act(request.user, entry.entity_type) if entry.kind is AttentionKind.REJECTED else "Fix"
-    return InboxRow(entry, actions, may_act, may_link, seen, fix=fix, columns=free)
+    if next_attempt == _RUNNING:
+        actions = []
+    return InboxRow(entry, actions, may_act, may_link, seen, next_attempt, fix, free)
 
 
 def _tabs(
@@ -425,7 +453,7 @@ def entry_page(request: HttpRequest) -> HttpResponse:
     if not found:
         raise Http404("It is not in your inbox any more: it was done, or its cause has ended.")
     [entry] = attention.with_values(found, Wording.of_boards(), visible_types(request.user))
-    row = _row(request, entry, _asked_for([entry]), _free_columns([entry]))
+    [row] = _rows(request, [entry])
     context = {
         **admin.site.each_context(request),
         "title": found[0].name,
@@ -592,30 +620,51 @@ def _report(
     result = action.run(request, fitting, seen) if action.run and fitting else ActionResult(0)
     problems = [*result.problems, *([_left_sentence(action, left)] if left else [])]
     request.session.pop(LAST_ACT, None)
-    follows = result.outcome and _back_url(request, request.POST).startswith(reverse("npd-inbox"))
-    if result.done and (result.undo or follows):
-        said: dict[str, Any] = {"action": action.name, "tokens": list(result.undo), "sentence": result.sentence}
-        if follows:
+    is_here = _back_url(request, request.POST).startswith(reverse("npd-inbox"))
+    if result.done and (result.undo or is_here):
+        said: dict[str, Any] = {}
+        if is_here and result.outcome:
             ids = sorted({str(entry.entity_id) for entry in fitting if entry.entity_id})
             types = sorted({entry.entity_type for entry in fitting})
             jobs: dict[str, Any] = {"types": types, "ids": ids, "items": list(result.items)}
             jobs |= {"outcome": result.outcome, "at": sync_now().isoformat()}
             if total := _open_jobs(jobs):
                 said["jobs"] = jobs | {"total": total}
-        request.session[LAST_ACT] = said
+        keep_last_act(request, action.name, result.undo, result.sentence, **said)
         return Report(problems=problems)
     return Report(result.sentence if result.done else "", problems)
 
 
-def _last_act(request: HttpRequest) -> dict[str, Any]:
-    """What the last act did, and how far it is; once it is over and nothing is left to undo, it is told this once."""
-    if not (last := request.session.get(LAST_ACT)):
+UNDO_OFFERED = timedelta(minutes=1)
+"""For so long the undo of the last act is offered: later nobody who presses a key means that one."""
+
+
+def keep_last_act(
+    request: HttpRequest, action: str, tokens: Sequence[Any], sentence: SafeString | str, **more: Any
+) -> None:
+    """Have the next pages of this browser session say what was done, and offer its undo where it has tokens."""
+    is_html = isinstance(sentence, SafeString)
+    said = {"action": action, "tokens": list(tokens), "sentence": str(sentence), "is_html": is_html}
+    request.session[LAST_ACT] = {**said, "at": sync_now().isoformat(), **more}
+
+
+def last_act(request: HttpRequest, *, of: str = "") -> dict[str, Any]:
+    """What the last act did, or that of this name, and how far it is; with nothing to undo or wait for it is told once.
+
+    `leaves`: it goes by itself, unless somebody rests on it. What was done stands in Activity.
+    """
+    if not (last := request.session.get(LAST_ACT)) or (of and last["action"] != of):
         return {}
-    progress = _progress(last.get("jobs"))
-    is_over = not last["tokens"] and not (progress and (progress["waiting"] or progress["failed"]))
-    if is_over:
+    progress, is_old = _progress(last.get("jobs")), sync_now() - datetime.fromisoformat(last["at"]) > UNDO_OFFERED
+    is_running = bool(progress and (progress["waiting"] or (progress["failed"] and not is_old)))
+    tokens = [] if is_old else last["tokens"]
+    if not tokens and not is_running:
         del request.session[LAST_ACT]
-    return {"last": last, "progress": progress, "is_over": is_over}
+        if is_old and not progress:
+            return {}
+    sentence = SafeString(last["sentence"]) if last["is_html"] else last["sentence"]
+    last = {**last, "tokens": tokens, "sentence": sentence}
+    return {"last": last, "progress": progress, "leaves": not is_running}
 
 
 def _jobs_of(jobs: Mapping[str, Any]) -> QuerySet[SyncQueue]:
@@ -668,7 +717,7 @@ def _assign_or_note(request: HttpRequest, name: str, found: Sequence[AttentionEn
         attention.assign(keys, by=request.user, assignee=person)
         number = humanize.count_with_noun(len(keys), "entry", "entries")
         sentence = f"{number} assigned to {full_name(person)}." if person else f"{number} assigned to nobody."
-        request.session[LAST_ACT] = {"action": "assign", "tokens": before, "sentence": sentence}
+        keep_last_act(request, "assign", before, sentence)
     return see_other(back_url)
 
 

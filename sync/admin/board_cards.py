@@ -18,8 +18,8 @@ from sync.choices import QueueDirection, QueueStatus
 from sync.kernel import humanize
 from sync.ledger.record_view import PARTS, Part, RecordState
 from sync.operations.attention import AttentionCause
-from sync.operations.attention.sources import FAILING_ATTEMPTS
 from sync.operations.detect.comparison import VerificationResult
+from sync.outbox.operate import FAILING_ATTEMPTS
 from sync.records.availability import (
     BACKOFF,
     DEFERRED,
@@ -43,9 +43,7 @@ MAX_REASONS = 5
 
 @dataclass(frozen=True)
 class Tile:
-    """One count with the list behind it; `below` says more, `parts` why; `causes` are how many things are to be done
-    about so many records, where that is known.
-    """
+    """One count with the list behind it; `below` says more, `parts` add up to it and say why."""
 
     label: str
     count: int
@@ -54,12 +52,6 @@ class Tile:
     kind: str = ""
     below: str = ""
     parts: Sequence[Tile] = ()
-    causes: int = 0
-
-    @property
-    def is_by_cause(self) -> bool:
-        """Whether fewer things are to be done than records are concerned, so that their number is what counts."""
-        return 0 < self.causes < self.count
 
 
 @dataclass(frozen=True)
@@ -246,13 +238,12 @@ class Fact:
 class BoardHealth(BoardStatus):
     """One model and its board, on the first page: how many of its records stand how, and what is known beside them.
 
-    It says since when an edit waits or is rejected, when the last webhook came in, how many `causes` in the inbox are
-    about its records, and which `columns` block some; `check_url` is where who may has Monday asked for its columns.
+    It says since when an edit waits or is rejected, when the last webhook came in, and which `columns` block some;
+    `check_url` is where who may has Monday asked for its columns.
     """
 
     counts: Mapping[Part, int]
     verification: VerificationResult
-    causes: int = 0
     edited_at: datetime | None = None
     rejected_at: datetime | None = None
     webhook_at: datetime | None = None
@@ -278,7 +269,7 @@ class BoardHealth(BoardStatus):
         """A tile for each state that records are in."""
         since = self.due_since
         oldest = f"oldest due for {humanize.time_span((self.now - since).total_seconds())}" if since else ""
-        return build_tiles(self.spec, self.counts, oldest, self.causes, self.columns)
+        return build_tiles(self.spec, self.counts, oldest, self.columns)
 
     @property
     def facts(self) -> list[Fact]:
@@ -310,28 +301,29 @@ class BoardHealth(BoardStatus):
 
 
 def build_tiles(
-    spec: EntitySpec,
-    counts: Mapping[Part, int],
-    oldest: str = "",
-    causes: int = 0,
-    columns: Sequence[AttentionCause] = (),
+    spec: EntitySpec, counts: Mapping[Part, int], oldest: str = "", columns: Sequence[AttentionCause] = ()
 ) -> list[Tile]:
-    """Return a tile for each state that records are in; `oldest` says since when a change waits, `causes` how many
-    things are to be done about those that need attention. All that one of `columns` blocks stand there besides what is
-    the records' own.
+    """Return a tile for each state that records are in; `oldest` says since when a change waits.
+
+    A record with several reasons counts for the first, so of `columns` the tile says what else they block.
     """
     total = {state: sum(counts.get(part, 0) for part in parts) for state, parts in PARTS.items()}
-    notes = {RecordState.SYNCED: in_sync_text(total), RecordState.PENDING: oldest if total[RecordState.PENDING] else ""}
-    own = {part: 0 if columns and part is Part.COLUMN else number for part, number in counts.items()}
-    tiles = [_tile(spec, state, number, own, notes.get(state, "")) for state in PARTS if (number := total[state])]
-    blocked = [
-        Tile(f"{one.column_of} blocked", one.records, f"{reverse('npd-inbox')}?{urlencode({'cause': one.cause})}")
-        for one in columns
-    ]
-    return [
-        replace(one, causes=causes, parts=[*one.parts, *blocked]) if one.label == RecordState.ATTENTION.label else one
-        for one in tiles
-    ]
+    blocks = [f"{one.column_of} is blocked for {one.records:,}" for one in columns]
+    only = columns[0] if len(columns) == 1 and columns[0].records == counts.get(Part.COLUMN) else None
+    notes = {
+        RecordState.SYNCED: in_sync_text(total),
+        RecordState.PENDING: oldest if total[RecordState.PENDING] else "",
+        RecordState.ATTENTION: f"{', '.join(blocks)} in all." if blocks and not only else "",
+    }
+    tiles = [_tile(spec, state, number, counts, notes.get(state, "")) for state in PARTS if (number := total[state])]
+    if only is None:
+        return tiles
+    named = f"{only.column_of} blocked", f"{reverse('npd-inbox')}?{urlencode({'cause': only.cause})}"
+    return [replace(one, parts=[_named_column(part, *named) for part in one.parts]) for one in tiles]
+
+
+def _named_column(part: Tile, label: str, url: str) -> Tile:
+    return replace(part, label=label, url=url) if part.label == Part.COLUMN.label else part
 
 
 def in_sync_text(total: Mapping[RecordState, int]) -> str:

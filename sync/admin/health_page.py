@@ -497,10 +497,6 @@ def _task_groups(tasks: Sequence[AttentionTask]) -> list[tuple[str, list[Attenti
     return sorted((one for one in groups if one[1]), key=lambda one: one[1][0].severity)
 
 
-_OF_RECORDS = frozenset(AttentionKind) - {AttentionKind.UNMATCHED, AttentionKind.WEBHOOK, AttentionKind.NOTIFICATION}
-"""Kinds whose entries are about records."""
-
-
 def _causes(tallies: Mapping[AttentionKind, Tally]) -> int:
     return sum(one.causes for one in tallies.values())
 
@@ -531,7 +527,6 @@ def _board_healths(
     columns: Sequence[AttentionCause],
 ) -> list[BoardHealth]:
     counts = record_view.health_counts((board.spec for board in visible), panel.overview.pauses)
-    of_records = [one for one in causes if one.kind in _OF_RECORDS] if len(causes) < MAX_CAUSES else []
 
     def rejected_at(entity_type: str) -> datetime | None:
         rejected = (one.since for one in causes if (one.kind, one.entity_type) == (AttentionKind.REJECTED, entity_type))
@@ -544,7 +539,6 @@ def _board_healths(
             board.overview,
             counts.get(one, {}),
             found.verifications.get(one, VerificationResult()),
-            len({cause.cause for cause in of_records if cause.entity_type == one}),
             found.edited_at.get(one),
             rejected_at(one),
             found.webhook_at.get(one),

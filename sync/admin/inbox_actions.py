@@ -23,7 +23,7 @@ from sync.admin import admin_base
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable
 from sync.admin.deletion_pages import approval_question, decide_approvals, deleted_records_link, of_chosen_kind
 from sync.admin.inbox_offers import ActionResult, GroupLead, InboxAction, register_action, register_lead
-from sync.admin.queue_actions import DISCARD
+from sync.admin.queue_actions import DISCARD, RETRY, RETRY_NOW, left_sentences
 from sync.admin.unmatched_pages import create_records, created_words, ignore_items, list_again
 from sync.api.request_rules import parse_moment
 from sync.boards.mapping import needs_column, retry_field
@@ -43,12 +43,14 @@ from sync.records.item_links import request_recreation_many, request_unlink_many
 
 
 def _retry(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
-    done, problems, by = 0, [], request.user.get_username()
+    done, problems, by = 0, list[str](), request.user.get_username()
     wanted = {(one.entity_type, str(QueueDirection.TO_MONDAY)) for one in found if one.field}
-    if jobs := [int(one.row_id) for one in found if one.kind is AttentionKind.FAILED]:
+    if jobs := [one.job for one in found if one.kind is AttentionKind.FAILED]:
         rows = SyncQueue.objects.filter(pk__in=jobs)
         wanted |= set(rows.values_list("entity_type", "direction"))
-        done += SyncQueueService().retry_all(rows, by).done
+        result = SyncQueueService().retry_all(rows, by)
+        done += result.done
+        problems += left_sentences(RETRY, result.in_flight, result.left, "was", "were")
     fields: dict[tuple[str, str], list[AttentionEntry]] = {}
     for one in found:
         if one.field:
@@ -139,6 +141,7 @@ register_action(
         frozenset({AttentionKind.FAILED, AttentionKind.BLOCKED}),
         _retry,
         shortcut="r",
+        again=RETRY_NOW,
         many="Retry all {number}…",
         effects={
             AttentionKind.FAILED: "Tries the job again as soon as its board can be synced, with all its attempts.",
@@ -421,7 +424,9 @@ def _delete(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping
         done += number
         problems += refused
     said = f"{_counted(found, done)} {humanize.plural(done, 'is', 'are')} deleted in NPD."
-    return ActionResult(done, format_html("{} {}", said, deleted_records_link(request.user)), problems)
+    # No undo: a restored record gets a new item on Monday, which is asked about there.
+    link = deleted_records_link(request.user, "Restore under Deleted records")
+    return ActionResult(done, format_html("{} {}", said, link), problems)
 
 
 def _delete_records(request: HttpRequest, rows: QuerySet[SyncedModel]) -> tuple[int, list[str]]:

@@ -48,7 +48,8 @@ class InboxAction:
     With `names_type` the “record” of its label is the entry's type on a row. `many` is what it is called for all of one
     cause, with their {number}, or as so many {records} or {items}; without, it is offered for one by one. `of_cause`:
     it stands above the entries of a cause alone, for all of them. `by_choice`: it stands beside the row's choice of a
-    column, and is offered where there is one. `consequences` say instead of both labels what it does, by the code of
+    column, and is offered where there is one. `again` is what it is called for a job that is tried again anyway, which
+    nothing else can be done with. `consequences` say instead of both labels what it does, by the code of
     the cause. `may` is the right that it asks for, without one that of its entries' kind.
     `fits` says whether it makes sense for an entry of its kinds; `run` gets the values that each row showed, by key.
     `empties` are the values of an entry that it would empty, on the side that `emptied_side` names: such a button is
@@ -68,6 +69,7 @@ class InboxAction:
     consequences: Mapping[str, str] = field(default_factory=dict)
     of_cause: bool = False
     by_choice: bool = False
+    again: str = ""
     page: Callable[[HttpRequest, Sequence[AttentionEntry], str], str] | None = None
     question: Callable[[HttpRequest, Sequence[AttentionEntry]], Question] | None = None
     undo: Callable[[HttpRequest, Sequence[str]], ActionResult] | None = None
@@ -80,6 +82,8 @@ class InboxAction:
 
     def label_for(self, entry: AttentionEntry) -> str:
         """What it is called for an entry."""
+        if entry.failures:
+            return self.again
         if self.empties(entry):
             return f"{self.emptying_label([entry])}…"
         if entry.cause_code in self.consequences:
@@ -121,7 +125,8 @@ class InboxAction:
 
     def is_for(self, user: Any, entry: AttentionEntry) -> bool:
         """Whether this person may do it with this entry."""
-        return entry.kind in self.kinds and not entry.failures and self.fits(entry) and self.may(user, entry)
+        is_meant = entry.kind in self.kinds and (not entry.failures or bool(self.again))
+        return is_meant and self.fits(entry) and self.may(user, entry)
 
 
 ACTIONS: dict[str, InboxAction] = {}

@@ -174,6 +174,9 @@ DISCARD = QueueOperation(
     SyncQueueService().discard,
 )
 
+RETRY_NOW = "Retry now"
+"""What a retry is called for a job that is tried again anyway."""
+
 QUEUE_OPERATIONS: dict[str, QueueOperation] = {act.name: act for act in (RETRY, CANCEL, DISCARD)}
 
 

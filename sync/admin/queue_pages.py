@@ -19,6 +19,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.functional import SimpleLazyObject
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
@@ -31,6 +32,7 @@ from sync.admin.admin_base import (
     RecordLinkMixin,
     RecordSearchMixin,
     UnmatchedItemsFilter,
+    badge,
     record_name_of,
 )
 from sync.admin.board_cards import BoardStatus
@@ -39,6 +41,7 @@ from sync.admin.list_exports import ExportColumn, ExportMixin
 from sync.admin.queue_actions import (
     LIVE_STATUSES,
     QUEUE_OPERATIONS,
+    RETRY_NOW,
     STATUS_BADGES,
     QueueOperationsMixin,
     board_item_link,
@@ -136,6 +139,9 @@ def is_default_list(params: Mapping[str, Any]) -> bool:
     names = {name for name, value in params.items() if any(value) and name not in NON_FILTER_PARAMS}
     return names <= {"status__exact"} and set(params.get("status__exact", LIVE_STATUSES)) == set(LIVE_STATUSES)
 
+
+_RETRIED_AS = "retried_as"
+"""In the payload of a failed job that was retried: the job that is current."""
 
 EVERY_BOARD, BOTH_WAYS = "Every board", "Both directions"
 
@@ -336,7 +342,7 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
 
     def row_context(self, request: HttpRequest, row: SyncQueue) -> dict[str, Any]:
         """Offer what fits the row as it stands; the buttons lead back to the rows that are not done."""
-        labels = {QueueAction.RETRY: "Try now" if row.status == QueueStatus.PENDING else "Retry"}
+        labels = {QueueAction.RETRY: RETRY_NOW if row.status == QueueStatus.PENDING else "Retry"}
         row_operations = [
             (act.name, labels.get(act.name, f"{act.verb}…"))
             for act in QUEUE_OPERATIONS.values()
@@ -345,7 +351,12 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
         listed = f"{reverse('admin:sync_syncqueue_changelist')}?{LIVE_ROWS}"
         return super().row_context(request, row) | {"live_rows": listed, "row_acts": row_operations}
 
-    state = admin_base.badge_column("status", "Status", STATUS_BADGES)
+    @admin.display(description="Status", ordering="status")
+    def state(self, row: SyncQueue) -> SafeString:
+        """A job that ended because it was retried as another one was not done."""
+        if _RETRIED_AS in row.payload:
+            return badge("off", "replay", "Retried")
+        return badge(*STATUS_BADGES[QueueStatus(row.status)], row.get_status_display())
 
     @admin.display(description="Record")
     def record_or_item(self, row: SyncQueue) -> SafeString | str:
@@ -374,7 +385,11 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
         return board_item_link(row, item_id, item_id) if item_id else "none yet"
 
     @admin.display(description="Why")
-    def full_reason(self, row: SyncQueue) -> str:
+    def full_reason(self, row: SyncQueue) -> SafeString | str:
+        if current := SyncQueue.objects.filter(pk=row.payload.get(_RETRIED_AS)).first():
+            url = reverse("admin:sync_syncqueue_change", args=[current.pk])
+            link = format_html('<a class="npd-link" href="{}">job {}</a>', url, current.pk)
+            return format_html("{} as {}", capfirst(job_reason(row)), link)
         return humanize.without_request_id(job_reason(row)) or humanize.DASH
 
     @admin.display(description="Direction", ordering="direction")

@@ -30,6 +30,7 @@ from unfold.widgets import DATETIME_CLASSES, UnfoldAdminTextareaWidget
 from sync import registry
 from sync.admin import admin_base, record_panel
 from sync.admin.admin_base import DateTimeRangeFilter, HealthFilter, PageAdmin, PageChangeList, overview_of
+from sync.admin.attention_pages import last_act
 from sync.admin.concurrent_edits import ConcurrentRecordForm, DeletedMeanwhileMixin, LinesField
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report, run_action
 from sync.admin.connection_pages import first_records
@@ -124,6 +125,7 @@ class RecordChangeList(PageChangeList):
     def get_results(self, request: HttpRequest) -> None:
         """Keep how the boards stand for what the page shows besides its rows; these in the spelling of all pages."""
         self.boards, self.hides = overview_of(request), bool(registry.hidden_relations(request.user, self.model))
+        self.last_act = last_act(request, of="turn_sync_off")
         super().get_results(request)
         for row in self.result_list:
             record_panel.respell(row, row.sync_view)

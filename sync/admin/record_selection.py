@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
-from sync.admin.attention_pages import LAST_ACT
+from sync.admin.attention_pages import LAST_ACT, keep_last_act
 from sync.admin.bulk_edit import bulk_edit_page
 from sync.admin.confirmed_action import (
     MAX_ROWS_SHOWN,
@@ -120,7 +120,7 @@ class RecordSelectionMixin:
                 return Report(problems=["Sync was off for all of them already."])
             tokens = [self.model.entity_type(), entries[0].pk, entries[-1].pk]
             sentence = f"Sync turned off for {self.count_text(len(entries))}."
-            request.session[LAST_ACT] = {"action": "turn_sync_off", "tokens": tokens, "sentence": sentence}
+            keep_last_act(request, "turn_sync_off", tokens, sentence)
             return Report()
 
         return run_action(self, request, run, back_url=request.get_full_path(), question=question)

@@ -22,6 +22,11 @@ KIND_FIRST_MATCH = "first_match"
 KIND_REPLACED = "replaced"
 """Not stored either: an overwritten edit of which all that is asked about stood in columns that were replaced."""
 
+KIND_DELETED_RECORD, KIND_RESTORED_ITEM = "deleted_record", "restored_item"
+"""Nor these: a deletion in NPD whose item is on the board still, or again; KIND_DELETE is then that of an item."""
+
+DELETIONS = (KIND_DELETE, KIND_DELETED_RECORD, KIND_RESTORED_ITEM)
+
 KIND_UNDO = "undo"
 """Not a conflict: of an OpenConflict, a settled one whose resolution a person wants undone (resolutions.py)."""
 
@@ -187,7 +192,7 @@ class ConflictStore(Protocol):
         """Return the query of conflicts without a resolution, for one that unites it with all else that waits.
 
         Its columns: kind (conflict, or duplicate where it asks who is who), id, entity_type, entity_id,
-        monday_item_id, detected_at, the conflict's own kind, KIND_FIRST_MATCH or KIND_REPLACED, its fields by commas,
+        monday_item_id, detected_at, the conflict's own kind or one of those that aren't stored, its fields by commas,
         what it is about as a sentence, and {npd, base, monday, acts}: the values by field, and of a deletion what its
         options do.
         """

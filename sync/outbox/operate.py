@@ -28,15 +28,21 @@ T = TypeVar("T")
 # One transaction: a worker that wants one of these jobs gives way until its end.
 CHUNK = 1_000
 
-# Until it succeeds, a job that took a failed one's place says which, how often that failed, and why.
+FAILING_ATTEMPTS = 2
+"""So many failed attempts of a pending job, the first wait between them, are no hitch any more."""
+
+# Until it succeeds, a job that took a failed one's place, or got all its attempts again, says which that was, how often
+# it failed, and why.
 _RETRIED = """
     jsonb_build_object('retried', jsonb_build_object(
         'job', {job}, 'attempts', attempts + coalesce((payload #>> '{{retried,attempts}}')::int, 0),
         'error', coalesce(nullif(error_message, ''), payload #>> '{{retried,error}}', '')))
 """
 
-# Where several failed jobs are about one record, the newest one's operation goes on.
+# Where several failed jobs are about one record, the newest one's operation goes on. Those that end by it say which job
+# is theirs now.
 _RETRY = """
+    WITH current AS (
     INSERT INTO sync_queue AS row ({key}, {also}, operation, payload, priority, causes, max_attempts, next_retry)
     SELECT DISTINCT ON ({key}) {key}, {also}, operation,
         payload || jsonb_build_object('by', %(by)s::text) || {retried}, %(priority)s, causes | {person}, max_attempts,
@@ -47,23 +53,30 @@ _RETRY = """
         priority = least(row.priority, excluded.priority), causes = row.causes | excluded.causes,
         payload = row.payload || excluded.payload,
         attempts = 0, next_retry = least(row.next_retry, excluded.next_retry), error_message = '', reason = ''
+    RETURNING id, {key}
+    )
+    UPDATE sync_queue AS ended SET payload = ended.payload || jsonb_build_object('retried_as', current.id)
+    FROM current WHERE ended.id = ANY (%(ids)s) AND ({ended}) = ({current})
 """
 
 _RETRY_RECORDS = _RETRY.format(
     key="entity_type, entity_id, direction", also="remote_id", null="NOT", person=int(Cause.PERSON),
-    retried=_RETRIED.format(job="id"),
+    retried=_RETRIED.format(job="id"), ended="ended.entity_type, ended.entity_id, ended.direction",
+    current="current.entity_type, current.entity_id, current.direction",
 )  # fmt: skip
 
 _RETRY_ITEMS = _RETRY.format(
     key="entity_type, remote_id", also="direction", null="", person=int(Cause.PERSON),
-    retried=_RETRIED.format(job="id"),
+    retried=_RETRIED.format(job="id"), ended="ended.entity_type, ended.remote_id",
+    current="current.entity_type, current.remote_id",
 )  # fmt: skip
 
 _MAKE_DUE = f"""
     UPDATE sync_queue SET attempts = 0, next_retry = least(next_retry, sync_now()), error_message = '', reason = '',
         priority = least(priority, %(priority)s), causes = causes | {int(Cause.PERSON)},
         payload = payload || jsonb_build_object('by', %(by)s::text)
-            || CASE WHEN payload ? 'retried' THEN {_RETRIED.format(job="payload #> '{retried,job}'")} ELSE '{{}}' END
+            || CASE WHEN payload ? 'retried' OR attempts >= {FAILING_ATTEMPTS}
+                THEN {_RETRIED.format(job="coalesce(payload #> '{retried,job}', to_jsonb(id))")} ELSE '{{}}' END
     WHERE id = ANY (%(ids)s)
 """  # noqa: S608 - a number of ours
 

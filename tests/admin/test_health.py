@@ -132,16 +132,17 @@ def test_every_tile_and_reason_counts_the_list_behind_it(browser_of_person: Clie
 
 
 @pytest.mark.usefixtures("told")
-def test_one_cause_is_counted_once_beside_its_records(browser_of_person: Client) -> None:
+def test_what_needs_attention_is_counted_by_records_and_its_lines_add_up(browser_of_person: Client) -> None:
     states.boards()
     column_is_gone(6)
     url = f"{CONTACTS}?health=attention"
     assert links(html_of(browser_of_person))[url] == 6
-    assert "Needs attention 1 cause · 6 records" in text_of(browser_of_person)
+    assert "Needs attention 6 Phone blocked 6" in text_of(browser_of_person)
     states.dead("Ben")
-    assert "Needs attention 2 causes · 7 records" in text_of(browser_of_person)
-    SyncMetadata.objects.update(blocked_fields={})
-    assert "Needs attention 1 Failed" in text_of(browser_of_person), "as many causes as records are no news"
+    assert "Needs attention 7 Failed 1 Phone blocked 6" in text_of(browser_of_person)
+    SyncMetadata.objects.filter(remote_id="700").update(remote_state="archived", removed_since=sync_now())
+    told = text_of(browser_of_person)
+    assert "Phone is blocked for 6 in all. Failed 1 Removed on Monday 1 Fields blocked by their column 5" in told
 
 
 def test_one_record_alone_is_named_and_several_are_counted(browser_of_person: Client) -> None:
@@ -273,13 +274,12 @@ def test_a_column_that_blocks_records_is_one_thing_beside_other_blocked_fields(b
     states.held("Other", "702")
     assert tasks_of(browser_of_person) == [("warn", "Blocked")]
     assert headline_of(browser_of_person) == "Syncing; 2 things need attention: 3 records"
-    # Of these two, one is removed on Monday as well: both are said, and the column's number stays.
+    # Of these two, one is removed on Monday as well: both are said.
     gone = SyncMetadata.objects.filter(remote_id="700")
     gone.update(remote_state="archived", removed_since=sync_now())
     html = html_of(browser_of_person)
-    assert {f"{CONTACTS}?health=gone": 1, f"{CONTACTS}?health=blocked": 1}.items() <= links(html).items()
-    assert "Phone blocked 2" in words_of(html)
-    assert "health=column" not in html
+    assert {f"{CONTACTS}?health=gone": 1, f"{CONTACTS}?health=column": 1}.items() <= links(html).items()
+    assert "Phone is blocked for 2 in all." in words_of(html)
     assert "Show the other 2" in words_of(browser_of_person.get(CONTACTS).content.decode())
     assert listed(browser_of_person, f"{CONTACTS}?health=conflict,failed,approval,gone,blocked") == 2
 

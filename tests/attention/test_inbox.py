@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from datetime import timedelta
 from functools import partial
 from html import unescape
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from django.contrib.admin.models import DELETION, LogEntry
 from django.contrib.auth.models import User
 from django.test import Client
+from django.urls import reverse
 
 from conflicts.models import BatchState, ConflictBatch, SyncConflict
 from npd.models import Contact
@@ -63,6 +65,30 @@ def seen_of(html: str, key: str) -> dict[str, str]:
 
 def keys_of(html: str) -> list[str]:
     return re.findall(r'name="key"\s+value="([^"]+)"', html)
+
+
+def test_a_retried_job_leads_to_its_current_one_until_that_has_succeeded(browser_of_person: Client) -> None:
+    states.dead("Ann", "Monday answered 500.")
+    failed = SyncQueue.objects.get(status="failed")
+    browser_of_person.post(ACT, {"one": f"retry failed:{failed.pk}"})
+    current = SyncQueue.objects.get(status="pending")
+    # It failed once more, and waits for its next attempt.
+    current.attempts, current.error_message = 2, "Monday answered 500."
+    current.next_retry = sync_now() + timedelta(minutes=5, seconds=30)
+    current.save()
+    html = page(browser_of_person)
+    assert "Retrying; failed 7 times." in words_of(html)
+    assert "Next attempt in 5 minutes" in words_of(html)
+    assert reverse("admin:sync_syncqueue_change", args=[current.pk]) in html
+    ended = browser_of_person.get(reverse("admin:sync_syncqueue_change", args=[failed.pk])).content.decode()
+    assert f"Status Retried Why Retried by dora as job {current.pk}" in words_of(ended)
+
+    [key] = keys_of(html)
+    assert re.findall(r'name="one"\s+value="([^"]+)"', html) == [f"retry {key}"]
+    browser_of_person.post(ACT, {"one": f"retry {key}"})
+    current.refresh_from_db()
+    assert (current.attempts, current.next_retry <= sync_now()) == (0, True)
+    assert "Retrying; failed 7 times." in words_of(page(browser_of_person)), "here until it has succeeded"
 
 
 def test_the_sidebar_and_the_api_count_the_same(browser_of_person: Client, kinds: Kinds) -> None:
@@ -181,6 +207,28 @@ def test_a_value_that_no_page_of_ours_sends_is_no_value(browser_of_person: Clien
     assert not ConflictBatch.objects.exists()
 
 
+def test_the_last_act_is_undone_only_while_it_is_the_last_minutes(browser_of_person: Client, kinds: Kinds) -> None:
+    browser_of_person.post(ACT, {"one": f"ignore {kinds[AttentionKind.UNMATCHED][0]}"})
+    for _ in range(2):
+        html = page(browser_of_person)
+        assert ("data-inbox-undo" in html, "data-leaves" in html) == (True, True)
+    session = browser_of_person.session
+    session["inbox_act"] |= {"at": (sync_now() - timedelta(seconds=61)).isoformat()}
+    session.save()
+    assert 'id="npd-inbox-undo"' not in page(browser_of_person)
+    browser_of_person.post(UNDO)
+    assert IgnoredItem.objects.exists()
+
+
+def test_what_deletes_is_last_and_red_everywhere(browser_of_person: Client) -> None:
+    removed_ones(2)
+    html = page(browser_of_person)
+    wanted = [("create_again", False), ("unlink_removed", False), ("delete_removed", True)]
+    assert buttons_of(html) == wanted * 3  # of the card and of both rows
+    bulk = re.findall(r'class="npd-button([^"]*)"\s+type="submit"\s+name="action"\s+value="(\w+)"\s+data-inbox', html)
+    assert [(name, "npd-button-deletes" in classes) for classes, name in bulk] == wanted
+
+
 def test_a_rejected_value_is_kept_different_and_asked_about_again_by_undo(
     browser_of_person: Client, rejected_email: Contact
 ) -> None:
@@ -224,7 +272,7 @@ def test_an_empty_side_is_last_and_asks_in_red_before_it_empties_even_one_value(
     key, conflict = empty_on_monday("Zoe", "5050")
     html = page(browser_of_person, "?kind=conflict")
     [row] = re.findall(rf'<li[^>]*id="entry-{key.replace(":", "")}".*?</li>', html, re.DOTALL)
-    assert buttons_of(row) == [("keep_npd", False), ("keep_monday", False)]
+    assert buttons_of(row) == [("keep_npd", False), ("keep_monday", True)]
     assert "Empty Phone in NPD…" in words_of(row)
     asked = browser_of_person.post(ACT, {"one": f"keep_monday {key}", **seen_of(html, key)}).content.decode()
     assert re.search(r'npd-button-deletes"\s+type="submit"\s+name="only"\s+value="emptied"', asked)
@@ -346,6 +394,19 @@ def gone_items(number: int) -> list[SyncConflict]:
     ]  # fmt: skip
 
 
+def test_a_deletion_says_on_which_side_and_what_follows(browser_of_person: Client, db: None) -> None:
+    _gone, again, edited = gone_items(3)
+    restores = {"what": "Asked.", "options": [{"does": "archive_item"}, {"does": "restore_record"}, {"does": "unlink"}]}
+    SyncConflict.objects.filter(pk__in=[again.pk, edited.pk]).update(about=restores)
+    SyncConflict.objects.filter(pk=edited.pk).update(conflict_fields=["phone"])
+    Tombstone.objects.create(entity_type="contact", entity_id=again.entity_id, reason_code="question_restored")
+    html = words_of(page(browser_of_person))
+    assert "The item left the board Conflicts" in html
+    assert "Deleted in NPD, with an item on Monday; edited since the last sync: Phone" in html
+    assert "Deleted in NPD, and the item was restored on Monday Conflicts" in html
+    assert html.count("until somebody chooses") == 3
+
+
 ALL_CONFLICTS = {"all": "60", "back": f"{INBOX}?kind=conflict"}
 
 
@@ -444,7 +505,10 @@ def test_sixty_records_are_deleted_in_one_act_but_not_what_was_edited_since_the_
     browser_of_person.post(ACT, sent_by(asked) | {"asked_at": "2026-02-30T00:00Z"})
     assert Contact.objects.count() == 60
     said = browser_of_person.post(ACT, sent_by(asked), follow=True).content.decode()
-    assert re.search(r"59 contacts are deleted in NPD\.\s*<a [^>]*href=\"/admin/sync/tombstone/\"", said)
+    assert re.search(
+        r'npd-inbox-undo.*59 contacts are deleted in NPD\.\s*<a [^>]*href="/admin/sync/tombstone/"', said, re.DOTALL
+    )
+    assert "data-inbox-undo" not in said, "a restored record gets a new item, which asks first"
     assert list(Contact.objects.values_list("pk", flat=True)) == [gone[0].pk]
     assert Tombstone.objects.count() == 59
     assert LogEntry.objects.filter(action_flag=DELETION).count() == 59

@@ -275,3 +275,14 @@ def test_an_answer_that_merges_two_records_is_marked_as_deleting(contact: Contac
     ways = {way.label: way.deletes for way in case_options(conflict_of(contact))}
     assert ways == {f"The same as “Grace B. Hopper”: delete “{contact}”": True, "They are two": False}
     assert not counts_and_acts()[2]  # and is no act for many at once
+
+
+def test_a_possible_duplicate_is_counted_among_its_kind_and_belongs_to_its_tab(
+    browser: Client, contact: Contact
+) -> None:
+    other = Contact.objects.create(name="Grace B. Hopper")
+    record(ConflictReport("contact", contact.pk, "8", "identity", data=duplicate_question(contact, [other], "email")))
+    record(ConflictReport("contact", other.pk, "9", "fields", fields=[FieldConflict("phone", "1", "2", "3")]))
+    page = browser.get(screen(conflict_of(contact)))
+    assert "Possible duplicates: 1 of 1" in text_of(page)
+    assert re.search(r'href="/admin/inbox/\?kind=duplicate">\s*Possible duplicates', page.content.decode())

@@ -21,8 +21,7 @@ from django.urls import reverse
 
 from sync import registry
 from sync.choices import ApprovalKind, BlockedCode, DeletedRecordPolicy
-from sync.kernel import humanize
-from sync.kernel.conflict_store import KIND_DELETE, KIND_FIRST_MATCH, KIND_LOST_UPDATE, KIND_REPLACED
+from sync.kernel import conflict_store, humanize
 from sync.kernel.db import fetch_rows
 from sync.kernel.messages import UNMATCHED_LABELS, UnmatchedReason, unmatched_sentence
 from sync.models import Assignment, DisabledCode, FieldMapping
@@ -59,10 +58,15 @@ _CAUSES: Mapping[tuple[str, str], str] = {
     (AttentionKind.APPROVAL, ApprovalKind.CLEAR_MONDAY): "Fields would be emptied on Monday",
     (AttentionKind.APPROVAL, ApprovalKind.CLEAR_NPD): "Fields would be emptied in NPD",
     (AttentionKind.CONFLICT, ""): "{field} changed on both sides",
-    (AttentionKind.CONFLICT, KIND_FIRST_MATCH): "{field} different since linking",
-    (AttentionKind.CONFLICT, KIND_LOST_UPDATE): "An edit of {field} on Monday was overwritten",
-    (AttentionKind.CONFLICT, KIND_REPLACED): "{field}: its column was replaced, with a value in the old one",
-    (AttentionKind.CONFLICT, KIND_DELETE): "A {record} or its item was deleted on one side",
+    (AttentionKind.CONFLICT, conflict_store.KIND_FIRST_MATCH): "{field} different since linking",
+    (AttentionKind.CONFLICT, conflict_store.KIND_LOST_UPDATE): "An edit of {field} on Monday was overwritten",
+    (
+        AttentionKind.CONFLICT,
+        conflict_store.KIND_REPLACED,
+    ): "{field}: its column was replaced, with a value in the old one",
+    (AttentionKind.CONFLICT, conflict_store.KIND_DELETE): "The item left the board",
+    (AttentionKind.CONFLICT, conflict_store.KIND_DELETED_RECORD): "Deleted in NPD, with an item on Monday",
+    (AttentionKind.CONFLICT, conflict_store.KIND_RESTORED_ITEM): "Deleted in NPD, and the item was restored on Monday",
     (AttentionKind.DUPLICATE, ""): "Which item belongs to which {record}?",
     (AttentionKind.REJECTED, ""): "{field} was rejected by Monday",
     (AttentionKind.REJECTED, BlockedCode.LIMIT): "{field} has a value that its column can't take",
@@ -125,6 +129,8 @@ class Wording:
         template = common or without_where(problem) or own
         # What others wrote may hold braces of its own.
         found = template if common or problem else template.format(field=fields, record=type_name(entity_type))
+        if fields and code in conflict_store.DELETIONS:
+            found = f"{found}; edited since the last sync: {fields}"
         return humanize.first_sentences(found, MAX_CAUSE_LENGTH)
 
 
@@ -275,7 +281,7 @@ class AttentionEntry:
     `cause_text` says; `detail` is this one's own reason. `entity_id` is None for an item that no record has, and for a
     column that can't be used: that is one entry, about so many `records`. `acts` are what can be done with a deletion,
     as an OptionAct, or with a record whose item was removed, a column or an update loop. `failures` is how many
-    attempts of a job that is tried again came to nothing.
+    attempts of a job that is tried again came to nothing, `job` the one that is current.
     """
 
     kind: AttentionKind
@@ -299,6 +305,7 @@ class AttentionEntry:
     assignee_name: str = ""
     note: str = ""
     failures: int = 0
+    job: int = 0
     records: int = 1
     acts: tuple[str, ...] = ()
 
@@ -652,7 +659,7 @@ def _entry(
     if edited := sides.get("edited"):
         said = _edits_sentence(wording, entity_type, edited.split(","), sides["asked"])
         detail = f"{wording.cause(kind, entity_type, code, subject, common)}. {said}"
-    failures = sides.pop("retried", 0)
+    failures, job = sides.pop("retried", 0), sides.pop("job", "") or key.partition(":")[2]
     if failures:
         detail = f"Retrying; failed {humanize.count_with_noun(failures, 'time')}. {detail}"
     if is_column := kind is AttentionKind.BLOCKED and entity_id is None:
@@ -672,7 +679,7 @@ def _entry(
         cause_code=code,
         cause_text=wording.cause(kind, entity_type, code, subject, common),
         detail=without_where(humanize.without_request_id(detail or "")),
-        url=_url(kind, sides.get("conflict") or key.partition(":")[2], code, entity_type, entity_id),
+        url=_url(kind, sides.get("conflict") or job, code, entity_type, entity_id),
         record_url=record_url(entity_type, entity_id) if entity_id else "",
         field=fields[0] if len(fields) == 1 else "",
         values=tuple(
@@ -686,6 +693,7 @@ def _entry(
         assignee_name=assigned.assignee.get_username() if assigned and assigned.assignee else "",
         note=assigned.note if assigned else "",
         failures=failures,
+        job=int(job) if kind is AttentionKind.FAILED else 0,
     )
 
 

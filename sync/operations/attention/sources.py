@@ -11,6 +11,7 @@ from sync import registry
 from sync.choices import ApprovalKind
 from sync.kernel.conflict_store import current_store
 from sync.kernel.messages import EXPLAINED_REASONS
+from sync.outbox.operate import FAILING_ATTEMPTS
 from sync.reconcile.pass_plan import TAKEN_AWAY_STATES
 from sync.records.availability import VARYING
 from sync.records.blocked_fields import synced_records_sql, synced_types, waiting_fields_sql
@@ -96,9 +97,6 @@ _ERROR = rf"""
     CROSS JOIN LATERAL (SELECT regexp_replace(error, '{VARYING}', '…', 'g')) AS same (common)
 """
 
-FAILING_ATTEMPTS = 2
-"""So many failed attempts of a pending job, the first wait between them, are no hitch any more."""
-
 _FAILED = Source(
     frozenset({AttentionKind.FAILED}),
     f"{_ERROR.replace('<error>', 'error_message')} WHERE status = 'failed'",
@@ -124,7 +122,8 @@ _RETRYING = replace(
                     OR (other.status <> 'completed' AND jsonb_exists(other.payload, 'retried'))))))
     """,
     id="coalesce(payload #>> '{retried,job}', id::text)",
-    sides="jsonb_build_object('retried', attempts + coalesce((payload #>> '{retried,attempts}')::int, 0))",
+    sides="""jsonb_build_object('job', id, 'retried',
+        attempts - (status = 'in_progress')::int + coalesce((payload #>> '{retried,attempts}')::int, 0))""",
 )
 
 _APPROVALS = Source(
