@@ -54,16 +54,15 @@ _CAUSES: Mapping[tuple[str, str], str] = {
     (AttentionKind.FAILED, ""): "No reason is known",
     (AttentionKind.APPROVAL, ""): "Bulk deletions",
     (AttentionKind.APPROVAL, ApprovalKind.ITEMS): "Items would be removed on Monday",
+    (AttentionKind.APPROVAL, DeletedRecordPolicy.ARCHIVE): "Items would be archived on Monday",
+    (AttentionKind.APPROVAL, DeletedRecordPolicy.DELETE): "Items would be deleted on Monday",
     (AttentionKind.APPROVAL, ApprovalKind.RECORDS): "Records would be deleted in NPD",
     (AttentionKind.APPROVAL, ApprovalKind.CLEAR_MONDAY): "Fields would be emptied on Monday",
     (AttentionKind.APPROVAL, ApprovalKind.CLEAR_NPD): "Fields would be emptied in NPD",
     (AttentionKind.CONFLICT, ""): "{field} changed on both sides",
     (AttentionKind.CONFLICT, conflict_store.KIND_FIRST_MATCH): "{field} different since linking",
     (AttentionKind.CONFLICT, conflict_store.KIND_LOST_UPDATE): "An edit of {field} on Monday was overwritten",
-    (
-        AttentionKind.CONFLICT,
-        conflict_store.KIND_REPLACED,
-    ): "{field}: its column was replaced, with a value in the old one",
+    (AttentionKind.CONFLICT, conflict_store.KIND_REPLACED): "{field}: column replaced, with a value in the old one",
     (AttentionKind.CONFLICT, conflict_store.KIND_DELETE): "The item left the board",
     (AttentionKind.CONFLICT, conflict_store.KIND_DELETED_RECORD): "Deleted in NPD, with an item on Monday",
     (AttentionKind.CONFLICT, conflict_store.KIND_RESTORED_ITEM): "Deleted in NPD, and the item was restored on Monday",
@@ -90,11 +89,6 @@ _CAUSES: Mapping[tuple[str, str], str] = {
 }
 """The words for a kind and its code; for a kind and an empty code those of all others."""
 
-_ITEMS_REMOVED: Mapping[str, str] = {
-    DeletedRecordPolicy.ARCHIVE: "Items would be archived on Monday",
-    DeletedRecordPolicy.DELETE: "Items would be deleted on Monday",
-}
-
 
 @dataclass(frozen=True)
 class Wording:
@@ -120,18 +114,16 @@ class Wording:
         fields = humanize.join_first([self.label(entity_type, key) for key in subject.split(",") if key])
         mapping = self.mappings.get((entity_type, subject)) if code == BlockedCode.COLUMN else None
         problem = mapping.problem if mapping else ""
-        own = _CAUSES.get((kind, code)) or _CAUSES[kind, ""]
         if (kind, code) == (AttentionKind.APPROVAL, ApprovalKind.ITEMS):
-            policies = (
-                one.link.deleted_record_policy for (of, _key), one in self.mappings.items() if of == entity_type
-            )
-            own = _ITEMS_REMOVED.get(next(policies, ""), own)
-        template = common or without_where(problem) or own
+            found = (one.link for (of, _key), one in self.mappings.items() if of == entity_type)
+            policy = next((link.deleted_record_policy for link in found), "")
+            code = policy if (kind, policy) in _CAUSES else code
+        template = common or without_where(problem) or _CAUSES.get((kind, code)) or _CAUSES[kind, ""]
         # What others wrote may hold braces of its own.
-        found = template if common or problem else template.format(field=fields, record=type_name(entity_type))
+        said = template if common or problem else template.format(field=fields, record=type_name(entity_type))
         if fields and code in conflict_store.DELETIONS:
-            found = f"{found}; edited since the last sync: {fields}"
-        return humanize.first_sentences(found, MAX_CAUSE_LENGTH)
+            said = f"{said}; edited since the last sync: {fields}"
+        return humanize.first_sentences(said, MAX_CAUSE_LENGTH)
 
 
 def _actor(subject: str) -> str:
