@@ -163,7 +163,7 @@ def test_the_environments_token_comes_first_and_the_page_says_so(away: Wizard, s
     settings.MONDAY_API_KEY = "of-the-environment"
     assert credentials.api_token() == "of-the-environment"
     page = away.get()
-    assert "To enter a token here instead, remove the variable." in page
+    assert "To change the token, set MONDAY_API_KEY on the server" in page
     assert "stored as well, but not used" in page
     assert settings.MONDAY_API_KEY not in page
     assert "Test and save" not in page
