@@ -314,7 +314,15 @@
   document.addEventListener("click", (event) => {
     isWalking = !event.ctrlKey && !event.metaKey && event.target.closest("[data-before], [data-after]") !== null;
   });
-  form?.addEventListener("submit", () => (isChanged = false));
+  // Once, however often Enter is pressed: the second answer would find the first one's.
+  let isSent = false;
+  window.addEventListener("pageshow", () => (isSent = false));
+  form?.addEventListener("submit", (event) => {
+    if (isSent) return event.preventDefault();
+    isSent = !event.defaultPrevented;
+    isChanged = false;
+    return undefined;
+  });
   if (form) {
     loadDraft();
     window.addEventListener("pagehide", keepDraft);
