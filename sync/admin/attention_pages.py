@@ -223,9 +223,9 @@ def inbox_page(request: HttpRequest) -> HttpResponse:
         # What it had was done meanwhile, and what is left stands on the pages before it.
         page = _last_page(scope, kinds, cause, page, wording)
         groups, has_next = groups_of(page)
-    rows = _with_values(request, groups, wording)
-    tallies = attention.tallies(scope) if is_mine or scope.kinds <= scope.others else tallies_of(request)
     now = sync_now()
+    rows = _with_values(request, groups, wording, now)
+    tallies = attention.tallies(scope) if is_mine or scope.kinds <= scope.others else tallies_of(request)
     for one, load in LEADS.items():
         leads = load([group.cause for group in groups if group.cause.kind is one], now, request.user)
         for group in groups:
@@ -333,7 +333,7 @@ def _last_page(
     return max(1, math.ceil(number / on_a_page))
 
 
-def _with_values(request: HttpRequest, groups: Sequence[InboxGroup], wording: Wording) -> list[InboxRow]:
+def _with_values(request: HttpRequest, groups: Sequence[InboxGroup], wording: Wording, now: datetime) -> list[InboxRow]:
     """Put on the rows what each side has, and what this person may do; return all of them."""
     shown = {
         entry.key: entry
@@ -341,7 +341,7 @@ def _with_values(request: HttpRequest, groups: Sequence[InboxGroup], wording: Wo
             [row.entry for group in groups for row in group.rows], wording, visible_types(request.user)
         )
     }
-    rows = dict(zip(shown, _rows(request, shown.values()), strict=True))
+    rows = dict(zip(shown, _rows(request, shown.values(), now), strict=True))
     for group in groups:
         group.rows = [rows[row.entry.key] for row in group.rows]
     return [row for group in groups for row in group.rows]
@@ -368,13 +368,13 @@ def _asked_for(found: Iterable[AttentionEntry]) -> dict[tuple[str, str], SyncQue
 _RUNNING = badge("wait", "sync", "In progress")
 
 
-def _next_attempts(found: Iterable[AttentionEntry]) -> dict[str, SafeString]:
+def _next_attempts(found: Iterable[AttentionEntry], now: datetime) -> dict[str, SafeString]:
     """Of failed jobs among them that are tried again, by key, when: as the job's own page says it."""
-    jobs = {one.job: one.key for one in found if one.failures}
-    rows, boards = SyncQueue.objects.filter(pk__in=jobs) if jobs else (), SimpleLazyObject(lambda: overview().by_type)
-    texts = dict[str, SafeString]()
-    for row in rows:
-        row.page_boards = boards  # type: ignore[attr-defined]
+    if not (jobs := {one.job: one.key for one in found if one.failures}):
+        return {}
+    boards, texts = SimpleLazyObject(lambda: overview().by_type), dict[str, SafeString]()
+    for row in SyncQueue.objects.filter(pk__in=jobs):
+        row.page_boards, row.page_now = boards, now  # type: ignore[attr-defined]
         is_running = row.status == QueueStatus.IN_PROGRESS
         texts[jobs[row.pk]] = _RUNNING if is_running else badge("wait", "sync", f"Next attempt {next_pass_text(row)}")
     return texts
@@ -395,8 +395,8 @@ def _free_columns(found: Iterable[AttentionEntry]) -> dict[str, Sequence[tuple[s
     return {columns[row.link.entity_type, row.key]: column_choices(row)[1:] for row in mappings}
 
 
-def _rows(request: HttpRequest, found: Collection[AttentionEntry]) -> list[InboxRow]:
-    asked, columns, attempts = _asked_for(found), _free_columns(found), _next_attempts(found)
+def _rows(request: HttpRequest, found: Collection[AttentionEntry], now: datetime) -> list[InboxRow]:
+    asked, columns, attempts = _asked_for(found), _free_columns(found), _next_attempts(found, now)
     return [_row(request, one, asked, columns, attempts.get(one.key, "")) for one in found]
 
 
@@ -453,7 +453,8 @@ def entry_page(request: HttpRequest) -> HttpResponse:
     if not found:
         raise Http404("It is not in your inbox any more: it was done, or its cause has ended.")
     [entry] = attention.with_values(found, Wording.of_boards(), visible_types(request.user))
-    [row] = _rows(request, [entry])
+    now = sync_now()
+    [row] = _rows(request, [entry], now)
     context = {
         **admin.site.each_context(request),
         "title": found[0].name,
@@ -463,7 +464,7 @@ def entry_page(request: HttpRequest) -> HttpResponse:
         "people": _people() if row.may_act else [],
         "history": attention.assignment_history(found[0].key),
         "back": _back_url(request, request.GET),
-        "now": sync_now(),
+        "now": now,
     }
     return TemplateResponse(request, "sync/inbox_entry.html", context)
 

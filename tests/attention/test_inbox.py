@@ -637,12 +637,19 @@ def test_a_page_leads_back_to_the_inbox_and_nowhere_else(browser_of_person: Clie
     assert browser_of_person.post(ACT, {"back": f"{INBOX}?kind=failed"}).headers["Location"] == f"{INBOX}?kind=failed"
 
 
+def failing(name: str) -> None:
+    """A change that came to nothing more than once, and is tried again."""
+    SyncQueue.objects.filter(entity_id=states.waiting(name).pk).update(attempts=3, reason="")
+
+
 def test_the_page_needs_as_many_queries_for_many_as_for_few(browser_of_person: Client, kinds: Kinds) -> None:
     queries = partial(queries_of, lambda: page(browser_of_person))
     ApprovalRequest.objects.update(entity_id=uuid.uuid4())  # of a record that was deleted
+    failing("Again")
     page(browser_of_person)
     few = queries()
     for number in range(15):
+        failing(f"Again {number}")
         states.conflicting(f"Many {number}", f"8{number:03}")
         states.dead(f"More {number}", f"Failed in its {number} way")
         ApprovalRequest.objects.create(
@@ -650,7 +657,7 @@ def test_the_page_needs_as_many_queries_for_many_as_for_few(browser_of_person: C
             key=f"k{number}",
         )  # fmt: skip
     assert queries() <= few
-    assert few <= 18
+    assert few <= 19
 
 
 def test_a_column_for_which_no_other_is_free_is_not_offered_an_empty_choice(
