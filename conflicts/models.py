@@ -338,11 +338,8 @@ class SyncConflict(models.Model):
     @property
     def kind_label(self) -> str:
         replaced = set(self.replaced_fields)
-        return (
-            "The column was replaced"
-            if replaced.issuperset(self.conflict_fields) and replaced
-            else str(self.get_kind_display())
-        )
+        is_all = bool(replaced) and replaced.issuperset(self.conflict_fields)
+        return "The column was replaced" if is_all else str(self.get_kind_display())
 
     @property
     def is_about_record(self) -> bool:

@@ -242,6 +242,12 @@ def configured_board_id(entity_type: str) -> str:
     return str(getattr(settings, name, settings.BOARD_IDS.get(name)) or "")
 
 
+def linked_records(entity_type: str) -> models.QuerySet[SyncedModel]:
+    """Return the records that have an item."""
+    records: models.QuerySet[SyncedModel] = entity(entity_type).model._default_manager.exclude(monday_id=None)
+    return records
+
+
 def link_of(entity_type: str) -> BoardLink | None:
     """Return the type's board link with the board id in effect, or None before any set-up."""
     link = BoardLink.objects.filter(entity_type=entity_type).first()

@@ -308,8 +308,8 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
             if registry.is_registered(link.entity_type):
                 spec = registry.entity(link.entity_type)
                 link.page_board = BoardStatus(spec, now.by_type[link.entity_type], now)
-                linked = spec.model._default_manager.exclude(monday_id=None)
-                link.page_items = linked.order_by().count(), unmatched.get(link.entity_type, 0)
+                linked = registry.linked_records(link.entity_type).order_by()
+                link.page_items = linked.count(), unmatched.get(link.entity_type, 0)
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

@@ -49,14 +49,9 @@ def _mappings_of(found: Sequence[AttentionEntry]) -> list[FieldMapping]:
 def _reach_text(mapping: FieldMapping) -> str:
     """Say for how many records a change of a field's mapping counts."""
     spec = registry.entity(mapping.link.entity_type)
-    number = _linked_count(mapping)
+    number = registry.linked_records(mapping.link.entity_type).count()
     has = humanize.plural(number, "has", "have")
     return f"It applies to all records on “{spec.board_title}”; {number:,} {has} an item."
-
-
-def _linked_count(mapping: FieldMapping) -> int:
-    number: int = registry.entity(mapping.link.entity_type).model._default_manager.exclude(monday_id=None).count()
-    return number
 
 
 def _count_call(request: HttpRequest) -> None:
@@ -197,7 +192,7 @@ def _filling_sentences(mappings: Sequence[FieldMapping]) -> Iterator[str]:
 
 def _filling_cost(boards: Iterable[FieldMapping], columns: int) -> str:
     """What it takes of the day's calls to read these boards, create columns, and sync each board's records once."""
-    records = {mapping.link_id: _linked_count(mapping) for mapping in boards}
+    records = {one.link_id: registry.linked_records(one.link.entity_type).count() for one in boards}
     return quota.cost_sentence(records, columns + len(records))
 
 

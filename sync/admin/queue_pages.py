@@ -59,6 +59,7 @@ from sync.kernel.outgoing_calls import own_address
 from sync.models import QueuePause, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
 from sync.outbox import pauses as outbox_pauses
+from sync.outbox.operate import RETRIED_AS
 from sync.outbox.pauses import pause_label
 from sync.queue import SyncQueueService
 from sync.records import authors
@@ -139,9 +140,6 @@ def is_default_list(params: Mapping[str, Any]) -> bool:
     names = {name for name, value in params.items() if any(value) and name not in NON_FILTER_PARAMS}
     return names <= {"status__exact"} and set(params.get("status__exact", LIVE_STATUSES)) == set(LIVE_STATUSES)
 
-
-_RETRIED_AS = "retried_as"
-"""In the payload of a failed job that was retried: the job that is current."""
 
 EVERY_BOARD, BOTH_WAYS = "Every board", "Both directions"
 
@@ -354,7 +352,7 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
     @admin.display(description="Status", ordering="status")
     def state(self, row: SyncQueue) -> SafeString:
         """A job that ended because it was retried as another one was not done."""
-        if _RETRIED_AS in row.payload:
+        if RETRIED_AS in row.payload:
             return badge("off", "replay", "Retried")
         return badge(*STATUS_BADGES[QueueStatus(row.status)], row.get_status_display())
 
@@ -386,7 +384,7 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
 
     @admin.display(description="Why")
     def full_reason(self, row: SyncQueue) -> SafeString | str:
-        if current := SyncQueue.objects.filter(pk=row.payload.get(_RETRIED_AS)).first():
+        if current := SyncQueue.objects.filter(pk=row.payload.get(RETRIED_AS)).first():
             url = reverse("admin:sync_syncqueue_change", args=[current.pk])
             link = format_html('<a class="npd-link" href="{}">job {}</a>', url, current.pk)
             return format_html("{} as {}", capfirst(job_reason(row)), link)

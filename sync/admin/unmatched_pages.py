@@ -277,7 +277,7 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
         records = _found_records(row, term) if planned is None else []
         # Without a word these would be nearly all there are.
         is_search = planned is None and bool(term)
-        linked = _containing(unmatched_items.linked_records(row.entity_type), term)[:MAX_RECORDS] if is_search else []
+        linked = _containing(registry.linked_records(row.entity_type), term)[:MAX_RECORDS] if is_search else []
         context = {
             **self.admin_site.each_context(request),
             "title": "Link an item with a record",

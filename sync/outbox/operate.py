@@ -31,6 +31,9 @@ CHUNK = 1_000
 FAILING_ATTEMPTS = 2
 """So many failed attempts of a pending job, the first wait between them, are no hitch any more."""
 
+RETRIED_AS = "retried_as"
+"""In the payload of a failed job that was retried: the job that is current."""
+
 # Until it succeeds, a job that took a failed one's place, or got all its attempts again, says which that was, how often
 # it failed, and why.
 _RETRIED = """
@@ -55,19 +58,20 @@ _RETRY = """
         attempts = 0, next_retry = least(row.next_retry, excluded.next_retry), error_message = '', reason = ''
     RETURNING id, {key}
     )
-    UPDATE sync_queue AS ended SET payload = ended.payload || jsonb_build_object('retried_as', current.id)
+    UPDATE sync_queue AS ended SET payload = ended.payload || jsonb_build_object('{retried_as}', current.id)
     FROM current WHERE ended.id = ANY (%(ids)s) AND ({ended}) = ({current})
 """
 
 _RETRY_RECORDS = _RETRY.format(
     key="entity_type, entity_id, direction", also="remote_id", null="NOT", person=int(Cause.PERSON),
-    retried=_RETRIED.format(job="id"), ended="ended.entity_type, ended.entity_id, ended.direction",
+    retried=_RETRIED.format(job="id"), retried_as=RETRIED_AS,
+    ended="ended.entity_type, ended.entity_id, ended.direction",
     current="current.entity_type, current.entity_id, current.direction",
 )  # fmt: skip
 
 _RETRY_ITEMS = _RETRY.format(
     key="entity_type, remote_id", also="direction", null="", person=int(Cause.PERSON),
-    retried=_RETRIED.format(job="id"), ended="ended.entity_type, ended.remote_id",
+    retried=_RETRIED.format(job="id"), retried_as=RETRIED_AS, ended="ended.entity_type, ended.remote_id",
     current="current.entity_type, current.remote_id",
 )  # fmt: skip
 

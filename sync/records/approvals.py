@@ -30,7 +30,7 @@ from sync.models.state import approval_payload_key
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many
 from sync.records.authors import log_action_many
-from sync.registry import EntitySpec, entity, link_of
+from sync.registry import EntitySpec, link_of
 
 # The limit: it counts what was wanted within the hour, whatever became of it, what waits, and the size of the board.
 
@@ -74,7 +74,7 @@ class ApprovalLimit:
 
 def approval_limit(link: BoardLink) -> ApprovalLimit:
     """Return the limit of a board now; a setting of 0 switches its half off."""
-    linked = entity(link.entity_type).model._default_manager.exclude(monday_id=None).count()
+    linked = registry.linked_records(link.entity_type).count()
     # Those deleted within the hour count too: otherwise a mass delete would make its own board small.
     deleted = Tombstone.objects.filter(entity_type=link.entity_type, deleted_at__gt=SyncNow() - HOUR)
     size = linked + deleted.exclude(monday_id=None).count()

@@ -221,11 +221,6 @@ def linkable_records(entity_type: str) -> QuerySet[SyncedModel]:
     return records.filter(sync_enabled=True).exclude(sync_direction="none")
 
 
-def linked_records(entity_type: str) -> QuerySet[SyncedModel]:
-    records: QuerySet[SyncedModel] = registry.entity(entity_type).model._default_manager.exclude(monday_id=None)
-    return records
-
-
 def ignore_unmatched(rows: QuerySet[UnmatchedItem], by: str) -> int:
     """Leave items alone until somebody takes it back; return how many were not ignored before."""
     # A pass takes its items one by one, in the order of their records: whichever of the two gives way runs again.

@@ -310,7 +310,7 @@ def _check_board(spec: EntitySpec, choice: str, boards: Mapping[str, Board]) -> 
         )
     link = link_of(spec.entity_type)
     if link is not None and link.board_id not in ("", choice):
-        linked = spec.model._default_manager.exclude(monday_id=None).count()
+        linked = registry.linked_records(spec.entity_type).count()
         if linked:
             message = plural(
                 linked,
