@@ -31,7 +31,7 @@ from sync.connectors.base.errors import BudgetExhausted
 from sync.connectors.monday.graphql import Answer
 from sync.limits import Wait, breaker, call_cost, client, grant, metered_client
 from sync.models import ApiBudget, ApiReservation, ApiUsage, BoardLink, MondayAccount, SyncQueue
-from sync.operations.detect import sweep_schedule
+from sync.operations import detect
 from sync.outbox.queue_rows import enqueue_many
 from sync.records import availability
 from sync.registry import link_of
@@ -167,7 +167,7 @@ class Workday:
         with company(self.allowance, self.result.calls):
             for moment, edits in itertools.groupby(self.edits, key=lambda edit: edit.at):
                 self._at(moment, partial(self._happen, list(edits)))
-            self._at(HOUR * sweep_schedule.NIGHT_HOUR, self._comparisons)
+            self._at(HOUR * detect.NIGHT_HOUR, self._comparisons)
             for name in ("sweeps", "account"):
                 self._at(BEAT[name], getattr(self, f"_{name}"))
             while self._due and self._due[0][0] < DAY:
@@ -254,18 +254,18 @@ class Workday:
             self._take(link, len(records))
 
     def _sweeps(self) -> None:
-        for _ in sweep_schedule.boards_to_sweep():
+        for _ in detect.boards_to_sweep():
             self._call("sweeps")
         oldest = BoardLink.objects.aggregate(oldest=Min("swept_at"))["oldest"]
-        due = (oldest + sweep_schedule.sweep_interval() - sync_now()).total_seconds()
+        due = (oldest + detect.sweep_interval() - sync_now()).total_seconds()
         # How long is asked anew each half an hour at least, for it hangs on what was spent meanwhile.
         self._again("sweeps", self._sweeps, min(1_800.0, due))
 
     def _comparisons(self) -> None:
-        for link in sweep_schedule.boards_to_compare():
+        for link in detect.boards_to_compare():
             for _ in range(1 + math.ceil(RECORDS[link.entity_type] / LISTED)):
                 self._call("comparisons")
-        if self.now < HOUR * sweep_schedule.NIGHT_END_HOUR:
+        if self.now < HOUR * detect.NIGHT_END_HOUR:
             self._again("comparisons", self._comparisons)
 
     def _account(self) -> None:

@@ -4,7 +4,7 @@ Beat creates the missing ones when it starts (sync/kernel/periodic_jobs.py). Fro
 administrator's, who edits them under “Schedule”; a task removed from this list is deleted at the next start.
 """
 
-from sync.kernel.timetable import PeriodicJob
+from sync.kernel.periodic_jobs import PeriodicJob
 
 HOUR = 3_600
 DAY = 24 * HOUR
@@ -15,7 +15,7 @@ SCHEDULE = (
                 "lost.",
                 when_off="Jobs without a message wait: retries, jobs whose message was lost, boards that were paused."),
     # How often a board is asked depends on the day's API quota, every 10 minutes at most: see
-    # sync/operations/detect/sweep_schedule.py.
+    # sync/operations/detect/__init__.py.
     PeriodicJob("ask boards what webhooks missed", "sync.sweep_boards",
                 title="Check for missed changes", every=60, max_seconds=HOUR,
                 description="Asks boards what changed since they were last asked, and repairs missing webhooks. Each "
@@ -23,7 +23,7 @@ SCHEDULE = (
                 "says how often.",
                 when_off="A change on Monday whose webhook was lost is not noticed, nor are webhooks that were "
                 "deleted."),
-    # Once a night (sync/operations/detect/sweep_schedule.py); asked often, for a night when Monday is away.
+    # Once a night (sync/operations/detect/__init__.py); asked often, for a night when Monday is away.
     PeriodicJob("compare both sides", "sync.compare_boards", title="Compare both sides", every=600, max_seconds=HOUR,
                 description="Compares every item with its record and the last synced values, once a night.",
                 when_off="What neither a webhook nor the activity log tells of is not found, and nothing verifies "

@@ -11,7 +11,6 @@ from django.core.exceptions import ImproperlyConfigured
 from config import environment, unfold
 from config.environment import is_board_id, secrets_of
 from config.logs import logging_config
-from config.schedule import SCHEDULE  # noqa: F401 - a setting of our own: the periodic tasks
 from config.unfold import UNFOLD  # noqa: F401 - a setting
 
 BASE_DIR = environment.BASE_DIR
@@ -424,6 +423,7 @@ WAKE_UP_TRANSPORT_OPTIONS: dict[str, Any] = {"max_retries": 0} | (
     {"socket_connect_timeout": 0.1, "socket_timeout": 0.1} if BROKER_IS_REDIS else {}
 )
 CELERY_BEAT_SCHEDULER = "config.beat:Scheduler"
+SCHEDULE = "config.schedule.SCHEDULE"
 
 # --- What nobody may read ----------------------------------------------------------------------------------
 # It grows: a secret of the database joins it in the moment in which it is decrypted (sync/limits/credentials.py).

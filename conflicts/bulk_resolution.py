@@ -63,9 +63,9 @@ from conflicts.resolution import (
 )
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize, process
-from sync.kernel.action_errors import ActionError
 from sync.kernel.conflict_store import DELETING_ACTS, RECORD_KEY, Option, OptionAct
 from sync.kernel.db import advisory_lock
+from sync.kernel.messages import ActionError
 from sync.merge import FieldSelection
 from sync.outbox.notify import send_task
 from sync.records.authors import actor_label

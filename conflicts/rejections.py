@@ -34,7 +34,7 @@ from sync import registry
 from sync.choices import Cause, QueueDirection, QueueStatus
 from sync.clock import sync_now
 from sync.connectors.base.conversion import AmbiguousSplit, Converter, UnknownValue
-from sync.kernel.action_errors import ActionError
+from sync.kernel.messages import ActionError
 from sync.merge import FieldSelection
 from sync.models import Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQueue
 from sync.operations.decision_undo import undo_decisions

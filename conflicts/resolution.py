@@ -47,8 +47,8 @@ from conflicts.models import (
 from sync import registry
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
-from sync.kernel.action_errors import ActionError, Conflict, NotAllowed
 from sync.kernel.conflict_store import RECORD_KEY
+from sync.kernel.messages import ActionError, Conflict, NotAllowed
 from sync.merge import FieldSelection
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import QuerySet
 
-from sync.kernel.action_errors import Conflict, CountChanged
+from sync.kernel.messages import Conflict, CountChanged
 from sync.limits import breaker
 from sync.models import SyncQueue
 from sync.models.jobs import QueueAction

@@ -34,8 +34,8 @@ from conflicts.resolution import SIDE_OF_TYPE, may_delete, may_type, resolve
 from conflicts.text_diff import excerpts
 from sync.admin.inbox_offers import ActionResult, GroupLead, InboxAction, register_action, register_lead
 from sync.kernel import humanize
-from sync.kernel.action_errors import ActionError
 from sync.kernel.conflict_store import DELETING_ACTS, KIND_FIELDS, KIND_LOST_UPDATE, KIND_REPLACED, OptionAct
+from sync.kernel.messages import ActionError
 from sync.merge import FieldSelection
 from sync.models import Decision, FieldMapping
 from sync.operations.attention import AttentionCause, AttentionEntry, AttentionKind, SideValues, register_values

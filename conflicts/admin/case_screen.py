@@ -65,9 +65,9 @@ from sync.admin.admin_base import see_other
 from sync.admin.confirmed_action import Question, RecordTable, question_page
 from sync.admin.record_panel import inbox_url
 from sync.clock import SyncNow
-from sync.kernel.action_errors import ActionError, Conflict, NotAllowed
 from sync.kernel.conflict_store import RECORD_KEY
 from sync.kernel.humanize import plural
+from sync.kernel.messages import ActionError, Conflict, NotAllowed
 from sync.merge import FieldSelection
 from sync.models import Decision, FieldMapping
 from sync.operations import attention

@@ -25,8 +25,8 @@ from sync.admin.admin_base import see_other
 from sync.boards.mapping import set_field_rule
 from sync.choices import Rule, SyncDirection
 from sync.clock import sync_now
-from sync.kernel.action_errors import ActionError
 from sync.kernel.humanize import plural
+from sync.kernel.messages import ActionError
 from sync.models import FieldMapping
 from sync.records.authors import log_action
 from sync.registry import type_name

@@ -69,7 +69,7 @@ from sync.admin.list_exports import MEDIA_TYPES
 from sync.api.request_limits import let_send_file
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.action_errors import Conflict
+from sync.kernel.messages import Conflict
 from sync.models import ExportFormat
 from sync.reconcile.lookups import FieldDisplay
 from sync.registry import entity, hidden_relations, link_of, mappings_of, record_url

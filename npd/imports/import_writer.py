@@ -34,8 +34,8 @@ from npd.imports.resources import (
 from npd.models import Organization
 from sync import registry
 from sync.choices import Priority, QueueStatus
-from sync.kernel.action_errors import Conflict
 from sync.kernel.db import update_many
+from sync.kernel.messages import Conflict
 from sync.models import Decision, SyncedModel, SyncQueue
 from sync.models.state import fold_alike
 from sync.operations.decision_undo import decisions_of_batch, plan_decision_undo, undo_decisions

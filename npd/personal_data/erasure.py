@@ -34,9 +34,8 @@ from sync.clock import SyncNow
 from sync.connectors.base.board_items import ItemRemoval
 from sync.connectors.base.errors import ConnectorError, ItemNotFound
 from sync.kernel import humanize
-from sync.kernel.action_errors import Conflict
 from sync.kernel.db import retry_on_lock_timeout
-from sync.kernel.messages import TombstoneReason, tombstone_sentence
+from sync.kernel.messages import Conflict, TombstoneReason, tombstone_sentence
 from sync.limits import connector
 from sync.models import BoardLink, IgnoredItem, Intent, IntentState, SyncQueue, Tombstone
 from sync.outbox import lease

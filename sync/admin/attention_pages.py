@@ -41,7 +41,7 @@ from sync.boards.mapping import column_choices
 from sync.choices import BlockedCode, QueueStatus
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.action_errors import ActionError, CountChanged
+from sync.kernel.messages import ActionError, CountChanged
 from sync.kernel.outgoing_calls import own_address
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, SyncQueue
 from sync.operations import attention

@@ -36,12 +36,12 @@ from sync.boards.sync_filter import SyncFilter
 from sync.choices import SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.action_errors import ActionError
+from sync.kernel.messages import ActionError
 from sync.kernel.outgoing_calls import own_address
 from sync.limits import credentials
 from sync.models import BoardLink, FieldMapping, MondayAccount, UnmatchedItem, Verification
+from sync.operations import detect
 from sync.operations.attention import AttentionKind
-from sync.operations.detect import sweep_schedule
 from sync.operations.detect.comparison import VerificationResult, verifications
 from sync.records import availability
 from sync.records.authors import log_action
@@ -391,7 +391,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         name = self.name(link)
         found = [
             _link(inbox_url(AttentionKind.BLOCKED) if one.about == "field" else url, _without(name, one.what))
-            for one in sweep_schedule.board_problems(link, name, blocked)
+            for one in detect.board_problems(link, name, blocked)
         ]
         if unmatched := getattr(link, "page_items", (0, 0))[1]:
             listed = f"{reverse('admin:sync_unmatcheditem_changelist')}?entity_type={link.entity_type}"
@@ -438,13 +438,13 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         paragraphs = format_html_join(
             "", '<p class="npd-column-problem">{}</p>', ((humanize.without_request_id(one),) for one in problems)
         )
-        return format_html("{}{}", sweep_schedule.last_sweep_text(link), paragraphs)
+        return format_html("{}{}", detect.last_sweep_text(link), paragraphs)
 
     @admin.display(description="Verified")
     def verified(self, link: BoardLink) -> str:
         """Return what came of the records that say “synced”, and what else the night found."""
         result = verifications().get(link.entity_type, VerificationResult()).summary(sync_now())
-        return f"{result} {sweep_schedule.last_comparison_text(link)}".strip()
+        return f"{result} {detect.last_comparison_text(link)}".strip()
 
     @admin.display(description="Webhooks")
     def webhook_lines(self, link: BoardLink) -> str:

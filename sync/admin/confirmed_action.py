@@ -17,7 +17,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpR
 from django.template.response import TemplateResponse
 
 from sync.kernel import humanize
-from sync.kernel.action_errors import ActionError, CountChanged, NotAllowed
+from sync.kernel.messages import ActionError, CountChanged, NotAllowed
 
 MAX_ROWS_SHOWN = 200
 """Rows that a question lists; of more it says how many."""

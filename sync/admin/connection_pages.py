@@ -34,8 +34,7 @@ from sync.clock import sync_now
 from sync.connectors.base.connector import AccountInfo
 from sync.connectors.base.errors import ConnectorError, NotAuthenticated, Scope, WrongVersion
 from sync.kernel import humanize
-from sync.kernel.action_errors import ActionError
-from sync.kernel.messages import FORMER_KEY
+from sync.kernel.messages import FORMER_KEY, ActionError
 from sync.kernel.outgoing_calls import own_address
 from sync.limits import breaker, connector, credentials, monday_account, quota, urgent_calls
 from sync.models import BoardLink, MondayAccount, QueuePause

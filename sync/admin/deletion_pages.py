@@ -36,8 +36,7 @@ from sync.admin.confirmed_action import (
 from sync.admin.record_activity import FIELD_PARAMETER, activity_of
 from sync.choices import ApprovalKind, ApprovalState, DeletedRecordPolicy, QueueDirection, TombstoneState
 from sync.kernel import humanize
-from sync.kernel.action_errors import Conflict
-from sync.kernel.messages import TombstoneReason
+from sync.kernel.messages import Conflict, TombstoneReason
 from sync.kernel.outgoing_calls import own_address
 from sync.models import ApprovalRequest, FieldMapping, IgnoredItem, Tombstone, WebhookEvent
 from sync.records.approvals import approve, reject

@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from sync import registry
 from sync.boards.sync_filter import MAX_CONDITIONS, FilterOp, FilterSide, SyncFilter
-from sync.kernel.action_errors import Conflict
+from sync.kernel.messages import Conflict
 from sync.models import SetupDraft, SetupState
 from sync.operations.setup import draft as drafts
 from sync.operations.setup import plan

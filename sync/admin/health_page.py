@@ -46,9 +46,8 @@ from sync.models.followers import Frequency
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations import attention
 from sync.operations.attention import AttentionCause, AttentionKind, Tally
+from sync.operations.detect import board_problems, last_webhook
 from sync.operations.detect.comparison import VerificationResult, combine_results, verifications
-from sync.operations.detect.missed_webhooks import last_webhook
-from sync.operations.detect.sweep_schedule import board_problems
 from sync.records.availability import number_of
 
 _EDITS = Cause.SAVE | Cause.PERSON | Cause.WEBHOOK

@@ -30,7 +30,7 @@ from sync.boards.mapping import needs_column, retry_field
 from sync.choices import ApprovalKind, QueueDirection, RemovedItemPolicy
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.action_errors import ActionError
+from sync.kernel.messages import ActionError
 from sync.limits import quota
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
 from sync.models.jobs import QueueAction, is_allowed

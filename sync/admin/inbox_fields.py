@@ -28,8 +28,8 @@ from sync.boards.mapping import (
 from sync.choices import BlockedCode, Rule, SyncDirection
 from sync.connectors.base.errors import ConnectorError
 from sync.kernel import humanize
-from sync.kernel.action_errors import ActionError, Conflict
 from sync.kernel.conflict_store import KIND_UNDO, current_store
+from sync.kernel.messages import ActionError, Conflict
 from sync.limits import quota
 from sync.merge import FieldSelection
 from sync.models import BoardLink, FieldMapping, SyncMetadata

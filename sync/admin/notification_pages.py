@@ -25,7 +25,7 @@ from sync.admin.admin_base import ReadOnlyAdmin, badge, see_other, time_tag
 from sync.admin.inbox_offers import ActionResult, InboxAction, register_action
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.action_errors import ActionError
+from sync.kernel.messages import ActionError
 from sync.kernel.outgoing_calls import AddressError, check_address
 from sync.models import NotificationReceiver
 from sync.models.followers import Frequency, Medium

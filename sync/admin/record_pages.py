@@ -42,9 +42,9 @@ from sync.api.request_limits import monday_throttle_reason
 from sync.choices import QueueDirection, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.action_errors import Conflict
 from sync.kernel.db import bound_lock_waits, typed_phone_digits
 from sync.kernel.humanize import plural
+from sync.kernel.messages import Conflict
 from sync.ledger import record_view
 from sync.ledger.record_view import PARTS, Part, RecordState, health_counts
 from sync.models import FieldMapping, SyncedModel, SyncQueue

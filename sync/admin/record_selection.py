@@ -24,8 +24,8 @@ from sync.admin.confirmed_action import (
     selection,
 )
 from sync.kernel import humanize
-from sync.kernel.action_errors import ActionError, Conflict
 from sync.kernel.db import bound_lock_waits
+from sync.kernel.messages import ActionError, Conflict
 from sync.operations.record_requests import push_record
 from sync.outbox import notify
 from sync.records.authors import log_action, log_action_many

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC
+from datetime import UTC, timedelta
 from typing import Any
 
 from django import forms
@@ -19,7 +19,7 @@ from sync.admin import admin_base
 from sync.admin.admin_base import PageAdmin
 from sync.admin.concurrent_edits import ConcurrentSettingsForm
 from sync.kernel import humanize, periodic_jobs
-from sync.operations.detect.sweep_schedule import sweep_interval_text
+from sync.operations.detect import sweep_interval_text
 
 
 class ScheduleEntryForm(ConcurrentSettingsForm):
@@ -64,8 +64,8 @@ class ScheduleEntryForm(ConcurrentSettingsForm):
         every, period = self.cleaned_data.get("every"), self.cleaned_data.get("period")
         if job is None or not every or not period:
             return cleaned
-        if seconds := periodic_jobs.longest_seconds(self.instance, every, period):
-            longest = humanize.time_span(seconds)
+        if 0 < job.max_seconds < timedelta(**{period: every}).total_seconds():
+            longest = humanize.time_span(job.max_seconds)
             self.add_error("every", ValidationError(f"At most {longest}. In between: {job.when_off}", code="too_long"))
         return cleaned
 
@@ -74,9 +74,11 @@ class ScheduleEntryForm(ConcurrentSettingsForm):
         changed = [name for name in ("enabled",) if name in self.changed_data]
         chosen = self.cleaned_data
         if {"every", "period"} & set(self.changed_data):
-            changed += periodic_jobs.choose_interval(self.instance, chosen["every"], chosen["period"])
+            self.instance.interval = periodic_jobs.interval_schedule(chosen["every"], chosen["period"])
+            changed.append("interval")
         if "at" in self.changed_data:
-            changed += periodic_jobs.choose_time(self.instance, chosen["at"])
+            self.instance.crontab = periodic_jobs.daily_schedule(chosen["at"].hour, chosen["at"].minute)
+            changed.append("crontab")
         return changed
 
 
@@ -116,7 +118,8 @@ class PeriodicTaskAdmin(PageAdmin):
 
     def save_model(self, request: HttpRequest, obj: PeriodicTask, form: ScheduleEntryForm, change: bool) -> None:
         """Write what was touched and nothing else, for Beat writes the row too; say what a job that is off means."""
-        periodic_jobs.save_choices(obj, form.apply_choices())
+        if changed := form.apply_choices():
+            obj.save(update_fields=[*changed, "date_changed"])
         job = periodic_jobs.job_for_entry(obj)
         if job is not None and not obj.enabled:
             self.message_user(request, f"“{job.title}” is off. {job.when_off}", messages.WARNING)

@@ -32,7 +32,7 @@ from sync.choices import DeletedRecordPolicy, RemovedItemPolicy, Rule, SyncDirec
 from sync.clock import sync_now
 from sync.connectors.base.errors import ConnectorError
 from sync.kernel import humanize
-from sync.kernel.action_errors import ActionError, Conflict
+from sync.kernel.messages import ActionError, Conflict
 from sync.ledger.record_view import RecordState
 from sync.limits import credentials
 from sync.models import BoardLink, SetupDraft, SetupState

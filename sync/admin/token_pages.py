@@ -24,7 +24,7 @@ from sync.admin.admin_base import ReadOnlyAdmin, badge, page_now, time_tag
 from sync.admin.confirmed_action import Question, run_action
 from sync.choices import TokenScope, TokenState
 from sync.clock import sync_now
-from sync.kernel.action_errors import ActionError
+from sync.kernel.messages import ActionError
 from sync.models import ApiToken
 from sync.models.api_clients import check_token_name
 from sync.records.authors import log_action

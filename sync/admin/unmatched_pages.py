@@ -25,10 +25,9 @@ from sync.admin.queue_actions import next_pass_text
 from sync.api.request_limits import monday_throttle_reason
 from sync.choices import QueueDirection, QueueStatus
 from sync.kernel import humanize
-from sync.kernel.action_errors import Conflict
-from sync.kernel.messages import UNMATCHED_LABELS, UnmatchedReason
+from sync.kernel.messages import UNMATCHED_LABELS, Conflict, UnmatchedReason
 from sync.models import FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
-from sync.operations.preview.planned_pass import ChangeKind, PlannedChange, PlannedLink, plan_link
+from sync.operations.preview import ChangeKind, PlannedChange, PlannedLink, plan_link
 from sync.records import unmatched_items
 from sync.records.authors import log_action, log_action_many
 from sync.records.availability import wait_sentence

@@ -25,7 +25,7 @@ from sync.admin.admin_base import PageAdmin, ReadOnlyAdmin, badge, badge_column,
 from sync.admin.confirmed_action import Question, RecordTable, run_action
 from sync.admin.inbox_offers import ActionResult, InboxAction, register_action
 from sync.kernel import humanize
-from sync.kernel.action_errors import ActionError, NotAllowed
+from sync.kernel.messages import ActionError, NotAllowed
 from sync.models import DeliveryState, DisabledCode, EventType, WebhookDelivery, WebhookEndpoint
 from sync.operations import outgoing_webhooks
 from sync.operations.attention import AttentionEntry, AttentionKind

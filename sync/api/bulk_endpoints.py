@@ -29,8 +29,8 @@ from rest_framework.response import Response
 from sync.api.preconditions import FAILED, SameValue, WarningSerializer, check_tag, etag_of
 from sync.api.problems import MEDIA_TYPE, ActionProblem, ProblemSerializer, Refused, problem_body, problem_of
 from sync.api.request_rules import KnownFieldsMixin, act, allowed
-from sync.kernel.action_errors import Conflict
 from sync.kernel.db import update_many
+from sync.kernel.messages import Conflict
 from sync.models import SyncedModel
 from sync.outbox.notify import notify_board
 from sync.reconcile.lookups import match_key, phone_region

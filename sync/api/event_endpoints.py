@@ -27,7 +27,7 @@ from sync.api.request_rules import (
 )
 from sync.api.token_auth import require_scope
 from sync.choices import TokenScope
-from sync.kernel.action_errors import ActionError
+from sync.kernel.messages import ActionError
 from sync.models import EventType, WebhookDelivery, WebhookEndpoint
 from sync.models.followers import RARE_TYPES
 from sync.operations import outgoing_webhooks

@@ -36,8 +36,8 @@ from sync.api.problems import BadQuery, Refused
 from sync.api.token_auth import has_scope
 from sync.choices import TokenScope
 from sync.clock import sync_now
-from sync.kernel.action_errors import Conflict, PartiallyDone, RefusalNoted
 from sync.kernel.db import advisory_lock
+from sync.kernel.messages import Conflict, PartiallyDone, RefusalNoted
 from sync.kernel.triggers import BOOKKEEPING
 from sync.models import StoredAnswer, SyncedModel
 from sync.reconcile.lookups import match_key, records_sharing

@@ -26,9 +26,9 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from structlog.contextvars import get_contextvars
 
-from sync.kernel.action_errors import ActionError, Conflict, NotAllowed
 from sync.kernel.db import gave_way
 from sync.kernel.humanize import shorten
+from sync.kernel.messages import ActionError, Conflict, NotAllowed
 
 # Every code that the API answers: what it means, what to do, with which HTTP code. A code is added here before it is
 # answered, and is never renamed: programs branch on it. The pages at /api/problems/ are made of this.

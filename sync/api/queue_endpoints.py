@@ -24,7 +24,7 @@ from sync.api.lists import ShapedView, filtered_by, list_filter
 from sync.api.problems import BadQuery
 from sync.api.request_rules import ApiView, KnownFieldsMixin, ModelPermissions, QuotingMixin, TrueOrFalse, act, allowed
 from sync.choices import ApprovalState, LedgerDirection, QueueDirection, RecordSyncStatus, SyncStatus, TokenScope
-from sync.kernel.action_errors import Conflict, PartiallyDone
+from sync.kernel.messages import Conflict, PartiallyDone
 from sync.limits import credentials, quota
 from sync.models import ApprovalRequest, QueuePause, SyncMetadata, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed

@@ -44,7 +44,7 @@ from sync.api.request_rules import (
     parse_moment,
 )
 from sync.choices import RULES, RecordSyncStatus, SyncDirection
-from sync.kernel.action_errors import Conflict
+from sync.kernel.messages import Conflict
 from sync.ledger import record_view
 from sync.ledger.record_view import FieldReason, FieldView, Part, RecordState, RecordView
 from sync.models import SyncedModel

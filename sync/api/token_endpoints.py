@@ -26,7 +26,7 @@ from sync.api.request_limits import SharedThrottle, quotas_of
 from sync.api.request_rules import ApiView, KnownFieldsMixin, act
 from sync.choices import TokenScope, TokenState
 from sync.clock import sync_now
-from sync.kernel.action_errors import Conflict, NotAllowed
+from sync.kernel.messages import Conflict, NotAllowed
 from sync.models import ApiToken
 from sync.models.api_clients import ALL_SCOPES, MAX_GRACE, check_token_name
 from sync.records.authors import log_action

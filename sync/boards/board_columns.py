@@ -27,8 +27,8 @@ from sync.choices import (
 from sync.clock import SyncNow, sync_now
 from sync.connectors.base.board import RELATION, Board, BoardColumn, BoardRules, BoardSetup, ColumnSpec
 from sync.connectors.base.connector import Connector
-from sync.kernel.action_errors import Conflict
 from sync.kernel.db import run_sql
+from sync.kernel.messages import Conflict
 from sync.models import BoardLink, FieldMapping, SyncMetadata, SyncQueue
 from sync.models.state import log_event
 from sync.models.synced_model import unsynced

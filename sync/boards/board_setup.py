@@ -20,7 +20,7 @@ from sync.boards import board_columns
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus
 from sync.connectors.base.board import Board, BoardSetup, ColumnSpec, OwnWebhook, WebhooksIncomplete
 from sync.connectors.base.connector import Connector
-from sync.kernel.action_errors import ActionError
+from sync.kernel.messages import ActionError
 from sync.limits import breaker, credentials
 from sync.models import BoardLink, IgnoredItem, SyncQueue, UnmatchedItem
 from sync.models.synced_model import unsynced
@@ -243,9 +243,7 @@ def resync_records(spec: EntitySpec, payload: Mapping[str, str] | None = None) -
         spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.SWEEP, payload=payload,
         direction=QueueDirection.TO_NPD,
     )  # fmt: skip
-    options = spec.model._meta
-    noun = options.verbose_name if len(ids) == 1 else options.verbose_name_plural
-    return [f"{len(ids):,} {noun} will be synced again"]
+    return [f"{registry.count_of_type(len(ids), spec.entity_type)} will be synced again"]
 
 
 def register_webhooks(spec: EntitySpec, link: BoardLink, connector: Connector) -> tuple[list[str], list[str]]:

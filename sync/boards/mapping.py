@@ -24,7 +24,7 @@ from sync.boards.board_setup import resync_records
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import Cause, ColumnProblem, Priority, QueueDirection, RecordSyncStatus, Rule, SyncDirection
 from sync.connectors.base.board import RELATION, target_boards
-from sync.kernel.action_errors import ActionError, Conflict
+from sync.kernel.messages import ActionError, Conflict
 from sync.models import BoardLink, FieldMapping, SyncMetadata
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many, mark_many_pending

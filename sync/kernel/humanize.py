@@ -148,6 +148,18 @@ def count_with_noun(number: int, one: str, many: str | None = None) -> str:
     return f"{intcomma(number)} {one if number == 1 else many or _IRREGULAR.get(one, one + 's')}"
 
 
+def interval_text(seconds: float) -> str:
+    """A length of time as after "every": seconds below two minutes, else minutes or hours."""
+    if seconds < 1.5:
+        return "second"
+    if seconds < 120:
+        return count_with_noun(round(seconds), "second")
+    minutes, hours = round(seconds / 60), round(seconds / 3600)
+    if minutes < 120:
+        return count_with_noun(minutes, "minute")
+    return count_with_noun(hours, "hour")
+
+
 def plural(number: float, one: str, many: str) -> str:
     return one if number == 1 else many
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import socket
 import time as wall_clock
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import time, timedelta
+from datetime import time
 from typing import Any
 
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.utils.module_loading import import_string
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask, PeriodicTasks
 
 from sync.kernel.db import advisory_lock, fetch_rows, run_sql
-from sync.kernel.timetable import EXPIRES_SECONDS, TASK_PREFIXES, PeriodicJob
 
 log = structlog.get_logger(__name__)
 
@@ -24,32 +24,59 @@ SCHEDULE_LOCK = 0x5C4ED01E
 
 UNITS = ((86_400, "days"), (3_600, "hours"), (60, "minutes"), (1, "seconds"))
 
+TASK_PREFIXES = ("sync.", "npd.", "conflicts.", "config.")
+"""The beginning of the names of this project's tasks."""
+
+EXPIRES_SECONDS = 3_600
+"""Seconds after which a message expires: a worker that was away for a day finds an hour's messages."""
+
+
+@dataclass(frozen=True)
+class PeriodicJob:
+    """A task that runs by the clock: every so many seconds, or daily at an hour and minute (UTC).
+
+    Beat's row is known by the `name`, so that never changes; people read the `title`. `description` and `when_off`
+    are sentences for a person: what it does, and what is missing when it is off.
+    `max_seconds` is the longest interval that a person may choose.
+    """
+
+    name: str
+    task: str
+    title: str
+    description: str
+    when_off: str
+    every: int = 0
+    max_seconds: int = 0
+    at: tuple[int, int] | None = None
+
+
+def scheduled_jobs() -> Sequence[PeriodicJob]:
+    """Return what the setting SCHEDULE names: a name, for while settings are read no model can be imported."""
+    jobs: Sequence[PeriodicJob] = import_string(settings.SCHEDULE)
+    return jobs
+
 
 def ensure_periodic_jobs() -> None:
     """Create missing entries, correct our part of the others, and remove those of retired jobs."""
     with transaction.atomic():
         # Held until the commit: of two beats that start together, the second finds everything created.
         advisory_lock(SCHEDULE_LOCK)
+        jobs = {job.name: job for job in scheduled_jobs()}
         existing = {entry.name: entry for entry in PeriodicTask.objects.all()}
-        for job in settings.SCHEDULE:
-            if job.name in existing:
-                # Only what is ours; when it runs is the administrator's to choose.
-                entry = existing[job.name]
-                changes = {name: value for name, value in _fixed_fields(job).items() if getattr(entry, name) != value}
-                if changes:
-                    PeriodicTask.objects.filter(pk=entry.pk).update(**changes)
-                    # Beat notices edits by this mark, which `update` doesn't set.
-                    PeriodicTasks.update_changed()
-        missing = [job for job in settings.SCHEDULE if job.name not in existing]
+        for name in jobs.keys() & existing.keys():
+            # Only what is ours; when it runs is the administrator's to choose.
+            entry, fixed = existing[name], _fixed_fields(jobs[name])
+            if changes := {column: value for column, value in fixed.items() if getattr(entry, column) != value}:
+                PeriodicTask.objects.filter(pk=entry.pk).update(**changes)
+                # Beat notices edits by this mark, which `update` doesn't set.
+                PeriodicTasks.update_changed()
+        missing = [job for name, job in jobs.items() if name not in existing]
         for job in missing:
             PeriodicTask.objects.create(name=job.name, **_fixed_fields(job), **default_schedule(job))
         if missing:
             log.info("schedule made", jobs=[job.name for job in missing])
-        own_tasks = Q()
-        for prefix in TASK_PREFIXES:
-            own_tasks |= Q(task__startswith=prefix)
         # A retired task would fail in the worker, or run twice under its new name. Entries of others stay.
-        retired = PeriodicTask.objects.filter(own_tasks).exclude(name__in=[job.name for job in settings.SCHEDULE])
+        retired = [one for name, one in existing.items() if name not in jobs and one.task.startswith(TASK_PREFIXES)]
         for entry in retired:
             log.info("job removed", job=entry.name, task=entry.task)
             entry.delete()
@@ -57,7 +84,7 @@ def ensure_periodic_jobs() -> None:
 
 def job_for_entry(entry: PeriodicTask) -> PeriodicJob | None:
     """Return what the settings say of an entry; None for one that is not ours."""
-    return next((job for job in settings.SCHEDULE if job.name == entry.name), None)
+    return next((job for job in scheduled_jobs() if job.name == entry.name), None)
 
 
 def default_schedule(job: PeriodicJob) -> dict[str, Any]:
@@ -85,11 +112,6 @@ def largest_unit(seconds: int) -> tuple[int, str]:
     return seconds // size, period
 
 
-def interval_seconds(every: int, period: str) -> float:
-    """Return an interval's length in seconds."""
-    return timedelta(**{period: every}).total_seconds()
-
-
 # When an entry runs, as a person chooses it.
 
 
@@ -115,30 +137,6 @@ def time_fields(entry: PeriodicTask) -> tuple[str, ...]:
     if entry.interval is not None and entry.interval.period in PERIODS:
         return ("every", "period")
     return ("at",) if time_of_day(entry) else ()
-
-
-def longest_seconds(entry: PeriodicTask, every: int, period: str) -> int:
-    """Return the longest interval that the job may have, where this one is longer and as good as off; else 0."""
-    job = job_for_entry(entry)
-    longest = job.max_seconds if job is not None else 0
-    return longest if longest and interval_seconds(every, period) > longest else 0
-
-
-def choose_interval(entry: PeriodicTask, every: int, period: str) -> list[str]:
-    entry.interval = interval_schedule(every, period)
-    return ["interval"]
-
-
-def choose_time(entry: PeriodicTask, at: time) -> list[str]:
-    """Put a time of day on an entry, unsaved; return the names of its columns that changed."""
-    entry.crontab = daily_schedule(at.hour, at.minute)
-    return ["crontab"]
-
-
-def save_choices(entry: PeriodicTask, changed: list[str]) -> None:
-    """Write what was chosen and nothing else, for Beat writes the row too."""
-    if changed:
-        entry.save(update_fields=[*changed, "date_changed"])
 
 
 # The clocks of the processes that send and take these jobs, beside the database's. Celery stamps a message with its

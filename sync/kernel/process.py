@@ -101,12 +101,6 @@ def _restore_handlers(handlers: Mapping[signal.Signals, Any]) -> None:
 
 
 @contextmanager
-def board_log_context(entity_type: str) -> Iterator[None]:
-    with bound_contextvars(board=entity_type):
-        yield
-
-
-@contextmanager
 def pass_log_context(entity_type: str) -> Iterator[uuid.UUID]:
     """Lines inside name the board and one pass.
 

@@ -225,7 +225,7 @@ class LimitFacts:
         until = min(until, midnight_after(state.now))
         if until <= state.now:
             return None
-        every, at = interval_text(delay.total_seconds()), humanize.due_time(until)
+        every, at = humanize.interval_text(delay.total_seconds()), humanize.due_time(until)
         reason = (
             f"Changes of this board are sent together every {every}, next at {at}, so that today's API quota lasts; "
             "“Sync now” sends one record at once."
@@ -250,15 +250,3 @@ def _limit_wait(found: LimitWait, demand: Demand) -> Wait:
     reason = quota.wait_reason(found, urgent=demand.priority == Priority.PERSON)
     at = humanize.due_time(found.until)
     return Wait(kind, f"{reason} Sync goes on by itself at {at}.", found.until)
-
-
-def interval_text(seconds: float) -> str:
-    """A length of time as after "every": seconds below two minutes, else minutes or hours."""
-    if seconds < 1.5:
-        return "second"
-    if seconds < 120:
-        return humanize.count_with_noun(round(seconds), "second")
-    minutes, hours = round(seconds / 60), round(seconds / 3600)
-    if minutes < 120:
-        return humanize.count_with_noun(minutes, "minute")
-    return humanize.count_with_noun(hours, "hour")

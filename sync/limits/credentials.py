@@ -25,8 +25,7 @@ from sync.choices import SecretName
 from sync.clock import SyncNow, sync_now
 from sync.connectors.base.connector import OAuthApp, OAuthGrant
 from sync.connectors.base.errors import AuthorizationRejected, ConnectorError
-from sync.kernel.action_errors import ActionError, Conflict
-from sync.kernel.messages import TOKEN_SENTENCES, TokenProblem
+from sync.kernel.messages import TOKEN_SENTENCES, ActionError, Conflict, TokenProblem
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
 from sync.models import Decision, MondayAccount, StoredSecret
 from sync.models.state import STOP_END_KIND, STOP_KIND, log_event

@@ -24,8 +24,8 @@ from rest_framework.authtoken.models import Token as ClearTextToken
 
 from sync.choices import TokenScope, TokenState
 from sync.clock import SyncNow, sync_now
-from sync.kernel.action_errors import ActionError, Conflict
 from sync.kernel.humanize import CONTROL_CHARACTERS
+from sync.kernel.messages import ActionError, Conflict
 from sync.models.state import Tombstone
 
 ALL_SCOPES = tuple(TokenScope.values)

@@ -19,9 +19,9 @@ from sync.kernel.humanize import count_with_noun, utc_minute
 from sync.kernel.messages import FORMER_KEY
 from sync.limits import breaker, connector, credentials, quota
 from sync.models import ApprovalRequest, FieldMapping, Intent, IntentState
-from sync.operations.detect import sweep_schedule
+from sync.operations import detect
+from sync.operations.detect import LONGEST_DELAY, MIN_MISSED, last_webhook
 from sync.operations.detect.comparison import latest_verification
-from sync.operations.detect.missed_webhooks import LONGEST_DELAY, MIN_MISSED, last_webhook
 from sync.records import availability
 from sync.records.availability import queue_stats
 from sync.registry import is_sandbox, link_of
@@ -43,12 +43,7 @@ def run_checks() -> list[CheckResult]:
             *_secret_findings(),
             *_queue_findings(),
         ]
-    local_findings = [
-        *_secret_findings(),
-        *_address_findings(),
-        *_delivery_findings(),
-        *sweep_schedule.sweep_findings(),
-    ]
+    local_findings = [*_secret_findings(), *_address_findings(), *_delivery_findings(), *sweep_findings()]
     now = availability.overview()
     for board in now.boards:
         if board.has_board and board.is_paused:
@@ -207,6 +202,26 @@ def _delivery_findings() -> Iterator[CheckResult]:
             )
         elif last:
             yield CheckResult(True, f"{spec.board_title}: webhooks arrive; {when}.", subject="webhooks")
+
+
+def sweep_findings() -> Iterator[CheckResult]:
+    """What sweeps have found and stored; Monday itself is asked about columns and webhooks."""
+    for spec in registry.entities():
+        link = link_of(spec.entity_type)
+        if link is None or not link.board_id:
+            continue
+        for problem in detect.board_problems(link, spec.board_title):
+            if problem.about not in ("columns", "field"):
+                yield CheckResult(False, f"{problem.what}.", problem.why, problem.about)
+        if link.swept_at is None or link.sweep_problem:
+            continue
+        # Two sweeps may be left out before it is reported.
+        if sync_now() - link.swept_at > 3 * detect.sweep_interval():
+            what = f"{spec.board_title}: not checked for missed changes since {utc_minute(link.swept_at)}."
+            fix = "Start beat and a worker; read the worker's log."
+            yield CheckResult(True, what, fix, "sweeps", is_warning=True)
+        else:
+            yield CheckResult(True, f"{spec.board_title}: {detect.last_sweep_text(link, utc_minute)}", subject="sweeps")
 
 
 def _queue_findings() -> Iterator[CheckResult]:

@@ -31,8 +31,8 @@ from django.db.models import F, Max, Q, QuerySet
 
 from sync.clock import SyncNow, sync_now
 from sync.kernel import process
-from sync.kernel.action_errors import ActionError, Conflict, NotAllowed
 from sync.kernel.db import advisory_lock, brief_transaction, gave_way, run_sql
+from sync.kernel.messages import ActionError, Conflict, NotAllowed
 from sync.kernel.outgoing_calls import REDIRECTED, AddressError, Answer, CallFailed, check_address, post_json
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
 from sync.models import DeliveryState, DisabledCode, FeedEvent, WebhookDelivery, WebhookEndpoint

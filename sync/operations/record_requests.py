@@ -18,7 +18,7 @@ from pghistory.core import event_models
 
 from sync.boards.sync_filter import FilterSide
 from sync.choices import Cause, Priority, QueueDirection, SyncDirection
-from sync.kernel.action_errors import ActionError, Conflict
+from sync.kernel.messages import ActionError, Conflict
 from sync.ledger.record_view import UNWRITABLE_STATES
 from sync.limits import breaker, credentials
 from sync.models import BoardLink, Decision, SyncedModel, SyncMetadata

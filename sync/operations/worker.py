@@ -14,6 +14,7 @@ from datetime import datetime
 import structlog
 from django.conf import settings
 from django.db.models import Count, Max, Min, Q
+from structlog.contextvars import bound_contextvars
 
 from sync import registry
 from sync.choices import QueueStatus
@@ -30,7 +31,6 @@ from sync.outbox.lease import Lease, LeaseLost
 from sync.reconcile import confirm_creates, reconcile
 from sync.reconcile.changes import PassResult
 from sync.records import availability
-from sync.registry import EntitySpec
 
 log = structlog.get_logger(__name__)
 
@@ -180,7 +180,7 @@ def work(
     run = WorkerRun(WorkSummary(), time.monotonic() + limit, wait_for_lease, linger)
     for spec in list(registry.entities()):
         if entity_type in (None, spec.entity_type):
-            with process.board_log_context(spec.entity_type):
+            with bound_contextvars(board=spec.entity_type):
                 run.work_board(spec.entity_type)
     waiting = SyncQueue.objects.filter(status=QueueStatus.PENDING)
     run.summary.waiting = (waiting.filter(entity_type=entity_type) if entity_type else waiting).count()
@@ -191,7 +191,6 @@ def work(
 
 
 SLICE_SECONDS = 2.0
-
 
 DrainProgress = Callable[[int, int], None]
 """Is told how many records were claimed so far, and how many jobs are due."""
@@ -239,11 +238,11 @@ def remaining_lines() -> list[str]:
         )
         if found["waiting"]:
             reason = _waiting_reason(spec.entity_type, found["soonest"])
-            lines.append(f"{record_count_text(found['waiting'], spec)} pending. {reason}")
+            lines.append(f"{registry.count_of_type(found['waiting'], spec.entity_type)} pending. {reason}")
         if found["working"]:
-            lines.append(f"{record_count_text(found['working'], spec)} in progress in another worker.")
+            lines.append(f"{registry.count_of_type(found['working'], spec.entity_type)} in progress in another worker.")
         if found["failed"]:
-            count = record_count_text(found["failed"], spec)
+            count = registry.count_of_type(found["failed"], spec.entity_type)
             lines.append(f"{count} failed: retry in the admin's queue.")
     return lines
 
@@ -260,9 +259,3 @@ def _waiting_reason(entity_type: str, soonest: datetime) -> str:
     if soonest <= (now := sync_now()):
         return "They are due now."
     return f"The next one is due at {humanize.due_time(soonest, now)}."
-
-
-def record_count_text(number: int, spec: EntitySpec) -> str:
-    """Return the number with the type's name: "1 contact", "2 contacts"."""
-    options = spec.model._meta
-    return f"{number:,} {options.verbose_name if number == 1 else options.verbose_name_plural}"

@@ -14,9 +14,9 @@ from django.db import OperationalError, connection, transaction
 from django.db.models import Count, Q, QuerySet
 
 from sync.choices import Cause, Priority, QueueStatus, SyncStatus
-from sync.kernel.action_errors import ROWS_LOCKED, Conflict, CountChanged, PartiallyDone
 from sync.kernel.conflict_store import current_store
 from sync.kernel.db import gave_way, retry_on_lock_timeout, run_sql
+from sync.kernel.messages import ROWS_LOCKED, Conflict, CountChanged, PartiallyDone
 from sync.models import SyncMetadata, SyncQueue
 from sync.models.jobs import QueueAction
 from sync.outbox import notify

@@ -13,8 +13,8 @@ from sync import registry
 from sync.choices import QueueDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.action_errors import Conflict
 from sync.kernel.db import advisory_lock, run_sql
+from sync.kernel.messages import Conflict
 from sync.models import QueuePause
 from sync.models.state import log_event
 from sync.outbox import notify

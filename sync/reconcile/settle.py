@@ -45,10 +45,10 @@ from sync.choices import (
     TombstoneState,
 )
 from sync.clock import SyncNow, sync_now
-from sync.kernel.action_errors import RestoreError
 from sync.kernel.conflict_store import KIND_IDENTITY, ConflictReport, current_store
 from sync.kernel.counters import PASSES, RECORDS_PROCESSED, Increment, Latency, increment, observe_latency
 from sync.kernel.db import retry_on_lock_timeout, update_many
+from sync.kernel.messages import RestoreError
 from sync.models import (
     ApprovalRequest,
     AwaitedRelation,

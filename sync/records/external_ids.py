@@ -11,8 +11,8 @@ from uuid import UUID
 
 from django.db.models import Exists, OuterRef
 
-from sync.kernel.action_errors import Conflict
 from sync.kernel.db import fetch_rows, run_sql
+from sync.kernel.messages import Conflict
 from sync.models import ExternalId
 from sync.models.api_clients import SOURCE_LENGTH, VALUE_LENGTH
 

@@ -12,7 +12,7 @@ from django.db.models.functions import Coalesce
 from sync import registry
 from sync.choices import Cause, Priority, SyncDirection
 from sync.clock import SyncNow
-from sync.kernel.action_errors import Conflict
+from sync.kernel.messages import Conflict
 from sync.models import Decision, IgnoredItem, SyncedModel, UnmatchedItem, WebhookEvent
 from sync.models.state import event_item_name
 from sync.outbox import notify

@@ -15,8 +15,7 @@ from sync import registry
 from sync.choices import Cause, DeletedRecordPolicy, Operation, Priority, QueueDirection, SyncDirection, TombstoneState
 from sync.clock import SyncNow
 from sync.kernel import process
-from sync.kernel.action_errors import RestoreError
-from sync.kernel.messages import TombstoneReason
+from sync.kernel.messages import RestoreError, TombstoneReason
 from sync.models import Decision, EventType, FeedEvent, IgnoredItem, SyncedModel, SyncMetadata, Tombstone
 from sync.models.state import fold_alike
 from sync.outbox import notify

@@ -18,9 +18,8 @@ from django.db.models import QuerySet
 from sync import registry
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus
 from sync.clock import sync_now
-from sync.kernel.action_errors import Conflict
 from sync.kernel.db import retry_on_lock_timeout, run_sql
-from sync.kernel.messages import UnmatchedReason
+from sync.kernel.messages import Conflict, UnmatchedReason
 from sync.models import BoardLink, IgnoredItem, SyncedModel, SyncQueue, UnmatchedItem
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_item_many

@@ -17,7 +17,7 @@ from sync.limits import BlockedKind, breaker, quota
 from sync.limits.breaker import AskCode
 from sync.models import BoardLink, MondayAccount
 from sync.operations import doctor
-from sync.operations.detect.sweep_schedule import boards_to_sweep
+from sync.operations.detect import boards_to_sweep
 from sync.operations.record_requests import push_record
 from sync.outbox import pauses
 from sync.records import availability

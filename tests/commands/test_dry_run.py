@@ -17,7 +17,7 @@ from npd.models import Contact
 from sync.limits import board_costs, metered_client
 from sync.merge import FieldSelection
 from sync.models import ApiBudget, BoardLink, Decision, FieldMapping, SyncQueue, Tombstone
-from sync.operations.preview.planned_pass import WriteAttempted, read_only_client
+from sync.operations.preview import WriteAttempted, read_only_client
 from tests.admin import states
 from tests.support.world import World, mail, staged
 

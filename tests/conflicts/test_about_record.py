@@ -17,8 +17,8 @@ from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve,
 from npd.models import Contact
 from sync import registry
 from sync.choices import Cause, Priority
-from sync.kernel.action_errors import NotAllowed
 from sync.kernel.conflict_store import RECORD_KEY, ConflictReport, FieldConflict, Option
+from sync.kernel.messages import NotAllowed
 from sync.merge import FieldSelection
 from sync.models import BoardLink, Decision, FieldMapping, SyncQueue
 from sync.reconcile.identity import duplicate_question

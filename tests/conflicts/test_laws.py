@@ -14,8 +14,8 @@ from conflicts.database_store import DatabaseConflictStore
 from conflicts.models import SyncConflict
 from conflicts.resolution import current_values, resolve, undo
 from npd.models import Contact
-from sync.kernel.action_errors import ActionError
 from sync.kernel.conflict_store import RECORD_KEY, ConflictReport, FieldConflict, Option
+from sync.kernel.messages import ActionError
 from sync.merge import FieldSelection
 from sync.models import Decision
 

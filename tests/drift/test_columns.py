@@ -9,7 +9,7 @@ from npd.models import Contact
 from sync.boards.board_columns import check_columns
 from sync.boards.mapping import column_choices, remap
 from sync.connectors.base.board import Board, BoardColumn
-from sync.kernel.action_errors import ActionError
+from sync.kernel.messages import ActionError
 from sync.models import BoardLink, Decision, FieldMapping, SyncMetadata
 from sync.operations.detect.comparison import compare_board
 from tests.admin import states

@@ -6,8 +6,8 @@ from sync import registry
 from sync.boards.board_setup import set_up
 from sync.limits import metered_client
 from sync.models import SyncQueue
+from sync.operations.detect import board_problems
 from sync.operations.detect.comparison import compare_board
-from sync.operations.detect.sweep_schedule import board_problems
 from tests.support.world import World
 
 REQUIRE = "mutation ($b: ID!, $c: String!) { add_required_column(id: $b, column_id: $c) { required_column_ids } }"

@@ -11,8 +11,7 @@ from npd.models import Organization
 from sync.clock import sync_now
 from sync.limits import breaker
 from sync.models import FieldMapping, MondayAccount, SyncQueue
-from sync.operations.preview.planned_pass import ChangeKind
-from sync.operations.preview.sync_plan import plan_sync
+from sync.operations.preview import ChangeKind, plan_sync
 from sync.outbox.pauses import pause
 from sync.tasks import refresh_quota
 from tests.engine.test_relations import add_column, adopt

@@ -6,7 +6,7 @@ import pytest
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.kernel.action_errors import Conflict
+from sync.kernel.messages import Conflict
 from sync.models import BoardLink, Decision, IgnoredItem, Intent
 from sync.records.item_links import ignore_item, relink
 from tests.lifecycle.conftest import asked, choose, quiet_passes, take_away

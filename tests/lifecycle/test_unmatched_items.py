@@ -13,13 +13,13 @@ from npd.models import Contact, Organization
 from sync.boards.board_setup import switch_board
 from sync.choices import Cause
 from sync.clock import sync_now
-from sync.kernel.action_errors import Conflict
 from sync.kernel.db import fetch_rows, retry_on_lock_timeout
+from sync.kernel.messages import Conflict
 from sync.kernel.messages import UnmatchedReason as Why
 from sync.models import BoardLink, IgnoredItem, SyncQueue, Tombstone, UnmatchedItem
+from sync.operations.detect import enqueue_items
 from sync.operations.detect.comparison import compare_board
-from sync.operations.detect.missed_webhooks import enqueue_items
-from sync.operations.preview.planned_pass import plan_link
+from sync.operations.preview import plan_link
 from sync.outbox import pauses
 from sync.records.item_links import ignore_item, relink
 from sync.records.unmatched_items import (

@@ -14,7 +14,7 @@ from django.db import connection, connections
 
 from sync.choices import ApprovalKind, ApprovalState
 from sync.clock import sync_now
-from sync.kernel.action_errors import ActionError
+from sync.kernel.messages import ActionError
 from sync.kernel.secret_texts import decrypt
 from sync.models import (
     ApprovalRequest,

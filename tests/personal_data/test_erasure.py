@@ -15,7 +15,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from npd.models import Contact, Organization
 from npd.personal_data.erasure import ItemFate, erase_person, export_person, preview_erasure
 from npd.personal_data.persons import Person, find_persons
-from sync.kernel.action_errors import Conflict, RestoreError
+from sync.kernel.messages import Conflict, RestoreError
 from sync.models import (
     Assignment,
     BoardLink,

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from celery import current_app
-from django.conf import settings
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from config.beat import Entry, Scheduler
 from config.celery import app
+from config.schedule import SCHEDULE
 from sync.kernel import periodic_jobs
-from sync.kernel.timetable import TASK_PREFIXES
+from sync.kernel.periodic_jobs import TASK_PREFIXES
 from tests.support.waiting import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)  # beat closes connections that are old
@@ -30,7 +30,7 @@ def beat() -> Scheduler:
 
 def test_beat_makes_what_is_missing_when_it_starts() -> None:
     known = set(beat().schedule)
-    names = {job.name for job in settings.SCHEDULE}
+    names = {job.name for job in SCHEDULE}
     assert {one.name for one in PeriodicTask.objects.filter(enabled=True)} == names
     # What runs at an hour of the day is read when that hour is near.
     assert names - known <= {"delete old data"}
@@ -40,7 +40,7 @@ def test_beat_makes_what_is_missing_when_it_starts() -> None:
 
 def test_every_job_is_a_task_that_the_worker_knows_and_begins_as_ours_do() -> None:
     current_app.loader.import_default_modules()
-    for job in settings.SCHEDULE:
+    for job in SCHEDULE:
         assert job.task in current_app.tasks
         assert job.task.startswith(TASK_PREFIXES)
         assert bool(job.every) != bool(job.at)
@@ -57,7 +57,7 @@ def test_what_an_administrator_chose_survives_every_start() -> None:
     assert str(entry("sweep for due rows").interval) == "every 3 seconds"
     assert entry("compare the quota with Monday's figures").enabled is False
     assert entry("delete old data").crontab.hour == "4"
-    assert PeriodicTask.objects.count() == len(settings.SCHEDULE)
+    assert PeriodicTask.objects.count() == len(SCHEDULE)
 
 
 def test_what_is_ours_of_an_entry_follows_the_program() -> None:
@@ -76,12 +76,12 @@ def test_a_job_that_is_no_longer_there_goes_and_a_strangers_stays() -> None:
     PeriodicTask.objects.create(name="retired", task="sync.retired", interval=every)
     PeriodicTask.objects.create(name="theirs", task="theirs.task", interval=every)
     beat()
-    assert set(PeriodicTask.objects.exclude(name__in=[job.name for job in settings.SCHEDULE])) == {entry("theirs")}
+    assert set(PeriodicTask.objects.exclude(name__in=[job.name for job in SCHEDULE])) == {entry("theirs")}
 
 
 def test_two_beats_that_start_together_make_each_entry_once() -> None:
     at_once(*[periodic_jobs.ensure_periodic_jobs] * 4)
-    assert PeriodicTask.objects.count() == len(settings.SCHEDULE)
+    assert PeriodicTask.objects.count() == len(SCHEDULE)
     times = [(one.every, one.period) for one in IntervalSchedule.objects.all()]
     assert len(times) == len(set(times))
     assert CrontabSchedule.objects.count() == 1

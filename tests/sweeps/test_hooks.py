@@ -8,9 +8,8 @@ import pytest
 from sync.clock import sync_now
 from sync.connectors.monday.board_events import WEBHOOK_EVENTS
 from sync.models import BoardLink, WebhookEvent
-from sync.operations.detect.missed_webhooks import check_silence, last_webhook
-from sync.operations.detect.sweep_schedule import sweep_findings
-from sync.operations.doctor import run_checks
+from sync.operations.detect import check_silence, last_webhook
+from sync.operations.doctor import run_checks, sweep_findings
 from tests.admin import states
 from tests.support.world import World
 from tests.sweeps.conftest import Post

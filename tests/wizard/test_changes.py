@@ -7,7 +7,7 @@ from django.db import connection, transaction
 from django.urls import reverse
 
 from npd.models import Contact
-from sync.kernel.action_errors import Conflict
+from sync.kernel.messages import Conflict
 from sync.models import BoardLink, FieldMapping
 from sync.operations.setup import draft as drafts
 from tests.support.waiting import beside, wait_for

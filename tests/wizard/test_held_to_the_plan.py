@@ -15,7 +15,7 @@ from npd.models import Contact
 from sync.boards.board_setup import set_up_all
 from sync.choices import Cause, Priority
 from sync.connectors.monday import board_structure
-from sync.kernel.action_errors import Conflict
+from sync.kernel.messages import Conflict
 from sync.models import BoardLink, FieldMapping, SetupDraft, SyncMetadata, SyncQueue, UnmatchedItem
 from sync.operations.record_requests import resume_record
 from sync.operations.setup import plan, run

@@ -10,7 +10,7 @@ from npd import demo
 from npd.demo import NoSandboxError, Sandbox, tour
 from sync.boards.board_setup import set_up_all
 from sync.connectors.base.errors import ConnectorError
-from sync.kernel.action_errors import ActionError
+from sync.kernel.messages import ActionError
 
 
 class Command(BaseCommand):

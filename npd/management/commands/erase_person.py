@@ -10,7 +10,7 @@ from npd.management import only_person, user_named
 from npd.personal_data.erasure import Erasure, ItemFate, erase_person, naming_text, preview_erasure
 from npd.personal_data.persons import Person
 from npd.personal_data.traces import records_naming
-from sync.kernel.action_errors import Conflict
+from sync.kernel.messages import Conflict
 
 CONFIRMATION = "erase"
 

@@ -12,7 +12,7 @@ from sync.boards.board_setup import SetupOutcome, set_up_all
 from sync.boards.sync_filter import SyncFilter
 from sync.connectors.base.errors import ConnectorError
 from sync.connectors.monday.connection import ENDING_KINDS
-from sync.kernel.action_errors import ActionError
+from sync.kernel.messages import ActionError
 from sync.limits import monday_account
 from sync.outbox import notify
 

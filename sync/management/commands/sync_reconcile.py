@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync.kernel import process
 from sync.operations.detect.sweep import run_full_sweep
-from sync.operations.preview.sync_plan import BoardSyncPlan, plan_json, plan_lines, plan_sync
+from sync.operations.preview import BoardSyncPlan, plan_json, plan_lines, plan_sync
 from sync.operations.worker import remaining_lines
 
 

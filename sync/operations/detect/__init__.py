@@ -1,1 +1,424 @@
-"""Finding changes that no webhook reported: sweep, full sweep and comparison; the verification of records."""
+"""Finding changes that no webhook reported: when a board is due for a sweep or a comparison under the API quota, and
+how their findings read; what Monday's activity log tells; and whether our webhooks are there and arrive.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Max, Q
+
+from sync import connectors, limits, registry
+from sync.boards import board_columns
+from sync.boards.board_setup import register_webhooks, webhook_url
+from sync.boards.sync_filter import SyncFilter
+from sync.choices import Cause, Priority, QueueDirection, SyncDirection
+from sync.clock import SyncNow, sync_now
+from sync.connectors.base.board import LOG_PREFIX, ActivityEntry, EventKind, InvalidEvent, ItemEvent, url_fingerprint
+from sync.kernel import humanize, process
+from sync.kernel.db import fetch_rows
+from sync.limits import credentials, quota
+from sync.models import BoardLink, FieldMapping, IgnoredItem, WebhookEvent
+from sync.outbox import notify
+from sync.outbox.queue_rows import enqueue_item_many, enqueue_many
+from sync.records import availability
+from sync.records.inbox import MAX_ID_CHARACTERS, UNMATCHED_ITEM_WAIT_SECONDS, storable_json
+from sync.records.item_links import item_names
+from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
+
+MIN_INTERVAL_SECONDS = 600
+"""Between two sweeps of a board where the quota is large or not known."""
+
+# However small the quota: what no webhook told is found the same day.
+MAX_INTERVAL_SECONDS = 6 * 3_600
+
+QUOTA_SHARE = 0.05
+"""Sweeps take no more than this share of a day's calls: hourly at 1,000 calls and two boards."""
+
+NIGHT_HOUR = 2
+"""The hour, in UTC, from which on boards are compared."""
+
+NIGHT_END_HOUR = 5
+
+UNFINISHED_TEXT = "It is not finished: it is under way, or was cut short, and the next night makes it again."
+
+OVERDUE_AFTER = timedelta(hours=26)
+"""A comparison that no night had quota for is made as soon as there is some."""
+
+
+def sweep_interval() -> timedelta:
+    """Return how long after a sweep the next one of that board is due."""
+    forecast = quota.forecast()
+    if not forecast.limit:
+        return timedelta(seconds=MIN_INTERVAL_SECONDS)
+    boards = max(1, BoardLink.objects.exclude(board_id="").count())
+    seconds = 86_400 * boards / (forecast.limit * QUOTA_SHARE)
+    if forecast.ends_at is not None:
+        seconds = max(2 * seconds, 3_600.0)
+    return timedelta(seconds=min(MAX_INTERVAL_SECONDS, max(MIN_INTERVAL_SECONDS, seconds)))
+
+
+def boards_to_sweep() -> Iterator[BoardLink]:
+    """Yield the boards whose sweep is due, each claimed for this worker.
+
+    A board that was never swept begins here: earlier changes are found by set-up and comparison.
+    """
+    wait = sweep_interval()
+    for link in _available_boards():
+        if process.is_shutting_down():
+            return
+        if BoardLink.objects.filter(pk=link.pk, swept_at=None).update(swept_at=SyncNow(), swept_to=SyncNow()):
+            continue
+        due = BoardLink.objects.filter(pk=link.pk, swept_at__lte=SyncNow() - wait)
+        if due.update(swept_at=SyncNow()):
+            yield link
+
+
+def boards_to_compare() -> Iterator[BoardLink]:
+    """Yield the boards whose nightly comparison is due, each claimed for this worker."""
+    for link in _available_boards():
+        now = sync_now()
+        if process.is_shutting_down():
+            return
+        last, night = link.compared_at, now.replace(hour=NIGHT_HOUR, minute=0, second=0, microsecond=0)
+        is_night = night <= now < night.replace(hour=NIGHT_END_HOUR)
+        # Missed nights are made up for, but a board is first compared in a night.
+        is_due = (is_night and (last is None or last < night)) or (last is not None and now - last > OVERDUE_AFTER)
+        if not is_due:
+            continue
+        same = Q(compared_at=link.compared_at) if link.compared_at else Q(compared_at=None)
+        if BoardLink.objects.filter(same, pk=link.pk).update(compared_at=SyncNow(), compared=UNFINISHED_TEXT):
+            yield link
+
+
+def _available_boards() -> Iterator[BoardLink]:
+    """Boards that can be read: set up, not paused, with quota left."""
+    for spec in registry.entities():
+        board = availability.of(spec.entity_type)
+        if board.link is not None and not board.blocked_reason:
+            yield board.link
+
+
+# Findings of sweeps and comparisons as sentences.
+
+
+@dataclass(frozen=True)
+class BoardProblem:
+    """What is wrong with a board and stops part of the sync: what, why and what to do; the admin's `icon`."""
+
+    what: str
+    why: str
+    icon: str
+    about: str
+
+
+def board_problems(
+    link: BoardLink, title: str, mappings: Sequence[FieldMapping] | None = None
+) -> Iterator[BoardProblem]:
+    """Return what is wrong with this board, the gravest first; `mappings`: its broken ones, if known."""
+    if link.npd_id_problem:
+        what = f"{title}: nothing new is created, because the NPD ID column is missing"
+        yield BoardProblem(what, link.npd_id_problem, "key_off", "columns")
+    if link.shape.get("required") and (unfilled := board_columns.unfilled_columns(link, link.mappings.all())):
+        what = f"{title}: no item is made, because a required column gets no value"
+        yield BoardProblem(what, board_columns.unfilled_sentence(unfilled), "rule", "columns")
+    if mappings is None:  # those whose column can't be used
+        mappings = list(link.mappings.exclude(problem="").exclude(direction=SyncDirection.NONE))
+    for mapping in mappings:
+        yield BoardProblem(f"{title}: {mapping.label} is blocked", mapping.problem, "view_column", "field")
+    if link.silence:
+        yield BoardProblem(f"{title}: Monday reports no edits", link.silence, "notifications_off", "webhooks")
+    if link.webhooks_problem:
+        what = f"{title}: Monday doesn't report every edit"
+        yield BoardProblem(what, link.webhooks_problem, "webhook", "webhooks")
+    if link.sweep_problem:
+        what = f"{title}: missed changes are not fully known"
+        yield BoardProblem(what, link.sweep_problem, "manage_search", "sweeps")
+
+
+def last_sweep_text(link: BoardLink, written: Callable[[datetime], str] = humanize.day_and_time) -> str:
+    """Return when Monday was last asked what changed on the board, as a sentence; `written` gives the moment."""
+    if link.swept_at is None:
+        return "Not checked for missed changes yet: it begins some minutes after the set-up."
+    return f"Checked for missed changes at {written(link.swept_at)}; checked {sweep_interval_text()}."
+
+
+def sweep_interval_text() -> str:
+    """Return how often a board is checked for missed changes now: "every 10 minutes"."""
+    return f"every {humanize.interval_text(sweep_interval().total_seconds())}"
+
+
+def last_comparison_text(link: BoardLink) -> str:
+    """Return what the last night's comparison found and when, as a sentence; empty before the first."""
+    if link.compared_at is None:
+        return ""
+    late = sync_now() - link.compared_at > OVERDUE_AFTER
+    line = f"{humanize.day_and_time(link.compared_at)}: {link.compared}"
+    if not late:
+        return line
+    return f"{line} That is more than a day ago: tell your administrator, for beat or a worker isn't running."
+
+
+# What webhooks did not bring, from Monday's activity log.
+
+
+ITEM_UPDATED = "touched"
+"""The type of an entry that says no more than that an item changed."""
+
+SAME_MOMENT = timedelta(seconds=30)
+"""An entry's time and its webhook's differ by at most this much."""
+
+CLOCKS_DIFFER = timedelta(minutes=10)
+"""By so much a webhook may have come before the time at which Monday says that its change happened."""
+
+FOUND_BY_SWEEP = "found by a check for missed changes: its items were read"
+
+_STORE_EVENTS = """
+    INSERT INTO sync_webhook_events (trigger_id, board_id, item_id, column_id, type, body, outcome, processed_at)
+    SELECT told.trigger_id, told.board_id, told.item_id, told.column_id, told.type, told.body, told.outcome,
+        CASE WHEN told.outcome = '' THEN NULL ELSE sync_now() END
+    FROM jsonb_to_recordset(%s::jsonb) AS told (trigger_id text, board_id text, item_id text, column_id text,
+        type text, body jsonb, outcome text)
+    WHERE NOT EXISTS (SELECT FROM sync_ignored_items AS item WHERE item.item_id = told.item_id AND item.erased)
+    ON CONFLICT (trigger_id, item_id, column_id, type) DO NOTHING
+    RETURNING item_id, outcome
+"""
+
+
+def replay_entries(link: BoardLink, entries: Sequence[ActivityEntry]) -> int:
+    """Store what no webhook reported, oldest first, and enqueue its items; return how many were new."""
+    # Too old to detect lost updates by: our own writes of the time are pruned by then.
+    oldest = sync_now() - timedelta(days=settings.JOURNAL_DAYS - 1)
+    connector = connectors.get()
+    recent, old = [one for one in entries if one.at >= oldest], [one for one in entries if one.at < oldest]
+    bodies = [body for entry in reversed(recent) for body in connector.webhook_bodies(entry, link.board_id)]
+    events = [(body, event) for body in bodies if (event := _parse_row(body)) is not None]
+    if not SyncFilter.parse(link.sync_filter).asks_group:
+        # In which group an item is concerns nobody else.
+        events = [(body, event) for body, event in events if event.kind is not EventKind.MOVED]
+    delivered = _delivered_events(link, [event for _, event in events])
+    rows: list[dict[str, Any]] = []
+    for body, event in events:
+        key = (event.item_id, event.column_id, event.type)
+        if not any(_is_same_event(event, other) for other in delivered.get(key, [])):
+            columns = dict(zip(("item_id", "column_id", "type"), key, strict=True))
+            own = {"trigger_id": event.trigger_id, "board_id": link.board_id, "body": body, "outcome": ""}
+            rows.append(own | columns)
+    rows += [row for entry in recent if connector.changes_without_values(entry) for row in _update_rows(link, entry)]
+    rows += [row for entry in old if connector.concerns_items(entry) for row in _update_rows(link, entry)]
+    return store_events(link, rows)
+
+
+def store_events(link: BoardLink, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Store events in the inbox and enqueue their items, in one transaction; return how many were new."""
+    if not rows:
+        return 0
+    with transaction.atomic():
+        found = fetch_rows(_STORE_EVENTS, [json.dumps(storable_json(rows))])
+        stored = [(str(item), str(outcome)) for item, outcome in found]
+        enqueue_items(link, [item for item, outcome in stored if not outcome], cause=Cause.WEBHOOK)
+        # Events without a value say nothing of the base, so their items have to be read.
+        enqueue_items(link, [item for item, outcome in stored if outcome], cause=Cause.SWEEP)
+    return len(stored)
+
+
+def enqueue_items(
+    link: BoardLink, item_ids: Iterable[str], *, cause: Cause, names: Mapping[str, str] | None = None
+) -> int:
+    """Write a pending job per item: for its record, or for the item itself if unmatched. Return how many.
+
+    `names` are the items' as far as the caller knows them; webhooks may have told others.
+
+    With the cause WEBHOOK a pass ends without a call where the base equals the inbox's values; with SWEEP it
+    reads the item. Ignored items are left alone.
+    """
+    ids = sorted(set(item_ids))
+    if not ids:
+        return 0
+    model = registry.entity(link.entity_type).model
+    owners = dict(model._default_manager.filter(monday_id__in=ids).order_by().values_list("monday_id", "pk"))
+    enqueue_many(
+        link.entity_type, sorted(owners.values()), cause=cause, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD
+    )
+    unmatched_ids = [item_id for item_id in ids if item_id not in owners]
+    ignored = IgnoredItem.objects.filter(entity_type=link.entity_type, item_id__in=unmatched_ids)
+    ignored_ids = set(ignored.values_list("item_id", flat=True))
+    new_ids = [item_id for item_id in unmatched_ids if item_id not in ignored_ids]
+    enqueue_item_many(
+        link.entity_type, new_ids, cause=cause, priority=Priority.SWEEP, due_in_seconds=UNMATCHED_ITEM_WAIT_SECONDS
+    )
+    told = item_names(new_ids) | dict(names or {})
+    note_unmatched(link, [UnmatchedFinding(item_id, told.get(item_id, "")) for item_id in new_ids])
+    transaction.on_commit(lambda: notify.notify_board(link.entity_type), robust=True)
+    return len(ids) - len(ignored_ids)
+
+
+def _parse_row(body: Mapping[str, Any]) -> ItemEvent | None:
+    """Return the entry as an event; None where the inbox has no type for it."""
+    try:
+        event = connectors.get().parse_event(body)
+    except InvalidEvent:
+        return None
+    texts = (event.item_id, event.column_id, event.type, event.trigger_id)
+    return None if any(len(text or "") > MAX_ID_CHARACTERS for text in texts) else event
+
+
+def _update_rows(link: BoardLink, entry: ActivityEntry) -> Iterable[dict[str, Any]]:
+    for item_id in entry.item_ids:
+        # Never under a type that carries values: this entry has none.
+        kind = entry.event if connectors.get().changes_without_values(entry) else ITEM_UPDATED
+        yield update_row(link, f"{LOG_PREFIX}{entry.id}", item_id, kind)
+
+
+def update_row(link: BoardLink, trigger_id: str, item_id: str, kind: str) -> dict[str, Any]:
+    """Return an event without a value: it is there so that its item gets one pass."""
+    return {
+        "trigger_id": trigger_id,
+        "board_id": link.board_id,
+        "item_id": item_id,
+        "column_id": None,
+        "type": kind,
+        "body": connectors.get().change_body(kind, link.board_id, item_id),
+        "outcome": FOUND_BY_SWEEP,
+    }
+
+
+EventKey = tuple[str | None, str | None, str]
+
+
+def _delivered_events(link: BoardLink, events: Sequence[ItemEvent]) -> dict[EventKey, list[ItemEvent]]:
+    """Return the events that webhooks brought of these items, by item, column and type."""
+    moments = [event.happened_at for event in events if event.happened_at]
+    if not moments:
+        return {}
+    stored = WebhookEvent.objects.filter(
+        board_id=link.board_id,
+        item_id__in={event.item_id for event in events},
+        received_at__gte=min(moments) - CLOCKS_DIFFER,
+    ).exclude(trigger_id__startswith=LOG_PREFIX)
+    found: dict[EventKey, list[ItemEvent]] = {}
+    for row in stored.only("body"):
+        event = connectors.get().parse_event(row.body)
+        found.setdefault((event.item_id, event.column_id, event.type), []).append(event)
+    return found
+
+
+def _is_same_event(event: ItemEvent, other: ItemEvent) -> bool:
+    """Whether a webhook brought this entry: the same values of the same person at the same moment."""
+    at, other_at = event.happened_at, other.happened_at
+    if at is None or other_at is None or abs(at - other_at) > SAME_MOMENT or event.user_id != other.user_id:
+        return False
+    if event.kind not in (EventKind.COLUMN, EventKind.RENAMED):
+        return True
+    values, others = (event.value, event.previous_value), (other.value, other.previous_value)
+    return [_without_time(value) for value in values] == [_without_time(one) for one in others]
+
+
+def _without_time(value: Any) -> Any:
+    """Return a value without the time at which it was set; nothing and an empty object are the same."""
+    if isinstance(value, Mapping):
+        return {key: entry for key, entry in value.items() if key != "changed_at"} or None
+    return value
+
+
+# Whether our webhooks are still on the board, and whether they arrive.
+
+
+log = structlog.get_logger(__name__)
+
+RETRY_AFTER = timedelta(hours=1)
+"""How long to wait after a registration that failed."""
+
+LONGEST_DELAY = timedelta(minutes=15)
+"""A webhook takes seconds; one that takes this long is not on its way, and until then nothing is missed or differs."""
+
+MIN_MISSED = 3
+"""This many changes without any webhook are no coincidence: one that changed nothing makes none."""
+
+_COUNT_MISSED = """
+    SELECT count(*), min(happened_at) FROM sync_webhook_events
+    CROSS JOIN LATERAL (SELECT (body #>> %(time_path)s)::timestamptz, body #>> %(user_path)s)
+        AS event (happened_at, user_id)
+    WHERE board_id = %(board)s AND trigger_id LIKE %(log)s AND type <> %(updated)s
+      AND user_id NOT IN (%(own)s, '') AND user_id NOT LIKE '-%%'
+      AND (%(last)s::timestamptz IS NULL OR happened_at > %(last)s)
+"""
+
+
+def check_webhooks(link: BoardLink, existing: Mapping[str, str] | None) -> None:
+    """Register those of our webhooks that are missing, as set-up does; store what can't be fixed.
+
+    `existing` are the board's webhooks, id and event; None where they could not be read. Raises ConnectorError.
+    """
+    if not any(credentials.webhook_secrets()):
+        return
+    if existing is None:
+        _store_problem(link, "The board's webhooks could not be read. Give the API token the scope webhooks:read.")
+        return
+    missing = missing_events(link, existing)
+    checked_at = link.webhooks_checked_at
+    if not missing:
+        _store_problem(link, "")
+    elif not link.webhooks_problem or checked_at is None or checked_at <= sync_now() - RETRY_AFTER:
+        connector = limits.connector(link.system)
+        done, problems = register_webhooks(registry.entity(link.entity_type), link, connector)
+        log.warning("webhooks were deleted", board=link.entity_type, missing=missing, done=done, problems=problems)
+        _store_problem(link, " ".join(problems))
+
+
+def missing_events(link: BoardLink, existing: Mapping[str, str]) -> list[str]:
+    """Return the event types for which no webhook of ours to this address is on the board."""
+    fingerprint = url_fingerprint(webhook_url())
+    ours = {
+        existing[hook]
+        for hook, webhook in link.webhooks.items()
+        if webhook["fingerprint"] == fingerprint and hook in existing
+    }
+    return [event for event in connectors.get(link.system).webhook_events if event not in ours]
+
+
+def _store_problem(link: BoardLink, problem: str) -> None:
+    BoardLink.objects.filter(pk=link.pk).update(webhooks_checked_at=SyncNow(), webhooks_problem=problem)
+    link.webhooks_problem = problem
+
+
+def check_silence(link: BoardLink, own_user_id: str) -> None:
+    """Store the problem where people change the board and no webhook comes; a webhook that comes ends it.
+
+    `own_user_id` is the token's user, whose changes don't count: it isn't certain that our own make webhooks.
+    """
+    reason = _silence_reason(link, own_user_id) if link.webhooks else ""
+    if reason != link.silence:
+        BoardLink.objects.filter(pk=link.pk).update(silence=reason)
+        link.silence = reason
+
+
+def last_webhook(link: BoardLink) -> datetime | None:
+    rows = WebhookEvent.objects.filter(board_id=link.board_id).exclude(trigger_id__startswith=LOG_PREFIX)
+    found: datetime | None = rows.exclude(type=ITEM_UPDATED).aggregate(last=Max("received_at"))["last"]
+    return found
+
+
+def _silence_reason(link: BoardLink, own_user_id: str) -> str:
+    last, paths = last_webhook(link), connectors.get(link.system).event_paths
+    # How many changes other people made since, and when the first of them was.
+    params = {
+        "board": link.board_id, "log": f"{LOG_PREFIX}%", "updated": ITEM_UPDATED, "own": own_user_id, "last": last,
+        "time_path": list(paths.happened_at), "user_path": list(paths.user_id),
+    }  # fmt: skip
+    [(count, oldest)] = fetch_rows(_COUNT_MISSED, params)
+    if count < MIN_MISSED or oldest is None or oldest > sync_now() - LONGEST_DELAY:
+        return ""
+    silent = " since the last webhook came" if last else ", but no webhook ever came"
+    return (
+        f"People changed the board {count:,} times{silent}. The check for missed changes finds them some minutes "
+        f"later. Check that Monday can reach SITE_URL ({settings.SITE_URL}) from the internet, and search the log of "
+        "web for refused deliveries."
+    )

@@ -27,8 +27,7 @@ from sync.limits import breaker
 from sync.merge import Action
 from sync.models import AwaitedRelation, BoardLink, IgnoredItem, SyncQueue, Verification
 from sync.models.synced_model import unsynced
-from sync.operations.detect.missed_webhooks import LONGEST_DELAY
-from sync.operations.detect.sweep_schedule import boards_to_compare
+from sync.operations.detect import LONGEST_DELAY, boards_to_compare
 from sync.outbox.claim import Claim
 from sync.outbox.queue_rows import enqueue_item_many, enqueue_many
 from sync.reconcile import gather

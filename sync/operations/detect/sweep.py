@@ -32,11 +32,17 @@ from sync.connectors.base.errors import (
 )
 from sync.limits import breaker, connector
 from sync.models import BoardLink, MondayAccount, SyncMetadata, SyncQueue, WebhookEvent
-from sync.operations.detect import missed_webhooks
+from sync.operations import detect
+from sync.operations.detect import (
+    CLOCKS_DIFFER,
+    ITEM_UPDATED,
+    boards_to_sweep,
+    replay_entries,
+    store_events,
+    update_row,
+)
 from sync.operations.detect.comparison import BoardListing, ListedPage, enqueue_unmatched, records_without_item
-from sync.operations.detect.missed_webhooks import CLOCKS_DIFFER, ITEM_UPDATED, replay_entries, store_events, update_row
-from sync.operations.detect.sweep_schedule import boards_to_sweep
-from sync.operations.worker import SLICE_SECONDS, DrainProgress, WorkSummary, drain, record_count_text
+from sync.operations.worker import SLICE_SECONDS, DrainProgress, WorkSummary, drain
 from sync.outbox.queue_rows import enqueue_many
 from sync.records import availability
 from sync.registry import EntitySpec, link_of
@@ -222,8 +228,8 @@ class _Sweep:
             swept_to=self.newest, swept_at=SyncNow(), sweep_problem=self.problem, sweep_shortfall=self.shortfall
         )
         self.link.swept_to, self.link.sweep_problem = self.newest, self.problem
-        missed_webhooks.check_webhooks(self.link, changes.hooks)
-        missed_webhooks.check_silence(self.link, changes.user_id)
+        detect.check_webhooks(self.link, changes.hooks)
+        detect.check_silence(self.link, changes.user_id)
         return SweepResult(rows, updated, changes.board.items_count)
 
     def _fetch_changes(self) -> BoardActivity:
@@ -383,8 +389,8 @@ def _unfinished_lines(spec: EntitySpec, started: datetime) -> list[str]:
     lines = []
     if count := waiting.count() + failed.count():
         example = (waiting.first() or failed.first()).error_message  # type: ignore[union-attr]
-        lines.append(f"{record_count_text(count, spec)} could not be synced. For example: {example}")
+        lines.append(f"{registry.count_of_type(count, spec.entity_type)} could not be synced. For example: {example}")
     if count := unreached.count():
         reason = availability.of(spec.entity_type).waiting_reason or "Run `manage.py sync_reconcile` again."
-        lines.append(f"Not reached: {record_count_text(count, spec)}. {reason}")
+        lines.append(f"Not reached: {registry.count_of_type(count, spec.entity_type)}. {reason}")
     return lines

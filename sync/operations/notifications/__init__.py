@@ -24,7 +24,7 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from sync.clock import sync_now
-from sync.kernel.action_errors import ActionError, Conflict
+from sync.kernel.messages import ActionError, Conflict
 from sync.kernel.outgoing_calls import TOO_SLOW
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
 from sync.limits import credentials

@@ -1,1 +1,764 @@
-"""What the sync would do, with nothing of it done, and why a record is as it is."""
+"""What the sync would do, with nothing of it done: a pass that only plans, what it would change, line by line, and the
+plan of a full sweep with its cost.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import copy
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from itertools import islice
+from types import MappingProxyType
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+
+from sync import registry
+from sync.choices import (
+    ApprovalState,
+    Cause,
+    DeletedRecordPolicy,
+    Operation,
+    Priority,
+    QueueDirection,
+    QueueStatus,
+    RecordSyncStatus,
+    TombstoneState,
+)
+from sync.clock import SyncNow, sync_now
+from sync.connectors.base.connector import CallReport
+from sync.connectors.base.conversion import UnknownValue
+from sync.connectors.base.errors import ConnectorError, Scope
+from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE
+from sync.kernel.humanize import count_with_noun, quote
+from sync.limits import MeteredClient, board_costs, client, client_override, quota, urgent_calls
+from sync.models import ApprovalRequest, BoardLink, Intent, IntentState, SyncedModel, SyncQueue
+from sync.operations.detect.comparison import BoardListing, records_without_item
+from sync.outbox.claim import Claim
+from sync.reconcile.act import TAGS_PER_CALL
+from sync.reconcile.decide import unread
+from sync.reconcile.deleted_records import DeletedPlan, new_removal_requests
+from sync.reconcile.facts import AnswerFacts
+from sync.reconcile.field_plan import FieldPlan
+from sync.reconcile.field_values import BoardContext
+from sync.reconcile.gather import Gatherer, claimed, unconfirmed_before
+from sync.reconcile.identity import ANSWERED, AnswerKind, AnswerPlan, facts_after
+from sync.reconcile.lookups import load_board
+from sync.reconcile.new_items import GIVING, ItemAct
+from sync.reconcile.pass_plan import Ask, Outcome, PassFacts, Plan, RecordAction, RecordPlan, Unread, ending
+from sync.reconcile.removed_items import new_deletion_requests
+from sync.reconcile.restraints import new_clear_requests
+from sync.reconcile.settlement import conflict_reports
+from sync.reconcile.writes import changed_records_of, created_records_of, missing_tags
+from sync.records import availability
+from sync.registry import EntitySpec, link_of
+
+# What a pass would change, line by line, read off a plan.
+
+
+class ChangeKind(StrEnum):
+    """What would happen, in the order in which it is listed."""
+
+    PUSH = "push"
+    PULL = "pull"
+    CREATE = "create"
+    LINK = "link"
+    NEW_RECORD = "new record"
+    CONFLICT = "conflict"
+    ASK = "ask"
+    ARCHIVE = "archive"
+    DELETE_ITEM = "delete item"
+    DELETE_RECORD = "delete record"
+    UNLINK = "unlink"
+    BLOCKED = "blocked"
+    LEFT = "left"
+    FAILED = "failed"
+
+
+WRITE_KINDS = frozenset(
+    {ChangeKind.PUSH, ChangeKind.CREATE, ChangeKind.ARCHIVE, ChangeKind.DELETE_ITEM, ChangeKind.UNLINK}
+)
+"""Kinds that cost the points of a write on Monday."""
+
+_ITEM_REMOVALS = {
+    DeletedRecordPolicy.ARCHIVE: ChangeKind.ARCHIVE,
+    DeletedRecordPolicy.DELETE: ChangeKind.DELETE_ITEM,
+    DeletedRecordPolicy.UNLINK: ChangeKind.UNLINK,
+}
+
+_REMOVED_ITEM_KINDS = {
+    RecordAction.CREATE: ChangeKind.CREATE,
+    RecordAction.DELETE: ChangeKind.DELETE_RECORD,
+    RecordAction.UNLINK: ChangeKind.UNLINK,
+}
+_NEW_ITEM_KINDS = {
+    ItemAct.CREATE: ChangeKind.NEW_RECORD,
+    ItemAct.LINK: ChangeKind.LINK,
+    ItemAct.REPLACE: ChangeKind.LINK,
+}
+
+
+@dataclass(frozen=True)
+class PlannedChange:
+    """One thing that would happen to one record, item or field; values as displayed."""
+
+    kind: ChangeKind
+    entity_type: str
+    name: str
+    entity_id: UUID | None = None
+    item_id: str = ""
+    field: str = ""
+    before: str = ""
+    after: str = ""
+    reason: str = ""
+
+
+def plan_changes(planned: PlannedRun) -> Iterator[PlannedChange]:
+    plan = planned.plan
+    for answer in plan.answers:
+        yield from _answer_changes(planned, answer)
+    for one in plan.records.values():
+        yield from _record_changes(one)
+    for deleted in plan.deleted.values():
+        yield from _deletion_changes(deleted)
+    yield from _new_item_changes(planned)
+
+
+def _answer_changes(planned: PlannedRun, answer: AnswerPlan) -> Iterator[PlannedChange]:
+    """Yield what a person's answer to “who is this?” does by itself."""
+    kinds = {
+        AnswerKind.LINK: ChangeKind.LINK,
+        AnswerKind.MERGE: ChangeKind.DELETE_RECORD,
+        AnswerKind.NEW_RECORD: ChangeKind.NEW_RECORD,
+    }
+    about, entity_type = answer.answer, planned.facts.board.link.entity_type
+    kind = kinds.get(about.kind, ChangeKind.LEFT) if answer.done else ChangeKind.ASK
+    entity_id = about.made_id or about.record_id or about.asked_of
+    name = str(_answer_facts(planned.facts).records.get(entity_id) or planned.plan.records[about.asked_of].record)
+    if reason := answer.done or answer.outdated:
+        yield PlannedChange(kind, entity_type, name, entity_id, about.item_id, reason=reason)
+
+
+def _answer_facts(facts: PassFacts) -> AnswerFacts:
+    return next((value for want, value in facts.known.items() if want.kind is Ask.ANSWERS), AnswerFacts())
+
+
+def _record_changes(plan: RecordPlan) -> Iterator[PlannedChange]:
+    """Yield what the pass would do with one record; nothing where both sides equal their base."""
+    if plan.ending.detail == ANSWERED:
+        return
+    changes = [*_lifecycle_changes(plan), *_conflict_changes(plan)]
+    if plan.is_open:
+        changes += _field_changes(plan)
+    changes += [
+        _record_change(plan, ChangeKind.BLOCKED, field_plan, reason=field_plan.blocked_reason)
+        for field_plan in plan.plans.values()
+        if field_plan.blocked_reason and not field_plan.is_left_out and not field_plan.conflict
+    ]
+    yield from changes
+    if plan.outcome in (Outcome.FAILED, Outcome.RELEASED):
+        yield _record_change(plan, ChangeKind.FAILED, reason=plan.ending.detail)
+    elif not changes and plan.reason:
+        yield _record_change(plan, ChangeKind.LEFT, reason=plan.reason)
+
+
+def _record_change(
+    plan: RecordPlan, kind: ChangeKind, field_plan: FieldPlan | None = None, **values: str
+) -> PlannedChange:
+    return PlannedChange(
+        kind,
+        plan.record.entity_type(),
+        str(plan.record),
+        plan.id,
+        plan.record.monday_id or plan.item_id,
+        field_plan.mapping.label if field_plan else "",
+        **values,
+    )
+
+
+def _lifecycle_changes(plan: RecordPlan) -> Iterator[PlannedChange]:
+    if plan.removal is not None and plan.removal.act:
+        reason = f"{plan.removal.what} {plan.removal.by}".strip()
+        yield _record_change(plan, _REMOVED_ITEM_KINDS[plan.removal.act], reason=reason)
+    elif plan.unlink:
+        yield _record_change(plan, ChangeKind.UNLINK, reason="It is to be unlinked.")
+    elif plan.is_open and plan.creates:
+        yield _record_change(plan, ChangeKind.CREATE, reason="It has no item on the board.")
+    elif plan.link_to:
+        name = plan.item.name if plan.item else plan.link_to
+        yield _record_change(plan, ChangeKind.LINK, after=name, reason="Its item was found on the board.")
+
+
+def _field_changes(plan: RecordPlan) -> Iterator[PlannedChange]:
+    # A created item's fields are part of its creation, and no changes of their own.
+    for field_plan in plan.plans.values():
+        local, remote = field_plan.display_local(field_plan.local_raw), ""
+        if field_plan.remote_raw is not None:
+            try:
+                remote = field_plan.convert.display(field_plan.convert.remote(field_plan.remote_raw))
+            except UnknownValue:
+                remote = "(not known)"
+        reason = field_plan.decision.reason
+        if field_plan.send_raw is not None and not plan.creates:
+            after = field_plan.display_local(field_plan.send_raw)
+            yield _record_change(plan, ChangeKind.PUSH, field_plan, before=remote, after=after, reason=reason)
+        if field_plan.write_raw is not None:
+            after = field_plan.display_local(field_plan.write_raw)
+            yield _record_change(plan, ChangeKind.PULL, field_plan, before=local, after=after, reason=reason)
+
+
+def _conflict_changes(plan: RecordPlan) -> Iterator[PlannedChange]:
+    labels = {key: field_plan.mapping.label for key, field_plan in plan.plans.items()}
+    for report in conflict_reports(plan):
+        if report.kind in (KIND_FIELDS, KIND_LOST_UPDATE):
+            for one in report.fields:
+                field_plan = plan.plans.get(one.key)
+                if field_plan is not None and field_plan.choose:
+                    continue
+                change = _record_change(
+                    plan, ChangeKind.CONFLICT, before=one.npd or "", after=one.monday or "", reason=one.reason
+                )
+                yield replace(change, field=labels.get(one.key, one.key))
+        elif report.data:
+            yield _record_change(plan, ChangeKind.ASK, reason=str(report.data.get("what", "")))
+
+
+def _deletion_changes(plan: DeletedPlan) -> Iterator[PlannedChange]:
+    tombstone = plan.facts.tombstone
+    if plan.ending.detail == ANSWERED:
+        return
+    about: Mapping[str, Any] = {
+        "entity_type": tombstone.entity_type,
+        "name": str(plan.facts.record),
+        "entity_id": tombstone.entity_id,
+        "item_id": tombstone.monday_id or "",
+    }
+    if plan.item_removal is not None:
+        yield PlannedChange(_ITEM_REMOVALS[plan.item_removal], **about, reason="Its record was deleted in NPD.")
+    elif plan.question is not None:
+        yield PlannedChange(ChangeKind.ASK, **about, reason=str(plan.question.data.get("what", "")))
+    elif plan.restores:
+        yield PlannedChange(ChangeKind.NEW_RECORD, **about, reason="A person chose to restore it.")
+    elif plan.new_state is TombstoneState.PENDING_APPROVAL:
+        yield PlannedChange(ChangeKind.BLOCKED, **about, reason=plan.reason)
+    elif plan.ending.outcome in (Outcome.FAILED, Outcome.RELEASED):
+        yield PlannedChange(ChangeKind.FAILED, **about, reason=plan.ending.detail)
+
+
+def _new_item_changes(planned: PlannedRun) -> Iterator[PlannedChange]:
+    """What becomes of items without a record; where Monday could not be read, why that is."""
+    entity_type, plan = planned.facts.board.link.entity_type, planned.plan
+    for job in plan.other_jobs:
+        if item := job.claim.remote_id:
+            yield PlannedChange(ChangeKind.LEFT, entity_type, f"item {item}", None, item, reason=job.ending.detail)
+    for one in plan.items:
+        item = one.facts.item_id
+        if one.act in _NEW_ITEM_KINDS:
+            kind, record = _NEW_ITEM_KINDS[one.act], one.record
+            entity_id = record.pk if record else None
+            yield PlannedChange(kind, entity_type, str(record), entity_id, item, reason=one.sentence)
+        else:
+            kind = ChangeKind.ASK if one.act is ItemAct.ASK else ChangeKind.LEFT
+            yield PlannedChange(kind, entity_type, f"item {item}", None, item, reason=one.detail)
+
+
+# How a change reads: counted in a plan, and by itself as an act, for people and for programs.
+
+
+VALUE_LENGTH = 60
+
+
+class _ChangeText(NamedTuple):
+    """The sign and the words of one kind of change: of many that are counted, and of a single one."""
+
+    sign: str
+    counted: str
+    act: str
+
+
+CHANGE_TEXTS = {
+    ChangeKind.PUSH: _ChangeText("→", "to send to Monday", "send to Monday"),
+    ChangeKind.PULL: _ChangeText("←", "to update from Monday", "update from Monday"),
+    ChangeKind.CREATE: _ChangeText("+", "items to make on the board", "make an item"),
+    ChangeKind.LINK: _ChangeText("=", "to link with an item", "link"),
+    ChangeKind.NEW_RECORD: _ChangeText("+", "records to make in NPD", "make a record"),
+    ChangeKind.CONFLICT: _ChangeText("!", "fields in conflict", "ask you"),
+    ChangeKind.ASK: _ChangeText("?", "questions to you", "ask you"),
+    ChangeKind.ARCHIVE: _ChangeText("-", "items to archive", "archive the item"),
+    ChangeKind.DELETE_ITEM: _ChangeText("-", "items to delete", "delete the item"),
+    ChangeKind.DELETE_RECORD: _ChangeText("-", "records to delete in NPD", "delete the record"),
+    ChangeKind.UNLINK: _ChangeText("~", "to unlink", "unlink"),
+    ChangeKind.BLOCKED: _ChangeText("·", "blocked", "leave blocked"),
+    ChangeKind.LEFT: _ChangeText("·", "left as they are", "leave as it is"),
+    ChangeKind.FAILED: _ChangeText("x", "that could not be synced", "fail"),
+}
+
+
+def change_act(change: PlannedChange) -> str:
+    """Return what the next pass would do, as an act: “send to Monday: …”."""
+    return f"{CHANGE_TEXTS[change.kind].act}: {change_line(change)}"
+
+
+def change_line(change: PlannedChange) -> str:
+    """Return a change as a person reads it: the record, the field, from what to what, and why."""
+    name = f"{change.name} · {change.field}" if change.field else change.name
+    reason = f" ({change.reason.rstrip('.')})" if change.reason else ""
+    before, after = quote(change.before, VALUE_LENGTH), quote(change.after, VALUE_LENGTH)
+    if change.kind is ChangeKind.CONFLICT:
+        return f"{name}: NPD {before}, Monday {after}{reason}"
+    if change.kind in (ChangeKind.PUSH, ChangeKind.PULL):
+        return f"{name}: {before} → {after}{reason}"
+    if change.after:
+        return f"{name}: {after}{reason}"
+    return f"{name}: {change.reason}" if change.reason else name
+
+
+def change_json(change: PlannedChange) -> dict[str, Any]:
+    return {
+        "what": str(change.kind),
+        "record": change.name,
+        "entity_id": str(change.entity_id) if change.entity_id else None,
+        "item_id": change.item_id or None,
+        "field": change.field or None,
+        "before": change.before,
+        "after": change.after,
+        "reason": change.reason,
+    }
+
+
+class WriteAttempted(RuntimeError):
+    """A dry run came to a mutation: an error of this program. Nothing was sent."""
+
+
+class ReadOnlyClient(MeteredClient):
+    """Counts its calls and their points, and refuses to write."""
+
+    def __init__(self, metered: MeteredClient) -> None:
+        super().__init__(metered.inner, urgent=metered.urgent)
+        self.calls = 0
+        self.points = 0
+
+    def execute(self, document: str, variables: Mapping[str, Any], *, idempotency_key: str | None = None) -> Any:
+        """Send a query; raises WriteAttempted for a mutation, ConnectorError as the metered client does."""
+        if document.lstrip().startswith("mutation"):
+            raise WriteAttempted("A dry run came to a call that writes. It was not sent. Please report it.")
+        self.calls += 1
+        answer: CallReport = super().execute(document, variables)
+        self.points += answer.complexity.query if answer.complexity else 0
+        return answer
+
+
+@contextmanager
+def read_only_client() -> Iterator[ReadOnlyClient]:
+    """Let everything inside read from Monday and write nothing there."""
+    reading = ReadOnlyClient(client())
+    with client_override(reading):
+        yield reading
+
+
+# One planned pass: what is so, and what reconcile's rules decide by it. Nothing is written.
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """What a pass would find and decide, by so many calls; `unread` is why Monday could not be read.
+
+    `rejected`: Monday rejected the document as a whole, and may accept parts of it.
+    """
+
+    facts: PassFacts
+    plan: Plan
+    calls: int = 0
+    unread: str = ""
+    rejected: bool = False
+
+
+@dataclass
+class DryRunState:
+    """What passes of one dry run know of earlier ones: what these would have counted, or asked to be approved, and
+    the records that they would have linked, for the item of one has a job, too.
+    """
+
+    approvals: list[ApprovalRequest] = field(default_factory=list)
+    linked: set[UUID | None] = field(default_factory=set)
+
+
+def plan_pass(link: BoardLink, claims: Sequence[Claim], state: DryRunState) -> list[PlannedRun]:
+    """Plan one pass over these records and items, and behind it the one that follows from it at once, if any does."""
+    planned = _decide(load_board(link), claims, state.approvals)
+    runs, given = [planned], _given(planned)
+    if claimed_next := [sweep_claim(link.entity_type, pk, []) for pk in sorted(given)]:
+        runs.append(_decide(planned.facts.board, claimed_next, state.approvals, given, planned.plan))
+    state.approvals += [request for run in reversed(runs) for request in planned_requests(run.plan)]
+    return runs
+
+
+def _given(planned: PlannedRun) -> dict[UUID, SyncedModel]:
+    """The records whose passes follow at once, as this one would leave them: linked with an item, made, answered."""
+    plan, known = planned.plan, _answer_facts(planned.facts)
+    named = known.records.keys()
+    for answer in plan.answers:
+        known = facts_after(known, answer)
+    given = {one.record.pk: one.record for one in plan.items if one.act in GIVING and one.record}
+    given = {key: record for key, record in given.items() if key not in plan.records}
+    answered = {key: one.record for key, one in plan.records.items() if one.ending.detail == ANSWERED}
+    # One that is united with another is gone.
+    given |= {key: record for key, record in answered.items() if key not in named}
+    linked = {one.answer.record_id for one in plan.answers if one.done and one.answer.record_id}
+    return given | {key: known.records[key] for key in answered.keys() | linked if key in known.records}
+
+
+def planned_requests(plan: Plan) -> list[ApprovalRequest]:
+    """Return what a pass with this plan would count, or ask to be approved; the next one's `foreseen`."""
+    clears = new_clear_requests(plan, ApprovalState.DONE, ApprovalState.PENDING)
+    return [*new_removal_requests(plan.deleted.values()), *new_deletion_requests(plan), *clears]
+
+
+def _decide(
+    board: BoardContext,
+    claims: Sequence[Claim],
+    foreseen: Sequence[ApprovalRequest] = (),
+    records: Mapping[UUID, SyncedModel] = MappingProxyType({}),
+    answered: Plan | None = None,
+) -> PlannedRun:
+    """Decide a pass; `records` stand in for those that are stored, and of those `answered` before no answer is left."""
+    facts = claimed(board, claims, records)
+    if answered is not None:
+        known = [
+            replace(one, conflicts=before.facts.conflicts, ledger=before.ledger)
+            if (before := answered.records.get(one.id))
+            else one
+            for one in facts.claimed.records
+        ]
+        facts = replace(facts, claimed=replace(facts.claimed, records=tuple(known)))
+    gatherer = Gatherer(foreseen)
+    try:
+        facts, plan = gatherer.gather(facts)
+    except Unread as error:
+        if error.columns is not None:
+            # As a real next pass would, this one does without the column that is missing.
+            again = _decide(error.facts.board, claims, foreseen, records, answered)
+            return replace(again, calls=gatherer.calls + again.calls)
+        cause = error.error
+        how = ending(Outcome.RELEASED, cause.sentence)
+        rejected = cause.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)
+        plan = unread(error.facts, error.plan, how, how)
+        return PlannedRun(error.facts, plan, gatherer.calls, cause.sentence, rejected and len(claims) > 1)
+    return PlannedRun(facts, plan, gatherer.calls)
+
+
+def plan_record(link: BoardLink, entity_id: UUID) -> tuple[PlannedRun, list[PlannedChange]]:
+    """Return what a pass over one record (or a deleted one's tombstone) would find and do."""
+    rows = SyncQueue.objects.filter(entity_type=link.entity_type, entity_id=entity_id, status=QueueStatus.PENDING)
+    record_claim = sweep_claim(link.entity_type, entity_id, list(rows.order_by("priority", "id")))
+    planned = _decide(load_board(link), [record_claim])
+    return planned, list(plan_changes(planned))
+
+
+@dataclass(frozen=True)
+class PlannedLink:
+    """What linking an item with a record would change; `problem` says why that can't be told now."""
+
+    changes: Sequence[PlannedChange] = ()
+    problem: str = ""
+
+
+def plan_link(record: SyncedModel, item_id: str) -> PlannedLink:
+    """Return what the first pass after linking them would do, by one read of the item."""
+    link, reason = link_of(record.entity_type()), availability.of(record.entity_type(), urgent=True).blocked_reason
+    if link is None or reason:
+        return PlannedLink(problem=reason)
+    linked = copy(record)
+    linked.monday_id, linked.sync_enabled = item_id, True
+    # A person's click may use the urgent reserve of calls.
+    with urgent_calls(), read_only_client():
+        record_claim = sweep_claim(link.entity_type, record.pk, [])
+        planned = _decide(load_board(link), [record_claim], records={record.pk: linked})
+    [one] = planned.plan.records.values()
+    if one.item is None:
+        return PlannedLink(problem=planned.unread or one.ending.detail or "Monday doesn't show the item any more.")
+    changes = [change for change in plan_changes(planned) if change.kind is not ChangeKind.LEFT]
+    return PlannedLink(changes)
+
+
+def sweep_claim(entity_type: str, entity_id: UUID, rows: Sequence[SyncQueue], *, by_sweep: bool = True) -> Claim:
+    """Return a record as a sweep would claim it: with its pending jobs, or the one that it would write."""
+    if not by_sweep:
+        return Claim(entity_id, None, list(rows))
+    jobs = list(rows) or [_sweep_job(entity_type, entity_id, None)]
+    for row in jobs:
+        row.causes = row.causes | int(Cause.SWEEP)
+    return Claim(entity_id, None, jobs)
+
+
+def item_claim(entity_type: str, item_id: str) -> Claim:
+    return Claim(None, item_id, [_sweep_job(entity_type, None, item_id)])
+
+
+def _sweep_job(entity_type: str, entity_id: UUID | None, item_id: str | None) -> SyncQueue:
+    is_new_item = entity_id is None
+    return SyncQueue(
+        id=0, entity_type=entity_type, entity_id=entity_id, remote_id=item_id, payload={}, attempts=0,
+        direction=QueueDirection.TO_NPD if is_new_item else QueueDirection.TO_MONDAY,
+        operation=Operation.CREATE if is_new_item else Operation.UPDATE, status=QueueStatus.PENDING,
+        priority=Priority.SWEEP, causes=int(Cause.SWEEP), reason="", error_message="", created_at=sync_now(),
+    )  # fmt: skip
+
+
+def run_cost(planned: PlannedRun, changes: Sequence[PlannedChange]) -> tuple[int, float]:
+    """Return how many calls carrying it out takes, where Monday takes all documents, and about how many points."""
+    costs = board_costs(planned.facts.board.link.pk)
+    written_ids = {change.entity_id for change in changes if change.kind in WRITE_KINDS}
+    points = planned.calls * costs.read_points + len(written_ids) * costs.write_points
+    return planned.calls + (0 if planned.unread else _count_writes(planned.facts.board, planned.plan)), points
+
+
+def _count_writes(board: BoardContext, plan: Plan) -> int:
+    names = missing_tags(field_plan for one in plan.open_records for field_plan in one.plans.values())
+    creates = [one.id for one in created_records_of(plan)]
+    alone = unconfirmed_before(creates)
+    documents = int(bool(changed_records_of(board, plan))) + len(alone) + int(len(creates) > len(alone))
+    removals = len({deleted.item_removal for deleted in plan.deleted.values()} - {None})
+    return documents + -(-len(names) // TAGS_PER_CALL) + removals
+
+
+# The plan for everything that a full sweep would reconcile.
+
+
+def _all_claims(spec: EntitySpec, ids: Sequence[UUID], items: Iterable[str], size: int) -> Iterator[Claim]:
+    for start in range(0, len(ids), size):
+        yield from _claims(spec, ids[start : start + size], by_sweep=True)
+    # Records with a due job that a sweep leaves out: without an item, without sync, or deleted.
+    for page in _pages(_due_jobs(spec).exclude(entity_id=None).order_by("entity_id"), "entity_id", size):
+        linked = spec.model._default_manager.exclude(monday_id=None).exclude(sync_status=RecordSyncStatus.DISABLED)
+        linked_ids = set(linked.filter(pk__in=page).values_list("pk", flat=True))
+        yield from _claims(spec, [pk for pk in page if pk not in linked_ids], by_sweep=False)
+    due = _due_jobs(spec).filter(entity_id=None, remote_id__isnull=False).values_list("remote_id", flat=True)
+    for item in dict.fromkeys([*(str(item) for item in due), *items]):
+        yield item_claim(spec.entity_type, item)
+
+
+def _claims(spec: EntitySpec, ids: Sequence[UUID], *, by_sweep: bool) -> Iterator[Claim]:
+    rows: dict[UUID, list[SyncQueue]] = {}
+    waiting = SyncQueue.objects.filter(entity_type=spec.entity_type, entity_id__in=ids, status=QueueStatus.PENDING)
+    for row in waiting.order_by("priority", "id"):
+        assert row.entity_id is not None
+        rows.setdefault(row.entity_id, []).append(row)
+    unconfirmed = set(_unconfirmed_intents(spec).filter(entity_id__in=ids).values_list("entity_id", flat=True))
+    for pk in ids:
+        if pk not in unconfirmed:
+            yield sweep_claim(spec.entity_type, pk, rows.get(pk, []), by_sweep=by_sweep)
+
+
+def _due_jobs(spec: EntitySpec) -> QuerySet[SyncQueue]:
+    return SyncQueue.objects.filter(entity_type=spec.entity_type, status=QueueStatus.PENDING, next_retry__lte=SyncNow())
+
+
+def _unconfirmed_intents(spec: EntitySpec) -> QuerySet[Intent]:
+    """Return the intents for which a claim skips a record (sync/outbox/claim.py)."""
+    pending = Q(deadline__gt=SyncNow()) | Q(item_id="")
+    return Intent.objects.filter(pending, entity_type=spec.entity_type, state=IntentState.OPEN)
+
+
+def _pages(rows: QuerySet[Any], key: str, size: int) -> Iterator[list[UUID]]:
+    last: UUID | None = None
+    while True:
+        rest = rows if last is None else rows.filter(**{f"{key}__gt": last})
+        page = list(rest.values_list(key, flat=True).distinct()[:size])
+        if not page:
+            return
+        yield page
+        last = page[-1]
+
+
+# The dry run of `sync_reconcile`: what every pass would do, decided by reconcile itself, nothing done.
+
+
+SHOWN_PER_KIND = 5
+"""Changes of each kind that are kept for the output, unless all are asked for."""
+
+
+@dataclass
+class RunCost:
+    """API calls, and complexity points as far as they are known."""
+
+    calls: int = 0
+    points: float = 0.0
+
+
+@dataclass
+class BoardSyncPlan:
+    """What would happen on one board: how many changes of each kind, and the first of them (or all).
+
+    `problem` says why the board, or the rest of it, could not be planned.
+    """
+
+    entity_type: str
+    title: str
+    checked: int = 0
+    unchanged: int = 0
+    counts: Counter[ChangeKind] = field(default_factory=Counter)
+    changes: list[PlannedChange] = field(default_factory=list)
+    cost: RunCost = field(default_factory=RunCost)
+    unconfirmed: int = 0
+    problem: str = ""
+
+
+@dataclass
+class SyncPlan:
+    """The plan of all boards, and what the dry run itself has cost."""
+
+    boards: list[BoardSyncPlan] = field(default_factory=list)
+    dry_run_cost: RunCost = field(default_factory=RunCost)
+
+    @property
+    def problems(self) -> list[str]:
+        """Return why boards could not be planned, or not to the end."""
+        return [f"{board.title}: {board.problem}" for board in self.boards if board.problem]
+
+    @property
+    def cost(self) -> RunCost:
+        return RunCost(sum(b.cost.calls for b in self.boards), sum(b.cost.points for b in self.boards))
+
+
+PlanProgress = Callable[[BoardSyncPlan], None]
+
+
+def plan_sync(progress: PlanProgress | None = None, *, every_line: bool = False) -> SyncPlan:
+    """Plan what `sync_reconcile` would do now, board by board, in batches; nothing is written anywhere."""
+    plan = SyncPlan()
+    with read_only_client() as client:
+        for spec in registry.entities():
+            board = BoardSyncPlan(spec.entity_type, spec.board_title)
+            plan.boards.append(board)
+            _plan_board(board, spec, client, every_line=every_line, progress=progress)
+        plan.dry_run_cost = RunCost(client.calls, client.points)
+    return plan
+
+
+def _plan_board(
+    board: BoardSyncPlan, spec: EntitySpec, client: ReadOnlyClient, *, every_line: bool, progress: PlanProgress | None
+) -> None:
+    link = link_of(spec.entity_type)
+    board.problem = availability.of(spec.entity_type).blocked_reason
+    if board.problem or link is None:
+        return
+    before, listing, ids = RunCost(client.calls, client.points), BoardListing(link, is_preview=True), list[UUID]()
+    try:
+        for page in listing.pages():
+            board.checked += (same := len(page.settled))
+            board.unchanged += same
+            ids += page.unsettled
+    except ConnectorError as error:  # linked records alone are planned
+        board.problem = f"The board could not be listed. {error.sentence}"
+    ids = sorted([*ids, *listing.unlisted(), *records_without_item(spec)])
+    items = [] if board.problem else listing.unmatched
+    board.cost = RunCost(client.calls - before.calls, client.points - before.points)
+    board.unconfirmed = _unconfirmed_intents(spec).values("entity_id").distinct().count()
+    state = DryRunState()
+    size = board_costs(link.pk).size
+    claims = _all_claims(spec, ids, items, size)
+    while chunk := list(islice(claims, size)):
+        if stop_reason := _plan_chunk(board, link, chunk, state, every_line=every_line):
+            board.problem = f"Monday could not be read to the end. {stop_reason}"
+            return
+        if progress:
+            progress(board)
+
+
+def _plan_chunk(
+    board: BoardSyncPlan, link: BoardLink, chunk: Sequence[Claim], state: DryRunState, *, every_line: bool
+) -> str:
+    """Plan one chunk, in parts where Monday rejects it as a whole; return why no more can be read."""
+    runs = plan_pass(link, chunk, state)
+    planned = runs[0]
+    if planned.rejected and len(chunk) > 1:
+        half = len(chunk) // 2
+        stop_reason = _plan_chunk(board, link, chunk[:half], state, every_line=every_line)
+        return stop_reason or _plan_chunk(board, link, chunk[half:], state, every_line=every_line)
+    if planned.unread and len(chunk) > 1:
+        return planned.unread
+    changes = [list(plan_changes(run)) for run in runs]
+    board.checked += len(chunk)
+    board.unchanged += len(planned.plan.records.keys() - {change.entity_id for change in changes[0]})
+    for run, of_run in zip(runs, changes, strict=True):
+        calls, points = run_cost(run, of_run)
+        board.cost.calls, board.cost.points = board.cost.calls + calls, board.cost.points + points
+    for change in (change for of_run in changes for change in of_run):
+        if change.kind is ChangeKind.LINK:
+            if change.entity_id in state.linked:
+                continue
+            state.linked.add(change.entity_id)
+        board.counts[change.kind] += 1
+        if every_line or board.counts[change.kind] <= SHOWN_PER_KIND:
+            board.changes.append(change)
+    return ""
+
+
+# The plan as lines for a person, and as JSON for a program.
+
+
+def plan_lines(plan: SyncPlan) -> Iterator[str]:
+    for board in plan.boards:
+        yield from _board_lines(board)
+        yield ""
+    total = {kind: sum(board.counts[kind] for board in plan.boards) for kind in ChangeKind}
+    changes = [f"{number:,} {CHANGE_TEXTS[kind].counted}" for kind, number in total.items() if number]
+    yield f"Plan: {', '.join(changes)}." if changes else "Plan: nothing to do, both sides are the same."
+    yield f"This dry run took {_cost_text(plan.dry_run_cost)}; nothing was written on either side."
+    yield f"It takes about {_cost_text(plan.cost)}. Run `manage.py sync_reconcile`."
+
+
+def _board_lines(board: BoardSyncPlan) -> Iterator[str]:
+    yield f"{board.title}: {board.checked:,} checked, {board.unchanged:,} of them the same on both sides."
+    for kind in ChangeKind:
+        if not board.counts[kind]:
+            continue
+        text = CHANGE_TEXTS[kind]
+        yield f"  {text.sign} {board.counts[kind]:,} {text.counted}"
+        listed = [change for change in board.changes if change.kind is kind]
+        yield from (f"      {change_line(change)}" for change in listed)
+        if rest := board.counts[kind] - len(listed):
+            yield f"      and {rest:,} more (-v 2 lists all)"
+    if board.unconfirmed:
+        yield f"  {board.unconfirmed:,} wait for the outcome of a call without an answer, and are not synced yet."
+    if board.problem:
+        yield f"  Not checked: {board.problem}"
+    elif board.cost.calls:
+        yield f"  It takes about {_cost_text(board.cost)}."
+
+
+def plan_json(plan: SyncPlan) -> dict[str, Any]:
+    return {
+        "boards": [
+            {
+                "entity_type": board.entity_type,
+                "board": board.title,
+                "looked_at": board.checked,
+                "unchanged": board.unchanged,
+                "waiting_for_an_answer": board.unconfirmed,
+                "counts": {str(kind): board.counts[kind] for kind in ChangeKind},
+                "entries": [change_json(entry) for entry in board.changes],
+                "cost_of_the_real_run": _cost_as_json(board.cost),
+                "problem": board.problem,
+            }
+            for board in plan.boards
+        ],
+        "cost": {"of_this_dry_run": _cost_as_json(plan.dry_run_cost), "of_the_real_run": _cost_as_json(plan.cost)},
+        "problems": plan.problems,
+    }
+
+
+def _cost_as_json(cost: RunCost) -> dict[str, Any]:
+    return {"calls": cost.calls, "complexity": round(cost.points)}
+
+
+def _cost_text(cost: RunCost) -> str:
+    points = f" and {round(cost.points):,} points of complexity" if cost.points else ""
+    share = quota.share_of_day(cost.calls)
+    of_day = f" ({share:.1%} of the day's API quota)" if share is not None else ""
+    return f"{count_with_noun(cost.calls, 'call')}{of_day}{points}"

@@ -36,7 +36,7 @@ from sync.models import (
     WebhookEvent,
     WriteLoop,
 )
-from sync.operations.preview.planned_pass import PlannedChange, change_act, change_json, plan_record, read_only_client
+from sync.operations.preview import PlannedChange, change_act, change_json, plan_record, read_only_client
 from sync.outbox.pauses import direction_pause_reason
 from sync.reconcile.pass_plan import RecordPlan
 from sync.records import availability

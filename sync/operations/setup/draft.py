@@ -21,9 +21,9 @@ from sync.clock import SyncNow
 from sync.connectors.base.board import Board, ListedBoard
 from sync.connectors.base.board_items import GROUP, Item, MatchColumn
 from sync.connectors.base.connector import Connector
-from sync.kernel.action_errors import ActionError, Conflict
 from sync.kernel.db import advisory_lock
 from sync.kernel.humanize import plural
+from sync.kernel.messages import ActionError, Conflict
 from sync.models import BoardLink, SetupDraft, SetupState, SyncedModel
 from sync.operations.setup.fields import (
     MAX_SAMPLE_LENGTH,

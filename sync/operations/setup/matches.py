@@ -22,7 +22,7 @@ from sync.kernel.messages import PASSING_REASONS, UnmatchedReason
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, SetupDraft, SetupState, SyncedModel
 from sync.models.synced_model import unsynced
 from sync.operations.detect.comparison import item_pages
-from sync.operations.preview.planned_pass import item_claim, planned_requests
+from sync.operations.preview import item_claim, planned_requests
 from sync.operations.setup.draft import link_of_draft, npd_id_column_of
 from sync.operations.setup.fields import NEW_COLUMN, mappable_fields, parse_choices
 from sync.outbox.claim import Claim

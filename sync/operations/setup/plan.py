@@ -18,7 +18,7 @@ from sync import connectors, registry
 from sync.choices import QueueStatus, Rule, SyncDirection
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize
-from sync.kernel.action_errors import ActionError, Conflict, RefusalNoted
+from sync.kernel.messages import ActionError, Conflict, RefusalNoted
 from sync.ledger.record_view import PARTS, Part, RecordState, health_counts
 from sync.limits import quota
 from sync.models import SetupDraft, SetupState, SyncQueue

@@ -25,8 +25,7 @@ from sync.clock import SyncNow, sync_now
 from sync.connectors.base.board import Board, BoardSetup, ColumnSpec
 from sync.connectors.base.errors import ConnectorError, Scope
 from sync.kernel import humanize, process
-from sync.kernel.action_errors import ActionError
-from sync.kernel.messages import UnmatchedReason
+from sync.kernel.messages import ActionError, UnmatchedReason
 from sync.limits import breaker, connector
 from sync.models import (
     BoardLink,
@@ -40,7 +39,7 @@ from sync.models import (
     UnmatchedItem,
 )
 from sync.models.synced_model import unsynced
-from sync.operations.detect.missed_webhooks import enqueue_items
+from sync.operations.detect import enqueue_items
 from sync.operations.setup.draft import (
     ANSWER_NEW,
     has_column_changes,
