@@ -68,11 +68,6 @@ def mapping_spec(mapping: FieldMapping) -> MappingSpec | None:
     return next((spec for spec in specs if spec.key == mapping.key), None)
 
 
-def optional_keys() -> list[str]:
-    """The columns that are only created on request, as `--with` names them: contact.organization …"""
-    return [f"{e.entity_type}.{m.key}" for e in registry.entities() for m in e.mappings if m.optional]
-
-
 def make_mappings(spec: EntitySpec, link: BoardLink) -> None:
     """Create a mapping for every field that is always synced; an optional one waits for its column."""
     for position, mapping in enumerate(spec.mappings):

@@ -51,7 +51,7 @@ def set_up_all(requested: Collection[str] = ()) -> Iterator[SetupOutcome]:
     """
     if not credentials.is_configured():
         raise ActionError(NOT_CONFIGURED)
-    known = board_columns.optional_keys()
+    known = [f"{spec.entity_type}.{m.key}" for spec in registry.entities() for m in spec.mappings if m.optional]
     if unknown := [name for name in requested if name not in known]:
         raise ActionError(
             f"There is no optional column “{unknown[0]}”. Those that can be made: {', '.join(known) or 'none'}."

@@ -120,20 +120,19 @@ class SyncFilter:
         return any(one.field == GROUP for one in self.items)
 
     def lines(self, labels: Mapping[str, str]) -> list[str]:
-        sides = (("Records", self.records, RECORD_NAME), ("Items on Monday", self.items, ITEM_NAME))
+        sides = {"Records": self.records, "Items on Monday": self.items}
         return [
-            f"{who} where {' and '.join(one.text(field_name(one, labels, name)) for one in conditions)}."
-            for who, conditions, name in sides
+            f"{who} where {' and '.join(one.text(field_name(one, labels)) for one in conditions)}."
+            for who, conditions in sides.items()
             if conditions
         ]
 
 
-RECORD_NAME, ITEM_NAME = "{label}", "{label}"
 GROUP_LABEL = "Group"
 
 
-def field_name(condition: FilterCondition, labels: Mapping[str, str], form: str = RECORD_NAME) -> str:
-    return form.format(label=GROUP_LABEL if condition.field == GROUP else labels.get(condition.field, condition.field))
+def field_name(condition: FilterCondition, labels: Mapping[str, str]) -> str:
+    return GROUP_LABEL if condition.field == GROUP else labels.get(condition.field, condition.field)
 
 
 def _parse_side(stored: Iterable[Mapping[str, Any]]) -> tuple[FilterCondition, ...]:

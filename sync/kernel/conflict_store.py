@@ -9,6 +9,8 @@ from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
 
+from django.core.exceptions import ImproperlyConfigured
+
 from sync.merge import FieldSelection
 
 KIND_FIELDS = "fields"
@@ -198,38 +200,7 @@ class ConflictStore(Protocol):
         """
 
 
-class _NoConflictStore:
-    """The default until one is registered: it raises where a conflict would otherwise be lost silently."""
-
-    def open_conflicts(self, entity_type: str, ids: Iterable[UUID]) -> dict[UUID, list[OpenConflict]]:
-        return {}
-
-    def reject_resolutions(
-        self, entity_type: str, ids: Iterable[UUID], reason: str, *, only: UUID | None = None
-    ) -> None:
-        pass
-
-    def close_identity_conflicts(self, entity_type: str, item_id: str, reason: str) -> list[UUID]:
-        return []
-
-    def open_counts(self) -> Mapping[tuple[str, str], int]:
-        return {}
-
-    def turnover(self, since: datetime) -> Mapping[str, ConflictTurnover]:
-        return {}
-
-    def attention_sql(self) -> str:
-        return ""
-
-    def save_reports(self, reports: Sequence[ConflictReport]) -> None:
-        # A report without fields ends a conflict, of which there is none.
-        if any(report.fields for report in reports):
-            raise RuntimeError(
-                "A conflict was found, but no application keeps conflicts. Add 'conflicts' to INSTALLED_APPS."
-            )
-
-
-_store: ConflictStore = _NoConflictStore()
+_store: ConflictStore | None = None
 
 
 def register_store(store: ConflictStore) -> None:
@@ -238,4 +209,6 @@ def register_store(store: ConflictStore) -> None:
 
 
 def current_store() -> ConflictStore:
+    if _store is None:
+        raise ImproperlyConfigured("No application keeps conflicts. Add 'conflicts' to INSTALLED_APPS.")
     return _store

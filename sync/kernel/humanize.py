@@ -164,15 +164,14 @@ def plural(number: float, one: str, many: str) -> str:
     return one if number == 1 else many
 
 
-def first_few(messages: Sequence[str], limit: int = 10) -> list[str]:
-    """Return the first messages, and one on how many more there are: a selection may have thousands."""
-    rest = len(messages) - limit
-    more = ["The same or alike for {count}.".format(count=count_with_noun(rest, "more record"))] if rest > 0 else []
-    return [*messages[:limit], *more]
+def first_few(messages: Sequence[str]) -> list[str]:
+    """Return the first ten messages, and one on how many more there are: a selection may have thousands."""
+    rest = len(messages) - 10
+    more = [f"The same or alike for {count_with_noun(rest, 'more record')}."] if rest > 0 else []
+    return [*messages[:10], *more]
 
 
-def join_first(parts: list[str], limit: int = 3, separator: str = ", ") -> str:
-    """Return the first parts, and how many more there are."""
-    rest = len(parts) - limit
-    shown = separator.join(parts[:limit])
+def join_first(parts: list[str], separator: str = ", ") -> str:
+    """Return the first three parts, and how many more there are."""
+    rest, shown = len(parts) - 3, separator.join(parts[:3])
     return f"{shown} and {rest} more" if rest > 0 else shown

@@ -560,13 +560,9 @@ def next_offer(
     if demand.priority != Priority.PERSON:
         return found
     if isinstance(found, Offer):
-        return Offer(found.size, found.points, urgent=True)
-    urgent_offer = _offer_within(state, costs, demand.rows, points_before, urgent=True)
-    return (
-        urgent_offer
-        if isinstance(urgent_offer, LimitWait)
-        else Offer(urgent_offer.size, urgent_offer.points, urgent=True, only_urgent=True)
-    )
+        return replace(found, urgent=True)
+    found = _offer_within(state, costs, demand.rows, points_before, urgent=True)
+    return found if isinstance(found, LimitWait) else replace(found, urgent=True, only_urgent=True)
 
 
 def _offer_within(

@@ -331,19 +331,18 @@ def _record(step: UndoStep) -> SyncedModel:
 
 def _store_steps(steps: Sequence[UndoStep]) -> dict[int, UndoStep]:
     # Stored together; where the database rejects one, one by one, so that one bad value stops no other.
-    model, names = type(_record(steps[0])), list(steps[0].write)
-    before = [{name: getattr(_record(step), _attname(model, name)) for name in names} for step in steps]
-    for step in steps:
-        for attname, value in field_values.update_values(model, step.write).items():
-            setattr(_record(step), attname, value)
+    records, former = [_record(step) for step in steps], list[dict[str, Any]]()
+    for record, step in zip(records, steps, strict=True):
+        values = field_values.update_values(type(record), step.write)
+        former.append({name: getattr(record, name) for name in values})
+        _set_values(record, values)
     try:
         with transaction.atomic():
-            update_many([_record(step) for step in steps], names)
+            update_many(records, list(steps[0].write))
     except IntegrityError as error:
         # Nothing was stored, so the records get their values back before the next try or the report.
-        for step, values in zip(steps, before, strict=True):
-            for name, value in values.items():
-                setattr(_record(step), _attname(model, name), value)
+        for record, values in zip(records, former, strict=True):
+            _set_values(record, values)
         if len(steps) == 1:
             reason = f"NPD's database rejected it: {str(error).strip().splitlines()[0]}"
             return {steps[0].decision.pk: replace(steps[0], stale=reason)}
@@ -351,9 +350,9 @@ def _store_steps(steps: Sequence[UndoStep]) -> dict[int, UndoStep]:
     return {}
 
 
-def _attname(model: type[SyncedModel], name: str) -> str:
-    field: Any = model._meta.get_field(name)
-    return str(field.attname)
+def _set_values(record: SyncedModel, values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        setattr(record, name, value)
 
 
 def _sentence(step: UndoStep, actor: str) -> str:
