@@ -1,9 +1,11 @@
 """The engine's world, with a plan whose limits the sandbox enforces."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from sync.clock import sync_now
 from sync.limits import breaker
 from tests.support.world import World
 
@@ -21,10 +23,6 @@ class Planned:
 
     def at_noon(self) -> None:
         """Move to 12:00 UTC of the next day, so that a test's day doesn't end in the middle of it."""
-        from datetime import timedelta
-
-        from sync.clock import sync_now
-
         noon = (sync_now() + timedelta(days=1)).replace(hour=12, minute=0, second=0, microsecond=0)
         self.world.pass_time(seconds=(noon - sync_now()).total_seconds())
 

@@ -228,14 +228,9 @@ def test_a_new_day_begins_a_moment_after_midnight_utc() -> None:
     assert full.at_time(midnight + timedelta(seconds=6), NOTHING, Decimal(3)).used_today == 3
 
 
-@pytest.mark.parametrize("tier", ["free", "standard", "basic", "pro", "enterprise", "Pro", " FREE "])
-def test_every_published_plan_is_known(tier: str) -> None:
-    assert plan_quota(tier).is_known
-
-
-def test_a_plan_without_published_limits_has_none() -> None:
-    assert not plan_quota("").is_known
-    assert not plan_quota("galactic").is_known
+def test_a_plan_is_known_however_it_is_written_and_one_without_published_limits_has_none() -> None:
+    found = [plan_quota(tier).is_known for tier in ("standard", " FREE ", "Pro", "", "galactic")]
+    assert found == [True, True, True, False, False]
 
 
 @given(st.integers(0, 10**8), st.sampled_from([0.02, 0.05]))

@@ -1,3 +1,3 @@
-from tests.setup.fixtures import monday, receiver, run
+from tests.setup.fixtures import run
 
-__all__ = ["monday", "receiver", "run"]
+__all__ = ["run"]

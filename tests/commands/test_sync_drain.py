@@ -36,11 +36,6 @@ def test_without_a_token_it_leaves_the_rows_and_counts_what_is_left(run: Run, se
     assert SyncQueue.objects.filter(status=QueueStatus.PENDING).count() == 2
 
 
-def test_without_a_board_it_leaves_the_rows_and_says_what_to_run(run: Run) -> None:
-    Contact.objects.create(name="Ada Byron")
-    assert "There is no board for contact records yet: choose one under Boards, “Set up…”." in run("sync_drain")
-
-
 def test_while_monday_is_away_it_ends_and_says_that_sync_is_paused(run: Run, settings: Any) -> None:
     states.boards()
     Contact.objects.create(name="Ann")

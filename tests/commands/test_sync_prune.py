@@ -10,14 +10,22 @@ import pytest
 
 from npd.models import Contact, ContactEvent  # type: ignore[attr-defined]
 from sync.clock import sync_now
-from sync.models import ApprovalRequest, BoardLink, Decision, Intent, SyncQueue, Tombstone, Verification, WebhookEvent
+from sync.models import (
+    ApprovalRequest,
+    BoardLink,
+    Decision,
+    Intent,
+    LatencyHour,
+    SyncQueue,
+    Tombstone,
+    Verification,
+    WebhookEvent,
+)
 from sync.operations import retention
 from sync.records.item_links import EXCLUDED_KIND
-from tests.setup.fixtures import run
 from tests.support.clock import move_clock, reset_clock
 from tests.support.world import World
 
-__all__ = ["run"]
 pytestmark = pytest.mark.django_db(transaction=True)
 
 Run = Callable[..., str]
@@ -108,6 +116,8 @@ def test_of_what_is_old_only_that_goes_which_nothing_needs_any_more(later: Later
             for state in ("pending", "rejected")
         ),
         Tombstone.objects.create(entity_type="contact", entity_id=uuid.uuid4(), state="waiting"),
+        # Whom the set-up left out: its sync may be turned on years later, and is then asked about, not made anew.
+        Decision.objects.create(entity_type="contact", kind=EXCLUDED_KIND, sentence="It was left out."),
     ]
     gone: list[Any] = [
         intent(contact, key="other"),
@@ -122,6 +132,8 @@ def test_of_what_is_old_only_that_goes_which_nothing_needs_any_more(later: Later
             for state in ("done", "released")
         ),
         Verification.objects.create(entity_type="contact", compared=3),
+        LatencyHour.objects.create(hour=sync_now(), entity_type="contact", direction="to_npd", bucket=1, changes=1),
+        Decision.objects.create(entity_type="contact", kind="note", sentence="It was made."),
         Tombstone.objects.create(entity_type="contact", entity_id=uuid.uuid4(), state="nothing_left"),
     ]
 
@@ -165,23 +177,3 @@ def test_of_a_records_history_its_newest_old_change_stays_and_tells_later_ones(
     assert [event.role_title for event in ContactEvent.objects.filter(pgh_obj_id=contact.pk)] == ["5"]
     assert not ContactEvent.objects.filter(pgh_obj_id=gone.pk).exists()
     assert not pghistory.models.Context.objects.filter(metadata__cause="import").exists()
-
-
-def test_batches_are_transactions_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "BATCH_SIZE", 3)
-    Decision.objects.bulk_create(
-        Decision(entity_type="contact", kind="note", sentence=str(n), at=sync_now() - timedelta(days=400))
-        for n in range(8)
-    )
-    (rule,) = [rule for rule in retention.retention_rules() if rule.table == "sync_decisions"]
-    assert (retention.count_rows(rule), retention.delete_rows(rule), retention.count_rows(rule)) == (8, 8, 0)
-
-
-def test_whom_the_set_up_left_out_stays_known(run: Run) -> None:
-    """Its sync may be turned on years later, and is then to be asked about, not made a second item."""
-    Decision.objects.bulk_create(
-        Decision(entity_type="contact", kind=kind, sentence=kind, at=sync_now() - timedelta(days=400))
-        for kind in ("note", EXCLUDED_KIND)
-    )
-    run("sync_prune")
-    assert list(Decision.objects.values_list("kind", flat=True)) == [EXCLUDED_KIND]

@@ -11,7 +11,6 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.models import SyncQueue
 from sync.queue import SyncQueueService
-from tests.admin import states
 from tests.support.waiting import beside
 from tests.support.world import World
 
@@ -62,13 +61,6 @@ def test_an_open_conflict_is_no_failure(contact: Contact, world: World, run: Run
     run("sync_reconcile")
     assert SyncConflict.objects.filter(resolved_at=None).count() == 1
     run("sync_reconcile")
-
-
-def test_a_board_that_cannot_be_listed_is_a_failure_in_words(run: Run, settings: Any) -> None:
-    states.boards()
-    settings.MONDAY_API_URL = "http://127.0.0.1:9/v2"
-    with pytest.raises(CommandError, match=r"Contacts: The board could not be listed\."):
-        run("sync_reconcile")
 
 
 def test_without_set_up_it_says_of_each_board_where_it_is_chosen(run: Run) -> None:

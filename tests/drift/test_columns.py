@@ -53,6 +53,8 @@ def test_a_deleted_columns_field_is_held_without_a_call_and_flows_when_it_is_res
     assert world.values(contact)["role_title"] == "Countess"
     assert (world.status(contact), held(world, contact)) == ("synced", {})
     assert owner.mapping().problem == ""
+    told = Decision.objects.filter(kind="column", entity_type="contact").values_list("sentence", flat=True)
+    assert [" 2 contacts" in sentence for sentence in told] == [True, True]
 
 
 def test_a_look_that_misses_a_column_asks_for_the_board_once_and_never_again(world: World, owner: Owner) -> None:
@@ -179,13 +181,3 @@ def test_records_without_sync_hold_nothing(mapped: Client) -> None:
     without_role()
     held_by = [set(SyncMetadata.objects.get(entity_id=str(one.pk)).blocked_fields) for one in contacts]
     assert held_by == [{"role_title"}, set(), set()]
-
-
-def test_a_column_that_is_gone_and_back_is_told_in_activity_with_its_records(world: World, owner: Owner) -> None:
-    for name in ("Ann", "Bo"):
-        world.linked(name, role_title="Analyst")
-    for act in ("delete", "restore"):
-        owner.column("role_title", act)
-        owner.sweep()
-    told = list(Decision.objects.filter(kind="column", entity_type="contact").order_by("id"))
-    assert [" 2 contacts" in one.sentence for one in told] == [True, True]

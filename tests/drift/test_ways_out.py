@@ -138,10 +138,14 @@ def test_a_column_that_was_restored_is_found_by_the_button_and_what_was_held_flo
     text = shown(admin)
     assert "Role of 1 contact" in text
     assert owner.mapping().problem.split(".")[0] in text
-    assert f"/board/{world.link().board_id}" in admin.get(INBOX).content.decode()
+    inbox = admin.get(INBOX).content.decode()
+    assert f"/board/{world.link().board_id}" in inbox
+    assert [f'value="{form["one"]}"' in inbox for form in (CHECK, CREATE)] == [True, True]
     record = f"/admin/npd/contact/{contact.pk}/change/"
     assert f'value="{CHECK["one"]}"' in admin.get(record).content.decode()
     assert admin.post(ACT, {**CHECK, "back": record})["Location"] == record
+    [from_health] = set(re.findall(r'action="([^"]*/check/)"', admin.get("/admin/").content.decode()))
+    assert admin.post(from_health, {"back": "/admin/"})["Location"] == "/admin/"
     assert "nothing has changed. Still blocked: Role." in asked(admin, CHECK)[0]
     owner.column("role_title", "restore")
     assert "Role: the column is back. Its field is synced again." in asked(admin, CHECK)[0]
@@ -377,28 +381,6 @@ def test_a_column_that_is_back_by_the_time_is_used_and_none_is_created(
     assert world.values(contact)["role_title"] == "Analyst"
 
 
-def test_a_column_is_checked_from_health_and_where_it_was_restored_from_the_record_and_from_the_inbox(
-    world: World, owner: Owner, admin: Client
-) -> None:
-    contact = world.linked(role_title="Analyst")
-    owner.column("role_title", "delete")
-    check = re.search(r'action="([^"]*/check/)"', admin.get("/admin/").content.decode())
-    assert check
-    assert admin.post(check[1], {"back": "/admin/"})["Location"] == "/admin/"
-    assert owner.mapping().problem_code == "missing"
-    inbox = admin.get("/admin/inbox/").content.decode()
-    acts = [act for act in ("check_column", "create_column") if f'value="{act} blocked:contact:role_title"' in inbox]
-    assert acts == ["check_column", "create_column"]
-    assert f"/board/{world.link().board_id}" in inbox
-    record = f"/admin/npd/contact/{contact.pk}/change/"
-    assert f'value="{CHECK["one"]}"' in admin.get(record).content.decode()
-    assert admin.post(ACT, {**CHECK, "back": record})["Location"] == record
-    assert owner.mapping().problem
-    owner.column("role_title", "restore")
-    admin.post("/admin/inbox/act/", {"one": "check_column blocked:contact:role_title"})
-    assert owner.mapping().problem == ""
-
-
 def test_who_may_not_change_mappings_creates_no_column(mapped: Client, client: Client) -> None:
     role_is_gone()
     client.force_login(staff_who_may("view_syncmetadata", "view_contact", "change_contact", "view_boardlink"))
@@ -428,13 +410,6 @@ def test_a_direction_that_somebody_set_meanwhile_stays(mapped: Client) -> None:
     FieldMapping.objects.filter(key="role_title").update(direction="npd_to_monday")
     assert "was changed meanwhile, to “NPD to Monday only”" in asked(mapped, STOP | answer)[0]
     assert role().direction == "npd_to_monday"
-
-
-def test_a_field_that_is_tried_again_while_all_is_paused_says_what_it_waits_for(mapped: Client) -> None:
-    held_so(in_sync("Ann"))
-    pauses.pause("eve")
-    said = done(mapped, {"of": "retry_rejected rejected:contact:role_title:rejected"})
-    assert ("again now" in said, "It waits: Paused by eve" in said) == (False, True)
 
 
 def held_so(contact: Contact, **more: Any) -> None:

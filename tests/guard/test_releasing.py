@@ -75,13 +75,6 @@ def test_many_items_gone_at_once_are_known_to_follow_where_the_policy_deletes(li
     assert len(allowed(link, ApprovalKind.RECORDS, [uuid4()])) == 1, "asked about one by one, they are no mass"
 
 
-def test_what_was_let_through_goes_again_after_a_crash_and_counts_once(link: BoardLink) -> None:
-    ids = deleted(2)
-    assert len(allowed(link, ApprovalKind.ITEMS, ids)) == 2
-    assert len(allowed(link, ApprovalKind.ITEMS, ids)) == 2
-    assert states() == ["done", "done"]
-
-
 def test_boards_are_counted_apart(link: BoardLink) -> None:
     other = BoardLink.objects.create(entity_type="organization", board_id="2", match_key="name")
     assert len(allowed(link, ApprovalKind.ITEMS, [uuid4(), uuid4()])) == 2

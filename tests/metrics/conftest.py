@@ -8,9 +8,6 @@ from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
 from sync.kernel import counters
-from tests.budget.conftest import monday
-
-__all__ = ["monday"]
 
 
 class Figures:

@@ -63,13 +63,6 @@ def exported_names() -> set[str]:
     return {metric.full_name for metric in METRICS if metric.kind is not MetricKind.HISTOGRAM} | parts
 
 
-@pytest.mark.parametrize("expression", sorted(set(expressions())))
-def test_an_expression_parses_and_asks_only_for_what_is_exported(expression: str) -> None:
-    asked = selectors(expression)
-    assert asked
-    assert {selector.name for selector in asked} <= exported_names()
-
-
 @pytest.fixture
 def everything(db: None) -> None:
     """An installation of which every series has a value."""
@@ -124,22 +117,10 @@ def test_every_metric_is_on_the_dashboard() -> None:
     assert exported_names() - shown - {f"{name}_{part}" for name in histograms for part in ("sum", "count")} == set()
 
 
-def test_the_dashboard_can_be_imported() -> None:
-    found = dashboard()
-    panels = found["panels"]
-    assert found["id"] is None
-    assert found["schemaVersion"] >= 36
-    assert len({panel["id"] for panel in panels}) == len(panels)
-    variables = {variable["name"] for variable in found["templating"]["list"]}
-    assert {"datasource", "board"} <= variables
-    for panel in panels:
-        if panel["type"] == "row":
-            continue
-        assert panel["datasource"]["uid"] == "${datasource}"
+def test_whoever_imports_the_dashboard_chooses_its_datasource_and_reads_what_each_panel_is() -> None:
+    for panel in [panel for panel in dashboard()["panels"] if panel["type"] != "row"]:
+        assert {part["datasource"]["uid"] for part in (panel, *panel["targets"])} == {"${datasource}"}
         assert panel["description"]
-        refs = [target["refId"] for target in panel["targets"]]
-        assert len(set(refs)) == len(refs)
-        assert all(target["datasource"]["uid"] == "${datasource}" for target in panel["targets"])
 
 
 def test_every_alert_says_what_happened_how_bad_it_is_and_what_to_do() -> None:
@@ -156,15 +137,3 @@ def test_labels_in_an_alerts_words_are_left_by_its_expression() -> None:
         used = set(re.findall(r"\$labels\.(\w+)", str(rule["annotations"])))
         kept = {label.strip() for group in re.findall(r"\bby \(([^)]*)\)", rule["expr"]) for label in group.split(",")}
         assert used <= kept, rule["alert"]
-
-
-def test_links_of_the_page_about_these_files_lead_somewhere() -> None:
-    text = (OPS / "README.md").read_text()
-    dead = [link for link in re.findall(r"\]\(([^)#]+)", text) if not (OPS / link).exists()]
-    assert not dead
-
-
-def test_the_sample_of_a_scrape_names_the_page_and_the_rules() -> None:
-    found = yaml.safe_load((OPS / "prometheus" / "prometheus.yml").read_text())
-    assert found["rule_files"] == [ALERTS.name]
-    assert [job["metrics_path"] for job in found["scrape_configs"]] == ["/metrics"]

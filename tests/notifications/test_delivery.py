@@ -326,11 +326,3 @@ def test_a_name_that_leads_into_a_private_network_is_not_called(
         outcome = send_chat(Medium.SLACK, f"https://hooks.example.org/{SECRET}", LETTER)
         assert (outcome.problem, outcome.is_final) == (NOT_PUBLIC, True)
     assert not chat.posted
-
-
-def test_a_certificate_of_another_name_is_not_trusted(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The webhook's server speaks no TLS at all, so nothing of the message reaches it."""
-    address = chat.address.replace("http:", "https:").replace("127.0.0.1", "localhost")
-    outcome = send_chat(Medium.SLACK, address, LETTER)
-    assert not outcome.is_sent
-    assert not chat.posted
