@@ -297,7 +297,6 @@ def _reported_quota(known: Quota, info: AccountInfo, tier_before: str) -> Quota:
 
     Where Monday says that the day has no limit, none is enforced: if there is one, the next answer's headers name it.
     """
-    # If there is a limit all the same, the headers of the next answer name it.
     if info.unlimited:
         return Quota()
     plan, before = plan_quota(info.tier or tier_before), plan_quota(tier_before)

@@ -163,14 +163,13 @@ class LimitWindow:
         `own` is the cost of this call, `seconds` how long it took. Monday's count includes other tokens'
         calls and may lack ours in flight; our count includes all of ours.
         """
-        tells_reset = observed.reset is not None
-        remaining = (
-            # A minute at most, whatever the header says.
-            min(WINDOW_SECONDS, max(0.0, observed.reset)) if observed.reset is not None else WINDOW_SECONDS
-        )
+        # A minute at most, whatever the header says.
+        remaining = WINDOW_SECONDS if observed.reset is None else min(WINDOW_SECONDS, max(0.0, observed.reset))
         ends = now + timedelta(seconds=remaining + MARGIN_SECONDS)
         own_end = self.ends or ends
-        if tells_reset and ends - timedelta(seconds=seconds) > own_end + timedelta(seconds=MARGIN_SECONDS):
+        if observed.reset is not None and ends - timedelta(seconds=seconds) > own_end + timedelta(
+            seconds=MARGIN_SECONDS
+        ):
             # Monday has begun another minute: ours was opened for a call that it never received, or received
             # much later.
             counted = self.spent - in_flight if observed.spent is None else observed.spent

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import structlog
 from django.db import transaction
-from django.db.models import Count, F, Q
+from django.db.models import Count, F, Q, QuerySet
 from django.db.models.functions import Greatest
 
 from sync import connectors, registry
@@ -304,17 +304,24 @@ def run_full_sweep(progress: DrainProgress | None = None) -> FullSweepResult:
     started = sync_now()
     boards = [enqueue_full_sweep(spec, progress) for spec in registry.entities()]
     drain(progress)
-    sweep_jobs = SyncQueue.objects.annotate(meant=F("causes").bitand(int(Cause.SWEEP))).filter(meant__gt=0)
     failed = Q(status=QueueStatus.FAILED) | Q(status=QueueStatus.PENDING, attempts__gt=0)
-    attempted = sweep_jobs.filter(last_attempt__gte=started).aggregate(
-        claimed=Count("id"),
-        completed=Count("id", filter=Q(status=QueueStatus.COMPLETED)),
-        failed=Count("id", filter=failed),
+    attempted = (
+        _sweep_jobs()
+        .filter(last_attempt__gte=started)
+        .aggregate(
+            claimed=Count("id"),
+            completed=Count("id", filter=Q(status=QueueStatus.COMPLETED)),
+            failed=Count("id", filter=failed),
+        )
     )
     problems = [f"{board.entity.board_title}: {board.problem}" for board in boards if board.problem]
     for one in boards:
         problems += _unfinished_lines(one.entity, started)
     return FullSweepResult(boards, WorkSummary(**attempted), problems)
+
+
+def _sweep_jobs() -> QuerySet[SyncQueue]:
+    return SyncQueue.objects.annotate(meant=F("causes").bitand(int(Cause.SWEEP))).filter(meant__gt=0)
 
 
 def enqueue_full_sweep(spec: EntitySpec, progress: DrainProgress | None = None) -> BoardSweep:
@@ -379,10 +386,7 @@ def _store_found_same(page: ListedPage, ids: Sequence[UUID]) -> None:
 
 def _unfinished_lines(spec: EntitySpec, started: datetime) -> list[str]:
     """Return a sentence per reason for the jobs of linked records that the sweep left undone."""
-    meant = F("causes").bitand(int(Cause.SWEEP))
-    rows = SyncQueue.objects.annotate(meant=meant).filter(
-        entity_type=spec.entity_type, entity_id__isnull=False, meant__gt=0
-    )
+    rows = _sweep_jobs().filter(entity_type=spec.entity_type, entity_id__isnull=False)
     waiting = rows.filter(status=QueueStatus.PENDING, last_attempt__gte=started).exclude(error_message="")
     failed = rows.filter(status=QueueStatus.FAILED, last_attempt__gte=started)
     unreached = rows.filter(status=QueueStatus.PENDING, next_retry__lte=sync_now())

@@ -10,7 +10,6 @@ from operator import or_
 from typing import Any
 from uuid import UUID
 
-from django.db import OperationalError
 from django.db.models import Q
 
 from sync import registry
@@ -60,11 +59,9 @@ class RecordReference:
 
     @property
     def name(self) -> str:
-        return (
-            str(self.record)
-            if self.record
-            else str((self.tombstone and self.tombstone.data.get("name")) or self.entity_id)
-        )
+        if self.record:
+            return str(self.record)
+        return str((self.tombstone and self.tombstone.data.get("name")) or self.entity_id)
 
 
 def find_record(entity_type: str, text: str) -> RecordReference:
@@ -362,8 +359,6 @@ def read_live(record: SyncedModel) -> LiveReading:
             reading = _read_item(RecordReference(spec, record.pk, record))
     except ConnectorError as error:
         return LiveReading(unread_reason=error.sentence)
-    except OperationalError:
-        return LiveReading(unread_reason="The record is being synced at this moment. Try again in a few seconds.")
     missing = "" if reading.values else reading.unread_reason or "It has no item on Monday that could be read."
     return replace(reading, unread_reason=missing)
 
