@@ -26,24 +26,15 @@ class Owner:
 
     def make(self, column_id: str, title: str, kind: str = "text") -> None:
         """A new column."""
-        self.world.sandbox.query(
-            "mutation ($b: ID!, $t: String!, $i: String!, $k: ColumnType!) "
-            "{ create_column(board_id: $b, title: $t, column_type: $k, id: $i) { id } }",
-            b=self.world.board_id(),
-            t=title,
-            i=column_id,
-            k=kind,
-        )
+        document = """mutation ($b: ID!, $t: String!, $i: String!, $k: ColumnType!)
+            { create_column(board_id: $b, title: $t, column_type: $k, id: $i) { id } }"""
+        self.world.sandbox.query(document, b=self.world.board_id(), t=title, i=column_id, k=kind)
 
     def retitle(self, column_id: str, title: str) -> None:
         """A column's new title."""
-        self.world.sandbox.query(
-            "mutation ($b: ID!, $c: String!, $t: String!) "
-            "{ change_column_title(board_id: $b, column_id: $c, title: $t) { id } }",
-            b=self.world.board_id(),
-            c=column_id,
-            t=title,
-        )
+        document = """mutation ($b: ID!, $c: String!, $t: String!)
+            { change_column_title(board_id: $b, column_id: $c, title: $t) { id } }"""
+        self.world.sandbox.query(document, b=self.world.board_id(), c=column_id, t=title)
 
     def sweep(self) -> None:
         """The next sweep, and what comes of it."""

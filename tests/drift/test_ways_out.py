@@ -86,6 +86,20 @@ def done(client: Client, form: dict[str, str]) -> str:
     return asked(client, form | answer)[0]
 
 
+def in_conflict(world: World) -> Contact:
+    """A contact whose role both sides have changed, each in its own way."""
+    contact = world.linked(role_title="Analyst")
+    world.edit(contact, "role_title", "Head")
+    Contact.objects.filter(pk=contact.pk).update(role_title="Director")
+    world.hear()
+    return contact
+
+
+def resolved(conflict: SyncConflict, how: str, **seen: dict[str, str]) -> None:
+    """The administrator chooses a side."""
+    resolve(conflict.pk, by=get_user_model().objects.get(username="lead"), resolution_type=how, seen=seen)
+
+
 def gone(owner: Owner) -> None:
     owner.column("role_title", "delete")
     owner.sweep()
@@ -284,10 +298,7 @@ def test_a_new_and_so_empty_column_clears_nothing_in_npd(world: World, owner: Ow
 def test_a_conflict_on_a_replaced_column_is_asked_about_still_with_what_stood_on_monday(
     world: World, owner: Owner, admin: Client
 ) -> None:
-    contact = world.linked(role_title="Analyst")
-    world.edit(contact, "role_title", "Head")
-    Contact.objects.filter(pk=contact.pk).update(role_title="Director")
-    world.hear()
+    contact = in_conflict(world)
     assert SyncConflict.objects.get(resolved_at=None).monday_data == {"role_title": "Head"}
     gone(owner)
     question, _ = asked(admin, CREATE)
@@ -307,10 +318,7 @@ def test_a_conflict_on_a_replaced_column_is_asked_about_still_with_what_stood_on
     assert [label for _act, label, *_ in row.buttons] == ["Keep current value", "Restore old value"]
     screen = admin.get(f"/admin/conflicts/syncconflict/{conflict.pk}/screen/")
     assert [side.heading for side in screen.context["case"].rows[0].sides] == ["Now", "In the old column"]
-    user = get_user_model().objects.get(username="lead")
-    resolve(
-        conflict.pk, by=user, resolution_type="keep_monday", seen={"role_title": {"npd": "Director", "monday": "Head"}}
-    )
+    resolved(conflict, "keep_monday", role_title={"npd": "Director", "monday": "Head"})
     world.work(contact)
     assert (contact.role_title, world.values(contact)[owner.mapping().column_id]) == ("Head", "Head")
 
@@ -328,9 +336,7 @@ def test_a_field_that_is_asked_about_by_itself_is_not_said_to_be_resolved_with_t
     world.work()
     world.work(minutes=11)
     first = SyncConflict.objects.get(kind="fields")
-    phone = {side: first.sides("phone")[side] for side in ("npd", "monday")}
-    lead = get_user_model().objects.get(username="lead")
-    resolve(first.pk, by=lead, resolution_type="keep_npd", seen={"phone": phone})
+    resolved(first, "keep_npd", phone={side: first.sides("phone")[side] for side in ("npd", "monday")})
     world.work()
     first.refresh_from_db()
     said = conflict_progress(first).sentence
@@ -342,16 +348,10 @@ def test_a_field_that_is_asked_about_by_itself_is_not_said_to_be_resolved_with_t
 def test_a_choice_whose_column_is_replaced_before_it_is_applied_counts_still(
     world: World, owner: Owner, admin: Client
 ) -> None:
-    contact = world.linked(role_title="Analyst")
-    world.edit(contact, "role_title", "Head")
-    Contact.objects.filter(pk=contact.pk).update(role_title="Director")
-    world.deliver()
-    world.work()
+    contact = in_conflict(world)
     conflict = SyncConflict.objects.get(resolved_at=None)
     gone(owner)
-    seen = {"role_title": {"npd": "Director", "monday": "Head"}}
-    lead = get_user_model().objects.get(username="lead")
-    resolve(conflict.pk, by=lead, resolution_type="keep_monday", seen=seen)
+    resolved(conflict, "keep_monday", role_title={"npd": "Director", "monday": "Head"})
     world.work()
     # Its page leads to what mends the column, and doesn't ask again.
     page = admin.get(f"/admin/npd/contact/{contact.pk}/change/").content.decode()

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from npd.models import Contact
 from sync.models import BoardLink, WebhookEvent
 from sync.operations.detect.sweep import SweepResult, sweep_board
 from tests.support.world import World
@@ -25,6 +26,13 @@ class Post:
         """A person edits a cell, and no webhook tells."""
         self.world.edit(record, column, value)
         self.lose()
+
+    def unheard(self) -> Contact:
+        """A contact in sync whose role was edited on the board since the last sweep, of which no webhook told."""
+        contact = self.world.linked(role_title="Analyst")
+        self.swept()
+        self.edit(contact, "role_title", "Countess")
+        return contact
 
     def hand_in(self, number: int | None = None) -> None:
         """Deliver late what `lose` kept: all, or the one of this number."""

@@ -15,9 +15,7 @@ from tests.sweeps.conftest import Post
 def test_a_lost_webhook_s_row_of_the_log_is_taken_over_and_stored_once_however_often_it_is_swept(
     world: World, post: Post
 ) -> None:
-    contact = world.linked(role_title="Analyst")
-    post.swept()
-    post.edit(contact, "role_title", "Countess")
+    contact = post.unheard()
     found = [post.sweep().rows for _ in range(3)]
     assert found == [1, 0, 0]
     (row,) = post.stored(contact)
@@ -92,9 +90,7 @@ def test_a_listing_that_was_cut_short_moves_nothing_and_says_so(world: World, po
 
 
 def test_the_log_in_another_shape_is_said_and_items_by_last_update_stand_in(world: World, post: Post) -> None:
-    contact = world.linked(role_title="Analyst")
-    post.swept()
-    post.edit(contact, "role_title", "Countess")
+    contact = post.unheard()
     unknown = {"message": "Cannot query field", "extensions": {"code": "GRAPHQL_VALIDATION_FAILED"}}
     # The other known form this version refuses by itself.
     world.sandbox.faults({"status": 400, "on": "boards", "body": {"errors": [unknown]}})
@@ -146,9 +142,7 @@ def test_after_months_without_a_worker_the_sweep_begins_within_the_days_that_the
 
 
 def test_after_weeks_without_a_worker_the_log_only_says_which_items_to_look_at(world: World, post: Post) -> None:
-    contact = world.linked(role_title="Analyst")
-    post.swept()
-    post.edit(contact, "role_title", "Countess")
+    contact = post.unheard()
     found = post.sweep(contact, after=20 * 24 * 60)
     assert (found.rows, contact.role_title) == (1, "Countess")
     (row,) = post.stored(contact)
