@@ -63,7 +63,7 @@ def ensure_periodic_jobs() -> None:
         advisory_lock(SCHEDULE_LOCK)
         jobs = {job.name: job for job in scheduled_jobs()}
         existing = {entry.name: entry for entry in PeriodicTask.objects.all()}
-        for name in jobs.keys() & existing.keys():
+        for name in [name for name in jobs if name in existing]:
             # Only what is ours; when it runs is the administrator's to choose.
             entry, fixed = existing[name], _fixed_fields(jobs[name])
             if changes := {column: value for column, value in fixed.items() if getattr(entry, column) != value}:
