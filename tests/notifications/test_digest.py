@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync.models.followers import Alarm, Frequency
-from sync.operations.notifications.incidents import CALM, GAP, Digest, Preference, Thing, digest_due, last_hour
+from sync.operations.notifications.incidents import CALM, Digest, Preference, Thing, digest_due, last_hour
 
 BERLIN = ZoneInfo("Europe/Berlin")
 START = datetime(2026, 3, 28, 4, 30, tzinfo=UTC)  # the night after it the clocks go forward
@@ -27,16 +29,24 @@ class Story:
     things: dict[int, Thing] = field(default_factory=dict)
     sent: list[tuple[datetime, Digest]] = field(default_factory=list)
 
-    def comes(self, *, urgent: bool = False) -> None:
+    def comes(self, urgent: bool, **about: Any) -> None:
         number = len(self.things) + 1
-        self.things[number] = Thing(number, self.now, urgent=urgent)
+        self.things[number] = Thing(number, **{"noticed_at": self.now, "urgent": urgent} | about)
 
     def ends(self, number: int) -> None:
         thing = self.things.get(number)
         if thing is not None and thing.gone_at is None:
             self.things[number] = replace(thing, gone_at=self.now)
 
-    def pass_minutes(self, minutes: int = 1) -> None:
+    def hide(self, number: int) -> None:
+        """The person may not see it any more."""
+        self.things[number] = replace(self.things[number], shown=False)
+
+    def skip(self, minutes: int) -> None:
+        """No worker runs meanwhile."""
+        self.now += minutes * MINUTE
+
+    def passes(self, minutes: int = 1) -> None:
         for _ in range(minutes):
             self.now += MINUTE
             digest = digest_due(self.chosen, list(self.things.values()), self.now)
@@ -61,30 +71,21 @@ class Story:
         return [one.id for _at, digest in self.sent for one in digest.news]
 
 
-def story(frequency: Frequency, hour: int = 8) -> Story:
-    return Story(Preference(frequency, hour, BERLIN, START))
-
-
 EVENTS = st.lists(
     st.one_of(
         st.tuples(st.just("comes"), st.booleans()),
         st.tuples(st.just("ends"), st.integers(1, 8)),
-        st.tuples(st.just("pass"), st.sampled_from([1, 3, 7, 61, 700])),
+        st.tuples(st.just("passes"), st.sampled_from([1, 3, 7, 61, 700])),
     ),
     max_size=25,
 )
 FREQUENCIES = st.sampled_from([Frequency.AT_ONCE, Frequency.HOURLY, Frequency.DAILY])
 
 
-def played(frequency: Frequency, events: list[tuple[str, int]]) -> Story:
-    found = story(frequency)
-    for what, value in events:
-        if what == "comes":
-            found.comes(urgent=bool(value))
-        elif what == "ends":
-            found.ends(int(value))
-        else:
-            found.pass_minutes(int(value))
+def played(frequency: Frequency, events: list[Any], hour: int = 8) -> Story:
+    found = Story(Preference(frequency, hour, BERLIN, START))
+    for what, value, *more in events:
+        getattr(found, what)(value, **dict(more))
     return found
 
 
@@ -107,7 +108,7 @@ def test_what_is_open_when_a_day_has_passed_was_in_a_message(
     frequency: Frequency, events: list[tuple[str, int]]
 ) -> None:
     found = played(frequency, events)
-    found.pass_minutes(25 * 60)
+    found.passes(25 * 60)
     assert {one.id for one in found.things.values() if one.gone_at is None} <= set(found.news)
 
 
@@ -119,7 +120,7 @@ def test_all_clear_comes_once_after_each_alarm_and_only_when_nothing_is_left(
     found = played(frequency, events)
     for number in found.things:
         found.ends(number)
-    found.pass_minutes(25 * 60)
+    found.passes(25 * 60)
     clears = [digest.is_all_clear for _at, digest in found.sent]
     assert clears[-1:] in ([], [True])
     assert (True, True) not in pairwise(clears)
@@ -136,7 +137,7 @@ def test_what_is_urgent_comes_within_the_next_minute_however_often_was_chosen(
     frequency: Frequency, events: list[tuple[str, int]]
 ) -> None:
     found = played(frequency, events)
-    found.pass_minutes()
+    found.passes()
     for one in found.things.values():
         lasted = (one.gone_at or found.now) - one.noticed_at
         if one.urgent and lasted > MINUTE:
@@ -144,103 +145,52 @@ def test_what_is_urgent_comes_within_the_next_minute_however_often_was_chosen(
             assert at <= one.noticed_at + MINUTE
 
 
-def test_at_once_is_at_once_and_what_follows_comes_together() -> None:
-    found = story(Frequency.AT_ONCE)
-    found.comes()
-    found.pass_minutes()
-    for _ in range(3):
-        found.comes()
-        found.pass_minutes()
-    assert found.news == [1]
-    found.pass_minutes(int(GAP / MINUTE))
-    assert [len(digest.news) for _at, digest in found.sent] == [1, 3]
+NEW, URGENT, DAY_LONG = ("comes", False), ("comes", True), ("passes", 24 * 60)
+# In Berlin's time, in which the story begins on the 28th at 05:30; an empty message is the all clear.
+STORIES: dict[str, tuple[Frequency, int, list[Any], dict[str, list[int]]]] = {
+    "at once is at once, and what follows comes together": (
+        Frequency.AT_ONCE, 8, [NEW, ("passes", 1), NEW, ("passes", 1), NEW, ("passes", 1), NEW, ("passes", 9)],
+        {"28 05:31": [1], "28 05:36": [2, 3, 4]},
+    ),
+    "an hourly message comes at the full hour with all of that hour": (
+        Frequency.HOURLY, 8, [NEW, ("passes", 20), NEW, ("passes", 100)], {"28 06:00": [1, 2]},
+    ),
+    "a daily message comes at its hour, also when the clocks change": (
+        Frequency.DAILY, 8, [NEW, DAY_LONG] * 3, {"28 08:00": [1], "29 08:00": [2], "30 08:00": [3]},
+    ),
+    "a daily message that was missed comes later on that day": (
+        Frequency.DAILY, 8, [NEW, ("skip", 7 * 60), ("passes", 1)], {"28 12:31": [1]},
+    ),
+    "what is new after the hour waits for the next day, also for who has just chosen": (
+        Frequency.DAILY, 5, [(*NEW, ("noticed_at", START - timedelta(days=3))), ("passes", 60), DAY_LONG],
+        {"29 05:00": [1]},
+    ),
+    "what is urgent brings nothing else before its time": (
+        Frequency.DAILY, 20, [NEW, URGENT, ("passes", 1)], {"28 05:31": [2]},
+    ),
+    "the end of what is urgent is said at once, and of the rest at the time chosen": (
+        Frequency.HOURLY, 8,
+        [URGENT, ("passes", 1), ("ends", 1), ("passes", 5), NEW, ("passes", 60), ("ends", 2), ("passes", 80)],
+        {"28 05:31": [1], "28 05:33": [], "28 06:00": [2], "28 07:00": []},
+    ),
+    "what lasts shorter than its grace is nobody's news": (
+        Frequency.AT_ONCE, 8,
+        [(*URGENT, ("grace", timedelta(minutes=2))), ("passes", 1), ("ends", 1), ("passes", 10)], {},
+    ),
+    "who may no longer see something gets no all clear before it has ended": (
+        Frequency.AT_ONCE, 8, [NEW, ("passes", 1), ("hide", 1), ("passes", 10), ("ends", 1), ("passes", 10)],
+        {"28 05:31": [1], "28 05:43": []},
+    ),
+    "who switched it off gets nothing": (Frequency.OFF, 8, [URGENT, ("passes", 100)], {}),
+}  # fmt: skip
 
 
-def test_an_hourly_message_comes_at_the_full_hour_with_all_of_that_hour() -> None:
-    found = story(Frequency.HOURLY)
-    found.comes()
-    found.pass_minutes(20)
-    found.comes()
-    found.pass_minutes(100)
-    assert [(f"{at:%H:%M}", len(digest.news)) for at, digest in found.sent] == [("05:00", 2)]
-
-
-def test_a_daily_message_comes_at_its_hour_in_the_persons_zone_also_when_the_clocks_change() -> None:
-    found = story(Frequency.DAILY, hour=8)
-    for _ in range(3):
-        found.comes()
-        found.pass_minutes(24 * 60)
-    local = [f"{at.astimezone(BERLIN):%d %H:%M}" for at, _digest in found.sent]
-    assert local == ["28 08:00", "29 08:00", "30 08:00"]
-
-
-def test_a_daily_message_that_was_missed_comes_later_on_that_day() -> None:
-    found = story(Frequency.DAILY, hour=8)
-    found.comes()
-    found.now = START + timedelta(hours=7)
-    found.pass_minutes()
-    assert found.news == [1]
-
-
-def test_something_new_after_the_hour_waits_for_the_next_day_also_for_who_has_just_chosen() -> None:
-    found = story(Frequency.DAILY, hour=5)  # 04:00 UTC: half an hour before the beginning
-    found.things[1] = Thing(1, START - timedelta(days=3))
-    found.pass_minutes(60)
-    assert not found.sent
-    found.pass_minutes(24 * 60)
-    assert found.news == [1]
-
-
-def test_an_urgent_thing_brings_no_routine_ones_before_their_time() -> None:
-    found = story(Frequency.DAILY, hour=20)
-    found.comes()
-    found.comes(urgent=True)
-    found.pass_minutes()
-    assert found.news == [2]
-
-
-def test_the_end_of_something_urgent_is_said_at_once_and_of_the_rest_at_the_time_chosen() -> None:
-    found = story(Frequency.HOURLY)
-    found.comes(urgent=True)
-    found.pass_minutes()
-    found.ends(1)
-    found.pass_minutes(5)
-    assert [digest.is_all_clear for _at, digest in found.sent] == [False, True]
-    found.comes()
-    found.pass_minutes(60)
-    found.ends(2)
-    found.pass_minutes(20)
-    assert len(found.sent) == 3
-    found.pass_minutes(60)
-    assert [digest.is_all_clear for _at, digest in found.sent] == [False, True, False, True]
-
-
-def test_what_lasts_shorter_than_its_grace_is_nobodys_news() -> None:
-    found = story(Frequency.AT_ONCE)
-    found.things[1] = Thing(1, START, urgent=True, grace=timedelta(minutes=2))
-    found.pass_minutes()
-    found.ends(1)
-    found.pass_minutes(10)
-    assert not found.sent
-
-
-def test_who_may_no_longer_see_something_gets_no_all_clear_before_it_has_ended() -> None:
-    found = story(Frequency.AT_ONCE)
-    found.comes()
-    found.pass_minutes()
-    found.things[1] = replace(found.things[1], shown=False)
-    found.pass_minutes(10)
-    assert len(found.sent) == 1
-    found.ends(1)
-    found.pass_minutes(10)
-    assert [digest.is_all_clear for _at, digest in found.sent] == [False, True]
-
-
-def test_who_switched_it_off_gets_nothing() -> None:
-    found = story(Frequency.OFF)
-    found.comes(urgent=True)
-    found.pass_minutes(100)
-    assert not found.sent
+@pytest.mark.parametrize("name", STORIES)
+def test_messages_come_when_they_should(name: str) -> None:
+    frequency, hour, events, messages = STORIES[name]
+    found = played(frequency, events, hour)
+    sent = {f"{at.astimezone(BERLIN):%d %H:%M}": [one.id for one in digest.news] for at, digest in found.sent}
+    assert sent == messages
 
 
 def test_the_hour_that_the_clocks_leave_out_has_its_message_all_the_same() -> None:
