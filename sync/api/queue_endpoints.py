@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import django_filters
 from django.db import transaction
 from django.db.models import Count, Max, Q, QuerySet
+from django.urls import re_path
 from django_filters.rest_framework import FilterSet
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import mixins, serializers, status, viewsets
@@ -22,7 +23,16 @@ from rest_framework.response import Response
 from sync import registry
 from sync.api.lists import ShapedView, filtered_by, list_filter
 from sync.api.problems import BadQuery
-from sync.api.request_rules import ApiView, KnownFieldsMixin, ModelPermissions, QuotingMixin, TrueOrFalse, act, allowed
+from sync.api.request_rules import (
+    ApiRouter,
+    ApiView,
+    KnownFieldsMixin,
+    ModelPermissions,
+    QuotingMixin,
+    TrueOrFalse,
+    act,
+    allowed,
+)
 from sync.choices import ApprovalState, LedgerDirection, QueueDirection, RecordSyncStatus, SyncStatus, TokenScope
 from sync.kernel.action_errors import Conflict, PartiallyDone
 from sync.limits import credentials, quota
@@ -573,3 +583,10 @@ def sync_stats() -> dict[str, Any]:
         "paused_until": until,
         "last_synced": max(latest, default=None),
     }
+
+
+router = ApiRouter()
+router.register("queue", QueueViewSet, "sync-queue")
+router.register("pauses", PauseViewSet, "sync-pauses")
+router.register("states", SyncStateViewSet, "sync-states")
+urlpatterns = [*router.urls, re_path("^stats/?$", SyncStatsView.as_view(), name="sync-stats")]

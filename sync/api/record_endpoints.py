@@ -29,9 +29,9 @@ from rest_framework.response import Response
 from sync import registry
 from sync.api import preconditions
 from sync.api.bulk_endpoints import BulkMixin, bulk_schema
+from sync.api.callers import SyncNowThrottle
 from sync.api.lists import ShapedView, expand, filters_of, ordering_of
 from sync.api.problems import Refused
-from sync.api.request_limits import SyncNowThrottle
 from sync.api.request_rules import (
     MAX_NAMED,
     ApiRouter,
