@@ -26,8 +26,7 @@ from pghistory.core import event_models
 
 from npd.imports.models import ImportFile, ImportRow
 from npd.models import Contact
-from npd.personal_data.persons import Person, person_of
-from npd.personal_data.traces import ERASED, Mentions, NamedIn, own_rows, records_naming
+from npd.personal_data.persons import ERASED, Mentions, NamedIn, Person, own_rows, person_of, records_naming
 from sync import connectors
 from sync.choices import TombstoneState
 from sync.clock import SyncNow
