@@ -345,8 +345,8 @@ def resolve(
             chosen = _record_selection(conflict, known, resolution_type, wanted, seen)
             resolution, selection = resolution_by(by, resolution_type, chosen), chosen[RECORD_KEY]
             option = chosen_option(conflict, selection)
-            if option and option.deletes:
-                _check_may_delete(by, conflict.entity_type)
+            if option and option.deletes and (problem := deletion_problem(by, conflict.entity_type)):
+                raise NotAllowed(f"Nothing was stored: {problem}")
             history.log_record_resolution(conflict, resolution, option.label if option else selection.choose)
         elif record is None:
             raise InvalidResolution("The record was deleted in NPD; the next sync closes this conflict.")
@@ -359,11 +359,6 @@ def resolve(
             history.log_resolution(conflict, resolution)
         store_resolution(conflict, resolution, history, by=by, name=name)
     return conflict
-
-
-def _check_may_delete(user: Any, entity_type: str) -> None:
-    if problem := deletion_problem(user, entity_type):
-        raise NotAllowed(f"Nothing was stored: {problem}")
 
 
 def resolution_by(by: AbstractBaseUser, resolution_type: str, chosen: dict[str, FieldSelection]) -> StoredResolution:

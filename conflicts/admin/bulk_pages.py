@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, cast
 from urllib.parse import urlencode
-from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.admin.options import IncorrectLookupParameters
@@ -29,7 +28,7 @@ from django.views.decorators.http import require_POST
 from conflicts import bulk_resolution
 from conflicts.admin.case_screen import check_permission, marked_excerpt
 from conflicts.bulk_resolution import BULK_TYPES, MOVING_STATUSES, bulk_title, effect_lines
-from conflicts.case import listed_case
+from conflicts.case import listed_case, parse_uuid
 from conflicts.messages import (
     APPLYING,
     LEFT_OUT,
@@ -133,7 +132,7 @@ class BatchMixin:
     def batch_choice(self, request: HttpRequest) -> HttpResponse:
         """Offer each of the bulk resolutions that one choice came to by itself: values, deletions, creations."""
         check_permission(self, request, "view")
-        named = [key for key in request.GET.getlist("of") if _is_uuid(key)][:MAX_PARTS]
+        named = [key for key in request.GET.getlist("of") if parse_uuid(key)][:MAX_PARTS]
         found = ConflictBatch.objects.filter(pk__in=named, by_id=request.user.pk).order_by("made_at", "id")
         parts = [
             (batch, batch_url(batch), bulk_title(batch), bulk_resolution.takes_away(batch))
@@ -315,14 +314,6 @@ def prepared_url(request: HttpRequest, found: QuerySet[SyncConflict], kept: str,
 def _back_url(request: HttpRequest, batch: ConflictBatch) -> str:
     here = f"{reverse('admin:conflicts_syncconflict_changelist')}?{batch.address}"
     return (own_address(request, batch.address) if batch.address.startswith("/") else "") or here
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _progress_context(batch: ConflictBatch) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from conflicts.case import (
     Progress,
     SubmittedForm,
     conflict_progress,
+    parse_uuid,
     screen_case,
 )
 from conflicts.lifecycle import Effect, Sides, chosen_option, is_same, side_option
@@ -272,7 +273,7 @@ class ConflictDesk:
     @classmethod
     def find(cls, request: HttpRequest, **named: Any) -> ConflictDesk:
         """Read it and the one resolved just before with one query."""
-        pk, last = named["pk"], _last_conflict_id(request)
+        pk, last = named["pk"], parse_uuid(request.GET.get(CONFLICT_PARAMETER))
         rows = SyncConflict.objects.select_related("resolved_by").annotate(page_now=SyncNow())
         found = {row.pk: row for row in rows.filter(pk__in=[pk, *([last] if last else [])])}
         if pk not in found:
@@ -352,7 +353,7 @@ class RejectionDesk:
     def __init__(self, request: HttpRequest, rejection: RejectionCase, answer: Decision | None = None) -> None:
         self.request, self.rejection = request, rejection
         self.context = _for_reader(request, rejection.context)
-        last = _last_conflict_id(request)
+        last = parse_uuid(request.GET.get(CONFLICT_PARAMETER))
         found = SyncConflict.objects.filter(pk=last).first() if last else None
         self.last = known_conflict(found, visible_types(request.user)) if found else None
         self.field_ref: FieldRef = (self.context.entity_type, self.context.entity_id, rejection.key)
@@ -432,13 +433,6 @@ def _emptying_question(case: Case) -> Question | None:
 
 
 # What was decided just before, which the address names.
-
-
-def _last_conflict_id(request: HttpRequest) -> UUID | None:
-    try:
-        return UUID(request.GET.get(CONFLICT_PARAMETER, ""))
-    except ValueError:
-        return None
 
 
 def _decided_before(request: HttpRequest, desk: Desk, *, may_change: bool) -> Strip | None:

@@ -290,7 +290,8 @@ def _erase_own_rows(person: Person, erasure: Erasure) -> None:
             model._default_manager.filter(pgh_obj_id=person.key).delete()
         for rows in _quotes(person):
             _remove(rows, erasure)
-        _empty_kept_rows(person, erasure)
+        for rows in own_rows(person, only=KEPT_ROWS):
+            erasure.emptied[rows.model._meta.db_table] += rows.update(**KEPT_ROWS[rows.model._meta.label])
 
 
 def _remove(rows: Any, erasure: Erasure) -> None:
@@ -311,12 +312,6 @@ def _import_rows(person: Person) -> Any:
         )
         found = [row[0] for row in cursor.fetchall()]
     return ImportRow.objects.filter(pk__in=found)
-
-
-def _empty_kept_rows(person: Person, erasure: Erasure) -> None:
-    for rows in own_rows(person, only=KEPT_ROWS):
-        emptied = rows.update(**KEPT_ROWS[rows.model._meta.label])
-        erasure.emptied[rows.model._meta.db_table] += emptied
 
 
 def _quotes(person: Person) -> Iterator[Any]:

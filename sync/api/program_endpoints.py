@@ -279,7 +279,7 @@ class WebhookEndpointViewSet(ShapedView, viewsets.ModelViewSet[WebhookEndpoint])
         serializer.is_valid(raise_exception=True)
         endpoint, secret = outgoing_webhooks.make_endpoint(serializer.validated_data, request.user)
         endpoint.refresh_from_db()
-        log_kind_action(request.user, WebhookEndpoint, "Made by the API.", key=endpoint.pk, name=str(endpoint))
+        self._log(endpoint, "Made by the API.")
         endpoint.secret = secret
         body = NewWebhookEndpointSerializer(endpoint, context=self.get_serializer_context()).data
         return Response(

@@ -361,20 +361,6 @@ class SyncStateViewSet(ShapedView, mixins.ListModelMixin, viewsets.GenericViewSe
 # The figures of sync states, a part of `sync/stats`.
 
 
-def records_in_numbers() -> dict[str, dict[str, Any]]:
-    """The records of each type: how many of which status and how many linked, and when the newest was last synced."""
-    found = {}
-    for spec in registry.entities():
-        by_status = spec.model._default_manager.order_by().values_list("sync_status")
-        rows = list(by_status.annotate(Count("pk"), Count("monday_id"), Max("monday_last_synced")))
-        found[spec.entity_type] = {
-            "by_status": {status: number for status, number, _, _ in rows},
-            "linked": sum(linked for _, _, linked, _ in rows),
-            "last_synced": max((last for *_, last in rows if last), default=None),
-        }
-    return found
-
-
 class LedgerStatsParams(serializers.Serializer[Any]):
     """Which part of the ledger the figures are of."""
 
@@ -556,18 +542,18 @@ class SyncStatsView(ApiView):
 
 def sync_stats() -> dict[str, Any]:
     """The figures that SyncStatsSerializer shows."""
-    boards = availability.overview()
-    records = {
-        entity_type: {
+    boards, records = availability.overview(), dict[str, dict[str, Any]]()
+    for spec in registry.entities():
+        by_status = spec.model._default_manager.order_by().values_list("sync_status")
+        rows = list(by_status.annotate(Count("pk"), Max("monday_last_synced")))
+        records[spec.entity_type] = {
             **dict.fromkeys(RecordSyncStatus.values, 0),
-            **numbers["by_status"],
-            "total": sum(numbers["by_status"].values()),
-            "last_synced": numbers["last_synced"],
-            "board": boards.by_type[entity_type].waiting_reason,
+            **{status: number for status, number, _ in rows},
+            "total": sum(number for _, number, _ in rows),
+            "last_synced": max((last for *_, last in rows if last), default=None),
+            "board": boards.by_type[spec.entity_type].waiting_reason,
             "window_seconds": boards.batching_delay,
         }
-        for entity_type, numbers in records_in_numbers().items()
-    }
     latest = [one["last_synced"] for one in records.values() if one["last_synced"]]
     account = boards.account
     until = account.stopped_until if account.stopped_until and account.stopped_until > boards.now else None

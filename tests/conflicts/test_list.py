@@ -16,7 +16,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from conflicts import bulk_resolution
-from conflicts.models import OPEN_FIRST, SyncConflict, conflict_counts
+from conflicts.models import OPEN_FIRST, SyncConflict, counts_and_acts
 from conflicts.resolution import resolve
 from npd.models import Contact, Organization
 from sync.clock import sync_now
@@ -69,7 +69,7 @@ def test_the_list_counts_what_is_being_applied_as_open_and_the_screen_what_still
         assert "Open 3" in listed
         assert f"1 of {3 - applied}" in shown
         assert SyncConflict.objects.filter(resolved_at=None).count() == 3
-        assert conflict_counts()["open"] == 3
+        assert counts_and_acts()[0]["open"] == 3
         resolve(made[applied].pk, by=ada, resolution_type="keep_npd", seen=seen(PHONE))
 
 
@@ -161,7 +161,7 @@ def test_a_full_list_with_every_filter_asks_at_most_seventeen_questions(
 def test_counting_what_was_settled_lately_reads_an_index_and_not_the_table() -> None:
     """By the planner's own word, told that a scan of the table is dear: with a volatile bound it had no choice."""
     with CaptureQueriesContext(connection) as sent:
-        conflict_counts()
+        counts_and_acts()
     plan = explained(sent.captured_queries[0]["sql"])
     assert re.search(r"Index Cond: \(+resolved_at >= ", plan)
 

@@ -6,7 +6,7 @@ import pghistory
 import pytest
 from django.test import Client
 
-from conflicts.case import ConflictContext, conflict_progress, described_case
+from conflicts.case import ConflictContext, conflict_progress, screen_case
 from conflicts.models import SyncConflict
 from conflicts.resolution import InvalidResolution, NotOpen, resolve, undo
 from npd.models import Contact, Organization
@@ -255,7 +255,7 @@ def test_a_value_that_an_undo_put_back_is_still_the_work_of_who_wrote_it(world: 
     contact.refresh_from_db()
     assert contact.role_title == "NPD's"
     reopened = SyncConflict.objects.get(pk=conflict.pk)
-    [shown] = described_case(reopened, ConflictContext.of(reopened)).fields
+    [shown] = screen_case(reopened, ConflictContext.of(reopened)).fields
     assert shown.npd_by is not None
     assert (shown.key, shown.npd_by.who) == ("role_title", "lead")
 
