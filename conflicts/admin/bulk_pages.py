@@ -13,7 +13,6 @@ from django.contrib import messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR, SEARCH_VAR
 from django.contrib.auth.models import User
-from django.contrib.humanize.templatetags.humanize import intcomma
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
@@ -58,7 +57,6 @@ from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, q
 from sync.admin.deletion_pages import deleted_records_link
 from sync.kernel import humanize
 from sync.kernel.conflict_store import OptionAct
-from sync.kernel.humanize import plural
 from sync.kernel.outgoing_calls import own_address
 from sync.registry import known_text, visible_types
 
@@ -164,10 +162,9 @@ class BatchMixin:
         try:
             if "stop" in request.POST:
                 left_count = bulk_resolution.stop_batch(batch, by=user)
-                left = plural(
-                    left_count, "%(left)s conflict is left as it was", "%(left)s conflicts are left as they were"
+                left = humanize.count_with_noun(
+                    left_count, "conflict is left as it was", "conflicts are left as they were"
                 )
-                left = left % {"left": intcomma(left_count)}
                 messages.success(request, f"Stopped. {left}; what was done before stays.")
             elif "undo" in request.POST:
                 bulk_resolution.request_undo(batch, by=user)
@@ -182,7 +179,7 @@ class BatchMixin:
         may_change = self.has_change_permission(request)  # type: ignore[attr-defined]
         title, way_back = bulk_title(batch), _way_back(batch)
         lines = [
-            f"{number:,} {plural(number, *words)}"
+            humanize.count_with_noun(number, *words)
             for name, words in PLAN_LINES.items()
             if (number := batch.plan.get(name, 0))
         ]
@@ -210,7 +207,7 @@ class BatchMixin:
         shown = _known_rows(request, left.select_related("conflict")[:MAX_ROWS_SHOWN])
         reasons = [(_named(row), bulk_resolution.entry_sentence(row)) for row in shown]
         number = left.count()
-        left_out = f"{number:,} {plural(number, 'is', 'are')} left out"
+        left_out = humanize.count_with_noun(number, "is left out", "are left out")
         tables = [
             RecordTable(("Record", *_SIDES.get(batch.resolution_type, ("NPD", "Monday"))), values, len(values)),
             RecordTable(("Record", "What is done"), done, len(done)),

@@ -11,7 +11,6 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.models import User
-from django.contrib.humanize.templatetags.humanize import intcomma
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
@@ -68,7 +67,7 @@ from sync.admin.record_panel import inbox_url
 from sync.clock import SyncNow
 from sync.kernel.action_errors import ActionError, Conflict, NotAllowed
 from sync.kernel.conflict_store import RECORD_KEY
-from sync.kernel.humanize import plural
+from sync.kernel.humanize import count_with_noun, plural
 from sync.merge import FieldSelection
 from sync.models import Decision, FieldMapping
 from sync.operations import attention
@@ -606,8 +605,8 @@ def marked_excerpt(field: CaseField, side: str) -> SafeString | str:
 def script_texts(rows: int, *, may_type: bool = True) -> dict[str, Any]:
     """The script's texts for a page with so many fields; lists hold the text for each count, from 0 on."""
 
-    def counted(one: str, many: str) -> list[str]:
-        return [plural(number, one, many) % {"n": intcomma(number)} for number in range(rows + 1)]
+    def counted(one: str, many: str | None = None) -> list[str]:
+        return [count_with_noun(number, one, many) for number in range(rows + 1)]
 
     return {
         "both": Effect(None, npd_changes=True, monday_changes=True).where,
@@ -627,10 +626,10 @@ def script_texts(rows: int, *, may_type: bool = True) -> dict[str, Any]:
             "npd": "Empty %(field)s in NPD",
             "monday": "Empty %(field)s on Monday",
             "both": "Empty %(field)s on both sides",
-            "many": counted("Empty %(n)s value", "Empty %(n)s values"),
+            "many": [f"Empty {values}" for values in counted("value")],
         },
         "writes": "Writes %(fields)s in NPD, %(columns)s on Monday.",
-        "fields": ["nothing", *counted("%(n)s field", "%(n)s fields")[1:]],
-        "columns": ["nothing", *counted("%(n)s column", "%(n)s columns")[1:]],
-        "open": counted("%(n)s field stays open.", "%(n)s fields stay open."),
+        "fields": ["nothing", *counted("field")[1:]],
+        "columns": ["nothing", *counted("column")[1:]],
+        "open": counted("field stays open.", "fields stay open."),
     }

@@ -77,7 +77,6 @@ from sync.clock import SyncNow
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError
 from sync.kernel.conflict_store import DELETING_ACTS, KIND_FIELDS, KIND_LOST_UPDATE, KIND_REPLACED, OptionAct
-from sync.kernel.humanize import plural
 from sync.merge import FieldSelection
 from sync.models import Decision, FieldMapping
 from sync.operations.attention import AttentionCause, AttentionEntry, AttentionKind, SideValues, register_values
@@ -388,9 +387,8 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
         if request.POST.get("select_across") == "1":
             return self.prepare_and_redirect(request, kept)
         number = rows.order_by().count()
-        description = plural(number, "%(number)s ticked conflict", "%(number)s ticked conflicts")
         ticked = SyncConflict.objects.filter(pk__in=rows.order_by().values("pk"))
-        return self.prepare_found(request, ticked, kept, description % {"number": intcomma(number)})
+        return self.prepare_found(request, ticked, kept, humanize.count_with_noun(number, "ticked conflict"))
 
     @admin.display(description="In conflict")
     def in_conflict(self, conflict: SyncConflict) -> SafeString | str:
@@ -442,8 +440,7 @@ def _first_value(case: Case, side: str) -> SafeString | str:
     shown = format_html('<span class="cfl-value" dir="auto" title="{}">{}</span>', value, marked)
     if not more:
         return shown
-    others = plural(more, "and %(number)s more", "and %(number)s more") % {"number": intcomma(more)}
-    return format_html('{}<span class="cfl-sub">{}</span>', shown, others)
+    return format_html('{}<span class="cfl-sub">and {} more</span>', shown, intcomma(more))
 
 
 # What the inbox offers for conflicts and rejected values: one side for the values that its rows show, and the undo.

@@ -26,7 +26,7 @@ from sync.boards.mapping import set_field_rule
 from sync.choices import Rule, SyncDirection
 from sync.clock import sync_now
 from sync.kernel.action_errors import ActionError
-from sync.kernel.humanize import plural
+from sync.kernel.humanize import count_with_noun
 from sync.models import FieldMapping
 from sync.records.authors import log_action
 from sync.registry import type_name
@@ -245,17 +245,13 @@ def active_rules(request: HttpRequest, mappings: Iterable[FieldMapping]) -> list
 
 def _rule_option(decisions: FieldDecisions, side: str) -> dict[str, str]:
     count = decisions.total
-    matched = plural(
-        count,
-        "In the last 30 days it would have matched %(matched)s of %(count)s resolution.",
-        "In the last 30 days it would have matched %(matched)s of %(count)s resolutions.",
-    )
+    matched = f"{intcomma(decisions.matched(side))} of {count_with_noun(count, 'resolution')}"
     taken = "Monday's column gets NPD's value" if side == NPD else "NPD gets Monday's value"
     return {
         "effect": f"{taken}; the value that is overwritten stays in the record's activity and can be restored.",
         "rule": str(RULE_OF_SIDE[side]),
         "label": str(RULE_OF_SIDE[side].label),
-        "matched": matched % {"matched": intcomma(decisions.matched(side)), "count": intcomma(count)} if count else "",
+        "matched": f"In the last 30 days it would have matched {matched}." if count else "",
     }
 
 

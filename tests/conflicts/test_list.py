@@ -51,13 +51,20 @@ def test_what_waits_for_a_stop_is_said_without_the_id_of_mondays_request(browser
     assert "4f-1" not in page + told["waits"]
 
 
-def test_the_open_ones_are_listed_unless_somebody_asks_for_others(browser: Client, ada: User) -> None:
-    conflicting("Open", PHONE)
+def test_the_open_ones_are_listed_the_oldest_first_unless_somebody_asks_for_others(browser: Client, ada: User) -> None:
+    conflicting("Old", PHONE)
     done = conflicting("Done", PHONE)
+    conflicting("Young", PHONE)
     record(finding(Contact.objects.get(pk=done.entity_id)))
-    assert names(browser, "") == names(browser, "state=open") == {"Open"}
-    assert names(browser, "state=all") == {"Open", "Done"}
+    assert names(browser, "") == names(browser, "state=open") == {"Old", "Young"}
+    assert names(browser, "state=all") == {"Old", "Young", "Done"}
+    page = text_of(browser.get(f"{LIST}?state=all"))
+    assert page.index("Old contact") < page.index("Young contact") < page.index("Done contact")
+    assert "Open 2 Resolved in 30 days 1" in page
     assert names(browser, "state=settled") == names(browser, "state=settled&q=Done") == {"Done"}
+    SyncConflict.objects.all().delete()
+    bar = browser.get(LIST).content.decode().partition('id="cfl-states"')[2].partition("</ul>")[0]
+    assert (bar.count("<li>"), bar.count('aria-current="true"'), "<b" in bar) == (1, 1, False)
 
 
 def test_the_list_counts_what_is_being_applied_as_open_and_the_screen_what_still_waits(
