@@ -100,17 +100,8 @@ class SyncConflictResponseSerializer(serializers.ModelSerializer[SyncConflict]):
         model = SyncConflict
         fields = [
             *("id", "entity_type", "entity_id", "monday_id", "kind", "state", "conflict_fields"),
-            *(
-                "npd_data",
-                "monday_data",
-                "base_data",
-                "both_data",
-                "about",
-                "notes",
-                "detected_at",
-                "resolution",
-                "resolution_problem",
-            ),
+            *("npd_data", "monday_data", "base_data", "both_data", "about", "notes", "detected_at", "resolution"),
+            "resolution_problem",
             *("left_open", "resolved_at", "resolution_type", "resolved_by", "merge_selections", "resolved_data"),
         ]
         read_only_fields = fields
@@ -165,13 +156,10 @@ class SeenSerializer(request_rules.KnownFieldsMixin):
     monday = serializers.CharField(allow_null=True, allow_blank=True, trim_whitespace=False)
 
 
-MANUAL_CHOICES = [(kind.value, kind.label) for kind in MANUAL_TYPES]
-
-
 class ResolveSerializer(request_rules.KnownFieldsMixin):
     """A resolution: one side for all fields, or a choice by field, for exactly the values seen."""
 
-    resolution_type = serializers.ChoiceField(choices=MANUAL_CHOICES)
+    resolution_type = serializers.ChoiceField(choices=[(kind.value, kind.label) for kind in MANUAL_TYPES])
     selections = serializers.DictField(child=SelectionSerializer(), required=False, help_text="Of a merge.")
     seen = serializers.DictField(child=SeenSerializer(), help_text="By field, as the conflict showed them.")
 

@@ -603,7 +603,6 @@ class Case:
 
     @property
     def is_rejected(self) -> bool:
-        """Whether it is about a value that Monday rejected, and no conflict."""
         return self.kind == REJECTED
 
     @property

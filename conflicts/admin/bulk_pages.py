@@ -177,7 +177,7 @@ class BatchMixin:
 
     def _question(self, request: HttpRequest, batch: ConflictBatch) -> Question:
         may_change = self.has_change_permission(request)  # type: ignore[attr-defined]
-        title, way_back = bulk_title(batch), _way_back(batch)
+        title, way_back = bulk_title(batch), WAYS_BACK.get(batch.resolution_type, "")
         lines = [
             humanize.count_with_noun(number, *words)
             for name, words in PLAN_LINES.items()
@@ -224,7 +224,7 @@ class BatchMixin:
         )
 
     def _context(self, request: HttpRequest, batch: ConflictBatch) -> dict[str, Any]:
-        may_change, way_back = self.has_change_permission(request), _way_back(batch)  # type: ignore[attr-defined]
+        may_change, way_back = self.has_change_permission(request), WAYS_BACK.get(batch.resolution_type, "")  # type: ignore[attr-defined]
         show = request.GET.get("show", "")
         rows = bulk_resolution.with_status(batch).select_related("conflict")
         if show in STATUS_LABELS:
@@ -264,10 +264,6 @@ def _outcome(row: Any) -> tuple[Any, str, str]:
     """A row, what became of it, and what was written, or why not, without the same word once more."""
     outcome = capfirst(STATUS_LABELS[row.stands])
     return row, outcome, bulk_resolution.entry_sentence(row).removeprefix(f"{outcome}: ")
-
-
-def _way_back(batch: ConflictBatch) -> str:
-    return WAYS_BACK.get(batch.resolution_type, "")  # type: ignore[call-overload, no-any-return]  # a StrEnum equals its text
 
 
 def _sides(conflict: SyncConflict) -> tuple[SafeString, SafeString]:

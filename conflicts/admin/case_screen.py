@@ -122,19 +122,17 @@ def walk_from(row_id: str, kind: AttentionKind) -> Walk:
 
 
 def _case_url(key: str) -> str:
-    """The address on which an entry of the inbox is decided."""
     kind, *row_id = key.split(":")
     name = "rejected_screen" if kind == AttentionKind.REJECTED else "screen"
     return reverse(f"{URL_NAME}_{name}", args=row_id)
 
 
-def screen_url(pk: UUID | None) -> str:
-    return reverse(f"{URL_NAME}_screen", args=[pk]) if pk else ""
+def screen_url(pk: UUID) -> str:
+    return reverse(f"{URL_NAME}_screen", args=[pk])
 
 
-def rejection_url(field_ref: FieldRef | None) -> str:
-    """The address of the screen of a rejected value; empty without one."""
-    return reverse(f"{URL_NAME}_rejected_screen", args=field_ref) if field_ref else ""
+def rejection_url(field_ref: FieldRef) -> str:
+    return reverse(f"{URL_NAME}_rejected_screen", args=field_ref)
 
 
 def _onward(request: HttpRequest, next_url: str, parameter: str, decided: Any, said: str) -> str:

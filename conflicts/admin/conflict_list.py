@@ -401,12 +401,10 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
 
     @admin.display(description="NPD")
     def npd_says(self, conflict: Any) -> SafeString | str:
-        """NPD's value of the first field, around what differs."""
         return _first_value(conflict.page_case, NPD)
 
     @admin.display(description="Monday")
     def monday_says(self, conflict: Any) -> SafeString | str:
-        """Monday's value of the first field, around what differs."""
         return _first_value(conflict.page_case, MONDAY)
 
     @admin.display(description="Found", ordering="detected_at")

@@ -256,5 +256,4 @@ def _rule_option(decisions: FieldDecisions, side: str) -> dict[str, str]:
 
 
 def _with_undo_link(sentence: str, mapping: FieldMapping) -> SafeString:
-    """The sentence with a link to the rule's page, where it can be undone."""
     return format_html('{} <a class="underline" href="{}">{}</a>', sentence, rule_url(mapping), "Undo")

@@ -302,7 +302,6 @@ def end_sessions(user_id: Any, *, but: str | None = None) -> int:
 
 
 def hashed(text: str) -> str:
-    """Return a recovery code as it is stored."""
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 

@@ -57,12 +57,12 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+\Z")
 _SPACES = r"(?:\s|\+|%20|&nbsp;|\\[nrt])+"
 # In JSON a line break is written “\n”, in an address “%0A”: their last letter stands before the word.
 _ESCAPED = r"(?<=\\[nrtbf])|(?<=%[0-9A-Fa-f]{2})"
-_BEFORE_WORD = {
-    kind: rf"(?:(?<!{letter})|{_ESCAPED})"
-    for kind, letter in {"name": r"\w", "email": r"[\w.+-]", "notes": r"\w"}.items()
-}
-_AFTER_WORD = {"name": r"(?!\w)", "email": r"(?!\.?[\w-])", "notes": r"(?!\w)"}
-_AROUND = {kind: (before, _AFTER_WORD[kind]) for kind, before in _BEFORE_WORD.items()}
+_AROUND = {
+    kind: (rf"(?:(?<!{letter})|{_ESCAPED})", after)
+    for kind, letter, after in (
+        ("name", r"\w", r"(?!\w)"), ("email", r"[\w.+-]", r"(?!\.?[\w-])"), ("notes", r"\w", r"(?!\w)"),
+    )
+}  # fmt: skip
 _BETWEEN_DIGITS = r"[^0-9A-Za-z\"\\]{0,3}"
 
 
@@ -463,12 +463,7 @@ def _ownership(model: type[Model], person: Person) -> Q | None:
     if item is not None and person.item_ids and item.get_internal_type() in ("CharField", "TextField"):
         unowned = Q(**{f"{owner.attname}__isnull": True}) if owner is not None else Q()
         conditions.append(Q(**{f"{item.attname}__in": person.item_ids}) & unowned)
-    if not conditions:
-        return None
-    found = conditions[0]
-    for other in conditions[1:]:
-        found |= other
-    return found
+    return Q(*conditions, _connector=Q.OR) if conditions else None
 
 
 @dataclass(frozen=True)
