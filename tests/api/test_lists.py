@@ -316,3 +316,40 @@ def test_how_each_field_is_synced_is_told_with_its_reason_and_monday_is_not_aske
 
 def organization_id() -> UUID:
     return Organization.objects.create(name="Navy").pk
+
+
+# What a list costs.
+
+
+def test_every_list_costs_as_many_queries_for_thirty_rows_as_for_three(
+    api: APIClient, organization: Organization
+) -> None:
+    contacts = (CONTACTS, f"{CONTACTS}?expand=organization", f"{CONTACTS}?pagination=cursor")
+    lists = [*contacts, "/api/v1/organizations/", QUEUE, CONFLICTS, STATES]
+    grow(3, organization)
+    for address in lists:
+        api.get(address)  # what is loaded once
+    few = {address: queries(api, address) for address in lists}
+    grow(27, organization)
+    assert {address: queries(api, address) for address in lists} == few
+    assert max(few.values()) <= 15, few
+
+
+def queries(api: APIClient, address: str) -> int:
+    with CaptureQueriesContext(connection) as captured:
+        assert results(api, address)
+    return len(captured)
+
+
+def grow(number: int, organization: Organization) -> None:
+    """So many rows more of everything that is listed."""
+    for _ in range(number):
+        contact = Contact.objects.create(name="x", organization=organization)
+        Organization.objects.create(name="x")
+        row()
+        blocked = {"email": {"reason": "Monday rejected it.", "code": "rejected", "side": "monday"}}
+        SyncMetadata.objects.create(entity_type="contact", entity_id=str(contact.pk), blocked_fields=blocked)
+        sides = {"npd_data": {"phone": "1"}, "monday_data": {"phone": "2"}, "base_data": {"phone": "0"}}
+        SyncConflict.objects.create(
+            entity_type="contact", entity_id=contact.pk, monday_item_id="77", conflict_fields=["phone"], **sides
+        )

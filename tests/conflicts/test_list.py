@@ -1,4 +1,4 @@
-"""The list of conflicts: counters by field, filters, and few queries however long it is."""
+"""The list of conflicts: counters by field, filters; and few queries of list and screens, however much they show."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pghistory
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
@@ -23,10 +24,10 @@ from sync.clock import sync_now
 from sync.models import MondayAccount, SyncMetadata
 from tests.admin import states
 from tests.admin.test_exports import exported
-from tests.conflicts.conftest import GOOD, PHONE, REFUSED, ROLE, finding, record, rejected_too, seen
-from tests.conflicts.test_about_record import gone
+from tests.conflicts.conftest import GOOD, PHONE, REFUSED, ROLE, conflict_of, finding, record, rejected_too, seen
+from tests.conflicts.test_about_record import AGAIN, gone, who
 from tests.conflicts.test_refused import page_of
-from tests.conflicts.test_screen import LIST, text_of
+from tests.conflicts.test_screen import LIST, form, screen, text_of
 
 pytestmark = pytest.mark.django_db
 
@@ -196,3 +197,48 @@ def test_what_was_removed_is_listed_where_it_is_asked_for_and_counted_apart(brow
         assert [row.entity_id for row in page.context["cl"].result_list] == [listed.pk]
         assert (page.context["counts"]["open"], page.context["counts"]["removed"]) == (1, 1)
         assert [row["NPD ID"] for row in exported(browser, LIST, query)] == [str(listed.pk)]
+
+
+# What a screen costs.
+
+
+RAW = {"local": {"phone": "1"}, "remote": "2", "base": None}
+
+
+def opened(client: Client, contact: Contact, kind: str) -> SyncConflict:
+    about = {"gone": gone(contact, ROLE, options=[AGAIN]), "identity": who(contact)}
+    record(about.get(kind) or finding(contact, PHONE, ROLE))
+    conflict = conflict_of(contact)
+    if kind in ("applying", "settled"):
+        client.post(screen(conflict), form(PHONE, ROLE, pick__phone="monday", pick__role_title="npd"))
+    if kind == "settled":
+        applied = {"phone": PHONE.monday, "role_title": ROLE.npd}
+        record(finding(contact, applied=applied, inverse={"phone": {"before": RAW, "after": RAW}}))
+    return conflict
+
+
+@pytest.mark.parametrize("kind", ["fields", "applying", "settled", "gone", "identity"])
+def test_a_screen_with_all_that_it_can_tell_asks_at_most_seventeen_times(
+    client: Client, ada: User, kind: str, settings: Any, django_assert_max_num_queries: Any
+) -> None:
+    settings.MONDAY_API_KEY = "a-key"
+    states.boards()
+    client.force_login(ada)
+    contact = Contact.objects.create(
+        name="Grace", monday_id="71", organization=Organization.objects.create(name="Navy")
+    )
+    with pghistory.context(user=ada.pk):
+        Contact.objects.filter(pk=contact.pk).update(phone=PHONE.npd, role_title=ROLE.npd)
+    agreed = states.agreed(contact, "71")
+    base = {key: agreed[key] for key in ("name", "email", "notes")}
+    SyncMetadata.objects.create(
+        entity_type="contact", entity_id=str(contact.pk), base=base, blocked_fields={}, altered={}
+    )
+    other = Contact.objects.create(name="Before", monday_id="72")
+    record(finding(other, PHONE))
+    record(finding(Contact.objects.create(name="After", monday_id="73"), PHONE))
+    conflict = opened(client, contact, kind)
+    url = f"{screen(conflict)}?after={conflict_of(other).pk}"
+    client.get(url)  # a session's first page writes it down
+    with django_assert_max_num_queries(17):
+        assert client.get(url).status_code == 200

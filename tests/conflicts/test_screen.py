@@ -96,6 +96,13 @@ def test_fields_keep_the_order_of_the_form_when_they_are_resolved(browser: Clien
     assert case.progress.sentence.index("Role") < case.progress.sentence.index("Notes")
 
 
+def test_values_are_escaped(browser: Client, contact: Contact) -> None:
+    record(finding(contact, FieldConflict("notes", "<script>alert(1)</script>", None, '"><b>')))
+    page = browser.get(screen(conflict_of(contact))).content.decode()
+    assert "<script>alert(1)" not in page
+    assert '"><b>' not in page
+
+
 def test_the_status_turns_from_being_applied_to_settled_and_says_what_was_written_where(
     browser: Client, conflict: SyncConflict, contact: Contact
 ) -> None:
