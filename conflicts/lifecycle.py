@@ -226,24 +226,20 @@ def close(conflict: SyncConflict, reason: str, now: datetime) -> None:
 
 def set_field_values(conflict: SyncConflict, item_id: str, fields: Sequence[FieldConflict]) -> None:
     if conflict.kind == ConflictKind.OVERWRITTEN:
-        conflict.about = _replaced_among(conflict, fields)
+        # Those that lost their value with a column; of these a later pass tells only that the value is the same.
+        before, lost = conflict.replaced_fields, conflict.monday_data or {}
+        replaced = [
+            field.key
+            for field in fields
+            if field.is_replaced or (field.key in before and field.monday == lost.get(field.key))
+        ]
+        conflict.about = {"replaced": replaced} if replaced else {}
     conflict.monday_item_id = item_id
     conflict.conflict_fields = [field.key for field in fields]
     conflict.npd_data = {field.key: field.npd for field in fields}
     conflict.monday_data = {field.key: field.monday for field in fields}
     conflict.base_data = {field.key: field.base for field in fields}
     conflict.notes = {field.key: field.reason for field in fields if field.reason}
-
-
-def _replaced_among(conflict: SyncConflict, fields: Sequence[FieldConflict]) -> dict[str, Any]:
-    """Which of the fields lost their value with a column; a later pass tells only that the value is the same."""
-    before, lost = conflict.replaced_fields, conflict.monday_data or {}
-    replaced = [
-        field.key
-        for field in fields
-        if field.is_replaced or (field.key in before and field.monday == lost.get(field.key))
-    ]
-    return {"replaced": replaced} if replaced else {}
 
 
 def restore_fields(conflict: SyncConflict, keys: list[str]) -> None:

@@ -412,7 +412,11 @@ def apply_undo_results(
             _log_result(conflict, key, results[key], history)
         conflict.resolution = conflict.stored_resolution.without(set(results)).to_json()
         if undone and open_conflict is None:
-            reopen(conflict, undone)
+            # What else it was about stays resolved.
+            conflict.resolved_at = conflict.resolution_type = conflict.resolved_by = None
+            conflict.notes = {key: note for key, note in conflict.notes.items() if key != CLOSING_NOTE}
+            conflict.resolution_problem = ""
+            restore_fields(conflict, undone)
             open_conflict = conflict
         elif undone and open_conflict is not conflict:
             for key in undone:
@@ -424,14 +428,6 @@ def reject_undo(conflict: SyncConflict, reason: str, history: ConflictHistory) -
     for key in conflict.stored_resolution.fields:
         _log_result(conflict, key, reason, history)
     conflict.resolution = None
-
-
-def reopen(conflict: SyncConflict, keys: list[str]) -> None:
-    """Make the conflict open again for these fields; what else it was about stays resolved."""
-    conflict.resolved_at = conflict.resolution_type = conflict.resolved_by = None
-    conflict.notes = {key: note for key, note in conflict.notes.items() if key != CLOSING_NOTE}
-    conflict.resolution_problem = ""
-    restore_fields(conflict, keys)
 
 
 def _log_result(conflict: SyncConflict, key: str, reason: str, history: ConflictHistory) -> None:
