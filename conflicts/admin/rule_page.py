@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
+from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth.base_user import AbstractBaseUser
-from django.contrib.auth.models import User
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.core.exceptions import PermissionDenied
 from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -100,31 +100,12 @@ def field_decisions(mapping: FieldMapping) -> FieldDecisions:
     return all_field_decisions().get((mapping.link.entity_type, mapping.key), FieldDecisions())
 
 
-def open_conflicts_on(mapping: FieldMapping) -> list[SyncConflict]:
-    """Return the open conflicts about this field's values, which a rule would resolve at their next pass."""
+def records_in_conflict(mapping: FieldMapping) -> QuerySet[SyncConflict, UUID]:
+    """Return the ids of records with an open conflict about this field's values, which a rule would resolve."""
     rows = SyncConflict.objects.filter(
         resolved_at=None, kind="fields", entity_type=mapping.link.entity_type, conflict_fields__contains=[mapping.key]
     )
-    return list(rows.only("entity_id", "entity_type").order_by("entity_id"))
-
-
-# Making a decision a rule, and taking that back: as the board's page does it.
-
-
-def set_rule(mapping_id: int, rule: str, *, expected_rule: str, by: AbstractBaseUser, why: str) -> FieldMapping:
-    """Give a field this rule, and order a look at each record on which the field is in conflict.
-
-    `expected_rule` is the rule that the person saw; `why` goes to the admin's log. Raises FieldMapping.DoesNotExist,
-    or ActionError where the field can't follow the rule or somebody has changed it since.
-    """
-    with transaction.atomic():
-        mapping = FieldMapping.objects.select_related("link").get(pk=mapping_id)
-        changed = set_field_rule(mapping, rule, expected=expected_rule, by=by.get_username())
-        change = f"Rule of {changed.label}: “{Rule(expected_rule).label}” became “{Rule(changed.rule).label}”."
-        log_action(by, changed.link, f"{change} {why}".strip())
-        # Open conflicts on this field get a pass soon: whoever set the rule expects it to count.
-        request_pass(changed.link.entity_type, *(conflict.entity_id for conflict in open_conflicts_on(changed)))
-    return changed
+    return rows.order_by("entity_id").values_list("entity_id", flat=True)
 
 
 SIDE_NAMES = {NPD: "NPD", MONDAY: "Monday"}
@@ -160,7 +141,7 @@ class RuleMixin:
             "ways": [_rule_option(decisions, side) for side in (NPD, MONDAY) if RULE_OF_SIDE[side] != mapping.rule],
             "decided": decisions.total,
             "aside": decisions.is_dismissed,
-            "open": len(open_conflicts_on(mapping)),
+            "open": records_in_conflict(mapping).count(),
             "back": reverse("admin:conflicts_syncconflict_changelist"),
             "board": reverse("admin:sync_boardlink_change", args=[mapping.link_id]),
         }
@@ -190,7 +171,12 @@ class RuleMixin:
         if side := next((side for side, one in RULE_OF_SIDE.items() if one == rule), ""):
             why = f"It would have matched {decisions.matched(side)} of {decisions.total} resolutions in 30 days."
         try:
-            changed = set_rule(mapping.pk, rule, expected_rule=expected_rule, by=cast("User", request.user), why=why)
+            with transaction.atomic():
+                changed = set_field_rule(mapping, rule, expected=expected_rule, by=request.user.get_username())
+                change = f"Rule of {changed.label}: “{Rule(expected_rule).label}” became “{Rule(changed.rule).label}”."
+                log_action(request.user, changed.link, f"{change} {why}".strip())
+                # Open conflicts on this field get a pass soon: whoever set the rule expects it to count.
+                request_pass(changed.link.entity_type, *records_in_conflict(changed))
         except ActionError as error:
             messages.error(request, str(error))
             return see_other(rule_url(mapping))

@@ -152,12 +152,6 @@ def filtered_by(
     return extend
 
 
-def list_filter(serializer: type[serializers.ModelSerializer[Any]]) -> type[FilterSet]:
-    """The filters of a list that has none but those of its columns."""
-    made: type[FilterSet] = filtered_by(serializer)(FilterSet)
-    return made
-
-
 def columns_of(serializer: Any) -> dict[str, str]:
     """The column of each member of an answer that is one; what may quote a record is told by no filter."""
     columns = {field.name for field in serializer.Meta.model._meta.concrete_fields}

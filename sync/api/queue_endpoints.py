@@ -21,7 +21,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from sync import registry
-from sync.api.lists import ShapedView, filtered_by, list_filter
+from sync.api.lists import ShapedView, filtered_by
 from sync.api.problems import BadQuery
 from sync.api.request_rules import (
     ApiRouter,
@@ -256,7 +256,7 @@ class PauseViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[QueuePause]):
     queryset = QueuePause.objects.order_by("entity_type", "direction")
     serializer_class = PauseSerializer
     # One of every board, or of both directions, is not among those of one.
-    filterset_class = list_filter(PauseSerializer)
+    filterset_class: type[FilterSet] = filtered_by(PauseSerializer)(FilterSet)
     permission_classes = [MayPause]
     scope = TokenScope.OPERATE
 

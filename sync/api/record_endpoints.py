@@ -434,21 +434,6 @@ class RecordViewSet(ShapedView, BulkMixin, viewsets.ModelViewSet[Any]):
             found = list(records_named(model.entity_type(), [(source, value)]).values())
             return self._upsert(request, found, given, given)
 
-    def _upsert_by_key(self, request: Request, value: str) -> Response:
-        model, value = self.get_queryset().model, value.removesuffix("/")
-        entity_type, field = model.entity_type(), registry.match_field(model) or "pk"
-        key, given = str(canonical_value(entity_type, field, value)), _object(request.data)
-        if not key or "\0" in key:
-            raise serializers.ValidationError({field: ["The address names none."]}, code="blank")
-        sent = given.get(field, value)
-        if not isinstance(sent, str) or str(canonical_value(entity_type, field, sent)).lower() != key.lower():
-            message = f"The address names “{value}”. Leave it out here, or send the same; to change it, use the id."
-            raise serializers.ValidationError({field: [message]}, code="contradiction")
-        with self._writing({}):
-            lock_values(entity_type, field, [match_key(entity_type, field, value)])
-            found = [record.pk for record in records_saying(model, field, value)]
-            return self._upsert(request, found, given, {field: value, **given})
-
     def _upsert(
         self, request: Request, found: Sequence[UUID], changes: dict[str, Any], values: dict[str, Any]
     ) -> Response:
@@ -597,15 +582,27 @@ def _copied(method: Any) -> Any:
     return copy
 
 
-def _upsert_by(key: str) -> Any:
+def _upsert_by(field: str) -> Any:
     """The action that finds the record by its match field, in whose address the field's name stands."""
 
-    @action(detail=False, methods=["put"], url_path=f"by-{key}/(?P<value>.+)", permission_classes=[MayUpsert])
+    @action(detail=False, methods=["put"], url_path=f"by-{field}/(?P<value>.+)", permission_classes=[MayUpsert])
     def upsert_by_key(self: RecordViewSet, request: Request, value: str) -> Response:
         """Write the fields sent to the record with this value, compared as the sync compares it: 200; or make one: 201.
         409 with the ids where several have it. Two callers at once make one record.
         """
-        return self._upsert_by_key(request, value)
+        model, value = self.get_queryset().model, value.removesuffix("/")
+        entity_type = model.entity_type()
+        key, given = str(canonical_value(entity_type, field, value)), _object(request.data)
+        if not key or "\0" in key:
+            raise serializers.ValidationError({field: ["The address names none."]}, code="blank")
+        sent = given.get(field, value)
+        if not isinstance(sent, str) or str(canonical_value(entity_type, field, sent)).lower() != key.lower():
+            message = f"The address names “{value}”. Leave it out here, or send the same; to change it, use the id."
+            raise serializers.ValidationError({field: [message]}, code="contradiction")
+        with self._writing({}):
+            lock_values(entity_type, field, [match_key(entity_type, field, value)])
+            found = [record.pk for record in records_saying(model, field, value)]
+            return self._upsert(request, found, given, {field: value, **given})
 
     return upsert_by_key
 
