@@ -3,24 +3,15 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.contrib.auth.models import User
-from django.core.cache import cache
 from rest_framework.test import APIClient
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.kernel.conflict_store import FieldConflict
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, seen
-from tests.support.people import api_of
 
 pytestmark = pytest.mark.django_db
 LIST = "/api/v1/sync/conflicts/"
-
-
-@pytest.fixture
-def api(ada: User) -> APIClient:
-    cache.clear()  # throttle counts live in the process
-    return api_of(ada)
 
 
 def body(**selections: Any) -> dict[str, Any]:
