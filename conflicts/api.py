@@ -156,10 +156,13 @@ class SeenSerializer(request_rules.KnownFieldsMixin):
     monday = serializers.CharField(allow_null=True, allow_blank=True, trim_whitespace=False)
 
 
+MANUAL_CHOICES = [(kind.value, kind.label) for kind in MANUAL_TYPES]
+
+
 class ResolveSerializer(request_rules.KnownFieldsMixin):
     """A resolution: one side for all fields, or a choice by field, for exactly the values seen."""
 
-    resolution_type = serializers.ChoiceField(choices=[(kind.value, kind.label) for kind in MANUAL_TYPES])
+    resolution_type = serializers.ChoiceField(choices=MANUAL_CHOICES)
     selections = serializers.DictField(child=SelectionSerializer(), required=False, help_text="Of a merge.")
     seen = serializers.DictField(child=SeenSerializer(), help_text="By field, as the conflict showed them.")
 
