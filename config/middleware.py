@@ -23,7 +23,7 @@ from rest_framework.request import Request
 from structlog.contextvars import get_contextvars
 
 from sync.api.problems import CHANGED_AT_ONCE, problem
-from sync.api.request_limits import LimitedView
+from sync.api.request_rules import LimitedView
 from sync.kernel.db import gave_way
 
 log = structlog.get_logger(__name__)

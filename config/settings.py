@@ -330,7 +330,7 @@ SYNC_NOW_THROTTLE = env.str("SYNC_NOW_THROTTLE", "60/min")
 REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "sync.api.schema.ProblemSchema",
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "sync.api.token_auth.ApiTokenAuthentication",
+        "sync.api.callers.ApiTokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
@@ -379,7 +379,7 @@ SPECTACULAR_SETTINGS = {
     "PREPROCESSING_HOOKS": ["sync.api.schema.shown_addresses"],
     "SCHEMA_PATH_PREFIX": "/api/v1(/sync)?",
     "SERVERS": [{"url": SITE_URL}],
-    "WEBHOOKS": ["sync.api.event_endpoints.WEBHOOK"],
+    "WEBHOOKS": ["sync.api.program_endpoints.WEBHOOK"],
     "COMPONENT_SPLIT_REQUEST": True,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

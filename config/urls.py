@@ -22,7 +22,6 @@ from sync.admin.connection_pages import phone_region_page
 from sync.admin.notification_pages import notifications_page, test_receiver
 from sync.admin.record_pages import register_generated
 from sync.api import record_endpoints, service_endpoints
-from sync.api.urls import of_programs
 
 
 def record_apis() -> list[URLResolver]:
@@ -93,8 +92,8 @@ urlpatterns = [
     path("go/<uuid:record_id>", record_endpoints.redirect_to_record, name="go-to-record"),
     path("api/v1/", RedirectView.as_view(pattern_name="docs")),
     *record_apis(),
-    path("api/v1/", include(of_programs)),
-    path("api/v1/sync/", include("sync.api.urls")),
+    path("api/v1/", include("sync.api.program_endpoints")),
+    path("api/v1/sync/", include("sync.api.queue_endpoints")),
     path("api/v1/sync/", include("conflicts.api")),
     path("api/v1/schema/", service_endpoints.SchemaView.as_view(), name="schema"),
     path("api/v1/docs/", service_endpoints.DocsView.as_view(url_name="schema"), name="docs"),

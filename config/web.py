@@ -156,7 +156,7 @@ class Request(HTTPRequestParser):  # type: ignore[misc]
 
     def parse_header(self, head: bytes) -> None:
         """Read the head, and how much of a body may come; raises ParsingError."""
-        from sync.api.request_limits import may_send_file
+        from sync.api.callers import may_send_file
 
         lengths = _BODY_HEADER.findall(head)
         if len(lengths) > 1:

@@ -26,7 +26,7 @@ from conflicts.models import (
     NPD,
     OPEN_FIRST,
     SyncConflict,
-    conflict_counts,
+    counts_and_acts,
     counts_by_kind,
     known_conflict,
 )
@@ -100,17 +100,8 @@ class SyncConflictResponseSerializer(serializers.ModelSerializer[SyncConflict]):
         model = SyncConflict
         fields = [
             *("id", "entity_type", "entity_id", "monday_id", "kind", "state", "conflict_fields"),
-            *(
-                "npd_data",
-                "monday_data",
-                "base_data",
-                "both_data",
-                "about",
-                "notes",
-                "detected_at",
-                "resolution",
-                "resolution_problem",
-            ),
+            *("npd_data", "monday_data", "base_data", "both_data", "about", "notes", "detected_at", "resolution"),
+            "resolution_problem",
             *("left_open", "resolved_at", "resolution_type", "resolved_by", "merge_selections", "resolved_data"),
         ]
         read_only_fields = fields
@@ -205,7 +196,7 @@ def validate_field(value: str) -> None:
         raise InvalidValue(f"There is no such field. Known: {known}.", code="unknown")
 
 
-@filtered_by(SyncConflictResponseSerializer, order=False)
+@filtered_by(SyncConflictResponseSerializer)
 class ConflictFilter(FilterSet):  # type: ignore[misc]
     """What the list can be narrowed by."""
 
@@ -229,7 +220,7 @@ class ConflictViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
 
     queryset = SyncConflict.objects.select_related("resolved_by").order_by(*OPEN_FIRST)
     serializer_class = SyncConflictResponseSerializer
-    filterset_class: type[FilterSet] = filtered_by(SyncConflictResponseSerializer)(ConflictFilter)
+    filterset_class = ConflictFilter
     permission_classes = [request_rules.ModelPermissions]
     scope = TokenScope.RESOLVE
     lookup_value_regex = request_rules.UUID_REGEX
@@ -238,7 +229,7 @@ class ConflictViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
     @action(detail=False)
     def stats(self, request: Request) -> Response:
         """Conflicts in numbers."""
-        counted = conflict_counts()
+        counted, _removed, _acts = counts_and_acts()
         return Response(
             {
                 "unresolved": counted["open"],

@@ -9,6 +9,7 @@ class ConflictsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from conflicts import database_store
+        from conflicts.database_store import DatabaseConflictStore
+        from sync.kernel.conflict_store import register_store
 
-        database_store.register()
+        register_store(DatabaseConflictStore())

@@ -122,7 +122,7 @@ def bulk_title(batch: ConflictBatch) -> str:
     if number := _emptied(batch):
         side = " and ".join(words for name, words in _EMPTIED.items() if batch.plan.get(name))
         return f"Empty {humanize.count_with_noun(number, 'value')} {side}"
-    template = BULK_TITLES.get(batch.resolution_type)  # type: ignore[call-overload]  # a StrEnum equals its text
+    template = BULK_TITLES.get(batch.resolution_type)
     if template is None:
         label = ResolutionType(batch.resolution_type).label
         return f"{label} in {humanize.count_with_noun(batch.total, 'conflict')}"
@@ -374,7 +374,7 @@ def request_undo(batch: ConflictBatch, *, by: AbstractBaseUser) -> int:
 
     Raises InvalidResolution where nothing of it can be undone now.
     """
-    if way_back := WAYS_BACK.get(batch.resolution_type):  # type: ignore[call-overload]  # a StrEnum equals its text
+    if way_back := WAYS_BACK.get(batch.resolution_type):
         raise InvalidResolution(f"This can't be undone at once. {way_back}")
     with transaction.atomic():
         # Locked: a worker that stores the last of its rows at this moment writes the state as well.

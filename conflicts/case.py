@@ -1,7 +1,7 @@
 """What is displayed of a conflict, or of a value that Monday rejected: one `Case`, whoever shows it.
 
-What a reader needs decides how it is made: `listed_case` of the stored row alone, `described_case` with who gave each
-side its value, `screen_case` with all that stands around a choice. None of them asks more where there are more fields.
+What a reader needs decides how it is made: `listed_case` of the stored row alone, `screen_case` with all that stands
+around a choice. Neither asks more where there are more fields.
 """
 
 from __future__ import annotations
@@ -524,7 +524,8 @@ def _candidate_columns(conflict: SyncConflict, context: ConflictContext) -> list
     candidates = conflict.about.get("candidates") or []
     if conflict.kind != ConflictKind.IDENTITY or not candidates:
         return []
-    keys = {key for candidate in candidates if (key := _record_id(candidate))}
+    # An item's id is none.
+    keys = {key for candidate in candidates if (key := parse_uuid(candidate.get("id")))}
     records = context.records(keys) if keys else {}
     in_npd = [*records.values(), *([context.record] if context.record else [])]
     display = FieldDisplay(context.link, context.mappings, in_npd) if context.link else None
@@ -535,7 +536,7 @@ def _candidate_columns(conflict: SyncConflict, context: ConflictContext) -> list
         return CandidateColumn(str(record), where, record_url(conflict.entity_type, record.pk), note, values)
 
     def of_candidate(one: Mapping[str, Any]) -> CandidateColumn:
-        key, values = _record_id(one), one.get("values") or {}
+        key, values = parse_uuid(one.get("id")), one.get("values") or {}
         note = f"Has the item {one['linked_to']} already." if one.get("linked_to") else ""
         if key in records:
             return of_record(records[key], "In NPD", note)
@@ -555,11 +556,11 @@ def _candidate_columns(conflict: SyncConflict, context: ConflictContext) -> list
     return [of_record(context.record, f"This {type_name(conflict.entity_type)} in NPD"), *found]
 
 
-def _record_id(candidate: Mapping[str, Any]) -> UUID | None:
+def parse_uuid(text: Any) -> UUID | None:
     try:
-        return UUID(str(candidate.get("id", "")))
+        return UUID(str(text))
     except ValueError:
-        return None  # an item of the board
+        return None
 
 
 # The case itself, and who makes it of what.
@@ -602,7 +603,6 @@ class Case:
 
     @property
     def is_rejected(self) -> bool:
-        """Whether it is about a value that Monday rejected, and no conflict."""
         return self.kind == REJECTED
 
     @property
@@ -645,14 +645,6 @@ def listed_case(conflict: SyncConflict, name: str, *, removed_side: str = "") ->
     is_removed = conflict.kind == ConflictKind.DELETE and conflict.is_open
     progress = conflict_progress(conflict, with_delay=False)
     return _case(conflict, name, fields, progress, removed_side=removed_side if is_removed else "")
-
-
-def described_case(conflict: SyncConflict, context: ConflictContext) -> Case:
-    """Return the fields in conflict with both sides, the base, and who gave each side its value."""
-    fields = [_field(conflict, context, key, set()) for key in conflict.conflict_fields]
-    progress = conflict_progress(conflict, with_delay=False)
-    item_url = context.item_url(conflict.monday_item_id)
-    return _case(conflict, context.name, _with_editors(fields, conflict, context), progress, item_url=item_url)
 
 
 def screen_case(

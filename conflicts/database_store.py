@@ -29,7 +29,6 @@ from sync.kernel.conflict_store import (
     ConflictTurnover,
     OpenConflict,
     OptionAct,
-    register_store,
 )
 from sync.kernel.messages import TombstoneReason
 
@@ -260,7 +259,3 @@ def _conflict_key(one: SyncConflict | ConflictReport) -> ConflictKey:
 
 def _snapshot(conflict: SyncConflict) -> list[Any]:
     return [getattr(conflict, conflict._meta.get_field(name).attname) for name in UPDATABLE_FIELDS]  # type: ignore[union-attr]
-
-
-def register() -> None:
-    register_store(DatabaseConflictStore())

@@ -43,6 +43,15 @@ Sides = Mapping[str, str | None]
 # What a resolution leads to: the value that both sides will have, and which of them changes. Pure.
 
 
+_EFFECT_TEXTS = {
+    # Whether NPD and Monday change: what changes, where a value is removed, where one is written.
+    (True, True): ("NPD and Monday change", "on both sides", "written in NPD and on Monday"),
+    (True, False): ("NPD changes, Monday stays", "in NPD", "written in NPD"),
+    (False, True): ("Monday changes, NPD stays", "on Monday", "written on Monday"),
+    (False, False): ("Nothing changes", "", "nothing had to be written"),
+}
+
+
 @dataclass(frozen=True)
 class Effect:
     """The value that both sides will have, and the sides that change."""
@@ -53,30 +62,16 @@ class Effect:
 
     @property
     def where(self) -> str:
-        if self.npd_changes and self.monday_changes:
-            return "NPD and Monday change"
-        if self.npd_changes:
-            return "NPD changes, Monday stays"
-        if self.monday_changes:
-            return "Monday changes, NPD stays"
-        return "Nothing changes"
+        return _EFFECT_TEXTS[self.npd_changes, self.monday_changes][0]
 
     @property
     def emptied_side(self) -> str:
         """Where what is there now is removed, in words; empty where nothing is."""
-        if self.value or not (self.npd_changes or self.monday_changes):
-            return ""
-        if self.npd_changes and self.monday_changes:
-            return "on both sides"
-        return "in NPD" if self.npd_changes else "on Monday"
+        return "" if self.value else _EFFECT_TEXTS[self.npd_changes, self.monday_changes][1]
 
     @property
     def written(self) -> str:
-        if self.npd_changes and self.monday_changes:
-            return "written in NPD and on Monday"
-        if self.npd_changes:
-            return "written in NPD"
-        return "written on Monday" if self.monday_changes else "nothing had to be written"
+        return _EFFECT_TEXTS[self.npd_changes, self.monday_changes][2]
 
 
 def same_text(one: str | None, other: str | None) -> bool:
@@ -231,24 +226,20 @@ def close(conflict: SyncConflict, reason: str, now: datetime) -> None:
 
 def set_field_values(conflict: SyncConflict, item_id: str, fields: Sequence[FieldConflict]) -> None:
     if conflict.kind == ConflictKind.OVERWRITTEN:
-        conflict.about = _replaced_among(conflict, fields)
+        # Those that lost their value with a column; of these a later pass tells only that the value is the same.
+        before, lost = conflict.replaced_fields, conflict.monday_data or {}
+        replaced = [
+            field.key
+            for field in fields
+            if field.is_replaced or (field.key in before and field.monday == lost.get(field.key))
+        ]
+        conflict.about = {"replaced": replaced} if replaced else {}
     conflict.monday_item_id = item_id
     conflict.conflict_fields = [field.key for field in fields]
     conflict.npd_data = {field.key: field.npd for field in fields}
     conflict.monday_data = {field.key: field.monday for field in fields}
     conflict.base_data = {field.key: field.base for field in fields}
     conflict.notes = {field.key: field.reason for field in fields if field.reason}
-
-
-def _replaced_among(conflict: SyncConflict, fields: Sequence[FieldConflict]) -> dict[str, Any]:
-    """Which of the fields lost their value with a column; a later pass tells only that the value is the same."""
-    before, lost = conflict.replaced_fields, conflict.monday_data or {}
-    replaced = [
-        field.key
-        for field in fields
-        if field.is_replaced or (field.key in before and field.monday == lost.get(field.key))
-    ]
-    return {"replaced": replaced} if replaced else {}
 
 
 def restore_fields(conflict: SyncConflict, keys: list[str]) -> None:
@@ -264,7 +255,15 @@ def _set_entry(conflict: SyncConflict, key: str, entry: dict[str, Any]) -> None:
 
 
 def _new_entry(values: FieldConflict, now: datetime, **details: Any) -> dict[str, Any]:
-    return {"npd": values.npd, "base": values.base, "monday": values.monday, "at": now.isoformat(), **details}
+    return {**_values_of(values), "at": now.isoformat(), **details}
+
+
+def _values_of(field: FieldConflict) -> dict[str, str | None]:
+    return {NPD: field.npd, BASE: field.base, MONDAY: field.monday}
+
+
+def _before(values: Mapping[str, Any]) -> str:
+    return f"NPD had {quote_value(values[NPD])}, Monday had {quote_value(values[MONDAY])}."
 
 
 # What happens to a conflict, as lines of its record's own history.
@@ -284,9 +283,8 @@ class ConflictHistory:
         for key in keys if conflict.kind == ConflictKind.FIELDS else ():
             field = field_conflict(conflict, key)
             sides = f"NPD {quote_value(field.npd)} / Monday {quote_value(field.monday)}"
-            values = {"npd": field.npd, "base": field.base, "monday": field.monday}
             sentence = f"Conflict found: {conflict.label(key)} ({sides})."
-            self._add(conflict, key, CONFLICT_FOUND_KIND, sentence, values=values)
+            self._add(conflict, key, CONFLICT_FOUND_KIND, sentence, values=_values_of(field))
 
     def log_resolution(self, conflict: SyncConflict, resolution: StoredResolution) -> None:
         for key, selection in resolution.fields.items():
@@ -326,20 +324,14 @@ class ConflictHistory:
     def log_applied(self, conflict: SyncConflict, key: str) -> None:
         """Log an applied resolution; the sync applied it, so the sync is the line's actor."""
         entry, result = conflict.merge_selections[key], conflict.resolved_data.get(key)
-        effect = applied_effect(conflict, key)
-        sentence = (
-            f"Resolved {conflict.label(key)} as {entry['by']} chose: {quote_value(result)}, {effect.written}. "
-            f"NPD had {quote_value(entry['npd'])}, Monday had {quote_value(entry['monday'])}."
-        )
+        written = f"{quote_value(result)}, {applied_effect(conflict, key).written}"
+        sentence = f"Resolved {conflict.label(key)} as {entry['by']} chose: {written}. {_before(entry)}"
         self._add(conflict, key, "conflict_settled", sentence, values={**entry, "result": result})
 
     def log_field_dropped(self, conflict: SyncConflict, field: FieldConflict) -> None:
         """Log a field that is no longer edited on the side that was not deleted."""
-        sentence = (
-            f"{conflict.label(field.key)} is not among the edited fields any more."
-            f" NPD had {quote_value(field.npd)}, Monday had {quote_value(field.monday)}."
-        )
-        values = {"npd": field.npd, "base": field.base, "monday": field.monday}
+        values = _values_of(field)
+        sentence = f"{conflict.label(field.key)} is not among the edited fields any more. {_before(values)}"
         self._add(conflict, field.key, "conflict_over", sentence, values=values)
 
     def log_second_lost_update(self, conflict: SyncConflict, first: FieldConflict, second: FieldConflict) -> None:
@@ -354,10 +346,8 @@ class ConflictHistory:
     def log_ended(self, conflict: SyncConflict, key: str, reason: str) -> None:
         """Log a field that left its conflict by itself."""
         entry = conflict.merge_selections[key]
-        sentence = (
-            f"The conflict on {conflict.label(key)} closed{': ' + reason if reason else '.'} NPD had "
-            f"{quote_value(entry['npd'])}, Monday had {quote_value(entry['monday'])}."
-        )
+        closed = f"closed{': ' + reason if reason else '.'}"
+        sentence = f"The conflict on {conflict.label(key)} {closed} {_before(entry)}"
         self._add(conflict, key, "conflict_over", sentence, values=entry)
 
     def log_returned(

@@ -56,7 +56,7 @@ DELETION_LEADS = {
 """What is said above questions about deletions, by what happened."""
 
 # What a bulk resolution does that is about records as a whole: what it is called, and how to go back.
-BULK_TITLES = {
+BULK_TITLES: dict[str, str] = {
     OptionAct.CREATE_ITEM: "Create %(items)s again on Monday",
     OptionAct.RESTORE_RECORD: "Restore %(records)s in NPD",
     OptionAct.DELETE_RECORD: "Delete %(records)s in NPD",
@@ -80,7 +80,7 @@ ACT_EFFECTS = {
     OptionAct.DELETE_ITEM: "Deletes the item on Monday.",
     OptionAct.UNLINK: "Leaves both sides as they are, and syncs them no more.",
 }
-WAYS_BACK = {
+WAYS_BACK: dict[str, str] = {
     OptionAct.CREATE_ITEM: "To go back, archive the new items on the board.",
     OptionAct.RESTORE_RECORD: "To go back, delete the records again.",
     OptionAct.DELETE_RECORD: "To go back, restore them from “Deleted records”, within 30 days.",

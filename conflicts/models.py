@@ -460,14 +460,10 @@ def unresolved_conflicts() -> QuerySet[SyncConflict]:
     return SyncConflict.objects.filter(resolved_at=None).exclude(BEING_APPLIED).order_by("detected_at", "id")
 
 
-def conflict_counts() -> dict[str, int]:
-    """Return how many are open, being applied, resolved in 30 days, and rejected values; one query."""
-    counts, _removed, _acts = counts_and_acts()
-    return counts
-
-
 def counts_and_acts() -> tuple[dict[str, int], int, list[OptionAct]]:
-    """Return the same, how many open ones are about a deletion, and what the options of those do; one query."""
+    """Return how many are open, being applied, resolved in 30 days, and rejected values; how many of the open ones are
+    about a deletion, and what the options of those do; one query.
+    """
     with connection.cursor() as cursor:
         cursor.execute(_COUNTS.replace("{rejected}", blocked_fields.waiting_fields_sql(rejected=True)))
         open_ones, removed, applying, settled, rejected, offered = cursor.fetchone()

@@ -345,8 +345,8 @@ def resolve(
             chosen = _record_selection(conflict, known, resolution_type, wanted, seen)
             resolution, selection = resolution_by(by, resolution_type, chosen), chosen[RECORD_KEY]
             option = chosen_option(conflict, selection)
-            if option and option.deletes:
-                _check_may_delete(by, conflict.entity_type)
+            if option and option.deletes and (problem := deletion_problem(by, conflict.entity_type)):
+                raise NotAllowed(f"Nothing was stored: {problem}")
             history.log_record_resolution(conflict, resolution, option.label if option else selection.choose)
         elif record is None:
             raise InvalidResolution("The record was deleted in NPD; the next sync closes this conflict.")
@@ -359,11 +359,6 @@ def resolve(
             history.log_resolution(conflict, resolution)
         store_resolution(conflict, resolution, history, by=by, name=name)
     return conflict
-
-
-def _check_may_delete(user: Any, entity_type: str) -> None:
-    if problem := deletion_problem(user, entity_type):
-        raise NotAllowed(f"Nothing was stored: {problem}")
 
 
 def resolution_by(by: AbstractBaseUser, resolution_type: str, chosen: dict[str, FieldSelection]) -> StoredResolution:
@@ -417,7 +412,11 @@ def apply_undo_results(
             _log_result(conflict, key, results[key], history)
         conflict.resolution = conflict.stored_resolution.without(set(results)).to_json()
         if undone and open_conflict is None:
-            reopen(conflict, undone)
+            # What else it was about stays resolved.
+            conflict.resolved_at = conflict.resolution_type = conflict.resolved_by = None
+            conflict.notes = {key: note for key, note in conflict.notes.items() if key != CLOSING_NOTE}
+            conflict.resolution_problem = ""
+            restore_fields(conflict, undone)
             open_conflict = conflict
         elif undone and open_conflict is not conflict:
             for key in undone:
@@ -429,14 +428,6 @@ def reject_undo(conflict: SyncConflict, reason: str, history: ConflictHistory) -
     for key in conflict.stored_resolution.fields:
         _log_result(conflict, key, reason, history)
     conflict.resolution = None
-
-
-def reopen(conflict: SyncConflict, keys: list[str]) -> None:
-    """Make the conflict open again for these fields; what else it was about stays resolved."""
-    conflict.resolved_at = conflict.resolution_type = conflict.resolved_by = None
-    conflict.notes = {key: note for key, note in conflict.notes.items() if key != CLOSING_NOTE}
-    conflict.resolution_problem = ""
-    restore_fields(conflict, keys)
 
 
 def _log_result(conflict: SyncConflict, key: str, reason: str, history: ConflictHistory) -> None:

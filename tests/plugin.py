@@ -74,7 +74,7 @@ def interrupt(number: int, frame: FrameType | None) -> None:
 ON_REAL_SERVERS = (
     "admin/test_html.py::test_every_page",
     "api/test_doors.py::test_readyz",
-    "api/test_reading.py",
+    "api/test_lists.py::test_every_list_costs",
     "chaos/test_killed_anywhere.py",
     "chaos/test_seeds.py",
     "commands/test_sync_prune.py::test_what_a_year_of_work_left",

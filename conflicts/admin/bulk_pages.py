@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, cast
 from urllib.parse import urlencode
-from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR, SEARCH_VAR
 from django.contrib.auth.models import User
-from django.contrib.humanize.templatetags.humanize import intcomma
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
@@ -29,7 +27,7 @@ from django.views.decorators.http import require_POST
 from conflicts import bulk_resolution
 from conflicts.admin.case_screen import check_permission, marked_excerpt
 from conflicts.bulk_resolution import BULK_TYPES, MOVING_STATUSES, bulk_title, effect_lines
-from conflicts.case import listed_case
+from conflicts.case import listed_case, parse_uuid
 from conflicts.messages import (
     APPLYING,
     LEFT_OUT,
@@ -59,7 +57,6 @@ from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, q
 from sync.admin.deletion_pages import deleted_records_link
 from sync.kernel import humanize
 from sync.kernel.conflict_store import OptionAct
-from sync.kernel.humanize import plural
 from sync.kernel.outgoing_calls import own_address
 from sync.registry import known_text, visible_types
 
@@ -133,7 +130,7 @@ class BatchMixin:
     def batch_choice(self, request: HttpRequest) -> HttpResponse:
         """Offer each of the bulk resolutions that one choice came to by itself: values, deletions, creations."""
         check_permission(self, request, "view")
-        named = [key for key in request.GET.getlist("of") if _is_uuid(key)][:MAX_PARTS]
+        named = [key for key in request.GET.getlist("of") if parse_uuid(key)][:MAX_PARTS]
         found = ConflictBatch.objects.filter(pk__in=named, by_id=request.user.pk).order_by("made_at", "id")
         parts = [
             (batch, batch_url(batch), bulk_title(batch), bulk_resolution.takes_away(batch))
@@ -165,10 +162,9 @@ class BatchMixin:
         try:
             if "stop" in request.POST:
                 left_count = bulk_resolution.stop_batch(batch, by=user)
-                left = plural(
-                    left_count, "%(left)s conflict is left as it was", "%(left)s conflicts are left as they were"
+                left = humanize.count_with_noun(
+                    left_count, "conflict is left as it was", "conflicts are left as they were"
                 )
-                left = left % {"left": intcomma(left_count)}
                 messages.success(request, f"Stopped. {left}; what was done before stays.")
             elif "undo" in request.POST:
                 bulk_resolution.request_undo(batch, by=user)
@@ -181,9 +177,9 @@ class BatchMixin:
 
     def _question(self, request: HttpRequest, batch: ConflictBatch) -> Question:
         may_change = self.has_change_permission(request)  # type: ignore[attr-defined]
-        title, way_back = bulk_title(batch), _way_back(batch)
+        title, way_back = bulk_title(batch), WAYS_BACK.get(batch.resolution_type, "")
         lines = [
-            f"{number:,} {plural(number, *words)}"
+            humanize.count_with_noun(number, *words)
             for name, words in PLAN_LINES.items()
             if (number := batch.plan.get(name, 0))
         ]
@@ -211,7 +207,7 @@ class BatchMixin:
         shown = _known_rows(request, left.select_related("conflict")[:MAX_ROWS_SHOWN])
         reasons = [(_named(row), bulk_resolution.entry_sentence(row)) for row in shown]
         number = left.count()
-        left_out = f"{number:,} {plural(number, 'is', 'are')} left out"
+        left_out = humanize.count_with_noun(number, "is left out", "are left out")
         tables = [
             RecordTable(("Record", *_SIDES.get(batch.resolution_type, ("NPD", "Monday"))), values, len(values)),
             RecordTable(("Record", "What is done"), done, len(done)),
@@ -228,7 +224,7 @@ class BatchMixin:
         )
 
     def _context(self, request: HttpRequest, batch: ConflictBatch) -> dict[str, Any]:
-        may_change, way_back = self.has_change_permission(request), _way_back(batch)  # type: ignore[attr-defined]
+        may_change, way_back = self.has_change_permission(request), WAYS_BACK.get(batch.resolution_type, "")  # type: ignore[attr-defined]
         show = request.GET.get("show", "")
         rows = bulk_resolution.with_status(batch).select_related("conflict")
         if show in STATUS_LABELS:
@@ -268,10 +264,6 @@ def _outcome(row: Any) -> tuple[Any, str, str]:
     """A row, what became of it, and what was written, or why not, without the same word once more."""
     outcome = capfirst(STATUS_LABELS[row.stands])
     return row, outcome, bulk_resolution.entry_sentence(row).removeprefix(f"{outcome}: ")
-
-
-def _way_back(batch: ConflictBatch) -> str:
-    return WAYS_BACK.get(batch.resolution_type, "")  # type: ignore[call-overload, no-any-return]  # a StrEnum equals its text
 
 
 def _sides(conflict: SyncConflict) -> tuple[SafeString, SafeString]:
@@ -315,14 +307,6 @@ def prepared_url(request: HttpRequest, found: QuerySet[SyncConflict], kept: str,
 def _back_url(request: HttpRequest, batch: ConflictBatch) -> str:
     here = f"{reverse('admin:conflicts_syncconflict_changelist')}?{batch.address}"
     return (own_address(request, batch.address) if batch.address.startswith("/") else "") or here
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _progress_context(batch: ConflictBatch) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.models import User
-from django.contrib.humanize.templatetags.humanize import intcomma
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
@@ -35,6 +34,7 @@ from conflicts.case import (
     Progress,
     SubmittedForm,
     conflict_progress,
+    parse_uuid,
     screen_case,
 )
 from conflicts.lifecycle import Effect, Sides, chosen_option, is_same, side_option
@@ -66,7 +66,7 @@ from sync.admin.confirmed_action import Question, RecordTable, question_page
 from sync.admin.record_panel import inbox_url
 from sync.clock import SyncNow
 from sync.kernel.conflict_store import RECORD_KEY
-from sync.kernel.humanize import plural
+from sync.kernel.humanize import count_with_noun, plural
 from sync.kernel.messages import ActionError, Conflict, NotAllowed
 from sync.merge import FieldSelection
 from sync.models import Decision, FieldMapping
@@ -122,19 +122,17 @@ def walk_from(row_id: str, kind: AttentionKind) -> Walk:
 
 
 def _case_url(key: str) -> str:
-    """The address on which an entry of the inbox is decided."""
     kind, *row_id = key.split(":")
     name = "rejected_screen" if kind == AttentionKind.REJECTED else "screen"
     return reverse(f"{URL_NAME}_{name}", args=row_id)
 
 
-def screen_url(pk: UUID | None) -> str:
-    return reverse(f"{URL_NAME}_screen", args=[pk]) if pk else ""
+def screen_url(pk: UUID) -> str:
+    return reverse(f"{URL_NAME}_screen", args=[pk])
 
 
-def rejection_url(field_ref: FieldRef | None) -> str:
-    """The address of the screen of a rejected value; empty without one."""
-    return reverse(f"{URL_NAME}_rejected_screen", args=field_ref) if field_ref else ""
+def rejection_url(field_ref: FieldRef) -> str:
+    return reverse(f"{URL_NAME}_rejected_screen", args=field_ref)
 
 
 def _onward(request: HttpRequest, next_url: str, parameter: str, decided: Any, said: str) -> str:
@@ -272,7 +270,7 @@ class ConflictDesk:
     @classmethod
     def find(cls, request: HttpRequest, **named: Any) -> ConflictDesk:
         """Read it and the one resolved just before with one query."""
-        pk, last = named["pk"], _last_conflict_id(request)
+        pk, last = named["pk"], parse_uuid(request.GET.get(CONFLICT_PARAMETER))
         rows = SyncConflict.objects.select_related("resolved_by").annotate(page_now=SyncNow())
         found = {row.pk: row for row in rows.filter(pk__in=[pk, *([last] if last else [])])}
         if pk not in found:
@@ -352,7 +350,7 @@ class RejectionDesk:
     def __init__(self, request: HttpRequest, rejection: RejectionCase, answer: Decision | None = None) -> None:
         self.request, self.rejection = request, rejection
         self.context = _for_reader(request, rejection.context)
-        last = _last_conflict_id(request)
+        last = parse_uuid(request.GET.get(CONFLICT_PARAMETER))
         found = SyncConflict.objects.filter(pk=last).first() if last else None
         self.last = known_conflict(found, visible_types(request.user)) if found else None
         self.field_ref: FieldRef = (self.context.entity_type, self.context.entity_id, rejection.key)
@@ -432,13 +430,6 @@ def _emptying_question(case: Case) -> Question | None:
 
 
 # What was decided just before, which the address names.
-
-
-def _last_conflict_id(request: HttpRequest) -> UUID | None:
-    try:
-        return UUID(request.GET.get(CONFLICT_PARAMETER, ""))
-    except ValueError:
-        return None
 
 
 def _decided_before(request: HttpRequest, desk: Desk, *, may_change: bool) -> Strip | None:
@@ -612,8 +603,8 @@ def marked_excerpt(field: CaseField, side: str) -> SafeString | str:
 def script_texts(rows: int, *, may_type: bool = True) -> dict[str, Any]:
     """The script's texts for a page with so many fields; lists hold the text for each count, from 0 on."""
 
-    def counted(one: str, many: str) -> list[str]:
-        return [plural(number, one, many) % {"n": intcomma(number)} for number in range(rows + 1)]
+    def counted(one: str, many: str | None = None) -> list[str]:
+        return [count_with_noun(number, one, many) for number in range(rows + 1)]
 
     return {
         "both": Effect(None, npd_changes=True, monday_changes=True).where,
@@ -633,10 +624,10 @@ def script_texts(rows: int, *, may_type: bool = True) -> dict[str, Any]:
             "npd": "Empty %(field)s in NPD",
             "monday": "Empty %(field)s on Monday",
             "both": "Empty %(field)s on both sides",
-            "many": counted("Empty %(n)s value", "Empty %(n)s values"),
+            "many": [f"Empty {values}" for values in counted("value")],
         },
         "writes": "Writes %(fields)s in NPD, %(columns)s on Monday.",
-        "fields": ["nothing", *counted("%(n)s field", "%(n)s fields")[1:]],
-        "columns": ["nothing", *counted("%(n)s column", "%(n)s columns")[1:]],
-        "open": counted("%(n)s field stays open.", "%(n)s fields stay open."),
+        "fields": ["nothing", *counted("field")[1:]],
+        "columns": ["nothing", *counted("column")[1:]],
+        "open": counted("field stays open.", "fields stay open."),
     }

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
+from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth.base_user import AbstractBaseUser
-from django.contrib.auth.models import PermissionsMixin, User
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.core.exceptions import PermissionDenied
 from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -25,7 +25,7 @@ from sync.admin.admin_base import see_other
 from sync.boards.mapping import set_field_rule
 from sync.choices import Rule, SyncDirection
 from sync.clock import sync_now
-from sync.kernel.humanize import plural
+from sync.kernel.humanize import count_with_noun
 from sync.kernel.messages import ActionError
 from sync.models import FieldMapping
 from sync.records.authors import log_action
@@ -96,73 +96,16 @@ def all_field_decisions() -> dict[tuple[str, str], FieldDecisions]:
         }
 
 
-def rule_suggestions(mappings: Iterable[FieldMapping]) -> list[tuple[FieldMapping, FieldDecisions]]:
-    """Return those of these fields for which their decisions suggest a rule: they sync both ways and ask; one query."""
-    by_field = all_field_decisions()
-    found = []
-    for mapping in mappings:
-        decisions = by_field.get((mapping.link.entity_type, mapping.key), FieldDecisions())
-        asks = mapping.rule == Rule.ASK and mapping.direction == SyncDirection.BIDIRECTIONAL
-        if asks and decisions.side and not decisions.is_dismissed:
-            found.append((mapping, decisions))
-    return found
-
-
 def field_decisions(mapping: FieldMapping) -> FieldDecisions:
     return all_field_decisions().get((mapping.link.entity_type, mapping.key), FieldDecisions())
 
 
-def open_conflicts_on(mapping: FieldMapping) -> list[SyncConflict]:
-    """Return the open conflicts about this field's values, which a rule would resolve at their next pass."""
+def records_in_conflict(mapping: FieldMapping) -> QuerySet[SyncConflict, UUID]:
+    """Return the ids of records with an open conflict about this field's values, which a rule would resolve."""
     rows = SyncConflict.objects.filter(
         resolved_at=None, kind="fields", entity_type=mapping.link.entity_type, conflict_fields__contains=[mapping.key]
     )
-    return list(rows.only("entity_id", "entity_type").order_by("entity_id"))
-
-
-# Making a decision a rule, and taking that back: as the board's page does it.
-
-
-CHANGE_RULE_PERMISSION = "sync.change_fieldmapping"
-"""The permission that changes a field's rule, here as on the board's page."""
-
-
-def set_rule(mapping_id: int, rule: str, *, expected_rule: str, by: AbstractBaseUser, why: str) -> FieldMapping:
-    """Give a field this rule, and order a look at each record on which the field is in conflict.
-
-    `expected_rule` is the rule that the person saw; `why` goes to the admin's log. Raises FieldMapping.DoesNotExist,
-    or ActionError where the field can't follow the rule or somebody has changed it since.
-    """
-    with transaction.atomic():
-        mapping = FieldMapping.objects.select_related("link").get(pk=mapping_id)
-        changed = set_field_rule(mapping, rule, expected=expected_rule, by=by.get_username())
-        change = f"Rule of {changed.label}: “{Rule(expected_rule).label}” became “{Rule(changed.rule).label}”."
-        log_action(by, changed.link, f"{change} {why}".strip())
-        # Open conflicts on this field get a pass soon: whoever set the rule expects it to count.
-        request_pass(changed.link.entity_type, *(conflict.entity_id for conflict in open_conflicts_on(changed)))
-    return changed
-
-
-def dismiss_suggestion(mapping: FieldMapping, *, by: AbstractBaseUser) -> None:
-    """Suggest no rule for this field until three later resolutions agree. Raises PermissionDenied."""
-    _check_permission(by)
-    DismissedSuggestion.objects.update_or_create(
-        {"at": sync_now(), "by_id": by.pk}, entity_type=mapping.link.entity_type, key=mapping.key
-    )
-    log_action(by, mapping.link, f"The suggested rule for {mapping.label} was put aside.")
-
-
-def restore_suggestion(mapping: FieldMapping, *, by: AbstractBaseUser) -> None:
-    """Undo the dismissal of a suggestion. Raises PermissionDenied."""
-    _check_permission(by)
-    field_filter = {"entity_type": mapping.link.entity_type, "key": mapping.key}
-    if DismissedSuggestion.objects.filter(**field_filter).delete()[0]:
-        log_action(by, mapping.link, f"The suggested rule for {mapping.label} is no longer put aside.")
-
-
-def _check_permission(by: AbstractBaseUser) -> None:
-    if not isinstance(by, PermissionsMixin) or not by.has_perm(CHANGE_RULE_PERMISSION):
-        raise PermissionDenied
+    return rows.order_by("entity_id").values_list("entity_id", flat=True)
 
 
 SIDE_NAMES = {NPD: "NPD", MONDAY: "Monday"}
@@ -198,25 +141,25 @@ class RuleMixin:
             "ways": [_rule_option(decisions, side) for side in (NPD, MONDAY) if RULE_OF_SIDE[side] != mapping.rule],
             "decided": decisions.total,
             "aside": decisions.is_dismissed,
-            "open": len(open_conflicts_on(mapping)),
+            "open": records_in_conflict(mapping).count(),
             "back": reverse("admin:conflicts_syncconflict_changelist"),
             "board": reverse("admin:sync_boardlink_change", args=[mapping.link_id]),
         }
         return TemplateResponse(request, "conflicts/rule.html", context)
 
     def _dismiss(self, request: HttpRequest, mapping: FieldMapping) -> HttpResponse:
-        dismiss_suggestion(mapping, by=cast("User", request.user))
-        messages.success(
-            request,
-            _with_undo_link(
-                f"No rule is suggested for {mapping.label} until three more conflicts are resolved the same way.",
-                mapping,
-            ),
+        DismissedSuggestion.objects.update_or_create(
+            {"at": sync_now(), "by_id": request.user.pk}, entity_type=mapping.link.entity_type, key=mapping.key
         )
+        log_action(request.user, mapping.link, f"The suggested rule for {mapping.label} was put aside.")
+        sentence = f"No rule is suggested for {mapping.label} until three more conflicts are resolved the same way."
+        messages.success(request, _with_undo_link(sentence, mapping))
         return see_other(reverse("admin:conflicts_syncconflict_changelist"))
 
     def _restore(self, request: HttpRequest, mapping: FieldMapping) -> HttpResponse:
-        restore_suggestion(mapping, by=cast("User", request.user))
+        dismissed = DismissedSuggestion.objects.filter(entity_type=mapping.link.entity_type, key=mapping.key)
+        if dismissed.delete()[0]:
+            log_action(request.user, mapping.link, f"The suggested rule for {mapping.label} is no longer put aside.")
         messages.success(
             request, f"A rule for {mapping.label} is suggested again if the last conflicts were resolved the same way."
         )
@@ -224,15 +167,16 @@ class RuleMixin:
 
     def _set_rule(self, request: HttpRequest, mapping: FieldMapping) -> HttpResponse:
         rule, expected_rule = str(request.POST.get("rule", "")), str(request.POST.get("shown", ""))
-        decisions = field_decisions(mapping)
+        decisions, why = field_decisions(mapping), ""
+        if side := next((side for side, one in RULE_OF_SIDE.items() if one == rule), ""):
+            why = f"It would have matched {decisions.matched(side)} of {decisions.total} resolutions in 30 days."
         try:
-            rule_side = next((side for side, one in RULE_OF_SIDE.items() if one == rule), "")
-            why = (
-                f"It would have matched {decisions.matched(rule_side)} of {decisions.total} resolutions in 30 days."
-                if rule_side
-                else ""
-            )
-            changed = set_rule(mapping.pk, rule, expected_rule=expected_rule, by=cast("User", request.user), why=why)
+            with transaction.atomic():
+                changed = set_field_rule(mapping, rule, expected=expected_rule, by=request.user.get_username())
+                change = f"Rule of {changed.label}: “{Rule(expected_rule).label}” became “{Rule(changed.rule).label}”."
+                log_action(request.user, changed.link, f"{change} {why}".strip())
+                # Open conflicts on this field get a pass soon: whoever set the rule expects it to count.
+                request_pass(changed.link.entity_type, *records_in_conflict(changed))
         except ActionError as error:
             messages.error(request, str(error))
             return see_other(rule_url(mapping))
@@ -242,7 +186,8 @@ class RuleMixin:
 
 
 def may_change_rules(request: HttpRequest) -> bool:
-    return request.user.has_perm(CHANGE_RULE_PERMISSION)
+    """Whether this person may change a field's rule, here as on the board's page."""
+    return request.user.has_perm("sync.change_fieldmapping")
 
 
 def rule_url(mapping: FieldMapping) -> str:
@@ -250,22 +195,26 @@ def rule_url(mapping: FieldMapping) -> str:
 
 
 def suggestion_items(request: HttpRequest, mappings: Iterable[FieldMapping]) -> list[dict[str, str]]:
-    """Suggestions as sentences with their pages; none for those who may not change rules."""
+    """The rules that resolutions suggest for those of these fields that sync both ways and ask, as sentences with their
+    pages; none for those who may not change rules. One query.
+    """
     if not may_change_rules(request):
         return []
-    return [
-        {
-            "sentence": (
-                f"{SIDE_NAMES[decisions.side]}'s {mapping.label} was chosen three times in a row. In the last "
-                f"30 days that rule would have matched {intcomma(decisions.matched(decisions.side))} of "
-                f"{intcomma(decisions.total)} resolutions."
-            ),
-            "question": f"Always use {SIDE_NAMES[decisions.side]}'s {mapping.label}?",
-            "url": rule_url(mapping),
-            "field": mapping.label,
-        }
-        for mapping, decisions in rule_suggestions(mappings)
-    ]
+    by_field, found = all_field_decisions(), []
+    for mapping in mappings:
+        decisions = by_field.get((mapping.link.entity_type, mapping.key), FieldDecisions())
+        asks = mapping.rule == Rule.ASK and mapping.direction == SyncDirection.BIDIRECTIONAL
+        if not asks or not decisions.side or decisions.is_dismissed:
+            continue
+        whose = f"{SIDE_NAMES[decisions.side]}'s {mapping.label}"
+        numbers = f"{intcomma(decisions.matched(decisions.side))} of {intcomma(decisions.total)}"
+        sentence = (
+            f"{whose} was chosen three times in a row. In the last 30 days that rule would have matched {numbers} "
+            "resolutions."
+        )
+        question = f"Always use {whose}?"
+        found.append({"sentence": sentence, "question": question, "url": rule_url(mapping), "field": mapping.label})
+    return found
 
 
 def active_rules(request: HttpRequest, mappings: Iterable[FieldMapping]) -> list[dict[str, str]]:
@@ -282,20 +231,15 @@ def active_rules(request: HttpRequest, mappings: Iterable[FieldMapping]) -> list
 
 def _rule_option(decisions: FieldDecisions, side: str) -> dict[str, str]:
     count = decisions.total
-    matched = plural(
-        count,
-        "In the last 30 days it would have matched %(matched)s of %(count)s resolution.",
-        "In the last 30 days it would have matched %(matched)s of %(count)s resolutions.",
-    )
+    matched = f"{intcomma(decisions.matched(side))} of {count_with_noun(count, 'resolution')}"
     taken = "Monday's column gets NPD's value" if side == NPD else "NPD gets Monday's value"
     return {
         "effect": f"{taken}; the value that is overwritten stays in the record's activity and can be restored.",
         "rule": str(RULE_OF_SIDE[side]),
         "label": str(RULE_OF_SIDE[side].label),
-        "matched": matched % {"matched": intcomma(decisions.matched(side)), "count": intcomma(count)} if count else "",
+        "matched": f"In the last 30 days it would have matched {matched}." if count else "",
     }
 
 
 def _with_undo_link(sentence: str, mapping: FieldMapping) -> SafeString:
-    """The sentence with a link to the rule's page, where it can be undone."""
     return format_html('{} <a class="underline" href="{}">{}</a>', sentence, rule_url(mapping), "Undo")

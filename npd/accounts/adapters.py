@@ -28,7 +28,7 @@ from django.shortcuts import redirect, render
 
 from npd.accounts import limits
 from npd.accounts.second_factor import PASSED_KEY, mark_of
-from sync.api.request_limits import address_of_caller, count_request
+from sync.api.callers import address_of_caller, count_request
 from sync.kernel import counters
 from sync.kernel.outgoing_calls import own_address
 from sync.kernel.secret_texts import decrypt, encrypt
@@ -166,14 +166,12 @@ class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]
         return encrypted_text if encrypted_text.startswith("sha256:") else decrypt(encrypted_text)
 
     def get_totp_label(self, user: Any) -> str:
-        """Return what the app calls this account."""
         return f"NPD Sync:{user.get_username()}"
 
     def _get_user_identifier(self, user: Any) -> str:
         return str(user.get_username())
 
     def generate_authenticator_name(self, user: Any, type: Any) -> str:  # noqa: A002 - the library's
-        """Return the name that a new passkey is offered."""
         return f"Passkey {Authenticator.objects.filter(user=user, type=type).count() + 1}"
 
     def get_public_key_credential_rp_entity(self) -> dict[str, str]:

@@ -73,7 +73,6 @@ ROLES: Sequence[Role] = (
 
 
 def role_of(group: str) -> Role | None:
-    """Return the role that a group is, by its name."""
     return next((role for role in ROLES if role.group == group), None)
 
 

@@ -19,7 +19,7 @@ from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from sync.api.request_limits import address_of_caller, count_request, network_of
+from sync.api.callers import address_of_caller, count_request, network_of
 from sync.clock import sync_now
 from sync.kernel import counters
 from sync.kernel.humanize import count_with_noun

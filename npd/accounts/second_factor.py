@@ -35,7 +35,7 @@ from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt, encrypted_anew
 from sync.operations.notifications import message_id
-from sync.operations.notifications.letters import Letter, Outcome, person_letter, send_email
+from sync.operations.notifications.letters import Letter, person_letter, send_email
 from sync.records.authors import log_kind_action
 
 log = structlog.get_logger(__name__)
@@ -213,10 +213,7 @@ def warn_of_wrong_codes() -> int:
             "Change your password",
             reverse("admin:password_change"),
         )
-        outcome = _write(app.user, letter, message_id("codes", app.pk, number, app.data["failed_at"]))
-        if outcome.is_sent or outcome.is_final:
-            _note(app, told=number)
-        told += outcome.is_sent
+        told += _tell(app, letter, message_id("codes", app.pk, number, app.data["failed_at"]), told=number)
     return told
 
 
@@ -237,27 +234,25 @@ def tell_turned_on() -> int:
             "Your two-factor authentication",
             reverse("mfa_index"),
         )
-        outcome = _write(added.user, letter, message_id("two-factor-on", added.pk, added.created_at))
-        if outcome.is_sent or outcome.is_final:
-            _note(added, announced=True)
-        told += outcome.is_sent
+        told += _tell(added, letter, message_id("two-factor-on", added.pk, added.created_at), announced=True)
     return told
 
 
-def _note(one: Authenticator, **facts: Any) -> None:
-    # Locked and read again: a wrong code that is counted at this moment would be forgotten.
-    with transaction.atomic():
-        if held := Authenticator.objects.select_for_update().filter(pk=one.pk).first():
-            held.data |= facts
-            held.save()
-
-
-def _write(user: User, letter: Letter, id_of_message: str) -> Outcome:
-    outcome = send_email(user.email, letter, id_of_message)
+def _tell(one: Authenticator, letter: Letter, id_of_message: str, **facts: Any) -> bool:
+    """Send its owner a letter; return whether it was sent. Where nothing more can be done, these facts are noted."""
+    outcome = send_email(one.user.email, letter, id_of_message)
     if outcome.is_final:
         # Without the address: it is a person's.
-        log.warning("not told of their account: the email server does not accept the address", user=user.get_username())
-    return outcome
+        log.warning(
+            "not told of their account: the email server does not accept the address", user=one.user.get_username()
+        )
+    if outcome.is_sent or outcome.is_final:
+        # Locked and read again: a wrong code that is counted at this moment would be forgotten.
+        with transaction.atomic():
+            if held := Authenticator.objects.select_for_update().filter(pk=one.pk).first():
+                held.data |= facts
+                held.save()
+    return outcome.is_sent
 
 
 @contextmanager
@@ -307,7 +302,6 @@ def end_sessions(user_id: Any, *, but: str | None = None) -> int:
 
 
 def hashed(text: str) -> str:
-    """Return a recovery code as it is stored."""
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 

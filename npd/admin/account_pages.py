@@ -57,7 +57,7 @@ from requests import RequestException
 from npd.accounts import invitations, limits, second_factor
 from npd.accounts.adapters import DAY_SECONDS, MFAAdapter, ProviderAdapter, count_password
 from npd.accounts.second_factor import KeyLost, Locked, WrongCode
-from sync.api.request_limits import count_request
+from sync.api.callers import count_request
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt

@@ -66,7 +66,7 @@ from sync.admin import admin_base
 from sync.admin.confirmed_action import Question, Report, run_action
 from sync.admin.connection_pages import region_context
 from sync.admin.list_exports import MEDIA_TYPES
-from sync.api.request_limits import let_send_file
+from sync.api.callers import let_send_file
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import Conflict

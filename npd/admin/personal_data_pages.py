@@ -24,8 +24,7 @@ from npd.personal_data.erasure import (
     naming_text,
     preview_erasure,
 )
-from npd.personal_data.persons import Person, find_persons, person_of
-from npd.personal_data.traces import records_naming
+from npd.personal_data.persons import Person, find_persons, person_of, records_naming
 from sync.kernel.messages import Conflict
 from sync.records.authors import log_kind_action
 

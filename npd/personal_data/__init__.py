@@ -1,4 +1,1 @@
-"""One person's data: found everywhere, handed out, and erased.
-
-`persons` says who is meant, `traces` where a database holds a person or a text, `erasure` exports and erases.
-"""
+"""One person's data: found everywhere, handed out, and erased."""

@@ -26,8 +26,7 @@ from pghistory.core import event_models
 
 from npd.imports.models import ImportFile, ImportRow
 from npd.models import Contact
-from npd.personal_data.persons import Person, person_of
-from npd.personal_data.traces import ERASED, Mentions, NamedIn, own_rows, records_naming
+from npd.personal_data.persons import ERASED, Mentions, NamedIn, Person, own_rows, person_of, records_naming
 from sync import connectors
 from sync.choices import TombstoneState
 from sync.clock import SyncNow
@@ -290,7 +289,8 @@ def _erase_own_rows(person: Person, erasure: Erasure) -> None:
             model._default_manager.filter(pgh_obj_id=person.key).delete()
         for rows in _quotes(person):
             _remove(rows, erasure)
-        _empty_kept_rows(person, erasure)
+        for rows in own_rows(person, only=KEPT_ROWS):
+            erasure.emptied[rows.model._meta.db_table] += rows.update(**KEPT_ROWS[rows.model._meta.label])
 
 
 def _remove(rows: Any, erasure: Erasure) -> None:
@@ -311,12 +311,6 @@ def _import_rows(person: Person) -> Any:
         )
         found = [row[0] for row in cursor.fetchall()]
     return ImportRow.objects.filter(pk__in=found)
-
-
-def _empty_kept_rows(person: Person, erasure: Erasure) -> None:
-    for rows in own_rows(person, only=KEPT_ROWS):
-        emptied = rows.update(**KEPT_ROWS[rows.model._meta.label])
-        erasure.emptied[rows.model._meta.db_table] += emptied
 
 
 def _quotes(person: Person) -> Iterator[Any]:

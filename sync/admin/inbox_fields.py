@@ -15,7 +15,7 @@ from sync import registry
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable
 from sync.admin.inbox_offers import ActionResult, GroupLead, InboxAction, register_action, register_lead
 from sync.admin.record_panel import CHECK_LABEL, DIRECTION_EFFECTS, may_change_mapping
-from sync.api.request_limits import count_request, monday_throttle_reason
+from sync.api.callers import count_request, monday_throttle_reason
 from sync.boards.mapping import (
     check_board,
     column_choices,

@@ -38,7 +38,7 @@ from sync.admin.deletion_pages import approvals_link, deleted_records_link, rest
 from sync.admin.list_exports import ExportColumn, ExportMixin, field_value
 from sync.admin.record_activity import FIELD_PARAMETER, activity_of
 from sync.admin.record_selection import RecordSelectionMixin
-from sync.api.request_limits import monday_throttle_reason
+from sync.api.callers import monday_throttle_reason
 from sync.choices import QueueDirection, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize

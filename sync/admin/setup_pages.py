@@ -26,7 +26,7 @@ from sync import registry
 from sync.admin.board_cards import health_url
 from sync.admin.connection_pages import ConnectionPagesMixin, may_see_connection, region_context, store_region
 from sync.admin.filter_page import FilterPageMixin, draft_filter_lines, next_after_map
-from sync.api.request_limits import monday_throttle_reason
+from sync.api.callers import monday_throttle_reason
 from sync.boards.mapping import deleted_column_label
 from sync.choices import DeletedRecordPolicy, RemovedItemPolicy, Rule, SyncDirection
 from sync.clock import sync_now

@@ -245,8 +245,10 @@ class Bulk:
                     relation.queryset = _RelatedRows(relation.get_queryset(), [one.get(name) for one in sent])
         for row in self.open:
             try:
-                if row.record is not None or "if_match" in row.given:
-                    self._check_tag(row)
+                if row.record is not None:
+                    check_tag(row.given.get("if_match"), row.record)
+                elif "if_match" in row.given:
+                    raise Refused(FAILED, "There is no such record, so it isn't the one that you read.")
                 if row.action == BulkAction.DELETE:
                     continue
                 # One serializer for all rows: to make one takes longer than to use it.
@@ -273,11 +275,6 @@ class Bulk:
             if external_ids.get(source, value) != value:
                 message = f"The operation names {source}:{value}. Leave {source} out here, or send the same."
                 raise serializers.ValidationError({"external_ids": {source: [message]}}, code="contradiction")
-
-    def _check_tag(self, row: _Row) -> None:
-        if row.record is None:
-            raise Refused(FAILED, "There is no such record, so it isn't the one that you read.")
-        check_tag(row.given.get("if_match"), row.record)
 
     def _check_external_ids(self) -> None:
         wanted = {(source, value) for row in self.open for source, value in row.names.items() if value}

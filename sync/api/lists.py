@@ -142,13 +142,7 @@ def filtered_by(
     serializer: type[serializers.ModelSerializer[Any]], *, order: bool = True
 ) -> Callable[[FilterClass], FilterClass]:
     """Add to a class the filters of every column that these answers show, and the order by them."""
-    return filtered_by_columns(serializer.Meta.model, _columns_of(serializer), order=order)
-
-
-def filtered_by_columns(
-    model: type[models.Model], columns: Mapping[str, str], *, order: bool = False
-) -> Callable[[FilterClass], FilterClass]:
-    """The same of these columns, by the names that they have here."""
+    model, columns = serializer.Meta.model, columns_of(serializer)
     made: Filters = {**filters_of(model, columns), **({"ordering": ordering_of(model, columns)} if order else {})}
 
     def extend(base: FilterClass) -> FilterClass:
@@ -158,14 +152,8 @@ def filtered_by_columns(
     return extend
 
 
-def list_filter(serializer: type[serializers.ModelSerializer[Any]]) -> type[FilterSet]:
-    """The filters of a list that has none but those of its columns."""
-    made: type[FilterSet] = filtered_by(serializer)(FilterSet)
-    return made
-
-
-def _columns_of(serializer: Any) -> dict[str, str]:
-    """The column of each member that is one; what may quote a record is told by no filter."""
+def columns_of(serializer: Any) -> dict[str, str]:
+    """The column of each member of an answer that is one; what may quote a record is told by no filter."""
     columns = {field.name for field in serializer.Meta.model._meta.concrete_fields}
     sources = {name: one.source or name for name, one in serializer._declared_fields.items()}
     shown = {name: str(sources.get(name, name)) for name in serializer.Meta.fields}

@@ -32,8 +32,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from sync import registry
+from sync.api.callers import has_scope
 from sync.api.problems import BadQuery, Refused
-from sync.api.token_auth import has_scope
 from sync.choices import TokenScope
 from sync.clock import sync_now
 from sync.kernel.db import advisory_lock

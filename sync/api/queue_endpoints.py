@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import django_filters
 from django.db import transaction
 from django.db.models import Count, Max, Q, QuerySet
+from django.urls import re_path
 from django_filters.rest_framework import FilterSet
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import mixins, serializers, status, viewsets
@@ -20,9 +21,18 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from sync import registry
-from sync.api.lists import ShapedView, filtered_by, list_filter
+from sync.api.lists import ShapedView, filtered_by
 from sync.api.problems import BadQuery
-from sync.api.request_rules import ApiView, KnownFieldsMixin, ModelPermissions, QuotingMixin, TrueOrFalse, act, allowed
+from sync.api.request_rules import (
+    ApiRouter,
+    ApiView,
+    KnownFieldsMixin,
+    ModelPermissions,
+    QuotingMixin,
+    TrueOrFalse,
+    act,
+    allowed,
+)
 from sync.choices import ApprovalState, LedgerDirection, QueueDirection, RecordSyncStatus, SyncStatus, TokenScope
 from sync.kernel.messages import Conflict, PartiallyDone
 from sync.limits import credentials, quota
@@ -246,7 +256,7 @@ class PauseViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[QueuePause]):
     queryset = QueuePause.objects.order_by("entity_type", "direction")
     serializer_class = PauseSerializer
     # One of every board, or of both directions, is not among those of one.
-    filterset_class = list_filter(PauseSerializer)
+    filterset_class: type[FilterSet] = filtered_by(PauseSerializer)(FilterSet)
     permission_classes = [MayPause]
     scope = TokenScope.OPERATE
 
@@ -349,20 +359,6 @@ class SyncStateViewSet(ShapedView, mixins.ListModelMixin, viewsets.GenericViewSe
 
 
 # The figures of sync states, a part of `sync/stats`.
-
-
-def records_in_numbers() -> dict[str, dict[str, Any]]:
-    """The records of each type: how many of which status and how many linked, and when the newest was last synced."""
-    found = {}
-    for spec in registry.entities():
-        by_status = spec.model._default_manager.order_by().values_list("sync_status")
-        rows = list(by_status.annotate(Count("pk"), Count("monday_id"), Max("monday_last_synced")))
-        found[spec.entity_type] = {
-            "by_status": {status: number for status, number, _, _ in rows},
-            "linked": sum(linked for _, _, linked, _ in rows),
-            "last_synced": max((last for *_, last in rows if last), default=None),
-        }
-    return found
 
 
 class LedgerStatsParams(serializers.Serializer[Any]):
@@ -546,18 +542,18 @@ class SyncStatsView(ApiView):
 
 def sync_stats() -> dict[str, Any]:
     """The figures that SyncStatsSerializer shows."""
-    boards = availability.overview()
-    records = {
-        entity_type: {
+    boards, records = availability.overview(), dict[str, dict[str, Any]]()
+    for spec in registry.entities():
+        by_status = spec.model._default_manager.order_by().values_list("sync_status")
+        rows = list(by_status.annotate(Count("pk"), Max("monday_last_synced")))
+        records[spec.entity_type] = {
             **dict.fromkeys(RecordSyncStatus.values, 0),
-            **numbers["by_status"],
-            "total": sum(numbers["by_status"].values()),
-            "last_synced": numbers["last_synced"],
-            "board": boards.by_type[entity_type].waiting_reason,
+            **{status: number for status, number, _ in rows},
+            "total": sum(number for _, number, _ in rows),
+            "last_synced": max((last for *_, last in rows if last), default=None),
+            "board": boards.by_type[spec.entity_type].waiting_reason,
             "window_seconds": boards.batching_delay,
         }
-        for entity_type, numbers in records_in_numbers().items()
-    }
     latest = [one["last_synced"] for one in records.values() if one["last_synced"]]
     account = boards.account
     until = account.stopped_until if account.stopped_until and account.stopped_until > boards.now else None
@@ -573,3 +569,10 @@ def sync_stats() -> dict[str, Any]:
         "paused_until": until,
         "last_synced": max(latest, default=None),
     }
+
+
+router = ApiRouter()
+router.register("queue", QueueViewSet, "sync-queue")
+router.register("pauses", PauseViewSet, "sync-pauses")
+router.register("states", SyncStateViewSet, "sync-states")
+urlpatterns = [*router.urls, re_path("^stats/?$", SyncStatsView.as_view(), name="sync-stats")]

@@ -29,9 +29,9 @@ from rest_framework.response import Response
 from sync import registry
 from sync.api import preconditions
 from sync.api.bulk_endpoints import BulkMixin, bulk_schema
-from sync.api.lists import ShapedView, expand, filters_of, ordering_of
+from sync.api.callers import SyncNowThrottle
+from sync.api.lists import ShapedView, columns_of, expand, filters_of, ordering_of
 from sync.api.problems import Refused
-from sync.api.request_limits import SyncNowThrottle
 from sync.api.request_rules import (
     MAX_NAMED,
     ApiRouter,
@@ -304,28 +304,7 @@ class DeletedFilter(FilterSet):  # type: ignore[misc]
     since = Moment(field_name="at", lookup_expr="gte", help_text="Deleted since then, this moment included.")
 
 
-class DeletionsMixin(viewsets.GenericViewSet[Any]):
-    """Which records of a view set's model were deleted, as long as events are kept."""
-
-    @extend_schema(responses=DeletedRecordSerializer(many=True))
-    @action(detail=False, filterset_class=DeletedFilter, problem_codes=(410,))
-    def deleted(self, request: Request) -> Response:
-        """The records that were deleted, in the order of their deletion: ids and times alone. One that was restored is
-        not among them. 410 where `since` is older than what is kept.
-        """
-        since, known_from = parse_moment(request.query_params.get("since")), unknown_deletions_before()
-        if since is not None and known_from is not None and since < known_from:
-            raise Refused(
-                "since_expired",
-                "This is longer ago than deletions are kept. Read all records again; those that you have and that are "
-                "not there were deleted.",
-            )
-        found = self.filter_queryset(deleted_records(self.get_queryset().model.entity_type()))
-        page = self.paginate_queryset(found) or []
-        return self.get_paginated_response(DeletedRecordSerializer(page, many=True).data)
-
-
-class RecordViewSet(ShapedView, BulkMixin, DeletionsMixin, viewsets.ModelViewSet[Any]):
+class RecordViewSet(ShapedView, BulkMixin, viewsets.ModelViewSet[Any]):
     """Records with their sync state."""
 
     paged: ClassVar[tuple[str, ...]] = ("list", "deleted")
@@ -455,21 +434,6 @@ class RecordViewSet(ShapedView, BulkMixin, DeletionsMixin, viewsets.ModelViewSet
             found = list(records_named(model.entity_type(), [(source, value)]).values())
             return self._upsert(request, found, given, given)
 
-    def _upsert_by_key(self, request: Request, value: str) -> Response:
-        model, value = self.get_queryset().model, value.removesuffix("/")
-        entity_type, field = model.entity_type(), registry.match_field(model) or "pk"
-        key, given = str(canonical_value(entity_type, field, value)), _object(request.data)
-        if not key or "\0" in key:
-            raise serializers.ValidationError({field: ["The address names none."]}, code="blank")
-        sent = given.get(field, value)
-        if not isinstance(sent, str) or str(canonical_value(entity_type, field, sent)).lower() != key.lower():
-            message = f"The address names “{value}”. Leave it out here, or send the same; to change it, use the id."
-            raise serializers.ValidationError({field: [message]}, code="contradiction")
-        with self._writing({}):
-            lock_values(entity_type, field, [match_key(entity_type, field, value)])
-            found = [record.pk for record in records_saying(model, field, value)]
-            return self._upsert(request, found, given, {field: value, **given})
-
     def _upsert(
         self, request: Request, found: Sequence[UUID], changes: dict[str, Any], values: dict[str, Any]
     ) -> Response:
@@ -520,6 +484,23 @@ class RecordViewSet(ShapedView, BulkMixin, DeletionsMixin, viewsets.ModelViewSet
                 "monday_id": before,
             }
         )
+
+    @extend_schema(responses=DeletedRecordSerializer(many=True))
+    @action(detail=False, filterset_class=DeletedFilter, problem_codes=(410,))
+    def deleted(self, request: Request) -> Response:
+        """The records that were deleted, in the order of their deletion: ids and times alone. One that was restored is
+        not among them. 410 where `since` is older than what is kept.
+        """
+        since, known_from = parse_moment(request.query_params.get("since")), unknown_deletions_before()
+        if since is not None and known_from is not None and since < known_from:
+            raise Refused(
+                "since_expired",
+                "This is longer ago than deletions are kept. Read all records again; those that you have and that are "
+                "not there were deleted.",
+            )
+        found = self.filter_queryset(deleted_records(self.get_queryset().model.entity_type()))
+        page = self.paginate_queryset(found) or []
+        return self.get_paginated_response(DeletedRecordSerializer(page, many=True).data)
 
     def _respond(
         self, record: SyncedModel, code: int = status.HTTP_200_OK, warnings: Sequence[Any] | None = None
@@ -574,7 +555,7 @@ def record_paths(
         "__doc__": RecordViewSet.__doc__,
         "queryset": model._default_manager.order_by(*registry.default_ordering(model)),
         "serializer_class": serializer,
-        "filterset_class": _filter_of(model, filters or RecordFilter),
+        "filterset_class": _filter_of(model, serializer, filters or RecordFilter),
         "expandable": tuple(field.name for field in registry.own_relations(model)),
         "upsert_by_external_id": upsert(_copied(RecordViewSet.upsert_by_external_id)),
         **({"upsert_by_key": upsert(_upsert_by(key))} if key else {}),
@@ -601,15 +582,27 @@ def _copied(method: Any) -> Any:
     return copy
 
 
-def _upsert_by(key: str) -> Any:
+def _upsert_by(field: str) -> Any:
     """The action that finds the record by its match field, in whose address the field's name stands."""
 
-    @action(detail=False, methods=["put"], url_path=f"by-{key}/(?P<value>.+)", permission_classes=[MayUpsert])
+    @action(detail=False, methods=["put"], url_path=f"by-{field}/(?P<value>.+)", permission_classes=[MayUpsert])
     def upsert_by_key(self: RecordViewSet, request: Request, value: str) -> Response:
         """Write the fields sent to the record with this value, compared as the sync compares it: 200; or make one: 201.
         409 with the ids where several have it. Two callers at once make one record.
         """
-        return self._upsert_by_key(request, value)
+        model, value = self.get_queryset().model, value.removesuffix("/")
+        entity_type = model.entity_type()
+        key, given = str(canonical_value(entity_type, field, value)), _object(request.data)
+        if not key or "\0" in key:
+            raise serializers.ValidationError({field: ["The address names none."]}, code="blank")
+        sent = given.get(field, value)
+        if not isinstance(sent, str) or str(canonical_value(entity_type, field, sent)).lower() != key.lower():
+            message = f"The address names “{value}”. Leave it out here, or send the same; to change it, use the id."
+            raise serializers.ValidationError({field: [message]}, code="contradiction")
+        with self._writing({}):
+            lock_values(entity_type, field, [match_key(entity_type, field, value)])
+            found = [record.pk for record in records_saying(model, field, value)]
+            return self._upsert(request, found, given, {field: value, **given})
 
     return upsert_by_key
 
@@ -641,15 +634,11 @@ def _serializer_of(model: type[SyncedModel]) -> type[RecordSerializer]:
     return type(f"{model.__name__}Serializer", (RecordSerializer,), {"Meta": meta, "__doc__": model.__doc__})
 
 
-UNFILTERED = ("external_ids", "sync", "etag")
-"""Members that are no column."""
-
-
-def _filter_of(model: type[SyncedModel], base: type[RecordFilter]) -> type[RecordFilter]:
-    """The filters of every field that the list shows, besides those that `base` declares."""
-    names = [field.name for field in registry.own_fields(model)]
-    shown = ["id", *names, *(name for name in RecordSerializer.OWN_FIELDS if name not in UNFILTERED)]
-    columns = dict(zip(shown, shown, strict=True))
+def _filter_of(
+    model: type[SyncedModel], serializer: type[RecordSerializer], base: type[RecordFilter]
+) -> type[RecordFilter]:
+    """The filters of every column that the list shows, besides those that `base` declares."""
+    columns = columns_of(serializer)
     filters = filters_of(model, columns, matched=registry.match_field(model))
     # Lists are ordered by `name` in every API, whatever the model calls it.
     ordering = ordering_of(model, {"name": registry.name_field(model) or "id", **columns})

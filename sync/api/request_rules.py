@@ -31,12 +31,12 @@ from rest_framework.parsers import JSONParser
 from rest_framework.permissions import BasePermission, DjangoModelPermissions
 from rest_framework.request import Request
 from rest_framework.routers import DynamicRoute, SimpleRouter
+from rest_framework.views import APIView
 
 from sync import registry
+from sync.api.callers import SharedThrottle, StrangerThrottle, check_scope, quotas_of
 from sync.api.preconditions import watch_repeats
 from sync.api.problems import MEDIA_TYPE, BadQuery
-from sync.api.request_limits import LimitedView
-from sync.api.token_auth import check_scope
 from sync.choices import TokenScope
 from sync.kernel.db import LONGEST_SEARCH
 from sync.kernel.humanize import shorten
@@ -365,6 +365,36 @@ class RecordFilter(FilterSet):  # type: ignore[misc]
 
 
 # What every API view of this project shares.
+
+
+class LimitedView(APIView):
+    """A view whose requests are counted, those too that are refused, and whose answers say what is left."""
+
+    def perform_authentication(self, request: Request) -> None:
+        super().perform_authentication(request)
+        if request.user.is_authenticated:
+            self._count(request, SharedThrottle())
+
+    def handle_exception(self, exc: Exception) -> Any:
+        """Answer a refused stranger, who is counted by address; from too many refusals on with 429."""
+        if isinstance(exc, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
+            try:
+                self._count(self.request, StrangerThrottle())
+            except exceptions.Throttled as throttled:
+                exc = throttled
+        return super().handle_exception(exc)
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """Say on the answer which limits there are and what is left of them."""
+        answer: Any = super().finalize_response(request, response, *args, **kwargs)
+        if quotas := quotas_of(request):
+            answer.headers["RateLimit-Policy"] = ", ".join(quota.policy for quota in quotas)
+            answer.headers["RateLimit"] = ", ".join(quota.state for quota in quotas)
+        return answer
+
+    def _count(self, request: Request, throttle: SharedThrottle) -> None:
+        if not throttle.allow_request(request, self):
+            self.throttled(cast("Any", request), cast("Any", throttle.wait()))
 
 
 @method_decorator(conditional_page, name="dispatch")

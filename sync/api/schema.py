@@ -42,7 +42,7 @@ BODY_ETAG = OpenApiParameter(
 class ApiTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     """How a token is sent."""
 
-    target_class = "sync.api.token_auth.ApiTokenAuthentication"
+    target_class = "sync.api.callers.ApiTokenAuthentication"
     name = "apiToken"
 
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:

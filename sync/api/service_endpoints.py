@@ -21,8 +21,7 @@ from prometheus_client.exposition import choose_encoder
 from rest_framework.exceptions import NotAuthenticated
 
 from sync.api.problems import post_only, problem
-from sync.api.request_limits import LimitedView
-from sync.api.request_rules import allowed, has_bearer_token
+from sync.api.request_rules import LimitedView, allowed, has_bearer_token
 from sync.kernel import counters
 from sync.kernel.periodic_jobs import ClockProblem, wrong_clocks
 from sync.outbox import notify

@@ -21,7 +21,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from npd.models import Contact
-from sync.api.request_limits import SharedThrottle
+from sync.api.callers import SharedThrottle
 from sync.models import ApiToken, MondayAccount
 from tests.accounts.test_closed_doors import routes
 from tests.admin.all_pages import furnish

@@ -25,10 +25,21 @@ def api(person: User) -> APIClient:
     return with_token(person)
 
 
+def by_text(text: str, scheme: str = "Bearer") -> APIClient:
+    """A client that sends this text of a token."""
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"{scheme} {text}")
+    return client
+
+
 def with_token(user: User, *scopes: str) -> APIClient:
     _token, text = ApiToken.objects.issue(user, "tests", scopes=scopes or ALL_SCOPES)
+    return by_text(text, "Token")
+
+
+def with_session(user: User) -> APIClient:
     client = APIClient()
-    client.credentials(HTTP_AUTHORIZATION=f"Token {text}")
+    client.force_login(user)
     return client
 
 

@@ -42,18 +42,16 @@ def test_a_record_whose_sync_is_off_is_pushed_once_because_a_person_asked(api: A
     assert api.post(url_of(contact, "sync-to-monday")).json()["sync_triggered"] is True
 
 
-def test_a_push_without_a_token_for_monday_is_refused(api: APIClient, contact: Contact, settings: Settings) -> None:
-    settings.MONDAY_API_KEY = ""
+@pytest.mark.parametrize("missing", ["token", "board"])
+def test_where_monday_is_not_set_up_a_push_is_refused(
+    api: APIClient, contact: Contact, settings: Settings, missing: str
+) -> None:
+    if missing == "token":
+        settings.MONDAY_API_KEY = ""
+    else:
+        BoardLink.objects.all().delete()
     answer = api.post(url_of(contact, "sync-to-monday"))
-    assert answer.status_code == 400
-    assert answer.json()["code"] == "not_configured"
-
-
-def test_without_a_board_it_is_refused_as_not_set_up(api: APIClient, contact: Contact) -> None:
-    BoardLink.objects.all().delete()
-    answer = api.post(url_of(contact, "sync-to-monday"))
-    assert answer.status_code == 400
-    assert answer.json()["code"] == "not_configured"
+    assert (answer.status_code, answer.json()["code"]) == (400, "not_configured")
 
 
 def test_pushes_have_a_throttle_of_their_own(api: APIClient, contact: Contact, monkeypatch: pytest.MonkeyPatch) -> None:

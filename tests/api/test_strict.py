@@ -13,7 +13,27 @@ from tests.api.conftest import QUEUE, row, url_of
 
 CONTACTS = "/api/v1/contacts/"
 CONFLICTS = "/api/v1/sync/conflicts/"
-NOBODY = "00000000-0000-4000-8000-000000000000"
+ODD_QUERIES = [
+    ("cursor=abc", "cursor"),
+    ("cursor=", "cursor"),
+    ("pagination=offset", "pagination"),
+    ("pagination=cursor&page=2", "page"),
+    ("pagination=cursor&page_size=none", "page_size"),
+    ("sync_status=nope", "sync_status"),
+    ("organization=nope", "organization"),
+    ("search=a%00", "search"),
+    ("ordering=notes", "ordering"),
+    ("ordering=organization", "ordering"),
+    ("created_since=2026-01-01", "created_since"),
+    ("created_since=2026-01-01T10:00:00", "created_since"),
+    ("updated_before=soon", "updated_before"),
+    ("sync_enabled=maybe", "sync_enabled"),
+    ("sync_direction=up", "sync_direction"),
+    ("fields=name,emial", "fields"),
+    ("fields=", "fields"),
+    ("expand=billing_contact", "expand"),
+    ("fields=name&expand=organization", "expand"),
+]
 
 
 @pytest.mark.parametrize(
@@ -35,6 +55,7 @@ NOBODY = "00000000-0000-4000-8000-000000000000"
         ("/api/v1/sync/stats?board=contact", "board"),
         *((f"{QUEUE}?page_size={size}", "page_size") for size in ("abc", "null", "-5", "0", "5.0", "٣", "9" * 5_000)),
         *((f"{QUEUE}?page={page}", "page") for page in ("abc", "0", "-1", "1e3")),
+        *((f"{CONTACTS}?{query}", parameter) for query, parameter in ODD_QUERIES),
     ],
 )  # fmt: skip
 def test_a_parameter_that_would_be_passed_over_is_refused_by_name(api: APIClient, address: str, parameter: str) -> None:

@@ -21,7 +21,7 @@ from sync.choices import TokenScope
 from sync.clock import sync_now
 from sync.models import ApiToken
 from sync.operations.retention import prune
-from tests.api.conftest import row, url_of, user_who_may, with_token
+from tests.api.conftest import by_text, row, url_of, user_who_may, with_session, with_token
 from tests.support.waiting import beside, somebody_waits, wait_for
 
 CONTACTS, TOKENS, ME = "/api/v1/contacts/", "/api/v1/tokens/", "/api/v1/me"
@@ -143,8 +143,7 @@ def test_a_token_that_may_only_write_is_answered_with_its_record_and_reads_nothi
 
 
 def test_who_signed_in_on_a_page_needs_no_scope(person: User) -> None:
-    client = APIClient()
-    client.force_login(person)
+    client = with_session(person)
     job = row(status="failed")
     assert client.post(f"/api/v1/sync/queue/{job.pk}/retry").status_code == 200
 
@@ -157,8 +156,7 @@ def test_me_says_who_asks_with_what_and_what_is_left(person: User) -> None:
     assert (answer["username"], answer["scopes"], answer["token"]["name"]) == ("ada", ["read"], "tests")
     assert answer["rate_limit"]["limit"] == 3000
     assert answer["rate_limit"]["remaining"] == 2999
-    client = APIClient()
-    client.force_login(person)
+    client = with_session(person)
     assert (client.get(ME).json()["token"], len(client.get(ME).json()["scopes"])) == (None, 5)
 
 
@@ -190,8 +188,7 @@ def test_a_tokens_name_holds_nothing_that_controls_how_it_is_read(person: User, 
 def test_a_token_manages_none_that_may_more_or_lasts_longer(person: User, act: str) -> None:
     end = sync_now() + HOUR
     _own, text = ApiToken.objects.issue(person, "own", scopes=["write", "read"], expires_at=end)
-    client = APIClient()
-    client.credentials(HTTP_AUTHORIZATION=f"Bearer {text}")
+    client = by_text(text)
 
     def done(scopes: list[str], expires_at: Any) -> Any:
         if act == "create":
@@ -208,8 +205,7 @@ def test_a_token_manages_none_that_may_more_or_lasts_longer(person: User, act: s
 def test_what_a_token_made_is_its_own_and_ends_with_it(person: User, api: APIClient) -> None:
     first = api.post(TOKENS, {"name": "first", "scopes": ["read", "write"]}).json()
     text = api.post(f"{TOKENS}{first['id']}/rotate").json()["token"]
-    client = APIClient()
-    client.credentials(HTTP_AUTHORIZATION=f"Bearer {text}")
+    client = by_text(text)
     second = client.post(TOKENS, {"name": "second", "scopes": ["read"]}).json()
     assert asked(second["token"]).status_code == 200
     ApiToken.objects.get(name="tests").revoke()
@@ -219,8 +215,7 @@ def test_what_a_token_made_is_its_own_and_ends_with_it(person: User, api: APICli
 def test_a_text_in_its_grace_leaves_nothing_that_outlasts_the_grace(person: User) -> None:
     token, old = ApiToken.objects.issue(person, "tests")
     new = token.rotate(HOUR)
-    client = APIClient()
-    client.credentials(HTTP_AUTHORIZATION=f"Bearer {old}")
+    client = by_text(old)
     # Rotated because it leaked: who has the old text gets none that stays, and takes the owner's from nobody.
     tries = [
         client.post(f"{TOKENS}{token.pk}/rotate", {"grace_seconds": 0}),
@@ -250,8 +245,7 @@ def test_a_token_that_is_revoked_while_it_makes_another_makes_none(api: APIClien
 
 def test_a_rotated_token_opens_by_both_texts_for_the_grace_only(person: User) -> None:
     token, old = ApiToken.objects.issue(person, "tests")
-    client = APIClient()
-    client.credentials(HTTP_AUTHORIZATION=f"Bearer {old}")
+    client = by_text(old)
     new = client.post(f"{TOKENS}{token.pk}/rotate", {"grace_seconds": 3600}).json()["token"]
     assert (asked(old).status_code, asked(new).status_code) == (200, 200)
     ApiToken.objects.update(previous_until=sync_now())

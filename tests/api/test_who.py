@@ -17,21 +17,13 @@ from config.middleware import GaveWayMiddleware
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.models import ApiToken, RequestCount
-from tests.api.conftest import url_of, user_who_may, with_token
+from tests.api.conftest import by_text, url_of, user_who_may, with_session, with_token
 
 CONTACTS = "/api/v1/contacts/"
 
 
 def with_bearer(user: User) -> APIClient:
-    client = APIClient()
-    client.credentials(HTTP_AUTHORIZATION=f"Bearer {ApiToken.objects.issue(user, 'tests')[1]}")
-    return client
-
-
-def with_session(user: User) -> APIClient:
-    client = APIClient()
-    client.force_login(user)
-    return client
+    return by_text(ApiToken.objects.issue(user, "tests")[1])
 
 
 def last_context(contact: Contact) -> Any:

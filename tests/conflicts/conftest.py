@@ -6,6 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.test import Client
+from rest_framework.test import APIClient
 
 from conflicts.database_store import DatabaseConflictStore
 from conflicts.models import SyncConflict
@@ -13,6 +14,7 @@ from npd.models import Contact
 from sync.kernel.conflict_store import ConflictReport, FieldConflict
 from sync.models import SyncMetadata, SyncQueue
 from tests.admin import states
+from tests.support.people import api_of
 
 PHONE = FieldConflict("phone", "+44 20 7946 0812", "+44 20 7946 0018", "+44 20 7946 0999")
 REFUSED, GOOD = '"odd"@example.com', "ann@example.com"
@@ -36,6 +38,12 @@ def browser(client: Client, ada: User) -> Client:
     """Ada's session."""
     client.force_login(ada)
     return client
+
+
+@pytest.fixture
+def api(ada: User) -> APIClient:
+    """Ada's token."""
+    return api_of(ada)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.cache import cache
 from django.test import Client
 from rest_framework.test import APIClient
 
@@ -204,14 +203,6 @@ def test_who_is_this_is_settled_by_naming_the_candidate(contact: Contact, ada: U
     assert (settled.resolution_type, settled.resolved_by) == ("merge", ada)
     assert len(settled.about["candidates"]) == 2
     assert "Unlink the record" in undo_problem(settled, ConflictContext.of(settled))
-
-
-@pytest.fixture
-def api(ada: User) -> APIClient:
-    cache.clear()
-    client = APIClient()
-    client.force_authenticate(ada)
-    return client
 
 
 def test_the_api_tells_the_options_and_takes_one(api: APIClient, conflict: SyncConflict) -> None:

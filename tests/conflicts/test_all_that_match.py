@@ -52,6 +52,14 @@ def confirm(browser: Client, batch: ConflictBatch, expect: int | str | None = No
     return browser.post(address(batch), {"confirm": "1", "expect": number}, follow=True)
 
 
+def carried_out(browser: Client, kept: str = "keep_npd", query: str = "") -> ConflictBatch:
+    """A batch that was shown, confirmed, and worked."""
+    batch, _ = prepare(browser, kept, query)
+    confirm(browser, batch)
+    carry_on_batches()
+    return batch
+
+
 def outcomes(batch: ConflictBatch) -> dict[str, str]:
     return dict(BatchEntry.objects.filter(batch=batch).values_list("name", "outcome"))
 
@@ -282,9 +290,7 @@ def test_the_pages_of_many_ask_few_questions_and_show_all_of_them_by_page(
 
 
 def test_a_conflict_that_ended_by_itself_is_not_counted_as_resolved(browser: Client, contacts: list[Contact]) -> None:
-    batch, _ = prepare(browser, query="field=phone")
-    confirm(browser, batch)
-    carry_on_batches()
+    batch = carried_out(browser, query="field=phone")
     record(finding(contacts[0], applied={"phone": PHONE.npd}), finding(contacts[1], closing_reason="Both agree."))
     assert bulk_resolution.status_counts(batch) == {"settled": 1, "overtaken": 1}
 
@@ -300,9 +306,7 @@ class TestUndo:
             world.edit(contact, "role_title", "Monday's")
         Contact.objects.update(role_title="NPD's")
         world.work()
-        batch, _ = prepare(browser, "keep_monday")
-        confirm(browser, batch)
-        carry_on_batches()
+        batch = carried_out(browser, "keep_monday")
         world.work()
         assert {contact.role_title for contact in Contact.objects.all()} == {"Monday's"}
         return made, batch
@@ -383,9 +387,7 @@ class TestStop:
     def test_an_undo_that_is_stopped_leaves_the_rest_settled_and_may_be_asked_for_again(
         self, browser: Client, contacts: list[Contact]
     ) -> None:
-        batch, _ = prepare(browser)
-        confirm(browser, batch)
-        carry_on_batches()
+        batch = carried_out(browser)
         browser.post(address(batch), {"undo": "1"})
         assert "Stopped. 3 conflicts are left as they were" in self.stop(browser, batch)
         carry_on_batches()
@@ -417,9 +419,7 @@ def test_an_undo_that_waits_for_looks_asks_nothing_of_its_rows(
 ) -> None:
     made = Contact.objects.bulk_create(Contact(name=f"c{n}", monday_id=f"1{n}") for n in range(9))
     record(*(finding(contact, PHONE) for contact in made))
-    batch, _ = prepare(browser)
-    confirm(browser, batch)
-    carry_on_batches()
+    batch = carried_out(browser)
     batch.refresh_from_db()
     assert bulk_resolution.request_undo(batch, by=ada) == 9
     woken: list[None] = []
@@ -442,9 +442,7 @@ def test_an_undo_that_waited_for_its_pass_goes_on_once_that_has_applied_it(
 ) -> None:
     contact = Contact.objects.create(name="c", monday_id="1")
     record(finding(contact, PHONE))
-    batch, _ = prepare(browser)
-    confirm(browser, batch)
-    carry_on_batches()
+    batch = carried_out(browser)
     bulk_resolution.request_undo(batch, by=ada)
     sent: list[str] = []
     monkeypatch.setattr(current_app, "send_task", lambda name, **options: sent.append(name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -27,9 +28,16 @@ pytestmark = [pytest.mark.django_db(transaction=True)]
 RAW = {"local": {"role_title": "1"}, "remote": "2", "base": None}
 
 
-def test_keys_walk_type_explain_and_undo(open_page: Any) -> None:
-    first, second = of_fields("first", PHONE, ROLE), of_fields("second", PHONE)
+@pytest.fixture
+def page(open_page: Any) -> Iterator[Any]:
+    """A signed-in page on which nothing fails."""
     page, errors = open_page()
+    yield page
+    assert not errors
+
+
+def test_keys_walk_type_explain_and_undo(page: Any) -> None:
+    first, second = of_fields("first", PHONE, ROLE), of_fields("second", PHONE)
     page.goto(screen(conflict_of(first)))
     current = page.locator(".cfl-current legend")
     press(page, "j")
@@ -63,14 +71,12 @@ def test_keys_walk_type_explain_and_undo(open_page: Any) -> None:
     press(page, "u")
     page.get_by_text("Undo requested by Ada").wait_for()
     assert conflict_of(first).is_being_undone
-    assert not errors
 
 
-def test_a_part_that_is_resolved_is_undone_by_its_key_on_the_next_screen_and_on_its_own(open_page: Any) -> None:
+def test_a_part_that_is_resolved_is_undone_by_its_key_on_the_next_screen_and_on_its_own(page: Any) -> None:
     states.boards()
     first = of_fields("first", PHONE, ROLE)
     of_fields("second", PHONE)
-    page, errors = open_page()
     page.goto(screen(conflict_of(first)))
     press(page, "u")
     expect(page.locator("[data-summary]")).to_contain_text("nothing to undo")
@@ -92,12 +98,10 @@ def test_a_part_that_is_resolved_is_undone_by_its_key_on_the_next_screen_and_on_
     press(page, "u")
     page.get_by_text("Undo requested by Ada").wait_for()
     assert list(conflict_of(first).stored_resolution.fields) == ["phone"]
-    assert not errors
 
 
-def test_one_key_chooses_a_side_for_the_field_or_for_all(open_page: Any) -> None:
+def test_one_key_chooses_a_side_for_the_field_or_for_all(page: Any) -> None:
     made = of_fields("made", PHONE, ROLE)
-    page, errors = open_page()
     page.goto(screen(conflict_of(made)))
     picked = page.locator("input[name^=pick-]:checked")
     looks = "all => [...new Set(all.map(one => getComputedStyle(one).backgroundColor))]"
@@ -106,12 +110,10 @@ def test_one_key_chooses_a_side_for_the_field_or_for_all(open_page: Any) -> None
         press(page, key)
         assert picked.evaluate_all("all => all.map(one => one.value)") == sides, key
     assert open_look not in picked.evaluate_all(looks), "a choice that is open looks like one that is made"
-    assert not errors
 
 
-def test_an_empty_side_has_red_buttons_that_name_what_it_empties_and_ask(open_page: Any) -> None:
+def test_an_empty_side_has_red_buttons_that_name_what_it_empties_and_ask(page: Any) -> None:
     made = of_fields("made", FieldConflict("phone", None, None, "+44 20 7946 0999"), ROLE)
-    page, errors = open_page()
     page.goto(screen(conflict_of(made)))
     foot, red = page.locator(".cfl-foot button"), page.locator(".cfl-foot button.cfl-deletes")
     assert not barriers(page)
@@ -125,16 +127,14 @@ def test_an_empty_side_has_red_buttons_that_name_what_it_empties_and_ask(open_pa
     press(page, "Enter")
     page.get_by_role("button", name="Empty Phone on Monday").wait_for()
     assert conflict_of(made).resolution is None
-    assert not errors
 
 
-def test_keys_that_are_typed_elsewhere_or_open_something_choose_and_send_nothing(open_page: Any) -> None:
+def test_keys_that_are_typed_elsewhere_or_open_something_choose_and_send_nothing(page: Any) -> None:
     states.boards()
     removed = Contact.objects.create(name="removed", monday_id="71", email="r@example.test")
     record(gone(removed))
     several = states.synced("several", "72")
     record(finding(several, PHONE))
-    page, errors = open_page()
     page.goto(screen(conflict_of(removed)))
     chosen = page.locator("[data-option]:checked")
     press(page, "Control+k")
@@ -154,14 +154,10 @@ def test_keys_that_are_typed_elsewhere_or_open_something_choose_and_send_nothing
     press(page, "Enter")
     expect(equal).to_have_attribute("open", "")
     assert not SyncConflict.objects.filter(resolution__isnull=False).exists()
-    assert not errors
 
 
-def test_what_was_chosen_or_typed_is_back_after_a_walk_and_else_left_behind_only_after_a_question(
-    open_page: Any,
-) -> None:
+def test_what_was_chosen_or_typed_is_back_after_a_walk_and_else_left_behind_only_after_a_question(page: Any) -> None:
     first, second, third = (of_fields(name, PHONE) for name in ("first", "second", "third"))
-    page, errors = open_page()
     page.goto(screen(conflict_of(first)))
     result, asked = page.locator("input[name=value-phone]"), list[str]()
 
@@ -197,7 +193,6 @@ def test_what_was_chosen_or_typed_is_back_after_a_walk_and_else_left_behind_only
     walk("k", second)
     expect(page.locator("[data-summary]")).to_contain_text("choose again")
     expect(chosen).to_have_count(0)
-    assert not errors
 
 
 NPD_NOTES = "Parent call.\nCalled on Tuesday; wants a quote."
@@ -206,9 +201,8 @@ NOTES = FieldConflict("notes", NPD_NOTES, "Parent call.", MONDAY_NOTES)
 BOTH_NOTES = f"{NPD_NOTES}\nCalled on Wednesday; has no budget."
 
 
-def test_both_long_texts_are_used_by_one_key_and_edited(open_page: Any) -> None:
+def test_both_long_texts_are_used_by_one_key_and_edited(page: Any) -> None:
     made = of_fields("notes", NOTES, PHONE)
-    page, errors = open_page()
     page.goto(screen(conflict_of(made)))
     result = page.locator("textarea[name=value-notes]")
     press(page, "b")
@@ -222,7 +216,6 @@ def test_both_long_texts_are_used_by_one_key_and_edited(open_page: Any) -> None:
     page.get_by_text("Being applied: Notes becomes").wait_for()
     [(key, pick)] = conflict_of(made).stored_resolution.fields.items()
     assert (key, pick.choose, pick.value) == ("notes", "custom", f"{BOTH_NOTES} Done.")
-    assert not errors
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
@@ -244,10 +237,9 @@ def test_long_texts_in_the_list_show_what_differs_beside_no_screen(open_page: An
     assert not errors
 
 
-def test_a_refused_value_is_corrected_and_taken_back_by_keys(open_page: Any) -> None:
+def test_a_refused_value_is_corrected_and_taken_back_by_keys(page: Any) -> None:
     states.boards()
     made = rejected_too("Ann", "71")
-    page, errors = open_page()
     page.goto(page_of(made))
     press(page, "e", "Control+A")
     page.keyboard.type("no address")
@@ -271,7 +263,6 @@ def test_a_refused_value_is_corrected_and_taken_back_by_keys(open_page: Any) -> 
     press(page, "u")
     page.get_by_text(" undid ").first.wait_for()
     assert Contact.objects.get().email == REFUSED
-    assert not errors
 
 
 @pytest.fixture
@@ -322,10 +313,7 @@ def test_a_batch_that_ends_while_stop_here_is_on_its_way_does_not_cut_it_off(
     assert cut_off == []
 
 
-def test_the_page_of_a_batch_follows_it_and_the_button_goes_when_all_is_stored(
-    open_page: Any, batch: ConflictBatch
-) -> None:
-    page, errors = open_page()
+def test_the_page_of_a_batch_follows_it_and_the_button_goes_when_all_is_stored(page: Any, batch: ConflictBatch) -> None:
     page.goto(batch_url(batch))
     button = page.get_by_role("button", name="Stop here")
     button.wait_for()
@@ -334,7 +322,6 @@ def test_the_page_of_a_batch_follows_it_and_the_button_goes_when_all_is_stored(
     page.locator("#cfl-outcomes td", has_text="Being applied").nth(2).wait_for()
     assert page.locator("#cfl-outcomes nav a[href='?show=applying']").count() == 1
     assert page.locator("#cfl-outcomes nav a[href='?show=waiting']").count() == 0
-    assert not errors
 
 
 def test_a_button_that_names_the_record_it_deletes_fits_a_phone(open_page: Any, contact: Contact) -> None:

@@ -1,4 +1,4 @@
-"""The list of conflicts: counters by field, filters, and few queries however long it is."""
+"""The list of conflicts: counters by field, filters; and few queries of list and screens, however much they show."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pghistory
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
@@ -16,17 +17,17 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from conflicts import bulk_resolution
-from conflicts.models import OPEN_FIRST, SyncConflict, conflict_counts
+from conflicts.models import OPEN_FIRST, SyncConflict, counts_and_acts
 from conflicts.resolution import resolve
 from npd.models import Contact, Organization
 from sync.clock import sync_now
 from sync.models import MondayAccount, SyncMetadata
 from tests.admin import states
 from tests.admin.test_exports import exported
-from tests.conflicts.conftest import GOOD, PHONE, REFUSED, ROLE, finding, record, rejected_too, seen
-from tests.conflicts.test_about_record import gone
+from tests.conflicts.conftest import GOOD, PHONE, REFUSED, ROLE, conflict_of, finding, record, rejected_too, seen
+from tests.conflicts.test_about_record import AGAIN, gone, who
 from tests.conflicts.test_refused import page_of
-from tests.conflicts.test_screen import LIST, text_of
+from tests.conflicts.test_screen import LIST, form, screen, text_of
 
 pytestmark = pytest.mark.django_db
 
@@ -51,13 +52,20 @@ def test_what_waits_for_a_stop_is_said_without_the_id_of_mondays_request(browser
     assert "4f-1" not in page + told["waits"]
 
 
-def test_the_open_ones_are_listed_unless_somebody_asks_for_others(browser: Client, ada: User) -> None:
-    conflicting("Open", PHONE)
+def test_the_open_ones_are_listed_the_oldest_first_unless_somebody_asks_for_others(browser: Client, ada: User) -> None:
+    conflicting("Old", PHONE)
     done = conflicting("Done", PHONE)
+    conflicting("Young", PHONE)
     record(finding(Contact.objects.get(pk=done.entity_id)))
-    assert names(browser, "") == names(browser, "state=open") == {"Open"}
-    assert names(browser, "state=all") == {"Open", "Done"}
+    assert names(browser, "") == names(browser, "state=open") == {"Old", "Young"}
+    assert names(browser, "state=all") == {"Old", "Young", "Done"}
+    page = text_of(browser.get(f"{LIST}?state=all"))
+    assert page.index("Old contact") < page.index("Young contact") < page.index("Done contact")
+    assert "Open 2 Resolved in 30 days 1" in page
     assert names(browser, "state=settled") == names(browser, "state=settled&q=Done") == {"Done"}
+    SyncConflict.objects.all().delete()
+    bar = browser.get(LIST).content.decode().partition('id="cfl-states"')[2].partition("</ul>")[0]
+    assert (bar.count("<li>"), bar.count('aria-current="true"'), "<b" in bar) == (1, 1, False)
 
 
 def test_the_list_counts_what_is_being_applied_as_open_and_the_screen_what_still_waits(
@@ -69,7 +77,7 @@ def test_the_list_counts_what_is_being_applied_as_open_and_the_screen_what_still
         assert "Open 3" in listed
         assert f"1 of {3 - applied}" in shown
         assert SyncConflict.objects.filter(resolved_at=None).count() == 3
-        assert conflict_counts()["open"] == 3
+        assert counts_and_acts()[0]["open"] == 3
         resolve(made[applied].pk, by=ada, resolution_type="keep_npd", seen=seen(PHONE))
 
 
@@ -161,7 +169,7 @@ def test_a_full_list_with_every_filter_asks_at_most_seventeen_questions(
 def test_counting_what_was_settled_lately_reads_an_index_and_not_the_table() -> None:
     """By the planner's own word, told that a scan of the table is dear: with a volatile bound it had no choice."""
     with CaptureQueriesContext(connection) as sent:
-        conflict_counts()
+        counts_and_acts()
     plan = explained(sent.captured_queries[0]["sql"])
     assert re.search(r"Index Cond: \(+resolved_at >= ", plan)
 
@@ -189,3 +197,48 @@ def test_what_was_removed_is_listed_where_it_is_asked_for_and_counted_apart(brow
         assert [row.entity_id for row in page.context["cl"].result_list] == [listed.pk]
         assert (page.context["counts"]["open"], page.context["counts"]["removed"]) == (1, 1)
         assert [row["NPD ID"] for row in exported(browser, LIST, query)] == [str(listed.pk)]
+
+
+# What a screen costs.
+
+
+RAW = {"local": {"phone": "1"}, "remote": "2", "base": None}
+
+
+def opened(client: Client, contact: Contact, kind: str) -> SyncConflict:
+    about = {"gone": gone(contact, ROLE, options=[AGAIN]), "identity": who(contact)}
+    record(about.get(kind) or finding(contact, PHONE, ROLE))
+    conflict = conflict_of(contact)
+    if kind in ("applying", "settled"):
+        client.post(screen(conflict), form(PHONE, ROLE, pick__phone="monday", pick__role_title="npd"))
+    if kind == "settled":
+        applied = {"phone": PHONE.monday, "role_title": ROLE.npd}
+        record(finding(contact, applied=applied, inverse={"phone": {"before": RAW, "after": RAW}}))
+    return conflict
+
+
+@pytest.mark.parametrize("kind", ["fields", "applying", "settled", "gone", "identity"])
+def test_a_screen_with_all_that_it_can_tell_asks_at_most_seventeen_times(
+    client: Client, ada: User, kind: str, settings: Any, django_assert_max_num_queries: Any
+) -> None:
+    settings.MONDAY_API_KEY = "a-key"
+    states.boards()
+    client.force_login(ada)
+    contact = Contact.objects.create(
+        name="Grace", monday_id="71", organization=Organization.objects.create(name="Navy")
+    )
+    with pghistory.context(user=ada.pk):
+        Contact.objects.filter(pk=contact.pk).update(phone=PHONE.npd, role_title=ROLE.npd)
+    agreed = states.agreed(contact, "71")
+    base = {key: agreed[key] for key in ("name", "email", "notes")}
+    SyncMetadata.objects.create(
+        entity_type="contact", entity_id=str(contact.pk), base=base, blocked_fields={}, altered={}
+    )
+    other = Contact.objects.create(name="Before", monday_id="72")
+    record(finding(other, PHONE))
+    record(finding(Contact.objects.create(name="After", monday_id="73"), PHONE))
+    conflict = opened(client, contact, kind)
+    url = f"{screen(conflict)}?after={conflict_of(other).pk}"
+    client.get(url)  # a session's first page writes it down
+    with django_assert_max_num_queries(17):
+        assert client.get(url).status_code == 200

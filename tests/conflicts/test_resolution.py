@@ -55,19 +55,6 @@ def test_a_choice_is_stored_and_a_look_ordered_ahead_of_other_work_in_one_go(
     assert Decision.objects.get(kind="conflict_chosen").actor == "Ada"
 
 
-def test_a_stale_screen_gets_the_values_of_now_and_nothing_is_stored(
-    conflict: SyncConflict, ada: User, contact: Contact
-) -> None:
-    moved = replace(PHONE, monday="+44 20 7946 1111")
-    record(finding(contact, moved, ROLE))
-    SyncQueue.objects.all().delete()
-    with pytest.raises(NotAsSeen) as stale:
-        merge(conflict, ada, PHONE, phone={"choose": "npd"})
-    assert stale.value.current == seen(moved, ROLE)
-    assert SyncConflict.objects.get().resolution is None
-    assert not SyncQueue.objects.exists()
-
-
 def test_what_moved_beside_the_choice_doesnt_make_it_stale(conflict: SyncConflict, ada: User, contact: Contact) -> None:
     record(finding(contact, PHONE, replace(ROLE, npd="Head of Nothing")))
     assert merge(conflict, ada, PHONE, ROLE, phone={"choose": "npd"}).is_being_applied
@@ -87,9 +74,10 @@ def test_an_empty_text_and_another_line_end_are_the_same_value(ada: User, contac
     notes = FieldConflict("notes", "one\ntwo", None, None)
     record(finding(contact, notes))
     shown = {"notes": {"npd": "one\r\ntwo", "monday": ""}}
-    resolve(conflict_of(contact).pk, by=ada, resolution_type="keep_npd", seen=shown)
+    chosen = {"notes": FieldSelection("custom", "five\r\nsix")}
+    resolve(conflict_of(contact).pk, by=ada, resolution_type="merge", selections=chosen, seen=shown)
     pick = conflict_of(contact).stored_resolution.fields["notes"]
-    assert (pick.npd, pick.monday) == ("one\ntwo", None)
+    assert (pick.npd, pick.monday, pick.value) == ("one\ntwo", None, "five\nsix")
 
 
 def test_a_conflict_that_is_being_applied_takes_no_second_choice(conflict: SyncConflict, ada: User) -> None:

@@ -6,7 +6,7 @@ import pghistory
 import pytest
 from django.test import Client
 
-from conflicts.case import ConflictContext, conflict_progress, described_case
+from conflicts.case import ConflictContext, conflict_progress, screen_case
 from conflicts.models import SyncConflict
 from conflicts.resolution import InvalidResolution, NotOpen, resolve, undo
 from npd.models import Contact, Organization
@@ -26,6 +26,13 @@ def person(world: World) -> Any:
 def seen_of(conflict: SyncConflict) -> dict[str, dict[str, Any]]:
     keys = conflict.conflict_fields
     return {key: {"npd": conflict.npd_data[key], "monday": conflict.monday_data[key]} for key in keys}
+
+
+def undone(world: World, conflict: SyncConflict, person: Any) -> SyncConflict:
+    """What becomes of the conflict once its undo was asked for and a pass has been there."""
+    undo(conflict.pk, by=person)
+    world.work()
+    return SyncConflict.objects.get(pk=conflict.pk)
 
 
 @staged
@@ -197,20 +204,6 @@ def test_the_part_of_a_conflict_that_was_resolved_is_undone_and_the_rest_stays_o
     assert (world.status(contact), SyncConflict.objects.count()) == ("synced", 1)
 
 
-def test_of_a_part_that_moved_since_nothing_is_put_back_and_what_was_lost_is_a_new_conflict(
-    world: World, person: Any
-) -> None:
-    contact, conflict = partly_settled(world, person)
-    world.edit(contact, "role_title", "Later")
-    undo(conflict.pk, by=person)
-    world.work()
-    conflict.refresh_from_db()
-    assert (conflict.is_open, conflict.conflict_fields, conflict.resolution) == (True, ["notes"], None)
-    new = SyncConflict.objects.get(kind="overwritten")
-    assert (new.npd_data, new.monday_data) == ({"role_title": "Later"}, {"role_title": "Monday's"})
-    assert Decision.objects.filter(kind="conflict_undo_refused").count() == 1
-
-
 def test_a_part_is_undone_although_the_rest_closed_by_itself_meanwhile(world: World, person: Any) -> None:
     contact, conflict = partly_settled(world, person)
     undo(conflict.pk, by=person)
@@ -225,16 +218,18 @@ def keep_npd(conflict: SyncConflict, person: Any) -> None:
     resolve(conflict.pk, by=person, resolution_type="keep_npd", seen=seen_of(conflict))
 
 
-def test_after_a_side_moved_nothing_is_put_back_and_what_was_lost_is_a_new_conflict(world: World, person: Any) -> None:
-    contact, conflict = settled(world, person, "keep_npd")
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_after_a_side_moved_nothing_is_put_back_and_what_was_lost_is_a_new_conflict(
+    world: World, person: Any, *, is_whole: bool
+) -> None:
+    contact, conflict = settled(world, person, "keep_npd") if is_whole else partly_settled(world, person)
     world.edit(contact, "role_title", "Later")
-    undo(conflict.pk, by=person)
-    world.work()
+    conflict = undone(world, conflict, person)
     contact.refresh_from_db()
     assert (contact.role_title, world.values(contact)["role_title"]) == ("Later", "Later")
-    conflict.refresh_from_db()
-    assert (conflict.is_open, conflict.is_being_undone) == (False, False)
-    assert "has changed since, so nothing was put back" in conflict_progress(conflict).sentence
+    assert (conflict.is_open, conflict.resolution) == (not is_whole, None)
+    assert conflict.conflict_fields == (["role_title"] if is_whole else ["notes"])
+    assert not is_whole or "has changed since, so nothing was put back" in conflict_progress(conflict).sentence
     new = SyncConflict.objects.get(kind="overwritten")
     assert (new.npd_data, new.monday_data) == ({"role_title": "Later"}, {"role_title": "Monday's"})
     assert world.status(contact) == "conflict"
@@ -250,12 +245,11 @@ def test_a_value_that_an_undo_put_back_is_still_the_work_of_who_wrote_it(world: 
     conflict = SyncConflict.objects.get()
     resolve(conflict.pk, by=person, resolution_type="keep_monday", seen=seen_of(conflict))
     world.work()
-    undo(conflict.pk, by=person)
-    world.work()
+    undone(world, conflict, person)
     contact.refresh_from_db()
     assert contact.role_title == "NPD's"
     reopened = SyncConflict.objects.get(pk=conflict.pk)
-    [shown] = described_case(reopened, ConflictContext.of(reopened)).fields
+    [shown] = screen_case(reopened, ConflictContext.of(reopened)).fields
     assert shown.npd_by is not None
     assert (shown.key, shown.npd_by.who) == ("role_title", "lead")
 
@@ -263,8 +257,7 @@ def test_a_value_that_an_undo_put_back_is_still_the_work_of_who_wrote_it(world: 
 def test_of_a_typed_value_that_cant_be_undone_both_lost_values_are_told(world: World, person: Any) -> None:
     contact, conflict = settled(world, person, role_title={"choose": "custom", "value": "Typed"})
     Contact.objects.filter(pk=contact.pk).update(role_title="Later")
-    undo(conflict.pk, by=person)
-    world.work()
+    undone(world, conflict, person)
     new = SyncConflict.objects.get(kind="overwritten")
     assert new.monday_data == {"role_title": "Monday's"}
     assert "NPD's value was then: NPD's." in new.notes["role_title"]
@@ -303,8 +296,7 @@ def test_a_field_that_joins_meanwhile_is_in_one_conflict_with_the_reopened_one(w
     world.edit(contact, "notes", "M notes")
     Contact.objects.filter(pk=contact.pk).update(notes="N notes")
     world.work()
-    undo(conflict.pk, by=person)
-    world.work()
+    undone(world, conflict, person)
     open_one = SyncConflict.objects.get(resolved_at=None)
     assert sorted(open_one.conflict_fields) == ["notes", "role_title"]
     assert open_one.npd_data == {"notes": "N notes", "role_title": "NPD's"}
@@ -332,8 +324,7 @@ def test_an_address_that_cant_be_divided_is_put_back_as_it_stood(world: World, p
     conflict = SyncConflict.objects.get(entity_id=organization.pk)
     resolve(conflict.pk, by=person, resolution_type="keep_monday", seen=seen_of(conflict))
     world.work()
-    undo(conflict.pk, by=person)
-    world.work()
+    undone(world, conflict, person)
     organization.refresh_from_db()
     assert (organization.address_street, organization.address_city) == ("12 Main St", "Springfield")
     assert world.values(organization)["address"] == "Floor 3, 14 Main St, Springfield, IL"
@@ -378,7 +369,6 @@ def test_a_typed_choice_whose_answer_was_lost_is_carried_out_and_not_dropped(wor
     assert (world.status(contact), contact.role_title) == ("synced", "Typed")
     assert world.values(contact)["role_title"] == "Typed"
     assert (conflict.resolution_type, conflict.resolved_data) == ("merge", {"role_title": "Typed"})
-    undo(conflict.pk, by=person)
-    world.work()
+    undone(world, conflict, person)
     contact.refresh_from_db()
     assert (contact.role_title, world.values(contact)["role_title"]) == ("NPD's", "Monday's")

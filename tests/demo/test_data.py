@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections import Counter
 from typing import Any
 
 import phonenumbers
@@ -34,11 +33,6 @@ def test_making_the_data_again_gives_the_same_bytes() -> None:
     assert made == stored
 
 
-def test_another_seed_gives_other_people() -> None:
-    again = make.made(seed=make.SEED + 1, companies=3, persons=3)
-    assert again != make.made(companies=3, persons=3)
-
-
 def test_there_are_2000_contacts_and_400_organizations_each_with_a_name_of_its_own() -> None:
     for name, count in (("contacts.jsonl", 2000), ("organizations.jsonl", 400)):
         names = {row["name"].casefold() for row in rows(name)}
@@ -59,32 +53,6 @@ def test_every_phone_number_is_in_a_range_set_aside_for_fiction() -> None:
             number = phonenumbers.parse(row["phone"], "US")
             e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
             assert any(re.fullmatch(pattern, e164) for pattern in FICTION), row["phone"]
-
-
-@pytest.mark.parametrize(
-    ("what", "pattern"),
-    [
-        ("Latin letters with accents", "[À-ž]"),
-        ("Japanese", "[\u3040-\u30ff\u4e00-\u9fff]"),
-        ("Arabic", "[\u0600-\u06ff]"),
-        ("Polish letters", "[łńśż]"),
-    ],
-)
-def test_names_come_in_many_scripts(what: str, pattern: str) -> None:
-    names = [row["name"] for name in ("contacts.jsonl", "organizations.jsonl") for row in rows(name)]
-    assert sum(bool(re.search(pattern, name)) for name in names) >= 50, what
-
-
-def test_there_are_odd_phone_numbers_long_notes_empty_fields_and_aliases() -> None:
-    people, firms = rows("contacts.jsonl"), rows("organizations.jsonl")
-    shapes = Counter(re.sub(r"\d", "9", row["phone"]) for row in people if "phone" in row)
-    assert len(shapes) >= 15
-    assert max(len(row.get("notes", "")) for row in people) > 1900
-    for field in ("email", "phone", "organization", "role_title", "notes"):
-        assert sum(field not in row for row in people) >= 50, field
-    assert sum(bool(row.get("aliases")) for row in firms) >= 50
-    assert sum("," in row.get("address_street", "") for row in firms) >= 10
-    assert sum("billing_contact" in row for row in firms) >= 50
 
 
 @pytest.mark.parametrize("entity_type", ["contact", "organization"])

@@ -22,7 +22,7 @@ from django.test import Client
 
 from config.embedded.processes import Child
 from config.web import ANONYMOUS_BODY_BYTES, BODY_BYTES, HELD_BYTES, THREADS
-from sync.api.request_limits import FILE_COOKIE, let_send_file
+from sync.api.callers import FILE_COOKIE, let_send_file
 from sync.models import Decision
 from tests.support.servers import ROOT, free_port
 from tests.support.site import child_environment, log_of, started

@@ -8,8 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from npd.management import only_person, user_named
 from npd.personal_data.erasure import Erasure, ItemFate, erase_person, naming_text, preview_erasure
-from npd.personal_data.persons import Person
-from npd.personal_data.traces import records_naming
+from npd.personal_data.persons import Person, records_naming
 from sync.kernel.messages import Conflict
 
 CONFIRMATION = "erase"

@@ -1,8 +1,9 @@
-"""How often a caller may ask, and how much send. Requests are counted in the database, so that all processes count
-together, and it is said on every answer.
+"""Who asks, what for and how often: API tokens and their scopes, addresses, rates; and who may send a file.
 
-One statement a request. A window begins with a caller's first request and ends after the rate's period; what is left of
-it is told by the fields of the IETF's draft "RateLimit header fields for HTTP".
+A token is sent as `Authorization: Token …` or `Bearer …`. Requests are counted in the database, so that all processes
+count together, and it is said on every answer: one statement a request. A window begins with a caller's first request
+and ends after the rate's period; what is left of it is told by the fields of the IETF's draft "RateLimit header fields
+for HTTP".
 """
 
 from __future__ import annotations
@@ -16,12 +17,84 @@ from django.conf import settings
 from django.core import signing
 from django.http import HttpRequest, HttpResponse, parse_cookie
 from rest_framework import exceptions
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
-from rest_framework.views import APIView
 
+from sync.choices import TokenScope, TokenState
 from sync.kernel.db import fetch_rows
 from sync.kernel.humanize import time_span
+from sync.models import ApiToken
+
+SCHEMES = ("token", "bearer")
+
+
+class ApiTokenAuthentication(BaseAuthentication):
+    """Finds the user of a token, whose row becomes `request.auth`; each way of being refused has a code of its own."""
+
+    def authenticate(self, request: Request) -> tuple[Any, ApiToken] | None:
+        """Return the user and the token, None without one; raises AuthenticationFailed."""
+        scheme, _, text = request.headers.get("Authorization", "").strip().partition(" ")
+        if scheme.lower() not in SCHEMES:
+            return None
+        found = ApiToken.objects.find(text.strip()) if text.strip() else None
+        if found is None:
+            raise exceptions.AuthenticationFailed(
+                "There is no such token. Check what is sent as “Authorization: Bearer …”.", code="invalid_token"
+            )
+        if found.refused != TokenState.ACTIVE:
+            raise exceptions.AuthenticationFailed(refusal_sentence(found.refused), code=found.refused)
+        if not found.token.user.is_active:
+            sentence = "This token's user is switched off. Ask an administrator."
+            raise exceptions.AuthenticationFailed(sentence, code="inactive_user")
+        return found.token.user, found.token
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"
+
+
+_NEW_ONE = "Make a new one under Settings, API tokens, or by “manage.py drf_create_token USER”."
+
+
+def refusal_sentence(state: TokenState) -> str:
+    """Return why a token in this state opens nothing, and what to do."""
+    if state == TokenState.EXPIRED:
+        return f"This token has expired. {_NEW_ONE}"
+    return f"This token was revoked, or replaced by a new one. {_NEW_ONE}"
+
+
+class InsufficientScope(exceptions.PermissionDenied):
+    """The token is not for this."""
+
+    default_code = "insufficient_scope"
+
+    def __init__(self, needed: str, granted: list[str]) -> None:
+        super().__init__(
+            f"This needs a token with the scope “{needed}”; yours has: {', '.join(granted)}. Use another token."
+        )
+        # As RFC 6750 says; the exception handler puts it on the answer.
+        self.auth_header = f'Bearer error="insufficient_scope", scope="{needed}"'
+
+
+def check_scope(request: Request, view: Any) -> None:
+    """Raise InsufficientScope where the request's token is not for this; who signed in on a page has all scopes."""
+    require_scope(request, TokenScope.READ if request.method in SAFE_METHODS else TokenScope(view.scope))
+
+
+def require_scope(request: Request, needed: TokenScope) -> None:
+    """Raise InsufficientScope where the request's token has not this scope, beside the one that its action asks for."""
+    if isinstance(token := request.auth, ApiToken) and not has_scope(request, needed):
+        raise InsufficientScope(needed, token.scopes)
+
+
+def has_scope(request: Request, scope: TokenScope) -> bool:
+    """Return whether the request's token has this scope, or there is none."""
+    return not isinstance(request.auth, ApiToken) or scope in request.auth.scopes
+
+
+# How often a caller may ask.
+
 
 _COUNT = """
     INSERT INTO sync_request_counts AS old (key, requests, ends_at)
@@ -72,7 +145,7 @@ class SharedThrottle(SimpleRateThrottle):
     def caller(self, request: Request | HttpRequest) -> str:
         return str(request.user.pk) if request.user.is_authenticated else address_of_caller(request)
 
-    def allow_request(self, request: Request, view: APIView | None) -> bool:
+    def allow_request(self, request: Request, view: Any) -> bool:
         if self.num_requests is None or self.duration is None:
             return True
         self.quota = count_request(str(self.scope), self.caller(request), self.num_requests, self.duration)
@@ -162,33 +235,3 @@ def may_send_file(cookies: str) -> bool:
     except signing.BadSignature:
         return False
     return True
-
-
-class LimitedView(APIView):
-    """A view whose requests are counted, those too that are refused, and whose answers say what is left."""
-
-    def perform_authentication(self, request: Request) -> None:
-        super().perform_authentication(request)
-        if request.user.is_authenticated:
-            self._count(request, SharedThrottle())
-
-    def handle_exception(self, exc: Exception) -> Any:
-        """Answer a refused stranger, who is counted by address; from too many refusals on with 429."""
-        if isinstance(exc, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
-            try:
-                self._count(self.request, StrangerThrottle())
-            except exceptions.Throttled as throttled:
-                exc = throttled
-        return super().handle_exception(exc)
-
-    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
-        """Say on the answer which limits there are and what is left of them."""
-        answer: Any = super().finalize_response(request, response, *args, **kwargs)
-        if quotas := quotas_of(request):
-            answer.headers["RateLimit-Policy"] = ", ".join(quota.policy for quota in quotas)
-            answer.headers["RateLimit"] = ", ".join(quota.state for quota in quotas)
-        return answer
-
-    def _count(self, request: Request, throttle: SharedThrottle) -> None:
-        if not throttle.allow_request(request, self):
-            self.throttled(cast("Any", request), cast("Any", throttle.wait()))
