@@ -69,6 +69,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.flaky(reruns=1))  # the summary names each that needed it
             if not item.get_closest_marker("journey"):
                 item.add_marker("hostile")
+    # Processes are started anew where the next test wants other settings: those of chaos in one row.
+    items.sort(key=lambda item: "arena" not in getattr(item, "fixturenames", []))
     # Or the end of the run is one process alone. Before it the site of a new administrator: others' processes would be
     # ended for it, and started again.
     for marks in (("processes", "browser"), ("slow",)):
