@@ -43,7 +43,7 @@ hypothesis.settings.register_profile("npd", deadline=None, suppress_health_check
 hypothesis.settings.load_profile("npd")
 
 CHROMIUM_NAMES = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"]
-"""The first, where it is there: without the windows that nobody sees a page costs a third."""
+"""The first, where it is there: it has no windows of its own, which nobody sees and which cost as a page does."""
 PROCESSES = {"running_sandbox", "processes", "running", "start", "played"}
 PAGE_TIMEOUT = 30_000  # milliseconds: for what must come, on a machine with much else to do
 
