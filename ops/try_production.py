@@ -64,7 +64,8 @@ def clean_environment(folder: Path) -> Path:
     """A virtual environment with requirements.txt alone; its Python."""
     python = folder / "venv" / "bin" / "python"
     env = {k: v for k, v in os.environ.items() if k in (*KEPT, "PATH") or k.startswith(FOR_PIP)}
-    pip = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+    # What is imported is compiled when it is: a part of it all.
+    pip = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-compile"]
     for command in ([sys.executable, "-m", "venv", str(folder / "venv")], [*pip, "-r", "requirements.txt"]):
         subprocess.run(command, cwd=ROOT, env=env, check=True)
     return python

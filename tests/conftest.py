@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 hypothesis.settings.register_profile("npd", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("npd")
 
-CHROMIUM_NAMES = ["chromium", "chromium-browser", "google-chrome"]
+CHROMIUM_NAMES = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"]
+"""The first, where it is there: it has no windows of its own, which nobody sees and which cost as a page does."""
 PROCESSES = {"running_sandbox", "processes", "running", "start", "played"}
 PAGE_TIMEOUT = 30_000  # milliseconds: for what must come, on a machine with much else to do
 
@@ -69,6 +70,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.flaky(reruns=1))  # the summary names each that needed it
             if not item.get_closest_marker("journey"):
                 item.add_marker("hostile")
+    # Processes are started anew where the next test wants other settings: those of chaos in one row.
+    items.sort(key=lambda item: "arena" not in getattr(item, "fixturenames", []))
     # Or the end of the run is one process alone. Before it the site of a new administrator: others' processes would be
     # ended for it, and started again.
     for marks in (("processes", "browser"), ("slow",)):

@@ -49,6 +49,7 @@ def stored() -> dict[str, str]:
 
 
 @pytest.mark.hostile
+@pytest.mark.slow
 def test_no_button_of_an_administrator_works_for_who_may_only_look(
     world: dict[str, Any],
     person: User,

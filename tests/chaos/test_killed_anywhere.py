@@ -39,6 +39,7 @@ if os.environ.get("CHAOS_ALL_KILLS") == "1":
     STORIES = (1, 2, 3, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", STORIES)
 def test_a_worker_killed_at_any_point_loses_and_doubles_nothing(arena: Arena, first: int) -> None:
     """Every `STRIDE`-th point of one long story: each kill is followed by new edits, and by the next kill."""

@@ -22,13 +22,15 @@ COMMANDS = re.findall(r"^\$ python (manage\.py .+)$", PAGE, re.MULTILINE)
 NEEDED = ("projects/models.py", "projects/apps.py")
 # Without a second one, where somebody has followed the page.
 SETTINGS = 'from config.settings import *\nINSTALLED_APPS = [*dict.fromkeys([*INSTALLED_APPS, "projects"])]\n'
-PLAY = """import django
+MANAGE = """import django
 django.setup()
 from django.core.management import call_command
 for command in {commands}:
     call_command(*command.split()[1:])
+"""
+PLAY = f"""{MANAGE}
 from tests.domain import third_model_play
-third_model_play.{play}()
+third_model_play.{{play}}()
 """
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
@@ -101,5 +103,5 @@ def test_an_application_of_any_name_is_migrated_from_nothing_and_back(
         (tmp_path / renamed(name)).write_text(renamed(FILES[name]))
     (tmp_path / "with_assets.py").write_text(renamed(SETTINGS))
     there = environment | {"DJANGO_SETTINGS_MODULE": "with_assets"}
-    for command in ("makemigrations assets", "migrate", "migrate sync zero"):
-        run(there, "manage.py", *command.split())
+    commands = ["manage.py makemigrations assets", "manage.py migrate", "manage.py migrate sync zero"]
+    run(there, "-c", MANAGE.format(commands=commands))
