@@ -20,8 +20,8 @@ from sync.kernel.db import gave_way, retry_on_lock_timeout, run_sql
 from sync.models import SyncMetadata, SyncQueue
 from sync.models.jobs import QueueAction
 from sync.outbox import notify
+from sync.outbox.claim import LOCK_TIMEOUT_MS
 from sync.outbox.finish import complete_unclaimed
-from sync.outbox.lease import LOCK_TIMEOUT_MS
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")

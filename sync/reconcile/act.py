@@ -44,7 +44,7 @@ from sync.connectors.base.errors import (
 )
 from sync.limits import breaker, call_cost, connector
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, Intent, IntentState, MondayAccount, Tombstone
-from sync.outbox.lease import Lease, LeaseLost
+from sync.outbox.claim import Lease, LeaseLost
 from sync.outbox.pauses import active_pause, locked_pauses, pause_sentence
 from sync.reconcile import gather
 from sync.reconcile.deleted_records import REMOVAL_KINDS, STATE_AFTER, removal_write, wants_editors

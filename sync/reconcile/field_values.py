@@ -9,7 +9,7 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property, lru_cache
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
@@ -25,6 +25,7 @@ from sync.models import BoardLink, FieldMapping, SyncedModel
 from sync.registry import ModelField, columns_of, relation_of, target_of
 
 Raw: TypeAlias = Mapping[str, Any]
+One, T = TypeVar("One"), TypeVar("T")
 
 
 def stored_values(record: models.Model, mapping: FieldMapping | registry.MappingSpec) -> dict[str, Any]:
@@ -250,6 +251,19 @@ class Lacking(Exception):
     def __init__(self, *wants: Want) -> None:
         super().__init__(*wants)
         self.wants = frozenset(wants)
+
+
+def for_each(decide: Callable[[One], T], units: Iterable[One]) -> list[T]:
+    """Return what is decided of each; raises Lacking for all that any of them lacks, to be read together."""
+    found, wants = list[T](), set[Want]()
+    for one in units:
+        try:
+            found.append(decide(one))
+        except Lacking as lacking:
+            wants |= lacking.wants
+    if wants:
+        raise Lacking(*wants)
+    return found
 
 
 class RelatedNotFound(LookupError):

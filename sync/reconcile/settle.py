@@ -66,8 +66,7 @@ from sync.models import (
 )
 from sync.models.state import fold_alike
 from sync.outbox import finish
-from sync.outbox.claim import claim_records
-from sync.outbox.lease import Lease
+from sync.outbox.claim import Lease, claim_records
 from sync.outbox.pauses import locked_pauses, pause_sentence
 from sync.outbox.queue_rows import enqueue_item_many, enqueue_many
 from sync.reconcile import deleted_records, gather, settlement
