@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -20,12 +20,13 @@ from sync import connectors, registry
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import SyncDirection
 from sync.connectors.base.board_items import GROUP, Item
-from sync.connectors.base.conversion import Converter, ConverterOptions, UnknownValue, fold_whitespace
+from sync.connectors.base.conversion import AmbiguousSplit, Converter, ConverterOptions, UnknownValue, fold_whitespace
 from sync.models import BoardLink, FieldMapping, SyncedModel
 from sync.registry import ModelField, columns_of, relation_of, target_of
 
 Raw: TypeAlias = Mapping[str, Any]
-One, T = TypeVar("One"), TypeVar("T")
+One = TypeVar("One")
+T = TypeVar("T")
 
 
 def stored_values(record: models.Model, mapping: FieldMapping | registry.MappingSpec) -> dict[str, Any]:
@@ -346,6 +347,17 @@ def want_of(target: type[SyncedModel], reference_data: Raw) -> Want:
     if item := reference_data.get("item"):
         return Want(WantKind.ITEM, target, str(item))
     return Want(WantKind.NAME, target, fold_name(reference_data.get("name") or ""))
+
+
+def named_by(board: BoardContext, record: SyncedModel, item: Item) -> Iterator[tuple[ModelField, Raw]]:
+    """Yield the relations of which the item names another record than NPD does, each with what it names."""
+    for mapping, relation in board.relations:
+        convert, local = board.converter(mapping, record), stored_values(record, mapping)
+        with suppress(UnknownValue, AmbiguousSplit):
+            value = convert.to_local(convert.stored_value(item.reading(mapping.column_id)), local)
+            reference = value.get(relation.name)
+            if isinstance(reference, Mapping) and reference != local[relation.name]:
+                yield relation, reference
 
 
 def wants_of(model: type[models.Model], raws: Iterable[Mapping[str, Any]]) -> set[Want]:
