@@ -200,12 +200,6 @@ def test_a_union_carried_out_has_nothing_more_to_do(field: Field) -> None:
     assert decide_field(applied(field)).action is Action.NOTHING
 
 
-@given(lists, lists)
-def test_a_union_without_a_base_is_both(local: tuple[str, ...] | None, remote: tuple[str, ...] | None) -> None:
-    after = applied(Field("f", local, remote, None, rule=Rule.UNION, first_match=Rule.UNION))
-    assert elements(after.local) == elements(local) | elements(remote)
-
-
 @given(unions)
 def test_a_union_overrides_nobody_and_never_asks(field: Field) -> None:
     decision = decide_field(field)

@@ -194,21 +194,6 @@ def test_who_takes_over_passes_over_what_may_be_in_the_air_and_goes_on_with_the_
     assert set(passed_over.values_list("entity_id", "attempts")) == {(c.pk, 0) for c in contacts[:2]}
 
 
-def test_a_record_that_kills_its_worker_alone_waits_longer_each_time(link: BoardLink) -> None:
-    Contact.objects.create(name="Poison")
-    for _ in range(2):
-        with Worker() as worker:
-            held = worker.takes(link)
-            worker.do(lambda held=held: claim(held, 100))  # type: ignore[misc]
-            worker.dies()
-    successor = acquire(link)
-    assert successor is not None
-    assert claim(successor, 100) == []
-    row = SyncQueue.objects.get()
-    assert (row.status, row.attempts) == ("pending", 1)
-    assert (row.next_retry - sync_now()).total_seconds() > 45
-
-
 def test_beat_wakes_a_worker_for_a_board_whose_holder_was_killed_until_one_has_taken_it(
     link: BoardLink, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
