@@ -98,11 +98,10 @@ def _plain_connection() -> psycopg.Connection[Any]:
 def ours(board: str, rows: int) -> None:
     """Claim and end so many rows as a worker does."""
     from sync.models.board_link import BoardLink
-    from sync.outbox import lease
-    from sync.outbox.claim import claim
+    from sync.outbox.claim import acquire, claim
     from sync.outbox.finish import complete
 
-    held = lease.acquire(BoardLink.objects.get(entity_type=board))
+    held = acquire(BoardLink.objects.get(entity_type=board))
     assert held is not None
     while rows > 0:
         claimed = claim(held, BATCH)

@@ -15,7 +15,7 @@ from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 from config import health
 from sync.kernel.periodic_jobs import BEAT, ensure_periodic_jobs, report_clock
 from sync.outbox import notify
-from sync.outbox.lease import orphaned_boards
+from sync.outbox.claim import orphaned_boards
 
 CLOCKS_DIFFER = timedelta(seconds=60)
 """A last run that is further in the future was written by a wrong clock, or this clock is wrong."""

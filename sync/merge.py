@@ -1,4 +1,8 @@
-"""The three-way merge, lists included: (base, local, remote, rules) → one decision for each field. Pure."""
+"""The three-way merge, lists included: (base, local, remote, rules) → one decision for each field. Pure.
+
+`base` is the pair of values when both sides last agreed; the local value is compared with its NPD half, the remote one
+with its Monday half. All values here are canonical.
+"""
 
 from __future__ import annotations
 
@@ -7,43 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-Elements = str | tuple[str, ...] | None
+Canonical = str | tuple[str, ...] | None
+"""A value in the form in which it is compared; None is empty."""
 
 CHANGED_ON_MONDAY = "changed on Monday"
 """The reason of a pull that is no more than that."""
 
-
-class NotAList(ValueError):
-    """One of the values is a text and no list, so there is nothing to unite."""
-
-
-def united_list(local: Elements, remote: Elements, base: tuple[Elements, Elements] | None) -> tuple[str, ...] | None:
-    """Return the base plus what either side added, minus what either removed; without a base, both.
-
-    Each side is compared with its own half of the base. An element that one side added stays even where the
-    other half shows it as removed, because a person added it. Raises NotAList.
-    """
-    local_set, remote_set = _as_set(local), _as_set(remote)
-    base_local, base_remote = (_as_set(base[0]), _as_set(base[1])) if base else (frozenset(), frozenset())
-    added = (local_set - base_local) | (remote_set - base_remote)
-    removed = (base_local - local_set) | (base_remote - remote_set)
-    # Additions are united last: what one side added stays even where the other half of the base removed it.
-    return tuple(sorted(((local_set | remote_set) - removed) | added)) or None
-
-
-def _as_set(value: Elements) -> frozenset[str]:
-    if isinstance(value, str):
-        raise NotAList(value)
-    return frozenset(value or ())
-
-
-# One decision for each field.
-#
-# `base` is the pair of values when both sides last agreed; the local value is compared with its NPD half, the
-# remote one with its Monday half. All values here are canonical; None is empty.
-
-
-Canonical = str | tuple[str, ...] | None
 
 CLOCK_TOLERANCE = timedelta(seconds=5)
 """Two clocks, NPD's and Monday's: edits no further apart than this have no certain order."""
@@ -304,15 +277,24 @@ def _decide_by_rule(field: Field, rule: Rule, reason: str) -> FieldDecision:
     if rule is Rule.NEWEST:
         return _decide_by_time(field, reason)
     if rule is Rule.UNION:
-        # What a person added is never lost; what either side removed is removed.
-        try:
-            base = (field.base.local, field.base.remote) if field.base else None
-            value = united_list(field.local, field.remote, base)
-        except NotAList:
-            reason = f"{reason}; only lists can be merged, so it is a conflict"
-        else:
-            return _decide_same_value(field, value, f"{reason}; lists merged", overrides=False)
+        base = field.base or Base(None, None)
+        if not any(isinstance(value, str) for value in (field.local, field.remote, base.local, base.remote)):
+            return _decide_same_value(field, _united(field, base), f"{reason}; lists merged", overrides=False)
+        reason = f"{reason}; only lists can be merged, so it is a conflict"
     return FieldDecision(field.key, Action.CONFLICT, reason)
+
+
+def _united(field: Field, base: Base) -> tuple[str, ...] | None:
+    """The base plus what either side added, minus what either removed; without a base, both.
+
+    Each side is compared with its own half of the base.
+    """
+    values = (field.local, field.remote, base.local, base.remote)
+    local, remote, base_local, base_remote = (frozenset(value or ()) for value in values)
+    added = (local - base_local) | (remote - base_remote)
+    removed = (base_local - local) | (base_remote - remote)
+    # What one side added stays even where the other half shows it as removed: a person added it.
+    return tuple(sorted(((local | remote) - removed) | added)) or None
 
 
 def _decide_by_time(field: Field, reason: str) -> FieldDecision:

@@ -37,7 +37,7 @@ from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.messages import Conflict, TombstoneReason, tombstone_sentence
 from sync.limits import connector
 from sync.models import BoardLink, IgnoredItem, Intent, IntentState, SyncQueue, Tombstone
-from sync.outbox import lease
+from sync.outbox.claim import Lease, acquire
 from sync.records import availability
 from sync.records.authors import log_kind_action
 from sync.registry import link_of
@@ -224,12 +224,12 @@ def erase_person(person: Person, *, items: ItemFate, by: User) -> Erasure:
 
 
 @contextmanager
-def _leased(link: BoardLink | None) -> Iterator[lease.Lease | None]:
+def _leased(link: BoardLink | None) -> Iterator[Lease | None]:
     """Hold the board, so that no pass is under way that has read the person."""
     if link is None:
         yield None
         return
-    held = lease.acquire(link, LEASE_SECONDS)
+    held = acquire(link, LEASE_SECONDS)
     if held is None:
         raise _refused(ErasureProblem.BOARD_BUSY)
     with held:

@@ -25,9 +25,8 @@ from sync.kernel.messages import own_fault
 from sync.kernel.process import pass_log_context
 from sync.limits import BlockedKind, Grant, Reservation, Wait, grant
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
-from sync.outbox import finish, lease, notify
-from sync.outbox.claim import Claim, claim, has_due_rows
-from sync.outbox.lease import Lease, LeaseLost
+from sync.outbox import finish, notify
+from sync.outbox.claim import Claim, Lease, LeaseLost, acquire, claim, has_due_rows
 from sync.reconcile import confirm_creates, reconcile
 from sync.reconcile.changes import PassResult
 from sync.records import availability
@@ -82,7 +81,7 @@ class WorkerRun:
             if isinstance(found, Wait):
                 self._notify_after(found, entity_type)
                 return
-            if (board_lease := lease.acquire(found.link)) is not None:
+            if (board_lease := acquire(found.link)) is not None:
                 break
             if not self.wait_for_lease or time.monotonic() >= self.until or process.wait(LEASE_WAIT_SECONDS):
                 return

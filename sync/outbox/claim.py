@@ -1,28 +1,252 @@
-"""Which rows a worker claims next, and what becomes of the rows of a worker that died."""
+"""One writer per board: a lease row with a fresh token, renewed by steps; which rows its holder claims next, and what
+becomes of the rows of a worker that died.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Greatest
 
 from sync.choices import Cause, Priority, QueueDirection
-from sync.kernel.db import fetch_prepared, fetch_rows, retry_on_lock_timeout
-from sync.models import SyncQueue
+from sync.clock import SyncNow
+from sync.kernel.db import fetch_prepared, fetch_rows, retry_on_lock_timeout, run_sql
+from sync.models import BoardLease, BoardLink, SyncQueue
 from sync.outbox.finish import release_orphaned
-from sync.outbox.lease import LOCK_LEASE, SLACK_SECONDS, STEP_SECONDS, Lease
 from sync.outbox.pauses import PAUSED_DIRECTIONS
 
 # ruff: noqa: S608 - statements made of the fragments below
 
+RESCAN_EVERY_SECONDS = 1.0
+"""Claims continue where the last one ended for at most so long, while more is due than one claim takes."""
+
+RESCAN_SHARE = 20
+"""They also continue for so many times as long as the last claim from the start took: rescans cost a twentieth."""
+
+
+@dataclass
+class ClaimCursor:
+    """Where a lease's claims have got to, in its holder's memory; losing it costs time and nothing else.
+
+    Claims read a board's rows in the order of their priority and time. The row versions and index entries
+    that they leave behind lie at the head, and no vacuum may remove them while an older transaction is open.
+    A claim from the start reads past all of them; so a claim continues where the last one ended. A row that
+    appears before that place (from a save with a long transaction, or a released row) is found by the next
+    claim from the start: usually a second later, and at once when a claim comes out short.
+    """
+
+    orphans_released: bool = False
+    was_isolated: bool = False
+    positions: dict[int, str] = field(default_factory=dict)
+    started: float = 0.0
+    ended: float = 0.0
+
+    def mark_orphans_released(self) -> None:
+        """Remember that the rows which another worker left in progress are released."""
+        self.orphans_released = True
+
+    def is_resumable(self) -> bool:
+        """Whether the next claim may continue where the last one ended."""
+        pause = max(RESCAN_EVERY_SECONDS, RESCAN_SHARE * (self.ended - self.started))
+        return bool(self.positions) and time.monotonic() < self.ended + pause
+
+    @contextmanager
+    def rescan(self) -> Iterator[None]:
+        self.positions.clear()
+        self.started = time.monotonic()
+        yield
+        self.ended = time.monotonic()
+
+    def start_times(self, priorities: Sequence[Priority]) -> list[str]:
+        """The time from which rows of each priority are read, as the database writes it."""
+        return [self.positions.get(priority, "-infinity") for priority in priorities]
+
+    def advance(self, positions: Mapping[str, str], *, short: bool, isolated: bool = False) -> None:
+        """Store how far each priority was read; after a `short` claim the next one begins at the start.
+
+        `isolated` says that the claim was of a record that had to be claimed alone.
+        """
+        self.was_isolated = isolated
+        self.positions.update({int(priority): place for priority, place in positions.items()})
+        if short:
+            self.positions.clear()
+
+
+# The lease row, renewed by steps and never by a timer, so that a worker that hangs loses its board.
+#
+# The row names its holder's database session as well. A killed holder has lost its session, which the server knows, so
+# that its board can be taken at once; a holder that hangs keeps its session, and its lease has to run out.
+
+
+# Longer than a call and its transaction take; for so long a holder that hangs keeps its board.
+STEP_SECONDS = 60
+
+LOCK_TIMEOUT_MS = 500
+"""Below PostgreSQL's deadlock_timeout (1 s), so that a pass gives way and tries again, never a save."""
+
+SLACK_SECONDS = 5
+"""A step's renewal is skipped while no more than this is missing from it. Each renewal writes the row, and
+while an old transaction is open, all claims and finishes read past the versions that this leaves behind."""
+
+MAX_LOST_HOLDERS = 5
+"""After so many lost holders in a row, each lease has to run out: something that kills every worker before it
+has claimed a row must not do so every few seconds."""
+
+# Locks the row. The subquery runs before the row is searched, so that its lock_timeout already bounds that wait.
+LOCK_LEASE = """
+    SELECT extract(epoch FROM expires - sync_now())::float, session_pid, pg_backend_pid() FROM sync_board_leases
+    WHERE link_id = (SELECT %(link)s::bigint FROM set_config('lock_timeout', %(lock_timeout)s, true))
+        AND token = %(token)s AND expires > sync_now() + make_interval(secs => %(seconds)s)
+    FOR UPDATE
+"""
+
+# There is no session with that number, or one that began at another time. A session whose beginning this role
+# may not see counts as the holder's.
+_SESSION_ENDED = f"""(lease.session_pid IS NOT NULL AND lease.lost < {MAX_LOST_HOLDERS} AND NOT EXISTS (
+    SELECT FROM pg_stat_activity AS session WHERE session.pid = lease.session_pid
+        AND (session.backend_start IS NULL OR session.backend_start = lease.session_start)))"""
+
+# Always one row: of nulls behind a pooler, which gives clients a number of its own and whose sessions outlive
+# the worker.
+_SESSION = """(SELECT max(pid) AS pid, max(backend_start) AS start FROM pg_stat_activity
+    WHERE pid = pg_backend_pid() AND pid = %(told)s) AS session"""
+
+_ACQUIRE = f"""
+    UPDATE sync_board_leases AS lease SET token = %(token)s,
+        expires = sync_now() + make_interval(secs => %(seconds)s),
+        session_pid = session.pid, session_start = session.start,
+        lost = CASE WHEN lease.token IS NULL THEN 0 ELSE least(lease.lost + 1, {MAX_LOST_HOLDERS}) END
+    FROM {_SESSION}
+    WHERE lease.link_id = %(link)s AND (lease.token IS NULL OR lease.expires <= sync_now() OR {_SESSION_ENDED})
+"""
+
+_MOVE_SESSION = f"""
+    UPDATE sync_board_leases AS lease SET session_pid = session.pid, session_start = session.start
+    FROM {_SESSION} WHERE lease.link_id = %(link)s AND lease.token = %(token)s
+"""
+
+# A lease that has just run out counts too; after ten seconds the sweep for due rows finds the board.
+_ORPHANED_BOARDS = f"""
+    SELECT link.entity_type FROM sync_board_leases AS lease JOIN sync_board_links AS link ON link.id = lease.link_id
+    WHERE lease.token IS NOT NULL AND lease.expires > sync_now() - interval '10 seconds'
+        AND (lease.expires <= sync_now() OR {_SESSION_ENDED})
+    ORDER BY 1
+"""
+
+
+class LeaseLost(RuntimeError):
+    """Another worker has the board now; nothing may be written in the name of this lease."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to write to one board until another worker takes it; released at the end of its `with`."""
+
+    link: BoardLink
+    token: uuid.UUID = field(default_factory=uuid.uuid4)
+    claim_cursor: ClaimCursor = field(default_factory=ClaimCursor, compare=False, repr=False)
+
+    def __enter__(self) -> Lease:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        # Where PostgreSQL has ended our connection a new one is tried; else the lease expires by itself.
+        try:
+            self.release()
+        except (OperationalError, InterfaceError):
+            connection.close()
+            with suppress(OperationalError, InterfaceError):
+                self.release()
+
+    def renew(self, seconds: float = STEP_SECONDS) -> None:
+        """Prolong the lease to at least so many seconds from now; raises LeaseLost."""
+        until = Greatest("expires", SyncNow() + timedelta(seconds=seconds))
+        if not self._own_row().update(expires=until):
+            raise self._lost_error()
+
+    @contextmanager
+    def transaction(self, *, seconds: float = 0) -> Iterator[None]:
+        """Open a transaction that locks the lease row, so that no stale holder can finish; raises LeaseLost.
+
+        Its lock_timeout makes it give way to a save; see `retry_on_lock_timeout`. With `seconds` the lease is renewed
+        to so many, where less than that (minus `SLACK_SECONDS`) is left of it.
+        """
+        with transaction.atomic():
+            seconds_left = self._seconds_left()
+            if seconds_left is None:
+                raise self._lost_error()
+            if seconds_left < seconds - SLACK_SECONDS:
+                self.renew(seconds)
+            yield
+
+    def lock_params(self, seconds: float = 0) -> dict[str, Any]:
+        """Return the parameters with which `LOCK_LEASE` finds this lease if it lasts so much longer."""
+        board = {"link": self.link.pk, "entity_type": self.link.entity_type, "token": self.token}
+        return board | {"lock_timeout": f"{LOCK_TIMEOUT_MS}ms", "seconds": seconds}
+
+    def _seconds_left(self) -> float | None:
+        """Lock the lease row for this transaction; None where it is another's, or has run out."""
+        for left, stored_pid, server_pid in fetch_rows(LOCK_LEASE, self.lock_params()):
+            if stored_pid != (server_pid if server_pid == _backend_pid() else None):  # the connection is a new one
+                run_sql(_MOVE_SESSION, {"link": self.link.pk, "token": self.token, "told": _backend_pid()})
+            return float(left)
+        return None
+
+    def _lost_error(self) -> LeaseLost:
+        return LeaseLost(f"The lease of the {self.link.entity_type} board was taken by another worker.")
+
+    def release(self) -> None:
+        """Release the board; nothing happens where another worker has it already."""
+        BoardLease.objects.filter(link=self.link, token=self.token).update(
+            token=None, expires=SyncNow(), session_pid=None, session_start=None, lost=0
+        )
+
+    def _own_row(self) -> QuerySet[BoardLease]:
+        return BoardLease.objects.filter(link=self.link, token=self.token, expires__gt=SyncNow())
+
+
+def acquire(link: BoardLink, seconds: float = STEP_SECONDS) -> Lease | None:
+    """Take the board's lease if nobody has it, or its holder has died; None when somebody has it."""
+    lease = Lease(link)
+    with connection.cursor() as cursor:
+        params: dict[str, Any] = {"link": link.pk, "token": lease.token, "seconds": seconds, "told": _backend_pid()}
+        cursor.execute(_ACQUIRE, params)
+        # The row is made once for each board.
+        if not cursor.rowcount and BoardLease.objects.get_or_create(link=link)[1]:
+            cursor.execute(_ACQUIRE, params)
+        return lease if cursor.rowcount else None
+
+
+def orphaned_boards() -> list[str]:
+    """Return the types whose board's holder died without releasing it: a worker was killed there.
+
+    One query of less than a millisecond: beat runs it every two seconds.
+    """
+    return [row[0] for row in fetch_rows(_ORPHANED_BOARDS)]
+
+
+def _backend_pid() -> int:
+    """Our session's number as the server gave it when we connected."""
+    return int(connection.connection.info.backend_pid)
+
+
+# Claims: the due rows of a board, all of a record together.
+
+
 # A row of a paused direction starts no claim, and stays pending when its record gets a pass for another reason.
 _NOT_PAUSED = f"direction <> ALL ({PAUSED_DIRECTIONS.format(entity_type='%(entity_type)s')})"
 
-# Priority by priority, each from where the last claim ended (sync/outbox/lease.py): this reads neither rows
+# Priority by priority, each from where the last claim ended: this reads neither rows
 # that are not due nor the dead index entries of finished rows. A query of its own calls `sync_now()` once, so
 # that it bounds the index scan. The lateral join can only be run level by level, in their order.
 _DUE = f"""

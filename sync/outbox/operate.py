@@ -20,8 +20,8 @@ from sync.kernel.messages import ROWS_LOCKED, Conflict, CountChanged, PartiallyD
 from sync.models import SyncMetadata, SyncQueue
 from sync.models.jobs import QueueAction
 from sync.outbox import notify
+from sync.outbox.claim import LOCK_TIMEOUT_MS
 from sync.outbox.finish import complete_unclaimed
-from sync.outbox.lease import LOCK_TIMEOUT_MS
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")

@@ -101,20 +101,16 @@ def resume(by: str, *, entity_type: str = "", direction: str = "") -> bool:
     return True
 
 
-def active_pause(entity_type: str, direction: str | None = None) -> QueuePause | None:
-    """Return the pause of this board as a whole, or with `direction` of that direction; None without one.
-
-    A board whose two directions are paused one by one is paused as a whole. Without a board: the pause of everything.
-    """
-    found = pauses_by_direction(entity_type)
-    whole = board_pause(found)
-    if direction is None or (whole is not None and not whole.direction):
-        return whole
-    return found.get(direction)
+def active_pause(entity_type: str) -> QueuePause | None:
+    """Return the pause of this board as a whole; without a board, that of everything."""
+    return board_pause(pauses_by_direction(entity_type))
 
 
 def board_pause(pauses_by_way: Mapping[str, QueuePause]) -> QueuePause | None:
-    """Return the pause of a board as a whole, from what `pauses_by_direction` returned for it."""
+    """Return the pause of a board as a whole, from what `pauses_by_direction` returned for it.
+
+    A board whose two directions are paused one by one is paused as a whole.
+    """
     if set(pauses_by_way) != set(QueueDirection.values):
         return None
     found = list(pauses_by_way.values())
@@ -177,13 +173,13 @@ def pause_target(entity_type: str = "", direction: str = "") -> str:
     """Name what is paused, as a sentence's object: “everything”, “writing to Monday on the contact board”."""
     if not direction:
         return f"the {entity_type} board" if entity_type else "everything"
-    direction_text = "writing to Monday" if direction == QueueDirection.TO_MONDAY else "updating from Monday"
-    return f"{direction_text} on the {entity_type} board" if entity_type else direction_text
+    what = _DIRECTION_LABELS[direction]
+    return f"{what} on the {entity_type} board" if entity_type else what
 
 
-def direction_pause_reason(entity_type: str, direction: str) -> str:
-    """Why rows of this direction wait, as a sentence; empty where that direction isn't paused."""
-    found = active_pause(entity_type, direction)
+def pause_reason(pauses_by_way: Mapping[str, QueuePause], direction: str) -> str:
+    """Why what would go in this direction waits, as a sentence; empty where that isn't paused."""
+    found = pauses_by_way.get(direction)
     return pause_sentence(found, direction) if found else ""
 
 

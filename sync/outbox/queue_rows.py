@@ -76,21 +76,6 @@ def enqueue_many(
     run_sql(_ENQUEUE_RECORDS, params)
 
 
-def enqueue_item(
-    entity_type: str,
-    remote_id: str,
-    *,
-    cause: Cause,
-    priority: Priority,
-    due_in_seconds: float,
-    payload: Mapping[str, Any] | None = None,
-) -> None:
-    """Enqueue an unmatched item."""
-    enqueue_item_many(
-        entity_type, [remote_id], cause=cause, priority=priority, payload=payload, due_in_seconds=due_in_seconds
-    )
-
-
 def enqueue_item_many(
     entity_type: str,
     ids: Iterable[str],

@@ -20,8 +20,7 @@ from sync.connectors.base.errors import ConnectorError, Scope, TooComplex
 from sync.kernel.messages import own_fault
 from sync.limits import board_costs, breaker
 from sync.models import Intent
-from sync.outbox.claim import Claim
-from sync.outbox.lease import Lease, LeaseLost
+from sync.outbox.claim import Claim, Lease, LeaseLost
 from sync.reconcile import gather
 from sync.reconcile.act import Executor, send
 from sync.reconcile.changes import PassResult, answered, pass_result

@@ -44,8 +44,8 @@ from sync.connectors.base.errors import (
 )
 from sync.limits import breaker, call_cost, connector
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, Intent, IntentState, MondayAccount, Tombstone
-from sync.outbox.lease import Lease, LeaseLost
-from sync.outbox.pauses import active_pause, locked_pauses, pause_sentence
+from sync.outbox.claim import Lease, LeaseLost
+from sync.outbox.pauses import locked_pauses, pause_reason, pauses_by_direction
 from sync.reconcile import gather
 from sync.reconcile.deleted_records import REMOVAL_KINDS, STATE_AFTER, removal_write, wants_editors
 from sync.reconcile.duplicates import DuplicateItem, new_duplicate_requests, still_leaves
@@ -464,9 +464,8 @@ def commit_intents(
     lease, board, deadline_seconds = executor.lease, executor.board, _deadline_seconds()
     executor.intended_at = time.monotonic()
     with lease.transaction(seconds=deadline_seconds + settings.MONDAY_TIMEOUT_SECONDS):
-        pause = locked_pauses(board.link.entity_type).get(QueueDirection.TO_MONDAY)
-        paused = pause_sentence(pause, QueueDirection.TO_MONDAY) if pause else ""
-        why = {write.unit: paused for write in writes} if pause else call.unwanted(board, writes)
+        paused = pause_reason(locked_pauses(board.link.entity_type), QueueDirection.TO_MONDAY)
+        why = {write.unit: paused for write in writes} if paused else call.unwanted(board, writes)
         unsent = {unit: Answer(Verdict.WITHDRAWN, detail) for unit, detail in why.items()}
         allowed = [write for write in writes if write.unit not in unsent]
         if not allowed:
@@ -558,10 +557,9 @@ def create_missing_tags(
     waiting = [one for one in plan.open_records if missing_tags(one.plans.values())]
     if not waiting:
         return {}, {}
-    if pause := active_pause(board.link.entity_type, QueueDirection.TO_MONDAY):
+    if paused := pause_reason(pauses_by_direction(board.link.entity_type), QueueDirection.TO_MONDAY):
         # Their values name tags that are not made now.
-        paused = Answer(Verdict.WITHDRAWN, pause_sentence(pause, QueueDirection.TO_MONDAY))
-        return {one.id: paused for one in waiting}, {}
+        return {one.id: Answer(Verdict.WITHDRAWN, paused) for one in waiting}, {}
     try:
         return {}, executor.create_tags(missing_tags(p for one in waiting for p in one.plans.values()))
     except ConnectorError as error:

@@ -37,9 +37,8 @@ from sync.reconcile.field_values import (
     ACTIVE,
     NOTHING_RELATED,
     BoardContext,
-    Lacking,
     RelatedFacts,
-    Want,
+    for_each,
     related_name,
     stored_field_values,
     stored_values,
@@ -394,15 +393,8 @@ def exclude_records(facts: PassFacts, plan: Plan) -> Plan:
 
 def exclude_items(facts: PassFacts, plan: Plan) -> Plan:
     """End the records whose items the conditions on Monday's items leave out; what just left is noted as leaving."""
-    filtered, wants = list[RecordPlan](), set[Want]()
-    for one in (one for one in plan.open_records if one.item or one.creates):
-        try:
-            filtered.append(filter_item(facts.board, one, facts.related))
-        except Lacking as lacking:
-            wants |= lacking.wants
-    if wants:  # of all records together
-        raise Lacking(*wants)
-    return plan.with_records(filtered)
+    known = [one for one in plan.open_records if one.item or one.creates]
+    return plan.with_records(for_each(lambda one: filter_item(facts.board, one, facts.related), known))
 
 
 def keep_only_pulls(facts: PassFacts, plan: Plan) -> Plan:

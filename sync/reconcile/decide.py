@@ -13,8 +13,8 @@ from sync.reconcile import sides
 from sync.reconcile.board_filter import exclude_items, exclude_records, keep_only_pulls
 from sync.reconcile.deleted_records import DeletedPlan, decide_deleted_records, end_unread_deleted
 from sync.reconcile.duplicates import decide_duplicates, find_possible_duplicates
-from sync.reconcile.field_plan import FieldsPlan, decide_fields
-from sync.reconcile.field_values import Lacking, Want
+from sync.reconcile.field_plan import decide_fields
+from sync.reconcile.field_values import Lacking, for_each
 from sync.reconcile.identity import carry_out_answers, find_lost_creates, identify_records, read_items
 from sync.reconcile.lost_updates import find_lost_updates, find_lost_updates_of_deleted, report_what_is_lost
 from sync.reconcile.new_items import decide_unmatched
@@ -26,18 +26,12 @@ from sync.reconcile.writes import end_uncreatable
 
 
 def decide_record_fields(facts: PassFacts, plan: Plan) -> Plan:
-    """Decide the fields of every record that goes on; what that lacks is named for all of them together."""
-    decided, wants = list[tuple[RecordPlan, FieldsPlan]](), set[Want]()
-    for one in plan.open_records:
-        if one.unlink:
-            continue
-        try:
-            decided.append((one, decide_fields(facts.field_facts(one, **earlier_writes(facts.board, one)))))
-        except Lacking as lacking:
-            wants |= lacking.wants
-    if wants:
-        raise Lacking(*wants)
-    return plan.with_records(one.with_fields(fields) for one, fields in decided)
+    """Decide the fields of every record that goes on."""
+
+    def decided(one: RecordPlan) -> RecordPlan:
+        return one.with_fields(decide_fields(facts.field_facts(one, **earlier_writes(facts.board, one))))
+
+    return plan.with_records(for_each(decided, [one for one in plan.open_records if not one.unlink]))
 
 
 BEFORE_READING: tuple[PlanRule, ...] = (

@@ -1,14 +1,6 @@
 """What becomes of an item whose record was deleted in NPD, and how such a pass ends.
 
-Decides of docs/reference/merge.md, “A record and its item”:
-
-| record | item | decision |
-|---|---|---|
-| deleted | there, as the base | policy: archive the item (default), delete it, unlink it, ask |
-| deleted | there, changed since the base, or not to be read | conflict "deleted here, edited there" |
-| deleted | deleted | nothing left to do; the tombstone stays its 30 days |
-| deleted | new or late, bearing the tombstone's NPD ID | as deleted / there: never a new record by itself |
-| deleted | restored by someone after we archived it | ask: restore the record, or archive again |
+Decides of docs/reference/merge.md, “A record and its item”, the rows *deleted | …*.
 
 The tombstone knows the record as it was, the sync state what both sides last agreed on. An item that stands as agreed
 goes the board link's way; one that somebody edited since is asked about; nothing is sent for a record whose settings
@@ -58,7 +50,7 @@ from sync.reconcile.pass_plan import (
     RecordPlan,
     ending,
 )
-from sync.reconcile.restraints import approval_facts, approval_verdicts, pause_ending
+from sync.reconcile.restraints import approval_facts, approval_verdicts, new_request, pause_ending
 from sync.reconcile.writes import OUTCOMES, Answer, Answers, Expected, Kind, Verdict, Write
 from sync.records.approvals import ApprovalFacts
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
@@ -507,14 +499,13 @@ def removal_write(board: BoardContext, plan: DeletedPlan) -> Write:
 def new_removal_requests(plans: Iterable[DeletedPlan]) -> list[ApprovalRequest]:
     """Return the rows by which the planned removals count, yet to be stored; not of those that are stored."""
     return [
-        ApprovalRequest(
-            entity_type=one.facts.tombstone.entity_type,
-            entity_id=one.id,
-            remote_id=one.facts.tombstone.monday_id or "",
-            kind=ApprovalKind.ITEMS,
-            label=f"The item of “{one.facts.record}”, which was deleted in NPD",
-            values={"record": str(one.facts.record)},
-            state=one.approval,
+        new_request(
+            one.facts.record,
+            one.item_id,
+            ApprovalKind.ITEMS,
+            one.approval,
+            f"The item of “{one.facts.record}”, which was deleted in NPD",
+            {"record": str(one.facts.record)},
         )
         for one in plans
         if one.approval is not None

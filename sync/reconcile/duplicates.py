@@ -30,7 +30,7 @@ from sync.reconcile.identity import (
 )
 from sync.reconcile.new_items import ItemAct, ItemPlan, given_items
 from sync.reconcile.pass_plan import Ask, Outcome, PassFacts, Plan
-from sync.reconcile.restraints import new_acts, with_limit
+from sync.reconcile.restraints import new_acts, new_request, with_limit
 from sync.reconcile.writes import OUTCOMES, Answer, Verdict, Write
 from sync.records.approvals import ApprovalFacts
 
@@ -321,15 +321,14 @@ def new_duplicate_requests(known: ApprovalFacts, duplicates: Iterable[DuplicateI
     ours = [one for one in duplicates if one.is_ours]
     new = new_acts(known, ApprovalKind.ITEMS, [(one.record.pk, "copy") for one in ours])
     return [
-        ApprovalRequest(
-            entity_type=one.record.entity_type(),
-            entity_id=one.record.pk,
-            remote_id=one.item.id,
-            kind=ApprovalKind.ITEMS,
+        new_request(
+            one.record,
+            one.item.id,
+            ApprovalKind.ITEMS,
+            ApprovalState.DONE,
+            f"The second item of “{one.record}”, created by a call whose answer was lost",
+            {"record": str(one.record)},
             key="copy",
-            label=f"The second item of “{one.record}”, created by a call whose answer was lost",
-            values={"record": str(one.record)},
-            state=ApprovalState.DONE,
         )
         for one in ours
         if (one.record.pk, "copy") in new

@@ -47,6 +47,7 @@ from sync.reconcile.field_values import (
     WantKind,
     clean_values,
     field_of,
+    for_each,
     related_id,
     related_name,
     stored_values,
@@ -437,15 +438,8 @@ def decide_fields(known: FieldFacts) -> FieldsPlan:
 
     Raises Lacking, with all that has to be read before.
     """
-    decided, wants = [], set[Want]()
     is_open = bool(known.facts.intents or known.facts.conflicts or known.late_writes)
-    for mapping in known.board.mappings:
-        try:
-            decided.append(_decide_field(known, mapping, is_open=is_open))
-        except Lacking as lacking:
-            wants |= lacking.wants
-    if wants:
-        raise Lacking(*wants)
+    decided = for_each(lambda mapping: _decide_field(known, mapping, is_open=is_open), known.board.mappings)
     facts, npd_id_column, write_npd_id, reason = known.facts, known.board.link.npd_id_column, False, ""
     if facts.item is not None and npd_id_column:
         reading = facts.item.reading(npd_id_column)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property, lru_cache
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
@@ -20,11 +20,13 @@ from sync import connectors, registry
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import SyncDirection
 from sync.connectors.base.board_items import GROUP, Item
-from sync.connectors.base.conversion import Converter, ConverterOptions, UnknownValue, fold_whitespace
+from sync.connectors.base.conversion import AmbiguousSplit, Converter, ConverterOptions, UnknownValue, fold_whitespace
 from sync.models import BoardLink, FieldMapping, SyncedModel
 from sync.registry import ModelField, columns_of, relation_of, target_of
 
 Raw: TypeAlias = Mapping[str, Any]
+One = TypeVar("One")
+T = TypeVar("T")
 
 
 def stored_values(record: models.Model, mapping: FieldMapping | registry.MappingSpec) -> dict[str, Any]:
@@ -252,6 +254,19 @@ class Lacking(Exception):
         self.wants = frozenset(wants)
 
 
+def for_each(decide: Callable[[One], T], units: Iterable[One]) -> list[T]:
+    """Return what is decided of each; raises Lacking for all that any of them lacks, to be read together."""
+    found, wants = list[T](), set[Want]()
+    for one in units:
+        try:
+            found.append(decide(one))
+        except Lacking as lacking:
+            wants |= lacking.wants
+    if wants:
+        raise Lacking(*wants)
+    return found
+
+
 class RelatedNotFound(LookupError):
     """A relation names something that is no record, or not surely one; the message says so, in words.
 
@@ -332,6 +347,17 @@ def want_of(target: type[SyncedModel], reference_data: Raw) -> Want:
     if item := reference_data.get("item"):
         return Want(WantKind.ITEM, target, str(item))
     return Want(WantKind.NAME, target, fold_name(reference_data.get("name") or ""))
+
+
+def named_by(board: BoardContext, record: SyncedModel, item: Item) -> Iterator[tuple[ModelField, Raw]]:
+    """Yield the relations of which the item names another record than NPD does, each with what it names."""
+    for mapping, relation in board.relations:
+        convert, local = board.converter(mapping, record), stored_values(record, mapping)
+        with suppress(UnknownValue, AmbiguousSplit):
+            value = convert.to_local(convert.stored_value(item.reading(mapping.column_id)), local)
+            reference = value.get(relation.name)
+            if isinstance(reference, Mapping) and reference != local[relation.name]:
+                yield relation, reference
 
 
 def wants_of(model: type[models.Model], raws: Iterable[Mapping[str, Any]]) -> set[Want]:

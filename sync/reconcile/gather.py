@@ -95,8 +95,10 @@ from sync.reconcile.field_values import (
     as_uuid,
     key_of_record,
     match_text_of_item,
+    named_by,
     npd_id_of,
     stored_values,
+    want_of,
 )
 from sync.reconcile.new_items import GIVING, ItemAct, ItemPlan, item_context, wants_records
 from sync.reconcile.pass_plan import Ask, PassFacts, Plan, PlanRule, Unread
@@ -106,7 +108,7 @@ from sync.records.approvals import ApprovalFacts, known_requests, with_counts
 from sync.records.authors import monday_editor_name, monday_user_name, monday_users
 from sync.records.item_links import unlinked_items
 from sync.records.tombstones import rebuild_records
-from sync.registry import link_of
+from sync.registry import link_of, target_of
 
 MAX_PAGES = 20
 """Further pages that a pass follows; a match key that more items than this hold is no key."""
@@ -338,7 +340,8 @@ def _with_related(facts: PassFacts, plan: Plan) -> PassFacts:
     read += [(board.model(), item) for c in facts.claimed.unmatched if (item := found.get(c.remote_id or ""))]
     deleted = [(one.facts.record, str(one.facts.tombstone.monday_id)) for one in plan.open_deleted]
     read += [(record, item) for record, item_id in deleted if (item := found.get(item_id))]
-    wants = {want for record, item in read for want in lookups.related_wants(board, record, item)}
+    named = [one for record, item in read for one in named_by(board, record, item)]
+    wants = {want_of(target_of(relation), reference) for relation, reference in named}
     # What was overwritten is in no cell any more; people are told of it, and take it back, by its name.
     lost = [one for plans in open_records for one in plans.lost.found]
     wants |= {want for one in lost for want in lookups.overwritten_wants(board, one.key, one.value)}

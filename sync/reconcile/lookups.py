@@ -18,8 +18,7 @@ from django.db.models.functions import Lower, RowNumber
 from sync import connectors, registry
 from sync.clock import SyncNow
 from sync.connectors.base.board import EventKind
-from sync.connectors.base.board_items import Item
-from sync.connectors.base.conversion import AmbiguousSplit, Canonical, Converter, ConverterOptions, UnknownValue
+from sync.connectors.base.conversion import Canonical, Converter, ConverterOptions, UnknownValue
 from sync.kernel.triggers import NAME_AS_COMPARED
 from sync.models import BoardLink, FieldMapping, MondayAccount, SyncedModel, SyncMetadata, WebhookEvent
 from sync.reconcile.facts import ReceivedEvent, RecordFacts, change_events
@@ -38,7 +37,6 @@ from sync.reconcile.field_values import (
     record_name,
     related_name,
     stored_values,
-    want_of,
 )
 from sync.records.authors import latest_edits
 from sync.registry import UnknownEntity, link_of, name_field, target_of
@@ -156,19 +154,6 @@ def records_sharing(
 
 
 # Related records and edit times: what the decision on fields lacks, read for all records of a pass together.
-
-
-def related_wants(board: BoardContext, record: SyncedModel, item: Item) -> set[Want]:
-    """Return the records that the item's relations name, where they are others than NPD's. Pure."""
-    wants = set()
-    for mapping, field in board.relations:
-        convert, local = board.converter(mapping, record), stored_values(record, mapping)
-        with suppress(UnknownValue, AmbiguousSplit):
-            value = convert.to_local(convert.stored_value(item.reading(mapping.column_id)), local)
-            reference = value.get(mapping.fields[0])
-            if isinstance(reference, dict) and reference != local[mapping.fields[0]]:
-                wants.add(want_of(target_of(field), reference))
-    return wants
 
 
 def overwritten_wants(board: BoardContext, key: str, value: Canonical) -> set[Want]:

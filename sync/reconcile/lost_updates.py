@@ -1,14 +1,7 @@
 """Whether change events show that a write of ours covered somebody's edit, and what that person is told.
 
-Decides of docs/reference/merge.md, of “After a write” and “Conflicts”:
-
-- Lost update: an event with a value that intents of ours sent, but a previous value that none of these had read, or an
-  event whose value no intent of ours sent and no pass of ours saw, older than our last write to the field and not
-  followed by another such event before it: we overwrote someone's edit → a conflict of the kind "overwritten" with
-  both values (on a one-way field, or where NPD wins: into the history).
-- An answer that equals an event that isn't ours is someone's edit, not a change by Monday.
-- "Overwritten" keeps its values until a person resolves it, or its record is disabled, unlinked or unmapped.
-- An intent without an answer: R equal to the value sent is our own write (so also for a create found by NPD ID).
+Decides of docs/reference/merge.md, of “After a write”: *lost update*, and that an answer which equals an event that
+isn't ours is someone's edit; of “Conflicts”: how long *overwritten* keeps its values.
 """
 
 from __future__ import annotations

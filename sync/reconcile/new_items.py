@@ -1,20 +1,13 @@
 """What becomes of an item that no record has.
 
-Decides of docs/reference/merge.md, “A record and its item”:
-
-- none | there, never linked: wait until it was quiet for 10 s and its match key is filled (without one: 5 minutes);
-  then by NPD ID, then by the match rule, among records without an item: one hit → link; several, or a hit that has an
-  item → "who is this?"; none → create the record, if the board link allows; ignored items are remembered.
-- there, linked | a second item bears its NPD ID: the link stays, and the item is a duplicate (duplicates.py); where the
-  record's own item was archived or deleted, it takes that one's place, or waits where that one had unsynced edits.
-- none | archived, deleted, or not returned when asked by id: nothing; the job ends with the reason.
-- deleted | new or late, bearing the tombstone's NPD ID: as deleted / there; never a new record by itself.
+Decides of docs/reference/merge.md, “A record and its item”, the rows *none | …*, and of the items that bear an NPD ID
+those of a linked record (*a second item bears its NPD ID*; duplicates.py has the rest) and of a deleted one (*new or
+late, bearing the tombstone's NPD ID*).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -30,7 +23,7 @@ from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import AmbiguousSplit, UnknownValue
 from sync.kernel.messages import UnmatchedReason, unmatched_sentence
 from sync.models import IgnoredItem, SyncedModel, Tombstone
-from sync.outbox.pauses import pause_sentence
+from sync.outbox.pauses import pause_reason
 from sync.reconcile.board_filter import exclusion_sentence, item_verdict, record_verdict
 from sync.reconcile.facts import STALE_READ_WINDOW, ItemContext, ItemFacts, LockedItem
 from sync.reconcile.field_values import (
@@ -44,6 +37,7 @@ from sync.reconcile.field_values import (
     key_of_record,
     match_text_of_item,
     match_text_of_record,
+    named_by,
     npd_id_of,
     related_reference,
     stored_values,
@@ -606,13 +600,12 @@ def released(plan: ItemPlan, detail: str = CHANGED_MEANWHILE, finding: Unmatched
 
 
 def item_context(facts: PassFacts, plan: Plan) -> ItemContext:
-    pause = facts.pauses.get(QueueDirection.TO_NPD)
     shown = {one.facts.tombstone.monday_id for one in plan.open_deleted} & facts.found.linked.keys()
     return ItemContext(
         facts.board,
         facts.now,
         timedelta(seconds=facts.settings.new_item_wait_seconds),
-        pause_sentence(pause, QueueDirection.TO_NPD) if pause else "",
+        pause_reason(facts.pauses, QueueDirection.TO_NPD),
         frozenset(map(str, shown)),
         {key: _with_item(record, key) for key, record in given_items(plan).items()},
     )
@@ -663,16 +656,11 @@ def _related_of_items(
     """The records that the relations of the unmatched items name, by item and field, or why there is none."""
     board, found = facts.board, dict[str, dict[str, SyncedModel | str]]()
     for one in items:
-        for mapping, related_field in board.relations if one.item and wants_records(context, one) else ():
-            assert one.item is not None
-            convert, empty = board.converter(mapping), stored_values(board.model(), mapping)
-            with suppress(UnknownValue, AmbiguousSplit):
-                reading = convert.stored_value(one.item.reading(mapping.column_id))
-                reference = convert.to_local(reading, empty).get(related_field.name)
-                if isinstance(reference, Mapping):
-                    of_item = found.setdefault(one.item_id, {})
-                    try:
-                        of_item[related_field.name] = facts.related.find(target_of(related_field), reference)
-                    except RelatedNotFound as missing:
-                        of_item[related_field.name] = str(missing)
+        named = named_by(board, board.model(), one.item) if one.item and wants_records(context, one) else ()
+        for relation, reference in named:
+            of_item = found.setdefault(one.item_id, {})
+            try:
+                of_item[relation.name] = facts.related.find(target_of(relation), reference)
+            except RelatedNotFound as missing:
+                of_item[relation.name] = str(missing)
     return found

@@ -1,14 +1,7 @@
 """Linked records whose item is gone from its board: left alone for a while, then the link's policy or a person decides.
 
-Decides of docs/reference/merge.md, “A record and its item”:
-
-| record | item | decision |
-|---|---|---|
-| there, as the base | archived or deleted | policy: ask (default), unlink, delete the record, create the item again |
-| there, changed since the base, not read, or never got by either side | archived or deleted | conflict |
-| there | not returned when asked by id | "Monday doesn't show it"; later a person is asked; no delete by itself |
-| there | on another board | as deleted from this board, but said so: ask |
-| unlinked by policy or a person | gone, there | sync off, its id remembered; there, its NPD ID cleared (sides.py) |
+Decides of docs/reference/merge.md, “A record and its item”, the rows *there | …* of an item that is archived, deleted,
+not returned or on another board.
 
 “Deleted” is what the item says of itself when it is asked for by its id, while the board itself answers `active`, and
 still says after the quiet time: Monday has an undo.
@@ -469,14 +462,13 @@ def decide_removals(facts: PassFacts, plan: Plan) -> Plan:
 def new_deletion_requests(plan: Plan) -> list[ApprovalRequest]:
     """Return the rows by which the planned deletions in NPD count, or wait, yet to be stored."""
     return [
-        ApprovalRequest(
-            entity_type=one.record.entity_type(),
-            entity_id=one.id,
-            remote_id=one.record.monday_id or "",
-            kind=ApprovalKind.RECORDS,
-            label=record_name(one.record),
-            values={conflict.key: conflict.npd for conflict in one.removal.fields},
-            state=one.removal.approval,
+        restraints.new_request(
+            one.record,
+            one.record.monday_id,
+            ApprovalKind.RECORDS,
+            one.removal.approval,
+            record_name(one.record),
+            {conflict.key: conflict.npd for conflict in one.removal.fields},
         )
         for one in plan.records.values()
         if one.removal and one.removal.approval in (ApprovalState.DONE, ApprovalState.PENDING)

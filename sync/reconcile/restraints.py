@@ -18,13 +18,13 @@ from sync.choices import ApprovalKind, ApprovalState, BlockedCode, Cause, QueueD
 from sync.connectors.base.conversion import UnknownValue
 from sync.kernel.conflict_store import KIND_DELETE
 from sync.merge import Action, Field, FieldDecision, FieldDirection
-from sync.models import ApprovalRequest, Intent, QueuePause, WriteLoop
+from sync.models import ApprovalRequest, Intent, QueuePause, SyncedModel, WriteLoop
 from sync.outbox.pauses import pause_sentence
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, RecordFacts
 from sync.reconcile.field_plan import AS_SENT, FieldFacts, FieldPlan, FieldsPlan, apply_decision, sides_of, way_of
 from sync.reconcile.field_values import stored_values
 from sync.reconcile.pass_plan import Ask, Ending, Outcome, PassFacts, Plan, RecordAction, RecordPlan
-from sync.records.approvals import ApprovalFacts
+from sync.records.approvals import CLEARS, ApprovalFacts
 from sync.records.authors import monday_editor_name
 
 # Paused directions: what would be written that way waits, the rest goes on.
@@ -305,13 +305,34 @@ def with_limit(facts: PassFacts, asked: ApprovalFacts, kinds: Sequence[ApprovalK
     return replace(asked, counted=known.counted, limit=known.limit)
 
 
+def new_request(
+    record: SyncedModel,
+    item_id: str | None,
+    kind: ApprovalKind,
+    state: ApprovalState,
+    label: str,
+    values: Mapping[str, Any],
+    key: str = "",
+) -> ApprovalRequest:
+    """Return the row, yet to be stored, by which a delete or clear counts, or waits."""
+    return ApprovalRequest(
+        entity_type=record.entity_type(),
+        entity_id=record.pk,
+        remote_id=item_id or "",
+        kind=kind,
+        key=key,
+        label=label,
+        values=dict(values),
+        state=state,
+    )
+
+
 # Fields that a pass would empty need approval where they are too many; what it holds stays on the side where it still
 # stands.
 #
 # A person's choice between two values, and a push that a person asked for by name, have been approved by being made.
 
 
-CLEARS = (ApprovalKind.CLEAR_MONDAY, ApprovalKind.CLEAR_NPD)
 _EMPTIED_SIDE = {ApprovalKind.CLEAR_MONDAY: "in NPD", ApprovalKind.CLEAR_NPD: "on Monday"}
 _SIDE_TO_EMPTY = {ApprovalKind.CLEAR_MONDAY: "on Monday", ApprovalKind.CLEAR_NPD: "in NPD"}
 
@@ -336,16 +357,9 @@ class FieldClear:
     def request(self, state: ApprovalState) -> ApprovalRequest:
         """Return the row, yet to be stored, by which it counts, or waits."""
         mapping, record, item = self.field_plan.mapping, self.facts.record, self.facts.item
-        return ApprovalRequest(
-            entity_type=record.entity_type(),
-            entity_id=self.facts.id,
-            remote_id=item.id if item else "",
-            kind=self.kind,
-            key=mapping.key,
-            label=f"{mapping.label} “{self.value}” of {record}",
-            values={"record": str(record), "label": mapping.label, "value": self.value},
-            state=state,
-        )
+        values = {"record": str(record), "label": mapping.label, "value": self.value}
+        label = f"{mapping.label} “{self.value}” of {record}"
+        return new_request(record, item.id if item else "", self.kind, state, label, values, key=mapping.key)
 
 
 @dataclass(frozen=True)

@@ -66,9 +66,8 @@ from sync.models import (
 )
 from sync.models.state import fold_alike
 from sync.outbox import finish
-from sync.outbox.claim import claim_records
-from sync.outbox.lease import Lease
-from sync.outbox.pauses import locked_pauses, pause_sentence
+from sync.outbox.claim import Lease, claim_records
+from sync.outbox.pauses import locked_pauses, pause_reason
 from sync.outbox.queue_rows import enqueue_item_many, enqueue_many
 from sync.reconcile import deleted_records, gather, settlement
 from sync.reconcile.changes import (
@@ -391,8 +390,7 @@ def _settle_item(run: PassRun, planned: ItemPlan, of_deleted: Collection[str]) -
 
 def _pause(run: PassRun, direction: QueueDirection) -> str:
     """Why nothing may be written in this direction, as a sentence; nobody pauses it until the transaction ends."""
-    found = locked_pauses(run.entity_type).get(direction)
-    return pause_sentence(found, direction) if found else ""
+    return pause_reason(locked_pauses(run.entity_type), direction)
 
 
 def _wait_in(run: PassRun, items: Sequence[ItemPlan], direction: QueueDirection) -> None:

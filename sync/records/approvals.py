@@ -242,7 +242,7 @@ def _within(act: ApprovalRequest) -> str:
 
 
 UNSETTLED_TOMBSTONES = (TombstoneState.WAITING, TombstoneState.PENDING_APPROVAL)
-CLEAR_KINDS = (ApprovalKind.CLEAR_MONDAY, ApprovalKind.CLEAR_NPD)
+CLEARS = (ApprovalKind.CLEAR_MONDAY, ApprovalKind.CLEAR_NPD)
 
 
 def release_obsolete() -> int:
@@ -271,7 +271,7 @@ def release_obsolete() -> int:
         synced = records.exclude(monday_id=None).exclude(sync_status=RecordSyncStatus.DISABLED)
         mapped = FieldMapping.objects.filter(link__entity_type=spec.entity_type, key=OuterRef("key"))
         syncable = Exists(synced) & Exists(mapped.exclude(column_id=""))
-        ended += _close_requests(_open_requests(spec, *CLEAR_KINDS).exclude(syncable))
+        ended += _close_requests(_open_requests(spec, *CLEARS).exclude(syncable))
     return ended
 
 

@@ -156,7 +156,7 @@ def test_of_a_pass_only_act_and_settle_write_rows() -> None:
     "line",
     [
         "from sync.outbox import finish",
-        "from sync.outbox.queue_rows import enqueue_item, enqueue_many",
+        "from sync.outbox.queue_rows import enqueue_item_many, enqueue_many",
         "Intent.objects.filter(pk=1).update(state='void')",
         "record.save()",
         "cursor.execute('UPDATE sync_queue SET attempts = 0')",

@@ -9,7 +9,7 @@ from npd.models import Contact
 from sync.choices import QueueStatus
 from sync.models import BoardLink, SyncQueue
 from sync.operations.worker import drain
-from sync.outbox import lease
+from sync.outbox.claim import acquire
 from tests.admin import states
 from tests.support.world import World
 
@@ -46,7 +46,7 @@ def test_while_monday_is_away_it_ends_and_says_that_sync_is_paused(run: Run, set
 
 
 def test_it_waits_for_a_board_that_another_worker_holds(contact: Contact, run: Run) -> None:
-    held = lease.acquire(BoardLink.objects.get(entity_type="contact"), seconds=0.7)
+    held = acquire(BoardLink.objects.get(entity_type="contact"), seconds=0.7)
     assert held is not None
     assert "1 checked: 1 done" in run("sync_drain")
 

@@ -17,19 +17,11 @@ from sync.connectors.base.errors import (
     RulesBroken,
 )
 from sync.merge import Action, FieldDecision
-from sync.reconcile.act import (
-    RECORD_CHANGES,
-    RECORD_CREATES,
-    Call,
-    bare_write,
-    changed_records,
-    is_value_rejection,
-    rejected_fields,
-)
+from sync.reconcile.act import RECORD_CREATES, bare_write, is_value_rejection, rejected_fields
 from sync.reconcile.field_plan import FieldPlan, FieldsPlan
 from sync.reconcile.field_values import stored_values
 from sync.reconcile.pass_plan import IdentityPlan, Outcome, RecordPlan
-from sync.reconcile.writes import OUTCOMES, Answer, Kind, Verdict, Write, after_answer, create_problem, write_of_record
+from sync.reconcile.writes import OUTCOMES, Answer, Verdict, Write, after_answer, create_problem, write_of_record
 from tests.decide.builders import NPD_ID_COLUMN, board, contact, facts, item, mapping
 
 NAME, ROLE, NOTES = mapping("name", converter="name"), mapping(), mapping("notes")
@@ -88,21 +80,6 @@ def test_a_create_is_named_and_its_name_is_no_column() -> None:
 
 def test_a_bare_create_sends_the_name_and_the_npd_id_alone() -> None:
     assert bare_write(write(creates=True)).values == {"name": "Ann", NPD_ID_COLUMN: str(ANN.pk)}
-
-
-@pytest.mark.parametrize(
-    ("call", "aliases"),
-    [
-        (RECORD_CHANGES, ["r0"]),
-        (RECORD_CREATES, ["r0"]),
-        (Call(Kind.ARCHIVE, changed_records), ["r0"]),
-        (Call(Kind.DELETE, changed_records), ["r0"]),
-        (Call(Kind.CHANGE, changed_records, alone=True), ["v0", "v1", "v2", "npdid"]),
-    ],
-)
-def test_every_unit_has_an_alias_and_every_value_that_is_sent_alone(call: Call, aliases: list[str]) -> None:
-    sent = write(creates=call.kind is Kind.CREATE)
-    assert list(call.request(board(NAME, ROLE, NOTES), [sent]).aliases) == aliases
 
 
 @pytest.mark.parametrize(

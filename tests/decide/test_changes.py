@@ -10,12 +10,11 @@ import pytest
 
 from sync.choices import Cause, RemovedItemPolicy
 from sync.connectors.base.board_items import ARCHIVED, Item
-from sync.connectors.base.errors import FieldRejected
 from sync.models import Intent
-from sync.reconcile.changes import RecordChanges, Wake, answered, changes, record_changes
+from sync.reconcile.changes import RecordChanges, Wake, changes, record_changes
 from sync.reconcile.facts import BoardNow
 from sync.reconcile.pass_plan import IdentityPlan, Outcome, Plan, RecordAction, RecordPlan, RemovedItem
-from sync.reconcile.writes import NOTHING_SENT, Answer, Answers, Verdict
+from sync.reconcile.writes import NOTHING_SENT, Answer, Verdict
 from tests.decide.field_builders import ITEM, board, contact, item, record_facts
 from tests.decide.plan_builders import NOW, World
 
@@ -60,12 +59,6 @@ def test_a_save_meanwhile_keeps_its_value_and_gets_a_pass() -> None:
     found = written(plan, **{ROLE: "Duke"})
     assert (found.values, found.wakes, found.plan.log) == ({}, (Wake(),), ())
     assert found.plan.ledger.base == plan.ledger.base
-
-
-def test_what_is_planned_stays_as_it_is_whatever_is_written() -> None:
-    plan = pull()
-    written(plan)
-    assert (getattr(plan.record, ROLE), plan.log) == ("Boss", ())
 
 
 @pytest.mark.parametrize(
@@ -163,17 +156,6 @@ def test_its_own_item_is_linked_and_those_that_are_not_its_are_remembered() -> N
     plan = RecordPlan(facts, identity=IdentityPlan(item=item(), needs_pass=True)).end(Outcome.SETTLED)
     found = record_changes(BOARD, plan, NOTHING_SENT, contact(monday_id=None), NOW)
     assert (found.values, found.wakes) == ({"monday_id": ITEM}, (Wake(),))
-
-
-def test_answers_make_another_plan_and_leave_the_one_that_was_decided() -> None:
-    facts, plan = World(records=[record_facts({ROLE: "Chair"})], items={ITEM: item()}).decided()
-    [one] = plan.records.values()
-    refused = Answer(Verdict.DONE, item=item(), rejected={ROLE: FieldRejected("too long")})
-    after = answered(facts, plan, Answers({one.id: refused})).records[one.id]
-    assert after.plans[ROLE].blocked_reason
-    assert plan.records[one.id] is one
-    assert not one.plans[ROLE].blocked_reason
-    assert answered(facts, plan, Answers()) == plan
 
 
 def test_all_that_is_written_of_the_records_follows_from_what_became_of_their_rows() -> None:

@@ -18,7 +18,6 @@ from sync.reconcile.duplicates import (
     after_copy_answers,
     copy_reports,
     decide_duplicates,
-    duplicate_options,
     duplicate_result,
     is_own_create,
     second_item,
@@ -26,7 +25,7 @@ from sync.reconcile.duplicates import (
 )
 from sync.reconcile.facts import ClaimedFacts, ItemFacts
 from sync.reconcile.field_values import Lacking
-from sync.reconcile.identity import ARCHIVE_OPTION, LEAVE_ALONE, NEW_RECORD
+from sync.reconcile.identity import ARCHIVE_OPTION
 from sync.reconcile.new_items import ItemAct, ItemPlan
 from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, RecordPlan
 from sync.reconcile.writes import Answer, Verdict
@@ -160,10 +159,6 @@ def test_one_whose_call_failed_is_neither_asked_about_nor_logged(verdict: Verdic
     for answers in ([Answer(verdict, "Why.")], [DONE, Answer(verdict, "Why.")]):
         found = duplicate_result(OWN, answers)
         assert (found.outcome, found.detail, found.kind) == (outcome, "Why.", "")
-
-
-def test_a_person_may_say_copy_somebody_else_or_neither() -> None:
-    assert [option.value for option in duplicate_options(duplicate())] == [ARCHIVE_OPTION, NEW_RECORD, LEAVE_ALONE]
 
 
 # How its job ends, what is asked, and what becomes of the record of which a person said so.

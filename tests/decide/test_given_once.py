@@ -58,22 +58,6 @@ def test_of_an_item_that_a_record_gets_nobody_is_asked_whose_it_is() -> None:
     assert plan.records[BEA].identity.question
 
 
-@pytest.mark.parametrize("items", [[ITS_OWN, ITS_KEY], [ITS_KEY]], ids=["it would get another", "it would be made one"])
-def test_a_persons_choice_comes_before_what_the_record_s_own_pass_would_do(items: list[Item]) -> None:
-    chosen = record(ANN, None, "somebody@example.com")
-    plan = world(chosen, items=items, unmatched=["11"], jobs={"11": {LINK_TO: str(ANN)}}).plan()
-    assert [(one.act, one.record and one.record.monday_id) for one in plan.items] == [(ItemAct.LINK, "11")]
-    given = plan.records[ANN]
-    assert (given.outcome, given.link_to, given.creates) == (Outcome.RELEASED, None, False)
-
-
-def test_nor_before_that_of_the_record_that_would_get_the_chosen_item() -> None:
-    other = record(BEA, None, "bea@example.com")
-    plan = world(FREE, other, items=[ITS_KEY], unmatched=["11"], jobs={"11": {LINK_TO: str(BEA)}}).plan()
-    assert [one.record and one.record.pk for one in plan.items] == [BEA]
-    assert (plan.records[ANN].outcome, plan.records[ANN].link_to) == (Outcome.RELEASED, None)
-
-
 def test_a_copy_that_a_record_gets_by_this_pass_is_not_archived() -> None:
     answer = FieldSelection("custom", ARCHIVE_OPTION)
     asked = OpenConflict(UUID(int=9), KIND_IDENTITY, "10", (), {RECORD_KEY: answer})

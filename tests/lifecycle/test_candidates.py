@@ -8,7 +8,7 @@ from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.choices import Cause, Priority
 from sync.models import BoardLink, Tombstone
-from sync.outbox.queue_rows import enqueue_item
+from sync.outbox.queue_rows import enqueue_item_many
 from sync.records.external_ids import external_ids_of, set_external_ids
 from tests.lifecycle.conftest import asked, choose
 from tests.support.world import World, mail, staged
@@ -86,7 +86,7 @@ def test_none_there_moved_here_from_another_types_board_stays_that_records_item(
     contact = world.linked(email="ann@example.com")
     link = BoardLink.objects.get(entity_type="organization")
     world.sandbox.act("move_to_board", item_id=contact.monday_id, board_id=link.board_id, group_id=link.group_id)
-    enqueue_item("organization", contact.monday_id, cause=Cause.SWEEP, priority=Priority.SWEEP, due_in_seconds=0)
+    enqueue_item_many("organization", [contact.monday_id], cause=Cause.SWEEP, priority=Priority.SWEEP)
     world.work()
     assert not Organization.objects.exists()
     assert world.item(contact)["values"][link.npd_id_column] == str(contact.pk)

@@ -51,11 +51,6 @@ def test_what_monday_made_of_a_value_is_said() -> None:
     assert "Monday made “BOSS” of “Boss”" in found.altered
 
 
-def test_an_answer_that_shows_no_value_leaves_base_and_intent_and_is_looked_at_again() -> None:
-    found = settled(Action.PUSH, answer=item(None, known=False), **SENT)
-    assert (found.base, found.keeps_intent, bool(found.recheck)) == (None, True, True)
-
-
 @pytest.mark.parametrize("creates", [True, False])
 def test_only_a_create_whose_answer_shows_no_relation_leaves_it_to_a_change_of_its_own(creates: bool) -> None:
     mapping = FieldMapping(key="organization", fields=["organization"], column_id="of", version=1, label="Organization")
@@ -75,10 +70,6 @@ def test_a_push_without_an_answer_moves_nothing() -> None:
 def test_a_pull_writes_the_record_and_moves_the_base() -> None:
     found = settled(Action.PULL, **TAKEN)
     assert (found.values, pair(found)) == ({"role_title": "Chair"}, ("Chair", "Chair"))
-
-
-def test_a_pull_gives_way_to_a_save_that_came_meanwhile() -> None:
-    assert settled(Action.PULL, now="Saved meanwhile", **TAKEN) == FieldSettlement(overtaken=True)
 
 
 @pytest.mark.parametrize("why", [{"blocked_reason": "Monday refused it."}, {"conflict": object()}])

@@ -27,7 +27,7 @@ from sync.kernel.counters import (
 )
 from sync.models import ApiUsage, BoardLease, LatencyHour, SyncQueue
 from sync.operations.retention import prune
-from sync.outbox import lease
+from sync.outbox.claim import Lease
 from sync.queue import SyncQueueService
 from tests.admin import states
 from tests.inbox.conftest import BARE, BOARD, WITH_TOKEN, body
@@ -140,10 +140,10 @@ def test_a_look_that_lost_its_board_counts_nothing(world: World, monkeypatch: py
     world.contact("Ann")
     world.sandbox.control("latency", call=0.2)
 
-    def taken(self: lease.Lease, seconds: float = 60) -> None:
+    def taken(self: Lease, seconds: float = 60) -> None:
         BoardLease.objects.filter(link=self.link).update(token=None)
 
-    monkeypatch.setattr(lease.Lease, "renew", taken)
+    monkeypatch.setattr(Lease, "renew", taken)
     world.work()
     assert scrape().value("looks_total", **CONTACT) == 0
 

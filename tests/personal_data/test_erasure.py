@@ -29,7 +29,7 @@ from sync.models import (
     UnmatchedItem,
     WebhookEvent,
 )
-from sync.outbox import lease
+from sync.outbox.claim import acquire
 from sync.records.tombstones import restore_by_person
 from tests.admin.forms import values_of
 from tests.importing.conftest import imported
@@ -197,7 +197,7 @@ def test_a_contact_that_was_deleted_before_is_found_and_erased(db: None) -> None
 
 def test_nobody_is_erased_while_a_pass_or_a_call_may_store_them_again(world: World, dora: User) -> None:
     contact = world.linked(NAME, email=EMAIL)
-    held = lease.acquire(world.link())
+    held = acquire(world.link())
     assert held is not None
     with pytest.raises(Conflict) as busy:
         erase_person(person(), items=ItemFate.LEAVE, by=dora)

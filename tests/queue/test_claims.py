@@ -17,10 +17,9 @@ from npd.models import Contact
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus
 from sync.clock import sync_now
 from sync.models import BoardLease, BoardLink, SyncQueue
-from sync.outbox import finish, lease
-from sync.outbox.claim import claim, claim_records
-from sync.outbox.lease import LeaseLost
-from sync.outbox.queue_rows import enqueue_item
+from sync.outbox import finish
+from sync.outbox.claim import Lease, LeaseLost, acquire, claim, claim_records
+from sync.outbox.queue_rows import enqueue_item_many
 from sync.queue import SyncQueueService
 from tests.support.clock import move_clock, reset_clock
 from tests.support.waiting import beside
@@ -84,8 +83,8 @@ def reads(cursor: Any) -> tuple[int, int]:
     return found
 
 
-def taken(link: BoardLink) -> lease.Lease:
-    found = lease.acquire(link)
+def taken(link: BoardLink) -> Lease:
+    found = acquire(link)
     assert found is not None
     return found
 
@@ -238,14 +237,14 @@ def test_saves_while_workers_claim_lose_no_change(link: BoardLink) -> None:
 def test_an_item_without_a_record_comes_with_the_time_its_row_was_written(
     link: BoardLink, django_assert_num_queries: Any
 ) -> None:
-    enqueue_item("contact", "17", cause=Cause.WEBHOOK, priority=Priority.EDIT, due_in_seconds=0)
+    enqueue_item_many("contact", ["17"], cause=Cause.WEBHOOK, priority=Priority.EDIT)
     written = SyncQueue.objects.get().created_at
     (claimed,) = claim(taken(link), 100)
     with django_assert_num_queries(0):
         assert (claimed.remote_id, claimed.rows[0].created_at) == ("17", written)
 
 
-def ten_and_a_claim_of_two(link: BoardLink) -> tuple[list[Contact], lease.Lease]:
+def ten_and_a_claim_of_two(link: BoardLink) -> tuple[list[Contact], Lease]:
     contacts = [Contact.objects.create(name=f"P{n}") for n in range(10)]
     held = taken(link)
     assert [c.entity_id for c in claim(held, 2)] == [c.pk for c in contacts[:2]]
@@ -295,7 +294,7 @@ def test_claims_renew_the_lease_by_steps(link: BoardLink, clock: Any) -> None:
 
 def test_a_claim_gives_way_to_whoever_holds_the_lease_row(link: BoardLink, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sync.kernel.db.MAX_ATTEMPTS", 1)
-    monkeypatch.setattr("sync.outbox.lease.LOCK_TIMEOUT_MS", 20)
+    monkeypatch.setattr("sync.outbox.claim.LOCK_TIMEOUT_MS", 20)
     Contact.objects.create(name="Ann")
     held = taken(link)
     options = connection.get_connection_params()

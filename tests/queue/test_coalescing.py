@@ -9,9 +9,9 @@ import pytest
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
 from sync.models import BoardLink, SyncQueue
-from sync.outbox import finish, lease
-from sync.outbox.claim import claim
-from sync.outbox.queue_rows import enqueue_item
+from sync.outbox import finish
+from sync.outbox.claim import Lease, acquire, claim
+from sync.outbox.queue_rows import enqueue_item_many
 from sync.queue import SyncQueueService
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -21,9 +21,9 @@ ID = uuid.uuid4()
 
 
 @pytest.fixture
-def held() -> lease.Lease:
+def held() -> Lease:
     link = BoardLink.objects.create(entity_type="contact", board_id="1", npd_id_column="npd_id", match_key="email")
-    found = lease.acquire(link)
+    found = acquire(link)
     assert found is not None
     return found
 
@@ -45,11 +45,11 @@ def test_a_second_reason_joins_the_waiting_row_and_makes_it_more_urgent_never_le
 
 def test_items_that_no_record_has_coalesce_by_their_number() -> None:
     for remote_id in ("55", "55", "56"):
-        enqueue_item("contact", remote_id, cause=Cause.WEBHOOK, priority=Priority.EDIT, due_in_seconds=10)
+        enqueue_item_many("contact", [remote_id], cause=Cause.WEBHOOK, priority=Priority.EDIT)
     assert sorted(SyncQueue.objects.values_list("remote_id", flat=True)) == ["55", "56"]
 
 
-def test_a_row_in_flight_is_not_edited_and_gets_a_successor(held: lease.Lease) -> None:
+def test_a_row_in_flight_is_not_edited_and_gets_a_successor(held: Lease) -> None:
     asked_for()
     [claimed] = claim(held, 10)
     before = SyncQueue.objects.filter(pk=claimed.rows[0].pk).values().get()
@@ -62,7 +62,7 @@ def test_a_row_in_flight_is_not_edited_and_gets_a_successor(held: lease.Lease) -
     assert [one.entity_id for one in claim(held, 10)] == [ID]
 
 
-def test_a_persons_click_comes_first_then_edits_then_sweeps_then_a_load(held: lease.Lease) -> None:
+def test_a_persons_click_comes_first_then_edits_then_sweeps_then_a_load(held: Lease) -> None:
     ids = {priority: uuid.uuid4() for priority in reversed(Priority)}
     for priority, entity_id in ids.items():
         QUEUE.enqueue("contact", entity_id, cause=Cause.SWEEP, priority=priority)

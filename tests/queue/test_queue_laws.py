@@ -16,8 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from npd.models import Contact
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus
 from sync.models import BoardLease, BoardLink, QueuePause, SyncQueue
-from sync.outbox import finish, lease, pauses
-from sync.outbox.claim import Claim, claim
+from sync.outbox import finish, pauses
+from sync.outbox.claim import Claim, Lease, acquire, claim
 from sync.outbox.queue_rows import enqueue_many
 from sync.queue import SyncQueueService
 from tests.support.clock import move_clock, reset_clock
@@ -45,8 +45,8 @@ class TheQueue(RuleBasedStateMachine):
         self.claimed: list[Claim] = []
         self.wanted: set[Any] = set()
 
-    def _taken(self) -> lease.Lease:
-        found = lease.acquire(self.link)
+    def _taken(self) -> Lease:
+        found = acquire(self.link)
         assert found is not None
         return found
 

@@ -56,16 +56,6 @@ def test_many_saves_within_a_moment_send_one_wake_up_at_once_and_owe_one_for_its
     assert list(notify._scheduled) == [("contact", False)]
 
 
-def test_a_save_that_is_rolled_back_wakes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    from django.db import transaction
-
-    sent = messages(monkeypatch)
-    with transaction.atomic():
-        Contact.objects.create(name="Ann")
-        transaction.set_rollback(True)
-    assert sent == []
-
-
 def test_a_broker_that_never_answers_does_not_fail_the_save(silent_broker: str) -> None:
     contact = Contact.objects.create(name="Ann")
     assert Contact.objects.filter(pk=contact.pk).exists()

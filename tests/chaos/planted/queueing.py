@@ -19,12 +19,12 @@ stale_finish = bug(
 )
 
 
-@instead_of(stale_finish, "sync.outbox.lease:Lease._own_row")
+@instead_of(stale_finish, "sync.outbox.claim:Lease._own_row")
 def _is_mine_for_ever(right: Wrong, lease: Any) -> Any:
     return BoardLease.objects.filter(link=lease.link)
 
 
-@instead_of(stale_finish, "sync.outbox.lease:Lease._seconds_left")
+@instead_of(stale_finish, "sync.outbox.claim:Lease._seconds_left")
 def _lasts_for_ever(right: Wrong, lease: Any) -> float:
     return 3600.0
 

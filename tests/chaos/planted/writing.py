@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sync.models import BoardLease, Intent, IntentState
-from sync.outbox.lease import Lease
+from sync.outbox.claim import Lease
 from sync.reconcile.identity import Candidates
 from sync.reconcile.unconfirmed_writes import CreatePlan, Fate, UnconfirmedCreates
 from tests.chaos import drills
@@ -78,11 +78,11 @@ def _two_send_one_field(cast: Cast) -> None:
 lease_ignored = bug("lease_ignored", "a worker works on a board that another one holds", act=_two_send_one_field)
 
 
-@instead_of(lease_ignored, "sync.outbox.lease:acquire")
+@instead_of(lease_ignored, "sync.outbox.claim:acquire")
 def _takes_it_anyway(right: Wrong, link: Any, *args: Any) -> Lease:
     return right(link, *args) or Lease(link, token=BoardLease.objects.get(link=link).token or uuid.uuid4())
 
 
-@instead_of(lease_ignored, "sync.outbox.lease:Lease.release")
+@instead_of(lease_ignored, "sync.outbox.claim:Lease.release")
 def _leaves_it_to_the_other(right: Wrong, lease: Lease) -> None:
     """Who shares a lease doesn't end it."""
