@@ -15,14 +15,12 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from sandbox import api_errors
+from sandbox import api_errors, graph
 from sandbox.api_errors import RequestError
 from sandbox.api_limits import CONCURRENCY_WAIT, REJECTED_CALL, Limits, Plan
 from sandbox.clock import Clock
 from sandbox.faults import Fault, Faults, ItemHistory, fault_middleware, history_middleware
-from sandbox.graph import context as graph_context
-from sandbox.graph import server
-from sandbox.graph.context import CURRENT, Context, OpenCursors
+from sandbox.graph.resolvers import CURRENT, Context, OpenCursors, Version, served_version
 from sandbox.http import Request, Response, cut_connection, json_response, percent_decode
 from sandbox.model import API_USER
 from sandbox.oauth import OAuth
@@ -178,10 +176,10 @@ class Latency:
 
 @dataclass(frozen=True)
 class ApiRequest:
-    operation: server.Operation
+    operation: graph.Operation
     variables: dict[str, Any]
     body: bytes
-    version: graph_context.Version
+    version: Version
 
 
 class Api:
@@ -280,7 +278,7 @@ class Api:
             self.idempotency.release(key)
 
     def _parse_request(self, request: Request, call: Call) -> ApiRequest:
-        version = graph_context.served_version(request.header("API-Version"))
+        version = served_version(request.header("API-Version"))
         call.version = version.value
         body = request.body()
         try:
@@ -296,7 +294,7 @@ class Api:
         if name is not None and not isinstance(name, str):
             raise api_errors.bad_body(f"Expected string, received {_json_type(name)}")
         coded = (request.header("API-Version") or version.value) < UNCODED_SINCE
-        operation = server.prepare(document["query"], name, version.era, coded)
+        operation = graph.prepare(document["query"], name, version.era, coded)
         return ApiRequest(operation, variables or {}, body, version)
 
     def _carry_out(
@@ -334,10 +332,10 @@ class Api:
             # What takes its time is written as it happens: webhooks report it before the answer does.
             quick = self.latency.mutation_ms == 0
             with self._world.batched() if quick else nullcontext():
-                answer = server.run(asked.operation, asked.variables, context, *middleware)
+                answer = graph.run(asked.operation, asked.variables, context, *middleware)
         else:
             with self._world.read_lock():
-                answer = server.run(asked.operation, asked.variables, context, *middleware)
+                answer = graph.run(asked.operation, asked.variables, context, *middleware)
         if fault is not None and fault.partial is not None and fault.partial.no_data:
             answer.pop("data")
         call.errors = [e.get("extensions", {}).get("code", "") for e in answer.get("errors", [])]

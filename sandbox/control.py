@@ -12,7 +12,6 @@ from sandbox.api import Api
 from sandbox.api_errors import FieldError
 from sandbox.api_limits import KEPT_DAYS, LIMIT_NAMES, plan_from
 from sandbox.columns import initial_settings, kind_of
-from sandbox.disk import Kept
 from sandbox.faults import fault_from
 from sandbox.http import (
     BadRequestError,
@@ -29,13 +28,12 @@ from sandbox.http import (
     whole,
 )
 from sandbox.model import API_USER, PEOPLE, Board, Item, is_person
-from sandbox.operations import board_changes, item_changes
+from sandbox.operations import board_changes, emit_board, item_changes, log_board
 from sandbox.operations.board_changes import delete_column
-from sandbox.operations.events import emit_board, log_board
+from sandbox.pages import Live
 from sandbox.pages.table import value_of
-from sandbox.pages.views import Live
 from sandbox.webhooks.deliveries import RELEASES, Deliveries
-from sandbox.world import STATES, World
+from sandbox.world import STATES, Kept, World
 
 
 def json_errors(handler: Callable[..., Response]) -> Callable[..., Response]:

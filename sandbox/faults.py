@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Set
+from collections.abc import Set
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
@@ -10,7 +10,7 @@ from sandbox import api_errors
 from sandbox.api_errors import FieldError
 from sandbox.clock import Clock
 from sandbox.columns import KINDS as KNOWN_TYPES
-from sandbox.graph.context import Page, number
+from sandbox.graph.resolvers import Middleware, Page, number
 from sandbox.http import BadRequestError, amount, one_of, whole
 from sandbox.model import Item
 
@@ -354,7 +354,6 @@ class ItemHistory:
 # Used only for the requests that a fault is meant for, so the others pay nothing.
 
 
-Middleware = Callable[..., Any]
 FIELD_WAIT = 15  # seconds, as in Monday's own example of the error
 
 BAD_LABEL = (

@@ -15,7 +15,7 @@ from sandbox.columns.choice_kinds import (
     Status,
     Tags,
 )
-from sandbox.columns.kind import ColumnKind
+from sandbox.columns.value_kinds import ColumnKind
 from sandbox.model import Column
 
 KINDS: dict[str, ColumnKind] = {

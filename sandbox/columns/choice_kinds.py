@@ -3,7 +3,7 @@
 from typing import Any
 
 from sandbox import api_errors
-from sandbox.columns.kind import EMPTY_OBJECT, ColumnKind, Writing, ids_in
+from sandbox.columns.value_kinds import EMPTY_OBJECT, ColumnKind, Writing, ids_in
 from sandbox.model import Column, Item
 
 # developer.monday.com/api-reference/reference/status, the index of the empty label too.

@@ -17,9 +17,9 @@ from typing import Any
 
 from sandbox import api_errors
 from sandbox.columns import kind_of
-from sandbox.columns.kind import Writing
+from sandbox.columns.value_kinds import Writing
 from sandbox.model import Board, Cell, Column, Item
-from sandbox.operations.events import column_of, emit, log
+from sandbox.operations import column_of, emit, log
 from sandbox.world import World
 
 REQUIRABLE = frozenset(

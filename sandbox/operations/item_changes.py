@@ -11,8 +11,9 @@ from typing import Any
 from sandbox import api_errors
 from sandbox.columns import kind_of
 from sandbox.columns.choice_kinds import Status
-from sandbox.columns.kind import Writing
+from sandbox.columns.value_kinds import Writing
 from sandbox.model import NOBODY, Board, Cell, Column, Group, Item
+from sandbox.operations import column_of, emit, emit_board, group_of, log, wanted_group
 from sandbox.operations.cells import (
     NAME_LIMIT,
     Parsed,
@@ -24,7 +25,6 @@ from sandbox.operations.cells import (
     rename,
     write_cell,
 )
-from sandbox.operations.events import column_of, emit, emit_board, group_of, log, wanted_group
 from sandbox.world import STATES, World
 
 

@@ -27,7 +27,7 @@ import requests
 from sandbox.clock import Clock
 from sandbox.http import BadRequestError, NpdAddress, amount, one_of, whole
 from sandbox.model import ACCOUNT_ID, WorldEvent
-from sandbox.webhooks.payloads import NAMES, body, wants
+from sandbox.webhooks import NAMES, body, wants
 from sandbox.world import World
 
 KINDS = ("drop", "double", "delay", "reorder", "hold")

@@ -21,8 +21,8 @@ from graphql import (
 )
 from graphql.type import GraphQLInputObjectType, is_input_type, is_non_null_type
 
-from sandbox.graph import server
-from sandbox.graph.context import CURRENT, VERSIONS
+from sandbox import graph
+from sandbox.graph.resolvers import CURRENT, VERSIONS
 from sync.connectors.base.board_items import ItemChange, ItemCreate, ItemRemoval, MatchColumn, WriteRequest
 from sync.connectors.monday import board_events, board_structure, connection, graphql, items
 from sync.connectors.monday.graphql import Document
@@ -107,7 +107,7 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
 
 def our_schema(version: str) -> GraphQLSchema:
     """What the sandbox plays of a version."""
-    return server.schema(next(one.era for one in VERSIONS if one.value == version))
+    return graph.schema(next(one.era for one in VERSIONS if one.value == version))
 
 
 def official_schemas() -> dict[str, Path]:

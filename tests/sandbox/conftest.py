@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from config.embedded.processes import die_with_parent
-from sandbox.app import Settings, build
+from sandbox.__main__ import Settings, build
 from tests.support.in_process import by_address
 from tests.support.servers import free_port
 from tests.support.serving import Quiet, local, serving
