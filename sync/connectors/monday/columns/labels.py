@@ -33,7 +33,7 @@ from sync.connectors.monday.columns.raw_values import (
     object_or_empty,
     parse_ids,
 )
-from sync.connectors.monday.columns.text import TextConverter, plain_text, too_large_reason
+from sync.connectors.monday.columns.values import TextConverter, plain_text, too_large_reason
 
 
 def current_labels(settings: Mapping[str, Any]) -> dict[str, str]:
