@@ -28,7 +28,6 @@ from sandbox.webhooks.deliveries import Deliveries
 from sandbox.world import World
 
 LOG_LENGTH = 5_000
-UNCODED_SINCE = "2025-10"  # who asks for a version from then on gets invalid documents refused without a code
 
 
 @dataclass
@@ -43,7 +42,6 @@ class Call:
     operation: str | None = None
     fields: list[tuple[str, str]] = field(default_factory=list)
     complexity: int = 0
-    only_complexity: bool = False
     request_id: str = ""
     idempotency_key: str | None = None
     replayed: bool = False
@@ -232,12 +230,12 @@ class Api:
         if not admitted:
             return self._rejection_response(api_errors.not_authenticated(), call)
         try:
-            with self.limits.visit(request.address) as visit:
+            with self.limits.visit() as visit:
                 try:
                     response = self._answer(request, call)
                 except RequestError as refusal:
                     response = self._rejection_response(refusal, call)
-                if response.status == 429 or call.only_complexity:
+                if response.status == 429:
                     visit.tenths = REJECTED_CALL
                 return self._with_limit_headers(response)
         except RequestError as refusal:
@@ -250,7 +248,6 @@ class Api:
         asked = self._parse_request(request, call)
         operation = asked.operation
         call.kind, call.operation, call.fields = operation.kind, operation.name, operation.fields()
-        call.only_complexity = operation.is_only_complexity
         _pause(self.latency.call_ms)
         fault = self.faults.take(operation, asked.variables)
         if fault is not None:
@@ -293,8 +290,7 @@ class Api:
         name = document.get("operationName")
         if name is not None and not isinstance(name, str):
             raise api_errors.bad_body(f"Expected string, received {_json_type(name)}")
-        coded = (request.header("API-Version") or version.value) < UNCODED_SINCE
-        operation = graph.prepare(document["query"], name, version.era, coded)
+        operation = graph.prepare(document["query"], name, version.era)
         return ApiRequest(operation, variables or {}, body, version)
 
     def _carry_out(

@@ -183,16 +183,14 @@ def not_authenticated() -> RequestError:
     return refusal
 
 
-def invalid_document(messages: list[dict[str, Any]], *, coded: bool) -> RequestError:
-    """A document or variables that don't fit the schema, in either form.
+def invalid_document(messages: list[dict[str, Any]]) -> RequestError:
+    """A document or variables that don't fit the schema: HTTP 200, without a code or a version (monday_ruby, 2025-10).
 
-    `coded`: HTTP 400 and a code, as versions before 2025-10 answered (116967, 101224). Since then it is HTTP 200,
-    without a code and without a version (monday_ruby, 2025-10-27).
+    Versions before 2025-10 answered HTTP 400 and a code (116967, 101224).
     """
-    refusal = RequestError(400 if coded else 200, messages[0]["message"], "GRAPHQL_VALIDATION_FAILED")
-    refusal.names_version = coded
-    extensions = {"extensions": {"code": "GRAPHQL_VALIDATION_FAILED"}} if coded else {}
-    refusal.errors = [message | extensions for message in messages]
+    refusal = RequestError(200, messages[0]["message"], "")
+    refusal.names_version = False
+    refusal.errors = messages
     return refusal
 
 
@@ -234,11 +232,6 @@ def bad_body(details: str) -> RequestError:
     return RequestError(400, "Invalid GraphQL request", "INVALID_GRAPHQL_REQUEST", details=details)
 
 
-def address_limit(seconds: int) -> RequestError:
-    """Monday publishes the code and no body; the words are ours."""
-    return RequestError(429, "IP rate limit exceeded", "IP_RATE_LIMIT_EXCEEDED", retry_after=seconds)
-
-
 def minute_limit(seconds: int) -> RequestError:
     return RequestError(429, "Minute rate limit exceeded", "MINUTE_RATE_LIMIT_EXCEEDED", retry_after=seconds)
 
@@ -269,14 +262,6 @@ def query_too_complex(cost: int, limit: int) -> RequestError:
 def field_limit(field: str, seconds: int) -> FieldError:
     refusal = FieldError("Concurrency limit exceeded for the field", "FIELD_LIMIT_EXCEEDED", 429, entity=field)
     refusal.extensions["retry_in_seconds"] = seconds
-    return refusal
-
-
-def subgraph_limit(field: str) -> FieldError:
-    """The same of a part of Monday's that has its own words for it."""
-    refusal = FieldError(f"Rate limit already blocked for board-{field}-errors", "tooManyRequests", 400)
-    del refusal.extensions["error_data"]
-    refusal.extensions["service"] = "data-structure"
     return refusal
 
 

@@ -241,11 +241,6 @@ class Directory(Names):
     def team(self, team_id: int) -> str | None:
         return next((team.name for team in model.TEAMS if team.id == team_id), None)
 
-    def person_called(self, words: str) -> int | None:
-        wanted = fold_case(words)
-        known = (one for one in model.USERS if wanted in (fold_case(one.name), fold_case(one.email)))
-        return next((one.id for one in known), None)
-
     def tag(self, tag_id: int) -> str | None:
         tag = self._world.tags.get(tag_id)
         return None if tag is None else tag.name
@@ -262,13 +257,6 @@ class Directory(Names):
     def item(self, item_id: int) -> Item | None:
         item = self._world.items.get(item_id)
         return None if item is None or self._world.state_of(item) == "deleted" else item
-
-    def item_called(self, words: str, board_ids: list[int]) -> int | None:
-        found: list[int] = []
-        for board in (self._world.boards.get(one) for one in board_ids):
-            ids = None if board is None else self._world.lookups.find(board, "name", words)
-            found += [one for one in ids or () if self._world.state_of(self._world.items[one]) == "active"]
-        return found[0] if len(found) == 1 else None
 
 
 FIRST_IDS = {"board": 70001, "item": 8000000001, "hook": 466700001, "tag": 20001}

@@ -224,15 +224,6 @@ class People(ColumnKind):
                 found.append(entity)
         return {"personsAndTeams": found, "changed_at": writing.stamp} if found else None
 
-    def parse_edit(self, column: Column, text: str, writing: Writing) -> Any:
-        chosen = []
-        for words in (part.strip() for part in text.split(",") if part.strip()):
-            person_id = column.names.person_called(words)
-            if person_id is None and not words.isdecimal():
-                raise self.bad(f"nobody here is called {words}")
-            chosen.append({"id": person_id or int(words), "kind": "person"})
-        return self._value(column, chosen, writing)
-
     @staticmethod
     def _name(column: Column, entity: dict[str, Any]) -> str | None:
         look_up = column.names.team if entity["kind"] == "team" else column.names.person
@@ -273,11 +264,6 @@ class Tags(ColumnKind):
             if column.names.tag(tag_id) is None:
                 raise self.bad(f"there is no tag {tag_id}")
         return {"tag_ids": ids} if ids else None
-
-    def parse_edit(self, column: Column, text: str, writing: Writing) -> Any:
-        """A person types names, and a new one makes a tag."""
-        names = [part.strip() for part in text.split(",") if part.strip()]
-        return self._value(column, [column.names.tag_called(name) for name in names])
 
     def text(self, column: Column, raw: Any) -> str:
         return ", ".join(column.names.tag(one) or "" for one in raw["tag_ids"]) if raw else ""
@@ -327,15 +313,6 @@ class BoardRelation(ColumnKind):
         if len(ids) > 1 and not allows_multiple(column):
             raise self.bad("this column takes one item")
         return {"item_ids": ids, "changed_at": writing.stamp} if ids else None
-
-    def parse_edit(self, column: Column, text: str, writing: Writing) -> Any:
-        chosen = []
-        for words in (part.strip() for part in text.split(",") if part.strip()):
-            item_id = column.names.item_called(words, board_ids(column))
-            if item_id is None and not words.isdecimal():
-                raise self.bad(f"no item, or more than one, is called {words} on the connected boards")
-            chosen.append(item_id or int(words))
-        return self._value(column, chosen, writing)
 
     def linked(self, column: Column, raw: Any) -> list[Item]:
         items = (column.names.item(one) for one in raw["item_ids"]) if raw else ()

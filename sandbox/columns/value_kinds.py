@@ -74,9 +74,6 @@ class ColumnKind:
         """What a validation rule's ANY_OF compares with, and the page picks: ids for choices, else the text."""
         return {self.text(column, raw)} - {""}
 
-    def parse_edit(self, column: Column, text: str, writing: Writing) -> Any:
-        return self.parse_simple(column, text.strip(), writing) if text.strip() else None
-
     def value(self, raw: Any) -> str | None:
         """What the API gives as `value`: JSON in a string, or null."""
         return None if raw is None else json.dumps(raw, ensure_ascii=False)
@@ -345,16 +342,6 @@ class Country(ColumnKind):
             raise self.bad('"countryName" must be a country\'s name')
         return {"countryCode": code, "countryName": name, "changed_at": writing.stamp}
 
-    def parse_edit(self, column: Column, text: str, writing: Writing) -> Any:
-        """A person chooses from the list: by name or code."""
-        words = text.strip()
-        if not words:
-            return None
-        for code, name in countries().items():
-            if words.casefold() in (name.casefold(), code.casefold()):
-                return self.parse_object(column, {"countryCode": code, "countryName": name}, writing)
-        raise self.bad(f"{words} is no country of the list")
-
     def text(self, column: Column, raw: Any) -> str:
         return str(raw["countryName"]) if raw else ""
 
@@ -503,9 +490,6 @@ class Checkbox(ColumnKind):
             return None
         return {"checked": True, "changed_at": writing.stamp}
 
-    def parse_edit(self, column: Column, text: str, writing: Writing) -> Any:
-        return {"checked": True, "changed_at": writing.stamp} if text.strip() else None
-
     def text(self, column: Column, raw: Any) -> str:
         return "v" if raw else ""
 
@@ -526,10 +510,6 @@ class Timeline(ColumnKind):
 
     def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
         return self._kept(text_in(self, given, "from"), text_in(self, given, "to"), writing)
-
-    def parse_edit(self, column: Column, text: str, writing: Writing) -> Any:
-        first, _, last = text.strip().partition(" ")
-        return self._kept(first, last.lstrip("-– ").strip() or first, writing) if first else None
 
     def _kept(self, first: str, last: str, writing: Writing) -> Any:
         if not DAY.fullmatch(first) or not DAY.fullmatch(last):

@@ -162,7 +162,6 @@ class Operation:
     node: OperationDefinitionNode
     fragments: dict[str, FragmentDefinitionNode]
     schema: GraphQLSchema
-    coded: bool = False
 
     @property
     def is_mutation(self) -> bool:
@@ -175,11 +174,6 @@ class Operation:
     @property
     def kind(self) -> str:
         return "mutation" if self.is_mutation else "query"
-
-    @property
-    def is_only_complexity(self) -> bool:
-        """Whether nothing but the complexity is asked for, which Monday counts a tenth of a call."""
-        return not self.is_mutation and {name for _, name in self.fields()} <= set(FREE)
 
     def fields(self) -> list[tuple[str, str]]:
         return self._roots
@@ -221,21 +215,21 @@ def _parse_and_validate(query: str, era: str) -> DocumentNode | list[GraphQLErro
 
 
 @functools.lru_cache(maxsize=1024)
-def prepare(query: str, operation_name: str | None, era: str = "", coded: bool = False) -> Operation:
-    """The operation to run. RequestError when the document does not parse or validate, `coded` by its version."""
+def prepare(query: str, operation_name: str | None, era: str = "") -> Operation:
+    """The operation to run. RequestError when the document does not parse or validate."""
     try:
         document = _parse_and_validate(query, era)
     except GraphQLError as error:
         message = error.message.removeprefix("Syntax Error: ")
         raise api_errors.unparsable_document(message, list(error.formatted.get("locations", []))) from None
     if isinstance(document, list):
-        raise _invalid(document, coded)
+        raise _invalid(document)
     nodes = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
     named = [n for n in nodes if operation_name is None or (n.name and n.name.value == operation_name)]
     if len(named) != 1:
         raise RequestError(400, "Name one operation of the document", "GRAPHQL_VALIDATION_FAILED")
     fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
-    return Operation(document, named[0], fragments, schema(era), coded)
+    return Operation(document, named[0], fragments, schema(era))
 
 
 def run(
@@ -258,7 +252,7 @@ def run(
     found = result.errors or []
     # An error without a path is of the variables: nothing was carried out.
     if result.data is None and found and all(error.path is None for error in found):
-        raise _invalid(found, operation.coded)
+        raise _invalid(found)
     for error in found:
         if isinstance(error.original_error, RequestError):  # a field whose refusal is the whole request's
             raise error.original_error
@@ -274,7 +268,7 @@ def run(
     return answer
 
 
-def _invalid(found: list[GraphQLError], coded: bool) -> RequestError:
+def _invalid(found: list[GraphQLError]) -> RequestError:
     # graphql-core quotes names by ', and Monday's library by ".
     entries = [dict(error.formatted) | {"message": QUOTED.sub(r'"\1"', error.message)} for error in found]
-    return api_errors.invalid_document(entries, coded=coded)
+    return api_errors.invalid_document(entries)

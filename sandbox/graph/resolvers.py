@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
 from functools import partial
 from itertools import dropwhile, islice
 from typing import Any, TypeVar
@@ -410,25 +409,11 @@ def _items_with_values(world: World, board: Board, columns: list[dict[str, Any]]
 # What items a query means, and in which order (developer.monday.com/api-reference/reference/items-page).
 
 
-PSEUDO_COLUMNS: dict[str, Callable[[Item], str]] = {
-    "name": lambda item: item.name,
-    "__last_updated__": lambda item: item.updated_at,
-}
-
-
 def _filter_column(board: Board, column_id: str) -> Column:
     column = board.column(column_id)
     if column is None:
         raise api_errors.filter_column_not_found(column_id, board.id)
     return column
-
-
-def _words(board: Board, column_id: str) -> Callable[[Item], str]:
-    if column_id in PSEUDO_COLUMNS:
-        return PSEUDO_COLUMNS[column_id]
-    column = _filter_column(board, column_id)
-    kind = kind_of(column.type)
-    return lambda item: kind.text(column, item.raw(column_id))
 
 
 def queried_items(board: Board, found: list[Item], query: dict[str, Any]) -> list[Item]:
@@ -438,29 +423,20 @@ def queried_items(board: Board, found: list[Item], query: dict[str, Any]) -> lis
     tests = [_rule(board, rule) for rule in query.get("rules") or []]
     combine = any if query.get("operator") == "or" and tests else all
     found = [item for item in found if combine(test(item) for test in tests)]
-    # The last column first: sorting is stable, so what the first one leaves equal stays in the order of the others.
-    for order in reversed(query.get("order_by") or []):
-        words = _words(board, order["column_id"])
-        found.sort(key=lambda item, of=words: sort_key(of(item)), reverse=order.get("direction") == "desc")  # type: ignore[misc]
+    for order in query.get("order_by") or []:
+        if order["column_id"] != "__last_updated__":
+            raise api_errors.invalid_argument("The sandbox orders by the last update")
+        found.sort(key=lambda item: item.updated_at, reverse=order.get("direction") == "desc")
     return found
 
 
 def _rule(board: Board, rule: dict[str, Any]) -> Callable[[Item], bool]:
-    words, given = _words(board, rule["column_id"]), rule["compare_value"]
+    column, given = _filter_column(board, rule["column_id"]), rule["compare_value"]
+    kind = kind_of(column.type)
     if rule.get("operator") != "contains_text":
         raise api_errors.invalid_argument(f"The sandbox doesn't compare by {rule.get('operator') or 'any_of'}")
     terms = [str(value).casefold() for value in (given if isinstance(given, list) else [given])]
-    return lambda item: any(term in words(item).casefold() for term in terms)
-
-
-def sort_key(words: str) -> tuple[int, Decimal, str]:
-    """Numbers before words, each in their own order."""
-    try:
-        number = Decimal(words)
-    except InvalidOperation:
-        return 1, Decimal(0), words.casefold()
-    # Decimal reads “NaN” and “Infinity” as well, and NaN compares with nothing.
-    return (0, number, "") if number.is_finite() else (1, Decimal(0), words.casefold())
+    return lambda item: any(term in kind.text(column, item.raw(column.id)).casefold() for term in terms)
 
 
 def next_items_page(_: Any, info: Any, cursor: str, limit: int) -> Page:
@@ -660,7 +636,6 @@ def delete_webhook(context: Context, id: str) -> Hook:  # noqa: A002 -- the argu
 def create_board(context: Context, board_name: str, **more: Any) -> Board:
     if not more.get("empty"):
         raise api_errors.invalid_argument("The sandbox creates boards with empty: true")
-    context.limits.take("create_board")
     return board_changes.create_board(context.world, context.user.id, board_name)
 
 

@@ -152,15 +152,13 @@ Parsed = dict[str, Any]
 
 
 @contextmanager
-def parsed_values(
-    world: World, board: Board, values: Mapping[str, Any], create_labels: bool, parse: str = "parse"
-) -> Iterator[Parsed]:
+def parsed_values(world: World, board: Board, values: Mapping[str, Any], create_labels: bool) -> Iterator[Parsed]:
     """The raw values by column id, "name" left out. A refusal takes back labels that were made on the way."""
     columns = {key: column_of(board, key) for key in values if key != "name"}
     kept = {key: copy.deepcopy(column.settings) for key, column in columns.items()} if create_labels else {}
     writing = Writing(world.clock.stamp(), create_labels, keep_column=lambda column: world.put_board(board))
     try:
-        yield {key: getattr(kind_of(c.type), parse)(c, values[key], writing) for key, c in columns.items()}
+        yield {key: kind_of(c.type).parse(c, values[key], writing) for key, c in columns.items()}
     except api_errors.FieldError:
         for key, settings in kept.items():
             columns[key].settings = settings

@@ -116,22 +116,13 @@ def place_item(
 
 
 def change_values(
-    world: World,
-    user_id: int,
-    item: Item,
-    values: Mapping[str, Any],
-    *,
-    create_labels: bool = False,
-    parse: str = "parse",
+    world: World, user_id: int, item: Item, values: Mapping[str, Any], *, create_labels: bool = False
 ) -> Item:
-    """Write several columns of an item, all or none; the key "name" renames. The same value does nothing.
-
-    `parse` names the column type's parser: `parse` (column_values) or `parse_edit`.
-    """
+    """Write several columns of an item, all or none; the key "name" renames. The same value does nothing."""
     with world.transaction():
         board = world.boards[item.board_id]
         check_active(world, item)
-        with parsed_values(world, board, values, create_labels, parse) as parsed:
+        with parsed_values(world, board, values, create_labels) as parsed:
             name = values.get("name", item.name)
             check_name(name)
             check_size(item, parsed)

@@ -127,11 +127,6 @@ class Document(NamedTuple):
     variables: Mapping[str, Any]
 
 
-def probe_query() -> Document:
-    """The cheapest call that shows whether token, account and API are well."""
-    return Document(f"query Probe {{ me {{ id }} {COMPLEXITY} }}", {})
-
-
 COMPLEXITY = "complexity { query before after reset_in_x_seconds }"
 """What the call cost, in points; a root field of queries and of mutations."""
 
@@ -172,7 +167,7 @@ def int_or_none(value: Any) -> int | None:
 
 
 SITE = "developer.monday.com/api-reference/"
-DOCS = SITE + "docs/error-handling"
+DOCS, MIGRATING = SITE + "docs/error-handling", SITE + "docs/migrating-to-version-2025-04"
 
 # Fixtures of Monday's own tool: the spelling on the wire, where the documentation differs.
 MCP = "github.com/mondaycom/mcp packages/agent-toolkit/src/utils/tests/error.utils.test.ts"
@@ -204,16 +199,10 @@ PUBLISHED: tuple[KnownCode, ...] = (
     KnownCode("missingRequiredPermissions", errors.PermissionMissing, DOCS),
     KnownCode("UNAUTHORIZED_FIELD_OR_TYPE", errors.PermissionMissing, NOTES),
     KnownCode("API_TEMPORARILY_BLOCKED", errors.AccountBlocked, DOCS),
-    KnownCode(
-        "InvalidVersionException", errors.VersionRejected, "developer.monday.com/api-reference/docs/api-versioning"
-    ),
+    KnownCode("InvalidVersionException", errors.VersionRejected, SITE + "docs/api-versioning"),
     KnownCode("COMPLEXITY_BUDGET_EXHAUSTED", errors.ComplexityExhausted, MCP),
     KnownCode("complexityBudgetExhausted", errors.ComplexityExhausted, COMMUNITY + "84419, 2024-04"),
-    KnownCode(
-        "ComplexityException",
-        errors.ComplexityExhausted,
-        "developer.monday.com/api-reference/changelog, 2024-10 and earlier",
-    ),
+    KnownCode("ComplexityException", errors.ComplexityExhausted, SITE + "changelog, 2024-10 and earlier"),
     KnownCode("REQUEST_MAX_COMPLEXITY_EXCEEDED", errors.TooComplex, NOTES),
     KnownCode("maxComplexityExceeded", errors.TooComplex, NOTES),
     KnownCode("maxDepthExceeded", errors.InvalidDocument, COMMUNITY + "70378"),
@@ -227,11 +216,7 @@ PUBLISHED: tuple[KnownCode, ...] = (
     ),
     KnownCode("DAILY_LIMIT_EXCEEDED", errors.DailyLimitReached, MCP),
     KnownCode("IP_RATE_LIMIT_EXCEEDED", errors.AddressLimitReached, DOCS),
-    KnownCode(
-        "FIELD_LIMIT_EXCEEDED",
-        errors.FieldLimitReached,
-        "developer.monday.com/api-reference/docs/migrating-to-version-2025-04",
-    ),
+    KnownCode("FIELD_LIMIT_EXCEEDED", errors.FieldLimitReached, MIGRATING),
     KnownCode("tooManyRequests", errors.FieldLimitReached, MCP),
     KnownCode("IDEMPOTENCY_CONFLICT", errors.StillRunning, SITE + "docs/idempotency"),
     KnownCode("InvalidItemIdException", errors.ItemNotFound, COMMUNITY + "109452"),
@@ -249,19 +234,13 @@ PUBLISHED: tuple[KnownCode, ...] = (
     KnownCode("FIELD_MINUTE_RATE_LIMIT_EXCEEDED", errors.FieldLimitReached, NOTES),
     KnownCode("ASSET_UNAVAILABLE", errors.RecordRejected, DOCS),
     KnownCode("ResourceNotFoundException", errors.RecordRejected, DOCS),
-    KnownCode(
-        "InvalidArgumentException",
-        errors.RecordRejected,
-        "developer.monday.com/api-reference/docs/migrating-to-version-2025-04",
-    ),
+    KnownCode("InvalidArgumentException", errors.RecordRejected, MIGRATING),
     KnownCode("RecordInvalidException", errors.RecordRejected, DOCS),
     KnownCode("DeleteLastGroupException", errors.RecordRejected, DOCS),
     KnownCode("CreateBoardException", errors.RecordRejected, DOCS),
     KnownCode("InvalidWebhookConfigException", errors.RecordRejected, NOTES),
     KnownCode("CursorException", errors.CursorExpired, COMMUNITY + "70289"),
-    KnownCode(
-        "CursorExpiredError", errors.CursorExpired, "developer.monday.com/api-reference/docs/querying-board-items"
-    ),
+    KnownCode("CursorExpiredError", errors.CursorExpired, SITE + "docs/querying-board-items"),
     KnownCode("GRAPHQL_VALIDATION_FAILED", errors.InvalidDocument, COMMUNITY + "116967, HTTP 400"),
     KnownCode("GRAPHQL_PARSE_FAILED", errors.InvalidDocument, "not published: the usual code beside the one above"),
     KnownCode("INVALID_GRAPHQL_REQUEST", errors.DocumentRejected, COMMUNITY + "118566, HTTP 400"),

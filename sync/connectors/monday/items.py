@@ -307,14 +307,14 @@ class _QueryPart:
     variables: Mapping[str, Any]
 
 
-def items_query(ids: Sequence[str], column_ids: Sequence[str], types: Collection[str] = ()) -> Document:
+def items_query(item_ids: Sequence[str], column_ids: Sequence[str], types: Collection[str] = ()) -> Document:
     """Up to 100 items by id, archived and deleted ones too; the answer leaves out unknown ids."""
-    return _build_query([_linked_part(ids)], column_ids, types)
+    return _build_query([_linked_part(item_ids)], column_ids, types)
 
 
 def batch_query(
     board_id: str,
-    linked_ids: Sequence[str],
+    item_ids: Sequence[str],
     column_ids: Sequence[str],
     npd_id_column: str,
     npd_ids: Sequence[str],
@@ -329,8 +329,8 @@ def batch_query(
     to be compared exactly. Raises ValueError when there is nothing to ask, or more than 100 ids.
     """
     parts = []
-    if linked_ids:
-        parts.append(_linked_part(linked_ids))
+    if item_ids:
+        parts.append(_linked_part(item_ids))
     if npd_ids:
         parts.append(_by_column_part("by_npd_id", npd_id_column, npd_ids))
     if match is not None and match_values:

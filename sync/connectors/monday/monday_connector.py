@@ -13,7 +13,7 @@ from sync.connectors.base.connector import AccountInfo, Connector
 from sync.connectors.base.errors import AnswerWithoutData
 from sync.connectors.monday import board_events, board_structure, client, columns, connection, items
 from sync.connectors.monday.columns.places import phone_regions
-from sync.connectors.monday.graphql import Answer, Api, Document, probe_query
+from sync.connectors.monday.graphql import Answer, Api, Document
 
 Params = ParamSpec("Params")
 Found = TypeVar("Found")
@@ -138,4 +138,4 @@ class MondayConnector(Connector):
         return board_events.parse_updated_items(self._ask(board_events.updated_items_query(cursor)))
 
     def probe(self) -> AccountInfo:
-        return connection.parse_account_info(self._ask(probe_query()))
+        return connection.parse_account_info(self.api.execute(connection.PROBE, {}))

@@ -589,9 +589,6 @@ class RelationNameConverter(TextConverter):
     def remote(self, raw: Any) -> Canonical:
         return fold_whitespace(plain_text(raw))
 
-    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
-        return self.local(raw_local)
-
     def to_local(self, remote_raw: Any, current_local: Local) -> Local:
         name, current = _related_record(current_local)
         related_name = self.remote(remote_raw)

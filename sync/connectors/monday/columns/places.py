@@ -392,9 +392,6 @@ class AddressConverter(TextConverter):
     def remote(self, raw: Any) -> Canonical:
         return _join_pieces(_split_pieces(plain_text(raw)))
 
-    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
-        return self.local(raw_local)
-
     def to_local(self, remote_raw: Any, current_local: Local) -> Local:
         pieces = _split_pieces(remote_raw)
         # The same pieces: NPD's division among the fields stays.

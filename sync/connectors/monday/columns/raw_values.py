@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 from sync.connectors.base.board_items import Reading
 from sync.connectors.base.conversion import (
-    BaseConverter,
     Canonical,
     Converter,
     ConverterOptions,
@@ -24,7 +23,7 @@ _API_TYPES: dict[str, str] = {}
 _ABSENT = object()
 
 
-class MondayColumn(BaseConverter, Converter):
+class MondayColumn(Converter):
     """A converter, and all that is particular to its type of column besides the values.
 
     Of several converters of one type, the first in `columns.COLUMN_CLASSES` speaks for the type.

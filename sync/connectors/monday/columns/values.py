@@ -54,9 +54,6 @@ class TextConverter(MondayColumn):
         value = known_value(reading, *self.readable_types)
         return (reading.text if value is None else plain_text(value)) or None
 
-    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
-        return canonical_text(only_text(raw_local)[1])
-
     def from_text(self, text: str, current_local: Local) -> Local:
         return {only_field(current_local)[0]: canonical_text(text)}
 
@@ -350,9 +347,6 @@ class NumbersConverter(MondayColumn):
 
     def stored_value(self, reading: Reading) -> Any:
         return canonical_text(number_text(complete_value(reading, "numbers")))
-
-    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
-        return self.local(raw_local)
 
     def from_text(self, text: str, current_local: Local) -> Local:
         typed = canonical_text(text)
