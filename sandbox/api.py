@@ -94,8 +94,6 @@ class CallLog:
 # developer.monday.com/api-reference/docs/idempotency. What Monday does with another body under the same key is not
 # published; here the first answer is given too, and the log says so.
 KEY_SECONDS = 1800
-LARGEST_ANSWER = 1_000_000  # bytes
-LARGEST_TOTAL = 64_000_000  # bytes of all answers kept; Monday has such a budget and doesn't publish it
 
 
 @dataclass
@@ -117,7 +115,6 @@ class Idempotency:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._kept: dict[str, StoredAnswer] = {}  # in the order of their first requests
-        self._bytes = 0
         self._lock = threading.Lock()
 
     def claim(self, key: str, body: bytes) -> Replay | None:
@@ -125,9 +122,8 @@ class Idempotency:
         digest = hashlib.sha256(body).digest()
         with self._lock:
             oldest = self._clock.time() - KEY_SECONDS
-            while self._kept and (first := next(iter(self._kept.values()))).since <= oldest:
+            while self._kept and next(iter(self._kept.values())).since <= oldest:
                 del self._kept[next(iter(self._kept))]
-                self._bytes -= len(first.answer.body) if first.answer is not None else 0
             kept = self._kept.get(key)
             if kept is None:
                 self._kept[key] = StoredAnswer(digest, self._clock.time())
@@ -137,16 +133,9 @@ class Idempotency:
             return Replay(kept.answer, kept.digest != digest)
 
     def keep(self, key: str, answer: Response) -> None:
-        """Keep the first answer; one over 1 MB, or for which there is no room, was given but is not kept."""
         with self._lock:
-            kept = self._kept.get(key)
-            if kept is None:
-                return
-            if len(answer.body) > LARGEST_ANSWER or self._bytes + len(answer.body) > LARGEST_TOTAL:
-                del self._kept[key]
-                return
-            kept.answer = answer
-            self._bytes += len(answer.body)
+            if kept := self._kept.get(key):
+                kept.answer = answer
 
     def release(self, key: str) -> None:
         """The request came to nothing: the key is free again."""
@@ -158,7 +147,6 @@ class Idempotency:
     def clear(self) -> None:
         with self._lock:
             self._kept.clear()
-            self._bytes = 0
 
 
 FAULT_WAIT = 30  # seconds that a limit asks for where a fault names none

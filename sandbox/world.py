@@ -419,10 +419,6 @@ class World:
             ids |= some
         return sorted((self.items[i] for i in ids), key=lambda item: (item.rank, item.id))
 
-    def order_of(self, board_id: int) -> list[tuple[float, int]]:
-        """Rank and id of a board's items in whatever state, in board order."""
-        return self._order[board_id]
-
     # Changes
 
     def next_id(self, kind: str) -> int:
@@ -461,11 +457,6 @@ class World:
         del order[bisect.bisect_left(order, (item.rank, item.id))]
         self._active.get(item.board_id, set()).discard(item.id)
         self.lookups.drop(item.board_id, item.id)
-
-    def reorder(self, board_id: int, items: list[Item]) -> None:
-        """Keep all items of a board, whose ranks are others now; `items` is in the new order."""
-        self._order[board_id] = [(item.rank, item.id) for item in items]
-        self._disk.put(Item, items)
 
     def move_to_board(self, item: Item, board_id: int, rank: float) -> None:
         """Put an item onto another board; its own fields follow here, its cells are the caller's."""

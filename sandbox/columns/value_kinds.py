@@ -71,8 +71,8 @@ class ColumnKind:
         return self.text(column, raw) or self.empty_text
 
     def choices(self, column: Column, raw: Any) -> set[str]:
-        """What a validation rule's ANY_OF compares with, and the page picks: ids for choices, else the text."""
-        return {self.text(column, raw)} - {""}
+        """The keys of what is chosen, for the page's picker; none where nothing is picked."""
+        return set()
 
     def value(self, raw: Any) -> str | None:
         """What the API gives as `value`: JSON in a string, or null."""
@@ -397,7 +397,6 @@ def _point(raw: dict[str, Any]) -> tuple[float, float, str]:
 # Columns that count or measure time.
 
 
-MOST_DIGITS = 9
 NUMERAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 
 
@@ -424,11 +423,7 @@ class Numbers(ColumnKind):
         return text
 
     def text(self, column: Column, raw: Any) -> str:
-        """With as many digits as the column's settings say under `precision`, else as it was written."""
-        precision = column.settings.get("precision")
-        if raw is None or not isinstance(precision, int) or not 0 <= precision <= MOST_DIGITS:
-            return raw or ""
-        return f"{Decimal(raw):.{precision}f}"
+        return raw or ""
 
     def payload(self, column: Column, raw: Any) -> Any:
         if raw is None:

@@ -63,12 +63,6 @@ class Ground:
         self.simulator.control("faults", fault)
         return self.simulator.post(document)
 
-    def limited(self, **limits: int) -> requests.Response:
-        """The second of two creates under these limits."""
-        self.simulator.control("plan", {"plan": "pro", "used": 0, **limits})
-        self.simulator.post(CREATE, {"b": self.board, "n": "Ada"})
-        return self.simulator.post(CREATE, {"b": self.board, "n": "Bo"})
-
     def body(self, content: bytes) -> requests.Response:
         headers = {"Authorization": TOKEN, "Content-Type": "application/json"}
         return self.simulator.session.post(f"{self.simulator.url}/v2", data=content, headers=headers, timeout=10)
@@ -152,9 +146,7 @@ BODIES = [
         "cursor_expired",
         "old",
     ),
-    Body("COMPLEXITY_BUDGET_EXHAUSTED", 429, lambda g: g.limited(points=45_000), "complexity"),
-    Body("MINUTE_RATE_LIMIT_EXCEEDED", 429, lambda g: g.limited(minute=1), "minute_limit"),
-    Body("DAILY_LIMIT_EXCEEDED", 429, lambda g: g.limited(day=1), "daily"),
+    Body("MINUTE_RATE_LIMIT_EXCEEDED", 429, lambda g: g.faulty({"limit": "minute"}), "minute_limit"),
     Body("MAX_CONCURRENCY_EXCEEDED", 429, too_many_at_once, "concurrency"),
     Body("COMPLEXITY_BUDGET_EXHAUSTED", 429, lambda g: g.faulty({"limit": "complexity"}), "complexity"),
     Body("DAILY_LIMIT_EXCEEDED", 429, lambda g: g.faulty({"limit": "daily"}), "daily"),

@@ -240,12 +240,8 @@ def ensure_webhooks(
     known: Mapping[str, str],
     on_change: Callable[[Sequence[OwnWebhook]], None] = lambda _: None,
 ) -> tuple[list[OwnWebhook], list[str]]:
-    """Bring our webhooks on a board up to date: one for each needed event, all to `url`.
-
-    `known` gives, for each webhook that we made, the fingerprint of its address. Returns all webhooks that
-    are ours now, and what was done, as sentences. Raises WebhooksIncomplete, which holds those that exist, or
-    ValueError for an address that is too long. `on_change` gets our webhooks after each step: one that a
-    killed process had created without storing its id would stay on the board for ever.
+    """As the port says. `on_change` gets our webhooks after each step: one that a killed process had created without
+    storing its id would stay on the board for ever.
     """
     if len(url) > URL_CHARACTERS:
         raise ValueError(f"A webhook's address can have {URL_CHARACTERS} characters; this one has {len(url)}.")

@@ -33,19 +33,7 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionErro
 
 from sync.connectors.base import errors
 from sync.connectors.base.connector import Complexity, Limits, OAuthApp, OAuthGrant
-from sync.connectors.base.errors import (
-    AnswerWithoutData,
-    ConnectionLost,
-    ConnectorError,
-    DocumentRejected,
-    FirewallRejected,
-    InvalidDocument,
-    Scope,
-    TimedOut,
-    Unreachable,
-    UnreadableAnswer,
-    WrongVersion,
-)
+from sync.connectors.base.errors import ConnectorError
 from sync.connectors.monday.connection import parse_account_info
 from sync.connectors.monday.graphql import Answer, translate_error
 
@@ -156,11 +144,11 @@ def transport_error(error: TransportFailure, timeout: float, request_id: str | N
     """
     # Only here is it certain that Monday has received nothing.
     if _never_connected(error):
-        return Unreachable(f"No connection to Monday could be made ({_innermost_type(error)})")
+        return errors.Unreachable(f"No connection to Monday could be made ({_innermost_type(error)})")
     if isinstance(error, requests.Timeout | ReadTimeoutError):
-        return TimedOut(f"Monday did not answer within {timeout:g} s", request_id=request_id)
+        return errors.TimedOut(f"Monday did not answer within {timeout:g} s", request_id=request_id)
     message = f"The connection to Monday broke before the answer was complete ({_innermost_type(error)})"
-    return ConnectionLost(message, request_id=request_id)
+    return errors.ConnectionLost(message, request_id=request_id)
 
 
 def _never_connected(error: TransportFailure) -> bool:
@@ -196,7 +184,7 @@ _DOCUMENT_NAME = re.compile(r"\s*(?:query|mutation)\s+(\w+)")
 _VERSION = re.compile(r"\d{4}-\d{2}")
 
 # Errors of one field: in a mutation they say nothing about the other aliases.
-_SCOPES_OF_EXECUTION = frozenset({Scope.RECORD, Scope.FIELD, Scope.COLUMN, Scope.BOARD})
+_SCOPES_OF_EXECUTION = frozenset({errors.Scope.RECORD, errors.Scope.FIELD, errors.Scope.COLUMN, errors.Scope.BOARD})
 
 
 class _Token(AuthBase):
@@ -269,10 +257,10 @@ class MondayClient:
                 raise _failure_of(payload, status, headers, is_mutation=is_mutation)
             if payload is None:
                 message = "Monday's answer was not JSON"
-                raise UnreadableAnswer(message, http_status=status, request_id=request_id_of(headers))
+                raise errors.UnreadableAnswer(message, http_status=status, request_id=request_id_of(headers))
             answer = _parse_answer(payload, headers, time.monotonic() - started, is_mutation=is_mutation)
-        except DocumentRejected as refused:
-            if type(refused) in (DocumentRejected, InvalidDocument):
+        except errors.DocumentRejected as refused:
+            if type(refused) in (errors.DocumentRejected, errors.InvalidDocument):
                 name = _DOCUMENT_NAME.match(document)
                 refused.name_document(name.group(1) if name else "", headers.get("API-Version") or self.version)
             raise
@@ -288,7 +276,7 @@ class MondayClient:
         served = (answer.api_version or "").strip()
         if not served or served == self.version or not _VERSION.fullmatch(self.version):
             return
-        error = WrongVersion(
+        error = errors.WrongVersion(
             f"API version {self.version} was asked for, {served} answered",
             request_id=answer.request_id,
             http_status=200,
@@ -357,20 +345,20 @@ def _failure_of(
 ) -> ConnectorError:
     # Monday's API answers JSON; a page is from a firewall before it.
     if payload is None and status == http.client.FORBIDDEN:
-        return FirewallRejected(
+        return errors.FirewallRejected(
             "The request was refused before it reached Monday's API (HTTP 403)",
             request_id=request_id_of(headers),
             http_status=status,
             wait_seconds=retry_after_seconds(headers, status),
         )
-    errors = _parse_errors(payload or {}, status, headers)
+    told = _parse_errors(payload or {}, status, headers)
     # Other aliases may have run before the error of one alias, or before the server failed.
-    executed = [e for e in errors if e.scope in _SCOPES_OF_EXECUTION and (e.path or status >= 500)]
-    executed = [e for e in executed if not isinstance(e, DocumentRejected)]
+    executed = [e for e in told if e.scope in _SCOPES_OF_EXECUTION and (e.path or status >= 500)]
+    executed = [e for e in executed if not isinstance(e, errors.DocumentRejected)]
     if is_mutation and executed:
-        return _no_results_error(executed[0], errors, status)
-    if errors:
-        return errors[0]
+        return _no_results_error(executed[0], told, status)
+    if told:
+        return told[0]
     return translate_error(
         None,
         http_status=status,
@@ -391,21 +379,21 @@ def _parse_errors(payload: Mapping[str, Any], status: int, headers: Mapping[str,
 def _parse_answer(
     payload: Mapping[str, Any], headers: Mapping[str, str], seconds: float, *, is_mutation: bool
 ) -> Answer:
-    errors = _parse_errors(payload, 200, headers)
+    told = _parse_errors(payload, 200, headers)
     data = payload.get("data")
     if not isinstance(data, dict):
-        if not errors:
+        if not told:
             request_id = _request_id_of_answer(payload, headers)
-            raise UnreadableAnswer("Monday's answer has neither data nor errors", request_id=request_id)
+            raise errors.UnreadableAnswer("Monday's answer has neither data nor errors", request_id=request_id)
         # Of an invalid document nothing ran, though some of these errors have a path.
-        if refused := [error for error in errors if isinstance(error, DocumentRejected)]:
+        if refused := [error for error in told if isinstance(error, errors.DocumentRejected)]:
             raise refused[0]
         # An error with a path, or of execution: the mutation may have run in part.
-        executed = [error for error in errors if error.scope in _SCOPES_OF_EXECUTION or error.path]
-        raise _no_results_error(executed[0], errors, 200) if is_mutation and executed else errors[0]
+        executed = [error for error in told if error.scope in _SCOPES_OF_EXECUTION or error.path]
+        raise _no_results_error(executed[0], told, 200) if is_mutation and executed else told[0]
     return Answer(
         data=data,
-        errors=tuple(errors),
+        errors=tuple(told),
         request_id=_request_id_of_answer(payload, headers),
         api_version=headers.get("API-Version"),
         complexity=_parse_complexity(data.get("complexity")),
@@ -415,14 +403,14 @@ def _parse_answer(
     )
 
 
-def _no_results_error(first: ConnectorError, errors: list[ConnectorError], status: int) -> ConnectorError:
-    return AnswerWithoutData(
+def _no_results_error(first: ConnectorError, told: list[ConnectorError], status: int) -> ConnectorError:
+    return errors.AnswerWithoutData(
         f"Monday answered without results: {first.message}",
         code=first.code,
         request_id=first.request_id,
         http_status=status,
         wait_seconds=first.wait_seconds,
-        errors=errors,
+        errors=told,
     )
 
 

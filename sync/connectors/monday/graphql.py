@@ -18,26 +18,7 @@ from typing import Any, NamedTuple, Protocol
 
 from sync.connectors.base import errors
 from sync.connectors.base.connector import CallReport
-from sync.connectors.base.errors import (
-    AddressForbidden,
-    BoardNotFound,
-    ColumnNotFound,
-    ColumnUnsupported,
-    ConnectorError,
-    DocumentRejected,
-    FieldLimitReached,
-    GroupNotFound,
-    ItemInactive,
-    ItemNotFound,
-    LimitReached,
-    NameRejected,
-    NotAuthenticated,
-    PermissionMissing,
-    RecordRejected,
-    ServerFailed,
-    UnreadableAnswer,
-    WrongAddress,
-)
+from sync.connectors.base.errors import ConnectorError
 
 
 @dataclass(frozen=True)
@@ -54,8 +35,8 @@ class Answer(CallReport):
 
     def failure(self, alias: str, message: str) -> ConnectorError:
         """Why an alias is missing: its error, else any other one, for an error may name no alias."""
-        errors = self.errors_of(alias) or self.errors
-        return errors[0] if errors else UnreadableAnswer(message, request_id=self.request_id)
+        told = self.errors_of(alias) or self.errors
+        return told[0] if told else errors.UnreadableAnswer(message, request_id=self.request_id)
 
 
 class Api(Protocol):
@@ -76,7 +57,7 @@ _OPTIONAL_FIELDS = frozenset({"items_count", "items_limit", "name", "config"})
 def query_root(api: Api, document: Document, alias: str) -> Any:
     """One root field of an answer.
 
-    Raises its error or one below it, except for fields that set-up can do without; UnreadableAnswer where it
+    Raises its error or one below it, except for fields that set-up can do without; errors.UnreadableAnswer where it
     is null without an error.
     """
     return checked_root(api.execute(*document), alias)
@@ -316,7 +297,7 @@ def translate_error(
         http_status=http_status,
         wait_seconds=_wait_seconds(details, retry_after) if error_class.retryable else None,
         path=details.path,
-        column_id="name" if error_class is NameRejected else _column_id(details.data.get("column_id")),
+        column_id="name" if error_class is errors.NameRejected else _column_id(details.data.get("column_id")),
         column_type=_text(details.data.get("column_type")),
     )
     if isinstance(found, errors.RulesBroken):
@@ -376,7 +357,10 @@ def _error_class(details: _ErrorDetails, http_status: int | None) -> type[Connec
     if known is not None:
         return (narrower(details) if narrower else None) or known
     return (
-        _class_by_message(details) or _class_by_status(http_status) or _class_of_inner_status(details) or RecordRejected
+        _class_by_message(details)
+        or _class_by_status(http_status)
+        or _class_of_inner_status(details)
+        or errors.RecordRejected
     )
 
 
@@ -384,21 +368,21 @@ def _class_by_status(http_status: int | None) -> type[ConnectorError] | None:
     if http_status is None or 200 <= http_status < 300:
         return None
     if http_status >= 500:
-        return ServerFailed
+        return errors.ServerFailed
     if 300 <= http_status < 400:
-        return WrongAddress
-    return STATUSES.get(http_status, DocumentRejected)
+        return errors.WrongAddress
+    return STATUSES.get(http_status, errors.DocumentRejected)
 
 
 def _class_of_inner_status(details: _ErrorDetails) -> type[ConnectorError] | None:
     """Of an error inside HTTP 200. Limits have codes in several spellings, but one spelling of their wait."""
     is_limit = details.status == 429 or "retry_in_seconds" in details.extensions
     if is_limit and not details.path:
-        return LimitReached
+        return errors.LimitReached
     if is_limit:
-        return FieldLimitReached
+        return errors.FieldLimitReached
     if details.status is not None and details.status >= 500:
-        return ServerFailed
+        return errors.ServerFailed
     return INNER_STATUSES.get(details.status or 0)
 
 
@@ -433,18 +417,18 @@ def _class_of_words(
 
 
 _WORDS: tuple[tuple[str, type[ConnectorError]], ...] = (
-    ("^not authenticated$", NotAuthenticated),  # community 82701, the old 401
-    ("ip is restricted", AddressForbidden),  # DOCS, HTTP 401
-    ("doesn['’]t grant access to", PermissionMissing),  # community 42772
+    ("^not authenticated$", errors.NotAuthenticated),  # community 82701, the old 401
+    ("ip is restricted", errors.AddressForbidden),  # DOCS, HTTP 401
+    ("doesn['’]t grant access to", errors.PermissionMissing),  # community 42772
     ("unauthorized to use the api", errors.UserDenied),  # community 10948
     ("^Query has complexity of", errors.TooComplex),  # community 43638, before there was a code
     ("^Complexity budget exhausted", errors.ComplexityExhausted),
-    ("unexpected token at '", DocumentRejected),  # community 50060, with the status 500 inside
-    ("^Cannot return null for non-nullable|^internal server error", ServerFailed),  # community 107921
+    ("unexpected token at '", errors.DocumentRejected),  # community 50060, with the status 500 inside
+    ("^Cannot return null for non-nullable|^internal server error", errors.ServerFailed),  # community 107921
 )
 
 _VALUE_WORDS: tuple[tuple[str, type[ConnectorError]], ...] = (
-    ("inactive items", ItemInactive),  # community 117322
+    ("inactive items", errors.ItemInactive),  # community 117322
     ("max ?locks ?exceeded", errors.ItemLocked),  # community 46018 and 40789
     # The last of them came as an invalid record (community 19867).
     ("unable to assign|invalidPersonAssignment|without being exposed to it", errors.PersonRejected),
@@ -463,22 +447,22 @@ _INVALID_VALUE = re.compile(
 
 def _narrow_invalid(details: _ErrorDetails) -> type[ConnectorError] | None:
     """A value that doesn't fit its variable may be one record's; without it the document is as valid as any."""
-    return DocumentRejected if _INVALID_VALUE.search(details.message) else None
+    return errors.DocumentRejected if _INVALID_VALUE.search(details.message) else None
 
 
 def _narrow_unauthorized(details: _ErrorDetails) -> type[ConnectorError] | None:
     """What the token's user may not do concerns the board, unless it is to use the API, or about the account."""
     if "use the api" in details.message:
         return errors.UserDenied  # community 10948
-    return PermissionMissing if details.path and details.path[0] in _ACCOUNT_ROOTS else None
+    return errors.PermissionMissing if details.path and details.path[0] in _ACCOUNT_ROOTS else None
 
 
 # The order matters: an item's message is "not found in board".
 _RESOURCES: tuple[tuple[str, type[ConnectorError]], ...] = (
-    ("column", ColumnNotFound),
-    ("group", GroupNotFound),
-    ("item", ItemNotFound),
-    ("board", BoardNotFound),
+    ("column", errors.ColumnNotFound),
+    ("group", errors.GroupNotFound),
+    ("item", errors.ItemNotFound),
+    ("board", errors.BoardNotFound),
 )
 
 
@@ -496,8 +480,8 @@ def _narrow_not_found(details: _ErrorDetails) -> type[ConnectorError] | None:
 def _narrow_value(details: _ErrorDetails) -> type[ConnectorError] | None:
     """What a value is refused for; removed items (community 117322) and unwritable types (56466) come with it, too."""
     if "inactive_pulse_ids" in details.data:
-        return ItemInactive
-    unsupported = ColumnUnsupported if "not supported" in details.message else None
+        return errors.ItemInactive
+    unsupported = errors.ColumnUnsupported if "not supported" in details.message else None
     return _class_of_words(_VALUE_WORDS, details) or unsupported
 
 

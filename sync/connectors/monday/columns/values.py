@@ -2,7 +2,7 @@
 
 import datetime as dt
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, ClassVar, NamedTuple
 
@@ -153,40 +153,70 @@ _ADDRESS = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+\Z")
 _DOUBTFUL = re.compile(r"[^A-Za-z0-9._%+'-](?=.*@)")
 
 
-class EmailConverter(MondayColumn):
-    """A base keeps `{"email", "text"}`, or None for an empty cell."""
+class _LabelledAddress(MondayColumn):
+    """An address under `key`, and its text: the label that a person gave it stays."""
 
-    column_type = "email"
-    name = "email"
+    key: ClassVar[str]
     is_stateless = True
-    bare_text_problem = ", which may be a label"
-    fragment = "... on EmailValue { email label }"
-    is_always_asked = True
-    is_distinctive = True
+
+    @staticmethod
+    def canonical_address(text: str | None) -> str | None:
+        raise NotImplementedError
 
     def local(self, raw: Local) -> Canonical:
-        return canonical_address(only_text(raw)[1])
+        return self.canonical_address(only_text(raw)[1])
 
     def remote(self, raw: Any) -> Canonical:
-        return canonical_address(text_under(raw, "email"))
+        return self.canonical_address(text_under(raw, self.key))
 
     def stored_value(self, reading: Reading) -> Any:
-        value = complete_value(reading, "email")
-        address = text_under(value, "email") if value != {} else None
+        value = object_or_empty(complete_value(reading, self.column_type))
+        address = text_under(value, self.key) if value else None
         if not address:
             return None
-        label = value.get("text") if isinstance(value, Mapping) else None
-        return {"email": address, "text": label if isinstance(label, str) else address}
+        label = value.get("text")
+        return {self.key: address, "text": label if isinstance(label, str) else address}
 
     def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
         address = canonical_text(only_text(raw_local)[1])
         if address is None:
             return None
-        # The label that a person gave the address stays.
-        return {"email": address, "text": _custom_label(existing_remote_raw, "email", canonical_address) or address}
+        address = self.whole(address)
+        return {self.key: address, "text": self._custom_label(existing_remote_raw) or address}
+
+    def whole(self, address: str) -> str:
+        """The address as Monday takes it."""
+        return address
 
     def changed_value(self, remote_raw: Any, current: Any) -> Any:
-        return canonical_text(text_under(remote_raw, "email"))
+        return canonical_text(text_under(remote_raw, self.key))
+
+    def _custom_label(self, existing: Any) -> str | None:
+        """A label that a person gave the cell; one that only repeats the old address changes with the address."""
+        if not isinstance(existing, Mapping):
+            return None
+        label = canonical_text(existing.get("text"))
+        is_address = self.canonical_address(label) == self.canonical_address(existing.get(self.key))
+        return None if is_address else label
+
+
+class EmailConverter(_LabelledAddress):
+    """A base keeps `{"email", "text"}`, or None for an empty cell."""
+
+    column_type = name = key = "email"
+    bare_text_problem = ", which may be a label"
+    fragment = "... on EmailValue { email label }"
+    is_always_asked = True
+    is_distinctive = True
+
+    @staticmethod
+    def canonical_address(text: str | None) -> str | None:
+        """Trimmed, the domain case-folded; the part before the @ can be case-sensitive (RFC 5321, 2.4)."""
+        address = canonical_text(text)
+        if address is None or "@" not in address:
+            return address
+        mailbox, domain = address.rsplit("@", 1)
+        return canonical_text(f"{mailbox}@{domain.casefold()}")
 
     def from_text(self, text: str, current_local: Local) -> Local:
         address = canonical_text(text)
@@ -202,23 +232,6 @@ class EmailConverter(MondayColumn):
         return (
             f"{field_label(name)}: “{found[0]}” in an email address is probably rejected by Monday; use another address"
         )
-
-
-def canonical_address(text: str | None) -> str | None:
-    """Trimmed, the domain case-folded; the part before the @ can be case-sensitive (RFC 5321, 2.4)."""
-    address = canonical_text(text)
-    if address is None or "@" not in address:
-        return address
-    mailbox, domain = address.rsplit("@", 1)
-    return canonical_text(f"{mailbox}@{domain.casefold()}")
-
-
-def _custom_label(existing: Any, key: str, canonical: Callable[[str | None], str | None]) -> str | None:
-    """A label that a person gave the cell; one that only repeats the old address changes with the address."""
-    if not isinstance(existing, Mapping):
-        return None
-    label = canonical_text(existing.get("text"))
-    return None if canonical(label) == canonical(existing.get(key)) else label
 
 
 # One field and the address of a link column. The link's text is not mapped.
@@ -240,43 +253,31 @@ class _WebAddress(NamedTuple):
     rest: str
 
 
-class LinkConverter(MondayColumn):
+class LinkConverter(_LabelledAddress):
     """A base keeps `{"url", "text"}`, or None for an empty cell.
 
     Monday takes no address without a scheme (developer.monday.com/api-reference/reference/link); one that NPD
     stores without is sent, and compared, as https.
     """
 
-    column_type = "link"
-    name = "link"
-    is_stateless = True
+    column_type = name = "link"
+    key = "url"
     bare_text_problem = ", which may be its label"
 
-    def local(self, raw: Local) -> Canonical:
-        return canonical_link(only_text(raw)[1])
-
-    def remote(self, raw: Any) -> Canonical:
-        return canonical_link(text_under(raw, "url"))
-
-    def stored_value(self, reading: Reading) -> Any:
-        value = object_or_empty(complete_value(reading, "link"))
-        url = text_under(value, "url") if value else None
-        if not url:
-            return None
-        label = value.get("text")
-        return {"url": url, "text": label if isinstance(label, str) else url}
-
-    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
-        url = canonical_text(only_text(raw_local)[1])
-        if url is None:
-            return None
-        # Monday takes no address without a scheme.
+    @staticmethod
+    def canonical_address(text: str | None) -> str | None:
+        """Scheme (https where there is none) and host in lower case, a bare "/" dropped (RFC 3986, 6.2)."""
+        url = canonical_text(text)
         web = _parse_web_address(url)
-        url = f"https://{url}" if web is not None and not web.scheme else url
-        return {"url": url, "text": _custom_label(existing_remote_raw, "url", canonical_link) or url}
+        if web is None:
+            return url
+        rest = "" if web.rest == "/" else web.rest
+        # The user's name and password before an @ can be case-sensitive.
+        return canonical_text(f"{(web.scheme or 'https').lower()}://{web.user}{web.host.lower()}{rest}")
 
-    def changed_value(self, remote_raw: Any, current: Any) -> Any:
-        return canonical_text(text_under(remote_raw, "url"))
+    def whole(self, address: str) -> str:
+        web = _parse_web_address(address)
+        return f"https://{address}" if web is not None and not web.scheme else address
 
     def from_text(self, text: str, current_local: Local) -> Local:
         url = canonical_text(text)
@@ -290,17 +291,6 @@ class LinkConverter(MondayColumn):
         if url is None or _is_link(url):
             return None
         return f"{field_label(name)}: “{url}” is not a web address; a link on Monday needs one, such as https://example.org"
-
-
-def canonical_link(text: str | None) -> str | None:
-    """Scheme (https where there is none) and host in lower case, a bare "/" dropped (RFC 3986, 6.2)."""
-    url = canonical_text(text)
-    web = _parse_web_address(url)
-    if web is None:
-        return url
-    rest = "" if web.rest == "/" else web.rest
-    # The user's name and password before an @ can be case-sensitive.
-    return canonical_text(f"{(web.scheme or 'https').lower()}://{web.user}{web.host.lower()}{rest}")
 
 
 def _is_link(url: str) -> bool:
