@@ -161,9 +161,6 @@ class LongText(ColumnKind):
     def text(self, column: Column, raw: Any) -> str:
         return str(raw["text"]) if raw else ""
 
-    def parse_edit(self, column: Column, text: str, writing: Writing) -> Any:
-        return self.parse_simple(column, text, writing)
-
 
 class _Named(ColumnKind):
     """An address, under `key`, and the text that stands for it."""

@@ -131,7 +131,11 @@ def change_body(kind: str, board_id: str, item_id: str) -> dict[str, Any]:
     return {"event": {"type": kind, "boardId": board_id, "pulseId": item_id}}
 
 
-def verify_jwt(token: str, secret: str, audience: str, now: datetime, leeway_seconds: int = 60) -> Mapping[str, Any]:
+LEEWAY = timedelta(minutes=1)
+"""By how much two clocks may differ."""
+
+
+def verify_jwt(token: str, secret: str, audience: str, now: datetime) -> Mapping[str, Any]:
     """Check the JWT of a delivery's Authorization header and return its claims.
 
     The signature (HS256 only) comes first, then the address that it was issued for, then its time against the
@@ -155,15 +159,14 @@ def verify_jwt(token: str, secret: str, audience: str, now: datetime, leeway_sec
     # A proxy may add or drop the last slash, which doesn't change the address.
     if audience.rstrip("/") not in {str(address).rstrip("/") for address in addresses if address}:
         raise WrongAudience("The webhook was signed for another address; check SITE_URL.")
-    leeway = timedelta(seconds=leeway_seconds)
     expires, issued = _parse_timestamp(claims.get("exp")), _parse_timestamp(claims.get("iat"))
     not_before = _parse_timestamp(claims.get("nbf"))
     # Without an end a stolen token would be valid for ever.
     if expires is None:
         raise ExpiredSignature("The webhook's signature has no end of validity.")
-    if now > expires + leeway:
+    if now > expires + LEEWAY:
         raise ExpiredSignature("The webhook's signature has expired.")
-    if any(start is not None and now < start - leeway for start in (issued, not_before)):
+    if any(start is not None and now < start - LEEWAY for start in (issued, not_before)):
         raise ExpiredSignature("The webhook's signature is from the future; check the clock of this machine.")
     return claims
 
