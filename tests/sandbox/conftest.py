@@ -193,7 +193,6 @@ class Receiver:
         self.headers: list[dict[str, str]] = []
         self.challenges: list[dict[str, str]] = []
         self.status = 200
-        self.echo = True
         receiver = self
 
         class Handler(Quiet):
@@ -208,7 +207,7 @@ class Receiver:
         content = json.loads(body)
         if "challenge" in content:
             self.challenges.append(headers)
-            handler.answer(body if self.echo else b"{}")
+            handler.answer(body)
             return
         self.headers.append(headers)
         self.got.append(content["event"])
