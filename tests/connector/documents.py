@@ -92,7 +92,6 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
             sent(items.prepare_creates("7", "topics", creates, COLUMNS, every, create_labels=True)),
         )
     yield "create tags", items.create_tags_mutation(["Key account", "Old"], "7")
-    yield "create tags of the account", items.create_tags_mutation(["Key account"])
     yield "greeting", Document(connection._ACCOUNT_INFO, {})
     yield "short greeting", Document(connection._SHORT_ACCOUNT_INFO, {})
     yield "users", Document(connection._USERS, {"page": 2, "limit": 500})

@@ -602,10 +602,10 @@ def webhook_bodies(entry: ActivityEntry, board_id: str) -> Iterator[dict[str, An
 
     The trigger's id is a prefix and the row's id, so that it is stored once however often it is read.
     """
-    kind = _WEBHOOK_TYPES.get(entry.event) or _MOVE_TYPES.get(entry.event)
-    # A batch action is one row of the log, but one webhook for each item.
-    for item_id in entry.item_ids if kind else ():
-        yield {"event": _webhook_event(entry, board_id, item_id, str(kind))}
+    if entry.event in _WEBHOOK_TYPES:
+        kind = _WEBHOOK_TYPES[entry.event] or entry.event
+        # A batch action is one row of the log, but one webhook for each item.
+        yield from ({"event": _webhook_event(entry, board_id, item_id, kind)} for item_id in entry.item_ids)
 
 
 def changes_without_values(entry: ActivityEntry) -> bool:
@@ -615,25 +615,17 @@ def changes_without_values(entry: ActivityEntry) -> bool:
 
 def concerns_items(entry: ActivityEntry) -> bool:
     """Whether the row is about anything that a record could hold."""
-    return entry.event in _WEBHOOK_TYPES or changes_without_values(entry)
+    is_move = _EVENT_KINDS.get(entry.event) is EventKind.MOVED
+    return (entry.event in _WEBHOOK_TYPES and not is_move) or changes_without_values(entry)
 
 
-_WEBHOOK_TYPES = {
-    "create_pulse": "create_pulse",
-    "update_column_value": "update_column_value",
-    "update_name": "update_name",
-    "archive_pulse": "archive_pulse",
-    "delete_pulse": "delete_pulse",
-    "restore_pulse": "restore_pulse",
+_WEBHOOK_TYPES = dict.fromkeys(_EVENT_KINDS) | {
     "archive_group_pulse": "archive_pulse",
     "delete_group_pulse": "delete_pulse",
     "batch_archive_pulses": "archive_pulse",
     "batch_delete_pulses": "delete_pulse",
 }
-"""The webhook's type for each kind of row."""
-
-# A move names its item as `pulse`, with both groups (a public capture of the log).
-_MOVE_TYPES = {"move_pulse_into_group": "move_pulse_into_group"}
+"""The webhook's type for each kind of row, None where it is the same; a move's row names its item as `pulse`."""
 
 # Their events say which items changed, but hold no values.
 _WITHOUT_VALUES = frozenset(

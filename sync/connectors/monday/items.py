@@ -519,14 +519,12 @@ def _encode_json(values: Mapping[str, Any]) -> str:
 # Creating tags: the account's own list, from which a tags column takes its values by id.
 
 
-def create_tags_mutation(names: Sequence[str], board_id: str | None = None) -> Document:
+def create_tags_mutation(names: Sequence[str], board_id: str) -> Document:
     """A tag for each name: created, or found where the account has it, so that the mutation can be repeated.
 
     A private board has tags of its own and has to be named
-    (developer.monday.com/api-reference/reference/tags-1). Raises ValueError without a name.
+    (developer.monday.com/api-reference/reference/tags-1).
     """
-    if not names:
-        raise ValueError("There is no tag to make.")
     declarations = ", ".join(f"$name_{index}: String" for index in range(len(names)))
     fields = "\n  ".join(
         f"t{index}: create_or_get_tag(tag_name: $name_{index}, board_id: $board) {{ id name }}"
