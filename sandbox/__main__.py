@@ -35,6 +35,9 @@ from sandbox.pages import Live, Pages, Tools, Watcher, call_line, delivery_line
 from sandbox.webhooks.deliveries import Deliveries, Delivery, DeliveryStore, Sender
 from sandbox.world import World
 
+# A recording, played.
+
+
 POST_SECONDS = 10
 # They belong to a connection or to the body's new form, and the server sets them itself.
 OWN_HEADERS = ("content-type", "content-length", "content-encoding", "transfer-encoding")
@@ -144,6 +147,9 @@ def _webhook_address(asked: dict[str, Any]) -> str:
     if not isinstance(found, str):
         raise BadRequestError("a webhook's address is a text")
     return found
+
+
+# The sandbox put together.
 
 
 LINES = 30

@@ -143,6 +143,9 @@ def _later(document: str, seconds: float) -> str:
     return _TICKS.sub(lambda found: str(int(found[0]) + ticks), moved)
 
 
+# How items are found by the words of a cell.
+
+
 INDEXED_TYPES = ("name", "text", "email")
 Reader = Callable[[Item], str]
 

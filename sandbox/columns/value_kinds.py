@@ -118,6 +118,9 @@ def ids_in(kind: ColumnKind, given: list[Any]) -> list[int]:
     return list(dict.fromkeys(int(one) for one in given))
 
 
+# Texts and links.
+
+
 # developer.monday.com/api-reference/reference/long-text
 LONG_TEXT_LIMIT = 2_000
 

@@ -187,6 +187,9 @@ def span(wanted: dict[str, Any]) -> tuple[int, int]:
     return (page - 1) * limit, page * limit
 
 
+# Activity logs.
+
+
 # Over all pages of one query (developer.monday.com/api-reference/reference/activity-logs).
 LOG_LIMIT = 10_000
 TICKS = 10**7  # a second

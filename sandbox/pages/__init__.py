@@ -273,6 +273,9 @@ RESET = """<section><h3>Start again</h3>
 <button class="button danger" type="button" id="reset">Delete everything…</button></section>"""
 
 
+# What open pages are sent.
+
+
 HEARTBEAT_SECONDS = 5.0
 LIFETIME_SECONDS = 300.0
 PAGES_LIMIT = 16

@@ -493,6 +493,9 @@ def _join_pieces(pieces: Sequence[str]) -> str | None:
     return ", ".join(pieces) or None
 
 
+# One field and a phone column: which number a text is, and in which form it is compared.
+
+
 _E164 = phonenumbers.PhoneNumberFormat.E164
 _INTERNATIONAL = phonenumbers.PhoneNumberFormat.INTERNATIONAL
 _IS_POSSIBLE = phonenumbers.ValidationResult.IS_POSSIBLE

@@ -308,6 +308,9 @@ def _parse_web_address(url: str | None) -> _WebAddress | None:
     return _WebAddress(scheme, user + at_sign, host, rest) if has_host else None
 
 
+# One decimal number and a numbers column.
+
+
 # Monday's `number` is a floating-point number, which can't hold an exponent of three digits.
 _NUMBER = re.compile(r"[+-]?([0-9]{1,400}(\.[0-9]{0,400})?|\.[0-9]{1,400})(e[+-]?[0-9]{1,3})?\Z", re.IGNORECASE)
 
