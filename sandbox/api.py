@@ -15,14 +15,12 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from sandbox import api_errors
+from sandbox import api_errors, graph
 from sandbox.api_errors import RequestError
 from sandbox.api_limits import CONCURRENCY_WAIT, REJECTED_CALL, Limits, Plan
 from sandbox.clock import Clock
 from sandbox.faults import Fault, Faults, ItemHistory, fault_middleware, history_middleware
-from sandbox.graph import context as graph_context
-from sandbox.graph import server
-from sandbox.graph.context import CURRENT, Context, OpenCursors
+from sandbox.graph.resolvers import CURRENT, Context, OpenCursors, Version, served_version
 from sandbox.http import Request, Response, cut_connection, json_response, percent_decode
 from sandbox.model import API_USER
 from sandbox.oauth import OAuth
@@ -30,7 +28,6 @@ from sandbox.webhooks.deliveries import Deliveries
 from sandbox.world import World
 
 LOG_LENGTH = 5_000
-UNCODED_SINCE = "2025-10"  # who asks for a version from then on gets invalid documents refused without a code
 
 
 @dataclass
@@ -45,7 +42,6 @@ class Call:
     operation: str | None = None
     fields: list[tuple[str, str]] = field(default_factory=list)
     complexity: int = 0
-    only_complexity: bool = False
     request_id: str = ""
     idempotency_key: str | None = None
     replayed: bool = False
@@ -98,8 +94,6 @@ class CallLog:
 # developer.monday.com/api-reference/docs/idempotency. What Monday does with another body under the same key is not
 # published; here the first answer is given too, and the log says so.
 KEY_SECONDS = 1800
-LARGEST_ANSWER = 1_000_000  # bytes
-LARGEST_TOTAL = 64_000_000  # bytes of all answers kept; Monday has such a budget and doesn't publish it
 
 
 @dataclass
@@ -121,7 +115,6 @@ class Idempotency:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._kept: dict[str, StoredAnswer] = {}  # in the order of their first requests
-        self._bytes = 0
         self._lock = threading.Lock()
 
     def claim(self, key: str, body: bytes) -> Replay | None:
@@ -129,9 +122,8 @@ class Idempotency:
         digest = hashlib.sha256(body).digest()
         with self._lock:
             oldest = self._clock.time() - KEY_SECONDS
-            while self._kept and (first := next(iter(self._kept.values()))).since <= oldest:
+            while self._kept and next(iter(self._kept.values())).since <= oldest:
                 del self._kept[next(iter(self._kept))]
-                self._bytes -= len(first.answer.body) if first.answer is not None else 0
             kept = self._kept.get(key)
             if kept is None:
                 self._kept[key] = StoredAnswer(digest, self._clock.time())
@@ -141,16 +133,9 @@ class Idempotency:
             return Replay(kept.answer, kept.digest != digest)
 
     def keep(self, key: str, answer: Response) -> None:
-        """Keep the first answer; one over 1 MB, or for which there is no room, was given but is not kept."""
         with self._lock:
-            kept = self._kept.get(key)
-            if kept is None:
-                return
-            if len(answer.body) > LARGEST_ANSWER or self._bytes + len(answer.body) > LARGEST_TOTAL:
-                del self._kept[key]
-                return
-            kept.answer = answer
-            self._bytes += len(answer.body)
+            if kept := self._kept.get(key):
+                kept.answer = answer
 
     def release(self, key: str) -> None:
         """The request came to nothing: the key is free again."""
@@ -162,7 +147,6 @@ class Idempotency:
     def clear(self) -> None:
         with self._lock:
             self._kept.clear()
-            self._bytes = 0
 
 
 FAULT_WAIT = 30  # seconds that a limit asks for where a fault names none
@@ -178,10 +162,10 @@ class Latency:
 
 @dataclass(frozen=True)
 class ApiRequest:
-    operation: server.Operation
+    operation: graph.Operation
     variables: dict[str, Any]
     body: bytes
-    version: graph_context.Version
+    version: Version
 
 
 class Api:
@@ -234,12 +218,12 @@ class Api:
         if not admitted:
             return self._rejection_response(api_errors.not_authenticated(), call)
         try:
-            with self.limits.visit(request.address) as visit:
+            with self.limits.visit() as visit:
                 try:
                     response = self._answer(request, call)
                 except RequestError as refusal:
                     response = self._rejection_response(refusal, call)
-                if response.status == 429 or call.only_complexity:
+                if response.status == 429:
                     visit.tenths = REJECTED_CALL
                 return self._with_limit_headers(response)
         except RequestError as refusal:
@@ -252,7 +236,6 @@ class Api:
         asked = self._parse_request(request, call)
         operation = asked.operation
         call.kind, call.operation, call.fields = operation.kind, operation.name, operation.fields()
-        call.only_complexity = operation.is_only_complexity
         _pause(self.latency.call_ms)
         fault = self.faults.take(operation, asked.variables)
         if fault is not None:
@@ -280,7 +263,7 @@ class Api:
             self.idempotency.release(key)
 
     def _parse_request(self, request: Request, call: Call) -> ApiRequest:
-        version = graph_context.served_version(request.header("API-Version"))
+        version = served_version(request.header("API-Version"))
         call.version = version.value
         body = request.body()
         try:
@@ -295,8 +278,7 @@ class Api:
         name = document.get("operationName")
         if name is not None and not isinstance(name, str):
             raise api_errors.bad_body(f"Expected string, received {_json_type(name)}")
-        coded = (request.header("API-Version") or version.value) < UNCODED_SINCE
-        operation = server.prepare(document["query"], name, version.era, coded)
+        operation = graph.prepare(document["query"], name, version.era)
         return ApiRequest(operation, variables or {}, body, version)
 
     def _carry_out(
@@ -334,10 +316,10 @@ class Api:
             # What takes its time is written as it happens: webhooks report it before the answer does.
             quick = self.latency.mutation_ms == 0
             with self._world.batched() if quick else nullcontext():
-                answer = server.run(asked.operation, asked.variables, context, *middleware)
+                answer = graph.run(asked.operation, asked.variables, context, *middleware)
         else:
             with self._world.read_lock():
-                answer = server.run(asked.operation, asked.variables, context, *middleware)
+                answer = graph.run(asked.operation, asked.variables, context, *middleware)
         if fault is not None and fault.partial is not None and fault.partial.no_data:
             answer.pop("data")
         call.errors = [e.get("extensions", {}).get("code", "") for e in answer.get("errors", [])]

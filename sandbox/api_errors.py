@@ -57,17 +57,13 @@ def item_not_found(item_id: int | None) -> FieldError:
     return FieldError("Item not found", "InvalidItemIdException", item_id=known)
 
 
+def _not_found(resource: str, message: str, **about: Any) -> FieldError:
+    return FieldError(message, "ResourceNotFoundException", 404, resource_type=resource, **about)
+
+
 def item_not_on_board(item_id: int, board_id: int) -> FieldError:
-    return FieldError(
-        "Item not found in board",
-        "ResourceNotFoundException",
-        404,
-        resource_type="item",
-        item_id=item_id,
-        pulse_id=item_id,
-        board_id=board_id,
-        error_reason=None,
-    )
+    about = {"item_id": item_id, "pulse_id": item_id, "board_id": board_id, "error_reason": None}
+    return _not_found("item", "Item not found in board", **about)
 
 
 def item_inactive(board_id: int, item_id: int) -> FieldError:
@@ -83,33 +79,22 @@ def board_not_found(board_id: int) -> FieldError:
     return FieldError("The board does not exist", "InvalidBoardIdException", board_id=board_id)
 
 
+MISSING_COLUMN = "store.monday.automation.error.missing_column"
+
+
 def column_not_found(column_id: str) -> FieldError:
     """As writes answer; filter rules answer `filter_column_not_found`."""
-    return FieldError(
-        "This column ID doesn't exist for the board",
-        "InvalidColumnIdException",
-        column_id=column_id,
-        board_id=None,
-        error_reason="store.monday.automation.error.missing_column",
-    )
+    words, code = "This column ID doesn't exist for the board", "InvalidColumnIdException"
+    return FieldError(words, code, column_id=column_id, board_id=None, error_reason=MISSING_COLUMN)
 
 
 def filter_column_not_found(column_id: str, board_id: int) -> FieldError:
-    return FieldError(
-        "Column not found",
-        "ResourceNotFoundException",
-        404,
-        resource_type="column",
-        column_id=column_id,
-        board_id=board_id,
-        error_reason="store.monday.automation.error.missing_column",
-    )
+    about = {"column_id": column_id, "board_id": board_id, "error_reason": MISSING_COLUMN}
+    return _not_found("column", "Column not found", **about)
 
 
 def group_not_found(group_id: str, board_id: int) -> FieldError:
-    return FieldError(
-        "Group not found", "ResourceNotFoundException", 404, resource_type="group", group_id=group_id, board_id=board_id
-    )
+    return _not_found("group", "Group not found", group_id=group_id, board_id=board_id)
 
 
 def bad_value(reason: str, column_type: str) -> FieldError:
@@ -134,13 +119,8 @@ def item_too_large() -> FieldError:
 
 def last_group(board_id: int, group_id: str) -> FieldError:
     """A board keeps one group. Monday publishes the code and 409, no body; the words are ours."""
-    return FieldError(
-        "The last group of a board cannot be deleted",
-        "DeleteLastGroupException",
-        409,
-        board_id=board_id,
-        group_id=group_id,
-    )
+    words = "The last group of a board cannot be deleted"
+    return FieldError(words, "DeleteLastGroupException", 409, board_id=board_id, group_id=group_id)
 
 
 def email_not_valid() -> FieldError:
@@ -183,16 +163,14 @@ def not_authenticated() -> RequestError:
     return refusal
 
 
-def invalid_document(messages: list[dict[str, Any]], *, coded: bool) -> RequestError:
-    """A document or variables that don't fit the schema, in either form.
+def invalid_document(messages: list[dict[str, Any]]) -> RequestError:
+    """A document or variables that don't fit the schema: HTTP 200, without a code or a version (monday_ruby, 2025-10).
 
-    `coded`: HTTP 400 and a code, as versions before 2025-10 answered (116967, 101224). Since then it is HTTP 200,
-    without a code and without a version (monday_ruby, 2025-10-27).
+    Versions before 2025-10 answered HTTP 400 and a code (116967, 101224).
     """
-    refusal = RequestError(400 if coded else 200, messages[0]["message"], "GRAPHQL_VALIDATION_FAILED")
-    refusal.names_version = coded
-    extensions = {"extensions": {"code": "GRAPHQL_VALIDATION_FAILED"}} if coded else {}
-    refusal.errors = [message | extensions for message in messages]
+    refusal = RequestError(200, messages[0]["message"], "")
+    refusal.names_version = False
+    refusal.errors = messages
     return refusal
 
 
@@ -212,12 +190,8 @@ def unauthorized() -> FieldError:
 
 def column_type_unsupported(column_type: str) -> FieldError:
     """As create_column answered in 2025-04 (113689)."""
-    return FieldError(
-        "This column type is not supported yet in the API",
-        "InvalidColumnTypeException",
-        column_id=None,
-        actual_type=column_type,
-    )
+    words = "This column type is not supported yet in the API"
+    return FieldError(words, "InvalidColumnTypeException", column_id=None, actual_type=column_type)
 
 
 def webhook_config_invalid() -> FieldError:
@@ -232,11 +206,6 @@ def other_boards_items() -> FieldError:
 
 def bad_body(details: str) -> RequestError:
     return RequestError(400, "Invalid GraphQL request", "INVALID_GRAPHQL_REQUEST", details=details)
-
-
-def address_limit(seconds: int) -> RequestError:
-    """Monday publishes the code and no body; the words are ours."""
-    return RequestError(429, "IP rate limit exceeded", "IP_RATE_LIMIT_EXCEEDED", retry_after=seconds)
 
 
 def minute_limit(seconds: int) -> RequestError:
@@ -269,14 +238,6 @@ def query_too_complex(cost: int, limit: int) -> RequestError:
 def field_limit(field: str, seconds: int) -> FieldError:
     refusal = FieldError("Concurrency limit exceeded for the field", "FIELD_LIMIT_EXCEEDED", 429, entity=field)
     refusal.extensions["retry_in_seconds"] = seconds
-    return refusal
-
-
-def subgraph_limit(field: str) -> FieldError:
-    """The same of a part of Monday's that has its own words for it."""
-    refusal = FieldError(f"Rate limit already blocked for board-{field}-errors", "tooManyRequests", 400)
-    del refusal.extensions["error_data"]
-    refusal.extensions["service"] = "data-structure"
     return refusal
 
 

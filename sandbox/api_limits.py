@@ -15,15 +15,12 @@ from typing import Any
 from sandbox import api_errors
 from sandbox.api_errors import RequestError
 from sandbox.clock import Clock
-from sandbox.http import BadRequestError, whole
+from sandbox.http import BadRequestError
 
 LARGEST_LIMIT = 1_000_000_000
-# A window ends 60 s after its first call, and addresses are counted in windows of their own
-# (developer.monday.com/api-reference/docs/rate-limits).
+# A window ends 60 s after its first call (developer.monday.com/api-reference/docs/rate-limits).
 MINUTE_SECONDS = 60
-ADDRESS_SECONDS = 10
 QUERY_POINTS = 5_000_000  # one request's most, whatever the plan
-FIELDS_A_MINUTE = {"create_board": 40}  # of those that the sandbox plays; which body refuses is not published
 DEFAULT_POINTS = 10_000_000  # a personal token's minute, reads and writes together
 
 
@@ -32,7 +29,7 @@ class Plan:
     """What an account may use.
 
     `day` calls from midnight to midnight UTC, `minute` calls and `points` of complexity within 60 seconds from a
-    window's first call, `concurrent` calls at once, and `address` calls of one network address within 10 seconds.
+    window's first call, and `concurrent` calls at once.
     """
 
     name: str
@@ -40,7 +37,6 @@ class Plan:
     minute: int
     concurrent: int
     points: int = DEFAULT_POINTS
-    address: int = 5_000
 
     def to_json(self) -> dict[str, Any]:
         return {key: value for key, value in asdict(self).items() if key != "name"}
@@ -59,17 +55,11 @@ PLANS = {
 LIMIT_NAMES = tuple(field.name for field in fields(Plan) if field.name != "name")
 
 
-def plan_from(name: Any, others: dict[str, Any]) -> Plan | None:
+def plan_from(name: str | None, others: dict[str, Any]) -> Plan | None:
     """The plan of this name, with `others` in place of its own limits; None for no plan. Raises BadRequestError."""
-    if name is None:
-        if others:
-            raise BadRequestError(f"{', '.join(sorted(others))}: without a plan nothing is limited; name a plan too")
-        return None
-    if not isinstance(name, str) or name not in PLANS:
-        raise BadRequestError(f"plan is null or one of {', '.join(PLANS)}")
-    for key, limit in others.items():
-        whole(limit, key, 1, LARGEST_LIMIT)
-    return replace(PLANS[name], **others)
+    if name is None and others:
+        raise BadRequestError(f"{', '.join(sorted(others))}: without a plan nothing is limited; name a plan too")
+    return None if name is None else replace(PLANS[name], **others)
 
 
 # How many calls the account has used, by day; Monday counts in tenths of a call.
@@ -204,8 +194,6 @@ class Limits:
 
     def _start_windows(self) -> None:
         self._minute, self._points = Window(MINUTE_SECONDS), Window(MINUTE_SECONDS)
-        self._addresses: dict[str, Window] = {}
-        self._fields: dict[str, Window] = {}
 
     def set_plan(self, plan: Plan | None) -> None:
         """From now on these limits, with new windows; what was used today stays used."""
@@ -222,11 +210,11 @@ class Limits:
             self._start_windows()
 
     @contextmanager
-    def visit(self, address: str) -> Iterator[CallInProgress]:
+    def visit(self) -> Iterator[CallInProgress]:
         """Count a request while it is answered. RequestError (429) where a limit does not let it in."""
         visit, moment = CallInProgress(), self._clock.time()
         with self._lock:
-            refusal = self._refusal(address, moment)
+            refusal = self._refusal(moment)
             self.usage.add(CALL if refusal is None else REJECTED_CALL, moment)
             if refusal is not None:
                 raise self._count_rejection(refusal)
@@ -241,15 +229,11 @@ class Limits:
                 if visit.tenths != CALL and counted_in == self._life:
                     self.usage.add(visit.tenths - CALL, moment)
 
-    def _refusal(self, address: str, now: float) -> RequestError | None:
+    def _refusal(self, now: float) -> RequestError | None:
         """Why this request is not let in. Each window has counted it, also when it is not."""
-        here = self._addresses.setdefault(address, Window(ADDRESS_SECONDS))
-        here.use(1, now)
         self._minute.use(1, now)
         if self.plan is None:
             return None
-        if here.used > self.plan.address:
-            return api_errors.address_limit(here.seconds_left(now))
         if self._minute.used > self.plan.minute:
             return api_errors.minute_limit(self._minute.seconds_left(now))
         if self._running >= self.plan.concurrent:
@@ -271,16 +255,6 @@ class Limits:
             if cost:
                 window.use(cost, now)
             return PointsSpent(cost, before, max(0, before - cost), window.seconds_left(now))
-
-    def take(self, field: str) -> None:
-        """Count one of the fields that have a limit of their own. FieldError where it is used up."""
-        with self._lock:
-            now = self._clock.time()
-            window = self._fields.setdefault(field, Window(MINUTE_SECONDS)).roll(now)
-            if self.plan is not None and window.used >= FIELDS_A_MINUTE[field]:
-                self.refused["FIELD_LIMIT_EXCEEDED"] += 1
-                raise api_errors.field_limit(field, window.seconds_left(now))
-            window.use(1, now)
 
     def _count_rejection(self, refusal: RequestError) -> RequestError:
         self.refused[refusal.errors[0]["extensions"]["code"]] += 1

@@ -1,7 +1,6 @@
 """The sandbox's one clock: real time plus an offset that tests may move."""
 
 import os
-import threading
 import time
 from datetime import UTC, datetime
 
@@ -14,7 +13,6 @@ class Clock:
     def __init__(self) -> None:
         self._offset = 0.0
         self._stamped = (0, "")  # the last second that was asked for, and its text
-        self.moved = threading.Event()
 
     @property
     def offset_seconds(self) -> float:
@@ -25,7 +23,6 @@ class Clock:
         if not abs(seconds) <= LONGEST_OFFSET:
             raise ValueError(f"offset_seconds is at most 50 years ({LONGEST_OFFSET:,} s), back or ahead")
         self._offset = seconds
-        self.moved.set()
 
     def time(self) -> float:
         return time.time() + self._offset

@@ -10,32 +10,35 @@ from typing import Any
 
 from sandbox.api import Api
 from sandbox.api_errors import FieldError
-from sandbox.api_limits import KEPT_DAYS, LIMIT_NAMES, plan_from
+from sandbox.api_limits import KEPT_DAYS, LARGEST_LIMIT, LIMIT_NAMES, PLANS, plan_from
 from sandbox.columns import initial_settings, kind_of
-from sandbox.disk import Kept
 from sandbox.faults import fault_from
 from sandbox.http import (
     BadRequestError,
+    Check,
     Request,
     Response,
     Route,
     amount,
+    checked,
+    flag,
     json_response,
     number,
+    of_type,
     one_of,
+    optional,
     parse_int,
     route,
     text,
     whole,
 )
-from sandbox.model import API_USER, PEOPLE, Board, Item, is_person
-from sandbox.operations import board_changes, item_changes
+from sandbox.model import PEOPLE, Board, Item, is_person
+from sandbox.operations import board_changes, emit_board, item_changes, log_board
 from sandbox.operations.board_changes import delete_column
-from sandbox.operations.events import emit_board, log_board
+from sandbox.pages import Live
 from sandbox.pages.table import value_of
-from sandbox.pages.views import Live
 from sandbox.webhooks.deliveries import RELEASES, Deliveries
-from sandbox.world import STATES, World
+from sandbox.world import STATES, Kept, World
 
 
 def json_errors(handler: Callable[..., Response]) -> Callable[..., Response]:
@@ -64,20 +67,20 @@ def act(world: World, given: ControlInput) -> Item:
     user_id = number(given, "user_id", PEOPLE[0].id)
     if not is_person(user_id):
         raise BadRequestError("user_id is nobody here")
-    return ITEM_ACTIONS[one_of(given.get("action"), "action", tuple(ITEM_ACTIONS))](world, user_id, given)
+    return ITEM_ACTIONS[one_of(ITEM_ACTIONS)(given.get("action"), "action")](world, user_id, given)
 
 
 def _edit(world: World, user_id: int, given: ControlInput) -> Item:
     """`text` is what a person types, `value` what the API's column_values would hold, `chosen` and `made` are
-    keys of `pages.pickers` and names of new ones."""
+    keys of the page's pickers and names of new ones."""
     item = world.item(number(given, "item_id"))
     column_id = text(given, "column_id")
-    parse, content = "parse", given.get("value")
+    content = given.get("value")
     if "chosen" in given:
         content = value_of(world, item.board_id, column_id, given["chosen"], given.get("made", []))
     elif "value" not in given:
-        parse, content = "parse_edit", text(given, "text")
-    return item_changes.change_values(world, user_id, item, {column_id: content}, create_labels=True, parse=parse)
+        content = text(given, "text").strip() or None
+    return item_changes.change_values(world, user_id, item, {column_id: content}, create_labels=True)
 
 
 def _add(world: World, user_id: int, given: ControlInput) -> Item:
@@ -130,6 +133,14 @@ LARGEST_AMOUNT = 1e15  # what no clock and no pause needs
 
 MOST_CALLS = 1_000_000
 LONGEST_LAG = KEPT_DAYS * 86_400  # seconds; older calls are forgotten
+PLAN: dict[str, Check] = {
+    "plan": optional(one_of(PLANS)),
+    "used": whole(0, MOST_CALLS),
+    "others": whole(0, MOST_CALLS),
+    "lag": whole(0, LONGEST_LAG),
+    "headers": flag,
+    **dict.fromkeys(LIMIT_NAMES, whole(1, LARGEST_LIMIT)),
+}
 LARGEST_SEED = 2**63
 COLUMN_ACTIONS = ("delete", "restore", "hide", "show", "retype")
 
@@ -200,8 +211,7 @@ class Control:
         given = request.object()
         with self._world.transaction():
             board = self._world.board(number(given, "board_id"))
-            if given.get("state") not in (None, *STATES):
-                raise BadRequestError("state is active, archived or deleted")
+            optional(one_of(STATES))(given.get("state"), "state")
             board.items_limit = number(given, "items_limit", board.items_limit)
             self._world.put_board(board)
             if "state" in given and given["state"] != board.state:
@@ -210,9 +220,7 @@ class Control:
 
     def delay_activity(self, request: Request) -> Response:
         """`{late_seconds}`: how long after an event its row shows in activity logs."""
-        late = _amount(request.object(), "late_seconds")
-        if not 0 <= late <= LONGEST_LATENCY:
-            raise BadRequestError(f"late_seconds is from 0 to {LONGEST_LATENCY:,}")
+        late = amount(LONGEST_LATENCY)(request.object().get("late_seconds"), "late_seconds")
         self._world.log_delay_seconds = late
         return json_response({"late_seconds": late})
 
@@ -268,11 +276,8 @@ class Control:
 
     def set_latency(self, request: Request) -> Response:
         """`{call_ms, mutation_ms}`; what is left out stays."""
-        given = request.object()
-        wanted = {key: _amount(given, key) for key in ("call_ms", "mutation_ms") if key in given}
-        for key, milliseconds in wanted.items():
-            if not 0 <= milliseconds <= LONGEST_LATENCY:
-                raise BadRequestError(f"{key} is from 0 to {LONGEST_LATENCY:,} milliseconds")
+        most = amount(LONGEST_LATENCY)
+        wanted = checked(request.json(), {"call_ms": most, "mutation_ms": most}, "a latency")
         for key, milliseconds in wanted.items():
             setattr(self._api.latency, key, milliseconds)
         return self.latency(request)
@@ -283,7 +288,7 @@ class Control:
 
     def set_clock(self, request: Request) -> Response:
         """`{offset_seconds}`: the sandbox's time is real time plus this."""
-        seconds = _amount(request.object(), "offset_seconds")
+        seconds = amount(LARGEST_AMOUNT, -LARGEST_AMOUNT)(request.object().get("offset_seconds"), "offset_seconds")
         try:
             self._world.clock.set_offset(seconds)
         except ValueError as bad:
@@ -296,29 +301,13 @@ class Control:
         return json_response(self._api.calls.since(parse_int(request.query.get("since", "")) or 0))
 
     def load_items(self, request: Request) -> Response:
-        """`{board_id, items: [{name, values, group_id?}], webhooks: false}`: the new ids, in order."""
+        """`{board_id, items: [{name, values, group_id?}]}`: the new ids, in order."""
         given = request.object()
-        board_id, rows = number(given, "board_id"), given.get("items")
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise BadRequestError("items is a list of objects with name and values")
+        rows = of_type(list, "a list of objects with name and values")(given.get("items"), "items")
         for row in rows:
-            check_item(row)
-        if not given.get("webhooks", False):
-            return json_response([str(one) for one in item_changes.load_items(self._world, board_id, rows)])
-        with self._world.transaction():
-            made = [
-                item_changes.create_item(
-                    self._world,
-                    API_USER.id,
-                    board_id,
-                    row["name"],
-                    row.get("values") or {},
-                    group_id=row.get("group_id"),
-                    create_labels=True,
-                )
-                for row in rows
-            ]
-        return json_response([str(item.id) for item in made])
+            check_item(of_type(dict, "an object with name and values")(row, "an item"))
+        ids = item_changes.load_items(self._world, number(given, "board_id"), rows)
+        return json_response([str(one) for one in ids])
 
     def act(self, request: Request) -> Response:
         """What a person does on the page: `{action, user_id, …}`; `sandbox.control` names what there is to do."""
@@ -334,7 +323,7 @@ class Control:
     def change_column(self, request: Request) -> Response:
         """`{board_id, column_id, action, type?}`: delete, restore, hide, show, or retype into `type`."""
         given = request.object()
-        action, column_id = one_of(given.get("action"), "action", COLUMN_ACTIONS), text(given, "column_id")
+        action, column_id = one_of(COLUMN_ACTIONS)(given.get("action"), "action"), text(given, "column_id")
         with self._world.transaction():
             board = self._world.board(number(given, "board_id"))
             column = next((one for one in board.columns if one.id == column_id), None)
@@ -368,32 +357,23 @@ class Control:
         return json_response(self._api.limits.to_json())
 
     def change_plan(self, request: Request) -> Response:
-        """`{plan?, day?, minute?, concurrent?, points?, address?, used?, others?, lag?, headers?}`; all or nothing.
+        """`{plan?, day?, minute?, concurrent?, points?, used?, others?, lag?, headers?}`; all or nothing.
 
         `plan` null lets everything through; single limits stand in for the plan's own. `used` are the calls
         of today so far; `others` are calls that the account's other tokens make now; `lag` is how many seconds old
         `platform_api`'s figures are; `headers` whether answers carry RateLimit headers.
         """
-        given = request.object()
-        unknown = set(given) - {"plan", "used", "others", "lag", "headers", *LIMIT_NAMES}
-        if unknown or not given:
-            raise BadRequestError(f"send plan, used, others, lag, headers, or one of {', '.join(LIMIT_NAMES)}")
-        if not isinstance(given.get("headers", True), bool):
-            raise BadRequestError("headers is true or false")
-        if "headers" in given:
-            self._api.limits.shows_headers = given["headers"]
-        most = {"used": MOST_CALLS, "others": MOST_CALLS, "lag": LONGEST_LAG}
-        used, others, lag = (whole(given[key], key, 0, most[key]) if key in given else None for key in most)
+        given, limits = checked(request.json(), PLAN, "the plan"), self._api.limits
         own = {key: given[key] for key in LIMIT_NAMES if key in given}
         if own or "plan" in given:
-            kept = self._api.limits.plan.name if self._api.limits.plan else None
-            self._api.limits.set_plan(plan_from(given.get("plan", kept), own))
-        if lag is not None:
-            self._api.limits.set_lag(lag)
-        if used is not None:
-            self._api.limits.set_used(used)
-        if others:
-            self._api.limits.use_by_others(others)
+            kept = limits.plan.name if limits.plan else None
+            limits.set_plan(plan_from(given.get("plan", kept), own))
+        limits.shows_headers = given.get("headers", limits.shows_headers)
+        if "lag" in given:
+            limits.set_lag(given["lag"])
+        if "used" in given:
+            limits.set_used(given["used"])
+        limits.use_by_others(given.get("others", 0))
         self._live.publish("tools", {})
         return self.plan(request)
 
@@ -411,10 +391,7 @@ class Control:
     def add_rules(self, request: Request) -> Response:
         """`{rule: drop|double|delay|reorder|hold, …}` or a list of them; `webhooks.rules` says what each takes."""
         given = request.json()
-        asked = given if isinstance(given, list) else [given]
-        if not all(isinstance(one, dict) for one in asked):
-            raise BadRequestError("a rule is a JSON object")
-        self._deliveries.rules.add(asked)
+        self._deliveries.rules.add(given if isinstance(given, list) else [given])
         self._live.publish("tools", {})
         return json_response(self._rules())
 
@@ -425,23 +402,11 @@ class Control:
         return json_response([])
 
     def release(self, request: Request) -> Response:
-        """`{how: send|double|drop|shuffle, ids?, seed?}`: let held deliveries go, and end the rules that hold."""
-        given = request.object()
-        how = one_of(given.get("how", "send"), "how", RELEASES)
-        ids = given.get("ids")
-        # Not isinstance: JSON's true would be delivery 1.
-        if ids is not None and not (isinstance(ids, list) and all(type(one) is int for one in ids)):
-            raise BadRequestError("ids is a list of the ids of deliveries")
-        seed = number(given, "seed", 0)
-        if not 0 <= seed <= LARGEST_SEED:
-            raise BadRequestError(f"seed is a whole number from 0 to {LARGEST_SEED:,}")
-        count = self._deliveries.release(how, ids, seed)
+        """`{how: send|double|drop|shuffle, seed?}`: let held deliveries go, and end the rules that hold."""
+        given = checked(request.json(), {"how": one_of(RELEASES), "seed": whole(0, LARGEST_SEED)}, "a release")
+        count = self._deliveries.release(**given)
         self._live.publish("tools", {})
         return json_response({"released": count, "rules": self._rules()})
 
     def _rules(self) -> list[dict[str, Any]]:
         return [asdict(rule) | {"words": rule.description()} for rule in self._deliveries.rules.all()]
-
-
-def _amount(given: dict[str, Any], key: str) -> float:
-    return float(amount(given.get(key), f"{key} must be a number", LARGEST_AMOUNT, -LARGEST_AMOUNT))

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Set
+from collections.abc import Set
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
@@ -10,8 +10,8 @@ from sandbox import api_errors
 from sandbox.api_errors import FieldError
 from sandbox.clock import Clock
 from sandbox.columns import KINDS as KNOWN_TYPES
-from sandbox.graph.context import Page, number
-from sandbox.http import BadRequestError, amount, one_of, whole
+from sandbox.graph.resolvers import Middleware, Page, number
+from sandbox.http import BadRequestError, Check, amount, checked, flag, of_type, one_of, optional, whole, words
 from sandbox.model import Item
 
 PAGE_FIELDS = ("items_page", "next_items_page", "items_page_by_column_values")
@@ -113,7 +113,7 @@ class Fault:
 
     def matches(self, asked: FaultTarget, variables: dict[str, Any]) -> bool:
         """Whether it can happen to this request."""
-        looks_inside = self.listing is not None or self.stale is not None or self.limit in ("field", "subgraph")
+        looks_inside = self.listing is not None or self.stale is not None or self.limit == "field"
         names = asked.names() if looks_inside else [name for _, name in asked.fields()]
         if (self.on not in ("any", asked.kind) and self.on not in names) or not self.names(variables):
             return False
@@ -131,7 +131,7 @@ class Fault:
 
     def name(self) -> str:
         """A few words for the log of calls."""
-        words = {
+        said = {
             "status": f"HTTP {self.status}",
             "timeout": f"timeout {self.timeout}",
             "limit": f"limit {self.limit}",
@@ -142,7 +142,7 @@ class Fault:
             "stale": f"{self.stale:g} s behind" if self.stale is not None else "",
             "drops": f"created without {self.drops}",
         }
-        return next(words[key] for key in words if getattr(self, key) is not None)
+        return next(said[key] for key in said if getattr(self, key) is not None)
 
     def answer(self) -> Any:
         """The body to answer a `status` with: a JSON object, or a page."""
@@ -215,10 +215,40 @@ class Faults:
 
 LONGEST_SECONDS = 86_400
 LARGEST_COUNT = 1_000_000
-LIMITS = ("complexity", "minute", "daily", "concurrency", "field", "subgraph")
-KINDS = ("status", "timeout", "limit", "slow", "partial", "cursor", "listing", "stale", "drops")
+SECONDS, COUNT = amount(LONGEST_SECONDS), whole(1, LARGEST_COUNT)
+PARTIAL: dict[str, Check] = {
+    "aliases": lambda given, name: tuple(words(one, name) for one in of_type(list, "a list of texts")(given, name)),
+    "every": COUNT,
+    "code": words,
+    "message": words,
+    "applied": flag,
+    "no_data": flag,
+}
 
-EXTRAS = {"status": {"body", "retry_after"}, "timeout": {"seconds"}, "limit": {"retry_in"}}
+
+def _partial(given: Any, name: str) -> Partial:
+    found = checked(given, PARTIAL, name)
+    if ("aliases" in found) == ("every" in found):
+        raise BadRequestError('partial has either "aliases" or "every"')
+    return Partial(**found)
+
+
+KINDS: dict[str, Check] = {
+    "status": whole(200, 599),
+    "timeout": one_of(("before", "after")),
+    "limit": one_of(("complexity", "minute", "daily", "concurrency", "field")),
+    "slow": SECONDS,
+    "partial": _partial,
+    "cursor": one_of(("expired",)),
+    "listing": lambda given, name: 0 if given == "empty" else whole(0, LARGEST_COUNT)(given, name),
+    "stale": SECONDS,
+    "drops": one_of(KNOWN_TYPES),
+}
+EXTRAS: dict[str, dict[str, Check]] = {
+    "status": {"body": lambda given, name: given, "retry_after": optional(SECONDS)},
+    "timeout": {"seconds": SECONDS},
+    "limit": {"retry_in": optional(whole(0, LONGEST_SECONDS))},
+}
 
 # A time-out or a partial failure is about what was applied, so reads in between do not use it up.
 DEFAULT_ON = {"timeout": "mutation", "partial": "mutation", "drops": "create_item"}
@@ -226,94 +256,13 @@ DEFAULT_ON = {"timeout": "mutation", "partial": "mutation", "drops": "create_ite
 
 def fault_from(given: Any) -> Fault:
     """The fault that a JSON object describes. Raises BadRequestError."""
-    if not isinstance(given, dict):
-        raise BadRequestError("a fault is a JSON object")
-    kinds = [kind for kind in KINDS if kind in given]
+    kinds = [kind for kind in KINDS if kind in of_type(dict, "a JSON object")(given, "a fault")]
     if len(kinds) != 1:
         raise BadRequestError(f"a fault has exactly one of {', '.join(KINDS)}")
-    kind = kinds[0]
-    unknown = set(given) - {kind, "count", "skip", "on", "naming"} - EXTRAS.get(kind, set())
-    if unknown:
-        raise BadRequestError(f"unknown keys for a fault with {kind}: {', '.join(sorted(unknown))}")
-    whole(given.get("count", 1), "count", 1, LARGEST_COUNT)
-    whole(given.get("skip", 0), "skip", 0, LARGEST_COUNT)
-    if not isinstance(given.get("on", "any"), str):
-        raise BadRequestError("on is any, query, mutation, or the name of a field")
-    if not isinstance(given.get("naming", ""), str):
-        raise BadRequestError("naming is a text that the request gives in a variable")
-    wanted: dict[str, Any] = {"on": DEFAULT_ON.get(kind, "any")} | given
-    wanted[kind] = CHECKS[kind](given)
-    return Fault(**wanted)
-
-
-def _status(given: dict[str, Any]) -> int:
-    status = whole(given["status"], "status", 200, 599, "status is an HTTP status from 200 to 599")
-    if given.get("retry_after") is not None:
-        _seconds(given["retry_after"], "retry_after")
-    return status
-
-
-def _timeout(given: dict[str, Any]) -> str:
-    if given["timeout"] not in ("before", "after"):
-        raise BadRequestError('timeout is "before" or "after"')
-    _seconds(given.get("seconds", 0), "seconds")
-    return str(given["timeout"])
-
-
-def _limit(given: dict[str, Any]) -> str:
-    one_of(given["limit"], "limit", LIMITS)
-    if given.get("retry_in") is not None:
-        whole(given["retry_in"], "retry_in", 0, LONGEST_SECONDS)
-    return str(given["limit"])
-
-
-def _partial(given: dict[str, Any]) -> Partial:
-    asked = given["partial"]
-    if not isinstance(asked, dict) or ("aliases" in asked) == ("every" in asked):
-        raise BadRequestError('partial is an object with either "aliases" or "every"')
-    unknown = set(asked) - {"aliases", "every", "code", "message", "applied", "no_data"}
-    if unknown:
-        raise BadRequestError(f"unknown keys in partial: {', '.join(sorted(unknown))}")
-    aliases = asked.get("aliases", [])
-    if not isinstance(aliases, list) or not all(isinstance(alias, str) for alias in aliases):
-        raise BadRequestError("aliases is a list of strings")
-    every = whole(asked.get("every", 1), "every", 1, LARGEST_COUNT)
-    for key, words in (("code", "one of Monday's error codes"), ("message", "a text")):
-        if not isinstance(asked.get(key, ""), str):
-            raise BadRequestError(f"{key} is {words}")
-    for key in ("applied", "no_data"):
-        if not isinstance(asked.get(key, False), bool):
-            raise BadRequestError(f"{key} is true or false")
-    return Partial(**asked | {"aliases": tuple(aliases), "every": every if "every" in asked else 0})
-
-
-def _cursor(given: dict[str, Any]) -> str:
-    if given["cursor"] != "expired":
-        raise BadRequestError('cursor is "expired"')
-    return "expired"
-
-
-def _listing(given: dict[str, Any]) -> int:
-    if given["listing"] == "empty":
-        return 0
-    return whole(given["listing"], "listing", 0, LARGEST_COUNT, 'listing is "empty" or how many items are shown')
-
-
-def _seconds(value: Any, name: str) -> float:
-    return amount(value, f"{name} is a number of seconds from 0 to {LONGEST_SECONDS}", LONGEST_SECONDS)
-
-
-CHECKS: dict[str, Any] = {
-    "status": _status,
-    "timeout": _timeout,
-    "limit": _limit,
-    "slow": lambda given: _seconds(given["slow"], "slow"),
-    "partial": _partial,
-    "cursor": _cursor,
-    "listing": _listing,
-    "stale": lambda given: _seconds(given["stale"], "stale"),
-    "drops": lambda given: one_of(given["drops"], "drops", KNOWN_TYPES),
-}
+    (kind,) = kinds
+    common = {"count": COUNT, "skip": whole(0, LARGEST_COUNT), "on": words, "naming": words}
+    wanted = checked(given, {kind: KINDS[kind]} | EXTRAS.get(kind, {}) | common, f"a fault with {kind}")
+    return Fault(**{"on": DEFAULT_ON.get(kind, "any")} | wanted)
 
 
 # Faults inside a document: fields that fail, listings that are short, reads that lag behind.
@@ -354,7 +303,6 @@ class ItemHistory:
 # Used only for the requests that a fault is meant for, so the others pay nothing.
 
 
-Middleware = Callable[..., Any]
 FIELD_WAIT = 15  # seconds, as in Monday's own example of the error
 
 BAD_LABEL = (
@@ -387,7 +335,7 @@ def fault_middleware(fault: Fault | None, operation: FaultTarget, past: ItemHist
         made = _stale_read_middleware(past, fault.stale)
     elif fault.partial is not None:
         made = _failing_middleware(fault, fault.partial.of(operation.fields()))
-    elif fault.limit in ("field", "subgraph"):
+    elif fault.limit == "field":
         first = next((name for _, name in operation.fields() if name != "complexity"), "")
         made = _limit_middleware(fault, fault.on if fault.on in operation.names() else first)
     elif fault.cursor is not None:
@@ -459,8 +407,6 @@ def _limit_middleware(fault: Fault, name: str) -> Middleware:
     def limit_field(following: Any, root: Any, info: Any, **arguments: Any) -> Any:
         if info.field_name != name:
             return following(root, info, **arguments)
-        if fault.limit == "subgraph":
-            raise api_errors.subgraph_limit(name)
         raise api_errors.field_limit(name, FIELD_WAIT if fault.retry_in is None else fault.retry_in)
 
     return limit_field

@@ -9,7 +9,7 @@ import ipaddress
 import json
 import re
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http.client import responses
 from typing import Any, Protocol
@@ -22,23 +22,60 @@ class BadRequestError(Exception):
     """Answered with 400 and the text."""
 
 
-def whole(value: Any, name: str, least: int, most: int, words: str = "") -> int:
-    """A whole number from `least` to `most`; `words` say it in another way."""
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise BadRequestError(words or f"{name} is a whole number from {least} to {most:,}")
-    return value
+Check = Callable[[Any, str], Any]
+"""Gives back the value under this name; raises BadRequestError where it may not stand there."""
 
 
-def amount(value: Any, words: str, most: float, least: float = 0) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise BadRequestError(words)
-    return value
+def whole(least: int, most: int) -> Check:
+    def check(value: Any, name: str) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise BadRequestError(f"{name} is a whole number from {least} to {most:,}")
+        return value
+
+    return check
 
 
-def one_of(value: Any, name: str, known: Any) -> Any:
-    if value not in known:
-        raise BadRequestError(f"{name} is one of {', '.join(known)}")
-    return value
+def amount(most: float, least: float = 0) -> Check:
+    def check(value: Any, name: str) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+            raise BadRequestError(f"{name} is a number from {least:,} to {most:,}")
+        return value
+
+    return check
+
+
+def one_of(known: Iterable[str]) -> Check:
+    def check(value: Any, name: str) -> Any:
+        if value not in tuple(known):
+            raise BadRequestError(f"{name} is one of {', '.join(known)}")
+        return value
+
+    return check
+
+
+def of_type(kind: type, words: str) -> Check:
+    def check(value: Any, name: str) -> Any:
+        if not isinstance(value, kind):
+            raise BadRequestError(f"{name} is {words}")
+        return value
+
+    return check
+
+
+def optional(check: Check) -> Check:
+    return lambda value, name: None if value is None else check(value, name)
+
+
+flag, words = of_type(bool, "true or false"), of_type(str, "a text")
+
+
+def checked(given: Any, checks: Mapping[str, Check], what: str) -> dict[str, Any]:
+    """What a JSON object says, each key as its check has it. Raises BadRequestError."""
+    if not isinstance(given, dict):
+        raise BadRequestError(f"{what} is a JSON object")
+    if unknown := sorted(set(given) - set(checks)):
+        raise BadRequestError(f"{what} has no {', '.join(unknown)}, but {', '.join(checks)}")
+    return {key: checks[key](value, key) for key, value in given.items()}
 
 
 def number(given: dict[str, Any], key: str, default: int | None = None) -> int:
@@ -83,11 +120,6 @@ class Request:
         # As in CGI, Content-Type alone of those asked for stands there without HTTP_.
         value: str | None = self._environ.get(key if key == "CONTENT_TYPE" else f"HTTP_{key}")
         return value
-
-    @property
-    def address(self) -> str:
-        found: str = self._environ.get("REMOTE_ADDR", "")
-        return found
 
     def takes_gzip(self) -> bool:
         """Whether Accept-Encoding names gzip, and not with a weight of 0 (RFC 9110 section 12.5.3)."""

@@ -72,9 +72,6 @@ class Names:
     def team(self, team_id: int) -> str | None:
         return None
 
-    def person_called(self, words: str) -> int | None:
-        return None
-
     def tag(self, tag_id: int) -> str | None:
         return None
 
@@ -83,10 +80,6 @@ class Names:
         raise KeyError(name)
 
     def item(self, item_id: int) -> Item | None:
-        return None
-
-    def item_called(self, words: str, board_ids: list[int]) -> int | None:
-        """The one active item of these boards with this name."""
         return None
 
 

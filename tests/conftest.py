@@ -24,7 +24,7 @@ from django.core.cache import cache
 from django.db import connection, connections
 
 from config.embedded.processes import Child
-from sandbox import app as sandbox_app
+from sandbox import __main__ as sandbox_program
 from sync.boards.board_setup import webhook_url
 from sync.outbox import notify
 from tests.support import migrated, rows
@@ -157,8 +157,8 @@ def running_sandbox() -> Iterator[list[Child]]:
 def sandbox_within() -> Application:
     """The sandbox within this process, kept for the run."""
     url = f"http://127.0.0.1:{settings.SANDBOX_PORT}"
-    chosen = sandbox_app.Settings(url, settings.MONDAY_API_KEY, settings.MONDAY_SIGNING_SECRET)
-    return sandbox_app.build(chosen).application
+    chosen = sandbox_program.Settings(url, settings.MONDAY_API_KEY, settings.MONDAY_SIGNING_SECRET)
+    return sandbox_program.build(chosen).application
 
 
 @pytest.fixture

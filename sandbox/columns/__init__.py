@@ -1,6 +1,5 @@
 """The column types that the sandbox plays, by Monday's names, and what their settings hold."""
 
-from collections.abc import Callable
 from typing import Any
 
 from sandbox import api_errors
@@ -15,7 +14,7 @@ from sandbox.columns.choice_kinds import (
     Status,
     Tags,
 )
-from sandbox.columns.kind import ColumnKind
+from sandbox.columns.value_kinds import ColumnKind
 from sandbox.model import Column
 
 KINDS: dict[str, ColumnKind] = {
@@ -56,21 +55,6 @@ def kind_of(column_type: str) -> ColumnKind:
 # (developer.monday.com/api-reference/changelog/deprecating-settings_str-field-on-columns).
 
 
-def _is_whole(given: Any) -> bool:
-    return isinstance(given, int) and not isinstance(given, bool)
-
-
-# Settings that are read with every cell, so a malformed one must not get in.
-SHAPES: dict[tuple[str, str], tuple[Callable[[Any], bool], str]] = {
-    ("numbers", "unit"): (lambda given: isinstance(given, dict), "an object"),
-    ("numbers", "precision"): (_is_whole, "a whole number"),
-    ("status", "done_colors"): (
-        lambda given: isinstance(given, list) and all(map(_is_whole, given)),
-        "a list of the ids of labels",
-    ),
-    ("dropdown", "label_limit_count"): (_is_whole, "a whole number"),
-}
-
 LABELLED = {"status": Status.default_settings, "dropdown": Dropdown.default_settings}
 
 
@@ -88,9 +72,6 @@ def check_settings(column_type: str, given: Any) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise api_errors.invalid_argument("settings must be a JSON object")
     checked = {key: value for key, value in given.items() if value is not None}
-    for (owner, key), (fits, words) in SHAPES.items():
-        if column_type == owner and key in checked and not fits(checked[key]):
-            raise api_errors.invalid_argument(f"{key} must be {words}")
     if column_type in LABELLED and "labels" in checked:
         checked["labels"] = _labels(column_type, checked["labels"])
     if column_type == "board_relation":
@@ -126,24 +107,15 @@ def settings_json(column: Column) -> dict[str, Any]:
 
 
 def _labels(column_type: str, labels: Any) -> Any:
-    """Labels as any form of `defaults` gives them: `{"1": "Done"}`, `[{"label", "index"}]`, `["Done"]`."""
-    if not isinstance(labels, dict | list):
-        raise api_errors.invalid_argument("labels must be a list, or an object of labels by id")
-    pairs = [(str(key), label) for key, label in labels.items()] if isinstance(labels, dict) else []
-    for place, label in enumerate(labels if isinstance(labels, list) else []):
-        if isinstance(label, dict):
-            name = label.get("label", label.get("name", ""))
-            pairs.append((str(label.get("id", label.get("index", place + 1))), name))
-        else:
-            pairs.append((str(place + 1), label))
-    if not all(key.isdecimal() and isinstance(name, str) for key, name in pairs):
-        raise api_errors.invalid_argument("labels must be words with whole numbers as their ids")
-    if len(dict(pairs)) < len(pairs):
-        raise api_errors.invalid_argument("two labels have the same id")
+    """Labels as `defaults` give them: of a dropdown `[{"id": 1, "name": "Done"}]`, of a status `{"1": "Done"}`."""
     if column_type == "dropdown":
-        return [{"id": int(key), "name": name} for key, name in pairs]
-    if len(pairs) > STATUS_LABELS_LIMIT or any(len(name) > STATUS_LABEL_LENGTH for _, name in pairs):
+        if not isinstance(labels, list) or not all({"id", "name"} <= set(one) for one in labels):
+            raise api_errors.invalid_argument("labels must be a list of objects with id and name")
+        return [{"id": int(one["id"]), "name": str(one["name"])} for one in labels]
+    if not isinstance(labels, dict) or not all(key.isdecimal() and isinstance(labels[key], str) for key in labels):
+        raise api_errors.invalid_argument("labels must be an object of words by whole numbers")
+    if len(labels) > STATUS_LABELS_LIMIT or any(len(name) > STATUS_LABEL_LENGTH for name in labels.values()):
         raise api_errors.invalid_argument(
             f"A status column has at most {STATUS_LABELS_LIMIT} labels of {STATUS_LABEL_LENGTH} characters"
         )
-    return dict(pairs)
+    return dict(labels)

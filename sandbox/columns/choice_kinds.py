@@ -3,7 +3,7 @@
 from typing import Any
 
 from sandbox import api_errors
-from sandbox.columns.kind import EMPTY_OBJECT, ColumnKind, Writing, ids_in
+from sandbox.columns.value_kinds import EMPTY_OBJECT, ColumnKind, Writing, ids_in
 from sandbox.model import Column, Item
 
 # developer.monday.com/api-reference/reference/status, the index of the empty label too.
@@ -190,13 +190,29 @@ class Dropdown(ColumnKind):
 KINDS = ("person", "team")
 
 
-class People(ColumnKind):
+class _Listed(ColumnKind):
+    """Other things, in a list under `key`."""
+
+    key = ""
+
+    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
+        chosen = given.get(self.key)
+        if chosen is not None and not isinstance(chosen, list):
+            raise self.bad(f'"{self.key}" must be a list')
+        return None if chosen is None else self._value(column, chosen, writing)
+
+    def _value(self, column: Column, chosen: list[Any], writing: Writing) -> Any:
+        raise NotImplementedError
+
+
+class People(_Listed):
     """Users and teams (developer.monday.com/api-reference/reference/people).
 
     Ids are written as text or numbers and read back as numbers. Simple strings are ids of users.
     """
 
     type = "people"
+    key = "personsAndTeams"
     old_type = "multiple-person"
     graphql_type = "PeopleValue"
 
@@ -204,17 +220,11 @@ class People(ColumnKind):
         ids = [part.strip() for part in text.split(",") if part.strip()]
         return self._value(column, [{"id": one, "kind": "person"} for one in ids], writing)
 
-    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
-        chosen = given.get("personsAndTeams")
-        if chosen is None:
-            return None
-        if not isinstance(chosen, list) or not all(isinstance(one, dict) for one in chosen):
-            raise self.bad('"personsAndTeams" must be a list of objects with id and kind')
-        return self._value(column, chosen, writing)
-
-    def _value(self, column: Column, chosen: list[dict[str, Any]], writing: Writing) -> Any:
+    def _value(self, column: Column, chosen: list[Any], writing: Writing) -> Any:
         found: list[dict[str, Any]] = []
         for one in chosen:
+            if not isinstance(one, dict):
+                raise self.bad('"personsAndTeams" must be a list of objects with id and kind')
             entity = {"id": ids_in(self, [one.get("id")])[0], "kind": one.get("kind", "person")}
             if entity["kind"] not in KINDS:
                 raise self.bad('"kind" must be person or team')
@@ -223,15 +233,6 @@ class People(ColumnKind):
             if entity not in found:
                 found.append(entity)
         return {"personsAndTeams": found, "changed_at": writing.stamp} if found else None
-
-    def parse_edit(self, column: Column, text: str, writing: Writing) -> Any:
-        chosen = []
-        for words in (part.strip() for part in text.split(",") if part.strip()):
-            person_id = column.names.person_called(words)
-            if person_id is None and not words.isdecimal():
-                raise self.bad(f"nobody here is called {words}")
-            chosen.append({"id": person_id or int(words), "kind": "person"})
-        return self._value(column, chosen, writing)
 
     @staticmethod
     def _name(column: Column, entity: dict[str, Any]) -> str | None:
@@ -246,38 +247,26 @@ class People(ColumnKind):
         return {f"{one['kind']}-{one['id']}" for one in raw["personsAndTeams"]} if raw else set()
 
 
-class Tags(ColumnKind):
+class Tags(_Listed):
     """Tags of the account (developer.monday.com/api-reference/reference/tags): `{"tag_ids": [1, 2]}`.
 
     Whether Monday takes simple strings here is not published; the sandbox takes ids, separated by commas.
     """
 
     type = "tags"
+    key = "tag_ids"
     old_type = "tag"
     graphql_type = "TagsValue"
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
-        return self._value(column, [part for part in text.replace(" ", "").split(",") if part])
+        return self._value(column, [part for part in text.replace(" ", "").split(",") if part], writing)
 
-    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
-        chosen = given.get("tag_ids")
-        if chosen is None:
-            return None
-        if not isinstance(chosen, list):
-            raise self.bad('"tag_ids" must be a list of ids')
-        return self._value(column, chosen)
-
-    def _value(self, column: Column, chosen: list[Any]) -> Any:
+    def _value(self, column: Column, chosen: list[Any], writing: Writing) -> Any:
         ids = ids_in(self, chosen)
         for tag_id in ids:
             if column.names.tag(tag_id) is None:
                 raise self.bad(f"there is no tag {tag_id}")
         return {"tag_ids": ids} if ids else None
-
-    def parse_edit(self, column: Column, text: str, writing: Writing) -> Any:
-        """A person types names, and a new one makes a tag."""
-        names = [part.strip() for part in text.split(",") if part.strip()]
-        return self._value(column, [column.names.tag_called(name) for name in names])
 
     def text(self, column: Column, raw: Any) -> str:
         return ", ".join(column.names.tag(one) or "" for one in raw["tag_ids"]) if raw else ""
@@ -293,7 +282,7 @@ class Tags(ColumnKind):
 # Connected boards: columns whose values are other items.
 
 
-class BoardRelation(ColumnKind):
+class BoardRelation(_Listed):
     """Items of other boards (developer.monday.com/api-reference/reference/connect).
 
     `value` and `text` are always null since 2025-04: readers take `linked_item_ids` and `display_value`. The column's
@@ -302,18 +291,11 @@ class BoardRelation(ColumnKind):
     """
 
     type = "board_relation"
+    key = "item_ids"
     old_type = "board-relation"
     graphql_type = "BoardRelationValue"
     clearings = EMPTY_OBJECT
     empty_text = None
-
-    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
-        chosen = given.get("item_ids")
-        if chosen is None:
-            return None
-        if not isinstance(chosen, list):
-            raise self.bad('"item_ids" must be a list of ids')
-        return self._value(column, chosen, writing)
 
     def _value(self, column: Column, chosen: list[Any], writing: Writing) -> Any:
         ids = ids_in(self, chosen)
@@ -327,15 +309,6 @@ class BoardRelation(ColumnKind):
         if len(ids) > 1 and not allows_multiple(column):
             raise self.bad("this column takes one item")
         return {"item_ids": ids, "changed_at": writing.stamp} if ids else None
-
-    def parse_edit(self, column: Column, text: str, writing: Writing) -> Any:
-        chosen = []
-        for words in (part.strip() for part in text.split(",") if part.strip()):
-            item_id = column.names.item_called(words, board_ids(column))
-            if item_id is None and not words.isdecimal():
-                raise self.bad(f"no item, or more than one, is called {words} on the connected boards")
-            chosen.append(item_id or int(words))
-        return self._value(column, chosen, writing)
 
     def linked(self, column: Column, raw: Any) -> list[Item]:
         items = (column.names.item(one) for one in raw["item_ids"]) if raw else ()

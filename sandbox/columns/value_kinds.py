@@ -1,8 +1,15 @@
-"""Columns that people type into: texts, addresses, numbers, places, and what counts or measures time."""
+"""What a column type must be able to do, and the types that people type into: texts, addresses, numbers, places, and
+what counts or measures time.
+
+Shapes and clearing rules: developer.monday.com/api-reference/reference (one page per column type).
+"""
 
 import functools
+import json
 import math
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date, time
 from decimal import Decimal
 from typing import Any
@@ -12,8 +19,107 @@ import phonenumbers
 from phonenumbers.geodata.locale import LOCALE_DATA
 
 from sandbox import api_errors
-from sandbox.columns.kind import EMPTY_OBJECT, ColumnKind, Writing, text_in
 from sandbox.model import Column
+
+EMPTY: tuple[Any, ...] = ({}, "")
+EMPTY_OBJECT: tuple[Any, ...] = ({},)
+
+
+@dataclass(frozen=True)
+class Writing:
+    """Around a write: the moment, whether missing labels may be made, and how to keep a changed column."""
+
+    stamp: str
+    create_labels: bool = False
+    unchecked_phones: bool = False
+    keep_column: Callable[[Column], None] = lambda column: None
+
+
+class ColumnKind:
+    """One column type. A raw value is what Monday reads back as `value`, decoded; None when empty."""
+
+    type = "unsupported"
+    old_type = "unsupported"
+    graphql_type = "UnsupportedValue"
+    # What `text` is when the cell is empty: "" for most types, null for some.
+    empty_text: str | None = ""
+    # What clears a cell in `column_values`, beside null.
+    clearings: tuple[Any, ...] = EMPTY
+
+    def parse(self, column: Column, given: Any, writing: Writing) -> Any:
+        """The raw value of what `column_values` holds for this column. Raises ColumnValueException."""
+        if given is None or given in self.clearings:
+            return None
+        if isinstance(given, str):
+            return self.parse_simple(column, given, writing)
+        if not isinstance(given, dict):
+            raise self.bad("a string or an object is expected")
+        return self.parse_object(column, given, writing)
+
+    def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
+        """The raw value of a simple string; "" clears every type."""
+        raise self.bad("simple strings are not supported for this column type")
+
+    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
+        raise self.bad("objects are not supported for this column type")
+
+    def text(self, column: Column, raw: Any) -> str:
+        """The cell in words, "" when it is empty."""
+        raise NotImplementedError
+
+    def api_text(self, column: Column, raw: Any) -> str | None:
+        return self.text(column, raw) or self.empty_text
+
+    def choices(self, column: Column, raw: Any) -> set[str]:
+        """The keys of what is chosen, for the page's picker; none where nothing is picked."""
+        return set()
+
+    def value(self, raw: Any) -> str | None:
+        """What the API gives as `value`: JSON in a string, or null."""
+        return None if raw is None else json.dumps(raw, ensure_ascii=False)
+
+    def fields(self, column: Column, raw: Any) -> dict[str, Any]:
+        """The fields of the column's own GraphQL type that somebody reads."""
+        return {}
+
+    def payload(self, column: Column, raw: Any) -> Any:
+        """What webhooks and activity logs carry as value."""
+        return raw
+
+    def same(self, one: Any, other: Any) -> bool:
+        """Whether two raw values say the same; when it was written does not count."""
+        return bool(_undated(one) == _undated(other))
+
+    def bad(self, reason: str) -> api_errors.FieldError:
+        return api_errors.bad_value(reason, self.old_type)
+
+
+def _undated(raw: Any) -> Any:
+    if isinstance(raw, dict):
+        return {key: value for key, value in raw.items() if key != "changed_at"}
+    return raw
+
+
+def text_in(kind: ColumnKind, given: dict[str, Any], key: str) -> str:
+    """The text under `key`, "" when it is missing or null; anything else is refused."""
+    found = given.get(key)
+    if found is None:
+        return ""
+    if not isinstance(found, str):
+        raise kind.bad(f'"{key}" must be a string')
+    return found
+
+
+def ids_in(kind: ColumnKind, given: list[Any]) -> list[int]:
+    """The ids of a list of numbers or digits, each once, in order."""
+    for one in given:
+        if isinstance(one, bool) or not re.fullmatch(r"\d{1,18}", str(one)):
+            raise kind.bad("an id must be a number")
+    return list(dict.fromkeys(int(one) for one in given))
+
+
+# Texts and links.
+
 
 # developer.monday.com/api-reference/reference/long-text
 LONG_TEXT_LIMIT = 2_000
@@ -57,9 +163,6 @@ class LongText(ColumnKind):
 
     def text(self, column: Column, raw: Any) -> str:
         return str(raw["text"]) if raw else ""
-
-    def parse_edit(self, column: Column, text: str, writing: Writing) -> Any:
-        return self.parse_simple(column, text, writing)
 
 
 class _Named(ColumnKind):
@@ -239,16 +342,6 @@ class Country(ColumnKind):
             raise self.bad('"countryName" must be a country\'s name')
         return {"countryCode": code, "countryName": name, "changed_at": writing.stamp}
 
-    def parse_edit(self, column: Column, text: str, writing: Writing) -> Any:
-        """A person chooses from the list: by name or code."""
-        words = text.strip()
-        if not words:
-            return None
-        for code, name in countries().items():
-            if words.casefold() in (name.casefold(), code.casefold()):
-                return self.parse_object(column, {"countryCode": code, "countryName": name}, writing)
-        raise self.bad(f"{words} is no country of the list")
-
     def text(self, column: Column, raw: Any) -> str:
         return str(raw["countryName"]) if raw else ""
 
@@ -304,7 +397,6 @@ def _point(raw: dict[str, Any]) -> tuple[float, float, str]:
 # Columns that count or measure time.
 
 
-MOST_DIGITS = 9
 NUMERAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 
 
@@ -331,11 +423,7 @@ class Numbers(ColumnKind):
         return text
 
     def text(self, column: Column, raw: Any) -> str:
-        """With as many digits as the column's settings say under `precision`, else as it was written."""
-        precision = column.settings.get("precision")
-        if raw is None or not isinstance(precision, int) or not 0 <= precision <= MOST_DIGITS:
-            return raw or ""
-        return f"{Decimal(raw):.{precision}f}"
+        return raw or ""
 
     def payload(self, column: Column, raw: Any) -> Any:
         if raw is None:
@@ -397,9 +485,6 @@ class Checkbox(ColumnKind):
             return None
         return {"checked": True, "changed_at": writing.stamp}
 
-    def parse_edit(self, column: Column, text: str, writing: Writing) -> Any:
-        return {"checked": True, "changed_at": writing.stamp} if text.strip() else None
-
     def text(self, column: Column, raw: Any) -> str:
         return "v" if raw else ""
 
@@ -420,10 +505,6 @@ class Timeline(ColumnKind):
 
     def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
         return self._kept(text_in(self, given, "from"), text_in(self, given, "to"), writing)
-
-    def parse_edit(self, column: Column, text: str, writing: Writing) -> Any:
-        first, _, last = text.strip().partition(" ")
-        return self._kept(first, last.lstrip("-– ").strip() or first, writing) if first else None
 
     def _kept(self, first: str, last: str, writing: Writing) -> Any:
         if not DAY.fullmatch(first) or not DAY.fullmatch(last):

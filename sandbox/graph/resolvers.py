@@ -1,27 +1,194 @@
-"""Resolvers: those of Query and Mutation under the name of their field, those of other types in `FIELDS`.
+"""Resolvers, and what they may use: who asks, the API version, pages of items. Those of Query and Mutation stand under
+the name of their field, those of other types in `FIELDS`.
 
-Activity logs are as the API shows them (developer.monday.com/api-reference/reference/activity-logs, version 2026-10).
-Each mutation is its own transaction: of several in one request, what succeeded stays.
+Which version serves a request: developer.monday.com/api-reference/docs/api-versioning. Activity logs are as the API
+shows them (developer.monday.com/api-reference/reference/activity-logs, version 2026-10). Each mutation is its own
+transaction: of several in one request, what succeeded stays.
 """
 
+import base64
 import json
+import re
+import secrets
+import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
 from functools import partial
 from itertools import dropwhile, islice
-from typing import Any
+from typing import Any, TypeVar
 
 from sandbox import api_errors
-from sandbox.api_limits import Limits
+from sandbox import webhooks as subscriptions
+from sandbox.api_errors import RequestError
+from sandbox.api_limits import Limits, PointsSpent
+from sandbox.clock import Clock
 from sandbox.columns import kind_of, settings_json
-from sandbox.graph import context as graph_context
-from sandbox.graph.context import NO_USER, Context, Page, Resolver, context_of, number, part, span
 from sandbox.model import ACCOUNT_ID, USERS, Activity, Board, Column, Group, Hook, Item, Person, Tag
 from sandbox.operations import board_changes, cells, item_changes
 from sandbox.operations.board_changes import json_in
-from sandbox.webhooks import payloads
 from sandbox.world import World
+
+# Current until 15 January 2027, each for a quarter (developer.monday.com/api-reference/docs/api-versioning).
+CURRENT = "2026-10"
+MAINTENANCE = "2026-07"
+
+QUARTER = re.compile(r"20(23|24|25|26)-(01|04|07|10)")  # there were versions of these months, the oldest are gone
+
+
+@dataclass(frozen=True)
+class Version:
+    value: str
+    kind: str
+    display_name: str
+
+    @property
+    def era(self) -> str:
+        """Under which name a file tells what this version has otherwise than the current one, if it has."""
+        return "2027-01" if self.value > CURRENT else ""
+
+
+VERSIONS = (
+    Version("2025-01", "deprecated", "Deprecated"),
+    Version("2025-04", "deprecated", "Deprecated"),
+    Version("2026-01", "deprecated", "Deprecated"),
+    Version("2026-04", "previous_maintenance", "Previous maintenance"),
+    Version(MAINTENANCE, "maintenance", "Maintenance"),
+    Version(CURRENT, "current", "Current"),
+    Version("2027-01", "release_candidate", "Release candidate"),
+    Version("dev", "dev", "Development"),
+)
+
+
+def served_version(asked: str | None) -> Version:
+    """The version that answers: deprecated ones are served by maintenance, unknown ones by the current."""
+    known = {version.value: version for version in VERSIONS}
+    if not asked:
+        return known[CURRENT]
+    if asked != "dev" and not re.fullmatch(r"\d{4}-\d{2}", asked):
+        raise RequestError(400, f"Invalid API version {asked!r}", "InvalidVersionException")
+    was_once = bool(QUARTER.fullmatch(asked)) and asked < MAINTENANCE
+    found = known.get(asked) or known[MAINTENANCE if was_once else CURRENT]
+    return known[MAINTENANCE] if found.kind == "deprecated" else found
+
+
+# Pages of items.
+
+
+# A cursor ends an hour after the first page, not after the last one (reference/items-page of Monday's API).
+CURSOR_SECONDS = 3600
+# The most items of a page (reference/items-page).
+PAGE_LIMIT = 500
+
+
+@dataclass(frozen=True)
+class CursorState:
+    """What of a board's listing was not read yet: from `start` on."""
+
+    board_id: int
+    item_ids: tuple[int, ...]
+    expires_at: float
+    start: int = 0
+
+
+@dataclass(frozen=True)
+class Page:
+    cursor: str | None
+    items: list[Item]
+
+
+class OpenCursors:
+    """Open listings by cursor, fixed at their first page; items that went, or their board, are left out."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._open: dict[str, CursorState] = {}
+        self._lock = threading.Lock()
+
+    def first(self, world: World, items: list[Item], limit: int) -> Page:
+        expires_at = self._clock.time() + CURSOR_SECONDS
+        board_id = items[0].board_id if items else 0
+        return self._page(world, CursorState(board_id, tuple(item.id for item in items), expires_at), limit)
+
+    def next(self, world: World, cursor: str, limit: int) -> Page:
+        """The page after `cursor`; the cursor may be used again. CursorException when it expired."""
+        with self._lock:
+            rest = self._open.get(cursor)
+        if rest is None or rest.expires_at <= self._clock.time():
+            raise api_errors.cursor_expired()
+        return self._page(world, rest, limit)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._open.clear()
+
+    def _page(self, world: World, rest: CursorState, limit: int) -> Page:
+        if not 1 <= limit <= PAGE_LIMIT:
+            raise api_errors.invalid_argument(f"limit must be between 1 and {PAGE_LIMIT}")
+        end = rest.start + limit
+        there = (world.items.get(one) for one in rest.item_ids[rest.start : end])
+        items = [
+            item
+            for item in there
+            if item is not None and item.board_id == rest.board_id and world.state_of(item) == "active"
+        ]
+        if end >= len(rest.item_ids):
+            return Page(None, items)
+        cursor = base64.b64encode(f"MSw{secrets.token_urlsafe(24)}".encode()).decode()
+        with self._lock:
+            now = self._clock.time()
+            self._open = {key: one for key, one in self._open.items() if one.expires_at > now}
+            self._open[cursor] = replace(rest, start=end)
+        return Page(cursor, items)
+
+
+@dataclass(frozen=True)
+class Context:
+    world: World
+    cursors: OpenCursors
+    limits: Limits
+    user: Person
+    version: Version
+    spent: PointsSpent
+    handshake: Callable[[str], bool]
+    slow_mutation: Callable[[], None]
+
+
+ID = re.compile(r"[0-9]{1,18}")
+NO_USER = -1
+Resolver = Callable[..., Any]
+Middleware = Callable[..., Any]
+Row = TypeVar("Row")
+
+
+def number(given: Any) -> int:
+    """An id as Monday numbers its things; ids that are no number belong to nothing."""
+    words = str(given)
+    return int(words) if ID.fullmatch(words) else NO_USER
+
+
+def context_of(info: Any) -> Context:
+    context: Context = info.context
+    return context
+
+
+def part(rows: list[Row], wanted: dict[str, Any]) -> list[Row]:
+    """The rows of `page` with `limit` rows a page, 25 unless told."""
+    start, end = span(wanted)
+    return rows[start:end]
+
+
+def span(wanted: dict[str, Any]) -> tuple[int, int]:
+    """The first row of `page` and the one after its last. InvalidArgumentException for numbers below 1."""
+    limit, page = wanted.get("limit"), wanted.get("page")
+    limit, page = 25 if limit is None else limit, 1 if page is None else page
+    if limit < 1 or page < 1:
+        raise api_errors.invalid_argument("limit and page must be 1 or more")
+    return (page - 1) * limit, page * limit
+
+
+# Activity logs.
+
 
 # Over all pages of one query (developer.monday.com/api-reference/reference/activity-logs).
 LOG_LIMIT = 10_000
@@ -181,12 +348,12 @@ def me(_: Any, info: Any) -> Person:
     return context_of(info).user
 
 
-def version(_: Any, info: Any) -> graph_context.Version:
+def version(_: Any, info: Any) -> Version:
     return context_of(info).version
 
 
 def versions(_: Any, info: Any) -> Any:
-    return graph_context.VERSIONS
+    return VERSIONS
 
 
 def complexity(_: Any, info: Any) -> Any:
@@ -245,25 +412,11 @@ def _items_with_values(world: World, board: Board, columns: list[dict[str, Any]]
 # What items a query means, and in which order (developer.monday.com/api-reference/reference/items-page).
 
 
-PSEUDO_COLUMNS: dict[str, Callable[[Item], str]] = {
-    "name": lambda item: item.name,
-    "__last_updated__": lambda item: item.updated_at,
-}
-
-
 def _filter_column(board: Board, column_id: str) -> Column:
     column = board.column(column_id)
     if column is None:
         raise api_errors.filter_column_not_found(column_id, board.id)
     return column
-
-
-def _words(board: Board, column_id: str) -> Callable[[Item], str]:
-    if column_id in PSEUDO_COLUMNS:
-        return PSEUDO_COLUMNS[column_id]
-    column = _filter_column(board, column_id)
-    kind = kind_of(column.type)
-    return lambda item: kind.text(column, item.raw(column_id))
 
 
 def queried_items(board: Board, found: list[Item], query: dict[str, Any]) -> list[Item]:
@@ -273,29 +426,20 @@ def queried_items(board: Board, found: list[Item], query: dict[str, Any]) -> lis
     tests = [_rule(board, rule) for rule in query.get("rules") or []]
     combine = any if query.get("operator") == "or" and tests else all
     found = [item for item in found if combine(test(item) for test in tests)]
-    # The last column first: sorting is stable, so what the first one leaves equal stays in the order of the others.
-    for order in reversed(query.get("order_by") or []):
-        words = _words(board, order["column_id"])
-        found.sort(key=lambda item, of=words: sort_key(of(item)), reverse=order.get("direction") == "desc")  # type: ignore[misc]
+    for order in query.get("order_by") or []:
+        if order["column_id"] != "__last_updated__":
+            raise api_errors.invalid_argument("The sandbox orders by the last update")
+        found.sort(key=lambda item: item.updated_at, reverse=order.get("direction") == "desc")
     return found
 
 
 def _rule(board: Board, rule: dict[str, Any]) -> Callable[[Item], bool]:
-    words, given = _words(board, rule["column_id"]), rule["compare_value"]
+    column, given = _filter_column(board, rule["column_id"]), rule["compare_value"]
+    kind = kind_of(column.type)
     if rule.get("operator") != "contains_text":
         raise api_errors.invalid_argument(f"The sandbox doesn't compare by {rule.get('operator') or 'any_of'}")
     terms = [str(value).casefold() for value in (given if isinstance(given, list) else [given])]
-    return lambda item: any(term in words(item).casefold() for term in terms)
-
-
-def sort_key(words: str) -> tuple[int, Decimal, str]:
-    """Numbers before words, each in their own order."""
-    try:
-        number = Decimal(words)
-    except InvalidOperation:
-        return 1, Decimal(0), words.casefold()
-    # Decimal reads “NaN” and “Infinity” as well, and NaN compares with nothing.
-    return (0, number, "") if number.is_finite() else (1, Decimal(0), words.casefold())
+    return lambda item: any(term in kind.text(column, item.raw(column.id)).casefold() for term in terms)
 
 
 def next_items_page(_: Any, info: Any, cursor: str, limit: int) -> Page:
@@ -482,20 +626,19 @@ def create_item(context: Context, board_id: int, item_name: str, column_values: 
 def create_webhook(context: Context, board_id: int, url: str, event: str, config: Any = None) -> Hook | None:
     """Null, without an error, when the address does not answer the challenge."""
     decoded = json_in(config)
-    payloads.check_subscription(context.world, board_id, url, event, decoded)
+    subscriptions.check_subscription(context.world, board_id, url, event, decoded)
     if not context.handshake(url):
         return None
-    return payloads.subscribe(context.world, context.user.id, board_id, url=url, event=event, config=decoded)
+    return subscriptions.subscribe(context.world, context.user.id, board_id, url=url, event=event, config=decoded)
 
 
 def delete_webhook(context: Context, id: str) -> Hook:  # noqa: A002 -- the argument's name at Monday
-    return payloads.unsubscribe(context.world, number(id))
+    return subscriptions.unsubscribe(context.world, number(id))
 
 
 def create_board(context: Context, board_name: str, **more: Any) -> Board:
     if not more.get("empty"):
         raise api_errors.invalid_argument("The sandbox creates boards with empty: true")
-    context.limits.take("create_board")
     return board_changes.create_board(context.world, context.user.id, board_name)
 
 

@@ -9,7 +9,7 @@ from sandbox import api_errors
 from sandbox.columns import initial_settings, kind_of
 from sandbox.http import percent_decode
 from sandbox.model import Board, Column, Group, WorldEvent
-from sandbox.operations.events import column_of, emit_board, log, log_board, wanted_group
+from sandbox.operations import column_of, emit_board, log, log_board, wanted_group
 from sandbox.world import World
 
 # An id that a caller chooses has 1 to 20 of these characters (reference/columns of Monday's API).

@@ -8,32 +8,21 @@ nothing is refused by them.
 
 import copy
 import json
-import operator
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from decimal import Decimal
 from typing import Any
 
 from sandbox import api_errors
 from sandbox.columns import kind_of
-from sandbox.columns.kind import Writing
+from sandbox.columns.value_kinds import Writing
 from sandbox.model import Board, Cell, Column, Item
-from sandbox.operations.events import column_of, emit, log
+from sandbox.operations import column_of, emit, log
 from sandbox.world import World
 
 REQUIRABLE = frozenset(
     ("status", "dropdown", "numbers", "date", "timeline", "people", "text", "long_text", "email", "phone", "link")
 ) | {"country", "location"}
-
-COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
-    "EQUALS": operator.eq,
-    "NOT_EQUALS": operator.ne,
-    "GREATER_THAN": operator.gt,
-    "GREATER_THAN_OR_EQUALS": operator.ge,
-    "LOWER_THAN": operator.lt,
-    "LOWER_THAN_OR_EQUAL": operator.le,
-}
 
 TEXTS: Mapping[str, Callable[[str, str], bool]] = {
     "CONTAINS_TEXT": lambda text, part: part.casefold() in text.casefold(),
@@ -64,6 +53,9 @@ def add_rule(world: World, board_id: int, rule: dict[str, Any]) -> dict[str, Any
                 column_of(board, group["column_id"])
         own = {group["column_id"] for group in rule["then"]["groups"]}
         known = [one["then"]["groups"][0]["column_id"] for one in board.rules.values() if "if" not in one]
+        unknown = {group["operator"] for group in rule["then"]["groups"]} - set(TEXTS)
+        if not rule.get("if") and unknown:
+            raise api_errors.invalid_argument(f"The sandbox has no rule {min(unknown)}")
         if not rule.get("if") and (len(rule["then"]["groups"]) != 1 or own & set(known)):
             raise api_errors.invalid_argument("A column can have only one non-conditional rule")
         rule_id = f"{secrets.token_hex(4)}-{secrets.token_hex(8)}"
@@ -106,17 +98,8 @@ def _broken(column: Column, words: str) -> dict[str, Any]:
 
 
 def _holds(column: Column, raw: Any, constraint: Mapping[str, Any]) -> bool:
-    kind, name = kind_of(column.type), constraint["operator"]
-    given = [str(one) for one in constraint.get("compare_value") or () if one != "EXACT"]
-    if name in ("ANY_OF", "NOT_ANY_OF"):
-        return bool(kind.choices(column, raw) & set(given)) is (name == "ANY_OF")
-    text = kind.text(column, raw)
-    if name in TEXTS:
-        return TEXTS[name](text, given[0])
-    if column.type == "date":
-        day = str(raw["date"])
-        return given[0] <= day <= given[1] if name == "BETWEEN" else COMPARISONS[name](day, given[0])
-    return COMPARISONS[name](Decimal(str(raw)), Decimal(given[0]))
+    holds = TEXTS[constraint["operator"]]
+    return holds(kind_of(column.type).text(column, raw), str(constraint["compare_value"][0]))
 
 
 # Column values and names are written: parsed as a whole first, so that a refusal changes nothing.
@@ -152,15 +135,13 @@ Parsed = dict[str, Any]
 
 
 @contextmanager
-def parsed_values(
-    world: World, board: Board, values: Mapping[str, Any], create_labels: bool, parse: str = "parse"
-) -> Iterator[Parsed]:
+def parsed_values(world: World, board: Board, values: Mapping[str, Any], create_labels: bool) -> Iterator[Parsed]:
     """The raw values by column id, "name" left out. A refusal takes back labels that were made on the way."""
     columns = {key: column_of(board, key) for key in values if key != "name"}
     kept = {key: copy.deepcopy(column.settings) for key, column in columns.items()} if create_labels else {}
     writing = Writing(world.clock.stamp(), create_labels, keep_column=lambda column: world.put_board(board))
     try:
-        yield {key: getattr(kind_of(c.type), parse)(c, values[key], writing) for key, c in columns.items()}
+        yield {key: kind_of(c.type).parse(c, values[key], writing) for key, c in columns.items()}
     except api_errors.FieldError:
         for key, settings in kept.items():
             columns[key].settings = settings

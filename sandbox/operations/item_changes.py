@@ -3,7 +3,6 @@
 Their places are numbers with room between them.
 """
 
-import bisect
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -11,8 +10,9 @@ from typing import Any
 from sandbox import api_errors
 from sandbox.columns import kind_of
 from sandbox.columns.choice_kinds import Status
-from sandbox.columns.kind import Writing
+from sandbox.columns.value_kinds import Writing
 from sandbox.model import NOBODY, Board, Cell, Column, Group, Item
+from sandbox.operations import column_of, emit, emit_board, group_of, log, wanted_group
 from sandbox.operations.cells import (
     NAME_LIMIT,
     Parsed,
@@ -24,25 +24,7 @@ from sandbox.operations.cells import (
     rename,
     write_cell,
 )
-from sandbox.operations.events import column_of, emit, emit_board, group_of, log, wanted_group
-from sandbox.world import STATES, World
-
-
-def rank_behind(world: World, item: Item) -> float:
-    """A rank just behind `item`; where no number is left between two, the board is renumbered."""
-    order = world.order_of(item.board_id)
-    behind = bisect.bisect_left(order, (item.rank, item.id)) + 1
-    if behind >= len(order):
-        return item.rank + 1.0
-    other = order[behind][0]
-    between = (item.rank + other) / 2
-    if between not in (item.rank, other):
-        return between
-    items = world.items_of(item.board_id, STATES)
-    for number, one in enumerate(items):
-        one.rank = float(number)
-    world.reorder(item.board_id, items)
-    return rank_behind(world, item)
+from sandbox.world import World
 
 
 def load_items(world: World, board_id: int, rows: list[Mapping[str, Any]]) -> list[int]:
@@ -97,15 +79,12 @@ def create_item(
             return place_item(world, user_id, board, group, name, parsed)
 
 
-def place_item(
-    world: World, user_id: int, board: Board, group: Group, name: str, parsed: Parsed, *, rank: float | None = None
-) -> Item:
+def place_item(world: World, user_id: int, board: Board, group: Group, name: str, parsed: Parsed) -> Item:
     """Put an item with raw values onto a board and say so. ItemsLimitationException when it is full."""
     if world.active_count(board.id) >= board.items_limit:
         raise api_errors.items_limit(board.id, board.items_limit)
     stamp, item_id = world.clock.stamp(), world.next_id("item")
-    place = float(item_id) if rank is None else rank
-    item = Item(item_id, board.id, group.id, name, place, stamp, stamp, user_id)
+    item = Item(item_id, board.id, group.id, name, float(item_id), stamp, stamp, user_id)
     item.cells = {key: Cell(raw, stamp) for key, raw in parsed.items() if raw is not None}
     world.put_items([item])
     shown = payloads(board, parsed)
@@ -116,22 +95,13 @@ def place_item(
 
 
 def change_values(
-    world: World,
-    user_id: int,
-    item: Item,
-    values: Mapping[str, Any],
-    *,
-    create_labels: bool = False,
-    parse: str = "parse",
+    world: World, user_id: int, item: Item, values: Mapping[str, Any], *, create_labels: bool = False
 ) -> Item:
-    """Write several columns of an item, all or none; the key "name" renames. The same value does nothing.
-
-    `parse` names the column type's parser: `parse` (column_values) or `parse_edit`.
-    """
+    """Write several columns of an item, all or none; the key "name" renames. The same value does nothing."""
     with world.transaction():
         board = world.boards[item.board_id]
         check_active(world, item)
-        with parsed_values(world, board, values, create_labels, parse) as parsed:
+        with parsed_values(world, board, values, create_labels) as parsed:
             name = values.get("name", item.name)
             check_name(name)
             check_size(item, parsed)
@@ -203,15 +173,15 @@ COPY = " (copy)"
 
 
 def duplicate_item(world: World, user_id: int, item_id: int) -> Item:
-    """A copy right below the item: its cells, whatever identity they hold."""
+    """A copy at the end: its cells, whatever identity they hold."""
     with world.transaction():
         item = world.item(item_id)
         check_active(world, item)
         board = world.boards[item.board_id]
         copied = {column.id for column in board.visible_columns()}
         raws = {key: cell.raw for key, cell in item.cells.items() if key in copied}
-        name, rank = item.name[: NAME_LIMIT - len(COPY)] + COPY, rank_behind(world, item)
-        return place_item(world, user_id, board, group_of(board, item), name, raws, rank=rank)
+        name = item.name[: NAME_LIMIT - len(COPY)] + COPY
+        return place_item(world, user_id, board, group_of(board, item), name, raws)
 
 
 def move_to_board(world: World, user_id: int, item_id: int, board_id: int, group_id: str) -> Item:

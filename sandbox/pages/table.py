@@ -86,15 +86,7 @@ OFFERS: dict[str, Callable[[World, Column, str], Iterable[Choice]]] = {
 
 def chosen_keys(column: Column, raw: Any) -> list[str]:
     """The keys of what a cell holds."""
-    if raw is None or column.type not in OFFERS:
-        return []
-    if column.type == "status":
-        return [str(raw["index"])]
-    if column.type == "phone":
-        return [raw["countryShortName"]] if raw["countryShortName"] else []
-    if column.type == "dropdown":
-        return sorted({str(one) for one in raw["ids"]})
-    return sorted(kind_of(column.type).choices(column, raw))
+    return sorted(kind_of(column.type).choices(column, raw)) if column.type in OFFERS else []
 
 
 def value_of(world: World, board_id: int, column_id: str, chosen: Any, made: Any) -> Any:

@@ -16,7 +16,7 @@ import sqlite3
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -25,9 +25,9 @@ import jwt
 import requests
 
 from sandbox.clock import Clock
-from sandbox.http import BadRequestError, NpdAddress, amount, one_of, whole
+from sandbox.http import Check, NpdAddress, amount, checked, flag, one_of, optional, whole
 from sandbox.model import ACCOUNT_ID, WorldEvent
-from sandbox.webhooks.payloads import NAMES, body, wants
+from sandbox.webhooks import body, wants
 from sandbox.world import World
 
 KINDS = ("drop", "double", "delay", "reorder", "hold")
@@ -39,8 +39,7 @@ MOST = 1_000_000
 
 @dataclass
 class Rule:
-    """One rule. It looks at the deliveries of `event` and `webhook_id` (None: of any), applies to every
-    `every`-th of them, and ends after it applied to `count` (None: never by itself).
+    """One rule. It applies to every `every`-th delivery, and ends after it applied to `count` (None: never by itself).
 
     drop: never sent. double: sent `times` times, with the same `triggerUuid`, or each with one of its own when
     `fresh_uuid`. delay: sent `seconds` of the sandbox's time later. reorder: `n` are kept until they are
@@ -49,8 +48,6 @@ class Rule:
 
     id: int
     rule: str
-    event: str | None = None
-    webhook_id: int | None = None
     count: int | None = None
     every: int = 1
     seconds: float = 0.0
@@ -61,9 +58,6 @@ class Rule:
     seen: int = 0
     applied: int = 0
 
-    def applies_to(self, event: str, webhook_id: int) -> bool:
-        return self.event in (None, event) and self.webhook_id in (None, webhook_id)
-
     def description(self) -> str:
         """What it does, for the page."""
         extra = {
@@ -73,50 +67,29 @@ class Rule:
             "hold": "held",
             "drop": "dropped",
         }[self.rule]
-        whose = self.event or "any event"
         often = f", every {self.every}th" if self.every > 1 else ""
         left = "" if self.count is None else f", {self.count - self.applied} to go"
-        return f"{whose}: {extra}{often}{left}"
+        return f"any event: {extra}{often}{left}"
 
 
-def rule_from(number: int, given: Mapping[str, Any]) -> Rule:
-    """The rule that a JSON object describes. Raises BadRequestError."""
-    kind = one_of(given.get("rule"), "rule", KINDS)
-    known = {"rule", "event", "webhook_id", "count", "every"} | set(OWN.get(kind, ()))
-    if set(given) - known:
-        raise BadRequestError(f"unknown keys for {kind}: {', '.join(sorted(set(given) - known))}")
-    if given.get("event") is not None:
-        one_of(given["event"], "event", NAMES)
-    rule = Rule(number, kind, event=given.get("event"), count=FIRST_COUNT.get(kind, 1))
-    for key, (least, most) in WHOLE.items():
-        if key not in given:
-            continue
-        value = given[key]
-        if isinstance(value, str) and key == "webhook_id" and value.isdecimal():
-            value = int(value)  # the API gives ids as strings
-        setattr(rule, key, None if value is None and key in OPTIONAL else whole(value, key, least, most))
-    seconds, fresh = given.get("seconds", 60 if kind == "delay" else 0), given.get("fresh_uuid", False)
-    if not isinstance(fresh, bool):
-        raise BadRequestError("fresh_uuid is true or false")
-    rule.seconds = float(amount(seconds, f"seconds is a number from 0 to {LONGEST_DELAY:,}", LONGEST_DELAY))
-    rule.fresh_uuid = fresh
-    if kind == "reorder" and "count" not in given:
-        rule.count = rule.n
-    return rule
-
-
-OWN = {"double": ("times", "fresh_uuid"), "delay": ("seconds",), "reorder": ("n", "seed")}
-FIRST_COUNT: dict[str, int | None] = {"hold": None}
-OPTIONAL = ("count", "webhook_id")
-
-WHOLE = {
-    "webhook_id": (1, 10**15),
-    "count": (1, MOST),
-    "every": (1, MOST),
-    "times": (2, MOST_COPIES),
-    "n": (2, MOST_TOGETHER),
-    "seed": (0, 2**63),
+CHECKS: dict[str, Check] = {
+    "rule": one_of(KINDS),
+    "count": optional(whole(1, MOST)),
+    "every": whole(1, MOST),
+    "seconds": amount(LONGEST_DELAY),
+    "times": whole(2, MOST_COPIES),
+    "fresh_uuid": flag,
+    "n": whole(2, MOST_TOGETHER),
+    "seed": whole(0, 2**63),
 }
+
+
+def rule_from(number: int, given: Any) -> Rule:
+    """The rule that a JSON object describes. Raises BadRequestError."""
+    wanted = checked(given, CHECKS, "a rule")
+    kind = one_of(KINDS)(wanted.get("rule"), "rule")
+    first = {"reorder": wanted.get("n", Rule.n), "hold": None}
+    return Rule(number, **{"count": first.get(kind, 1), "seconds": 60.0 if kind == "delay" else 0.0} | wanted)
 
 
 class Rules:
@@ -127,18 +100,16 @@ class Rules:
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
 
-    def add(self, given: list[Mapping[str, Any]]) -> None:
+    def add(self, given: list[Any]) -> None:
         """All of them or, when one is none, nothing. Raises BadRequestError."""
         made = [rule_from(next(self._numbers), one) for one in given]
         with self._lock:
             self._rules += made
 
-    def hit(self, event: str, webhook_id: int) -> Rule | None:
-        """The first rule that applies to this delivery; those before it have looked at it."""
+    def hit(self) -> Rule | None:
+        """The first rule that applies to the next delivery; those before it have looked at it."""
         with self._lock:
             for rule in self._rules:
-                if not rule.applies_to(event, webhook_id):
-                    continue
                 rule.seen += 1
                 if rule.seen % rule.every == 0:
                     rule.applied += 1
@@ -405,7 +376,7 @@ class Deliveries:
                     body=body(hook.subscription_id, happening),
                 )
                 self._enter(delivery)
-                rule = self.rules.hit(delivery.event, delivery.webhook_id)
+                rule = self.rules.hit()
                 if rule is None:
                     self._schedule([delivery], self._clock.time())
                     changed.append(delivery)
@@ -473,20 +444,16 @@ class Deliveries:
             heapq.heappush(self._due, (moment, next(self._places), train))
             self._condition.notify()
 
-    def release(self, how: str = "send", ids: list[int] | None = None, seed: int = 0) -> int:
-        """Let held deliveries go (those with these ids; None: all) one after another; how many there were.
+    def release(self, how: str = "send", seed: int = 0) -> int:
+        """Let held deliveries go one after another, and end the rules that hold; how many there were.
 
-        `how` sends them as they came, sends each twice, drops them, or sends them in another order. Without
-        `ids` the rules that hold end too, so that what comes later is sent as usual.
+        `how` sends them as they came, sends each twice, drops them, or sends them in another order.
         """
-        if ids is None:
-            self.rules.clear(("hold", "reorder"))
+        self.rules.clear(("hold", "reorder"))
         with self._changing() as changed:
-            chosen = [one for one in self._held.values() if ids is None or one.id in ids]
-            for one in chosen:
-                del self._held[one.id]
-            for together in self._shuffling.values():
-                together[:] = [one for one in together if one.id in self._held]
+            chosen = list(self._held.values())
+            self._held.clear()
+            self._shuffling.clear()
             if how == "drop":
                 for one in chosen:
                     one.state, one.rule = DROPPED, "drop"

@@ -4,4 +4,4 @@ from config.settings import *  # noqa: F403
 from config.settings import INSTALLED_APPS as PRODUCT
 
 INSTALLED_APPS = [*PRODUCT, "tests.chaos.small_pages.SmallPages"]
-GUARD_RECORDS = 4  # as in_bulk.LIMIT
+GUARD_RECORDS = 4  # as people_npd.LIMIT

@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.db import transaction
+import psycopg
+from django.contrib.auth.models import User
+from django.db import connection, transaction
+from psycopg import sql
 
 from conflicts.models import SyncConflict
-from sync.models import BoardLink, FieldMapping
+from sync.choices import ApprovalKind, ApprovalState
+from sync.models import ApprovalRequest, BoardLink, Decision, FieldMapping
+from sync.operations.decision_undo import undo_decisions
+from sync.records.approvals import approve, reject
 from tests.admin.forms import values_of
-from tests.chaos.journal import FIELDS, NPD, Setting
-from tests.chaos.stage import MODELS, SKIPPED, Stage, local_value
+from tests.chaos.journal import FIELDS, MONDAY, NPD, Setting
+from tests.chaos.stage import MODELS, SKIPPED, Stage, local_value, remote_value
 
 TIMEOUT = 20
 PATHS = {"contact": "contacts", "organization": "organizations"}
@@ -282,3 +288,145 @@ def _must_have_been_fresh(stage: Stage, body: dict[str, Any], before: dict[str, 
         stored = {"npd": before["npd_data"].get(key), "monday": before["monday_data"].get(key)}
         if body["seen"][key] != stored:
             stage.wrong(f"a choice for {body['seen'][key]} was taken while the conflict held {stored}")
+
+
+UNDO = "undo"
+MOVES = ("push", "pull", "overridden")
+
+
+def undo_conflict(stage: Stage, pick: int) -> str | None:
+    """Undo a resolution, seeing both sides as they are."""
+    settled = SyncConflict.objects.exclude(resolution_type=None).exclude(resolution_type="auto")
+    found = list(settled.order_by("detected_at", "id"))
+    if not found:
+        return SKIPPED
+    conflict = found[pick % len(found)]
+    handle = stage.handle_of(str(conflict.entity_id))
+    sides = {key: _both_sides(stage, handle, key) for key in FIELDS[stage.type_of(handle)]}
+    url = stage.arena.path(f"/api/v1/sync/conflicts/{conflict.pk}/undo")
+    answer = stage.arena.api.post(url, timeout=TIMEOUT)
+    if answer.status_code != 200:
+        return f"answered {answer.status_code}: {answer.text[:200]}"
+    for key in conflict.conflict_fields:
+        if key in sides:
+            stage.wrote(UNDO, NPD, handle, key, "", sides[key])
+    return None
+
+
+def _both_sides(stage: Stage, handle: str, key: str) -> tuple[str, str]:
+    record, item = stage.record(handle), stage.item(handle)
+    local = local_value(record, key) if record else ""
+    return local, remote_value(item, stage.column(handle, key)) if item else ""
+
+
+def undo_change(stage: Stage, pick: int) -> str | None:
+    """Take back a value that the sync has moved, from the record's history; refused where it no longer stands."""
+    moves = list(Decision.objects.filter(kind__in=MOVES).exclude(key="").order_by("id"))
+    if not moves:
+        return SKIPPED
+    decision = moves[-1 - pick % len(moves)]
+    handle = stage.handle_of(str(decision.entity_id))
+    before = stage.record(handle)
+    if before is None or decision.key not in FIELDS[stage.type_of(handle)]:
+        return SKIPPED
+    result = undo_decisions([decision], by=User.objects.get(username="dora"))
+    if not result.done:
+        return "nothing was put back"
+    after = stage.record(handle)
+    assert after is not None
+    for step in result.done:
+        key = step.decision.key
+        stage.wrote(UNDO, NPD, handle, key, local_value(after, key), (local_value(before, key),))
+    return None
+
+
+LIMIT = 4  # GUARD_RECORDS in chaos_settings.py
+
+
+def delete_many(stage: Stage, handles: list[str]) -> str | None:
+    """A person deletes several records, one right after another."""
+    stage.in_bulk = {handle: item for handle in handles if (item := _active(stage, handle))}
+    came = [delete(stage, handle) for handle in handles]
+    return None if None in came else SKIPPED
+
+
+def empty_many(stage: Stage, handles: list[str], key: str) -> str | None:
+    """An import empties a field of several records."""
+    column = stage.column(handles[0], key)
+    filled = {handle for handle in handles if remote_value(stage.item(handle) or {"values": {}}, column)}
+    stage.in_bulk = {handle: stage.item_id(handle) for handle in sorted(filled)}
+    return import_update(stage, handles, key, 0)
+
+
+def look_what_went(stage: Stage, key: str = "") -> str | None:
+    """Nobody has approved anything yet: no more than the limit may be gone, or (`key`) empty, on the board."""
+    if not stage.in_bulk:
+        return SKIPPED
+    items = {item["id"]: item for board in stage.sandbox.boards() for item in board["items"]}
+    column = stage.column(next(iter(stage.in_bulk)), key) if key else ""
+    found = [items[item_id] for item_id in stage.in_bulk.values() if item_id in items]
+    went = [one for one in found if (not remote_value(one, column) if key else one["state"] != "active")]
+    if len(went) > LIMIT:
+        what = f"had their {key} emptied" if key else "were put away"
+        stage.wrong(f"{len(went)} items {what} at once, and nobody approved more than {LIMIT}")
+    stage.in_bulk = {}
+    return None
+
+
+def decide_guarded(stage: Stage, how: str) -> str | None:
+    """An administrator approves or rejects all that waits."""
+    waiting = list(ApprovalRequest.objects.filter(state=ApprovalState.PENDING))
+    if not waiting:
+        return SKIPPED
+    decide = reject if how == "reject" else approve
+    decide(ApprovalRequest.objects.filter(pk__in=[act.pk for act in waiting]), User.objects.get(username="dora"))
+    if how == "reject":
+        _note_what_comes_back(stage, waiting)
+    return None
+
+
+def _note_what_comes_back(stage: Stage, waiting: list[ApprovalRequest]) -> None:
+    """Who rejects that a field is emptied, fills it in again with what still stood on the other side."""
+    for act in waiting:
+        handle = stage.handle_of(str(act.entity_id))
+        if handle and act.key in FIELDS[stage.type_of(handle)]:
+            side = NPD if act.kind == ApprovalKind.CLEAR_MONDAY else MONDAY
+            value = str(act.values["value"])
+            stage.wrote("an administrator", side, handle, act.key, value, ("", value))
+
+
+def _active(stage: Stage, handle: str) -> str:
+    item = stage.item(handle)
+    return item["id"] if item and item["state"] == "active" else ""
+
+
+def begin_save(stage: Stage, handle: str, key: str, number: int) -> str | None:
+    """The change is written, and not committed yet."""
+    record = stage.record(handle)
+    if record is None or key not in FIELDS[stage.type_of(handle)] or stage.slow:
+        return SKIPPED
+    told = connection.get_connection_params()
+    names = ("host", "port", "dbname", "user", "password")
+    slow = psycopg.connect(**{name: told[name] for name in names if told.get(name)})
+    statement = sql.SQL("UPDATE {} SET {} = %s WHERE id = %s").format(
+        sql.Identifier(record._meta.db_table), sql.Identifier(stage.field(key))
+    )
+    value = stage.text(handle, key, number)
+    slow.execute(statement, [value, record.pk])
+    stage.slow = (slow, handle, key, value, local_value(record, key))
+    return None
+
+
+def commit_save(stage: Stage) -> str | None:
+    if not stage.slow:
+        return SKIPPED
+    slow, handle, key, value, before = _taken(stage)
+    slow.commit()
+    slow.close()
+    stage.wrote("a slow import", NPD, handle, key, value, (before,))
+    return None
+
+
+def _taken(stage: Stage) -> tuple[Any, ...]:
+    taken, stage.slow = stage.slow, ()
+    return taken

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import connection
 
-from tests.chaos import meddling, slowly
+from tests.chaos import meddling, people_npd
 from tests.chaos.journal import Violation
 from tests.chaos.stage import Stage
 
@@ -47,7 +47,7 @@ def _end_troubles(stage: Stage) -> None:
     stage.automations.clear()
     meddling.end_faults(stage)
     stage.sandbox.control("latency", call_ms=0, mutation_ms=0)
-    slowly.commit_save(stage)
+    people_npd.commit_save(stage)
     meddling.let_go(stage)
     if arena.live:
         arena.work()

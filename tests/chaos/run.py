@@ -11,10 +11,12 @@ from itertools import islice
 
 import requests
 
-from tests.chaos import early, in_bulk, meddling, oracle, people_monday, people_npd, slowly, undoing
+from sync.models import SyncQueue
+from tests.chaos import meddling, oracle, people_monday, people_npd
 from tests.chaos.arena import Arena
-from tests.chaos.journal import Journal, Violation
-from tests.chaos.quiet import come_to_rest, sweep, wait_out
+from tests.chaos.evidence import Entity, Evidence
+from tests.chaos.journal import Journal, Violation, essence
+from tests.chaos.quiet import A_DAY, come_to_rest, sweep, wait_out
 from tests.chaos.script import Script, Step
 from tests.chaos.stage import SKIPPED, Stage
 
@@ -32,20 +34,20 @@ STEPS: dict[str, Callable[..., str | None]] = {
     "change_policy": people_npd.change_policy,
     "look_at_conflicts": people_npd.look_at_conflicts,
     "resolve": people_npd.resolve,
-    "undo_conflict": undoing.undo_conflict,
-    "undo_change": undoing.undo_change,
+    "undo_conflict": people_npd.undo_conflict,
+    "undo_change": people_npd.undo_change,
     "add": people_monday.add,
     "edit": people_monday.edit,
     "move_state": people_monday.move_state,
     "move_to_other_board": people_monday.move_to_other_board,
     "duplicate": people_monday.duplicate,
     "automation": people_monday.automation,
-    "delete_many": in_bulk.delete_many,
-    "empty_many": in_bulk.empty_many,
-    "look_what_went": in_bulk.look_what_went,
-    "decide_guarded": in_bulk.decide_guarded,
-    "begin_save": slowly.begin_save,
-    "commit_save": slowly.commit_save,
+    "delete_many": people_npd.delete_many,
+    "empty_many": people_npd.empty_many,
+    "look_what_went": people_npd.look_what_went,
+    "decide_guarded": people_npd.decide_guarded,
+    "begin_save": people_npd.begin_save,
+    "commit_save": people_npd.commit_save,
     "work": meddling.work,
     "deliver": meddling.deliver,
     "clock": meddling.clock,
@@ -112,9 +114,9 @@ def _violations(stage: Stage, script: Script) -> Iterator[Violation]:
     stage.at = len(script.steps)
     yield from stage.journal.complaints()
     wait_out(stage)
-    yield from early.saves_went_out(stage)
+    yield from saves_went_out(stage)
     sweep(stage)
-    yield from early.sweeps_found(stage)
+    yield from sweeps_found(stage)
     yield from come_to_rest(stage)
     yield from oracle.judge(stage)
     yield from stage.journal.complaints()
@@ -132,3 +134,35 @@ def _play(stage: Stage, step: Step) -> None:
         stage.journal.done[step.do] += 1
     if came and came.startswith("answered 5"):
         stage.wrong(f"{step}: {came}")
+
+
+def saves_went_out(stage: Stage) -> list[Violation]:
+    """Whatever was saved in NPD has gone, or waits, or it is said why not: the outbox alone must know of it."""
+    evidence = Evidence(stage)
+    waiting = set(SyncQueue.objects.filter(status="pending").values_list("entity_id", flat=True))
+    return [
+        Violation("a save needs no sweep", words)
+        for entity in evidence.entities
+        if entity.linked and entity.may_sync and entity.record and entity.record.pk not in waiting
+        for key in evidence.keys(entity)
+        if (words := _left_behind(evidence, entity, key))
+    ]
+
+
+def _left_behind(evidence: Evidence, entity: Entity, key: str) -> str:
+    base = entity.ledger.base.get(key) if entity.ledger else None
+    one_way = oracle.flow(evidence, entity, key) in ("none", "monday_to_npd")
+    if base is None or one_way or oracle.excused(entity, key) or oracle.reason_of(entity):
+        return ""
+    local, agreed = essence(key, entity.local(key)), oracle.raw_text(key, base.get("local"))
+    if local == agreed:
+        return ""
+    return f"{entity.words}.{key} is {local!r} in NPD, last agreed {agreed!r}, and no row waits for it"
+
+
+def sweeps_found(stage: Stage) -> list[Violation]:
+    """What no webhook told, two sweeps have found."""
+    if stage.arena.passed() > A_DAY:
+        return []  # what is older than a day, the nightly comparison finds
+    evidence = Evidence(stage)
+    return [Violation("a sweep finds what no webhook told", words) for words in oracle.sides_agree(evidence)]

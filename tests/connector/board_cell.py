@@ -8,7 +8,7 @@ from graphql import FieldNode, FragmentDefinitionNode, InlineFragmentNode, parse
 from graphql.language.visitor import Visitor
 
 from sandbox.columns import KINDS, initial_settings, settings_json
-from sandbox.columns.kind import Writing
+from sandbox.columns.value_kinds import Writing
 from sandbox.graph.resolvers import column_value
 from sandbox.model import Cell, Column, Item, Names
 from sync.connectors.base.board_items import Reading

@@ -21,10 +21,10 @@ from graphql import (
 )
 from graphql.type import GraphQLInputObjectType, is_input_type, is_non_null_type
 
-from sandbox.graph import server
-from sandbox.graph.context import CURRENT, VERSIONS
+from sandbox import graph
+from sandbox.graph.resolvers import CURRENT, VERSIONS
 from sync.connectors.base.board_items import ItemChange, ItemCreate, ItemRemoval, MatchColumn, WriteRequest
-from sync.connectors.monday import board_events, board_structure, connection, graphql, items
+from sync.connectors.monday import board_events, board_structure, connection, items
 from sync.connectors.monday.graphql import Document
 
 SERVED = tuple(v.value for v in VERSIONS if v.kind in ("maintenance", "current", "release_candidate"))
@@ -48,7 +48,7 @@ def documents(version: str) -> dict[str, Document]:
 
 
 def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
-    yield "probe", graphql.probe_query()
+    yield "probe", Document(connection.PROBE, {})
     yield "read_items", items.items_query(["1", "2"], COLUMNS)
     yield "look by id", items.batch_query("7", ["1"], COLUMNS, "npd_id", [])
     yield "look by NPD ID", items.batch_query("7", [], COLUMNS, "npd_id", ["n-1"])
@@ -92,10 +92,9 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
             sent(items.prepare_creates("7", "topics", creates, COLUMNS, every, create_labels=True)),
         )
     yield "create tags", items.create_tags_mutation(["Key account", "Old"], "7")
-    yield "create tags of the account", items.create_tags_mutation(["Key account"])
-    yield "greeting", connection.account_info_query()
+    yield "greeting", Document(connection._ACCOUNT_INFO, {})
     yield "short greeting", Document(connection._SHORT_ACCOUNT_INFO, {})
-    yield "users", connection.users_page(2)
+    yield "users", Document(connection._USERS, {"page": 2, "limit": 500})
     yield "what happened since", board_events.board_activity_query("7", MOMENT, form)
     yield "what happened since, without the log", board_events.board_activity_query("7", MOMENT, None)
     turn = 2 if form is board_events.NUMBERED_PAGES else "cursor"
@@ -107,7 +106,7 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
 
 def our_schema(version: str) -> GraphQLSchema:
     """What the sandbox plays of a version."""
-    return server.schema(next(one.era for one in VERSIONS if one.value == version))
+    return graph.schema(next(one.era for one in VERSIONS if one.value == version))
 
 
 def official_schemas() -> dict[str, Path]:

@@ -102,7 +102,7 @@ class FakeAccount(MondayClient):
 
     def _create_webhook(self, sent: Mapping[str, Any]) -> Answer:
         if sent["event"] in self.unreachable_events:
-            return Answer({"create_webhook": None}, request_id="req-5")
+            return Answer({"create_webhook": None})
         hook_id = self._new_id("webhook")
         self.hooks[hook_id] = {"id": hook_id, "event": sent["event"]}
         return Answer({"create_webhook": self.hooks[hook_id]})

@@ -11,14 +11,14 @@ from npd.models import Contact
 from sync import connectors
 from sync.choices import Cause, Priority
 from sync.connectors.base.board_items import BatchItems, Item, Reading, WriteRequest, WriteResult
-from sync.connectors.base.conversion import BaseConverter, canonical_text, only_field, only_text
+from sync.connectors.base.conversion import Converter, canonical_text, only_field, only_text
 from sync.models import BoardLink, FieldMapping, MondayAccount
 from sync.queue import SyncQueueService
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-class Text(BaseConverter):
+class Text(Converter):
     """A field and a value of the card file: both are texts."""
 
     def local(self, raw: Any) -> Any:
@@ -29,9 +29,6 @@ class Text(BaseConverter):
 
     def stored_value(self, reading: Reading) -> Any:
         return reading.value
-
-    def to_remote(self, raw_local: Any, existing: Any) -> Any:
-        return self.local(raw_local)
 
     def to_local(self, raw: Any, current: Any) -> Any:
         return {only_field(current)[0]: raw or ""}

@@ -1,7 +1,6 @@
 """Converters, case by case: canonical forms, what is sent, and what stays as people wrote it."""
 
 import re
-from typing import Any
 
 import phonenumbers
 import pytest
@@ -42,50 +41,16 @@ def test_text_is_compared_composed_with_plain_line_ends_and_trimmed() -> None:
     assert text.remote("Zoë\nline\nend") == "Zoë\nline\nend"
 
 
-def test_a_spelling_that_says_the_same_is_kept() -> None:
-    assert make_converter("text").to_local("Zoë", {"notes": " Zoe\u0308 "}) == {"notes": " Zoe\u0308 "}
-    assert make_converter("email").to_local({"email": "Ada@Example.ORG"}, {"email": "Ada@example.org"}) == {
-        "email": "Ada@example.org"
-    }
-
-
 @pytest.mark.parametrize(
-    ("name", "reading", "kept", "canonical"),
+    ("name", "value"),
     [
-        ("text", Reading("c", "text", text="abc", value="abc"), "abc", "abc"),
-        ("text", Reading("c", "text", text="", value=None), None, None),
-        (
-            "long_text",
-            Reading("c", "long_text", text="abc", value={"text": "abc", "changed_at": "2026-01-01T00:00:00Z"}),
-            "abc",
-            "abc",
-        ),
-        ("name", Reading("name", "name", text="Ada", value="Ada"), "Ada", "Ada"),
-        (
-            "email",
-            Reading(
-                "c", "email", text="Ada - ada@b.test", value={"email": "ada@B.test", "text": "Ada", "changed_at": 1}
-            ),
-            {"email": "ada@B.test", "text": "Ada"},
-            "ada@b.test",
-        ),
-        ("email", Reading("c", "email", text="", value=None), None, None),
-        ("email", Reading("c", "email", text="", value={"email": "", "text": ""}), None, None),
-        (
-            "phone",
-            Reading("c", "phone", text="12025550169", value={"phone": "12025550169", "countryShortName": "US"}),
-            {"phone": "12025550169", "countryShortName": "US"},
-            "+12025550169",
-        ),
-        ("phone", Reading("c", "phone", text="", value={}), None, None),
-        ("address", Reading("c", "text", text="", value="1 A St,  Town"), "1 A St,  Town", "1 A St, Town"),
+        ("email", {"email": "ada@B.test", "text": "Ada"}),
+        ("link", {"url": "https://b.test", "text": "Shop"}),
+        ("phone", {"phone": "12025550169", "countryShortName": "US"}),
     ],
 )
-def test_a_reading_keeps_what_a_base_needs_and_compares_by_value(
-    name: str, reading: Reading, kept: Any, canonical: str | None
-) -> None:
-    assert make_converter(name).stored_value(reading) == kept
-    assert make_converter(name).remote(kept) == canonical
+def test_a_base_keeps_what_npd_does_not_know_and_no_time(name: str, value: dict[str, str]) -> None:
+    assert make_converter(name).stored_value(Reading("c", name, value=value | {"changed_at": "x"})) == value
 
 
 def test_an_email_s_own_label_stays_and_a_repeated_address_goes_with_the_old_one() -> None:
@@ -105,20 +70,6 @@ def test_a_phone_s_country_stays_while_it_is_still_right() -> None:
     canadian = {"phone": "16135550100", "countryShortName": "CA"}
     assert phone.to_remote({"phone": "202 555 0169"}, canadian)["countryShortName"] == "CA"
     assert phone.to_remote({"phone": "+49 30 901820"}, canadian)["countryShortName"] == "DE"
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [("(202) 555-0169", "+1 202 555 0169"), ("202.555.0169 ext 5", "+12025550169;ext=5"), ("ask  Bob", " ask Bob")],
-)
-def test_phone_numbers_are_equal_by_number_and_not_by_spelling(one: str, other: str) -> None:
-    phone = make_converter("phone")
-    assert phone.local({"phone": one}) == phone.local({"phone": other})
-
-
-def test_extensions_tell_numbers_apart() -> None:
-    phone = make_converter("phone")
-    assert phone.local({"phone": "202 555 0169"}) != phone.local({"phone": "202 555 0169 x1"})
 
 
 def test_a_number_is_read_in_the_cell_s_country_and_pulled_so_that_it_stays_that_number() -> None:
@@ -144,9 +95,7 @@ def test_a_value_at_the_limit_is_sent_and_an_empty_name_is_not(name: str, length
 
 
 def test_an_address_is_one_text_of_its_filled_parts() -> None:
-    address = make_converter("address")
-    assert address.to_remote(ADDRESS, None) == "12 Main St, Apt 4, Springfield, 62701, USA"
-    assert address.remote("12 Main St ,Apt 4,Springfield, ,62701, USA") == address.local(ADDRESS)
+    assert make_converter("address").to_remote(ADDRESS, None) == "12 Main St, Apt 4, Springfield, 62701, USA"
 
 
 def test_a_typed_address_that_can_t_be_divided_goes_to_the_street_whole() -> None:

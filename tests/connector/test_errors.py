@@ -33,7 +33,6 @@ def test_the_outcome_is_unknown_exactly_where_the_scope_is_transport(error: type
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        (failed("Item not found", "InvalidItemIdException"), errors.ItemNotFound),
         (failed("Item not found in board", "ResourceNotFoundException", status_code=404), errors.ItemNotFound),
         (
             failed("Column not found", "ResourceNotFoundException", error_data={"resource_type": "column"}),
@@ -51,10 +50,6 @@ def test_the_outcome_is_unknown_exactly_where_the_scope_is_transport(error: type
             errors.ItemInactive,
         ),
         (failed("This column type is not supported yet in the api", "ColumnValueException"), errors.ColumnUnsupported),
-        (failed("User unauthorized", "UserUnauthorizedException", status_code=403), errors.BoardForbidden),
-        (failed("Rate limit already blocked", "tooManyRequests", status_code=400), errors.FieldLimitReached),
-        ({"message": 'Parse error on ":" (STRING) at [1, 166]'}, errors.InvalidDocument),
-        ("Not Authenticated", errors.NotAuthenticated),
         (failed("something new", "BrandNewException"), errors.RecordRejected),
     ],
 )
@@ -157,7 +152,6 @@ def test_every_published_error_code_has_a_class() -> None:
         (failed("Later", "NewLock", ["r0"], status_code=423), errors.BoardLocked),
         (failed("Group not found", "ResourceNotFoundException"), errors.GroupNotFound),
         (failed("No", "UserUnauthorizedException", ["me"], status_code=403), errors.PermissionMissing),
-        (failed("No", "USER_ACCESS_DENIED"), errors.UserDenied),
         ({"message": "Your ip is restricted"}, errors.AddressForbidden),
     ],
 )

@@ -14,7 +14,7 @@ import requests
 from graphql import build_schema, parse, validate
 
 from sandbox import __main__ as sandbox_process
-from sandbox import replay
+from sandbox.__main__ import replaying
 from sync.connectors.base.errors import TimedOut, Unreachable
 from sync.connectors.monday import probe
 from sync.connectors.monday.client import MondayClient
@@ -168,7 +168,7 @@ def test_departures_of_the_account_are_named_and_a_recording_gives_them_again(
     assert departing.unasked == set()
     file = tmp_path / "recording.json"
     file.write_text(json.dumps(departing.recording()))
-    played = replay.build(file, "127.0.0.1", "http://127.0.0.1:9")
+    played = replaying(file, "127.0.0.1", "http://127.0.0.1:9")
     with answering("http://127.0.0.1:9", played):
         again = Account("http://127.0.0.1:9", lambda seconds: None).probed()
         progress = requests.get("http://127.0.0.1:9/_control/replay", timeout=5).json()
@@ -197,7 +197,7 @@ def _user_ids(account: Account) -> set[str]:
 def test_what_a_recording_lacks_is_refused_and_listed(account: Account, tmp_path: Path) -> None:
     file = tmp_path / "recording.json"
     file.write_text(json.dumps({"exchanges": []}))
-    with answering("http://127.0.0.1:9", replay.build(file, "127.0.0.1", "http://127.0.0.1:9")):
+    with answering("http://127.0.0.1:9", replaying(file, "127.0.0.1", "http://127.0.0.1:9")):
         answer = requests.post("http://127.0.0.1:9/v2", json={"query": "{ me { id } }"}, timeout=5)
         progress = requests.get("http://127.0.0.1:9/_control/replay", timeout=5).json()
     assert answer.status_code == 404

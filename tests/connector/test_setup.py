@@ -197,6 +197,13 @@ def test_each_webhook_is_handed_over_as_soon_as_it_stands(account: FakeAccount) 
     assert kept == list(range(1, len(WEBHOOK_EVENTS) + 1))
 
 
+def test_an_address_that_monday_does_not_reach_is_told_with_the_webhooks_that_stand(account: FakeAccount) -> None:
+    account.unreachable_events = {WEBHOOK_EVENTS[2]}
+    with pytest.raises(WebhooksIncomplete, match="could not reach") as caught:
+        ensure_webhooks(account, "7", URL, {})
+    assert [hook.event for hook in caught.value.hooks] == [*WEBHOOK_EVENTS[:2]]
+
+
 class Partly(FakeAccount):
     """Answers the read of a board with one of its parts left out, beside an error or without one."""
 

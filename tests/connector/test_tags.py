@@ -9,15 +9,9 @@ from tests.connector.bodies import failed
 
 
 def test_names_travel_as_variables_and_a_text_depends_on_their_number_alone() -> None:
-    one, other = create_tags_mutation(["VIP", 'a "b"'], "7"), create_tags_mutation(["x", "y"])
+    one, other = create_tags_mutation(["VIP", 'a "b"'], "7"), create_tags_mutation(["x", "y"], "7")
     assert one.text == other.text
     assert one.variables == {"board": "7", "name_0": "VIP", "name_1": 'a "b"'}
-    assert other.variables["board"] is None
-
-
-def test_no_name_is_nothing_to_send() -> None:
-    with pytest.raises(ValueError, match="no tag"):
-        create_tags_mutation([])
 
 
 def test_a_tag_that_was_refused_is_raised_as_its_own_error() -> None:

@@ -7,10 +7,9 @@ import pytest
 
 from sync.connectors.base.conversion import ConverterOptions
 from sync.connectors.base.errors import PermissionMissing
-from sync.connectors.monday.board_structure import read_boards
+from sync.connectors.monday.board_structure import parse_rules, read_boards
 from sync.connectors.monday.columns import make_converter
 from sync.connectors.monday.graphql import Answer
-from sync.connectors.monday.validation import parse_rules
 from tests.connector.fake_account import FakeAccount
 
 LABELS = {"labels": {"1": "New", "2": "Won", "3": "Lost"}}

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from npd.models import Contact
-from sync.connectors.monday import items
+from sync.connectors.monday.monday_connector import MondayConnector
 from sync.limits import MeteredClient
 from sync.models import BoardLink, Intent, SyncQueue, Tombstone
 from sync.records import availability
@@ -114,14 +114,14 @@ def blind_search(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
     """Monday's search lags: it doesn't show items that were made a moment ago."""
     from dataclasses import replace
 
-    left, original = [times], items.parse_batch
+    left, original = [times], MondayConnector.read_batch
 
-    def lagging(answer: Any, columns: Any) -> Any:
+    def lagging(*asked: Any, **more: Any) -> Any:
         left[0] -= 1
-        found = original(answer, columns)
+        found = original(*asked, **more)
         return replace(found, by_npd_id=[], by_match=[]) if left[0] >= 0 else found
 
-    monkeypatch.setattr(items, "parse_batch", lagging)
+    monkeypatch.setattr(MondayConnector, "read_batch", lagging)
 
 
 def test_creates_answered_without_data_are_looked_for_before_they_are_made_again(

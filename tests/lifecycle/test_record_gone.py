@@ -324,16 +324,16 @@ def test_the_page_of_a_deleted_record_shows_its_history(admin_client: Client) ->
 
 def hide(world: World, monkeypatch: pytest.MonkeyPatch, item_id: str) -> None:
     """Monday doesn't return the item any more when it is asked for by id."""
-    from sync.connectors.monday import items
+    from sync.connectors.monday.monday_connector import MondayConnector
 
-    real = items.parse_batch
+    real = MondayConnector.read_batch
 
-    def without(answer: Any, columns: Any) -> Any:
-        found = real(answer, columns)
+    def without(*asked: Any, **more: Any) -> Any:
+        found = real(*asked, **more)
         found.linked.pop(item_id, None)
         return found
 
-    monkeypatch.setattr(items, "parse_batch", without)
+    monkeypatch.setattr(MondayConnector, "read_batch", without)
 
 
 def test_a_read_that_fails_forgets_not_since_when_an_item_is_not_shown(

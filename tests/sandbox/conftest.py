@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from config.embedded.processes import die_with_parent
-from sandbox.app import Settings, build
+from sandbox.__main__ import Settings, build
 from tests.support.in_process import by_address
 from tests.support.servers import free_port
 from tests.support.serving import Quiet, local, serving
@@ -193,7 +193,6 @@ class Receiver:
         self.headers: list[dict[str, str]] = []
         self.challenges: list[dict[str, str]] = []
         self.status = 200
-        self.echo = True
         receiver = self
 
         class Handler(Quiet):
@@ -208,7 +207,7 @@ class Receiver:
         content = json.loads(body)
         if "challenge" in content:
             self.challenges.append(headers)
-            handler.answer(body if self.echo else b"{}")
+            handler.answer(body)
             return
         self.headers.append(headers)
         self.got.append(content["event"])

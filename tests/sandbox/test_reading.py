@@ -29,11 +29,7 @@ def names(simulator: Simulator, board: str, column: str, operator: str, value: A
 
 @pytest.mark.parametrize(
     ("column", "operator", "value", "found"),
-    [
-        ("email", "contains_text", ["ada@b.test"], ["Ada"]),
-        ("role", "contains_text", "buyer", ["Ada", "Bo"]),
-        ("name", "contains_text", ["a"], ["Ada"]),
-    ],
+    [("email", "contains_text", ["ada@b.test"], ["Ada"]), ("role", "contains_text", "buyer", ["Ada", "Bo"])],
 )
 def test_rules_find_what_monday_finds(
     simulator: Simulator, filled: str, *, column: str, operator: str, value: Any, found: list[str]
@@ -63,7 +59,7 @@ def test_columns_are_anded_and_their_values_ored(
 
 def test_items_gives_25_unless_told_and_takes_100_ids_at_most(simulator: Simulator, board: str) -> None:
     rows = [{"name": f"Item {number}"} for number in range(101)]
-    ids = simulator.control("items", {"board_id": board, "items": rows, "webhooks": False})
+    ids = simulator.control("items", {"board_id": board, "items": rows})
     document = "query ($i: [ID!], $l: Int) { items(ids: $i, limit: $l) { id } }"
     assert len(simulator.data("query ($i: [ID!]) { items(ids: $i) { id } }", i=ids[:60])["items"]) == 25
     assert [item["id"] for item in simulator.data(document, i=ids[:100], l=100)["items"]] == ids[:100]

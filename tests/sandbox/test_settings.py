@@ -1,6 +1,5 @@
-"""Column settings, and what may be changed of columns, groups and boards."""
+"""What a new column may be."""
 
-import json
 from typing import Any
 
 import pytest
@@ -9,21 +8,6 @@ from tests.sandbox.conftest import Simulator
 
 CREATE = """mutation ($b: ID!, $i: String, $t: ColumnType!, $d: JSON) {
   create_column(board_id: $b, title: "Stage", id: $i, column_type: $t, defaults: $d) { id settings } }"""
-
-
-@pytest.mark.parametrize(
-    "defaults",
-    [
-        {"labels": ["a", "b"]},
-        {"settings": {"labels": [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}]}},
-        json.dumps({"labels": {"1": "a", "2": "b"}}),
-    ],
-)
-def test_labels_of_a_dropdown_are_given_in_any_of_monday_s_forms(
-    simulator: Simulator, board: str, defaults: Any
-) -> None:
-    made = simulator.data(CREATE, b=board, i="sorts", t="dropdown", d=defaults)["create_column"]
-    assert [(one["id"], one["label"]) for one in made["settings"]["labels"]] == [(1, "a"), (2, "b")]
 
 
 @pytest.mark.parametrize(

@@ -44,21 +44,6 @@ def settled(simulator: Simulator, count: int) -> list[str]:
     return states(simulator)
 
 
-def test_a_rule_looks_only_at_the_event_and_the_webhook_that_it_names(
-    simulator: Simulator, board: str, heard: Receiver
-) -> None:
-    hook = simulator.subscribe(board, heard.url, "change_name")
-    rule(simulator, rule="drop", event="change_name")
-    rule(simulator, rule="drop", webhook_id="999")
-    item = simulator.item(board, "Ada")
-    simulator.change(board, item, {"name": "Bo"})
-    assert sorted(settled(simulator, 2)) == ["delivered", "dropped"]
-    assert heard.got[0]["type"] == "create_pulse"
-    rule(simulator, rule="drop", webhook_id=(hook or {})["id"])
-    simulator.change(board, item, {"name": "Cy"})
-    assert settled(simulator, 3)[-1] == "dropped"
-
-
 @pytest.mark.parametrize("fresh", [False, True])
 def test_a_doubled_delivery_comes_twice_with_one_trigger_or_with_two(
     simulator: Simulator, board: str, heard: Receiver, fresh: bool

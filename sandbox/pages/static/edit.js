@@ -50,7 +50,7 @@ export function clear(cell) {
 // `first` is a character that was typed on the cell: it begins the new content.
 export function open(cell, first = "") {
   if (cell.dataset.type === "checkbox") {
-    saveAtOnce(cell, { text: cell.getAttribute("aria-pressed") === "true" ? "" : "v" });
+    saveAtOnce(cell, { value: cell.getAttribute("aria-pressed") === "true" ? null : { checked: "true" } });
     return;
   }
   new Editing(cell, first);

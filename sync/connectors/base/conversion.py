@@ -50,23 +50,16 @@ class ConverterOptions:
 
 
 class Converter(Protocol):
-    """Fields of one kind of column; `column_type` is the type of a column that is made for them."""
+    """Fields of one kind of column, and what most kinds have in common."""
 
-    @property
-    def column_type(self) -> str:
-        """The Monday column type to create: "text", "status", "board_relation" …, or "name"."""
-
-    @property
-    def creates_labels(self) -> bool:
-        """Whether a value may be a label that the column lacks, to be created by the write."""
-
-    @property
-    def is_stateless(self) -> bool:
-        """Whether a value is known by itself alone: what could be read once can be read for ever."""
-
-    @property
-    def names_items(self) -> bool:
-        """Whether the value names items of another board; when one of them is removed, its cell empties by itself."""
+    column_type: str = "text"
+    """The Monday column type to create: "text", "status", "board_relation" …, or "name"."""
+    creates_labels: bool = False
+    """Whether a value may be a label that the column lacks, to be created by the write."""
+    is_stateless: bool = False
+    """Whether a value is known by itself alone: what could be read once can be read for ever."""
+    names_items: bool = False
+    """Whether the value names items of another board; when one of them is removed, its cell empties by itself."""
 
     def local(self, raw: Local) -> Canonical:
         """The canonical form of the mapping's NPD fields.
@@ -82,6 +75,7 @@ class Converter(Protocol):
 
     def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
         """What to send as the column's value; None clears it. Unmapped parts are sent back unchanged."""
+        return self.local(raw_local)
 
     def to_local(self, remote_raw: Any, current_local: Local) -> Local:
         """The NPD fields for Monday's value; a field that already says the same keeps its spelling.
@@ -96,53 +90,30 @@ class Converter(Protocol):
 
     def rejection_reason(self, raw_local: Local) -> str | None:
         """Why Monday will certainly reject the value, or None."""
+        return None
 
     def rejection_risk(self, raw_local: Local) -> str | None:
         """Why Monday will probably reject the value, though it is sent and Monday asked, or None."""
+        return None
 
     def sent_as_stored(self, sent: Any) -> Any:
         """What `to_remote` returned, in the form of what `stored_value` returns for it."""
+        return sent
 
     def missing_tags(self, raw_local: Local) -> list[str]:
         """The names in the value for which tags must be created before the value can be written."""
-
-    def tag_names(self, remote_raw: Any) -> Mapping[str, str]:
-        """The names, by id, of the tags in what `stored_value` returned."""
-
-    def display(self, canonical: Canonical) -> str:
-        """The value for people; the empty value is an empty text."""
-
-    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
-        """The canonical form of a webhook's `value`; raises UnknownValue where it can't be decoded."""
-
-
-class BaseConverter:
-    """What most converters have in common."""
-
-    column_type: str = "text"
-    creates_labels: bool = False
-    names_items: bool = False
-    is_stateless: bool = False
-
-    def sent_as_stored(self, sent: Any) -> Any:
-        return sent
-
-    def rejection_reason(self, raw_local: Local) -> str | None:
-        return None
-
-    def rejection_risk(self, raw_local: Local) -> str | None:
-        return None
-
-    def missing_tags(self, raw_local: Local) -> list[str]:
         return []
 
     def tag_names(self, remote_raw: Any) -> Mapping[str, str]:
+        """The names, by id, of the tags in what `stored_value` returned."""
         return {}
 
     def display(self, canonical: Canonical) -> str:
-        if isinstance(canonical, tuple):
-            return ", ".join(canonical)
-        return canonical or ""
+        """The value for people; the empty value is an empty text."""
+        return ", ".join(canonical) if isinstance(canonical, tuple) else canonical or ""
+
+    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
+        """The canonical form of a webhook's `value`; raises UnknownValue where it can't be decoded."""
 
 
 def canonical_text(text: str | None) -> str | None:
@@ -189,7 +160,7 @@ def unreadable_value(value: Any) -> UnknownValue:
 SEPARATORS = re.compile(r"[,\n\r]")
 
 
-class ListConverter(BaseConverter):
+class ListConverter(Converter):
     """One field with a list; `key` is the form in which two elements are compared."""
 
     takes_single_text: bool = False
@@ -314,7 +285,7 @@ class Choices:
         return value
 
 
-class ChoiceConverter(BaseConverter):
+class ChoiceConverter(Converter):
     """One text of a field with choices, by way of the converter of its column: NPD has the value, the board its label.
 
     The label is the canonical form, also of a board that shows the value itself: neither is rewritten for the other.

@@ -131,7 +131,11 @@ def change_body(kind: str, board_id: str, item_id: str) -> dict[str, Any]:
     return {"event": {"type": kind, "boardId": board_id, "pulseId": item_id}}
 
 
-def verify_jwt(token: str, secret: str, audience: str, now: datetime, leeway_seconds: int = 60) -> Mapping[str, Any]:
+LEEWAY = timedelta(minutes=1)
+"""By how much two clocks may differ."""
+
+
+def verify_jwt(token: str, secret: str, audience: str, now: datetime) -> Mapping[str, Any]:
     """Check the JWT of a delivery's Authorization header and return its claims.
 
     The signature (HS256 only) comes first, then the address that it was issued for, then its time against the
@@ -155,15 +159,14 @@ def verify_jwt(token: str, secret: str, audience: str, now: datetime, leeway_sec
     # A proxy may add or drop the last slash, which doesn't change the address.
     if audience.rstrip("/") not in {str(address).rstrip("/") for address in addresses if address}:
         raise WrongAudience("The webhook was signed for another address; check SITE_URL.")
-    leeway = timedelta(seconds=leeway_seconds)
     expires, issued = _parse_timestamp(claims.get("exp")), _parse_timestamp(claims.get("iat"))
     not_before = _parse_timestamp(claims.get("nbf"))
     # Without an end a stolen token would be valid for ever.
     if expires is None:
         raise ExpiredSignature("The webhook's signature has no end of validity.")
-    if now > expires + leeway:
+    if now > expires + LEEWAY:
         raise ExpiredSignature("The webhook's signature has expired.")
-    if any(start is not None and now < start - leeway for start in (issued, not_before)):
+    if any(start is not None and now < start - LEEWAY for start in (issued, not_before)):
         raise ExpiredSignature("The webhook's signature is from the future; check the clock of this machine.")
     return claims
 
@@ -240,12 +243,8 @@ def ensure_webhooks(
     known: Mapping[str, str],
     on_change: Callable[[Sequence[OwnWebhook]], None] = lambda _: None,
 ) -> tuple[list[OwnWebhook], list[str]]:
-    """Bring our webhooks on a board up to date: one for each needed event, all to `url`.
-
-    `known` gives, for each webhook that we made, the fingerprint of its address. Returns all webhooks that
-    are ours now, and what was done, as sentences. Raises WebhooksIncomplete, which holds those that exist, or
-    ValueError for an address that is too long. `on_change` gets our webhooks after each step: one that a
-    killed process had created without storing its id would stay on the board for ever.
+    """As the port says. `on_change` gets our webhooks after each step: one that a killed process had created without
+    storing its id would stay on the board for ever.
     """
     if len(url) > URL_CHARACTERS:
         raise ValueError(f"A webhook's address can have {URL_CHARACTERS} characters; this one has {len(url)}.")
@@ -603,10 +602,10 @@ def webhook_bodies(entry: ActivityEntry, board_id: str) -> Iterator[dict[str, An
 
     The trigger's id is a prefix and the row's id, so that it is stored once however often it is read.
     """
-    kind = _WEBHOOK_TYPES.get(entry.event) or _MOVE_TYPES.get(entry.event)
-    # A batch action is one row of the log, but one webhook for each item.
-    for item_id in entry.item_ids if kind else ():
-        yield {"event": _webhook_event(entry, board_id, item_id, str(kind))}
+    if entry.event in _WEBHOOK_TYPES:
+        kind = _WEBHOOK_TYPES[entry.event] or entry.event
+        # A batch action is one row of the log, but one webhook for each item.
+        yield from ({"event": _webhook_event(entry, board_id, item_id, kind)} for item_id in entry.item_ids)
 
 
 def changes_without_values(entry: ActivityEntry) -> bool:
@@ -616,25 +615,17 @@ def changes_without_values(entry: ActivityEntry) -> bool:
 
 def concerns_items(entry: ActivityEntry) -> bool:
     """Whether the row is about anything that a record could hold."""
-    return entry.event in _WEBHOOK_TYPES or changes_without_values(entry)
+    is_move = _EVENT_KINDS.get(entry.event) is EventKind.MOVED
+    return (entry.event in _WEBHOOK_TYPES and not is_move) or changes_without_values(entry)
 
 
-_WEBHOOK_TYPES = {
-    "create_pulse": "create_pulse",
-    "update_column_value": "update_column_value",
-    "update_name": "update_name",
-    "archive_pulse": "archive_pulse",
-    "delete_pulse": "delete_pulse",
-    "restore_pulse": "restore_pulse",
+_WEBHOOK_TYPES = dict.fromkeys(_EVENT_KINDS) | {
     "archive_group_pulse": "archive_pulse",
     "delete_group_pulse": "delete_pulse",
     "batch_archive_pulses": "archive_pulse",
     "batch_delete_pulses": "delete_pulse",
 }
-"""The webhook's type for each kind of row."""
-
-# A move names its item as `pulse`, with both groups (a public capture of the log).
-_MOVE_TYPES = {"move_pulse_into_group": "move_pulse_into_group"}
+"""The webhook's type for each kind of row, None where it is the same; a move's row names its item as `pulse`."""
 
 # Their events say which items changed, but hold no values.
 _WITHOUT_VALUES = frozenset(

@@ -8,8 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from sync.connectors.base import errors
-from sync.connectors.base.board import RELATION, Board, BoardColumn, BoardSetup, ColumnSpec, ListedBoard
-from sync.connectors.monday import validation
+from sync.connectors.base.board import RELATION, Board, BoardColumn, BoardRules, BoardSetup, ColumnSpec, ListedBoard
 from sync.connectors.monday.columns.labels import label_settings
 from sync.connectors.monday.graphql import (
     Api,
@@ -17,6 +16,7 @@ from sync.connectors.monday.graphql import (
     checked_root,
     int_or_none,
     json_object,
+    mapping_or_empty,
     mutate_root,
     query_root,
 )
@@ -47,7 +47,7 @@ def boards_query(board_ids: Sequence[str], *, with_rules: bool = True) -> Docume
     """Boards by id, and what the validation of each asks (developer.monday.com/api-reference/reference/validations)."""
     numbers = range(len(board_ids) if with_rules else 0)
     declared = "".join(f", $board{n}: ID!" for n in numbers)
-    rules = "".join(f"\n  rules{n}: validations(id: $board{n}) {{ {validation.FIELDS} }}" for n in numbers)
+    rules = "".join(f"\n  rules{n}: validations(id: $board{n}) {{ required_column_ids rules }}" for n in numbers)
     text = f"""query Boards($ids: [ID!]!{declared}) {{
   boards(ids: $ids, state: all, limit: 100) {{
     {BOARD_FIELDS}
@@ -70,9 +70,29 @@ def read_boards(api: Api, board_ids: Sequence[str]) -> dict[str, Board]:
     except (errors.BoardForbidden, errors.DocumentRejected, errors.PermissionMissing):
         answer = api.execute(*boards_query(board_ids, with_rules=False))
     told = answer.data or {}
-    rules = {board_id: validation.parse_rules(told.get(f"rules{n}")) for n, board_id in enumerate(board_ids)}
+    rules = {board_id: parse_rules(told.get(f"rules{n}")) for n, board_id in enumerate(board_ids)}
     boards = [parse_board(node) for node in checked_root(answer, "boards") if isinstance(node, Mapping)]
     return {board.id: replace(board, rules=rules.get(board.id)) for board in boards}
+
+
+def parse_rules(node: Any) -> BoardRules | None:
+    """Read the answer to `validations`; None where it tells nothing, as on plans without this feature."""
+    if not isinstance(node, Mapping):
+        return None
+    ids = node.get("required_column_ids")
+    columns: dict[str, dict[str, Any]] = {str(one): {"required": True} for one in ids or () if one}
+    conditional = 0
+    for rule in json_object(node.get("rules")).values():
+        if mapping_or_empty(rule).get("if"):
+            conditional += 1
+            continue
+        groups = mapping_or_empty(mapping_or_empty(rule).get("then")).get("groups")
+        # Without a condition a rule has exactly one constraint.
+        if isinstance(groups, list) and len(groups) == 1 and (told := mapping_or_empty(groups[0])).get("column_id"):
+            column = columns.setdefault(str(told["column_id"]), {})
+            values = told.get("compare_value")
+            column |= {"operator": str(told.get("operator")), "values": values if isinstance(values, list) else []}
+    return BoardRules(columns, conditional)
 
 
 def parse_column(node: Mapping[str, Any]) -> BoardColumn:

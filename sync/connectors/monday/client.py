@@ -1,11 +1,13 @@
-"""HTTP to Monday.com's GraphQL API, and nothing else in the project does that.
+"""HTTP to Monday.com: to its GraphQL API, and to its sign-in for apps. Nothing else in the project does that.
 
-It sends one document at a time and never repeats a request by itself: the caller knows what the document
+The client sends one document at a time and never repeats a request by itself: the caller knows what the document
 does, and so whether it may be sent again. One idempotency key stands for one body only.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import http.client
 import json
 import re
@@ -19,7 +21,9 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from typing import Any
+from urllib.parse import urlencode
 
+import jwt
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
@@ -27,20 +31,9 @@ from requests.auth import AuthBase
 from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
-from sync.connectors.base.connector import Complexity, Limits
-from sync.connectors.base.errors import (
-    AnswerWithoutData,
-    ConnectionLost,
-    ConnectorError,
-    DocumentRejected,
-    FirewallRejected,
-    InvalidDocument,
-    Scope,
-    TimedOut,
-    Unreachable,
-    UnreadableAnswer,
-    WrongVersion,
-)
+from sync.connectors.base import errors
+from sync.connectors.base.connector import Complexity, Limits, OAuthApp, OAuthGrant
+from sync.connectors.base.errors import ConnectorError
 from sync.connectors.monday.connection import parse_account_info
 from sync.connectors.monday.graphql import Answer, translate_error
 
@@ -151,11 +144,11 @@ def transport_error(error: TransportFailure, timeout: float, request_id: str | N
     """
     # Only here is it certain that Monday has received nothing.
     if _never_connected(error):
-        return Unreachable(f"No connection to Monday could be made ({_innermost_type(error)})")
+        return errors.Unreachable(f"No connection to Monday could be made ({_innermost_type(error)})")
     if isinstance(error, requests.Timeout | ReadTimeoutError):
-        return TimedOut(f"Monday did not answer within {timeout:g} s", request_id=request_id)
+        return errors.TimedOut(f"Monday did not answer within {timeout:g} s", request_id=request_id)
     message = f"The connection to Monday broke before the answer was complete ({_innermost_type(error)})"
-    return ConnectionLost(message, request_id=request_id)
+    return errors.ConnectionLost(message, request_id=request_id)
 
 
 def _never_connected(error: TransportFailure) -> bool:
@@ -191,7 +184,7 @@ _DOCUMENT_NAME = re.compile(r"\s*(?:query|mutation)\s+(\w+)")
 _VERSION = re.compile(r"\d{4}-\d{2}")
 
 # Errors of one field: in a mutation they say nothing about the other aliases.
-_SCOPES_OF_EXECUTION = frozenset({Scope.RECORD, Scope.FIELD, Scope.COLUMN, Scope.BOARD})
+_SCOPES_OF_EXECUTION = frozenset({errors.Scope.RECORD, errors.Scope.FIELD, errors.Scope.COLUMN, errors.Scope.BOARD})
 
 
 class _Token(AuthBase):
@@ -264,10 +257,10 @@ class MondayClient:
                 raise _failure_of(payload, status, headers, is_mutation=is_mutation)
             if payload is None:
                 message = "Monday's answer was not JSON"
-                raise UnreadableAnswer(message, http_status=status, request_id=request_id_of(headers))
+                raise errors.UnreadableAnswer(message, http_status=status, request_id=request_id_of(headers))
             answer = _parse_answer(payload, headers, time.monotonic() - started, is_mutation=is_mutation)
-        except DocumentRejected as refused:
-            if type(refused) in (DocumentRejected, InvalidDocument):
+        except errors.DocumentRejected as refused:
+            if type(refused) in (errors.DocumentRejected, errors.InvalidDocument):
                 name = _DOCUMENT_NAME.match(document)
                 refused.name_document(name.group(1) if name else "", headers.get("API-Version") or self.version)
             raise
@@ -283,7 +276,7 @@ class MondayClient:
         served = (answer.api_version or "").strip()
         if not served or served == self.version or not _VERSION.fullmatch(self.version):
             return
-        error = WrongVersion(
+        error = errors.WrongVersion(
             f"API version {self.version} was asked for, {served} answered",
             request_id=answer.request_id,
             http_status=200,
@@ -352,20 +345,20 @@ def _failure_of(
 ) -> ConnectorError:
     # Monday's API answers JSON; a page is from a firewall before it.
     if payload is None and status == http.client.FORBIDDEN:
-        return FirewallRejected(
+        return errors.FirewallRejected(
             "The request was refused before it reached Monday's API (HTTP 403)",
             request_id=request_id_of(headers),
             http_status=status,
             wait_seconds=retry_after_seconds(headers, status),
         )
-    errors = _parse_errors(payload or {}, status, headers)
+    told = _parse_errors(payload or {}, status, headers)
     # Other aliases may have run before the error of one alias, or before the server failed.
-    executed = [e for e in errors if e.scope in _SCOPES_OF_EXECUTION and (e.path or status >= 500)]
-    executed = [e for e in executed if not isinstance(e, DocumentRejected)]
+    executed = [e for e in told if e.scope in _SCOPES_OF_EXECUTION and (e.path or status >= 500)]
+    executed = [e for e in executed if not isinstance(e, errors.DocumentRejected)]
     if is_mutation and executed:
-        return _no_results_error(executed[0], errors, status)
-    if errors:
-        return errors[0]
+        return _no_results_error(executed[0], told, status)
+    if told:
+        return told[0]
     return translate_error(
         None,
         http_status=status,
@@ -386,21 +379,21 @@ def _parse_errors(payload: Mapping[str, Any], status: int, headers: Mapping[str,
 def _parse_answer(
     payload: Mapping[str, Any], headers: Mapping[str, str], seconds: float, *, is_mutation: bool
 ) -> Answer:
-    errors = _parse_errors(payload, 200, headers)
+    told = _parse_errors(payload, 200, headers)
     data = payload.get("data")
     if not isinstance(data, dict):
-        if not errors:
+        if not told:
             request_id = _request_id_of_answer(payload, headers)
-            raise UnreadableAnswer("Monday's answer has neither data nor errors", request_id=request_id)
+            raise errors.UnreadableAnswer("Monday's answer has neither data nor errors", request_id=request_id)
         # Of an invalid document nothing ran, though some of these errors have a path.
-        if refused := [error for error in errors if isinstance(error, DocumentRejected)]:
+        if refused := [error for error in told if isinstance(error, errors.DocumentRejected)]:
             raise refused[0]
         # An error with a path, or of execution: the mutation may have run in part.
-        executed = [error for error in errors if error.scope in _SCOPES_OF_EXECUTION or error.path]
-        raise _no_results_error(executed[0], errors, 200) if is_mutation and executed else errors[0]
+        executed = [error for error in told if error.scope in _SCOPES_OF_EXECUTION or error.path]
+        raise _no_results_error(executed[0], told, 200) if is_mutation and executed else told[0]
     return Answer(
         data=data,
-        errors=tuple(errors),
+        errors=tuple(told),
         request_id=_request_id_of_answer(payload, headers),
         api_version=headers.get("API-Version"),
         complexity=_parse_complexity(data.get("complexity")),
@@ -410,14 +403,14 @@ def _parse_answer(
     )
 
 
-def _no_results_error(first: ConnectorError, errors: list[ConnectorError], status: int) -> ConnectorError:
-    return AnswerWithoutData(
+def _no_results_error(first: ConnectorError, told: list[ConnectorError], status: int) -> ConnectorError:
+    return errors.AnswerWithoutData(
         f"Monday answered without results: {first.message}",
         code=first.code,
         request_id=first.request_id,
         http_status=status,
         wait_seconds=first.wait_seconds,
-        errors=errors,
+        errors=told,
     )
 
 
@@ -436,3 +429,115 @@ def _parse_complexity(node: Any) -> Complexity | None:
     if not all(isinstance(node.get(name), int) for name in names):
         return None
     return Complexity(*(node[name] for name in names))
+
+
+# An app's authorization by OAuth 2.1: the address to which a person is sent, the tokens, their refresh and end.
+#
+# Source of each address, parameter and answer: developer.monday.com/apps/docs/oauth and
+# developer.monday.com/apps/docs/migrating-to-the-new-oauth-flow (as of 2026-09-23). The older flow, whose tokens never
+# ended, is no more. Requests go to Monday's sign-in, not to its API, so they cost none of its quota; our errors quote
+# neither what was sent nor what was answered.
+
+
+SIGN_IN_URL = "https://auth.monday.com"
+SCOPES = ("me:read", "account:read", "users:read", "boards:read", "boards:write", "webhooks:read", "webhooks:write")
+"""What the sync asks for: no more than the calls that it makes need."""
+
+_ENDED = ("invalid_grant", "invalid_client", "unauthorized_client")
+"""By these alone (RFC 6749, 5.2) a grant is over; a firewall or a proxy on the way answers 4xx as well."""
+
+# A person waits for it in the browser, and a pass when its token has ended.
+_SIGN_IN_SECONDS = 15.0
+_SIGN_IN_CONNECT_SECONDS = 5.0
+# An answer with two tokens has some thousand characters; more is a page of a proxy's.
+_LARGEST_ANSWER = 100_000
+
+
+def authorization_url(app: OAuthApp, redirect_uri: str, state: str, verifier: str) -> str:
+    """Where a person is asked; `state` and the proof of `verifier` (PKCE, S256) bind the answer to who asked."""
+    digest = hashlib.sha256(verifier.encode()).digest()
+    params = {
+        "client_id": app.client_id,
+        "redirect_uri": redirect_uri,
+        "response_type": "code",
+        "scope": " ".join(SCOPES),
+        "state": state,
+        "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
+        "code_challenge_method": "S256",
+    }
+    return f"{app.page_url}/oauth2/authorize?{urlencode(params)}"
+
+
+def exchange_code(app: OAuthApp, code: str, redirect_uri: str, verifier: str) -> OAuthGrant:
+    """The tokens for a code, which is valid once and for ten minutes.
+
+    Raises AuthorizationRejected, and CodeNotExchanged where Monday said nothing of the code.
+    """
+    asked = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri, "code_verifier": verifier}
+    try:
+        return _ask_for_tokens(app, asked)
+    except (errors.OutcomeUnknown, errors.Unreachable) as error:
+        # Not `from error`: what others are told of such an error is that it is tried again.
+        raise errors.CodeNotExchanged(error.message, code="code_not_exchanged", http_status=error.http_status) from None
+
+
+def refresh_grant(app: OAuthApp, refresh_token: str) -> OAuthGrant:
+    """New tokens; the refresh token is used up by it. Raises AuthorizationRejected."""
+    return _ask_for_tokens(app, {"grant_type": "refresh_token", "refresh_token": refresh_token})
+
+
+def revoke_grant(app: OAuthApp, grant: OAuthGrant) -> None:
+    for kind, token in (("refresh_token", grant.refresh_token), ("access_token", grant.access_token)):
+        if token:
+            _post(app, "/oauth_ms/oauth/revoke", {"token": token, "token_type_hint": kind})
+
+
+def _ask_for_tokens(app: OAuthApp, params: Mapping[str, str]) -> OAuthGrant:
+    body = _post(app, "/oauth_ms/oauth/token", params)
+    access, refresh = body.get("access_token"), body.get("refresh_token")
+    if not isinstance(access, str) or not access or not isinstance(refresh, str) or not refresh:
+        raise errors.UnreadableAnswer("Monday's sign-in answered without tokens")
+    scopes = body.get("scope")
+    return OAuthGrant(access, refresh, _end_of(access), tuple(scopes.split()) if isinstance(scopes, str) else ())
+
+
+def _end_of(token: str) -> datetime | None:
+    """When a token ends: the answer doesn't say, the token itself does."""
+    try:
+        # Not verified: it is Monday's own, and decides only when the next one is fetched.
+        claims = jwt.decode(token, options={"verify_signature": False})
+        return datetime.fromtimestamp(claims["exp"], UTC)
+    except (jwt.InvalidTokenError, KeyError, TypeError, ValueError, OverflowError, OSError):
+        return None
+
+
+def _post(app: OAuthApp, path: str, params: Mapping[str, str]) -> dict[str, Any]:
+    sent = {"client_id": app.client_id, "client_secret": app.client_secret, **params}
+    try:
+        with requests.Session() as session:
+            session.auth = _no_auth  # a .netrc entry for the host would add a header
+            with session.post(
+                f"{app.url}{path}",
+                json=sent,
+                timeout=(_SIGN_IN_CONNECT_SECONDS, _SIGN_IN_SECONDS),
+                allow_redirects=False,
+                stream=True,
+            ) as answer:
+                content = answer.raw.read(_LARGEST_ANSWER, decode_content=True)
+                status = answer.status_code
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        # Without its cause: its traceback would show what was sent.
+        raise transport_error(error, _SIGN_IN_SECONDS) from None
+    body = _decode(content, status) or {}
+    if status == 200:
+        return body
+    code = body.get("error")
+    code = code if isinstance(code, str) and len(code) <= 50 else ""
+    if code in _ENDED:
+        raise errors.AuthorizationRejected(f"Monday's sign-in refused it ({code})", code=code, http_status=status)
+    said = f"HTTP {status} ({code})" if code else f"HTTP {status}"
+    raise errors.ServerFailed(f"Monday's sign-in answered {said}", code=code, http_status=status)
+
+
+def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request

@@ -27,15 +27,7 @@ from sync.connectors.base.errors import (
 from sync.connectors.monday.board_events import WEBHOOK_EVENTS, read_webhooks
 from sync.connectors.monday.board_structure import read_boards
 from sync.connectors.monday.columns.labels import current_labels
-from sync.connectors.monday.graphql import (
-    COMPLEXITY,
-    Answer,
-    Api,
-    Document,
-    int_or_none,
-    mapping_or_empty,
-    time_or_none,
-)
+from sync.connectors.monday.graphql import COMPLEXITY, Answer, Api, int_or_none, mapping_or_empty, time_or_none
 
 USERS_PER_PAGE = 500  # 1,000 at most since 2026-07 (developer.monday.com/api-reference/reference/users)
 MAX_USERS = 20_000
@@ -54,9 +46,13 @@ _ACCOUNT_INFO = f"""query Greeting {{
   platform_api {{ daily_limit {{ base total }} daily_analytics {{ last_updated by_day {{ day usage }} }} }}
 }}"""
 
+PROBE = f"query Probe {{ me {{ id }} {COMPLEXITY} }}"
+"""The cheapest call that shows whether token, account and API are well."""
+
 # What every token may read, for tokens whose scopes or plan make Monday reject the whole first query.
 _SHORT_ACCOUNT_INFO = f"query ShortGreeting {{ {COMPLEXITY} me {{ id name }} version {{ kind value }} }}"
 
+# Former users too: people columns still name them.
 _USERS = f"""query Users($page: Int!, $limit: Int!) {{
   {COMPLEXITY}
   users(page: $page, limit: $limit, status: [ACTIVE, PENDING, INACTIVE]) {{ id name email }}
@@ -65,18 +61,13 @@ _USERS = f"""query Users($page: Int!, $limit: Int!) {{
 _FIELD_REJECTIONS = (BoardForbidden, DocumentRejected, FieldRejected, PermissionMissing, RecordRejected)
 
 
-def account_info_query() -> Document:
-    """One query for all of AccountInfo; it costs one call of the day."""
-    return Document(_ACCOUNT_INFO, {})
-
-
 def read_account_info(api: Api) -> AccountInfo:
     """Read the AccountInfo; where the whole query is rejected, read what every token may know.
 
     Raises ConnectorError.
     """
     try:
-        return parse_account_info(api.execute(*account_info_query()))
+        return parse_account_info(api.execute(_ACCOUNT_INFO, {}))
     # Without a scope Monday may reject the whole query instead of single fields.
     except _FIELD_REJECTIONS as error:
         short_info = parse_account_info(api.execute(_SHORT_ACCOUNT_INFO, {}))
@@ -85,7 +76,7 @@ def read_account_info(api: Api) -> AccountInfo:
 
 
 def parse_account_info(answer: Answer) -> AccountInfo:
-    """Read the answer to `account_info_query`, whatever Monday left out of it."""
+    """Read the answer to any query of the account, whatever Monday left out of it."""
     data = answer.data or {}
     me, account, version = (mapping_or_empty(data.get(name)) for name in ("me", "account", "version"))
     platform = mapping_or_empty(data.get("platform_api"))
@@ -117,13 +108,8 @@ def parse_account_info(answer: Answer) -> AccountInfo:
     )
 
 
-def users_page(page: int = 1) -> Document:
-    """A page of the account's users, former ones included: people columns still name them."""
-    return Document(_USERS, {"page": page, "limit": USERS_PER_PAGE})
-
-
 def parse_users(answer: Answer) -> dict[str, dict[str, str]]:
-    """Read the answer to `users_page`: name and email address by user id.
+    """Read a page of users: name and email address by user id.
 
     Raises its error, or UnreadableAnswer. A page with a user left out is not read at all: being short it
     would look like the last page, and the missing user like one who has left.
@@ -142,7 +128,7 @@ def all_users(api: Api) -> dict[str, dict[str, str]]:
     """All users, page by page, up to 20,000; raises ConnectorError."""
     found: dict[str, dict[str, str]] = {}
     for page in range(1, MAX_USERS // USERS_PER_PAGE + 1):
-        users = parse_users(api.execute(*users_page(page)))
+        users = parse_users(api.execute(_USERS, {"page": page, "limit": USERS_PER_PAGE}))
         found |= users
         # A page that isn't full is the last one.
         if len(users) < USERS_PER_PAGE:

@@ -18,26 +18,7 @@ from typing import Any, NamedTuple, Protocol
 
 from sync.connectors.base import errors
 from sync.connectors.base.connector import CallReport
-from sync.connectors.base.errors import (
-    AddressForbidden,
-    BoardNotFound,
-    ColumnNotFound,
-    ColumnUnsupported,
-    ConnectorError,
-    DocumentRejected,
-    FieldLimitReached,
-    GroupNotFound,
-    ItemInactive,
-    ItemNotFound,
-    LimitReached,
-    NameRejected,
-    NotAuthenticated,
-    PermissionMissing,
-    RecordRejected,
-    ServerFailed,
-    UnreadableAnswer,
-    WrongAddress,
-)
+from sync.connectors.base.errors import ConnectorError
 
 
 @dataclass(frozen=True)
@@ -54,8 +35,8 @@ class Answer(CallReport):
 
     def failure(self, alias: str, message: str) -> ConnectorError:
         """Why an alias is missing: its error, else any other one, for an error may name no alias."""
-        errors = self.errors_of(alias) or self.errors
-        return errors[0] if errors else UnreadableAnswer(message, request_id=self.request_id)
+        told = self.errors_of(alias) or self.errors
+        return told[0] if told else errors.UnreadableAnswer(message, request_id=self.request_id)
 
 
 class Api(Protocol):
@@ -76,7 +57,7 @@ _OPTIONAL_FIELDS = frozenset({"items_count", "items_limit", "name", "config"})
 def query_root(api: Api, document: Document, alias: str) -> Any:
     """One root field of an answer.
 
-    Raises its error or one below it, except for fields that set-up can do without; UnreadableAnswer where it
+    Raises its error or one below it, except for fields that set-up can do without; errors.UnreadableAnswer where it
     is null without an error.
     """
     return checked_root(api.execute(*document), alias)
@@ -127,11 +108,6 @@ class Document(NamedTuple):
     variables: Mapping[str, Any]
 
 
-def probe_query() -> Document:
-    """The cheapest call that shows whether token, account and API are well."""
-    return Document(f"query Probe {{ me {{ id }} {COMPLEXITY} }}", {})
-
-
 COMPLEXITY = "complexity { query before after reset_in_x_seconds }"
 """What the call cost, in points; a root field of queries and of mutations."""
 
@@ -172,7 +148,7 @@ def int_or_none(value: Any) -> int | None:
 
 
 SITE = "developer.monday.com/api-reference/"
-DOCS = SITE + "docs/error-handling"
+DOCS, MIGRATING = SITE + "docs/error-handling", SITE + "docs/migrating-to-version-2025-04"
 
 # Fixtures of Monday's own tool: the spelling on the wire, where the documentation differs.
 MCP = "github.com/mondaycom/mcp packages/agent-toolkit/src/utils/tests/error.utils.test.ts"
@@ -204,16 +180,10 @@ PUBLISHED: tuple[KnownCode, ...] = (
     KnownCode("missingRequiredPermissions", errors.PermissionMissing, DOCS),
     KnownCode("UNAUTHORIZED_FIELD_OR_TYPE", errors.PermissionMissing, NOTES),
     KnownCode("API_TEMPORARILY_BLOCKED", errors.AccountBlocked, DOCS),
-    KnownCode(
-        "InvalidVersionException", errors.VersionRejected, "developer.monday.com/api-reference/docs/api-versioning"
-    ),
+    KnownCode("InvalidVersionException", errors.VersionRejected, SITE + "docs/api-versioning"),
     KnownCode("COMPLEXITY_BUDGET_EXHAUSTED", errors.ComplexityExhausted, MCP),
     KnownCode("complexityBudgetExhausted", errors.ComplexityExhausted, COMMUNITY + "84419, 2024-04"),
-    KnownCode(
-        "ComplexityException",
-        errors.ComplexityExhausted,
-        "developer.monday.com/api-reference/changelog, 2024-10 and earlier",
-    ),
+    KnownCode("ComplexityException", errors.ComplexityExhausted, SITE + "changelog, 2024-10 and earlier"),
     KnownCode("REQUEST_MAX_COMPLEXITY_EXCEEDED", errors.TooComplex, NOTES),
     KnownCode("maxComplexityExceeded", errors.TooComplex, NOTES),
     KnownCode("maxDepthExceeded", errors.InvalidDocument, COMMUNITY + "70378"),
@@ -227,11 +197,7 @@ PUBLISHED: tuple[KnownCode, ...] = (
     ),
     KnownCode("DAILY_LIMIT_EXCEEDED", errors.DailyLimitReached, MCP),
     KnownCode("IP_RATE_LIMIT_EXCEEDED", errors.AddressLimitReached, DOCS),
-    KnownCode(
-        "FIELD_LIMIT_EXCEEDED",
-        errors.FieldLimitReached,
-        "developer.monday.com/api-reference/docs/migrating-to-version-2025-04",
-    ),
+    KnownCode("FIELD_LIMIT_EXCEEDED", errors.FieldLimitReached, MIGRATING),
     KnownCode("tooManyRequests", errors.FieldLimitReached, MCP),
     KnownCode("IDEMPOTENCY_CONFLICT", errors.StillRunning, SITE + "docs/idempotency"),
     KnownCode("InvalidItemIdException", errors.ItemNotFound, COMMUNITY + "109452"),
@@ -249,19 +215,13 @@ PUBLISHED: tuple[KnownCode, ...] = (
     KnownCode("FIELD_MINUTE_RATE_LIMIT_EXCEEDED", errors.FieldLimitReached, NOTES),
     KnownCode("ASSET_UNAVAILABLE", errors.RecordRejected, DOCS),
     KnownCode("ResourceNotFoundException", errors.RecordRejected, DOCS),
-    KnownCode(
-        "InvalidArgumentException",
-        errors.RecordRejected,
-        "developer.monday.com/api-reference/docs/migrating-to-version-2025-04",
-    ),
+    KnownCode("InvalidArgumentException", errors.RecordRejected, MIGRATING),
     KnownCode("RecordInvalidException", errors.RecordRejected, DOCS),
     KnownCode("DeleteLastGroupException", errors.RecordRejected, DOCS),
     KnownCode("CreateBoardException", errors.RecordRejected, DOCS),
     KnownCode("InvalidWebhookConfigException", errors.RecordRejected, NOTES),
     KnownCode("CursorException", errors.CursorExpired, COMMUNITY + "70289"),
-    KnownCode(
-        "CursorExpiredError", errors.CursorExpired, "developer.monday.com/api-reference/docs/querying-board-items"
-    ),
+    KnownCode("CursorExpiredError", errors.CursorExpired, SITE + "docs/querying-board-items"),
     KnownCode("GRAPHQL_VALIDATION_FAILED", errors.InvalidDocument, COMMUNITY + "116967, HTTP 400"),
     KnownCode("GRAPHQL_PARSE_FAILED", errors.InvalidDocument, "not published: the usual code beside the one above"),
     KnownCode("INVALID_GRAPHQL_REQUEST", errors.DocumentRejected, COMMUNITY + "118566, HTTP 400"),
@@ -337,7 +297,7 @@ def translate_error(
         http_status=http_status,
         wait_seconds=_wait_seconds(details, retry_after) if error_class.retryable else None,
         path=details.path,
-        column_id="name" if error_class is NameRejected else _column_id(details.data.get("column_id")),
+        column_id="name" if error_class is errors.NameRejected else _column_id(details.data.get("column_id")),
         column_type=_text(details.data.get("column_type")),
     )
     if isinstance(found, errors.RulesBroken):
@@ -397,7 +357,10 @@ def _error_class(details: _ErrorDetails, http_status: int | None) -> type[Connec
     if known is not None:
         return (narrower(details) if narrower else None) or known
     return (
-        _class_by_message(details) or _class_by_status(http_status) or _class_of_inner_status(details) or RecordRejected
+        _class_by_message(details)
+        or _class_by_status(http_status)
+        or _class_of_inner_status(details)
+        or errors.RecordRejected
     )
 
 
@@ -405,21 +368,21 @@ def _class_by_status(http_status: int | None) -> type[ConnectorError] | None:
     if http_status is None or 200 <= http_status < 300:
         return None
     if http_status >= 500:
-        return ServerFailed
+        return errors.ServerFailed
     if 300 <= http_status < 400:
-        return WrongAddress
-    return STATUSES.get(http_status, DocumentRejected)
+        return errors.WrongAddress
+    return STATUSES.get(http_status, errors.DocumentRejected)
 
 
 def _class_of_inner_status(details: _ErrorDetails) -> type[ConnectorError] | None:
     """Of an error inside HTTP 200. Limits have codes in several spellings, but one spelling of their wait."""
     is_limit = details.status == 429 or "retry_in_seconds" in details.extensions
     if is_limit and not details.path:
-        return LimitReached
+        return errors.LimitReached
     if is_limit:
-        return FieldLimitReached
+        return errors.FieldLimitReached
     if details.status is not None and details.status >= 500:
-        return ServerFailed
+        return errors.ServerFailed
     return INNER_STATUSES.get(details.status or 0)
 
 
@@ -454,18 +417,18 @@ def _class_of_words(
 
 
 _WORDS: tuple[tuple[str, type[ConnectorError]], ...] = (
-    ("^not authenticated$", NotAuthenticated),  # community 82701, the old 401
-    ("ip is restricted", AddressForbidden),  # DOCS, HTTP 401
-    ("doesn['’]t grant access to", PermissionMissing),  # community 42772
+    ("^not authenticated$", errors.NotAuthenticated),  # community 82701, the old 401
+    ("ip is restricted", errors.AddressForbidden),  # DOCS, HTTP 401
+    ("doesn['’]t grant access to", errors.PermissionMissing),  # community 42772
     ("unauthorized to use the api", errors.UserDenied),  # community 10948
     ("^Query has complexity of", errors.TooComplex),  # community 43638, before there was a code
     ("^Complexity budget exhausted", errors.ComplexityExhausted),
-    ("unexpected token at '", DocumentRejected),  # community 50060, with the status 500 inside
-    ("^Cannot return null for non-nullable|^internal server error", ServerFailed),  # community 107921
+    ("unexpected token at '", errors.DocumentRejected),  # community 50060, with the status 500 inside
+    ("^Cannot return null for non-nullable|^internal server error", errors.ServerFailed),  # community 107921
 )
 
 _VALUE_WORDS: tuple[tuple[str, type[ConnectorError]], ...] = (
-    ("inactive items", ItemInactive),  # community 117322
+    ("inactive items", errors.ItemInactive),  # community 117322
     ("max ?locks ?exceeded", errors.ItemLocked),  # community 46018 and 40789
     # The last of them came as an invalid record (community 19867).
     ("unable to assign|invalidPersonAssignment|without being exposed to it", errors.PersonRejected),
@@ -484,22 +447,22 @@ _INVALID_VALUE = re.compile(
 
 def _narrow_invalid(details: _ErrorDetails) -> type[ConnectorError] | None:
     """A value that doesn't fit its variable may be one record's; without it the document is as valid as any."""
-    return DocumentRejected if _INVALID_VALUE.search(details.message) else None
+    return errors.DocumentRejected if _INVALID_VALUE.search(details.message) else None
 
 
 def _narrow_unauthorized(details: _ErrorDetails) -> type[ConnectorError] | None:
     """What the token's user may not do concerns the board, unless it is to use the API, or about the account."""
     if "use the api" in details.message:
         return errors.UserDenied  # community 10948
-    return PermissionMissing if details.path and details.path[0] in _ACCOUNT_ROOTS else None
+    return errors.PermissionMissing if details.path and details.path[0] in _ACCOUNT_ROOTS else None
 
 
 # The order matters: an item's message is "not found in board".
 _RESOURCES: tuple[tuple[str, type[ConnectorError]], ...] = (
-    ("column", ColumnNotFound),
-    ("group", GroupNotFound),
-    ("item", ItemNotFound),
-    ("board", BoardNotFound),
+    ("column", errors.ColumnNotFound),
+    ("group", errors.GroupNotFound),
+    ("item", errors.ItemNotFound),
+    ("board", errors.BoardNotFound),
 )
 
 
@@ -517,8 +480,8 @@ def _narrow_not_found(details: _ErrorDetails) -> type[ConnectorError] | None:
 def _narrow_value(details: _ErrorDetails) -> type[ConnectorError] | None:
     """What a value is refused for; removed items (community 117322) and unwritable types (56466) come with it, too."""
     if "inactive_pulse_ids" in details.data:
-        return ItemInactive
-    unsupported = ColumnUnsupported if "not supported" in details.message else None
+        return errors.ItemInactive
+    unsupported = errors.ColumnUnsupported if "not supported" in details.message else None
     return _class_of_words(_VALUE_WORDS, details) or unsupported
 
 

@@ -307,14 +307,14 @@ class _QueryPart:
     variables: Mapping[str, Any]
 
 
-def items_query(ids: Sequence[str], column_ids: Sequence[str], types: Collection[str] = ()) -> Document:
+def items_query(item_ids: Sequence[str], column_ids: Sequence[str], types: Collection[str] = ()) -> Document:
     """Up to 100 items by id, archived and deleted ones too; the answer leaves out unknown ids."""
-    return _build_query([_linked_part(ids)], column_ids, types)
+    return _build_query([_linked_part(item_ids)], column_ids, types)
 
 
 def batch_query(
     board_id: str,
-    linked_ids: Sequence[str],
+    item_ids: Sequence[str],
     column_ids: Sequence[str],
     npd_id_column: str,
     npd_ids: Sequence[str],
@@ -329,8 +329,8 @@ def batch_query(
     to be compared exactly. Raises ValueError when there is nothing to ask, or more than 100 ids.
     """
     parts = []
-    if linked_ids:
-        parts.append(_linked_part(linked_ids))
+    if item_ids:
+        parts.append(_linked_part(item_ids))
     if npd_ids:
         parts.append(_by_column_part("by_npd_id", npd_id_column, npd_ids))
     if match is not None and match_values:
@@ -351,12 +351,52 @@ def first_page_query(
 
 
 def next_page_query(
-    cursor: str, column_ids: Sequence[str], limit: int = ITEMS_PER_PAGE, types: Collection[str] = ()
+    cursor: str, column_ids: Sequence[str], types: Collection[str] = (), limit: int = ITEMS_PER_PAGE
 ) -> Document:
     """The page behind a cursor, which is valid for 60 minutes from the first page."""
     text = "page: next_items_page(cursor: $cursor, limit: $limit) { cursor items { ...ItemFields } }"
     variables = {"cursor": cursor, "limit": limit}
     return _build_query([_QueryPart("$cursor: String!, $limit: Int!", text, variables)], column_ids, types)
+
+
+class _Writing:
+    """A mutation of many items, each under its own alias and variables, so that one error concerns one record."""
+
+    def __init__(self, column_ids: Sequence[str], board_id: str | None = None, *, create_labels: bool = False) -> None:
+        self._declarations: list[str] = []
+        self._variables: dict[str, Any] = {}
+        self._fields: dict[str, str] = {}
+        self._first: dict[str, str] = {}
+        if board_id is not None:
+            self.always("board_id", "board", "ID!", board_id)
+        self._declare("columns", "[String!]", list(column_ids))
+        # With it Monday makes missing labels; nothing is said where none can be missing.
+        self._last = {"create_labels_if_missing": self._declare("labels", "Boolean", True)} if create_labels else {}
+
+    def _declare(self, name: str, kind: str, value: Any) -> str:
+        self._declarations.append(f"${name}: {kind}")
+        self._variables[name] = value
+        return f"${name}"
+
+    def always(self, argument: str, name: str, kind: str, value: Any) -> None:
+        """An argument that every field has alike."""
+        self._first[argument] = self._declare(name, kind, value)
+
+    def add(self, alias: str, field: str, **arguments: tuple[str, str, Any]) -> None:
+        """A field for one item; each argument has the name of its variable, the type and the value."""
+        check_alias(alias)
+        own = {name: self._declare(f"{said}_{alias}", kind, value) for name, (said, kind, value) in arguments.items()}
+        given = ", ".join(f"{name}: {value}" for name, value in (self._first | own | self._last).items())
+        self._fields[alias] = f"{alias}: {field}({given}) {{ ...ItemFields }}"
+
+    def request(self, types: Collection[str]) -> WriteRequest:
+        """Raises ValueError where there is nothing to write."""
+        if not self._fields:
+            raise ValueError("A write needs at least one record.")
+        body = "\n  ".join([COMPLEXITY, *self._fields.values()])
+        text = f"mutation Write({', '.join(self._declarations)}) {{\n  {body}\n}}{item_fragment(types)}"
+        variables = self._variables
+        return WriteRequest({"text": text, "variables": variables}, list(self._fields), variables["columns"])
 
 
 def prepare_changes(
@@ -372,20 +412,15 @@ def prepare_changes(
     With `create_labels` Monday creates a missing status or dropdown label, which needs permission to change
     the board's structure.
     """
-    declarations = ["$board: ID!, $columns: [String!]"]
-    fields: list[str] = []
-    variables: dict[str, Any] = {"board": board_id, "columns": list(column_ids)}
-    labels = _labels_argument(create_labels, declarations, variables)
-    # Each record has its own alias and variables, so that one error concerns one record.
+    writing = _Writing(column_ids, board_id, create_labels=create_labels)
     for entry in changes:
-        alias = check_alias(entry.alias)
-        declarations.append(f"$item_{alias}: ID!, $values_{alias}: JSON!")
-        fields.append(
-            f"{alias}: change_multiple_column_values(board_id: $board, item_id: $item_{alias},"
-            f" column_values: $values_{alias}{labels}) {{ ...ItemFields }}"
+        writing.add(
+            entry.alias,
+            "change_multiple_column_values",
+            item_id=("item", "ID!", entry.item_id),
+            column_values=("values", "JSON!", _encode_json(entry.values)),
         )
-        variables |= {f"item_{alias}": entry.item_id, f"values_{alias}": _encode_json(entry.values)}
-    return _write_request(declarations, fields, variables, changes, types)
+    return writing.request(types)
 
 
 def prepare_creates(
@@ -401,25 +436,34 @@ def prepare_creates(
 
     `create_labels` as in `prepare_changes`.
     """
-    declarations = ["$board: ID!, $columns: [String!]"]
-    fields: list[str] = []
-    variables: dict[str, Any] = {"board": board_id, "columns": list(column_ids)}
-    labels = _labels_argument(create_labels, declarations, variables)
-    in_group = "group_id: $group, " if group_id else ""
+    writing = _Writing(column_ids, board_id, create_labels=create_labels)
     if group_id:
-        declarations.append("$group: String!")
-        variables["group"] = group_id
+        writing.always("group_id", "group", "String!", group_id)
     for entry in creates:
-        alias = check_alias(entry.alias)
         # A new item's columns are empty, so there is nothing to clear.
         filled = {column: value for column, value in entry.values.items() if value is not None}
-        declarations.append(f"$name_{alias}: String!, $values_{alias}: JSON!")
-        fields.append(
-            f"{alias}: create_item(board_id: $board, {in_group}item_name: $name_{alias},"
-            f" column_values: $values_{alias}{labels}) {{ ...ItemFields }}"
+        writing.add(
+            entry.alias,
+            "create_item",
+            item_name=("name", "String!", entry.name),
+            column_values=("values", "JSON!", _encode_json(filled)),
         )
-        variables |= {f"name_{alias}": entry.name, f"values_{alias}": _encode_json(filled)}
-    return _write_request(declarations, fields, variables, creates, types)
+    return writing.request(types)
+
+
+def prepare_removal(
+    field: str, removals: Sequence[ItemRemoval], column_ids: Sequence[str], types: Collection[str] = ()
+) -> WriteRequest:
+    """One mutation of many items, by the `field` archive_item or delete_item; raises ValueError where there is none.
+
+    Both answer the item with its new `state`, which `parse_written_items` reads
+    (developer.monday.com/api-reference/reference/items). The API can't restore an item: a person does that on the
+    board, within 30 days of a deletion.
+    """
+    writing = _Writing(column_ids)
+    for removal in removals:
+        writing.add(removal.alias, field, item_id=("item", "ID!", removal.item_id))
+    return writing.request(types)
 
 
 def _linked_part(ids: Sequence[str]) -> _QueryPart:
@@ -459,32 +503,6 @@ def _build_query(parts: Sequence[_QueryPart], column_ids: Sequence[str], types: 
     return Document(text, variables)
 
 
-def _labels_argument(create: bool, declarations: list[str], variables: dict[str, Any]) -> str:
-    """The argument that lets Monday create missing labels; nothing where none can be missing."""
-    if not create:
-        return ""
-    declarations.append("$labels: Boolean")
-    variables["labels"] = True
-    return ", create_labels_if_missing: $labels"
-
-
-def _write_request(
-    declarations: Sequence[str],
-    fields: Sequence[str],
-    variables: Mapping[str, Any],
-    entries: Sequence[ItemChange | ItemCreate | ItemRemoval],
-    types: Collection[str],
-) -> WriteRequest:
-    """A mutation of these aliased fields; raises ValueError where there is none."""
-    if not fields:
-        raise ValueError("A write needs at least one record.")
-    body = "\n  ".join([COMPLEXITY, *fields])
-    text = f"mutation Write({', '.join(declarations)}) {{\n  {body}\n}}{item_fragment(types)}"
-    return WriteRequest(
-        {"text": text, "variables": variables}, [entry.alias for entry in entries], variables["columns"]
-    )
-
-
 def check_alias(alias: str) -> str:
     """The alias, if a document can hold it; raises ValueError."""
     # Aliases are written into the document itself, unlike values.
@@ -498,39 +516,15 @@ def _encode_json(values: Mapping[str, Any]) -> str:
     return json.dumps(dict(values), ensure_ascii=False, separators=(",", ":"))
 
 
-# The documents that remove items from a board: archived or deleted, each under an alias of its own.
-#
-# Both mutations answer the item with its new `state`, which `parse_written_items` reads
-# (developer.monday.com/api-reference/reference/items). The API can't restore an item: a person does that on
-# the board, within 30 days of a deletion.
-
-
-def prepare_removal(
-    field: str, removals: Sequence[ItemRemoval], column_ids: Sequence[str], types: Collection[str] = ()
-) -> WriteRequest:
-    """One mutation of many items, by the `field` archive_item or delete_item; raises ValueError where there is none."""
-    declarations = ["$columns: [String!]"]
-    fields: list[str] = []
-    variables: dict[str, Any] = {"columns": list(column_ids)}
-    for removal in removals:
-        alias = check_alias(removal.alias)
-        declarations.append(f"$item_{alias}: ID!")
-        fields.append(f"{alias}: {field}(item_id: $item_{alias}) {{ ...ItemFields }}")
-        variables[f"item_{alias}"] = removal.item_id
-    return _write_request(declarations, fields, variables, removals, types)
-
-
 # Creating tags: the account's own list, from which a tags column takes its values by id.
 
 
-def create_tags_mutation(names: Sequence[str], board_id: str | None = None) -> Document:
+def create_tags_mutation(names: Sequence[str], board_id: str) -> Document:
     """A tag for each name: created, or found where the account has it, so that the mutation can be repeated.
 
     A private board has tags of its own and has to be named
-    (developer.monday.com/api-reference/reference/tags-1). Raises ValueError without a name.
+    (developer.monday.com/api-reference/reference/tags-1).
     """
-    if not names:
-        raise ValueError("There is no tag to make.")
     declarations = ", ".join(f"$name_{index}: String" for index in range(len(names)))
     fields = "\n  ".join(
         f"t{index}: create_or_get_tag(tag_name: $name_{index}, board_id: $board) {{ id name }}"

@@ -8,12 +8,12 @@ from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sync.connectors.base.board import BoardActivity, UpdatedItemsPage
-from sync.connectors.base.board_items import BatchItems, Item, ItemPage, MatchColumn, Reading, WriteRequest, WriteResult
+from sync.connectors.base.board_items import Item, Reading, WriteRequest, WriteResult
 from sync.connectors.base.connector import AccountInfo, Connector
 from sync.connectors.base.errors import AnswerWithoutData
-from sync.connectors.monday import board_events, board_structure, columns, connection, items, oauth
-from sync.connectors.monday.columns.phones import phone_regions
-from sync.connectors.monday.graphql import Answer, Api, Document, probe_query
+from sync.connectors.monday import board_events, board_structure, client, columns, connection, items
+from sync.connectors.monday.columns.places import phone_regions
+from sync.connectors.monday.graphql import Answer, Api, Document
 
 Params = ParamSpec("Params")
 Found = TypeVar("Found")
@@ -24,6 +24,18 @@ def _with_api(call: Callable[Concatenate[Api, Params], Found]) -> Callable[Conca
 
     def method(self: MondayConnector, /, *args: Params.args, **kwargs: Params.kwargs) -> Found:
         return call(self.api, *args, **kwargs)
+
+    return method
+
+
+def _reading(
+    query: Callable[Params, Document], parse: Callable[[Answer, Sequence[str]], Found]
+) -> Callable[Concatenate[MondayConnector, Params], Found]:
+    """The method that asks for items by this document and reads the columns that it names."""
+
+    def method(self: MondayConnector, /, *args: Params.args, **kwargs: Params.kwargs) -> Found:
+        document = query(*args, **kwargs)
+        return parse(self.api.execute(*document), document.variables["columns"])
 
     return method
 
@@ -40,7 +52,7 @@ class MondayConnector(Connector):
     event_types = board_events.EVENT_TYPES
     event_paths = board_events.EVENT_PATHS
     items_per_read = items.ITEMS_PER_READ
-    sign_in_url = oauth.SIGN_IN_URL
+    sign_in_url = client.SIGN_IN_URL
 
     converter = staticmethod(columns.make_converter)
     phone_regions = staticmethod(phone_regions)
@@ -52,14 +64,18 @@ class MondayConnector(Connector):
     changes_without_values = staticmethod(board_events.changes_without_values)
     concerns_items = staticmethod(board_events.concerns_items)
     check_account = staticmethod(connection.check_account)
-    authorization_url = staticmethod(oauth.authorization_url)
-    exchange_code = staticmethod(oauth.exchange_code)
-    refresh_grant = staticmethod(oauth.refresh_grant)
-    revoke_grant = staticmethod(oauth.revoke_grant)
+    authorization_url = staticmethod(client.authorization_url)
+    exchange_code = staticmethod(client.exchange_code)
+    refresh_grant = staticmethod(client.refresh_grant)
+    revoke_grant = staticmethod(client.revoke_grant)
     prepare_changes = staticmethod(items.prepare_changes)
     prepare_creates = staticmethod(items.prepare_creates)
     prepare_archive = staticmethod(partial(items.prepare_removal, "archive_item"))
     prepare_delete = staticmethod(partial(items.prepare_removal, "delete_item"))
+
+    read_batch = _reading(items.batch_query, items.parse_batch)
+    read_items = _reading(items.items_query, items.parse_items)
+    next_page = _reading(items.next_page_query, items.parse_page)
 
     log_pages = _with_api(board_events.log_pages)
     read_boards = _with_api(board_structure.read_boards)
@@ -87,23 +103,6 @@ class MondayConnector(Connector):
     def _ask(self, document: Document) -> Answer:
         return self.api.execute(*document)
 
-    def read_batch(
-        self,
-        board_id: str,
-        item_ids: Sequence[str],
-        column_ids: Sequence[str],
-        npd_id_column: str,
-        npd_ids: Sequence[str],
-        match: MatchColumn | None = None,
-        match_values: Sequence[str] = (),
-        types: Collection[str] = (),
-    ) -> BatchItems:
-        document = items.batch_query(board_id, item_ids, column_ids, npd_id_column, npd_ids, match, match_values, types)
-        return items.parse_batch(self._ask(document), column_ids)
-
-    def read_items(self, item_ids: Sequence[str], column_ids: Sequence[str], types: Collection[str] = ()) -> list[Item]:
-        return items.parse_items(self._ask(items.items_query(item_ids, column_ids, types)), column_ids)
-
     def list_items(
         self, board_id: str, column_ids: Sequence[str], types: Collection[str] = (), *, limit: int | None = None
     ) -> Iterator[list[Item]]:
@@ -114,9 +113,6 @@ class MondayConnector(Connector):
         while page.cursor:
             page = self.next_page(page.cursor, column_ids, types)
             yield page.items
-
-    def next_page(self, cursor: str, column_ids: Sequence[str], types: Collection[str] = ()) -> ItemPage:
-        return items.parse_page(self._ask(items.next_page_query(cursor, column_ids, types=types)), column_ids)
 
     def write(self, request: WriteRequest, key: str) -> WriteResult:
         try:
@@ -142,4 +138,4 @@ class MondayConnector(Connector):
         return board_events.parse_updated_items(self._ask(board_events.updated_items_query(cursor)))
 
     def probe(self) -> AccountInfo:
-        return connection.parse_account_info(self._ask(probe_query()))
+        return connection.parse_account_info(self.api.execute(connection.PROBE, {}))

@@ -92,7 +92,7 @@ def main() -> int:
     from dataclasses import replace
 
     from sandbox import __main__ as program
-    from sandbox.app import Sandbox, Settings, build
+    from sandbox.__main__ import Sandbox, Settings, build
     from sandbox.webhooks import deliveries
 
     take = deliveries.Deliveries._next

@@ -12,16 +12,17 @@ from sync.connectors.monday.columns.labels import (
     TagsConverter,
     current_labels,
 )
-from sync.connectors.monday.columns.numbers import CheckboxConverter, DateConverter, NumbersConverter
-from sync.connectors.monday.columns.phones import PhoneConverter
-from sync.connectors.monday.columns.places import AddressConverter, CountryConverter, LocationConverter
+from sync.connectors.monday.columns.places import AddressConverter, CountryConverter, LocationConverter, PhoneConverter
 from sync.connectors.monday.columns.raw_values import MondayColumn
-from sync.connectors.monday.columns.text import (
+from sync.connectors.monday.columns.values import (
+    CheckboxConverter,
+    DateConverter,
     EmailConverter,
     LinkConverter,
     ListTextConverter,
     LongTextConverter,
     NameConverter,
+    NumbersConverter,
     TextConverter,
 )
 

@@ -16,7 +16,6 @@ from sync.connectors.base.conversion import (
     ListConverter,
     Local,
     UnknownValue,
-    canonical_text,
     field_label,
     fold_whitespace,
     only_field,
@@ -33,7 +32,7 @@ from sync.connectors.monday.columns.raw_values import (
     object_or_empty,
     parse_ids,
 )
-from sync.connectors.monday.columns.text import TextConverter, plain_text, too_large_reason
+from sync.connectors.monday.columns.values import TextConverter, plain_text, too_large_reason
 
 
 def current_labels(settings: Mapping[str, Any]) -> dict[str, str]:
@@ -489,7 +488,35 @@ def _is_entry(entry: Any) -> bool:
 # value has only the item or only the name: `{"item": "123"}` or `{"name": "ACME"}`; the reconciler finds the record.
 
 
-class RelationConverter(MondayColumn):
+class _RelatedRecord(MondayColumn):
+    """One related record, by what the column holds of it under `key`: its item, or its name."""
+
+    key: ClassVar[str]
+
+    def local(self, raw: Local) -> Canonical:
+        name, related = _related_record(raw)
+        if related is None:
+            return None
+        held = fold_whitespace(related.get(self.key))
+        if held is None:
+            raise UnknownValue(f"{field_label(name)}: {self.missing_words(related)}")
+        return held
+
+    def missing_words(self, related: Mapping[str, Any]) -> str:
+        """Why a related record can't be written yet."""
+        raise NotImplementedError
+
+    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
+        name, current = _related_record(current_local)
+        held = self.remote(remote_raw)
+        if held is None:
+            return {name: None}
+        # The same one: NPD's record stays, with its id and name.
+        is_unchanged = current is not None and fold_whitespace(current.get(self.key)) == held
+        return {name: current if is_unchanged else {self.key: held}}
+
+
+class RelationConverter(_RelatedRecord):
     """One related record and a column of connected boards.
 
     A base keeps `{"item_ids": [...]}`, or None for an empty cell. The column's own JSON is null since API
@@ -498,6 +525,7 @@ class RelationConverter(MondayColumn):
 
     column_type = "board_relation"
     name = "relation"
+    key = "item"
     names_items = True
     event_type = "board-relation"
     fragment = "... on BoardRelationValue { linked_item_ids }"
@@ -506,16 +534,9 @@ class RelationConverter(MondayColumn):
     def __init__(self, options: ConverterOptions) -> None:
         self._names = options.items
 
-    def local(self, raw: Local) -> Canonical:
-        name, related = _related_record(raw)
-        if related is None:
-            return None
-        item = canonical_text(related.get("item"))
-        # The record waits until the related one has an item; the field is blocked meanwhile.
-        if item is None:
-            who = fold_whitespace(related.get("name")) or "The related record"
-            raise UnknownValue(f"{field_label(name)}: {who} has no item on its board yet; this waits for it")
-        return item
+    def missing_words(self, related: Mapping[str, Any]) -> str:
+        who = fold_whitespace(related.get("name")) or "The related record"
+        return f"{who} has no item on its board yet; this waits for it"
 
     def remote(self, raw: Any) -> Canonical:
         ids = parse_ids(list_under(raw, "item_ids"))
@@ -535,15 +556,6 @@ class RelationConverter(MondayColumn):
     def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
         item = self.local(raw_local)
         return {"item_ids": [item]} if item is not None else None
-
-    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
-        name, current = _related_record(current_local)
-        item = self.remote(remote_raw)
-        if item is None:
-            return {name: None}
-        # The same item: NPD's record stays, with its id and name.
-        is_unchanged = current is not None and canonical_text(current.get("item")) == item
-        return {name: current if is_unchanged else {"item": item}}
 
     def from_text(self, text: str, current_local: Local) -> Local:
         name, current = _related_record(current_local)
@@ -571,34 +583,18 @@ class RelationConverter(MondayColumn):
         return self.remote({"item_ids": [object_or_empty(link).get("linkedPulseId") for link in links]})
 
 
-class RelationNameConverter(TextConverter):
+class RelationNameConverter(_RelatedRecord, TextConverter):
     """One related record, by its name in a text column. A base keeps the text, or None."""
 
     name = "relation_name"
+    key = "name"
     is_stateless = False
 
-    def local(self, raw: Local) -> Canonical:
-        name, related = _related_record(raw)
-        if related is None:
-            return None
-        related_name = fold_whitespace(related.get("name"))
-        if related_name is None:
-            raise UnknownValue(f"{field_label(name)}: the related record has no name by which to write it")
-        return related_name
+    def missing_words(self, related: Mapping[str, Any]) -> str:
+        return "the related record has no name by which to write it"
 
     def remote(self, raw: Any) -> Canonical:
         return fold_whitespace(plain_text(raw))
-
-    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
-        return self.local(raw_local)
-
-    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
-        name, current = _related_record(current_local)
-        related_name = self.remote(remote_raw)
-        if related_name is None:
-            return {name: None}
-        is_unchanged = current is not None and fold_whitespace(current.get("name")) == related_name
-        return {name: current if is_unchanged else {"name": related_name}}
 
     def from_text(self, text: str, current_local: Local) -> Local:
         return self.to_local(text, current_local)
