@@ -34,7 +34,7 @@ from sync.admin.confirmed_action import (
     run_action,
 )
 from sync.admin.inbox_offers import ACTIONS, LEADS, ActionResult, GroupLead, InboxAction
-from sync.admin.queue_actions import next_pass_text
+from sync.admin.queue_pages import next_pass_text
 from sync.admin.record_panel import rejection_act
 from sync.admin.unmatched_pages import request_badge
 from sync.boards.mapping import column_choices

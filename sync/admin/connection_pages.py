@@ -116,10 +116,6 @@ class StopBanner:
         """That of everything, which Health says first where nothing is stopped."""
         return None if self.stops else next((one for one in self.pauses if is_whole(one[1])), None)
 
-    @property
-    def partial_pauses(self) -> Sequence[tuple[str, QueuePause]]:
-        return [one for one in self.pauses if one != self.whole_pause]
-
 
 def banner_context(request: HttpRequest) -> dict[str, Any]:
     """Return what is above every page: what is stopped or paused, read where it is shown; and which Monday it is."""

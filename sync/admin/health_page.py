@@ -19,11 +19,9 @@ from django.urls import reverse
 from sync import registry
 from sync.admin.attention_pages import tallies_of
 from sync.admin.board_cards import Badge, BoardHealth, BoardStatus, health_url
-from sync.admin.charts import TimeChart
+from sync.admin.charts import DAY, MONTH, PERIODS, Figure, Period, TimeChart, load_figures, time_charts
 from sync.admin.connection_pages import has_answered, setup_checklist
-from sync.admin.health_charts import DAY, MONTH, PERIODS, Figure, Period, load_figures, time_charts
-from sync.admin.queue_actions import LIVE_STATUSES, with_states
-from sync.admin.queue_pages import QueuePanel, is_whole, panel_of, pause_url, visible_pauses
+from sync.admin.queue_pages import LIVE_STATUSES, QueuePanel, is_whole, panel_of, pause_url, visible_pauses, with_states
 from sync.admin.record_panel import inbox_url, may_change_mapping, rejection_act
 from sync.boards.board_columns import renamed_columns
 from sync.choices import Cause, QueueStatus

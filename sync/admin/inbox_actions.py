@@ -23,7 +23,7 @@ from sync.admin import admin_base
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable
 from sync.admin.deletion_pages import approval_question, decide_approvals, deleted_records_link, of_chosen_kind
 from sync.admin.inbox_offers import ActionResult, GroupLead, InboxAction, register_action, register_lead
-from sync.admin.queue_actions import DISCARD, RETRY, RETRY_NOW, left_sentences
+from sync.admin.queue_pages import DISCARD, RETRY, RETRY_NOW, left_sentences
 from sync.admin.unmatched_pages import create_records, created_words, ignore_items, list_again
 from sync.api.request_rules import parse_moment
 from sync.boards.mapping import needs_column, retry_field

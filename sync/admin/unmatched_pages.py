@@ -21,7 +21,7 @@ from sync import registry
 from sync.admin import admin_base
 from sync.admin.admin_base import EntityFilter, ReaderMixin, ReadOnlyAdmin, badge
 from sync.admin.confirmed_action import Question, RecordTable, Report, confirmed_rows, run_action, selection
-from sync.admin.queue_actions import next_pass_text
+from sync.admin.queue_pages import next_pass_text
 from sync.api.request_limits import monday_throttle_reason
 from sync.choices import QueueDirection, QueueStatus
 from sync.kernel import humanize
