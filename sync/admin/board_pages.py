@@ -22,7 +22,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import EntityFilter, PageAdmin, ReadOnlyAdmin
+from sync.admin.admin_base import EntityFilter, PageAdmin, ReadOnlyAdmin, plain_column
 from sync.admin.board_cards import Badge, BoardStatus
 from sync.admin.concurrent_edits import ConcurrentSettingsForm
 from sync.admin.confirmed_action import run_action
@@ -54,7 +54,6 @@ from sync.records.authors import log_action
 
 class FixedText(forms.Select):
     def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
-        """Return the label of the only choice."""
         return format_html("{}", dict(self.choices)[value])
 
 
@@ -154,13 +153,8 @@ class FieldMappingInline(TabularInline):
         """Return the column by its title, as the form lists it."""
         return board_columns.column_label(mapping.link, mapping.column_id) or humanize.DASH
 
-    @admin.display(description="Direction")
-    def flow(self, mapping: FieldMapping) -> str:
-        return mapping.get_direction_display()
-
-    @admin.display(description="Rule")
-    def decided_by(self, mapping: FieldMapping) -> str:
-        return mapping.get_rule_display()
+    flow = plain_column("Direction", lambda mapping: mapping.get_direction_display())
+    decided_by = plain_column("Rule", lambda mapping: mapping.get_rule_display())
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Name each field for screen readers: a table's cells have no labels of their own."""
@@ -257,8 +251,6 @@ def _without(name: str, what: str) -> str:
 
 @admin.register(BoardLink)
 class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
-    """One model and its board."""
-
     list_display = ("name", "state", "todo", "items", "synced", "verified_ago", "on_monday")
     form = ConcurrentSettingsForm
     inlines = (FieldMappingInline,)
@@ -376,9 +368,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         lines = SyncFilter.parse(link.sync_filter).lines({one.key: one.label for one in link.mappings.all()})
         return " ".join(["Only:", *lines]) if lines else "Every record and every item"
 
-    @admin.display(description="Records", ordering="entity_type")
-    def title(self, link: BoardLink) -> str:
-        return registry.type_label(link.entity_type)
+    title = plain_column("Records", lambda link: registry.type_label(link.entity_type), "entity_type")
 
     @admin.display(description="Board", ordering="entity_type")
     def name(self, link: BoardLink) -> str:
@@ -525,7 +515,6 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
 class MondayAccountAdmin(ReadOnlyAdmin):
     """The account's state for all workers, as technical details of the page that connects Monday."""
 
-    list_display = ("state", "paused")
     row_names = ("account", "accounts")
     summary = ("state", "paused")
     told_columns = ("answered_mark",)

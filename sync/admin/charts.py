@@ -164,7 +164,6 @@ class Period:
 
     @property
     def query(self) -> str:
-        """The address that shows it."""
         return "?days=1" if self.unit == "hour" else "?days=30"
 
     def starts(self, now: datetime) -> list[datetime]:
@@ -197,7 +196,6 @@ class Figure:
 
 
 def load_figures(period: Period, now: datetime) -> list[Figure]:
-    """Read what the charts of a period count."""
     hours = {"hour__gte": period.starts(now)[0], "hour__lte": now}
     start = Trunc("hour", period.unit, tzinfo=UTC)
     edits = LatencyHour.objects.filter(**hours).values_list("direction", "bucket").annotate(start=start).order_by()

@@ -19,7 +19,6 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -27,7 +26,17 @@ from django.views.decorators.http import require_POST
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
 
 from sync import registry
-from sync.admin.admin_base import PageAdmin, ReadOnlyAdmin, badge, badge_column, page_now, time_column, time_tag
+from sync.admin.admin_base import (
+    PageAdmin,
+    ReadOnlyAdmin,
+    badge,
+    badge_column,
+    own_page,
+    page_now,
+    plain_column,
+    time_column,
+    time_tag,
+)
 from sync.admin.confirmed_action import Question, RecordTable, run_action
 from sync.admin.inbox_offers import ActionResult, InboxAction, register_action
 from sync.choices import TokenScope, TokenState
@@ -95,8 +104,6 @@ class RotateForm(forms.Form):
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(ReadOnlyAdmin):
-    """The tokens, the newest first."""
-
     list_display = ("title", "owner", "scopes_text", "begins_with", "created", "last_used", "expires", "state")
     search_fields = ("name", "user__username")
     search_help_text = "A token's name, or its owner"
@@ -135,21 +142,10 @@ class ApiTokenAdmin(ReadOnlyAdmin):
 
     # Columns.
 
-    @admin.display(description="Name", ordering="name")
-    def title(self, row: ApiToken) -> str:
-        return row.name
-
-    @admin.display(description="Owner", ordering="user__username")
-    def owner(self, row: ApiToken) -> str:
-        return row.user.get_username()
-
-    @admin.display(description="Scopes")
-    def scopes_text(self, row: ApiToken) -> str:
-        return ", ".join(row.scopes)
-
-    @admin.display(description="Begins with")
-    def begins_with(self, row: ApiToken) -> str:
-        return row.shown_start
+    title = plain_column("Name", lambda row: row.name, "name")
+    owner = plain_column("Owner", lambda row: row.user.get_username(), "user__username")
+    scopes_text = plain_column("Scopes", lambda row: ", ".join(row.scopes))
+    begins_with = plain_column("Begins with", lambda row: row.shown_start)
 
     @admin.display(description="State")
     def state(self, row: ApiToken) -> SafeString:
@@ -237,25 +233,11 @@ class ApiTokenAdmin(ReadOnlyAdmin):
     def _form_page(
         self, request: HttpRequest, form: forms.Form, title: str, button: str, back_url: str
     ) -> HttpResponse:
-        context = {
-            **self.admin_site.each_context(request),
-            "title": title,
-            "opts": self.opts,
-            "form": form,
-            "button": button,
-            "back_url": back_url,
-        }
-        return TemplateResponse(request, "sync/token_form.html", context, status=400 if form.errors else 200)
+        status, shown = 400 if form.errors else 200, {"form": form, "button": button, "back_url": back_url}
+        return own_page(self, request, "sync/token_form.html", title, status=status, **shown)
 
     def _shown_once(self, request: HttpRequest, row: ApiToken, text: str, title: str) -> HttpResponse:
-        context = {
-            **self.admin_site.each_context(request),
-            "title": title,
-            "opts": self.opts,
-            "token": text,
-            "list_url": reverse(_LIST),
-        }
-        answer = TemplateResponse(request, "npd/new_token.html", context)
+        answer = own_page(self, request, "npd/new_token.html", title, token=text, list_url=reverse(_LIST))
         answer.headers["Cache-Control"] = "no-store"
         return answer
 
@@ -318,8 +300,6 @@ class EndpointForm(_EndpointForm):
 
 @admin.register(WebhookEndpoint)
 class WebhookEndpointAdmin(PageAdmin):
-    """The endpoints."""
-
     form = EndpointForm
     list_display = ("name", "host", "state", "events", "owned", "failing")
     list_select_related = ("owner",)
@@ -420,26 +400,14 @@ class WebhookEndpointAdmin(PageAdmin):
     def _secret_page(
         self, request: HttpRequest, endpoint: WebhookEndpoint, secret: str, grace: str = ""
     ) -> HttpResponse:
-        context = {
-            **self.admin_site.each_context(request),
-            "title": f"The secret of {endpoint}",
-            "opts": self.opts,
-            "secret": secret,
-            "grace": grace,
-            "endpoint_url": self._url(endpoint),
-        }
-        return TemplateResponse(request, "sync/new_secret.html", context)
+        title, url = f"The secret of {endpoint}", self._url(endpoint)
+        return own_page(self, request, "sync/new_secret.html", title, secret=secret, grace=grace, endpoint_url=url)
 
     def _url(self, endpoint: WebhookEndpoint) -> str:
         return reverse("admin:sync_webhookendpoint_change", args=[endpoint.pk])
 
-    @admin.display(description="Endpoint", ordering="description")
-    def name(self, row: WebhookEndpoint) -> str:
-        return str(row)
-
-    @admin.display(description="Server")
-    def host(self, row: WebhookEndpoint) -> str:
-        return row.address.partition("://")[2].partition("/")[0]
+    name = plain_column("Endpoint", str, "description")
+    host = plain_column("Server", lambda row: row.address.partition("://")[2].partition("/")[0])
 
     @admin.display(description="State", ordering="enabled")
     def state(self, row: WebhookEndpoint) -> SafeString:
@@ -486,8 +454,6 @@ _DELIVERY_BADGES = {
 
 @admin.register(WebhookDelivery)
 class WebhookDeliveryAdmin(ReadOnlyAdmin):
-    """The log of deliveries, newest first."""
-
     list_display = ("what", "receiver", "state_badge", "tries", "answered", "created", "tried")
     list_filter = ("state", "endpoint")
     list_select_related = ("event", "endpoint")
@@ -521,13 +487,8 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
             return "Test"
         return f"{row.event.get_type_display()} · {registry.type_label(row.event.entity_type)}"
 
-    @admin.display(description="Endpoint", ordering="endpoint")
-    def receiver(self, row: WebhookDelivery) -> str:
-        return str(row.endpoint)
-
-    @admin.display(description="Attempts", ordering="attempts")
-    def tries(self, row: WebhookDelivery) -> int:
-        return row.attempts
+    receiver = plain_column("Endpoint", lambda row: str(row.endpoint), "endpoint")
+    tries = plain_column("Attempts", lambda row: row.attempts, "attempts")
 
     @admin.display(description="Answer", ordering="status_code")
     def answered(self, row: WebhookDelivery) -> str:
@@ -586,9 +547,7 @@ register_action(
         shortcut="s",
         effects={AttentionKind.WEBHOOK: "Sends it what it missed, and all that follows."},
         fits=lambda entry: entry.cause_code != DisabledCode.OWNER,
-    )
-)
-register_action(
+    ),
     InboxAction(
         "take_over",
         "Become owner…",
@@ -597,5 +556,5 @@ register_action(
         question=_take_over_question,
         effects={AttentionKind.WEBHOOK: "Makes it yours, and sends it what you may view."},
         fits=lambda entry: entry.cause_code == DisabledCode.OWNER,
-    )
+    ),
 )

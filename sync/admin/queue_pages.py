@@ -37,6 +37,7 @@ from sync.admin.admin_base import (
     UnmatchedItemsFilter,
     badge,
     page_now,
+    plain_column,
     record_name_of,
 )
 from sync.admin.board_cards import BoardStatus
@@ -210,24 +211,9 @@ RETRY_NOW = "Retry now"
 QUEUE_OPERATIONS: dict[str, QueueOperation] = {act.name: act for act in (RETRY, CANCEL, DISCARD)}
 
 
-@dataclass(frozen=True)
-class OperationReach:
-    """How far an act reaches among rows: those that it fits, those in flight, and live ones that it doesn't fit."""
-
-    fitting: int
-    in_flight: int
-    left: int
-
-
 def with_states(rows: QuerySet[SyncQueue], states: Sequence[str]) -> QuerySet[SyncQueue]:
     """Return the rows in these states; as an OR, for which PostgreSQL unites the partial indexes."""
     return rows.filter(Q(*(("status", state) for state in states), _connector=Q.OR))
-
-
-def count_reach(operation: QueueOperation, rows: QuerySet[SyncQueue]) -> OperationReach:
-    fitting = with_states(rows, operation.fits).count()
-    in_flight = rows.filter(status=QueueStatus.IN_PROGRESS).count()
-    return OperationReach(fitting, in_flight, with_states(rows, LIVE_STATUSES).count() - fitting - in_flight)
 
 
 JobKind = tuple[str, str]
@@ -276,7 +262,7 @@ MAX_JOBS_SHOWN = 20
 """Rows that a question shows as examples."""
 
 
-class QueueOperationsMixin:
+class QueueOperationsMixin(RecordLinkMixin):
     """Adds the acts to the queue's list; all but the retry of ticked rows are asked about with the number of rows."""
 
     actions = ("retry", "cancel", "discard")
@@ -309,7 +295,7 @@ class QueueOperationsMixin:
         keys = sorted({int(key) for key in request.POST.getlist(ACTION_CHECKBOX_NAME)})
         is_all = request.POST.get("select_across") == "1"
         # A ticked row that the filters leave out by now is told of, too.
-        rows = listed.order_by() if is_all else self.get_queryset(request).filter(pk__in=keys)  # type: ignore[attr-defined]
+        rows = listed.order_by() if is_all else self.get_queryset(request).filter(pk__in=keys)
 
         def run() -> Report:
             by, kinds = request.user.get_username(), _kinds_of(operation, rows)
@@ -332,26 +318,23 @@ class QueueOperationsMixin:
         )  # fmt: skip
 
     def _question(self, request: HttpRequest, operation: QueueOperation, rows: QuerySet[SyncQueue]) -> Question:
-        reach = count_reach(operation, rows)
-        fitting, verb = humanize.count_with_noun(reach.fitting, "job"), operation.verb
-        effects = [operation.effect] if reach.fitting else []
+        number, in_flight = (with_states(rows, one).count() for one in (operation.fits, [QueueStatus.IN_PROGRESS]))
+        left = with_states(rows, LIVE_STATUSES).count() - number - in_flight
+        fitting, verb = humanize.count_with_noun(number, "job"), operation.verb
+        effects = [operation.effect] if number else []
         examples = list(with_states(rows, operation.fits).order_by("-id")[:MAX_JOBS_SHOWN])
-        self.prepare_page(examples)  # type: ignore[attr-defined]
+        self.prepare_page(examples)
         cells = [
-            (
-                self.record_or_item(row),  # type: ignore[attr-defined]
-                row.get_status_display(),
-                humanize.without_request_id(job_reason(row)),
-            )
+            (self.record_or_item(row), row.get_status_display(), humanize.without_request_id(job_reason(row)))
             for row in examples
         ]
-        table = RecordTable(("Record", "Status", "Why"), cells, reach.fitting, listed="newest")
+        table = RecordTable(("Record", "Status", "Why"), cells, number, listed="newest")
         return Question(
-            f"{verb} {fitting}?" if reach.fitting else f"Nothing to {verb.lower()}",
-            [*effects, *left_sentences(operation, reach.in_flight, reach.left, "is", "are")],
-            f"Yes, {verb.lower()} {fitting}" if reach.fitting else "",
+            f"{verb} {fitting}?" if number else f"Nothing to {verb.lower()}",
+            [*effects, *left_sentences(operation, in_flight, left, "is", "are")],
+            f"Yes, {verb.lower()} {fitting}" if number else "",
             [table] if cells else [],
-            selection(request, operation.name, reach.fitting),
+            selection(request, operation.name, number),
         )
 
 
@@ -495,7 +478,6 @@ def visible_pauses(user: Any, pauses: Iterable[QueuePause]) -> list[tuple[str, Q
 
 
 def is_whole(pause: QueuePause) -> bool:
-    """Whether it pauses everything."""
     return not pause.entity_type and not pause.direction
 
 
@@ -616,7 +598,6 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
         return QueueChangeList
 
     def get_paginator(self, request: HttpRequest, queryset: Any, *args: Any, **kwargs: Any) -> CappedPaginator:
-        """Return the paginator; the live rows have been counted for the panel."""
         known_count = panel_of(request).live if is_default_list(dict(request.GET.lists())) else None
         return CappedPaginator(queryset, *args, known_count=known_count, **kwargs)
 
@@ -628,7 +609,11 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
     def prepare_page(self, rows: list[Any]) -> None:
         """Put the names of the page's new items on its rows, and what is known of their boards."""
         super().prepare_page(rows)
-        names = self._item_names(rows)
+        # Of the types whose records their reader may see.
+        known = [
+            one for one in rows if one.is_unmatched_item and not registry.is_hidden(one.page_types, one.entity_type)
+        ]
+        names = item_names(row.remote_id for row in known)
         boards = SimpleLazyObject(lambda: overview().by_type)
         for row in rows:
             row.page_items = names
@@ -661,16 +646,7 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
     def record_name(self, row: Any) -> str:
         if not row.is_unmatched_item:
             return super().record_name(row)
-        names = getattr(row, "page_items", None)
-        return item_label(row, self._item_names([row]) if names is None else names)
-
-    def _item_names(self, rows: Sequence[Any]) -> dict[str, str]:
-        """The names of items that no record has yet, of the types whose records the rows' reader may see."""
-        return item_names(
-            row.remote_id
-            for row in rows
-            if row.is_unmatched_item and not registry.is_hidden(row.page_types, row.entity_type)
-        )
+        return item_label(row, row.page_items)
 
     @admin.display(description="Monday item")
     def item_on_monday(self, row: SyncQueue) -> SafeString | str:
@@ -686,26 +662,14 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
             return format_html("{} as {}", capfirst(job_reason(row)), link)
         return humanize.without_request_id(job_reason(row)) or humanize.DASH
 
-    @admin.display(description="Direction", ordering="direction")
-    def way(self, row: SyncQueue) -> str:
-        return row.get_direction_display()
-
-    @admin.display(description="Attempts")
-    def tries(self, row: SyncQueue) -> str:
-        return f"{row.attempts} of {row.max_attempts}"
-
-    @admin.display(description="Next attempt", ordering="next_retry")
-    def next_try(self, row: SyncQueue) -> str:
-        return next_pass_text(row) or humanize.DASH
+    way = plain_column("Direction", lambda row: row.get_direction_display(), "direction")
+    tries = plain_column("Attempts", lambda row: f"{row.attempts} of {row.max_attempts}")
+    next_try = plain_column("Next attempt", lambda row: next_pass_text(row) or humanize.DASH, "next_retry")
 
     @admin.display(description="Why")
     def reason_words(self, row: SyncQueue) -> SafeString | str:
-        text = job_reason(row)
-        return (
-            format_html('<span class="npd-text">{}</span>', humanize.without_request_id(text))
-            if text
-            else humanize.DASH
-        )
+        text = humanize.without_request_id(job_reason(row))
+        return format_html('<span class="npd-text">{}</span>', text) if text else humanize.DASH
 
     age = admin_base.time_column("created_at", "Queued")
 
@@ -727,9 +691,7 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
             ("NPD ID", lambda row: row.entity_id),
         ]
 
-    @admin.display(description="Trigger")
-    def wrote_it(self, row: SyncQueue) -> str:
-        return job_causes_text(row.causes)
+    wrote_it = plain_column("Trigger", lambda row: job_causes_text(row.causes))
 
 
 def pause_url(request: HttpRequest, entity_type: str = "") -> str:

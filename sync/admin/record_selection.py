@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, cast
@@ -21,12 +21,11 @@ from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, OperationalError, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
-from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from django.utils.text import capfirst
 
 from sync import registry
-from sync.admin.admin_base import is_valid_key
+from sync.admin.admin_base import PageAdmin, is_valid_key, own_page
 from sync.admin.attention_pages import LAST_ACT, keep_last_act
 from sync.admin.concurrent_edits import SHOWN_KEY
 from sync.admin.confirmed_action import (
@@ -240,19 +239,20 @@ def _choice_page(
     for field in form.fields.values():
         if isinstance(field.widget, RelatedFieldWidgetWrapper):
             field.widget = field.widget.widget
-    context = {
-        **model_admin.admin_site.each_context(request),
-        "title": (title := f"Edit {model_admin.count_text(total)}"),
-        "page_name": title,
-        "opts": model_admin.opts,
-        "media": model_admin.media + form.media,
-        "choices": [form[name] for name in fields],
-        "chosen": request.POST.get("field", ""),
-        "problem": problem,
-        "hidden": [(name, str(value)) for name, value in selection(request, "bulk_edit", total)],
-        "target": request.get_full_path(),
-    }
-    return TemplateResponse(request, "sync/bulk_edit.html", context, status=400 if problem else 200)
+    return own_page(
+        model_admin,
+        request,
+        "sync/bulk_edit.html",
+        title := f"Edit {model_admin.count_text(total)}",
+        status=400 if problem else 200,
+        page_name=title,
+        media=model_admin.media + form.media,
+        choices=[form[name] for name in fields],
+        chosen=request.POST.get("field", ""),
+        problem=problem,
+        hidden=[(name, str(value)) for name, value in selection(request, "bulk_edit", total)],
+        target=request.get_full_path(),
+    )
 
 
 _UNLINK_EFFECTS = (
@@ -283,14 +283,8 @@ _LINK_EFFECTS = (
 )
 
 
-class RecordSelectionMixin:
-    """The actions of a list of records."""
-
+class RecordSelectionMixin(PageAdmin):
     actions: tuple[str, ...] = ("bulk_edit", "sync_now", "turn_sync_on", "turn_sync_off", "unlink", "link_again")
-    model: Any
-    opts: Any
-    log_change: Callable[..., LogEntry]
-    message_user: Callable[..., None]
 
     @admin.action(description="Edit…", permissions=["change"])
     def bulk_edit(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:

@@ -7,13 +7,12 @@ One person works on a set-up. Others see it, with whose it is; what they send is
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from typing import Any, cast
 
 from django.contrib import messages
-from django.contrib.admin import AdminSite
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -24,7 +23,7 @@ from unfold.decorators import action
 
 from sync import registry
 from sync.admin.board_cards import health_url
-from sync.admin.connection_pages import ConnectionPagesMixin, may_see_connection, region_context, store_region
+from sync.admin.connection_pages import ConnectionPagesMixin, View, may_see_connection, region_context, store_region
 from sync.api.request_limits import monday_throttle_reason
 from sync.boards.mapping import deleted_column_label
 from sync.boards.sync_filter import MAX_CONDITIONS, FilterOp, FilterSide, SyncFilter
@@ -399,14 +398,10 @@ POST_ONLY = {"discard": "plan", "change": "boards", "owner": "boards"}
 _SHOWN_AS = {"filter": "map"}
 """Pages that are part of another step."""
 
-View = Callable[..., HttpResponse]
-
 
 class SetupWizardMixin(ConnectionPagesMixin):
     """Adds the wizard to the admin of board links."""
 
-    admin_site: AdminSite
-    opts: Any
     actions_list: tuple[str, ...] = ("set_up",)
 
     def has_set_up_permission(self, request: HttpRequest) -> bool:
@@ -421,7 +416,6 @@ class SetupWizardMixin(ConnectionPagesMixin):
         return _redirect_to("connect" if may_see_connection(request.user) else "boards")
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the wizard's pages."""
         steps: list[tuple[str, str, View]] = [
             ("", "connect", self.wizard_connect),
             ("boards/", "boards", self.wizard_boards),
@@ -539,7 +533,6 @@ class SetupWizardMixin(ConnectionPagesMixin):
         return self._page(request, "boards", {**_boards_context(term, request.POST), "term": term})
 
     def wizard_change(self, request: HttpRequest, entity_type: str) -> HttpResponse:
-        """Begin to change what is set up."""
         try:
             drafts.begin_change(_request_user(request), entity_type)
         except Conflict as begun:
@@ -657,7 +650,8 @@ class SetupWizardMixin(ConnectionPagesMixin):
     def wizard_plan(self, request: HttpRequest) -> HttpResponse:
         """What would be done, and its price; on POST, let it be done."""
         if request.method == "POST":
-            seen = {key.removeprefix("plan-"): one for key, one in request.POST.items() if key.startswith("plan-")}
+            form: Mapping[str, str] = request.POST
+            seen = {key.removeprefix("plan-"): one for key, one in form.items() if key.startswith("plan-")}
             try:
                 plan.confirm_setup(_request_user(request), seen)
             except ActionError as error:
