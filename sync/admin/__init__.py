@@ -7,11 +7,10 @@ from sync.admin import (
     inbox_actions,
     inbox_fields,
     notification_pages,
+    program_pages,
     queue_pages,
     schedule_pages,
-    token_pages,
     unmatched_pages,
-    webhook_pages,
 )
 
 __all__ = [
@@ -21,9 +20,8 @@ __all__ = [
     "inbox_actions",
     "inbox_fields",
     "notification_pages",
+    "program_pages",
     "queue_pages",
     "schedule_pages",
-    "token_pages",
     "unmatched_pages",
-    "webhook_pages",
 ]

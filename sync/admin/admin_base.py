@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from http import HTTPStatus
@@ -23,6 +23,7 @@ from django.db import DataError
 from django.db.models import BooleanField, Case, CharField, DateTimeField, F, Model, QuerySet, TextField, Value, When
 from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.html import escape, format_html
@@ -82,6 +83,16 @@ def time_column(name: str, description: str) -> Any:
     return column
 
 
+def plain_column(description: str, value: Callable[[Any], Any], ordering: str = "") -> Any:
+    """Return a column that says of a row what `value` does, with nothing around it."""
+
+    @admin.display(description=description, ordering=ordering or None)
+    def column(model_admin: Any, row: Any) -> Any:
+        return value(row)
+
+    return column
+
+
 def type_column() -> Any:
     @admin.display(description="Type", ordering="entity_type")
     def column(model_admin: Any, row: Any) -> str:
@@ -128,6 +139,14 @@ def external_link(url: str, text: str, label: str) -> SafeString:
 def see_other(address: str) -> HttpResponse:
     """Go to another page after a form was sent, so that reloading sends nothing again."""
     return HttpResponseRedirect(address, status=HTTPStatus.SEE_OTHER)
+
+
+def own_page(
+    model_admin: Any, request: HttpRequest, template: str, title: str, *, status: int = 200, **context: Any
+) -> TemplateResponse:
+    """Answer with a page that an admin has beside its list and its forms."""
+    shared = {**model_admin.admin_site.each_context(request), "title": title, "opts": model_admin.opts}
+    return TemplateResponse(request, template, shared | context, status=status)
 
 
 _draw_headers = unfold_list.result_headers
@@ -392,6 +411,13 @@ class ReadOnlyAdmin(PageAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Return the row of a page, which carries what the rows of the list do."""
+        row = super().get_object(request, object_id, from_field)
+        if row is not None:
+            self.prepare_page([row])
+        return row
+
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
         """Show the summary, and every column that it leaves out, JSON as indented lines, moments with their UTC."""
         told = {*self.summary, *self.told_columns}
@@ -490,7 +516,7 @@ def record_name_of(row: Any) -> str:
 _KNOWN = "known_"
 
 
-class ReaderMixin:
+class ReaderMixin(PageAdmin):
     """Lets each row know, as `page_types`, the types of the records that its reader may see.
 
     `quoting` are columns that may quote a record: of one that the reader may not see they are hidden, on list, page and
@@ -498,10 +524,8 @@ class ReaderMixin:
     """
 
     quoting: tuple[str, ...] = ()
-    search_fields: Sequence[str]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Return the rows."""
         visible = visible_types(request.user)
         hidden = sorted({spec.entity_type for spec in registry.entities()} - visible)
         known: dict[str, Any] = {}
@@ -512,26 +536,26 @@ class ReaderMixin:
         types = Value(sorted(visible), ArrayField(CharField()))
         opens = Value(request.user.has_perm("sync.view_tombstone"), BooleanField())
         more = {"page_types": types, "page_opens_deleted": opens, **known}
-        rows: QuerySet[Any] = super().get_queryset(request).annotate(**more)  # type: ignore[misc]
+        rows: QuerySet[Any] = super().get_queryset(request).annotate(**more)
         return rows
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """Refuse an address that asks for rows by what they may quote: how many it finds would tell that, too."""
         # A filter of the list's own may have a column's name; it asks what it is made to ask.
-        own = {getattr(one, "parameter_name", None) for one in self.get_list_filter(request)}  # type: ignore[attr-defined]
+        own = {getattr(one, "parameter_name", None) for one in self.get_list_filter(request)}
         if lookup not in own and lookup.partition(LOOKUP_SEP)[0] in self.quoting:
             return False
-        return bool(super().lookup_allowed(lookup, value, request))  # type: ignore[misc]
+        return super().lookup_allowed(lookup, value, request)
 
     def prepare_page(self, rows: list[Any]) -> None:
         """Hide what the rows quote of records that their reader may not see."""
-        super().prepare_page(rows)  # type: ignore[misc]
+        super().prepare_page(rows)
         if self.quoting:
             for row in rows:
                 hide_quotes(row, row.page_types, self.quoting)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        row = super().get_object(request, object_id, from_field)  # type: ignore[misc]
+        row = super().get_object(request, object_id, from_field)
         return hide_quotes(row, row.page_types, self.quoting) if row is not None and self.quoting else row
 
 
@@ -573,28 +597,25 @@ class RecordLinkMixin(ReaderMixin):
 
     def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Call the row's page by its record, of which the row itself knows the id alone."""
-        context: dict[str, Any] = super().row_context(request, row)  # type: ignore[misc]
-        return context | {"page_name": self.record_name(row)}
+        return super().row_context(request, row) | {"page_name": self.record_name(row)}
 
     def record_name(self, row: Any) -> str:
-        key = _uuid(row.entity_id)
-        names = names_for_reader([row])
-        return names.get((row.entity_type, key), f"{type_label(row.entity_type)}, deleted") if key else str(row)
+        if (key := _uuid(row.entity_id)) is None:
+            return str(row)
+        return str(row.page_names.get((row.entity_type, key), f"{type_label(row.entity_type)}, deleted"))
 
     @admin.display(description="Record")
     def record(self, row: Any) -> SafeString | str:
-        key = _uuid(row.entity_id)
-        names = getattr(row, "page_names", None)
-        return record_link(row.entity_type, key, names_for_reader([row]) if names is None else names)
+        return record_link(row.entity_type, _uuid(row.entity_id), row.page_names)
 
     kind_of_record = type_column()
 
 
-class RecordSearchMixin:
+class RecordSearchMixin(PageAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        found, doubles = super().get_search_results(request, queryset, search_term)  # type: ignore[misc]
+        found, doubles = super().get_search_results(request, queryset, search_term)
         named = [str(key) for key in record_ids_by_name(request.user, search_term)]
         return (found | queryset.filter(entity_id__in=named) if named else found), doubles
 

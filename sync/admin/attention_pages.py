@@ -34,7 +34,7 @@ from sync.admin.confirmed_action import (
     run_action,
 )
 from sync.admin.inbox_offers import ACTIONS, LEADS, ActionResult, GroupLead, InboxAction
-from sync.admin.queue_actions import next_pass_text
+from sync.admin.queue_pages import next_pass_text
 from sync.admin.record_panel import rejection_act
 from sync.admin.unmatched_pages import request_badge
 from sync.boards.mapping import column_choices
@@ -193,7 +193,6 @@ class InboxGroup:
 
     @property
     def rest(self) -> int:
-        """How many more there are."""
         return self.cause.number - len(self.rows)
 
     @property
@@ -202,77 +201,86 @@ class InboxGroup:
         return min(self.cause.number, ENTRIES_ON_A_PAGE)
 
 
+@dataclass(frozen=True)
+class InboxAddress:
+    """What an address of the inbox asks for: all kinds, or one, or a cause; everybody's, or one's own."""
+
+    scope: AttentionScope
+    kind: str
+    cause: str
+    is_mine: bool
+    page: int
+
+    @classmethod
+    def of(cls, user: Any, params: Mapping[str, str]) -> InboxAddress:
+        """Of a kind on which others act, that alone, and only where it is asked for."""
+        kind, cause, text = params.get("kind", ""), params.get("cause", ""), params.get("p", "")
+        scope, asked = attention.scope_of(user), cause.partition(":")[0] or kind
+        if asked in scope.others:
+            scope = replace(scope, kinds=frozenset({AttentionKind(asked)}), reads_only=True)
+        if is_mine := params.get("mine") == "1":
+            scope = replace(scope, assigned_to=user.pk)
+        page = max(1, int(text[:6])) if text.isdecimal() and text.isascii() else 1
+        return cls(scope, kind, cause, is_mine, page)
+
+    @property
+    def kinds(self) -> list[AttentionKind] | None:
+        return [AttentionKind(self.kind)] if self.kind in AttentionKind.values else None
+
+    @property
+    def causes(self) -> list[str]:
+        return [self.cause] if self.cause else []
+
+    def url(self, **changed: object) -> str:
+        asked = {"kind": self.kind, "cause": self.cause, "mine": int(self.is_mine)} | changed
+        query = urlencode({name: value for name, value in asked.items() if value})
+        return f"{reverse('npd-inbox')}{'?' + query if query else ''}"
+
+
 def inbox_page(request: HttpRequest) -> HttpResponse:
     """Show what needs attention, by cause: all kinds, or one; everybody's, or one's own."""
-    kind, cause = request.GET.get("kind", ""), request.GET.get("cause", "")
-    scope = _scope_of(request.user, kind, cause)
-    is_mine, text = request.GET.get("mine") == "1", request.GET.get("p", "")
-    page = max(1, int(text[:6])) if text.isdecimal() and text.isascii() else 1
-    if is_mine:
-        scope = replace(scope, assigned_to=request.user.pk)
-    kinds = [AttentionKind(kind)] if kind in AttentionKind.values else None
-    wording = Wording.of_boards()
-
-    def groups_of(number: int) -> tuple[list[InboxGroup], bool]:
-        if cause:
-            return _one_cause(scope, cause, number, wording)
-        return _all_causes(scope, kinds, number, wording)
-
-    groups, has_next = groups_of(page)
-    if page > 1 and not groups:
+    asked, wording, now = InboxAddress.of(request.user, request.GET), Wording.of_boards(), sync_now()
+    groups, has_next = _groups(asked, wording)
+    if asked.page > 1 and not groups:
         # What it had was done meanwhile, and what is left stands on the pages before it.
-        page = _last_page(scope, kinds, cause, page, wording)
-        groups, has_next = groups_of(page)
-    now = sync_now()
+        asked = replace(asked, page=_last_page(asked, wording))
+        groups, has_next = _groups(asked, wording)
+    scope, kind, kinds = asked.scope, asked.kind, asked.kinds
     rows = _with_values(request, groups, wording, now)
-    tallies = attention.tallies(scope) if is_mine or scope.kinds <= scope.others else tallies_of(request)
-    for one, load in LEADS.items():
-        leads = load([group.cause for group in groups if group.cause.kind is one], now, request.user)
-        for group in groups:
-            lead = leads.get(group.cause.cause, group.lead)
-            acts = any(row.may_act for row in group.rows)
-            group.lead = lead if acts or lead is None else GroupLead(lead.sentence)
-    offered = [action for action in ACTIONS.values() if not action.by_choice and not action.of_cause]
-    offered.sort(key=lambda action: action.deletes)  # what takes something away comes last everywhere
-    bulk_actions = [(one, _bulk_label(one, rows)) for one in offered if any(one in row.actions for row in rows)]
+    _add_leads(groups, now, request.user)
+    is_counted_anew = asked.is_mine or scope.kinds <= scope.others
+    tallies = attention.tallies(scope) if is_counted_anew else tallies_of(request)
+    listed = sum(tallies[one].entries for one in kinds or tallies)
+    may_act = any(row.may_act for row in rows)
+    may_see_activity = request.user.has_perm("sync.view_decision")
     context = {
         **admin.site.each_context(request),
         "title": "Inbox",
         "groups": groups,
-        "tabs": _tabs(scope, tallies, kind, is_mine=is_mine),
-        "all_url": _url(mine=is_mine),
+        "tabs": _tabs(asked, tallies),
+        "all_url": asked.url(kind="", cause=""),
         "total": sum(one.causes for one in tallies.values()),
-        "matching": sum(group.cause.number for group in groups)
-        if cause
-        else sum(tallies[one].entries for one in kinds or tallies),
+        "matching": sum(group.cause.number for group in groups) if asked.cause else listed,
         "kind": kind,
-        "cause": cause,
-        "is_mine": is_mine,
+        "cause": asked.cause,
+        "is_mine": asked.is_mine,
         "list_url": _full_list(kinds[0]) if kinds else "",
-        "mine_url": _url(kind=kind, mine=not is_mine),
+        "mine_url": asked.url(cause="", mine=int(not asked.is_mine)),
         "sees_nothing": not scope.kinds,
         "is_set_up": bool(groups) or BoardLink.objects.exclude(board_id="").exists(),
         "reads_only": scope.reads_only and not any(row.actions for row in rows),
-        "may_act": any(row.may_act for row in rows),
-        "bulk_actions": bulk_actions,
+        "may_act": may_act,
+        "bulk_actions": _bulk_actions(rows),
         "nouns": _nouns(rows),
-        "people": _people() if any(row.may_act for row in rows) else [],
+        "people": _people() if may_act else [],
         **last_act(request),
-        "activity_url": registry.page_url("sync_decision_changelist")
-        if request.user.has_perm("sync.view_decision")
-        else "",
+        "activity_url": registry.page_url("sync_decision_changelist") if may_see_activity else "",
         "back": request.get_full_path(),
-        "earlier": _url(kind=kind, cause=cause, mine=is_mine, p=page - 1) if page > 1 else "",
-        "later": _url(kind=kind, cause=cause, mine=is_mine, p=page + 1) if has_next else "",
+        "earlier": asked.url(p=asked.page - 1) if asked.page > 1 else "",
+        "later": asked.url(p=asked.page + 1) if has_next else "",
         "now": now,
     }
     return TemplateResponse(request, "sync/inbox.html", context)
-
-
-def _scope_of(user: Any, kind: str, cause: str) -> AttentionScope:
-    """What this person is shown; of a kind on which others act, that alone, and only where it is asked for."""
-    scope, asked = attention.scope_of(user), kind or cause.partition(":")[0]
-    return replace(scope, kinds=frozenset({AttentionKind(asked)}), reads_only=True) if asked in scope.others else scope
 
 
 def _all_seen(user: Any) -> AttentionScope:
@@ -281,11 +289,14 @@ def _all_seen(user: Any) -> AttentionScope:
     return replace(scope, kinds=scope.kinds | scope.others)
 
 
-def _all_causes(
-    scope: AttentionScope, kinds: Collection[AttentionKind] | None, page: int, wording: Wording
-) -> tuple[list[InboxGroup], bool]:
-    offset = (page - 1) * CAUSES_ON_A_PAGE
-    found = attention.causes(scope, kinds=kinds, limit=CAUSES_ON_A_PAGE + 1, offset=offset, wording=wording)
+def _groups(asked: InboxAddress, wording: Wording) -> tuple[list[InboxGroup], bool]:
+    """What the page shows, and whether another follows."""
+    return _one_cause(asked, wording) if asked.cause else _all_causes(asked, wording)
+
+
+def _all_causes(asked: InboxAddress, wording: Wording) -> tuple[list[InboxGroup], bool]:
+    scope, offset = asked.scope, (asked.page - 1) * CAUSES_ON_A_PAGE
+    found = attention.causes(scope, kinds=asked.kinds, limit=CAUSES_ON_A_PAGE + 1, offset=offset, wording=wording)
     shown = found[:CAUSES_ON_A_PAGE]
     entries = (
         attention.entries(
@@ -310,27 +321,24 @@ def _is_open(cause: AttentionCause, shown: int) -> bool:
     return cause.number <= OPEN_CAUSE or shown == 1 or cause.kind is AttentionKind.REMOVED
 
 
-def _one_cause(scope: AttentionScope, cause: str, page: int, wording: Wording) -> tuple[list[InboxGroup], bool]:
-    offset = (page - 1) * ENTRIES_ON_A_PAGE
-    found = attention.entries(scope, of_causes=[cause], limit=ENTRIES_ON_A_PAGE + 1, offset=offset, wording=wording)
-    described = attention.causes(scope, of_causes=[cause], wording=wording) if found else []
+def _one_cause(asked: InboxAddress, wording: Wording) -> tuple[list[InboxGroup], bool]:
+    scope, of_causes, offset = asked.scope, asked.causes, (asked.page - 1) * ENTRIES_ON_A_PAGE
+    found = attention.entries(scope, of_causes=of_causes, limit=ENTRIES_ON_A_PAGE + 1, offset=offset, wording=wording)
+    described = attention.causes(scope, of_causes=of_causes, wording=wording) if found else []
     if not described:
         return [], False
     rows = [InboxRow(entry) for entry in found[:ENTRIES_ON_A_PAGE]]
     return [InboxGroup(described[0], True, rows)], len(found) > ENTRIES_ON_A_PAGE
 
 
-def _last_page(
-    scope: AttentionScope, kinds: Collection[AttentionKind] | None, cause: str, empty: int, wording: Wording
-) -> int:
-    """Return the number of the last page that has something, where that of this number is empty; 1 without any."""
-    if cause:
-        described = attention.causes(scope, of_causes=[cause], wording=wording)
-        number, on_a_page = sum(one.number for one in described), ENTRIES_ON_A_PAGE
-    else:
-        most = (empty - 1) * CAUSES_ON_A_PAGE
-        number, on_a_page = len(attention.causes(scope, kinds=kinds, limit=most, wording=wording)), CAUSES_ON_A_PAGE
-    return max(1, math.ceil(number / on_a_page))
+def _last_page(asked: InboxAddress, wording: Wording) -> int:
+    """Return the number of the last page that has something, where the one asked for is empty; 1 without any."""
+    if asked.cause:
+        described = attention.causes(asked.scope, of_causes=asked.causes, wording=wording)
+        return max(1, math.ceil(sum(one.number for one in described) / ENTRIES_ON_A_PAGE))
+    most = (asked.page - 1) * CAUSES_ON_A_PAGE
+    found = attention.causes(asked.scope, kinds=asked.kinds, limit=most, wording=wording)
+    return max(1, math.ceil(len(found) / CAUSES_ON_A_PAGE))
 
 
 def _with_values(request: HttpRequest, groups: Sequence[InboxGroup], wording: Wording, now: datetime) -> list[InboxRow]:
@@ -347,6 +355,23 @@ def _with_values(request: HttpRequest, groups: Sequence[InboxGroup], wording: Wo
     return [row for group in groups for row in group.rows]
 
 
+def _add_leads(groups: Sequence[InboxGroup], now: datetime, user: Any) -> None:
+    """Say above each cause what happens with it; to who may act on it, also where else something is done."""
+    for kind, load in LEADS.items():
+        of_kind = [group for group in groups if group.cause.kind is kind]
+        leads = load([group.cause for group in of_kind], now, user)
+        for group in of_kind:
+            lead, may_act = leads.get(group.cause.cause), any(row.may_act for row in group.rows)
+            group.lead = lead if may_act or lead is None else GroupLead(lead.sentence)
+
+
+def _bulk_actions(rows: Sequence[InboxRow]) -> list[tuple[InboxAction, str]]:
+    """What the selected rows are offered, and what that is called; what takes something away comes last everywhere."""
+    acts = [one for one in ACTIONS.values() if not one.by_choice and not one.of_cause]
+    offered = [one for one in acts if any(one in row.actions for row in rows)]
+    return [(one, _bulk_label(one, rows)) for one in sorted(offered, key=lambda one: one.deletes)]
+
+
 def _bulk_label(action: InboxAction, rows: Sequence[InboxRow]) -> str:
     """What an act is called for those that are selected: as on the rows, where it has one name there."""
     found = {action.label_for(row.entry) for row in rows if action in row.actions and not action.empties(row.entry)}
@@ -360,24 +385,14 @@ def _nouns(rows: Sequence[InboxRow]) -> list[str]:
     return [registry.count_of_type(number, of_type).partition(" ")[2] for number in (1, 2)]
 
 
-def _asked_for(found: Iterable[AttentionEntry]) -> dict[tuple[str, str], SyncQueue]:
-    """The jobs of the unmatched items among them of which a person has asked something."""
-    return open_requests(one.item_id for one in found if one.kind is AttentionKind.UNMATCHED)
-
-
-_RUNNING = badge("wait", "sync", "In progress")
-
-
-def _next_attempts(found: Iterable[AttentionEntry], now: datetime) -> dict[str, SafeString]:
-    """Of failed jobs among them that are tried again, by key, when: as the job's own page says it."""
-    if not (jobs := {one.job: one.key for one in found if one.failures}):
-        return {}
-    boards, texts = SimpleLazyObject(lambda: overview().by_type), dict[str, SafeString]()
-    for row in SyncQueue.objects.filter(pk__in=jobs):
-        row.page_boards, row.page_now = boards, now  # type: ignore[attr-defined]
-        is_running = row.status == QueueStatus.IN_PROGRESS
-        texts[jobs[row.pk]] = _RUNNING if is_running else badge("wait", "sync", f"Next attempt {next_pass_text(row)}")
-    return texts
+def _retried_jobs(found: Iterable[AttentionEntry], now: datetime) -> dict[str, SyncQueue]:
+    """The failed jobs among them that are tried again, by key, as their own page has them."""
+    jobs = {one.job: one.key for one in found if one.failures}
+    rows: Iterable[Any] = SyncQueue.objects.filter(pk__in=jobs) if jobs else ()
+    boards, retried = SimpleLazyObject(lambda: overview().by_type), dict[str, SyncQueue]()
+    for row in rows:
+        row.page_boards, row.page_now, retried[jobs[row.pk]] = boards, now, row
+    return retried
 
 
 def _free_columns(found: Iterable[AttentionEntry]) -> dict[str, Sequence[tuple[str, str]]]:
@@ -396,39 +411,40 @@ def _free_columns(found: Iterable[AttentionEntry]) -> dict[str, Sequence[tuple[s
 
 
 def _rows(request: HttpRequest, found: Collection[AttentionEntry], now: datetime) -> list[InboxRow]:
-    asked, columns, attempts = _asked_for(found), _free_columns(found), _next_attempts(found, now)
-    return [_row(request, one, asked, columns, attempts.get(one.key, "")) for one in found]
+    asked = open_requests(one.item_id for one in found if one.kind is AttentionKind.UNMATCHED)
+    columns, retried = _free_columns(found), _retried_jobs(found, now)
+    return [_row(request, one, asked, columns.get(one.key, ()), retried.get(one.key)) for one in found]
 
 
 def _row(
     request: HttpRequest,
     entry: AttentionEntry,
     asked: Mapping[tuple[str, str], SyncQueue],
-    columns: Mapping[str, Sequence[tuple[str, str]]],
-    next_attempt: str,
+    columns: Sequence[tuple[str, str]],
+    retried: SyncQueue | None,
 ) -> InboxRow:
-    seen = json.dumps({one.key: [one.npd, one.monday] for one in entry.values}) if entry.values else ""
-    may_act = attention.may_act_on(request.user, entry.kind, entry.entity_type)
-    job = asked.get((entry.entity_type, entry.item_id)) if entry.kind is AttentionKind.UNMATCHED else None
-    if progress := request_badge(job):
+    user, is_item = request.user, entry.kind is AttentionKind.UNMATCHED
+    may_act = attention.may_act_on(user, entry.kind, entry.entity_type)
+    if progress := request_badge(asked.get((entry.entity_type, entry.item_id)) if is_item else None):
         return InboxRow(entry, may_act=may_act, badge=progress)
-    free = columns.get(entry.key, ())
-    actions = [one for one in ACTIONS.values() if one.is_for(request.user, entry) and (free or not one.by_choice)]
-    may_link = entry.kind is AttentionKind.UNMATCHED and registry.may_act(request.user, "change", entry.entity_type)
-    fix = rejection_act(request.user, entry.entity_type) if entry.kind is AttentionKind.REJECTED else "Fix"
-    if next_attempt == _RUNNING:
-        actions = []
-    return InboxRow(entry, actions, may_act, may_link, seen, next_attempt, fix, free)
+    seen = json.dumps({one.key: [one.npd, one.monday] for one in entry.values}) if entry.values else ""
+    actions = [one for one in ACTIONS.values() if one.is_for(user, entry) and (columns or not one.by_choice)]
+    may_link = is_item and registry.may_act(user, "change", entry.entity_type)
+    fix = rejection_act(user, entry.entity_type) if entry.kind is AttentionKind.REJECTED else "Fix"
+    attempt = ""
+    if retried is not None and retried.status == QueueStatus.IN_PROGRESS:
+        actions, attempt = [], badge("wait", "sync", "In progress")
+    elif retried is not None:
+        attempt = badge("wait", "sync", f"Next attempt {next_pass_text(retried)}")
+    return InboxRow(entry, actions, may_act, may_link, seen, attempt, fix, columns)
 
 
-def _tabs(
-    scope: AttentionScope, tallies: Mapping[AttentionKind, Tally], kind: str, *, is_mine: bool
-) -> list[tuple[str, int, str, bool]]:
+def _tabs(asked: InboxAddress, tallies: Mapping[AttentionKind, Tally]) -> list[tuple[str, int, str, bool]]:
     """The kinds of which there is something: label, number of entries, address, and whether it is the one shown."""
     return [
-        (str(one.label), tallies[one].entries, _url(kind=one.value, mine=is_mine), one == kind)
+        (str(one.label), tallies[one].entries, asked.url(kind=one.value, cause=""), one == asked.kind)
         for one in AttentionKind
-        if one in scope.kinds and (tallies[one].causes or one == kind)
+        if one in asked.scope.kinds and (tallies[one].causes or one == asked.kind)
     ]
 
 
@@ -440,11 +456,6 @@ def _full_list(kind: AttentionKind) -> str:
 def _people() -> list[tuple[int, str]]:
     """Who an entry can be assigned to: whoever works here."""
     return [(one.pk, full_name(one)) for one in attention.assignable_people()[:MAX_PEOPLE]]
-
-
-def _url(*, mine: bool = False, **params: object) -> str:
-    query = urlencode({name: value for name, value in params.items() if value} | ({"mine": 1} if mine else {}))
-    return f"{reverse('npd-inbox')}{'?' + query if query else ''}"
 
 
 def entry_page(request: HttpRequest) -> HttpResponse:
@@ -491,11 +502,7 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
     found = attention.entries(_all_seen(request.user), keys=keys, limit=limit)
     if action is None:
         return _assign_or_note(request, name, found, back_url)
-    fitting = [
-        entry
-        for entry in attention.with_values(found, Wording.of_boards(), visible_types(request.user))
-        if action.is_for(request.user, entry)
-    ]
+    fitting = _fitting(request, action, found)
     left, seen = len(keys) - len(fitting), _seen(request)
     if action.run is None:
         return _to_page(request, action, fitting, left, back_url)
@@ -510,6 +517,12 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
     ask = question if (action.question or empties) and fitting else None
     chosen = _chosen_part(request, action, fitting)
     return _run(request, partial(_report, request, action, chosen, left, seen), back_url, ask)
+
+
+def _fitting(request: HttpRequest, action: InboxAction, found: Sequence[AttentionEntry]) -> list[AttentionEntry]:
+    """Those with which this person may do it, with what each side has."""
+    whole = attention.with_values(found, Wording.of_boards(), visible_types(request.user))
+    return [entry for entry in whole if action.is_for(request.user, entry)]
 
 
 VALUES, EMPTIED = "values", "emptied"
@@ -545,25 +558,17 @@ def _act_on_all(request: HttpRequest, name: str, of_cause: str, back_url: str) -
 
     The question counts them, and comes again where they are more or fewer by then.
     """
-    action, page = ACTIONS.get(name), QueryDict(urlsplit(back_url).query)
-    cause = of_cause or page.get("cause", "")
-    scope = _scope_of(request.user, "" if cause else page.get("kind", ""), cause)
-    kind = AttentionKind(page["kind"]) if page.get("kind") in AttentionKind.values and not of_cause else None
-    if page.get("mine") == "1":
-        scope = replace(scope, assigned_to=request.user.pk)
-    number = sum(attention.counts(scope).values())
-    chosen: dict[str, Any] = {"kinds": [kind] if kind else None, "of_causes": [cause] if cause else []}
-    found = attention.entries(scope, limit=number, **chosen) if number else []
+    action, page = ACTIONS.get(name), QueryDict(urlsplit(back_url).query).dict()
+    asked = InboxAddress.of(request.user, page | ({"cause": of_cause, "kind": ""} if of_cause else {}))
+    number = sum(attention.counts(asked.scope).values())
+    chosen: dict[str, Any] = {"kinds": asked.kinds, "of_causes": asked.causes}
+    found = attention.entries(asked.scope, limit=number, **chosen) if number else []
     if action is None and name == "assign":
         return _assign_or_note(request, name, found, back_url)
     if action is None:
         messages.warning(request, "Nothing was done.")
         return see_other(back_url)
-    fitting = [
-        entry
-        for entry in attention.with_values(found, Wording.of_boards(), visible_types(request.user))
-        if action.is_for(request.user, entry)
-    ]
+    fitting = _fitting(request, action, found)
     left = len(found) - len(fitting)
     if action.run is None or (action.page and any(entry.kind is AttentionKind.CONFLICT for entry in fitting)):
         return _to_page(request, action, fitting, left, back_url)
@@ -706,11 +711,8 @@ def _assign_or_note(request: HttpRequest, name: str, found: Sequence[AttentionEn
         messages.success(request, "The note is kept.")
     else:
         chosen = request.POST.get("assignee", "")
-        person = (
-            attention.assignable_people().filter(pk=int(chosen[:9])).first()
-            if chosen.isdecimal() and chosen.isascii()
-            else None
-        )
+        key = int(chosen[:9]) if chosen.isdecimal() and chosen.isascii() else None
+        person = attention.assignable_people().filter(pk=key).first()
         if chosen and person is None:
             messages.warning(request, "Nothing was done: that person doesn't work here any more. Choose again.")
             return see_other(back_url)

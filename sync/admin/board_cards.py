@@ -75,16 +75,13 @@ class BoardStatus:
 
     @property
     def title(self) -> str:
-        """What the board is called."""
         return self.spec.board_title
 
     @property
     def now(self) -> datetime:
-        """The moment."""
         return self.overview.now
 
     def jobs(self, *phases: str) -> list[JobCount]:
-        """Its jobs, counted."""
         return self.overview.jobs(self.spec.entity_type, *phases)
 
     @property
@@ -162,12 +159,10 @@ class BoardStatus:
 
     @property
     def loaded(self) -> int:
-        """Those of a load."""
         return number_of(self.jobs(LOADED))
 
     @property
     def waits(self) -> str:
-        """What the waiting rows wait for."""
         ready, backoff, deferred = (number_of(self.jobs(one)) for one in (READY, BACKOFF, DEFERRED))
         due = number_of(self.overview.due(self.availability))
         stopped, waits = "because the board is stopped or paused", "until the next attempt"
@@ -193,7 +188,6 @@ class BoardStatus:
 
     @property
     def finished_text(self) -> str:
-        """How many were finished in the last 24 hours."""
         loaded = f"{humanize.count_with_noun(self.loaded, 'job')} of a set-up or an import"
         if not self.finished:
             return f"{loaded if self.loaded else 'No job was'} done in the last 24 hours."
@@ -252,11 +246,9 @@ class BoardHealth(BoardStatus):
 
     @property
     def total(self) -> int:
-        """All its records."""
         return sum(self.counts.values())
 
     def number(self, state: RecordState) -> int:
-        """How many of them are in a state."""
         return sum(self.counts.get(part, 0) for part in PARTS[state])
 
     @property

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -20,7 +22,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import EntityFilter, PageAdmin, ReadOnlyAdmin
+from sync.admin.admin_base import EntityFilter, PageAdmin, ReadOnlyAdmin, plain_column
 from sync.admin.board_cards import Badge, BoardStatus
 from sync.admin.concurrent_edits import ConcurrentSettingsForm
 from sync.admin.confirmed_action import run_action
@@ -28,28 +30,30 @@ from sync.admin.connection_pages import try_again
 from sync.admin.inbox_fields import ask_for_columns
 from sync.admin.queue_pages import pause_url
 from sync.admin.record_panel import CHECK_LABEL, inbox_url, may_change_mapping
-from sync.admin.setup_pages import SetupWizardMixin
+from sync.admin.setup_pages import SetupWizardMixin, error_sentence, step_url
 from sync.boards import board_columns
 from sync.boards.board_columns import column_type
 from sync.boards.mapping import check_rule, column_choices, remap
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import SyncDirection
 from sync.clock import sync_now
+from sync.connectors.base.errors import ConnectorError
 from sync.kernel import humanize
-from sync.kernel.messages import ActionError
+from sync.kernel.messages import ActionError, Conflict
 from sync.kernel.outgoing_calls import own_address
 from sync.limits import credentials
 from sync.models import BoardLink, FieldMapping, MondayAccount, UnmatchedItem, Verification
 from sync.operations import detect
 from sync.operations.attention import AttentionKind
 from sync.operations.detect.comparison import VerificationResult, verifications
+from sync.operations.setup import draft as drafts
+from sync.operations.setup import plan
 from sync.records import availability
 from sync.records.authors import log_action
 
 
 class FixedText(forms.Select):
     def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
-        """Return the label of the only choice."""
         return format_html("{}", dict(self.choices)[value])
 
 
@@ -149,13 +153,8 @@ class FieldMappingInline(TabularInline):
         """Return the column by its title, as the form lists it."""
         return board_columns.column_label(mapping.link, mapping.column_id) or humanize.DASH
 
-    @admin.display(description="Direction")
-    def flow(self, mapping: FieldMapping) -> str:
-        return mapping.get_direction_display()
-
-    @admin.display(description="Rule")
-    def decided_by(self, mapping: FieldMapping) -> str:
-        return mapping.get_rule_display()
+    flow = plain_column("Direction", lambda mapping: mapping.get_direction_display())
+    decided_by = plain_column("Rule", lambda mapping: mapping.get_rule_display())
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Name each field for screen readers: a table's cells have no labels of their own."""
@@ -192,6 +191,36 @@ class FieldMappingInline(TabularInline):
         return False
 
 
+# What the board's page asks for that moves values: drafted as a set-up, and shown as a plan before it is written.
+
+
+_REQUESTED_CHANGES = "_npd_wizard_asked"
+"""Where a request notes what it asked for: the kind of records, and by field the new column and direction."""
+
+
+def _draft_changes(request: HttpRequest, entity_type: str, requested: Mapping[str, Mapping[str, str]]) -> str:
+    """Draft what the board's page asked for; return where that leads, nothing for the board's page."""
+    try:
+        problems = drafts.draft_changes(cast("User", request.user), entity_type, requested)
+    except Conflict as begun:
+        messages.warning(request, str(begun))
+        other = drafts.drafts_of_others(cast("User", request.user)).first()
+        return step_url("map", other.entity_type if other is not None else entity_type)
+    except (ActionError, ConnectorError) as error:
+        messages.error(
+            request,
+            f"Column and direction were not changed, because the plan could not be made. {error_sentence(error)}",
+        )
+        return ""
+    for sentences in problems.values():
+        messages.warning(request, " ".join(sentences))
+    if problems:
+        return step_url("map", entity_type)
+    plan.compare_if_due()
+    messages.info(request, "Column and direction are not changed yet: this is the plan. Confirm it below.")
+    return step_url("plan")
+
+
 _POLICY_HELP = {
     "creates_records": "",
     "removed_item_policy": (
@@ -222,8 +251,6 @@ def _without(name: str, what: str) -> str:
 
 @admin.register(BoardLink)
 class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
-    """One model and its board."""
-
     list_display = ("name", "state", "todo", "items", "synced", "verified_ago", "on_monday")
     form = ConcurrentSettingsForm
     inlines = (FieldMappingInline,)
@@ -341,9 +368,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         lines = SyncFilter.parse(link.sync_filter).lines({one.key: one.label for one in link.mappings.all()})
         return " ".join(["Only:", *lines]) if lines else "Every record and every item"
 
-    @admin.display(description="Records", ordering="entity_type")
-    def title(self, link: BoardLink) -> str:
-        return registry.type_label(link.entity_type)
+    title = plain_column("Records", lambda link: registry.type_label(link.entity_type), "entity_type")
 
     @admin.display(description="Board", ordering="entity_type")
     def name(self, link: BoardLink) -> str:
@@ -425,12 +450,44 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         for one in formset.forms:
             one.saved_by = request.user.get_username()
         super().save_formset(request, form, formset, change)
-        self.keep_draft_changes(request, form.instance.entity_type, formset.forms)
+        # What moves values is drafted once the save is through.
+        asked = {one.instance.key: changes for one in formset.forms if (changes := getattr(one, "draft_changes", {}))}
+        if asked:
+            setattr(request, _REQUESTED_CHANGES, (form.instance.entity_type, asked))
         for one in formset.forms:
             if remap_message := getattr(one, "remap_message", ""):
                 self.message_user(request, remap_message)
             if remap_error := getattr(one, "remap_error", ""):
                 self.message_user(request, remap_error, messages.WARNING)
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Draft what was asked for after the save's transaction: Monday is called, which may take its time."""
+        answered: HttpResponse = super().changeform_view(request, *args, **kwargs)
+        requested = getattr(request, _REQUESTED_CHANGES, None)
+        if requested is None:
+            return answered
+        return HttpResponseRedirect(_draft_changes(request, *requested) or request.get_full_path())
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        """Don't say of what is only planned that it was changed."""
+        if hasattr(request, _REQUESTED_CHANGES):
+            return HttpResponseRedirect(request.get_full_path())
+        answered: HttpResponse = super().response_change(request, obj)
+        return answered
+
+    def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
+        """Leave what is only planned out of the log's line of what was changed."""
+        draft_names: set[str] = set()
+        for formset in formsets or ():
+            by_row = {one.instance.pk: set(getattr(one, "draft_changes", {})) for one in formset.forms}
+            draft_names = draft_names.union(*by_row.values())
+            formset.changed_objects = [
+                (row, written)
+                for row, names in formset.changed_objects
+                if (written := [name for name in names if name not in by_row.get(row.pk, ())])
+            ]
+        message = super().construct_change_message(request, form, formsets, add)
+        return message or ("Asked for other columns or directions; not written yet." if draft_names else message)
 
     @admin.display(description="Check for missed changes")
     def swept(self, link: BoardLink) -> SafeString:
@@ -458,7 +515,6 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
 class MondayAccountAdmin(ReadOnlyAdmin):
     """The account's state for all workers, as technical details of the page that connects Monday."""
 
-    list_display = ("state", "paused")
     row_names = ("account", "accounts")
     summary = ("state", "paused")
     told_columns = ("answered_mark",)

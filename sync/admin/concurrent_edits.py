@@ -20,7 +20,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from sync.admin.admin_base import is_valid_key
+from sync.admin.admin_base import PageAdmin, is_valid_key
 from sync.admin.record_activity import last_change
 from sync.kernel import humanize
 from sync.models import SyncedModel, Tombstone
@@ -297,29 +297,26 @@ def normalised_lines(value: Any) -> Any:
     return value.replace("\r\n", "\n").replace("\r", "\n") if isinstance(value, str) else value
 
 
-class DeletedMeanwhileMixin:
+class DeletedMeanwhileMixin(PageAdmin):
     """For the admin of a synced model whose form is a ConcurrentRecordForm."""
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
         """Keep what was typed, where it was this form that was sent; Django's redirect otherwise."""
-        may_add = self.has_add_permission(request)  # type: ignore[attr-defined]
+        may_add = self.has_add_permission(request)
         if request.method != "POST" or SHOWN_KEY not in request.POST or not may_add:
-            answer: HttpResponse = super()._get_obj_does_not_exist_redirect(  # type: ignore[misc]
-                request, opts, object_id
-            )
-            return answer
+            return super()._get_obj_does_not_exist_redirect(request, opts, object_id)
         messages.error(request, self._deleted_text(request, opts, object_id))
         again = copy(request)
         again.method = "GET"
         # What the form held, as the initial values of an empty one.
         values, shown = QueryDict(mutable=True), request.POST[SHOWN_KEY]
-        for name in self.get_form(request).base_fields:  # type: ignore[attr-defined]
+        for name in self.get_form(request).base_fields:
             if name not in request.POST and f'"{name}":' not in shown:
                 continue  # of how a record is synced the form said nothing: a new one is synced as new ones are
             values[name] = normalised_lines(request.POST.get(name, ""))
         again.GET = values  # type: ignore[assignment]  # mutable, which nobody minds
         add_url = reverse(f"admin:{opts.app_label}_{opts.model_name}_add")
-        form: HttpResponse = self.changeform_view(again, None, add_url)  # type: ignore[attr-defined]
+        form: HttpResponse = self.changeform_view(again, None, add_url)
         return form
 
     def _deleted_text(self, request: HttpRequest, opts: Any, object_id: str) -> str:

@@ -14,8 +14,8 @@ from django.core.paginator import Page
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
-from django.template.response import TemplateResponse
 
+from sync.admin.admin_base import own_page
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, CountChanged, NotAllowed
 
@@ -152,18 +152,19 @@ def question_page(
     model_admin: Any, request: HttpRequest, question: Question, back_url: str, *, status: int = 200
 ) -> HttpResponse:
     """Ask; the answer comes back to this address as a POST with `confirmed`."""
-    context = {
-        **model_admin.admin_site.each_context(request),
-        "title": question.title,
-        "page_name": question.page_name,
-        "opts": model_admin.opts,
-        "question": question,
-        "hidden": [(name, str(value)) for name, value in (*question.hidden, ("confirmed", "yes"))],
+    return own_page(
+        model_admin,
+        request,
+        "sync/question.html",
+        question.title,
+        status=status,
+        page_name=question.page_name,
+        question=question,
+        hidden=[(name, str(value)) for name, value in (*question.hidden, ("confirmed", "yes"))],
         # With the filters: “all” of a list is read from its address.
-        "target": request.get_full_path(),
-        "back": back_url,
-    }
-    return TemplateResponse(request, "sync/question.html", context, status=status)
+        target=request.get_full_path(),
+        back=back_url,
+    )
 
 
 def selection(request: HttpRequest, action: str, total: int | None = None) -> list[tuple[str, object]]:

@@ -14,7 +14,6 @@ from typing import Any, cast
 
 from django.conf import settings
 from django.contrib import admin, messages
-from django.contrib.admin import AdminSite
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -25,7 +24,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from sync import connectors, registry
-from sync.admin.admin_base import overview_of
+from sync.admin.admin_base import PageAdmin, overview_of
 from sync.admin.confirmed_action import Question, Report, run_action
 from sync.admin.queue_pages import is_whole, visible_pauses
 from sync.boards.board_setup import is_public_address
@@ -42,7 +41,7 @@ from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.setup.draft import may_set_up
 from sync.reconcile.lookups import phone_region
 from sync.records import authors
-from sync.records.availability import BoardAvailability, Overview, Stop, is_slowed, overview, stops_of
+from sync.records.availability import Overview, Stop, is_slowed, overview, stops_of
 from sync.registry import is_sandbox, may_view
 
 
@@ -114,10 +113,6 @@ class StopBanner:
     def whole_pause(self) -> tuple[str, QueuePause] | None:
         """That of everything, which Health says first where nothing is stopped."""
         return None if self.stops else next((one for one in self.pauses if is_whole(one[1])), None)
-
-    @property
-    def partial_pauses(self) -> Sequence[tuple[str, QueuePause]]:
-        return [one for one in self.pauses if one != self.whole_pause]
 
 
 def banner_context(request: HttpRequest) -> dict[str, Any]:
@@ -328,31 +323,20 @@ def _not_ended(problem: str) -> str:
     return f"Monday didn't end the app's former authorization, so end it there too. {problem}"
 
 
-def _board_states() -> list[tuple[str, BoardAvailability, str]]:
-    return [
-        (registry.entity(one.entity_type).board_title, one, humanize.without_request_id(one.blocked_reason))
-        for one in overview().shown
-    ]
-
-
-Step = Callable[..., HttpResponse]
-
-
+View = Callable[..., HttpResponse]
 CONNECTION_TITLE = "Monday connection"
 
 
-class ConnectionPagesMixin:
+class ConnectionPagesMixin(PageAdmin):
     """Adds the page of the connection, the wizard's first step, to the admin of board links.
 
-    `_page` and `_guard` are the wizard's own. Whoever may see the account may open the page; it has the buttons that
+    `_page` is the wizard's own. Whoever may see the account may open the page; it has the buttons that
     they may use.
     """
 
-    admin_site: AdminSite
-
     def get_urls(self) -> list[URLPattern]:
         """Add the doors through which Monday is connected."""
-        steps: list[tuple[str, str, Step]] = [
+        steps: list[tuple[str, str, View]] = [
             ("token/", "token", require_POST(self.wizard_token)),
             ("app/", "app", require_POST(self.wizard_app)),
             ("authorize/", "authorize", require_GET(self.wizard_authorize)),
@@ -365,7 +349,7 @@ class ConnectionPagesMixin:
                 )
                 for end, name, view in steps
             ),
-            *super().get_urls(),  # type: ignore[misc]
+            *super().get_urls(),
         ]
 
     def _page(self, request: HttpRequest, step: str, context: Mapping[str, Any], *, status: int = 200) -> HttpResponse:
@@ -381,11 +365,15 @@ class ConnectionPagesMixin:
         token = states[SecretName.API_TOKEN]
         app = {name: states[name] for name in (SecretName.CLIENT_ID, SecretName.CLIENT_SECRET)}
         is_stopped = account.needs_probe or (account.stopped_until is not None and account.stopped_until > sync_now())
+        shown = [] if tested or is_stopped else overview().shown
         is_known = token.is_usable and is_token_answered(account) and not is_stopped
         return self._page(request, "connect", {
             "title": CONNECTION_TITLE,
             "page_name": CONNECTION_TITLE,
-            "boards": [] if tested or is_stopped else _board_states(),
+            "boards": [
+                (registry.board_title(one.entity_type), one, humanize.without_request_id(one.blocked_reason))
+                for one in shown
+            ],
             "tested": tested,
             "wrong": wrong,
             "configured": token.is_usable,
@@ -518,7 +506,7 @@ class ConnectionPagesMixin:
         return self._answer(request, "Connected with Monday by the app. Its token is renewed by itself.")
 
 
-def _for_who_may_connect(view: Step) -> Step:
+def _for_who_may_connect(view: View) -> View:
     @sensitive_post_parameters()
     def guarded(request: HttpRequest, **kwargs: str) -> HttpResponse:
         if not may_connect(request.user):

@@ -21,7 +21,15 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import DeletedName, EntityFilter, PageAdmin, ReaderMixin, ReadOnlyAdmin, RecordLinkMixin
+from sync.admin.admin_base import (
+    DeletedName,
+    EntityFilter,
+    PageAdmin,
+    ReaderMixin,
+    ReadOnlyAdmin,
+    RecordLinkMixin,
+    plain_column,
+)
 from sync.admin.confirmed_action import (
     MAX_ROWS_SHOWN,
     Choice,
@@ -217,9 +225,7 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
 
     standing = admin_base.badge_column("state", "State", _BADGES)
 
-    @admin.display(description="What", ordering="kind")
-    def what(self, act: ApprovalRequest) -> str:
-        return str(KIND_LABELS[ApprovalKind(act.kind)])
+    what = plain_column("What", lambda act: KIND_LABELS[ApprovalKind(act.kind)], "kind")
 
     @admin.display(description="What would be lost", ordering="known_label")
     def about(self, act: ApprovalRequest) -> SafeString | str:
@@ -233,9 +239,7 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
 
     since = admin_base.time_column("at", "Since")
 
-    @admin.display(description="Decided by")
-    def decided(self, act: ApprovalRequest) -> str:
-        return act.decided_by.get_username() if act.decided_by else humanize.DASH
+    decided = plain_column("Decided by", lambda act: act.decided_by.get_username() if act.decided_by else humanize.DASH)
 
     def has_steer_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("sync.change_approvalrequest")
@@ -264,33 +268,24 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
         return run_action(self, request, run, back_url=request.get_full_path(), question=question, atomic=False)
 
 
-def approval_label(pending: QuerySet[ApprovalRequest], kind: ApprovalKind) -> str:
-    """Say with its number what approving changes of one kind deletes or empties."""
-    acts = pending.filter(kind=kind)
-    number, types = acts.count(), list(acts.order_by().values_list("entity_type", flat=True).distinct())
-    link = link_of(types[0]) if len(types) == 1 else None
-    if kind is ApprovalKind.RECORDS:
-        return f"Delete {registry.count_of_type(number, types[0] if len(types) == 1 else '')} in NPD"
-    if kind is ApprovalKind.ITEMS:
-        verb = _REMOVALS.get(link.deleted_record_policy, "Remove") if link else "Remove"
-        return f"{verb} {humanize.count_with_noun(number, 'item')} on Monday"
-    side = "on Monday" if kind is ApprovalKind.CLEAR_MONDAY else "in NPD"
-    return f"Empty {humanize.count_with_noun(number, 'field')} {side}"
-
-
 _REMOVALS: dict[str, str] = {DeletedRecordPolicy.ARCHIVE: "Archive", DeletedRecordPolicy.DELETE: "Delete"}
 
 
-def rejection_label(pending: QuerySet[ApprovalRequest], kind: ApprovalKind) -> str:
-    """Say with its number what rejecting changes of one kind keeps or restores."""
+def decision_label(pending: QuerySet[ApprovalRequest], kind: ApprovalKind, decision: str) -> str:
+    """Say with its number what approving changes of one kind deletes or empties, or what rejecting them keeps."""
     acts = pending.filter(kind=kind)
     number, types = acts.count(), list(acts.order_by().values_list("entity_type", flat=True).distinct())
+    entity_type = types[0] if len(types) == 1 else ""
     if kind is ApprovalKind.RECORDS:
-        return f"Keep {registry.count_of_type(number, types[0] if len(types) == 1 else '')} in NPD"
+        verb = "Delete" if decision == "approve" else "Keep"
+        return f"{verb} {registry.count_of_type(number, entity_type)} in NPD"
     if kind is ApprovalKind.ITEMS:
-        return f"Keep {humanize.count_with_noun(number, 'item')} on Monday"
-    side = "in NPD" if kind is ApprovalKind.CLEAR_MONDAY else "on Monday"
-    return f"Restore {humanize.count_with_noun(number, 'field')} {side}"
+        link = link_of(entity_type) if entity_type else None
+        removal = _REMOVALS.get(link.deleted_record_policy, "Remove") if link else "Remove"
+        return f"{removal if decision == 'approve' else 'Keep'} {humanize.count_with_noun(number, 'item')} on Monday"
+    verb = "Empty" if decision == "approve" else "Restore"
+    side = "on Monday" if (kind is ApprovalKind.CLEAR_MONDAY) is (decision == "approve") else "in NPD"
+    return f"{verb} {humanize.count_with_noun(number, 'field')} {side}"
 
 
 def of_chosen_kind(request: HttpRequest, pending: QuerySet[ApprovalRequest]) -> QuerySet[ApprovalRequest]:
@@ -310,7 +305,7 @@ def approval_question(
     kinds = [ApprovalKind(kind) for kind in pending.order_by("kind").values_list("kind", flat=True).distinct()]
     is_approved, types = decision == "approve", visible_types(user)
     if len(kinds) == 1:
-        button = (approval_label if is_approved else rejection_label)(pending, kinds[0])
+        button = decision_label(pending, kinds[0], decision)
         title = f"{button}?"
     else:
         changes = humanize.count_with_noun(number, "change")
@@ -324,7 +319,7 @@ def approval_question(
         hidden,
         deletes=is_approved,
         # Deletions and emptied fields are never one button.
-        choices=[Choice(approval_label(pending, kind), kind, deletes=True) for kind in kinds]
+        choices=[Choice(decision_label(pending, kind, decision), kind, deletes=True) for kind in kinds]
         if is_approved and len(kinds) > 1
         else (),
     )
@@ -349,7 +344,7 @@ def _approval_table(pending: QuerySet[ApprovalRequest], kind: ApprovalKind, type
         what = act.values.get("record", act.label) if kind is ApprovalKind.ITEMS else act.label
         row = (known_text(types, act.entity_type, what), type_label(act.entity_type), authors.get(act.pk, ""))
         rows.append(row)
-    label = approval_label(pending, kind)
+    label = decision_label(pending, kind, "approve")
     title = f"Waits for approval: {label[0].lower()}{label[1:]}"
     if kind is ApprovalKind.ITEMS:
         title += "; their records were deleted in NPD"
@@ -381,6 +376,7 @@ _STATES = {
     TombstoneState.NOTHING_LEFT: ("off", "check", "No item"),
     TombstoneState.RESTORED: ("ok", "undo", "Restored"),
 }
+_UNCHECKED = "Deleted in NPD. Its item has not been checked yet."
 _WITHOUT_ITEM = (TombstoneState.DELETED, TombstoneState.NOTHING_LEFT, TombstoneState.RESTORED)
 
 
@@ -403,8 +399,6 @@ def _may_restore(row: Any) -> bool:
 
 @admin.register(Tombstone)
 class TombstoneAdmin(ReadOnlyAdmin):
-    """Records that were deleted in NPD."""
-
     class Media:
         css: ClassVar[dict[str, list[str]]] = {"all": ["npd/record.css"]}
 
@@ -466,13 +460,7 @@ class TombstoneAdmin(ReadOnlyAdmin):
 
     kind = admin_base.type_column()
 
-    @admin.display(description="By")
-    def by(self, row: Tombstone) -> str:
-        found = getattr(row, "page_by", None)
-        if found is None:
-            author = deletion_authors([(row.entity_type, row.entity_id)]).get(row.entity_id)
-            found = author.by if author else ""
-        return found or humanize.DASH
+    by = plain_column("By", lambda row: row.page_by or humanize.DASH)
 
     @admin.display(description="Restore")
     def restore(self, row: Tombstone) -> SafeString | str:
@@ -485,21 +473,19 @@ class TombstoneAdmin(ReadOnlyAdmin):
             self.name(row),
         )
 
-    @admin.display(description="Its item's number")
-    def item(self, row: Tombstone) -> str:
-        return row.monday_id or humanize.DASH
-
+    item = plain_column("Its item's number", lambda row: row.monday_id or humanize.DASH)
     deleted = admin_base.time_column("deleted_at", "Deleted")
 
     @admin.display(description="Its item", ordering="state")
-    def outcome(self, row: Tombstone) -> SafeString:
+    def outcome(self, row: Any) -> SafeString:
         """What became of the item, with the way to it where Monday still shows it: in its archive, too."""
         badge = admin_base.badge(*_STATES[TombstoneState(row.state)])
-        link = row.page_link if hasattr(row, "page_link") else link_of(row.entity_type)
-        if not row.monday_id or link is None or row.state in _WITHOUT_ITEM:
+        if not row.monday_id or row.page_link is None or row.state in _WITHOUT_ITEM:
             return badge
         label = f"Open the item of {self.name(row)} on Monday, in a new tab"
-        return format_html("{} {}", badge, admin_base.external_link(item_url(link, row.monday_id), "Open", label))
+        return format_html(
+            "{} {}", badge, admin_base.external_link(item_url(row.page_link, row.monday_id), "Open", label)
+        )
 
     @admin.display(description="Its values")
     def values_then(self, row: Tombstone) -> SafeString | str:
@@ -517,9 +503,9 @@ class TombstoneAdmin(ReadOnlyAdmin):
         ]
         return format_html_join(SafeString("<br>"), "{}: {}", lines) or humanize.DASH
 
-    @admin.display(description="What happened")
-    def what_now(self, row: Tombstone) -> str:
-        return row.note or "Deleted in NPD. Its item has not been checked yet."
+    what_now = plain_column(
+        "What happened", lambda row: row.note or "Deleted in NPD. Its item has not been checked yet."
+    )
 
     @admin.action(description="Restore…")
     def bring_back(self, request: HttpRequest, queryset: QuerySet[Tombstone]) -> HttpResponse:
@@ -606,8 +592,7 @@ class IgnoredItemAdmin(ReaderMixin, PageAdmin):
     readonly_fields = ("entity_type", "item_id", "reason", "unlinked", "entity_id", "at")
     empty_title = "No item is ignored"
     empty_words = (
-        "Items on Monday that somebody chose to leave alone are listed here. “Consider again” checks an item like "
-        "a "
+        "Items on Monday that somebody chose to leave alone are listed here. “Consider again” checks an item like a "
         "new one."
     )
 

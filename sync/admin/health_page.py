@@ -19,11 +19,9 @@ from django.urls import reverse
 from sync import registry
 from sync.admin.attention_pages import tallies_of
 from sync.admin.board_cards import Badge, BoardHealth, BoardStatus, health_url
-from sync.admin.charts import TimeChart
+from sync.admin.charts import DAY, MONTH, PERIODS, Figure, Period, TimeChart, load_figures, time_charts
 from sync.admin.connection_pages import has_answered, setup_checklist
-from sync.admin.health_charts import DAY, MONTH, PERIODS, Figure, Period, load_figures, time_charts
-from sync.admin.queue_actions import LIVE_STATUSES, with_states
-from sync.admin.queue_pages import QueuePanel, is_whole, panel_of, pause_url, visible_pauses
+from sync.admin.queue_pages import LIVE_STATUSES, QueuePanel, is_whole, panel_of, pause_url, visible_pauses, with_states
 from sync.admin.record_panel import inbox_url, may_change_mapping, rejection_act
 from sync.boards.board_columns import renamed_columns
 from sync.choices import Cause, QueueStatus
@@ -421,38 +419,33 @@ def health_context(
 
     `kind_urls` are the pages of kinds of the inbox that the sync knows none of.
     """
-    panel, scope = panel_of(request), attention.scope_of(request.user)
+    user, panel, scope = request.user, panel_of(request), attention.scope_of(request.user)
+    links, connected = panel.overview.links, has_answered(panel.overview)
     visible = [board for board in panel.boards if _may_see(request, board.spec.model)]
     period = MONTH if request.GET.get("days") == "30" else DAY
-    found = load_attention(panel.now, [board.spec.entity_type for board in visible], panel.overview.links, period)
-    set_up = any(board.availability.has_board for board in panel.boards)
-    seen = attention.causes(
-        replace(scope, kinds=scope.kinds | scope.others & {AttentionKind.BLOCKED}), limit=MAX_CAUSES
-    )
+    found = load_attention(panel.now, [board.spec.entity_type for board in visible], links, period)
+    seen_kinds = scope.kinds | scope.others & {AttentionKind.BLOCKED}
+    seen = attention.causes(replace(scope, kinds=seen_kinds), limit=MAX_CAUSES)
     causes = [one for one in seen if one.kind in scope.kinds]
-    single = [(one.entity_type, one.entity_id) for one in causes]
-    types = registry.visible_types(request.user)
-    names = _item_names([one for one in causes if one.entity_type in types]) | registry.known_names(types, single)
-    boards = _board_healths(request.user, visible, panel, found, causes, [one for one in seen if one.column_of])
+    boards = _board_healths(user, visible, panel, found, causes, [one for one in seen if one.column_of])
     tallies = tallies_of(request)  # the sidebar has asked already
-    counts = {kind: tally.causes for kind, tally in tallies.items()}
+    counts, number = {kind: tally.causes for kind, tally in tallies.items()}, _causes(tallies)
     others = _causes(attention.tallies(replace(scope, kinds=scope.others))) if scope.others else 0
-    paused = [one for _what, one in visible_pauses(request.user, panel.overview.pauses)]
-    calls = None
-    if _may_see(request, SyncQueue) and not panel.overview.missing_token:
-        status = panel.overview
-        calls = quota.forecast(status.budget_state, status.account)
-    may_retry = is_allowed(request.user, QueueAction.RETRY)
-    data = HealthData(boards, panel.overview.links, found, counts, causes, names, panel.now, calls, may_retry)
+    paused = [one for _what, one in visible_pauses(user, panel.overview.pauses)]
+    sees_calls = _may_see(request, SyncQueue) and not panel.overview.missing_token
+    calls = quota.forecast(panel.overview.budget_state, panel.overview.account) if sees_calls else None
+    data = HealthData(
+        boards, links, found, counts, causes, _names_of(causes, user), panel.now, calls,
+        is_allowed(user, QueueAction.RETRY),
+    )  # fmt: skip
     tasks = attention_tasks(
         data,
         lambda model: _may_see(request, model),
-        lambda kind: attention.may_act_on(request.user, kind, ""),
+        lambda kind: attention.may_act_on(user, kind, ""),
         kind_urls,
-        rejection_act(request.user),
+        rejection_act(user),
     )
     runs = not all(one.availability.is_paused or one.availability.is_stopped for one in boards)
-    number = _causes(tallies)
     since = min((one.since for one in causes if one.since), default=None)
     return context | {
         "boards": boards,
@@ -462,29 +455,25 @@ def health_context(
         "in_inbox": number,
         "oldest": humanize.time_span((panel.now - since).total_seconds()) if since else "",
         "verified": _verified_text(found.verifications, [board.spec for board in visible], panel.now),
-        "set_up": set_up,
-        "checklist": (
-            setup_checklist(
-                request.user, panel.overview.links, connected=has_answered(panel.overview), running=found.applies_setup
-            )
-            if boards
-            else []
-        ),
+        "set_up": any(board.availability.has_board for board in panel.boards),
+        "checklist": setup_checklist(user, links, connected=connected, running=found.applies_setup) if boards else [],
         # What is paused or stopped whole has its button above the page.
         "pause_url": pause_url(request) if runs else "",
         **_queue_context(request, panel, period, found.figures, calls),
     }
 
 
-def _item_names(causes: Sequence[AttentionCause]) -> dict[tuple[str, Any], str]:
-    """The name of each unmatched item that is the only one of its cause, by board and reason."""
+def _names_of(causes: Sequence[AttentionCause], user: Any) -> dict[tuple[str, Any], str]:
+    """The names of their records, and of each unmatched item that is the only one of its cause by board and reason."""
+    types = registry.visible_types(user)
+    records = registry.known_names(types, [(one.entity_type, one.entity_id) for one in causes])
     single = [
         Q(entity_type=one.entity_type, reason_code=one.code)
         for one in causes
-        if one.kind is AttentionKind.UNMATCHED and one.number == 1
+        if one.kind is AttentionKind.UNMATCHED and one.number == 1 and one.entity_type in types
     ]
     items = UnmatchedItem.objects.filter(reduce(or_, single), ignored_at=None).exclude(name="") if single else ()
-    return {(item.entity_type, item.reason_code): f"“{item.name}”" for item in items}
+    return {(item.entity_type, item.reason_code): f"“{item.name}”" for item in items} | records
 
 
 def _task_groups(tasks: Sequence[AttentionTask]) -> list[tuple[str, list[AttentionTask]]]:
@@ -554,7 +543,6 @@ def _board_healths(
 def _queue_context(
     request: HttpRequest, panel: QueuePanel, period: Period, figures: Sequence[Figure], calls: quota.Forecast | None
 ) -> dict[str, Any]:
-    """What only who may see the queue is told."""
     if not _may_see(request, SyncQueue):
         return {"sees_queue": False}
     return {

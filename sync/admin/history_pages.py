@@ -11,7 +11,6 @@ from typing import Any, cast
 from uuid import UUID
 
 from django.contrib import admin
-from django.contrib.admin import AdminSite
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR
 from django.contrib.auth.models import User
@@ -32,6 +31,7 @@ from sync.admin import admin_base
 from sync.admin.admin_base import (
     DateTimeRangeFilter,
     EntityFilter,
+    PageAdmin,
     ReaderMixin,
     ReadOnlyAdmin,
     RecordLinkMixin,
@@ -79,30 +79,15 @@ from sync.operations.preview.explanation import causes_by_decision, causes_text
 from sync.reconcile.settlement import DELETION_KINDS
 from sync.records.authors import UnsyncedEdit, full_name
 from sync.records.blocked_fields import ledger_record_condition, throttled_fields
-from sync.registry import (
-    HiddenName,
-    is_hidden,
-    is_registered,
-    item_url,
-    record_url,
-    type_label,
-    visible_types,
-    with_configured_board,
-)
 
 
-class UndoPagesMixin:
-    """Adds the two pages to the admin of decisions."""
-
-    admin_site: AdminSite
-    opts: Any
-
+class UndoPagesMixin(PageAdmin):
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
         return [
             re_path(r"^(?P<keys>\d{1,18}(?:,\d{1,18}){0,99})/undo/$", view(self.undo_some), name="sync_decision_undo"),
             path("batch/<uuid:batch_id>/undo/", view(self.undo_batch), name="sync_decision_undo_batch"),
-            *super().get_urls(),  # type: ignore[misc]
+            *super().get_urls(),
         ]
 
     def undo_some(self, request: HttpRequest, keys: str) -> HttpResponse:
@@ -111,7 +96,7 @@ class UndoPagesMixin:
         rows = list(Decision.objects.filter(pk__in=wanted).order_by("pk"))
         if gone := wanted - {row.pk for row in rows}:
             raise Http404(f"There is no activity #{min(gone)}; it may be too old to be kept.")
-        back_url = record_url(rows[0].entity_type, rows[0].entity_id) if rows[0].entity_id else ""
+        back_url = registry.record_url(rows[0].entity_type, rows[0].entity_id) if rows[0].entity_id else ""
         title = "Undo this change?" if len(rows) == 1 else "Undo these changes?"
         return self._undo_page(request, rows, title, back_url)
 
@@ -203,11 +188,11 @@ _INTENT_BADGES = {
 }
 
 
-class BoardNamesMixin:
+class BoardNamesMixin(PageAdmin):
     """Puts on a page's rows how their fields and boards are called, in one query for all of them."""
 
     def prepare_page(self, rows: list[Any]) -> None:
-        super().prepare_page(rows)  # type: ignore[misc]
+        super().prepare_page(rows)
         labels = FieldLabels()
         for row in rows:
             row.page_labels = labels
@@ -223,7 +208,7 @@ class FieldLabels:
     @cached_property
     def links(self) -> dict[str, BoardLink]:
         """The boards by the id that counts."""
-        links = [with_configured_board(link) for link in {one.link for one in self.mappings}]
+        links = [registry.with_configured_board(link) for link in {one.link for one in self.mappings}]
         return {link.board_id: link for link in links}
 
     def field(self, entity_type: str, key: str) -> str:
@@ -240,17 +225,12 @@ class FieldLabels:
         return next((link for link in self.links.values() if link.entity_type == entity_type), None)
 
 
-def labels_of(row: Any) -> FieldLabels:
-    """Return what was put on the row with its page, else read it."""
-    return getattr(row, "page_labels", None) or FieldLabels()
-
-
 def item_on_board(link: BoardLink | None, item_id: str | None) -> SafeString | str:
     """Return a link to an item on its board; its number alone where the board is not known."""
     if not item_id or link is None:
         return item_id or humanize.DASH
     label = f"Item {item_id}, on Monday, in a new tab"
-    return admin_base.external_link(item_url(link, item_id), item_id, label)
+    return admin_base.external_link(registry.item_url(link, item_id), item_id, label)
 
 
 MOST_UNSYNCED = 100
@@ -292,7 +272,7 @@ class ActivityList(admin_base.PageChangeList):
         asked = {name for name in self.params if name not in (ORDER_VAR, SEARCH_VAR, EntityFilter.parameter_name)}
         if self.page_num > 1 or asked:
             return []
-        types, opens = visible_types(self._reader), self._reader.has_perm("sync.view_tombstone")
+        types, opens = registry.visible_types(self._reader), self._reader.has_perm("sync.view_tombstone")
         queue = reverse("admin:sync_syncqueue_changelist")
         wanted = self.params.get(EntityFilter.parameter_name)
         ids = None
@@ -314,7 +294,7 @@ class ActivityList(admin_base.PageChangeList):
                 at=edits[0][0].at, sentence=f"{did} in NPD. {words}.", values={}, cause={},
             )  # fmt: skip
             row.page_types, row.page_opens_deleted, row.page_now, row.page_day = types, opens, now, mark_of(row)[1]
-            row.page_url = record_url(entity_type, entity_id)
+            row.page_url = registry.record_url(entity_type, entity_id)
             row.page_others_url = f"{queue}?{urlencode({'entity_type': entity_type})}"
             acts.setdefault((entity_type, who, words, "new" if is_new else "", edits[0][0].act), []).append(row)
         shown = []
@@ -432,12 +412,12 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
         return humanize.without_request_id(row.sentence)
 
     @admin.display(description="What happened")
-    def what(self, row: Decision) -> SafeString | str:
+    def what(self, row: Any) -> SafeString | str:
         """The sentence, or those of an act's fields, and the way to what it did with other records."""
         act: Sequence[Decision] = getattr(row, "page_act", (row,))
         # What made an item stands for the values with which it was.
         first = next((one for one in act if not one.key), None)
-        fields = dict.fromkeys(labels_of(row).field(one.entity_type, one.key) for one in act if one.key)
+        fields = dict.fromkeys(row.page_labels.field(one.entity_type, one.key) for one in act if one.key)
         said: SafeString | str = self.said(first or row)
         if deletion := row.cause.get("deletion"):
             said = f"{deletion} {said}"
@@ -449,22 +429,22 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
             said = format_html('<details class="npd-fields"><summary>{}</summary><ul>{}</ul></details>', summary, lines)
         return format_html('<div class="npd-text">{}{}</div>', said, self._end_of(row))
 
-    def _end_of(self, row: Decision) -> SafeString | str:
+    def _end_of(self, row: Any) -> SafeString | str:
         return self._others(row) or self._undo(row)
 
-    def _others(self, row: Decision) -> SafeString | str:
+    def _others(self, row: Any) -> SafeString | str:
         """The way to the entries of one act, where it was done with other records, too."""
-        if not row.page_alike:  # type: ignore[attr-defined]  # put on it with its page
+        if not row.page_alike:
             return ""
         url = getattr(row, "page_others_url", f"?{urlencode({'fold_id': str(row.fold_id)})}")
-        more = humanize.count_with_noun(row.page_alike, "more record", "more records")  # type: ignore[attr-defined]
+        more = humanize.count_with_noun(row.page_alike, "more record", "more records")
         link = format_html(' <a class="npd-take" href="{}">… and {}</a>', url, more)
         if row.kind in DELETION_KINDS and getattr(row, "page_opens_deleted", False):
             stones = reverse("admin:sync_tombstone_changelist")
             link += format_html(' <a class="npd-take" href="{}">Deleted records</a>', stones)
         return link
 
-    def _undo(self, row: Decision) -> SafeString | str:
+    def _undo(self, row: Any) -> SafeString | str:
         """The way to take it back, at the end of its line, and back to the list after it."""
         offer: UndoOffer = getattr(row, "page_undo", UndoOffer())
         if offer.is_undone:
@@ -475,13 +455,11 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
             return format_html(link, offer.conflict_url, said)
         if not offer.url:
             return ""
-        query, label = urlencode({"next": row.page_path}), "Redo" if offer.is_undo else "Undo"  # type: ignore[attr-defined]
+        query, label = urlencode({"next": row.page_path}), "Redo" if offer.is_undo else "Undo"
         named = format_html('{}…<span class="npd-hidden">: {}</span>', label, self.said(row))
         return format_html(' <a class="npd-take" href="{}?{}">{}</a>', offer.url, query, named)
 
-    @admin.display(description="By", ordering="actor")
-    def who(self, row: Decision) -> str:
-        return actor_of(row)
+    who = admin_base.plain_column("By", actor_of, "actor")
 
     @admin.display(description="Before and after")
     def before_and_after(self, row: Decision) -> str:
@@ -496,7 +474,7 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
         return [
             ("When (UTC)", lambda row: row.at),
             ("Record", record_name_of),
-            ("Type", lambda row: type_label(row.entity_type)),
+            ("Type", lambda row: registry.type_label(row.entity_type)),
             ("What happened", self.said),
             ("By", actor_of),
             ("Item on Monday", lambda row: row.remote_id),
@@ -505,8 +483,6 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
 
 
 class BlockedFieldFilter(RadioFilter):
-    """Records of which a field is blocked."""
-
     title = "blocked fields"
     parameter_name = "blocked"
 
@@ -552,32 +528,32 @@ class LedgerAdmin(ReportMixin, BoardNamesMixin, RecordLinkMixin, RecordSearchMix
     agreed = admin_base.time_column("last_successful_sync", "Last synced")
 
     @admin.display(description="Record")
-    def record(self, row: SyncMetadata) -> SafeString | str:
+    def record(self, row: Any) -> SafeString | str:
         """The record, or the id of what other code keeps in sync."""
-        return super().record(row) if is_registered(row.entity_type) else row.entity_id
+        return super().record(row) if registry.is_registered(row.entity_type) else row.entity_id
 
     @admin.display(description="Item", ordering="remote_id")
-    def item(self, row: SyncMetadata) -> SafeString | str:
+    def item(self, row: Any) -> SafeString | str:
         """The item on Monday; what another system calls it, of that."""
-        link = labels_of(row).link_of_type(row.entity_type) if row.system == "monday" else None
+        link = row.page_labels.link_of_type(row.entity_type) if row.system == "monday" else None
         return item_on_board(link, row.remote_id)
 
     @admin.display(description="What is wrong")
-    def trouble(self, row: SyncMetadata) -> SafeString | str:
+    def trouble(self, row: Any) -> SafeString | str:
         """The blocked fields and the last error, cut to what a line holds."""
-        labels = labels_of(row)
+        labels = row.page_labels
         fields = ", ".join(labels.field(row.entity_type, key) for key in row.blocked_fields)
         parts = (f"Blocked: {fields}." if fields else "", humanize.without_request_id(row.last_error or ""))
         text = humanize.shorten(" ".join(part for part in parts if part), MAX_TROUBLE_LENGTH)
         return format_html('<span class="npd-text">{}</span>', text) if text else humanize.DASH
 
     @admin.display(description="Last error")
-    def whole_trouble(self, row: SyncMetadata) -> str:
+    def whole_trouble(self, row: Any) -> str:
         return humanize.without_request_id(row.last_error or row.note or "") or humanize.DASH
 
     @admin.display(description="Blocked fields")
-    def reasons_of_blocks(self, row: SyncMetadata) -> str:
-        labels, kind, blocked = labels_of(row), row.entity_type, row.blocked_fields.items()
+    def reasons_of_blocks(self, row: Any) -> str:
+        labels, kind, blocked = row.page_labels, row.entity_type, row.blocked_fields.items()
         lines = [f"{labels.field(kind, key)}: {entry.get('reason', '')}" for key, entry in blocked]
         return humanize.without_request_id(" ".join(lines)) or humanize.DASH
 
@@ -600,17 +576,17 @@ class IntentAdmin(BoardNamesMixin, RecordLinkMixin, RecordSearchMixin, ReadOnlyA
     outcome = admin_base.badge_column("state", "Outcome", _INTENT_BADGES)
 
     @admin.display(description="What")
-    def what(self, row: Intent) -> str:
-        labels = labels_of(row)
+    def what(self, row: Any) -> str:
+        labels = row.page_labels
         fields = ", ".join(labels.field(row.entity_type, key) for key in row.values)
         if row.item_id:
-            hidden = is_hidden(getattr(row, "page_types", ()), row.entity_type)
+            hidden = registry.is_hidden(getattr(row, "page_types", ()), row.entity_type)
             return f"{fields or ('Values' if hidden else 'NPD ID')} changed"
         return f"Item created with {fields}" if fields else "Item created"
 
     @admin.display(description="Item", ordering="item_id")
-    def item(self, row: Intent) -> SafeString | str:
-        return item_on_board(labels_of(row).links.get(row.board_id), row.item_id)
+    def item(self, row: Any) -> SafeString | str:
+        return item_on_board(row.page_labels.links.get(row.board_id), row.item_id)
 
     sent = admin_base.time_column("created_at", "Sent")
 
@@ -659,49 +635,48 @@ class WebhookEventAdmin(BoardNamesMixin, ReaderMixin, ReadOnlyAdmin):
         link = BoardLink.objects.filter(board_id=row.board_id).first() if row is not None else None
         of = [link.entity_type] if link else [spec.entity_type for spec in registry.entities()]
         types = registry.visible_types(request.user)
-        if row is not None and any(is_hidden(types, one) or registry.hidden_keys(types, one) for one in of):
+        if row is not None and any(registry.is_hidden(types, one) or registry.hidden_keys(types, one) for one in of):
             row.body = {}
         return row
 
     received = admin_base.time_column("received_at", "Received")
 
     @admin.display(description="What", ordering="type")
-    def happened(self, row: WebhookEvent) -> str:
+    def happened(self, row: Any) -> str:
         """What happened, in words; else Monday's own name of it."""
         types = connectors.get().event_types
         kind = next((kind for kind, names in types.items() if row.type in names), EventKind.OTHER)
         return _EVENT_WORDS.get(kind) or row.type.replace("_", " ").capitalize()
 
     @admin.display(description="Board", ordering="board_id")
-    def board(self, row: WebhookEvent) -> SafeString | str:
-        link = labels_of(row).links.get(row.board_id)
+    def board(self, row: Any) -> SafeString | str:
+        link = row.page_labels.links.get(row.board_id)
         if link is None:
-            return row.board_id
+            return str(row.board_id)
         url = reverse("admin:sync_boardlink_change", args=[link.pk])
         title = link.shape.get("name") or registry.entity(link.entity_type).board_title
         return format_html('<a class="npd-link" href="{}">{}</a>', url, title)
 
     @admin.display(description="Record")
-    def record(self, row: WebhookEvent) -> SafeString | str:
+    def record(self, row: Any) -> SafeString | str:
         """The item's record now; of an item without one, the item."""
-        records = getattr(row, "page_records", None)
-        found = (records_of_items([row.item_id]) if records is None else records).get(row.item_id or "")
+        found = row.page_records.get(row.item_id or "")
         if not found:
             return self.item(row)
         entity_type, entity_id, name = found
-        name = name if entity_type in getattr(row, "page_types", ()) else HiddenName.of(entity_type)
+        name = name if entity_type in row.page_types else registry.HiddenName.of(entity_type)
         return record_link(entity_type, entity_id, {(entity_type, entity_id): name})
 
     @admin.display(description="Item", ordering="item_id")
-    def item(self, row: WebhookEvent) -> SafeString | str:
-        return item_on_board(labels_of(row).links.get(row.board_id), row.item_id)
+    def item(self, row: Any) -> SafeString | str:
+        return item_on_board(row.page_labels.links.get(row.board_id), row.item_id)
 
     @admin.display(description="Field", ordering="column_id")
-    def column(self, row: WebhookEvent) -> str:
-        return labels_of(row).column(row.board_id, row.column_id) if row.column_id else humanize.DASH
+    def column(self, row: Any) -> str:
+        return row.page_labels.column(row.board_id, row.column_id) if row.column_id else humanize.DASH
 
     @admin.display(description="Outcome")
-    def processed(self, row: WebhookEvent) -> str:
+    def processed(self, row: Any) -> str:
         text = _PASS_ID.sub("", row.outcome)
         return text[:1].upper() + text[1:] if text else ("Processed" if row.processed_at else "Not processed yet")
 

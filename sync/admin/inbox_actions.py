@@ -23,7 +23,7 @@ from sync.admin import admin_base
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable
 from sync.admin.deletion_pages import approval_question, decide_approvals, deleted_records_link, of_chosen_kind
 from sync.admin.inbox_offers import ActionResult, GroupLead, InboxAction, register_action, register_lead
-from sync.admin.queue_actions import DISCARD, RETRY, RETRY_NOW, left_sentences
+from sync.admin.queue_pages import DISCARD, RETRY, RETRY_NOW, left_sentences
 from sync.admin.unmatched_pages import create_records, created_words, ignore_items, list_again
 from sync.api.request_rules import parse_moment
 from sync.boards.mapping import needs_column, retry_field
@@ -91,14 +91,14 @@ def _discard_question(_request: HttpRequest, found: Sequence[AttentionEntry]) ->
     )  # fmt: skip
 
 
-def _acts_of(found: Sequence[AttentionEntry]) -> Any:
+def _requests_of(found: Sequence[AttentionEntry]) -> QuerySet[ApprovalRequest]:
     return ApprovalRequest.objects.filter(pk__in=[int(one.row_id) for one in found], state="pending")
 
 
 def _decide(
     decision: str, request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]
 ) -> ActionResult:
-    report = decide_approvals(request, of_chosen_kind(request, _acts_of(found)), decision)
+    report = decide_approvals(request, of_chosen_kind(request, _requests_of(found)), decision)
     return ActionResult(int(bool(report.done)), report.done, report.problems)
 
 
@@ -130,10 +130,6 @@ def _may_retry(user: Any, entry: AttentionEntry) -> bool:
     return registry.may_act(user, "change", entry.entity_type)
 
 
-def _may_discard(user: Any, entry: AttentionEntry) -> bool:
-    return is_allowed(user, QueueAction.DISCARD) and attention.may_act_on(user, entry.kind, entry.entity_type)
-
-
 register_action(
     InboxAction(
         "retry",
@@ -149,10 +145,8 @@ register_action(
         },
         may=_may_retry,
         fits=lambda entry: entry.cause_code not in ("column", "limit"),
-    )
-)
-# What Monday has rejected it rejects again, unless its board was changed: then all of a field are tried.
-register_action(
+    ),
+    # What Monday has rejected it rejects again, unless its board was changed: then all of a field are tried.
     InboxAction(
         "retry_rejected",
         "Retry",
@@ -163,9 +157,7 @@ register_action(
         effects={AttentionKind.REJECTED: "Tries the field again with the next sync."},
         may=_may_retry,
         fits=lambda entry: entry.cause_code != "limit",
-    )
-)
-register_action(
+    ),
     InboxAction(
         "discard",
         "Discard…",
@@ -175,13 +167,15 @@ register_action(
         many="Discard all {number}…",
         effects={AttentionKind.FAILED: DISCARD.effect},
         question=_discard_question,
-        may=_may_discard,
-    )
+        may=lambda user, entry: (
+            is_allowed(user, QueueAction.DISCARD) and attention.may_act_on(user, entry.kind, entry.entity_type)
+        ),
+    ),
 )
 
 
 def _decision_question(decision: str, request: HttpRequest, found: Sequence[AttentionEntry]) -> Question:
-    return approval_question(request.user, _acts_of(found), decision, ())
+    return approval_question(request.user, _requests_of(found), decision, ())
 
 
 _APPROVED: Mapping[str, str] = {
@@ -201,11 +195,10 @@ _WHAT_WAITS: Mapping[str, str] = {
 _TOO_MANY = "Together with those of the hour before, that is more than usual, so it waits until somebody approves it."
 
 
-def _approval_leads(causes: Sequence[AttentionCause], _now: datetime, _user: Any) -> dict[str, GroupLead]:
-    return {cause.cause: GroupLead(f"{_WHAT_WAITS[cause.code]} {_TOO_MANY}") for cause in causes}
-
-
-register_lead(AttentionKind.APPROVAL, _approval_leads)
+register_lead(
+    AttentionKind.APPROVAL,
+    lambda causes, _now, _user: {one.cause: GroupLead(f"{_WHAT_WAITS[one.code]} {_TOO_MANY}") for one in causes},
+)
 for _decision, _key in (("approve", "y"), ("reject", "n")):
     register_action(
         InboxAction(
@@ -231,9 +224,7 @@ register_action(
         names_type=True,
         effects={AttentionKind.UNMATCHED: "Creates a record in NPD from the item."},
         may=lambda user, entry: registry.may_act(user, "add", entry.entity_type),
-    )
-)
-register_action(
+    ),
     InboxAction(
         "ignore",
         "Ignore",
@@ -244,7 +235,7 @@ register_action(
         effects={AttentionKind.UNMATCHED: "Leaves the item on Monday alone: it never becomes a record."},
         may=lambda user, entry: user.has_perm("sync.change_unmatcheditem"),
         undo=_consider_again,
-    )
+    ),
 )
 
 
@@ -455,10 +446,6 @@ def _may_delete(user: Any, entry: AttentionEntry | AttentionCause) -> bool:
     return registry.may_act(user, "delete", entry.entity_type)
 
 
-def _offers(act: str, entry: AttentionEntry) -> bool:
-    return act in entry.acts
-
-
 register_lead(AttentionKind.REMOVED, removal_leads)
 for _name, _label, _many, _key, _run, _asked in (
     ("create_again", "Create again…", "Create {items} again…", "c", _create_again, _create_again_question),
@@ -475,7 +462,7 @@ for _name, _label, _many, _key, _run, _asked in (
             many=_many,
             question=_asked,
             deletes=_name == "delete_removed",
-            fits=partial(_offers, _name),
+            by_entry=True,
             may=_may_delete if _name == "delete_removed" else _may_answer,
         )
     )

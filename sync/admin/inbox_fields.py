@@ -242,17 +242,15 @@ _SHOWN = "shown"
 """In the question's form: what the field had when it was asked."""
 
 
-def _changed() -> Conflict:
-    return Conflict("The field was changed meanwhile, or no column was chosen. Choose again.")
+_CHANGED = "The field was changed meanwhile, or no column was chosen. Choose again."
 
 
 def _chosen_column(request: HttpRequest, found: Sequence[AttentionEntry]) -> tuple[FieldMapping, str, str]:
     """The field, the column chosen for it, and that one's title. Raises Conflict where it is none of its choices."""
-    mapping = next(iter(_mappings_of(found[:1])), None)
-    column = request.POST.get(f"{COLUMN_PREFIX}{found[0].key}", "")
-    titles = dict(column_choices(mapping)[1:]) if mapping else {}
-    if mapping is None or column not in titles:
-        raise _changed()
+    mapping, column = _field_of(found), request.POST.get(f"{COLUMN_PREFIX}{found[0].key}", "")
+    titles = dict(column_choices(mapping)[1:])
+    if column not in titles:
+        raise Conflict(_CHANGED)
     return mapping, column, titles[column]
 
 
@@ -277,9 +275,9 @@ def _use_column_question(request: HttpRequest, found: Sequence[AttentionEntry]) 
 
 
 def _field_of(found: Sequence[AttentionEntry]) -> FieldMapping:
-    for mapping in _mappings_of(found[:1]):
-        return mapping
-    raise _changed()
+    if not (mappings := _mappings_of(found[:1])):
+        raise Conflict(_CHANGED)
+    return mappings[0]
 
 
 def _because(found: Sequence[AttentionEntry]) -> str:
@@ -337,15 +335,11 @@ def _is_column(entry: AttentionEntry) -> bool:
     return entry.cause_code == BlockedCode.COLUMN
 
 
-def _offers(act: str, entry: AttentionEntry) -> bool:
-    return act in entry.acts
-
-
 _FieldAction = partial(
     InboxAction, kinds=frozenset({AttentionKind.BLOCKED}), may=lambda user, entry: may_change_mapping(user)
 )
 
-for _action in (
+register_action(
     _FieldAction(
         "check_column",
         CHECK_LABEL,
@@ -360,7 +354,7 @@ for _action in (
         shortcut="c",
         effects={AttentionKind.BLOCKED: "Creates a column with NPD's values, where they are synced to Monday."},
         question=_creation_question,
-        fits=partial(_offers, "create_column"),
+        by_entry=True,
     ),
     _FieldAction(
         "use_column",
@@ -371,12 +365,7 @@ for _action in (
         fits=_is_column,
     ),
     _FieldAction(
-        "monday_wins",
-        "Monday wins…",
-        run=_let_monday_win,
-        question=_monday_wins_question,
-        of_cause=True,
-        fits=partial(_offers, "monday_wins"),
+        "monday_wins", "Monday wins…", run=_let_monday_win, question=_monday_wins_question, of_cause=True, by_entry=True
     ),
     _FieldAction(
         "monday_decides",
@@ -397,5 +386,4 @@ for _action in (
             entry.kind is AttentionKind.REJECTED or entry.cause_code in (BlockedCode.COLUMN, BlockedCode.THROTTLED)
         ),
     ),
-):
-    register_action(_action)
+)

@@ -51,7 +51,8 @@ class InboxAction:
     column, and is offered where there is one. `again` is what it is called for a job that is tried again anyway, which
     nothing else can be done with. `consequences` say instead of both labels what it does, by the code of
     the cause. `may` is the right that it asks for, without one that of its entries' kind.
-    `fits` says whether it makes sense for an entry of its kinds; `run` gets the values that each row showed, by key.
+    `fits` says whether it makes sense for an entry of its kinds, `by_entry` that the entry itself says so among its
+    `acts`; `run` gets the values that each row showed, by key.
     `empties` are the values of an entry that it would empty, on the side that `emptied_side` names: such a button is
     red, says so, and asks.
     """
@@ -77,11 +78,11 @@ class InboxAction:
         user, entry.kind, entry.entity_type
     )
     fits: Callable[[AttentionEntry], bool] = lambda entry: True
+    by_entry: bool = False
     empties: Callable[[AttentionEntry], Sequence[SideValues]] = lambda entry: ()
     emptied_side: str = ""
 
     def label_for(self, entry: AttentionEntry) -> str:
-        """What it is called for an entry."""
         if entry.failures:
             return self.again
         if self.empties(entry):
@@ -96,7 +97,6 @@ class InboxAction:
         return self.effects.get(entry.cause_code) or self.effects.get(entry.kind, "")
 
     def label_for_all(self, cause: AttentionCause) -> str:
-        """What it is called for all entries of a cause."""
         if self.of_cause and (cause.number == 1 or not self.many):
             return self.label
         own = self.labels.get(cause.code) or self.labels.get(cause.kind)
@@ -124,17 +124,17 @@ class InboxAction:
         return self.many.replace("all {", "{")
 
     def is_for(self, user: Any, entry: AttentionEntry) -> bool:
-        """Whether this person may do it with this entry."""
         is_meant = entry.kind in self.kinds and (not entry.failures or bool(self.again))
-        return is_meant and self.fits(entry) and self.may(user, entry)
+        fits = self.name in entry.acts if self.by_entry else self.fits(entry)
+        return is_meant and fits and self.may(user, entry)
 
 
 ACTIONS: dict[str, InboxAction] = {}
 
 
-def register_action(action: InboxAction) -> None:
-    """Offer an act in the inbox."""
-    ACTIONS[action.name] = action
+def register_action(*actions: InboxAction) -> None:
+    """Offer acts in the inbox."""
+    ACTIONS.update((action.name, action) for action in actions)
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,16 @@ from itertools import islice
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.admin import AdminSite
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import QuerySet
 from django.http import FileResponse, HttpRequest, HttpResponseBase, HttpResponseRedirect, StreamingHttpResponse
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.http import content_disposition_header
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
+from sync.admin.admin_base import PageAdmin, own_page
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.models import ExportFormat
@@ -40,17 +39,11 @@ MEDIA_TYPES = {
 }
 
 
-class ExportMixin:
+class ExportMixin(PageAdmin):
     """Adds the export to the admin of a list: for whoever may see it and export lists."""
 
-    admin_site: AdminSite
-    opts: Any
-    model: Any
     export_related: tuple[str, ...] = ()
     """Relations whose names are among the columns."""
-    get_changelist_instance: Callable[[HttpRequest], Any]
-    prepare_page: Callable[[list[Any]], None]
-    has_view_permission: Callable[..., bool]
 
     def export_columns(self, user: Any) -> Sequence[ExportColumn]:
         raise NotImplementedError
@@ -74,7 +67,7 @@ class ExportMixin:
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(never_cache(require_http_methods(["GET", "HEAD", "POST"])(self.export_list)))
-        return [path("export/", view, name=self._url_name("export")), *super().get_urls()]  # type: ignore[misc]
+        return [path("export/", view, name=self._url_name("export")), *super().get_urls()]
 
     def _url_name(self, view: str) -> str:
         return f"{self.opts.app_label}_{self.opts.model_name}_{view.replace('-', '_')}"
@@ -104,17 +97,18 @@ class ExportMixin:
         query = request.GET.urlencode()
         nouns = str(self.opts.verbose_name), str(self.opts.verbose_name_plural)
         title, address = f"Export {humanize.count_with_noun(total, *nouns)}", self._url_name("changelist")
-        context = self.admin_site.each_context(request) | {
-            "title": title,
-            "page_name": title,
-            "opts": self.opts,
-            "total": total,
-            "is_filtered": bool(query),
-            "back": f"{reverse(f'admin:{address}')}{'?' + query if query else ''}",
-            "action": request.get_full_path(),
-            "formats": ExportFormat.choices[::-1],  # the one for spreadsheets is the main button
-        }
-        return TemplateResponse(request, "sync/export_list.html", context)
+        return own_page(
+            self,
+            request,
+            "sync/export_list.html",
+            title,
+            page_name=title,
+            total=total,
+            is_filtered=bool(query),
+            back=f"{reverse(f'admin:{address}')}{'?' + query if query else ''}",
+            action=request.get_full_path(),
+            formats=ExportFormat.choices[::-1],  # the one for spreadsheets is the main button
+        )
 
     def _file_answer(self, table: ListTable, file_format: ExportFormat) -> HttpResponseBase:
         answer: HttpResponseBase = (

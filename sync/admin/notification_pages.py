@@ -42,12 +42,10 @@ def _zones() -> tuple[str, ...]:
     return tuple(sorted(available_timezones() - {"localtime", "Factory"}))
 
 
-class AddressInput(forms.URLInput):
+class AddressInput(forms.PasswordInput):
     """A field for an address that is a secret: what was typed or stored never comes back to the page."""
 
-    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
-        """Return what the field is drawn from, without a value."""
-        return super().get_context(name, None, attrs)
+    input_type = "url"
 
 
 class NotificationForm(forms.Form):
@@ -115,7 +113,6 @@ class NotificationForm(forms.Form):
 
     @property
     def parts(self) -> list[FormPart]:
-        """The fields by medium."""
         return [
             FormPart(
                 medium,
@@ -189,7 +186,6 @@ def _sent_to(row: NotificationReceiver) -> str:
 
 
 def state_badge(row: NotificationReceiver) -> SafeString:
-    """Return a receiver's state as a badge."""
     if row.frequency == Frequency.OFF:
         return badge("off", "notifications_off", "Off")
     if row.stopped_at:

@@ -1,4 +1,6 @@
-"""The queue's page: how each board stands and what is paused, above the list of jobs."""
+"""The queue's page: how each board stands and what is paused, above the list of jobs; why each of these waits, and what
+a person does with one or with all that match: retry, cancel, discard.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +12,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import ERROR_FLAG, ORDER_VAR, PAGE_VAR, SEARCH_VAR
 from django.core.paginator import Paginator
-from django.db import connection
-from django.db.models import QuerySet
+from django.db import connection, transaction
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.functional import SimpleLazyObject
@@ -33,38 +36,314 @@ from sync.admin.admin_base import (
     RecordSearchMixin,
     UnmatchedItemsFilter,
     badge,
+    page_now,
+    plain_column,
     record_name_of,
 )
 from sync.admin.board_cards import BoardStatus
-from sync.admin.confirmed_action import Question, Report, Selection, run_action
+from sync.admin.confirmed_action import Question, RecordTable, Report, Selection, confirmed_rows, run_action, selection
 from sync.admin.list_exports import ExportColumn, ExportMixin
-from sync.admin.queue_actions import (
-    LIVE_STATUSES,
-    QUEUE_OPERATIONS,
-    RETRY_NOW,
-    STATUS_BADGES,
-    QueueOperationsMixin,
-    board_item_link,
-    item_label,
-    job_causes_text,
-    job_reason,
-    next_pass_text,
-    record_item_id,
-    with_states,
-)
 from sync.apps import LIVE_ROWS
-from sync.choices import QueueDirection, QueueStatus
+from sync.choices import Cause, QueueDirection, QueueStatus
 from sync.kernel import humanize
+from sync.kernel.humanize import plural
 from sync.kernel.outgoing_calls import own_address
-from sync.models import QueuePause, SyncQueue
+from sync.models import QueuePause, SyncedModel, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
 from sync.outbox import pauses as outbox_pauses
-from sync.outbox.operate import RETRIED_AS
+from sync.outbox.operate import RETRIED_AS, BulkResult
 from sync.outbox.pauses import pause_label
 from sync.queue import SyncQueueService
-from sync.records import authors
-from sync.records.availability import Overview, number_of, overview, resume_sentence
+from sync.records import authors, availability
+from sync.records.availability import BoardAvailability, Overview, number_of, overview, resume_sentence, wait_sentence
 from sync.records.item_links import item_names
+from sync.registry import item_url
+
+STATUS_BADGES = {
+    QueueStatus.PENDING: ("wait", "schedule"),
+    QueueStatus.IN_PROGRESS: ("go", "sync"),
+    QueueStatus.COMPLETED: ("ok", "check_circle"),
+    QueueStatus.FAILED: ("bad", "error"),
+}
+
+_CAUSES = {
+    Cause.SAVE: "a save in NPD",
+    Cause.PERSON: "a person",
+    Cause.WEBHOOK: "an edit on Monday",
+    Cause.SWEEP: "a check for missed changes",
+    Cause.FAILURE: "a retry after a failure",
+    Cause.DEPENDENCY: "a record it depends on",
+    Cause.SETUP: "the board's set-up",
+}
+
+
+def job_causes_text(causes: int) -> str:
+    return ", ".join(str(text) for cause, text in _CAUSES.items() if Cause(causes) & cause) or "unknown"
+
+
+def job_reason(row: SyncQueue) -> str:
+    """Return why a row stands as it does, in words; when it is looked at next is said beside it.
+
+    Of one whose time has come that is also what holds its board, whatever its last try has met.
+    """
+    reason = row.error_message or row.reason
+    if row.status != QueueStatus.PENDING or (reason and row.next_retry > page_now(row)):
+        return reason
+    return " ".join(text for text in (reason, job_availability(row).detail) if text)
+
+
+def board_of(row: SyncQueue) -> BoardAvailability:
+    """Return how the job's board stands, as its page has found out, else now; of an unknown type nothing is known."""
+    if not hasattr(row, "page_boards"):
+        row.page_boards = availability.overview().by_type  # type: ignore[attr-defined]
+    boards: Mapping[str, BoardAvailability] = row.page_boards  # type: ignore[attr-defined]
+    return boards.get(row.entity_type) or BoardAvailability(row.entity_type, None)
+
+
+def job_availability(row: SyncQueue) -> BoardAvailability:
+    return board_of(row).toward(row.direction)
+
+
+def item_label(row: SyncQueue, names: Mapping[str, str]) -> str:
+    """Return the item's name as a webhook told it, else its number."""
+    name = names.get(row.remote_id or "")
+    return f"“{humanize.shorten(name, 60)}”" if name else f"New item {row.remote_id}"
+
+
+def next_pass_text(row: SyncQueue) -> str:
+    """Return when the row is looked at next, in words."""
+    if row.status == QueueStatus.FAILED:
+        return "none until it is retried"
+    if row.status != QueueStatus.PENDING:
+        return "in progress" if row.status == QueueStatus.IN_PROGRESS else ""
+    now = page_now(row)
+    if row.next_retry > now:
+        return humanize.relative_time(row.next_retry, now)
+    board = job_availability(row)
+    if board.until is not None and board.until > now:
+        return humanize.relative_time(board.until, now)
+    return "paused" if board.blocked_reason else "as soon as a worker is free"
+
+
+def board_item_link(row: SyncQueue, item_id: str, text: str) -> SafeString | str:
+    """Return a link to the item on its board; only its text where no board is set up."""
+    link = board_of(row).link
+    if link is None:
+        return text
+    return admin_base.external_link(item_url(link, item_id), text, f"{text}, on Monday, in a new tab")
+
+
+def record_item_id(row: SyncQueue) -> str:
+    """Return the number of the record's item; empty where it has none or is gone."""
+    if row.entity_id is None:
+        return ""
+    try:
+        model: type[SyncedModel] = registry.entity(row.entity_type).model
+    except registry.UnknownEntity:
+        return ""
+    found = model._default_manager.filter(pk=row.entity_id)
+    return found.values_list("monday_id", flat=True).first() or ""
+
+
+# What a person can do with rows of the queue: which rows an act fits, what it does, and how that is told.
+
+
+@dataclass(frozen=True)
+class QueueOperation:
+    """One act. `verb` and `done` make its sentences, `left` says of one row, and of several, why they were left.
+
+    `is_awaited`: whether its rows are worked next, so that its answer says when.
+    """
+
+    name: QueueAction
+    verb: str
+    effect: str
+    done: str
+    left: tuple[str, str]
+    fits: tuple[QueueStatus, ...]
+    run: Callable[[QuerySet[SyncQueue], str], BulkResult]
+    run_one: Callable[[int, str], SyncQueue]
+    is_awaited: bool = False
+
+    def may(self, user: Any) -> bool:
+        return is_allowed(user, self.name)
+
+
+RETRY = QueueOperation(
+    QueueAction.RETRY,
+    "Retry",
+    "Each has all its attempts again, and is tried as soon as its board can be synced.",
+    "will be tried again",
+    ("is done already", "are done already"),
+    (QueueStatus.PENDING, QueueStatus.FAILED),
+    SyncQueueService().retry_all,
+    SyncQueueService().manual_retry,
+    is_awaited=True,
+)
+
+CANCEL = QueueOperation(
+    QueueAction.CANCEL,
+    "Cancel",
+    "A pending job is closed without a sync. Its record stays as it is on both sides until the next sync: after a "
+    "save, an edit on the board, “Sync now”, or the next check for missed changes.",
+    "cancelled",
+    ("is not waiting", "are not waiting"),
+    (QueueStatus.PENDING,),
+    SyncQueueService().cancel_all,
+    SyncQueueService().cancel,
+)
+
+DISCARD = QueueOperation(
+    QueueAction.DISCARD,
+    "Discard",
+    "A failed job is closed and not tried again. Its record stays as it is on both sides until the next sync: "
+    "after a save, an edit on the board, “Sync now”, or the next check for missed changes.",
+    "discarded",
+    ("has not failed", "have not failed"),
+    (QueueStatus.FAILED,),
+    SyncQueueService().discard_all,
+    SyncQueueService().discard,
+)
+
+RETRY_NOW = "Retry now"
+"""What a retry is called for a job that is tried again anyway."""
+
+QUEUE_OPERATIONS: dict[str, QueueOperation] = {act.name: act for act in (RETRY, CANCEL, DISCARD)}
+
+
+def with_states(rows: QuerySet[SyncQueue], states: Sequence[str]) -> QuerySet[SyncQueue]:
+    """Return the rows in these states; as an OR, for which PostgreSQL unites the partial indexes."""
+    return rows.filter(Q(*(("status", state) for state in states), _connector=Q.OR))
+
+
+JobKind = tuple[str, str]
+"""The type of a job's record, and the job's direction: what tells whether it can be worked now."""
+
+
+def _kinds_of(operation: QueueOperation, rows: QuerySet[SyncQueue]) -> set[JobKind]:
+    """Of the rows that an act fits; none of an act after which nothing is waited for."""
+    if not operation.is_awaited:
+        return set()
+    return set(with_states(rows, operation.fits).order_by().values_list("entity_type", "direction").distinct())
+
+
+def _done_sentence(operation: QueueOperation, number: int, kinds: set[JobKind]) -> str:
+    """Return what was done with so many rows of these kinds, and what they wait for, where they do."""
+    wait, now = wait_sentence(number, kinds), " now" if operation.is_awaited else ""
+    said = f"{humanize.count_with_noun(number, 'job')} {operation.done}"
+    return f"{said}. {wait}" if wait else f"{said}{now}."
+
+
+def result_sentences(
+    operation: QueueOperation, result: BulkResult, kinds: set[JobKind], *, missing: int = 0
+) -> list[str]:
+    """Return what came of it: what was done, and what was left as it is and why."""
+    lines = left_sentences(operation, result.in_flight, result.left, "was", "were")
+    if result.done:
+        lines.insert(0, _done_sentence(operation, result.done, kinds))
+    if missing:
+        lines.append(f"{humanize.count_with_noun(missing, 'job is', 'jobs are')} not in the queue any more.")
+    return lines
+
+
+def left_sentences(operation: QueueOperation, in_flight: int, left: int, one: str, many: str) -> list[str]:
+    """Return which rows an act leaves alone and why; `one` and `many` are “is” or “was”, “are” or “were”."""
+    lines = []
+    if in_flight:
+        number = humanize.count_with_noun(in_flight, "job is", "jobs are")
+        lines.append(f"{number} in progress right now and {plural(in_flight, one, many)} left alone.")
+    if left:
+        state = plural(left, *operation.left)
+        lines.append(f"{humanize.count_with_noun(left, 'job')} {state} and {plural(left, one, many)} left alone.")
+    return lines
+
+
+MAX_JOBS_SHOWN = 20
+"""Rows that a question shows as examples."""
+
+
+class QueueOperationsMixin(RecordLinkMixin):
+    """Adds the acts to the queue's list; all but the retry of ticked rows are asked about with the number of rows."""
+
+    actions = ("retry", "cancel", "discard")
+
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        return RETRY.may(request.user)
+
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        return CANCEL.may(request.user)
+
+    def has_discard_permission(self, request: HttpRequest) -> bool:
+        return DISCARD.may(request.user)
+
+    @admin.action(description="Retry", permissions=["retry"])
+    def retry(self, request: HttpRequest, queryset: QuerySet[SyncQueue]) -> HttpResponse:
+        """Let rows be tried again now; that costs nothing, so nobody is asked."""
+        return self._operate(request, queryset, RETRY)
+
+    @admin.action(description="Cancel…", permissions=["cancel"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[SyncQueue]) -> HttpResponse:
+        """Close waiting rows without a look, after a page that says what that means."""
+        return self._operate(request, queryset, CANCEL)
+
+    @admin.action(description="Discard…", permissions=["discard"])
+    def discard(self, request: HttpRequest, queryset: QuerySet[SyncQueue]) -> HttpResponse:
+        """Throw dead letters away, after a page that says what that means."""
+        return self._operate(request, queryset, DISCARD)
+
+    def _operate(self, request: HttpRequest, listed: QuerySet[SyncQueue], operation: QueueOperation) -> HttpResponse:
+        keys = sorted({int(key) for key in request.POST.getlist(ACTION_CHECKBOX_NAME)})
+        is_all = request.POST.get("select_across") == "1"
+        # A ticked row that the filters leave out by now is told of, too.
+        rows = listed.order_by() if is_all else self.get_queryset(request).filter(pk__in=keys)
+
+        def run() -> Report:
+            by, kinds = request.user.get_username(), _kinds_of(operation, rows)
+            if len(keys) == 1 and not is_all:
+                # Alone, so that the error says what is the matter with this very row.
+                with transaction.atomic():
+                    row = operation.run_one(keys[0], by)
+                    log_operation(request, operation, 1, row=row)
+                return Report(_done_sentence(operation, 1, kinds))
+            result = operation.run(confirmed_rows(request, with_states(rows, operation.fits)) if is_all else rows, by)
+            if result.done:
+                log_operation(request, operation, result.done)
+            missing = 0 if is_all else len(keys) - result.done - result.in_flight - result.left
+            text = " ".join(result_sentences(operation, result, kinds, missing=missing))
+            return Report(text) if result.done else Report(problems=[text])
+
+        return run_action(
+            self, request, run, back_url=request.get_full_path(), atomic=False,
+            question=(lambda: self._question(request, operation, rows)) if is_all or operation is not RETRY else None,
+        )  # fmt: skip
+
+    def _question(self, request: HttpRequest, operation: QueueOperation, rows: QuerySet[SyncQueue]) -> Question:
+        number, in_flight = (with_states(rows, one).count() for one in (operation.fits, [QueueStatus.IN_PROGRESS]))
+        left = with_states(rows, LIVE_STATUSES).count() - number - in_flight
+        fitting, verb = humanize.count_with_noun(number, "job"), operation.verb
+        effects = [operation.effect] if number else []
+        examples = list(with_states(rows, operation.fits).order_by("-id")[:MAX_JOBS_SHOWN])
+        self.prepare_page(examples)
+        cells = [
+            (self.record_or_item(row), row.get_status_display(), humanize.without_request_id(job_reason(row)))
+            for row in examples
+        ]
+        table = RecordTable(("Record", "Status", "Why"), cells, number, listed="newest")
+        return Question(
+            f"{verb} {fitting}?" if number else f"Nothing to {verb.lower()}",
+            [*effects, *left_sentences(operation, in_flight, left, "is", "are")],
+            f"Yes, {verb.lower()} {fitting}" if number else "",
+            [table] if cells else [],
+            selection(request, operation.name, number),
+        )
+
+
+def log_operation(request: HttpRequest, operation: QueueOperation, rows: int, *, row: SyncQueue | None = None) -> None:
+    authors.log_queue_action(request.user, f"{operation.verb}: {humanize.count_with_noun(rows, 'job')}.", row)
+
+
+LIVE_STATUSES = (QueueStatus.PENDING, QueueStatus.IN_PROGRESS, QueueStatus.FAILED)
+"""Without what is done, which stays in the queue for a while."""
 
 MAX_COUNTED = 10_000
 """Rows that are counted and can be paged through; further ones are found by the filters."""
@@ -199,7 +478,6 @@ def visible_pauses(user: Any, pauses: Iterable[QueuePause]) -> list[tuple[str, Q
 
 
 def is_whole(pause: QueuePause) -> bool:
-    """Whether it pauses everything."""
     return not pause.entity_type and not pause.direction
 
 
@@ -320,7 +598,6 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
         return QueueChangeList
 
     def get_paginator(self, request: HttpRequest, queryset: Any, *args: Any, **kwargs: Any) -> CappedPaginator:
-        """Return the paginator; the live rows have been counted for the panel."""
         known_count = panel_of(request).live if is_default_list(dict(request.GET.lists())) else None
         return CappedPaginator(queryset, *args, known_count=known_count, **kwargs)
 
@@ -332,7 +609,11 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
     def prepare_page(self, rows: list[Any]) -> None:
         """Put the names of the page's new items on its rows, and what is known of their boards."""
         super().prepare_page(rows)
-        names = self._item_names(rows)
+        # Of the types whose records their reader may see.
+        known = [
+            one for one in rows if one.is_unmatched_item and not registry.is_hidden(one.page_types, one.entity_type)
+        ]
+        names = item_names(row.remote_id for row in known)
         boards = SimpleLazyObject(lambda: overview().by_type)
         for row in rows:
             row.page_items = names
@@ -365,16 +646,7 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
     def record_name(self, row: Any) -> str:
         if not row.is_unmatched_item:
             return super().record_name(row)
-        names = getattr(row, "page_items", None)
-        return item_label(row, self._item_names([row]) if names is None else names)
-
-    def _item_names(self, rows: Sequence[Any]) -> dict[str, str]:
-        """The names of items that no record has yet, of the types whose records the rows' reader may see."""
-        return item_names(
-            row.remote_id
-            for row in rows
-            if row.is_unmatched_item and not registry.is_hidden(row.page_types, row.entity_type)
-        )
+        return item_label(row, row.page_items)
 
     @admin.display(description="Monday item")
     def item_on_monday(self, row: SyncQueue) -> SafeString | str:
@@ -390,26 +662,14 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
             return format_html("{} as {}", capfirst(job_reason(row)), link)
         return humanize.without_request_id(job_reason(row)) or humanize.DASH
 
-    @admin.display(description="Direction", ordering="direction")
-    def way(self, row: SyncQueue) -> str:
-        return row.get_direction_display()
-
-    @admin.display(description="Attempts")
-    def tries(self, row: SyncQueue) -> str:
-        return f"{row.attempts} of {row.max_attempts}"
-
-    @admin.display(description="Next attempt", ordering="next_retry")
-    def next_try(self, row: SyncQueue) -> str:
-        return next_pass_text(row) or humanize.DASH
+    way = plain_column("Direction", lambda row: row.get_direction_display(), "direction")
+    tries = plain_column("Attempts", lambda row: f"{row.attempts} of {row.max_attempts}")
+    next_try = plain_column("Next attempt", lambda row: next_pass_text(row) or humanize.DASH, "next_retry")
 
     @admin.display(description="Why")
     def reason_words(self, row: SyncQueue) -> SafeString | str:
-        text = job_reason(row)
-        return (
-            format_html('<span class="npd-text">{}</span>', humanize.without_request_id(text))
-            if text
-            else humanize.DASH
-        )
+        text = humanize.without_request_id(job_reason(row))
+        return format_html('<span class="npd-text">{}</span>', text) if text else humanize.DASH
 
     age = admin_base.time_column("created_at", "Queued")
 
@@ -431,9 +691,7 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
             ("NPD ID", lambda row: row.entity_id),
         ]
 
-    @admin.display(description="Trigger")
-    def wrote_it(self, row: SyncQueue) -> str:
-        return job_causes_text(row.causes)
+    wrote_it = plain_column("Trigger", lambda row: job_causes_text(row.causes))
 
 
 def pause_url(request: HttpRequest, entity_type: str = "") -> str:

@@ -465,8 +465,6 @@ class SyncedModelAdmin(RecordSelectionMixin, DeletedMeanwhileMixin, ExportMixin,
         )  # fmt: skip
 
     def push_record(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
-        """Push one record by name, then return to its page."""
-
         def run() -> Report:
             answer = push_record(record, by=request.user.get_username())
             log_action(request.user, record, f"Sync now: {answer.message}")
@@ -511,30 +509,25 @@ class SyncedModelAdmin(RecordSelectionMixin, DeletedMeanwhileMixin, ExportMixin,
         """Read Monday's side in one call and show it beside NPD's; to htmx only the table, else a page."""
         throttle_text = monday_throttle_reason(request)
         live_reading = LiveReading(unread_reason=throttle_text) if throttle_text else read_live(record)
-        log_action(
-            request.user,
-            record,
-            f"Monday was not read: {live_reading.unread_reason}"
-            if live_reading.unread_reason
-            else "Both sides were read.",
-        )
+        unread = live_reading.unread_reason
+        log_action(request.user, record, f"Monday was not read: {unread}" if unread else "Both sides were read.")
         state = record_view.describe_one(record, live_reading.values)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Both sides, read just now",
-            "page_name": str(record),
-            "opts": self.opts,
-            **record_panel.sides_context(state, self.model, request.user),
-            "sides_read": None if live_reading.unread_reason else sync_now(),
-            "sides_unread": live_reading.unread_reason,
-            "sides_next": record_panel.next_change_lines(live_reading, record, request.user),
-            "sync_may_push": True,
-            "sync_enabled": record.sync_enabled,
-            "sync_urls": self.action_urls(record),
-            "back": self._page_url(record),
-        }
         part = request.headers.get("HX-Request") == "true"
-        return TemplateResponse(request, "sync/record_sides.html" if part else "sync/record_sides_page.html", context)
+        return admin_base.own_page(
+            self,
+            request,
+            "sync/record_sides.html" if part else "sync/record_sides_page.html",
+            "Both sides, read just now",
+            page_name=str(record),
+            **record_panel.sides_context(state, self.model, request.user),
+            sides_read=None if unread else sync_now(),
+            sides_unread=unread,
+            sides_next=record_panel.next_change_lines(live_reading, record, request.user),
+            sync_may_push=True,
+            sync_enabled=record.sync_enabled,
+            sync_urls=self.action_urls(record),
+            back=self._page_url(record),
+        )
 
     # --- the record's form ---
 

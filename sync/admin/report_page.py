@@ -11,13 +11,12 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.timezone import localtime
 from unfold.decorators import action
 
 from sync import registry
-from sync.admin.admin_base import time_tag
+from sync.admin.admin_base import PageAdmin, own_page, time_tag
 from sync.admin.charts import Step, TimeChart, count_chart, hour_step
 from sync.choices import LedgerDirection, SyncStatus
 from sync.kernel import humanize
@@ -63,11 +62,7 @@ class Figure:
     kind: str = "off"
 
 
-class ReportMixin:
-    """Adds the report to the admin of sync states."""
-
-    admin_site: Any
-    opts: Any
+class ReportMixin(PageAdmin):
     actions_list: tuple[str, ...] = ("report",)
 
     @action(  # type: ignore[untyped-decorator]  # unfold has no types
@@ -85,8 +80,7 @@ class ReportMixin:
             window=timedelta(hours=int(hours) if hours in map(str, WINDOWS) else 24),
         )
         page = _Report(selection, registry.visible_types(request.user))
-        context = {**self.admin_site.each_context(request), "title": "Sync report", "opts": self.opts, "report": page}
-        return TemplateResponse(request, "sync/report.html", context)
+        return own_page(self, request, "sync/report.html", "Sync report", report=page)
 
 
 class _Report:
@@ -232,7 +226,6 @@ class _Report:
         )
 
     def _thing(self, one: ErrorKind | Unsynced) -> tuple[str, str]:
-        """What a record or thing is called, and its page where it has one."""
         url = registry.record_url(one.entity_type, one.entity_id)
         name = self._names.get((one.entity_type, UUID(one.entity_id))) if url else None
         if isinstance(name, registry.HiddenName):

@@ -16,7 +16,7 @@ from django_celery_beat.models import ClockedSchedule, CrontabSchedule, Interval
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from sync.admin import admin_base
-from sync.admin.admin_base import PageAdmin
+from sync.admin.admin_base import PageAdmin, plain_column
 from sync.admin.concurrent_edits import ConcurrentSettingsForm
 from sync.kernel import humanize, periodic_jobs
 from sync.operations.detect import sweep_interval_text
@@ -37,8 +37,6 @@ class ScheduleEntryForm(ConcurrentSettingsForm):
     )
 
     class Meta:
-        """`enabled` is the one field of the row itself."""
-
         model = PeriodicTask
         fields = ("enabled",)
 
@@ -89,8 +87,6 @@ for schedule in (ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTas
 
 @admin.register(PeriodicTask)
 class PeriodicTaskAdmin(PageAdmin):
-    """What runs by the clock."""
-
     form = ScheduleEntryForm
     list_display = ("job", "state", "runs", "ran", "times")
     list_select_related = ("interval", "crontab", "solar", "clocked")
@@ -133,9 +129,7 @@ class PeriodicTaskAdmin(PageAdmin):
         known = periodic_jobs.job_for_entry(entry)
         return known.title if known else str(entry.name)
 
-    @admin.display(description="Runs so far", ordering="total_run_count")
-    def times(self, entry: PeriodicTask) -> str:
-        return f"{entry.total_run_count:,}"
+    times = plain_column("Runs so far", lambda entry: f"{entry.total_run_count:,}", "total_run_count")
 
     @admin.display(description="What it does")
     def does(self, entry: PeriodicTask) -> str:

@@ -7,13 +7,12 @@ One person works on a set-up. Others see it, with whose it is; what they send is
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from typing import Any, cast
 
 from django.contrib import messages
-from django.contrib.admin import AdminSite
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -24,10 +23,10 @@ from unfold.decorators import action
 
 from sync import registry
 from sync.admin.board_cards import health_url
-from sync.admin.connection_pages import ConnectionPagesMixin, may_see_connection, region_context, store_region
-from sync.admin.filter_page import FilterPageMixin, draft_filter_lines, next_after_map
+from sync.admin.connection_pages import ConnectionPagesMixin, View, may_see_connection, region_context, store_region
 from sync.api.callers import monday_throttle_reason
 from sync.boards.mapping import deleted_column_label
+from sync.boards.sync_filter import MAX_CONDITIONS, FilterOp, FilterSide, SyncFilter
 from sync.choices import DeletedRecordPolicy, RemovedItemPolicy, Rule, SyncDirection
 from sync.clock import sync_now
 from sync.connectors.base.errors import ConnectorError
@@ -55,6 +54,7 @@ from sync.operations.setup.fields import (
     suggest_columns,
     unused_reason,
 )
+from sync.operations.setup.filter_choice import FilterableField, FilterRow, filter_of_rows, filterable_fields, rows_of
 from sync.registry import configured_board_id, link_of
 
 _TAKE_OVER_PAGE = (
@@ -85,8 +85,17 @@ def _request_user(request: HttpRequest) -> User:
     return cast("User", request.user)
 
 
-def _error_sentence(error: Exception) -> str:
+def error_sentence(error: Exception) -> str:
     return humanize.without_request_id(error.sentence) if isinstance(error, ConnectorError) else str(error)
+
+
+def _begun_draft(request: HttpRequest, entity_type: str) -> SetupDraft | HttpResponse:
+    """The set-up whose choices are still open, else where to go instead."""
+    draft = draft_of(entity_type)
+    if draft is None or draft.state == SetupState.DONE:
+        messages.warning(request, "There is no set-up of these records yet. Choose their board first.")
+        return _redirect_to("boards")
+    return _redirect_to("run") if draft.state == SetupState.RUNNING else draft
 
 
 def _title(draft: SetupDraft) -> str:
@@ -109,7 +118,7 @@ def _boards_context(term: str, posted: Mapping[str, str]) -> dict[str, Any]:
         listed, complete = drafts.available_boards(term)
         problem = ""
     except ConnectorError as error:
-        listed, complete, problem = [], True, _error_sentence(error)
+        listed, complete, problem = [], True, error_sentence(error)
     kinds = []
     for spec in registry.entities():
         kind, draft, link = spec.entity_type, draft_of(spec.entity_type), link_of(spec.entity_type)
@@ -166,7 +175,7 @@ def _mapping_context(
     return {
         "draft": draft,
         "kind_title": _title(draft),
-        "filter_lines": draft_filter_lines(draft),
+        "filter_lines": _filter_lines(draft),
         "sampled": names,
         "newest": SAMPLED_RECORDS if draft.board_id and _has_more_than_sampled(draft.entity_type) else 0,
         "match_label": next((one.label for one in fields if one.is_match_key), ""),
@@ -176,6 +185,11 @@ def _mapping_context(
         "unused": [columns[c]["title"] for c, reason in useless.items() if c not in used and not reason],
         "wrong": [(one.key, one.label, field_errors[one.key]) for one in fields if one.key in field_errors],
     }
+
+
+def _filter_lines(draft: SetupDraft) -> list[str]:
+    labels = {one.key: one.label for one in registry.entity(draft.entity_type).mappings}
+    return SyncFilter.parse(draft.sync_filter).lines(labels)
 
 
 def _has_more_than_sampled(entity_type: str) -> bool:
@@ -295,7 +309,7 @@ def _plan_context() -> dict[str, Any]:
             "policies": _policy_sentences(link),
             "made": [one.label for one in made] + ([] if npd_id else ["NPD ID"]),
             "changes": drafts.mapping_changes_of(draft),
-            "filter_lines": draft_filter_lines(draft),
+            "filter_lines": _filter_lines(draft),
             "new": link is None,
             "first_match": "you are asked" if draft.first_match == Rule.ASK else Rule(draft.first_match).label,
         })  # fmt: skip
@@ -344,7 +358,7 @@ def _show_current_columns(request: HttpRequest, draft: SetupDraft) -> None:
     try:
         read = drafts.read_columns(draft)
     except (ActionError, ConnectorError) as error:
-        messages.warning(request, f"The columns are those that were read last: {_error_sentence(error)}")
+        messages.warning(request, f"The columns are those that were read last: {error_sentence(error)}")
         return
     if read is None:
         return
@@ -356,35 +370,14 @@ def _show_current_columns(request: HttpRequest, draft: SetupDraft) -> None:
         )
 
 
-# What the board's page asks for that moves values: drafted as a set-up, and shown as a plan before it is written.
+ADD = "add"
+"""The button that shows one more row of a side, which is its value; nothing is stored then."""
 
-
-_REQUESTED_CHANGES = "_npd_wizard_asked"
-"""Where a request notes what it asked for: the kind of records, and by field the new column and direction."""
-
-
-def _draft_changes(request: HttpRequest, entity_type: str, requested: Mapping[str, Mapping[str, str]]) -> str:
-    """Draft what the board's page asked for; return where that leads, nothing for the board's page."""
-    try:
-        problems = drafts.draft_changes(_request_user(request), entity_type, requested)
-    except Conflict as begun:
-        messages.warning(request, str(begun))
-        other = drafts.drafts_of_others(_request_user(request)).first()
-        return step_url("map", other.entity_type if other is not None else entity_type)
-    except (ActionError, ConnectorError) as error:
-        messages.error(
-            request,
-            f"Column and direction were not changed, because the plan could not be made. {_error_sentence(error)}",
-        )
-        return ""
-    for sentences in problems.values():
-        messages.warning(request, " ".join(sentences))
-    if problems:
-        return step_url("map", entity_type)
-    plan.compare_if_due()
-    messages.info(request, "Column and direction are not changed yet: this is the plan. Confirm it below.")
-    return step_url("plan")
-
+_TITLES = {FilterSide.RECORD: "Records in NPD", FilterSide.ITEM: "Items on Monday"}
+_INTROS = {
+    FilterSide.RECORD: "A record is synced if it meets all these conditions. Without a condition, every record is.",
+    FilterSide.ITEM: "An item is synced if it meets all these conditions. Without a condition, every item is.",
+}
 
 BACK = "back"
 """The button that leads to the page before; what the form holds is stored as by the one that leads on."""
@@ -405,14 +398,10 @@ POST_ONLY = {"discard": "plan", "change": "boards", "owner": "boards"}
 _SHOWN_AS = {"filter": "map"}
 """Pages that are part of another step."""
 
-View = Callable[..., HttpResponse]
 
+class SetupWizardMixin(ConnectionPagesMixin):
+    """Adds the wizard to the admin of board links."""
 
-class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
-    """Adds the wizard to the admin of board links, and leads from a board's page to the plan."""
-
-    admin_site: AdminSite
-    opts: Any
     actions_list: tuple[str, ...] = ("set_up",)
 
     def has_set_up_permission(self, request: HttpRequest) -> bool:
@@ -427,7 +416,6 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
         return _redirect_to("connect" if may_see_connection(request.user) else "boards")
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the wizard's pages."""
         steps: list[tuple[str, str, View]] = [
             ("", "connect", self.wizard_connect),
             ("boards/", "boards", self.wizard_boards),
@@ -539,19 +527,18 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
             try:
                 drafts.choose_boards(_request_user(request), choices)
             except (ActionError, ConnectorError) as error:
-                messages.error(request, _error_sentence(error))
+                messages.error(request, error_sentence(error))
             else:
                 return _redirect_to("map", open_drafts()[0].entity_type)
         return self._page(request, "boards", {**_boards_context(term, request.POST), "term": term})
 
     def wizard_change(self, request: HttpRequest, entity_type: str) -> HttpResponse:
-        """Begin to change what is set up."""
         try:
             drafts.begin_change(_request_user(request), entity_type)
         except Conflict as begun:
             messages.warning(request, str(begun))
         except (ActionError, ConnectorError) as error:
-            messages.error(request, _error_sentence(error))
+            messages.error(request, error_sentence(error))
             return _redirect_to("boards")
         return _redirect_to("map", entity_type)
 
@@ -573,12 +560,9 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
 
     def wizard_map(self, request: HttpRequest, entity_type: str) -> HttpResponse:
         """A column, a direction and a rule for each field."""
-        draft = draft_of(entity_type)
-        if draft is None or draft.state == SetupState.DONE:
-            messages.warning(request, "There is no set-up of these records yet. Choose their board first.")
-            return _redirect_to("boards")
-        if draft.state == SetupState.RUNNING:
-            return _redirect_to("run")
+        draft = _begun_draft(request, entity_type)
+        if isinstance(draft, HttpResponse):
+            return draft
         chosen, problems = parse_choices(draft.fields), {}
         _show_current_columns(request, draft)
         if request.method == "POST":
@@ -599,9 +583,39 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
                     messages.warning(request, f"Not saved: {' '.join(sentences)}")
                 return _redirect_to("map", kinds[at - 1]) if at else _redirect_to("boards")
             if not problems:
-                return _redirect_to("filter", entity_type) if "filter" in request.POST else next_after_map()
+                return _redirect_to("filter", entity_type) if "filter" in request.POST else _next_after_map()
         context = _mapping_context(draft, chosen, problems) | region_context(request.user)
         return self._page(request, "map", context)
+
+    def wizard_filter(self, request: HttpRequest, entity_type: str) -> HttpResponse:
+        """Show the conditions of both sides; on POST, store them, or show one more row."""
+        draft = _begun_draft(request, entity_type)
+        if isinstance(draft, HttpResponse):
+            return draft
+        if not draft.mapped:
+            return _redirect_to("map", entity_type)
+        rows: Mapping[FilterSide, Sequence[FilterRow]] | None = None
+        problems: Mapping[FilterSide, Mapping[int, str]] = {}
+        if request.method == "POST":
+            rows = {side: _sent_rows(request, side) for side in FilterSide}
+            if ADD not in request.POST:
+                chosen, problems = filter_of_rows(draft, rows)
+                if BACK in request.POST and problems:
+                    for sentences in problems.values():
+                        messages.warning(request, f"Not saved: {' '.join(sentences.values())}")
+                    return _redirect_to("map", entity_type)
+                if not problems:
+                    return _store_filter(request, draft, chosen)
+        offered = filterable_fields(draft)
+        shown = rows_of(draft, offered) if rows is None else rows
+        context = {
+            "draft": draft,
+            "kind_title": _title(draft),
+            "version": request.POST.get(VERSION) or draft.version,
+            "sides": [_side_context(side, offered[side], shown[side], problems.get(side, {})) for side in FilterSide],
+            "wrong": bool(problems),
+        }
+        return self._page(request, "filter", context)
 
     def wizard_match(self, request: HttpRequest) -> HttpResponse:
         """Which records and items belong together; on POST, store what was chosen."""
@@ -665,42 +679,41 @@ class SetupWizardMixin(ConnectionPagesMixin, FilterPageMixin):
             answered.headers["HX-Refresh"] = "true"
         return answered
 
-    def keep_draft_changes(self, request: HttpRequest, entity_type: str, forms: Sequence[Any]) -> None:
-        """Note what the page asked for that moves values; it is drafted once the save is through."""
-        requested = {
-            one.instance.key: draft_changes for one in forms if (draft_changes := getattr(one, "draft_changes", {}))
-        }
-        if requested:
-            setattr(request, _REQUESTED_CHANGES, (entity_type, requested))
 
-    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Draft what was asked for after the save's transaction: Monday is called, which may take its time."""
-        answered: HttpResponse = super().changeform_view(request, *args, **kwargs)  # type: ignore[misc]
-        requested = getattr(request, _REQUESTED_CHANGES, None)
-        if requested is None:
-            return answered
-        return HttpResponseRedirect(_draft_changes(request, *requested) or request.get_full_path())
+def _store_filter(request: HttpRequest, draft: SetupDraft, chosen: SyncFilter) -> HttpResponse:
+    try:
+        drafts.choose_filter(_request_user(request), draft.entity_type, chosen, version=request.POST.get(VERSION))
+    except Conflict as changed:
+        messages.warning(request, str(changed))
+        return HttpResponseRedirect(request.path)
+    return _redirect_to("map", draft.entity_type) if BACK in request.POST else _next_after_map()
 
-    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
-        """Don't say of what is only planned that it was changed."""
-        if hasattr(request, _REQUESTED_CHANGES):
-            return HttpResponseRedirect(request.get_full_path())
-        answered: HttpResponse = super().response_change(request, obj)  # type: ignore[misc]
-        return answered
 
-    def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
-        """Leave what is only planned out of the log's line of what was changed."""
-        draft_names: set[str] = set()
-        for formset in formsets or ():
-            by_row = {one.instance.pk: set(getattr(one, "draft_changes", {})) for one in formset.forms}
-            draft_names = draft_names.union(*by_row.values())
-            formset.changed_objects = [
-                (row, written)
-                for row, names in formset.changed_objects
-                if (written := [name for name in names if name not in by_row.get(row.pk, ())])
-            ]
-        message = super().construct_change_message(request, form, formsets, add)  # type: ignore[misc]
-        return message or ("Asked for other columns or directions; not written yet." if draft_names else message)
+def _next_after_map() -> HttpResponse:
+    """Lead to the next kind of records that isn't mapped; after the last, have both sides compared."""
+    if unmapped := [one for one in open_drafts() if not one.mapped]:
+        return _redirect_to("map", unmapped[0].entity_type)
+    plan.compare_if_due()
+    return _redirect_to("match")
+
+
+def _sent_rows(request: HttpRequest, side: FilterSide) -> list[FilterRow]:
+    sent = [request.POST.getlist(f"{side}-{part}")[: MAX_CONDITIONS + 1] for part in ("field", "op", "text")]
+    return [FilterRow(field[:50], op[:20], text[:20_000]) for field, op, text in zip(*sent, strict=False)]
+
+
+def _side_context(
+    side: FilterSide, offered: Sequence[FilterableField], rows: Sequence[FilterRow], problems: Mapping[int, str]
+) -> dict[str, Any]:
+    filled = [(row, problems.get(number, "")) for number, row in enumerate(rows) if not row.is_empty]
+    return {
+        "name": side.value,
+        "title": _TITLES[side],
+        "intro": _INTROS[side],
+        "fields": offered,
+        "ops": [(op.value, op.label) for op in FilterOp],
+        "rows": [{"row": row, "error": error} for row, error in (*filled, (FilterRow(), ""))],
+    }
 
 
 def _progress_url(step: str, context: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -10,7 +10,6 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -19,9 +18,9 @@ from unfold.contrib.filters.admin import RadioFilter
 
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import EntityFilter, ReaderMixin, ReadOnlyAdmin, badge
+from sync.admin.admin_base import EntityFilter, ReaderMixin, ReadOnlyAdmin, badge, own_page, plain_column
 from sync.admin.confirmed_action import Question, RecordTable, Report, confirmed_rows, run_action, selection
-from sync.admin.queue_actions import next_pass_text
+from sync.admin.queue_pages import next_pass_text
 from sync.api.callers import monday_throttle_reason
 from sync.choices import QueueDirection, QueueStatus
 from sync.kernel import humanize
@@ -69,8 +68,6 @@ class ShownFilter(RadioFilter):
 
 
 class ReasonFilter(RadioFilter):
-    """By why no record has them."""
-
     title = "why"
     parameter_name = "why"
 
@@ -84,8 +81,6 @@ class ReasonFilter(RadioFilter):
 
 @admin.register(UnmatchedItem)
 class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
-    """Items of the boards that no record has."""
-
     list_display = ("item", "why", "board", "since", "on_monday")
     list_filter = (ShownFilter, ReasonFilter, EntityFilter)
     search_fields = ("known_name", "item_id")
@@ -110,30 +105,21 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
         for row in rows:
             row.page_link, row.page_job = links[row.entity_type], jobs.get((row.entity_type, row.item_id))
 
-    @admin.display(description="Item", ordering="known_name")
-    def item(self, row: UnmatchedItem) -> str:
-        return humanize.shorten(str(row), MAX_NAME)
-
-    @admin.display(description="On Monday")
-    def on_monday(self, row: UnmatchedItem) -> SafeString | str:
-        return _item_link(row, "")
-
+    item = plain_column("Item", lambda row: humanize.shorten(str(row), MAX_NAME), "known_name")
+    on_monday = plain_column("On Monday", lambda row: _item_link(row, ""))
     kind_of_record = admin_base.type_column()
-
-    @admin.display(description="Board", ordering="entity_type")
-    def board(self, row: UnmatchedItem) -> str:
-        return registry.board_title(row.entity_type)
+    board = plain_column("Board", lambda row: registry.board_title(row.entity_type), "entity_type")
 
     @admin.display(description="Why", ordering="reason_code")
-    def why(self, row: UnmatchedItem) -> SafeString:
-        return format_html('{}<span class="npd-text">{}</span>', request_badge(_job_of(row)), _reason_text(row))
+    def why(self, row: Any) -> SafeString:
+        return format_html('{}<span class="npd-text">{}</span>', request_badge(row.page_job), _reason_text(row))
 
     since = admin_base.time_column("first_seen", "Since")
     seen = admin_base.time_column("last_seen", "Last seen on the board")
 
     @admin.display(description="Next check")
-    def next_check(self, row: UnmatchedItem) -> str:
-        job = _job_of(row)
+    def next_check(self, row: Any) -> str:
+        job = row.page_job
         later = f", latest {next_pass_text(job)}" if job else ", and with the nightly comparison"
         return f"as soon as it is edited on Monday{later}"
 
@@ -142,7 +128,7 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
         ignored = ["ignored_at", "ignored_by"] if obj is not None and obj.ignored_at else []
         return ["kind_of_record", "since", "seen", "next_check", *ignored, "item_id"]
 
-    def row_context(self, request: HttpRequest, row: UnmatchedItem) -> dict[str, Any]:
+    def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Show what the item says, and what can be done with it."""
         labels = dict(FieldMapping.objects.filter(link__entity_type=row.entity_type).values_list("key", "label"))
         return super().row_context(request, row) | {
@@ -150,7 +136,7 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
             "doors": self.doors_of(request, row),
             "reason": _reason_text(row),
             "item_link": _item_link(row, humanize.shorten(str(row), MAX_NAME)),
-            "item_badge": request_badge(_job_of(row)),
+            "item_badge": request_badge(row.page_job),
             "item_values": [(labels.get(key, key), value) for key, value in row.values.items() if value],
             "list_url": _list_url(),
         }
@@ -161,12 +147,12 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
         )
         return HttpResponseRedirect(_list_url())
 
-    def doors_of(self, request: HttpRequest, row: UnmatchedItem) -> Iterator[tuple[str, str, str]]:
+    def doors_of(self, request: HttpRequest, row: Any) -> Iterator[tuple[str, str, str]]:
         """Return what this person can do with an item: the label, and the list's action, or else an address.
 
         A request about it that waits can only be taken back, by *Ignore*; one that has begun not even that.
         """
-        may_ignore, job = self.has_ignore_permission(request), _job_of(row)
+        may_ignore, job = self.has_ignore_permission(request), row.page_job
         is_asked = job is not None and bool(request_badge(job))
         if row.ignored_at is None and not is_asked:
             if row.reason_code == UnmatchedReason.AMBIGUOUS and (
@@ -249,7 +235,7 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
 
     def link_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Search a record, show what linking would change, and link."""
-        row = UnmatchedItem.objects.filter(pk=pk).first()
+        row = self.get_object(request, str(pk))
         if row is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, str(pk))
         if not registry.may_act(request.user, "change", row.entity_type) or not self.has_view_permission(request):
@@ -277,26 +263,28 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
         # Without a word these would be nearly all there are.
         is_search = planned is None and bool(term)
         linked = _containing(registry.linked_records(row.entity_type), term)[:MAX_RECORDS] if is_search else []
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Link an item with a record",
-            "page_name": str(row),
-            "opts": self.opts,
-            "row": row,
-            "item_link": _item_link(row, humanize.shorten(str(row), MAX_NAME)),
-            "item_values": [value for key, value in row.values.items() if value and key != "name"],
-            "term": term,
-            "records": [
-                (found, record_url(row.entity_type, found.pk), admin_base.describe(found)) for found in records
-            ],
-            "linked": [(found, record_url(row.entity_type, found.pk), admin_base.describe(found)) for found in linked],
-            "type": registry.type_label(row.entity_type).lower(),
-            "record": record,
-            "planned": planned,
-            "changes": [_change_line(change) for change in planned.changes] if planned else [],
-            "back": _list_url(),
-        }
-        return TemplateResponse(request, "sync/unmatched_link.html", context)
+
+        def described(found: Iterable[SyncedModel]) -> list[tuple[SyncedModel, str, str]]:
+            return [(one, record_url(row.entity_type, one.pk), admin_base.describe(one)) for one in found]
+
+        return own_page(
+            self,
+            request,
+            "sync/unmatched_link.html",
+            "Link an item with a record",
+            page_name=str(row),
+            row=row,
+            item_link=_item_link(row, humanize.shorten(str(row), MAX_NAME)),
+            item_values=[value for key, value in row.values.items() if value and key != "name"],
+            term=term,
+            records=described(records),
+            linked=described(linked),
+            type=registry.type_label(row.entity_type).lower(),
+            record=record,
+            planned=planned,
+            changes=[_change_line(change) for change in planned.changes] if planned else [],
+            back=_list_url(),
+        )
 
 
 _NONE_LEFT = "Nothing was done: none of them is unmatched any more. Somebody else, or the sync, was faster."
@@ -349,20 +337,11 @@ def _back_url(request: HttpRequest) -> str:
     return given if given.split("?")[0] == _list_url() else _list_url()
 
 
-def _item_link(row: UnmatchedItem, text: str) -> SafeString | str:
-    link = row.page_link if hasattr(row, "page_link") else link_of(row.entity_type)
-    name = humanize.shorten(str(row), MAX_NAME)
-    return (
-        admin_base.external_link(item_url(link, row.item_id), text, f"{name}, on Monday, in a new tab")
-        if link
-        else text
-    )
-
-
-def _job_of(row: UnmatchedItem) -> SyncQueue | None:
-    if hasattr(row, "page_job"):
-        return row.page_job  # type: ignore[no-any-return]
-    return unmatched_items.open_requests([row.item_id]).get((row.entity_type, row.item_id))
+def _item_link(row: Any, text: str) -> SafeString | str:
+    if row.page_link is None:
+        return text
+    label = f"{humanize.shorten(str(row), MAX_NAME)}, on Monday, in a new tab"
+    return admin_base.external_link(item_url(row.page_link, row.item_id), text, label)
 
 
 def request_badge(job: SyncQueue | None) -> SafeString | str:

@@ -34,7 +34,7 @@ def told(person: User) -> None:
 
 
 @pytest.fixture
-def browser_of_person(person: User, client: Client) -> Client:
+def browser(person: User, client: Client) -> Client:
     """The administrator's session."""
     client.force_login(person)
     return client

@@ -42,6 +42,14 @@ def boards() -> dict[str, BoardLink]:
     return made
 
 
+def stop_board(entity_type: str = "organization") -> None:
+    """As a pass does that finds the board archived."""
+    until = sync_now() + timedelta(minutes=1)
+    BoardLink.objects.filter(entity_type=entity_type).update(
+        blocked_reason="The board was archived.", blocked_until=until
+    )
+
+
 def contact(name: str, **values: Any) -> Contact:
     """A contact, whose outbox row is gone as if it had been worked."""
     made = Contact.objects.create(name=name, **values)

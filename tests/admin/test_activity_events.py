@@ -26,13 +26,13 @@ def told() -> list[tuple[str, str, str]]:
     return list(Decision.objects.order_by("id").values_list("kind", "entity_type", "actor"))
 
 
-def test_a_pause_and_its_end_are_told_once_with_who_and_why(browser_of_person: Client) -> None:
+def test_a_pause_and_its_end_are_told_once_with_who_and_why(browser: Client) -> None:
     states.boards()
     for _ in range(2):
         pause("dora", entity_type="contact", why="Moving the board")
     resume("erik", entity_type="contact")
     assert told() == [("pause", "contact", "dora"), ("pause", "contact", "erik")]
-    page = browser_of_person.get(ACTIVITY).content.decode()
+    page = browser.get(ACTIVITY).content.decode()
     assert page.index("Resumed: Contacts.") < page.index("Paused: Contacts. Moving the board")
 
 
@@ -66,9 +66,7 @@ def test_a_board_that_stops_and_goes_on_is_told(db: None) -> None:
     assert told() == [("stop", "contact", ""), ("stop_end", "contact", "")]
 
 
-def test_who_was_invited_and_whose_rights_changed_is_told_to_who_may_see_users(
-    client: Client, browser_of_person: Client
-) -> None:
+def test_who_was_invited_and_whose_rights_changed_is_told_to_who_may_see_users(client: Client, browser: Client) -> None:
     maker = User.objects.create_superuser("boss", "boss@example.com", "x")
     made = invite(maker, "maya@example.com", Group.objects.get(name=ROLES[0].group)).user
     form = {"username": made.username, "email": made.email, "is_active": "on", "is_staff": "on"}

@@ -73,18 +73,18 @@ def test_the_first_account_is_explained_in_the_fold(client: Client) -> None:
     assert "manage.py" in OF_OPERATIONS.findall(html)
 
 
-def test_the_fold_of_the_connection_has_them(browser_of_person: Client, world: dict[str, Any]) -> None:
-    html = browser_of_person.get(SET_UP).content.decode()
+def test_the_fold_of_the_connection_has_them(browser: Client, world: dict[str, Any]) -> None:
+    html = browser.get(SET_UP).content.decode()
     assert names_in(html) == set()
     assert {"manage.py", "MONDAY_API_KEY"} <= set(OF_OPERATIONS.findall(html))
 
 
 @responses.activate
 def test_what_a_failed_test_asks_of_an_administrator_is_in_the_open_fold(
-    browser_of_person: Client, world: dict[str, Any], settings: Any
+    browser: Client, world: dict[str, Any], settings: Any
 ) -> None:
     responses.add("POST", settings.MONDAY_API_URL, "<html>a proxy</html>", status=404)
-    html = browser_of_person.post(SET_UP).content.decode()
+    html = browser.post(SET_UP).content.decode()
     assert names_in(html) == set()
     fold = re.search(r'id="npd-administrator" open>.*?</h3>', html, re.DOTALL)
     assert fold
@@ -94,20 +94,18 @@ def test_what_a_failed_test_asks_of_an_administrator_is_in_the_open_fold(
 @pytest.mark.parametrize(
     "error", [errors.NotAuthenticated, errors.VersionRejected, errors.WrongAddress, errors.Unreachable]
 )
-def test_a_stop_names_none(browser_of_person: Client, world: dict[str, Any], error: type[ConnectorError]) -> None:
+def test_a_stop_names_none(browser: Client, world: dict[str, Any], error: type[ConnectorError]) -> None:
     breaker.trip_account(error("Monday said no"))
-    assert opened(browser_of_person) == {}
+    assert opened(browser) == {}
 
 
-def test_a_board_without_a_connection_names_none(
-    browser_of_person: Client, world: dict[str, Any], settings: Any
-) -> None:
+def test_a_board_without_a_connection_names_none(browser: Client, world: dict[str, Any], settings: Any) -> None:
     Verification.objects.create(entity_type="contact", compared=3, differed=1)
-    assert opened(browser_of_person) == {}
+    assert opened(browser) == {}
     settings.MONDAY_API_KEY = ""
-    assert opened(browser_of_person) == {}
+    assert opened(browser) == {}
     MondayAccount.objects.all().delete()
-    assert opened(browser_of_person) == {}
+    assert opened(browser) == {}
 
 
 def tree(base: type[ConnectorError]) -> Iterator[type[ConnectorError]]:

@@ -32,9 +32,7 @@ from tests.admin.test_records import row_of, words_of
 QUEUE = "/admin/sync/syncqueue/"
 
 
-def test_what_the_engine_writes_can_only_be_read(
-    browser_of_person: Client, world: dict[str, Any], person: User
-) -> None:
+def test_what_the_engine_writes_can_only_be_read(browser: Client, world: dict[str, Any], person: User) -> None:
     furnish(world, person)
     WebhookDelivery.objects.create(
         endpoint=WebhookEndpoint.objects.create(address="https://crm.example.com", secret="x")
@@ -43,41 +41,35 @@ def test_what_the_engine_writes_can_only_be_read(
         if isinstance(model_admin, ReadOnlyAdmin) and model is not ApiToken:  # which people make
             stem = f"admin:{model._meta.app_label}_{model._meta.model_name}"
             row = [model._default_manager.values_list("pk", flat=True)[0]]
-            assert (
-                browser_of_person.post(reverse(f"{stem}_change", args=row), {"status": "completed"}).status_code == 403
-            )
-            assert browser_of_person.post(reverse(f"{stem}_delete", args=row), {"post": "yes"}).status_code == 403
-            assert browser_of_person.get(reverse(f"{stem}_add")).status_code == 403, stem
+            assert browser.post(reverse(f"{stem}_change", args=row), {"status": "completed"}).status_code == 403
+            assert browser.post(reverse(f"{stem}_delete", args=row), {"post": "yes"}).status_code == 403
+            assert browser.get(reverse(f"{stem}_add")).status_code == 403, stem
 
 
-def test_retry_on_a_rows_page_lands_on_the_rows_that_are_not_done(
-    browser_of_person: Client, world: dict[str, Any]
-) -> None:
+def test_retry_on_a_rows_page_lands_on_the_rows_that_are_not_done(browser: Client, world: dict[str, Any]) -> None:
     done = SyncQueue.objects.create(entity_type="contact", entity_id=world["synced"].pk, status="completed")
     failed = SyncQueue.objects.get(status="failed")
-    html = browser_of_person.get(f"{QUEUE}{failed.pk}/change/").content.decode()
+    html = browser.get(f"{QUEUE}{failed.pk}/change/").content.decode()
     assert "Petra Keller | Queue | NPD Sync" in html
     form = re.search(r'<form method="post" action="([^"]*syncqueue/\?[^"]*)"', html)
     assert form
     data = {"action": "retry", "_selected_action": [str(failed.pk)]}
-    answer = browser_of_person.post(form[1].replace("&amp;", "&"), data, follow=True)
+    answer = browser.post(form[1].replace("&amp;", "&"), data, follow=True)
     listed = answer.content.decode()
     assert "1 job will be tried again now." in words_of(listed)
     assert "Pending" in row_of(listed, "Petra Keller")
     assert f"/{done.pk}/change/" not in listed
 
 
-def test_a_rule_is_written_at_once_and_a_direction_only_through_a_plan(
-    browser_of_person: Client, world: dict[str, Any]
-) -> None:
+def test_a_rule_is_written_at_once_and_a_direction_only_through_a_plan(browser: Client, world: dict[str, Any]) -> None:
     link = BoardLink.objects.get(entity_type="contact")
     url = reverse("admin:sync_boardlink_change", args=[link.pk])
     before = {m.pk: (m.version, m.column_id, m.converter) for m in link.mappings.all()}
-    form = values_of(browser_of_person.get(url), "boardlink_form")
+    form = values_of(browser.get(url), "boardlink_form")
     assert "board_id" not in form
     # Another column is chosen among those that the board showed (tests/drift/test_pages.py); none was shown yet.
     elsewhere = {"mappings-2-column_id": "somewhere_else", "mappings-2-converter": "text"}
-    answer = browser_of_person.post(
+    answer = browser.post(
         url, form | elsewhere | {"mappings-2-rule": "monday_wins", "mappings-2-direction": "none"}, follow=True
     )
     # Nobody answers as Monday here, so no plan can be made of it (tests/wizard/test_changes.py has one that is).
@@ -87,17 +79,17 @@ def test_a_rule_is_written_at_once_and_a_direction_only_through_a_plan(
     assert {m.pk: (m.version, m.column_id, m.converter) for m in link.mappings.all()} == before
 
 
-def test_deleting_a_refusal_asks_again(browser_of_person: Client, world: dict[str, Any]) -> None:
+def test_deleting_a_refusal_asks_again(browser: Client, world: dict[str, Any]) -> None:
     refused = IgnoredItem.objects.create(entity_type="contact", item_id="8001", reason="It has no name.")
     url = reverse("admin:sync_ignoreditem_delete", args=[refused.pk])
-    answer = browser_of_person.post(url, {"post": "yes"}, follow=True)
+    answer = browser.post(url, {"post": "yes"}, follow=True)
     assert "1 item will be checked again." in words_of(answer.content.decode())
     assert not IgnoredItem.objects.exists()
     assert SyncQueue.objects.get(remote_id="8001").status == "pending"
 
 
 def test_lists_name_boards_records_and_fields_and_details_fold_what_is_technical(
-    browser_of_person: Client, world: dict[str, Any]
+    browser: Client, world: dict[str, Any]
 ) -> None:
     synced = world["synced"]
     known = WebhookEvent.objects.create(
@@ -109,16 +101,16 @@ def test_lists_name_boards_records_and_fields_and_details_fold_what_is_technical
         entity_type="contact", entity_id=synced.pk, board_id="9002", item_id="5001", lease_token=uuid.uuid4(),
         idempotency_key="k", deadline=states.sync_now(), values={"role_title": {"sent": "x"}},
     )  # fmt: skip
-    webhooks = browser_of_person.get("/admin/sync/webhookevent/").content.decode()
+    webhooks = browser.get("/admin/sync/webhookevent/").content.decode()
     assert re.search(r"Value changed Contacts Zoë Ångström Phone Processed\b(?! in)", words_of(webhooks))
-    assert "Role changed" in words_of(browser_of_person.get("/admin/sync/intent/").content.decode())
+    assert "Role changed" in words_of(browser.get("/admin/sync/intent/").content.decode())
     technical = {
         f"webhookevent/{known.pk}": "npd-json",
         f"intent/{Intent.objects.get().pk}": "Worker that has it",
         f"syncqueue/{SyncQueue.objects.get(status='failed').pk}": "Worker that has it",
     }
     for path, text in technical.items():
-        html = browser_of_person.get(f"/admin/sync/{path}/change/").content.decode()
+        html = browser.get(f"/admin/sync/{path}/change/").content.decode()
         words, _, folded = html.partition("<details><summary>")
         assert "Technical details" in folded
         assert text in folded

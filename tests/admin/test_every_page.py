@@ -20,12 +20,12 @@ from tests.support.people import staff_who_may
 GUIDE = "/admin/sync/boardlink/set-up/"
 
 
-def test_an_item_that_is_a_records_own_is_no_new_item(browser_of_person: Client, world: dict[str, Any]) -> None:
+def test_an_item_that_is_a_records_own_is_no_new_item(browser: Client, world: dict[str, Any]) -> None:
     states.candidate(world["synced"].monday_id)
     states.told_by_webhook("7001", "Somebody met at the fair")
     queue = "/admin/sync/syncqueue/?status__exact=pending&what="
-    assert "“Somebody met at the fair”" in row_of(browser_of_person.get(f"{queue}items").content.decode(), "")
-    assert "New item 5001" in browser_of_person.get(f"{queue}records").content.decode()
+    assert "“Somebody met at the fair”" in row_of(browser.get(f"{queue}items").content.decode(), "")
+    assert "New item 5001" in browser.get(f"{queue}records").content.decode()
 
 
 PAGES = [
@@ -49,10 +49,10 @@ ENTRIES = {
 
 
 def test_a_list_is_called_the_same_in_the_sidebar_the_heading_and_the_window(
-    browser_of_person: Client, world: dict[str, Any]
+    browser: Client, world: dict[str, Any]
 ) -> None:
     for path, name in PAGES:
-        html = browser_of_person.get(path).content.decode()
+        html = browser.get(path).content.decode()
         sidebar = re.search(r'id="nav-sidebar-apps".*?</ol>', html, re.DOTALL)
         assert sidebar
         here = re.findall(r'<a\s[^>]*aria-current="page".*?</a>', sidebar[0], re.DOTALL)
@@ -67,22 +67,22 @@ def test_a_list_is_called_the_same_in_the_sidebar_the_heading_and_the_window(
         assert title[1].strip() == f"{name} | NPD Sync"
 
 
-def test_a_name_is_escaped_once_in_the_heading_and_the_window(browser_of_person: Client, world: dict[str, Any]) -> None:
+def test_a_name_is_escaped_once_in_the_heading_and_the_window(browser: Client, world: dict[str, Any]) -> None:
     record = states.contact("Ann & <b>Bob</b>")
-    html = browser_of_person.get(f"/admin/npd/contact/{record.pk}/change/").content.decode()
+    html = browser.get(f"/admin/npd/contact/{record.pk}/change/").content.decode()
     shown = "Ann &amp; &lt;b&gt;Bob&lt;/b&gt;"
     assert re.search(rf"<title>\s*{shown} \| Contacts \| NPD Sync", html)
     assert f'npd-crumb-page">{shown}</span>' in html
 
 
-def test_the_address_of_the_api_leads_to_its_pages(browser_of_person: Client) -> None:
-    assert browser_of_person.get("/api/v1/").headers["Location"] == "/api/v1/docs/"
+def test_the_address_of_the_api_leads_to_its_pages(browser: Client) -> None:
+    assert browser.get("/api/v1/").headers["Location"] == "/api/v1/docs/"
 
 
 def test_the_sidebar_has_eight_entries_and_the_settings_lead_to_all_other_pages(
-    browser_of_person: Client, world: dict[str, Any]
+    browser: Client, world: dict[str, Any]
 ) -> None:
-    html = browser_of_person.get("/admin/settings/").content.decode()
+    html = browser.get("/admin/settings/").content.decode()
     sidebar = re.search(r'id="nav-sidebar-apps".*?</ol>', html, re.DOTALL)
     assert sidebar
     entries = re.findall(r'<a\s+href="([^"?]+)', sidebar[0])
@@ -95,26 +95,26 @@ def test_the_sidebar_has_eight_entries_and_the_settings_lead_to_all_other_pages(
     }
     linked = {*entries, *re.findall(r'href="([^"?]+)', html), *behind_the_inbox}
     # The diagnostics are one page: its tabs lead to each other.
-    diagnostics = browser_of_person.get("/admin/diagnostics/", follow=True).content.decode()
+    diagnostics = browser.get("/admin/diagnostics/", follow=True).content.decode()
     tabs = re.search(r'class="npd-page-tabs".*?</nav>', diagnostics, re.DOTALL)
     assert tabs
     assert re.findall(r'<a href="([^"]+)" aria-current="page"', tabs[0]) == ["/admin/sync/syncmetadata/"]
     linked |= set(re.findall(r'href="([^"?]+)', tabs[0]))
     lists = {reverse(f"admin:{m._meta.app_label}_{m._meta.model_name}_changelist") for m in admin.site._registry}
     assert lists - linked == {"/admin/sync/mondayaccount/"}
-    led = browser_of_person.get("/admin/sync/mondayaccount/")
+    led = browser.get("/admin/sync/mondayaccount/")
     assert led.headers["Location"] == GUIDE in linked
 
 
 def test_the_banner_names_the_sandbox_without_its_password_or_says_the_next_step(
-    browser_of_person: Client, settings: Any
+    browser: Client, settings: Any
 ) -> None:
     def banner() -> str:
         found = re.search(r'<div[^>]*class="npd-banner(?! npd-banner-warn npd-stale).*?</div>', page(), re.DOTALL)
         return found[0] if found else ""
 
     def page() -> str:
-        return browser_of_person.get("/admin/auth/user/add/").content.decode()
+        return browser.get("/admin/auth/user/add/").content.decode()
 
     settings.MONDAY_API_URL = "http://user:hidden@127.0.0.1:18241/v2?token=hidden"
     assert 'href="http://127.0.0.1:18241/"' in banner()
@@ -127,12 +127,10 @@ def test_the_banner_names_the_sandbox_without_its_password_or_says_the_next_step
     assert "Monday isn't connected" in words_of(banner())
 
 
-def test_the_guide_says_what_is_set_and_never_the_value(
-    browser_of_person: Client, world: dict[str, Any], settings: Any
-) -> None:
+def test_the_guide_says_what_is_set_and_never_the_value(browser: Client, world: dict[str, Any], settings: Any) -> None:
     settings.MONDAY_WEBHOOK_TOKEN = "webhook-token-that-no-page-may-show"
     settings.MONDAY_SIGNING_SECRET = ""
-    html = browser_of_person.get(GUIDE).content.decode()
+    html = browser.get(GUIDE).content.decode()
     text = words_of(html)
     assert "MONDAY_API_KEY Set" in text
     assert "MONDAY_WEBHOOK_TOKEN Set" in text
@@ -156,7 +154,7 @@ def test_tokens_that_are_kept_in_clear_have_no_page() -> None:
     assert TokenProxy not in admin.site._registry
 
 
-def test_no_page_of_another_application_is_left_without_the_theme(browser_of_person: Client) -> None:
+def test_no_page_of_another_application_is_left_without_the_theme(browser: Client) -> None:
     for model, model_admin in admin.site._registry.items():
         assert any(base.__module__.startswith("unfold") for base in type(model_admin).__mro__), model
 
@@ -170,21 +168,19 @@ def test_only_a_demo_says_at_its_door_where_the_password_is(
 
 
 def test_a_page_that_fetches_itself_leaves_the_messages_to_the_next_that_is_opened(
-    browser_of_person: Client, world: dict[str, Any]
+    browser: Client, world: dict[str, Any]
 ) -> None:
     def said(**headers: str) -> list[str]:
-        page = browser_of_person.get("/admin/npd/contact/", headers=headers)
+        page = browser.get("/admin/npd/contact/", headers=headers)
         return [str(one) for one in page.context["messages"]]
 
-    browser_of_person.post(
-        "/admin/npd/contact/", {"action": "turn_sync_on", "_selected_action": [world["disabled"].pk]}
-    )
+    browser.post("/admin/npd/contact/", {"action": "turn_sync_on", "_selected_action": [world["disabled"].pk]})
     assert said(**{"X-NPD-Live": "1"}) == []
     assert len(said()) == 1
     assert said() == []
 
 
-def test_the_account_of_monday_has_its_way_back(browser_of_person: Client) -> None:
+def test_the_account_of_monday_has_its_way_back(browser: Client) -> None:
     account = MondayAccount.objects.get_or_create(id=1)[0]
-    html = browser_of_person.get(f"/admin/sync/mondayaccount/{account.pk}/change/").content.decode()
+    html = browser.get(f"/admin/sync/mondayaccount/{account.pk}/change/").content.decode()
     assert 'href="/admin/sync/boardlink/set-up/">Monday connection</a>' in html

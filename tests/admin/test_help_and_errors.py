@@ -26,21 +26,21 @@ def help_of(html: str) -> str:
     return found[1] if found else ""
 
 
-def test_every_page_has_a_help_that_opens(browser_of_person: Client) -> None:
+def test_every_page_has_a_help_that_opens(browser: Client) -> None:
     for address in ("/admin/", "/admin/npd/contact/", "/admin/sync/syncqueue/", "/admin/glossary/"):
-        assert browser_of_person.get(help_of(browser_of_person.get(address).content.decode())).status_code == 200
+        assert browser.get(help_of(browser.get(address).content.decode())).status_code == 200
     for name in {name for _, name in help_pages.PAGES} - {help_pages.START}:
-        assert browser_of_person.get(f"/admin/help/{name}/").status_code == 200, name
+        assert browser.get(f"/admin/help/{name}/").status_code == 200, name
 
 
-def test_every_help_page_opens_and_none_of_its_links_is_dead(browser_of_person: Client) -> None:
-    start = browser_of_person.get("/admin/help/").content.decode()
+def test_every_help_page_opens_and_none_of_its_links_is_dead(browser: Client) -> None:
+    start = browser.get("/admin/help/").content.decode()
     pages = set(re.findall(r'href="(/admin/help/\w[^"#]*)"', start))
     served = [path for pattern in help_pages.LISTED for path in DOCS.glob(pattern)]
     assert len(pages) == len(served) > 20
     links: set[str] = set()
     for page in pages:
-        html = browser_of_person.get(page).content.decode()
+        html = browser.get(page).content.decode()
         article = html.split("<article", 1)[1].split("</article>")[0]
         found = set(map(unescape, re.findall(r'href="([^"]+)"', article)))
         anchors = set(re.findall(r'id="([^"]+)"', article))
@@ -50,19 +50,19 @@ def test_every_help_page_opens_and_none_of_its_links_is_dead(browser_of_person: 
     assert "/admin/glossary/" in links
     for link in links:
         path, _, anchor = link.partition("#")
-        answer = browser_of_person.get(path)
+        answer = browser.get(path)
         assert answer.status_code == 200, link
         assert not anchor or f'id="{anchor}"' in answer.content.decode(), link
 
 
-def test_the_help_of_a_records_page_is_what_such_a_page_says(browser_of_person: Client) -> None:
+def test_the_help_of_a_records_page_is_what_such_a_page_says(browser: Client) -> None:
     states.boards()
     record = states.synced("Ann", "701")
-    page = browser_of_person.get(f"/admin/npd/contact/{record.pk}/change/").content.decode()
+    page = browser.get(f"/admin/npd/contact/{record.pk}/change/").content.decode()
     address, _, part = help_of(page).partition("#")
     assert part == "what-does-a-records-page-say"
-    assert f'id="{part}"' in browser_of_person.get(address).content.decode()
-    assert "#" not in help_of(browser_of_person.get("/admin/npd/contact/add/").content.decode())
+    assert f'id="{part}"' in browser.get(address).content.decode()
+    assert "#" not in help_of(browser.get("/admin/npd/contact/add/").content.decode())
 
 
 def found_in_help(client: Client, term: str) -> list[str]:
@@ -82,23 +82,23 @@ def found_in_help(client: Client, term: str) -> list[str]:
     ],
 )
 def test_the_help_finds_the_section_that_answers_first_in_whatever_form_a_word_is_asked(
-    browser_of_person: Client, asked: str, section: str
+    browser: Client, asked: str, section: str
 ) -> None:
-    assert found_in_help(browser_of_person, asked)[0] == section
-    assert found_in_help(browser_of_person, "zzzz") == found_in_help(browser_of_person, "the") == []
+    assert found_in_help(browser, asked)[0] == section
+    assert found_in_help(browser, "zzzz") == found_in_help(browser, "the") == []
 
 
-def test_developers_pages_come_after_those_for_people(browser_of_person: Client) -> None:
-    found = [name.split("/#")[0].strip("/") for name in found_in_help(browser_of_person, "phone")]
+def test_developers_pages_come_after_those_for_people(browser: Client) -> None:
+    found = [name.split("/#")[0].strip("/") for name in found_in_help(browser, "phone")]
     listed = {*help_pages.WORK, *help_pages.SET_UP, help_pages.EMERGENCY}
     is_for_people = [name in listed and not name.startswith("reference/") for name in found]
     assert is_for_people == sorted(is_for_people, reverse=True)
     assert len(found) > 5
 
 
-def test_a_long_page_begins_with_its_parts_and_a_short_one_does_not(browser_of_person: Client) -> None:
+def test_a_long_page_begins_with_its_parts_and_a_short_one_does_not(browser: Client) -> None:
     def parts(name: str) -> list[str]:
-        html = browser_of_person.get(f"/admin/help/{name}/").content.decode()
+        html = browser.get(f"/admin/help/{name}/").content.decode()
         listed = html.partition('class="npd-doc-parts"')[2].partition("</nav>")[0]
         found = re.findall(r'href="#([^"]+)"', listed)
         assert all(html.count(f' id="{one}"') == 1 for one in found)
@@ -109,17 +109,17 @@ def test_a_long_page_begins_with_its_parts_and_a_short_one_does_not(browser_of_p
     assert parts("howto/find-unmatched-items") == []
 
 
-def test_only_help_pages_are_read_and_only_by_who_is_signed_in(browser_of_person: Client) -> None:
+def test_only_help_pages_are_read_and_only_by_who_is_signed_in(browser: Client) -> None:
     for name in ("../README", "howto/../../README", "howto/nothing", "tour", "reference/"):
-        assert browser_of_person.get(f"/admin/help/{name}/").status_code in (301, 404), name
+        assert browser.get(f"/admin/help/{name}/").status_code in (301, 404), name
     assert Client().get("/admin/help/howto/steer-the-queue/").status_code == 302
 
 
 @pytest.fixture
-def patient(browser_of_person: Client) -> Client:
+def patient(browser: Client) -> Client:
     """Who gets the page that a browser would get, also about a failure of ours."""
-    browser_of_person.raise_request_exception = False
-    return browser_of_person
+    browser.raise_request_exception = False
+    return browser
 
 
 def test_a_page_that_can_not_be_shown_is_said_in_the_frame_of_who_is_signed_in(patient: Client) -> None:

@@ -18,16 +18,7 @@ from conflicts.database_store import DatabaseConflictStore
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.kernel.conflict_store import ConflictReport, FieldConflict
-from sync.models import (
-    ApprovalRequest,
-    Decision,
-    IgnoredItem,
-    Intent,
-    SyncMetadata,
-    SyncQueue,
-    UnmatchedItem,
-    Verification,
-)
+from sync.models import ApprovalRequest, Decision, IgnoredItem, Intent, SyncMetadata, SyncQueue
 from sync.reconcile.identity import duplicate_question
 from tests.admin import states
 from tests.admin.forms import values_of
@@ -84,9 +75,6 @@ ROWS: dict[str, Callable[[Contact], Model]] = {
         values={"phone": QUOTED},
     ),
 }
-BY_API = {
-    "failed job": "sync/queue/", "waiting job": "sync/queue/", "sync state": "sync/states/",
-}  # fmt: skip
 
 
 def reader_of(row: Model, *more: str) -> User:
@@ -114,18 +102,6 @@ def test_lists_pages_and_searches_of_the_admin_quote_a_record_to_whoever_may_see
             assert client.get(address, {"q": "Sophie"}).context["cl"].result_count == int(is_told)
     row.refresh_from_db()
     assert QUOTED in str(vars(row))  # hidden, and not taken away
-
-
-def test_the_item_of_a_job_is_named_to_whoever_may_see_such_records(client: Client, contact: Contact) -> None:
-    row = SyncQueue.objects.create(
-        entity_type="contact", remote_id="5", direction="to_npd", payload={}, status="pending"
-    )
-    UnmatchedItem.objects.create(entity_type="contact", item_id="5", name=QUOTED)
-    address = "/admin/sync/syncqueue/"
-    for user, is_told in ((reader_of(row), False), (reader_of(row, "view_contact"), True)):
-        client.force_login(user)
-        pages = [client.get(address).content.decode(), client.get(f"{address}{row.pk}/change/").content.decode()]
-        assert [QUOTED in page for page in pages] == [is_told] * 2
 
 
 def test_a_conflict_shows_the_values_in_conflict_alone_to_whoever_may_not_see_the_record(client: Client) -> None:
@@ -176,49 +152,6 @@ def test_an_order_tells_nothing_of_what_is_hidden(client: Client, contact: Conta
     assert [row.pk for row in up] == [row.pk for row in down] != []
 
 
-def test_the_report_and_its_figures_by_api_quote_a_record_to_whoever_may_see_it_alone(
-    client: Client, contact: Contact
-) -> None:
-    row = SyncMetadata.objects.create(
-        entity_type="contact", entity_id=str(contact.pk), sync_status="failed", last_error=QUOTED,
-        last_sync_attempt=timezone.now(),
-    )  # fmt: skip
-    for more, is_told in (["view_syncqueue"], False), (["view_syncqueue", "view_contact"], True):
-        user = reader_of(row, *more)
-        client.force_login(user)
-        page = client.get("/admin/sync/syncmetadata/report/").content.decode()
-        [error] = with_token(user).get("/api/v1/sync/stats").json()["ledger"]["errors"]
-        assert (QUOTED in page, HIDDEN in page) == (is_told, not is_told)
-        assert error["example"] == (QUOTED if is_told else HIDDEN)
-
-
-def test_blocked_values_quote_a_record_to_whoever_may_see_it_alone(client: Client, contact: Contact) -> None:
-    row = sync_state(contact)
-    SyncMetadata.objects.update(conflicts={})
-    for more, is_told in ([], False), (["change_contact"], True):
-        client.force_login(reader_of(row, *more))
-        page = client.get("/admin/inbox/?kind=blocked").content.decode()
-        assert (QUOTED in page, HIDDEN in page) == (is_told, not is_told)
-
-
-def test_what_a_verification_found_is_told_to_whoever_may_see_the_records(client: Client, contact: Contact) -> None:
-    found = {"record": str(contact.pk), "name": "Ann", "fields": [{"field": "phone", "words": QUOTED}]}
-    row = Verification.objects.create(entity_type="contact", compared=3, differed=1, details=[found])
-    for more, is_told in ([], False), (["view_contact"], True):
-        client.force_login(reader_of(row, *more))
-        page = client.get(f"/admin/sync/verification/{row.pk}/change/").content.decode()
-        assert (QUOTED in page, HIDDEN in page) == (is_told, not is_told)
-
-
-@pytest.mark.parametrize("what", BY_API)
-def test_the_api_quotes_a_record_to_whoever_may_see_it_alone(contact: Contact, what: str) -> None:
-    row = ROWS[what](contact)
-    for user, is_told in ((reader_of(row), False), (reader_of(row, "view_contact"), True)):
-        answer = with_token(user).get(f"/api/v1/{BY_API[what]}")
-        said = str(answer.json()["results"])
-        assert (answer.status_code, QUOTED in said, HIDDEN in said) == (200, is_told, not is_told)
-
-
 def test_what_other_code_keeps_in_sync_is_told_to_whoever_may_see_sync_states(client: Client) -> None:
     row = SyncMetadata.objects.create(system="jira", entity_type="sprint", entity_id="12", last_error=QUOTED)
     client.force_login(reader_of(row))
@@ -248,17 +181,6 @@ def test_a_record_names_the_one_it_points_at_to_whoever_may_see_that(
             assert client.get(listed, {"q": "Works"}).context["cl"].result_count == int(is_told)
             assert with_token(user).get("/api/v1/contacts/", {"search": "Works"}).json()["count"] == int(is_told)
             assert (name in client.get(listed, filtered).content.decode()) is is_told
-
-
-def test_how_fields_are_synced_names_a_related_record_to_whoever_may_see_it(contact: Contact) -> None:
-    Contact.objects.update(organization=Organization.objects.create(name="Quiet Works"))
-    for more, is_told in ([], False), (["view_organization"], True):
-        answer = (
-            with_token(staff_who_may("view_contact", *more, name=f"may{len(more)}"))
-            .get(f"/api/v1/contacts/{contact.pk}/sync/")
-            .json()
-        )
-        assert ("Quiet Works" in [one["npd"] for one in answer["fields"]]) is is_told
 
 
 def test_a_form_without_the_relation_that_its_reader_may_not_see_keeps_it(client: Client, contact: Contact) -> None:

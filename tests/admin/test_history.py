@@ -21,37 +21,37 @@ from tests.support.clock import move_clock
 from tests.support.people import staff_who_may
 
 
-def test_a_pull_stands_once_in_the_history(browser_of_person: Client, world: dict[str, Any]) -> None:
+def test_a_pull_stands_once_in_the_history(browser: Client, world: dict[str, Any]) -> None:
     record, look, other = world["synced"], uuid.uuid4(), uuid.uuid4()
     for batch, phone in ((look, "+46 7"), (other, "+46 8")):
         with pghistory.context(cause="sync", batch=str(batch)):
             Contact.objects.filter(pk=record.pk).update(phone=phone)
     states.decided(record, "Phone “+46 7” taken over from Monday.", batch_id=look)
-    page = words_of(browser_of_person.get(change_page(record)).content.decode())
+    page = words_of(browser.get(change_page(record)).content.decode())
     assert page.count("Phone “+46 7” taken over from Monday.") == 1
     assert "to “+46 7”" not in page
     assert "Phone : “ +46 7 ” → “ +46 8 ” NPD Sync," in page  # of this look no decision tells
 
 
-def test_a_value_from_monday_is_told_with_its_editor_there(browser_of_person: Client, world: dict[str, Any]) -> None:
+def test_a_value_from_monday_is_told_with_its_editor_there(browser: Client, world: dict[str, Any]) -> None:
     record, batch = world["synced"], uuid.uuid4()
     with pghistory.context(cause="sync", batch=str(batch)):
         Contact.objects.filter(pk=record.pk).update(phone="+46 7")
     states.decided(record, "x", batch_id=batch, key="phone", cause={"monday": {"who": "Maya Lind"}})
-    found = browser_of_person.get(f"/admin/live/?record=contact:{record.pk}&changed=name,phone").json()
+    found = browser.get(f"/admin/live/?record=contact:{record.pk}&changed=name,phone").json()
     assert (found["on_monday"], found["authors"]["phone"].split(",")[0]) == (["phone"], "Maya Lind")
 
 
 def test_the_id_of_mondays_request_stands_on_the_records_page_for_administrators_alone(
-    browser_of_person: Client, client: Client, world: dict[str, Any]
+    browser: Client, client: Client, world: dict[str, Any]
 ) -> None:
     trace = "[Monday request 4f-1]"
     record = states.waiting("Traced", f"Monday answered 500. {trace}")
     states.dead("Dead and traced", f"Monday refused it. {trace}")
     lists = (LIST, "/admin/", "/admin/sync/syncqueue/", "/admin/sync/syncmetadata/")
     for url in lists:
-        assert trace not in browser_of_person.get(url).content.decode(), url
-    page = browser_of_person.get(change_page(record)).content.decode()
+        assert trace not in browser.get(url).content.decode(), url
+    page = browser.get(change_page(record)).content.decode()
     assert page.count(trace) == 1
     assert trace in page.split('id="npd-technical-state"')[1].split("</details>")[0]
     client.force_login(staff_who_may("view_contact"))
@@ -76,23 +76,21 @@ def within(client: Client) -> str:
     return str(query)
 
 
-def test_what_one_person_did_alike_is_one_line_of_the_activity_in_however_many_passes_it_came(
-    browser_of_person: Client,
-) -> None:
+def test_what_one_person_did_alike_is_one_line_of_the_activity_in_however_many_passes_it_came(browser: Client) -> None:
     for _ in range(20):
         entries(3, actor="Maya Lind (Monday)")
     entries(1, actor="Tom (Monday)")
     entries(2, "Made.", kind="create")
-    page = listed(browser_of_person)
+    page = listed(browser)
     assert re.findall(r"Linked\.|Made\.", page) == ["Made.", "Made.", "Linked.", "Linked."]
     assert "and 59 more records" in page
-    inside = listed(browser_of_person, within(browser_of_person))
+    inside = listed(browser, within(browser))
     assert (inside.count("Linked."), "60 activity entries" in inside, "more records" in inside) == (50, True, False)
-    assert "more records" not in listed(browser_of_person, "?q=Linked")
+    assert "more records" not in listed(browser, "?q=Linked")
 
 
 def test_what_one_person_did_with_several_fields_of_many_records_is_one_line_and_its_page_names_it(
-    browser_of_person: Client,
+    browser: Client,
 ) -> None:
     rows = []
     for record in [uuid.uuid4() for _ in range(4)]:
@@ -102,10 +100,10 @@ def test_what_one_person_did_with_several_fields_of_many_records_is_one_line_and
         ]
     Decision.objects.bulk_create(fold_alike(rows))
     Decision.objects.bulk_create(fold_alike([Decision(kind="link", entity_type="contact", entity_id=uuid.uuid4())]))
-    page = browser_of_person.get("/admin/sync/decision/").content.decode()
+    page = browser.get("/admin/sync/decision/").content.decode()
     assert len(re.findall(r'<tr class="data-row', page)) == 2
     assert "… and 3 more records" in page
-    inside = browser_of_person.get(f"/admin/sync/decision/{within(browser_of_person)}")
+    inside = browser.get(f"/admin/sync/decision/{within(browser)}")
     assert (inside.context["page_name"], inside.content.decode().count("All activity")) == (
         "Sent to Monday: 4 contacts · dora", 1,
     )  # fmt: skip
@@ -113,36 +111,36 @@ def test_what_one_person_did_with_several_fields_of_many_records_is_one_line_and
 
 
 def test_what_comes_later_than_an_act_takes_stands_for_itself_but_an_import_waits_for_its_quota(
-    browser_of_person: Client,
+    browser: Client,
 ) -> None:
     entries(8)
     move_clock(120)
     entries(8)
-    assert "and 15 more records" in listed(browser_of_person)
+    assert "and 15 more records" in listed(browser)
     move_clock(240)
     entries(2)
-    page = listed(browser_of_person)
+    page = listed(browser)
     assert (page.count("Linked."), "and 15 more records" in page) == (3, True)
     move_clock(900)
     entries(8)
-    assert re.findall(r"and (\d+) more", listed(browser_of_person)) == ["7", "15"]
+    assert re.findall(r"and (\d+) more", listed(browser)) == ["7", "15"]
 
 
-def test_a_fold_says_one_thing_so_archived_and_deleted_items_are_two(browser_of_person: Client) -> None:
+def test_a_fold_says_one_thing_so_archived_and_deleted_items_are_two(browser: Client) -> None:
     for reason in ("archived", "deleted"):
         entries(3, f"It was {reason}.", kind="removed", actor="Maya Lind (Monday)", values={"reason": reason})
-    page = listed(browser_of_person)
+    page = listed(browser)
     assert (re.findall(r"It was \w+", page), page.count("and 2 more records")) == (
         ["It was deleted", "It was archived"],
         2,
     )
 
 
-def test_deletions_by_one_person_are_of_one_act_only_where_the_same_act_deleted(browser_of_person: Client) -> None:
+def test_deletions_by_one_person_are_of_one_act_only_where_the_same_act_deleted(browser: Client) -> None:
     undone = {"deletion": "Deleted by the undo of the import “people.csv”."}
     entries(3, "Its item was archived.", kind="archived", actor="dora", cause=undone)
     entries(4, "Its item was archived.", kind="archived", actor="dora")
-    page = browser_of_person.get("/admin/sync/decision/").content.decode()
+    page = browser.get("/admin/sync/decision/").content.decode()
     assert re.findall(r"and (\d) more records", page) == ["3", "2"]
     assert words_of(page).count("Deleted by the undo of the import “people.csv”. Its item") == 1
     assert page.count('"/admin/sync/tombstone/">Deleted records') == 2
@@ -157,19 +155,19 @@ def unsynced(client: Client, query: str = "") -> list[tuple[Any, str]]:
 
 
 def test_an_edit_is_in_the_activity_until_its_pass_tells_it_for_whoever_may_see_the_record(
-    browser_of_person: Client, client: Client, person: User, world: dict[str, Any]
+    browser: Client, client: Client, person: User, world: dict[str, Any]
 ) -> None:
     record = world["synced"]
     edit = [(record.pk, "Dora Demo")]
     move_clock(5)
-    assert record.pk not in dict(unsynced(browser_of_person))
+    assert record.pk not in dict(unsynced(browser))
     with pghistory.context(user=person.pk):
         Contact.objects.filter(pk=record.pk).update(phone="+46 7", sync_direction="npd_to_monday")
-    waiting = [row for row in unsynced(browser_of_person) if row[0] == record.pk]
+    waiting = [row for row in unsynced(browser) if row[0] == record.pk]
     assert waiting == edit
-    assert unsynced(browser_of_person, f"?q={record.pk}") == edit
-    assert unsynced(browser_of_person, "?p=2") == []
-    page = browser_of_person.get(change_page(record))
+    assert unsynced(browser, f"?q={record.pk}") == edit
+    assert unsynced(browser, "?p=2") == []
+    page = browser.get(change_page(record))
     assert {(line.label, bool(line.unsynced)) for act in page.context["activity"].acts for line in act.lines} >= {
         ("Phone", True),
         ("Direction", False),
@@ -186,7 +184,7 @@ def test_an_edit_is_in_the_activity_until_its_pass_tells_it_for_whoever_may_see_
 
 
 def test_edits_of_many_records_at_once_that_wait_are_one_line_and_single_ones_are_not(
-    browser_of_person: Client, person: User, world: dict[str, Any]
+    browser: Client, person: User, world: dict[str, Any]
 ) -> None:
     with pghistory.context(user=person.pk):
         for number in range(4):
@@ -194,7 +192,7 @@ def test_edits_of_many_records_at_once_that_wait_are_one_line_and_single_ones_ar
     for number in range(3):
         with pghistory.context(user=person.pk):
             Contact.objects.create(name=f"Single {number}")
-    rows = browser_of_person.get("/admin/sync/decision/").context["cl"].result_list
+    rows = browser.get("/admin/sync/decision/").context["cl"].result_list
     assert [row.page_alike for row in rows if (row.kind, row.actor) == ("unsynced", "Dora Demo")] == [0, 0, 0, 3]
 
 
@@ -202,7 +200,7 @@ def test_edits_of_many_records_at_once_that_wait_are_one_line_and_single_ones_ar
 
 
 def test_the_fields_of_one_act_are_one_line_of_the_activity_that_unfolds(
-    browser_of_person: Client, world: dict[str, Any]
+    browser: Client, world: dict[str, Any]
 ) -> None:
     """As on the record's page: a save's fields, and a conflict's answers; another pass is another act."""
     Decision.objects.all().delete()
@@ -214,7 +212,7 @@ def test_the_fields_of_one_act_are_one_line_of_the_activity_that_unfolds(
     for key in ("phone", "email"):
         states.decided(world["held"], f"Chose Monday for {key}.", kind="conflict_resolved", key=key, actor="dora")
     states.decided(world["held"], "Linked.", kind="link")
-    page = browser_of_person.get("/admin/sync/decision/").content.decode()
+    page = browser.get("/admin/sync/decision/").content.decode()
     acts = re.findall(r'<details class="npd-fields">(.*?)</details>', page, re.DOTALL)
     assert [act.count("<li>") for act in acts] == [3]
     assert "<li>Chose Monday for phone.</li>" in page  # two fields need no unfolding
@@ -224,18 +222,18 @@ def test_the_fields_of_one_act_are_one_line_of_the_activity_that_unfolds(
 
 
 def test_a_deleted_record_is_listed_by_its_name_to_who_may_see_such_records(
-    browser_of_person: Client, client: Client, world: dict[str, Any]
+    browser: Client, client: Client, world: dict[str, Any]
 ) -> None:
     record = world["synced"]
     states.decided(record, "The item was archived.", kind="delete")
     name = str(record)
     key = record.pk
     record.delete()
-    page = browser_of_person.get("/admin/sync/decision/").content.decode()
+    page = browser.get("/admin/sync/decision/").content.decode()
     stone = Tombstone.objects.get(entity_id=key)
     assert f'href="/admin/sync/tombstone/{stone.pk}/change/">{name}</a>' in page
     stone.delete()
-    assert f"{name} <span" in browser_of_person.get("/admin/sync/decision/").content.decode()
+    assert f"{name} <span" in browser.get("/admin/sync/decision/").content.decode()
     client.force_login(staff_who_may("view_decision", "view_organization"))
     assert name not in client.get("/admin/sync/decision/").content.decode()
 
@@ -250,16 +248,14 @@ def acts_of(client: Client, record: Any, field: str = "") -> Sequence[Act]:
     return acts
 
 
-def test_the_fields_that_a_save_changed_are_lines_within_one(browser_of_person: Client, world: dict[str, Any]) -> None:
+def test_the_fields_that_a_save_changed_are_lines_within_one(browser: Client, world: dict[str, Any]) -> None:
     record = world["synced"]
     Decision.objects.all().delete()
     with pghistory.context(cause="import"):
         Contact.objects.filter(pk=record.pk).update(phone="+46 7", organization=None, sync_direction="none")
-    assert acts_of(browser_of_person, record)[0].others == 2
-    assert "Phone +46 812345 → +46 7 and 2 more" in words_of(
-        browser_of_person.get(change_page(record)).content.decode()
-    )
-    assert set(lines_of(browser_of_person, record)[:3]) == {
+    assert acts_of(browser, record)[0].others == 2
+    assert "Phone +46 812345 → +46 7 and 2 more" in words_of(browser.get(change_page(record)).content.decode())
+    assert set(lines_of(browser, record)[:3]) == {
         ("Phone", "+46 812345", "+46 7", "import"),
         ("Organization", "Example Ltd", "", "import"),
         ("Direction", "Both ways", "No sync", "import"),
@@ -267,20 +263,20 @@ def test_the_fields_that_a_save_changed_are_lines_within_one(browser_of_person: 
 
 
 def test_the_changes_of_one_field_are_found_however_many_of_others_came_after(
-    browser_of_person: Client, world: dict[str, Any]
+    browser: Client, world: dict[str, Any]
 ) -> None:
     record = world["synced"]
     states.decided(record, "x", "Maya Lind", key="phone", values={"before": "+46 7", "after": "+46 8"})
     Contact.objects.filter(pk=record.pk).update(phone="+46 7", notes="With it")
     for number in range(60):
         Contact.objects.filter(pk=record.pk).update(role_title=f"Role {number}")
-    everything = lines_of(browser_of_person, record)
-    assert len(acts_of(browser_of_person, record)) == 50
+    everything = lines_of(browser, record)
+    assert len(acts_of(browser, record)) == 50
     assert ("Phone", "+46 812345", "+46 7", "a script") not in everything
     phone = [("Phone", "+46 7", "+46 8", "Maya Lind"), ("Phone", "+46 812345", "+46 7", "a script")]
-    assert sorted(lines_of(browser_of_person, record, "phone")) == sorted(phone)
-    assert lines_of(browser_of_person, record, "email") == []
+    assert sorted(lines_of(browser, record, "phone")) == sorted(phone)
+    assert lines_of(browser, record, "email") == []
     assert "“Email” has not changed yet." in words_of(
-        browser_of_person.get(f"{change_page(record)}?activity=email").content.decode()
+        browser.get(f"{change_page(record)}?activity=email").content.decode()
     )
-    assert lines_of(browser_of_person, record, "no-such-field") == everything
+    assert lines_of(browser, record, "no-such-field") == everything

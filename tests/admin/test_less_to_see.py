@@ -25,38 +25,38 @@ def tabs(client: Client, query: str = "") -> list[tuple[str, int, bool]]:
 
 
 @pytest.mark.django_db
-def test_a_list_has_a_tab_with_its_number_for_each_state_that_a_record_has(browser_of_person: Client) -> None:
+def test_a_list_has_a_tab_with_its_number_for_each_state_that_a_record_has(browser: Client) -> None:
     states.boards()
     states.synced("Ann", "5001")
-    assert tabs(browser_of_person) == [("All", 0, True)]
+    assert tabs(browser) == [("All", 0, True)]
     states.held("Held", "5002")
     states.conflicting("Ben", "5003")
     states.disabled("Otto")
     states.waiting("Due")
-    assert tabs(browser_of_person) == [
+    assert tabs(browser) == [
         ("All", 0, True), ("Needs attention", 2, False), ("Pending", 1, False), ("Sync off", 1, False),
     ]  # fmt: skip
     QueuePause.objects.create(entity_type="contact", direction=QueueDirection.TO_MONDAY, paused_by="dora")
-    assert tabs(browser_of_person, "?health=pending") == [
+    assert tabs(browser, "?health=pending") == [
         ("All", 0, False), ("Needs attention", 2, False), ("Pending", 0, True), ("Sync off", 1, False),
         ("Paused", 1, False),
     ]  # fmt: skip
-    assert "Nothing is pending" in browser_of_person.get(f"{LIST}?health=pending").content.decode()
+    assert "Nothing is pending" in browser.get(f"{LIST}?health=pending").content.decode()
 
 
 @pytest.mark.django_db
 def test_who_did_what_is_one_log_for_administrators_and_no_page_of_each_row(
-    browser_of_person: Client, person: User, world: dict[str, Any]
+    browser: Client, person: User, world: dict[str, Any]
 ) -> None:
     record, group = world["synced"], staff_who_may("view_logentry", "view_contact")
     log_action(person, record, "Sync now: sent.")
     log_action(person, group, "Signed out everywhere.")
-    page = browser_of_person.get("/admin/admin/logentry/")
+    page = browser.get("/admin/admin/logentry/")
     text = words_of(page.content.decode())
     assert re.search(r"Dora Demo Signed out everywhere\. clerk User .*Dora Demo Sync now: sent\. Zoë", text)
     assert f'href="{change_page(record)}"' in page.content.decode()
-    assert ">History<" not in browser_of_person.get(change_page(record)).content.decode()
-    before = browser_of_person.get(change_page(record).replace("change/", "history/"))
+    assert ">History<" not in browser.get(change_page(record)).content.decode()
+    before = browser.get(change_page(record).replace("change/", "history/"))
     assert (before.status_code, before.headers["Location"]) == (302, change_page(record))
     clerk = Client()
     clerk.force_login(group)

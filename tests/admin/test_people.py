@@ -48,10 +48,10 @@ def assert_shown_once(answer: Any, client: Client) -> str:
     return text
 
 
-def test_before_a_user_is_deleted_no_token_is_shown(browser_of_person: Client, clerk: User) -> None:
+def test_before_a_user_is_deleted_no_token_is_shown(browser: Client, clerk: User) -> None:
     key = Token.objects.create(user=clerk).key
-    page = browser_of_person.get(f"/admin/auth/user/{clerk.pk}/delete/").content.decode()
-    listed = browser_of_person.post(
+    page = browser.get(f"/admin/auth/user/{clerk.pk}/delete/").content.decode()
+    listed = browser.post(
         "/admin/auth/user/", {"action": "delete_selected", "_selected_action": [str(clerk.pk)]}
     ).content.decode()
     for html in (page, listed):
@@ -59,40 +59,40 @@ def test_before_a_user_is_deleted_no_token_is_shown(browser_of_person: Client, c
         assert key not in html
     ApiToken.objects.issue(clerk, "newsletter tool")
     NotificationReceiver.objects.create(user=clerk, medium="email", frequency="daily")
-    browser_of_person.post(f"/admin/auth/user/{clerk.pk}/delete/", {"post": "yes"})
+    browser.post(f"/admin/auth/user/{clerk.pk}/delete/", {"post": "yes"})
     assert not User.objects.filter(pk=clerk.pk).exists()
     assert not Token.objects.filter(key=key).exists()
     assert not ApiToken.objects.exists()
 
 
 def test_whom_an_administrator_adds_may_sign_in_and_is_put_into_groups_that_say_what_they_are_for(
-    browser_of_person: Client, db: None
+    browser: Client, db: None
 ) -> None:
     group, own = Group.objects.get_or_create(name="NPD Sync: view")[0], Group.objects.create(name="Our own")
-    form = browser_of_person.get("/admin/auth/user/add/").context["adminform"].form
+    form = browser.get("/admin/auth/user/add/").context["adminform"].form
     labels = {str(value): label for value, label in form.fields["groups"].choices}
     assert (labels[str(group.pk)] == group.name, labels[str(own.pk)] == own.name) == (False, True)
     names = [*(role.group for role in ROLES), own.name]
     assert [Group.objects.get(pk=pk).name for pk in labels] == names
-    assert [one.name for one in browser_of_person.get("/admin/auth/group/").context["cl"].result_list] == names
+    assert [one.name for one in browser.get("/admin/auth/group/").context["cl"].result_list] == names
     sent = {"username": "eve", "email": "eve@example.com", "password1": "a-long-one-7", "password2": "a-long-one-7"}
     assert form["is_staff"].value()
     more = {"is_staff": "on", "groups": [str(group.pk)]}
-    assert browser_of_person.post("/admin/auth/user/add/", sent | more).status_code == 302
+    assert browser.post("/admin/auth/user/add/", sent | more).status_code == 302
     eve = User.objects.get(username="eve")
     assert (eve.is_staff, eve.email, list(eve.groups.all())) == (True, "eve@example.com", [group])
 
 
-def test_a_group_keeps_permissions_that_no_page_needs(browser_of_person: Client, db: None) -> None:
+def test_a_group_keeps_permissions_that_no_page_needs(browser: Client, db: None) -> None:
     group = Group.objects.create(name="Old hands")
     group.permissions.set(Permission.objects.filter(codename__in=["view_session", "view_contact"]))
     address = f"/admin/auth/group/{group.pk}/change/"
-    choices = browser_of_person.get(address).context["adminform"].form.fields["permissions"]
+    choices = browser.get(address).context["adminform"].form.fields["permissions"]
     labels = dict(choices.choices)
     assert "Contacts: Can view contact" in labels.values()
     assert not any("content type" in label for label in labels.values())
     sent = [pk for pk, label in labels.items() if label.endswith(("Can view session", "Can view contact"))]
-    browser_of_person.post(address, {"name": "Old hands", "permissions": [str(pk) for pk in sent]})
+    browser.post(address, {"name": "Old hands", "permissions": [str(pk) for pk in sent]})
     assert set(group.permissions.values_list("codename", flat=True)) == {"view_session", "view_contact"}
 
 
@@ -128,7 +128,7 @@ def test_a_token_is_rotated_with_a_grace_and_revoked_after_a_question(of_clerk: 
 
 
 def test_everybody_manages_their_own_and_an_administrator_sees_all(
-    of_clerk: Client, browser_of_person: Client, clerk: User, person: User
+    of_clerk: Client, browser: Client, clerk: User, person: User
 ) -> None:
     mine, text = ApiToken.objects.issue(clerk, "of the clerk")
     other, _text = ApiToken.objects.issue(person, "of the administrator")
@@ -138,18 +138,18 @@ def test_everybody_manages_their_own_and_an_administrator_sees_all(
     of_clerk.post(f"{TOKENS}{other.pk}/revoke/", {"confirmed": "yes"})
     other.refresh_from_db()
     assert other.revoked_at is None
-    assert "of the clerk" in browser_of_person.get(TOKENS).content.decode()
+    assert "of the clerk" in browser.get(TOKENS).content.decode()
     # With another's text, an administrator would act under that name.
-    assert browser_of_person.post(f"{TOKENS}{mine.pk}/rotate/", {"hours": "0"}).status_code == 403
-    browser_of_person.post(f"{TOKENS}{mine.pk}/revoke/", {"confirmed": "yes"})
+    assert browser.post(f"{TOKENS}{mine.pk}/rotate/", {"hours": "0"}).status_code == 403
+    browser.post(f"{TOKENS}{mine.pk}/revoke/", {"confirmed": "yes"})
     assert not opens(text)
 
 
 def test_only_an_administrator_makes_a_token_for_another_user(
-    of_clerk: Client, browser_of_person: Client, clerk: User, person: User
+    of_clerk: Client, browser: Client, clerk: User, person: User
 ) -> None:
     of_clerk.post(f"{TOKENS}add/", {**FORM, "user": person.pk})
-    browser_of_person.post(f"{TOKENS}add/", {**FORM, "user": clerk.pk})
+    browser.post(f"{TOKENS}add/", {**FORM, "user": clerk.pk})
     assert [token.user for token in ApiToken.objects.all()] == [clerk, clerk]
 
 

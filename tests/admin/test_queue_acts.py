@@ -41,23 +41,21 @@ def three_dead(world: dict[str, Any]) -> list[SyncQueue]:
 BUTTONS = {"pending": ["retry", "cancel"], "in_progress": [], "failed": ["retry", "discard"], "completed": []}
 
 
-def test_a_rows_page_offers_what_fits_it_and_nothing_in_flight(
-    browser_of_person: Client, world: dict[str, Any]
-) -> None:
+def test_a_rows_page_offers_what_fits_it_and_nothing_in_flight(browser: Client, world: dict[str, Any]) -> None:
     for status, buttons in BUTTONS.items():
         row = SyncQueue.objects.create(
             entity_type="contact", entity_id=world["disabled"].pk, status=status, direction="to_npd"
         )
-        html = browser_of_person.get(f"{QUEUE}{row.pk}/change/").content.decode()
+        html = browser.get(f"{QUEUE}{row.pk}/change/").content.decode()
         assert re.findall(r'name="action" value="(\w+)"', html) == buttons, status
 
 
 def test_ticked_rows_are_retried_and_those_in_flight_or_done_are_left(
-    browser_of_person: Client, three_dead: list[SyncQueue]
+    browser: Client, three_dead: list[SyncQueue]
 ) -> None:
     in_flight = flying()
     done = SyncQueue.objects.create(entity_type="contact", entity_id=uuid.uuid4(), status="completed")
-    said = tick(browser_of_person, "retry", [*three_dead, in_flight, done])
+    said = tick(browser, "retry", [*three_dead, in_flight, done])
     assert "3 jobs will be tried again now." in said
     assert "1 job is in progress right now and was left alone." in said
     assert "1 job is done already and was left alone." in said
@@ -68,24 +66,22 @@ def test_ticked_rows_are_retried_and_those_in_flight_or_done_are_left(
     )
 
 
-def test_a_retry_while_all_is_paused_says_what_the_jobs_wait_for(
-    browser_of_person: Client, three_dead: list[SyncQueue]
-) -> None:
+def test_a_retry_while_all_is_paused_says_what_the_jobs_wait_for(browser: Client, three_dead: list[SyncQueue]) -> None:
     pauses.pause("eve")
-    said = tick(browser_of_person, "retry", three_dead)
+    said = tick(browser, "retry", three_dead)
     assert ("again now" in said, "They wait: Paused by eve" in said) == (False, True)
 
 
 def test_discard_asks_first_and_then_ends_dead_letters_alone(
-    browser_of_person: Client, three_dead: list[SyncQueue], world: dict[str, Any]
+    browser: Client, three_dead: list[SyncQueue], world: dict[str, Any]
 ) -> None:
     waiting = SyncQueue.objects.get(entity_id=world["waiting"].pk)
     rows = [*three_dead, waiting]
-    asked = tick(browser_of_person, "discard", rows)
+    asked = tick(browser, "discard", rows)
     assert "Discard 3 jobs? | Queue | NPD Sync" in asked
     assert "1 job has not failed and is left alone." in asked
     assert SyncQueue.objects.filter(status="failed").count() == 3
-    said = tick(browser_of_person, "discard", rows, confirmed="yes")
+    said = tick(browser, "discard", rows, confirmed="yes")
     assert "3 jobs discarded. 1 job has not failed and was left alone." in said
     assert not SyncQueue.objects.filter(status="failed").exists()
     assert SyncQueue.objects.filter(error_message="discarded by dora").count() == 3
@@ -94,16 +90,16 @@ def test_discard_asks_first_and_then_ends_dead_letters_alone(
 
 
 def test_all_that_match_are_retried_after_their_number_was_confirmed(
-    browser_of_person: Client, three_dead: list[SyncQueue], world: dict[str, Any]
+    browser: Client, three_dead: list[SyncQueue], world: dict[str, Any]
 ) -> None:
     in_flight = flying()
     finished(sync_now())
     query = "entity_type=contact&status__exact=failed&status__exact=in_progress"
-    page = act_on_all(browser_of_person, "retry", query).content.decode()
+    page = act_on_all(browser, "retry", query).content.decode()
     assert "Retry 3 jobs?" in words_of(page)
     assert "1 job is in progress right now and is left alone." in words_of(page)
     assert statuses()["failed"] == 3
-    answer = act_on_all(browser_of_person, "retry", query, confirmed="yes", expect=confirmed(page))
+    answer = act_on_all(browser, "retry", query, confirmed="yes", expect=confirmed(page))
     assert answer.headers["Location"] == f"{QUEUE}?{query}"
     assert not SyncQueue.objects.filter(status="failed").exists()
     in_flight.refresh_from_db()
@@ -119,35 +115,35 @@ def test_all_that_match_are_retried_after_their_number_was_confirmed(
     ],
 )
 def test_all_that_match_the_search_are_ended_and_no_others(
-    browser_of_person: Client, world: dict[str, Any], act: str, query: str, becomes: str
+    browser: Client, world: dict[str, Any], act: str, query: str, becomes: str
 ) -> None:
     for number in range(3):
         states.waiting(f"Waiting number {number}")
         states.dead(f"Dead number {number}")
-    page = act_on_all(browser_of_person, act, query).content.decode()
-    act_on_all(browser_of_person, act, query, confirmed="yes", expect=confirmed(page))
+    page = act_on_all(browser, act, query).content.decode()
+    act_on_all(browser, act, query, confirmed="yes", expect=confirmed(page))
     assert SyncQueue.objects.filter(error_message=becomes).count() == 3
     assert SyncQueue.objects.filter(entity_id=world["waiting"].pk, status="pending").exists()
     assert SyncQueue.objects.filter(entity_id=world["dead"].pk, status="failed").exists()
 
 
 def test_when_the_number_has_changed_nothing_is_done_and_the_new_one_is_said(
-    browser_of_person: Client, three_dead: list[SyncQueue]
+    browser: Client, three_dead: list[SyncQueue]
 ) -> None:
-    page = act_on_all(browser_of_person, "discard", FAILED).content.decode()
+    page = act_on_all(browser, "discard", FAILED).content.decode()
     states.dead("Sam")
-    answer = act_on_all(browser_of_person, "discard", FAILED, confirmed="yes", expect=confirmed(page))
+    answer = act_on_all(browser, "discard", FAILED, confirmed="yes", expect=confirmed(page))
     assert answer.status_code == 409
     assert "4 match now, not 3. Nothing was done." in words_of(answer.content.decode())
     assert statuses()["failed"] == 4
     expect = confirmed(answer.content.decode())
-    act_on_all(browser_of_person, "discard", FAILED, confirmed="yes", expect=expect)
+    act_on_all(browser, "discard", FAILED, confirmed="yes", expect=expect)
     assert "failed" not in statuses()
 
 
-def test_without_a_number_of_rows_nothing_is_done(browser_of_person: Client, three_dead: list[SyncQueue]) -> None:
+def test_without_a_number_of_rows_nothing_is_done(browser: Client, three_dead: list[SyncQueue]) -> None:
     for expect in ("", "many", "-1", "9" * 30):
-        answer = act_on_all(browser_of_person, "discard", FAILED, confirmed="yes", expect=expect)
+        answer = act_on_all(browser, "discard", FAILED, confirmed="yes", expect=expect)
         assert answer.status_code == 409
         assert "match now, and no number was confirmed. Nothing was done." in words_of(answer.content.decode())
     assert statuses()["failed"] == 3

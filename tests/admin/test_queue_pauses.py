@@ -20,44 +20,44 @@ PAUSES = (
 )
 
 
-def test_what_is_paused_says_who_since_when_and_why_until_it_is_resumed(browser_of_person: Client) -> None:
+def test_what_is_paused_says_who_since_when_and_why_until_it_is_resumed(browser: Client) -> None:
     states.boards()
     for entity_type, direction, what, badges in PAUSES:
         form = {"entity_type": entity_type, "direction": direction}
-        html = browser_of_person.post(PAUSE, form | {"why": "Moving the board"}, follow=True).content.decode()
+        html = browser.post(PAUSE, form | {"why": "Moving the board"}, follow=True).content.decode()
         text = words_of(html)
         assert f"{what}: paused. Changes are kept and wait until it is resumed." in text
         assert re.search(rf"{what}: paused. By dora since \d+ \w+ \d+, \d\d:\d\d UTC *\. Moving the board Resume", text)
         for title, badge in zip(("Organizations", "Contacts"), badges, strict=True):
             assert re.match(rf" *{title} +{badge}", card_of(html, title))
         assert LogEntry.objects.latest("id").change_message == f"Paused: {what}. Moving the board"
-        answer = browser_of_person.post(RESUME, form, follow=True)
+        answer = browser.post(RESUME, form, follow=True)
         assert f"{what}: resumed." in words_of(answer.content.decode())
         assert not QueuePause.objects.exists()
         assert LogEntry.objects.latest("id").change_message == f"Resumed: {what}."
 
 
-def test_a_link_pauses_and_resumes_nothing(browser_of_person: Client) -> None:
-    asked = [browser_of_person.get(url).status_code for url in (PAUSE, f"{PAUSE}?direction=x", RESUME)]
+def test_a_link_pauses_and_resumes_nothing(browser: Client) -> None:
+    asked = [browser.get(url).status_code for url in (PAUSE, f"{PAUSE}?direction=x", RESUME)]
     assert asked == [200, 200, 405]  # a pause asks
-    assert browser_of_person.post(RESUME, {"direction": "x"}, follow=True).status_code == 200
+    assert browser.post(RESUME, {"direction": "x"}, follow=True).status_code == 200
     assert not QueuePause.objects.exists()
 
 
-def test_health_and_a_board_ask_what_to_pause_and_lead_back(browser_of_person: Client) -> None:
+def test_health_and_a_board_ask_what_to_pause_and_lead_back(browser: Client) -> None:
     states.boards()
     board = f"/admin/sync/boardlink/{BoardLink.objects.get(entity_type='contact').pk}/change/"
     for page, asked in (("/admin/", ["entity_type", "direction"]), (board, ["direction"])):
-        [address] = re.findall(rf'href="({PAUSE}[^"]*)"', browser_of_person.get(page).content.decode())
-        question = browser_of_person.get(address.replace("&amp;", "&"))
+        [address] = re.findall(rf'href="({PAUSE}[^"]*)"', browser.get(page).content.decode())
+        question = browser.get(address.replace("&amp;", "&"))
         assert [one.name for one in question.context["question"].selections] == asked
         sent = dict(question.context["hidden"]) | {"direction": "to_npd"}
-        assert browser_of_person.post(PAUSE, sent).headers["Location"] == page
+        assert browser.post(PAUSE, sent).headers["Location"] == page
     assert set(QueuePause.objects.values_list("entity_type", "direction")) == {("", "to_npd"), ("contact", "to_npd")}
 
 
-def test_a_reason_is_stored_as_one_line_without_what_controls_how_it_is_read(browser_of_person: Client) -> None:
+def test_a_reason_is_stored_as_one_line_without_what_controls_how_it_is_read(browser: Client) -> None:
     states.boards()
-    answer = browser_of_person.post(PAUSE, {"why": "Moving\0 the\r\nboard\x1b\x9b \u202eagain"}, follow=True)
+    answer = browser.post(PAUSE, {"why": "Moving\0 the\r\nboard\x1b\x9b \u202eagain"}, follow=True)
     assert answer.status_code == 200
     assert QueuePause.objects.get().why == "Moving the board again"

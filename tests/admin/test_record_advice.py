@@ -127,10 +127,10 @@ STATES: dict[str, tuple[Any, list[str]]] = {
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_in_each_state_one_act_is_primary_and_is_the_one_that_helps(browser_of_person: Client, state: str) -> None:
+def test_in_each_state_one_act_is_primary_and_is_the_one_that_helps(browser: Client, state: str) -> None:
     make, expected = STATES[state]
     states.boards()
-    assert acts_of(browser_of_person, make()) == expected
+    assert acts_of(browser, make()) == expected
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_in_each_state_one_act_is_primary_and_is_the_one_that_helps(browser_of_p
     ],
 )
 def test_a_removed_item_says_until_when_it_may_come_back_and_the_comparison_that_nothing_is_synced(
-    browser_of_person: Client, policy: str, then: str
+    browser: Client, policy: str, then: str
 ) -> None:
     states.boards()
     BoardLink.objects.update(removed_item_policy=policy)
@@ -149,7 +149,7 @@ def test_a_removed_item_says_until_when_it_may_come_back_and_the_comparison_that
     states.mark(made, RecordSyncStatus.PENDING, "51")
     SyncMetadata.objects.filter(entity_id=str(made.pk)).update(remote_state="archived", removed_since=sync_now())
     until = humanize.due_time(SyncMetadata.objects.get().removed_since + timedelta(minutes=10))
-    page = words_of(browser_of_person.get(change_page(made)).content.decode())
+    page = words_of(browser.get(change_page(made)).content.decode())
     assert f"If the item comes back until {until}, nothing happens; then {then}" in page
     assert "Next attempt" not in page
     assert "The item was archived on Monday, so nothing is synced. Monday's values below were last read" in page
@@ -185,45 +185,41 @@ def sync_now_of(client: Client, record: Any) -> str:
     return re.findall(r"<button[^>]*>", html[: html.index("Sync now")])[-1]
 
 
-def test_sync_now_has_one_place_and_look_and_can_not_be_pressed_while_a_pause_holds_it(
-    browser_of_person: Client,
-) -> None:
+def test_sync_now_has_one_place_and_look_and_can_not_be_pressed_while_a_pause_holds_it(browser: Client) -> None:
     states.boards()
     records = states.synced("A", "1"), states.waiting("B")
-    [free] = {" ".join(sync_now_of(browser_of_person, one).split()) for one in records}
+    [free] = {" ".join(sync_now_of(browser, one).split()) for one in records}
     assert free == '<button class="npd-button" type="submit" >'
     pauses.pause("maya", entity_type="contact", direction="to_monday")
     for one in records:
-        assert "disabled title" in sync_now_of(browser_of_person, one)
+        assert "disabled title" in sync_now_of(browser, one)
 
 
-def test_a_failed_record_is_retried_from_its_page(browser_of_person: Client, world: dict[str, Any]) -> None:
+def test_a_failed_record_is_retried_from_its_page(browser: Client, world: dict[str, Any]) -> None:
     record = world["dead"]
-    assert "is tried again now" in posted(browser_of_person, record, "retry")
+    assert "is tried again now" in posted(browser, record, "retry")
     states_of_jobs = SyncQueue.objects.filter(entity_id=record.pk).values_list("status", flat=True)
     assert QueueStatus.PENDING in states_of_jobs
     assert QueueStatus.FAILED not in states_of_jobs
-    assert "has no failed job any more" in posted(browser_of_person, record, "retry")
+    assert "has no failed job any more" in posted(browser, record, "retry")
 
 
-def test_a_mark_escapes_what_it_says(browser_of_person: Client) -> None:
+def test_a_mark_escapes_what_it_says(browser: Client) -> None:
     states.boards()
     record = blocked("A")
     held = {"phone": BLOCKED["phone"] | {"reason": "<script>alert(1)</script>"}}
     SyncMetadata.objects.filter(entity_id=str(record.pk)).update(blocked_fields=held)
-    html = browser_of_person.get(change_page(record)).content.decode()
+    html = browser.get(change_page(record)).content.decode()
     assert "<script>alert(1)" not in html
     assert "&lt;script&gt;alert(1)" in html
 
 
-def test_the_items_creation_asks_first_and_only_where_there_was_one(
-    browser_of_person: Client, world: dict[str, Any]
-) -> None:
+def test_the_items_creation_asks_first_and_only_where_there_was_one(browser: Client, world: dict[str, Any]) -> None:
     record = removed("Gone", "5555", "archived")
     before = SyncQueue.objects.filter(entity_id=record.pk).count()
-    assert "Create the item of “Gone” again?" in posted(browser_of_person, record, "create_again")
+    assert "Create the item of “Gone” again?" in posted(browser, record, "create_again")
     assert SyncQueue.objects.filter(entity_id=record.pk).count() == before
-    assert "is created again now" in posted(browser_of_person, record, "create_again", confirmed="yes")
+    assert "is created again now" in posted(browser, record, "create_again", confirmed="yes")
     assert SyncQueue.objects.get(entity_id=record.pk).payload == {"recreate": True, "by": "dora"}
     without = world["waiting"]
-    assert "so none is created again" in posted(browser_of_person, without, "create_again", confirmed="yes")
+    assert "so none is created again" in posted(browser, without, "create_again", confirmed="yes")

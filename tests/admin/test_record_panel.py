@@ -32,15 +32,15 @@ def posted(client: Client, record: Any, act: str, **data: str) -> str:
     return words_of(client.post(act_url(record, act), data, follow=True).content.decode())
 
 
-def test_a_record_is_paused_with_a_reason_and_resumed(browser_of_person: Client, world: dict[str, Any]) -> None:
+def test_a_record_is_paused_with_a_reason_and_resumed(browser: Client, world: dict[str, Any]) -> None:
     record = world["synced"]
-    text = posted(browser_of_person, record, "pause", why="Moving to\nanother team")
+    text = posted(browser, record, "pause", why="Moving to\nanother team")
     assert "Turned off by Dora Demo," in text
     assert "Why: Moving to another team." in text
     record.refresh_from_db()
     assert (record.sync_enabled, record.sync_status) == (False, "disabled")
     assert LogEntry.objects.latest("id").change_message == "Paused. Moving to another team"
-    posted(browser_of_person, record, "resume")
+    posted(browser, record, "resume")
     record.refresh_from_db()
     assert (record.sync_enabled, record.sync_status) == (True, "pending")
     assert SyncQueue.objects.filter(entity_id=record.pk, status="pending").exists()
@@ -48,36 +48,34 @@ def test_a_record_is_paused_with_a_reason_and_resumed(browser_of_person: Client,
 
 
 def test_a_reason_is_told_of_its_own_pause_alone_however_often_the_record_is_edited_in_it(
-    browser_of_person: Client, world: dict[str, Any]
+    browser: Client, world: dict[str, Any]
 ) -> None:
     record = world["synced"]
-    posted(browser_of_person, record, "pause", why="The first reason")
+    posted(browser, record, "pause", why="The first reason")
     for number in range(60):
         Contact.objects.filter(pk=record.pk).update(notes=f"Edit {number}")
-    assert "Why: The first reason." in page_of(browser_of_person, record)
-    posted(browser_of_person, record, "resume")
-    post_action(browser_of_person, "turn_sync_off", record, confirmed="yes")
-    text = page_of(browser_of_person, record)
+    assert "Why: The first reason." in page_of(browser, record)
+    posted(browser, record, "resume")
+    post_action(browser, "turn_sync_off", record, confirmed="yes")
+    text = page_of(browser, record)
     assert ("Turned off by Dora Demo," in text, "Why: The first reason" in text) == (True, False)
 
 
-def test_what_was_paused_or_resumed_meanwhile_is_said_and_left(
-    browser_of_person: Client, world: dict[str, Any]
-) -> None:
+def test_what_was_paused_or_resumed_meanwhile_is_said_and_left(browser: Client, world: dict[str, Any]) -> None:
     record = world["synced"]
-    posted(browser_of_person, record, "pause", why="Mine")
+    posted(browser, record, "pause", why="Mine")
     before = LogEntry.objects.count()
-    text = posted(browser_of_person, record, "pause", why="Yours")
+    text = posted(browser, record, "pause", why="Yours")
     assert "was turned off already by Dora Demo. Nothing was changed." in text
     assert "Why: Mine." in text
-    posted(browser_of_person, record, "resume")
-    assert "has its sync on already: somebody else turned it on." in posted(browser_of_person, record, "resume")
+    posted(browser, record, "resume")
+    assert "has its sync on already: somebody else turned it on." in posted(browser, record, "resume")
     assert LogEntry.objects.count() == before + 1
 
 
 @pytest.mark.parametrize("act", ["pause", "resume", "direction"])
 def test_a_record_that_is_deleted_while_an_act_begins_is_said_to_be_gone(
-    browser_of_person: Client, world: dict[str, Any], monkeypatch: pytest.MonkeyPatch, act: str
+    browser: Client, world: dict[str, Any], monkeypatch: pytest.MonkeyPatch, act: str
 ) -> None:
     record = world["synced"]
     before = LogEntry.objects.count()
@@ -89,13 +87,13 @@ def test_a_record_that_is_deleted_while_an_act_begins_is_said_to_be_gone(
 
     monkeypatch.setattr(record_requests, "_lock_record", gone_first)
     form = {"direction": "npd_to_monday", "shown": "bidirectional", "confirmed": "yes"}
-    assert browser_of_person.post(act_url(record, act), form).status_code == 404
+    assert browser.post(act_url(record, act), form).status_code == 404
     assert LogEntry.objects.count() == before
 
 
 @pytest.mark.parametrize("act", ["pause", "direction"])
 def test_an_act_that_can_not_be_noted_is_not_done(
-    browser_of_person: Client, world: dict[str, Any], monkeypatch: pytest.MonkeyPatch, act: str
+    browser: Client, world: dict[str, Any], monkeypatch: pytest.MonkeyPatch, act: str
 ) -> None:
     def full(*_args: Any, **_more: Any) -> None:
         raise OSError("No space is left.")
@@ -104,79 +102,75 @@ def test_an_act_that_can_not_be_noted_is_not_done(
     record = world["synced"]
     form = {"direction": "npd_to_monday", "shown": "bidirectional", "confirmed": "yes"}
     with pytest.raises(OSError, match="No space"):
-        browser_of_person.post(act_url(record, act), form)
+        browser.post(act_url(record, act), form)
     record.refresh_from_db()
     assert (record.sync_enabled, record.sync_direction) == (True, "bidirectional")
 
 
 def test_a_direction_that_overwrites_asks_first_and_names_what_gives_way(
-    browser_of_person: Client, world: dict[str, Any]
+    browser: Client, world: dict[str, Any]
 ) -> None:
     record = world["synced"]
     Contact.objects.filter(pk=record.pk).update(phone="+46 999")
     form = {"direction": "monday_to_npd", "shown": "bidirectional"}
-    text = posted(browser_of_person, record, "direction", **form)
+    text = posted(browser, record, "direction", **form)
     assert "Turn “Zoë Ångström” to “Monday to NPD only”?" in text
     assert "Phone +46 999 +46 812345" in text
     assert "Email zoe" not in text
     record.refresh_from_db()
     assert record.sync_direction == "bidirectional"
-    posted(browser_of_person, record, "direction", **form, confirmed="yes")
+    posted(browser, record, "direction", **form, confirmed="yes")
     record.refresh_from_db()
     assert record.sync_direction == "monday_to_npd"
     assert LogEntry.objects.latest("id").change_message == ("Direction: from “Both ways” to “Monday to NPD only”.")
 
 
 def test_a_direction_that_overwrites_nothing_is_set_at_once_and_one_that_is_none_is_refused(
-    browser_of_person: Client, world: dict[str, Any]
+    browser: Client, world: dict[str, Any]
 ) -> None:
     for direction, then in (("sideways", "bidirectional"), ("none", "none")):
-        posted(browser_of_person, world["synced"], "direction", direction=direction, shown="bidirectional")
+        posted(browser, world["synced"], "direction", direction=direction, shown="bidirectional")
         assert Contact.objects.get(pk=world["synced"].pk).sync_direction == then
 
 
 @pytest.mark.parametrize("direction", ["none", "npd_to_monday"])
-def test_a_direction_that_was_changed_meanwhile_is_left(
-    browser_of_person: Client, world: dict[str, Any], direction: str
-) -> None:
+def test_a_direction_that_was_changed_meanwhile_is_left(browser: Client, world: dict[str, Any], direction: str) -> None:
     record = world["synced"]
     Contact.objects.filter(pk=record.pk).update(sync_direction="monday_to_npd")
-    text = posted(browser_of_person, record, "direction", direction=direction, shown="bidirectional", confirmed="yes")
+    text = posted(browser, record, "direction", direction=direction, shown="bidirectional", confirmed="yes")
     assert "Nothing was changed: the direction of “Zoë Ångström” is now “Monday to NPD only”." in text
     record.refresh_from_db()
     assert record.sync_direction == "monday_to_npd"
 
 
-def test_a_field_without_a_column_is_said_to_be_only_in_npd(browser_of_person: Client, world: dict[str, Any]) -> None:
+def test_a_field_without_a_column_is_said_to_be_only_in_npd(browser: Client, world: dict[str, Any]) -> None:
     url = change_page(world["synced"])
-    form = browser_of_person.get(url).context["adminform"].form
+    form = browser.get(url).context["adminform"].form
     assert not [name for name, one in form.fields.items() if "Only in NPD" in one.help_text]
     FieldMapping.objects.filter(key="phone").delete()
-    form = browser_of_person.get(url).context["adminform"].form
+    form = browser.get(url).context["adminform"].form
     assert [name for name, one in form.fields.items() if "Only in NPD" in one.help_text] == ["phone"]
 
 
-def test_a_field_in_conflict_shows_what_a_look_read_on_monday_and_when(
-    browser_of_person: Client, world: dict[str, Any]
-) -> None:
+def test_a_field_in_conflict_shows_what_a_look_read_on_monday_and_when(browser: Client, world: dict[str, Any]) -> None:
     record = world["conflicting"]
     raw = {"phone": "442079460099", "countryShortName": "GB"}
     seen = {"phone": [[{**raw, "phone": "1"}, "2026-01-01T08:00:00+00:00"], [raw, "2026-01-02T09:30:00+00:00"]]}
     SyncMetadata.objects.filter(entity_id=str(record.pk)).update(seen=seen)
-    text = page_of(browser_of_person, record)
+    text = page_of(browser, record)
     assert "In conflict" in text
     assert "On Monday as read 2 Jan 2026, 09:30 UTC" in text
     # Of a field that was read at another time, its own row says so.
     email = {"local": {"email": "x@y.example"}, "remote": None, "item": "5006", "column": "email", "version": 1}
     base = {"email": {**email, "at": "2026-01-05T10:15:00+00:00"}}
     SyncMetadata.objects.filter(entity_id=str(record.pk)).update(base=base)
-    text = page_of(browser_of_person, record)
+    text = page_of(browser, record)
     assert "On Monday as read 5 Jan 2026, 10:15 UTC" in text
     assert "+44 20 7946 0099 as read 2 Jan 2026, 09:30 UTC" in text
 
 
 def test_what_waits_for_approval_and_what_loops_stands_on_the_record_with_its_page(
-    browser_of_person: Client, world: dict[str, Any]
+    browser: Client, world: dict[str, Any]
 ) -> None:
     record = world["synced"]
     ApprovalRequest.objects.create(
@@ -186,20 +180,20 @@ def test_what_waits_for_approval_and_what_loops_stands_on_the_record_with_its_pa
         entity_type="contact", entity_id=record.pk, key="phone", by="Tidy", throttle_count=1,
         times=[{"at": "2026-07-01T10:00:00Z", "write": "1"}] * 5, throttled_until=sync_now() + timedelta(hours=1),
     )  # fmt: skip
-    html = browser_of_person.get(change_page(record)).content.decode()
+    html = browser.get(change_page(record)).content.decode()
     text = words_of(html)
     assert "Waits for approval: delete the record (Zoë Ångström)." in text
     assert "“Phone” was rewritten 5 times within an hour by Tidy on the board after our writes" in text
     assert f'href="/admin/sync/approvalrequest/?state__exact=pending&amp;q={record.pk}"' in html
     assert 'href="/admin/inbox/?kind=blocked"' in html
-    listed = browser_of_person.get(f"/admin/sync/approvalrequest/?state__exact=pending&q={record.pk}")
+    listed = browser.get(f"/admin/sync/approvalrequest/?state__exact=pending&q={record.pk}")
     reader = Client()
     reader.force_login(staff_who_may("view_contact"))
     assert "Waits for approval" not in page_of(reader, record)
     Contact.objects.filter(pk=record.pk).update(sync_status="pending")
     held = {"email": {"reason": "It was emptied.", "code": "approval"}}
     SyncMetadata.objects.filter(entity_id=str(record.pk)).update(blocked_fields=held)
-    html = browser_of_person.get(change_page(record)).content.decode()
+    html = browser.get(change_page(record)).content.decode()
     mark = html.split('id="npd-mark-email"')[1].split("</a>")[0]
     assert "/admin/sync/approvalrequest/" in mark  # among the blocked ones it isn't
     waiting = words_of(html)  # that it is what the record waits for is said once
@@ -207,15 +201,13 @@ def test_what_waits_for_approval_and_what_loops_stands_on_the_record_with_its_pa
     assert listed.content.decode().count('<tr class="data-row') == 1
 
 
-def test_the_panel_asks_no_more_with_more_fields_held_and_more_history(
-    browser_of_person: Client, world: dict[str, Any]
-) -> None:
+def test_the_panel_asks_no_more_with_more_fields_held_and_more_history(browser: Client, world: dict[str, Any]) -> None:
     record = world["synced"]
-    browser_of_person.get(change_page(record))
-    few = queries_of(lambda: browser_of_person.get(change_page(record)))
+    browser.get(change_page(record))
+    few = queries_of(lambda: browser.get(change_page(record)))
     for number in range(20):
         states.decided(record, f"Line {number}")
     SyncMetadata.objects.filter(entity_id=str(record.pk)).update(
         blocked_fields={"phone": {"reason": "Refused."}, "email": {"reason": "Refused."}}
     )
-    assert queries_of(lambda: browser_of_person.get(change_page(record))) <= few + 1
+    assert queries_of(lambda: browser.get(change_page(record))) <= few + 1

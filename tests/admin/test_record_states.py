@@ -30,6 +30,11 @@ def described() -> dict[str, RecordView]:
     return {record.name: views[record.pk] for record in records}
 
 
+def listed_as(health: Part | RecordState) -> set[str]:
+    found = filter_by_health(Contact.objects.all(), health.value, pauses.active_pauses())
+    return set(found.values_list("name", flat=True))
+
+
 def waits(name: str, *directions: str, **held: dict[str, Any]) -> Contact:
     """A pending contact with a job in each of these directions, and blocked fields."""
     made = states.contact(name)
@@ -114,20 +119,11 @@ def test_a_record_and_the_database_say_the_same(everything: None) -> None:
         views = described()
         counted = health_counts([entity("contact")], pauses.active_pauses())["contact"]
         for part in Part:
-            listed = set(
-                filter_by_health(Contact.objects.all(), part.value, pauses.active_pauses()).values_list(
-                    "name", flat=True
-                )
-            )
+            listed = listed_as(part)
             assert listed == {name for name, view in views.items() if view.reason_code is part}, (paused, part)
             assert counted.get(part, 0) == len(listed)
         for state in RecordState:
-            listed = set(
-                filter_by_health(Contact.objects.all(), state.value, pauses.active_pauses()).values_list(
-                    "name", flat=True
-                )
-            )
-            assert listed == {name for name, view in views.items() if view.state is state}, (paused, state)
+            assert listed_as(state) == {name for name, view in views.items() if view.state is state}, (paused, state)
 
 
 def test_what_waits_for_a_pause_is_paused_and_what_needs_a_person_says_so(everything: None) -> None:

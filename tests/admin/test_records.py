@@ -48,46 +48,46 @@ def post_action(client: Client, action: str, *records: Any, **more: str) -> str:
     return words_of(client.post(LIST, data, follow=True).content.decode())
 
 
-def test_several_conflicts_lead_to_their_list(browser_of_person: Client, world: dict[str, Any]) -> None:
+def test_several_conflicts_lead_to_their_list(browser: Client, world: dict[str, Any]) -> None:
     record = world["conflicting"]
     SyncConflict.objects.create(
         entity_type="contact", entity_id=record.pk, monday_item_id="9", kind="identity", conflict_fields=[],
         npd_data={"candidates": []}, monday_data={},
     )  # fmt: skip
     listed = reverse("admin:conflicts_syncconflict_changelist") + f"?entity_id__exact={record.pk}"
-    assert f'href="{listed}"' in browser_of_person.get(change_page(record)).content.decode()
-    assert browser_of_person.get(listed).status_code == 200
+    assert f'href="{listed}"' in browser.get(change_page(record)).content.decode()
+    assert browser.get(listed).status_code == 200
 
 
 def test_where_browsers_reach_the_board_by_another_address_the_link_goes_there(
-    browser_of_person: Client, world: dict[str, Any], settings: Any
+    browser: Client, world: dict[str, Any], settings: Any
 ) -> None:
     settings.MONDAY_API_URL = "http://sandbox:8001/v2"
     settings.MONDAY_WEB_URL = "http://127.0.0.1:9001"
-    html = browser_of_person.get(LIST).content.decode()
+    html = browser.get(LIST).content.decode()
     assert re.search(r'href="http://127.0.0.1:9001/board/\d+/pulses/5001" target="_blank" rel="noopener"', html)
     assert 'href="http://127.0.0.1:9001/"' in html  # the banner's
     assert "http://sandbox:8001" not in html
 
 
-def test_queries_and_drawn_widgets_do_not_grow_with_the_page(browser_of_person: Client, world: dict[str, Any]) -> None:
+def test_queries_and_drawn_widgets_do_not_grow_with_the_page(browser: Client, world: dict[str, Any]) -> None:
     def widgets() -> int:
-        return sum("/widgets/" in (one.name or "") for one in browser_of_person.get(LIST).templates)
+        return sum("/widgets/" in (one.name or "") for one in browser.get(LIST).templates)
 
     widgets()  # what is drawn once a process
     few_widgets = widgets()
-    few = queries_of(lambda: browser_of_person.get(LIST))
+    few = queries_of(lambda: browser.get(LIST))
     for number in range(40):
         states.synced(f"Person {number}", f"8{number}", organization=world["organization"])
         states.waiting(f"Waiting {number}")
     with CaptureQueriesContext(connection) as many:
-        assert browser_of_person.get(LIST).status_code == 200
+        assert browser.get(LIST).status_code == 200
     assert len(many) == few
     assert len(many) <= 18
     assert widgets() == few_widgets > 0
 
 
-def test_search_and_filters_find_the_one_record(browser_of_person: Client, world: dict[str, Any]) -> None:
+def test_search_and_filters_find_the_one_record(browser: Client, world: dict[str, Any]) -> None:
     organizations = reverse("admin:npd_organization_changelist")
     for address, name in (
         (f"{LIST}?q=zoe@example", "Zoë Ångström"),
@@ -99,18 +99,18 @@ def test_search_and_filters_find_the_one_record(browser_of_person: Client, world
         (f"{LIST}?sync_direction__exact=npd_to_monday", "One Way"),
         (f"{organizations}?q=exco", "Example Ltd"),
     ):
-        html = browser_of_person.get(address).content.decode()
+        html = browser.get(address).content.decode()
         assert row_of(html, name)
         assert len(re.findall(r'<tr class="data-row', html)) == 1, address
-    waiting = row_of(browser_of_person.get(LIST).content.decode(), "李小龍")
+    waiting = row_of(browser.get(LIST).content.decode(), "李小龍")
     assert re.search(r"Pending Next attempt in [45] minutes\..*Monday answered 500", waiting)
 
 
 def test_sync_now_of_a_selection_counts_what_was_started_and_why_the_rest_was_not(
-    browser_of_person: Client, world: dict[str, Any]
+    browser: Client, world: dict[str, Any]
 ) -> None:
     mirrored = states.contact("Mirrored", sync_direction="monday_to_npd")
-    text = post_action(browser_of_person, "sync_now", world["synced"], world["disabled"], mirrored)
+    text = post_action(browser, "sync_now", world["synced"], world["disabled"], mirrored)
     assert "Sync of 2 contacts started." in text
     assert "1 not sent:" in text
     rows = SyncQueue.objects.filter(status="pending", entity_id__in=[world["synced"].pk, world["disabled"].pk])
@@ -119,33 +119,33 @@ def test_sync_now_of_a_selection_counts_what_was_started_and_why_the_rest_was_no
 
 
 def test_turning_sync_off_and_on_writes_the_author_and_the_outbox(
-    browser_of_person: Client, person: User, world: dict[str, Any]
+    browser: Client, person: User, world: dict[str, Any]
 ) -> None:
     record = world["synced"]
-    assert "Turn sync off for 1 contact?" in post_action(browser_of_person, "turn_sync_off", record)
+    assert "Turn sync off for 1 contact?" in post_action(browser, "turn_sync_off", record)
     record.refresh_from_db()
     assert record.sync_enabled
-    off = post_action(browser_of_person, "turn_sync_off", record, world["disabled"], confirmed="yes")
+    off = post_action(browser, "turn_sync_off", record, world["disabled"], confirmed="yes")
     assert "Sync turned off for 1 contact." in off
     record.refresh_from_db()
     assert (record.sync_enabled, record.sync_status) == (False, RecordSyncStatus.DISABLED)
-    again = post_action(browser_of_person, "turn_sync_off", record, confirmed="yes")
+    again = post_action(browser, "turn_sync_off", record, confirmed="yes")
     assert "Sync was off for all of them already." in again
-    assert "Sync turned on for 1 contact." in post_action(browser_of_person, "turn_sync_on", record)
+    assert "Sync turned on for 1 contact." in post_action(browser, "turn_sync_on", record)
     record.refresh_from_db()
     assert (record.sync_enabled, record.sync_status) == (True, RecordSyncStatus.PENDING)
     assert SyncQueue.objects.filter(entity_id=record.pk, status="pending").exists()
-    page = words_of(browser_of_person.get(change_page(record)).content.decode())
+    page = words_of(browser.get(change_page(record)).content.decode())
     assert re.search(r"Sync turned on \w+ by Dora Demo,", page)
 
 
 def test_turning_sync_off_can_be_undone_for_exactly_these_by_who_may_still_change_them(
-    browser_of_person: Client, person: User, world: dict[str, Any]
+    browser: Client, person: User, world: dict[str, Any]
 ) -> None:
     def undone(*, may: bool) -> tuple[int, bool, bool]:
-        post_action(browser_of_person, "turn_sync_off", world["synced"], world["disabled"], confirmed="yes")
+        post_action(browser, "turn_sync_off", world["synced"], world["disabled"], confirmed="yes")
         User.objects.filter(pk=person.pk).update(is_superuser=may)
-        status = browser_of_person.post(reverse("npd-inbox-undo"), {"back": LIST}).status_code
+        status = browser.post(reverse("npd-inbox-undo"), {"back": LIST}).status_code
         User.objects.filter(pk=person.pk).update(is_superuser=True)
         return status, *(Contact.objects.get(pk=world[one].pk).sync_enabled for one in ("synced", "disabled"))
 
@@ -153,11 +153,9 @@ def test_turning_sync_off_can_be_undone_for_exactly_these_by_who_may_still_chang
     assert undone(may=False) == (403, False, False)
 
 
-def test_before_a_deletion_the_page_says_what_becomes_of_the_item(
-    browser_of_person: Client, world: dict[str, Any]
-) -> None:
+def test_before_a_deletion_the_page_says_what_becomes_of_the_item(browser: Client, world: dict[str, Any]) -> None:
     def asked(record: Any) -> Any:
-        answer = browser_of_person.get(reverse("admin:npd_contact_delete", args=[record.pk]))
+        answer = browser.get(reverse("admin:npd_contact_delete", args=[record.pk]))
         follows = answer.context["items_follow"].sentence
         # In the same box as the question.
         question = answer.content.decode().split("npd-question", 1)[1]
@@ -172,7 +170,7 @@ def test_before_a_deletion_the_page_says_what_becomes_of_the_item(
     assert "deleted" in asked(synced)
     assert asked(synced) != archives
     Contact.objects.filter(pk=synced.pk).update(phone="+442079460018")
-    selected = post_action(browser_of_person, "delete_selected", synced)
+    selected = post_action(browser, "delete_selected", synced)
     assert f"{synced.email} +44 20 7946 0018" in selected
     assert "Its item on Monday will be deleted" in selected
     Contact.objects.filter(pk=synced.pk).update(sync_direction="monday_to_npd")
@@ -196,7 +194,7 @@ def test_a_deletion_over_the_limit_says_before_and_after_that_the_items_wait_and
 
 
 def test_before_a_deletion_the_page_names_the_records_with_open_conflicts_and_leads_to_them(
-    browser_of_person: Client, client: Client, world: dict[str, Any]
+    browser: Client, client: Client, world: dict[str, Any]
 ) -> None:
     clashing, other = world["conflicting"], states.conflicting("Bea Clash", "90")[0]
     screens = {
@@ -222,29 +220,29 @@ def test_before_a_deletion_the_page_names_the_records_with_open_conflicts_and_le
 
 
 @pytest.mark.parametrize("name", ["contact", "organization"])
-def test_every_input_of_a_form_is_dressed_by_the_theme(browser_of_person: Client, name: str) -> None:
-    page = browser_of_person.get(f"/admin/npd/{name}/add/").content.decode()
+def test_every_input_of_a_form_is_dressed_by_the_theme(browser: Client, name: str) -> None:
+    page = browser.get(f"/admin/npd/{name}/add/").content.decode()
     inputs = re.findall(r'<(?:input|select|textarea)[^>]* name="[a-z]\w*"[^>]*>', page)
     assert len(inputs) > 6
     assert not [one for one in inputs if " class=" not in one and 'type="hidden"' not in one]
 
 
-def test_an_action_on_what_can_be_no_row_says_so(browser_of_person: Client) -> None:
+def test_an_action_on_what_can_be_no_row_says_so(browser: Client) -> None:
     actions = {"npd/contact": "sync_now", "sync/syncqueue": "retry", "auth/user": "delete_selected"}
     for listed, action in actions.items():
         for nobody in ("not-a-uuid", "9" * 40, "a\0b"):
             data = {"action": action, "_selected_action": [nobody]}
-            answer = browser_of_person.post(f"/admin/{listed}/", data, follow=True)
+            answer = browser.post(f"/admin/{listed}/", data, follow=True)
             assert answer.status_code == 200
             assert "Nothing was done: “" in words_of(answer.content.decode())
 
 
-def test_sync_now_says_that_it_waits_while_monday_is_paused(browser_of_person: Client, world: dict[str, Any]) -> None:
+def test_sync_now_says_that_it_waits_while_monday_is_paused(browser: Client, world: dict[str, Any]) -> None:
     MondayAccount.objects.update(stopped_until="2999-01-01T00:00:00Z", stop_reason="Too many calls.")
     url = reverse("admin:npd_contact_sync_now", args=[world["synced"].pk])
-    text = words_of(browser_of_person.post(url, follow=True).content.decode())
+    text = words_of(browser.post(url, follow=True).content.decode())
     assert ("It waits: Too many calls." in text, "is sent to Monday now" in text) == (True, False)
-    text = post_action(browser_of_person, "sync_now", world["synced"], world["held"])
+    text = post_action(browser, "sync_now", world["synced"], world["held"])
     assert ("Sync of 2 contacts waits: Too many calls." in text, "started" in text) == (True, False)
 
 
@@ -255,25 +253,25 @@ def confirmed(page: str) -> dict[str, str]:
     return {name: value for name, value in sent.items() if name != "csrfmiddlewaretoken"}
 
 
-def test_all_of_a_filtered_list_means_what_the_filter_shows(browser_of_person: Client, world: dict[str, Any]) -> None:
+def test_all_of_a_filtered_list_means_what_the_filter_shows(browser: Client, world: dict[str, Any]) -> None:
     """The page that asks sends the selection once more, and "all" is read from its address."""
     filtered = f"{LIST}?q=Angstrom&sync_enabled__exact=1"
     Contact.objects.filter(pk=world["synced"].pk).update(name="Zoe Angstrom")
     others = Contact.objects.exclude(monday_id=None).exclude(pk=world["synced"].pk)
     assert others.exists()
     chosen = {"action": "unlink", "select_across": "1", "_selected_action": [str(world["synced"].pk)]}
-    page = browser_of_person.post(filtered, chosen).content.decode()
+    page = browser.post(filtered, chosen).content.decode()
     form = re.search(r"<form method=\"post\"([^>]*)>(?:(?!</form>).)*name=\"confirmed\"", page, re.DOTALL)
     assert form is not None
     target = re.search(r'action="([^"]+)"', form[1])
-    browser_of_person.post(unescape(target[1]) if target else filtered, confirmed(page))
+    browser.post(unescape(target[1]) if target else filtered, confirmed(page))
     asked = SyncQueue.objects.filter(payload__has_key="unlink").values_list("entity_id", flat=True)
     assert set(asked) == {world["synced"].pk}
 
 
 @pytest.mark.parametrize(("action", "done"), [("unlink", "will be unlinked now"), ("link_again", "linked again")])
 def test_all_of_a_list_is_asked_about_anew_where_a_record_came_since(
-    browser_of_person: Client, world: dict[str, Any], action: str, done: str
+    browser: Client, world: dict[str, Any], action: str, done: str
 ) -> None:
     item_ids = {"unlink": ("71", "72"), "link_again": (None, None)}[action]
     first, second = (Contact.objects.create(name=f"Armstrong {n}", monday_id=n) for n in item_ids)
@@ -284,12 +282,12 @@ def test_all_of_a_list_is_asked_about_anew_where_a_record_came_since(
     Contact.objects.filter(pk=second.pk).update(name="Zoe")
     filtered = f"{LIST}?q=Armstrong"
     chosen = {"action": action, "select_across": "1", "_selected_action": [str(first.pk)]}
-    form = confirmed(browser_of_person.post(filtered, chosen).content.decode())
+    form = confirmed(browser.post(filtered, chosen).content.decode())
     Contact.objects.filter(pk=second.pk).update(name="Zoe Armstrong")
-    asks = browser_of_person.post(filtered, form)
+    asks = browser.post(filtered, form)
     assert asks.status_code == 409
     assert "2 match now, not 1. Nothing was done." in words_of(asks.content.decode())
-    answer = browser_of_person.post(filtered, confirmed(asks.content.decode()), follow=True)
+    answer = browser.post(filtered, confirmed(asks.content.decode()), follow=True)
     assert f"2 records {done}" in words_of(answer.content.decode())
 
 

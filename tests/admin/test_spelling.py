@@ -26,17 +26,15 @@ def record(world: dict[str, Any]) -> Contact:
     return Contact.objects.get(pk=made.pk)
 
 
-def test_form_table_of_both_sides_activity_and_list_spell_a_value_alike(
-    browser_of_person: Client, record: Contact
-) -> None:
-    context = browser_of_person.get(change_page(record)).context
+def test_form_table_of_both_sides_activity_and_list_spell_a_value_alike(browser: Client, record: Contact) -> None:
+    context = browser.get(change_page(record)).context
     form = context["adminform"].form
     assert {name: form[name].value() for name in SHOWN} == SHOWN
     sides = {side["field"].key: side["field"].local for side in context["sides"]}
     assert {name: sides[name] for name in SHOWN} == SHOWN
     lines = {line.label: line.after for act in context["activity"].acts for line in act.lines if line.label}
     assert {name: lines[name.capitalize()] for name in SHOWN} == SHOWN
-    [row] = [one for one in browser_of_person.get(LIST).context["cl"].result_list if one.pk == record.pk]
+    [row] = [one for one in browser.get(LIST).context["cl"].result_list if one.pk == record.pk]
     assert {name: getattr(row, name) for name in SHOWN} == SHOWN
 
 
@@ -47,13 +45,13 @@ def test_who_may_only_view_a_record_reads_the_same_spelling(client: Client, reco
 
 
 def test_a_save_of_another_field_leaves_the_stored_spelling_and_a_typed_one_is_kept(
-    browser_of_person: Client, record: Contact
+    browser: Client, record: Contact
 ) -> None:
-    page = browser_of_person.get(change_page(record))
-    browser_of_person.post(change_page(record), values_of(page, "contact_form") | {"role_title": "Head"})
+    page = browser.get(change_page(record))
+    browser.post(change_page(record), values_of(page, "contact_form") | {"role_title": "Head"})
     record.refresh_from_db()
     assert ({name: getattr(record, name) for name in STORED}, record.role_title) == (STORED, "Head")
-    page = browser_of_person.get(change_page(record))
-    browser_of_person.post(change_page(record), values_of(page, "contact_form") | {"phone": "+49 30 999"})
+    page = browser.get(change_page(record))
+    browser.post(change_page(record), values_of(page, "contact_form") | {"phone": "+49 30 999"})
     record.refresh_from_db()
     assert record.phone == "+49 30 999"

@@ -60,41 +60,39 @@ SAVED = {
 
 
 @pytest.mark.parametrize("case", SAVED)
-def test_what_the_person_changed_is_saved_and_nothing_else(browser_of_person: Client, ann: Contact, case: str) -> None:
+def test_what_the_person_changed_is_saved_and_nothing_else(browser: Client, ann: Contact, case: str) -> None:
     before, by_the_sync, typed = SAVED[case]
     meanwhile(ann, **before)
-    form = opened(browser_of_person, ann)
+    form = opened(browser, ann)
     meanwhile(ann, **by_the_sync)
-    assert save(browser_of_person, ann, form | typed).status_code == 302
+    assert save(browser, ann, form | typed).status_code == 302
     ann.refresh_from_db()
     stands = typed | before | by_the_sync
     assert {name: getattr(ann, name) for name in stands} == stands
 
 
 @pytest.mark.parametrize("typed", ["keine Ahnung", "030 9988776", "4.93012E+11"])
-def test_what_is_no_telephone_number_is_an_error_beside_the_field(
-    browser_of_person: Client, ann: Contact, typed: str
-) -> None:
-    answer = save(browser_of_person, ann, opened(browser_of_person, ann) | {"phone": typed, "role_title": "Head"})
+def test_what_is_no_telephone_number_is_an_error_beside_the_field(browser: Client, ann: Contact, typed: str) -> None:
+    answer = save(browser, ann, opened(browser, ann) | {"phone": typed, "role_title": "Head"})
     assert set(answer.context["adminform"].form.errors) == {"phone"}
     assert answer.context["original"].phone == "+44 20 7946 0001", "beside it stands what is stored"
     ann.refresh_from_db()
     assert (ann.phone, ann.role_title) == ("+44 20 7946 0001", "Engineer")
 
 
-def test_a_number_of_the_record_s_country_is_stored_with_that_country(browser_of_person: Client, ann: Contact) -> None:
+def test_a_number_of_the_record_s_country_is_stored_with_that_country(browser: Client, ann: Contact) -> None:
     Organization.objects.create(name="Berliner", address_country="Germany")
-    form = opened(browser_of_person, ann) | {"phone": "030 9988776", "organization": str(Organization.objects.get().pk)}
-    assert save(browser_of_person, ann, form).status_code == 302
+    form = opened(browser, ann) | {"phone": "030 9988776", "organization": str(Organization.objects.get().pk)}
+    assert save(browser, ann, form).status_code == 302
     ann.refresh_from_db()
     assert ann.phone == "+49 30 9988776"
 
 
-def test_saving_without_a_change_writes_nothing(browser_of_person: Client, ann: Contact) -> None:
+def test_saving_without_a_change_writes_nothing(browser: Client, ann: Contact) -> None:
     before = ann.updated_at
-    form = opened(browser_of_person, ann)
+    form = opened(browser, ann)
     assert form["notes"] == "One\r\nTwo"
-    assert save(browser_of_person, ann, form).status_code == 302
+    assert save(browser, ann, form).status_code == 302
     ann.refresh_from_db()
     assert ann.updated_at == before
     assert ann.notes == "One\nTwo"
@@ -102,12 +100,10 @@ def test_saving_without_a_change_writes_nothing(browser_of_person: Client, ann: 
     assert "No fields changed" in str(LogEntry.objects.latest("id"))
 
 
-def test_the_same_field_changed_meanwhile_is_told_and_what_was_typed_stays(
-    browser_of_person: Client, ann: Contact
-) -> None:
-    form = opened(browser_of_person, ann)
+def test_the_same_field_changed_meanwhile_is_told_and_what_was_typed_stays(browser: Client, ann: Contact) -> None:
+    form = opened(browser, ann)
     meanwhile(ann, phone="+44 20 7946 0002")
-    answer = save(browser_of_person, ann, form | {"phone": "+44 20 7946 0003", "role_title": "Head"})
+    answer = save(browser, ann, form | {"phone": "+44 20 7946 0003", "role_title": "Head"})
     text = answer.content.decode()
     assert answer.status_code == 200
     assert "Phone changed meanwhile: it is now “+44 20 7946 0002” (by NPD Sync, " in text
@@ -122,92 +118,90 @@ def test_the_same_field_changed_meanwhile_is_told_and_what_was_typed_stays(
 
 
 def test_the_second_save_is_a_knowing_overwrite_of_what_was_told_and_of_nothing_newer(
-    browser_of_person: Client, ann: Contact
+    browser: Client, ann: Contact
 ) -> None:
-    form = opened(browser_of_person, ann)
+    form = opened(browser, ann)
     meanwhile(ann, phone="+44 20 7946 0002")
-    told = values_of(save(browser_of_person, ann, form | {"phone": ""}), "contact_form")
+    told = values_of(save(browser, ann, form | {"phone": ""}), "contact_form")
     meanwhile(ann, phone="+44 20 7946 0004")
-    answer = save(browser_of_person, ann, told)
+    answer = save(browser, ann, told)
     assert "it is now “+44 20 7946 0004”" in answer.content.decode()
-    assert save(browser_of_person, ann, values_of(answer, "contact_form")).status_code == 302
+    assert save(browser, ann, values_of(answer, "contact_form")).status_code == 302
     ann.refresh_from_db()
     assert ann.phone == ""
 
 
-def test_a_field_that_comes_back_with_an_error_shows_the_others_as_they_are_now(
-    browser_of_person: Client, ann: Contact
-) -> None:
-    form = opened(browser_of_person, ann)
+def test_a_field_that_comes_back_with_an_error_shows_the_others_as_they_are_now(browser: Client, ann: Contact) -> None:
+    form = opened(browser, ann)
     meanwhile(ann, phone="+44 20 7946 0002")
-    answer = save(browser_of_person, ann, form | {"email": "no email"})
+    answer = save(browser, ann, form | {"email": "no email"})
     again = values_of(answer, "contact_form")
     assert "Enter a valid email address" in answer.content.decode()
     assert (again["email"], again["phone"]) == ("no email", "+44 20 7946 0002")
 
 
-def test_a_relation_is_named_and_not_numbered(browser_of_person: Client, ann: Contact) -> None:
+def test_a_relation_is_named_and_not_numbered(browser: Client, ann: Contact) -> None:
     old, new = Organization.objects.create(name="Old Ltd"), Organization.objects.create(name="New Ltd")
-    form = opened(browser_of_person, ann)
+    form = opened(browser, ann)
     meanwhile(ann, organization=old)
-    answer = save(browser_of_person, ann, form | {"organization": str(new.pk)})
+    answer = save(browser, ann, form | {"organization": str(new.pk)})
     assert "Organization changed meanwhile: it is now “Old Ltd”" in answer.content.decode()
     assert "You typed “New Ltd”" in answer.content.decode()
 
 
-def test_whether_a_record_is_synced_is_no_part_of_its_form(browser_of_person: Client, ann: Contact) -> None:
-    form = opened(browser_of_person, ann)
+def test_whether_a_record_is_synced_is_no_part_of_its_form(browser: Client, ann: Contact) -> None:
+    form = opened(browser, ann)
     assert not {"sync_enabled", "sync_direction"} & set(form)
-    assert save(browser_of_person, ann, form | {"sync_direction": "none", "role_title": "Head"}).status_code == 302
+    assert save(browser, ann, form | {"sync_direction": "none", "role_title": "Head"}).status_code == 302
     ann.refresh_from_db()
     assert (ann.role_title, ann.sync_enabled, ann.sync_direction) == ("Head", True, "bidirectional")
 
 
-def test_other_names_may_hold_commas_and_are_one_a_line(browser_of_person: Client, db: None) -> None:
+def test_other_names_may_hold_commas_and_are_one_a_line(browser: Client, db: None) -> None:
     firm = Organization.objects.create(name="Example", aliases=["Example, Inc.", "ExCo"])
-    form = opened(browser_of_person, firm)
+    form = opened(browser, firm)
     assert form["aliases"] == "Example, Inc.\r\nExCo"
-    assert save(browser_of_person, firm, form | {"name": "Example Ltd"}).status_code == 302
+    assert save(browser, firm, form | {"name": "Example Ltd"}).status_code == 302
     firm.refresh_from_db()
     assert (firm.name, firm.aliases) == ("Example Ltd", ["Example, Inc.", "ExCo"])
-    form = opened(browser_of_person, firm)
-    save(browser_of_person, firm, form | {"aliases": "Example, Inc.\r\n\r\n  ExCo \r\nNew"})
+    form = opened(browser, firm)
+    save(browser, firm, form | {"aliases": "Example, Inc.\r\n\r\n  ExCo \r\nNew"})
     firm.refresh_from_db()
     assert firm.aliases == ["Example, Inc.", "ExCo", "New"]
 
 
 @pytest.mark.parametrize("said", [{}, {"_shown": "[" * 100_000}])
 def test_a_form_that_does_not_say_what_it_showed_is_not_saved(
-    browser_of_person: Client, ann: Contact, said: dict[str, str]
+    browser: Client, ann: Contact, said: dict[str, str]
 ) -> None:
-    form = opened(browser_of_person, ann)
+    form = opened(browser, ann)
     form = {name: value for name, value in form.items() if name != "_shown"} | said
-    answer = save(browser_of_person, ann, form | {"phone": "+44 20 7946 0003"})
+    answer = save(browser, ann, form | {"phone": "+44 20 7946 0003"})
     assert "Nothing was saved" in answer.content.decode()
     again = values_of(answer, "contact_form")
     assert again["phone"] == "+44 20 7946 0003"
-    assert save(browser_of_person, ann, again).status_code == 302
+    assert save(browser, ann, again).status_code == 302
     ann.refresh_from_db()
     assert ann.phone == "+44 20 7946 0003"
 
 
-def test_markup_in_a_value_stays_text_in_the_message(browser_of_person: Client, ann: Contact) -> None:
-    form = opened(browser_of_person, ann)
+def test_markup_in_a_value_stays_text_in_the_message(browser: Client, ann: Contact) -> None:
+    form = opened(browser, ann)
     meanwhile(ann, phone="<img src=x>")
-    answer = save(browser_of_person, ann, form | {"phone": '"><script>'})
+    answer = save(browser, ann, form | {"phone": '"><script>'})
     assert "<img src=x>" not in answer.content.decode()
     assert '"><script>' not in answer.content.decode()
     assert "&lt;img src=x&gt;" in answer.content.decode()
 
 
 def test_what_was_typed_into_the_form_of_a_record_that_was_deleted_meanwhile_is_kept_for_a_new_one(
-    browser_of_person: Client, ann: Contact
+    browser: Client, ann: Contact
 ) -> None:
     firm = Organization.objects.create(name="Example Ltd")
-    form = opened(browser_of_person, ann)
-    browser_of_person.post(reverse("admin:npd_contact_delete", args=[ann.pk]), {"post": "yes"})
+    form = opened(browser, ann)
+    browser.post(reverse("admin:npd_contact_delete", args=[ann.pk]), {"post": "yes"})
     typed = form | {"notes": "A long <b>story</b>\r\nin two lines", "organization": str(firm.pk)}
-    answer = save(browser_of_person, ann, typed)
+    answer = save(browser, ann, typed)
     html = answer.content.decode()
     assert answer.status_code == 200
     assert re.search(r"“Ann” was deleted meanwhile by Dora Demo \(\d\d:\d\d UTC\)", html)
@@ -216,39 +210,39 @@ def test_what_was_typed_into_the_form_of_a_record_that_was_deleted_meanwhile_is_
     kept = ("name", "notes", "organization", "phone")
     assert {name: again[name] for name in kept} == {name: typed[name] for name in kept}
     assert (again["sync_enabled"], again["sync_direction"]) == ("on", "bidirectional")
-    assert browser_of_person.post(reverse("admin:npd_contact_add"), again).status_code == 302
+    assert browser.post(reverse("admin:npd_contact_add"), again).status_code == 302
     made = Contact.objects.get(name="Ann")
     assert made.pk != ann.pk
     assert made.notes == "A long <b>story</b>\nin two lines"
 
 
-def test_deleting_a_record_that_is_gone_already_is_said(browser_of_person: Client, ann: Contact) -> None:
+def test_deleting_a_record_that_is_gone_already_is_said(browser: Client, ann: Contact) -> None:
     url = reverse("admin:npd_contact_delete", args=[ann.pk])
     ann.delete()
-    answer = browser_of_person.post(url, {"post": "yes"}, follow=True)
+    answer = browser.post(url, {"post": "yes"}, follow=True)
     assert answer.redirect_chain[-1][0] == reverse("admin:npd_contact_changelist")
     assert [message.level_tag for message in answer.context["messages"]] == ["warning"]
 
 
-def test_a_relation_to_what_can_be_no_record_is_an_error_of_the_form(browser_of_person: Client, ann: Contact) -> None:
-    add, shown = reverse("admin:npd_contact_add"), opened(browser_of_person, ann)
+def test_a_relation_to_what_can_be_no_record_is_an_error_of_the_form(browser: Client, ann: Contact) -> None:
+    add, shown = reverse("admin:npd_contact_add"), opened(browser, ann)
     for nobody in ("nope", "a\0b", "12"):
         new = {"name": "New", "sync_direction": "bidirectional", "organization": nobody}
-        saved = save(browser_of_person, ann, shown | {"organization": nobody})
-        for answer in (browser_of_person.post(add, new), saved):
+        saved = save(browser, ann, shown | {"organization": nobody})
+        for answer in (browser.post(add, new), saved):
             assert answer.status_code == 200
             assert re.search(r"is not a valid UUID|Null characters are not allowed", answer.content.decode())
         expected = 400 if "\0" in nobody else 200  # an address with NUL is refused before any page
-        assert browser_of_person.get(add, {"organization": nobody}).status_code == expected
+        assert browser.get(add, {"organization": nobody}).status_code == expected
     assert not Contact.objects.filter(name="New").exists()
 
 
 def test_the_record_is_read_under_its_lock_and_only_the_changed_column_is_written(
-    browser_of_person: Client, ann: Contact
+    browser: Client, ann: Contact
 ) -> None:
-    form = opened(browser_of_person, ann)
+    form = opened(browser, ann)
     with CaptureQueriesContext(connection) as seen:
-        save(browser_of_person, ann, form | {"phone": "+44 20 7946 0003"})
+        save(browser, ann, form | {"phone": "+44 20 7946 0003"})
     statements = [query["sql"] for query in seen.captured_queries]
     locked = next(n for n, sql in enumerate(statements) if "FOR NO KEY UPDATE" in sql)
     written = next(n for n, sql in enumerate(statements) if 'UPDATE "contacts" SET' in sql)
@@ -258,8 +252,8 @@ def test_the_record_is_read_under_its_lock_and_only_the_changed_column_is_writte
     assert '"email"' not in columns
 
 
-def test_the_log_names_only_what_the_person_changed(browser_of_person: Client, ann: Contact) -> None:
-    form = opened(browser_of_person, ann)
+def test_the_log_names_only_what_the_person_changed(browser: Client, ann: Contact) -> None:
+    form = opened(browser, ann)
     meanwhile(ann, phone="+44 20 7946 0002")
-    save(browser_of_person, ann, form | {"role_title": "Head"})
+    save(browser, ann, form | {"role_title": "Head"})
     assert LogEntry.objects.latest("id").get_change_message() == "Changed Role."

@@ -51,46 +51,44 @@ def stopped(world: dict[str, Any]) -> dict[str, Any]:
     return world
 
 
-def test_a_stop_is_on_every_page_with_its_cause_and_one_button(
-    browser_of_person: Client, stopped: dict[str, Any]
-) -> None:
+def test_a_stop_is_on_every_page_with_its_cause_and_one_button(browser: Client, stopped: dict[str, Any]) -> None:
     for page in PAGES:
-        html = browser_of_person.get(page.format(stopped["synced"].pk)).content.decode()
+        html = browser.get(page.format(stopped["synced"].pk)).content.decode()
         assert "calls to Monday are used up" in words_of(stop_of(html)), page
         assert button_of(html) == TRY
     MondayAccount.objects.update(stopped_until=None, stop_reason="", stop_code="")
     for page in PAGES:
-        assert not stop_of(browser_of_person.get(page.format(stopped["synced"].pk)).content.decode())
+        assert not stop_of(browser.get(page.format(stopped["synced"].pk)).content.decode())
 
 
 def test_the_button_of_a_refused_token_leads_to_an_open_field_or_to_where_it_is_set(
-    browser_of_person: Client, world: dict[str, Any], settings: Any
+    browser: Client, world: dict[str, Any], settings: Any
 ) -> None:
     breaker.trip_account(NotAuthenticated("Not authenticated"))
-    health = html_of(browser_of_person)
+    health = html_of(browser)
     page, _, place = button_of(health).partition("#")
     assert f'action="{TRY}"' in stop_of(health)
-    html = browser_of_person.get(page).content.decode()
+    html = browser.get(page).content.decode()
     assert f'id="{place}"' in html
     assert 'id="npd-token"' not in html  # the environment's is used, whatever is entered
     settings.MONDAY_API_KEY = ""
     credentials.store_token("a-token-that-was-revoked", User.objects.get(username="dora"))
     breaker.trip_account(NotAuthenticated("Not authenticated"))
-    page, _, place = button_of(html_of(browser_of_person)).partition("#")
+    page, _, place = button_of(html_of(browser)).partition("#")
     assert place == "npd-token"
-    assert TRY not in stop_of(html_of(browser_of_person))  # a new token is tested when it is entered
-    form = browser_of_person.get(page).content.decode().partition('id="npd-token"')[0].rpartition("<details")[2]
+    assert TRY not in stop_of(html_of(browser))  # a new token is tested when it is entered
+    form = browser.get(page).content.decode().partition('id="npd-token"')[0].rpartition("<details")[2]
     assert " open" in form.partition(">")[0]
     # While the next probe is due, nothing is better yet.
     MondayAccount.objects.update(stopped_until=sync_now() - timedelta(minutes=1))
-    assert button_of(html_of(browser_of_person)).startswith("/admin/sync/boardlink/set-up/")
-    assert headline_of(browser_of_person) != "All synced"
+    assert button_of(html_of(browser)).startswith("/admin/sync/boardlink/set-up/")
+    assert headline_of(browser) != "All synced"
 
 
 @responses.activate
 @pytest.mark.parametrize("is_on_server", [True, False])
 def test_a_refused_token_is_replaced_where_it_is_set_and_the_stop_ends_before_the_next_attempt(
-    browser_of_person: Client, world: dict[str, Any], settings: Any, is_on_server: bool
+    browser: Client, world: dict[str, Any], settings: Any, is_on_server: bool
 ) -> None:
     settings.MONDAY_API_URL = "https://monday.test/v2"
     if not is_on_server:
@@ -101,14 +99,14 @@ def test_a_refused_token_is_replaced_where_it_is_set_and_the_stop_ends_before_th
     told, other = NotAuthenticated.advice_on_server, NotAuthenticated.advice
     if not is_on_server:
         told, other = other, told
-    assert told in browser_of_person.post(set_up).content.decode()
+    assert told in browser.post(set_up).content.decode()
     assert MondayAccount.objects.get().stop_reason.startswith(f"{NotAuthenticated.words}. {told}")
     # Tested or not, and also while the next probe is due.
     for until in (timedelta(minutes=1), timedelta(minutes=-1)):
         MondayAccount.objects.update(stopped_until=sync_now() + until)
-        html = browser_of_person.get(set_up).content.decode()
+        html = browser.get(set_up).content.decode()
         assert words_of(html.replace(stop_of(html), "")).count(told) == 1
-        record = browser_of_person.get(f"/admin/npd/contact/{world['waiting'].pk}/change/").content.decode()
+        record = browser.get(f"/admin/npd/contact/{world['waiting'].pk}/change/").content.decode()
         assert NotAuthenticated.words in words_of(record.replace(stop_of(record), ""))
         for shown in (html, record):
             assert told in words_of(stop_of(shown))
@@ -117,19 +115,17 @@ def test_a_refused_token_is_replaced_where_it_is_set_and_the_stop_ends_before_th
 
 
 def test_a_token_that_is_gone_is_a_stop_where_boards_are_set_up(
-    browser_of_person: Client, world: dict[str, Any], settings: Any
+    browser: Client, world: dict[str, Any], settings: Any
 ) -> None:
     settings.MONDAY_API_KEY = ""
-    assert button_of(html_of(browser_of_person)).startswith("/admin/sync/boardlink/set-up/")
+    assert button_of(html_of(browser)).startswith("/admin/sync/boardlink/set-up/")
     BoardLink.objects.all().delete()
-    assert not stop_of(html_of(browser_of_person))
+    assert not stop_of(html_of(browser))
 
 
-def test_a_stop_says_in_one_place_what_why_since_when_and_what_to_do(
-    browser_of_person: Client, world: dict[str, Any]
-) -> None:
+def test_a_stop_says_in_one_place_what_why_since_when_and_what_to_do(browser: Client, world: dict[str, Any]) -> None:
     breaker.trip_account(NotAuthenticated("Not authenticated"))
-    html = html_of(browser_of_person)
+    html = html_of(browser)
     headline = "Sync is stopped: Monday rejects the API token."
     assert words_of(html).count(headline) == 1
     assert headline in words_of(stop_of(html))
@@ -141,13 +137,13 @@ def test_a_stop_says_in_one_place_what_why_since_when_and_what_to_do(
     assert {stop_headline(["Organizations", "Contacts"], one.cause) for one in stops()} == {headline}
 
 
-def test_what_waits_for_a_stop_is_the_sum_of_the_tiles(browser_of_person: Client) -> None:
+def test_what_waits_for_a_stop_is_the_sum_of_the_tiles(browser: Client) -> None:
     states.boards()
     states.contact("Ann")
     states.waiting("Ben")
     states.candidate("7001")
     breaker.trip_account(ConnectionLost("gone"))
-    html = html_of(browser_of_person)
+    html = html_of(browser)
     assert links(html) == {(pending := "/admin/npd/contact/?health=pending"): 2}
     assert f'href="{pending}">2 contacts wait</a>' in stop_of(html)
 
@@ -170,7 +166,7 @@ def test_who_may_not_act_is_told_the_cause_and_who_may_and_has_no_button(
 
 
 def test_a_stop_is_said_of_what_waits_for_it_beside_what_a_column_blocks(
-    browser_of_person: Client, world: dict[str, Any]
+    browser: Client, world: dict[str, Any]
 ) -> None:
     FieldMapping.objects.filter(link__entity_type="contact", key="phone").update(problem="The column is gone.")
     record = states.synced("Ida", "7000")
@@ -178,15 +174,13 @@ def test_a_stop_is_said_of_what_waits_for_it_beside_what_a_column_blocks(
     SyncMetadata.objects.filter(entity_id=str(record.pk)).update(blocked_fields={"phone": entry})
     Contact.objects.filter(pk=record.pk).update(role_title="Head")
     breaker.trip_account(NotAuthenticated("Not authenticated"))
-    html = browser_of_person.get(f"/admin/npd/contact/{record.pk}/change/").content.decode()
+    html = browser.get(f"/admin/npd/contact/{record.pk}/change/").content.decode()
     said = words_of(html.partition("npd-state-words")[2].partition("</span>")[0])
     assert "Role waits: Monday rejects the API token. Phone is blocked." in said
 
 
 def test_a_stop_of_a_board_is_told_to_who_may_see_its_records(client: Client, world: dict[str, Any]) -> None:
-    BoardLink.objects.filter(entity_type="organization").update(
-        blocked_reason="The board was archived.", blocked_until=sync_now() + timedelta(minutes=1)
-    )
+    states.stop_board()
     for codename, is_told in (("view_contact", False), ("view_organization", True)):
         client.force_login(staff_who_may(codename, name=codename))
         assert bool(stop_of(html_of(client))) is is_told
@@ -198,12 +192,12 @@ def pauses_of(html: str) -> list[str]:
 
 
 def test_what_people_paused_is_no_stop_and_is_said_on_every_page_with_its_resume(
-    browser_of_person: Client, stopped: dict[str, Any]
+    browser: Client, stopped: dict[str, Any]
 ) -> None:
     pauses.pause("anna")
     pauses.pause("ben", entity_type="contact", direction="to_npd", why="Clean-up")
     for page in PAGES:
-        html = browser_of_person.get(page.format(stopped["synced"].pk)).content.decode()
+        html = browser.get(page.format(stopped["synced"].pk)).content.decode()
         assert not stop_of(html)
         # Health's first card says what pauses everything.
         is_health = 'id="npd-health-headline"' in html
@@ -211,9 +205,9 @@ def test_what_people_paused_is_no_stop_and_is_said_on_every_page_with_its_resume
         assert pauses_of(html)[0 if is_health else 1 :] == ["Contacts, updating from Monday"]
         assert html.count('aria-label="Resume: ') == 2
     form = {"entity_type": "contact", "direction": "to_npd", "back": "/admin/npd/contact/"}
-    answer = browser_of_person.post("/admin/sync/syncqueue/resume/", form)
+    answer = browser.post("/admin/sync/syncqueue/resume/", form)
     assert answer.headers["Location"] == "/admin/npd/contact/"
-    assert pauses_of(browser_of_person.get("/admin/inbox/").content.decode()) == ["Everything"]
+    assert pauses_of(browser.get("/admin/inbox/").content.decode()) == ["Everything"]
 
 
 def test_a_pause_of_a_board_is_told_to_who_may_see_its_records_and_resumed_by_who_may(
@@ -232,45 +226,39 @@ def test_a_pause_of_a_board_is_told_to_who_may_see_its_records_and_resumed_by_wh
 
 
 @responses.activate
-def test_the_button_asks_monday_once_and_leads_back(
-    browser_of_person: Client, stopped: dict[str, Any], settings: Any
-) -> None:
+def test_the_button_asks_monday_once_and_leads_back(browser: Client, stopped: dict[str, Any], settings: Any) -> None:
     settings.MONDAY_API_URL = "https://monday.test/v2"
     responses.post("https://monday.test/v2", json={"data": {"me": {"id": "7"}}})
-    answer = browser_of_person.post(TRY, {"back": "/admin/npd/contact/?q=a"})
+    answer = browser.post(TRY, {"back": "/admin/npd/contact/?q=a"})
     assert answer.headers["Location"] == "/admin/npd/contact/?q=a"
     assert len(responses.calls) == 1
-    assert not stop_of(html_of(browser_of_person))
-    assert browser_of_person.post(TRY, {"back": "https://evil.example/"}).headers["Location"] == "/admin/"
-    assert browser_of_person.get(TRY).status_code == 405
+    assert not stop_of(html_of(browser))
+    assert browser.post(TRY, {"back": "https://evil.example/"}).headers["Location"] == "/admin/"
+    assert browser.get(TRY).status_code == 405
     assert len(responses.calls) == 1
 
 
-def test_an_inbox_during_a_stop_does_not_say_that_it_is_empty(browser_of_person: Client) -> None:
+def test_an_inbox_during_a_stop_does_not_say_that_it_is_empty(browser: Client) -> None:
     states.boards()
-    inbox = browser_of_person.get("/admin/inbox/").content.decode()
+    inbox = browser.get("/admin/inbox/").content.decode()
     assert "npd-inbox-stopped" not in inbox
     states.contact("Ann")
     SyncQueue.objects.create(entity_type="contact", entity_id=states.contact("Ben").pk)
     breaker.trip_account(DailyLimitReached("daily limit exceeded", wait_seconds=63_877))
     for query in ("", "?kind=conflict", "?mine=1"):
-        empty = browser_of_person.get(f"/admin/inbox/{query}").content.decode()
+        empty = browser.get(f"/admin/inbox/{query}").content.decode()
         empty = empty.partition('class="npd-empty"')[2]
         assert "npd-inbox-stopped" in empty
         assert "check_circle" not in empty
         assert "What stops it stands above." in words_of(empty)
 
 
-def test_a_stop_that_begins_or_ends_is_another_version_of_every_page(
-    browser_of_person: Client, world: dict[str, Any]
-) -> None:
+def test_a_stop_that_begins_or_ends_is_another_version_of_every_page(browser: Client, world: dict[str, Any]) -> None:
     def version() -> str:
-        return str(browser_of_person.get("/admin/live/").json()["site"])
+        return str(browser.get("/admin/live/").json()["site"])
 
     seen = [version()]
-    BoardLink.objects.filter(entity_type="contact").update(
-        blocked_reason="The board was archived.", blocked_until=sync_now() + timedelta(minutes=1)
-    )
+    states.stop_board("contact")
     seen.append(version())
     BoardLink.objects.update(blocked_reason="", blocked_until=None)
     breaker.trip_account(ConnectionLost("gone"))
@@ -284,46 +272,44 @@ def test_a_stop_that_begins_or_ends_is_another_version_of_every_page(
 
 
 @pytest.mark.usefixtures("told")
-def test_a_change_that_has_failed_for_minutes_is_said_and_not_all_is_syncing(browser_of_person: Client) -> None:
+def test_a_change_that_has_failed_for_minutes_is_said_and_not_all_is_syncing(browser: Client) -> None:
     states.boards()
     states.synced("Ina", "5000")
     row = SyncQueue.objects.create(
         entity_type="contact", entity_id=states.contact("Ann").pk, attempts=1, error_message="Monday answered 500.",
         next_retry=sync_now() + timedelta(minutes=1),
     )  # fmt: skip
-    assert headline_of(browser_of_person) == "Syncing; 1 record is pending"
+    assert headline_of(browser) == "Syncing; 1 record is pending"
     SyncQueue.objects.filter(pk=row.pk).update(attempts=2)
-    assert headline_of(browser_of_person) == "Syncing; 1 thing needs attention"
-    assert tasks_of(browser_of_person) == [("bad", "Failed")]
-    assert "npd-badge-ok" not in html_of(browser_of_person).partition('aria-label="Contacts"')[2].partition("</h2>")[0]
+    assert headline_of(browser) == "Syncing; 1 thing needs attention"
+    assert tasks_of(browser) == [("bad", "Failed")]
+    assert "npd-badge-ok" not in html_of(browser).partition('aria-label="Contacts"')[2].partition("</h2>")[0]
     SyncQueue.objects.filter(pk=row.pk).update(status=QueueStatus.COMPLETED, finished_at=sync_now())
     Contact.objects.update(sync_status="synced")
     SyncQueue.objects.filter(status=QueueStatus.PENDING).delete()
-    assert headline_of(browser_of_person) == "All synced"
+    assert headline_of(browser) == "All synced"
 
 
-def test_a_limit_that_monday_does_not_tell_is_never_called_none(
-    browser_of_person: Client, world: dict[str, Any]
-) -> None:
+def test_a_limit_that_monday_does_not_tell_is_never_called_none(browser: Client, world: dict[str, Any]) -> None:
     assert "no daily limit" not in (before := quota.forecast().words)
     breaker.trip_account(DailyLimitReached("daily limit exceeded", wait_seconds=63_877))
     assert "daily limit was reached" in quota.forecast().words
-    assert "no daily limit" not in text_of(browser_of_person)
+    assert "no daily limit" not in text_of(browser)
     MondayAccount.objects.update(**credentials.NO_STOP)
     assert quota.forecast().words == before
-    assert "no daily limit" not in text_of(browser_of_person)
+    assert "no daily limit" not in text_of(browser)
 
 
-def test_an_empty_installation_is_not_set_up_and_not_stopped(browser_of_person: Client, settings: Any) -> None:
+def test_an_empty_installation_is_not_set_up_and_not_stopped(browser: Client, settings: Any) -> None:
     for key in ("", "token-that-no-page-may-show"):
         settings.MONDAY_API_KEY = key
-        html = html_of(browser_of_person)
-        assert headline_of(browser_of_person).startswith("Not set up")
+        html = html_of(browser)
+        assert headline_of(browser).startswith("Not set up")
         assert "npd-badge-bad" not in html
         assert "manage.py" not in html
         assert html.count("npd-button-main") == 1
-        assert "reachable" not in text_of(browser_of_person)  # the sandbox reaches any address
+        assert "reachable" not in text_of(browser)  # the sandbox reaches any address
     settings.MONDAY_API_URL, settings.SITE_URL = "https://api.monday.com/v2", "http://127.0.0.1:8000"
-    found = re.search(r"<li>((?:(?!</li>).)*reachable.*?)</li>", html_of(browser_of_person), re.DOTALL)
+    found = re.search(r"<li>((?:(?!</li>).)*reachable.*?)</li>", html_of(browser), re.DOTALL)
     assert found
     assert "npd-badge-ok" not in found[1]

@@ -33,85 +33,83 @@ def listed(client: Client, query: str = "") -> set[str]:
 
 
 def test_the_list_is_narrowed_by_board_reason_name_and_what_needs_attention(
-    browser_of_person: Client, items: list[UnmatchedItem]
+    browser: Client, items: list[UnmatchedItem]
 ) -> None:
     UnmatchedItem.objects.create(entity_type="contact", item_id="900", name="Left", ignored_at=states.sync_now())
-    assert listed(browser_of_person) == {"no_key", "ambiguous", "queued", "invalid"}
-    assert listed(browser_of_person, "?entity_type=organization") == {"queued"}
-    shown = browser_of_person.get(f"{LIST}?entity_type=organization").content.decode()
+    assert listed(browser) == {"no_key", "ambiguous", "queued", "invalid"}
+    assert listed(browser, "?entity_type=organization") == {"queued"}
+    shown = browser.get(f"{LIST}?entity_type=organization").content.decode()
     assert re.search(r'<td class="[^"]*field-board[^"]*"[^>]*>\s*Organizations', shown)
-    assert listed(browser_of_person, "?why=invalid") == {"invalid"}
-    assert listed(browser_of_person, "?q=item+amb") == {"ambiguous"}
-    assert listed(browser_of_person, "?q=803") == {"invalid"}
-    assert listed(browser_of_person, "?show=attention") == {"no_key", "invalid"}
-    shown = browser_of_person.get(f"{LIST}?show=ignored").context["cl"].result_list
+    assert listed(browser, "?why=invalid") == {"invalid"}
+    assert listed(browser, "?q=item+amb") == {"ambiguous"}
+    assert listed(browser, "?q=803") == {"invalid"}
+    assert listed(browser, "?show=attention") == {"no_key", "invalid"}
+    shown = browser.get(f"{LIST}?show=ignored").context["cl"].result_list
     assert [row.name for row in shown] == ["Left"]
 
 
-def test_the_list_asks_as_often_whatever_it_shows(
-    browser_of_person: Client, items: list[UnmatchedItem], person: User
-) -> None:
-    listed(browser_of_person)
-    few = queries_of(lambda: listed(browser_of_person))
+def test_the_list_asks_as_often_whatever_it_shows(browser: Client, items: list[UnmatchedItem], person: User) -> None:
+    listed(browser)
+    few = queries_of(lambda: listed(browser))
     for n in range(60):
         UnmatchedItem.objects.create(entity_type="contact", item_id=f"9{n}", name=f"Nobody {n}", reason_code="no_key")
-    assert queries_of(lambda: listed(browser_of_person)) <= max(few, 15)
+    assert queries_of(lambda: listed(browser)) <= max(few, 15)
     assert few <= 15
 
 
 def test_ticked_items_are_created_after_a_question_and_ignored_at_once(
-    browser_of_person: Client, items: list[UnmatchedItem]
+    browser: Client, items: list[UnmatchedItem]
 ) -> None:
     ticked = {"_selected_action": [row.pk for row in items[:2]], "action": "create_selected"}
-    question = browser_of_person.post(LIST, ticked)
+    question = browser.post(LIST, ticked)
     assert "Create 2 contacts?" in question.content.decode()
-    assert "Create contacts…" in browser_of_person.get(f"{LIST}?entity_type=contact").content.decode()
+    assert "Create contacts…" in browser.get(f"{LIST}?entity_type=contact").content.decode()
     other = UnmatchedItem.objects.create(entity_type="organization", item_id="899", name="Acme")
     mixed = {**ticked, "_selected_action": [items[0].pk, other.pk]}
-    assert "Create 2 records?" in browser_of_person.post(LIST, mixed).content.decode()
+    assert "Create 2 records?" in browser.post(LIST, mixed).content.decode()
     other.delete()
     assert not SyncQueue.objects.exists()
-    browser_of_person.post(LIST, ticked | {"confirmed": "yes"})
+    browser.post(LIST, ticked | {"confirmed": "yes"})
     wanted = dict(SyncQueue.objects.values_list("remote_id", "payload"))
     assert wanted == {"800": {"create": True, "by": "dora"}, "801": {"as_new": True, "by": "dora"}}
-    browser_of_person.post(LIST, ticked | {"action": "ignore_selected"})
-    assert "2 items ignored. List them again" in words_of(browser_of_person.get(LIST).content.decode())
-    assert listed(browser_of_person) == {"queued", "invalid"}
+    browser.post(LIST, ticked | {"action": "ignore_selected"})
+    assert "2 items ignored. List them again" in words_of(browser.get(LIST).content.decode())
+    assert listed(browser) == {"queued", "invalid"}
     ignored = {"_selected_action": [row.pk for row in items[:2]], "action": "undo_selected"}
-    browser_of_person.post(f"{LIST}?show=ignored", ignored)
+    browser.post(f"{LIST}?show=ignored", ignored)
     assert not UnmatchedItem.objects.exclude(ignored_at=None).exists()
 
 
 def test_the_search_of_a_record_finds_those_without_an_item_and_says_which_have_one(
-    browser_of_person: Client, items: list[UnmatchedItem]
+    browser: Client, items: list[UnmatchedItem]
 ) -> None:
     address = f"{LIST}{items[0].pk}/link/"
     Contact.objects.create(name="Ann Free", email="ann@example.com")
     Contact.objects.create(name="Ann Taken", monday_id="5")
     Contact.objects.create(name="Ann Off", sync_enabled=False)
-    text = browser_of_person.get(f"{address}?q=ann").content.decode()
+    text = browser.get(f"{address}?q=ann").content.decode()
     assert "Ann Free" in text
     assert "ann@example.com" in text
     assert "Ann Off" not in text
-    answer = browser_of_person.get(f"{address}?q=taken")
+    answer = browser.get(f"{address}?q=taken")
     assert (answer.context["records"], [str(found) for found, _, _ in answer.context["linked"]]) == ([], ["Ann Taken"])
     assert "Has an item already" in answer.content.decode()
     assert "Show what linking with Ann Taken" not in answer.content.decode()
-    assert "No contact was found for" in browser_of_person.get(f"{address}?q=nobody").content.decode()
+    assert "No contact was found for" in browser.get(f"{address}?q=nobody").content.decode()
 
 
 def test_an_item_that_is_unmatched_no_more_leads_back_to_the_list_with_why(
-    browser_of_person: Client, items: list[UnmatchedItem]
+    browser: Client, items: list[UnmatchedItem]
 ) -> None:
     key = items[0].pk
     Contact.objects.create(name="Ann", monday_id=items[0].item_id)
     for address in (f"{LIST}{key}/change/", f"{LIST}{key}/link/"):
-        answer = browser_of_person.get(address, follow=True)
+        answer = browser.get(address, follow=True)
         assert answer.redirect_chain[-1][0] == LIST
         assert "isn't unmatched any more" in words_of(answer.content.decode()).replace("&#x27;", "'")
     UnmatchedItem.objects.filter(pk=key).update(ignored_at=states.sync_now())
     form = {"action": "create_selected", "_selected_action": [key], "confirmed": "yes"}
-    late = browser_of_person.post(LIST, form, follow=True)
+    late = browser.post(LIST, form, follow=True)
     assert late.redirect_chain == [(LIST, 302)]
     assert "Nothing was done" in words_of(late.content.decode())
 

@@ -37,21 +37,19 @@ def page(client: Client, world: dict[str, Any], zone: str = "") -> str:
     return words_of(client.get(f"/admin/npd/contact/{world['synced'].pk}/change/").content.decode())
 
 
-def test_a_page_says_in_which_zone_its_times_are(browser_of_person: Client, world: dict[str, Any]) -> None:
+def test_a_page_says_in_which_zone_its_times_are(browser: Client, world: dict[str, Any]) -> None:
     for zone, short in (
         ("Europe/Stockholm", "CE"),
         ("America/New_York", "E"),
         ("Asia/Kolkata", "IST)"),
         ("America/Sao_Paulo", "UTC-3)"),
     ):
-        assert f"Times are in your time zone ({zone}, {short}" in page(browser_of_person, world, zone)
+        assert f"Times are in your time zone ({zone}, {short}" in page(browser, world, zone)
     # The zone of one request is not the next one's.
     assert timezone.get_current_timezone_name() == "UTC"
 
 
-def test_a_list_says_times_and_reads_typed_ones_in_the_readers_zone(
-    browser_of_person: Client, world: dict[str, Any]
-) -> None:
+def test_a_list_says_times_and_reads_typed_ones_in_the_readers_zone(browser: Client, world: dict[str, Any]) -> None:
     row = decided(world, WINTER)  # half past seven in New York
     asked = {"at_from_0": "2026-01-15", "at_from_1": "07:00:00", "at_to_0": "2026-01-15", "at_to_1": "08:00:00"}
     for zone, said, found in (
@@ -60,25 +58,25 @@ def test_a_list_says_times_and_reads_typed_ones_in_the_readers_zone(
         ("Europe/Stockholm", 'title="15 Jan 2026, 13:30:00 CET · 15 Jan 2026, 12:30:00 UTC"', []),
     ):
         if zone:
-            browser_of_person.cookies[unfold.ZONE_COOKIE] = zone
-        assert said in browser_of_person.get("/admin/sync/decision/").content.decode()
-        listed = browser_of_person.get("/admin/sync/decision/", asked).context["cl"].result_list
+            browser.cookies[unfold.ZONE_COOKIE] = zone
+        assert said in browser.get("/admin/sync/decision/").content.decode()
+        listed = browser.get("/admin/sync/decision/", asked).context["cl"].result_list
         assert [one.pk for one in listed] == found, zone
 
 
-def test_what_led_to_a_change_is_told_in_the_readers_zone_too(browser_of_person: Client, world: dict[str, Any]) -> None:
+def test_what_led_to_a_change_is_told_in_the_readers_zone_too(browser: Client, world: dict[str, Any]) -> None:
     edit = {"who": "Maya", "at": WINTER.isoformat()}
     contact = {"entity_type": "contact", "entity_id": world["synced"].pk}
     Decision.objects.create(**contact, kind="push", key="phone", sentence="Sent.", cause={"npd": edit})
-    assert "15 Jan 2026, 07:30:00 EST" in page(browser_of_person, world, "America/New_York")
+    assert "15 Jan 2026, 07:30:00 EST" in page(browser, world, "America/New_York")
 
 
 def test_a_browser_that_names_no_zone_reads_the_installations(
-    browser_of_person: Client, world: dict[str, Any], settings: Any
+    browser: Client, world: dict[str, Any], settings: Any
 ) -> None:
     settings.PAGES_TIME_ZONE = "Asia/Tokyo"
     for told in ("", "Mars/Olympus_Mons", "../../etc/passwd", "Europe", "x" * 4_000):
-        shown = page(browser_of_person, world, told)
+        shown = page(browser, world, told)
         assert "JST" in shown
         assert ("Times are in Asia/Tokyo, JST" in shown) is bool(told)  # once the browser has said one at all
 

@@ -36,13 +36,13 @@ from sync.operations import attention
 from sync.operations.attention import AttentionKind
 from sync.outbox import pauses
 from tests.admin import states
-from tests.admin.conftest import browser_of_person, monday, person
+from tests.admin.conftest import browser, monday, person
 from tests.admin.test_records import words_of
 from tests.attention.test_attention import Kinds, blocked, kinds
 from tests.support.people import staff_who_may
 from tests.support.rows import queries_of
 
-__all__ = ["browser_of_person", "kinds", "monday", "person"]
+__all__ = ["browser", "kinds", "monday", "person"]
 
 pytestmark = pytest.mark.django_db
 INBOX = "/admin/inbox/"
@@ -67,100 +67,98 @@ def keys_of(html: str) -> list[str]:
     return re.findall(r'name="key"\s+value="([^"]+)"', html)
 
 
-def test_a_retried_job_leads_to_its_current_one_until_that_has_succeeded(browser_of_person: Client) -> None:
+def test_a_retried_job_leads_to_its_current_one_until_that_has_succeeded(browser: Client) -> None:
     states.dead("Ann", "Monday answered 500.")
     failed = SyncQueue.objects.get(status="failed")
-    browser_of_person.post(ACT, {"one": f"retry failed:{failed.pk}"})
+    browser.post(ACT, {"one": f"retry failed:{failed.pk}"})
     current = SyncQueue.objects.get(status="pending")
     # It failed once more, and waits for its next attempt.
     current.attempts, current.error_message = 2, "Monday answered 500."
     current.next_retry = sync_now() + timedelta(minutes=5, seconds=30)
     current.save()
-    html = page(browser_of_person)
+    html = page(browser)
     assert "Retrying; failed 7 times." in words_of(html)
     assert "Next attempt in 5 minutes" in words_of(html)
     assert reverse("admin:sync_syncqueue_change", args=[current.pk]) in html
-    ended = browser_of_person.get(reverse("admin:sync_syncqueue_change", args=[failed.pk])).content.decode()
+    ended = browser.get(reverse("admin:sync_syncqueue_change", args=[failed.pk])).content.decode()
     assert f"Status Retried Why Retried by dora as job {current.pk}" in words_of(ended)
 
     [key] = keys_of(html)
     assert re.findall(r'name="one"\s+value="([^"]+)"', html) == [f"retry {key}"]
-    browser_of_person.post(ACT, {"one": f"retry {key}"})
+    browser.post(ACT, {"one": f"retry {key}"})
     current.refresh_from_db()
     assert (current.attempts, current.next_retry <= sync_now()) == (0, True)
-    assert "Retrying; failed 7 times." in words_of(page(browser_of_person)), "here until it has succeeded"
+    assert "Retrying; failed 7 times." in words_of(page(browser)), "here until it has succeeded"
 
 
-def test_the_sidebar_and_the_api_count_the_same(browser_of_person: Client, kinds: Kinds) -> None:
+def test_the_sidebar_and_the_api_count_the_same(browser: Client, kinds: Kinds) -> None:
     states.conflicting("Zoe", "5050")  # which has Ann's cause
-    html, counts = page(browser_of_person), attention.counts()
+    html, counts = page(browser), attention.counts()
     tallies = attention.tallies()
     assert sum(tally.causes for tally in tallies.values()) == 10
     assert (tallies[AttentionKind.CONFLICT].causes, counts[AttentionKind.CONFLICT]) == (1, 2)
     badge = re.search(r'<a\s+href="/admin/inbox/".*?</a>', html, re.DOTALL)
     assert badge
     assert words_of(badge[0]).split() == ["Inbox", "10"]
-    assert browser_of_person.get("/admin/live/").json()["badges"][INBOX].count("10") >= 1
-    assert browser_of_person.get("/api/v1/sync/stats").json()["needs_attention"] == {
+    assert browser.get("/admin/live/").json()["badges"][INBOX].count("10") >= 1
+    assert browser.get("/api/v1/sync/stats").json()["needs_attention"] == {
         kind.value: number for kind, number in counts.items()
     }
     assert len(keys_of(html)) == 11
 
 
-def test_one_side_is_used_for_the_values_shown_and_that_is_undone(browser_of_person: Client, kinds: Kinds) -> None:
+def test_one_side_is_used_for_the_values_shown_and_that_is_undone(browser: Client, kinds: Kinds) -> None:
     key = kinds[AttentionKind.CONFLICT][0]
-    seen = seen_of(page(browser_of_person), key)
-    browser_of_person.post(ACT, {"one": f"keep_monday {key}", **seen})
+    seen = seen_of(page(browser), key)
+    browser.post(ACT, {"one": f"keep_monday {key}", **seen})
     conflict = SyncConflict.objects.get(pk=key.partition(":")[2])
     assert conflict.stored_resolution.resolution_type == "keep_monday"
-    html = page(browser_of_person)
+    html = page(browser)
     assert key not in keys_of(html)
     assert "Monday's value is used" in words_of(html)
-    browser_of_person.post(UNDO)
+    browser.post(UNDO)
     assert ConflictBatch.objects.get().state == BatchState.UNDOING
 
 
-def test_both_are_used_of_long_texts_and_of_nothing_else(browser_of_person: Client, kinds: Kinds) -> None:
+def test_both_are_used_of_long_texts_and_of_nothing_else(browser: Client, kinds: Kinds) -> None:
     short = kinds[AttentionKind.CONFLICT][0]
     _, conflict = states.conflicting("Zoe", "5050", "notes")
     texts = {"npd_data": {"notes": "Met in May.\nCall her."}, "monday_data": {"notes": "Met in May.\nSend the offer."}}
     SyncConflict.objects.filter(pk=conflict.pk).update(base_data={"notes": "Met in May."}, **texts)
-    key, html = f"conflict:{conflict.pk}", page(browser_of_person)
+    key, html = f"conflict:{conflict.pk}", page(browser)
     assert f'value="both {key}"' in html
     assert f'value="both {short}"' not in html
-    browser_of_person.post(ACT, {"one": f"both {key}", **seen_of(html, key)})
+    browser.post(ACT, {"one": f"both {key}", **seen_of(html, key)})
     conflict.refresh_from_db()
     assert conflict.stored_resolution.fields["notes"].value == "Met in May.\nCall her.\nSend the offer."
     assert [row.name for row in ConflictBatch.objects.get().entries.all()] == ["Zoe"]
 
 
-def test_a_value_that_changed_since_it_was_shown_is_not_overwritten(browser_of_person: Client, kinds: Kinds) -> None:
+def test_a_value_that_changed_since_it_was_shown_is_not_overwritten(browser: Client, kinds: Kinds) -> None:
     key = kinds[AttentionKind.CONFLICT][0]
-    seen = seen_of(page(browser_of_person), key)
+    seen = seen_of(page(browser), key)
     SyncConflict.objects.filter(pk=key.partition(":")[2]).update(monday_data={"phone": "another"})
     for form in (seen, {}):
-        browser_of_person.post(ACT, {"one": f"keep_monday {key}", **form})
+        browser.post(ACT, {"one": f"keep_monday {key}", **form})
         assert SyncConflict.objects.get(pk=key.partition(":")[2]).resolution is None
 
 
-def test_ticked_entries_of_several_kinds_are_done_where_it_fits(browser_of_person: Client, kinds: Kinds) -> None:
+def test_ticked_entries_of_several_kinds_are_done_where_it_fits(browser: Client, kinds: Kinds) -> None:
     keys = [kinds[kind][0] for kind in (AttentionKind.FAILED, AttentionKind.BLOCKED, AttentionKind.CONFLICT)]
-    browser_of_person.post(ACT, {"action": "retry", "key": keys})
+    browser.post(ACT, {"action": "retry", "key": keys})
     assert not SyncQueue.objects.filter(status="failed").exists()
     dan = Contact.objects.get(name="Dan")
     assert SyncQueue.objects.filter(entity_id=dan.pk, status="pending").exists()
     assert not ConflictBatch.objects.exists()
 
 
-def test_an_approval_asks_first_and_is_decided_by_the_number_that_was_asked(
-    browser_of_person: Client, kinds: Kinds
-) -> None:
+def test_an_approval_asks_first_and_is_decided_by_the_number_that_was_asked(browser: Client, kinds: Kinds) -> None:
     key = kinds[AttentionKind.APPROVAL][0]
-    asked = browser_of_person.post(ACT, {"one": f"approve {key}"})
+    asked = browser.post(ACT, {"one": f"approve {key}"})
     assert ApprovalRequest.objects.get().state == ApprovalState.PENDING
     sent = sent_by(asked.content.decode())
     assert sent["key"] == [key]
-    browser_of_person.post(ACT, sent)
+    browser.post(ACT, sent)
     assert ApprovalRequest.objects.get().state == ApprovalState.APPROVED
 
 
@@ -170,59 +168,59 @@ def logged() -> list[str]:
     return list(rows.values_list("change_message", flat=True))
 
 
-def test_an_ignored_item_comes_back_by_undo(browser_of_person: Client, kinds: Kinds) -> None:
+def test_an_ignored_item_comes_back_by_undo(browser: Client, kinds: Kinds) -> None:
     key = kinds[AttentionKind.UNMATCHED][0]
-    browser_of_person.post(ACT, {"one": f"ignore {key}"})
+    browser.post(ACT, {"one": f"ignore {key}"})
     assert IgnoredItem.objects.get().item_id == "7001"
     assert logged() == ["Ignored."]
-    assert key not in keys_of(page(browser_of_person))
-    browser_of_person.post(UNDO)
+    assert key not in keys_of(page(browser))
+    browser.post(UNDO)
     assert not IgnoredItem.objects.exists()
     assert logged() == ["Ignored.", "Listed again."]
-    assert key in keys_of(page(browser_of_person))
+    assert key in keys_of(page(browser))
 
 
-def test_a_record_is_created_from_an_unmatched_item(browser_of_person: Client, kinds: Kinds) -> None:
-    key, html = kinds[AttentionKind.UNMATCHED][0], page(browser_of_person)
+def test_a_record_is_created_from_an_unmatched_item(browser: Client, kinds: Kinds) -> None:
+    key, html = kinds[AttentionKind.UNMATCHED][0], page(browser)
     assert f'href="/admin/sync/unmatcheditem/{key.partition(":")[2]}/link/"' in html
     assert "Create contact" in html
-    browser_of_person.post(ACT, {"one": f"create {key}"})
+    browser.post(ACT, {"one": f"create {key}"})
     asked = SyncQueue.objects.filter(remote_id="7001", status="pending")
     assert asked.exists()
     assert logged() == ["Asked to create a record from it."]
     # Nothing is offered any more, and it says why.
-    html = page(browser_of_person)
+    html = page(browser)
     [row] = re.findall(rf'<li[^>]*id="entry-{key.replace(":", "")}".*?</li>', html, re.DOTALL)
     assert "Being created" in row
     assert "data-key" not in row
-    assert "Being created" in browser_of_person.get(f"{INBOX}entry/", {"key": key}).content.decode()
+    assert "Being created" in browser.get(f"{INBOX}entry/", {"key": key}).content.decode()
     assert "0 of 1 done." in words_of(html)
     asked.update(status="completed")
-    assert "Contact “Item 7001” created." in words_of(page(browser_of_person))
+    assert "Contact “Item 7001” created." in words_of(page(browser))
 
 
-def test_a_value_that_no_page_of_ours_sends_is_no_value(browser_of_person: Client, kinds: Kinds) -> None:
+def test_a_value_that_no_page_of_ours_sends_is_no_value(browser: Client, kinds: Kinds) -> None:
     key = kinds[AttentionKind.CONFLICT][0]
-    browser_of_person.post(ACT, {"one": f"keep_monday {key}", f"seen:{key}": "[" * 100_000})
+    browser.post(ACT, {"one": f"keep_monday {key}", f"seen:{key}": "[" * 100_000})
     assert not ConflictBatch.objects.exists()
 
 
-def test_the_last_act_is_undone_only_while_it_is_the_last_minutes(browser_of_person: Client, kinds: Kinds) -> None:
-    browser_of_person.post(ACT, {"one": f"ignore {kinds[AttentionKind.UNMATCHED][0]}"})
+def test_the_last_act_is_undone_only_while_it_is_the_last_minutes(browser: Client, kinds: Kinds) -> None:
+    browser.post(ACT, {"one": f"ignore {kinds[AttentionKind.UNMATCHED][0]}"})
     for _ in range(2):
-        html = page(browser_of_person)
+        html = page(browser)
         assert ("data-inbox-undo" in html, "data-leaves" in html) == (True, True)
-    session = browser_of_person.session
+    session = browser.session
     session["inbox_act"] |= {"at": (sync_now() - timedelta(seconds=61)).isoformat()}
     session.save()
-    assert 'id="npd-inbox-undo"' not in page(browser_of_person)
-    browser_of_person.post(UNDO)
+    assert 'id="npd-inbox-undo"' not in page(browser)
+    browser.post(UNDO)
     assert IgnoredItem.objects.exists()
 
 
-def test_what_deletes_is_last_and_red_everywhere(browser_of_person: Client) -> None:
+def test_what_deletes_is_last_and_red_everywhere(browser: Client) -> None:
     removed_ones(2)
-    html = page(browser_of_person)
+    html = page(browser)
     wanted = [("create_again", False), ("unlink_removed", False), ("delete_removed", True)]
     assert buttons_of(html) == wanted * 3  # of the card and of both rows
     bulk = re.findall(r'class="npd-button([^"]*)"\s+type="submit"\s+name="action"\s+value="(\w+)"\s+data-inbox', html)
@@ -230,18 +228,18 @@ def test_what_deletes_is_last_and_red_everywhere(browser_of_person: Client) -> N
 
 
 def test_a_rejected_value_is_kept_different_and_asked_about_again_by_undo(
-    browser_of_person: Client, rejected_email: Contact
+    browser: Client, rejected_email: Contact
 ) -> None:
     key = f"rejected:contact:{rejected_email.pk}:email"
-    html = page(browser_of_person)
+    html = page(browser)
     assert "ann@example.com" in html
     assert re.search(rf'href="{attention.entries()[0].url}"\s+data-key="f"', html)
-    browser_of_person.post(ACT, {"one": f"keep_npd {key}", **seen_of(html, key)})
-    assert "Ann: kept different on both sides." in words_of(page(browser_of_person))
+    browser.post(ACT, {"one": f"keep_npd {key}", **seen_of(html, key)})
+    assert "Ann: kept different on both sides." in words_of(page(browser))
     assert "kept_by" in SyncMetadata.objects.get(entity_id=str(rejected_email.pk)).blocked_fields["email"]
-    browser_of_person.post(UNDO)
+    browser.post(UNDO)
     assert "kept_by" not in SyncMetadata.objects.get(entity_id=str(rejected_email.pk)).blocked_fields["email"]
-    assert key in keys_of(page(browser_of_person))
+    assert key in keys_of(page(browser))
 
 
 def empty_on_monday(name: str, item: str) -> tuple[str, SyncConflict]:
@@ -266,49 +264,45 @@ def buttons_of(row: str) -> list[tuple[str, bool]]:
     return [(name, "npd-button-deletes" in classes) for classes, name in found]
 
 
-def test_an_empty_side_is_last_and_asks_in_red_before_it_empties_even_one_value(
-    browser_of_person: Client, kinds: Kinds
-) -> None:
+def test_an_empty_side_is_last_and_asks_in_red_before_it_empties_even_one_value(browser: Client, kinds: Kinds) -> None:
     key, conflict = empty_on_monday("Zoe", "5050")
-    html = page(browser_of_person, "?kind=conflict")
+    html = page(browser, "?kind=conflict")
     [row] = re.findall(rf'<li[^>]*id="entry-{key.replace(":", "")}".*?</li>', html, re.DOTALL)
     assert buttons_of(row) == [("keep_npd", False), ("keep_monday", True)]
     assert "Empty Phone in NPD…" in words_of(row)
-    asked = browser_of_person.post(ACT, {"one": f"keep_monday {key}", **seen_of(html, key)}).content.decode()
+    asked = browser.post(ACT, {"one": f"keep_monday {key}", **seen_of(html, key)}).content.decode()
     assert re.search(r'npd-button-deletes"\s+type="submit"\s+name="only"\s+value="emptied"', asked)
     conflict.refresh_from_db()
     assert conflict.resolution is None
     for only in ({}, {"only": "values"}):  # no button of the question
-        browser_of_person.post(ACT, sent_by(asked) | only)
+        browser.post(ACT, sent_by(asked) | only)
         conflict.refresh_from_db()
         assert conflict.resolution is None
-    browser_of_person.post(ACT, sent_by(asked) | {"only": "emptied"})
+    browser.post(ACT, sent_by(asked) | {"only": "emptied"})
     conflict.refresh_from_db()
     assert conflict.stored_resolution.resolution_type == "keep_monday"
-    assert "Zoe: Phone emptied in NPD." in words_of(page(browser_of_person))
-    browser_of_person.post(UNDO)
+    assert "Zoe: Phone emptied in NPD." in words_of(page(browser))
+    browser.post(UNDO)
     assert ConflictBatch.objects.get().state == BatchState.UNDOING
 
 
-def test_of_ticked_entries_values_and_what_would_be_emptied_have_a_button_each(
-    browser_of_person: Client, kinds: Kinds
-) -> None:
+def test_of_ticked_entries_values_and_what_would_be_emptied_have_a_button_each(browser: Client, kinds: Kinds) -> None:
     key, empty = empty_on_monday("Zoe", "5050")
     other = kinds[AttentionKind.CONFLICT][0]
-    html = page(browser_of_person)
+    html = page(browser)
     form = {"action": "keep_monday", "key": [key, other], **seen_of(html, key), **seen_of(html, other)}
-    asked = browser_of_person.post(ACT, form).content.decode()
+    asked = browser.post(ACT, form).content.decode()
     assert re.findall(r'name="only"\s+value="(\w+)"', asked) == ["values", "emptied"]
-    browser_of_person.post(ACT, sent_by(asked) | {"only": "values"})
+    browser.post(ACT, sent_by(asked) | {"only": "values"})
     stored = SyncConflict.objects.filter(resolution__resolution_type="keep_monday")
     assert [f"conflict:{one.pk}" for one in stored] == [other]
     # NPD's side overwrites, as it has a value: nothing is asked.
-    browser_of_person.post(ACT, {"one": f"keep_npd {key}", **seen_of(html, key)})
+    browser.post(ACT, {"one": f"keep_npd {key}", **seen_of(html, key)})
     empty.refresh_from_db()
     assert empty.stored_resolution.resolution_type == "keep_npd"
 
 
-def test_all_of_a_card_that_would_be_emptied_are_named_with_their_number(browser_of_person: Client, db: None) -> None:
+def test_all_of_a_card_that_would_be_emptied_are_named_with_their_number(browser: Client, db: None) -> None:
     states.boards()
     for number in range(2):
         made = states.synced(f"Empty {number}", f"81{number}", email="x@crm.test")
@@ -316,38 +310,36 @@ def test_all_of_a_card_that_would_be_emptied_are_named_with_their_number(browser
         held = {"email": reason | {"column": "email", "version": 1}}
         seen = {"email": [[None, sync_now().isoformat()]]}
         SyncMetadata.objects.filter(entity_id=str(made.pk)).update(blocked_fields=held, seen=seen, base={})
-    html = page(browser_of_person)
+    html = page(browser)
     assert "Empty Email of 2 contacts in NPD…" in words_of(html)
     assert buttons_of(html[html.index("npd-inbox-of") : html.index("npd-inbox-list")])[-1] == ("keep_monday", True)
     [cause] = attention.causes()
-    asked = browser_of_person.post(ACT, {"of": f"keep_monday {cause.cause}", "back": INBOX}).content.decode()
-    browser_of_person.post(ACT, sent_by(asked) | {"only": "emptied"})
+    asked = browser.post(ACT, {"of": f"keep_monday {cause.cause}", "back": INBOX}).content.decode()
+    browser.post(ACT, sent_by(asked) | {"only": "emptied"})
     assert list(Contact.objects.values_list("email", flat=True)) == ["", ""]
-    browser_of_person.post(UNDO)
+    browser.post(UNDO)
     assert list(Contact.objects.values_list("email", flat=True)) == ["x@crm.test"] * 2
 
 
-def test_the_list_of_conflicts_empties_values_by_a_batch_of_their_own(browser_of_person: Client, db: None) -> None:
+def test_the_list_of_conflicts_empties_values_by_a_batch_of_their_own(browser: Client, db: None) -> None:
     states.boards()
     states.conflicting("Ann", "5051")
     empty_on_monday("Zoe", "5050")
-    chosen = browser_of_person.post("/admin/conflicts/syncconflict/all/keep_monday/", follow=True).content.decode()
+    chosen = browser.post("/admin/conflicts/syncconflict/all/keep_monday/", follow=True).content.decode()
     written, emptied = ConflictBatch.objects.order_by("plan__npd_emptied")
     assert (written.total, written.plan["npd"], written.plan["npd_emptied"]) == (1, 1, 0)
     assert (emptied.total, emptied.plan["npd"], emptied.plan["npd_emptied"]) == (1, 0, 1)
     assert chosen.index(str(written.pk)) < chosen.index(str(emptied.pk))
-    shown = browser_of_person.get(f"/admin/conflicts/syncconflict/batch/{emptied.pk}/").content.decode()
+    shown = browser.get(f"/admin/conflicts/syncconflict/batch/{emptied.pk}/").content.decode()
     assert "npd-button npd-button-deletes" in shown
     assert "Empty 1 value in NPD" in words_of(shown)
 
 
-def test_an_act_waits_for_a_pause_of_its_own_direction_alone(browser_of_person: Client, kinds: Kinds) -> None:
+def test_an_act_waits_for_a_pause_of_its_own_direction_alone(browser: Client, kinds: Kinds) -> None:
     pauses.pause("eve", direction="to_monday")
     items, jobs = kinds[AttentionKind.UNMATCHED][0], kinds[AttentionKind.FAILED][0]
-    assert "It waits" not in words_of(
-        browser_of_person.post(ACT, {"one": f"create {items}"}, follow=True).content.decode()
-    )
-    assert "It waits" in words_of(browser_of_person.post(ACT, {"one": f"retry {jobs}"}, follow=True).content.decode())
+    assert "It waits" not in words_of(browser.post(ACT, {"one": f"create {items}"}, follow=True).content.decode())
+    assert "It waits" in words_of(browser.post(ACT, {"one": f"retry {jobs}"}, follow=True).content.decode())
 
 
 @pytest.fixture
@@ -358,21 +350,19 @@ def rejected_email(db: None) -> Contact:
     return rejected_too("Ann", "75")
 
 
-def test_an_entry_is_taken_on_with_a_note_and_says_who_said_what(
-    browser_of_person: Client, kinds: Kinds, person: User
-) -> None:
+def test_an_entry_is_taken_on_with_a_note_and_says_who_said_what(browser: Client, kinds: Kinds, person: User) -> None:
     helper = User.objects.create_user("eve", first_name="Eve", is_staff=True)
     key = kinds[AttentionKind.FAILED][0]
-    browser_of_person.post(ACT, {"action": "assign", "key": key, "assignee": helper.pk})
-    browser_of_person.post(ACT, {"action": "note", "key": key, "note": "Asked <b>Bob</b> about it."})
-    assert keys_of(page(browser_of_person, "?mine=1")) == []
-    browser_of_person.post(ACT, {"action": "assign", "key": key, "assignee": person.pk})
-    html = page(browser_of_person, "?mine=1")
+    browser.post(ACT, {"action": "assign", "key": key, "assignee": helper.pk})
+    browser.post(ACT, {"action": "note", "key": key, "note": "Asked <b>Bob</b> about it."})
+    assert keys_of(page(browser, "?mine=1")) == []
+    browser.post(ACT, {"action": "assign", "key": key, "assignee": person.pk})
+    html = page(browser, "?mine=1")
     assert keys_of(html) == [key]
     assert "Asked &lt;b&gt;Bob&lt;/b&gt; about it." in html
-    told = words_of(browser_of_person.get(f"{INBOX}entry/", {"key": key}).content.decode())
+    told = words_of(browser.get(f"{INBOX}entry/", {"key": key}).content.decode())
     assert told.index("assigned to Dora Demo") < told.index("assigned to Eve")
-    browser_of_person.post(UNDO)
+    browser.post(UNDO)
     assert Assignment.objects.order_by("-id")[0].assignee == helper
     assert Assignment.objects.order_by("-id")[0].note == "Asked <b>Bob</b> about it."
 
@@ -394,13 +384,13 @@ def gone_items(number: int) -> list[SyncConflict]:
     ]  # fmt: skip
 
 
-def test_a_deletion_says_on_which_side_and_what_follows(browser_of_person: Client, db: None) -> None:
+def test_a_deletion_says_on_which_side_and_what_follows(browser: Client, db: None) -> None:
     _gone, again, edited = gone_items(3)
     restores = {"what": "Asked.", "options": [{"does": "archive_item"}, {"does": "restore_record"}, {"does": "unlink"}]}
     SyncConflict.objects.filter(pk__in=[again.pk, edited.pk]).update(about=restores)
     SyncConflict.objects.filter(pk=edited.pk).update(conflict_fields=["phone"])
     Tombstone.objects.create(entity_type="contact", entity_id=again.entity_id, reason_code="question_restored")
-    html = words_of(page(browser_of_person))
+    html = words_of(page(browser))
     assert "The item left the board Conflicts" in html
     assert "Deleted in NPD, with an item on Monday; edited since the last sync: Phone" in html
     assert "Deleted in NPD, and the item was restored on Monday Conflicts" in html
@@ -410,12 +400,12 @@ def test_a_deletion_says_on_which_side_and_what_follows(browser_of_person: Clien
 ALL_CONFLICTS = {"all": "60", "back": f"{INBOX}?kind=conflict"}
 
 
-def test_sixty_gone_items_are_answered_together_on_a_page_that_asks(browser_of_person: Client, db: None) -> None:
+def test_sixty_gone_items_are_answered_together_on_a_page_that_asks(browser: Client, db: None) -> None:
     gone_items(60)
-    html = page(browser_of_person, "?kind=conflict")
+    html = page(browser, "?kind=conflict")
     assert len(keys_of(html)) < 60
     assert re.search(r'name="all"\s+value="60"', html)
-    asked = browser_of_person.post(ACT, {"action": "delete_record", "key": keys_of(html), **ALL_CONFLICTS}, follow=True)
+    asked = browser.post(ACT, {"action": "delete_record", "key": keys_of(html), **ALL_CONFLICTS}, follow=True)
     batch = ConflictBatch.objects.get()
     assert (batch.state, batch.resolution_type, batch.total) == (BatchState.PREPARED, "delete_record", 60)
     assert "npd-button-deletes" in asked.content.decode()
@@ -444,37 +434,37 @@ def confirmed(browser: Client, **form: Any) -> str:
     ],
 )
 def test_sixty_removed_items_are_answered_in_one_act(
-    browser_of_person: Client, act: str, key: str, consequence: str, outcome: str
+    browser: Client, act: str, key: str, consequence: str, outcome: str
 ) -> None:
     gone = removed_ones(60)
     [cause] = attention.causes()
-    assert consequence in confirmed(browser_of_person, of=f"{act} {cause.cause}")
+    assert consequence in confirmed(browser, of=f"{act} {cause.cause}")
     asked = SyncQueue.objects.filter(status="pending", payload__has_key=key)
     assert set(asked.values_list("entity_id", flat=True)) == {one.pk for one in gone}
     assert attention.entries() == []
     assert LogEntry.objects.filter(object_id=str(gone[0].pk)).exists()
     # How far it is stays in sight, until it is done.
-    assert "0 of 60 done." in words_of(page(browser_of_person))
+    assert "0 of 60 done." in words_of(page(browser))
     asked.filter(entity_id__in=[one.pk for one in gone[:17]]).update(status="completed")
     failed = SyncQueue.objects.filter(entity_id=gone[17].pk)
     failed.update(status="failed", last_attempt=SyncNow())
-    assert "17 of 60 done, 1 failed." in words_of(page(browser_of_person))
+    assert "17 of 60 done, 1 failed." in words_of(page(browser))
     failed.update(status="pending")
     asked.update(status="completed")
-    done = page(browser_of_person)
+    done = page(browser)
     assert outcome in words_of(done)
     assert "data-inbox-undo" not in done
     assert "data-leaves" in done
-    assert 'id="npd-inbox-undo"' not in page(browser_of_person)  # once told, it is over
+    assert 'id="npd-inbox-undo"' not in page(browser)  # once told, it is over
 
 
-def test_what_creates_says_what_it_takes_and_what_it_leaves_out(browser_of_person: Client) -> None:
+def test_what_creates_says_what_it_takes_and_what_it_leaves_out(browser: Client) -> None:
     removed_ones(2)
     [cause] = attention.causes()
     form = {"back": INBOX, "of": f"create_again {cause.cause}"}
 
     def asked() -> str:
-        return words_of(browser_of_person.post(ACT, form).content.decode())
+        return words_of(browser.post(ACT, form).content.decode())
 
     before = asked()
     assert "API calls left" not in before
@@ -489,22 +479,20 @@ def test_what_creates_says_what_it_takes_and_what_it_leaves_out(browser_of_perso
     assert "Role is blocked: the items are created without it for now." in said
 
 
-def test_sixty_records_are_deleted_in_one_act_but_not_what_was_edited_since_the_question(
-    browser_of_person: Client,
-) -> None:
+def test_sixty_records_are_deleted_in_one_act_but_not_what_was_edited_since_the_question(browser: Client) -> None:
     gone = removed_ones(60)
     Contact.objects.update(email="who@npd.example")
     [cause] = attention.causes()
     form = {"of": f"delete_removed {cause.cause}", "back": INBOX}
-    asked = browser_of_person.post(ACT, form).content.decode()
+    asked = browser.post(ACT, form).content.decode()
     assert "npd-button-deletes" in asked
     # Each with what tells it from another of its name.
     assert asked.count("who@npd.example") == 60
     assert "In NPD: 60 contacts are deleted" in words_of(asked)
     Contact.objects.filter(pk=gone[0].pk).update(role_title="Chair")
-    browser_of_person.post(ACT, sent_by(asked) | {"asked_at": "2026-02-30T00:00Z"})
+    browser.post(ACT, sent_by(asked) | {"asked_at": "2026-02-30T00:00Z"})
     assert Contact.objects.count() == 60
-    said = browser_of_person.post(ACT, sent_by(asked), follow=True).content.decode()
+    said = browser.post(ACT, sent_by(asked), follow=True).content.decode()
     assert re.search(
         r'npd-inbox-undo.*59 contacts are deleted in NPD\.\s*<a [^>]*href="/admin/sync/tombstone/"', said, re.DOTALL
     )
@@ -514,10 +502,10 @@ def test_sixty_records_are_deleted_in_one_act_but_not_what_was_edited_since_the_
     assert LogEntry.objects.filter(action_flag=DELETION).count() == 59
 
 
-def test_of_removed_items_those_that_are_ticked_are_answered(browser_of_person: Client) -> None:
+def test_of_removed_items_those_that_are_ticked_are_answered(browser: Client) -> None:
     gone = removed_ones(4)
     keys = [f"removed:contact:{one.pk}" for one in gone[:2]]
-    assert "Delete 2 contacts in NPD?" in confirmed(browser_of_person, action="delete_removed", key=keys)
+    assert "Delete 2 contacts in NPD?" in confirmed(browser, action="delete_removed", key=keys)
     assert set(Contact.objects.values_list("pk", flat=True)) == {one.pk for one in gone[2:]}
 
 
@@ -544,24 +532,24 @@ def test_who_may_not_delete_contacts_is_offered_the_other_answers_and_deletes_no
     assert Contact.objects.count() == 3
 
 
-def test_what_is_ticked_alone_is_answered_alone(browser_of_person: Client, db: None) -> None:
+def test_what_is_ticked_alone_is_answered_alone(browser: Client, db: None) -> None:
     two = [f"conflict:{one.pk}" for one in gone_items(3)[:2]]
-    browser_of_person.post(ACT, {"action": "unlink", "key": two, "back": INBOX})
+    browser.post(ACT, {"action": "unlink", "key": two, "back": INBOX})
     assert {f"conflict:{one.conflict_id}" for one in ConflictBatch.objects.get().entries.all()} == set(two)
 
 
-def test_all_that_match_are_tried_again_once_their_number_was_confirmed(browser_of_person: Client, db: None) -> None:
+def test_all_that_match_are_tried_again_once_their_number_was_confirmed(browser: Client, db: None) -> None:
     for number in range(40):
         states.dead(f"Dead {number}")
     failed = SyncQueue.objects.filter(status="failed")
     sent = {"action": "retry", "all": "40", "back": f"{INBOX}?kind=failed"}
-    asked = browser_of_person.post(ACT, sent).content.decode()
+    asked = browser.post(ACT, sent).content.decode()
     assert re.search(r'name="expect" value="40"', asked)
     assert failed.count() == 40
     states.dead("Came later")
-    again = browser_of_person.post(ACT, sent | {"expect": "40", "confirmed": "yes"})
+    again = browser.post(ACT, sent | {"expect": "40", "confirmed": "yes"})
     assert (again.status_code, failed.count()) == (409, 41)
-    browser_of_person.post(ACT, sent | {"expect": "41", "confirmed": "yes"})
+    browser.post(ACT, sent | {"expect": "41", "confirmed": "yes"})
     assert failed.count() == 0
 
 
@@ -595,46 +583,46 @@ def test_who_may_see_nothing_is_told_so(client: Client, kinds: Kinds) -> None:
     assert "Ann" not in text
 
 
-def test_each_kind_leads_to_its_own_list_which_has_as_many(browser_of_person: Client, kinds: Kinds) -> None:
+def test_each_kind_leads_to_its_own_list_which_has_as_many(browser: Client, kinds: Kinds) -> None:
     for kind in AttentionKind:
-        html = page(browser_of_person, f"?kind={kind.value}")
+        html = page(browser, f"?kind={kind.value}")
         assert keys_of(html) == [kinds[kind][0]]
         found = re.search(r'npd-inbox-full"\s+href="([^"]+)"', html)
         # The inbox alone has them together.
         if kind in (AttentionKind.REMOVED, AttentionKind.REJECTED, AttentionKind.NOTIFICATION):
             continue
         assert found
-        listed = browser_of_person.get(found[1].replace("&amp;", "&")).content.decode()
+        listed = browser.get(found[1].replace("&amp;", "&")).content.decode()
         name = kinds[kind][1]
         assert name in listed or "7001" in listed
 
 
-def test_a_page_that_became_empty_shows_the_last_one(browser_of_person: Client, kinds: Kinds) -> None:
+def test_a_page_that_became_empty_shows_the_last_one(browser: Client, kinds: Kinds) -> None:
     cause = next(one.cause for one in attention.entries() if one.kind is AttentionKind.FAILED)
     for query, left in (
         ("?p=9", {key for key, _ in kinds.values()}),
         ("?kind=failed&p=2", {kinds[AttentionKind.FAILED][0]}),
         (f"?cause={quote(cause)}&p=2", {kinds[AttentionKind.FAILED][0]}),
     ):
-        assert set(keys_of(page(browser_of_person, query))) == left, query
+        assert set(keys_of(page(browser, query))) == left, query
     for number in range(ENTRIES_ON_A_PAGE):
         states.dead(f"More {number}")
-    html = page(browser_of_person, f"?cause={quote(cause)}&p=7")
+    html = page(browser, f"?cause={quote(cause)}&p=7")
     assert len(keys_of(html)) == 1
     assert "p=1" in html
     assert "p=6" not in html
 
 
 @pytest.mark.parametrize("form", [{}, {"action": "retry"}, {"action": "x", "key": "y"}, {"one": "retry failed:\0"}])
-def test_odd_acts_do_nothing(browser_of_person: Client, kinds: Kinds, form: dict[str, str]) -> None:
-    assert browser_of_person.post(ACT, form).status_code in (302, 303)
+def test_odd_acts_do_nothing(browser: Client, kinds: Kinds, form: dict[str, str]) -> None:
+    assert browser.post(ACT, form).status_code in (302, 303)
     assert attention.counts() == dict.fromkeys(AttentionKind, 1)
 
 
-def test_a_page_leads_back_to_the_inbox_and_nowhere_else(browser_of_person: Client) -> None:
+def test_a_page_leads_back_to_the_inbox_and_nowhere_else(browser: Client) -> None:
     for back in ("https://evil.example/admin/inbox/", "//evil.example", "/admin/logout/"):
-        assert browser_of_person.post(ACT, {"back": back}).headers["Location"] == INBOX
-    assert browser_of_person.post(ACT, {"back": f"{INBOX}?kind=failed"}).headers["Location"] == f"{INBOX}?kind=failed"
+        assert browser.post(ACT, {"back": back}).headers["Location"] == INBOX
+    assert browser.post(ACT, {"back": f"{INBOX}?kind=failed"}).headers["Location"] == f"{INBOX}?kind=failed"
 
 
 def failing(name: str) -> None:
@@ -642,11 +630,11 @@ def failing(name: str) -> None:
     SyncQueue.objects.filter(entity_id=states.waiting(name).pk).update(attempts=3, reason="")
 
 
-def test_the_page_needs_as_many_queries_for_many_as_for_few(browser_of_person: Client, kinds: Kinds) -> None:
-    queries = partial(queries_of, lambda: page(browser_of_person))
+def test_the_page_needs_as_many_queries_for_many_as_for_few(browser: Client, kinds: Kinds) -> None:
+    queries = partial(queries_of, lambda: page(browser))
     ApprovalRequest.objects.update(entity_id=uuid.uuid4())  # of a record that was deleted
     failing("Again")
-    page(browser_of_person)
+    page(browser)
     few = queries()
     for number in range(15):
         failing(f"Again {number}")
@@ -660,26 +648,24 @@ def test_the_page_needs_as_many_queries_for_many_as_for_few(browser_of_person: C
     assert few <= 19
 
 
-def test_a_column_for_which_no_other_is_free_is_not_offered_an_empty_choice(
-    browser_of_person: Client, db: None
-) -> None:
+def test_a_column_for_which_no_other_is_free_is_not_offered_an_empty_choice(browser: Client, db: None) -> None:
     links = states.boards()
     phone = FieldMapping.objects.filter(link=links["contact"], key="phone")
     phone.update(problem="Column Phone was deleted.", problem_code="missing")
     blocked("Gone", "601", code="column", side="npd", reason="Column Phone was deleted.")
     BoardLink.objects.filter(pk=links["contact"].pk).update(shape={"columns": {}})
-    html = page(browser_of_person)
+    html = page(browser)
     choice = 'name="column:blocked:contact:phone"'
     assert (choice in html, "No other column is free" in html, "Create a new column…" in html) == (False, True, True)
     free = {"columns": {"spare": {"title": "Spare", "type": "phone"}}}
     BoardLink.objects.filter(pk=links["contact"].pk).update(shape=free)
-    html = page(browser_of_person)
+    html = page(browser)
     assert (choice in html, "No other column is free" in html) == (True, False)
 
 
-def test_before_the_set_up_the_inbox_leads_to_it_and_is_not_called_empty(browser_of_person: Client) -> None:
-    text = words_of(page(browser_of_person))
+def test_before_the_set_up_the_inbox_leads_to_it_and_is_not_called_empty(browser: Client) -> None:
+    text = words_of(page(browser))
     assert "Not set up yet: nothing is synced" in text
     assert "Your inbox is empty" not in text
     states.boards()
-    assert "Your inbox is empty" in words_of(page(browser_of_person))
+    assert "Your inbox is empty" in words_of(page(browser))

@@ -9,6 +9,8 @@ from django.contrib.auth.models import User
 from django.core.cache import cache
 from rest_framework.test import APIClient
 
+from conflicts.models import SyncConflict
+from npd.models import Contact
 from tests.support.people import api_of, staff_who_may
 
 EVENTS = "/api/v1/events/"
@@ -31,6 +33,12 @@ def api(person: User) -> APIClient:
 
 def user_who_may(*codenames: str) -> APIClient:
     return api_of(staff_who_may(*codenames))
+
+
+def conflict_about(contact: Contact) -> SyncConflict:
+    return SyncConflict.objects.create(
+        entity_type="contact", entity_id=contact.pk, npd_data={}, monday_data={}, conflict_fields=["phone"]
+    )
 
 
 def all_events(api: APIClient, **query: Any) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from sync.clock import sync_now
 from sync.models import FeedEvent, SyncMetadata
 from sync.operations.event_feed import READ_AT_ONCE, place_events
 from sync.operations.retention import prune
-from tests.following.conftest import EVENTS, all_events, user_who_may
+from tests.following.conftest import EVENTS, all_events, conflict_about, user_who_may
 
 
 def types(events: list[dict[str, Any]]) -> list[str]:
@@ -59,9 +59,7 @@ def test_changes_past_the_orm_and_many_at_once_are_told_each(api: APIClient) -> 
 
 def test_a_conflict_is_told_when_it_is_opened_resolved_and_opened_again(api: APIClient, person: User) -> None:
     contact = Contact.objects.create(name="Grace")
-    conflict = SyncConflict.objects.create(
-        entity_type="contact", entity_id=contact.pk, npd_data={}, monday_data={}, conflict_fields=["phone"]
-    )
+    conflict = conflict_about(contact)
     SyncConflict.objects.update(notes={"phone": "seen"})
     SyncConflict.objects.update(resolved_at=sync_now(), resolution_type="keep_npd", resolved_by=person)
     SyncConflict.objects.update(resolved_at=None, resolution_type=None)
@@ -219,9 +217,7 @@ def test_what_makes_no_sense_is_refused_by_name(api: APIClient, query: dict[str,
 def test_nobody_reads_events_of_records_that_they_may_not_view(db: None) -> None:
     contact = Contact.objects.create(name="Grace")
     Organization.objects.create(name="Navy")
-    SyncConflict.objects.create(
-        entity_type="contact", entity_id=contact.pk, npd_data={}, monday_data={}, conflict_fields=["phone"]
-    )
+    conflict_about(contact)
     clerk = user_who_may("view_contact")
     assert [(e["entity_type"], e["type"]) for e in all_events(clerk)] == [("contact", "record.created")]
     User.objects.all().delete()

@@ -13,13 +13,12 @@ from django.contrib.auth.models import Permission, User
 from rest_framework.test import APIClient
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.models import ApiToken, FeedEvent, WebhookDelivery, WebhookEndpoint
 from sync.operations import attention, outgoing_webhooks
 from sync.operations.outgoing_webhooks import deliver_webhooks
 from sync.operations.retention import prune
-from tests.following.conftest import all_events, user_who_may
+from tests.following.conftest import all_events, conflict_about, user_who_may
 from tests.support.clock import move_clock
 from tests.support.webhook_receiver import WebhookReceiver, webhook_receiver
 
@@ -246,9 +245,7 @@ def told(receiver: WebhookReceiver) -> list[tuple[str, str]]:
 def make_everything() -> None:
     contact = Contact.objects.create(name="Grace")
     Organization.objects.create(name="Navy")
-    SyncConflict.objects.create(
-        entity_type="contact", entity_id=contact.pk, npd_data={}, monday_data={}, conflict_fields=["phone"]
-    )
+    conflict_about(contact)
 
 
 OPERATOR = ("add_webhookendpoint", "view_webhookendpoint", "change_webhookendpoint")

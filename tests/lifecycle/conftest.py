@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 
 from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
@@ -16,6 +17,12 @@ __all__ = ["asked", "choose", "pat", "quiet_passes", "take_away"]
 def pat(world: World) -> Any:
     """Who settles conflicts."""
     return world.administrator("pat")
+
+
+@pytest.fixture
+def person(world: World) -> User:
+    """Who opens the pages."""
+    return User.objects.create_superuser("ada", "ada@example.test", "long-enough-1", first_name="Ada")
 
 
 def take_away(world: World, record: Any, how: str = "archive") -> str:

@@ -21,11 +21,6 @@ pytestmark = [pytest.mark.django_db(transaction=True)]
 INBOX = "/admin/inbox/"
 
 
-@pytest.fixture
-def person(world: World) -> User:
-    return User.objects.create_superuser("ada", "ada@example.test", "long-enough-1", first_name="Ada")
-
-
 @staged
 def sixty(world: World) -> list[Contact]:
     """Contacts that are in sync, each with a role."""

@@ -14,11 +14,6 @@ from tests.support.world import World
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
 
-@pytest.fixture
-def person(world: World) -> User:
-    return User.objects.create_superuser("ada", "ada@example.test", "long-enough-1", first_name="Ada")
-
-
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_a_change_is_found_by_its_field_and_taken_back_while_the_form_keeps_what_is_typed(
     world: World, person: User, open_page: Any, width: int, scheme: str

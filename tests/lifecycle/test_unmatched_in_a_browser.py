@@ -13,11 +13,6 @@ HALF_A_MINUTE = 31_000
 LIST = "/admin/sync/unmatcheditem/"
 
 
-@pytest.fixture
-def person(world: World) -> User:
-    return User.objects.create_superuser("ada", "ada@example.test", "long-enough-1", first_name="Ada")
-
-
 def strangers(world: World, *names: str) -> list[UnmatchedItem]:
     BoardLink.objects.update(creates_records=False)
     items = [world.add(name, role_title="Buyer") for name in names]

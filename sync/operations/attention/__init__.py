@@ -31,19 +31,6 @@ from sync.operations.outgoing_webhooks import what_switching_on_does
 from sync.records.authors import actor_label
 from sync.records.blocked_fields import without_where
 from sync.records.tombstones import deleted_record_names
-from sync.registry import (
-    RecordKey,
-    count_of_type,
-    hidden_keys,
-    known_text,
-    may_view,
-    quoting_less,
-    record_names,
-    record_url,
-    type_name,
-    visible_types,
-    without_quotes,
-)
 
 # What a cause is called.
 
@@ -120,7 +107,7 @@ class Wording:
             code = policy if (kind, policy) in _CAUSES else code
         template = common or without_where(problem) or _CAUSES.get((kind, code)) or _CAUSES[kind, ""]
         # What others wrote may hold braces of its own.
-        said = template if common or problem else template.format(field=fields, record=type_name(entity_type))
+        said = template if common or problem else template.format(field=fields, record=registry.type_name(entity_type))
         if fields and code in conflict_store.DELETIONS:
             said = f"{said}; edited since the last sync: {fields}"
         return humanize.first_sentences(said, MAX_CAUSE_LENGTH)
@@ -199,13 +186,13 @@ def scope_of(user: Any) -> AttentionScope:
 
     Nothing is asked of the database but their permissions, once.
     """
-    seen = frozenset(kind for kind, row in _SEEN_WITH.items() if may_view(user, row))
+    seen = frozenset(kind for kind, row in _SEEN_WITH.items() if registry.may_view(user, row))
     types = [spec.entity_type for spec in registry.entities()]
     own = frozenset(kind for kind in seen if any(may_act_on(user, kind, one) for one in types))
     kinds = own or seen
     if kinds:
         kinds |= {AttentionKind.NOTIFICATION}
-    return AttentionScope(kinds, visible_types(user), user.pk, reads_only=not own, others=seen - kinds)
+    return AttentionScope(kinds, registry.visible_types(user), user.pk, reads_only=not own, others=seen - kinds)
 
 
 _ACTED_ON_WITH = {
@@ -294,7 +281,6 @@ class AttentionEntry:
     values: tuple[SideValues, ...] = ()
     assignee: str = ""
     assignee_id: int | None = None
-    assignee_name: str = ""
     note: str = ""
     failures: int = 0
     job: int = 0
@@ -338,7 +324,7 @@ class AttentionCause:
             return ""
         if self.kind is AttentionKind.UNMATCHED:
             return humanize.count_with_noun(self.number, "item")
-        return count_of_type(self.records, self.entity_type) if self.entity_type else f"{self.number:,}"
+        return registry.count_of_type(self.records, self.entity_type) if self.entity_type else f"{self.number:,}"
 
 
 @dataclass(frozen=True)
@@ -575,7 +561,7 @@ def _without_names(row: Sequence[Any]) -> Sequence[Any]:
     Monday said, which quotes values.
     """
     *head, common, detail, sides = row
-    hidden = known_text((), row[2], detail)
+    hidden = registry.known_text((), row[2], detail)
     match row[0]:
         case AttentionKind.APPROVAL:
             detail = ""
@@ -586,13 +572,13 @@ def _without_names(row: Sequence[Any]) -> Sequence[Any]:
         case AttentionKind.REJECTED | AttentionKind.BLOCKED if row[3]:  # a column's quotes nothing
             detail = hidden
         case AttentionKind.CONFLICT | AttentionKind.DUPLICATE | AttentionKind.REMOVED:
-            detail = without_quotes(detail)
+            detail = registry.without_quotes(detail)
     return _with_known_sides([*head, common, detail, sides], ())
 
 
 def _with_known_sides(row: Sequence[Any], types: Collection[str]) -> Sequence[Any]:
     """A row of a record that may be known, without what it says of those that it points at and that may not."""
-    names = hidden_keys(types, row[2])
+    names = registry.hidden_keys(types, row[2])
     if not names:
         return row
     *head, common, detail, stored = row
@@ -601,20 +587,20 @@ def _with_known_sides(row: Sequence[Any], types: Collection[str]) -> Sequence[An
         for key in names.keys() & (sides.get(side) or {}).keys():
             sides[side][key] = sides[side][key] and names[key]
     if head[0] == AttentionKind.UNMATCHED:
-        sides = quoting_less(sides)
+        sides = registry.quoting_less(sides)
     elif head[0] == AttentionKind.APPROVAL and is_about:
         detail = ""
     elif head[0] not in (AttentionKind.WEBHOOK, AttentionKind.NOTIFICATION):
-        common, detail = without_quotes(common), without_quotes(detail or "")
+        common, detail = registry.without_quotes(common), registry.without_quotes(detail or "")
     return [*head, common, detail, json.dumps(sides)]
 
 
 def _known_text(scope: AttentionScope, kind: str, entity_type: str, text: str, single: str | None) -> str:
     """What Monday said, which quotes values, where this person may see such records; a column's has none to hide."""
     if kind == AttentionKind.BLOCKED and single is None and scope.named_types is not None:
-        return without_quotes(text)
+        return registry.without_quotes(text)
     is_told = scope.named_types is None or kind not in (AttentionKind.FAILED, AttentionKind.BLOCKED)
-    return text if is_told else known_text(scope.named_types or (), entity_type, text)
+    return text if is_told else registry.known_text(scope.named_types or (), entity_type, text)
 
 
 _NO_FIELDS = (AttentionKind.REMOVED, AttentionKind.NOTIFICATION)
@@ -631,6 +617,28 @@ def _edits_sentence(wording: Wording, entity_type: str, keys: Sequence[str], val
     return " ".join(f"{what}: {found}." for what, found in labels if found)
 
 
+def _name_and_detail(
+    row: Sequence[Any], wording: Wording, name: str, sides: Mapping[str, Any], cause_text: str, failures: int
+) -> tuple[str, str]:
+    """What a thing is called, and its own reason."""
+    kind, _key, entity_type, entity_id, _item, _since, _cause, code, subject, _common, detail, _sides = row
+    match kind:
+        case AttentionKind.UNMATCHED:
+            name, detail = detail or name, unmatched_sentence(UnmatchedReason(code), **sides)
+        case AttentionKind.WEBHOOK:
+            name, detail = detail, f"{cause_text}. {what_switching_on_does(code)}"
+        case AttentionKind.NOTIFICATION:
+            name = Medium(subject).label
+        case AttentionKind.BLOCKED if entity_id is None:
+            of = f" of {registry.count_of_type(sides['records'], entity_type)}" if sides["records"] else ""
+            name = f"{wording.label(entity_type, subject)}{of}"
+        case AttentionKind.FAILED if failures:
+            detail = f"Retrying; failed {humanize.count_with_noun(failures, 'time')}. {detail}"
+        case AttentionKind.REMOVED if edited := sides.get("edited"):
+            detail = f"{cause_text}. {_edits_sentence(wording, entity_type, edited.split(','), sides['asked'])}"
+    return name, detail
+
+
 def _entry(
     kind: AttentionKind,
     row: Sequence[Any],
@@ -639,24 +647,10 @@ def _entry(
     assigned: Assignment | None,
 ) -> AttentionEntry:
     _kind, key, entity_type, entity_id, item_id, since, cause, code, subject, common, detail, stored_sides = row
-    sides = json.loads(stored_sides)
-    name = names[entity_type, entity_id, item_id]
-    if kind is AttentionKind.UNMATCHED:
-        name, detail = detail or name, unmatched_sentence(UnmatchedReason(code), **sides)
-    if kind is AttentionKind.WEBHOOK:
-        cause_text = wording.cause(kind, entity_type, code, subject, common)
-        name, detail = detail, f"{cause_text}. {what_switching_on_does(code)}"
-    if kind is AttentionKind.NOTIFICATION:
-        name = Medium(subject).label
-    if edited := sides.get("edited"):
-        said = _edits_sentence(wording, entity_type, edited.split(","), sides["asked"])
-        detail = f"{wording.cause(kind, entity_type, code, subject, common)}. {said}"
+    sides, cause_text = json.loads(stored_sides), wording.cause(kind, entity_type, code, subject, common)
     failures, job = sides.pop("retried", 0), sides.pop("job", "") or key.partition(":")[2]
-    if failures:
-        detail = f"Retrying; failed {humanize.count_with_noun(failures, 'time')}. {detail}"
-    if is_column := kind is AttentionKind.BLOCKED and entity_id is None:
-        of = f" of {registry.count_of_type(sides['records'], entity_type)}" if sides["records"] else ""
-        name = f"{wording.label(entity_type, subject)}{of}"
+    name, detail = _name_and_detail(row, wording, names[entity_type, entity_id, item_id], sides, cause_text, failures)
+    is_column = kind is AttentionKind.BLOCKED and entity_id is None
     fields = subject.split(",") if subject and kind not in _NO_FIELDS else []
     return AttentionEntry(
         kind=kind,
@@ -669,10 +663,10 @@ def _entry(
         since=since,
         cause=cause,
         cause_code=code,
-        cause_text=wording.cause(kind, entity_type, code, subject, common),
+        cause_text=cause_text,
         detail=without_where(humanize.without_request_id(detail or "")),
         url=_url(kind, sides.get("conflict") or job, code, entity_type, entity_id),
-        record_url=record_url(entity_type, entity_id) if entity_id else "",
+        record_url=registry.record_url(entity_type, entity_id) if entity_id else "",
         field=fields[0] if len(fields) == 1 else "",
         values=tuple(
             SideValues(one, wording.label(entity_type, one), sides["npd"].get(one), sides["monday"].get(one))
@@ -682,7 +676,6 @@ def _entry(
         acts=tuple(one for one in sides.get("acts", ()) if one),
         assignee=actor_label(assigned.assignee) if assigned and assigned.assignee else "",
         assignee_id=assigned.assignee_id if assigned else None,
-        assignee_name=assigned.assignee.get_username() if assigned and assigned.assignee else "",
         note=assigned.note if assigned else "",
         failures=failures,
         job=int(job) if kind is AttentionKind.FAILED else 0,
@@ -694,11 +687,11 @@ def _names(
 ) -> dict[tuple[str, UUID | None, str], str]:
     """What each record or item is called, where this person may know it; else its type."""
     visible = {key for key in keys if scope.named_types is None or key[0] in scope.named_types}
-    records: dict[RecordKey, str] = record_names((entity_type, entity_id) for entity_type, entity_id, _item in visible)
+    records = registry.record_names((entity_type, entity_id) for entity_type, entity_id, _item in visible)
     records |= deleted_record_names((key[0], key[1]) for key in visible if key[1] and (key[0], key[1]) not in records)
     found = {}
     for entity_type, entity_id, item in keys:
-        unnamed = type_name(entity_type) if entity_id else f"Item {item}"
+        unnamed = registry.type_name(entity_type) if entity_id else f"Item {item}"
         known = records.get((entity_type, entity_id)) if entity_id else None
         found[entity_type, entity_id, item] = known or str(unnamed).capitalize()
     return found
@@ -709,9 +702,9 @@ def _url(kind: AttentionKind, row_id: str, code: str, entity_type: str, entity_i
     if kind is AttentionKind.NOTIFICATION:
         return reverse("npd-notifications")
     if kind is AttentionKind.REMOVED and entity_id and ":" in row_id:  # no question is open yet
-        return record_url(entity_type, entity_id)
+        return registry.record_url(entity_type, entity_id)
     if kind is AttentionKind.BLOCKED and entity_id:
-        return record_url(entity_type, entity_id)
+        return registry.record_url(entity_type, entity_id)
     if kind in (AttentionKind.BLOCKED, AttentionKind.APPROVAL):
         about = row_id if kind is AttentionKind.BLOCKED else entity_type
         return f"{reverse('npd-inbox')}?cause={kind.value}:{about}:{code}"
@@ -751,7 +744,7 @@ def with_values(found: Sequence[AttentionEntry], wording: Wording, types: Collec
 
 
 def _known_sides(value: SideValues, entry: AttentionEntry, types: Collection[str]) -> SideValues:
-    name = hidden_keys(types, entry.entity_type).get(value.key)
+    name = registry.hidden_keys(types, entry.entity_type).get(value.key)
     if name is None:
         return value
     return replace(value, npd=value.npd and name, monday=value.monday and name, excerpts=())
