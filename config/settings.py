@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from config import environment, unfold
+from config import environment, navigation
 from config.environment import is_board_id, secrets_of
 from config.logs import logging_config
-from config.schedule import SCHEDULE  # noqa: F401 - a setting of our own: the periodic tasks
-from config.unfold import UNFOLD  # noqa: F401 - a setting
+from config.navigation import UNFOLD  # noqa: F401 - a setting
+from sync.kernel.timetable import PeriodicJob
 
 BASE_DIR = environment.BASE_DIR
 environment.load()
@@ -126,18 +126,18 @@ MIDDLEWARE = [
     "config.middleware.ContentSecurityPolicyMiddleware",
     "config.middleware.ProbeMiddleware",  # before the first that asks for the request's host
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "config.logins.LoginGate",
-    "config.unfold.ZoneMiddleware",
+    "config.middleware.LoginGate",
+    "config.navigation.ZoneMiddleware",
     "config.middleware.ReadableMiddleware",
     "config.middleware.LastSlashMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "config.logins.SecondFactorGate",
+    "config.middleware.SecondFactorGate",
     "django.contrib.messages.middleware.MessageMiddleware",
     "config.live_updates.LiveFetchMiddleware",
-    "config.logins.LostActMiddleware",
+    "config.middleware.LostActMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "pghistory.middleware.HistoryMiddleware",
     "config.middleware.GaveWayMiddleware",
@@ -145,7 +145,6 @@ MIDDLEWARE = [
 # Only requests that may write need an author; a page that only reads pays nothing for history.
 PGHISTORY_MIDDLEWARE_METHODS = ("POST", "PUT", "PATCH", "DELETE")
 ROOT_URLCONF = "config.urls"
-WSGI_APPLICATION = "config.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -239,8 +238,8 @@ FORMAT_MODULE_PATH = ["config.formats"]
 # Kombu's time stamps and the database's clock differ in any other zone.
 TIME_ZONE = "UTC"
 USE_TZ = True
-# The time zone of pages for a browser that hasn't sent its own (config/unfold.py).
-PAGES_TIME_ZONE = unfold.check_zone(env.str("TIME_ZONE", "") or TIME_ZONE)
+# The time zone of pages for a browser that hasn't sent its own (config/navigation.py).
+PAGES_TIME_ZONE = navigation.check_zone(env.str("TIME_ZONE", "") or TIME_ZONE)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440  # bytes; a larger webhook is answered with 413
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "var" / "static"
@@ -424,6 +423,74 @@ WAKE_UP_TRANSPORT_OPTIONS: dict[str, Any] = {"max_retries": 0} | (
     {"socket_connect_timeout": 0.1, "socket_timeout": 0.1} if BROKER_IS_REDIS else {}
 )
 CELERY_BEAT_SCHEDULER = "config.beat:Scheduler"
+
+# The periodic tasks, and how often they run at first. Beat creates the missing ones when it starts
+# (sync/kernel/periodic_jobs.py). From then on the times are the administrator's, who edits them under “Schedule”; a
+# task removed from this list is deleted at the next start.
+HOUR = 3_600
+DAY = 24 * HOUR
+
+SCHEDULE = (
+    PeriodicJob("sweep for due rows", "sync.sweep", title="Start due jobs", every=10, max_seconds=5 * 60,
+                description="Starts the jobs whose time has come: retries, and those whose message to the worker was "
+                "lost.",
+                when_off="Jobs without a message wait: retries, jobs whose message was lost, boards that were paused."),
+    # How often a board is asked depends on the day's API quota, every 10 minutes at most: see
+    # sync/operations/detect/sweep_schedule.py.
+    PeriodicJob("ask boards what webhooks missed", "sync.sweep_boards",
+                title="Check for missed changes", every=60, max_seconds=HOUR,
+                description="Asks boards what changed since they were last asked, and repairs missing webhooks. Each "
+                "board is asked every 10 minutes, or less often when the day's API quota is short; the board's page "
+                "says how often.",
+                when_off="A change on Monday whose webhook was lost is not noticed, nor are webhooks that were "
+                "deleted."),
+    # Once a night (sync/operations/detect/sweep_schedule.py); asked often, for a night when Monday is away.
+    PeriodicJob("compare both sides", "sync.compare_boards", title="Compare both sides", every=600, max_seconds=HOUR,
+                description="Compares every item with its record and the last synced values, once a night.",
+                when_off="What neither a webhook nor the activity log tells of is not found, and nothing verifies "
+                "that synced records really are the same on both sides."),
+    PeriodicJob("compare the quota with Monday's figures", "sync.refresh_quota",
+                title="Compare the API quota with Monday's figures", every=HOUR, max_seconds=DAY,
+                description="Asks Monday what is used of the API quota, and who the account's users are.",
+                when_off="Calls that other programs make are not counted, and people columns don't learn of new "
+                "users."),
+    PeriodicJob("release approvals without a cause", "sync.release_approvals",
+                title="Close approvals that are not needed any more", every=60, max_seconds=HOUR,
+                description="Closes approvals whose reason has ended, for example because somebody restored the "
+                "records.",
+                when_off="What waits for approval stays in the list when its cause has ended."),
+    PeriodicJob("notify people", "sync.notify_people", title="Notify people", every=60, max_seconds=15 * 60,
+                description="Notices what needs attention, and sends the messages that are due.",
+                when_off="Nobody is notified of anything, by email or chat."),
+    PeriodicJob("tell other systems", "sync.deliver_webhooks", title="Send webhooks", every=10, max_seconds=5 * 60,
+                description="Tells the endpoints of other systems what happened: what a lost message would have done, "
+                "and what is tried again.",
+                when_off="Webhooks whose message was lost, or that failed, are not sent."),
+    PeriodicJob("resolve many conflicts", "conflicts.carry_on_batches",
+                title="Continue bulk resolutions", every=10, max_seconds=5 * 60,
+                description="Continues bulk resolutions of conflicts, and their undo.",
+                when_off="Where a worker ended in the middle, the rest of such conflicts waits."),
+    PeriodicJob("run set-ups", "sync.set_up", title="Continue set-ups", every=10, max_seconds=5 * 60,
+                description="Compares the drafts of the set-up wizard, and applies those that were confirmed.",
+                when_off="A set-up whose message was lost, or whose worker ended, doesn't go on."),
+    PeriodicJob("run imports", "npd.imports", title="Continue imports", every=60, max_seconds=HOUR,
+                description="Reads files to import and continues imports: what a lost message or an ended worker left "
+                "undone.",
+                when_off="An import whose message was lost, or whose worker ended, doesn't go on."),
+    PeriodicJob("warn of wrong codes", "npd.warn_of_wrong_codes",
+                title="Warn of guessed codes", every=60, max_seconds=HOUR,
+                description="Warns people by email when somebody who knows their password guesses their two-factor "
+                "codes, and tells them when an authenticator app or a passkey was added.",
+                when_off="Nobody gets an email about guessed codes, which only the next sign-in says, or about "
+                "two-factor authentication."),
+    PeriodicJob("delete old data", "sync.prune", title="Delete old data", at=(2, 40),
+                description="Deletes finished jobs, activity, changes and deliveries that were kept for their time.",
+                when_off="The database grows for ever."),
+    PeriodicJob("delete delivered messages", "config.embedded.tasks.delete_delivered_messages",
+                title="Delete delivered messages", every=300, max_seconds=DAY,
+                description="Deletes the broker's delivered messages, where PostgreSQL is the broker.",
+                when_off="Where PostgreSQL is the broker, its table of messages grows for ever."),
+)  # fmt: skip
 
 # --- What nobody may read ----------------------------------------------------------------------------------
 # It grows: a secret of the database joins it in the moment in which it is decrypted (sync/limits/credentials.py).
