@@ -20,11 +20,11 @@ from typing import Any
 from unittest.mock import patch
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection
 from django.db.models import Min
 
 from bench.office import HOUR, RECORDS, Edit
-from config.schedule import SCHEDULE
 from sync.choices import Cause, Priority, QueueDirection
 from sync.clock import sync_now
 from sync.connectors.base.errors import BudgetExhausted
@@ -38,7 +38,7 @@ from sync.registry import link_of
 
 MIDNIGHT = datetime(2026, 3, 10, tzinfo=UTC)
 DAY = 86_400
-EVERY = {job.task: job.every for job in SCHEDULE}
+EVERY = {job.task: job.every for job in settings.SCHEDULE}
 BEAT = {
     "queue": EVERY["sync.sweep"],
     "sweeps": EVERY["sync.sweep_boards"],

@@ -7,7 +7,7 @@ What the words replace, and where the old ones must not come back, is in tests/d
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import PurePosixPath
@@ -26,10 +26,9 @@ from django.views.decorators.http import require_safe
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from config.help_search import HelpSection, sections_saying
 from config.middleware import unknown_address
 from sync.api.problems import KINDS, ProblemKind, as_markdown, problem_type
-from sync.kernel.db import LONGEST_SEARCH
+from sync.kernel.db import LONGEST_SEARCH, fetch_rows
 from sync.kernel.humanize import one_line
 
 RECORD_STATES = (
@@ -199,6 +198,19 @@ def help_url(request: HttpRequest) -> str:
 
 
 @dataclass(frozen=True)
+class HelpSection:
+    """What a page says below a heading; its first has the page's title, and no anchor."""
+
+    page: str
+    anchor: str
+    title: str
+    text: str
+
+
+Sections = tuple[HelpSection, ...]
+
+
+@dataclass(frozen=True)
 class HelpPage:
     """A page of docs/ as HTML; `title` is its first heading, `parts` are the ids and titles of the next ones;
     `sections` is what it says below each of them.
@@ -208,7 +220,7 @@ class HelpPage:
     title: str
     html: SafeString
     parts: Sequence[tuple[str, str]] = ()
-    sections: tuple[HelpSection, ...] = ()
+    sections: Sections = ()
 
 
 def help_start(request: HttpRequest) -> HttpResponse:
@@ -233,6 +245,75 @@ def help_start(request: HttpRequest) -> HttpResponse:
         "found": [(one, _page(one.page).title if one.anchor else "") for one in found],
     }
     return TemplateResponse(request, "npd/help_start.html", context)
+
+
+# What the search finds, by the stems of words: the sections called so first, pages for people before others.
+
+
+SHOWN = 12
+
+Stems = frozenset[str]
+
+
+def sections_saying(pages: tuple[Sections, ...], for_people: Collection[str], term: str) -> list[HelpSection]:
+    """Return the sections that answer `term`, the best first; `pages` are in the order in which people read them.
+
+    First those whose heading has all its words; of pages for people then what says all of them, what is called by
+    some, and what says them here and there; then the others that do.
+    """
+    [wanted] = _stems([term])
+    said = _said(pages)
+    found = [
+        one
+        for page, of_page in zip(pages, said, strict=True)
+        for one in _ranked(page, of_page, wanted, is_for_people=page[0].page in for_people)
+    ]
+    return [section for _, section in sorted(found, key=lambda one: one[0])[:SHOWN]] if wanted else []
+
+
+def _ranked(
+    page: Sections, said: Sequence[tuple[Stems, Stems]], wanted: Stems, *, is_for_people: bool
+) -> Iterator[tuple[tuple[int, int], HelpSection]]:
+    whole = frozenset[str]().union(*(text for _, text in said))
+    best = max(range(len(page)), key=lambda at: len(_of(wanted, said[at][1])))
+    for at, (section, (heading, text)) in enumerate(zip(page, said, strict=True)):
+        called = _of(wanted, heading)
+        if called == wanted:
+            rank = 0
+        elif is_for_people and _of(wanted, text | said[0][0]) == wanted:
+            rank = 1
+        elif is_for_people and called:
+            rank = 2
+        elif at == best and _of(wanted, whole) == wanted:
+            rank = 3 if is_for_people else 4
+        else:
+            continue
+        yield (rank, -len(called)), section
+
+
+def _of(wanted: Stems, said: Stems) -> Stems:
+    """The wanted words that are said, or begin one that is: somebody may still be typing."""
+    return frozenset(one for one in wanted if any(word.startswith(one) for word in said))
+
+
+@lru_cache(maxsize=1)
+def _said(pages: tuple[Sections, ...]) -> list[list[tuple[Stems, Stems]]]:
+    """The stems of each section's heading, and of all that it says."""
+    sections = [section for page in pages for section in page]
+    headings = _stems([one.title for one in sections])
+    both = iter(list(zip(headings, _stems([f"{one.title} {one.text}" for one in sections]), strict=True)))
+    return [[next(both) for _ in page] for page in pages]
+
+
+def _stems(texts: Sequence[str]) -> list[Stems]:
+    """The stems of each text's words, without those that every text has (“the”), as PostgreSQL's English has them."""
+    words = [set(re.findall(r"[^\W_]+", text.lower())) for text in texts]
+    sql = "SELECT word, ts_lexize('english_stem', word) FROM unnest(%s::text[]) AS word"
+    found = dict(fetch_rows(sql, [sorted(set().union(*words))]))
+    return [frozenset(stem for word in some for stem in found[word] or ()) for some in words]
+
+
+# The pages themselves.
 
 
 def help_pages() -> list[HelpPage]:

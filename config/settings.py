@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from config import environment, unfold
+from config import environment, navigation
 from config.environment import is_board_id, secrets_of
 from config.logs import logging_config
-from config.unfold import UNFOLD  # noqa: F401 - a setting
+from config.navigation import UNFOLD  # noqa: F401 - a setting
 
 BASE_DIR = environment.BASE_DIR
 environment.load()
@@ -125,18 +125,18 @@ MIDDLEWARE = [
     "config.middleware.ContentSecurityPolicyMiddleware",
     "config.middleware.ProbeMiddleware",  # before the first that asks for the request's host
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "config.logins.LoginGate",
-    "config.unfold.ZoneMiddleware",
+    "config.middleware.LoginGate",
+    "config.navigation.ZoneMiddleware",
     "config.middleware.ReadableMiddleware",
     "config.middleware.LastSlashMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "config.logins.SecondFactorGate",
+    "config.middleware.SecondFactorGate",
     "django.contrib.messages.middleware.MessageMiddleware",
     "config.live_updates.LiveFetchMiddleware",
-    "config.logins.LostActMiddleware",
+    "config.middleware.LostActMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "pghistory.middleware.HistoryMiddleware",
     "config.middleware.GaveWayMiddleware",
@@ -144,7 +144,6 @@ MIDDLEWARE = [
 # Only requests that may write need an author; a page that only reads pays nothing for history.
 PGHISTORY_MIDDLEWARE_METHODS = ("POST", "PUT", "PATCH", "DELETE")
 ROOT_URLCONF = "config.urls"
-WSGI_APPLICATION = "config.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -238,8 +237,8 @@ FORMAT_MODULE_PATH = ["config.formats"]
 # Kombu's time stamps and the database's clock differ in any other zone.
 TIME_ZONE = "UTC"
 USE_TZ = True
-# The time zone of pages for a browser that hasn't sent its own (config/unfold.py).
-PAGES_TIME_ZONE = unfold.check_zone(env.str("TIME_ZONE", "") or TIME_ZONE)
+# The time zone of pages for a browser that hasn't sent its own (config/navigation.py).
+PAGES_TIME_ZONE = navigation.check_zone(env.str("TIME_ZONE", "") or TIME_ZONE)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440  # bytes; a larger webhook is answered with 413
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "var" / "static"

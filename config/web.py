@@ -22,6 +22,7 @@ import waitress
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.wsgi import WSGIHandler
+from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
 from django.utils.http import parse_header_parameters
 from waitress import receiver
@@ -478,8 +479,11 @@ def main() -> None:
 
 def load_application() -> WSGIHandler:
     """Load all that answers requests, which needs valid settings, and make the process ready to serve it."""
-    from config.wsgi import application
+    from config import telemetry
     from sync.kernel import process
+
+    telemetry.start_telemetry("web")  # before the middleware is loaded: tracing inserts its own
+    application = get_wsgi_application()
 
     # Else the first request imports the views, and they are looked through by each collection.
     get_resolver().url_patterns  # noqa: B018 - reading it imports them

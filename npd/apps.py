@@ -17,11 +17,11 @@ class NpdConfig(AppConfig):
     def ready(self) -> None:
         from django.contrib.sessions.backends.db import SessionStore
 
-        from npd import entity_specs
+        from npd import models
         from npd.accounts.second_factor import encrypt_anew
         from sync.operations.retention import pruning
 
-        entity_specs.register()
+        models.register()
         pruning.connect(encrypt_anew, dispatch_uid="npd.encrypt_anew")
         pruning.connect(lambda **_: SessionStore.clear_expired(), weak=False, dispatch_uid="npd.clear_sessions")
         post_migrate.connect(show_new_models, dispatch_uid="npd.show_new_models")

@@ -212,7 +212,7 @@ def keep_private(var: Path) -> None:
 # Whether a database has the sample data of `make run`, which nobody wants on a real account's boards.
 
 
-DEMO_USER = "monday-sandbox"  # npd.demo.PAGE_USER, whose module wants Django to be set up
+DEMO_USER = "monday-sandbox"  # PAGE_USER of npd/management/commands/demo.py, which module wants Django to be set up
 
 SAMPLE_DATA = (
     "This database holds the sample data of an earlier run with the sandbox, and `monday_setup` would send it "

@@ -37,9 +37,7 @@ from npd.imports.import_jobs import (
     may_import,
     may_make_organizations,
     may_undo,
-    rows_to_write,
     start_undo,
-    titles_of_file,
     upload,
 )
 from npd.imports.import_writer import undo_preview
@@ -49,14 +47,11 @@ from npd.imports.messages import (
     REASON_TITLE,
     display_value,
     equal_rows,
-    kept_rows,
     rejected_file,
     rejected_rows,
     rejection_of_error,
     rejection_text,
     row_counts,
-    row_reason,
-    row_warning,
     unknown_organization_rows,
     warned_rows,
 )
@@ -133,7 +128,7 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any, listed: Listed 
     """Everything that the page of one import shows to this reader, whatever its state."""
     hidden = hidden_relations(reader, entity(job.entity_type).model)
     is_asked = job.state == ImportState.SHOWN
-    bad, kept, warned = rejected_rows(job, is_asked=is_asked), kept_rows(job), warned_rows(job)
+    bad, kept, warned = rejected_rows(job, is_asked=is_asked), job.rows.filter(result=Result.KEPT), warned_rows(job)
     counts, count_other = row_counts(job, is_asked=is_asked), int(job.counts.get(RowOutcome.OTHER, 0))
     count_bad = counts[RowOutcome.INVALID]
     # Those not imported before the others.
@@ -170,7 +165,7 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any, listed: Listed 
             (kind.upper(), url(kind, job)) for kind in sorted(ExportFormat.values, reverse=job.how.startswith("XLSX"))
         ],
         "row_tables": [_row_table(job, outcome, hidden, listed, display) for outcome in tables],
-        "equal": [row_reason(row) for row in equal_rows(job)[: LISTED_ROWS + 1]],
+        "equal": [row.reason for row in equal_rows(job)[: LISTED_ROWS + 1]],
         "organizations": sorted(job.organizations.values()),
         **_columns_context(job, reader, hidden, count_bad, count_other),
         **_progress_context(job),
@@ -184,7 +179,7 @@ def _columns_context(
     """What each column of the file is read as, and what is chosen besides: the country, unknown organizations."""
     columns = [] if job.state == ImportState.READING else _file_columns(job, hidden)
     ignored = [one["title"] or "(no title)" for one in columns if one["is_ignored"]]
-    may_choose, to_write = job.state in CHOOSING, rows_to_write(job)
+    may_choose = job.state in CHOOSING
     may_make = may_make_organizations(reader) and any(one["field"] == "organization" for one in columns)
     has_phones = job.state == ImportState.SHOWN and any(one["field"] == "phone" for one in columns)
     return {
@@ -195,7 +190,7 @@ def _columns_context(
         if len(ignored) <= MOST_NAMED
         else humanize.count_with_noun(len(ignored), "column"),
         # What is missing is chosen before anything is imported without it.
-        "columns_first": bool(ignored and may_choose and (to_write or count_other)),
+        "columns_first": bool(ignored and may_choose and (job.to_write or count_other)),
         "may_choose": may_choose,
         "has_phones": has_phones,
         **(region_context(reader) if has_phones else {}),
@@ -216,16 +211,15 @@ def _progress_context(job: ImportJob) -> dict[str, Any]:
     is_undo, is_busy = job.state in (ImportState.UNDOING, ImportState.UNDONE), job.state in POLLED_STATES
     ends = (Result.UNDONE, Result.KEPT) if is_undo else (Result.WRITTEN, Result.LEFT)
     done, left = (results.get(end, 0) for end in ends)
-    to_write = rows_to_write(job)
     # After so long without progress the page says that no worker runs.
     stall_seconds = LEASE_SECONDS if job.state == ImportState.READING and job.attempts else STALLED_SECONDS
     return {
         "state_badge": _state_badge(job, is_partly=left > 0),
-        "to_write": to_write,
+        "to_write": job.to_write,
         "done": done,
         "left": left,
         "decided": done + left,
-        "total": results.get(Result.WRITTEN, 0) + done + left if is_undo else to_write,
+        "total": results.get(Result.WRITTEN, 0) + done + left if is_undo else job.to_write,
         "busy": is_busy,
         "undoing": is_undo,
         "is_over": job.state in (ImportState.DONE, ImportState.UNDONE),
@@ -248,8 +242,7 @@ MOST_NAMED = 3
 
 def _file_columns(job: ImportJob, hidden: frozenset[str]) -> list[dict[str, Any]]:
     """The file's columns, each with what it is read as, what it may become, and its first values."""
-    titles = titles_of_file(job)
-    offered = offered_fields(job.entity_type, titles, hidden)
+    offered = offered_fields(job.entity_type, job.titles, hidden)
     first_rows = list(job.rows.order_by("number").values_list("cells", flat=True)[:SAMPLED_ROWS])
     found = []
     for position, ((title, label), field) in enumerate(zip(job.columns, job.options.get("fields", []), strict=True)):
@@ -271,8 +264,8 @@ def _has_text(job: ImportJob, position: int) -> bool:
 def _problem(row: Any) -> tuple[ImportRow, str, str]:
     """A row with what became of it, and why."""
     if row.kind == 2:
-        return row, "Imported, but may not sync", row_warning(row)
-    return row, Result(row.result).label if row.result else "Not imported", row_reason(row)
+        return row, "Imported, but may not sync", row.warning
+    return row, Result(row.result).label if row.result else "Not imported", row.reason
 
 
 def _row_table(
@@ -486,7 +479,7 @@ class ImportMixin:
 
         def run() -> Report:
             others = request.POST.getlist("other")
-            if not rows_to_write(job) and not others:
+            if not job.to_write and not others:
                 return Report(problems=["There is nothing to write. Tick a row, or correct the file and import that."])
             done = confirm_import(job, by=cast("User", request.user), others=others)
             return Report(problems=[] if done else ["It was confirmed already; this is its state."])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
@@ -54,17 +54,6 @@ from sync.models.state import PEOPLE_KIND, log_event
 from sync.operations.notifications.letters import NO_EMAIL
 from sync.records.authors import full_name, log_action
 
-if TYPE_CHECKING:
-    _DjangoUserAdmin = DjangoUserAdmin[User]
-    _PermissionField = ModelMultipleChoiceField[Permission]
-    _GroupField = ModelMultipleChoiceField[Group]
-    _RoleField = ModelChoiceField[Group]
-else:
-    _DjangoUserAdmin = DjangoUserAdmin
-    _PermissionField = _GroupField = ModelMultipleChoiceField
-    _RoleField = ModelChoiceField
-
-
 _END_SESSIONS = (
     "End sessions",
     "They are signed out of every browser and have to sign in again. Their API tokens still work.",
@@ -101,7 +90,7 @@ admin.site.unregister(User)
 admin.site.unregister(Group)
 
 
-class PermissionField(_PermissionField):
+class PermissionField(ModelMultipleChoiceField):  # type: ignore[type-arg]  # not subscriptable when it runs
     """Permissions by what they are about: "Conflicts: Can view conflict"."""
 
     def label_from_instance(self, permission: Any) -> str:
@@ -115,7 +104,7 @@ class PermissionField(_PermissionField):
         return f"{capfirst(model._meta.verbose_name_plural)}: {words}"
 
 
-class GroupField(_GroupField):
+class GroupField(ModelMultipleChoiceField):  # type: ignore[type-arg]
     """Groups, each with what its members may do."""
 
     def label_from_instance(self, group: Any) -> Any:
@@ -147,7 +136,7 @@ class UserForm(UserChangeForm):
 INVITE = "Invite a colleague"
 
 
-class RoleField(_RoleField):
+class RoleField(ModelChoiceField):  # type: ignore[type-arg]
     """The groups that are a role, each with what its members may do in a sentence."""
 
     def label_from_instance(self, group: Any) -> Any:
@@ -227,7 +216,7 @@ class PlainFields:
 
 
 @admin.register(User)
-class UserAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin, _DjangoUserAdmin, ModelAdmin):
+class UserAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
     """Who may sign in."""
 
     form = UserForm

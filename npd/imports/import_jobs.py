@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import PurePath
 from typing import Any, BinaryIO
@@ -39,7 +40,7 @@ from sync.clock import SyncNow, sync_now
 from sync.kernel import process
 from sync.kernel.db import advisory_lock
 from sync.outbox.notify import send_task
-from sync.records import authors
+from sync.records.authors import log_action
 from sync.registry import entity, hidden_relations, may_act
 
 UNCONFIRMED = (ImportState.READING, ImportState.FAILED, ImportState.COLUMNS, ImportState.SHOWN)
@@ -48,11 +49,6 @@ CHOOSING = (ImportState.COLUMNS, ImportState.SHOWN)
 
 RETENTION_DAYS = 30
 """How long an import can be seen and undone; its rows are personal data, so no longer."""
-
-
-def rows_to_write(job: ImportJob) -> int:
-    """Return how many rows an import writes when it is confirmed."""
-    return int(job.counts.get(RowOutcome.NEW, 0)) + int(job.counts.get(RowOutcome.CHANGED, 0))
 
 
 ALL = "all"
@@ -85,7 +81,7 @@ def _start(
             job.counts[RowOutcome.CHANGED] += len(ticked)
             job.counts[RowOutcome.OTHER] -= len(ticked)
             job.save(update_fields=["counts"])
-        log_import(job, by, message % {"count": rows_to_write(job)})
+        log_action(by, job, message % {"count": job.to_write})
         transaction.on_commit(notify_import_worker, robust=True)
     job.refresh_from_db()
     return True
@@ -97,7 +93,7 @@ def choose_columns(job: ImportJob, fields: Sequence[str], *, by: User, make_orga
     `make_organizations`, where given, replaces what was chosen with the file. Raises
     ImportFileError where a field is there twice, or none tells which record a row is about.
     """
-    columns = columns_of(job.entity_type, titles_of_file(job), fields, _hidden(job, by))
+    columns = columns_of(job.entity_type, job.titles, fields, _hidden(job, by))
     check_columns(job.entity_type, columns)
     chosen = [column.field for column in columns]
     with transaction.atomic():
@@ -111,14 +107,9 @@ def choose_columns(job: ImportJob, fields: Sequence[str], *, by: User, make_orga
         ):  # fmt: skip
             return False
         read_as = "; ".join(f"“{one.title}” is {one.label}" for one in columns if one.field)
-        log_import(job, by, f"Columns chosen: {read_as}."[:1000])
+        log_action(by, job, f"Columns chosen: {read_as}."[:1000])
         transaction.on_commit(notify_import_worker, robust=True)
     return True
-
-
-def titles_of_file(job: ImportJob) -> list[str]:
-    """Return the titles of a file's columns."""
-    return [title for title, _label in job.columns]
 
 
 def _hidden(job: ImportJob, *people: User) -> Collection[str]:
@@ -135,14 +126,9 @@ def discard_import(job: ImportJob, *, by: User) -> bool:
         unconfirmed = ImportJob.objects.select_for_update().filter(pk=job.pk, state__in=UNCONFIRMED).first()
         if unconfirmed is None:
             return False
-        log_import(job, by, "Import discarded; nothing was written.")
+        log_action(by, job, "Import discarded; nothing was written.")
         unconfirmed.delete()
     return True
-
-
-def log_import(job: ImportJob, by: User, text: str) -> None:
-    """Write a line in the admin log about the import as a whole."""
-    authors.log_action(by, job, text)
 
 
 def notify_import_worker() -> None:
@@ -234,14 +220,9 @@ def _new_job(
     name = clean_file_name(name)
     content = file.read(MAX_BYTES + 1)
     files.check_file(name, content)
-    stored_options = {
-        "clear_empty": options.clear_empty,
-        "make_organizations": options.make_organizations,
-        "other_people": options.other_people,
-        "encoding": encoding,
-    }
-    state = ImportState.READING
-    return ImportJob(entity_type=entity_type, file_name=name, options=stored_options, by=by, state=state), content
+    stored = asdict(options) | {"encoding": encoding}
+    job = ImportJob(entity_type=entity_type, file_name=name, options=stored, by=by, state=ImportState.READING)
+    return job, content
 
 
 def clean_file_name(name: str) -> str:
@@ -356,11 +337,7 @@ def _fail(job: ImportJob, error: ImportFileError) -> None:
 # --- for both ---
 
 
-def _ignore_progress(rows: int) -> None:
-    """Ignore the progress."""
-
-
-def _table(job: ImportJob, content: bytes, on_rows: Callable[[int], None] = _ignore_progress) -> FileTable:
+def _table(job: ImportJob, content: bytes, on_rows: Callable[[int], None] = lambda rows: None) -> FileTable:
     return files.read_table(
         content,
         titles=known_titles(),
@@ -370,7 +347,9 @@ def _table(job: ImportJob, content: bytes, on_rows: Callable[[int], None] = _ign
     )
 
 
-def _plan_import(job: ImportJob, table: FileTable, on_rows: Callable[[int], None] = _ignore_progress) -> RecordResource:
+def _plan_import(
+    job: ImportJob, table: FileTable, on_rows: Callable[[int], None] = lambda rows: None
+) -> RecordResource:
     columns = _columns_of(job, table)
     check_columns(job.entity_type, columns)
     options = ImportOptions(job.options["clear_empty"], job.options["make_organizations"])
@@ -393,7 +372,7 @@ def _stored_table(job: ImportJob) -> FileTable:
     """The file, as its rows were stored when it was first read."""
     rows = job.rows.order_by("number").only("number", "cells", "broken")
     stored = (FileRow(row.number, row.cells, {int(at): what for at, what in row.broken.items()}) for row in rows)
-    return FileTable(titles_of_file(job), list(stored), {})
+    return FileTable(job.titles, list(stored), {})
 
 
 def _ask_for_columns(job: ImportJob, table: FileTable, error: ImportFileError) -> None:
@@ -504,8 +483,8 @@ def _run_batch(job_id: UUID, *, wait: bool = True) -> ImportJob | None:
             done, skipped = (Result.WRITTEN, Result.LEFT) if is_write else (Result.UNDONE, Result.KEPT)
             counts = {result: job.rows.filter(result=result).count() for result in (done, skipped)}
             message = "Import finished" if is_write else "Import undone"
-            log_import(
-                job, job.done_by or job.by, f"{message}: {counts[done]} rows done, {counts[skipped]} left alone."
+            log_action(
+                job.done_by or job.by, job, f"{message}: {counts[done]} rows done, {counts[skipped]} left alone."
             )
         job.save(update_fields=["moved_at", "state"])
         return job

@@ -15,13 +15,13 @@ from uuid import UUID
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION
 from django.contrib.auth.models import User
 from django.db import DatabaseError, OperationalError, transaction
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 from pghistory.core import event_models
 
 from npd.imports.files import FileRow, FileTable
 from npd.imports.matching import EXTERNAL_ID
 from npd.imports.messages import display_value
-from npd.imports.models import ImportJob, ImportRow, Result, RowOutcome
+from npd.imports.models import ImportJob, ImportRow, Result, RowOutcome, labelled
 from npd.imports.resources import (
     FileColumn,
     ImportOptions,
@@ -88,14 +88,12 @@ class WrittenRecord:
         yield from ((name, (name,)) for name in self.after if name not in mapped_fields)
 
 
-def queued_records(entity_type: str, ids: Iterable[UUID]) -> set[UUID]:
-    """Return which of these records have a pending job already: their jobs keep their priority."""
-    rows = SyncQueue.objects.filter(entity_type=entity_type, status=QueueStatus.PENDING, entity_id__in=list(ids))
-    return {key for key in rows.values_list("entity_id", flat=True) if key is not None}
+def _pending_jobs(entity_type: str, ids: Iterable[UUID]) -> QuerySet[SyncQueue]:
+    return SyncQueue.objects.filter(entity_type=entity_type, status=QueueStatus.PENDING, entity_id__in=list(ids))
 
 
-def log_written(job: ImportJob, written: Sequence[WrittenRecord], *, queued: Collection[UUID] = ()) -> None:
-    """Write the decisions about what was written, in the caller's transaction."""
+def log_written(job: ImportJob, written: Sequence[WrittenRecord], *, queued: Collection[UUID | None] = ()) -> None:
+    """Write the decisions about what was written, in the caller's transaction; jobs of `queued` keep their priority."""
     if not written:
         return
     by = job.done_by or job.by
@@ -105,9 +103,7 @@ def log_written(job: ImportJob, written: Sequence[WrittenRecord], *, queued: Col
         log_action_each(by, acts, flag=flag)
     ids = [one.target.pk for one in written if one.target.pk not in queued]
     # The triggers give a fresh edit's priority; thousands at once must not come before a person's own edits.
-    SyncQueue.objects.filter(
-        entity_type=written[0].target.entity_type(), status=QueueStatus.PENDING, entity_id__in=ids
-    ).update(priority=Priority.LOAD)
+    _pending_jobs(written[0].target.entity_type(), ids).update(priority=Priority.LOAD)
 
 
 def _decisions(job: ImportJob, by: User, one: WrittenRecord) -> Iterator[Decision]:
@@ -183,7 +179,7 @@ def _write_rows(job: ImportJob, rows: Sequence[ImportRow]) -> None:
     model: Any = registry.entity(job.entity_type).model
     lock_sources(job.entity_type, {name.partition(":")[2] for row in rows for name in _external_ids(row)})
     records = _lock_records(job.entity_type, rows)
-    queued = queued_records(job.entity_type, records)
+    queued = set(_pending_jobs(job.entity_type, records).values_list("entity_id", flat=True))
     resource = _plan_again(job, rows)
     changed, created = [], []
     for row in rows:
@@ -197,16 +193,15 @@ def _write_rows(job: ImportJob, rows: Sequence[ImportRow]) -> None:
             changed.append(_apply(row, now, records[row.record_id]))
     _create_organizations(job, resource.organizations)
 
-    def update(some: Sequence[WrittenRecord]) -> None:
-        update_many([one.target for one in some], sorted({name for one in some for name in one.after}))
+    def write(some: Sequence[WrittenRecord]) -> None:
+        targets = [one.target for one in some]
+        if some[0].is_new:
+            model._default_manager.bulk_create(targets)
+        else:
+            update_many(targets, sorted({name for one in some for name in one.after}))
         set_external_ids(job.entity_type, {one.target.pk: _external_ids(one.file_row, bare=True) for one in some})
 
-    def insert(some: Sequence[WrittenRecord]) -> None:
-        model._default_manager.bulk_create([one.target for one in some])
-        set_external_ids(job.entity_type, {one.target.pk: _external_ids(one.file_row, bare=True) for one in some})
-
-    written = [*_store(changed, update), *_store(created, insert)]
-    log_written(job, written, queued=queued)
+    log_written(job, [*_store(changed, write), *_store(created, write)], queued=queued)
 
 
 def _external_ids(row: ImportRow, *, bare: bool = False) -> dict[str, str]:
@@ -233,11 +228,10 @@ def _lock_records(entity_type: str, rows: Sequence[ImportRow]) -> dict[UUID, Syn
 
 def _plan_again(job: ImportJob, rows: Sequence[ImportRow]) -> RecordResource:
     """Return what the rows would write now."""
-    titles = [title for title, _label in job.columns]
-    fields = zip(titles, job.options["fields"], job.columns, strict=True)
-    columns = [FileColumn(at, title, name, label) for at, (title, name, (_, label)) in enumerate(fields)]
+    fields = zip(job.columns, job.options["fields"], strict=True)
+    columns = [FileColumn(at, title, name, label) for at, ((title, label), name) in enumerate(fields)]
     options = ImportOptions(job.options["clear_empty"], job.options["make_organizations"])
-    table = FileTable(titles, [FileRow(row.number, row.cells) for row in rows], {})
+    table = FileTable(job.titles, [FileRow(row.number, row.cells) for row in rows], {})
     # Records that earlier rows of this file created: the preview took them for different people.
     own = job.rows.filter(outcome=RowOutcome.NEW, result=Result.WRITTEN, record_id__isnull=False).values("record_id")
     make = resource_of(job.entity_type)
@@ -249,7 +243,7 @@ def _plan_again(job: ImportJob, rows: Sequence[ImportRow]) -> RecordResource:
 def _obstacle(job: ImportJob, row: ImportRow, now: PlannedRow, records: Mapping[UUID, SyncedModel]) -> str:
     """Return why a row isn't written: what it would write now isn't what was shown. Empty where it is."""
     labels, noun = labels_of(job.entity_type), job.entity_type
-    problems = " ".join(f"{label}: {what}" if label else what for label, what in now.problems)
+    problems = labelled(now.problems)
     moved = [name for name in row.before if not same_value(row.before[name], now.before.get(name))]
     why, is_unsure = "", now.outcome in (RowOutcome.AMBIGUOUS, RowOutcome.REPEATED)
     if row.outcome == RowOutcome.NEW and (now.record is not None or is_unsure):

@@ -102,9 +102,9 @@ class RecordMatcher:
         """Return the text in canonical form."""
         return str(canonical_value(self.entity_type, self.field, text))
 
-    def exact_matches(self, text: str) -> list[SyncedModel]:
-        """Return the records with just this text."""
-        return self._exact.get(self.key(text), [])
+    def best_matches(self, text: str) -> list[SyncedModel]:
+        """Return the records with just this text, else those whose text differs in capital letters at most."""
+        return self._exact.get(self.key(text)) or self.near_matches(text)
 
     def near_matches(self, text: str) -> list[SyncedModel]:
         """Return those whose text differs in capital letters at most."""
@@ -138,7 +138,7 @@ class RelatedWidget(ForeignKeyWidget):  # type: ignore[misc]  # import_export ha
         if not value:
             return None
         matcher = self._by_key if "@" in value else self._by_name
-        found = matcher.exact_matches(value) or matcher.near_matches(value)
+        found = matcher.best_matches(value)
         if len(found) == 1:
             return found[0]
         if found:
@@ -234,7 +234,7 @@ class RecordLoader(BaseInstanceLoader):  # type: ignore[misc]
         if owners:
             return self._by_id[next(iter(owners))]
         if text := texts.get(self.key_field):
-            found = self._by_key.exact_matches(text) or self._by_key.near_matches(text)
+            found = self._by_key.best_matches(text)
             if len(found) == 1:
                 return found[0]
             if found:

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db.models import Count, Q, QuerySet
 from django.utils.text import get_text_list
+from xlsxwriter.utility import xl_rowcol_to_cell
 
 from npd.imports.files import FORMULA, ImportFileError
 from npd.imports.models import ImportJob, ImportRow, Result, RowOutcome
@@ -153,11 +154,7 @@ def reading_summary(reading: Mapping[str, str]) -> str:
 
 def broken_cell_text(row: int, position: int, what: str) -> str:
     """Return why a cell has no value that can be read."""
-    letters, number = "", position + 1  # as spreadsheets name columns: 1 is A, 27 is AA
-    while number:
-        number, rest = divmod(number - 1, 26)
-        letters = chr(65 + rest) + letters
-    cell = f"{letters}{row}"
+    cell = xl_rowcol_to_cell(row - 1, position)
     if what != FORMULA:
         return f"Cell {cell} shows the error {what}. Fix its formula, or type the value."
     return (
@@ -198,17 +195,6 @@ def row_counts(job: ImportJob, *, is_asked: bool = False) -> Counter[RowOutcome 
 def rejected_rows(job: ImportJob, *, is_asked: bool = False) -> QuerySet[ImportRow]:
     """Return the rows that are not imported: rejected by the preview, or left alone when it was written."""
     return job.rows.filter(Q(outcome__in=_rejections(is_asked=is_asked)) | Q(result=Result.LEFT))
-
-
-def kept_rows(job: ImportJob) -> QuerySet[ImportRow]:
-    """Return the rows that were imported, and not undone with the others."""
-    return job.rows.filter(result=Result.KEPT)
-
-
-def row_reason(row: ImportRow) -> str:
-    """Return what is wrong with a row, and what to do, in one text."""
-    parts = [f"{label}: {what}" if label else what for label, what in row.problems]
-    return " ".join([*parts, row.note]).strip()
 
 
 def warned_rows(job: ImportJob) -> QuerySet[ImportRow]:
@@ -258,11 +244,6 @@ def other_record_doubt(
     )
 
 
-def row_warning(row: ImportRow) -> str:
-    """Return what of a row will probably not sync, and what to write instead."""
-    return " ".join(f"{label}: {what}" for label, what in row.warnings)
-
-
 _NUMBER = re.compile(r"[+-]\d[\d ().,/-]*")
 
 
@@ -273,13 +254,13 @@ def _as_it_came(cell: str) -> str:
 
 def _rejected_lines(job: ImportJob, *, is_asked: bool) -> Iterator[list[str]]:
     """Yield the titles, then each row that was not imported, with its number and the reason at its end."""
-    titles = [title for title, _label in job.columns]
+    titles = job.titles
     indexes = [index for index, title in enumerate(titles) if title != REASON_TITLE]
     yield [*(titles[index] for index in indexes), REASON_TITLE]
     for row in rejected_rows(job, is_asked=is_asked).order_by("number").iterator(chunk_size=2000):
         cells = [row.cells[index] if index < len(row.cells) else "" for index in indexes]
         surplus = row.cells[len(titles) :]
-        yield [*cells, f"Row {row.number}: {row_reason(row)}", *surplus]
+        yield [*cells, f"Row {row.number}: {row.reason}", *surplus]
 
 
 def rejected_file(job: ImportJob, file_format: str = ExportFormat.CSV, *, is_asked: bool = False) -> Iterator[bytes]:

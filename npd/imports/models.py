@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -93,6 +94,16 @@ class ImportJob(models.Model):
     def __str__(self) -> str:
         return f"import of {self.file_name}"
 
+    @property
+    def titles(self) -> list[str]:
+        """The titles of the file's columns."""
+        return [title for title, _label in self.columns]
+
+    @property
+    def to_write(self) -> int:
+        """How many rows it writes when it is confirmed."""
+        return int(self.counts.get(RowOutcome.NEW, 0)) + int(self.counts.get(RowOutcome.CHANGED, 0))
+
 
 class ImportFile(models.Model):
     """A file to be read: in the database, as web and worker share no disk, until it is read or given up."""
@@ -147,3 +158,18 @@ class ImportRow(models.Model):
 
     def __str__(self) -> str:
         return f"row {self.number} of import {self.job_id}"
+
+    @property
+    def reason(self) -> str:
+        """What is wrong with it, and what to do."""
+        return f"{labelled(self.problems)} {self.note}".strip()
+
+    @property
+    def warning(self) -> str:
+        """What of it will probably not sync, and what to write instead."""
+        return labelled(self.warnings)
+
+
+def labelled(told: Iterable[Sequence[str]]) -> str:
+    """Return pairs of a field's label, or nothing, and what is said of it as one text."""
+    return " ".join(f"{label}: {what}" if label else what for label, what in told)

@@ -194,7 +194,8 @@ class FieldWidget(Widget):  # type: ignore[misc]  # import_export has no types
         super().__init__()
         self.field = model_field
         # As an export writes them.
-        labels = model_field.flatchoices or ([(True, "yes"), (False, "no")] if _is_bool(model_field) else [])
+        yes_no = [(True, "yes"), (False, "no")] if isinstance(model_field, models.BooleanField) else []
+        labels = model_field.flatchoices or yes_no
         self.values = {str(label).casefold(): value for value, label in labels}
 
     def clean(self, value: str, row: Any = None, **kwargs: Any) -> Any:
@@ -204,10 +205,6 @@ class FieldWidget(Widget):  # type: ignore[misc]  # import_export has no types
             return self.field.to_python(self.values.get(value.casefold(), value))
         except ValidationError:
             return value
-
-
-def _is_bool(model_field: Any) -> bool:
-    return isinstance(model_field, models.BooleanField)
 
 
 def _raise(error: Exception, *_: Any, **__: Any) -> NoReturn:

@@ -2,7 +2,7 @@
 document.documentElement.dataset.iconless = "";
 document.fonts.load('1em "Material Symbols Outlined"').then(() => delete document.documentElement.dataset.iconless, () => {});
 
-// Tells the server the browser's time zone, in which the pages after this one say their times (config/unfold.py).
+// Tells the server the browser's time zone, in which the pages after this one say their times (config/navigation.py).
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 if (zone && !document.cookie.split("; ").includes(`npd_zone=${zone}`)) {
   const secure = location.protocol === "https:" ? "; secure" : "";

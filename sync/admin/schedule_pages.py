@@ -96,7 +96,7 @@ class PeriodicTaskAdmin(PageAdmin):
     empty_words = "Beat makes the entries when it starts."
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """The jobs stand in the program (config/schedule.py)."""
+        """The jobs stand in the program (SCHEDULE in config/settings.py)."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: PeriodicTask | None = None) -> bool:

@@ -232,7 +232,7 @@ def _matching_context(found: Sequence[SetupDraft], all_pairs: bool = False) -> d
         kinds.append({
             "draft": draft,
             "title": _title(draft),
-            "rows": [(row, _DONE_ICONS.get(row.code, "")) for row in plan.match_rows(draft)],
+            "rows": [(row, _DONE_ICONS.get(row.code, "")) for row in plan.rows_of(draft, plan.MATCH_ROWS)],
             "near": [
                 {**one, "answer": plan.answer_of(draft, one) or drafts.ANSWER_OUT}
                 for one in (pairs[:MOST_PAIRS] if all_pairs else open_[:PAIRS_PER_PAGE] or pairs[:PAIRS_PER_PAGE])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from npd.entity_specs import ADDRESS_FIELDS
+from npd.models import ADDRESS_FIELDS
 from sync.connectors.base.conversion import AmbiguousSplit
 from sync.connectors.monday.columns import make_converter
 

@@ -9,7 +9,7 @@ import pytest
 from django.core.validators import validate_email
 
 from data import make
-from npd.demo import contacts, organizations
+from npd.management.commands.demo import contacts, organizations
 from sync import registry
 from sync.connectors.monday.columns import make_converter
 from sync.reconcile.field_values import stored_values

@@ -25,12 +25,20 @@ SECRET = "s3cret-value"
         "GET /metrics?token=s3cret HTTP/1.1",
         "GET /x?page=1&api_key=s3cret&y=2",
         "PUT /upload?X-Amz-Credential=s3cret%2F20261120&X-Amz-Signature=s3cret HTTP/1.1 200",
+        'sent {"password": "s3cret-0123", "x": 1}',
+        'sent {"Authorization": "Token s3cret-0123"}',
+        'the header "Authorization: Bearer s3cret-0123"',
+        'asked "http://host/x?token=s3cret-0123" again',
+        'posted to "/webhooks/monday/s3cret-0123"',
+        "refused:\neyJhbGciOiJIUzI1NiJ9.eyJzM2NyZXQiOjF9.s3cret-0123",
+        "refused:\nBearer s3cret-0123",
     ],
 )
-def test_a_secret_in_a_line_is_hidden(line: str) -> None:
-    redacted = Redactor([SECRET])(line)
-    assert "s3cret" not in redacted
-    assert HIDDEN in redacted
+def test_a_secret_of_a_known_value_or_shape_is_hidden_and_the_line_stays_json(line: str) -> None:
+    event = json.loads(as_json(line, secrets=(SECRET,)))["event"]
+    assert "s3cret" not in event
+    assert HIDDEN in event
+    assert event.count('"') == line.count('"')
 
 
 @pytest.mark.parametrize(
@@ -72,26 +80,6 @@ def as_json(text: str, *arguments: object, secrets: tuple[str, ...] = ()) -> str
 def test_a_known_secret_is_hidden_however_a_line_has_to_write_it(secret: str, how: str) -> None:
     event = json.loads(as_json(f"failed with {how}", secret, secrets=(secret,)))["event"]
     assert event.strip("'\"") in (f"failed with {HIDDEN}", f"failed with '{HIDDEN}", f'failed with "{HIDDEN}')
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        'sent {"password": "s3cret-0123", "x": 1}',
-        'sent {"Authorization": "Token s3cret-0123"}',
-        'the header "Authorization: Bearer s3cret-0123"',
-        'said "Bearer s3cret-0123"',
-        'asked "http://host/x?token=s3cret-0123" again',
-        'posted to "/webhooks/monday/s3cret-0123"',
-        "refused:\neyJhbGciOiJIUzI1NiJ9.eyJzM2NyZXQiOjF9.s3cret-0123",
-        "refused:\nBearer s3cret-0123",
-    ],
-)
-def test_a_secret_of_a_known_shape_inside_a_text_is_hidden_and_the_line_stays_json(text: str) -> None:
-    event = json.loads(as_json(text))["event"]
-    assert "s3cret" not in event
-    assert HIDDEN in event
-    assert event.count('"') == text.count('"')
 
 
 def test_a_secret_that_is_met_later_is_hidden_from_then_on() -> None:

@@ -33,9 +33,32 @@ def settings_of(*names: str, **env: str) -> dict[str, object]:
     return found
 
 
-def test_pages_about_failures_are_for_people_unless_traces_are_asked_for() -> None:
-    assert settings_of("DEBUG", EMBEDDED="true") == {"DEBUG": False}
-    assert settings_of("DEBUG", EMBEDDED="false", DEBUG="true") == {"DEBUG": True}
+SECURED = ("SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE")
+
+
+@pytest.mark.parametrize(
+    ("env", "expected"),
+    [
+        ({"EMBEDDED": "true"}, {"DEBUG": False}),  # pages about failures are for people
+        ({"SITE_URL": "http://npd.example/"}, dict.fromkeys(SECURED, False) | {"SECURE_HSTS_SECONDS": 0}),
+        (
+            {"SITE_URL": "https://npd.example/"},
+            dict.fromkeys(SECURED, True)
+            | {"SECURE_HSTS_SECONDS": 31_536_000, "ALLOWED_HOSTS": ["npd.example", "localhost", "127.0.0.1", "[::1]"]},
+        ),
+        (
+            dict.fromkeys(("MONDAY_API_URL", "MONDAY_API_VERSION", "SITE_URL"), ""),
+            {
+                "MONDAY_API_URL": "https://api.monday.com/v2",
+                "MONDAY_API_VERSION": "2026-10",
+                "SITE_URL": "http://127.0.0.1:8000",
+            },
+        ),
+    ],
+    ids=["embedded", "http", "https", "empty is as good as none"],
+)
+def test_settings_follow_what_is_set(env: dict[str, str], expected: dict[str, object]) -> None:
+    assert settings_of(*expected, **env) == expected
 
 
 def manage(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -106,40 +129,6 @@ def test_without_any_broker_the_sentence_names_redis_url(monkeypatch: pytest.Mon
         environment.broker_url("postgresql://u@h/d")
 
 
-def test_without_redis_the_broker_is_the_database_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CELERY_BROKER_URL", raising=False)
-    monkeypatch.delenv("REDIS_URL", raising=False)
-    url = environment.broker_url("postgresql://postgres@/npd?host=/tmp/npd-1")
-    assert url == "sqla+postgresql+psycopg://postgres@/npd?host=/tmp/npd-1"
-
-
-def test_the_brokers_own_variable_comes_before_redis_url(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CELERY_BROKER_URL", "redis://one/0")
-    monkeypatch.setenv("REDIS_URL", "redis://two/0")
-    assert environment.broker_url("") == "redis://one/0"
-
-
-@pytest.mark.parametrize("url", ["http://npd.example", "https://npd.example"])
-def test_only_https_switches_on_redirect_hsts_and_secure_cookies(url: str) -> None:
-    names = ("SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE")
-    found = settings_of(*names, SITE_URL=url)
-    assert {bool(value) for value in found.values()} == {url.startswith("https")}
-
-
-def test_allowed_hosts_follow_site_url() -> None:
-    assert "npd.example" in settings_of("ALLOWED_HOSTS", SITE_URL="https://npd.example/")["ALLOWED_HOSTS"]  # type: ignore[operator]
-
-
-def test_an_empty_variable_is_as_good_as_none() -> None:
-    names = ("MONDAY_API_URL", "MONDAY_API_VERSION", "SITE_URL")
-    found = settings_of(*names, MONDAY_API_URL="", MONDAY_API_VERSION="", SITE_URL="")
-    assert found == {
-        "MONDAY_API_URL": "https://api.monday.com/v2",
-        "MONDAY_API_VERSION": "2026-10",
-        "SITE_URL": "http://127.0.0.1:8000",
-    }
-
-
 def test_a_dotenv_file_fills_what_the_shell_leaves_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".env").write_text("CRON_SECRET=from-file\nSITE_URL=http://from-file\n")
     monkeypatch.setenv("SITE_URL", "http://from-shell")
@@ -172,6 +161,34 @@ def test_each_secret_may_come_from_a_file(tmp_path: Path) -> None:
     (provider,) = found["SOCIALACCOUNT_PROVIDERS"]["openid_connect"]["APPS"]  # type: ignore[index]
     assert provider["secret"] == said["OIDC_CLIENT_SECRET"]
     assert {HARD, provider["secret"]} <= set(found["SECRET_TEXTS"])  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("named", "broker"),
+    [
+        ({}, "sqla+postgresql+psycopg://postgres@/npd?host=/tmp/npd-1"),
+        ({"REDIS_URL": "redis://two/0"}, "redis://two/0"),
+        ({"REDIS_URL": "redis://two/0", "CELERY_BROKER_URL": "redis://one/0"}, "redis://one/0"),
+    ],
+)
+def test_the_broker_is_the_one_that_is_named_else_the_database_itself(
+    monkeypatch: pytest.MonkeyPatch, named: dict[str, str], broker: str
+) -> None:
+    for name in ("CELERY_BROKER_URL", "REDIS_URL"):
+        monkeypatch.setenv(name, named.get(name, ""))
+    assert environment.broker_url("postgresql://postgres@/npd?host=/tmp/npd-1") == broker
+
+
+@pytest.mark.parametrize("own", ["", "postgresql:///own"])
+def test_a_second_terminal_meets_the_running_server_unless_it_names_a_database_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: str
+) -> None:
+    told = {"DATABASE_URL": "postgresql:///running", "CRON_SECRET": "of-the-run"}
+    (tmp_path / "run.json").write_text(json.dumps(told))
+    monkeypatch.setenv("DATABASE_URL", own)
+    monkeypatch.setenv("CRON_SECRET", "")
+    environment.load(run_file=tmp_path / "run.json", dotenv=tmp_path / "none")
+    assert {name: os.environ[name] for name in told} == ({"DATABASE_URL": own, "CRON_SECRET": ""} if own else told)
 
 
 @pytest.fixture
@@ -240,23 +257,6 @@ def test_a_start_with_a_wrong_file_is_one_sentence() -> None:
     assert result.returncode == 1
     assert result.stderr.startswith("Settings: the file that SECRET_KEY_FILE names can't be read")
     assert "Traceback" not in result.stderr
-
-
-def test_a_second_terminal_meets_the_running_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = {"DATABASE_URL": "postgresql:///running", "CRON_SECRET": "of-the-run"}
-    (tmp_path / "run.json").write_text(json.dumps(told))
-    monkeypatch.delenv("DATABASE_URL")
-    monkeypatch.delenv("CRON_SECRET")
-    environment.load(run_file=tmp_path / "run.json", dotenv=tmp_path / "none")
-    assert {name: os.environ[name] for name in told} == told
-
-
-def test_a_database_of_ones_own_keeps_a_running_demo_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "run.json").write_text('{"DATABASE_URL": "postgresql:///running", "CRON_SECRET": "of-the-run"}')
-    monkeypatch.setenv("DATABASE_URL", "postgresql:///own")
-    monkeypatch.delenv("CRON_SECRET")
-    environment.load(run_file=tmp_path / "run.json", dotenv=tmp_path / "none")
-    assert "CRON_SECRET" not in os.environ
 
 
 def test_forwarded_headers_are_believed_behind_https_only() -> None:

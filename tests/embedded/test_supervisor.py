@@ -18,7 +18,7 @@ from django.contrib.auth import get_user_model
 from config.embedded import processes, stop, supervisor
 from config.embedded.supervisor import keep_private, run_lock
 from config.environment import secrets_of
-from npd import demo
+from npd.management.commands import demo
 from tests.embedded.conftest import folder_of_ones_own
 from tests.support.servers import NOT_FOR_TESTS, ROOT, free_port, ran
 from tests.support.site import child_environment

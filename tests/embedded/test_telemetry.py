@@ -166,7 +166,9 @@ def test_a_failure_of_a_task_and_its_sql_arrive_from_the_pools_process(
 
 
 SAYING = """
-import logging, structlog, config.wsgi, sentry_sdk
+import logging, structlog, sentry_sdk
+from config import web
+web.load_application()
 from django.db import DatabaseError
 structlog.get_logger().error("nobody answered", person="{person}", calls=3)
 logging.getLogger("a.library").error("%s is unknown", "{person}")
@@ -257,7 +259,8 @@ def test_people_and_secrets_are_taken_out_of_what_is_kept(said: str, leaves: str
 
 def test_without_their_addresses_neither_is_imported() -> None:
     code = (
-        "import sys, config.wsgi; from celery.signals import beat_init, celeryd_init, worker_process_init as p;"
+        "import sys; from config import web; web.load_application();"
+        "from celery.signals import beat_init, celeryd_init, worker_process_init as p;"
         "[signal.send(sender=None) for signal in (beat_init, celeryd_init, p)];"
         "print([name for name in sys.modules if name.startswith(('sentry_sdk', 'opentelemetry'))])"
     )
@@ -267,7 +270,7 @@ def test_without_their_addresses_neither_is_imported() -> None:
 
 
 def test_an_address_of_a_collector_without_its_packages_is_said_in_a_sentence() -> None:
-    code = "import sys; sys.modules['opentelemetry.sdk.trace'] = None; import config.wsgi"
+    code = "import sys; sys.modules['opentelemetry.sdk.trace'] = None; from config import web; web.load_application()"
     env = child_environment_without_a_database() | {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
     done = ran(sys.executable, "-c", code, env=env)
     assert done.returncode == 1
@@ -277,7 +280,7 @@ def test_an_address_of_a_collector_without_its_packages_is_said_in_a_sentence() 
 def test_where_something_else_set_tracing_up_before_nothing_begins() -> None:
     code = (
         "from opentelemetry import trace; from opentelemetry.sdk.trace import TracerProvider;"
-        "trace.set_tracer_provider(TracerProvider()); import config.wsgi"
+        "trace.set_tracer_provider(TracerProvider()); from config import web; web.load_application()"
     )
     env = child_environment_without_a_database() | {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
     done = ran(sys.executable, "-c", code, env=env)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
-from openpyxl import load_workbook
 
 from npd.imports.import_jobs import choose_columns, run_all
 from npd.imports.models import ImportFile, ImportJob
@@ -153,15 +151,3 @@ def test_all_faults_of_a_row_are_told_each_by_its_name(person: User) -> None:
     told = {row.number: [label for label, _what in row.problems] for row in job.rows.order_by("number")}
     assert told == {2: ["NPD ID", "Organization", "Email", "Role"], 3: ["Email", "Role"], 4: ["Email"]}
     assert outcomes(job) == {2: "invalid", 3: "invalid", 4: "ambiguous"}
-
-
-def test_rejected_rows_come_back_as_they_came_as_xlsx(admin: Client, person: User) -> None:
-    job = imported(person, "Name,Email,Phone\nBob,not an address,+46 8 123 45\n=Eve,nowhere,-1\n")
-    answer = admin.get(url(job, "xlsx"))
-    assert answer.headers["Content-Disposition"].endswith('"people - not imported.xlsx"')
-    sheet = load_workbook(io.BytesIO(answer.content)).active
-    rows = [[cell.value for cell in row] for row in sheet.rows]
-    assert rows[1][:3] == ["Bob", "not an address", "+46 8 123 45"]
-    assert rows[2][:3] == ["=Eve", "nowhere", "-1"]
-    fixed = offered(person, answer.content, name="again.xlsx")
-    assert [row.cells[:3] for row in fixed.rows.order_by("number")] == [row[:3] for row in rows[1:]]

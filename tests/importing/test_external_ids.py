@@ -45,13 +45,6 @@ def test_who_has_none_yet_is_given_it_so_that_the_next_file_finds_them(person: U
     assert Contact.objects.count() == 2
 
 
-def test_organizations_are_renamed_by_it(person: User) -> None:
-    acme = Organization.objects.create(name="Acme")
-    set_external_ids("organization", {acme.pk: {"crm": "7"}})
-    imported(person, "External id: crm;Name\n7;Acme Ltd\n", "organization")
-    assert Organization.objects.get().name == "Acme Ltd"
-
-
 def test_an_id_that_contradicts_the_row_is_ambiguous_and_nothing_is_written(person: User) -> None:
     ann = contact("Ann", "ann@x.org", crm="1")
     contact("Bob", crm="2", erp="2")

@@ -66,23 +66,6 @@ def test_a_file_is_previewed_imported_and_undone_with_the_keyboard(open_page: An
     assert not errors
 
 
-def test_a_refused_file_is_told_to_a_screen_reader_and_another_can_be_chosen_there(
-    open_page: Any, tmp_path: Path
-) -> None:
-    file = tmp_path / "people.xlsx"
-    file.write_bytes(b"PK\x03\x04 no spreadsheet")
-    page, _ = open_page(1280, "light")
-    page.goto("/admin/npd/contact/import/")
-    previewed(page, file)
-    with a_worker():
-        page.get_by_role("alert").get_by_text("people.xlsx is damaged").wait_for()
-    file = tmp_path / "people.csv"
-    file.write_text("Name,Email\nAnn,ann@x.org\n")
-    previewed(page, file)
-    with a_worker():
-        page.get_by_role("button", name="Import 1 row").wait_for()
-
-
 FAULTY = (
     "Person,Mailbox,Company,Ring,Job title\n"
     "Ann,ann@x.org,,+46 8 123 45,\n"

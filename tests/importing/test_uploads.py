@@ -68,22 +68,17 @@ def test_a_file_that_kills_each_reader_is_given_up(
     assert not ImportFile.objects.exists()
 
 
-def test_a_file_whose_worker_died_is_read_by_a_later_one_and_not_before(person: User) -> None:
+@pytest.mark.parametrize(("attempts", "end"), [(2, ("shown", "", 3)), (ATTEMPTS, ("failed", "reader_died", ATTEMPTS))])
+def test_a_file_whose_worker_died_is_read_by_a_later_one_and_not_before_until_it_is_given_up(
+    person: User, attempts: int, end: tuple[str, str, int]
+) -> None:
     job = uploaded(person)
-    ImportJob.objects.update(attempts=2)
+    ImportJob.objects.update(attempts=attempts)
     run_all()
-    assert stands(job) == ("reading", "", 2)
+    assert stands(job) == ("reading", "", attempts)
     later()
     run_all()
-    assert stands(job) == ("shown", "", 3)
-
-
-def test_a_file_of_which_worker_after_worker_dies_is_given_up(person: User) -> None:
-    job = uploaded(person)
-    ImportJob.objects.update(attempts=ATTEMPTS)
-    later()
-    run_all()
-    assert stands(job) == ("failed", "reader_died", ATTEMPTS)
+    assert stands(job) == end
 
 
 def being_read(job: ImportJob) -> Any:

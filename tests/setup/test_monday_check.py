@@ -61,9 +61,9 @@ def test_after_the_set_up_everything_is_well_and_stays_as_it_is(
 def test_each_thing_that_is_wrong_with_the_boards_is_told_in_one_run(set_up: BoardLink, monday: Sandbox) -> None:
     organizations = BoardLink.objects.get(entity_type="organization")
     hook = next(hook for hook, kept in set_up.webhooks.items() if kept["event"] == "change_name")
-    monday.query('mutation ($b: ID!) { delete_column(board_id: $b, column_id: "phone") { id } }', b=set_up.board_id)
+    monday.delete_column(set_up.board_id, "phone")
     monday.query("mutation ($i: ID!) { delete_webhook(id: $i) { id } }", i=hook)
-    monday.query("mutation ($b: ID!) { delete_board(board_id: $b) { id } }", b=organizations.board_id)
+    monday.delete_board(organizations.board_id)
     BoardLink.objects.filter(pk=set_up.pk).update(group_id="gone")
     FieldMapping.objects.create(
         link=set_up, key="owner", label="Owner", fields=["notes"], converter="people", column_id="notes"

@@ -43,23 +43,6 @@ def contacts_link() -> BoardLink:
     return BoardLink.objects.get(entity_type="contact")
 
 
-def a_board(monday: Sandbox, *columns: tuple[str, str, str]) -> str:
-    """A board that people made by hand, with columns (id, title, type)."""
-    made = monday.query('mutation { create_board(board_name: "Ours", board_kind: public, empty: true) { id } }')
-    board_id: str = made["data"]["create_board"]["id"]
-    for column_id, title, kind in columns:
-        answer = monday.query(
-            "mutation ($b: ID!, $i: String!, $t: String!, $k: ColumnType!)"
-            " { create_column(board_id: $b, id: $i, title: $t, column_type: $k) { id } }",
-            b=board_id,
-            i=column_id,
-            t=title,
-            k=kind,
-        )
-        assert "errors" not in answer, answer
-    return board_id
-
-
 def killed_where(stops: Callable[[str, Mapping[str, Any]], bool], run: Run) -> None:
     """The command is killed before the first call that is so, by its document and variables."""
     original = MondayClient.execute
@@ -73,12 +56,6 @@ def killed_where(stops: Callable[[str, Mapping[str, Any]], bool], run: Run) -> N
         patched.setattr(MondayClient, "execute", killed)
         with pytest.raises(KeyboardInterrupt):
             run("monday_setup")
-
-
-def delete_column(monday: Sandbox, board_id: str, column_id: str) -> None:
-    """Somebody deletes a column on the board."""
-    delete = "mutation ($b: ID!, $c: String!) { delete_column(board_id: $b, column_id: $c) { id } }"
-    monday.query(delete, b=board_id, c=column_id)
 
 
 def test_it_makes_both_boards_and_stores_what_the_engine_needs(monday: Sandbox, run: Run) -> None:
@@ -158,7 +135,7 @@ def test_a_board_named_in_the_settings_wins_and_is_used_with_the_columns_it_has(
     run("monday_setup")
     IgnoredItem.objects.create(entity_type="contact", item_id="1", reason="on the old board")
     UnmatchedItem.objects.create(entity_type="contact", item_id="2", name="on the old board", reason_code="no_key")
-    board_id = a_board(monday, ("mail_addr", "Email", "email"), ("phone", "Old phone", "text"))
+    board_id = monday.add_board("Ours", ("mail_addr", "Email", "email"), ("phone", "Old phone", "text"))
     settings.MONDAY_CONTACTS_BOARD_ID = board_id
     run("monday_setup")
     link = contacts_link()
@@ -216,7 +193,7 @@ def test_a_run_that_was_killed_among_the_webhooks_remembers_those_it_made(monday
 def test_another_board_is_worked_only_once_its_columns_are_stored(monday: Sandbox, run: Run, settings: Any) -> None:
     run("monday_setup")
     before = contacts_link().board_id
-    settings.MONDAY_CONTACTS_BOARD_ID = a_board(monday)
+    settings.MONDAY_CONTACTS_BOARD_ID = monday.add_board("Ours")
     killed_where(lambda document, variables: "create_column" in document, run)
     assert contacts_link().board_id == before
     assert f"now works with board {settings.MONDAY_CONTACTS_BOARD_ID}" in run("monday_setup")
@@ -262,7 +239,7 @@ def test_columns_that_were_made_anew_are_filled_and_nobody_says_synced_before(mo
     run("sync_drain")
     board_id = contacts_link().board_id
     for column in ("phone", "npd_id"):
-        delete_column(monday, board_id, column)
+        monday.delete_column(board_id, column)
     said = run("monday_setup")
     assert f"Contacts (board {board_id}): 2 contacts will be synced again" in said
     mappings = FieldMapping.objects.filter(link__entity_type="contact")

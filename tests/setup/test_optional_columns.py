@@ -8,7 +8,7 @@ import responses
 from django.core.management.base import CommandError
 
 from sync.models import BoardLink, FieldMapping
-from tests.setup.test_monday_setup import a_board, columns_of, delete_column
+from tests.setup.test_monday_setup import columns_of
 from tests.support.sandbox import Sandbox
 
 pytestmark = pytest.mark.django_db
@@ -24,19 +24,6 @@ def mapping(entity_type: str, key: str) -> FieldMapping:
     return FieldMapping.objects.get(link__entity_type=entity_type, key=key)
 
 
-def add_column(monday: Sandbox, board_id: str, column_id: str, title: str, kind: str, **settings: Any) -> None:
-    answer = monday.query(
-        "mutation ($b: ID!, $i: String!, $t: String!, $k: ColumnType!, $d: JSON)"
-        " { create_column(board_id: $b, id: $i, title: $t, column_type: $k, defaults: $d) { id } }",
-        b=board_id,
-        i=column_id,
-        t=title,
-        k=kind,
-        d=settings or None,
-    )
-    assert "errors" not in answer, answer
-
-
 def test_without_such_columns_nothing_more_is_synced_and_it_is_said_how_to_have_it(monday: Sandbox, run: Run) -> None:
     said = run("monday_setup")
     assert not FieldMapping.objects.filter(key__in=["aliases", "organization", "inventory_url"]).exists()
@@ -45,7 +32,7 @@ def test_without_such_columns_nothing_more_is_synced_and_it_is_said_how_to_have_
 
 
 def test_a_column_that_a_person_made_is_adopted_and_read_by_its_type(monday: Sandbox, run: Run, settings: Any) -> None:
-    settings.MONDAY_ORGANIZATIONS_BOARD_ID = a_board(monday, ("other_names", "aliases", "dropdown"))
+    settings.MONDAY_ORGANIZATIONS_BOARD_ID = monday.add_board("Ours", ("other_names", "aliases", "dropdown"))
     said = run("monday_setup")
     found = mapping("organization", "aliases")
     assert (found.column_id, found.converter, found.options["column_type"]) == ("other_names", "dropdown", "dropdown")
@@ -75,7 +62,7 @@ def test_a_name_that_is_none_is_refused_with_those_that_are_before_monday_is_ask
 def test_one_that_is_deleted_later_is_a_problem_until_it_is_made_anew_or_let_go(monday: Sandbox, run: Run) -> None:
     run("monday_setup", "--with", "organization.aliases")
     found = mapping("organization", "aliases")
-    delete_column(monday, found.link.board_id, found.column_id)
+    monday.delete_column(found.link.board_id, found.column_id)
     with pytest.raises(CommandError, match="Aliases can't be synced any more"):
         run("monday_setup")
     with pytest.raises(CommandError):
@@ -93,8 +80,8 @@ def test_a_column_that_was_replaced_by_one_of_another_fitting_type_is_read_by_th
 ) -> None:
     run("monday_setup", "--with", "organization.aliases")
     found = mapping("organization", "aliases")
-    delete_column(monday, found.link.board_id, found.column_id)
-    add_column(monday, found.link.board_id, "names", "Aliases", "dropdown")
+    monday.delete_column(found.link.board_id, found.column_id)
+    monday.add_column(found.link.board_id, "names", "Aliases", "dropdown")
     run("monday_setup")
     anew = mapping("organization", "aliases")
     assert (anew.column_id, anew.converter, anew.version) == ("names", "dropdown", 2)

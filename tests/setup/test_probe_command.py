@@ -104,9 +104,3 @@ def test_ctrl_c_in_the_middle_leaves_nothing_behind(world: World, tmp_path: Path
     with pytest.raises(KeyboardInterrupt):
         run(world, "--record", str(tmp_path / "recording.json"), wait=interrupted)
     assert boards(world) == before
-
-
-@pytest.mark.parametrize("option", ["--dry-run", "--patient"])
-def test_its_options_are_refused_without_it(option: str) -> None:
-    with pytest.raises(CommandError, match="--probe"):
-        call_command("monday_check", option)

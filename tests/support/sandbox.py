@@ -77,3 +77,29 @@ class Sandbox:
         )
         answer: dict[str, Any] = response.json()
         return answer
+
+    def add_board(self, name: str, *columns: tuple[str, str, str]) -> str:
+        """A board that people made by hand, with columns (id, title, type); returns its id."""
+        made = self.query(
+            "mutation ($n: String!) { create_board(board_name: $n, board_kind: public, empty: true) { id } }", n=name
+        )
+        board_id: str = made["data"]["create_board"]["id"]
+        for column in columns:
+            self.add_column(board_id, *column)
+        return board_id
+
+    def add_column(self, board_id: str, column_id: str, title: str, kind: str) -> None:
+        answer = self.query(
+            "mutation ($b: ID!, $i: String!, $t: String!, $k: ColumnType!)"
+            " { create_column(board_id: $b, id: $i, title: $t, column_type: $k) { id } }",
+            b=board_id, i=column_id, t=title, k=kind,
+        )  # fmt: skip
+        assert "errors" not in answer, answer
+
+    def delete_column(self, board_id: str, column_id: str) -> None:
+        """Somebody deletes a column on the board."""
+        delete = "mutation ($b: ID!, $c: String!) { delete_column(board_id: $b, column_id: $c) { id } }"
+        self.query(delete, b=board_id, c=column_id)
+
+    def delete_board(self, board_id: str) -> None:
+        self.query("mutation ($b: ID!) { delete_board(board_id: $b) { id } }", b=board_id)

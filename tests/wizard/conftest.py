@@ -199,17 +199,7 @@ def later(monday: Sandbox | None, seconds: float) -> None:
 
 def a_board(monday: Sandbox, name: str, *columns: tuple[str, str, str], items: Sequence[dict[str, Any]] = ()) -> str:
     """A board that people made by hand: columns (id, title, type), items {name, column: value}."""
-    made = monday.query(
-        "mutation ($n: String!) { create_board(board_name: $n, board_kind: public, empty: true) { id } }", n=name
-    )
-    board_id: str = made["data"]["create_board"]["id"]
-    for column_id, title, kind in columns:
-        answer = monday.query(
-            "mutation ($b: ID!, $i: String!, $t: String!, $k: ColumnType!)"
-            " { create_column(board_id: $b, id: $i, title: $t, column_type: $k) { id } }",
-            b=board_id, i=column_id, t=title, k=kind,
-        )  # fmt: skip
-        assert "errors" not in answer, answer
+    board_id = monday.add_board(name, *columns)
     monday.query('mutation ($b: ID!) { create_group(board_id: $b, group_name: "People") { id } }', b=board_id)
     for item in items:
         an_item(monday, board_id, **item)
@@ -238,3 +228,11 @@ def people() -> tuple[Contact, Contact, Organization]:
     org = Organization.objects.create(name="Nova Labs")
     ann = Contact.objects.create(name="Ann Ångström", email="ann@x.org", organization=org)
     return ann, Contact.objects.create(name="Bob Stone", email="bob@x.org"), org
+
+
+def planned(wizard: Wizard) -> str:
+    """A set-up of two people, compared; where no Monday answers, of a board that is to be made. Returns the board."""
+    people()
+    board = a_board(wizard.monday, "CRM", *PEOPLE) if wizard.monday else "new"
+    wizard.compared(board)
+    return board

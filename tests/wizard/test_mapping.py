@@ -144,7 +144,7 @@ def test_a_column_deleted_meanwhile_is_said_and_looking_at_it_keeps_nothing(wiza
     wizard.boards(contact=board)
     wizard.map("contact")
     wizard.work()
-    wizard.monday.query('mutation ($b: ID!) { delete_column(board_id: $b, column_id: "job") { id } }', b=board)
+    wizard.monday.delete_column(board, "job")
     before = SetupDraft.objects.values().get()
     page = wizard.get("map/contact/")
     assert "The board has changed: a column that was chosen was deleted or has another type" in page

@@ -16,7 +16,7 @@ from sync.connectors.monday.monday_connector import MondayConnector
 from sync.models import FieldMapping, SetupDraft
 from sync.operations.setup import draft as drafts
 from sync.operations.setup import plan
-from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, compared_with, draft, people, plans_shown
+from tests.wizard.conftest import START, Wizard, compared_with, draft, planned, plans_shown
 from tests.wizard.test_changes import change, set_up
 from tests.wizard.test_open_set_ups import ask_on_the_boards_page
 
@@ -34,14 +34,6 @@ def another(name: str) -> Wizard:
     client, person = Client(), User.objects.create_superuser(name, f"{name}@x.org", "x")
     client.force_login(person)
     return Wizard(None, client, person)
-
-
-def drafted(wizard: Wizard) -> str:
-    """A set-up of dora's, compared; where no Monday answers, of a board that is to be made."""
-    people()
-    board = a_board(wizard.monday, "CRM", *PEOPLE) if wizard.monday else "new"
-    wizard.compared(board)
-    return board
 
 
 def question(page: str) -> tuple[str, dict[str, str]]:
@@ -72,7 +64,7 @@ def as_shown() -> dict[str, str]:
 
 
 def test_another_person_is_told_who_works_on_it_since_when_and_may_look(away: Wizard, other: Wizard) -> None:
-    drafted(away)
+    planned(away)
     for end in ("boards/", "map/contact/", "match/", "plan/"):
         page = other.get(end)
         assert re.search(r"dora has worked on this set-up since \d+ \w+ \d{4}, \d\d:\d\d \w+ ?; last change", page)
@@ -95,7 +87,7 @@ SENT: tuple[tuple[str, dict[str, str]], ...] = (
 
 
 def test_nothing_that_another_person_sends_counts_before_it_is_taken_over(away: Wizard, other: Wizard) -> None:
-    drafted(away)
+    planned(away)
     before = list(SetupDraft.objects.values())
     for end, form in SENT:
         page = other.post(end, **form)
@@ -105,7 +97,7 @@ def test_nothing_that_another_person_sends_counts_before_it_is_taken_over(away: 
 
 
 def test_what_was_chosen_is_kept_through_the_question_and_replaces_what_was_there(away: Wizard, other: Wizard) -> None:
-    drafted(away)
+    planned(away)
     form = as_shown()
     page = taken_over(other.client, "map/contact/", **form | {"rule-phone": "npd_wins"})
     assert "The set-up is yours now, taken over from dora: what you choose replaces what was there." in page
@@ -115,7 +107,7 @@ def test_what_was_chosen_is_kept_through_the_question_and_replaces_what_was_ther
 
 
 def test_the_earlier_owner_is_told_and_loses_nothing_that_is_typed(away: Wizard, other: Wizard) -> None:
-    drafted(away)
+    planned(away)
     taken_over(other.client, "owner/", back=START + "map/contact/")
     form = as_shown()
     page = away.client.post(START + "map/contact/", form | {"rule-phone": "monday_wins"}).content.decode()
@@ -125,7 +117,7 @@ def test_the_earlier_owner_is_told_and_loses_nothing_that_is_typed(away: Wizard,
 
 
 def test_taking_over_leads_back_to_a_page_of_the_wizard_and_nowhere_else(away: Wizard, other: Wizard) -> None:
-    drafted(away)
+    planned(away)
     assert other.client.post(*asked(other.client, "owner/", back=START + "match/"))["Location"] == START + "match/"
     for end in ("", "map/contact/"):
         assert other.client.post(START + "owner/", {"back": START + end})["Location"] == START + end
@@ -135,7 +127,7 @@ def test_taking_over_leads_back_to_a_page_of_the_wizard_and_nowhere_else(away: W
 
 def test_what_was_changed_after_the_question_is_neither_deleted_nor_replaced(away: Wizard, other: Wizard) -> None:
     """Meanwhile dora has worked on: that would be deleted, and was never shown."""
-    drafted(away)
+    planned(away)
     confirmation = asked(other.client, "discard/contact/", version=draft().version)
     mine = as_shown() | {"rule-email": "npd_wins"}
     away.map("contact", rule_phone="npd_wins")
@@ -149,7 +141,7 @@ def test_what_was_changed_after_the_question_is_neither_deleted_nor_replaced(awa
 def test_a_confirmation_that_comes_after_the_set_up_was_discarded_is_in_nobodys_way(
     away: Wizard, other: Wizard
 ) -> None:
-    drafted(away)
+    planned(away)
     confirmation = asked(other.client, "boards/", contact="new")
     away.post("discard/contact/")
     other.client.post(*confirmation)
@@ -178,7 +170,7 @@ def test_whoever_goes_on_with_a_set_up_without_owner_has_it_from_then_on(away: W
 
 
 def test_one_set_up_is_one_persons_whatever_kind_it_is_about(away: Wizard, other: Wizard) -> None:
-    drafted(away)
+    planned(away)
     assert "dora is working on this set-up" in other.post("boards/", contact="new", organization="new")
     assert not SetupDraft.objects.filter(entity_type="organization").exists()
     taken_over(other.client, "boards/", contact="new", organization="new")
@@ -187,7 +179,7 @@ def test_one_set_up_is_one_persons_whatever_kind_it_is_about(away: Wizard, other
 
 
 def test_one_that_runs_or_is_done_or_whose_owner_is_gone_is_in_nobodys_way(wizard: Wizard, other: Wizard) -> None:
-    drafted(wizard)
+    planned(wizard)
     wizard.confirm()
     assert "It was confirmed or left out already" in other.post("plan/", **plans_shown())
     wizard.work()
@@ -201,10 +193,10 @@ def test_one_that_runs_or_is_done_or_whose_owner_is_gone_is_in_nobodys_way(wizar
 
 def test_a_run_that_fails_leaves_no_second_owner(wizard: Wizard, other: Wizard) -> None:
     """Begun beside a run, a set-up is another person's: once the run has failed, both are open."""
-    board = drafted(wizard)
+    board = planned(wizard)
     wizard.confirm()
     other.boards(organization="new", contact=board)
-    wizard.monday.query("mutation ($b: ID!) { delete_board(board_id: $b) { id } }", b=board)
+    wizard.monday.delete_board(board)
     wizard.work()
     assert (draft().state, draft("organization").state) == ("draft", "draft")
     assert {one.owner for one in SetupDraft.objects.all()} == {User.objects.get(username="otto")}
@@ -247,7 +239,7 @@ def test_one_begun_while_monday_is_asked_is_seen_before_another_begins(
 
 def test_a_save_that_comes_after_another_took_over_is_refused_in_words(away: Wizard, other: Wizard) -> None:
     """Between the question and the save: the row itself is asked, under its lock."""
-    drafted(away)
+    planned(away)
     otto, before = User.objects.get(username="otto"), list(SetupDraft.objects.values())
     with pytest.raises(drafts.Conflict, match="dora is working on this set-up"):
         plan.compare_again(otto)

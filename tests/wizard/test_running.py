@@ -15,16 +15,9 @@ from sync.connectors.monday.board_events import WEBHOOK_EVENTS
 from sync.models import BoardLink, FieldMapping, SetupDraft, SyncQueue
 from sync.operations.setup.draft import REQUIRED_PERMISSIONS
 from tests.admin import states
-from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, an_item, draft, later, mail, people, plans_shown
+from tests.wizard.conftest import START, Wizard, an_item, draft, later, mail, people, planned, plans_shown
 
 ENDS = ["", "boards/", "map/contact/", "match/", "plan/", "run/", "progress/run/"]
-
-
-def planned(wizard: Wizard) -> str:
-    people()
-    board = a_board(wizard.monday, "CRM", *PEOPLE) if wizard.monday else "new"
-    wizard.compared(board)
-    return board
 
 
 def test_nothing_is_written_anywhere_before_the_plan_is_confirmed_and_pages_ask_few_queries(
@@ -91,7 +84,7 @@ def test_an_old_plan_is_made_anew_before_it_can_be_confirmed(away: Wizard) -> No
 def test_a_column_deleted_after_the_plan_stops_the_run_before_it_writes(wizard: Wizard) -> None:
     board = planned(wizard)
     wizard.confirm()
-    wizard.monday.query('mutation ($b: ID!) { delete_column(board_id: $b, column_id: "job") { id } }', b=board)
+    wizard.monday.delete_column(board, "job")
     wizard.mark = wizard.last_call()
     wizard.work()
     assert draft().state == "draft"
@@ -107,7 +100,7 @@ def test_a_column_deleted_after_the_plan_stops_the_run_before_it_writes(wizard: 
 def test_a_board_deleted_after_the_plan_stops_the_run_and_makes_no_other(wizard: Wizard) -> None:
     board = planned(wizard)
     wizard.confirm()
-    wizard.monday.query("mutation ($b: ID!) { delete_board(board_id: $b) { id } }", b=board)
+    wizard.monday.delete_board(board)
     wizard.mark = wizard.last_call()
     wizard.work()
     assert "was deleted on Monday" in draft().problem

@@ -1,16 +1,393 @@
-"""manage.py demo: sample data on both sides, linked, with things to try. Quick when it is all there."""
+"""manage.py demo: sample data on both sides, linked, with five examples to try. Quick when it is all there."""
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
 
+import pghistory
+import requests
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
+from django.urls import reverse
+from pghistory.core import event_models
+from pghistory.models import Context
 
-from npd import demo
-from npd.demo import NoSandboxError, Sandbox, tour
+from npd.models import Contact, Organization
+from sync import connectors, registry
 from sync.boards.board_setup import set_up_all
+from sync.choices import QueueStatus, TokenScope
+from sync.clock import SyncNow
 from sync.connectors.base.errors import ConnectorError
+from sync.kernel.conflict_store import current_store
 from sync.kernel.messages import ActionError
+from sync.models import ApiToken, BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
+from sync.operations.detect.comparison import enqueue_unmatched
+from sync.operations.worker import drain
+from sync.reconcile.field_values import stored_values
+from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
+from sync.registry import item_url, link_of
+
+ADMIN = "admin"
+PAGE_USER = "monday-sandbox"
+
+# Why an unmatched item still waits: a sentence that may name a record, which is hidden from who may not see those.
+PAGE_USER_VIEWS = ("syncqueue", "contact", "organization")
+
+
+def create_admin() -> bool:
+    """Create the administrator with the password in ADMIN_PASSWORD, unless there is one already."""
+    users = get_user_model().objects
+    password = os.environ.get("ADMIN_PASSWORD", "")
+    if not password or users.filter(is_superuser=True).exists():
+        return False
+    users.create_superuser(ADMIN, "admin@example.com", password)
+    return True
+
+
+def create_page_user() -> None:
+    """Create the board page's user with the token in NPD_TOKEN; it may read and not change."""
+    key = os.environ.get("NPD_TOKEN", "")
+    if not key:
+        return
+    user, is_new = get_user_model().objects.get_or_create(username=PAGE_USER)
+    if is_new:
+        user.set_unusable_password()
+        user.save()
+    user.user_permissions.set(Permission.objects.filter(codename__in=[f"view_{name}" for name in PAGE_USER_VIEWS]))
+    ApiToken.objects.filter(user=user).delete()
+    ApiToken.objects.issue(user, "The sandbox's page", scopes=[TokenScope.READ], text=key)
+
+
+# The sample records out of data/, as model instances that are not saved yet.
+
+
+def check_present() -> None:
+    """Raise CommandError where the sample data was left out, as in the Docker image."""
+    if not _folder().is_dir():
+        raise CommandError(
+            f"There is no sample data in {_folder()}: the Docker image leaves it out. "
+            "Run the demo from a checkout of the repository, with `make run`."
+        )
+
+
+def organizations() -> list[Organization]:
+    return [Organization(**_with_reference(row, "billing_contact")) for row in _rows("organizations.jsonl")]
+
+
+def contacts() -> list[Contact]:
+    return [Contact(**_with_reference(row, "organization")) for row in _rows("contacts.jsonl")]
+
+
+def _folder() -> Path:
+    return Path(settings.BASE_DIR) / "data"
+
+
+def _rows(name: str) -> Iterator[dict[str, Any]]:
+    with (_folder() / name).open(encoding="utf-8") as file:
+        for line in file:
+            yield json.loads(line)
+
+
+def _with_reference(row: dict[str, Any], reference: str) -> dict[str, Any]:
+    """Return the keyword arguments of the model, ids as UUIDs."""
+    row["id"] = UUID(row["id"])
+    if reference in row:
+        row[f"{reference}_id"] = UUID(row.pop(reference))
+    return row
+
+
+# The sandbox's own routes, which Monday doesn't have: items loaded as old ones, and edits by a person.
+
+
+TIMEOUT_SECONDS = 60.0
+ITEMS_PER_CALL = 500
+UNLIMITED_REQUESTS = 1_000_000  # requests
+
+
+class Sandbox:
+    """The simulator behind MONDAY_API_URL. Every method raises CommandError when it can't be reached."""
+
+    def __init__(self) -> None:
+        parts = urlsplit(settings.MONDAY_API_URL)
+        if parts.hostname == "api.monday.com":
+            raise CommandError(
+                "The demo fills a sandbox with made-up people, never a real Monday account. "
+                "Start `make run`, or `python -m sandbox`, and set MONDAY_API_URL to http://127.0.0.1:8001/v2."
+            )
+        self.address = f"{parts.scheme}://{parts.netloc}"
+
+    def item_count(self, board_id: str) -> int:
+        boards = self._ask("GET", "/_control/boards")
+        return sum(len(board["items"]) for board in boards if str(board["id"]) == board_id)
+
+    def load(self, board_id: str, items: Sequence[dict[str, Any]]) -> list[str]:
+        """Load items as if they had always been there, without webhooks or log entries; return their ids."""
+        ids: list[str] = []
+        for start in range(0, len(items), ITEMS_PER_CALL):
+            body = {"board_id": board_id, "items": items[start : start + ITEMS_PER_CALL]}
+            ids += [str(one) for one in self._ask("POST", "/_control/items", body)]
+        return ids
+
+    def edit(self, item_id: str, column_id: str, text: str) -> None:
+        """Type a text into a cell, as the first of the sandbox's people does on its page."""
+        self._ask(
+            "POST", "/_control/actions", {"action": "edit", "item_id": item_id, "column_id": column_id, "text": text}
+        )
+
+    def reject_changes(self, item_id: str, message: str) -> None:
+        """Have every change of an item rejected with this message, until the sandbox's faults are cleared."""
+        partial = {"every": 1, "code": "RecordInvalidException", "message": message}
+        self._ask("POST", "/_control/faults", {"partial": partial, "naming": item_id, "count": UNLIMITED_REQUESTS})
+
+    def rejects(self, item_id: str) -> bool:
+        faults = self._ask("GET", "/_control/faults")
+        return any(fault.get("naming") == item_id for fault in faults)
+
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        try:
+            answer = requests.request(method, self.address + path, json=body, timeout=TIMEOUT_SECONDS)
+            answer.raise_for_status()
+        except requests.RequestException as error:
+            raise CommandError(
+                f"The sandbox at {self.address} did not do {path}: {error}. Start it with `make run` or "
+                "`python -m sandbox`, and check MONDAY_API_URL."
+            ) from error
+        return answer.json()
+
+
+def items_of(link: BoardLink, records: Iterable[SyncedModel]) -> list[dict[str, Any]]:
+    """Return the items for these records on the board, with their NPD ID."""
+    mappings = list(link.mappings.all())
+    items = []
+    for record in records:
+        values: dict[str, Any] = {link.npd_id_column: str(record.pk)}
+        for mapping in mappings:
+            value = connectors.get().converter(mapping.converter).to_remote(stored_values(record, mapping), None)
+            if value is not None:
+                values[mapping.column_id] = value
+        items.append({"name": values.pop("name"), "values": values})
+    return items
+
+
+# Filling both sides with the same people.
+
+
+Say = Callable[[str], None]
+
+STRANGER: dict[str, object] = {
+    "name": "Somebody met at the fair",
+    "values": {
+        "phone": {"phone": "+442079460999", "countryShortName": "GB"},
+        "notes": {"text": "Wrote no email down."},
+    },
+}
+
+SLICE_SECONDS = 1.0
+SEED = "seed"  # marks the seeding in the history, for later runs
+
+
+def is_empty() -> bool:
+    """Whether NPD has no record at all: only then the demo may fill it."""
+    return not (Contact.objects.exists() or Organization.objects.exists())
+
+
+def seed(sandbox: Sandbox) -> int:
+    """Create the sample records in NPD and on the boards; return how many. Linking comes afterwards."""
+    with pghistory.context(cause="import", demo=SEED), transaction.atomic():
+        # Each refers to the other; the constraints are checked at the commit.
+        firms = Organization.objects.bulk_create(organizations())
+        people = Contact.objects.bulk_create(contacts())
+        # Before the commit: where the sandbox fails NPD stays empty, and the next run begins anew.
+        _load(sandbox, "organization", firms)
+        ids = _load(sandbox, "contact", people, [STRANGER])
+    link = link_of("contact")
+    assert link is not None
+    strangers = ids[len(people) :]
+    note_unmatched(link, [UnmatchedFinding(item_id, str(STRANGER["name"])) for item_id in strangers])
+    enqueue_unmatched(registry.entity("contact"), strangers)  # as a sweep does that finds it
+    return len(firms) + len(people)
+
+
+def _load(
+    sandbox: Sandbox, entity_type: str, found: Sequence[SyncedModel], others: Sequence[dict[str, object]] = ()
+) -> list[str]:
+    # A board that has items already was filled by a run that ended before it could say so.
+    link = link_of(entity_type)
+    if link is None:
+        raise RuntimeError(f"monday_setup has not run for {entity_type}.")
+    if sandbox.item_count(link.board_id):
+        return []
+    return sandbox.load(link.board_id, [*items_of(link, found), *others])
+
+
+def link_all(say: Say) -> None:
+    """Let the queue find each record's item by its NPD ID: reads of 100, no writes."""
+    total = _count(linked=None)
+
+    def progress(_claimed: int, _due: int) -> None:
+        say(f"  linked {_count(linked=True):,} of {total:,} …")
+
+    drain(progress, seconds=SLICE_SECONDS)
+    say(f"  linked {_count(linked=True):,} of {total:,}.")
+
+
+def _count(linked: bool | None) -> int:
+    models: tuple[type[SyncedModel], ...] = (Contact, Organization)
+    found = [model._default_manager.all() for model in models]
+    if linked is not None:
+        found = [records_of_model.filter(monday_id__isnull=not linked) for records_of_model in found]
+    return sum(records_of_model.count() for records_of_model in found)
+
+
+# Five examples to try, each created once by the same actions that people use, and the links to them.
+
+
+ATTEMPTS = 5  # as many as a job has
+
+REJECTION_MESSAGE = "The item could not be saved: a fault that the demo planted"
+
+
+@dataclass(frozen=True)
+class DemoPeople:
+    """Who has which part; the same people in every demo."""
+
+    first: UUID
+    conflict: UUID
+    held: UUID
+    disabled: UUID
+    failed: UUID
+
+
+@cache
+def demo_people() -> DemoPeople:
+    """Choose people whose every field is filled."""
+    filled = (
+        contact.pk
+        for contact in contacts()
+        if contact.email and contact.phone and contact.role_title and contact.organization_id and contact.notes
+    )
+    return DemoPeople(*(next(filled) for _ in range(5)))
+
+
+def missing_scenes() -> list[str]:
+    """Return the examples that no run has created yet; none where NPD was not filled by the demo."""
+    created = set(Context.objects.filter(metadata__has_key="demo").values_list("metadata__demo", flat=True))
+    return [name for name in SCENES if name not in created] if SEED in created else []
+
+
+def create_scene(name: str, sandbox: Sandbox) -> None:
+    """Create one example; nothing happens where somebody has deleted its person since."""
+    contact = Contact.objects.filter(pk=getattr(demo_people(), name), monday_id__isnull=False).first()
+    if contact is None:
+        return
+    item_id = str(contact.monday_id)
+    if name == "conflict":  # the role and the phone number, changed differently on both sides
+        mappings = FieldMapping.objects.filter(link__entity_type="contact")
+        columns = dict(mappings.values_list("key", "column_id"))
+        sandbox.edit(item_id, columns["role_title"], "Head of Procurement")
+        sandbox.edit(item_id, columns["phone"], "+12025550147 US")
+        contact.role_title, contact.phone = "Director of Purchasing", "+1 202 555 0112"
+    elif name == "held":  # an address that the standards and Django allow, and Monday does not
+        local, _, domain = contact.email.rpartition("@")
+        contact.email = f"{local}/office@{domain}"
+    elif name == "disabled":
+        contact.sync_enabled = False
+    else:
+        sandbox.reject_changes(item_id, REJECTION_MESSAGE)
+        contact.role_title = f"{contact.role_title} (on leave)"
+    # Saved as the administrator. The context marks the example as created, in the history that stays.
+    admin = get_user_model().objects.filter(is_superuser=True).order_by("pk").first()
+    with pghistory.context(demo=name, user=admin.pk if admin else None):
+        contact.save()
+    # What fails does so in five real attempts, each rejected by the sandbox; only the waits between are left out.
+    for _ in range(ATTEMPTS if name == "failed" else 1):
+        drain(entity_type="contact")
+        if name == "failed":
+            rows = SyncQueue.objects.filter(entity_id=contact.pk, status=QueueStatus.PENDING)
+            rows.update(next_retry=SyncNow())
+
+
+def keep_failing(sandbox: Sandbox) -> None:
+    """Have the sandbox go on rejecting what has failed until it was retried: a restart ends its faults."""
+    failed = SyncQueue.objects.filter(entity_id=demo_people().failed, status=QueueStatus.FAILED)
+    contact = Contact.objects.filter(pk=demo_people().failed, monday_id__isnull=False).first()
+    if contact is not None and failed.exists() and not sandbox.rejects(str(contact.monday_id)):
+        sandbox.reject_changes(str(contact.monday_id), REJECTION_MESSAGE)
+
+
+SCENES = ("conflict", "held", "disabled", "failed")
+
+SCENE_LABELS = (
+    "a conflict",
+    "a rejected email",
+    "a record without sync",
+    "a change that failed",
+    "an unmatched item on the board",
+)
+"""The examples to try, the unmatched item of the sample data included."""
+
+
+# What to try, with links.
+
+
+def tour() -> list[str]:
+    """Return the lines of “Try: 1 … 2 … 3 …”, without what somebody has deleted since."""
+    link = link_of("contact")
+    if link is None or not Contact.objects.exists():
+        return ["There is no sample data. Run `manage.py demo`."]
+    lines = ["Try:"]
+    for number, (words, address) in enumerate(_steps(link), start=1):
+        lines.append(f" {number}  {words}")
+        lines.append(f"    {address}")
+    return lines
+
+
+def _steps(link: BoardLink) -> Iterator[tuple[str, str]]:
+    first = _contact(demo_people().first)
+    if first is not None and first.monday_id:
+        yield (
+            f"Change {first.name} in NPD, press “Save and continue editing”, and watch the board follow:",
+            _record(first),
+        )
+        yield "Change the same person on the board, and watch NPD follow:", item_url(link, first.monday_id)
+    if (in_conflict := _contact(demo_people().conflict)) is not None:
+        for conflict in current_store().open_conflicts("contact", [in_conflict.pk]).get(in_conflict.pk, [])[:1]:
+            screen = settings.SITE_URL + reverse("admin:conflicts_syncconflict_screen", args=[conflict.conflict_id])
+            yield f"{in_conflict.name} was changed differently on both sides; resolve it side by side:", screen
+    if (blocked := _contact(demo_people().held)) is not None:
+        yield f"{blocked.name} has an email that Monday rejects; only that field is blocked:", _record(blocked)
+    row = SyncQueue.objects.filter(entity_id=demo_people().failed, status=QueueStatus.FAILED).first()
+    if row is not None and (failed := _contact(demo_people().failed)) is not None:
+        hint = "press “No more faults” under “Faults & tools” on the board, then Retry here:"
+        address = settings.SITE_URL + reverse("admin:sync_syncqueue_change", args=[row.pk])
+        yield f"A change of {failed.name} failed five times; {hint}", address
+    if (disabled := _contact(demo_people().disabled)) is not None:
+        yield f"{disabled.name} has its sync off; turn it on, or press “Sync now” once:", _record(disabled)
+    # Whether the unmatched item became a record, even if that was deleted since.
+    histories = [events._default_manager for events in event_models(tracks_model=Contact)]
+    if not any(history.filter(name=STRANGER["name"]).exists() for history in histories):
+        item = UnmatchedItem.objects.filter(entity_type="contact", name=STRANGER["name"]).first()
+        address = item_url(link, item.item_id if item else "").removesuffix("/pulses/")
+        yield f"“{STRANGER['name']}” is on the board only; give it an email and see a contact appear:", address
+
+
+def _contact(pk: UUID) -> Contact | None:
+    return Contact.objects.filter(pk=pk).first()
+
+
+def _record(contact: Contact) -> str:
+    return settings.SITE_URL + reverse("admin:npd_contact_change", args=[contact.pk])
 
 
 class Command(BaseCommand):
@@ -23,34 +400,34 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Create what is missing; exit 1 with a sentence where that is not possible."""
-        if not options["tour"]:
+        if options["tour"]:
+            for line in tour():
+                self.stdout.write(line)
+        else:
             try:
-                demo.check_present()
+                check_present()
                 sandbox = Sandbox()
-                demo.create_admin()
-                demo.create_page_user()
+                create_admin()
+                create_page_user()
                 for outcome in set_up_all():
                     if outcome.problems:
                         raise CommandError("\n".join(outcome.problems))
                     if outcome.done:
                         self._say(f"Board {outcome.entity.board_title}: {len(outcome.done)} things set up.")
-                if demo.is_empty():
+                if is_empty():
                     self._say("Sample data for NPD and the boards …")
-                    count = demo.seed(sandbox)
+                    count = seed(sandbox)
                     self._say(f"  {count:,} records on both sides. Linking them:")
-                if missing := demo.missing_scenes():
-                    demo.link_all(self._say)
+                if missing := missing_scenes():
+                    link_all(self._say)
                     for name in missing:
-                        demo.create_scene(name, sandbox)
-                    self._say(f"  Waiting to be tried: {', '.join(demo.SCENE_LABELS)}.")
-                demo.keep_failing(sandbox)
+                        create_scene(name, sandbox)
+                    self._say(f"  Waiting to be tried: {', '.join(SCENE_LABELS)}.")
+                keep_failing(sandbox)
             except ConnectorError as error:
                 raise CommandError(error.full_sentence) from error
-            except (NoSandboxError, demo.NoSampleDataError, ActionError) as error:
+            except ActionError as error:
                 raise CommandError(str(error)) from error
-            return
-        for line in tour():
-            self.stdout.write(line)
 
     def _say(self, line: str) -> None:
         self.stdout.write(line)

@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from npd.imports.files import ImportFileError
-from npd.imports.import_jobs import confirm_import, discard_import, read_import_now, rows_to_write, run_import
+from npd.imports.import_jobs import confirm_import, discard_import, read_import_now, run_import
 from npd.imports.messages import (
     ENCODINGS,
     display_value,
@@ -21,8 +21,6 @@ from npd.imports.messages import (
     rejected_rows,
     rejection_of_error,
     row_counts,
-    row_reason,
-    row_warning,
     warned_rows,
 )
 from npd.imports.models import ImportJob, ImportState, Result, RowOutcome
@@ -92,7 +90,7 @@ class Command(BaseCommand):
             if not discard_import(job, by=by):
                 raise CommandError(_concurrent_change(job))
             self.stdout.write("Nothing was written.")
-            if options["dry_run"] or not rows_to_write(job):
+            if options["dry_run"] or not job.to_write:
                 return _raise_if_skipped(left)
             raise CommandError("The import was not confirmed. Run it again with --yes to write without being asked.")
         return _raise_if_skipped(left)
@@ -128,19 +126,19 @@ class Command(BaseCommand):
                 for name, raw in row.after.items()
             )
             self.stdout.write(f"  row {row.number} {row.name} ({RowOutcome(row.outcome).label.lower()}): {changes}")
-        if (more := rows_to_write(job) - SAMPLES) > 0:
+        if (more := job.to_write - SAMPLES) > 0:
             self.stdout.write(f"  … and {more:,} more")
         for row in equal_rows(job)[:SAMPLES]:
-            self.stdout.write(f"  {row_reason(row)}")
+            self.stdout.write(f"  {row.reason}")
         for row in warned_rows(job).order_by("number"):
-            self.stderr.write(f"  row {row.number} {row.name}, imported, but probably not synced: {row_warning(row)}")
+            self.stderr.write(f"  row {row.number} {row.name}, imported, but probably not synced: {row.warning}")
         if others := job.counts[RowOutcome.OTHER]:
             self.stderr.write(
                 f"  {others:,} of those not imported may be about another {job.entity_type}: left out without "
                 "--other-people"
             )
         for row in rejected_rows(job).order_by("number"):
-            self.stderr.write(f"  row {row.number} {row.name}: {row_reason(row)}")
+            self.stderr.write(f"  row {row.number} {row.name}: {row.reason}")
 
     def _count(self, job: ImportJob) -> None:
         counts = row_counts(job)
@@ -148,19 +146,19 @@ class Command(BaseCommand):
         self.stdout.write(f"{humanize.count_with_noun(counts.total(), 'row')}  {figures}")
 
     def _wanted(self, job: ImportJob, *, yes: bool) -> bool:
-        if not rows_to_write(job):
+        if not job.to_write:
             self.stdout.write("There is nothing to write.")
             return False
         if yes:
             return True
         if not sys.stdin.isatty():
             return False
-        return input(f"Write {rows_to_write(job):,} rows? [y/N] ").strip().lower() in ("y", "yes")
+        return input(f"Write {job.to_write:,} rows? [y/N] ").strip().lower() in ("y", "yes")
 
     def _write(self, job: ImportJob) -> None:
         def tell(now: ImportJob) -> None:
             done = now.rows.exclude(result=Result.WAITING).count()
-            self.stdout.write(f"  {done:,} of {rows_to_write(job):,} rows")
+            self.stdout.write(f"  {done:,} of {job.to_write:,} rows")
             self.stdout.flush()
 
         run_import(job.pk, tell)

@@ -274,16 +274,6 @@ def has_begun_matching(draft: SetupDraft) -> bool:
     )
 
 
-def requested_choices(entity_type: str, requested: Mapping[str, Mapping[str, str]]) -> dict[str, FieldChoice]:
-    """Return all fields' choices: what is requested by key, as `column_id` and `direction`, and all else as stored."""
-    chosen = stored_choices(link_of(entity_type))
-    for key, change in requested.items():
-        before = chosen.get(key, FieldChoice())
-        column, direction = change.get("column_id", before.column), change.get("direction", before.direction)
-        chosen[key] = FieldChoice(column, direction, before.rule)
-    return chosen
-
-
 def draft_changes(user: User, entity_type: str, requested: Mapping[str, Mapping[str, str]]) -> dict[str, list[str]]:
     """Draft new columns and directions of some fields; raises ActionError, ConnectorError.
 
@@ -291,7 +281,12 @@ def draft_changes(user: User, entity_type: str, requested: Mapping[str, Mapping[
     wrong with it, as `choose_fields` does. Raises Conflict where an open set-up has other changes.
     """
     begin_change(user, entity_type)
-    return choose_fields(user, entity_type, requested_choices(entity_type, requested))
+    chosen = stored_choices(link_of(entity_type))
+    for key, change in requested.items():
+        before = chosen.get(key, FieldChoice())
+        column, direction = change.get("column_id", before.column), change.get("direction", before.direction)
+        chosen[key] = FieldChoice(column, direction, before.rule)
+    return choose_fields(user, entity_type, chosen)
 
 
 def _check_board(spec: EntitySpec, choice: str, boards: Mapping[str, Board]) -> None:

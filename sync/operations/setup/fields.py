@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from django.db.models import QuerySet
 from rapidfuzz import fuzz, utils
 
 from sync import connectors, registry
@@ -261,15 +262,18 @@ MAX_SAMPLE_LENGTH = 120
 
 def record_samples(entity_type: str, fields: Sequence[MappableField]) -> dict[str, list[str]]:
     """Return up to three values of each field, from the newest records; one query."""
-    model = registry.entity(entity_type).model
-    names = {name for one in fields for name in one.fields}
-    joined = [name for name in names if model._meta.get_field(name).is_relation]
-    records = list(model._default_manager.select_related(*joined).order_by("-created_at", "pk")[:SAMPLED_RECORDS])
+    records = list(_with_relations(entity_type, fields).order_by("-created_at", "pk")[:SAMPLED_RECORDS])
     found = {}
     for one in fields:
         texts = (record_text(record, one) for record in records)
         found[one.key] = list(dict.fromkeys(text[:MAX_SAMPLE_LENGTH] for text in texts if text))[:SAMPLES_PER_FIELD]
     return found
+
+
+def _with_relations(entity_type: str, fields: Sequence[MappableField]) -> QuerySet[SyncedModel]:
+    model = registry.entity(entity_type).model
+    joined = {name for one in fields for name in one.fields if model._meta.get_field(name).is_relation}
+    return model._default_manager.select_related(*joined)
 
 
 def sampled_records(entity_type: str) -> list[SyncedModel]:
@@ -283,9 +287,7 @@ def paired_samples(
     entity_type: str, fields: Sequence[MappableField], ids: Sequence[str]
 ) -> tuple[list[str], dict[str, list[str]]]:
     """Return the names of these records and each field's text in each, all in the order of `ids`; one query."""
-    model = registry.entity(entity_type).model
-    joined = [name for one in fields for name in one.fields if model._meta.get_field(name).is_relation]
-    found = {str(record.pk): record for record in model._default_manager.select_related(*joined).filter(pk__in=ids)}
+    found = {str(record.pk): record for record in _with_relations(entity_type, fields).filter(pk__in=ids)}
     records = [found.get(one) for one in ids]
     texts = {
         one.key: [record_text(record, one)[:MAX_SAMPLE_LENGTH] if record is not None else "" for record in records]

@@ -293,8 +293,8 @@ def plan_of(draft: SetupDraft, fields: Sequence[MappableField], npd_id: str) -> 
         return [label for label, choice in choices if choice.is_synced and choice.direction == way]
 
     return Plan(
-        done=_rows(draft, DONE_ROWS),
-        left=_rows(draft, LEFT_ROWS),
+        done=rows_of(draft, DONE_ROWS),
+        left=rows_of(draft, LEFT_ROWS),
         unsynced=[label for label, choice in choices if not choice.is_synced],
         columns=[details["title"] for column, details in draft.columns.items() if column not in used],
         to_monday=synced_only(SyncDirection.NPD_TO_MONDAY),
@@ -302,11 +302,7 @@ def plan_of(draft: SetupDraft, fields: Sequence[MappableField], npd_id: str) -> 
     )
 
 
-def match_rows(draft: SetupDraft) -> list[PlanRow]:
-    return _rows(draft, MATCH_ROWS)
-
-
-def _rows(draft: SetupDraft, nouns: Mapping[str, tuple[str, str]]) -> list[PlanRow]:
+def rows_of(draft: SetupDraft, nouns: Mapping[str, tuple[str, str]]) -> list[PlanRow]:
     counts, found = plan_totals(draft), dict(draft.found.get("samples", {}))
     for one in _linked_pairs(draft):
         for name, samples in {**one.get("samples", {}), "link": [(one["name"], "")]}.items():

@@ -281,15 +281,12 @@ def _log_decision(record: SyncedModel, item: str, kind: str, sentence: str, by: 
     )  # fmt: skip
 
 
-def _unlinked_ids(spec: EntitySpec) -> list[UUID]:
-    records = spec.model._default_manager.filter(monday_id=None).exclude(unsynced())
-    return list(records.order_by("created_at", "pk").values_list("pk", flat=True))
-
-
 def _enqueue_records(draft: SetupDraft, spec: EntitySpec) -> None:
     """Have every record without an item reconciled, and every item without a record."""
+    unlinked = spec.model._default_manager.filter(monday_id=None).exclude(unsynced())
     with transaction.atomic():
-        enqueue_many(spec.entity_type, _unlinked_ids(spec), cause=Cause.SWEEP, priority=Priority.LOAD)
+        ids = list(unlinked.order_by("created_at", "pk").values_list("pk", flat=True))
+        enqueue_many(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.LOAD)
         link = link_of(spec.entity_type)
         free, told, names = (draft.found.get(part, {}) for part in ("free", "told", "names"))
         if link is not None:
