@@ -115,7 +115,6 @@ def glossary_page(request: HttpRequest) -> HttpResponse:
 
 
 def glossary_markdown() -> str:
-    """Return docs/glossary.md."""
     lines = [
         "# Glossary",
         "",

@@ -6,13 +6,14 @@ fetches itself and puts its live parts in their places (static/npd/live.js): so 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin
 from django.contrib.messages.storage.base import BaseStorage
 from django.core.exceptions import ValidationError
 from django.db import connection
 from django.http import HttpRequest, JsonResponse
+from django.utils.deprecation import MiddlewareMixin
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
@@ -23,22 +24,13 @@ from sync.kernel import humanize
 from sync.kernel.counters import PASSES
 from sync.models import SyncedModel
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
-    from django.http import HttpResponseBase
-
-
-class LiveFetchMiddleware:
+class LiveFetchMiddleware(MiddlewareMixin):
     """Keep messages for the next page that a person opens: a page that fetches itself says them to nobody."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+    def process_request(self, request: HttpRequest) -> None:
         if "X-NPD-Live" in request.headers:
             request._messages = _NoMessages(request)  # type: ignore[attr-defined]
-        return self.get_response(request)
 
 
 class _NoMessages(BaseStorage):

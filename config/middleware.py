@@ -22,6 +22,7 @@ from django.middleware.gzip import GZipMiddleware
 from django.shortcuts import redirect, render
 from django.urls import Resolver404, resolve, reverse
 from django.utils.cache import patch_vary_headers
+from django.utils.deprecation import MiddlewareMixin
 from django.utils.timezone import now
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
@@ -65,20 +66,14 @@ class UnknownAddressView(LimitedView):
 unknown_address = UnknownAddressView.as_view()
 
 
-class ProbeMiddleware:
+class ProbeMiddleware(MiddlewareMixin):
     """Answer health probes by whatever host name they come: a cluster's probe uses the pod's address.
 
     Django checks the host name first in what comes after; no other request gets past that.
     """
 
-    def __init__(self, get_response: Respond) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if request.path_info in FOR_PROBES:
-            answer: HttpResponseBase = resolve(request.path_info).func(request)
-            return answer
-        return self.get_response(request)
+    def process_request(self, request: HttpRequest) -> HttpResponseBase | None:
+        return resolve(request.path_info).func(request) if request.path_info in FOR_PROBES else None
 
 
 SHORTEST_COMPRESSED = 1_000
@@ -101,32 +96,23 @@ class CompressedAnswersMiddleware(GZipMiddleware):
         return super().process_response(request, response)
 
 
-class ReadableMiddleware:
+class ReadableMiddleware(MiddlewareMixin):
     """Refuse NUL, which no text column takes, once for every page; the API itself names the parameter of one."""
 
-    def __init__(self, get_response: Respond) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Answer the request, or 400."""
+    def process_request(self, request: HttpRequest) -> None:
         query = "".join(text for name, values in request.GET.lists() for text in (name, *values))
         if "\0" in request.path_info + query and not request.path_info.startswith(FOR_PROGRAMS):
             raise BadRequest("The address holds a NUL character. Take %00 out of it.")
-        return self.get_response(request)
 
 
-class LastSlashMiddleware:
+class LastSlashMiddleware(MiddlewareMixin):
     """Answer a program's call without the last slash as the call with it."""
 
-    def __init__(self, get_response: Respond) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+    def process_request(self, request: HttpRequest) -> None:
         path = request.path_info
         bare = path.startswith(FOR_PROGRAMS) and not path.endswith("/")
         if bare and not _is_routed(path) and _is_routed(f"{path}/"):
             request.path_info, request.path = f"{path}/", f"{request.path}/"
-        return self.get_response(request)
 
 
 def _is_routed(path: str) -> bool:
@@ -136,18 +122,12 @@ def _is_routed(path: str) -> bool:
         return False
 
 
-class GaveWayMiddleware:
+class GaveWayMiddleware(MiddlewareMixin):
     """Answer 503, and no error of ours, where what a person did waited too long for somebody's lock, and was undone.
 
     A program is told so with 409, as for every change made at the same moment; the API says it itself
     (sync/api/problems.py).
     """
-
-    def __init__(self, get_response: Respond) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
         """The page, of an act that may be sent again."""
@@ -259,18 +239,14 @@ def page_of(request: HttpRequest) -> str:
     return own_address(request, *given) or reverse("admin:index")
 
 
-class LostActMiddleware:
+class LostActMiddleware(MiddlewareMixin):
     """An act's address takes a form and is no page: who signs in after one is led to a page.
 
     Who opens one as a page is told so.
     """
 
-    def __init__(self, get_response: Respond) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Answer the request; the API's addresses say it in their own way."""
-        response = self.get_response(request)
+    def process_response(self, request: HttpRequest, response: Any) -> Any:
+        """Say it of the admin's addresses; the API's say it in their own way."""
         if not request.path_info.startswith("/admin/"):
             return response
         if response.status_code == 405:
@@ -284,20 +260,19 @@ class LostActMiddleware:
 # Headers of every answer: what a page may load and do, and that nobody caches the API's answers.
 
 
-class ContentSecurityPolicyMiddleware:
+class ContentSecurityPolicyMiddleware(MiddlewareMixin):
     """Put settings.CONTENT_SECURITY_POLICY and PERMISSIONS_POLICY on every answer that doesn't bring its own.
 
     Answers below /api/ are for one caller: no cache may keep them, nor give them to another.
     """
 
     def __init__(self, get_response: Respond) -> None:
-        self.get_response = get_response
+        super().__init__(get_response)
         self.policy = _policy(settings.CONTENT_SECURITY_POLICY)
         in_frame = {"script-src": settings.FRAME_SCRIPT_SOURCES}
         self.policy_in_frame = _policy(settings.CONTENT_SECURITY_POLICY | in_frame)
 
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        response = self.get_response(request)
+    def process_response(self, request: HttpRequest, response: Any) -> Any:
         policy = self.policy_in_frame if _is_in_frame(request, response) else self.policy
         response.headers.setdefault("Content-Security-Policy", policy)
         response.headers.setdefault("Permissions-Policy", settings.PERMISSIONS_POLICY)

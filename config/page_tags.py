@@ -96,16 +96,9 @@ def type_words(column_type: str) -> str:
     return column_type.replace("_", " ").capitalize()
 
 
-@register.filter
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun: "1 record", "3 records"."""
-    return humanize.count_with_noun(number, noun)
-
-
-@register.simple_tag
-def icon(name: str) -> SafeString:
-    """Return a Material symbol that screen readers pass over."""
-    return format_html('<span class="material-symbols-outlined npd-icon" aria-hidden="true">{}</span>', name)
+# “1 record”, “3 records”.
+register.filter("counted", humanize.count_with_noun)
+icon = register.simple_tag(humanize.icon)
 
 
 @register.simple_tag

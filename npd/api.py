@@ -10,8 +10,6 @@ from sync.api.request_rules import RecordFilter
 
 
 class OrganizationFilter(RecordFilter):
-    """Filters of organizations."""
-
     searched: ClassVar[tuple[str, ...]] = ("name", "address_city", "address_country", "notes")
 
 

@@ -26,7 +26,6 @@ class WebAddressField(models.URLField):  # type: ignore[type-arg]  # not subscri
     """A URL field whose forms take an address without a scheme for https, as Django 6 will."""
 
     def formfield(self, **kwargs: Any) -> Any:
-        """Return the form field that says so."""
         return super().formfield(**{"assume_scheme": "https"} | kwargs)
 
     def deconstruct(self) -> Any:
@@ -76,8 +75,6 @@ class Organization(SyncedModel):
 
 
 class Contact(SyncedModel):
-    """A person."""
-
     name = models.CharField(max_length=255)
     email = models.EmailField(max_length=254, blank=True, default="", db_default="")
     organization = models.ForeignKey(

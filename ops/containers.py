@@ -566,14 +566,18 @@ def _cleared(engine: Engine) -> Iterator[None]:
         engine.clean()
 
 
-def main() -> int:
-    """Play, and say how it went."""
+def play_alone() -> None:
+    with _alone():
+        found = engine()
+        say(f"with {found.name}")
+        with _cleared(found):
+            play(found)
+
+
+def verdict(play: Callable[[], None]) -> int:
+    """Play, and say how it went; the exit code."""
     try:
-        with _alone():
-            found = engine()
-            say(f"with {found.name}")
-            with _cleared(found):
-                play(found)
+        play()
     except CannotPlayError as reason:
         print(reason)
         return 2
@@ -585,4 +589,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(verdict(play_alone))

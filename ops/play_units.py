@@ -25,6 +25,7 @@ from containers import (
     pip_of_this_machine,
     run,
     say,
+    verdict,
     wait_for,
 )
 
@@ -282,27 +283,17 @@ def _stop(system: System) -> None:
     say(f"stopped cleanly in {time.monotonic() - begun:.0f} s")
 
 
-def main() -> int:
-    """Play, and say how it went."""
+def play_alone() -> None:
+    """In a mount namespace of its own: what is mounted goes with it."""
     missing = [name for name in ("mmdebstrap", "unshare", "nsenter", "ip") if not shutil.which(name)]
-    try:
-        if os.geteuid() != 0 or missing:
-            raise CannotPlayError(f"This needs root on Debian or Ubuntu, and {', '.join(missing) or 'nothing more'}.")
-        VAR.mkdir(parents=True, exist_ok=True)
-        if sys.argv[1:] != [ALONE]:
-            # In a mount namespace of its own: what is mounted goes with it.
-            command = ["unshare", "--mount", "--propagation=private", sys.executable, __file__, ALONE]
-            return subprocess.run(command, check=False).returncode
-        play()
-    except CannotPlayError as reason:
-        print(reason)
-        return 2
-    except BrokenError as failure:
-        say(f"IT DOES NOT HOLD. {failure}")
-        return 1
-    say("It holds.")
-    return 0
+    if os.geteuid() != 0 or missing:
+        raise CannotPlayError(f"This needs root on Debian or Ubuntu, and {', '.join(missing) or 'nothing more'}.")
+    VAR.mkdir(parents=True, exist_ok=True)
+    if sys.argv[1:] != [ALONE]:
+        command = ["unshare", "--mount", "--propagation=private", sys.executable, __file__, ALONE]
+        sys.exit(subprocess.run(command, check=False).returncode)
+    play()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(verdict(play_alone))

@@ -24,7 +24,7 @@ from psycopg import sql
 
 from config.embedded import accounts
 from config.embedded.accounts import Account
-from config.embedded.processes import StartError, die_with_parent
+from config.embedded.processes import Child, StartError, die_with_parent
 
 # The wheel brings this one, and no server opens the data of another major version.
 MAJOR = "18"
@@ -69,13 +69,13 @@ class EmbeddedPostgres:
             self.socket = _socket_folder(self.place, self.account)
             if not self.data.exists():
                 self._initialize(binaries)
-            self._spawn(binaries)
+            child = self._spawn(binaries)
         except PermissionError as error:
             raise StartError(
                 f"{error.filename} can't be written by {_me()}. Give that folder to the user who runs this, "
                 "or clone the project into a folder of your own."
             ) from error
-        self._wait()
+        self._wait(child)
 
     def stop(self) -> None:
         """Fast shutdown: SIGINT ends open sessions, where SIGTERM would wait for them."""
@@ -150,31 +150,21 @@ class EmbeddedPostgres:
             raise StartError(f"PostgreSQL's data could not be made in {self.data}: {reason}")
         draft.rename(self.data)
 
-    def _spawn(self, binaries: Path) -> None:
+    def _spawn(self, binaries: Path) -> Child:
         options = ["listen_addresses=", "max_connections=100", *(FAST if self.fast else ())]
         command = [str(binaries / "postgres"), "-D", str(self.data), "-k", str(self.socket)]
+        command += [word for option in options for word in ("-c", option)]
         last_words = die_with_parent(signal.SIGINT)
-        with self.log.open("ab") as out:
-            self.log_start = out.tell()
-            self.process = subprocess.Popen(
-                [*command, *(word for option in options for word in ("-c", option))],
-                cwd="/",
-                env=_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                **(self.account.popen(last_words) if self.account else {"preexec_fn": last_words}),
-            )
+        child = Child("postgres", command, _environment(), Path("/"), self.log)
+        child.start(**(self.account.popen(last_words) if self.account else {"preexec_fn": last_words}))
+        self.process = child.process
+        return child
 
-    def _wait(self) -> None:
-        assert self.process
+    def _wait(self, child: Child) -> None:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                with self.log.open("rb") as file:
-                    file.seek(self.log_start)
-                    lines = file.read().decode(errors="replace").splitlines()
+            if child.ended is not None:
+                lines = child.last_lines(1_000)
                 telling = [line for line in lines if "FATAL" in line or "error" in line.lower()] or lines
                 reason = telling[-1].strip() if telling else "it gave no reason"
                 raise StartError(f"PostgreSQL ended at its start: {reason} (its log: {self.log})")

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -60,7 +61,8 @@ class Child:
         self.process: subprocess.Popen[bytes] | None = None
         self.log_start = 0
 
-    def start(self) -> None:
+    def start(self, **how: Any) -> None:
+        """Start it; `how` is what subprocess has to know besides: whose it is, what it does first."""
         with self.log.open("ab") as out:
             self.log_start = out.tell()
             self.process = subprocess.Popen(
@@ -71,7 +73,8 @@ class Child:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - no other thread holds a lock here
+                # No other thread holds a lock here.
+                **{"preexec_fn": die_with_parent(signal.SIGTERM), **how},
             )
 
     @property

@@ -538,7 +538,6 @@ def run(supervisor: Supervisor) -> int:
 
 
 def main() -> int:
-    """`python -m config.embedded`."""
     root, var = environment.BASE_DIR, environment.VAR
     try:
         install_signal_handlers()

@@ -41,8 +41,6 @@ __all__ = ["ContactAdmin", "OrganizationAdmin", "user_pages"]
 
 
 class OrganizationForm(ConcurrentRecordForm):
-    """An organization, as changed in the admin."""
-
     aliases = LinesField(
         required=False,
         max_length=255,
@@ -56,8 +54,6 @@ class OrganizationForm(ConcurrentRecordForm):
 
 @admin.register(Contact)
 class ContactAdmin(ImportMixin, SyncedModelAdmin):
-    """People."""
-
     list_display = ("name", "email", "phone", "organization", "role_title", "sync", "item", "updated")
     search_fields = ("name", "email", "phone", "role_title", "organization__name", "monday_id")
     fieldsets = ((None, {"fields": ("name", "email", "phone", "organization", "role_title", "notes")}), SYNC_FIELDS)
@@ -77,8 +73,6 @@ class ContactAdmin(ImportMixin, SyncedModelAdmin):
 
 @admin.register(Organization)
 class OrganizationAdmin(ImportMixin, SyncedModelAdmin):
-    """Companies, public bodies, associations."""
-
     form = OrganizationForm
     list_display = ("name", "address_city", "address_country", "sync", "item", "updated")
     list_filter: ClassVar[list[Any]] = list(SYNC_FILTERS)
@@ -149,7 +143,6 @@ def download_export(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def erase(request: HttpRequest) -> HttpResponse:
-    """Erase a person once the word is typed."""
     _administrators_only(request)
     person, form = _person(request), ErasureForm(request.POST)
     if not person.item_ids:

@@ -107,7 +107,6 @@ class _WrongAtFirst:
     """What is wrong with a password stands below it; Django says it below the repetition."""
 
     def validate_password_for_user(self, user: User, password_field_name: str = "") -> None:
-        """Check the password as typed first."""
         super().validate_password_for_user(user, "new_password1")  # type: ignore[misc]
 
 
@@ -133,7 +132,6 @@ class AcceptInvitation(PasswordResetConfirmView):
         return user if user is not None and invitations.is_invited(user) else None
 
     def get_context_data(self, **more: Any) -> dict[str, Any]:
-        """Add the role that the person was given."""
         return super().get_context_data(**more, roles=invitations.role_titles(self.user) if self.user else "")
 
     def form_valid(self, form: Any) -> HttpResponse:
@@ -153,7 +151,6 @@ class SignInCodeForm(AuthenticateForm):
     guessed = 0
 
     def clean_code(self) -> str:
-        """Accept it once."""
         name = self.user.get_username()
         limits.check(context.request, name)
         try:
@@ -179,7 +176,6 @@ class ConfirmCodeForm(ReauthenticateForm):
     code = CharField(max_length=40)
 
     def clean_code(self) -> str:
-        """Accept it once."""
         quota = count_request("two-factor", str(self.user.pk), CODES_A_DAY, DAY_SECONDS)
         if quota.is_used_up:
             raise ValidationError(TRIED_OFTEN % {"span": humanize.time_span(quota.reset)})
@@ -276,7 +272,6 @@ class SignInPage(account_views.LoginView):
         return super().dispatch(request, *args, **kwargs)
 
     def get_context_data(self, **kwargs: Any) -> Any:
-        """Return what the page says."""
         found = super().get_context_data(**kwargs) | admin.site.each_context(self.request)
         name = settings.OIDC_NAME if settings.OIDC_SERVER_URL else ""
         return found | {"next": self.get_next_url() or "", "provider": name}
@@ -297,7 +292,6 @@ class Framed:
     heading: str
 
     def get_context_data(self, **kwargs: Any) -> Any:
-        """Return what it says, and in what frame."""
         return super().get_context_data(**kwargs) | _frame_of(self.request, self.heading)  # type: ignore[misc, attr-defined]
 
 
@@ -327,12 +321,10 @@ class Changing(Proven):
     done = ""
 
     def form_valid(self, form: Any) -> Any:
-        """Change it."""
         with second_factor.changing(self.request, self.done):  # type: ignore[attr-defined]
             return self.change(form)
 
     def change(self, form: Any) -> Any:
-        """Do what the library does."""
         return super().form_valid(form)  # type: ignore[misc]
 
 
@@ -368,16 +360,12 @@ class AddPasskey(Changing, AddWebAuthnView):
 
 
 class RemovePasskey(Changing, RemoveWebAuthnView):
-    """Take one away."""
-
     heading = "Remove a passkey"
     done = "A passkey was removed."
     success_url = reverse_lazy("mfa_index")
 
 
 class RenamePasskey(Proven, EditWebAuthnView):
-    """Its name here."""
-
     heading = "Rename a passkey"
     success_url = reverse_lazy("mfa_index")
 
@@ -440,7 +428,6 @@ def begin_at_provider(request: HttpRequest) -> HttpResponse:
 
 @never_cache
 def answer_of_provider(request: HttpRequest, provider_id: str) -> HttpResponse:
-    """Take the identity provider's answer."""
     return _in_words(provider_views.callback, request, provider_id)
 
 
@@ -468,7 +455,6 @@ class Sessions(ListUserSessionsView):
         return admin.site.each_context(self.request) | found | {"title": "Where you are signed in"}
 
     def form_valid(self, form: Any) -> HttpResponse:
-        """End them."""
         others = UserSession.objects.filter(user=self.request.user).exclude(
             session_key=self.request.session.session_key
         )

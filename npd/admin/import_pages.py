@@ -117,7 +117,6 @@ class Listed:
     page: str | None = None
 
     def rows(self, kind: str, found: QuerySet[ImportRow]) -> Page[ImportRow]:
-        """Return those of a kind that are shown."""
         is_own = kind == self.kind
         # What may be about another record is ticked on the first page.
         size = ROWS_PER_PAGE if is_own or kind == RowOutcome.OTHER else LISTED_ROWS
@@ -262,7 +261,6 @@ def _has_text(job: ImportJob, position: int) -> bool:
 
 
 def _problem(row: Any) -> tuple[ImportRow, str, str]:
-    """A row with what became of it, and why."""
     if row.kind == 2:
         return row, "Imported, but may not sync", row.warning
     return row, Result(row.result).label if row.result else "Not imported", row.reason
@@ -308,8 +306,6 @@ View = Callable[..., HttpResponse]
 
 
 class FileForm(forms.Form):
-    """A file, and how it is to be read."""
-
     file = forms.FileField(
         label="File",
         help_text="CSV or XLSX, at most 10 MB and 50,000 rows, with titles in its first row.",
@@ -349,7 +345,6 @@ class ImportMixin:
     message_user: Callable[..., None]
 
     def has_import_permission(self, request: HttpRequest) -> bool:
-        """Whether the person may import: whoever may add and change records."""
         return may_import(request.user, self.model.entity_type())
 
     def empty_list(self, request: HttpRequest) -> tuple[str, list[tuple[str, str]]]:
@@ -404,7 +399,6 @@ class ImportMixin:
         return FileForm(*given, entity_type=self.model.entity_type(), may_make=may_make, **initial)
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the pages of one import."""
         return [
             self._path("", "job", require_GET(self.import_job)),
             self._path("progress/", "progress", require_GET(self.import_progress)),
@@ -491,7 +485,6 @@ class ImportMixin:
         return run_action(self, request, run, back_url=self._url("job", job), allowed=allowed, atomic=False)
 
     def import_discard(self, request: HttpRequest, job: ImportJob) -> HttpResponse:
-        """Delete an import that was not confirmed."""
         if discard_import(job, by=cast("User", request.user)):
             messages.success(request, f"“{job.file_name}” was not imported.")
             return HttpResponseRedirect(reverse(f"admin:{self._url_prefix()}_file"))

@@ -108,7 +108,6 @@ class GroupField(ModelMultipleChoiceField):  # type: ignore[type-arg]
     """Groups, each with what its members may do."""
 
     def label_from_instance(self, group: Any) -> Any:
-        """Return the label of one."""
         role = role_of(group.name)
         return format_html("<strong>{}</strong>: {}", role.title, role.about) if role else group.name
 
@@ -117,7 +116,6 @@ class PasswordState(UnfoldReadOnlyPasswordHashWidget):
     """Whether there is a password; how it is hashed says nothing to who reads this page."""
 
     def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
-        """Return what the widget shows."""
         label = "A password is set." if value and is_password_usable(value) else "No password is set."
         return {**super().get_context(name, value, attrs), "summary": [{"label": label}]}
 
@@ -140,7 +138,6 @@ class RoleField(ModelChoiceField):  # type: ignore[type-arg]
     """The groups that are a role, each with what its members may do in a sentence."""
 
     def label_from_instance(self, group: Any) -> Any:
-        """Return the label of one."""
         role = role_of(group.name)
         return format_html("<span><strong>{}</strong>: {}</span>", role.title, role.about) if role else str(group)
 
@@ -173,7 +170,6 @@ class AdministratorsMixin:
     """Changed by administrators alone, whatever permissions somebody has: by these pages one becomes one of them."""
 
     def has_administrator_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        """Whether somebody is an administrator."""
         return bool(getattr(request.user, "is_superuser", False))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -190,7 +186,6 @@ class PlainFields:
     """Fields under the words of these pages; of permissions those of pages that there are, and those given already."""
 
     def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
-        """Return the field with our words."""
         field = super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc]
         if field is not None and db_field.name in _LABELS:
             field.label, field.help_text = _LABELS[db_field.name]
@@ -217,8 +212,6 @@ class PlainFields:
 
 @admin.register(User)
 class UserAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
-    """Who may sign in."""
-
     form = UserForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -374,7 +367,6 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin
         log_event(PEOPLE_KIND, sentence, by=cast("User", request.user).get_username())
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
-        """Return the users by name."""
         found: QuerySet[User] = super().get_queryset(request)
         return found.order_by("username").prefetch_related("groups")
 
@@ -445,8 +437,6 @@ def mask_keys(texts: Any, keys: Collection[str]) -> Any:
 
 @admin.register(Group)
 class GroupAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin, DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]  # a mixin before it
-    """What groups of users may do."""
-
     list_display = ("group_name", "about")
     search_help_text = "A group's name"
     filter_horizontal = ()

@@ -297,7 +297,6 @@ def _reject_doctype(*_: Any) -> None:
 
 
 def _measure_sheet(packed: zipfile.ZipFile, index: int) -> _SheetMeter:
-    """Measure the sheet at this place of the workbook."""
     listed = [attributes for name, attributes in _elements(packed, WORKBOOK) if name == "sheet"]
     relations = [attributes for name, attributes in _elements(packed, RELATIONS) if name == "Relationship"]
     targets = {one.get("Id"): one.get("Target", "") for one in relations}

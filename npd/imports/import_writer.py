@@ -65,7 +65,6 @@ class WrittenRecord:
         return self.row is None or self.row.outcome == RowOutcome.NEW
 
     def log_sentence(self, job: ImportJob) -> str:
-        """Return the line of the admin's log about it."""
         message = f"Imported: row {self.row.number} of" if self.row else "Imported: named in"
         labels, names = labels_of(self.target.entity_type()), () if self.row is None or self.is_new else self.row.after
         changed = f" Changed {', '.join(labels[name] for name in names)}." if names else ""
@@ -227,7 +226,6 @@ def _lock_records(entity_type: str, rows: Sequence[ImportRow]) -> dict[UUID, Syn
 
 
 def _plan_again(job: ImportJob, rows: Sequence[ImportRow]) -> RecordResource:
-    """Return what the rows would write now."""
     fields = zip(job.columns, job.options["fields"], strict=True)
     columns = [FileColumn(at, title, name, label) for at, ((title, label), name) in enumerate(fields)]
     options = ImportOptions(job.options["clear_empty"], job.options["make_organizations"])
@@ -308,7 +306,6 @@ def _store(written: Sequence[WrittenRecord], write: Callable[[Sequence[WrittenRe
 
 
 def skip_row(row: ImportRow, reason: str) -> None:
-    """Leave a row unwritten, with the reason."""
     row.result, row.note = Result.LEFT, reason
 
 
@@ -336,7 +333,6 @@ class UndoPreview:
 
 
 def undo_preview(job: ImportJob) -> UndoPreview:
-    """Return what undoing the import would do now."""
     decisions = _decisions_of(job)
     rows = list(_written_rows(job, RowOutcome.CHANGED))
     forgotten, external = _pruned_fields(rows, decisions), _external_ids_to_remove(job, rows)

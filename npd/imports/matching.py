@@ -330,7 +330,6 @@ class RecordLoader(BaseInstanceLoader):  # type: ignore[misc]
 
 
 def parse_uuid(text: str) -> UUID | None:
-    """Return the id that a text is, None for another text."""
     try:
         return UUID(text)
     except ValueError:

@@ -139,7 +139,6 @@ def rejection_text(file: str, code: str, facts: Mapping[str, Any]) -> str:
 
 
 def rejection_of_error(file: str, error: ImportFileError) -> str:
-    """Return the sentence of an error."""
     return rejection_text(file, error.code, error.facts)
 
 

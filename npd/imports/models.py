@@ -96,7 +96,6 @@ class ImportJob(models.Model):
 
     @property
     def titles(self) -> list[str]:
-        """The titles of the file's columns."""
         return [title for title, _label in self.columns]
 
     @property

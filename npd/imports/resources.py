@@ -488,7 +488,6 @@ def _attname(instance: SyncedModel, name: str) -> str:
 
 
 def counts_of(rows: Iterable[PlannedRow]) -> dict[str, int]:
-    """Return how many rows come to what."""
     counted = Counter(str(planned.outcome.value) for planned in rows)
     return {outcome: counted.get(outcome, 0) for outcome in RowOutcome.values}
 

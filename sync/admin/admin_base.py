@@ -40,7 +40,7 @@ from sync import registry
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.db import LONGEST_SEARCH, OneScanPaginator, contains_unmarked
-from sync.kernel.humanize import DASH, relative_time, request_ids, without_request_id
+from sync.kernel.humanize import DASH, icon, relative_time, request_ids, without_request_id
 from sync.ledger import record_view
 from sync.models import SyncedModel, Tombstone
 from sync.records import availability
@@ -109,11 +109,6 @@ def badge_column(name: str, description: str, badges: Mapping[Any, tuple[str, st
         return badge(*badges[getattr(row, name)], getattr(row, f"get_{name}_display")())
 
     return column
-
-
-def icon(name: str) -> SafeString:
-    """Return a Material symbol that screen readers pass over."""
-    return format_html('<span class="material-symbols-outlined npd-icon" aria-hidden="true">{}</span>', name)
 
 
 def badge(kind: str, symbol: str, text: str, *, url: str = "", title: str = "") -> SafeString:

@@ -655,7 +655,7 @@ def _field_mark(
     return format_html(
         '<span class="npd-mark" id="npd-mark-{}" data-live>{} <strong>{}.</strong> {} {}</span>',
         name,
-        admin_base.icon(icon),
+        humanize.icon(icon),
         text,
         detail,
         format_html('<a class="npd-take" href="{}">{}</a>', url, link) if url and may_view else "",

@@ -68,6 +68,11 @@ def time_element(moment: datetime, text: str = "") -> SafeString:
     )
 
 
+def icon(name: str) -> SafeString:
+    """Return a Material symbol that screen readers pass over."""
+    return format_html('<span class="material-symbols-outlined npd-icon" aria-hidden="true">{}</span>', name)
+
+
 def utc_minute(moment: datetime) -> str:
     """Return a moment as commands write it: "2026-11-21 13:05 UTC"."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -13,7 +13,7 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from config import unfold
+from config import navigation
 from npd.models import Contact
 from sync.kernel import humanize
 from sync.models import Decision
@@ -33,7 +33,7 @@ def decided(world: dict[str, Any], at: datetime) -> Decision:
 
 def page(client: Client, world: dict[str, Any], zone: str = "") -> str:
     if zone:
-        client.cookies[unfold.ZONE_COOKIE] = zone
+        client.cookies[navigation.ZONE_COOKIE] = zone
     return words_of(client.get(f"/admin/npd/contact/{world['synced'].pk}/change/").content.decode())
 
 
@@ -58,7 +58,7 @@ def test_a_list_says_times_and_reads_typed_ones_in_the_readers_zone(browser: Cli
         ("Europe/Stockholm", 'title="15 Jan 2026, 13:30:00 CET · 15 Jan 2026, 12:30:00 UTC"', []),
     ):
         if zone:
-            browser.cookies[unfold.ZONE_COOKIE] = zone
+            browser.cookies[navigation.ZONE_COOKIE] = zone
         assert said in browser.get("/admin/sync/decision/").content.decode()
         listed = browser.get("/admin/sync/decision/", asked).context["cl"].result_list
         assert [one.pk for one in listed] == found, zone
@@ -84,7 +84,7 @@ def test_a_browser_that_names_no_zone_reads_the_installations(
 def test_the_api_says_utc_whoever_asks(person: User, world: dict[str, Any]) -> None:
     api = APIClient()
     api.force_authenticate(person)
-    api.cookies[unfold.ZONE_COOKIE] = "Asia/Tokyo"
+    api.cookies[navigation.ZONE_COOKIE] = "Asia/Tokyo"
     made = api.get(f"/api/v1/contacts/{world['synced'].pk}/").json()["created_at"]
     assert made.endswith("Z")
 
@@ -110,9 +110,9 @@ def test_what_is_due_is_said_to_the_minute_and_never_too_early(due: timedelta, w
 
 
 def test_a_zone_that_nobody_knows_stops_the_start() -> None:
-    assert unfold.check_zone("Europe/Stockholm") == "Europe/Stockholm"
+    assert navigation.check_zone("Europe/Stockholm") == "Europe/Stockholm"
     with pytest.raises(ImproperlyConfigured, match="Mars/Olympus_Mons"):
-        unfold.check_zone("Mars/Olympus_Mons")
+        navigation.check_zone("Mars/Olympus_Mons")
 
 
 @pytest.mark.django_db(transaction=True)

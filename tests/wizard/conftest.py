@@ -120,11 +120,18 @@ class Wizard:
 
     def compared(self, board: str, kind: str = "contact", **mapped: str) -> None:
         """A set-up with this board, mapped as suggested but for these changes, and compared: no page is shown."""
-        drafts.choose_boards(self.person, {kind: board})
-        self.choose(kind, **mapped)
+        self.begin(board, kind, **mapped)
         self.work()
         assert draft(kind).state == "compared", draft(kind).problem
         self.mark = self.last_call()
+
+    def begin(self, board: str, kind: str = "contact", *, creates: bool | None = None, **mapped: str) -> None:
+        """A set-up with this board, mapped so; `creates`: whether items become records."""
+        drafts.choose_boards(self.person, {kind: board})
+        self.choose(kind, **mapped)
+        if creates is not None:
+            drafts.choose_matching(self.person, kind, {}, options=(88, "ask", creates))
+            plan.compare_if_due()
 
     def choose(self, kind: str, **changes: str) -> None:
         """What `map` sends, without its pages."""

@@ -44,6 +44,14 @@ def send(
     return words_of(answer.content.decode())
 
 
+def refilter(wizard: Wizard, **rows: list[tuple[str, str, str]]) -> None:
+    """Begin a change of the filter to these rows, and have it compared."""
+    drafts.begin_change(wizard.person, "contact")
+    wizard.map("contact", filter="1")
+    send(wizard, **rows)
+    wizard.work()
+
+
 def status(email: str) -> str:
     return Contact.objects.get(email=email).sync_status
 
@@ -52,10 +60,7 @@ def status(email: str) -> str:
 def test_a_filter_is_planned_in_numbers_before_it_applies_and_taken_back_with_nothing_lost(wizard: Wizard) -> None:
     set_up(wizard)
     number = Contact.objects.count()
-    drafts.begin_change(wizard.person, "contact")
-    wizard.map("contact", filter="1")
-    send(wizard, records=[("role_title", "is", "Customer")])
-    wizard.work()
+    refilter(wizard, records=[("role_title", "is", "Customer")])
     counts = plan.plan_totals(draft())
     assert (counts["stops"], counts["resumes"]) == (number - 1, 0)
     # Only those of which the filter says something else are checked.
@@ -76,10 +81,7 @@ def test_a_filter_is_planned_in_numbers_before_it_applies_and_taken_back_with_no
     wizard.drain()
     assert wizard.monday.item(str(other.monday_id))["values"]["notes"] == ""
 
-    drafts.begin_change(wizard.person, "contact")
-    wizard.map("contact", filter="1")
-    send(wizard)
-    wizard.work()
+    refilter(wizard)
     assert plan.plan_totals(draft())["resumes"] == number - 1
     wizard.apply()
     assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
@@ -92,10 +94,7 @@ def test_what_was_changed_on_monday_is_still_taken_over_of_a_pair_that_leaves(wi
     bob = wizard.monday.item_named("Bob Stone")
     assert bob is not None
     wizard.monday.act("edit", item_id=int(bob["id"]), column_id="job", text="Head")
-    drafts.begin_change(wizard.person, "contact")
-    wizard.map("contact", filter="1")
-    send(wizard, items=[("role_title", "is", "Customer")])
-    wizard.work()
+    refilter(wizard, items=[("role_title", "is", "Customer")])
     assert wizard.plan_shown() == {"stops": 1, "to_npd": 1}
     wizard.apply()
     record = Contact.objects.get(name="Bob Stone")
@@ -108,10 +107,7 @@ def test_why_an_item_has_no_record_is_found_out_anew_where_the_filter_changes(wi
     item = an_item(wizard.monday, link.board_id, "Eve", job="Vendor")
     said = {"filter": "Left out by the filter: Role on Monday is not “Customer”."}
     note_unmatched(link, [UnmatchedFinding(item, "Eve", UnmatchedReason.LEFT_OUT, said)], decided=True)
-    drafts.begin_change(wizard.person, "contact")
-    wizard.map("contact", filter="1")
-    send(wizard, items=[("role_title", "is", "Other")])
-    wizard.work()
+    refilter(wizard, items=[("role_title", "is", "Other")])
     wizard.apply()
     assert "“Other”" in UnmatchedItem.objects.get(item_id=item).reason_sentence
 
@@ -119,10 +115,7 @@ def test_why_an_item_has_no_record_is_found_out_anew_where_the_filter_changes(wi
 @pytest.mark.django_db(transaction=True)
 def test_a_record_that_was_synced_since_the_comparison_is_checked_too(wizard: Wizard) -> None:
     set_up(wizard)
-    drafts.begin_change(wizard.person, "contact")
-    wizard.map("contact", filter="1")
-    send(wizard, records=[("role_title", "is", "Customer")])
-    wizard.work()
+    refilter(wizard, records=[("role_title", "is", "Customer")])
     Contact.objects.filter(email="ann@x.org").update(role_title="Vendor")
     wizard.drain()
     assert status("ann@x.org") == "synced"
@@ -134,9 +127,7 @@ def test_items_outside_the_filter_make_no_record(wizard: Wizard) -> None:
     board = a_board(
         wizard.monday, "CRM", *COLUMNS, items=[{"name": "In", "job": "Customer"}, {"name": "Out", "job": "x"}]
     )
-    drafts.choose_boards(wizard.person, {"contact": board})
-    wizard.choose("contact")
-    drafts.choose_matching(wizard.person, "contact", {}, options=(88, "ask", True))
+    wizard.begin(board, creates=True)
     send(wizard, items=[("role_title", "is", "Customer")])
     wizard.work()
     assert plan.plan_totals(draft())["items_out"] == 1
@@ -145,9 +136,7 @@ def test_items_outside_the_filter_make_no_record(wizard: Wizard) -> None:
 
 def test_an_item_that_would_become_a_record_outside_the_filter_makes_none(wizard: Wizard) -> None:
     items = [{"name": "In", "job": "Customer"}, {"name": "Out", "job": "x"}]
-    drafts.choose_boards(wizard.person, {"contact": a_board(wizard.monday, "CRM", *COLUMNS, items=items)})
-    wizard.choose("contact")
-    drafts.choose_matching(wizard.person, "contact", {}, options=(88, "ask", True))
+    wizard.begin(a_board(wizard.monday, "CRM", *COLUMNS, items=items), creates=True)
     send(wizard, records=[("role_title", "is", "Customer")])
     wizard.work()
     counts = plan.plan_totals(draft())
@@ -156,8 +145,7 @@ def test_an_item_that_would_become_a_record_outside_the_filter_makes_none(wizard
 
 def begun(wizard: Wizard, **groups: str) -> None:
     """A mapped set-up of a board with these groups."""
-    drafts.choose_boards(wizard.person, {"contact": drafts.NEW_BOARD})
-    wizard.choose("contact")
+    wizard.begin(drafts.NEW_BOARD)
     SetupDraft.objects.update(groups=groups)
 
 

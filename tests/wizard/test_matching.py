@@ -10,6 +10,7 @@ from sync.operations.setup import plan
 from sync.operations.setup.fields import parse_choices
 from sync.operations.setup.matches import match_names
 from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, an_item, compared_with, draft, later, mail
+from tests.wizard.test_changes import change
 
 
 def test_names_that_are_nearly_alike_are_pairs_and_near_rivals_make_them_ambiguous() -> None:
@@ -147,10 +148,7 @@ def test_where_items_become_no_records_the_set_up_notes_them(wizard: Wizard) -> 
 
 def test_an_item_that_nothing_matches_by_is_planned_as_what_the_run_makes_of_it(wizard: Wizard) -> None:
     items = [{"name": "Eve", "mail": mail("eve@x.org")}, {"name": "Nameless"}]
-    drafts.choose_boards(wizard.person, {"contact": a_board(wizard.monday, "CRM", *PEOPLE, items=items)})
-    wizard.choose("contact")
-    drafts.choose_matching(wizard.person, "contact", {}, options=(88, "ask", True))
-    plan.compare_if_due()
+    wizard.begin(a_board(wizard.monday, "CRM", *PEOPLE, items=items), creates=True)
     wizard.work()
     counts = plan.plan_totals(draft())
     assert (counts["from_items"], counts["no_key"]) == (1, 1)
@@ -204,9 +202,7 @@ def test_the_plan_names_what_it_leaves_as_it_is(wizard: Wizard) -> None:
     an_item(wizard.monday, board, "Ann", mail=mail("ann@x.org"))
     wizard.compared(board, column_notes="", direction_phone="npd_to_monday")
     wizard.apply()
-    drafts.begin_change(wizard.person, "contact")
-    wizard.choose("contact")
-    wizard.work()
+    change(wizard)
     assert wizard.plan_shown() == {}
     unsynced = ["Notes", "Organization"]
     assert wizard.plan_leaves() == {"unsynced": unsynced, "columns": ["Rank"], "to_monday": ["Phone"]}
@@ -233,8 +229,7 @@ def test_what_monday_will_not_take_or_probably_reject_is_in_the_plan_as_the_impo
     assert (shown["blocked"], shown["doubtful"]) == (2, 1)
     samples = draft().found["samples"]
     assert [name for name, _why in samples["blocked"] + samples["doubtful"]] == ["Ann: Phone", "Bob: Phone", "Bob"]
-    drafts.choose_boards(wizard.person, {"contact": board})
-    wizard.choose("contact", direction_phone="monday_to_npd")
+    wizard.begin(board, direction_phone="monday_to_npd")
     wizard.work()
     assert "blocked" not in wizard.plan_shown()
 

@@ -33,10 +33,7 @@ def test_whose_item_is_whose_is_previewed_as_passes_find_it(wizard: Wizard, crea
     item = an_item(wizard.monday, board, "Own", mail=mail("own@x.org"), npd_id=str(own.pk))
     for name, address in (("P", "torn"), ("Q", "torn"), ("Second", "own"), ("Quiet", "off"), (" ", "nobody")):
         an_item(wizard.monday, board, name, mail=mail(f"{address}@x.org"))
-    drafts.choose_boards(wizard.person, {"contact": board})
-    wizard.choose("contact")
-    drafts.choose_matching(wizard.person, "contact", {}, options=(88, "ask", creates))
-    plan.compare_if_due()
+    wizard.begin(board, creates=creates)
     wizard.work()
     shown = {"create": 1, "link": 1, "ambiguous": 2, "items_asked": 2, "items_out": 1, "sync_off": 1}
     assert wizard.plan_shown() == shown

@@ -11,8 +11,6 @@ from sync.kernel.humanize import count_with_noun
 
 
 class Command(BaseCommand):
-    """End the wait after failed sign-ins."""
-
     help = "Ends the wait after failed sign-ins, of a user from everywhere, or of an address."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -59,8 +59,6 @@ class MappableField:
 
 @dataclass(frozen=True)
 class FieldChoice:
-    """A person's choice for a field."""
-
     column: str = ""
     direction: str = SyncDirection.BIDIRECTIONAL
     rule: str = Rule.ASK

@@ -330,7 +330,6 @@ def _samples(name: str, found: Sequence[Sequence[str]]) -> list[tuple[str, str]]
 
 
 def unmatched_count(draft: SetupDraft) -> int:
-    """Return how many unmatched items stay unmatched."""
     return len(_unmatched_items(draft))
 
 
@@ -377,7 +376,6 @@ class WorkCost:
 
     @property
     def minutes(self) -> int:
-        """Return about how many minutes it takes."""
         return math.ceil(self.calls * SECONDS_PER_CALL / 60)
 
     @property
