@@ -138,7 +138,6 @@ def test_a_refusal_for_a_limit_is_counted_and_is_no_failure(settings: Any) -> No
 
 def test_a_look_that_lost_its_board_counts_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.contact("Ann")
-    world.sandbox.control("latency", call=0.2)
 
     def taken(self: Lease, seconds: float = 60) -> None:
         BoardLease.objects.filter(link=self.link).update(token=None)
