@@ -84,7 +84,7 @@ DOCUMENT_POINTS = 5_000_000
 """The points that one document may cost at most."""
 
 WRITE_POINTS = 30_000
-"""First guess for a written record's points, as measured (sandbox/graph/server.py); Monday's page says 10,000."""
+"""First guess for a written record's points, as measured (sandbox/graph/__init__.py); Monday's page says 10,000."""
 
 READ_POINTS = 50_000
 """First guess for the points of a pass's read; the first answer corrects it."""
