@@ -78,7 +78,7 @@ def _two_send_one_field(cast: Cast) -> None:
 lease_ignored = bug("lease_ignored", "a worker works on a board that another one holds", act=_two_send_one_field)
 
 
-@instead_of(lease_ignored, "sync.outbox.claim:acquire")
+@instead_of(lease_ignored, "sync.operations.worker:acquire")
 def _takes_it_anyway(right: Wrong, link: Any, *args: Any) -> Lease:
     return right(link, *args) or Lease(link, token=BoardLease.objects.get(link=link).token or uuid.uuid4())
 
