@@ -46,7 +46,9 @@ PLAIN = "Zyxel"
 
 def told_of(entity_type: str, record: Contact | Organization, key: str) -> None:
     """Rows of every kind about a record whose field names the hidden one, or that bears the name itself."""
-    said, about = f"It waits for “{HIDDEN}”.", {"entity_type": entity_type, "entity_id": record.pk}
+    about = {"entity_type": entity_type, "entity_id": record.pk}
+    # Of a record itself all is hidden that is said, of one that points at it what stands in quotation marks.
+    said = f"{HIDDEN} is no name." if key == "name" else f"It waits for “{HIDDEN}”."
     local = {key: HIDDEN if key == "name" else {"id": str(uuid.uuid4()), "item": "71", "name": HIDDEN}}
     base = {"local": local, "remote": HIDDEN, "column": key, "version": 1, "item": record.monday_id}
     # The one is rejected by Monday, the other blocked by NPD.
@@ -77,7 +79,8 @@ def told_of(entity_type: str, record: Contact | Organization, key: str) -> None:
     SyncQueue.objects.create(entity_type=entity_type, remote_id=f"{record.monday_id}2", direction="to_npd", payload={})
     data = {"name": HIDDEN} if key == "name" else {}
     Tombstone.objects.create(entity_type=entity_type, entity_id=uuid.uuid4(), monday_id="70", data=data)
-    found = {"record": str(record.pk), "name": str(record), "fields": [{"field": key, "words": said}]}
+    differing = [{"field": one, "words": said} for one in ((key, "notes") if key == "name" else (key,))]
+    found = {"record": str(record.pk), "name": str(record), "fields": differing}
     Verification.objects.create(entity_type=entity_type, compared=3, differed=1, details=[found])
     link = BoardLink.objects.get(entity_type=entity_type)
     body = {"event": {"pulseName": HIDDEN if key == "name" else "Plain", "value": {"value": HIDDEN}}}
