@@ -28,7 +28,7 @@ from conflicts.lifecycle import (
 )
 from conflicts.messages import LOST_SIDES, LOST_UPDATE_LABELS, VALUE_LABELS
 from conflicts.models import AUTO, BASE, CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, SyncConflict, default_label
-from conflicts.text_diff import DiffPart, base_diff_parts, both_texts, diff_parts, excerpts
+from conflicts.text_diff import DiffPart, both_texts, diff_parts, excerpts
 from sync import connectors, registry
 from sync.choices import QueueDirection
 from sync.connectors.base.conversion import Converter
@@ -374,7 +374,7 @@ class CaseField:
             stays = "Kept different: it isn't sent until it or its column changes"
             npd = replace(npd, hint="Keep different, don't sync", leads=stays)
             monday = replace(monday, hint="Use Monday's", leads="NPD changes, Monday stays", off=self.monday_problem)
-        parts = () if self.removed_side else base_diff_parts(self.base, self.npd, self.monday)
+        parts = () if self.removed_side else diff_parts(self.base, self.npd, self.monday)
         base = Side(BASE, "Last synced", self.base, parts, is_empty=not self.has_base)
         has_base = self.kind not in (ConflictKind.OVERWRITTEN, REJECTED)
         return [
