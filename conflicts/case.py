@@ -288,6 +288,10 @@ REJECTED = "rejected"
 """Stands in place of a conflict's kind for a field whose value Monday rejected."""
 
 
+SHORTCUTS = {NPD: "1", MONDAY: "3"}
+"""The keys that choose a side, or the option that means it."""
+
+
 @dataclass(frozen=True)
 class Side:
     """One side of a field: what it holds, and `off`, why it can't be chosen, where it can't.
@@ -311,7 +315,7 @@ class Side:
 
     @property
     def shortcut(self) -> str:
-        return {NPD: "1", BASE: "2", MONDAY: "3"}[self.name]
+        return SHORTCUTS.get(self.name, "")
 
     @property
     def mark(self) -> str:
@@ -457,6 +461,10 @@ class CaseOption:
     effect: str
     deletes: bool
     is_chosen: bool
+
+    @property
+    def shortcut(self) -> str:
+        return SHORTCUTS.get(self.name, "")
 
 
 @dataclass(frozen=True)
@@ -625,11 +633,6 @@ class Case:
         if self.conflict is not None:
             return () if self.conflict.is_about_record or not self.conflict.is_open else self.fields
         return self.fields if self.is_waiting else ()
-
-    @property
-    def has_both(self) -> bool:
-        """Whether of any field both sides can be used."""
-        return any(row.both for row in self.rows)
 
 
 def listed_case(conflict: SyncConflict, name: str, *, removed_side: str = "") -> Case:

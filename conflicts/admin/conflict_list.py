@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -490,7 +491,10 @@ def _both_of(entry: AttentionEntry) -> dict[str, str]:
 
 def _undo(request: HttpRequest, tokens: Sequence[str]) -> ActionResult:
     """Take back what `_use` stored, each by itself."""
-    by, done, problems = cast("User", request.user), 0, []
+    by = cast("User", request.user)
+    done = 0
+    problems = []
+    _wait_for_writes([key for what, key in (token.split(" ") for token in tokens) if what == "conflict"])
     for token in tokens:
         what, _, key = token.partition(" ")
         try:
@@ -506,6 +510,16 @@ def _undo(request: HttpRequest, tokens: Sequence[str]) -> ActionResult:
         f"Undone: {humanize.count_with_noun(done, 'entry', 'entries')} will be open again in some seconds.",
         problems,
     )
+
+
+UNDO_WAITS_SECONDS = 2.0
+"""So long an undo waits for the pass that is writing what was chosen just now; it takes less than half a second."""
+
+
+def _wait_for_writes(ids: Sequence[str]) -> None:
+    deadline = time.monotonic() + UNDO_WAITS_SECONDS
+    while SyncConflict.objects.filter(BEING_APPLIED, pk__in=ids).exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 def _prepare(resolution_type: str, request: HttpRequest, entries: Sequence[AttentionEntry], back_url: str) -> str:

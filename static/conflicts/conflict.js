@@ -6,7 +6,6 @@
   const rows = form ? [...form.querySelectorAll("[data-row]")] : [];
   const options = form ? [...form.querySelectorAll("[data-option]")] : [];
   const summary = document.querySelector("[data-summary]");
-  const help = document.getElementById("cfl-help");
   const told = document.getElementById("cfl-words");
   const words = told ? JSON.parse(told.textContent) : {};
   let current = 0;
@@ -148,8 +147,16 @@
   };
 
   const submit = () => {
-    if (!rows.some(picked)) return goTo(current);
-    form.requestSubmit(document.querySelector("button[name=next]"));
+    if (!form) return;
+    if (rows.length && !rows.some(picked)) goTo(current);
+    else if (options.length && !options.some((option) => option.checked)) options[0].focus();
+    else form.requestSubmit(document.querySelector("button[name=next]"));
+  };
+
+  // A side for the field that has the keyboard, or the option that means this side.
+  const choose = (side) => {
+    if (!rows.length) options.find((option) => option.value === side && !option.disabled)?.click();
+    else if (pick(rows[current], side)) goTo(current + 1);
   };
 
   // To the next conflict, or the one before; nothing where no other waits.
@@ -165,18 +172,12 @@
   };
 
   const keys = {
-    1: () => pick(rows[current], "npd") && goTo(current + 1),
-    2: () => pick(rows[current], "base") && goTo(current + 1),
-    3: () => pick(rows[current], "monday") && goTo(current + 1),
-    b: () => pick(rows[current], "both"),
-    e: edit,
+    1: () => choose("npd"),
+    3: () => choose("monday"),
     j: () => (current < rows.length - 1 ? goTo(current + 1) : leave("after")),
     k: () => (current > 0 ? goTo(current - 1) : leave("before")),
     u: undo,
-    a: () => pickAll("npd"),
-    m: () => pickAll("monday"),
     Enter: submit,
-    "?": () => help.showModal(),
   };
 
   const withModifier = (event) => event.ctrlKey || event.metaKey || event.altKey || event.isComposing;
@@ -204,7 +205,7 @@
   };
 
   const onKey = (event) => {
-    if (withModifier(event) || help.open) return;
+    if (withModifier(event)) return;
     if (typing(event.target)) return whileTyping(event);
     if (opens(event) || !Object.hasOwn(keys, event.key)) return;
     event.preventDefault();
@@ -230,8 +231,6 @@
     });
     form.addEventListener("focusout", (event) => event.relatedTarget || showEnter());
     document.querySelectorAll("[data-all]").forEach((button) => button.addEventListener("click", () => pickAll(button.dataset.all)));
-    document.querySelector("[data-help]").addEventListener("click", () => help.showModal());
-    document.addEventListener("keydown", onKey);
     rows.forEach(show);
     summarise();
     const wrong = rows.findIndex((row) => row.querySelector("[aria-invalid], .cfl-changed"));
@@ -247,32 +246,11 @@
     nameButtons(deletes ? chosen.dataset.label : "");
   };
 
-  const onOptionKey = (event) => {
-    if (withModifier(event) || help.open || typing(event.target)) return undefined;
-    if (event.key === "?") return help.showModal();
-    if (event.key === "u") return undo();
-    if (event.key === "j") return leave("after");
-    if (event.key === "k") return leave("before");
-    const option = options[Number(event.key) - 1];
-    if (option && !option.disabled) {
-      option.checked = isChanged = true;
-      option.focus();
-      summariseOption();
-    } else if (event.key === "Enter" && !opens(event)) {
-      event.preventDefault();
-      if (options.some((one) => one.checked)) form.requestSubmit(document.querySelector("button[name=next]"));
-      else options[0].focus();
-    }
-    return undefined;
-  };
-
   const startOptions = () => {
     form.addEventListener("change", () => {
       isChanged = true;
       summariseOption();
     });
-    document.querySelector("[data-help]").addEventListener("click", () => help.showModal());
-    document.addEventListener("keydown", onOptionKey);
     summariseOption();
   };
 
@@ -303,14 +281,6 @@
   document.querySelectorAll("[data-status]").forEach((strip) => {
     if (["applying", "undoing"].includes(strip.dataset.state)) follow(strip, 600);
   });
-  // On a page where nothing can be chosen.
-  const onOtherKey = (event) => {
-    if (withModifier(event) || typing(event.target)) return;
-    if (event.key === "u") undo();
-    else if (event.key === "j") leave("after");
-    else if (event.key === "k") leave("before");
-  };
-
   document.addEventListener("click", (event) => {
     isWalking = !event.ctrlKey && !event.metaKey && event.target.closest("[data-before], [data-after]") !== null;
   });
@@ -330,5 +300,5 @@
   window.addEventListener("beforeunload", askToStay);
   if (rows.length) startChoosing();
   else if (options.length) startOptions();
-  else document.addEventListener("keydown", onOtherKey);
+  document.addEventListener("keydown", onKey);
 })();
