@@ -15,7 +15,6 @@ from config.help_pages import glossary_page
 from config.live_updates import live_versions
 from config.navigation import diagnostics_page, oldest_conflict, settings_page
 from config.search import search_page
-from npd import admin as npd_admin
 from npd.admin import account_pages
 from sync import registry
 from sync.admin import attention_pages

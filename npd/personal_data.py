@@ -72,8 +72,8 @@ many records a nightly comparison found different.
 """
 
 BOARD_BUSY = (
-    "A worker is syncing the board at this moment, and might store again what is erased. Nothing was done. Try again in "
-    "a minute."
+    "A worker is syncing the board at this moment, and might store again what is erased. Nothing was done. Try again "
+    "in a minute."
 )
 CALL_UNANSWERED = (
     "A call to Monday about this person has no answer yet, so it is not known which items there are. Nothing was done. "
@@ -106,10 +106,6 @@ class Person:
     def tombstones(self) -> QuerySet[Tombstone]:
         return Tombstone.objects.filter(entity_type=self.entity_type, entity_id=self.id)
 
-    @property
-    def exists(self) -> bool:
-        return self.record.exists() or self.tombstones.exists()
-
     @cached_property
     def name(self) -> str:
         """What the record is or was called; its id where nothing says so."""
@@ -138,9 +134,10 @@ class Person:
             if condition is not None:
                 yield model._base_manager.filter(condition)
         # Other records' activity, where a relation led here, and comparisons of many records quote the id.
-        for model, column in ((Decision, "values"), (Verification, "details")):
-            rows = model._base_manager.annotate(quoted=Cast(column, TextField())).filter(quoted__contains=str(self.id))
-            yield rows.exclude(entity_id=self.id) if model is Decision else rows
+        activity = Decision.objects.annotate(quoted=Cast("values", TextField())).exclude(entity_id=self.id)
+        yield activity.filter(quoted__contains=str(self.id))
+        comparisons = Verification.objects.annotate(quoted=Cast("details", TextField()))
+        yield comparisons.filter(quoted__contains=str(self.id))
         # What people are notified of names the record by its name alone.
         yield Incident.objects.filter(entity_type=self.entity_type, name=self.name[:255])
 
