@@ -446,7 +446,8 @@ def run_all() -> None:
         ImportJob.objects.filter(state__in=ACTIVE_STATES).order_by("moved_at").values_list("pk", flat=True)
     ):
         try:
-            run_import(job_id, wait=False)
+            while not process.is_shutting_down() and _run_batch(job_id):
+                pass
         except SoftTimeLimitExceeded:
             raise
         except Exception:  # an unknown error of one import must not stop those behind it
@@ -454,14 +455,7 @@ def run_all() -> None:
     read_pending()
 
 
-def run_import(job_id: UUID, on_batch: Callable[[ImportJob], None] | None = None, *, wait: bool = True) -> None:
-    """Run an import, calling `on_batch` after each batch; with `wait` it takes turns with others."""
-    while not process.is_shutting_down() and (job := _run_batch(job_id, wait=wait)) is not None:
-        if on_batch is not None:
-            on_batch(job)
-
-
-def _run_batch(job_id: UUID, *, wait: bool = True) -> ImportJob | None:
+def _run_batch(job_id: UUID) -> ImportJob | None:
     """Do one batch in one transaction; return the import while there is more for this process to do."""
     known = ImportJob.objects.filter(pk=job_id, state__in=ACTIVE_STATES).first()
     if known is None:
@@ -469,7 +463,7 @@ def _run_batch(job_id: UUID, *, wait: bool = True) -> ImportJob | None:
     cause = "import" if known.state == ImportState.RUNNING else "undo"
     with pghistory.context(user=known.done_by_id, cause=cause, batch=str(known.pk)), transaction.atomic():
         # Held to the end of the transaction: two imports that look for one person at once would both create it.
-        if not advisory_lock(IMPORT_LOCK, "wait" if wait else "try"):
+        if not advisory_lock(IMPORT_LOCK, "try"):
             return None
         # Another process may have ended it while this one waited for the lock: then it is read again.
         job = ImportJob.objects.select_for_update().filter(pk=job_id, state=known.state).first()
