@@ -1,4 +1,4 @@
-"""The inbox: all that needs attention in one list by cause, what is done with it, whose it is, and the last undo."""
+"""The inbox: all that needs attention in one list by cause, what is done with it, and the undo of the last act."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from django.contrib import admin, messages
-from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
@@ -46,7 +45,6 @@ from sync.kernel.outgoing_calls import own_address
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, SyncQueue
 from sync.operations import attention
 from sync.operations.attention import AttentionCause, AttentionEntry, AttentionKind, AttentionScope, Tally, Wording
-from sync.records.authors import full_name
 from sync.records.availability import overview
 from sync.records.unmatched_items import open_requests
 from sync.registry import visible_types
@@ -59,7 +57,6 @@ ENTRIES_ON_A_PAGE = 50
 OPEN_CAUSE = 5
 """A cause with more entries than this is folded, unless it is alone."""
 
-MAX_PEOPLE = 200
 LAST_ACT = "inbox_act"
 """In the session: what the last act did, for the one undo that is offered, and for how far its jobs are."""
 
@@ -203,12 +200,11 @@ class InboxGroup:
 
 @dataclass(frozen=True)
 class InboxAddress:
-    """What an address of the inbox asks for: all kinds, or one, or a cause; everybody's, or one's own."""
+    """What an address of the inbox asks for: all kinds, or one, or a cause."""
 
     scope: AttentionScope
     kind: str
     cause: str
-    is_mine: bool
     page: int
 
     @classmethod
@@ -218,10 +214,8 @@ class InboxAddress:
         scope, asked = attention.scope_of(user), cause.partition(":")[0] or kind
         if asked in scope.others:
             scope = replace(scope, kinds=frozenset({AttentionKind(asked)}), reads_only=True)
-        if is_mine := params.get("mine") == "1":
-            scope = replace(scope, assigned_to=user.pk)
         page = max(1, int(text[:6])) if text.isdecimal() and text.isascii() else 1
-        return cls(scope, kind, cause, is_mine, page)
+        return cls(scope, kind, cause, page)
 
     @property
     def kinds(self) -> list[AttentionKind] | None:
@@ -232,13 +226,13 @@ class InboxAddress:
         return [self.cause] if self.cause else []
 
     def url(self, **changed: object) -> str:
-        asked = {"kind": self.kind, "cause": self.cause, "mine": int(self.is_mine)} | changed
+        asked = {"kind": self.kind, "cause": self.cause} | changed
         query = urlencode({name: value for name, value in asked.items() if value})
         return f"{reverse('npd-inbox')}{'?' + query if query else ''}"
 
 
 def inbox_page(request: HttpRequest) -> HttpResponse:
-    """Show what needs attention, by cause: all kinds, or one; everybody's, or one's own."""
+    """Show what needs attention, by cause: all kinds, or one."""
     asked, wording, now = InboxAddress.of(request.user, request.GET), Wording.of_boards(), sync_now()
     groups, has_next = _groups(asked, wording)
     if asked.page > 1 and not groups:
@@ -248,8 +242,7 @@ def inbox_page(request: HttpRequest) -> HttpResponse:
     scope, kind, kinds = asked.scope, asked.kind, asked.kinds
     rows = _with_values(request, groups, wording, now)
     _add_leads(groups, now, request.user)
-    is_counted_anew = asked.is_mine or scope.kinds <= scope.others
-    tallies = attention.tallies(scope) if is_counted_anew else tallies_of(request)
+    tallies = attention.tallies(scope) if scope.kinds <= scope.others else tallies_of(request)
     listed = sum(tallies[one].entries for one in kinds or tallies)
     may_act = any(row.may_act for row in rows)
     may_see_activity = request.user.has_perm("sync.view_decision")
@@ -263,16 +256,13 @@ def inbox_page(request: HttpRequest) -> HttpResponse:
         "matching": sum(group.cause.number for group in groups) if asked.cause else listed,
         "kind": kind,
         "cause": asked.cause,
-        "is_mine": asked.is_mine,
         "list_url": _full_list(kinds[0]) if kinds else "",
-        "mine_url": asked.url(cause="", mine=int(not asked.is_mine)),
         "sees_nothing": not scope.kinds,
         "is_set_up": bool(groups) or BoardLink.objects.exclude(board_id="").exists(),
         "reads_only": scope.reads_only and not any(row.actions for row in rows),
         "may_act": may_act,
         "bulk_actions": _bulk_actions(rows),
         "nouns": _nouns(rows),
-        "people": _people() if may_act else [],
         **last_act(request),
         "activity_url": registry.page_url("sync_decision_changelist") if may_see_activity else "",
         "back": request.get_full_path(),
@@ -453,33 +443,6 @@ def _full_list(kind: AttentionKind) -> str:
     return registry.page_url(name, query=query) if name else ""
 
 
-def _people() -> list[tuple[int, str]]:
-    """Who an entry can be assigned to: whoever works here."""
-    return [(one.pk, full_name(one)) for one in attention.assignable_people()[:MAX_PEOPLE]]
-
-
-def entry_page(request: HttpRequest) -> HttpResponse:
-    """Show one entry: what is wrong, whose it is, the note, and who said what about it before."""
-    found = attention.entries(_all_seen(request.user), keys=[request.GET.get("key", "")])
-    if not found:
-        raise Http404("It is not in your inbox any more: it was done, or its cause has ended.")
-    [entry] = attention.with_values(found, Wording.of_boards(), visible_types(request.user))
-    now = sync_now()
-    [row] = _rows(request, [entry], now)
-    context = {
-        **admin.site.each_context(request),
-        "title": found[0].name,
-        "page_name": found[0].name,
-        "row": row,
-        "entry": row.entry,
-        "people": _people() if row.may_act else [],
-        "history": attention.assignment_history(found[0].key),
-        "back": _back_url(request, request.GET),
-        "now": now,
-    }
-    return TemplateResponse(request, "sync/inbox_entry.html", context)
-
-
 # The acts.
 
 
@@ -496,12 +459,10 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
     # The database knows no NUL, so nothing is called so.
     keys = [key for key in ([single] if single else request.POST.getlist("key")[:limit]) if "\0" not in key]
     action = ACTIONS.get(name)
-    if not keys or (action is None and name not in ("assign", "note")):
-        messages.warning(request, "Nothing is selected." if action or name == "assign" else "Nothing was done.")
+    if action is None or not keys:
+        messages.warning(request, "Nothing is selected." if action else "Nothing was done.")
         return see_other(back_url)
     found = attention.entries(_all_seen(request.user), keys=keys, limit=limit)
-    if action is None:
-        return _assign_or_note(request, name, found, back_url)
     fitting = _fitting(request, action, found)
     left, seen = len(keys) - len(fitting), _seen(request)
     if action.run is None:
@@ -563,8 +524,6 @@ def _act_on_all(request: HttpRequest, name: str, of_cause: str, back_url: str) -
     number = sum(attention.counts(asked.scope).values())
     chosen: dict[str, Any] = {"kinds": asked.kinds, "of_causes": asked.causes}
     found = attention.entries(asked.scope, limit=number, **chosen) if number else []
-    if action is None and name == "assign":
-        return _assign_or_note(request, name, found, back_url)
     if action is None:
         messages.warning(request, "Nothing was done.")
         return see_other(back_url)
@@ -702,28 +661,6 @@ def _run(
     return run_action(model_admin, request, run, back_url=back_url, question=question, atomic=False)
 
 
-def _assign_or_note(request: HttpRequest, name: str, found: Sequence[AttentionEntry], back_url: str) -> HttpResponse:
-    keys = [one.key for one in found if attention.may_act_on(request.user, one.kind, one.entity_type)]
-    if not keys:
-        messages.warning(request, "Nothing was done: it is not in your inbox any more, or not yours to act on.")
-    elif name == "note":
-        attention.take_note(keys[0], by=request.user, note=request.POST.get("note", ""))
-        messages.success(request, "The note is kept.")
-    else:
-        chosen = request.POST.get("assignee", "")
-        key = int(chosen[:9]) if chosen.isdecimal() and chosen.isascii() else None
-        person = attention.assignable_people().filter(pk=key).first()
-        if chosen and person is None:
-            messages.warning(request, "Nothing was done: that person doesn't work here any more. Choose again.")
-            return see_other(back_url)
-        before = [f"{one.key} {one.assignee_id or ''}" for one in found if one.key in keys]
-        attention.assign(keys, by=request.user, assignee=person)
-        number = humanize.count_with_noun(len(keys), "entry", "entries")
-        sentence = f"{number} assigned to {full_name(person)}." if person else f"{number} assigned to nobody."
-        keep_last_act(request, "assign", before, sentence)
-    return see_other(back_url)
-
-
 @require_POST
 def undo_last_act(request: HttpRequest) -> HttpResponse:
     """Take back what the last act of this person did."""
@@ -733,36 +670,19 @@ def undo_last_act(request: HttpRequest) -> HttpResponse:
     if not last or not last["tokens"]:
         messages.warning(request, "There is nothing to undo.")
         return see_other(back_url)
-    action = ACTIONS.get(last["action"])
-    if action is not None and action.undo is not None:
-        # Their kinds' rights are none of a type of records, and may have been taken away since.
-        if not all(attention.may_act_on(request.user, kind, "") for kind in action.kinds):
-            raise PermissionDenied
-        try:
-            result = action.undo(request, last["tokens"])
-        except ActionError as error:
-            result = ActionResult(0, problems=[f"Nothing was undone. {error}"])
-    else:
-        result = _undo_assignment(request, last["tokens"])
+    action = ACTIONS[last["action"]]
+    # Their kinds' rights are none of a type of records, and may have been taken away since.
+    if action.undo is None or not all(attention.may_act_on(request.user, kind, "") for kind in action.kinds):
+        raise PermissionDenied
+    try:
+        result = action.undo(request, last["tokens"])
+    except ActionError as error:
+        result = ActionResult(0, problems=[f"Nothing was undone. {error}"])
     for text in humanize.first_few(result.problems):
         messages.warning(request, text)
     if result.done:
         messages.success(request, result.sentence)
     return see_other(back_url)
-
-
-def _undo_assignment(request: HttpRequest, tokens: Sequence[str]) -> ActionResult:
-    before = dict(token.rsplit(" ", 1) for token in tokens)
-    keys = [
-        entry.key
-        for entry in attention.entries(attention.scope_of(request.user), keys=list(before), limit=len(before))
-        if attention.may_act_on(request.user, entry.kind, entry.entity_type)
-    ]
-    people = get_user_model()._default_manager.in_bulk([int(before[key]) for key in keys if before[key]])
-    for assignee in {before[key] for key in keys}:
-        mine = [key for key in keys if before[key] == assignee]
-        attention.assign(mine, by=request.user, assignee=people.get(int(assignee)) if assignee else None)
-    return ActionResult(len(keys), "Undone: they are assigned as before.")
 
 
 def _seen(request: HttpRequest) -> dict[str, Any]:

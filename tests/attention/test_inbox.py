@@ -24,7 +24,6 @@ from sync.clock import SyncNow, sync_now
 from sync.models import (
     ApiBudget,
     ApprovalRequest,
-    Assignment,
     BoardLink,
     FieldMapping,
     IgnoredItem,
@@ -350,23 +349,6 @@ def rejected_email(db: None) -> Contact:
     return rejected_too("Ann", "75")
 
 
-def test_an_entry_is_taken_on_with_a_note_and_says_who_said_what(browser: Client, kinds: Kinds, person: User) -> None:
-    helper = User.objects.create_user("eve", first_name="Eve", is_staff=True)
-    key = kinds[AttentionKind.FAILED][0]
-    browser.post(ACT, {"action": "assign", "key": key, "assignee": helper.pk})
-    browser.post(ACT, {"action": "note", "key": key, "note": "Asked <b>Bob</b> about it."})
-    assert keys_of(page(browser, "?mine=1")) == []
-    browser.post(ACT, {"action": "assign", "key": key, "assignee": person.pk})
-    html = page(browser, "?mine=1")
-    assert keys_of(html) == [key]
-    assert "Asked &lt;b&gt;Bob&lt;/b&gt; about it." in html
-    told = words_of(browser.get(f"{INBOX}entry/", {"key": key}).content.decode())
-    assert told.index("assigned to Dora Demo") < told.index("assigned to Eve")
-    browser.post(UNDO)
-    assert Assignment.objects.order_by("-id")[0].assignee == helper
-    assert Assignment.objects.order_by("-id")[0].note == "Asked <b>Bob</b> about it."
-
-
 def gone_items(number: int) -> list[SyncConflict]:
     """So many contacts whose items were archived, each with the question what becomes of it."""
     options = [
@@ -565,12 +547,11 @@ def test_who_may_only_look_is_offered_nothing_and_does_nothing(client: Client, k
     assert not re.search("/board/|Open the board|On Monday:", html)
     assert keys_of(html) == []
     before = list(SyncQueue.objects.order_by("id").values_list("id", "status"))
-    acts = ("retry", "discard", "approve", "reject", "ignore", "create", "keep_npd", "keep_monday", "assign", "note")
+    acts = ("retry", "discard", "approve", "reject", "ignore", "create", "keep_npd", "keep_monday")
     for name in (*acts, "delete_record", "create_item", "unlink", "create_column"):
         for which in ({"key": [key for key, _ in kinds.values()]}, {"all": "8", "expect": "1", "back": INBOX}):
             client.post(ACT, {"action": name, "confirmed": "yes", **which})
     assert list(SyncQueue.objects.order_by("id").values_list("id", "status")) == before
-    assert not Assignment.objects.exists()
     assert ApprovalRequest.objects.get().state == ApprovalState.PENDING
     assert not SyncConflict.objects.filter(resolution__resolution_type__isnull=False).exists()
     assert not ConflictBatch.objects.exists()

@@ -17,7 +17,6 @@ from npd.personal_data.erasure import ItemFate, erase_person, export_person, pre
 from npd.personal_data.persons import Person, find_persons
 from sync.kernel.messages import Conflict, RestoreError
 from sync.models import (
-    Assignment,
     BoardLink,
     FieldMapping,
     IgnoredItem,
@@ -89,7 +88,6 @@ def lived(world: World, dora: User) -> Contact:
     world.work()
     UnmatchedItem.objects.create(entity_type="contact", item_id="77", name=NAME, values={"email": EMAIL.upper()})
     Incident.objects.create(key="x", kind="conflict", name=NAME, cause=f"{NAME} differs", url=f"/admin/?q={EMAIL}")
-    Assignment.objects.create(key="y", note=f"I called {NAME.upper()}\n{EMAIL}", by=dora, by_name="dora")
     # A message that no page has shown yet is in the session; the admin's log names the record.
     page = f"/admin/npd/contact/{contact.pk}/change/"
     form = values_of(browser.get(page), "contact_form") | {"email": EMAIL, "notes": "prefers calls at ten", "_save": ""}

@@ -14,9 +14,7 @@ from threading import Lock
 from typing import Any
 from uuid import UUID
 
-from django.contrib.auth import get_user_model
 from django.db import connection
-from django.db.models import OuterRef, QuerySet, Subquery
 from django.urls import reverse
 
 from sync import registry
@@ -24,11 +22,10 @@ from sync.choices import ApprovalKind, BlockedCode, DeletedRecordPolicy
 from sync.kernel import conflict_store, humanize
 from sync.kernel.db import fetch_rows
 from sync.kernel.messages import UNMATCHED_LABELS, UnmatchedReason, unmatched_sentence
-from sync.models import Assignment, DisabledCode, FieldMapping
+from sync.models import DisabledCode, FieldMapping
 from sync.models.followers import Medium
 from sync.operations.attention.sources import CAUSE, NOTHING, SAME, AttentionKind, Source, sources_of
 from sync.operations.outgoing_webhooks import what_switching_on_does
-from sync.records.authors import actor_label
 from sync.records.blocked_fields import without_where
 from sync.records.tombstones import deleted_record_names
 
@@ -120,7 +117,6 @@ def _actor(subject: str) -> str:
 
 __all__ = [
     "EVERYTHING",
-    "MAX_NOTE_LENGTH",
     "AttentionCause",
     "AttentionEntry",
     "AttentionKind",
@@ -129,10 +125,6 @@ __all__ = [
     "Tally",
     "ValuesLoader",
     "Wording",
-    "assign",
-    "assignable_people",
-    "assignment_history",
-    "assignments",
     "causes",
     "counts",
     "entries",
@@ -140,7 +132,6 @@ __all__ = [
     "may_act_on",
     "register_values",
     "scope_of",
-    "take_note",
     "tallies",
     "tallies_at",
     "with_values",
@@ -164,15 +155,13 @@ _SEEN_WITH = {
 class AttentionScope:
     """What a person is shown: these kinds, and records of these types by their names; None: of every type.
 
-    `user` is whose own notifications are meant; None: everybody's. `assigned_to` narrows it to what is this user's.
-    `reads_only` says that this person may act on none of it, `others` are the kinds that they may see, and others act
-    on.
+    `user` is whose own notifications are meant; None: everybody's. `reads_only` says that this person may act on none
+    of it, `others` are the kinds that they may see, and others act on.
     """
 
     kinds: frozenset[AttentionKind]
     named_types: frozenset[str] | None = None
     user: int | None = None
-    assigned_to: int | None = None
     reads_only: bool = False
     others: frozenset[AttentionKind] = frozenset()
 
@@ -217,7 +206,7 @@ _ACTED_ON_RECORDS_WITH = {
 
 
 def may_act_on(user: Any, kind: AttentionKind, entity_type: str) -> bool:
-    """Whether this person may do something about an entry, and so take it on or note something."""
+    """Whether this person may do something about an entry."""
     if kind in _ACTED_ON_WITH and user.has_perm(_ACTED_ON_WITH[kind]):
         return True
     if kind is AttentionKind.NOTIFICATION:  # a scope has one's own alone
@@ -279,9 +268,6 @@ class AttentionEntry:
     record_url: str
     field: str = ""
     values: tuple[SideValues, ...] = ()
-    assignee: str = ""
-    assignee_id: int | None = None
-    note: str = ""
     failures: int = 0
     job: int = 0
     records: int = 1
@@ -349,14 +335,6 @@ def _fetch(
     `kinds` narrows the scope, and so do `keys`; a part is told whether there are any.
     """
     wanted = scope.kinds if kinds is None else scope.kinds & set(kinds)
-    if scope.assigned_to is not None:
-        # Assigned are those of which the newest word says so.
-        newest = Assignment.objects.filter(key=OuterRef("key")).order_by("-id").values("id")[:1]
-        rows = Assignment.objects.filter(assignee_id=scope.assigned_to, id=Subquery(newest))
-        assigned = set(rows.values_list("key", flat=True))
-        keys = assigned.intersection(keys) if keys else assigned
-        if not keys:
-            return []
     if keys:
         wanted = wanted & {kind for kind in AttentionKind if any(key.startswith(f"{kind.value}:") for key in keys)}
     parts = [part(source, bool(keys)) for source in sources_of(wanted)]
@@ -513,8 +491,7 @@ def entries(
             for row in rows
         ]
     names = _names(scope, [(row[2], row[3], row[4]) for row in rows])
-    assigned = assignments([row[1] for row in rows])
-    return [_entry(AttentionKind(row[0]), row, wording, names, assigned.get(row[1])) for row in rows]
+    return [_entry(AttentionKind(row[0]), row, wording, names) for row in rows]
 
 
 def keys(
@@ -640,11 +617,7 @@ def _name_and_detail(
 
 
 def _entry(
-    kind: AttentionKind,
-    row: Sequence[Any],
-    wording: Wording,
-    names: Mapping[tuple[str, UUID | None, str], str],
-    assigned: Assignment | None,
+    kind: AttentionKind, row: Sequence[Any], wording: Wording, names: Mapping[tuple[str, UUID | None, str], str]
 ) -> AttentionEntry:
     _kind, key, entity_type, entity_id, item_id, since, cause, code, subject, common, detail, stored_sides = row
     sides, cause_text = json.loads(stored_sides), wording.cause(kind, entity_type, code, subject, common)
@@ -674,9 +647,6 @@ def _entry(
         ),
         records=sides["records"] if is_column else 1,
         acts=tuple(one for one in sides.get("acts", ()) if one),
-        assignee=actor_label(assigned.assignee) if assigned and assigned.assignee else "",
-        assignee_id=assigned.assignee_id if assigned else None,
-        note=assigned.note if assigned else "",
         failures=failures,
         job=int(job) if kind is AttentionKind.FAILED else 0,
     )
@@ -748,46 +718,3 @@ def _known_sides(value: SideValues, entry: AttentionEntry, types: Collection[str
     if name is None:
         return value
     return replace(value, npd=value.npd and name, monday=value.monday and name, excerpts=())
-
-
-# Whose an entry is, and what is noted about it: one row a word, the newest of a key counts.
-
-
-MAX_NOTE_LENGTH = 1_000
-
-
-def assignable_people() -> QuerySet[Any]:
-    """Return who an entry can be assigned to: whoever works here."""
-    return get_user_model()._default_manager.filter(is_staff=True, is_active=True).order_by("username")
-
-
-def assignments(keys: Collection[str]) -> dict[str, Assignment]:
-    """Return the newest word about each of these entries, where somebody has said one; one query."""
-    if not keys:
-        return {}
-    rows = Assignment.objects.filter(key__in=keys).order_by("key", "-id").distinct("key").select_related("assignee")
-    return {row.key: row for row in rows}
-
-
-def assignment_history(key: str) -> list[Assignment]:
-    """Return all that was said about an entry, the newest first."""
-    return list(Assignment.objects.filter(key=key).order_by("-id").select_related("assignee"))
-
-
-def assign(keys: Sequence[str], *, by: Any, assignee: Any | None) -> None:
-    """Make these entries a user's, or nobody's; what is noted about them stays."""
-    _say(keys, by, lambda before: {"assignee": assignee, "note": before.note if before else ""})
-
-
-def take_note(key: str, *, by: Any, note: str) -> None:
-    """Note something about an entry, or nothing any more; whose it is stays."""
-    text = note.replace("\0", "").strip()[:MAX_NOTE_LENGTH]
-    _say([key], by, lambda before: {"assignee_id": before.assignee_id if before else None, "note": text})
-
-
-def _say(keys: Sequence[str], by: Any, word: Callable[[Assignment | None], dict[str, Any]]) -> None:
-    before = assignments(keys)
-    Assignment.objects.bulk_create(
-        Assignment(key=key, by_id=by.pk, by_name=actor_label(by), **word(before.get(key)))
-        for key in dict.fromkeys(keys)
-    )
