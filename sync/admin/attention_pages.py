@@ -34,15 +34,14 @@ from sync.admin.confirmed_action import (
 )
 from sync.admin.inbox_offers import ACTIONS, LEADS, ActionResult, GroupLead, InboxAction
 from sync.admin.queue_pages import next_pass_text
-from sync.admin.record_panel import rejection_act
+from sync.admin.record_panel import may_change_mapping, rejection_act
 from sync.admin.unmatched_pages import request_badge
-from sync.boards.mapping import column_choices
 from sync.choices import BlockedCode, QueueStatus
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, CountChanged
 from sync.kernel.outgoing_calls import own_address
-from sync.models import ApprovalRequest, BoardLink, FieldMapping, SyncQueue
+from sync.models import ApprovalRequest, BoardLink, SyncQueue
 from sync.operations import attention
 from sync.operations.attention import AttentionCause, AttentionEntry, AttentionKind, AttentionScope, Tally, Wording
 from sync.records.availability import overview
@@ -94,8 +93,7 @@ class InboxRow:
     """An entry with what its row offers; `seen` is what it shows, as its form sends it back.
 
     `badge` says what comes next by itself, or that somebody has asked for it already: then nothing is offered. `fix` is
-    what the door to its page is called. Of a column that can't be used, `columns` are those that the field may have
-    instead.
+    what the door to its page is called.
     """
 
     entry: AttentionEntry
@@ -105,22 +103,10 @@ class InboxRow:
     seen: str = ""
     badge: str = ""
     fix: str = "Fix"
-    columns: Sequence[tuple[str, str]] = ()
-
-    @property
-    def is_column(self) -> bool:
-        """Whether it is about a column that can't be used."""
-        return self.entry.kind is AttentionKind.BLOCKED and self.entry.entity_id is None
-
-    @property
-    def hint(self) -> str:
-        """What stands in the place of a choice that would be empty."""
-        return "No other column is free." if self.is_column and not self.columns else ""
 
     @property
     def _own_actions(self) -> list[InboxAction]:
-        # A column stands for its cause: all that can be done with either is in its row.
-        return [one for one in self.actions if not one.by_choice and (self.is_column or not one.of_cause)]
+        return [action for action in self.actions if not action.of_cause]
 
     @property
     def buttons(self) -> list[tuple[InboxAction, str, str, bool]]:
@@ -138,11 +124,6 @@ class InboxRow:
     def emptied_by(self) -> str:
         """The names of the acts that would empty something of it."""
         return " ".join(one.name for one in self.actions if one.empties(self.entry))
-
-    @property
-    def choice(self) -> tuple[InboxAction, str] | None:
-        """What is done with a column that is chosen on the row, and what that is called."""
-        return next(((one, one.label_for(self.entry)) for one in self.actions if one.by_choice), None)
 
     @property
     def bulk(self) -> str:
@@ -166,17 +147,21 @@ class InboxRow:
 
 @dataclass
 class InboxGroup:
-    """The entries of one cause that the page shows; `lead` says what happens with them, and where else to act."""
+    """The entries of one cause that the page shows; `lead` says what happens with them, and where else to act.
+
+    `mapping_url` is the board's page, where the field of the cause gets another column, direction or rule.
+    """
 
     cause: AttentionCause
     is_open: bool
     rows: list[InboxRow] = field(default_factory=list)
     lead: GroupLead | None = None
+    mapping_url: str = ""
 
     @property
     def buttons(self) -> list[tuple[InboxAction, str, bool]]:
         """What can be done with all of it at once, with its number; last what takes something away."""
-        rows, is_one = [row for row in self.rows if row.actions and not row.is_column], self.cause.number == 1
+        rows, is_one = [row for row in self.rows if row.actions], self.cause.number == 1
         acts = [one for one in ACTIONS.values() if one.of_cause or (one.many and not is_one)]
         offered = [one for one in acts if rows and all(one in row.actions for row in rows)]
         found = []
@@ -242,6 +227,8 @@ def inbox_page(request: HttpRequest) -> HttpResponse:
     scope, kind, kinds = asked.scope, asked.kind, asked.kinds
     rows = _with_values(request, groups, wording, now)
     _add_leads(groups, now, request.user)
+    if may_change_mapping(request.user):
+        _add_mapping_urls(groups, wording)
     tallies = attention.tallies(scope) if scope.kinds <= scope.others else tallies_of(request)
     listed = sum(tallies[one].entries for one in kinds or tallies)
     may_act = any(row.may_act for row in rows)
@@ -355,10 +342,19 @@ def _add_leads(groups: Sequence[InboxGroup], now: datetime, user: Any) -> None:
             group.lead = lead if may_act or lead is None else GroupLead(lead.sentence)
 
 
+def _add_mapping_urls(groups: Sequence[InboxGroup], wording: Wording) -> None:
+    links = {mapping.link.entity_type: mapping.link_id for mapping in wording.mappings.values()}
+    for group in groups:
+        cause = group.cause
+        is_mapping = cause.kind is AttentionKind.BLOCKED and cause.code in (BlockedCode.COLUMN, BlockedCode.THROTTLED)
+        if (is_mapping or cause.kind is AttentionKind.REJECTED) and cause.entity_type in links:
+            group.mapping_url = reverse("admin:sync_boardlink_change", args=[links[cause.entity_type]])
+
+
 def _bulk_actions(rows: Sequence[InboxRow]) -> list[tuple[InboxAction, str]]:
     """What the selected rows are offered, and what that is called; what takes something away comes last everywhere."""
-    acts = [one for one in ACTIONS.values() if not one.by_choice and not one.of_cause]
-    offered = [one for one in acts if any(one in row.actions for row in rows)]
+    acts = [action for action in ACTIONS.values() if not action.of_cause]
+    offered = [action for action in acts if any(action in row.actions for row in rows)]
     return [(one, _bulk_label(one, rows)) for one in sorted(offered, key=lambda one: one.deletes)]
 
 
@@ -385,40 +381,21 @@ def _retried_jobs(found: Iterable[AttentionEntry], now: datetime) -> dict[str, S
     return retried
 
 
-def _free_columns(found: Iterable[AttentionEntry]) -> dict[str, Sequence[tuple[str, str]]]:
-    """Of the columns among them that can't be used, by key, the others that the field may have."""
-    columns = {
-        (one.entity_type, one.field): one.key
-        for one in found
-        if one.kind is AttentionKind.BLOCKED and one.entity_id is None
-    }
-    if not columns:
-        return {}
-    keys = {key for _type, key in columns}
-    rows = FieldMapping.objects.filter(key__in=keys).select_related("link").prefetch_related("link__mappings")
-    mappings = [row for row in rows if (row.link.entity_type, row.key) in columns]
-    return {columns[row.link.entity_type, row.key]: column_choices(row)[1:] for row in mappings}
-
-
 def _rows(request: HttpRequest, found: Collection[AttentionEntry], now: datetime) -> list[InboxRow]:
     asked = open_requests(one.item_id for one in found if one.kind is AttentionKind.UNMATCHED)
-    columns, retried = _free_columns(found), _retried_jobs(found, now)
-    return [_row(request, one, asked, columns.get(one.key, ()), retried.get(one.key)) for one in found]
+    retried = _retried_jobs(found, now)
+    return [_row(request, entry, asked, retried.get(entry.key)) for entry in found]
 
 
 def _row(
-    request: HttpRequest,
-    entry: AttentionEntry,
-    asked: Mapping[tuple[str, str], SyncQueue],
-    columns: Sequence[tuple[str, str]],
-    retried: SyncQueue | None,
+    request: HttpRequest, entry: AttentionEntry, asked: Mapping[tuple[str, str], SyncQueue], retried: SyncQueue | None
 ) -> InboxRow:
     user, is_item = request.user, entry.kind is AttentionKind.UNMATCHED
     may_act = attention.may_act_on(user, entry.kind, entry.entity_type)
     if progress := request_badge(asked.get((entry.entity_type, entry.item_id)) if is_item else None):
         return InboxRow(entry, may_act=may_act, badge=progress)
     seen = json.dumps({one.key: [one.npd, one.monday] for one in entry.values}) if entry.values else ""
-    actions = [one for one in ACTIONS.values() if one.is_for(user, entry) and (columns or not one.by_choice)]
+    actions = [action for action in ACTIONS.values() if action.is_for(user, entry)]
     may_link = is_item and registry.may_act(user, "change", entry.entity_type)
     fix = rejection_act(user, entry.entity_type) if entry.kind is AttentionKind.REJECTED else "Fix"
     attempt = ""
@@ -426,7 +403,7 @@ def _row(
         actions, attempt = [], badge("wait", "sync", "In progress")
     elif retried is not None:
         attempt = badge("wait", "sync", f"Next attempt {next_pass_text(retried)}")
-    return InboxRow(entry, actions, may_act, may_link, seen, attempt, fix, columns)
+    return InboxRow(entry, actions, may_act, may_link, seen, attempt, fix)
 
 
 def _tabs(asked: InboxAddress, tallies: Mapping[AttentionKind, Tally]) -> list[tuple[str, int, str, bool]]:

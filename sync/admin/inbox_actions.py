@@ -20,14 +20,16 @@ from django.utils.html import format_html
 
 from sync import registry
 from sync.admin import admin_base
+from sync.admin.board_pages import ask_for_columns
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable
 from sync.admin.deletion_pages import approval_question, decide_approvals, deleted_records_link, of_chosen_kind
 from sync.admin.inbox_offers import ActionResult, GroupLead, InboxAction, register_action, register_lead
 from sync.admin.queue_pages import DISCARD, RETRY, RETRY_NOW, left_sentences
+from sync.admin.record_panel import CHECK_LABEL, may_change_mapping
 from sync.admin.unmatched_pages import create_records, created_words, ignore_items, list_again
 from sync.api.request_rules import parse_moment
 from sync.boards.mapping import needs_column, retry_field
-from sync.choices import ApprovalKind, QueueDirection, RemovedItemPolicy
+from sync.choices import ApprovalKind, BlockedCode, QueueDirection, RemovedItemPolicy, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError
@@ -39,6 +41,7 @@ from sync.operations.attention import AttentionCause, AttentionEntry, AttentionK
 from sync.queue import SyncQueueService
 from sync.records.authors import log_action, log_action_many, who_may
 from sync.records.availability import wait_sentence
+from sync.records.blocked_fields import ThrottledField, write_loops
 from sync.records.item_links import request_recreation_many, request_unlink_many
 
 
@@ -171,6 +174,67 @@ register_action(
             is_allowed(user, QueueAction.DISCARD) and attention.may_act_on(user, entry.kind, entry.entity_type)
         ),
     ),
+)
+
+
+# A field that is blocked as long as its column can't be used, or an automation rewrites it.
+
+
+_RESTORED = (
+    "Restored on the board (undo, or the board's trash), it is synced as before. A new column gets NPD's values, where "
+    "they are synced to Monday."
+)
+
+
+def _blocked_leads(causes: Sequence[AttentionCause], _now: datetime, _user: Any) -> dict[str, GroupLead]:
+    """Return where a column that was deleted can be restored, and what an update loop is."""
+    missing = [cause for cause in causes if cause.code == BlockedCode.COLUMN]
+    links = BoardLink.objects.filter(entity_type__in={cause.entity_type for cause in missing}) if missing else ()
+    urls = {link.entity_type: registry.board_url(registry.with_configured_board(link)) for link in links}
+    leads = {
+        cause.cause: GroupLead(_RESTORED, "Open the board", urls[cause.entity_type])
+        for cause in missing
+        if cause.entity_type in urls
+    }
+    loops = write_loops() if any(cause.code == BlockedCode.THROTTLED for cause in causes) else []
+    for loop in loops:
+        name = f"{AttentionKind.BLOCKED}:{loop.mapping.link.entity_type}:{loop.mapping.key}:{BlockedCode.THROTTLED}"
+        leads[name] = GroupLead(_loop_sentence(loop))
+    return leads
+
+
+def _loop_sentence(loop: ThrottledField) -> str:
+    until = humanize.day_and_time(loop.until) if loop.until else ""
+    is_pulled = loop.mapping.direction in (SyncDirection.BIDIRECTIONAL, SyncDirection.MONDAY_TO_NPD)
+    return (
+        f"After each of our writes, {loop.by} writes another value on the board, so nothing is sent to this field of "
+        f"these records until {until}; then it is tried once. Their other fields are synced. "
+        f"{'What the board shows still updates NPD. ' if is_pulled else ''}Once that is stopped, retry."
+    )
+
+
+def _check_columns(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
+    answers = list[str]()
+    problems = list[str]()
+    for link in BoardLink.objects.filter(entity_type__in={entry.entity_type for entry in found}).order_by("pk"):
+        try:
+            answers.append(ask_for_columns(request, link))
+        except ActionError as error:
+            problems.append(str(error))
+    return ActionResult(len(answers), " ".join(answers), problems)
+
+
+register_lead(AttentionKind.BLOCKED, _blocked_leads)
+register_action(
+    InboxAction(
+        "check_column",
+        CHECK_LABEL,
+        frozenset({AttentionKind.BLOCKED}),
+        _check_columns,
+        effects={AttentionKind.BLOCKED: "Asks Monday whether the column is back; nothing is written."},
+        may=lambda user, entry: may_change_mapping(user),
+        fits=lambda entry: entry.cause_code == BlockedCode.COLUMN,
+    )
 )
 
 

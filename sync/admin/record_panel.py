@@ -378,7 +378,7 @@ class ActCode(StrEnum):
     FIX = "fix"
     CHECK_COLUMN = "check_column"
     OPEN_BOARD = "open_board"
-    CREATE_COLUMN = "create_column"
+    MAP_FIELD = "map_field"
     UNBLOCK = "unblock"
     RETRY = "retry"
     RESTORE = "restore"
@@ -553,12 +553,12 @@ class RecordAdvice:
         may_map = may_change_mapping(self.user)
         link = link_of(self.record.entity_type()) if may_map and any(one.column_id for one in missing) else None
         if link is not None:
-            yield self._column_act(ActCode.CHECK_COLUMN, "refresh", CHECK_LABEL, missing[0])
+            yield self._check_act(missing[0])
             url = registry.board_url(link)
             yield PanelAct(ActCode.OPEN_BOARD, "view_list", "Open the board", url, is_link=True, leaves=True)
-        for mapping in missing[:MAX_FIXES] if may_map else ():
-            what = f" for {self._word(mapping.key)}" if len(names) > 1 else ""
-            yield self._column_act(ActCode.CREATE_COLUMN, "view_column", f"Create a new column{what}…", mapping)
+        if missing and may_map:
+            url = reverse("admin:sync_boardlink_change", args=[missing[0].link_id])
+            yield PanelAct(ActCode.MAP_FIELD, "view_column", "Choose another column", url, is_link=True)
         if names and self.user.has_perm("sync.view_syncmetadata"):
             # Where nothing but a column can help, the page it leads to has the other ways.
             is_open = may_map and len(missing) == len(names)
@@ -566,12 +566,13 @@ class RecordAdvice:
             label = label if may_act_on(self.user, AttentionKind.BLOCKED, self.record.entity_type()) else "See why"
             yield PanelAct(ActCode.UNBLOCK, "lock_open", label, inbox_url(AttentionKind.BLOCKED), is_link=True)
 
-    def _column_act(self, code: ActCode, icon: str, label: str, mapping: FieldMapping) -> PanelAct:
-        """An act of the inbox with a field's column, from which it leads back to the record."""
+    def _check_act(self, mapping: FieldMapping) -> PanelAct:
+        """The inbox's act that asks for a field's column, from which it leads back to the record."""
         entity_type = self.record.entity_type()
+        code = ActCode.CHECK_COLUMN
         hidden = {"one": f"{code.value} blocked:{entity_type}:{mapping.key}"}
         hidden["back"] = record_url(entity_type, self.record.pk)
-        return PanelAct(code, icon, label, reverse("npd-inbox-act"), hidden)
+        return PanelAct(code, "refresh", CHECK_LABEL, reverse("npd-inbox-act"), hidden)
 
     def _word(self, key: str) -> str:
         """What the form calls a field, as it stands within a sentence."""

@@ -21,23 +21,14 @@ from npd.models import Contact
 from sync.admin.attention_pages import ENTRIES_ON_A_PAGE
 from sync.choices import ApprovalKind, ApprovalState, ColumnProblem
 from sync.clock import SyncNow, sync_now
-from sync.models import (
-    ApiBudget,
-    ApprovalRequest,
-    BoardLink,
-    FieldMapping,
-    IgnoredItem,
-    SyncMetadata,
-    SyncQueue,
-    Tombstone,
-)
+from sync.models import ApiBudget, ApprovalRequest, FieldMapping, IgnoredItem, SyncMetadata, SyncQueue, Tombstone
 from sync.operations import attention
 from sync.operations.attention import AttentionKind
 from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.conftest import browser, monday, person
 from tests.admin.test_records import words_of
-from tests.attention.test_attention import Kinds, blocked, kinds
+from tests.attention.test_attention import Kinds, kinds
 from tests.support.people import staff_who_may
 from tests.support.rows import queries_of
 
@@ -192,7 +183,6 @@ def test_a_record_is_created_from_an_unmatched_item(browser: Client, kinds: Kind
     [row] = re.findall(rf'<li[^>]*id="entry-{key.replace(":", "")}".*?</li>', html, re.DOTALL)
     assert "Being created" in row
     assert "data-key" not in row
-    assert "Being created" in browser.get(f"{INBOX}entry/", {"key": key}).content.decode()
     assert "0 of 1 done." in words_of(html)
     asked.update(status="completed")
     assert "Contact “Item 7001” created." in words_of(page(browser))
@@ -548,7 +538,7 @@ def test_who_may_only_look_is_offered_nothing_and_does_nothing(client: Client, k
     assert keys_of(html) == []
     before = list(SyncQueue.objects.order_by("id").values_list("id", "status"))
     acts = ("retry", "discard", "approve", "reject", "ignore", "create", "keep_npd", "keep_monday")
-    for name in (*acts, "delete_record", "create_item", "unlink", "create_column"):
+    for name in (*acts, "delete_record", "create_item", "unlink"):
         for which in ({"key": [key for key, _ in kinds.values()]}, {"all": "8", "expect": "1", "back": INBOX}):
             client.post(ACT, {"action": name, "confirmed": "yes", **which})
     assert list(SyncQueue.objects.order_by("id").values_list("id", "status")) == before
@@ -627,21 +617,6 @@ def test_the_page_needs_as_many_queries_for_many_as_for_few(browser: Client, kin
         )  # fmt: skip
     assert queries() <= few
     assert few <= 19
-
-
-def test_a_column_for_which_no_other_is_free_is_not_offered_an_empty_choice(browser: Client, db: None) -> None:
-    links = states.boards()
-    phone = FieldMapping.objects.filter(link=links["contact"], key="phone")
-    phone.update(problem="Column Phone was deleted.", problem_code="missing")
-    blocked("Gone", "601", code="column", side="npd", reason="Column Phone was deleted.")
-    BoardLink.objects.filter(pk=links["contact"].pk).update(shape={"columns": {}})
-    html = page(browser)
-    choice = 'name="column:blocked:contact:phone"'
-    assert (choice in html, "No other column is free" in html, "Create a new column…" in html) == (False, True, True)
-    free = {"columns": {"spare": {"title": "Spare", "type": "phone"}}}
-    BoardLink.objects.filter(pk=links["contact"].pk).update(shape=free)
-    html = page(browser)
-    assert (choice in html, "No other column is free" in html) == (True, False)
 
 
 def test_before_the_set_up_the_inbox_leads_to_it_and_is_not_called_empty(browser: Client) -> None:

@@ -248,7 +248,7 @@ class AttentionEntry:
     `key` stays the same while the same thing is wrong; `cause` is that of all entries with the same cause, which
     `cause_text` says; `detail` is this one's own reason. `entity_id` is None for an item that no record has, and for a
     column that can't be used: that is one entry, about so many `records`. `acts` are what can be done with a deletion,
-    as an OptionAct, or with a record whose item was removed, a column or an update loop. `failures` is how many
+    as an OptionAct, or with a record whose item was removed. `failures` is how many
     attempts of a job that is tried again came to nothing, `job` the one that is current.
     """
 
