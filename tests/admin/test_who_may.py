@@ -293,7 +293,7 @@ ACTS = (
     ),
     Act("Confirm a renamed column", renamed_noted, OPERATE),
     Act("Check a board's columns now", lambda w: board_act(w, "check"), OPERATE),
-    Act(FIELD_CHANGED, column_chosen, OPERATE),
+    Act("Change a field's column, direction or rule", column_chosen, OPERATE),
     Act("Filter what is synced", filter_sent, OPERATE),
     Act("Set up the sync with the wizard", lambda w: lambda c: c.post("/admin/sync/boardlink/set-up/"), OPERATE),
     Act("Choose the country of phone numbers", region_chosen, OPERATE),
