@@ -590,12 +590,12 @@ def keep_last_act(
     request.session[LAST_ACT] = {**said, "at": sync_now().isoformat(), **more}
 
 
-def last_act(request: HttpRequest, *, of: str = "") -> dict[str, Any]:
-    """What the last act did, or that of this name, and how far it is; with nothing to undo or wait for it is told once.
+def last_act(request: HttpRequest) -> dict[str, Any]:
+    """What the last act did, and how far it is; with nothing to undo or wait for it is told once.
 
     `leaves`: it goes by itself, unless somebody rests on it. What was done stands in Activity.
     """
-    if not (last := request.session.get(LAST_ACT)) or (of and last["action"] != of):
+    if not (last := request.session.get(LAST_ACT)):
         return {}
     progress, is_old = _progress(last.get("jobs")), sync_now() - datetime.fromisoformat(last["at"]) > UNDO_OFFERED
     is_running = bool(progress and (progress["waiting"] or (progress["failed"] and not is_old)))

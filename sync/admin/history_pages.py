@@ -105,8 +105,7 @@ class UndoPagesMixin(PageAdmin):
         rows = list(decisions_of_batch(batch_id))
         if not rows:
             raise Http404(f"Nothing is kept of the sync {batch_id} that could be undone.")
-        title = "Undo this edit of several records?" if rows[0].kind == "edit" else "Undo all of that sync?"
-        return self._undo_page(request, rows, title, "")
+        return self._undo_page(request, rows, "Undo all of that sync?", "")
 
     def _undo_page(self, request: HttpRequest, rows: Sequence[Decision], title: str, back_url: str) -> HttpResponse:
         back_url = own_address(request, request.POST.get("next"), request.GET.get("next")) or back_url

@@ -11,8 +11,6 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import admin
-from django.contrib.admin.models import LogEntry
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import ProtectedError, QuerySet, RestrictedError
 from django.http import HttpRequest
@@ -530,19 +528,3 @@ for _name, _label, _many, _key, _run, _asked in (
             may=_may_delete if _name == "delete_removed" else _may_answer,
         )
     )
-
-
-def _turn_on_again(request: HttpRequest, tokens: Sequence[Any]) -> ActionResult:
-    """Turn sync on again for the records of these lines of this person's log: a type, the first and the last."""
-    entity_type, first, last = tokens
-    model_admin: Any = admin.site.get_model_admin(registry.entity(entity_type).model)
-    if not model_admin.has_change_permission(request):
-        raise PermissionDenied
-    kind = {"content_type__app_label": model_admin.opts.app_label, "content_type__model": model_admin.opts.model_name}
-    entries = LogEntry.objects.filter(user_id=request.user.pk or 0, pk__range=(first, last), **kind)
-    ids = list(entries.values_list("object_id", flat=True))
-    number = len(model_admin.set_sync(request, model_admin.get_queryset(request).filter(pk__in=ids), on=True))
-    return ActionResult(number, f"Sync turned on again for {registry.count_of_type(number, entity_type)}.")
-
-
-register_action(InboxAction("turn_sync_off", "", frozenset(), None, undo=_turn_on_again))

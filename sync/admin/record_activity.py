@@ -49,7 +49,6 @@ _ICONS = {
     "pull": ("arrow_downward", "Updated from Monday"),
     "create": ("add_circle", "Created"),
     "import": ("upload_file", "Imported"),
-    "edit": ("edit", "Edited with others"),
     "link": ("link", "Linked"),
     "unlinked": ("link_off", "Unlinked"),
     "undo": ("undo", "Undo"),

@@ -30,7 +30,6 @@ from unfold.widgets import DATETIME_CLASSES, UnfoldAdminTextareaWidget
 from sync import registry
 from sync.admin import admin_base, record_panel
 from sync.admin.admin_base import DateTimeRangeFilter, HealthFilter, PageAdmin, PageChangeList, overview_of
-from sync.admin.attention_pages import last_act
 from sync.admin.concurrent_edits import ConcurrentRecordForm, DeletedMeanwhileMixin, LinesField
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report, run_action
 from sync.admin.connection_pages import first_records
@@ -64,13 +63,21 @@ from sync.queue import SyncQueueService
 from sync.records import tombstones
 from sync.records.authors import log_action
 from sync.records.availability import wait_sentence
-from sync.records.item_links import request_recreation, unlinked_item
+from sync.records.item_links import relink, request_recreation, unlinked_item
 
 _RECREATION_EFFECTS = (
     "A new item is created on the board from what NPD says now, and linked with the record.",
     (
         "The old item stays as it is: archived or deleted. What was edited there and never synced stays there, too. "
         "Should it be restored on Monday later, it is listed as a possible duplicate."
+    ),
+)
+
+_LINK_EFFECTS = (
+    "The record is linked again with the item from which it was unlinked, and its sync is turned on.",
+    (
+        "What changed on one side since is synced to the other; what both sides changed differently becomes a "
+        "conflict. To undo it, unlink the record again."
     ),
 )
 
@@ -125,7 +132,6 @@ class RecordChangeList(PageChangeList):
     def get_results(self, request: HttpRequest) -> None:
         """Keep how the boards stand for what the page shows besides its rows; these in the spelling of all pages."""
         self.boards, self.hides = overview_of(request), bool(registry.hidden_relations(request.user, self.model))
-        self.last_act = last_act(request, of="turn_sync_off")
         super().get_results(request)
         for row in self.result_list:
             record_panel.respell(row, row.sync_view)
@@ -370,6 +376,7 @@ class SyncedModelAdmin(RecordSelectionMixin, DeletedMeanwhileMixin, ExportMixin,
             "sync-now": self.push_record,
             "retry": self.retry_record,
             "create-again": self.create_item_again,
+            "link-again": self.link_again,
         }
 
     def action_urls(self, record: SyncedModel) -> dict[str, str]:
@@ -501,6 +508,22 @@ class SyncedModelAdmin(RecordSelectionMixin, DeletedMeanwhileMixin, ExportMixin,
             log_action(request.user, record, "Creating its item again was asked for.")
             wait = wait_sentence(1, [(record.entity_type(), QueueDirection.TO_MONDAY)])
             return f"The item of “{record}” {f'is to be created again. {wait}' if wait else 'is created again now.'}"
+
+        back_url = self._page_url(record)
+        return run_action(self, request, run, back_url=back_url, question=question, atomic=False)
+
+    def link_again(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
+        """Link a record with the item that was let go of it, after a page that says which."""
+
+        def question() -> Question:
+            item = unlinked_item(record)
+            what = f"item {item.item_id}" if item else "its item"
+            return Question(f"Link “{record}” with {what} again?", _LINK_EFFECTS, "Yes, link it", page_name=str(record))
+
+        def run() -> str:
+            item_id = relink(record, request.user.get_username())
+            log_action(request.user, record, f"Linked with item {item_id} again.")
+            return f"“{record}” is linked again. The next sync does the rest."
 
         back_url = self._page_url(record)
         return run_action(self, request, run, back_url=back_url, question=question, atomic=False)

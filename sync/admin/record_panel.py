@@ -465,7 +465,7 @@ class RecordAdvice:
             case Part.SYNC_OFF:
                 yield self._own(ActCode.SWITCH_ON, "play_arrow", "Turn sync on", "resume")
                 if not self.record.monday_id and unlinked_item(self.record) is not None:
-                    yield self._listed(ActCode.LINK_AGAIN, "link", "Link again…", "link_again")
+                    yield self._own(ActCode.LINK_AGAIN, "link", "Link again…", "link_again")
             case Part.NO_SYNC:
                 direction = {"shown": SyncDirection.NONE.value, "direction": SyncDirection.BIDIRECTIONAL.value}
                 yield self._own(ActCode.SYNC_BOTH_WAYS, "sync_alt", "Sync both ways", "direction", direction)
@@ -480,10 +480,6 @@ class RecordAdvice:
         self, code: ActCode, icon: str, label: str, name: str, hidden: Mapping[str, str] | None = None
     ) -> PanelAct:
         return PanelAct(code, icon, label, self.urls[name], hidden or {})
-
-    def _listed(self, code: ActCode, icon: str, label: str, action: str) -> PanelAct:
-        hidden = {"_selected_action": str(self.record.pk), "index": "0", "action": action}
-        return PanelAct(code, icon, label, self.urls["list"], hidden)
 
     def _may_view_cases(self) -> bool:
         return bool(self.user.has_perm("conflicts.view_syncconflict"))
@@ -588,7 +584,8 @@ class RecordAdvice:
             if state.removed_item != "missing" and direction != SyncDirection.MONDAY_TO_NPD:
                 yield self._own(ActCode.CREATE_AGAIN, "add_circle", "Create the item again…", "create_again")
             yield from self._delete_acts()
-            yield self._listed(ActCode.UNLINK, "link_off", "Unlink…", "unlink")
+            hidden = {"_selected_action": str(self.record.pk), "index": "0", "action": "unlink"}
+            yield PanelAct(ActCode.UNLINK, "link_off", "Unlink…", self.urls["list"], hidden)
         elif not state.is_connected and self.user.has_perm("sync.view_mondayaccount"):
             guide = reverse("admin:sync_wizard_connect")
             yield PanelAct(ActCode.CONNECT, "link", "Connect Monday", guide, is_link=True)
