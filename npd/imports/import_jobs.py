@@ -41,7 +41,7 @@ from sync.kernel import process
 from sync.kernel.db import advisory_lock
 from sync.outbox.notify import send_task
 from sync.records.authors import log_action
-from sync.registry import entity, hidden_relations, may_act
+from sync.registry import may_act
 
 UNCONFIRMED = (ImportState.READING, ImportState.FAILED, ImportState.COLUMNS, ImportState.SHOWN)
 CHOOSING = (ImportState.COLUMNS, ImportState.SHOWN)
@@ -93,7 +93,7 @@ def choose_columns(job: ImportJob, fields: Sequence[str], *, by: User, make_orga
     `make_organizations`, where given, replaces what was chosen with the file. Raises
     ImportFileError where a field is there twice, or none tells which record a row is about.
     """
-    columns = columns_of(job.entity_type, job.titles, fields, _hidden(job, by))
+    columns = columns_of(job.entity_type, job.titles, fields)
     check_columns(job.entity_type, columns)
     chosen = [column.field for column in columns]
     with transaction.atomic():
@@ -110,12 +110,6 @@ def choose_columns(job: ImportJob, fields: Sequence[str], *, by: User, make_orga
         log_action(by, job, f"Columns chosen: {read_as}."[:1000])
         transaction.on_commit(notify_import_worker, robust=True)
     return True
-
-
-def _hidden(job: ImportJob, *people: User) -> Collection[str]:
-    """The fields that one of these people, or who chose the file, may not see."""
-    model = entity(job.entity_type).model
-    return frozenset[str]().union(*(hidden_relations(one, model) for one in (job.by, *people)))
 
 
 def discard_import(job: ImportJob, *, by: User) -> bool:
@@ -361,7 +355,7 @@ def _plan_import(
 def _columns_of(job: ImportJob, table: FileTable) -> list[FileColumn]:
     """The file's columns as a person chose them, else as their titles say."""
     fields = job.options.get("chosen") or recognize_fields(job.entity_type, table.titles)
-    return columns_of(job.entity_type, table.titles, fields, _hidden(job))
+    return columns_of(job.entity_type, table.titles, fields)
 
 
 def _columns_json(columns: Iterable[FileColumn]) -> list[list[str]]:

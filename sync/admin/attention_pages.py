@@ -46,7 +46,6 @@ from sync.operations import attention
 from sync.operations.attention import AttentionCause, AttentionEntry, AttentionKind, AttentionScope, Tally, Wording
 from sync.records.availability import overview
 from sync.records.unmatched_items import open_requests
-from sync.registry import visible_types
 
 CAUSES_ON_A_PAGE = 30
 ENTRIES_OF_A_CAUSE = 10
@@ -322,9 +321,7 @@ def _with_values(request: HttpRequest, groups: Sequence[InboxGroup], wording: Wo
     """Put on the rows what each side has, and what this person may do; return all of them."""
     shown = {
         entry.key: entry
-        for entry in attention.with_values(
-            [row.entry for group in groups for row in group.rows], wording, visible_types(request.user)
-        )
+        for entry in attention.with_values([row.entry for group in groups for row in group.rows], wording)
     }
     rows = dict(zip(shown, _rows(request, shown.values(), now), strict=True))
     for group in groups:
@@ -459,7 +456,7 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
 
 def _fitting(request: HttpRequest, action: InboxAction, found: Sequence[AttentionEntry]) -> list[AttentionEntry]:
     """Those with which this person may do it, with what each side has."""
-    whole = attention.with_values(found, Wording.of_boards(), visible_types(request.user))
+    whole = attention.with_values(found, Wording.of_boards())
     return [entry for entry in whole if action.is_for(request.user, entry)]
 
 

@@ -237,7 +237,7 @@ register_action(
 
 
 def _decision_question(decision: str, request: HttpRequest, found: Sequence[AttentionEntry]) -> Question:
-    return approval_question(request.user, _requests_of(found), decision, ())
+    return approval_question(_requests_of(found), decision, ())
 
 
 _APPROVED: Mapping[str, str] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -654,11 +654,6 @@ class UnmatchedItem(models.Model):
     @property
     def reason_sentence(self) -> str:
         return unmatched_sentence(UnmatchedReason(self.reason_code), **self.details)
-
-    def reason_to(self, types: Collection[str]) -> str:
-        """Return why, to who may see these types of records: of others without the names of those that could be it."""
-        is_named = self.entity_type in types
-        return self.reason_sentence if is_named else unmatched_sentence(UnmatchedReason(self.reason_code))
 
 
 # Approvals: deletes and emptied fields that are too many to be let through without a person.

@@ -153,14 +153,13 @@ _SEEN_WITH = {
 
 @dataclass(frozen=True)
 class AttentionScope:
-    """What a person is shown: these kinds, and records of these types by their names; None: of every type.
+    """What a person is shown: these kinds.
 
     `user` is whose own notifications are meant; None: everybody's. `reads_only` says that this person may act on none
     of it, `others` are the kinds that they may see, and others act on.
     """
 
     kinds: frozenset[AttentionKind]
-    named_types: frozenset[str] | None = None
     user: int | None = None
     reads_only: bool = False
     others: frozenset[AttentionKind] = frozenset()
@@ -181,7 +180,7 @@ def scope_of(user: Any) -> AttentionScope:
     kinds = own or seen
     if kinds:
         kinds |= {AttentionKind.NOTIFICATION}
-    return AttentionScope(kinds, registry.visible_types(user), user.pk, reads_only=not own, others=seen - kinds)
+    return AttentionScope(kinds, user.pk, reads_only=not own, others=seen - kinds)
 
 
 _ACTED_ON_WITH = {
@@ -443,9 +442,7 @@ def causes(
     return [
         AttentionCause(
             AttentionKind(kind), cause,
-            wording.cause(
-                kind, entity_type, code, subject, _known_text(scope, kind, entity_type, only or common, single)
-            ),
+            wording.cause(kind, entity_type, code, subject, only or common),
             registry.board_title(entity_type), number, since, entity_type, code, UUID(single) if single else None,
             records, wording.label(entity_type, subject) if (kind, code) == _OF_COLUMN else "",
         )
@@ -485,12 +482,7 @@ def entries(
         keys=keys, any_cause=not of_causes, causes=list(of_causes), limit=limit, offset=offset,
     )  # fmt: skip
     wording = wording or Wording.of_boards()
-    if scope.named_types is not None:
-        rows = [
-            _with_known_sides(row, scope.named_types) if row[2] in scope.named_types else _without_names(row)
-            for row in rows
-        ]
-    names = _names(scope, [(row[2], row[3], row[4]) for row in rows])
+    names = _names([(row[2], row[3], row[4]) for row in rows])
     return [_entry(AttentionKind(row[0]), row, wording, names) for row in rows]
 
 
@@ -531,53 +523,6 @@ def _chosen_keys(
         limit=limit, offset=offset,
     )  # fmt: skip
     return [key for (key,) in rows]
-
-
-def _without_names(row: Sequence[Any]) -> Sequence[Any]:
-    """A row without what its sentence names: the records that an item could be, what an approval is about, or what
-    Monday said, which quotes values.
-    """
-    *head, common, detail, sides = row
-    hidden = registry.known_text((), row[2], detail)
-    match row[0]:
-        case AttentionKind.APPROVAL:
-            detail = ""
-        case AttentionKind.UNMATCHED:
-            sides, detail = "{}", ""
-        case AttentionKind.FAILED:
-            common = detail = hidden
-        case AttentionKind.REJECTED | AttentionKind.BLOCKED if row[3]:  # a column's quotes nothing
-            detail = hidden
-        case AttentionKind.CONFLICT | AttentionKind.DUPLICATE | AttentionKind.REMOVED:
-            detail = registry.without_quotes(detail)
-    return _with_known_sides([*head, common, detail, sides], ())
-
-
-def _with_known_sides(row: Sequence[Any], types: Collection[str]) -> Sequence[Any]:
-    """A row of a record that may be known, without what it says of those that it points at and that may not."""
-    names = registry.hidden_keys(types, row[2])
-    if not names:
-        return row
-    *head, common, detail, stored = row
-    sides, is_about = json.loads(stored), head[8] in names
-    for side in ("npd", "base", "monday"):
-        for key in names.keys() & (sides.get(side) or {}).keys():
-            sides[side][key] = sides[side][key] and names[key]
-    if head[0] == AttentionKind.UNMATCHED:
-        sides = registry.quoting_less(sides)
-    elif head[0] == AttentionKind.APPROVAL and is_about:
-        detail = ""
-    elif head[0] not in (AttentionKind.WEBHOOK, AttentionKind.NOTIFICATION):
-        common, detail = registry.without_quotes(common), registry.without_quotes(detail or "")
-    return [*head, common, detail, json.dumps(sides)]
-
-
-def _known_text(scope: AttentionScope, kind: str, entity_type: str, text: str, single: str | None) -> str:
-    """What Monday said, which quotes values, where this person may see such records; a column's has none to hide."""
-    if kind == AttentionKind.BLOCKED and single is None and scope.named_types is not None:
-        return registry.without_quotes(text)
-    is_told = scope.named_types is None or kind not in (AttentionKind.FAILED, AttentionKind.BLOCKED)
-    return text if is_told else registry.known_text(scope.named_types or (), entity_type, text)
 
 
 _NO_FIELDS = (AttentionKind.REMOVED, AttentionKind.NOTIFICATION)
@@ -652,13 +597,10 @@ def _entry(
     )
 
 
-def _names(
-    scope: AttentionScope, keys: Collection[tuple[str, UUID | None, str]]
-) -> dict[tuple[str, UUID | None, str], str]:
-    """What each record or item is called, where this person may know it; else its type."""
-    visible = {key for key in keys if scope.named_types is None or key[0] in scope.named_types}
-    records = registry.record_names((entity_type, entity_id) for entity_type, entity_id, _item in visible)
-    records |= deleted_record_names((key[0], key[1]) for key in visible if key[1] and (key[0], key[1]) not in records)
+def _names(keys: Collection[tuple[str, UUID | None, str]]) -> dict[tuple[str, UUID | None, str], str]:
+    """What each record or item is called; without a name, its type."""
+    records = registry.record_names((entity_type, entity_id) for entity_type, entity_id, _item in keys)
+    records |= deleted_record_names((key[0], key[1]) for key in keys if key[1] and (key[0], key[1]) not in records)
     found = {}
     for entity_type, entity_id, item in keys:
         unnamed = registry.type_name(entity_type) if entity_id else f"Item {item}"
@@ -700,21 +642,9 @@ def register_values(kind: AttentionKind, load: ValuesLoader) -> None:
     _values[kind] = load
 
 
-def with_values(found: Sequence[AttentionEntry], wording: Wording, types: Collection[str]) -> list[AttentionEntry]:
-    """Return the entries with what each side has, of kinds that somebody knows it of, as a reader of these types may
-    know it.
-    """
+def with_values(found: Sequence[AttentionEntry], wording: Wording) -> list[AttentionEntry]:
+    """Return the entries with what each side has, of kinds that somebody knows it of."""
     values: dict[str, Sequence[SideValues]] = {}
     for kind, load in _values.items():
         values |= load([entry for entry in found if entry.kind is kind], list(wording.mappings.values()))
-    return [
-        replace(entry, values=tuple(_known_sides(one, entry, types) for one in values.get(entry.key, entry.values)))
-        for entry in found
-    ]
-
-
-def _known_sides(value: SideValues, entry: AttentionEntry, types: Collection[str]) -> SideValues:
-    name = registry.hidden_keys(types, entry.entity_type).get(value.key)
-    if name is None:
-        return value
-    return replace(value, npd=value.npd and name, monday=value.monday and name, excerpts=())
+    return [replace(entry, values=tuple(values.get(entry.key, entry.values))) for entry in found]
