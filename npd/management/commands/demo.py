@@ -41,7 +41,7 @@ from sync.registry import item_url, link_of
 ADMIN = "admin"
 PAGE_USER = "monday-sandbox"
 
-# Why an unmatched item still waits: a sentence that may name a record, which is hidden from who may not see those.
+# Why an unmatched item still waits.
 PAGE_USER_VIEWS = ("syncqueue", "contact", "organization")
 
 
