@@ -42,7 +42,7 @@ ADMIN = "admin"
 PAGE_USER = "monday-sandbox"
 
 # Why an unmatched item still waits.
-PAGE_USER_VIEWS = ("syncqueue", "contact", "organization")
+PAGE_USER_VIEWS = ("syncqueue",)
 
 
 def create_admin() -> bool:
