@@ -312,7 +312,7 @@ class SyncConflictAdmin(BulkResolutionMixin, CaseMixin, ExportMixin, PageAdmin):
             type_name(conflict.entity_type),
         )
 
-    def export_columns(self, user: Any) -> list[ExportColumn]:
+    def export_columns(self) -> list[ExportColumn]:
         """Both sides of each conflict with the last synced value, and how it was resolved."""
         return [
             ("Record", lambda row: row.page_case.name),

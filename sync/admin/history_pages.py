@@ -466,7 +466,7 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
 
     moment = admin_base.time_column("at", "When")
 
-    def export_columns(self, user: Any) -> list[ExportColumn]:
+    def export_columns(self) -> list[ExportColumn]:
         """What happened, when, to which record, by whom."""
         return [
             ("When (UTC)", lambda row: row.at),

@@ -659,7 +659,7 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
 
     age = admin_base.time_column("created_at", "Queued")
 
-    def export_columns(self, user: Any) -> list[ExportColumn]:
+    def export_columns(self) -> list[ExportColumn]:
         """How each job stands, and why; failed ones are exported by the list's filter."""
         return [
             ("Status", lambda row: row.get_status_display()),

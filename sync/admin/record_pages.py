@@ -322,7 +322,7 @@ class SyncedModelAdmin(RecordSelectionMixin, DeletedMeanwhileMixin, ExportMixin,
     def export_related(self) -> tuple[str, ...]:  # type: ignore[override]  # other lists have it as a plain tuple
         return tuple(field.name for field in registry.own_relations(self.model))
 
-    def export_columns(self, user: Any) -> list[ExportColumn]:
+    def export_columns(self) -> list[ExportColumn]:
         own = [
             (capfirst(str(field.verbose_name)), partial(field_value, field))
             for field in registry.own_fields(self.model)
