@@ -15,7 +15,6 @@ from sync.models.board_link import (
     StoredSecret,
 )
 from sync.models.followers import (
-    Assignment,
     DeliveryState,
     DisabledCode,
     EventType,
@@ -45,7 +44,7 @@ from sync.models.state import (
 from sync.models.synced_model import LongTextField, SyncedModel, track_history
 
 __all__ = [
-    "ApiBudget", "ApiReservation", "ApiToken", "ApiUsage", "ApprovalRequest", "Assignment", "AwaitedRelation",
+    "ApiBudget", "ApiReservation", "ApiToken", "ApiUsage", "ApprovalRequest", "AwaitedRelation",
     "BoardLease", "BoardLink", "Decision", "DeliveryState", "DisabledCode", "EventType", "ExportFormat",
     "ExternalId", "FeedEvent", "FieldMapping", "HourCount", "IgnoredItem", "Incident", "Intent", "IntentState",
     "LatencyHour", "LongTextField", "MetricCount", "MondayAccount", "Notification", "NotificationReceiver",

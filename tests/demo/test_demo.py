@@ -128,7 +128,6 @@ def test_try_prints_addresses_that_are_there(played: Played) -> None:
 
 
 def test_the_boards_page_may_read_why_the_stranger_waits(played: Played) -> None:
-    """A reason may quote a record, so it is hidden from who may not see those."""
     asked = "/api/v1/sync/queue/?unmatched_items=true&status=pending"
     (row,) = Client().get(asked, headers={"Authorization": f"Token {PAGE_TOKEN}"}).json()["results"]
     assert row["reason"] == strangers_row().reason

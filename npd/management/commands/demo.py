@@ -41,8 +41,8 @@ from sync.registry import item_url, link_of
 ADMIN = "admin"
 PAGE_USER = "monday-sandbox"
 
-# Why an unmatched item still waits: a sentence that may name a record, which is hidden from who may not see those.
-PAGE_USER_VIEWS = ("syncqueue", "contact", "organization")
+# Why an unmatched item still waits.
+PAGE_USER_VIEWS = ("syncqueue",)
 
 
 def create_admin() -> bool:
