@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
+from conflicts.history import quote_value
 from conflicts.lifecycle import (
     CLOSING_NOTE,
     Effect,
@@ -21,7 +22,6 @@ from conflicts.lifecycle import (
     chosen_option,
     effect_of,
     offered_options,
-    quote_value,
     resolved_parts,
     same_text,
     selection_effect,
@@ -45,30 +45,16 @@ from sync.registry import item_url, link_of, mappings_of, record_url, type_name,
 
 
 class ConflictContext:
-    """Each part is read when first asked for; `mappings` are those that were read already, with their links.
+    """Each part is read when first asked for; `mappings` are those that were read already, with their links."""
 
-    `other` is another conflict that the page names: its record is read with this one's where both have one
-    type.
-    """
-
-    def __init__(
-        self,
-        entity_type: str,
-        entity_id: UUID,
-        mappings: Sequence[FieldMapping] = (),
-        other: SyncConflict | None = None,
-    ) -> None:
-        self.entity_type, self.entity_id = entity_type, entity_id
-        self._ids = [entity_id]
-        if other is not None and other.entity_type == entity_type:
-            self._ids.append(other.entity_id)
+    def __init__(self, entity_type: str, entity_id: UUID, mappings: Sequence[FieldMapping] = ()) -> None:
+        self.entity_type = entity_type
+        self.entity_id = entity_id
         self._given_mappings = [mapping for mapping in mappings if mapping.link.entity_type == entity_type]
 
     @classmethod
-    def of(
-        cls, conflict: SyncConflict, mappings: Sequence[FieldMapping] = (), other: SyncConflict | None = None
-    ) -> ConflictContext:
-        return cls(conflict.entity_type, conflict.entity_id, mappings, other)
+    def of(cls, conflict: SyncConflict, mappings: Sequence[FieldMapping] = ()) -> ConflictContext:
+        return cls(conflict.entity_type, conflict.entity_id, mappings)
 
     @cached_property
     def link(self) -> BoardLink | None:
@@ -104,17 +90,7 @@ class ConflictContext:
     @cached_property
     def record(self) -> SyncedModel | None:
         """The record with what its fields point at; None where it was deleted or its type is not synced."""
-        return self._records.get(self.entity_id)
-
-    @cached_property
-    def _records(self) -> dict[UUID, SyncedModel]:
-        return self.records(self._ids)
-
-    def name_of_other(self, other: SyncConflict) -> str:
-        """Return the name of another conflict's record, read with this one's where both have one type."""
-        if other.entity_type == self.entity_type and (found := self._records.get(other.entity_id)):
-            return str(found)
-        return ConflictContext.of(other, self._given_mappings).name
+        return self.records([self.entity_id]).get(self.entity_id)
 
     def records(self, keys: Iterable[UUID]) -> dict[UUID, SyncedModel]:
         """Return records of this type by their ids, with what their fields point at; one query."""

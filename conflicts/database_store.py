@@ -13,7 +13,8 @@ from django.contrib.auth import get_user_model
 from django.contrib.postgres.aggregates import ArrayAgg
 from django.db.models import Count, F, Q
 
-from conflicts.lifecycle import ConflictHistory, new_conflict, reports_end, update_conflict
+from conflicts.history import ConflictHistory
+from conflicts.lifecycle import new_conflict, reports_end, update_conflict
 from conflicts.models import ConflictKind, SyncConflict
 from conflicts.resolution import apply_undo_results, reject_undo
 from sync import registry

@@ -241,6 +241,9 @@ class SyncConflict(models.Model):
     def labels(self, keys: Iterable[str]) -> str:
         return ", ".join(self.label(key) for key in self.in_order(keys))
 
+    def values(self, key: str) -> dict[str, str | None]:
+        return {NPD: self.npd_data.get(key), BASE: self.base_data.get(key), MONDAY: self.monday_data.get(key)}
+
     def sides(self, key: str) -> dict[str, str | None]:
         return {NPD: self.npd_data.get(key), MONDAY: self.monday_data.get(key)}
 

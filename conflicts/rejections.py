@@ -27,7 +27,8 @@ from conflicts.case import (
     Progress,
     SubmittedForm,
 )
-from conflicts.lifecycle import Sides, is_same, quote_value
+from conflicts.history import quote_value
+from conflicts.lifecycle import Sides, is_same
 from conflicts.models import CUSTOM, MONDAY, NPD
 from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, check_may_type, request_pass, text_problem
 from sync import registry

@@ -14,14 +14,13 @@ from django.db import transaction
 from django.db.models import Q
 
 from conflicts.case import ConflictContext, fields_with_base
+from conflicts.history import ConflictHistory, quote_value
 from conflicts.lifecycle import (
     CLOSING_NOTE,
-    ConflictHistory,
     Sides,
     annotate,
     chosen_option,
     is_same,
-    log_admin_action,
     normalize_text,
     offered_options,
     resolved_parts,
@@ -53,7 +52,7 @@ from sync.outbox.queue_rows import enqueue_many
 from sync.reconcile.field_values import RelatedNotFound, clean_values, parse_input
 from sync.reconcile.identity import SAME_AS, TAKES_ITEM
 from sync.reconcile.lookups import read_until
-from sync.records.authors import who_may
+from sync.records.authors import log_kind_action, who_may
 
 Selections = Mapping[str, FieldSelection]
 SeenValues = Mapping[str, Sides]
@@ -327,7 +326,14 @@ def resolve(
             option = chosen_option(conflict, selection)
             if option and option.deletes and (problem := deletion_problem(by, conflict.entity_type)):
                 raise NotAllowed(f"Nothing was stored: {problem}")
-            history.log_record_resolution(conflict, resolution, option.label if option else selection.choose)
+            values = {
+                "what": selection.npd,
+                "choose": selection.choose,
+                "value": selection.value,
+                "seen": dict(selection.seen),
+            }
+            label = option.label if option else selection.choose
+            history.log("record_chosen", conflict, "", values, actor=resolution.by, option=label)
         elif record is None:
             raise InvalidResolution("The record was deleted in NPD; the next sync closes this conflict.")
         else:
@@ -335,7 +341,11 @@ def resolve(
                 check_may_type(by, conflict.entity_type)
             chosen = _field_selections(conflict, context, resolution_type, wanted, seen)
             resolution = resolution_by(by, resolution_type, chosen)
-            history.log_resolution(conflict, resolution)
+            for key, selection in chosen.items():
+                effect = selection_effect(conflict, key, selection)
+                values = {**conflict.values(key), "choose": selection.choose}
+                result = quote_value(effect.value)
+                history.log("chosen", conflict, key, values, actor=resolution.by, result=result, where=effect.where)
         store_resolution(conflict, resolution, history, by=by, name=context.name)
     return conflict
 
@@ -359,7 +369,8 @@ def store_resolution(
     conflict.resolution, conflict.resolution_problem = resolution.to_json(), ""
     conflict.save(update_fields=["resolution", "resolution_problem"])
     history.save()
-    log_admin_action(by, " ".join(line.sentence for line in history.lines), conflict, name)
+    sentence = " ".join(line.sentence for line in history.lines)
+    log_kind_action(by, SyncConflict, sentence, key=conflict.pk, name=name)
     request_pass(conflict.entity_type, conflict.entity_id)
 
 
@@ -412,7 +423,11 @@ def reject_undo(conflict: SyncConflict, reason: str, history: ConflictHistory) -
 def _log_result(conflict: SyncConflict, key: str, reason: str, history: ConflictHistory) -> None:
     if reason:
         annotate(conflict, key, undo=reason)
-    history.log_undo_result(conflict, key, conflict.stored_resolution, reason)
+    resolution = conflict.stored_resolution
+    selection = resolution.fields[key]
+    values = {"npd": selection.npd, "monday": selection.monday, "by": resolution.by}
+    line = "not_undone" if reason else "undone"
+    history.log(line, conflict, key, values, by=resolution.by, why=reason)
 
 
 def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
@@ -444,7 +459,9 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
         }
         resolution = resolution_by(by, UNDO, picks)
         history = ConflictHistory()
-        history.log_undo_requested(conflict, resolution)
+        for key, selection in picks.items():
+            values = {"npd": selection.npd, "monday": selection.monday, "choose": selection.choose}
+            history.log("undo_requested", conflict, key, values, actor=resolution.by)
         store_resolution(conflict, resolution, history, by=by, name=context.name)
     return conflict
 

@@ -55,7 +55,7 @@ from sync.admin.confirmed_action import Question, RecordTable, question_page
 from sync.admin.record_panel import inbox_url
 from sync.clock import SyncNow
 from sync.kernel.conflict_store import RECORD_KEY
-from sync.kernel.humanize import count_with_noun, plural
+from sync.kernel.humanize import plural
 from sync.kernel.messages import ActionError, Conflict, NotAllowed
 from sync.merge import FieldSelection
 from sync.models import Decision, FieldMapping
@@ -241,7 +241,7 @@ class ConflictDesk:
         self.request = request
         self.conflict = conflict
         self.last = last
-        self.context = ConflictContext.of(conflict, all_mappings(request), last)
+        self.context = ConflictContext.of(conflict, all_mappings(request))
         self.url, self.title = screen_url(conflict.pk), f"Conflict of {self.context.name}"
 
     @classmethod
@@ -399,7 +399,7 @@ def _emptying_question(case: Case) -> Question | None:
 def _decided_before(request: HttpRequest, desk: Desk, *, may_change: bool) -> Strip | None:
     """The strip above the page; None where nothing was decided just before, or this very value."""
     if (last := desk.last) is not None:
-        name = desk.context.name_of_other(last)
+        name = ConflictContext.of(last, all_mappings(request)).name
         undo_url = reverse(f"{URL_NAME}_undo", args=[last.pk]) if may_change else ""
         status_url = reverse(f"{URL_NAME}_status", args=[last.pk])
         return Strip(name, screen_url(last.pk), status_url, conflict_progress(last), undo_url)
@@ -489,9 +489,14 @@ class CaseScreen(UnfoldModelAdminViewMixin, TemplateView):
             problem=problem,
             keeps_choices=bool(form and form.chosen and case.is_waiting),
         )
-        words = script_texts(len(case.rows), may_type=screen.may_type)
+        effects = {
+            "both": Effect(None, npd_changes=True, monday_changes=True).where,
+            "npd": Effect(None, npd_changes=True, monday_changes=False).where,
+            "monday": Effect(None, npd_changes=False, monday_changes=True).where,
+            "nothing": Effect(None, npd_changes=False, monday_changes=False).where,
+        }
         walk = desk.walk()
-        context = self.get_context_data(page_name=case.name, case=case, screen=screen, walk=walk, script_words=words)
+        context = self.get_context_data(page_name=case.name, case=case, screen=screen, walk=walk, effects=effects)
         if walk.kind is AttentionKind.DUPLICATE and context.get("section"):
             # Its address doesn't say that it is no conflict of values.
             context["section"] = replace(context["section"], title=str(walk.kind.label), kind=walk.kind.value)
@@ -556,39 +561,3 @@ def marked_excerpt(field: CaseField, side: str) -> SafeString | str:
     """Return one side's value around its first difference, which is marked."""
     pieces = (format_html("<ins>{}</ins>", part.text) if part.marked else part.text for part in field.excerpts[side])
     return format_html_join("", "{}", ((piece,) for piece in pieces)) or "(empty)"
-
-
-# The texts of the screen's script, in the page's language: a script can't form every language's plurals.
-
-
-def script_texts(rows: int, *, may_type: bool = True) -> dict[str, Any]:
-    """The script's texts for a page with so many fields; lists hold the text for each count, from 0 on."""
-
-    def counted(one: str, many: str | None = None) -> list[str]:
-        return [count_with_noun(number, one, many) for number in range(rows + 1)]
-
-    return {
-        "both": Effect(None, npd_changes=True, monday_changes=True).where,
-        "npd": Effect(None, npd_changes=True, monday_changes=False).where,
-        "monday": Effect(None, npd_changes=False, monday_changes=True).where,
-        "nothing": Effect(None, npd_changes=False, monday_changes=False).where,
-        "empty": "(empty)",
-        "notChosen": "Not chosen: stays open",
-        "choose": f"Choose a side{', or type a value,' if may_type else ''} for at least one field.",
-        "chooseWay": "Choose an option.",
-        "kept": "What you chose before is back; it isn't sent yet.",
-        "dropped": "The values have changed since you chose: choose again.",
-        "andNext": "%(act)s, and next…",
-        "undoLater": "It can be undone once it is written.",
-        "undoNothing": "Nothing was resolved just now, so there is nothing to undo.",
-        "empties": {
-            "npd": "Empty %(field)s in NPD",
-            "monday": "Empty %(field)s on Monday",
-            "both": "Empty %(field)s on both sides",
-            "many": [f"Empty {values}" for values in counted("value")],
-        },
-        "writes": "Writes %(fields)s in NPD, %(columns)s on Monday.",
-        "fields": ["nothing", *counted("field")[1:]],
-        "columns": ["nothing", *counted("column")[1:]],
-        "open": counted("field stays open.", "fields stay open."),
-    }

@@ -66,7 +66,7 @@ from conflicts.resolution import SIDE_OF_TYPE, may_delete, may_type, resolve, un
 from conflicts.text_diff import excerpts
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import DeletedName, PageAdmin, names_of_rows, record_ids_by_name
+from sync.admin.admin_base import DeletedName, EntityFilter, PageAdmin, names_of_rows, record_ids_by_name
 from sync.admin.inbox_offers import ActionResult, GroupLead, InboxAction, register_action, register_lead
 from sync.admin.list_exports import ExportColumn, ExportMixin
 from sync.clock import SyncNow
@@ -144,19 +144,6 @@ class StateFilter(ConditionFilter):
             UNDOING: Q(resolution__resolution_type=UNDO),
         }
         return conditions.get(value, Q())
-
-
-class EntityFilter(ConditionFilter):
-    """Contacts, organizations, whatever else is synced: each has a board of its own."""
-
-    title = "board"
-    parameter_name = "entity_type"
-
-    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
-        return [(spec.entity_type, spec.board_title) for spec in registry.entities()]
-
-    def condition(self, value: str) -> Q:
-        return Q(entity_type=value)
 
 
 class FieldFilter(ConditionFilter):

@@ -6,8 +6,8 @@
   const rows = form ? [...form.querySelectorAll("[data-row]")] : [];
   const options = form ? [...form.querySelectorAll("[data-option]")] : [];
   const summary = document.querySelector("[data-summary]");
-  const told = document.getElementById("cfl-words");
-  const words = told ? JSON.parse(told.textContent) : {};
+  const effects = JSON.parse(document.getElementById("cfl-effects").textContent);
+  const ask = summary?.textContent.trim();
   let current = 0;
   // What was chosen or typed and not sent: whoever leaves the page is asked first.
   let isChanged = Boolean(form && "kept" in form.dataset);
@@ -27,7 +27,9 @@
     sessionStorage.removeItem(draft);
     if (!kept) return;
     isChanged = kept.seen === seen();
-    returned = isChanged ? words.kept : words.dropped;
+    returned = isChanged
+      ? "What you chose before is back; it isn't sent yet."
+      : "The values have changed since you chose: choose again.";
     for (const [name, value] of isChanged ? kept.choices : []) {
       for (const one of form.querySelectorAll(`[name="${CSS.escape(name)}"]:not(:disabled)`)) {
         if (one.type === "radio") one.checked = one.value === value;
@@ -35,6 +37,7 @@
       }
     }
   };
+  const count = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
   const say = (text) => (summary.textContent = returned ? `${text} ${returned}` : text);
 
   const radios = (row) => [...row.querySelectorAll("input[type=radio]")];
@@ -58,7 +61,7 @@
 
   const where = ({ npd, monday }) => {
     const side = npd ? "npd" : "monday";
-    return `→ ${npd && monday ? words.both : words[npd || monday ? side : "nothing"]}`;
+    return `→ ${npd && monday ? effects.both : effects[npd || monday ? side : "nothing"]}`;
   };
 
   // Where the page itself says what a choice leads to, as of a value that Monday refuses.
@@ -71,20 +74,21 @@
   // On which side a choice removes what is there; a rejected value that is kept different changes nothing.
   const emptied = (row) => {
     const choice = picked(row);
-    if (!choice || unified(result(row)) || (form.dataset.ask && choice === "npd")) return "";
+    if (!choice || unified(result(row)) || ("rejected" in form.dataset && choice === "npd")) return "";
     const { npd, monday } = outcome(row);
     return npd && monday ? "both" : (npd && "npd") || (monday && "monday") || "";
   };
-  const emptying = (found) =>
-    found.length > 1 ? words.empties.many[found.length] : words.empties[emptied(found[0])].replace("%(field)s", found[0].dataset.label);
+  const places = { npd: "in NPD", monday: "on Monday", both: "on both sides" };
+  const emptying = (removing) =>
+    removing.length > 1 ? `Empty ${count(removing.length, "value")}` : `Empty ${removing[0].dataset.label} ${places[emptied(removing[0])]}`;
 
   const show = (row) => {
     const choice = picked(row);
     const shown = field(row);
-    if (choice && choice !== "custom") shown.value = row.dataset[choice] || (shown.matches("output") ? words.empty : "");
-    shown.placeholder = choice ? words.empty : "";
+    if (choice && choice !== "custom") shown.value = row.dataset[choice] || (shown.matches("output") ? "(empty)" : "");
+    shown.placeholder = choice ? "(empty)" : "";
     const line = row.querySelector("[data-where]");
-    line.textContent = choice ? leads(row) || where(outcome(row)) : line.dataset.open || words.notChosen;
+    line.textContent = choice ? leads(row) || where(outcome(row)) : line.dataset.open;
     line.classList.toggle("cfl-removes", Boolean(emptied(row)));
   };
 
@@ -94,23 +98,24 @@
   const nameButtons = (danger) => {
     document.querySelectorAll(".cfl-foot button").forEach((one) => one.classList.toggle("cfl-deletes", Boolean(danger)));
     buttons.alone.textContent = danger ? `${danger}…` : usual.alone;
-    buttons.next.textContent = danger ? words.andNext.replace("%(act)s", danger) : usual.next;
+    buttons.next.textContent = danger ? `${danger}, and next…` : usual.next;
   };
 
   const summarise = () => {
     const removing = rows.filter(emptied);
     nameButtons(removing.length ? emptying(removing) : "");
-    if (form.dataset.ask) {
-      say((picked(rows[0]) && leads(rows[0]).slice(2)) || form.dataset.ask);
+    if ("rejected" in form.dataset) {
+      say((picked(rows[0]) && leads(rows[0]).slice(2)) || ask);
       return;
     }
     const chosen = rows.filter(picked).map(outcome);
     const open = rows.length - chosen.length;
-    const writes = words.writes
-      .replace("%(fields)s", words.fields[chosen.filter((o) => o.npd).length])
-      .replace("%(columns)s", words.columns[chosen.filter((o) => o.monday).length]);
-    const left = open ? ` ${words.open[open]}` : "";
-    say(chosen.length ? writes + left : words.choose);
+    const written = (side, noun) => {
+      const number = chosen.filter((changes) => changes[side]).length;
+      return number ? count(number, noun) : "nothing";
+    };
+    const left = open ? ` ${count(open, "field")} ${open === 1 ? "stays" : "stay"} open.` : "";
+    say(chosen.length ? `Writes ${written("npd", "field")} in NPD, ${written("monday", "column")} on Monday.${left}` : ask);
   };
 
   const mark = (index) => {
@@ -167,7 +172,12 @@
     const wish = [...document.querySelectorAll("form[data-undo]")].find((one) => !one.inert);
     if (wish) return wish.requestSubmit();
     const line = summary || document.querySelector("[data-waits]");
-    if (line) line.textContent = document.querySelector("[data-state=applying]") ? words.undoLater : words.undoNothing;
+    const isApplying = document.querySelector("[data-state=applying]") !== null;
+    if (line) {
+      line.textContent = isApplying
+        ? "It can be undone once it is written."
+        : "Nothing was resolved just now, so there is nothing to undo.";
+    }
     return undefined;
   };
 
@@ -242,7 +252,7 @@
   const summariseOption = () => {
     const chosen = options.find((option) => option.checked);
     const deletes = Boolean(chosen && "deletes" in chosen.dataset);
-    say(chosen ? chosen.dataset.label : words.chooseWay);
+    say(chosen ? chosen.dataset.label : ask);
     nameButtons(deletes ? chosen.dataset.label : "");
   };
 
