@@ -108,7 +108,8 @@ def selection_effect(conflict: SyncConflict, key: str, selection: FieldSelection
 
 def applied_effect(conflict: SyncConflict, key: str) -> Effect:
     """Return what a field's applied resolution led to, from the values that it was made for."""
-    entry, result = conflict.merge_selections[key], conflict.resolved_data.get(key)
+    entry = conflict.merge_selections[key]
+    result = conflict.resolved_data.get(key)
     sides = {side: entry[side] for side in (NPD, BASE, MONDAY)}
     return effect_of(entry["choose"], **sides, value=result, kind=conflict.kind)
 
@@ -200,13 +201,15 @@ def close(conflict: SyncConflict, reason: str, now: datetime) -> None:
         conflict.notes = {**conflict.notes, CLOSING_NOTE: reason}
     if not conflict.is_being_undone:
         conflict.resolution = None
-    conflict.resolution_problem, conflict.resolved_at = "", now
+    conflict.resolution_problem = ""
+    conflict.resolved_at = now
 
 
 def set_field_values(conflict: SyncConflict, item_id: str, fields: Sequence[FieldConflict]) -> None:
     if conflict.kind == ConflictKind.OVERWRITTEN:
         # Those that lost their value with a column; of these a later pass tells only that the value is the same.
-        before, lost = conflict.replaced_fields, conflict.monday_data or {}
+        before = conflict.replaced_fields
+        lost = conflict.monday_data or {}
         replaced = [
             field.key
             for field in fields
@@ -241,19 +244,19 @@ def offered_options(conflict: SyncConflict) -> list[Option]:
 def chosen_option(conflict: SyncConflict, chosen: FieldSelection) -> Option | None:
     """Return the option that a resolution names, or None where it is not offered."""
     named = (chosen.choose, chosen.value or "")
-    return next((one for one in offered_options(conflict) if (one.choose, one.value) == named), None)
+    return next((option for option in offered_options(conflict) if (option.choose, option.value) == named), None)
 
 
 def side_option(conflict: SyncConflict, side: str) -> Option | None:
     """Return the option by which one side wins, npd or monday, or None where it is not offered."""
-    return next((one for one in offered_options(conflict) if one.choose == side), None)
+    return next((option for option in offered_options(conflict) if option.choose == side), None)
 
 
 def act_option(conflict: SyncConflict, act: str) -> Option | None:
     """Return the option of a deleted record or item that does this act, or None where it is not offered."""
     if conflict.kind != ConflictKind.DELETE:
         return None
-    return next((one for one in offered_options(conflict) if one.does == act), None)
+    return next((option for option in offered_options(conflict) if option.does == act), None)
 
 
 def set_record_values(conflict: SyncConflict, report: ConflictReport) -> None:
@@ -361,8 +364,8 @@ def update_conflict(conflict: SyncConflict, report: ConflictReport, now: datetim
     remaining = _remaining_fields(conflict, report, applied)
     for key in [key for key in conflict.conflict_fields if key not in {*remaining, *applied}]:
         why = report.ended.get(key, report.closing_reason)
-        asked = {"asked_in": report.asked_in[key]} if key in report.asked_in else {}
-        drop_field(conflict, key, now, resolution.fields.get(key), why=why, **asked)
+        anew = {"asked_in": report.asked_in[key]} if key in report.asked_in else {}
+        drop_field(conflict, key, now, resolution.fields.get(key), why=why, **anew)
         history.log("ended", conflict, key, conflict.merge_selections[key], why=_because(why))
         if key in resolution.fields:
             history.log_returned(conflict, key, resolution, why or OVER_BEFORE, is_over=True)
@@ -380,9 +383,9 @@ def update_conflict(conflict: SyncConflict, report: ConflictReport, now: datetim
         if field.key in conflict.conflict_fields and field.monday != first.monday:
             values = {"npd": first.npd, "monday": first.monday, "second": field.monday}
             history.log("overwritten_again", conflict, field.key, values)
-    known = set(conflict.conflict_fields)
+    before = set(conflict.conflict_fields)
     set_field_values(conflict, report.monday_item_id, list(remaining.values()))
-    history.log_found(conflict, [key for key in remaining if key not in known])
+    history.log_found(conflict, [key for key in remaining if key not in before])
     conflict.resolution = wish or resolution.to_json()
     conflict.resolution_problem = "\n".join(dict.fromkeys(resolution.reasons.values()))
 
@@ -392,15 +395,15 @@ def _because(reason: str) -> str:
 
 
 def _remaining_fields(conflict: SyncConflict, report: ConflictReport, applied: list[str]) -> dict[str, FieldConflict]:
-    found = {field.key: field for field in [*report.fields, *_undecided_fields(conflict, report)]}
+    reported = {field.key: field for field in [*report.fields, *_undecided_fields(conflict, report)]}
     content = (report.fields, report.undecided, report.applied, report.rejected, report.ended)
     # Of an overwritten edit the report may have nothing but the reason why it can't be resolved any more.
     only_closes = bool(report.closing_reason) and not any(content)
     if conflict.kind != ConflictKind.OVERWRITTEN or only_closes:
-        return found
+        return reported
     ended = {*applied, *report.ended}
-    known = {key: field_conflict(conflict, key) for key in conflict.conflict_fields if key not in ended}
-    return known | {key: field for key, field in found.items() if key not in applied}
+    stored = {key: field_conflict(conflict, key) for key in conflict.conflict_fields if key not in ended}
+    return stored | {key: field for key, field in reported.items() if key not in applied}
 
 
 def _undecided_fields(conflict: SyncConflict, report: ConflictReport) -> list[FieldConflict]:

@@ -126,7 +126,8 @@ def selection_problem(conflict: SyncConflict, context: ConflictContext, key: str
     A value that a side has already is checked only for being required; the pass that applies it says what the
     other side makes of it.
     """
-    mapped, record = context.mapped.get(key), context.record
+    mapped = context.mapped.get(key)
+    record = context.record
     if mapped is None or record is None:
         return f"{key}: this field is no longer mapped to a column, so the next sync closes its conflict."
     if mapped.required and selection_effect(conflict, key, selection).value is None:
@@ -140,7 +141,9 @@ def selection_problem(conflict: SyncConflict, context: ConflictContext, key: str
 
 def text_problem(context: ConflictContext, key: str, text: str) -> str:
     """Return why a typed text can't be stored in NPD or on Monday, as a sentence; empty when it can."""
-    mapped, record, converter = context.mapped[key], context.record, context.converter(key)
+    mapped = context.mapped[key]
+    record = context.record
+    converter = context.converter(key)
     assert record is not None
     try:
         raw = read_until(partial(parse_input, converter, record, mapped.fields, text))
@@ -185,27 +188,27 @@ def _field_selections(
         wanted = dict.fromkeys(conflict.conflict_fields, FieldSelection(side))
     elif not selections:
         raise InvalidResolution("No field has a choice yet. Choose a side, or type a value, for one at least.")
-    elif problems := _only_problems({key: _form_problem(conflict, key, one, seen) for key, one in wanted.items()}):
+    elif problems := _only_problems({key: _form_problem(conflict, key, pick, seen) for key, pick in wanted.items()}):
         raise InvalidResolution("Some choices are not complete.", problems)
     # Bound to the stored values, under the conflict's lock; that these are the ones seen is checked next.
     chosen = {
         key: FieldSelection(
-            choose=one.choose,
-            value=normalize_text(one.value) if one.choose == CUSTOM else None,
+            choose=pick.choose,
+            value=normalize_text(pick.value) if pick.choose == CUSTOM else None,
             npd=conflict.sides(key)[NPD],
             monday=conflict.sides(key)[MONDAY],
         )
-        for key, one in wanted.items()
+        for key, pick in wanted.items()
     }
     # A side is chosen for the conflict as a whole: whoever saw another field in it decided on something else.
     checked = {*chosen, *seen} if side else set(chosen)
     if changed := [key for key in sorted(checked) if not _is_fresh(conflict, key, seen)]:
         raise not_as_seen(conflict, changed)
-    takes_base = any(one.choose == BASE for one in chosen.values())
+    takes_base = any(pick.choose == BASE for pick in chosen.values())
     with_base = fields_with_base(conflict, context) if takes_base else set()
     problems = {}
-    for key, one in chosen.items():
-        if one.choose == BASE and key not in with_base:
+    for key, pick in chosen.items():
+        if pick.choose == BASE and key not in with_base:
             problems[key] = (
                 f"{conflict.label(key)}: choose the current value (npd), the overwritten value (monday), or type one "
                 "(custom)."
@@ -213,7 +216,7 @@ def _field_selections(
                 else f"{conflict.label(key)}: it was never synced with this column, so there is no last synced value."
             )
         else:
-            problems[key] = selection_problem(conflict, context, key, one)
+            problems[key] = selection_problem(conflict, context, key, pick)
     if problems := _only_problems(problems):
         raise InvalidResolution(f"Nothing was stored for {context.name}.", problems)
     return chosen
@@ -224,7 +227,9 @@ def _only_problems(problems: Mapping[str, str]) -> dict[str, str]:
 
 
 def _form_problem(conflict: SyncConflict, key: str, selection: FieldSelection, seen: SeenValues) -> str:
-    label, choose, value = conflict.label(key), selection.choose, selection.value
+    label = conflict.label(key)
+    choose = selection.choose
+    value = selection.value
     if key not in seen:
         where = "" if key in conflict.conflict_fields else " It is not in conflict."
         return f"{label}: say in “seen” which values you decided on.{where}"
@@ -245,7 +250,8 @@ def _record_selection(
 ) -> dict[str, FieldSelection]:
     """Return the choice of an option that is offered; raises NotAsSeen or InvalidResolution."""
     if side := SIDE_OF_TYPE.get(resolution_type):
-        option, requested = side_option(conflict, side), resolution_type
+        option = side_option(conflict, side)
+        requested = resolution_type
     else:
         # One option for the record, under its key; a field beside it would be dropped silently.
         if not selections:
@@ -256,7 +262,8 @@ def _record_selection(
             problem = f"{problem} {_offered_options(conflict)}"
             raise InvalidResolution("Nothing was stored.", dict.fromkeys(unexpected or [RECORD_KEY], problem))
         selection = selections[RECORD_KEY]
-        option, requested = chosen_option(conflict, selection), f"{selection.choose} {selection.value or ''}".strip()
+        option = chosen_option(conflict, selection)
+        requested = f"{selection.choose} {selection.value or ''}".strip()
     if option is None:
         raise InvalidResolution(f"“{requested}” is not offered here. {_offered_options(conflict)}")
     # Every edited field has to be seen as it is, and an identity's question; of a delete it may be left out.
@@ -302,15 +309,16 @@ def resolve(
     with transaction.atomic():
         # Locked until the commit: of two people who resolve it at once, the second reads what the first one chose.
         conflict = SyncConflict.objects.select_for_update().get(pk=conflict_id)
-        context, wanted = ConflictContext.of(conflict), selections or {}
+        context = ConflictContext.of(conflict)
+        wanted = selections or {}
         record = context.record
         if not conflict.is_open:
             raise NotOpen(f"The conflict of {context.name} is resolved already.", current_values(conflict))
         if conflict.is_being_applied:
-            who, wait = conflict.stored_resolution.by, "Wait for it, then check again."
+            who = conflict.stored_resolution.by
             did = "asked to undo a part of" if conflict.is_being_undone else "chose for"
-            message = f"{who} {did} {context.name} already, and that is being applied. {wait}"
-            raise NotOpen(message, current_values(conflict))
+            message = f"{who} {did} {context.name} already, and that is being applied."
+            raise NotOpen(f"{message} Wait for it, then check again.", current_values(conflict))
         if record is not None and not record.may_sync:
             message = (
                 f"Sync is off for {context.name}, so nothing can be written. Turn it on at the record, then choose."
@@ -322,7 +330,8 @@ def resolve(
         history = ConflictHistory()
         if conflict.is_about_record:
             chosen = _record_selection(conflict, resolution_type, wanted, seen)
-            resolution, selection = resolution_by(by, resolution_type, chosen), chosen[RECORD_KEY]
+            resolution = resolution_by(by, resolution_type, chosen)
+            selection = chosen[RECORD_KEY]
             option = chosen_option(conflict, selection)
             if option and option.deletes and (problem := deletion_problem(by, conflict.entity_type)):
                 raise NotAllowed(f"Nothing was stored: {problem}")
@@ -366,7 +375,8 @@ def store_resolution(
     conflict: SyncConflict, resolution: StoredResolution, history: ConflictHistory, *, by: AbstractBaseUser, name: str
 ) -> None:
     """Store what a person wants of the record `name`, with its lines in both logs; request the pass that does it."""
-    conflict.resolution, conflict.resolution_problem = resolution.to_json(), ""
+    conflict.resolution = resolution.to_json()
+    conflict.resolution_problem = ""
     conflict.save(update_fields=["resolution", "resolution_problem"])
     history.save()
     sentence = " ".join(line.sentence for line in history.lines)

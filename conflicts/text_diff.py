@@ -59,9 +59,9 @@ def _differing(words: list[str], other: str) -> set[int]:
     return {place for block in blocks for place in block}
 
 
-def excerpts(one: str | None, other: str | None) -> list[list[DiffPart]]:
+def excerpts(text: str | None, other: str | None) -> list[list[DiffPart]]:
     """Return both texts on one line around their first difference, marked; what is cut off is an ellipsis."""
-    lines = [" ".join((text or "").split()) for text in (one, other)]
+    lines = [" ".join((side or "").split()) for side in (text, other)]
     differs = next((place for place, (mine, theirs) in enumerate(zip(*lines, strict=False)) if mine != theirs), 0)
     begin = max(0, differs - EXCERPT_BEFORE)
     begin = lines[0].rfind(" ", 0, begin) + 1 or begin  # at a word, where the text has words
@@ -81,22 +81,25 @@ def _cut(parts: list[DiffPart], is_begun: bool) -> list[DiffPart]:
     return shown
 
 
-def both_texts(one: str | None, other: str | None) -> str:
+def both_texts(text: str | None, other: str | None) -> str:
     """Return one text of two: their common lines and sentences once, each addition where it was.
 
-    Every word of both is in it. Where both changed the same place, `one` comes first.
+    Every word of both is in it. Where both changed the same place, `text` comes first.
     """
-    if one == other:
-        return one or ""
-    mine, theirs = [(text or "").replace("\r\n", "\n").replace("\r", "\n").strip() for text in (one, other)]
-    first, second = _sentences(mine), _sentences(theirs)
-    texts = [text for text, _ in first]
+    if text == other:
+        return text or ""
+    mine, theirs = [(side or "").replace("\r\n", "\n").replace("\r", "\n").strip() for side in (text, other)]
+    first = _sentences(mine)
+    second = _sentences(theirs)
+    texts = [sentence for sentence, _ in first]
     merged = []
-    for _, i, i_end, j, j_end in SequenceMatcher(None, texts, [text for text, _ in second], False).get_opcodes():
-        # What is in both but elsewhere stays where `one` has it.
+    for _, i, i_end, j, j_end in SequenceMatcher(
+        None, texts, [sentence for sentence, _ in second], False
+    ).get_opcodes():
+        # What is in both but elsewhere stays where `text` has it.
         merged += [*first[i:i_end], *(sentence for sentence in second[j:j_end] if sentence[0] not in texts)]
     has_lines = "\n" in mine + theirs
-    return "".join(text + (gap if gap is not None else _gap(text, has_lines)) for text, gap in merged).rstrip()
+    return "".join(part + (gap if gap is not None else _gap(part, has_lines)) for part, gap in merged).rstrip()
 
 
 def _gap(text: str, has_lines: bool) -> str:

@@ -70,11 +70,11 @@ REFUSED = "Rejected by Monday"
 
 def all_mappings(request: HttpRequest) -> list[FieldMapping]:
     """Return every field mapping with its board; read once per request, for filters and rules."""
-    known: list[FieldMapping] | None = getattr(request, "conflict_mappings", None)
-    if known is None:
-        known = list(FieldMapping.objects.select_related("link"))
-        request.conflict_mappings = known  # type: ignore[attr-defined]
-    return known
+    mappings: list[FieldMapping] | None = getattr(request, "conflict_mappings", None)
+    if mappings is None:
+        mappings = list(FieldMapping.objects.select_related("link"))
+        request.conflict_mappings = mappings  # type: ignore[attr-defined]
+    return mappings
 
 
 # The walk from case to case, over all that waits for a person's decision on a value, as the inbox lists it; after the
@@ -100,10 +100,11 @@ class Walk:
 
 def walk_from(row_id: str, kind: AttentionKind) -> Walk:
     """The walk from a case, named as its entry of the inbox is; from one that waits no more to the first and last."""
-    keys, key = attention.keys(kinds=WALKED, limit=MAX_WALKED), f"{kind}:{row_id}"
+    keys = attention.keys(kinds=WALKED, limit=MAX_WALKED)
+    key = f"{kind}:{row_id}"
     place = keys.index(key) if key in keys else -1
     others = keys[place + 1 :] + keys[: max(place, 0)]
-    alike = [one for one in keys if one.startswith(f"{kind}:")]
+    alike = [other for other in keys if other.startswith(f"{kind}:")]
     number = alike.index(key) + 1 if key in keys else 0
     if not others:
         return Walk(kind, number, len(alike))
@@ -124,10 +125,10 @@ def rejection_url(field_ref: FieldRef) -> str:
     return reverse(f"{URL_NAME}_rejected_screen", args=field_ref)
 
 
-def _onward(request: HttpRequest, next_url: str, parameter: str, decided: Any, said: str) -> str:
+def _onward(request: HttpRequest, next_url: str, parameter: str, decided: Any, sentence: str) -> str:
     """The address to go on to, which names what was decided just before; the inbox where nothing follows."""
     if not next_url:
-        messages.success(request, f"All resolved. {said}")
+        messages.success(request, f"All resolved. {sentence}")
         return reverse("npd-inbox")
     return f"{next_url}?{parameter}={decided}"
 
@@ -177,7 +178,7 @@ def resolution_type_of(conflict: SyncConflict, form: SubmittedForm) -> str:
         chosen = form.chosen.get(RECORD_KEY, FieldSelection(""))
         offered = [(side_option(conflict, side), kind) for side, kind in sides]
         wanted = chosen.choose, chosen.value or ""
-        named = [kind for one, kind in offered if one and (one.choose, one.value) == wanted]
+        named = [kind for option, kind in offered if option and (option.choose, option.value) == wanted]
     else:
         picks = {selection.choose for selection in form.chosen.values()}
         named = [kind for side, kind in sides if set(form.chosen) == set(form.seen) and picks == {side}]
@@ -242,17 +243,19 @@ class ConflictDesk:
         self.conflict = conflict
         self.last = last
         self.context = ConflictContext.of(conflict, all_mappings(request))
-        self.url, self.title = screen_url(conflict.pk), f"Conflict of {self.context.name}"
+        self.url = screen_url(conflict.pk)
+        self.title = f"Conflict of {self.context.name}"
 
     @classmethod
     def find(cls, request: HttpRequest, **named: Any) -> ConflictDesk:
         """Read it and the one resolved just before with one query."""
-        pk, last = named["pk"], parse_uuid(request.GET.get(CONFLICT_PARAMETER))
+        pk = named["pk"]
+        last = parse_uuid(request.GET.get(CONFLICT_PARAMETER))
         rows = SyncConflict.objects.select_related("resolved_by").annotate(page_now=SyncNow())
-        found = {row.pk: row for row in rows.filter(pk__in=[pk, *([last] if last else [])])}
-        if pk not in found:
+        conflicts = {row.pk: row for row in rows.filter(pk__in=[pk, *([last] if last else [])])}
+        if pk not in conflicts:
             raise Http404(f"There is no conflict {pk}.")
-        return cls(request, found[pk], found.get(last) if last else None)
+        return cls(request, conflicts[pk], conflicts.get(last) if last else None)
 
     def case(self, form: SubmittedForm | None, problems: Mapping[str, str]) -> Case:
         """What is displayed, with what was chosen."""
@@ -283,16 +286,18 @@ class ConflictDesk:
 
     def apply(self, form: SubmittedForm, *, by: User, to_next: bool) -> str:
         """Store what was chosen, for the values seen; return the address to go to. Raises ActionError."""
-        kind, next_url = resolution_type_of(self.conflict, form), self.walk().next_url if to_next else ""
+        kind = resolution_type_of(self.conflict, form)
+        next_url = self.walk().next_url if to_next else ""
         stored = resolve(self.conflict.pk, by=by, resolution_type=kind, selections=form.chosen, seen=form.seen)
         if not to_next:
             return self.url
-        said = conflict_progress(stored, self.context, with_delay=False).sentence
-        return _onward(self.request, next_url, CONFLICT_PARAMETER, stored.pk, said)
+        sentence = conflict_progress(stored, self.context, with_delay=False).sentence
+        return _onward(self.request, next_url, CONFLICT_PARAMETER, stored.pk, sentence)
 
     def asks(self, form: SubmittedForm) -> Question | None:
         """What has to be confirmed before that is applied: what deletes or empties; None where nothing has."""
-        now, is_waiting = current_values(self.conflict), self.conflict.is_open and not self.conflict.is_being_applied
+        now = current_values(self.conflict)
+        is_waiting = self.conflict.is_open and not self.conflict.is_being_applied
         is_fresh = all(key in now and is_same(seen, now[key]) for key, seen in form.seen.items())
         # What has changed since is refused, with what it is now.
         if not is_waiting or not is_fresh:
@@ -315,7 +320,8 @@ class RejectionDesk:
     """A field whose value Monday rejected, with an answer that somebody gave about it: the last one, if no other."""
 
     def __init__(self, request: HttpRequest, rejection: RejectionCase, answer: Decision | None = None) -> None:
-        self.request, self.rejection = request, rejection
+        self.request = request
+        self.rejection = rejection
         self.context = rejection.context
         last = parse_uuid(request.GET.get(CONFLICT_PARAMETER))
         self.last = SyncConflict.objects.filter(pk=last).first() if last else None
@@ -336,7 +342,7 @@ class RejectionDesk:
         case = rejected_case(self.rejection, self.answer, form, problems.get(self.rejection.key, ""))
         if self.rejection.would_empty and not may_type(self.request.user, case.entity_type):
             why = "Emptying it changes the record, which your account isn't allowed to do."
-            case = replace(case, fields=[replace(one, monday_problem=why) for one in case.fields])
+            case = replace(case, fields=[replace(row, monday_problem=why) for row in case.fields])
         return replace(case, reason=admin_base.with_request_id(case.reason))
 
     def screen(self, case: Case, *, may_change: bool) -> Screen:
@@ -354,7 +360,8 @@ class RejectionDesk:
         return walk_from(":".join(map(str, self.field_ref)), AttentionKind.REJECTED)
 
     def apply(self, form: SubmittedForm, *, by: User, to_next: bool) -> str:
-        next_url, key = self.walk().next_url if to_next else "", self.rejection.key
+        next_url = self.walk().next_url if to_next else ""
+        key = self.rejection.key
         chosen = form.chosen.get(key, FieldSelection(""))
         decision = answer_rejection(
             self.field_ref, by=by, choose=chosen.choose, value=chosen.value or "", seen=form.seen.get(key, {})
@@ -378,16 +385,17 @@ Desk = ConflictDesk | RejectionDesk
 def _emptying_question(case: Case) -> Question | None:
     """Ask before a value is removed; None where what is chosen removes none."""
     chosen = [
-        (one, one.effect_of(one.choice.pick, one.choice.value)) for one in case.rows if one.choice.pick in CHOICES
+        (row, row.effect_of(row.choice.pick, row.choice.value)) for row in case.rows if row.choice.pick in CHOICES
     ]
-    emptied = {one.label: effect.emptied_side for one, effect in chosen if effect.emptied_side}
+    emptied = {row.label: effect.emptied_side for row, effect in chosen if effect.emptied_side}
     if not emptied:
         return None
-    sides, rest = set(emptied.values()), len(chosen) - len(emptied)
+    sides = set(emptied.values())
+    rest = len(chosen) - len(emptied)
     what = next(iter(emptied)) if len(emptied) == 1 else f"{len(emptied)} values"
     label = f"Empty {what} {sides.pop()}" if len(sides) == 1 else f"Empty {what}"
     button = f"{label}, and write {plural(rest, 'the other field', f'{rest} other fields')}" if rest else label
-    rows = [(one.label, one.npd or "", one.monday or "", effect.value or "(empty)") for one, effect in chosen]
+    rows = [(row.label, row.npd or "", row.monday or "", effect.value or "(empty)") for row, effect in chosen]
     table = RecordTable(("Field", "NPD now", "Monday now", "Result"), rows, len(rows))
     effects = ["What is there now is removed. You can undo it here."]
     return Question(f"{label}?", effects, button, [table], page_name=case.name, deletes=True)
@@ -412,7 +420,8 @@ def _decided_before(request: HttpRequest, desk: Desk, *, may_change: bool) -> St
 
 def _answer_strip(request: HttpRequest, decision: Decision, desk: RejectionDesk | None, *, may_undo: bool) -> Strip:
     """The strip of an answered rejection: of the page's own `desk`, or of another one, whose record may be deleted."""
-    field_ref, mappings = _field_ref(decision), all_mappings(request)
+    field_ref = _field_ref(decision)
+    mappings = all_mappings(request)
     rejection = desk.rejection if desk else RejectionCase.of(*field_ref, mappings)
     name = str(rejection.record) if rejection else ConflictContext(*field_ref[:2], mappings).name
     can_undo = may_undo and rejections.can_undo(decision, rejection)
@@ -452,7 +461,8 @@ class CaseScreen(UnfoldModelAdminViewMixin, TemplateView):
     def post(self, request: HttpRequest, **named: Any) -> HttpResponse:
         """Store the decision, or show again what is wrong with it with the choices kept."""
         check_permission(self.model_admin, request, "change")
-        desk, form = self.desk_type.find(request, **named), parse_form(request)
+        desk = self.desk_type.find(request, **named)
+        form = parse_form(request)
         if "confirmed" not in request.POST and (question := desk.asks(form)):
             sent = [(name, value) for name, value in request.POST.items() if name != "csrfmiddlewaretoken"]
             return question_page(self.model_admin, request, replace(question, hidden=sent), desk.url)
@@ -475,8 +485,10 @@ class CaseScreen(UnfoldModelAdminViewMixin, TemplateView):
         problem: str = "",
         status: int = HTTPStatus.OK,
     ) -> HttpResponse:
-        self.title, user = desk.title, self.request.user
-        may_change, case = self.model_admin.has_change_permission(self.request), desk.case(form, problems or {})
+        self.title = desk.title
+        user = self.request.user
+        may_change = self.model_admin.has_change_permission(self.request)
+        case = desk.case(form, problems or {})
         is_linked = desk.context.record is not None and may_act(user, "view", case.entity_type)
         screen = replace(
             desk.screen(case, may_change=may_change),
@@ -511,7 +523,8 @@ class CaseMixin:
 
     def get_urls(self) -> list[URLPattern]:
         """The addresses of both kinds of cases."""
-        view, name = self.admin_site.admin_view, "conflicts_syncconflict"
+        view = self.admin_site.admin_view
+        name = "conflicts_syncconflict"
         field = "rejected/<slug:entity_type>/<uuid:entity_id>/<slug:key>/"
         conflict_screen = CaseScreen.as_view(model_admin=self, desk_type=ConflictDesk)
         rejected_screen = CaseScreen.as_view(model_admin=self, desk_type=RejectionDesk)
