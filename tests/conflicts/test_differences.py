@@ -92,8 +92,8 @@ def test_an_excerpt_begins_at_a_word_before_the_first_difference_and_says_what_i
     same = "Parent available never traditional cat. " * 5
     found = shown_excerpts(f"{same}Called on Tuesday; wants a quote", f"{same}Called on\nWednesday; has no budget")
     assert found == [
-        "… traditional cat. Called on [Tuesday]; [wants a quote]",
-        "… traditional cat. Called on [Wednesday]; [has no budget]",
+        "… never traditional cat. Called on [Tuesday]; [wants a quote]",
+        "… never traditional cat. Called on [Wednesday]; [has no budget]",
     ]
     [cut, _] = shown_excerpts(f"Tuesday {same}", f"Wednesday {same}")
     assert cut.startswith("[Tuesday] Parent")
