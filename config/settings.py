@@ -143,6 +143,8 @@ MIDDLEWARE = [
 ]
 # Only requests that may write need an author; a page that only reads pays nothing for history.
 PGHISTORY_MIDDLEWARE_METHODS = ("POST", "PUT", "PATCH", "DELETE")
+# The engine's one clock (sync/clock.py), and the moment of the change rather than of its transaction's begin.
+PGHISTORY_CREATED_AT_FUNCTION = "sync_now()"
 ROOT_URLCONF = "config.urls"
 TEMPLATES = [
     {

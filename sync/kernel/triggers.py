@@ -47,12 +47,13 @@ _UPSERT = """
 """
 
 _TOMBSTONES = """
-    INSERT INTO sync_tombstones (entity_type, entity_id, monday_id, data)
-    SELECT '{meta.model_name}', gone.id, gone.monday_id, to_jsonb(gone.*)
+    deletion := _pgh_attach_context();
+    INSERT INTO sync_tombstones (entity_type, entity_id, monday_id, data, context_id)
+    SELECT '{meta.model_name}', gone.id, gone.monday_id, to_jsonb(gone.*), deletion
     FROM old_values AS gone ORDER BY gone.id
     ON CONFLICT (entity_type, entity_id) DO UPDATE
     SET monday_id = excluded.monday_id, data = excluded.data, deleted_at = sync_now(),
-        state = 'waiting', settled_at = NULL, note = '';
+        context_id = excluded.context_id, state = 'waiting', settled_at = NULL, note = '';
 """
 
 
@@ -332,7 +333,12 @@ def synced_triggers() -> list[pgtrigger.Trigger]:
         _Statement(
             name="sync_outbox_update", operation=pgtrigger.Update, condition=ChangedColumns(), func=_function(ON_UPDATE)
         ),
-        _Statement(name="sync_outbox_delete", operation=pgtrigger.Delete, func=_function(ON_DELETE)),
+        _Statement(
+            name="sync_outbox_delete",
+            operation=pgtrigger.Delete,
+            declare=[("deletion", "uuid")],
+            func=_function(ON_DELETE),
+        ),
         _event_trigger("sync_event_insert", pgtrigger.Insert, "record.created", _whole_rows("new_values")),
         _event_trigger("sync_event_update", pgtrigger.Update, "record.changed", _DIFFERENCES),
         _event_trigger("sync_event_delete", pgtrigger.Delete, "record.deleted", _whole_rows("old_values")),

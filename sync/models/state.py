@@ -520,7 +520,7 @@ class WebhookEvent(models.Model):
 class Tombstone(models.Model):
     """What is remembered of a deleted record, so that its item creates no new record.
 
-    Written by a trigger.
+    Written by a trigger. Records that were deleted in one act have the same `context_id`; a script's have none.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -533,6 +533,7 @@ class Tombstone(models.Model):
     reason_code = models.CharField(max_length=30, blank=True, db_default="")
     state = models.CharField(max_length=20, choices=TombstoneState.choices, db_default=TombstoneState.WAITING)
     settled_at = models.DateTimeField("done at", null=True, blank=True)
+    context_id = models.UUIDField("history context of its deletion", null=True, blank=True, editable=False)
 
     class Meta:
         db_table = "sync_tombstones"

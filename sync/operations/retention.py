@@ -207,7 +207,8 @@ def _intent_condition() -> str:
 
 
 def _change_rules(days: int) -> Iterator[RetentionRule]:
-    # Of each record that exists, its newest old change stays: later changes are read as differences from it.
+    # Of each record that exists, its newest old change stays: later changes are read as differences from it. So does
+    # that of a deleted one as long as there is activity of it, which calls it by the name that it had.
     for spec in registry.entities():
         for events in event_models(tracks_model=spec.model):
             table = _table(events)
@@ -215,9 +216,12 @@ def _change_rules(days: int) -> Iterator[RetentionRule]:
                 old.pgh_created_at < {_AGE} AND (
                     EXISTS (SELECT 1 FROM {table} AS newer WHERE newer.pgh_obj_id = old.pgh_obj_id
                         AND newer.pgh_id > old.pgh_id AND newer.pgh_created_at < {_AGE})
-                    OR NOT EXISTS (SELECT 1 FROM {_table(spec.model)} AS record WHERE record.id = old.pgh_obj_id))
+                    OR NOT EXISTS (SELECT 1 FROM {_table(spec.model)} AS record WHERE record.id = old.pgh_obj_id)
+                    AND NOT EXISTS (SELECT 1 FROM sync_decisions AS activity WHERE activity.entity_id = old.pgh_obj_id
+                        AND activity.kind <> %(left_out)s))
             """  # noqa: S608 - as above
-            yield RetentionRule(f"changes of {spec.model._meta.verbose_name_plural}", table, where, days, key="pgh_id")
+            name = f"changes of {spec.model._meta.verbose_name_plural}"
+            yield RetentionRule(name, table, where, days, key="pgh_id", params={"left_out": EXCLUDED_KIND})
     unused = " AND ".join(
         f"NOT EXISTS (SELECT 1 FROM {table} AS event WHERE event.pgh_context_id = old.id)"  # noqa: S608
         for table in map(_table, event_models())

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection
 from django.db.models import F, Func, TextField, Value, Window, prefetch_related_objects
 from django.db.models.functions import Lower, RowNumber
 
@@ -261,14 +260,8 @@ def events_by_item(rows: Iterable[WebhookEvent]) -> dict[str, list[ReceivedEvent
 
 
 def read_edits(board: BoardContext, records: Mapping[UUID, SyncedModel], known: EditFacts) -> EditFacts:
-    """Read when these records' fields were edited on both sides: four queries for all of them."""
+    """Read when these records' fields were edited on both sides: three queries for all of them."""
     history = latest_edits(board.model, records)
-    ahead = known.ahead
-    if history and not known.history:
-        # History takes PostgreSQL's own time, everything else `sync_now()`, which tests move.
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT sync_now() - clock_timestamp()")
-            ahead = cursor.fetchone()[0]
     items = [record.monday_id for record in records.values() if record.monday_id]
     told = WebhookEvent.objects.filter(
         item_id__in=items,
@@ -280,7 +273,7 @@ def read_edits(board: BoardContext, records: Mapping[UUID, SyncedModel], known: 
         pk: change_events(board, record, by_item.get(record.monday_id or "", ())) for pk, record in records.items()
     }
     found = {pk: history.get(pk, []) for pk in records}
-    return EditFacts({**known.history, **found}, {**known.changes, **changes}, ahead)
+    return EditFacts({**known.history, **found}, {**known.changes, **changes})
 
 
 # The values of a record's fields as pages show them, outside a pass.
