@@ -151,8 +151,9 @@ def depth_rows(api: APIClient, rounds: int, name: str, begun: str, quick: str = 
 
 def feed_rows(api: APIClient, rounds: int, records: int) -> Iterator[Row]:
     """The feed at its beginning and near its end, whole and by filters; and the records that were deleted."""
-    from sync.models import FeedEvent
     from sync.operations.event_feed import place_events
+
+    from sync.models import FeedEvent
 
     fill_events(records)
     begun = time.monotonic()

@@ -41,10 +41,6 @@ SCHEDULE = (
     PeriodicJob("notify people", "sync.notify_people", title="Notify people", every=60, max_seconds=15 * 60,
                 description="Notices what needs attention, and sends the messages that are due.",
                 when_off="Nobody is notified of anything, by email or chat."),
-    PeriodicJob("tell other systems", "sync.deliver_webhooks", title="Send webhooks", every=10, max_seconds=5 * 60,
-                description="Tells the endpoints of other systems what happened: what a lost message would have done, "
-                "and what is tried again.",
-                when_off="Webhooks whose message was lost, or that failed, are not sent."),
     PeriodicJob("resolve many conflicts", "conflicts.carry_on_batches",
                 title="Continue bulk resolutions", every=10, max_seconds=5 * 60,
                 description="Continues bulk resolutions of conflicts, and their undo.",

@@ -210,7 +210,6 @@ class TokenScope(models.TextChoices):
     WRITE = "write", "Write"
     RESOLVE = "resolve", "Resolve conflicts"
     OPERATE = "operate", "Operate the sync"
-    WEBHOOKS = "webhooks", "Manage webhooks"
 
 
 class TokenState(models.TextChoices):

@@ -54,11 +54,8 @@ KEPT_ROWS: Mapping[str, Mapping[str, Any]] = {
         "data": {}, "monday_id": None, "state": TombstoneState.NOTHING_LEFT, "reason_code": TombstoneReason.ERASED,
         "settled_at": SyncNow(), "note": tombstone_sentence(TombstoneReason.ERASED),
     },
-    "sync.FeedEvent": {"data": {}},
 }  # fmt: skip
-"""Rows by their models' labels that stay, with these values: who did what and when, that the record is gone, and the
-places of a feed that others follow.
-"""
+"""Rows by their models' labels that stay, with these values: who did what and when, and that the record is gone."""
 
 WHOLE_RECORDS = ("sync.StoredAnswer",)
 """Models whose rows quote whole records as text: one that has the record's id in it is deleted."""

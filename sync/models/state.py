@@ -21,7 +21,6 @@ from sync.choices import ApprovalKind, ApprovalState, LedgerDirection, Resolutio
 from sync.clock import SyncNow
 from sync.connectors.base.board import EventKind, InvalidEvent
 from sync.kernel.messages import EXPLAINED_REASONS, UnmatchedReason, unmatched_sentence
-from sync.kernel.triggers import sync_state_triggers
 
 EMPTY = models.Value({}, models.JSONField())
 
@@ -166,7 +165,6 @@ class SyncMetadata(models.Model):
         # A database's clock may step back: that may not end as a refused write, after the other system has been
         # written to.
         triggers: ClassVar[list[pgtrigger.Trigger]] = [
-            *sync_state_triggers(),
             pgtrigger.Trigger(
                 name="success_was_attempt",
                 when=pgtrigger.Before,
