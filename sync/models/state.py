@@ -174,7 +174,7 @@ class SyncMetadata(models.Model):
                     " (NEW.last_sync_attempt IS NULL OR NEW.last_sync_attempt < NEW.last_successful_sync)"
                 ),
                 func="NEW.last_sync_attempt := NEW.last_successful_sync; RETURN NEW;",
-            ),
+            )
         ]
         # None holds a column that every pass moves: PostgreSQL then writes a new version of a row without touching
         # the indexes. Reports read the whole table, which takes a fraction of a second for 100,000 rows.

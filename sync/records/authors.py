@@ -268,7 +268,7 @@ def unsynced_edits(ids: Sequence[UUID] | None = None, *, limit: int) -> list[Uns
     return sorted(edits, key=lambda edit: edit.at, reverse=True)
 
 
-def _waiting_saves() -> QuerySet[SyncQueue, dict[str, Any]]:
+def _waiting_saves() -> QuerySet[SyncQueue, Any]:
     """Return, for each record with a save that waits, since when it does and whether all its jobs have failed."""
     # Each status by itself, because each has an index of its own.
     waiting = Q(status=QueueStatus.PENDING) | Q(status=QueueStatus.IN_PROGRESS) | Q(status=QueueStatus.FAILED)
