@@ -14,7 +14,7 @@ from pghistory.core import event_models
 
 from sync import registry
 from sync.choices import Cause, DeletedRecordPolicy, Operation, Priority, QueueDirection, SyncDirection, TombstoneState
-from sync.clock import SyncNow
+from sync.clock import SyncNow, sync_now
 from sync.kernel import process
 from sync.kernel.messages import RestoreError, TombstoneReason
 from sync.models import Decision, IgnoredItem, SyncedModel, SyncMetadata, Tombstone
@@ -104,6 +104,8 @@ def restore_record(
     is_taken = wanted and model._default_manager.filter(monday_id=wanted).exists()
     record.monday_id = None if is_taken else wanted
     record.monday_last_synced = None
+    # Whoever asks for what changed since a time gets it.
+    record.updated_at = sync_now()
     # A savepoint: after a failed insert the caller's transaction can still be used.
     try:
         with transaction.atomic():

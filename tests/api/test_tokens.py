@@ -117,8 +117,6 @@ def test_a_token_made_with_drfs_own_model_works_and_is_hashed_by_its_first_use(p
         ("post", "/api/v1/sync/queue/retry", "operate"),
         ("post", "/api/v1/sync/pauses/", "operate"),
         ("post", "/api/v1/sync/conflicts/11111111-1111-1111-1111-111111111111/resolve", "resolve"),
-        ("delete", "/api/v1/webhook-endpoints/11111111-1111-1111-1111-111111111111/", "webhooks"),
-        ("post", "/api/v1/webhook-deliveries/1/replay", "webhooks"),
     ],
 )
 def test_a_token_without_the_scope_is_refused_and_told_which(
@@ -139,7 +137,7 @@ def test_a_token_that_may_only_write_is_answered_with_its_record_and_reads_nothi
     client = with_token(person, "write")
     answer = client.patch(url_of(contact), {})
     assert (answer.status_code, answer.json()["name"]) == (200, contact.name)
-    assert {client.get(one).status_code for one in (url_of(contact), CONTACTS, "/api/v1/events/")} == {403}
+    assert {client.get(one).status_code for one in (url_of(contact), CONTACTS)} == {403}
 
 
 def test_who_signed_in_on_a_page_needs_no_scope(person: User) -> None:
