@@ -155,7 +155,7 @@ def test_me_says_who_asks_with_what_and_what_is_left(person: User) -> None:
     assert answer["rate_limit"]["limit"] == 3000
     assert answer["rate_limit"]["remaining"] == 2999
     client = with_session(person)
-    assert (client.get(ME).json()["token"], len(client.get(ME).json()["scopes"])) == (None, 5)
+    assert (client.get(ME).json()["token"], len(client.get(ME).json()["scopes"])) == (None, 4)
 
 
 def test_a_token_is_made_by_api_shown_once_and_listed_without_its_text(person: User, api: APIClient) -> None:
