@@ -30,7 +30,6 @@ from sandbox.clock import Clock
 from sandbox.control import Control
 from sandbox.http import Application, BadRequestError, Guard, NpdAddress, Request, Response, json_response, route
 from sandbox.model import WorldEvent
-from sandbox.oauth import OAuth
 from sandbox.pages import Live, Pages, Tools, Watcher, call_line, delivery_line
 from sandbox.webhooks.deliveries import Deliveries, Delivery, DeliveryStore, Sender
 from sandbox.world import World
@@ -160,8 +159,6 @@ class Settings:
     site_url: str
     token: str | None = None
     signing_secret: str | None = None
-    client_id: str | None = None
-    client_secret: str | None = None
     data: str | None = None
     page_url: str | None = None
     npd: NpdAddress | None = None
@@ -188,8 +185,7 @@ def build(settings: Settings) -> Sandbox:
         lambda delivery: live.publish("delivery", lambda: _delivery_message(delivery)),
     )
     calls = CallLog(lambda call: live.publish("call", lambda: _call_message(call, api)))
-    oauth = OAuth(world.clock, settings.client_id, settings.client_secret)
-    api = Api(world, deliveries, calls, settings.token, settings.plan, oauth)
+    api = Api(world, deliveries, calls, settings.token, settings.plan)
     watcher = _watcher(settings, live)
     world.listen(deliveries.on_events)
     world.listen(lambda happened: _notify_pages(live, happened))
@@ -202,12 +198,7 @@ def build(settings: Settings) -> Sandbox:
 
     npd_url = settings.npd.public if settings.npd else None
     pages = Pages(world, live, npd_url, history, Tools(world.clock, api, deliveries))
-    routes = [
-        route("POST", "/v2", api.post),
-        *Control(world, api, deliveries, live).routes(),
-        *oauth.routes(),
-        *pages.routes(),
-    ]
+    routes = [route("POST", "/v2", api.post), *Control(world, api, deliveries, live).routes(), *pages.routes()]
     application = Application(routes, Guard(settings.host, world.site_url, world.page_url))
     return Sandbox(application, live)
 
@@ -268,8 +259,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     for option, name, words in (
         ("--token", "MONDAY_API_KEY", "the API token that is accepted; without any, every one is"),
-        ("--client-id", "MONDAY_CLIENT_ID", "the app that may ask for authorization; without any, the sandbox's own"),
-        ("--client-secret", "MONDAY_CLIENT_SECRET", "its secret; without any, the sandbox's own"),
         ("--npd-token", "NPD_TOKEN", "NPD's API token, to show why an item waits"),
     ):
         add(option, default=os.environ.get(name), help=f"{words} (default: {name} of the environment)")
@@ -293,8 +282,6 @@ def _settings(options: argparse.Namespace) -> Settings:
         site_url=(options.site_url or f"http://{options.host}:{options.port}").rstrip("/"),
         token=options.token,
         signing_secret=options.signing_secret,
-        client_id=options.client_id,
-        client_secret=options.client_secret,
         data=options.data,
         page_url=options.page_url.rstrip("/") if options.page_url else None,
         npd=NpdAddress(options.npd_url.rstrip("/"), options.npd_via) if options.npd_url else None,

@@ -21,7 +21,6 @@ from sync.choices import STOP_WORDS, Cause, Priority, QueueDirection, StopCode, 
 from sync.clock import SyncNow, sync_now
 from sync.connectors.base.connector import AccountInfo, Connector
 from sync.connectors.base.errors import (
-    AuthorizationRejected,
     BudgetExhausted,
     ConnectorError,
     DailyLimitReached,
@@ -117,7 +116,7 @@ def trip_account(error: ConnectorError) -> None:
 
 
 def _stop_code(error: ConnectorError) -> StopCode:
-    if isinstance(error, NotAuthenticated | AuthorizationRejected | UserDenied | PermissionMissing):
+    if isinstance(error, NotAuthenticated | UserDenied | PermissionMissing):
         return StopCode.TOKEN
     if isinstance(error, DailyLimitReached):
         return StopCode.DAY_LIMIT

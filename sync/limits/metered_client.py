@@ -318,7 +318,7 @@ def client(*, urgent: bool = False, timeout: float | None = None) -> MeteredClie
     if (override := _override.get()) is not None:
         return override
     url, version, most = settings.MONDAY_API_URL, settings.MONDAY_API_VERSION, settings.MONDAY_TIMEOUT_SECONDS
-    inner = _shared_client(url, credentials.fresh_api_token(), version, min(timeout or most, most))
+    inner = _shared_client(url, credentials.api_token(), version, min(timeout or most, most))
     return MeteredClient(inner, urgent=urgent)
 
 

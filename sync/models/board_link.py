@@ -213,10 +213,7 @@ class MondayAccount(models.Model):
 
 
 class StoredSecret(models.Model):
-    """One secret by its name; `sealed` is what sync/kernel/secret_texts.py makes of it.
-
-    `claimed_until` is set while a process replaces it: a refresh token is good for one refresh.
-    """
+    """One secret by its name; `sealed` is what sync/kernel/secret_texts.py makes of it."""
 
     name = models.CharField(primary_key=True, max_length=30, choices=SecretName.choices)
     sealed = models.TextField()
@@ -224,8 +221,6 @@ class StoredSecret(models.Model):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     set_at = models.DateTimeField(db_default=SyncNow())
-    expires_at = models.DateTimeField(null=True, blank=True)
-    claimed_until = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         db_table = "sync_stored_secrets"

@@ -151,8 +151,7 @@ def _secret_findings() -> Iterator[CheckResult]:
         what = f"Webhooks come in by an address with a secret part{of_environment}."
         yield CheckResult(True, what, subject="settings")
     elif signing_secret:
-        of_environment = " (MONDAY_SIGNING_SECRET)" if settings.MONDAY_SIGNING_SECRET else ""
-        what = f"Webhooks must be signed with the app's signing secret{of_environment}."
+        what = "Webhooks must be signed with the app's signing secret (MONDAY_SIGNING_SECRET)."
         yield CheckResult(True, what, subject="settings")
     else:
         yield CheckResult(

@@ -11,7 +11,7 @@ from sync.connectors.base.board import BoardActivity, UpdatedItemsPage
 from sync.connectors.base.board_items import Item, Reading, WriteRequest, WriteResult
 from sync.connectors.base.connector import AccountInfo, Connector
 from sync.connectors.base.errors import AnswerWithoutData
-from sync.connectors.monday import board_events, board_structure, client, columns, connection, items
+from sync.connectors.monday import board_events, board_structure, columns, connection, items
 from sync.connectors.monday.columns.places import phone_regions
 from sync.connectors.monday.graphql import Answer, Api, Document
 
@@ -52,7 +52,6 @@ class MondayConnector(Connector):
     event_types = board_events.EVENT_TYPES
     event_paths = board_events.EVENT_PATHS
     items_per_read = items.ITEMS_PER_READ
-    sign_in_url = client.SIGN_IN_URL
 
     converter = staticmethod(columns.make_converter)
     phone_regions = staticmethod(phone_regions)
@@ -64,10 +63,6 @@ class MondayConnector(Connector):
     changes_without_values = staticmethod(board_events.changes_without_values)
     concerns_items = staticmethod(board_events.concerns_items)
     check_account = staticmethod(connection.check_account)
-    authorization_url = staticmethod(client.authorization_url)
-    exchange_code = staticmethod(client.exchange_code)
-    refresh_grant = staticmethod(client.refresh_grant)
-    revoke_grant = staticmethod(client.revoke_grant)
     prepare_changes = staticmethod(items.prepare_changes)
     prepare_creates = staticmethod(items.prepare_creates)
     prepare_archive = staticmethod(partial(items.prepare_removal, "archive_item"))

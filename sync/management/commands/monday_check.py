@@ -107,7 +107,7 @@ class Command(BaseCommand):
             for left in ground.left:
                 self.stderr.write(f"Not taken away: {left}.")
             WebhookEvent.objects.filter(board_id__in=filter(None, [ground.board_id, ground.other_board_id])).delete()
-        secrets = [credentials.fresh_api_token(), *credentials.webhook_secrets()]
+        secrets = [credentials.api_token(), *credentials.webhook_secrets()]
         recording = ground.recording(settings.MONDAY_API_VERSION, secrets)
         Path(record).write_text(json.dumps(recording, indent=1, ensure_ascii=False), encoding="utf-8")
         if options["json"]:
