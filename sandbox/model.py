@@ -145,8 +145,6 @@ class Board:
     items_limit: int = 10_000
     columns: list[Column] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
-    required: list[str] = field(default_factory=list)
-    rules: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def column(self, column_id: str) -> Column | None:
         """A visible column; one that was deleted is gone."""

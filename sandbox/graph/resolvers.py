@@ -25,7 +25,7 @@ from sandbox.api_limits import Limits, PointsSpent
 from sandbox.clock import Clock
 from sandbox.columns import kind_of, settings_json
 from sandbox.model import ACCOUNT_ID, USERS, Activity, Board, Column, Group, Hook, Item, Person, Tag
-from sandbox.operations import board_changes, cells, item_changes
+from sandbox.operations import board_changes, item_changes
 from sandbox.operations.board_changes import json_in
 from sandbox.world import World
 
@@ -453,11 +453,6 @@ def webhooks(_: Any, info: Any, board_id: str, **wanted: Any) -> list[Hook]:
     return [hook for hook in world.hooks.values() if hook.board_id == board.id and not hook.deleted]
 
 
-def validations(_: Any, info: Any, id: str, **wanted: Any) -> dict[str, Any]:  # noqa: A002 - Monday's name
-    board = _world(info).board(number(id))
-    return {"required_column_ids": board.required or None, "rules": board.rules or None}
-
-
 def board_columns(board: Board, info: Any, **wanted: Any) -> list[Column]:
     ids, types = wanted.get("ids"), wanted.get("types")
     found = [c for c in board.visible_columns() if ids is None or c.id in ids]
@@ -675,21 +670,3 @@ def create_or_get_tag(context: Context, tag_name: str | None = None, board_id: i
         world.active_board(board_id)
     with world.transaction():
         return world.tags[world.names.tag_called(tag_name)]
-
-
-def add_required_column(context: Context, id: str, column_id: str, type: str = "") -> dict[str, Any]:  # noqa: A002
-    required = cells.set_required(context.world, number(id), column_id, required=True)
-    return {"required_column_ids": required}
-
-
-def remove_required_column(context: Context, id: str, column_id: str, type: str = "") -> dict[str, Any]:  # noqa: A002
-    required = cells.set_required(context.world, number(id), column_id, required=False)
-    return {"required_column_ids": required}
-
-
-def create_validation_rule(context: Context, id: str, rule: dict[str, Any], type: str = "") -> dict[str, Any]:  # noqa: A002
-    return cells.add_rule(context.world, number(id), rule)
-
-
-def delete_validation_rule(context: Context, id: str, rule_id: str, type: str = "") -> dict[str, Any]:  # noqa: A002
-    return cells.delete_rule(context.world, number(id), rule_id)

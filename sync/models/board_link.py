@@ -14,16 +14,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from sync import connectors
-from sync.choices import (
-    RULES,
-    ColumnProblem,
-    DeletedRecordPolicy,
-    RemovedItemPolicy,
-    Rule,
-    SecretName,
-    StopCode,
-    SyncDirection,
-)
+from sync.choices import RULES, DeletedRecordPolicy, RemovedItemPolicy, Rule, SecretName, StopCode, SyncDirection
 from sync.clock import SyncNow
 
 EMPTY = models.Value({}, models.JSONField())
@@ -135,12 +126,6 @@ class FieldMapping(models.Model):
 
     def __str__(self) -> str:
         return f"{self.label} ↔ {self.column_id or '(no column)'}"
-
-    @property
-    def is_required_on_board(self) -> bool:
-        """Whether the board takes no item without a value in its column; nobody knows of one that is not there."""
-        rules = self.options.get("settings", {}).get("validation", {})
-        return bool(rules.get("required")) and self.problem_code != ColumnProblem.MISSING
 
     @property
     def has_usable_column(self) -> bool:

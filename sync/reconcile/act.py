@@ -208,10 +208,9 @@ def is_value_rejection(error: ConnectorError, *, others_done: bool) -> bool:
     return closed or error.scope in (Scope.FIELD, Scope.COLUMN)
 
 
-def bare_write(write: Write, rejected: Collection[str] = ()) -> Write:
-    """Return the create with its name alone, and what the board requires and didn't reject."""
-    kept = [one for one in write.fields if one.required and one.key not in rejected]
-    return replace(write, fields=tuple(one for one in write.fields if one.column_id == NAME_COLUMN or one in kept))
+def bare_write(write: Write) -> Write:
+    """Return the create with its name alone."""
+    return replace(write, fields=tuple(one for one in write.fields if one.column_id == NAME_COLUMN))
 
 
 _TAG_REJECTIONS = frozenset({Scope.FIELD, Scope.COLUMN, Scope.RECORD, Scope.DOCUMENT, Scope.BOARD})
@@ -257,7 +256,7 @@ class Executor:
         for write in [write for write in writes if write.unit in retried]:
             answers |= self.send(RECORD_CREATES, [write])
         refused = {unit: answer for unit, answer in answers.items() if answer.verdict is Verdict.NAME_ONLY}
-        bare = [bare_write(write, refused[write.unit].rejected) for write in writes if write.unit in refused]
+        bare = [bare_write(write) for write in writes if write.unit in refused]
         found = self._existing_items(bare) if bare and not self.stop_reason else {}
         made = found | self.send(RECORD_CREATES, [write for write in bare if write.unit not in found])
         for unit, answer in made.items():

@@ -12,7 +12,6 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sync.boards.board_columns import unfilled_columns, unfilled_sentence
 from sync.choices import BlockedCode, DeletedRecordPolicy
 from sync.connectors.base.board_items import NAME_COLUMN, Item
 from sync.connectors.base.errors import ConnectorError, Scope
@@ -27,17 +26,13 @@ from sync.reconcile.sides import cleared_columns
 
 @dataclass(frozen=True)
 class FieldWrite:
-    """A field's value as its column takes it; `entry` is what the intent says of it.
-
-    `required`: the board takes no item without it.
-    """
+    """A field's value as its column takes it; `entry` is what the intent says of it."""
 
     key: str
     column_id: str
     value: Any
     entry: Mapping[str, Any]
     creates_labels: bool = False
-    required: bool = False
 
 
 @dataclass(frozen=True)
@@ -189,18 +184,14 @@ def _field_write(key: str, plan: FieldPlan) -> FieldWrite:
         "united": plan.decision.action is Action.BOTH and not plan.choose,
     }
     value = plan.convert.to_remote(plan.send_raw or {}, plan.remote_raw)
-    required = mapping.is_required_on_board
-    return FieldWrite(key, mapping.column_id, value, entry, plan.convert.creates_labels, required)
+    return FieldWrite(key, mapping.column_id, value, entry, plan.convert.creates_labels)
 
 
 def create_problem(plans: Mapping[str, FieldPlan]) -> str:
     """Return why no item can be made of a planned record; empty where one can."""
     name = _name_plan(plans.values())
-    if name is None:
-        return "no name is mapped"
-    # Without a value that is blocked an item can be made, but not without one that the board requires.
-    unsent = [p for p in plans.values() if p.send_raw is None and p.mapping.is_required_on_board]
-    return next((p.blocked_reason for p in (name, *unsent) if p.blocked_reason), "")
+    # Without another value that is blocked an item can be made.
+    return "no name is mapped" if name is None else name.blocked_reason
 
 
 def _name_plan(plans: Iterable[FieldPlan]) -> FieldPlan | None:
@@ -264,9 +255,6 @@ def created_records_of(plan: Plan) -> list[RecordPlan]:
 
 
 def end_uncreatable(facts: PassFacts, plan: Plan) -> Plan:
-    unfilled = unfilled_columns(facts.board.link, facts.board.mappings)
-    if unfilled:
-        return plan.with_records(one.end_settled(unfilled_sentence(unfilled)) for one in created_records_of(plan))
     problems = [(one, create_problem(one.plans).rstrip(".")) for one in created_records_of(plan)]
     return plan.with_records(
         one.end_settled(f"It can't be put on the board: {reason}.") for one, reason in problems if reason

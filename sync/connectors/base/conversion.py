@@ -36,7 +36,7 @@ class ConverterOptions:
     """What a converter needs to know besides the value.
 
     `region` is the country of phone numbers without one, by code or name; `settings` the column's settings as
-    Monday gives them, with what the board's rules ask of the column under `validation`; `people` email addresses by
+    Monday gives them; `people` email addresses by
     user id, `tags` names by tag id, `items` names of related items by id (only to show them); `choices` the labels of
     the values that NPD's field may have, by value.
     """

@@ -43,8 +43,6 @@ _NO_OPTIONS = ConverterOptions()
 def make_converter(name: str, options: ConverterOptions = _NO_OPTIONS) -> Converter:
     """The converter of that name; raises KeyError for an unknown one."""
     convert = _BY_NAME[name](options)
-    if validation := options.settings.get("validation"):
-        convert.validation, convert.labels = validation, current_labels(options.settings)
     if not (options.choices and convert.shows_labels):
         return convert
     return by_label(convert, options.choices, [*current_labels(options.settings).values(), *options.tags.values()])

@@ -147,7 +147,7 @@ class StatusConverter(MondayColumn):
     def from_text(self, text: str, current_local: Local) -> Local:
         return {only_field(current_local)[0]: fold_whitespace(text)}
 
-    def unfit_reason(self, raw_local: Local) -> str | None:
+    def rejection_reason(self, raw_local: Local) -> str | None:
         name, text = only_text(raw_local)
         label = fold_whitespace(text)
         if label is None or label_id(label, self._labels) is not None:
@@ -257,7 +257,7 @@ class DropdownConverter(ListConverter, MondayColumn):
             raise UnknownValue(f"it has several labels ({', '.join(elements)}) where NPD's field holds one")
         return elements[0] if elements else None
 
-    def unfit_reason(self, raw_local: Local) -> str | None:
+    def rejection_reason(self, raw_local: Local) -> str | None:
         name, value = only_field(raw_local)
         labels = self.elements(value)
         comma = any("," in label for label in labels)
@@ -438,7 +438,7 @@ class PeopleConverter(ListConverter, MondayColumn):
             )
         return fields
 
-    def unfit_reason(self, raw_local: Local) -> str | None:
+    def rejection_reason(self, raw_local: Local) -> str | None:
         name, value = only_field(raw_local)
         if unknown_emails := self._unknown_emails(raw_local):
             return f"{field_label(name)}: nobody in the Monday account has the email address {unknown_emails[0]}"
@@ -599,7 +599,7 @@ class RelationNameConverter(_RelatedRecord, TextConverter):
     def from_text(self, text: str, current_local: Local) -> Local:
         return self.to_local(text, current_local)
 
-    def unfit_reason(self, raw_local: Local) -> str | None:
+    def rejection_reason(self, raw_local: Local) -> str | None:
         name, related = _related_record(raw_local)
         return too_large_reason(name, fold_whitespace((related or {}).get("name")))
 

@@ -206,7 +206,7 @@ class CountryConverter(MondayColumn):
             raise ValueError(f"{typed} is not a country that is known; type its name or two-letter code.")
         return {only_field(current_local)[0]: typed}
 
-    def unfit_reason(self, raw_local: Local) -> str | None:
+    def rejection_reason(self, raw_local: Local) -> str | None:
         name, text = only_text(raw_local)
         country = fold_whitespace(text)
         if country is None or country_code(country) is not None:
@@ -277,7 +277,7 @@ class LocationConverter(MondayColumn):
         if place.text() is None:
             return None
         # Monday rejects a place without coordinates, so it isn't sent.
-        if reason := self.unfit_reason(raw_local):
+        if reason := self.rejection_reason(raw_local):
             raise UnknownValue(reason)
         return {key: text for key, text in place._asdict().items() if text is not None}
 
@@ -302,7 +302,7 @@ class LocationConverter(MondayColumn):
             )
         return fields
 
-    def unfit_reason(self, raw_local: Local) -> str | None:
+    def rejection_reason(self, raw_local: Local) -> str | None:
         place = _local_place(raw_local)
         problem = _place_problem(place) if place.text() is not None else None
         return f"{field_label(min(raw_local))}: {problem}" if problem else None
@@ -413,7 +413,7 @@ class AddressConverter(TextConverter):
             first = next(iter(_field_names(current_local).values()))
             return dict.fromkeys(current_local) | {first: canonical_text(text)}
 
-    def unfit_reason(self, raw_local: Local) -> str | None:
+    def rejection_reason(self, raw_local: Local) -> str | None:
         return too_large_reason("address", str(self.local(raw_local) or ""))
 
 
@@ -553,7 +553,7 @@ class PhoneConverter(MondayColumn):
             return None
         number = _parse_phone(text, self.region)
         if number is None:
-            # Nobody sends this (unfit_reason); no country is made up for it here, either.
+            # Nobody sends this (rejection_reason); no country is made up for it here, either.
             return {"phone": text, "countryShortName": _country_in(existing_remote_raw) or ""}
         extension = f" ext. {number.extension}" if number.extension else ""
         phone = phonenumbers.format_number(number, _E164) + extension
@@ -584,7 +584,7 @@ class PhoneConverter(MondayColumn):
         is_whole = typed is None or typed.startswith("+")
         return {only_field(current_local)[0]: typed if is_whole else self.display(canonical_phone(typed, self.region))}
 
-    def unfit_reason(self, raw_local: Local) -> str | None:
+    def rejection_reason(self, raw_local: Local) -> str | None:
         name, text = only_text(raw_local)
         problem = self._problem(fold_whitespace(text))
         return f"{field_label(name)}: {problem}" if problem else None
