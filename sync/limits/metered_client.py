@@ -168,20 +168,6 @@ class MeteredClient:
         _record_answer(call, answer)
         return answer
 
-    def send(self, body: bytes, key: str | None, version: str | None = None) -> tuple[int, Mapping[str, str], bytes]:
-        """Send a body as it is, counted as a call of the account; see `MondayClient.send`.
-
-        Its answer teaches nothing: the probe asks what no pass does. Raises ConnectorError, as `execute`.
-        """
-        self.before_call()
-        call = _begin_call(self.urgent)
-        try:
-            return self.inner.send(body, key, version)
-        finally:
-            with quota.lock_budget() as state:
-                _release_call(state, call)
-                quota.record_usage(call.cost.entity_type, Decimal(1), kind=call.cost.kind, points=call.points)
-
 
 def _begin_call(urgent: bool) -> _MeteredCall:
     cost = _cost.get() or CallCost()

@@ -246,7 +246,7 @@ class MondayClient:
         if key:
             self._keys.check(key, body)
         started = time.monotonic()
-        status, headers, content = self.send(body, key)
+        status, headers, content = self._send(body, key)
         payload = _decode(content, status)
         try:
             if status != 200:
@@ -280,18 +280,12 @@ class MondayClient:
         error.account = parse_account_info(answer)
         raise error
 
-    def send(
-        self, body: bytes, key: str | None, version: str | None = None
-    ) -> tuple[int, CaseInsensitiveDict[str], bytes]:
-        """Send a body as it is and return status, headers and body of the answer, whatever they say.
-
-        For `execute`, and for the probe, which asks what no document of ours may; `version` is another API version than
-        ours. Raises ConnectorError where no whole answer came.
-        """
+    def _send(self, body: bytes, key: str | None) -> tuple[int, CaseInsensitiveDict[str], bytes]:
+        """Send a body and return status, headers and body of the answer; raises ConnectorError for no whole answer."""
         deadline = time.monotonic() + self.timeout
         answer_headers: CaseInsensitiveDict[str] = CaseInsensitiveDict()
         headers = {
-            "API-Version": version or self.version,
+            "API-Version": self.version,
             "Content-Type": "application/json",
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
