@@ -107,11 +107,6 @@ def bad_value(reason: str, column_type: str) -> FieldError:
     )
 
 
-def user_not_found(user_id: int) -> FieldError:
-    """Monday publishes the code for an unknown user but no body; the words are ours."""
-    return FieldError("There is no user with this id", "InvalidUserIdException", user_id=user_id)
-
-
 def item_too_large() -> FieldError:
     """Monday publishes the limit (about 64 KB of values an item) but no body; the words are ours."""
     return FieldError("The values of this item would take more than 64 KB", "ColumnValueException")

@@ -1,4 +1,4 @@
-"""Columns whose values are chosen: labels kept in the column's settings, and other things by their ids."""
+"""Columns whose values are chosen: labels kept in the column's settings, and items of connected boards by their ids."""
 
 from typing import Any
 
@@ -184,105 +184,10 @@ class Dropdown(ColumnKind):
         return None if raw is None else {"chosenValues": self._names(column, raw)}
 
 
-# Columns whose values are other things, by id: people, tags, items of connected boards.
-
-
-KINDS = ("person", "team")
-
-
-class _Listed(ColumnKind):
-    """Other things, in a list under `key`."""
-
-    key = ""
-
-    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
-        chosen = given.get(self.key)
-        if chosen is not None and not isinstance(chosen, list):
-            raise self.bad(f'"{self.key}" must be a list')
-        return None if chosen is None else self._value(column, chosen, writing)
-
-    def _value(self, column: Column, chosen: list[Any], writing: Writing) -> Any:
-        raise NotImplementedError
-
-
-class People(_Listed):
-    """Users and teams (developer.monday.com/api-reference/reference/people).
-
-    Ids are written as text or numbers and read back as numbers. Simple strings are ids of users.
-    """
-
-    type = "people"
-    key = "personsAndTeams"
-    old_type = "multiple-person"
-    graphql_type = "PeopleValue"
-
-    def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
-        ids = [part.strip() for part in text.split(",") if part.strip()]
-        return self._value(column, [{"id": one, "kind": "person"} for one in ids], writing)
-
-    def _value(self, column: Column, chosen: list[Any], writing: Writing) -> Any:
-        found: list[dict[str, Any]] = []
-        for one in chosen:
-            if not isinstance(one, dict):
-                raise self.bad('"personsAndTeams" must be a list of objects with id and kind')
-            entity = {"id": ids_in(self, [one.get("id")])[0], "kind": one.get("kind", "person")}
-            if entity["kind"] not in KINDS:
-                raise self.bad('"kind" must be person or team')
-            if self._name(column, entity) is None:
-                raise api_errors.user_not_found(entity["id"])
-            if entity not in found:
-                found.append(entity)
-        return {"personsAndTeams": found, "changed_at": writing.stamp} if found else None
-
-    @staticmethod
-    def _name(column: Column, entity: dict[str, Any]) -> str | None:
-        look_up = column.names.team if entity["kind"] == "team" else column.names.person
-        return look_up(entity["id"])
-
-    def text(self, column: Column, raw: Any) -> str:
-        names = [self._name(column, one) or "" for one in raw["personsAndTeams"]] if raw else []
-        return ", ".join(name for name in names if name)
-
-    def choices(self, column: Column, raw: Any) -> set[str]:
-        return {f"{one['kind']}-{one['id']}" for one in raw["personsAndTeams"]} if raw else set()
-
-
-class Tags(_Listed):
-    """Tags of the account (developer.monday.com/api-reference/reference/tags): `{"tag_ids": [1, 2]}`.
-
-    Whether Monday takes simple strings here is not published; the sandbox takes ids, separated by commas.
-    """
-
-    type = "tags"
-    key = "tag_ids"
-    old_type = "tag"
-    graphql_type = "TagsValue"
-
-    def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
-        return self._value(column, [part for part in text.replace(" ", "").split(",") if part], writing)
-
-    def _value(self, column: Column, chosen: list[Any], writing: Writing) -> Any:
-        ids = ids_in(self, chosen)
-        for tag_id in ids:
-            if column.names.tag(tag_id) is None:
-                raise self.bad(f"there is no tag {tag_id}")
-        return {"tag_ids": ids} if ids else None
-
-    def text(self, column: Column, raw: Any) -> str:
-        return ", ".join(column.names.tag(one) or "" for one in raw["tag_ids"]) if raw else ""
-
-    def choices(self, column: Column, raw: Any) -> set[str]:
-        return {str(one) for one in raw["tag_ids"]} if raw else set()
-
-    def fields(self, column: Column, raw: Any) -> dict[str, Any]:
-        # The resolver of `tags` finds the rest by these ids.
-        return {"tag_ids": raw["tag_ids"] if raw else []}
-
-
 # Connected boards: columns whose values are other items.
 
 
-class BoardRelation(_Listed):
+class BoardRelation(ColumnKind):
     """Items of other boards (developer.monday.com/api-reference/reference/connect).
 
     `value` and `text` are always null since 2025-04: readers take `linked_item_ids` and `display_value`. The column's
@@ -291,17 +196,21 @@ class BoardRelation(_Listed):
     """
 
     type = "board_relation"
-    key = "item_ids"
     old_type = "board-relation"
     graphql_type = "BoardRelationValue"
     clearings = EMPTY_OBJECT
     empty_text = None
 
-    def _value(self, column: Column, chosen: list[Any], writing: Writing) -> Any:
+    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
+        chosen = given.get("item_ids")
+        if chosen is None:
+            return None
+        if not isinstance(chosen, list):
+            raise self.bad('"item_ids" must be a list')
         ids = ids_in(self, chosen)
         boards = board_ids(column)
         for item_id in ids:
-            item = column.names.item(item_id)
+            item = column.find_item(item_id)
             if item is None:
                 raise self.bad(f"there is no item {item_id}")
             if item.board_id not in boards:
@@ -311,7 +220,7 @@ class BoardRelation(_Listed):
         return {"item_ids": ids, "changed_at": writing.stamp} if ids else None
 
     def linked(self, column: Column, raw: Any) -> list[Item]:
-        items = (column.names.item(one) for one in raw["item_ids"]) if raw else ()
+        items = (column.find_item(one) for one in raw["item_ids"]) if raw else ()
         return [item for item in items if item is not None]
 
     def text(self, column: Column, raw: Any) -> str:

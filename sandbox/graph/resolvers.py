@@ -24,7 +24,7 @@ from sandbox.api_errors import RequestError
 from sandbox.api_limits import Limits, PointsSpent
 from sandbox.clock import Clock
 from sandbox.columns import kind_of, settings_json
-from sandbox.model import ACCOUNT_ID, USERS, Activity, Board, Column, Group, Hook, Item, Person, Tag
+from sandbox.model import ACCOUNT_ID, USERS, Activity, Board, Column, Group, Hook, Item, Person
 from sandbox.operations import board_changes, item_changes
 from sandbox.operations.board_changes import json_in
 from sandbox.world import World
@@ -293,7 +293,7 @@ def column_value(item: Item, column: Column) -> dict[str, Any]:
     }
 
 
-# Resolvers of what belongs to the account: users, tags.
+# Resolvers of what belongs to the account: users.
 
 
 USERS_LIMIT = 1_000  # since 2026-07
@@ -306,11 +306,6 @@ def users(_: Any, info: Any, **wanted: Any) -> list[Person]:
     if limit > USERS_LIMIT:
         raise api_errors.invalid_argument(f"users takes a limit of at most {USERS_LIMIT}")
     return part(list(USERS), wanted | {"limit": limit})
-
-
-def value_tags(value: dict[str, Any], info: Any) -> list[Tag]:
-    known = context_of(info).world.tags
-    return [known[one] for one in value["tag_ids"] if one in known]
 
 
 # Resolvers of the account's plan and of how much of its API it has used.
@@ -506,7 +501,6 @@ FIELDS: dict[str, dict[str, Resolver]] = {
         "state": lambda item, info: _world(info).state_of(item),
     },
     "Column": {"settings": lambda column, info: settings_json(column)},
-    "TagsValue": {"tags": value_tags},
     "Webhook": {"config": lambda hook, info: None if hook.config is None else api_errors.ruby(hook.config)},
 }
 
@@ -660,13 +654,3 @@ def create_column(context: Context, board_id: int, title: str, column_type: str,
         column_id=more.get("id"),
         defaults=more.get("defaults"),
     )
-
-
-def create_or_get_tag(context: Context, tag_name: str | None = None, board_id: int | None = None) -> Tag:
-    world = context.world
-    if not tag_name or not tag_name.strip():
-        raise api_errors.invalid_argument("tag_name must not be empty")
-    if board_id is not None:
-        world.active_board(board_id)
-    with world.transaction():
-        return world.tags[world.names.tag_called(tag_name)]

@@ -12,14 +12,13 @@ from urllib.parse import quote, urlencode
 
 from sandbox.columns import kind_of
 from sandbox.columns.choice_kinds import allows_multiple, board_ids
-from sandbox.columns.value_kinds import countries
 from sandbox.http import BadRequestError, Request, parse_int
-from sandbox.model import API_USER, NOBODY, TEAMS, USERS, Board, Column, Item, is_person, person
+from sandbox.model import API_USER, NOBODY, Board, Column, Item, is_person, person
 from sandbox.world import World
 
 MOST_ITEMS = 30  # of a connected board, at once
-MULTIPLE = ("dropdown", "people", "tags", "board_relation")
-MAKES_NEW = ("status", "dropdown", "tags")
+MULTIPLE = ("dropdown", "board_relation")
+MAKES_NEW = ("status", "dropdown")
 COLOURS = 10
 
 
@@ -48,18 +47,6 @@ def offered_choices(world: World, column: Column, words: str) -> dict[str, Any]:
     }
 
 
-def _people(world: World, column: Column, words: str) -> Iterable[Choice]:
-    for one in USERS:
-        yield Choice(f"person-{one.id}", one.name, one.email)
-    for team in TEAMS:
-        yield Choice(f"team-{team.id}", team.name, "team")
-
-
-def _countries(world: World, column: Column, words: str) -> Iterable[Choice]:
-    for code, name in sorted(countries().items(), key=lambda pair: pair[1]):
-        yield Choice(code, name, code)
-
-
 def _items(world: World, column: Column, words: str) -> Iterable[Choice]:
     """Items of the connected boards whose names hold the words, not all of them at once."""
     boards = (world.boards[one] for one in board_ids(column) if one in world.boards)
@@ -76,10 +63,6 @@ OFFERS: dict[str, Callable[[World, Column, str], Iterable[Choice]]] = {
     "dropdown": lambda world, column, words: (
         Choice(str(label["id"]), label["name"]) for label in column.settings.get("labels", [])
     ),
-    "people": _people,
-    "tags": lambda world, column, words: (Choice(str(tag.id), tag.name) for tag in world.tags.values()),
-    "country": _countries,
-    "phone": _countries,
     "board_relation": _items,
 }
 
@@ -119,11 +102,6 @@ def _dropdown_value(column: Column, chosen: list[str], made: list[str]) -> Any:
 VALUES: dict[str, Callable[[Column, list[str], list[str]], Any]] = {
     "status": lambda column, chosen, made: {"label": made[-1]} if made else {"index": chosen[-1]},
     "dropdown": _dropdown_value,
-    "people": lambda column, chosen, made: {
-        "personsAndTeams": [{"kind": kind, "id": one} for kind, _, one in (key.partition("-") for key in chosen)]
-    },
-    "tags": lambda column, chosen, made: {"tag_ids": [*chosen, *(column.names.tag_called(name) for name in made)]},
-    "country": lambda column, chosen, made: {"countryCode": chosen[-1], "countryName": countries().get(chosen[-1], "")},
     "board_relation": lambda column, chosen, made: {"item_ids": chosen},
 }
 
@@ -162,8 +140,8 @@ def _cell_html(column: Column, raw: Any, text: str) -> str:
         return EMPTY
     if column.type == "status":
         return f'<span class="label c{raw["index"] % COLOURS}">{escape(text)}</span>'
-    if column.type in ("dropdown", "tags", "people", "board_relation"):
-        mark, names = {"tags": "#", "board_relation": "↗ "}.get(column.type, ""), text.split(", ")
+    if column.type in ("dropdown", "board_relation"):
+        mark, names = {"board_relation": "↗ "}.get(column.type, ""), text.split(", ")
         chips = "".join(f'<span class="chip">{mark}{escape(name)}</span>' for name in names[:3])
         more = f'<span class="chip">+{len(names) - 3}</span>' if len(names) > 3 else ""
         return f'<span class="chips" title="{escape(text)}">{chips}{more}</span>'

@@ -182,8 +182,6 @@ class MondayAccount(models.Model):
     version_kind = models.CharField("kind of API version", max_length=30, blank=True, db_default="")
     tier = models.CharField("plan", max_length=30, blank=True, db_default="")
     users: models.JSONField[Any, Any] = models.JSONField("users by id: name and email", db_default=EMPTY, blank=True)
-    users_at = models.DateTimeField("users read at", null=True, blank=True)
-    tags: models.JSONField[Any, Any] = models.JSONField("known tags by id", db_default=EMPTY, blank=True)
     phone_region = models.CharField("country of phone numbers without one", max_length=2, blank=True, db_default="")
 
     class Meta:

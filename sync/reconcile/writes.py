@@ -126,14 +126,13 @@ NOTHING_SENT = Answer(Verdict.DONE)
 class Answers:
     """What Monday made of all that a pass sent, of records and deleted records by their ids.
 
-    `duplicates` are the answers about each second item with which the pass went on, by its unit. `tags` are those that
-    Monday refused, `editors` who edited the items that left the board.
+    `duplicates` are the answers about each second item with which the pass went on, by its unit. `editors` are who
+    edited the items that left the board.
     """
 
     records: Mapping[UUID, Answer] = field(default_factory=dict)
     deleted: Mapping[UUID, Answer] = field(default_factory=dict)
     duplicates: Mapping[str, tuple[Answer, ...]] = field(default_factory=dict)
-    tags: Mapping[str, ConnectorError] = field(default_factory=dict)
     editors: Mapping[UUID, Any] = field(default_factory=dict)
 
     def of(self, record_id: UUID) -> Answer:
@@ -198,11 +197,6 @@ def _name_plan(plans: Iterable[FieldPlan]) -> FieldPlan | None:
     return next((p for p in plans if p.mapping.column_id == NAME_COLUMN), None)
 
 
-def missing_tags(plans: Iterable[FieldPlan]) -> list[str]:
-    """Return the names of the tags that would have to be made before these plans are sent."""
-    return sorted({name for p in plans if p.send_raw is not None for name in p.convert.missing_tags(p.send_raw)})
-
-
 # What an answer means for a record.
 
 OUTCOMES = {
@@ -223,17 +217,6 @@ def rejected_value(field_plan: FieldPlan, error: ConnectorError) -> FieldPlan:
     why = error.message.rstrip(" .")
     hold = f"Monday rejected “{value}”: {why}. {advice} The record's other fields are synced."
     return field_plan.block(BlockedCode.REJECTED, hold)
-
-
-def rejected_tag(field_plan: FieldPlan, rejections: Mapping[str, ConnectorError]) -> FieldPlan:
-    """Return the plan of a field that names tags of which Monday refused one; the same where it refused none."""
-    missing = field_plan.convert.missing_tags(field_plan.send_raw) if field_plan.send_raw is not None else []
-    left = [name for name in missing if name in rejections]
-    if not left:
-        return field_plan
-    why = rejections[left[0]]
-    detail = f"Monday rejected the tag “{left[0]}”: {why.message.rstrip(' .')}. {why.advice}"
-    return field_plan.block(BlockedCode.REJECTED, detail)
 
 
 # A pass's writes, and what becomes of its records by the answers.
@@ -262,9 +245,6 @@ def end_uncreatable(facts: PassFacts, plan: Plan) -> Plan:
 
 
 def after_answers(plan: Plan, answers: Answers) -> Plan:
-    for one in plan.open_records if answers.tags else ():
-        plans = {key: rejected_tag(p, answers.tags) for key, p in one.plans.items()}
-        plan = plan.with_records([replace(one, fields=replace(one.fields, plans=plans))])
     return plan.with_records(after_answer(plan.records[key], answer) for key, answer in answers.records.items())
 
 

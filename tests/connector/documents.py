@@ -34,7 +34,7 @@ COLUMNS = ["npd_id", "email_1"]
 EMAIL = MatchColumn("email_1", "email")
 NAME = MatchColumn("name", "name")
 MOMENT = datetime(2026, 11, 20, 14, 0, tzinfo=UTC)
-TYPED = ["board_relation", "checkbox", "dropdown", "status", "tags"]
+TYPED = ["board_relation", "checkbox", "dropdown", "status"]
 
 
 def sent(request: WriteRequest) -> Document:
@@ -78,7 +78,7 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
     hook = {"board": "7", "url": "https://npd.test/", "event": "create_item"}
     yield "create webhook", Document(board_events.CREATE_WEBHOOK, hook)
     yield "delete webhook", Document(board_events.DELETE_WEBHOOK, {"id": "3"})
-    for every in (set(TYPED), {"status"}, {"text", "people"}):
+    for every in (set(TYPED), {"status"}, {"text", "timeline"}):
         words = ", ".join(sorted(every))
         yield f"read {words}", items.items_query(["1"], COLUMNS, every)
         yield f"look for {words}", items.batch_query("7", ["1"], COLUMNS, "npd_id", ["n-1"], types=every)
@@ -90,7 +90,6 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
             f"create with {words}",
             sent(items.prepare_creates("7", "topics", creates, COLUMNS, every, create_labels=True)),
         )
-    yield "create tags", items.create_tags_mutation(["Key account", "Old"], "7")
     yield "greeting", Document(connection._ACCOUNT_INFO, {})
     yield "short greeting", Document(connection._SHORT_ACCOUNT_INFO, {})
     yield "users", Document(connection._USERS, {"page": 2, "limit": 500})

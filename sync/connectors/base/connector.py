@@ -83,10 +83,6 @@ class CallReport:
 class Connector(Protocol):
     """One system, reached by a transport that sends its requests (and meters them)."""
 
-    people_converters: ClassVar[Collection[str]]
-    """Converters that must know the account's users."""
-    tag_converters: ClassVar[Collection[str]]
-    """Converters that must know the account's tags."""
     multiline_converters: ClassVar[Collection[str]]
     """Converters whose values are mostly of several lines."""
     readable_types: ClassVar[Collection[str]]
@@ -189,9 +185,6 @@ class Connector(Protocol):
 
     def write(self, request: board_items.WriteRequest, key: str) -> board_items.WriteResult:
         """Send a write; under the same key it takes effect once, however often it is sent."""
-
-    def create_tags(self, names: Sequence[str], board_id: str, key: str) -> dict[str, str]:
-        """A tag for each name, created or found: their names by id."""
 
     # What happened on a board.
 

@@ -36,15 +36,12 @@ class ConverterOptions:
     """What a converter needs to know besides the value.
 
     `region` is the country of phone numbers without one, by code or name; `settings` the column's settings as
-    Monday gives them; `people` email addresses by
-    user id, `tags` names by tag id, `items` names of related items by id (only to show them); `choices` the labels of
-    the values that NPD's field may have, by value.
+    Monday gives them; `items` names of related items by id (only to show them); `choices` the labels of the values that
+    NPD's field may have, by value.
     """
 
     region: str = "US"
     settings: Mapping[str, Any] = field(default_factory=dict)
-    people: Mapping[str, str] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)
     items: Mapping[str, str] = field(default_factory=dict)
     choices: Mapping[str, str] = field(default_factory=dict)
 
@@ -99,14 +96,6 @@ class Converter(Protocol):
     def sent_as_stored(self, sent: Any) -> Any:
         """What `to_remote` returned, in the form of what `stored_value` returns for it."""
         return sent
-
-    def missing_tags(self, raw_local: Local) -> list[str]:
-        """The names in the value for which tags must be created before the value can be written."""
-        return []
-
-    def tag_names(self, remote_raw: Any) -> Mapping[str, str]:
-        """The names, by id, of the tags in what `stored_value` returned."""
-        return {}
 
     def display(self, canonical: Canonical) -> str:
         """The value for people; the empty value is an empty text."""
@@ -330,12 +319,6 @@ class ChoiceConverter(Converter):
 
     def sent_as_stored(self, sent: Any) -> Any:
         return self.inner.sent_as_stored(sent)
-
-    def missing_tags(self, raw_local: Local) -> list[str]:
-        return self.inner.missing_tags(self._spelled(raw_local))
-
-    def tag_names(self, remote_raw: Any) -> Mapping[str, str]:
-        return self.inner.tag_names(remote_raw)
 
     def display(self, canonical: Canonical) -> str:
         return self.inner.display(canonical)

@@ -7,7 +7,6 @@ ConnectorError
 │   └── ItemLocked                        the item, or one that it is connected with, is being changed
 ├── FieldRejected            FIELD        one value of one record
 │   ├── NameRejected                      the item's name is too long or empty
-│   ├── PersonRejected                    a person or team that may not be assigned on the board
 │   ├── ItemNotConnected                  an item of a board to which the column doesn't lead
 │   ├── RulesBroken                       values that the board's own validation rules refuse
 │   └── LabelUnknown                      a label that the column doesn't have
@@ -212,10 +211,6 @@ class FieldRejected(ConnectorError):
 
 class NameRejected(FieldRejected):
     advice = "An item's name has 1 to 255 characters; change the name in NPD."
-
-
-class PersonRejected(FieldRejected):
-    advice = "Give this person, or team, access to the board on Monday, or choose another."
 
 
 class ItemNotConnected(FieldRejected):

@@ -52,7 +52,7 @@ PROBE = f"query Probe {{ me {{ id }} {COMPLEXITY} }}"
 # What every token may read, for tokens whose scopes or plan make Monday reject the whole first query.
 _SHORT_ACCOUNT_INFO = f"query ShortGreeting {{ {COMPLEXITY} me {{ id name }} version {{ kind value }} }}"
 
-# Former users too: people columns still name them.
+# Former users too: their edits still name them.
 _USERS = f"""query Users($page: Int!, $limit: Int!) {{
   {COMPLEXITY}
   users(page: $page, limit: $limit, status: [ACTIVE, PENDING, INACTIVE]) {{ id name email }}

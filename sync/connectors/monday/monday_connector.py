@@ -43,8 +43,6 @@ def _reading(
 class MondayConnector(Connector):
     """`transport` sends a document: MondayClient, or what meters it."""
 
-    people_converters = frozenset(column.name for column in columns.COLUMN_CLASSES if column.needs_people)
-    tag_converters = frozenset(column.name for column in columns.COLUMN_CLASSES if column.needs_tags)
     multiline_converters = frozenset(column.name for column in columns.COLUMN_CLASSES if column.is_multiline)
     readable_types = frozenset(columns.BY_TYPE)
     distinctive_types = frozenset(kind for kind, column in columns.BY_TYPE.items() if column.is_distinctive)
@@ -119,10 +117,6 @@ class MondayConnector(Connector):
             return WriteResult({request.aliases[0]: answered.errors[0]}, answered.request_id or "")
         written = items.parse_written_items(answer, request.aliases, request.column_ids)
         return WriteResult(written, answer.request_id or "", answer.replayed)
-
-    def create_tags(self, names: Sequence[str], board_id: str, key: str) -> dict[str, str]:
-        document = items.create_tags_mutation(names, board_id)
-        return items.parse_tags(self.api.execute(*document, idempotency_key=key), names)
 
     def board_activity(self, board_id: str, since: datetime, *, with_log: bool = True) -> BoardActivity:
         if with_log:

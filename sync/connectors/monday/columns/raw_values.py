@@ -41,10 +41,6 @@ class MondayColumn(Converter):
     has_labels: ClassVar[bool] = False
     shows_labels: ClassVar[bool] = False
     """Whether it shows a field with choices by the labels of its values."""
-    needs_people: ClassVar[bool] = False
-    """Whether it must know the account's users."""
-    needs_tags: ClassVar[bool] = False
-    """Whether it must know the account's tags."""
     is_multiline: ClassVar[bool] = False
     """Whether its values are mostly of several lines."""
     is_distinctive: ClassVar[bool] = False
