@@ -537,24 +537,8 @@ delete_item = partial(_by_api_user, item_changes.set_state, item_id=None, state=
 move_item_to_group = partial(_by_api_user, item_changes.move_item, item_id=None)
 archive_board = partial(_by_api_user, board_changes.set_board_state, state="archived")
 delete_board = partial(_by_api_user, board_changes.set_board_state, state="deleted")
-delete_group = partial(_by_api_user, board_changes.remove_group, how="delete")
 delete_column = partial(_by_api_user, board_changes.delete_column)
 change_column_title = partial(_by_api_user, board_changes.rename_column)
-
-
-def move_item_to_board(context: Context, item_id: int, board_id: int, group_id: str, **mappings: Any) -> Item:
-    if any(mappings.values()):
-        raise api_errors.invalid_argument("The sandbox maps columns by their types and titles")
-    return item_changes.move_to_board(context.world, context.user.id, item_id, board_id, group_id)
-
-
-def archive_group(context: Context, board_id: int, group_id: str) -> Group:
-    """A group that isn't there is refused as forbidden, a board's id that is no number fails (monday_ruby, 2025-10)."""
-    if board_id == NO_USER:
-        raise api_errors.InternalError
-    if context.world.active_board(board_id).group(group_id) is None:
-        raise api_errors.unauthorized()
-    return board_changes.remove_group(context.world, context.user.id, board_id, group_id, how="archive")
 
 
 def change_multiple_column_values(context: Context, column_values: Any, **where: Any) -> Item:
