@@ -35,10 +35,10 @@ class Status(ColumnKind):
             return self._by_index(column, text)
         return self._by_label(column, text, writing)
 
-    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
-        if given.get("index") is not None:
-            return self._by_index(column, str(given["index"]))
-        label = given.get("label")
+    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
+        if content.get("index") is not None:
+            return self._by_index(column, str(content["index"]))
+        label = content.get("label")
         if not isinstance(label, str) or not label.strip():
             raise self.bad("an index or a label is expected")
         return self.parse_simple(column, label, writing)
@@ -53,8 +53,8 @@ class Status(ColumnKind):
         return {"index": int(index)}
 
     def _by_label(self, column: Column, label: str, writing: Writing) -> Any:
-        for index, known in column.settings["labels"].items():
-            if known == label:
+        for index, text in column.settings["labels"].items():
+            if text == label:
                 return {"index": int(index)}
         if not writing.create_labels:
             raise self._unknown(column, label)
@@ -71,9 +71,9 @@ class Status(ColumnKind):
         return {"index": index}
 
     def _unknown(self, column: Column, label: str) -> api_errors.FieldError:
-        known = ", ".join(f"{i}: {text}" for i, text in column.settings["labels"].items())
+        labels = ", ".join(f"{index}: {text}" for index, text in column.settings["labels"].items())
         return api_errors.FieldError(
-            f"This status label doesn't exist, possible statuses are: {{{known}}}",
+            f"This status label doesn't exist, possible statuses are: {{{labels}}}",
             "ColumnValueException",
             column_value=api_errors.ruby({"label": label}),
             column_id=column.id,
@@ -121,22 +121,22 @@ class Dropdown(ColumnKind):
             raise self.bad("ids and labels cannot be mixed")
         return self._by_labels(column, parts, writing)
 
-    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
-        chosen = given["ids"] if given.get("ids") is not None else given.get("labels")
+    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
+        chosen = content["ids"] if content.get("ids") is not None else content.get("labels")
         if not isinstance(chosen, list):
             raise self.bad("ids or labels are expected, as a list")
-        if given.get("ids") is not None:
-            return self._by_ids(column, [str(one) for one in chosen])
-        if not all(isinstance(one, str) and one.strip() for one in chosen):
+        if content.get("ids") is not None:
+            return self._by_ids(column, [str(key) for key in chosen])
+        if not all(isinstance(label, str) and label.strip() for label in chosen):
             raise self.bad("a label is a word")
         return self._by_labels(column, chosen, writing)
 
     def _by_ids(self, column: Column, ids: list[str]) -> Any:
-        known = {str(label["id"]) for label in column.settings["labels"]}
-        for one in ids:
-            if one not in known:
-                raise self._unknown(column, one)
-        return self._value(column, [int(one) for one in ids])
+        known_ids = {str(label["id"]) for label in column.settings["labels"]}
+        for label_id in ids:
+            if label_id not in known_ids:
+                raise self._unknown(column, label_id)
+        return self._value(column, [int(label_id) for label_id in ids])
 
     def _by_labels(self, column: Column, names: list[str], writing: Writing) -> Any:
         ids = {label["name"]: label["id"] for label in column.settings["labels"]}
@@ -159,9 +159,9 @@ class Dropdown(ColumnKind):
         return {"ids": chosen} if chosen else None
 
     def _unknown(self, column: Column, label: str) -> api_errors.FieldError:
-        known = ", ".join(f"{one['id']}: {one['name']}" for one in column.settings["labels"])
+        labels = ", ".join(f"{entry['id']}: {entry['name']}" for entry in column.settings["labels"])
         return api_errors.FieldError(
-            f"The dropdown label '{label}' does not exist, possible labels are: {{{known}}}",
+            f"The dropdown label '{label}' does not exist, possible labels are: {{{labels}}}",
             "ColumnValueException",
             column_id=column.id,
             column_type=self.old_type,
@@ -169,16 +169,16 @@ class Dropdown(ColumnKind):
 
     def _names(self, column: Column, raw: Any) -> list[dict[str, Any]]:
         names = {label["id"]: label["name"] for label in column.settings["labels"]}
-        return [{"id": one, "name": names.get(one, "")} for one in raw["ids"]] if raw else []
+        return [{"id": label_id, "name": names.get(label_id, "")} for label_id in raw["ids"]] if raw else []
 
     def text(self, column: Column, raw: Any) -> str:
-        return ", ".join(one["name"] for one in self._names(column, raw))
+        return ", ".join(label["name"] for label in self._names(column, raw))
 
     def fields(self, column: Column, raw: Any) -> dict[str, Any]:
-        return {"values": [{"id": one["id"], "label": one["name"]} for one in self._names(column, raw)]}
+        return {"values": [{"id": label["id"], "label": label["name"]} for label in self._names(column, raw)]}
 
     def choices(self, column: Column, raw: Any) -> set[str]:
-        return {str(one) for one in raw["ids"]} if raw else set()
+        return {str(label_id) for label_id in raw["ids"]} if raw else set()
 
     def payload(self, column: Column, raw: Any) -> Any:
         return None if raw is None else {"chosenValues": self._names(column, raw)}
@@ -201,8 +201,8 @@ class BoardRelation(ColumnKind):
     clearings = EMPTY_OBJECT
     empty_text = None
 
-    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
-        chosen = given.get("item_ids")
+    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
+        chosen = content.get("item_ids")
         if chosen is None:
             return None
         if not isinstance(chosen, list):
@@ -220,7 +220,7 @@ class BoardRelation(ColumnKind):
         return {"item_ids": ids, "changed_at": writing.stamp} if ids else None
 
     def linked(self, column: Column, raw: Any) -> list[Item]:
-        items = (column.find_item(one) for one in raw["item_ids"]) if raw else ()
+        items = (column.find_item(item_id) for item_id in raw["item_ids"]) if raw else ()
         return [item for item in items if item is not None]
 
     def text(self, column: Column, raw: Any) -> str:
@@ -242,7 +242,7 @@ class BoardRelation(ColumnKind):
         """With the time, as recorded in 2025-07 (github.com/taesung-ha/salesforce_monday_sync)."""
         if raw is None:
             return None
-        linked = [{"linkedPulseId": one} for one in raw["item_ids"]]
+        linked = [{"linkedPulseId": item_id} for item_id in raw["item_ids"]]
         return {"linkedPulseIds": linked, "changed_at": raw["changed_at"]}
 
     def same(self, one: Any, other: Any) -> bool:
@@ -250,7 +250,7 @@ class BoardRelation(ColumnKind):
 
 
 def board_ids(column: Column) -> list[int]:
-    return [int(one) for one in column.settings.get("boardIds") or ()]
+    return [int(board_id) for board_id in column.settings.get("boardIds") or ()]
 
 
 def allows_multiple(column: Column) -> bool:

@@ -44,21 +44,21 @@ class ColumnKind:
     # What clears a cell in `column_values`, beside null.
     clearings: tuple[Any, ...] = EMPTY
 
-    def parse(self, column: Column, given: Any, writing: Writing) -> Any:
+    def parse(self, column: Column, content: Any, writing: Writing) -> Any:
         """The raw value of what `column_values` holds for this column. Raises ColumnValueException."""
-        if given is None or given in self.clearings:
+        if content is None or content in self.clearings:
             return None
-        if isinstance(given, str):
-            return self.parse_simple(column, given, writing)
-        if not isinstance(given, dict):
+        if isinstance(content, str):
+            return self.parse_simple(column, content, writing)
+        if not isinstance(content, dict):
             raise self.bad("a string or an object is expected")
-        return self.parse_object(column, given, writing)
+        return self.parse_object(column, content, writing)
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
         """The raw value of a simple string; "" clears every type."""
         raise self.bad("simple strings are not supported for this column type")
 
-    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
+    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
         raise self.bad("objects are not supported for this column type")
 
     def text(self, column: Column, raw: Any) -> str:
@@ -98,22 +98,22 @@ def _undated(raw: Any) -> Any:
     return raw
 
 
-def text_in(kind: ColumnKind, given: dict[str, Any], key: str) -> str:
+def text_in(kind: ColumnKind, content: dict[str, Any], key: str) -> str:
     """The text under `key`, "" when it is missing or null; anything else is refused."""
-    found = given.get(key)
-    if found is None:
+    text = content.get(key)
+    if text is None:
         return ""
-    if not isinstance(found, str):
+    if not isinstance(text, str):
         raise kind.bad(f'"{key}" must be a string')
-    return found
+    return text
 
 
-def ids_in(kind: ColumnKind, given: list[Any]) -> list[int]:
+def ids_in(kind: ColumnKind, ids: list[Any]) -> list[int]:
     """The ids of a list of numbers or digits, each once, in order."""
-    for one in given:
-        if isinstance(one, bool) or not re.fullmatch(r"\d{1,18}", str(one)):
+    for number in ids:
+        if isinstance(number, bool) or not re.fullmatch(r"\d{1,18}", str(number)):
             raise kind.bad("an id must be a number")
-    return list(dict.fromkeys(int(one) for one in given))
+    return list(dict.fromkeys(int(number) for number in ids))
 
 
 # Texts and links.
@@ -127,12 +127,12 @@ class Text(ColumnKind):
     type = old_type = "text"
     graphql_type = "TextValue"
 
-    def parse(self, column: Column, given: Any, writing: Writing) -> Any:
-        if given is None or given == "":
+    def parse(self, column: Column, content: Any, writing: Writing) -> Any:
+        if content is None or content == "":
             return None
-        if not isinstance(given, str):
+        if not isinstance(content, str):
             raise self.bad("a string is expected")
-        return given
+        return content
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
         return text or None
@@ -156,8 +156,8 @@ class LongText(ColumnKind):
             raise self.bad(f"text is too long, the limit is {LONG_TEXT_LIMIT} characters")
         return {"text": text, "changed_at": writing.stamp} if text else None
 
-    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
-        return self.parse_simple(column, text_in(self, given, "text"), writing)
+    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
+        return self.parse_simple(column, text_in(self, content, "text"), writing)
 
     def text(self, column: Column, raw: Any) -> str:
         return str(raw["text"]) if raw else ""
@@ -168,8 +168,8 @@ class _Named(ColumnKind):
 
     key = ""
 
-    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
-        return self._value(text_in(self, given, self.key), text_in(self, given, "text"), writing)
+    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
+        return self._value(text_in(self, content, self.key), text_in(self, content, "text"), writing)
 
     def _value(self, address: str, words: str, writing: Writing) -> Any:
         raise NotImplementedError
@@ -262,11 +262,11 @@ class Phone(ColumnKind):
             number, country = text.strip(), ""
         return self._value(number, country, writing)
 
-    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
-        if "phone" not in given:
+    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
+        if "phone" not in content:
             raise self.bad('"phone" is missing')
-        country = text_in(self, given, "countryShortName")
-        return self._value(text_in(self, given, "phone"), country, writing)
+        country = text_in(self, content, "countryShortName")
+        return self._value(text_in(self, content, "phone"), country, writing)
 
     def _value(self, number: str, country: str, writing: Writing) -> Any:
         if not number:
@@ -318,12 +318,12 @@ class Numbers(ColumnKind):
     old_type = "numeric"
     graphql_type = "NumbersValue"
 
-    def parse(self, column: Column, given: Any, writing: Writing) -> Any:
-        if given is None:
+    def parse(self, column: Column, content: Any, writing: Writing) -> Any:
+        if content is None:
             return None
-        if isinstance(given, bool) or not isinstance(given, str | int | float):
+        if isinstance(content, bool) or not isinstance(content, str | int | float):
             raise self.bad("a number in a string is expected")
-        return self._number(str(given) or "0")
+        return self._number(str(content) or "0")
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
         return self._number(text) if text else None
@@ -358,9 +358,9 @@ class Date(ColumnKind):
         day, _, clock = text.strip().replace("T", " ").partition(" ")
         return self._value(day, clock, None, writing)
 
-    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
-        icon = text_in(self, given, "icon") or None
-        return self._value(text_in(self, given, "date"), text_in(self, given, "time"), icon, writing)
+    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
+        icon = text_in(self, content, "icon") or None
+        return self._value(text_in(self, content, "date"), text_in(self, content, "time"), icon, writing)
 
     def _value(self, day: str, clock: str, icon: str | None, writing: Writing) -> Any:
         if not day:
@@ -388,8 +388,8 @@ class Checkbox(ColumnKind):
     graphql_type = "CheckboxValue"
     clearings = ()
 
-    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
-        checked = given.get("checked")
+    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
+        checked = content.get("checked")
         if checked not in (True, False, "true", "false"):
             raise self.bad('{"checked": "true"} is expected')
         if checked in (False, "false"):
@@ -414,8 +414,8 @@ class Timeline(ColumnKind):
     graphql_type = "TimelineValue"
     clearings = EMPTY_OBJECT
 
-    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
-        return self._kept(text_in(self, given, "from"), text_in(self, given, "to"), writing)
+    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
+        return self._kept(text_in(self, content, "from"), text_in(self, content, "to"), writing)
 
     def _kept(self, first: str, last: str, writing: Writing) -> Any:
         if not DAY.fullmatch(first) or not DAY.fullmatch(last):

@@ -34,29 +34,28 @@ from sync.connectors.monday.columns.values import TextConverter, plain_text, too
 
 def current_labels(settings: Mapping[str, Any]) -> dict[str, str]:
     """The labels that can be chosen now, by the id that Monday's values hold."""
-    given = settings.get("labels")
-    if isinstance(given, Mapping):
-        pairs = [(str(key), _label_text(label)) for key, label in given.items()]
-    elif isinstance(given, list):
+    labels = settings.get("labels")
+    if isinstance(labels, Mapping):
+        pairs = [(str(key), _label_text(label)) for key, label in labels.items()]
+    elif isinstance(labels, list):
         # A deactivated label can't be chosen any more.
-        entries = [entry for entry in given if isinstance(entry, Mapping) and not entry.get("is_deactivated")]
+        entries = [entry for entry in labels if isinstance(entry, Mapping) and not entry.get("is_deactivated")]
         pairs = [(_entry_id(entry), _label_text(entry)) for entry in entries]
     else:
         pairs = []
     return {key: name for key, name in pairs if key and name}
 
 
-def label_id(label: str, known: Mapping[str, str]) -> str | None:
+def label_id(label: str, labels: Mapping[str, str]) -> str | None:
     """The id of the label with this text, the lowest where there are several."""
-    return min(
-        (key for key, name in known.items() if fold_whitespace(name) == label), default=None, key=lambda k: (len(k), k)
-    )
+    ids = [key for key, name in labels.items() if fold_whitespace(name) == label]
+    return min(ids, default=None, key=lambda key: (len(key), key))
 
 
 def _entry_id(entry: Mapping[str, Any]) -> str:
     # Of a status, `index` is the place in the list and `id` what values hold; older answers have one for both.
-    found = entry.get("id", entry.get("index"))
-    return "" if found is None else str(found)
+    key = entry.get("id", entry.get("index"))
+    return "" if key is None else str(key)
 
 
 def _label_text(label: Any) -> str:
@@ -135,11 +134,11 @@ class StatusConverter(MondayColumn):
         label = self.local(raw_local)
         if not isinstance(label, str):
             return None
-        known = label_id(label, self._labels)
+        index = label_id(label, self._labels)
         # Monday reads digits as an index, even where they are meant as a label (reference/status).
-        if known is not None and label.isdecimal():
-            return {"index": known}
-        return {"label": label if known is None else self._labels[known]}
+        if index is not None and label.isdecimal():
+            return {"index": index}
+        return {"label": label if index is None else self._labels[index]}
 
     def from_text(self, text: str, current_local: Local) -> Local:
         return {only_field(current_local)[0]: fold_whitespace(text)}
@@ -228,13 +227,11 @@ class DropdownConverter(ListConverter, MondayColumn):
         labels = self.elements(only_field(raw_local)[1])
         if not labels:
             return None
-        known = [label_id(label, self._labels) for label in labels]
+        ids = [label_id(label, self._labels) for label in labels]
         # Ids and labels can't be mixed, and a comma breaks a label that is sent as text (reference/dropdown).
-        if any("," in label for label in labels) and all(known):
-            return {"ids": known}
-        return {
-            "labels": [label if key is None else self._labels[key] for label, key in zip(labels, known, strict=True)]
-        }
+        if any("," in label for label in labels) and all(ids):
+            return {"ids": ids}
+        return {"labels": [label if key is None else self._labels[key] for label, key in zip(labels, ids, strict=True)]}
 
     def sent_as_stored(self, sent: Any) -> Any:
         # New labels have no id yet.
@@ -380,14 +377,16 @@ class RelationConverter(_RelatedRecord):
             return {name: None}
         if current is not None and typed == fold_whitespace(current.get("name")):
             return {name: current}
-        found = [
-            item for item, known in self._names.items() if typed in (item, fold_whitespace(known), self.display(item))
+        items = [
+            item
+            for item, item_name in self._names.items()
+            if typed in (item, fold_whitespace(item_name), self.display(item))
         ]
         # A name alone may stand for several records.
-        if len(found) != 1:
-            reason = "several records have this name" if found else "no related record is known by this name"
+        if len(items) != 1:
+            reason = "several records have this name" if items else "no related record is known by this name"
             raise ValueError(f"{typed}: {reason}. Choose a side, or change the record itself.")
-        return {name: {"item": found[0]}}
+        return {name: {"item": items[0]}}
 
     def display(self, canonical: Canonical) -> str:
         if canonical is None:

@@ -10,6 +10,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
+from operator import itemgetter
 from typing import Any
 
 import phonenumbers
@@ -68,9 +69,9 @@ def country_name(code: str) -> str | None:
 
 @cache
 def _country_names() -> dict[str, str]:
-    found = {c.alpha_2: str(getattr(c, "common_name", c.name)) for c in pycountry.countries}
+    names = {country.alpha_2: str(getattr(country, "common_name", country.name)) for country in pycountry.countries}
     # Our own names win: they are the usual ones.
-    return found | _COMMON_NAMES
+    return names | _COMMON_NAMES
 
 
 @cache
@@ -318,9 +319,9 @@ class PhoneConverter(MondayColumn):
 
         Raises UnknownValue where the number says none either, so that the item is read.
         """
-        told = event_value(payload_value, column_type, "phone")
-        if isinstance(told, Mapping) and not _country_in(told):
-            number = fold_whitespace(text_under(told, "phone"))
+        value = event_value(payload_value, column_type, "phone")
+        if isinstance(value, Mapping) and not _country_in(value):
+            number = fold_whitespace(text_under(value, "phone"))
             if number and not number.startswith("+"):
                 raise UnknownValue("the event's phone number has no country; the item has it")
         return super().from_event(payload_value, column_type)
@@ -377,8 +378,8 @@ class PhoneConverter(MondayColumn):
 @cache
 def phone_regions() -> tuple[tuple[str, str], ...]:
     """The countries that phone numbers may be of: two-letter code and name, by name."""
-    named = [(region, country_name(region)) for region in phonenumbers.SUPPORTED_REGIONS]
-    return tuple(sorted(((region, name) for region, name in named if name), key=lambda one: one[1]))
+    names = {region: country_name(region) for region in phonenumbers.SUPPORTED_REGIONS}
+    return tuple(sorted(((region, name) for region, name in names.items() if name), key=itemgetter(1)))
 
 
 def canonical_phone(text: str | None, region: str) -> str | None:

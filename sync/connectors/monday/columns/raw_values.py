@@ -118,9 +118,9 @@ def text_under(value: Any, *keys: str) -> str | None:
     """The text under these keys of a JSON object; raises UnknownValue where there is none, or more than one."""
     if value is None or isinstance(value, str):
         return value
-    told = [value[key] for key in keys if key in value] if isinstance(value, Mapping) else []
-    texts = [one for one in told if one not in (None, "")]
-    if told and all(isinstance(one, str) and one == texts[0] for one in texts):
+    values = [value[key] for key in keys if key in value] if isinstance(value, Mapping) else []
+    texts = [text for text in values if text not in (None, "")]
+    if values and all(isinstance(text, str) and text == texts[0] for text in texts):
         return texts[0] if texts else None
     raise unreadable_value(value)
 
@@ -139,9 +139,9 @@ def list_under(value: Any, key: str) -> list[Any]:
     inside = object_or_empty(value)
     if not inside:
         return []
-    found = inside.get(key, _ABSENT)
-    if found is None or isinstance(found, list):
-        return found or []
+    entries = inside.get(key, _ABSENT)
+    if entries is None or isinstance(entries, list):
+        return entries or []
     raise unreadable_value(value)
 
 

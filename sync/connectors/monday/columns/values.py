@@ -226,11 +226,11 @@ class EmailConverter(_LabelledAddress):
 
     def rejection_risk(self, raw_local: Local) -> str | None:
         name, text = only_text(raw_local)
-        found = _DOUBTFUL.search(canonical_text(text) or "")
-        if found is None:
+        doubtful = _DOUBTFUL.search(canonical_text(text) or "")
+        if doubtful is None:
             return None
         return (
-            f"{field_label(name)}: “{found[0]}” in an email address is probably rejected by Monday; use another address"
+            f"{field_label(name)}: “{doubtful[0]}” in an email address is probably rejected by Monday; use another one"
         )
 
 
