@@ -24,15 +24,15 @@ from urllib.parse import urlsplit
 import requests
 import waitress
 
-from sandbox.api import Api, Call, CallLog
+from sandbox.api import Api, CallLog
 from sandbox.api_limits import PLANS, Plan
 from sandbox.clock import Clock
 from sandbox.control import Control
 from sandbox.http import Application, BadRequestError, Guard, NpdAddress, Request, Response, json_response, route
-from sandbox.model import WorldEvent
 from sandbox.oauth import OAuth
-from sandbox.pages import Live, Pages, Tools, Watcher, call_line, delivery_line
-from sandbox.webhooks.deliveries import Deliveries, Delivery, DeliveryStore, Sender
+from sandbox.pages import Pages
+from sandbox.pages.faults import FaultsPage
+from sandbox.webhooks.deliveries import Deliveries, DeliveryStore, Sender
 from sandbox.world import World
 
 # A recording, played.
@@ -152,9 +152,6 @@ def _webhook_address(asked: dict[str, Any]) -> str:
 # The sandbox put together.
 
 
-LINES = 30
-
-
 @dataclass(frozen=True)
 class Settings:
     site_url: str
@@ -165,79 +162,27 @@ class Settings:
     data: str | None = None
     page_url: str | None = None
     npd: NpdAddress | None = None
-    npd_token: str | None = None
     host: str = "127.0.0.1"
     plan: Plan | None = None
 
 
-@dataclass(frozen=True)
-class Sandbox:
-    application: Application
-    live: Live
-
-
-def build(settings: Settings) -> Sandbox:
+def build(settings: Settings) -> Application:
     world = World(Clock(), settings.data)
     world.site_url = settings.site_url
     world.page_url = settings.page_url or settings.site_url
-    live = Live()
-    deliveries = Deliveries(
-        world,
-        Sender(settings.signing_secret, settings.npd),
-        DeliveryStore(settings.data),
-        lambda delivery: live.publish("delivery", lambda: _delivery_message(delivery)),
-    )
-    calls = CallLog(lambda call: live.publish("call", lambda: _call_message(call, api)))
+    deliveries = Deliveries(world, Sender(settings.signing_secret, settings.npd), DeliveryStore(settings.data))
     oauth = OAuth(world.clock, settings.client_id, settings.client_secret)
-    api = Api(world, deliveries, calls, settings.token, settings.plan, oauth)
-    watcher = _watcher(settings, live)
+    api = Api(world, deliveries, CallLog(), settings.token, settings.plan, oauth)
     world.listen(deliveries.on_events)
-    world.listen(lambda happened: _notify_pages(live, happened))
     deliveries.start()
-
-    def history() -> list[tuple[str, Any]]:
-        first = [("call", _call_message(call, api)) for call in calls.last(LINES)]
-        first += [("delivery", _delivery_message(delivery)) for delivery in deliveries.last(LINES)]
-        return first + ([("npd", watcher.state)] if watcher else [])
-
+    control = Control(world, api, deliveries)
     npd_url = settings.npd.public if settings.npd else None
-    pages = Pages(world, live, npd_url, history, Tools(world.clock, api, deliveries))
-    routes = [
-        route("POST", "/v2", api.post),
-        *Control(world, api, deliveries, live).routes(),
-        *oauth.routes(),
-        *pages.routes(),
-    ]
-    application = Application(routes, Guard(settings.host, world.site_url, world.page_url))
-    return Sandbox(application, live)
+    pages = Pages(world, FaultsPage(world.clock, api, deliveries), npd_url, control.forget)
+    routes = [route("POST", "/v2", api.post), *control.routes(), *oauth.routes(), *pages.routes()]
+    return Application(routes, Guard(settings.host, world.site_url, world.page_url))
 
 
-def _watcher(settings: Settings, live: Live) -> Watcher | None:
-    if not settings.npd or not settings.npd_token:
-        return None
-    watcher = Watcher(settings.npd, settings.npd_token, live.watched, lambda state: live.publish("npd", state))
-    watcher.start()
-    return watcher
-
-
-def _call_message(call: Call, api: Api) -> dict[str, str]:
-    return {"id": f"call-{call.id}", "html": call_line(call), "spent": api.limits.sentence()}
-
-
-def _delivery_message(delivery: Delivery) -> dict[str, str]:
-    return {"id": f"delivery-{delivery.id}", "html": delivery_line(delivery)}
-
-
-def _notify_pages(live: Live, happened: list[WorldEvent]) -> None:
-    for one in happened:
-        if one.item is None:
-            live.publish("board", {"kind": one.kind}, one.board_id)
-        else:
-            about = {"id": one.item.id, "kind": one.kind, "by": one.user_id}
-            live.publish("item", about, one.board_id)
-
-
-# The largest plan lets 250 requests in at once, and open pages take a thread each.
+# The largest plan lets 250 requests in at once, and a page is read meanwhile.
 THREADS = 280
 CONNECTIONS = 1_000
 # A full collection walks every item of every board, and Python's defaults make one each few requests.
@@ -270,7 +215,6 @@ def _parser() -> argparse.ArgumentParser:
         ("--token", "MONDAY_API_KEY", "the API token that is accepted; without any, every one is"),
         ("--client-id", "MONDAY_CLIENT_ID", "the app that may ask for authorization; without any, the sandbox's own"),
         ("--client-secret", "MONDAY_CLIENT_SECRET", "its secret; without any, the sandbox's own"),
-        ("--npd-token", "NPD_TOKEN", "NPD's API token, to show why an item waits"),
     ):
         add(option, default=os.environ.get(name), help=f"{words} (default: {name} of the environment)")
     signing = "sign webhooks, as an app's are; without a value, with MONDAY_SIGNING_SECRET of the environment"
@@ -298,7 +242,6 @@ def _settings(options: argparse.Namespace) -> Settings:
         data=options.data,
         page_url=options.page_url.rstrip("/") if options.page_url else None,
         npd=NpdAddress(options.npd_url.rstrip("/"), options.npd_via) if options.npd_url else None,
-        npd_token=options.npd_token,
         host=options.host,
         plan=PLANS.get(options.plan),
     )
@@ -314,7 +257,7 @@ def main() -> int:
     sandbox = None if options.replay else build(settings)
     try:
         server = waitress.create_server(
-            sandbox.application if sandbox else replaying(Path(options.replay), options.host, settings.site_url),
+            sandbox or replaying(Path(options.replay), options.host, settings.site_url),
             host=options.host,
             port=options.port,
             threads=THREADS,
@@ -333,8 +276,6 @@ def main() -> int:
         return 1
 
     def stop(signum: int, frame: FrameType | None) -> None:
-        if sandbox:
-            sandbox.live.close()
         raise SystemExit(0)
 
     signal.signal(signal.SIGTERM, stop)
