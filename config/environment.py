@@ -36,7 +36,6 @@ class Secrets:
     cron_secret: str
     metrics_token: str
     admin_password: str
-    npd_token: str  # the board page's, for NPD's API
 
 
 def secrets_of(var: Path) -> Secrets:

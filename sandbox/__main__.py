@@ -8,24 +8,20 @@ import signal
 import sys
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
 
 import waitress
 
-from sandbox.api import Api, Call, CallLog
+from sandbox.api import Api, CallLog
 from sandbox.api_limits import PLANS, Plan
 from sandbox.clock import Clock
 from sandbox.control import Control
 from sandbox.http import Application, Guard, NpdAddress, route
-from sandbox.model import WorldEvent
-from sandbox.pages import Live, Pages, Tools, Watcher, call_line, delivery_line
-from sandbox.webhooks.deliveries import Deliveries, Delivery, DeliveryStore, Sender
+from sandbox.pages import Pages
+from sandbox.pages.faults import FaultsPage
+from sandbox.webhooks.deliveries import Deliveries, DeliveryStore, Sender
 from sandbox.world import World
 
 # The sandbox put together.
-
-
-LINES = 30
 
 
 @dataclass(frozen=True)
@@ -36,73 +32,26 @@ class Settings:
     data: str | None = None
     page_url: str | None = None
     npd: NpdAddress | None = None
-    npd_token: str | None = None
     host: str = "127.0.0.1"
     plan: Plan | None = None
 
 
-@dataclass(frozen=True)
-class Sandbox:
-    application: Application
-    live: Live
-
-
-def build(settings: Settings) -> Sandbox:
+def build(settings: Settings) -> Application:
     world = World(Clock(), settings.data)
     world.site_url = settings.site_url
     world.page_url = settings.page_url or settings.site_url
-    live = Live()
-    deliveries = Deliveries(
-        world,
-        Sender(settings.signing_secret, settings.npd),
-        DeliveryStore(settings.data),
-        lambda delivery: live.publish("delivery", lambda: _delivery_message(delivery)),
-    )
-    calls = CallLog(lambda call: live.publish("call", lambda: _call_message(call, api)))
-    api = Api(world, deliveries, calls, settings.token, settings.plan)
-    watcher = _watcher(settings, live)
+    deliveries = Deliveries(world, Sender(settings.signing_secret, settings.npd), DeliveryStore(settings.data))
+    api = Api(world, deliveries, CallLog(), settings.token, settings.plan)
     world.listen(deliveries.on_events)
-    world.listen(lambda happened: _notify_pages(live, happened))
     deliveries.start()
-
-    def history() -> list[tuple[str, Any]]:
-        first = [("call", _call_message(call, api)) for call in calls.last(LINES)]
-        first += [("delivery", _delivery_message(delivery)) for delivery in deliveries.last(LINES)]
-        return first + ([("npd", watcher.state)] if watcher else [])
-
+    control = Control(world, api, deliveries)
     npd_url = settings.npd.public if settings.npd else None
-    pages = Pages(world, live, npd_url, history, Tools(world.clock, api, deliveries))
-    routes = [route("POST", "/v2", api.post), *Control(world, api, deliveries, live).routes(), *pages.routes()]
-    application = Application(routes, Guard(settings.host, world.site_url, world.page_url))
-    return Sandbox(application, live)
+    pages = Pages(world, FaultsPage(world.clock, api, deliveries), npd_url, control.forget)
+    routes = [route("POST", "/v2", api.post), *control.routes(), *pages.routes()]
+    return Application(routes, Guard(settings.host, world.site_url, world.page_url))
 
 
-def _watcher(settings: Settings, live: Live) -> Watcher | None:
-    if not settings.npd or not settings.npd_token:
-        return None
-    watcher = Watcher(settings.npd, settings.npd_token, live.watched, lambda state: live.publish("npd", state))
-    watcher.start()
-    return watcher
-
-
-def _call_message(call: Call, api: Api) -> dict[str, str]:
-    return {"id": f"call-{call.id}", "html": call_line(call), "spent": api.limits.sentence()}
-
-
-def _delivery_message(delivery: Delivery) -> dict[str, str]:
-    return {"id": f"delivery-{delivery.id}", "html": delivery_line(delivery)}
-
-
-def _notify_pages(live: Live, happened: list[WorldEvent]) -> None:
-    for one in happened:
-        if one.item is None:
-            live.publish("board", {"kind": one.kind}, one.board_id)
-        else:
-            about = {"id": one.item.id, "kind": one.kind, "by": one.user_id}
-            live.publish("item", about, one.board_id)
-
-
-# The largest plan lets 250 requests in at once, and open pages take a thread each.
+# The largest plan lets 250 requests in at once, and a page is read meanwhile.
 THREADS = 280
 CONNECTIONS = 1_000
 # A full collection walks every item of every board, and Python's defaults make one each few requests.
@@ -131,11 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--port", type=int, required=True)
     add("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
-    for option, name, words in (
-        ("--token", "MONDAY_API_KEY", "the API token that is accepted; without any, every one is"),
-        ("--npd-token", "NPD_TOKEN", "NPD's API token, to show why an item waits"),
-    ):
-        add(option, default=os.environ.get(name), help=f"{words} (default: {name} of the environment)")
+    token = "the API token that is accepted; without any, every one is (default: MONDAY_API_KEY of the environment)"
+    add("--token", default=os.environ.get("MONDAY_API_KEY"), help=token)
     signing = "sign webhooks, as an app's are; without a value, with MONDAY_SIGNING_SECRET of the environment"
     add("--signing-secret", nargs="?", const=ENVIRONMENT_OPTIONS, help=signing)
     add("--data", metavar="FILE", help="keep the boards in this file; without it, in memory")
@@ -157,7 +103,6 @@ def _settings(options: argparse.Namespace) -> Settings:
         data=options.data,
         page_url=options.page_url.rstrip("/") if options.page_url else None,
         npd=NpdAddress(options.npd_url.rstrip("/"), options.npd_via) if options.npd_url else None,
-        npd_token=options.npd_token,
         host=options.host,
         plan=PLANS.get(options.plan),
     )
@@ -173,7 +118,7 @@ def main() -> int:
     sandbox = build(settings)
     try:
         server = waitress.create_server(
-            sandbox.application,
+            sandbox,
             host=options.host,
             port=options.port,
             threads=THREADS,
@@ -189,7 +134,6 @@ def main() -> int:
         return 1
 
     def stop(signum: int, frame: FrameType | None) -> None:
-        sandbox.live.close()
         raise SystemExit(0)
 
     signal.signal(signal.SIGTERM, stop)

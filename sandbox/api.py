@@ -10,7 +10,6 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -57,13 +56,12 @@ class Call:
 
 
 class CallLog:
-    """The last calls, oldest first. `changed` is called with each call that ended."""
+    """The last calls, oldest first."""
 
-    def __init__(self, changed: Callable[[Call], None]) -> None:
+    def __init__(self) -> None:
         self._calls: deque[Call] = deque(maxlen=LOG_LENGTH)
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
-        self._changed = changed
 
     def begin(self, at: float) -> Call:
         with self._lock:
@@ -72,7 +70,6 @@ class CallLog:
     def end(self, call: Call) -> None:
         with self._lock:
             self._calls.append(call)
-        self._changed(call)
 
     def since(self, number: int = 0) -> list[dict[str, Any]]:
         with self._lock:

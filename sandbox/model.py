@@ -182,7 +182,7 @@ class WorldEvent:
     """One thing that happened. `kind` is the name of the webhook event that subscribes to it:
 
     create_item, change_column_value, change_name, item_archived, item_deleted, item_restored,
-    item_moved_to_any_group, create_column; and, without a webhook, board_changed.
+    item_moved_to_any_group, create_column.
     `seconds` is the sandbox's time. `value` and `previous` are as the event's webhook shows them.
     """
 

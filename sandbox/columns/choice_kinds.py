@@ -85,9 +85,6 @@ class Status(ColumnKind):
     def fields(self, column: Column, raw: Any) -> dict[str, Any]:
         return {"index": raw["index"], "label": self.text(column, raw)} if raw else {}
 
-    def choices(self, column: Column, raw: Any) -> set[str]:
-        return {str(raw["index"])} if raw else set()
-
     def payload(self, column: Column, raw: Any) -> Any:
         if raw is None:
             return None
@@ -177,9 +174,6 @@ class Dropdown(ColumnKind):
     def fields(self, column: Column, raw: Any) -> dict[str, Any]:
         return {"values": [{"id": label["id"], "label": label["name"]} for label in self._names(column, raw)]}
 
-    def choices(self, column: Column, raw: Any) -> set[str]:
-        return {str(label_id) for label_id in raw["ids"]} if raw else set()
-
     def payload(self, column: Column, raw: Any) -> Any:
         return None if raw is None else {"chosenValues": self._names(column, raw)}
 
@@ -231,9 +225,6 @@ class BoardRelation(ColumnKind):
 
     def value(self, raw: Any) -> str | None:
         return None
-
-    def choices(self, column: Column, raw: Any) -> set[str]:
-        return {str(item.id) for item in self.linked(column, raw)}
 
     def fields(self, column: Column, raw: Any) -> dict[str, Any]:
         return {"linked_item_ids": [item.id for item in self.linked(column, raw)]}

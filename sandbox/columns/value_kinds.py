@@ -68,10 +68,6 @@ class ColumnKind:
     def api_text(self, column: Column, raw: Any) -> str | None:
         return self.text(column, raw) or self.empty_text
 
-    def choices(self, column: Column, raw: Any) -> set[str]:
-        """The keys of what is chosen, for the page's picker; none where nothing is picked."""
-        return set()
-
     def value(self, raw: Any) -> str | None:
         """What the API gives as `value`: JSON in a string, or null."""
         return None if raw is None else json.dumps(raw, ensure_ascii=False)
@@ -279,9 +275,6 @@ class Phone(ColumnKind):
 
     def text(self, column: Column, raw: Any) -> str:
         return str(raw["phone"]) if raw else ""
-
-    def choices(self, column: Column, raw: Any) -> set[str]:
-        return {raw["countryShortName"]} - {""} if raw else set()
 
     def payload(self, column: Column, raw: Any) -> Any:
         """Deliveries tell no country: recorded in 2024-10 (community 100330) and 2025-06 (a published log)."""

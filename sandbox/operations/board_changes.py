@@ -9,7 +9,7 @@ from sandbox import api_errors
 from sandbox.columns import initial_settings, kind_of
 from sandbox.http import percent_decode
 from sandbox.model import Board, Column, Group, WorldEvent
-from sandbox.operations import column_of, emit_board, log_board
+from sandbox.operations import column_of, log_board
 from sandbox.world import World
 
 # An id that a caller chooses has 1 to 20 of these characters (reference/columns of Monday's API).
@@ -45,7 +45,7 @@ def create_column(
             )
         column = Column(column_id, title, column_type, settings)
         board.columns.append(column)
-        _touch(world, board)
+        world.put_board(board)
         about = {"column_id": column.id, "column_title": title, "column_type": kind.old_type}
         log_board(world, "create_column", board, user_id, **about)
         world.emit(
@@ -62,7 +62,7 @@ def delete_column(world: World, user_id: int, board_id: int, column_id: str) -> 
         if column_id == "name":
             raise api_errors.invalid_argument("The name column cannot be deleted", column_id=column_id)
         column.archived = True
-        _touch(world, board)
+        world.put_board(board)
         log_board(world, "delete_column", board, user_id, column_id=column_id, column_title=column.title)
         return column
 
@@ -75,7 +75,7 @@ def rename_column(world: World, user_id: int, board_id: int, column_id: str, tit
         previous, column.title = column.title, title
         about = {"column_id": column_id, "previous_value": previous, "value": title}
         log_board(world, "update_column_name", board, user_id, **about)
-        _touch(world, board)
+        world.put_board(board)
         return column
 
 
@@ -101,11 +101,6 @@ def _check_boards(world: World, column_type: str, settings: dict[str, Any]) -> N
         world.active_board(board_id)
 
 
-def _touch(world: World, board: Board) -> None:
-    world.put_board(board)
-    emit_board(world, board.id)
-
-
 def fresh_id(prefix: str) -> str:
     """An id as Monday makes them, such as `text_mkmw91z2`."""
     return f"{prefix}_mk" + "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(6))
@@ -126,7 +121,7 @@ def create_group(world: World, user_id: int, board_id: int, title: str) -> Group
         board.groups.insert(0, group)
         for number, one in enumerate(board.groups, start=1):
             one.position = f"{number * 65536}.0"
-        _touch(world, board)
+        world.put_board(board)
         log_board(world, "create_group", board, user_id, group_id=group.id, group_title=title)
         return group
 
@@ -145,7 +140,6 @@ def create_board(world: World, user_id: int, name: str) -> Board:
         board.groups = [Group("topics", "Group Title", TOP_GROUP_COLOUR, "65536.0")]
         world.put_board(board)
         log_board(world, "create_board", board, user_id, board_name=name)
-        emit_board(world, board.id)
         return board
 
 
@@ -157,7 +151,6 @@ def set_board_state(world: World, user_id: int, board_id: int, state: str) -> Bo
         world.put_board(board)
         event = {"archived": "archive_board", "deleted": "delete_board", "active": "restore_board"}[state]
         log_board(world, event, board, user_id, board_name=board.name)
-        emit_board(world, board_id)
         return board
 
 
@@ -168,5 +161,5 @@ def rename_board(world: World, user_id: int, board_id: int, name: str) -> str:
         _check_title("A board's name", name)
         previous, board.name = board.name, name
         log_board(world, "update_board_name", board, user_id, previous_value=previous, value=name)
-        _touch(world, board)
+        world.put_board(board)
         return previous
