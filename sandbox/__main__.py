@@ -80,8 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--port", type=int, required=True)
     add("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
-    token = "the API token that is accepted; without any, every one is (default: MONDAY_API_KEY of the environment)"
-    add("--token", default=os.environ.get("MONDAY_API_KEY"), help=token)
+    accepted = "the API token that is accepted; without any, every one is (default: MONDAY_API_KEY of the environment)"
+    add("--token", default=os.environ.get("MONDAY_API_KEY"), help=accepted)
     signing = "sign webhooks, as an app's are; without a value, with MONDAY_SIGNING_SECRET of the environment"
     add("--signing-secret", nargs="?", const=ENVIRONMENT_OPTIONS, help=signing)
     add("--data", metavar="FILE", help="keep the boards in this file; without it, in memory")
