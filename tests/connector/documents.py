@@ -24,7 +24,7 @@ from graphql.type import GraphQLInputObjectType, is_input_type, is_non_null_type
 from sandbox import graph
 from sandbox.graph.resolvers import CURRENT, VERSIONS
 from sync.connectors.base.board_items import ItemChange, ItemCreate, ItemRemoval, MatchColumn, WriteRequest
-from sync.connectors.monday import board_events, board_structure, connection, items
+from sync.connectors.monday import board_events, board_structure, connection, items, probe
 from sync.connectors.monday.graphql import Document
 
 SERVED = tuple(v.value for v in VERSIONS if v.kind in ("maintenance", "current", "release_candidate"))
@@ -99,6 +99,9 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
     yield "page of the log", board_events.log_page_query("7", MOMENT, form, turn)
     yield "page of the log up to a time", board_events.log_page_query("7", MOMENT, form, turn, MOMENT)
     yield "page of touched items", board_events.updated_items_query("cursor")
+    yield "probe: delete a board", Document(probe.DELETE_BOARD, {"board": "7"})
+    yield "probe: create a group", Document(probe.CREATE_GROUP, {"board": "7", "title": "Another"})
+    yield "probe: move an item", Document(probe.MOVE_ITEM, {"item": "1", "group": "topics"})
     yield "list of boards", Document(board_structure.LIST_BOARDS, {"page": 1, "limit": 100})
 
 

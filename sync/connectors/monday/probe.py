@@ -26,11 +26,10 @@ READ_SECONDS = 2  # a read may be older than the write that it follows
 WEBHOOK_SECONDS = 60
 LOG_SECONDS = 70  # the row of a change was seen more than half a minute late
 
-_DELETE_BOARD = "mutation ProbeDeleteBoard($board: ID!) { delete_board(board_id: $board) { id } }"
-_UNKNOWN_FIELD = "query ProbeUnknownField { me { nothing_of_this_name } }"
-_CREATE_GROUP = """mutation ProbeGroup($board: ID!, $title: String!) {
+DELETE_BOARD = "mutation ProbeDeleteBoard($board: ID!) { delete_board(board_id: $board) { id } }"
+CREATE_GROUP = """mutation ProbeGroup($board: ID!, $title: String!) {
   create_group(board_id: $board, group_name: $title) { id } }"""
-_MOVE = """mutation ProbeMove($item: ID!, $group: String!) {
+MOVE_ITEM = """mutation ProbeMove($item: ID!, $group: String!) {
   move_item_to_group(item_id: $item, group_id: $group) { id } }"""
 
 VALUES: Mapping[str, Any] = {
@@ -118,7 +117,7 @@ class Probe:
     def _delete_boards(self) -> None:
         for board_id in self.board_ids:
             try:
-                self.connector.api.execute(_DELETE_BOARD, {"board": board_id})
+                self.connector.api.execute(DELETE_BOARD, {"board": board_id})
             except ConnectorError as error:
                 self.left.append(f"Board {board_id} is still there; delete it on Monday. {error.sentence}")
 
@@ -191,7 +190,7 @@ class Probe:
         if item is None:
             raise Unanswered("the item isn't listed")
         raw = self.connector.converter("relation").stored_value(item.reading(self.column_id(RELATION)))
-        return (raw or {}).get("item_ids", [])
+        return list(raw["item_ids"]) if raw else []
 
     def differing_types(self, item: Item) -> list[str]:
         """The types of which an item doesn't show what it was created with."""
@@ -261,7 +260,7 @@ def _outcome(written: Item | ConnectorError) -> str:
 
 def _unknown_field(probe: Probe) -> str:
     try:
-        probe.connector.api.execute(_UNKNOWN_FIELD, {})
+        probe.connector.api.execute("query ProbeUnknownField { me { nothing_of_this_name } }", {})
     except ConnectorError as error:
         return type(error).__name__
     return "done"
@@ -368,9 +367,9 @@ def _webhook_of_change(probe: Probe) -> str:
 def _webhook_of_move(probe: Probe) -> str:
     probe.subscribe()
     item = probe.create("Moved")
-    group = probe.connector.api.execute(_CREATE_GROUP, {"board": probe.board_id, "title": "Another group"})
+    group = probe.connector.api.execute(CREATE_GROUP, {"board": probe.board_id, "title": "Another group"})
     group_id = (group.data or {})["create_group"]["id"]
-    probe.connector.api.execute(_MOVE, {"item": item.id, "group": group_id})
+    probe.connector.api.execute(MOVE_ITEM, {"item": item.id, "group": group_id})
     return "sent" if probe.is_told(item, EventKind.MOVED) else "not sent"
 
 
