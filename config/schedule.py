@@ -30,9 +30,8 @@ SCHEDULE = (
                 "that synced records really are the same on both sides."),
     PeriodicJob("compare the quota with Monday's figures", "sync.refresh_quota",
                 title="Compare the API quota with Monday's figures", every=HOUR, max_seconds=DAY,
-                description="Asks Monday what is used of the API quota, and who the account's users are.",
-                when_off="Calls that other programs make are not counted, and people columns don't learn of new "
-                "users."),
+                description="Asks Monday what is used of the API quota.",
+                when_off="Calls that other programs make are not counted."),
     PeriodicJob("release approvals without a cause", "sync.release_approvals",
                 title="Close approvals that are not needed any more", every=60, max_seconds=HOUR,
                 description="Closes approvals whose reason has ended, for example because somebody restored the "

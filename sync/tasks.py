@@ -31,9 +31,8 @@ def sweep() -> None:
 
 @shared_task(name="sync.refresh_quota", ignore_result=True)
 def refresh_quota() -> None:
-    """Compare the used quota with Monday's own figures, and read the account's users."""
+    """Compare the used quota with Monday's own figures."""
     breaker.refresh_quota()
-    breaker.refresh_users_if_due()
 
 
 @shared_task(name="sync.prune", ignore_result=True)

@@ -436,13 +436,6 @@ class Migration(migrations.Migration):
                         verbose_name="users by id: name and email",
                     ),
                 ),
-                ("users_at", models.DateTimeField(blank=True, null=True, verbose_name="users read at")),
-                (
-                    "tags",
-                    models.JSONField(
-                        blank=True, db_default=models.Value({}, models.JSONField()), verbose_name="known tags by id"
-                    ),
-                ),
                 (
                     "phone_region",
                     models.CharField(
@@ -622,14 +615,7 @@ class Migration(migrations.Migration):
                 (
                     "name",
                     models.CharField(
-                        choices=[
-                            ("api_token", "API token"),
-                            ("refresh_token", "Refresh token"),
-                            ("webhook_token", "Webhook token"),
-                            ("signing_secret", "Signing secret"),
-                            ("client_id", "Client ID"),
-                            ("client_secret", "Client secret"),
-                        ],
+                        choices=[("api_token", "API token"), ("webhook_token", "Webhook token")],
                         max_length=30,
                         primary_key=True,
                         serialize=False,
@@ -637,8 +623,6 @@ class Migration(migrations.Migration):
                 ),
                 ("sealed", models.TextField()),
                 ("set_at", models.DateTimeField(db_default=sync.clock.SyncNow())),
-                ("expires_at", models.DateTimeField(blank=True, null=True)),
-                ("claimed_until", models.DateTimeField(blank=True, null=True)),
             ],
             options={"db_table": "sync_stored_secrets", "default_permissions": ()},
         ),
@@ -1757,13 +1741,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="storedsecret",
             constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "name__in",
-                        ["api_token", "refresh_token", "webhook_token", "signing_secret", "client_id", "client_secret"],
-                    )
-                ),
-                name="sync_stored_secrets_known",
+                condition=models.Q(("name__in", ["api_token", "webhook_token"])), name="sync_stored_secrets_known"
             ),
         ),
     ]

@@ -51,19 +51,12 @@ def load_board(link: BoardLink, mappings: Sequence[FieldMapping] | None = None) 
         # A worker has the link for minutes: the filter is the one of now, read in the same query.
         mappings = list(link.mappings.annotate(filter_now=F("link__sync_filter")))
         link.sync_filter = getattr(mappings[0], "filter_now") if mappings else link.sync_filter  # noqa: B009 - untyped
-    directory = load_directory({m.converter for m in mappings if m.column_id}, link.board_id)
+    directory = load_directory({m.converter for m in mappings if m.column_id})
     return BoardContext(link, mappings, registry.entity(link.entity_type).model, directory)
 
 
-def load_directory(converters: set[str], board_id: str) -> Directory:
-    connector = connectors.get()
-    is_needed = not converters.isdisjoint({*connector.people_converters, *connector.tag_converters})
-    row = MondayAccount.objects.filter(id=1).only("users", "tags").first() if is_needed else None
-    region = phone_region() if "phone" in converters else settings.DEFAULT_PHONE_REGION
-    if row is None:
-        return Directory(board_id, region)
-    people = {str(user): str(known["email"]) for user, known in row.users.items() if known.get("email")}
-    return Directory(board_id, region, people, dict(row.tags.get(board_id, {})))
+def load_directory(converters: set[str]) -> Directory:
+    return Directory(phone_region() if "phone" in converters else settings.DEFAULT_PHONE_REGION)
 
 
 def phone_region() -> str:
@@ -72,11 +65,9 @@ def phone_region() -> str:
     return chosen or settings.DEFAULT_PHONE_REGION
 
 
-def converter_for(mapping: FieldMapping, board_id: str, record: SyncedModel) -> Converter:
+def converter_for(mapping: FieldMapping, record: SyncedModel) -> Converter:
     """Return the converter for one record's field outside a pass, as pages need it."""
-    options = converter_options(
-        mapping, type(record), record.sync_region(), load_directory({mapping.converter}, board_id)
-    )
+    options = converter_options(mapping, type(record), record.sync_region(), load_directory({mapping.converter}))
     return connectors.get().converter(mapping.converter, options)
 
 
