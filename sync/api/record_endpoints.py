@@ -244,18 +244,12 @@ class RecordSerializer(KnownFieldsMixin, serializers.ModelSerializer[Any]):
     @extend_schema_field(RecordSyncSerializer)
     def get_sync(self, record: SyncedModel) -> Any:
         states: dict[UUID, RecordView] = self.context["states"]
-        said = self._sync.to_representation(states[record.pk])
-        return said | {"words": _known_words(self.context["request"].user, record, said["words"])}
+        return self._sync.to_representation(states[record.pk])
 
     @cached_property
     def _sync(self) -> RecordSyncSerializer:
         # One for a whole page: making it costs more than what it does.
         return RecordSyncSerializer()
-
-
-def _known_words(user: Any, record: SyncedModel, words: str) -> str:
-    """Why a record isn't in sync, without the names of records that it points at and this person may not see."""
-    return registry.without_quotes(words) if words and registry.hidden_relations(user, type(record)) else words
 
 
 class SyncAnswerSerializer(serializers.Serializer[Any]):
@@ -442,10 +436,7 @@ class RecordViewSet(ShapedView, BulkMixin, viewsets.ModelViewSet[Any]):
         last synced, the rule and direction, and a reason code. Monday isn't asked.
         """
         record = self.get_object()
-        found = RecordFieldsSerializer(record_view.describe([record])[record.pk]).data
-        hidden = registry.hidden_relations(request.user, type(record))
-        fields = [one for one in found["fields"] if hidden.isdisjoint(one["names"])]
-        return Response(found | {"words": _known_words(request.user, record, found["words"]), "fields": fields})
+        return Response(RecordFieldsSerializer(record_view.describe([record])[record.pk]).data)
 
     # Each push may cost calls of Monday's quota, so it has a rate of its own besides the API's.
     @act(path="sync-to-monday", permission_classes=[MayChange], throttle_classes=[SyncNowThrottle])
