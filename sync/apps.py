@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.core.checks import CheckMessage, Error, Tags, register
+from django.db.models.signals import post_migrate
 
 
 class SyncConfig(AppConfig):
@@ -14,11 +15,14 @@ class SyncConfig(AppConfig):
 
     def ready(self) -> None:
         from sync import registry
+        from sync.kernel.schedule import make_missing_jobs
         from sync.outbox import notify
 
         register(registry.check_dependency_triggers)
         register(check_replaced_migrations, Tags.database)
         notify.connect_signals()
+        beat = apps.get_app_config("django_celery_beat")
+        post_migrate.connect(make_missing_jobs, sender=beat, dispatch_uid="sync.make_missing_jobs")
         order_migrations()
 
 

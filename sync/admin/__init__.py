@@ -3,6 +3,7 @@
 from sync.admin import (
     board_pages,
     deletion_pages,
+    diagnostics,
     history_pages,
     inbox_actions,
     inbox_fields,
@@ -16,6 +17,7 @@ from sync.admin import (
 __all__ = [
     "board_pages",
     "deletion_pages",
+    "diagnostics",
     "history_pages",
     "inbox_actions",
     "inbox_fields",

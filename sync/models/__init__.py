@@ -8,9 +8,6 @@ from sync.models.board_link import (
     BoardLease,
     BoardLink,
     FieldMapping,
-    HourCount,
-    LatencyHour,
-    MetricCount,
     MondayAccount,
     StoredSecret,
 )
@@ -26,7 +23,7 @@ from sync.models.followers import (
     WebhookDelivery,
     WebhookEndpoint,
 )
-from sync.models.jobs import Export, ExportFormat, QueuePause, SetupDraft, SetupState, SyncQueue, WrongClock
+from sync.models.jobs import Export, ExportFormat, QueuePause, SetupDraft, SetupState, SyncQueue
 from sync.models.state import (
     ApprovalRequest,
     AwaitedRelation,
@@ -47,9 +44,9 @@ from sync.models.synced_model import LongTextField, SyncedModel, track_history
 __all__ = [
     "ApiBudget", "ApiReservation", "ApiToken", "ApiUsage", "ApprovalRequest", "Assignment", "AwaitedRelation",
     "BoardLease", "BoardLink", "Decision", "DeliveryState", "DisabledCode", "EventType", "Export", "ExportFormat",
-    "ExternalId", "FeedEvent", "FieldMapping", "HourCount", "IgnoredItem", "Incident", "Intent", "IntentState",
-    "LatencyHour", "LongTextField", "MetricCount", "MondayAccount", "Notification", "NotificationReceiver",
+    "ExternalId", "FeedEvent", "FieldMapping", "IgnoredItem", "Incident", "Intent", "IntentState",
+    "LongTextField", "MondayAccount", "Notification", "NotificationReceiver",
     "QueuePause", "RequestCount", "SetupDraft", "SetupState", "StoredAnswer", "StoredSecret", "SyncMetadata",
     "SyncQueue", "SyncState", "SyncedModel", "Tombstone", "UnmatchedItem", "Verification", "WebhookDelivery",
-    "WebhookEndpoint", "WebhookEvent", "WriteLoop", "WrongClock", "track_history",
+    "WebhookEndpoint", "WebhookEvent", "WriteLoop", "track_history",
 ]  # fmt: skip

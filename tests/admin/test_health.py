@@ -14,6 +14,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
+from sync.kernel.counters import FAILED_ATTEMPTS, FAILED_JOBS, PASSES, Increment, increment
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
@@ -21,7 +22,6 @@ from sync.admin.board_cards import in_sync_text
 from sync.choices import RecordSyncStatus, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.counters import FAILED_ATTEMPTS, FAILED_JOBS, PASSES, Increment, increment
 from sync.ledger.record_view import RecordState
 from sync.limits import quota
 from sync.models import (
