@@ -23,7 +23,7 @@ from sync.models.followers import (
     WebhookDelivery,
     WebhookEndpoint,
 )
-from sync.models.jobs import Export, ExportFormat, QueuePause, SetupDraft, SetupState, SyncQueue
+from sync.models.jobs import ExportFormat, QueuePause, SetupDraft, SetupState, SyncQueue
 from sync.models.state import (
     ApprovalRequest,
     AwaitedRelation,
@@ -43,7 +43,7 @@ from sync.models.synced_model import LongTextField, SyncedModel, track_history
 
 __all__ = [
     "ApiBudget", "ApiReservation", "ApiToken", "ApiUsage", "ApprovalRequest", "Assignment", "AwaitedRelation",
-    "BoardLease", "BoardLink", "Decision", "DeliveryState", "DisabledCode", "EventType", "Export", "ExportFormat",
+    "BoardLease", "BoardLink", "Decision", "DeliveryState", "DisabledCode", "EventType", "ExportFormat",
     "ExternalId", "FeedEvent", "FieldMapping", "IgnoredItem", "Incident", "Intent", "IntentState",
     "LongTextField", "MondayAccount", "Notification", "NotificationReceiver",
     "QueuePause", "RequestCount", "SetupDraft", "SetupState", "StoredAnswer", "StoredSecret", "SyncMetadata",
