@@ -1,6 +1,6 @@
 """The periodic tasks, and how often they run at first; an administrator changes that under “Schedule”."""
 
-from sync.kernel.schedule import Job
+from sync.kernel.scheduled_jobs import Job
 
 SCHEDULE = (
     Job("Start due jobs", "sync.sweep", every=(10, "seconds"),

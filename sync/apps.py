@@ -14,7 +14,7 @@ class SyncConfig(AppConfig):
 
     def ready(self) -> None:
         from sync import registry
-        from sync.kernel.schedule import make_missing_jobs
+        from sync.kernel.scheduled_jobs import make_missing_jobs
         from sync.outbox import notify
 
         register(registry.check_dependency_triggers)

@@ -25,8 +25,8 @@ from npd.imports.models import ImportJob
 from npd.imports.resources import ImportOptions
 from npd.models import Contact, Organization
 from sync.clock import sync_now
-from sync.kernel import periodic_jobs
 from sync.kernel.conflict_store import FieldConflict
+from sync.kernel.scheduled_jobs import make_missing_jobs
 from sync.models import (
     ApiToken,
     ApprovalRequest,
@@ -90,7 +90,7 @@ def furnish(world: dict[str, Any], person: User) -> None:
         deadline=sync_now(),
     )
     states.told_by_webhook("7001", "Somebody from the fair")
-    periodic_jobs.ensure_periodic_jobs()
+    make_missing_jobs()
     ApiToken.objects.issue(person, "newsletter tool")
     finished(sync_now() - timedelta(hours=3), rows=3)
     for medium, problem in (("email", ""), ("slack", "It answered with HTTP 500.")):
@@ -215,7 +215,7 @@ def by_name(world: dict[str, Any]) -> Iterator[str]:
     """Pages that need a row, a choice or a filter of their own."""
     for name in ("held", "conflicting", "waiting", "dead", "disabled", "synced"):
         yield reverse("admin:npd_contact_change", args=[world[name].pk])
-    yield from ("/admin/?days=30", "/admin/help/howto/steer-the-queue/", "/admin/help/reference/tables/")
+    yield from ("/admin/help/howto/steer-the-queue/", "/admin/help/reference/tables/")
     yield from (f"/admin/npd/contact/?q={text}" for text in ("e", "zzzznothing"))
     kinds = {entry.kind: entry.key for entry in attention.entries(limit=100)}
     yield from (f"/admin/inbox/entry/?key={key}" for key in kinds.values())

@@ -137,7 +137,7 @@ def pages() -> Iterator[str]:
     for conflict in SyncConflict.objects.all():
         yield reverse("admin:conflicts_syncconflict_screen", args=[conflict.pk])
         yield reverse("admin:conflicts_syncconflict_status", args=[conflict.pk])
-    yield from ("/admin/", "/admin/inbox/", f"/admin/search/?s={PLAIN}", "/admin/sync/syncmetadata/report/")
+    yield from ("/admin/", "/admin/inbox/", f"/admin/search/?s={PLAIN}")
     yield from (f"/admin/inbox/?kind={kind.value}" for kind in attention.AttentionKind)
     yield from (f"/admin/inbox/entry/?key={key}" for key in attention.keys())  # noqa: SIM118 - a function
     yield from (f"/admin/conflicts/syncconflict/?kind__exact={kind}" for kind in ("identity", "delete"))
@@ -197,8 +197,8 @@ def test_no_door_names_a_record_to_whoever_may_not_see_such_records(
 
 
 DOORS = (
-    *("/npd/organization/", "/conflicts/", "/inbox/", "?kind=blocked", "/search/", "/report/", "/export/", "mail"),
-    *(f"/sync/{one}/" for one in ("syncqueue", "decision", "syncmetadata", "verification", "tombstone")),
+    *("/npd/organization/", "/conflicts/", "/inbox/", "?kind=blocked", "/search/", "/export/", "mail"),
+    *(f"/sync/{one}/" for one in ("syncqueue", "decision", "tombstone")),
     *(f"API {one}" for one in ("contacts", "sync/conflicts", "sync/queue", "sync/states", "sync/stats")),
     *("question about an approval of contact", "question about an approval of organization"),
 )

@@ -152,12 +152,6 @@ def test_an_order_tells_nothing_of_what_is_hidden(client: Client, contact: Conta
     assert [row.pk for row in up] == [row.pk for row in down] != []
 
 
-def test_what_other_code_keeps_in_sync_is_told_to_whoever_may_see_sync_states(client: Client) -> None:
-    row = SyncMetadata.objects.create(system="jira", entity_type="sprint", entity_id="12", last_error=QUOTED)
-    client.force_login(reader_of(row))
-    assert QUOTED in client.get("/admin/sync/syncmetadata/", {"q": "Sophie"}).content.decode()
-
-
 @pytest.mark.parametrize(("kept", "other"), [("contact", "organization"), ("organization", "contact")])
 def test_a_record_names_the_one_it_points_at_to_whoever_may_see_that(
     client: Client, contact: Contact, kept: str, other: str
