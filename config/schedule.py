@@ -22,8 +22,6 @@ SCHEDULE = (
     Job("Send webhooks", "sync.deliver_webhooks", every=(10, "seconds"),
         description="Tells the endpoints of other systems what happened: what a lost message would have done, and what "
         "is tried again."),
-    Job("Continue bulk resolutions", "conflicts.carry_on_batches", every=(10, "seconds"),
-        description="Continues bulk resolutions of conflicts, and their undo."),
     Job("Continue set-ups", "sync.set_up", every=(10, "seconds"),
         description="Compares the drafts of the set-up wizard, and applies those that were confirmed."),
     Job("Continue imports", "npd.imports", every=(1, "minutes"),
