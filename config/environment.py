@@ -36,7 +36,6 @@ class Secrets:
     cron_secret: str
     metrics_token: str
     admin_password: str
-    npd_token: str  # the board page's, for NPD's API
 
 
 def secrets_of(var: Path) -> Secrets:
@@ -74,11 +73,9 @@ SECRETS = (
     "MONDAY_API_KEY",
     "MONDAY_SIGNING_SECRET",
     "MONDAY_WEBHOOK_TOKEN",
-    "MONDAY_CLIENT_SECRET",
     "EMAIL_HOST_PASSWORD",
     "OIDC_CLIENT_SECRET",
     "SENTRY_DSN",
-    "OTEL_EXPORTER_OTLP_HEADERS",
 )
 """Secrets: each may come from a file (NAME_FILE), goes to all of `make run`, and is removed from logs."""
 

@@ -36,6 +36,8 @@ CONFLICTS, QUEUE, GUARD = "conflicts_syncconflict", "sync_syncqueue", "sync_appr
 INBOX, RECORDS, SETTINGS, HELP = "Inbox", "Records", "Settings", "Help"
 CONNECTIONS, ADVANCED, DIAGNOSTICS = "Connections", "Advanced", "Diagnostics"
 ANY_RIGHT = "*"
+SUPERUSERS = "sync.diagnostics"
+"""A right that nobody can be given."""
 
 
 @dataclass(frozen=True)
@@ -141,10 +143,6 @@ SECTIONS = (
     Section(SETTINGS, "Groups", "group", "auth_group", block="People", about="Who may do what."),
     Section(SETTINGS, "Notification receivers", "notifications_active", "sync_notificationreceiver", block="People",
             about="How each person is notified, and whose messages don't arrive."),
-    Section(SETTINGS, "Webhook endpoints", "webhook", "sync_webhookendpoint", block=CONNECTIONS,
-            about="Other systems that get a webhook when something happens here."),
-    Section(SETTINGS, "Webhook deliveries", "outbox", "sync_webhookdelivery", block=CONNECTIONS,
-            about="What was sent to them and what they answered; send it again."),
     Section(HELP, HELP, "help", url="npd-help-start", block=HELP, about="How to work with it, and set it up."),
     Section(HELP, "Glossary", "menu_book", url="npd-glossary", block=HELP, about="What the words mean."),
     Section(SETTINGS, "API reference", "api", url="docs", permission=ANY_RIGHT, block=ADVANCED,
@@ -157,13 +155,13 @@ SECTIONS = (
             about="Your keys with which other programs use the API."),
     Section(SETTINGS, DIAGNOSTICS, "troubleshoot", url="npd-diagnostics", block=ADVANCED, uses=OPERATED,
             about="For technical questions: sync states, API writes, webhooks received, the schedule, who did what."),
-    Section(DIAGNOSTICS, "Sync state", "database", "sync_syncmetadata", uses=OPERATED),
-    Section(DIAGNOSTICS, "API writes", "send", "sync_intent", uses=OPERATED),
-    Section(DIAGNOSTICS, "Webhooks received", "webhook", "sync_webhookevent", uses=OPERATED),
-    Section(DIAGNOSTICS, "Schedule", "calendar_clock", "django_celery_beat_periodictask", uses=OPERATED),
+    Section(DIAGNOSTICS, "Sync state", "database", "sync_syncmetadata", permission=SUPERUSERS),
+    Section(DIAGNOSTICS, "API writes", "send", "sync_intent", permission=SUPERUSERS),
+    Section(DIAGNOSTICS, "Webhooks received", "webhook", "sync_webhookevent", permission=SUPERUSERS),
+    Section(DIAGNOSTICS, "Account", "account_circle", "sync_mondayaccount", permission=SUPERUSERS),
+    Section(DIAGNOSTICS, "Schedule", "calendar_clock", "django_celery_beat_periodictask"),
     Section(DIAGNOSTICS, "Verification", "verified", "sync_verification", uses=OPERATED),
-    # A right that nobody can be given, too.
-    Section(DIAGNOSTICS, "Audit log", "policy", "admin_logentry", permission="admin.auditlog"),
+    Section(DIAGNOSTICS, "Audit log", "policy", "admin_logentry", permission=SUPERUSERS),
 )  # fmt: skip
 """All pages but the records'. An application's page of settings is one line more, with a `block`."""
 
