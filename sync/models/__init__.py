@@ -1,6 +1,6 @@
 """The engine's tables."""
 
-from sync.models.api_clients import ApiToken, ExternalId, RequestCount, StoredAnswer
+from sync.models.api_clients import ApiToken, CacheEntry, RequestCount
 from sync.models.board_link import (
     ApiBudget,
     ApiReservation,
@@ -45,11 +45,11 @@ from sync.models.state import (
 from sync.models.synced_model import LongTextField, SyncedModel, track_history
 
 __all__ = [
-    "ApiBudget", "ApiReservation", "ApiToken", "ApiUsage", "ApprovalRequest", "Assignment", "AwaitedRelation",
+    "ApiBudget", "ApiReservation", "ApiToken", "ApiUsage", "ApprovalRequest", "Assignment", "AwaitedRelation", "CacheEntry",
     "BoardLease", "BoardLink", "Decision", "DeliveryState", "DisabledCode", "EventType", "Export", "ExportFormat",
-    "ExternalId", "FeedEvent", "FieldMapping", "HourCount", "IgnoredItem", "Incident", "Intent", "IntentState",
+    "FeedEvent", "FieldMapping", "HourCount", "IgnoredItem", "Incident", "Intent", "IntentState",
     "LatencyHour", "LongTextField", "MetricCount", "MondayAccount", "Notification", "NotificationReceiver",
-    "QueuePause", "RequestCount", "SetupDraft", "SetupState", "StoredAnswer", "StoredSecret", "SyncMetadata",
+    "QueuePause", "RequestCount", "SetupDraft", "SetupState", "StoredSecret", "SyncMetadata",
     "SyncQueue", "SyncState", "SyncedModel", "Tombstone", "UnmatchedItem", "Verification", "WebhookDelivery",
     "WebhookEndpoint", "WebhookEvent", "WriteLoop", "WrongClock", "track_history",
 ]  # fmt: skip
