@@ -17,7 +17,6 @@ CREATE_SYNC_NOW = """
 CREATE OR REPLACE FUNCTION sync_now() RETURNS timestamptz
 LANGUAGE sql VOLATILE PARALLEL SAFE AS 'SELECT clock_timestamp()'
 """
-DROP_SYNC_NOW = "DROP FUNCTION IF EXISTS sync_now()"
 
 
 class SyncNow(Func):

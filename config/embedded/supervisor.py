@@ -6,6 +6,7 @@ Which processes, ports and variables a run has is decided first, from the enviro
 import contextlib
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -265,6 +266,19 @@ def run_lock(var: Path) -> Iterator[IO[str]]:
 DONE = "\x04"  # the line after a step
 
 
+def check_data(root: Path, var: Path) -> None:
+    """Note which tables the data begins with. Raises StartError where it began with others: nothing converts them."""
+    initial = sorted(root.glob("*/migrations/0001_initial.py"))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in initial)).hexdigest()
+    note = var / "initial_migrations"
+    if (var / "pg").exists() and (not note.exists() or note.read_text() != digest):
+        raise StartError(
+            f"The data in {var} was made by another version of NPD Sync, which has other tables. "
+            "To start with new data, run `make reset`: it asks, and deletes this folder's data."
+        )
+    note.write_text(digest)
+
+
 def prepare_database() -> None:
     """Migrate, and create the user `admin` with the password in ADMIN_PASSWORD unless there is one."""
     from django.contrib.auth import get_user_model
@@ -432,6 +446,7 @@ class Supervisor:
     def _start_database(self) -> None:
         if self.env.get("DATABASE_URL"):
             return
+        check_data(self.root, self.var)
         self.postgres = EmbeddedPostgres(self.var / "pg")
         self.postgres.start()
         self.postgres.create_database("npd")

@@ -49,7 +49,7 @@ from npd.accounts.second_factor import end_sessions, remove
 from sync.admin.admin_base import PlainWordsMixin, ValidIdsMixin, badge, see_other
 from sync.admin.confirmed_action import Question, Report, question_page, run_action
 from sync.kernel.humanize import DASH, day_and_time
-from sync.models import ApiToken, Export, FieldMapping, NotificationReceiver
+from sync.models import ApiToken, FieldMapping, NotificationReceiver
 from sync.models.state import PEOPLE_KIND, log_event
 from sync.operations.notifications.letters import NO_EMAIL
 from sync.records.authors import full_name, log_action
@@ -194,7 +194,7 @@ class PlainFields:
     def formfield_for_manytomany(self, db_field: ManyToManyField[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
         """Return the field; Django's list names some fifty tables that no page is about."""
         if db_field.related_model is Permission:
-            pages = ContentType.objects.get_for_models(*admin.site._registry, FieldMapping, Export).values()
+            pages = ContentType.objects.get_for_models(*admin.site._registry, FieldMapping).values()
             given = Q(group__isnull=False) | Q(user__isnull=False)
             offered = Permission.objects.filter(Q(content_type__in=pages) | given).distinct()
             kwargs["queryset"] = offered.select_related("content_type").order_by(

@@ -26,7 +26,7 @@ from sync.models.followers import (
     WebhookDelivery,
     WebhookEndpoint,
 )
-from sync.models.jobs import Export, ExportFormat, QueuePause, SetupDraft, SetupState, SyncQueue, WrongClock
+from sync.models.jobs import ExportFormat, QueuePause, SetupDraft, SetupState, SyncQueue, WrongClock
 from sync.models.state import (
     ApprovalRequest,
     AwaitedRelation,
@@ -45,8 +45,8 @@ from sync.models.state import (
 from sync.models.synced_model import LongTextField, SyncedModel, track_history
 
 __all__ = [
-    "ApiBudget", "ApiReservation", "ApiToken", "ApiUsage", "ApprovalRequest", "Assignment", "AwaitedRelation", "CacheEntry",
-    "BoardLease", "BoardLink", "Decision", "DeliveryState", "DisabledCode", "EventType", "Export", "ExportFormat",
+    "ApiBudget", "ApiReservation", "ApiToken", "ApiUsage", "ApprovalRequest", "Assignment", "AwaitedRelation",
+    "BoardLease", "BoardLink", "CacheEntry", "Decision", "DeliveryState", "DisabledCode", "EventType", "ExportFormat",
     "FeedEvent", "FieldMapping", "HourCount", "IgnoredItem", "Incident", "Intent", "IntentState",
     "LatencyHour", "LongTextField", "MetricCount", "MondayAccount", "Notification", "NotificationReceiver",
     "QueuePause", "RequestCount", "SetupDraft", "SetupState", "StoredSecret", "SyncMetadata",

@@ -22,6 +22,7 @@ PERMISSIONS = (
     ("cancel_syncqueue", "Can cancel pending jobs"),
     ("discard_syncqueue", "Can discard failed jobs"),
     ("pause_syncqueue", "Can pause and resume the sync"),
+    ("export_lists", "Can export lists"),
 )
 
 
@@ -233,15 +234,6 @@ class SetupDraft(models.Model):
 class ExportFormat(models.TextChoices):
     CSV = "csv", "CSV"
     XLSX = "xlsx", "Excel (XLSX)"
-
-
-class Export(models.Model):  # noqa: DJ008 - it has no rows that could be named
-    """The right to have lists as files, beside that to view them; there are no rows."""
-
-    class Meta:
-        managed = False
-        default_permissions = ()
-        permissions = (("export_lists", "Can export lists"),)
 
 
 class WrongClock(models.Model):

@@ -22,7 +22,7 @@ from django.test import Client, RequestFactory
 from django.urls import resolve
 
 from config.navigation import Section, sections
-from sync.models import Export, FieldMapping, UnmatchedItem
+from sync.models import FieldMapping, UnmatchedItem
 from sync.operations import attention
 from sync.operations.attention import AttentionKind
 from tests.admin.all_pages import by_name, furnish, of_models, without_a_row
@@ -82,7 +82,7 @@ def by_group(world: dict[str, Any], person: User, member: Member) -> Iterator[st
 
 def offered_rights() -> list[Permission]:
     """The permissions that a group's form offers, without those to add and delete rows, by which no list is opened."""
-    kinds = ContentType.objects.get_for_models(*admin.site._registry, FieldMapping, Export).values()
+    kinds = ContentType.objects.get_for_models(*admin.site._registry, FieldMapping).values()
     found = Permission.objects.filter(content_type__in=kinds).exclude(codename__regex="^(add|delete)_")
     found = found.select_related("content_type")
     return list(found.order_by("content_type__app_label", "codename"))

@@ -15,7 +15,7 @@ from django.test import Client, override_settings
 from django.urls import path
 
 from config import urls
-from npd.apps import show_new_models
+from npd.groups import after_migrate
 from sync import registry
 from sync.admin.record_pages import register_generated
 from tests.support import deals as support
@@ -99,6 +99,6 @@ def test_our_groups_see_a_new_model_and_only_the_run_that_makes_its_table_says_s
     later = SimpleNamespace(app_label="npd", operations=[])
     npd: Any = apps.get_app_config("npd")
     for plan, seen in (([(later, False)], set()), ([(contact, True)], set()), ([(contact, False)], {"view_contact"})):
-        show_new_models(npd, using="default", plan=plan)
+        after_migrate(npd, using="default", plan=plan)
         assert set(clerks.permissions.values_list("codename", flat=True)) == seen
     assert not Permission.objects.filter(group=others).exists()

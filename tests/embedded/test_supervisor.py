@@ -16,6 +16,7 @@ import pytest
 from django.contrib.auth import get_user_model
 
 from config.embedded import processes, stop, supervisor
+from config.embedded.processes import StartError
 from config.embedded.supervisor import keep_private, run_lock
 from config.environment import secrets_of
 from npd.management.commands import demo
@@ -323,6 +324,20 @@ def test_var_is_for_its_owner_only_and_what_was_open_is_closed(tmp_path: Path) -
         assert made.stat().st_mode & 0o066 == 0  # root lets others pass through: PostgreSQL isn't root
     finally:
         os.umask(before)
+
+
+def test_data_that_began_with_other_tables_is_left_alone_with_what_to_do(tmp_path: Path) -> None:
+    var = tmp_path / "var"
+    (var / "pg").mkdir(parents=True)
+    with pytest.raises(StartError, match="make reset"):
+        supervisor.check_data(ROOT, var)
+    (var / "pg").rmdir()
+    supervisor.check_data(ROOT, var)
+    (var / "pg").mkdir()
+    supervisor.check_data(ROOT, var)
+    (var / "initial_migrations").write_text("of an older version")
+    with pytest.raises(StartError, match="make reset"):
+        supervisor.check_data(ROOT, var)
 
 
 def test_secrets_are_made_once_and_read_by_their_owner_only(tmp_path: Path) -> None:
