@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import PurePosixPath
 from posixpath import normpath
-from typing import Any
 
 from django.conf import settings
 from django.contrib import admin

@@ -305,7 +305,8 @@ def bad_request(request: HttpRequest, exception: Exception | None = None) -> Htt
     """400: an address or a form that can't be read, in the words of who refused it where there are some."""
     said = str(exception) if isinstance(exception, BadRequest) else ""
     if request.path_info.startswith(FOR_PROGRAMS):
-        return error_response(400, "invalid", said or "It can't be read: it names another host, or has too many parameters.")
+        said = said or "It can't be read: it names another host, or has too many parameters."
+        return error_response(400, "invalid", said)
     return _answer(request, "400.html", 400, {"said": said})
 
 

@@ -241,7 +241,7 @@ MOST_NAMED = 3
 
 def _file_columns(job: ImportJob, hidden: frozenset[str]) -> list[dict[str, Any]]:
     """The file's columns, each with what it is read as, what it may become, and its first values."""
-    offered = offered_fields(job.entity_type, job.titles, hidden)
+    offered = offered_fields(job.entity_type, hidden)
     first_rows = list(job.rows.order_by("number").values_list("cells", flat=True)[:SAMPLED_ROWS])
     found = []
     for position, ((title, label), field) in enumerate(zip(job.columns, job.options.get("fields", []), strict=True)):

@@ -98,7 +98,7 @@ class QueueViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncQueue]):
     queryset = SyncQueue.objects.order_by("-id")
     serializer_class = QueueRowSerializer
     filterset_class = QueueFilter
-    ordering_fields = ["id", "status", "priority", "attempts", "last_attempt", "next_retry", "created_at", "finished_at"]
+    ordering_fields = ["id", "priority", "attempts", "next_retry", "created_at", "finished_at"]
     permission_classes = [MaySteer]
     scope = TokenScope.OPERATE
 

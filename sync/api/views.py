@@ -55,12 +55,30 @@ class HasAnyPermission(BasePermission):
         return bool(request.user.is_authenticated and request.user.get_all_permissions())
 
 
+class StorableJSONParser(JSONParser):
+    """JSON whose texts the database can store; what isn't is the sender's fault (400), not ours."""
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        try:
+            value = super().parse(stream, media_type, parser_context)
+            # Half of a surrogate pair passes the parser.
+            json.dumps(value, ensure_ascii=False).encode()
+        except RecursionError as error:
+            raise exceptions.ParseError("The JSON is nested too deeply to be read.") from error
+        except UnicodeEncodeError as error:
+            raise exceptions.ParseError("The JSON holds half of a surrogate pair, which is no character.") from error
+        return value
+
+
 class ApiView(APIView):
     """A view within its token's scopes, whose writes are recorded with their author.
 
     `scope` is what a token needs for all but reading.
     """
 
+    parser_classes = [StorableJSONParser]
     scope = TokenScope.WRITE
     # Without OPTIONS: the schema says what there is.
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
@@ -77,23 +95,6 @@ class ApiView(APIView):
         """
         super().initial(request, *args, **kwargs)
         pghistory.context(user=request.user.pk, cause="api")
-
-
-class StorableJSONParser(JSONParser):
-    """JSON whose texts the database can store; what isn't is the sender's fault (400), not ours."""
-
-    def parse(
-        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
-    ) -> Any:
-        try:
-            value = super().parse(stream, media_type, parser_context)
-            # Half of a surrogate pair passes the parser.
-            json.dumps(value, ensure_ascii=False).encode()
-        except RecursionError as error:
-            raise exceptions.ParseError("The JSON is nested too deeply to be read.") from error
-        except UnicodeEncodeError as error:
-            raise exceptions.ParseError("The JSON holds half of a surrogate pair, which is no character.") from error
-        return value
 
 
 class StableOrdering(OrderingFilter):
@@ -122,7 +123,7 @@ class ById(CursorPagination):
 
 
 class Pages(PageNumberPagination):
-    """Pages by number with their `count`; with `pagination=cursor` by cursor, which costs the same anywhere in a list."""
+    """Pages by number with their `count`; with `pagination=cursor` by cursor, as fast at the end of the list."""
 
     page_size = 50
     page_size_query_param = "page_size"

@@ -5,9 +5,9 @@ from functools import partial
 import pytest
 from django.db import transaction
 from rest_framework.test import APIClient
+from sync.api.preconditions import etag_of, matches_etag
 
 from npd.models import Contact
-from sync.api.preconditions import etag_of, matches_etag
 from tests.api.conftest import url_of
 from tests.support.waiting import beside, somebody_waits_for_us, wait_for
 

@@ -21,10 +21,10 @@ from django_filters import MultipleChoiceFilter
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from rest_framework.test import APIClient
+from sync.api.lists import filters_of
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
-from sync.api.lists import filters_of
 from sync.clock import sync_now
 from sync.models import BoardLink, FieldMapping, SyncMetadata
 from tests.api.conftest import QUEUE, results, row, url_of, user_who_may, with_token
