@@ -185,11 +185,12 @@ class ConflictFilter(filters.FilterSet):  # type: ignore[misc]
     resolved = filters.BooleanFilter(
         field_name="resolved_at", lookup_expr="isnull", exclude=True, help_text="false: open ones."
     )
+    monday_id = filters.CharFilter(field_name="monday_item_id", help_text="The item.")
     field = filters.CharFilter(method="about_field", help_text="Conflicts on this field: email, phone …")
 
     class Meta:
         model = SyncConflict
-        fields = ["entity_type", "entity_id"]
+        fields = ["entity_type", "entity_id", "resolution_type"]
 
     def about_field(self, conflicts: QuerySet[SyncConflict], name: str, value: str) -> QuerySet[SyncConflict]:
         return conflicts.filter(conflict_fields__contains=[value])

@@ -12,7 +12,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import transaction
-from django.db.models import JSONField, Model, QuerySet
+from django.db.models import EmailField, JSONField, Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.urls import URLPattern, URLResolver, reverse
@@ -128,6 +128,12 @@ class RecordSerializer(serializers.ModelSerializer[Any]):
     """Read-only, and yet never passed over: who sends another value means another record, or another item."""
 
     views: Mapping[UUID, RecordView] | None = None
+
+    # The model checks what an address is; for the schema it is a plain text, which may be empty.
+    serializer_field_mapping: ClassVar[dict[Any, Any]] = {
+        **serializers.ModelSerializer.serializer_field_mapping,
+        EmailField: serializers.CharField,
+    }
 
     class Meta:
         list_serializer_class = RecordListSerializer

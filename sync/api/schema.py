@@ -7,6 +7,7 @@ from typing import Any
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import Direction, OpenApiResponse
+from rest_framework.serializers import ModelSerializer
 
 from sync.api.errors import ErrorSerializer
 
@@ -23,7 +24,13 @@ class ApiTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped
 
 
 class ApiSchema(AutoSchema):
-    """AutoSchema with the one form of errors at every operation."""
+    """AutoSchema with the one form of errors at every operation; of a row every member is answered."""
+
+    def _map_basic_serializer(self, serializer: Any, direction: Direction) -> Any:
+        shape: Any = super()._map_basic_serializer(serializer, direction)  # type: ignore[no-untyped-call]
+        if direction == "response" and isinstance(serializer, ModelSerializer):
+            shape["required"] = sorted(shape["properties"])
+        return shape
 
     def _get_response_bodies(self, direction: Direction = "response") -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)

@@ -105,8 +105,10 @@ def recorded(made: dict[str, Any]) -> list[str]:
 
 def _operation(place: str, operation: dict[str, Any]) -> str:
     parts = [f"{place} {operation['operationId']}"]
-    for one in sorted(operation.get("parameters", ()), key=lambda one: (one["in"], one["name"])):
-        parts.append(f"{one['in']} {one['name']}{'!' if one.get('required') else ''}:{_form(one['schema'])}")
+    parameters = sorted(operation.get("parameters", ()), key=lambda one: (one["in"], one["name"]))
+    parts += [
+        f"{one['in']} {one['name']}{'!' if one.get('required') else ''}:{_form(one['schema'])}" for one in parameters
+    ]
     if body := operation.get("requestBody"):
         parts += [f"body{'!' if body.get('required') else ''} {_content(body)}"]
     parts += [f"{code} {_content(answer)}".strip() for code, answer in sorted(operation["responses"].items())]
