@@ -152,7 +152,6 @@ PAGES = (
     ("notifications/", "howto/be-notified"),
     ("two-factor/", "howto/sign-in-safely"),
     ("sessions/", "howto/sign-in-safely"),
-    ("personal-data/", "howto/export-or-erase-a-person"),
     ("settings/", "howto/who-may-do-what"),
     ("sync/unmatcheditem/", "howto/find-unmatched-items"),
     ("sync/notificationreceiver/", "howto/be-notified"),

@@ -134,15 +134,13 @@ SECTIONS = (
             about="Sign in with a passkey, or with a code from your phone as well."),
     Section(SETTINGS, "Where you are signed in", "devices", url="usersessions_list", block="Your account",
             about="The browsers in which you are signed in; sign out of the others."),
-    # Rights that nobody can be given: administrators alone have them, here and of personal data.
+    # Rights that nobody can be given: administrators alone have them.
     Section(SETTINGS, "Invite a colleague", "forward_to_inbox", url="admin:auth_user_invite_colleague",
             permission="npd.invitation", block="People", is_shortcut=True, about="By email, with a role."),
     Section(SETTINGS, "Users", "badge", "auth_user", block="People", about="Who may sign in."),
     Section(SETTINGS, "Groups", "group", "auth_group", block="People", about="Who may do what."),
     Section(SETTINGS, "Notification receivers", "notifications_active", "sync_notificationreceiver", block="People",
             about="How each person is notified, and whose messages don't arrive."),
-    Section(SETTINGS, "Personal data", "person_remove", url="npd-personal-data", permission="npd.personaldata",
-            block="People", about="Export or erase everything that NPD holds of one person."),
     Section(SETTINGS, "Webhook endpoints", "webhook", "sync_webhookendpoint", block=CONNECTIONS,
             about="Other systems that get a webhook when something happens here."),
     Section(SETTINGS, "Webhook deliveries", "outbox", "sync_webhookdelivery", block=CONNECTIONS,

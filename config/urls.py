@@ -15,7 +15,6 @@ from config.help_pages import glossary_page
 from config.live_updates import live_versions
 from config.navigation import diagnostics_page, oldest_conflict, settings_page
 from config.search import search_page
-from npd import admin as npd_admin
 from npd.admin import account_pages
 from sync import registry
 from sync.admin import attention_pages
@@ -79,10 +78,6 @@ urlpatterns = [
     path("admin/two-factor/passkey/<int:pk>/off/", account_pages.RemovePasskey.as_view(), name="mfa_remove_webauthn"),
     path("admin/two-factor/codes/", account_pages.recovery_codes, name="mfa_view_recovery_codes"),
     path("admin/two-factor/codes/new/", account_pages.NewCodes.as_view(), name="mfa_generate_recovery_codes"),
-    path("admin/personal-data/", admin.site.admin_view(npd_admin.search_page), name="npd-personal-data"),
-    path("admin/personal-data/export/", admin.site.admin_view(npd_admin.download_export), name="npd-person-export"),
-    path("admin/personal-data/erase/", admin.site.admin_view(npd_admin.erase), name="npd-person-erase"),
-    path("admin/personal-data/<uuid:key>/", admin.site.admin_view(npd_admin.contact_page), name="npd-person"),
     # What Django lists of each row is in the audit log, and of a record in its activity.
     path("admin/<path:page>/history/", RedirectView.as_view(url="/admin/%(page)s/change/")),
     path("admin/", admin.site.urls),

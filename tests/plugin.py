@@ -84,7 +84,7 @@ ON_REAL_SERVERS = (
     "domain/test_third_model.py",
     "domain/test_triggers.py",
     "doors/test_recorded_doors.py::test_a_door_is_as_it_was_recorded[metrics.txt]",
-    "personal_data/test_erasure.py::test_a_person_is_exported_whole",
+    "personal_data/test_erasure.py::test_after_an_erasure",
     "queue/test_backoff.py::test_a_claim_gives_way_to_a_save",
     "queue/test_claims.py",
     "queue/test_queue_laws.py",

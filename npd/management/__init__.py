@@ -1,11 +1,9 @@
-"""Commands of NPD: in whose name they act, and whom they mean."""
+"""Commands of NPD: in whose name they act."""
 
 from __future__ import annotations
 
 from django.contrib.auth.models import User
 from django.core.management.base import CommandError
-
-from npd.personal_data.persons import Person, find_persons
 
 
 def user_named(name: str | None) -> User:
@@ -19,14 +17,3 @@ def user_named(name: str | None) -> User:
     if len(administrators) != 1:
         raise CommandError("Say with --by in whose name it is done: the audit log keeps it.")
     return administrators[0]
-
-
-def only_person(who: str) -> Person:
-    """Return who is meant; raises CommandError where that is nobody, or more than one."""
-    found = find_persons(who)
-    if not found:
-        raise CommandError("Nobody has or had this id, email address or whole name.")
-    if len(found) > 1:
-        ids = ", ".join(str(one.key) for one in found)
-        raise CommandError(f"{len(found)} are meant. Name one by its id: {ids}.")
-    return found[0]

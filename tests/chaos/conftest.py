@@ -22,9 +22,8 @@ from tests.support.site import Processes
 class Crew:
     """The run's processes and the hand, with the settings of chaos."""
 
-    def __init__(self, processes: Processes, hand: Hand, **variables: str) -> None:
+    def __init__(self, processes: Processes, hand: Hand) -> None:
         self.processes, self.hand = processes, hand
-        self.variables = CHAOS | variables
         self.bug = FOLDER / f"planted-{os.getpid()}"  # the file by which processes know which bug is switched on
 
     @contextmanager
@@ -32,7 +31,7 @@ class Crew:
         """All have these settings meanwhile."""
         before = self.hand.env
         try:
-            with self.processes.with_variables(**self.variables | variables):
+            with self.processes.with_variables(**CHAOS | variables):
                 self.hand.env = self.processes.env
                 yield
         finally:

@@ -1,0 +1,240 @@
+"""A person's data: exported as JSON, or erased with every row that bears the record's id or its item's id.
+
+An erasure runs under the board's lease, so that no pass stores again what it had read before. The deleted record stays
+as an id and a time, and the item stays ignored, so that the person never comes back from the board.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.apps import apps
+from django.contrib.admin.models import LogEntry
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import transaction
+from django.db.models import Model, Q, QuerySet, TextField
+from django.db.models.functions import Cast
+
+from sync import connectors, registry
+from sync.choices import TombstoneState
+from sync.clock import SyncNow
+from sync.connectors.base.board_items import ItemRemoval
+from sync.connectors.base.errors import ConnectorError, ItemNotFound
+from sync.kernel.db import retry_on_lock_timeout
+from sync.kernel.messages import Conflict, TombstoneReason, tombstone_sentence
+from sync.limits import connector
+from sync.models import (
+    BoardLink,
+    Decision,
+    IgnoredItem,
+    Incident,
+    Intent,
+    IntentState,
+    SyncedModel,
+    SyncMetadata,
+    Tombstone,
+    Verification,
+    WebhookEvent,
+)
+from sync.outbox.claim import acquire
+from sync.records import availability
+
+log = structlog.get_logger(__name__)
+
+LEASE_SECONDS = 300
+
+OWNER_COLUMNS = ("entity_id", "record_id", "pgh_obj_id", "object_id")
+ITEM_COLUMNS = ("item_id", "remote_id", "monday_item_id")
+
+ERASED_REASON = "Its person was erased in NPD."
+KEPT: dict[type[Model], dict[str, Any]] = {
+    Tombstone: {
+        "data": {},
+        "state": TombstoneState.NOTHING_LEFT,
+        "reason_code": TombstoneReason.ERASED,
+        "settled_at": SyncNow(),
+        "note": tombstone_sentence(TombstoneReason.ERASED),
+    },
+    LogEntry: {"object_repr": "[erased]", "change_message": ""},
+    IgnoredItem: {"reason": ERASED_REASON},
+    Verification: {"details": []},
+}
+"""Rows that stay, with these values: that the record is gone, who did what when, which items make no record, and how
+many records a nightly comparison found different.
+"""
+
+BOARD_BUSY = (
+    "A worker is syncing the board at this moment, and might store again what is erased. Nothing was done. Try again "
+    "in a minute."
+)
+CALL_UNANSWERED = (
+    "A call to Monday about this person has no answer yet, so it is not known which items there are. Nothing was done. "
+    "Try again in some minutes."
+)
+BOARD_UNAVAILABLE = (
+    "Monday can't be called: {why} Nothing was done. Try again when it can, or leave the item on the board."
+)
+ITEM_NOT_DELETED = (
+    "Monday didn't delete the item: {why} Nothing was erased in NPD. Try again, or leave the item on the board."
+)
+
+
+@dataclass(frozen=True)
+class Person:
+    """A record of which there is a row, or that was deleted."""
+
+    entity_type: str
+    id: UUID
+
+    @property
+    def model(self) -> type[SyncedModel]:
+        return registry.entity(self.entity_type).model
+
+    @property
+    def record(self) -> QuerySet[SyncedModel]:
+        return self.model._default_manager.filter(pk=self.id)
+
+    @property
+    def tombstones(self) -> QuerySet[Tombstone]:
+        return Tombstone.objects.filter(entity_type=self.entity_type, entity_id=self.id)
+
+    @cached_property
+    def name(self) -> str:
+        """What the record is or was called; its id where nothing says so."""
+        name_field = registry.entity(self.entity_type).name_field or "name"
+        names = [
+            *self.record.values_list(name_field, flat=True),
+            *self.tombstones.values_list(f"data__{name_field}", flat=True),
+        ]
+        return str(next(filter(None, names), self.id))
+
+    @cached_property
+    def items(self) -> list[str]:
+        """The ids of the person's items; of those none that is another record's by now."""
+        ids = {
+            *self.record.values_list("monday_id", flat=True),
+            *self.tombstones.values_list("monday_id", flat=True),
+            *SyncMetadata.objects.of(self.entity_type, [self.id]).values_list("remote_id", flat=True),
+        }
+        others = self.model._default_manager.exclude(pk=self.id).filter(monday_id__in=ids)
+        return sorted(item_id for item_id in ids - set(others.values_list("monday_id", flat=True)) if item_id)
+
+    def rows(self) -> Iterator[QuerySet[Any]]:
+        """Yield the rows about the person, table by table; not the record itself."""
+        for model in apps.get_models(include_auto_created=True):
+            condition = self._condition(model)
+            if condition is not None:
+                yield model._base_manager.filter(condition)
+        # Other records' activity, where a relation led here, and comparisons of many records quote the id.
+        activity = Decision.objects.annotate(quoted=Cast("values", TextField())).exclude(entity_id=self.id)
+        yield activity.filter(quoted__contains=str(self.id))
+        comparisons = Verification.objects.annotate(quoted=Cast("details", TextField()))
+        yield comparisons.filter(quoted__contains=str(self.id))
+        # What people are notified of names the record by its name alone.
+        yield Incident.objects.filter(entity_type=self.entity_type, name=self.name[:255])
+
+    def _condition(self, model: type[Model]) -> Q | None:
+        """Return which rows of a table bear the record's id or, where they name no record, an item's."""
+        if model._meta.proxy or not model._meta.managed or issubclass(model, SyncedModel):
+            return None
+        columns = {field.column: field for field in model._meta.concrete_fields}
+        owner = next((columns[name] for name in OWNER_COLUMNS if name in columns), None)
+        item = next((columns[name] for name in ITEM_COLUMNS if name in columns), None)
+        if owner is None:
+            return Q(**{f"{item.attname}__in": self.items}) if item else None
+        is_text = owner.get_internal_type() in ("CharField", "TextField")
+        of_record = Q(**{owner.attname: str(self.id) if is_text else self.id})
+        if item is None:
+            return of_record
+        return of_record | Q(**{f"{owner.attname}__isnull": True, f"{item.attname}__in": self.items})
+
+
+def export(person: Person) -> dict[str, Any]:
+    """Return what the database holds of a person, as JSON values."""
+    tables: dict[str, list[dict[str, Any]]] = {}
+    for rows in person.rows():
+        if values := list(rows.values()):
+            tables.setdefault(rows.model._meta.db_table, []).extend(values)
+    content = {"record": person.record.values().first(), "items_on_monday": person.items, "rows": tables}
+    readable: dict[str, Any] = json.loads(json.dumps(content, cls=DjangoJSONEncoder))
+    return readable
+
+
+def counts(person: Person) -> list[tuple[str, int]]:
+    """Return how many rows of which kind an erasure deletes or empties."""
+    found = [(str(rows.model._meta.verbose_name_plural), rows.count()) for rows in person.rows()]
+    return [(label, number) for label, number in found if number]
+
+
+def erase(person: Person, *, delete_items: bool) -> int:
+    """Erase a person, irreversibly; return how many rows that were. Raises Conflict, and then nothing was erased.
+
+    With `delete_items` the items are deleted on Monday first. Items that are left make no record again, and nothing
+    that Monday says of them is stored.
+    """
+    link = registry.link_of(person.entity_type)
+    lease = acquire(link, LEASE_SECONDS) if link else None
+    if link and lease is None:
+        raise Conflict(BOARD_BUSY, code="board_busy")
+    with lease or nullcontext():
+        # Read anew: the last pass may have stored more.
+        person = Person(person.entity_type, person.id)
+        if Intent.objects.filter(entity_id=person.id, state=IntentState.OPEN).exists():
+            raise Conflict(CALL_UNANSWERED, code="outcome_unknown")
+        if link and delete_items and person.items:
+            _delete_items(link, person.items)
+
+        def attempt() -> int:
+            with lease.transaction(seconds=LEASE_SECONDS) if lease else transaction.atomic():
+                return _erase_rows(person)
+
+        number = retry_on_lock_timeout(attempt)
+    # A webhook about the deletion may have come before the mark could be seen.
+    WebhookEvent.objects.filter(item_id__in=person.items).delete()
+    log.info("person erased", entity_type=person.entity_type, record=str(person.id), rows=number)
+    return number
+
+
+def _delete_items(link: BoardLink, item_ids: list[str]) -> None:
+    board = availability.of(link, urgent=True)
+    if not board.is_available:
+        raise Conflict(BOARD_UNAVAILABLE.format(why=board.waiting_reason), code="board_unavailable")
+    removals = [ItemRemoval(f"e{number}", item_id) for number, item_id in enumerate(item_ids)]
+    request = connectors.get(link.system).prepare_delete(removals, [])
+    try:
+        answer = connector(link.system, urgent=True).write(request, uuid.uuid4().hex)
+    except ConnectorError as error:
+        raise Conflict(ITEM_NOT_DELETED.format(why=error.sentence), code="item_not_deleted") from error
+    for outcome in answer.by_alias.values():
+        # An item that is gone already is what was wanted.
+        if isinstance(outcome, ConnectorError) and not isinstance(outcome, ItemNotFound):
+            raise Conflict(ITEM_NOT_DELETED.format(why=outcome.sentence), code="item_not_deleted")
+
+
+def _erase_rows(person: Person) -> int:
+    # Both are read from rows that go now.
+    item_ids, _name = person.items, person.name
+    number = person.record.delete()[0]
+    # With what the triggers have written of the deletion: nothing is left for a pass to do.
+    for rows in person.rows():
+        kept_values = KEPT.get(rows.model)
+        number += rows.delete()[0] if kept_values is None else rows.update(**kept_values)
+    marks = [
+        IgnoredItem(entity_type=person.entity_type, item_id=item_id, reason=ERASED_REASON, unlinked=True, erased=True)
+        for item_id in item_ids
+    ]
+    IgnoredItem.objects.bulk_create(
+        marks,
+        update_conflicts=True,
+        unique_fields=["entity_type", "item_id"],
+        update_fields=["reason", "unlinked", "erased"],
+    )
+    return number

@@ -1,1 +1,0 @@
-"""One person's data: found everywhere, handed out, and erased."""
