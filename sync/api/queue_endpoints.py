@@ -162,14 +162,15 @@ class SyncStateFilter(filters.FilterSet):  # type: ignore[misc]
     sync_status = filters.MultipleChoiceFilter(
         field_name="served_status", choices=SyncStatus.choices, help_text="May be given several times."
     )
-    monday_id = filters.CharFilter(method="of_item", help_text="The item, where the system is Monday.")
+    monday_id = filters.CharFilter(method="with_remote_id", help_text="The item, where the system is Monday.")
+    jira_id = filters.CharFilter(method="with_remote_id", help_text="The remote id, where the system is Jira.")
 
     class Meta:
         model = SyncMetadata
-        fields = ["system", "entity_type", "entity_id", "remote_id"]
+        fields = ["system", "entity_type", "entity_id", "remote_id", "sync_direction"]
 
-    def of_item(self, states: QuerySet[SyncMetadata], name: str, value: str) -> QuerySet[SyncMetadata]:
-        return states.filter(system="monday", remote_id=value)
+    def with_remote_id(self, states: QuerySet[SyncMetadata], name: str, value: str) -> QuerySet[SyncMetadata]:
+        return states.filter(system=name.removesuffix("_id"), remote_id=value)
 
 
 class SyncStateViewSet(ApiView, mixins.ListModelMixin, viewsets.GenericViewSet[SyncMetadata]):

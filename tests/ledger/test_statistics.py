@@ -191,17 +191,15 @@ def report(*arguments: str) -> str:
     return said.getvalue()
 
 
-def test_page_command_api_and_metrics_say_the_same(ledger: None, client: Client) -> None:
+def test_page_command_and_metrics_say_the_same(ledger: None, client: Client) -> None:
     person = User.objects.create_superuser("ada", "ada@example.test", "long-enough-1")
     api = with_token(person)
     client.force_login(person)
     figures = statistics()
     by_json = json.loads(report("--json"))
-    by_api = api.get(STATS).json()["ledger"]
     for name in ("total", "by_status", "groups", "tried", "success_rate", "duration_ms", "api_calls", "batches",
                  "api_calls_per_thing", "api_calls_per_batch", "conflicts", "errors", "never_synced"):  # fmt: skip
-        assert by_json[name] == by_api[name], name
-    assert by_api["groups"] == figures.to_json()["groups"]
+        assert by_json[name] == figures.to_json()[name], name
     assert {status: api.get(STATES, {"sync_status": status}).json()["count"] for status in SyncStatus.values} == (
         figures.by_status
     )
@@ -244,13 +242,8 @@ def test_only_who_may_see_sync_states_sees_their_report(ledger: None, client: Cl
     client.force_login(clerk)
     assert client.get(REPORT).status_code == 403
     assert with_token(clerk).get(STATES).status_code == 403
-    figures = with_token(clerk).get(STATS).json()["ledger"]
-    assert (figures["total"], figures["errors"], figures["oldest_unsynced"]) == (16, [], None)
     reader = user_who_may("view_syncmetadata", "view_syncqueue", name="reader")
     assert with_token(reader).get(STATES).status_code == 200
-    figures = with_token(reader).get(STATS).json()["ledger"]
-    assert len(figures["errors"]) == 2
-    assert figures["oldest_unsynced"]
 
 
 # The states themselves by the API.
@@ -271,8 +264,6 @@ def api(db: None) -> APIClient:
         ("remote_id=10002", 1),
         ("entity_type=issue&entity_id=3", 1),
         ("sync_status=failed&sync_status=pending", 6),
-        ("conflicts=true", 1),
-        ("stale_hours=24", 6),
         ("sync_direction=local_to_remote", 0),
     ],
 )
@@ -286,16 +277,6 @@ def test_a_state_says_jiras_id_where_the_system_is_jira(ledger: None, api: APICl
     assert (sprint["jira_id"], sprint["remote_id"], sprint["sync_status"]) == ("10001", "10001", "completed")
     assert sprint["conflicts"]["fields"] == ["name"]
     assert {state["jira_id"] for state in api.get(f"{STATES}?system=monday").json()["results"]} == {None}
-
-
-@pytest.mark.parametrize(
-    "address",
-    [f"{STATES}?status=failed", f"{STATES}?sync_status=done", f"{STATES}?stale_hours=-1", f"{STATES}?stale_hours=x",
-     f"{STATES}?conflicts=maybe", f"{STATS}?hours=0", f"{STATS}?hours=x", f"{STATS}?status=done", f"{STATS}?system="],
-)  # fmt: skip
-def test_what_would_be_passed_over_is_refused(api: APIClient, address: str) -> None:
-    answer = api.get(address)
-    assert (answer.status_code, answer.headers["Content-Type"]) == (400, "application/problem+json")
 
 
 def test_figures_and_a_page_of_states_cost_the_same_queries_for_more_rows(ledger: None, api: APIClient) -> None:
