@@ -76,18 +76,9 @@ class InsufficientScope(exceptions.PermissionDenied):
 
 def check_scope(request: Request, view: Any) -> None:
     """Raise InsufficientScope where the request's token is not for this; who signed in on a page has all scopes."""
-    require_scope(request, TokenScope.READ if request.method in SAFE_METHODS else TokenScope(view.scope))
-
-
-def require_scope(request: Request, needed: TokenScope) -> None:
-    """Raise InsufficientScope where the request's token has not this scope, beside the one that its action asks for."""
-    if isinstance(token := request.auth, ApiToken) and not has_scope(request, needed):
+    needed = TokenScope.READ if request.method in SAFE_METHODS else TokenScope(view.scope)
+    if isinstance(token := request.auth, ApiToken) and needed not in token.scopes:
         raise InsufficientScope(needed, token.scopes)
-
-
-def has_scope(request: Request, scope: TokenScope) -> bool:
-    """Return whether the request's token has this scope, or there is none."""
-    return not isinstance(request.auth, ApiToken) or scope in request.auth.scopes
 
 
 # How often a caller may ask.

@@ -16,7 +16,7 @@ from django.contrib.auth.models import User
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
-from django.db.models import Case, Q, Value, When
+from django.db.models import Q
 from rest_framework.authtoken.models import Token as ClearTextToken
 
 from sync.choices import TokenScope, TokenState
@@ -199,15 +199,6 @@ class ApiToken(models.Model):
         if self.expires_at is not None and self.expires_at <= now:
             return TokenState.EXPIRED
         return TokenState.ACTIVE
-
-    @staticmethod
-    def state_expression(now: datetime) -> Case:
-        """Return what `state_at` says, for a query."""
-        return Case(
-            When(revoked_at__isnull=False, then=Value(TokenState.REVOKED)),
-            When(expires_at__lte=now, then=Value(TokenState.EXPIRED)),
-            default=Value(TokenState.ACTIVE),
-        )
 
     def rotate(self, grace: timedelta = timedelta()) -> str:
         """Give it a new text, and return that; the one until now opens the API for `grace`, up to 24 hours.
