@@ -26,7 +26,7 @@ from conflicts.models import (
     OPEN_FIRST,
     ConflictKind,
     SyncConflict,
-    counts_and_acts,
+    counts,
     counts_by_kind,
 )
 from conflicts.resolution import MANUAL_TYPES, DecidedTooLate, InvalidResolution, resolve, undo
@@ -210,7 +210,7 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
     @action(detail=False, pagination_class=None, filter_backends=[])
     def stats(self, request: Request) -> Response:
         """Conflicts in numbers."""
-        counted, _removed, _acts = counts_and_acts()
+        counted = counts()
         return Response(
             {
                 "unresolved": counted["open"],
