@@ -26,7 +26,9 @@ class PreconditionFailed(exceptions.APIException):
 
     status_code = HTTPStatus.PRECONDITION_FAILED
     default_code = "precondition_failed"
-    default_detail = "It changed since you read it, so nothing was done. Read it, then send your change with its new ETag."
+    default_detail = (
+        "It changed since you read it, so nothing was done. Read it, then send your change with its new ETag."
+    )
 
 
 class Refused(exceptions.APIException):
