@@ -146,7 +146,7 @@ def monday_throttle_reason(request: HttpRequest) -> str:
     Where it may be, count the call and return "".
     """
     throttle = SyncNowThrottle()
-    if throttle.allow_request(cast("Any", request), None):
+    if throttle.allow_request(cast("Any", request), cast("Any", None)):
         return ""
     return f"You have asked Monday very often just now. Try again in {time_span(ceil(throttle.wait() or 60))}."
 

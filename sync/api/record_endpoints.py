@@ -110,7 +110,8 @@ class RecordListSerializer(serializers.ListSerializer[Any]):
 
     def to_representation(self, data: Any) -> Any:
         records: Sequence[SyncedModel] = list(data)
-        self.child.views = record_view.describe(records)  # type: ignore[attr-defined]  # of a RecordSerializer
+        serializer: Any = self.child
+        serializer.views = record_view.describe(records)
         return super().to_representation(records)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Mapping
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import pghistory
 from django.core.exceptions import ValidationError
@@ -140,7 +140,7 @@ class Pages(PageNumberPagination):
         return self.cursor.get_paginated_response(data) if self.cursor else super().get_paginated_response(data)
 
     def get_paginated_response_schema(self, schema: Any) -> dict[str, Any]:
-        answer = cast("dict[str, Any]", super().get_paginated_response_schema(schema))
+        answer: dict[str, Any] = super().get_paginated_response_schema(schema)
         # In words of OpenAPI 3.1: DRF's `nullable` is one of 3.0.
         for neighbour in ("next", "previous"):
             answer["properties"][neighbour] = {"type": ["string", "null"], "format": "uri"}
