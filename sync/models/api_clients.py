@@ -236,10 +236,7 @@ class ApiToken(models.Model):
 
 
 class RequestCount(models.Model):
-    """How often one caller has asked in the window that ends at `ends_at`; `key` names the limit and the caller.
-
-    The table is unlogged: a count costs no write to the disk, and a crash of PostgreSQL begins all windows anew.
-    """
+    """How often one caller has asked in the window that ends at `ends_at`; `key` names the limit and the caller."""
 
     key = models.CharField(primary_key=True, max_length=100)
     requests = models.PositiveBigIntegerField()
