@@ -148,7 +148,7 @@ def test_me_says_who_asks_with_what(person: User) -> None:
     answer = with_token(person, "read").get(ME).json()
     assert (answer["username"], answer["scopes"], answer["token"]["name"]) == ("ada", ["read"], "tests")
     client = with_session(person)
-    assert (client.get(ME).json()["token"], len(client.get(ME).json()["scopes"])) == (None, 5)
+    assert (client.get(ME).json()["token"], len(client.get(ME).json()["scopes"])) == (None, 4)
 
 
 def test_a_token_is_made_by_api_shown_once_and_listed_without_its_text(person: User, api: APIClient) -> None:
