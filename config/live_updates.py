@@ -58,7 +58,6 @@ _SITE_VERSION = f"""
         (SELECT max(id) FROM sync_unmatched_items),
         (SELECT max(ignored_at) FROM sync_unmatched_items WHERE ignored_at IS NOT NULL),
         (SELECT count(*) FROM sync_unmatched_items WHERE ignored_at IS NOT NULL),
-        (SELECT max(id) FROM sync_assignments),
         (SELECT string_agg(xmin::text, ',' ORDER BY id) FROM sync_notification_receivers),
         (SELECT string_agg(concat_ws(',', pg_stat_get_tuples_inserted(written), pg_stat_get_tuples_updated(written),
             pg_stat_get_tuples_deleted(written)), ',') FROM unnest(%s::regclass[]) AS counted (written))))

@@ -81,19 +81,14 @@ def recognize_fields(entity_type: str, titles: Sequence[str]) -> list[str]:
     return [field_by_title.get(plain_title(title), "") for title in titles]
 
 
-def offered_fields(entity_type: str, hidden: Collection[str] = ()) -> dict[str, str]:
-    """Return the fields that a column may become, with their labels.
-
-    Not the `hidden` ones: by trying names a person would learn of records that they may not see.
-    """
-    return {name: label for name, label in labels_of(entity_type).items() if name not in hidden}
+def offered_fields(entity_type: str) -> dict[str, str]:
+    """Return the fields that a column may become, with their labels."""
+    return labels_of(entity_type)
 
 
-def columns_of(
-    entity_type: str, titles: Sequence[str], fields: Sequence[str], hidden: Collection[str] = ()
-) -> list[FileColumn]:
+def columns_of(entity_type: str, titles: Sequence[str], fields: Sequence[str]) -> list[FileColumn]:
     """Return the columns with these fields, those that aren't offered left out."""
-    offered = offered_fields(entity_type, hidden)
+    offered = offered_fields(entity_type)
     return [
         FileColumn(position, title, name if name in offered else "", offered.get(name, ""))
         for position, (title, name) in enumerate(zip(titles, fields, strict=True))

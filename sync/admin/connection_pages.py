@@ -24,7 +24,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from sync import connectors, registry
 from sync.admin.admin_base import PageAdmin, overview_of
 from sync.admin.confirmed_action import Question, Report, run_action
-from sync.admin.queue_pages import is_whole, visible_pauses
+from sync.admin.queue_pages import is_whole, labelled_pauses
 from sync.boards.board_setup import is_public_address
 from sync.choices import StopCode
 from sync.clock import sync_now
@@ -126,11 +126,11 @@ def _stop_banner(request: HttpRequest, *, is_connected: bool) -> StopBanner:
     if panel is None and is_connected and not breaker.may_be_stopped():
         return StopBanner()
     now = overview_of(request)  # of the page's own moment
-    stops, button = [_stop_for(user, one) for one in stops_of(registry.visible_types(user), now)], ""
+    stops, button = [_stop_for(user, one) for one in stops_of(now)], ""
     if any(stop.code == StopCode.TOKEN for stop in stops) and may_connect(user) and may_set_up(user):
         button = "connection" if settings.MONDAY_API_KEY else "token"
     may_try = bool(stops) and is_connected and button != "token" and is_allowed(user, QueueAction.RETRY)
-    return StopBanner(stops, visible_pauses(user, now.pauses), button, may_try, is_allowed(user, QueueAction.PAUSE))
+    return StopBanner(stops, labelled_pauses(now.pauses), button, may_try, is_allowed(user, QueueAction.PAUSE))
 
 
 def _stop_for(user: Any, stop: Stop) -> Stop:

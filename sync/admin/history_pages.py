@@ -32,7 +32,6 @@ from sync.admin.admin_base import (
     DateTimeRangeFilter,
     EntityFilter,
     PageAdmin,
-    ReaderMixin,
     ReadOnlyAdmin,
     RecordLinkMixin,
     RecordSearchMixin,
@@ -105,8 +104,7 @@ class UndoPagesMixin(PageAdmin):
         rows = list(decisions_of_batch(batch_id))
         if not rows:
             raise Http404(f"Nothing is kept of the sync {batch_id} that could be undone.")
-        title = "Undo this edit of several records?" if rows[0].kind == "edit" else "Undo all of that sync?"
-        return self._undo_page(request, rows, title, "")
+        return self._undo_page(request, rows, "Undo all of that sync?", "")
 
     def _undo_page(self, request: HttpRequest, rows: Sequence[Decision], title: str, back_url: str) -> HttpResponse:
         back_url = own_address(request, request.POST.get("next"), request.GET.get("next")) or back_url
@@ -272,16 +270,16 @@ class ActivityList(admin_base.PageChangeList):
         asked = {name for name in self.params if name not in (ORDER_VAR, SEARCH_VAR, EntityFilter.parameter_name)}
         if self.page_num > 1 or asked:
             return []
-        types, opens = registry.visible_types(self._reader), self._reader.has_perm("sync.view_tombstone")
+        opens = self._reader.has_perm("sync.view_tombstone")
         queue = reverse("admin:sync_syncqueue_changelist")
         wanted = self.params.get(EntityFilter.parameter_name)
         ids = None
         if self.query:
-            ids = record_ids_by_name(self._reader, self.query)
+            ids = record_ids_by_name(self.query)
             with suppress(ValueError):
                 ids.append(UUID(self.query))
         of_record: dict[tuple[str, str, UUID], list[tuple[UnsyncedEdit, dict[str, str]]]] = {}
-        for edit, labels in unsynced_changes(types, ids, limit=MOST_UNSYNCED):
+        for edit, labels in unsynced_changes(ids, limit=MOST_UNSYNCED):
             if not wanted or edit.entity_type in wanted:
                 of_record.setdefault((edit.entity_type, edit.who, edit.entity_id), []).append((edit, labels))
         acts: dict[tuple[str, ...], list[Any]] = {}
@@ -293,7 +291,7 @@ class ActivityList(admin_base.PageChangeList):
                 entity_type=entity_type, entity_id=entity_id, kind=UNSYNCED, key="", remote_id="", actor=who,
                 at=edits[0][0].at, sentence=f"{did} in NPD. {words}.", values={}, cause={},
             )  # fmt: skip
-            row.page_types, row.page_opens_deleted, row.page_now, row.page_day = types, opens, now, mark_of(row)[1]
+            row.page_opens_deleted, row.page_now, row.page_day = opens, now, mark_of(row)[1]
             row.page_url = registry.record_url(entity_type, entity_id)
             row.page_others_url = f"{queue}?{urlencode({'entity_type': entity_type})}"
             acts.setdefault((entity_type, who, words, "new" if is_new else "", edits[0][0].act), []).append(row)
@@ -333,8 +331,7 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
 
     list_display = ("moment", "record", "kind_of_record", "what", "who")
     list_filter = (EntityFilter, ("at", DateTimeRangeFilter))
-    search_fields = ("known_sentence", "remote_id", "actor", "entity_id", "batch_id")
-    quoting = ("sentence", "values", "cause")
+    search_fields = ("sentence", "remote_id", "actor", "entity_id", "batch_id")
     search_help_text = "A record's name, what happened, who did it, or an item's number"
     json_fields = ("values", "cause")
     summary = ("record", "said", "who", "moment", "before_and_after", "what_led_to_it")
@@ -469,7 +466,7 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
 
     moment = admin_base.time_column("at", "When")
 
-    def export_columns(self, user: Any) -> list[ExportColumn]:
+    def export_columns(self) -> list[ExportColumn]:
         """What happened, when, to which record, by whom."""
         return [
             ("When (UTC)", lambda row: row.at),
@@ -504,8 +501,7 @@ class LedgerAdmin(ReportMixin, BoardNamesMixin, RecordLinkMixin, RecordSearchMix
 
     list_display = ("state", "record", "kind_of_record", "system", "item", "checked", "agreed", "trouble")
     list_filter = (("sync_status", ChoicesCheckboxFilter), EntityFilter, BlockedFieldFilter)
-    search_fields = ("remote_id", "known_last_error", "known_note", "entity_id")
-    quoting = ("last_error", "note", "base", "blocked_fields", "altered", "conflicts", "seen")
+    search_fields = ("remote_id", "last_error", "note", "entity_id")
     search_help_text = "A record's name or NPD ID, an item's number, or words of an error"
     ordering = ("-id",)
     json_fields = ("base", "blocked_fields", "altered", "conflicts", "seen")
@@ -568,7 +564,6 @@ class IntentAdmin(BoardNamesMixin, RecordLinkMixin, RecordSearchMixin, ReadOnlyA
     search_help_text = "A record's name, an item's or board's number, or the id of a request to Monday"
     ordering = ("-created_at",)
     json_fields = ("values", "body", "answer")
-    quoting = json_fields
     summary = ("record", "kind_of_record", "what", "outcome", "sent", "item")
     empty_title = "Nothing was sent yet"
     empty_words = "Each call that changes something on Monday is listed here, before it is made."
@@ -580,8 +575,7 @@ class IntentAdmin(BoardNamesMixin, RecordLinkMixin, RecordSearchMixin, ReadOnlyA
         labels = row.page_labels
         fields = ", ".join(labels.field(row.entity_type, key) for key in row.values)
         if row.item_id:
-            hidden = registry.is_hidden(getattr(row, "page_types", ()), row.entity_type)
-            return f"{fields or ('Values' if hidden else 'NPD ID')} changed"
+            return f"{fields or 'NPD ID'} changed"
         return f"Item created with {fields}" if fields else "Item created"
 
     @admin.display(description="Item", ordering="item_id")
@@ -605,7 +599,7 @@ _PASS_ID = re.compile(r" in pass [0-9a-f-]{36}")
 
 
 @admin.register(WebhookEvent)
-class WebhookEventAdmin(BoardNamesMixin, ReaderMixin, ReadOnlyAdmin):
+class WebhookEventAdmin(BoardNamesMixin, ReadOnlyAdmin):
     """Deliveries as they came."""
 
     list_display = ("received", "happened", "board", "record", "column", "processed")
@@ -628,16 +622,6 @@ class WebhookEventAdmin(BoardNamesMixin, ReaderMixin, ReadOnlyAdmin):
 
     def row_context(self, request: HttpRequest, row: WebhookEvent) -> dict[str, Any]:
         return super().row_context(request, row) | {"page_name": f"{self.happened(row)}: item {row.item_id}"}
-
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        """Return a delivery; its body, which bears items' names and values, to who may see all its board's records."""
-        row = super().get_object(request, object_id, from_field)
-        link = BoardLink.objects.filter(board_id=row.board_id).first() if row is not None else None
-        of = [link.entity_type] if link else [spec.entity_type for spec in registry.entities()]
-        types = registry.visible_types(request.user)
-        if row is not None and any(registry.is_hidden(types, one) or registry.hidden_keys(types, one) for one in of):
-            row.body = {}
-        return row
 
     received = admin_base.time_column("received_at", "Received")
 
@@ -664,7 +648,6 @@ class WebhookEventAdmin(BoardNamesMixin, ReaderMixin, ReadOnlyAdmin):
         if not found:
             return self.item(row)
         entity_type, entity_id, name = found
-        name = name if entity_type in row.page_types else registry.HiddenName.of(entity_type)
         return record_link(entity_type, entity_id, {(entity_type, entity_id): name})
 
     @admin.display(description="Item", ordering="item_id")

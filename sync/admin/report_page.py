@@ -79,15 +79,15 @@ class ReportMixin(PageAdmin):
             direction=direction if direction in LedgerDirection.values else None,
             window=timedelta(hours=int(hours) if hours in map(str, WINDOWS) else 24),
         )
-        page = _Report(selection, registry.visible_types(request.user))
+        page = _Report(selection)
         return own_page(self, request, "sync/report.html", "Sync report", report=page)
 
 
 class _Report:
     """The page: every part from one set of figures."""
 
-    def __init__(self, chosen: Selection, types: frozenset[str]) -> None:
-        self.chosen, self.types = chosen, types
+    def __init__(self, chosen: Selection) -> None:
+        self.chosen = chosen
         self.found: LedgerStatistics = statistics(chosen)
 
     @property
@@ -203,9 +203,7 @@ class _Report:
         return [
             {
                 "number": humanize.count_with_noun(error.number, "record"),
-                "example": registry.known_text(
-                    self.types, error.entity_type, humanize.without_request_id(error.example)
-                ),
+                "example": humanize.without_request_id(error.example),
                 "thing": thing,
                 "url": url,
                 "newest": time_tag(error.newest, self.found.now),
@@ -220,14 +218,11 @@ class _Report:
         named: list[ErrorKind | Unsynced] = [*self.found.errors]
         if self.found.oldest_unsynced:
             named.append(self.found.oldest_unsynced)
-        return registry.known_names(
-            self.types,
-            ((one.entity_type, UUID(one.entity_id)) for one in named if registry.is_registered(one.entity_type)),
+        return registry.record_names(
+            (one.entity_type, UUID(one.entity_id)) for one in named if registry.is_registered(one.entity_type)
         )
 
     def _thing(self, one: ErrorKind | Unsynced) -> tuple[str, str]:
         url = registry.record_url(one.entity_type, one.entity_id)
         name = self._names.get((one.entity_type, UUID(one.entity_id))) if url else None
-        if isinstance(name, registry.HiddenName):
-            return name, ""
         return f"{registry.type_label(one.entity_type)} {name or one.entity_id}", url if name else ""

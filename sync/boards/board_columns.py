@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -153,13 +153,6 @@ def _column_spec(
         target_board=_target_board(spec, proposal) if RELATION in (created_type, *types) else None,
         labels=registry.choice_labels(spec.model, proposal.fields) if proposal is not None else (),
     )
-
-
-def new_column_spec(mapping: FieldMapping) -> ColumnSpec:
-    """What a new column of a mapping has to be; not of its old id, by which it would pass for the old column."""
-    spec = registry.entity(mapping.link.entity_type)
-    wanted = _column_spec(spec, mapping.key, mapping, mapping_spec(mapping), needed=True)
-    return replace(wanted, preferred_id=None)
 
 
 def target_board_of(mapping: FieldMapping) -> str | None:

@@ -1100,37 +1100,6 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="Assignment",
-            fields=[
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("key", models.CharField(max_length=200)),
-                ("note", models.TextField(blank=True, db_default="")),
-                ("by_name", models.CharField(max_length=200)),
-                ("at", models.DateTimeField(db_default=sync.clock.SyncNow())),
-                (
-                    "assignee",
-                    models.ForeignKey(
-                        blank=True,
-                        null=True,
-                        on_delete=django.db.models.deletion.SET_NULL,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
-                ),
-                (
-                    "by",
-                    models.ForeignKey(
-                        blank=True,
-                        null=True,
-                        on_delete=django.db.models.deletion.SET_NULL,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
-                ),
-            ],
-            options={"db_table": "sync_assignments", "default_permissions": ()},
-        ),
-        migrations.CreateModel(
             name="AwaitedRelation",
             fields=[
                 ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
@@ -1643,9 +1612,6 @@ class Migration(migrations.Migration):
                 fields=("entity_type", "entity_id", "kind", "key"),
                 name="sync_approval_requests_one_open",
             ),
-        ),
-        migrations.AddIndex(
-            model_name="assignment", index=models.Index(fields=["key", "-id"], name="sync_assignments_newest")
         ),
         migrations.AddConstraint(
             model_name="fieldmapping",

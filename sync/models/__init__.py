@@ -14,7 +14,7 @@ from sync.models.board_link import (
     MondayAccount,
     StoredSecret,
 )
-from sync.models.followers import Assignment, Incident, Notification, NotificationReceiver
+from sync.models.followers import Incident, Notification, NotificationReceiver
 from sync.models.jobs import ExportFormat, QueuePause, SetupDraft, SetupState, SyncQueue, WrongClock
 from sync.models.state import (
     ApprovalRequest,
@@ -34,7 +34,7 @@ from sync.models.state import (
 from sync.models.synced_model import LongTextField, SyncedModel, track_history
 
 __all__ = [
-    "ApiBudget", "ApiReservation", "ApiToken", "ApiUsage", "ApprovalRequest", "Assignment", "AwaitedRelation",
+    "ApiBudget", "ApiReservation", "ApiToken", "ApiUsage", "ApprovalRequest", "AwaitedRelation",
     "BoardLease", "BoardLink", "CacheEntry", "Decision", "ExportFormat", "FieldMapping", "HourCount", "IgnoredItem",
     "Incident", "Intent", "IntentState",
     "LatencyHour", "LongTextField", "MetricCount", "MondayAccount", "Notification", "NotificationReceiver",

@@ -134,33 +134,3 @@ class Notification(models.Model):
 
     def __str__(self) -> str:
         return f"{self.receiver_id} was notified of {self.incident_id}"
-
-
-class Assignment(models.Model):
-    """One word of a person about an entry of the inbox: whose it is from now on, and what is noted about it.
-
-    Rows are only ever added: the newest of a key counts, the ones before it are who said what and when. `key` is the
-    entry's (sync/operations/attention.py), and stays the same while the same thing is wrong.
-    """
-
-    id = models.BigAutoField(primary_key=True)
-    key = models.CharField(max_length=200)
-    assignee = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
-    )
-    note = models.TextField(blank=True, db_default="")
-    by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
-    by_name = models.CharField(max_length=200)
-    at = models.DateTimeField(db_default=SyncNow())
-
-    class Meta:
-        db_table = "sync_assignments"
-        # Who may act on an entry may take it on: there is no right of its own.
-        default_permissions = ()
-        indexes: ClassVar[list[models.Index]] = [
-            # Serves "the newest of this key", for the entries of a page and for what is somebody's.
-            models.Index(fields=["key", "-id"], name="sync_assignments_newest")
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.key}: {self.assignee or 'nobody'}"

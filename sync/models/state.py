@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -327,7 +327,7 @@ CONFLICT_FOUND_KIND = "conflict_found"
 WISH_KINDS = {"conflict_settled": "conflict_chosen", "undo": "conflict_undo", "conflict_undo_refused": "conflict_undo"}
 """By the kind of what came of it, the kind of what a person chose in a conflict, or asked for: one line tells both."""
 
-BATCH_KINDS = ("edit", "import", "undo")
+BATCH_KINDS = ("import", "undo")
 """The kinds of what a person writes into many records at once, as one batch."""
 
 REFILLS = "refills"
@@ -653,11 +653,6 @@ class UnmatchedItem(models.Model):
     @property
     def reason_sentence(self) -> str:
         return unmatched_sentence(UnmatchedReason(self.reason_code), **self.details)
-
-    def reason_to(self, types: Collection[str]) -> str:
-        """Return why, to who may see these types of records: of others without the names of those that could be it."""
-        is_named = self.entity_type in types
-        return self.reason_sentence if is_named else unmatched_sentence(UnmatchedReason(self.reason_code))
 
 
 # Approvals: deletes and emptied fields that are too many to be let through without a person.

@@ -49,9 +49,7 @@ def run_checks() -> list[CheckResult]:
         if board.has_board and board.is_paused:
             what = f"{registry.board_title(board.entity_type)}: sync is paused."
             local_findings.append(CheckResult(False, what, board.blocked_reason, "pause"))
-    local_findings += [
-        CheckResult(False, stop.headline, stop.rest, "pause") for stop in availability.stops_of(now.types, now)
-    ]
+    local_findings += [CheckResult(False, stop.headline, stop.rest, "pause") for stop in availability.stops_of(now)]
     local_findings += _queue_findings()
     findings = [*_monday_findings(), *_quota_findings()]
     findings += local_findings

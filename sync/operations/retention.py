@@ -121,7 +121,6 @@ def retention_rules() -> list[RetentionRule]:
         RetentionRule("API writes", "sync_intents", _intent_condition(), journal),
         RetentionRule("jobs", "sync_queue", f"old.status = 'completed' AND old.finished_at < {_AGE}",
                       settings.QUEUE_DAYS),
-        RetentionRule("assignments", "sync_assignments", f"old.at < {_AGE}", history),
         RetentionRule("verifications", "sync_verifications", f"old.at < {_AGE}", history),
         RetentionRule("latencies", "sync_latency_hours", f"old.hour < {_AGE}", HOURLY_DAYS),
         RetentionRule("hourly counts", "sync_hour_counts", f"old.hour < {_AGE}", HOURLY_DAYS),

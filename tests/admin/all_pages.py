@@ -211,8 +211,7 @@ def by_name(world: dict[str, Any]) -> Iterator[str]:
         yield reverse("admin:npd_contact_change", args=[world[name].pk])
     yield from ("/admin/?days=30", "/admin/help/howto/steer-the-queue/", "/admin/help/reference/tables/")
     yield from (f"/admin/npd/contact/?q={text}" for text in ("e", "zzzznothing"))
-    kinds = {entry.kind: entry.key for entry in attention.entries(limit=100)}
-    yield from (f"/admin/inbox/entry/?key={key}" for key in kinds.values())
+    kinds = {entry.kind for entry in attention.entries(limit=100)}
     yield from (f"/admin/inbox/?kind={kind.value}" for kind in kinds)
     item = reverse("admin:sync_unmatcheditem_link", args=[UnmatchedItem.objects.latest("id").pk])
     yield from (f"{item}?q={text}" for text in ("zo", "zzzznothing"))

@@ -295,10 +295,8 @@ _BLOCKED = """
     SELECT {columns}, '{{}}'::jsonb FROM blocked WHERE code NOT IN ('column', 'throttled')
     UNION ALL
     SELECT concat_ws(':', link.entity_type, mapping.key), link.entity_type, NULL::uuid, '', max(blocked.since),
-        'column', mapping.key, coalesce(max(blocked.detail), mapping.problem), jsonb_build_object(
-            'records', count(blocked.id), 'acts', jsonb_build_array(
-                CASE WHEN mapping.column_id = '' OR mapping.problem_code IN ('missing', 'retyped')
-                THEN 'create_column' END))
+        'column', mapping.key, coalesce(max(blocked.detail), mapping.problem),
+        jsonb_build_object('records', count(blocked.id))
     FROM sync_field_mappings AS mapping JOIN sync_board_links AS link ON link.id = mapping.link_id
     LEFT JOIN blocked ON code = 'column' AND blocked.entity_type = link.entity_type AND subject = mapping.key
     WHERE mapping.direction <> 'none' AND (mapping.problem <> '' OR (mapping.column_id = '' AND blocked.id <> ''))
@@ -307,9 +305,7 @@ _BLOCKED = """
     UNION ALL
     SELECT concat_ws(':', loop.entity_type, loop.entity_id, loop.key), loop.entity_type, loop.entity_id,
         coalesce(ledger.remote_id, ''), (loop.times -> -1 ->> 'at')::timestamptz, 'throttled', loop.key,
-        concat('Rewritten on the board by ', coalesce(nullif(loop.by, ''), 'somebody'), '.'),
-        jsonb_build_object('acts', jsonb_build_array(
-            CASE WHEN mapping.direction = 'bidirectional' AND mapping.rule <> 'monday_wins' THEN 'monday_wins' END))
+        concat('Rewritten on the board by ', coalesce(nullif(loop.by, ''), 'somebody'), '.'), '{{}}'::jsonb
     FROM sync_write_loops AS loop
     JOIN sync_board_links AS link ON link.entity_type = loop.entity_type
     JOIN sync_field_mappings AS mapping ON mapping.link_id = link.id AND mapping.key = loop.key
