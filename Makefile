@@ -65,7 +65,6 @@ lock: python ## pin what requirements/*.in name and need, with hashes (ARGS="--u
 	@$(BOOTSTRAP) development
 	@$(COMPILE) requirements/production.in -o requirements.txt
 	@$(COMPILE) requirements/embedded.in -c requirements.txt -o requirements/embedded.txt
-	@$(COMPILE) requirements/telemetry.in -c requirements.txt -o requirements/telemetry.txt
 	@$(COMPILE) requirements/development.in -c requirements/embedded.txt -o requirements/development.txt
 
 containers: python ## build the image and play docker-compose.yml for real, with Docker or podman (some minutes)

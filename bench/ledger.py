@@ -10,7 +10,6 @@ gates; milliseconds are goals.
 from __future__ import annotations
 
 import argparse
-import io
 import time
 from collections.abc import Callable
 from typing import Any
@@ -24,8 +23,6 @@ MOST_QUERIES = 15
 MOST_QUERIES_OF_STATS = 30  # it answers for the queue, the quota and every board, too
 ERROR = "Jira answers 500 to issue {}."
 ADDRESSES = {
-    "the page": "/admin/sync/syncmetadata/report/",
-    "the page, narrowed": "/admin/sync/syncmetadata/report/?system=jira&status=failed&hours=720",
     "GET sync/stats": "/api/v1/sync/stats",
     "GET sync/states/": "/api/v1/sync/states/?page_size=500",
     "GET sync/states/, own, pending": "/api/v1/sync/states/?system=monday&sync_status=pending&page_size=500",
@@ -62,7 +59,6 @@ def main() -> int:
     with ground(fast=True, ALLOWED_HOSTS="testserver", SITE_URL="http://testserver", DEBUG="false"):
         from datetime import timedelta
 
-        from django.core.management import call_command
         from django.db import connection
 
         from sync.ledger import SyncStateService
@@ -120,8 +116,6 @@ def main() -> int:
         for name, most, work in (
             ("needing_sync: all", 1, lambda: service.needing_sync("issue", ends)),
             ("stale: the first 500", 1, lambda: list(service.stale(timedelta(days=1))[:500])),
-            ("manage.py sync_report", 3, lambda: call_command("sync_report", stdout=io.StringIO())),
-            ("manage.py sync_report --csv", 3, lambda: call_command("sync_report", "--csv", stdout=io.StringIO())),
         ):
             work()
             found.append(measured(f"{name} of {what}", most, work))

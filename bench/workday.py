@@ -24,11 +24,11 @@ from django.db import connection
 from django.db.models import Min
 
 from bench.office import HOUR, RECORDS, Edit
+from config.schedule import SCHEDULE
 from sync.choices import Cause, Priority, QueueDirection
 from sync.clock import sync_now
 from sync.connectors.base.errors import BudgetExhausted
 from sync.connectors.monday.graphql import Answer
-from sync.kernel.periodic_jobs import scheduled_jobs
 from sync.limits import Wait, breaker, call_cost, client, grant, metered_client
 from sync.models import ApiBudget, ApiReservation, ApiUsage, BoardLink, MondayAccount, SyncQueue
 from sync.operations import detect
@@ -38,7 +38,7 @@ from sync.registry import link_of
 
 MIDNIGHT = datetime(2026, 3, 10, tzinfo=UTC)
 DAY = 86_400
-EVERY = {job.task: job.every for job in scheduled_jobs()}
+EVERY = {job.task: timedelta(**{job.every[1]: job.every[0]}).total_seconds() for job in SCHEDULE if job.every}
 BEAT = {
     "queue": EVERY["sync.sweep"],
     "sweeps": EVERY["sync.sweep_boards"],

@@ -76,7 +76,6 @@ SECRETS = (
     "EMAIL_HOST_PASSWORD",
     "OIDC_CLIENT_SECRET",
     "SENTRY_DSN",
-    "OTEL_EXPORTER_OTLP_HEADERS",
 )
 """Secrets: each may come from a file (NAME_FILE), goes to all of `make run`, and is removed from logs."""
 

@@ -32,7 +32,6 @@ from structlog.contextvars import get_contextvars
 from npd.accounts.limits import wait_response
 from npd.accounts.second_factor import PASSED_KEY, is_required
 from sync.api.errors import CHANGED_AT_ONCE, error_response
-from sync.kernel import counters
 from sync.kernel.db import gave_way
 from sync.kernel.outgoing_calls import own_address
 
@@ -186,7 +185,6 @@ class LoginGate:
 
 
 def busy(request: HttpRequest, what: str) -> HttpResponseBase:
-    counters.increment([counters.Increment(counters.LOGINS, label=counters.LOGIN_REFUSED)])
     sentence = f"Too many people are signing in right now, so {what}. Try again in a few seconds."
     return wait_response(request, 503, BUSY_SECONDS, "Try again in a moment", sentence)
 

@@ -10,8 +10,10 @@ from django.core.exceptions import ImproperlyConfigured
 
 from config import environment, navigation
 from config.environment import is_board_id, secrets_of
+from config.error_reports import scrubbed_event
 from config.logs import logging_config
 from config.navigation import UNFOLD  # noqa: F401 - a setting
+from config.schedule import SCHEDULE  # noqa: F401 - a setting
 
 BASE_DIR = environment.BASE_DIR
 environment.load()
@@ -53,12 +55,10 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[]) or [
 ]
 CRON_SECRET = env.str("CRON_SECRET", "")
 METRICS_TOKEN = env.str("METRICS_TOKEN", "")
-# Off without these two addresses (config/telemetry.py). OpenTelemetry reads its other variables by itself.
+# Nothing is reported without it.
 SENTRY_DSN = env.str("SENTRY_DSN", "")
 SENTRY_ENVIRONMENT = env.str("SENTRY_ENVIRONMENT", "") or "production"
 SENTRY_RELEASE = env.str("SENTRY_RELEASE", "")
-OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", "")
-OTEL_EXPORTER_OTLP_HEADERS = env.str("OTEL_EXPORTER_OTLP_HEADERS", "")
 
 # --- Monday ------------------------------------------------------------------------------------------------
 MONDAY_API_KEY = env.str("MONDAY_API_KEY", "")
@@ -427,17 +427,28 @@ WAKE_UP_TRANSPORT_OPTIONS: dict[str, Any] = {"max_retries": 0} | (
     {"socket_connect_timeout": 0.1, "socket_timeout": 0.1} if BROKER_IS_REDIS else {}
 )
 CELERY_BEAT_SCHEDULER = "config.beat:Scheduler"
-SCHEDULE = "config.schedule.SCHEDULE"
 
 # --- What nobody may read ----------------------------------------------------------------------------------
 # It grows: a secret of the database joins it in the moment in which it is decrypted (sync/limits/credentials.py).
-SECRET_TEXTS = [
-    SECRET_KEY,
-    *environment.secret_texts(),
-    *(header.partition("=")[2].strip() for header in OTEL_EXPORTER_OTLP_HEADERS.split(",")),
-]
+SECRET_TEXTS = [SECRET_KEY, *environment.secret_texts()]
 LOGGING = logging_config(
     level=env.str("LOG_LEVEL", "INFO").upper(), json_lines=not (DEBUG or EMBEDDED), secrets=SECRET_TEXTS
 )
 DEFAULT_EXCEPTION_REPORTER = "config.logs.SecretlessReporter"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "config.logs.SecretlessFilter"
+if SENTRY_DSN:
+    import sentry_sdk
+
+    sentry_sdk.init(
+        dsn=SENTRY_DSN,
+        environment=SENTRY_ENVIRONMENT,
+        release=SENTRY_RELEASE or None,
+        before_send=scrubbed_event,  # type: ignore[arg-type]
+        send_default_pii=False,
+        include_local_variables=False,
+        max_request_body_size="never",
+        max_breadcrumbs=0,
+        auto_session_tracking=False,
+        send_client_reports=False,
+        trace_propagation_targets=[],  # else every call to Monday would bear its headers
+    )

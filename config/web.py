@@ -473,16 +473,14 @@ def main() -> None:
         sys.exit(sentence)
     try:
         serve(chosen.host, chosen.timeout)
-    except ImproperlyConfigured as error:  # errors that appear only while Django and telemetry are loaded
+    except ImproperlyConfigured as error:  # errors that appear only while Django is loaded
         sys.exit(f"Settings: {error}")
 
 
 def load_application() -> WSGIHandler:
     """Load all that answers requests, which needs valid settings, and make the process ready to serve it."""
-    from config import telemetry
     from sync.kernel import process
 
-    telemetry.start_telemetry("web")  # before the middleware is loaded: tracing inserts its own
     application = get_wsgi_application()
 
     # Else the first request imports the views, and they are looked through by each collection.
@@ -494,7 +492,6 @@ def load_application() -> WSGIHandler:
 
 def serve(host: str, timeout: int = TIMEOUT_SECONDS) -> None:
     application = load_application()
-    from sync.kernel import counters
 
     signal.signal(signal.SIGTERM, stop_server)
     BaseWSGIServer.channel_class = ServerChannel
@@ -503,7 +500,6 @@ def serve(host: str, timeout: int = TIMEOUT_SECONDS) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if most < 0 else min(wanted, most), most))
     health.beat("web")  # says which process this is; whether it is well, /healthz says
     waitress.serve(in_parts(application), **options(host, settings.PORT, settings.SITE_IS_HTTPS, timeout))
-    counters.flush_webhook_counts()  # what was counted since the last flush would be lost with the process
 
 
 if __name__ == "__main__":

@@ -21,8 +21,6 @@ from rest_framework.exceptions import NotAuthenticated
 
 from sync.api.errors import error_response, post_only
 from sync.api.views import HasAnyPermission, has_bearer_token
-from sync.kernel import counters
-from sync.kernel.periodic_jobs import ClockProblem, wrong_clocks
 from sync.outbox import notify
 from sync.queue import SyncQueueService
 from sync.records import inbox
@@ -56,23 +54,9 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 when all is well, else 503 with every reason.
-
-    A wrong clock is one only where scheduled jobs are discarded for it: rows go by the database's clock.
-    """
-    clocks = clock_problems()
-    discarding = [f"clock: {one.sentence}" for one in clocks if one.discards]
-    reasons = [*database_problems(), *broker_problems(), *discarding]
-    answer = {"ready": not reasons, "reasons": reasons, "clock": [one.sentence for one in clocks]}
-    return JsonResponse(answer, status=503 if reasons else 200)
-
-
-def clock_problems() -> list[ClockProblem]:
-    """The wrong clocks; none where the database, with which they are compared, is away."""
-    try:
-        return wrong_clocks()
-    except Error:
-        return []
+    """200 when all is well, else 503 with every reason."""
+    reasons = [*database_problems(), *broker_problems()]
+    return JsonResponse({"ready": not reasons, "reasons": reasons}, status=503 if reasons else 200)
 
 
 def database_problems() -> list[str]:
@@ -119,7 +103,6 @@ def metrics(request: HttpRequest) -> HttpResponse:
     """The installation's figures, from whichever process answers; needs METRICS_TOKEN."""
     if refused := _refuse_stranger(request, "METRICS_TOKEN", "metrics_token"):
         return refused
-    counters.flush_webhook_counts()
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     try:
         return HttpResponse(encode(REGISTRY), content_type=content_type)
@@ -157,12 +140,10 @@ def receive_webhook(request: HttpRequest, token: str | None = None) -> JsonRespo
     """
     if int(request.META.get("CONTENT_LENGTH") or 0) > inbox.MAX_BODY_BYTES:
         received = inbox.TOO_LARGE
-        counters.count_webhook(counters.REFUSED)
     else:
         received = inbox.receive(
             request.body, authorization=request.headers.get("Authorization"), path_token=token, path=request.path
         )
-    counters.flush_if_due()
     if received.code:
         return error_response(received.status, received.code, received.sentence)
     return JsonResponse(received.body, status=received.status)

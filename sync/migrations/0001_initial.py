@@ -244,17 +244,6 @@ class Migration(migrations.Migration):
             options={"db_table": "sync_field_mappings", "ordering": ["link_id", "position", "id"]},
         ),
         migrations.CreateModel(
-            name="HourCount",
-            fields=[
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("hour", models.DateTimeField()),
-                ("name", models.CharField(max_length=80)),
-                ("entity_type", models.CharField(blank=True, db_default="", max_length=50)),
-                ("value", models.FloatField()),
-            ],
-            options={"db_table": "sync_hour_counts"},
-        ),
-        migrations.CreateModel(
             name="IgnoredItem",
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
@@ -340,30 +329,6 @@ class Migration(migrations.Migration):
                 ("settled_at", models.DateTimeField(blank=True, null=True, verbose_name="done at")),
             ],
             options={"verbose_name": "API write", "verbose_name_plural": "API writes", "db_table": "sync_intents"},
-        ),
-        migrations.CreateModel(
-            name="LatencyHour",
-            fields=[
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("hour", models.DateTimeField()),
-                ("entity_type", models.CharField(max_length=50)),
-                ("direction", models.CharField(max_length=20)),
-                ("bucket", models.SmallIntegerField()),
-                ("changes", models.IntegerField()),
-            ],
-            options={"db_table": "sync_latency_hours"},
-        ),
-        migrations.CreateModel(
-            name="MetricCount",
-            fields=[
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("name", models.CharField(max_length=80)),
-                ("entity_type", models.CharField(blank=True, db_default="", max_length=50)),
-                ("label", models.CharField(blank=True, db_default="", max_length=80)),
-                ("bucket", models.CharField(blank=True, db_default="", max_length=20)),
-                ("value", models.FloatField(db_default=0.0)),
-            ],
-            options={"db_table": "sync_metric_counts"},
         ),
         migrations.CreateModel(
             name="MondayAccount",
@@ -941,18 +906,6 @@ class Migration(migrations.Migration):
             options={"db_table": "sync_write_loops"},
         ),
         migrations.CreateModel(
-            name="WrongClock",
-            fields=[
-                ("process", models.CharField(max_length=200, primary_key=True, serialize=False)),
-                (
-                    "seconds",
-                    models.FloatField(verbose_name="seconds ahead of the database's clock; negative behind it"),
-                ),
-                ("measured_at", models.DateTimeField(db_default=sync.clock.SyncNow())),
-            ],
-            options={"db_table": "sync_wrong_clocks", "default_permissions": ()},
-        ),
-        migrations.CreateModel(
             name="ApiBudget",
             fields=[
                 ("id", models.SmallIntegerField(db_default=1, primary_key=True, serialize=False)),
@@ -1177,12 +1130,6 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddConstraint(
-            model_name="hourcount",
-            constraint=models.UniqueConstraint(
-                fields=("hour", "name", "entity_type"), name="sync_hour_counts_one_an_hour"
-            ),
-        ),
-        migrations.AddConstraint(
             model_name="ignoreditem",
             constraint=models.UniqueConstraint(fields=("entity_type", "item_id"), name="sync_ignored_items_once"),
         ),
@@ -1210,18 +1157,6 @@ class Migration(migrations.Migration):
         migrations.AddIndex(model_name="intent", index=models.Index(fields=["created_at"], name="sync_intents_age")),
         migrations.AddIndex(
             model_name="intent", index=models.Index(fields=["entity_id", "-created_at"], name="sync_intents_record")
-        ),
-        migrations.AddConstraint(
-            model_name="latencyhour",
-            constraint=models.UniqueConstraint(
-                fields=("hour", "entity_type", "direction", "bucket"), name="sync_latency_hours_one_a_step"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="metriccount",
-            constraint=models.UniqueConstraint(
-                fields=("name", "entity_type", "label", "bucket"), name="sync_metric_counts_one_a_series"
-            ),
         ),
         migrations.AddConstraint(
             model_name="mondayaccount",

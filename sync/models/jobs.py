@@ -234,18 +234,3 @@ class SetupDraft(models.Model):
 class ExportFormat(models.TextChoices):
     CSV = "csv", "CSV"
     XLSX = "xlsx", "Excel (XLSX)"
-
-
-class WrongClock(models.Model):
-    """A process whose clock differs from the database's, as it last measured itself (sync/kernel/periodic_jobs.py)."""
-
-    process = models.CharField(primary_key=True, max_length=200)
-    seconds = models.FloatField("seconds ahead of the database's clock; negative behind it")
-    measured_at = models.DateTimeField(db_default=SyncNow())
-
-    class Meta:
-        db_table = "sync_wrong_clocks"
-        default_permissions = ()
-
-    def __str__(self) -> str:
-        return f"clock of {self.process}"

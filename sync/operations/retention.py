@@ -14,7 +14,6 @@ from pghistory.core import event_models
 
 from sync import registry
 from sync.kernel import process
-from sync.kernel.counters import HOURLY_DAYS
 from sync.kernel.db import fetch_rows, run_sql
 from sync.kernel.secret_texts import encrypted_anew
 from sync.models import NotificationReceiver, StoredSecret
@@ -122,8 +121,6 @@ def retention_rules() -> list[RetentionRule]:
         RetentionRule("jobs", "sync_queue", f"old.status = 'completed' AND old.finished_at < {_AGE}",
                       settings.QUEUE_DAYS),
         RetentionRule("verifications", "sync_verifications", f"old.at < {_AGE}", history),
-        RetentionRule("latencies", "sync_latency_hours", f"old.hour < {_AGE}", HOURLY_DAYS),
-        RetentionRule("hourly counts", "sync_hour_counts", f"old.hour < {_AGE}", HOURLY_DAYS),
         RetentionRule("approval requests", "sync_approval_requests",
                       f"old.state <> ALL (%(open)s) AND coalesce(old.decided_at, old.at) < {_AGE}", history,
                       params={"open": [str(state) for state in OPEN_REQUEST_STATES]}),

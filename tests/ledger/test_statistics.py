@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import re
 import uuid
 from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.cache import cache
-from django.core.management import CommandError, call_command
-from django.test import Client
 from rest_framework.test import APIClient
 
 from conflicts.models import SyncConflict
@@ -24,15 +18,13 @@ from sync.ledger import SyncStateService
 from sync.merge import FieldSides
 from sync.models import SyncMetadata, SyncQueue, SyncState
 from sync.records.ledger_statistics import Selection, statistics, with_served_status
-from tests.admin.test_records import words_of
 from tests.api.conftest import user_who_may, with_token
-from tests.metrics.conftest import scrape
 from tests.support.rows import queries_of
 
 pytestmark = pytest.mark.django_db
 
 service = SyncStateService()
-STATES, STATS, REPORT = "/api/v1/sync/states/", "/api/v1/sync/stats", "/admin/sync/syncmetadata/report/"
+STATES, STATS = "/api/v1/sync/states/", "/api/v1/sync/stats"
 DISPUTED = FieldSides("here", "there", ("old", "old"))
 
 
@@ -152,13 +144,6 @@ def test_calls_of_a_part_of_a_batch_are_no_ratio(ledger: None) -> None:
     for part in (Selection(status="failed"), Selection(direction="bidirectional")):
         found = statistics(part)
         assert (found.calls_per_thing, found.calls_per_batch) == (None, None)
-    assert "API calls" not in report("--status", "failed")
-
-
-@pytest.mark.parametrize("hours", ["0", "-1", "8785"])
-def test_the_command_has_the_apis_bounds(hours: str) -> None:
-    with pytest.raises(CommandError, match="--hours"):
-        report("--hours", hours)
 
 
 @pytest.mark.parametrize(
@@ -177,70 +162,21 @@ def test_they_are_narrowed(ledger: None, chosen: Selection, total: int, tried: i
     assert (found.total, found.tried) == (total, tried)
 
 
-def test_of_an_empty_ledger_nothing_is_said(client: Client) -> None:
+def test_of_an_empty_ledger_nothing_is_said(db: None) -> None:
     found = statistics()
     assert (found.total, found.success_rate, found.calls_per_thing, found.duration_ms) == (0, None, None, [])
-    assert "no such sync states" in report()
-    client.force_login(User.objects.create_superuser("ada", "ada@example.test", "long-enough-1"))
-    assert "There is nothing to report" in client.get(REPORT).content.decode()
 
 
-def report(*arguments: str) -> str:
-    said = io.StringIO()
-    call_command("sync_report", *arguments, stdout=said)
-    return said.getvalue()
-
-
-def test_page_command_and_metrics_say_the_same(ledger: None, client: Client) -> None:
-    person = User.objects.create_superuser("ada", "ada@example.test", "long-enough-1")
-    api = with_token(person)
-    client.force_login(person)
+def test_the_api_lists_as_many_of_each_status(ledger: None) -> None:
+    api = with_token(User.objects.create_superuser("ada", "ada@example.test", "long-enough-1"))
     figures = statistics()
-    by_json = json.loads(report("--json"))
-    for name in ("total", "by_status", "groups", "tried", "success_rate", "duration_ms", "api_calls", "batches",
-                 "api_calls_per_thing", "api_calls_per_batch", "conflicts", "never_synced"):  # fmt: skip
-        assert by_json[name] == figures.to_json()[name], name
     assert {status: api.get(STATES, {"sync_status": status}).json()["count"] for status in SyncStatus.values} == (
         figures.by_status
     )
-    metrics = {
-        (sample.labels["system"], sample.labels["type"], sample.labels["status"]): sample.value
-        for family in scrape().families
-        for sample in family.samples
-        if sample.name == "npd_sync_states"
-    }
-    expected: dict[tuple[str, str, str], int] = {}
-    for (system, kind, status, _), number in figures.groups.items():
-        expected[system, kind, status] = expected.get((system, kind, status), 0) + number
-    assert metrics == expected
-    table = list(csv.DictReader(io.StringIO(report("--csv"))))
-    assert sum(int(row["value"]) for row in table if row["figure"] == "rows") == figures.total
-    assert [row["value"] for row in table if row["figure"] == "success_rate"] == [str(figures.success_rate)]
-    text, page = report(), words_of(client.get(REPORT).content.decode())
-    assert "success rate 75 %" in text
-    assert re.search(r"Success rate 75 %", page)
-    assert "Done 9" in page
-    assert "2 × Jira answers 500" in text
-    assert "2 records Jira answers 500" in page
-    assert "7 in 4 batches" in text
-    assert "7 in 4 batches" in page
 
 
-def test_the_page_is_narrowed_by_its_links_and_takes_nonsense_as_not_chosen(ledger: None, client: Client) -> None:
-    client.force_login(User.objects.create_superuser("ada", "ada@example.test", "long-enough-1"))
-    page = client.get(REPORT, {"system": "jira", "entity_type": "issue", "hours": "168"}).content.decode()
-    assert "10 sync states" in words_of(page)
-    assert "Only: jira, issue." in words_of(page).replace("Issue", "issue")
-    for nonsense in ({"status": "done"}, {"hours": "x"}, {"hours": "²"}, {"system": ""}, {"direction": "up"}):
-        assert "16 sync states" in words_of(client.get(REPORT, nonsense).content.decode())
-    assert f'href="{REPORT}"' in client.get("/admin/sync/syncmetadata/").content.decode()
-
-
-def test_only_who_may_see_sync_states_sees_their_report(ledger: None, client: Client) -> None:
+def test_only_who_may_see_sync_states_sees_their_errors(ledger: None) -> None:
     clerk = user_who_may("view_syncqueue")
-    User.objects.filter(pk=clerk.pk).update(is_staff=True)
-    client.force_login(clerk)
-    assert client.get(REPORT).status_code == 403
     assert with_token(clerk).get(STATES).status_code == 403
     reader = user_who_may("view_syncmetadata", "view_syncqueue", name="reader")
     assert with_token(reader).get(STATES).status_code == 200
