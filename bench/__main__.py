@@ -39,7 +39,6 @@ BENCHES: Mapping[str, Sequence[str]] = {
     "allowance": ["bench.allowance"],
     "lists": ["bench.lists"],
     "pages": ["bench.pages"],
-    "api": ["bench.api"],
     "ledger": ["bench.ledger"],
 }
 

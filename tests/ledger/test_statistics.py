@@ -167,12 +167,9 @@ def test_of_an_empty_ledger_nothing_is_said(db: None) -> None:
     assert (found.total, found.success_rate, found.calls_per_thing, found.duration_ms) == (0, None, None, [])
 
 
-def test_the_api_says_the_same(ledger: None) -> None:
+def test_the_api_lists_as_many_of_each_status(ledger: None) -> None:
     api = with_token(User.objects.create_superuser("ada", "ada@example.test", "long-enough-1"))
     figures = statistics()
-    by_api = api.get(STATS).json()["ledger"]
-    assert by_api["groups"] == figures.to_json()["groups"]
-    assert by_api["success_rate"] == figures.success_rate
     assert {status: api.get(STATES, {"sync_status": status}).json()["count"] for status in SyncStatus.values} == (
         figures.by_status
     )
@@ -181,13 +178,8 @@ def test_the_api_says_the_same(ledger: None) -> None:
 def test_only_who_may_see_sync_states_sees_their_errors(ledger: None) -> None:
     clerk = user_who_may("view_syncqueue")
     assert with_token(clerk).get(STATES).status_code == 403
-    figures = with_token(clerk).get(STATS).json()["ledger"]
-    assert (figures["total"], figures["errors"], figures["oldest_unsynced"]) == (16, [], None)
     reader = user_who_may("view_syncmetadata", "view_syncqueue", name="reader")
     assert with_token(reader).get(STATES).status_code == 200
-    figures = with_token(reader).get(STATS).json()["ledger"]
-    assert len(figures["errors"]) == 2
-    assert figures["oldest_unsynced"]
 
 
 # The states themselves by the API.
@@ -208,8 +200,6 @@ def api(db: None) -> APIClient:
         ("remote_id=10002", 1),
         ("entity_type=issue&entity_id=3", 1),
         ("sync_status=failed&sync_status=pending", 6),
-        ("conflicts=true", 1),
-        ("stale_hours=24", 6),
         ("sync_direction=local_to_remote", 0),
     ],
 )
@@ -223,16 +213,6 @@ def test_a_state_says_jiras_id_where_the_system_is_jira(ledger: None, api: APICl
     assert (sprint["jira_id"], sprint["remote_id"], sprint["sync_status"]) == ("10001", "10001", "completed")
     assert sprint["conflicts"]["fields"] == ["name"]
     assert {state["jira_id"] for state in api.get(f"{STATES}?system=monday").json()["results"]} == {None}
-
-
-@pytest.mark.parametrize(
-    "address",
-    [f"{STATES}?status=failed", f"{STATES}?sync_status=done", f"{STATES}?stale_hours=-1", f"{STATES}?stale_hours=x",
-     f"{STATES}?conflicts=maybe", f"{STATS}?hours=0", f"{STATS}?hours=x", f"{STATS}?status=done", f"{STATS}?system="],
-)  # fmt: skip
-def test_what_would_be_passed_over_is_refused(api: APIClient, address: str) -> None:
-    answer = api.get(address)
-    assert (answer.status_code, answer.headers["Content-Type"]) == (400, "application/problem+json")
 
 
 def test_figures_and_a_page_of_states_cost_the_same_queries_for_more_rows(ledger: None, api: APIClient) -> None:

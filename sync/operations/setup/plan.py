@@ -18,7 +18,7 @@ from sync import connectors, registry
 from sync.choices import QueueStatus, Rule, SyncDirection
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize
-from sync.kernel.messages import ActionError, Conflict, RefusalNoted
+from sync.kernel.messages import ActionError, Conflict
 from sync.ledger.record_view import PARTS, Part, RecordState, health_counts
 from sync.limits import quota
 from sync.models import SetupDraft, SetupState, SyncQueue
@@ -125,7 +125,7 @@ def confirm_setup(user: User, plans: Mapping[str, str]) -> None:
             )
         transaction.on_commit(lambda: send_task("sync.set_up"), robust=True)
     if changes:
-        raise RefusalNoted(
+        raise Conflict(
             f"After this set-up was drafted, settings were changed elsewhere: {'; '.join(changes)}. Nothing was "
             "begun. Confirming sets them as this plan says: check it again, then confirm it or map the fields "
             "again."
