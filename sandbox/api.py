@@ -22,7 +22,6 @@ from sandbox.faults import Fault, Faults, ItemHistory, fault_middleware, history
 from sandbox.graph.resolvers import CURRENT, Context, OpenCursors, Version, served_version
 from sandbox.http import Request, Response, cut_connection, json_response, percent_decode
 from sandbox.model import API_USER
-from sandbox.oauth import OAuth
 from sandbox.webhooks.deliveries import Deliveries
 from sandbox.world import World
 
@@ -169,19 +168,12 @@ class Api:
     """The endpoint and what it needs around the boards."""
 
     def __init__(
-        self,
-        world: World,
-        deliveries: Deliveries,
-        calls: CallLog,
-        token: str | None,
-        plan: Plan | None = None,
-        oauth: OAuth | None = None,
+        self, world: World, deliveries: Deliveries, calls: CallLog, token: str | None, plan: Plan | None = None
     ) -> None:
         self._world = world
         self._clock: Clock = world.clock
         self._deliveries = deliveries
         self._token = token
-        self.oauth = oauth or OAuth(world.clock, None, None)
         self.calls = calls
         self.faults = Faults()
         self.latency = Latency()
@@ -206,12 +198,9 @@ class Api:
     def _admit(self, request: Request, call: Call) -> Response:
         """Who has no valid token belongs to no account: nothing is counted, and no quota is shown."""
         given = request.header("Authorization") or ""
-        if self.oauth.issued(given):
-            admitted = self.oauth.is_live(given)
-        else:
-            # Without a token of its own the sandbox takes any.
-            # Compared as bytes: of texts, compare_digest takes ASCII alone.
-            admitted = bool(given) and (not self._token or hmac.compare_digest(given.encode(), self._token.encode()))
+        # Without a token of its own the sandbox takes any.
+        # Compared as bytes: of texts, compare_digest takes ASCII alone.
+        admitted = bool(given) and (not self._token or hmac.compare_digest(given.encode(), self._token.encode()))
         if not admitted:
             return self._rejection_response(api_errors.not_authenticated(), call)
         try:

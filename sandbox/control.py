@@ -231,7 +231,6 @@ class Control:
         self._api.idempotency.clear()
         self._api.limits.reset()
         self._api.cursors.clear()
-        self._api.oauth.clear()
         self._api.history.clear()
         self._api.latency.call_ms = self._api.latency.mutation_ms = 0.0
         self._world.clock.set_offset(0.0)

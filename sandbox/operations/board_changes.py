@@ -9,7 +9,7 @@ from sandbox import api_errors
 from sandbox.columns import initial_settings, kind_of
 from sandbox.http import percent_decode
 from sandbox.model import Board, Column, Group, WorldEvent
-from sandbox.operations import column_of, log, log_board, wanted_group
+from sandbox.operations import column_of, log_board
 from sandbox.world import World
 
 # An id that a caller chooses has 1 to 20 of these characters (reference/columns of Monday's API).
@@ -106,11 +106,10 @@ def fresh_id(prefix: str) -> str:
     return f"{prefix}_mk" + "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(6))
 
 
-# Create, change, archive and delete groups.
+# Create groups.
 
 
 GROUP_COLOURS = ("#a25ddc", "#00c875", "#e2445c", "#fdab3d", "#037f4c", "#784bd1", "#cab641")
-STATES = {"archive": "archived", "delete": "deleted"}
 
 
 def create_group(world: World, user_id: int, board_id: int, title: str) -> Group:
@@ -124,29 +123,6 @@ def create_group(world: World, user_id: int, board_id: int, title: str) -> Group
             one.position = f"{number * 65536}.0"
         world.put_board(board)
         log_board(world, "create_group", board, user_id, group_id=group.id, group_title=title)
-        return group
-
-
-def remove_group(world: World, user_id: int, board_id: int, group_id: str, how: str) -> Group:
-    """`archive` or `delete` a group with its items; DeleteLastGroupException for the only one.
-
-    Which webhooks Monday sends for the items of such a group is not published; the sandbox sends none,
-    and its activity log has a row for each item, as published probes saw.
-    """
-    with world.transaction():
-        board = world.active_board(board_id)
-        group = wanted_group(board, group_id)
-        if len(board.visible_groups()) == 1:
-            raise api_errors.last_group(board_id, group_id)
-        group.archived, group.deleted = how == "archive", how == "delete"
-        stamp = world.clock.stamp()
-        inside = [item for item in world.items_of(board_id) if item.group_id == group_id]
-        for item in inside:
-            item.state, item.updated_at, item.changed_by = STATES[how], stamp, user_id
-            log(world, f"{how}_group_pulse", item, user_id)
-        world.put_items(inside)
-        log_board(world, f"{how}_group", board, user_id, group_id=group_id, group_title=group.title)
-        world.put_board(board)
         return group
 
 

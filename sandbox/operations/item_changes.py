@@ -18,7 +18,6 @@ from sandbox.operations.cells import (
     Parsed,
     check_name,
     check_size,
-    check_values,
     parsed_values,
     payloads,
     rename,
@@ -74,7 +73,6 @@ def create_item(
         group = wanted_group(board, group_id)
         with parsed_values(world, board, values, create_labels) as parsed:
             check_size(None, parsed)
-            check_values(board, parsed, creates=True)
             return place_item(world, user_id, board, group, name, parsed)
 
 
@@ -104,7 +102,6 @@ def change_values(
             name = values.get("name", item.name)
             check_name(name)
             check_size(item, parsed)
-            check_values(board, parsed, creates=False)
         moved = [write_cell(world, user_id, item, key, raw) for key, raw in parsed.items()]
         # A list: any() would end a generator at the first change, and leave the others unwritten.
         if any([*moved, rename(world, user_id, item, name)]):
