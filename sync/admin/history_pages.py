@@ -75,10 +75,10 @@ from sync.operations.decision_undo import (
     plan_decision_undo,
     undo_decisions,
 )
-from sync.operations.preview.explanation import causes_by_decision, causes_text
 from sync.reconcile.settlement import DELETION_KINDS
 from sync.records.authors import UnsyncedEdit, full_name
 from sync.records.blocked_fields import ledger_record_condition, throttled_fields
+from sync.records.causes import causes_by_decision, causes_text
 
 
 class UndoPagesMixin(PageAdmin):

@@ -161,7 +161,7 @@ def _answered_conflicts(request: HttpRequest, mappings: Sequence[FieldMapping]) 
     rows: list[tuple[str, str, str]] = []
     for entity_type in {kind for kind, _ in labels}.intersection(types):
         ledgers = SyncMetadata.objects.filter(entity_type=entity_type).exclude(conflicts={})
-        found = current_store().open_conflicts(entity_type, ledgers.values_list("entity_id", flat=True))
+        found = current_store().open_conflicts(entity_type, ledgers.values_list("entity_id", flat=True))  # type: ignore[arg-type]
         names = record_names((entity_type, record_id) for record_id in found)
         rows += [
             (names.get((entity_type, record_id), ""), labels[entity_type, key], _chosen_text(chosen))

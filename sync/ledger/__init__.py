@@ -327,7 +327,7 @@ def _store_conflicts(state: SyncState, values: Mapping[str, Any]) -> None:
         state.conflict_opened_at = opened_at
 
 
-def _states(system: str | None, entity_type: str | None) -> QuerySet[SyncState]:
+def _states(system: str | None, entity_type: str | None) -> QuerySet[Any]:
     states = with_served_status(SyncState.objects.all())
     if system is not None:
         states = states.filter(system=system)
