@@ -40,7 +40,6 @@ BENCHES: Mapping[str, Sequence[str]] = {
     "lists": ["bench.lists"],
     "pages": ["bench.pages"],
     "api": ["bench.api"],
-    "ledger": ["bench.ledger"],
 }
 
 

@@ -45,10 +45,6 @@ SCHEDULE = (
                 description="Tells the endpoints of other systems what happened: what a lost message would have done, "
                 "and what is tried again.",
                 when_off="Webhooks whose message was lost, or that failed, are not sent."),
-    PeriodicJob("resolve many conflicts", "conflicts.carry_on_batches",
-                title="Continue bulk resolutions", every=10, max_seconds=5 * 60,
-                description="Continues bulk resolutions of conflicts, and their undo.",
-                when_off="Where a worker ended in the middle, the rest of such conflicts waits."),
     PeriodicJob("run set-ups", "sync.set_up", title="Continue set-ups", every=10, max_seconds=5 * 60,
                 description="Compares the drafts of the set-up wizard, and applies those that were confirmed.",
                 when_off="A set-up whose message was lost, or whose worker ended, doesn't go on."),

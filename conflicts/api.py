@@ -26,7 +26,7 @@ from conflicts.models import (
     NPD,
     OPEN_FIRST,
     SyncConflict,
-    counts_and_acts,
+    counts,
     counts_by_kind,
     known_conflict,
 )
@@ -229,7 +229,7 @@ class ConflictViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
     @action(detail=False)
     def stats(self, request: Request) -> Response:
         """Conflicts in numbers."""
-        counted, _removed, _acts = counts_and_acts()
+        counted = counts()
         return Response(
             {
                 "unresolved": counted["open"],

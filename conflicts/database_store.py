@@ -13,9 +13,8 @@ from django.contrib.auth import get_user_model
 from django.contrib.postgres.aggregates import ArrayAgg
 from django.db.models import Count, F, Q
 
-from conflicts import bulk_resolution
-from conflicts.lifecycle import ConflictHistory, new_conflict, reports_end, resolved_by_people, update_conflict
-from conflicts.models import BatchEntry, ConflictKind, EntryOutcome, SyncConflict
+from conflicts.lifecycle import ConflictHistory, new_conflict, reports_end, update_conflict
+from conflicts.models import ConflictKind, SyncConflict
 from conflicts.resolution import apply_undo_results, reject_undo
 from sync import registry
 from sync.clock import sync_now
@@ -221,10 +220,6 @@ class _ReportBatch:
             SyncConflict.objects.bulk_update(changed, UPDATABLE_FIELDS)
         SyncConflict.objects.bulk_create(self.new)
         self.events.save()
-        closed = [row.pk for row in changed if row.resolved_at is not None and resolved_by_people(row)]
-        # Its undo was asked for before it was applied: the person waits, so not the next job does it but a worker now.
-        if closed and BatchEntry.objects.filter(conflict__in=closed, outcome=EntryOutcome.UNDO_WANTED).exists():
-            bulk_resolution.notify_batch_worker()
 
 
 def _as_open(row: SyncConflict) -> OpenConflict:

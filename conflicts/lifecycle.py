@@ -12,7 +12,7 @@ import pghistory
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db.models import Q
 
-from conflicts.messages import JOINED_ANOTHER_CODE, OVER_BEFORE
+from conflicts.messages import OVER_BEFORE
 from conflicts.models import (
     AUTO,
     BASE,
@@ -194,11 +194,6 @@ def resolved_parts(conflict: SyncConflict) -> dict[str, dict[str, Any]]:
     """Return what is kept of the fields that people resolved and that stay so; of an open conflict, those that left."""
     again = conflict.conflict_fields if conflict.is_open else ()
     return {key: entry for key, entry in resolved_by_people(conflict).items() if key not in again}
-
-
-def has_joined_another(entry: Mapping[str, Any]) -> bool:
-    """Whether a field's resolution was undone into another open conflict, although its own stays settled."""
-    return entry.get("undo_code") == JOINED_ANOTHER_CODE
 
 
 def close(conflict: SyncConflict, reason: str, now: datetime) -> None:
@@ -422,14 +417,9 @@ class ConflictHistory:
 # What people did with conflicts, as lines of the admin's log.
 
 
-MANY_CONFLICTS = "Conflicts"
-
-
-def log_admin_action(
-    user: AbstractBaseUser, sentence: str, conflict: SyncConflict | None = None, name: str = MANY_CONFLICTS
-) -> None:
-    """Log what somebody did, by page or API: with one conflict of the record `name`, or with many."""
-    log_kind_action(user, SyncConflict, sentence, key=conflict.pk if conflict else None, name=name)
+def log_admin_action(user: AbstractBaseUser, sentence: str, conflict: SyncConflict, name: str) -> None:
+    """Log what somebody did with a conflict of the record `name`, by page or API."""
+    log_kind_action(user, SyncConflict, sentence, key=conflict.pk, name=name)
 
 
 # A conflict about the record itself, of a delete or an identity: its options, and how it follows a report.

@@ -1,4 +1,4 @@
-"""Sentences that are stored with conflicts and batches, the codes beside them, and how pages name a batch's states."""
+"""Sentences that are stored with conflicts or shown of them, and the codes beside them."""
 
 from sync.kernel.conflict_store import (
     KIND_DELETE,
@@ -8,22 +8,6 @@ from sync.kernel.conflict_store import (
     KIND_RESTORED_ITEM,
     OptionAct,
 )
-
-WAITING, APPLYING, SETTLED, HANDED_BACK = "waiting", "applying", "settled", "handed_back"
-LEFT_OUT, UNDOING, UNDONE, NOT_UNDONE = "left_out", "undoing", "undone", "not_undone"
-OVERTAKEN = "overtaken"
-
-STATUS_LABELS = {
-    WAITING: "waiting to be saved",
-    APPLYING: "being applied",
-    SETTLED: "resolved",
-    OVERTAKEN: "closed by itself",
-    HANDED_BACK: "returned",
-    LEFT_OUT: "left out",
-    UNDOING: "being undone",
-    UNDONE: "undone, open again",
-    NOT_UNDONE: "not undone",
-}
 
 # What is said of a choice.
 VALUE_LABELS = {
@@ -89,29 +73,6 @@ WAYS_BACK: dict[str, str] = {
     OptionAct.UNLINK: "To go back, link each again on its record's page.",
 }
 
-PLAN_LINES = {
-    "npd": ("value in NPD is written", "values in NPD are written"),
-    "monday": ("column value on Monday is written", "column values on Monday are written"),
-    "npd_emptied": ("value in NPD is emptied", "values in NPD are emptied"),
-    "monday_emptied": ("column value on Monday is emptied", "column values on Monday are emptied"),
-    "npd_deleted": ("record is deleted in NPD", "records are deleted in NPD"),
-    "npd_created": ("record is restored in NPD", "records are restored in NPD"),
-    "monday_deleted": ("item on Monday is archived or deleted", "items on Monday are archived or deleted"),
-    "monday_created": ("item is created again on Monday", "items are created again on Monday"),
-    "unlinked": ("record or item is unlinked", "records or items are unlinked"),
-}
-"""What a plan counts, in the words of its page: of one, of several."""
-
-# Why a conflict of a batch came back, or was not undone.
-NO_ACCOUNT = "Whoever asked for this has no account any more, so nothing was done in their name. Do it again."
-RESOLVED_OTHERWISE = "It has been resolved in another way since. Undo that on its own page."
-NOT_OFFERED = "This option is not possible there. Open it to see which are."
-NOT_APPLIED = "The resolution was returned without being applied, so there is nothing to undo. It is open in the list."
-INTERNAL_FAILURE = "NPD failed here (%(error)s; the worker's log has more). Resolve it on its own page."
-ALREADY_REOPENED = "It is open again already, so there is nothing to undo. Choose a value in it."
-
 # What became of one field of a conflict.
 OVER_BEFORE = "The conflict closed before it could be."
 JOINED_ANOTHER = "It is in conflict again, together with other fields of the record."
-JOINED_ANOTHER_CODE = "joined_another"
-"""The code of that sentence: the field was undone, although its own conflict stays settled."""

@@ -1,4 +1,4 @@
-"""Conflicts and how they are resolved, one by one and in batches, and the suggestions that were dismissed."""
+"""Conflicts, and what people chose in them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django.db.models import CharField, Count, F, Func, Q, QuerySet
 
 from sync import registry
 from sync.clock import SyncNow
-from sync.kernel.conflict_store import RECORD_KEY, OptionAct
+from sync.kernel.conflict_store import RECORD_KEY
 from sync.kernel.triggers import conflict_triggers
 from sync.merge import FieldSelection
 from sync.records import blocked_fields
@@ -82,122 +82,6 @@ class StoredResolution:
             handed_back={key: selection for key, selection in self.handed_back.items() if key in keys},
             reasons={key: reason for key, reason in self.reasons.items() if key in keys},
         )
-
-
-# Many conflicts resolved at once for one side: what was shown before, and what became of each.
-
-
-class BatchState(models.TextChoices):
-    """How far a batch is; a prepared one has only been shown."""
-
-    PREPARED = "prepared", "Not confirmed yet"
-    RUNNING = "running", "In progress"
-    DONE = "done", "Done"
-    UNDOING = "undoing", "Being undone"
-    UNDONE = "undone", "Undone"
-
-
-class EntryOutcome(models.TextChoices):
-    """What a batch did with one of its conflicts; what became of a stored resolution is read at the conflict."""
-
-    READY = "ready", "Pending"
-    STORED = "stored", "Stored"
-    HANDED_BACK = "handed_back", "Returned"
-    LEFT_OUT = "left_out", "Left out"
-    UNDO_WANTED = "undo_wanted", "To be undone"
-    UNDO_REQUESTED = "undo_requested", "Being undone"
-    UNDONE = "undone", "Undone"
-    NOT_UNDONE = "not_undone", "Not undone"
-
-
-class ConflictBatch(models.Model):
-    """One side chosen for all conflicts that matched. `plan` counts what will be written where.
-
-    `address` is the list's filter as a query string, `matches` the same in words. `total` is how many can be
-    resolved so: the number that a person confirms.
-    """
-
-    id = models.UUIDField(primary_key=True, db_default=RandomUUID(), editable=False)
-    made_at = models.DateTimeField(db_default=SyncNow())
-    by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
-    resolution_type = models.CharField(max_length=50)
-    state = models.CharField(max_length=20, choices=BatchState.choices, db_default=BatchState.PREPARED)
-    address = models.TextField(blank=True, db_default="")
-    matches = models.TextField(blank=True, db_default="")
-    total = models.IntegerField(db_default=0)
-    plan: models.JSONField[Any, Any] = models.JSONField(default=dict)
-    confirmed_at = models.DateTimeField(null=True, blank=True)
-    undo_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
-    )
-    undo_asked_at = models.DateTimeField(null=True, blank=True)
-
-    class Meta:
-        db_table = "sync_conflict_batches"
-        # Who may see and resolve conflicts may do so with many: one pair of permissions for both.
-        default_permissions = ()
-        ordering: ClassVar[list[str]] = ["-made_at", "id"]
-        indexes: ClassVar[list[models.Index]] = [
-            # Serves the job that continues what a worker left, every ten seconds.
-            models.Index(
-                fields=["made_at"],
-                condition=models.Q(state__in=["running", "undoing"]),
-                name="sync_conflict_batches_at_work",
-            )
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.resolution_type} of {self.total} conflicts"
-
-
-class BatchEntry(models.Model):
-    """One conflict of a batch: the values shown before it was confirmed (`seen`), and what the batch did with it.
-
-    `reason` says why nothing was stored, or undone. `chosen_at` is when its resolution was stored; by it an undo knows
-    that it is still the same resolution.
-    """
-
-    id = models.BigAutoField(primary_key=True)
-    batch = models.ForeignKey(ConflictBatch, on_delete=models.CASCADE, related_name="entries")
-    conflict = models.ForeignKey("conflicts.SyncConflict", on_delete=models.CASCADE, related_name="+")
-    name = models.CharField(max_length=200)
-    seen: models.JSONField[Any, Any] = models.JSONField()
-    outcome = models.CharField(max_length=20, choices=EntryOutcome.choices)
-    reason = models.TextField(blank=True, db_default="")
-    chosen_at = models.CharField(max_length=40, blank=True, db_default="")
-
-    class Meta:
-        db_table = "sync_conflict_batch_entries"
-        default_permissions = ()
-        ordering: ClassVar[list[str]] = ["id"]
-        constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.UniqueConstraint(fields=["batch", "conflict"], name="sync_conflict_batch_entries_one_a_conflict")
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.outcome}"
-
-
-class DismissedSuggestion(models.Model):
-    """Of this field only resolutions after `at` suggest a rule: earlier ones were seen and dismissed."""
-
-    id = models.BigAutoField(primary_key=True)
-    entity_type = models.CharField(max_length=50)
-    key = models.CharField("field", max_length=100)
-    at = models.DateTimeField(db_default=SyncNow())
-    by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
-
-    class Meta:
-        db_table = "sync_suggestions_dismissed"
-        # Who may change a field's rule may dismiss its suggestion.
-        default_permissions = ()
-        constraints: ClassVar[list[models.BaseConstraint]] = [
-            # Serves the join of resolutions with dismissals, too.
-            models.UniqueConstraint(fields=["entity_type", "key"], name="sync_suggestions_dismissed_one_a_field")
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.entity_type} · {self.key}"
 
 
 EMPTY_OBJECT = models.Value({}, models.JSONField())
@@ -297,7 +181,7 @@ class SyncConflict(models.Model):
                 name="sync_conflicts_counted",
             ),
             # Serves the list in its own order (OPEN_FIRST), so that a page is read without sorting all; and, by its
-            # first column, the counts of recently resolved ones and the rules suggested from them.
+            # first column, the count of recently resolved ones.
             models.Index(
                 models.F("resolved_at").desc(nulls_first=True),
                 models.F("detected_at").asc(),
@@ -442,12 +326,10 @@ def _without_keys(value: Any, left_out: Collection[str]) -> Any:
 # Resolved ones are counted 30 days back: of years there may be more than a page should wait for.
 # sync_now() is volatile: only as a sub-select is it asked once, and can an index be searched for it.
 _COUNTS = """
-    SELECT count(*), count(*) FILTER (WHERE kind = 'delete'),
-        count(*) FILTER (WHERE resolution IS NOT NULL AND resolution -> 'fields' <> '{}'),
-        (SELECT count(*) FROM sync_conflicts WHERE resolved_at >= (SELECT sync_now()) - interval '30 days'),
-        (SELECT count(*) {rejected}),
-        array(SELECT DISTINCT option ->> 'does' FROM sync_conflicts, jsonb_array_elements(about -> 'options') AS option
-            WHERE resolved_at IS NULL AND kind = 'delete' AND (resolution IS NULL OR resolution -> 'fields' = '{}'))
+    SELECT count(*) AS open, count(*) FILTER (WHERE kind = 'delete') AS removed,
+        count(*) FILTER (WHERE resolution IS NOT NULL AND resolution -> 'fields' <> '{}') AS applying,
+        (SELECT count(*) FROM sync_conflicts WHERE resolved_at >= (SELECT sync_now()) - interval '30 days') AS settled,
+        (SELECT count(*) {rejected}) AS rejected
     FROM sync_conflicts WHERE resolved_at IS NULL
 """
 
@@ -460,15 +342,14 @@ def unresolved_conflicts() -> QuerySet[SyncConflict]:
     return SyncConflict.objects.filter(resolved_at=None).exclude(BEING_APPLIED).order_by("detected_at", "id")
 
 
-def counts_and_acts() -> tuple[dict[str, int], int, list[OptionAct]]:
-    """Return how many are open, being applied, resolved in 30 days, and rejected values; how many of the open ones are
-    about a deletion, and what the options of those do; one query.
+def counts() -> dict[str, int]:
+    """Return how many are open, of these about a deletion or being applied, how many were resolved in 30 days, and how
+    many values are rejected; one query.
     """
     with connection.cursor() as cursor:
         cursor.execute(_COUNTS.replace("{rejected}", blocked_fields.waiting_fields_sql(rejected=True)))
-        open_ones, removed, applying, settled, rejected, offered = cursor.fetchone()
-    counts = {"open": open_ones, "applying": applying, "settled": settled, "rejected": rejected}
-    return counts, removed, [act for act in OptionAct if act.value in offered]
+        names = [column.name for column in cursor.description]
+        return dict(zip(names, cursor.fetchone(), strict=True))
 
 
 def open_by_field() -> list[tuple[str, str, int]]:

@@ -29,7 +29,7 @@ from conflicts.lifecycle import (
     selection_effect,
     side_option,
 )
-from conflicts.messages import JOINED_ANOTHER, JOINED_ANOTHER_CODE
+from conflicts.messages import JOINED_ANOTHER
 from conflicts.models import (
     BASE,
     CHOICES,
@@ -420,7 +420,7 @@ def apply_undo_results(
             open_conflict = conflict
         elif undone and open_conflict is not conflict:
             for key in undone:
-                annotate(conflict, key, undo=JOINED_ANOTHER, undo_code=JOINED_ANOTHER_CODE)
+                annotate(conflict, key, undo=JOINED_ANOTHER)
     return open_conflict
 
 
@@ -432,7 +432,7 @@ def reject_undo(conflict: SyncConflict, reason: str, history: ConflictHistory) -
 
 def _log_result(conflict: SyncConflict, key: str, reason: str, history: ConflictHistory) -> None:
     if reason:
-        annotate(conflict, key, undo=reason, undo_code="")
+        annotate(conflict, key, undo=reason)
     history.log_undo_result(conflict, key, conflict.stored_resolution, reason)
 
 
@@ -451,7 +451,10 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
             message = f"{conflict.stored_resolution.by} asked for this already, and it is being done. Check again soon."
             raise NotOpen(message, current_values(known_conflict(conflict, types)))
         parts = resolved_parts(conflict)
-        if conflict.is_open and (conflict.is_being_applied or not parts):
+        if conflict.is_being_applied:
+            message = "is being written at this moment. It can be undone once that is done."
+            raise NotOpen(f"The conflict of {context.name} {message}", current_values(known_conflict(conflict, types)))
+        if conflict.is_open and not parts:
             message = "is not resolved, so there is nothing to undo. Resolve it instead."
             raise NotOpen(f"The conflict of {context.name} {message}", current_values(known_conflict(conflict, types)))
         check_may_see(by, conflict.entity_type, parts)

@@ -24,7 +24,6 @@ from django.views.generic import TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
 
 from conflicts import rejections
-from conflicts.admin.rule_page import suggestion_items
 from conflicts.case import (
     STATE_LABELS,
     UNDOING,
@@ -224,7 +223,6 @@ class Screen:
     status_url: str = ""
     undo_url: str = ""
     undo_problem: str = ""
-    suggestions: Sequence[Mapping[str, str]] = ()
     answer: Strip | None = None
     before: Strip | None = None
     record_url: str = ""
@@ -297,15 +295,12 @@ class ConflictDesk:
         if conflict.is_open and conflict.kind == ConflictKind.FIELDS:
             number = len(case.fields)
             tags = [(f"{number} field differs" if number == 1 else f"{number} fields differ", "cfl-warn")]
-        fields = {(one.entity_type, key) for one in (conflict, self.last) if one for key in one.conflict_fields}
-        mappings = [one for one in all_mappings(self.request) if (one.link.entity_type, one.key) in fields]
         return Screen(
             tags if conflict.is_open else [*tags, ("Resolved", "cfl-ok")],
             reverse(f"{URL_NAME}_changelist"),
             status_url=reverse(f"{URL_NAME}_status", args=[conflict.pk]),
             undo_url=reverse(f"{URL_NAME}_undo", args=[conflict.pk]),
             undo_problem=undo_problem(conflict, self.context) if case.progress.is_undoable else "",
-            suggestions=suggestion_items(self.request, mappings),
         )
 
     def walk(self) -> Walk:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, cast
-from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import SEARCH_VAR
@@ -21,10 +20,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 
-from conflicts import bulk_resolution
-from conflicts.admin.bulk_pages import BatchMixin, batch_url, list_query, prepared_url
+from conflicts.admin.bulk_resolution import BulkResolutionMixin, bulk_url
 from conflicts.admin.case_screen import CaseMixin, all_mappings, marked_excerpt, parse_seen, screen_url
-from conflicts.admin.rule_page import RuleMixin, active_rules, suggestion_items
 from conflicts.case import (
     APPLYING,
     HANDED_BACK,
@@ -56,17 +53,16 @@ from conflicts.models import (
     NPD,
     OPEN_FIRST,
     UNDO,
-    ConflictBatch,
     ConflictKind,
     ResolutionType,
     SyncConflict,
-    counts_and_acts,
+    counts,
     default_label,
     known_conflict,
     open_by_field,
 )
 from conflicts.rejections import DECISION_KIND, answer_rejection, rejection_cases, undo_answer
-from conflicts.resolution import SIDE_OF_TYPE, may_delete, may_type, resolve
+from conflicts.resolution import SIDE_OF_TYPE, may_delete, may_type, resolve, undo
 from conflicts.text_diff import excerpts
 from sync import registry
 from sync.admin import admin_base
@@ -117,9 +113,6 @@ def _asks_for_removed(request: HttpRequest) -> bool:
     return any(name == SEARCH_VAR or name.startswith("kind") for name in request.GET)
 
 
-_BUT_REMOVED = urlencode({"kind__in": ",".join(kind for kind in ConflictKind if kind is not ConflictKind.DELETE)})
-
-
 class StateFilter(ConditionFilter):
     """Open, being applied, resolved; the open ones where the address says nothing."""
 
@@ -129,9 +122,7 @@ class StateFilter(ConditionFilter):
     def __init__(self, request: HttpRequest, *args: Any) -> None:
         super().__init__(request, *args)
         self.default = default_state(request)
-        # The form of an export names a format; its file has what the list shows.
-        acts_on_all = request.method != "GET" and "format" not in request.POST
-        self.has_removed = acts_on_all or _asks_for_removed(request)
+        self.has_removed = _asks_for_removed(request)
 
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
         states = [one for one in STATE_LABELS.items() if one[0] != PARTLY]
@@ -240,7 +231,7 @@ BADGES = {
 
 
 @admin.register(SyncConflict)
-class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMixin, PageAdmin):
+class SyncConflictAdmin(BulkResolutionMixin, CaseMixin, ExportMixin, ReaderMixin, PageAdmin):
     """Conflicts are opened and closed by passes; people resolve them on their screen."""
 
     list_display = ("of_record", "in_conflict", "npd_says", "monday_says", "since")
@@ -250,7 +241,7 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
     list_fullwidth = True
     search_fields = ("monday_item_id",)
     search_help_text = "A record's name, or the number of its item on Monday"
-    actions = ("keep_npd", "keep_monday", "create_item", "delete_record", "unlink")
+    actions = ("keep_npd", "keep_monday")
     ordering = OPEN_FIRST
     change_list_template = "conflicts/list.html"
     empty_title = "No conflicts here"
@@ -262,11 +253,6 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
     def has_add_permission(self, request: HttpRequest) -> bool:
         # Conflicts are found by passes, never made by hand.
         return False
-
-    def has_delete_records_permission(self, request: HttpRequest) -> bool:
-        """Whether this person may choose for many what deletes records in NPD, or removes items on Monday."""
-        types = [spec.entity_type for spec in registry.entities()]
-        return self.has_change_permission(request) and any(may_delete(request.user, one) for one in types)
 
     def has_delete_permission(self, request: HttpRequest, obj: SyncConflict | None = None) -> bool:
         # They are resolved, never deleted.
@@ -296,29 +282,16 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
         return queryset.filter(Q(monday_item_id=text) | Q(entity_id__in=record_ids_by_name(request.user, text))), False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Show the counts, suggested rules, and what can be done with all that match, above the list."""
-        mappings, (counts, removed, acts) = all_mappings(request), counts_and_acts()
-        shows_removed = request.GET.get("kind__exact") == ConflictKind.DELETE
-        if not self.has_delete_records_permission(request):
-            acts = [act for act in acts if act not in DELETING_ACTS]
+        """Show above the list how many conflicts there are, by state and by field."""
+        numbers = counts()
         context = {
-            "counts": {**counts, "open": counts["open"] - removed, "removed": removed},
+            "counts": {**numbers, "open": numbers["open"] - numbers["removed"]},
             "by_field": [
                 (entity_type, key, default_label(entity_type, key), number)
                 for entity_type, key, number in open_by_field()[:COUNTED_FIELDS]
             ],
-            "suggestions": suggestion_items(request, mappings),
-            "rules": active_rules(request, mappings),
-            "batches": [
-                (batch_url(batch), batch, bulk_resolution.bulk_title(batch))
-                for batch in bulk_resolution.recent_batches()
-            ],
-            "acts": [(act, ACT_LABELS[act], act in DELETING_ACTS) for act in acts if shows_removed],
-            "shows_removed": shows_removed,
-            "may_settle": self.has_change_permission(request),
+            "shows_removed": request.GET.get("kind__exact") == ConflictKind.DELETE,
             "state": request.GET.get(StateFilter.parameter_name) or default_state(request),
-            # What is done with all is done with what is listed.
-            "query": "&".join(filter(None, [list_query(request), "" if _asks_for_removed(request) else _BUT_REMOVED])),
             **(extra_context or {}),
         }
         response: HttpResponse = super().changelist_view(request, context)
@@ -361,34 +334,6 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, ExportMixin, ReaderMix
         ]
 
     export_related = ("resolved_by",)
-
-    @admin.action(description="Use NPD", permissions=["change"])
-    def keep_npd(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> HttpResponse | None:
-        return self._keep(request, queryset, ResolutionType.KEEP_NPD)
-
-    @admin.action(description="Use Monday", permissions=["change"])
-    def keep_monday(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> HttpResponse | None:
-        return self._keep(request, queryset, ResolutionType.KEEP_MONDAY)
-
-    @admin.action(description="Create again (items that are gone)", permissions=["change"])
-    def create_item(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> HttpResponse | None:
-        return self._keep(request, queryset, OptionAct.CREATE_ITEM)
-
-    @admin.action(description="Delete (records whose items are gone)", permissions=["delete_records"])
-    def delete_record(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> HttpResponse | None:
-        return self._keep(request, queryset, OptionAct.DELETE_RECORD)
-
-    @admin.action(description="Unlink (what was deleted on one side)", permissions=["change"])
-    def unlink(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> HttpResponse | None:
-        return self._keep(request, queryset, OptionAct.UNLINK)
-
-    def _keep(self, request: HttpRequest, rows: QuerySet[SyncConflict], kept: str) -> HttpResponse:
-        # A batch of the ticked rows is shown, confirmed and undone like one of all that match.
-        if request.POST.get("select_across") == "1":
-            return self.prepare_and_redirect(request, kept)
-        number = rows.order_by().count()
-        ticked = SyncConflict.objects.filter(pk__in=rows.order_by().values("pk"))
-        return self.prepare_found(request, ticked, kept, humanize.count_with_noun(number, "ticked conflict"))
 
     @admin.display(description="In conflict")
     def in_conflict(self, conflict: SyncConflict) -> SafeString | str:
@@ -481,8 +426,7 @@ def _use(
     resolution_type: ResolutionType, request: HttpRequest, entries: Sequence[AttentionEntry], seen: Mapping[str, Any]
 ) -> ActionResult:
     """Store one side, or both in one, for these entries, each for the values that its row showed."""
-    by, problems, undo = cast("User", request.user), [], []
-    stored: list[SyncConflict] = []
+    by, problems, undos = cast("User", request.user), [], []
     done: dict[str, list[AttentionEntry]] = {}
     for entry in entries:
         shown = seen.get(entry.key)
@@ -491,24 +435,20 @@ def _use(
                 sides = {value.key: _seen_sides(shown, value.key) for value in entry.values}
                 both = _both_of(entry) if resolution_type == ResolutionType.MERGE else {}
                 chosen = {key: FieldSelection(CUSTOM, text) for key, text in both.items()}
-                stored.append(
-                    resolve(entry.row_id, by=by, resolution_type=resolution_type, selections=chosen, seen=sides)
-                )
+                resolve(entry.row_id, by=by, resolution_type=resolution_type, selections=chosen, seen=sides)
+                undos.append(f"conflict {entry.row_id}")
             elif entry.entity_id:
                 answer = answer_rejection(
                     (entry.entity_type, entry.entity_id, entry.field), by=by, choose=SIDE_OF_TYPE[resolution_type],
                     value="", seen=_seen_sides(shown, entry.field),
                 )  # fmt: skip
-                undo.append(f"answer {answer.pk}")
+                undos.append(f"answer {answer.pk}")
         except ActionError as error:
             problems.append(f"{entry.name}: {error}")
         else:
             done.setdefault(_outcome(resolution_type, entry), []).append(entry)
-    if stored:
-        names = {entry.row_id: entry.name for entry in entries}
-        undo.append(f"batch {bulk_resolution.batch_of_stored(stored, resolution_type, names, by=by).pk}")
     sentence = " ".join(f"{_named(some)}: {outcome}." for outcome, some in done.items())
-    return ActionResult(sum(map(len, done.values())), sentence, problems, undo)
+    return ActionResult(sum(map(len, done.values())), sentence, problems, undos)
 
 
 def _outcome(resolution_type: ResolutionType, entry: AttentionEntry) -> str:
@@ -549,17 +489,17 @@ def _both_of(entry: AttentionEntry) -> dict[str, str]:
 
 
 def _undo(request: HttpRequest, tokens: Sequence[str]) -> ActionResult:
-    """Take back what `_use` stored: of conflicts by the batch that they are, so that a pass under way is waited for."""
+    """Take back what `_use` stored, each by itself."""
     by, done, problems = cast("User", request.user), 0, []
     for token in tokens:
         what, _, key = token.partition(" ")
         try:
-            if what == "batch":
-                done += bulk_resolution.request_undo(ConflictBatch.objects.get(pk=key), by=by)
+            if what == "conflict":
+                undo(key, by=by)
             else:
                 undo_answer(Decision.objects.get(pk=key, kind=DECISION_KIND), by=by)
-                done += 1
-        except (ActionError, ConflictBatch.DoesNotExist, Decision.DoesNotExist) as error:
+            done += 1
+        except (ActionError, SyncConflict.DoesNotExist, Decision.DoesNotExist) as error:
             problems.append(f"Not undone: {error}")
     return ActionResult(
         done,
@@ -569,14 +509,12 @@ def _undo(request: HttpRequest, tokens: Sequence[str]) -> ActionResult:
 
 
 def _prepare(resolution_type: str, request: HttpRequest, entries: Sequence[AttentionEntry], back_url: str) -> str:
-    """Prepare it for the conflicts among these, on a page that shows and asks; values not with deletions."""
+    """Select the conflicts among these for the page that says what the choice does, and asks."""
     keys = [entry.row_id for entry in entries if entry.kind is AttentionKind.CONFLICT]
     if rest := len(entries) - len(keys):
         noun = humanize.count_with_noun(rest, "rejected value is", "rejected values are")
         messages.warning(request, f"{noun} left alone: choose for them under “Rejected by Monday”.")
-    matches = humanize.count_with_noun(len(keys), "entry of the inbox", "entries of the inbox")
-    found = SyncConflict.objects.filter(pk__in=keys)
-    return prepared_url(request, found, resolution_type, address=back_url, matches=matches)
+    return bulk_url(request, SyncConflict.objects.filter(pk__in=keys), resolution_type, back_url=back_url)
 
 
 def _has_values(entry: AttentionEntry) -> bool:

@@ -10,7 +10,6 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import Page
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
@@ -77,8 +76,7 @@ class Question:
 
     `hidden` comes back with the button. Without a `button` there is nothing to do any more. One that `deletes` is red.
     `choices` stand in place of the button: what is sent as `only` says which was pressed. `why_length`: a reason of so
-    many characters may be given, which is sent as `why`; `selections` stand before it. `page` is that of the rows,
-    where they are many.
+    many characters may be given, which is sent as `why`; `selections` stand before it.
     """
 
     title: str
@@ -92,7 +90,6 @@ class Question:
     choices: Sequence[Choice] = ()
     why_length: int = 0
     selections: Sequence[Selection] = ()
-    page: Page[Any] | None = None
 
 
 @dataclass(frozen=True)

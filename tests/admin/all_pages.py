@@ -16,10 +16,9 @@ from django.test import Client
 from django.urls import NoReverseMatch, get_resolver, reverse
 from django_celery_beat.models import PeriodicTask
 
-from conflicts import bulk_resolution
 from conflicts.models import SyncConflict
 from conflicts.rejections import answer_rejection
-from conflicts.tasks import carry_on_batches
+from conflicts.resolution import current_values, resolve
 from npd.imports.import_jobs import confirm_import, read_import_now, run_all, upload
 from npd.imports.models import ImportJob
 from npd.imports.resources import ImportOptions
@@ -148,19 +147,14 @@ def conflict_pages(by: User) -> Iterator[str]:
         Contact.objects.create(name="identity", monday_id="72"),
     ]
     record(gone(made[2], ROLE), who(made[3]))
-    batches = []
-    for one in (made[0], *(of_fields(f"decided {number}", PHONE) for number in range(3))):
-        batch = bulk_resolution.prepare_batch(SyncConflict.objects.filter(entity_id=one.pk), "keep_npd", by=by)
-        bulk_resolution.confirm_batch(batch, by=by, expected_count=1)
-        batches.append(batch)
-        carry_on_batches()
+    for one in (made[0], of_fields("decided", PHONE)):
+        conflict = conflict_of(one)
+        resolve(conflict.pk, by=by, resolution_type="keep_npd", seen=current_values(conflict))
     record(finding(made[0], applied={"phone": PHONE.npd, "notes": notes.npd}))
     open_one = of_fields("open", PHONE, replace(notes, npd="x"))
-    shown = bulk_resolution.prepare_batch(SyncConflict.objects.filter(resolved_at=None), "keep_monday", by=by)
     yield f"{CONFLICTS}?state=settled"
-    yield from (f"{CONFLICTS}batch/{batch.pk}/" for batch in (shown, batches[0]))
+    yield f"{CONFLICTS}bulk/keep_monday/"
     yield f"{CONFLICTS}{conflict_of(open_one).pk}/screen/?after={conflict_of(made[0]).pk}"
-    yield f"{CONFLICTS}rule/{FieldMapping.objects.get(link__entity_type='contact', key='phone').pk}/"
     refused, left = rejected_too("Ann", "73"), rejected_too("Bea", "74")
     answer = answer_rejection(named(left), by=by, choose="npd", value="", seen=SEEN)
     yield from (page_of(refused), page_of(left), f"{page_of(refused)}?answered={answer.pk}")

@@ -13,7 +13,6 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from conflicts import bulk_resolution
 from conflicts.database_store import DatabaseConflictStore
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
@@ -141,11 +140,6 @@ def pages() -> Iterator[str]:
     yield from (f"/admin/inbox/?kind={kind.value}" for kind in attention.AttentionKind)
     yield from (f"/admin/inbox/entry/?key={key}" for key in attention.keys())  # noqa: SIM118 - a function
     yield from (f"/admin/conflicts/syncconflict/?kind__exact={kind}" for kind in ("identity", "delete"))
-    for conflict in SyncConflict.objects.filter(kind="fields"):
-        batch = bulk_resolution.prepare_batch(
-            SyncConflict.objects.filter(pk=conflict.pk), "keep_npd", by=User.objects.order_by("pk").first()
-        )
-        yield reverse("admin:conflicts_syncconflict_batch", args=[batch.pk])
     for stem in ("npd/contact", "sync/syncqueue", "conflicts/syncconflict", "sync/decision"):
         yield f"/admin/{stem}/export/"
     for number in SyncMetadata.objects.filter(entity_type="contact").values_list("entity_id", flat=True):

@@ -16,11 +16,12 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from conflicts.models import BatchState, ConflictBatch, SyncConflict
+from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.admin.attention_pages import ENTRIES_ON_A_PAGE
 from sync.choices import ApprovalKind, ApprovalState, ColumnProblem
 from sync.clock import SyncNow, sync_now
+from sync.kernel.conflict_store import ConflictReport
 from sync.models import (
     ApiBudget,
     ApprovalRequest,
@@ -39,6 +40,7 @@ from tests.admin import states
 from tests.admin.conftest import browser, monday, person
 from tests.admin.test_records import words_of
 from tests.attention.test_attention import Kinds, blocked, kinds
+from tests.conflicts.conftest import record
 from tests.support.people import staff_who_may
 from tests.support.rows import queries_of
 
@@ -107,6 +109,21 @@ def test_the_sidebar_and_the_api_count_the_same(browser: Client, kinds: Kinds) -
     assert len(keys_of(html)) == 11
 
 
+RAW = {"local": {"phone": "1"}, "remote": "2", "base": None}
+
+
+def applied(conflict: SyncConflict) -> None:
+    """What was chosen is written, as a pass reports it."""
+    conflict.refresh_from_db()
+    [key] = conflict.conflict_fields
+    record(
+        ConflictReport(
+            conflict.entity_type, conflict.entity_id, conflict.monday_item_id, conflict.kind,
+            applied={key: conflict.monday_data[key]}, inverse={key: {"before": RAW, "after": RAW}},
+        )
+    )  # fmt: skip
+
+
 def test_one_side_is_used_for_the_values_shown_and_that_is_undone(browser: Client, kinds: Kinds) -> None:
     key = kinds[AttentionKind.CONFLICT][0]
     seen = seen_of(page(browser), key)
@@ -116,8 +133,17 @@ def test_one_side_is_used_for_the_values_shown_and_that_is_undone(browser: Clien
     html = page(browser)
     assert key not in keys_of(html)
     assert "Monday's value is used" in words_of(html)
+    applied(conflict)
     browser.post(UNDO)
-    assert ConflictBatch.objects.get().state == BatchState.UNDOING
+    conflict.refresh_from_db()
+    assert conflict.is_being_undone
+
+
+def test_what_is_being_written_is_undone_only_afterwards(browser: Client, kinds: Kinds) -> None:
+    key = kinds[AttentionKind.CONFLICT][0]
+    browser.post(ACT, {"one": f"keep_monday {key}", **seen_of(page(browser), key)})
+    assert "being written at this moment" in words_of(browser.post(UNDO, follow=True).content.decode())
+    assert not SyncConflict.objects.get(pk=key.partition(":")[2]).is_being_undone
 
 
 def test_both_are_used_of_long_texts_and_of_nothing_else(browser: Client, kinds: Kinds) -> None:
@@ -131,7 +157,6 @@ def test_both_are_used_of_long_texts_and_of_nothing_else(browser: Client, kinds:
     browser.post(ACT, {"one": f"both {key}", **seen_of(html, key)})
     conflict.refresh_from_db()
     assert conflict.stored_resolution.fields["notes"].value == "Met in May.\nCall her.\nSend the offer."
-    assert [row.name for row in ConflictBatch.objects.get().entries.all()] == ["Zoe"]
 
 
 def test_a_value_that_changed_since_it_was_shown_is_not_overwritten(browser: Client, kinds: Kinds) -> None:
@@ -149,7 +174,7 @@ def test_ticked_entries_of_several_kinds_are_done_where_it_fits(browser: Client,
     assert not SyncQueue.objects.filter(status="failed").exists()
     dan = Contact.objects.get(name="Dan")
     assert SyncQueue.objects.filter(entity_id=dan.pk, status="pending").exists()
-    assert not ConflictBatch.objects.exists()
+    assert not SyncConflict.objects.filter(resolution__resolution_type__isnull=False).exists()
 
 
 def test_an_approval_asks_first_and_is_decided_by_the_number_that_was_asked(browser: Client, kinds: Kinds) -> None:
@@ -202,7 +227,7 @@ def test_a_record_is_created_from_an_unmatched_item(browser: Client, kinds: Kind
 def test_a_value_that_no_page_of_ours_sends_is_no_value(browser: Client, kinds: Kinds) -> None:
     key = kinds[AttentionKind.CONFLICT][0]
     browser.post(ACT, {"one": f"keep_monday {key}", f"seen:{key}": "[" * 100_000})
-    assert not ConflictBatch.objects.exists()
+    assert not SyncConflict.objects.filter(resolution__resolution_type__isnull=False).exists()
 
 
 def test_the_last_act_is_undone_only_while_it_is_the_last_minutes(browser: Client, kinds: Kinds) -> None:
@@ -282,8 +307,10 @@ def test_an_empty_side_is_last_and_asks_in_red_before_it_empties_even_one_value(
     conflict.refresh_from_db()
     assert conflict.stored_resolution.resolution_type == "keep_monday"
     assert "Zoe: Phone emptied in NPD." in words_of(page(browser))
+    applied(conflict)
     browser.post(UNDO)
-    assert ConflictBatch.objects.get().state == BatchState.UNDOING
+    conflict.refresh_from_db()
+    assert conflict.is_being_undone
 
 
 def test_of_ticked_entries_values_and_what_would_be_emptied_have_a_button_each(browser: Client, kinds: Kinds) -> None:
@@ -319,20 +346,6 @@ def test_all_of_a_card_that_would_be_emptied_are_named_with_their_number(browser
     assert list(Contact.objects.values_list("email", flat=True)) == ["", ""]
     browser.post(UNDO)
     assert list(Contact.objects.values_list("email", flat=True)) == ["x@crm.test"] * 2
-
-
-def test_the_list_of_conflicts_empties_values_by_a_batch_of_their_own(browser: Client, db: None) -> None:
-    states.boards()
-    states.conflicting("Ann", "5051")
-    empty_on_monday("Zoe", "5050")
-    chosen = browser.post("/admin/conflicts/syncconflict/all/keep_monday/", follow=True).content.decode()
-    written, emptied = ConflictBatch.objects.order_by("plan__npd_emptied")
-    assert (written.total, written.plan["npd"], written.plan["npd_emptied"]) == (1, 1, 0)
-    assert (emptied.total, emptied.plan["npd"], emptied.plan["npd_emptied"]) == (1, 0, 1)
-    assert chosen.index(str(written.pk)) < chosen.index(str(emptied.pk))
-    shown = browser.get(f"/admin/conflicts/syncconflict/batch/{emptied.pk}/").content.decode()
-    assert "npd-button npd-button-deletes" in shown
-    assert "Empty 1 value in NPD" in words_of(shown)
 
 
 def test_an_act_waits_for_a_pause_of_its_own_direction_alone(browser: Client, kinds: Kinds) -> None:
@@ -406,11 +419,13 @@ def test_sixty_gone_items_are_answered_together_on_a_page_that_asks(browser: Cli
     assert len(keys_of(html)) < 60
     assert re.search(r'name="all"\s+value="60"', html)
     asked = browser.post(ACT, {"action": "delete_record", "key": keys_of(html), **ALL_CONFLICTS}, follow=True)
-    batch = ConflictBatch.objects.get()
-    assert (batch.state, batch.resolution_type, batch.total) == (BatchState.PREPARED, "delete_record", 60)
+    assert "Delete 60 contacts in NPD?" in words_of(asked.content.decode())
     assert "npd-button-deletes" in asked.content.decode()
     assert f'href="{INBOX}?kind=conflict"' in asked.content.decode()
     assert not SyncConflict.objects.filter(resolution__isnull=False).exists()
+    answer = browser.post(asked.redirect_chain[-1][0], sent_by(asked.content.decode()))
+    assert answer["Location"] == f"{INBOX}?kind=conflict"
+    assert SyncConflict.objects.filter(resolution__resolution_type="merge").count() == 60
 
 
 def removed_ones(number: int, **more: Any) -> list[Contact]:
@@ -534,8 +549,10 @@ def test_who_may_not_delete_contacts_is_offered_the_other_answers_and_deletes_no
 
 def test_what_is_ticked_alone_is_answered_alone(browser: Client, db: None) -> None:
     two = [f"conflict:{one.pk}" for one in gone_items(3)[:2]]
-    browser.post(ACT, {"action": "unlink", "key": two, "back": INBOX})
-    assert {f"conflict:{one.conflict_id}" for one in ConflictBatch.objects.get().entries.all()} == set(two)
+    asked = browser.post(ACT, {"action": "unlink", "key": two, "back": INBOX}, follow=True)
+    browser.post(asked.redirect_chain[-1][0], sent_by(asked.content.decode()))
+    stored = SyncConflict.objects.filter(resolution__isnull=False)
+    assert {f"conflict:{conflict.pk}" for conflict in stored} == set(two)
 
 
 def test_all_that_match_are_tried_again_once_their_number_was_confirmed(browser: Client, db: None) -> None:
@@ -573,7 +590,6 @@ def test_who_may_only_look_is_offered_nothing_and_does_nothing(client: Client, k
     assert not Assignment.objects.exists()
     assert ApprovalRequest.objects.get().state == ApprovalState.PENDING
     assert not SyncConflict.objects.filter(resolution__resolution_type__isnull=False).exists()
-    assert not ConflictBatch.objects.exists()
 
 
 def test_who_may_see_nothing_is_told_so(client: Client, kinds: Kinds) -> None:

@@ -8,10 +8,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 from rest_framework.test import APIClient
 
-from conflicts.bulk_resolution import prepare_batch
+from conflicts.admin.bulk_resolution import BulkPlan
 from conflicts.case import ConflictContext, case_options, conflict_progress
 from conflicts.database_store import DatabaseConflictStore
-from conflicts.models import SyncConflict, counts_and_acts
+from conflicts.models import SyncConflict
 from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, resolve, undo_problem
 from npd.models import Contact
 from sync import registry
@@ -96,16 +96,15 @@ def test_what_deletes_a_record_or_removes_its_item_is_chosen_by_who_may_delete_i
     clerk, editor = staff_who_may(*rights), staff_who_may(*rights, "delete_contact", name="editor")
     with pytest.raises(NotAllowed, match=r"editor, Ada"):
         resolve(conflict.pk, by=clerk, resolution_type="keep_monday", seen=EDITED)
-    all_of_them = SyncConflict.objects.all()
-    assert prepare_batch(all_of_them, act, by=clerk).total == 0
-    assert prepare_batch(all_of_them, act, by=editor).total == 1
+    for choice in (act, "keep_monday"):
+        assert len(BulkPlan.of([conflict_of(contact)], choice, by=clerk).seen) == 0
+        assert len(BulkPlan.of([conflict_of(contact)], choice, by=editor).seen) == 1
     offered = {}
     for who in (clerk, editor):
         client.force_login(who)
         answer = client.get(f"/admin/conflicts/syncconflict/{conflict.pk}/screen/")
-        listed = client.get("/admin/conflicts/syncconflict/?state=open&kind__exact=delete").context["acts"]
-        offered[who] = (answer.context["screen"].deletion_problem == "", act in [one for one, *_ in listed])
-    assert offered == {clerk: (False, False), editor: (True, True)}
+        offered[who] = answer.context["screen"].deletion_problem == ""
+    assert offered == {clerk: False, editor: True}
     assert resolve(conflict.pk, by=editor, resolution_type="keep_monday", seen=EDITED).is_being_applied
 
 
@@ -265,7 +264,6 @@ def test_an_answer_that_merges_two_records_is_marked_as_deleting(contact: Contac
     record(ConflictReport("contact", contact.pk, "8", "identity", data=question))
     ways = {way.label: way.deletes for way in case_options(conflict_of(contact))}
     assert ways == {f"The same as “Grace B. Hopper”: delete “{contact}”": True, "They are two": False}
-    assert not counts_and_acts()[2]  # and is no act for many at once
 
 
 def test_a_possible_duplicate_is_counted_among_its_kind_and_belongs_to_its_tab(

@@ -1,4 +1,4 @@
-"""Conflicts in a real browser: keys, long texts, a batch that is stopped."""
+"""Conflicts in a real browser: keys, long texts, many at once."""
 
 from __future__ import annotations
 
@@ -6,13 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from playwright.sync_api import expect
 
-from conflicts import bulk_resolution
-from conflicts.admin.bulk_pages import batch_url
-from conflicts.models import ConflictBatch, SyncConflict
-from conflicts.tasks import carry_on_batches
+from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.kernel.conflict_store import ConflictReport, FieldConflict
 from sync.models import SyncQueue
@@ -263,65 +259,6 @@ def test_a_refused_value_is_corrected_and_taken_back_by_keys(page: Any) -> None:
     press(page, "u")
     page.get_by_text(" undid ").first.wait_for()
     assert Contact.objects.get().email == REFUSED
-
-
-@pytest.fixture
-def batch(ada: User) -> ConflictBatch:
-    """Confirmed, and not begun."""
-    for number in range(3):
-        of_fields(f"c{number}", PHONE)
-    found = bulk_resolution.prepare_batch(SyncConflict.objects.all(), "keep_npd", by=ada)
-    bulk_resolution.confirm_batch(found, by=ada, expected_count=3)
-    return found
-
-
-def test_a_batch_that_ends_while_stop_here_is_on_its_way_does_not_cut_it_off(
-    open_page: Any, batch: ConflictBatch
-) -> None:
-    page, errors = open_page(390, "dark")
-    answered: list[tuple[Any, Any]] = []
-    polls: list[Any] = []
-    cut_off: list[str] = []
-    page.on("requestfailed", lambda request: cut_off.append(request.method))
-
-    def asks(request: Any) -> bool:
-        return bool(request.headers.get("accept") == "text/html")
-
-    def hold(route: Any) -> None:
-        if asks(route.request):
-            polls.append(route)
-        elif route.request.method == "POST":
-            answered.append((route, route.fetch(max_redirects=0)))
-            polls[0].continue_()  # the last question: the page asks no more once a form is on its way
-        else:
-            route.continue_()
-
-    page.route(f"**{batch_url(batch)}**", hold)
-    with page.expect_request(asks):
-        page.goto(batch_url(batch))
-    assert not barriers(page)
-    page.get_by_role("button", name="Stop here").focus()
-    with page.expect_response(lambda answer: asks(answer.request)) as told:
-        press(page, "Enter")
-    told.value.finished()
-    [(route, answer)] = answered
-    route.fulfill(response=answer)
-    page.get_by_text("Stopped. 3 conflicts are left as they were").wait_for()
-    assert page.get_by_role("button", name="Stop here").count() == 0
-    assert not SyncConflict.objects.filter(resolution__isnull=False).exists()
-    assert not errors
-    assert cut_off == []
-
-
-def test_the_page_of_a_batch_follows_it_and_the_button_goes_when_all_is_stored(page: Any, batch: ConflictBatch) -> None:
-    page.goto(batch_url(batch))
-    button = page.get_by_role("button", name="Stop here")
-    button.wait_for()
-    carry_on_batches()
-    button.wait_for(state="hidden")
-    page.locator("#cfl-outcomes td", has_text="Being applied").nth(2).wait_for()
-    assert page.locator("#cfl-outcomes nav a[href='?show=applying']").count() == 1
-    assert page.locator("#cfl-outcomes nav a[href='?show=waiting']").count() == 0
 
 
 def test_a_button_that_names_the_record_it_deletes_fits_a_phone(open_page: Any, contact: Contact) -> None:

@@ -119,12 +119,6 @@ def to_conflict(site: Site, page: Page) -> None:
     page.keyboard.press("1")
 
 
-def to_bulk(site: Site, page: Page) -> None:
-    page.goto("/admin/conflicts/syncconflict/")
-    page.get_by_role("button", name="Use NPD in all").click()
-    page.wait_for_url("**/batch/**")
-
-
 def to_refused(site: Site, page: Page) -> None:
     page.goto("/admin/inbox/?kind=rejected")
     page.get_by_role("link", name="Grace Okonkwo").first.click()
@@ -165,7 +159,6 @@ WAYS: dict[str, Callable[[Site, Page], None]] = {
     "record": to_record,
     "conflicts": opened("/admin/conflicts/syncconflict/"),
     "conflict": to_conflict,
-    "bulk": to_bulk,
     "refused": to_refused,
     "import": to_import,
     "queue": opened("/admin/sync/syncqueue/"),

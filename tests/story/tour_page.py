@@ -70,11 +70,6 @@ SCREENS = (
         (WIDE, DARK, PHONE_DARK),
     ),
     Screen(
-        "bulk",
-        "Many conflicts at once",
-        "One side for all that match the list's filters: a preview, progress, an outcome for each, and one undo.",
-    ),
-    Screen(
         "refused",
         "A value that Monday rejects",
         "Correct it and send it again, use Monday's value, or keep both different.",

@@ -1,0 +1,174 @@
+"""One side for the conflicts that are ticked: a page says what that does, then each is resolved by itself."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html import unescape
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from conflicts.admin import bulk_resolution
+from conflicts.models import SyncConflict
+from conflicts.resolution import resolve
+from npd.models import Contact
+from sync.kernel.conflict_store import FieldConflict
+from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, seen
+from tests.conflicts.test_about_record import AGAIN, DELETE, UNLINK, gone
+from tests.conflicts.test_screen import LIST, screen, text_of
+from tests.support.people import staff_who_may
+from tests.support.world import World
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def contacts(db: None) -> list[Contact]:
+    """Of two the phone differs, of three the item is gone."""
+    found = [Contact.objects.create(name=name, monday_id=f"8{n}") for n, name in enumerate("ABCDE")]
+    record(finding(found[0], PHONE), finding(found[1], PHONE))
+    record(*(gone(contact, options=[AGAIN, DELETE, UNLINK]) for contact in found[2:]))
+    return found
+
+
+def ask(browser: Client, action: str, *contacts: Contact, query: str = "?kind__in=fields,delete", **more: str) -> Any:
+    """Tick these in the list, choose the action; the page that asks."""
+    ids = [str(conflict_of(contact).pk) for contact in contacts]
+    return browser.post(f"{LIST}{query}", {"action": action, "_selected_action": ids, **more}, follow=True)
+
+
+def confirm(browser: Client, asked: Any) -> str:
+    """Press the page's button; what the list says afterwards."""
+    form = asked.content.decode().partition('class="npd-card npd-question"')[2]
+    sent = {
+        name: unescape(value) for name, value in re.findall(r'type="hidden"\s+name="(\w+)"\s+value="([^"]*)"', form)
+    }
+    return text_of(browser.post(asked.redirect_chain[-1][0], sent, follow=True))
+
+
+def chosen(contact: Contact) -> str:
+    return conflict_of(contact).stored_resolution.resolution_type
+
+
+def test_the_page_names_what_is_deleted_created_and_overwritten(browser: Client, contacts: list[Contact]) -> None:
+    asked = ask(browser, "keep_monday", *contacts)
+    page = text_of(asked)
+    assert "Use Monday in 5 conflicts?" in page
+    assert "3 records are deleted in NPD" in page
+    assert "2 values in NPD are overwritten" in page
+    for value in (PHONE.npd, PHONE.monday):
+        assert page.count(str(value)) == 2
+    assert all(
+        f'href="{screen(conflict_of(contact))}">{contact.name}</a>' in asked.content.decode() for contact in contacts
+    )
+    # The red button doesn't speak of values alone.
+    [button] = re.findall(r'npd-button-deletes"\s+type="submit"\s*>(.*?)</button>', asked.content.decode(), re.DOTALL)
+    assert " ".join(button.split()) == "Use Monday in 5 conflicts; 3 records are deleted in NPD"
+    assert "restore them from “Deleted records”" in page
+    assert not SyncConflict.objects.filter(resolution__isnull=False).exists()
+
+    asked = ask(browser, "keep_npd", *contacts)
+    assert "3 items are created again on Monday" in text_of(asked)
+    assert "2 column values on Monday are overwritten" in text_of(asked)
+    assert "npd-button-deletes" not in asked.content.decode()
+
+
+def test_an_empty_side_empties_and_says_so_in_red(browser: Client, contact: Contact) -> None:
+    record(finding(contact, FieldConflict("phone", "+44 20 7946 0812", None, None), ROLE))
+    asked = ask(browser, "keep_monday", contact)
+    assert "1 value in NPD is emptied" in text_of(asked)
+    assert "1 value in NPD is overwritten" in text_of(asked)
+    assert "npd-button-deletes" in asked.content.decode()
+
+
+def test_each_is_resolved_and_the_list_says_how_many(browser: Client, contacts: list[Contact]) -> None:
+    answer = confirm(browser, ask(browser, "keep_npd", *contacts[:4]))
+    assert [chosen(contact) for contact in contacts] == ["keep_npd"] * 4 + [""]
+    assert "4 conflicts resolved." in answer
+
+
+def test_what_changed_since_the_page_is_left_and_named(browser: Client, contacts: list[Contact], ada: User) -> None:
+    asked = ask(browser, "keep_monday", *contacts[:3])
+    record(finding(contacts[0], replace(PHONE, npd="+44 20 7946 0001")))
+    resolve(conflict_of(contacts[1]).pk, by=ada, resolution_type="keep_npd", seen=seen(PHONE))
+    answer = confirm(browser, asked)
+    assert "1 conflict resolved." in answer
+    assert "Not resolved: A. It changed after you were shown it." in answer
+    assert "Not resolved: B. Ada chose for B already" in answer
+    assert [chosen(contact) for contact in contacts[:3]] == ["", "keep_npd", "keep_monday"]
+
+
+def test_all_of_the_list_are_what_it_shows_when_the_action_is_chosen(browser: Client, contacts: list[Contact]) -> None:
+    asked = ask(browser, "keep_npd", contacts[0], query="?field=phone", select_across="1")
+    assert "Use NPD in 2 conflicts?" in text_of(asked)
+    late = Contact.objects.create(name="Late", monday_id="99")
+    record(finding(late, PHONE))
+    confirm(browser, asked)
+    assert [chosen(contact) for contact in (*contacts[:2], late)] == ["keep_npd", "keep_npd", ""]
+    # What the list doesn't show without being asked, what was deleted on one side, is not among all of it.
+    asked = ask(browser, "keep_monday", late, query="", select_across="1")
+    assert "Use Monday in 1 conflict?" in text_of(asked)
+    assert "2 conflicts left out" in text_of(asked)  # those that are being applied
+
+
+def test_of_too_many_those_that_wait_longest_are_resolved(
+    browser: Client, contacts: list[Contact], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_resolution, "MAX_CONFLICTS", 3)
+    asked = ask(browser, "keep_npd", contacts[4], select_across="1")
+    assert "5 are selected. At most 3 are resolved at once: these are the ones that wait longest." in text_of(asked)
+    confirm(browser, asked)
+    assert [bool(chosen(contact)) for contact in contacts] == [True, True, True, False, False]
+
+
+def test_who_may_only_look_has_no_such_action_and_no_such_page(client: Client, contacts: list[Contact]) -> None:
+    client.force_login(staff_who_may("view_syncconflict"))
+    assert "keep_npd" not in client.get(LIST).content.decode()
+    client.post(LIST, {"action": "keep_npd", "_selected_action": [str(conflict_of(contacts[0]).pk)]})
+    page = f"{LIST}bulk/keep_npd/"
+    assert client.get(page).status_code == 403
+    assert client.post(page, {"confirmed": "yes", "seen": "{}"}).status_code == 403
+    assert not SyncConflict.objects.filter(resolution__isnull=False).exists()
+
+
+def test_who_may_not_delete_contacts_deletes_none(client: Client, ada: User, contacts: list[Contact]) -> None:
+    client.force_login(staff_who_may("view_syncconflict", "change_syncconflict", "view_contact"))
+    asked = ask(client, "keep_monday", *contacts)
+    assert "Use Monday in 2 conflicts?" in text_of(asked)
+    assert "3 conflicts left out" in text_of(asked)
+    assert "Only who may delete contacts can choose this" in text_of(asked)
+    # A page that shows them to somebody else confirms them for nobody.
+    client.force_login(ada)
+    sent = ask(client, "keep_monday", *contacts)
+    client.force_login(User.objects.get(username="clerk"))
+    answer = confirm(client, sent)
+    assert "2 conflicts resolved." in answer
+    assert "Not resolved: C, D, E." in answer
+    assert [chosen(contact) for contact in contacts[2:]] == [""] * 3
+
+
+@pytest.mark.parametrize("sent", ["", "[]", "nonsense", '{"x": "y"}', '{"x": ' * 2000])
+def test_what_no_page_has_sent_resolves_nothing(browser: Client, contacts: list[Contact], sent: str) -> None:
+    browser.post(f"{LIST}bulk/keep_npd/", {"confirmed": "yes", "seen": sent})
+    assert browser.get(f"{LIST}bulk/nothing/").status_code == 404
+    assert not SyncConflict.objects.filter(resolution__isnull=False).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_each_is_undone_as_if_it_had_been_resolved_alone(world: World, browser: Client) -> None:
+    made = [world.contact(f"c{n}", role_title="Old") for n in range(2)]
+    world.work()
+    for contact in made:
+        world.edit(contact, "role_title", "Monday's")
+    Contact.objects.update(role_title="NPD's")
+    world.work()
+    confirm(browser, ask(browser, "keep_monday", *made))
+    world.work()
+    assert {contact.role_title for contact in Contact.objects.all()} == {"Monday's"}
+    browser.post(f"{LIST}{conflict_of(made[0]).pk}/undo/")
+    world.work()
+    assert [conflict_of(contact).is_open for contact in made] == [True, False]
+    assert list(Contact.objects.order_by("name").values_list("role_title", flat=True)) == ["NPD's", "Monday's"]
