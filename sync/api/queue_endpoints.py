@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import Count, Max, Q, QuerySet
 from django.urls import re_path
 from django_filters.rest_framework import FilterSet
-from drf_spectacular.utils import extend_schema, extend_schema_field
+from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.permissions import SAFE_METHODS
@@ -38,6 +38,7 @@ from sync.kernel.messages import Conflict, PartiallyDone
 from sync.limits import credentials, quota
 from sync.models import ApprovalRequest, QueuePause, SyncMetadata, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
+from sync.models.state import JIRA
 from sync.operations import attention
 from sync.operations.detect.comparison import latest_verification
 from sync.outbox.operate import BulkResult, expected_rows
@@ -310,20 +311,15 @@ class SyncStateSerializer(QuotingMixin, serializers.ModelSerializer[SyncMetadata
         return row.remote_id if row.system == "monday" else None
 
 
-STALE = "Only those whose last success is longer ago, or never was; skipped ones are never stale."
-
-
-@extend_schema_field({"type": "number", "minimum": 0, "maximum": MAX_HOURS, "description": STALE})
-class HoursFilter(django_filters.NumberFilter):  # type: ignore[misc]
-    """A number of hours; the schema says so, whatever column it is compared with."""
-
-
 @filtered_by(SyncStateSerializer)
 class SyncStateFilter(FilterSet):  # type: ignore[misc]
     """The filters of sync states."""
 
     entity_type = django_filters.CharFilter()  # of other code's things too
-    jira_id = django_filters.CharFilter(help_text="The remote id of a row of Jira's.")
+    jira_id = django_filters.CharFilter(
+        method=lambda rows, _, remote_id: rows.filter(system=JIRA, remote_id=remote_id),
+        help_text="The remote id of a row of Jira's.",
+    )
     sync_status = django_filters.MultipleChoiceFilter(
         field_name="served_status", choices=SyncStatus.choices, help_text="May be given several times."
     )
@@ -331,13 +327,6 @@ class SyncStateFilter(FilterSet):  # type: ignore[misc]
         method=lambda rows, _, is_open: rows.filter(~Q(conflicts={}) if is_open else Q(conflicts={})),
         label="Conflicts",
         help_text="true: only those with an open one.",
-    )
-    stale_hours = HoursFilter(
-        method=lambda rows, _, hours: rows.stale(timedelta(hours=float(hours))),
-        min_value=0,
-        max_value=MAX_HOURS,
-        label="Stale",
-        help_text=STALE,
     )
     monday_id = django_filters.CharFilter(
         method=lambda rows, _, item: rows.filter(system="monday", remote_id=item),
