@@ -546,7 +546,6 @@ class Migration(migrations.Migration):
                 ("to_compare", models.IntegerField(db_default=0)),
                 ("progress", models.CharField(blank=True, db_default="", max_length=255)),
                 ("problem", models.TextField(blank=True, db_default="")),
-                ("owned_at", models.DateTimeField(db_default=sync.clock.SyncNow())),
                 ("changed_at", models.DateTimeField(db_default=sync.clock.SyncNow())),
                 ("token", models.UUIDField(blank=True, null=True)),
                 ("claimed_until", models.DateTimeField(blank=True, null=True)),
@@ -1196,15 +1195,12 @@ class Migration(migrations.Migration):
                 name="sync_queue_pauses_direction_known",
             ),
         ),
-        migrations.AddField(
+        migrations.AddConstraint(
             model_name="setupdraft",
-            name="owner",
-            field=models.ForeignKey(
-                blank=True,
-                null=True,
-                on_delete=django.db.models.deletion.SET_NULL,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("board_id", ""), _negated=True),
+                fields=("board_id",),
+                name="sync_setup_drafts_one_type_a_board",
             ),
         ),
         migrations.AddField(
@@ -1336,18 +1332,6 @@ class Migration(migrations.Migration):
                     when="BEFORE",
                 ),
             ),
-        ),
-        migrations.CreateModel(
-            name="SyncState",
-            fields=[],
-            options={
-                "verbose_name": "sync state",
-                "verbose_name_plural": "sync states",
-                "proxy": True,
-                "indexes": [],
-                "constraints": [],
-            },
-            bases=("sync.syncmetadata",),
         ),
         migrations.AddIndex(
             model_name="syncqueue",
@@ -1567,14 +1551,6 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="notification",
             constraint=models.UniqueConstraint(fields=("receiver", "incident"), name="sync_notifications_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="setupdraft",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("board_id", ""), _negated=True),
-                fields=("board_id",),
-                name="sync_setup_drafts_one_type_a_board",
-            ),
         ),
         migrations.AddConstraint(
             model_name="storedsecret",
