@@ -15,13 +15,13 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.urls import NoReverseMatch, get_resolver, reverse
 from django_celery_beat.models import PeriodicTask
+from npd.imports.import_jobs import confirm_import, read_import_now, run_all, upload
+from npd.imports.models import ImportJob
+from npd.imports.resources import ImportOptions
 
 from conflicts.models import SyncConflict
 from conflicts.rejections import answer_rejection
 from conflicts.resolution import current_values, resolve
-from npd.imports.import_jobs import confirm_import, read_import_now, run_all, upload
-from npd.imports.models import ImportJob
-from npd.imports.resources import ImportOptions
 from npd.models import Contact, Organization
 from sync.clock import sync_now
 from sync.kernel.conflict_store import FieldConflict

@@ -21,10 +21,10 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from django.test import Client
 from django.urls import reverse
-
 from npd.imports.import_jobs import confirm_import, read_import_now, run_all
 from npd.imports.models import ImportJob
 from npd.imports.resources import ImportOptions
+
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.models import (
