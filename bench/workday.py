@@ -38,7 +38,7 @@ from sync.registry import link_of
 
 MIDNIGHT = datetime(2026, 3, 10, tzinfo=UTC)
 DAY = 86_400
-EVERY = {job.task: timedelta(**{job.every[1]: job.every[0]}).total_seconds() for job in SCHEDULE if job.every}
+EVERY = {job.task: int(timedelta(**{job.every[1]: job.every[0]}).total_seconds()) for job in SCHEDULE if job.every}
 BEAT = {
     "queue": EVERY["sync.sweep"],
     "sweeps": EVERY["sync.sweep_boards"],
