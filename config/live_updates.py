@@ -54,12 +54,9 @@ _SITE_VERSION = f"""
     SELECT md5(concat_ws('|', (SELECT max(id) FROM sync_queue), (SELECT max(id) FROM sync_decisions),
         (SELECT max(finished_at) FROM sync_queue WHERE status = 'completed'), {_STOPS},
         (SELECT count(*) FROM sync_approval_requests WHERE state = 'pending'),
-        (SELECT string_agg(id::text, ',' ORDER BY id) FROM sync_webhook_endpoints
-            WHERE disabled_code IN ('gone', 'failing', 'owner')),
         (SELECT max(id) FROM sync_unmatched_items),
         (SELECT max(ignored_at) FROM sync_unmatched_items WHERE ignored_at IS NOT NULL),
         (SELECT count(*) FROM sync_unmatched_items WHERE ignored_at IS NOT NULL),
-        (SELECT max(id) FROM sync_assignments),
         (SELECT string_agg(xmin::text, ',' ORDER BY id) FROM sync_notification_receivers),
         (SELECT string_agg(concat_ws(',', pg_stat_get_tuples_inserted(written), pg_stat_get_tuples_updated(written),
             pg_stat_get_tuples_deleted(written)), ',') FROM unnest(%s::regclass[]) AS counted (written))))

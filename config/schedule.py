@@ -19,9 +19,6 @@ SCHEDULE = (
         description="Closes approvals whose reason has ended, for example because somebody restored the records."),
     Job("Notify people", "sync.notify_people", every=(1, "minutes"),
         description="Notices what needs attention, and sends the messages that are due."),
-    Job("Send webhooks", "sync.deliver_webhooks", every=(10, "seconds"),
-        description="Tells the endpoints of other systems what happened: what a lost message would have done, and what "
-        "is tried again."),
     Job("Continue set-ups", "sync.set_up", every=(10, "seconds"),
         description="Compares the drafts of the set-up wizard, and applies those that were confirmed."),
     Job("Continue imports", "npd.imports", every=(1, "minutes"),

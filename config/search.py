@@ -273,8 +273,8 @@ def _group(
     about: Mapping[Any, str] | None = None,
 ) -> Group:
     """A list's rows as hits; `about` is what stands beside the name of a record."""
-    opts, types = lists.model._meta, registry.visible_types(request.user)
-    names = registry.known_names(types, ((row.entity_type, row.entity_id) for row in rows if hasattr(row, "entity_id")))
+    opts = lists.model._meta
+    names = registry.record_names((row.entity_type, row.entity_id) for row in rows if hasattr(row, "entity_id"))
     hits = []
     for row in rows:
         is_numbered = isinstance(row.pk, int) and hasattr(row, "entity_id") and term.removeprefix("#") == str(row.pk)
@@ -339,7 +339,7 @@ def _recent(request: HttpRequest) -> list[Hit]:
     ).order_by("-pk")
     acted = lines.values_list("content_type", "object_id")[:LOOKED_AT]
     keys = list(dict.fromkeys((specs[kind].entity_type, UUID(key)) for kind, key in acted))[:RECENT]
-    names = registry.known_names(registry.visible_types(request.user), keys)
+    names = registry.record_names(keys)
     icons = {spec.entity_type: spec.icon for spec in seen}
     return [Hit(names[key], "", icons[key[0]], registry.record_url(*key)) for key in keys if key in names]
 

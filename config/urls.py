@@ -47,7 +47,6 @@ urlpatterns = [
     path("admin/search/", admin.site.admin_view(search_page), name="npd-search"),
     path("admin/settings/", admin.site.admin_view(settings_page), name="npd-settings"),
     path("admin/inbox/", admin.site.admin_view(attention_pages.inbox_page), name="npd-inbox"),
-    path("admin/inbox/entry/", admin.site.admin_view(attention_pages.entry_page), name="npd-inbox-entry"),
     path("admin/inbox/act/", admin.site.admin_view(attention_pages.act_on_entries), name="npd-inbox-act"),
     path("admin/inbox/undo/", admin.site.admin_view(attention_pages.undo_last_act), name="npd-inbox-undo"),
     path("admin/phone-numbers/", admin.site.admin_view(phone_region_page), name="npd-phone-numbers"),

@@ -19,17 +19,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from conflicts.case import STATE_LABELS, conflict_progress, listed_case, state_of
-from conflicts.models import (
-    CHOICES,
-    CUSTOM,
-    MONDAY,
-    NPD,
-    OPEN_FIRST,
-    SyncConflict,
-    counts,
-    counts_by_kind,
-    known_conflict,
-)
+from conflicts.models import CHOICES, CUSTOM, MONDAY, NPD, OPEN_FIRST, SyncConflict, counts, counts_by_kind
 from conflicts.resolution import MANUAL_TYPES, DecidedTooLate, InvalidResolution, resolve, undo
 from sync import registry
 from sync.api import request_rules
@@ -105,12 +95,6 @@ class SyncConflictResponseSerializer(serializers.ModelSerializer[SyncConflict]):
             *("left_open", "resolved_at", "resolution_type", "resolved_by", "merge_selections", "resolved_data"),
         ]
         read_only_fields = fields
-
-    def to_representation(self, instance: SyncConflict) -> dict[str, Any]:
-        """Without the names of records that the caller may not see."""
-        types = registry.visible_types(self.context["request"].user)
-        said: dict[str, Any] = super().to_representation(known_conflict(instance, types))
-        return said
 
     @extend_schema_field(serializers.DictField(child=serializers.CharField()))
     def get_both_data(self, conflict: SyncConflict) -> dict[str, str]:

@@ -7,7 +7,7 @@ around a choice. Neither asks more where there are more fields.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -48,7 +48,7 @@ class ConflictContext:
     """Each part is read when first asked for; `mappings` are those that were read already, with their links.
 
     `other` is another conflict that the page names: its record is read with this one's where both have one
-    type. `hidden` are fields that name records which the page's reader may not see.
+    type.
     """
 
     def __init__(
@@ -62,7 +62,6 @@ class ConflictContext:
         self._ids = [entity_id]
         if other is not None and other.entity_type == entity_type:
             self._ids.append(other.entity_id)
-        self.hidden: Collection[str] = ()
         self._given_mappings = [mapping for mapping in mappings if mapping.link.entity_type == entity_type]
 
     @classmethod
@@ -99,8 +98,7 @@ class ConflictContext:
 
     def converter(self, key: str) -> Converter:
         assert self.record is not None
-        mapping, board_id = self.mapped[key], self.link.board_id if self.link is not None else ""
-        return converter_for(mapping, board_id, self.record)
+        return converter_for(self.mapped[key], self.record)
 
     @cached_property
     def record(self) -> SyncedModel | None:
@@ -531,8 +529,7 @@ def _candidate_columns(conflict: SyncConflict, context: ConflictContext) -> list
     display = FieldDisplay(context.link, context.mappings, in_npd) if context.link else None
 
     def of_record(record: SyncedModel, where: str, note: str = "") -> CandidateColumn:
-        shown = [mapping for mapping in context.mappings if mapping.key not in context.hidden]
-        values = {mapping.key: display.sides(record, mapping, None)[0] for mapping in shown} if display else {}
+        values = {one.key: display.sides(record, one, None)[0] for one in context.mappings} if display else {}
         return CandidateColumn(str(record), where, record_url(conflict.entity_type, record.pk), note, values)
 
     def of_candidate(one: Mapping[str, Any]) -> CandidateColumn:
@@ -760,15 +757,14 @@ def _resolved_fields(conflict: SyncConflict, context: ConflictContext) -> list[C
 def _blocked_sentences(conflict: SyncConflict, context: ConflictContext) -> list[str]:
     """Sentences about the other fields that are blocked, as the last pass found them."""
     problems = _problem_fields(context)
-    known_keys = {*conflict.conflict_fields, *context.hidden}
-    others = [known for key, known in context.mapped.items() if key not in known_keys]
-    reasons = {known.label: problems.get(known.key, {}).get("reason") for known in others}
+    others = [mapping for key, mapping in context.mapped.items() if key not in conflict.conflict_fields]
+    reasons = {mapping.label: problems.get(mapping.key, {}).get("reason") for mapping in others}
     return [f"{label} is blocked: {reason}" for label, reason in reasons.items() if reason]
 
 
 def _equal_fields(conflict: SyncConflict, context: ConflictContext) -> list[tuple[str, str]]:
     """The labels of the other fields that are the same on both sides, each with its value."""
-    known = {*conflict.conflict_fields, *context.hidden, *_problem_fields(context)}
+    known = {*conflict.conflict_fields, *_problem_fields(context)}
     others = [mapping for mapping in context.mappings if mapping.key not in known]
     if context.record is None or context.link is None or context.ledger is None or not others:
         return []

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from copy import copy
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar
 
-import pgtrigger
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.functions import RandomUUID
@@ -17,7 +15,6 @@ from django.db.models import CharField, Count, F, Func, Q, QuerySet
 from sync import registry
 from sync.clock import SyncNow
 from sync.kernel.conflict_store import RECORD_KEY
-from sync.kernel.triggers import conflict_triggers
 from sync.merge import FieldSelection
 from sync.records import blocked_fields
 
@@ -153,7 +150,6 @@ class SyncConflict(models.Model):
     class Meta:
         db_table = "sync_conflicts"
         verbose_name = "conflict"
-        triggers: ClassVar[list[pgtrigger.Trigger]] = conflict_triggers()
         ordering: ClassVar[list[str]] = ["-detected_at", "id"]
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(
@@ -254,73 +250,6 @@ class SyncConflict(models.Model):
         """Return what has no resolution yet: fields, or the record itself under the key "record"."""
         chosen, asked = (self.stored_resolution.fields, [RECORD_KEY] if self.is_about_record else self.conflict_fields)
         return [key for key in asked if self.is_open and key not in chosen]
-
-
-def known_conflict(conflict: SyncConflict, types: Collection[str]) -> SyncConflict:
-    """Return a conflict, which is not to be saved, as somebody may know it who sees records of these types.
-
-    The values in conflict stay, but for those that name a record of another type; sentences about a record that is
-    hidden itself, or needed by one, quote nothing.
-    """
-    entity_type = conflict.entity_type
-    names, is_unknown = registry.hidden_keys(types, entity_type), registry.is_hidden(types, entity_type)
-    if not names and not is_unknown:
-        return conflict
-    found, is_identity = copy(conflict), conflict.kind == ConflictKind.IDENTITY
-    if is_unknown and is_identity:
-        found.about = _without_candidates(conflict.about, registry.HiddenName.of(entity_type))
-        found.npd_data = _without_candidates(conflict.npd_data, registry.HiddenName.of(entity_type))
-    elif is_unknown or not is_identity:
-        found.about = registry.quoting_less(conflict.about, names)
-    else:
-        found.about, found.npd_data = (_without_keys(one, names) for one in (conflict.about, conflict.npd_data))
-    for column in ("npd_data", "monday_data", "base_data", "resolved_data"):
-        values = getattr(found, column)
-        known = {key: names[key] if key in names and one is not None else one for key, one in values.items()}
-        setattr(found, column, known)
-    found.notes, found.merge_selections = (
-        {key: registry.quoting_less(one) if key not in names and not is_unknown else _blank(one, names.get(key))
-         for key, one in values.items()}
-        for values in (conflict.notes, conflict.merge_selections)
-    )  # fmt: skip
-    if conflict.resolution is not None:
-        picks = {
-            name: {
-                key: _blank(one, names[key]) if key in names else one for key, one in conflict.resolution[name].items()
-            }
-            for name in ("fields", "handed_back")
-        }
-        reasons = registry.quoting_less(conflict.resolution.get("reasons") or {})
-        found.resolution = {**conflict.resolution, **picks, "reasons": reasons}
-    found.resolution_problem = registry.without_quotes(conflict.resolution_problem)
-    return found
-
-
-_SIDES = ("npd", "base", "monday", "value", "result", "second")
-
-
-def _blank(entry: Any, name: str | None) -> Any:
-    """What was chosen for a field, with `name` in place of each value, where there is one."""
-    if not isinstance(entry, dict) or name is None:
-        return registry.quoting_less(entry)
-    return {
-        key: name if key in _SIDES and one is not None else registry.quoting_less(one) for key, one in entry.items()
-    }
-
-
-def _without_candidates(about: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A question without whom it is about: the ids stay, by which it is answered."""
-    found: dict[str, Any] = registry.quoting_less(about)
-    shown = [one for one in (*(found.get("candidates") or ()), found.get("item")) if one]
-    for one in shown:
-        one |= {"label": name, "values": {}}
-    return found
-
-
-def _without_keys(value: Any, left_out: Collection[str]) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_keys(one, left_out) for key, one in value.items() if key not in left_out}
-    return [_without_keys(one, left_out) for one in value] if isinstance(value, list) else value
 
 
 # Resolved ones are counted 30 days back: of years there may be more than a page should wait for.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -41,8 +41,6 @@ from conflicts.models import (
     ResolutionType,
     StoredResolution,
     SyncConflict,
-    default_label,
-    known_conflict,
 )
 from sync import registry
 from sync.choices import Cause, Priority
@@ -56,7 +54,6 @@ from sync.reconcile.field_values import RelatedNotFound, clean_values, parse_inp
 from sync.reconcile.identity import SAME_AS, TAKES_ITEM
 from sync.reconcile.lookups import read_until
 from sync.records.authors import who_may
-from sync.registry import hidden_keys, known_text, visible_types
 
 Selections = Mapping[str, FieldSelection]
 SeenValues = Mapping[str, Sides]
@@ -164,34 +161,19 @@ def current_values(conflict: SyncConflict) -> dict[str, Sides]:
     return values | ({RECORD_KEY: {"npd": conflict.what, "monday": None}} if conflict.is_about_record else {})
 
 
-def check_may_see(user: Any, entity_type: str, keys: Iterable[str]) -> None:
-    """Raise NotAllowed where one of these fields names a record that somebody may not see: they can't choose for it."""
-    hidden = hidden_keys(visible_types(user), entity_type)
-    if unseen := [default_label(entity_type, key) for key in keys if key in hidden]:
-        raise NotAllowed(
-            f"Nothing was stored: {', '.join(unseen)} names records that your account isn't allowed to see. Leave it "
-            "to somebody who may see them, or ask an administrator for the permission."
-        )
-
-
 def not_as_seen(conflict: SyncConflict, keys: list[str]) -> NotAsSeen:
     labels = ", ".join("What happened" if key == RECORD_KEY else conflict.label(key) for key in keys)
     return NotAsSeen.of(labels, current_values(conflict))
 
 
-def _is_fresh(conflict: SyncConflict, known: SyncConflict, key: str, seen: SeenValues) -> bool:
-    """Whether the stored values of a field in conflict are those that were seen, whole or as far as `known`."""
-    ways = [current_values(one) for one in (conflict, known)]
-    return any(key in seen and key in now and is_same(seen[key], now[key]) for now in ways)
+def _is_fresh(conflict: SyncConflict, key: str, seen: SeenValues) -> bool:
+    """Whether the stored values of a field in conflict are those that were seen."""
+    now = current_values(conflict)
+    return key in seen and key in now and is_same(seen[key], now[key])
 
 
 def _field_selections(
-    conflict: SyncConflict,
-    known: SyncConflict,
-    context: ConflictContext,
-    resolution_type: str,
-    selections: Selections,
-    seen: SeenValues,
+    conflict: SyncConflict, context: ConflictContext, resolution_type: str, selections: Selections, seen: SeenValues
 ) -> dict[str, FieldSelection]:
     """Return the choice of each field; raises NotAsSeen or InvalidResolution."""
     # A field that has left the conflict makes the request stale, not invalid.
@@ -218,8 +200,8 @@ def _field_selections(
     }
     # A side is chosen for the conflict as a whole: whoever saw another field in it decided on something else.
     checked = {*chosen, *seen} if side else set(chosen)
-    if changed := [key for key in sorted(checked) if not _is_fresh(conflict, known, key, seen)]:
-        raise not_as_seen(known, changed)
+    if changed := [key for key in sorted(checked) if not _is_fresh(conflict, key, seen)]:
+        raise not_as_seen(conflict, changed)
     takes_base = any(one.choose == BASE for one in chosen.values())
     with_base = fields_with_base(conflict, context) if takes_base else set()
     problems = {}
@@ -260,7 +242,7 @@ def _form_problem(conflict: SyncConflict, key: str, selection: FieldSelection, s
 
 
 def _record_selection(
-    conflict: SyncConflict, known: SyncConflict, resolution_type: str, selections: Selections, seen: SeenValues
+    conflict: SyncConflict, resolution_type: str, selections: Selections, seen: SeenValues
 ) -> dict[str, FieldSelection]:
     """Return the choice of an option that is offered; raises NotAsSeen or InvalidResolution."""
     if side := SIDE_OF_TYPE.get(resolution_type):
@@ -268,20 +250,20 @@ def _record_selection(
     else:
         # One option for the record, under its key; a field beside it would be dropped silently.
         if not selections:
-            raise InvalidResolution(f"Nothing is chosen yet. {_offered_options(known)}")
+            raise InvalidResolution(f"Nothing is chosen yet. {_offered_options(conflict)}")
         unexpected = sorted(set(selections) - {RECORD_KEY})
         if unexpected or RECORD_KEY not in selections:
             problem = f"This conflict is about the record itself: choose under “{RECORD_KEY}”."
-            problem = f"{problem} {_offered_options(known)}"
+            problem = f"{problem} {_offered_options(conflict)}"
             raise InvalidResolution("Nothing was stored.", dict.fromkeys(unexpected or [RECORD_KEY], problem))
         selection = selections[RECORD_KEY]
         option, requested = chosen_option(conflict, selection), f"{selection.choose} {selection.value or ''}".strip()
     if option is None:
-        raise InvalidResolution(f"“{requested}” is not offered here. {_offered_options(known)}")
+        raise InvalidResolution(f"“{requested}” is not offered here. {_offered_options(conflict)}")
     # Every edited field has to be seen as it is, and an identity's question; of a delete it may be left out.
     required = set(current_values(conflict)) - ({RECORD_KEY} if conflict.kind == ConflictKind.DELETE else set())
-    if changed := [key for key in sorted(required | set(seen)) if not _is_fresh(conflict, known, key, seen)]:
-        raise not_as_seen(known, changed)
+    if changed := [key for key in sorted(required | set(seen)) if not _is_fresh(conflict, key, seen)]:
+        raise not_as_seen(conflict, changed)
     return {
         RECORD_KEY: FieldSelection(
             choose=option.choose,
@@ -322,16 +304,14 @@ def resolve(
         # Locked until the commit: of two people who resolve it at once, the second reads what the first one chose.
         conflict = SyncConflict.objects.select_for_update().get(pk=conflict_id)
         context, wanted = ConflictContext.of(conflict), selections or {}
-        record, name, seen_types = context.record, context.name, visible_types(by)
-        context.name = known_text(seen_types, conflict.entity_type, name)
-        known = known_conflict(conflict, seen_types)
+        record = context.record
         if not conflict.is_open:
-            raise NotOpen(f"The conflict of {context.name} is resolved already.", current_values(known))
+            raise NotOpen(f"The conflict of {context.name} is resolved already.", current_values(conflict))
         if conflict.is_being_applied:
             who, wait = conflict.stored_resolution.by, "Wait for it, then check again."
             did = "asked to undo a part of" if conflict.is_being_undone else "chose for"
             message = f"{who} {did} {context.name} already, and that is being applied. {wait}"
-            raise NotOpen(message, current_values(known))
+            raise NotOpen(message, current_values(conflict))
         if record is not None and not record.may_sync:
             message = (
                 f"Sync is off for {context.name}, so nothing can be written. Turn it on at the record, then choose."
@@ -342,7 +322,7 @@ def resolve(
             raise InvalidResolution(f"“{resolution_type}” is no resolution of a conflict. Choose one of {offered}.")
         history = ConflictHistory()
         if conflict.is_about_record:
-            chosen = _record_selection(conflict, known, resolution_type, wanted, seen)
+            chosen = _record_selection(conflict, resolution_type, wanted, seen)
             resolution, selection = resolution_by(by, resolution_type, chosen), chosen[RECORD_KEY]
             option = chosen_option(conflict, selection)
             if option and option.deletes and (problem := deletion_problem(by, conflict.entity_type)):
@@ -353,11 +333,10 @@ def resolve(
         else:
             if any(selection.choose == CUSTOM for selection in wanted.values()):
                 check_may_type(by, conflict.entity_type)
-            check_may_see(by, conflict.entity_type, wanted or conflict.conflict_fields)
-            chosen = _field_selections(conflict, known, context, resolution_type, wanted, seen)
+            chosen = _field_selections(conflict, context, resolution_type, wanted, seen)
             resolution = resolution_by(by, resolution_type, chosen)
             history.log_resolution(conflict, resolution)
-        store_resolution(conflict, resolution, history, by=by, name=name)
+        store_resolution(conflict, resolution, history, by=by, name=context.name)
     return conflict
 
 
@@ -445,19 +424,17 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
     with transaction.atomic():
         # Locked as above; the pass that applies a resolution locks the row too, so what is checked here stays so.
         conflict = SyncConflict.objects.select_for_update().get(pk=conflict_id)
-        context, types = ConflictContext.of(conflict), visible_types(by)
-        name, context.name = context.name, known_text(types, conflict.entity_type, context.name)
+        context = ConflictContext.of(conflict)
         if conflict.is_being_undone:
             message = f"{conflict.stored_resolution.by} asked for this already, and it is being done. Check again soon."
-            raise NotOpen(message, current_values(known_conflict(conflict, types)))
+            raise NotOpen(message, current_values(conflict))
         parts = resolved_parts(conflict)
         if conflict.is_being_applied:
             message = "is being written at this moment. It can be undone once that is done."
-            raise NotOpen(f"The conflict of {context.name} {message}", current_values(known_conflict(conflict, types)))
+            raise NotOpen(f"The conflict of {context.name} {message}", current_values(conflict))
         if conflict.is_open and not parts:
             message = "is not resolved, so there is nothing to undo. Resolve it instead."
-            raise NotOpen(f"The conflict of {context.name} {message}", current_values(known_conflict(conflict, types)))
-        check_may_see(by, conflict.entity_type, parts)
+            raise NotOpen(f"The conflict of {context.name} {message}", current_values(conflict))
         if reason := undo_problem(conflict, context):
             raise InvalidResolution(reason)
         picks = {
@@ -468,7 +445,7 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
         resolution = resolution_by(by, UNDO, picks)
         history = ConflictHistory()
         history.log_undo_requested(conflict, resolution)
-        store_resolution(conflict, resolution, history, by=by, name=name)
+        store_resolution(conflict, resolution, history, by=by, name=context.name)
     return conflict
 
 

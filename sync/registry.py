@@ -1,13 +1,11 @@
-"""Which models are synced, their default mappings, what is shown of them, and whose names a person may know."""
+"""Which models are synced, their default mappings, what is shown of them, and who may see them."""
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -96,7 +94,6 @@ _entities: dict[str, EntitySpec] = {}
 
 def register(spec: EntitySpec) -> None:
     _entities[spec.entity_type] = spec
-    _hidden_keys.cache_clear()
 
 
 def entity(entity_type: str) -> EntitySpec:
@@ -388,19 +385,7 @@ def target_of(field: ModelField) -> type[SyncedModel]:
     return field.related_model  # type: ignore[return-value]
 
 
-# Whose names a person may know: records of the types that they may view; of any other its type alone is said. Jobs,
-# conflicts, activity and what else is listed are rows with rights of their own, so whoever may see those may still not
-# know whom they are about.
-
-
-class HiddenName(str):
-    """What stands in place of a record's name for somebody who may not know it; it leads nowhere."""
-
-    __slots__ = ()
-
-    @classmethod
-    def of(cls, entity_type: str) -> HiddenName:
-        return cls(f"{type_name(entity_type).capitalize()} that you may not see")
+# What a person may do with records and rows, by Django's permissions.
 
 
 def has_right(user: Any, act: str, model: str) -> bool:
@@ -417,104 +402,3 @@ def may_view(user: Any, model: str) -> bool:
 def may_act(user: Any, act: str, entity_type: str) -> bool:
     """Whether this person may view, add, change or delete records of a type; none of a type that nobody keeps."""
     return is_registered(entity_type) and has_right(user, act, entity(entity_type).model._meta.label_lower)
-
-
-def hidden_relations(user: Any, model: type[SyncedModel]) -> frozenset[str]:
-    """Return the fields of a model that point at records which this person may not see."""
-    return frozenset(one.name for one in own_relations(model) if not may_view(user, target_of(one)._meta.label_lower))
-
-
-def visible_types(user: Any) -> frozenset[str]:
-    """Return the types whose records this person may see."""
-    return frozenset(spec.entity_type for spec in entities() if may_view(user, spec.model._meta.label_lower))
-
-
-def is_hidden(types: Collection[str], entity_type: str) -> bool:
-    """Whether records of a type are hidden from somebody who may see these types; what nobody registered is not."""
-    return entity_type not in types and is_registered(entity_type)
-
-
-def hidden_keys(types: Collection[str], entity_type: str) -> dict[str, HiddenName]:
-    """Return the mapped fields whose values name a record that somebody who sees these types may not see, each with
-    what stands in its place: those that point at one, and of a hidden type its own name.
-    """
-    return _hidden_keys(frozenset(types), entity_type)
-
-
-@lru_cache
-def _hidden_keys(types: frozenset[str], entity_type: str) -> dict[str, HiddenName]:
-    model = entity(entity_type).model if is_registered(entity_type) else None
-    pointing = {one.name: target_of(one).entity_type() for one in own_relations(model)} if model else {}
-    names = {name: HiddenName.of(target) for name, target in pointing.items() if target not in types}
-    if is_hidden(types, entity_type) and (own := entity(entity_type).name_field):
-        names[own] = HiddenName.of(entity_type)
-    specs = entity(entity_type).mappings if names else ()
-    return names | {one.key: names[name] for one in specs for name in one.fields if name in names}
-
-
-_QUOTED, _PLACEHOLDER = re.compile("“[^“”]*”"), "“…”"
-
-
-def without_quotes(text: str) -> str:
-    """Return a sentence without what it quotes, as names are; of a name that holds a quotation mark nothing is left."""
-    found = _QUOTED.sub(_PLACEHOLDER, text)
-    bare = found.replace(_PLACEHOLDER, "")
-    return re.sub("“.*(”|$)", _PLACEHOLDER, text, flags=re.DOTALL) if "“" in bare or "”" in bare else found
-
-
-def quoting_less(value: Any, left_out: Collection[str] = ()) -> Any:
-    """Return a stored value without what its sentences quote, and without these members, at any depth."""
-    if isinstance(value, dict):
-        return {key: quoting_less(one, left_out) for key, one in value.items() if key not in left_out}
-    if isinstance(value, list | tuple):
-        return [quoting_less(one, left_out) for one in value]
-    return without_quotes(value) if isinstance(value, str) else value
-
-
-def known_text(types: Collection[str], entity_type: str, text: str) -> str:
-    """Return what a row says of a record, its name in it, to somebody who may see these types; else a HiddenName.
-
-    Of a record that they may see, and that points at others which they may not, what it quotes is left out.
-    """
-    if is_hidden(types, entity_type):
-        return HiddenName.of(entity_type)
-    return without_quotes(text) if hidden_keys(types, entity_type) else text
-
-
-Row = TypeVar("Row")
-
-
-def hide_quotes(row: Row, types: Collection[str], columns: Iterable[str]) -> Row:
-    """Leave nothing in these columns of a row, before it is shown, where its reader may not see the record.
-
-    `types` are the reader's; a text becomes a HiddenName, anything else is empty. Of a record that points at another
-    which its reader may not see, what may name that is left out. For a row that is not saved.
-    """
-    entity_type = getattr(row, "entity_type")  # noqa: B009 - of any model with a record
-    is_whole, left_out = is_hidden(types, entity_type), hidden_keys(types, entity_type)
-    about = left_out.get(getattr(row, "key", ""))
-    for column in columns if is_whole or left_out else ():
-        if value := getattr(row, column):
-            if is_whole or about or column in _BY_COLUMN:
-                less = (about or HiddenName.of(entity_type)) if isinstance(value, str) else type(value)()
-            else:
-                less = quoting_less(value, left_out)
-            setattr(row, column, less)
-    return row
-
-
-_BY_COLUMN = ("body", "answer")
-"""Of an API write, by the board's columns: whose field one is, isn't known here."""
-
-
-def known_names(types: Collection[str], keys: Iterable[tuple[str, UUID | None]]) -> dict[RecordKey, str]:
-    """Return the names of records to somebody who may see these types, and a HiddenName for every other record.
-
-    Deleted records of the types are missing; one query for each type.
-    """
-    wanted = {(entity_type, entity_id) for entity_type, entity_id in keys if entity_id is not None}
-    found = record_names(key for key in wanted if key[0] in types)
-    hidden: dict[RecordKey, str] = {
-        key: HiddenName.of(key[0]) for key in wanted if key[0] not in types and is_registered(key[0])
-    }
-    return found | hidden

@@ -37,17 +37,7 @@ from conflicts.case import (
     screen_case,
 )
 from conflicts.lifecycle import Effect, Sides, chosen_option, is_same, side_option
-from conflicts.models import (
-    BOTH,
-    CHOICES,
-    CUSTOM,
-    MONDAY,
-    NPD,
-    ConflictKind,
-    ResolutionType,
-    SyncConflict,
-    known_conflict,
-)
+from conflicts.models import BOTH, CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
 from conflicts.rejections import DECISION_KIND, RejectionCase, answer_rejection, last_answer, rejected_case, undo_answer
 from conflicts.resolution import (
     InvalidResolution,
@@ -72,7 +62,7 @@ from sync.models import Decision, FieldMapping
 from sync.operations import attention
 from sync.operations.attention import AttentionKind
 from sync.records.blocked_fields import FieldRef
-from sync.registry import HiddenName, hidden_keys, is_hidden, known_text, record_url, visible_types
+from sync.registry import may_act, record_url
 
 URL_NAME = "admin:conflicts_syncconflict"
 REFUSED = "Rejected by Monday"
@@ -244,25 +234,14 @@ CONFLICT_PARAMETER, ANSWER_PARAMETER = "after", "answered"
 """Query parameters that name what was decided just before: a conflict's id, the id of an answer's decision."""
 
 
-def _for_reader(request: HttpRequest, context: ConflictContext) -> ConflictContext:
-    """A case's context, which calls the record by its name for those alone who may see such records."""
-    context.name = _name_for_reader(request, context.entity_type, context.name)
-    context.hidden = hidden_keys(visible_types(request.user), context.entity_type)
-    return context
-
-
-def _name_for_reader(request: HttpRequest, entity_type: str, name: str) -> str:
-    return name if entity_type in visible_types(request.user) else HiddenName.of(entity_type)
-
-
 class ConflictDesk:
     """A conflict at its address: `last` is the one that was resolved just before, where the address names one."""
 
     def __init__(self, request: HttpRequest, conflict: SyncConflict, last: SyncConflict | None = None) -> None:
-        types = visible_types(request.user)
-        self.request, self.conflict = request, known_conflict(conflict, types)
-        self.last = known_conflict(last, types) if last else None
-        self.context = _for_reader(request, ConflictContext.of(conflict, all_mappings(request), last))
+        self.request = request
+        self.conflict = conflict
+        self.last = last
+        self.context = ConflictContext.of(conflict, all_mappings(request), last)
         self.url, self.title = screen_url(conflict.pk), f"Conflict of {self.context.name}"
 
     @classmethod
@@ -280,13 +259,7 @@ class ConflictDesk:
         # The option that the address asks to choose, as the form would; nothing is stored by it.
         choose, _, value = self.request.GET.get("option", "").partition(" ")
         asked = {RECORD_KEY: FieldSelection(choose, value or None)} if choose else None
-        case = screen_case(self.conflict, self.context, form, problems, asked)
-        types = visible_types(self.request.user)
-        if not is_hidden(types, case.entity_type):
-            return case
-        # Who may not see the record sees of it what is to be decided.
-        about = replace(case.about, columns=(), lines=()) if case.about else None
-        return replace(case, about=about, equal=(), blocked=())
+        return screen_case(self.conflict, self.context, form, problems, asked)
 
     def screen(self, case: Case, *, may_change: bool) -> Screen:
         """What the page of this kind of case shows besides."""
@@ -314,8 +287,7 @@ class ConflictDesk:
         stored = resolve(self.conflict.pk, by=by, resolution_type=kind, selections=form.chosen, seen=form.seen)
         if not to_next:
             return self.url
-        known = known_conflict(stored, visible_types(self.request.user))
-        said = conflict_progress(known, self.context, with_delay=False).sentence
+        said = conflict_progress(stored, self.context, with_delay=False).sentence
         return _onward(self.request, next_url, CONFLICT_PARAMETER, stored.pk, said)
 
     def asks(self, form: SubmittedForm) -> Question | None:
@@ -344,10 +316,9 @@ class RejectionDesk:
 
     def __init__(self, request: HttpRequest, rejection: RejectionCase, answer: Decision | None = None) -> None:
         self.request, self.rejection = request, rejection
-        self.context = _for_reader(request, rejection.context)
+        self.context = rejection.context
         last = parse_uuid(request.GET.get(CONFLICT_PARAMETER))
-        found = SyncConflict.objects.filter(pk=last).first() if last else None
-        self.last = known_conflict(found, visible_types(request.user)) if found else None
+        self.last = SyncConflict.objects.filter(pk=last).first() if last else None
         self.field_ref: FieldRef = (self.context.entity_type, self.context.entity_id, rejection.key)
         self.url = rejection_url(self.field_ref)
         self.title = f"{rejection.field.label} of {self.context.name}, rejected by Monday"
@@ -357,8 +328,6 @@ class RejectionDesk:
     def find(cls, request: HttpRequest, **named: Any) -> RejectionDesk:
         field_ref = named["entity_type"], named["entity_id"], named["key"]
         rejection = RejectionCase.of(*field_ref, all_mappings(request))
-        if rejection is not None and field_ref[2] in hidden_keys(visible_types(request.user), field_ref[0]):
-            raise PermissionDenied
         if rejection is None:
             raise Http404("There is no such record, or no such field on its board.")
         return cls(request, rejection, named.get("answer"))
@@ -430,7 +399,7 @@ def _emptying_question(case: Case) -> Question | None:
 def _decided_before(request: HttpRequest, desk: Desk, *, may_change: bool) -> Strip | None:
     """The strip above the page; None where nothing was decided just before, or this very value."""
     if (last := desk.last) is not None:
-        name = _name_for_reader(request, last.entity_type, desk.context.name_of_other(last))
+        name = desk.context.name_of_other(last)
         undo_url = reverse(f"{URL_NAME}_undo", args=[last.pk]) if may_change else ""
         status_url = reverse(f"{URL_NAME}_status", args=[last.pk])
         return Strip(name, screen_url(last.pk), status_url, conflict_progress(last), undo_url)
@@ -449,10 +418,10 @@ def _answer_strip(request: HttpRequest, decision: Decision, desk: RejectionDesk 
     can_undo = may_undo and rejections.can_undo(decision, rejection)
     progress = rejections.rejection_progress(decision, rejection, with_delay=False)
     return Strip(
-        _name_for_reader(request, field_ref[0], name),
+        name,
         rejection_url(field_ref),
         reverse(f"{URL_NAME}_rejected_status", args=[decision.pk]),
-        replace(progress, sentence=known_text(visible_types(request.user), field_ref[0], progress.sentence)),
+        progress,
         reverse(f"{URL_NAME}_rejected_undo", args=[decision.pk]) if can_undo else "",
         reload=desk is not None,
     )
@@ -508,7 +477,7 @@ class CaseScreen(UnfoldModelAdminViewMixin, TemplateView):
     ) -> HttpResponse:
         self.title, user = desk.title, self.request.user
         may_change, case = self.model_admin.has_change_permission(self.request), desk.case(form, problems or {})
-        is_linked = desk.context.record is not None and case.entity_type in visible_types(user)
+        is_linked = desk.context.record is not None and may_act(user, "view", case.entity_type)
         screen = replace(
             desk.screen(case, may_change=may_change),
             before=_decided_before(self.request, desk, may_change=may_change),
@@ -553,16 +522,13 @@ class CaseMixin:
 
     def conflict_status(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         check_permission(self, request, "view")
-        conflict = known_conflict(get_object_or_404(SyncConflict, pk=pk), visible_types(request.user))
-        return _status(conflict_progress(conflict))
+        return _status(conflict_progress(get_object_or_404(SyncConflict, pk=pk)))
 
     def answer_status(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Answer, as JSON, how far the answer to a rejection is."""
         check_permission(self, request, "view")
         decision = get_object_or_404(Decision, Q(kind=DECISION_KIND) | Q(undoes__isnull=False), pk=pk)
-        progress = rejections.rejection_progress(decision, RejectionCase.of(*_field_ref(decision)))
-        sentence = known_text(visible_types(request.user), decision.entity_type, progress.sentence)
-        return _status(replace(progress, sentence=sentence))
+        return _status(rejections.rejection_progress(decision, RejectionCase.of(*_field_ref(decision))))
 
     def conflict_undo(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         return self._undo(request, ConflictDesk(request, get_object_or_404(SyncConflict, pk=pk)))

@@ -58,7 +58,6 @@ from conflicts.models import (
     SyncConflict,
     counts,
     default_label,
-    known_conflict,
     open_by_field,
 )
 from conflicts.rejections import DECISION_KIND, answer_rejection, rejection_cases, undo_answer
@@ -66,7 +65,7 @@ from conflicts.resolution import SIDE_OF_TYPE, may_delete, may_type, resolve, un
 from conflicts.text_diff import excerpts
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import DeletedName, PageAdmin, ReaderMixin, names_for_reader, record_ids_by_name
+from sync.admin.admin_base import DeletedName, PageAdmin, names_of_rows, record_ids_by_name
 from sync.admin.inbox_offers import ActionResult, GroupLead, InboxAction, register_action, register_lead
 from sync.admin.list_exports import ExportColumn, ExportMixin
 from sync.clock import SyncNow
@@ -231,7 +230,7 @@ BADGES = {
 
 
 @admin.register(SyncConflict)
-class SyncConflictAdmin(BulkResolutionMixin, CaseMixin, ExportMixin, ReaderMixin, PageAdmin):
+class SyncConflictAdmin(BulkResolutionMixin, CaseMixin, ExportMixin, PageAdmin):
     """Conflicts are opened and closed by passes; people resolve them on their screen."""
 
     list_display = ("of_record", "in_conflict", "npd_says", "monday_says", "since")
@@ -265,8 +264,7 @@ class SyncConflictAdmin(BulkResolutionMixin, CaseMixin, ExportMixin, ReaderMixin
     def prepare_page(self, rows: list[Any]) -> None:
         """Fetch the names of the page's records, with one query per type."""
         super().prepare_page(rows)
-        names = names_for_reader(rows)
-        rows[:] = [known_conflict(row, row.page_types) for row in rows]
+        names = names_of_rows(rows)
         for row in rows:
             name = names.get((row.entity_type, row.entity_id), f"{type_name(row.entity_type)}, deleted")
             is_there = (row.entity_type, row.entity_id) in names and not isinstance(name, DeletedName)
@@ -279,7 +277,7 @@ class SyncConflictAdmin(BulkResolutionMixin, CaseMixin, ExportMixin, ReaderMixin
         text = search_term.strip()
         if not text:
             return queryset, False
-        return queryset.filter(Q(monday_item_id=text) | Q(entity_id__in=record_ids_by_name(request.user, text))), False
+        return queryset.filter(Q(monday_item_id=text) | Q(entity_id__in=record_ids_by_name(text))), False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show above the list how many conflicts there are, by state and by field."""
@@ -314,7 +312,7 @@ class SyncConflictAdmin(BulkResolutionMixin, CaseMixin, ExportMixin, ReaderMixin
             type_name(conflict.entity_type),
         )
 
-    def export_columns(self, user: Any) -> list[ExportColumn]:
+    def export_columns(self) -> list[ExportColumn]:
         """Both sides of each conflict with the last synced value, and how it was resolved."""
         return [
             ("Record", lambda row: row.page_case.name),

@@ -67,7 +67,7 @@ from sync.kernel import humanize
 from sync.kernel.messages import Conflict
 from sync.models import ExportFormat
 from sync.reconcile.lookups import FieldDisplay
-from sync.registry import entity, hidden_relations, link_of, mappings_of, record_url
+from sync.registry import entity, link_of, mappings_of, record_url
 
 LISTED_ROWS, ROWS_PER_PAGE = 10, 50
 """Rows of each kind on the page of an import, and of one kind on its own pages; the counts are of all."""
@@ -125,7 +125,6 @@ class Listed:
 
 def import_job_context(job: ImportJob, url: JobUrl, reader: Any, listed: Listed = Listed()) -> dict[str, Any]:
     """Everything that the page of one import shows to this reader, whatever its state."""
-    hidden = hidden_relations(reader, entity(job.entity_type).model)
     is_asked = job.state == ImportState.SHOWN
     bad, kept, warned = rejected_rows(job, is_asked=is_asked), job.rows.filter(result=Result.KEPT), warned_rows(job)
     counts, count_other = row_counts(job, is_asked=is_asked), int(job.counts.get(RowOutcome.OTHER, 0))
@@ -163,20 +162,18 @@ def import_job_context(job: ImportJob, url: JobUrl, reader: Any, listed: Listed 
         "downloads": [
             (kind.upper(), url(kind, job)) for kind in sorted(ExportFormat.values, reverse=job.how.startswith("XLSX"))
         ],
-        "row_tables": [_row_table(job, outcome, hidden, listed, display) for outcome in tables],
+        "row_tables": [_row_table(job, outcome, listed, display) for outcome in tables],
         "equal": [row.reason for row in equal_rows(job)[: LISTED_ROWS + 1]],
         "organizations": sorted(job.organizations.values()),
-        **_columns_context(job, reader, hidden, count_bad, count_other),
+        **_columns_context(job, reader, count_bad, count_other),
         **_progress_context(job),
         **{f"{name}_url": url(name, job) for name in ("progress", "columns", "confirm", "discard", "undo", "job")},
     }
 
 
-def _columns_context(
-    job: ImportJob, reader: Any, hidden: frozenset[str], count_bad: int, count_other: int
-) -> dict[str, Any]:
+def _columns_context(job: ImportJob, reader: Any, count_bad: int, count_other: int) -> dict[str, Any]:
     """What each column of the file is read as, and what is chosen besides: the country, unknown organizations."""
-    columns = [] if job.state == ImportState.READING else _file_columns(job, hidden)
+    columns = [] if job.state == ImportState.READING else _file_columns(job)
     ignored = [one["title"] or "(no title)" for one in columns if one["is_ignored"]]
     may_choose = job.state in CHOOSING
     may_make = may_make_organizations(reader) and any(one["field"] == "organization" for one in columns)
@@ -239,17 +236,16 @@ MOST_NAMED = 3
 """Ignored columns that the button names."""
 
 
-def _file_columns(job: ImportJob, hidden: frozenset[str]) -> list[dict[str, Any]]:
+def _file_columns(job: ImportJob) -> list[dict[str, Any]]:
     """The file's columns, each with what it is read as, what it may become, and its first values."""
-    offered = offered_fields(job.entity_type, job.titles, hidden)
+    offered = offered_fields(job.entity_type, job.titles)
     first_rows = list(job.rows.order_by("number").values_list("cells", flat=True)[:SAMPLED_ROWS])
     found = []
     for position, ((title, label), field) in enumerate(zip(job.columns, job.options.get("fields", []), strict=True)):
         texts = dict.fromkeys(cells[position] for cells in first_rows if position < len(cells) and cells[position])
-        # Of the relation to a record that this reader may not see, neither name nor value.
-        samples = [] if field in hidden else [humanize.shorten(text, 40) for text in list(texts)[:SAMPLES_PER_COLUMN]]
+        samples = [humanize.shorten(text, 40) for text in list(texts)[:SAMPLES_PER_COLUMN]]
         found.append({
-            "position": position, "title": title, "label": "" if field in hidden else label, "field": field,
+            "position": position, "title": title, "label": label, "field": field,
             "samples": samples, "offered": list(offered.items()),
             "is_ignored": not field and title != REASON_TITLE and (bool(texts) or _has_text(job, position)),
         })  # fmt: skip
@@ -266,9 +262,7 @@ def _problem(row: Any) -> tuple[ImportRow, str, str]:
     return row, Result(row.result).label if row.result else "Not imported", row.reason
 
 
-def _row_table(
-    job: ImportJob, outcome: RowOutcome, hidden: frozenset[str], listed: Listed, display: FieldDisplay | None
-) -> dict[str, Any]:
+def _row_table(job: ImportJob, outcome: RowOutcome, listed: Listed, display: FieldDisplay | None) -> dict[str, Any]:
     """The shown rows of a kind: `fields` are label, old and new value; of a new record without old ones and name."""
     labels, is_change, rows = labels_of(job.entity_type), outcome != RowOutcome.NEW, []
     # The database keeps the fields in an order of its own.
@@ -291,7 +285,7 @@ def _row_table(
                 "fields": [
                     (labels[name], shown(row, name, row.before.get(name)) if is_change else None, shown(row, name, raw))
                     for name, raw in sorted(row.after.items(), key=lambda one: order.get(one[0], len(order)))
-                    if name not in hidden and (is_change or name != "name")
+                    if is_change or name != "name"
                 ],
                 "result": f"{Result(row.result).label}. {row.note}".strip() if row.result else "Not imported",
             }
@@ -478,10 +472,7 @@ class ImportMixin:
             done = confirm_import(job, by=cast("User", request.user), others=others)
             return Report(problems=[] if done else ["It was confirmed already; this is its state."])
 
-        may_make = not job.organizations or may_make_organizations(request.user)
-        # Nobody confirms what the page didn't show them.
-        sees_all = hidden_relations(request.user, self.model).isdisjoint(job.options.get("fields", ()))
-        allowed = may_make and sees_all
+        allowed = not job.organizations or may_make_organizations(request.user)
         return run_action(self, request, run, back_url=self._url("job", job), allowed=allowed, atomic=False)
 
     def import_discard(self, request: HttpRequest, job: ImportJob) -> HttpResponse:
@@ -506,12 +497,7 @@ class ImportMixin:
 
     def import_columns(self, request: HttpRequest, job: ImportJob) -> HttpResponse:
         """Have the file compared anew with the columns that were chosen."""
-        hidden = hidden_relations(request.user, self.model)
-        chosen = [request.POST.get(f"column-{position}", "") for position in range(len(job.columns))]
-        # What this person may not see is not theirs to change.
-        fields = [
-            was if was in hidden else one for was, one in zip(job.options.get("fields", chosen), chosen, strict=True)
-        ]
+        fields = [request.POST.get(f"column-{position}", "") for position in range(len(job.columns))]
         try:
             create = request.POST.get("make_organizations") if may_make_organizations(request.user) else None
             make = None if create is None else create == "yes"

@@ -41,7 +41,7 @@ from sync.kernel import process
 from sync.kernel.db import advisory_lock
 from sync.outbox.notify import send_task
 from sync.records.authors import log_action
-from sync.registry import entity, hidden_relations, may_act
+from sync.registry import may_act
 
 UNCONFIRMED = (ImportState.READING, ImportState.FAILED, ImportState.COLUMNS, ImportState.SHOWN)
 CHOOSING = (ImportState.COLUMNS, ImportState.SHOWN)
@@ -93,7 +93,7 @@ def choose_columns(job: ImportJob, fields: Sequence[str], *, by: User, make_orga
     `make_organizations`, where given, replaces what was chosen with the file. Raises
     ImportFileError where a field is there twice, or none tells which record a row is about.
     """
-    columns = columns_of(job.entity_type, job.titles, fields, _hidden(job, by))
+    columns = columns_of(job.entity_type, job.titles, fields)
     check_columns(job.entity_type, columns)
     chosen = [column.field for column in columns]
     with transaction.atomic():
@@ -110,12 +110,6 @@ def choose_columns(job: ImportJob, fields: Sequence[str], *, by: User, make_orga
         log_action(by, job, f"Columns chosen: {read_as}."[:1000])
         transaction.on_commit(notify_import_worker, robust=True)
     return True
-
-
-def _hidden(job: ImportJob, *people: User) -> Collection[str]:
-    """The fields that one of these people, or who chose the file, may not see."""
-    model = entity(job.entity_type).model
-    return frozenset[str]().union(*(hidden_relations(one, model) for one in (job.by, *people)))
 
 
 def discard_import(job: ImportJob, *, by: User) -> bool:
@@ -361,7 +355,7 @@ def _plan_import(
 def _columns_of(job: ImportJob, table: FileTable) -> list[FileColumn]:
     """The file's columns as a person chose them, else as their titles say."""
     fields = job.options.get("chosen") or recognize_fields(job.entity_type, table.titles)
-    return columns_of(job.entity_type, table.titles, fields, _hidden(job))
+    return columns_of(job.entity_type, table.titles, fields)
 
 
 def _columns_json(columns: Iterable[FileColumn]) -> list[list[str]]:
@@ -446,7 +440,8 @@ def run_all() -> None:
         ImportJob.objects.filter(state__in=ACTIVE_STATES).order_by("moved_at").values_list("pk", flat=True)
     ):
         try:
-            run_import(job_id, wait=False)
+            while not process.is_shutting_down() and _run_batch(job_id):
+                pass
         except SoftTimeLimitExceeded:
             raise
         except Exception:  # an unknown error of one import must not stop those behind it
@@ -454,14 +449,7 @@ def run_all() -> None:
     read_pending()
 
 
-def run_import(job_id: UUID, on_batch: Callable[[ImportJob], None] | None = None, *, wait: bool = True) -> None:
-    """Run an import, calling `on_batch` after each batch; with `wait` it takes turns with others."""
-    while not process.is_shutting_down() and (job := _run_batch(job_id, wait=wait)) is not None:
-        if on_batch is not None:
-            on_batch(job)
-
-
-def _run_batch(job_id: UUID, *, wait: bool = True) -> ImportJob | None:
+def _run_batch(job_id: UUID) -> ImportJob | None:
     """Do one batch in one transaction; return the import while there is more for this process to do."""
     known = ImportJob.objects.filter(pk=job_id, state__in=ACTIVE_STATES).first()
     if known is None:
@@ -469,7 +457,7 @@ def _run_batch(job_id: UUID, *, wait: bool = True) -> ImportJob | None:
     cause = "import" if known.state == ImportState.RUNNING else "undo"
     with pghistory.context(user=known.done_by_id, cause=cause, batch=str(known.pk)), transaction.atomic():
         # Held to the end of the transaction: two imports that look for one person at once would both create it.
-        if not advisory_lock(IMPORT_LOCK, "wait" if wait else "try"):
+        if not advisory_lock(IMPORT_LOCK, "try"):
             return None
         # Another process may have ended it while this one waited for the lock: then it is read again.
         job = ImportJob.objects.select_for_update().filter(pk=job_id, state=known.state).first()

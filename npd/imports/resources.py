@@ -97,21 +97,16 @@ def recognize_fields(entity_type: str, titles: Sequence[str]) -> list[str]:
     return [field_by_title.get(plain_title(title), "") or external_field(title) for title in titles]
 
 
-def offered_fields(entity_type: str, titles: Sequence[str], hidden: Collection[str] = ()) -> dict[str, str]:
-    """Return the fields that a column may become, with their labels.
-
-    Not the `hidden` ones: by trying names a person would learn of records that they may not see.
-    """
+def offered_fields(entity_type: str, titles: Sequence[str]) -> dict[str, str]:
+    """Return the fields that a column may become, with their labels."""
     labels = labels_of(entity_type)
     names = dict.fromkeys([*labels, *filter(None, map(external_field, titles))])
-    return {name: labels[name] for name in names if name not in hidden}
+    return {name: labels[name] for name in names}
 
 
-def columns_of(
-    entity_type: str, titles: Sequence[str], fields: Sequence[str], hidden: Collection[str] = ()
-) -> list[FileColumn]:
+def columns_of(entity_type: str, titles: Sequence[str], fields: Sequence[str]) -> list[FileColumn]:
     """Return the columns with these fields, those that aren't offered left out."""
-    offered = offered_fields(entity_type, titles, hidden)
+    offered = offered_fields(entity_type, titles)
     return [
         FileColumn(position, title, name if name in offered else "", offered.get(name, ""))
         for position, (title, name) in enumerate(zip(titles, fields, strict=True))

@@ -122,7 +122,6 @@ const keys = {
     box.checked = !box.checked;
     showSelected();
   },
-  a: () => here()?.dataset.more && location.assign(here().dataset.more),
   u: () => undo(),
   "?": () => document.getElementById("npd-inbox-help")?.showModal(),
   Enter: () => here()?.dataset.url && location.assign(here().dataset.url),

@@ -16,11 +16,10 @@ from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import PAGE_VAR, SEARCH_VAR
 from django.contrib.admin.widgets import AutocompleteSelect
-from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import BadRequest, ValidationError
 from django.core.paginator import Paginator
 from django.db import DataError
-from django.db.models import BooleanField, Case, CharField, DateTimeField, F, Model, QuerySet, TextField, Value, When
+from django.db.models import BooleanField, DateTimeField, Model, QuerySet, Value
 from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -47,7 +46,7 @@ from sync.records import availability
 from sync.records.availability import Overview
 from sync.records.item_links import unmatched_condition
 from sync.records.tombstones import tombstone_name, tombstones_of
-from sync.registry import HiddenName, hide_quotes, known_names, record_url, type_label, visible_types
+from sync.registry import record_url, type_label
 
 if TYPE_CHECKING:
     from sync.registry import RecordKey
@@ -469,19 +468,14 @@ def _json_display(name: str, label: str) -> Any:
     return lines
 
 
-def record_ids_by_name(user: Any, term: str) -> list[UUID]:
-    """Return the ids of records that this person may see and whose name holds `term`, at most a thousand a type.
-
-    One query for all types.
-    """
+def record_ids_by_name(term: str) -> list[UUID]:
+    """Return the ids of records whose name holds `term`, at most a thousand a type; one query for all types."""
     if not term:
         return []
     found: list[QuerySet[Any, UUID]] = []
-    types = visible_types(user)
-    for spec in [spec for spec in registry.entities() if spec.entity_type in types]:
-        name = next((mapping.fields[0] for mapping in spec.mappings if mapping.converter == "name"), None)
-        if name:
-            named = spec.model._default_manager.filter(contains_unmarked(name, term)).order_by()
+    for spec in registry.entities():
+        if spec.name_field:
+            named = spec.model._default_manager.filter(contains_unmarked(spec.name_field, term)).order_by()
             found.append(named.values_list("id", flat=True)[:1000])
     return list(found[0].union(*found[1:], all=True)) if found else []
 
@@ -491,8 +485,6 @@ def record_link(entity_type: str, entity_id: UUID | None, names: dict[RecordKey,
     if entity_id is None:
         return humanize.DASH
     name = names.get((entity_type, entity_id))
-    if isinstance(name, HiddenName):
-        return name
     if name is None or isinstance(name, DeletedName):
         called = type_label(entity_type) if name is None else name.called
         url, gone = "" if name is None else name.url, badge("off", "delete", "Deleted")
@@ -506,52 +498,6 @@ def record_name_of(row: Any) -> str:
     """Return the name of a row's record, as its page has fetched it; empty where there is no such record."""
     key = _uuid(row.entity_id)
     return str(row.page_names.get((row.entity_type, key), "")) if key else ""
-
-
-_KNOWN = "known_"
-
-
-class ReaderMixin(PageAdmin):
-    """Lets each row know, as `page_types`, the types of the records that its reader may see.
-
-    `quoting` are columns that may quote a record: of one that the reader may not see they are hidden, on list, page and
-    in exports. A search in such a column names it `known_` and its name, or what it finds would tell them.
-    """
-
-    quoting: tuple[str, ...] = ()
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        visible = visible_types(request.user)
-        hidden = sorted({spec.entity_type for spec in registry.entities()} - visible)
-        known: dict[str, Any] = {}
-        for name in [name for name in self.search_fields if name.startswith(_KNOWN)]:
-            column = F(name.removeprefix(_KNOWN))
-            nothing = When(entity_type__in=hidden, then=Value(""))
-            known[name] = Case(nothing, default=column, output_field=TextField()) if hidden else column
-        types = Value(sorted(visible), ArrayField(CharField()))
-        opens = Value(request.user.has_perm("sync.view_tombstone"), BooleanField())
-        more = {"page_types": types, "page_opens_deleted": opens, **known}
-        rows: QuerySet[Any] = super().get_queryset(request).annotate(**more)
-        return rows
-
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """Refuse an address that asks for rows by what they may quote: how many it finds would tell that, too."""
-        # A filter of the list's own may have a column's name; it asks what it is made to ask.
-        own = {getattr(one, "parameter_name", None) for one in self.get_list_filter(request)}
-        if lookup not in own and lookup.partition(LOOKUP_SEP)[0] in self.quoting:
-            return False
-        return super().lookup_allowed(lookup, value, request)
-
-    def prepare_page(self, rows: list[Any]) -> None:
-        """Hide what the rows quote of records that their reader may not see."""
-        super().prepare_page(rows)
-        if self.quoting:
-            for row in rows:
-                hide_quotes(row, row.page_types, self.quoting)
-
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        row = super().get_object(request, object_id, from_field)
-        return hide_quotes(row, row.page_types, self.quoting) if row is not None and self.quoting else row
 
 
 class DeletedName(str):
@@ -570,23 +516,30 @@ class DeletedName(str):
         return name
 
 
-def names_for_reader(rows: Sequence[Any]) -> dict[RecordKey, str]:
-    """Return the names of these rows' records, as far as who asked for the rows may know them."""
-    types = getattr(rows[0], "page_types", ()) if rows else ()
+def names_of_rows(rows: Sequence[Any]) -> dict[RecordKey, str]:
+    """Return the names of these rows' records; those of deleted records lead to their pages, for who may open these."""
     keys = {(row.entity_type, _uuid(row.entity_id)) for row in rows}
-    found = known_names(types, keys)
-    gone = [key for kind, key in keys if key is not None and kind in types and (kind, key) not in found]
-    stones = tombstones_of(types, gone)
-    opens = bool(rows) and getattr(rows[0], "page_opens_deleted", False)
-    return found | {(one.entity_type, one.entity_id): DeletedName.of(one, is_link=opens) for one in stones}
+    names = registry.record_names(keys)
+    gone = {(kind, key) for kind, key in keys if key is not None and (kind, key) not in names}
+    tombstones = tombstones_of({kind for kind, _key in gone}, [key for _kind, key in gone])
+    is_link = bool(rows) and getattr(rows[0], "page_opens_deleted", False)
+    return names | {(row.entity_type, row.entity_id): DeletedName.of(row, is_link=is_link) for row in tombstones}
 
 
-class RecordLinkMixin(ReaderMixin):
-    """Adds a column with a link to the record of each row; names are fetched once a page."""
+class RecordLinkMixin(PageAdmin):
+    """Adds a column with a link to the record of each row; names are fetched once a page.
+
+    Each row knows, as `page_opens_deleted`, whether its reader may open deleted records.
+    """
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        opens = Value(request.user.has_perm("sync.view_tombstone"), BooleanField())
+        rows: QuerySet[Any] = super().get_queryset(request).annotate(page_opens_deleted=opens)
+        return rows
 
     def prepare_page(self, rows: list[Any]) -> None:
         super().prepare_page(rows)
-        names = names_for_reader(rows)
+        names = names_of_rows(rows)
         for row in rows:
             row.page_names = names
 
@@ -611,7 +564,7 @@ class RecordSearchMixin(PageAdmin):
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         found, doubles = super().get_search_results(request, queryset, search_term)
-        named = [str(key) for key in record_ids_by_name(request.user, search_term)]
+        named = [str(key) for key in record_ids_by_name(search_term)]
         return (found | queryset.filter(entity_id__in=named) if named else found), doubles
 
 

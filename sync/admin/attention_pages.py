@@ -1,4 +1,4 @@
-"""The inbox: all that needs attention in one list by cause, what is done with it, whose it is, and the last undo."""
+"""The inbox: all that needs attention in one list by cause, what is done with it, and the undo of the last act."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from django.contrib import admin, messages
-from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
@@ -35,21 +34,18 @@ from sync.admin.confirmed_action import (
 )
 from sync.admin.inbox_offers import ACTIONS, LEADS, ActionResult, GroupLead, InboxAction
 from sync.admin.queue_pages import next_pass_text
-from sync.admin.record_panel import rejection_act
+from sync.admin.record_panel import may_change_mapping, rejection_act
 from sync.admin.unmatched_pages import request_badge
-from sync.boards.mapping import column_choices
 from sync.choices import BlockedCode, QueueStatus
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, CountChanged
 from sync.kernel.outgoing_calls import own_address
-from sync.models import ApprovalRequest, BoardLink, FieldMapping, SyncQueue
+from sync.models import ApprovalRequest, BoardLink, SyncQueue
 from sync.operations import attention
 from sync.operations.attention import AttentionCause, AttentionEntry, AttentionKind, AttentionScope, Tally, Wording
-from sync.records.authors import full_name
 from sync.records.availability import overview
 from sync.records.unmatched_items import open_requests
-from sync.registry import visible_types
 
 CAUSES_ON_A_PAGE = 30
 ENTRIES_OF_A_CAUSE = 10
@@ -59,7 +55,6 @@ ENTRIES_ON_A_PAGE = 50
 OPEN_CAUSE = 5
 """A cause with more entries than this is folded, unless it is alone."""
 
-MAX_PEOPLE = 200
 LAST_ACT = "inbox_act"
 """In the session: what the last act did, for the one undo that is offered, and for how far its jobs are."""
 
@@ -69,7 +64,6 @@ SEEN_PREFIX = "seen:"
 
 _FULL_LISTS = {
     AttentionKind.FAILED: ("sync_syncqueue_changelist", "status__exact=failed"),
-    AttentionKind.WEBHOOK: ("sync_webhookendpoint_changelist", "enabled__exact=0"),
     AttentionKind.APPROVAL: ("sync_approvalrequest_changelist", "state__exact=pending"),
     AttentionKind.CONFLICT: ("conflicts_syncconflict_changelist", ""),
     AttentionKind.DUPLICATE: ("conflicts_syncconflict_changelist", "kind__exact=identity"),
@@ -96,8 +90,7 @@ class InboxRow:
     """An entry with what its row offers; `seen` is what it shows, as its form sends it back.
 
     `badge` says what comes next by itself, or that somebody has asked for it already: then nothing is offered. `fix` is
-    what the door to its page is called. Of a column that can't be used, `columns` are those that the field may have
-    instead.
+    what the door to its page is called.
     """
 
     entry: AttentionEntry
@@ -107,22 +100,10 @@ class InboxRow:
     seen: str = ""
     badge: str = ""
     fix: str = "Fix"
-    columns: Sequence[tuple[str, str]] = ()
-
-    @property
-    def is_column(self) -> bool:
-        """Whether it is about a column that can't be used."""
-        return self.entry.kind is AttentionKind.BLOCKED and self.entry.entity_id is None
-
-    @property
-    def hint(self) -> str:
-        """What stands in the place of a choice that would be empty."""
-        return "No other column is free." if self.is_column and not self.columns else ""
 
     @property
     def _own_actions(self) -> list[InboxAction]:
-        # A column stands for its cause: all that can be done with either is in its row.
-        return [one for one in self.actions if not one.by_choice and (self.is_column or not one.of_cause)]
+        return [action for action in self.actions if not action.of_cause]
 
     @property
     def buttons(self) -> list[tuple[InboxAction, str, str, bool]]:
@@ -140,11 +121,6 @@ class InboxRow:
     def emptied_by(self) -> str:
         """The names of the acts that would empty something of it."""
         return " ".join(one.name for one in self.actions if one.empties(self.entry))
-
-    @property
-    def choice(self) -> tuple[InboxAction, str] | None:
-        """What is done with a column that is chosen on the row, and what that is called."""
-        return next(((one, one.label_for(self.entry)) for one in self.actions if one.by_choice), None)
 
     @property
     def bulk(self) -> str:
@@ -168,17 +144,21 @@ class InboxRow:
 
 @dataclass
 class InboxGroup:
-    """The entries of one cause that the page shows; `lead` says what happens with them, and where else to act."""
+    """The entries of one cause that the page shows; `lead` says what happens with them, and where else to act.
+
+    `mapping_url` is the board's page, where the field of the cause gets another column, direction or rule.
+    """
 
     cause: AttentionCause
     is_open: bool
     rows: list[InboxRow] = field(default_factory=list)
     lead: GroupLead | None = None
+    mapping_url: str = ""
 
     @property
     def buttons(self) -> list[tuple[InboxAction, str, bool]]:
         """What can be done with all of it at once, with its number; last what takes something away."""
-        rows, is_one = [row for row in self.rows if row.actions and not row.is_column], self.cause.number == 1
+        rows, is_one = [row for row in self.rows if row.actions], self.cause.number == 1
         acts = [one for one in ACTIONS.values() if one.of_cause or (one.many and not is_one)]
         offered = [one for one in acts if rows and all(one in row.actions for row in rows)]
         found = []
@@ -202,12 +182,11 @@ class InboxGroup:
 
 @dataclass(frozen=True)
 class InboxAddress:
-    """What an address of the inbox asks for: all kinds, or one, or a cause; everybody's, or one's own."""
+    """What an address of the inbox asks for: all kinds, or one, or a cause."""
 
     scope: AttentionScope
     kind: str
     cause: str
-    is_mine: bool
     page: int
 
     @classmethod
@@ -217,10 +196,8 @@ class InboxAddress:
         scope, asked = attention.scope_of(user), cause.partition(":")[0] or kind
         if asked in scope.others:
             scope = replace(scope, kinds=frozenset({AttentionKind(asked)}), reads_only=True)
-        if is_mine := params.get("mine") == "1":
-            scope = replace(scope, assigned_to=user.pk)
         page = max(1, int(text[:6])) if text.isdecimal() and text.isascii() else 1
-        return cls(scope, kind, cause, is_mine, page)
+        return cls(scope, kind, cause, page)
 
     @property
     def kinds(self) -> list[AttentionKind] | None:
@@ -231,13 +208,13 @@ class InboxAddress:
         return [self.cause] if self.cause else []
 
     def url(self, **changed: object) -> str:
-        asked = {"kind": self.kind, "cause": self.cause, "mine": int(self.is_mine)} | changed
+        asked = {"kind": self.kind, "cause": self.cause} | changed
         query = urlencode({name: value for name, value in asked.items() if value})
         return f"{reverse('npd-inbox')}{'?' + query if query else ''}"
 
 
 def inbox_page(request: HttpRequest) -> HttpResponse:
-    """Show what needs attention, by cause: all kinds, or one; everybody's, or one's own."""
+    """Show what needs attention, by cause: all kinds, or one."""
     asked, wording, now = InboxAddress.of(request.user, request.GET), Wording.of_boards(), sync_now()
     groups, has_next = _groups(asked, wording)
     if asked.page > 1 and not groups:
@@ -247,8 +224,9 @@ def inbox_page(request: HttpRequest) -> HttpResponse:
     scope, kind, kinds = asked.scope, asked.kind, asked.kinds
     rows = _with_values(request, groups, wording, now)
     _add_leads(groups, now, request.user)
-    is_counted_anew = asked.is_mine or scope.kinds <= scope.others
-    tallies = attention.tallies(scope) if is_counted_anew else tallies_of(request)
+    if may_change_mapping(request.user):
+        _add_mapping_urls(groups, wording)
+    tallies = attention.tallies(scope) if scope.kinds <= scope.others else tallies_of(request)
     listed = sum(tallies[one].entries for one in kinds or tallies)
     may_act = any(row.may_act for row in rows)
     may_see_activity = request.user.has_perm("sync.view_decision")
@@ -262,16 +240,13 @@ def inbox_page(request: HttpRequest) -> HttpResponse:
         "matching": sum(group.cause.number for group in groups) if asked.cause else listed,
         "kind": kind,
         "cause": asked.cause,
-        "is_mine": asked.is_mine,
         "list_url": _full_list(kinds[0]) if kinds else "",
-        "mine_url": asked.url(cause="", mine=int(not asked.is_mine)),
         "sees_nothing": not scope.kinds,
         "is_set_up": bool(groups) or BoardLink.objects.exclude(board_id="").exists(),
         "reads_only": scope.reads_only and not any(row.actions for row in rows),
         "may_act": may_act,
         "bulk_actions": _bulk_actions(rows),
         "nouns": _nouns(rows),
-        "people": _people() if may_act else [],
         **last_act(request),
         "activity_url": registry.page_url("sync_decision_changelist") if may_see_activity else "",
         "back": request.get_full_path(),
@@ -344,9 +319,7 @@ def _with_values(request: HttpRequest, groups: Sequence[InboxGroup], wording: Wo
     """Put on the rows what each side has, and what this person may do; return all of them."""
     shown = {
         entry.key: entry
-        for entry in attention.with_values(
-            [row.entry for group in groups for row in group.rows], wording, visible_types(request.user)
-        )
+        for entry in attention.with_values([row.entry for group in groups for row in group.rows], wording)
     }
     rows = dict(zip(shown, _rows(request, shown.values(), now), strict=True))
     for group in groups:
@@ -364,10 +337,19 @@ def _add_leads(groups: Sequence[InboxGroup], now: datetime, user: Any) -> None:
             group.lead = lead if may_act or lead is None else GroupLead(lead.sentence)
 
 
+def _add_mapping_urls(groups: Sequence[InboxGroup], wording: Wording) -> None:
+    links = {mapping.link.entity_type: mapping.link_id for mapping in wording.mappings.values()}
+    for group in groups:
+        cause = group.cause
+        is_mapping = cause.kind is AttentionKind.BLOCKED and cause.code in (BlockedCode.COLUMN, BlockedCode.THROTTLED)
+        if (is_mapping or cause.kind is AttentionKind.REJECTED) and cause.entity_type in links:
+            group.mapping_url = reverse("admin:sync_boardlink_change", args=[links[cause.entity_type]])
+
+
 def _bulk_actions(rows: Sequence[InboxRow]) -> list[tuple[InboxAction, str]]:
     """What the selected rows are offered, and what that is called; what takes something away comes last everywhere."""
-    acts = [one for one in ACTIONS.values() if not one.by_choice and not one.of_cause]
-    offered = [one for one in acts if any(one in row.actions for row in rows)]
+    acts = [action for action in ACTIONS.values() if not action.of_cause]
+    offered = [action for action in acts if any(action in row.actions for row in rows)]
     return [(one, _bulk_label(one, rows)) for one in sorted(offered, key=lambda one: one.deletes)]
 
 
@@ -394,40 +376,21 @@ def _retried_jobs(found: Iterable[AttentionEntry], now: datetime) -> dict[str, S
     return retried
 
 
-def _free_columns(found: Iterable[AttentionEntry]) -> dict[str, Sequence[tuple[str, str]]]:
-    """Of the columns among them that can't be used, by key, the others that the field may have."""
-    columns = {
-        (one.entity_type, one.field): one.key
-        for one in found
-        if one.kind is AttentionKind.BLOCKED and one.entity_id is None
-    }
-    if not columns:
-        return {}
-    keys = {key for _type, key in columns}
-    rows = FieldMapping.objects.filter(key__in=keys).select_related("link").prefetch_related("link__mappings")
-    mappings = [row for row in rows if (row.link.entity_type, row.key) in columns]
-    return {columns[row.link.entity_type, row.key]: column_choices(row)[1:] for row in mappings}
-
-
 def _rows(request: HttpRequest, found: Collection[AttentionEntry], now: datetime) -> list[InboxRow]:
     asked = open_requests(one.item_id for one in found if one.kind is AttentionKind.UNMATCHED)
-    columns, retried = _free_columns(found), _retried_jobs(found, now)
-    return [_row(request, one, asked, columns.get(one.key, ()), retried.get(one.key)) for one in found]
+    retried = _retried_jobs(found, now)
+    return [_row(request, entry, asked, retried.get(entry.key)) for entry in found]
 
 
 def _row(
-    request: HttpRequest,
-    entry: AttentionEntry,
-    asked: Mapping[tuple[str, str], SyncQueue],
-    columns: Sequence[tuple[str, str]],
-    retried: SyncQueue | None,
+    request: HttpRequest, entry: AttentionEntry, asked: Mapping[tuple[str, str], SyncQueue], retried: SyncQueue | None
 ) -> InboxRow:
     user, is_item = request.user, entry.kind is AttentionKind.UNMATCHED
     may_act = attention.may_act_on(user, entry.kind, entry.entity_type)
     if progress := request_badge(asked.get((entry.entity_type, entry.item_id)) if is_item else None):
         return InboxRow(entry, may_act=may_act, badge=progress)
     seen = json.dumps({one.key: [one.npd, one.monday] for one in entry.values}) if entry.values else ""
-    actions = [one for one in ACTIONS.values() if one.is_for(user, entry) and (columns or not one.by_choice)]
+    actions = [action for action in ACTIONS.values() if action.is_for(user, entry)]
     may_link = is_item and registry.may_act(user, "change", entry.entity_type)
     fix = rejection_act(user, entry.entity_type) if entry.kind is AttentionKind.REJECTED else "Fix"
     attempt = ""
@@ -435,7 +398,7 @@ def _row(
         actions, attempt = [], badge("wait", "sync", "In progress")
     elif retried is not None:
         attempt = badge("wait", "sync", f"Next attempt {next_pass_text(retried)}")
-    return InboxRow(entry, actions, may_act, may_link, seen, attempt, fix, columns)
+    return InboxRow(entry, actions, may_act, may_link, seen, attempt, fix)
 
 
 def _tabs(asked: InboxAddress, tallies: Mapping[AttentionKind, Tally]) -> list[tuple[str, int, str, bool]]:
@@ -450,33 +413,6 @@ def _tabs(asked: InboxAddress, tallies: Mapping[AttentionKind, Tally]) -> list[t
 def _full_list(kind: AttentionKind) -> str:
     name, query = _FULL_LISTS.get(kind, ("", ""))
     return registry.page_url(name, query=query) if name else ""
-
-
-def _people() -> list[tuple[int, str]]:
-    """Who an entry can be assigned to: whoever works here."""
-    return [(one.pk, full_name(one)) for one in attention.assignable_people()[:MAX_PEOPLE]]
-
-
-def entry_page(request: HttpRequest) -> HttpResponse:
-    """Show one entry: what is wrong, whose it is, the note, and who said what about it before."""
-    found = attention.entries(_all_seen(request.user), keys=[request.GET.get("key", "")])
-    if not found:
-        raise Http404("It is not in your inbox any more: it was done, or its cause has ended.")
-    [entry] = attention.with_values(found, Wording.of_boards(), visible_types(request.user))
-    now = sync_now()
-    [row] = _rows(request, [entry], now)
-    context = {
-        **admin.site.each_context(request),
-        "title": found[0].name,
-        "page_name": found[0].name,
-        "row": row,
-        "entry": row.entry,
-        "people": _people() if row.may_act else [],
-        "history": attention.assignment_history(found[0].key),
-        "back": _back_url(request, request.GET),
-        "now": now,
-    }
-    return TemplateResponse(request, "sync/inbox_entry.html", context)
 
 
 # The acts.
@@ -495,12 +431,10 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
     # The database knows no NUL, so nothing is called so.
     keys = [key for key in ([single] if single else request.POST.getlist("key")[:limit]) if "\0" not in key]
     action = ACTIONS.get(name)
-    if not keys or (action is None and name not in ("assign", "note")):
-        messages.warning(request, "Nothing is selected." if action or name == "assign" else "Nothing was done.")
+    if action is None or not keys:
+        messages.warning(request, "Nothing is selected." if action else "Nothing was done.")
         return see_other(back_url)
     found = attention.entries(_all_seen(request.user), keys=keys, limit=limit)
-    if action is None:
-        return _assign_or_note(request, name, found, back_url)
     fitting = _fitting(request, action, found)
     left, seen = len(keys) - len(fitting), _seen(request)
     if action.run is None:
@@ -520,7 +454,7 @@ def act_on_entries(request: HttpRequest) -> HttpResponse:
 
 def _fitting(request: HttpRequest, action: InboxAction, found: Sequence[AttentionEntry]) -> list[AttentionEntry]:
     """Those with which this person may do it, with what each side has."""
-    whole = attention.with_values(found, Wording.of_boards(), visible_types(request.user))
+    whole = attention.with_values(found, Wording.of_boards())
     return [entry for entry in whole if action.is_for(request.user, entry)]
 
 
@@ -562,8 +496,6 @@ def _act_on_all(request: HttpRequest, name: str, of_cause: str, back_url: str) -
     number = sum(attention.counts(asked.scope).values())
     chosen: dict[str, Any] = {"kinds": asked.kinds, "of_causes": asked.causes}
     found = attention.entries(asked.scope, limit=number, **chosen) if number else []
-    if action is None and name == "assign":
-        return _assign_or_note(request, name, found, back_url)
     if action is None:
         messages.warning(request, "Nothing was done.")
         return see_other(back_url)
@@ -653,12 +585,12 @@ def keep_last_act(
     request.session[LAST_ACT] = {**said, "at": sync_now().isoformat(), **more}
 
 
-def last_act(request: HttpRequest, *, of: str = "") -> dict[str, Any]:
-    """What the last act did, or that of this name, and how far it is; with nothing to undo or wait for it is told once.
+def last_act(request: HttpRequest) -> dict[str, Any]:
+    """What the last act did, and how far it is; with nothing to undo or wait for it is told once.
 
     `leaves`: it goes by itself, unless somebody rests on it. What was done stands in Activity.
     """
-    if not (last := request.session.get(LAST_ACT)) or (of and last["action"] != of):
+    if not (last := request.session.get(LAST_ACT)):
         return {}
     progress, is_old = _progress(last.get("jobs")), sync_now() - datetime.fromisoformat(last["at"]) > UNDO_OFFERED
     is_running = bool(progress and (progress["waiting"] or (progress["failed"] and not is_old)))
@@ -701,28 +633,6 @@ def _run(
     return run_action(model_admin, request, run, back_url=back_url, question=question, atomic=False)
 
 
-def _assign_or_note(request: HttpRequest, name: str, found: Sequence[AttentionEntry], back_url: str) -> HttpResponse:
-    keys = [one.key for one in found if attention.may_act_on(request.user, one.kind, one.entity_type)]
-    if not keys:
-        messages.warning(request, "Nothing was done: it is not in your inbox any more, or not yours to act on.")
-    elif name == "note":
-        attention.take_note(keys[0], by=request.user, note=request.POST.get("note", ""))
-        messages.success(request, "The note is kept.")
-    else:
-        chosen = request.POST.get("assignee", "")
-        key = int(chosen[:9]) if chosen.isdecimal() and chosen.isascii() else None
-        person = attention.assignable_people().filter(pk=key).first()
-        if chosen and person is None:
-            messages.warning(request, "Nothing was done: that person doesn't work here any more. Choose again.")
-            return see_other(back_url)
-        before = [f"{one.key} {one.assignee_id or ''}" for one in found if one.key in keys]
-        attention.assign(keys, by=request.user, assignee=person)
-        number = humanize.count_with_noun(len(keys), "entry", "entries")
-        sentence = f"{number} assigned to {full_name(person)}." if person else f"{number} assigned to nobody."
-        keep_last_act(request, "assign", before, sentence)
-    return see_other(back_url)
-
-
 @require_POST
 def undo_last_act(request: HttpRequest) -> HttpResponse:
     """Take back what the last act of this person did."""
@@ -732,36 +642,19 @@ def undo_last_act(request: HttpRequest) -> HttpResponse:
     if not last or not last["tokens"]:
         messages.warning(request, "There is nothing to undo.")
         return see_other(back_url)
-    action = ACTIONS.get(last["action"])
-    if action is not None and action.undo is not None:
-        # Their kinds' rights are none of a type of records, and may have been taken away since.
-        if not all(attention.may_act_on(request.user, kind, "") for kind in action.kinds):
-            raise PermissionDenied
-        try:
-            result = action.undo(request, last["tokens"])
-        except ActionError as error:
-            result = ActionResult(0, problems=[f"Nothing was undone. {error}"])
-    else:
-        result = _undo_assignment(request, last["tokens"])
+    action = ACTIONS[last["action"]]
+    # Their kinds' rights are none of a type of records, and may have been taken away since.
+    if action.undo is None or not all(attention.may_act_on(request.user, kind, "") for kind in action.kinds):
+        raise PermissionDenied
+    try:
+        result = action.undo(request, last["tokens"])
+    except ActionError as error:
+        result = ActionResult(0, problems=[f"Nothing was undone. {error}"])
     for text in humanize.first_few(result.problems):
         messages.warning(request, text)
     if result.done:
         messages.success(request, result.sentence)
     return see_other(back_url)
-
-
-def _undo_assignment(request: HttpRequest, tokens: Sequence[str]) -> ActionResult:
-    before = dict(token.rsplit(" ", 1) for token in tokens)
-    keys = [
-        entry.key
-        for entry in attention.entries(attention.scope_of(request.user), keys=list(before), limit=len(before))
-        if attention.may_act_on(request.user, entry.kind, entry.entity_type)
-    ]
-    people = get_user_model()._default_manager.in_bulk([int(before[key]) for key in keys if before[key]])
-    for assignee in {before[key] for key in keys}:
-        mine = [key for key in keys if before[key] == assignee]
-        attention.assign(mine, by=request.user, assignee=people.get(int(assignee)) if assignee else None)
-    return ActionResult(len(keys), "Undone: they are assigned as before.")
 
 
 def _seen(request: HttpRequest) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from urllib.parse import urlencode
 
@@ -68,8 +68,6 @@ class BoardStatus:
     spec: EntitySpec
     availability: BoardAvailability
     overview: Overview
-    hides_reasons: bool = field(default=False, kw_only=True)
-    """Whether this person may not see its records, which a reason may name."""
 
     @property
     def title(self) -> str:
@@ -172,7 +170,7 @@ class BoardStatus:
         """Why rows wait for later, since when the oldest is due, and when the next one is tried."""
         since, reasons = self.due_since, Counter[str]()
         for one in self.jobs(DEFERRED):
-            if one.reason and not self.hides_reasons:
+            if one.reason:
                 reasons[humanize.without_request_id(one.reason)] += one.number
         several = len(reasons) > 1
         lines = [f"Why later{f' ({n:,})' if several else ''}: {why}" for why, n in reasons.most_common(MAX_REASONS)]

@@ -26,13 +26,13 @@ from sync.admin.admin_base import PageAdmin, plain_column
 from sync.admin.board_cards import Badge, BoardStatus
 from sync.admin.concurrent_edits import ConcurrentSettingsForm
 from sync.admin.confirmed_action import run_action
-from sync.admin.inbox_fields import ask_for_columns
 from sync.admin.queue_pages import pause_url
 from sync.admin.record_panel import CHECK_LABEL, inbox_url, may_change_mapping
 from sync.admin.setup_pages import SetupWizardMixin, error_sentence, step_url
+from sync.api.callers import monday_throttle_reason
 from sync.boards import board_columns
 from sync.boards.board_columns import column_type
-from sync.boards.mapping import check_rule, column_choices, remap
+from sync.boards.mapping import check_board, check_rule, column_choices, remap, set_field_direction, set_field_rule
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import SyncDirection
 from sync.clock import sync_now
@@ -58,12 +58,12 @@ class FixedText(forms.Select):
 class MappingForm(ConcurrentSettingsForm):
     """A mapping's way, rule and column.
 
-    `remap_message` says in words what another column led to; `remap_error` why it could not be had after all.
+    `remap_message` says in words what another column led to; `refusal` why a change could not be had after all.
     `saved_by` is who saves it.
     """
 
     remap_message = ""
-    remap_error = ""
+    refusal = ""
     saved_by = ""
 
     class Meta:
@@ -102,29 +102,27 @@ class MappingForm(ConcurrentSettingsForm):
         """The column and direction that were chosen anew, of a field that flows."""
         if self.instance.problem or not self.is_bound:
             return {}
-        changed = set(super().written)
-        names = ("column_id", "direction")
-        return {name: str(self.cleaned_data[name]) for name in names if name in changed}
-
-    @property
-    def written(self) -> list[str]:
-        """All that was touched but the column, which `remap` writes, and what is planned."""
-        excluded = {"column_id", *self.draft_changes}
-        return [name for name in super().written if name not in excluded]
+        changed = [name for name in ("column_id", "direction") if name in self.written]
+        return {name: str(self.cleaned_data[name]) for name in changed}
 
     def save(self, commit: bool = True) -> Any:
-        """Save what a person chose; another column by `remap`, for it is more than a name."""
-        chosen, present = self.cleaned_data.get("column_id"), self.initial.get("column_id")
-        if chosen is None or chosen == present or not commit or self.draft_changes:
+        """Save what a person chose at once, each by the act that also syncs the records which it concerns."""
+        if not commit:
             return super().save(commit)
-        self.instance.column_id = present
-        saved = super().save(commit)
+        mapping = self.instance
+        chosen = {name: str(self.cleaned_data[name]) for name in self.written if name not in self.draft_changes}
         try:
-            self.remap_message = remap(self.instance.pk, chosen, by=self.saved_by)
+            if "direction" in chosen:
+                direction = SyncDirection(chosen["direction"])
+                set_field_direction(mapping, direction, expected=str(self.initial["direction"]), by=self.saved_by)
+            if "rule" in chosen:
+                set_field_rule(mapping, chosen["rule"], expected=str(self.initial["rule"]), by=self.saved_by)
+            if "column_id" in chosen:
+                self.remap_message = remap(mapping.pk, chosen["column_id"], by=self.saved_by)
         except ActionError as why:
             # Another field of the same page may have taken the column.
-            self.remap_error = f"{self.instance.label} has kept its column. {why}"
-        return saved
+            self.refusal = str(why)
+        return mapping
 
 
 class FieldMappingInline(TabularInline):
@@ -245,6 +243,17 @@ def _without(name: str, what: str) -> str:
     """What is wrong with a board, in the row that names it."""
     said = what.removeprefix(f"{name}: ")
     return said[:1].upper() + said[1:]
+
+
+def ask_for_columns(request: HttpRequest, link: BoardLink) -> str:
+    """Ask Monday whether the board's columns are back, and say what came of it. Raises ActionError."""
+    if throttle_text := monday_throttle_reason(request):
+        raise Conflict(f"Monday was not asked: {throttle_text}")
+    log_action(request.user, link, "Asked Monday for the board's columns.")
+    try:
+        return check_board(registry.link_of(link.entity_type) or link)
+    except ConnectorError as error:
+        raise ActionError(error.sentence) from error
 
 
 @admin.register(BoardLink)
@@ -455,8 +464,8 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         for one in formset.forms:
             if remap_message := getattr(one, "remap_message", ""):
                 self.message_user(request, remap_message)
-            if remap_error := getattr(one, "remap_error", ""):
-                self.message_user(request, remap_error, messages.WARNING)
+            if refusal := getattr(one, "refusal", ""):
+                self.message_user(request, refusal, messages.WARNING)
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Draft what was asked for after the save's transaction: Monday is called, which may take its time."""

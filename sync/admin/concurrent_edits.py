@@ -226,12 +226,6 @@ class ConcurrentRecordForm(_ConflictTitle, _RecordForm):
     def changed_data(self) -> list[str]:
         return self.changed_names if self.changes_a_row and self.is_bound else super().changed_data
 
-    def typed_words(self, name: str) -> str:
-        """Return what a person reads for the value that came back, as every page spells it; of a valid form."""
-        text = self._text(name, self.cleaned_data.get(name, self.initial.get(name)))
-        display = display_of(self.instance)
-        return self.words_of(name, display.spelling(self.instance, name, text) if display else text)
-
     def _text(self, name: str, value: Any) -> str:
         """Return a value as its form field shows it; of all types, so that the three can be compared."""
         if isinstance(self.fields[name], forms.BooleanField):

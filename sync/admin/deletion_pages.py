@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -21,15 +21,7 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import (
-    DeletedName,
-    EntityFilter,
-    PageAdmin,
-    ReaderMixin,
-    ReadOnlyAdmin,
-    RecordLinkMixin,
-    plain_column,
-)
+from sync.admin.admin_base import DeletedName, EntityFilter, PageAdmin, ReadOnlyAdmin, RecordLinkMixin, plain_column
 from sync.admin.confirmed_action import (
     MAX_ROWS_SHOWN,
     Choice,
@@ -61,7 +53,7 @@ from sync.records.authors import (
 from sync.records.availability import wait_sentence
 from sync.records.tombstones import REMOVED_TOMBSTONE_STATES, rebuild_record, restore_by_person, tombstone_name
 from sync.records.unmatched_items import consider_again
-from sync.registry import HiddenName, item_url, known_text, link_of, record_url, type_label, visible_types
+from sync.registry import item_url, link_of, record_url, type_label
 
 KIND_LABELS = {
     ApprovalKind.ITEMS: "remove the item",
@@ -203,8 +195,7 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
     list_display = ("standing", "about", "what", "since", "decided")
     list_display_links = ("standing",)
     list_filter = (("state", ChoicesCheckboxFilter), ("kind", ChoicesCheckboxFilter), EntityFilter)
-    search_fields = ("known_label", "remote_id", "entity_id")
-    quoting = ("label", "values")
+    search_fields = ("label", "remote_id", "entity_id")
     search_help_text = "A record's name, or the number of its item"
     ordering = ("-id",)
     actions = ("approve_selected", "reject_selected")
@@ -227,11 +218,11 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
 
     what = plain_column("What", lambda act: KIND_LABELS[ApprovalKind(act.kind)], "kind")
 
-    @admin.display(description="What would be lost", ordering="known_label")
+    @admin.display(description="What would be lost", ordering="label")
     def about(self, act: ApprovalRequest) -> SafeString | str:
         """Return what would be deleted or emptied, with a link to its record where that is still there."""
         name = getattr(act, "page_names", {}).get((act.entity_type, act.entity_id))
-        if name is None or isinstance(name, HiddenName | DeletedName):
+        if name is None or isinstance(name, DeletedName):
             return act.label
         return format_html(
             '<a class="npd-link" href="{}">{}</a>', record_url(act.entity_type, act.entity_id), act.label
@@ -260,7 +251,7 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
         def question() -> Question:
             newest = pending.aggregate(pk=Max("pk"))["pk"] or 0
             hidden = [*selection(request, f"{decision}_selected"), (NEWEST_KEY, newest)]
-            return approval_question(request.user, pending, decision, hidden)
+            return approval_question(pending, decision, hidden)
 
         # All of a list means what the page had counted: what came since nobody has seen.
         counted = pending.filter(pk__lte=posted_number(request.POST.get(NEWEST_KEY, "")) or 0)
@@ -297,13 +288,13 @@ def of_chosen_kind(request: HttpRequest, pending: QuerySet[ApprovalRequest]) -> 
 
 
 def approval_question(
-    user: Any, pending: QuerySet[ApprovalRequest], decision: str, hidden: Sequence[tuple[str, object]]
+    pending: QuerySet[ApprovalRequest], decision: str, hidden: Sequence[tuple[str, object]]
 ) -> Question:
     number, records = pending.count(), pending.values("entity_type", "entity_id").distinct().count()
     if not number:
         return Question("Nothing of this is waiting any more", ["It was decided meanwhile, or its cause has ended."])
     kinds = [ApprovalKind(kind) for kind in pending.order_by("kind").values_list("kind", flat=True).distinct()]
-    is_approved, types = decision == "approve", visible_types(user)
+    is_approved = decision == "approve"
     if len(kinds) == 1:
         button = decision_label(pending, kinds[0], decision)
         title = f"{button}?"
@@ -315,7 +306,7 @@ def approval_question(
         title,
         [EFFECTS[decision][kind] for kind in kinds],
         button,
-        [_approval_table(pending, kind, types) for kind in kinds],
+        [_approval_table(pending, kind) for kind in kinds],
         hidden,
         deletes=is_approved,
         # Deletions and emptied fields are never one button.
@@ -333,7 +324,7 @@ _WAITING_HEADS = {
 }
 
 
-def _approval_table(pending: QuerySet[ApprovalRequest], kind: ApprovalKind, types: Collection[str]) -> RecordTable:
+def _approval_table(pending: QuerySet[ApprovalRequest], kind: ApprovalKind) -> RecordTable:
     """List what would be lost of one kind, under what would be done with it, and by whom it came about."""
     of_kind = pending.filter(kind=kind)
     shown = list(of_kind.order_by("pk")[:MAX_ROWS_SHOWN])
@@ -342,8 +333,7 @@ def _approval_table(pending: QuerySet[ApprovalRequest], kind: ApprovalKind, type
     for act in shown:
         # That its record was deleted stands above them all.
         what = act.values.get("record", act.label) if kind is ApprovalKind.ITEMS else act.label
-        row = (known_text(types, act.entity_type, what), type_label(act.entity_type), authors.get(act.pk, ""))
-        rows.append(row)
+        rows.append((what, type_label(act.entity_type), authors.get(act.pk, "")))
     label = decision_label(pending, kind, "approve")
     title = f"Waits for approval: {label[0].lower()}{label[1:]}"
     if kind is ApprovalKind.ITEMS:
@@ -418,9 +408,7 @@ class TombstoneAdmin(ReadOnlyAdmin):
     empty_words = "What is deleted in NPD is listed here, with what became of its item. For 30 days it can be restored."
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Leave out those of types whose records this person may not see: a row says all that its record said."""
         rows: QuerySet[Any] = super().get_queryset(request)
-        hidden = {spec.entity_type for spec in registry.entities()} - visible_types(request.user)
         may_add = [
             spec.entity_type for spec in registry.entities() if registry.may_act(request.user, "add", spec.entity_type)
         ]
@@ -429,7 +417,7 @@ class TombstoneAdmin(ReadOnlyAdmin):
         is_list = request.resolver_match and request.resolver_match.url_name == "sync_tombstone_changelist"
         if is_list and request.GET.keys().isdisjoint((SEARCH_VAR, "state__exact", "state__in", "state")):
             rows = rows.exclude(state=TombstoneState.RESTORED)
-        return rows.exclude(entity_type__in=sorted(hidden)) if hidden else rows
+        return rows
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.restore_some)
@@ -579,14 +567,13 @@ def _item_text(row: Tombstone) -> str:
 
 
 @admin.register(IgnoredItem)
-class IgnoredItemAdmin(ReaderMixin, PageAdmin):
+class IgnoredItemAdmin(PageAdmin):
     """Items that are not to become records; considering one again, or deleting its row, asks again."""
 
     list_display = ("item_id", "kind", "why", "reason", "moment")
     list_filter = (EntityFilter, "unlinked")
-    search_fields = ("item_id", "known_reason", "entity_id")
+    search_fields = ("item_id", "reason", "entity_id")
     search_help_text = "An item's number, or why it is ignored"
-    quoting = ("reason",)
     ordering = ("-id",)
     actions = ("consider_again",)
     readonly_fields = ("entity_type", "item_id", "reason", "unlinked", "entity_id", "at")

@@ -20,7 +20,7 @@ from sync import registry
 from sync.admin.attention_pages import tallies_of
 from sync.admin.board_cards import Badge, BoardHealth, BoardStatus, health_url
 from sync.admin.connection_pages import has_answered, setup_checklist
-from sync.admin.queue_pages import LIVE_STATUSES, QueuePanel, is_whole, panel_of, pause_url, visible_pauses, with_states
+from sync.admin.queue_pages import LIVE_STATUSES, QueuePanel, is_whole, panel_of, pause_url, with_states
 from sync.admin.record_panel import inbox_url, may_change_mapping, rejection_act
 from sync.boards.board_columns import renamed_columns
 from sync.choices import Cause, QueueStatus
@@ -187,7 +187,6 @@ def attention_tasks(
 def _kind_lines(fix: str) -> Mapping[AttentionKind, _KindLine]:
     return {
         AttentionKind.FAILED: _KindLine(Severity.FAILED, "Open", "error"),
-        AttentionKind.WEBHOOK: _KindLine(Severity.FAILED, "Open", "webhook"),
         AttentionKind.NOTIFICATION: _KindLine(
             Severity.FAILED, "See why", "notifications_off", reverse("npd-notifications")
         ),
@@ -414,11 +413,11 @@ def health_context(
     tallies = tallies_of(request)  # the sidebar has asked already
     counts, number = {kind: tally.causes for kind, tally in tallies.items()}, _causes(tallies)
     others = _causes(attention.tallies(replace(scope, kinds=scope.others))) if scope.others else 0
-    paused = [one for _what, one in visible_pauses(user, panel.overview.pauses)]
+    paused = list(panel.overview.pauses)
     sees_calls = _may_see(request, SyncQueue) and not panel.overview.missing_token
     calls = quota.forecast(panel.overview.budget_state, panel.overview.account) if sees_calls else None
     data = HealthData(
-        boards, links, found, counts, causes, _names_of(causes, user), panel.now, calls,
+        boards, links, found, counts, causes, _names_of(causes), panel.now, calls,
         is_allowed(user, QueueAction.RETRY),
     )  # fmt: skip
     tasks = attention_tasks(
@@ -446,14 +445,13 @@ def health_context(
     }
 
 
-def _names_of(causes: Sequence[AttentionCause], user: Any) -> dict[tuple[str, Any], str]:
+def _names_of(causes: Sequence[AttentionCause]) -> dict[tuple[str, Any], str]:
     """The names of their records, and of each unmatched item that is the only one of its cause by board and reason."""
-    types = registry.visible_types(user)
-    records = registry.known_names(types, [(one.entity_type, one.entity_id) for one in causes])
+    records = registry.record_names((cause.entity_type, cause.entity_id) for cause in causes)
     single = [
-        Q(entity_type=one.entity_type, reason_code=one.code)
-        for one in causes
-        if one.kind is AttentionKind.UNMATCHED and one.number == 1 and one.entity_type in types
+        Q(entity_type=cause.entity_type, reason_code=cause.code)
+        for cause in causes
+        if cause.kind is AttentionKind.UNMATCHED and cause.number == 1
     ]
     items = UnmatchedItem.objects.filter(reduce(or_, single), ignored_at=None).exclude(name="") if single else ()
     return {(item.entity_type, item.reason_code): f"“{item.name}”" for item in items} | records

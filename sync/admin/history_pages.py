@@ -95,8 +95,7 @@ class UndoPagesMixin(PageAdmin):
         rows = list(decisions_of_batch(batch_id))
         if not rows:
             raise Http404(f"Nothing is kept of the sync {batch_id} that could be undone.")
-        title = "Undo this edit of several records?" if rows[0].kind == "edit" else "Undo all of that sync?"
-        return self._undo_page(request, rows, title, "")
+        return self._undo_page(request, rows, "Undo all of that sync?", "")
 
     def _undo_page(self, request: HttpRequest, rows: Sequence[Decision], title: str, back_url: str) -> HttpResponse:
         back_url = own_address(request, request.POST.get("next"), request.GET.get("next")) or back_url
@@ -213,16 +212,16 @@ class ActivityList(admin_base.PageChangeList):
         asked = {name for name in self.params if name not in (ORDER_VAR, SEARCH_VAR, EntityFilter.parameter_name)}
         if self.page_num > 1 or asked:
             return []
-        types, opens = registry.visible_types(self._reader), self._reader.has_perm("sync.view_tombstone")
+        opens = self._reader.has_perm("sync.view_tombstone")
         queue = reverse("admin:sync_syncqueue_changelist")
         wanted = self.params.get(EntityFilter.parameter_name)
         ids = None
         if self.query:
-            ids = record_ids_by_name(self._reader, self.query)
+            ids = record_ids_by_name(self.query)
             with suppress(ValueError):
                 ids.append(UUID(self.query))
         of_record: dict[tuple[str, str, UUID], list[tuple[UnsyncedEdit, dict[str, str]]]] = {}
-        for edit, labels in unsynced_changes(types, ids, limit=MOST_UNSYNCED):
+        for edit, labels in unsynced_changes(ids, limit=MOST_UNSYNCED):
             if not wanted or edit.entity_type in wanted:
                 of_record.setdefault((edit.entity_type, edit.who, edit.entity_id), []).append((edit, labels))
         acts: dict[tuple[str, ...], list[Any]] = {}
@@ -234,7 +233,7 @@ class ActivityList(admin_base.PageChangeList):
                 entity_type=entity_type, entity_id=entity_id, kind=UNSYNCED, key="", remote_id="", actor=who,
                 at=edits[0][0].at, sentence=f"{did} in NPD. {words}.", values={}, cause={},
             )  # fmt: skip
-            row.page_types, row.page_opens_deleted, row.page_now, row.page_day = types, opens, now, mark_of(row)[1]
+            row.page_opens_deleted, row.page_now, row.page_day = opens, now, mark_of(row)[1]
             row.page_url = registry.record_url(entity_type, entity_id)
             row.page_others_url = f"{queue}?{urlencode({'entity_type': entity_type})}"
             acts.setdefault((entity_type, who, words, "new" if is_new else "", edits[0][0].act), []).append(row)
@@ -274,8 +273,7 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
 
     list_display = ("moment", "record", "kind_of_record", "what", "who")
     list_filter = (EntityFilter, ("at", DateTimeRangeFilter))
-    search_fields = ("known_sentence", "remote_id", "actor", "entity_id", "batch_id")
-    quoting = ("sentence", "values", "cause")
+    search_fields = ("sentence", "remote_id", "actor", "entity_id", "batch_id")
     search_help_text = "A record's name, what happened, who did it, or an item's number"
     json_fields = ("values", "cause")
     summary = ("record", "said", "who", "moment", "before_and_after", "what_led_to_it")
@@ -410,7 +408,7 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
 
     moment = admin_base.time_column("at", "When")
 
-    def export_columns(self, user: Any) -> list[ExportColumn]:
+    def export_columns(self) -> list[ExportColumn]:
         """What happened, when, to which record, by whom."""
         return [
             ("When (UTC)", lambda row: row.at),

@@ -11,8 +11,6 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import admin
-from django.contrib.admin.models import LogEntry
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import ProtectedError, QuerySet, RestrictedError
 from django.http import HttpRequest
@@ -20,14 +18,16 @@ from django.utils.html import format_html
 
 from sync import registry
 from sync.admin import admin_base
+from sync.admin.board_pages import ask_for_columns
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable
 from sync.admin.deletion_pages import approval_question, decide_approvals, deleted_records_link, of_chosen_kind
 from sync.admin.inbox_offers import ActionResult, GroupLead, InboxAction, register_action, register_lead
 from sync.admin.queue_pages import DISCARD, RETRY, RETRY_NOW, left_sentences
+from sync.admin.record_panel import CHECK_LABEL, may_change_mapping
 from sync.admin.unmatched_pages import create_records, created_words, ignore_items, list_again
 from sync.api.request_rules import parse_moment
 from sync.boards.mapping import needs_column, retry_field
-from sync.choices import ApprovalKind, QueueDirection, RemovedItemPolicy
+from sync.choices import ApprovalKind, BlockedCode, QueueDirection, RemovedItemPolicy, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError
@@ -39,66 +39,69 @@ from sync.operations.attention import AttentionCause, AttentionEntry, AttentionK
 from sync.queue import SyncQueueService
 from sync.records.authors import log_action, log_action_many, who_may
 from sync.records.availability import wait_sentence
+from sync.records.blocked_fields import ThrottledField, write_loops
 from sync.records.item_links import request_recreation_many, request_unlink_many
 
 
-def _retry(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
-    done, problems, by = 0, list[str](), request.user.get_username()
-    wanted = {(one.entity_type, str(QueueDirection.TO_MONDAY)) for one in found if one.field}
-    if jobs := [one.job for one in found if one.kind is AttentionKind.FAILED]:
+def _retry(request: HttpRequest, entries: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
+    done = 0
+    problems = list[str]()
+    by = request.user.get_username()
+    wanted = {(entry.entity_type, str(QueueDirection.TO_MONDAY)) for entry in entries if entry.field}
+    if jobs := [entry.job for entry in entries if entry.kind is AttentionKind.FAILED]:
         rows = SyncQueue.objects.filter(pk__in=jobs)
         wanted |= set(rows.values_list("entity_type", "direction"))
         result = SyncQueueService().retry_all(rows, by)
         done += result.done
         problems += left_sentences(RETRY, result.in_flight, result.left, "was", "were")
     fields: dict[tuple[str, str], list[AttentionEntry]] = {}
-    for one in found:
-        if one.field:
-            fields.setdefault((one.entity_type, one.field), []).append(one)
+    for entry in entries:
+        if entry.field:
+            fields.setdefault((entry.entity_type, entry.field), []).append(entry)
     mappings = FieldMapping.objects.select_related("link").filter(key__in={key for _type, key in fields})
-    known = {(mapping.link.entity_type, mapping.key): mapping for mapping in mappings}
+    by_name = {(mapping.link.entity_type, mapping.key): mapping for mapping in mappings}
     for name, members in fields.items():
-        if name in known:
+        if name in by_name:
             try:
-                tried = retry_field(known[name], [one.entity_id for one in members if one.entity_id], by)
+                tried = retry_field(by_name[name], [entry.entity_id for entry in members if entry.entity_id], by)
             except ActionError as error:
                 problems.append(str(error))
             else:
                 done += tried
                 records = humanize.count_with_noun(tried, "record")
-                log_action(request.user, known[name], f"Tried again on {records}.")
+                log_action(request.user, by_name[name], f"Tried again on {records}.")
     wait = wait_sentence(done, wanted)
     when = f". {wait}" if wait else " now."
     stay = " Here until it has succeeded." if jobs else ""
-    entries = humanize.count_with_noun(done, "entry", "entries")
-    return ActionResult(done, f"{entries} will be tried again{when}{stay}", problems, outcome=f"{entries} tried again.")
+    number = humanize.count_with_noun(done, "entry", "entries")
+    return ActionResult(done, f"{number} will be tried again{when}{stay}", problems, outcome=f"{number} tried again.")
 
 
-def _discard(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
-    rows = SyncQueue.objects.filter(pk__in=[int(one.row_id) for one in found])
+def _discard(request: HttpRequest, entries: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
+    rows = SyncQueue.objects.filter(pk__in=[int(entry.row_id) for entry in entries])
     done = SyncQueueService().discard_all(rows, request.user.get_username()).done
     return ActionResult(done, f"{humanize.count_with_noun(done, 'failed job')} discarded.")
 
 
-def _discard_question(_request: HttpRequest, found: Sequence[AttentionEntry]) -> Question:
-    number = humanize.count_with_noun(len(found), "failed job")
-    rows = [(one.name, one.board, one.detail) for one in found[:MAX_ROWS_SHOWN]]
+def _discard_question(_request: HttpRequest, entries: Sequence[AttentionEntry]) -> Question:
+    number = humanize.count_with_noun(len(entries), "failed job")
+    rows = [(entry.name, entry.board, entry.detail) for entry in entries[:MAX_ROWS_SHOWN]]
     return Question(
         f"Discard {number}?",
         [DISCARD.effect],
         f"Yes, discard {number}",
-        [RecordTable(("Record", "Board", "Why it failed"), rows, len(found))],
+        [RecordTable(("Record", "Board", "Why it failed"), rows, len(entries))],
     )  # fmt: skip
 
 
-def _requests_of(found: Sequence[AttentionEntry]) -> QuerySet[ApprovalRequest]:
-    return ApprovalRequest.objects.filter(pk__in=[int(one.row_id) for one in found], state="pending")
+def _requests_of(entries: Sequence[AttentionEntry]) -> QuerySet[ApprovalRequest]:
+    return ApprovalRequest.objects.filter(pk__in=[int(entry.row_id) for entry in entries], state="pending")
 
 
 def _decide(
-    decision: str, request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]
+    decision: str, request: HttpRequest, entries: Sequence[AttentionEntry], seen: Mapping[str, Any]
 ) -> ActionResult:
-    report = decide_approvals(request, of_chosen_kind(request, _requests_of(found)), decision)
+    report = decide_approvals(request, of_chosen_kind(request, _requests_of(entries)), decision)
     return ActionResult(int(bool(report.done)), report.done, report.problems)
 
 
@@ -106,21 +109,22 @@ def _items_of(keys: Iterable[str]) -> Any:
     return UnmatchedItem.objects.filter(pk__in=[int(key) for key in keys])
 
 
-def _create(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
-    rows = _items_of(one.row_id for one in found)
-    said, items = f"{created_words(rows)} created.", [row.item_id for row in rows]
+def _create(request: HttpRequest, entries: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
+    rows = _items_of(entry.row_id for entry in entries)
+    outcome = f"{created_words(rows)} created."
+    items = [row.item_id for row in rows]
     done, report = create_records(request, rows)
-    return ActionResult(done, report.done, report.problems, outcome=said, items=items)
+    return ActionResult(done, report.done, report.problems, outcome=outcome, items=items)
 
 
-def _ignore(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
-    keys, said = ignore_items(request, _items_of(one.row_id for one in found))
-    return ActionResult(len(keys), said, undo=keys)
+def _ignore(request: HttpRequest, entries: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
+    keys, sentence = ignore_items(request, _items_of(entry.row_id for entry in entries))
+    return ActionResult(len(keys), sentence, undo=keys)
 
 
 def _consider_again(request: HttpRequest, tokens: Sequence[str]) -> ActionResult:
-    done, said = list_again(request, _items_of(tokens))
-    return ActionResult(done, f"Undone: {said}")
+    done, sentence = list_again(request, _items_of(tokens))
+    return ActionResult(done, f"Undone: {sentence}")
 
 
 def _may_retry(user: Any, entry: AttentionEntry) -> bool:
@@ -174,8 +178,69 @@ register_action(
 )
 
 
-def _decision_question(decision: str, request: HttpRequest, found: Sequence[AttentionEntry]) -> Question:
-    return approval_question(request.user, _requests_of(found), decision, ())
+# A field that is blocked as long as its column can't be used, or an automation rewrites it.
+
+
+_RESTORED = (
+    "Restored on the board (undo, or the board's trash), it is synced as before. A new column gets NPD's values, where "
+    "they are synced to Monday."
+)
+
+
+def _blocked_leads(causes: Sequence[AttentionCause], _now: datetime, _user: Any) -> dict[str, GroupLead]:
+    """Return where a column that was deleted can be restored, and what an update loop is."""
+    missing = [cause for cause in causes if cause.code == BlockedCode.COLUMN]
+    links = BoardLink.objects.filter(entity_type__in={cause.entity_type for cause in missing}) if missing else ()
+    urls = {link.entity_type: registry.board_url(registry.with_configured_board(link)) for link in links}
+    leads = {
+        cause.cause: GroupLead(_RESTORED, "Open the board", urls[cause.entity_type])
+        for cause in missing
+        if cause.entity_type in urls
+    }
+    loops = write_loops() if any(cause.code == BlockedCode.THROTTLED for cause in causes) else []
+    for loop in loops:
+        name = f"{AttentionKind.BLOCKED}:{loop.mapping.link.entity_type}:{loop.mapping.key}:{BlockedCode.THROTTLED}"
+        leads[name] = GroupLead(_loop_sentence(loop))
+    return leads
+
+
+def _loop_sentence(loop: ThrottledField) -> str:
+    until = humanize.day_and_time(loop.until) if loop.until else ""
+    is_pulled = loop.mapping.direction in (SyncDirection.BIDIRECTIONAL, SyncDirection.MONDAY_TO_NPD)
+    return (
+        f"After each of our writes, {loop.by} writes another value on the board, so nothing is sent to this field of "
+        f"these records until {until}; then it is tried once. Their other fields are synced. "
+        f"{'What the board shows still updates NPD. ' if is_pulled else ''}Once that is stopped, retry."
+    )
+
+
+def _check_columns(request: HttpRequest, entries: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
+    answers = list[str]()
+    problems = list[str]()
+    for link in BoardLink.objects.filter(entity_type__in={entry.entity_type for entry in entries}).order_by("pk"):
+        try:
+            answers.append(ask_for_columns(request, link))
+        except ActionError as error:
+            problems.append(str(error))
+    return ActionResult(len(answers), " ".join(answers), problems)
+
+
+register_lead(AttentionKind.BLOCKED, _blocked_leads)
+register_action(
+    InboxAction(
+        "check_column",
+        CHECK_LABEL,
+        frozenset({AttentionKind.BLOCKED}),
+        _check_columns,
+        effects={AttentionKind.BLOCKED: "Asks Monday whether the column is back; nothing is written."},
+        may=lambda user, entry: may_change_mapping(user),
+        fits=lambda entry: entry.cause_code == BlockedCode.COLUMN,
+    )
+)
+
+
+def _decision_question(decision: str, request: HttpRequest, entries: Sequence[AttentionEntry]) -> Question:
+    return approval_question(_requests_of(entries), decision, ())
 
 
 _APPROVED: Mapping[str, str] = {
@@ -197,7 +262,7 @@ _TOO_MANY = "Together with those of the hour before, that is more than usual, so
 
 register_lead(
     AttentionKind.APPROVAL,
-    lambda causes, _now, _user: {one.cause: GroupLead(f"{_WHAT_WAITS[one.code]} {_TOO_MANY}") for one in causes},
+    lambda causes, _now, _user: {cause.cause: GroupLead(f"{_WHAT_WAITS[cause.code]} {_TOO_MANY}") for cause in causes},
 )
 for _decision, _key in (("approve", "y"), ("reject", "n")):
     register_action(
@@ -270,7 +335,7 @@ def removal_leads(causes: Sequence[AttentionCause], now: datetime, user: Any) ->
     """Return what becomes of the records of these acts, when, how the items are restored, and who else may answer."""
     rows = BoardLink.objects.filter(entity_type__in={cause.entity_type for cause in causes}) if causes else ()
     links = {row.entity_type: registry.with_configured_board(row) for row in rows}
-    found = dict[str, GroupLead]()
+    leads = dict[str, GroupLead]()
     for cause in causes:
         if (link := links.get(cause.entity_type)) is None:
             continue
@@ -288,52 +353,52 @@ def removal_leads(causes: Sequence[AttentionCause], now: datetime, user: Any) ->
             sentence = f"Until {at} nothing is changed: restored by then, they are synced as before. {then}"
         sentence = f"{sentence} {_left_to_others(user, cause)}".rstrip()
         link_text = "Restore on Monday" if cause.code != "moved" else "Move back on Monday"
-        found[cause.cause] = GroupLead(sentence, link_text, registry.board_url(link), _RESTORE_STEPS[cause.code])
-    return found
+        leads[cause.cause] = GroupLead(sentence, link_text, registry.board_url(link), _RESTORE_STEPS[cause.code])
+    return leads
 
 
-def _by_type(found: Iterable[AttentionEntry]) -> dict[str, list[Any]]:
+def _by_type(entries: Iterable[AttentionEntry]) -> dict[str, list[Any]]:
     ids: dict[str, list[Any]] = {}
-    for one in found:
-        ids.setdefault(one.entity_type, []).append(one.entity_id)
+    for entry in entries:
+        ids.setdefault(entry.entity_type, []).append(entry.entity_id)
     return ids
 
 
-def _records_of(found: Sequence[AttentionEntry]) -> Iterator[SyncedModel]:
+def _records_of(entries: Sequence[AttentionEntry]) -> Iterator[SyncedModel]:
     """The records themselves, with what they point at; one query for each type."""
-    for entity_type, ids in _by_type(found).items():
+    for entity_type, ids in _by_type(entries).items():
         model = registry.entity(entity_type).model
         pointing = [field.name for field in registry.own_fields(model) if field.many_to_one]
         yield from model._default_manager.filter(pk__in=ids).select_related(*pointing)
 
 
-def _counted(found: Sequence[AttentionEntry], number: int | None = None) -> str:
+def _counted(entries: Sequence[AttentionEntry], number: int | None = None) -> str:
     """So many of these records, else all, as “60 contacts”."""
-    types = {one.entity_type for one in found}
-    return registry.count_of_type(len(found) if number is None else number, types.pop() if len(types) == 1 else "")
+    types = {entry.entity_type for entry in entries}
+    return registry.count_of_type(len(entries) if number is None else number, types.pop() if len(types) == 1 else "")
 
 
 def _removal_question(
-    title: str, effects: Sequence[str], button: str, found: Sequence[AttentionEntry], *, deletes: bool = False
+    title: str, effects: Sequence[str], button: str, entries: Sequence[AttentionEntry], *, deletes: bool = False
 ) -> Question:
     """Ask about these, and hold the answer to what they are now."""
-    shown = found[:MAX_ROWS_SHOWN]
+    shown = entries[:MAX_ROWS_SHOWN]
     details: dict[Any, str] = {record.pk: admin_base.describe(record) for record in _records_of(shown)}
     rows = [
-        (one.name, details.get(one.entity_id, ""), " ".join(filter(None, (f"{one.cause_text}.", one.detail))))
-        for one in shown
+        (entry.name, details.get(entry.entity_id, ""), " ".join(filter(None, (f"{entry.cause_text}.", entry.detail))))
+        for entry in shown
     ]
-    table = RecordTable(("Record", "Details", "What happened"), rows, len(found))
+    table = RecordTable(("Record", "Details", "What happened"), rows, len(entries))
     if len(happened := {what for *_record, what in rows}) == 1:
-        table = RecordTable(table.heads[:2], [record for *record, _what in rows], len(found), happened.pop())
+        table = RecordTable(table.heads[:2], [record for *record, _what in rows], len(entries), happened.pop())
     return Question(title, effects, button, [table], [(_ASKED_AT, sync_now().isoformat())], deletes=deletes)
 
 
 _ASKED_AT = "asked_at"
 
 
-def _create_again_question(_request: HttpRequest, found: Sequence[AttentionEntry]) -> Question:
-    items, are = humanize.count_with_noun(len(found), "item"), humanize.plural(len(found), "is", "are")
+def _create_again_question(_request: HttpRequest, entries: Sequence[AttentionEntry]) -> Question:
+    items, are = humanize.count_with_noun(len(entries), "item"), humanize.plural(len(entries), "is", "are")
     effects = [
         f"On Monday: {items} {are} created from what NPD says now. In NPD: nothing is changed.",
         (
@@ -341,16 +406,18 @@ def _create_again_question(_request: HttpRequest, found: Sequence[AttentionEntry
             "is listed as a possible duplicate."
         ),
         "To go back, archive the new items on the board.",
-        *_creation_cost(found),
+        *_creation_cost(entries),
     ]
-    return _removal_question(f"Create {items} again on Monday?", effects, f"Create {items}", found)
+    return _removal_question(f"Create {items} again on Monday?", effects, f"Create {items}", entries)
 
 
-def _creation_cost(found: Sequence[AttentionEntry]) -> Iterator[str]:
+def _creation_cost(entries: Sequence[AttentionEntry]) -> Iterator[str]:
     """What items are created without for now, and what they take of the day's calls."""
-    ids = _by_type(found)
+    ids = _by_type(entries)
     links = BoardLink.objects.filter(entity_type__in=ids).prefetch_related("mappings")
-    labels = [one.label for link in links for one in link.mappings.all() if one.problem and needs_column(one)]
+    labels = [
+        mapping.label for link in links for mapping in link.mappings.all() if mapping.problem and needs_column(mapping)
+    ]
     if labels:
         is_blocked = humanize.plural(len(labels), "is", "are")
         yield f"{humanize.join_first(labels)} {is_blocked} blocked: the items are created without it for now."
@@ -358,54 +425,54 @@ def _creation_cost(found: Sequence[AttentionEntry]) -> Iterator[str]:
         yield cost
 
 
-def _delete_question(_request: HttpRequest, found: Sequence[AttentionEntry]) -> Question:
-    records, are = _counted(found), humanize.plural(len(found), "is", "are")
+def _delete_question(_request: HttpRequest, entries: Sequence[AttentionEntry]) -> Question:
+    records, are = _counted(entries), humanize.plural(len(entries), "is", "are")
     effects = [
         f"In NPD: {records} {are} deleted, with what was edited there. On Monday: nothing is changed.",
         "To go back, restore them from “Deleted records”, within 30 days.",
     ]
-    return _removal_question(f"Delete {records} in NPD?", effects, f"Delete {records}", found, deletes=True)
+    return _removal_question(f"Delete {records} in NPD?", effects, f"Delete {records}", entries, deletes=True)
 
 
-def _unlink_question(_request: HttpRequest, found: Sequence[AttentionEntry]) -> Question:
-    records, stay = _counted(found), humanize.plural(len(found), "stays as it is", "stay as they are")
+def _unlink_question(_request: HttpRequest, entries: Sequence[AttentionEntry]) -> Question:
+    records, stay = _counted(entries), humanize.plural(len(entries), "stays as it is", "stay as they are")
     effects = [
         f"In NPD: {records} {stay}, with sync turned off. On Monday: nothing is changed.",
         "An item that is restored makes no record, and is matched with none, until somebody says so.",
         "To go back, “Link again…” on the record's page.",
     ]
-    return _removal_question(f"Unlink {records}?", effects, f"Unlink {records}", found)
+    return _removal_question(f"Unlink {records}?", effects, f"Unlink {records}", entries)
 
 
-def _create_again(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
+def _create_again(request: HttpRequest, entries: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
     problems = list[str]()
-    for entity_type, ids in _by_type(found).items():
+    for entity_type, ids in _by_type(entries).items():
         _log_on_records(request, entity_type, ids, "Creating its item again was asked for.")
         problems += request_recreation_many(entity_type, ids, request.user.get_username())
-    done = len(found) - len(problems)
-    wait = wait_sentence(done, [(one.entity_type, QueueDirection.TO_MONDAY) for one in found])
+    done = len(entries) - len(problems)
+    wait = wait_sentence(done, [(entry.entity_type, QueueDirection.TO_MONDAY) for entry in entries])
     items = humanize.count_with_noun(done, "item")
-    said = f"{items} will be created again. {wait}".rstrip()
-    return ActionResult(done, said, problems, outcome=f"{items} created again.")
+    sentence = f"{items} will be created again. {wait}".rstrip()
+    return ActionResult(done, sentence, problems, outcome=f"{items} created again.")
 
 
-def _unlink(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
-    for entity_type, ids in _by_type(found).items():
+def _unlink(request: HttpRequest, entries: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
+    for entity_type, ids in _by_type(entries).items():
         _log_on_records(request, entity_type, ids, "Unlink from Monday was asked for.")
         request_unlink_many(entity_type, ids, request.user.get_username())
-    both = [(one.entity_type, way) for one in found for way in (QueueDirection.TO_MONDAY, QueueDirection.TO_NPD)]
-    said = f"{_counted(found)} will be unlinked. {wait_sentence(len(found), both)}".rstrip()
-    return ActionResult(len(found), said, outcome=f"{_counted(found)} unlinked.")
+    both = [(entry.entity_type, way) for entry in entries for way in (QueueDirection.TO_MONDAY, QueueDirection.TO_NPD)]
+    sentence = f"{_counted(entries)} will be unlinked. {wait_sentence(len(entries), both)}".rstrip()
+    return ActionResult(len(entries), sentence, outcome=f"{_counted(entries)} unlinked.")
 
 
 def _log_on_records(request: HttpRequest, entity_type: str, ids: Sequence[Any], sentence: str) -> None:
     log_action_many(request.user, registry.entity(entity_type).model._default_manager.filter(pk__in=ids), sentence)
 
 
-def _delete(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
+def _delete(request: HttpRequest, entries: Sequence[AttentionEntry], seen: Mapping[str, Any]) -> ActionResult:
     """Delete the records as their list would; one that was edited since the question is left."""
     asked_at, done, problems = parse_moment(request.POST.get(_ASKED_AT)), 0, []
-    for entity_type, ids in _by_type(found).items():
+    for entity_type, ids in _by_type(entries).items():
         manager = registry.entity(entity_type).model._default_manager
         rows = manager.filter(pk__in=ids, updated_at__lte=asked_at) if asked_at else manager.none()
         if edited := len(ids) - rows.count():
@@ -414,10 +481,10 @@ def _delete(request: HttpRequest, found: Sequence[AttentionEntry], seen: Mapping
         number, refused = _delete_records(request, rows)
         done += number
         problems += refused
-    said = f"{_counted(found, done)} {humanize.plural(done, 'is', 'are')} deleted in NPD."
+    sentence = f"{_counted(entries, done)} {humanize.plural(done, 'is', 'are')} deleted in NPD."
     # No undo: a restored record gets a new item on Monday, which is asked about there.
     link = deleted_records_link(request.user, "Restore under Deleted records")
-    return ActionResult(done, format_html("{} {}", said, link), problems)
+    return ActionResult(done, format_html("{} {}", sentence, link), problems)
 
 
 def _delete_records(request: HttpRequest, rows: QuerySet[SyncedModel]) -> tuple[int, list[str]]:
@@ -431,8 +498,8 @@ def _delete_records(request: HttpRequest, rows: QuerySet[SyncedModel]) -> tuple[
     except (ProtectedError, RestrictedError):
         if len(ids) == 1:
             return 0, [f"“{rows[0]}” was not deleted: other records in NPD need it."]
-        found = [_delete_records(request, rows.model._default_manager.filter(pk=one)) for one in ids]
-        return sum(number for number, _problems in found), [text for _number, texts in found for text in texts]
+        results = [_delete_records(request, rows.model._default_manager.filter(pk=key)) for key in ids]
+        return sum(number for number, _problems in results), [text for _number, texts in results for text in texts]
     return len(ids), []
 
 
@@ -466,19 +533,3 @@ for _name, _label, _many, _key, _run, _asked in (
             may=_may_delete if _name == "delete_removed" else _may_answer,
         )
     )
-
-
-def _turn_on_again(request: HttpRequest, tokens: Sequence[Any]) -> ActionResult:
-    """Turn sync on again for the records of these lines of this person's log: a type, the first and the last."""
-    entity_type, first, last = tokens
-    model_admin: Any = admin.site.get_model_admin(registry.entity(entity_type).model)
-    if not model_admin.has_change_permission(request):
-        raise PermissionDenied
-    kind = {"content_type__app_label": model_admin.opts.app_label, "content_type__model": model_admin.opts.model_name}
-    entries = LogEntry.objects.filter(user_id=request.user.pk or 0, pk__range=(first, last), **kind)
-    ids = list(entries.values_list("object_id", flat=True))
-    number = len(model_admin.set_sync(request, model_admin.get_queryset(request).filter(pk__in=ids), on=True))
-    return ActionResult(number, f"Sync turned on again for {registry.count_of_type(number, entity_type)}.")
-
-
-register_action(InboxAction("turn_sync_off", "", frozenset(), None, undo=_turn_on_again))

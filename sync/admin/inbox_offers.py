@@ -21,64 +21,47 @@ from sync.operations.attention import AttentionCause, AttentionEntry, AttentionK
 
 @dataclass(frozen=True)
 class ActionResult:
-    """What came of an act: how many entries it was done with, a sentence, and why others were left.
+    """What came of an act."""
 
-    `undo` has a text for each entry with which the action's `undo` takes it back. `outcome` is the sentence once the
-    jobs of its entries, or of these `items`, are done: until then the inbox shows how far they are.
-    """
-
-    done: int
+    done: int  # entries it was done with
     sentence: str = ""
-    problems: Sequence[str] = ()
-    undo: Sequence[str] = ()
+    problems: Sequence[str] = ()  # why others were left alone
+    undo: Sequence[str] = ()  # a text for each entry, with which the action's `undo` takes it back
+    # The sentence once the jobs of the entries, or of these items, are done: the inbox shows how far they are.
     outcome: str = ""
     items: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class InboxAction:
-    """One act: a button of rows and of the selected ones. `shortcut` is its key, `labels` what it is called for a kind.
-
-    `effects` says for a kind what it does, where the mouse rests on the button. Both may be by the code of a cause
-    instead, which comes first. One that `deletes` is red.
-
-    `page` prepares it for many on a page of its own, which asks and shows how far it is, and returns the address; empty
-    where that page takes none of them. An act without `run` is always done there, another for all that match alone.
-
-    With `names_type` the “record” of its label is the entry's type on a row. `many` is what it is called for all of one
-    cause, with their {number}, or as so many {records} or {items}; without, it is offered for one by one. `of_cause`:
-    it stands above the entries of a cause alone, for all of them. `by_choice`: it stands beside the row's choice of a
-    column, and is offered where there is one. `again` is what it is called for a job that is tried again anyway, which
-    nothing else can be done with. `consequences` say instead of both labels what it does, by the code of
-    the cause. `may` is the right that it asks for, without one that of its entries' kind.
-    `fits` says whether it makes sense for an entry of its kinds, `by_entry` that the entry itself says so among its
-    `acts`; `run` gets the values that each row showed, by key.
-    `empties` are the values of an entry that it would empty, on the side that `emptied_side` names: such a button is
-    red, says so, and asks.
-    """
+    """One act: a button of rows, of the selected ones, and of all entries of a cause."""
 
     name: str
     label: str
     kinds: frozenset[AttentionKind]
+    # It gets the values that each row showed, by key. Without it, the act is always done on its `page`.
     run: Callable[[HttpRequest, Sequence[AttentionEntry], Mapping[str, Any]], ActionResult] | None
-    shortcut: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
-    effects: Mapping[str, str] = field(default_factory=dict)
-    names_type: bool = False
-    deletes: bool = False
+    shortcut: str = ""  # its key
+    labels: Mapping[str, str] = field(default_factory=dict)  # what it is called, by the code of a cause or by kind
+    effects: Mapping[str, str] = field(default_factory=dict)  # what it does, by the same; shown by the mouse
+    names_type: bool = False  # “record” in its label becomes the entry's type
+    deletes: bool = False  # a red button
+    # What it is called for all of a cause, with their {number}, or as so many {records} or {items}; without, it is
+    # offered for one by one.
     many: str = ""
-    consequences: Mapping[str, str] = field(default_factory=dict)
-    of_cause: bool = False
-    by_choice: bool = False
-    again: str = ""
+    consequences: Mapping[str, str] = field(default_factory=dict)  # instead of both labels, by the code of the cause
+    of_cause: bool = False  # it stands above the entries of a cause alone, for all of them
+    again: str = ""  # what it is called for a job that is tried again anyway; nothing else is offered for such a job
+    # Prepares it for many on a page of its own, and returns the address; empty where that page takes none of them.
     page: Callable[[HttpRequest, Sequence[AttentionEntry], str], str] | None = None
     question: Callable[[HttpRequest, Sequence[AttentionEntry]], Question] | None = None
     undo: Callable[[HttpRequest, Sequence[str]], ActionResult] | None = None
     may: Callable[[Any, AttentionEntry], bool] = lambda user, entry: attention.may_act_on(
         user, entry.kind, entry.entity_type
     )
-    fits: Callable[[AttentionEntry], bool] = lambda entry: True
-    by_entry: bool = False
+    fits: Callable[[AttentionEntry], bool] = lambda entry: True  # whether it makes sense for an entry of its kinds
+    by_entry: bool = False  # whether the entry says so itself, among its `acts`
+    # The values of an entry that it would empty, on the side that `emptied_side` names: such a button is red, and asks.
     empties: Callable[[AttentionEntry], Sequence[SideValues]] = lambda entry: ()
     emptied_side: str = ""
 

@@ -45,12 +45,12 @@ class ExportMixin(PageAdmin):
     export_related: tuple[str, ...] = ()
     """Relations whose names are among the columns."""
 
-    def export_columns(self, user: Any) -> Sequence[ExportColumn]:
+    def export_columns(self) -> Sequence[ExportColumn]:
         raise NotImplementedError
 
     def export_table(self, request: HttpRequest) -> ListTable:
         """Return what the list of this address and this person has on all its pages, in the list's order."""
-        columns = self.export_columns(request.user)
+        columns = self.export_columns()
         rows: QuerySet[Any] = self.get_changelist_instance(request).queryset
         return ListTable(
             str(self.opts.verbose_name_plural), [title for title, _ in columns], self._cells(rows, columns)

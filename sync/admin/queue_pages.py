@@ -4,7 +4,7 @@ a person does with one or with all that match: retry, cancel, discard.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -444,16 +444,11 @@ class QueuePanel:
         return [Selection("entity_type", "Board", boards), Selection("direction", "Direction", ways)]
 
 
-def load_panel(visible_types: Collection[str]) -> QueuePanel:
-    """Return how the queue stands now; what may name records, of these types alone."""
+def load_panel() -> QueuePanel:
+    """Return how the queue stands now."""
     status = overview(finished=True)
     return QueuePanel(
-        boards=[
-            BoardStatus(
-                registry.entity(one.entity_type), one, status, hides_reasons=one.entity_type not in visible_types
-            )
-            for one in status.shown
-        ],
+        boards=[BoardStatus(registry.entity(board.entity_type), board, status) for board in status.shown],
         overview=status,
         live=number_of([one for one in status.all_jobs if one.status in LIVE_STATUSES]),
         now=status.now,
@@ -463,18 +458,14 @@ def load_panel(visible_types: Collection[str]) -> QueuePanel:
 def panel_of(request: HttpRequest) -> QueuePanel:
     """Return the panel of a page; whatever the page shows is of one moment."""
     if not hasattr(request, "queue_panel"):
-        request.queue_panel = load_panel(registry.visible_types(request.user))  # type: ignore[attr-defined]
+        request.queue_panel = load_panel()  # type: ignore[attr-defined]
     found: QueuePanel = request.queue_panel  # type: ignore[attr-defined]
     return found
 
 
-def visible_pauses(user: Any, pauses: Iterable[QueuePause]) -> list[tuple[str, QueuePause]]:
-    """Return those of everything and of boards that this user may see, each with what it holds."""
-    types = {"", *registry.visible_types(user)}
-    sees_all = user.has_perm("sync.view_syncqueue")
-    return [
-        (pause_label(one.entity_type, one.direction), one) for one in pauses if sees_all or one.entity_type in types
-    ]
+def labelled_pauses(pauses: Iterable[QueuePause]) -> list[tuple[str, QueuePause]]:
+    """Return the pauses, each with what it holds."""
+    return [(pause_label(pause.entity_type, pause.direction), pause) for pause in pauses]
 
 
 def is_whole(pause: QueuePause) -> bool:
@@ -513,8 +504,7 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
     list_display = ("state", "record_or_item", "kind_of_record", "way", "tries", "next_try", "reason_words", "age")
     list_display_links = ("state",)
     list_filter = (("status", StatusFilter), EntityFilter, ("direction", ChoicesCheckboxFilter), UnmatchedItemsFilter)
-    search_fields = ("remote_id", "known_error_message", "known_reason", "entity_id")
-    quoting = ("error_message", "reason", "payload")
+    search_fields = ("remote_id", "error_message", "reason", "entity_id")
     search_help_text = "A record's name or NPD ID, an item's number, or words of an error"
     ordering = ("-id",)
     json_fields = ("payload",)
@@ -608,11 +598,7 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
     def prepare_page(self, rows: list[Any]) -> None:
         """Put the names of the page's new items on its rows, and what is known of their boards."""
         super().prepare_page(rows)
-        # Of the types whose records their reader may see.
-        known = [
-            one for one in rows if one.is_unmatched_item and not registry.is_hidden(one.page_types, one.entity_type)
-        ]
-        names = item_names(row.remote_id for row in known)
+        names = item_names(row.remote_id for row in rows if row.is_unmatched_item)
         boards = SimpleLazyObject(lambda: overview().by_type)
         for row in rows:
             row.page_items = names
@@ -672,7 +658,7 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
 
     age = admin_base.time_column("created_at", "Queued")
 
-    def export_columns(self, user: Any) -> list[ExportColumn]:
+    def export_columns(self) -> list[ExportColumn]:
         """How each job stands, and why; failed ones are exported by the list's filter."""
         return [
             ("Status", lambda row: row.get_status_display()),

@@ -29,7 +29,7 @@ from sync.reconcile.field_values import to_json_value
 from sync.reconcile.lookups import display_of
 from sync.records.authors import NOBODY, SYNC_ACTOR, UnsyncedEdit, actor_name, unsynced_edits, users_of
 from sync.records.tombstones import deleted_names
-from sync.registry import HiddenName, hide_quotes, page_url, visible_types
+from sync.registry import page_url
 
 MOST_LINES = 50
 FIELD_PARAMETER = "activity"
@@ -49,7 +49,6 @@ _ICONS = {
     "pull": ("arrow_downward", "Updated from Monday"),
     "create": ("add_circle", "Created"),
     "import": ("upload_file", "Imported"),
-    "edit": ("edit", "Edited with others"),
     "link": ("link", "Linked"),
     "unlinked": ("link_off", "Unlinked"),
     "undo": ("undo", "Undo"),
@@ -308,18 +307,13 @@ class Activity:
 
 def activity_of(record: SyncedModel, *, reader: Any, field: str = "", limit: int = MOST_LINES) -> Activity:
     """Return the newest things that happened to a record, as this user may know them; of one field where it has it."""
-    hidden = registry.hidden_relations(reader, type(record))
-    names = _names_by_key(record, hidden)
+    names = _names_by_key(record)
     chosen = field if field in names else ""
     about = {"entity_type": record.entity_type(), "entity_id": record.pk}
-    unknown = FieldMapping.objects.filter(link__entity_type=record.entity_type(), fields__overlap=list(hidden))
-    # What moved a hidden relation would name the record that it points at.
-    rows = Decision.objects.filter(**about).exclude(key__in=unknown.values("key") if hidden else ())
-    decisions, types = list((rows.filter(key=chosen) if chosen else rows)[:limit]), visible_types(reader)
-    for row in decisions if hidden else ():
-        hide_quotes(row, types, ("sentence", "values", "cause"))
+    rows = Decision.objects.filter(**about)
+    decisions = list((rows.filter(key=chosen) if chosen else rows)[:limit])
     shown = {name for _, fields in ([names[chosen]] if chosen else names.values()) for name in fields}
-    changes = _Changes(record, limit, [one for one in _fields(record) if not chosen or one.name in shown], hidden)
+    changes = _Changes(record, limit, [one for one in _fields(record) if not chosen or one.name in shown])
     told = _Told(decisions, changes, names)
     labels = {name: label for label, fields in names.values() for name in fields if len(fields) == 1}
     lines = [
@@ -338,14 +332,12 @@ def activity_of(record: SyncedModel, *, reader: Any, field: str = "", limit: int
 _SENT_WAYS = (SyncDirection.BIDIRECTIONAL, SyncDirection.NPD_TO_MONDAY)
 
 
-def unsynced_changes(
-    types: Collection[str], ids: Sequence[UUID] | None = None, *, limit: int
-) -> list[tuple[UnsyncedEdit, dict[str, str]]]:
+def unsynced_changes(ids: Sequence[UUID] | None = None, *, limit: int) -> list[tuple[UnsyncedEdit, dict[str, str]]]:
     """Return the edits that wait to be sent, newest first, each with the labels of its columns that are sent.
 
-    Of these records, or of those of these types with the newest jobs. An edit that added its record has no columns.
+    Of these records, or of those with the newest jobs. An edit that added its record has no columns.
     """
-    edits = [one for one in unsynced_edits(ids, limit=limit) if one.entity_type in types]
+    edits = [edit for edit in unsynced_edits(ids, limit=limit) if registry.is_registered(edit.entity_type)]
     sent: dict[UUID, dict[str, str]] = {}
     for entity_type in {one.entity_type for one in edits}:
         model = registry.entity(entity_type).model
@@ -370,12 +362,12 @@ def unsynced_words(edit: UnsyncedEdit) -> str:
     return "Not synced: its job failed" if edit.has_failed else "Pending"
 
 
-def _names_by_key(record: SyncedModel, hidden: frozenset[str]) -> dict[str, tuple[str, tuple[str, ...]]]:
+def _names_by_key(record: SyncedModel) -> dict[str, tuple[str, tuple[str, ...]]]:
     """The label and the record's own fields of each mapped field, by its key; then the fields that aren't mapped."""
     mappings = FieldMapping.objects.filter(link__entity_type=record.entity_type()).order_by("position", "pk")
-    found = {one.key: (one.label, tuple(one.fields)) for one in mappings if hidden.isdisjoint(one.fields)}
+    found = {one.key: (one.label, tuple(one.fields)) for one in mappings}
     mapped = {name for _, fields in found.values() for name in fields}
-    own = [one for one in registry.own_fields(type(record)) if one.name not in hidden | mapped]
+    own = [one for one in registry.own_fields(type(record)) if one.name not in mapped]
     return found | {one.name: (capfirst(str(one.verbose_name)), (one.name,)) for one in own}
 
 
@@ -561,7 +553,7 @@ def batch_sizes(batches: Collection[UUID]) -> dict[UUID, int]:
 class _Changes:
     """The newest changes of some of a record's fields, each with the row before it, and their values in words."""
 
-    def __init__(self, record: SyncedModel, limit: int, fields: Sequence[Any], hidden: frozenset[str]) -> None:
+    def __init__(self, record: SyncedModel, limit: int, fields: Sequence[Any]) -> None:
         self.is_whole = len(fields) == len(_fields(record))
         if self.is_whole:
             # One more than is shown: what the oldest of them changed, only the one before it tells.
@@ -572,7 +564,7 @@ class _Changes:
         self.fields = fields
         self._record, self._display = record, display_of(record) if self.pairs else None
         self.actors = _actors([event for event, _ in self.pairs])
-        self._labels = _labels_of_relations(fields, self.pairs, hidden)
+        self._labels = _labels_of_relations(fields, self.pairs)
 
     def values(self, field: Any, before: Any, after: Any) -> tuple[str, str]:
         """A field's values in two events; as they were typed where only their spelling differs."""
@@ -601,7 +593,7 @@ class _Unsynced:
 
     def __init__(self, record: SyncedModel) -> None:
         is_waiting = record.sync_status in (RecordSyncStatus.PENDING, RecordSyncStatus.CONFLICT)
-        edits = unsynced_changes([record.entity_type()], [record.pk], limit=1) if is_waiting else []
+        edits = unsynced_changes([record.pk], limit=1) if is_waiting else []
         self._left = Counter((one.context_id, name) for one, labels in edits for name in labels or ("",))
         self._words = unsynced_words(edits[0][0]) if edits else ""
 
@@ -729,9 +721,7 @@ def _actors(events: Sequence[Any]) -> dict[int, str]:
     }
 
 
-def _labels_of_relations(
-    fields: Sequence[Any], pairs: Sequence[tuple[Any, Any]], hidden: frozenset[str]
-) -> dict[str, dict[Any, str]]:
+def _labels_of_relations(fields: Sequence[Any], pairs: Sequence[tuple[Any, Any]]) -> dict[str, dict[Any, str]]:
     """Return, for each relation, the names of what the events point at; one query a relation."""
     labels: dict[str, dict[Any, str]] = {}
     for field in fields:
@@ -739,10 +729,8 @@ def _labels_of_relations(
             ids = {getattr(event, field.attname) for pair in pairs for event in pair if event is not None} - {None}
             related: Any = field.related_model
             found = related._default_manager.in_bulk(list(ids)) if ids else {}
-            unknown = HiddenName.of(related.entity_type()) if field.name in hidden else ""
             gone = deleted_names(related.entity_type(), ids - found.keys())
-            names = gone | {key: str(target) for key, target in found.items()}
-            labels[field.attname] = {key: unknown or name for key, name in names.items()}
+            labels[field.attname] = gone | {key: str(target) for key, target in found.items()}
     return labels
 
 

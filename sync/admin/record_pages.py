@@ -16,7 +16,6 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import PermissionDenied
 from django.db import connection
 from django.db.models import CharField, DateTimeField, Model, Q, QuerySet, TextField
-from django.db.models.constants import LOOKUP_SEP
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -30,7 +29,6 @@ from unfold.widgets import DATETIME_CLASSES, UnfoldAdminTextareaWidget
 from sync import registry
 from sync.admin import admin_base, record_panel
 from sync.admin.admin_base import DateTimeRangeFilter, HealthFilter, PageAdmin, PageChangeList, overview_of
-from sync.admin.attention_pages import last_act
 from sync.admin.concurrent_edits import ConcurrentRecordForm, DeletedMeanwhileMixin, LinesField
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report, run_action
 from sync.admin.connection_pages import first_records
@@ -64,13 +62,21 @@ from sync.queue import SyncQueueService
 from sync.records import tombstones
 from sync.records.authors import log_action
 from sync.records.availability import wait_sentence
-from sync.records.item_links import request_recreation, unlinked_item
+from sync.records.item_links import relink, request_recreation, unlinked_item
 
 _RECREATION_EFFECTS = (
     "A new item is created on the board from what NPD says now, and linked with the record.",
     (
         "The old item stays as it is: archived or deleted. What was edited there and never synced stays there, too. "
         "Should it be restored on Monday later, it is listed as a possible duplicate."
+    ),
+)
+
+_LINK_EFFECTS = (
+    "The record is linked again with the item from which it was unlinked, and its sync is turned on.",
+    (
+        "What changed on one side since is synced to the other; what both sides changed differently becomes a "
+        "conflict. To undo it, unlink the record again."
     ),
 )
 
@@ -124,15 +130,14 @@ class RecordChangeList(PageChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         """Keep how the boards stand for what the page shows besides its rows; these in the spelling of all pages."""
-        self.boards, self.hides = overview_of(request), bool(registry.hidden_relations(request.user, self.model))
-        self.last_act = last_act(request, of="turn_sync_off")
+        self.boards = overview_of(request)
         super().get_results(request)
         for row in self.result_list:
             record_panel.respell(row, row.sync_view)
 
     def annotate_rows(self, rows: list[Any]) -> None:
         for row in rows:
-            row.page_boards, row.page_hides = self.boards, self.hides
+            row.page_boards = self.boards
 
     @cached_property
     def _state(self) -> str:
@@ -228,21 +233,6 @@ class SyncedModelAdmin(RecordSelectionMixin, DeletedMeanwhileMixin, ExportMixin,
         """The texts, the names of related records, and the item's number."""
         return (*registry.searched_fields(self.model), "monday_id")
 
-    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
-        """Return the columns; none names a record that the reader may not see."""
-        hidden = registry.hidden_relations(request.user, self.model)
-        return tuple(one for one in super().get_list_display(request) if one not in hidden)
-
-    def get_list_filter(self, request: HttpRequest) -> list[Any]:
-        hidden = registry.hidden_relations(request.user, self.model)
-        named = ((one[0] if isinstance(one, tuple) else one, one) for one in super().get_list_filter(request))
-        return [one for name, one in named if name not in hidden]
-
-    def get_search_fields(self, request: HttpRequest) -> list[str]:
-        """Return what is searched: what a search finds would tell their names, too."""
-        hidden = registry.hidden_relations(request.user, self.model)
-        return [str(one) for one in super().get_search_fields(request) if one.partition(LOOKUP_SEP)[0] not in hidden]
-
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
@@ -281,9 +271,7 @@ class SyncedModelAdmin(RecordSelectionMixin, DeletedMeanwhileMixin, ExportMixin,
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """The form of a record that exists has its own fields: whether and how it is synced is in the panel above."""
-        hidden = registry.hidden_relations(request.user, self.model)
-        found = [one for one in super().get_fieldsets(request, obj) if obj is None or one != SYNC_FIELDS]
-        return [(title, {**one, "fields": [f for f in one["fields"] if f not in hidden]}) for title, one in found]
+        return [one for one in super().get_fieldsets(request, obj) if obj is None or one != SYNC_FIELDS]
 
     def get_autocomplete_fields(self, request: HttpRequest) -> Sequence[str]:
         """Related records are searched for: there may be thousands."""
@@ -311,8 +299,7 @@ class SyncedModelAdmin(RecordSelectionMixin, DeletedMeanwhileMixin, ExportMixin,
     def prepare_page(self, rows: list[Any]) -> None:
         super().prepare_page(rows)
         first = rows[0] if rows else None
-        boards, hides = getattr(first, "page_boards", None), getattr(first, "page_hides", False)
-        views = record_panel.views_of(rows, first.page_now, boards, hides=hides) if first else {}
+        views = record_panel.views_of(rows, first.page_now, getattr(first, "page_boards", None)) if first else {}
         for row in rows:
             row.sync_view = views.get(row.pk)
 
@@ -335,17 +322,15 @@ class SyncedModelAdmin(RecordSelectionMixin, DeletedMeanwhileMixin, ExportMixin,
     def export_related(self) -> tuple[str, ...]:  # type: ignore[override]  # other lists have it as a plain tuple
         return tuple(field.name for field in registry.own_relations(self.model))
 
-    def export_columns(self, user: Any) -> list[ExportColumn]:
-        hidden = registry.hidden_relations(user, self.model)
+    def export_columns(self) -> list[ExportColumn]:
         own = [
             (capfirst(str(field.verbose_name)), partial(field_value, field))
             for field in registry.own_fields(self.model)
-            if field.name not in hidden
         ]
         return [
             *own,
             ("Sync", lambda row: str(row.sync_view.state.state.label)),
-            ("Why", lambda row: registry.without_quotes(row.sync_view.reason) if hidden else row.sync_view.reason),
+            ("Why", lambda row: row.sync_view.reason),
             ("Item on Monday", lambda row: row.monday_id),
             ("Last synced (UTC)", lambda row: row.monday_last_synced),
             ("Updated (UTC)", lambda row: row.updated_at),
@@ -370,6 +355,7 @@ class SyncedModelAdmin(RecordSelectionMixin, DeletedMeanwhileMixin, ExportMixin,
             "sync-now": self.push_record,
             "retry": self.retry_record,
             "create-again": self.create_item_again,
+            "link-again": self.link_again,
         }
 
     def action_urls(self, record: SyncedModel) -> dict[str, str]:
@@ -431,7 +417,7 @@ class SyncedModelAdmin(RecordSelectionMixin, DeletedMeanwhileMixin, ExportMixin,
     def change_direction(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
         """Give one record another direction; where that side's edits are going to be replaced, after a page."""
         chosen, shown = request.POST.get("direction", ""), request.POST.get("shown", "")
-        overwritten = record_panel.overwritten_values(record, chosen, request.user)
+        overwritten = record_panel.overwritten_values(record, chosen)
 
         def question() -> Question:
             undo = (
@@ -505,6 +491,22 @@ class SyncedModelAdmin(RecordSelectionMixin, DeletedMeanwhileMixin, ExportMixin,
         back_url = self._page_url(record)
         return run_action(self, request, run, back_url=back_url, question=question, atomic=False)
 
+    def link_again(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
+        """Link a record with the item that was let go of it, after a page that says which."""
+
+        def question() -> Question:
+            item = unlinked_item(record)
+            what = f"item {item.item_id}" if item else "its item"
+            return Question(f"Link “{record}” with {what} again?", _LINK_EFFECTS, "Yes, link it", page_name=str(record))
+
+        def run() -> str:
+            item_id = relink(record, request.user.get_username())
+            log_action(request.user, record, f"Linked with item {item_id} again.")
+            return f"“{record}” is linked again. The next sync does the rest."
+
+        back_url = self._page_url(record)
+        return run_action(self, request, run, back_url=back_url, question=question, atomic=False)
+
     def read_monday(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
         """Read Monday's side in one call and show it beside NPD's; to htmx only the table, else a page."""
         throttle_text = monday_throttle_reason(request)
@@ -522,7 +524,7 @@ class SyncedModelAdmin(RecordSelectionMixin, DeletedMeanwhileMixin, ExportMixin,
             **record_panel.sides_context(state, self.model, request.user),
             sides_read=None if unread else sync_now(),
             sides_unread=unread,
-            sides_next=record_panel.next_change_lines(live_reading, record, request.user),
+            sides_next=record_panel.next_change_lines(live_reading),
             sync_may_push=True,
             sync_enabled=record.sync_enabled,
             sync_urls=self.action_urls(record),
@@ -546,7 +548,7 @@ class SyncedModelAdmin(RecordSelectionMixin, DeletedMeanwhileMixin, ExportMixin,
     ) -> HttpResponse:
         """Mark in the form which fields are not in sync, and why."""
         if (record := kwargs.get("obj")) is not None:
-            record.page_view = record_panel.view_of(record, request.user)
+            record.page_view = record_panel.view_of(record)
             record_panel.mark_fields(context["adminform"].form, record, record.page_view, request.user)
             if request.method == "GET":
                 record_panel.respell(record, record.page_view)

@@ -45,7 +45,7 @@ from sync.operations.preview.explanation import LiveReading
 from sync.records.availability import Overview
 from sync.records.blocked_fields import WHERE_TO_UNBLOCK, throttle_reason, throttled_fields
 from sync.records.item_links import unlinked_item
-from sync.registry import known_text, link_of, page_url, record_url
+from sync.registry import link_of, page_url, record_url
 
 _CAUSES = {
     Part.CONFLICT: "Conflict",
@@ -67,16 +67,12 @@ _AFTER_QUIET_TIME = {
 
 @dataclass(frozen=True)
 class RecordSyncView:
-    """What a page shows of one record's sync: its state, its open conflicts, and the time of the page.
-
-    `hides`: its reader may not see all that it points at, which sentences quote.
-    """
+    """What a page shows of one record's sync: its state, its open conflicts, and the time of the page."""
 
     record_id: UUID
     state: RecordView
     now: datetime
     conflicts: Sequence[OpenConflict] = field(default_factory=tuple)
-    hides: bool = False
 
     @property
     def has_failed(self) -> bool:
@@ -103,7 +99,7 @@ class RecordSyncView:
         words = humanize.without_request_id(self.state.words)
         if words and self.state.status != RecordSyncStatus.SYNCED and words.startswith(self.stop):
             words = self.stop or words
-        return registry.without_quotes(words) if self.hides else words
+        return words
 
     @property
     def quiet_time(self) -> str:
@@ -199,7 +195,7 @@ class RecordSyncView:
 
 
 def views_of(
-    records: Sequence[SyncedModel], now: datetime, boards: Overview | None = None, *, hides: bool = False
+    records: Sequence[SyncedModel], now: datetime, boards: Overview | None = None
 ) -> dict[UUID, RecordSyncView]:
     """Return what a page shows of these records; the number of queries doesn't grow with theirs.
 
@@ -209,12 +205,11 @@ def views_of(
         return {}
     states = describe(records, boards=boards)
     conflicts = current_store().open_conflicts(records[0].entity_type(), [record.id for record in records])
-    return {key: RecordSyncView(key, state, now, tuple(conflicts.get(key, ())), hides) for key, state in states.items()}
+    return {key: RecordSyncView(key, state, now, tuple(conflicts.get(key, ()))) for key, state in states.items()}
 
 
-def view_of(record: SyncedModel, reader: Any) -> RecordSyncView:
-    hides = bool(registry.hidden_relations(reader, type(record)))
-    return views_of([record], sync_now(), hides=hides)[record.id]
+def view_of(record: SyncedModel) -> RecordSyncView:
+    return views_of([record], sync_now())[record.id]
 
 
 def respell(record: Any, view: RecordSyncView | None) -> None:
@@ -335,12 +330,12 @@ _FLOW_LABELS = {
 
 
 def sides_context(view: RecordView, model: type[SyncedModel], reader: Any) -> dict[str, Any]:
-    """Return what the table of both sides takes: its rows, without what this user may not know, and whether any is
-    synced otherwise than the record. Most of Monday's values are as read then; a row says another time.
+    """Return what the table of both sides takes: its rows, and whether any is synced otherwise than the record.
+
+    Most of Monday's values are as read then; a row says another time.
     """
-    hidden = registry.hidden_relations(reader, model)
     has_form = registry.may_act(reader, "change", model.entity_type())
-    shown = [one for one in view.fields if hidden.isdisjoint(one.names)]
+    shown = view.fields
     removed_badge, removed = _REMOVED.get(view.removed_item, _NOT_SHOWN) if view.removed_item else ("", "")
     badges = {**FIELD_BADGES, FieldReason.IN_SYNC: ("off", "block", removed_badge)} if removed else FIELD_BADGES
     sides = [
@@ -378,7 +373,7 @@ class ActCode(StrEnum):
     FIX = "fix"
     CHECK_COLUMN = "check_column"
     OPEN_BOARD = "open_board"
-    CREATE_COLUMN = "create_column"
+    MAP_FIELD = "map_field"
     UNBLOCK = "unblock"
     RETRY = "retry"
     RESTORE = "restore"
@@ -465,7 +460,7 @@ class RecordAdvice:
             case Part.SYNC_OFF:
                 yield self._own(ActCode.SWITCH_ON, "play_arrow", "Turn sync on", "resume")
                 if not self.record.monday_id and unlinked_item(self.record) is not None:
-                    yield self._listed(ActCode.LINK_AGAIN, "link", "Link again…", "link_again")
+                    yield self._own(ActCode.LINK_AGAIN, "link", "Link again…", "link_again")
             case Part.NO_SYNC:
                 direction = {"shown": SyncDirection.NONE.value, "direction": SyncDirection.BIDIRECTIONAL.value}
                 yield self._own(ActCode.SYNC_BOTH_WAYS, "sync_alt", "Sync both ways", "direction", direction)
@@ -480,10 +475,6 @@ class RecordAdvice:
         self, code: ActCode, icon: str, label: str, name: str, hidden: Mapping[str, str] | None = None
     ) -> PanelAct:
         return PanelAct(code, icon, label, self.urls[name], hidden or {})
-
-    def _listed(self, code: ActCode, icon: str, label: str, action: str) -> PanelAct:
-        hidden = {"_selected_action": str(self.record.pk), "index": "0", "action": action}
-        return PanelAct(code, icon, label, self.urls["list"], hidden)
 
     def _may_view_cases(self) -> bool:
         return bool(self.user.has_perm("conflicts.view_syncconflict"))
@@ -553,12 +544,12 @@ class RecordAdvice:
         may_map = may_change_mapping(self.user)
         link = link_of(self.record.entity_type()) if may_map and any(one.column_id for one in missing) else None
         if link is not None:
-            yield self._column_act(ActCode.CHECK_COLUMN, "refresh", CHECK_LABEL, missing[0])
+            yield self._check_act(missing[0])
             url = registry.board_url(link)
             yield PanelAct(ActCode.OPEN_BOARD, "view_list", "Open the board", url, is_link=True, leaves=True)
-        for mapping in missing[:MAX_FIXES] if may_map else ():
-            what = f" for {self._word(mapping.key)}" if len(names) > 1 else ""
-            yield self._column_act(ActCode.CREATE_COLUMN, "view_column", f"Create a new column{what}…", mapping)
+        if missing and may_map:
+            url = reverse("admin:sync_boardlink_change", args=[missing[0].link_id])
+            yield PanelAct(ActCode.MAP_FIELD, "view_column", "Choose another column", url, is_link=True)
         if names and self.user.has_perm("sync.view_syncmetadata"):
             # Where nothing but a column can help, the page it leads to has the other ways.
             is_open = may_map and len(missing) == len(names)
@@ -566,12 +557,13 @@ class RecordAdvice:
             label = label if may_act_on(self.user, AttentionKind.BLOCKED, self.record.entity_type()) else "See why"
             yield PanelAct(ActCode.UNBLOCK, "lock_open", label, inbox_url(AttentionKind.BLOCKED), is_link=True)
 
-    def _column_act(self, code: ActCode, icon: str, label: str, mapping: FieldMapping) -> PanelAct:
-        """An act of the inbox with a field's column, from which it leads back to the record."""
+    def _check_act(self, mapping: FieldMapping) -> PanelAct:
+        """The inbox's act that asks for a field's column, from which it leads back to the record."""
         entity_type = self.record.entity_type()
+        code = ActCode.CHECK_COLUMN
         hidden = {"one": f"{code.value} blocked:{entity_type}:{mapping.key}"}
         hidden["back"] = record_url(entity_type, self.record.pk)
-        return PanelAct(code, icon, label, reverse("npd-inbox-act"), hidden)
+        return PanelAct(code, "refresh", CHECK_LABEL, reverse("npd-inbox-act"), hidden)
 
     def _word(self, key: str) -> str:
         """What the form calls a field, as it stands within a sentence."""
@@ -587,7 +579,8 @@ class RecordAdvice:
             if state.removed_item != "missing" and direction != SyncDirection.MONDAY_TO_NPD:
                 yield self._own(ActCode.CREATE_AGAIN, "add_circle", "Create the item again…", "create_again")
             yield from self._delete_acts()
-            yield self._listed(ActCode.UNLINK, "link_off", "Unlink…", "unlink")
+            hidden = {"_selected_action": str(self.record.pk), "index": "0", "action": "unlink"}
+            yield PanelAct(ActCode.UNLINK, "link_off", "Unlink…", self.urls["list"], hidden)
         elif not state.is_connected and self.user.has_perm("sync.view_mondayaccount"):
             guide = reverse("admin:sync_wizard_connect")
             yield PanelAct(ActCode.CONNECT, "link", "Connect Monday", guide, is_link=True)
@@ -689,7 +682,7 @@ class OpenItem:
     button: str
 
 
-def overwritten_values(record: SyncedModel, direction: str, reader: Any) -> RecordTable | None:
+def overwritten_values(record: SyncedModel, direction: str) -> RecordTable | None:
     """Return what the next sync would overwrite for this direction, field by field, as far as is known.
 
     None where the direction overwrites nothing that isn't overwritten now.
@@ -697,12 +690,10 @@ def overwritten_values(record: SyncedModel, direction: str, reader: Any) -> Reco
     loser = _OVERWRITTEN_SIDE.get(SyncDirection(direction)) if direction in SyncDirection.values else None
     if loser is None or record.sync_direction == direction:
         return None
-    hidden = registry.hidden_relations(reader, type(record))
     differing = [
         (one.label, one.remote or "(empty)", one.local or "(empty)")
         for one in describe_one(record).fields
         if one.state not in (RecordState.SYNCED, RecordState.OFF) and one.local != one.remote
-        if hidden.isdisjoint(one.names)
     ]
     if loser == "monday":
         return RecordTable(("Field", "On Monday, is overwritten", "In NPD"), differing, len(differing))
@@ -710,11 +701,9 @@ def overwritten_values(record: SyncedModel, direction: str, reader: Any) -> Reco
     return RecordTable(("Field", "In NPD, is overwritten", "On Monday"), rows, len(rows))
 
 
-def next_change_lines(reading: LiveReading, record: SyncedModel, reader: Any) -> list[str]:
-    """Return what the next pass would do, a line for each act; without what it quotes, where that may be hidden."""
-    hides = registry.hidden_relations(reader, type(record))
-    lines = [capfirst(change_act(entry)) for entry in reading.next_changes or ()]
-    return [registry.without_quotes(line) for line in lines] if hides else lines
+def next_change_lines(reading: LiveReading) -> list[str]:
+    """Return what the next pass would do, a line for each act."""
+    return [capfirst(change_act(entry)) for entry in reading.next_changes or ()]
 
 
 def missing_item_text(record: SyncedModel) -> str:
@@ -750,8 +739,7 @@ def open_items(
         for act in ApprovalRequest.objects.filter(
             entity_type=entity_type, entity_id=record.pk, state=ApprovalState.PENDING
         ):
-            label = known_text(registry.visible_types(user), entity_type, act.label or str(record))
-            text = f"Waits for approval: {KIND_LABELS[ApprovalKind(act.kind)]} ({label})."
+            text = f"Waits for approval: {KIND_LABELS[ApprovalKind(act.kind)]} ({act.label or record})."
             found.append(OpenItem("gpp_maybe", text, url, "Decide"))
     labels = {mapping.key: mapping.label for mapping in registry.entity(entity_type).mappings}
     for loop in throttled_fields().filter(entity_type=entity_type, entity_id=record.pk):

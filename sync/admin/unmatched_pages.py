@@ -18,7 +18,7 @@ from unfold.contrib.filters.admin import RadioFilter
 
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import EntityFilter, ReaderMixin, ReadOnlyAdmin, badge, own_page, plain_column
+from sync.admin.admin_base import EntityFilter, ReadOnlyAdmin, badge, own_page, plain_column
 from sync.admin.confirmed_action import Question, RecordTable, Report, confirmed_rows, run_action, selection
 from sync.admin.queue_pages import next_pass_text
 from sync.api.callers import monday_throttle_reason
@@ -44,10 +44,6 @@ _SIDES = {
     ChangeKind.CONFLICT: "You are asked",
     ChangeKind.BLOCKED: "Stays as it is",
 }
-
-
-def _reason_text(row: UnmatchedItem) -> str:
-    return row.reason_to(getattr(row, "page_types", ()))
 
 
 class ShownFilter(RadioFilter):
@@ -80,11 +76,10 @@ class ReasonFilter(RadioFilter):
 
 
 @admin.register(UnmatchedItem)
-class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
+class UnmatchedItemAdmin(ReadOnlyAdmin):
     list_display = ("item", "why", "board", "since", "on_monday")
     list_filter = (ShownFilter, ReasonFilter, EntityFilter)
-    search_fields = ("known_name", "item_id")
-    quoting = ("name", "values")
+    search_fields = ("name", "item_id")
     search_help_text = "An item's name or number"
     ordering = ("-first_seen", "-id")
     show_facets = admin.ShowFacets.NEVER
@@ -105,14 +100,14 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
         for row in rows:
             row.page_link, row.page_job = links[row.entity_type], jobs.get((row.entity_type, row.item_id))
 
-    item = plain_column("Item", lambda row: humanize.shorten(str(row), MAX_NAME), "known_name")
+    item = plain_column("Item", lambda row: humanize.shorten(str(row), MAX_NAME), "name")
     on_monday = plain_column("On Monday", lambda row: _item_link(row, ""))
     kind_of_record = admin_base.type_column()
     board = plain_column("Board", lambda row: registry.board_title(row.entity_type), "entity_type")
 
     @admin.display(description="Why", ordering="reason_code")
     def why(self, row: Any) -> SafeString:
-        return format_html('{}<span class="npd-text">{}</span>', request_badge(row.page_job), _reason_text(row))
+        return format_html('{}<span class="npd-text">{}</span>', request_badge(row.page_job), row.reason_sentence)
 
     since = admin_base.time_column("first_seen", "Since")
     seen = admin_base.time_column("last_seen", "Last seen on the board")
@@ -134,7 +129,7 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
         return super().row_context(request, row) | {
             "page_name": str(row),
             "doors": self.doors_of(request, row),
-            "reason": _reason_text(row),
+            "reason": row.reason_sentence,
             "item_link": _item_link(row, humanize.shorten(str(row), MAX_NAME)),
             "item_badge": request_badge(row.page_job),
             "item_values": [(labels.get(key, key), value) for key, value in row.values.items() if value],
@@ -191,7 +186,7 @@ class UnmatchedItemAdmin(ReaderMixin, ReadOnlyAdmin):
         rows = queryset.filter(ignored_at=None)
 
         def question() -> Question:
-            cells = [(str(row), registry.type_label(row.entity_type), _reason_text(row)) for row in rows[:20]]
+            cells = [(str(row), registry.type_label(row.entity_type), row.reason_sentence) for row in rows[:20]]
             table = RecordTable(("Item", "Type", "Why it has no record"), cells, rows.count())
             effects = [
                 "Each becomes a record, with the values of the item.",

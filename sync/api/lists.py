@@ -153,11 +153,12 @@ def filtered_by(
 
 
 def columns_of(serializer: Any) -> dict[str, str]:
-    """The column of each member of an answer that is one; what may quote a record is told by no filter."""
-    columns = {field.name for field in serializer.Meta.model._meta.concrete_fields}
+    """The column of each member of an answer that is one, but for JSON."""
+    fields = serializer.Meta.model._meta.concrete_fields
+    columns = {field.name for field in fields if not isinstance(field, models.JSONField)}
     sources = {name: one.source or name for name, one in serializer._declared_fields.items()}
     shown = {name: str(sources.get(name, name)) for name in serializer.Meta.fields}
-    return {name: column for name, column in shown.items() if column in columns - {*getattr(serializer, "quoting", ())}}
+    return {name: column for name, column in shown.items() if column in columns}
 
 
 def ordering_of(model: type[models.Model], columns: Mapping[str, str]) -> StableOrdering:

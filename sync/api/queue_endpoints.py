@@ -23,16 +23,7 @@ from rest_framework.response import Response
 from sync import registry
 from sync.api.lists import ShapedView, filtered_by
 from sync.api.problems import BadQuery
-from sync.api.request_rules import (
-    ApiRouter,
-    ApiView,
-    KnownFieldsMixin,
-    ModelPermissions,
-    QuotingMixin,
-    TrueOrFalse,
-    act,
-    allowed,
-)
+from sync.api.request_rules import ApiRouter, ApiView, KnownFieldsMixin, ModelPermissions, TrueOrFalse, act, allowed
 from sync.choices import ApprovalState, LedgerDirection, QueueDirection, RecordSyncStatus, SyncStatus, TokenScope
 from sync.kernel.messages import Conflict, PartiallyDone
 from sync.limits import credentials, quota
@@ -47,13 +38,10 @@ from sync.records import availability
 from sync.records.authors import log_queue_action
 from sync.records.item_links import unmatched_condition
 from sync.records.ledger_statistics import MAX_HOURS, Selection, statistics, with_served_status
-from sync.registry import known_text, visible_types
 
 
-class QueueRowSerializer(QuotingMixin, serializers.ModelSerializer[SyncQueue]):
+class QueueRowSerializer(serializers.ModelSerializer[SyncQueue]):
     """A reason to sync a record; one without entity_id is about an unmatched item."""
-
-    quoting = ("error_message", "reason", "payload")
 
     monday_id = serializers.CharField(
         source="remote_id", read_only=True, allow_null=True, help_text="The item, of a job about an unmatched item."
@@ -286,10 +274,8 @@ class PauseViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[QueuePause]):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-class SyncStateSerializer(QuotingMixin, serializers.ModelSerializer[SyncMetadata]):
+class SyncStateSerializer(serializers.ModelSerializer[SyncMetadata]):
     """The sync state of one thing; `monday_id` and `jira_id` are the remote id where the system is Monday, or Jira."""
-
-    quoting = ("last_error", "note", "conflicts")
 
     monday_id = serializers.SerializerMethodField(help_text="The item, where the system is Monday.")
     jira_id = serializers.CharField(read_only=True, allow_null=True)
@@ -531,9 +517,6 @@ class SyncStatsView(ApiView):
         ledger = statistics(Selection(window=timedelta(hours=chosen.pop("hours", 24)), **chosen)).to_json()
         if not request.user.has_perm("sync.view_syncmetadata"):
             ledger |= {"errors": [], "oldest_unsynced": None}  # these name single records, and say what went wrong
-        types = visible_types(request.user)
-        for error in ledger["errors"]:
-            error["example"] = known_text(types, error["entity_type"], error["example"])
         attention_counts = attention.counts(attention.scope_of(request.user))
         return Response(
             SyncStatsSerializer(sync_stats() | {"ledger": ledger, "needs_attention": attention_counts}).data

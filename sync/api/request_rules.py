@@ -13,7 +13,6 @@ import pghistory
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
-from django.db.models.constants import LOOKUP_SEP
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.utils.dateparse import parse_datetime
 from django.utils.decorators import method_decorator
@@ -42,7 +41,6 @@ from sync.kernel.db import LONGEST_SEARCH
 from sync.kernel.humanize import shorten
 from sync.models import SyncedModel
 from sync.records.external_ids import parse_name, records_named
-from sync.registry import hide_quotes, visible_types
 
 
 def has_bearer_token(request: HttpRequest, secret: str) -> bool:
@@ -152,17 +150,6 @@ def _is_nested_deeper(value: Any, levels: int) -> bool:
         if not inner:
             return False
     return True
-
-
-class QuotingMixin(serializers.Serializer[Any]):
-    """A row about a record: where the caller may not see that, the columns `quoting`, that may quote it are hidden."""
-
-    quoting: ClassVar[tuple[str, ...]] = ()
-
-    def to_representation(self, instance: Any) -> dict[str, Any]:
-        types = visible_types(self.context["request"].user)
-        said: dict[str, Any] = super().to_representation(hide_quotes(instance, types, self.quoting))
-        return said
 
 
 class KnownFieldsMixin(serializers.Serializer[Any]):
@@ -356,11 +343,8 @@ class RecordFilter(FilterSet):  # type: ignore[misc]
 
     def containing(self, queryset: QuerySet[Model], name: str, value: str) -> QuerySet[Model]:
         model = cast("type[SyncedModel]", queryset.model)
-        # What it finds would tell the names of related records.
-        hidden = registry.hidden_relations(self.request.user, model)
-        searched = [one for one in self.searched if one.partition(LOOKUP_SEP)[0] not in hidden]
         for word in value.split():
-            queryset = queryset.filter(registry.containing(model, searched, word))
+            queryset = queryset.filter(registry.containing(model, self.searched, word))
         return queryset
 
 

@@ -93,29 +93,6 @@ def remap(mapping_id: int, column_id: str, *, by: str, expected: str | None = No
     return ". ".join([sentence, *requeued]) + "."
 
 
-def create_column(mapping: FieldMapping, *, by: str, expected: str) -> str:
-    """Create a column for a field whose own can't be used, and map the field to it; return a sentence on what was done.
-
-    One with the field's title that is on the board and fits is used instead, so that a repeated call makes no second.
-    `by` and `expected` are as `remap` has them. Raises ActionError, ConnectorError.
-    """
-    link = registry.link_of(mapping.link.entity_type) or mapping.link
-    if mapping.column_id != expected or not needs_column(mapping):
-        raise Conflict(f"The column of {mapping.label} was changed meanwhile, or is back. Check again.")
-    if reason := availability.of(link, urgent=True, unblocked=True).detail:
-        raise Conflict(f"Monday was not asked: {reason}")
-    connector = limits.connector(link.system, urgent=True)
-    title = registry.entity(link.entity_type).board_title
-    setup = connector.ensure_columns(link.board_id, title, [board_columns.new_column_spec(mapping)])
-    # The board is stored with the new column, and a column that was restored meanwhile ends its problem.
-    board_columns.inspect_board(link, connector)
-    column_id = setup.columns[mapping.key].id
-    notify.notify_board(link.entity_type)
-    if column_id == expected:
-        return f"{mapping.label}: the column is back, so none was created. Its field is synced again."
-    return remap(mapping.pk, column_id, by=by, expected=expected)
-
-
 def needs_column(mapping: FieldMapping) -> bool:
     """Whether a field that is synced has no column, or one that is no more, or of another type."""
     is_gone = mapping.problem_code in (ColumnProblem.MISSING, ColumnProblem.RETYPED)

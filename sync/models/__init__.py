@@ -11,18 +11,7 @@ from sync.models.board_link import (
     MondayAccount,
     StoredSecret,
 )
-from sync.models.followers import (
-    Assignment,
-    DeliveryState,
-    DisabledCode,
-    EventType,
-    FeedEvent,
-    Incident,
-    Notification,
-    NotificationReceiver,
-    WebhookDelivery,
-    WebhookEndpoint,
-)
+from sync.models.followers import Incident, Notification, NotificationReceiver
 from sync.models.jobs import ExportFormat, QueuePause, SetupDraft, SetupState, SyncQueue
 from sync.models.state import (
     ApprovalRequest,
@@ -42,11 +31,11 @@ from sync.models.state import (
 from sync.models.synced_model import LongTextField, SyncedModel, track_history
 
 __all__ = [
-    "ApiBudget", "ApiReservation", "ApiToken", "ApiUsage", "ApprovalRequest", "Assignment", "AwaitedRelation",
-    "BoardLease", "BoardLink", "Decision", "DeliveryState", "DisabledCode", "EventType", "ExportFormat",
-    "ExternalId", "FeedEvent", "FieldMapping", "IgnoredItem", "Incident", "Intent", "IntentState",
+    "ApiBudget", "ApiReservation", "ApiToken", "ApiUsage", "ApprovalRequest", "AwaitedRelation",
+    "BoardLease", "BoardLink", "Decision", "ExportFormat", "ExternalId", "FieldMapping", "IgnoredItem",
+    "Incident", "Intent", "IntentState",
     "LongTextField", "MondayAccount", "Notification", "NotificationReceiver",
     "QueuePause", "RequestCount", "SetupDraft", "SetupState", "StoredAnswer", "StoredSecret", "SyncMetadata",
-    "SyncQueue", "SyncState", "SyncedModel", "Tombstone", "UnmatchedItem", "Verification", "WebhookDelivery",
-    "WebhookEndpoint", "WebhookEvent", "WriteLoop", "track_history",
+    "SyncQueue", "SyncState", "SyncedModel", "Tombstone", "UnmatchedItem", "Verification", "WebhookEvent",
+    "WriteLoop", "track_history",
 ]  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -21,7 +21,6 @@ from sync.choices import ApprovalKind, ApprovalState, LedgerDirection, Resolutio
 from sync.clock import SyncNow
 from sync.connectors.base.board import EventKind, InvalidEvent
 from sync.kernel.messages import EXPLAINED_REASONS, UnmatchedReason, unmatched_sentence
-from sync.kernel.triggers import sync_state_triggers
 
 EMPTY = models.Value({}, models.JSONField())
 
@@ -166,7 +165,6 @@ class SyncMetadata(models.Model):
         # A database's clock may step back: that may not end as a refused write, after the other system has been
         # written to.
         triggers: ClassVar[list[pgtrigger.Trigger]] = [
-            *sync_state_triggers(),
             pgtrigger.Trigger(
                 name="success_was_attempt",
                 when=pgtrigger.Before,
@@ -176,7 +174,7 @@ class SyncMetadata(models.Model):
                     " (NEW.last_sync_attempt IS NULL OR NEW.last_sync_attempt < NEW.last_successful_sync)"
                 ),
                 func="NEW.last_sync_attempt := NEW.last_successful_sync; RETURN NEW;",
-            ),
+            )
         ]
         # None holds a column that every pass moves: PostgreSQL then writes a new version of a row without touching
         # the indexes. Reports read the whole table, which takes a fraction of a second for 100,000 rows.
@@ -329,7 +327,7 @@ CONFLICT_FOUND_KIND = "conflict_found"
 WISH_KINDS = {"conflict_settled": "conflict_chosen", "undo": "conflict_undo", "conflict_undo_refused": "conflict_undo"}
 """By the kind of what came of it, the kind of what a person chose in a conflict, or asked for: one line tells both."""
 
-BATCH_KINDS = ("edit", "import", "undo")
+BATCH_KINDS = ("import", "undo")
 """The kinds of what a person writes into many records at once, as one batch."""
 
 REFILLS = "refills"
@@ -520,7 +518,7 @@ class WebhookEvent(models.Model):
 class Tombstone(models.Model):
     """What is remembered of a deleted record, so that its item creates no new record.
 
-    Written by a trigger.
+    Written by a trigger. Records that were deleted in one act have the same `context_id`; a script's have none.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -533,6 +531,7 @@ class Tombstone(models.Model):
     reason_code = models.CharField(max_length=30, blank=True, db_default="")
     state = models.CharField(max_length=20, choices=TombstoneState.choices, db_default=TombstoneState.WAITING)
     settled_at = models.DateTimeField("done at", null=True, blank=True)
+    context_id = models.UUIDField("history context of its deletion", null=True, blank=True, editable=False)
 
     class Meta:
         db_table = "sync_tombstones"
@@ -654,11 +653,6 @@ class UnmatchedItem(models.Model):
     @property
     def reason_sentence(self) -> str:
         return unmatched_sentence(UnmatchedReason(self.reason_code), **self.details)
-
-    def reason_to(self, types: Collection[str]) -> str:
-        """Return why, to who may see these types of records: of others without the names of those that could be it."""
-        is_named = self.entity_type in types
-        return self.reason_sentence if is_named else unmatched_sentence(UnmatchedReason(self.reason_code))
 
 
 # Approvals: deletes and emptied fields that are too many to be let through without a person.

@@ -236,7 +236,6 @@ _KIND_LABELS = {
     "pull": "what was updated from Monday",
     "undo": "an undo",
     "import": "what was imported",
-    "edit": "an edit of several records",
     "rejected": "an answer to a rejection",
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import product
@@ -316,24 +316,21 @@ def _headline_parts(titles: Iterable[str], reason: str) -> tuple[str, str]:
     return of_boards(titles), f"{reason.partition('. ')[0].rstrip('.')}."
 
 
-def stops_of(entity_types: Collection[str], now: Overview) -> list[Stop]:
-    """Return what stops boards but for people's pauses, those of one reason together, by the names of these types'."""
+def stops_of(now: Overview) -> list[Stop]:
+    """Return what stops boards but for people's pauses, those of one reason together."""
     by_reason = dict[tuple[BlockedKind, str], list[BoardAvailability]]()
     for board in now.shown:
         if board.reason_code is not None and board.is_stopped:
             by_reason.setdefault((board.reason_code, board.detail), []).append(board)
     found = []
     for (kind, reason), boards in by_reason.items():
-        shown = {one.entity_type: registry.board_title(one.entity_type) for one in boards}
-        shown = {one: title for one, title in shown.items() if one in entity_types}
+        titles = {board.entity_type: registry.board_title(board.entity_type) for board in boards}
         code, since = StopCode.TOKEN.value if kind is BlockedKind.NOT_CONFIGURED else "", None
         if kind is BlockedKind.ACCOUNT:
             code, since = now.account.stop_code, now.account.stopped_since
         elif kind is BlockedKind.BLOCKED:
             since = min((one.link.blocked_since for one in boards if one.link and one.link.blocked_since), default=None)
-        # What concerns the account is everybody's; of a board, whoever may see its records is told.
-        if shown or kind is not BlockedKind.BLOCKED:
-            found.append(Stop(humanize.without_request_id(reason), shown, kind, code, since))
+        found.append(Stop(humanize.without_request_id(reason), titles, kind, code, since))
     return found
 
 

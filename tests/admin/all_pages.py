@@ -50,7 +50,6 @@ from sync.records.authors import log_action
 from tests.accounts.test_invitations import link
 from tests.admin import states
 from tests.admin.queue_pages import finished, flying
-from tests.admin.test_health import on_its_way
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, of_fields, record, rejected_too
 from tests.conflicts.test_about_record import gone, who
 from tests.conflicts.test_refused import SEEN, named, page_of
@@ -108,7 +107,6 @@ def crowd(world: dict[str, Any]) -> None:
     synced = world["synced"]
     for hours in range(24):
         finished(sync_now() - timedelta(hours=hours), rows=1 + hours % 5)
-        on_its_way(hours, {1: 40 + hours, 6: 4, 14: 2})
     flying()
     pauses.pause("anna", entity_type="organization", why="Moving the board")
     link = BoardLink.objects.get(entity_type="contact")
@@ -211,8 +209,7 @@ def by_name(world: dict[str, Any]) -> Iterator[str]:
         yield reverse("admin:npd_contact_change", args=[world[name].pk])
     yield from ("/admin/help/howto/steer-the-queue/", "/admin/help/reference/tables/")
     yield from (f"/admin/npd/contact/?q={text}" for text in ("e", "zzzznothing"))
-    kinds = {entry.kind: entry.key for entry in attention.entries(limit=100)}
-    yield from (f"/admin/inbox/entry/?key={key}" for key in kinds.values())
+    kinds = {entry.kind for entry in attention.entries(limit=100)}
     yield from (f"/admin/inbox/?kind={kind.value}" for kind in kinds)
     item = reverse("admin:sync_unmatcheditem_link", args=[UnmatchedItem.objects.latest("id").pk])
     yield from (f"{item}?q={text}" for text in ("zo", "zzzznothing"))

@@ -108,7 +108,7 @@ STATES: dict[str, tuple[Any, list[str]]] = {
     "failed": (lambda: states.dead("A"), ["retry"]),
     "rejected value": (lambda: marked_pending(rejected_too("A", "1"), "1"), ["fix"]),
     "blocked field": (lambda: blocked("A"), ["unblock"]),
-    "deleted column": (lambda: without_column("A"), ["check_column", "open_board", "create_column", "unblock"]),
+    "deleted column": (lambda: without_column("A"), ["check_column", "open_board", "map_field", "unblock"]),
     "rejected and blocked": (lambda: both_problems("A", "1"), ["fix", "unblock"]),
     "item archived": (lambda: removed("A", "1", "archived"), ["restore", "create_again", "delete", "unlink"]),
     "item deleted": (lambda: removed("A", "1", "deleted"), ["restore", "create_again", "delete", "unlink"]),
@@ -163,10 +163,7 @@ def test_a_removed_item_says_until_when_it_may_come_back_and_the_comparison_that
         (("change_contact",), {"failed": ["retry"], "rejected value": ["fix"], "sync off": ["switch_on"]}),
         (("view_syncconflict",), {"conflict": ["resolve"], "rejected value": ["fix"]}),
         (("view_syncmetadata",), {"blocked field": ["unblock"], "deleted column": ["unblock"]}),
-        (
-            ("change_boardlink", "change_fieldmapping"),
-            {"deleted column": ["check_column", "open_board", "create_column"]},
-        ),
+        (("change_boardlink", "change_fieldmapping"), {"deleted column": ["check_column", "open_board", "map_field"]}),
         (("retry_syncqueue",), {"failed": ["retry"]}),
     ],
 )

@@ -16,9 +16,9 @@ from django.urls import reverse
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.admin.record_activity import ActivityLine
-from sync.choices import Cause, RecordSyncStatus
+from sync.choices import RecordSyncStatus
 from sync.clock import sync_now
-from sync.models import BoardLink, IgnoredItem, MondayAccount, SyncQueue
+from sync.models import BoardLink, MondayAccount, SyncQueue
 from tests.admin import states
 from tests.support.people import staff_who_may
 from tests.support.rows import queries_of
@@ -106,18 +106,6 @@ def test_search_and_filters_find_the_one_record(browser: Client, world: dict[str
     assert re.search(r"Pending Next attempt in [45] minutes\..*Monday answered 500", waiting)
 
 
-def test_sync_now_of_a_selection_counts_what_was_started_and_why_the_rest_was_not(
-    browser: Client, world: dict[str, Any]
-) -> None:
-    mirrored = states.contact("Mirrored", sync_direction="monday_to_npd")
-    text = post_action(browser, "sync_now", world["synced"], world["disabled"], mirrored)
-    assert "Sync of 2 contacts started." in text
-    assert "1 not sent:" in text
-    rows = SyncQueue.objects.filter(status="pending", entity_id__in=[world["synced"].pk, world["disabled"].pk])
-    assert {row.causes & Cause.PERSON for row in rows} == {int(Cause.PERSON)}
-    assert rows.count() == 2
-
-
 def test_turning_sync_off_and_on_writes_the_author_and_the_outbox(
     browser: Client, person: User, world: dict[str, Any]
 ) -> None:
@@ -137,20 +125,6 @@ def test_turning_sync_off_and_on_writes_the_author_and_the_outbox(
     assert SyncQueue.objects.filter(entity_id=record.pk, status="pending").exists()
     page = words_of(browser.get(change_page(record)).content.decode())
     assert re.search(r"Sync turned on \w+ by Dora Demo,", page)
-
-
-def test_turning_sync_off_can_be_undone_for_exactly_these_by_who_may_still_change_them(
-    browser: Client, person: User, world: dict[str, Any]
-) -> None:
-    def undone(*, may: bool) -> tuple[int, bool, bool]:
-        post_action(browser, "turn_sync_off", world["synced"], world["disabled"], confirmed="yes")
-        User.objects.filter(pk=person.pk).update(is_superuser=may)
-        status = browser.post(reverse("npd-inbox-undo"), {"back": LIST}).status_code
-        User.objects.filter(pk=person.pk).update(is_superuser=True)
-        return status, *(Contact.objects.get(pk=world[one].pk).sync_enabled for one in ("synced", "disabled"))
-
-    assert undone(may=True) == (303, True, False)
-    assert undone(may=False) == (403, False, False)
 
 
 def test_before_a_deletion_the_page_says_what_becomes_of_the_item(browser: Client, world: dict[str, Any]) -> None:
@@ -228,7 +202,7 @@ def test_every_input_of_a_form_is_dressed_by_the_theme(browser: Client, name: st
 
 
 def test_an_action_on_what_can_be_no_row_says_so(browser: Client) -> None:
-    actions = {"npd/contact": "sync_now", "sync/syncqueue": "retry", "auth/user": "delete_selected"}
+    actions = {"npd/contact": "turn_sync_on", "sync/syncqueue": "retry", "auth/user": "delete_selected"}
     for listed, action in actions.items():
         for nobody in ("not-a-uuid", "9" * 40, "a\0b"):
             data = {"action": action, "_selected_action": [nobody]}
@@ -242,8 +216,6 @@ def test_sync_now_says_that_it_waits_while_monday_is_paused(browser: Client, wor
     url = reverse("admin:npd_contact_sync_now", args=[world["synced"].pk])
     text = words_of(browser.post(url, follow=True).content.decode())
     assert ("It waits: Too many calls." in text, "is sent to Monday now" in text) == (True, False)
-    text = post_action(browser, "sync_now", world["synced"], world["held"])
-    assert ("Sync of 2 contacts waits: Too many calls." in text, "started" in text) == (True, False)
 
 
 def confirmed(page: str) -> dict[str, str]:
@@ -269,26 +241,18 @@ def test_all_of_a_filtered_list_means_what_the_filter_shows(browser: Client, wor
     assert set(asked) == {world["synced"].pk}
 
 
-@pytest.mark.parametrize(("action", "done"), [("unlink", "will be unlinked now"), ("link_again", "linked again")])
-def test_all_of_a_list_is_asked_about_anew_where_a_record_came_since(
-    browser: Client, world: dict[str, Any], action: str, done: str
-) -> None:
-    item_ids = {"unlink": ("71", "72"), "link_again": (None, None)}[action]
-    first, second = (Contact.objects.create(name=f"Armstrong {n}", monday_id=n) for n in item_ids)
-    for number, record in enumerate((first, second) if action == "link_again" else (), start=77):
-        IgnoredItem.objects.create(
-            entity_type="contact", item_id=str(number), reason="x", unlinked=True, entity_id=record.pk
-        )
+def test_all_of_a_list_is_asked_about_anew_where_a_record_came_since(browser: Client, world: dict[str, Any]) -> None:
+    first, second = (Contact.objects.create(name=f"Armstrong {n}", monday_id=n) for n in ("71", "72"))
     Contact.objects.filter(pk=second.pk).update(name="Zoe")
     filtered = f"{LIST}?q=Armstrong"
-    chosen = {"action": action, "select_across": "1", "_selected_action": [str(first.pk)]}
+    chosen = {"action": "unlink", "select_across": "1", "_selected_action": [str(first.pk)]}
     form = confirmed(browser.post(filtered, chosen).content.decode())
     Contact.objects.filter(pk=second.pk).update(name="Zoe Armstrong")
     asks = browser.post(filtered, form)
     assert asks.status_code == 409
     assert "2 match now, not 1. Nothing was done." in words_of(asks.content.decode())
     answer = browser.post(filtered, confirmed(asks.content.decode()), follow=True)
-    assert f"2 records {done}" in words_of(answer.content.decode())
+    assert "2 contacts will be unlinked now" in words_of(answer.content.decode())
 
 
 def test_only_who_is_somebody_has_initials(db: None) -> None:

@@ -250,7 +250,7 @@ def test_each_key_that_the_help_names_does_what_it_says(open_page: Any, person: 
     page.clock.install()
     page.goto(INBOX)
     named = page.locator("#npd-inbox-help dt kbd").evaluate_all("all => all.map(one => one.textContent)")
-    moving = ["j", "k", "Enter", "x", "a", "u"]
+    moving = ["j", "k", "Enter", "x", "u"]
     assert set(moving) < set(named)
     for key in [one for one in named if one not in moving]:
         row = page.locator("[data-inbox-row]", has=page.locator(f"[data-key='{key}']")).first
@@ -269,9 +269,7 @@ def test_each_key_that_the_help_names_does_what_it_says(open_page: Any, person: 
     expect(page.locator(".npd-inbox-tick:checked")).to_have_count(1)
     press(page, "x", "?")
     expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
-    press(page, "Escape", "a")
-    page.wait_for_url("**/admin/inbox/entry/**")
-    page.goto(INBOX)
+    press(page, "Escape")
     item = page.locator("[data-inbox-row]", has_text="Item 7001")
     item.focus()
     press(page, "i")
@@ -288,7 +286,7 @@ def test_each_key_that_the_help_names_does_what_it_says(open_page: Any, person: 
     # An act to which somebody came by Tab, and not by its key, leaves the keyboard in the list, too.
     page.goto(INBOX)
     page.locator("[data-inbox-row]", has_text="Item 7001").focus()
-    press(page, *["Tab"] * 5, "Enter")
+    press(page, *["Tab"] * 4, "Enter")
     page.locator("#npd-inbox-undo").wait_for()
     expect(page.locator("[data-inbox-row]:focus")).to_have_count(1)
     assert not errors

@@ -1,7 +1,6 @@
 """Blocked fields in the inbox: each option is a button, and does on the board what it says."""
 
 import re
-from functools import partial
 from html import unescape
 from typing import Any
 
@@ -12,7 +11,6 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.core.management import call_command
-from django.db import IntegrityError, connection
 from django.test import Client
 from rest_framework.throttling import SimpleRateThrottle
 
@@ -26,17 +24,16 @@ from sync.choices import Cause
 from sync.models import BoardLink, Decision, FieldMapping, SyncMetadata, SyncQueue, WriteLoop
 from sync.operations.decision_undo import is_undoable
 from sync.outbox import pauses
+from tests.admin.forms import values_of
 from tests.drift.conftest import Owner
 from tests.support.people import staff_who_may
 from tests.support.rows import queries_of
-from tests.support.waiting import at_once
 from tests.support.world import World
 
 INBOX, ACT = "/admin/inbox/?kind=blocked", "/admin/inbox/act/"
 REJECTED = "/admin/inbox/?kind=rejected"
 ROLE = "blocked:contact:role_title"
-STOP = {"of": f"stop_syncing {ROLE}:column"}
-CREATE, CHECK = {"one": f"create_column {ROLE}"}, {"one": f"check_column {ROLE}"}
+CHECK = {"one": f"check_column {ROLE}"}
 EMPTY = "Your inbox is empty"
 RENAMED = "“Role” on “Contacts” is now “Position”. The field is still synced."
 
@@ -105,6 +102,22 @@ def gone(owner: Owner) -> None:
     owner.sweep()
 
 
+def replaced(owner: Owner) -> None:
+    """A new column is made on the board in place of the one that is gone, and chosen by the administrator."""
+    owner.make("position", "Role")
+    owner.sweep()
+    remap(owner.mapping().pk, "position", by="lead")
+
+
+def saved(client: Client, key: str, **values: str) -> str:
+    """What is said to a field's new column, direction or rule on the board's page."""
+    mapping = FieldMapping.objects.get(key=key, link__entity_type="contact")
+    page = f"/admin/sync/boardlink/{mapping.link_id}/change/"
+    form = values_of(client.get(page), "boardlink_form")
+    [row] = [name.removesuffix("id") for name, pk in form.items() if name.endswith("-id") and pk == str(mapping.pk)]
+    return posted(client, page, **form | {f"{row}{name}": value for name, value in values.items()})
+
+
 def test_a_renamed_column_is_told_once_somebody_called_it_fine_no_more(
     world: World, owner: Owner, admin: Client
 ) -> None:
@@ -154,7 +167,8 @@ def test_a_column_that_was_restored_is_found_by_the_button_and_what_was_held_flo
     assert owner.mapping().problem.split(".")[0] in text
     inbox = admin.get(INBOX).content.decode()
     assert f"/board/{world.link().board_id}" in inbox
-    assert [f'value="{form["one"]}"' in inbox for form in (CHECK, CREATE)] == [True, True]
+    assert f'value="{CHECK["one"]}"' in inbox
+    assert f'href="/admin/sync/boardlink/{world.link().pk}/change/"' in inbox
     record = f"/admin/npd/contact/{contact.pk}/change/"
     assert f'value="{CHECK["one"]}"' in admin.get(record).content.decode()
     assert admin.post(ACT, {**CHECK, "back": record})["Location"] == record
@@ -193,46 +207,15 @@ def role_is_gone(**more: str) -> None:
     FieldMapping.objects.filter(key="role_title").update(problem="It was deleted.", problem_code="missing", **more)
 
 
-USE = {"one": f"use_column {ROLE}", f"column:{ROLE}": "position"}
-
-
-def test_another_column_is_chosen_after_a_page_that_says_what_it_means(mapped: Client) -> None:
-    in_sync("Ann")
-    role_is_gone()
-    question, answer = asked(mapped, USE)
-    assert "Use the column “Position” for “Role”?" in question
-    assert "It applies to all records on “Contacts”; 1 has an item." in question
-    assert role().column_id == "role_title"
-    assert "Role is in the column Position now" in asked(mapped, USE | answer)[0]
-    assert role().column_id == "position"
-    assert "1 entry left alone" in asked(mapped, USE | answer)[0]
-    assert LogEntry.objects.count() == 1
-
-
-def test_a_new_column_is_created_by_a_button_and_filled_with_what_npd_holds(
-    world: World, owner: Owner, admin: Client
-) -> None:
+def test_a_new_column_is_filled_with_what_npd_holds(world: World, owner: Owner) -> None:
     contact = world.linked(role_title="Analyst")
     gone(owner)
-    assert f'value="{CREATE["one"]}"' in admin.get(INBOX).content.decode()
-    asked(admin, CREATE)
-    assert owner.mapping().column_id == "role_title"
-    record = f"/admin/npd/contact/{contact.pk}/change/"
-    answer = admin.post(ACT, {**CREATE, "confirmed": "yes", "back": record}, follow=True)
-    assert answer.request["PATH_INFO"] == record
-    # Its value is on its way: nothing is left to do about the column.
-    assert 'id="npd-mark-role_title" data-live></span>' in answer.content.decode()
-    # The one that is gone has the same title, and is no more to be told apart from.
-    assert "Role is in the column Role now" in words_of(answer)
+    replaced(owner)
     mapping = owner.mapping()
-    assert mapping.column_id != "role_title"
     assert (mapping.problem, mapping.problem_code) == ("", "")
     world.work(contact)
-    assert (contact.role_title, world.values(contact)[mapping.column_id]) == ("Analyst", "Analyst")
+    assert (contact.role_title, world.values(contact)["position"]) == ("Analyst", "Analyst")
     assert (world.status(contact), world.ledger(contact).blocked_fields) == ("synced", {})
-    # Once more by the page that stood open: nothing.
-    done(admin, CREATE)
-    assert owner.mapping().column_id == mapping.column_id
 
 
 def test_of_a_new_column_the_history_names_who_made_it_and_an_edit_keeps_its_line(
@@ -243,7 +226,7 @@ def test_of_a_new_column_the_history_names_who_made_it_and_an_edit_keeps_its_lin
     with pghistory.context(cause="import"):
         Contact.objects.filter(pk=contact.pk).update(role_title="Head")
     world.work()
-    done(admin, CREATE)
+    replaced(owner)
     world.work()
     edited, filled = (
         Decision.objects.filter(kind="push", key="role_title", entity_id=one.pk).latest("pk")
@@ -270,17 +253,6 @@ def test_of_a_new_column_the_history_names_who_made_it_and_an_edit_keeps_its_lin
     assert contact.role_title == "Analyst"
 
 
-def test_of_people_who_ask_for_a_new_column_at_once_one_gets_it(world: World, owner: Owner, admin: Client) -> None:
-    gone(owner)
-    form, lead = {**CREATE, "confirmed": "yes"}, world.administrator("second")
-    # A session is a stage of the world, which moves the clock: one thread makes all three.
-    windows = [world.browser(lead) for _ in range(3)]
-    at_once(*[partial(window.post, ACT, form) for window in windows])
-    found = world.sandbox.query("query ($b: [ID!]) { boards(ids: $b) { columns { id title } } }", b=[world.board_id()])
-    columns = found["data"]["boards"][0]["columns"]
-    assert [one["id"] for one in columns if one["title"] == "Role"] == [owner.mapping().column_id]
-
-
 def test_a_new_and_so_empty_column_clears_nothing_in_npd(world: World, owner: Owner) -> None:
     contact = world.linked(role_title="Analyst")
     FieldMapping.objects.filter(pk=owner.mapping().pk).update(direction="monday_to_npd")
@@ -301,10 +273,7 @@ def test_a_conflict_on_a_replaced_column_is_asked_about_still_with_what_stood_on
     contact = in_conflict(world)
     assert SyncConflict.objects.get(resolved_at=None).monday_data == {"role_title": "Head"}
     gone(owner)
-    question, _ = asked(admin, CREATE)
-    assert "1 conflict is open here." in question
-    assert "Director Head" in question
-    done(admin, CREATE)
+    replaced(owner)
     world.work()
     world.work(minutes=11)
     [conflict] = SyncConflict.objects.filter(resolved_at=None)
@@ -332,7 +301,7 @@ def test_a_field_that_is_asked_about_by_itself_is_not_said_to_be_resolved_with_t
     Contact.objects.filter(pk=contact.pk).update(role_title="Director", phone="+44 20 7946 0999")
     world.hear()
     gone(owner)
-    done(admin, CREATE)
+    replaced(owner)
     world.work()
     world.work(minutes=11)
     first = SyncConflict.objects.get(kind="fields")
@@ -356,9 +325,7 @@ def test_a_choice_whose_column_is_replaced_before_it_is_applied_counts_still(
     # Its page leads to what mends the column, and doesn't ask again.
     page = admin.get(f"/admin/npd/contact/{contact.pk}/change/").content.decode()
     assert re.findall(r'data-act="(\w+)"', page)[:2] == ["check_column", "open_board"]
-    page, _ = asked(admin, CREATE)
-    assert ("1 conflict is answered here." in page, "1 conflict is open here." in page) == (True, False)
-    done(admin, CREATE)
+    replaced(owner)
     for _ in range(2):
         world.work()
         world.pass_time(minutes=11)
@@ -369,47 +336,22 @@ def test_a_choice_whose_column_is_replaced_before_it_is_applied_counts_still(
     assert {key: entry["choose"] for key, entry in conflict.merge_selections.items()} == {"role_title": "monday"}
 
 
-def test_a_column_that_is_back_by_the_time_is_used_and_none_is_created(
-    world: World, owner: Owner, admin: Client
-) -> None:
-    contact = world.linked(role_title="Analyst")
-    gone(owner)
-    owner.column("role_title", "restore")
-    done(admin, CREATE)
-    world.work()
-    assert (owner.mapping().column_id, owner.mapping().problem) == ("role_title", "")
-    assert world.values(contact)["role_title"] == "Analyst"
-
-
-def test_who_may_not_change_mappings_creates_no_column(mapped: Client, client: Client) -> None:
-    role_is_gone()
-    client.force_login(staff_who_may("view_syncmetadata", "view_contact", "change_contact", "view_boardlink"))
-    client.post(ACT, {"action": "create_column", "key": ROLE, "confirmed": "yes"})
-    client.post(ACT, {**STOP, "confirmed": "yes", "expect": "1", "shown": "bidirectional"})
-    assert (role().column_id, role().direction) == ("role_title", "bidirectional")
-
-
 def test_a_field_is_left_alone_from_then_on_and_its_record_is_in_sync(
     world: World, owner: Owner, admin: Client
 ) -> None:
     contact = world.linked(role_title="Analyst")
     gone(owner)
     assert world.status(contact) == "pending"
-    question, answer = asked(admin, STOP)
-    assert "Stop syncing “Role”?" in question
-    assert "Nothing is blocked on it any more." in question
-    assert "is “No sync” now; it was “Both ways”" in asked(admin, STOP | answer)[0]
+    saved(admin, "role_title", direction="none")
     world.work()
     assert (world.status(contact), world.ledger(contact).blocked_fields) == ("synced", {})
     assert EMPTY in shown(admin)
 
 
-def test_a_direction_that_somebody_set_meanwhile_stays(mapped: Client) -> None:
-    role_is_gone()
-    _question, answer = asked(mapped, STOP)
-    FieldMapping.objects.filter(key="role_title").update(direction="npd_to_monday")
-    assert "was changed meanwhile, to “NPD to Monday only”" in asked(mapped, STOP | answer)[0]
-    assert role().direction == "npd_to_monday"
+def test_a_field_that_must_be_synced_is_not_left_alone_though_its_column_is_gone(mapped: Client) -> None:
+    FieldMapping.objects.filter(key="email").update(problem="It was deleted.", problem_code="missing")
+    assert "must be synced: records and items are matched by it" in saved(mapped, "email", direction="none")
+    assert FieldMapping.objects.get(key="email").direction == "bidirectional"
 
 
 def held_so(contact: Contact, **more: Any) -> None:
@@ -431,30 +373,6 @@ def test_values_that_are_blocked_for_reasons_of_one_code_stand_together_and_are_
     again = SyncQueue.objects.filter(status="pending", causes=Cause.PERSON).values_list("entity_id", flat=True)
     assert {Contact.objects.get(pk=one).name for one in again} == {"Ann", "Bob"}
     assert "Tried again on 2 records." in LogEntry.objects.latest("id").change_message
-
-
-def test_a_column_that_is_changed_while_another_is_chosen_stays(mapped: Client) -> None:
-    role_is_gone()
-    _question, answer = asked(mapped, USE)
-    remap(role().pk, "rank", by="lead")
-    role_is_gone()
-    assert "was changed meanwhile" in asked(mapped, USE | answer)[0]
-    assert role().column_id == "rank"
-    assert not LogEntry.objects.exists()
-
-
-@pytest.mark.parametrize("form", [STOP, USE])
-def test_what_can_not_be_noted_is_not_done(mapped: Client, form: dict[str, str]) -> None:
-    role_is_gone()
-    _question, answer = asked(mapped, form)
-    with connection.cursor() as cursor:
-        cursor.execute("ALTER TABLE django_admin_log ADD CONSTRAINT is_full CHECK (false) NOT VALID")
-        try:
-            with pytest.raises(IntegrityError, match="is_full"):
-                mapped.post(ACT, {"back": INBOX, **form, **answer})
-        finally:
-            cursor.execute("ALTER TABLE django_admin_log DROP CONSTRAINT is_full")
-    assert (role().direction, role().column_id) == ("bidirectional", "role_title")
 
 
 def test_whoever_asks_for_the_board_again_and_again_waits(
@@ -499,19 +417,16 @@ def test_a_loop_is_told_and_sent_again_at_once(world: World, admin: Client, sett
     assert "1 entry left alone" in asked(admin, retry)[0]
 
 
-def test_monday_wins_is_offered_where_a_rule_decides(mapped: Client) -> None:
-    throttled(in_sync("Ann"), "role_title")
+def test_another_rule_syncs_the_records_whose_field_is_rewritten_on_the_board(mapped: Client) -> None:
+    contact = in_sync("Ann")
+    throttled(contact, "role_title")
     FieldMapping.objects.filter(key="role_title").update(rule="npd_wins")
-    text = shown(mapped)
-    assert "Monday wins…" in text
-    assert "What the board shows still updates NPD" in text
-    question, answer = asked(mapped, {"of": f"monday_wins {LOOP}"})
-    assert "Let Monday win on “Role”?" in question
-    assert "Monday wins from now on" in asked(mapped, answer)[0]
+    page = mapped.get(INBOX)
+    assert "What the board shows still updates NPD" in words_of(page)
+    assert f'href="/admin/sync/boardlink/{role().link_id}/change/"' in page.content.decode()
+    saved(mapped, "role_title", rule="monday_wins")
     assert role().rule == "monday_wins"
-    assert "Monday wins…" not in shown(mapped)
-    assert "is “Monday to NPD only” now" in done(mapped, {"of": f"monday_decides {LOOP}"})
-    assert "because of an update loop" in LogEntry.objects.latest("id").change_message
+    assert SyncQueue.objects.filter(entity_id=contact.pk, status="pending").exists()
 
 
 def throttled(contact: Contact, key: str) -> None:
@@ -535,15 +450,14 @@ def test_who_acts_on_something_else_reads_what_is_blocked_where_it_is_asked_for(
     assert "It was deleted." in text
     assert "Contact" in text
     assert "Ann" not in text
-    assert client.get(f"/admin/inbox/entry/?key={ROLE}").status_code == 200
     reader.user_permissions.add(*Permission.objects.filter(codename__in=("view_contact",)))
     assert "Ann" in shown(client)
 
 
 def test_whoever_may_change_mappings_alone_mends_a_column(mapped: Client, client: Client) -> None:
     role_is_gone()
-    client.force_login(staff_who_may("view_syncmetadata", "change_boardlink", "change_fieldmapping"))
-    assert "Role is in the column Position now" in done(client, USE)
+    client.force_login(staff_who_may("view_syncmetadata", "view_boardlink", "change_boardlink", "change_fieldmapping"))
+    assert "Role is in the column Position now" in saved(client, "role_title", column_id="position")
 
 
 def test_the_queries_of_the_inbox_do_not_grow_with_what_is_blocked(mapped: Client) -> None:

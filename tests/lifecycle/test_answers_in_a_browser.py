@@ -49,6 +49,10 @@ def opened(open_page: Any, width: int, scheme: str) -> tuple[Page, list[str]]:
     return page, errors
 
 
+NEW_COLUMN = """mutation ($board: ID!) {
+    create_column(board_id: $board, title: "Position", id: "position", column_type: text) { id } }"""
+
+
 def press_and_confirm(page: Page, button: str, confirm: str) -> None:
     page.get_by_role("button", name=re.compile(button)).first.click()
     expect(page.locator(".npd-question")).to_be_visible()
@@ -90,21 +94,24 @@ def test_of_sixty_archived_items_the_records_are_deleted_in_one_act(
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_a_deleted_column_is_one_cause_and_replaced_in_place(
+def test_a_deleted_column_is_one_cause_and_replaced_on_the_boards_page(
     open_page: Any, world: World, person: User, width: int, scheme: str
 ) -> None:
     contacts = sixty(world)
     world.delete_column("role_title")
     world.save(contacts[0], role_title="Chair")
     page, errors = opened(open_page, width, scheme)
-    press_and_confirm(page, "^Create a new column", "^Create")
+    world.sandbox.query(NEW_COLUMN, board=world.board_id())
+    page.get_by_role("button", name=re.compile("check now")).click()
+    page.get_by_role("link", name="Change the mapping").click()
+    page.get_by_label("Column of Role").select_option(label="Position")
+    assert not barriers(page)
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text("Role is in the column Position now")).to_be_visible()
     for _ in range(3):
         world.work()
-    page.reload()
+    page.goto(INBOX)
     expect(page.get_by_text("Your inbox is empty")).to_be_visible()
-    assert not barriers(page)
-    column = world.link().mappings.get(key="role_title").column_id
-    assert column != "role_title"
-    for one in Contact.objects.all():
-        assert (one.sync_status, world.values(one)[column]) == ("synced", one.role_title)
+    for contact in Contact.objects.all():
+        assert (contact.sync_status, world.values(contact)["position"]) == ("synced", contact.role_title)
     assert not errors

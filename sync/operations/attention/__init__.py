@@ -14,9 +14,7 @@ from threading import Lock
 from typing import Any
 from uuid import UUID
 
-from django.contrib.auth import get_user_model
 from django.db import connection
-from django.db.models import OuterRef, QuerySet, Subquery
 from django.urls import reverse
 
 from sync import registry
@@ -24,11 +22,9 @@ from sync.choices import ApprovalKind, BlockedCode, DeletedRecordPolicy
 from sync.kernel import conflict_store, humanize
 from sync.kernel.db import fetch_rows
 from sync.kernel.messages import UNMATCHED_LABELS, UnmatchedReason, unmatched_sentence
-from sync.models import Assignment, DisabledCode, FieldMapping
+from sync.models import FieldMapping
 from sync.models.followers import Medium
 from sync.operations.attention.sources import CAUSE, NOTHING, SAME, AttentionKind, Source, sources_of
-from sync.operations.outgoing_webhooks import what_switching_on_does
-from sync.records.authors import actor_label
 from sync.records.blocked_fields import without_where
 from sync.records.tombstones import deleted_record_names
 
@@ -68,10 +64,8 @@ _CAUSES: Mapping[tuple[str, str], str] = {
     (AttentionKind.REMOVED, "deleted"): "Deleted on the board",
     (AttentionKind.REMOVED, "moved"): "Moved to another board",
     (AttentionKind.UNMATCHED, ""): "No record belongs to it",
-    (AttentionKind.WEBHOOK, ""): "Switched off",
     (AttentionKind.NOTIFICATION, ""): "Your notifications by {field} don't arrive",
     (AttentionKind.NOTIFICATION, "stopped"): "Your notifications by {field} are switched off",
-    **{(AttentionKind.WEBHOOK, code.value): str(code.label) for code in DisabledCode if code},
     **{(AttentionKind.UNMATCHED, code): label for code, label in UNMATCHED_LABELS.items()},
 }
 """The words for a kind and its code; for a kind and an empty code those of all others."""
@@ -120,7 +114,6 @@ def _actor(subject: str) -> str:
 
 __all__ = [
     "EVERYTHING",
-    "MAX_NOTE_LENGTH",
     "AttentionCause",
     "AttentionEntry",
     "AttentionKind",
@@ -129,10 +122,6 @@ __all__ = [
     "Tally",
     "ValuesLoader",
     "Wording",
-    "assign",
-    "assignable_people",
-    "assignment_history",
-    "assignments",
     "causes",
     "counts",
     "entries",
@@ -140,7 +129,6 @@ __all__ = [
     "may_act_on",
     "register_values",
     "scope_of",
-    "take_note",
     "tallies",
     "tallies_at",
     "with_values",
@@ -155,24 +143,20 @@ _SEEN_WITH = {
     AttentionKind.REJECTED: "conflicts.syncconflict",
     AttentionKind.BLOCKED: "sync.syncmetadata",
     AttentionKind.UNMATCHED: "sync.unmatcheditem",
-    AttentionKind.WEBHOOK: "sync.webhookendpoint",
 }
 """The rows that a person has to be allowed to view for a kind: those of the list on which it was always shown."""
 
 
 @dataclass(frozen=True)
 class AttentionScope:
-    """What a person is shown: these kinds, and records of these types by their names; None: of every type.
+    """What a person is shown: these kinds.
 
-    `user` is whose own notifications are meant; None: everybody's. `assigned_to` narrows it to what is this user's.
-    `reads_only` says that this person may act on none of it, `others` are the kinds that they may see, and others act
-    on.
+    `user` is whose own notifications are meant; None: everybody's. `reads_only` says that this person may act on none
+    of it, `others` are the kinds that they may see, and others act on.
     """
 
     kinds: frozenset[AttentionKind]
-    named_types: frozenset[str] | None = None
     user: int | None = None
-    assigned_to: int | None = None
     reads_only: bool = False
     others: frozenset[AttentionKind] = frozenset()
 
@@ -192,7 +176,7 @@ def scope_of(user: Any) -> AttentionScope:
     kinds = own or seen
     if kinds:
         kinds |= {AttentionKind.NOTIFICATION}
-    return AttentionScope(kinds, registry.visible_types(user), user.pk, reads_only=not own, others=seen - kinds)
+    return AttentionScope(kinds, user.pk, reads_only=not own, others=seen - kinds)
 
 
 _ACTED_ON_WITH = {
@@ -204,7 +188,6 @@ _ACTED_ON_WITH = {
     AttentionKind.DUPLICATE: "conflicts.change_syncconflict",
     AttentionKind.REJECTED: "conflicts.change_syncconflict",
     AttentionKind.UNMATCHED: "sync.change_unmatcheditem",
-    AttentionKind.WEBHOOK: "sync.change_webhookendpoint",
 }
 """The right that a kind asks for, of whatever type its records are."""
 
@@ -217,7 +200,7 @@ _ACTED_ON_RECORDS_WITH = {
 
 
 def may_act_on(user: Any, kind: AttentionKind, entity_type: str) -> bool:
-    """Whether this person may do something about an entry, and so take it on or note something."""
+    """Whether this person may do something about an entry."""
     if kind in _ACTED_ON_WITH and user.has_perm(_ACTED_ON_WITH[kind]):
         return True
     if kind is AttentionKind.NOTIFICATION:  # a scope has one's own alone
@@ -259,7 +242,7 @@ class AttentionEntry:
     `key` stays the same while the same thing is wrong; `cause` is that of all entries with the same cause, which
     `cause_text` says; `detail` is this one's own reason. `entity_id` is None for an item that no record has, and for a
     column that can't be used: that is one entry, about so many `records`. `acts` are what can be done with a deletion,
-    as an OptionAct, or with a record whose item was removed, a column or an update loop. `failures` is how many
+    as an OptionAct, or with a record whose item was removed. `failures` is how many
     attempts of a job that is tried again came to nothing, `job` the one that is current.
     """
 
@@ -279,9 +262,6 @@ class AttentionEntry:
     record_url: str
     field: str = ""
     values: tuple[SideValues, ...] = ()
-    assignee: str = ""
-    assignee_id: int | None = None
-    note: str = ""
     failures: int = 0
     job: int = 0
     records: int = 1
@@ -349,14 +329,6 @@ def _fetch(
     `kinds` narrows the scope, and so do `keys`; a part is told whether there are any.
     """
     wanted = scope.kinds if kinds is None else scope.kinds & set(kinds)
-    if scope.assigned_to is not None:
-        # Assigned are those of which the newest word says so.
-        newest = Assignment.objects.filter(key=OuterRef("key")).order_by("-id").values("id")[:1]
-        rows = Assignment.objects.filter(assignee_id=scope.assigned_to, id=Subquery(newest))
-        assigned = set(rows.values_list("key", flat=True))
-        keys = assigned.intersection(keys) if keys else assigned
-        if not keys:
-            return []
     if keys:
         wanted = wanted & {kind for kind in AttentionKind if any(key.startswith(f"{kind.value}:") for key in keys)}
     parts = [part(source, bool(keys)) for source in sources_of(wanted)]
@@ -465,9 +437,7 @@ def causes(
     return [
         AttentionCause(
             AttentionKind(kind), cause,
-            wording.cause(
-                kind, entity_type, code, subject, _known_text(scope, kind, entity_type, only or common, single)
-            ),
+            wording.cause(kind, entity_type, code, subject, only or common),
             registry.board_title(entity_type), number, since, entity_type, code, UUID(single) if single else None,
             records, wording.label(entity_type, subject) if (kind, code) == _OF_COLUMN else "",
         )
@@ -507,14 +477,8 @@ def entries(
         keys=keys, any_cause=not of_causes, causes=list(of_causes), limit=limit, offset=offset,
     )  # fmt: skip
     wording = wording or Wording.of_boards()
-    if scope.named_types is not None:
-        rows = [
-            _with_known_sides(row, scope.named_types) if row[2] in scope.named_types else _without_names(row)
-            for row in rows
-        ]
-    names = _names(scope, [(row[2], row[3], row[4]) for row in rows])
-    assigned = assignments([row[1] for row in rows])
-    return [_entry(AttentionKind(row[0]), row, wording, names, assigned.get(row[1])) for row in rows]
+    names = _names([(row[2], row[3], row[4]) for row in rows])
+    return [_entry(AttentionKind(row[0]), row, wording, names) for row in rows]
 
 
 def keys(
@@ -556,53 +520,6 @@ def _chosen_keys(
     return [key for (key,) in rows]
 
 
-def _without_names(row: Sequence[Any]) -> Sequence[Any]:
-    """A row without what its sentence names: the records that an item could be, what an approval is about, or what
-    Monday said, which quotes values.
-    """
-    *head, common, detail, sides = row
-    hidden = registry.known_text((), row[2], detail)
-    match row[0]:
-        case AttentionKind.APPROVAL:
-            detail = ""
-        case AttentionKind.UNMATCHED:
-            sides, detail = "{}", ""
-        case AttentionKind.FAILED:
-            common = detail = hidden
-        case AttentionKind.REJECTED | AttentionKind.BLOCKED if row[3]:  # a column's quotes nothing
-            detail = hidden
-        case AttentionKind.CONFLICT | AttentionKind.DUPLICATE | AttentionKind.REMOVED:
-            detail = registry.without_quotes(detail)
-    return _with_known_sides([*head, common, detail, sides], ())
-
-
-def _with_known_sides(row: Sequence[Any], types: Collection[str]) -> Sequence[Any]:
-    """A row of a record that may be known, without what it says of those that it points at and that may not."""
-    names = registry.hidden_keys(types, row[2])
-    if not names:
-        return row
-    *head, common, detail, stored = row
-    sides, is_about = json.loads(stored), head[8] in names
-    for side in ("npd", "base", "monday"):
-        for key in names.keys() & (sides.get(side) or {}).keys():
-            sides[side][key] = sides[side][key] and names[key]
-    if head[0] == AttentionKind.UNMATCHED:
-        sides = registry.quoting_less(sides)
-    elif head[0] == AttentionKind.APPROVAL and is_about:
-        detail = ""
-    elif head[0] not in (AttentionKind.WEBHOOK, AttentionKind.NOTIFICATION):
-        common, detail = registry.without_quotes(common), registry.without_quotes(detail or "")
-    return [*head, common, detail, json.dumps(sides)]
-
-
-def _known_text(scope: AttentionScope, kind: str, entity_type: str, text: str, single: str | None) -> str:
-    """What Monday said, which quotes values, where this person may see such records; a column's has none to hide."""
-    if kind == AttentionKind.BLOCKED and single is None and scope.named_types is not None:
-        return registry.without_quotes(text)
-    is_told = scope.named_types is None or kind not in (AttentionKind.FAILED, AttentionKind.BLOCKED)
-    return text if is_told else registry.known_text(scope.named_types or (), entity_type, text)
-
-
 _NO_FIELDS = (AttentionKind.REMOVED, AttentionKind.NOTIFICATION)
 """Kinds whose subject names none."""
 
@@ -625,8 +542,6 @@ def _name_and_detail(
     match kind:
         case AttentionKind.UNMATCHED:
             name, detail = detail or name, unmatched_sentence(UnmatchedReason(code), **sides)
-        case AttentionKind.WEBHOOK:
-            name, detail = detail, f"{cause_text}. {what_switching_on_does(code)}"
         case AttentionKind.NOTIFICATION:
             name = Medium(subject).label
         case AttentionKind.BLOCKED if entity_id is None:
@@ -640,11 +555,7 @@ def _name_and_detail(
 
 
 def _entry(
-    kind: AttentionKind,
-    row: Sequence[Any],
-    wording: Wording,
-    names: Mapping[tuple[str, UUID | None, str], str],
-    assigned: Assignment | None,
+    kind: AttentionKind, row: Sequence[Any], wording: Wording, names: Mapping[tuple[str, UUID | None, str], str]
 ) -> AttentionEntry:
     _kind, key, entity_type, entity_id, item_id, since, cause, code, subject, common, detail, stored_sides = row
     sides, cause_text = json.loads(stored_sides), wording.cause(kind, entity_type, code, subject, common)
@@ -674,21 +585,15 @@ def _entry(
         ),
         records=sides["records"] if is_column else 1,
         acts=tuple(one for one in sides.get("acts", ()) if one),
-        assignee=actor_label(assigned.assignee) if assigned and assigned.assignee else "",
-        assignee_id=assigned.assignee_id if assigned else None,
-        note=assigned.note if assigned else "",
         failures=failures,
         job=int(job) if kind is AttentionKind.FAILED else 0,
     )
 
 
-def _names(
-    scope: AttentionScope, keys: Collection[tuple[str, UUID | None, str]]
-) -> dict[tuple[str, UUID | None, str], str]:
-    """What each record or item is called, where this person may know it; else its type."""
-    visible = {key for key in keys if scope.named_types is None or key[0] in scope.named_types}
-    records = registry.record_names((entity_type, entity_id) for entity_type, entity_id, _item in visible)
-    records |= deleted_record_names((key[0], key[1]) for key in visible if key[1] and (key[0], key[1]) not in records)
+def _names(keys: Collection[tuple[str, UUID | None, str]]) -> dict[tuple[str, UUID | None, str], str]:
+    """What each record or item is called; without a name, its type."""
+    records = registry.record_names((entity_type, entity_id) for entity_type, entity_id, _item in keys)
+    records |= deleted_record_names((key[0], key[1]) for key in keys if key[1] and (key[0], key[1]) not in records)
     found = {}
     for entity_type, entity_id, item in keys:
         unnamed = registry.type_name(entity_type) if entity_id else f"Item {item}"
@@ -711,7 +616,6 @@ def _url(kind: AttentionKind, row_id: str, code: str, entity_type: str, entity_i
     name = {
         AttentionKind.FAILED: "sync_syncqueue_change",
         AttentionKind.UNMATCHED: "sync_unmatcheditem_change",
-        AttentionKind.WEBHOOK: "sync_webhookendpoint_change",
         AttentionKind.REJECTED: "conflicts_syncconflict_rejected_screen",
     }.get(kind, "conflicts_syncconflict_screen")
     args = row_id.split(":") if kind is AttentionKind.REJECTED else [row_id]
@@ -730,64 +634,9 @@ def register_values(kind: AttentionKind, load: ValuesLoader) -> None:
     _values[kind] = load
 
 
-def with_values(found: Sequence[AttentionEntry], wording: Wording, types: Collection[str]) -> list[AttentionEntry]:
-    """Return the entries with what each side has, of kinds that somebody knows it of, as a reader of these types may
-    know it.
-    """
+def with_values(found: Sequence[AttentionEntry], wording: Wording) -> list[AttentionEntry]:
+    """Return the entries with what each side has, of kinds that somebody knows it of."""
     values: dict[str, Sequence[SideValues]] = {}
     for kind, load in _values.items():
         values |= load([entry for entry in found if entry.kind is kind], list(wording.mappings.values()))
-    return [
-        replace(entry, values=tuple(_known_sides(one, entry, types) for one in values.get(entry.key, entry.values)))
-        for entry in found
-    ]
-
-
-def _known_sides(value: SideValues, entry: AttentionEntry, types: Collection[str]) -> SideValues:
-    name = registry.hidden_keys(types, entry.entity_type).get(value.key)
-    if name is None:
-        return value
-    return replace(value, npd=value.npd and name, monday=value.monday and name, excerpts=())
-
-
-# Whose an entry is, and what is noted about it: one row a word, the newest of a key counts.
-
-
-MAX_NOTE_LENGTH = 1_000
-
-
-def assignable_people() -> QuerySet[Any]:
-    """Return who an entry can be assigned to: whoever works here."""
-    return get_user_model()._default_manager.filter(is_staff=True, is_active=True).order_by("username")
-
-
-def assignments(keys: Collection[str]) -> dict[str, Assignment]:
-    """Return the newest word about each of these entries, where somebody has said one; one query."""
-    if not keys:
-        return {}
-    rows = Assignment.objects.filter(key__in=keys).order_by("key", "-id").distinct("key").select_related("assignee")
-    return {row.key: row for row in rows}
-
-
-def assignment_history(key: str) -> list[Assignment]:
-    """Return all that was said about an entry, the newest first."""
-    return list(Assignment.objects.filter(key=key).order_by("-id").select_related("assignee"))
-
-
-def assign(keys: Sequence[str], *, by: Any, assignee: Any | None) -> None:
-    """Make these entries a user's, or nobody's; what is noted about them stays."""
-    _say(keys, by, lambda before: {"assignee": assignee, "note": before.note if before else ""})
-
-
-def take_note(key: str, *, by: Any, note: str) -> None:
-    """Note something about an entry, or nothing any more; whose it is stays."""
-    text = note.replace("\0", "").strip()[:MAX_NOTE_LENGTH]
-    _say([key], by, lambda before: {"assignee_id": before.assignee_id if before else None, "note": text})
-
-
-def _say(keys: Sequence[str], by: Any, word: Callable[[Assignment | None], dict[str, Any]]) -> None:
-    before = assignments(keys)
-    Assignment.objects.bulk_create(
-        Assignment(key=key, by_id=by.pk, by_name=actor_label(by), **word(before.get(key)))
-        for key in dict.fromkeys(keys)
-    )
+    return [replace(entry, values=tuple(values.get(entry.key, entry.values))) for entry in found]

@@ -72,22 +72,15 @@ TEST_GAP = timedelta(seconds=10)
 REMEMBERED = timedelta(days=2)
 
 
-@dataclass(frozen=True)
-class Sight:
-    """What a person may see: kinds of incidents, and the types whose records may be named."""
-
-    kinds: frozenset[str]
-    named_types: frozenset[str]
-
-
-def sight_of(user: Any) -> Sight:
-    """Return what this person may be notified of; who can't sign in to the admin is notified of nothing."""
+def seen_kinds(user: Any) -> frozenset[str]:
+    """Return the kinds of incidents that this person may be notified of; of none who can't sign in to the admin."""
     if not (user.is_active and user.is_staff):
-        return Sight(frozenset(), frozenset())
+        return frozenset()
     scope = attention.scope_of(user)
     also = {STOPPED: "sync.view_boardlink", DIFFERENCE: "sync.view_verification"}
-    kinds = {kind.value for kind in scope.kinds} | {kind for kind, name in also.items() if user.has_perm(name)}
-    return Sight(frozenset(kinds), frozenset(scope.named_types or ()))
+    return frozenset(
+        {kind.value for kind in scope.kinds} | {kind for kind, name in also.items() if user.has_perm(name)}
+    )
 
 
 @dataclass(frozen=True)
@@ -145,14 +138,14 @@ def _messages(receivers: Sequence[NotificationReceiver], now: datetime) -> list[
     things: dict[frozenset[str], list[Thing]] = {}
     found = []
     for receiver in receivers:
-        sight = sight_of(receiver.user)
-        if not sight.kinds:
+        kinds = seen_kinds(receiver.user)
+        if not kinds:
             continue
-        if sight.kinds not in things:
-            things[sight.kinds] = [_thing(row, sight) for row in known.values()]
-        digest = digest_due(_preference(receiver, ids[receiver.pk]), things[sight.kinds], now)
+        if kinds not in things:
+            things[kinds] = [_thing(row, kinds) for row in known.values()]
+        digest = digest_due(_preference(receiver, ids[receiver.pk]), things[kinds], now)
         if digest is not None:
-            found.append(_message(receiver, digest, known, sight))
+            found.append(_message(receiver, digest, known, kinds))
     return found
 
 
@@ -163,19 +156,21 @@ def _preference(receiver: NotificationReceiver, notified: set[int]) -> Preferenc
     )  # fmt: skip
 
 
-def _thing(row: Incident, sight: Sight) -> Thing:
+def _thing(row: Incident, kinds: frozenset[str]) -> Thing:
     grace = GRACE.get(row.kind, timedelta())
     urgent = row.kind in URGENT_KINDS
-    return Thing(row.pk, row.noticed_at, row.gone_at, urgent, grace, row.summed, row.kind in sight.kinds)
+    return Thing(row.pk, row.noticed_at, row.gone_at, urgent, grace, row.summed, row.kind in kinds)
 
 
-def _message(receiver: NotificationReceiver, digest: Digest, known: Mapping[int, Incident], sight: Sight) -> _Message:
+def _message(
+    receiver: NotificationReceiver, digest: Digest, known: Mapping[int, Incident], kinds: frozenset[str]
+) -> _Message:
     if digest.is_all_clear:
         letter = all_clear_letter()
     else:
-        shown = [row for row in known.values() if row.gone_at is None and row.kind in sight.kinds]
+        shown = [row for row in known.values() if row.gone_at is None and row.kind in kinds]
         news = [_noticed(known[one.id]) for one in digest.news]
-        letter = news_letter(news, _causes(shown), sight.named_types)
+        letter = news_letter(news, _causes(shown))
     # The same news make the same id; so does the all clear of the same alarm.
     about = [receiver.pk, digest.is_all_clear, str(receiver.alarmed_at), *(one.id for one in digest.news)]
     return _Message(receiver, digest, letter, receiver.address, message_id(*about))
@@ -383,7 +378,7 @@ def send_test(receiver: NotificationReceiver) -> None:
 
 def preview(user: User) -> Letter | None:
     """Return the message that a person would get now, if none had come before; None where nothing needs attention."""
-    sight = sight_of(user)
+    kinds = seen_kinds(user)
     found: Iterable[Noticed] = (*incidents.stops(), *incidents.differences(), *incidents.waiting(frozenset()))
-    shown = [one for one in found if one.kind in sight.kinds]
-    return news_letter(shown, _causes(shown), sight.named_types) if shown else None
+    shown = [one for one in found if one.kind in kinds]
+    return news_letter(shown, _causes(shown)) if shown else None

@@ -126,7 +126,7 @@ def inbox_url(**query: str) -> str:
 def stops() -> Iterator[Noticed]:
     """Return the boards that were set up, can't be worked, and that nobody paused."""
     now = availability.overview()
-    for stop in availability.stops_of(now.types, now):
+    for stop in availability.stops_of(now):
         for entity_type, title in stop.boards.items():
             key = f"{STOPPED}:{entity_type}"
             yield Noticed(key, STOPPED, entity_type, title, stop.kind.value, stop.reason, reverse("admin:index"))

@@ -25,14 +25,12 @@ from sync.models.followers import Medium
 from sync.operations.attention import AttentionKind
 from sync.operations.notifications.incidents import DIFFERENCE, STOPPED, Noticed, inbox_url
 from sync.records.availability import stop_headline
-from sync.registry import type_label
 
 _KINDS = (STOPPED, DIFFERENCE, *(kind.value for kind in AttentionKind))
 """The gravest first."""
 
 _NOUNS = {
     AttentionKind.FAILED.value: ("change fails", "changes fail"),
-    AttentionKind.WEBHOOK.value: ("webhook endpoint is off", "webhook endpoints are off"),
     AttentionKind.NOTIFICATION.value: ("notification channel fails", "notification channels fail"),
     AttentionKind.APPROVAL.value: ("approval", "approvals"),
     AttentionKind.REMOVED.value: ("item removed on Monday", "items removed on Monday"),
@@ -47,12 +45,9 @@ ALL_CLEAR = "Nothing needs attention any more."
 TEST = "This is a test. Notifications for {user} arrive here."
 
 
-def news_letter(news: Iterable[Noticed], open_number: int, named_types: frozenset[str]) -> Letter:
-    """Return the message about these; `open_number` is how many causes need attention in all.
-
-    Records of other types than `named_types` are called by their type alone.
-    """
-    groups = _groups(news, named_types)
+def news_letter(news: Iterable[Noticed], open_number: int) -> Letter:
+    """Return the message about these; `open_number` is how many causes need attention in all."""
+    groups = _groups(news)
     number = len(groups)
     things = count_with_noun(number, "thing needs", "things need")
     before = open_number - number
@@ -85,7 +80,7 @@ def _plain_letter(subject: str, sentence: str) -> Letter:
     return Letter(subject, sentence, (), _inbox_link(), _absolute(reverse("npd-notifications")))
 
 
-def _groups(news: Iterable[Noticed], named_types: frozenset[str]) -> list[tuple[Group, Sequence[Noticed]]]:
+def _groups(news: Iterable[Noticed]) -> list[tuple[Group, Sequence[Noticed]]]:
     def cause(one: Noticed) -> tuple[int, str, str]:
         place = _KINDS.index(one.kind) if one.kind in _KINDS else len(_KINDS)
         # The rest of a stop's reason names the time of the next attempt.
@@ -93,10 +88,10 @@ def _groups(news: Iterable[Noticed], named_types: frozenset[str]) -> list[tuple[
 
     by_cause = [(place, list(members)) for (place, *_), members in groupby(sorted(news, key=cause), key=cause)]
     by_cause.sort(key=lambda found: (found[0], -sum(one.number for one in found[1])))
-    return [(_group(members, named_types), members) for _place, members in by_cause]
+    return [(_group(members), members) for _place, members in by_cause]
 
 
-def _group(members: Sequence[Noticed], named_types: frozenset[str]) -> Group:
+def _group(members: Sequence[Noticed]) -> Group:
     first, number = members[0], sum(one.number for one in members)
     boards = [clean(one.name, 60) for one in members]
     if first.kind == STOPPED:
@@ -106,18 +101,11 @@ def _group(members: Sequence[Noticed], named_types: frozenset[str]) -> Group:
         title = f"A difference was found: {join_first(boards)}"
         return Group(title, [Entry(clean(first.cause, 400), _absolute(first.url))])
     noun = count_with_noun(number, *_NOUNS.get(first.kind, ("thing", "things")))
-    # What Monday said of a record quotes its values.
-    is_told = first.kind != AttentionKind.FAILED or not first.entity_type or first.entity_type in named_types
-    title = f"{noun}: {clean(first.cause)}" if first.cause and is_told else noun
+    title = f"{noun}: {clean(first.cause)}" if first.cause else noun
     if first.key == first.kind:
         return Group(title, [Entry("See all", _absolute(first.url))])
-    entries = [Entry(_name(one, named_types), _absolute(one.url)) for one in members[:MAX_ENTRIES]]
+    entries = [Entry(clean(one.name, 100) or "(no name)", _absolute(one.url)) for one in members[:MAX_ENTRIES]]
     return Group(title, entries, len(members) - len(entries), _absolute(inbox_url(cause=first.cause_code)))
-
-
-def _name(one: Noticed, named_types: frozenset[str]) -> str:
-    is_named = not one.entity_type or one.entity_type in named_types
-    return clean(one.name if is_named else str(type_label(one.entity_type)), 100) or "(no name)"
 
 
 def _subject(groups: Sequence[tuple[Group, Sequence[Noticed]]], otherwise: str) -> str:
