@@ -23,7 +23,7 @@ from sync.kernel.secret_texts import without_secrets
 from sync.merge import EditTimes, FieldSides, Unknown
 from sync.models import SyncState
 from sync.models.state import JIRA
-from sync.records.ledger_statistics import with_served_status
+from sync.records.served_status import with_served_status
 
 JIRA_TYPES = frozenset({"sprint", "issue", "project", "board"})
 """Types of things that are Jira's where no system is named and no synced model is called so."""
