@@ -32,8 +32,8 @@ from sync.merge import FieldSelection
 from sync.records.tombstones import deleted_record_names
 from sync.registry import count_of_type, record_names, type_name
 
-MAX_CONFLICTS = 500
-"""Conflicts that are resolved at once, so that the page answers within some seconds."""
+MAX_CONFLICTS = 200
+"""Conflicts that are resolved at once, so that the page answers within some seconds: each takes about 50 ms."""
 
 MAX_NAMED = 20
 """Records that one line of the summary names."""
