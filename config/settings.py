@@ -165,6 +165,14 @@ DATABASES: dict[str, dict[str, Any]] = {
 # A URL names a socket's folder behind the question mark; `manage.py dbshell` looks for it here only.
 DATABASES["default"]["HOST"] = DATABASES["default"].get("OPTIONS", {}).pop("host", "") or DATABASES["default"]["HOST"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+# Limits count in it, so that all processes count together; its table is that of the model CacheEntry.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "sync_cache",
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    }
+}
 # In the database: a cookie would store the messages in clear text.
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
@@ -322,11 +330,10 @@ IMPORT_READ_MEMORY_MB = 512  # of the process that reads it; the largest file th
 
 # --- API ---------------------------------------------------------------------------------------------------
 API_THROTTLE = env.str("API_THROTTLE", "3000/min")
-API_STRANGER_THROTTLE = env.str("API_STRANGER_THROTTLE", "120/min")
 # Each is a pass at the highest priority, of two calls of the API quota.
 SYNC_NOW_THROTTLE = env.str("SYNC_NOW_THROTTLE", "60/min")
 REST_FRAMEWORK = {
-    "DEFAULT_SCHEMA_CLASS": "sync.api.schema.ProblemSchema",
+    "DEFAULT_SCHEMA_CLASS": "sync.api.schema.ApiSchema",
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "sync.api.callers.ApiTokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
@@ -334,20 +341,23 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "DEFAULT_FILTER_BACKENDS": ["sync.api.request_rules.StrictFilters"],
-    "DEFAULT_PAGINATION_CLASS": "sync.api.lists.Pages",
-    "DEFAULT_THROTTLE_RATES": {
-        "user": API_THROTTLE,
-        "anonymous": API_STRANGER_THROTTLE,
-        "sync-to-monday": SYNC_NOW_THROTTLE,
-    },
+    "DEFAULT_FILTER_BACKENDS": [
+        "django_filters.rest_framework.DjangoFilterBackend",
+        "rest_framework.filters.SearchFilter",
+        "sync.api.views.StableOrdering",
+    ],
+    "DEFAULT_PAGINATION_CLASS": "sync.api.views.Pages",
+    "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.UserRateThrottle"],
+    "DEFAULT_THROTTLE_RATES": {"user": API_THROTTLE, "sync-to-monday": SYNC_NOW_THROTTLE},
     "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
-DRF_STANDARDIZED_ERRORS = {"EXCEPTION_HANDLER_CLASS": "sync.api.problems.ProblemHandler"}
+DRF_STANDARDIZED_ERRORS = {
+    "EXCEPTION_HANDLER_CLASS": "sync.api.errors.ApiExceptionHandler",
+    "ENABLE_IN_DEBUG_FOR_UNHANDLED_EXCEPTIONS": True,  # the demo is in DEBUG, and a program can't read its page
+}
 SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
-        "EventTypeEnum": "sync.models.EventType",
         "ResolutionTypeEnum": "conflicts.models.ResolutionType",
         "ConflictKindEnum": "conflicts.models.ConflictKind",
         "ConflictStateEnum": "conflicts.case.STATE_LABELS",
@@ -362,7 +372,6 @@ SPECTACULAR_SETTINGS = {
         "JobDirectionEnum": "sync.choices.QueueDirection",
         "JobOperationEnum": "sync.choices.Operation",
         "JobPriorityEnum": "sync.choices.Priority",
-        "BulkActionEnum": "sync.api.bulk_endpoints.BulkAction",
         "LedgerResolutionEnum": "sync.choices.ResolutionStrategy",
         "ManualResolutionTypeEnum": "conflicts.api.MANUAL_CHOICES",
         "OptionChooseEnum": "conflicts.api.OPTION_CHOICES",
@@ -373,7 +382,6 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Contacts and organizations, and their synchronization with Monday.com.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
-    "PREPROCESSING_HOOKS": ["sync.api.schema.shown_addresses"],
     "SCHEMA_PATH_PREFIX": "/api/v1(/sync)?",
     "SERVERS": [{"url": SITE_URL}],
     "COMPONENT_SPLIT_REQUEST": True,

@@ -200,8 +200,7 @@ def _draft_changes(request: HttpRequest, entity_type: str, requested: Mapping[st
         problems = drafts.draft_changes(cast("User", request.user), entity_type, requested)
     except Conflict as begun:
         messages.warning(request, str(begun))
-        other = drafts.drafts_of_others(cast("User", request.user)).first()
-        return step_url("map", other.entity_type if other is not None else entity_type)
+        return step_url("map", entity_type)
     except (ActionError, ConnectorError) as error:
         messages.error(
             request,

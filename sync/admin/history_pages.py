@@ -66,9 +66,9 @@ from sync.operations.decision_undo import (
     plan_decision_undo,
     undo_decisions,
 )
-from sync.operations.preview.explanation import causes_by_decision, causes_text
 from sync.reconcile.settlement import DELETION_KINDS
 from sync.records.authors import UnsyncedEdit
+from sync.records.causes import causes_by_decision, causes_text
 
 
 class UndoPagesMixin(PageAdmin):

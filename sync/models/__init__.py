@@ -1,6 +1,6 @@
 """The engine's tables."""
 
-from sync.models.api_clients import ApiToken, ExternalId, RequestCount, StoredAnswer
+from sync.models.api_clients import ApiToken, CacheEntry, RequestCount
 from sync.models.board_link import (
     ApiBudget,
     ApiReservation,
@@ -32,10 +32,10 @@ from sync.models.synced_model import LongTextField, SyncedModel, track_history
 
 __all__ = [
     "ApiBudget", "ApiReservation", "ApiToken", "ApiUsage", "ApprovalRequest", "AwaitedRelation",
-    "BoardLease", "BoardLink", "Decision", "ExportFormat", "ExternalId", "FieldMapping", "IgnoredItem",
+    "BoardLease", "BoardLink", "CacheEntry", "Decision", "ExportFormat", "FieldMapping", "IgnoredItem",
     "Incident", "Intent", "IntentState",
     "LongTextField", "MondayAccount", "Notification", "NotificationReceiver",
-    "QueuePause", "RequestCount", "SetupDraft", "SetupState", "StoredAnswer", "StoredSecret", "SyncMetadata",
+    "QueuePause", "RequestCount", "SetupDraft", "SetupState", "StoredSecret", "SyncMetadata",
     "SyncQueue", "SyncState", "SyncedModel", "Tombstone", "UnmatchedItem", "Verification", "WebhookEvent",
     "WriteLoop", "track_history",
 ]  # fmt: skip

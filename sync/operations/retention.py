@@ -34,9 +34,6 @@ BATCH_SIZE = 1_000
 SWEEP_OVERLAP = "1 hour"
 """A sweep reads this much before its cursor again, and knows by these rows what isn't new."""
 
-ANSWER_DAYS = 1
-"""As long as a program may repeat a request under its Idempotency-Key (sync/api/preconditions.py)."""
-
 COUNT_DAYS = 1
 """Of windows of the API's limits that have ended; the longest rate counts by the day."""
 
@@ -133,12 +130,6 @@ def retention_rules() -> list[RetentionRule]:
         RetentionRule("incidents", "sync_incidents",
                       f"old.gone_at < {_AGE} AND NOT EXISTS (SELECT FROM sync_notifications WHERE "
                       "incident_id = old.id)", settings.INCIDENT_DAYS),
-        RetentionRule("stored answers", "sync_stored_answers", f"old.at < {_AGE}", ANSWER_DAYS),
-        # A deleted record can be restored as long as its tombstone is kept, with the ids that others call it by.
-        RetentionRule("external ids of deleted records", "sync_external_ids",
-                      f"""old.released_at < {_AGE} AND NOT EXISTS (SELECT FROM sync_tombstones AS gone
-                      WHERE gone.entity_type = old.entity_type AND gone.entity_id = old.entity_id)""",
-                      settings.TOMBSTONE_DAYS),
         RetentionRule("request counts", "sync_request_counts", f"old.ends_at < {_AGE}", COUNT_DAYS, key="key"),
         RetentionRule("API tokens", "sync_api_tokens", f"least(old.revoked_at, old.expires_at) < {_AGE}",
                       ENDED_TOKEN_DAYS),

@@ -93,7 +93,6 @@ from sync.reconcile.unconfirmed_writes import CreatePlan, Fate, may_link
 from sync.reconcile.writes import NOTHING_SENT, Answers, end_open
 from sync.records.approvals import OPEN_REQUEST_STATES
 from sync.records.authors import deletion_authors, latest_edits, monday_users, users_of
-from sync.records.external_ids import inherit_external_ids
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import exclude_match, ignore_item
 from sync.records.tombstones import NEW_ITEM, enqueue_tombstones, restore_record, set_late_item
@@ -307,8 +306,6 @@ def _merge_records(run: PassRun, plan: AnswerPlan, by: str) -> None:
     assert other_id is not None
     made = run.records.get(pk=made_id)  # an answer before this one may have given it its item
     copy(made).delete()
-    # Else a system that knows the deleted one would make it anew.
-    inherit_external_ids(run.entity_type, made_id, other_id)
     if plan.hands_over:
         run.records.filter(pk=other_id).update(monday_id=made.monday_id)
     cause = {"by": by, "causes": ["person"], "rule": "they are the same"}

@@ -255,7 +255,6 @@ ACTS = (
         lambda w: lambda c: c.post("/admin/sync/syncqueue/pause/", {"entity_type": "contact", "direction": ""}),
         OPERATE,
     ),
-    Act("Pause the sync", lambda w: api("sync/pauses/", {"entity_type": "contact"}), OPERATE, by_api=True),
     Act("Resume the sync", paused, OPERATE),
     Act("Approve bulk deletions", lambda w: guarded(w, "approve"), OPERATE),
     Act("Reject bulk deletions", lambda w: guarded(w, "reject"), OPERATE),

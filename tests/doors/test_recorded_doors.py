@@ -145,14 +145,12 @@ SHAPES = ("components", "schemas")
         (("paths", "/api/v1/contacts/"), None),
         ((*LIST, "parameters", -1), None),
         ((*LIST, "parameters", 1, "required"), True),
-        ((*LIST, "responses", "200", "headers", "ETag"), None),
         ((*CREATE, "responses", "201"), None),
         ((*SHAPES, "ContactRequest", "required"), ["name", "phone"]),
         ((*SHAPES, "Contact", "properties", "phone"), None),
         ((*SHAPES, "Contact", "properties", "phone", "type"), "integer"),
-        ((*SHAPES, "QueueRowSelection", "properties", "id", "type"), "string"),
+        ((*SHAPES, "QueueRow", "properties", "id", "type"), "string"),
         ((*SHAPES, "SyncStatusEnum", "enum", 0), None),
-        (("webhooks", "event", "post", "requestBody", "content", "application/json", "schema", "$ref"), "#/x/Other"),
     ],
 )
 def test_whatever_breaks_a_program_changes_the_record_of_the_api(at: tuple[Any, ...], broken: Any) -> None:

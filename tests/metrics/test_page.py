@@ -11,6 +11,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from npd.models import Contact, Organization
 from sync.clock import sync_now
 from sync.models import ApiBudget, BoardLink, QueuePause, SyncMetadata, SyncQueue, Verification
+from tests.api.conftest import code_of, error_of
 from tests.metrics.conftest import Figures, bearer, scrape
 from tests.support.rows import queries_of
 
@@ -66,8 +67,8 @@ def test_while_no_token_is_set_it_is_closed_to_everybody(client: Client, setting
     settings.METRICS_TOKEN = ""
     for header in ({}, {"Authorization": "Bearer"}, {"Authorization": "Bearer "}):
         answer = client.get("/metrics", headers=header)
-        assert (answer.status_code, answer.json()["code"]) == (403, "closed")
-        assert "METRICS_TOKEN" in answer.json()["detail"]
+        assert (answer.status_code, code_of(answer)) == (403, "closed")
+        assert "METRICS_TOKEN" in error_of(answer)["detail"]
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer wrong", "Bearer é", "Token figures-please"])

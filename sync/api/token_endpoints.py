@@ -1,4 +1,4 @@
-"""What programs have besides the records: who they are, and API tokens.
+"""One's own API tokens, by API: list, make, rotate, revoke; and who asks.
 
 A token manages those alone that it could have made: within its own scopes, and expiring no later than itself. So none
 can widen what it may, or for how long. It gets no other's text, and what it made ends when it is revoked, so that none
@@ -10,30 +10,25 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, cast
 
-import django_filters
 from django.contrib.admin.models import ADDITION
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
-from django.urls import re_path
-from django_filters.rest_framework import FilterSet
+from django.urls import path
 from drf_spectacular.utils import extend_schema
 from rest_framework import exceptions, serializers, viewsets
+from rest_framework.decorators import action
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.routers import SimpleRouter
 
-from sync.api.callers import SharedThrottle, quotas_of
-from sync.api.lists import filtered_by
-from sync.api.request_rules import ApiRouter, ApiView, KnownFieldsMixin, act
+from sync.api.views import ApiView
 from sync.choices import TokenScope, TokenState
 from sync.clock import sync_now
 from sync.kernel.messages import Conflict, NotAllowed
 from sync.models import ApiToken
 from sync.models.api_clients import ALL_SCOPES, MAX_GRACE, check_token_name
 from sync.records.authors import log_action
-
-# `/api/v1/me`, and one's own API tokens: list, make, rotate, revoke.
-
 
 MAX_SECONDS = int(MAX_GRACE.total_seconds())
 
@@ -70,7 +65,7 @@ class NewApiTokenSerializer(ApiTokenSerializer):
         read_only_fields = fields
 
 
-class ApiTokenRequestSerializer(KnownFieldsMixin):
+class ApiTokenRequestSerializer(serializers.Serializer[Any]):
     """What a new token is for."""
 
     name = serializers.CharField(max_length=100, validators=[check_token_name], help_text="What uses it.")
@@ -80,21 +75,12 @@ class ApiTokenRequestSerializer(KnownFieldsMixin):
     expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None, help_text="Null: never.")
 
 
-class RotationSerializer(KnownFieldsMixin):
+class RotationSerializer(serializers.Serializer[Any]):
     """How long the text until now goes on."""
 
     grace_seconds = serializers.IntegerField(
         required=False, default=0, min_value=0, max_value=MAX_SECONDS, help_text="0: it ends at once. 86400 at most."
     )
-
-
-class RateLimitSerializer(serializers.Serializer[Any]):
-    """What is left of the requests of a window, as the field RateLimit says it on every answer."""
-
-    limit = serializers.IntegerField(help_text="Requests in a window, of all the user's tokens together.")
-    window_seconds = serializers.IntegerField(source="seconds")
-    remaining = serializers.IntegerField()
-    reset_seconds = serializers.IntegerField(source="reset", help_text="Until the next window.")
 
 
 class MeSerializer(serializers.Serializer[Any]):
@@ -105,7 +91,6 @@ class MeSerializer(serializers.Serializer[Any]):
     email = serializers.CharField(help_text="May be empty.")
     scopes = serializers.ListField(child=serializers.ChoiceField(choices=TokenScope.choices))
     token = ApiTokenSerializer(allow_null=True, help_text="Null for who signed in on a page.")
-    rate_limit = RateLimitSerializer(allow_null=True, help_text="Null where there is no limit.")
 
 
 class MeView(ApiView):
@@ -113,47 +98,32 @@ class MeView(ApiView):
 
     permission_classes = [IsAuthenticated]
 
-    @extend_schema(responses=MeSerializer)
+    @extend_schema(responses=MeSerializer, operation_id="me")
     def get(self, request: Request) -> Response:
-        """The user and the token of this request, what the token is for, and what is left of the rate."""
+        """The user and the token of this request, and what the token is for."""
         user = cast("User", request.user)
-        quota = next((one for one in quotas_of(request) if one.name == SharedThrottle.scope), None)
         answer = {
             "username": user.get_username(),
             "full_name": user.get_full_name(),
             "email": user.email,
             "scopes": request.auth.scopes if isinstance(request.auth, ApiToken) else list(ALL_SCOPES),
             "token": request.auth,
-            "rate_limit": quota,
         }
         return Response(MeSerializer(answer, context={"now": sync_now()}).data)
-
-
-@filtered_by(ApiTokenSerializer)
-class TokenFilter(FilterSet):  # type: ignore[misc]
-    """The filters of one's tokens."""
-
-    state = django_filters.MultipleChoiceFilter(
-        method="in_states", choices=TokenState.choices, label="State", help_text="May be given several times."
-    )
-
-    def in_states(self, queryset: QuerySet[ApiToken], name: str, value: list[str]) -> QuerySet[ApiToken]:
-        return (
-            queryset.alias(state=ApiToken.state_expression(sync_now())).filter(state__in=value) if value else queryset
-        )
 
 
 class ApiTokenViewSet(ApiView, viewsets.ReadOnlyModelViewSet[ApiToken]):
     """One's own API tokens, the newest first; those that ended are listed for another 90 days."""
 
     queryset = ApiToken.objects.order_by("-created_at", "-id")
-    unstored = ("create", "rotate")
     serializer_class = ApiTokenSerializer
-    filterset_class = TokenFilter
+    ordering_fields = ["name", "created_at", "last_used_at", "expires_at"]
     permission_classes = [IsAuthenticated]
 
     def get_queryset(self) -> QuerySet[ApiToken]:
-        return super().get_queryset().filter(user=cast("User", self.request.user))
+        if not self.request.user.is_authenticated:  # for the schema
+            return ApiToken.objects.none()
+        return super().get_queryset().filter(user=self.request.user)
 
     def get_serializer_context(self) -> dict[str, Any]:
         return {**super().get_serializer_context(), "now": sync_now()}
@@ -163,32 +133,37 @@ class ApiTokenViewSet(ApiView, viewsets.ReadOnlyModelViewSet[ApiToken]):
         """Make a token for oneself. Its text is in this answer and nowhere else. A token makes none with more scopes
         than its own, and none that expires later; revoked, it takes those that it made with it.
         """
-        asked = ApiTokenRequestSerializer.read(request)
-        _check_reach(request.auth, asked["scopes"], asked["expires_at"])
+        serializer = ApiTokenRequestSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        wanted = serializer.validated_data
+        _check_reach(request.auth, wanted["scopes"], wanted["expires_at"])
         own = request.auth if isinstance(request.auth, ApiToken) else None
         try:
-            token, text = ApiToken.objects.issue(cast("User", request.user), made_with=own, **asked)
+            token, text = ApiToken.objects.issue(cast("User", request.user), made_with=own, **wanted)
         except Conflict as revoked:
             raise exceptions.AuthenticationFailed(str(revoked), code=revoked.code) from revoked
         log_action(request.user, token, "Made, by the API.", flag=ADDITION)
         token.refresh_from_db()
         return self._answer(token, text, 201)
 
-    @act(request=RotationSerializer, responses=NewApiTokenSerializer)
-    def rotate(self, request: Request, pk: int) -> Response:
+    @extend_schema(request=RotationSerializer, responses=NewApiTokenSerializer)
+    @action(detail=True, methods=["post"])
+    def rotate(self, request: Request, pk: str) -> Response:
         """Give the token a new text; the one until now ends at once, or after `grace_seconds`. Rotating again ends the
         text before at once. 409 for a token that opens nothing. A token rotates itself and those that it made.
         """
         token = self.get_object()
-        grace = timedelta(seconds=RotationSerializer.read(request)["grace_seconds"])
+        serializer = RotationSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
         _check_reach(request.auth, token.scopes, token.expires_at)
         _check_is_own(request.auth, token)
-        text = token.rotate(grace)
+        text = token.rotate(timedelta(seconds=serializer.validated_data["grace_seconds"]))
         log_action(request.user, token, "Rotated, by the API.")
         return self._answer(token, text)
 
-    @act(responses=ApiTokenSerializer)
-    def revoke(self, request: Request, pk: int) -> Response:
+    @extend_schema(request=None)
+    @action(detail=True, methods=["post"])
+    def revoke(self, request: Request, pk: str) -> Response:
         """End the token at once, and those that were made with it; it may be the one of this request. It can't be
         undone; a second time it changes nothing.
         """
@@ -229,6 +204,6 @@ def _check_is_own(own: Any, token: ApiToken) -> None:
         )
 
 
-router = ApiRouter()
+router = SimpleRouter()
 router.register("tokens", ApiTokenViewSet, "tokens")
-urlpatterns = [re_path("^me/?$", MeView.as_view(), name="me"), *router.urls]
+urlpatterns = [path("me/", MeView.as_view(), name="me"), *router.urls]
