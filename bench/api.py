@@ -1,5 +1,4 @@
-"""The API over 100,000 contacts and 320,000 events: a page of a list, one record, the feed, and a thousand records in
-one request.
+"""The API over 100,000 contacts: a page of a list, one record, and a thousand records in one request.
 
     python -m bench.api [--records 100000] [--rounds 60]
 
@@ -30,28 +29,7 @@ MOST_BY_DEPTH = 1.5
 """A page by cursor near the end of the list takes at most so many times as long as the first."""
 MOST_OF_SINGLES = 0.25
 """A bulk of so many takes at most this part of the time of as many single requests."""
-GOAL_EVENTS = 5_000
-CONTACTS, EVENTS = "/api/v1/contacts/", "/api/v1/events/"
-
-FILL_EVENTS = """
-INSERT INTO pghistory_context (id, created_at, updated_at, metadata)
-SELECT md5('x' || n)::uuid, now(), now(), '{{"user": 1, "cause": "api"}}' FROM generate_series(1, {records} / 100) n;
-INSERT INTO sync_events (type, entity_type, entity_id, context_id, data, at)
-SELECT type, entity_type, entity_id, md5('x' || (1 + n % ({records} / 100)))::uuid, data,
-    sync_now() - interval '30 days' + (moment * {records} + n) * interval '1 second'
-FROM generate_series(1, {records}) n, LATERAL (VALUES
-    (0, 'record.created', 'contact', md5('c' || n)::uuid, jsonb_build_object('name', 'Person ' || n, 'email',
-        'person' || n || '@example.com', 'phone', '+46 31 ' || n, 'role_title', 'Director', 'notes', '',
-        'organization_id', md5('o' || n)::uuid, 'sync_enabled', true, 'sync_direction', 'bidirectional')),
-    (1, 'sync_state.changed', 'contact', md5('c' || n)::uuid, '{{"sync_state": ["pending", "synced"]}}'::jsonb),
-    (1, 'record.changed', 'contact', md5('c' || n)::uuid,
-        jsonb_build_object('phone', jsonb_build_array('+46 31 0', '+46 31 ' || n))),
-    (n % 10, 'record.deleted', 'contact', md5('d' || n)::uuid, jsonb_build_object('name', 'Person ' || n)),
-    (n % 100, 'record.changed', 'organization', md5('o' || n / 100)::uuid, '{{"notes": ["", "Met."]}}'::jsonb)
-) AS event (moment, type, entity_type, entity_id, data)
-WHERE moment < 2 AND (type <> 'record.deleted' OR moment = 0) AND (entity_type = 'contact' OR moment = 0)
-ORDER BY moment, n;
-"""
+CONTACTS = "/api/v1/contacts/"
 
 
 def client() -> APIClient:
@@ -149,60 +127,6 @@ def depth_rows(api: APIClient, rounds: int, name: str, begun: str, quick: str = 
     yield flat_row(*middles)
 
 
-def feed_rows(api: APIClient, rounds: int, records: int) -> Iterator[Row]:
-    """The feed at its beginning and near its end, whole and by filters; and the records that were deleted."""
-    from sync.models import FeedEvent
-    from sync.operations.event_feed import place_events
-
-    fill_events(records)
-    begun = time.monotonic()
-    while place_events(batches=1):
-        pass
-    count, seconds = FeedEvent.objects.count(), time.monotonic() - begun
-    yield Row(f"{count:,} events get their places", "printed", f"{count / seconds:,.0f} a second", True, gate=False)
-    begun, address, cursors = time.monotonic(), f"{EVENTS}?limit=500", [""]
-    while (answer := api.get(f"{address}&cursor={cursors[-1]}" if cursors[-1] else address).json())["has_more"]:
-        cursors.append(answer["next_cursor"])
-    seconds = time.monotonic() - begun
-    yield Row(
-        "… read, 500 at a time", f"≥ {GOAL_EVENTS:,} a second", f"{count / seconds:,.0f} a second",
-        count / seconds >= GOAL_EVENTS, gate=False,
-    )  # fmt: skip
-    some = FeedEvent.objects.filter(entity_type="organization").first()
-    assert some is not None
-    wanted = {
-        "feed": "",
-        "feed, deletions": "&types=record.deleted",
-        "feed, what has no event": "&types=conflict.opened&types=record.created&entity_type=organization",
-        "feed, one type of records of two": "&entity_type=organization",
-        "feed, one record": f"&entity_id={some.entity_id}",
-    }
-    deep = f"&cursor={cursors[len(cursors) * 9 // 10]}"
-    for name, more in wanted.items():
-        page = f"{EVENTS}?limit={PAGE}{more}"
-        first, row = page_row(f"{name}, first page of {PAGE}", [partial(api.get, page)] * rounds)
-        yield row
-        last, row = page_row(f"{name}, page behind {count * 9 // 10:,}", [partial(api.get, page + deep)] * rounds)
-        yield row
-        yield flat_row(first, last)
-    deleted = f"{CONTACTS}deleted/?page_size={PAGE}"
-    yield page_row(f"deleted records, first page of {PAGE}", [partial(api.get, deleted)] * rounds)[1]
-    yield from depth_rows(api, rounds, "deleted records, by cursor", f"{CONTACTS}deleted/?pagination=cursor")
-    moment = FeedEvent.objects.filter(type="record.deleted").order_by("-id")[PAGE].at
-    since = f"{deleted}&since={moment:%Y-%m-%dT%H:%M:%S.%fZ}"
-    yield page_row(f"… the last {PAGE}", [partial(api.get, since)] * rounds)[1]
-
-
-def fill_events(records: int) -> None:
-    """What triggers wrote of the records: each made, changed and synced; some deleted, a few of the other type."""
-    from django.db import connection
-
-    with connection.cursor() as cursor:
-        cursor.execute(FILL_EVENTS.format(records=records))
-        # As autovacuum leaves a table that was not filled a moment ago: a plan goes by its statistics.
-        cursor.execute("VACUUM ANALYZE sync_events")
-
-
 def upsert_rows(api: APIClient, rounds: int) -> Iterator[Row]:
     """An upsert of a record that is there, by its e-mail and by an external id."""
     urls = [f"{CONTACTS}by-email/person{1 + 97 * number}@example.com" for number in range(rounds)]
@@ -264,14 +188,7 @@ def main() -> int:
         api = client()
         load_application()  # as the web process does before its first request
         api.get(CONTACTS)  # what is loaded once
-        return publish(
-            [
-                *read_rows(api, asked.rounds),
-                *feed_rows(api, asked.rounds, asked.records),
-                *upsert_rows(api, asked.rounds),
-                *write_rows(api),
-            ]
-        )
+        return publish([*read_rows(api, asked.rounds), *upsert_rows(api, asked.rounds), *write_rows(api)])
 
 
 if __name__ == "__main__":

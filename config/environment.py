@@ -36,7 +36,6 @@ class Secrets:
     cron_secret: str
     metrics_token: str
     admin_password: str
-    npd_token: str  # the board page's, for NPD's API
 
 
 def secrets_of(var: Path) -> Secrets:
@@ -74,7 +73,6 @@ SECRETS = (
     "MONDAY_API_KEY",
     "MONDAY_SIGNING_SECRET",
     "MONDAY_WEBHOOK_TOKEN",
-    "MONDAY_CLIENT_SECRET",
     "EMAIL_HOST_PASSWORD",
     "OIDC_CLIENT_SECRET",
     "SENTRY_DSN",

@@ -161,8 +161,6 @@ PAGES = (
     ("sync/unmatcheditem/", "howto/find-unmatched-items"),
     ("sync/notificationreceiver/", "howto/be-notified"),
     ("sync/approvalrequest/", "howto/fix-blocked-fields"),
-    ("sync/webhookendpoint/", "howto/follow-changes"),
-    ("sync/webhookdelivery/", "howto/follow-changes"),
     ("sync/syncqueue/", "howto/steer-the-queue"),
     ("sync/boardlink/set-up/", "howto/set-up-with-the-wizard"),
     ("sync/boardlink/", "howto/change-a-fields-rule-or-direction"),

@@ -55,8 +55,6 @@ _SITE_VERSION = f"""
     SELECT md5(concat_ws('|', (SELECT max(id) FROM sync_queue), (SELECT max(id) FROM sync_decisions),
         (SELECT sum(value) FROM sync_metric_counts WHERE name = %s), {_STOPS},
         (SELECT count(*) FROM sync_approval_requests WHERE state = 'pending'),
-        (SELECT string_agg(id::text, ',' ORDER BY id) FROM sync_webhook_endpoints
-            WHERE disabled_code IN ('gone', 'failing', 'owner')),
         (SELECT max(id) FROM sync_unmatched_items),
         (SELECT max(ignored_at) FROM sync_unmatched_items WHERE ignored_at IS NOT NULL),
         (SELECT count(*) FROM sync_unmatched_items WHERE ignored_at IS NOT NULL),

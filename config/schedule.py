@@ -30,9 +30,8 @@ SCHEDULE = (
                 "that synced records really are the same on both sides."),
     PeriodicJob("compare the quota with Monday's figures", "sync.refresh_quota",
                 title="Compare the API quota with Monday's figures", every=HOUR, max_seconds=DAY,
-                description="Asks Monday what is used of the API quota, and who the account's users are.",
-                when_off="Calls that other programs make are not counted, and people columns don't learn of new "
-                "users."),
+                description="Asks Monday what is used of the API quota.",
+                when_off="Calls that other programs make are not counted."),
     PeriodicJob("release approvals without a cause", "sync.release_approvals",
                 title="Close approvals that are not needed any more", every=60, max_seconds=HOUR,
                 description="Closes approvals whose reason has ended, for example because somebody restored the "
@@ -41,10 +40,6 @@ SCHEDULE = (
     PeriodicJob("notify people", "sync.notify_people", title="Notify people", every=60, max_seconds=15 * 60,
                 description="Notices what needs attention, and sends the messages that are due.",
                 when_off="Nobody is notified of anything, by email or chat."),
-    PeriodicJob("tell other systems", "sync.deliver_webhooks", title="Send webhooks", every=10, max_seconds=5 * 60,
-                description="Tells the endpoints of other systems what happened: what a lost message would have done, "
-                "and what is tried again.",
-                when_off="Webhooks whose message was lost, or that failed, are not sent."),
     PeriodicJob("run set-ups", "sync.set_up", title="Continue set-ups", every=10, max_seconds=5 * 60,
                 description="Compares the drafts of the set-up wizard, and applies those that were confirmed.",
                 when_off="A set-up whose message was lost, or whose worker ended, doesn't go on."),

@@ -77,9 +77,6 @@ MONDAY_ORGANIZATIONS_BOARD_ID = env.str("MONDAY_ORGANIZATIONS_BOARD_ID", "")
 BOARD_IDS = {name: value for name, value in os.environ.items() if is_board_id(name)}
 MONDAY_SIGNING_SECRET = env.str("MONDAY_SIGNING_SECRET", "")
 MONDAY_WEBHOOK_TOKEN = env.str("MONDAY_WEBHOOK_TOKEN", "")
-# An app, whose OAuth flow is the other way to a token (sync/limits/credentials.py).
-MONDAY_CLIENT_ID = env.str("MONDAY_CLIENT_ID", "")
-MONDAY_CLIENT_SECRET = env.str("MONDAY_CLIENT_SECRET", "")
 DEFAULT_PHONE_REGION = (env.str("DEFAULT_PHONE_REGION", "") or "US").upper()
 # An item without a value in the match key's column may still get one: a person types cell after cell.
 NEW_ITEM_WAIT_SECONDS = env.float("NEW_ITEM_WAIT_SECONDS", 300.0)
@@ -143,6 +140,8 @@ MIDDLEWARE = [
 ]
 # Only requests that may write need an author; a page that only reads pays nothing for history.
 PGHISTORY_MIDDLEWARE_METHODS = ("POST", "PUT", "PATCH", "DELETE")
+# The engine's one clock (sync/clock.py), and the moment of the change rather than of its transaction's begin.
+PGHISTORY_CREATED_AT_FUNCTION = "sync_now()"
 ROOT_URLCONF = "config.urls"
 TEMPLATES = [
     {
@@ -368,7 +367,6 @@ SPECTACULAR_SETTINGS = {
         "ManualResolutionTypeEnum": "conflicts.api.MANUAL_CHOICES",
         "OptionChooseEnum": "conflicts.api.OPTION_CHOICES",
         "SelectionChooseEnum": "conflicts.models.CHOICES",
-        "WebhookDeliveryStateEnum": "sync.models.DeliveryState",
     },
     "OAS_VERSION": "3.1.1",
     "TITLE": "NPD Sync",
@@ -378,7 +376,6 @@ SPECTACULAR_SETTINGS = {
     "PREPROCESSING_HOOKS": ["sync.api.schema.shown_addresses"],
     "SCHEMA_PATH_PREFIX": "/api/v1(/sync)?",
     "SERVERS": [{"url": SITE_URL}],
-    "WEBHOOKS": ["sync.api.program_endpoints.WEBHOOK"],
     "COMPONENT_SPLIT_REQUEST": True,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

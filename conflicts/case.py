@@ -98,8 +98,7 @@ class ConflictContext:
 
     def converter(self, key: str) -> Converter:
         assert self.record is not None
-        mapping, board_id = self.mapped[key], self.link.board_id if self.link is not None else ""
-        return converter_for(mapping, board_id, self.record)
+        return converter_for(self.mapped[key], self.record)
 
     @cached_property
     def record(self) -> SyncedModel | None:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar
 
-import pgtrigger
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.functions import RandomUUID
@@ -16,7 +15,6 @@ from django.db.models import CharField, Count, F, Func, Q, QuerySet
 from sync import registry
 from sync.clock import SyncNow
 from sync.kernel.conflict_store import RECORD_KEY
-from sync.kernel.triggers import conflict_triggers
 from sync.merge import FieldSelection
 from sync.records import blocked_fields
 
@@ -152,7 +150,6 @@ class SyncConflict(models.Model):
     class Meta:
         db_table = "sync_conflicts"
         verbose_name = "conflict"
-        triggers: ClassVar[list[pgtrigger.Trigger]] = conflict_triggers()
         ordering: ClassVar[list[str]] = ["-detected_at", "id"]
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(

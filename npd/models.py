@@ -179,7 +179,7 @@ ALIASES = MappingSpec(
     "list_text",
     "aliases",
     optional=True,
-    column_types={"dropdown": "dropdown", "tags": "tags", "text": "list_text"},
+    column_types={"dropdown": "dropdown", "text": "list_text"},
 )
 INVENTORY_URL = MappingSpec(
     "inventory_url",

@@ -10,7 +10,6 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -23,7 +22,6 @@ from sandbox.faults import Fault, Faults, ItemHistory, fault_middleware, history
 from sandbox.graph.resolvers import CURRENT, Context, OpenCursors, Version, served_version
 from sandbox.http import Request, Response, cut_connection, json_response, percent_decode
 from sandbox.model import API_USER
-from sandbox.oauth import OAuth
 from sandbox.webhooks.deliveries import Deliveries
 from sandbox.world import World
 
@@ -58,13 +56,12 @@ class Call:
 
 
 class CallLog:
-    """The last calls, oldest first. `changed` is called with each call that ended."""
+    """The last calls, oldest first."""
 
-    def __init__(self, changed: Callable[[Call], None]) -> None:
+    def __init__(self) -> None:
         self._calls: deque[Call] = deque(maxlen=LOG_LENGTH)
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
-        self._changed = changed
 
     def begin(self, at: float) -> Call:
         with self._lock:
@@ -73,7 +70,6 @@ class CallLog:
     def end(self, call: Call) -> None:
         with self._lock:
             self._calls.append(call)
-        self._changed(call)
 
     def since(self, number: int = 0) -> list[dict[str, Any]]:
         with self._lock:
@@ -172,19 +168,12 @@ class Api:
     """The endpoint and what it needs around the boards."""
 
     def __init__(
-        self,
-        world: World,
-        deliveries: Deliveries,
-        calls: CallLog,
-        token: str | None,
-        plan: Plan | None = None,
-        oauth: OAuth | None = None,
+        self, world: World, deliveries: Deliveries, calls: CallLog, token: str | None, plan: Plan | None = None
     ) -> None:
         self._world = world
         self._clock: Clock = world.clock
         self._deliveries = deliveries
         self._token = token
-        self.oauth = oauth or OAuth(world.clock, None, None)
         self.calls = calls
         self.faults = Faults()
         self.latency = Latency()
@@ -209,12 +198,9 @@ class Api:
     def _admit(self, request: Request, call: Call) -> Response:
         """Who has no valid token belongs to no account: nothing is counted, and no quota is shown."""
         given = request.header("Authorization") or ""
-        if self.oauth.issued(given):
-            admitted = self.oauth.is_live(given)
-        else:
-            # Without a token of its own the sandbox takes any.
-            # Compared as bytes: of texts, compare_digest takes ASCII alone.
-            admitted = bool(given) and (not self._token or hmac.compare_digest(given.encode(), self._token.encode()))
+        # Without a token of its own the sandbox takes any.
+        # Compared as bytes: of texts, compare_digest takes ASCII alone.
+        admitted = bool(given) and (not self._token or hmac.compare_digest(given.encode(), self._token.encode()))
         if not admitted:
             return self._rejection_response(api_errors.not_authenticated(), call)
         try:

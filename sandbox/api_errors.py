@@ -107,20 +107,9 @@ def bad_value(reason: str, column_type: str) -> FieldError:
     )
 
 
-def user_not_found(user_id: int) -> FieldError:
-    """Monday publishes the code for an unknown user but no body; the words are ours."""
-    return FieldError("There is no user with this id", "InvalidUserIdException", user_id=user_id)
-
-
 def item_too_large() -> FieldError:
     """Monday publishes the limit (about 64 KB of values an item) but no body; the words are ours."""
     return FieldError("The values of this item would take more than 64 KB", "ColumnValueException")
-
-
-def last_group(board_id: int, group_id: str) -> FieldError:
-    """A board keeps one group. Monday publishes the code and 409, no body; the words are ours."""
-    words = "The last group of a board cannot be deleted"
-    return FieldError(words, "DeleteLastGroupException", 409, board_id=board_id, group_id=group_id)
 
 
 def email_not_valid() -> FieldError:
@@ -181,11 +170,6 @@ def unparsable_document(message: str, locations: list[Any]) -> RequestError:
     words = (message, "expected definition")
     refusal.errors = [{"message": f"parsing error: syntax error: {what}"} | entry for what in words]
     return refusal
-
-
-def unauthorized() -> FieldError:
-    """What archive_group answers for a group that isn't there (monday_ruby, 2025-10; notes)."""
-    return FieldError("User unauthorized to perform action", "USER_UNAUTHORIZED", 403)
 
 
 def column_type_unsupported(column_type: str) -> FieldError:

@@ -33,10 +33,8 @@ from sandbox.http import (
     whole,
 )
 from sandbox.model import PEOPLE, Board, Item, is_person
-from sandbox.operations import board_changes, emit_board, item_changes, log_board
+from sandbox.operations import board_changes, item_changes, log_board
 from sandbox.operations.board_changes import delete_column
-from sandbox.pages import Live
-from sandbox.pages.table import value_of
 from sandbox.webhooks.deliveries import RELEASES, Deliveries
 from sandbox.world import STATES, Kept, World
 
@@ -71,14 +69,11 @@ def act(world: World, given: ControlInput) -> Item:
 
 
 def _edit(world: World, user_id: int, given: ControlInput) -> Item:
-    """`text` is what a person types, `value` what the API's column_values would hold, `chosen` and `made` are
-    keys of the page's pickers and names of new ones."""
+    """`text` is a simple string, `value` what the API's column_values would hold."""
     item = world.item(number(given, "item_id"))
     column_id = text(given, "column_id")
     content = given.get("value")
-    if "chosen" in given:
-        content = value_of(world, item.board_id, column_id, given["chosen"], given.get("made", []))
-    elif "value" not in given:
+    if "value" not in given:
         content = text(given, "text").strip() or None
     return item_changes.change_values(world, user_id, item, {column_id: content}, create_labels=True)
 
@@ -146,11 +141,10 @@ COLUMN_ACTIONS = ("delete", "restore", "hide", "show", "retype")
 
 
 class Control:
-    def __init__(self, world: World, api: Api, deliveries: Deliveries, live: Live) -> None:
+    def __init__(self, world: World, api: Api, deliveries: Deliveries) -> None:
         self._world = world
         self._api = api
         self._deliveries = deliveries
-        self._live = live
         self._kept: dict[str, tuple[float, Kept]] = {}
 
     def routes(self) -> list[Route]:
@@ -226,6 +220,10 @@ class Control:
 
     def reset(self, request: Request) -> Response:
         """Forget boards, webhooks, logs, faults, latency and kept answers; the clock is real time again."""
+        self.forget()
+        return json_response({"reset": True})
+
+    def forget(self) -> None:
         self._world.reset()
         self._deliveries.clear()
         self._api.calls.clear()
@@ -233,12 +231,9 @@ class Control:
         self._api.idempotency.clear()
         self._api.limits.reset()
         self._api.cursors.clear()
-        self._api.oauth.clear()
         self._api.history.clear()
         self._api.latency.call_ms = self._api.latency.mutation_ms = 0.0
         self._world.clock.set_offset(0.0)
-        self._live.publish("reset", {})
-        return json_response({"reset": True})
 
     def snapshot(self, request: Request) -> Response:
         """`{name}`: keep boards, items, webhooks and activity logs for `restore`; another of this name goes."""
@@ -253,7 +248,7 @@ class Control:
         if found is None:
             raise BadRequestError("there is no snapshot of this name: POST /_control/snapshot first")
         then, kept = found
-        self.reset(request)
+        self.forget()
         self._world.restore(kept, time.monotonic() - then)
         return json_response({"restored": True})
 
@@ -350,7 +345,6 @@ class Control:
             if action == "restore":
                 about = {"column_id": column.id, "column_title": column.title}
                 log_board(self._world, "restore_column", board, PEOPLE[0].id, **about)
-            emit_board(self._world, board.id)
         return json_response({"id": column.id, "type": column.type, "archived": column.archived})
 
     def plan(self, request: Request) -> Response:
@@ -374,7 +368,6 @@ class Control:
         if "used" in given:
             limits.set_used(given["used"])
         limits.use_by_others(given.get("others", 0))
-        self._live.publish("tools", {})
         return self.plan(request)
 
     def webhooks(self, request: Request) -> Response:
@@ -392,20 +385,17 @@ class Control:
         """`{rule: drop|double|delay|reorder|hold, …}` or a list of them; `webhooks.rules` says what each takes."""
         given = request.json()
         self._deliveries.rules.add(given if isinstance(given, list) else [given])
-        self._live.publish("tools", {})
         return json_response(self._rules())
 
     def clear_rules(self, request: Request) -> Response:
         """End all rules. What they hold stays held until it is released."""
         self._deliveries.rules.clear()
-        self._live.publish("tools", {})
         return json_response([])
 
     def release(self, request: Request) -> Response:
         """`{how: send|double|drop|shuffle, seed?}`: let held deliveries go, and end the rules that hold."""
         given = checked(request.json(), {"how": one_of(RELEASES), "seed": whole(0, LARGEST_SEED)}, "a release")
         count = self._deliveries.release(**given)
-        self._live.publish("tools", {})
         return json_response({"released": count, "rules": self._rules()})
 
     def _rules(self) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http.client import responses
 from typing import Any, Protocol
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 from waitress.channel import ClientDisconnected
 
@@ -104,7 +104,6 @@ class Response:
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
-    stream: Iterable[bytes] | None = None
 
 
 class Request:
@@ -150,6 +149,10 @@ class Request:
         if not isinstance(found, dict):
             raise BadRequestError("the body must be a JSON object")
         return found
+
+    def form(self) -> dict[str, str]:
+        """The fields of a form that a browser sent."""
+        return dict(parse_qsl(self.body().decode("utf-8", "replace"), keep_blank_values=True))
 
     def is_json(self) -> bool:
         return (self.header("Content-Type") or "").split(";")[0].strip().lower() == "application/json"
@@ -223,13 +226,12 @@ class Application:
         request = Request(environ)
         response = self._answer(request)
         headers, body = dict(response.headers), response.body
-        if response.stream is None:
-            if len(body) >= SMALLEST_PACKED and request.takes_gzip():
-                body = gzip.compress(body, 1)
-                headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
-            headers["Content-Length"] = str(len(body))
+        if len(body) >= SMALLEST_PACKED and request.takes_gzip():
+            body = gzip.compress(body, 1)
+            headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+        headers["Content-Length"] = str(len(body))
         start_response(f"{response.status} {responses.get(response.status, 'Status')}", list(headers.items()))
-        return response.stream if response.stream is not None else [body]
+        return [body]
 
     def _answer(self, request: Request) -> Response:
         try:

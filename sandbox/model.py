@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -15,14 +16,6 @@ class Person:
     kind: str
 
 
-@dataclass(frozen=True)
-class Team:
-    """Some people under one name; a people column can hold it."""
-
-    id: int
-    name: str
-
-
 API_USER = Person(67210000, "NPD Sync", "npd-sync@sandbox.example", "Integration", "admin")
 
 PEOPLE = (
@@ -33,7 +26,6 @@ PEOPLE = (
 
 GUEST = Person(67210014, "Ines Duarte", "ines@partner.example", "Partner", "guest")
 USERS = (API_USER, *PEOPLE, GUEST)
-TEAMS = (Team(1180001, "Sales"), Team(1180002, "Office"))
 
 # Monday's own automations act as this user, in activity logs and webhooks; it is nobody in `users`.
 AUTOMATIONS = Person(-4, "Automations", "", "", "automation")
@@ -41,7 +33,6 @@ ACCOUNT_ID = 25910000
 SUBSCRIPTIONS_AFTER = 50_000  # webhooks
 NOBODY = 0
 _BY_ID = {person.id: person for person in (*USERS, AUTOMATIONS)}
-_USER_IDS = frozenset(person.id for person in USERS)
 
 
 def person(person_id: int) -> Person:
@@ -54,36 +45,9 @@ def is_person(person_id: int) -> bool:
     return person_id in _BY_ID
 
 
-def is_user(person_id: int) -> bool:
-    """Whether this id is a user's, whom `users` lists and a people column takes."""
-    return person_id in _USER_IDS
-
-
-# What columns must know of the account beyond their own board: who is who, tags, and other items.
-
-
-class Names:
-    """An account that holds nothing. `sandbox.world.Directory` answers for a world."""
-
-    def person(self, person_id: int) -> str | None:
-        """A user's name, None for an id that nobody has."""
-        return None
-
-    def team(self, team_id: int) -> str | None:
-        return None
-
-    def tag(self, tag_id: int) -> str | None:
-        return None
-
-    def tag_called(self, name: str) -> int:
-        """The id of the tag of this name, made if there was none. KeyError where no tag can be made."""
-        raise KeyError(name)
-
-    def item(self, item_id: int) -> Item | None:
-        return None
-
-
-NOTHING = Names()
+def no_item(item_id: int) -> Item | None:
+    """What a column finds that is on no world's board."""
+    return None
 
 
 # What is on the boards: plain data, without behaviour or I/O.
@@ -97,8 +61,8 @@ class Column:
     settings: dict[str, Any] = field(default_factory=dict)
     archived: bool = False
     hidden: bool = False  # its values are not shown to the API's user
-    # Not kept: the world puts its own here.
-    names: Names = field(default=NOTHING, compare=False, repr=False)
+    # Which item this is, if it is there. Not kept: the world puts its own here.
+    find_item: Callable[[int], Item | None] = field(default=no_item, compare=False, repr=False)
 
 
 @dataclass
@@ -145,8 +109,6 @@ class Board:
     items_limit: int = 10_000
     columns: list[Column] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
-    required: list[str] = field(default_factory=list)
-    rules: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def column(self, column_id: str) -> Column | None:
         """A visible column; one that was deleted is gone."""
@@ -192,20 +154,13 @@ class Activity:
     item_id: int | None = None
 
 
-@dataclass
-class Tag:
-    id: int
-    name: str
-    color: str
-
-
-Row = TypeVar("Row", Board, Item, Hook, Activity, Tag)
+Row = TypeVar("Row", Board, Item, Hook, Activity)
 
 
 def to_document(row: Row) -> dict[str, Any]:
     document = dict(vars(row))
     if isinstance(row, Board):
-        document["columns"] = [{k: v for k, v in vars(column).items() if k != "names"} for column in row.columns]
+        document["columns"] = [{k: v for k, v in vars(column).items() if k != "find_item"} for column in row.columns]
         document["groups"] = [vars(group) for group in row.groups]
     elif isinstance(row, Item):
         document["cells"] = {key: [cell.raw, cell.updated_at] for key, cell in row.cells.items()}
@@ -227,7 +182,7 @@ class WorldEvent:
     """One thing that happened. `kind` is the name of the webhook event that subscribes to it:
 
     create_item, change_column_value, change_name, item_archived, item_deleted, item_restored,
-    item_moved_to_any_group, create_column; and, without a webhook, board_changed.
+    item_moved_to_any_group, create_column.
     `seconds` is the sandbox's time. `value` and `previous` are as the event's webhook shows them.
     """
 

@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sandbox import api_errors, model
+from sandbox import api_errors
 from sandbox.clock import Clock, ordered_id
-from sandbox.model import Activity, Board, Hook, Item, Names, Row, Tag, WorldEvent, from_document, to_document
+from sandbox.model import Activity, Board, Hook, Item, Row, WorldEvent, from_document, to_document
 
-NAMES: dict[type[Any], str] = {Board: "boards", Item: "items", Hook: "hooks", Activity: "activity", Tag: "tags"}
+NAMES: dict[type[Any], str] = {Board: "boards", Item: "items", Hook: "hooks", Activity: "activity"}
 DOCUMENTS = {name: "TEXT" if kind is Activity else "INTEGER" for kind, name in NAMES.items()}
 COUNTERS = "CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);"
 TABLES = "\n".join(
@@ -226,43 +226,7 @@ def _reader(column_id: str, column_type: str) -> Reader:
     return lambda item: fold_case(item.raw(column_id) or "")
 
 
-# Who and what an account knows by id: the world's answer to `Names`.
-
-
-TAG_COLOURS = ("#00c875", "#fdab3d", "#df2f4a", "#579bfc", "#a25ddc", "#037f4c")
-
-
-class Directory(Names):
-    """Looks into a world; callers hold its lock."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def person(self, person_id: int) -> str | None:
-        return model.person(person_id).name if model.is_user(person_id) else None
-
-    def team(self, team_id: int) -> str | None:
-        return next((team.name for team in model.TEAMS if team.id == team_id), None)
-
-    def tag(self, tag_id: int) -> str | None:
-        tag = self._world.tags.get(tag_id)
-        return None if tag is None else tag.name
-
-    def tag_called(self, name: str) -> int:
-        wanted = fold_case(name)
-        for tag in self._world.tags.values():
-            if fold_case(tag.name) == wanted:
-                return tag.id
-        tag_id = self._world.next_id("tag")
-        self._world.put(Tag(tag_id, name.strip(), TAG_COLOURS[tag_id % len(TAG_COLOURS)]))
-        return tag_id
-
-    def item(self, item_id: int) -> Item | None:
-        item = self._world.items.get(item_id)
-        return None if item is None or self._world.state_of(item) == "deleted" else item
-
-
-FIRST_IDS = {"board": 70001, "item": 8000000001, "hook": 466700001, "tag": 20001}
+FIRST_IDS = {"board": 70001, "item": 8000000001, "hook": 466700001}
 
 STATES = ("active", "archived", "deleted")
 Listener = Callable[[list[WorldEvent]], None]
@@ -279,15 +243,8 @@ class World:
         self.items: dict[int, Item] = {}
         self.hooks: dict[int, Hook] = {}
         self.activity: dict[int, list[Activity]] = {}
-        self.tags: dict[int, Tag] = {}
-        self._tables: dict[type[Any], dict[Any, Any]] = {
-            Board: self.boards,
-            Item: self.items,
-            Hook: self.hooks,
-            Tag: self.tags,
-        }
+        self._tables: dict[type[Any], dict[Any, Any]] = {Board: self.boards, Item: self.items, Hook: self.hooks}
         self.log_delay_seconds = 0.0
-        self.names = Directory(self)
         self.lookups = Lookups(lambda board_id: self.items_of(board_id, STATES))
         self._active: dict[int, set[int]] = {}
         self._order: dict[int, list[tuple[float, int]]] = {}
@@ -367,7 +324,7 @@ class World:
             for board_id, rows in self.activity.items() if new_logs else ():
                 self.activity[board_id] = [row for row in rows if row.id not in new_logs]
             # Items before boards: an item is taken out of its board's order, which goes with a board that never was.
-            for kind in (Item, Board, Tag, Hook):
+            for kind in (Item, Board, Hook):
                 for row_id, document in before.get(NAMES[kind], {}).items():
                     self._put_back(self._tables[kind], row_id, document)
             return []
@@ -476,7 +433,12 @@ class World:
         else:
             active.discard(item.id)
 
-    def put(self, row: Hook | Tag) -> None:
+    def find_item(self, item_id: int) -> Item | None:
+        """The item, unless it is deleted or never was."""
+        item = self.items.get(item_id)
+        return None if item is None or self.state_of(item) == "deleted" else item
+
+    def put(self, row: Hook) -> None:
         """Keep what nothing but its own id finds."""
         self._tables[type(row)][row.id] = row
         self._disk.put(type(row), [row])
@@ -555,4 +517,4 @@ class World:
 
     def _name_columns(self, board: Board) -> None:
         for column in board.columns:
-            column.names = self.names
+            column.find_item = self.find_item

@@ -146,14 +146,10 @@ class ColumnProblem(StrEnum):
 
 
 class SecretName(models.TextChoices):
-    """The secrets that may be entered on a page, or come of an app's authorization."""
+    """The secrets that are stored: the token that was entered, and the secret part of the webhooks' address."""
 
     API_TOKEN = "api_token", "API token"
-    REFRESH_TOKEN = "refresh_token", "Refresh token"
     WEBHOOK_TOKEN = "webhook_token", "Webhook token"
-    SIGNING_SECRET = "signing_secret", "Signing secret"
-    CLIENT_ID = "client_id", "Client ID"
-    CLIENT_SECRET = "client_secret", "Client secret"
 
 
 class BlockedCode(StrEnum):
@@ -210,7 +206,6 @@ class TokenScope(models.TextChoices):
     WRITE = "write", "Write"
     RESOLVE = "resolve", "Resolve conflicts"
     OPERATE = "operate", "Operate the sync"
-    WEBHOOKS = "webhooks", "Manage webhooks"
 
 
 class TokenState(models.TextChoices):

@@ -11,7 +11,6 @@ from sync.limits import breaker
 from sync.operations.detect.comparison import compare_due_boards
 from sync.operations.detect.sweep import sweep_due_boards
 from sync.operations.notifications import notify_people
-from sync.operations.outgoing_webhooks import SENDER_TASK, deliver_webhooks, wake_sender
 from sync.operations.retention import prune
 from sync.operations.setup.run import advance_drafts
 from sync.operations.worker import work
@@ -20,13 +19,8 @@ from sync.records.approvals import release_obsolete
 
 @shared_task(name="sync.work_board", ignore_result=True)
 def work_board(entity_type: str) -> None:
-    """Work one board's due rows; ends at once where another worker holds the board.
-
-    Whoever is told by webhook is told of what woke it, and then of what became of that.
-    """
-    wake_sender()
+    """Work one board's due rows; ends at once where another worker holds the board."""
     work(entity_type, linger=True)
-    wake_sender()
 
 
 @shared_task(name="sync.sweep", ignore_result=True)
@@ -37,9 +31,8 @@ def sweep() -> None:
 
 @shared_task(name="sync.refresh_quota", ignore_result=True)
 def refresh_quota() -> None:
-    """Compare the used quota with Monday's own figures, and read the account's users."""
+    """Compare the used quota with Monday's own figures."""
     breaker.refresh_quota()
-    breaker.refresh_users_if_due()
 
 
 @shared_task(name="sync.prune", ignore_result=True)
@@ -78,9 +71,3 @@ def carry_on_set_ups() -> None:
 def notify() -> None:
     """Notify people of what needs attention, each as they chose."""
     notify_people()
-
-
-@shared_task(name=SENDER_TASK, ignore_result=True)
-def send_webhooks() -> None:
-    """Tell the endpoints of other systems what happened."""
-    deliver_webhooks()

@@ -158,7 +158,7 @@ def sandbox_within() -> Application:
     """The sandbox within this process, kept for the run."""
     url = f"http://127.0.0.1:{settings.SANDBOX_PORT}"
     chosen = sandbox_program.Settings(url, settings.MONDAY_API_KEY, settings.MONDAY_SIGNING_SECRET)
-    return sandbox_program.build(chosen).application
+    return sandbox_program.build(chosen)
 
 
 @pytest.fixture

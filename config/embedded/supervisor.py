@@ -106,7 +106,7 @@ NEW_ITEM_WAIT = str(30 * 24 * 3600)  # seconds; the demo's item without an email
 OWN_VARIABLES = {"PORT", "SANDBOX_PORT", "EMBEDDED", "DEMO"}
 TEXT_VARIABLES = """
     ALLOWED_HOSTS SENTRY_ENVIRONMENT SENTRY_RELEASE OTEL_EXPORTER_OTLP_ENDPOINT HEARTBEAT_DIR TIME_ZONE
-    MONDAY_API_VERSION MONDAY_CLIENT_ID EMAIL_HOST EMAIL_HOST_USER EMAIL_FROM OIDC_CLIENT_ID OIDC_NAME
+    MONDAY_API_VERSION EMAIL_HOST EMAIL_HOST_USER EMAIL_FROM OIDC_CLIENT_ID OIDC_NAME
 """
 PASSED_VARIABLES = {*SECRETS, *environment.KINDS, *TEXT_VARIABLES.split()} - OWN_VARIABLES
 
@@ -182,7 +182,7 @@ def beat_command() -> list[str]:
 def sandbox_command(plan: RunPlan, var: Path) -> list[str]:
     """Return the command of the simulator of Monday, whose boards live in var/.
 
-    Its tokens are in its environment (MONDAY_API_KEY, NPD_TOKEN): `ps` shows a command line to everybody.
+    Its token is in its environment (MONDAY_API_KEY): `ps` shows a command line to everybody.
     """
     command = [PYTHON, "-m", "sandbox", "--port", str(plan.sandbox_port), "--data", str(var / "sandbox.db")]
     return [*command, "--npd-url", plan.site]
@@ -213,7 +213,7 @@ def keep_private(var: Path) -> None:
 # Whether a database has the sample data of `make run`, which nobody wants on a real account's boards.
 
 
-DEMO_USER = "monday-sandbox"  # PAGE_USER of npd/management/commands/demo.py, which module wants Django to be set up
+SAMPLE_ADDRESSES = "%@mail.example.com"  # as the contacts of data/ have them
 
 SAMPLE_DATA = (
     "This database holds the sample data of an earlier run with the sandbox, and `monday_setup` would send it "
@@ -223,9 +223,9 @@ SAMPLE_DATA = (
 
 
 def holds_sample_data(url: str) -> bool:
-    """Whether the demo was ever prepared in this database: its board page has a user there."""
+    """Whether the demo was ever prepared in this database: its contacts are there."""
     with psycopg.connect(url, connect_timeout=5) as connection:
-        found = connection.execute("SELECT FROM auth_user WHERE username = %s", [DEMO_USER])
+        found = connection.execute("SELECT FROM contacts WHERE email LIKE %s LIMIT 1", [SAMPLE_ADDRESSES])
         return found.fetchone() is not None
 
 
@@ -373,8 +373,8 @@ class Supervisor:
             json.dump(values, file, indent=1)
         if self.plan.sandbox_port:
             print_line("Starting the sandbox …")
-            self._start_child("sandbox", sandbox_command(self.plan, self.var), NPD_TOKEN=self.secrets.npd_token)
-        variables = {"ADMIN_PASSWORD": self.secrets.admin_password, "NPD_TOKEN": self.secrets.npd_token}
+            self._start_child("sandbox", sandbox_command(self.plan, self.var))
+        variables = {"ADMIN_PASSWORD": self.secrets.admin_password}
         preparation = Preparation(self.root, {**self.env, **variables}, self.var / "setup.log")
         try:
             preparation.run_step("database", "The database")

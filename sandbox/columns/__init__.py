@@ -10,9 +10,7 @@ from sandbox.columns.choice_kinds import (
     STATUS_LABELS_LIMIT,
     BoardRelation,
     Dropdown,
-    People,
     Status,
-    Tags,
 )
 from sandbox.columns.value_kinds import ColumnKind
 from sandbox.model import Column
@@ -30,10 +28,6 @@ KINDS: dict[str, ColumnKind] = {
         value_kinds.Date(),
         value_kinds.Link(),
         value_kinds.Checkbox(),
-        People(),
-        Tags(),
-        value_kinds.Country(),
-        value_kinds.Location(),
         BoardRelation(),
         value_kinds.Timeline(),
     )

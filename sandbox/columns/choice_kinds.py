@@ -1,4 +1,4 @@
-"""Columns whose values are chosen: labels kept in the column's settings, and other things by their ids."""
+"""Columns whose values are chosen: labels kept in the column's settings, and items of connected boards by their ids."""
 
 from typing import Any
 
@@ -35,10 +35,10 @@ class Status(ColumnKind):
             return self._by_index(column, text)
         return self._by_label(column, text, writing)
 
-    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
-        if given.get("index") is not None:
-            return self._by_index(column, str(given["index"]))
-        label = given.get("label")
+    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
+        if content.get("index") is not None:
+            return self._by_index(column, str(content["index"]))
+        label = content.get("label")
         if not isinstance(label, str) or not label.strip():
             raise self.bad("an index or a label is expected")
         return self.parse_simple(column, label, writing)
@@ -53,8 +53,8 @@ class Status(ColumnKind):
         return {"index": int(index)}
 
     def _by_label(self, column: Column, label: str, writing: Writing) -> Any:
-        for index, known in column.settings["labels"].items():
-            if known == label:
+        for index, text in column.settings["labels"].items():
+            if text == label:
                 return {"index": int(index)}
         if not writing.create_labels:
             raise self._unknown(column, label)
@@ -71,9 +71,9 @@ class Status(ColumnKind):
         return {"index": index}
 
     def _unknown(self, column: Column, label: str) -> api_errors.FieldError:
-        known = ", ".join(f"{i}: {text}" for i, text in column.settings["labels"].items())
+        labels = ", ".join(f"{index}: {text}" for index, text in column.settings["labels"].items())
         return api_errors.FieldError(
-            f"This status label doesn't exist, possible statuses are: {{{known}}}",
+            f"This status label doesn't exist, possible statuses are: {{{labels}}}",
             "ColumnValueException",
             column_value=api_errors.ruby({"label": label}),
             column_id=column.id,
@@ -84,9 +84,6 @@ class Status(ColumnKind):
 
     def fields(self, column: Column, raw: Any) -> dict[str, Any]:
         return {"index": raw["index"], "label": self.text(column, raw)} if raw else {}
-
-    def choices(self, column: Column, raw: Any) -> set[str]:
-        return {str(raw["index"])} if raw else set()
 
     def payload(self, column: Column, raw: Any) -> Any:
         if raw is None:
@@ -121,22 +118,22 @@ class Dropdown(ColumnKind):
             raise self.bad("ids and labels cannot be mixed")
         return self._by_labels(column, parts, writing)
 
-    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
-        chosen = given["ids"] if given.get("ids") is not None else given.get("labels")
+    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
+        chosen = content["ids"] if content.get("ids") is not None else content.get("labels")
         if not isinstance(chosen, list):
             raise self.bad("ids or labels are expected, as a list")
-        if given.get("ids") is not None:
-            return self._by_ids(column, [str(one) for one in chosen])
-        if not all(isinstance(one, str) and one.strip() for one in chosen):
+        if content.get("ids") is not None:
+            return self._by_ids(column, [str(key) for key in chosen])
+        if not all(isinstance(label, str) and label.strip() for label in chosen):
             raise self.bad("a label is a word")
         return self._by_labels(column, chosen, writing)
 
     def _by_ids(self, column: Column, ids: list[str]) -> Any:
-        known = {str(label["id"]) for label in column.settings["labels"]}
-        for one in ids:
-            if one not in known:
-                raise self._unknown(column, one)
-        return self._value(column, [int(one) for one in ids])
+        known_ids = {str(label["id"]) for label in column.settings["labels"]}
+        for label_id in ids:
+            if label_id not in known_ids:
+                raise self._unknown(column, label_id)
+        return self._value(column, [int(label_id) for label_id in ids])
 
     def _by_labels(self, column: Column, names: list[str], writing: Writing) -> Any:
         ids = {label["name"]: label["id"] for label in column.settings["labels"]}
@@ -159,9 +156,9 @@ class Dropdown(ColumnKind):
         return {"ids": chosen} if chosen else None
 
     def _unknown(self, column: Column, label: str) -> api_errors.FieldError:
-        known = ", ".join(f"{one['id']}: {one['name']}" for one in column.settings["labels"])
+        labels = ", ".join(f"{entry['id']}: {entry['name']}" for entry in column.settings["labels"])
         return api_errors.FieldError(
-            f"The dropdown label '{label}' does not exist, possible labels are: {{{known}}}",
+            f"The dropdown label '{label}' does not exist, possible labels are: {{{labels}}}",
             "ColumnValueException",
             column_id=column.id,
             column_type=self.old_type,
@@ -169,120 +166,22 @@ class Dropdown(ColumnKind):
 
     def _names(self, column: Column, raw: Any) -> list[dict[str, Any]]:
         names = {label["id"]: label["name"] for label in column.settings["labels"]}
-        return [{"id": one, "name": names.get(one, "")} for one in raw["ids"]] if raw else []
+        return [{"id": label_id, "name": names.get(label_id, "")} for label_id in raw["ids"]] if raw else []
 
     def text(self, column: Column, raw: Any) -> str:
-        return ", ".join(one["name"] for one in self._names(column, raw))
+        return ", ".join(label["name"] for label in self._names(column, raw))
 
     def fields(self, column: Column, raw: Any) -> dict[str, Any]:
-        return {"values": [{"id": one["id"], "label": one["name"]} for one in self._names(column, raw)]}
-
-    def choices(self, column: Column, raw: Any) -> set[str]:
-        return {str(one) for one in raw["ids"]} if raw else set()
+        return {"values": [{"id": label["id"], "label": label["name"]} for label in self._names(column, raw)]}
 
     def payload(self, column: Column, raw: Any) -> Any:
         return None if raw is None else {"chosenValues": self._names(column, raw)}
 
 
-# Columns whose values are other things, by id: people, tags, items of connected boards.
-
-
-KINDS = ("person", "team")
-
-
-class _Listed(ColumnKind):
-    """Other things, in a list under `key`."""
-
-    key = ""
-
-    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
-        chosen = given.get(self.key)
-        if chosen is not None and not isinstance(chosen, list):
-            raise self.bad(f'"{self.key}" must be a list')
-        return None if chosen is None else self._value(column, chosen, writing)
-
-    def _value(self, column: Column, chosen: list[Any], writing: Writing) -> Any:
-        raise NotImplementedError
-
-
-class People(_Listed):
-    """Users and teams (developer.monday.com/api-reference/reference/people).
-
-    Ids are written as text or numbers and read back as numbers. Simple strings are ids of users.
-    """
-
-    type = "people"
-    key = "personsAndTeams"
-    old_type = "multiple-person"
-    graphql_type = "PeopleValue"
-
-    def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
-        ids = [part.strip() for part in text.split(",") if part.strip()]
-        return self._value(column, [{"id": one, "kind": "person"} for one in ids], writing)
-
-    def _value(self, column: Column, chosen: list[Any], writing: Writing) -> Any:
-        found: list[dict[str, Any]] = []
-        for one in chosen:
-            if not isinstance(one, dict):
-                raise self.bad('"personsAndTeams" must be a list of objects with id and kind')
-            entity = {"id": ids_in(self, [one.get("id")])[0], "kind": one.get("kind", "person")}
-            if entity["kind"] not in KINDS:
-                raise self.bad('"kind" must be person or team')
-            if self._name(column, entity) is None:
-                raise api_errors.user_not_found(entity["id"])
-            if entity not in found:
-                found.append(entity)
-        return {"personsAndTeams": found, "changed_at": writing.stamp} if found else None
-
-    @staticmethod
-    def _name(column: Column, entity: dict[str, Any]) -> str | None:
-        look_up = column.names.team if entity["kind"] == "team" else column.names.person
-        return look_up(entity["id"])
-
-    def text(self, column: Column, raw: Any) -> str:
-        names = [self._name(column, one) or "" for one in raw["personsAndTeams"]] if raw else []
-        return ", ".join(name for name in names if name)
-
-    def choices(self, column: Column, raw: Any) -> set[str]:
-        return {f"{one['kind']}-{one['id']}" for one in raw["personsAndTeams"]} if raw else set()
-
-
-class Tags(_Listed):
-    """Tags of the account (developer.monday.com/api-reference/reference/tags): `{"tag_ids": [1, 2]}`.
-
-    Whether Monday takes simple strings here is not published; the sandbox takes ids, separated by commas.
-    """
-
-    type = "tags"
-    key = "tag_ids"
-    old_type = "tag"
-    graphql_type = "TagsValue"
-
-    def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
-        return self._value(column, [part for part in text.replace(" ", "").split(",") if part], writing)
-
-    def _value(self, column: Column, chosen: list[Any], writing: Writing) -> Any:
-        ids = ids_in(self, chosen)
-        for tag_id in ids:
-            if column.names.tag(tag_id) is None:
-                raise self.bad(f"there is no tag {tag_id}")
-        return {"tag_ids": ids} if ids else None
-
-    def text(self, column: Column, raw: Any) -> str:
-        return ", ".join(column.names.tag(one) or "" for one in raw["tag_ids"]) if raw else ""
-
-    def choices(self, column: Column, raw: Any) -> set[str]:
-        return {str(one) for one in raw["tag_ids"]} if raw else set()
-
-    def fields(self, column: Column, raw: Any) -> dict[str, Any]:
-        # The resolver of `tags` finds the rest by these ids.
-        return {"tag_ids": raw["tag_ids"] if raw else []}
-
-
 # Connected boards: columns whose values are other items.
 
 
-class BoardRelation(_Listed):
+class BoardRelation(ColumnKind):
     """Items of other boards (developer.monday.com/api-reference/reference/connect).
 
     `value` and `text` are always null since 2025-04: readers take `linked_item_ids` and `display_value`. The column's
@@ -291,17 +190,21 @@ class BoardRelation(_Listed):
     """
 
     type = "board_relation"
-    key = "item_ids"
     old_type = "board-relation"
     graphql_type = "BoardRelationValue"
     clearings = EMPTY_OBJECT
     empty_text = None
 
-    def _value(self, column: Column, chosen: list[Any], writing: Writing) -> Any:
+    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
+        chosen = content.get("item_ids")
+        if chosen is None:
+            return None
+        if not isinstance(chosen, list):
+            raise self.bad('"item_ids" must be a list')
         ids = ids_in(self, chosen)
         boards = board_ids(column)
         for item_id in ids:
-            item = column.names.item(item_id)
+            item = column.find_item(item_id)
             if item is None:
                 raise self.bad(f"there is no item {item_id}")
             if item.board_id not in boards:
@@ -311,7 +214,7 @@ class BoardRelation(_Listed):
         return {"item_ids": ids, "changed_at": writing.stamp} if ids else None
 
     def linked(self, column: Column, raw: Any) -> list[Item]:
-        items = (column.names.item(one) for one in raw["item_ids"]) if raw else ()
+        items = (column.find_item(item_id) for item_id in raw["item_ids"]) if raw else ()
         return [item for item in items if item is not None]
 
     def text(self, column: Column, raw: Any) -> str:
@@ -323,9 +226,6 @@ class BoardRelation(_Listed):
     def value(self, raw: Any) -> str | None:
         return None
 
-    def choices(self, column: Column, raw: Any) -> set[str]:
-        return {str(item.id) for item in self.linked(column, raw)}
-
     def fields(self, column: Column, raw: Any) -> dict[str, Any]:
         return {"linked_item_ids": [item.id for item in self.linked(column, raw)]}
 
@@ -333,7 +233,7 @@ class BoardRelation(_Listed):
         """With the time, as recorded in 2025-07 (github.com/taesung-ha/salesforce_monday_sync)."""
         if raw is None:
             return None
-        linked = [{"linkedPulseId": one} for one in raw["item_ids"]]
+        linked = [{"linkedPulseId": item_id} for item_id in raw["item_ids"]]
         return {"linkedPulseIds": linked, "changed_at": raw["changed_at"]}
 
     def same(self, one: Any, other: Any) -> bool:
@@ -341,7 +241,7 @@ class BoardRelation(_Listed):
 
 
 def board_ids(column: Column) -> list[int]:
-    return [int(one) for one in column.settings.get("boardIds") or ()]
+    return [int(board_id) for board_id in column.settings.get("boardIds") or ()]
 
 
 def allows_multiple(column: Column) -> bool:

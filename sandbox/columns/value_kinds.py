@@ -1,10 +1,9 @@
-"""What a column type must be able to do, and the types that people type into: texts, addresses, numbers, places, and
+"""What a column type must be able to do, and the types that people type into: texts, addresses, numbers, and
 what counts or measures time.
 
 Shapes and clearing rules: developer.monday.com/api-reference/reference (one page per column type).
 """
 
-import functools
 import json
 import math
 import re
@@ -16,7 +15,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import phonenumbers
-from phonenumbers.geodata.locale import LOCALE_DATA
 
 from sandbox import api_errors
 from sandbox.model import Column
@@ -46,21 +44,21 @@ class ColumnKind:
     # What clears a cell in `column_values`, beside null.
     clearings: tuple[Any, ...] = EMPTY
 
-    def parse(self, column: Column, given: Any, writing: Writing) -> Any:
+    def parse(self, column: Column, content: Any, writing: Writing) -> Any:
         """The raw value of what `column_values` holds for this column. Raises ColumnValueException."""
-        if given is None or given in self.clearings:
+        if content is None or content in self.clearings:
             return None
-        if isinstance(given, str):
-            return self.parse_simple(column, given, writing)
-        if not isinstance(given, dict):
+        if isinstance(content, str):
+            return self.parse_simple(column, content, writing)
+        if not isinstance(content, dict):
             raise self.bad("a string or an object is expected")
-        return self.parse_object(column, given, writing)
+        return self.parse_object(column, content, writing)
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
         """The raw value of a simple string; "" clears every type."""
         raise self.bad("simple strings are not supported for this column type")
 
-    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
+    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
         raise self.bad("objects are not supported for this column type")
 
     def text(self, column: Column, raw: Any) -> str:
@@ -69,10 +67,6 @@ class ColumnKind:
 
     def api_text(self, column: Column, raw: Any) -> str | None:
         return self.text(column, raw) or self.empty_text
-
-    def choices(self, column: Column, raw: Any) -> set[str]:
-        """The keys of what is chosen, for the page's picker; none where nothing is picked."""
-        return set()
 
     def value(self, raw: Any) -> str | None:
         """What the API gives as `value`: JSON in a string, or null."""
@@ -100,22 +94,22 @@ def _undated(raw: Any) -> Any:
     return raw
 
 
-def text_in(kind: ColumnKind, given: dict[str, Any], key: str) -> str:
+def text_in(kind: ColumnKind, content: dict[str, Any], key: str) -> str:
     """The text under `key`, "" when it is missing or null; anything else is refused."""
-    found = given.get(key)
-    if found is None:
+    text = content.get(key)
+    if text is None:
         return ""
-    if not isinstance(found, str):
+    if not isinstance(text, str):
         raise kind.bad(f'"{key}" must be a string')
-    return found
+    return text
 
 
-def ids_in(kind: ColumnKind, given: list[Any]) -> list[int]:
+def ids_in(kind: ColumnKind, ids: list[Any]) -> list[int]:
     """The ids of a list of numbers or digits, each once, in order."""
-    for one in given:
-        if isinstance(one, bool) or not re.fullmatch(r"\d{1,18}", str(one)):
+    for number in ids:
+        if isinstance(number, bool) or not re.fullmatch(r"\d{1,18}", str(number)):
             raise kind.bad("an id must be a number")
-    return list(dict.fromkeys(int(one) for one in given))
+    return list(dict.fromkeys(int(number) for number in ids))
 
 
 # Texts and links.
@@ -129,12 +123,12 @@ class Text(ColumnKind):
     type = old_type = "text"
     graphql_type = "TextValue"
 
-    def parse(self, column: Column, given: Any, writing: Writing) -> Any:
-        if given is None or given == "":
+    def parse(self, column: Column, content: Any, writing: Writing) -> Any:
+        if content is None or content == "":
             return None
-        if not isinstance(given, str):
+        if not isinstance(content, str):
             raise self.bad("a string is expected")
-        return given
+        return content
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
         return text or None
@@ -158,8 +152,8 @@ class LongText(ColumnKind):
             raise self.bad(f"text is too long, the limit is {LONG_TEXT_LIMIT} characters")
         return {"text": text, "changed_at": writing.stamp} if text else None
 
-    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
-        return self.parse_simple(column, text_in(self, given, "text"), writing)
+    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
+        return self.parse_simple(column, text_in(self, content, "text"), writing)
 
     def text(self, column: Column, raw: Any) -> str:
         return str(raw["text"]) if raw else ""
@@ -170,8 +164,8 @@ class _Named(ColumnKind):
 
     key = ""
 
-    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
-        return self._value(text_in(self, given, self.key), text_in(self, given, "text"), writing)
+    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
+        return self._value(text_in(self, content, self.key), text_in(self, content, "text"), writing)
 
     def _value(self, address: str, words: str, writing: Writing) -> Any:
         raise NotImplementedError
@@ -264,11 +258,11 @@ class Phone(ColumnKind):
             number, country = text.strip(), ""
         return self._value(number, country, writing)
 
-    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
-        if "phone" not in given:
+    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
+        if "phone" not in content:
             raise self.bad('"phone" is missing')
-        country = text_in(self, given, "countryShortName")
-        return self._value(text_in(self, given, "phone"), country, writing)
+        country = text_in(self, content, "countryShortName")
+        return self._value(text_in(self, content, "phone"), country, writing)
 
     def _value(self, number: str, country: str, writing: Writing) -> Any:
         if not number:
@@ -281,9 +275,6 @@ class Phone(ColumnKind):
 
     def text(self, column: Column, raw: Any) -> str:
         return str(raw["phone"]) if raw else ""
-
-    def choices(self, column: Column, raw: Any) -> set[str]:
-        return {raw["countryShortName"]} - {""} if raw else set()
 
     def payload(self, column: Column, raw: Any) -> Any:
         """Deliveries tell no country: recorded in 2024-10 (community 100330) and 2025-06 (a published log)."""
@@ -307,93 +298,6 @@ def _plausible(number: str, country: str) -> bool:
     return False
 
 
-# Countries and locations.
-
-
-UNKNOWN = "unknown"
-NUMBER = re.compile(r"-?\d{1,3}(\.\d{1,20})?")
-
-
-@functools.cache
-def countries() -> dict[str, str]:
-    """English names by code of two letters."""
-    found = {}
-    for code, names in LOCALE_DATA.items():
-        name = names.get("en", "")
-        # phonenumbers writes a name that is another language's, too, as `*` and that language.
-        found[code] = names.get(name[1:], "") if name.startswith("*") else name
-    return {code: name for code, name in found.items() if name and len(code) == 2}
-
-
-class Country(ColumnKind):
-    """A country by code and name (developer.monday.com/api-reference/reference/country)."""
-
-    type = old_type = "country"
-    graphql_type = "CountryValue"
-    clearings = EMPTY_OBJECT
-
-    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
-        code, name = text_in(self, given, "countryCode"), text_in(self, given, "countryName")
-        if not code and not name:
-            return None
-        if code not in countries():
-            raise self.bad('"countryCode" must be a country code of two capital letters')
-        if not name:
-            raise self.bad('"countryName" must be a country\'s name')
-        return {"countryCode": code, "countryName": name, "changed_at": writing.stamp}
-
-    def text(self, column: Column, raw: Any) -> str:
-        return str(raw["countryName"]) if raw else ""
-
-    def choices(self, column: Column, raw: Any) -> set[str]:
-        return {raw["countryCode"]} if raw else set()
-
-
-class Location(ColumnKind):
-    """A point with an address that nobody checks (developer.monday.com/api-reference/reference/location).
-
-    Latitudes lie between -90 and 90, both excluded; longitudes from -180 to 180.
-    """
-
-    type = old_type = "location"
-    graphql_type = "LocationValue"
-    clearings = EMPTY_OBJECT
-
-    def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
-        lat, _, rest = text.strip().partition(" ")
-        lng, _, address = rest.strip().partition(" ")
-        return self._value(lat, lng, address.strip(), writing)
-
-    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
-        return self._value(given.get("lat"), given.get("lng"), text_in(self, given, "address"), writing)
-
-    def _value(self, lat: Any, lng: Any, address: str, writing: Writing) -> Any:
-        north, east = self._degrees(lat, "lat"), self._degrees(lng, "lng")
-        if not -90 < north < 90:
-            raise self.bad("the latitude must be between -90 and 90")
-        if not -180 <= east <= 180:
-            raise self.bad("the longitude must be between -180 and 180")
-        return {"lat": str(lat), "lng": str(lng), "address": address or UNKNOWN, "changed_at": writing.stamp}
-
-    def _degrees(self, given: Any, key: str) -> float:
-        number = isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given)
-        if not number and not (isinstance(given, str) and NUMBER.fullmatch(given)):
-            raise self.bad(f'"{key}" must be a number of degrees')
-        return float(given)
-
-    def same(self, one: Any, other: Any) -> bool:
-        if one is None or other is None:
-            return one is other
-        return bool(_point(one) == _point(other))
-
-    def text(self, column: Column, raw: Any) -> str:
-        return str(raw["address"]) if raw else ""
-
-
-def _point(raw: dict[str, Any]) -> tuple[float, float, str]:
-    return float(raw["lat"]), float(raw["lng"]), raw["address"]
-
-
 # Columns that count or measure time.
 
 
@@ -407,12 +311,12 @@ class Numbers(ColumnKind):
     old_type = "numeric"
     graphql_type = "NumbersValue"
 
-    def parse(self, column: Column, given: Any, writing: Writing) -> Any:
-        if given is None:
+    def parse(self, column: Column, content: Any, writing: Writing) -> Any:
+        if content is None:
             return None
-        if isinstance(given, bool) or not isinstance(given, str | int | float):
+        if isinstance(content, bool) or not isinstance(content, str | int | float):
             raise self.bad("a number in a string is expected")
-        return self._number(str(given) or "0")
+        return self._number(str(content) or "0")
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
         return self._number(text) if text else None
@@ -447,9 +351,9 @@ class Date(ColumnKind):
         day, _, clock = text.strip().replace("T", " ").partition(" ")
         return self._value(day, clock, None, writing)
 
-    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
-        icon = text_in(self, given, "icon") or None
-        return self._value(text_in(self, given, "date"), text_in(self, given, "time"), icon, writing)
+    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
+        icon = text_in(self, content, "icon") or None
+        return self._value(text_in(self, content, "date"), text_in(self, content, "time"), icon, writing)
 
     def _value(self, day: str, clock: str, icon: str | None, writing: Writing) -> Any:
         if not day:
@@ -477,8 +381,8 @@ class Checkbox(ColumnKind):
     graphql_type = "CheckboxValue"
     clearings = ()
 
-    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
-        checked = given.get("checked")
+    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
+        checked = content.get("checked")
         if checked not in (True, False, "true", "false"):
             raise self.bad('{"checked": "true"} is expected')
         if checked in (False, "false"):
@@ -503,8 +407,8 @@ class Timeline(ColumnKind):
     graphql_type = "TimelineValue"
     clearings = EMPTY_OBJECT
 
-    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
-        return self._kept(text_in(self, given, "from"), text_in(self, given, "to"), writing)
+    def parse_object(self, column: Column, content: dict[str, Any], writing: Writing) -> Any:
+        return self._kept(text_in(self, content, "from"), text_in(self, content, "to"), writing)
 
     def _kept(self, first: str, last: str, writing: Writing) -> Any:
         if not DAY.fullmatch(first) or not DAY.fullmatch(last):

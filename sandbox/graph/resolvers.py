@@ -24,8 +24,8 @@ from sandbox.api_errors import RequestError
 from sandbox.api_limits import Limits, PointsSpent
 from sandbox.clock import Clock
 from sandbox.columns import kind_of, settings_json
-from sandbox.model import ACCOUNT_ID, USERS, Activity, Board, Column, Group, Hook, Item, Person, Tag
-from sandbox.operations import board_changes, cells, item_changes
+from sandbox.model import ACCOUNT_ID, USERS, Activity, Board, Column, Group, Hook, Item, Person
+from sandbox.operations import board_changes, item_changes
 from sandbox.operations.board_changes import json_in
 from sandbox.world import World
 
@@ -293,7 +293,7 @@ def column_value(item: Item, column: Column) -> dict[str, Any]:
     }
 
 
-# Resolvers of what belongs to the account: users, tags.
+# Resolvers of what belongs to the account: users.
 
 
 USERS_LIMIT = 1_000  # since 2026-07
@@ -306,11 +306,6 @@ def users(_: Any, info: Any, **wanted: Any) -> list[Person]:
     if limit > USERS_LIMIT:
         raise api_errors.invalid_argument(f"users takes a limit of at most {USERS_LIMIT}")
     return part(list(USERS), wanted | {"limit": limit})
-
-
-def value_tags(value: dict[str, Any], info: Any) -> list[Tag]:
-    known = context_of(info).world.tags
-    return [known[one] for one in value["tag_ids"] if one in known]
 
 
 # Resolvers of the account's plan and of how much of its API it has used.
@@ -453,11 +448,6 @@ def webhooks(_: Any, info: Any, board_id: str, **wanted: Any) -> list[Hook]:
     return [hook for hook in world.hooks.values() if hook.board_id == board.id and not hook.deleted]
 
 
-def validations(_: Any, info: Any, id: str, **wanted: Any) -> dict[str, Any]:  # noqa: A002 - Monday's name
-    board = _world(info).board(number(id))
-    return {"required_column_ids": board.required or None, "rules": board.rules or None}
-
-
 def board_columns(board: Board, info: Any, **wanted: Any) -> list[Column]:
     ids, types = wanted.get("ids"), wanted.get("types")
     found = [c for c in board.visible_columns() if ids is None or c.id in ids]
@@ -511,7 +501,6 @@ FIELDS: dict[str, dict[str, Resolver]] = {
         "state": lambda item, info: _world(info).state_of(item),
     },
     "Column": {"settings": lambda column, info: settings_json(column)},
-    "TagsValue": {"tags": value_tags},
     "Webhook": {"config": lambda hook, info: None if hook.config is None else api_errors.ruby(hook.config)},
 }
 
@@ -548,24 +537,8 @@ delete_item = partial(_by_api_user, item_changes.set_state, item_id=None, state=
 move_item_to_group = partial(_by_api_user, item_changes.move_item, item_id=None)
 archive_board = partial(_by_api_user, board_changes.set_board_state, state="archived")
 delete_board = partial(_by_api_user, board_changes.set_board_state, state="deleted")
-delete_group = partial(_by_api_user, board_changes.remove_group, how="delete")
 delete_column = partial(_by_api_user, board_changes.delete_column)
 change_column_title = partial(_by_api_user, board_changes.rename_column)
-
-
-def move_item_to_board(context: Context, item_id: int, board_id: int, group_id: str, **mappings: Any) -> Item:
-    if any(mappings.values()):
-        raise api_errors.invalid_argument("The sandbox maps columns by their types and titles")
-    return item_changes.move_to_board(context.world, context.user.id, item_id, board_id, group_id)
-
-
-def archive_group(context: Context, board_id: int, group_id: str) -> Group:
-    """A group that isn't there is refused as forbidden, a board's id that is no number fails (monday_ruby, 2025-10)."""
-    if board_id == NO_USER:
-        raise api_errors.InternalError
-    if context.world.active_board(board_id).group(group_id) is None:
-        raise api_errors.unauthorized()
-    return board_changes.remove_group(context.world, context.user.id, board_id, group_id, how="archive")
 
 
 def change_multiple_column_values(context: Context, column_values: Any, **where: Any) -> Item:
@@ -665,31 +638,3 @@ def create_column(context: Context, board_id: int, title: str, column_type: str,
         column_id=more.get("id"),
         defaults=more.get("defaults"),
     )
-
-
-def create_or_get_tag(context: Context, tag_name: str | None = None, board_id: int | None = None) -> Tag:
-    world = context.world
-    if not tag_name or not tag_name.strip():
-        raise api_errors.invalid_argument("tag_name must not be empty")
-    if board_id is not None:
-        world.active_board(board_id)
-    with world.transaction():
-        return world.tags[world.names.tag_called(tag_name)]
-
-
-def add_required_column(context: Context, id: str, column_id: str, type: str = "") -> dict[str, Any]:  # noqa: A002
-    required = cells.set_required(context.world, number(id), column_id, required=True)
-    return {"required_column_ids": required}
-
-
-def remove_required_column(context: Context, id: str, column_id: str, type: str = "") -> dict[str, Any]:  # noqa: A002
-    required = cells.set_required(context.world, number(id), column_id, required=False)
-    return {"required_column_ids": required}
-
-
-def create_validation_rule(context: Context, id: str, rule: dict[str, Any], type: str = "") -> dict[str, Any]:  # noqa: A002
-    return cells.add_rule(context.world, number(id), rule)
-
-
-def delete_validation_rule(context: Context, id: str, rule_id: str, type: str = "") -> dict[str, Any]:  # noqa: A002
-    return cells.delete_rule(context.world, number(id), rule_id)

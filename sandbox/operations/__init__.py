@@ -30,11 +30,6 @@ def emit(world: World, kind: str, item: Item, user_id: int, **more: Any) -> None
     )
 
 
-def emit_board(world: World, board_id: int) -> None:
-    """Say that a board changed in a way that Monday has no webhook for; the page redraws itself."""
-    world.emit(WorldEvent("board_changed", board_id, 0, world.clock.time()))
-
-
 def log(world: World, event: str, item: Item, user_id: int, **data: Any) -> None:
     """A row about an item in its board's activity log."""
     board = world.boards[item.board_id]

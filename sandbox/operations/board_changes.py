@@ -9,7 +9,7 @@ from sandbox import api_errors
 from sandbox.columns import initial_settings, kind_of
 from sandbox.http import percent_decode
 from sandbox.model import Board, Column, Group, WorldEvent
-from sandbox.operations import column_of, emit_board, log, log_board, wanted_group
+from sandbox.operations import column_of, log_board
 from sandbox.world import World
 
 # An id that a caller chooses has 1 to 20 of these characters (reference/columns of Monday's API).
@@ -45,7 +45,7 @@ def create_column(
             )
         column = Column(column_id, title, column_type, settings)
         board.columns.append(column)
-        _touch(world, board)
+        world.put_board(board)
         about = {"column_id": column.id, "column_title": title, "column_type": kind.old_type}
         log_board(world, "create_column", board, user_id, **about)
         world.emit(
@@ -62,7 +62,7 @@ def delete_column(world: World, user_id: int, board_id: int, column_id: str) -> 
         if column_id == "name":
             raise api_errors.invalid_argument("The name column cannot be deleted", column_id=column_id)
         column.archived = True
-        _touch(world, board)
+        world.put_board(board)
         log_board(world, "delete_column", board, user_id, column_id=column_id, column_title=column.title)
         return column
 
@@ -75,7 +75,7 @@ def rename_column(world: World, user_id: int, board_id: int, column_id: str, tit
         previous, column.title = column.title, title
         about = {"column_id": column_id, "previous_value": previous, "value": title}
         log_board(world, "update_column_name", board, user_id, **about)
-        _touch(world, board)
+        world.put_board(board)
         return column
 
 
@@ -101,21 +101,15 @@ def _check_boards(world: World, column_type: str, settings: dict[str, Any]) -> N
         world.active_board(board_id)
 
 
-def _touch(world: World, board: Board) -> None:
-    world.put_board(board)
-    emit_board(world, board.id)
-
-
 def fresh_id(prefix: str) -> str:
     """An id as Monday makes them, such as `text_mkmw91z2`."""
     return f"{prefix}_mk" + "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(6))
 
 
-# Create, change, archive and delete groups.
+# Create groups.
 
 
 GROUP_COLOURS = ("#a25ddc", "#00c875", "#e2445c", "#fdab3d", "#037f4c", "#784bd1", "#cab641")
-STATES = {"archive": "archived", "delete": "deleted"}
 
 
 def create_group(world: World, user_id: int, board_id: int, title: str) -> Group:
@@ -127,31 +121,8 @@ def create_group(world: World, user_id: int, board_id: int, title: str) -> Group
         board.groups.insert(0, group)
         for number, one in enumerate(board.groups, start=1):
             one.position = f"{number * 65536}.0"
-        _touch(world, board)
+        world.put_board(board)
         log_board(world, "create_group", board, user_id, group_id=group.id, group_title=title)
-        return group
-
-
-def remove_group(world: World, user_id: int, board_id: int, group_id: str, how: str) -> Group:
-    """`archive` or `delete` a group with its items; DeleteLastGroupException for the only one.
-
-    Which webhooks Monday sends for the items of such a group is not published; the sandbox sends none,
-    and its activity log has a row for each item, as published probes saw.
-    """
-    with world.transaction():
-        board = world.active_board(board_id)
-        group = wanted_group(board, group_id)
-        if len(board.visible_groups()) == 1:
-            raise api_errors.last_group(board_id, group_id)
-        group.archived, group.deleted = how == "archive", how == "delete"
-        stamp = world.clock.stamp()
-        inside = [item for item in world.items_of(board_id) if item.group_id == group_id]
-        for item in inside:
-            item.state, item.updated_at, item.changed_by = STATES[how], stamp, user_id
-            log(world, f"{how}_group_pulse", item, user_id)
-        world.put_items(inside)
-        log_board(world, f"{how}_group", board, user_id, group_id=group_id, group_title=group.title)
-        _touch(world, board)
         return group
 
 
@@ -169,7 +140,6 @@ def create_board(world: World, user_id: int, name: str) -> Board:
         board.groups = [Group("topics", "Group Title", TOP_GROUP_COLOUR, "65536.0")]
         world.put_board(board)
         log_board(world, "create_board", board, user_id, board_name=name)
-        emit_board(world, board.id)
         return board
 
 
@@ -181,7 +151,6 @@ def set_board_state(world: World, user_id: int, board_id: int, state: str) -> Bo
         world.put_board(board)
         event = {"archived": "archive_board", "deleted": "delete_board", "active": "restore_board"}[state]
         log_board(world, event, board, user_id, board_name=board.name)
-        emit_board(world, board_id)
         return board
 
 
@@ -192,5 +161,5 @@ def rename_board(world: World, user_id: int, board_id: int, name: str) -> str:
         _check_title("A board's name", name)
         previous, board.name = board.name, name
         log_board(world, "update_board_name", board, user_id, previous_value=previous, value=name)
-        _touch(world, board)
+        world.put_board(board)
         return previous

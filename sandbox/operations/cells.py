@@ -1,15 +1,8 @@
-"""Column values and names are written: parsed as a whole first, and held against the board's own rules: a refusal
-changes nothing.
-
-Without a condition (`if`) a column has one rule with one constraint
-(developer.monday.com/api-reference/docs/validation-rules-guide, as of 2026-09); rules with one are kept and told, and
-nothing is refused by them.
-"""
+"""Column values and names are written: parsed as a whole first, so that a refusal changes nothing."""
 
 import copy
 import json
-import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,90 +12,6 @@ from sandbox.columns.value_kinds import Writing
 from sandbox.model import Board, Cell, Column, Item
 from sandbox.operations import column_of, emit, log
 from sandbox.world import World
-
-REQUIRABLE = frozenset(
-    ("status", "dropdown", "numbers", "date", "timeline", "people", "text", "long_text", "email", "phone", "link")
-) | {"country", "location"}
-
-TEXTS: Mapping[str, Callable[[str, str], bool]] = {
-    "CONTAINS_TEXT": lambda text, part: part.casefold() in text.casefold(),
-    "NOT_CONTAINS_TEXT": lambda text, part: part.casefold() not in text.casefold(),
-    "STARTS_WITH_TEXT": lambda text, part: text.casefold().startswith(part.casefold()),
-}
-
-
-def set_required(world: World, board_id: int, column_id: str, *, required: bool) -> list[str]:
-    """Have a column required, or not; all that are."""
-    with world.transaction():
-        board = world.active_board(board_id)
-        column = column_of(board, column_id)
-        if required and column.type not in REQUIRABLE:
-            raise api_errors.invalid_argument("Column ids are unsupported due to their types", column_id=column_id)
-        others = [one for one in board.required if one != column_id]
-        board.required = [*others, column_id] if required else others
-        world.put_board(board)
-        return board.required
-
-
-def add_rule(world: World, board_id: int, rule: dict[str, Any]) -> dict[str, Any]:
-    """A new rule, with its id."""
-    with world.transaction():
-        board = world.active_board(board_id)
-        for part in ("if", "then"):
-            for group in (rule.get(part) or {}).get("groups") or ():
-                column_of(board, group["column_id"])
-        own = {group["column_id"] for group in rule["then"]["groups"]}
-        known = [one["then"]["groups"][0]["column_id"] for one in board.rules.values() if "if" not in one]
-        unknown = {group["operator"] for group in rule["then"]["groups"]} - set(TEXTS)
-        if not rule.get("if") and unknown:
-            raise api_errors.invalid_argument(f"The sandbox has no rule {min(unknown)}")
-        if not rule.get("if") and (len(rule["then"]["groups"]) != 1 or own & set(known)):
-            raise api_errors.invalid_argument("A column can have only one non-conditional rule")
-        rule_id = f"{secrets.token_hex(4)}-{secrets.token_hex(8)}"
-        board.rules[rule_id] = {part: rule[part] for part in ("if", "then") if rule.get(part)}
-        world.put_board(board)
-        return {"id": rule_id, "if": rule.get("if"), "then": rule["then"]}
-
-
-def delete_rule(world: World, board_id: int, rule_id: str) -> dict[str, Any]:
-    with world.transaction():
-        board = world.active_board(board_id)
-        if rule_id not in board.rules:
-            raise api_errors.invalid_argument("The validation rule was not found", rule_id=rule_id)
-        rule = board.rules.pop(rule_id)
-        world.put_board(board)
-        return {"id": rule_id, "if": rule.get("if"), "then": rule["then"]}
-
-
-def check_values(board: Board, parsed: Mapping[str, Any], *, creates: bool) -> None:
-    """Refuse raw values that break the board's rules, of a new item also those that are missing."""
-    found = []
-    for column_id in board.required:
-        column = board.column(column_id)
-        if column is not None and parsed.get(column_id) is None and (creates or column_id in parsed):
-            found.append(_broken(column, "must not be empty"))
-    for rule in board.rules.values():
-        constraint = rule["then"]["groups"][0]
-        column, raw = board.column(constraint["column_id"]), parsed.get(constraint["column_id"])
-        if "if" not in rule and column is not None and raw is not None and not _holds(column, raw, constraint):
-            words = constraint["operator"].replace("_", " ").lower()
-            found.append(_broken(column, f"must be {words} {constraint.get('compare_value')}"))
-    if found:
-        refusal = api_errors.FieldError("data_validation_error", "DATA_VALIDATIONS_ERROR", 422)
-        refusal.extensions["error_data"] = found
-        raise refusal
-
-
-def _broken(column: Column, words: str) -> dict[str, Any]:
-    return {"itemId": None, "columnIds": [column.id], "message": f"'{column.title}' {words}"}
-
-
-def _holds(column: Column, raw: Any, constraint: Mapping[str, Any]) -> bool:
-    holds = TEXTS[constraint["operator"]]
-    return holds(kind_of(column.type).text(column, raw), str(constraint["compare_value"][0]))
-
-
-# Column values and names are written: parsed as a whole first, so that a refusal changes nothing.
 
 
 def _log_value(world: World, user_id: int, item: Item, column: Column, old: Any, raw: Any) -> None:

@@ -12,13 +12,12 @@ from sandbox.columns import kind_of
 from sandbox.columns.choice_kinds import Status
 from sandbox.columns.value_kinds import Writing
 from sandbox.model import NOBODY, Board, Cell, Column, Group, Item
-from sandbox.operations import column_of, emit, emit_board, group_of, log, wanted_group
+from sandbox.operations import column_of, emit, group_of, log, wanted_group
 from sandbox.operations.cells import (
     NAME_LIMIT,
     Parsed,
     check_name,
     check_size,
-    check_values,
     parsed_values,
     payloads,
     rename,
@@ -50,7 +49,6 @@ def load_items(world: World, board_id: int, rows: list[Mapping[str, Any]]) -> li
         if world.active_count(board_id) > board.items_limit:
             board.items_limit = world.active_count(board_id)
             world.put_board(board)
-        emit_board(world, board_id)
         return list(ids)
 
 
@@ -75,7 +73,6 @@ def create_item(
         group = wanted_group(board, group_id)
         with parsed_values(world, board, values, create_labels) as parsed:
             check_size(None, parsed)
-            check_values(board, parsed, creates=True)
             return place_item(world, user_id, board, group, name, parsed)
 
 
@@ -105,7 +102,6 @@ def change_values(
             name = values.get("name", item.name)
             check_name(name)
             check_size(item, parsed)
-            check_values(board, parsed, creates=False)
         moved = [write_cell(world, user_id, item, key, raw) for key, raw in parsed.items()]
         # A list: any() would end a generator at the first change, and leave the others unwritten.
         if any([*moved, rename(world, user_id, item, name)]):
@@ -202,8 +198,6 @@ def move_to_board(world: World, user_id: int, item_id: int, board_id: int, group
         # A new number only as its place: items rank by their ids, so that it stands last.
         world.move_to_board(item, board_id, float(world.next_id("item")))
         log(world, "move_pulse_into_board", item, user_id, source_board_id=source.id)
-        emit_board(world, source.id)
-        emit_board(world, board_id)
         return item
 
 

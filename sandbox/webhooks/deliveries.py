@@ -16,7 +16,7 @@ import sqlite3
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -323,14 +323,13 @@ DeliverySequence = list[Delivery]  # sent one after another, in this order
 
 
 class Deliveries:
-    """The pool. `changed` is called with a delivery whenever its state moves."""
+    """The pool."""
 
-    def __init__(self, world: World, sender: Sender, store: DeliveryStore, changed: Callable[[Delivery], None]) -> None:
+    def __init__(self, world: World, sender: Sender, store: DeliveryStore) -> None:
         self._world = world
         self._clock: Clock = world.clock
         self._sender = sender
         self._store = store
-        self._changed = changed
         self.rules = Rules()
         self._log: OrderedDict[int, Delivery] = OrderedDict()
         self._due: list[tuple[float, int, DeliverySequence]] = []
@@ -395,8 +394,6 @@ class Deliveries:
             yield changed
             if changed:
                 self._store.save(*changed)
-        for delivery in changed:
-            self._changed(delivery)
 
     def _apply_rule(self, rule: Rule, delivery: Delivery) -> list[Delivery]:
         now = self._clock.time()

@@ -64,7 +64,6 @@ SEEN_PREFIX = "seen:"
 
 _FULL_LISTS = {
     AttentionKind.FAILED: ("sync_syncqueue_changelist", "status__exact=failed"),
-    AttentionKind.WEBHOOK: ("sync_webhookendpoint_changelist", "enabled__exact=0"),
     AttentionKind.APPROVAL: ("sync_approvalrequest_changelist", "state__exact=pending"),
     AttentionKind.CONFLICT: ("conflicts_syncconflict_changelist", ""),
     AttentionKind.DUPLICATE: ("conflicts_syncconflict_changelist", "kind__exact=identity"),

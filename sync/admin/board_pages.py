@@ -527,7 +527,7 @@ class MondayAccountAdmin(ReadOnlyAdmin):
     row_names = ("account", "accounts")
     summary = ("state", "paused")
     told_columns = ("answered_mark",)
-    json_fields = ("users", "tags")
+    json_fields = ("users",)
 
     def get_urls(self) -> list[URLPattern]:
         tries = self.admin_site.admin_view(require_POST(partial(try_again, self)))

@@ -1,13 +1,11 @@
-"""How Monday is connected: the token, entered and tested, or an app that a person authorizes; and the checklist of a
-new installation until everything is in place.
+"""How Monday is connected: the token, entered and tested; and the checklist of a new installation until everything is
+in place.
 
 What is entered here is stored encrypted and shown nowhere: no page, message, log line or session repeats it.
 """
 
 from __future__ import annotations
 
-import hmac
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -21,14 +19,14 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.functional import SimpleLazyObject
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST
 
 from sync import connectors, registry
 from sync.admin.admin_base import PageAdmin, overview_of
 from sync.admin.confirmed_action import Question, Report, run_action
 from sync.admin.queue_pages import is_whole, labelled_pauses
 from sync.boards.board_setup import is_public_address
-from sync.choices import SecretName, StopCode
+from sync.choices import StopCode
 from sync.clock import sync_now
 from sync.connectors.base.connector import AccountInfo
 from sync.connectors.base.errors import ConnectorError, NotAuthenticated, Scope, WrongVersion
@@ -75,9 +73,6 @@ def environment_settings() -> list[EnvironmentSetting]:
                            "enter the token here."),
         EnvironmentSetting("MONDAY_SIGNING_SECRET", bool(settings.MONDAY_SIGNING_SECRET),
                            "With a Monday app: its signing secret."),
-        EnvironmentSetting("MONDAY_CLIENT_ID, MONDAY_CLIENT_SECRET",
-                           bool(settings.MONDAY_CLIENT_ID and settings.MONDAY_CLIENT_SECRET),
-                           "With a Monday app: to connect by a click, without a token."),
     ]  # fmt: skip
 
 
@@ -257,70 +252,17 @@ def _asked_of_monday(ask: Callable[..., AccountInfo], then: Callable[[], object]
     )
 
 
-# An app's authorization: what goes to Monday with a person, and has to come back with them.
-
-
-OAUTH_SESSION_KEY = "npd_oauth"
-OAUTH_SECONDS = 600
-"""For so long Monday's code is valid, so no answer that comes later can be of use."""
-
-
-@dataclass(frozen=True)
-class _AuthorizationRequest:
-    """One request that waits for its answer, in the session of who made it; the latest replaces earlier ones."""
-
-    state: str
-    verifier: str
-    at: float
-
-    @classmethod
-    def begun(cls, request: HttpRequest) -> _AuthorizationRequest:
-        made = cls(secrets.token_urlsafe(32), secrets.token_urlsafe(48), sync_now().timestamp())
-        request.session[OAUTH_SESSION_KEY] = vars(made)
-        return made
-
-    @classmethod
-    def answered(cls, request: HttpRequest) -> _AuthorizationRequest | None:
-        """The request to which this is the answer. It is used up in any case: a second answer finds none."""
-        kept = request.session.pop(OAUTH_SESSION_KEY, None)
-        if not kept:
-            return None
-        made = cls(**kept)
-        is_same = hmac.compare_digest(made.state.encode(), request.GET.get("state", "").encode(errors="replace"))
-        is_young = 0 <= sync_now().timestamp() - made.at <= OAUTH_SECONDS
-        return made if is_same and is_young else None
-
-
-def _redirect_uri() -> str:
-    return f"{settings.SITE_URL}{reverse('admin:sync_wizard_callback')}"
-
-
-_APP_REMOVAL_EFFECTS = (
-    "Its client ID, client secret and signing secret are deleted here. To connect by an app, enter them again.",
-    "Webhooks that Monday signs for this app are not accepted any more.",
-)
-
-
 def _removal_question() -> Question:
-    """What ends with the stored token; of an app's it ends on Monday, too."""
+    """What ends with the stored token."""
     token = credentials.token_state()
     if not token.is_stored:
         return Question("There is no stored token any more", ["It was removed meanwhile."])
-    effects = [
+    effect = (
         "Nothing changes in the sync: it uses the token of the environment."
         if token.source is credentials.Source.ENVIRONMENT
-        else "Nothing is synced any more until a token is entered or Monday is connected again. Then it goes on."
-    ]
-    if token.is_app:
-        effects.append("The app's access to the account ends on Monday, too.")
-    title, button = ("Disconnect from Monday?", "Yes, disconnect") if token.is_app else (
-        "Remove the stored token?", "Yes, remove it",
-    )  # fmt: skip
-    return Question(title, effects, button, hidden=[("remove", "1")])
-
-
-def _not_ended(problem: str) -> str:
-    return f"Monday didn't end the app's former authorization, so end it there too. {problem}"
+        else "Nothing is synced any more until a token is entered. Then it goes on."
+    )
+    return Question("Remove the stored token?", [effect], "Yes, remove it", hidden=[("remove", "1")])
 
 
 View = Callable[..., HttpResponse]
@@ -336,12 +278,7 @@ class ConnectionPagesMixin(PageAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         """Add the doors through which Monday is connected."""
-        steps: list[tuple[str, str, View]] = [
-            ("token/", "token", require_POST(self.wizard_token)),
-            ("app/", "app", require_POST(self.wizard_app)),
-            ("authorize/", "authorize", require_GET(self.wizard_authorize)),
-            ("callback/", "callback", require_GET(self.wizard_callback)),
-        ]
+        steps: list[tuple[str, str, View]] = [("token/", "token", require_POST(self.wizard_token))]
         return [
             *(
                 path(
@@ -361,9 +298,8 @@ class ConnectionPagesMixin(PageAdmin):
         return self._connect_page(request, tested)
 
     def _connect_page(self, request: HttpRequest, tested: ConnectionTest | None, wrong: str = "") -> HttpResponse:
-        account, states = monday_account(), credentials.states(*SecretName)
-        token = states[SecretName.API_TOKEN]
-        app = {name: states[name] for name in (SecretName.CLIENT_ID, SecretName.CLIENT_SECRET)}
+        account = monday_account()
+        token = credentials.token_state()
         is_stopped = account.needs_probe or (account.stopped_until is not None and account.stopped_until > sync_now())
         shown = [] if tested or is_stopped else overview().shown
         is_known = token.is_usable and is_token_answered(account) and not is_stopped
@@ -379,11 +315,6 @@ class ConnectionPagesMixin(PageAdmin):
             "configured": token.is_usable,
             "token": token,
             "token_problem": credentials.unusable_reason(),
-            "app_ready": all(one.is_usable for one in app.values()),
-            "app_of_environment": any(one.source is credentials.Source.ENVIRONMENT for one in app.values()),
-            "app_unreadable": any(one.source is credentials.Source.UNREADABLE for one in app.values()),
-            "signing": states[SecretName.SIGNING_SECRET],
-            "redirect_uri": _redirect_uri(),
             "may_connect": may_connect(request.user),
             "may_set_up": may_set_up(request.user),
             "settings": environment_settings(),
@@ -412,15 +343,15 @@ class ConnectionPagesMixin(PageAdmin):
         user = cast("User", request.user)
         if "remove" in request.POST:
 
-            def remove() -> Report:
-                problem = credentials.remove_token()
+            def remove() -> str:
+                credentials.remove_token()
                 nothing = "" if settings.MONDAY_API_KEY else " Without one nothing is synced."
                 done = f"The stored token was removed.{nothing}"
                 authors.log_kind_action(user, MondayAccount, done, name="Monday")
-                return Report(done, [_not_ended(problem)] if problem else [])
+                return done
 
             back_url = reverse("admin:sync_wizard_connect")
-            return run_action(self, request, remove, back_url=back_url, question=_removal_question, atomic=False)
+            return run_action(self, request, remove, back_url=back_url, question=_removal_question)
         try:
             token = credentials.check_secret(request.POST.get("token", ""), "API token")
         except ActionError as error:
@@ -431,8 +362,7 @@ class ConnectionPagesMixin(PageAdmin):
         if tested.is_refused:
             why = "It is wrong or was revoked: copy it from Monday again." if tested.is_unknown else tested.message
             return self._connect_page(request, None, f"Monday rejects this token, so it was not kept. {why}")
-        if problem := credentials.store_token(token, user):
-            messages.warning(request, _not_ended(problem))
+        credentials.store_token(token, user)
         if tested.account is not None:
             breaker.store_account_info(tested.account)
         _trip_after(tested)
@@ -441,69 +371,6 @@ class ConnectionPagesMixin(PageAdmin):
             return self._answer(request, f"Connected. {tested.message} It is stored encrypted.")
         self._answer(request, "The token is stored encrypted.")
         return self._answer(request, f"It could not be tested: {tested.message} Test it again.", ok=False)
-
-    def wizard_app(self, request: HttpRequest) -> HttpResponse:
-        """Keep who the app is; or, asked first, forget it."""
-        user = cast("User", request.user)
-        if "remove" in request.POST:
-
-            def remove() -> str:
-                credentials.remove_app()
-                done = "The app's ID and secrets were removed."
-                authors.log_kind_action(user, MondayAccount, done, name="Monday")
-                return done
-
-            def question() -> Question:
-                credentials.check_app_unused()
-                return Question("Remove the app?", _APP_REMOVAL_EFFECTS, "Yes, remove it", hidden=[("remove", "1")])
-
-            back_url = reverse("admin:sync_wizard_connect")
-            return run_action(self, request, remove, back_url=back_url, question=question)
-        try:
-            client_id = credentials.check_secret(request.POST.get("client_id", ""), "Client ID")
-            client_secret = credentials.check_secret(request.POST.get("client_secret", ""), "Client secret")
-            signing = request.POST.get("signing_secret", "")
-            signing = credentials.check_secret(signing, "Signing secret") if signing.strip() else ""
-            credentials.store_app(client_id, client_secret, signing, user)
-        except ActionError as error:
-            return self._connect_page(request, None, str(error))
-        return self._answer(request, "The app is stored encrypted. Connect with Monday now.")
-
-    def wizard_authorize(self, request: HttpRequest) -> HttpResponse:
-        """Send the person to Monday, which asks them whether the app may."""
-        app = credentials.oauth_app()
-        if app is None:
-            return self._answer(request, "Enter the app's client ID and client secret first.", ok=False)
-        if settings.MONDAY_API_KEY:
-            return self._answer(request, "The token that your administrator has set is used first.", ok=False)
-        asked = _AuthorizationRequest.begun(request)
-        url = connectors.get().authorization_url(app, _redirect_uri(), asked.state, asked.verifier)
-        return HttpResponseRedirect(url)
-
-    def wizard_callback(self, request: HttpRequest) -> HttpResponse:
-        """Monday's answer: exchange the code, if it is the answer to what this session asked."""
-        asked = _AuthorizationRequest.answered(request)
-        code = request.GET.get("code", "")
-        if asked is None:
-            return self._answer(
-                request,
-                "This sign-in wasn't started by you, or it took too long. Nothing was changed. Connect again.",
-                ok=False,
-            )
-        if not code:
-            return self._answer(request, "Not connected: the request was declined on Monday.", ok=False)
-        # Not before: hidden everywhere from here on, it must be Monday's word and not a stranger's.
-        credentials.conceal(code)
-        try:
-            credentials.connect_app(code, _redirect_uri(), asked.verifier, cast("User", request.user))
-        except (ActionError, ConnectorError) as error:
-            sentence = humanize.without_request_id(getattr(error, "sentence", "") or str(error))
-            return self._answer(request, f"Not connected. {sentence}", ok=False)
-        tested = _asked_of_monday(breaker.fetch_account_info, then=breaker.ask_for_boards)
-        _trip_after(tested)
-        if not tested.is_ok:
-            messages.warning(request, tested.message)
-        return self._answer(request, "Connected with Monday by the app. Its token is renewed by itself.")
 
 
 def _for_who_may_connect(view: View) -> View:
@@ -563,7 +430,7 @@ def setup_checklist(
     guide = reverse("admin:sync_wizard_connect") if may_see_connection(user) else ""
     confirmed = "NPD Sync applies the plan that was confirmed."
     steps = [
-        ChecklistStep("Connect Monday", "With an API token, or by an app. It is tested at once.",
+        ChecklistStep("Connect Monday", "With an API token, which is tested at once.",
                       connected, guide if opens_wizard else "", "Connect"),
         ChecklistStep("Choose the boards",
                       "Create new ones or use existing ones. You see a plan before anything is written.",

@@ -196,7 +196,6 @@ def attention_tasks(
 def _kind_lines(fix: str) -> Mapping[AttentionKind, _KindLine]:
     return {
         AttentionKind.FAILED: _KindLine(Severity.FAILED, "Open", "error"),
-        AttentionKind.WEBHOOK: _KindLine(Severity.FAILED, "Open", "webhook"),
         AttentionKind.NOTIFICATION: _KindLine(
             Severity.FAILED, "See why", "notifications_off", reverse("npd-notifications")
         ),

@@ -79,11 +79,7 @@ class InsufficientScope(exceptions.PermissionDenied):
 
 def check_scope(request: Request, view: Any) -> None:
     """Raise InsufficientScope where the request's token is not for this; who signed in on a page has all scopes."""
-    require_scope(request, TokenScope.READ if request.method in SAFE_METHODS else TokenScope(view.scope))
-
-
-def require_scope(request: Request, needed: TokenScope) -> None:
-    """Raise InsufficientScope where the request's token has not this scope, beside the one that its action asks for."""
+    needed = TokenScope.READ if request.method in SAFE_METHODS else TokenScope(view.scope)
     if isinstance(token := request.auth, ApiToken) and not has_scope(request, needed):
         raise InsufficientScope(needed, token.scopes)
 

@@ -112,13 +112,6 @@ KINDS = {
         ),
         ("too_many", "There are as many as there may be.", "Delete one first."),
         ("in_progress", "It is on its way just now.", "Repeat it in a minute."),
-        ("endpoint_off", "The endpoint is switched off.", "Switch it on first."),
-    ),
-    **_kinds(
-        410,
-        ("cursor_expired", "The cursor is older than the events kept.", "Read all records again."),
-        ("since_expired", "Deletions since then are not all kept.", "Read all records again."),
-        ("cursor_unknown", "The cursor is of another database.", "Read all records again."),
     ),
     **_kinds(412, ("precondition_failed", "The record changed since you read it.", "Read it again, then repeat.")),
     **_kinds(413, ("too_large", "The body is too large.", "Send less at once.")),

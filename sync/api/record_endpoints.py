@@ -1,4 +1,4 @@
-"""A synced record by API, whatever its model; what was deleted, and the redirect from an id to its page."""
+"""A synced record by API, whatever its model, and the redirect from an id to its page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.urls import URLPattern, URLResolver, reverse
 from django.views.decorators.http import require_safe
-from django_filters.rest_framework import FilterSet
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import serializers, status, viewsets
 from rest_framework.decorators import action
@@ -31,17 +30,14 @@ from sync.api import preconditions
 from sync.api.bulk_endpoints import BulkMixin, bulk_schema
 from sync.api.callers import SyncNowThrottle
 from sync.api.lists import ShapedView, columns_of, expand, filters_of, ordering_of
-from sync.api.problems import Refused
 from sync.api.request_rules import (
     MAX_NAMED,
     ApiRouter,
     KnownFieldsMixin,
     MayChange,
     ModelPermissions,
-    Moment,
     RecordFilter,
     act,
-    parse_moment,
 )
 from sync.choices import RULES, RecordSyncStatus, SyncDirection
 from sync.kernel.messages import Conflict
@@ -49,7 +45,6 @@ from sync.ledger import record_view
 from sync.ledger.record_view import FieldReason, FieldView, Part, RecordState, RecordView
 from sync.models import SyncedModel
 from sync.models.api_clients import VALUE_LENGTH
-from sync.operations.event_feed import deleted_records, unknown_deletions_before
 from sync.operations.record_requests import PushReason, push_record
 from sync.reconcile.lookups import canonical_value, match_key, records_saying
 from sync.records.authors import log_action
@@ -285,24 +280,9 @@ _SERIALIZERS: dict[type[SyncedModel], type[RecordSerializer]] = {}
 """The serializer of each model whose records have an API, for those that name them."""
 
 
-class DeletedRecordSerializer(serializers.Serializer[Any]):
-    """That a record was deleted; nothing of what it said."""
-
-    id = serializers.UUIDField(source="entity_id")
-    deleted_at = serializers.DateTimeField(source="at")
-
-
-class DeletedFilter(FilterSet):  # type: ignore[misc]
-    """The filter of deleted records."""
-
-    since = Moment(field_name="at", lookup_expr="gte", help_text="Deleted since then, this moment included.")
-
-
 class RecordViewSet(ShapedView, BulkMixin, viewsets.ModelViewSet[Any]):
     """Records with their sync state."""
 
-    paged: ClassVar[tuple[str, ...]] = ("list", "deleted")
-    narrowed: ClassVar[tuple[str, ...]] = ("list", "deleted")
     shaped: ClassVar[tuple[str, ...]] = ("list", "retrieve", "retrieve_by_external_id")
     permission_classes = [ModelPermissions]
 
@@ -475,23 +455,6 @@ class RecordViewSet(ShapedView, BulkMixin, viewsets.ModelViewSet[Any]):
                 "monday_id": before,
             }
         )
-
-    @extend_schema(responses=DeletedRecordSerializer(many=True))
-    @action(detail=False, filterset_class=DeletedFilter, problem_codes=(410,))
-    def deleted(self, request: Request) -> Response:
-        """The records that were deleted, in the order of their deletion: ids and times alone. One that was restored is
-        not among them. 410 where `since` is older than what is kept.
-        """
-        since, known_from = parse_moment(request.query_params.get("since")), unknown_deletions_before()
-        if since is not None and known_from is not None and since < known_from:
-            raise Refused(
-                "since_expired",
-                "This is longer ago than deletions are kept. Read all records again; those that you have and that are "
-                "not there were deleted.",
-            )
-        found = self.filter_queryset(deleted_records(self.get_queryset().model.entity_type()))
-        page = self.paginate_queryset(found) or []
-        return self.get_paginated_response(DeletedRecordSerializer(page, many=True).data)
 
     def _respond(
         self, record: SyncedModel, code: int = status.HTTP_200_OK, warnings: Sequence[Any] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -25,7 +25,7 @@ from sync.choices import (
     SyncStatus,
 )
 from sync.clock import SyncNow, sync_now
-from sync.connectors.base.board import RELATION, Board, BoardColumn, BoardRules, BoardSetup, ColumnSpec
+from sync.connectors.base.board import RELATION, Board, BoardColumn, BoardSetup, ColumnSpec
 from sync.connectors.base.connector import Connector
 from sync.kernel.db import run_sql
 from sync.kernel.messages import Conflict
@@ -39,7 +39,6 @@ from sync.registry import EntitySpec, MappingSpec, link_of, relation_of, target_
 NPD_ID_KEY = "npd_id"
 NPD_ID_TITLE = "NPD ID"
 NAME_TYPE = "name"
-VALIDATION = "validation"
 """Where converters find in a column's settings what the board's rules ask of it."""
 
 
@@ -207,7 +206,7 @@ def _update_mapping(result: StoredColumns, mapping: FieldMapping, column: BoardC
         changed["problem"] = ""
         result.needs_resync = True
     # Labels and settings change without a new version, because the column is the same.
-    if mapping.column_id != NAME_TYPE and (options := _with_validation(_options(column), mapping)) != mapping.options:
+    if mapping.column_id != NAME_TYPE and (options := _options(column)) != mapping.options:
         changed["options"] = options
     if changed:
         FieldMapping.objects.filter(pk=mapping.pk).update(**changed)
@@ -215,12 +214,6 @@ def _update_mapping(result: StoredColumns, mapping: FieldMapping, column: BoardC
 
 def _options(column: BoardColumn) -> dict[str, Any]:
     return {"column_type": column.type, "settings": dict(column.settings)}
-
-
-def _with_validation(options: dict[str, Any], known: FieldMapping) -> dict[str, Any]:
-    """A column's options, with what the board's rules asked of it when they were told last."""
-    validation = (known.options.get("settings") or {}).get(VALIDATION)
-    return options | {"settings": options["settings"] | {VALIDATION: validation}} if validation else options
 
 
 def missing_columns(spec: EntitySpec, link: BoardLink) -> Iterator[str]:
@@ -362,46 +355,8 @@ def check_columns(link: BoardLink, board: Board) -> list[FieldMapping]:
             if blocked is not None and (blocked.last_sync_attempt or latest) <= latest:
                 _enqueue_records(link, [blocked.entity_id])
     set_npd_id_problem(link, npd_id_problem(link, board))
-    required = set(link.shape.get("required", ()))
     _store_shape(link, board)
-    if board.rules is not None:
-        _store_rules(link, board.rules)
-    # A record that lacked a required value may get its item now.
-    if required.difference(link.shape["required"]):
-        _enqueue_unlinked(link)
     return problem_mappings
-
-
-def _store_rules(link: BoardLink, rules: BoardRules) -> None:
-    """Store what the board's own validation asks of each mapped column; what the old rules blocked gets a pass."""
-    for mapping in link.mappings.all():
-        settings = dict(mapping.options.get("settings") or {})
-        before, now = settings.pop(VALIDATION, {}), dict(rules.columns.get(mapping.column_id, {}))
-        if before == now or not _is_watched(mapping):
-            continue
-        log.info("board rules changed", board=link.entity_type, field=mapping.key)
-        mapping.options = mapping.options | {"settings": settings | ({VALIDATION: now} if now else {})}
-        with transaction.atomic():
-            FieldMapping.objects.filter(pk=mapping.pk).update(options=mapping.options)
-            unblock_field(link, mapping)
-
-
-def unfilled_columns(link: BoardLink, mappings: Iterable[FieldMapping]) -> list[str]:
-    """The columns, by title and id, that no item may be without and to which nothing is sent.
-
-    As they were last read; `mappings` are all of the link's.
-    """
-    sent = {m.column_id for m in mappings if m.direction not in (SyncDirection.NONE, SyncDirection.MONDAY_TO_NPD)}
-    sent |= {NAME_COLUMN_ID, link.npd_id_column}
-    return [f"“{column_title(link, one)}” ({one})" for one in link.shape.get("required", ()) if one not in sent]
-
-
-def unfilled_sentence(unfilled: Sequence[str]) -> str:
-    """Why no item can be made on a board that requires these columns, and what to do."""
-    return (
-        f"The board requires {' and '.join(unfilled)}, which no field fills, so Monday takes no new item. Map a field "
-        "to it, or make the column optional on the board."
-    )
 
 
 def column_problems(
@@ -518,11 +473,7 @@ def _store_shape(link: BoardLink, board: Board) -> None:
         for key, column_info in known_columns.items()
         if column_info and key not in columns
     }
-    rules = board.rules.columns if board.rules else None
-    required = link.shape.get("required", [])
-    if rules is not None:
-        required = [column.id for column in board.columns if rules.get(column.id, {}).get("required")]
-    shape = {"name": board.name, "columns": {**removed_columns, **columns}, "required": required}
+    shape = {"name": board.name, "columns": {**removed_columns, **columns}}
     # Taken before the shape is stored: known titles are compared with what was seen earlier.
     seen_before = link.shape.get("columns", {})
     link.shape = shape | {"checked_at": sync_now().isoformat()}

@@ -137,9 +137,7 @@ def apply_choices(choices: SetupChoices, connector: Connector) -> SetupOutcome:
     choices.progress("Storing the mappings")
     link, messages, problems = _store_board(choices, setup, made_board=made_board)
     # Otherwise the board's name and titles would be shown only after the first sweep, some minutes later.
-    inspected = board_columns.inspect_board(link, connector)
-    if inspected is not None and (unfilled := board_columns.unfilled_columns(link, link.mappings.all())):
-        problems = [*problems, f"{spec.board_title}: {board_columns.unfilled_sentence(unfilled)}"]
+    board_columns.inspect_board(link, connector)
     choices.progress("Registering the webhooks")
     hooks, missing = register_webhooks(spec, link, connector)
     return SetupOutcome(spec, link, [*done, *messages, *hooks], [*problems, *missing])

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, Literal, TypeVar
@@ -14,7 +13,7 @@ from typing import Any, Literal, TypeVar
 import psycopg
 from django.core.exceptions import EmptyResultSet
 from django.core.paginator import Page, Paginator
-from django.db import Error, OperationalError, connection, models, transaction
+from django.db import Error, OperationalError, connection, models
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
 
@@ -178,18 +177,11 @@ def retry_on_lock_timeout(work: Callable[[], T]) -> T:
     return work()
 
 
-STANDSTILL_SECONDS = 5
-"""So long a process may do nothing within a brief transaction: what it does there lasts milliseconds."""
-
-OUTER_STANDSTILL_SECONDS = 60
-
-LOCK_WAIT_SECONDS = 2 * STANDSTILL_SECONDS
-"""Longer than a process that stands still may keep a lock, so that whoever waits for it gets it."""
-
+LOCK_WAIT_SECONDS = 10
 
 # A shorter wait stays: who has set it has reasons, as a pass that gives way to saves.
 _BOUND_WAITS = """
-    set_config('lock_timeout', CASE WHEN waits.bound > '0' AND waits.bound < %(longest)s THEN waits.text
+    SELECT set_config('lock_timeout', CASE WHEN waits.bound > '0' AND waits.bound < %(longest)s THEN waits.text
         ELSE %(longest)s END, true)
     FROM (SELECT current_setting('lock_timeout') AS text, current_setting('lock_timeout')::interval AS bound) AS waits
 """
@@ -197,23 +189,7 @@ _BOUND_WAITS = """
 
 def bound_lock_waits() -> None:
     """Let nothing wait longer than LOCK_WAIT_SECONDS for others' locks until the end of this transaction."""
-    run_sql(f"SELECT {_BOUND_WAITS}", {"longest": f"{LOCK_WAIT_SECONDS}s"})
-
-
-@contextmanager
-def brief_transaction() -> Iterator[None]:
-    """A transaction with locks that everybody needs: the server ends it where its process stands still.
-
-    A stopped process (SIGSTOP, a machine asleep) would otherwise keep them until its connection ends. For others' locks
-    it waits no longer than LOCK_WAIT_SECONDS. Both hold until the end of an outer transaction, which may last longer.
-    """
-    standstill = OUTER_STANDSTILL_SECONDS if connection.in_atomic_block else STANDSTILL_SECONDS
-    with transaction.atomic():
-        run_sql(
-            f"SELECT set_config('idle_in_transaction_session_timeout', %(idle)s, true), {_BOUND_WAITS}",
-            {"idle": f"{standstill}s", "longest": f"{LOCK_WAIT_SECONDS}s"},
-        )
-        yield
+    run_sql(_BOUND_WAITS, {"longest": f"{LOCK_WAIT_SECONDS}s"})
 
 
 def fetch_rows(sql: str, params: Any = None) -> list[Any]:

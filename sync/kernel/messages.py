@@ -73,15 +73,12 @@ def tombstone_sentence(reason: TombstoneReason, **params: object) -> str:
 class TokenProblem(StrEnum):
     NONE = "none"
     UNREADABLE = "unreadable"
-    ENDED = "ended"
 
 
 TOKEN_SENTENCES = {
     TokenProblem.NONE: "Monday isn't connected. Enter an API token under Settings, Monday connection.",
     TokenProblem.UNREADABLE: "The stored API token can't be read, because the server's encryption key was changed. "
     "Enter the token again under Settings, Monday connection.",
-    TokenProblem.ENDED: "The app's authorization has ended, so nothing is synced. Connect with Monday again in the "
-    "set-up (Boards: Set up…).",
 }
 
 FORMER_KEY = "Put the former ENCRYPTION_KEY (without one: SECRET_KEY) into ENCRYPTION_KEY_FALLBACKS."

@@ -66,7 +66,7 @@ NOT_PUBLIC = "The address leads into a private network, so nothing is sent there
 
 
 def check_address(address: str) -> None:
-    """Raise AddressError where this can't be a webhook's address; where its name leads is checked with each call."""
+    """Raise AddressError where this can't be a chat's address; where its name leads is checked with each call."""
     try:
         parts = urlsplit(address)
         has_port = parts.port is not None
@@ -233,13 +233,13 @@ class Answer:
         return 0.0
 
 
-def post_json(address: str, body: str, headers: Mapping[str, str] | None = None) -> Answer:
+def post_json(address: str, body: str) -> Answer:
     """Post to an address; raises AddressError where it is one to which nothing is sent, and CallFailed."""
     check_address(address)
-    sent = {"Content-Type": "application/json", "User-Agent": "NPD Sync", "Accept-Encoding": "identity"}
+    headers = {"Content-Type": "application/json", "User-Agent": "NPD Sync", "Accept-Encoding": "identity"}
     _CALL.deadline = deadline = _Deadline()
     try:
-        request = requests.Request("POST", address, data=body.encode(), headers={**sent, **(headers or {})}).prepare()
+        request = requests.Request("POST", address, data=body.encode(), headers=headers).prepare()
         with closing(_CheckedAdapter()) as adapter:
             answer = adapter.send(request, stream=True, timeout=(CONNECT_SECONDS, ANSWER_SECONDS))
             said = answer.raw.read(MAX_READ, decode_content=False)

@@ -1,11 +1,10 @@
-"""The triggers of a synced table: bookkeeping before a row is written, outbox and events after; and other events'."""
+"""The triggers of a synced table: bookkeeping before a row is written, outbox and tombstones after."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pgtrigger
-from django.db.models import Model
 
 from sync.choices import Cause, Priority
 
@@ -47,110 +46,14 @@ _UPSERT = """
 """
 
 _TOMBSTONES = """
-    INSERT INTO sync_tombstones (entity_type, entity_id, monday_id, data)
-    SELECT '{meta.model_name}', gone.id, gone.monday_id, to_jsonb(gone.*)
+    deletion := _pgh_attach_context();
+    INSERT INTO sync_tombstones (entity_type, entity_id, monday_id, data, context_id)
+    SELECT '{meta.model_name}', gone.id, gone.monday_id, to_jsonb(gone.*), deletion
     FROM old_values AS gone ORDER BY gone.id
     ON CONFLICT (entity_type, entity_id) DO UPDATE
     SET monday_id = excluded.monday_id, data = excluded.data, deleted_at = sync_now(),
-        state = 'waiting', settled_at = NULL, note = '';
+        context_id = excluded.context_id, state = 'waiting', settled_at = NULL, note = '';
 """
-
-
-# Events, in the transaction of the change. Of a change the old and new value of each column that differs; written in
-# the order in which each record was changed, whose row this transaction holds.
-_EVENTS = """
-    author := _pgh_attach_context();
-    INSERT INTO sync_events (type, entity_type, entity_id, context_id, data)
-    SELECT '__EVENT__', '{meta.model_name}', changed.id, author, changed.data FROM (__CHANGED__) AS changed;
-"""
-
-_LEFT_OUT_COLUMNS = ("id", *BOOKKEEPING)
-_LEFT_OUT = f"ARRAY[{', '.join(map(repr, _LEFT_OUT_COLUMNS))}]"
-
-# By column: rows made into jsonb and taken apart again cost a bulk update thrice as much.
-_DIFFERENCES = "SELECT new_values.id, {differences} AS data FROM {cond_joined_values}"
-
-
-def _event_trigger(name: str, operation: pgtrigger.Operation, event: str, changed: str) -> pgtrigger.Trigger:
-    sql = _EVENTS.replace("__EVENT__", event).replace("__CHANGED__", changed).replace("__LEFT_OUT__", _LEFT_OUT)
-    return _Statement(
-        name=name,
-        operation=operation,
-        condition=ChangedColumns() if operation is pgtrigger.Update else None,
-        declare=[("author", "uuid")],
-        func=_function(sql),
-    )
-
-
-def _whole_rows(values: str) -> str:
-    return f"SELECT row.id, to_jsonb(row.*) - __LEFT_OUT__ AS data FROM {values} AS row"
-
-
-_STATE = """CASE
-    WHEN __ROW__.sync_status = 'completed' AND __ROW__.conflicts <> jsonb_build_object() THEN 'conflict'
-    WHEN __ROW__.sync_status = 'completed' THEN 'synced'
-    WHEN __ROW__.sync_status = 'skipped' THEN 'disabled'
-    ELSE __ROW__.sync_status END"""
-"""A sync state in the words of the records' `sync_status`, with `failed` besides."""
-
-_STATE_EVENT = """
-    INSERT INTO sync_events (type, entity_type, entity_id, context_id, data)
-    VALUES ('sync_state.changed', NEW.entity_type, NEW.entity_id::uuid, _pgh_attach_context(),
-        jsonb_build_object('sync_state', jsonb_build_array(__BEFORE__, __AFTER__)));
-    RETURN NULL;
-"""
-
-# By row, for a condition without a transition table costs a pass over unchanged records nothing. Other code keeps
-# states of things of its own here, under ids of any form.
-_OF_RECORD = "NEW.system = 'monday' AND length(NEW.entity_id) = 36 AND NEW.entity_id ~ '^[0-9a-f-]+$'"
-
-
-def sync_state_triggers() -> list[pgtrigger.Trigger]:
-    """Return the triggers of the ledger that write an event when the state of a record's sync becomes another."""
-    before, after = (_STATE.replace("__ROW__", row) for row in ("OLD", "NEW"))
-    made = _STATE_EVENT.replace("__BEFORE__", "NULL::text").replace("__AFTER__", after)
-    changed = _STATE_EVENT.replace("__BEFORE__", before).replace("__AFTER__", after)
-    return [
-        pgtrigger.Trigger(
-            name="sync_event_state_new",
-            when=pgtrigger.After,
-            operation=pgtrigger.Insert,
-            condition=pgtrigger.Condition(_OF_RECORD),
-            func=made,
-        ),
-        pgtrigger.Trigger(
-            name="sync_event_state",
-            when=pgtrigger.After,
-            operation=pgtrigger.Update,
-            condition=pgtrigger.Condition(f"{_OF_RECORD} AND {before} <> {after}"),
-            func=changed,
-        ),
-    ]
-
-
-_CONFLICT_EVENT = """
-    IF TG_OP = 'UPDATE' AND (OLD.resolved_at IS NULL) = (NEW.resolved_at IS NULL) THEN
-        RETURN NULL;
-    END IF;
-    INSERT INTO sync_events (type, entity_type, entity_id, context_id, data)
-    VALUES (CASE WHEN NEW.resolved_at IS NULL THEN 'conflict.opened' ELSE 'conflict.resolved' END,
-        NEW.entity_type, NEW.entity_id, _pgh_attach_context(), jsonb_build_object(
-            'id', NEW.id, 'kind', NEW.kind, 'conflict_fields', NEW.conflict_fields,
-            'resolution_type', NEW.resolution_type, 'resolved_by', NEW.resolved_by_id));
-    RETURN NULL;
-"""
-
-
-def conflict_triggers() -> list[pgtrigger.Trigger]:
-    """Return the trigger of the conflicts' table that writes an event when one is opened, resolved or opened again."""
-    return [
-        pgtrigger.Trigger(
-            name="sync_event_conflict",
-            when=pgtrigger.After,
-            operation=pgtrigger.Insert | pgtrigger.UpdateOf("resolved_at"),  # type: ignore[no-untyped-call]
-            func=_CONFLICT_EVENT,
-        )
-    ]
 
 
 def _upsert(operation: str, changed: str, payload: str = "'{{}}'::jsonb", replace: str = "") -> str:
@@ -166,24 +69,10 @@ def _upsert(operation: str, changed: str, payload: str = "'{{}}'::jsonb", replac
 
 
 class _Statement(pgtrigger.Composer):
-    """A statement-level trigger with transition tables, whose function is given for its one event."""
+    """A statement-level trigger with transition tables."""
 
     level = pgtrigger.Statement
     when = pgtrigger.After
-
-    def get_func_template_kwargs(self, model: Model) -> dict[str, Any]:
-        """Besides what every function is told of its model: the differences of a change."""
-        names = (str(field.column) for field in model._meta.concrete_fields)
-        columns = (name for name in names if name not in _LEFT_OUT_COLUMNS)
-        found: dict[str, Any] = super().get_func_template_kwargs(model)
-        return found | {
-            "differences": " || ".join(
-                f'CASE WHEN old_values."{name}" IS DISTINCT FROM new_values."{name}" THEN '
-                f'jsonb_build_object(\'{name}\', jsonb_build_array(old_values."{name}", new_values."{name}")) '
-                "ELSE jsonb_build_object() END"
-                for name in columns
-            )
-        }
 
 
 class ChangedColumns(pgtrigger.AnyChange):
@@ -332,10 +221,12 @@ def synced_triggers() -> list[pgtrigger.Trigger]:
         _Statement(
             name="sync_outbox_update", operation=pgtrigger.Update, condition=ChangedColumns(), func=_function(ON_UPDATE)
         ),
-        _Statement(name="sync_outbox_delete", operation=pgtrigger.Delete, func=_function(ON_DELETE)),
-        _event_trigger("sync_event_insert", pgtrigger.Insert, "record.created", _whole_rows("new_values")),
-        _event_trigger("sync_event_update", pgtrigger.Update, "record.changed", _DIFFERENCES),
-        _event_trigger("sync_event_delete", pgtrigger.Delete, "record.deleted", _whole_rows("old_values")),
+        _Statement(
+            name="sync_outbox_delete",
+            operation=pgtrigger.Delete,
+            declare=[("deletion", "uuid")],
+            func=_function(ON_DELETE),
+        ),
         # By row, for a condition without a transition table costs a bulk insert nothing.
         pgtrigger.Trigger(
             name="sync_item_matched",

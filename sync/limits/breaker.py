@@ -8,7 +8,6 @@ from datetime import timedelta
 from enum import StrEnum
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -16,12 +15,11 @@ from django.db import transaction
 from django.db.models import Case, CharField, DateTimeField, F, Func, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Coalesce, Greatest
 
-from sync import connectors, registry
-from sync.choices import STOP_WORDS, Cause, Priority, QueueDirection, StopCode, SyncDirection
+from sync import registry
+from sync.choices import STOP_WORDS, StopCode
 from sync.clock import SyncNow, sync_now
 from sync.connectors.base.connector import AccountInfo, Connector
 from sync.connectors.base.errors import (
-    AuthorizationRejected,
     BudgetExhausted,
     ConnectorError,
     DailyLimitReached,
@@ -35,10 +33,9 @@ from sync.kernel.db import fetch_rows
 from sync.limits import credentials, quota
 from sync.limits.metered_client import connector, limits_request
 from sync.limits.rate_limits import DAY_RESERVE, FULL_BATCH, PASS_CALLS
-from sync.models import BoardLink, FieldMapping, MondayAccount, SyncMetadata
+from sync.models import BoardLink, MondayAccount
 from sync.models.state import STOP_END_KIND, STOP_KIND, log_event
 from sync.outbox import notify, pauses
-from sync.outbox.queue_rows import enqueue_many
 
 log = structlog.get_logger(__name__)
 
@@ -117,7 +114,7 @@ def trip_account(error: ConnectorError) -> None:
 
 
 def _stop_code(error: ConnectorError) -> StopCode:
-    if isinstance(error, NotAuthenticated | AuthorizationRejected | UserDenied | PermissionMissing):
+    if isinstance(error, NotAuthenticated | UserDenied | PermissionMissing):
         return StopCode.TOKEN
     if isinstance(error, DailyLimitReached):
         return StopCode.DAY_LIMIT
@@ -365,11 +362,7 @@ def grow_batches() -> None:
         MondayAccount.objects.filter(id=1).update(batch_limit=None if doubled >= FULL_BATCH else doubled)
 
 
-# The users of the Monday account, by id: what people columns and the names of editors are read with.
-
-
-MAX_AGE = timedelta(days=1)
-"""How long the stored users are trusted while no field waits for somebody who isn't among them."""
+# The users of the Monday account, by id: with them the names of editors are read.
 
 
 def refresh_users(connector: Connector) -> ConnectorError | None:
@@ -386,41 +379,5 @@ def refresh_users(connector: Connector) -> ConnectorError | None:
             raise
         log.info("the account's users can't be read", reason=error.sentence)
         return error
-    MondayAccount.objects.filter(id=1).update(users=users, users_at=SyncNow())
+    MondayAccount.objects.filter(id=1).update(users=users)
     return None
-
-
-def refresh_users_if_due() -> None:
-    """Read the account's users for people columns: daily, and at each call while such a field is blocked.
-
-    Records whose people field is blocked get a pass when somebody joined, left or changed address. A failure
-    is left to the next call.
-    """
-    people_mappings = list(
-        FieldMapping.objects.filter(converter__in=connectors.get().people_converters)
-        .exclude(direction=SyncDirection.NONE)
-        .exclude(column_id="")
-        .select_related("link")
-    )
-    if not people_mappings or not credentials.is_configured() or pauses.active_pause("") or not probe_if_due():
-        return
-    before, blocked = monday_account(), []
-    for mapping in people_mappings:
-        entity_type = mapping.link.entity_type
-        held = SyncMetadata.objects.filter(entity_type=entity_type, blocked_fields__has_key=mapping.key)
-        if ids := sorted(UUID(entity_id) for entity_id in held.values_list("entity_id", flat=True)):
-            blocked.append((entity_type, ids))
-    # While a field is blocked by an unknown address, the users are read again at every call.
-    is_fresh = before.users_at is not None and before.users_at > sync_now() - MAX_AGE
-    if is_fresh and not blocked:
-        return
-    try:
-        refresh_users(connector())
-    except ConnectorError as error:
-        log.warning("the account's users not refreshed", reason=error.sentence)
-        return
-    # Unchanged users unblock nobody.
-    if monday_account().users == before.users:
-        return
-    for entity_type, ids in blocked:
-        enqueue_many(entity_type, ids, cause=Cause.SWEEP, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD)

@@ -168,20 +168,6 @@ class MeteredClient:
         _record_answer(call, answer)
         return answer
 
-    def send(self, body: bytes, key: str | None, version: str | None = None) -> tuple[int, Mapping[str, str], bytes]:
-        """Send a body as it is, counted as a call of the account; see `MondayClient.send`.
-
-        Its answer teaches nothing: the probe asks what no pass does. Raises ConnectorError, as `execute`.
-        """
-        self.before_call()
-        call = _begin_call(self.urgent)
-        try:
-            return self.inner.send(body, key, version)
-        finally:
-            with quota.lock_budget() as state:
-                _release_call(state, call)
-                quota.record_usage(call.cost.entity_type, Decimal(1), kind=call.cost.kind, points=call.points)
-
 
 def _begin_call(urgent: bool) -> _MeteredCall:
     cost = _cost.get() or CallCost()
@@ -318,7 +304,7 @@ def client(*, urgent: bool = False, timeout: float | None = None) -> MeteredClie
     if (override := _override.get()) is not None:
         return override
     url, version, most = settings.MONDAY_API_URL, settings.MONDAY_API_VERSION, settings.MONDAY_TIMEOUT_SECONDS
-    inner = _shared_client(url, credentials.fresh_api_token(), version, min(timeout or most, most))
+    inner = _shared_client(url, credentials.api_token(), version, min(timeout or most, most))
     return MeteredClient(inner, urgent=urgent)
 
 

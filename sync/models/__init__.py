@@ -14,17 +14,7 @@ from sync.models.board_link import (
     MondayAccount,
     StoredSecret,
 )
-from sync.models.followers import (
-    DeliveryState,
-    DisabledCode,
-    EventType,
-    FeedEvent,
-    Incident,
-    Notification,
-    NotificationReceiver,
-    WebhookDelivery,
-    WebhookEndpoint,
-)
+from sync.models.followers import Incident, Notification, NotificationReceiver
 from sync.models.jobs import ExportFormat, QueuePause, SetupDraft, SetupState, SyncQueue, WrongClock
 from sync.models.state import (
     ApprovalRequest,
@@ -45,10 +35,10 @@ from sync.models.synced_model import LongTextField, SyncedModel, track_history
 
 __all__ = [
     "ApiBudget", "ApiReservation", "ApiToken", "ApiUsage", "ApprovalRequest", "AwaitedRelation",
-    "BoardLease", "BoardLink", "Decision", "DeliveryState", "DisabledCode", "EventType", "ExportFormat",
-    "ExternalId", "FeedEvent", "FieldMapping", "HourCount", "IgnoredItem", "Incident", "Intent", "IntentState",
+    "BoardLease", "BoardLink", "Decision", "ExportFormat", "ExternalId", "FieldMapping", "HourCount", "IgnoredItem",
+    "Incident", "Intent", "IntentState",
     "LatencyHour", "LongTextField", "MetricCount", "MondayAccount", "Notification", "NotificationReceiver",
     "QueuePause", "RequestCount", "SetupDraft", "SetupState", "StoredAnswer", "StoredSecret", "SyncMetadata",
-    "SyncQueue", "SyncState", "SyncedModel", "Tombstone", "UnmatchedItem", "Verification", "WebhookDelivery",
-    "WebhookEndpoint", "WebhookEvent", "WriteLoop", "WrongClock", "track_history",
+    "SyncQueue", "SyncState", "SyncedModel", "Tombstone", "UnmatchedItem", "Verification", "WebhookEvent",
+    "WriteLoop", "WrongClock", "track_history",
 ]  # fmt: skip

@@ -14,16 +14,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from sync import connectors
-from sync.choices import (
-    RULES,
-    ColumnProblem,
-    DeletedRecordPolicy,
-    RemovedItemPolicy,
-    Rule,
-    SecretName,
-    StopCode,
-    SyncDirection,
-)
+from sync.choices import RULES, DeletedRecordPolicy, RemovedItemPolicy, Rule, SecretName, StopCode, SyncDirection
 from sync.clock import SyncNow
 
 EMPTY = models.Value({}, models.JSONField())
@@ -137,12 +128,6 @@ class FieldMapping(models.Model):
         return f"{self.label} ↔ {self.column_id or '(no column)'}"
 
     @property
-    def is_required_on_board(self) -> bool:
-        """Whether the board takes no item without a value in its column; nobody knows of one that is not there."""
-        rules = self.options.get("settings", {}).get("validation", {})
-        return bool(rules.get("required")) and self.problem_code != ColumnProblem.MISSING
-
-    @property
     def has_usable_column(self) -> bool:
         return bool(self.column_id) and not self.problem
 
@@ -197,8 +182,6 @@ class MondayAccount(models.Model):
     version_kind = models.CharField("kind of API version", max_length=30, blank=True, db_default="")
     tier = models.CharField("plan", max_length=30, blank=True, db_default="")
     users: models.JSONField[Any, Any] = models.JSONField("users by id: name and email", db_default=EMPTY, blank=True)
-    users_at = models.DateTimeField("users read at", null=True, blank=True)
-    tags: models.JSONField[Any, Any] = models.JSONField("known tags by id", db_default=EMPTY, blank=True)
     phone_region = models.CharField("country of phone numbers without one", max_length=2, blank=True, db_default="")
 
     class Meta:
@@ -213,10 +196,7 @@ class MondayAccount(models.Model):
 
 
 class StoredSecret(models.Model):
-    """One secret by its name; `sealed` is what sync/kernel/secret_texts.py makes of it.
-
-    `claimed_until` is set while a process replaces it: a refresh token is good for one refresh.
-    """
+    """One secret by its name; `sealed` is what sync/kernel/secret_texts.py makes of it."""
 
     name = models.CharField(primary_key=True, max_length=30, choices=SecretName.choices)
     sealed = models.TextField()
@@ -224,8 +204,6 @@ class StoredSecret(models.Model):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     set_at = models.DateTimeField(db_default=SyncNow())
-    expires_at = models.DateTimeField(null=True, blank=True)
-    claimed_until = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         db_table = "sync_stored_secrets"

@@ -21,7 +21,6 @@ from sync.choices import ApprovalKind, ApprovalState, LedgerDirection, Resolutio
 from sync.clock import SyncNow
 from sync.connectors.base.board import EventKind, InvalidEvent
 from sync.kernel.messages import EXPLAINED_REASONS, UnmatchedReason, unmatched_sentence
-from sync.kernel.triggers import sync_state_triggers
 
 EMPTY = models.Value({}, models.JSONField())
 
@@ -166,7 +165,6 @@ class SyncMetadata(models.Model):
         # A database's clock may step back: that may not end as a refused write, after the other system has been
         # written to.
         triggers: ClassVar[list[pgtrigger.Trigger]] = [
-            *sync_state_triggers(),
             pgtrigger.Trigger(
                 name="success_was_attempt",
                 when=pgtrigger.Before,
@@ -176,7 +174,7 @@ class SyncMetadata(models.Model):
                     " (NEW.last_sync_attempt IS NULL OR NEW.last_sync_attempt < NEW.last_successful_sync)"
                 ),
                 func="NEW.last_sync_attempt := NEW.last_successful_sync; RETURN NEW;",
-            ),
+            )
         ]
         # None holds a column that every pass moves: PostgreSQL then writes a new version of a row without touching
         # the indexes. Reports read the whole table, which takes a fraction of a second for 100,000 rows.
@@ -520,7 +518,7 @@ class WebhookEvent(models.Model):
 class Tombstone(models.Model):
     """What is remembered of a deleted record, so that its item creates no new record.
 
-    Written by a trigger.
+    Written by a trigger. Records that were deleted in one act have the same `context_id`; a script's have none.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -533,6 +531,7 @@ class Tombstone(models.Model):
     reason_code = models.CharField(max_length=30, blank=True, db_default="")
     state = models.CharField(max_length=20, choices=TombstoneState.choices, db_default=TombstoneState.WAITING)
     settled_at = models.DateTimeField("done at", null=True, blank=True)
+    context_id = models.UUIDField("history context of its deletion", null=True, blank=True, editable=False)
 
     class Meta:
         db_table = "sync_tombstones"

@@ -17,9 +17,7 @@ from sync.kernel import process
 from sync.kernel.counters import HOURLY_DAYS
 from sync.kernel.db import fetch_rows, run_sql
 from sync.kernel.secret_texts import encrypted_anew
-from sync.models import NotificationReceiver, StoredSecret, WebhookEndpoint
-from sync.operations.event_feed import place_events
-from sync.operations.outgoing_webhooks import forget_replaced_secrets
+from sync.models import NotificationReceiver, StoredSecret
 from sync.records.approvals import OPEN_REQUEST_STATES
 from sync.records.item_links import EXCLUDED_KIND
 from sync.records.tombstones import prunable_tombstones, prune_tombstones
@@ -29,12 +27,7 @@ log = structlog.get_logger(__name__)
 pruning = Signal()
 """Sent in each run, not in a dry one: who keeps secrets and old rows elsewhere does the same with them."""
 
-_ENCRYPTED: tuple[tuple[type[models.Model], str], ...] = (
-    (StoredSecret, "sealed"),
-    (NotificationReceiver, "address"),
-    (WebhookEndpoint, "secret"),
-    (WebhookEndpoint, "previous_secret"),
-)
+_ENCRYPTED: tuple[tuple[type[models.Model], str], ...] = ((StoredSecret, "sealed"), (NotificationReceiver, "address"))
 
 BATCH_SIZE = 1_000
 """Rows per transaction: few enough that nobody waits long for its locks."""
@@ -59,10 +52,6 @@ _AGE = "sync_now() - make_interval(days => %(days)s)"
 _JOURNAL_AGE = f"""least({_AGE}, (
     SELECT min(greatest(link.swept_to - interval '{SWEEP_OVERLAP}', sync_now() - interval '{SWEEP_MAX_AGE}'))
     FROM sync_board_links AS link WHERE link.board_id = old.board_id AND link.swept_to IS NOT NULL))"""  # noqa: S608 - literals of this module
-
-# By their places, so that none goes before one that stands before it; the newest stays, the next place follows it.
-_OLD_EVENTS = f"""SELECT id FROM sync_events WHERE position < coalesce(
-    (SELECT min(position) FROM sync_events WHERE at >= {_AGE}), (SELECT max(position) FROM sync_events))"""  # noqa: S608
 
 # Literals of this module and names of our own tables only; values travel as parameters.
 _COUNT = "SELECT count(*) FROM {table} AS old WHERE {where}"
@@ -96,10 +85,8 @@ def prune(*, dry_run: bool = False, progress: Callable[[PruneResult], None] | No
     """Delete what is old enough, or only count it; `progress` is called with each kind when it is done."""
     found = []
     if not dry_run:
-        forget_replaced_secrets()
         encrypt_anew()
         pruning.send(None)
-    place_events()  # events are deleted, and counted, by their places, which nobody gave where nobody follows
     for rule in retention_rules():
         found.append(PruneResult(rule.name, count_rows(rule) if dry_run else delete_rows(rule)))
         if progress:
@@ -155,9 +142,6 @@ def retention_rules() -> list[RetentionRule]:
                       f"""old.released_at < {_AGE} AND NOT EXISTS (SELECT FROM sync_tombstones AS gone
                       WHERE gone.entity_type = old.entity_type AND gone.entity_id = old.entity_id)""",
                       settings.TOMBSTONE_DAYS),
-        RetentionRule("webhook deliveries", "sync_webhook_deliveries", f"old.finished_at < {_AGE}", journal),
-        RetentionRule("undelivered events", "sync_webhook_deliveries", f"old.event_id IN ({_OLD_EVENTS})", history),
-        RetentionRule("events", "sync_events", f"old.id IN ({_OLD_EVENTS})", history),
         RetentionRule("request counts", "sync_request_counts", f"old.ends_at < {_AGE}", COUNT_DAYS, key="key"),
         RetentionRule("API tokens", "sync_api_tokens", f"least(old.revoked_at, old.expires_at) < {_AGE}",
                       ENDED_TOKEN_DAYS),
@@ -206,7 +190,8 @@ def _intent_condition() -> str:
 
 
 def _change_rules(days: int) -> Iterator[RetentionRule]:
-    # Of each record that exists, its newest old change stays: later changes are read as differences from it.
+    # Of each record that exists, its newest old change stays: later changes are read as differences from it. So does
+    # that of a deleted one as long as there is activity of it, which calls it by the name that it had.
     for spec in registry.entities():
         for events in event_models(tracks_model=spec.model):
             table = _table(events)
@@ -214,9 +199,12 @@ def _change_rules(days: int) -> Iterator[RetentionRule]:
                 old.pgh_created_at < {_AGE} AND (
                     EXISTS (SELECT 1 FROM {table} AS newer WHERE newer.pgh_obj_id = old.pgh_obj_id
                         AND newer.pgh_id > old.pgh_id AND newer.pgh_created_at < {_AGE})
-                    OR NOT EXISTS (SELECT 1 FROM {_table(spec.model)} AS record WHERE record.id = old.pgh_obj_id))
+                    OR NOT EXISTS (SELECT 1 FROM {_table(spec.model)} AS record WHERE record.id = old.pgh_obj_id)
+                    AND NOT EXISTS (SELECT 1 FROM sync_decisions AS activity WHERE activity.entity_id = old.pgh_obj_id
+                        AND activity.kind <> %(left_out)s))
             """  # noqa: S608 - as above
-            yield RetentionRule(f"changes of {spec.model._meta.verbose_name_plural}", table, where, days, key="pgh_id")
+            name = f"changes of {spec.model._meta.verbose_name_plural}"
+            yield RetentionRule(name, table, where, days, key="pgh_id", params={"left_out": EXCLUDED_KIND})
     unused = " AND ".join(
         f"NOT EXISTS (SELECT 1 FROM {table} AS event WHERE event.pgh_context_id = old.id)"  # noqa: S608
         for table in map(_table, event_models())

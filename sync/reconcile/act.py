@@ -5,7 +5,6 @@ Nothing else under sync/ calls a mutation. What is sent and what an answer means
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -17,7 +16,6 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import connection
 
 from sync import connectors
 from sync.choices import ApprovalKind, ApprovalState, QueueDirection
@@ -43,13 +41,13 @@ from sync.connectors.base.errors import (
     Scope,
 )
 from sync.limits import breaker, call_cost, connector
-from sync.models import ApprovalRequest, BoardLink, FieldMapping, Intent, IntentState, MondayAccount, Tombstone
+from sync.models import ApprovalRequest, BoardLink, FieldMapping, Intent, IntentState, Tombstone
 from sync.outbox.claim import Lease, LeaseLost
-from sync.outbox.pauses import locked_pauses, pause_reason, pauses_by_direction
+from sync.outbox.pauses import locked_pauses, pause_reason
 from sync.reconcile import gather
 from sync.reconcile.deleted_records import REMOVAL_KINDS, STATE_AFTER, removal_write, wants_editors
 from sync.reconcile.duplicates import DuplicateItem, new_duplicate_requests, still_leaves
-from sync.reconcile.field_values import BoardContext, Directory
+from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import items_with_npd_ids
 from sync.reconcile.pass_plan import PassFacts, Plan, RecordPlan
 from sync.reconcile.restraints import new_clear_requests
@@ -63,7 +61,6 @@ from sync.reconcile.writes import (
     changed_records_of,
     created_records_of,
     is_refused,
-    missing_tags,
     settings_of,
     write_of_record,
 )
@@ -71,9 +68,6 @@ from sync.records.approvals import known_requests
 
 INTENT_SECONDS = 10
 """A call is sent within milliseconds of its announcement, or not at all."""
-
-TAGS_PER_CALL = 16
-"""Half of the smallest plan's minute: what was made is there the next time, where the rest found no room."""
 
 log = structlog.get_logger(__name__)
 
@@ -208,14 +202,9 @@ def is_value_rejection(error: ConnectorError, *, others_done: bool) -> bool:
     return closed or error.scope in (Scope.FIELD, Scope.COLUMN)
 
 
-def bare_write(write: Write, rejected: Collection[str] = ()) -> Write:
-    """Return the create with its name alone, and what the board requires and didn't reject."""
-    kept = [one for one in write.fields if one.required and one.key not in rejected]
-    return replace(write, fields=tuple(one for one in write.fields if one.column_id == NAME_COLUMN or one in kept))
-
-
-_TAG_REJECTIONS = frozenset({Scope.FIELD, Scope.COLUMN, Scope.RECORD, Scope.DOCUMENT, Scope.BOARD})
-"""Refusals of the tag itself. That this token may make none here is no reason to leave the board alone."""
+def bare_write(write: Write) -> Write:
+    """Return the create with its name alone."""
+    return replace(write, fields=tuple(one for one in write.fields if one.column_id == NAME_COLUMN))
 
 
 class Executor:
@@ -257,7 +246,7 @@ class Executor:
         for write in [write for write in writes if write.unit in retried]:
             answers |= self.send(RECORD_CREATES, [write])
         refused = {unit: answer for unit, answer in answers.items() if answer.verdict is Verdict.NAME_ONLY}
-        bare = [bare_write(write, refused[write.unit].rejected) for write in writes if write.unit in refused]
+        bare = [bare_write(write) for write in writes if write.unit in refused]
         found = self._existing_items(bare) if bare and not self.stop_reason else {}
         made = found | self.send(RECORD_CREATES, [write for write in bare if write.unit not in found])
         for unit, answer in made.items():
@@ -266,17 +255,6 @@ class Executor:
             verdict = Verdict.REFUSED if answer.verdict is Verdict.NAME_ONLY else answer.verdict
             answers[unit] = replace(answer, verdict=verdict, rejected=rejected, is_bare=True)
         return answers
-
-    def create_tags(self, names: Sequence[str]) -> dict[str, ConnectorError]:
-        """Make these tags and learn their ids; return what was refused, found by halving. Raises ConnectorError.
-
-        Making one that is there already finds it (developer.monday.com/api-reference/reference/tags-1), so this call
-        may be repeated and needs no intent.
-        """
-        rejections: dict[str, ConnectorError] = {}
-        for start in range(0, len(names), TAGS_PER_CALL):
-            rejections |= self._create_tags_of(names[start : start + TAGS_PER_CALL])
-        return rejections
 
     def resend(self, intents: Sequence[Intent]) -> WriteResult | ConnectorError | None:
         """Send a create without an answer again, under its own key; None where writing is paused. Raises LeaseLost.
@@ -427,20 +405,6 @@ class Executor:
         items = {write.unit: found.get(str(write.record_id)) for write in writes}
         return {unit: Answer(Verdict.DONE, item=item) for unit, item in items.items() if item is not None}
 
-    def _create_tags_of(self, names: Sequence[str]) -> dict[str, ConnectorError]:
-        try:
-            with self._connector(len(names)) as monday:
-                tags = monday.create_tags(names, self.board.link.board_id, uuid.uuid4().hex)
-            learn_tags(self.board.directory, tags)
-        except ConnectorError as error:
-            if error.scope not in _TAG_REJECTIONS:
-                raise
-            if len(names) == 1:
-                return {names[0]: error}
-            half = len(names) // 2
-            return self._create_tags_of(names[:half]) | self._create_tags_of(names[half:])
-        return {}
-
     def _write(self, request: WriteRequest, key: str, size: int) -> WriteResult:
         check_intent_age(self)
         with self._connector(size) as monday:
@@ -524,9 +488,8 @@ def send(executor: Executor, facts: PassFacts, plan: Plan) -> Answers:
     deleted, editors = send_removals(executor, board, plan)
     # Counted before it is announced: a crash leaves it counted.
     ApprovalRequest.objects.bulk_create(new_clear_requests(plan, ApprovalState.DONE))
-    unsent, refused = create_missing_tags(executor, board, plan)
-    answers = Answers(unsent, deleted, tags=refused, editors=editors)
-    answers = replace(answers, records=unsent | send_records(executor, board, after_answers(plan, answers)))
+    answers = Answers(deleted=deleted, editors=editors)
+    answers = replace(answers, records=send_records(executor, board, plan))
     return replace(answers, duplicates=send_duplicates(executor, board, after_answers(plan, answers)))
 
 
@@ -542,48 +505,6 @@ def send_removals(executor: Executor, board: BoardContext, plan: Plan) -> tuple[
     left = [one.facts for one in leaving if one.item_removal in STATE_AFTER]
     wanted = [one for one in left if (item := answers[str(one.id)].item) and wants_editors(board, one, item)]
     return {one.id: answers[str(one.id)] for one in leaving}, gather.editors_of(board, wanted)
-
-
-def create_missing_tags(
-    executor: Executor, board: BoardContext, plan: Plan
-) -> tuple[dict[UUID, Answer], Mapping[str, ConnectorError]]:
-    """Make the tags that are missing before they are named; return the records that wait for one, and what was refused.
-
-    A value with a tag that Monday refuses is blocked alone.
-    """
-    # The items' tags are remembered: by them their webhooks are understood without a call.
-    read = [field_plan for one in plan.records.values() for field_plan in one.plans.values()]
-    learn_tags(board.directory, {t: name for p in read for t, name in p.convert.tag_names(p.remote_raw).items()})
-    waiting = [one for one in plan.open_records if missing_tags(one.plans.values())]
-    if not waiting:
-        return {}, {}
-    if paused := pause_reason(pauses_by_direction(board.link.entity_type), QueueDirection.TO_MONDAY):
-        # Their values name tags that are not made now.
-        return {one.id: Answer(Verdict.WITHDRAWN, paused) for one in waiting}, {}
-    try:
-        return {}, executor.create_tags(missing_tags(p for one in waiting for p in one.plans.values()))
-    except ConnectorError as error:
-        # Some of them may be made by now.
-        failed = [one for one in waiting if missing_tags(one.plans.values())]
-        answer = executor.failed_call(error, len(failed))
-        return {one.id: answer for one in failed}, {}
-
-
-_LEARN = """
-    UPDATE sync_monday_account SET tags = tags || jsonb_build_object(
-        %(board)s::text, coalesce(tags -> %(board)s::text, '{}'::jsonb) || %(new)s::jsonb)
-    WHERE id = 1
-"""
-
-
-def learn_tags(directory: Directory, learned: Mapping[str, str]) -> None:
-    """Remember tags' names by id, for this pass and later ones; another worker's are kept."""
-    new = {tag: name for tag, name in learned.items() if directory.tags.get(tag) != name}
-    if new:
-        directory.tags.update(new)
-        MondayAccount.objects.get_or_create(id=1)
-        with connection.cursor() as cursor:
-            cursor.execute(_LEARN, {"board": directory.board_id, "new": json.dumps(new)})
 
 
 def send_records(executor: Executor, board: BoardContext, plan: Plan) -> dict[UUID, Answer]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cache, partial, reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any
@@ -167,12 +167,11 @@ class FieldsPlan:
 @dataclass(frozen=True)
 class EditFacts:
     """When fields were edited, of the records for which that was asked: NPD's history of each, its newest change first,
-    and what Monday told of each. `ahead`: how much later it is for the sync than for NPD's history.
+    and what Monday told of each.
     """
 
     history: Mapping[UUID, Sequence[Any]] = field(default_factory=dict)
     changes: Mapping[UUID, Sequence[ChangeEvent]] = field(default_factory=dict)
-    ahead: timedelta = timedelta()
 
 
 @dataclass(frozen=True)
@@ -205,7 +204,7 @@ def _edit_times(known: FieldFacts, field_plan: FieldPlan, field: Field) -> EditT
 
 def _npd_edit_time(known: FieldFacts, field_plan: FieldPlan) -> datetime | None:
     """The change in NPD's history that gave the field its value; what the sync itself wrote is nobody's edit."""
-    record, history, ahead = known.facts.record, known.edits.history[known.facts.id], known.edits.ahead
+    record, history = known.facts.record, known.edits.history[known.facts.id]
     names = [field_of(record, name).attname for name in field_plan.mapping.fields]
     for event, before in zip(history, [*history[1:], None], strict=False):
         if before is None and event.pgh_label != "insert":
@@ -214,9 +213,8 @@ def _npd_edit_time(known: FieldFacts, field_plan: FieldPlan) -> datetime | None:
             context = event.pgh_context.metadata if event.pgh_context else {}
             if context.get("cause") == "sync":
                 return None
-            # The two clocks are read a moment apart; what is left then is no difference of clocks.
             at: datetime = event.pgh_created_at
-            return at + ahead if abs(ahead) > timedelta(seconds=1) else at
+            return at
     return None
 
 

@@ -125,19 +125,10 @@ def still_holds(record: models.Model, raw: Raw) -> bool:
 
 @dataclass(frozen=True)
 class Directory:
-    """What a pass knows by id: people's email addresses, tags' names, and related records' names by item.
+    """What a pass knows beside the values."""
 
-    Tags are kept by board, for a private board has tags of its own
-    (developer.monday.com/api-reference/reference/tags-1). They alone grow, by act: a tag that a plan names has an id
-    only once Monday made it, and the plan's converters send it then. `region` is the country of phone numbers
-    without one.
-    """
-
-    board_id: str = ""
-    region: str = "US"
-    people: Mapping[str, str] = field(default_factory=dict)
-    tags: dict[str, str] = field(default_factory=dict)
-    items: Mapping[str, str] = field(default_factory=dict)
+    region: str = "US"  # the country of phone numbers without one
+    items: Mapping[str, str] = field(default_factory=dict)  # names of related records by item
 
 
 def converter_options(
@@ -147,8 +138,6 @@ def converter_options(
     return ConverterOptions(
         region=region or directory.region,
         settings=mapping.options.get("settings") or {},
-        people=directory.people,
-        tags=directory.tags,
         items=directory.items,
         choices=registry.choices_of(model, mapping.fields),
     )

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection
 from django.db.models import F, Func, TextField, Value, Window, prefetch_related_objects
 from django.db.models.functions import Lower, RowNumber
 
@@ -52,19 +51,12 @@ def load_board(link: BoardLink, mappings: Sequence[FieldMapping] | None = None) 
         # A worker has the link for minutes: the filter is the one of now, read in the same query.
         mappings = list(link.mappings.annotate(filter_now=F("link__sync_filter")))
         link.sync_filter = getattr(mappings[0], "filter_now") if mappings else link.sync_filter  # noqa: B009 - untyped
-    directory = load_directory({m.converter for m in mappings if m.column_id}, link.board_id)
+    directory = load_directory({m.converter for m in mappings if m.column_id})
     return BoardContext(link, mappings, registry.entity(link.entity_type).model, directory)
 
 
-def load_directory(converters: set[str], board_id: str) -> Directory:
-    connector = connectors.get()
-    is_needed = not converters.isdisjoint({*connector.people_converters, *connector.tag_converters})
-    row = MondayAccount.objects.filter(id=1).only("users", "tags").first() if is_needed else None
-    region = phone_region() if "phone" in converters else settings.DEFAULT_PHONE_REGION
-    if row is None:
-        return Directory(board_id, region)
-    people = {str(user): str(known["email"]) for user, known in row.users.items() if known.get("email")}
-    return Directory(board_id, region, people, dict(row.tags.get(board_id, {})))
+def load_directory(converters: set[str]) -> Directory:
+    return Directory(phone_region() if "phone" in converters else settings.DEFAULT_PHONE_REGION)
 
 
 def phone_region() -> str:
@@ -73,11 +65,9 @@ def phone_region() -> str:
     return chosen or settings.DEFAULT_PHONE_REGION
 
 
-def converter_for(mapping: FieldMapping, board_id: str, record: SyncedModel) -> Converter:
+def converter_for(mapping: FieldMapping, record: SyncedModel) -> Converter:
     """Return the converter for one record's field outside a pass, as pages need it."""
-    options = converter_options(
-        mapping, type(record), record.sync_region(), load_directory({mapping.converter}, board_id)
-    )
+    options = converter_options(mapping, type(record), record.sync_region(), load_directory({mapping.converter}))
     return connectors.get().converter(mapping.converter, options)
 
 
@@ -261,14 +251,8 @@ def events_by_item(rows: Iterable[WebhookEvent]) -> dict[str, list[ReceivedEvent
 
 
 def read_edits(board: BoardContext, records: Mapping[UUID, SyncedModel], known: EditFacts) -> EditFacts:
-    """Read when these records' fields were edited on both sides: four queries for all of them."""
+    """Read when these records' fields were edited on both sides: three queries for all of them."""
     history = latest_edits(board.model, records)
-    ahead = known.ahead
-    if history and not known.history:
-        # History takes PostgreSQL's own time, everything else `sync_now()`, which tests move.
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT sync_now() - clock_timestamp()")
-            ahead = cursor.fetchone()[0]
     items = [record.monday_id for record in records.values() if record.monday_id]
     told = WebhookEvent.objects.filter(
         item_id__in=items,
@@ -280,7 +264,7 @@ def read_edits(board: BoardContext, records: Mapping[UUID, SyncedModel], known: 
         pk: change_events(board, record, by_item.get(record.monday_id or "", ())) for pk, record in records.items()
     }
     found = {pk: history.get(pk, []) for pk in records}
-    return EditFacts({**known.history, **found}, {**known.changes, **changes}, ahead)
+    return EditFacts({**known.history, **found}, {**known.changes, **changes})
 
 
 # The values of a record's fields as pages show them, outside a pass.

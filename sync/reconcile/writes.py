@@ -12,7 +12,6 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sync.boards.board_columns import unfilled_columns, unfilled_sentence
 from sync.choices import BlockedCode, DeletedRecordPolicy
 from sync.connectors.base.board_items import NAME_COLUMN, Item
 from sync.connectors.base.errors import ConnectorError, Scope
@@ -27,17 +26,13 @@ from sync.reconcile.sides import cleared_columns
 
 @dataclass(frozen=True)
 class FieldWrite:
-    """A field's value as its column takes it; `entry` is what the intent says of it.
-
-    `required`: the board takes no item without it.
-    """
+    """A field's value as its column takes it; `entry` is what the intent says of it."""
 
     key: str
     column_id: str
     value: Any
     entry: Mapping[str, Any]
     creates_labels: bool = False
-    required: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,14 +126,13 @@ NOTHING_SENT = Answer(Verdict.DONE)
 class Answers:
     """What Monday made of all that a pass sent, of records and deleted records by their ids.
 
-    `duplicates` are the answers about each second item with which the pass went on, by its unit. `tags` are those that
-    Monday refused, `editors` who edited the items that left the board.
+    `duplicates` are the answers about each second item with which the pass went on, by its unit. `editors` are who
+    edited the items that left the board.
     """
 
     records: Mapping[UUID, Answer] = field(default_factory=dict)
     deleted: Mapping[UUID, Answer] = field(default_factory=dict)
     duplicates: Mapping[str, tuple[Answer, ...]] = field(default_factory=dict)
-    tags: Mapping[str, ConnectorError] = field(default_factory=dict)
     editors: Mapping[UUID, Any] = field(default_factory=dict)
 
     def of(self, record_id: UUID) -> Answer:
@@ -189,27 +183,18 @@ def _field_write(key: str, plan: FieldPlan) -> FieldWrite:
         "united": plan.decision.action is Action.BOTH and not plan.choose,
     }
     value = plan.convert.to_remote(plan.send_raw or {}, plan.remote_raw)
-    required = mapping.is_required_on_board
-    return FieldWrite(key, mapping.column_id, value, entry, plan.convert.creates_labels, required)
+    return FieldWrite(key, mapping.column_id, value, entry, plan.convert.creates_labels)
 
 
 def create_problem(plans: Mapping[str, FieldPlan]) -> str:
     """Return why no item can be made of a planned record; empty where one can."""
     name = _name_plan(plans.values())
-    if name is None:
-        return "no name is mapped"
-    # Without a value that is blocked an item can be made, but not without one that the board requires.
-    unsent = [p for p in plans.values() if p.send_raw is None and p.mapping.is_required_on_board]
-    return next((p.blocked_reason for p in (name, *unsent) if p.blocked_reason), "")
+    # Without another value that is blocked an item can be made.
+    return "no name is mapped" if name is None else name.blocked_reason
 
 
 def _name_plan(plans: Iterable[FieldPlan]) -> FieldPlan | None:
     return next((p for p in plans if p.mapping.column_id == NAME_COLUMN), None)
-
-
-def missing_tags(plans: Iterable[FieldPlan]) -> list[str]:
-    """Return the names of the tags that would have to be made before these plans are sent."""
-    return sorted({name for p in plans if p.send_raw is not None for name in p.convert.missing_tags(p.send_raw)})
 
 
 # What an answer means for a record.
@@ -234,17 +219,6 @@ def rejected_value(field_plan: FieldPlan, error: ConnectorError) -> FieldPlan:
     return field_plan.block(BlockedCode.REJECTED, hold)
 
 
-def rejected_tag(field_plan: FieldPlan, rejections: Mapping[str, ConnectorError]) -> FieldPlan:
-    """Return the plan of a field that names tags of which Monday refused one; the same where it refused none."""
-    missing = field_plan.convert.missing_tags(field_plan.send_raw) if field_plan.send_raw is not None else []
-    left = [name for name in missing if name in rejections]
-    if not left:
-        return field_plan
-    why = rejections[left[0]]
-    detail = f"Monday rejected the tag “{left[0]}”: {why.message.rstrip(' .')}. {why.advice}"
-    return field_plan.block(BlockedCode.REJECTED, detail)
-
-
 # A pass's writes, and what becomes of its records by the answers.
 
 
@@ -264,9 +238,6 @@ def created_records_of(plan: Plan) -> list[RecordPlan]:
 
 
 def end_uncreatable(facts: PassFacts, plan: Plan) -> Plan:
-    unfilled = unfilled_columns(facts.board.link, facts.board.mappings)
-    if unfilled:
-        return plan.with_records(one.end_settled(unfilled_sentence(unfilled)) for one in created_records_of(plan))
     problems = [(one, create_problem(one.plans).rstrip(".")) for one in created_records_of(plan)]
     return plan.with_records(
         one.end_settled(f"It can't be put on the board: {reason}.") for one, reason in problems if reason
@@ -274,9 +245,6 @@ def end_uncreatable(facts: PassFacts, plan: Plan) -> Plan:
 
 
 def after_answers(plan: Plan, answers: Answers) -> Plan:
-    for one in plan.open_records if answers.tags else ():
-        plans = {key: rejected_tag(p, answers.tags) for key, p in one.plans.items()}
-        plan = plan.with_records([replace(one, fields=replace(one.fields, plans=plans))])
     return plan.with_records(after_answer(plan.records[key], answer) for key, answer in answers.records.items())
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,15 +13,14 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import Model
+from django.contrib.postgres.aggregates import BoolAnd
+from django.db.models import F, Max, Min, Model, Q, QuerySet
 from pghistory.core import event_models
 
 from sync import registry
-from sync.choices import Cause
+from sync.choices import Cause, QueueDirection, QueueStatus
 from sync.kernel import humanize
-from sync.kernel.db import fetch_rows
-from sync.models import FeedEvent, MondayAccount, SyncedModel, SyncQueue, WebhookEvent
-from sync.models.followers import EventType
+from sync.models import MondayAccount, SyncedModel, SyncMetadata, SyncQueue, Tombstone, WebhookEvent
 
 SYNC_ACTOR = "NPD Sync"
 MAX_ACTOR_LENGTH = 200
@@ -236,70 +234,89 @@ def who_has(right: str) -> str:
 _MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
-# What was edited in NPD and waits for its record's pass, as the events of changes and the jobs have it.
+# What was edited in NPD and waits for its record's pass, as the jobs and the history have it.
 
 
 @dataclass(frozen=True)
 class UnsyncedEdit:
-    """A save of a record that waits to be synced: the columns that it changed, none where it added the record.
-
-    `context_id` is the history's context of that save, `act` as of an `Edit`; `has_failed`: the record's job has, so
-    nothing is tried again.
-    """
+    """A save of a record that waits to be synced."""
 
     entity_type: str
     entity_id: UUID
     at: datetime
     who: str
-    columns: tuple[str, ...]
-    context_id: UUID | None
-    has_failed: bool
-    act: str = ""
+    columns: tuple[str, ...]  # those that it changed; none where it added the record
+    context_id: UUID | None  # the history's context of the save
+    has_failed: bool  # the record's job has failed, so nothing is tried again
+    act: str = ""  # as of an `Edit`
 
 
-# Each status by the index that has its rows alone. A job is written a moment after the event of its save.
-_UNSYNCED = f"""
-    SELECT event.entity_type, event.entity_id, event.at, context.metadata,
-        CASE WHEN event.type = 'record.changed' THEN array(SELECT jsonb_object_keys(event.data)) ELSE '{{}}' END,
-        event.context_id, job.has_failed
-    FROM (
-        SELECT entity_type, entity_id, min(created_at) AS since, bool_and(status = 'failed') AS has_failed
-        FROM sync_queue
-        WHERE (status = 'pending' OR status = 'in_progress' OR status = 'failed') AND direction = 'to_monday'
-            AND causes & {int(Cause.SAVE)} > 0 AND entity_id IS NOT NULL AND <wanted>
-        GROUP BY entity_type, entity_id ORDER BY max(id) DESC LIMIT %(limit)s
-    ) AS job
-    JOIN sync_events AS event ON event.entity_id = job.entity_id AND event.entity_type = job.entity_type
-    LEFT JOIN pghistory_context AS context ON context.id = event.context_id
-    LEFT JOIN sync_metadata AS state ON state.system = 'monday' AND state.entity_type = job.entity_type
-        AND state.entity_id = job.entity_id::text
-    WHERE event.type IN ('record.created', 'record.changed')
-        AND event.at > greatest(job.since - interval '1 second', state.last_successful_sync)
-        AND context.metadata ->> 'cause' IS DISTINCT FROM 'sync'
-    ORDER BY event.id DESC
-"""  # noqa: S608 - a number of our own
+# A job is written a moment after the history's row of its save.
+_JOB_LAG = timedelta(seconds=1)
 
 
 def unsynced_edits(ids: Sequence[UUID] | None = None, *, limit: int) -> list[UnsyncedEdit]:
-    """Return the edits that wait, newest first, of these records or of the newest jobs; two queries."""
-    wanted = "true" if ids is None else "entity_id = ANY (%(ids)s::uuid[])"
-    rows = fetch_rows(_UNSYNCED.replace("<wanted>", wanted), {"ids": list(ids or ()), "limit": limit})
-    contexts: list[dict[str, Any]] = [json.loads(context) if context else {} for _, _, _, context, *_ in rows]
-    people = {context["user"] for context in contexts if context.get("user")}
-    users = get_user_model()._default_manager.in_bulk(list(people)) if people else {}
-    return [
-        UnsyncedEdit(
-            kind,
-            key,
-            at,
-            actor_name(context, users),
-            tuple(columns),
-            context_id,
-            has_failed,
-            _act_of(context, context_id),
-        )
-        for context, (kind, key, at, _, columns, context_id, has_failed) in zip(contexts, rows, strict=True)
-    ]
+    """Return the edits that wait, newest first, of these records or of the newest jobs."""
+    jobs = _waiting_saves()
+    if ids is not None:
+        jobs = jobs.filter(entity_id__in=ids)
+    by_type: dict[str, dict[UUID, Any]] = {}
+    for job in jobs[:limit]:
+        if registry.is_registered(job["entity_type"]):
+            by_type.setdefault(job["entity_type"], {})[job["entity_id"]] = job
+    edits = [edit for entity_type, rows in by_type.items() for edit in _edits_of_type(entity_type, rows)]
+    return sorted(edits, key=lambda edit: edit.at, reverse=True)
+
+
+def _waiting_saves() -> QuerySet[SyncQueue, Any]:
+    """Return, for each record with a save that waits, since when it does and whether all its jobs have failed."""
+    # Each status by itself, because each has an index of its own.
+    waiting = Q(status=QueueStatus.PENDING) | Q(status=QueueStatus.IN_PROGRESS) | Q(status=QueueStatus.FAILED)
+    return (
+        SyncQueue.objects.filter(waiting, direction=QueueDirection.TO_MONDAY, entity_id__isnull=False)
+        .alias(saves=F("causes").bitand(int(Cause.SAVE)))
+        .filter(saves__gt=0)
+        .values("entity_type", "entity_id")
+        .annotate(since=Min("created_at"), has_failed=BoolAnd(Q(status=QueueStatus.FAILED)), newest=Max("id"))
+        .order_by("-newest")
+    )
+
+
+def _edits_of_type(entity_type: str, jobs: Mapping[UUID, Mapping[str, Any]]) -> Iterator[UnsyncedEdit]:
+    """The edits of these records since they were last synced; of each record its newest, MAX_EDITS at most."""
+    histories = latest_edits(registry.entity(entity_type).model, jobs)
+    states = SyncMetadata.objects.of(entity_type, jobs).exclude(last_successful_sync=None)
+    synced_at = dict(states.values_list("entity_id", "last_successful_sync"))
+    users = users_of(event for history in histories.values() for event in history)
+    for entity_id, history in histories.items():
+        job = jobs[entity_id]
+        since = max(job["since"] - _JOB_LAG, synced_at.get(str(entity_id), job["since"] - _JOB_LAG))
+        for event, before in zip(history, [*history[1:], None], strict=False):
+            if event.pgh_created_at <= since:
+                break
+            context = event.pgh_context.metadata if event.pgh_context else {}
+            if context.get("cause") == "sync":
+                continue
+            is_new = event.pgh_label == "insert"
+            # Too many edits wait: what the oldest of them changed isn't told.
+            if before is None and not is_new:
+                break
+            yield UnsyncedEdit(
+                entity_type,
+                entity_id,
+                event.pgh_created_at,
+                actor_name(context, users),
+                () if is_new else changed_columns(before, event),
+                event.pgh_context_id,
+                job["has_failed"],
+                _act_of(context, event.pgh_context_id),
+            )
+
+
+def changed_columns(before: Any, after: Any) -> tuple[str, ...]:
+    """Return the columns of a record that differ between two rows of its history."""
+    names = [field.attname for field in after._meta.concrete_fields if not field.name.startswith("pgh_")]
+    return tuple(name for name in names if getattr(before, name) != getattr(after, name))
 
 
 # The admin's log of actions by hand on records and rows, from pages and API alike.
@@ -334,9 +351,9 @@ def deletion_authors(keys: Iterable[tuple[str, UUID | None]]) -> dict[UUID, Dele
         if key is not None and (key, labels.get(f"{app}.{model}")) in wanted:
             # Django's own pages log a list of changes, which for a deletion is empty.
             found[UUID(key)] = Deletion(str(name), "" if said.startswith("[") else said)
-    events = FeedEvent.objects.filter(type=EventType.RECORD_DELETED, entity_id__in=found).order_by("id")
-    requests = {key: str(context or "") for key, context in events.values_list("entity_id", "context_id")}
-    return {key: replace(one, request=requests.get(key, "")) for key, one in found.items()}
+    tombstones = Tombstone.objects.filter(entity_id__in=found).exclude(context_id=None)
+    requests = dict(tombstones.values_list("entity_id", "context_id"))
+    return {key: replace(one, request=str(requests.get(key, ""))) for key, one in found.items()}
 
 
 def log_action(user: AbstractBaseUser | AnonymousUser, about: Model, sentence: str, *, flag: int = CHANGE) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
@@ -10,13 +10,14 @@ from uuid import UUID
 from django.conf import settings
 from django.db import DatabaseError, OperationalError, transaction
 from django.db.models import QuerySet
+from pghistory.core import event_models
 
 from sync import registry
 from sync.choices import Cause, DeletedRecordPolicy, Operation, Priority, QueueDirection, SyncDirection, TombstoneState
-from sync.clock import SyncNow
+from sync.clock import SyncNow, sync_now
 from sync.kernel import process
 from sync.kernel.messages import RestoreError, TombstoneReason
-from sync.models import Decision, EventType, FeedEvent, IgnoredItem, SyncedModel, SyncMetadata, Tombstone
+from sync.models import Decision, IgnoredItem, SyncedModel, SyncMetadata, Tombstone
 from sync.models.state import fold_alike
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many
@@ -103,6 +104,8 @@ def restore_record(
     is_taken = wanted and model._default_manager.filter(monday_id=wanted).exists()
     record.monday_id = None if is_taken else wanted
     record.monday_last_synced = None
+    # Whoever asks for what changed since a time gets it.
+    record.updated_at = sync_now()
     # A savepoint: after a failed insert the caller's transaction can still be used.
     try:
         with transaction.atomic():
@@ -248,31 +251,44 @@ def deleted_record_names(keys: Iterable[tuple[str, UUID]], said: str = " (delete
 
 
 def deleted_names(entity_type: str, ids: Collection[UUID]) -> dict[UUID, str]:
-    """Return what these deleted records were called, with that they are deleted; two queries, for it looks further back
-    than `deleted_record_names`: also where the tombstone is kept no more.
+    """Return what these deleted records were called, with that they are deleted.
+
+    It looks further back than `deleted_record_names`: also where the tombstone is kept no more.
     """
     rows = tombstones_of([entity_type], ids)
     return {one.entity_id: f"{name} (deleted)" for one in rows if (name := tombstone_name(one))}
 
 
 def tombstones_of(types: Collection[str], ids: Collection[UUID]) -> list[Tombstone]:
-    """Return what is remembered of deleted records; of one whose tombstone is kept no more an unsaved one, with what
-    the event of its deletion has.
+    """Return what is remembered of deleted records.
+
+    Of one whose tombstone is kept no more an unsaved one, with the name that its history has.
     """
     if not ids:
         return []
-    found = list(Tombstone.objects.filter(entity_type__in=types, entity_id__in=ids))
-    left = set(ids) - {one.entity_id for one in found}
-    events = FeedEvent.objects.filter(type=EventType.RECORD_DELETED, entity_type__in=types, entity_id__in=left)
-    rows = {one.entity_id: one for one in events.order_by("id")} if left else {}
-    return [
-        *found,
-        *(Tombstone(entity_type=one.entity_type, entity_id=key, data=one.data) for key, one in rows.items()),
-    ]
+    tombstones = list(Tombstone.objects.filter(entity_type__in=types, entity_id__in=ids))
+    left = set(ids) - {tombstone.entity_id for tombstone in tombstones}
+    for entity_type in types if left else ():
+        tombstones += [
+            Tombstone(entity_type=entity_type, entity_id=entity_id, data={_name_field(entity_type): name})
+            for entity_id, name in _last_names(entity_type, left)
+        ]
+    return tombstones
+
+
+def _last_names(entity_type: str, ids: Collection[UUID]) -> Iterator[tuple[UUID, str]]:
+    """The last names of records, as far as changes of them are kept (sync/operations/retention.py)."""
+    if not registry.is_registered(entity_type) or not (name_field := registry.entity(entity_type).name_field):
+        return
+    for changes in event_models(tracks_model=registry.entity(entity_type).model):
+        newest = changes._default_manager.filter(pgh_obj_id__in=ids).order_by("pgh_obj_id", "-pgh_id")
+        yield from newest.distinct("pgh_obj_id").values_list("pgh_obj_id", name_field)
 
 
 def tombstone_name(tombstone: Tombstone) -> str:
     """Return what the deleted record was called; empty where that is not known, or was erased."""
-    is_known = registry.is_registered(tombstone.entity_type)
-    name_field = registry.entity(tombstone.entity_type).name_field if is_known else ""
-    return str(tombstone.data.get(name_field or "name") or "")
+    return str(tombstone.data.get(_name_field(tombstone.entity_type)) or "")
+
+
+def _name_field(entity_type: str) -> str:
+    return (registry.is_registered(entity_type) and registry.entity(entity_type).name_field) or "name"

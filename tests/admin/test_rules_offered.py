@@ -33,7 +33,7 @@ def test_a_rule_that_a_field_cant_follow_is_refused_in_words(browser: Client, wo
 
 def test_a_list_of_aliases_may_be_united_in_each_kind_of_column(db: None) -> None:
     link = BoardLink(entity_type="organization")
-    for converter in ("list_text", "tags", "dropdown"):
+    for converter in ("list_text", "dropdown"):
         mapping = FieldMapping(link=link, key="aliases", fields=["aliases"], converter=converter)
         assert Rule.UNION in rules_for(mapping), converter
     one_label = FieldMapping(link=link, key="notes", fields=["notes"], converter="dropdown")

@@ -119,21 +119,6 @@ def test_a_field_of_every_kind_has_its_filter_and_a_value_that_it_can_not_hold_i
             one.field.clean(["nonsense"] if isinstance(one, MultipleChoiceFilter) else "nonsense")
 
 
-def test_deleted_records_by_cursor_come_once_each_in_the_order_of_their_last_deletion(api: APIClient) -> None:
-    one, two, three = (Contact.objects.create(name=name) for name in ("One", "Two", "Three"))
-    keys = [str(record.pk) for record in (two, three, one)]
-    for record in (one, two, three):
-        record.delete()
-    again = Contact.objects.create(id=keys[-1], name="One")
-    assert [row["id"] for row in api.get(f"{CONTACTS}deleted/").json()["results"]] == keys[:2]
-    again.delete()
-    found, address = [], f"{CONTACTS}deleted/?pagination=cursor&page_size=1"
-    while address:
-        page = api.get(address).json()
-        found, address = [*found, *page["results"]], page["next"]
-    assert [row["id"] for row in found] == keys
-
-
 def test_a_cursor_belongs_to_its_list_with_its_filters_and_order(api: APIClient) -> None:
     Contact.objects.bulk_create(Contact(name=f"Name {number}") for number in range(3))
     following = api.get(f"{CONTACTS}?pagination=cursor&page_size=1").json()["next"]

@@ -16,7 +16,7 @@ from tests.architecture.test_pure_rules import imports
 
 EXECUTOR = "sync/reconcile/act.py"
 BEHIND_THE_PORT = ROOT / "sync/connectors"
-MUTATIONS = {name for name in vars(Connector) if name.startswith("prepare_")} | {"write", "create_tags"}
+MUTATIONS = {name for name in vars(Connector) if name.startswith("prepare_")} | {"write"}
 """What the port has to write to items."""
 
 SET_UP = {"create_board", "ensure_columns", "ensure_webhooks"}
@@ -102,7 +102,6 @@ def test_the_executor_names_them_all() -> None:
         "metered_client.connector(link.system).write(request, key)",
         "send = connector.write",
         "connectors.get(system).prepare_delete(removals, [])",
-        "connector.create_tags(names, board_id, key)",
         "getattr(connector, name)(request, key)",
         "getattr(board, 'prepare_archive')",
     ],

@@ -106,7 +106,7 @@ VALUES = {"sync.reconcile.facts", "sync.reconcile.field_values", "sync.reconcile
 ASKED_OF_RULES = {
     # What a plan says besides: what it would send, count, ask, and what follows from it.
     "sync/operations/preview/__init__.py": {
-        "changed_records_of", "conflict_reports", "created_records_of", "facts_after", "missing_tags",
+        "changed_records_of", "conflict_reports", "created_records_of", "facts_after",
         "new_clear_requests", "new_deletion_requests", "new_removal_requests", "unread",
     },
     # What is noted of an item until its pass: whether the filter leaves it out; and which records a plan changes.

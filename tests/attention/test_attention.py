@@ -13,16 +13,7 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.choices import ApprovalKind, ApprovalState, RecordSyncStatus
 from sync.clock import sync_now
-from sync.models import (
-    ApprovalRequest,
-    DisabledCode,
-    FieldMapping,
-    NotificationReceiver,
-    SyncMetadata,
-    SyncQueue,
-    UnmatchedItem,
-    WebhookEndpoint,
-)
+from sync.models import ApprovalRequest, FieldMapping, NotificationReceiver, SyncMetadata, SyncQueue, UnmatchedItem
 from sync.operations import attention
 from sync.operations.attention import AttentionKind, Tally
 from sync.operations.notifications.incidents import waiting
@@ -75,13 +66,6 @@ def kinds(db: None) -> Kinds:
     )  # fmt: skip
     item = unmatched("7001")
     gone = states.removed("Fay", "5020")
-    endpoint = WebhookEndpoint.objects.create(
-        address="https://hooks.example/x", description="Newsletter", secret="-", enabled=False,
-        disabled_code=DisabledCode.GONE, disabled_at=states.sync_now(),
-    )  # fmt: skip
-    WebhookEndpoint.objects.create(
-        address="https://h.example/", secret="-", enabled=False, disabled_code=DisabledCode.PERSON
-    )
     somebody = User.objects.first() or User.objects.create_user("somebody")
     ways = [
         NotificationReceiver.objects.create(
@@ -112,7 +96,6 @@ def kinds(db: None) -> Kinds:
         AttentionKind.DUPLICATE: (f"duplicate:{question.pk}", "Bob"),
         AttentionKind.REMOVED: (f"removed:contact:{gone.pk}", "Fay"),
         AttentionKind.UNMATCHED: (f"unmatched:{item.pk}", "Item 7001"),
-        AttentionKind.WEBHOOK: (f"webhook:{endpoint.pk}", "Newsletter"),
         AttentionKind.NOTIFICATION: (f"notification:{failing.pk}", "Slack"),
     }
 

@@ -130,7 +130,7 @@ class Arena:
         deliveries = self.webhooks(self.windows[-1].delivery if self.windows else 0)["deliveries"]
         last = int(deliveries[-1]["id"]) if deliveries else (self.windows[-1].delivery if self.windows else 0)
         with connection.cursor() as cursor:
-            cursor.execute("SELECT clock_timestamp()")
+            cursor.execute("SELECT sync_now()")
             self.windows.append(Window(number, last, cursor.fetchone()[0]))
 
     def close(self) -> None:

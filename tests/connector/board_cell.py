@@ -10,35 +10,20 @@ from graphql.language.visitor import Visitor
 from sandbox.columns import KINDS, initial_settings, settings_json
 from sandbox.columns.value_kinds import Writing
 from sandbox.graph.resolvers import column_value
-from sandbox.model import Cell, Column, Item, Names
+from sandbox.model import Cell, Column, Item
 from sync.connectors.base.board_items import Reading
 from sync.connectors.base.conversion import Canonical, Converter, ConverterOptions
 from sync.connectors.monday.columns import make_converter
 from sync.connectors.monday.items import item_fragment, parse_items_at
 
-PEOPLE = {"7": "ada@npd.test", "8": "Bob@NPD.test", "9": "cleo@npd.test"}
-TEAMS = {3: "Sales"}
-TAGS = {"1": "Key account", "2": "Old, cold", "3": "VIP"}
 ITEMS = {"44": "ACME", "45": "Zoë Ltd"}
 STAMP = "2026-11-20T08:00:00Z"
 ORGANIZATIONS = 8
 READ_BY = {"relation": "board_relation", "relation_name": "text", "list_text": "text", "address": "text"}
 
 
-class KnownNames(Names):
-    """The account's people, teams, tags and items."""
-
-    def person(self, person_id: int) -> str | None:
-        return PEOPLE.get(str(person_id))
-
-    def team(self, team_id: int) -> str | None:
-        return TEAMS.get(team_id)
-
-    def tag(self, tag_id: int) -> str | None:
-        return TAGS.get(str(tag_id))
-
-    def item(self, item_id: int) -> Item | None:
-        return _item(item_id) if str(item_id) in ITEMS else None
+def _known_item(item_id: int) -> Item | None:
+    return _item(item_id) if str(item_id) in ITEMS else None
 
 
 class BoardCell:
@@ -48,7 +33,7 @@ class BoardCell:
         if column_type == "board_relation":
             settings = {"boardIds": [ORGANIZATIONS], **(settings or {})}
         self._column = Column("c", "Column", column_type, initial_settings(column_type, settings))
-        self._column.names = KnownNames()
+        self._column.find_item = _known_item
         self._kind = KINDS[column_type]
         self.raw: Any = None
 
@@ -56,7 +41,7 @@ class BoardCell:
     def options(self) -> ConverterOptions:
         """What a converter is told of this column and of the account."""
         settings = json.loads(json.dumps(settings_json(self._column)))
-        return ConverterOptions(settings=settings, people=PEOPLE, tags=TAGS, items=ITEMS)
+        return ConverterOptions(settings=settings, items=ITEMS)
 
     def write(self, value: Any) -> Reading:
         """Set the cell by the JSON of `column_values`, labels made where they are missing."""
@@ -76,8 +61,6 @@ class BoardCell:
         item = _item(1)
         item.cells["c"] = Cell(self.raw, STAMP)
         node = column_value(item, self._column)
-        # The sandbox finds tags by a resolver of its own, in the world that this cell has none of.
-        node |= {"tags": [{"id": str(tag), "name": TAGS[str(tag)]} for tag in node.get("tag_ids", [])]}
         asked = {key: node.get(key) for key in ("id", "type", "text", "value", *_typed(node["__typename"]))}
         answered = json.loads(json.dumps(asked))
         (read,) = parse_items_at([{"id": "1", "name": "Item", "column_values": [answered]}], ["c"])
@@ -110,7 +93,7 @@ def _typed(type_name: str) -> list[str]:
             if node.type_condition is not None and node.type_condition.name.value == type_name:
                 found.extend(n.name.value for n in node.selection_set.selections if isinstance(n, FieldNode))
 
-    every = ["board_relation", "checkbox", "dropdown", "status", "tags"]
+    every = ["board_relation", "checkbox", "dropdown", "status"]
     (fragment,) = parse(item_fragment(every)).definitions
     assert isinstance(fragment, FragmentDefinitionNode)
     visit(fragment, Fields())

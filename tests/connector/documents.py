@@ -24,7 +24,7 @@ from graphql.type import GraphQLInputObjectType, is_input_type, is_non_null_type
 from sandbox import graph
 from sandbox.graph.resolvers import CURRENT, VERSIONS
 from sync.connectors.base.board_items import ItemChange, ItemCreate, ItemRemoval, MatchColumn, WriteRequest
-from sync.connectors.monday import board_events, board_structure, connection, items
+from sync.connectors.monday import board_events, board_structure, connection, items, probe
 from sync.connectors.monday.graphql import Document
 
 SERVED = tuple(v.value for v in VERSIONS if v.kind in ("maintenance", "current", "release_candidate"))
@@ -34,7 +34,7 @@ COLUMNS = ["npd_id", "email_1"]
 EMAIL = MatchColumn("email_1", "email")
 NAME = MatchColumn("name", "name")
 MOMENT = datetime(2026, 11, 20, 14, 0, tzinfo=UTC)
-TYPED = ["board_relation", "checkbox", "dropdown", "status", "tags"]
+TYPED = ["board_relation", "checkbox", "dropdown", "status"]
 
 
 def sent(request: WriteRequest) -> Document:
@@ -66,8 +66,7 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
     leaving = [ItemRemoval("a0", "1"), ItemRemoval("a1", "2")]
     yield "archive", sent(items.prepare_removal("archive_item", leaving, COLUMNS, TYPED))
     yield "delete", sent(items.prepare_removal("delete_item", leaving, COLUMNS))
-    yield "read boards", board_structure.boards_query(["7", "8"])
-    yield "read boards without their rules", board_structure.boards_query(["7", "8"], with_rules=False)
+    yield "read boards", Document(board_structure.READ_BOARDS, {"ids": ["7", "8"]})
     yield "create board", Document(board_structure.CREATE_BOARD, {"title": "Contacts"})
     yield "create group", Document(board_structure.CREATE_GROUP, {"board": "7", "title": "Contacts"})
     column = {"board": "7", "title": "Email", "type": "email"}
@@ -79,7 +78,7 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
     hook = {"board": "7", "url": "https://npd.test/", "event": "create_item"}
     yield "create webhook", Document(board_events.CREATE_WEBHOOK, hook)
     yield "delete webhook", Document(board_events.DELETE_WEBHOOK, {"id": "3"})
-    for every in (set(TYPED), {"status"}, {"text", "people"}):
+    for every in (set(TYPED), {"status"}, {"text", "timeline"}):
         words = ", ".join(sorted(every))
         yield f"read {words}", items.items_query(["1"], COLUMNS, every)
         yield f"look for {words}", items.batch_query("7", ["1"], COLUMNS, "npd_id", ["n-1"], types=every)
@@ -91,7 +90,6 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
             f"create with {words}",
             sent(items.prepare_creates("7", "topics", creates, COLUMNS, every, create_labels=True)),
         )
-    yield "create tags", items.create_tags_mutation(["Key account", "Old"], "7")
     yield "greeting", Document(connection._ACCOUNT_INFO, {})
     yield "short greeting", Document(connection._SHORT_ACCOUNT_INFO, {})
     yield "users", Document(connection._USERS, {"page": 2, "limit": 500})
@@ -101,6 +99,9 @@ def _documents(form: board_events.LogForm) -> Iterator[tuple[str, Document]]:
     yield "page of the log", board_events.log_page_query("7", MOMENT, form, turn)
     yield "page of the log up to a time", board_events.log_page_query("7", MOMENT, form, turn, MOMENT)
     yield "page of touched items", board_events.updated_items_query("cursor")
+    yield "probe: delete a board", Document(probe.DELETE_BOARD, {"board": "7"})
+    yield "probe: create a group", Document(probe.CREATE_GROUP, {"board": "7", "title": "Another"})
+    yield "probe: move an item", Document(probe.MOVE_ITEM, {"item": "1", "group": "topics"})
     yield "list of boards", Document(board_structure.LIST_BOARDS, {"page": 1, "limit": 100})
 
 

@@ -18,7 +18,6 @@ class FakeAccount(MondayClient):
         super().__init__("https://monday.test/v2", "token")
         self.boards: dict[str, dict[str, Any]] = {}
         self.hooks: dict[str, dict[str, str]] = {}
-        self.rules: dict[str, dict[str, Any]] = {}
         self.used_column_ids: set[str] = set()
         self.unreachable_events: set[str] = set()
         self.failing: dict[str, ConnectorError] = {}
@@ -72,8 +71,7 @@ class FakeAccount(MondayClient):
         }
 
     def _read_boards(self, sent: Mapping[str, Any]) -> Answer:
-        rules = {f"rules{number}": self.rules.get(board_id) for number, board_id in enumerate(sent["ids"])}
-        return Answer({"boards": [self.boards[i] for i in sent["ids"] if i in self.boards]} | rules)
+        return Answer({"boards": [self.boards[i] for i in sent["ids"] if i in self.boards]})
 
     def _create_board(self, sent: Mapping[str, Any]) -> Answer:
         board_id = self._new_id("board")

@@ -39,7 +39,7 @@ class CardFile:
 
     cards: dict[str, dict[str, Any]] = {}
     items_per_read = 100
-    people_converters = tag_converters = webhook_events = ()
+    webhook_events = ()
 
     def __init__(self, transport: Any) -> None: ...
 

@@ -8,10 +8,9 @@ import pytest
 from sync.connectors.base.board_items import Reading
 from sync.connectors.base.conversion import ConverterOptions, UnknownValue
 from sync.connectors.monday.columns import CONVERTERS, make_converter
-from tests.connector.board_cell import ITEMS, PEOPLE, TAGS
+from sync.connectors.monday.columns.places import country_code
+from tests.connector.board_cell import ITEMS
 
-PERSONS = ConverterOptions(people=PEOPLE)
-TAGGED = ConverterOptions(tags=TAGS)
 STATUS = ConverterOptions(
     settings={
         "labels": [
@@ -24,9 +23,7 @@ STATUS = ConverterOptions(
     }
 )
 DROPDOWN = ConverterOptions(settings={"labels": [{"id": 1, "label": "Navy"}, {"id": 2, "label": "Smith, Sons"}]})
-OPTIONS = {"people": PERSONS, "tags": TAGGED, "status": STATUS, "dropdown": DROPDOWN}
-ADA, BOB, SALES = {"id": "7", "kind": "person"}, {"id": "8", "kind": "person"}, {"id": "3", "kind": "team"}
-GIZA = {"lat": "29.9772", "lng": "31.1325", "address": "Giza"}
+OPTIONS = {"status": STATUS, "dropdown": DROPDOWN}
 ACME = {"id": "u-1", "item": "44", "name": "ACME"}
 
 
@@ -58,16 +55,8 @@ ACME = {"id": "u-1", "item": "44", "name": "ACME"}
         ("numbers", "0", "0"),
         ("checkbox", True, {"checked": "true"}),
         ("checkbox", False, None),
-        ("people", "ADA@npd.test, bob@npd.test", {"personsAndTeams": [ADA, BOB]}),
-        ("people", ["bob@NPD.test"], {"personsAndTeams": [BOB]}),
-        ("country", "u.s.a.", {"countryCode": "US", "countryName": "United States"}),
-        ("country", "Côte d’Ivoire", {"countryCode": "CI", "countryName": "Ivory Coast"}),
-        ("country", "XK", {"countryCode": "XK", "countryName": "Kosovo"}),
-        ("location", "29.9772, 31.1325, Giza", GIZA),
-        ("location", "29.9772 31.1325", {"lat": "29.9772", "lng": "31.1325"}),
         ("relation", ACME, {"item_ids": ["44"]}),
         ("relation_name", {"id": "u-2", "item": None, "name": " Zoë  Ltd"}, "Zoë Ltd"),
-        ("tags", ["VIP", "Old, cold"], {"tag_ids": [3, 2]}),
         ("list_text", ["ACME", "Ajax Ltd"], "ACME, Ajax Ltd"),
         ("list_text", "ACME\nAjax Ltd,", "ACME, Ajax Ltd"),
     ],
@@ -86,18 +75,8 @@ def test_a_value_is_sent_in_its_column_s_form(name: str, value: Any, sent: Any) 
         ("numbers", "4.50", "4.5"),
         ("numbers", "-0.0", "0"),
         ("numbers", "1e3", "1000"),
-        ("country", "USA", "United States of America"),
-        ("country", "Vietnam", "Viet Nam"),
-        ("country", "holland", "NL"),
-        ("country", "Bundesrepublik Deutschland", "DEU"),
-        ("country", "Österreich", "oesterreich"),
-        ("country", "Россия", "RU"),
-        ("country", "Česká republika", "Tschechien"),
-        ("country", "Paraguai", "PY"),
-        ("location", "29.97720 31.1325 Giza", "29.9772, 31.1325, Giza"),
         ("status", "Done ", "Done"),
         ("dropdown", ["b", "a", "b"], ["a", "b"]),
-        ("people", "bob@npd.test, Ada@npd.test", ["ada@npd.test", "BOB@npd.test"]),
         ("list_text", "a, b", ["b", "a"]),
         ("checkbox", None, False),
         ("relation", ACME, {"item": "44"}),
@@ -118,9 +97,6 @@ def test_values_are_equal_by_what_they_say(name: str, one: Any, other: Any) -> N
         ("numbers", "10", "1"),
         ("status", "done", "Done"),
         ("dropdown", "a, b", ["a", "b"]),
-        ("country", "Republic of the Congo", "Democratic Republic of the Congo"),
-        ("country", "North Korea", "South Korea"),
-        ("location", "29.9772 31.1325", "31.1325 29.9772"),
     ],
 )
 def test_values_that_say_different_things_are_not_equal(name: str, one: Any, other: Any) -> None:
@@ -149,20 +125,12 @@ def test_values_that_say_different_things_are_not_equal(name: str, one: Any, oth
             "2026-02-01",
             {"date": "2026-02-01", "time": "18:00:00", "icon": "fa-star"},
         ),
-        ("people", {"personsAndTeams": [ADA, SALES]}, "bob@npd.test", {"personsAndTeams": [BOB, SALES]}),
-        ("people", {"personsAndTeams": [ADA, SALES]}, "", {"personsAndTeams": [SALES]}),
-        (
-            "country",
-            {"countryCode": "CZ", "countryName": "Czech Republic"},
-            "CZE",
-            {"countryCode": "CZ", "countryName": "Czech Republic"},
-        ),
     ],
 )
 def test_the_parts_that_npd_doesn_t_know_go_back_as_they_were_read(
     name: str, existing: Any, value: Any, sent: Any
 ) -> None:
-    assert make_converter(name, PERSONS).to_remote({"field": value}, existing) == sent
+    assert make_converter(name).to_remote({"field": value}, existing) == sent
 
 
 @pytest.mark.parametrize(
@@ -182,11 +150,6 @@ def test_the_parts_that_npd_doesn_t_know_go_back_as_they_were_read(
         ("numbers", "about 5", "“about 5” is not a number"),
         ("numbers", "1_000", "is not a number"),
         ("numbers", "1e309", "too large"),
-        ("people", "ada@npd.test, eve@npd.test", "nobody in the Monday account has the email address eve@npd.test"),
-        ("country", "Atlantis", "“Atlantis” is not a country"),
-        ("location", "Giza", "only with its latitude and longitude"),
-        ("location", "90 10 Pole", "latitude 90 is not between -90 and 90"),
-        ("location", "10 180.5", "longitude 180.5 is not within"),
         ("list_text", ["Smith, Jones"], "“Smith, Jones” holds a comma"),
         ("long_text", "x" * 2431, "2,431 characters; a long text on Monday holds 2,000"),
         ("name", "x" * 256, "256 characters; an item's name on Monday holds 255"),
@@ -217,12 +180,6 @@ def test_what_monday_can_t_hold_is_told_before_it_is_sent(name: str, value: Any,
             ["a", "b"],
             "2 labels; the column on Monday takes 1",
         ),
-        (
-            "people",
-            ConverterOptions(people=PEOPLE, settings={"max_people_allowed": "1"}),
-            "ada@npd.test, bob@npd.test",
-            "2 people; the column on Monday takes 1",
-        ),
     ],
 )
 def test_what_a_column_s_settings_don_t_allow_is_told_before_it_is_sent(
@@ -231,57 +188,27 @@ def test_what_a_column_s_settings_don_t_allow_is_told_before_it_is_sent(
     assert words in (make_converter(name, options).rejection_reason({"field": value}) or "")
 
 
-def test_a_location_s_fields_are_told_by_their_names_in_any_order() -> None:
-    convert = make_converter("location")
-    fields = {"place_address": "Giza", "place_lat": "29.9772", "place_lng": "31.1325"}
-    assert convert.to_remote(fields, None) == GIZA
-    moved = convert.to_local(GIZA | {"lng": "31.14"}, dict(reversed(fields.items())))
-    assert moved == fields | {"place_lng": "31.14"}
-    with pytest.raises(ValueError, match="one field, or three"):
-        convert.local({"a": "1", "b": "2"})
-
-
-def test_an_address_that_monday_made_up_is_none() -> None:
-    convert = make_converter("location")
-    assert convert.remote({"lat": 1.5, "lng": -2, "address": "unknown"}) == "1.5 -2"
-
-
 @pytest.mark.parametrize(
     ("name", "reading", "words"),
     [
         ("status", Reading("c", "status", value=None), "which label"),
         ("status", Reading("c", "status", value={"index": 3}, extra={"label": None}), "without its label"),
         ("dropdown", Reading("c", "dropdown", value={"ids": [3]}), "label 3"),
-        ("people", Reading("c", "people", value={"personsAndTeams": [{"id": 1, "kind": "robot"}]}), "form"),
         ("board_relation", Reading("c", "board_relation", value=None), "which items"),
-        ("tags", Reading("c", "tags", value={"tag_ids": [9]}), "tag 9"),
-        ("location", Reading("c", "location", value={"lat": "1"}), "form"),
         ("numbers", Reading("c", "numbers", value={"number": 4}), "form"),
         ("checkbox", Reading("c", "checkbox", value={"checked": "maybe"}), "form"),
-        ("country", Reading("c", "country", value={"name": "France"}), "form"),
         ("dropdown", Reading("c", "dropdown", value={"ids": [3]}, extra={"values": []}), "label 3"),
-        ("tags", Reading("c", "tags", value={"tag_ids": [9]}, extra={"tags": []}), "tag 9"),
         ("numbers", Reading("c", "numbers", text="42"), "without the value"),
         ("date", Reading("c", "date", text="2026-01-31"), "without the value"),
         ("email", Reading("c", "email", text="ada@npd.test"), "without the value"),
         ("phone", Reading("c", "phone", text="12025550172"), "without the value"),
         ("link", Reading("c", "link", text="NPD - https://npd.test"), "without the value"),
-        ("people", Reading("c", "people", text="Ada"), "without the value"),
-        ("country", Reading("c", "country", text="France"), "without the value"),
-        ("location", Reading("c", "location", text="Giza"), "without the value"),
     ],
 )
 def test_a_value_that_lacks_what_tells_it_is_unknown_and_not_empty(name: str, reading: Reading, words: str) -> None:
     convert = make_converter("relation" if name == "board_relation" else name)
     with pytest.raises(UnknownValue, match=words):
         convert.remote(convert.stored_value(reading))
-
-
-def test_a_person_whose_address_isn_t_known_is_unknown_and_not_nobody() -> None:
-    convert = make_converter("people", PERSONS)
-    with pytest.raises(UnknownValue, match="user 99"):
-        convert.remote({"personsAndTeams": [ADA, {"id": "99", "kind": "person"}]})
-    assert convert.remote({"personsAndTeams": [SALES]}) is None
 
 
 def test_the_empty_status_needs_no_label_to_be_read_as_empty() -> None:
@@ -313,15 +240,25 @@ def test_only_columns_of_labels_have_labels_made() -> None:
     assert {name for name in CONVERTERS if make_converter(name).creates_labels} == {"status", "dropdown"}
 
 
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("u.s.a.", "US"), ("United States of America", "US"), ("Côte d’Ivoire", "CI"), ("XK", "XK"),
+        ("Vietnam", "VN"), ("Viet Nam", "VN"), ("holland", "NL"), ("Bundesrepublik Deutschland", "DE"), ("DEU", "DE"),
+        ("oesterreich", "AT"), ("Россия", "RU"), ("Česká republika", "CZ"), ("Tschechien", "CZ"), ("Paraguai", "PY"),
+        ("Republic of the Congo", "CG"), ("Democratic Republic of the Congo", "CD"), ("Atlantis", None),
+    ],
+)  # fmt: skip
+def test_a_country_is_known_however_it_is_written(text: str, code: str | None) -> None:
+    assert country_code(text) == code
+
+
 def test_a_list_keeps_the_place_and_spelling_of_what_stays() -> None:
     convert = make_converter("list_text")
     assert convert.to_local("Beta, ALPHA, Gamma", {"aliases": ["Beta", "Delta"]}) == {
         "aliases": ["Beta", "ALPHA", "Gamma"]
     }
-    people = make_converter("people", PERSONS)
-    both = {"personsAndTeams": [ADA, BOB]}
-    assert people.to_local(both, {"owner": "BOB@npd.test"}) == {"owner": "BOB@npd.test, ada@npd.test"}
-    assert people.to_local(both, {"owner": "bob@npd.test,Ada@npd.test"}) == {"owner": "bob@npd.test,Ada@npd.test"}
+    assert convert.to_local("Navy, army", {"aliases": "ARMY"}) == {"aliases": "Navy, army"}
 
 
 def test_a_field_of_one_takes_no_two_labels() -> None:
@@ -332,40 +269,10 @@ def test_a_field_of_one_takes_no_two_labels() -> None:
     assert convert.to_local(two, {"branch": []}) == {"branch": ["Navy", "Army"]}
 
 
-def test_a_text_of_elements_takes_none_that_holds_a_comma() -> None:
-    with pytest.raises(UnknownValue, match="“Old, cold” holds a comma"):
-        make_converter("tags").to_local({"tag_ids": ["2"], "names": {"2": "Old, cold"}}, {"tags": ""})
-
-
-def test_tags_without_an_id_are_named_so_that_they_can_be_made_first() -> None:
-    convert = make_converter("tags", TAGGED)
-    assert convert.missing_tags({"tags": ["VIP", "New one"]}) == ["New one"]
-    with pytest.raises(UnknownValue, match="New one"):
-        convert.to_remote({"tags": ["VIP", "New one"]}, None)
-    assert [name for name in CONVERTERS if make_converter(name).missing_tags({"field": None})] == []
-
-
-def test_a_tag_that_monday_has_in_other_capitals_is_that_tag() -> None:
-    convert = make_converter("tags", TAGGED)
-    assert convert.missing_tags({"tags": ["vip"]}) == ["vip"]
-    assert convert.to_remote({"tags": ["vip"]}, None) == {"tag_ids": [3]}
-
-
 def test_a_long_text_that_is_no_link_is_told_at_once() -> None:
     text = "a." * 30_000 + " b"
     assert "is not a web address" in (make_converter("link").rejection_reason({"inventory_url": text}) or "")
     assert make_converter("link").local({"inventory_url": text}) == text
-
-
-def test_of_two_things_with_one_name_the_one_that_is_there_stays() -> None:
-    twins = ConverterOptions(tags={"4": "VIP", "12": "VIP"}, people={"5": "ada@npd.test", "77": "ada@npd.test"})
-    assert make_converter("tags", twins).to_remote({"f": ["VIP"]}, None) == {"tag_ids": [4]}
-    here = {"tag_ids": ["12"], "names": {"12": "VIP"}}
-    assert make_converter("tags", twins).to_remote({"f": ["VIP"]}, here) == {"tag_ids": [12]}
-    person = {"id": "77", "kind": "person"}
-    assert make_converter("people", twins).to_remote({"f": "ada@npd.test"}, {"personsAndTeams": [person]}) == {
-        "personsAndTeams": [person]
-    }
 
 
 def test_a_relation_waits_for_the_related_record_s_item() -> None:
@@ -409,24 +316,6 @@ def test_a_relation_is_shown_and_typed_by_name_where_the_name_is_known() -> None
 
 
 @pytest.mark.parametrize(
-    ("current", "pulled"),
-    [("US", "FR"), ("USA", "FRA"), ("United States", "France"), ("usa", "France"), ("", "France"), (None, "France")],
-)
-def test_a_country_is_pulled_in_the_form_that_the_field_had(current: str | None, pulled: str) -> None:
-    raw = {"countryCode": "FR", "countryName": "France"}
-    assert make_converter("country").to_local(raw, {"country": current}) == {"country": pulled}
-
-
-def test_a_country_that_iso_gave_up_still_reads_as_itself() -> None:
-    convert = make_converter("country")
-    raw = convert.stored_value(
-        Reading("c", "country", value={"countryCode": "AN", "countryName": "Netherlands Antilles"})
-    )
-    pulled = convert.to_local(raw, {"country": "Aruba"})
-    assert convert.local(pulled) == convert.remote(raw) == "AN"
-
-
-@pytest.mark.parametrize(
     ("name", "text", "words"),
     [
         ("email", "nobody", "name@example.org"),
@@ -438,14 +327,11 @@ def test_a_country_that_iso_gave_up_still_reads_as_itself() -> None:
         ("date", "31.1.2026", "2026-01-31"),
         ("numbers", "1,5", "1234.5"),
         ("checkbox", "perhaps", "neither yes nor no"),
-        ("people", "eve@npd.test", "nobody's email address"),
-        ("country", "Atlantis", "not a country"),
-        ("location", "Giza", "latitude, longitude"),
     ],
 )
 def test_a_typed_value_that_can_t_be_right_is_refused_in_words(name: str, text: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        make_converter(name, PERSONS).from_text(text, {"field": ""})
+        make_converter(name).from_text(text, {"field": ""})
 
 
 @pytest.mark.parametrize(
@@ -472,16 +358,13 @@ def test_a_typed_value_is_taken_in_the_form_of_the_field(name: str, text: str, c
         ("numbers", {"value": 0}, "numeric", "0"),
         ("numbers", {}, "numeric", None),
         ("checkbox", {"checked": "false"}, "boolean", None),
-        ("people", {}, "multiple-person", None),
-        ("country", {"countryCode": "us", "countryName": "United States"}, "country", "US"),
-        ("location", {"lat": 1.5, "lng": 2, "address": "X"}, "location", "1.5 2 X"),
         ("relation", {"linkedPulseIds": []}, "board-relation", None),
         ("list_text", {"value": "b, a"}, "text", ("a", "b")),
         ("relation_name", {"text": "ACME"}, "long-text", "ACME"),
     ],
 )
 def test_a_webhook_s_value_is_read_in_rare_forms_too(name: str, value: Any, column_type: str, expected: Any) -> None:
-    assert make_converter(name, ConverterOptions(people=PEOPLE, tags=TAGS)).from_event(value, column_type) == expected
+    assert make_converter(name).from_event(value, column_type) == expected
 
 
 @pytest.mark.parametrize(
@@ -495,18 +378,15 @@ def test_a_webhook_s_value_is_read_in_rare_forms_too(name: str, value: Any, colu
         ("numbers", {"value": 12345678901234567}, "numeric"),
         ("numbers", {"value": True}, "numeric"),
         ("link", "Shop", "link"),
-        ("people", {"personsAndTeams": [{"id": 99, "kind": "person"}]}, "multiple-person"),
         ("relation", {"linkedPulseIds": [{"linkedPulseId": 1}, {"linkedPulseId": 2}]}, "board-relation"),
         ("relation", {"linkedPulseIds": [{}]}, "board-relation"),
-        ("tags", {"tag_ids": ["x"]}, "tag"),
-        ("country", "France", "country"),
     ],
 )
 def test_a_webhook_s_value_that_can_t_be_decoded_is_unknown_and_not_empty(
     name: str, value: Any, column_type: str
 ) -> None:
     with pytest.raises(UnknownValue):
-        make_converter(name, ConverterOptions(people=PEOPLE, tags=TAGS)).from_event(value, column_type)
+        make_converter(name).from_event(value, column_type)
 
 
 def test_the_reference_names_every_converter() -> None:

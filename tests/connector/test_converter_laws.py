@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from sync.connectors.base.board_items import Reading
 from sync.connectors.base.conversion import UnknownValue
 from sync.connectors.monday.columns import CONVERTERS, make_converter
-from sync.connectors.monday.columns.places import country_name
-from tests.connector.board_cell import ITEMS, PEOPLE, TAGS, cell_for
+from tests.connector.board_cell import ITEMS, cell_for
 
 # Without lone surrogates and NUL, which neither JSON over HTTP nor PostgreSQL carry.
 CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
@@ -25,7 +24,6 @@ NUMBERS = (
     | st.from_regex(r"\A[+-]?[0-9]{1,8}(\.[0-9]{0,7})?\Z")
     | st.sampled_from(["0", "-0", "-0.00", "007", ".5", "5.", "1e3", "1E-7", "4.50"])
 )
-DEGREES = st.decimals(-180, 180, places=6, allow_nan=False).map(str)
 PHONES = st.builds(
     phonenumbers.format_number,
     st.sampled_from(["US", "GB", "DE", "JP", "IT", "AR", "BR"]).map(phonenumbers.example_number),
@@ -38,15 +36,7 @@ LINKS = st.builds(
     st.sampled_from(["", "/", "/Path/x", "?q=1", "#top", "/a?b=c#d", "//"]),
     st.sampled_from(["", "", "x", "%20"]),
 )
-COUNTRIES = st.sampled_from(["US", "GBR", "UK", "usa", "Viet Nam", "Côte d'Ivoire", "South Korea", "Korea, South"]) | (
-    st.sampled_from(["DE", "FR", "BR", "CD", "KR", "LA", "TZ", "VE", "PS", "MK"]).map(country_name)
-)
-PLACES = st.one_of(
-    st.fixed_dictionaries({"lat": DEGREES, "address": TEXTS, "lng": DEGREES}),
-    st.fixed_dictionaries({"place": st.builds("{} {} {}".format, DEGREES, DEGREES, TEXTS)}),
-)
 LABELS = st.lists(TEXTS, max_size=4) | TEXTS
-EMAILS = st.lists(st.sampled_from([*PEOPLE.values(), "ADA@npd.test"]), max_size=4)
 RELATED = st.sampled_from([None, *({"id": f"uuid-{key}", "item": key, "name": name} for key, name in ITEMS.items())])
 
 
@@ -65,12 +55,8 @@ VALUES: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "date": _of(DAYS),
     "numbers": _of(NUMBERS),
     "checkbox": _of(st.booleans()),
-    "people": _of(EMAILS | EMAILS.map(", ".join)),
-    "country": _of(COUNTRIES),
-    "location": PLACES,
     "relation": _of(RELATED),
     "relation_name": _of(RELATED),
-    "tags": _of(st.lists(st.sampled_from([*TAGS.values(), " VIP "]), max_size=4)),
     "list_text": _of(st.lists(TEXTS, max_size=4) | TEXTS),
 }
 CASES = st.sampled_from(sorted(VALUES)).flatmap(lambda name: VALUES[name].map(lambda value: (name, value)))
@@ -212,11 +198,7 @@ KEYS = {
     "date": ["date"],
     "numbers": ["value"],
     "checkbox": ["checked"],
-    "people": ["personsAndTeams"],
-    "country": ["countryCode"],
-    "location": ["lat", "lng", "address"],
     "relation": ["item_ids", "linkedPulseIds"],
-    "tags": ["tag_ids"],
 }
 EVERY_KEY = sorted({key for keys in KEYS.values() for key in keys} | {"id", "kind", "x"})
 JSON = st.recursive(
@@ -225,7 +207,7 @@ JSON = st.recursive(
     max_leaves=6,
 )
 TYPES = ["text", "long-text", "email", "phone", "link", "color", "dropdown", "date", "numeric", "boolean"]
-TYPES += ["multiple-person", "country", "location", "board-relation", "tag", "name", "mirror", ""]
+TYPES += ["multiple-person", "board-relation", "name", "mirror", ""]
 
 
 @given(st.sampled_from(CONVERTERS), JSON, st.sampled_from(TYPES))

@@ -120,15 +120,6 @@ def _column(kind: str, settings: object, wanted: ColumnCheck) -> Callable[[FakeA
     return change
 
 
-def _rules(required: object, rules: object) -> Callable[[FakeAccount, BoardCheck], BoardCheck]:
-    def change(account: FakeAccount, check: BoardCheck) -> BoardCheck:
-        account.boards["7"]["columns"] += [{"id": "region", "title": "Region", "type": "text", "archived": False}]
-        account.rules["7"] = {"required_column_ids": required, "rules": rules}
-        return check
-
-    return change
-
-
 def _items(count: int) -> Callable[[FakeAccount, BoardCheck], BoardCheck]:
     def change(account: FakeAccount, check: BoardCheck) -> BoardCheck:
         account.boards["7"] |= {"items_count": count, "items_limit": 10_000}
@@ -163,9 +154,6 @@ def _another_set_is_there(account: FakeAccount, check: BoardCheck) -> BoardCheck
     return check
 
 
-CONDITION = {"groups": [{"operator": "IS_NOT_EMPTY", "column_id": "email_x"}]}
-
-
 @pytest.mark.parametrize(
     ("change", "level", "subject", "said"),
     [
@@ -188,8 +176,6 @@ CONDITION = {"groups": [{"operator": "IS_NOT_EMPTY", "column_id": "email_x"}]}
             ),
             *("warning", "columns", "labels Stuck"),
         ),
-        (_rules(["email_x", "region", "gone"], None), "problem", "columns", "“Region” (region)"),
-        (_rules(None, {"a": {"if": CONDITION, "then": CONDITION}}), "warning", "columns", "1 validation rule"),
         (_one_of_ours_is_gone, "problem", "webhooks", "create_item"),
         (_hooks_are_hidden, "problem", "webhooks", "can't be read"),
         (_some_go_to_an_old_address, "problem", "webhooks", "7 webhooks of ours"),

@@ -104,7 +104,7 @@ def test_an_answer_that_stays_away_is_raised(account: FakeAccount) -> None:
     assert account.calls == 2
 
 
-ALIASES = ColumnSpec("aliases", "Aliases", "text", "aliases", ("dropdown", "tags", "text"), optional=True)
+ALIASES = ColumnSpec("aliases", "Aliases", "text", "aliases", ("dropdown", "text"), optional=True)
 RELATION = ColumnSpec(
     "org", "Organization", "board_relation", "org", ("board_relation", "text"), optional=True, target_board="9"
 )

@@ -163,7 +163,6 @@ FILLED: Mapping[str, Any] = {"aliases": ["ACME"], "inventory_url": "https://acme
 AGREED_IN: Mapping[str, Any] = {
     "list_text": "ACME",
     "dropdown": {"values": [{"id": "1", "label": "ACME"}]},
-    "tags": {"tag_ids": ["1"], "names": {"1": "ACME"}},
     "link": {"url": "https://acme.example", "text": "Acme"},
     "text": "https://acme.example",
     "relation": {"item_ids": ["70"]},

@@ -18,7 +18,7 @@ from tests.support.prepared import Prepared
 from tests.support.sandbox import Sandbox
 from tests.support.site import sandbox_process
 
-PASSWORD, PAGE_TOKEN = "demo-password", "page-token-of-the-demo"
+PASSWORD = "demo-password"
 
 
 @dataclass
@@ -88,4 +88,3 @@ def _point_at(patch: pytest.MonkeyPatch, sandbox: Sandbox, receiver: ThreadingHT
     patch.setattr(settings, "NEW_ITEM_WAIT_SECONDS", float(supervisor.NEW_ITEM_WAIT))
     patch.setattr(settings, "SITE_URL", f"http://127.0.0.1:{receiver.server_address[1]}")
     patch.setenv("ADMIN_PASSWORD", PASSWORD)
-    patch.setenv("NPD_TOKEN", PAGE_TOKEN)

@@ -58,7 +58,7 @@ BANNED = {
     r"\bsamples? of (?:synced|records)\b|\bdrift(?:s|ed)?\b": "verification; difference; board changed",
     r"\bunite[ds]?\b(?! )|\bunite \(": "merge lists",
     r"\bforg(?:et|ets|ot|otten)\b": "delete old data",
-    r"\bwebhook doors?\b|\bdoors\b": "webhook endpoint, endpoints",
+    r"\bdoors?\b": "endpoint, endpoints",
     r"\bways? out\b": "options",
     r"\bby the sync\b": "NPD Sync",
     r"\bcandidates?\b": "unmatched item",

@@ -13,13 +13,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from django.contrib.auth import get_user_model
 
 from config.embedded import processes, stop, supervisor
 from config.embedded.processes import StartError
 from config.embedded.supervisor import keep_private, run_lock
 from config.environment import secrets_of
-from npd.management.commands import demo
+from npd.models import Contact
 from tests.embedded.conftest import folder_of_ones_own
 from tests.support.servers import NOT_FOR_TESTS, ROOT, free_port, ran
 from tests.support.site import child_environment
@@ -303,10 +302,10 @@ def test_the_sandboxs_command_line_shows_no_secret(tmp_path: Path) -> None:
     assert not [value for value in vars(secrets).values() if value in command]
 
 
-def test_a_database_with_the_demos_board_page_holds_sample_data(transactional_db: None) -> None:
+def test_a_database_with_the_demos_contacts_holds_sample_data(transactional_db: None) -> None:
     url = child_environment()["DATABASE_URL"]
     assert not supervisor.holds_sample_data(url)
-    get_user_model().objects.create_user(demo.PAGE_USER)
+    Contact.objects.create(name="Ada", email="ada.1@mail.example.com")
     assert supervisor.holds_sample_data(url)
 
 

@@ -1,6 +1,6 @@
 """The rules that decide without asking: NPD wins, Monday wins, the newer edit, lists united."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from pghistory.core import event_models
 
@@ -14,12 +14,12 @@ def rule(key: str, which: str) -> None:
     FieldMapping.objects.filter(key=key).update(rule=which)
 
 
-def edited_in_npd(contact: Contact, *, seconds_ago: int = 0, at: datetime | None = None, **values: str) -> None:
-    """An edit as NPD's history would tell of it by now; the database's own clock can't be moved."""
+def edited_in_npd(contact: Contact, *, seconds_ago: int, **values: str) -> None:
+    """An edit that NPD's history dates so many seconds back."""
     Contact.objects.filter(pk=contact.pk).update(**values)
     [history] = event_models(tracks_model=Contact)
     newest = history._default_manager.filter(pgh_obj_id=contact.pk).latest("pgh_id")
-    at = at or newest.pgh_created_at - timedelta(seconds=seconds_ago)
+    at = newest.pgh_created_at - timedelta(seconds=seconds_ago)
     history._default_manager.filter(pk=newest.pk).update(pgh_created_at=at)
 
 

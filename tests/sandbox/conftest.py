@@ -49,7 +49,7 @@ class Simulator:
 
     def start(self, **settings: Any) -> None:
         given = {"site_url": self.url, "token": TOKEN} | settings
-        by_address[urlsplit(self.url).netloc] = build(Settings(**given)).application
+        by_address[urlsplit(self.url).netloc] = build(Settings(**given))
 
     def post(self, document: str, variables: dict[str, Any] | None = None, **headers: str) -> requests.Response:
         """One request at /v2; header names are given with underscores."""

@@ -7,8 +7,6 @@ import pytest
 
 from tests.sandbox.conftest import COLUMNS, Simulator
 
-MORE = {"owner": "people", "land": "country", "place": "location", "topics": "tags"}
-
 REFUSED: list[tuple[str, Any, str]] = [
     ("email", "not an address", "email is not valid"),
     ("email", {"email": '"quoted local"@b.test', "text": "x"}, "email is not valid"),
@@ -27,18 +25,6 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("ticked", "true", "simple strings are not supported"),
     ("ticked", "", "simple strings are not supported"),
     ("ticked", {}, "is expected"),
-    ("owner", {"personsAndTeams": [{"id": 12, "kind": "person"}]}, "InvalidUserIdException"),
-    ("owner", {"personsAndTeams": [{"id": -4, "kind": "person"}]}, "ColumnValueException"),
-    ("owner", {"personsAndTeams": [{"id": 67210011, "kind": "robot"}]}, "ColumnValueException"),
-    ("owner", "Maya Lind", "ColumnValueException"),
-    ("land", "US", "ColumnValueException"),
-    ("land", {"countryCode": "XX", "countryName": "Nowhere"}, "ColumnValueException"),
-    ("land", "", "ColumnValueException"),
-    ("place", {"lat": "90", "lng": "0", "address": "pole"}, "ColumnValueException"),
-    ("place", {"lat": "0", "lng": "-180.1", "address": "x"}, "ColumnValueException"),
-    ("place", {"address": "only words"}, "ColumnValueException"),
-    ("place", "", "ColumnValueException"),
-    ("topics", {"tag_ids": [1]}, "ColumnValueException"),
 ]
 
 
@@ -46,13 +32,13 @@ REFUSED: list[tuple[str, Any, str]] = [
 def test_a_bad_value_is_refused_and_nothing_of_the_mutation_is_kept(
     simulator: Simulator, column: str, written: Any, words: str
 ) -> None:
-    board = simulator.board(COLUMNS | MORE)
+    board = simulator.board(COLUMNS)
     item = simulator.item(board, role="before")
     answer = simulator.change(board, item, {"role": "after", column: written})
     assert answer["data"] == {"change_multiple_column_values": None}
     (error,) = answer["errors"]
-    assert error["extensions"]["code"] in ("ColumnValueException", "InvalidUserIdException")
-    assert words in f"{error['extensions']['code']}: {error['message']}"
+    assert error["extensions"]["code"] == "ColumnValueException"
+    assert words in error["message"]
     assert error["path"] == ["change_multiple_column_values"]
     assert simulator.cell(item, "role")["text"] == "before"
 

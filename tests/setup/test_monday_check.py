@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from sync.clock import SyncNow
-from sync.models import BoardLink, FieldMapping, Intent, MondayAccount, SyncQueue, WebhookEvent
+from sync.models import BoardLink, Intent, MondayAccount, SyncQueue, WebhookEvent
 from sync.operations import doctor
 from tests.admin import states
 from tests.support.sandbox import Sandbox
@@ -65,15 +65,11 @@ def test_each_thing_that_is_wrong_with_the_boards_is_told_in_one_run(set_up: Boa
     monday.query("mutation ($i: ID!) { delete_webhook(id: $i) { id } }", i=hook)
     monday.delete_board(organizations.board_id)
     BoardLink.objects.filter(pk=set_up.pk).update(group_id="gone")
-    FieldMapping.objects.create(
-        link=set_up, key="owner", label="Owner", fields=["notes"], converter="people", column_id="notes"
-    )
-    MondayAccount.objects.update(users={}, stop_reason="Blocked for now.", stopped_until="2999-01-01T00:00:00Z")
+    MondayAccount.objects.update(stop_reason="Blocked for now.", stopped_until="2999-01-01T00:00:00Z")
     told = found("problem")
     assert {topic for topic, _ in told} == {"board", "columns", "webhooks", "pause"}
     for topic, part in [
         ("columns", "(phone) is missing"),
-        ("columns", "people"),
         ("webhooks", "change_name"),
         ("board", organizations.board_id),
         ("board", "group gone"),

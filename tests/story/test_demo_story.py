@@ -11,7 +11,7 @@ from tests.support.site import Site
 
 __all__ = ["sandbox"]
 
-COUNTRY = " SE"  # the board's editor takes it with the number, and shows the number only
+COUNTRY = " SE"  # a phone's cell takes it with the number
 
 
 @pytest.mark.journey
@@ -46,7 +46,6 @@ def open_board(page: Page) -> Page:
         page.get_by_role("link", name=re.compile("Open the item of .* on Monday")).first.click()
     board = popup.value
     board.set_viewport_size({"width": 1280, "height": 800})
-    expect(board.locator("#live")).to_have_text("live")
     return board
 
 
@@ -58,16 +57,15 @@ def save(page: Page, **values: str) -> None:
 
 
 def cell(board: Page, column: str) -> Locator:
-    return board.locator("tr", has_text=HEROINE).locator(f"td[data-title='{column}'] button.cell")
+    return board.get_by_label(f"{column} of {HEROINE}", exact=True)
 
 
 def type_into(board: Page, column: str, text: str) -> None:
-    cell(board, column).click()
-    editor = board.locator(".editor")
-    editor.fill(text)
-    editor.press("Enter")
-    expect(editor).to_have_count(0)
-    expect(cell(board, column)).to_have_text(text.removesuffix(COUNTRY))
+    """Write a cell, and wait until the page shows that the Monday user did."""
+    cell(board, column).fill(text)
+    with board.expect_navigation():
+        board.locator("form", has=cell(board, column)).get_by_role("button", name="Save").click()
+    expect(cell(board, column)).to_have_value(text)
 
 
 def an_edit_in_npd_shows_on_the_board(site: Site, page: Page, board: Page) -> None:
@@ -78,13 +76,11 @@ def an_edit_in_npd_shows_on_the_board(site: Site, page: Page, board: Page) -> No
         page.evaluate("window.wasLoadedBefore = true")
     expect(page.get_by_label("Sync state")).to_contain_text("Synced")
     assert page.evaluate("window.wasLoadedBefore")
-    expect(cell(board, "Role")).to_have_text("Head of purchasing")
-    expect(board.locator("tr", has_text=HEROINE)).to_contain_text("just now · NPD Sync")
+    expect(cell(board, "Role")).to_have_value("Head of purchasing")
 
 
 def an_edit_on_the_board_shows_in_npd(page: Page, board: Page) -> None:
     type_into(board, "Notes", "Call in the morning. Orders in spring and autumn.")
-    expect(board.locator("#deliveries li").first).to_contain_text("200 in")
     expect(page.locator("[name=notes]")).to_have_value("Call in the morning. Orders in spring and autumn.")
     expect(page.get_by_label("Sync state")).to_contain_text("Synced")
     assert page.evaluate("window.wasLoadedBefore")
@@ -130,8 +126,8 @@ def settle_it_by_keys(page: Page) -> None:
 
 
 def both_sides_show_the_result(page: Page, board: Page) -> None:
-    expect(cell(board, "Role")).to_have_text("Director of purchasing")
-    expect(cell(board, "Phone")).to_have_text("+46 31 701 55 00")
+    expect(cell(board, "Role")).to_have_value("Director of purchasing")
+    expect(cell(board, "Phone")).to_have_value(f"+46 31 701 55 00{COUNTRY}")
     page.get_by_role("link", name=HEROINE).first.click()
     expect(page.get_by_label("Sync state")).to_contain_text("Synced")
     expect(page.locator("[name=role_title]")).to_have_value("Director of purchasing")

@@ -118,8 +118,7 @@ def recorded(made: dict[str, Any]) -> list[str]:
         for path, item in made["paths"].items()
         for method, one in item.items()
     ]
-    sent = [_operation(f"WEBHOOK {name}", one) for name, item in made["webhooks"].items() for one in item.values()]
-    return [*sorted(operations), *sent, *(line for name in sorted(shapes) for line in _shape(name, shapes))]
+    return [*sorted(operations), *(line for name in sorted(shapes) for line in _shape(name, shapes))]
 
 
 def _operation(place: str, operation: dict[str, Any]) -> str:

@@ -24,7 +24,6 @@ class Deal(SyncedModel):
     won = models.BooleanField(default=False)
     products = ArrayField(models.CharField(max_length=20), default=list, blank=True)
     met = models.DateTimeField(null=True, blank=True)
-    owner = models.CharField(max_length=200, blank=True, default="")
 
     class Meta(SyncedModel.Meta):
         app_label = "deals"
@@ -49,7 +48,6 @@ SPEC = EntitySpec(
         MappingSpec("amount", "Amount", ("amount",), "numbers", "amount"),
         MappingSpec("won", "Won", ("won",), "checkbox", "won"),
         MappingSpec("products", "Products", ("products",), "dropdown", "products"),
-        MappingSpec("owner", "Owner", ("owner",), "people", "owner"),
     ),
 )
 

@@ -16,7 +16,6 @@ import pghistory
 import requests
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Permission
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.urls import reverse
@@ -26,12 +25,12 @@ from pghistory.models import Context
 from npd.models import Contact, Organization
 from sync import connectors, registry
 from sync.boards.board_setup import set_up_all
-from sync.choices import QueueStatus, TokenScope
+from sync.choices import QueueStatus
 from sync.clock import SyncNow
 from sync.connectors.base.errors import ConnectorError
 from sync.kernel.conflict_store import current_store
 from sync.kernel.messages import ActionError
-from sync.models import ApiToken, BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
+from sync.models import BoardLink, FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
 from sync.operations.detect.comparison import enqueue_unmatched
 from sync.operations.worker import drain
 from sync.reconcile.field_values import stored_values
@@ -39,10 +38,6 @@ from sync.records.unmatched_items import UnmatchedFinding, note_unmatched
 from sync.registry import item_url, link_of
 
 ADMIN = "admin"
-PAGE_USER = "monday-sandbox"
-
-# Why an unmatched item still waits.
-PAGE_USER_VIEWS = ("syncqueue",)
 
 
 def create_admin() -> bool:
@@ -53,20 +48,6 @@ def create_admin() -> bool:
         return False
     users.create_superuser(ADMIN, "admin@example.com", password)
     return True
-
-
-def create_page_user() -> None:
-    """Create the board page's user with the token in NPD_TOKEN; it may read and not change."""
-    key = os.environ.get("NPD_TOKEN", "")
-    if not key:
-        return
-    user, is_new = get_user_model().objects.get_or_create(username=PAGE_USER)
-    if is_new:
-        user.set_unusable_password()
-        user.save()
-    user.user_permissions.set(Permission.objects.filter(codename__in=[f"view_{name}" for name in PAGE_USER_VIEWS]))
-    ApiToken.objects.filter(user=user).delete()
-    ApiToken.objects.issue(user, "The sandbox's page", scopes=[TokenScope.READ], text=key)
 
 
 # The sample records out of data/, as model instances that are not saved yet.
@@ -369,7 +350,7 @@ def _steps(link: BoardLink) -> Iterator[tuple[str, str]]:
         yield f"{blocked.name} has an email that Monday rejects; only that field is blocked:", _record(blocked)
     row = SyncQueue.objects.filter(entity_id=demo_people().failed, status=QueueStatus.FAILED).first()
     if row is not None and (failed := _contact(demo_people().failed)) is not None:
-        hint = "press “No more faults” under “Faults & tools” on the board, then Retry here:"
+        hint = "press “No more faults” under “Faults & tools” in the sandbox, then Retry here:"
         address = settings.SITE_URL + reverse("admin:sync_syncqueue_change", args=[row.pk])
         yield f"A change of {failed.name} failed five times; {hint}", address
     if (disabled := _contact(demo_people().disabled)) is not None:
@@ -408,7 +389,6 @@ class Command(BaseCommand):
                 check_present()
                 sandbox = Sandbox()
                 create_admin()
-                create_page_user()
                 for outcome in set_up_all():
                     if outcome.problems:
                         raise CommandError("\n".join(outcome.problems))

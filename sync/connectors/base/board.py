@@ -36,23 +36,11 @@ class BoardColumn:
 
 
 @dataclass(frozen=True)
-class BoardRules:
-    """What a board's own validation asks of its items.
-
-    `columns` is what it asks of single columns, by their ids, as converters read it under `validation` of a column's
-    settings; `required` is a key there. `conditional` counts the rules that depend on another column's value.
-    """
-
-    columns: Mapping[str, Mapping[str, Any]]
-    conditional: int = 0
-
-
-@dataclass(frozen=True)
 class Board:
     """A board as Monday answers it; `state` is active, archived or deleted.
 
     `groups` gives the title of each group that can take items, the topmost first; `items_limit` is how many
-    items the board takes, None where Monday doesn't say. `rules` is None where they were not told.
+    items the board takes, None where Monday doesn't say.
     """
 
     id: str
@@ -62,7 +50,6 @@ class Board:
     columns: tuple[BoardColumn, ...]
     items_count: int | None = None
     items_limit: int | None = None
-    rules: BoardRules | None = None
 
     @property
     def is_active(self) -> bool:

@@ -80,36 +80,9 @@ class CallReport:
     seconds: float = 0.0
 
 
-# An app's authorization by OAuth: who it is, and what it was granted.
-
-
-@dataclass(frozen=True)
-class OAuthApp:
-    """An app as the other system knows it; `page_url` is its site for browsers, `url` the same for our calls."""
-
-    client_id: str
-    client_secret: str = field(repr=False)
-    url: str
-    page_url: str
-
-
-@dataclass(frozen=True)
-class OAuthGrant:
-    """The tokens of an authorization; `expires_at` is the access token's end, None where it can't be read."""
-
-    access_token: str = field(repr=False)
-    refresh_token: str = field(repr=False)
-    expires_at: datetime | None = None
-    scopes: tuple[str, ...] = ()
-
-
 class Connector(Protocol):
     """One system, reached by a transport that sends its requests (and meters them)."""
 
-    people_converters: ClassVar[Collection[str]]
-    """Converters that must know the account's users."""
-    tag_converters: ClassVar[Collection[str]]
-    """Converters that must know the account's tags."""
     multiline_converters: ClassVar[Collection[str]]
     """Converters whose values are mostly of several lines."""
     readable_types: ClassVar[Collection[str]]
@@ -121,8 +94,6 @@ class Connector(Protocol):
     """Under which types deliveries of each kind are stored."""
     event_paths: ClassVar[board.EventPaths]
     items_per_read: ClassVar[int]
-    sign_in_url: ClassVar[str]
-    """Where an app's authorization is asked for and answered, if not at the same place as the calls."""
 
     def __init__(self, transport: Any) -> None: ...
 
@@ -214,9 +185,6 @@ class Connector(Protocol):
 
     def write(self, request: board_items.WriteRequest, key: str) -> board_items.WriteResult:
         """Send a write; under the same key it takes effect once, however often it is sent."""
-
-    def create_tags(self, names: Sequence[str], board_id: str, key: str) -> dict[str, str]:
-        """A tag for each name, created or found: their names by id."""
 
     # What happened on a board.
 
@@ -311,21 +279,3 @@ class Connector(Protocol):
         self, info: AccountInfo, requested_version: str, boards: Sequence[board.BoardCheck]
     ) -> list[board.CheckResult]:
         """Check the account and everything about these boards; errors become results."""
-
-    # An app's authorization by OAuth. A refused code or token raises AuthorizationRejected.
-
-    @staticmethod
-    def authorization_url(app: OAuthApp, redirect_uri: str, state: str, verifier: str) -> str:
-        """The address to which a person is sent; the answer comes to `redirect_uri` with `state`."""
-
-    @staticmethod
-    def exchange_code(app: OAuthApp, code: str, redirect_uri: str, verifier: str) -> OAuthGrant:
-        """The tokens for the code that came back."""
-
-    @staticmethod
-    def refresh_grant(app: OAuthApp, refresh_token: str) -> OAuthGrant:
-        """New tokens before the old access token ends; the refresh token is used up."""
-
-    @staticmethod
-    def revoke_grant(app: OAuthApp, grant: OAuthGrant) -> None:
-        """End the tokens, also where they were copied."""

@@ -36,15 +36,12 @@ class ConverterOptions:
     """What a converter needs to know besides the value.
 
     `region` is the country of phone numbers without one, by code or name; `settings` the column's settings as
-    Monday gives them, with what the board's rules ask of the column under `validation`; `people` email addresses by
-    user id, `tags` names by tag id, `items` names of related items by id (only to show them); `choices` the labels of
-    the values that NPD's field may have, by value.
+    Monday gives them; `items` names of related items by id (only to show them); `choices` the labels of the values that
+    NPD's field may have, by value.
     """
 
     region: str = "US"
     settings: Mapping[str, Any] = field(default_factory=dict)
-    people: Mapping[str, str] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)
     items: Mapping[str, str] = field(default_factory=dict)
     choices: Mapping[str, str] = field(default_factory=dict)
 
@@ -99,14 +96,6 @@ class Converter(Protocol):
     def sent_as_stored(self, sent: Any) -> Any:
         """What `to_remote` returned, in the form of what `stored_value` returns for it."""
         return sent
-
-    def missing_tags(self, raw_local: Local) -> list[str]:
-        """The names in the value for which tags must be created before the value can be written."""
-        return []
-
-    def tag_names(self, remote_raw: Any) -> Mapping[str, str]:
-        """The names, by id, of the tags in what `stored_value` returned."""
-        return {}
 
     def display(self, canonical: Canonical) -> str:
         """The value for people; the empty value is an empty text."""
@@ -245,8 +234,8 @@ def parse_elements(value: Any) -> list[str]:
 
 
 def _without_empty(texts: Iterable[str]) -> list[str]:
-    found = [fold_whitespace(text) for text in texts]
-    return list(dict.fromkeys(text for text in found if text is not None))
+    folded = [fold_whitespace(text) for text in texts]
+    return list(dict.fromkeys(text for text in folded if text is not None))
 
 
 # Choices: a field's values, which a board shows by their labels.
@@ -291,13 +280,13 @@ class ChoiceConverter(Converter):
     The label is the canonical form, also of a board that shows the value itself: neither is rewritten for the other.
     """
 
-    def __init__(self, inner: Converter, choices: Choices, known: Iterable[str]) -> None:
+    def __init__(self, inner: Converter, choices: Choices, column_labels: Iterable[str]) -> None:
         self.inner, self.choices = inner, choices
         self.column_type, self.creates_labels = inner.column_type, inner.creates_labels
         self.names_items = inner.names_items
         # A label that the column has already, in whatever case, is not made a second time.
         self._spellings: dict[str, str] = {}
-        for text in known:
+        for text in column_labels:
             value = choices.value_of(text)
             if value is not None and (value not in self._spellings or text == choices.label_of(value)):
                 self._spellings[value] = text
@@ -331,20 +320,14 @@ class ChoiceConverter(Converter):
     def sent_as_stored(self, sent: Any) -> Any:
         return self.inner.sent_as_stored(sent)
 
-    def missing_tags(self, raw_local: Local) -> list[str]:
-        return self.inner.missing_tags(self._spelled(raw_local))
-
-    def tag_names(self, remote_raw: Any) -> Mapping[str, str]:
-        return self.inner.tag_names(remote_raw)
-
     def display(self, canonical: Canonical) -> str:
         return self.inner.display(canonical)
 
     def from_event(self, payload_value: Any, column_type: str) -> Canonical:
         return self._by_label(self.inner.from_event(payload_value, column_type))
 
-    def _by_label(self, found: Canonical) -> Canonical:
-        return self._label(found) if isinstance(found, str) else found
+    def _by_label(self, canonical: Canonical) -> Canonical:
+        return self._label(canonical) if isinstance(canonical, str) else canonical
 
     def _label(self, text: str) -> str:
         value = self.choices.value_of(text)
@@ -363,8 +346,8 @@ class ChoiceConverter(Converter):
 class ChoiceListConverter(ChoiceConverter, ListConverter):
     """The same of a list, or of one text in a column of several labels."""
 
-    def __init__(self, inner: Converter, choices: Choices, known: Iterable[str]) -> None:
-        super().__init__(inner, choices, known)
+    def __init__(self, inner: Converter, choices: Choices, column_labels: Iterable[str]) -> None:
+        super().__init__(inner, choices, column_labels)
         assert isinstance(inner, ListConverter)
         self._list, self.takes_single_text = inner, inner.takes_single_text
 
@@ -383,19 +366,19 @@ class ChoiceListConverter(ChoiceConverter, ListConverter):
     def like_current(self, elements: list[str], current: Any) -> Any:
         return self._list.like_current([self.choices.checked(element) for element in elements], current)
 
-    def _by_label(self, found: Canonical) -> Canonical:
-        return self.canonical(found or ())
+    def _by_label(self, canonical: Canonical) -> Canonical:
+        return self.canonical(canonical or ())
 
 
-def by_label(convert: Converter, labels: Mapping[str, str], known: Iterable[str]) -> Converter:
-    """The converter for a field with these choices; `known` are the labels that its column has."""
+def by_label(convert: Converter, labels: Mapping[str, str], column_labels: Iterable[str]) -> Converter:
+    """The converter for a field with these choices; `column_labels` are those that its column has."""
     made = ChoiceListConverter if isinstance(convert, ListConverter) else ChoiceConverter
-    return made(convert, Choices(labels), known)
+    return made(convert, Choices(labels), column_labels)
 
 
 def _each_text(raw: Local, change: Callable[[str], str]) -> Local:
     """The one field's value, or each element of its list, changed; an empty one as it is."""
     name, value = only_field(raw)
     if isinstance(value, list | tuple):
-        return {name: [change(str(one)) for one in value]}
+        return {name: [change(str(element)) for element in value]}
     return raw if value in (None, "") else {name: change(str(value))}

@@ -7,7 +7,6 @@ ConnectorError
 │   └── ItemLocked                        the item, or one that it is connected with, is being changed
 ├── FieldRejected            FIELD        one value of one record
 │   ├── NameRejected                      the item's name is too long or empty
-│   ├── PersonRejected                    a person or team that may not be assigned on the board
 │   ├── ItemNotConnected                  an item of a board to which the column doesn't lead
 │   ├── RulesBroken                       values that the board's own validation rules refuse
 │   └── LabelUnknown                      a label that the column doesn't have
@@ -24,8 +23,6 @@ ConnectorError
 │   └── WebhooksIncomplete                some webhooks exist and some don't (board.py)
 ├── AccountRejected          ACCOUNT      every call would fail the same way
 │   ├── NotAuthenticated                  wrong or missing token
-│   ├── AuthorizationRejected             an app's code, refresh token or secret isn't accepted
-│   ├── CodeNotExchanged                  no tokens came for an app's code, which is good once
 │   ├── UserDenied                        the token's user is inactive, a viewer or not confirmed
 │   ├── AddressForbidden                  the account admits only some IP addresses
 │   ├── PermissionMissing                 the token lacks a scope, or HTTP 403
@@ -216,10 +213,6 @@ class NameRejected(FieldRejected):
     advice = "An item's name has 1 to 255 characters; change the name in NPD."
 
 
-class PersonRejected(FieldRejected):
-    advice = "Give this person, or team, access to the board on Monday, or choose another."
-
-
 class ItemNotConnected(FieldRejected):
     advice = "On the board, open the column's settings and connect the board of that item too, or choose another."
 
@@ -304,18 +297,6 @@ class NotAuthenticated(AccountRejected):
     advice_on_server = "Replace the API token on the server."
     """Where no page takes another token."""
     for_administrator = "Where MONDAY_API_KEY is set, it has to be valid. After a change restart web, worker and beat."
-
-
-class AuthorizationRejected(AccountRejected):
-    """Monday takes this code, refresh token or client secret no more, so asking again is of no use."""
-
-    advice = "Connect with Monday again; where that fails too, check the app's client ID, client secret and address."
-
-
-class CodeNotExchanged(AccountRejected):
-    """Monday's sign-in gave no tokens for an app's code; nobody asks again, for the code may be used up."""
-
-    advice = "Nothing was kept, and it is not tried again by itself: connect with Monday again."
 
 
 class UserDenied(AccountRejected):

@@ -8,18 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from sync.connectors.base import errors
-from sync.connectors.base.board import RELATION, Board, BoardColumn, BoardRules, BoardSetup, ColumnSpec, ListedBoard
+from sync.connectors.base.board import RELATION, Board, BoardColumn, BoardSetup, ColumnSpec, ListedBoard
 from sync.connectors.monday.columns.labels import label_settings
-from sync.connectors.monday.graphql import (
-    Api,
-    Document,
-    checked_root,
-    int_or_none,
-    json_object,
-    mapping_or_empty,
-    mutate_root,
-    query_root,
-)
+from sync.connectors.monday.graphql import Api, Document, int_or_none, json_object, mutate_root, query_root
 
 # 25 boards a page unless asked otherwise, and only active ones (reference/boards); `settings` since 2025-10.
 BOARD_FIELDS = """id name state items_count items_limit
@@ -43,56 +34,23 @@ CREATE_COLUMN = """mutation CreateColumn(
 }"""
 
 
-def boards_query(board_ids: Sequence[str], *, with_rules: bool = True) -> Document:
-    """Boards by id, and what the validation of each asks (developer.monday.com/api-reference/reference/validations)."""
-    numbers = range(len(board_ids) if with_rules else 0)
-    declared = "".join(f", $board{n}: ID!" for n in numbers)
-    rules = "".join(f"\n  rules{n}: validations(id: $board{n}) {{ required_column_ids rules }}" for n in numbers)
-    text = f"""query Boards($ids: [ID!]!{declared}) {{
+READ_BOARDS = f"""query Boards($ids: [ID!]!) {{
   boards(ids: $ids, state: all, limit: 100) {{
     {BOARD_FIELDS}
-  }}{rules}
+  }}
 }}"""
-    return Document(text, {"ids": list(board_ids)} | {f"board{n}": board_ids[n] for n in numbers})
 
 
 def read_boards(api: Api, board_ids: Sequence[str]) -> dict[str, Board]:
     """Boards by id; those that don't exist or are hidden from the token's user are absent.
 
-    Raises ConnectorError, also where a part of a board was left out: set-up would create that part again. Its rules may
-    be left out, as they are on plans without them.
+    Raises ConnectorError, also where a part of a board was left out: set-up would create that part again.
     """
     if not board_ids:
         return {}
-    try:
-        answer = api.execute(*boards_query(board_ids))
-    # For want of a scope Monday may reject the whole query, and a set-up needs no rules.
-    except (errors.BoardForbidden, errors.DocumentRejected, errors.PermissionMissing):
-        answer = api.execute(*boards_query(board_ids, with_rules=False))
-    told = answer.data or {}
-    rules = {board_id: parse_rules(told.get(f"rules{n}")) for n, board_id in enumerate(board_ids)}
-    boards = [parse_board(node) for node in checked_root(answer, "boards") if isinstance(node, Mapping)]
-    return {board.id: replace(board, rules=rules.get(board.id)) for board in boards}
-
-
-def parse_rules(node: Any) -> BoardRules | None:
-    """Read the answer to `validations`; None where it tells nothing, as on plans without this feature."""
-    if not isinstance(node, Mapping):
-        return None
-    ids = node.get("required_column_ids")
-    columns: dict[str, dict[str, Any]] = {str(one): {"required": True} for one in ids or () if one}
-    conditional = 0
-    for rule in json_object(node.get("rules")).values():
-        if mapping_or_empty(rule).get("if"):
-            conditional += 1
-            continue
-        groups = mapping_or_empty(mapping_or_empty(rule).get("then")).get("groups")
-        # Without a condition a rule has exactly one constraint.
-        if isinstance(groups, list) and len(groups) == 1 and (told := mapping_or_empty(groups[0])).get("column_id"):
-            column = columns.setdefault(str(told["column_id"]), {})
-            values = told.get("compare_value")
-            column |= {"operator": str(told.get("operator")), "values": values if isinstance(values, list) else []}
-    return BoardRules(columns, conditional)
+    nodes = query_root(api, Document(READ_BOARDS, {"ids": list(board_ids)}), "boards")
+    boards = [parse_board(node) for node in nodes if isinstance(node, Mapping)]
+    return {board.id: board for board in boards}
 
 
 def parse_column(node: Mapping[str, Any]) -> BoardColumn:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sync.connectors.base.board import RELATION, Board, BoardCheck, BoardRules, CheckResult, ColumnCheck
+from sync.connectors.base.board import RELATION, Board, BoardCheck, CheckResult, ColumnCheck
 from sync.connectors.base.board_items import NAME_COLUMN
 from sync.connectors.base.connector import AccountInfo
 from sync.connectors.base.errors import (
@@ -52,7 +52,7 @@ PROBE = f"query Probe {{ me {{ id }} {COMPLEXITY} }}"
 # What every token may read, for tokens whose scopes or plan make Monday reject the whole first query.
 _SHORT_ACCOUNT_INFO = f"query ShortGreeting {{ {COMPLEXITY} me {{ id name }} version {{ kind value }} }}"
 
-# Former users too: people columns still name them.
+# Former users too: their edits still name them.
 _USERS = f"""query Users($page: Int!, $limit: Int!) {{
   {COMPLEXITY}
   users(page: $page, limit: $limit, status: [ACTIVE, PENDING, INACTIVE]) {{ id name email }}
@@ -255,24 +255,7 @@ def _check_board(api: Api, check: BoardCheck, board: Board | None) -> Iterator[C
         if not wrong_count:
             message = f"{check.title}: all {len(check.columns)} mapped columns are there."
             yield CheckResult(True, message, subject="columns")
-        yield from _check_rules(check, board)
         yield from _check_webhooks(api, check, board.id)
-
-
-def _check_rules(check: BoardCheck, board: Board) -> Iterator[CheckResult]:
-    rules = board.rules or BoardRules({})
-    required = [one for one in board.columns if rules.columns.get(one.id, {}).get("required")]
-    if unfilled := [f"“{one.title}” ({one.id})" for one in required if one.id not in check.columns]:
-        message = f"{check.title}: the board requires {', '.join(unfilled)}, which no field fills."
-        fix = "Map a field to it, or make the column optional on the board; until then Monday takes no new item."
-        yield CheckResult(False, message, fix, "columns")
-    if rules.conditional:
-        number = (
-            "1 validation rule depends" if rules.conditional == 1 else f"{rules.conditional} validation rules depend"
-        )
-        message = f"{check.title}: {number} on another column's value."
-        fix = "Nothing has to be done: what they refuse is blocked after it was sent, in Monday's words."
-        yield CheckResult(True, message, fix, "columns", is_warning=True)
 
 
 def _check_capacity(check: BoardCheck, board: Board) -> Iterator[CheckResult]:

@@ -431,7 +431,6 @@ _VALUE_WORDS: tuple[tuple[str, type[ConnectorError]], ...] = (
     ("inactive items", errors.ItemInactive),  # community 117322
     ("max ?locks ?exceeded", errors.ItemLocked),  # community 46018 and 40789
     # The last of them came as an invalid record (community 19867).
-    ("unable to assign|invalidPersonAssignment|without being exposed to it", errors.PersonRejected),
     ("not in the connected boards", errors.ItemNotConnected),  # community 29555 and 67850
     ("label .*(does not|doesn't) exist", errors.LabelUnknown),  # community 34196
     ("^invalid value|^email is not valid", errors.FieldRejected),  # community 122100, without a code

@@ -257,7 +257,7 @@ def decode_json(value: Any) -> Any:
 
 
 # What `value` and `text` lack: the label behind an index, labels that hold a comma, connected items (their
-# `value` is null since 2025-04), tags' names. Each type of column declares its own.
+# `value` is null since 2025-04). Each type of column declares its own.
 _ALWAYS = sorted(column.fragment for column in BY_TYPE.values() if column.is_always_asked)
 _OF_TYPE = {kind: column.fragment for kind, column in BY_TYPE.items() if column.fragment and not column.is_always_asked}
 
@@ -514,32 +514,3 @@ def check_alias(alias: str) -> str:
 def _encode_json(values: Mapping[str, Any]) -> str:
     """Monday's scalar JSON travels as a string (developer.monday.com/api-reference/reference/items)."""
     return json.dumps(dict(values), ensure_ascii=False, separators=(",", ":"))
-
-
-# Creating tags: the account's own list, from which a tags column takes its values by id.
-
-
-def create_tags_mutation(names: Sequence[str], board_id: str) -> Document:
-    """A tag for each name: created, or found where the account has it, so that the mutation can be repeated.
-
-    A private board has tags of its own and has to be named
-    (developer.monday.com/api-reference/reference/tags-1).
-    """
-    declarations = ", ".join(f"$name_{index}: String" for index in range(len(names)))
-    fields = "\n  ".join(
-        f"t{index}: create_or_get_tag(tag_name: $name_{index}, board_id: $board) {{ id name }}"
-        for index in range(len(names))
-    )
-    text = f"mutation Tags($board: ID, {declarations}) {{\n  {COMPLEXITY}\n  {fields}\n}}"
-    return Document(text, {"board": board_id} | {f"name_{index}": name for index, name in enumerate(names)})
-
-
-def parse_tags(answer: Answer, names: Sequence[str]) -> dict[str, str]:
-    """The tags' names by id, as Monday spells them; raises the error of the first tag that failed."""
-    found = {}
-    for index in range(len(names)):
-        tag = (answer.data or {}).get(f"t{index}")
-        if not isinstance(tag, Mapping) or not tag.get("id"):
-            raise answer.failure(f"t{index}", "Monday answered nothing for this tag")
-        found[str(tag["id"])] = str(tag.get("name") or names[index])
-    return found

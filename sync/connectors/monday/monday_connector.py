@@ -11,7 +11,7 @@ from sync.connectors.base.board import BoardActivity, UpdatedItemsPage
 from sync.connectors.base.board_items import Item, Reading, WriteRequest, WriteResult
 from sync.connectors.base.connector import AccountInfo, Connector
 from sync.connectors.base.errors import AnswerWithoutData
-from sync.connectors.monday import board_events, board_structure, client, columns, connection, items
+from sync.connectors.monday import board_events, board_structure, columns, connection, items
 from sync.connectors.monday.columns.places import phone_regions
 from sync.connectors.monday.graphql import Answer, Api, Document
 
@@ -43,8 +43,6 @@ def _reading(
 class MondayConnector(Connector):
     """`transport` sends a document: MondayClient, or what meters it."""
 
-    people_converters = frozenset(column.name for column in columns.COLUMN_CLASSES if column.needs_people)
-    tag_converters = frozenset(column.name for column in columns.COLUMN_CLASSES if column.needs_tags)
     multiline_converters = frozenset(column.name for column in columns.COLUMN_CLASSES if column.is_multiline)
     readable_types = frozenset(columns.BY_TYPE)
     distinctive_types = frozenset(kind for kind, column in columns.BY_TYPE.items() if column.is_distinctive)
@@ -52,7 +50,6 @@ class MondayConnector(Connector):
     event_types = board_events.EVENT_TYPES
     event_paths = board_events.EVENT_PATHS
     items_per_read = items.ITEMS_PER_READ
-    sign_in_url = client.SIGN_IN_URL
 
     converter = staticmethod(columns.make_converter)
     phone_regions = staticmethod(phone_regions)
@@ -64,10 +61,6 @@ class MondayConnector(Connector):
     changes_without_values = staticmethod(board_events.changes_without_values)
     concerns_items = staticmethod(board_events.concerns_items)
     check_account = staticmethod(connection.check_account)
-    authorization_url = staticmethod(client.authorization_url)
-    exchange_code = staticmethod(client.exchange_code)
-    refresh_grant = staticmethod(client.refresh_grant)
-    revoke_grant = staticmethod(client.revoke_grant)
     prepare_changes = staticmethod(items.prepare_changes)
     prepare_creates = staticmethod(items.prepare_creates)
     prepare_archive = staticmethod(partial(items.prepare_removal, "archive_item"))
@@ -124,10 +117,6 @@ class MondayConnector(Connector):
             return WriteResult({request.aliases[0]: answered.errors[0]}, answered.request_id or "")
         written = items.parse_written_items(answer, request.aliases, request.column_ids)
         return WriteResult(written, answer.request_id or "", answer.replayed)
-
-    def create_tags(self, names: Sequence[str], board_id: str, key: str) -> dict[str, str]:
-        document = items.create_tags_mutation(names, board_id)
-        return items.parse_tags(self.api.execute(*document, idempotency_key=key), names)
 
     def board_activity(self, board_id: str, since: datetime, *, with_log: bool = True) -> BoardActivity:
         if with_log:

@@ -22,10 +22,9 @@ from sync.choices import ApprovalKind, BlockedCode, DeletedRecordPolicy
 from sync.kernel import conflict_store, humanize
 from sync.kernel.db import fetch_rows
 from sync.kernel.messages import UNMATCHED_LABELS, UnmatchedReason, unmatched_sentence
-from sync.models import DisabledCode, FieldMapping
+from sync.models import FieldMapping
 from sync.models.followers import Medium
 from sync.operations.attention.sources import CAUSE, NOTHING, SAME, AttentionKind, Source, sources_of
-from sync.operations.outgoing_webhooks import what_switching_on_does
 from sync.records.blocked_fields import without_where
 from sync.records.tombstones import deleted_record_names
 
@@ -65,10 +64,8 @@ _CAUSES: Mapping[tuple[str, str], str] = {
     (AttentionKind.REMOVED, "deleted"): "Deleted on the board",
     (AttentionKind.REMOVED, "moved"): "Moved to another board",
     (AttentionKind.UNMATCHED, ""): "No record belongs to it",
-    (AttentionKind.WEBHOOK, ""): "Switched off",
     (AttentionKind.NOTIFICATION, ""): "Your notifications by {field} don't arrive",
     (AttentionKind.NOTIFICATION, "stopped"): "Your notifications by {field} are switched off",
-    **{(AttentionKind.WEBHOOK, code.value): str(code.label) for code in DisabledCode if code},
     **{(AttentionKind.UNMATCHED, code): label for code, label in UNMATCHED_LABELS.items()},
 }
 """The words for a kind and its code; for a kind and an empty code those of all others."""
@@ -146,7 +143,6 @@ _SEEN_WITH = {
     AttentionKind.REJECTED: "conflicts.syncconflict",
     AttentionKind.BLOCKED: "sync.syncmetadata",
     AttentionKind.UNMATCHED: "sync.unmatcheditem",
-    AttentionKind.WEBHOOK: "sync.webhookendpoint",
 }
 """The rows that a person has to be allowed to view for a kind: those of the list on which it was always shown."""
 
@@ -192,7 +188,6 @@ _ACTED_ON_WITH = {
     AttentionKind.DUPLICATE: "conflicts.change_syncconflict",
     AttentionKind.REJECTED: "conflicts.change_syncconflict",
     AttentionKind.UNMATCHED: "sync.change_unmatcheditem",
-    AttentionKind.WEBHOOK: "sync.change_webhookendpoint",
 }
 """The right that a kind asks for, of whatever type its records are."""
 
@@ -547,8 +542,6 @@ def _name_and_detail(
     match kind:
         case AttentionKind.UNMATCHED:
             name, detail = detail or name, unmatched_sentence(UnmatchedReason(code), **sides)
-        case AttentionKind.WEBHOOK:
-            name, detail = detail, f"{cause_text}. {what_switching_on_does(code)}"
         case AttentionKind.NOTIFICATION:
             name = Medium(subject).label
         case AttentionKind.BLOCKED if entity_id is None:
@@ -623,7 +616,6 @@ def _url(kind: AttentionKind, row_id: str, code: str, entity_type: str, entity_i
     name = {
         AttentionKind.FAILED: "sync_syncqueue_change",
         AttentionKind.UNMATCHED: "sync_unmatcheditem_change",
-        AttentionKind.WEBHOOK: "sync_webhookendpoint_change",
         AttentionKind.REJECTED: "conflicts_syncconflict_rejected_screen",
     }.get(kind, "conflicts_syncconflict_screen")
     args = row_id.split(":") if kind is AttentionKind.REJECTED else [row_id]

@@ -21,7 +21,6 @@ class AttentionKind(TextChoices):
     """What kind of thing needs attention, the gravest first."""
 
     FAILED = "failed", "Failed"
-    WEBHOOK = "webhook", "Webhooks off"
     NOTIFICATION = "notification", "Notifications failing"
     APPROVAL = "approval", "Approvals"
     REMOVED = "removed", "Removed on Monday"
@@ -86,7 +85,7 @@ _KEY_OF = "{kind} || ':' || {id} = ANY(%(keys)s)"
 CAUSE = """
     CASE WHEN kind = 'failed' THEN concat_ws(':', kind, entity_type, left(md5(common), 12))
         WHEN kind IN ('rejected', 'blocked') THEN concat_ws(':', kind, entity_type, subject, nullif(code, ''))
-        WHEN kind IN ('unmatched', 'approval', 'webhook') THEN concat_ws(':', kind, entity_type, code)
+        WHEN kind IN ('unmatched', 'approval') THEN concat_ws(':', kind, entity_type, code)
         WHEN kind = 'removed' THEN concat_ws(':', kind, entity_type, code, left(md5(subject), 12))
         ELSE concat_ws(':', kind, entity_type, code, subject) END
 """
@@ -154,21 +153,6 @@ _UNMATCHED = Source(
     sides="details",
     place_by="entity_type, reason_code ORDER BY first_seen",
     by_key="id = ANY(%(unmatched)s)",
-)
-
-
-# Endpoints that NPD Sync switched off itself. `detail` is what one is called; its entity_type is empty, as it is of no
-# board.
-_WEBHOOKS = Source(
-    frozenset({AttentionKind.WEBHOOK}),
-    "FROM sync_webhook_endpoints WHERE disabled_code IN ('gone', 'failing', 'owner')",
-    kind="'webhook'",
-    entity_type=NOTHING,
-    entity_id="NULL::uuid",
-    item_id=NOTHING,
-    since="disabled_at",
-    code="disabled_code",
-    detail="coalesce(nullif(description, ''), split_part(split_part(address, '://', 2), '/', 1))",
 )
 
 
@@ -339,6 +323,6 @@ def sources_of(kinds: Collection[AttentionKind]) -> list[Source]:
         found += [_removed(conflicts), *(_fields(kind) for kind in (AttentionKind.REJECTED, AttentionKind.BLOCKED))]
     return [
         one
-        for one in (*found, _FAILED, _RETRYING, _APPROVALS, _UNMATCHED, _WEBHOOKS, _NOTIFICATIONS)
+        for one in (*found, _FAILED, _RETRYING, _APPROVALS, _UNMATCHED, _NOTIFICATIONS)
         if not one.kinds.isdisjoint(kinds)
     ]

@@ -16,7 +16,6 @@ from django.db import transaction
 from django.db.models import Max, Q
 
 from sync import connectors, limits, registry
-from sync.boards import board_columns
 from sync.boards.board_setup import register_webhooks, webhook_url
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import Cause, Priority, QueueDirection, SyncDirection
@@ -126,9 +125,6 @@ def board_problems(
     if link.npd_id_problem:
         what = f"{title}: nothing new is created, because the NPD ID column is missing"
         yield BoardProblem(what, link.npd_id_problem, "key_off", "columns")
-    if link.shape.get("required") and (unfilled := board_columns.unfilled_columns(link, link.mappings.all())):
-        what = f"{title}: no item is made, because a required column gets no value"
-        yield BoardProblem(what, board_columns.unfilled_sentence(unfilled), "rule", "columns")
     if mappings is None:  # those whose column can't be used
         mappings = list(link.mappings.exclude(problem="").exclude(direction=SyncDirection.NONE))
     for mapping in mappings:

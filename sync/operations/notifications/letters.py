@@ -31,7 +31,6 @@ _KINDS = (STOPPED, DIFFERENCE, *(kind.value for kind in AttentionKind))
 
 _NOUNS = {
     AttentionKind.FAILED.value: ("change fails", "changes fail"),
-    AttentionKind.WEBHOOK.value: ("webhook endpoint is off", "webhook endpoints are off"),
     AttentionKind.NOTIFICATION.value: ("notification channel fails", "notification channels fail"),
     AttentionKind.APPROVAL.value: ("approval", "approvals"),
     AttentionKind.REMOVED.value: ("item removed on Monday", "items removed on Monday"),

@@ -39,7 +39,6 @@ from sync.limits import MeteredClient, board_costs, client, client_override, quo
 from sync.models import ApprovalRequest, BoardLink, Intent, IntentState, SyncedModel, SyncQueue
 from sync.operations.detect.comparison import BoardListing, records_without_item
 from sync.outbox.claim import Claim
-from sync.reconcile.act import TAGS_PER_CALL
 from sync.reconcile.decide import unread
 from sync.reconcile.deleted_records import DeletedPlan, new_removal_requests
 from sync.reconcile.facts import AnswerFacts
@@ -53,7 +52,7 @@ from sync.reconcile.pass_plan import Ask, Outcome, PassFacts, Plan, RecordAction
 from sync.reconcile.removed_items import new_deletion_requests
 from sync.reconcile.restraints import new_clear_requests
 from sync.reconcile.settlement import conflict_reports
-from sync.reconcile.writes import changed_records_of, created_records_of, missing_tags
+from sync.reconcile.writes import changed_records_of, created_records_of
 from sync.records import availability
 from sync.registry import EntitySpec, link_of
 
@@ -518,12 +517,11 @@ def run_cost(planned: PlannedRun, changes: Sequence[PlannedChange]) -> tuple[int
 
 
 def _count_writes(board: BoardContext, plan: Plan) -> int:
-    names = missing_tags(field_plan for one in plan.open_records for field_plan in one.plans.values())
     creates = [one.id for one in created_records_of(plan)]
     alone = unconfirmed_before(creates)
     documents = int(bool(changed_records_of(board, plan))) + len(alone) + int(len(creates) > len(alone))
     removals = len({deleted.item_removal for deleted in plan.deleted.values()} - {None})
-    return documents + -(-len(names) // TAGS_PER_CALL) + removals
+    return documents + removals
 
 
 # The plan for everything that a full sweep would reconcile.

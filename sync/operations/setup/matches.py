@@ -103,7 +103,7 @@ def draft_board(draft: SetupDraft) -> BoardContext:
                 position=position, options=options, **NO_PROBLEM,
             )
         )  # fmt: skip
-    directory = load_directory({mapping.converter for mapping in mappings if mapping.column_id}, draft.board_id)
+    directory = load_directory({mapping.converter for mapping in mappings if mapping.column_id})
     return BoardContext(link, mappings, spec.model, directory)
 
 

@@ -5,14 +5,12 @@ from collections.abc import Mapping
 from sync.connectors.base.conversion import Converter, ConverterOptions, by_label
 from sync.connectors.monday.columns.labels import (
     DropdownConverter,
-    PeopleConverter,
     RelationConverter,
     RelationNameConverter,
     StatusConverter,
-    TagsConverter,
     current_labels,
 )
-from sync.connectors.monday.columns.places import AddressConverter, CountryConverter, LocationConverter, PhoneConverter
+from sync.connectors.monday.columns.places import AddressConverter, PhoneConverter
 from sync.connectors.monday.columns.raw_values import MondayColumn
 from sync.connectors.monday.columns.values import (
     CheckboxConverter,
@@ -28,8 +26,8 @@ from sync.connectors.monday.columns.values import (
 
 COLUMN_CLASSES: tuple[type[MondayColumn], ...] = (
     *(NameConverter, TextConverter, LongTextConverter, EmailConverter, PhoneConverter, AddressConverter, LinkConverter),
-    *(StatusConverter, DropdownConverter, DateConverter, NumbersConverter, CheckboxConverter, PeopleConverter),
-    *(CountryConverter, LocationConverter, RelationConverter, RelationNameConverter, TagsConverter, ListTextConverter),
+    *(StatusConverter, DropdownConverter, DateConverter, NumbersConverter, CheckboxConverter, ListTextConverter),
+    *(RelationConverter, RelationNameConverter),
 )
 """Every converter; a new type of column is a class in the module of its family, and its name here."""
 
@@ -43,8 +41,6 @@ _NO_OPTIONS = ConverterOptions()
 def make_converter(name: str, options: ConverterOptions = _NO_OPTIONS) -> Converter:
     """The converter of that name; raises KeyError for an unknown one."""
     convert = _BY_NAME[name](options)
-    if validation := options.settings.get("validation"):
-        convert.validation, convert.labels = validation, current_labels(options.settings)
     if not (options.choices and convert.shows_labels):
         return convert
-    return by_label(convert, options.choices, [*current_labels(options.settings).values(), *options.tags.values()])
+    return by_label(convert, options.choices, current_labels(options.settings).values())

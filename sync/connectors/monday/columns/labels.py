@@ -1,12 +1,10 @@
-"""Columns whose values name others: labels in the column's settings (status, dropdown), the account's tags, people by
-their email addresses, and items of another board.
+"""Columns whose values name others: labels in the column's settings (status, dropdown), and items of another board.
 
 Labels have two forms: `settings` lists them as objects, the older `settings_str` maps them by index
 (developer.monday.com/api-reference/reference/status and …/dropdown).
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Any, ClassVar
 
 from sync.connectors.base.board_items import Reading
@@ -25,7 +23,6 @@ from sync.connectors.base.conversion import (
 )
 from sync.connectors.monday.columns.raw_values import (
     MondayColumn,
-    complete_value,
     event_value,
     known_value,
     list_under,
@@ -37,29 +34,28 @@ from sync.connectors.monday.columns.values import TextConverter, plain_text, too
 
 def current_labels(settings: Mapping[str, Any]) -> dict[str, str]:
     """The labels that can be chosen now, by the id that Monday's values hold."""
-    given = settings.get("labels")
-    if isinstance(given, Mapping):
-        pairs = [(str(key), _label_text(label)) for key, label in given.items()]
-    elif isinstance(given, list):
+    labels = settings.get("labels")
+    if isinstance(labels, Mapping):
+        pairs = [(str(key), _label_text(label)) for key, label in labels.items()]
+    elif isinstance(labels, list):
         # A deactivated label can't be chosen any more.
-        entries = [entry for entry in given if isinstance(entry, Mapping) and not entry.get("is_deactivated")]
+        entries = [entry for entry in labels if isinstance(entry, Mapping) and not entry.get("is_deactivated")]
         pairs = [(_entry_id(entry), _label_text(entry)) for entry in entries]
     else:
         pairs = []
     return {key: name for key, name in pairs if key and name}
 
 
-def label_id(label: str, known: Mapping[str, str]) -> str | None:
+def label_id(label: str, labels: Mapping[str, str]) -> str | None:
     """The id of the label with this text, the lowest where there are several."""
-    return min(
-        (key for key, name in known.items() if fold_whitespace(name) == label), default=None, key=lambda k: (len(k), k)
-    )
+    ids = [key for key, name in labels.items() if fold_whitespace(name) == label]
+    return min(ids, default=None, key=lambda key: (len(key), key))
 
 
 def _entry_id(entry: Mapping[str, Any]) -> str:
     # Of a status, `index` is the place in the list and `id` what values hold; older answers have one for both.
-    found = entry.get("id", entry.get("index"))
-    return "" if found is None else str(found)
+    key = entry.get("id", entry.get("index"))
+    return "" if key is None else str(key)
 
 
 def _label_text(label: Any) -> str:
@@ -138,16 +134,16 @@ class StatusConverter(MondayColumn):
         label = self.local(raw_local)
         if not isinstance(label, str):
             return None
-        known = label_id(label, self._labels)
+        index = label_id(label, self._labels)
         # Monday reads digits as an index, even where they are meant as a label (reference/status).
-        if known is not None and label.isdecimal():
-            return {"index": known}
-        return {"label": label if known is None else self._labels[known]}
+        if index is not None and label.isdecimal():
+            return {"index": index}
+        return {"label": label if index is None else self._labels[index]}
 
     def from_text(self, text: str, current_local: Local) -> Local:
         return {only_field(current_local)[0]: fold_whitespace(text)}
 
-    def unfit_reason(self, raw_local: Local) -> str | None:
+    def rejection_reason(self, raw_local: Local) -> str | None:
         name, text = only_text(raw_local)
         label = fold_whitespace(text)
         if label is None or label_id(label, self._labels) is not None:
@@ -231,13 +227,11 @@ class DropdownConverter(ListConverter, MondayColumn):
         labels = self.elements(only_field(raw_local)[1])
         if not labels:
             return None
-        known = [label_id(label, self._labels) for label in labels]
+        ids = [label_id(label, self._labels) for label in labels]
         # Ids and labels can't be mixed, and a comma breaks a label that is sent as text (reference/dropdown).
-        if any("," in label for label in labels) and all(known):
-            return {"ids": known}
-        return {
-            "labels": [label if key is None else self._labels[key] for label, key in zip(labels, known, strict=True)]
-        }
+        if any("," in label for label in labels) and all(ids):
+            return {"ids": ids}
+        return {"labels": [label if key is None else self._labels[key] for label, key in zip(labels, ids, strict=True)]}
 
     def sent_as_stored(self, sent: Any) -> Any:
         # New labels have no id yet.
@@ -257,7 +251,7 @@ class DropdownConverter(ListConverter, MondayColumn):
             raise UnknownValue(f"it has several labels ({', '.join(elements)}) where NPD's field holds one")
         return elements[0] if elements else None
 
-    def unfit_reason(self, raw_local: Local) -> str | None:
+    def rejection_reason(self, raw_local: Local) -> str | None:
         name, value = only_field(raw_local)
         labels = self.elements(value)
         comma = any("," in label for label in labels)
@@ -299,187 +293,6 @@ def _entries(values: Any, text_key: str) -> list[dict[str, str]]:
             raise unreadable_value(entry)
         entries.append({"id": str(entry.get("id", "")), "label": entry[text_key]})
     return entries
-
-
-# A list and a tags column; tags belong to the account.
-
-
-class TagsConverter(ListConverter, MondayColumn):
-    """A base keeps `{"tag_ids": [...], "names": {id: name}}`, or None for an empty cell.
-
-    Tags are written by id; `missing_tags` names those that must be created first
-    (developer.monday.com/api-reference/reference/tags-1).
-    """
-
-    column_type = "tags"
-    name = "tags"
-    event_type = "tag"
-    fragment = "... on TagsValue { tags { id name } }"
-    needs_tags = shows_labels = True
-    empty_fields: ClassVar[Mapping[str, Any]] = {"tags": []}
-
-    def __init__(self, options: ConverterOptions) -> None:
-        self._names = options.tags
-
-    def remote_elements(self, raw: Any) -> list[str]:
-        ids = parse_ids(list_under(raw, "tag_ids"))
-        names = {**self._names, **self.tag_names(raw)}
-        unknown = next((key for key in ids if not fold_whitespace(names.get(key))), None)
-        if unknown is not None:
-            raise UnknownValue(f"the name of Monday's tag {unknown} is not known")
-        return parse_elements([names[key] for key in ids])
-
-    def stored_value(self, reading: Reading) -> Any:
-        value = known_value(reading, "tags")
-        tags = reading.extra.get("tags")
-        if not tags:
-            ids = parse_ids(list_under(value, "tag_ids"))
-            return {"tag_ids": ids, "names": {}} if ids else None
-        if not isinstance(tags, list) or not all(_is_tag(tag) for tag in tags):
-            raise unreadable_value(tags)
-        names = {str(tag["id"]): tag["name"] for tag in tags}
-        return {"tag_ids": list(names), "names": names} if names else None
-
-    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
-        tags = self.elements(only_field(raw_local)[1])
-        if not tags:
-            return None
-        return {"tag_ids": [self._tag_id(tag, existing_remote_raw) for tag in tags]}
-
-    def missing_tags(self, raw_local: Local) -> list[str]:
-        known = {fold_whitespace(name) for name in self._names.values()}
-        return [tag for tag in self.elements(only_field(raw_local)[1]) if tag not in known]
-
-    def tag_names(self, remote_raw: Any) -> Mapping[str, str]:
-        names = object_or_empty(remote_raw).get("names", {})
-        return names if isinstance(names, Mapping) else {}
-
-    def _tag_id(self, tag: str, existing: Any) -> int:
-        """The tag's id: one that the cell already has, else the oldest with this name.
-
-        A name that differs in upper and lower case only is the same tag: whether `create_or_get_tag` would
-        make a second one is not published, and if it doesn't, no tag would ever match the name.
-        """
-        existing_names = self.tag_names(existing)
-        names = {key: fold_whitespace(name) or "" for key, name in {**self._names, **existing_names}.items()}
-        # The exact name first, then one in other upper and lower case.
-        found = [key for key, name in names.items() if name == tag]
-        found = found or [key for key, name in names.items() if name.casefold() == tag.casefold()]
-        if not found:
-            raise UnknownValue(f"the tag “{tag}” is not made on Monday yet")
-        return int(min(found, key=lambda key: (key not in existing_names, len(key), key)))
-
-
-def _is_tag(tag: Any) -> bool:
-    if not isinstance(tag, Mapping) or not isinstance(tag.get("name"), str):
-        return False
-    parse_ids([tag.get("id")])
-    return True
-
-
-# People. The teams of a people column are not mapped and stay as they are on Monday.
-
-
-PERSON, TEAM = "person", "team"
-
-
-class PeopleConverter(ListConverter, MondayColumn):
-    """A base keeps `{"personsAndTeams": [{"id", "kind"}]}`, or None for an empty cell.
-
-    NPD names people by the email addresses of their Monday accounts. Only persons are compared; teams are
-    sent back unchanged.
-    """
-
-    column_type = "people"
-    name = "people"
-    event_type = "multiple-person"
-    needs_people = True
-
-    def __init__(self, options: ConverterOptions) -> None:
-        self._people = options.people
-        # Monday says "0", as a text, where any number of people is allowed.
-        most = str(options.settings.get("max_people_allowed") or "0")
-        self._max_people = int(most) if most.isascii() and most.isdecimal() and int(most) > 0 else None
-
-    def key(self, element: str) -> str:
-        # Addresses are compared without case, as people write them.
-        return element.casefold()
-
-    def remote_elements(self, raw: Any) -> list[str]:
-        ids = [entry["id"] for entry in _people_in(raw) if entry["kind"] == PERSON]
-        unknown = [key for key in ids if not self._people.get(key)]
-        # With one unknown user the whole value is unknown.
-        if unknown:
-            raise UnknownValue(f"the email address of Monday's user {unknown[0]} is not known")
-        return [self._people[key] for key in ids]
-
-    def stored_value(self, reading: Reading) -> Any:
-        entries = _people_in(complete_value(reading, "people"))
-        return {"personsAndTeams": entries} if entries else None
-
-    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
-        entries = _people_in(existing_remote_raw)
-        before = [entry["id"] for entry in entries if entry["kind"] == PERSON]
-        emails = self.elements(only_field(raw_local)[1])
-        persons = [{"id": self._id_of(email, before), "kind": PERSON} for email in emails]
-        teams = [entry for entry in entries if entry["kind"] == TEAM]
-        return {"personsAndTeams": [*persons, *teams]} if persons or teams else None
-
-    def like_current(self, elements: list[str], current: Any) -> Any:
-        # Without a current value the field is the text that most records have.
-        return super().like_current(elements, "" if current is None else current)
-
-    def from_text(self, text: str, current_local: Local) -> Local:
-        fields = super().from_text(text, current_local)
-        unknown_emails = self._unknown_emails(fields)
-        if unknown_emails:
-            raise ValueError(
-                f"{unknown_emails[0]} is nobody's email address in the Monday account; type one of its users'."
-            )
-        return fields
-
-    def unfit_reason(self, raw_local: Local) -> str | None:
-        name, value = only_field(raw_local)
-        if unknown_emails := self._unknown_emails(raw_local):
-            return f"{field_label(name)}: nobody in the Monday account has the email address {unknown_emails[0]}"
-        emails = self.canonical(self.elements(value)) or ()
-        if self._max_people is not None and len(emails) > self._max_people:
-            return f"{field_label(name)}: {len(emails)} people; the column on Monday takes {self._max_people}"
-        return None
-
-    def _unknown_emails(self, raw_local: Local) -> list[str]:
-        emails = self.elements(only_field(raw_local)[1])
-        return [email for email in emails if self.key(email) not in self._ids]
-
-    def _id_of(self, email: str, before: Sequence[str]) -> str:
-        """The user with this address: one who is in the cell already, else the oldest account."""
-        found = self._ids.get(self.key(email), [])
-        if not found:
-            raise UnknownValue(f"nobody in the Monday account has the email address {email}")
-        return min(found, key=lambda user: (user not in before, len(user), user))
-
-    @cached_property
-    def _ids(self) -> dict[str, list[str]]:
-        """Users by address; an account can have 20,000 of them."""
-        found: dict[str, list[str]] = {}
-        for user, email in self._people.items():
-            found.setdefault(self.key(email), []).append(user)
-        return found
-
-
-def _people_in(raw: Any) -> list[dict[str, str]]:
-    """Persons and teams, ids as text; raises UnknownValue for any other form."""
-    entries = list_under(raw, "personsAndTeams")
-    if not all(_is_entry(entry) for entry in entries):
-        raise unreadable_value(entries)
-    return [{"id": str(entry["id"]), "kind": entry["kind"]} for entry in entries]
-
-
-def _is_entry(entry: Any) -> bool:
-    if not isinstance(entry, Mapping) or entry.get("kind") not in (PERSON, TEAM):
-        return False
-    parse_ids([entry.get("id")])
-    return True
 
 
 # A related record, as a link to its item (connected boards) or as its name in a text column.
@@ -564,14 +377,16 @@ class RelationConverter(_RelatedRecord):
             return {name: None}
         if current is not None and typed == fold_whitespace(current.get("name")):
             return {name: current}
-        found = [
-            item for item, known in self._names.items() if typed in (item, fold_whitespace(known), self.display(item))
+        items = [
+            item
+            for item, item_name in self._names.items()
+            if typed in (item, fold_whitespace(item_name), self.display(item))
         ]
         # A name alone may stand for several records.
-        if len(found) != 1:
-            reason = "several records have this name" if found else "no related record is known by this name"
+        if len(items) != 1:
+            reason = "several records have this name" if items else "no related record is known by this name"
             raise ValueError(f"{typed}: {reason}. Choose a side, or change the record itself.")
-        return {name: {"item": found[0]}}
+        return {name: {"item": items[0]}}
 
     def display(self, canonical: Canonical) -> str:
         if canonical is None:
@@ -599,7 +414,7 @@ class RelationNameConverter(_RelatedRecord, TextConverter):
     def from_text(self, text: str, current_local: Local) -> Local:
         return self.to_local(text, current_local)
 
-    def unfit_reason(self, raw_local: Local) -> str | None:
+    def rejection_reason(self, raw_local: Local) -> str | None:
         name, related = _related_record(raw_local)
         return too_large_reason(name, fold_whitespace((related or {}).get("name")))
 

@@ -1,4 +1,4 @@
-"""Countries, and what is known by them: phone numbers, locations, and the five fields of an address as one text column.
+"""Countries and the phone numbers that are known by them, and the five fields of an address as one text column.
 
 Countries are known by their ISO 3166 codes and by the names that people, in their own languages, and Monday use. Which
 number a text is, and in which form it is compared, is said here alone.
@@ -9,9 +9,9 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal
 from functools import cache, lru_cache
-from typing import Any, NamedTuple
+from operator import itemgetter
+from typing import Any
 
 import phonenumbers
 import pycountry
@@ -28,22 +28,9 @@ from sync.connectors.base.conversion import (
     fold_whitespace,
     only_field,
     only_text,
-    unreadable_value,
 )
-from sync.connectors.monday.columns.raw_values import (
-    MondayColumn,
-    complete_value,
-    event_value,
-    object_or_empty,
-    text_under,
-)
-from sync.connectors.monday.columns.values import (
-    TextConverter,
-    canonical_number,
-    number_text,
-    plain_text,
-    too_large_reason,
-)
+from sync.connectors.monday.columns.raw_values import MondayColumn, complete_value, event_value, text_under
+from sync.connectors.monday.columns.values import TextConverter, plain_text, too_large_reason
 
 # Names that people, and country pickers such as Monday's, use instead of ISO's wording.
 _COMMON_NAMES = {
@@ -68,8 +55,6 @@ _OTHER_NAMES = {
     "VN": ("Vietnam", "Viet Nam"),
 }  # fmt: skip
 
-_ALPHA_3 = {"XK": "XKX"}
-
 
 def country_code(text: str) -> str | None:
     """The two-letter code of a country, written in any known way; None for any other text."""
@@ -82,17 +67,11 @@ def country_name(code: str) -> str | None:
     return _country_names().get(code)
 
 
-def alpha_3_code(code: str) -> str | None:
-    """The three-letter code for a two-letter one."""
-    country = pycountry.countries.get(alpha_2=code)
-    return country.alpha_3 if country else _ALPHA_3.get(code)
-
-
 @cache
 def _country_names() -> dict[str, str]:
-    found = {c.alpha_2: str(getattr(c, "common_name", c.name)) for c in pycountry.countries}
+    names = {country.alpha_2: str(getattr(country, "common_name", country.name)) for country in pycountry.countries}
     # Our own names win: they are the usual ones.
-    return found | _COMMON_NAMES
+    return names | _COMMON_NAMES
 
 
 @cache
@@ -139,230 +118,6 @@ def _plain_spelling(text: str) -> str:
     letters = unicodedata.normalize("NFKD", text.casefold())
     kept = "".join(c for c in letters if not unicodedata.combining(c) and c not in ".'’`")
     return " ".join(kept.replace("&", " and ").replace("-", " ").split())
-
-
-# One text and a country column, compared by the country's two-letter code.
-
-
-class CountryConverter(MondayColumn):
-    """A base keeps `{"countryCode", "countryName"}`, or None for an empty cell.
-
-    NPD's text may be a name or a code ("UK", "GBR", "United Kingdom"). A field that holds a code gets a code.
-    """
-
-    column_type = "country"
-    name = "country"
-    is_distinctive = True
-    bare_text_problem = " without its code"
-
-    def local(self, raw: Local) -> Canonical:
-        return canonical_country(only_text(raw)[1])
-
-    def remote(self, raw: Any) -> Canonical:
-        return canonical_country(text_under(raw, "countryCode"))
-
-    def stored_value(self, reading: Reading) -> Any:
-        value = object_or_empty(complete_value(reading, "country"))
-        code = canonical_text(text_under(value, "countryCode")) if value else None
-        if code is None:
-            return None
-        name = value.get("countryName")
-        return {"countryCode": code.upper(), "countryName": name if isinstance(name, str) else ""}
-
-    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
-        code = self.local(raw_local)
-        if not isinstance(code, str):
-            return None
-        existing = object_or_empty(existing_remote_raw)
-        # Monday's own spelling of the name stays while the country is the same.
-        kept = existing.get("countryName") if existing.get("countryCode") == code else None
-        return {"countryCode": code, "countryName": kept or country_name(code) or code}
-
-    def changed_value(self, remote_raw: Any, current: Any) -> Any:
-        code = self.remote(remote_raw)
-        if not isinstance(code, str):
-            return None
-        # The country keeps the form that the field had: a code of two or three letters, else a name.
-        current_text = canonical_text(current) or ""
-        current_code = country_code(current_text) if current_text.isupper() else None
-        if current_code is not None and current_text == current_code:
-            return code
-        if current_code is not None and current_text == alpha_3_code(current_code):
-            return alpha_3_code(code) or code
-        # Only a name that reads back as the same country; otherwise the next pass would see a change.
-        return next(
-            (
-                n
-                for n in (canonical_text(object_or_empty(remote_raw).get("countryName")), country_name(code))
-                if n and canonical_country(n) == code
-            ),
-            code,
-        )
-
-    def from_text(self, text: str, current_local: Local) -> Local:
-        typed = fold_whitespace(text)
-        # Checked while the person can correct it: Monday takes known countries only.
-        if typed is not None and country_code(typed) is None:
-            raise ValueError(f"{typed} is not a country that is known; type its name or two-letter code.")
-        return {only_field(current_local)[0]: typed}
-
-    def unfit_reason(self, raw_local: Local) -> str | None:
-        name, text = only_text(raw_local)
-        country = fold_whitespace(text)
-        if country is None or country_code(country) is not None:
-            return None
-        return (
-            f"{field_label(name)}: “{country}” is not a country that is known, and the column on Monday holds countries"
-        )
-
-    def display(self, canonical: Canonical) -> str:
-        return country_name(str(canonical)) or str(canonical) if canonical else ""
-
-
-def canonical_country(text: str | None) -> str | None:
-    """The two-letter code of a known country, else the text with white space folded."""
-    plain = fold_whitespace(text)
-    return None if plain is None else country_code(plain) or plain
-
-
-# A place and a location column: latitude, longitude and address, in three NPD fields or one text.
-
-
-_DECIMAL = r"[+-]?[0-9]{1,3}(?:\.[0-9]{0,30})?"
-_COORDINATE = re.compile(rf"{_DECIMAL}\Z")
-_PLACE = re.compile(rf"({_DECIMAL})[ ,]+({_DECIMAL})(?:[ ,]+(.+))?\Z")
-_NO_ADDRESS = "unknown"  # what Monday shows for a missing address (reference/location)
-_MISSING = "?"
-_LAT = frozenset({"lat", "latitude"})
-_LNG = frozenset({"lng", "lon", "long", "longitude"})
-
-
-class _Place(NamedTuple):
-    """Texts in canonical form; None where there is nothing."""
-
-    lat: str | None
-    lng: str | None
-    address: str | None
-
-    def text(self) -> str | None:
-        if self.lat is None and self.lng is None:
-            return self.address
-        return " ".join([self.lat or _MISSING, self.lng or _MISSING, *filter(None, [self.address])])
-
-
-class LocationConverter(MondayColumn):
-    """A base keeps `{"lat", "lng", "address"}`, or None for an empty cell.
-
-    NPD has three fields, latitude, longitude and address (recognised by their names), or one text with all of
-    them, such as "29.9772 31.1325 Giza". Monday needs latitude and longitude together, and holds no address
-    without them (developer.monday.com/api-reference/reference/location).
-    """
-
-    column_type = "location"
-    name = "location"
-    is_distinctive = True
-
-    def local(self, raw: Local) -> Canonical:
-        return _local_place(raw).text()
-
-    def remote(self, raw: Any) -> Canonical:
-        return _remote_place(raw).text()
-
-    def stored_value(self, reading: Reading) -> Any:
-        place = _remote_place(complete_value(reading, "location"))
-        return place._asdict() if place.text() is not None else None
-
-    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
-        place = _local_place(raw_local)
-        if place.text() is None:
-            return None
-        # Monday rejects a place without coordinates, so it isn't sent.
-        if reason := self.unfit_reason(raw_local):
-            raise UnknownValue(reason)
-        return {key: text for key, text in place._asdict().items() if text is not None}
-
-    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
-        place, current = _remote_place(remote_raw), _local_place(current_local)
-        # The same place: NPD's spelling stays.
-        if place.text() == current.text():
-            return dict(current_local)
-        if len(current_local) == 1:
-            return dict.fromkeys(current_local, place.text())
-        parts = zip(_place_fields(current_local), place, current, strict=True)
-        return {name: current_local[name] if new == before else new for name, new, before in parts}
-
-    def from_text(self, text: str, current_local: Local) -> Local:
-        place = _parse_place(text)
-        fields = dict.fromkeys(current_local, place.text())
-        if len(current_local) == 3:
-            fields = dict(zip(_place_fields(current_local), place, strict=True))
-        if place.text() is not None and _place_problem(place):
-            raise ValueError(
-                f"{fold_whitespace(text)} is not a place; type latitude, longitude and address: 29.98 31.13 Giza."
-            )
-        return fields
-
-    def unfit_reason(self, raw_local: Local) -> str | None:
-        place = _local_place(raw_local)
-        problem = _place_problem(place) if place.text() is not None else None
-        return f"{field_label(min(raw_local))}: {problem}" if problem else None
-
-
-def _local_place(raw: Local) -> _Place:
-    if len(raw) == 1:
-        return _parse_place(only_text(raw)[1])
-    lat, lng, address = (raw[name] for name in _place_fields(raw))
-    return _make_place(number_text(lat), number_text(lng), address)
-
-
-def _place_fields(raw: Local) -> list[str]:
-    """The fields of latitude, longitude and address, by their names: a base doesn't keep an order."""
-    lat = [name for name in raw if _LAT & set(name.split("_"))]
-    lng = [name for name in raw if _LNG & set(name.split("_"))]
-    others = [name for name in raw if name not in lat + lng]
-    if (len(lat), len(lng), len(others)) != (1, 1, 1):
-        raise ValueError(
-            "A location takes one field, or three: one with “lat” or “latitude” in its name, one with “lng”, “lon” "
-            f"or “longitude”, and one for the address; not {', '.join(raw)}."
-        )
-    return [*lat, *lng, *others]
-
-
-def _parse_place(text: str | None) -> _Place:
-    plain = fold_whitespace(text)
-    parts = _PLACE.match(plain) if plain else None
-    return _make_place(*parts.groups()) if parts else _make_place(None, None, plain)
-
-
-def _remote_place(raw: Any) -> _Place:
-    value = object_or_empty(raw)
-    # Emptied by empty texts, as may be written (developer.monday.com/api-reference/reference/location).
-    if not value or ({"lat", "lng"} <= value.keys() and all(value.get(key) in (None, "") for key in _Place._fields)):
-        return _Place(None, None, None)
-    place = _make_place(number_text(value.get("lat")), number_text(value.get("lng")), value.get("address"))
-    # Monday's own places always have both, so this is no location's value.
-    if place.lat is None or place.lng is None:
-        raise unreadable_value(raw)
-    return place
-
-
-def _make_place(lat: str | None, lng: str | None, address: Any) -> _Place:
-    if address is not None and not isinstance(address, str):
-        raise unreadable_value(address)
-    # Separators before an address would be read as part of what follows the longitude.
-    where = fold_whitespace((fold_whitespace(address) or "").lstrip(" ,"))
-    return _Place(canonical_number(lat), canonical_number(lng), None if where == _NO_ADDRESS else where)
-
-
-def _place_problem(place: _Place) -> str | None:
-    if place.lat is None or place.lng is None:
-        return "Monday holds a place only with its latitude and longitude"
-    for text, name in ((place.lat, "latitude"), (place.lng, "longitude")):
-        if not _COORDINATE.match(text):
-            return f"“{text}” is not a {name} in degrees"
-    if abs(Decimal(place.lat)) >= 90:
-        return f"the latitude {place.lat} is not between -90 and 90"
-    return f"the longitude {place.lng} is not within -180 and 180" if abs(Decimal(place.lng)) > 180 else None
 
 
 # The five parts of an address as one text column, such as "12 Main St, Springfield, IL, 62701, USA". Each part is
@@ -413,7 +168,7 @@ class AddressConverter(TextConverter):
             first = next(iter(_field_names(current_local).values()))
             return dict.fromkeys(current_local) | {first: canonical_text(text)}
 
-    def unfit_reason(self, raw_local: Local) -> str | None:
+    def rejection_reason(self, raw_local: Local) -> str | None:
         return too_large_reason("address", str(self.local(raw_local) or ""))
 
 
@@ -553,7 +308,7 @@ class PhoneConverter(MondayColumn):
             return None
         number = _parse_phone(text, self.region)
         if number is None:
-            # Nobody sends this (unfit_reason); no country is made up for it here, either.
+            # Nobody sends this (rejection_reason); no country is made up for it here, either.
             return {"phone": text, "countryShortName": _country_in(existing_remote_raw) or ""}
         extension = f" ext. {number.extension}" if number.extension else ""
         phone = phonenumbers.format_number(number, _E164) + extension
@@ -564,9 +319,9 @@ class PhoneConverter(MondayColumn):
 
         Raises UnknownValue where the number says none either, so that the item is read.
         """
-        told = event_value(payload_value, column_type, "phone")
-        if isinstance(told, Mapping) and not _country_in(told):
-            number = fold_whitespace(text_under(told, "phone"))
+        value = event_value(payload_value, column_type, "phone")
+        if isinstance(value, Mapping) and not _country_in(value):
+            number = fold_whitespace(text_under(value, "phone"))
             if number and not number.startswith("+"):
                 raise UnknownValue("the event's phone number has no country; the item has it")
         return super().from_event(payload_value, column_type)
@@ -584,7 +339,7 @@ class PhoneConverter(MondayColumn):
         is_whole = typed is None or typed.startswith("+")
         return {only_field(current_local)[0]: typed if is_whole else self.display(canonical_phone(typed, self.region))}
 
-    def unfit_reason(self, raw_local: Local) -> str | None:
+    def rejection_reason(self, raw_local: Local) -> str | None:
         name, text = only_text(raw_local)
         problem = self._problem(fold_whitespace(text))
         return f"{field_label(name)}: {problem}" if problem else None
@@ -623,8 +378,8 @@ class PhoneConverter(MondayColumn):
 @cache
 def phone_regions() -> tuple[tuple[str, str], ...]:
     """The countries that phone numbers may be of: two-letter code and name, by name."""
-    named = [(region, country_name(region)) for region in phonenumbers.SUPPORTED_REGIONS]
-    return tuple(sorted(((region, name) for region, name in named if name), key=lambda one: one[1]))
+    names = {region: country_name(region) for region in phonenumbers.SUPPORTED_REGIONS}
+    return tuple(sorted(((region, name) for region, name in names.items() if name), key=itemgetter(1)))
 
 
 def canonical_phone(text: str | None, region: str) -> str | None:

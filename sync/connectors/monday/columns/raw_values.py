@@ -1,8 +1,6 @@
 """How Monday writes the value of a column as JSON, in answers and in webhooks, whose names of types differ."""
 
-import operator
-from collections.abc import Callable, Collection, Mapping
-from decimal import Decimal, InvalidOperation
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from sync.connectors.base.board_items import Reading
@@ -12,7 +10,6 @@ from sync.connectors.base.conversion import (
     ConverterOptions,
     Local,
     UnknownValue,
-    field_label,
     only_field,
     unreadable_value,
 )
@@ -44,20 +41,12 @@ class MondayColumn(Converter):
     has_labels: ClassVar[bool] = False
     shows_labels: ClassVar[bool] = False
     """Whether it shows a field with choices by the labels of its values."""
-    needs_people: ClassVar[bool] = False
-    """Whether it must know the account's users."""
-    needs_tags: ClassVar[bool] = False
-    """Whether it must know the account's tags."""
     is_multiline: ClassVar[bool] = False
     """Whether its values are mostly of several lines."""
     is_distinctive: ClassVar[bool] = False
     """Whether a board's only column of the type is most likely the one that is looked for."""
     bare_text_problem: ClassVar[str] = ""
     """Why an event's bare text can't be taken for the value; empty where it can."""
-    validation: Mapping[str, Any] = {}
-    """What the board's rules ask of the column."""
-    labels: Mapping[str, str] = {}
-    """The column's labels, by the ids that rules hold."""
 
     def __init__(self, options: ConverterOptions = ConverterOptions()) -> None:  # noqa: B008 (frozen)
         pass
@@ -71,22 +60,6 @@ class MondayColumn(Converter):
         # The same value: NPD's spelling stays.
         is_unchanged = self.local(current_local) == self.remote(remote_raw)
         return {name: current if is_unchanged else self.changed_value(remote_raw, current)}
-
-    def rejection_reason(self, raw_local: Local) -> str | None:
-        return self.unfit_reason(raw_local) or self._broken_rule(raw_local)
-
-    def unfit_reason(self, raw_local: Local) -> str | None:
-        """Why a column of this type takes the value on no board, or None."""
-        return None
-
-    def _broken_rule(self, raw_local: Local) -> str | None:
-        if not self.validation:
-            return None
-        try:
-            problem = broken_rule(self.column_type, self.local(raw_local), self.validation, self.labels)
-        except UnknownValue:
-            return None
-        return f"{field_label(min(raw_local))}: {problem}" if problem else None
 
     def changed_value(self, remote_raw: Any, current: Any) -> Any:
         """What NPD's one field gets where Monday has another value."""
@@ -145,9 +118,9 @@ def text_under(value: Any, *keys: str) -> str | None:
     """The text under these keys of a JSON object; raises UnknownValue where there is none, or more than one."""
     if value is None or isinstance(value, str):
         return value
-    told = [value[key] for key in keys if key in value] if isinstance(value, Mapping) else []
-    texts = [one for one in told if one not in (None, "")]
-    if told and all(isinstance(one, str) and one == texts[0] for one in texts):
+    values = [value[key] for key in keys if key in value] if isinstance(value, Mapping) else []
+    texts = [text for text in values if text not in (None, "")]
+    if values and all(isinstance(text, str) and text == texts[0] for text in texts):
         return texts[0] if texts else None
     raise unreadable_value(value)
 
@@ -166,9 +139,9 @@ def list_under(value: Any, key: str) -> list[Any]:
     inside = object_or_empty(value)
     if not inside:
         return []
-    found = inside.get(key, _ABSENT)
-    if found is None or isinstance(found, list):
-        return found or []
+    entries = inside.get(key, _ABSENT)
+    if entries is None or isinstance(entries, list):
+        return entries or []
     raise unreadable_value(value)
 
 
@@ -185,87 +158,3 @@ def _is_id(entry: Any) -> bool:
         return entry.isascii() and entry.isdecimal()
     # A bool is an int in Python, but no id.
     return isinstance(entry, int) and not isinstance(entry, bool) and entry >= 0
-
-
-# What a board's own validation asks of a column's values.
-#
-# Monday refuses what breaks its rules (developer.monday.com/api-reference/docs/validation-rules-guide, as of 2026-09).
-# It is said before a value is sent, but only where that is certain: rules with a condition depend on other columns, and
-# those about phone numbers, links, email addresses and countries on the text that Monday shows of them.
-
-
-Comparison = Callable[[Any, Any], bool]
-
-_COMPARISONS: Mapping[str, tuple[Comparison, str, str]] = {
-    "EQUALS": (operator.eq, "{}", "{}"),
-    "NOT_EQUALS": (operator.ne, "other than {}", "other than {}"),
-    "GREATER_THAN": (operator.gt, "more than {}", "later than {}"),
-    "GREATER_THAN_OR_EQUALS": (operator.ge, "at least {}", "{} or later"),
-    "LOWER_THAN": (operator.lt, "less than {}", "earlier than {}"),
-    "LOWER_THAN_OR_EQUAL": (operator.le, "at most {}", "{} or earlier"),
-}
-"""How a number, and a date, has to compare with the rule's value, and how that is said of either."""
-
-
-def broken_rule(column_type: str, value: Canonical, rule: Mapping[str, Any], labels: Mapping[str, str]) -> str | None:
-    """Why the board will certainly refuse the value of a column, as the end of a sentence; None where it may take it.
-
-    `labels` are the column's, by the ids that rules hold.
-    """
-    if value is None:
-        needed = "the board requires a value; fill it in NPD, or make the column optional on the board"
-        return needed if rule.get("required") else None
-    name, given = str(rule.get("operator") or ""), [str(one) for one in rule.get("values") or ()]
-    words: str | None = None
-    if column_type in ("status", "dropdown"):
-        chosen = {value} if isinstance(value, str) else set(value)
-        words = _label_words(name, chosen, [labels[one] for one in given if one in labels])
-    elif not isinstance(value, str) or not given:
-        return None
-    elif column_type == "numbers":
-        words = _number_words(name, value, given[0])
-    elif column_type == "date":
-        words = _date_words(name, value, [one for one in given if one != "EXACT"])
-    elif column_type in ("text", "long_text"):
-        words = _text_words(name, value, given[0])
-    shown = value if isinstance(value, str) else ", ".join(value)
-    if words is None:
-        return None
-    return (
-        f"“{shown}” breaks a validation rule of the board; it must {words}. Change it in NPD, or the rule on the board"
-    )
-
-
-def _label_words(name: str, chosen: Collection[str], listed: Collection[str]) -> str | None:
-    # Of several labels the guide doesn't say whether all count: none of them may do, or all of them are excluded.
-    if name == "ANY_OF" and not set(chosen) & set(listed):
-        return f"be one of {', '.join(sorted(listed)) or 'no label that the column has'}"
-    if name == "NOT_ANY_OF" and set(chosen) <= set(listed):
-        return f"be none of {', '.join(sorted(listed))}"
-    return None
-
-
-def _number_words(name: str, value: str, given: str) -> str | None:
-    compare, words, _ = _COMPARISONS.get(name, (None, "", ""))
-    try:
-        return f"be {words.format(given)}" if compare and not compare(Decimal(value), Decimal(given)) else None
-    except InvalidOperation:
-        return None
-
-
-def _date_words(name: str, value: str, given: list[str]) -> str | None:
-    # ISO dates compare as texts.
-    if name == "BETWEEN" and len(given) == 2:
-        return None if given[0] <= value <= given[1] else f"be from {given[0]} to {given[1]}"
-    compare, _, words = _COMPARISONS.get(name, (None, "", ""))
-    return f"be {words.format(given[0])}" if compare and given and not compare(value, given[0]) else None
-
-
-def _text_words(name: str, value: str, given: str) -> str | None:
-    # Whether Monday minds the case isn't documented, so each doubt is the value's benefit.
-    has, begins = given.casefold() in value.casefold(), value.casefold().startswith(given.casefold())
-    if name == "CONTAINS_TEXT" and not has:
-        return f"contain “{given}”"
-    if name == "STARTS_WITH_TEXT" and not begins:
-        return f"begin with “{given}”"
-    return f"not contain “{given}”" if name == "NOT_CONTAINS_TEXT" and given in value else None

@@ -57,7 +57,7 @@ class TextConverter(MondayColumn):
     def from_text(self, text: str, current_local: Local) -> Local:
         return {only_field(current_local)[0]: canonical_text(text)}
 
-    def unfit_reason(self, raw_local: Local) -> str | None:
+    def rejection_reason(self, raw_local: Local) -> str | None:
         name, text = only_text(raw_local)
         return too_large_reason(name, canonical_text(text))
 
@@ -74,7 +74,7 @@ class LongTextConverter(TextConverter):
         text = canonical_text(only_text(raw_local)[1])
         return {"text": text} if text is not None else None
 
-    def unfit_reason(self, raw_local: Local) -> str | None:
+    def rejection_reason(self, raw_local: Local) -> str | None:
         name, text = only_text(raw_local)
         return _too_long_reason(name, canonical_text(text), LONG_TEXT_CHARACTERS, "a long text on Monday")
 
@@ -92,7 +92,7 @@ class NameConverter(TextConverter):
             raise ValueError("A name can't be empty.")
         return {only_field(current_local)[0]: canonical}
 
-    def unfit_reason(self, raw_local: Local) -> str | None:
+    def rejection_reason(self, raw_local: Local) -> str | None:
         name, text = only_text(raw_local)
         canonical = canonical_text(text)
         # Monday rejects an item without a name.
@@ -124,7 +124,7 @@ class ListTextConverter(ListConverter, TextConverter):
     """A base keeps the column's text, or None.
 
     Written with ", " between the elements; read with commas or line breaks between them, because people use
-    both. An element that contains one can't be sent, and `unfit_reason` says so.
+    both. An element that contains one can't be sent, and `rejection_reason` says so.
     """
 
     name = "list_text"
@@ -135,7 +135,7 @@ class ListTextConverter(ListConverter, TextConverter):
     def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
         return ", ".join(self.elements(only_field(raw_local)[1])) or None
 
-    def unfit_reason(self, raw_local: Local) -> str | None:
+    def rejection_reason(self, raw_local: Local) -> str | None:
         name, value = only_field(raw_local)
         elements = self.elements(value)
         # Written as text, an element with a separator would come back as two.
@@ -226,11 +226,11 @@ class EmailConverter(_LabelledAddress):
 
     def rejection_risk(self, raw_local: Local) -> str | None:
         name, text = only_text(raw_local)
-        found = _DOUBTFUL.search(canonical_text(text) or "")
-        if found is None:
+        doubtful = _DOUBTFUL.search(canonical_text(text) or "")
+        if doubtful is None:
             return None
         return (
-            f"{field_label(name)}: “{found[0]}” in an email address is probably rejected by Monday; use another address"
+            f"{field_label(name)}: “{doubtful[0]}” in an email address is probably rejected by Monday; use another one"
         )
 
 
@@ -285,7 +285,7 @@ class LinkConverter(_LabelledAddress):
             raise ValueError(f"{url} is not a web address; it needs a form such as https://example.org.")
         return {only_field(current_local)[0]: url}
 
-    def unfit_reason(self, raw_local: Local) -> str | None:
+    def rejection_reason(self, raw_local: Local) -> str | None:
         name, text = only_text(raw_local)
         url = canonical_text(text)
         if url is None or _is_link(url):
@@ -347,7 +347,7 @@ class NumbersConverter(MondayColumn):
             raise ValueError(f"{typed} is not a number; write it with a point and no spaces, such as 1234.5.")
         return {only_field(current_local)[0]: canonical_number(typed)}
 
-    def unfit_reason(self, raw_local: Local) -> str | None:
+    def rejection_reason(self, raw_local: Local) -> str | None:
         name, value = only_field(raw_local)
         text = canonical_text(number_text(value))
         if text is None:
@@ -508,7 +508,7 @@ class DateConverter(MondayColumn):
             raise ValueError(f"{typed} is not a date; write it as year-month-day, such as 2026-01-31.")
         return {only_field(current_local)[0]: typed}
 
-    def unfit_reason(self, raw_local: Local) -> str | None:
+    def rejection_reason(self, raw_local: Local) -> str | None:
         name, text = _day_text(raw_local)
         day = canonical_text(text)
         if day is None or _is_day(day):

@@ -1,11 +1,11 @@
-"""How long a transaction with locks that everybody needs waits for those of others."""
+"""How long a transaction waits for the locks of others."""
 
 from __future__ import annotations
 
 import pytest
 from django.db import connection, transaction
 
-from sync.kernel.db import bound_lock_waits, brief_transaction, fetch_rows
+from sync.kernel.db import bound_lock_waits, fetch_rows
 
 pytestmark = pytest.mark.django_db
 
@@ -27,24 +27,13 @@ def test_no_wait_is_longer_than_the_bound_and_a_shorter_one_stays_to_the_end_of_
 ) -> None:
     with transaction.atomic():
         allow(before)
-        with brief_transaction():
-            assert longest_wait() == within
-        assert longest_wait() == within
-        allow(before)
         bound_lock_waits()
         assert longest_wait() == within
 
 
-def test_a_brief_transaction_that_is_undone_leaves_the_waits_of_the_outer_one_as_they_were() -> None:
-    with transaction.atomic():
-        allow("0")
-        with pytest.raises(ValueError, match="undone"), brief_transaction():
-            raise ValueError("undone")
-        assert longest_wait() == "0"
-
-
 @pytest.mark.django_db(transaction=True)
 def test_the_next_transaction_has_the_waits_of_its_connection() -> None:
-    with brief_transaction():
+    with transaction.atomic():
+        bound_lock_waits()
         assert longest_wait() == "10s"
     assert longest_wait() == "0"

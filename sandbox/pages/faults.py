@@ -1,0 +1,198 @@
+"""Faults & tools: what goes over the wire, and buttons for faults, webhook rules, limits, latency and clock."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from html import escape
+from typing import Any
+
+from sandbox.api import Api, Call
+from sandbox.api_limits import PLANS
+from sandbox.clock import Clock
+from sandbox.faults import fault_from
+from sandbox.http import BadRequestError
+from sandbox.webhooks.deliveries import DELAYED, DROPPED, HELD, RETRIES, RETRYING, Deliveries, Delivery
+
+LINES = 30
+FAULTS: dict[str, dict[str, Any]] = {
+    "500": {"status": 500},
+    "503, a page": {"status": 503},
+    "429, wait 10 s": {"status": 429, "retry_after": 10},
+    "429, no wait said": {"status": 429},
+    "Minute's complexity is used up": {"limit": "complexity", "retry_in": 10},
+    "Day's calls are used up, until midnight UTC": {"limit": "daily"},
+    "Slow by 5 s": {"slow": 5},
+    "Write lost on the way": {"timeout": "before"},
+    "Write done, its answer lost": {"timeout": "after"},
+    "Every third of a batch fails": {"partial": {"every": 3}},
+    "Cursor is too old": {"cursor": "expired"},
+    "Listing is empty": {"listing": "empty"},
+}
+RULES: dict[str, dict[str, Any]] = {
+    "Hold all": {"rule": "hold"},
+    "Drop the next": {"rule": "drop"},
+    "Drop every 3rd": {"rule": "drop", "every": 3, "count": None},
+    "Double the next": {"rule": "double"},
+    "Next a minute late": {"rule": "delay", "seconds": 60},
+    "Shuffle the next 5": {"rule": "reorder", "n": 5},
+}
+RELEASES = {"Send": "send", "Send twice": "double", "Shuffle": "shuffle", "Drop": "drop"}
+STEPS = {"+1 min": 60, "+1 h": 3_600, "+1 day": 86_400}
+LATENCIES = {"at once": 0, "0.2 s": 200, "0.6 s": 600, "2 s": 2_000}
+NO_LIMITS = "no limits"
+NAMELESS = ("body", "seconds", "skip", "count")  # of a fault that no button makes
+
+
+class FaultsPage:
+    """What the page shows, and what its buttons do."""
+
+    def __init__(self, clock: Clock, api: Api, deliveries: Deliveries) -> None:
+        self._clock = clock
+        self._api = api
+        self._deliveries = deliveries
+
+    def press(self, do: str, choice: str) -> None:
+        """Carry out a button. BadRequestError for one that the page doesn't have."""
+        try:
+            match do:
+                case "fault":
+                    self._api.faults.add([fault_from(FAULTS[choice])])
+                case "no-faults":
+                    self._api.faults.clear()
+                    self._api.history.clear()
+                case "latency":
+                    self._api.latency.mutation_ms = float(LATENCIES[choice])
+                case "rule":
+                    self._deliveries.rules.add([RULES[choice]])
+                case "no-rules":
+                    self._deliveries.rules.clear()
+                case "release":
+                    self._deliveries.release(RELEASES[choice])
+                case "plan":
+                    self._api.limits.set_plan(None if choice == NO_LIMITS else PLANS[choice])
+                case "clock":
+                    self._clock.set_offset(self._clock.offset_seconds + STEPS[choice])
+                    self._deliveries.clock_moved()
+                case "real-time":
+                    self._clock.set_offset(0.0)
+                    self._deliveries.clock_moved()
+                case _:
+                    raise BadRequestError(f"There is no {do} to do")
+        except KeyError:
+            raise BadRequestError(f"There is no {choice} to choose") from None
+
+    def html(self) -> str:
+        return f"""<h1>Faults &amp; tools</h1><div class="cards">
+{self._next_call()}{self._webhooks()}{self._plan()}{self._time()}
+<section><h2>API calls</h2>{_list(map(_call, reversed(self._api.calls.last(LINES))))}
+<p class="mute">{escape(self._api.limits.sentence())}</p></section>
+<section><h2>Webhooks sent</h2>{_list(map(_delivery, reversed(self._deliveries.last(LINES))))}</section>
+<section><h2>Start again</h2><details><summary>Delete everything…</summary>
+<p>Boards, items, webhooks and logs are deleted.</p>{_buttons("reset", ["Delete all boards"])}</details></section>
+</div>"""
+
+    def _next_call(self) -> str:
+        faults = self._api.faults.remaining()
+        waiting = f"<p>Still to come:</p>{_list(map(_fault, faults))}" if faults else ""
+        clear = _buttons("no-faults", ["No more faults"]) if faults else ""
+        latency = next((words for words, ms in LATENCIES.items() if ms == self._api.latency.mutation_ms), "")
+        return (
+            f"<section><h2>The next API call</h2>{_buttons('fault', FAULTS)}{waiting}{clear}"
+            f"{_select('latency', 'Each write takes', LATENCIES, latency)}</section>"
+        )
+
+    def _webhooks(self) -> str:
+        rules = self._deliveries.rules.all()
+        in_force = f"<p>In force:</p>{_list(rule.description() for rule in rules)}" if rules else ""
+        clear = _buttons("no-rules", ["No more rules"]) if rules else ""
+        count = self._deliveries.held_count()
+        held = f"<p>Kept back: {count:,}</p>{_buttons('release', RELEASES)}" if count else ""
+        return f"<section><h2>The next webhooks</h2>{_buttons('rule', RULES)}{in_force}{clear}{held}</section>"
+
+    def _plan(self) -> str:
+        shown = self._api.limits.to_json()
+        used, limits = shown["used"], shown["limits"]
+        words = f"{used['day']:,.0f} calls today; nothing is refused."
+        if limits:
+            words = (
+                f"{used['day']:,.0f} of {limits['day']:,} calls today, {used['minute']:,} of {limits['minute']:,} this "
+                f"minute, {used['points']:,} of {limits['points']:,} points this minute."
+            )
+        select = _select("plan", "Limits of the plan", [NO_LIMITS, *PLANS], shown["plan"] or NO_LIMITS)
+        return f'<section><h2>API quota</h2>{select}<p class="mute">{words}</p></section>'
+
+    def _time(self) -> str:
+        back = _buttons("real-time", ["Real time"]) if self._clock.offset_seconds else ""
+        return (
+            f"<section><h2>Clock</h2><p>It is {self._clock.stamp()} here.</p>{_buttons('clock', STEPS)}{back}</section>"
+        )
+
+
+def _buttons(do: str, choices: Iterable[str]) -> str:
+    buttons = " ".join(
+        f'<button id="{do}-{place}" name="choice" value="{escape(choice)}">{escape(choice)}</button>'
+        for place, choice in enumerate(choices)
+    )
+    return f'<form method="post" action="/faults"><input type="hidden" name="do" value="{do}">{buttons}</form>'
+
+
+def _select(do: str, words: str, choices: Iterable[str], chosen: str) -> str:
+    options = "".join(
+        f"<option{' selected' if choice == chosen else ''}>{escape(choice)}</option>" for choice in choices
+    )
+    return (
+        f'<form method="post" action="/faults"><label>{words} '
+        f'<select id="{do}" name="choice">{options}</select></label> <button name="do" value="{do}">Set</button></form>'
+    )
+
+
+def _list(lines: Iterable[str]) -> str:
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f"<ul>{items}</ul>" if items else "<p>None yet.</p>"
+
+
+def _fault(fault: dict[str, Any]) -> str:
+    if fault.get("naming") and fault.get("partial"):
+        return f"What names {fault['naming']} is not saved, until there are no more faults"
+    kind = _kind(fault)
+    name = next((words for words, other in FAULTS.items() if _kind(asdict(fault_from(other))) == kind), "")
+    words = name or ", ".join(f"{key} {value}" for key, value in kind.items() if key not in NAMELESS)
+    return f"{words}, {fault['count']} times" if fault["count"] > 1 else words
+
+
+def _kind(fault: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fault.items() if value is not None and key not in ("count", "skip")}
+
+
+def _call(call: Call) -> str:
+    """One line about an API call: when, its answer, its fields, and what was special."""
+    fields = Counter(name for _, name in call.fields if name != "complexity")
+    names = ", ".join(f"{count} × {name}" if count > 1 else name for name, count in fields.items()) or "no query"
+    notes = [f"{call.complexity:,} points"] if call.complexity else []
+    notes.append(f"{call.ms:,.0f} ms")
+    if call.replayed:
+        notes.append("answered again" + (", though the body differs" if call.different_body else ""))
+    notes += sorted({code for code in call.errors if code})
+    if call.fault:
+        notes.append(f"fault: {call.fault}")
+    answer = f"HTTP {call.status}" if call.status else "the connection was cut"
+    return f"{_moment(call.at)} {answer} {names} · {' · '.join(notes)}"
+
+
+def _delivery(delivery: Delivery) -> str:
+    """One line about a webhook: how it stands, its event, and what it is about."""
+    state = delivery.state
+    rule = ""
+    if state not in (DROPPED, HELD, DELAYED):
+        rule = f" ({delivery.rule})" if delivery.rule else ""
+        if delivery.tries:
+            last = delivery.tries[-1]
+            state = f"{last['status'] or last['error']} in {last['ms']:,} ms"
+    retry = f" · try {len(delivery.tries)} of {RETRIES + 1}" if delivery.state == RETRYING else ""
+    return f"{state}{rule} {delivery.event} · {delivery.about}{retry}"
+
+
+def _moment(seconds: float) -> str:
+    """UTC, by the sandbox's clock."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%H:%M:%S")
