@@ -169,14 +169,6 @@ def pause_sentence(found: QueuePause, direction: str | None = None) -> str:
     return template % {"who": found.paused_by, "since": since, "why": why}
 
 
-def pause_target(entity_type: str = "", direction: str = "") -> str:
-    """Name what is paused, as a sentence's object: “everything”, “writing to Monday on the contact board”."""
-    if not direction:
-        return f"the {entity_type} board" if entity_type else "everything"
-    what = _DIRECTION_LABELS[direction]
-    return f"{what} on the {entity_type} board" if entity_type else what
-
-
 def pause_reason(pauses_by_way: Mapping[str, QueuePause], direction: str) -> str:
     """Why what would go in this direction waits, as a sentence; empty where that isn't paused."""
     found = pauses_by_way.get(direction)
