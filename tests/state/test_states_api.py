@@ -8,10 +8,9 @@ from django.core.cache import cache
 from rest_framework.test import APIClient
 
 from npd.models import Contact
-from sync.ledger import SyncStateService
 from sync.merge import FieldSides
 from sync.models import SyncMetadata, SyncQueue, SyncState
-from sync.records.ledger_statistics import with_served_status
+from sync.state import SyncStateService, with_served_status
 from tests.api.conftest import with_token
 
 pytestmark = pytest.mark.django_db
