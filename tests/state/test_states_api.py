@@ -49,7 +49,6 @@ def api(db: None) -> APIClient:
         ("remote_id=ABC-3", 1),
         ("entity_type=issue&entity_id=3", 1),
         ("sync_status=failed&sync_status=pending", 3),
-        ("conflicts=true", 1),
     ],
 )
 def test_states_are_listed_and_narrowed(states: None, api: APIClient, query: str, count: int) -> None:
