@@ -24,7 +24,7 @@ from sync import registry
 from sync.api.lists import ShapedView, filtered_by
 from sync.api.problems import BadQuery
 from sync.api.request_rules import ApiRouter, ApiView, KnownFieldsMixin, ModelPermissions, TrueOrFalse, act, allowed
-from sync.choices import ApprovalState, LedgerDirection, QueueDirection, RecordSyncStatus, SyncStatus, TokenScope
+from sync.choices import ApprovalState, LedgerDirection, RecordSyncStatus, SyncStatus, TokenScope
 from sync.kernel.messages import Conflict, PartiallyDone
 from sync.limits import credentials, quota
 from sync.models import ApprovalRequest, QueuePause, SyncMetadata, SyncQueue
@@ -198,32 +198,20 @@ def _action_name(action: str) -> str:
     return action.removesuffix("_all")
 
 
-PAUSED_DIRECTIONS = [("", "Both directions"), *QueueDirection.choices]
-
-
 class PauseSerializer(serializers.ModelSerializer[QueuePause]):
-    """What is paused; an empty entity_type means every board, an empty direction both."""
-
-    direction = serializers.ChoiceField(choices=PAUSED_DIRECTIONS, read_only=True)
+    """What is paused; an empty entity_type means every board."""
 
     class Meta:
         model = QueuePause
-        fields = ["id", "entity_type", "direction", "paused_by", "why", "paused_at"]
+        fields = ["id", "entity_type", "paused_by", "why", "paused_at"]
         read_only_fields = fields
 
 
 class PauseRequestSerializer(KnownFieldsMixin):
-    """What is to be paused (everything, where neither is given), and why."""
+    """What is to be paused, and why."""
 
     entity_type = serializers.CharField(
         required=False, allow_blank=True, default="", help_text="One board; empty: every one."
-    )
-    direction = serializers.ChoiceField(
-        choices=QueueDirection.choices,
-        required=False,
-        allow_blank=True,
-        default="",
-        help_text="One direction; empty: both.",
     )
     why = serializers.CharField(
         required=False, allow_blank=True, default="", max_length=500, help_text="Shown wherever it keeps something."
@@ -239,25 +227,25 @@ MayPause = allowed(
 
 
 class PauseViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[QueuePause]):
-    """The pauses in force, the widest first."""
+    """The pauses in force, that of everything first."""
 
-    queryset = QueuePause.objects.order_by("entity_type", "direction")
+    queryset = QueuePause.objects.order_by("entity_type")
     serializer_class = PauseSerializer
-    # One of every board, or of both directions, is not among those of one.
+    # One of every board is not among those of one.
     filterset_class: type[FilterSet] = filtered_by(PauseSerializer)(FilterSet)
     permission_classes = [MayPause]
     scope = TokenScope.OPERATE
 
     @extend_schema(request=PauseRequestSerializer, responses=dict.fromkeys((200, 201), PauseSerializer))
     def create(self, request: Request) -> Response:
-        """Pause everything, one board, one direction, or one direction of one board, until the pause is deleted.
-        Nothing is lost. 201 with `Location`; 200 with the pause that is there already, which stays so.
+        """Pause everything, or one board, until the pause is deleted. Nothing is lost. 201 with `Location`; 200 with
+        the pause that is there already, which stays so.
         """
         asked = PauseRequestSerializer.read(request)
         with transaction.atomic():
             found, is_new = SyncQueueService().pause(request.user.get_username(), **asked)
             if is_new:
-                target = pause_target(found.entity_type, found.direction)
+                target = pause_target(found.entity_type)
                 log_queue_action(request.user, f"Paused {target} by the API.")
         headers = {"Location": self.reverse_action("detail", args=[found.pk])}
         code = status.HTTP_201_CREATED if is_new else status.HTTP_200_OK
@@ -266,9 +254,9 @@ class PauseViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[QueuePause]):
     def destroy(self, request: Request, pk: int) -> Response:
         """End the pause; what waited is worked from now on."""
         found = self.get_object()
-        what, target = (found.entity_type, found.direction), pause_target(found.entity_type, found.direction)
+        entity_type, target = found.entity_type, pause_target(found.entity_type)
         # In no transaction of ours: it moves what waited a thousand rows at a time, which saves would wait for.
-        if not SyncQueueService().resume(request.user.get_username(), entity_type=what[0], direction=what[1]):
+        if not SyncQueueService().resume(request.user.get_username(), entity_type=entity_type):
             raise Conflict(f"Nobody paused {target}, so there is nothing to resume. See GET sync/pauses/.")
         log_queue_action(request.user, f"Resumed {target} by the API.")
         return Response(status=status.HTTP_204_NO_CONTENT)
@@ -534,7 +522,7 @@ def sync_stats() -> dict[str, Any]:
             **{status: number for status, number, _ in rows},
             "total": sum(number for _, number, _ in rows),
             "last_synced": max((last for *_, last in rows if last), default=None),
-            "board": boards.by_type[spec.entity_type].waiting_reason,
+            "board": boards.by_type[spec.entity_type].detail,
             "window_seconds": boards.batching_delay,
         }
     latest = [one["last_synced"] for one in records.values() if one["last_synced"]]

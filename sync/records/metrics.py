@@ -219,10 +219,8 @@ GAUGES = (
     Gauge("board_webhooks_silent", "1 where a sweep found changes that no webhook reported.", BOARD,
         query=_by_link(lambda link, now: bool(link.silence))),
     Gauge("pause_timestamp_seconds",
-        "Since when a person has paused this; board “all” and direction “both” where it says so.",
-        ("board", "direction"),
-        query=lambda scrape: [([pause.entity_type or "all", pause.direction or "both"], pause.paused_at)
-                              for pause in scrape.status.pauses]),
+        "Since when a person has paused this; board “all” where everything is.", BOARD,
+        query=lambda scrape: [([pause.entity_type or "all"], pause.paused_at) for pause in scrape.status.pauses]),
     Gauge("account_paused",
         "1 while no board calls Monday: “outage” until a probe is answered, “limit” while Monday asks to wait.",
         ("kind",), query=_breaker),

@@ -121,14 +121,14 @@ def test_every_act_leaves_a_line_with_its_author_and_one_in_the_records_history(
 
 
 def test_pauses_are_made_listed_and_ended(api: APIClient) -> None:
-    made = api.post(PAUSES, {"direction": "to_monday", "why": "audit"})
+    made = api.post(PAUSES, {"why": "audit"})
     assert made.status_code == 201
     [listed] = api.get(PAUSES).json()["results"]
     assert listed == made.json()
-    assert (listed["entity_type"], listed["direction"], listed["why"]) == ("", "to_monday", "audit")
+    assert (listed["entity_type"], listed["why"]) == ("", "audit")
     assert (listed["paused_by"], bool(listed["paused_at"])) == ("ada", True)
-    assert [line.change_message for line in LogEntry.objects.all()] == ["Paused writing to Monday by the API."]
-    again = api.post(PAUSES, {"direction": "to_monday", "why": "other"})
+    assert [line.change_message for line in LogEntry.objects.all()] == ["Paused everything by the API."]
+    again = api.post(PAUSES, {"why": "other"})
     assert (again.status_code, again.json()) == (200, listed)
     assert api.get(made.headers["Location"]).json() == listed
     assert [api.delete(made.headers["Location"]).status_code for _ in range(2)] == [204, 404]
@@ -149,7 +149,7 @@ def test_of_pauses_sent_at_once_one_is_made_and_the_others_find_it(api: APIClien
 
 def test_a_pause_without_a_body_is_one_of_everything(api: APIClient) -> None:
     assert api.post(PAUSES).json()["entity_type"] == ""
-    assert (QueuePause.objects.get().entity_type, QueuePause.objects.get().direction) == ("", "")
+    assert QueuePause.objects.get().entity_type == ""
 
 
 def test_who_may_pause_may_resume_and_nothing_else(db: None) -> None:

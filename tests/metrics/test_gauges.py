@@ -103,11 +103,6 @@ STATES: dict[str, tuple[Callable[[BoardLink], Any], str]] = {
     "everything is paused": (lambda link: paused(), "paused"),
     "the board is paused": (lambda link: paused(entity_type="contact"), "paused"),
     "another board is paused": (lambda link: paused(entity_type="organization"), ""),
-    "one direction is paused": (lambda link: paused(direction="to_monday"), ""),
-    "both directions are paused": (
-        lambda link: (paused(direction="to_monday"), paused(direction="to_npd", entity_type="contact")),
-        "paused",
-    ),
     "the day is used up": (lambda link: spent(day_limit=200, day=sync_now().date(), day_calls=199), "allowance"),
     "the minute is used up": (
         lambda link: spent(minute_limit=100, minute_calls=100, minute_ends=after(seconds=40)),
@@ -166,11 +161,11 @@ def test_looks_and_sweeps_tell_when_they_last_were(link: BoardLink) -> None:
 
 def test_a_pause_tells_since_when_and_of_what(link: BoardLink) -> None:
     pause = QueuePause.objects.create(paused_by="mary")
-    other = QueuePause.objects.create(paused_by="mary", entity_type="contact", direction="to_npd")
+    other = QueuePause.objects.create(paused_by="mary", entity_type="contact")
     figures = scrape()
-    for found, labels in ((pause, ("all", "both")), (other, ("contact", "to_npd"))):
+    for found, board_label in ((pause, "all"), (other, "contact")):
         found.refresh_from_db()
-        value = figures.value("pause_timestamp_seconds", board=labels[0], direction=labels[1])
+        value = figures.value("pause_timestamp_seconds", board=board_label)
         assert value == pytest.approx(found.paused_at.timestamp())
 
 

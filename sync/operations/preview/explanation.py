@@ -36,7 +36,7 @@ from sync.models import (
     WriteLoop,
 )
 from sync.operations.preview import PlannedChange, change_act, change_json, plan_record, read_only_client
-from sync.outbox.pauses import pause_reason, pauses_by_direction
+from sync.outbox.pauses import active_pause, pause_sentence
 from sync.reconcile.pass_plan import RecordPlan
 from sync.records import availability
 from sync.registry import EntitySpec, link_of, mappings_of
@@ -229,10 +229,8 @@ def _open_items(reference: RecordReference) -> Iterator[str]:
 def _job_sentence(row: SyncQueue) -> str:
     reason = row.error_message or row.reason
     tail = f" {reason}" if reason else ""
-    if row.status == QueueStatus.PENDING and (
-        paused := pause_reason(pauses_by_direction(row.entity_type), row.direction)
-    ):
-        return f"Job #{row.pk} is pending. {paused}{tail}"
+    if row.status == QueueStatus.PENDING and (pause := active_pause(row.entity_type)):
+        return f"Job #{row.pk} is pending. {pause_sentence(pause)}{tail}"
     if row.status == QueueStatus.FAILED:
         return f"Job #{row.pk} failed after {row.attempts} attempts.{tail}"
     if row.status == QueueStatus.IN_PROGRESS:
