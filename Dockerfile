@@ -37,7 +37,7 @@ ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp npd
 WORKDIR /srv/npd
 COPY --from=packages /opt/venv /opt/venv
-# By number: Kubernetes' runAsNonRoot doesn't look up names.
+# By number: runAsNonRoot doesn't look up names.
 USER 10001:10001
 
 FROM runtime AS sandbox

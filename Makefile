@@ -10,7 +10,7 @@ COMPILE = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --g
 	--custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run stop test hostile quick chaos pictures docs lint format lock containers units logs reset bench python
+.PHONY: help setup run stop test hostile quick chaos pictures docs lint format lock logs reset bench python
 
 help: ## show the commands
 	@echo "NPD Sync. Type make and one of:"
@@ -31,7 +31,7 @@ stop: ## end what `make run` started in this folder, from another terminal
 test: python ## run the tests that a change needs (ARGS="-k name"; TEST_SERVERS=1 uses real PostgreSQL and Redis)
 	@exec $(BOOTSTRAP) development -m pytest $(PROCESSES) -m "not hostile" $(ARGS)
 
-hostile: python ## run the rest: kills, planted bugs, browsers, real servers, containers, units (ARGS chooses tests)
+hostile: python ## run the rest: kills, planted bugs, browsers, real servers (ARGS chooses tests)
 	@$(BOOTSTRAP) development
 	@PROCESSES="$(PROCESSES)" exec ops/hostile.sh $(ARGS)
 
@@ -65,14 +65,7 @@ lock: python ## pin what requirements/*.in name and need, with hashes (ARGS="--u
 	@$(BOOTSTRAP) development
 	@$(COMPILE) requirements/production.in -o requirements.txt
 	@$(COMPILE) requirements/embedded.in -c requirements.txt -o requirements/embedded.txt
-	@$(COMPILE) requirements/telemetry.in -c requirements.txt -o requirements/telemetry.txt
 	@$(COMPILE) requirements/development.in -c requirements/embedded.txt -o requirements/development.txt
-
-containers: python ## build the image and play docker-compose.yml for real, with Docker or podman (some minutes)
-	@exec $(PYTHON) ops/containers.py
-
-units: python ## start the systemd units of ops/ under a real systemd (as root on Debian or Ubuntu; some minutes)
-	@$(BOOTSTRAP) development ops/play_units.py
 
 logs: ## follow what the processes of `make run` say
 	@ls var/*.log >/dev/null 2>&1 || { echo "There are no logs yet. Start with: make run"; exit 1; }
@@ -81,5 +74,5 @@ logs: ## follow what the processes of `make run` say
 reset: python ## delete the local data (asks first)
 	@exec $(BOOTSTRAP) embedded -m config.embedded reset
 
-bench: python ## measure everything, print one table (ARGS="latency webhooks" chooses; --markdown writes docs/performance.md)
+bench: python ## measure everything, print one table (ARGS="latency webhooks" chooses)
 	@$(BOOTSTRAP) development -m bench $(ARGS)

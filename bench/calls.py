@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench.ground import Ground, ground, machine
-from bench.table import Row, hand_on
+from bench.ground import NOWHERE, Ground, ground, machine
+from bench.table import Row, publish
 
-NOWHERE = "http://127.0.0.1:9"  # no webhooks: what is measured is the way to Monday
-GATE = 0.03  # API calls per changed record
-DECISIONS, GOAL_MS = 1_000, 300
+GATE = 0.02  # API calls per changed record
+DECISIONS = 1_000
+GOAL_MS = 150
 
 
 @dataclass(frozen=True)
@@ -129,18 +129,12 @@ def main() -> int:
         milliseconds = decisions()
         # Last, for its writes would be another writer's to the engine.
         theirs = measure("one call a record", records, place, naive, "Changed twice")
-    print(f"{records:,} changed contacts on the sandbox ({machine()})")
-    print(f"{'':20}{'API calls':>12}{'per record':>12}{'seconds':>10}")
-    for one in (theirs, ours):
-        print(f"{one.name:20}{one.calls:>12,}{one.ratio:>12.3f}{one.seconds:>10.1f}")
-    passed = ours.ratio <= GATE
-    print(f"gate: at most {GATE} calls a record: {'held' if passed else 'MISSED'}")
+    print(f"{records:,} changed contacts on the sandbox in {ours.seconds:.1f} s ({machine()})")
     figure = f"API calls a record, {records:,} changed at once (naive: {theirs.ratio:.2f})"
     rules = f"{DECISIONS:,} plans for a changed record, by what was read"
-    print(f"{rules}: {milliseconds:,.0f} ms, goal {GOAL_MS}")
-    return hand_on(
+    return publish(
         [
-            Row(figure, f"≤ {GATE}", f"{ours.ratio:.3f}", passed),
+            Row(figure, f"≤ {GATE}", f"{ours.ratio:.3f}", ours.ratio <= GATE),
             Row(rules, f"≤ {GOAL_MS} ms", f"{milliseconds:,.0f} ms", milliseconds <= GOAL_MS, gate=False),
         ]
     )

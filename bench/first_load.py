@@ -20,12 +20,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import requests
-
-from bench.ground import Ground, ground, machine
+from bench.ground import NOWHERE, Ground, ground, machine
 from bench.table import Row, publish
 
-NOWHERE = "http://127.0.0.1:9"  # no webhooks: what is measured is the way to Monday
 PASS = 100  # records
 MORE_CALLS = 20  # than a read and a write for each pass
 PARTS = 10  # a worker dies whenever another tenth of the records is done
@@ -101,7 +98,8 @@ def measure(place: Ground, entity_type: str, records: int, deaths: list[str]) ->
         status = run_child(entity_type, death, records)
         if status != (-signal.SIGKILL if death else 0):
             return Measured(0, 0, 0.0, f"The process ended with {status} at “{death or 'the end'}”.")
-        pass_time(OUTCOME_SECONDS)
+        time.sleep(CALL_MS / 1_000)
+        place.pass_time(OUTCOME_SECONDS)
     calls = place.calls_since(mark)
     seconds = time.monotonic() - begun
     points = sum(int(call.get("complexity") or 0) for call in calls)
@@ -148,22 +146,6 @@ def dies_at(target: str, seconds: float, times: int) -> None:
 def die() -> None:
     """As `kill -9` does it."""
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def pass_time(seconds: float) -> None:
-    """Move the database's clock and the sandbox's, while no call is in the air."""
-    from django.conf import settings
-    from django.db import connection
-
-    from sync.clock import CREATE_SYNC_NOW
-
-    time.sleep(CALL_MS / 1_000)
-    clock = settings.MONDAY_API_URL.removesuffix("/v2") + "/_control/clock"
-    offset = requests.get(clock, timeout=30).json()["offset_seconds"] + seconds
-    moved = f"clock_timestamp() + interval ''{offset} seconds''"
-    with connection.cursor() as cursor:
-        cursor.execute(CREATE_SYNC_NOW.replace("clock_timestamp()", moved))
-    requests.post(clock, json={"offset_seconds": offset}, timeout=30).raise_for_status()
 
 
 def check(place: Ground, entity_type: str, records: int) -> str:

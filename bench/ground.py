@@ -21,6 +21,7 @@ import requests
 from config.embedded.postgres import EmbeddedPostgres
 from config.embedded.processes import Child
 
+NOWHERE = "http://127.0.0.1:9"  # as SITE_URL: no webhook arrives
 ROOT = Path(__file__).resolve().parent.parent
 TOKEN = "bench-token"
 START_SECONDS = 30
@@ -39,6 +40,18 @@ class Ground:
         answer = requests.post(url, json=body, timeout=60) if body else requests.get(url, timeout=60)
         answer.raise_for_status()
         return answer.json()
+
+    def pass_time(self, seconds: float) -> None:
+        """Move the database's clock and the sandbox's, while no call is in the air."""
+        from django.db import connection
+
+        from sync.clock import CREATE_SYNC_NOW
+
+        offset = self.control("clock")["offset_seconds"] + seconds
+        moved = f"clock_timestamp() + interval ''{offset} seconds''"
+        with connection.cursor() as cursor:
+            cursor.execute(CREATE_SYNC_NOW.replace("clock_timestamp()", moved))
+        self.control("clock", offset_seconds=offset)
 
     def last_call(self) -> int:
         """The number of the last API call so far."""
@@ -76,22 +89,12 @@ def ground(*, fast: bool = False, **variables: str) -> Iterator[Ground]:
             postgres.stop()
 
 
-@contextmanager
-def sandbox_alone(folder: Path) -> Iterator[tuple[str, str]]:
-    """A sandbox that writes to disk, without anything of NPD's: its address and its token."""
-    port = free_port()
-    child = _sandbox(port, folder, "--data", str(folder / "boards.db"))
-    try:
-        wait_for(child, f"http://127.0.0.1:{port}")
-        yield f"http://127.0.0.1:{port}", TOKEN
-    finally:
-        child.stop(5)
-
-
 def machine() -> str:
-    """What was measured on, in a line."""
-    python = platform.python_version()
-    return f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {python}"
+    """What was measured on and how busy it was, in a line: figures without it say nothing."""
+    load = os.getloadavg()[0]
+    cores = os.cpu_count() or 1
+    busy = "idle before" if load < cores / 4 else f"load {load:.1f} before, so times are longer than need be"
+    return f"{cores} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}, {busy}"
 
 
 def free_port() -> int:
@@ -101,8 +104,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _sandbox(port: int, folder: Path, *options: str) -> Child:
-    command = [sys.executable, "-m", "sandbox", "--port", str(port), "--token", TOKEN, *options]
+def _sandbox(port: int, folder: Path) -> Child:
+    command = [sys.executable, "-m", "sandbox", "--port", str(port), "--token", TOKEN]
     child = Child("sandbox", command, dict(os.environ), ROOT, folder / "sandbox.log")
     child.start()
     return child

@@ -50,10 +50,6 @@ class Site:
             if name == "web":
                 wait_for(child, f"{self.url}/healthz")
 
-    def end(self, *names: str) -> None:
-        """End these of them."""
-        stop_all([self.children.pop(name) for name in names], seconds=30)
-
     def stop(self) -> None:
         """End all of them."""
         stop_all(list(self.children.values()), seconds=10)
@@ -72,8 +68,10 @@ class Site:
 
 
 @contextmanager
-def site(broker: str = EMBEDDED, **variables: str) -> Iterator[Site]:
-    """An empty NPD whose boards are set up; start what is wanted of its processes."""
+def site(**variables: str) -> Iterator[Site]:
+    """An empty NPD; start what is wanted of its processes. Its broker is Redis where one answers, else PostgreSQL."""
+    broker = REDIS if has_redis() else EMBEDDED
+    print(f"Broker: {'Redis' if broker else 'PostgreSQL; set BENCH_REDIS_URL to measure on Redis'}", flush=True)
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     told = {

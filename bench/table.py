@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -36,33 +35,17 @@ class Row:
         return "MISSED" if self.gate else "goal missed"
 
 
-@dataclass(frozen=True)
-class Handed:
-    """What a bench handed on: its rows, and lines that belong on the page beside them."""
-
-    rows: Sequence[Row] = ()
-    page: Sequence[str] = ()
-
-
-def publish(rows: Sequence[Row], *, page: Sequence[str] = ()) -> int:
-    """Print the rows, then as `hand_on`."""
+def publish(rows: Sequence[Row]) -> int:
+    """Print the rows, hand them to `make bench` where it runs this, and return the exit status."""
     print("\n".join(text_table(rows)), flush=True)
-    return hand_on(rows, page=page)
-
-
-def hand_on(rows: Sequence[Row], *, page: Sequence[str] = ()) -> int:
-    """Hand the rows to `make bench` where it runs this, with lines for the page; return the exit status."""
     if path := os.environ.get(HANDED_TO):
-        Path(path).write_text(json.dumps({"rows": [asdict(row) for row in rows], "page": list(page)}))
+        Path(path).write_text(json.dumps([asdict(row) for row in rows]))
     return status(rows)
 
 
-def handed(path: Path) -> Handed:
+def handed(path: Path) -> list[Row]:
     """What was handed on through this file; nothing where the bench never came so far."""
-    if not path.exists():
-        return Handed()
-    found = json.loads(path.read_text())
-    return Handed([Row(**row) for row in found["rows"]], found["page"])
+    return [Row(**row) for row in json.loads(path.read_text())] if path.exists() else []
 
 
 def status(rows: Iterable[Row]) -> int:
@@ -72,16 +55,7 @@ def status(rows: Iterable[Row]) -> int:
 
 def text_table(rows: Sequence[Row]) -> list[str]:
     """The rows for a terminal, each column as wide as its widest cell."""
-    cells = [("figure", "target", "measured", ""), *map(_cells, rows)]
-    widths = [max(len(cell[place]) for cell in cells) for place in range(4)]
-    lines = ["  ".join(text.ljust(width) for text, width in zip(cell, widths, strict=True)) for cell in cells]
-    return [lines[0].rstrip(), "-" * len(lines[0].rstrip()), *(line.rstrip() for line in lines[1:])]
-
-
-def _cells(row: Row) -> tuple[str, str, str, str]:
-    return row.figure, row.target, row.measured, row.verdict
-
-
-def warn(words: str) -> None:
-    """Say something beside the table."""
-    print(words, file=sys.stderr, flush=True)
+    cells = [("figure", "target", "measured", "")]
+    cells += [(row.figure, row.target, row.measured, row.verdict) for row in rows]
+    widths = [max(len(row[place]) for row in cells) for place in range(4)]
+    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in cells]

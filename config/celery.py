@@ -4,23 +4,15 @@ Messages are notifications only: rows are the truth, so a lost message costs tim
 """
 
 import os
-from contextlib import suppress
 from typing import Any
 
 from celery import Celery, bootsteps, shared_task
-from celery.signals import (
-    setup_logging,
-    task_prerun,
-    task_revoked,
-    worker_init,
-    worker_process_init,
-    worker_shutting_down,
-)
+from celery.signals import setup_logging, worker_init, worker_process_init, worker_shutting_down
 from django.conf import settings
 from django.db import connection
 from kombu.transport import TRANSPORT_ALIASES
 
-from config import health, telemetry  # noqa: F401 - telemetry connects itself to signals
+from config import health
 from sync.kernel import process
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
@@ -59,32 +51,6 @@ def start_process(**kwargs: object) -> None:
 def start_pool_process(**kwargs: object) -> None:
     # Not collected first: that would write into all the memory that it shares with its parent.
     process.spare_loaded_code()
-    task_prerun.connect(report_clock)
-
-
-def report_clock(**kwargs: object) -> None:
-    """Let /readyz and Health say that this worker's clock is wrong."""
-    from django.db import Error
-
-    from sync.kernel import periodic_jobs
-
-    with suppress(Error):  # the task that begins has the same database, and reports it
-        periodic_jobs.report_clock(periodic_jobs.WORKER)
-
-
-@task_revoked.connect
-def report_discarded_task(expired: bool = False, **kwargs: object) -> None:
-    """A worker that takes every scheduled task for too old may begin none, by which its clock would be known."""
-    if not expired:
-        return
-    from django.db import Error, connection
-
-    from sync.kernel import periodic_jobs
-
-    with suppress(Error):
-        periodic_jobs.report_clock(periodic_jobs.WORKER, every=5)
-    if not connection.in_atomic_block:
-        connection.close()  # of the main process, which forks
 
 
 @worker_shutting_down.connect

@@ -1,5 +1,5 @@
-"""The papers of docs/ as pages: the how-tos in the admin, which explains which page, and for everybody the API's; and
-the words of the pages, one list, shown in the admin and in docs/glossary.md.
+"""The papers of docs/ as pages: the how-tos in the admin, and which explains which page; and the words of the pages,
+one list, shown in the admin and in docs/glossary.md.
 
 What the words replace, and where the old ones must not come back, is in tests/docs/test_vocabulary.py.
 """
@@ -12,22 +12,17 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import PurePosixPath
 from posixpath import normpath
-from typing import Any
 
 from django.conf import settings
 from django.contrib import admin
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import slugify
-from django.views.decorators.http import require_safe
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from config.middleware import unknown_address
-from sync.api.problems import KINDS, ProblemKind, as_markdown, problem_type
 from sync.kernel.db import LONGEST_SEARCH, fetch_rows
 from sync.kernel.humanize import one_line
 
@@ -412,54 +407,3 @@ def _address_of(href: str, name: str) -> str:
         return reverse("npd-glossary")
     target = target.removesuffix(".md")
     return f"{reverse('npd-help', args=[target])}{anchor}" if target in _served() else ""
-
-
-# The pages about the API that anybody may read. A problem's `type` leads here, and the `Link` of what is deprecated.
-# People get a page, programs that ask for JSON the same as JSON.
-
-
-CHANGELOG = "reference/api-changelog"
-PROBLEMS = "reference/http"
-
-
-@require_safe
-def problem_list(request: HttpRequest) -> HttpResponse:
-    if _wants_json(request):
-        return JsonResponse({"problems": [_members(kind) for kind in KINDS.values()]})
-    return _answer(request, rendered(f"# Problems of the API\n\n{as_markdown()}", PROBLEMS))
-
-
-@require_safe
-def problem_page(request: HttpRequest, code: str) -> HttpResponse:
-    kind = KINDS.get(code)
-    if _wants_json(request):
-        return JsonResponse(_members(kind)) if kind else unknown_address(request)
-    if kind is None:
-        raise Http404("There is no such problem. The list of all is at /api/problems/.")
-    text = f"# {kind.code}\n\n**{kind.phrase}.** {kind.meaning}\n\nWhat to do: {kind.act}\n"
-    return _answer(request, rendered(text, PROBLEMS))
-
-
-@require_safe
-def api_changelog(request: HttpRequest) -> HttpResponse:
-    """What changed in the API, and what is deprecated."""
-    return _answer(request, rendered((DOCS / f"{CHANGELOG}.md").read_text(), CHANGELOG))
-
-
-def _wants_json(request: HttpRequest) -> bool:
-    return request.get_preferred_type(["text/html", "application/json", "application/problem+json"]) not in (
-        "text/html",
-        None,
-    )
-
-
-def _members(kind: ProblemKind) -> dict[str, Any]:
-    members = {"code": kind.code, "status": kind.status, "meaning": kind.meaning, "what_to_do": kind.act}
-    return {"type": problem_type(kind.code)} | members
-
-
-def _answer(request: HttpRequest, page: HelpPage) -> HttpResponse:
-    context: dict[str, Any] = {"title": page.title, "page": page}
-    if request.user.is_active and request.user.is_staff:
-        return render(request, "npd/help_page.html", admin.site.each_context(request) | context)
-    return render(request, "npd/api_page.html", context)

@@ -21,7 +21,6 @@ from config.navigation import badges
 from sync import registry
 from sync.admin.record_activity import LastChange, last_change
 from sync.kernel import humanize
-from sync.kernel.counters import PASSES
 from sync.models import SyncedModel
 
 
@@ -41,7 +40,7 @@ class _NoMessages(BaseStorage):
         return []
 
 
-# A pass ends with a count, a decision with a row, and what a person does to a job is followed by a pass. A row's xmin
+# A pass completes jobs, a decision is a row, and what a person does to a job is followed by a pass. A row's xmin
 # is the transaction that wrote it last. Of what leaves no such trace (a job that is pending already, an item that is
 # on no board any more) the server's own statistics know, which cost nothing and are seconds late.
 _STOPS = """(SELECT string_agg(xmin::text, ',' ORDER BY id) FROM sync_queue_pauses),
@@ -53,7 +52,7 @@ _STOPS = """(SELECT string_agg(xmin::text, ',' ORDER BY id) FROM sync_queue_paus
 
 _SITE_VERSION = f"""
     SELECT md5(concat_ws('|', (SELECT max(id) FROM sync_queue), (SELECT max(id) FROM sync_decisions),
-        (SELECT sum(value) FROM sync_metric_counts WHERE name = %s), {_STOPS},
+        (SELECT max(finished_at) FROM sync_queue WHERE status = 'completed'), {_STOPS},
         (SELECT count(*) FROM sync_approval_requests WHERE state = 'pending'),
         (SELECT max(id) FROM sync_unmatched_items),
         (SELECT max(ignored_at) FROM sync_unmatched_items WHERE ignored_at IS NOT NULL),
@@ -85,7 +84,7 @@ def live_versions(request: HttpRequest) -> JsonResponse:
     With `changed` (names of fields, by commas) also who gave the record these fields' present values.
     """
     counted = [*_COUNTED, *(spec.model._meta.db_table for spec in registry.entities())]
-    site = _scalar(_SITE_VERSION, [PASSES.name, counted])
+    site = _scalar(_SITE_VERSION, [counted])
     found: dict[str, Any] = {"site": site, "badges": badges(request, version=site)}
     if record := _record(request):
         table = connection.ops.quote_name(record._meta.db_table)

@@ -26,13 +26,12 @@ from django.utils.deprecation import MiddlewareMixin
 from django.utils.timezone import now
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
+from rest_framework.views import APIView
 from structlog.contextvars import get_contextvars
 
 from npd.accounts.limits import wait_response
 from npd.accounts.second_factor import PASSED_KEY, is_required
-from sync.api.problems import CHANGED_AT_ONCE, problem
-from sync.api.request_rules import LimitedView
-from sync.kernel import counters
+from sync.api.errors import CHANGED_AT_ONCE, error_response
 from sync.kernel.db import gave_way
 from sync.kernel.outgoing_calls import own_address
 
@@ -40,14 +39,12 @@ log = structlog.get_logger(__name__)
 
 FOR_PROGRAMS = ("/api/", "/webhooks/", "/cron/")
 STANDING_ALONE = ("/admin/login/", "/admin/two-factor/confirm/")
-# Below /api/, and yet for people: whoever is signed in sees them in the frame.
-FRAMED_BELOW_API = ("/api/problems/", "/api/changelog/")
 FOR_PROBES = ("/healthz", "/readyz", "/metrics")
 Respond = Callable[[HttpRequest], HttpResponseBase]
 
 
-class UnknownAddressView(LimitedView):
-    """Answers that nothing is at this address; counted, as all that a known caller asks."""
+class UnknownAddressView(APIView):
+    """Answers that nothing is at this address."""
 
     schema = None
     permission_classes = ()
@@ -126,7 +123,7 @@ class GaveWayMiddleware(MiddlewareMixin):
     """Answer 503, and no error of ours, where what a person did waited too long for somebody's lock, and was undone.
 
     A program is told so with 409, as for every change made at the same moment; the API says it itself
-    (sync/api/problems.py).
+    (sync/api/errors.py).
     """
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
@@ -136,7 +133,7 @@ class GaveWayMiddleware(MiddlewareMixin):
         if request.path_info.startswith(FOR_PROGRAMS):
             # The path stays out of the log: a webhook's may hold a secret.
             log.warning("a program's request waited too long for a lock")
-            return problem(409, "conflict", CHANGED_AT_ONCE)
+            return error_response(409, "conflict", CHANGED_AT_ONCE)
         log.warning("an act waited too long for a lock", path=request.path_info)
         return try_again_page(request)
 
@@ -188,7 +185,6 @@ class LoginGate:
 
 
 def busy(request: HttpRequest, what: str) -> HttpResponseBase:
-    counters.increment([counters.Increment(counters.LOGINS, label=counters.LOGIN_REFUSED)])
     sentence = f"Too many people are signing in right now, so {what}. Try again in a few seconds."
     return wait_response(request, 503, BUSY_SECONDS, "Try again in a moment", sentence)
 
@@ -218,7 +214,7 @@ class SecondFactorGate:
                 "This session has not passed two-factor authentication yet. Set it up in the browser, or use an API "
                 "token."
             )
-            return problem(403, "second_factor", sentence)
+            return error_response(403, "second_factor", sentence)
         return redirect(f"{set_up}?{urlencode({'next': page_of(request)})}")
 
 
@@ -291,9 +287,7 @@ def _is_in_frame(request: HttpRequest, response: HttpResponseBase) -> bool:
     user = getattr(request, "user", None)
     if user is None or not response.headers.get("Content-Type", "").startswith("text/html"):
         return False
-    path = request.path_info
-    alone = path.startswith((*FOR_PROGRAMS, *STANDING_ALONE)) and not path.startswith(FRAMED_BELOW_API)
-    return bool(user.is_authenticated and not alone)
+    return bool(user.is_authenticated and not request.path_info.startswith((*FOR_PROGRAMS, *STANDING_ALONE)))
 
 
 # The pages about what can't be shown: inside the site's frame for who is signed in, else a page that needs nothing.
@@ -309,7 +303,8 @@ def bad_request(request: HttpRequest, exception: Exception | None = None) -> Htt
     """400: an address or a form that can't be read, in the words of who refused it where there are some."""
     said = str(exception) if isinstance(exception, BadRequest) else ""
     if request.path_info.startswith(FOR_PROGRAMS):
-        return problem(400, "invalid", said or "It can't be read: it names another host, or has too many parameters.")
+        said = said or "It can't be read: it names another host, or has too many parameters."
+        return error_response(400, "invalid", said)
     return _answer(request, "400.html", 400, {"said": said})
 
 
@@ -338,6 +333,8 @@ def form_expired(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 def failed(request: HttpRequest) -> HttpResponse:
     """500: a fault of ours; its number finds it in the log."""
+    if request.path_info.startswith(FOR_PROGRAMS):
+        return error_response(500, "error", "Server Error (500)")
     context = {"number": get_contextvars().get("request_id", "")}
     # Without the frame, which would ask the same database.
     if isinstance(sys.exc_info()[1], DatabaseError):

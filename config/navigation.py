@@ -36,6 +36,8 @@ CONFLICTS, QUEUE, GUARD = "conflicts_syncconflict", "sync_syncqueue", "sync_appr
 INBOX, RECORDS, SETTINGS, HELP = "Inbox", "Records", "Settings", "Help"
 CONNECTIONS, ADVANCED, DIAGNOSTICS = "Connections", "Advanced", "Diagnostics"
 ANY_RIGHT = "*"
+SUPERUSERS = "sync.diagnostics"
+"""A right that nobody can be given."""
 
 
 @dataclass(frozen=True)
@@ -153,13 +155,13 @@ SECTIONS = (
             about="Your keys with which other programs use the API."),
     Section(SETTINGS, DIAGNOSTICS, "troubleshoot", url="npd-diagnostics", block=ADVANCED, uses=OPERATED,
             about="For technical questions: sync states, API writes, webhooks received, the schedule, who did what."),
-    Section(DIAGNOSTICS, "Sync state", "database", "sync_syncmetadata", uses=OPERATED),
-    Section(DIAGNOSTICS, "API writes", "send", "sync_intent", uses=OPERATED),
-    Section(DIAGNOSTICS, "Webhooks received", "webhook", "sync_webhookevent", uses=OPERATED),
-    Section(DIAGNOSTICS, "Schedule", "calendar_clock", "django_celery_beat_periodictask", uses=OPERATED),
+    Section(DIAGNOSTICS, "Sync state", "database", "sync_syncmetadata", permission=SUPERUSERS),
+    Section(DIAGNOSTICS, "API writes", "send", "sync_intent", permission=SUPERUSERS),
+    Section(DIAGNOSTICS, "Webhooks received", "webhook", "sync_webhookevent", permission=SUPERUSERS),
+    Section(DIAGNOSTICS, "Account", "account_circle", "sync_mondayaccount", permission=SUPERUSERS),
+    Section(DIAGNOSTICS, "Schedule", "calendar_clock", "django_celery_beat_periodictask"),
     Section(DIAGNOSTICS, "Verification", "verified", "sync_verification", uses=OPERATED),
-    # A right that nobody can be given, too.
-    Section(DIAGNOSTICS, "Audit log", "policy", "admin_logentry", permission="admin.auditlog"),
+    Section(DIAGNOSTICS, "Audit log", "policy", "admin_logentry", permission=SUPERUSERS),
 )  # fmt: skip
 """All pages but the records'. An application's page of settings is one line more, with a `block`."""
 

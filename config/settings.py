@@ -10,8 +10,10 @@ from django.core.exceptions import ImproperlyConfigured
 
 from config import environment, navigation
 from config.environment import is_board_id, secrets_of
+from config.error_reports import scrubbed_event
 from config.logs import logging_config
 from config.navigation import UNFOLD  # noqa: F401 - a setting
+from config.schedule import SCHEDULE  # noqa: F401 - a setting
 
 BASE_DIR = environment.BASE_DIR
 environment.load()
@@ -53,12 +55,10 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[]) or [
 ]
 CRON_SECRET = env.str("CRON_SECRET", "")
 METRICS_TOKEN = env.str("METRICS_TOKEN", "")
-# Off without these two addresses (config/telemetry.py). OpenTelemetry reads its other variables by itself.
+# Nothing is reported without it.
 SENTRY_DSN = env.str("SENTRY_DSN", "")
 SENTRY_ENVIRONMENT = env.str("SENTRY_ENVIRONMENT", "") or "production"
 SENTRY_RELEASE = env.str("SENTRY_RELEASE", "")
-OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", "")
-OTEL_EXPORTER_OTLP_HEADERS = env.str("OTEL_EXPORTER_OTLP_HEADERS", "")
 
 # --- Monday ------------------------------------------------------------------------------------------------
 MONDAY_API_KEY = env.str("MONDAY_API_KEY", "")
@@ -165,6 +165,14 @@ DATABASES: dict[str, dict[str, Any]] = {
 # A URL names a socket's folder behind the question mark; `manage.py dbshell` looks for it here only.
 DATABASES["default"]["HOST"] = DATABASES["default"].get("OPTIONS", {}).pop("host", "") or DATABASES["default"]["HOST"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+# Limits count in it, so that all processes count together; its table is that of the model CacheEntry.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "sync_cache",
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    }
+}
 # In the database: a cookie would store the messages in clear text.
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
@@ -322,11 +330,10 @@ IMPORT_READ_MEMORY_MB = 512  # of the process that reads it; the largest file th
 
 # --- API ---------------------------------------------------------------------------------------------------
 API_THROTTLE = env.str("API_THROTTLE", "3000/min")
-API_STRANGER_THROTTLE = env.str("API_STRANGER_THROTTLE", "120/min")
 # Each is a pass at the highest priority, of two calls of the API quota.
 SYNC_NOW_THROTTLE = env.str("SYNC_NOW_THROTTLE", "60/min")
 REST_FRAMEWORK = {
-    "DEFAULT_SCHEMA_CLASS": "sync.api.schema.ProblemSchema",
+    "DEFAULT_SCHEMA_CLASS": "sync.api.schema.ApiSchema",
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "sync.api.callers.ApiTokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
@@ -334,20 +341,23 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "DEFAULT_FILTER_BACKENDS": ["sync.api.request_rules.StrictFilters"],
-    "DEFAULT_PAGINATION_CLASS": "sync.api.lists.Pages",
-    "DEFAULT_THROTTLE_RATES": {
-        "user": API_THROTTLE,
-        "anonymous": API_STRANGER_THROTTLE,
-        "sync-to-monday": SYNC_NOW_THROTTLE,
-    },
+    "DEFAULT_FILTER_BACKENDS": [
+        "django_filters.rest_framework.DjangoFilterBackend",
+        "rest_framework.filters.SearchFilter",
+        "sync.api.views.StableOrdering",
+    ],
+    "DEFAULT_PAGINATION_CLASS": "sync.api.views.Pages",
+    "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.UserRateThrottle"],
+    "DEFAULT_THROTTLE_RATES": {"user": API_THROTTLE, "sync-to-monday": SYNC_NOW_THROTTLE},
     "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
-DRF_STANDARDIZED_ERRORS = {"EXCEPTION_HANDLER_CLASS": "sync.api.problems.ProblemHandler"}
+DRF_STANDARDIZED_ERRORS = {
+    "EXCEPTION_HANDLER_CLASS": "sync.api.errors.ApiExceptionHandler",
+    "ENABLE_IN_DEBUG_FOR_UNHANDLED_EXCEPTIONS": True,  # the demo is in DEBUG, and a program can't read its page
+}
 SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
-        "EventTypeEnum": "sync.models.EventType",
         "ResolutionTypeEnum": "conflicts.models.ResolutionType",
         "ConflictKindEnum": "conflicts.models.ConflictKind",
         "ConflictStateEnum": "conflicts.case.STATE_LABELS",
@@ -362,7 +372,6 @@ SPECTACULAR_SETTINGS = {
         "JobDirectionEnum": "sync.choices.QueueDirection",
         "JobOperationEnum": "sync.choices.Operation",
         "JobPriorityEnum": "sync.choices.Priority",
-        "BulkActionEnum": "sync.api.bulk_endpoints.BulkAction",
         "LedgerResolutionEnum": "sync.choices.ResolutionStrategy",
         "ManualResolutionTypeEnum": "conflicts.api.MANUAL_CHOICES",
         "OptionChooseEnum": "conflicts.api.OPTION_CHOICES",
@@ -373,7 +382,6 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Contacts and organizations, and their synchronization with Monday.com.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
-    "PREPROCESSING_HOOKS": ["sync.api.schema.shown_addresses"],
     "SCHEMA_PATH_PREFIX": "/api/v1(/sync)?",
     "SERVERS": [{"url": SITE_URL}],
     "COMPONENT_SPLIT_REQUEST": True,
@@ -419,17 +427,28 @@ WAKE_UP_TRANSPORT_OPTIONS: dict[str, Any] = {"max_retries": 0} | (
     {"socket_connect_timeout": 0.1, "socket_timeout": 0.1} if BROKER_IS_REDIS else {}
 )
 CELERY_BEAT_SCHEDULER = "config.beat:Scheduler"
-SCHEDULE = "config.schedule.SCHEDULE"
 
 # --- What nobody may read ----------------------------------------------------------------------------------
 # It grows: a secret of the database joins it in the moment in which it is decrypted (sync/limits/credentials.py).
-SECRET_TEXTS = [
-    SECRET_KEY,
-    *environment.secret_texts(),
-    *(header.partition("=")[2].strip() for header in OTEL_EXPORTER_OTLP_HEADERS.split(",")),
-]
+SECRET_TEXTS = [SECRET_KEY, *environment.secret_texts()]
 LOGGING = logging_config(
     level=env.str("LOG_LEVEL", "INFO").upper(), json_lines=not (DEBUG or EMBEDDED), secrets=SECRET_TEXTS
 )
 DEFAULT_EXCEPTION_REPORTER = "config.logs.SecretlessReporter"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "config.logs.SecretlessFilter"
+if SENTRY_DSN:
+    import sentry_sdk
+
+    sentry_sdk.init(
+        dsn=SENTRY_DSN,
+        environment=SENTRY_ENVIRONMENT,
+        release=SENTRY_RELEASE or None,
+        before_send=scrubbed_event,  # type: ignore[arg-type]
+        send_default_pii=False,
+        include_local_variables=False,
+        max_request_body_size="never",
+        max_breadcrumbs=0,
+        auto_session_tracking=False,
+        send_client_reports=False,
+        trace_propagation_targets=[],  # else every call to Monday would bear its headers
+    )

@@ -96,7 +96,7 @@ class CrowdedError(Error):  # type: ignore[misc]
 
 
 class ErrorResponse(ErrorTask):  # type: ignore[misc]
-    """What the server itself refuses, before Django sees it; as a problem document for a program."""
+    """What the server itself refuses, before Django sees it; in the API's form for a program."""
 
     def execute(self) -> None:
         """Send waitress's own answer, in the form that the address's callers expect."""
@@ -105,18 +105,18 @@ class ErrorResponse(ErrorTask):  # type: ignore[misc]
         error = self.request.error
         if error.code != 500:
             path = getattr(self.request, "path", "")
-            answer = _as_problem if path.startswith(FOR_PROGRAMS) else _as_text
+            answer = _as_error if path.startswith(FOR_PROGRAMS) else _as_text
             sentence = _sentence(error, self.request.adj.max_request_body_size - 1)
             error.to_response = lambda ident=None: answer(error, sentence)
         super().execute()
 
 
-def _as_problem(error: Any, sentence: str) -> tuple[str, list[tuple[str, str]], bytes]:
-    from sync.api.problems import MEDIA_TYPE, problem_body
+def _as_error(error: Any, sentence: str) -> tuple[str, list[tuple[str, str]], bytes]:
+    from sync.api.errors import error_body
 
     code = "too_large" if error.code == 413 else str(error.reason).lower().replace(" ", "_")
-    body = json.dumps(problem_body(error.code, code, sentence)).encode()
-    return f"{error.code} {error.reason}", [("Content-Type", MEDIA_TYPE), *_retry(error)], body
+    body = json.dumps(error_body(error.code, code, sentence)).encode()
+    return f"{error.code} {error.reason}", [("Content-Type", "application/json"), *_retry(error)], body
 
 
 def _as_text(error: Any, sentence: str) -> tuple[str, list[tuple[str, str]], bytes]:
@@ -473,16 +473,14 @@ def main() -> None:
         sys.exit(sentence)
     try:
         serve(chosen.host, chosen.timeout)
-    except ImproperlyConfigured as error:  # errors that appear only while Django and telemetry are loaded
+    except ImproperlyConfigured as error:  # errors that appear only while Django is loaded
         sys.exit(f"Settings: {error}")
 
 
 def load_application() -> WSGIHandler:
     """Load all that answers requests, which needs valid settings, and make the process ready to serve it."""
-    from config import telemetry
     from sync.kernel import process
 
-    telemetry.start_telemetry("web")  # before the middleware is loaded: tracing inserts its own
     application = get_wsgi_application()
 
     # Else the first request imports the views, and they are looked through by each collection.
@@ -494,7 +492,6 @@ def load_application() -> WSGIHandler:
 
 def serve(host: str, timeout: int = TIMEOUT_SECONDS) -> None:
     application = load_application()
-    from sync.kernel import counters
 
     signal.signal(signal.SIGTERM, stop_server)
     BaseWSGIServer.channel_class = ServerChannel
@@ -503,7 +500,6 @@ def serve(host: str, timeout: int = TIMEOUT_SECONDS) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if most < 0 else min(wanted, most), most))
     health.beat("web")  # says which process this is; whether it is well, /healthz says
     waitress.serve(in_parts(application), **options(host, settings.PORT, settings.SITE_IS_HTTPS, timeout))
-    counters.flush_webhook_counts()  # what was counted since the last flush would be lost with the process
 
 
 if __name__ == "__main__":

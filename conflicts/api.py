@@ -6,29 +6,35 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
-import django_filters
 from django.contrib.auth.models import User
-from django.core.exceptions import ValidationError as InvalidValue
 from django.db.models import QuerySet
-from django_filters.rest_framework import FilterSet
+from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema, extend_schema_field
-from rest_framework import serializers, viewsets
+from rest_framework import serializers, status, viewsets
 from rest_framework.decorators import action
-from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.routers import SimpleRouter
 
 from conflicts.case import STATE_LABELS, conflict_progress, listed_case, state_of
-from conflicts.models import CHOICES, CUSTOM, MONDAY, NPD, OPEN_FIRST, SyncConflict, counts, counts_by_kind
+from conflicts.models import (
+    CHOICES,
+    CUSTOM,
+    MONDAY,
+    NPD,
+    OPEN_FIRST,
+    ConflictKind,
+    SyncConflict,
+    counts,
+    counts_by_kind,
+)
 from conflicts.resolution import MANUAL_TYPES, DecidedTooLate, InvalidResolution, resolve, undo
-from sync import registry
-from sync.api import request_rules
-from sync.api.lists import ShapedView, filtered_by
-from sync.api.problems import ProblemSerializer, or_conflict, refusal
+from sync.api.errors import ErrorSerializer, error_body
+from sync.api.views import ApiView, MayChange, ModelPermissions
 from sync.choices import TokenScope
 from sync.kernel.conflict_store import MERGE_RECORDS, OptionAct
 from sync.merge import FieldSelection
-from sync.models import FieldMapping
 
 OPTION_CHOICES = (NPD, MONDAY, CUSTOM)
 
@@ -89,7 +95,7 @@ class SyncConflictResponseSerializer(serializers.ModelSerializer[SyncConflict]):
     class Meta:
         model = SyncConflict
         fields = [
-            *("id", "entity_type", "entity_id", "monday_id", "kind", "state", "conflict_fields"),
+            *("id", "entity_type", "entity_id", "monday_item_id", "monday_id", "kind", "state", "conflict_fields"),
             *("npd_data", "monday_data", "base_data", "both_data", "about", "notes", "detected_at", "resolution"),
             "resolution_problem",
             *("left_open", "resolved_at", "resolution_type", "resolved_by", "merge_selections", "resolved_data"),
@@ -120,7 +126,7 @@ class ResolvedSerializer(SyncConflictResponseSerializer):
         return conflict_progress(conflict).sentence
 
 
-class SelectionSerializer(request_rules.KnownFieldsMixin):
+class SelectionSerializer(serializers.Serializer[Any]):
     """One field's choice; under `record` one of the options."""
 
     choose = serializers.ChoiceField(choices=CHOICES)
@@ -133,7 +139,7 @@ class SelectionSerializer(request_rules.KnownFieldsMixin):
     )
 
 
-class SeenSerializer(request_rules.KnownFieldsMixin):
+class SeenSerializer(serializers.Serializer[Any]):
     """The values of one field that the choice was made for."""
 
     npd = serializers.CharField(allow_null=True, allow_blank=True, trim_whitespace=False)
@@ -143,7 +149,7 @@ class SeenSerializer(request_rules.KnownFieldsMixin):
 MANUAL_CHOICES = [(kind.value, kind.label) for kind in MANUAL_TYPES]
 
 
-class ResolveSerializer(request_rules.KnownFieldsMixin):
+class ResolveSerializer(serializers.Serializer[Any]):
     """A resolution: one side for all fields, or a choice by field, for exactly the values seen."""
 
     resolution_type = serializers.ChoiceField(choices=MANUAL_CHOICES)
@@ -151,7 +157,7 @@ class ResolveSerializer(request_rules.KnownFieldsMixin):
     seen = serializers.DictField(child=SeenSerializer(), help_text="By field, as the conflict showed them.")
 
 
-class ConflictProblemSerializer(ProblemSerializer):
+class OutdatedSerializer(ErrorSerializer):
     """The values are no longer those that were seen, or nothing waits for a choice."""
 
     current = serializers.DictField(child=SeenSerializer(), required=False, help_text="The values of now, by field.")
@@ -169,48 +175,39 @@ class ConflictStatsSerializer(serializers.Serializer[Any]):
     )
 
 
-DECISION_RESPONSES = or_conflict(ResolvedSerializer, ConflictProblemSerializer)
+DECISION_RESPONSES = {200: ResolvedSerializer, 409: OutdatedSerializer}
 
 
-def validate_field(value: str) -> None:
-    """Raise for what is no field of any type of records, nor of any board."""
-    keys = {mapping.key for spec in registry.entities() for mapping in spec.mappings}
-    if value not in keys and not FieldMapping.objects.filter(key=value).exists():
-        known = ", ".join(sorted(keys))
-        raise InvalidValue(f"There is no such field. Known: {known}.", code="unknown")
-
-
-@filtered_by(SyncConflictResponseSerializer)
-class ConflictFilter(FilterSet):  # type: ignore[misc]
+class ConflictFilter(filters.FilterSet):  # type: ignore[misc]
     """What the list can be narrowed by."""
 
-    resolved = request_rules.TrueOrFalse(
-        field_name="resolved_at", lookup_expr="isnull", exclude=True, label="Resolved", help_text="false: open ones."
+    kind = filters.MultipleChoiceFilter(choices=ConflictKind.choices, help_text="May be given several times.")
+    resolved = filters.BooleanFilter(
+        field_name="resolved_at", lookup_expr="isnull", exclude=True, help_text="false: open ones."
     )
-    resolved_by = django_filters.CharFilter(field_name="resolved_by__username", label="Resolved by")
-    field = django_filters.CharFilter(
-        method="about_field",
-        label="Field",
-        help_text="Conflicts on this field: email, phone …",
-        validators=[validate_field],
-    )
+    monday_id = filters.CharFilter(field_name="monday_item_id", help_text="The item.")
+    field = filters.CharFilter(method="about_field", help_text="Conflicts on this field: email, phone …")
 
-    def about_field(self, queryset: QuerySet[SyncConflict], name: str, value: str) -> QuerySet[SyncConflict]:
-        return queryset.filter(conflict_fields__contains=[value])
+    class Meta:
+        model = SyncConflict
+        fields = ["entity_type", "entity_id", "resolution_type"]
+
+    def about_field(self, conflicts: QuerySet[SyncConflict], name: str, value: str) -> QuerySet[SyncConflict]:
+        return conflicts.filter(conflict_fields__contains=[value])
 
 
-class ConflictViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
+class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
     """Conflicts: open ones first, of these the oldest first."""
 
     queryset = SyncConflict.objects.select_related("resolved_by").order_by(*OPEN_FIRST)
     serializer_class = SyncConflictResponseSerializer
     filterset_class = ConflictFilter
-    permission_classes = [request_rules.ModelPermissions]
+    ordering_fields = ["detected_at", "resolved_at"]
+    permission_classes = [ModelPermissions]
     scope = TokenScope.RESOLVE
-    lookup_value_regex = request_rules.UUID_REGEX
 
-    @extend_schema(responses=ConflictStatsSerializer, filters=False)
-    @action(detail=False)
+    @extend_schema(responses=ConflictStatsSerializer)
+    @action(detail=False, pagination_class=None, filter_backends=[])
     def stats(self, request: Request) -> Response:
         """Conflicts in numbers."""
         counted = counts()
@@ -224,29 +221,25 @@ class ConflictViewSet(ShapedView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
             }
         )
 
-    @request_rules.act(
-        request=ResolveSerializer, responses=DECISION_RESPONSES, permission_classes=[request_rules.MayChange]
-    )
-    def resolve(self, request: Request, pk: Any) -> Response:
+    @extend_schema(request=ResolveSerializer, responses=DECISION_RESPONSES)
+    @action(detail=True, methods=["post"], permission_classes=[MayChange])
+    def resolve(self, request: Request, pk: str) -> Response:
         """Resolve. The resolution is stored at once and applied by the record's next sync."""
-        self._must_exist(pk)
-        wanted = ResolveSerializer.read(request)
-        chosen = {key: FieldSelection(**one) for key, one in wanted.pop("selections", {}).items()}
-        return _decision_response(
-            request, partial(resolve, pk, by=cast("User", request.user), selections=chosen, **wanted)
-        )
+        conflict = self.get_object()
+        serializer = ResolveSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        resolution = dict(serializer.validated_data)
+        selections = {key: FieldSelection(**choice) for key, choice in resolution.pop("selections", {}).items()}
+        by = cast("User", request.user)
+        return _decision_response(request, partial(resolve, conflict.pk, by=by, selections=selections, **resolution))
 
-    @request_rules.act(responses=DECISION_RESPONSES, permission_classes=[request_rules.MayChange])
-    def undo(self, request: Request, pk: Any) -> Response:
+    @extend_schema(request=None, responses=DECISION_RESPONSES)
+    @action(detail=True, methods=["post"], permission_classes=[MayChange])
+    def undo(self, request: Request, pk: str) -> Response:
         """Undo the resolution of a conflict. The next sync gives each side its value back, if neither has changed
         since, and the conflict is open again; else what was overwritten becomes a conflict of its own.
         """
-        self._must_exist(pk)
-        return _decision_response(request, partial(undo, pk, by=cast("User", request.user)))
-
-    def _must_exist(self, pk: Any) -> None:
-        if not self.get_queryset().filter(pk=pk).exists():
-            raise NotFound(f"There is no conflict {pk}. List them at /api/v1/sync/conflicts/.")
+        return _decision_response(request, partial(undo, self.get_object().pk, by=cast("User", request.user)))
 
 
 def _decision_response(request: Request, decide: Callable[[], SyncConflict]) -> Response:
@@ -255,9 +248,10 @@ def _decision_response(request: Request, decide: Callable[[], SyncConflict]) -> 
     except InvalidResolution as error:
         raise ValidationError({"selections": error.problems} if error.problems else error.sentence) from error
     except DecidedTooLate as error:
-        return refusal(error.code, str(error), error.current)
+        body = error_body(status.HTTP_409_CONFLICT, error.code, str(error))
+        return Response(body | {"current": error.current}, status.HTTP_409_CONFLICT)
 
 
-router = request_rules.ApiRouter()
+router = SimpleRouter()
 router.register("conflicts", ConflictViewSet, "sync-conflicts")
 urlpatterns = router.urls

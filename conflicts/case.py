@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
+from conflicts.history import quote_value
 from conflicts.lifecycle import (
     CLOSING_NOTE,
     Effect,
@@ -21,14 +22,13 @@ from conflicts.lifecycle import (
     chosen_option,
     effect_of,
     offered_options,
-    quote_value,
     resolved_parts,
     same_text,
     selection_effect,
 )
 from conflicts.messages import LOST_SIDES, LOST_UPDATE_LABELS, VALUE_LABELS
 from conflicts.models import AUTO, BASE, CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, SyncConflict, default_label
-from conflicts.text_diff import DiffPart, base_diff_parts, both_texts, diff_parts, excerpts
+from conflicts.text_diff import DiffPart, both_texts, diff_parts, excerpts
 from sync import connectors, registry
 from sync.connectors.base.conversion import Converter
 from sync.kernel import humanize
@@ -44,30 +44,16 @@ from sync.registry import item_url, link_of, mappings_of, record_url, type_name,
 
 
 class ConflictContext:
-    """Each part is read when first asked for; `mappings` are those that were read already, with their links.
+    """Each part is read when first asked for; `mappings` are those that were read already, with their links."""
 
-    `other` is another conflict that the page names: its record is read with this one's where both have one
-    type.
-    """
-
-    def __init__(
-        self,
-        entity_type: str,
-        entity_id: UUID,
-        mappings: Sequence[FieldMapping] = (),
-        other: SyncConflict | None = None,
-    ) -> None:
-        self.entity_type, self.entity_id = entity_type, entity_id
-        self._ids = [entity_id]
-        if other is not None and other.entity_type == entity_type:
-            self._ids.append(other.entity_id)
+    def __init__(self, entity_type: str, entity_id: UUID, mappings: Sequence[FieldMapping] = ()) -> None:
+        self.entity_type = entity_type
+        self.entity_id = entity_id
         self._given_mappings = [mapping for mapping in mappings if mapping.link.entity_type == entity_type]
 
     @classmethod
-    def of(
-        cls, conflict: SyncConflict, mappings: Sequence[FieldMapping] = (), other: SyncConflict | None = None
-    ) -> ConflictContext:
-        return cls(conflict.entity_type, conflict.entity_id, mappings, other)
+    def of(cls, conflict: SyncConflict, mappings: Sequence[FieldMapping] = ()) -> ConflictContext:
+        return cls(conflict.entity_type, conflict.entity_id, mappings)
 
     @cached_property
     def link(self) -> BoardLink | None:
@@ -79,7 +65,7 @@ class ConflictContext:
     def mappings(self) -> Sequence[FieldMapping]:
         """The field mappings, in their order; none without a board link."""
         if self._given_mappings:
-            return sorted(self._given_mappings, key=lambda one: (one.position, one.pk))
+            return sorted(self._given_mappings, key=lambda mapping: (mapping.position, mapping.pk))
         return mappings_of(self.link) if self.link is not None else []
 
     @cached_property
@@ -102,17 +88,7 @@ class ConflictContext:
     @cached_property
     def record(self) -> SyncedModel | None:
         """The record with what its fields point at; None where it was deleted or its type is not synced."""
-        return self._records.get(self.entity_id)
-
-    @cached_property
-    def _records(self) -> dict[UUID, SyncedModel]:
-        return self.records(self._ids)
-
-    def name_of_other(self, other: SyncConflict) -> str:
-        """Return the name of another conflict's record, read with this one's where both have one type."""
-        if other.entity_type == self.entity_type and (found := self._records.get(other.entity_id)):
-            return str(found)
-        return ConflictContext.of(other, self._given_mappings).name
+        return self.records([self.entity_id]).get(self.entity_id)
 
     def records(self, keys: Iterable[UUID]) -> dict[UUID, SyncedModel]:
         """Return records of this type by their ids, with what their fields point at; one query."""
@@ -120,7 +96,7 @@ class ConflictContext:
             model = registry.entity(self.entity_type).model
         except registry.UnknownEntity:
             return {}
-        mapped_names = [name for one in self.mapped.values() for name in one.fields]
+        mapped_names = [name for mapping in self.mapped.values() for name in mapping.fields]
         names = dict.fromkeys([*model.sync_related, *mapped_names])
         related = [name for name in names if model._meta.get_field(name).is_relation]
         rows = model._default_manager.select_related(*related)
@@ -160,11 +136,11 @@ STATE_LABELS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Progress:
-    """`state` is one of the constants above; `sentence` says it; `delay_reason` is why it takes longer."""
+    """How far a conflict, or the answer to a rejected value, is."""
 
-    state: str
+    state: str  # one of the constants above
     sentence: str
-    delay_reason: str = ""
+    delay_reason: str = ""  # why it takes longer
     is_undoable: bool = False
 
     @property
@@ -233,7 +209,8 @@ def _delay_reason(conflict: SyncConflict, context: ConflictContext | None) -> st
 
 
 def _resolved_sentence(conflict: SyncConflict) -> str:
-    note, entries = str(conflict.notes.get(CLOSING_NOTE, "")), conflict.merge_selections
+    note = str(conflict.notes.get(CLOSING_NOTE, ""))
+    entries = conflict.merge_selections
     left = [key for key in conflict.in_order(entries) if entries[key]["choose"] == AUTO]
     # What closed the conflict is no reason for a field that had left it before.
     whys = {key: str(entries[key].get("why", note)) for key in left}
@@ -246,7 +223,7 @@ def _resolved_sentence(conflict: SyncConflict) -> str:
         ended += [f"{conflict.labels(rest)}: closed by itself. {why}".strip()] if rest else []
     reasons = {key: entry["undo"] for key, entry in conflict.merge_selections.items() if entry.get("undo")}
     not_undone = [f"Undo of {conflict.label(key)}: {reason}" for key, reason in reasons.items()]
-    return " ".join(filter(None, [_applied_sentence(conflict), *(one.strip() for one in ended), *not_undone]))
+    return " ".join(filter(None, [_applied_sentence(conflict), *(sentence.strip() for sentence in ended), *not_undone]))
 
 
 def _applied_sentence(conflict: SyncConflict) -> str:
@@ -285,30 +262,30 @@ REJECTED = "rejected"
 """Stands in place of a conflict's kind for a field whose value Monday rejected."""
 
 
+SHORTCUTS = {NPD: "1", MONDAY: "3"}
+"""The keys that choose a side, or the option that means it."""
+
+
 @dataclass(frozen=True)
 class Side:
-    """One side of a field: what it holds, and `off`, why it can't be chosen, where it can't.
+    """One side of a field, or its base, with what it holds."""
 
-    `hint` says what choosing it means and `leads` what it leads to, where the page's script can't tell; `empties` where
-    it removes what is there; `before` is the value that the person saw, where that is another now.
-    """
-
-    name: str
+    name: str  # npd, base or monday
     heading: str
     value: str | None
     parts: Sequence[DiffPart] = ()
-    hint: str = ""
-    leads: str = ""
-    empties: str = ""
-    off: str = ""
-    is_empty: bool = False
+    hint: str = ""  # what choosing it means
+    leads: str = ""  # what choosing it leads to, where the page's script can't tell
+    empties: str = ""  # where choosing it removes what is there
+    off: str = ""  # why it can't be chosen
+    is_empty: bool = False  # whether there is no such value at all: never synced, or deleted
     editor: Edit | None = None
-    changed: bool = False
-    before: str | None = None
+    changed: bool = False  # whether it is another value than the person saw
+    before: str | None = None  # the value that the person saw
 
     @property
     def shortcut(self) -> str:
-        return {NPD: "1", BASE: "2", MONDAY: "3"}[self.name]
+        return SHORTCUTS.get(self.name, "")
 
     @property
     def mark(self) -> str:
@@ -318,13 +295,13 @@ class Side:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a person chose, or a pass handed back: `problem` is what is wrong with it, `seen` the values it was for."""
+    """What a person chose for a field, or a pass handed back."""
 
     pick: str = ""
     value: str = ""
     problem: str = ""
-    seen: Sides | None = None
-    is_new: bool = False
+    seen: Sides | None = None  # the values that it was made for
+    is_new: bool = False  # whether the field joined the conflict after the person saw it
 
     @classmethod
     def of(cls, selection: FieldSelection, **more: Any) -> Choice:
@@ -334,12 +311,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class CaseField:
-    """A field with both sides' values and their base, as people read them.
-
-    `removed_side` is the side, npd or monday, that has nothing any more since the record or its item was
-    deleted; `monday_problem` is why the value that Monday has instead of a rejected one can't be used. `is_replaced`:
-    Monday's was lost with a column that was replaced.
-    """
+    """A field with both sides' values and their base, as people read them."""
 
     key: str
     label: str
@@ -351,11 +323,11 @@ class CaseField:
     has_base: bool = True
     note: str = ""
     choice: Choice = Choice()
-    removed_side: str = ""
-    monday_problem: str = ""
+    removed_side: str = ""  # npd or monday: the side that has nothing since the record or its item was deleted
+    monday_problem: str = ""  # why Monday's value can't be used in place of a rejected one
     npd_by: Edit | None = None
     monday_by: Edit | None = None
-    is_replaced: bool = False
+    is_replaced: bool = False  # whether Monday's value was lost with a column that was replaced
 
     @property
     def long(self) -> bool:
@@ -371,7 +343,7 @@ class CaseField:
             stays = "Kept different: it isn't sent until it or its column changes"
             npd = replace(npd, hint="Keep different, don't sync", leads=stays)
             monday = replace(monday, hint="Use Monday's", leads="NPD changes, Monday stays", off=self.monday_problem)
-        parts = () if self.removed_side else base_diff_parts(self.base, self.npd, self.monday)
+        parts = () if self.removed_side else diff_parts(self.base, self.npd, self.monday)
         base = Side(BASE, "Last synced", self.base, parts, is_empty=not self.has_base)
         has_base = self.kind not in (ConflictKind.OVERWRITTEN, REJECTED)
         return [
@@ -386,10 +358,18 @@ class CaseField:
         parts = diff_parts(value, base) if not self.removed_side else []
         if parts and not any(part.marked for part in parts):
             parts = diff_parts(value, other)  # against the base nothing is marked where the two are nothing alike
-        seen, is_empty = self.choice.seen, self.removed_side == name
+        seen = self.choice.seen
         before = seen.get(name) if seen else None
-        changed, label = seen is not None and not same_text(value, before), names[name == MONDAY]
-        return Side(name, label, value, parts, is_empty=is_empty, editor=editor, changed=changed, before=before)
+        return Side(
+            name,
+            names[name == MONDAY],
+            value,
+            parts,
+            is_empty=self.removed_side == name,
+            editor=editor,
+            changed=seen is not None and not same_text(value, before),
+            before=before,
+        )
 
     @property
     def excerpts(self) -> dict[str, list[DiffPart]]:
@@ -402,8 +382,8 @@ class CaseField:
         """Of a long text both sides in one, where that says more than either; else empty."""
         if not self.long or self.kind == REJECTED or self.removed_side:
             return ""
-        found = both_texts(self.npd, self.monday)
-        return "" if any(same_text(found, side) for side in (self.npd, self.monday)) else found
+        both = both_texts(self.npd, self.monday)
+        return "" if same_text(both, self.npd) or same_text(both, self.monday) else both
 
     @property
     def seen(self) -> str:
@@ -455,6 +435,10 @@ class CaseOption:
     deletes: bool
     is_chosen: bool
 
+    @property
+    def shortcut(self) -> str:
+        return SHORTCUTS.get(self.name, "")
+
 
 @dataclass(frozen=True)
 class CandidateColumn:
@@ -477,12 +461,12 @@ class ComparedField:
 
 @dataclass(frozen=True)
 class AboutRecord:
-    """What can be done with a record or its item; `seen` is what travels with the form, a name and JSON."""
+    """What can be done with a record or its item."""
 
     options: Sequence[CaseOption]
     columns: Sequence[CandidateColumn]
     lines: Sequence[ComparedField]
-    seen: Sequence[tuple[str, str]]
+    seen: Sequence[tuple[str, str]]  # what travels with the form: a field's key and its values as JSON
 
 
 def case_options(conflict: SyncConflict, chosen: Mapping[str, FieldSelection] | None = None) -> list[CaseOption]:
@@ -493,24 +477,25 @@ def case_options(conflict: SyncConflict, chosen: Mapping[str, FieldSelection] | 
     wanted = selection.choose, selection.value or ""
     return [
         CaseOption(
-            name=f"{one.choose} {one.value}".strip(),
-            label=one.label,
-            effect=one.effect,
-            deletes=one.deletes,
-            is_chosen=(one.choose, one.value) == wanted,
+            name=f"{option.choose} {option.value}".strip(),
+            label=option.label,
+            effect=option.effect,
+            deletes=option.deletes,
+            is_chosen=(option.choose, option.value) == wanted,
         )
-        for one in offered_options(conflict)
+        for option in offered_options(conflict)
     ]
 
 
 def _about_record(
     conflict: SyncConflict, context: ConflictContext, chosen: Mapping[str, FieldSelection] | None
 ) -> AboutRecord:
-    columns, lines = _candidate_columns(conflict, context), []
-    for key, known in context.mapped.items():
+    columns = _candidate_columns(conflict, context)
+    lines = []
+    for key, mapping in context.mapped.items():
         texts = [column.values.get(key, "") for column in columns]
         if any(texts):
-            lines.append(ComparedField(known.label, [(text, text != texts[0]) for text in texts]))
+            lines.append(ComparedField(mapping.label, [(text, text != texts[0]) for text in texts]))
     values = {key: list(conflict.sides(key).values()) for key in conflict.conflict_fields}
     seen = [(key, json.dumps(pair)) for key, pair in (values | {RECORD_KEY: [conflict.what, None]}).items()]
     return AboutRecord(case_options(conflict, chosen), columns, lines, seen)
@@ -528,28 +513,32 @@ def _candidate_columns(conflict: SyncConflict, context: ConflictContext) -> list
     display = FieldDisplay(context.link, context.mappings, in_npd) if context.link else None
 
     def of_record(record: SyncedModel, where: str, note: str = "") -> CandidateColumn:
-        values = {one.key: display.sides(record, one, None)[0] for one in context.mappings} if display else {}
+        values = {}
+        if display:
+            values = {mapping.key: display.sides(record, mapping, None)[0] for mapping in context.mappings}
         return CandidateColumn(str(record), where, record_url(conflict.entity_type, record.pk), note, values)
 
-    def of_candidate(one: Mapping[str, Any]) -> CandidateColumn:
-        key, values = parse_uuid(one.get("id")), one.get("values") or {}
-        note = f"Has the item {one['linked_to']} already." if one.get("linked_to") else ""
+    def of_candidate(candidate: Mapping[str, Any]) -> CandidateColumn:
+        key = parse_uuid(candidate.get("id"))
+        values = candidate.get("values") or {}
+        note = f"Has the item {candidate['linked_to']} already." if candidate.get("linked_to") else ""
         if key in records:
             return of_record(records[key], "In NPD", note)
-        label = str(one.get("label") or one.get("id"))
+        label = str(candidate.get("label") or candidate.get("id"))
         if key:
             return CandidateColumn(label, "In NPD", note=note, values=values)
         note = "Belongs to another record already." if note else ""
-        return CandidateColumn(label, "On Monday", context.item_url(str(one.get("id") or "")), note, values)
+        return CandidateColumn(label, "On Monday", context.item_url(str(candidate.get("id") or "")), note, values)
 
-    found = [of_candidate(candidate) for candidate in candidates]
+    others = [of_candidate(candidate) for candidate in candidates]
     if conflict.about.get("item") or conflict.entity_id in keys:
         item = conflict.about.get("item") or {"id": conflict.monday_item_id}
-        title, url = item.get("label") or f"Item {item['id']}", context.item_url(str(item["id"]))
-        return [CandidateColumn(title, "The item on Monday", url, values=item.get("values") or {}), *found]
+        title = item.get("label") or f"Item {item['id']}"
+        url = context.item_url(str(item["id"]))
+        return [CandidateColumn(title, "The item on Monday", url, values=item.get("values") or {}), *others]
     if context.record is None:
-        return found
-    return [of_record(context.record, f"This {type_name(conflict.entity_type)} in NPD"), *found]
+        return others
+    return [of_record(context.record, f"This {type_name(conflict.entity_type)} in NPD"), *others]
 
 
 def parse_uuid(text: Any) -> UUID | None:
@@ -572,30 +561,25 @@ class SubmittedForm:
 
 @dataclass(frozen=True)
 class Case:
-    """A conflict, or a rejected value: `kind` says which, `is_waiting` whether one can decide now.
+    """A conflict, or a value that Monday rejected."""
 
-    `fields` are those in conflict. `resolved` are those that left it, `closed` the labels of those that did since the
-    person saw them; `equal` and `blocked` are about the record's other fields. `reason` is Monday's for
-    a rejected value, or NPD's where `is_unsent`; `kept_by` is who kept it different.
-    """
-
-    kind: str
+    kind: str  # a conflict's, or REJECTED
     entity_type: str
     name: str
-    fields: Sequence[CaseField]
+    fields: Sequence[CaseField]  # those in conflict
     progress: Progress
-    is_waiting: bool
+    is_waiting: bool  # whether somebody can decide now
     item_url: str = ""
     conflict: SyncConflict | None = None
     removed_side: str = ""
     about: AboutRecord | None = None
-    resolved: Sequence[CaseField] = ()
-    closed: Sequence[str] = ()
-    equal: Sequence[tuple[str, str]] = ()
-    blocked: Sequence[str] = ()
-    reason: str = ""
-    is_unsent: bool = False
-    kept_by: str = ""
+    resolved: Sequence[CaseField] = ()  # the fields that left the conflict
+    closed: Sequence[str] = ()  # the labels of those that left it since the person saw them
+    equal: Sequence[tuple[str, str]] = ()  # of the record's other fields those that are alike, with their value
+    blocked: Sequence[str] = ()  # sentences about those that are blocked
+    reason: str = ""  # Monday's reason for a rejected value
+    is_unsent: bool = False  # whether the reason is NPD's, which didn't send it
+    kept_by: str = ""  # who kept a rejected value different
 
     @property
     def is_rejected(self) -> bool:
@@ -609,7 +593,7 @@ class Case:
     @property
     def is_replaced(self) -> bool:
         """Whether nothing was overwritten: all that is asked about was lost with its column."""
-        return bool(self.fields) and all(one.is_replaced for one in self.fields)
+        return bool(self.fields) and all(row.is_replaced for row in self.fields)
 
     @property
     def has_two_sides(self) -> bool:
@@ -622,16 +606,11 @@ class Case:
             return () if self.conflict.is_about_record or not self.conflict.is_open else self.fields
         return self.fields if self.is_waiting else ()
 
-    @property
-    def has_both(self) -> bool:
-        """Whether of any field both sides can be used."""
-        return any(row.both for row in self.rows)
-
 
 def listed_case(conflict: SyncConflict, name: str, *, removed_side: str = "") -> Case:
     """Return what a row of a list shows: the stored values, named as the application proposes; no query.
 
-    `removed_side` is the one on which nothing is found any more.
+    `removed_side` is the one that has nothing any more.
     """
     fields = []
     for key in conflict.conflict_fields:
@@ -653,7 +632,7 @@ def screen_case(
     """Return all that the screen shows; what was posted, `asked` for, or handed back by a pass, stays chosen."""
     resolution = conflict.stored_resolution
     chosen = form.chosen if form else {**resolution.handed_back, **resolution.fields}
-    returned = {key: {NPD: one.npd, MONDAY: one.monday} for key, one in resolution.handed_back.items()}
+    returned = {key: {NPD: pick.npd, MONDAY: pick.monday} for key, pick in resolution.handed_back.items()}
     seen = form.seen if form else returned
     by_field = conflict.is_open and not conflict.is_about_record
     with_base = fields_with_base(conflict, context) if by_field else set()
@@ -676,14 +655,14 @@ def screen_case(
     )
     if conflict.is_about_record:
         removed_side = NPD if context.record is None else MONDAY
-        edited = [replace(one, removed_side=removed_side, has_base=one.base is not None) for one in fields]
+        edited = [replace(row, removed_side=removed_side, has_base=row.base is not None) for row in fields]
         options = form.chosen if form else asked
         return replace(case, fields=edited, about=_about_record(conflict, context, options))
     if not by_field:
         return case
     fields = _with_editors(fields, conflict, context) if case.is_waiting else fields
-    equal, blocked = _equal_fields(conflict, context), _blocked_sentences(conflict, context)
-    return replace(case, fields=fields, equal=equal, blocked=blocked)
+    equal = _equal_fields(conflict, context)
+    return replace(case, fields=fields, equal=equal, blocked=_blocked_sentences(conflict, context))
 
 
 def _case(conflict: SyncConflict, name: str, fields: Sequence[CaseField], progress: Progress, **more: Any) -> Case:
@@ -696,15 +675,13 @@ def _case(conflict: SyncConflict, name: str, fields: Sequence[CaseField], progre
 def _field(
     conflict: SyncConflict, context: ConflictContext, key: str, with_base: set[str], choice: Choice = Choice()
 ) -> CaseField:
-    known = context.mapped.get(key)
+    mapping = context.mapped.get(key)
     return CaseField(
         key,
-        known.label if known else conflict.label(key),
-        npd=conflict.npd_data.get(key),
-        monday=conflict.monday_data.get(key),
-        base=conflict.base_data.get(key),
+        mapping.label if mapping else conflict.label(key),
+        **conflict.values(key),
         kind=conflict.kind,
-        converter=known.converter if known else "",
+        converter=mapping.converter if mapping else "",
         has_base=key in with_base,
         note=conflict.notes.get(key, ""),
         choice=choice,
@@ -713,13 +690,14 @@ def _field(
 
 
 def _with_editors(fields: Sequence[CaseField], conflict: SyncConflict, context: ConflictContext) -> list[CaseField]:
-    keys, in_npd = conflict.conflict_fields, {}
+    keys = conflict.conflict_fields
+    in_npd = {}
     if registry.is_registered(conflict.entity_type):
         names = {key: context.mapped[key].fields if key in context.mapped else () for key in keys}
         in_npd = npd_editors(registry.entity(conflict.entity_type).model, conflict.entity_id, names)
     columns = {mapping.column_id: mapping.key for mapping in context.mappings if mapping.key in keys}
     on_monday = monday_editors(conflict.monday_item_id, columns)
-    return [replace(one, npd_by=in_npd.get(one.key), monday_by=on_monday.get(one.key)) for one in fields]
+    return [replace(row, npd_by=in_npd.get(row.key), monday_by=on_monday.get(row.key)) for row in fields]
 
 
 def fields_with_base(conflict: SyncConflict, context: ConflictContext) -> set[str]:
@@ -729,18 +707,18 @@ def fields_with_base(conflict: SyncConflict, context: ConflictContext) -> set[st
     """
     if conflict.kind == ConflictKind.OVERWRITTEN:
         return set()
-    known = {key for key in conflict.conflict_fields if conflict.base_data.get(key) is not None}
+    with_value = {key for key in conflict.conflict_fields if conflict.base_data.get(key) is not None}
     if context.ledger is None:
-        return known
+        return with_value
     # What has no mapping any more keeps its base.
     stored = set(context.ledger.base) - {mapping.key for mapping in context.mappings}
     stored |= {mapping.key for mapping in context.mappings if base_of(context.ledger, mapping, conflict.monday_item_id)}
-    return known | (stored & set(conflict.conflict_fields))
+    return with_value | (stored & set(conflict.conflict_fields))
 
 
 def _resolved_fields(conflict: SyncConflict, context: ConflictContext) -> list[CaseField]:
     """The fields that left the conflict, with their resolution and its result."""
-    found = []
+    resolved = []
     for key in () if conflict.is_about_record else conflict.in_order(conflict.merge_selections):
         if conflict.is_open and key in conflict.conflict_fields:
             continue  # it was resolved, and that was undone
@@ -748,9 +726,9 @@ def _resolved_fields(conflict: SyncConflict, context: ConflictContext) -> list[C
         pick = ASKED_ANEW if "asked_in" in entry else entry["choose"]
         shown = _field(conflict, context, key, set(), Choice(pick, conflict.resolved_data.get(key) or ""))
         values = {side: entry[side] for side in (NPD, BASE, MONDAY)}
-        has_base, note = entry["base"] is not None, str(entry.get("undo") or "")
-        found.append(replace(shown, **values, has_base=has_base, note=note))
-    return found
+        note = str(entry.get("undo") or "")
+        resolved.append(replace(shown, **values, has_base=entry["base"] is not None, note=note))
+    return resolved
 
 
 def _blocked_sentences(conflict: SyncConflict, context: ConflictContext) -> list[str]:
@@ -763,17 +741,18 @@ def _blocked_sentences(conflict: SyncConflict, context: ConflictContext) -> list
 
 def _equal_fields(conflict: SyncConflict, context: ConflictContext) -> list[tuple[str, str]]:
     """The labels of the other fields that are the same on both sides, each with its value."""
-    known = {*conflict.conflict_fields, *_problem_fields(context)}
-    others = [mapping for mapping in context.mappings if mapping.key not in known]
+    left_out = {*conflict.conflict_fields, *_problem_fields(context)}
+    others = [mapping for mapping in context.mappings if mapping.key not in left_out]
     if context.record is None or context.link is None or context.ledger is None or not others:
         return []
-    display, equal = FieldDisplay(context.link, others, [context.record]), []
-    for one in others:
-        if (base := base_of(context.ledger, one, context.record.monday_id or "")) is not None:
-            local, agreed, _ = display.sides(context.record, one, base)
+    display = FieldDisplay(context.link, others, [context.record])
+    equal = []
+    for mapping in others:
+        if (base := base_of(context.ledger, mapping, context.record.monday_id or "")) is not None:
+            local, agreed, _ = display.sides(context.record, mapping, base)
             # One that was edited since the last pass is not known to be equal.
             if local == agreed:
-                equal.append((one.label, local))
+                equal.append((mapping.label, local))
     return equal
 
 

@@ -13,7 +13,8 @@ from django.contrib.auth import get_user_model
 from django.contrib.postgres.aggregates import ArrayAgg
 from django.db.models import Count, F, Q
 
-from conflicts.lifecycle import ConflictHistory, new_conflict, reports_end, update_conflict
+from conflicts.history import ConflictHistory
+from conflicts.lifecycle import new_conflict, reports_end, update_conflict
 from conflicts.models import ConflictKind, SyncConflict
 from conflicts.resolution import apply_undo_results, reject_undo
 from sync import registry
@@ -139,9 +140,9 @@ class DatabaseConflictStore:
     def open_counts(self) -> dict[tuple[str, str], int]:
         """Return how many conflicts are open, by type and kind, with zeros for every registered type."""
         types = [spec.entity_type for spec in registry.entities()]
-        counts = dict.fromkeys(((one, kind) for one in types for kind in ConflictKind.values), 0)
+        counts = dict.fromkeys(((entity_type, kind) for entity_type in types for kind in ConflictKind.values), 0)
         rows = SyncConflict.objects.filter(resolved_at=None).order_by().values_list("entity_type", "kind")
-        return counts | {(one, kind): number for one, kind, number in rows.annotate(Count("id"))}
+        return counts | {(entity_type, kind): number for entity_type, kind, number in rows.annotate(Count("id"))}
 
     def attention_sql(self) -> str:
         """Return the query of conflicts without a resolution; `unresolved_conflicts` says the same of objects."""
@@ -246,10 +247,10 @@ def _as_undo_request(row: SyncConflict) -> OpenConflict:
     )
 
 
-def _conflict_key(one: SyncConflict | ConflictReport) -> ConflictKey:
+def _conflict_key(conflict: SyncConflict | ConflictReport) -> ConflictKey:
     # One open conflict per record and kind; of identity conflicts one per item.
-    item = one.monday_item_id if one.kind == ConflictKind.IDENTITY else ""
-    return one.entity_type, one.entity_id, one.kind, item
+    item = conflict.monday_item_id if conflict.kind == ConflictKind.IDENTITY else ""
+    return conflict.entity_type, conflict.entity_id, conflict.kind, item
 
 
 def _snapshot(conflict: SyncConflict) -> list[Any]:

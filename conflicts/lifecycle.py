@@ -1,4 +1,4 @@
-"""How a conflict follows the reports of passes, what a choice leads to, what it keeps of resolved fields, its log."""
+"""How a conflict follows the reports of passes, what a choice leads to, and what it keeps of resolved fields."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import pghistory
-from django.contrib.auth.base_user import AbstractBaseUser
-from django.db.models import Q
-
+from conflicts.history import ConflictHistory
 from conflicts.messages import OVER_BEFORE
 from conflicts.models import (
     AUTO,
@@ -24,17 +21,11 @@ from conflicts.models import (
     StoredResolution,
     SyncConflict,
 )
-from sync.kernel import humanize
 from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE, RECORD_KEY, ConflictReport, FieldConflict, Option
 from sync.merge import FieldSelection
-from sync.models import Decision
-from sync.models.state import CONFLICT_FOUND_KIND, WISH_KINDS, fold_alike
-from sync.records.authors import MAX_ACTOR_LENGTH, log_kind_action
 
 CLOSING_NOTE = "*"
 """The key of `notes` for the reason why the conflict was closed."""
-
-MAX_QUOTED_LENGTH = 60
 
 Sides = Mapping[str, str | None]
 """The values of one field on both sides, by "npd" and "monday"; None is empty."""
@@ -117,29 +108,17 @@ def selection_effect(conflict: SyncConflict, key: str, selection: FieldSelection
 
 def applied_effect(conflict: SyncConflict, key: str) -> Effect:
     """Return what a field's applied resolution led to, from the values that it was made for."""
-    entry, result = conflict.merge_selections[key], conflict.resolved_data.get(key)
+    entry = conflict.merge_selections[key]
+    result = conflict.resolved_data.get(key)
     sides = {side: entry[side] for side in (NPD, BASE, MONDAY)}
     return effect_of(entry["choose"], **sides, value=result, kind=conflict.kind)
-
-
-def quote_value(value: str | None) -> str:
-    """A value inside a sentence: quoted, on one line, shortened."""
-    if not value:
-        return "(empty)"
-    return f"“{humanize.shorten(' '.join(value.split()), MAX_QUOTED_LENGTH)}”"
 
 
 # What is kept of a field, and the conflict's own values.
 
 
 def field_conflict(conflict: SyncConflict, key: str) -> FieldConflict:
-    return FieldConflict(
-        key,
-        conflict.npd_data.get(key),
-        conflict.base_data.get(key),
-        conflict.monday_data.get(key),
-        conflict.notes.get(key, ""),
-    )
+    return FieldConflict(key, **conflict.values(key), reason=conflict.notes.get(key, ""))
 
 
 def keep_applied(
@@ -152,15 +131,20 @@ def keep_applied(
 ) -> None:
     """Keep an applied resolution with its result, and what would undo it."""
     selection = resolution.fields[key]
-    # What its author saw, not what the conflict holds: a pass may have updated that since.
-    values = FieldConflict(key, selection.npd, conflict.base_data.get(key), selection.monday)
-    details = {
+    entry = {
+        # What its author saw, not what the conflict holds: a pass may have updated that since.
+        NPD: selection.npd,
+        BASE: conflict.base_data.get(key),
+        MONDAY: selection.monday,
+        "at": now.isoformat(),
+        "choose": selection.choose,
+        "value": selection.value,
         "type": resolution.resolution_type,
         "by": resolution.by,
         "by_id": resolution.by_id,
         "chosen_at": resolution.at,
     }
-    _set_entry(conflict, key, _new_entry(values, now, choose=selection.choose, value=selection.value, **details))
+    conflict.merge_selections = {**conflict.merge_selections, key: entry}
     conflict.resolved_data = {**conflict.resolved_data, key: result}
     if inverse:
         conflict.inverse = {**conflict.inverse, key: dict(inverse)}
@@ -173,15 +157,16 @@ def drop_field(
 
     `details` are `why`, and `asked_in`, the kind of the conflict that asks about it now.
     """
-    entry = _new_entry(field_conflict(conflict, key), now, choose=AUTO, **details)
+    entry: dict[str, Any] = {**conflict.values(key), "at": now.isoformat(), "choose": AUTO, **details}
     if unused is not None:
-        entry |= {"unused": {"choose": unused.choose, "value": unused.value}}
-    _set_entry(conflict, key, entry)
+        entry["unused"] = {"choose": unused.choose, "value": unused.value}
+    conflict.merge_selections = {**conflict.merge_selections, key: entry}
     conflict.inverse = {name: kept for name, kept in conflict.inverse.items() if name != key}
 
 
 def annotate(conflict: SyncConflict, key: str, **details: Any) -> None:
-    _set_entry(conflict, key, {**conflict.merge_selections[key], **details})
+    entry = {**conflict.merge_selections[key], **details}
+    conflict.merge_selections = {**conflict.merge_selections, key: entry}
 
 
 def resolved_by_people(conflict: SyncConflict) -> dict[str, dict[str, Any]]:
@@ -216,13 +201,15 @@ def close(conflict: SyncConflict, reason: str, now: datetime) -> None:
         conflict.notes = {**conflict.notes, CLOSING_NOTE: reason}
     if not conflict.is_being_undone:
         conflict.resolution = None
-    conflict.resolution_problem, conflict.resolved_at = "", now
+    conflict.resolution_problem = ""
+    conflict.resolved_at = now
 
 
 def set_field_values(conflict: SyncConflict, item_id: str, fields: Sequence[FieldConflict]) -> None:
     if conflict.kind == ConflictKind.OVERWRITTEN:
         # Those that lost their value with a column; of these a later pass tells only that the value is the same.
-        before, lost = conflict.replaced_fields, conflict.monday_data or {}
+        before = conflict.replaced_fields
+        lost = conflict.monday_data or {}
         replaced = [
             field.key
             for field in fields
@@ -245,183 +232,6 @@ def restore_fields(conflict: SyncConflict, keys: list[str]) -> None:
     conflict.monday_data = {key: entry["monday"] for key, entry in entries.items()}
 
 
-def _set_entry(conflict: SyncConflict, key: str, entry: dict[str, Any]) -> None:
-    conflict.merge_selections = {**conflict.merge_selections, key: entry}
-
-
-def _new_entry(values: FieldConflict, now: datetime, **details: Any) -> dict[str, Any]:
-    return {**_values_of(values), "at": now.isoformat(), **details}
-
-
-def _values_of(field: FieldConflict) -> dict[str, str | None]:
-    return {NPD: field.npd, BASE: field.base, MONDAY: field.monday}
-
-
-def _before(values: Mapping[str, Any]) -> str:
-    return f"NPD had {quote_value(values[NPD])}, Monday had {quote_value(values[MONDAY])}."
-
-
-# What happens to a conflict, as lines of its record's own history.
-
-
-class ConflictHistory:
-    """Collects lines, and saves them with one statement."""
-
-    def __init__(self) -> None:
-        self.lines: list[Decision] = []
-
-    def log_found(self, conflict: SyncConflict, keys: Sequence[str]) -> None:
-        """Log that these fields are in conflict now, or what is asked about the record; not what a pass logs itself."""
-        if conflict.is_about_record:
-            sentence = f"Conflict found: {conflict.what}"
-            self._add(conflict, "", CONFLICT_FOUND_KIND, sentence, values={"what": conflict.what})
-        for key in keys if conflict.kind == ConflictKind.FIELDS else ():
-            field = field_conflict(conflict, key)
-            sides = f"NPD {quote_value(field.npd)} / Monday {quote_value(field.monday)}"
-            sentence = f"Conflict found: {conflict.label(key)} ({sides})."
-            self._add(conflict, key, CONFLICT_FOUND_KIND, sentence, values=_values_of(field))
-
-    def log_resolution(self, conflict: SyncConflict, resolution: StoredResolution) -> None:
-        for key, selection in resolution.fields.items():
-            base, effect = conflict.base_data.get(key), selection_effect(conflict, key, selection)
-            sentence = f"Chose {quote_value(effect.value)} for {conflict.label(key)}: {effect.where}."
-            values = {"npd": selection.npd, "base": base, "monday": selection.monday, "choose": selection.choose}
-            self._add(conflict, key, "conflict_chosen", sentence, values=values, actor=resolution.by)
-
-    def log_record_resolution(self, conflict: SyncConflict, resolution: StoredResolution, label: str) -> None:
-        """Log a person's resolution about the record or its item; nothing is done yet."""
-        selection = resolution.fields[RECORD_KEY]
-        values = {
-            "what": selection.npd,
-            "choose": selection.choose,
-            "value": selection.value,
-            "seen": dict(selection.seen),
-        }
-        sentence = f"Chose “{label}” where this was asked: {selection.npd}"
-        self._add(conflict, "", "conflict_chosen", sentence, values=values, actor=resolution.by)
-
-    def log_record_applied(self, conflict: SyncConflict, result: str) -> None:
-        entry = conflict.merge_selections[RECORD_KEY]
-        sentence = f"Resolved as {entry['by']} chose (“{entry.get('label', '')}”): {result}"
-        self._add(conflict, "", "conflict_settled", sentence, values={**entry, "result": result})
-
-    def log_record_ended(self, conflict: SyncConflict, reason: str) -> None:
-        """Log that nothing has to be decided about the record any more."""
-        sentence = f"The question closed{': ' + reason if reason else '.'} It was: {conflict.what}"
-        values = {
-            "npd": conflict.npd_data,
-            "base": conflict.base_data,
-            "monday": conflict.monday_data,
-            "what": conflict.what,
-        }
-        self._add(conflict, "", "conflict_over", sentence, values=values)
-
-    def log_applied(self, conflict: SyncConflict, key: str) -> None:
-        """Log an applied resolution; the sync applied it, so the sync is the line's actor."""
-        entry, result = conflict.merge_selections[key], conflict.resolved_data.get(key)
-        written = f"{quote_value(result)}, {applied_effect(conflict, key).written}"
-        sentence = f"Resolved {conflict.label(key)} as {entry['by']} chose: {written}. {_before(entry)}"
-        self._add(conflict, key, "conflict_settled", sentence, values={**entry, "result": result})
-
-    def log_field_dropped(self, conflict: SyncConflict, field: FieldConflict) -> None:
-        """Log a field that is no longer edited on the side that was not deleted."""
-        values = _values_of(field)
-        sentence = f"{conflict.label(field.key)} is not among the edited fields any more. {_before(values)}"
-        self._add(conflict, field.key, "conflict_over", sentence, values=values)
-
-    def log_second_lost_update(self, conflict: SyncConflict, first: FieldConflict, second: FieldConflict) -> None:
-        """Log that a second edit of a field was overwritten before the first was resolved."""
-        sentence = (
-            f"Of {conflict.label(first.key)} another edit was overwritten: {quote_value(second.monday)}. "
-            f"The one before it, {quote_value(first.monday)}, stays in this history."
-        )
-        values = {"npd": first.npd, "monday": first.monday, "second": second.monday}
-        self._add(conflict, first.key, "conflict_lost_again", sentence, values=values)
-
-    def log_ended(self, conflict: SyncConflict, key: str, reason: str) -> None:
-        """Log a field that left its conflict by itself."""
-        entry = conflict.merge_selections[key]
-        closed = f"closed{': ' + reason if reason else '.'}"
-        sentence = f"The conflict on {conflict.label(key)} {closed} {_before(entry)}"
-        self._add(conflict, key, "conflict_over", sentence, values=entry)
-
-    def log_returned(
-        self, conflict: SyncConflict, key: str, resolution: StoredResolution, reason: str, *, is_over: bool = False
-    ) -> None:
-        """Log a resolution that could not be applied, or was not needed: the conflict `is_over` before."""
-        of, selection = ("" if key == RECORD_KEY else f" for {conflict.label(key)}"), resolution.fields[key]
-        values = {"choose": selection.choose, "value": selection.value, "by": resolution.by}
-        how = "was not applied" if is_over else "was returned"
-        sentence = f"{resolution.by}'s choice{of} {how}: {reason}"
-        self._add(conflict, "" if key == RECORD_KEY else key, "conflict_returned", sentence, values=values)
-
-    def log_undo_requested(self, conflict: SyncConflict, resolution: StoredResolution) -> None:
-        for key, selection in resolution.fields.items():
-            sentence = f"Asked to undo how {conflict.label(key)} was resolved."
-            values = {"npd": selection.npd, "monday": selection.monday, "choose": selection.choose}
-            self._add(conflict, key, "conflict_undo", sentence, values=values, actor=resolution.by)
-
-    def log_undo_result(self, conflict: SyncConflict, key: str, resolution: StoredResolution, reason: str) -> None:
-        """Log an undone resolution, or with a reason one that could not be undone: the sides stay as they are."""
-        label, selection = conflict.label(key), resolution.fields[key]
-        values = {"npd": selection.npd, "monday": selection.monday, "by": resolution.by}
-        if reason:
-            sentence = f"{resolution.by} asked to undo how {label} was resolved, which was not done: {reason}"
-            self._add(conflict, key, "conflict_undo_refused", sentence, values=values)
-            return
-        # Each side has its earlier value again, and the conflict is open again.
-        sentence = (
-            f"{resolution.by} undid how {label} was resolved. It is in conflict again: "
-            f"{quote_value(selection.npd)} against {quote_value(selection.monday)}."
-        )
-        self._add(conflict, key, "undo", sentence, values=values)
-
-    def save(self) -> None:
-        """Write the collected lines, with the pass that they belong to, if one is running."""
-        # An empty context joins the one that a pass has open, which names its batch.
-        with pghistory.context() as context:
-            batch_id = context.metadata.get("batch")
-        for line in self.lines:
-            line.batch_id = batch_id
-        Decision.objects.bulk_create(fold_alike(self.lines))
-        self._fold_wishes()
-
-    def _fold_wishes(self) -> None:
-        """What was chosen, or asked for, and is done now is one act, which its later line tells."""
-        done = Q()
-        for line in self.lines:
-            if wish := WISH_KINDS.get(line.kind):
-                about = {"entity_type": line.entity_type, "entity_id": line.entity_id, "key": line.key, "kind": wish}
-                done |= Q(**about, cause__conflict=line.cause["conflict"])
-        if done:
-            Decision.objects.filter(done).update(folded=True, fold_id=None)
-
-    def _add(
-        self, conflict: SyncConflict, key: str, kind: str, sentence: str, *, values: dict[str, Any], actor: str = ""
-    ) -> None:
-        self.lines.append(
-            Decision(
-                entity_type=conflict.entity_type,
-                entity_id=conflict.entity_id,
-                remote_id=conflict.monday_item_id,
-                key=key,
-                kind=kind,
-                sentence=sentence,
-                values=values,
-                actor=actor[:MAX_ACTOR_LENGTH],
-                cause={"conflict": str(conflict.pk)},
-            )
-        )
-
-
-# What people did with conflicts, as lines of the admin's log.
-
-
-def log_admin_action(user: AbstractBaseUser, sentence: str, conflict: SyncConflict, name: str) -> None:
-    """Log what somebody did with a conflict of the record `name`, by page or API."""
-    log_kind_action(user, SyncConflict, sentence, key=conflict.pk, name=name)
-
-
 # A conflict about the record itself, of a delete or an identity: its options, and how it follows a report.
 #
 # A person picks one of the options that reconcile offers; the resolution is stored under the key "record".
@@ -434,19 +244,19 @@ def offered_options(conflict: SyncConflict) -> list[Option]:
 def chosen_option(conflict: SyncConflict, chosen: FieldSelection) -> Option | None:
     """Return the option that a resolution names, or None where it is not offered."""
     named = (chosen.choose, chosen.value or "")
-    return next((one for one in offered_options(conflict) if (one.choose, one.value) == named), None)
+    return next((option for option in offered_options(conflict) if (option.choose, option.value) == named), None)
 
 
 def side_option(conflict: SyncConflict, side: str) -> Option | None:
     """Return the option by which one side wins, npd or monday, or None where it is not offered."""
-    return next((one for one in offered_options(conflict) if one.choose == side), None)
+    return next((option for option in offered_options(conflict) if option.choose == side), None)
 
 
 def act_option(conflict: SyncConflict, act: str) -> Option | None:
     """Return the option of a deleted record or item that does this act, or None where it is not offered."""
     if conflict.kind != ConflictKind.DELETE:
         return None
-    return next((one for one in offered_options(conflict) if one.does == act), None)
+    return next((option for option in offered_options(conflict) if option.does == act), None)
 
 
 def set_record_values(conflict: SyncConflict, report: ConflictReport) -> None:
@@ -467,7 +277,10 @@ def update_record_conflict(
         option = chosen_option(conflict, selection)
         keep_applied(conflict, RECORD_KEY, resolution, report.applied[RECORD_KEY], now)
         annotate(conflict, RECORD_KEY, label=option.label if option else "")
-        history.log_record_applied(conflict, str(report.applied[RECORD_KEY] or ""))
+        entry = conflict.merge_selections[RECORD_KEY]
+        outcome = str(report.applied[RECORD_KEY] or "")
+        values = {**entry, "result": outcome}
+        history.log("record_applied", conflict, "", values, by=entry["by"], option=entry["label"], outcome=outcome)
         resolution = resolution.without({RECORD_KEY})
     if RECORD_KEY in resolution.fields and RECORD_KEY in report.rejected:
         history.log_returned(conflict, RECORD_KEY, resolution, report.rejected[RECORD_KEY])
@@ -477,12 +290,18 @@ def update_record_conflict(
             reason = report.closing_reason or OVER_BEFORE
             history.log_returned(conflict, RECORD_KEY, resolution, reason, is_over=True)
         if not resolved_by_people(conflict):
-            history.log_record_ended(conflict, report.closing_reason)
+            values = {
+                "npd": conflict.npd_data,
+                "base": conflict.base_data,
+                "monday": conflict.monday_data,
+                "what": conflict.what,
+            }
+            history.log("record_ended", conflict, "", values, why=_because(report.closing_reason))
         close(conflict, report.closing_reason, now)
         return
     edited_keys = {field.key for field in report.fields}
     for key in [key for key in conflict.conflict_fields if key not in edited_keys]:
-        history.log_field_dropped(conflict, field_conflict(conflict, key))
+        history.log("unedited", conflict, key, conflict.values(key))
     set_record_values(conflict, report)
     conflict.resolution = resolution.to_json()
     conflict.resolution_problem = "\n".join(dict.fromkeys(resolution.reasons.values()))
@@ -538,14 +357,16 @@ def update_conflict(conflict: SyncConflict, report: ConflictReport, now: datetim
     applied = [key for key in report.applied if key in resolution.fields]
     for key in applied:
         keep_applied(conflict, key, resolution, report.applied[key], now, report.inverse.get(key))
-        history.log_applied(conflict, key)
+        entry = {**conflict.merge_selections[key], "result": conflict.resolved_data.get(key)}
+        written = applied_effect(conflict, key).written
+        history.log("applied", conflict, key, entry, by=entry["by"], written=written)
     resolution = resolution.without(set(applied))
     remaining = _remaining_fields(conflict, report, applied)
     for key in [key for key in conflict.conflict_fields if key not in {*remaining, *applied}]:
         why = report.ended.get(key, report.closing_reason)
-        asked = {"asked_in": report.asked_in[key]} if key in report.asked_in else {}
-        drop_field(conflict, key, now, resolution.fields.get(key), why=why, **asked)
-        history.log_ended(conflict, key, why)
+        anew = {"asked_in": report.asked_in[key]} if key in report.asked_in else {}
+        drop_field(conflict, key, now, resolution.fields.get(key), why=why, **anew)
+        history.log("ended", conflict, key, conflict.merge_selections[key], why=_because(why))
         if key in resolution.fields:
             history.log_returned(conflict, key, resolution, why or OVER_BEFORE, is_over=True)
     resolution = resolution.restricted_to(set(remaining))
@@ -560,24 +381,29 @@ def update_conflict(conflict: SyncConflict, report: ConflictReport, now: datetim
         # Of a field with a second overwritten edit, the first one stays in the history.
         first = field_conflict(conflict, field.key)
         if field.key in conflict.conflict_fields and field.monday != first.monday:
-            history.log_second_lost_update(conflict, first, field)
-    known = set(conflict.conflict_fields)
+            values = {"npd": first.npd, "monday": first.monday, "second": field.monday}
+            history.log("overwritten_again", conflict, field.key, values)
+    before = set(conflict.conflict_fields)
     set_field_values(conflict, report.monday_item_id, list(remaining.values()))
-    history.log_found(conflict, [key for key in remaining if key not in known])
+    history.log_found(conflict, [key for key in remaining if key not in before])
     conflict.resolution = wish or resolution.to_json()
     conflict.resolution_problem = "\n".join(dict.fromkeys(resolution.reasons.values()))
 
 
+def _because(reason: str) -> str:
+    return f": {reason}" if reason else "."
+
+
 def _remaining_fields(conflict: SyncConflict, report: ConflictReport, applied: list[str]) -> dict[str, FieldConflict]:
-    found = {field.key: field for field in [*report.fields, *_undecided_fields(conflict, report)]}
+    reported = {field.key: field for field in [*report.fields, *_undecided_fields(conflict, report)]}
     content = (report.fields, report.undecided, report.applied, report.rejected, report.ended)
     # Of an overwritten edit the report may have nothing but the reason why it can't be resolved any more.
     only_closes = bool(report.closing_reason) and not any(content)
     if conflict.kind != ConflictKind.OVERWRITTEN or only_closes:
-        return found
+        return reported
     ended = {*applied, *report.ended}
-    known = {key: field_conflict(conflict, key) for key in conflict.conflict_fields if key not in ended}
-    return known | {key: field for key, field in found.items() if key not in applied}
+    stored = {key: field_conflict(conflict, key) for key in conflict.conflict_fields if key not in ended}
+    return stored | {key: field for key, field in reported.items() if key not in applied}
 
 
 def _undecided_fields(conflict: SyncConflict, report: ConflictReport) -> list[FieldConflict]:

@@ -212,8 +212,7 @@ class SyncConflict(models.Model):
     @property
     def replaced_fields(self) -> list[str]:
         """Of an overwritten edit the fields whose value stood in a column that was replaced."""
-        found: list[str] = self.about.get("replaced", []) if self.kind == ConflictKind.OVERWRITTEN else []
-        return found
+        return list(self.about.get("replaced", ())) if self.kind == ConflictKind.OVERWRITTEN else []
 
     @property
     def kind_label(self) -> str:
@@ -232,11 +231,14 @@ class SyncConflict(models.Model):
 
     def in_order(self, keys: Iterable[str]) -> list[str]:
         """Return the keys of fields in the order of the forms: jsonb puts shorter ones first."""
-        known = list(_proposed_labels(self.entity_type))
-        return sorted(keys, key=lambda key: known.index(key) if key in known else len(known))
+        order = list(_proposed_labels(self.entity_type))
+        return sorted(keys, key=lambda key: order.index(key) if key in order else len(order))
 
     def labels(self, keys: Iterable[str]) -> str:
         return ", ".join(self.label(key) for key in self.in_order(keys))
+
+    def values(self, key: str) -> dict[str, str | None]:
+        return {NPD: self.npd_data.get(key), BASE: self.base_data.get(key), MONDAY: self.monday_data.get(key)}
 
     def sides(self, key: str) -> dict[str, str | None]:
         return {NPD: self.npd_data.get(key), MONDAY: self.monday_data.get(key)}
@@ -248,8 +250,10 @@ class SyncConflict(models.Model):
     @property
     def left_open(self) -> list[str]:
         """Return what has no resolution yet: fields, or the record itself under the key "record"."""
-        chosen, asked = (self.stored_resolution.fields, [RECORD_KEY] if self.is_about_record else self.conflict_fields)
-        return [key for key in asked if self.is_open and key not in chosen]
+        if not self.is_open:
+            return []
+        keys = [RECORD_KEY] if self.is_about_record else self.conflict_fields
+        return [key for key in keys if key not in self.stored_resolution.fields]
 
 
 # Resolved ones are counted 30 days back: of years there may be more than a page should wait for.
@@ -286,7 +290,7 @@ def open_by_field() -> list[tuple[str, str, int]]:
     rows = SyncConflict.objects.filter(resolved_at=None).order_by()
     fields = rows.annotate(field=Func(F("conflict_fields"), function="unnest", output_field=CharField()))
     counted = fields.values_list("entity_type", "field").annotate(Count("pk"))
-    return sorted(counted, key=lambda one: (-one[2], one[0], one[1]))
+    return sorted(counted, key=lambda row: (-row[2], row[0], row[1]))
 
 
 def counts_by_kind() -> dict[str, int]:

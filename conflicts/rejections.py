@@ -27,7 +27,8 @@ from conflicts.case import (
     Progress,
     SubmittedForm,
 )
-from conflicts.lifecycle import Sides, is_same, quote_value
+from conflicts.history import quote_value
+from conflicts.lifecycle import Sides, is_same
 from conflicts.models import CUSTOM, MONDAY, NPD
 from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, check_may_type, request_pass, text_problem
 from sync import registry
@@ -51,7 +52,8 @@ class RejectionCase:
     """One field of one record: everything known of it, and the stored values that each option would write."""
 
     def __init__(self, context: ConflictContext, key: str) -> None:
-        self.context, self.key = context, key
+        self.context = context
+        self.key = key
 
     @classmethod
     def of(
@@ -76,10 +78,10 @@ class RejectionCase:
     @property
     def entry(self) -> Mapping[str, Any]:
         """The ledger's entry of the rejection; empty without one, or where value or column changed since."""
-        found = self.context.ledger.blocked_fields.get(self.key) if self.context.ledger else None
-        if found is None or not is_rejected(found) or not field_values.still_holds(self.record, found["local"]):
+        entry = self.context.ledger.blocked_fields.get(self.key) if self.context.ledger else None
+        if entry is None or not is_rejected(entry) or not field_values.still_holds(self.record, entry["local"]):
             return {}
-        return dict(found) if self.field.is_current(found) else {}
+        return dict(entry) if self.field.is_current(entry) else {}
 
     @property
     def reason(self) -> str:
@@ -210,23 +212,25 @@ def rejection_cases(field_refs: Iterable[FieldRef], mappings: Sequence[FieldMapp
 
     `mappings` are those of all boards.
     """
-    found: dict[FieldRef, RejectionCase] = {}
+    cases: dict[FieldRef, RejectionCase] = {}
     wanted = list(field_refs)
-    for entity_type in {one[0] for one in wanted if registry.is_registered(one[0])}:
-        mine = [one for one in wanted if one[0] == entity_type]
+    for entity_type in {field_ref[0] for field_ref in wanted if registry.is_registered(field_ref[0])}:
+        of_type = [field_ref for field_ref in wanted if field_ref[0] == entity_type]
         # Of no record: only what all records of the type share is read from it.
         shared = ConflictContext(entity_type, UUID(int=0), mappings)
-        records = shared.records(entity_id for _, entity_id, _ in mine)
+        records = shared.records(entity_id for _, entity_id, _ in of_type)
         ledgers = {row.entity_id: row for row in SyncMetadata.objects.of(entity_type, list(records))}
         display = FieldDisplay(shared.link, shared.mappings, list(records.values())) if shared.link else None
-        for _, entity_id, key in mine:
+        for _, entity_id, key in of_type:
             if display is None or entity_id not in records or key not in shared.mapped:
                 continue
             context = ConflictContext(entity_type, entity_id, mappings)
-            context.record, context.ledger = records[entity_id], ledgers.get(str(entity_id))
-            found[entity_type, entity_id, key] = case = RejectionCase(context, key)
+            context.record = records[entity_id]
+            context.ledger = ledgers.get(str(entity_id))
+            case = RejectionCase(context, key)
             case.display = display
-    return found
+            cases[entity_type, entity_id, key] = case
+    return cases
 
 
 # The progress of an answer, as a state and a sentence, as for conflicts.
@@ -271,11 +275,13 @@ def rejected_case(
 ) -> Case:
     """Return what is displayed; what was posted stays chosen, and what changed meanwhile is marked."""
     progress = rejection_progress(answer, rejection, with_delay=False) if answer else Progress(OPEN, "")
-    is_waiting, context = rejection.needs_answer and progress.is_final, rejection.context
+    is_waiting = rejection.needs_answer and progress.is_final
+    context = rejection.context
     shown = CaseField(rejection.key, rejection.field.label, None, None, kind=REJECTED)
     if is_waiting:
         submitted = form or SubmittedForm()
-        selection, seen = submitted.chosen.get(shown.key, FieldSelection("")), submitted.seen.get(shown.key)
+        selection = submitted.chosen.get(shown.key, FieldSelection(""))
+        seen = submitted.seen.get(shown.key)
         shown = replace(
             shown,
             npd=rejection.npd,
@@ -319,7 +325,8 @@ def answer_rejection(field_key: FieldRef, *, by: User, choose: str, value: str, 
         check_may_type(by, field_key[0])
     with pghistory.context(user=by.pk), transaction.atomic():
         rejection = _lock_rejection(field_key)
-        field, name = rejection.field.label, rejection.record
+        field = rejection.field.label
+        name = rejection.record
         current = {rejection.key: rejection.sides}
         if rejection.kept_by:
             who = rejection.kept_by.get("who", "")
@@ -405,7 +412,8 @@ def _keep_different(rejection: RejectionCase, by: User) -> Decision:
 
 def _write(rejection: RejectionCase, by: User, choose: str, value: str) -> Decision:
     raw = _raw_values(rejection, choose, value)
-    before, previous = field_values.stored_values(rejection.record, rejection.field), rejection.npd
+    before = field_values.stored_values(rejection.record, rejection.field)
+    previous = rejection.npd
     # In a savepoint: what NPD's database rejects is told to the person, and the rejection stays open.
     model = type(rejection.record)
     try:
@@ -418,7 +426,9 @@ def _write(rejection: RejectionCase, by: User, choose: str, value: str) -> Decis
     rejection.record.refresh_from_db(fields=list(raw))
     now = field_values.stored_field_values(rejection.record, before)
     after = rejection.display.local(rejection.record, rejection.field, now)
-    field, name, who = rejection.field.label, rejection.record, actor_label(by)
+    field = rejection.field.label
+    name = rejection.record
+    who = actor_label(by)
     was = f"it was {quote_value(previous)}, which Monday rejected."
     if choose == MONDAY:
         sentence = f"{field} of {name} is {quote_value(after)} as on Monday, as {who} chose; {was}"

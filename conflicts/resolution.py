@@ -14,14 +14,13 @@ from django.db import transaction
 from django.db.models import Q
 
 from conflicts.case import ConflictContext, fields_with_base
+from conflicts.history import ConflictHistory, quote_value
 from conflicts.lifecycle import (
     CLOSING_NOTE,
-    ConflictHistory,
     Sides,
     annotate,
     chosen_option,
     is_same,
-    log_admin_action,
     normalize_text,
     offered_options,
     resolved_parts,
@@ -53,7 +52,7 @@ from sync.outbox.queue_rows import enqueue_many
 from sync.reconcile.field_values import RelatedNotFound, clean_values, parse_input
 from sync.reconcile.identity import SAME_AS, TAKES_ITEM
 from sync.reconcile.lookups import read_until
-from sync.records.authors import who_may
+from sync.records.authors import log_kind_action, who_may
 
 Selections = Mapping[str, FieldSelection]
 SeenValues = Mapping[str, Sides]
@@ -127,7 +126,8 @@ def selection_problem(conflict: SyncConflict, context: ConflictContext, key: str
     A value that a side has already is checked only for being required; the pass that applies it says what the
     other side makes of it.
     """
-    mapped, record = context.mapped.get(key), context.record
+    mapped = context.mapped.get(key)
+    record = context.record
     if mapped is None or record is None:
         return f"{key}: this field is no longer mapped to a column, so the next sync closes its conflict."
     if mapped.required and selection_effect(conflict, key, selection).value is None:
@@ -141,7 +141,9 @@ def selection_problem(conflict: SyncConflict, context: ConflictContext, key: str
 
 def text_problem(context: ConflictContext, key: str, text: str) -> str:
     """Return why a typed text can't be stored in NPD or on Monday, as a sentence; empty when it can."""
-    mapped, record, converter = context.mapped[key], context.record, context.converter(key)
+    mapped = context.mapped[key]
+    record = context.record
+    converter = context.converter(key)
     assert record is not None
     try:
         raw = read_until(partial(parse_input, converter, record, mapped.fields, text))
@@ -186,27 +188,27 @@ def _field_selections(
         wanted = dict.fromkeys(conflict.conflict_fields, FieldSelection(side))
     elif not selections:
         raise InvalidResolution("No field has a choice yet. Choose a side, or type a value, for one at least.")
-    elif problems := _only_problems({key: _form_problem(conflict, key, one, seen) for key, one in wanted.items()}):
+    elif problems := _only_problems({key: _form_problem(conflict, key, pick, seen) for key, pick in wanted.items()}):
         raise InvalidResolution("Some choices are not complete.", problems)
     # Bound to the stored values, under the conflict's lock; that these are the ones seen is checked next.
     chosen = {
         key: FieldSelection(
-            choose=one.choose,
-            value=normalize_text(one.value) if one.choose == CUSTOM else None,
+            choose=pick.choose,
+            value=normalize_text(pick.value) if pick.choose == CUSTOM else None,
             npd=conflict.sides(key)[NPD],
             monday=conflict.sides(key)[MONDAY],
         )
-        for key, one in wanted.items()
+        for key, pick in wanted.items()
     }
     # A side is chosen for the conflict as a whole: whoever saw another field in it decided on something else.
     checked = {*chosen, *seen} if side else set(chosen)
     if changed := [key for key in sorted(checked) if not _is_fresh(conflict, key, seen)]:
         raise not_as_seen(conflict, changed)
-    takes_base = any(one.choose == BASE for one in chosen.values())
+    takes_base = any(pick.choose == BASE for pick in chosen.values())
     with_base = fields_with_base(conflict, context) if takes_base else set()
     problems = {}
-    for key, one in chosen.items():
-        if one.choose == BASE and key not in with_base:
+    for key, pick in chosen.items():
+        if pick.choose == BASE and key not in with_base:
             problems[key] = (
                 f"{conflict.label(key)}: choose the current value (npd), the overwritten value (monday), or type one "
                 "(custom)."
@@ -214,7 +216,7 @@ def _field_selections(
                 else f"{conflict.label(key)}: it was never synced with this column, so there is no last synced value."
             )
         else:
-            problems[key] = selection_problem(conflict, context, key, one)
+            problems[key] = selection_problem(conflict, context, key, pick)
     if problems := _only_problems(problems):
         raise InvalidResolution(f"Nothing was stored for {context.name}.", problems)
     return chosen
@@ -225,7 +227,9 @@ def _only_problems(problems: Mapping[str, str]) -> dict[str, str]:
 
 
 def _form_problem(conflict: SyncConflict, key: str, selection: FieldSelection, seen: SeenValues) -> str:
-    label, choose, value = conflict.label(key), selection.choose, selection.value
+    label = conflict.label(key)
+    choose = selection.choose
+    value = selection.value
     if key not in seen:
         where = "" if key in conflict.conflict_fields else " It is not in conflict."
         return f"{label}: say in “seen” which values you decided on.{where}"
@@ -246,7 +250,8 @@ def _record_selection(
 ) -> dict[str, FieldSelection]:
     """Return the choice of an option that is offered; raises NotAsSeen or InvalidResolution."""
     if side := SIDE_OF_TYPE.get(resolution_type):
-        option, requested = side_option(conflict, side), resolution_type
+        option = side_option(conflict, side)
+        requested = resolution_type
     else:
         # One option for the record, under its key; a field beside it would be dropped silently.
         if not selections:
@@ -257,7 +262,8 @@ def _record_selection(
             problem = f"{problem} {_offered_options(conflict)}"
             raise InvalidResolution("Nothing was stored.", dict.fromkeys(unexpected or [RECORD_KEY], problem))
         selection = selections[RECORD_KEY]
-        option, requested = chosen_option(conflict, selection), f"{selection.choose} {selection.value or ''}".strip()
+        option = chosen_option(conflict, selection)
+        requested = f"{selection.choose} {selection.value or ''}".strip()
     if option is None:
         raise InvalidResolution(f"“{requested}” is not offered here. {_offered_options(conflict)}")
     # Every edited field has to be seen as it is, and an identity's question; of a delete it may be left out.
@@ -303,15 +309,16 @@ def resolve(
     with transaction.atomic():
         # Locked until the commit: of two people who resolve it at once, the second reads what the first one chose.
         conflict = SyncConflict.objects.select_for_update().get(pk=conflict_id)
-        context, wanted = ConflictContext.of(conflict), selections or {}
+        context = ConflictContext.of(conflict)
+        wanted = selections or {}
         record = context.record
         if not conflict.is_open:
             raise NotOpen(f"The conflict of {context.name} is resolved already.", current_values(conflict))
         if conflict.is_being_applied:
-            who, wait = conflict.stored_resolution.by, "Wait for it, then check again."
+            who = conflict.stored_resolution.by
             did = "asked to undo a part of" if conflict.is_being_undone else "chose for"
-            message = f"{who} {did} {context.name} already, and that is being applied. {wait}"
-            raise NotOpen(message, current_values(conflict))
+            message = f"{who} {did} {context.name} already, and that is being applied."
+            raise NotOpen(f"{message} Wait for it, then check again.", current_values(conflict))
         if record is not None and not record.may_sync:
             message = (
                 f"Sync is off for {context.name}, so nothing can be written. Turn it on at the record, then choose."
@@ -323,11 +330,19 @@ def resolve(
         history = ConflictHistory()
         if conflict.is_about_record:
             chosen = _record_selection(conflict, resolution_type, wanted, seen)
-            resolution, selection = resolution_by(by, resolution_type, chosen), chosen[RECORD_KEY]
+            resolution = resolution_by(by, resolution_type, chosen)
+            selection = chosen[RECORD_KEY]
             option = chosen_option(conflict, selection)
             if option and option.deletes and (problem := deletion_problem(by, conflict.entity_type)):
                 raise NotAllowed(f"Nothing was stored: {problem}")
-            history.log_record_resolution(conflict, resolution, option.label if option else selection.choose)
+            values = {
+                "what": selection.npd,
+                "choose": selection.choose,
+                "value": selection.value,
+                "seen": dict(selection.seen),
+            }
+            label = option.label if option else selection.choose
+            history.log("record_chosen", conflict, "", values, actor=resolution.by, option=label)
         elif record is None:
             raise InvalidResolution("The record was deleted in NPD; the next sync closes this conflict.")
         else:
@@ -335,7 +350,11 @@ def resolve(
                 check_may_type(by, conflict.entity_type)
             chosen = _field_selections(conflict, context, resolution_type, wanted, seen)
             resolution = resolution_by(by, resolution_type, chosen)
-            history.log_resolution(conflict, resolution)
+            for key, selection in chosen.items():
+                effect = selection_effect(conflict, key, selection)
+                values = {**conflict.values(key), "choose": selection.choose}
+                result = quote_value(effect.value)
+                history.log("chosen", conflict, key, values, actor=resolution.by, result=result, where=effect.where)
         store_resolution(conflict, resolution, history, by=by, name=context.name)
     return conflict
 
@@ -356,10 +375,12 @@ def store_resolution(
     conflict: SyncConflict, resolution: StoredResolution, history: ConflictHistory, *, by: AbstractBaseUser, name: str
 ) -> None:
     """Store what a person wants of the record `name`, with its lines in both logs; request the pass that does it."""
-    conflict.resolution, conflict.resolution_problem = resolution.to_json(), ""
+    conflict.resolution = resolution.to_json()
+    conflict.resolution_problem = ""
     conflict.save(update_fields=["resolution", "resolution_problem"])
     history.save()
-    log_admin_action(by, " ".join(line.sentence for line in history.lines), conflict, name)
+    sentence = " ".join(line.sentence for line in history.lines)
+    log_kind_action(by, SyncConflict, sentence, key=conflict.pk, name=name)
     request_pass(conflict.entity_type, conflict.entity_id)
 
 
@@ -412,7 +433,11 @@ def reject_undo(conflict: SyncConflict, reason: str, history: ConflictHistory) -
 def _log_result(conflict: SyncConflict, key: str, reason: str, history: ConflictHistory) -> None:
     if reason:
         annotate(conflict, key, undo=reason)
-    history.log_undo_result(conflict, key, conflict.stored_resolution, reason)
+    resolution = conflict.stored_resolution
+    selection = resolution.fields[key]
+    values = {"npd": selection.npd, "monday": selection.monday, "by": resolution.by}
+    line = "not_undone" if reason else "undone"
+    history.log(line, conflict, key, values, by=resolution.by, why=reason)
 
 
 def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
@@ -444,7 +469,9 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
         }
         resolution = resolution_by(by, UNDO, picks)
         history = ConflictHistory()
-        history.log_undo_requested(conflict, resolution)
+        for key, selection in picks.items():
+            values = {"npd": selection.npd, "monday": selection.monday, "choose": selection.choose}
+            history.log("undo_requested", conflict, key, values, actor=resolution.by)
         store_resolution(conflict, resolution, history, by=by, name=context.name)
     return conflict
 

@@ -16,10 +16,9 @@ PREFIX = "NPD Sync: "
 
 _VIEW = [
     "npd.view_contact", "npd.view_organization", "sync.view_boardlink", "sync.view_decision", "sync.view_fieldmapping",
-    "sync.view_approvalrequest", "sync.view_intent", "sync.view_mondayaccount", "sync.view_ignoreditem",
-    "sync.view_verification", "sync.view_syncmetadata", "sync.view_syncqueue", "sync.view_tombstone",
-    "sync.view_unmatcheditem", "sync.view_webhookevent", "conflicts.view_syncconflict",
-    "django_celery_beat.view_periodictask", "sync.export_lists",
+    "sync.view_approvalrequest", "sync.view_mondayaccount", "sync.view_ignoreditem", "sync.view_verification",
+    "sync.view_syncmetadata", "sync.view_syncqueue", "sync.view_tombstone", "sync.view_unmatcheditem",
+    "conflicts.view_syncconflict", "sync.export_lists",
 ]  # fmt: skip
 
 GROUPS = {
@@ -31,7 +30,7 @@ GROUPS = {
     PREFIX + "operate": [
         *_VIEW, "sync.retry_syncqueue", "sync.cancel_syncqueue", "sync.discard_syncqueue", "sync.pause_syncqueue",
         "sync.change_approvalrequest", "sync.delete_ignoreditem", "sync.change_unmatcheditem", "sync.change_boardlink",
-        "sync.change_fieldmapping", "django_celery_beat.change_periodictask",
+        "sync.change_fieldmapping",
     ],
     PREFIX + "edit contacts": [
         "npd.view_contact", "npd.add_contact", "npd.change_contact", "npd.delete_contact", "npd.view_organization",

@@ -92,7 +92,7 @@ class Contact(SyncedModel):
             models.Index(fields=["name", "id"], name="contacts_by_name"),
             # Serves what changed last, and what changed since.
             models.Index(fields=["updated_at"], name="contacts_by_change"),
-            # Serves the match of an item without a record to a record without an item, and the upsert by email.
+            # Serves the match of an item without a record to a record without an item.
             models.Index(models.functions.Lower(canonical_expression("email")), name="contacts_by_match_key"),
         ]
         constraints: ClassVar[list[Any]] = [

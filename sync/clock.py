@@ -7,11 +7,12 @@ the function in its own database.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import connection
 from django.db.models import DateTimeField, Func
+from django.utils.dateparse import parse_datetime
 
 CREATE_SYNC_NOW = """
 CREATE OR REPLACE FUNCTION sync_now() RETURNS timestamptz
@@ -35,3 +36,13 @@ def sync_now() -> datetime:
     with connection.cursor() as cursor:
         cursor.execute("SELECT sync_now()")
         return cursor.fetchone()[0]  # type: ignore[no-any-return]
+
+
+def parse_moment(text: str | None) -> datetime | None:
+    """Return the moment, in UTC, that a text in ISO 8601 with an offset says; None where it says none."""
+    try:
+        moment = parse_datetime(text or "")
+        # PostgreSQL takes offsets up to 16 hours, the standard up to 24.
+        return moment.astimezone(UTC) if moment is not None and moment.tzinfo is not None else None
+    except (ValueError, OverflowError):
+        return None

@@ -1,5 +1,6 @@
-"""Conflicts in the admin: their lists, and the side-by-side screen."""
+"""Conflicts in the admin: their list, the side-by-side screen, and what the inbox offers for them."""
 
+from conflicts.admin import inbox_acts
 from conflicts.admin.conflict_list import SyncConflictAdmin
 
-__all__ = ["SyncConflictAdmin"]
+__all__ = ["SyncConflictAdmin", "inbox_acts"]

@@ -55,10 +55,13 @@ _RECORD_HEADS = ("Record", "What happened", "What is done")
 class EffectKind:
     """One sort of what is done, with the table that lists it."""
 
-    one: str
-    many: str
+    singular: str
+    plural: str
     heads: tuple[str, ...] = _RECORD_HEADS
     takes_away: bool = False
+
+    def counted(self, number: int) -> str:
+        return count_with_noun(number, self.singular, self.plural)
 
 
 EFFECTS = {
@@ -134,8 +137,7 @@ class BulkPlan:
 
     def question(self, total: int) -> Question:
         """Ask, with the number of each kind of effect and its first records; `total` is how many were selected."""
-        counted = {kind: count_with_noun(len(rows), EFFECTS[kind].one, EFFECTS[kind].many)
-                   for kind, rows in self.effects.items()}  # fmt: skip
+        counted = {kind: EFFECTS[kind].counted(len(rows)) for kind, rows in self.effects.items()}
         kinds = [kind for kind in EFFECTS if kind in self.effects]
         taken = [counted[kind] for kind in kinds if EFFECTS[kind].takes_away]
         effects = [f"{counted[kind][0].upper()}{counted[kind][1:]}." for kind in kinds]

@@ -55,7 +55,7 @@ from sync.admin.confirmed_action import Question, RecordTable, question_page
 from sync.admin.record_panel import inbox_url
 from sync.clock import SyncNow
 from sync.kernel.conflict_store import RECORD_KEY
-from sync.kernel.humanize import count_with_noun, plural
+from sync.kernel.humanize import plural
 from sync.kernel.messages import ActionError, Conflict, NotAllowed
 from sync.merge import FieldSelection
 from sync.models import Decision, FieldMapping
@@ -70,11 +70,11 @@ REFUSED = "Rejected by Monday"
 
 def all_mappings(request: HttpRequest) -> list[FieldMapping]:
     """Return every field mapping with its board; read once per request, for filters and rules."""
-    known: list[FieldMapping] | None = getattr(request, "conflict_mappings", None)
-    if known is None:
-        known = list(FieldMapping.objects.select_related("link"))
-        request.conflict_mappings = known  # type: ignore[attr-defined]
-    return known
+    mappings: list[FieldMapping] | None = getattr(request, "conflict_mappings", None)
+    if mappings is None:
+        mappings = list(FieldMapping.objects.select_related("link"))
+        request.conflict_mappings = mappings  # type: ignore[attr-defined]
+    return mappings
 
 
 # The walk from case to case, over all that waits for a person's decision on a value, as the inbox lists it; after the
@@ -100,10 +100,11 @@ class Walk:
 
 def walk_from(row_id: str, kind: AttentionKind) -> Walk:
     """The walk from a case, named as its entry of the inbox is; from one that waits no more to the first and last."""
-    keys, key = attention.keys(kinds=WALKED, limit=MAX_WALKED), f"{kind}:{row_id}"
+    keys = attention.keys(kinds=WALKED, limit=MAX_WALKED)
+    key = f"{kind}:{row_id}"
     place = keys.index(key) if key in keys else -1
     others = keys[place + 1 :] + keys[: max(place, 0)]
-    alike = [one for one in keys if one.startswith(f"{kind}:")]
+    alike = [other for other in keys if other.startswith(f"{kind}:")]
     number = alike.index(key) + 1 if key in keys else 0
     if not others:
         return Walk(kind, number, len(alike))
@@ -124,10 +125,10 @@ def rejection_url(field_ref: FieldRef) -> str:
     return reverse(f"{URL_NAME}_rejected_screen", args=field_ref)
 
 
-def _onward(request: HttpRequest, next_url: str, parameter: str, decided: Any, said: str) -> str:
+def _onward(request: HttpRequest, next_url: str, parameter: str, decided: Any, sentence: str) -> str:
     """The address to go on to, which names what was decided just before; the inbox where nothing follows."""
     if not next_url:
-        messages.success(request, f"All resolved. {said}")
+        messages.success(request, f"All resolved. {sentence}")
         return reverse("npd-inbox")
     return f"{next_url}?{parameter}={decided}"
 
@@ -177,7 +178,7 @@ def resolution_type_of(conflict: SyncConflict, form: SubmittedForm) -> str:
         chosen = form.chosen.get(RECORD_KEY, FieldSelection(""))
         offered = [(side_option(conflict, side), kind) for side, kind in sides]
         wanted = chosen.choose, chosen.value or ""
-        named = [kind for one, kind in offered if one and (one.choose, one.value) == wanted]
+        named = [kind for option, kind in offered if option and (option.choose, option.value) == wanted]
     else:
         picks = {selection.choose for selection in form.chosen.values()}
         named = [kind for side, kind in sides if set(form.chosen) == set(form.seen) and picks == {side}]
@@ -241,18 +242,20 @@ class ConflictDesk:
         self.request = request
         self.conflict = conflict
         self.last = last
-        self.context = ConflictContext.of(conflict, all_mappings(request), last)
-        self.url, self.title = screen_url(conflict.pk), f"Conflict of {self.context.name}"
+        self.context = ConflictContext.of(conflict, all_mappings(request))
+        self.url = screen_url(conflict.pk)
+        self.title = f"Conflict of {self.context.name}"
 
     @classmethod
     def find(cls, request: HttpRequest, **named: Any) -> ConflictDesk:
         """Read it and the one resolved just before with one query."""
-        pk, last = named["pk"], parse_uuid(request.GET.get(CONFLICT_PARAMETER))
+        pk = named["pk"]
+        last = parse_uuid(request.GET.get(CONFLICT_PARAMETER))
         rows = SyncConflict.objects.select_related("resolved_by").annotate(page_now=SyncNow())
-        found = {row.pk: row for row in rows.filter(pk__in=[pk, *([last] if last else [])])}
-        if pk not in found:
+        conflicts = {row.pk: row for row in rows.filter(pk__in=[pk, *([last] if last else [])])}
+        if pk not in conflicts:
             raise Http404(f"There is no conflict {pk}.")
-        return cls(request, found[pk], found.get(last) if last else None)
+        return cls(request, conflicts[pk], conflicts.get(last) if last else None)
 
     def case(self, form: SubmittedForm | None, problems: Mapping[str, str]) -> Case:
         """What is displayed, with what was chosen."""
@@ -283,16 +286,18 @@ class ConflictDesk:
 
     def apply(self, form: SubmittedForm, *, by: User, to_next: bool) -> str:
         """Store what was chosen, for the values seen; return the address to go to. Raises ActionError."""
-        kind, next_url = resolution_type_of(self.conflict, form), self.walk().next_url if to_next else ""
+        kind = resolution_type_of(self.conflict, form)
+        next_url = self.walk().next_url if to_next else ""
         stored = resolve(self.conflict.pk, by=by, resolution_type=kind, selections=form.chosen, seen=form.seen)
         if not to_next:
             return self.url
-        said = conflict_progress(stored, self.context, with_delay=False).sentence
-        return _onward(self.request, next_url, CONFLICT_PARAMETER, stored.pk, said)
+        sentence = conflict_progress(stored, self.context, with_delay=False).sentence
+        return _onward(self.request, next_url, CONFLICT_PARAMETER, stored.pk, sentence)
 
     def asks(self, form: SubmittedForm) -> Question | None:
         """What has to be confirmed before that is applied: what deletes or empties; None where nothing has."""
-        now, is_waiting = current_values(self.conflict), self.conflict.is_open and not self.conflict.is_being_applied
+        now = current_values(self.conflict)
+        is_waiting = self.conflict.is_open and not self.conflict.is_being_applied
         is_fresh = all(key in now and is_same(seen, now[key]) for key, seen in form.seen.items())
         # What has changed since is refused, with what it is now.
         if not is_waiting or not is_fresh:
@@ -315,7 +320,8 @@ class RejectionDesk:
     """A field whose value Monday rejected, with an answer that somebody gave about it: the last one, if no other."""
 
     def __init__(self, request: HttpRequest, rejection: RejectionCase, answer: Decision | None = None) -> None:
-        self.request, self.rejection = request, rejection
+        self.request = request
+        self.rejection = rejection
         self.context = rejection.context
         last = parse_uuid(request.GET.get(CONFLICT_PARAMETER))
         self.last = SyncConflict.objects.filter(pk=last).first() if last else None
@@ -336,7 +342,7 @@ class RejectionDesk:
         case = rejected_case(self.rejection, self.answer, form, problems.get(self.rejection.key, ""))
         if self.rejection.would_empty and not may_type(self.request.user, case.entity_type):
             why = "Emptying it changes the record, which your account isn't allowed to do."
-            case = replace(case, fields=[replace(one, monday_problem=why) for one in case.fields])
+            case = replace(case, fields=[replace(row, monday_problem=why) for row in case.fields])
         return replace(case, reason=admin_base.with_request_id(case.reason))
 
     def screen(self, case: Case, *, may_change: bool) -> Screen:
@@ -354,7 +360,8 @@ class RejectionDesk:
         return walk_from(":".join(map(str, self.field_ref)), AttentionKind.REJECTED)
 
     def apply(self, form: SubmittedForm, *, by: User, to_next: bool) -> str:
-        next_url, key = self.walk().next_url if to_next else "", self.rejection.key
+        next_url = self.walk().next_url if to_next else ""
+        key = self.rejection.key
         chosen = form.chosen.get(key, FieldSelection(""))
         decision = answer_rejection(
             self.field_ref, by=by, choose=chosen.choose, value=chosen.value or "", seen=form.seen.get(key, {})
@@ -378,16 +385,17 @@ Desk = ConflictDesk | RejectionDesk
 def _emptying_question(case: Case) -> Question | None:
     """Ask before a value is removed; None where what is chosen removes none."""
     chosen = [
-        (one, one.effect_of(one.choice.pick, one.choice.value)) for one in case.rows if one.choice.pick in CHOICES
+        (row, row.effect_of(row.choice.pick, row.choice.value)) for row in case.rows if row.choice.pick in CHOICES
     ]
-    emptied = {one.label: effect.emptied_side for one, effect in chosen if effect.emptied_side}
+    emptied = {row.label: effect.emptied_side for row, effect in chosen if effect.emptied_side}
     if not emptied:
         return None
-    sides, rest = set(emptied.values()), len(chosen) - len(emptied)
+    sides = set(emptied.values())
+    rest = len(chosen) - len(emptied)
     what = next(iter(emptied)) if len(emptied) == 1 else f"{len(emptied)} values"
     label = f"Empty {what} {sides.pop()}" if len(sides) == 1 else f"Empty {what}"
     button = f"{label}, and write {plural(rest, 'the other field', f'{rest} other fields')}" if rest else label
-    rows = [(one.label, one.npd or "", one.monday or "", effect.value or "(empty)") for one, effect in chosen]
+    rows = [(row.label, row.npd or "", row.monday or "", effect.value or "(empty)") for row, effect in chosen]
     table = RecordTable(("Field", "NPD now", "Monday now", "Result"), rows, len(rows))
     effects = ["What is there now is removed. You can undo it here."]
     return Question(f"{label}?", effects, button, [table], page_name=case.name, deletes=True)
@@ -399,7 +407,7 @@ def _emptying_question(case: Case) -> Question | None:
 def _decided_before(request: HttpRequest, desk: Desk, *, may_change: bool) -> Strip | None:
     """The strip above the page; None where nothing was decided just before, or this very value."""
     if (last := desk.last) is not None:
-        name = desk.context.name_of_other(last)
+        name = ConflictContext.of(last, all_mappings(request)).name
         undo_url = reverse(f"{URL_NAME}_undo", args=[last.pk]) if may_change else ""
         status_url = reverse(f"{URL_NAME}_status", args=[last.pk])
         return Strip(name, screen_url(last.pk), status_url, conflict_progress(last), undo_url)
@@ -412,7 +420,8 @@ def _decided_before(request: HttpRequest, desk: Desk, *, may_change: bool) -> St
 
 def _answer_strip(request: HttpRequest, decision: Decision, desk: RejectionDesk | None, *, may_undo: bool) -> Strip:
     """The strip of an answered rejection: of the page's own `desk`, or of another one, whose record may be deleted."""
-    field_ref, mappings = _field_ref(decision), all_mappings(request)
+    field_ref = _field_ref(decision)
+    mappings = all_mappings(request)
     rejection = desk.rejection if desk else RejectionCase.of(*field_ref, mappings)
     name = str(rejection.record) if rejection else ConflictContext(*field_ref[:2], mappings).name
     can_undo = may_undo and rejections.can_undo(decision, rejection)
@@ -452,7 +461,8 @@ class CaseScreen(UnfoldModelAdminViewMixin, TemplateView):
     def post(self, request: HttpRequest, **named: Any) -> HttpResponse:
         """Store the decision, or show again what is wrong with it with the choices kept."""
         check_permission(self.model_admin, request, "change")
-        desk, form = self.desk_type.find(request, **named), parse_form(request)
+        desk = self.desk_type.find(request, **named)
+        form = parse_form(request)
         if "confirmed" not in request.POST and (question := desk.asks(form)):
             sent = [(name, value) for name, value in request.POST.items() if name != "csrfmiddlewaretoken"]
             return question_page(self.model_admin, request, replace(question, hidden=sent), desk.url)
@@ -475,8 +485,10 @@ class CaseScreen(UnfoldModelAdminViewMixin, TemplateView):
         problem: str = "",
         status: int = HTTPStatus.OK,
     ) -> HttpResponse:
-        self.title, user = desk.title, self.request.user
-        may_change, case = self.model_admin.has_change_permission(self.request), desk.case(form, problems or {})
+        self.title = desk.title
+        user = self.request.user
+        may_change = self.model_admin.has_change_permission(self.request)
+        case = desk.case(form, problems or {})
         is_linked = desk.context.record is not None and may_act(user, "view", case.entity_type)
         screen = replace(
             desk.screen(case, may_change=may_change),
@@ -489,9 +501,14 @@ class CaseScreen(UnfoldModelAdminViewMixin, TemplateView):
             problem=problem,
             keeps_choices=bool(form and form.chosen and case.is_waiting),
         )
-        words = script_texts(len(case.rows), may_type=screen.may_type)
+        effects = {
+            "both": Effect(None, npd_changes=True, monday_changes=True).where,
+            "npd": Effect(None, npd_changes=True, monday_changes=False).where,
+            "monday": Effect(None, npd_changes=False, monday_changes=True).where,
+            "nothing": Effect(None, npd_changes=False, monday_changes=False).where,
+        }
         walk = desk.walk()
-        context = self.get_context_data(page_name=case.name, case=case, screen=screen, walk=walk, script_words=words)
+        context = self.get_context_data(page_name=case.name, case=case, screen=screen, walk=walk, effects=effects)
         if walk.kind is AttentionKind.DUPLICATE and context.get("section"):
             # Its address doesn't say that it is no conflict of values.
             context["section"] = replace(context["section"], title=str(walk.kind.label), kind=walk.kind.value)
@@ -506,7 +523,8 @@ class CaseMixin:
 
     def get_urls(self) -> list[URLPattern]:
         """The addresses of both kinds of cases."""
-        view, name = self.admin_site.admin_view, "conflicts_syncconflict"
+        view = self.admin_site.admin_view
+        name = "conflicts_syncconflict"
         field = "rejected/<slug:entity_type>/<uuid:entity_id>/<slug:key>/"
         conflict_screen = CaseScreen.as_view(model_admin=self, desk_type=ConflictDesk)
         rejected_screen = CaseScreen.as_view(model_admin=self, desk_type=RejectionDesk)
@@ -556,39 +574,3 @@ def marked_excerpt(field: CaseField, side: str) -> SafeString | str:
     """Return one side's value around its first difference, which is marked."""
     pieces = (format_html("<ins>{}</ins>", part.text) if part.marked else part.text for part in field.excerpts[side])
     return format_html_join("", "{}", ((piece,) for piece in pieces)) or "(empty)"
-
-
-# The texts of the screen's script, in the page's language: a script can't form every language's plurals.
-
-
-def script_texts(rows: int, *, may_type: bool = True) -> dict[str, Any]:
-    """The script's texts for a page with so many fields; lists hold the text for each count, from 0 on."""
-
-    def counted(one: str, many: str | None = None) -> list[str]:
-        return [count_with_noun(number, one, many) for number in range(rows + 1)]
-
-    return {
-        "both": Effect(None, npd_changes=True, monday_changes=True).where,
-        "npd": Effect(None, npd_changes=True, monday_changes=False).where,
-        "monday": Effect(None, npd_changes=False, monday_changes=True).where,
-        "nothing": Effect(None, npd_changes=False, monday_changes=False).where,
-        "empty": "(empty)",
-        "notChosen": "Not chosen: stays open",
-        "choose": f"Choose a side{', or type a value,' if may_type else ''} for at least one field.",
-        "chooseWay": "Choose an option.",
-        "kept": "What you chose before is back; it isn't sent yet.",
-        "dropped": "The values have changed since you chose: choose again.",
-        "andNext": "%(act)s, and next…",
-        "undoLater": "It can be undone once it is written.",
-        "undoNothing": "Nothing was resolved just now, so there is nothing to undo.",
-        "empties": {
-            "npd": "Empty %(field)s in NPD",
-            "monday": "Empty %(field)s on Monday",
-            "both": "Empty %(field)s on both sides",
-            "many": [f"Empty {values}" for values in counted("value")],
-        },
-        "writes": "Writes %(fields)s in NPD, %(columns)s on Monday.",
-        "fields": ["nothing", *counted("field")[1:]],
-        "columns": ["nothing", *counted("column")[1:]],
-        "open": counted("field stays open.", "fields stay open."),
-    }

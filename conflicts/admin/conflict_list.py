@@ -1,18 +1,14 @@
-"""The lists of conflicts: the admin's with its columns, filters and actions, and what the inbox offers for theirs."""
+"""The list of conflicts in the admin: its columns, filters and actions."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
-from functools import partial
-from typing import Any, cast
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import User
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -20,61 +16,28 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 
-from conflicts.admin.bulk_resolution import BulkResolutionMixin, bulk_url
-from conflicts.admin.case_screen import CaseMixin, all_mappings, marked_excerpt, parse_seen, screen_url
-from conflicts.case import (
-    APPLYING,
-    HANDED_BACK,
-    OPEN,
-    PARTLY,
-    SETTLED,
-    STATE_LABELS,
-    UNDOING,
-    Case,
-    listed_case,
-    value_field,
-)
-from conflicts.lifecycle import Sides
-from conflicts.messages import (
-    ACT_EFFECTS,
-    ACT_LABELS,
-    BULK_TITLES,
-    DELETION_LEADS,
-    KEEP_CURRENT,
-    LOST_OUTCOMES,
-    LOST_SIDES,
-    RESTORE_LOST,
-)
+from conflicts.admin.bulk_resolution import BulkResolutionMixin
+from conflicts.admin.case_screen import CaseMixin, all_mappings, marked_excerpt, screen_url
+from conflicts.case import APPLYING, HANDED_BACK, OPEN, PARTLY, SETTLED, STATE_LABELS, UNDOING, Case, listed_case
 from conflicts.models import (
     BASE,
     BEING_APPLIED,
-    CUSTOM,
     MONDAY,
     NPD,
     OPEN_FIRST,
     UNDO,
     ConflictKind,
-    ResolutionType,
     SyncConflict,
     counts,
     default_label,
     open_by_field,
 )
-from conflicts.rejections import DECISION_KIND, answer_rejection, rejection_cases, undo_answer
-from conflicts.resolution import SIDE_OF_TYPE, may_delete, may_type, resolve, undo
-from conflicts.text_diff import excerpts
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import DeletedName, PageAdmin, names_of_rows, record_ids_by_name
-from sync.admin.inbox_offers import ActionResult, GroupLead, InboxAction, register_action, register_lead
+from sync.admin.admin_base import DeletedName, EntityFilter, PageAdmin, names_of_rows, record_ids_by_name
 from sync.admin.list_exports import ExportColumn, ExportMixin
 from sync.clock import SyncNow
 from sync.kernel import humanize
-from sync.kernel.conflict_store import DELETING_ACTS, KIND_FIELDS, KIND_LOST_UPDATE, KIND_REPLACED, OptionAct
-from sync.kernel.messages import ActionError
-from sync.merge import FieldSelection
-from sync.models import Decision, FieldMapping
-from sync.operations.attention import AttentionCause, AttentionEntry, AttentionKind, SideValues, register_values
 from sync.registry import type_name
 
 Choices = Iterable[tuple[str, str]]
@@ -124,7 +87,7 @@ class StateFilter(ConditionFilter):
         self.has_removed = _asks_for_removed(request)
 
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
-        states = [one for one in STATE_LABELS.items() if one[0] != PARTLY]
+        states = [(state, label) for state, label in STATE_LABELS.items() if state != PARTLY]
         return [(ALL, "All"), *((state, capfirst(label)) for state, label in states)]
 
     def value(self) -> str | None:
@@ -132,7 +95,7 @@ class StateFilter(ConditionFilter):
 
     def choices(self, changelist: Any) -> Any:
         """All states to choose from, without the choice of none."""
-        return [one for number, one in enumerate(super().choices(changelist)) if number]
+        return list(super().choices(changelist))[1:]
 
     def condition(self, value: str) -> Q:
         conditions = {
@@ -143,19 +106,6 @@ class StateFilter(ConditionFilter):
             UNDOING: Q(resolution__resolution_type=UNDO),
         }
         return conditions.get(value, Q())
-
-
-class EntityFilter(ConditionFilter):
-    """Contacts, organizations, whatever else is synced: each has a board of its own."""
-
-    title = "board"
-    parameter_name = "entity_type"
-
-    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
-        return [(spec.entity_type, spec.board_title) for spec in registry.entities()]
-
-    def condition(self, value: str) -> Q:
-        return Q(entity_type=value)
 
 
 class FieldFilter(ConditionFilter):
@@ -205,7 +155,7 @@ class WhoFilter(ConditionFilter):
 
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
         people = get_user_model().objects.filter(is_staff=True).order_by("username")
-        return [(str(one.pk), one.get_full_name() or one.get_username()) for one in people[:PEOPLE]]
+        return [(str(user.pk), user.get_full_name() or user.get_username()) for user in people[:PEOPLE]]
 
     def condition(self, value: str) -> Q:
         if not value.isdecimal():
@@ -363,7 +313,7 @@ class SyncConflictAdmin(BulkResolutionMixin, CaseMixin, ExportMixin, PageAdmin):
 
 def _side_text(case: Case, side: str) -> str:
     """One side's values, or the base, of the fields in conflict, each with its label where there are several."""
-    values = [(one.label, getattr(one, side) or "") for one in case.fields]
+    values = [(row.label, getattr(row, side) or "") for row in case.fields]
     if len(values) == 1:
         return str(values[0][1])
     return "; ".join(f"{label}: {value}" for label, value in values)
@@ -375,233 +325,11 @@ def _first_value(case: Case, side: str) -> SafeString | str:
         return "removed"
     if not case.fields:
         return humanize.DASH
-    first, more = case.fields[0], len(case.fields) - 1
+    first = case.fields[0]
+    more = len(case.fields) - 1
     marked = marked_excerpt(first, side)
     value = getattr(first, side) or ""
     shown = format_html('<span class="cfl-value" dir="auto" title="{}">{}</span>', value, marked)
     if not more:
         return shown
     return format_html('{}<span class="cfl-sub">and {} more</span>', shown, intcomma(more))
-
-
-# What the inbox offers for conflicts and rejected values: one side for the values that its rows show, and the undo.
-
-
-LOST_KINDS = (KIND_LOST_UPDATE, KIND_REPLACED)
-VALUE_KINDS = (KIND_FIELDS, *LOST_KINDS)
-
-
-def rejected_sides(
-    entries: Sequence[AttentionEntry], mappings: Sequence[FieldMapping]
-) -> dict[str, Sequence[SideValues]]:
-    """Return what each side has of rejected values, by key; a few queries for each type of record."""
-    fields = {(entry.entity_type, entry.entity_id, entry.field): entry.key for entry in entries if entry.entity_id}
-    return {
-        fields[field_ref]: [_with_excerpts(SideValues(case.key, case.field.label, case.sides[NPD], case.sides[MONDAY]))]
-        for field_ref, case in rejection_cases(fields, mappings).items()
-    }
-
-
-def conflict_sides(
-    entries: Sequence[AttentionEntry], mappings: Sequence[FieldMapping]
-) -> dict[str, Sequence[SideValues]]:
-    """Return what each side has of conflicts, by key, with what differs; nothing is asked of the database."""
-    names = {one.key: LOST_SIDES.get(one.cause_code, ("NPD", "Monday")) for one in entries}
-    return {one.key: [replace(_with_excerpts(value), names=names[one.key]) for value in one.values] for one in entries}
-
-
-def _with_excerpts(value: SideValues) -> SideValues:
-    pieces = excerpts(value.npd, value.monday)
-    return replace(value, excerpts=[[(part.text, part.marked) for part in side] for side in pieces])
-
-
-def _seen_sides(shown: Any, key: str) -> Sides:
-    """The values that a row showed of a field; what was tampered with equals nothing stored, so the act is outdated."""
-    return parse_seen(json.dumps(shown.get(key)) if isinstance(shown, dict) else "")
-
-
-def _use(
-    resolution_type: ResolutionType, request: HttpRequest, entries: Sequence[AttentionEntry], seen: Mapping[str, Any]
-) -> ActionResult:
-    """Store one side, or both in one, for these entries, each for the values that its row showed."""
-    by, problems, undos = cast("User", request.user), [], []
-    done: dict[str, list[AttentionEntry]] = {}
-    for entry in entries:
-        shown = seen.get(entry.key)
-        try:
-            if entry.kind is AttentionKind.CONFLICT:
-                sides = {value.key: _seen_sides(shown, value.key) for value in entry.values}
-                both = _both_of(entry) if resolution_type == ResolutionType.MERGE else {}
-                chosen = {key: FieldSelection(CUSTOM, text) for key, text in both.items()}
-                resolve(entry.row_id, by=by, resolution_type=resolution_type, selections=chosen, seen=sides)
-                undos.append(f"conflict {entry.row_id}")
-            elif entry.entity_id:
-                answer = answer_rejection(
-                    (entry.entity_type, entry.entity_id, entry.field), by=by, choose=SIDE_OF_TYPE[resolution_type],
-                    value="", seen=_seen_sides(shown, entry.field),
-                )  # fmt: skip
-                undos.append(f"answer {answer.pk}")
-        except ActionError as error:
-            problems.append(f"{entry.name}: {error}")
-        else:
-            done.setdefault(_outcome(resolution_type, entry), []).append(entry)
-    sentence = " ".join(f"{_named(some)}: {outcome}." for outcome, some in done.items())
-    return ActionResult(sum(map(len, done.values())), sentence, problems, undos)
-
-
-def _outcome(resolution_type: ResolutionType, entry: AttentionEntry) -> str:
-    """What has been chosen for an entry, as the sentence about it ends."""
-    if resolution_type == ResolutionType.MERGE:
-        return "both values are used"
-    is_npd = SIDE_OF_TYPE[resolution_type] == NPD
-    if emptied := _emptied(resolution_type, entry):
-        return f"{', '.join(value.label for value in emptied)} emptied {_EMPTIED_SIDE[resolution_type]}"
-    if entry.cause_code in LOST_OUTCOMES:
-        return LOST_OUTCOMES[entry.cause_code][not is_npd]
-    if is_npd and entry.kind is AttentionKind.REJECTED:
-        return "kept different on both sides"
-    return f"{'NPD' if is_npd else 'Monday'}'s value is used"
-
-
-_EMPTIED_SIDE = {ResolutionType.KEEP_NPD: "on Monday", ResolutionType.KEEP_MONDAY: "in NPD"}
-
-
-def _emptied(resolution_type: ResolutionType, entry: AttentionEntry) -> Sequence[SideValues]:
-    is_npd = SIDE_OF_TYPE[resolution_type] == NPD
-    if is_npd and (entry.kind is AttentionKind.REJECTED or entry.cause_code in LOST_KINDS):
-        return ()  # keeps both sides as they are
-    return [one for one in entry.values if (one.monday and not one.npd if is_npd else one.npd and not one.monday)]
-
-
-def _named(entries: Sequence[AttentionEntry]) -> str:
-    return entries[0].name if len(entries) == 1 else humanize.count_with_noun(len(entries), "entry", "entries")
-
-
-def _both_of(entry: AttentionEntry) -> dict[str, str]:
-    """Both sides in one, where each field in conflict is a long text; else nothing."""
-    if not _has_values(entry) or entry.kind is not AttentionKind.CONFLICT:
-        return {}
-    fields = [value_field(entry.entity_type, one.key, npd=one.npd, monday=one.monday) for one in entry.values]
-    found = {one.key: one.both for one in fields if one.both}
-    return found if len(found) == len(entry.values) else {}
-
-
-def _undo(request: HttpRequest, tokens: Sequence[str]) -> ActionResult:
-    """Take back what `_use` stored, each by itself."""
-    by, done, problems = cast("User", request.user), 0, []
-    for token in tokens:
-        what, _, key = token.partition(" ")
-        try:
-            if what == "conflict":
-                undo(key, by=by)
-            else:
-                undo_answer(Decision.objects.get(pk=key, kind=DECISION_KIND), by=by)
-            done += 1
-        except (ActionError, SyncConflict.DoesNotExist, Decision.DoesNotExist) as error:
-            problems.append(f"Not undone: {error}")
-    return ActionResult(
-        done,
-        f"Undone: {humanize.count_with_noun(done, 'entry', 'entries')} will be open again in some seconds.",
-        problems,
-    )
-
-
-def _prepare(resolution_type: str, request: HttpRequest, entries: Sequence[AttentionEntry], back_url: str) -> str:
-    """Select the conflicts among these for the page that says what the choice does, and asks."""
-    keys = [entry.row_id for entry in entries if entry.kind is AttentionKind.CONFLICT]
-    if rest := len(entries) - len(keys):
-        noun = humanize.count_with_noun(rest, "rejected value is", "rejected values are")
-        messages.warning(request, f"{noun} left alone: choose for them under “Rejected by Monday”.")
-    return bulk_url(request, SyncConflict.objects.filter(pk__in=keys), resolution_type, back_url=back_url)
-
-
-def _has_values(entry: AttentionEntry) -> bool:
-    return bool(entry.values) and (entry.kind is AttentionKind.REJECTED or entry.cause_code in VALUE_KINDS)
-
-
-def _offers(act: OptionAct, entry: AttentionEntry) -> bool:
-    return act.value in entry.acts
-
-
-def _may(user: Any) -> bool:
-    return bool(user.has_perm("conflicts.change_syncconflict"))
-
-
-def _may_act(act: OptionAct, user: Any, entry: AttentionEntry) -> bool:
-    return _may(user) and (act not in DELETING_ACTS or may_delete(user, entry.entity_type))
-
-
-def _may_use(resolution_type: ResolutionType, user: Any, entry: AttentionEntry) -> bool:
-    """Whether this person may choose this side: to empty a rejected value is a change of the record."""
-    empties = entry.kind is AttentionKind.REJECTED and _emptied(resolution_type, entry)
-    return _may(user) and (not empties or may_type(user, entry.entity_type))
-
-
-def _leads(causes: Sequence[AttentionCause], _now: datetime, _user: Any) -> dict[str, GroupLead]:
-    return {one.cause: GroupLead(DELETION_LEADS[one.code]) for one in causes if one.code in DELETION_LEADS}
-
-
-register_lead(AttentionKind.CONFLICT, _leads)
-register_values(AttentionKind.REJECTED, rejected_sides)
-register_values(AttentionKind.CONFLICT, conflict_sides)
-BOTH_KINDS = frozenset({AttentionKind.CONFLICT, AttentionKind.REJECTED})
-_KEEP_LABELS: dict[str, str] = {AttentionKind.REJECTED: "Keep different", **dict.fromkeys(LOST_KINDS, KEEP_CURRENT)}
-_KEEP_EFFECTS: dict[str, str] = {
-    **dict.fromkeys(LOST_KINDS, "Both sides stay as they are."),
-    AttentionKind.CONFLICT: "Writes NPD's value to Monday. Monday's value is overwritten.",
-    AttentionKind.REJECTED: "Leaves the field different on both sides. It is not sent until somebody changes it.",
-}
-_USE_EFFECTS: dict[str, str] = {
-    **dict.fromkeys(LOST_KINDS, "Writes it to both sides, over the current value."),
-    **dict.fromkeys(BOTH_KINDS, "Writes Monday's value into NPD. NPD's value is overwritten."),
-}
-for _type, _label, _shortcut, _labels, _effects in (
-    (ResolutionType.KEEP_NPD, "Use NPD", "1", _KEEP_LABELS, _KEEP_EFFECTS),
-    (ResolutionType.KEEP_MONDAY, "Use Monday", "3", RESTORE_LOST, _USE_EFFECTS),
-):
-    register_action(
-        InboxAction(
-            str(_type.value),
-            _label,
-            BOTH_KINDS,
-            partial(_use, _type),
-            shortcut=_shortcut,
-            many=f"{_label} in all {{number}}…",
-            labels=_labels,
-            effects=_effects,
-            undo=_undo,
-            may=partial(_may_use, _type),
-            fits=_has_values,
-            empties=partial(_emptied, _type),
-            emptied_side=_EMPTIED_SIDE[_type],
-            page=partial(_prepare, str(_type.value)),
-        )
-    )
-for _act in OptionAct:
-    register_action(
-        InboxAction(
-            _act.value,
-            f"{ACT_LABELS[_act]}…",
-            frozenset({AttentionKind.CONFLICT}),
-            run=None,
-            effects={AttentionKind.CONFLICT: ACT_EFFECTS[_act]},
-            may=partial(_may_act, _act),
-            many=f"{BULK_TITLES[_act] % {'items': '{items}', 'records': '{records}'}}…",
-            fits=partial(_offers, _act),
-            deletes=_act in DELETING_ACTS,
-            page=partial(_prepare, _act.value),
-        )
-    )
-register_action(
-    InboxAction(
-        "both",
-        "Use both",
-        frozenset({AttentionKind.CONFLICT}),
-        partial(_use, ResolutionType.MERGE),
-        shortcut="b",
-        effects={AttentionKind.CONFLICT: "Writes one text to both sides: what they share, once, and both additions."},
-        undo=_undo,
-        may=lambda user, entry: _may(user) and may_type(user, entry.entity_type),
-        fits=lambda entry: bool(_both_of(entry)),
-    )
-)

@@ -29,7 +29,6 @@ from django.shortcuts import redirect, render
 from npd.accounts import limits
 from npd.accounts.second_factor import PASSED_KEY, mark_of
 from sync.api.callers import address_of_caller, count_request
-from sync.kernel import counters
 from sync.kernel.outgoing_calls import own_address
 from sync.kernel.secret_texts import decrypt, encrypt
 
@@ -134,7 +133,6 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         super().login(request, user)
         methods = {one["method"] for one in get_authentication_records(request, user)}
         request.session[PASSED_KEY] = "mfa" in methods or (settings.OIDC_TWO_FACTOR and "socialaccount" in methods)
-        counters.increment([counters.Increment(counters.LOGINS, label=counters.LOGIN_DONE)])
         limits.forget_failures(request, user.get_username())
 
 

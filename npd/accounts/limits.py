@@ -21,7 +21,6 @@ from django.shortcuts import render
 
 from sync.api.callers import address_of_caller, count_request, network_of
 from sync.clock import sync_now
-from sync.kernel import counters
 from sync.kernel.humanize import count_with_noun
 from sync.models import RequestCount
 
@@ -34,7 +33,7 @@ def check(request: HttpRequest, name: str) -> None:
     counts = RequestCount.objects.filter(key__in=[f"sign-in:{caller}" for caller in limits], ends_at__gt=sync_now())
     full = [one for one in counts if one.requests >= limits[one.key.removeprefix("sign-in:")]]
     if full:
-        log_attempt(request, name, counters.LOGIN_REFUSED)
+        log_attempt(request, name, "refused")
         _refuse(request, max((one.ends_at - sync_now()).total_seconds() for one in full))
 
 
@@ -43,7 +42,7 @@ def note_failure(request: HttpRequest, name: str) -> None:
 
     A wait begins with it, and no attempt prolongs that.
     """
-    log_attempt(request, name, counters.LOGIN_FAILED)
+    log_attempt(request, name, "failed")
     seconds = int(settings.LOGIN_WAIT.total_seconds())
     is_last = False
     for caller, limit in _limits(request, name).items():
@@ -85,10 +84,9 @@ def mark(name: str) -> str:
 
 
 def log_attempt(request: HttpRequest, name: str, result: str) -> None:
-    """Leave a line and a count; what was typed as a name may be a password, so only a user's name is logged."""
+    """Leave a line; what was typed as a name may be a password, so only a user's name is logged."""
     user = name if User.objects.filter(username=name).exists() else None
     log.warning("login", result=result, user=user, address=address_of_caller(request))
-    counters.increment([counters.Increment(counters.LOGINS, label=result)])
 
 
 def _refuse(request: HttpRequest, seconds: float) -> None:

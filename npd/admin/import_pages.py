@@ -238,7 +238,7 @@ MOST_NAMED = 3
 
 def _file_columns(job: ImportJob) -> list[dict[str, Any]]:
     """The file's columns, each with what it is read as, what it may become, and its first values."""
-    offered = offered_fields(job.entity_type, job.titles)
+    offered = offered_fields(job.entity_type)
     first_rows = list(job.rows.order_by("number").values_list("cells", flat=True)[:SAMPLED_ROWS])
     found = []
     for position, ((title, label), field) in enumerate(zip(job.columns, job.options.get("fields", []), strict=True)):

@@ -19,7 +19,6 @@ from django.db.models import Count, QuerySet
 from pghistory.core import event_models
 
 from npd.imports.files import FileRow, FileTable
-from npd.imports.matching import EXTERNAL_ID
 from npd.imports.messages import display_value
 from npd.imports.models import ImportJob, ImportRow, Result, RowOutcome, labelled
 from npd.imports.resources import (
@@ -43,7 +42,6 @@ from sync.outbox import notify
 from sync.reconcile.field_values import stored_field_values, update_values
 from sync.reconcile.lookups import match_key
 from sync.records.authors import actor_label, log_action_each, log_action_many
-from sync.records.external_ids import external_ids_of, lock_sources, set_external_ids
 
 
 @dataclass
@@ -122,8 +120,6 @@ def _decisions(job: ImportJob, by: User, one: WrittenRecord) -> Iterator[Decisio
         return
     labels = labels_of(job.entity_type)
     labels.update({mapping.key: mapping.label for mapping in registry.entity(job.entity_type).mappings})
-    for name, value in _external_ids(one.file_row).items():
-        yield Decision(key=name, sentence=f"{labels[name]} set to {_quote(value)} by the import of {where}.", **common)
     for key, before in one.touched_before.items():
         after = stored_field_values(one.target, before)
         old, new = _display_values(before), _display_values(after)
@@ -176,7 +172,6 @@ def _create_organizations(job: ImportJob, new: Mapping[str, str]) -> None:
 def _write_rows(job: ImportJob, rows: Sequence[ImportRow]) -> None:
     """Decide each row under the records' locks, write, and log what was written."""
     model: Any = registry.entity(job.entity_type).model
-    lock_sources(job.entity_type, {name.partition(":")[2] for row in rows for name in _external_ids(row)})
     records = _lock_records(job.entity_type, rows)
     queued = set(_pending_jobs(job.entity_type, records).values_list("entity_id", flat=True))
     resource = _plan_again(job, rows)
@@ -198,15 +193,8 @@ def _write_rows(job: ImportJob, rows: Sequence[ImportRow]) -> None:
             model._default_manager.bulk_create(targets)
         else:
             update_many(targets, sorted({name for one in some for name in one.after}))
-        set_external_ids(job.entity_type, {one.target.pk: _external_ids(one.file_row, bare=True) for one in some})
 
     log_written(job, [*_store(changed, write), *_store(created, write)], queued=queued)
-
-
-def _external_ids(row: ImportRow, *, bare: bool = False) -> dict[str, str]:
-    """Return the external ids that a row gives, by field; `bare`: by source."""
-    given = {name: str(raw) for name, raw in row.after.items() if name.startswith(f"{EXTERNAL_ID}:")}
-    return {name.partition(":")[2]: value for name, value in given.items()} if bare else given
 
 
 def _lock_records(entity_type: str, rows: Sequence[ImportRow]) -> dict[UUID, SyncedModel]:
@@ -277,7 +265,7 @@ def _value_now(now: PlannedRow, name: str) -> str:
 
 
 def _apply(row: ImportRow, now: PlannedRow, target: SyncedModel) -> WrittenRecord:
-    values = {name: now.after[name] for name in row.after if not name.startswith(f"{EXTERNAL_ID}:")}
+    values = {name: now.after[name] for name in row.after}
     written = WrittenRecord(target, row, values)
     written.keep_before()
     for name, value in update_values(type(target), values).items():
@@ -335,7 +323,7 @@ class UndoPreview:
 def undo_preview(job: ImportJob) -> UndoPreview:
     decisions = _decisions_of(job)
     rows = list(_written_rows(job, RowOutcome.CHANGED))
-    forgotten, external = _pruned_fields(rows, decisions), _external_ids_to_remove(job, rows)
+    forgotten = _pruned_fields(rows, decisions)
     steps = plan_decision_undo(decisions)
     undoable_steps = sum(1 for step in steps if not step.stale)
     created = [row.record_id for row in _written_rows(job, RowOutcome.NEW) if row.record_id]
@@ -344,7 +332,7 @@ def undo_preview(job: ImportJob) -> UndoPreview:
     deleted_with = set(created) if job.entity_type == "contact" else set()
     deletable_others = len(untouched_records("organization", others, deleted_with=deleted_with))
     return UndoPreview(
-        undoable_steps + sum(map(len, external.values())),
+        undoable_steps,
         len(steps) - undoable_steps,
         sum(map(len, forgotten.values())),
         deletable + deletable_others,
@@ -414,23 +402,12 @@ def _pruned_fields(rows: Iterable[ImportRow], decisions: Iterable[Decision]) -> 
     return {key: names for key, names in found.items() if names}
 
 
-def _external_ids_to_remove(job: ImportJob, rows: Iterable[ImportRow]) -> dict[UUID, dict[str, None]]:
-    """Return which external ids, by record and source, rows gave that the records still have."""
-    given = {row.record_id: ids for row in rows if row.record_id and (ids := _external_ids(row, bare=True))}
-    known = external_ids_of(job.entity_type, given) if given else {}
-    return {
-        pk: {source: None for source, value in ids.items() if known.get(pk, {}).get(source) == value}
-        for pk, ids in given.items()
-    }
-
-
 def _restore_values(job: ImportJob, rows: Sequence[ImportRow]) -> None:
     decisions = _decisions_of(job, [row.record_id for row in rows if row.record_id])
     undone = undo_decisions(decisions, by=job.done_by or job.by)
     kept: dict[UUID | None, list[str]] = {}
     for step in undone.left:
         kept.setdefault(step.decision.entity_id, []).append(f"{step.label}: {step.stale}")
-    set_external_ids(job.entity_type, _external_ids_to_remove(job, rows))
     pruned_fields, labels = _pruned_fields(rows, decisions), labels_of(job.entity_type)
     for row in rows:
         reasons = kept.get(row.record_id, [])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -18,13 +17,10 @@ from import_export.widgets import ForeignKeyWidget
 from sync import registry
 from sync.models import SyncedModel
 from sync.reconcile.lookups import canonical_expression, canonical_value
-from sync.records.external_ids import Name, external_ids_of, parse_name, records_named
 
 NPD_ID = "id"
 NUMBER = "row number"
 """The column of the row's number; no field can be called so."""
-EXTERNAL_ID = "external_id"
-"""The field of a column of external ids: alone where its cells say source:value, else as external_id:source."""
 
 AMBIGUOUS, REPEATED = "ambiguous", "repeated"
 """Codes of faults: more than one record is meant, or may be; the file has the record more than once."""
@@ -37,35 +33,6 @@ MAX_NAME_CHARACTERS = 255
 
 Texts = Mapping[str, str]
 """The cells of a row that are read, by field."""
-
-
-def external_field(title: str) -> str:
-    """Return the field of a column with this title where it has external ids: “External ID”, “External ID (crm)”."""
-    found = re.fullmatch(r"external[\s_-]*ids?\b[\s:(]*([\w.-]*)\)?", title.strip(), re.IGNORECASE)
-    return f"{EXTERNAL_ID}:{found[1]}".removesuffix(":") if found else ""
-
-
-def external_names(texts: Texts) -> list[tuple[str, Name]]:
-    """Return the external ids of a row, each with its field; raises ValidationError by field for what is none."""
-    names: list[tuple[str, Name]] = []
-    faults: dict[str, str] = {}
-    for field, text in texts.items():
-        if not text or not field.startswith(EXTERNAL_ID):
-            continue
-        source = field.partition(":")[2]
-        try:
-            name = parse_name(f"{source}:{text}" if source else text)
-        except ValueError as wrong:
-            faults[field] = f"{wrong} The cell says “{text[:80]}”. Correct it and import the row again."
-            continue
-        if other := next((value for _, (known, value) in names if known == name[0] and value != name[1]), ""):
-            faults[field] = (
-                f"The row has two ids of “{name[0]}”: “{other[:80]}” and “{name[1][:80]}”. Keep one of them."
-            )
-        names.append((field, name))
-    if faults:
-        raise ValidationError(faults)
-    return names
 
 
 def records_of(entity_type: str) -> QuerySet[Any]:
@@ -161,7 +128,7 @@ class RelatedWidget(ForeignKeyWidget):  # type: ignore[misc]  # import_export ha
 
 
 class RecordLoader(BaseInstanceLoader):  # type: ignore[misc]
-    """Finds each row's record for all rows at once: by NPD ID, else external id, else match key, else name.
+    """Finds each row's record for all rows at once: by NPD ID, else match key, else name.
 
     The resource's `texts` are the cells by the row's number, `apart` the records that count as not there.
     """
@@ -184,17 +151,8 @@ class RecordLoader(BaseInstanceLoader):  # type: ignore[misc]
 
     def _find_all(self, records: QuerySet[Any]) -> None:
         rows = self.texts.values()
-        names: dict[int, list[tuple[str, Name]]] = {}
-        for number, texts in self.texts.items():
-            try:
-                names[number] = external_names(texts)
-            except ValidationError as faults:
-                self._found[number] = faults
-        self._owners = records_named(self.entity_type, {name for some in names.values() for _, name in some})
         ids = {key for texts in rows if (key := parse_uuid(texts.get(NPD_ID, "")))}
-        self._by_id: dict[UUID, SyncedModel] = {
-            one.pk: one for one in records.filter(pk__in=ids | set(self._owners.values()))
-        }
+        self._by_id: dict[UUID, SyncedModel] = {record.pk: record for record in records.filter(pk__in=ids)}
         self._by_key = RecordMatcher(
             self.entity_type, self.key_field, [texts.get(self.key_field, "") for texts in rows], records
         )
@@ -202,17 +160,15 @@ class RecordLoader(BaseInstanceLoader):  # type: ignore[misc]
         if self.key_field != "name":
             nameless = [texts.get("name", "") for texts in rows if not texts.get(self.key_field)]
             self._by_name = RecordMatcher(self.entity_type, "name", nameless, records)
-        for number, some in names.items():
+        for number, texts in self.texts.items():
             try:
-                self._found[number] = self._find(self.texts[number], some)
+                self._found[number] = self._find(texts)
             except ValidationError as fault:
                 self._found[number] = fault
-        self._check_external_ids(names)
-        self._find_repeated(names)
+        self._find_repeated()
 
-    def _find(self, texts: Texts, names: list[tuple[str, Name]]) -> SyncedModel | None:
+    def _find(self, texts: Texts) -> SyncedModel | None:
         key_label = self.labels[self.key_field]
-        owners = {self._owners[name]: field for field, name in names if self._owners.get(name) in self._by_id}
         if npd_id := texts.get(NPD_ID):
             key = parse_uuid(npd_id)
             record = self._by_id.get(key) if key else None
@@ -223,16 +179,7 @@ class RecordLoader(BaseInstanceLoader):  # type: ignore[misc]
                     f"match by {key_label.lower()}.",
                     code="invalid",
                 )
-            for owner, field in owners.items():
-                if owner != key:
-                    self._fault(field, f"Another {self.entity_type} has the external id “{texts[field]}”. Correct one.")
             return record
-        if len(owners) > 1:
-            self._fault(
-                next(iter(owners.values())), f"These ids are of {len(owners)} {self.entity_type}s. Correct one."
-            )
-        if owners:
-            return self._by_id[next(iter(owners))]
         if text := texts.get(self.key_field):
             found = self._by_key.best_matches(text)
             if len(found) == 1:
@@ -254,23 +201,9 @@ class RecordLoader(BaseInstanceLoader):  # type: ignore[misc]
     def _fault(self, field: str, text: str, code: str = AMBIGUOUS) -> None:
         raise ValidationError({field: ValidationError(text, code=code)})
 
-    def _check_external_ids(self, names: Mapping[int, list[tuple[str, Name]]]) -> None:
-        """An import gives records external ids and changes none: who has another one of the source may be another."""
-        records = {one.pk for number in names if isinstance(one := self._found[number], SyncedModel) and names[number]}
-        self.resource.known_ids = external_ids_of(self.entity_type, records) if records else {}
-        for number, some in names.items():
-            record = self._found[number]
-            if not isinstance(record, SyncedModel):
-                continue
-            for field, (source, value) in some:
-                known = self.resource.known_ids.get(record.pk, {}).get(source, value)
-                if known != value:
-                    text = f"The {self.entity_type} has the external id {source}:{known}. Correct the row, or that."
-                    self._found[number] = ValidationError({field: ValidationError(text, code=AMBIGUOUS)})
-
     # --- rows about the same record ---
 
-    def _find_repeated(self, names: Mapping[int, list[tuple[str, Name]]]) -> None:
+    def _find_repeated(self) -> None:
         """Reject the rows that are about one record; several may have one key where each has its NPD ID."""
         numbers: dict[str, list[int]] = {}
         shared: dict[int, list[str]] = {}
@@ -278,7 +211,7 @@ class RecordLoader(BaseInstanceLoader):  # type: ignore[misc]
         for number, texts in self.texts.items():
             if isinstance(self._found.get(number), ValidationError):
                 continue
-            shared[number] = self._identities(number, texts, names.get(number, []))
+            shared[number] = self._identities(number, texts)
             if not texts.get(NPD_ID):
                 unidentified.update(shared[number])
             for identity in shared[number]:
@@ -306,13 +239,10 @@ class RecordLoader(BaseInstanceLoader):  # type: ignore[misc]
                     code=REPEATED,
                 )
 
-    def _identities(self, number: int, texts: Texts, names: list[tuple[str, Name]]) -> list[str]:
+    def _identities(self, number: int, texts: Texts) -> list[str]:
         """Return what rows about the same record share."""
         record, key = self._found.get(number), texts.get(self.key_field, "")
-        # Two columns may say the same id.
-        identities = list(dict.fromkeys(f"external {source}:{value}" for _, (source, value) in names))
-        if isinstance(record, SyncedModel):
-            identities.append(str(record.pk))
+        identities = [str(record.pk)] if isinstance(record, SyncedModel) else []
         # What is no email address names nobody, so two of them are not one person.
         if key and (isinstance(record, SyncedModel) or self._names_somebody(key)):
             identities.append(f"key {self._by_key.key(key).lower()}")

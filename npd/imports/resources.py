@@ -21,17 +21,7 @@ from import_export.widgets import Widget
 from tablib import Dataset
 
 from npd.imports.files import FileRow, FileTable, ImportFileError, plain_title
-from npd.imports.matching import (
-    AMBIGUOUS,
-    EXTERNAL_ID,
-    NPD_ID,
-    NUMBER,
-    REPEATED,
-    RecordLoader,
-    RelatedWidget,
-    external_field,
-    external_names,
-)
+from npd.imports.matching import AMBIGUOUS, NPD_ID, NUMBER, REPEATED, RecordLoader, RelatedWidget
 from npd.imports.messages import broken_cell_text
 from npd.imports.models import RowOutcome
 from sync import registry
@@ -55,18 +45,12 @@ class FileColumn:
     label: str = ""
 
 
-class Labels(dict[str, str]):
-    """The label of each field that can be imported, that of external ids of any source too."""
-
-    def __missing__(self, name: str) -> str:
-        return f"External ID ({name.partition(':')[2]})"
-
-
-def labels_of(entity_type: str) -> Labels:
+def labels_of(entity_type: str) -> dict[str, str]:
+    """Return the label of each field that can be imported."""
     own = registry.own_fields(registry.entity(entity_type).model)
     labels = {one.name: str(one.verbose_name) for one in own}
     labels = {name: text[:1].upper() + text[1:] for name, text in labels.items()}
-    return Labels({NPD_ID: "NPD ID", EXTERNAL_ID: "External ID"} | labels)
+    return {NPD_ID: "NPD ID"} | labels
 
 
 def titles_of(entity_type: str) -> dict[str, str]:
@@ -94,19 +78,17 @@ def known_titles() -> set[str]:
 def recognize_fields(entity_type: str, titles: Sequence[str]) -> list[str]:
     """Return the field of each title, empty where nothing is called so."""
     field_by_title = titles_of(entity_type)
-    return [field_by_title.get(plain_title(title), "") or external_field(title) for title in titles]
+    return [field_by_title.get(plain_title(title), "") for title in titles]
 
 
-def offered_fields(entity_type: str, titles: Sequence[str]) -> dict[str, str]:
+def offered_fields(entity_type: str) -> dict[str, str]:
     """Return the fields that a column may become, with their labels."""
-    labels = labels_of(entity_type)
-    names = dict.fromkeys([*labels, *filter(None, map(external_field, titles))])
-    return {name: labels[name] for name in names}
+    return labels_of(entity_type)
 
 
 def columns_of(entity_type: str, titles: Sequence[str], fields: Sequence[str]) -> list[FileColumn]:
     """Return the columns with these fields, those that aren't offered left out."""
-    offered = offered_fields(entity_type, titles)
+    offered = offered_fields(entity_type)
     return [
         FileColumn(position, title, name if name in offered else "", offered.get(name, ""))
         for position, (title, name) in enumerate(zip(titles, fields, strict=True))
@@ -123,7 +105,7 @@ def check_columns(entity_type: str, columns: Sequence[FileColumn]) -> None:
     if repeated := next((name for name in fields if fields.count(name) > 1), ""):
         both = ", ".join(f"“{column.title}”" for column in columns if column.field == repeated)
         raise ImportFileError("column_twice", field=labels[repeated], titles=both)
-    keys = [NPD_ID, EXTERNAL_ID, registry.entity(entity_type).match_key, "name"]
+    keys = [NPD_ID, registry.entity(entity_type).match_key, "name"]
     if not set(keys) & {name.partition(":")[0] for name in fields}:
         wanted = ", ".join(dict.fromkeys(labels[key] for key in keys))
         noun = str(registry.entity(entity_type).model._meta.verbose_name)
@@ -219,9 +201,6 @@ class RecordResource(ModelResource):  # type: ignore[misc]
     row_faults: dict[str, list[ValidationError]]
     """What is wrong with the present row before its values are checked, by field."""
 
-    known_ids: Mapping[Any, Mapping[str, str]]
-    """The external ids of the records that the rows are about, as the loader found them."""
-
     def __init__(
         self,
         entity_type: str,
@@ -270,7 +249,7 @@ class RecordResource(ModelResource):  # type: ignore[misc]
     def _identifies(self, name: str) -> bool:
         """Whether a row with a fault there can't tell whom it means: in what identifies a record, or in its shape."""
         key = registry.entity(self.entity_type).match_key
-        return name.partition(":")[0] in (NON_FIELD_ERRORS, NPD_ID, EXTERNAL_ID, key, "name")
+        return name in (NON_FIELD_ERRORS, NPD_ID, key, "name")
 
     def plan(self) -> list[PlannedRow]:
         """Return what each row would write, or what is wrong with it; an equal one writes nothing."""
@@ -372,10 +351,6 @@ class RecordResource(ModelResource):  # type: ignore[misc]
         changed = [name for name in names if not planned.record or _said(now[name]) != _said(self.was[name])]
         planned.before = {name: planned.before[name] for name in changed if planned.record}
         planned.after = {name: after[name] for name in changed}
-        known = self.known_ids.get(instance.pk, {}) if planned.record else {}
-        for _field, (source, value) in external_names(planned.texts):
-            if known.get(source) != value:
-                planned.after[f"{EXTERNAL_ID}:{source}"] = value
         is_sound = not import_validation_errors and not self.row_faults
         return planned.record is not None and is_sound and not planned.after
 

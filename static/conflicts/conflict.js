@@ -6,9 +6,8 @@
   const rows = form ? [...form.querySelectorAll("[data-row]")] : [];
   const options = form ? [...form.querySelectorAll("[data-option]")] : [];
   const summary = document.querySelector("[data-summary]");
-  const help = document.getElementById("cfl-help");
-  const told = document.getElementById("cfl-words");
-  const words = told ? JSON.parse(told.textContent) : {};
+  const effects = JSON.parse(document.getElementById("cfl-effects").textContent);
+  const ask = summary?.textContent.trim();
   let current = 0;
   // What was chosen or typed and not sent: whoever leaves the page is asked first.
   let isChanged = Boolean(form && "kept" in form.dataset);
@@ -28,7 +27,9 @@
     sessionStorage.removeItem(draft);
     if (!kept) return;
     isChanged = kept.seen === seen();
-    returned = isChanged ? words.kept : words.dropped;
+    returned = isChanged
+      ? "What you chose before is back; it isn't sent yet."
+      : "The values have changed since you chose: choose again.";
     for (const [name, value] of isChanged ? kept.choices : []) {
       for (const one of form.querySelectorAll(`[name="${CSS.escape(name)}"]:not(:disabled)`)) {
         if (one.type === "radio") one.checked = one.value === value;
@@ -36,6 +37,7 @@
       }
     }
   };
+  const count = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
   const say = (text) => (summary.textContent = returned ? `${text} ${returned}` : text);
 
   const radios = (row) => [...row.querySelectorAll("input[type=radio]")];
@@ -59,7 +61,7 @@
 
   const where = ({ npd, monday }) => {
     const side = npd ? "npd" : "monday";
-    return `→ ${npd && monday ? words.both : words[npd || monday ? side : "nothing"]}`;
+    return `→ ${npd && monday ? effects.both : effects[npd || monday ? side : "nothing"]}`;
   };
 
   // Where the page itself says what a choice leads to, as of a value that Monday refuses.
@@ -72,20 +74,21 @@
   // On which side a choice removes what is there; a rejected value that is kept different changes nothing.
   const emptied = (row) => {
     const choice = picked(row);
-    if (!choice || unified(result(row)) || (form.dataset.ask && choice === "npd")) return "";
+    if (!choice || unified(result(row)) || ("rejected" in form.dataset && choice === "npd")) return "";
     const { npd, monday } = outcome(row);
     return npd && monday ? "both" : (npd && "npd") || (monday && "monday") || "";
   };
-  const emptying = (found) =>
-    found.length > 1 ? words.empties.many[found.length] : words.empties[emptied(found[0])].replace("%(field)s", found[0].dataset.label);
+  const places = { npd: "in NPD", monday: "on Monday", both: "on both sides" };
+  const emptying = (removing) =>
+    removing.length > 1 ? `Empty ${count(removing.length, "value")}` : `Empty ${removing[0].dataset.label} ${places[emptied(removing[0])]}`;
 
   const show = (row) => {
     const choice = picked(row);
     const shown = field(row);
-    if (choice && choice !== "custom") shown.value = row.dataset[choice] || (shown.matches("output") ? words.empty : "");
-    shown.placeholder = choice ? words.empty : "";
+    if (choice && choice !== "custom") shown.value = row.dataset[choice] || (shown.matches("output") ? "(empty)" : "");
+    shown.placeholder = choice ? "(empty)" : "";
     const line = row.querySelector("[data-where]");
-    line.textContent = choice ? leads(row) || where(outcome(row)) : line.dataset.open || words.notChosen;
+    line.textContent = choice ? leads(row) || where(outcome(row)) : line.dataset.open;
     line.classList.toggle("cfl-removes", Boolean(emptied(row)));
   };
 
@@ -95,23 +98,24 @@
   const nameButtons = (danger) => {
     document.querySelectorAll(".cfl-foot button").forEach((one) => one.classList.toggle("cfl-deletes", Boolean(danger)));
     buttons.alone.textContent = danger ? `${danger}…` : usual.alone;
-    buttons.next.textContent = danger ? words.andNext.replace("%(act)s", danger) : usual.next;
+    buttons.next.textContent = danger ? `${danger}, and next…` : usual.next;
   };
 
   const summarise = () => {
     const removing = rows.filter(emptied);
     nameButtons(removing.length ? emptying(removing) : "");
-    if (form.dataset.ask) {
-      say((picked(rows[0]) && leads(rows[0]).slice(2)) || form.dataset.ask);
+    if ("rejected" in form.dataset) {
+      say((picked(rows[0]) && leads(rows[0]).slice(2)) || ask);
       return;
     }
     const chosen = rows.filter(picked).map(outcome);
     const open = rows.length - chosen.length;
-    const writes = words.writes
-      .replace("%(fields)s", words.fields[chosen.filter((o) => o.npd).length])
-      .replace("%(columns)s", words.columns[chosen.filter((o) => o.monday).length]);
-    const left = open ? ` ${words.open[open]}` : "";
-    say(chosen.length ? writes + left : words.choose);
+    const written = (side, noun) => {
+      const number = chosen.filter((changes) => changes[side]).length;
+      return number ? count(number, noun) : "nothing";
+    };
+    const left = open ? ` ${count(open, "field")} ${open === 1 ? "stays" : "stay"} open.` : "";
+    say(chosen.length ? `Writes ${written("npd", "field")} in NPD, ${written("monday", "column")} on Monday.${left}` : ask);
   };
 
   const mark = (index) => {
@@ -148,8 +152,16 @@
   };
 
   const submit = () => {
-    if (!rows.some(picked)) return goTo(current);
-    form.requestSubmit(document.querySelector("button[name=next]"));
+    if (!form) return;
+    if (rows.length && !rows.some(picked)) goTo(current);
+    else if (options.length && !options.some((option) => option.checked)) options[0].focus();
+    else form.requestSubmit(document.querySelector("button[name=next]"));
+  };
+
+  // A side for the field that has the keyboard, or the option that means this side.
+  const choose = (side) => {
+    if (!rows.length) options.find((option) => option.value === side && !option.disabled)?.click();
+    else if (pick(rows[current], side)) goTo(current + 1);
   };
 
   // To the next conflict, or the one before; nothing where no other waits.
@@ -160,23 +172,22 @@
     const wish = [...document.querySelectorAll("form[data-undo]")].find((one) => !one.inert);
     if (wish) return wish.requestSubmit();
     const line = summary || document.querySelector("[data-waits]");
-    if (line) line.textContent = document.querySelector("[data-state=applying]") ? words.undoLater : words.undoNothing;
+    const isApplying = document.querySelector("[data-state=applying]") !== null;
+    if (line) {
+      line.textContent = isApplying
+        ? "It can be undone once it is written."
+        : "Nothing was resolved just now, so there is nothing to undo.";
+    }
     return undefined;
   };
 
   const keys = {
-    1: () => pick(rows[current], "npd") && goTo(current + 1),
-    2: () => pick(rows[current], "base") && goTo(current + 1),
-    3: () => pick(rows[current], "monday") && goTo(current + 1),
-    b: () => pick(rows[current], "both"),
-    e: edit,
+    1: () => choose("npd"),
+    3: () => choose("monday"),
     j: () => (current < rows.length - 1 ? goTo(current + 1) : leave("after")),
     k: () => (current > 0 ? goTo(current - 1) : leave("before")),
     u: undo,
-    a: () => pickAll("npd"),
-    m: () => pickAll("monday"),
     Enter: submit,
-    "?": () => help.showModal(),
   };
 
   const withModifier = (event) => event.ctrlKey || event.metaKey || event.altKey || event.isComposing;
@@ -204,7 +215,7 @@
   };
 
   const onKey = (event) => {
-    if (withModifier(event) || help.open) return;
+    if (withModifier(event)) return;
     if (typing(event.target)) return whileTyping(event);
     if (opens(event) || !Object.hasOwn(keys, event.key)) return;
     event.preventDefault();
@@ -230,8 +241,6 @@
     });
     form.addEventListener("focusout", (event) => event.relatedTarget || showEnter());
     document.querySelectorAll("[data-all]").forEach((button) => button.addEventListener("click", () => pickAll(button.dataset.all)));
-    document.querySelector("[data-help]").addEventListener("click", () => help.showModal());
-    document.addEventListener("keydown", onKey);
     rows.forEach(show);
     summarise();
     const wrong = rows.findIndex((row) => row.querySelector("[aria-invalid], .cfl-changed"));
@@ -243,27 +252,8 @@
   const summariseOption = () => {
     const chosen = options.find((option) => option.checked);
     const deletes = Boolean(chosen && "deletes" in chosen.dataset);
-    say(chosen ? chosen.dataset.label : words.chooseWay);
+    say(chosen ? chosen.dataset.label : ask);
     nameButtons(deletes ? chosen.dataset.label : "");
-  };
-
-  const onOptionKey = (event) => {
-    if (withModifier(event) || help.open || typing(event.target)) return undefined;
-    if (event.key === "?") return help.showModal();
-    if (event.key === "u") return undo();
-    if (event.key === "j") return leave("after");
-    if (event.key === "k") return leave("before");
-    const option = options[Number(event.key) - 1];
-    if (option && !option.disabled) {
-      option.checked = isChanged = true;
-      option.focus();
-      summariseOption();
-    } else if (event.key === "Enter" && !opens(event)) {
-      event.preventDefault();
-      if (options.some((one) => one.checked)) form.requestSubmit(document.querySelector("button[name=next]"));
-      else options[0].focus();
-    }
-    return undefined;
   };
 
   const startOptions = () => {
@@ -271,8 +261,6 @@
       isChanged = true;
       summariseOption();
     });
-    document.querySelector("[data-help]").addEventListener("click", () => help.showModal());
-    document.addEventListener("keydown", onOptionKey);
     summariseOption();
   };
 
@@ -303,14 +291,6 @@
   document.querySelectorAll("[data-status]").forEach((strip) => {
     if (["applying", "undoing"].includes(strip.dataset.state)) follow(strip, 600);
   });
-  // On a page where nothing can be chosen.
-  const onOtherKey = (event) => {
-    if (withModifier(event) || typing(event.target)) return;
-    if (event.key === "u") undo();
-    else if (event.key === "j") leave("after");
-    else if (event.key === "k") leave("before");
-  };
-
   document.addEventListener("click", (event) => {
     isWalking = !event.ctrlKey && !event.metaKey && event.target.closest("[data-before], [data-after]") !== null;
   });
@@ -330,5 +310,5 @@
   window.addEventListener("beforeunload", askToStay);
   if (rows.length) startChoosing();
   else if (options.length) startOptions();
-  else document.addEventListener("keydown", onOtherKey);
+  document.addEventListener("keydown", onKey);
 })();

@@ -43,7 +43,7 @@ const drawCharts = () => {
   renderCharts();
 };
 
-// What listens to rows and charts that are gone keeps them in memory: after so many a page is loaded anew.
+// What listens to rows that are gone keeps them in memory: after so many a page is loaded anew.
 const MOST_PLACINGS = 200;
 let placings = 0;
 

@@ -173,9 +173,9 @@ document.addEventListener("click", (event) => {
   content.focus();
 });
 
-// "?" opens the page's help; the inbox and a conflict have their own.
+// "?" opens the page's help; the inbox has its own.
 document.addEventListener("keydown", (event) => {
   const isTyping = event.target.closest("input, textarea, select, dialog, [contenteditable]");
-  if (event.key !== "?" || isTyping || document.querySelector("#npd-inbox-help, #cfl-help")) return;
+  if (event.key !== "?" || isTyping || document.querySelector("#npd-inbox-help")) return;
   document.querySelector(".npd-words-link")?.click();
 });

@@ -3,6 +3,7 @@
 from sync.admin import (
     board_pages,
     deletion_pages,
+    diagnostics,
     history_pages,
     inbox_actions,
     notification_pages,
@@ -15,6 +16,7 @@ from sync.admin import (
 __all__ = [
     "board_pages",
     "deletion_pages",
+    "diagnostics",
     "history_pages",
     "inbox_actions",
     "notification_pages",

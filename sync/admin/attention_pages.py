@@ -67,7 +67,6 @@ _FULL_LISTS = {
     AttentionKind.APPROVAL: ("sync_approvalrequest_changelist", "state__exact=pending"),
     AttentionKind.CONFLICT: ("conflicts_syncconflict_changelist", ""),
     AttentionKind.DUPLICATE: ("conflicts_syncconflict_changelist", "kind__exact=identity"),
-    AttentionKind.BLOCKED: ("sync_syncmetadata_changelist", "blocked=yes"),
     AttentionKind.UNMATCHED: ("sync_unmatcheditem_changelist", "show=attention"),
 }
 """The list of each kind by itself, with filters and what was done before; the inbox alone lists what was removed."""

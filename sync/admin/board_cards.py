@@ -1,5 +1,5 @@
 """How one board is, at a glance, on the first page and above the queue: its badge and the reason, its counts with
-the lists behind them, its last 24 hours as bars.
+the lists behind them.
 """
 
 from __future__ import annotations
@@ -7,13 +7,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from urllib.parse import urlencode
 
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.urls import reverse
 
-from sync.admin.charts import TimeChart, count_chart, hour_step
 from sync.choices import QueueStatus
 from sync.kernel import humanize
 from sync.ledger.record_view import PARTS, Part, RecordState
@@ -33,8 +32,7 @@ from sync.records.availability import (
 )
 from sync.registry import EntitySpec, page_url
 
-# One board's card in the queue's panel: its state as a badge, why it stands still, its numbers, its
-# last 24 hours.
+# One board's card in the queue's panel: its state as a badge, why it stands still, its numbers.
 
 
 MAX_REASONS = 5
@@ -190,15 +188,6 @@ class BoardStatus:
             return f"{loaded if self.loaded else 'No job was'} done in the last 24 hours."
         sentence = f"{humanize.count_with_noun(self.finished, 'job')} done in the last 24 hours"
         return f"{sentence}, and {intcomma(self.loaded)} for a set-up or an import" if self.loaded else sentence
-
-    @property
-    def chart(self) -> TimeChart:
-        """The finished rows by the hours that the last 24 hours touch, the first and the last in part."""
-        counts = {one.first: one.number for one in self.jobs(QueueStatus.COMPLETED)}
-        last = self.now.replace(minute=0, second=0, microsecond=0)
-        hours = [last - timedelta(hours=back) for back in range(24, -1, -1)]
-        steps, numbers = [hour_step(hour, self.now) for hour in hours], [counts.get(hour, 0) for hour in hours]
-        return count_chart(f"{self.title}: jobs done, by hour", "Jobs done", steps, numbers)
 
 
 # One board on the first page: how many of its records stand how, each number with the list behind

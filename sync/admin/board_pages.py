@@ -22,11 +22,10 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import EntityFilter, PageAdmin, ReadOnlyAdmin, plain_column
+from sync.admin.admin_base import PageAdmin, plain_column
 from sync.admin.board_cards import Badge, BoardStatus
 from sync.admin.concurrent_edits import ConcurrentSettingsForm
 from sync.admin.confirmed_action import run_action
-from sync.admin.connection_pages import try_again
 from sync.admin.queue_pages import pause_url
 from sync.admin.record_panel import CHECK_LABEL, inbox_url, may_change_mapping
 from sync.admin.setup_pages import SetupWizardMixin, error_sentence, step_url
@@ -41,8 +40,7 @@ from sync.connectors.base.errors import ConnectorError
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, Conflict
 from sync.kernel.outgoing_calls import own_address
-from sync.limits import credentials
-from sync.models import BoardLink, FieldMapping, MondayAccount, UnmatchedItem, Verification
+from sync.models import BoardLink, FieldMapping, UnmatchedItem, Verification
 from sync.operations import detect
 from sync.operations.attention import AttentionKind
 from sync.operations.detect.comparison import VerificationResult, verifications
@@ -202,8 +200,7 @@ def _draft_changes(request: HttpRequest, entity_type: str, requested: Mapping[st
         problems = drafts.draft_changes(cast("User", request.user), entity_type, requested)
     except Conflict as begun:
         messages.warning(request, str(begun))
-        other = drafts.drafts_of_others(cast("User", request.user)).first()
-        return step_url("map", other.entity_type if other is not None else entity_type)
+        return step_url("map", entity_type)
     except (ActionError, ConnectorError) as error:
         messages.error(
             request,
@@ -518,78 +515,3 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         if link.webhooks_problem:
             return link.webhooks_problem
         return humanize.count_with_noun(len(link.webhooks), "webhook") if link.webhooks else "None"
-
-
-@admin.register(MondayAccount)
-class MondayAccountAdmin(ReadOnlyAdmin):
-    """The account's state for all workers, as technical details of the page that connects Monday."""
-
-    row_names = ("account", "accounts")
-    summary = ("state", "paused")
-    told_columns = ("answered_mark",)
-    json_fields = ("users",)
-
-    def get_urls(self) -> list[URLPattern]:
-        tries = self.admin_site.admin_view(require_POST(partial(try_again, self)))
-        return [path("try-again/", tries, name="sync_try_again"), *super().get_urls()]
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Lead to the page of the connection: a list of the one account would say less."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        return HttpResponseRedirect(reverse("admin:sync_wizard_connect"))
-
-    @admin.display(description="State")
-    def state(self, account: MondayAccount) -> SafeString:
-        if account.stopped_until and account.stopped_until > sync_now():
-            return admin_base.badge("bad", "block", humanize.without_request_id(account.stop_reason) or "Stopped")
-        if account.needs_probe:
-            return admin_base.badge("wait", "schedule", "Tested before the next call")
-        if not account.answered_mark or account.answered_mark != credentials.token_mark():
-            return admin_base.badge("off", "help", "Not tested with this token yet")
-        return admin_base.badge("ok", "check_circle", "Connected")
-
-    @admin.display(description="Stopped until")
-    def paused(self, account: MondayAccount) -> str:
-        return humanize.day_and_time(account.stopped_until) if account.stopped_until else humanize.DASH
-
-
-@admin.register(Verification)
-class VerificationAdmin(ReadOnlyAdmin):
-    """A row for each night and board."""
-
-    list_display = ("outcome", "kind", "moment")
-    list_filter = (EntityFilter,)
-    ordering = ("-id",)
-    empty_title = "Not verified yet"
-    empty_words = "Every night records that say “synced” are compared on both sides. None should differ."
-
-    def get_fields(self, request: object, obj: object = None) -> list[str]:
-        return ["outcome", "kind", "moment", "compared", "differed", "found"]
-
-    @admin.display(description="Outcome")
-    def outcome(self, row: Verification) -> SafeString:
-        if row.differed:
-            return admin_base.badge("bad", "difference", f"{row.differed} of {row.compared} differed")
-        if row.compared:
-            return admin_base.badge("ok", "verified", f"{row.compared} of {row.compared} equal")
-        return admin_base.badge("off", "help", "Nothing could be verified")
-
-    kind = admin_base.type_column()
-
-    moment = admin_base.time_column("at", "Verified")
-
-    @admin.display(description="What was found")
-    def found(self, row: Verification) -> SafeString | str:
-        """Return which fields of which records differed."""
-        lines = [
-            (
-                registry.record_url(row.entity_type, detail["record"]),
-                detail.get("name") or detail["record"],
-                field["words"],
-            )
-            for detail in row.details
-            for field in detail["fields"]
-        ]
-        links = format_html_join(SafeString("<br>"), '<a class="npd-link" href="{}">{}</a> {}', lines)
-        return links or humanize.DASH

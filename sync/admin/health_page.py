@@ -19,14 +19,12 @@ from django.urls import reverse
 from sync import registry
 from sync.admin.attention_pages import tallies_of
 from sync.admin.board_cards import Badge, BoardHealth, BoardStatus, health_url
-from sync.admin.charts import DAY, MONTH, PERIODS, Figure, Period, TimeChart, load_figures, time_charts
 from sync.admin.connection_pages import has_answered, setup_checklist
 from sync.admin.queue_pages import LIVE_STATUSES, QueuePanel, is_whole, panel_of, pause_url, with_states
 from sync.admin.record_panel import inbox_url, may_change_mapping, rejection_act
 from sync.boards.board_columns import renamed_columns
 from sync.choices import Cause, QueueStatus
 from sync.kernel import humanize
-from sync.kernel.periodic_jobs import ClockProblem, wrong_clocks
 from sync.ledger import record_view
 from sync.ledger.record_view import RecordState
 from sync.limits import quota
@@ -68,18 +66,14 @@ class AttentionData:
     """What was read at one moment."""
 
     receivers: FailingReceivers
-    clocks: Sequence[ClockProblem]
-    figures: Sequence[Figure]
     verifications: Mapping[str, VerificationResult]
     edited_at: Mapping[str, datetime]
     webhook_at: Mapping[str, datetime | None]
     applies_setup: bool
 
 
-def load_attention(
-    now: datetime, types: Collection[str], links: Mapping[str, BoardLink], period: Period
-) -> AttentionData:
-    """Read what isn't about single records, and what samples of these types said; `now` is the database's time."""
+def load_attention(types: Collection[str], links: Mapping[str, BoardLink]) -> AttentionData:
+    """Read what isn't about single records, and what samples of these types said."""
     receivers = NotificationReceiver.objects.exclude(frequency=Frequency.OFF)
     edits = with_states(SyncQueue.objects.filter(entity_id__isnull=False), LIVE_STATUSES)
     edits = edits.alias(edits=F("causes").bitand(int(_EDITS))).exclude(edits=0).order_by()
@@ -89,8 +83,6 @@ def load_attention(
                 total=Count("id"), number=Count("failed_since"), stopped=Count("stopped_at"), since=Min("failed_since")
             )
         ),
-        wrong_clocks(),
-        load_figures(period, now),
         {one: found for one, found in verifications().items() if one in types},
         dict(edits.values_list("entity_type").annotate(at=Min("created_at"))),
         {entity_type: last_webhook(link) for entity_type, link in links.items()},
@@ -185,7 +177,6 @@ def attention_tasks(
         (BoardLink, _slowed_tasks),
         (Verification, _divergence_tasks),
         (NotificationReceiver, _receiver_tasks),
-        (SyncQueue, _clock_tasks),
     )
     for model, part_tasks in parts:
         found += part_tasks(data) if may_view(model) else []
@@ -318,13 +309,6 @@ def _receiver_tasks(data: HealthData) -> Iterator[AttentionTask]:
     yield AttentionTask(severity, "Notifications", why, url, "See why", "notifications_off")
 
 
-def _clock_tasks(data: HealthData) -> Iterator[AttentionTask]:
-    for one in data.attention.clocks:
-        severity = Severity.FAILED if one.discards else Severity.NOTICE
-        url = reverse("admin:django_celery_beat_periodictask_changelist")
-        yield AttentionTask(severity, "Wrong clock", one.sentence, url, "Schedule", "schedule")
-
-
 def queue_url(query: str = "") -> str:
     """Return the address of the queue's list with filters."""
     listed = reverse("admin:sync_syncqueue_changelist")
@@ -421,8 +405,7 @@ def health_context(
     user, panel, scope = request.user, panel_of(request), attention.scope_of(request.user)
     links, connected = panel.overview.links, has_answered(panel.overview)
     visible = [board for board in panel.boards if _may_see(request, board.spec.model)]
-    period = MONTH if request.GET.get("days") == "30" else DAY
-    found = load_attention(panel.now, [board.spec.entity_type for board in visible], links, period)
+    found = load_attention([board.spec.entity_type for board in visible], links)
     seen_kinds = scope.kinds | scope.others & {AttentionKind.BLOCKED}
     seen = attention.causes(replace(scope, kinds=seen_kinds), limit=MAX_CAUSES)
     causes = [one for one in seen if one.kind in scope.kinds]
@@ -458,7 +441,7 @@ def health_context(
         "checklist": setup_checklist(user, links, connected=connected, running=found.applies_setup) if boards else [],
         # What is paused or stopped whole has its button above the page.
         "pause_url": pause_url(request) if runs else "",
-        **_queue_context(request, panel, period, found.figures, calls),
+        **_queue_context(request, panel, calls),
     }
 
 
@@ -538,9 +521,7 @@ def _board_healths(
     ]
 
 
-def _queue_context(
-    request: HttpRequest, panel: QueuePanel, period: Period, figures: Sequence[Figure], calls: quota.Forecast | None
-) -> dict[str, Any]:
+def _queue_context(request: HttpRequest, panel: QueuePanel, calls: quota.Forecast | None) -> dict[str, Any]:
     if not _may_see(request, SyncQueue):
         return {"sees_queue": False}
     return {
@@ -549,26 +530,6 @@ def _queue_context(
         "queue_url": queue_url(),
         "allowance": calls,
         "refused": humanize.time_of_day(calls.refused_at) if calls and calls.refused_at else "",
-        "period": period,
-        "periods": PERIODS,
-        **_charts(time_charts(period, panel.now, figures, calls)),
-    }
-
-
-def _charts(charts: Sequence[TimeChart]) -> dict[str, Any]:
-    """Those that show something; what the others say, as sentences; the first, of edits, in one; and that of the API's
-    calls, which few need.
-    """
-    *shown, calls = charts
-    sentences = [one.sentence for one in shown if not one.series]
-    return {
-        "charts": [one for one in shown if one.series],
-        "edits_sentence": shown[0].sentence.partition(". ")[0].removesuffix(".") + ".",
-        # What one says as the beginning of another isn't said twice.
-        "chart_sentences": [
-            one for place, one in enumerate(sentences) if not any(other.startswith(one) for other in sentences[:place])
-        ],
-        "calls_chart": calls,
     }
 
 

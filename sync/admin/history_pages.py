@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
@@ -11,10 +10,9 @@ from typing import Any, cast
 from uuid import UUID
 
 from django.contrib import admin
-from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR
 from django.contrib.auth.models import User
-from django.db.models import CharField, Count, Exists, Model, QuerySet
+from django.db.models import CharField, Count, Model, QuerySet
 from django.db.models.functions import Cast, Coalesce
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, re_path, reverse
@@ -22,11 +20,9 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
-from django.utils.text import capfirst
-from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
 from unfold.views import ChangeList
 
-from sync import connectors, registry
+from sync import registry
 from sync.admin import admin_base
 from sync.admin.admin_base import (
     DateTimeRangeFilter,
@@ -35,7 +31,6 @@ from sync.admin.admin_base import (
     ReadOnlyAdmin,
     RecordLinkMixin,
     RecordSearchMixin,
-    RelatedFilter,
     record_ids_by_name,
     record_link,
     record_name_of,
@@ -57,14 +52,11 @@ from sync.admin.record_activity import (
     unsynced_changes,
     unsynced_words,
 )
-from sync.admin.report_page import ReportMixin
-from sync.choices import SyncStatus
 from sync.clock import sync_now
-from sync.connectors.base.board import EventKind
 from sync.kernel import humanize
 from sync.kernel.humanize import plural
 from sync.kernel.outgoing_calls import own_address
-from sync.models import BoardLink, Decision, FieldMapping, Intent, IntentState, SyncMetadata, WebhookEvent
+from sync.models import Decision, FieldMapping
 from sync.models.state import MANY_ALIKE, PEOPLE_KIND
 from sync.operations.decision_undo import (
     UndoStep,
@@ -74,10 +66,9 @@ from sync.operations.decision_undo import (
     plan_decision_undo,
     undo_decisions,
 )
-from sync.operations.preview.explanation import causes_by_decision, causes_text
 from sync.reconcile.settlement import DELETION_KINDS
-from sync.records.authors import UnsyncedEdit, full_name
-from sync.records.blocked_fields import ledger_record_condition, throttled_fields
+from sync.records.authors import UnsyncedEdit
+from sync.records.causes import causes_by_decision, causes_text
 
 
 class UndoPagesMixin(PageAdmin):
@@ -169,66 +160,17 @@ def _with_note(value: str, note: str) -> SafeString | str:
     return format_html('{}<br><span class="npd-muted">{}</span>', value, note) if note else value
 
 
-_LEDGER_BADGES = {
-    SyncStatus.PENDING: ("wait", "schedule"),
-    SyncStatus.IN_PROGRESS: ("go", "sync"),
-    SyncStatus.COMPLETED: ("ok", "check_circle"),
-    SyncStatus.FAILED: ("bad", "error"),
-    SyncStatus.SKIPPED: ("off", "sync_disabled"),
-}
-
-_INTENT_BADGES = {
-    IntentState.OPEN: ("wait", "schedule"),
-    IntentState.APPLIED: ("ok", "check_circle"),
-    IntentState.CONFIRMED: ("ok", "check_circle"),
-    IntentState.REJECTED: ("bad", "error"),
-    IntentState.VOID: ("off", "block"),
-}
-
-
-class BoardNamesMixin(PageAdmin):
-    """Puts on a page's rows how their fields and boards are called, in one query for all of them."""
-
-    def prepare_page(self, rows: list[Any]) -> None:
-        super().prepare_page(rows)
-        labels = FieldLabels()
-        for row in rows:
-            row.page_labels = labels
-
-
 class FieldLabels:
-    """What fields, columns and boards are called now; read when first asked for."""
+    """What fields are called now; read when first asked for."""
 
     @cached_property
     def mappings(self) -> list[FieldMapping]:
         return list(FieldMapping.objects.select_related("link"))
 
-    @cached_property
-    def links(self) -> dict[str, BoardLink]:
-        """The boards by the id that counts."""
-        links = [registry.with_configured_board(link) for link in {one.link for one in self.mappings}]
-        return {link.board_id: link for link in links}
-
     def field(self, entity_type: str, key: str) -> str:
         """The label of a field; of one that is mapped no more, its key in words."""
         found = (one.label for one in self.mappings if (one.link.entity_type, one.key) == (entity_type, key))
         return next(found, key.replace("_", " ").capitalize())
-
-    def column(self, board_id: str, column_id: str) -> str:
-        """The label of the field that a column of a board belongs to, else the column's id."""
-        found = (one.label for one in self.mappings if (one.link.board_id, one.column_id) == (board_id, column_id))
-        return next(found, column_id)
-
-    def link_of_type(self, entity_type: str) -> BoardLink | None:
-        return next((link for link in self.links.values() if link.entity_type == entity_type), None)
-
-
-def item_on_board(link: BoardLink | None, item_id: str | None) -> SafeString | str:
-    """Return a link to an item on its board; its number alone where the board is not known."""
-    if not item_id or link is None:
-        return item_id or humanize.DASH
-    label = f"Item {item_id}, on Monday, in a new tab"
-    return admin_base.external_link(registry.item_url(link, item_id), item_id, label)
 
 
 MOST_UNSYNCED = 100
@@ -477,248 +419,3 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
             ("Item on Monday", lambda row: row.remote_id),
             ("NPD ID", lambda row: row.entity_id),
         ]
-
-
-class BlockedFieldFilter(RadioFilter):
-    title = "blocked fields"
-    parameter_name = "blocked"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("yes", "With blocked fields"), ("loop", "In an update loop")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if self.value() == "loop":
-            return queryset.filter(Exists(throttled_fields().filter(ledger_record_condition())))
-        return queryset.exclude(blocked_fields={}) if self.value() else queryset
-
-
-MAX_TROUBLE_LENGTH = 140
-
-
-@admin.register(SyncMetadata)
-class LedgerAdmin(ReportMixin, BoardNamesMixin, RecordLinkMixin, RecordSearchMixin, ReadOnlyAdmin):
-    """What the last look found of each record."""
-
-    list_display = ("state", "record", "kind_of_record", "system", "item", "checked", "agreed", "trouble")
-    list_filter = (("sync_status", ChoicesCheckboxFilter), EntityFilter, BlockedFieldFilter)
-    search_fields = ("remote_id", "last_error", "note", "entity_id")
-    search_help_text = "A record's name or NPD ID, an item's number, or words of an error"
-    ordering = ("-id",)
-    json_fields = ("base", "blocked_fields", "altered", "conflicts", "seen")
-    summary = ("record", "kind_of_record", "state", "checked", "agreed", "item", "reasons_of_blocks", "whole_trouble")
-    empty_title = "There are no sync states"
-    empty_words = "A record is listed here once it was synced for the first time."
-
-    state = admin_base.badge_column("sync_status", "State", _LEDGER_BADGES)
-
-    def get_list_display(self, request: HttpRequest) -> list[str]:
-        """Return the columns; which system an entry is of only where there is another than Monday."""
-        shown = list(super().get_list_display(request))
-        if not SyncMetadata.objects.exclude(system=BoardLink.system).exists():
-            shown.remove("system")
-        return shown
-
-    # Not `seen`: the row has a column of that name, which would be shown.
-    checked = admin_base.time_column("last_sync_attempt", "Last checked")
-
-    agreed = admin_base.time_column("last_successful_sync", "Last synced")
-
-    @admin.display(description="Record")
-    def record(self, row: Any) -> SafeString | str:
-        """The record, or the id of what other code keeps in sync."""
-        return super().record(row) if registry.is_registered(row.entity_type) else row.entity_id
-
-    @admin.display(description="Item", ordering="remote_id")
-    def item(self, row: Any) -> SafeString | str:
-        """The item on Monday; what another system calls it, of that."""
-        link = row.page_labels.link_of_type(row.entity_type) if row.system == "monday" else None
-        return item_on_board(link, row.remote_id)
-
-    @admin.display(description="What is wrong")
-    def trouble(self, row: Any) -> SafeString | str:
-        """The blocked fields and the last error, cut to what a line holds."""
-        labels = row.page_labels
-        fields = ", ".join(labels.field(row.entity_type, key) for key in row.blocked_fields)
-        parts = (f"Blocked: {fields}." if fields else "", humanize.without_request_id(row.last_error or ""))
-        text = humanize.shorten(" ".join(part for part in parts if part), MAX_TROUBLE_LENGTH)
-        return format_html('<span class="npd-text">{}</span>', text) if text else humanize.DASH
-
-    @admin.display(description="Last error")
-    def whole_trouble(self, row: Any) -> str:
-        return humanize.without_request_id(row.last_error or row.note or "") or humanize.DASH
-
-    @admin.display(description="Blocked fields")
-    def reasons_of_blocks(self, row: Any) -> str:
-        labels, kind, blocked = row.page_labels, row.entity_type, row.blocked_fields.items()
-        lines = [f"{labels.field(kind, key)}: {entry.get('reason', '')}" for key, entry in blocked]
-        return humanize.without_request_id(" ".join(lines)) or humanize.DASH
-
-
-@admin.register(Intent)
-class IntentAdmin(BoardNamesMixin, RecordLinkMixin, RecordSearchMixin, ReadOnlyAdmin):
-    """What was announced before each call that writes."""
-
-    list_display = ("outcome", "record", "kind_of_record", "what", "item", "sent")
-    list_filter = (("state", ChoicesCheckboxFilter), EntityFilter)
-    search_fields = ("item_id", "board_id", "request_id", "entity_id")
-    search_help_text = "A record's name, an item's or board's number, or the id of a request to Monday"
-    ordering = ("-created_at",)
-    json_fields = ("values", "body", "answer")
-    summary = ("record", "kind_of_record", "what", "outcome", "sent", "item")
-    empty_title = "Nothing was sent yet"
-    empty_words = "Each call that changes something on Monday is listed here, before it is made."
-
-    outcome = admin_base.badge_column("state", "Outcome", _INTENT_BADGES)
-
-    @admin.display(description="What")
-    def what(self, row: Any) -> str:
-        labels = row.page_labels
-        fields = ", ".join(labels.field(row.entity_type, key) for key in row.values)
-        if row.item_id:
-            return f"{fields or 'NPD ID'} changed"
-        return f"Item created with {fields}" if fields else "Item created"
-
-    @admin.display(description="Item", ordering="item_id")
-    def item(self, row: Any) -> SafeString | str:
-        return item_on_board(row.page_labels.links.get(row.board_id), row.item_id)
-
-    sent = admin_base.time_column("created_at", "Sent")
-
-
-_EVENT_WORDS = {
-    EventKind.CREATED: "Item created",
-    EventKind.COLUMN: "Value changed",
-    EventKind.RENAMED: "Item renamed",
-    EventKind.ARCHIVED: "Item archived",
-    EventKind.DELETED: "Item deleted",
-    EventKind.RESTORED: "Item restored",
-    EventKind.MOVED: "Item moved",
-}
-
-_PASS_ID = re.compile(r" in pass [0-9a-f-]{36}")
-
-
-@admin.register(WebhookEvent)
-class WebhookEventAdmin(BoardNamesMixin, ReadOnlyAdmin):
-    """Deliveries as they came."""
-
-    list_display = ("received", "happened", "board", "record", "column", "processed")
-    list_filter = (("received_at", DateTimeRangeFilter),)
-    search_fields = ("item_id", "board_id", "type", "trigger_id", "outcome")
-    search_help_text = "An item's or board's number, a kind of event, or an outcome"
-    row_names = ("webhook", "webhooks")
-    ordering = ("-id",)
-    json_fields = ("body",)
-    summary = ("happened", "received", "board", "record", "item", "column", "processed")
-    empty_title = "No webhook came yet"
-    empty_words = "The first edit on a board brings one, once Monday can reach this site from the internet."
-
-    def prepare_page(self, rows: list[Any]) -> None:
-        """Put the records of the page's items on its rows, with one query for each type."""
-        super().prepare_page(rows)
-        found = records_of_items(row.item_id for row in rows)
-        for row in rows:
-            row.page_records = found
-
-    def row_context(self, request: HttpRequest, row: WebhookEvent) -> dict[str, Any]:
-        return super().row_context(request, row) | {"page_name": f"{self.happened(row)}: item {row.item_id}"}
-
-    received = admin_base.time_column("received_at", "Received")
-
-    @admin.display(description="What", ordering="type")
-    def happened(self, row: Any) -> str:
-        """What happened, in words; else Monday's own name of it."""
-        types = connectors.get().event_types
-        kind = next((kind for kind, names in types.items() if row.type in names), EventKind.OTHER)
-        return _EVENT_WORDS.get(kind) or row.type.replace("_", " ").capitalize()
-
-    @admin.display(description="Board", ordering="board_id")
-    def board(self, row: Any) -> SafeString | str:
-        link = row.page_labels.links.get(row.board_id)
-        if link is None:
-            return str(row.board_id)
-        url = reverse("admin:sync_boardlink_change", args=[link.pk])
-        title = link.shape.get("name") or registry.entity(link.entity_type).board_title
-        return format_html('<a class="npd-link" href="{}">{}</a>', url, title)
-
-    @admin.display(description="Record")
-    def record(self, row: Any) -> SafeString | str:
-        """The item's record now; of an item without one, the item."""
-        found = row.page_records.get(row.item_id or "")
-        if not found:
-            return self.item(row)
-        entity_type, entity_id, name = found
-        return record_link(entity_type, entity_id, {(entity_type, entity_id): name})
-
-    @admin.display(description="Item", ordering="item_id")
-    def item(self, row: Any) -> SafeString | str:
-        return item_on_board(row.page_labels.links.get(row.board_id), row.item_id)
-
-    @admin.display(description="Field", ordering="column_id")
-    def column(self, row: Any) -> str:
-        return row.page_labels.column(row.board_id, row.column_id) if row.column_id else humanize.DASH
-
-    @admin.display(description="Outcome")
-    def processed(self, row: Any) -> str:
-        text = _PASS_ID.sub("", row.outcome)
-        return text[:1].upper() + text[1:] if text else ("Processed" if row.processed_at else "Not processed yet")
-
-
-@admin.register(LogEntry)
-class AuditLogAdmin(ReadOnlyAdmin):
-    """What people did on these pages and by the API, of every sort of row, newest first."""
-
-    list_display = ("done", "who", "what", "about", "sort")
-    list_filter = (("action_time", DateTimeRangeFilter), ("user", RelatedFilter))
-    list_select_related = ("user", "content_type")
-    search_fields = ("object_repr", "change_message", "user__username", "object_id")
-    search_help_text = "What it was done to, what was done, or who did it"
-    summary = ("done", "who", "what", "about", "sort")
-    told_columns = ("action_time", "user", "content_type", "object_repr", "change_message", "action_flag")
-    row_names = ("entry", "entries")
-    ordering = ("-action_time", "-id")
-    empty_title = "Nobody has done anything yet"
-    empty_words = "What people change, resolve, pause or delete is listed here, with who and when."
-
-    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Administrators alone: an entry names rows of every sort."""
-        return bool(cast("User", request.user).is_superuser)
-
-    has_module_permission = has_view_permission
-
-    done = admin_base.time_column("action_time", "When")
-
-    @admin.display(description="Who", ordering="user__username")
-    def who(self, row: LogEntry) -> str:
-        return full_name(row.user)
-
-    @admin.display(description="What was done")
-    def what(self, row: LogEntry) -> SafeString:
-        acts = {ADDITION: "Added.", CHANGE: "Changed.", DELETION: "Deleted."}
-        return format_html(
-            '<span class="npd-text">{}</span>', row.get_change_message() or acts.get(row.action_flag, "")
-        )
-
-    @admin.display(description="To what", ordering="object_repr")
-    def about(self, row: LogEntry) -> SafeString | str:
-        """What it was done to; where that has a page, and stands still, a link to it."""
-        model = row.content_type.model_class() if row.content_type else None
-        has_page = model in self.admin_site._registry and row.action_flag != DELETION
-        if model is None or not has_page or not row.object_id:
-            return row.object_repr
-        url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=[row.object_id])
-        return format_html('<a class="npd-link" href="{}">{}</a>', url, row.object_repr)
-
-    @admin.display(description="Sort")
-    def sort(self, row: LogEntry) -> str:
-        return capfirst(str(row.content_type.name)) if row.content_type else humanize.DASH
-
-
-def records_of_items(item_ids: Iterable[str | None]) -> dict[str, tuple[str, UUID, str]]:
-    """Return the records of these items: type, id and name; one query for each type."""
-    wanted = {item_id for item_id in item_ids if item_id}
-    found: dict[str, tuple[str, UUID, str]] = {}
-    for spec in registry.entities() if wanted else ():
-        for record in spec.model._default_manager.filter(monday_id__in=wanted):
-            found[str(record.monday_id)] = (spec.entity_type, record.pk, str(record))
-    return found

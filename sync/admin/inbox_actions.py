@@ -25,10 +25,9 @@ from sync.admin.inbox_offers import ActionResult, GroupLead, InboxAction, regist
 from sync.admin.queue_pages import DISCARD, RETRY, RETRY_NOW, left_sentences
 from sync.admin.record_panel import CHECK_LABEL, may_change_mapping
 from sync.admin.unmatched_pages import create_records, created_words, ignore_items, list_again
-from sync.api.request_rules import parse_moment
 from sync.boards.mapping import needs_column, retry_field
 from sync.choices import ApprovalKind, BlockedCode, RemovedItemPolicy, SyncDirection
-from sync.clock import sync_now
+from sync.clock import parse_moment, sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError
 from sync.limits import quota

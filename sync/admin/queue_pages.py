@@ -503,7 +503,6 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
     )
     # Counting what each filter would let through reads the whole table.
     show_facets = admin.ShowFacets.NEVER
-    change_list_template = "sync/queue_list.html"
     list_before_template = "sync/queue_panel.html"
     change_form_outer_before_template = "sync/queue_buttons.html"
     empty_title = "No jobs"

@@ -23,10 +23,10 @@ from sync.kernel.conflict_store import current_store
 from sync.models import Decision, FieldMapping, SyncedModel
 from sync.models.state import CONFLICT_FOUND_KIND, WISH_KINDS
 from sync.operations.decision_undo import is_undoable, may_undo_decisions
-from sync.operations.preview.explanation import CauseLink, causes_by_decision
 from sync.reconcile.field_values import to_json_value
 from sync.reconcile.lookups import display_of
 from sync.records.authors import NOBODY, SYNC_ACTOR, UnsyncedEdit, actor_name, unsynced_edits, users_of
+from sync.records.causes import CauseLink, causes_by_decision
 from sync.records.tombstones import deleted_names
 from sync.registry import page_url
 

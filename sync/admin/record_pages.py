@@ -47,7 +47,7 @@ from sync.ledger import record_view
 from sync.ledger.record_view import PARTS, Part, RecordState, health_counts
 from sync.models import FieldMapping, SyncedModel
 from sync.models.jobs import QueueAction, is_allowed
-from sync.operations.preview.explanation import LiveReading, read_live
+from sync.operations.preview.live_reading import LiveReading, read_live
 from sync.operations.record_requests import (
     last_manual_push,
     push_record,

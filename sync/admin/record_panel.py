@@ -41,7 +41,7 @@ from sync.models import ApprovalRequest, FieldMapping, SyncedModel
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.attention import AttentionKind, may_act_on
 from sync.operations.preview import change_act
-from sync.operations.preview.explanation import LiveReading
+from sync.operations.preview.live_reading import LiveReading
 from sync.records.availability import Overview
 from sync.records.blocked_fields import WHERE_TO_UNBLOCK, throttle_reason, throttled_fields
 from sync.records.item_links import unlinked_item

@@ -1,7 +1,5 @@
 """The pages of a set-up: connect, boards, map, match, plan, run; and changes of a mapping that are previewed before
 they are applied.
-
-One person works on a set-up. Others see it, with whose it is; what they send is done once they have taken it over.
 """
 
 from __future__ import annotations
@@ -56,21 +54,6 @@ from sync.operations.setup.fields import (
 )
 from sync.operations.setup.filter_choice import FilterableField, FilterRow, filter_of_rows, filterable_fields, rows_of
 from sync.registry import configured_board_id, link_of
-
-_TAKE_OVER_PAGE = (
-    "Take it over to go on. Everything on the page that you sent replaces what is there, including fields that you "
-    "did not touch."
-)
-_TAKE_OVER_QUESTIONS = {
-    "plan": "Take it over to confirm the plan. Nothing starts yet: you first see the plan as it is now.",
-    "discard": "Take it over to discard it: what {owner} has chosen is deleted.",
-    "map": _TAKE_OVER_PAGE,
-    "boards": _TAKE_OVER_PAGE,
-}
-_TAKE_OVER_MORE = (
-    "Take it over to go on. What you have just chosen is kept, and replaces what is there; all else stays."
-)
-_TAKE_OVER = "Take it over to go on with it. What was chosen stays until you change it."
 
 
 def step_url(step: str, *args: str) -> str:
@@ -389,12 +372,6 @@ RUNNING_PARAM, ALL_PAIRS = "running", "pairs"
 VERSION = "version"
 """Names the field of a form with the version of the set-up that its page showed."""
 
-TAKE_OVER = "take_over"
-"""Sent with a form by whoever confirmed to take the set-up over from somebody else."""
-
-POST_ONLY = {"discard": "plan", "change": "boards", "owner": "boards"}
-"""Which page to go back to from a step that has none of its own."""
-
 _SHOWN_AS = {"filter": "map"}
 """Pages that are part of another step."""
 
@@ -423,7 +400,6 @@ class SetupWizardMixin(ConnectionPagesMixin):
             ("filter/<str:entity_type>/", "filter", self.wizard_filter),
             ("change/<str:entity_type>/", "change", require_POST(self.wizard_change)),
             ("discard/<str:entity_type>/", "discard", require_POST(self.wizard_discard)),
-            ("owner/", "owner", require_POST(self.wizard_owner)),
             ("match/", "match", self.wizard_match),
             ("plan/", "plan", self.wizard_plan),
             ("run/", "run", require_GET(self.wizard_run)),
@@ -438,7 +414,7 @@ class SetupWizardMixin(ConnectionPagesMixin):
         ]
 
     def _guard(self, step: str, view: View) -> View:
-        """The view, for those who may; what is sent to somebody else's set-up waits until it is taken over."""
+        """The view, for those who may."""
 
         def guarded(request: HttpRequest, **kwargs: str) -> HttpResponse:
             is_connection = step == "connect"
@@ -449,39 +425,9 @@ class SetupWizardMixin(ConnectionPagesMixin):
             entity_type = kwargs.get("entity_type")
             if entity_type is not None and entity_type not in {spec.entity_type for spec in registry.entities()}:
                 raise Http404("There are no records of that kind.")
-            is_search = step == "boards" and "search" in request.POST
-            changes_nothing = request.method != "POST" or is_connection or is_search
-            user = _request_user(request)
-            if changes_nothing or not (others := list(drafts.drafts_of_others(user))):
-                return view(request, **kwargs)
-            if TAKE_OVER not in request.POST:
-                return self._owner_page(request, step, others)
-            taken = drafts.take_over(user)
-            answered, meaning = None, "what you choose replaces what was there."
-            if step == "plan":
-                # What somebody else chose is not begun before it was seen by who confirms it.
-                answered, meaning = _redirect_to("plan"), "check the plan."
-            elif step == "change" and entity_type in {draft.entity_type for draft in taken}:
-                answered, meaning = _redirect_to("map", entity_type), "this is what was chosen so far."
-            if taken:
-                messages.warning(request, f"The set-up is yours now, taken over from {taken[0].owner}: {meaning}")
-            return view(request, **kwargs) if answered is None else answered
+            return view(request, **kwargs)
 
         return guarded
-
-    def _owner_page(self, request: HttpRequest, step: str, others: Sequence[SetupDraft]) -> HttpResponse:
-        """The question whether to take these over; all that was sent stands on it."""
-        ours = ("csrfmiddlewaretoken", TAKE_OVER)
-        sent = [(name, one) for name, values in request.POST.lists() for one in values if name not in ours]
-        question = _TAKE_OVER_QUESTIONS.get(step, _TAKE_OVER_MORE if len(sent) > 1 else _TAKE_OVER)
-        context = {
-            "sent": sent,
-            "back_url": step_url(POST_ONLY[step]) if step in POST_ONLY else request.path,
-            "question": question.format(owner=others[0].owner),
-            "action": request.path,
-            "draft_of_another": others[0],
-        }
-        return self._page(request, "owner", context)
 
     def _page(self, request: HttpRequest, step: str, context: Mapping[str, Any], *, status: int = 200) -> HttpResponse:
         found = open_drafts()
@@ -511,7 +457,6 @@ class SetupWizardMixin(ConnectionPagesMixin):
                 }
                 for name, label, url, open_ in (rows if is_for_steps else ())
             ],
-            "draft_of_another": drafts.drafts_of_others(_request_user(request)).first() if is_for_steps else None,
             **context,
         }
         return TemplateResponse(request, f"sync/wizard_{step}.html", common, status=status)
@@ -550,13 +495,6 @@ class SetupWizardMixin(ConnectionPagesMixin):
         else:
             messages.success(request, "The set-up was discarded. What is synced now stays as it is.")
         return _redirect_to("plan") if any(draft.mapped for draft in open_drafts()) else _redirect_to("boards")
-
-    def wizard_owner(self, request: HttpRequest) -> HttpResponse:
-        """After the set-up was taken over, as the guard asks: back to the page on which that was begun."""
-        pages = [step_url(step) for step in ("connect", "match", "plan", "run")]
-        pages += [step_url("map", spec.entity_type) for spec in registry.entities()]
-        back = request.POST.get("back", "")
-        return HttpResponseRedirect(back) if back in pages else _redirect_to("boards")
 
     def wizard_map(self, request: HttpRequest, entity_type: str) -> HttpResponse:
         """A column, a direction and a rule for each field."""

@@ -1,9 +1,6 @@
 """Who asks, what for and how often: API tokens and their scopes, addresses, rates; and who may send a file.
 
-A token is sent as `Authorization: Token …` or `Bearer …`. Requests are counted in the database, so that all processes
-count together, and it is said on every answer: one statement a request. A window begins with a caller's first request
-and ends after the rate's period; what is left of it is told by the fields of the IETF's draft "RateLimit header fields
-for HTTP".
+A token is sent as `Authorization: Token …` or `Bearer …`.
 """
 
 from __future__ import annotations
@@ -20,7 +17,7 @@ from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
-from rest_framework.throttling import SimpleRateThrottle
+from rest_framework.throttling import UserRateThrottle
 
 from sync.choices import TokenScope, TokenState
 from sync.kernel.db import fetch_rows
@@ -80,13 +77,8 @@ class InsufficientScope(exceptions.PermissionDenied):
 def check_scope(request: Request, view: Any) -> None:
     """Raise InsufficientScope where the request's token is not for this; who signed in on a page has all scopes."""
     needed = TokenScope.READ if request.method in SAFE_METHODS else TokenScope(view.scope)
-    if isinstance(token := request.auth, ApiToken) and not has_scope(request, needed):
+    if isinstance(token := request.auth, ApiToken) and needed not in token.scopes:
         raise InsufficientScope(needed, token.scopes)
-
-
-def has_scope(request: Request, scope: TokenScope) -> bool:
-    """Return whether the request's token has this scope, or there is none."""
-    return not isinstance(request.auth, ApiToken) or scope in request.auth.scopes
 
 
 # How often a caller may ask.
@@ -106,63 +98,21 @@ _COUNT = """
 
 @dataclass(frozen=True)
 class Quota:
-    """What a caller has of one limit: `limit` requests in `seconds`, `remaining` of them until `reset` seconds on."""
+    """What a caller has left of one limit."""
 
-    name: str
-    limit: int
-    seconds: int
     remaining: int
-    reset: int
-    is_used_up: bool = False
-
-    @property
-    def policy(self) -> str:
-        return f'"{self.name}";q={self.limit};w={self.seconds}'
-
-    @property
-    def state(self) -> str:
-        return f'"{self.name}";r={self.remaining};t={self.reset}'
+    reset: int  # seconds until the next window
+    is_used_up: bool
 
 
 def count_request(name: str, caller: str, limit: int, seconds: int) -> Quota:
     """Count one request of a caller, and return what is left."""
     [(requests, left)] = fetch_rows(_COUNT, {"key": f"{name}:{caller}", "seconds": seconds})
-    return Quota(name, limit, seconds, max(0, limit - requests), max(1, ceil(left)), requests > limit)
+    return Quota(max(0, limit - requests), max(1, ceil(left)), requests > limit)
 
 
-class SharedThrottle(SimpleRateThrottle):
-    """A limit of settings.REST_FRAMEWORK's rates: of `scope` for each user, by whichever token, or each address."""
-
-    scope = "user"
-    num_requests: int | None
-    duration: int | None
-    quota: Quota | None = None
-
-    def caller(self, request: Request | HttpRequest) -> str:
-        return str(request.user.pk) if request.user.is_authenticated else address_of_caller(request)
-
-    def allow_request(self, request: Request, view: Any) -> bool:
-        if self.num_requests is None or self.duration is None:
-            return True
-        self.quota = count_request(str(self.scope), self.caller(request), self.num_requests, self.duration)
-        quotas_of(request).append(self.quota)
-        return not self.quota.is_used_up
-
-    def wait(self) -> float | None:
-        return float(self.quota.reset) if self.quota else None
-
-
-class StrangerThrottle(SharedThrottle):
-    """Requests of an address that bring no token, or a wrong one; those with a good one from there count elsewhere."""
-
-    scope = "anonymous"
-
-    def caller(self, request: Request | HttpRequest) -> str:
-        return address_of_caller(request)
-
-
-class SyncNowThrottle(SharedThrottle):
-    """Pushes of single records, per user: each may cost calls of Monday's quota."""
+class SyncNowThrottle(UserRateThrottle):
+    """Pushes of single records: each may cost calls of Monday's quota."""
 
     scope = "sync-to-monday"
 
@@ -186,13 +136,6 @@ def network_of(text: str) -> str:
     return str(address.ipv4_mapped or ip_network((address, 64), strict=False).network_address)
 
 
-def quotas_of(request: Request | HttpRequest) -> list[Quota]:
-    """Return the limits that a request was counted for, in this order."""
-    plain = getattr(request, "_request", request)
-    found: list[Quota] = plain.__dict__.setdefault("npd_quotas", [])
-    return found
-
-
 # How often a person may make us call Monday from a page: such a call goes before all others, so it has the
 # rate of pushes.
 
@@ -203,7 +146,7 @@ def monday_throttle_reason(request: HttpRequest) -> str:
     Where it may be, count the call and return "".
     """
     throttle = SyncNowThrottle()
-    if throttle.allow_request(cast("Any", request), None):
+    if throttle.allow_request(cast("Any", request), cast("Any", None)):
         return ""
     return f"You have asked Monday very often just now. Try again in {time_span(ceil(throttle.wait() or 60))}."
 

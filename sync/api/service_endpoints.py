@@ -12,18 +12,15 @@ from django.contrib.auth.views import redirect_to_login
 from django.db import Error, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.urls import reverse
-from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import conditional_page, require_safe
+from django.views.decorators.http import require_safe
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from prometheus_client.exposition import choose_encoder
 from rest_framework.exceptions import NotAuthenticated
 
-from sync.api.problems import post_only, problem
-from sync.api.request_rules import LimitedView, allowed, has_bearer_token
-from sync.kernel import counters
-from sync.kernel.periodic_jobs import ClockProblem, wrong_clocks
+from sync.api.errors import error_response, post_only
+from sync.api.views import HasAnyPermission, has_bearer_token
 from sync.outbox import notify
 from sync.queue import SyncQueueService
 from sync.records import inbox
@@ -36,13 +33,13 @@ DATABASE_DOWN = "The database doesn't answer: check DATABASE_URL and the server.
 
 
 def _refuse_stranger(request: HttpRequest, setting: str, code: str) -> JsonResponse | None:
-    """The problem of a request without the secret of this setting, or of an address whose secret isn't set."""
+    """The error of a request without the secret of this setting, or of an address whose secret isn't set."""
     secret = getattr(settings, setting)
     if not secret:
-        return problem(403, "closed", f"This address is closed: set {setting}, then send it as Bearer.")
+        return error_response(403, "closed", f"This address is closed: set {setting}, then send it as Bearer.")
     if has_bearer_token(request, secret):
         return None
-    answer = problem(401, code, f"Send “Authorization: Bearer …” with the value of {setting}.")
+    answer = error_response(401, code, f"Send “Authorization: Bearer …” with the value of {setting}.")
     answer.headers["WWW-Authenticate"] = "Bearer"
     return answer
 
@@ -57,23 +54,9 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 when all is well, else 503 with every reason.
-
-    A wrong clock is one only where scheduled jobs are discarded for it: rows go by the database's clock.
-    """
-    clocks = clock_problems()
-    discarding = [f"clock: {one.sentence}" for one in clocks if one.discards]
-    reasons = [*database_problems(), *broker_problems(), *discarding]
-    answer = {"ready": not reasons, "reasons": reasons, "clock": [one.sentence for one in clocks]}
-    return JsonResponse(answer, status=503 if reasons else 200)
-
-
-def clock_problems() -> list[ClockProblem]:
-    """The wrong clocks; none where the database, with which they are compared, is away."""
-    try:
-        return wrong_clocks()
-    except Error:
-        return []
+    """200 when all is well, else 503 with every reason."""
+    reasons = [*database_problems(), *broker_problems()]
+    return JsonResponse({"ready": not reasons, "reasons": reasons}, status=503 if reasons else 200)
 
 
 def database_problems() -> list[str]:
@@ -120,13 +103,12 @@ def metrics(request: HttpRequest) -> HttpResponse:
     """The installation's figures, from whichever process answers; needs METRICS_TOKEN."""
     if refused := _refuse_stranger(request, "METRICS_TOKEN", "metrics_token"):
         return refused
-    counters.flush_webhook_counts()
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     try:
         return HttpResponse(encode(REGISTRY), content_type=content_type)
     except (OperationalError, InterfaceError) as error:
         log.warning("database not reachable", error=type(error).__name__)
-        return problem(503, "no_database", DATABASE_DOWN)
+        return error_response(503, "no_database", DATABASE_DOWN)
 
 
 # `POST /cron/sync-queue`: works the queue where no worker runs, called by a scheduler.
@@ -158,29 +140,22 @@ def receive_webhook(request: HttpRequest, token: str | None = None) -> JsonRespo
     """
     if int(request.META.get("CONTENT_LENGTH") or 0) > inbox.MAX_BODY_BYTES:
         received = inbox.TOO_LARGE
-        counters.count_webhook(counters.REFUSED)
     else:
         received = inbox.receive(
             request.body, authorization=request.headers.get("Authorization"), path_token=token, path=request.path
         )
-    counters.flush_if_due()
     if received.code:
-        return problem(received.status, received.code, received.sentence)
+        return error_response(received.status, received.code, received.sentence)
     return JsonResponse(received.body, status=received.status)
 
 
-HasAnyPermission = allowed(lambda request, view: request.user.get_all_permissions())
-"""For an account with at least one permission; one without any has no business with the API."""
-
-
-@method_decorator(conditional_page, name="dispatch")
-class SchemaView(LimitedView, SpectacularAPIView):
-    """The schema as OpenAPI, in YAML or JSON; 304 where the caller has it already."""
+class SchemaView(SpectacularAPIView):
+    """The schema as OpenAPI, in YAML or JSON."""
 
     permission_classes = [HasAnyPermission]
 
 
-class DocsView(LimitedView, SpectacularSwaggerSplitView):
+class DocsView(SpectacularSwaggerSplitView):
     """The schema to read and try.
 
     Its script is a response of its own, because our CSP allows no inline script.

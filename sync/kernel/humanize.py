@@ -78,12 +78,6 @@ def utc_minute(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def utc_and_local(moment: datetime) -> str:
-    """Return the time of something fixed in UTC, and that time here: "00:00 UTC (01:00 CET)"."""
-    here, there = timezone.localtime(moment), f"{moment.astimezone(UTC):%H:%M} UTC"
-    return there if zone_name(here) == "UTC" else f"{there} ({time_of_day(moment)})"
-
-
 def zone_name(here: datetime) -> str:
     """Return what people call the zone at that moment: "CET", "CEST", or "UTC+3" where it has no letters."""
     name = here.tzname() or "UTC"

@@ -182,11 +182,10 @@ class ActionError(Exception):
     ├── Conflict           not as things are by now, or not as the page had shown them
     │   ├── RestoreError
     │   ├── CountChanged
-    │   ├── RefusalNoted   the one of them that stores what was told: repeated on what is shown then, it may be done
     │   └── PartiallyDone  the one of them after which something is done
     └── NotAllowed         not by this person
 
-    `code` names the reason for programs: it is the API's `code` (sync/api/problems.py).
+    `code` names the reason for programs: it is the API's `code` (sync/api/errors.py).
     """
 
     default_code: ClassVar[str] = "invalid"
@@ -225,10 +224,6 @@ class CountChanged(Conflict):
             "current number."
         )
         self.actual = actual
-
-
-class RefusalNoted(Conflict):
-    """Nothing was done, and it is stored that the person was told why: a rollback would refuse it for ever."""
 
 
 class PartiallyDone(Conflict):

@@ -215,7 +215,7 @@ def _record_answer(call: _MeteredCall, answer: Answer) -> None:
         _release_call(state, call)
         state.budget = state.budget.after_answer(answer, call.points, state.now, state.in_flight)
         spent = answer.complexity.query if answer.complexity else call.points
-        quota.record_usage(cost.entity_type, Decimal(1), kind=cost.kind, passes=int(first), points=spent)
+        quota.record_usage(cost.entity_type, Decimal(1), passes=int(first), points=spent)
         if cost.link_id is not None:
             quota.learn_costs(cost.link_id, cost.records, answer, writes=cost.writes, first=first)
     # Commands make calls of no board too, and a person reads their output.
@@ -260,7 +260,6 @@ def _record_failure(call: _MeteredCall, error: errors.ConnectorError) -> None:
         quota.record_usage(
             call.cost.entity_type,
             REJECTED_CALL_COST if limited else Decimal(1),
-            kind=call.cost.kind,
             passes=int(_mark_sent(call)),
             # Counted as spent where Monday may have run it.
             points=call.points if may_have_run else 0,

@@ -19,8 +19,7 @@ from django.db.models.functions import Greatest
 from sync.choices import Priority, StopCode
 from sync.clock import SyncNow
 from sync.connectors.base.connector import AccountInfo, CallReport
-from sync.kernel import counters, humanize
-from sync.kernel.counters import API_CALLS, API_POINTS, API_REJECTIONS, PRESENT_HOUR
+from sync.kernel import humanize
 from sync.kernel.db import fetch_rows, run_sql
 from sync.limits import rate_limits
 from sync.limits.rate_limits import (
@@ -46,40 +45,21 @@ from sync.outbox.pauses import IS_PAUSED
 
 USAGE_RETENTION = timedelta(days=8)
 
-QUOTA_CALLS = "quota_calls"
-"""What an hour's calls are stored as, for the charts: as the quota counts them, all boards together."""
-
-_ADD_USAGE = f"""
-    WITH hours AS (
-        INSERT INTO sync_hour_counts (hour, name, entity_type, value)
-        SELECT {PRESENT_HOUR}, '{QUOTA_CALLS}', '', %(calls)s::float8 WHERE %(calls)s > 0
-        ON CONFLICT (hour, name, entity_type) DO UPDATE SET value = sync_hour_counts.value + excluded.value)
+_ADD_USAGE = """
     INSERT INTO sync_api_usage (slot, entity_type, calls, passes, points, rejections)
     VALUES (date_trunc('minute', sync_now()), %(type)s, %(calls)s, %(passes)s, %(points)s, %(rejections)s)
     ON CONFLICT (slot, entity_type) DO UPDATE SET
         calls = sync_api_usage.calls + excluded.calls, passes = sync_api_usage.passes + excluded.passes,
         points = sync_api_usage.points + excluded.points,
         rejections = sync_api_usage.rejections + excluded.rejections
-"""  # noqa: S608 - made of literals of our own
+"""
 
 
-def record_usage(
-    entity_type: str, calls: Decimal, *, kind: str, passes: int = 0, points: int = 0, rejections: int = 0
-) -> None:
-    """Add one call to this minute's row, under the budget's lock.
-
-    `calls` is what it counts, `kind` what it was.
-    """
+def record_usage(entity_type: str, calls: Decimal, *, passes: int = 0, points: int = 0, rejections: int = 0) -> None:
+    """Add one call, which counts as `calls`, to this minute's row, under the budget's lock."""
     # The row of a minute is shared by all workers; the caller's lock on the budget keeps them from waiting here.
     run_sql(
         _ADD_USAGE, {"type": entity_type, "calls": calls, "passes": passes, "points": points, "rejections": rejections}
-    )
-    counters.increment(
-        [
-            counters.Increment(API_CALLS, entity_type, kind),
-            counters.Increment(API_POINTS, entity_type, value=points),
-            counters.Increment(API_REJECTIONS, entity_type, value=rejections),
-        ]
     )
 
 

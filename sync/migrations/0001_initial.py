@@ -141,6 +141,15 @@ class Migration(migrations.Migration):
             options={"db_table": "sync_board_links"},
         ),
         migrations.CreateModel(
+            name="CacheEntry",
+            fields=[
+                ("cache_key", models.CharField(max_length=255, primary_key=True, serialize=False)),
+                ("value", models.TextField()),
+                ("expires", models.DateTimeField(db_index=True)),
+            ],
+            options={"db_table": "sync_cache", "default_permissions": ()},
+        ),
+        migrations.CreateModel(
             name="Decision",
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
@@ -171,19 +180,6 @@ class Migration(migrations.Migration):
                 "db_table": "sync_decisions",
                 "ordering": ["-at", "-id"],
             },
-        ),
-        migrations.CreateModel(
-            name="ExternalId",
-            fields=[
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("entity_type", models.CharField(max_length=50)),
-                ("entity_id", models.UUIDField()),
-                ("source", models.CharField(max_length=50)),
-                ("value", models.CharField(max_length=255)),
-                ("at", models.DateTimeField(db_default=sync.clock.SyncNow())),
-                ("released_at", models.DateTimeField(blank=True, null=True)),
-            ],
-            options={"db_table": "sync_external_ids", "default_permissions": ()},
         ),
         migrations.CreateModel(
             name="FieldMapping",
@@ -246,17 +242,6 @@ class Migration(migrations.Migration):
                 ("problem_code", models.CharField(blank=True, db_default="", max_length=30)),
             ],
             options={"db_table": "sync_field_mappings", "ordering": ["link_id", "position", "id"]},
-        ),
-        migrations.CreateModel(
-            name="HourCount",
-            fields=[
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("hour", models.DateTimeField()),
-                ("name", models.CharField(max_length=80)),
-                ("entity_type", models.CharField(blank=True, db_default="", max_length=50)),
-                ("value", models.FloatField()),
-            ],
-            options={"db_table": "sync_hour_counts"},
         ),
         migrations.CreateModel(
             name="IgnoredItem",
@@ -344,30 +329,6 @@ class Migration(migrations.Migration):
                 ("settled_at", models.DateTimeField(blank=True, null=True, verbose_name="done at")),
             ],
             options={"verbose_name": "API write", "verbose_name_plural": "API writes", "db_table": "sync_intents"},
-        ),
-        migrations.CreateModel(
-            name="LatencyHour",
-            fields=[
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("hour", models.DateTimeField()),
-                ("entity_type", models.CharField(max_length=50)),
-                ("direction", models.CharField(max_length=20)),
-                ("bucket", models.SmallIntegerField()),
-                ("changes", models.IntegerField()),
-            ],
-            options={"db_table": "sync_latency_hours"},
-        ),
-        migrations.CreateModel(
-            name="MetricCount",
-            fields=[
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("name", models.CharField(max_length=80)),
-                ("entity_type", models.CharField(blank=True, db_default="", max_length=50)),
-                ("label", models.CharField(blank=True, db_default="", max_length=80)),
-                ("bucket", models.CharField(blank=True, db_default="", max_length=20)),
-                ("value", models.FloatField(db_default=0.0)),
-            ],
-            options={"db_table": "sync_metric_counts"},
         ),
         migrations.CreateModel(
             name="MondayAccount",
@@ -576,27 +537,11 @@ class Migration(migrations.Migration):
                 ("to_compare", models.IntegerField(db_default=0)),
                 ("progress", models.CharField(blank=True, db_default="", max_length=255)),
                 ("problem", models.TextField(blank=True, db_default="")),
-                ("owned_at", models.DateTimeField(db_default=sync.clock.SyncNow())),
                 ("changed_at", models.DateTimeField(db_default=sync.clock.SyncNow())),
                 ("token", models.UUIDField(blank=True, null=True)),
                 ("claimed_until", models.DateTimeField(blank=True, null=True)),
             ],
             options={"db_table": "sync_setup_drafts", "default_permissions": ()},
-        ),
-        migrations.CreateModel(
-            name="StoredAnswer",
-            fields=[
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("path", models.CharField(max_length=255)),
-                ("key", models.CharField(max_length=255)),
-                ("fingerprint", models.CharField(max_length=64)),
-                ("status", models.SmallIntegerField()),
-                ("content_type", models.CharField(max_length=100)),
-                ("headers", models.JSONField(default=dict)),
-                ("body", models.TextField(null=True)),
-                ("at", models.DateTimeField(db_default=sync.clock.SyncNow())),
-            ],
-            options={"db_table": "sync_stored_answers", "default_permissions": ()},
         ),
         migrations.CreateModel(
             name="StoredSecret",
@@ -951,18 +896,6 @@ class Migration(migrations.Migration):
             options={"db_table": "sync_write_loops"},
         ),
         migrations.CreateModel(
-            name="WrongClock",
-            fields=[
-                ("process", models.CharField(max_length=200, primary_key=True, serialize=False)),
-                (
-                    "seconds",
-                    models.FloatField(verbose_name="seconds ahead of the database's clock; negative behind it"),
-                ),
-                ("measured_at", models.DateTimeField(db_default=sync.clock.SyncNow())),
-            ],
-            options={"db_table": "sync_wrong_clocks", "default_permissions": ()},
-        ),
-        migrations.CreateModel(
             name="ApiBudget",
             fields=[
                 ("id", models.SmallIntegerField(db_default=1, primary_key=True, serialize=False)),
@@ -1179,31 +1112,11 @@ class Migration(migrations.Migration):
                 condition=models.Q(("fold_id__isnull", False)), fields=["fold_id"], name="sync_decisions_of_act"
             ),
         ),
-        migrations.AddConstraint(
-            model_name="externalid",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("released_at", None)),
-                fields=("entity_type", "source", "value"),
-                name="sync_external_ids_one_record_an_id",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="externalid",
-            constraint=models.UniqueConstraint(
-                fields=("entity_type", "entity_id", "source"), name="sync_external_ids_one_id_a_source"
-            ),
-        ),
         migrations.AddField(
             model_name="fieldmapping",
             name="link",
             field=models.ForeignKey(
                 on_delete=django.db.models.deletion.CASCADE, related_name="mappings", to="sync.boardlink"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="hourcount",
-            constraint=models.UniqueConstraint(
-                fields=("hour", "name", "entity_type"), name="sync_hour_counts_one_an_hour"
             ),
         ),
         migrations.AddConstraint(
@@ -1236,18 +1149,6 @@ class Migration(migrations.Migration):
             model_name="intent", index=models.Index(fields=["entity_id", "-created_at"], name="sync_intents_record")
         ),
         migrations.AddConstraint(
-            model_name="latencyhour",
-            constraint=models.UniqueConstraint(
-                fields=("hour", "entity_type", "direction", "bucket"), name="sync_latency_hours_one_a_step"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="metriccount",
-            constraint=models.UniqueConstraint(
-                fields=("name", "entity_type", "label", "bucket"), name="sync_metric_counts_one_a_series"
-            ),
-        ),
-        migrations.AddConstraint(
             model_name="mondayaccount",
             constraint=models.CheckConstraint(condition=models.Q(("id", 1)), name="sync_monday_account_one_row"),
         ),
@@ -1276,22 +1177,12 @@ class Migration(migrations.Migration):
             model_name="queuepause",
             constraint=models.UniqueConstraint(fields=("entity_type",), name="sync_queue_pauses_one_a_board"),
         ),
-        migrations.AddField(
+        migrations.AddConstraint(
             model_name="setupdraft",
-            name="owner",
-            field=models.ForeignKey(
-                blank=True,
-                null=True,
-                on_delete=django.db.models.deletion.SET_NULL,
-                related_name="+",
-                to=settings.AUTH_USER_MODEL,
-            ),
-        ),
-        migrations.AddField(
-            model_name="storedanswer",
-            name="user",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE, related_name="+", to=settings.AUTH_USER_MODEL
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("board_id", ""), _negated=True),
+                fields=("board_id",),
+                name="sync_setup_drafts_one_type_a_board",
             ),
         ),
         migrations.AddField(
@@ -1424,18 +1315,6 @@ class Migration(migrations.Migration):
                 ),
             ),
         ),
-        migrations.CreateModel(
-            name="SyncState",
-            fields=[],
-            options={
-                "verbose_name": "sync state",
-                "verbose_name_plural": "sync states",
-                "proxy": True,
-                "indexes": [],
-                "constraints": [],
-            },
-            bases=("sync.syncmetadata",),
-        ),
         migrations.AddIndex(
             model_name="syncqueue",
             index=models.Index(
@@ -1528,20 +1407,6 @@ class Migration(migrations.Migration):
             model_name="tombstone",
             constraint=models.UniqueConstraint(
                 fields=("entity_type", "entity_id"), name="sync_tombstones_one_a_record"
-            ),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name="tombstone",
-            trigger=pgtrigger.compiler.Trigger(
-                name="sync_external_ids_released",
-                sql=pgtrigger.compiler.UpsertTriggerSql(
-                    func="\n    IF NEW.state = 'restored' THEN\n        UPDATE sync_external_ids AS former SET released_at = NULL\n        WHERE former.entity_type = NEW.entity_type AND former.entity_id = NEW.entity_id\n            AND former.released_at IS NOT NULL AND NOT EXISTS (\n                SELECT 1 FROM sync_external_ids AS other\n                WHERE other.entity_type = former.entity_type AND other.source = former.source\n                    AND other.value = former.value AND other.released_at IS NULL);\n    ELSIF TG_OP = 'INSERT' OR NEW.deleted_at IS DISTINCT FROM OLD.deleted_at THEN\n        UPDATE sync_external_ids SET released_at = sync_now()\n        WHERE entity_type = NEW.entity_type AND entity_id = NEW.entity_id AND released_at IS NULL;\n    END IF;\n    RETURN NULL;\n",
-                    hash="e55cb2ebbadaa2d60f6e260aeaaeacdeef9d7568",
-                    operation='INSERT OR UPDATE OF "state", "deleted_at"',
-                    pgid="pgtrigger_sync_external_ids_released_f20d4",
-                    table="sync_tombstones",
-                    when="AFTER",
-                ),
             ),
         ),
         migrations.AddIndex(
@@ -1662,21 +1527,6 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="notification",
             constraint=models.UniqueConstraint(fields=("receiver", "incident"), name="sync_notifications_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="setupdraft",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("board_id", ""), _negated=True),
-                fields=("board_id",),
-                name="sync_setup_drafts_one_type_a_board",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="storedanswer", index=models.Index(fields=["at"], name="sync_stored_answers_by_age")
-        ),
-        migrations.AddConstraint(
-            model_name="storedanswer",
-            constraint=models.UniqueConstraint(fields=("user", "path", "key"), name="sync_stored_answers_one_a_key"),
         ),
         migrations.AddConstraint(
             model_name="storedsecret",

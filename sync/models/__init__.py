@@ -1,6 +1,6 @@
 """The engine's tables."""
 
-from sync.models.api_clients import ApiToken, ExternalId, RequestCount, StoredAnswer
+from sync.models.api_clients import ApiToken, CacheEntry, RequestCount
 from sync.models.board_link import (
     ApiBudget,
     ApiReservation,
@@ -8,14 +8,11 @@ from sync.models.board_link import (
     BoardLease,
     BoardLink,
     FieldMapping,
-    HourCount,
-    LatencyHour,
-    MetricCount,
     MondayAccount,
     StoredSecret,
 )
 from sync.models.followers import Incident, Notification, NotificationReceiver
-from sync.models.jobs import ExportFormat, QueuePause, SetupDraft, SetupState, SyncQueue, WrongClock
+from sync.models.jobs import ExportFormat, QueuePause, SetupDraft, SetupState, SyncQueue
 from sync.models.state import (
     ApprovalRequest,
     AwaitedRelation,
@@ -35,10 +32,10 @@ from sync.models.synced_model import LongTextField, SyncedModel, track_history
 
 __all__ = [
     "ApiBudget", "ApiReservation", "ApiToken", "ApiUsage", "ApprovalRequest", "AwaitedRelation",
-    "BoardLease", "BoardLink", "Decision", "ExportFormat", "ExternalId", "FieldMapping", "HourCount", "IgnoredItem",
+    "BoardLease", "BoardLink", "CacheEntry", "Decision", "ExportFormat", "FieldMapping", "IgnoredItem",
     "Incident", "Intent", "IntentState",
-    "LatencyHour", "LongTextField", "MetricCount", "MondayAccount", "Notification", "NotificationReceiver",
-    "QueuePause", "RequestCount", "SetupDraft", "SetupState", "StoredAnswer", "StoredSecret", "SyncMetadata",
+    "LongTextField", "MondayAccount", "Notification", "NotificationReceiver",
+    "QueuePause", "RequestCount", "SetupDraft", "SetupState", "StoredSecret", "SyncMetadata",
     "SyncQueue", "SyncState", "SyncedModel", "Tombstone", "UnmatchedItem", "Verification", "WebhookEvent",
-    "WriteLoop", "WrongClock", "track_history",
+    "WriteLoop", "track_history",
 ]  # fmt: skip

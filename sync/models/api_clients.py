@@ -1,5 +1,4 @@
-"""Programs that use the API: their tokens, how often each caller has asked, their own ids of our records, and answers
-to repeated requests.
+"""Programs that use the API: their tokens, and how often each caller has asked.
 
 Only a hash of a token's text is stored. SHA-512 without a salt suits a text of 256 random bits, which nobody can guess.
 """
@@ -11,22 +10,19 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import ClassVar
 
-import pgtrigger
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
-from django.db.models import Case, Q, Value, When
+from django.db.models import Q
 from rest_framework.authtoken.models import Token as ClearTextToken
 
 from sync.choices import TokenScope, TokenState
 from sync.clock import SyncNow, sync_now
 from sync.kernel.humanize import CONTROL_CHARACTERS
 from sync.kernel.messages import ActionError, Conflict
-from sync.models.state import Tombstone
 
 ALL_SCOPES = tuple(TokenScope.values)
 PREFIX = "npd_"
@@ -204,15 +200,6 @@ class ApiToken(models.Model):
             return TokenState.EXPIRED
         return TokenState.ACTIVE
 
-    @staticmethod
-    def state_expression(now: datetime) -> Case:
-        """Return what `state_at` says, for a query."""
-        return Case(
-            When(revoked_at__isnull=False, then=Value(TokenState.REVOKED)),
-            When(expires_at__lte=now, then=Value(TokenState.EXPIRED)),
-            default=Value(TokenState.ACTIVE),
-        )
-
     def rotate(self, grace: timedelta = timedelta()) -> str:
         """Give it a new text, and return that; the one until now opens the API for `grace`, up to 24 hours.
 
@@ -249,10 +236,7 @@ class ApiToken(models.Model):
 
 
 class RequestCount(models.Model):
-    """How often one caller has asked in the window that ends at `ends_at`; `key` names the limit and the caller.
-
-    The table is unlogged: a count costs no write to the disk, and a crash of PostgreSQL begins all windows anew.
-    """
+    """How often one caller has asked in the window that ends at `ends_at`; `key` names the limit and the caller."""
 
     key = models.CharField(primary_key=True, max_length=100)
     requests = models.PositiveBigIntegerField()
@@ -266,101 +250,16 @@ class RequestCount(models.Model):
         return self.key
 
 
-# What programs that write leave: their own ids of our records, and answers to repeated requests.
+class CacheEntry(models.Model):
+    """The table of Django's cache in the database (settings.CACHES)."""
 
-
-SOURCE_LENGTH, VALUE_LENGTH = 50, 255
-
-
-class ExternalId(models.Model):
-    """What another system (`source`) calls a record.
-
-    `released_at` is set while the record is deleted: the id is free for another record, and comes back with this
-    one if it is restored meanwhile. A trigger of the tombstones does both, whichever way the record is deleted.
-    """
-
-    id = models.BigAutoField(primary_key=True)
-    entity_type = models.CharField(max_length=50)
-    entity_id = models.UUIDField()
-    source = models.CharField(max_length=SOURCE_LENGTH)
-    value = models.CharField(max_length=VALUE_LENGTH)
-    at = models.DateTimeField(db_default=SyncNow())
-    released_at = models.DateTimeField(null=True, blank=True)
+    cache_key = models.CharField(primary_key=True, max_length=255)
+    value = models.TextField()
+    expires = models.DateTimeField(db_index=True)
 
     class Meta:
-        db_table = "sync_external_ids"
-        # Who may see or change them is whoever may see or change the record.
+        db_table = "sync_cache"
         default_permissions = ()
-        constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.UniqueConstraint(
-                fields=["entity_type", "source", "value"],
-                condition=Q(released_at=None),
-                name="sync_external_ids_one_record_an_id",
-            ),
-            models.UniqueConstraint(
-                fields=["entity_type", "entity_id", "source"], name="sync_external_ids_one_id_a_source"
-            ),
-        ]
 
     def __str__(self) -> str:
-        return f"{self.source}:{self.value}"
-
-
-class StoredAnswer(models.Model):
-    """What the first request under an Idempotency-Key was answered, for the same request once more.
-
-    Written in the transaction of what the request did. `fingerprint` is a keyed hash of its body and query;
-    `body` is null where the answer held a secret, which is not kept.
-    """
-
-    id = models.BigAutoField(primary_key=True)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
-    path = models.CharField(max_length=255)
-    key = models.CharField(max_length=255)
-    fingerprint = models.CharField(max_length=64)
-    status = models.SmallIntegerField()
-    content_type = models.CharField(max_length=100)
-    headers: models.JSONField[dict[str, str], dict[str, str]] = models.JSONField(default=dict)
-    body = models.TextField(null=True)
-    at = models.DateTimeField(db_default=SyncNow())
-
-    class Meta:
-        db_table = "sync_stored_answers"
-        # No page lists these rows: they are one program's own.
-        default_permissions = ()
-        constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.UniqueConstraint(fields=["user", "path", "key"], name="sync_stored_answers_one_a_key")
-        ]
-        indexes: ClassVar[list[models.Index]] = [
-            # Serves their deletion after a day.
-            models.Index(fields=["at"], name="sync_stored_answers_by_age")
-        ]
-
-    def __str__(self) -> str:
-        return f"answer to {self.path}"
-
-
-RELEASE_EXTERNAL_IDS = """
-    IF NEW.state = 'restored' THEN
-        UPDATE sync_external_ids AS former SET released_at = NULL
-        WHERE former.entity_type = NEW.entity_type AND former.entity_id = NEW.entity_id
-            AND former.released_at IS NOT NULL AND NOT EXISTS (
-                SELECT 1 FROM sync_external_ids AS other
-                WHERE other.entity_type = former.entity_type AND other.source = former.source
-                    AND other.value = former.value AND other.released_at IS NULL);
-    ELSIF TG_OP = 'INSERT' OR NEW.deleted_at IS DISTINCT FROM OLD.deleted_at THEN
-        UPDATE sync_external_ids SET released_at = sync_now()
-        WHERE entity_type = NEW.entity_type AND entity_id = NEW.entity_id AND released_at IS NULL;
-    END IF;
-    RETURN NULL;
-"""
-
-# Here and not in the tombstones' own Meta, whose module need not know this table.
-pgtrigger.register(
-    pgtrigger.Trigger(
-        name="sync_external_ids_released",
-        when=pgtrigger.After,
-        operation=pgtrigger.Insert | pgtrigger.UpdateOf("state", "deleted_at"),  # type: ignore[no-untyped-call]
-        func=RELEASE_EXTERNAL_IDS,
-    )
-)(Tombstone)
+        return self.cache_key

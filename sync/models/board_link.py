@@ -1,6 +1,6 @@
 """Which model is synced with which board, column by column, and which worker may write there now; the account of
 all boards, the quota that all workers share, and the secrets with which it is reached: those entered on a page or given
-by Monday, encrypted; and the counters of all processes.
+by Monday, encrypted.
 """
 
 from __future__ import annotations
@@ -217,7 +217,7 @@ class StoredSecret(models.Model):
         return str(self.get_name_display())
 
 
-# The API quota that all workers share, and the counters of all processes.
+# The API quota that all workers share.
 
 
 class ApiBudget(models.Model):
@@ -288,78 +288,3 @@ class ApiUsage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.slot:%Y-%m-%d %H:%M} {self.entity_type} {self.calls} calls"
-
-
-class MetricCount(models.Model):
-    """One number of one metric; `bucket` is a histogram's upper bound in seconds, "sum", or empty.
-
-    A board's rows are written under its lease only, so that workers never wait for each other.
-    """
-
-    id = models.BigAutoField(primary_key=True)
-    name = models.CharField(max_length=80)
-    entity_type = models.CharField(max_length=50, blank=True, db_default="")
-    label = models.CharField(max_length=80, blank=True, db_default="")
-    bucket = models.CharField(max_length=20, blank=True, db_default="")
-    value = models.FloatField(db_default=0.0)
-
-    class Meta:
-        db_table = "sync_metric_counts"
-        constraints: ClassVar[list[models.BaseConstraint]] = [
-            # The target of the upsert that adds to it.
-            models.UniqueConstraint(
-                fields=["name", "entity_type", "label", "bucket"], name="sync_metric_counts_one_a_series"
-            )
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.entity_type} {self.label} {self.bucket}: {self.value}"
-
-
-class HourCount(models.Model):
-    """What happened in one hour, for the charts of the first page: failures, and API calls as the quota counts them.
-
-    `name` is a metric of sync/kernel/counters.py, or `quota_calls`. Added to in the statements that add to the sums.
-    """
-
-    id = models.BigAutoField(primary_key=True)
-    hour = models.DateTimeField()
-    name = models.CharField(max_length=80)
-    entity_type = models.CharField(max_length=50, blank=True, db_default="")
-    value = models.FloatField()
-
-    class Meta:
-        db_table = "sync_hour_counts"
-        constraints: ClassVar[list[models.BaseConstraint]] = [
-            # The target of the upsert that adds to it; its first column serves a chart's time.
-            models.UniqueConstraint(fields=["hour", "name", "entity_type"], name="sync_hour_counts_one_an_hour")
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.hour:%Y-%m-%d %H} {self.name} {self.entity_type}: {self.value}"
-
-
-class LatencyHour(models.Model):
-    """How many changes of one hour were on their way for about so long; one row for each step of the scale.
-
-    `bucket` is a step of sync/kernel/counters.py. Written under the board's lease, as the sums above are.
-    """
-
-    id = models.BigAutoField(primary_key=True)
-    hour = models.DateTimeField()
-    entity_type = models.CharField(max_length=50)
-    direction = models.CharField(max_length=20)
-    bucket = models.SmallIntegerField()
-    changes = models.IntegerField()
-
-    class Meta:
-        db_table = "sync_latency_hours"
-        constraints: ClassVar[list[models.BaseConstraint]] = [
-            # The target of the upsert that adds to it; its first column serves "the last 24 hours".
-            models.UniqueConstraint(
-                fields=["hour", "entity_type", "direction", "bucket"], name="sync_latency_hours_one_a_step"
-            )
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.hour:%Y-%m-%d %H} {self.entity_type} {self.direction}, step {self.bucket}: {self.changes}"

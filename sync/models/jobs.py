@@ -10,7 +10,6 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
@@ -175,8 +174,8 @@ class SetupDraft(models.Model):
     `fields` the person's choices, {key: {column, direction, rule}}, where the column is an id, empty, or MAKE for one
     to be created. `answers` say which item belongs to a record with a name like an item's: the item's id, NEW or OUT.
     `sync_filter` says which records and items are synced, `groups` names the board's groups by id. `found` is the
-    result of the comparison, of which `compared` of `to_compare` are done, `outcome` that of the run. Only its `owner`
-    changes it; another person takes it over first. A worker has it by `token` until `claimed_until`.
+    result of the comparison, of which `compared` of `to_compare` are done, `outcome` that of the run, with who
+    confirmed it (`by`). A worker has it by `token` until `claimed_until`.
     """
 
     entity_type = models.CharField(max_length=50, primary_key=True)
@@ -199,10 +198,6 @@ class SetupDraft(models.Model):
     to_compare = models.IntegerField(db_default=0)
     progress = models.CharField(max_length=255, blank=True, db_default="")
     problem = models.TextField(blank=True, db_default="")
-    owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
-    )
-    owned_at = models.DateTimeField(db_default=SyncNow())
     changed_at = models.DateTimeField(db_default=SyncNow())
     token = models.UUIDField(null=True, blank=True)
     claimed_until = models.DateTimeField(null=True, blank=True)
@@ -230,18 +225,3 @@ class SetupDraft(models.Model):
 class ExportFormat(models.TextChoices):
     CSV = "csv", "CSV"
     XLSX = "xlsx", "Excel (XLSX)"
-
-
-class WrongClock(models.Model):
-    """A process whose clock differs from the database's, as it last measured itself (sync/kernel/periodic_jobs.py)."""
-
-    process = models.CharField(primary_key=True, max_length=200)
-    seconds = models.FloatField("seconds ahead of the database's clock; negative behind it")
-    measured_at = models.DateTimeField(db_default=SyncNow())
-
-    class Meta:
-        db_table = "sync_wrong_clocks"
-        default_permissions = ()
-
-    def __str__(self) -> str:
-        return f"clock of {self.process}"

@@ -29,47 +29,11 @@ JIRA = "jira"
 """The system in whose rows the remote id is called `jira_id`."""
 
 
-class SyncMetadataQuerySet(models.QuerySet["SyncMetadata"]):
-    """Sync states, which can be asked for by `jira_id` too."""
-
-    def filter(self, *args: Any, **kwargs: Any) -> SyncMetadataQuerySet:
-        """Narrow; `jira_id` and its lookups mean the remote id of a row of Jira's."""
-        return super().filter(_by_columns(models.Q(*args, **kwargs)))
-
-    def exclude(self, *args: Any, **kwargs: Any) -> SyncMetadataQuerySet:
-        """Leave out; `jira_id` as in `filter`."""
-        return super().exclude(_by_columns(models.Q(*args, **kwargs)))
-
-    def stale(self, older_than: timedelta) -> SyncMetadataQuerySet:
-        """Those whose last success is longer ago than this, or never was; skipped ones are not meant to be synced."""
-        long_ago = models.Q(last_successful_sync__lt=SyncNow() - older_than)
-        return self.filter(long_ago | models.Q(last_successful_sync=None)).exclude(sync_status=SyncStatus.SKIPPED)
-
-
-def _by_columns(condition: models.Q) -> models.Q:
-    """The same condition by the columns of the table, in which `jira_id` is none."""
-    found = models.Q(_connector=condition.connector, _negated=condition.negated)
-    for child in condition.children:
-        if isinstance(child, models.Q):
-            found.children.append(_by_columns(child))
-            continue
-        pair: Any = child
-        name, _, lookup = pair[0].partition("__") if isinstance(pair, tuple) else ("", "", "")
-        if name != "jira_id":
-            found.children.append(child)
-        elif pair[1] is None or (lookup == "isnull" and pair[1]):
-            found.children.append(~models.Q(system=JIRA, remote_id__isnull=False))
-        else:
-            key = f"remote_id__{lookup}" if lookup else "remote_id"
-            found.children.append(models.Q(("system", JIRA), (key, pair[1])))
-    return found
-
-
-class SyncMetadataManager(models.Manager.from_queryset(SyncMetadataQuerySet)):  # type: ignore[misc]
+class SyncMetadataManager(models.Manager["SyncMetadata"]):
     def of(self, entity_type: str, ids: Iterable[uuid.UUID | str] | None = None) -> models.QuerySet[SyncMetadata]:
         """Return those of a type's records towards Monday: of all, or of these, as far as they are stored."""
-        found: models.QuerySet[SyncMetadata] = self.filter(entity_type=entity_type, system="monday")
-        return found if ids is None else found.filter(entity_id__any_of=[str(entity_id) for entity_id in ids])
+        states = self.filter(entity_type=entity_type, system="monday")
+        return states if ids is None else states.filter(entity_id__any_of=[str(entity_id) for entity_id in ids])
 
 
 class SyncMetadata(models.Model):
@@ -213,13 +177,8 @@ class SyncMetadata(models.Model):
         self.system, self.remote_id = JIRA, value
 
 
-class SyncState(SyncMetadata):
-    """The other name of the ledger, by which code of other systems knows it."""
-
-    class Meta:
-        proxy = True
-        verbose_name = "sync state"
-        verbose_name_plural = "sync states"
+SyncState = SyncMetadata
+"""The other name of the table, by which code of other systems knows it."""
 
 
 class Decision(models.Model):

@@ -14,7 +14,6 @@ from pghistory.core import event_models
 
 from sync import registry
 from sync.kernel import process
-from sync.kernel.counters import HOURLY_DAYS
 from sync.kernel.db import fetch_rows, run_sql
 from sync.kernel.secret_texts import encrypted_anew
 from sync.models import NotificationReceiver, StoredSecret
@@ -34,9 +33,6 @@ BATCH_SIZE = 1_000
 
 SWEEP_OVERLAP = "1 hour"
 """A sweep reads this much before its cursor again, and knows by these rows what isn't new."""
-
-ANSWER_DAYS = 1
-"""As long as a program may repeat a request under its Idempotency-Key (sync/api/preconditions.py)."""
 
 COUNT_DAYS = 1
 """Of windows of the API's limits that have ended; the longest rate counts by the day."""
@@ -125,8 +121,6 @@ def retention_rules() -> list[RetentionRule]:
         RetentionRule("jobs", "sync_queue", f"old.status = 'completed' AND old.finished_at < {_AGE}",
                       settings.QUEUE_DAYS),
         RetentionRule("verifications", "sync_verifications", f"old.at < {_AGE}", history),
-        RetentionRule("latencies", "sync_latency_hours", f"old.hour < {_AGE}", HOURLY_DAYS),
-        RetentionRule("hourly counts", "sync_hour_counts", f"old.hour < {_AGE}", HOURLY_DAYS),
         RetentionRule("approval requests", "sync_approval_requests",
                       f"old.state <> ALL (%(open)s) AND coalesce(old.decided_at, old.at) < {_AGE}", history,
                       params={"open": [str(state) for state in OPEN_REQUEST_STATES]}),
@@ -136,12 +130,6 @@ def retention_rules() -> list[RetentionRule]:
         RetentionRule("incidents", "sync_incidents",
                       f"old.gone_at < {_AGE} AND NOT EXISTS (SELECT FROM sync_notifications WHERE "
                       "incident_id = old.id)", settings.INCIDENT_DAYS),
-        RetentionRule("stored answers", "sync_stored_answers", f"old.at < {_AGE}", ANSWER_DAYS),
-        # A deleted record can be restored as long as its tombstone is kept, with the ids that others call it by.
-        RetentionRule("external ids of deleted records", "sync_external_ids",
-                      f"""old.released_at < {_AGE} AND NOT EXISTS (SELECT FROM sync_tombstones AS gone
-                      WHERE gone.entity_type = old.entity_type AND gone.entity_id = old.entity_id)""",
-                      settings.TOMBSTONE_DAYS),
         RetentionRule("request counts", "sync_request_counts", f"old.ends_at < {_AGE}", COUNT_DAYS, key="key"),
         RetentionRule("API tokens", "sync_api_tokens", f"least(old.revoked_at, old.expires_at) < {_AGE}",
                       ENDED_TOKEN_DAYS),

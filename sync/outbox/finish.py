@@ -10,7 +10,6 @@ from django.db import IntegrityError, transaction
 
 from sync.choices import Cause, QueueStatus
 from sync.clock import SyncNow
-from sync.kernel.counters import FAILED_ATTEMPTS, FAILED_JOBS, Increment, increment
 from sync.kernel.db import run_sql
 from sync.kernel.secret_texts import without_secrets
 from sync.models import SyncQueue
@@ -113,8 +112,6 @@ def fail(rows: Sequence[SyncQueue], token: UUID, error: str) -> bool:
     complete([row for row in counted_rows if row.id != leading.id], token, f"superseded by #{leading.id}")
     release([row for row in rows if row not in counted_rows], token, "")
     is_final = leading.attempts >= leading.max_attempts
-    board = leading.entity_type
-    increment([Increment(FAILED_ATTEMPTS, board), Increment(FAILED_JOBS, board, value=float(is_final))])
     if is_final:
         SyncQueue.objects.filter(pk=leading.pk, lease_token=token, status=QueueStatus.IN_PROGRESS).update(
             status=QueueStatus.FAILED, finished_at=SyncNow(), lease_token=None, error_message=error

@@ -119,11 +119,6 @@ def pause_sentence(found: QueuePause) -> str:
     return f"Paused by {found.paused_by} since {humanize.day_and_time(found.paused_at)}{why}."
 
 
-def pause_target(entity_type: str = "") -> str:
-    """Name what is paused, as a sentence's object: “everything”, “the contact board”."""
-    return f"the {entity_type} board" if entity_type else "everything"
-
-
 def _check_known(entity_type: str) -> None:
     known = [spec.entity_type for spec in registry.entities()]
     if entity_type and entity_type not in known:

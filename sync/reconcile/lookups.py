@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import F, Func, TextField, Value, Window, prefetch_related_objects
-from django.db.models.functions import Lower, RowNumber
+from django.db.models import F, Func, TextField, Value, prefetch_related_objects
+from django.db.models.functions import Lower
 
 from sync import connectors, registry
 from sync.clock import SyncNow
@@ -110,37 +110,9 @@ def complete_phone(text: str, country: str = "", known_region: str = "") -> str:
     return convert.from_text(text, {"phone": text})["phone"] or ""
 
 
-def records_saying(model: type[SyncedModel], field: str, text: str) -> Sequence[SyncedModel]:
-    """Return the records whose field says this, as items are matched; case counts where one says just so."""
-    key = str(canonical_value(model.entity_type(), field, text))
-    records = model._default_manager.annotate(match_key=Lower(canonical_expression(field)))
-    found = list(records.filter(match_key=Lower(Value(key))).order_by("pk")) if key else []
-    exact = [one for one in found if str(canonical_value(model.entity_type(), field, getattr(one, field))) == key]
-    return exact or found
-
-
 def match_key(entity_type: str, field: str, value: Any) -> str:
     """Return by what two records that say this count as one, in whichever case; empty for no value."""
     return str(canonical_value(entity_type, field, value)).lower()
-
-
-def records_sharing(
-    model: type[SyncedModel], field: str, values: Iterable[Any], most: int
-) -> Mapping[str, Sequence[UUID]]:
-    """Return which records say each of these values, by its match key, at most so many of one; one query for all."""
-    entity_type = model.entity_type()
-    keys = {key for value in values if (key := match_key(entity_type, field, value))}
-    found: dict[str, list[UUID]] = {key: [] for key in keys}
-    if not keys:
-        return found
-    said = model._default_manager.annotate(match_key=Lower(canonical_expression(field)))
-    # Ten thousand may share an address.
-    numbered = said.filter(match_key__in=[Lower(Value(key)) for key in keys]).annotate(
-        number=Window(RowNumber(), partition_by=F("match_key"), order_by="pk")
-    )
-    for pk, value in numbered.filter(number__lte=most).order_by("pk").values_list("pk", field):
-        found.setdefault(match_key(entity_type, field, value), []).append(pk)
-    return found
 
 
 # Related records and edit times: what the decision on fields lacks, read for all records of a pass together.

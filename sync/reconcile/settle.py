@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial, reduce
 from operator import or_
 from typing import Any, TypeVar
@@ -46,7 +46,6 @@ from sync.choices import (
 )
 from sync.clock import SyncNow, sync_now
 from sync.kernel.conflict_store import KIND_IDENTITY, ConflictReport, current_store
-from sync.kernel.counters import PASSES, RECORDS_PROCESSED, Increment, Latency, increment, observe_latency
 from sync.kernel.db import retry_on_lock_timeout, update_many
 from sync.kernel.messages import RestoreError
 from sync.models import (
@@ -70,16 +69,7 @@ from sync.outbox.claim import Lease, claim_records
 from sync.outbox.pauses import locked_pause
 from sync.outbox.queue_rows import enqueue_item_many, enqueue_many
 from sync.reconcile import deleted_records, gather, settlement
-from sync.reconcile.changes import (
-    Changes,
-    RecordChanges,
-    changes,
-    dropped,
-    loops_of,
-    pass_result,
-    record_changes,
-    statuses,
-)
+from sync.reconcile.changes import Changes, RecordChanges, changes, dropped, loops_of, record_changes, statuses
 from sync.reconcile.duplicates import (
     DuplicateItem,
     DuplicateResult,
@@ -103,7 +93,6 @@ from sync.reconcile.unconfirmed_writes import CreatePlan, Fate, may_link
 from sync.reconcile.writes import NOTHING_SENT, Answers, end_open
 from sync.records.approvals import OPEN_REQUEST_STATES
 from sync.records.authors import deletion_authors, latest_edits, monday_users, users_of
-from sync.records.external_ids import inherit_external_ids
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import exclude_match, ignore_item
 from sync.records.tombstones import NEW_ITEM, enqueue_tombstones, restore_record, set_late_item
@@ -305,8 +294,6 @@ def _merge_records(run: PassRun, plan: AnswerPlan, by: str) -> None:
     assert other_id is not None
     made = run.records.get(pk=made_id)  # an answer before this one may have given it its item
     copy(made).delete()
-    # Else a system that knows the deleted one would make it anew.
-    inherit_external_ids(run.entity_type, made_id, other_id)
     if plan.hands_over:
         run.records.filter(pk=other_id).update(monday_id=made.monday_id)
     cause = {"by": by, "causes": ["person"], "rule": "they are the same"}
@@ -707,9 +694,7 @@ def settle_records(run: PassRun, facts: PassFacts, plan: Plan, answers: Answers)
 
     def attempt() -> Plan:
         found = _settle_all(run, facts, plan, answers) if plan.records else Changes()
-        settled = plan.with_records(one.plan for one in found.records)
-        _count_pass(run, settled, found.records)
-        return settled
+        return plan.with_records(one.plan for one in found.records)
 
     return run.in_transaction(attempt, **undo_context(plan.records.values()))
 
@@ -952,43 +937,3 @@ def _enqueue_pointing(run: PassRun, ids: Sequence[UUID]) -> None:
             pks = list(spec.model._default_manager.filter(pointing).order_by("pk").values_list("pk", flat=True))
             if pks:
                 enqueue_many(spec.entity_type, pks, cause=Cause.DEPENDENCY, priority=Priority.SWEEP)
-
-
-# What a pass did, in numbers, for the counts behind `/metrics`.
-
-
-def _count_pass(run: PassRun, plan: Plan, records: Sequence[RecordChanges]) -> None:
-    """Add the pass to the installation's counts; part of the transaction that settles it."""
-    board, result = run.entity_type, pass_result(plan)
-    counts = {"completed": result.completed, "failed": result.failed, "waiting": result.waiting}
-    increment([Increment(PASSES, board), *(Increment(RECORDS_PROCESSED, board, how, n) for how, n in counts.items())])
-    deliveries = list(_deliveries(records))
-    now = sync_now() if deliveries else None
-    latencies = [Latency(direction, (now - since).total_seconds()) for direction, since in deliveries if now]
-    observe_latency(board, latencies)
-
-
-def _deliveries(records: Sequence[RecordChanges]) -> Iterator[tuple[QueueDirection, datetime]]:
-    """What this pass carried over which way, and since when each change had been on its way.
-
-    A save that was written into a row that waited already counts from that row's first save: for so long the other
-    side has lacked something. What a sweep found, or a person asked for, has no such beginning and isn't counted, and
-    what a set-up loaded is nobody's edit.
-    """
-    saves = {
-        one.id: [
-            row.id
-            for row in one.plan.facts.claim.rows
-            if row.direction == QueueDirection.TO_MONDAY and row.causes & (Cause.SAVE | Cause.SETUP) == Cause.SAVE
-        ]
-        for one in records
-        if one.answer.item is not None
-    }
-    # In one query: claims don't read it, and asked for row by row it would be one each.
-    ids = [row_id for of_record in saves.values() for row_id in of_record]
-    created = dict(SyncQueue.objects.filter(id__in=ids).values_list("id", "created_at")) if ids else {}
-    for plan in [one.plan for one in records if one.plan.outcome is Outcome.SETTLED]:
-        if saved := [created[row_id] for row_id in saves.get(plan.id, ()) if row_id in created]:
-            yield QueueDirection.TO_MONDAY, min(saved)
-        if plan.facts.events and any(line.kind == "pull" for line in plan.log):
-            yield QueueDirection.TO_NPD, min(event.received_at for event in plan.facts.events)

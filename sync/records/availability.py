@@ -61,11 +61,10 @@ _JOBS = f"""
 _FINISHED = f"""
     UNION ALL
     SELECT entity_type, status, CASE priority WHEN {Priority.LOAD.value} THEN '{LOADED}' ELSE status END AS phase,
-        0, count(*),
-        date_bin('1 hour', finished_at, timestamptz '2001-01-01 00:00:00+00') AS hour, 0, ''
+        0, count(*), NULL::timestamptz, 0, ''
     FROM sync_queue
     WHERE status = 'completed' AND finished_at > %(now)s - interval '24 hours' AND finished_at <= %(now)s
-    GROUP BY 1, 2, phase, hour
+    GROUP BY 1, 2, phase
 """  # noqa: S608 - made of the constants above
 
 
@@ -75,7 +74,7 @@ class JobCount:
 
     `phase` is what pending ones wait for: ready (their time has come), backoff, deferred; of completed ones of a load
     of many records it is loaded, of others the status.
-    `first` is when the first could be worked, of those in progress when it was claimed, of completed ones the hour;
+    `first` is when the first could be worked, of those in progress when it was claimed;
     `of_items` how many of the pending ones are about items that no record has; `reason` why the deferred wait, of which
     each is of a kind of its own.
     """

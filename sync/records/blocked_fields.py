@@ -8,8 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import OuterRef, Q, QuerySet, TextField
-from django.db.models.functions import Cast
+from django.db.models import QuerySet
 
 from sync import registry
 from sync.choices import BlockedCode
@@ -159,12 +158,7 @@ class ThrottledField:
 
 
 def throttled_fields() -> QuerySet[WriteLoop]:
-    return WriteLoop.objects.annotate(record=Cast("entity_id", TextField())).filter(throttled_until__gt=SyncNow())
-
-
-def ledger_record_condition() -> Q:
-    """Return the condition that finds the ledger entries of a throttled field's record."""
-    return Q(entity_type=OuterRef("entity_type"), record=OuterRef("entity_id"))
+    return WriteLoop.objects.filter(throttled_until__gt=SyncNow())
 
 
 def write_loops() -> list[ThrottledField]:

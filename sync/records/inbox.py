@@ -19,7 +19,6 @@ from sync import connectors, registry
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
 from sync.connectors.base.board import EventKind, InvalidEvent, InvalidSignature, ItemEvent
-from sync.kernel import counters
 from sync.kernel.db import fetch_prepared
 from sync.limits import breaker, credentials
 from sync.models import BoardLink, SyncedModel, WebhookEvent
@@ -245,10 +244,8 @@ def receive(raw_body: bytes, *, authorization: str | None, path_token: str | Non
         body, event = _parse_body(raw_body)
     except DeliveryRefused as refusal:
         log.warning("webhook refused", code=refusal.answer.code, reason=refusal.answer.sentence)
-        counters.count_webhook(counters.REFUSED)
         return refusal.answer
     outcome = _store_delivery(raw_body, body, event)
-    counters.count_webhook({STORED: counters.STORED, DUPLICATE: counters.DUPLICATE}.get(outcome, counters.IGNORED))
     return WebhookAnswer(200, {"received": outcome})
 
 

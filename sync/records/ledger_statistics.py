@@ -1,4 +1,4 @@
-"""The figures of sync: the one place that computes them from the ledger, for page, command, API and metrics alike.
+"""The figures of sync, computed from the ledger for the API.
 
 The ledger has of each thing its last attempt, so a window counts every thing once: by when it was last tried.
 """
@@ -21,7 +21,6 @@ from sync.choices import QueueStatus, SyncStatus
 from sync.clock import sync_now
 from sync.kernel.conflict_store import current_store
 from sync.kernel.db import fetch_rows
-from sync.kernel.humanize import DASH
 from sync.models import SyncQueue
 
 DAY = timedelta(hours=24)
@@ -187,14 +186,6 @@ class LedgerStatistics:
         return found
 
     @property
-    def by_type(self) -> dict[tuple[str, str], dict[str, int]]:
-        """The same for each system and type."""
-        found: dict[tuple[str, str], dict[str, int]] = {}
-        for (system, entity_type, status, _direction), number in self.groups.items():
-            found.setdefault((system, entity_type), dict.fromkeys(SyncStatus.values, 0))[status] += number
-        return found
-
-    @property
     def tried(self) -> int:
         """Things that were last tried within the window."""
         return sum(tried for tried, _completed, _failed in self.outcomes.values())
@@ -218,7 +209,7 @@ class LedgerStatistics:
         return self.api_calls / self.batches if self.batches and self.is_of_whole_batches else None
 
     def to_json(self) -> dict[str, Any]:
-        """As command and API say it: times are datetimes, names are stable."""
+        """As the API says it: times are datetimes, names are stable."""
         names = ("system", "entity_type", "status", "direction", "number")
         durations = dict(zip(("median", "p95", "p99"), self.duration_ms or (None,) * 3, strict=True))
         return {
@@ -248,11 +239,6 @@ def success_rate(outcomes: Iterable[tuple[int, int, int]]) -> float | None:
     ended = [(completed, failed) for _tried, completed, failed in outcomes]
     completed, failed = sum(one for one, _ in ended), sum(one for _, one in ended)
     return completed / (completed + failed) if completed + failed else None
-
-
-def percent(share: float | None) -> str:
-    """Return a share as people read it, rounded down: 100 % is a claim."""
-    return DASH if share is None else f"{int(share * 1000) / 10:g} %"
 
 
 def statistics(selection: Selection = Selection(), now: datetime | None = None) -> LedgerStatistics:

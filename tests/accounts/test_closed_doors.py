@@ -13,7 +13,7 @@ from django.urls import get_resolver
 from django.urls.resolvers import URLPattern
 
 OPEN_TO_STRANGERS = {
-    "/admin/invitation/x/x/", "/admin/login/", "/api/problems/", "/api/changelog/", "/healthz", "/readyz",
+    "/admin/invitation/x/x/", "/admin/login/", "/healthz", "/readyz",
 }  # fmt: skip
 """Signing in, the probes, and pages that say nothing of this installation."""
 

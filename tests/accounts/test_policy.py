@@ -45,15 +45,3 @@ def test_only_who_is_signed_in_gets_pages_that_may(admin_client: Client) -> None
     for address in ("/api/v1/docs/", "/admin/two-factor/confirm/", "/api/v1/contacts/"):
         assert scripts(admin_client.get(address)) == "'self'"
     assert scripts(admin_client.post("/admin/logout/")) == "'self'"
-
-
-@pytest.mark.parametrize(
-    "address", ["/api/problems/", "/api/problems/stale", "/api/problems/nonsense", "/api/changelog/"]
-)
-def test_the_apis_pages_for_people_work_in_the_frame_and_without(
-    client: Client, admin_client: Client, address: str
-) -> None:
-    for_people = {"Accept": "text/html"}
-    framed = admin_client.get(address, headers=for_people)
-    assert ('id="nav-sidebar' in framed.content.decode(), scripts(framed)) == (True, "'self' 'unsafe-eval'")
-    assert scripts(client.get(address, headers=for_people)) == "'self'"

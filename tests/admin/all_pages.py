@@ -24,8 +24,8 @@ from npd.imports.models import ImportJob
 from npd.imports.resources import ImportOptions
 from npd.models import Contact, Organization
 from sync.clock import sync_now
-from sync.kernel import periodic_jobs
 from sync.kernel.conflict_store import FieldConflict
+from sync.kernel.scheduled_jobs import make_missing_jobs
 from sync.models import (
     ApiToken,
     ApprovalRequest,
@@ -50,7 +50,6 @@ from sync.records.authors import log_action
 from tests.accounts.test_invitations import link
 from tests.admin import states
 from tests.admin.queue_pages import finished, flying
-from tests.admin.test_health import on_its_way
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, of_fields, record, rejected_too
 from tests.conflicts.test_about_record import gone, who
 from tests.conflicts.test_refused import SEEN, named, page_of
@@ -89,7 +88,7 @@ def furnish(world: dict[str, Any], person: User) -> None:
         deadline=sync_now(),
     )
     states.told_by_webhook("7001", "Somebody from the fair")
-    periodic_jobs.ensure_periodic_jobs()
+    make_missing_jobs()
     ApiToken.objects.issue(person, "newsletter tool")
     finished(sync_now() - timedelta(hours=3), rows=3)
     for medium, problem in (("email", ""), ("slack", "It answered with HTTP 500.")):
@@ -108,7 +107,6 @@ def crowd(world: dict[str, Any]) -> None:
     synced = world["synced"]
     for hours in range(24):
         finished(sync_now() - timedelta(hours=hours), rows=1 + hours % 5)
-        on_its_way(hours, {1: 40 + hours, 6: 4, 14: 2})
     flying()
     pauses.pause("anna", entity_type="organization", why="Moving the board")
     link = BoardLink.objects.get(entity_type="contact")
@@ -209,7 +207,7 @@ def by_name(world: dict[str, Any]) -> Iterator[str]:
     """Pages that need a row, a choice or a filter of their own."""
     for name in ("held", "conflicting", "waiting", "dead", "disabled", "synced"):
         yield reverse("admin:npd_contact_change", args=[world[name].pk])
-    yield from ("/admin/?days=30", "/admin/help/howto/steer-the-queue/", "/admin/help/reference/tables/")
+    yield from ("/admin/help/howto/steer-the-queue/", "/admin/help/reference/tables/")
     yield from (f"/admin/npd/contact/?q={text}" for text in ("e", "zzzznothing"))
     kinds = {entry.kind for entry in attention.entries(limit=100)}
     yield from (f"/admin/inbox/?kind={kind.value}" for kind in kinds)

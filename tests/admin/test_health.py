@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import uuid
 from datetime import timedelta
-from decimal import Decimal
 from functools import partial
 from html import unescape
 from typing import Any
@@ -21,16 +20,12 @@ from sync.admin.board_cards import in_sync_text
 from sync.choices import RecordSyncStatus, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.counters import FAILED_ATTEMPTS, FAILED_JOBS, PASSES, Increment, increment
 from sync.ledger.record_view import RecordState
-from sync.limits import quota
 from sync.models import (
     ApiBudget,
     ApprovalRequest,
     BoardLink,
     FieldMapping,
-    HourCount,
-    LatencyHour,
     NotificationReceiver,
     SyncMetadata,
     SyncQueue,
@@ -231,7 +226,6 @@ def test_a_field_that_is_rewritten_again_and_again_is_told_with_its_records(
     )  # fmt: skip
     assert 'href="/admin/inbox/?kind=blocked"' in html_of(browser)
     assert "محمد علي" in browser.get("/admin/inbox/?kind=blocked").content.decode()
-    assert listed(browser, "/admin/sync/syncmetadata/?blocked=loop") == 1
 
 
 def column_is_gone(records: int) -> None:
@@ -385,68 +379,7 @@ def test_each_line_says_how_old_its_oldest_is_and_leads_to_as_many_as_it_counts(
     assert {label: browser.get(url).context["matching"] for label, url in listed.items()} == counts
 
 
-# The charts
-
-
-def chart(client: Client, title: str, query: str = "") -> str:
-    parts = client.get(f"{HOME}{query}").content.decode().split('<div class="npd-health-chart">')[1:]
-    return next(part for part in parts if f"<h3>{title}</h3>" in part)
-
-
-def on_its_way(hours_ago: int, steps: dict[int, int], direction: str = "to_monday") -> None:
-    hour = sync_now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=hours_ago)
-    LatencyHour.objects.bulk_create(
-        LatencyHour(hour=hour, entity_type="contact", direction=direction, bucket=step, changes=changes)
-        for step, changes in steps.items()
-    )
-
-
-def counted(hours_ago: int, name: str, value: float, entity_type: str = "") -> None:
-    hour = sync_now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=hours_ago)
-    HourCount.objects.create(hour=hour, name=name, entity_type=entity_type, value=value)
-
-
-def test_changes_and_their_time_are_drawn_said_and_listed(browser: Client) -> None:
-    states.boards()
-    on_its_way(1, {1: 90, 9: 5, 20: 5})
-    on_its_way(30, {40: 10_000})
-    on_its_way(0, {14: 1}, "to_npd")
-    changes = chart(browser, "Edits synced, by hour")
-    assert "101 edits synced in the last 24 hours: 100 to Monday, 1 to NPD." in words_of(changes)
-    assert changes.count("<rect") == 2
-    assert 'height="120.0"' in changes, "the highest bar is as high as the axis, whose end is 100"
-    assert re.search(r"<td>100</td>\s*<td>0</td>", changes)
-    medians = words_of(chart(browser, "Time until an edit is synced (median)"))
-    assert "To Monday: half within 1.1 s, 95 of 100 within 4.7 s. To NPD: half within 12 s" in medians
-    assert re.search(r"1\.1 s 4\.7 s – –", medians)
-
-
-def test_thirty_days_are_shown_day_by_day(browser: Client) -> None:
-    states.boards()
-    on_its_way(0, {1: 1})
-    on_its_way(24 * 20, {1: 10})
-    on_its_way(24 * 31, {1: 10_000})
-    month = chart(browser, "Edits synced, by day", "?days=30")
-    assert "11 edits synced in the last 30 days: 11 to Monday, 0 to NPD." in words_of(month)
-    assert month.count("<rect") == 2
-    assert month.count('<th scope="row">') == 30
-
-
-def test_failures_and_calls_are_counted_by_the_hour_where_they_happen(browser: Client) -> None:
-    states.boards()
-    increment(
-        [Increment(FAILED_ATTEMPTS, "contact"), Increment(FAILED_ATTEMPTS, "contact"), Increment(PASSES, "contact")]
-    )
-    increment([Increment(FAILED_ATTEMPTS, "organization"), Increment(FAILED_JOBS, "contact")])
-    quota.record_usage("contact", Decimal(1), kind="read")
-    quota.record_usage("contact", Decimal("0.1"), kind="write")
-    found = {(row.name, row.entity_type): row.value for row in HourCount.objects.all()}
-    assert found == {
-        ("failed_attempts", "contact"): 2.0, ("failed_attempts", "organization"): 1.0, ("dead_letters", "contact"): 1.0,
-        ("quota_calls", ""): 1.1,
-    }  # fmt: skip
-    assert "3 failed attempts, 1 failed job in the last 24 hours." in chart(browser, "Failures, by hour")
-    assert "1 call in the last 24 hours." in chart(browser, "API calls, by hour")
+# The API quota
 
 
 def test_the_first_card_says_how_much_of_the_quota_is_used_where_that_is_much(browser: Client) -> None:
@@ -464,15 +397,6 @@ def test_the_first_card_says_how_much_of_the_quota_is_used_where_that_is_much(br
     assert "700 of today" in reported
     assert "own figure is 8 minutes old" in unescape(reported)
     assert "700 of" not in quota_of(refused_at=sync_now()).partition("last figure")[0]
-
-
-def test_calls_are_measured_by_the_quota_where_it_is_near(browser: Client) -> None:
-    states.boards()
-    counted(1, "quota_calls", 40)
-    for limit, is_near in ((1_000, True), (1_000_000, False)):
-        used = {"day_limit": limit, "day": sync_now().date(), "day_calls": 40}
-        ApiBudget.objects.update_or_create(id=1, defaults=used)
-        assert ("npd-chart-line" in chart(browser, "API calls, by hour")) is is_near
 
 
 # Before the set-up, and after it
@@ -561,8 +485,6 @@ def test_the_page_takes_at_most_twenty_eight_queries_however_much_there_is(
         states.held(f"Held {number}", f"93{number}")
         states.candidate(f"94{number}")
         finished(sync_now() - timedelta(hours=number), rows=2)
-        on_its_way(number, {number: 3})
-        counted(number, "quota_calls", 3)
     assert queries() <= few
 
 

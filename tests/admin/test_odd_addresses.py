@@ -19,9 +19,9 @@ from django.test import Client
 from hypothesis import HealthCheck, Phase, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from rest_framework.throttling import SimpleRateThrottle
 
 from npd.models import Contact
-from sync.api.callers import SharedThrottle
 from sync.models import ApiToken, MondayAccount
 from tests.accounts.test_closed_doors import routes
 from tests.admin.all_pages import furnish
@@ -121,7 +121,7 @@ def addresses(draw: st.DrawFn, keys: list[str]) -> str:
 def test_a_random_walk_meets_no_failure_of_ours(
     patient: Client, person: User, world: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(SharedThrottle, "THROTTLE_RATES", dict.fromkeys(SharedThrottle.THROTTLE_RATES))
+    monkeypatch.setattr(SimpleRateThrottle, "THROTTLE_RATES", dict.fromkeys(SimpleRateThrottle.THROTTLE_RATES))
     furnish(world, person)
     signed_in = {name: cookie.value for name, cookie in patient.cookies.items()}
     token = {"Authorization": f"Bearer {ApiToken.objects.issue(person, 'tests')[1]}"}

@@ -70,22 +70,6 @@ def test_what_the_cards_call_due_is_what_the_api_calls_due(browser: Client) -> N
     assert "Pending: 4 because the board is stopped or paused." in card(browser, "Contacts")
 
 
-def test_the_chart_and_its_table_say_what_was_finished_hour_by_hour(browser: Client) -> None:
-    states.boards()
-    now = sync_now()
-    finished(now - timedelta(hours=2), rows=5)
-    finished(now - timedelta(hours=2), "organization", rows=2)
-    finished(now - timedelta(hours=20), rows=3)
-    finished(now - timedelta(hours=24, minutes=1), rows=9)
-    html = listed(browser)
-    assert re.findall(r"Jobs done: (\d+)</title>", html) == ["2", "3", "5"]
-    hour = now - timedelta(hours=2)
-    day = "today" if hour.date() == now.date() else "yesterday"
-    label = f"{day} from {hour:%H}:00 UTC"
-    cells = re.findall(rf'<th scope="row">{label}</th>\s*<td>(\d+)</td>', html)
-    assert cells == ["2", "5"]
-
-
 def test_what_a_set_up_or_an_import_made_is_counted_apart_from_peoples_edits(browser: Client) -> None:
     states.boards()
     now = sync_now()
@@ -93,7 +77,6 @@ def test_what_a_set_up_or_an_import_made_is_counted_apart_from_peoples_edits(bro
     finished(now - timedelta(hours=2), rows=90, priority=choices.Priority.LOAD)
     finished(now - timedelta(hours=2), "organization", rows=40, priority=choices.Priority.LOAD)
     html = listed(browser)
-    assert re.findall(r"Jobs done: (\d+)</title>", html) == ["5"]
     assert re.search(r"\b5 jobs done in the last 24 hours, and 90 for a set-up or an import\b", words_of(html))
     assert re.search(r"\b40 jobs of a set-up or an import\b", card(browser, "Organizations"))
 

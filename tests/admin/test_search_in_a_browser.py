@@ -153,8 +153,8 @@ def test_the_help_is_searched_as_one_types_and_opened_by_a_key(open_page: Any, d
     titles = page.locator(".npd-help-list li:visible")
     assert titles.first.inner_text() == "Sync is stopped"
     box = page.get_by_role("searchbox", name="Search the help")
-    box.press_sequentially("dashboards grafana")  # of its text
-    expect(titles).to_have_text([re.compile("Watch NPD Sync with Prometheus and Grafana")])
+    box.press_sequentially("prometheus gauge")  # of its text
+    expect(titles).to_have_text([re.compile("Watch NPD Sync with Prometheus")])
     box.fill("zzzz")
     expect(page.get_by_text("No page has these words.")).to_be_visible()
     assert not barriers(page)

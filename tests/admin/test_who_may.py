@@ -21,14 +21,12 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from django.test import Client
 from django.urls import reverse
-from django_celery_beat.models import PeriodicTask
 
 from npd.imports.import_jobs import confirm_import, read_import_now, run_all
 from npd.imports.models import ImportJob
 from npd.imports.resources import ImportOptions
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.kernel import periodic_jobs
 from sync.models import (
     ApprovalRequest,
     BoardLink,
@@ -210,13 +208,6 @@ def undone(world: World) -> Callable[[Client], Any]:
     return lambda client: client.post(page)
 
 
-def schedule_saved(world: World) -> Callable[[Client], Any]:
-    periodic_jobs.ensure_periodic_jobs()
-    entry = PeriodicTask.objects.get(task="sync.refresh_quota")
-    page = reverse("admin:django_celery_beat_periodictask_change", args=[entry.pk])
-    return saved(page, "periodictask_form", every="17")
-
-
 def board_saved(world: World, **changes: str) -> Callable[[Client], Any]:
     page = reverse("admin:sync_boardlink_change", args=[BoardLink.objects.get(entity_type="contact").pk])
     return saved(page, "boardlink_form", **changes)
@@ -264,14 +255,12 @@ ACTS = (
         lambda w: lambda c: c.post("/admin/sync/syncqueue/pause/", {"entity_type": "contact"}),
         OPERATE,
     ),
-    Act("Pause the sync", lambda w: api("sync/pauses/", {"entity_type": "contact"}), OPERATE, by_api=True),
     Act("Resume the sync", paused, OPERATE),
     Act("Approve bulk deletions", lambda w: guarded(w, "approve"), OPERATE),
     Act("Reject bulk deletions", lambda w: guarded(w, "reject"), OPERATE),
     Act("Consider an ignored item again", refused_item, OPERATE),
     Act("Ignore an unmatched item", lambda w: unmatched(w, "ignore"), OPERATE),
     Act("List an ignored item again", lambda w: unmatched(w, "undo", ignored=True), OPERATE),
-    Act("Change the schedule", schedule_saved, OPERATE),
     Act("Change a board's policies", lambda w: board_saved(w, removed_item_policy="unlink"), OPERATE),
     Act(
         "Change a field's column, direction or rule",

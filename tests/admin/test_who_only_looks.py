@@ -33,7 +33,7 @@ OWN = ("/admin/logout/", "/admin/password_change/", "/admin/theme", "/admin/two-
 """What everybody may do with their own account; and whoever signs out sends nothing more."""
 EXPORT = "/export/"
 """Who sees a list may take it along, which is noted."""
-COUNTED = {"django_session", "usersessions_usersession", "sync_metric_counts", "sync_request_counts"}
+COUNTED = {"django_session", "usersessions_usersession", "sync_request_counts"}
 
 
 def stored() -> dict[str, str]:

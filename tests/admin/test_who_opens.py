@@ -146,7 +146,7 @@ def test_the_documentation_says_who_opens_which_page_of_the_menu() -> None:
 
 
 def test_settings_and_search_lead_only_to_what_one_can_use(client: Client) -> None:
-    technical = {"Monday connection", "Queue", "Ignored items", "Diagnostics", "API writes"}
+    technical = {"Monday connection", "Queue", "Ignored items", "Diagnostics", "Verification"}
     for group, is_led in (("NPD Sync: view", False), ("NPD Sync: operate", True)):
         person = User.objects.create_user(group, is_staff=True)
         person.groups.add(Group.objects.get(name=group))

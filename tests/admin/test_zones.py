@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth.models import User
@@ -87,13 +86,6 @@ def test_the_api_says_utc_whoever_asks(person: User, world: dict[str, Any]) -> N
     api.cookies[navigation.ZONE_COOKIE] = "Asia/Tokyo"
     made = api.get(f"/api/v1/contacts/{world['synced'].pk}/").json()["created_at"]
     assert made.endswith("Z")
-
-
-def test_what_is_fixed_in_utc_is_said_in_both() -> None:
-    midnight = datetime(2026, 1, 15, tzinfo=UTC)
-    assert humanize.utc_and_local(midnight) == "00:00 UTC"
-    with timezone.override(ZoneInfo("America/New_York")):
-        assert humanize.utc_and_local(midnight) == "00:00 UTC (19:00 EST)"
 
 
 @pytest.mark.parametrize(

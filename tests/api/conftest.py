@@ -76,3 +76,14 @@ def results(api: APIClient, address: str, **query: Any) -> list[dict[str, Any]]:
     assert answer.status_code == 200, answer.content
     found: list[dict[str, Any]] = answer.json()["results"]
     return found
+
+
+def error_of(answer: Any) -> dict[str, Any]:
+    """The only error of a refusal."""
+    [error] = answer.json()["errors"]
+    found: dict[str, Any] = error
+    return found
+
+
+def code_of(answer: Any) -> str:
+    return str(error_of(answer)["code"])

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from npd.models import Contact, Organization
 from sync.api import service_endpoints
 from sync.outbox import notify
-from tests.api.conftest import user_who_may
+from tests.api.conftest import error_of, user_who_may
 
 CRON = "/cron/sync-queue"
 
@@ -39,7 +39,7 @@ def test_cron_is_closed_while_no_secret_is_set(client: Client, settings: Setting
     for header in ("Bearer", "Bearer "):
         answer = client.post(CRON, headers={"Authorization": header})
         assert answer.status_code == 403
-        assert "CRON_SECRET" in answer.json()["detail"]
+        assert "CRON_SECRET" in error_of(answer)["detail"]
 
 
 def test_healthz_asks_nothing_of_the_database(client: Client) -> None:

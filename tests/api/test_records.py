@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 from npd.models import MAX_ALIASES, Contact, Organization
 from sync.models import SyncQueue
 from sync.models.synced_model import LONG_TEXT_CHARACTERS
-from tests.api.conftest import url_of
+from tests.api.conftest import code_of, error_of, url_of
 
 CONTACTS = "/api/v1/contacts/"
 ORGANIZATIONS = "/api/v1/organizations/"
@@ -78,18 +78,15 @@ def test_a_put_of_what_stands_there_writes_nothing(api: APIClient, contact: Cont
         ({"phone": "030 9988776"}, "phone"),
         ({"notes": "a\0b"}, "notes"),
         ({"notes": "x" * (LONG_TEXT_CHARACTERS + 1)}, "notes"),
-        ({"e_mail": "a@b.test"}, "e_mail"),
     ],
 )
 def test_a_value_that_cannot_be_stored_is_refused_by_name(
     api: APIClient, contact: Contact, body: dict[str, Any], field: str
 ) -> None:
     answer = api.patch(url_of(contact), body)
-    problem = answer.json()
-    assert answer.status_code == 400
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert [error["pointer"] for error in problem["errors"]] == [f"/{field}"]
-    assert problem["detail"].startswith(f"{field}: ")
+    assert (answer.status_code, answer.json()["type"]) == (400, "validation_error")
+    assert error_of(answer)["attr"] == field
+    assert error_of(answer)["detail"]
 
 
 def test_an_old_number_that_breaks_the_rule_stops_no_other_edit_and_a_new_one_gets_its_country(
@@ -104,7 +101,7 @@ def test_an_old_number_that_breaks_the_rule_stops_no_other_edit_and_a_new_one_ge
 
 def test_an_alias_that_is_too_long_is_refused_by_its_place(api: APIClient, organization: Organization) -> None:
     answer = api.patch(url_of(organization), {"aliases": ["fine", "x" * 256]})
-    assert answer.json()["errors"][0]["pointer"] == "/aliases/1"
+    assert error_of(answer)["attr"] == "aliases.1"
     assert api.patch(url_of(organization), {"aliases": ["a"] * (MAX_ALIASES + 1)}).status_code == 400
     assert api.patch(url_of(organization), {"aliases": ["a"] * MAX_ALIASES}).status_code == 200
 
@@ -113,82 +110,34 @@ def test_a_text_of_the_greatest_length_is_stored(api: APIClient, contact: Contac
     assert api.patch(url_of(contact), {"notes": "é" * LONG_TEXT_CHARACTERS}).status_code == 200
 
 
-def test_every_unknown_field_is_named_and_nothing_is_written(api: APIClient, contact: Contact) -> None:
-    answer = api.patch(url_of(contact), {"notes": "new", "e_mail": "a@b.test", "mobile": "1"})
-    assert answer.status_code == 400
-    assert [error["pointer"] for error in answer.json()["errors"]] == ["/e_mail", "/mobile"]
-    assert all(error["code"] == "unknown_field" for error in answer.json()["errors"])
-    contact.refresh_from_db()
-    assert contact.notes == "COBOL"
-
-
-@pytest.mark.parametrize("body", ["[]", '"text"', "1", "null", "{", '{"name": NaN}', '{"name": 1e400}', "[" * 100_000])
-def test_a_body_that_is_no_object_is_refused_in_words(api: APIClient, body: str) -> None:
-    answer = api.post(CONTACTS, body, content_type="application/json")
-    assert answer.status_code == 400
-    assert answer.json()["detail"]
-
-
-def test_a_body_of_twenty_megabytes_is_not_read(api: APIClient) -> None:
-    answer = api.post(CONTACTS, {"name": "x", "notes": "x" * 20_000_000})
-    assert answer.status_code == 413
-    assert "Send less at once" in answer.json()["detail"]
-
-
 def test_an_id_that_is_none_answers_404(api: APIClient) -> None:
     for unknown in (uuid.uuid4(), "nonsense", "1"):
         answer = api.get(f"{CONTACTS}{unknown}/")
         assert answer.status_code == 404
-        assert answer.headers["Content-Type"] == "application/problem+json"
 
 
-def test_a_list_has_its_four_keys_and_pages(api: APIClient) -> None:
-    Contact.objects.bulk_create(Contact(name=f"Contact {number:03}") for number in range(7))
-    first = api.get(CONTACTS, {"page_size": 3}).json()
-    assert set(first) == {"count", "next", "previous", "results"}
-    assert (first["count"], first["previous"]) == (7, None)
-    second = api.get(first["next"]).json()
-    names = [record["name"] for record in first["results"] + second["results"]]
-    assert names == [f"Contact {number:03}" for number in range(6)]
-
-
-def test_a_page_holds_at_most_500_records(api: APIClient) -> None:
-    Contact.objects.bulk_create(Contact(name=f"Contact {number}") for number in range(502))
-    assert len(api.get(CONTACTS, {"page_size": 500}).json()["results"]) == 500
-    assert api.get(CONTACTS, {"page_size": 501}).json()["errors"][0]["parameter"] == "page_size"
-
-
-@pytest.mark.parametrize(
-    "kept",
-    [{"sync_status": "synced"}, {"monday_id": "77"}, {"id": str(uuid.uuid4())}, {"created_at": "2020-01-01T00:00:00Z"}],
-)
-def test_what_the_sync_keeps_cant_be_written_and_is_refused_by_name(
-    api: APIClient, contact: Contact, kept: dict[str, str]
-) -> None:
+@pytest.mark.parametrize("kept", [{"monday_id": "77"}, {"id": str(uuid.uuid4())}])
+def test_another_id_is_refused_by_name(api: APIClient, contact: Contact, kept: dict[str, str]) -> None:
     before = api.get(url_of(contact)).json()
-    answers = [api.patch(url_of(contact), kept)]
-    if not {"sync_status", "monday_id"} & set(kept):  # a look may have moved these since the body was read
-        answers.append(api.put(url_of(contact), before | kept))
+    answers = [
+        api.post(CONTACTS, {"name": "Ada"} | kept),
+        api.patch(url_of(contact), kept),
+        api.put(url_of(contact), before | kept),
+    ]
     for answer in answers:
-        problem = answer.json()
         assert answer.status_code == 400
-        assert [error["pointer"] for error in problem["errors"]] == [f"/{next(iter(kept))}"]
-        assert problem["errors"][0]["code"] == "read_only"
+        assert (error_of(answer)["attr"], code_of(answer)) == (next(iter(kept)), "read_only")
     assert api.get(url_of(contact)).json() == before
+    assert Contact.objects.count() == 1
 
 
-def test_what_stands_there_already_may_come_back(api: APIClient, contact: Contact) -> None:
-    Contact.objects.filter(pk=contact.pk).update(monday_id="77", sync_status="synced")
+def test_what_was_read_may_come_back_though_a_pass_came_between(api: APIClient, contact: Contact) -> None:
     whole = api.get(url_of(contact)).json()
-    whole.pop("sync")
-    assert api.patch(url_of(contact), whole | {"phone": "+46 8 123 45"}).status_code == 200
-
-
-def test_a_look_between_reading_and_writing_back_stops_no_put(api: APIClient, contact: Contact) -> None:
-    whole = api.get(url_of(contact)).json()
-    Contact.objects.filter(pk=contact.pk).update(monday_last_synced="2030-01-01T00:00:00Z")
-    assert api.put(url_of(contact), whole | {"phone": "+46 8 123 45"}).status_code == 200
-    assert api.patch(url_of(contact), {"sync": {}}).status_code == 400
+    Contact.objects.filter(pk=contact.pk).update(
+        monday_id="77", sync_status="synced", monday_last_synced="2030-01-01T00:00:00Z"
+    )
+    answer = api.put(url_of(contact), whole | {"phone": "+46 8 123 45"})
+    assert (answer.status_code, answer.json()["phone"], answer.json()["monday_id"]) == (200, "+46 8 123 45", "77")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -200,6 +149,6 @@ def test_a_write_that_gave_way_to_another_may_be_sent_again(api: APIClient, cont
         with connection.cursor() as cursor:
             cursor.execute("SET lock_timeout = '50ms'")
         answer = api.patch(url_of(contact), {"notes": "n"})
-        assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+        assert (answer.status_code, code_of(answer)) == (409, "conflict")
     connection.close()
     assert api.patch(url_of(contact), {"notes": "n"}).status_code == 200

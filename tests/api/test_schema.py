@@ -28,10 +28,8 @@ def operations() -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{method.upper()} {path}", operation
 
 
-OWN = ("me_get", "tokens_")
+OWN = ("me", "tokens_")
 """On what is the caller's own, which needs no permission."""
-PLACES = {"entity_type": "contact", "entity_id": str(uuid.UUID(int=1)), "field": "email", "value": "x", "source": "crm"}
-PLACES |= {"batch_id": str(uuid.UUID(int=1))}
 ODD = [{}, None, -1, "", "\ud800", "a\0b", [{}], 10**30]
 
 
@@ -46,9 +44,7 @@ def test_every_operation_refuses_strangers_and_who_may_nothing_and_fails_at_no_b
             continue
         keys = {one["name"]: one["schema"] for one in operation.get("parameters", ()) if one["in"] == "path"}
         ids = {name: "1" if one["type"] == "integer" else str(uuid.UUID(int=1)) for name, one in keys.items()}
-        if ids.get("id") and "[0-9]{1,18}" in keys["id"].get("pattern", ""):
-            ids["id"] = "1"
-        address = path.format(**ids | {name: value for name, value in PLACES.items() if name in keys})
+        address = path.format(**ids)
         names = members(operation)
         bodies = [dict.fromkeys(names, one) for one in ODD] + [None, [{}], {"\ud800": 1}] if names else [None]
         assert stranger.generic(method, address).status_code == 401, place

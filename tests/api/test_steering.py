@@ -1,4 +1,4 @@
-"""Steering the queue by API: one row, all rows that match, pauses; who may, and the line that stays of it."""
+"""Steering the queue: one row by API, all rows that match and pauses by the service; who may, and what stays."""
 
 import uuid
 from collections.abc import Sequence
@@ -13,12 +13,20 @@ from rest_framework.test import APIClient
 
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.models import Decision, QueuePause, SyncMetadata, SyncQueue
+from sync.kernel.messages import CountChanged, PartiallyDone
+from sync.models import Decision, SyncMetadata, SyncQueue
 from sync.outbox import operate, pauses
-from tests.api.conftest import QUEUE, row, user_who_may, with_token
+from sync.outbox.operate import BulkResult, expected_rows
+from sync.queue import SyncQueueService
+from tests.api.conftest import QUEUE, error_of, row, user_who_may, with_token
 from tests.support.waiting import beside, wait_for
 
-PAUSES = "/api/v1/sync/pauses/"
+
+def steer(act: str, expected: int, **filters: Any) -> BulkResult:
+    """Have the service act on all jobs that match."""
+    jobs = expected_rows(SyncQueue.objects.filter(**filters), expected)
+    done: BulkResult = getattr(SyncQueueService(), f"{act}_all")(jobs, "ada")
+    return done
 
 
 def states() -> dict[int, str]:
@@ -41,19 +49,19 @@ def test_what_does_not_fit_a_row_is_refused_with_what_does(api: APIClient, act: 
     found = row(status=status, lease_token=uuid.uuid4() if status == "in_progress" else None)
     answer = api.post(f"{QUEUE}{found.pk}/{act}")
     assert answer.status_code == 409
-    assert said in answer.json()["detail"]
+    assert said in error_of(answer)["detail"]
     assert states() == {found.pk: status}
     assert not LogEntry.objects.exists()
 
 
-def test_all_dead_letters_that_match_are_retried_together(api: APIClient) -> None:
+def test_all_dead_letters_that_match_are_retried_together(db: None) -> None:
     contact = Contact.objects.create(name="Ann")
     SyncQueue.objects.update(status="failed", attempts=5, error_message="Monday refused it.")
     twice = row(entity_id=contact.pk, status="failed", attempts=5, operation="create", payload={"a": 1})
     item = row(entity_id=None, remote_id="55", direction="to_npd", status="failed", attempts=5)
     other = row(entity_type="organization", status="failed")
-    answer = api.post(f"{QUEUE}retry?status=failed&entity_type=contact", {"expect": 3}, format="json")
-    assert answer.json() == {"done": 3, "in_flight": 0, "left": 0}
+    done = steer("retry", 3, status="failed", entity_type="contact")
+    assert (done.done, done.in_flight) == (3, 0)
     waiting = {(w.entity_id, w.remote_id): w for w in SyncQueue.objects.filter(status="pending")}
     assert set(waiting) == {(contact.pk, None), (None, "55")}
     again = waiting[contact.pk, None]
@@ -67,10 +75,10 @@ def test_all_dead_letters_that_match_are_retried_together(api: APIClient) -> Non
     assert SyncQueue.objects.get(pk=item.pk).status == "completed"
 
 
-def test_a_dead_letter_whose_record_waits_anyway_joins_that_row(api: APIClient) -> None:
+def test_a_dead_letter_whose_record_waits_anyway_joins_that_row(db: None) -> None:
     dead = row(status="failed", payload={"by_name": True})
     waiting = row(entity_id=dead.entity_id, attempts=2, next_retry=sync_now() + timedelta(hours=1))
-    api.post(f"{QUEUE}retry?status=failed", {"expect": 1}, format="json")
+    steer("retry", 1, status="failed")
     waiting.refresh_from_db()
     retried = {"job": dead.pk, "error": "", "attempts": 0}
     assert (waiting.attempts, waiting.payload) == (0, {"by_name": True, "by": "ada", "retried": retried})
@@ -79,39 +87,24 @@ def test_a_dead_letter_whose_record_waits_anyway_joins_that_row(api: APIClient) 
 
 
 @pytest.mark.parametrize("act", ["retry", "cancel", "discard"])
-def test_another_number_than_was_seen_does_nothing_and_says_the_number_of_now(api: APIClient, act: str) -> None:
+def test_another_number_than_was_seen_does_nothing_and_says_the_number_of_now(db: None, act: str) -> None:
     row(), row(status="failed"), row(entity_type="organization")
     before = states()
-    answer = api.post(f"{QUEUE}{act}?entity_type=contact", {"expect": 5}, format="json")
-    assert answer.status_code == 409
-    assert answer.json()["detail"].startswith("2 match now, not 5.")
+    with pytest.raises(CountChanged, match=r"^2 match now, not 5\."):
+        steer(act, 5, entity_type="contact")
     assert states() == before
-    assert not LogEntry.objects.exists()
-
-
-@pytest.mark.parametrize("body", [{}, {"expect": "some"}, {"expect": -1}])
-def test_many_rows_are_never_steered_without_their_number(api: APIClient, body: dict[str, Any]) -> None:
-    row()
-    answer = api.post(f"{QUEUE}cancel", body, format="json")
-    assert answer.status_code == 400
-    assert answer.json()["errors"][0]["pointer"] == "/expect"
-    assert set(states().values()) == {"pending"}
 
 
 def test_every_act_leaves_a_line_with_its_author_and_one_in_the_records_history(api: APIClient) -> None:
     ann, ben = row(), row(status="failed")
     SyncMetadata.objects.create(entity_type="contact", entity_id=str(ben.entity_id), sync_status="failed")
     api.post(f"{QUEUE}{ann.pk}/cancel")
-    api.post(f"{QUEUE}discard?status=failed", {"expect": 1}, format="json")
-    made = api.post(PAUSES, {"entity_type": "contact", "why": "moving house"})
-    api.delete(made.headers["Location"])
+    api.post(f"{QUEUE}{ben.pk}/discard")
     lines = LogEntry.objects.order_by("id")
-    assert [line.user.get_username() for line in lines] == ["ada"] * 4
+    assert [line.user.get_username() for line in lines] == ["ada"] * 2
     assert [(line.object_id, line.get_change_message()) for line in lines] == [
         (str(ann.pk), "Cancelled by the API."),
-        (None, "Discarded 1 jobs by the API, narrowed by status=failed."),
-        (None, "Paused the contact board by the API."),
-        (None, "Resumed the contact board by the API."),
+        (str(ben.pk), "Discarded by the API."),
     ]
     said = {line.entity_id: line for line in Decision.objects.all()}
     assert said[ann.entity_id].sentence.startswith("ada cancelled the pending job")
@@ -120,71 +113,38 @@ def test_every_act_leaves_a_line_with_its_author_and_one_in_the_records_history(
     assert SyncMetadata.objects.get().sync_status == "pending"
 
 
-def test_pauses_are_made_listed_and_ended(api: APIClient) -> None:
-    made = api.post(PAUSES, {"why": "audit"})
-    assert made.status_code == 201
-    [listed] = api.get(PAUSES).json()["results"]
-    assert listed == made.json()
-    assert (listed["entity_type"], listed["why"]) == ("", "audit")
-    assert (listed["paused_by"], bool(listed["paused_at"])) == ("ada", True)
-    assert [line.change_message for line in LogEntry.objects.all()] == ["Paused everything by the API."]
-    again = api.post(PAUSES, {"why": "other"})
-    assert (again.status_code, again.json()) == (200, listed)
-    assert api.get(made.headers["Location"]).json() == listed
-    assert [api.delete(made.headers["Location"]).status_code for _ in range(2)] == [204, 404]
-    assert api.get(PAUSES).json()["results"] == []
-
-
 @pytest.mark.django_db(transaction=True)
-def test_of_pauses_sent_at_once_one_is_made_and_the_others_find_it(api: APIClient) -> None:
+def test_of_pauses_asked_at_once_one_is_made_and_the_others_find_it() -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         # All of them have begun before the first gets on.
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [pauses.PAUSE_LOCK])
-        senders = [beside(lambda: api.post(PAUSES, {"why": "audit"}).status_code) for _ in range(6)]
+        pausing = [beside(lambda: SyncQueueService().pause("ada", why="audit")[1]) for _ in range(6)]
         waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
         wait_for("six pauses", lambda: cursor.execute(waiting) or cursor.fetchone() == (6,))
-    assert sorted(sender.result(60) for sender in senders) == [200] * 5 + [201]
-    assert LogEntry.objects.count() == 1
-
-
-def test_a_pause_without_a_body_is_one_of_everything(api: APIClient) -> None:
-    assert api.post(PAUSES).json()["entity_type"] == ""
-    assert QueuePause.objects.get().entity_type == ""
-
-
-def test_who_may_pause_may_resume_and_nothing_else(db: None) -> None:
-    client = with_token(user_who_may("view_syncqueue", "pause_syncqueue"))
-    made = client.post(PAUSES)
-    assert (made.status_code, client.delete(made.headers["Location"]).status_code) == (201, 204)
-    assert client.post(f"{QUEUE}{row(status='failed').pk}/retry").status_code == 403
+    assert sorted(pause.result(60) for pause in pausing) == [False] * 5 + [True]
 
 
 @pytest.mark.parametrize(("act", "status"), [("retry", "failed"), ("cancel", "pending"), ("discard", "failed")])
 def test_each_act_has_a_permission_of_its_own(db: None, act: str, status: str) -> None:
-    one, other = row(status=status), row(status=status)
+    one = row(status=status)
     others_acts = {"change", "retry", "cancel", "discard", "pause"} - {act}
     others = with_token(user_who_may("view_syncqueue", *(f"{name}_syncqueue" for name in others_acts)))
     assert others.post(f"{QUEUE}{one.pk}/{act}").status_code == 403
-    assert others.post(f"{QUEUE}{act}", {"expect": 2}, format="json").status_code == 403
     mine = with_token(user_who_may("view_syncqueue", f"{act}_syncqueue", name="mine"))
     assert mine.post(f"{QUEUE}{one.pk}/{act}").status_code == 200
-    rest = f"{QUEUE}{act}?entity_id={other.entity_id}&status={status}"
-    assert mine.post(rest, {"expect": 1}, format="json").json()["done"] == 1
 
 
-def test_rows_in_backoff_are_due_at_once_and_keep_nothing_of_their_failures(api: APIClient) -> None:
+def test_rows_in_backoff_are_due_at_once_and_keep_nothing_of_their_failures(db: None) -> None:
     later = sync_now() + timedelta(hours=1)
     row(attempts=3, next_retry=later, error_message="It failed.", reason="It waits.")
-    assert api.post(f"{QUEUE}retry", {"expect": 1}, format="json").json()["done"] == 1
+    assert steer("retry", 1).done == 1
     found = SyncQueue.objects.get()
     assert (found.attempts, found.error_message, found.reason) == (0, "", "")
     assert found.next_retry <= sync_now()
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_act_that_gives_way_in_the_middle_answers_and_logs_how_far_it_came(
-    api: APIClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_act_that_gives_way_in_the_middle_says_how_far_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(operate, "CHUNK", 2)
     rows = [row().pk for _ in range(5)]
     whole = operate._operate_chunk
@@ -195,10 +155,6 @@ def test_an_act_that_gives_way_in_the_middle_answers_and_logs_how_far_it_came(
         return whole(act, ids)
 
     monkeypatch.setattr(operate, "_operate_chunk", locked)
-    answer = api.post(f"{QUEUE}cancel?status=pending", {"expect": 5}, format="json")
-    assert answer.status_code == 409
-    said = answer.json()["detail"]
-    assert said.startswith("2 of 5 are done, and stay so. A save that takes long has some of them locked.")
+    with pytest.raises(PartiallyDone, match=r"^2 of 5 are done, and stay so\. A save that takes long has some of them"):
+        steer("cancel", 5, status="pending")
     assert list(states().values()) == ["completed", "completed", "pending", "pending", "pending"]
-    line = LogEntry.objects.get().change_message
-    assert line == "Cancelled 2 of 5 jobs by the API, narrowed by status=pending; a save had the rest locked."

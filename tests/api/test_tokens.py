@@ -21,7 +21,7 @@ from sync.choices import TokenScope
 from sync.clock import sync_now
 from sync.models import ApiToken
 from sync.operations.retention import prune
-from tests.api.conftest import by_text, row, url_of, user_who_may, with_session, with_token
+from tests.api.conftest import by_text, code_of, row, url_of, user_who_may, with_session, with_token
 from tests.support.waiting import beside, somebody_waits, wait_for
 
 CONTACTS, TOKENS, ME = "/api/v1/contacts/", "/api/v1/tokens/", "/api/v1/me"
@@ -30,10 +30,6 @@ HOUR = timedelta(hours=1)
 
 def asked(text: str, scheme: str = "Bearer", path: str = CONTACTS) -> Any:
     return APIClient().get(path, headers={"Authorization": f"{scheme} {text}"})
-
-
-def code_of(answer: Any) -> str:
-    return str(answer.json()["code"])
 
 
 @pytest.mark.parametrize("scheme", ["Token", "Bearer", "bearer"])
@@ -114,8 +110,7 @@ def test_a_token_made_with_drfs_own_model_works_and_is_hashed_by_its_first_use(p
         ("get", "/api/v1/sync/queue/stats", "read"),
         ("post", CONTACTS, "write"),
         ("patch", "contact", "write"),
-        ("post", "/api/v1/sync/queue/retry", "operate"),
-        ("post", "/api/v1/sync/pauses/", "operate"),
+        ("post", "/api/v1/sync/queue/1/retry", "operate"),
         ("post", "/api/v1/sync/conflicts/11111111-1111-1111-1111-111111111111/resolve", "resolve"),
     ],
 )
@@ -149,11 +144,9 @@ def test_who_signed_in_on_a_page_needs_no_scope(person: User) -> None:
 # One's own tokens, by API.
 
 
-def test_me_says_who_asks_with_what_and_what_is_left(person: User) -> None:
+def test_me_says_who_asks_with_what(person: User) -> None:
     answer = with_token(person, "read").get(ME).json()
     assert (answer["username"], answer["scopes"], answer["token"]["name"]) == ("ada", ["read"], "tests")
-    assert answer["rate_limit"]["limit"] == 3000
-    assert answer["rate_limit"]["remaining"] == 2999
     client = with_session(person)
     assert (client.get(ME).json()["token"], len(client.get(ME).json()["scopes"])) == (None, 4)
 
@@ -175,7 +168,7 @@ def test_a_token_is_made_by_api_shown_once_and_listed_without_its_text(person: U
 @pytest.mark.parametrize("name", ["a\x1b[31mred", "a\u202eb", "a\x9bb", "\u2066"])
 def test_a_tokens_name_holds_nothing_that_controls_how_it_is_read(person: User, api: APIClient, name: str) -> None:
     asked = {"name": name, "scopes": ["read"]}
-    assert api.post(TOKENS, asked).json()["errors"][0]["code"] == "invalid"
+    assert code_of(api.post(TOKENS, asked)) == "invalid"
     page = Client()
     page.force_login(person)
     assert page.post("/admin/sync/apitoken/add/", asked | {"days": "30", "user": person.pk}).status_code == 400
@@ -264,24 +257,3 @@ def test_a_revoked_token_is_listed_for_ninety_days(person: User, api: APIClient)
     ApiToken.objects.filter(pk=token.pk).update(revoked_at=sync_now() - timedelta(days=91))
     prune()
     assert not ApiToken.objects.filter(pk=token.pk).exists()
-
-
-def test_tokens_are_filtered_by_state_and_time_and_ordered(person: User) -> None:
-    api = with_token(person)
-    made = {name: api.post("/api/v1/tokens/", {"name": name, "scopes": ["read"]}).json()["id"] for name in "abc"}
-    api.post(f"/api/v1/tokens/{made['b']}/revoke")
-    ApiToken.objects.filter(pk=made["c"]).update(expires_at=sync_now() - timedelta(days=1))
-
-    def names(**query: str) -> list[str]:
-        answer = api.get("/api/v1/tokens/", query)
-        assert answer.status_code == 200, answer.content
-        return [one["name"] for one in answer.json()["results"] if one["name"] != "tests"]
-
-    states = {"active": "a", "revoked_token": "b", "expired_token": "c"}
-    assert {state: names(state=state) for state in states} == {state: [name] for state, name in states.items()}
-    assert {one["name"]: one["state"] for one in api.get("/api/v1/tokens/").json()["results"] if one["id"] in
-            made.values()} == {name: state for state, name in states.items()}  # fmt: skip
-    assert names(ordering="name") == [*"abc"]
-    assert (names(name="b"), names(revoked_since="2020-01-01T00:00:00Z")) == (["b"], ["b"])
-    assert names(created_before="2020-01-01T00:00:00Z") == []
-    assert api.get("/api/v1/tokens/", {"state": "nonsense"}).status_code == 400

@@ -1,7 +1,6 @@
 """Who may use the API, by which token, and whom the history names."""
 
 import json
-import re
 from typing import Any
 
 import pytest
@@ -15,8 +14,7 @@ from rest_framework.throttling import SimpleRateThrottle
 
 from config.middleware import GaveWayMiddleware
 from npd.models import Contact
-from sync.clock import sync_now
-from sync.models import ApiToken, RequestCount
+from sync.models import ApiToken, CacheEntry
 from tests.api.conftest import by_text, url_of, user_who_may, with_session, with_token
 
 CONTACTS = "/api/v1/contacts/"
@@ -35,7 +33,6 @@ def last_context(contact: Contact) -> Any:
 def test_who_brings_no_token_is_told_what_to_bring(db: None, path: str) -> None:
     answer = APIClient().get(path)
     assert answer.status_code == 401
-    assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
@@ -81,11 +78,6 @@ def test_a_user_who_asks_too_often_is_told_when_to_ask_again(api: APIClient, mon
     first, second, third = (api.get(CONTACTS) for _ in range(3))
     assert [first.status_code, second.status_code, third.status_code] == [200, 200, 429]
     assert 0 < int(third.headers["Retry-After"]) <= 60
-    assert first.headers["RateLimit-Policy"] == '"user";q=2;w=60'
-    assert re.fullmatch('"user";r=1;t=(60|[1-5]?[0-9])', first.headers["RateLimit"])
-    assert third.headers["RateLimit"].startswith('"user";r=0;t=')
-    RequestCount.objects.update(ends_at=sync_now())
-    assert api.get(CONTACTS).headers["RateLimit"].startswith('"user";r=1;t=')
 
 
 def test_every_token_of_a_user_counts_together_and_so_does_every_process(
@@ -94,33 +86,9 @@ def test_every_token_of_a_user_counts_together_and_so_does_every_process(
     monkeypatch.setitem(SimpleRateThrottle.THROTTLE_RATES, "user", "2/min")
     assert with_token(person).get(CONTACTS).status_code == 200
     # A count is a row, so that it doesn't matter which process has written it.
-    assert RequestCount.objects.get().requests == 1
+    assert CacheEntry.objects.filter(cache_key__contains=f"throttle_user_{person.pk}").count() == 1
     assert [api.get(CONTACTS).status_code, with_session(person).get(CONTACTS).status_code] == [200, 429]
     assert with_token(user_who_may("view_contact")).get(CONTACTS).status_code == 200
-
-
-def test_a_stranger_is_counted_by_address_and_takes_nothing_from_others_there(
-    api: APIClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(SimpleRateThrottle.THROTTLE_RATES, "anonymous", "1/min")
-    wrong = {"Authorization": "Bearer wrong"}
-    assert [APIClient().get(CONTACTS, headers=wrong).status_code for _ in range(2)] == [401, 429]
-    assert APIClient().get(CONTACTS).headers["RateLimit"].startswith('"anonymous";r=0;t=')
-    assert api.get(CONTACTS).status_code == 200
-
-
-def test_an_unknown_address_is_counted_too_for_who_is_known(person: User) -> None:
-    client = with_bearer(person)
-    left = [re.findall(r"r=(\d+)", client.get(path).headers["RateLimit"])[0] for path in (CONTACTS, "/api/v1/nothing/")]
-    assert int(left[1]) == int(left[0]) - 1
-    for answer in (
-        client.post("/api/nothing", {"a": 1}),
-        client.get("/api/v1/nothing/", headers={"Accept": "text/html"}),
-    ):
-        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
-        assert answer.headers["RateLimit"]
-    assert APIClient().get("/api/v1/nothing/").json()["code"] == "not_found"
-    assert APIClient().delete("/cron/nothing").json()["code"] == "not_found"
 
 
 @pytest.mark.parametrize("path", ["/cron/sync-queue", "/webhooks/monday/"])
@@ -130,4 +98,4 @@ def test_a_program_is_told_in_its_own_form_that_its_request_gave_way(path: str) 
     middleware = GaveWayMiddleware(lambda request: HttpResponse())
     answer = middleware.process_exception(RequestFactory().post(path), waited)
     assert isinstance(answer, JsonResponse)
-    assert (answer.status_code, json.loads(answer.content)["code"]) == (409, "conflict")
+    assert (answer.status_code, json.loads(answer.content)["errors"][0]["code"]) == (409, "conflict")

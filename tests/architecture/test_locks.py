@@ -10,15 +10,9 @@ ASKED = ROOT / "requirements"
 LOCKS = {
     "production": ROOT / "requirements.txt",
     "embedded": ASKED / "embedded.txt",
-    "telemetry": ASKED / "telemetry.txt",
     "development": ASKED / "development.txt",
 }
-FILES = {
-    "production": ["production"],
-    "embedded": ["production", "embedded"],
-    "telemetry": ["telemetry"],
-    "development": list(LOCKS),
-}
+FILES = {"production": ["production"], "embedded": ["production", "embedded"], "development": list(LOCKS)}
 """Which .in files each lock is made of."""
 PIN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(?:\[(?P<extras>[^\]]+)\])?==(?P<version>[^\s;]+)")
 PACKAGE = re.compile(

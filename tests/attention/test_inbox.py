@@ -16,6 +16,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from conflicts.admin import inbox_acts
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.admin.attention_pages import ENTRIES_ON_A_PAGE
@@ -129,7 +130,10 @@ def test_one_side_is_used_for_the_values_shown_and_that_is_undone(browser: Clien
     assert conflict.is_being_undone
 
 
-def test_what_is_being_written_is_undone_only_afterwards(browser: Client, kinds: Kinds) -> None:
+def test_what_is_being_written_is_undone_only_afterwards(
+    browser: Client, kinds: Kinds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox_acts, "UNDO_WAITS_SECONDS", 0)
     key = kinds[AttentionKind.CONFLICT][0]
     browser.post(ACT, {"one": f"keep_monday {key}", **seen_of(page(browser), key)})
     assert "being written at this moment" in words_of(browser.post(UNDO, follow=True).content.decode())

@@ -2,10 +2,8 @@
 
 import pytest
 
-from bench.allowance import Played, rows
 from bench.latency import Play, percentile
 from bench.memory import Watched
-from bench.office import IMPORT_AT, QUIET, Pattern
 
 
 @pytest.mark.parametrize(("share", "value"), [(0.5, 50), (0.99, 99), (1.0, 100), (0.001, 1)])
@@ -34,25 +32,3 @@ def test_an_act_that_fails_ends_the_measuring(monkeypatch: pytest.MonkeyPatch) -
 def test_memory_grows_by_what_was_held_after_the_first_tenth() -> None:
     assert Watched(0, [50, 100, *[150] * 18], 1.0, "").growth == 1.5
     assert Watched(0, [100, 90, *[95] * 18], 1.0, "").growth == 1.0
-
-
-def test_a_day_has_its_edits_in_their_order_and_its_import_at_once() -> None:
-    day = Pattern("a day", 50, imported=20).day(1)
-    assert len(day) == 70
-    assert [edit.at for edit in day] == sorted(edit.at for edit in day)
-    imported = [edit for edit in day if edit.at == IMPORT_AT and edit.in_npd]
-    assert len({edit.record for edit in imported}) >= 20
-
-
-def played(allowance: int, waits: list[float], calls: int, edits: int = 3) -> Played:
-    return Played(allowance, QUIET, edits, waits, {"edits": calls}, {})
-
-
-def test_a_day_over_its_allowance_is_missed() -> None:
-    assert [row.held for row in rows([played(1_000, [0, 0, 1], 1_000)])] == [True, True]
-    assert [row.held for row in rows([played(1_000, [0, 0, 1], 1_001)])] == [False, True]
-
-
-def test_edits_left_at_midnight_are_missed_from_a_thousand_calls_on() -> None:
-    assert rows([played(1_000, [0, 1], 10)])[1].held is False
-    assert rows([played(200, [0, 1], 10)])[1].held is True

@@ -20,6 +20,7 @@ from sync.operations import doctor
 from sync.operations.detect import boards_to_sweep
 from sync.operations.record_requests import push_record
 from sync.outbox import pauses
+from sync.queue import SyncQueueService
 from sync.records import availability
 from tests.admin import states
 from tests.budget.conftest import Planned
@@ -186,9 +187,7 @@ def test_a_check_for_missed_changes_that_the_stop_cut_short_is_due_at_once(
 
 
 @pytest.mark.parametrize("door", ["monday_check", "retry", "resume"])
-def test_the_doors_of_api_and_command_ask_too(
-    monday_answers: responses.RequestsMock, admin_client: Client, door: str
-) -> None:
+def test_the_other_doors_ask_too(monday_answers: responses.RequestsMock, admin_client: Client, door: str) -> None:
     states.waiting("Ann")
     day_is_used_up()
     is_well(monday_answers)
@@ -196,7 +195,7 @@ def test_the_doors_of_api_and_command_ask_too(
         doctor.run_checks()
     elif door == "resume":
         paused, _ = pauses.pause("maya")
-        assert admin_client.delete(f"/api/v1/sync/pauses/{paused.pk}/").status_code == 204
+        SyncQueueService().resume("maya", entity_type=paused.entity_type, direction=paused.direction)
     else:
         job = admin_client.get("/api/v1/sync/queue/?status=pending").json()["results"][0]["id"]
         assert admin_client.post(f"/api/v1/sync/queue/{job}/retry").status_code == 200

@@ -21,6 +21,7 @@ from sync.kernel.messages import NotAllowed
 from sync.merge import FieldSelection
 from sync.models import BoardLink, Decision, FieldMapping, SyncQueue
 from sync.reconcile.identity import duplicate_question
+from tests.api.conftest import code_of, error_of
 from tests.conflicts.conftest import conflict_of, record
 from tests.conflicts.test_screen import screen, text_of
 from tests.support.people import staff_who_may
@@ -224,12 +225,12 @@ def test_by_api_an_undo_that_cant_be_answers_400_and_an_open_one_409(
     api: APIClient, conflict: SyncConflict, contact: Contact, ada: User
 ) -> None:
     address = f"/api/v1/sync/conflicts/{conflict.pk}/undo"
-    assert api.post(address).json()["code"] == "not_waiting"
+    assert code_of(api.post(address)) == "not_waiting"
     pick(conflict, ada, "npd")
     record(over(contact, applied={RECORD_KEY: "Done."}))
     refused = api.post(address)
     assert refused.status_code == 400
-    assert "Archive the new item" in refused.json()["detail"]
+    assert "Archive the new item" in error_of(refused)["detail"]
     assert api.post("/api/v1/sync/conflicts/00000000-0000-0000-0000-000000000000/undo").status_code == 404
 
 

@@ -1,4 +1,4 @@
-"""What differs between two texts: words, and characters of numbers and addresses alone; both texts in one."""
+"""What differs between two texts, word by word; both texts in one."""
 
 from __future__ import annotations
 
@@ -12,16 +12,7 @@ from django.test import Client
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conflicts.text_diff import (
-    EXCERPT_AFTER,
-    EXCERPT_BEFORE,
-    MAX_DIFF_CHARACTERS,
-    base_diff_parts,
-    both_texts,
-    characters,
-    diff_parts,
-    excerpts,
-)
+from conflicts.text_diff import EXCERPT_LENGTH, MAX_DIFF_CHARACTERS, both_texts, diff_parts, excerpts
 from npd.models import Contact
 from sync.kernel.conflict_store import FieldConflict
 from sync.models import MondayAccount, WebhookEvent
@@ -30,7 +21,6 @@ from tests.conflicts.conftest import PHONE, conflict_of, finding, record
 from tests.conflicts.test_screen import screen, text_of
 
 WORD = re.compile(r"\w+")
-FAMILY, FLAG, ACCENT = "👩‍👩‍👧", "🇸🇪", "e\u0301"
 
 
 def marked(text: str | None, other: str | None) -> str:
@@ -40,18 +30,16 @@ def marked(text: str | None, other: str | None) -> str:
 @pytest.mark.parametrize(
     ("text", "other", "shown"),
     [
-        ("+44 20 7946 0812", "+44 20 7946 0999", "+44 20 7946 0[812]"),
+        ("+44 20 7946 0812", "+44 20 7946 0999", "+44 20 7946 [0812]"),
         ("+44 20 7946 0001", "+1 202-555-1001", "+44 20 7946 0001"),
-        ("ann@example.com", "anna@example.com", "ann@example.com"),
-        ("anna@example.com", "ann@example.com", "ann[a]@example.com"),
-        ("+494066969534", "+49 40 66969534", "+494066969534"),
-        ("Invoice 1024 is paid", "Invoice 1025 is paid", "Invoice 102[4] is paid"),
+        ("ann@example.com", "anna@example.com", "[ann]@example.com"),
+        ("Invoice 1024 is paid", "Invoice 1025 is paid", "Invoice [1024] is paid"),
         ("Head of Procurement", "Head of Purchasing", "Head of [Procurement]"),
         ("Buchhaltung", "Head", "Buchhaltung"),
         ("Called on Tuesday; wants more", "Called on Wednesday; has more", "Called on [Tuesday]; [wants] more"),
         ("don’t call", "doesn’t call", "[don’t] call"),
-        ("two  spaces", "two spaces", "two [ ]spaces"),
-        ("西村 裕樹", "西村 裕子", "西村 裕[樹]"),
+        ("two  spaces", "two spaces", "[two]  spaces"),
+        ("西村 裕樹", "西村 裕子", "西村 [裕樹]"),
         ("same", "same", "same"),
         ("longer now", "longer", "longer [now]"),
         ("short", "short and long", "short"),
@@ -64,9 +52,8 @@ def test_what_the_other_text_has_not_is_marked(text: str | None, other: str | No
     assert marked(text, other) == shown
 
 
-@pytest.mark.parametrize("one", [FAMILY, FLAG, ACCENT, "👍🏽", "한", "नि"])
+@pytest.mark.parametrize("one", ["👩‍👩‍👧", "🇸🇪", "e\u0301", "👍🏽", "नि"])
 def test_one_character_of_a_reader_is_never_cut(one: str) -> None:
-    assert characters(f"a{one}b") == ["a", one, "b"]
     assert marked(f"Hello {one} you", "Hello a you") == f"Hello [{one}] you"
 
 
@@ -75,25 +62,26 @@ def test_a_text_from_right_to_left_keeps_its_order_and_its_marks() -> None:
     assert marked("שָׁלוֹם לך", "שָׁלוֹם לכם") == "שָׁלוֹם [לך]"
 
 
-def test_what_would_take_minutes_letter_by_letter_is_compared_in_a_moment() -> None:
-    text = "one two three " * 250
-    assert marked(f"zero {text}four", f"{text}five").endswith("three [four]")
+def test_a_long_text_is_compared_in_a_moment() -> None:
+    text = " ".join(f"word{number} and" for number in range(180))
+    assert marked(f"zero {text} four", f"{text} five").endswith("and [four]")
+    marked("a b " * 1000, "b a c " * 660)
 
 
 def test_what_would_take_too_long_is_not_marked() -> None:
-    text = "x" * (MAX_DIFF_CHARACTERS + 1)
+    text = "x " * MAX_DIFF_CHARACTERS
     assert marked(text, f"{text}y") == text
 
 
 def test_of_the_agreed_text_is_marked_what_either_side_has_not_any_more() -> None:
-    shown = [(part.text, part.marked) for part in base_diff_parts("one two three", "one two X", "Y two three")]
-    assert shown == [("one", True), (" two ", False), ("three", True)]
+    shown = [(part.text, part.marked) for part in diff_parts("one two three", "one two X", "Y two three")]
+    assert shown == [("one", True), (" ", False), ("two ", False), ("three", True)]
 
 
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_the_pieces_are_always_the_whole_text(one: str, other: str) -> None:
     assert "".join(part.text for part in diff_parts(one, other)) == one
-    assert "".join(part.text for part in base_diff_parts(one, other, None)) == one
+    assert "".join(part.text for part in diff_parts(one, other, None)) == one
 
 
 def shown_excerpts(one: str | None, other: str | None) -> list[str]:
@@ -104,8 +92,8 @@ def test_an_excerpt_begins_at_a_word_before_the_first_difference_and_says_what_i
     same = "Parent available never traditional cat. " * 5
     found = shown_excerpts(f"{same}Called on Tuesday; wants a quote", f"{same}Called on\nWednesday; has no budget")
     assert found == [
-        "… traditional cat. Called on [Tuesday]; [wants a quote]",
-        "… traditional cat. Called on [Wednesday]; [has no budget]",
+        "… never traditional cat. Called on [Tuesday]; [wants a quote]",
+        "… never traditional cat. Called on [Wednesday]; [has no budget]",
     ]
     [cut, _] = shown_excerpts(f"Tuesday {same}", f"Wednesday {same}")
     assert cut.startswith("[Tuesday] Parent")
@@ -115,12 +103,12 @@ def test_an_excerpt_begins_at_a_word_before_the_first_difference_and_says_what_i
 
 
 @given(st.text(max_size=300), st.text(max_size=300))
-def test_two_excerpts_begin_alike_are_short_and_cut_no_character(one: str, other: str) -> None:
+def test_excerpts_are_short_and_of_the_text(one: str, other: str) -> None:
     for text, side in zip((one, other), excerpts(one, other), strict=True):
         shown = "".join(part.text for part in side)
         line = " ".join(text.split())
         assert shown.removeprefix("… ").removesuffix("…").strip() in line
-        assert len(characters(shown)) <= EXCERPT_BEFORE + EXCERPT_AFTER + 4
+        assert len(shown) <= EXCERPT_LENGTH + 3
 
 
 PARTS = st.lists(st.text("abc dé", min_size=1, max_size=8).map(str.strip).filter(bool), unique=True, max_size=4)

@@ -32,7 +32,7 @@ def page(open_page: Any) -> Iterator[Any]:
     assert not errors
 
 
-def test_keys_walk_type_explain_and_undo(page: Any) -> None:
+def test_keys_walk_resolve_and_undo(page: Any) -> None:
     first, second = of_fields("first", PHONE, ROLE), of_fields("second", PHONE)
     page.goto(screen(conflict_of(first)))
     current = page.locator(".cfl-current legend")
@@ -44,9 +44,9 @@ def test_keys_walk_type_explain_and_undo(page: Any) -> None:
     page.wait_for_url(f"**{screen(conflict_of(second))}")
     press(page, "k")
     page.wait_for_url(f"**{screen(conflict_of(first))}")
-    press(page, "?")
-    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
-    press(page, "Escape", "j", "e", "Control+A")
+    press(page, "j")
+    page.locator("input[name=value-role_title]").focus()
+    press(page, "Control+A")
     page.keyboard.type("Admiral")
     enter = page.locator("[name=next] kbd")
     expect(enter).to_be_hidden()  # another field is open, to which it moves
@@ -96,15 +96,21 @@ def test_a_part_that_is_resolved_is_undone_by_its_key_on_the_next_screen_and_on_
     assert list(conflict_of(first).stored_resolution.fields) == ["phone"]
 
 
-def test_one_key_chooses_a_side_for_the_field_or_for_all(page: Any) -> None:
+def test_one_key_chooses_a_side_for_the_field_and_one_button_for_all(page: Any) -> None:
     made = of_fields("made", PHONE, ROLE)
     page.goto(screen(conflict_of(made)))
     picked = page.locator("input[name^=pick-]:checked")
     looks = "all => [...new Set(all.map(one => getComputedStyle(one).backgroundColor))]"
     [open_look] = page.locator("input[name^=pick-]").evaluate_all(looks)
-    for key, sides in (("m", ["monday"] * 2), ("a", ["npd"] * 2), ("2", ["base", "npd"])):
-        press(page, key)
-        assert picked.evaluate_all("all => all.map(one => one.value)") == sides, key
+    values = "all => all.map(one => one.value)"
+    page.get_by_role("button", name="Use NPD in all").click()
+    assert picked.evaluate_all(values) == ["npd", "npd"]
+    page.get_by_role("button", name="Use Monday in all").click()
+    assert picked.evaluate_all(values) == ["monday", "monday"]
+    press(page, "1")
+    assert picked.evaluate_all(values) == ["npd", "monday"]
+    press(page, "3")
+    assert picked.evaluate_all(values) == ["npd", "monday"]
     assert open_look not in picked.evaluate_all(looks), "a choice that is open looks like one that is made"
 
 
@@ -166,7 +172,8 @@ def test_what_was_chosen_or_typed_is_back_after_a_walk_and_else_left_behind_only
         page.wait_for_url(f"**{screen(conflict_of(record))}**")
 
     page.on("dialog", stay)
-    press(page, "e", "Control+A")
+    result.focus()
+    press(page, "Control+A")
     page.keyboard.type("+44 20 7946 0001")
     press(page, "Escape")
     walk("j", second)
@@ -197,16 +204,17 @@ NOTES = FieldConflict("notes", NPD_NOTES, "Parent call.", MONDAY_NOTES)
 BOTH_NOTES = f"{NPD_NOTES}\nCalled on Wednesday; has no budget."
 
 
-def test_both_long_texts_are_used_by_one_key_and_edited(page: Any) -> None:
+def test_both_long_texts_are_used_and_edited(page: Any) -> None:
     made = of_fields("notes", NOTES, PHONE)
     page.goto(screen(conflict_of(made)))
     result = page.locator("textarea[name=value-notes]")
-    press(page, "b")
+    page.locator("[data-row] input[value=both]").check()
     assert result.input_value() == BOTH_NOTES
     assert page.locator("input[name=pick-notes][value=both]").is_checked()
     assert page.locator("[data-row] [data-where]").first.inner_text() == "→ NPD and Monday change"
     assert page.locator("input[name=pick-phone][value=both]").count() == 0
-    press(page, "e")
+    result.focus()
+    press(page, "Control+End")
     page.keyboard.type(" Done.")
     press(page, "Escape", "Enter")
     page.get_by_text("Being applied: Notes becomes").wait_for()
@@ -237,14 +245,15 @@ def test_a_refused_value_is_corrected_and_taken_back_by_keys(page: Any) -> None:
     states.boards()
     made = rejected_too("Ann", "71")
     page.goto(page_of(made))
-    press(page, "e", "Control+A")
+    result = page.locator("input[name=value-email]")
+    result.focus()
+    press(page, "Control+A")
     page.keyboard.type("no address")
     assert "NPD changes, and it is sent to Monday" in page.locator("[data-summary]").inner_text()
     press(page, "Enter")
     page.locator(".cfl-problem").wait_for()
     page.wait_for_load_state()
     assert page.get_by_role("alert").inner_text() == "Nothing was stored. Your choices are kept below."
-    result = page.locator("input[name=value-email]")
     expect(result).to_be_focused()
     assert result.input_value() == "no address"
     press(page, "Control+A")

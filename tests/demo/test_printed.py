@@ -141,9 +141,7 @@ class Play:
         path = urlsplit(address)._replace(scheme="", netloc="").geturl()
         verb = method or ("POST" if body else "GET")
         answer = APIClient(headers=headers).generic(verb, path, body, content_type=kind)
-        if verb == "POST" and path.endswith("/pauses/"):
-            self.variables["PAUSE"] = str(answer.json()["id"])
-        elif verb == "POST" and answer.status_code == 201:
+        if verb == "POST" and answer.status_code == 201:
             self.variables |= {"ID": answer.json()["id"], "ETAG": answer["ETag"]}
         return answer.content.decode()
 
@@ -231,7 +229,6 @@ def without_a_token() -> Iterator[None]:
 BEFORE: dict[str, Callable[[Play], None]] = {
     "If-Match": a_person_changed_it,
     "/retry": a_dead_letter,
-    "status=failed": a_dead_letter,
     "/cancel": a_waiting_row,
     "/cron/": it_is_synced,
     "$CONFLICT/resolve": the_phone_changed_meanwhile,

@@ -1,4 +1,4 @@
-"""The image and docker-compose.yml, as far as they can be held without an engine; `make containers` plays them."""
+"""The image and docker-compose.yml, as far as they can be held without an engine."""
 
 import re
 import tomllib
@@ -118,7 +118,7 @@ def test_a_worker_is_given_the_time_that_its_longest_call_may_take(compose: dict
 def test_the_images_run_as_nobody_special() -> None:
     for name in ("runtime", "sandbox", "app"):
         users = [words[1] for words in stages()[name] if words[0] == "USER"]
-        # By number, which Kubernetes' runAsNonRoot can judge; a stage without one has its base's.
+        # By number, which runAsNonRoot can judge; a stage without one has its base's.
         assert users[-1:] in ([], ["10001:10001"])
     assert list(stages())[-1] == "app"
 

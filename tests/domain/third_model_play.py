@@ -80,7 +80,6 @@ def the_api(ada: Client) -> None:
     assert ada.patch(page, {"summary": "Of glass"}, content_type=JSON, **tag).status_code == 412
     assert item_of(bridge)["values"]["summary"] == "Of wood"
     assert ada.get("/api/v1/projects/?search=wood&ordering=-name").json()["count"] == 1
-    assert ada.get("/api/v1/projects/?nonsense=1").status_code == 400
     assert ada.post(f"{page}sync-to-monday").json()["project_id"] == str(bridge.pk)
     assert ada.delete(page).status_code == 204
 
@@ -105,12 +104,12 @@ def the_kinds_of_fields(ada: Client) -> None:
     assert "Planned, Running, Finished" in held["reason"]
     choose_stage(tunnel, "Running")
     assert (tunnel.stage, tunnel.sync_status) == ("running", "synced")
-    asked = ("stage=running", "budget=1200.5", "budget_min=1200&budget_max=1300", "due=2026-12-24")
-    asked += ("due_since=2026-12-24&due_before=2026-12-25", f"id={tunnel.pk}", "sync_enabled=true&stage=running")
+    asked = ("stage=running", "budget=1200.5", "due=2026-12-24")
+    asked += ("sync_enabled=true&stage=running",)
     for filters in asked:
         found = ada.get(f"/api/v1/projects/?{filters}").json()
         assert [one["name"] for one in found["results"]] == ["Tunnel"], (filters, found)
-    for filters in ("stage=Running", "budget=much", "due=24.12.2026", "due_before=soon"):
+    for filters in ("stage=Running", "budget=much", "due=soon"):
         assert ada.get(f"/api/v1/projects/?{filters}").status_code == 400, filters
 
 
@@ -165,13 +164,13 @@ def the_groups() -> None:
         assert viewer.post(f"/admin/projects/project/{boats.pk}/sync-off/").status_code == 403
 
 
-OF_EVERY_LIST = {"page", "page_size", "pagination", "cursor", "ordering", "search", "fields", "sync_status"}
+OF_EVERY_LIST = {"page", "page_size", "pagination", "cursor", "ordering", "search", "sync_status"}
 
 
 def operations(kind: str, schema: Any) -> Iterator[str]:
-    """Each with its answers and the parameters that follow from no field; an upsert by the match field left out."""
+    """Each with its answers and the parameters that follow from no field."""
     for path, methods in schema["paths"].items():
-        if path.startswith(f"/api/v1/{kind}s/") and not path.endswith(("/{value}/", "/{value}")):
+        if path.startswith(f"/api/v1/{kind}s/"):
             for method, one in methods.items():
                 asked = sorted(OF_EVERY_LIST & {parameter["name"] for parameter in one.get("parameters", ())})
                 told = json.dumps([method, path, one["operationId"], asked, sorted(one["responses"])])

@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 from celery import current_app
-from celery.utils.imports import symbol_by_name
 from django.conf import settings
 from django.core.management import BaseCommand, get_commands, load_command_class
 from django.utils import translation
@@ -24,6 +23,7 @@ from django_celery_beat.models import PeriodicTask
 from prometheus_client import Metric
 
 from sync.clock import SyncNow
+from sync.kernel.scheduled_jobs import make_missing_jobs
 from sync.models import BoardLink, QueuePause
 from tests.docs.test_docs import ROOT
 from tests.metrics.conftest import scrape
@@ -67,12 +67,12 @@ def _option(option: argparse.Action) -> str:
 
 
 def celery_tasks() -> str:
-    """The tasks that a worker knows, and what Beat's tables hold once it has begun on empty ones."""
+    """The tasks that a worker knows, and what Beat's tables hold after migrate."""
     current_app.loader.import_default_modules()
     ours = {name: task for name, task in current_app.tasks.items() if name.split(".")[0] in OURS}
     limits = {name: (task.soft_time_limit, task.time_limit) for name, task in ours.items()}
     PeriodicTask.objects.all().delete()
-    symbol_by_name(settings.CELERY_BEAT_SCHEDULER)(app=current_app)
+    make_missing_jobs()
     return lines(
         [
             *(f"task {name}" + (f" limits {limits[name]}" if any(limits[name]) else "") for name in sorted(ours)),
@@ -145,14 +145,12 @@ SHAPES = ("components", "schemas")
         (("paths", "/api/v1/contacts/"), None),
         ((*LIST, "parameters", -1), None),
         ((*LIST, "parameters", 1, "required"), True),
-        ((*LIST, "responses", "200", "headers", "ETag"), None),
         ((*CREATE, "responses", "201"), None),
         ((*SHAPES, "ContactRequest", "required"), ["name", "phone"]),
         ((*SHAPES, "Contact", "properties", "phone"), None),
         ((*SHAPES, "Contact", "properties", "phone", "type"), "integer"),
-        ((*SHAPES, "QueueRowSelection", "properties", "id", "type"), "string"),
+        ((*SHAPES, "QueueRow", "properties", "id", "type"), "string"),
         ((*SHAPES, "SyncStatusEnum", "enum", 0), None),
-        (("webhooks", "event", "post", "requestBody", "content", "application/json", "schema", "$ref"), "#/x/Other"),
     ],
 )
 def test_whatever_breaks_a_program_changes_the_record_of_the_api(at: tuple[Any, ...], broken: Any) -> None:

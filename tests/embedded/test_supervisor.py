@@ -160,7 +160,7 @@ def test_a_run_starts_alone_keeps_its_processes_up_ends_clean_and_keeps_its_data
     assert f"http://127.0.0.1:{run.sandbox}/" in said
     assert re.search(r"user: admin +password: \S{12,}", said)
     assert "Try:" in said
-    assert "npd_sync_queue_rows" in run.typed(line_with("/metrics", said))
+    assert "npd_sync_jobs" in run.typed(line_with("/metrics", said))
 
     add = "from npd.models import Contact as C; print(C.objects.count()); C.objects.create(name='Kept Over A Restart')"
     contacts = int(run.manage(add))

@@ -78,8 +78,8 @@ def test_a_body_that_is_announced_too_large_is_refused_before_it_is_sent(port: i
     head = f"POST {path} HTTP/1.1\nHost: 127.0.0.1\n{expect}Content-Length: 12000001\n\n"
     answer = answer_to(port, head)
     assert answer.startswith("HTTP/1.1 413 ")
-    is_problem = "Content-Type: application/problem+json" in answer
-    assert is_problem == path.startswith(("/api/", "/webhooks/"))
+    is_json = "Content-Type: application/json" in answer
+    assert is_json == path.startswith(("/api/", "/webhooks/"))
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_who_waits_to_be_asked_for_a_body_and_has_none_is_answered(port: int, re
 
 
 def test_an_answer_to_head_has_no_body_that_would_be_read_as_the_next_answer(port: int) -> None:
-    answer = answer_to(port, "HEAD /api/problems/ HTTP/1.1\nHost: 127.0.0.1\nConnection: close\n\n")
+    answer = answer_to(port, "HEAD /readyz HTTP/1.1\nHost: 127.0.0.1\nConnection: close\n\n")
     assert answer.startswith("HTTP/1.1 200 ")
     assert answer.endswith("\r\n\r\n")
 

@@ -145,8 +145,8 @@ def test_explain_and_the_api_say_why() -> None:
     states.mark(contact, RecordSyncStatus.DISABLED, "70")
     note = "Left out by the filter: Role is not “Customer”."
     states.ledger(contact, SyncStatus.SKIPPED, left_out="record", note=note)
-    said = explain(find_record("contact", str(contact.pk)), offline=True)
-    assert "Left out by the filter: Role is not “Customer”." in said.reason
+    lines = explain(find_record("contact", str(contact.pk)), offline=True)
+    assert "Left out by the filter: Role is not “Customer”." in lines
     shown = describe([contact])[contact.pk]
     assert (shown.state, shown.reason_code) == (RecordState.OFF, Part.LEFT_OUT)
     assert list(filter_by_health(Contact.objects.all(), "left_out", pauses.active_pauses())) == [contact]

@@ -9,6 +9,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from sync.models import SyncQueue, WebhookEvent
+from tests.api.conftest import code_of, error_of
 from tests.inbox.conftest import BARE, PATH_TOKEN, WITH_TOKEN, raw, signed
 
 
@@ -25,12 +26,11 @@ def test_a_signed_webhook_is_taken_at_the_bare_door(monday: Client, settings: Se
     assert WebhookEvent.objects.count() == SyncQueue.objects.count() == 1
 
 
-def test_a_refusal_is_a_problem_in_words(monday: Client) -> None:
+def test_a_refusal_says_why_in_words(monday: Client) -> None:
     answer = monday.post(BARE, raw(), content_type="application/json")
     assert answer.status_code == 401
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert answer.json()["code"] == "unsigned"
-    assert "not signed" in answer.json()["detail"]
+    assert code_of(answer) == "unsigned"
+    assert "not signed" in error_of(answer)["detail"]
 
 
 def test_twenty_megabytes_are_refused_unread(monday: Client) -> None:
@@ -44,7 +44,7 @@ def test_other_methods_are_not_allowed(monday: Client) -> None:
     for path in (BARE, WITH_TOKEN):
         for answer in (monday.get(path), monday.put(path, raw(), content_type="application/json")):
             assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
-            assert answer.headers["Content-Type"] == "application/problem+json"
+            assert code_of(answer) == "method_not_allowed"
 
 
 def test_neither_token_nor_signature_is_written_to_the_log(

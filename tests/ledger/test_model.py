@@ -1,10 +1,7 @@
 """The table of sync states: what may stand in it, its two names, and Jira's word for the remote id."""
 
-from typing import Any
-
 import pytest
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Q
 
 from sync.models import SyncMetadata, SyncState
 
@@ -16,33 +13,6 @@ def test_both_names_stand_on_one_table_and_jiras_id_is_its_remote_id() -> None:
     made = SyncState.objects.create(**SPRINT, jira_id="10001")
     assert SyncMetadata.objects.values("system", "remote_id").get() == {"system": "jira", "remote_id": "10001"}
     assert (made.jira_id, SyncMetadata(**SPRINT, remote_id="5").jira_id) == ("10001", None)
-
-
-@pytest.mark.django_db
-def test_jiras_id_finds_its_rows_by_every_lookup() -> None:
-    for number in ("1", "2", "3"):
-        SyncState.objects.create(entity_type="issue", entity_id=number, jira_id=f"ABC-{number}")
-    SyncState.objects.create(entity_type="issue", entity_id="4", jira_id=None)
-    SyncState.objects.create(entity_type="board", entity_id="1", system="monday", remote_id="ABC-1")
-
-    def found(*args: Any, **kwargs: Any) -> set[str]:
-        return {f"{one.system}{one.entity_id}" for one in SyncState.objects.filter(*args, **kwargs)}
-
-    assert found(jira_id="ABC-1") == {"jira1"}
-    assert found(jira_id__in=["ABC-1", "ABC-3"]) == {"jira1", "jira3"}
-    assert found(Q(jira_id="ABC-2") | Q(system="monday")) == {"jira2", "monday1"}
-    assert found(~Q(jira_id="ABC-2"), system="jira") == {"jira1", "jira3", "jira4"}
-    assert found(jira_id=None) == found(jira_id__isnull=True) == {"jira4", "monday1"}
-    assert found(jira_id__isnull=False) == {"jira1", "jira2", "jira3"}
-    assert SyncState.objects.exclude(jira_id__startswith="ABC").count() == 2
-    assert SyncState.objects.get(jira_id="ABC-2").entity_id == "2"
-
-
-@pytest.mark.django_db
-def test_getting_or_making_by_jiras_id_makes_one_row() -> None:
-    first, made = SyncState.objects.get_or_create(jira_id="9", defaults=SPRINT)
-    again, made_again = SyncState.objects.get_or_create(jira_id="9", defaults=SPRINT)
-    assert (made, made_again, again.pk) == (True, False, first.pk)
 
 
 @pytest.mark.django_db

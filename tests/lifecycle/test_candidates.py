@@ -9,7 +9,6 @@ from npd.models import Contact, Organization
 from sync.choices import Cause, Priority
 from sync.models import BoardLink, Tombstone
 from sync.outbox.queue_rows import enqueue_item_many
-from sync.records.external_ids import external_ids_of, set_external_ids
 from tests.lifecycle.conftest import asked, choose
 from tests.support.world import World, mail, staged
 
@@ -58,11 +57,9 @@ def test_a_record_made_from_an_item_that_somebody_touched_in_npd_is_not_asked_ab
 def test_the_same_person_the_made_record_goes_and_its_item_after_it(world: World, pat: Any) -> None:
     known, made = twins(world)
     item = made.monday_id
-    set_external_ids("contact", {known.pk: {"crm": "1"}, made.pk: {"crm": "2", "shop": "3"}})
     choose(asked(made.pk, "identity"), pat, "custom", f"same:{known.pk}")
     world.work()
     world.work()
-    assert external_ids_of("contact", [known.pk]) == {known.pk: {"crm": "1", "shop": "3"}}
     assert list(Contact.objects.all()) == [known]
     assert Tombstone.objects.get(entity_id=made.pk).state == "archived"
     states = {i["id"]: i["state"] for i in world.sandbox.all_items()}

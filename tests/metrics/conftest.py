@@ -1,13 +1,8 @@
 """What a scrape says, as a test reads it."""
 
-from collections.abc import Iterator
-
-import pytest
 from django.conf import settings
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
-
-from sync.kernel import counters
 
 
 class Figures:
@@ -43,11 +38,3 @@ def scrape(**headers: str) -> Figures:
     answer = Client().get("/metrics", headers=bearer(**headers))
     assert answer.status_code == 200, answer.content
     return Figures(answer.content.decode())
-
-
-@pytest.fixture(autouse=True)
-def nothing_counted_yet() -> Iterator[None]:
-    """What other tests' webhooks left in this process's memory is not this test's."""
-    counters._webhook_counts.clear()
-    yield
-    counters._webhook_counts.clear()

@@ -15,14 +15,11 @@ from sync.models import (
     ApiBudget,
     ApiUsage,
     ApprovalRequest,
-    BoardLease,
     BoardLink,
     MondayAccount,
     QueuePause,
-    SyncMetadata,
     SyncQueue,
     Verification,
-    WebhookEvent,
 )
 from sync.queue import SyncQueueService
 from tests.metrics.conftest import scrape
@@ -51,16 +48,15 @@ def row(**values: Any) -> SyncQueue:
     return SyncQueue.objects.create(**{"entity_type": "contact", "entity_id": uuid.uuid4(), **values})
 
 
-def test_rows_are_counted_by_state_and_waiting_ones_by_attempts(link: BoardLink) -> None:
+def test_jobs_are_counted_by_status(link: BoardLink) -> None:
     for attempts in (0, 0, 3):
         row(attempts=attempts)
     row(status="in_progress", last_attempt=sync_now() - timedelta(seconds=40), lease_token=uuid.uuid4())
     row(status="failed", attempts=5)
     row(status="completed")
     figures = scrape()
-    assert figures.by("state", "queue_rows", **CONTACT) == {"pending": 3, "in_progress": 1, "failed": 1}
-    assert figures.by("attempts", "queue_waiting_rows", **CONTACT) == {"0": 2, "3": 1}
-    assert 40 <= (figures.value("queue_oldest_claim_seconds", **CONTACT) or 0) < 60
+    assert figures.by("status", "jobs", **CONTACT) == {"pending": 3, "in_progress": 1, "failed": 1}
+    assert 40 <= (figures.value("oldest_claim_seconds", **CONTACT) or 0) < 60
 
 
 def after(**span: float) -> datetime:
@@ -120,113 +116,47 @@ def test_due_means_the_same_as_in_the_statistics_and_a_standstill_says_its_kind(
     row(next_retry=sync_now() - timedelta(seconds=20), direction="to_npd")
     make(link)
     figures, stats = scrape(), SyncQueueService().get_queue_stats()
-    assert sum(figures.by("board", "queue_due_rows").values()) == stats["due"]
-    oldest = max(figures.by("board", "queue_oldest_due_seconds").values(), default=0.0)
+    assert sum(figures.by("board", "jobs_due").values()) == stats["due"]
+    oldest = max(figures.by("board", "oldest_due_seconds").values(), default=0.0)
     assert oldest == pytest.approx(stats["oldest_due_seconds"], abs=2)
-    assert figures.by("kind", "board_standstill", **CONTACT) == ({kind: 1} if kind else {})
+    assert figures.by("reason", "board_waits", **CONTACT) == ({kind: 1} if kind else {})
 
 
 def test_without_a_token_no_board_is_worked(link: BoardLink, settings: Any) -> None:
     settings.MONDAY_API_KEY = ""
     row()
     figures = scrape()
-    assert figures.by("kind", "board_standstill", **CONTACT) == {"not_configured": 1}
-    assert figures.value("queue_due_rows", **CONTACT) == 0
+    assert figures.by("reason", "board_waits", **CONTACT) == {"not_configured": 1}
+    assert figures.value("jobs_due", **CONTACT) == 0
 
 
-def test_the_environments_board_counts_as_everywhere(link: BoardLink, settings: Any) -> None:
-    settings.MONDAY_CONTACTS_BOARD_ID = "99"
-    delivered(board_id="99", item_id="1")
-    row(entity_id=None, remote_id="1")
-    assert scrape().value("inbox_events", **CONTACT) == 1
-
-
-def test_a_lease_is_held_until_it_ends(link: BoardLink) -> None:
-    assert scrape().value("board_lease_held", **CONTACT) == 0
-    lease = BoardLease.objects.create(link=link, token=uuid.uuid4(), expires=sync_now() + timedelta(minutes=1))
-    assert scrape().value("board_lease_held", **CONTACT) == 1
-    BoardLease.objects.filter(pk=lease.pk).update(expires=sync_now())
-    assert scrape().value("board_lease_held", **CONTACT) == 0
-
-
-def test_looks_and_sweeps_tell_when_they_last_were(link: BoardLink) -> None:
-    assert scrape().value("board_last_look_timestamp_seconds", **CONTACT) is None
+def test_passes_and_sweeps_tell_when_they_last_were(link: BoardLink) -> None:
+    assert scrape().value("last_pass_timestamp_seconds", **CONTACT) is None
     now = sync_now()
     BoardLink.objects.update(last_pass_at=now, swept_at=now, silence="No webhook came since Tuesday.")
     figures = scrape()
-    for name in ("board_last_look_timestamp_seconds", "board_last_sweep_timestamp_seconds"):
+    for name in ("last_pass_timestamp_seconds", "last_sweep_timestamp_seconds"):
         assert figures.value(name, **CONTACT) == pytest.approx(now.timestamp())
-    assert figures.value("board_webhooks_silent", **CONTACT) == 1
+    assert figures.value("webhooks_silent", **CONTACT) == 1
 
 
-def test_a_pause_tells_since_when_and_of_what(link: BoardLink) -> None:
-    pause = QueuePause.objects.create(paused_by="mary")
-    other = QueuePause.objects.create(paused_by="mary", entity_type="contact")
-    figures = scrape()
-    for found, board_label in ((pause, "all"), (other, "contact")):
-        found.refresh_from_db()
-        value = figures.value("pause_timestamp_seconds", board=board_label)
-        assert value == pytest.approx(found.paused_at.timestamp())
-
-
-def test_an_outage_and_a_limit_are_told_apart() -> None:
-    account = MondayAccount.objects.create(
-        id=1, stopped_until=sync_now() + timedelta(minutes=1), needs_probe=True, failures=3
-    )
-    figures = scrape()
-    assert figures.by("kind", "account_paused") == {"outage": 1}
-    assert figures.value("account_failed_probes") == 3
-    MondayAccount.objects.filter(pk=account.pk).update(needs_probe=False)
-    assert scrape().by("kind", "account_paused") == {"limit": 1}
+def test_the_account_is_stopped_until_a_probe_was_answered() -> None:
+    assert scrape().value("account_stopped") == 0
+    account = MondayAccount.objects.create(id=1, stopped_until=after(minutes=1))
+    assert scrape().value("account_stopped") == 1
+    MondayAccount.objects.filter(pk=account.pk).update(stopped_until=sync_now())
+    assert scrape().value("account_stopped") == 0
     # Nobody calls before a probe was answered, whatever the hour.
-    MondayAccount.objects.filter(pk=account.pk).update(needs_probe=True, stopped_until=sync_now())
-    assert scrape().by("kind", "account_paused") == {"outage": 1}
+    MondayAccount.objects.filter(pk=account.pk).update(needs_probe=True)
+    assert scrape().value("account_stopped") == 1
 
 
-def test_the_allowance_is_told_as_far_as_it_is_known() -> None:
-    unknown = scrape()
-    assert unknown.value("api_day_left_calls") is None
-    assert unknown.value("api_minute_limit", unit="points") is None
-    ApiBudget.objects.create(
-        id=1, day_limit=1000, day=sync_now().date(), day_calls=300, others_calls=100, points_limit=5_000,
-        points=700, points_end=sync_now() + timedelta(seconds=30),
-    )  # fmt: skip
+def test_the_quota_is_told_as_far_as_it_is_known() -> None:
+    assert scrape().value("api_calls_limit") is None
+    ApiBudget.objects.create(id=1, day_limit=1000, day=sync_now().date(), day_calls=300, others_calls=100)
     figures = scrape()
-    assert figures.value("api_day_used_calls") == 400
-    assert figures.value("api_day_left_calls") == 600
-    assert figures.value("api_day_reserve_calls") == 50
-    assert figures.value("api_minute_used", unit="points") == 700
-    assert figures.value("api_minute_limit", unit="points") == 5_000
-
-
-def delivered(**values: Any) -> WebhookEvent:
-    return WebhookEvent.objects.create(
-        **{"trigger_id": uuid.uuid4().hex, "board_id": "4711", "type": "update_name", "body": {}, **values}
-    )
-
-
-def test_the_inbox_lags_by_its_oldest_delivery_that_a_look_has_yet_to_weigh(link: BoardLink) -> None:
-    old = delivered(item_id="1", received_at=sync_now() - timedelta(minutes=2))
-    delivered(item_id="1")
-    delivered(item_id="2", processed_at=sync_now(), received_at=sync_now() - timedelta(hours=2))
-    row(entity_id=None, remote_id="1")
-    figures = scrape()
-    assert figures.value("inbox_events", **CONTACT) == 2
-    assert 120 <= (figures.value("inbox_oldest_seconds", **CONTACT) or 0) < 150
-    WebhookEvent.objects.filter(pk=old.pk).update(processed_at=sync_now())
-    assert scrape().value("inbox_events", **CONTACT) == 1
-
-
-def test_a_records_delivery_is_waited_for_while_its_row_waits(link: BoardLink) -> None:
-    contact = Contact.objects.create(name="Ann", monday_id="1")
-    SyncMetadata.objects.create(entity_type="contact", entity_id=str(contact.pk), remote_id="1")
-    delivered(item_id="1")
-    assert scrape().value("inbox_events", **CONTACT) == 1
-    SyncQueue.objects.update(status="in_progress", lease_token=uuid.uuid4())
-    assert scrape().value("inbox_events", **CONTACT) == 1
-    # Sync was switched off: the look ended without weighing, and the first one after it is on again reads the item.
-    SyncQueue.objects.update(status="completed")
-    assert scrape().value("inbox_events", **CONTACT) == 0
+    assert figures.value("api_calls_today") == 400
+    assert figures.value("api_calls_limit") == 1000
 
 
 def test_records_are_counted_by_status_and_what_is_open_by_kind(link: BoardLink) -> None:
@@ -246,18 +176,17 @@ def test_records_are_counted_by_status_and_what_is_open_by_kind(link: BoardLink)
     assert figures.by("status", "records", board="contact") == {"pending": 1, "disabled": 1}
     assert figures.by("status", "records", board="organization") == {"pending": 1}
     assert figures.by("kind", "conflicts_open", **CONTACT) == {"fields": 1, "delete": 1}
-    assert figures.by("kind", "guard_held", **CONTACT) == {"items": 2}
+    assert figures.value("approvals_pending", **CONTACT) == 2
 
 
-def test_the_last_nights_verification_is_told(link: BoardLink) -> None:
-    assert scrape().value("audit_drifted", **CONTACT) is None
+def test_the_last_nightly_comparison_is_told(link: BoardLink) -> None:
+    assert scrape().value("records_different", **CONTACT) is None
     now = sync_now()
-    for hours, differed in ((30, 9), (5, 1), (1, 0)):
+    for hours, differed in ((30, 9), (5, 0), (1, 1)):
         Verification.objects.create(
             entity_type="contact", compared=50, differed=differed, at=now - timedelta(hours=hours)
         )
     figures = scrape()
-    assert figures.value("audit_sampled", **CONTACT) == 50
-    assert figures.value("audit_drifted", **CONTACT) == 0
+    assert figures.value("records_different", **CONTACT) == 1
     newest = (now - timedelta(hours=1)).timestamp()
-    assert figures.value("audit_timestamp_seconds", **CONTACT) == pytest.approx(newest)
+    assert figures.value("last_comparison_timestamp_seconds", **CONTACT) == pytest.approx(newest)

@@ -1,18 +1,14 @@
 """/readyz goes by the age of rows: it says which board waits, and what is known of the reason."""
 
-import time
 import uuid
 from datetime import timedelta
 from typing import Any
 
 import pytest
-import time_machine
-from celery.signals import task_revoked
 from django.test import Client
 
-from sync.admin.health_page import Severity
 from sync.clock import sync_now
-from sync.models import BoardLease, BoardLink, Intent, MondayAccount, QueuePause, SyncQueue, WrongClock
+from sync.models import BoardLease, BoardLink, Intent, MondayAccount, QueuePause, SyncQueue
 from tests.metrics.test_page import board
 
 pytestmark = pytest.mark.django_db
@@ -96,47 +92,6 @@ def test_a_row_is_young_again_when_its_board_could_not_be_worked_before(client: 
     overdue()
     MondayAccount.objects.create(id=1, stopped_until=sync_now() - timedelta(seconds=5))
     assert reasons(client) == []
-
-
-def clocks(client: Client) -> tuple[list[str], list[str]]:
-    """What /readyz says of clocks, and which of that makes it not ready."""
-    answer = client.get("/readyz").json()
-    return answer["clock"], [one for one in answer["clock"] if f"clock: {one}" in answer["reasons"]]
-
-
-def test_a_web_process_whose_clock_is_wrong_says_so_and_is_ready(client: Client) -> None:
-    assert clocks(client) == ([], [])
-    with time_machine.travel(time.time() - 90):
-        [found], not_ready = clocks(client)
-    assert "web on" in found
-    assert not_ready == []
-
-
-@pytest.mark.parametrize(("ahead", "discards"), [(600, False), (3_700, True)])
-def test_a_worker_whose_clock_is_wrong_is_named_and_not_ready_where_it_discards_all_that_is_scheduled(
-    admin_client: Client, ahead: int, discards: bool
-) -> None:
-    with time_machine.travel(time.time() + ahead):
-        task_revoked.send(sender=None, request=None, terminated=False, signum=None, expired=True)
-    [found], not_ready = clocks(admin_client)
-    assert "worker on" in found
-    assert not_ready == ([found] if discards else [])
-    board("contact")
-    shown = [one for _, group in admin_client.get("/admin/").context["task_groups"] for one in group]
-    assert [one.severity is Severity.FAILED for one in shown if one.why == found] == [discards]
-
-
-def test_a_beat_whose_clock_is_behind_makes_right_workers_discard_all(client: Client) -> None:
-    WrongClock.objects.create(process="beat on a-machine", seconds=-3_700)
-    [found], not_ready = clocks(client)
-    assert not_ready == [found]
-
-
-def test_a_process_that_ended_is_forgotten(client: Client) -> None:
-    WrongClock.objects.create(
-        process="worker on a-machine", seconds=3_700, measured_at=sync_now() - timedelta(minutes=6)
-    )
-    assert clocks(client) == ([], [])
 
 
 def lost_create() -> None:

@@ -164,8 +164,8 @@ def test_a_record_and_its_job_say_who_paused_since_when_and_why(world: World) ->
     assert view.words.startswith("Paused by mary since ")
     assert "(moving house)" in view.words
     assert view.next_try is None
-    told = explain(find_record("contact", str(ann.pk)), offline=True)
-    assert any("Paused by mary" in line for line in told.open_items)
+    lines = explain(find_record("contact", str(ann.pk)), offline=True)
+    assert any("Job #" in line and "Paused by mary" in line for line in lines)
 
 
 def test_sync_drain_ends_and_says_what_is_paused(world: World, capsys: Any) -> None:

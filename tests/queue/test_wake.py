@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from celery import current_app
 from django_celery_beat.models import PeriodicTask
+from django_celery_beat.schedulers import ModelEntry
 from kombu import Connection
 
-from config.beat import Entry
 from config.schedule import SCHEDULE
 from npd.models import Contact
-from sync.kernel import periodic_jobs
+from sync.kernel.scheduled_jobs import make_missing_jobs
 from sync.outbox import notify
 from tests.support.site import purge_broker
 from tests.support.waiting import wait_for
@@ -93,9 +93,9 @@ def test_no_message_says_when_it_is_to_be_done_nor_holds_more_than_the_name_of_a
 
 def test_no_job_of_the_schedule_says_when_it_is_to_be_done_nor_holds_anything() -> None:
     purge_broker()
-    periodic_jobs.ensure_periodic_jobs()
+    make_missing_jobs()
     current_app.loader.import_default_modules()
-    entries = [Entry(row) for row in PeriodicTask.objects.all()]
+    entries = [ModelEntry(row) for row in PeriodicTask.objects.all()]
     for entry in entries:
         current_app.tasks[entry.task].apply_async(entry.args, entry.kwargs, **entry.options)
         message = taken()

@@ -35,7 +35,7 @@ WRONG = [
     ("NEW_ITEM_WAIT_SECONDS", "inf"),
     ("LOG_LEVEL", "loud"),
     ("API_THROTTLE", "lots"),
-    ("API_STRANGER_THROTTLE", "0/min"),
+    ("API_THROTTLE", "0/min"),
     ("SYNC_NOW_THROTTLE", "60/year"),
     ("SITE_URL", "npd.example.org"),
     ("SITE_URL", "https://npd.example.org/npd"),

@@ -11,7 +11,7 @@ from npd.models import Contact
 from sync.choices import Cause
 from sync.connectors.monday.board_events import WEBHOOK_EVENTS
 from sync.connectors.monday.client import MondayClient
-from sync.models import BoardLink, FieldMapping, IgnoredItem, LatencyHour, MondayAccount, SyncQueue, UnmatchedItem
+from sync.models import BoardLink, FieldMapping, IgnoredItem, MondayAccount, SyncQueue, UnmatchedItem
 from tests.support.sandbox import Sandbox
 
 pytestmark = pytest.mark.django_db
@@ -213,19 +213,6 @@ def test_a_board_that_is_gone_is_said_and_not_replaced(monday: Sandbox, run: Run
     with pytest.raises(CommandError, match="MONDAY_CONTACTS_BOARD_ID"):
         run("monday_setup")
     assert len(monday.boards()) == 2
-
-
-@pytest.mark.django_db(transaction=True)
-def test_what_was_saved_before_the_set_up_is_nobodys_edit_that_took_so_long(monday: Sandbox, run: Run) -> None:
-    ann = Contact.objects.create(name="Ann")
-    run("monday_setup")
-    Contact.objects.filter(pk=ann.pk).update(notes="saved while the first load still waits")
-    run("sync_drain")
-    assert not LatencyHour.objects.exists()
-    Contact.objects.filter(pk=ann.pk).update(name="Anna")
-    Contact.objects.create(name="Bo")
-    run("sync_drain")
-    assert [hour.changes for hour in LatencyHour.objects.all()] in ([2], [1, 1])
 
 
 @pytest.mark.django_db(transaction=True)

@@ -58,11 +58,6 @@ def test_with_the_clocks_of_web_and_worker_ahead_edits_go_there_and_back(quiet_s
     all_arrived(site.sandbox)
     deliveries = site.sandbox.control("webhooks", "GET")["deliveries"]
     assert {delivery["state"] for delivery in deliveries} == {"delivered"}
-    answer = requests.get(site.path("/readyz"), timeout=10).json()
-    assert sorted(one.split()[4] for one in answer["clock"]) == ["web", "worker"]
-    assert not [
-        one for one in answer["reasons"] if one.startswith("clock: ")
-    ]  # ten minutes make nobody discard anything
 
 
 def told_by_the_web(site: Site) -> float:

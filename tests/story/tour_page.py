@@ -65,8 +65,8 @@ SCREENS = (
     Screen(
         "conflict",
         "A conflict",
-        "NPD, the last synced value, Monday, and what will be written. Keys: 1 NPD, 2 last synced, 3 Monday, e edit, "
-        "enter resolves and opens the next, u undoes it.",
+        "NPD, the last synced value, Monday, and what will be written. Keys: 1 NPD, 3 Monday, Enter resolves and opens "
+        "the next, u undoes it.",
         (WIDE, DARK, PHONE_DARK),
     ),
     Screen(

@@ -86,7 +86,7 @@ def test_a_field_needs_no_column_and_stays_at_its_first_version_when_it_gets_one
     assert all_are_in_sync()
 
 
-def _waiting_for_the_owners() -> int:
+def _waiting_to_begin() -> int:
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'")
         return int(cursor.fetchone()[0])
@@ -97,9 +97,9 @@ def test_a_board_that_is_chosen_replaces_no_set_up_that_was_changed_in_the_same_
     seen, begun, other = (a_board(wizard.monday, name, *COLUMNS) for name in ("Seen", "Begun", "Other"))
     drafts.choose_boards(wizard.person, {"contact": seen})
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [drafts.OWNER_LOCK])
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [drafts.BEGIN_LOCK])
         one = beside(lambda: drafts.choose_boards(wizard.person, {"contact": other}))
-        wait_for("the other has looked, and waits to write", lambda: _waiting_for_the_owners() == 1)
+        wait_for("the other has looked, and waits to write", lambda: _waiting_to_begin() == 1)
         drafts.choose_boards(wizard.person, {"contact": begun})
     assert isinstance(one.exception(60), Conflict)
     kept = drafts.draft_of("contact")

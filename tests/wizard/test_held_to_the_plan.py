@@ -71,7 +71,7 @@ def drawn_up(person: User, **changes: dict[str, str]) -> None:
     ids = [*(one["column"] for one in fields.values()), "position"]
     columns = {one: {"title": one, "type": types.get(one, "text")} for one in ids}
     SetupDraft.objects.create(
-        entity_type="contact", owner=person, board_id=link.board_id, columns=columns, mapped=True, state="compared",
+        entity_type="contact", board_id=link.board_id, columns=columns, mapped=True, state="compared",
         fields={key: one | changes.get(key, {}) for key, one in fields.items()}, found_at=timezone.now(),
         outcome={SETTINGS_KEY: settings_snapshot(link)},
     )  # fmt: skip

@@ -100,9 +100,7 @@ def begun(wizard: Wizard) -> None:
     columns = {column: {"title": title, "type": kind, "samples": []} for column, title, kind in kinds}
     chosen = {"name": "name", "email": "mail", "phone": "tel", "role_title": "job", "notes": "+", "organization": ""}
     fields = {key: FieldChoice(column).to_json() for key, column in chosen.items()}
-    SetupDraft.objects.create(
-        entity_type="contact", owner=wizard.person, board_id="7", board_name="CRM", columns=columns, fields=fields
-    )
+    SetupDraft.objects.create(entity_type="contact", board_id="7", board_name="CRM", columns=columns, fields=fields)
 
 
 REFUSED = (

@@ -38,9 +38,9 @@ def test_a_change_asked_on_the_boards_page_carries_no_other_open_change_along(wi
     change(wizard, direction_phone="none")
     before = draft().fields
     page = ask_on_the_boards_page(wizard, link, "job", direction="npd_to_monday")
-    assert "You have another change open: Phone: Sync “Phone” (tel)" in page
+    assert "Another change is open: Phone: Sync “Phone” (tel)" in page
     assert draft().fields == before
-    assert "You have another change open" in wizard.post("change/contact/")
+    assert "Another change is open" in wizard.post("change/contact/")
     assert draft().fields == before
     wizard.post("discard/contact/")
     assert not SetupDraft.objects.filter(entity_type="contact").exists()

@@ -1,7 +1,7 @@
-"""The draft of a set-up: whose it is, which boards it is about, and how every choice in it is checked.
+"""The draft of a set-up: which boards it is about, and how every choice in it is checked.
 
-Nothing here writes to Monday, nor to any table but the drafts' own. All open drafts have one owner: another person sees
-them, and changes them only after taking them over.
+Nothing here writes to Monday, nor to any table but the drafts' own. Whoever may set up works on the same drafts; what a
+page sends counts only while the draft is as that page showed it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
 
 from sync import limits, registry
 from sync.boards.board_columns import NAME_TYPE
@@ -61,8 +60,8 @@ def log_setup(user: User, entity_type: str, sentence: str) -> None:
     authors.log_kind_action(user, BoardLink, sentence, name=registry.entity(entity_type).board_title)
 
 
-OWNER_LOCK = 0x53455455
-"""Key of the advisory lock by which one person at a time gets set-ups; any otherwise unused number."""
+BEGIN_LOCK = 0x53455455
+"""Key of the advisory lock by which one draft at a time is begun; any otherwise unused number."""
 
 
 def open_drafts() -> list[SetupDraft]:
@@ -73,63 +72,13 @@ def open_drafts() -> list[SetupDraft]:
 
 def draft_of(entity_type: str) -> SetupDraft | None:
     """Return the type's set-up, applied or not; None where there is none."""
-    return SetupDraft.objects.filter(entity_type=entity_type).select_related("owner").first()
-
-
-def drafts_of_others(user: User) -> QuerySet[SetupDraft]:
-    """Return the drafts on which somebody else works; where there are none, this user may change all."""
-    # One that runs is nobody's any more: it can't be changed. One whose owner's account is gone is anybody's.
-    settled = Q(state__in=(SetupState.RUNNING, SetupState.DONE)) | Q(owner=None)
-    return SetupDraft.objects.exclude(settled).exclude(owner=user).select_related("owner").order_by("owned_at", "pk")
+    return SetupDraft.objects.filter(entity_type=entity_type).first()
 
 
 def check_version(draft: SetupDraft, version: str | None) -> None:
     """Raise Conflict where the set-up was changed since that; without a version there is nothing to compare."""
     if version is not None and version != draft.version:
         raise Conflict(CHANGED_MESSAGE)
-
-
-def take_over(user: User) -> list[SetupDraft]:
-    """Make every open draft this user's, and return those of others; what the earlier owner chose stays."""
-    with transaction.atomic():
-        _lock_owners()
-        taken = list(drafts_of_others(user).select_for_update(of=("self",)).order_by("pk"))
-        for draft in taken:
-            SetupDraft.objects.filter(pk=draft.pk).update(owner=user, owned_at=SyncNow())
-            log_setup(user, draft.entity_type, f"Set-up taken over from {draft.owner}.")
-    return taken
-
-
-def _lock_owners() -> None:
-    # A row's lock is not enough: two people may begin with a kind of records each.
-    advisory_lock(OWNER_LOCK)
-
-
-def join_open_drafts(draft: SetupDraft) -> None:
-    """Give a worker's draft, before it is open again, to whoever began another meanwhile; in a transaction."""
-    _lock_owners()
-    draft.refresh_from_db(fields=["owner"])  # it may have been taken over since the worker read it
-    other = drafts_of_others(draft.owner).exclude(pk=draft.pk).first() if draft.owner is not None else None
-    if other is None or other.owner is None:
-        return
-    own_draft = SetupDraft.objects.filter(pk=draft.pk, token=draft.token)
-    if own_draft.update(owner=other.owner, owned_at=SyncNow()):
-        log_setup(other.owner, draft.entity_type, f"Set-up of {draft.owner} stopped, and joined the open one.")
-
-
-def _check_others(user: User) -> None:
-    """Raise Conflict where somebody else works on any open draft: all have one owner."""
-    if (other := drafts_of_others(user).first()) is not None:
-        check_owner(other, user)
-
-
-def check_owner(draft: SetupDraft, user: User) -> None:
-    """Raise Conflict where somebody else works on the draft; the admin's pages ask before it comes to that."""
-    if draft.owner is not None and draft.owner != user:
-        raise Conflict(
-            f"{draft.owner} is working on this set-up. "
-            "Nothing of yours was kept: take the set-up over, then choose again."
-        )
 
 
 RUNNING_MESSAGE = "This set-up was confirmed meanwhile, and is being applied."
@@ -139,10 +88,8 @@ CHANGED_MESSAGE = (
 APPLYING_MESSAGE = "This set-up is being applied. Wait until it is done."
 
 
-def _lock_draft(user: User, entity_type: str) -> SetupDraft:
-    """Return the draft, locked in the caller's transaction; raises Conflict where this user can't change it."""
-    _lock_owners()
-    _check_others(user)
+def _lock_draft(entity_type: str) -> SetupDraft:
+    """Return the draft, locked in the caller's transaction; raises Conflict where it can't be changed."""
     draft = SetupDraft.objects.select_for_update().filter(entity_type=entity_type).first()
     if draft is None or draft.state == SetupState.DONE:
         raise Conflict("This set-up was applied or discarded meanwhile. Begin again with the boards.")
@@ -211,10 +158,8 @@ def choose_boards(user: User, choices: Mapping[str, str]) -> None:
 def begin_change(user: User, entity_type: str) -> SetupDraft:
     """Draft a change of a board that is set up, starting from what is stored; raises ActionError, ConnectorError.
 
-    An open set-up with other changes is neither continued nor replaced, and none is begun beside somebody else's:
-    raises Conflict.
+    Raises Conflict where an open set-up has other changes: it is neither continued nor replaced.
     """
-    _check_others(user)
     link, draft = link_of(entity_type), draft_of(entity_type)
     if link is None or not link.board_id:
         raise ActionError("There is no board yet. Choose one.")
@@ -230,12 +175,12 @@ def begin_change(user: User, entity_type: str) -> SetupDraft:
         raise Conflict(APPLYING_MESSAGE)
     with transaction.atomic():
         # Looked at under the lock: of two changes at once, the second meets the first.
-        draft = _lock_draft(user, entity_type)
-        _check_open_change(user, link, draft)
+        draft = _lock_draft(entity_type)
+        _check_open_change(link, draft)
     return draft
 
 
-def _check_open_change(user: User, link: BoardLink, draft: SetupDraft) -> None:
+def _check_open_change(link: BoardLink, draft: SetupDraft) -> None:
     """Raise Conflict where the open draft holds a change."""
     if draft.board_id != link.board_id:
         summary = f"the board {draft.board_name or draft.board_id} instead of {link.board_id}"
@@ -247,9 +192,9 @@ def _check_open_change(user: User, link: BoardLink, draft: SetupDraft) -> None:
         answered = "answers about names that are alike" if draft.answers else ""
         summary = "; ".join(filter(None, (summary, _settings_text(draft)))) or answered
     if summary:
-        opening = "You have another change open" if draft.owner == user else "Another change is open"
         raise Conflict(
-            f"{opening}: {summary}. Nothing was added to it. Go on with it here, or discard it and begin yours again."
+            f"Another change is open: {summary}. Nothing was added to it. Go on with it here, or discard it and begin "
+            "yours again."
         )
 
 
@@ -424,8 +369,7 @@ def _create_draft(
     first_match = link.mappings.values_list("first_match", flat=True).first() if link is not None else None
     try:
         with transaction.atomic():
-            _lock_owners()
-            _check_others(user)
+            advisory_lock(BEGIN_LOCK)
             before = SetupDraft.objects.select_for_update().filter(entity_type=entity_type).first()
             if before is not None and before.state == SetupState.RUNNING:
                 raise Conflict(APPLYING_MESSAGE)
@@ -435,7 +379,6 @@ def _create_draft(
             SetupDraft.objects.filter(entity_type=entity_type).delete()
             draft = SetupDraft.objects.create(
                 entity_type=entity_type,
-                owner=user,
                 board_id=board.id if board is not None else "",
                 board_name=(board.name if board is not None else spec.board_title)[:255],
                 columns=columns,
@@ -511,7 +454,7 @@ def choose_fields(
     also where the draft has another version.
     """
     with transaction.atomic():
-        draft = _lock_draft(user, entity_type)
+        draft = _lock_draft(entity_type)
         draft.columns = columns if columns is not None else draft.columns
         fields = mappable_fields(entity_type)
         chosen = {key: choice.with_implied_direction() for key, choice in chosen.items()}
@@ -532,7 +475,7 @@ def choose_fields(
         check_version(draft, version)
         draft.fields = {field.key: chosen.get(field.key, FieldChoice()).to_json() for field in fields}
         draft.mapped = draft.mapped or is_done
-        _save_change(draft, user)
+        _save_change(draft)
         summary = summary or "no field is mapped otherwise than before"
         log_setup(user, entity_type, f"Set-up: fields mapped: {summary}. Nothing is written yet.")
     return {}
@@ -553,7 +496,7 @@ def choose_matching(
     Raises Conflict where the draft has another version.
     """
     with transaction.atomic():
-        draft = _lock_draft(user, entity_type)
+        draft = _lock_draft(entity_type)
         before = draft.threshold, draft.first_match, draft.creates_records
         threshold, first_match, creates_records = chosen = options or before
         if not MIN_NAME_SCORE <= threshold <= MAX_NAME_SCORE or first_match not in FIRST_MATCH_RULES:
@@ -573,10 +516,10 @@ def choose_matching(
         draft.answers = {**draft.answers, **changed}
         draft.threshold, draft.first_match, draft.creates_records = chosen
         if before[:2] == chosen[:2]:
-            _set_owner(draft, user)
-            draft.save(update_fields=["answers", "creates_records", "owner", "owned_at", "changed_at"])
+            draft.changed_at = SyncNow()
+            draft.save(update_fields=["answers", "creates_records", "changed_at"])
         else:
-            _save_change(draft, user)
+            _save_change(draft)
         if changed:
             log_setup(user, entity_type, "Set-up: similar names answered. Nothing is written yet.")
         if chosen != before:
@@ -595,12 +538,12 @@ def choose_filter(user: User, entity_type: str, chosen: SyncFilter, *, version: 
     Raises Conflict where the draft has another version.
     """
     with transaction.atomic():
-        draft = _lock_draft(user, entity_type)
+        draft = _lock_draft(entity_type)
         if draft.sync_filter == chosen.to_json():
             return
         check_version(draft, version)
         draft.sync_filter = chosen.to_json()
-        _save_change(draft, user)
+        _save_change(draft)
         text = filter_text(draft.sync_filter, mappable_fields(entity_type))
         log_setup(user, entity_type, f"Set-up: filter: {text}. Nothing is written yet.")
 
@@ -615,24 +558,16 @@ def discard_draft(user: User, entity_type: str, *, version: str | None = None) -
             raise Conflict(RUNNING_MESSAGE)
         if draft.state == SetupState.DONE:
             raise Conflict("This set-up was applied meanwhile; there is nothing to discard.")
-        check_owner(draft, user)
         check_version(draft, version)
         draft.delete()
         made = "what its run had made on the board stays" if draft.outcome.get("by") else "nothing was written"
         log_setup(user, entity_type, f"Set-up left out; {made}.")
 
 
-def _save_change(draft: SetupDraft, user: User) -> None:
+def _save_change(draft: SetupDraft) -> None:
     # The comparison is based on these values, so its result is dropped, and a worker that compares now loses the draft.
     draft.state, draft.found, draft.found_at = SetupState.DRAFT, {}, None
     draft.token = draft.claimed_until = None
     draft.problem = draft.progress = ""
-    _set_owner(draft, user)
-    draft.save()
-
-
-def _set_owner(draft: SetupDraft, user: User) -> None:
-    # One whose owner's account is gone is the next person's who changes it.
-    if draft.owner != user:
-        draft.owner, draft.owned_at = user, SyncNow()
     draft.changed_at = SyncNow()
+    draft.save()

@@ -18,14 +18,13 @@ from sync import connectors, registry
 from sync.choices import QueueStatus, Rule, SyncDirection
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize
-from sync.kernel.messages import ActionError, Conflict, RefusalNoted
+from sync.kernel.messages import ActionError, Conflict
 from sync.ledger.record_view import PARTS, Part, RecordState, health_counts
 from sync.limits import quota
 from sync.models import SetupDraft, SetupState, SyncQueue
 from sync.operations.setup.draft import (
     ANSWER_NEW,
     ANSWER_OUT,
-    check_owner,
     link_of_draft,
     log_setup,
     mapping_changes_of,
@@ -61,8 +60,6 @@ SECONDS_PER_CALL = 2
 def compare_again(user: User) -> None:
     """Have a worker compare all set-ups whose fields are mapped; earlier results are dropped. Raises Conflict."""
     with transaction.atomic():
-        for draft in comparable().select_for_update().order_by("pk"):
-            check_owner(draft, user)
         for entity_type in _request_comparison(comparable()):
             log_setup(user, entity_type, "Set-up: both sides are compared; nothing is written.")
 
@@ -99,7 +96,7 @@ def confirm_setup(user: User, plans: Mapping[str, str]) -> None:
     with transaction.atomic():
         open_ones = SetupDraft.objects.select_for_update().exclude(state=SetupState.DONE)
         found = [draft for draft in open_ones.order_by("pk") if draft.pk in plans]
-        _check_confirmable(user, found, plans)
+        _check_confirmable(found, plans)
         _check_relations(found)
         changes = []
         for draft in found:
@@ -111,8 +108,7 @@ def confirm_setup(user: User, plans: Mapping[str, str]) -> None:
                 SetupDraft.objects.filter(pk=draft.pk).update(outcome=outcome, changed_at=SyncNow())
         for draft in () if changes else found:
             SetupDraft.objects.filter(pk=draft.pk).update(
-                state=SetupState.RUNNING, owner=user, owned_at=draft.owned_at if draft.owner == user else SyncNow(),
-                changed_at=SyncNow(), progress="", problem="",
+                state=SetupState.RUNNING, changed_at=SyncNow(), progress="", problem="",
                 outcome={**draft.outcome, "by": user.get_username()}, token=None, claimed_until=None,
             )  # fmt: skip
             mapped = changes_text(mapping_changes_of(draft)) or "no field is mapped otherwise than before"
@@ -125,20 +121,18 @@ def confirm_setup(user: User, plans: Mapping[str, str]) -> None:
             )
         transaction.on_commit(lambda: send_task("sync.set_up"), robust=True)
     if changes:
-        raise RefusalNoted(
+        raise Conflict(
             f"After this set-up was drafted, settings were changed elsewhere: {'; '.join(changes)}. Nothing was "
             "begun. Confirming sets them as this plan says: check it again, then confirm it or map the fields "
             "again."
         )
 
 
-def _check_confirmable(user: User, found: Sequence[SetupDraft], plans: Mapping[str, str]) -> None:
+def _check_confirmable(found: Sequence[SetupDraft], plans: Mapping[str, str]) -> None:
     if not plans:
         raise ActionError("No set-up was chosen, so nothing was begun. Choose at least one.")
     if not found or any(draft.state == SetupState.RUNNING for draft in found):
         raise Conflict("It was confirmed or left out already; this is its state.")
-    for draft in found:
-        check_owner(draft, user)
     if any(draft.state != SetupState.COMPARED for draft in found):
         raise Conflict("Both sides are not compared yet. Wait for the plan, then confirm it.")
     # A plan that was never seen is not begun, though nobody else works on it: the same person may have two pages open.

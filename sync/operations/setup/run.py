@@ -14,6 +14,7 @@ from uuid import UUID
 
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Q
 
@@ -43,7 +44,6 @@ from sync.operations.detect import enqueue_items
 from sync.operations.setup.draft import (
     ANSWER_NEW,
     has_column_changes,
-    join_open_drafts,
     link_of_draft,
     log_setup,
     npd_id_column_of,
@@ -325,7 +325,7 @@ def advance_drafts() -> None:
         )
         if not locked:
             continue
-        draft = SetupDraft.objects.select_related("owner").get(pk=spec.entity_type)
+        draft = SetupDraft.objects.get(pk=spec.entity_type)
         try:
             _advance_draft(draft)
         except DraftLost:
@@ -349,12 +349,8 @@ def _update_draft(draft: SetupDraft, **values: Any) -> None:
 
 
 def _release_draft(draft: SetupDraft, state: str, **values: Any) -> None:
-    """Release the draft in this state; one that is open again has the owner of the other open ones."""
     own_draft = SetupDraft.objects.filter(pk=draft.pk, token=draft.token)
-    with transaction.atomic():
-        if state == SetupState.DRAFT:
-            join_open_drafts(draft)
-        own_draft.update(**{"state": state, "token": None, "claimed_until": None, "progress": ""} | values)
+    own_draft.update(**{"state": state, "token": None, "claimed_until": None, "progress": ""} | values)
 
 
 def _advance_draft(draft: SetupDraft) -> None:
@@ -409,8 +405,9 @@ def _apply_draft(draft: SetupDraft) -> None:
     # Names of people stay nowhere without need; and the type may get another board some day.
     cleared = {"found": {}, "answers": {}, "columns": {}, "board_id": ""}
     _release_draft(draft, SetupState.DONE, outcome=outcome, problem="", changed_at=SyncNow(), **cleared)
-    if draft.owner is not None:
-        log_setup(draft.owner, draft.entity_type, "Set-up applied.")
+    confirmed_by = User.objects.filter(username=draft.outcome.get("by")).first()
+    if confirmed_by is not None:
+        log_setup(confirmed_by, draft.entity_type, "Set-up applied.")
 
 
 def _target_in_making(draft: SetupDraft) -> str:

@@ -1,0 +1,280 @@
+"""What the inbox offers for conflicts and rejected values: one side for the values that its rows show, and the undo."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import Any, cast
+
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.http import HttpRequest
+
+from conflicts.admin.bulk_resolution import bulk_url
+from conflicts.admin.case_screen import parse_seen
+from conflicts.case import value_field
+from conflicts.lifecycle import Sides
+from conflicts.messages import (
+    ACT_EFFECTS,
+    ACT_LABELS,
+    BULK_TITLES,
+    DELETION_LEADS,
+    KEEP_CURRENT,
+    LOST_OUTCOMES,
+    LOST_SIDES,
+    RESTORE_LOST,
+)
+from conflicts.models import BEING_APPLIED, CUSTOM, MONDAY, NPD, ResolutionType, SyncConflict
+from conflicts.rejections import DECISION_KIND, answer_rejection, rejection_cases, undo_answer
+from conflicts.resolution import SIDE_OF_TYPE, may_delete, may_type, resolve, undo
+from conflicts.text_diff import excerpts
+from sync.admin.inbox_offers import ActionResult, GroupLead, InboxAction, register_action, register_lead
+from sync.kernel import humanize
+from sync.kernel.conflict_store import DELETING_ACTS, KIND_FIELDS, KIND_LOST_UPDATE, KIND_REPLACED, OptionAct
+from sync.kernel.messages import ActionError
+from sync.merge import FieldSelection
+from sync.models import Decision, FieldMapping
+from sync.operations.attention import AttentionCause, AttentionEntry, AttentionKind, SideValues, register_values
+
+LOST_KINDS = (KIND_LOST_UPDATE, KIND_REPLACED)
+VALUE_KINDS = (KIND_FIELDS, *LOST_KINDS)
+
+
+def rejected_sides(
+    entries: Sequence[AttentionEntry], mappings: Sequence[FieldMapping]
+) -> dict[str, Sequence[SideValues]]:
+    """Return what each side has of rejected values, by key; a few queries for each type of record."""
+    fields = {(entry.entity_type, entry.entity_id, entry.field): entry.key for entry in entries if entry.entity_id}
+    return {
+        fields[field_ref]: [_with_excerpts(SideValues(case.key, case.field.label, case.sides[NPD], case.sides[MONDAY]))]
+        for field_ref, case in rejection_cases(fields, mappings).items()
+    }
+
+
+def conflict_sides(
+    entries: Sequence[AttentionEntry], mappings: Sequence[FieldMapping]
+) -> dict[str, Sequence[SideValues]]:
+    """Return what each side has of conflicts, by key, with what differs; nothing is asked of the database."""
+    sides = {}
+    for entry in entries:
+        names = LOST_SIDES.get(entry.cause_code, ("NPD", "Monday"))
+        sides[entry.key] = [replace(_with_excerpts(value), names=names) for value in entry.values]
+    return sides
+
+
+def _with_excerpts(value: SideValues) -> SideValues:
+    pieces = excerpts(value.npd, value.monday)
+    return replace(value, excerpts=[[(part.text, part.marked) for part in side] for side in pieces])
+
+
+def _seen_sides(shown: Any, key: str) -> Sides:
+    """The values that a row showed of a field; what was tampered with equals nothing stored, so the act is outdated."""
+    return parse_seen(json.dumps(shown.get(key)) if isinstance(shown, dict) else "")
+
+
+def _use(
+    resolution_type: ResolutionType, request: HttpRequest, entries: Sequence[AttentionEntry], seen: Mapping[str, Any]
+) -> ActionResult:
+    """Store one side, or both in one, for these entries, each for the values that its row showed."""
+    by = cast("User", request.user)
+    problems = []
+    undos = []
+    done: dict[str, list[AttentionEntry]] = {}
+    for entry in entries:
+        shown = seen.get(entry.key)
+        try:
+            if entry.kind is AttentionKind.CONFLICT:
+                sides = {value.key: _seen_sides(shown, value.key) for value in entry.values}
+                both = _both_of(entry) if resolution_type == ResolutionType.MERGE else {}
+                chosen = {key: FieldSelection(CUSTOM, text) for key, text in both.items()}
+                resolve(entry.row_id, by=by, resolution_type=resolution_type, selections=chosen, seen=sides)
+                undos.append(f"conflict {entry.row_id}")
+            elif entry.entity_id:
+                answer = answer_rejection(
+                    (entry.entity_type, entry.entity_id, entry.field), by=by, choose=SIDE_OF_TYPE[resolution_type],
+                    value="", seen=_seen_sides(shown, entry.field),
+                )  # fmt: skip
+                undos.append(f"answer {answer.pk}")
+        except ActionError as error:
+            problems.append(f"{entry.name}: {error}")
+        else:
+            done.setdefault(_outcome(resolution_type, entry), []).append(entry)
+    sentence = " ".join(f"{_named(some)}: {outcome}." for outcome, some in done.items())
+    return ActionResult(sum(map(len, done.values())), sentence, problems, undos)
+
+
+def _outcome(resolution_type: ResolutionType, entry: AttentionEntry) -> str:
+    """What has been chosen for an entry, as the sentence about it ends."""
+    if resolution_type == ResolutionType.MERGE:
+        return "both values are used"
+    is_npd = SIDE_OF_TYPE[resolution_type] == NPD
+    if emptied := _emptied(resolution_type, entry):
+        return f"{', '.join(value.label for value in emptied)} emptied {_EMPTIED_SIDE[resolution_type]}"
+    if entry.cause_code in LOST_OUTCOMES:
+        return LOST_OUTCOMES[entry.cause_code][not is_npd]
+    if is_npd and entry.kind is AttentionKind.REJECTED:
+        return "kept different on both sides"
+    return f"{'NPD' if is_npd else 'Monday'}'s value is used"
+
+
+_EMPTIED_SIDE = {ResolutionType.KEEP_NPD: "on Monday", ResolutionType.KEEP_MONDAY: "in NPD"}
+
+
+def _emptied(resolution_type: ResolutionType, entry: AttentionEntry) -> Sequence[SideValues]:
+    is_npd = SIDE_OF_TYPE[resolution_type] == NPD
+    if is_npd and (entry.kind is AttentionKind.REJECTED or entry.cause_code in LOST_KINDS):
+        return ()  # keeps both sides as they are
+    if is_npd:
+        return [value for value in entry.values if value.monday and not value.npd]
+    return [value for value in entry.values if value.npd and not value.monday]
+
+
+def _named(entries: Sequence[AttentionEntry]) -> str:
+    return entries[0].name if len(entries) == 1 else humanize.count_with_noun(len(entries), "entry", "entries")
+
+
+def _both_of(entry: AttentionEntry) -> dict[str, str]:
+    """Both sides in one, where each field in conflict is a long text; else nothing."""
+    if not _has_values(entry) or entry.kind is not AttentionKind.CONFLICT:
+        return {}
+    fields = [value_field(entry.entity_type, side.key, npd=side.npd, monday=side.monday) for side in entry.values]
+    texts = {row.key: row.both for row in fields if row.both}
+    return texts if len(texts) == len(entry.values) else {}
+
+
+def _undo(request: HttpRequest, tokens: Sequence[str]) -> ActionResult:
+    """Take back what `_use` stored, each by itself."""
+    by = cast("User", request.user)
+    done = 0
+    problems = []
+    _wait_for_writes([key for what, key in (token.split(" ") for token in tokens) if what == "conflict"])
+    for token in tokens:
+        what, _, key = token.partition(" ")
+        try:
+            if what == "conflict":
+                undo(key, by=by)
+            else:
+                undo_answer(Decision.objects.get(pk=key, kind=DECISION_KIND), by=by)
+            done += 1
+        except (ActionError, SyncConflict.DoesNotExist, Decision.DoesNotExist) as error:
+            problems.append(f"Not undone: {error}")
+    return ActionResult(
+        done,
+        f"Undone: {humanize.count_with_noun(done, 'entry', 'entries')} will be open again in some seconds.",
+        problems,
+    )
+
+
+UNDO_WAITS_SECONDS = 2.0
+"""So long an undo waits for the pass that is writing what was chosen just now; it takes less than half a second."""
+
+
+def _wait_for_writes(ids: Sequence[str]) -> None:
+    deadline = time.monotonic() + UNDO_WAITS_SECONDS
+    while SyncConflict.objects.filter(BEING_APPLIED, pk__in=ids).exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def _prepare(resolution_type: str, request: HttpRequest, entries: Sequence[AttentionEntry], back_url: str) -> str:
+    """Select the conflicts among these for the page that says what the choice does, and asks."""
+    keys = [entry.row_id for entry in entries if entry.kind is AttentionKind.CONFLICT]
+    if rest := len(entries) - len(keys):
+        noun = humanize.count_with_noun(rest, "rejected value is", "rejected values are")
+        messages.warning(request, f"{noun} left alone: choose for them under “Rejected by Monday”.")
+    return bulk_url(request, SyncConflict.objects.filter(pk__in=keys), resolution_type, back_url=back_url)
+
+
+def _has_values(entry: AttentionEntry) -> bool:
+    return bool(entry.values) and (entry.kind is AttentionKind.REJECTED or entry.cause_code in VALUE_KINDS)
+
+
+def _offers(act: OptionAct, entry: AttentionEntry) -> bool:
+    return act.value in entry.acts
+
+
+def _may(user: Any) -> bool:
+    return bool(user.has_perm("conflicts.change_syncconflict"))
+
+
+def _may_act(act: OptionAct, user: Any, entry: AttentionEntry) -> bool:
+    return _may(user) and (act not in DELETING_ACTS or may_delete(user, entry.entity_type))
+
+
+def _may_use(resolution_type: ResolutionType, user: Any, entry: AttentionEntry) -> bool:
+    """Whether this person may choose this side: to empty a rejected value is a change of the record."""
+    empties = entry.kind is AttentionKind.REJECTED and _emptied(resolution_type, entry)
+    return _may(user) and (not empties or may_type(user, entry.entity_type))
+
+
+def _leads(causes: Sequence[AttentionCause], _now: datetime, _user: Any) -> dict[str, GroupLead]:
+    return {cause.cause: GroupLead(DELETION_LEADS[cause.code]) for cause in causes if cause.code in DELETION_LEADS}
+
+
+register_lead(AttentionKind.CONFLICT, _leads)
+register_values(AttentionKind.REJECTED, rejected_sides)
+register_values(AttentionKind.CONFLICT, conflict_sides)
+BOTH_KINDS = frozenset({AttentionKind.CONFLICT, AttentionKind.REJECTED})
+_KEEP_LABELS: dict[str, str] = {AttentionKind.REJECTED: "Keep different", **dict.fromkeys(LOST_KINDS, KEEP_CURRENT)}
+_KEEP_EFFECTS: dict[str, str] = {
+    **dict.fromkeys(LOST_KINDS, "Both sides stay as they are."),
+    AttentionKind.CONFLICT: "Writes NPD's value to Monday. Monday's value is overwritten.",
+    AttentionKind.REJECTED: "Leaves the field different on both sides. It is not sent until somebody changes it.",
+}
+_USE_EFFECTS: dict[str, str] = {
+    **dict.fromkeys(LOST_KINDS, "Writes it to both sides, over the current value."),
+    **dict.fromkeys(BOTH_KINDS, "Writes Monday's value into NPD. NPD's value is overwritten."),
+}
+for _type, _label, _shortcut, _labels, _effects in (
+    (ResolutionType.KEEP_NPD, "Use NPD", "1", _KEEP_LABELS, _KEEP_EFFECTS),
+    (ResolutionType.KEEP_MONDAY, "Use Monday", "3", RESTORE_LOST, _USE_EFFECTS),
+):
+    register_action(
+        InboxAction(
+            str(_type.value),
+            _label,
+            BOTH_KINDS,
+            partial(_use, _type),
+            shortcut=_shortcut,
+            many=f"{_label} in all {{number}}…",
+            labels=_labels,
+            effects=_effects,
+            undo=_undo,
+            may=partial(_may_use, _type),
+            fits=_has_values,
+            empties=partial(_emptied, _type),
+            emptied_side=_EMPTIED_SIDE[_type],
+            page=partial(_prepare, str(_type.value)),
+        )
+    )
+for _act in OptionAct:
+    register_action(
+        InboxAction(
+            _act.value,
+            f"{ACT_LABELS[_act]}…",
+            frozenset({AttentionKind.CONFLICT}),
+            run=None,
+            effects={AttentionKind.CONFLICT: ACT_EFFECTS[_act]},
+            may=partial(_may_act, _act),
+            many=f"{BULK_TITLES[_act] % {'items': '{items}', 'records': '{records}'}}…",
+            fits=partial(_offers, _act),
+            deletes=_act in DELETING_ACTS,
+            page=partial(_prepare, _act.value),
+        )
+    )
+register_action(
+    InboxAction(
+        "both",
+        "Use both",
+        frozenset({AttentionKind.CONFLICT}),
+        partial(_use, ResolutionType.MERGE),
+        shortcut="b",
+        effects={AttentionKind.CONFLICT: "Writes one text to both sides: what they share, once, and both additions."},
+        undo=_undo,
+        may=lambda user, entry: _may(user) and may_type(user, entry.entity_type),
+        fits=lambda entry: bool(_both_of(entry)),
+    )
+)

@@ -1,0 +1,126 @@
+"""What happens to conflicts, as lines of their records' own history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pghistory
+from django.db.models import Q
+
+from conflicts.models import ConflictKind, StoredResolution, SyncConflict
+from sync.kernel import humanize
+from sync.kernel.conflict_store import RECORD_KEY
+from sync.models import Decision
+from sync.models.state import CONFLICT_FOUND_KIND, WISH_KINDS, fold_alike
+from sync.records.authors import MAX_ACTOR_LENGTH
+
+MAX_QUOTED_LENGTH = 60
+
+# The kind as which a line is stored, and its sentence, of the line's values and of words of its own.
+LINES = {
+    "found": (CONFLICT_FOUND_KIND, "Conflict found: {label} (NPD {npd} / Monday {monday})."),
+    "record_found": (CONFLICT_FOUND_KIND, "Conflict found: {question}"),
+    "chosen": ("conflict_chosen", "Chose {result} for {label}: {where}."),
+    "record_chosen": ("conflict_chosen", "Chose “{option}” where this was asked: {question}"),
+    "applied": (
+        "conflict_settled",
+        "Resolved {label} as {by} chose: {result}, {written}. NPD had {npd}, Monday had {monday}.",
+    ),
+    "record_applied": ("conflict_settled", "Resolved as {by} chose (“{option}”): {outcome}"),
+    "ended": ("conflict_over", "The conflict on {label} closed{why} NPD had {npd}, Monday had {monday}."),
+    "record_ended": ("conflict_over", "The question closed{why} It was: {question}"),
+    # Of a record that was deleted on one side: a field that is no longer edited on the other.
+    "unedited": (
+        "conflict_over",
+        "{label} is not among the edited fields any more. NPD had {npd}, Monday had {monday}.",
+    ),
+    # A second edit of a field was overwritten before the first was resolved.
+    "overwritten_again": (
+        "conflict_lost_again",
+        "Of {label} another edit was overwritten: {second}. The one before it, {monday}, stays in this history.",
+    ),
+    "returned": ("conflict_returned", "{by}'s choice{of_field} was returned: {why}"),
+    "not_needed": ("conflict_returned", "{by}'s choice{of_field} was not applied: {why}"),
+    "undo_requested": ("conflict_undo", "Asked to undo how {label} was resolved."),
+    "undone": ("undo", "{by} undid how {label} was resolved. It is in conflict again: {npd} against {monday}."),
+    "not_undone": ("conflict_undo_refused", "{by} asked to undo how {label} was resolved, which was not done: {why}"),
+}
+
+
+def quote_value(value: str | None) -> str:
+    """Return a value as it stands inside a sentence: quoted, on one line, shortened."""
+    if not value:
+        return "(empty)"
+    return f"“{humanize.shorten(' '.join(value.split()), MAX_QUOTED_LENGTH)}”"
+
+
+class ConflictHistory:
+    """Collects lines, and saves them with one statement."""
+
+    def __init__(self) -> None:
+        self.lines: list[Decision] = []
+
+    def log(
+        self, line: str, conflict: SyncConflict, key: str, values: Mapping[str, Any], *, actor: str = "", **words: str
+    ) -> None:
+        """Add a line about a field, or with an empty key about the record. Its actor is a person, else the sync."""
+        kind, sentence = LINES[line]
+        texts = {name: value for name, value in values.items() if value is None or isinstance(value, str)}
+        quoted = {name: quote_value(text) for name, text in texts.items()}
+        words = {**quoted, "label": conflict.label(key), "question": conflict.what, **words}
+        self.lines.append(
+            Decision(
+                entity_type=conflict.entity_type,
+                entity_id=conflict.entity_id,
+                remote_id=conflict.monday_item_id,
+                key=key,
+                kind=kind,
+                sentence=sentence.format(**words),
+                values=dict(values),
+                actor=actor[:MAX_ACTOR_LENGTH],
+                cause={"conflict": str(conflict.pk)},
+            )
+        )
+
+    def log_found(self, conflict: SyncConflict, keys: Sequence[str]) -> None:
+        """Log that these fields are in conflict now, or what is asked about the record; not what a pass logs itself."""
+        if conflict.is_about_record:
+            self.log("record_found", conflict, "", {"what": conflict.what})
+        for key in keys if conflict.kind == ConflictKind.FIELDS else ():
+            self.log("found", conflict, key, conflict.values(key))
+
+    def log_returned(
+        self, conflict: SyncConflict, key: str, resolution: StoredResolution, reason: str, *, is_over: bool = False
+    ) -> None:
+        """Log a resolution that could not be applied, or was not needed: the conflict `is_over` before."""
+        selection = resolution.fields[key]
+        self.log(
+            "not_needed" if is_over else "returned",
+            conflict,
+            "" if key == RECORD_KEY else key,
+            {"choose": selection.choose, "value": selection.value, "by": resolution.by},
+            by=resolution.by,
+            of_field="" if key == RECORD_KEY else f" for {conflict.label(key)}",
+            why=reason,
+        )
+
+    def save(self) -> None:
+        """Write the collected lines, with the pass that they belong to, if one is running."""
+        # An empty context joins the one that a pass has open, which names its batch.
+        with pghistory.context() as context:
+            batch_id = context.metadata.get("batch")
+        for line in self.lines:
+            line.batch_id = batch_id
+        Decision.objects.bulk_create(fold_alike(self.lines))
+        self._fold_wishes()
+
+    def _fold_wishes(self) -> None:
+        """What was chosen, or asked for, and is done now is one act, which its later line tells."""
+        done = Q()
+        for line in self.lines:
+            if wish := WISH_KINDS.get(line.kind):
+                about = {"entity_type": line.entity_type, "entity_id": line.entity_id, "key": line.key, "kind": wish}
+                done |= Q(**about, cause__conflict=line.cause["conflict"])
+        if done:
+            Decision.objects.filter(done).update(folded=True, fold_id=None)

@@ -1,0 +1,84 @@
+"""Technical rows as they are stored, for superusers to read."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.db.models import Model
+from django.http import HttpRequest
+from django.urls import URLPattern, path
+from django.views.decorators.http import require_POST
+
+from sync.admin.admin_base import ReadOnlyAdmin
+from sync.admin.connection_pages import try_again
+from sync.models import Intent, MondayAccount, SyncMetadata, Verification, WebhookEvent
+
+
+class DiagnosticsAdmin(ReadOnlyAdmin):
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Superusers alone: the rows hold values of every kind of record."""
+        return request.user.is_active and request.user.is_superuser
+
+    has_module_permission = has_view_permission
+
+
+@admin.register(SyncMetadata)
+class SyncMetadataAdmin(DiagnosticsAdmin):
+    list_display = ("entity_type", "entity_id", "system", "remote_id", "sync_status", "last_sync_attempt", "last_error")
+    list_filter = ("sync_status", "entity_type", "system")
+    search_fields = ("entity_id", "remote_id", "last_error", "note")
+    ordering = ("-id",)
+    json_fields = ("base", "blocked_fields", "altered", "conflicts", "seen")
+
+
+@admin.register(Intent)
+class IntentAdmin(DiagnosticsAdmin):
+    list_display = ("created_at", "state", "entity_type", "entity_id", "board_id", "item_id", "request_id")
+    list_filter = ("state", "entity_type")
+    search_fields = ("item_id", "board_id", "request_id", "entity_id")
+    ordering = ("-created_at",)
+    json_fields = ("values", "body", "answer")
+
+
+@admin.register(WebhookEvent)
+class WebhookEventAdmin(DiagnosticsAdmin):
+    list_display = ("received_at", "type", "board_id", "item_id", "column_id", "processed_at", "outcome")
+    list_filter = ("type", "received_at")
+    search_fields = ("item_id", "board_id", "type", "trigger_id", "outcome")
+    ordering = ("-id",)
+    json_fields = ("body",)
+
+
+@admin.register(MondayAccount)
+class MondayAccountAdmin(DiagnosticsAdmin):
+    list_display = ("id", "tier", "stopped_until", "stop_reason", "needs_probe")
+    json_fields = ("users", "tags")
+
+    def get_urls(self) -> list[URLPattern]:
+        try_again_view = self.admin_site.admin_view(require_POST(partial(try_again, self)))
+        return [path("try-again/", try_again_view, name="sync_try_again"), *super().get_urls()]
+
+
+@admin.register(Verification)
+class VerificationAdmin(ReadOnlyAdmin):
+    """What each night compared, as Health counts it; which records differed is for superusers."""
+
+    list_display = ("at", "entity_type", "compared", "differed")
+    list_filter = ("entity_type",)
+    ordering = ("-id",)
+    json_fields = ("details",)
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+        fields = super().get_fields(request, obj)
+        return fields if request.user.is_superuser else [name for name in fields if name != "details_lines"]
+
+
+@admin.register(LogEntry)
+class LogEntryAdmin(DiagnosticsAdmin):
+    list_display = ("action_time", "user", "content_type", "object_repr", "get_change_message")
+    list_filter = ("action_time", "content_type")
+    list_select_related = ("user", "content_type")
+    search_fields = ("object_repr", "change_message", "user__username", "object_id")
+    ordering = ("-action_time", "-id")

@@ -1,0 +1,127 @@
+"""What sync did, with its undo, and the bulk deletions that wait for a yes or no, by API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
+from django_filters import rest_framework as filters
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers, viewsets
+from rest_framework.decorators import action
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.routers import SimpleRouter
+
+from sync.api.errors import ErrorSerializer
+from sync.api.views import ApiView, MayChange, ModelPermissions
+from sync.choices import ApprovalState, TokenScope
+from sync.kernel.messages import Conflict
+from sync.models import ApprovalRequest, Decision
+from sync.operations.decision_undo import may_undo_decisions, undo_decisions
+from sync.records import approvals
+
+
+class ApprovalSerializer(serializers.ModelSerializer[ApprovalRequest]):
+    """A deletion or emptying that waits for a person, or did."""
+
+    decided_by = serializers.StringRelatedField[Any](allow_null=True)
+
+    class Meta:
+        model = ApprovalRequest
+        fields = ["id", "entity_type", "entity_id", "kind", "key", "state", "label", "at", "decided_at", "decided_by"]
+        read_only_fields = fields
+
+
+class ApprovalViewSet(ApiView, viewsets.ReadOnlyModelViewSet[ApprovalRequest]):
+    """Bulk deletions, the newest first."""
+
+    queryset = ApprovalRequest.objects.select_related("decided_by").order_by("-id")
+    serializer_class = ApprovalSerializer
+    filterset_fields = ["entity_type", "entity_id", "kind", "state"]
+    ordering_fields = ["id", "at", "decided_at"]
+    permission_classes = [ModelPermissions]
+    scope = TokenScope.OPERATE
+
+    @extend_schema(request=None, responses={200: ApprovalSerializer, 409: ErrorSerializer})
+    @action(detail=True, methods=["post"], permission_classes=[MayChange])
+    def approve(self, request: Request, pk: str) -> Response:
+        """Let it be deleted or emptied, in the record's next pass."""
+        return self._decide(request, approvals.approve)
+
+    @extend_schema(request=None, responses={200: ApprovalSerializer, 409: ErrorSerializer})
+    @action(detail=True, methods=["post"], permission_classes=[MayChange])
+    def reject(self, request: Request, pk: str) -> Response:
+        """Keep what would be lost."""
+        return self._decide(request, approvals.reject)
+
+    def _decide(self, request: Request, decide: Callable[[QuerySet[ApprovalRequest], User], int]) -> Response:
+        approval = self.get_object()
+        if not decide(ApprovalRequest.objects.filter(pk=approval.pk), cast("User", request.user)):
+            state = ApprovalState(approval.state).label.lower()
+            raise Conflict(f"It doesn't wait any more: it is {state}, or its cause has ended.")
+        return Response(self.get_serializer(self.get_object()).data)
+
+
+class ActivitySerializer(serializers.ModelSerializer[Decision]):
+    """One thing that sync, or a person, did with a record; `key` is the field, `values` before and after."""
+
+    monday_id = serializers.CharField(source="remote_id", read_only=True, help_text="The item.")
+
+    class Meta:
+        model = Decision
+        fields = [
+            *("id", "at", "entity_type", "entity_id", "monday_id", "kind", "key"),
+            *("sentence", "values", "actor", "cause", "batch_id", "undoes"),
+        ]
+        read_only_fields = fields
+
+
+class ActivityFilter(filters.FilterSet):  # type: ignore[misc]
+    """The filters of the activity."""
+
+    since = filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte", help_text="From this moment on.")
+
+    class Meta:
+        model = Decision
+        fields = ["entity_type", "entity_id", "kind", "batch_id"]
+
+
+class MayUndo(ModelPermissions):
+    """An undo needs the right to change the record, which is checked when that is known."""
+
+    perms_map = {**ModelPermissions.perms_map, "POST": ["%(app_label)s.view_%(model_name)s"]}
+
+
+class ActivityViewSet(ApiView, viewsets.ReadOnlyModelViewSet[Decision]):
+    """The activity, the newest first."""
+
+    queryset = Decision.objects.order_by("-at", "-id")
+    serializer_class = ActivitySerializer
+    filterset_class = ActivityFilter
+    ordering_fields = ["id", "at"]
+    permission_classes = [MayUndo]
+
+    @extend_schema(request=None, responses={200: ActivitySerializer, 409: ErrorSerializer})
+    @action(detail=True, methods=["post"])
+    def undo(self, request: Request, pk: str) -> Response:
+        """Put back the value before, where NPD still has the one that is undone; the next sync does the rest. Answers
+        the entry of the undo, by which it can be undone.
+        """
+        entry = self.get_object()
+        if not may_undo_decisions(request.user, [entry]):
+            raise PermissionDenied
+        result = undo_decisions([entry], by=cast("User", request.user))
+        if not result.done:
+            reason = " ".join(step.stale for step in result.left) or "There is no value to restore."
+            raise Conflict(reason)
+        return Response(self.get_serializer(result.lines[0]).data)
+
+
+router = SimpleRouter()
+router.register("approvals", ApprovalViewSet, "sync-approvals")
+router.register("activity", ActivityViewSet, "sync-activity")
+urlpatterns = router.urls

@@ -1,0 +1,161 @@
+"""What the views of the API share: who may, what is recorded of a write, pages, order, and how bodies are read."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Mapping
+from typing import IO, Any
+
+import pghistory
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from rest_framework import exceptions
+from rest_framework.filters import OrderingFilter
+from rest_framework.pagination import CursorPagination, PageNumberPagination
+from rest_framework.parsers import JSONParser
+from rest_framework.permissions import BasePermission, DjangoModelPermissions
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from sync.api.callers import check_scope
+from sync.choices import TokenScope
+
+
+def has_bearer_token(request: HttpRequest, secret: str) -> bool:
+    """Whether the request has this bearer secret; compared in constant time, which reveals nothing of it."""
+    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+    # `compare_digest` takes no text beyond ASCII, which a header may hold.
+    sent = credentials.strip().encode(errors="replace")
+    return scheme.lower() == "bearer" and hmac.compare_digest(sent, secret.encode())
+
+
+class ModelPermissions(DjangoModelPermissions):
+    """As in the admin; unlike in DRF's class, reading needs the permission to view."""
+
+    perms_map = {
+        **DjangoModelPermissions.perms_map,
+        "GET": ["%(app_label)s.view_%(model_name)s"],
+        "HEAD": ["%(app_label)s.view_%(model_name)s"],
+    }
+
+
+class MayChange(ModelPermissions):
+    """For a POST that acts on an existing row, which needs the permission to change it."""
+
+    perms_map = {**ModelPermissions.perms_map, "POST": ["%(app_label)s.change_%(model_name)s"]}
+
+
+class HasAnyPermission(BasePermission):
+    """For an account with at least one permission; one without any has no business with the API."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        return bool(request.user.is_authenticated and request.user.get_all_permissions())
+
+
+class StorableJSONParser(JSONParser):
+    """JSON whose texts the database can store; what isn't is the sender's fault (400), not ours."""
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        try:
+            value = super().parse(stream, media_type, parser_context)
+            # Half of a surrogate pair passes the parser.
+            json.dumps(value, ensure_ascii=False).encode()
+        except RecursionError as error:
+            raise exceptions.ParseError("The JSON is nested too deeply to be read.") from error
+        except UnicodeEncodeError as error:
+            raise exceptions.ParseError("The JSON holds half of a surrogate pair, which is no character.") from error
+        return value
+
+
+class ApiView(APIView):
+    """A view within its token's scopes, whose writes are recorded with their author.
+
+    `scope` is what a token needs for all but reading.
+    """
+
+    parser_classes = [StorableJSONParser]
+    scope = TokenScope.WRITE
+    # Without OPTIONS: the schema says what there is.
+    http_method_names = ["get", "head", "post", "put", "patch", "delete"]
+
+    def check_permissions(self, request: Request) -> None:
+        """Check what the user may do, then what the token is for: never more than its user may."""
+        super().check_permissions(request)
+        check_scope(request, self)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Record in the history context who writes and how.
+
+        The middleware has opened the context, outside any transaction; a token's user is known only here.
+        """
+        super().initial(request, *args, **kwargs)
+        pghistory.context(user=request.user.pk, cause="api")
+
+
+class StableOrdering(OrderingFilter):
+    """Equal rows stand in the order of their ids, so that each is on exactly one page."""
+
+    def get_ordering(self, request: Request, queryset: QuerySet[Any], view: APIView) -> Any:
+        ordering = super().get_ordering(request, queryset, view)
+        return [*ordering, "id"] if ordering else ordering
+
+
+class ById(CursorPagination):
+    """Pages by cursor, in the order of ids: DRF's cursors repeat and skip rows in an order that isn't unique."""
+
+    page_size = 50
+    page_size_query_param = "page_size"
+    max_page_size = 500
+
+    def get_ordering(self, request: Request, queryset: QuerySet[Any], view: APIView) -> tuple[str, ...]:
+        return ("id",)
+
+    def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> Any:
+        try:
+            return super().paginate_queryset(queryset, request, view)
+        except (ValidationError, ValueError) as error:  # its position is no id
+            raise exceptions.NotFound(self.invalid_cursor_message) from error
+
+
+class Pages(PageNumberPagination):
+    """Pages by number with their `count`; with `pagination=cursor` by cursor, as fast at the end of the list."""
+
+    page_size = 50
+    page_size_query_param = "page_size"
+    max_page_size = 500
+    cursor: ById | None = None
+
+    def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> Any:
+        if "cursor" in request.query_params or request.query_params.get("pagination") == "cursor":
+            self.cursor = ById()
+            return self.cursor.paginate_queryset(queryset, request, view)
+        return super().paginate_queryset(queryset, request, view)
+
+    def get_paginated_response(self, data: Any) -> Response:
+        return self.cursor.get_paginated_response(data) if self.cursor else super().get_paginated_response(data)
+
+    def get_paginated_response_schema(self, schema: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = super().get_paginated_response_schema(schema)
+        # In words of OpenAPI 3.1: DRF's `nullable` is one of 3.0.
+        for neighbour in ("next", "previous"):
+            answer["properties"][neighbour] = {"type": ["string", "null"], "format": "uri"}
+        answer["required"] = ["next", "previous", "results"]
+        answer["properties"]["count"]["description"] = "How many there are; left out of pages by cursor."
+        return answer
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        by_cursor = {"type": "string", "enum": ["page", "cursor"]}
+        more = [
+            _query_parameter("pagination", by_cursor, "`cursor` asks for pages by cursor; follow `next`."),
+            _query_parameter("cursor", {"type": "string"}, "Where such a page begins: taken from `next`."),
+        ]
+        return [*super().get_schema_operation_parameters(view), *more]
+
+
+def _query_parameter(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": False, "schema": schema, "description": description}

@@ -1,0 +1,208 @@
+"""What leaves for Sentry, from real processes to a receiver of the test's own."""
+
+import gzip
+import json
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from http.server import ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config import error_reports
+from config.celery import app
+from config.embedded.processes import Child
+from config.embedded.supervisor import web_command, worker_command
+from tests.support.servers import free_port, ran
+from tests.support.serving import Quiet, local, serving
+from tests.support.site import child_environment, started
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.processes
+
+QUEUE = "error-reports"
+WEBHOOK_TOKEN = "a-webhook-token-that-nobody-may-read"
+PERSON = "ada@example.test"
+
+
+class _Take(Quiet):
+    """Sentry's door."""
+
+    def reply(self) -> None:
+        body = self.body()
+        if self.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        self.server.taken.append(body)  # type: ignore[attr-defined]
+        self.answer()
+
+
+class Receiver:
+    """What was told so far."""
+
+    def __init__(self, server: ThreadingHTTPServer) -> None:
+        self.server = server
+        self.environment = {
+            "SENTRY_DSN": f"http://public@127.0.0.1:{server.server_port}/1",
+            "SENTRY_ENVIRONMENT": "drill",
+            "SENTRY_RELEASE": "1.2.3",
+        }
+
+    def errors(self) -> list[dict[str, Any]]:
+        bodies: list[bytes] = list(self.server.taken)  # type: ignore[attr-defined]
+        lines = [json.loads(line) for body in bodies for line in body.splitlines() if line]
+        return [line for line in lines if "server_name" in line]
+
+    def everything(self) -> str:
+        return " ".join(body.decode(errors="replace") for body in self.server.taken)  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with serving(local(_Take)) as server:
+        server.taken = []  # type: ignore[attr-defined]
+        yield Receiver(server)
+
+
+@pytest.fixture
+def children() -> Iterator[list[Child]]:
+    """Processes of this test, ended with it."""
+    found: list[Child] = []
+    yield found
+    for child in found:
+        child.stop(10)
+
+
+def keys(value: Any) -> set[str]:
+    """All names in it, at any depth."""
+    if isinstance(value, dict):
+        return set(value).union(*map(keys, value.values()))
+    return set().union(*map(keys, value)) if isinstance(value, list) else set()
+
+
+def ask(address: str, body: dict[str, Any]) -> int:
+    request = urllib.request.Request(address, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_a_failure_of_web_arrives_with_its_request_and_without_a_secret_or_a_person(
+    receiver: Receiver, children: list[Child], transactional_db: None
+) -> None:
+    site = f"http://127.0.0.1:{(port := free_port())}"
+    away = "postgresql://npd:open-sesame-of-the-database@127.0.0.1:1/npd"
+    env = child_environment() | receiver.environment
+    env |= {"PORT": str(port), "DATABASE_URL": away, "MONDAY_WEBHOOK_TOKEN": WEBHOOK_TOKEN, "DEBUG": "false"}
+    children.append(started("web-reporting", web_command(), env, f"{site}/healthz"))
+    event = {"type": "update_name", "triggerUuid": "t", "pulseName": PERSON, "boardId": 1, "pulseId": 1}
+    assert ask(f"{site}/webhooks/monday/{WEBHOOK_TOKEN}/?mail={PERSON}", {"event": event}) >= 500
+
+    wait_for("the error arrives", receiver.errors)
+    (error, *_) = receiver.errors()
+    assert (error["environment"], error["release"]) == ("drill", "1.2.3")
+    assert error["exception"]["values"][-1]["type"] == "OperationalError"
+    assert (error["transaction"], error["transaction_info"]) == ("/webhooks/monday/[secret]/", {"source": "route"})
+    assert error["request"] == {"method": "POST"}
+    assert error["exception"]["values"][-1]["stacktrace"]["frames"][-1]["context_line"]
+    assert len(error["tags"]["request_id"]) == 32
+    assert not {"value", "vars", "abs_path"} & keys(error)
+    secrets = {WEBHOOK_TOKEN, "open-sesame", PERSON, env["SECRET_KEY"], env["MONDAY_API_KEY"]}
+    assert not {secret for secret in secrets if secret in receiver.everything()}
+
+
+def test_a_failure_of_a_task_arrives_from_the_pools_process(
+    receiver: Receiver, children: list[Child], transactional_db: None
+) -> None:
+    env = child_environment() | receiver.environment
+    children.append(started("worker-reporting", [*worker_command(), "-Q", QUEUE], env))
+    app.send_task("sync.work_board", [env["MONDAY_API_KEY"], PERSON], queue=QUEUE)  # one argument too many
+
+    wait_for("the error arrives", receiver.errors, 60)
+    (error, *_) = receiver.errors()
+    assert error["exception"]["values"][-1]["type"] == "TypeError"
+    assert error["transaction"] == error["tags"]["task"] == "sync.work_board"
+    assert not {secret for secret in (PERSON, env["MONDAY_API_KEY"]) if secret in receiver.everything()}
+
+
+FAILING = """
+import logging, structlog, sentry_sdk
+from config import web
+web.load_application()
+from django.db import DatabaseError
+structlog.get_logger().error("nobody answered", person="{person}", calls=3)
+logging.getLogger("a.library").error("%s is unknown", "{person}")
+logging.getLogger("a.library").error("{person} was refused")
+try:
+    raise DatabaseError("duplicate key DETAIL: Key (name)=({person}) exists.") from KeyError("{person}")
+except DatabaseError:
+    structlog.get_logger().exception("pass failed", person="{person}")
+    sentry_sdk.set_user({{"email": "{person}"}})
+    sentry_sdk.set_context("record", {{"name": "{person}"}})
+    sentry_sdk.set_extra("name", "{person}")
+    sentry_sdk.capture_exception(ValueError("{person}"))
+sentry_sdk.flush()
+"""
+
+
+def test_of_a_logged_error_its_code_its_kind_and_its_place_leave_and_no_sentence(receiver: Receiver) -> None:
+    env = child_environment_without_a_database() | receiver.environment
+    ran(sys.executable, "-c", FAILING.format(person="Ada Lovelace"), env=env, check=True)
+    errors = receiver.errors()
+    assert [error.get("logentry") for error in errors[:4]] == [
+        {"message": "nobody answered"},
+        {"message": "a.library"},
+        {"message": "a.library"},
+        {"message": "pass failed"},
+    ]
+    kinds = [[cause["type"] for cause in error.get("exception", {}).get("values", [])] for error in errors]
+    assert kinds == [[], [], [], ["KeyError", "DatabaseError"], ["ValueError"]]
+    assert errors[3]["exception"]["values"][-1]["stacktrace"]["frames"][-1]["lineno"]
+    assert "Lovelace" not in receiver.everything()
+
+
+TEXTS = st.text(min_size=1).map(lambda text: f"Ada{text}")
+VALUES = st.recursive(
+    TEXTS | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(TEXTS, inner), max_leaves=12
+)
+NAMES = st.sampled_from(["value", "vars", "extra", "user", "url", "query_string", "data", "headers", "env", "abs_path"])
+
+
+@given(st.dictionaries(NAMES | TEXTS, VALUES), st.sampled_from(["exception", "request", "contexts", "tags"]))
+def test_what_the_scrubber_does_not_know_by_name_does_not_leave_at_any_depth(
+    found: dict[str, Any], inside: str
+) -> None:
+    event = {**found, inside: {**found, "values": [found, {"type": "KeyError", **found}]}}
+    assert error_reports.scrub(event) == {inside: {"values": [{}, {"type": "KeyError"}]}}
+
+
+@pytest.mark.parametrize(
+    ("text", "leaves"),
+    [
+        ("Monday refused “ada.l+x@mail.example.test”.", "Monday refused “[secret]”."),
+        ("at /webhooks/monday/abc/ as test-api-key", "at /webhooks/monday/[secret]/ as [secret]"),
+        ("Bearer 0123456789", "Bearer [secret]"),
+    ],
+)
+def test_people_and_secrets_are_taken_out_of_what_is_kept(text: str, leaves: str) -> None:
+    event = {"exception": {"values": [{"type": text, "mechanism": {"handled": True}}]}}
+    kept = {"exception": {"values": [{"type": leaves, "mechanism": {"handled": True}}]}}
+    assert error_reports.scrub(event) == kept
+
+
+def test_without_its_address_sentry_is_not_imported() -> None:
+    code = "import sys; from config import web; web.load_application(); print('sentry_sdk' in sys.modules)"
+    done = ran(sys.executable, "-c", code, env=child_environment_without_a_database(), check=True)
+    assert done.stdout == "False\n"
+
+
+def child_environment_without_a_database() -> dict[str, str]:
+    """Nothing here connects."""
+    from tests.embedded.test_settings import BARE, SERVERS
+
+    return {**BARE, **SERVERS, "SECRET_KEY": "k" * 32}
