@@ -34,14 +34,14 @@ def posted(client: Client, record: Any, act: str, **data: str) -> str:
 
 def test_a_records_sync_is_turned_off_and_on(browser: Client, world: dict[str, Any]) -> None:
     record = world["synced"]
-    assert "Turned off by Dora Demo," in posted(browser, record, "sync-off")
+    assert "Turned off by Dora Demo," in posted(browser, record, "sync_off")
     record.refresh_from_db()
     assert (record.sync_enabled, record.sync_status) == (False, "disabled")
     assert LogEntry.objects.latest("id").change_message == "Sync turned off."
     for number in range(60):
         Contact.objects.filter(pk=record.pk).update(notes=f"Edit {number}")
     assert "Turned off by Dora Demo," in page_of(browser, record)
-    posted(browser, record, "sync-on")
+    posted(browser, record, "sync_on")
     record.refresh_from_db()
     assert (record.sync_enabled, record.sync_status) == (True, "pending")
     assert SyncQueue.objects.filter(entity_id=record.pk, status="pending").exists()
@@ -50,15 +50,15 @@ def test_a_records_sync_is_turned_off_and_on(browser: Client, world: dict[str, A
 
 def test_what_was_turned_off_or_on_meanwhile_is_said_and_left(browser: Client, world: dict[str, Any]) -> None:
     record = world["synced"]
-    posted(browser, record, "sync-off")
+    posted(browser, record, "sync_off")
     before = LogEntry.objects.count()
-    assert "was turned off already by Dora Demo. Nothing was changed." in posted(browser, record, "sync-off")
-    posted(browser, record, "sync-on")
-    assert "has its sync on already: somebody else turned it on." in posted(browser, record, "sync-on")
+    assert "was turned off already by Dora Demo. Nothing was changed." in posted(browser, record, "sync_off")
+    posted(browser, record, "sync_on")
+    assert "has its sync on already: somebody else turned it on." in posted(browser, record, "sync_on")
     assert LogEntry.objects.count() == before + 1
 
 
-@pytest.mark.parametrize("act", ["sync-off", "sync-on", "direction"])
+@pytest.mark.parametrize("act", ["sync_off", "sync_on", "direction"])
 def test_a_record_that_is_deleted_while_an_act_begins_is_said_to_be_gone(
     browser: Client, world: dict[str, Any], monkeypatch: pytest.MonkeyPatch, act: str
 ) -> None:
@@ -76,7 +76,7 @@ def test_a_record_that_is_deleted_while_an_act_begins_is_said_to_be_gone(
     assert LogEntry.objects.count() == before
 
 
-@pytest.mark.parametrize("act", ["sync-off", "direction"])
+@pytest.mark.parametrize("act", ["sync_off", "direction"])
 def test_an_act_that_can_not_be_noted_is_not_done(
     browser: Client, world: dict[str, Any], monkeypatch: pytest.MonkeyPatch, act: str
 ) -> None:

@@ -281,8 +281,8 @@ ACTS = (
     Act("Sync now", lambda w: lambda c: c.post(contact_page(w, page="sync_now")), RECORDS),
     Act("Sync now", lambda w: api(f"contacts/{w['synced'].pk}/sync-to-monday"), RECORDS, True),
     Act("Turn a record's sync off", lambda w: ticked("/admin/npd/contact/", "turn_sync_off", w["synced"].pk), RECORDS),
-    Act("Turn a record's sync off", lambda w: record_act(w, "synced", "sync-off"), RECORDS),
-    Act("Turn a record's sync on", lambda w: record_act(w, "disabled", "sync-on"), RECORDS),
+    Act("Turn a record's sync off", lambda w: record_act(w, "synced", "sync_off"), RECORDS),
+    Act("Turn a record's sync on", lambda w: record_act(w, "disabled", "sync_on"), RECORDS),
     Act(
         "Change a record's direction",
         lambda w: record_act(w, "synced", "direction", direction="none", shown="bidirectional"),

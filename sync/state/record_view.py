@@ -177,7 +177,7 @@ def _rules(
     ledgers = SyncMetadata.objects.of(entity_type, ids)
     # Of a deleted record's item its tombstone tells.
     requests = ApprovalRequest.objects.filter(entity_type=entity_type, state=ApprovalState.PENDING, **among)
-    paused = Q() if is_paused else Q(pk__in=[])
+    paused = Q(pk__isnull=not is_paused)  # all or none; an empty condition can't be negated
     rejected = _with_blocked(entity_type, ledgers, '&& (@.value.side == "monday" || @.value.side == "limit")')
     # By removed_since, for few rows have it, and an index has those.
     rows = ledgers.filter(removed_since__isnull=False, remote_state__in=GONE_STATES)
