@@ -113,18 +113,6 @@ def test_the_columns_of_what_was_confirmed_stay(admin: Client, person: User) -> 
     assert (job.state, job.options["fields"]) == ("done", ["name", "email"])
 
 
-def test_nobody_reads_a_column_as_what_they_may_not_see(client: Client, person: User) -> None:
-    job = offered(person, "Name,Email,Employer\nAnn,ann@x.org,Acme\n")
-    rights = ("view_contact", "add_contact", "change_contact")
-    client.force_login(staff_who_may(*rights))
-    columns = client.get(url(job)).context["columns"]
-    assert (columns[2]["label"], columns[2]["samples"]) == ("", [])
-    assert all("organization" not in dict(one["offered"]) for one in columns)
-    choose(client, job, "name", "email", "")
-    # It is read as before: by whoever chose the file, and not confirmed by who can't see it.
-    assert job.options["fields"] == ["name", "email", ""]
-
-
 def test_organizations_are_created_by_a_choice_in_the_preview_of_whoever_may(admin: Client) -> None:
     upload(admin, b"Name,Email,Company\nAnn,ann@x.org,Nova\n")
     job = ImportJob.objects.get()

@@ -19,14 +19,12 @@ from npd.imports.files import MAX_TITLE, ImportFileError, unescape_formula
 from npd.imports.import_jobs import MAX_WAITING, clean_file_name, run_all, upload
 from npd.imports.models import ImportFile, ImportJob
 from npd.imports.resources import ImportOptions
-from npd.models import Contact, Organization
+from npd.models import Contact
 from sync.clock import sync_now
 from sync.models.synced_model import LONG_TEXT_CHARACTERS
 from sync.operations.exports import escape_formula
 from tests.importing.attacks import sheet, workbook
 from tests.importing.conftest import imported, offered, outcomes
-from tests.importing.conftest import upload as chosen
-from tests.support.people import staff_who_may
 from tests.support.waiting import beside, somebody_waits, wait_for
 
 pytestmark = pytest.mark.django_db
@@ -145,22 +143,3 @@ def test_of_files_sent_at_once_no_more_wait_than_may(person: User) -> None:
         send()
     refused = second[0].exception(30)
     assert (refused.code, ImportFile.objects.count()) == ("too_many_waiting", MAX_WAITING)
-
-
-def test_an_import_names_no_related_record_to_who_may_not_see_it(client: Client, person: User) -> None:
-    hidden = Organization.objects.create(name="Secret Corp")
-    Contact.objects.create(name="Ann", email="ann@x.org", organization=hidden)
-    text = "Name,Email,Company\nAnne,ann@x.org,\nBob,bob@x.org,Secret Corp\nEve,eve@x.org,Nobody Ltd\n"
-    client.force_login(staff_who_may("add_contact", "change_contact"))
-    assert chosen(client, text.encode(), clear_empty="on").status_code == 200
-    job = ImportJob.objects.get()
-    assert outcomes(job) == {2: "changed", 3: "new", 4: "new"}
-    assert [set(row.after) for row in job.rows.order_by("number")] == [{"name"}, {"name", "email"}, {"name", "email"}]
-    # Nor one that somebody else sent.
-    others = offered(person, text.replace("Nobody Ltd", ""), clear_empty=True)
-    page = client.get(f"/admin/npd/contact/import/{others.pk}/").content.decode()
-    assert ("Anne" in page, "Secret Corp" in page) == (True, False)
-    assert client.post(f"/admin/npd/contact/import/{others.pk}/confirm/").status_code == 403
-    # What it shows them wholly, they may confirm.
-    whole = offered(person, "Name,Email\nAnne,ann@x.org\n")
-    assert client.post(f"/admin/npd/contact/import/{whole.pk}/confirm/").status_code == 302
