@@ -30,7 +30,6 @@ from conflicts.messages import LOST_SIDES, LOST_UPDATE_LABELS, VALUE_LABELS
 from conflicts.models import AUTO, BASE, CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, SyncConflict, default_label
 from conflicts.text_diff import DiffPart, both_texts, diff_parts, excerpts
 from sync import connectors, registry
-from sync.choices import QueueDirection
 from sync.connectors.base.conversion import Converter
 from sync.kernel import humanize
 from sync.kernel.conflict_store import KIND_LOST_UPDATE, KIND_REPLACED, RECORD_KEY
@@ -202,7 +201,7 @@ def conflict_progress(
 
 def _delay_reason(conflict: SyncConflict, context: ConflictContext | None) -> str:
     """What keeps a look from carrying out what was chosen: the account, the board, or a field that can't be read."""
-    if reason := availability.of(conflict.entity_type).toward(QueueDirection.TO_MONDAY).blocked_reason:
+    if reason := availability.of(conflict.entity_type).blocked_reason:
         return humanize.without_request_id(reason)
     ledger = (context or ConflictContext.of(conflict)).ledger
     blocked = ledger.blocked_fields if ledger else {}
@@ -680,7 +679,9 @@ def _field(
     return CaseField(
         key,
         mapping.label if mapping else conflict.label(key),
-        **conflict.values(key),
+        npd=conflict.npd_data.get(key),
+        monday=conflict.monday_data.get(key),
+        base=conflict.base_data.get(key),
         kind=conflict.kind,
         converter=mapping.converter if mapping else "",
         has_base=key in with_base,

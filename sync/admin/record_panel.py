@@ -36,7 +36,6 @@ from sync.choices import (
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.conflict_store import KIND_DELETE, KIND_UNDO, OpenConflict, current_store
-from sync.ledger.record_view import FieldReason, FieldView, Part, RecordState, RecordView, describe, describe_one
 from sync.models import ApprovalRequest, FieldMapping, SyncedModel
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.attention import AttentionKind, may_act_on
@@ -46,6 +45,7 @@ from sync.records.availability import Overview
 from sync.records.blocked_fields import WHERE_TO_UNBLOCK, throttle_reason, throttled_fields
 from sync.records.item_links import unlinked_item
 from sync.registry import link_of, page_url, record_url
+from sync.state.record_view import FieldReason, FieldView, Part, RecordState, RecordView, describe, describe_one
 
 _CAUSES = {
     Part.CONFLICT: "Conflict",
@@ -114,7 +114,7 @@ class RecordSyncView:
     def stop(self) -> str:
         """Why nothing is sent to Monday now, in one sentence; of a person's pause all that is known."""
         reason = self.state.stop_reason
-        return reason if self.state.pauses else humanize.first_sentence(reason)
+        return reason if self.state.pause else humanize.first_sentence(reason)
 
     @property
     def headline(self) -> str:
@@ -458,7 +458,7 @@ class RecordAdvice:
             case Part.BLOCKED | Part.COLUMN:
                 yield from self._blocked_acts()
             case Part.SYNC_OFF:
-                yield self._own(ActCode.SWITCH_ON, "play_arrow", "Turn sync on", "resume")
+                yield self._own(ActCode.SWITCH_ON, "play_arrow", "Turn sync on", "sync_on")
                 if not self.record.monday_id and unlinked_item(self.record) is not None:
                     yield self._own(ActCode.LINK_AGAIN, "link", "Link again…", "link_again")
             case Part.NO_SYNC:

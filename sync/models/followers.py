@@ -1,4 +1,4 @@
-"""People: what needed attention since when, who is notified of it how, who was, and who took it on."""
+"""People: what needed attention since when, who is notified of it how, and who was."""
 
 from __future__ import annotations
 

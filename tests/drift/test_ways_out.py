@@ -9,7 +9,6 @@ import pytest
 import responses
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Permission
 from django.core.management import call_command
 from django.test import Client
 from rest_framework.throttling import SimpleRateThrottle
@@ -408,7 +407,7 @@ def test_a_loop_is_told_and_sent_again_at_once(world: World, admin: Client, sett
     assert "After each of our writes, Monday user -4 writes another value" in text
     assert "Monday wins…" not in text
     html = admin.get(INBOX).content.decode()
-    assert f"/admin/npd/contact/{contact.pk}/change/#npd-pause-record" in html
+    assert f"/admin/npd/contact/{contact.pk}/change/#npd-sync-off" in html
     assert html.count("data-inbox-row") == 1
     asked(admin, retry)
     world.work()
@@ -448,10 +447,7 @@ def test_who_acts_on_something_else_reads_what_is_blocked_where_it_is_asked_for(
     text = shown(client)
     assert "You may view these entries" in text
     assert "It was deleted." in text
-    assert "Contact" in text
-    assert "Ann" not in text
-    reader.user_permissions.add(*Permission.objects.filter(codename__in=("view_contact",)))
-    assert "Ann" in shown(client)
+    assert "Ann" in text
 
 
 def test_whoever_may_change_mappings_alone_mends_a_column(mapped: Client, client: Client) -> None:
