@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from typing import Any, cast
 from uuid import uuid4
 
@@ -9,10 +11,12 @@ from django import forms
 from django.contrib import messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.cache import caches
-from django.core.exceptions import BadRequest
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.decorators import method_decorator
 from django.utils.html import format_html
+from django.views.decorators.http import require_POST
 from import_export.admin import ImportExportMixin
 from import_export.forms import ConfirmImportForm
 from import_export.tmp_storages import BaseStorage
@@ -51,7 +55,7 @@ class Uploads(BaseStorage):  # type: ignore[misc]  # import_export has no types
     @staticmethod
     def take(name: str) -> bool:
         """Whether nobody has confirmed this upload yet: of a double click only the first imports."""
-        return bool(caches["uploads"].add(f"taken {name}"[:200], True))
+        return bool(caches["uploads"].add(f"taken-{name}", True))
 
 
 class FileForm(ImportForm):  # type: ignore[misc]  # unfold has no types
@@ -174,16 +178,20 @@ class RecordFilesMixin(ImportExportMixin):  # type: ignore[misc]
             raise e
         form.add_error("import_file", str(e))
 
+    @method_decorator(require_POST)
     def process_import(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        again = HttpResponseRedirect(reverse("admin:{}_{}_import".format(*self.get_model_info())))
-        if request.method == "POST" and not Uploads.take(request.POST.get("import_file_name", "")):
-            messages.warning(request, "This file was confirmed already. What it did is in the activity.")
-            return again
-        try:
-            return cast("HttpResponse", super().process_import(request, **kwargs))
-        except FileNotFoundError:
-            messages.warning(request, "The file is kept for an hour only. Choose it again.")
-            return again
+        if not self.has_import_permission(request):
+            raise PermissionDenied
+        name = request.POST.get("import_file_name", "")
+        why = "The file is kept for an hour only. Choose it again."
+        if re.fullmatch("[0-9a-f]{32}", name):
+            if Uploads.take(name):
+                with suppress(FileNotFoundError):
+                    return cast("HttpResponse", super().process_import(request, **kwargs))
+            else:
+                why = "This file was confirmed already. What it did is in the activity."
+        messages.warning(request, why)
+        return HttpResponseRedirect(reverse("admin:{}_{}_import".format(*self.get_model_info())))
 
     def process_result(self, result: Any, request: HttpRequest) -> HttpResponse:
         changelist = HttpResponseRedirect(reverse("admin:{}_{}_changelist".format(*self.get_model_info())))

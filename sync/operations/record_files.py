@@ -77,6 +77,8 @@ class FieldWidget(Widget):  # type: ignore[misc]  # import_export has no types
         if isinstance(self.field, ArrayField):
             cells = next(csv.reader(io.StringIO(value, newline=""), delimiter=";", skipinitialspace=True), [])
             return [cell.strip() for cell in cells if cell.strip()]
+        if not value:
+            return None if self.field.null else ""
         try:
             return self.field.to_python(self.values.get(value.casefold(), value))
         except ValidationError:

@@ -33,19 +33,19 @@ def admin(person: User, client: Client) -> Client:
     return client
 
 
-def preview(client: Client, content: str | bytes, kind: str = "contact", **options: str) -> Any:
+def preview(client: Client, content: str | bytes, kind: str = "contact", *, app: str = "npd", **options: str) -> Any:
     """The page of what a file would do."""
     data = content.encode() if isinstance(content, str) else content
     name = "people.xlsx" if data.startswith(b"PK") else "people.csv"
     return client.post(
-        f"/admin/npd/{kind}/import/", {"import_file": SimpleUploadedFile(name, data), "resource": "0", **options}
+        f"/admin/{app}/{kind}/import/", {"import_file": SimpleUploadedFile(name, data), "resource": "0", **options}
     )
 
 
-def confirm(client: Client, page: Any, kind: str = "contact") -> Any:
+def confirm(client: Client, page: Any, kind: str = "contact", *, app: str = "npd") -> Any:
     form = page.context["confirm_form"]
     data = {name: value for name in form.fields if (value := form.get_initial_for_field(form.fields[name], name))}
-    return client.post(f"/admin/npd/{kind}/process_import/", data)
+    return client.post(f"/admin/{app}/{kind}/process_import/", data)
 
 
 def imported(client: Client, content: str | bytes, kind: str = "contact", **options: str) -> str:
@@ -74,8 +74,10 @@ def changes(page: Any) -> dict[int, list[tuple[str, str, str]]]:
     return {row.number: row.changes for row in page.context["valid_rows"]}
 
 
-def exported(client: Client, kind: str = "contact", file_format: int = 0, query: str = "") -> bytes:
-    answer = client.post(f"/admin/npd/{kind}/export/{query}", {"format": str(file_format), "resource": "0"})
+def exported(
+    client: Client, kind: str = "contact", file_format: int = 0, query: str = "", *, app: str = "npd"
+) -> bytes:
+    answer = client.post(f"/admin/{app}/{kind}/export/{query}", {"format": str(file_format), "resource": "0"})
     assert answer.status_code == 200, answer.content
     assert "attachment" in answer.headers["Content-Disposition"]
     return bytes(answer.content)

@@ -80,7 +80,10 @@ def test_an_unknown_company_is_left_out_with_a_warning_or_made_where_that_is_tic
     nova = Organization.objects.create(name="Nova")
     Organization.objects.create(name="Acme")
     Organization.objects.create(name="ACME")
-    file = "Name,Email,Company\nAnn,ann@x.org,nova\nBob,bob@x.org,Unknown\nCid,cid@x.org,acmé\nDan,dan@x.org,Acme\nEve,eve@x.org,unknown\n"
+    file = (
+        "Name,Email,Company\nAnn,ann@x.org,nova\nBob,bob@x.org,Unknown\n"
+        "Cid,cid@x.org,acmé\nDan,dan@x.org,Acme\nEve,eve@x.org,unknown\n"
+    )
     page = preview(admin, file)
     assert (3, "No organization is called “Unknown”: Organization is left out.") in page.context["result"].warnings
     assert "Row 3: No organization is called “Unknown”" in page.content.decode()
@@ -301,10 +304,9 @@ def test_five_thousand_rows_are_imported_each_once(admin: Client) -> None:
 
 def test_an_import_asks_for_its_own_right_and_those_to_add_and_change(client: Client, person: User) -> None:
     needed = {"view_contact", "add_contact", "change_contact", "import_contact"}
-    for codes in (needed, *(needed - {code} for code in ("add_contact", "change_contact", "import_contact"))):
-        clerk = User.objects.create_user(
-            f"clerk {len(codes)} {sorted(codes)[0]}{sorted(codes)[-1]}"[:150], is_staff=True
-        )
+    for number, missing in enumerate(("", "add_contact", "change_contact", "import_contact")):
+        codes = needed - {missing}
+        clerk = User.objects.create_user(f"clerk {number}", is_staff=True)
         clerk.user_permissions.set(Permission.objects.filter(codename__in=codes))
         client.force_login(clerk)
         status = 200 if codes == needed else 403
