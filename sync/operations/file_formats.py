@@ -74,10 +74,18 @@ class CSV(base_formats.CSV):  # type: ignore[misc]  # import_export has no types
             text = text[excel_says.end() :]
         csv.field_size_limit(10 * MAX_CELL)
         try:
-            separator = separator or max(SEPARATORS, key=lambda sign: len(next(_csv_rows(text, sign), ())))
+            separator = separator or max(SEPARATORS, key=lambda sign: _width(text, sign))
             return _dataset([unescape_formula(cell) for cell in row] for row in _csv_rows(text, separator))
         except csv.Error as error:
             raise FileError(f"The file is no CSV file that can be read: {error}.") from error
+
+
+def _width(text: str, separator: str) -> int:
+    """Return how many titles a text has where this separates them."""
+    try:
+        return len(next(_csv_rows(text, separator), ()))
+    except csv.Error:
+        return 0
 
 
 def _csv_rows(text: str, separator: str) -> Any:
@@ -102,6 +110,9 @@ class XLSX(base_formats.Format):  # type: ignore[misc]
     """The first sheet that is shown, each cell as the text that a person sees."""
 
     CONTENT_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+    def __init__(self, encoding: str | None = None) -> None:
+        """Take an encoding as every format, though a workbook has none."""
 
     def get_title(self) -> str:
         return "xlsx"

@@ -381,9 +381,18 @@ class RecordResource(ModelResource):  # type: ignore[misc]
             if len(records) > 1:
                 several = f"{len(records)} {self.opts.verbose_name_plural} have this {self._label(name).lower()}."
                 return ValidationError({name: f"{several} Add their NPD ID."}), None
-            # Who has a key of their own isn't known by their name alone.
-            return (records[0], records[0].pk) if records else (None, (name, key))
+            if records:
+                return records[0], records[0].pk
+            # Two rows with what is no email address aren't one person.
+            return None, (name, key) if self._is_valid(name, texts[name]) else None
         return None, None
+
+    def _is_valid(self, name: str, text: str) -> bool:
+        try:
+            field_of(self.model, name).clean(text, None)
+        except ValidationError:
+            return False
+        return True
 
     def _says_already(self, instance: SyncedModel, field: Any, text: str, row: Mapping[str, Any]) -> bool:
         """Whether a record says what a cell says, as the sync compares it."""
