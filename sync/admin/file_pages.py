@@ -230,4 +230,4 @@ class RecordFilesMixin(ImportExportMixin):  # type: ignore[misc]
 def _first_error(result: Any) -> str:
     """Return in words why nothing can be imported."""
     error = (result.base_errors or result.error_rows[0].errors)[0].error
-    return str(error).strip().partition("\n")[0]
+    return f"{str(error).strip().partition(chr(10))[0].rstrip('.')}."

@@ -162,7 +162,9 @@ class XLSX(base_formats.Format):  # type: ignore[misc]
             )
             sheet = book.get_sheet_by_name(next(shown, ""))
             above, left = sheet.start or (0, 0)
-            rows = [[]] * above + [[""] * left + [_cell_text(cell) for cell in row] for row in sheet.iter_rows()]
+            rows: list[list[str]] = [[]] * above + [
+                [""] * left + [_cell_text(cell) for cell in row] for row in sheet.iter_rows()
+            ]
         except FileError:
             raise
         except (CalamineError, zipfile.BadZipFile, expat.ExpatError, ValueError, OSError) as error:

@@ -154,9 +154,9 @@ def test_an_export_has_what_the_list_shows_and_no_field_of_the_sync(
         Contact.objects.create(name=f"Person {number}", organization=nova)
     with django_assert_max_num_queries(60):
         rows = rows_of(exported(admin, query="?q=person+1"))
-    assert {row["Name"] for row in rows} == {f"Person {number}" for number in (1, *range(10, 20))}
+    assert {row["Name"] for row in rows} == {f"Person {number}" for number in range(60) if "1" in str(number)}
     assert list(rows[0])[:-2] == ["Name", "Email", "Organization", "Role", "Phone", "Notes", "NPD ID"]
-    assert LogEntry.objects.latest("pk").change_message == "Exported 11 rows as CSV. Filters: q=person+1."
+    assert LogEntry.objects.latest("pk").change_message == "Exported 15 rows as CSV. Filters: q=person+1."
     assert admin.get("/admin/npd/contact/export/?updated_at__year=99999").status_code == 400
 
 

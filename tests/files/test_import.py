@@ -214,7 +214,7 @@ def test_an_import_that_the_database_refuses_says_so_and_leaves_nothing(
             cursor.execute("SELECT 1 / 0")
 
     monkeypatch.setattr(record_files, "update_many", refusing)
-    assert said(confirm(admin, page)) == "Nothing was imported. division by zero Preview the file again."
+    assert said(confirm(admin, page)) == "Nothing was imported. division by zero. Preview the file again."
     assert names() == {"Ann"}
     assert not Organization.objects.exists()
     assert not Decision.objects.filter(kind="import").exists()
