@@ -366,7 +366,7 @@ SPECTACULAR_SETTINGS = {
         "SyncStatusEnum": "sync.choices.RecordSyncStatus",
         "SyncDirectionEnum": "sync.choices.SyncDirection",
         "LedgerStatusEnum": "sync.choices.SyncStatus",
-        "RecordSyncStateEnum": "sync.ledger.record_view.RecordState",
+        "RecordSyncStateEnum": "sync.state.record_view.RecordState",
         "LedgerDirectionEnum": "sync.choices.LedgerDirection",
         "JobStatusEnum": "sync.choices.QueueStatus",
         "JobDirectionEnum": "sync.choices.QueueDirection",

@@ -680,7 +680,9 @@ def _field(
     return CaseField(
         key,
         mapping.label if mapping else conflict.label(key),
-        **conflict.values(key),
+        npd=conflict.npd_data.get(key),
+        monday=conflict.monday_data.get(key),
+        base=conflict.base_data.get(key),
         kind=conflict.kind,
         converter=mapping.converter if mapping else "",
         has_base=key in with_base,

@@ -10,8 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
-from django.contrib.postgres.aggregates import ArrayAgg
-from django.db.models import Count, F, Q
+from django.db.models import Count, Q
 
 from conflicts.history import ConflictHistory
 from conflicts.lifecycle import new_conflict, reports_end, update_conflict
@@ -26,7 +25,6 @@ from sync.kernel.conflict_store import (
     KIND_RESTORED_ITEM,
     KIND_UNDO,
     ConflictReport,
-    ConflictTurnover,
     OpenConflict,
     OptionAct,
 )
@@ -147,20 +145,6 @@ class DatabaseConflictStore:
     def attention_sql(self) -> str:
         """Return the query of conflicts without a resolution; `unresolved_conflicts` says the same of objects."""
         return _ATTENTION
-
-    def turnover(self, since: datetime) -> dict[str, ConflictTurnover]:
-        """Return what was opened and resolved since a time, by entity type; one query."""
-        resolved = Q(resolved_at__gt=since)
-        rows = SyncConflict.objects.filter(Q(resolved_at=None) | Q(detected_at__gt=since) | resolved).order_by()
-        counted = rows.values_list("entity_type").annotate(
-            still_open=Count("id", filter=Q(resolved_at=None)),
-            opened=Count("id", filter=Q(detected_at__gt=since)),
-            waits=ArrayAgg(F("resolved_at") - F("detected_at"), filter=resolved),
-        )
-        return {
-            entity_type: ConflictTurnover(still_open, opened, [wait.total_seconds() for wait in waits or ()])
-            for entity_type, still_open, opened, waits in counted
-        }
 
 
 class _ReportBatch:

@@ -118,7 +118,8 @@ def applied_effect(conflict: SyncConflict, key: str) -> Effect:
 
 
 def field_conflict(conflict: SyncConflict, key: str) -> FieldConflict:
-    return FieldConflict(key, **conflict.values(key), reason=conflict.notes.get(key, ""))
+    npd, base, monday = conflict.values(key).values()
+    return FieldConflict(key, npd, base, monday, conflict.notes.get(key, ""))
 
 
 def keep_applied(

@@ -59,7 +59,7 @@ def conflict_sides(
     entries: Sequence[AttentionEntry], mappings: Sequence[FieldMapping]
 ) -> dict[str, Sequence[SideValues]]:
     """Return what each side has of conflicts, by key, with what differs; nothing is asked of the database."""
-    sides = {}
+    sides: dict[str, Sequence[SideValues]] = {}
     for entry in entries:
         names = LOST_SIDES.get(entry.cause_code, ("NPD", "Monday"))
         sides[entry.key] = [replace(_with_excerpts(value), names=names) for value in entry.values]

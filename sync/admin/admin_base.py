@@ -40,13 +40,13 @@ from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.db import LONGEST_SEARCH, OneScanPaginator, contains_unmarked
 from sync.kernel.humanize import DASH, icon, relative_time, request_ids, without_request_id
-from sync.ledger import record_view
 from sync.models import SyncedModel, Tombstone
 from sync.records import availability
 from sync.records.availability import Overview
 from sync.records.item_links import unmatched_condition
 from sync.records.tombstones import tombstone_name, tombstones_of
 from sync.registry import record_url, type_label
+from sync.state import record_view
 
 if TYPE_CHECKING:
     from sync.registry import RecordKey

@@ -15,7 +15,6 @@ from django.urls import reverse
 
 from sync.choices import QueueDirection, QueueStatus
 from sync.kernel import humanize
-from sync.ledger.record_view import PARTS, Part, RecordState
 from sync.operations.attention import AttentionCause
 from sync.operations.detect.comparison import VerificationResult
 from sync.outbox.operate import FAILING_ATTEMPTS
@@ -31,6 +30,7 @@ from sync.records.availability import (
     number_of,
 )
 from sync.registry import EntitySpec, page_url
+from sync.state.record_view import PARTS, Part, RecordState
 
 # One board's card in the queue's panel: its state as a badge, why it stands still, its numbers.
 

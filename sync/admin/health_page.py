@@ -25,8 +25,6 @@ from sync.admin.record_panel import inbox_url, may_change_mapping, rejection_act
 from sync.boards.board_columns import renamed_columns
 from sync.choices import Cause, QueueStatus
 from sync.kernel import humanize
-from sync.ledger import record_view
-from sync.ledger.record_view import RecordState
 from sync.limits import quota
 from sync.models import (
     BoardLink,
@@ -45,6 +43,8 @@ from sync.operations.attention import AttentionCause, AttentionKind, Tally
 from sync.operations.detect import board_problems, last_webhook
 from sync.operations.detect.comparison import VerificationResult, combine_results, verifications
 from sync.records.availability import number_of
+from sync.state import record_view
+from sync.state.record_view import RecordState
 
 _EDITS = Cause.SAVE | Cause.PERSON | Cause.WEBHOOK
 

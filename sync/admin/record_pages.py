@@ -43,8 +43,6 @@ from sync.kernel import humanize
 from sync.kernel.db import bound_lock_waits, typed_phone_digits
 from sync.kernel.humanize import plural
 from sync.kernel.messages import Conflict
-from sync.ledger import record_view
-from sync.ledger.record_view import PARTS, Part, RecordState, health_counts
 from sync.models import FieldMapping, SyncedModel, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.preview.live_reading import LiveReading, read_live
@@ -63,6 +61,8 @@ from sync.records import tombstones
 from sync.records.authors import log_action
 from sync.records.availability import wait_sentence
 from sync.records.item_links import relink, request_recreation, unlinked_item
+from sync.state import record_view
+from sync.state.record_view import PARTS, Part, RecordState, health_counts
 
 _RECREATION_EFFECTS = (
     "A new item is created on the board from what NPD says now, and linked with the record.",

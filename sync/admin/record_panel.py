@@ -36,7 +36,6 @@ from sync.choices import (
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.conflict_store import KIND_DELETE, KIND_UNDO, OpenConflict, current_store
-from sync.ledger.record_view import FieldReason, FieldView, Part, RecordState, RecordView, describe, describe_one
 from sync.models import ApprovalRequest, FieldMapping, SyncedModel
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.attention import AttentionKind, may_act_on
@@ -46,6 +45,7 @@ from sync.records.availability import Overview
 from sync.records.blocked_fields import WHERE_TO_UNBLOCK, throttle_reason, throttled_fields
 from sync.records.item_links import unlinked_item
 from sync.registry import link_of, page_url, record_url
+from sync.state.record_view import FieldReason, FieldView, Part, RecordState, RecordView, describe, describe_one
 
 _CAUSES = {
     Part.CONFLICT: "Conflict",

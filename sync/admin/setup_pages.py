@@ -30,7 +30,6 @@ from sync.clock import sync_now
 from sync.connectors.base.errors import ConnectorError
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, Conflict
-from sync.ledger.record_view import RecordState
 from sync.limits import credentials
 from sync.models import BoardLink, SetupDraft, SetupState
 from sync.operations.setup import draft as drafts
@@ -54,6 +53,7 @@ from sync.operations.setup.fields import (
 )
 from sync.operations.setup.filter_choice import FilterableField, FilterRow, filter_of_rows, filterable_fields, rows_of
 from sync.registry import configured_board_id, link_of
+from sync.state.record_view import RecordState
 
 
 def step_url(step: str, *args: str) -> str:

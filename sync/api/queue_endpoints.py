@@ -29,7 +29,7 @@ from sync.queue import SyncQueueService
 from sync.records import availability
 from sync.records.authors import log_queue_action
 from sync.records.item_links import unmatched_condition
-from sync.records.ledger_statistics import with_served_status
+from sync.state import with_served_status
 
 
 class QueueRowSerializer(serializers.ModelSerializer[SyncQueue]):

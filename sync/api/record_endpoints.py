@@ -31,11 +31,11 @@ from sync.api.errors import ErrorSerializer
 from sync.api.etags import ETAG, IF_MATCH, check_if_match, etag_of
 from sync.api.views import ApiView, MayChange, ModelPermissions
 from sync.choices import RULES, RecordSyncStatus, SyncDirection
-from sync.ledger import record_view
-from sync.ledger.record_view import FieldReason, FieldView, Part, RecordState, RecordView
 from sync.models import SyncedModel
 from sync.operations.record_requests import PushReason, push_record
 from sync.records.authors import log_action
+from sync.state import record_view
+from sync.state.record_view import FieldReason, FieldView, Part, RecordState, RecordView
 
 
 class RecordSyncSerializer(serializers.Serializer[RecordView]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import json
 from collections.abc import Mapping
 from typing import IO, Any
@@ -10,7 +9,6 @@ from typing import IO, Any
 import pghistory
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest
 from rest_framework import exceptions
 from rest_framework.filters import OrderingFilter
 from rest_framework.pagination import CursorPagination, PageNumberPagination
@@ -22,14 +20,6 @@ from rest_framework.views import APIView
 
 from sync.api.callers import check_scope
 from sync.choices import TokenScope
-
-
-def has_bearer_token(request: HttpRequest, secret: str) -> bool:
-    """Whether the request has this bearer secret; compared in constant time, which reveals nothing of it."""
-    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
-    # `compare_digest` takes no text beyond ASCII, which a header may hold.
-    sent = credentials.strip().encode(errors="replace")
-    return scheme.lower() == "bearer" and hmac.compare_digest(sent, secret.encode())
 
 
 class ModelPermissions(DjangoModelPermissions):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
@@ -150,17 +149,6 @@ class ConflictReport:
     asked_in: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class ConflictTurnover:
-    """Conflicts of one type of records: open now, opened since a time, and of those resolved since, how long each
-    waited.
-    """
-
-    open: int
-    opened: int
-    waited_seconds: Sequence[float] = ()
-
-
 class ConflictStore(Protocol):
     """Stores conflicts."""
 
@@ -186,9 +174,6 @@ class ConflictStore(Protocol):
 
     def open_counts(self) -> Mapping[tuple[str, str], int]:
         """Return how many conflicts are open, by entity type and kind, with zeros for registered types."""
-
-    def turnover(self, since: datetime) -> Mapping[str, ConflictTurnover]:
-        """Return what was opened and resolved since a time, by entity type."""
 
     def attention_sql(self) -> str:
         """Return the query of conflicts without a resolution, for one that unites it with all else that waits.

@@ -19,7 +19,6 @@ from pghistory.core import event_models
 from sync.boards.sync_filter import FilterSide
 from sync.choices import Cause, Priority, QueueDirection, SyncDirection
 from sync.kernel.messages import ActionError, Conflict
-from sync.ledger.record_view import UNWRITABLE_STATES
 from sync.limits import breaker, credentials
 from sync.models import BoardLink, Decision, SyncedModel, SyncMetadata
 from sync.outbox import notify
@@ -29,6 +28,7 @@ from sync.reconcile.lookups import load_board
 from sync.records import availability
 from sync.records.authors import actor_name, users_of
 from sync.registry import link_of
+from sync.state.record_view import UNWRITABLE_STATES
 
 
 class PushReason(StrEnum):

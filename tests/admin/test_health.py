@@ -20,7 +20,6 @@ from sync.admin.board_cards import in_sync_text
 from sync.choices import RecordSyncStatus, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.ledger.record_view import RecordState
 from sync.models import (
     ApiBudget,
     ApprovalRequest,
@@ -36,6 +35,7 @@ from sync.models import (
 )
 from sync.operations import attention
 from sync.outbox import pauses
+from sync.state.record_view import RecordState
 from tests.admin import states
 from tests.admin.queue_pages import finished
 from tests.admin.test_records import words_of

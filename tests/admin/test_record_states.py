@@ -9,13 +9,13 @@ import pytest
 from npd.models import Contact
 from sync.choices import ApprovalKind, ApprovalState, QueueStatus, RecordSyncStatus, SyncDirection
 from sync.clock import sync_now
-from sync.ledger import record_view
-from sync.ledger.record_view import FieldReason, Part, RecordState, RecordView, filter_by_health, health_counts
 from sync.limits import BlockedKind
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, QueuePause, SyncMetadata, SyncQueue
 from sync.outbox import pauses
 from sync.records import availability
 from sync.registry import entity
+from sync.state import record_view
+from sync.state.record_view import FieldReason, Part, RecordState, RecordView, filter_by_health, health_counts
 from tests.admin import states
 from tests.metrics.test_gauges import changes_are_gathered, noon
 

@@ -16,12 +16,12 @@ from npd.models import Contact
 from sync.choices import QueueStatus
 from sync.clock import sync_now
 from sync.connectors.base.errors import ConnectionLost, DailyLimitReached, NotAuthenticated
-from sync.ledger import record_view
 from sync.limits import breaker, credentials, quota
 from sync.models import BoardLink, FieldMapping, MondayAccount, SyncMetadata, SyncQueue
 from sync.operations.notifications.incidents import stops
 from sync.outbox import pauses
 from sync.records.availability import stop_headline
+from sync.state import record_view
 from tests.admin import states
 from tests.admin.test_health import headline_of, html_of, links, tasks_of, text_of
 from tests.admin.test_records import words_of

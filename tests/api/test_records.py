@@ -116,6 +116,12 @@ def test_an_id_that_is_none_answers_404(api: APIClient) -> None:
         assert answer.status_code == 404
 
 
+@pytest.mark.parametrize("method", ["get", "patch", "put", "delete"])
+def test_a_record_is_found_without_the_last_slash_too(api: APIClient, contact: Contact, method: str) -> None:
+    answer = getattr(api, method)(url_of(contact).rstrip("/"), {"name": "Grace"})
+    assert answer.status_code == (204 if method == "delete" else 200)
+
+
 @pytest.mark.parametrize("kept", [{"monday_id": "77"}, {"id": str(uuid.uuid4())}])
 def test_another_id_is_refused_by_name(api: APIClient, contact: Contact, kept: dict[str, str]) -> None:
     before = api.get(url_of(contact)).json()

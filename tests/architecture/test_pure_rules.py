@@ -34,7 +34,7 @@ OUTSIDE = ("django.db", "django.conf", "structlog", "requests", "time", "celery"
 EFFECTS = {"objects", "_default_manager", "select_for_update", "refresh_from_db", "cursor", "get_or_create"}
 """By these a row is read or written."""
 
-IMPURE_ROOMS = ("sync.clock", "sync.limits", "sync.outbox", "sync.ledger", "sync.operations", "sync.tasks")
+IMPURE_ROOMS = ("sync.clock", "sync.limits", "sync.outbox", "sync.state", "sync.operations", "sync.tasks")
 PURE_OF_THESE = {
     "sync.outbox.claim": {"Claim"},
     "sync.outbox.pauses": {"pause_reason", "pause_sentence"},
@@ -152,7 +152,7 @@ def test_values_of_a_pass_are_frozen_and_of_few_fields() -> None:
 
 IMPURE_CODE = re.compile(
     r"/django/db/(backends|transaction|models/(query|manager|sql)\b)|/django/core/cache|/structlog/|/logging/|/socket\.py"
-    r"|/httpx|/requests/|/redis/|/celery/|/sync/(clock|limits|ledger|operations|outbox/(?!claim|pauses))|/monday/client"
+    r"|/httpx|/requests/|/redis/|/celery/|/sync/(clock|limits|state|operations|outbox/(?!claim|pauses))|/monday/client"
 )
 """Where a call would be one of the database, the network, a log, or a room of NPD Sync that does such things."""
 

@@ -580,7 +580,7 @@ def test_each_kind_leads_to_its_own_list_which_has_as_many(browser: Client, kind
         assert keys_of(html) == [kinds[kind][0]]
         found = re.search(r'npd-inbox-full"\s+href="([^"]+)"', html)
         # The inbox alone has them together.
-        if kind in (AttentionKind.REMOVED, AttentionKind.REJECTED, AttentionKind.NOTIFICATION):
+        if kind in (AttentionKind.BLOCKED, AttentionKind.REMOVED, AttentionKind.REJECTED, AttentionKind.NOTIFICATION):
             continue
         assert found
         listed = browser.get(found[1].replace("&amp;", "&")).content.decode()

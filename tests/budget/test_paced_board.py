@@ -13,11 +13,11 @@ from django.test import Client
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.ledger import record_view
 from sync.limits import breaker, quota
 from sync.models import ApiBudget, ApiUsage, BoardLink
 from sync.operations.record_requests import push_record
 from sync.records import availability
+from sync.state import record_view
 from tests.admin.test_health import headline_of, html_of, tasks_of
 from tests.admin.test_stops import TRY
 from tests.budget.conftest import Planned

@@ -6,13 +6,13 @@ import pytest
 
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.ledger import record_view
 from sync.limits import Wait, breaker, quota
 from sync.models import ApiBudget, ApiReservation, ApiUsage, BoardLink
 from sync.operations.record_requests import push_record
 from sync.outbox import notify
 from sync.queue import SyncQueueService
 from sync.records import availability
+from sync.state import record_view
 from tests.admin import states
 from tests.budget.conftest import Planned
 from tests.budget.test_shared import Reservation, reserve

@@ -122,6 +122,7 @@ def test_of_too_many_those_that_wait_longest_are_resolved(
     assert "5 are selected. At most 3 are resolved at once: these are the ones that wait longest." in text_of(asked)
     confirm(browser, asked)
     assert [bool(chosen(contact)) for contact in contacts] == [True, True, True, False, False]
+    assert "Use NPD in 2 conflicts?" in text_of(ask(browser, "keep_npd", contacts[4], select_across="1"))
 
 
 def test_who_may_only_look_has_no_such_action_and_no_such_page(client: Client, contacts: list[Contact]) -> None:

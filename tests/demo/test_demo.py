@@ -18,10 +18,10 @@ from npd.management.commands.demo import Sandbox, create_admin, demo_people
 from npd.models import Contact, Organization
 from sync import registry
 from sync.choices import QueueStatus, RecordSyncStatus
-from sync.ledger import record_view
 from sync.models import BoardLink, Intent, SyncQueue, UnmatchedItem
 from sync.operations.detect.comparison import enqueue_unmatched
 from sync.queue import SyncQueueService
+from sync.state import record_view
 from tests.demo.conftest import PASSWORD, Played
 from tests.support.clock import move_clock
 

@@ -82,14 +82,8 @@ BANNED = {
 ANY = re.compile("|".join(BANNED), re.IGNORECASE)
 
 ALLOWED = {
-    # One's own draft of a set-up is taken from a colleague: a person takes it over, no value.
-    "templates/sync/wizard_base.html": ("Take over…",),
-    "templates/sync/wizard_owner.html": ("Take over",),
-    "docs/howto/set-up-with-the-wizard.md": ("*Take over*",),
-    "sync/admin/setup_pages.py": ("The set-up is yours now, taken over from",),
-    "sync/operations/setup/draft.py": ("Set-up taken over from",),
     # Folders and modules by their names.
-    "docs/architecture.md": ("[ledger](../sync/ledger)", "| settle | what becomes of each field"),
+    "docs/architecture.md": ("| settle | what becomes of each field",),
     "docs/reference/merge.md": ("the tombstone", "a tombstone", "tombstone's"),
     # Monday's own sentence, in either form.
     "sync/connectors/monday/graphql.py": ("doesn['’]t grant",),
@@ -103,8 +97,8 @@ ALLOWED = {
     "config/search.py": ('also="Log out"', "Log out"),
     # Names of classes.
     "sync/models/__init__.py": ("Tombstone",),
-    # An import of the package of that name, and a function of the example.
-    "docs/howto/keep-another-system-in-sync.md": ("from sync.ledger import", "def settle("),
+    # A function of the example.
+    "docs/howto/keep-another-system-in-sync.md": ("def settle(",),
     # A state that the API answers.
     "conflicts/api.py": ("partly, settled or undoing",),
     "docs/reference/http.md": ("the state is `settled`",),

@@ -8,12 +8,12 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.choices import RecordSyncStatus, SyncStatus
 from sync.connectors.monday.items import item_fragment
-from sync.ledger.record_view import Part, RecordState, describe, filter_by_health
 from sync.models import BoardLink, Decision, SyncQueue
 from sync.operations.detect.comparison import compare_board
 from sync.operations.preview.explanation import explain, find_record
 from sync.outbox import pauses
 from sync.registry import link_of
+from sync.state.record_view import Part, RecordState, describe, filter_by_health
 from tests.admin import states
 from tests.lifecycle.conftest import asked, choose
 from tests.support.world import World, mail

@@ -12,9 +12,9 @@ from rest_framework.throttling import SimpleRateThrottle
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.ledger import record_view
-from sync.ledger.record_view import FieldReason
 from sync.models import Decision
+from sync.state import record_view
+from sync.state.record_view import FieldReason
 from tests.admin.test_records import words_of as words_of_html
 from tests.importing.conftest import imported
 from tests.support.people import staff_who_may

@@ -7,7 +7,6 @@ from django.core.management import call_command
 from django.db import transaction
 
 from npd.models import Contact
-from sync.ledger import record_view
 from sync.models import BoardLink, QueuePause, SyncQueue
 from sync.operations.detect.comparison import compare_due_boards
 from sync.operations.detect.sweep import run_full_sweep, sweep_due_boards
@@ -16,6 +15,7 @@ from sync.operations.record_requests import push_record
 from sync.outbox import pauses
 from sync.queue import Conflict, SyncQueueService
 from sync.reconcile import act
+from sync.state import record_view
 from tests.support.waiting import beside, somebody_waits, wait_for
 from tests.support.world import World
 

@@ -15,7 +15,6 @@ from sync.choices import QueueStatus
 from sync.clock import sync_now
 from sync.kernel.conflict_store import current_store
 from sync.kernel.humanize import quote, timestamp
-from sync.ledger import record_view
 from sync.models import ApprovalRequest, Decision, Intent, IntentState, SyncedModel, SyncQueue, Tombstone, WriteLoop
 from sync.operations.preview import VALUE_LENGTH, change_act
 from sync.operations.preview.live_reading import LiveReading, read_item
@@ -23,6 +22,7 @@ from sync.outbox.pauses import pause_reason, pauses_by_direction
 from sync.records.approvals import OPEN_REQUEST_STATES
 from sync.records.causes import causes_by_decision, causes_text
 from sync.registry import EntitySpec
+from sync.state import record_view
 
 MAX_MATCHES = 10
 

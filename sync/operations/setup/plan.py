@@ -19,7 +19,6 @@ from sync.choices import QueueStatus, Rule, SyncDirection
 from sync.clock import SyncNow, sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, Conflict
-from sync.ledger.record_view import PARTS, Part, RecordState, health_counts
 from sync.limits import quota
 from sync.models import SetupDraft, SetupState, SyncQueue
 from sync.operations.setup.draft import (
@@ -45,6 +44,7 @@ from sync.operations.setup.fields import (
 from sync.outbox.notify import send_task
 from sync.outbox.pauses import active_pauses
 from sync.registry import link_of
+from sync.state.record_view import PARTS, Part, RecordState, health_counts
 
 PLAN_LIFETIME = timedelta(minutes=30)
 """An older plan is compared again before it can be confirmed: people work on both sides meanwhile."""

@@ -40,7 +40,7 @@ assert not loaded, loaded
 @pytest.mark.django_db(transaction=True)
 def test_jiras_sprints_are_kept_with_nothing_of_monday_loaded() -> None:
     examples = "\n\n".join(re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL))
-    environment = child_environment() | {"DJANGO_SETTINGS_MODULE": "tests.ledger.jira_settings"}
+    environment = child_environment() | {"DJANGO_SETTINGS_MODULE": "tests.state.jira_settings"}
     end = ran(sys.executable, "-c", BEGIN + examples + PLAY, env=environment)
     assert end.returncode == 0, end.stderr
     assert SyncState.objects.filter(system="jira").count() == 3

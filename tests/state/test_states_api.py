@@ -8,10 +8,9 @@ from django.core.cache import cache
 from rest_framework.test import APIClient
 
 from npd.models import Contact
-from sync.ledger import SyncStateService
 from sync.merge import FieldSides
 from sync.models import SyncMetadata, SyncQueue, SyncState
-from sync.records.ledger_statistics import with_served_status
+from sync.state import SyncStateService, with_served_status
 from tests.api.conftest import with_token
 
 pytestmark = pytest.mark.django_db
@@ -50,7 +49,6 @@ def api(db: None) -> APIClient:
         ("remote_id=ABC-3", 1),
         ("entity_type=issue&entity_id=3", 1),
         ("sync_status=failed&sync_status=pending", 3),
-        ("conflicts=true", 1),
     ],
 )
 def test_states_are_listed_and_narrowed(states: None, api: APIClient, query: str, count: int) -> None:

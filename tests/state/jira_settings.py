@@ -2,4 +2,11 @@
 
 from config.settings import *  # noqa: F403
 
-INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "pgtrigger", "pghistory", "sync"]
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "pgtrigger",
+    "pghistory",
+    "django_celery_beat",
+    "sync",
+]

@@ -11,9 +11,9 @@ from django.conf import settings
 from npd.models import Contact
 from sync.choices import LedgerDirection, ResolutionStrategy, SyncStatus
 from sync.clock import sync_now
-from sync.ledger import JIRA_TYPES, SyncStateService
 from sync.merge import EditTimes, FieldSides, Unknown
 from sync.models import SyncQueue, SyncState
+from sync.state import JIRA_TYPES, SyncStateService
 
 pytestmark = pytest.mark.django_db
 

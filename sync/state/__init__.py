@@ -14,16 +14,31 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Count, Max, Min, QuerySet, Sum
+from django.db.models import (
+    Case,
+    CharField,
+    Count,
+    Exists,
+    F,
+    Max,
+    Min,
+    OuterRef,
+    Q,
+    QuerySet,
+    Sum,
+    UUIDField,
+    Value,
+    When,
+)
+from django.db.models.functions import Cast
 
 from sync import registry
-from sync.choices import LedgerDirection, ResolutionStrategy, SyncStatus
+from sync.choices import LedgerDirection, QueueStatus, ResolutionStrategy, SyncStatus
 from sync.clock import sync_now
 from sync.kernel.secret_texts import without_secrets
 from sync.merge import EditTimes, FieldSides, Unknown
-from sync.models import SyncState
+from sync.models import SyncQueue, SyncState
 from sync.models.state import JIRA
-from sync.records.ledger_statistics import with_served_status
 
 JIRA_TYPES = frozenset({"sprint", "issue", "project", "board"})
 """Types of things that are Jira's where no system is named and no synced model is called so."""
@@ -160,7 +175,7 @@ class SyncStateService:
         *,
         edited: EditTimes = UNKNOWN_TIMES,
     ) -> dict[str, Any]:
-        """Return the value that is to stand on both sides of each field that differs and can be decided.
+        """Return the value that both sides are to have, of each field that differs and can be decided.
 
         What one side alone changed is that side's. Where both did, the strategy decides: the state's, or the one given,
         which it then has; *auto* takes the side that was `edited` later. What stays open waits in `state.conflicts`,
@@ -284,7 +299,7 @@ def _refuse_own_record(entity_type: str) -> None:
 
 
 def _winner(strategy: ResolutionStrategy, sides: FieldSides, later_side: str | None) -> str | None:
-    """Return the side whose value is to stand on both; None where a person has to say."""
+    """Return the side whose value both are to have; None where a person has to say."""
     if isinstance(sides.local, Unknown) or isinstance(sides.remote, Unknown):
         return None
     if not sides.remote_changed or not sides.local_changed:
@@ -334,3 +349,27 @@ def _states(system: str | None, entity_type: str | None) -> QuerySet[Any]:
     if entity_type is not None:
         states = states.filter(entity_type=entity_type)
     return states
+
+
+def with_served_status(rows: QuerySet[Any]) -> QuerySet[Any]:
+    """Add `served_status` to sync states: as stored, but for what the queue says of this application's own records."""
+
+    def in_queue(status: QueueStatus) -> Q:
+        # By the queue's own columns, which its index has.
+        jobs = SyncQueue.objects.filter(status=status, entity_id=OuterRef("own_id"))
+        jobs = jobs.filter(entity_type=OuterRef("entity_type"))
+        return Q(Exists(jobs), system="monday", entity_type__in=own_types)
+
+    own_types = [spec.entity_type for spec in registry.entities()]
+    # Only an own record's id is a UUID for sure.
+    is_own = When(system="monday", entity_type__in=own_types, then=Cast("entity_id", UUIDField()))
+    served: QuerySet[Any] = rows.alias(own_id=Case(is_own, output_field=UUIDField())).annotate(
+        served_status=Case(
+            When(sync_status=SyncStatus.SKIPPED, then=F("sync_status")),
+            When(in_queue(QueueStatus.IN_PROGRESS), then=Value(SyncStatus.IN_PROGRESS.value)),
+            When(in_queue(QueueStatus.PENDING), then=Value(SyncStatus.PENDING.value)),
+            default=F("sync_status"),
+            output_field=CharField(choices=SyncStatus.choices),
+        )
+    )
+    return served
