@@ -135,13 +135,12 @@ RECORD = "what-does-a-records-page-say"
 """The part of that about the pages of one record."""
 EMERGENCY = "howto/when-something-is-wrong"
 WORK = (
-    "howto/read-sync-health", "howto/work-through-the-inbox", "howto/resolve-conflicts", "howto/fix-blocked-fields",
-    "howto/find-unmatched-items", RECORDS, "howto/exclude-a-record", "howto/import-contacts", "howto/be-notified",
-    "howto/sign-in-safely", "howto/export-or-erase-a-person", "guarantees",
+    "howto/work-through-the-inbox", "howto/resolve-conflicts", "howto/fix-blocked-fields", RECORDS,
+    "howto/import-contacts", "howto/be-notified", "howto/sign-in-safely", "howto/export-or-erase-a-person", "guarantees",
 )  # fmt: skip
 SET_UP = (
-    "connect-monday", "howto/set-up-with-the-wizard", "howto/load-a-board", "howto/who-may-do-what",
-    "howto/change-a-fields-rule-or-direction", "howto/sync-only-some-records", "reference/columns", "reference/merge",
+    "connect-monday", "howto/set-up-with-the-wizard", "howto/decide-what-is-synced", "howto/who-may-do-what",
+    "reference/columns", "reference/merge",
 )  # fmt: skip
 """What people read who work with it, in the order of a day, and who set it up; the rest is for who runs it or writes
 programs."""
@@ -153,16 +152,16 @@ PAGES = (
     ("two-factor/", "howto/sign-in-safely"),
     ("sessions/", "howto/sign-in-safely"),
     ("settings/", "howto/who-may-do-what"),
-    ("sync/unmatcheditem/", "howto/find-unmatched-items"),
+    ("sync/unmatcheditem/", "howto/work-through-the-inbox"),
     ("sync/notificationreceiver/", "howto/be-notified"),
     ("sync/approvalrequest/", "howto/fix-blocked-fields"),
     ("sync/syncqueue/", "howto/steer-the-queue"),
     ("sync/boardlink/set-up/", "howto/set-up-with-the-wizard"),
-    ("sync/boardlink/", "howto/change-a-fields-rule-or-direction"),
+    ("sync/boardlink/", "howto/decide-what-is-synced"),
     ("sync/mondayaccount/", "connect-monday"),
-    ("sync/decision/", "howto/read-sync-health"),
-    ("sync/tombstone/", "howto/read-sync-health"),
-    ("sync/ignoreditem/", "howto/read-sync-health"),
+    ("sync/decision/", "howto/work-through-the-inbox"),
+    ("sync/tombstone/", "howto/work-through-the-inbox"),
+    ("sync/ignoreditem/", "howto/work-through-the-inbox"),
     ("sync/apitoken/", "howto/make-api-tokens"),
     ("sync/", "reference/tables"),
     ("npd/contact/import/", "howto/import-contacts"),
@@ -180,7 +179,7 @@ def help_url(request: HttpRequest) -> str:
     index = reverse("admin:index")
     inside = request.path.removeprefix(index)
     if not inside:
-        return reverse("npd-help", args=["howto/read-sync-health"])
+        return reverse("npd-help", args=["howto/work-through-the-inbox"])
     name = next((name for start, name in PAGES if inside.startswith(start)), None)
     if name is None:  # app/model/, then whatever of a list, or the id of a record and what of it
         part = f"#{RECORD}" if inside.count("/") > 3 else ""
