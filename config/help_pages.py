@@ -37,7 +37,7 @@ RECORD_STATES = (
         ),
     ),
     ("Sync off", "Its sync or direction is off, or the board's filter leaves it out: both sides keep what they have."),
-    ("Paused", "Somebody paused its board or direction; what changes meanwhile is synced after the resume."),
+    ("Paused", "Somebody paused its board; what changes meanwhile is synced after the resume."),
 )
 
 BOARD_STATES = (

@@ -384,12 +384,12 @@ def _sync_commands() -> Iterator[Hit]:
 
 def _pause_commands(back: str) -> Iterator[Hit]:
     """Pause and resume, of every board and of each; both lead back to the page that is open, and a pause asks."""
-    paused = {pause.entity_type for pause in active_pauses() if not pause.direction}
+    paused = {pause.entity_type for pause in active_pauses()}
     for entity_type, name in [
         *((spec.entity_type, spec.board_title) for spec in registry.entities()),
         ("", "all sync"),
     ]:
-        target = {"entity_type": entity_type, "direction": "", "back": back}
+        target = {"entity_type": entity_type, "back": back}
         title = name.lower() if entity_type else name
         if entity_type in paused:
             yield Hit(

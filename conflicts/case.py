@@ -30,7 +30,6 @@ from conflicts.messages import LOST_SIDES, LOST_UPDATE_LABELS, VALUE_LABELS
 from conflicts.models import AUTO, BASE, CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, SyncConflict, default_label
 from conflicts.text_diff import DiffPart, both_texts, diff_parts, excerpts
 from sync import connectors, registry
-from sync.choices import QueueDirection
 from sync.connectors.base.conversion import Converter
 from sync.kernel import humanize
 from sync.kernel.conflict_store import KIND_LOST_UPDATE, KIND_REPLACED, RECORD_KEY
@@ -202,7 +201,7 @@ def conflict_progress(
 
 def _delay_reason(conflict: SyncConflict, context: ConflictContext | None) -> str:
     """What keeps a look from carrying out what was chosen: the account, the board, or a field that can't be read."""
-    if reason := availability.of(conflict.entity_type).toward(QueueDirection.TO_MONDAY).blocked_reason:
+    if reason := availability.of(conflict.entity_type).blocked_reason:
         return humanize.without_request_id(reason)
     ledger = (context or ConflictContext.of(conflict)).ledger
     blocked = ledger.blocked_fields if ledger else {}

@@ -32,7 +32,7 @@ from conflicts.lifecycle import Sides, is_same
 from conflicts.models import CUSTOM, MONDAY, NPD
 from conflicts.resolution import InvalidResolution, NotAsSeen, NotOpen, check_may_type, request_pass, text_problem
 from sync import registry
-from sync.choices import Cause, QueueDirection, QueueStatus
+from sync.choices import Cause, QueueStatus
 from sync.clock import sync_now
 from sync.connectors.base.conversion import AmbiguousSplit, Converter, UnknownValue
 from sync.kernel.messages import ActionError
@@ -240,7 +240,7 @@ def rejection_progress(decision: Decision, rejection: RejectionCase | None, *, w
     """The state of an answer by queue and ledger; `rejection` is None where the record was deleted."""
     if rejection is not None and KEPT_BY not in decision.values:
         if _is_pending(decision, rejection):
-            board = availability.of(decision.entity_type).toward(QueueDirection.TO_MONDAY) if with_delay else None
+            board = availability.of(decision.entity_type) if with_delay else None
             state = UNDOING if decision.undoes else APPLYING
             return Progress(state, decision.sentence, board.blocked_reason if board else "")
         if decision.values.get("choose") == CUSTOM and rejection.needs_answer:

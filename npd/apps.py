@@ -1,6 +1,6 @@
-"""Registers NPD's synced models, and makes the groups of permissions."""
+"""Registers NPD's synced models, and makes the groups of permissions and the periodic tasks."""
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.db.models.signals import post_migrate
 
 
@@ -14,9 +14,12 @@ class NpdConfig(AppConfig):
 
         from npd import groups, models
         from npd.accounts.second_factor import encrypt_anew
+        from sync.kernel.scheduled_jobs import make_missing_jobs
         from sync.operations.retention import pruning
 
         models.register()
         pruning.connect(encrypt_anew, dispatch_uid="npd.encrypt_anew")
         pruning.connect(lambda **_: SessionStore.clear_expired(), weak=False, dispatch_uid="npd.clear_sessions")
         post_migrate.connect(groups.after_migrate, dispatch_uid="npd.groups")
+        beat = apps.get_app_config("django_celery_beat")
+        post_migrate.connect(make_missing_jobs, sender=beat, dispatch_uid="npd.make_missing_jobs")

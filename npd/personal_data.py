@@ -206,7 +206,7 @@ def erase(person: Person, *, delete_items: bool) -> int:
 def _delete_items(link: BoardLink, item_ids: list[str]) -> None:
     board = availability.of(link, urgent=True)
     if not board.is_available:
-        raise Conflict(BOARD_UNAVAILABLE.format(why=board.waiting_reason), code="board_unavailable")
+        raise Conflict(BOARD_UNAVAILABLE.format(why=board.detail), code="board_unavailable")
     removals = [ItemRemoval(f"e{number}", item_id) for number, item_id in enumerate(item_ids)]
     request = connectors.get(link.system).prepare_delete(removals, [])
     try:

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from django.apps import AppConfig, apps
+from django.apps import AppConfig
 from django.core.checks import register
-from django.db.models.signals import post_migrate, pre_migrate
+from django.db.models.signals import pre_migrate
 
 
 class SyncConfig(AppConfig):
@@ -14,14 +14,11 @@ class SyncConfig(AppConfig):
 
     def ready(self) -> None:
         from sync import registry
-        from sync.kernel.scheduled_jobs import make_missing_jobs
         from sync.outbox import notify
 
         register(registry.check_dependency_triggers)
         pre_migrate.connect(create_clock, sender=self)
         notify.connect_signals()
-        beat = apps.get_app_config("django_celery_beat")
-        post_migrate.connect(make_missing_jobs, sender=beat, dispatch_uid="sync.make_missing_jobs")
 
 
 def create_clock(using: str, **kwargs: Any) -> None:

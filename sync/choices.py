@@ -163,7 +163,6 @@ class BlockedCode(StrEnum):
     INVALID = "invalid"
     UNKNOWN = "unknown"
     REQUIRED = "required"
-    PAUSED = "paused"
     THROTTLED = "throttled"
     APPROVAL = "approval"
     DIRECTION = "direction"

@@ -55,9 +55,9 @@ class SyncQueueService:
         _ask_again()
         return result
 
-    def resume(self, by: str, *, entity_type: str = "", direction: str = "") -> bool:
+    def resume(self, by: str, *, entity_type: str = "") -> bool:
         """End that pause and wake what waited; return whether there was one. Raises Conflict as `pause` does."""
-        is_ended = pauses.resume(by, entity_type=entity_type, direction=direction)
+        is_ended = pauses.resume(by, entity_type=entity_type)
         _ask_again()
         return is_ended
 

@@ -136,7 +136,7 @@ class InboxRow:
         if self.may_act and entry.kind is AttentionKind.DUPLICATE and entry.url:
             doors.append(("Decide", entry.url, ""))
         if entry.cause_code == BlockedCode.THROTTLED and entry.record_url:
-            doors.append(("Pause…", f"{entry.record_url}#npd-pause-record", ""))
+            doors.append(("Turn sync off…", f"{entry.record_url}#npd-sync-off", ""))
         if self.may_link:
             doors.append(("Link to…", reverse("admin:sync_unmatcheditem_link", args=[entry.row_id]), "l"))
         return doors

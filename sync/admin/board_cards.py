@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.urls import reverse
 
-from sync.choices import QueueDirection, QueueStatus
+from sync.choices import QueueStatus
 from sync.kernel import humanize
 from sync.operations.attention import AttentionCause
 from sync.operations.detect.comparison import VerificationResult
@@ -111,7 +111,6 @@ class BoardStatus:
             (self.slowed_until, "warn", "hourglass", f"Slowed until {self.slowed_until}"),
             (found.is_temporary, "wait", "hourglass", "A short wait"),
             (not found.is_available, "bad", "block", "Stopped"),
-            *((True, "warn", "pause_circle", f"{QueueDirection(one).label} paused") for one in found.paused),
             (self.failing, "warn", "error", "Syncing; some changes fail"),
             (True, "ok", "check_circle", "Syncing"),
         )
@@ -176,7 +175,7 @@ class BoardStatus:
         lines = [f"Why later{f' ({n:,})' if several else ''}: {why}" for why, n in reasons.most_common(MAX_REASONS)]
         if since is not None:
             lines.append(f"Oldest due: for {humanize.time_span((self.now - since).total_seconds())}.")
-        later = [one for one in self.jobs(BACKOFF, DEFERRED) if one.direction not in self.availability.paused]
+        later = [] if self.availability.is_paused else self.jobs(BACKOFF, DEFERRED)
         if (retry := first_of(later)) is not None:
             at = max(retry, self.availability.until or retry, self.now)
             lines.append(f"Next attempt: {humanize.relative_time(at, self.now)}.")
@@ -241,7 +240,7 @@ class BoardHealth(BoardStatus):
     @property
     def wait_reason(self) -> str:
         """Why changes wait though nothing is wrong."""
-        return "" if self.availability.blocked_reason else self.availability.waiting_reason
+        return "" if self.availability.blocked_reason else self.availability.detail
 
     @property
     def tiles(self) -> list[Tile]:

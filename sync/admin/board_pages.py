@@ -408,7 +408,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         board: BoardStatus | None = getattr(link, "page_board", None)
         badge, reason = Badge("bad", "block", "Stopped"), f"No application keeps {link.entity_type} records."
         if board is not None:
-            badge, reason = board.badge, humanize.without_request_id(board.availability.waiting_reason)
+            badge, reason = board.badge, humanize.without_request_id(board.availability.detail)
         state = admin_base.badge(badge.kind, badge.icon, badge.words)
         return format_html('{}<span class="npd-why">{}</span>', state, reason)
 

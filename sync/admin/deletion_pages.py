@@ -34,7 +34,7 @@ from sync.admin.confirmed_action import (
     selection,
 )
 from sync.admin.record_activity import FIELD_PARAMETER, activity_of
-from sync.choices import ApprovalKind, ApprovalState, DeletedRecordPolicy, QueueDirection, TombstoneState
+from sync.choices import ApprovalKind, ApprovalState, DeletedRecordPolicy, TombstoneState
 from sync.kernel import humanize
 from sync.kernel.messages import Conflict, TombstoneReason
 from sync.kernel.outgoing_calls import own_address
@@ -178,14 +178,6 @@ _BADGES = {
 }
 
 _DECIDE = {"approve": approve, "reject": reject}
-
-# The job of a decision is one to Monday, and what it writes in NPD waits for the other direction, too.
-_DIRECTIONS = {
-    ApprovalKind.ITEMS: (QueueDirection.TO_MONDAY,),
-    ApprovalKind.CLEAR_MONDAY: (QueueDirection.TO_MONDAY,),
-    ApprovalKind.RECORDS: (QueueDirection.TO_MONDAY, QueueDirection.TO_NPD),
-    ApprovalKind.CLEAR_NPD: (QueueDirection.TO_MONDAY, QueueDirection.TO_NPD),
-}
 
 
 @admin.register(ApprovalRequest)
@@ -342,16 +334,12 @@ def _approval_table(pending: QuerySet[ApprovalRequest], kind: ApprovalKind) -> R
 
 
 def decide_approvals(request: HttpRequest, pending: QuerySet[ApprovalRequest], decision: str) -> Report:
-    wanted = [
-        (entity_type, direction)
-        for entity_type, kind in pending.order_by().values_list("entity_type", "kind").distinct()
-        for direction in _DIRECTIONS[ApprovalKind(kind)]
-    ]
+    entity_types = list(pending.order_by().values_list("entity_type", flat=True).distinct())
     number = _DECIDE[decision](pending, request.user)  # type: ignore[arg-type]  # nobody anonymous gets here
     if not number:
         return Report(problems=["None of these waits any more: they were decided, or their cause has ended."])
     done = {"approve": "approved", "reject": "rejected: nothing is deleted or emptied"}[decision]
-    then = wait_sentence(number, wanted) or "Each is done within seconds."
+    then = wait_sentence(number, entity_types) or "Each is done within seconds."
     return Report(f"{humanize.count_with_noun(number, 'change')} {done}. {then}")
 
 

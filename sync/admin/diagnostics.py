@@ -63,16 +63,12 @@ class MondayAccountAdmin(DiagnosticsAdmin):
 
 @admin.register(Verification)
 class VerificationAdmin(ReadOnlyAdmin):
-    """What each night compared, as Health counts it; which records differed is for superusers."""
+    """What each night compared, as Health counts it."""
 
     list_display = ("at", "entity_type", "compared", "differed")
     list_filter = ("entity_type",)
     ordering = ("-id",)
     json_fields = ("details",)
-
-    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
-        fields = super().get_fields(request, obj)
-        return fields if request.user.is_superuser else [name for name in fields if name != "details_lines"]
 
 
 @admin.register(LogEntry)

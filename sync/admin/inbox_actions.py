@@ -26,7 +26,7 @@ from sync.admin.queue_pages import DISCARD, RETRY, RETRY_NOW, left_sentences
 from sync.admin.record_panel import CHECK_LABEL, may_change_mapping
 from sync.admin.unmatched_pages import create_records, created_words, ignore_items, list_again
 from sync.boards.mapping import needs_column, retry_field
-from sync.choices import ApprovalKind, BlockedCode, QueueDirection, RemovedItemPolicy, SyncDirection
+from sync.choices import ApprovalKind, BlockedCode, RemovedItemPolicy, SyncDirection
 from sync.clock import parse_moment, sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError
@@ -46,10 +46,10 @@ def _retry(request: HttpRequest, entries: Sequence[AttentionEntry], seen: Mappin
     done = 0
     problems = list[str]()
     by = request.user.get_username()
-    wanted = {(entry.entity_type, str(QueueDirection.TO_MONDAY)) for entry in entries if entry.field}
+    entity_types = {entry.entity_type for entry in entries if entry.field}
     if jobs := [entry.job for entry in entries if entry.kind is AttentionKind.FAILED]:
         rows = SyncQueue.objects.filter(pk__in=jobs)
-        wanted |= set(rows.values_list("entity_type", "direction"))
+        entity_types |= set(rows.values_list("entity_type", flat=True))
         result = SyncQueueService().retry_all(rows, by)
         done += result.done
         problems += left_sentences(RETRY, result.in_flight, result.left, "was", "were")
@@ -69,7 +69,7 @@ def _retry(request: HttpRequest, entries: Sequence[AttentionEntry], seen: Mappin
                 done += tried
                 records = humanize.count_with_noun(tried, "record")
                 log_action(request.user, by_name[name], f"Tried again on {records}.")
-    wait = wait_sentence(done, wanted)
+    wait = wait_sentence(done, entity_types)
     when = f". {wait}" if wait else " now."
     stay = " Here until it has succeeded." if jobs else ""
     number = humanize.count_with_noun(done, "entry", "entries")
@@ -449,7 +449,7 @@ def _create_again(request: HttpRequest, entries: Sequence[AttentionEntry], seen:
         _log_on_records(request, entity_type, ids, "Creating its item again was asked for.")
         problems += request_recreation_many(entity_type, ids, request.user.get_username())
     done = len(entries) - len(problems)
-    wait = wait_sentence(done, [(entry.entity_type, QueueDirection.TO_MONDAY) for entry in entries])
+    wait = wait_sentence(done, [entry.entity_type for entry in entries])
     items = humanize.count_with_noun(done, "item")
     sentence = f"{items} will be created again. {wait}".rstrip()
     return ActionResult(done, sentence, problems, outcome=f"{items} created again.")
@@ -459,8 +459,8 @@ def _unlink(request: HttpRequest, entries: Sequence[AttentionEntry], seen: Mappi
     for entity_type, ids in _by_type(entries).items():
         _log_on_records(request, entity_type, ids, "Unlink from Monday was asked for.")
         request_unlink_many(entity_type, ids, request.user.get_username())
-    both = [(entry.entity_type, way) for entry in entries for way in (QueueDirection.TO_MONDAY, QueueDirection.TO_NPD)]
-    sentence = f"{_counted(entries)} will be unlinked. {wait_sentence(len(entries), both)}".rstrip()
+    wait = wait_sentence(len(entries), [entry.entity_type for entry in entries])
+    sentence = f"{_counted(entries)} will be unlinked. {wait}".rstrip()
     return ActionResult(len(entries), sentence, outcome=f"{_counted(entries)} unlinked.")
 
 

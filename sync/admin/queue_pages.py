@@ -44,7 +44,7 @@ from sync.admin.board_cards import BoardStatus
 from sync.admin.confirmed_action import Question, RecordTable, Report, Selection, confirmed_rows, run_action, selection
 from sync.admin.list_exports import ExportColumn, ExportMixin
 from sync.apps import LIVE_ROWS
-from sync.choices import Cause, QueueDirection, QueueStatus
+from sync.choices import Cause, QueueStatus
 from sync.kernel import humanize
 from sync.kernel.humanize import plural
 from sync.kernel.outgoing_calls import own_address
@@ -89,7 +89,7 @@ def job_reason(row: SyncQueue) -> str:
     reason = row.error_message or row.reason
     if row.status != QueueStatus.PENDING or (reason and row.next_retry > page_now(row)):
         return reason
-    return " ".join(text for text in (reason, job_availability(row).detail) if text)
+    return " ".join(text for text in (reason, board_of(row).detail) if text)
 
 
 def board_of(row: SyncQueue) -> BoardAvailability:
@@ -98,10 +98,6 @@ def board_of(row: SyncQueue) -> BoardAvailability:
         row.page_boards = availability.overview().by_type  # type: ignore[attr-defined]
     boards: Mapping[str, BoardAvailability] = row.page_boards  # type: ignore[attr-defined]
     return boards.get(row.entity_type) or BoardAvailability(row.entity_type, None)
-
-
-def job_availability(row: SyncQueue) -> BoardAvailability:
-    return board_of(row).toward(row.direction)
 
 
 def item_label(row: SyncQueue, names: Mapping[str, str]) -> str:
@@ -119,7 +115,7 @@ def next_pass_text(row: SyncQueue) -> str:
     now = page_now(row)
     if row.next_retry > now:
         return humanize.relative_time(row.next_retry, now)
-    board = job_availability(row)
+    board = board_of(row)
     if board.until is not None and board.until > now:
         return humanize.relative_time(board.until, now)
     return "paused" if board.blocked_reason else "as soon as a worker is free"
@@ -216,27 +212,21 @@ def with_states(rows: QuerySet[SyncQueue], states: Sequence[str]) -> QuerySet[Sy
     return rows.filter(Q(*(("status", state) for state in states), _connector=Q.OR))
 
 
-JobKind = tuple[str, str]
-"""The type of a job's record, and the job's direction: what tells whether it can be worked now."""
-
-
-def _kinds_of(operation: QueueOperation, rows: QuerySet[SyncQueue]) -> set[JobKind]:
-    """Of the rows that an act fits; none of an act after which nothing is waited for."""
+def _types_of(operation: QueueOperation, rows: QuerySet[SyncQueue]) -> set[str]:
+    """The records' types of the rows that an act fits; none of an act after which nothing is waited for."""
     if not operation.is_awaited:
         return set()
-    return set(with_states(rows, operation.fits).order_by().values_list("entity_type", "direction").distinct())
+    return set(with_states(rows, operation.fits).order_by().values_list("entity_type", flat=True).distinct())
 
 
-def _done_sentence(operation: QueueOperation, number: int, kinds: set[JobKind]) -> str:
-    """Return what was done with so many rows of these kinds, and what they wait for, where they do."""
+def _done_sentence(operation: QueueOperation, number: int, kinds: set[str]) -> str:
+    """Return what was done with so many rows of these types, and what they wait for, where they do."""
     wait, now = wait_sentence(number, kinds), " now" if operation.is_awaited else ""
     said = f"{humanize.count_with_noun(number, 'job')} {operation.done}"
     return f"{said}. {wait}" if wait else f"{said}{now}."
 
 
-def result_sentences(
-    operation: QueueOperation, result: BulkResult, kinds: set[JobKind], *, missing: int = 0
-) -> list[str]:
+def result_sentences(operation: QueueOperation, result: BulkResult, kinds: set[str], *, missing: int = 0) -> list[str]:
     """Return what came of it: what was done, and what was left as it is and why."""
     lines = left_sentences(operation, result.in_flight, result.left, "was", "were")
     if result.done:
@@ -298,7 +288,7 @@ class QueueOperationsMixin(RecordLinkMixin):
         rows = listed.order_by() if is_all else self.get_queryset(request).filter(pk__in=keys)
 
         def run() -> Report:
-            by, kinds = request.user.get_username(), _kinds_of(operation, rows)
+            by, kinds = request.user.get_username(), _types_of(operation, rows)
             if len(keys) == 1 and not is_all:
                 # Alone, so that the error says what is the matter with this very row.
                 with transaction.atomic():
@@ -420,9 +410,6 @@ def is_default_list(params: Mapping[str, Any]) -> bool:
     return names <= {"status__exact"} and set(params.get("status__exact", LIVE_STATUSES)) == set(LIVE_STATUSES)
 
 
-EVERY_BOARD, BOTH_WAYS = "Every board", "Both directions"
-
-
 MAX_WHY_LENGTH = 500
 
 
@@ -438,10 +425,9 @@ class QueuePanel:
 
     @property
     def selections(self) -> list[Selection]:
-        """From what a pause is chosen: every board or one, both directions or one."""
-        boards = [("", EVERY_BOARD), *((spec.entity_type, spec.board_title) for spec in registry.entities())]
-        ways = [("", BOTH_WAYS), *((str(one.value), str(one.label)) for one in QueueDirection)]
-        return [Selection("entity_type", "Board", boards), Selection("direction", "Direction", ways)]
+        """From what a pause is chosen: every board or one."""
+        boards = [("", "Every board"), *((spec.entity_type, spec.board_title) for spec in registry.entities())]
+        return [Selection("entity_type", "Board", boards)]
 
 
 def load_panel() -> QueuePanel:
@@ -465,11 +451,11 @@ def panel_of(request: HttpRequest) -> QueuePanel:
 
 def labelled_pauses(pauses: Iterable[QueuePause]) -> list[tuple[str, QueuePause]]:
     """Return the pauses, each with what it holds."""
-    return [(pause_label(pause.entity_type, pause.direction), pause) for pause in pauses]
+    return [(pause_label(pause.entity_type), pause) for pause in pauses]
 
 
 def is_whole(pause: QueuePause) -> bool:
-    return not pause.entity_type and not pause.direction
+    return not pause.entity_type
 
 
 class QueueChangeList(PageChangeList):
@@ -540,8 +526,9 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
 
         def run() -> Report:
             reason = request.POST.get("why", "")[:MAX_WHY_LENGTH]
-            made, is_new = outbox_pauses.pause(request.user.get_username(), **_pause_target(request), why=reason)
-            label = pause_label(made.entity_type, made.direction)
+            entity_type = request.POST.get("entity_type", "")
+            made, is_new = outbox_pauses.pause(request.user.get_username(), entity_type=entity_type, why=reason)
+            label = pause_label(made.entity_type)
             if not is_new:
                 since = humanize.day_and_time(made.paused_at)
                 return Report(problems=[f"{label}: already paused by {made.paused_by}, since {since}."])
@@ -549,14 +536,14 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
             return Report(f"{label}: paused. Changes are kept and wait until it is resumed.")
 
         def question() -> Question:
-            target, named = _pause_target(request), request.GET.keys()
-            chosen = [one for one in panel_of(request).selections if one.name not in named]
-            title = f"Pause: {pause_label(**target)}?" if target["entity_type"] or not chosen else "Pause the sync?"
+            entity_type = request.GET.get("entity_type")
+            chosen = panel_of(request).selections if entity_type is None else []
+            title = "Pause the sync?" if entity_type is None else f"Pause: {pause_label(entity_type)}?"
             what = "What you choose" if chosen else "It"
             effects = [
                 f"{what} is not synced until somebody resumes it. Nothing is lost: edits on both sides are kept."
             ]
-            hidden = [(name, target[name]) for name in target if name in named]
+            hidden = [] if entity_type is None else [("entity_type", entity_type)]
             return Question(
                 title, effects, "Yes, pause", hidden=[*hidden, ("back", request.GET.get("back", ""))],
                 page_name="Pause", why_length=MAX_WHY_LENGTH, selections=chosen,
@@ -568,11 +555,12 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
         """End the pause that the button stands on."""
 
         def run() -> Report:
-            label = pause_label(**_pause_target(request))
-            if not SyncQueueService().resume(request.user.get_username(), **_pause_target(request)):
+            entity_type = request.POST.get("entity_type", "")
+            label = pause_label(entity_type)
+            if not SyncQueueService().resume(request.user.get_username(), entity_type=entity_type):
                 return Report(problems=[f"{label}: not paused any more. Somebody else has resumed it."])
             authors.log_queue_action(request.user, f"Resumed: {label}.")
-            return Report(f"{label}: resumed. {resume_sentence(**_pause_target(request))}")
+            return Report(f"{label}: resumed. {resume_sentence(entity_type)}")
 
         return self._run(request, run)
 
@@ -680,13 +668,8 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
 
 
 def pause_url(request: HttpRequest, entity_type: str = "") -> str:
-    """Return the page that asks what to pause, of a board in which direction, and leads back; empty for who may not."""
+    """Return the page that asks what to pause, or about this board, and leads back; empty for who may not."""
     if not is_allowed(request.user, QueueAction.PAUSE):
         return ""
     target = {"entity_type": entity_type} if entity_type else {}
     return f"{reverse('admin:sync_syncqueue_pause')}?{urlencode(target | {'back': request.path})}"
-
-
-def _pause_target(request: HttpRequest) -> dict[str, str]:
-    sent = request.POST if request.method == "POST" else request.GET
-    return {name: sent.get(name, "") for name in ("entity_type", "direction")}

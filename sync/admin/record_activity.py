@@ -23,7 +23,6 @@ from sync.kernel.conflict_store import current_store
 from sync.models import Decision, FieldMapping, SyncedModel
 from sync.models.state import CONFLICT_FOUND_KIND, WISH_KINDS
 from sync.operations.decision_undo import is_undoable, may_undo_decisions
-from sync.operations.record_requests import REASON_KEY
 from sync.reconcile.field_values import to_json_value
 from sync.reconcile.lookups import display_of
 from sync.records.authors import NOBODY, SYNC_ACTOR, UnsyncedEdit, actor_name, unsynced_edits, users_of
@@ -636,8 +635,7 @@ def _change_lines(
                 continue
             line_id = f"e{event.pgh_id}-{field.name}"
             if field.name == "sync_enabled":
-                why = context.get(REASON_KEY, "") if not event.sync_enabled else ""
-                what = f"Sync turned {'on' if event.sync_enabled else 'off'}{f': {why}' if why else ''}"
+                what = f"Sync turned {'on' if event.sync_enabled else 'off'}"
                 yield ActivityLine(line_id, event.pgh_created_at, actor, *marked, what)
                 continue
             was, now = changes.values(field, before, event)

@@ -37,24 +37,22 @@ from sync.admin.list_exports import ExportColumn, ExportMixin, field_value
 from sync.admin.record_activity import FIELD_PARAMETER, activity_of
 from sync.admin.record_selection import RecordSelectionMixin
 from sync.api.callers import monday_throttle_reason
-from sync.choices import QueueDirection, SyncDirection
+from sync.choices import SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.db import bound_lock_waits, typed_phone_digits
 from sync.kernel.humanize import plural
 from sync.kernel.messages import Conflict
-from sync.models import FieldMapping, SyncedModel, SyncQueue
+from sync.models import FieldMapping, SyncedModel
 from sync.models.jobs import QueueAction, is_allowed
 from sync.operations.preview.live_reading import LiveReading, read_live
 from sync.operations.record_requests import (
-    MAX_REASON_LENGTH,
-    clean_reason,
     last_manual_push,
-    pause_record,
     push_record,
-    record_pause,
-    resume_record,
     set_direction,
+    sync_turned_off,
+    turn_sync_off,
+    turn_sync_on,
 )
 from sync.queue import SyncQueueService
 from sync.records import tombstones
@@ -106,7 +104,7 @@ EMPTY_TABS = {
         "No record has its sync off",
         "You can turn sync off on a record's page or for a selection; both sides then keep what they have.",
     ),
-    RecordState.PAUSED: ("No record is paused", "A record is paused while its board or its direction is."),
+    RecordState.PAUSED: ("No record is paused", "A record is paused while its board is."),
 }
 """What a tab without records says: a heading and a sentence."""
 
@@ -348,8 +346,8 @@ class SyncedModelAdmin(RecordSelectionMixin, DeletedMeanwhileMixin, ExportMixin,
 
     def _record_actions(self) -> dict[str, RecordActionView]:
         return {
-            "pause": self.pause_record,
-            "resume": self.resume_record,
+            "sync-off": self.turn_record_off,
+            "sync-on": self.turn_record_on,
             "direction": self.change_direction,
             "read-monday": self.read_monday,
             "sync-now": self.push_record,
@@ -389,11 +387,10 @@ class SyncedModelAdmin(RecordSelectionMixin, DeletedMeanwhileMixin, ExportMixin,
     def _page_url(self, record: SyncedModel) -> str:
         return reverse(f"admin:{self._url_name('change')}", args=[record.pk])
 
-    def pause_record(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
+    def turn_record_off(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
         def run() -> str:
-            reason = clean_reason(request.POST.get("why", ""))
-            pause_record(record, reason)
-            log_action(request.user, record, f"Paused. {reason}".strip())
+            turn_sync_off(record)
+            log_action(request.user, record, "Sync turned off.")
             return (
                 f"“{record}”: sync is off. Nothing is synced in either direction; edits on both sides are kept. "
                 "“Turn sync on” goes on from there."
@@ -401,12 +398,10 @@ class SyncedModelAdmin(RecordSelectionMixin, DeletedMeanwhileMixin, ExportMixin,
 
         return run_action(self, request, run, back_url=self._page_url(record))
 
-    def resume_record(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
-        """Turn one record's sync on again."""
-
+    def turn_record_on(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
         def run() -> str:
-            resume_record(record)
-            log_action(request.user, record, "Resumed.")
+            turn_sync_on(record)
+            log_action(request.user, record, "Sync turned on.")
             return (
                 f"“{record}”: sync is on. What one side changed meanwhile is synced now; what both changed "
                 "differently becomes a conflict."
@@ -469,8 +464,7 @@ class SyncedModelAdmin(RecordSelectionMixin, DeletedMeanwhileMixin, ExportMixin,
             for job in jobs:
                 SyncQueueService().manual_retry(job, request.user.get_username())
             log_action(request.user, record, "Retried.")
-            directions = SyncQueue.objects.filter(pk__in=jobs).values_list("direction", flat=True)
-            wait = wait_sentence(1, [(record.entity_type(), direction) for direction in directions])
+            wait = wait_sentence(1, [record.entity_type()])
             return f"“{record}” will be tried again. {wait}" if wait else f"“{record}” is tried again now."
 
         return run_action(self, request, run, back_url=self._page_url(record), atomic=False)
@@ -485,7 +479,7 @@ class SyncedModelAdmin(RecordSelectionMixin, DeletedMeanwhileMixin, ExportMixin,
         def run() -> str:
             request_recreation(record, request.user.get_username())
             log_action(request.user, record, "Creating its item again was asked for.")
-            wait = wait_sentence(1, [(record.entity_type(), QueueDirection.TO_MONDAY)])
+            wait = wait_sentence(1, [record.entity_type()])
             return f"The item of “{record}” {f'is to be created again. {wait}' if wait else 'is created again now.'}"
 
         back_url = self._page_url(record)
@@ -571,8 +565,7 @@ class SyncedModelAdmin(RecordSelectionMixin, DeletedMeanwhileMixin, ExportMixin,
             "sync_last": admin_base.time_tag(record.monday_last_synced, view.now),
             "sync_may_push": may_change,
             "sync_enabled": record.sync_enabled,
-            "sync_pause": record_pause(record),
-            "sync_why_length": MAX_REASON_LENGTH,
+            "sync_turned_off": sync_turned_off(record),
             "sync_without_item": record_panel.missing_item_text(record),
             "sync_open": record_panel.open_items(record, view.state, request.user),
             "sync_direction": SyncDirection(record.sync_direction).label,

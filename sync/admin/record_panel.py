@@ -114,7 +114,7 @@ class RecordSyncView:
     def stop(self) -> str:
         """Why nothing is sent to Monday now, in one sentence; of a person's pause all that is known."""
         reason = self.state.stop_reason
-        return reason if self.state.pauses else humanize.first_sentence(reason)
+        return reason if self.state.pause else humanize.first_sentence(reason)
 
     @property
     def headline(self) -> str:
@@ -458,7 +458,7 @@ class RecordAdvice:
             case Part.BLOCKED | Part.COLUMN:
                 yield from self._blocked_acts()
             case Part.SYNC_OFF:
-                yield self._own(ActCode.SWITCH_ON, "play_arrow", "Turn sync on", "resume")
+                yield self._own(ActCode.SWITCH_ON, "play_arrow", "Turn sync on", "sync_on")
                 if not self.record.monday_id and unlinked_item(self.record) is not None:
                     yield self._own(ActCode.LINK_AGAIN, "link", "Link again…", "link_again")
             case Part.NO_SYNC:

@@ -9,8 +9,9 @@ from django_celery_beat.admin import CrontabScheduleAdmin as BeatCrontabSchedule
 from django_celery_beat.admin import PeriodicTaskAdmin as BeatPeriodicTaskAdmin
 from django_celery_beat.admin import PeriodicTaskForm, TaskSelectWidget
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
-from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from sync.admin.admin_base import PageAdmin
 
 for model in (ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule):
     admin.site.unregister(model)
@@ -28,7 +29,7 @@ class UnfoldPeriodicTaskForm(PeriodicTaskForm):
 
 
 @admin.register(PeriodicTask)
-class PeriodicTaskAdmin(BeatPeriodicTaskAdmin, ModelAdmin):
+class PeriodicTaskAdmin(BeatPeriodicTaskAdmin, PageAdmin):
     form = UnfoldPeriodicTaskForm
     change_form_template = None  # beat's has a script in the page, which our CSP refuses
     date_hierarchy = None
@@ -44,10 +45,10 @@ class PeriodicTaskAdmin(BeatPeriodicTaskAdmin, ModelAdmin):
 
 
 @admin.register(IntervalSchedule)
-class IntervalScheduleAdmin(ModelAdmin):
+class IntervalScheduleAdmin(PageAdmin):
     list_display = ("__str__", "every", "period")
 
 
 @admin.register(CrontabSchedule)
-class CrontabScheduleAdmin(BeatCrontabScheduleAdmin, ModelAdmin):
+class CrontabScheduleAdmin(BeatCrontabScheduleAdmin, PageAdmin):
     inlines = ()

@@ -22,7 +22,7 @@ from sync.admin.admin_base import EntityFilter, ReadOnlyAdmin, badge, own_page, 
 from sync.admin.confirmed_action import Question, RecordTable, Report, confirmed_rows, run_action, selection
 from sync.admin.queue_pages import next_pass_text
 from sync.api.callers import monday_throttle_reason
-from sync.choices import QueueDirection, QueueStatus
+from sync.choices import QueueStatus
 from sync.kernel import humanize
 from sync.kernel.messages import UNMATCHED_LABELS, Conflict, UnmatchedReason
 from sync.models import FieldMapping, SyncedModel, SyncQueue, UnmatchedItem
@@ -290,7 +290,7 @@ def create_records(request: HttpRequest, rows: QuerySet[UnmatchedItem]) -> tuple
     if not items:
         return 0, Report(problems=[_NONE_LEFT])
     log_action_many(request.user, items, "Asked to create a record from it.")
-    wait = wait_sentence(len(items), [(item.entity_type, QueueDirection.TO_NPD) for item in items])
+    wait = wait_sentence(len(items), [item.entity_type for item in items])
     what, are = created_words(items), humanize.plural(len(items), "is", "are")
     return len(items), Report(f"{what} {are} created with the next sync. {wait}".rstrip())
 

@@ -271,7 +271,7 @@ def sync_stats() -> dict[str, Any]:
             **{status: number for status, number, _ in rows},
             "total": sum(number for _, number, _ in rows),
             "last_synced": max((last for *_, last in rows if last), default=None),
-            "board": boards.by_type[spec.entity_type].waiting_reason,
+            "board": boards.by_type[spec.entity_type].detail,
             "window_seconds": boards.batching_delay,
         }
     latest = [one["last_synced"] for one in records.values() if one["last_synced"]]

@@ -89,7 +89,6 @@ class UnmatchedReason(StrEnum):
     """Why an item of a board has no record."""
 
     QUEUED = "queued"
-    PAUSED = "paused"
     UNCONFIRMED = "unconfirmed"
     BEING_EDITED = "being_edited"
     NO_KEY_YET = "no_key_yet"
@@ -107,7 +106,7 @@ class UnmatchedReason(StrEnum):
 
 
 _U = UnmatchedReason
-PASSING_REASONS = (_U.QUEUED, _U.PAUSED, _U.UNCONFIRMED, _U.BEING_EDITED)
+PASSING_REASONS = (_U.QUEUED, _U.UNCONFIRMED, _U.BEING_EDITED)
 """Reasons that end without anybody's doing."""
 
 EXPLAINED_REASONS = (*PASSING_REASONS, _U.AMBIGUOUS, _U.LEFT_OUT)
@@ -128,14 +127,12 @@ UNMATCHED_LABELS = {
     _U.NO_KEY_YET: "Nothing to match it by yet",
     _U.BEING_EDITED: "Somebody is filling it in",
     _U.UNCONFIRMED: "Not confirmed by Monday yet",
-    _U.PAUSED: "Paused",
     _U.QUEUED: "Checked next",
 }
 """What the filter of the list calls each, what a person can do something about first."""
 
 _UNMATCHED_SENTENCES = {
     _U.QUEUED: "It was found on the board and is checked next.",
-    _U.PAUSED: "{pause}",
     _U.UNCONFIRMED: "The outcome of a call about it is not known yet.",
     _U.BEING_EDITED: "Somebody is still filling it in.",
     _U.NO_KEY_YET: "No {label} yet to match it by. {then}",

@@ -34,7 +34,7 @@ from sync.limits.metered_client import (
 from sync.limits.quota import BoardCosts, BudgetState, Demand, board_costs, next_offer
 from sync.limits.rate_limits import PASS_CALLS, LimitKind, LimitWait, QuotaBudget, midnight_after
 from sync.models import ApiBudget, BoardLink, MondayAccount, QueuePause
-from sync.outbox.pauses import active_pauses, board_pause, pause_sentence, pauses_by_direction
+from sync.outbox.pauses import active_pause, active_pauses, pause_sentence
 
 __all__ = ["BlockedKind", "Grant", "LimitFacts", "Reservation", "Wait", "board_costs", "grant"]
 __all__ += ["MeteredClient", "call_cost", "client", "client_override", "connector", "urgent_calls"]
@@ -185,7 +185,7 @@ class LimitFacts:
         if link is None or not link.has_board:
             reason = f"There is no board for {entity_type} records yet: choose one under Boards, “Set up…”."
             return Wait(BlockedKind.NO_BOARD, reason)
-        if (pause := board_pause(pauses_by_direction(entity_type, self.pauses))) is not None:
+        if (pause := active_pause(entity_type, self.pauses)) is not None:
             return Wait(BlockedKind.PAUSED, pause_sentence(pause))
         errors = [(self.account.stopped_until, BlockedKind.ACCOUNT, self.account.stop_reason)]
         if not unblocked:

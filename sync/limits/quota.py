@@ -41,7 +41,7 @@ from sync.limits.rate_limits import (
     reserve,
 )
 from sync.models import ApiBudget, ApiReservation, ApiUsage, BoardLink, MondayAccount
-from sync.outbox.pauses import PAUSED_DIRECTIONS
+from sync.outbox.pauses import IS_PAUSED
 
 USAGE_RETENTION = timedelta(days=8)
 
@@ -397,10 +397,10 @@ _DEMANDS = """
     CROSS JOIN LATERAL (SELECT count(*) AS rows, min(priority) AS priority, min(next_retry) AS oldest FROM (
         SELECT priority, next_retry FROM sync_queue
         WHERE status = 'pending' AND entity_type = asked.entity_type AND next_retry <= sync_now()
-          AND direction <> ALL ({paused})
+          AND NOT {paused}
         ORDER BY priority, next_retry LIMIT asked.most
     ) AS few) AS due
-""".format(paused=PAUSED_DIRECTIONS.format(entity_type="asked.entity_type"))  # noqa: S608
+""".format(paused=IS_PAUSED.format(entity_type="asked.entity_type"))  # noqa: S608
 
 _POINTS_BEFORE = """
     SELECT mine.id, coalesce(sum(coalesce(link.read_points, %s)
@@ -412,11 +412,11 @@ _POINTS_BEFORE = """
     CROSS JOIN LATERAL (SELECT count(*) AS rows FROM (
         SELECT 1 FROM sync_queue
         WHERE status = 'pending' AND entity_type = link.entity_type AND next_retry <= sync_now()
-          AND direction <> ALL ({paused})
+          AND NOT {paused}
         LIMIT %s
     ) AS few) AS due
     WHERE due.rows > 0 GROUP BY mine.id
-""".format(paused=PAUSED_DIRECTIONS.format(entity_type="link.entity_type"))  # noqa: S608
+""".format(paused=IS_PAUSED.format(entity_type="link.entity_type"))  # noqa: S608
 
 
 @dataclass(frozen=True)

@@ -470,15 +470,6 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
                 ("entity_type", models.CharField(blank=True, db_default="", max_length=50, verbose_name="board")),
-                (
-                    "direction",
-                    models.CharField(
-                        blank=True,
-                        choices=[("to_monday", "To Monday"), ("to_npd", "To NPD")],
-                        db_default="",
-                        max_length=20,
-                    ),
-                ),
                 ("paused_by", models.CharField(max_length=150, verbose_name="by")),
                 ("why", models.TextField(blank=True, db_default="")),
                 ("paused_at", models.DateTimeField(db_default=sync.clock.SyncNow(), verbose_name="since")),
@@ -1184,16 +1175,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="queuepause",
-            constraint=models.UniqueConstraint(
-                fields=("entity_type", "direction"), name="sync_queue_pauses_one_of_a_kind"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="queuepause",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("direction__in", ["", "to_monday", "to_npd"])),
-                name="sync_queue_pauses_direction_known",
-            ),
+            constraint=models.UniqueConstraint(fields=("entity_type",), name="sync_queue_pauses_one_a_board"),
         ),
         migrations.AddConstraint(
             model_name="setupdraft",
@@ -1442,10 +1424,7 @@ class Migration(migrations.Migration):
                 condition=models.Q(
                     ("ignored_at", None),
                     models.Q(
-                        (
-                            "reason_code__in",
-                            ["queued", "paused", "unconfirmed", "being_edited", "ambiguous", "left_out"],
-                        ),
+                        ("reason_code__in", ["queued", "unconfirmed", "being_edited", "ambiguous", "left_out"]),
                         _negated=True,
                     ),
                 ),
@@ -1459,10 +1438,7 @@ class Migration(migrations.Migration):
                 condition=models.Q(
                     ("ignored_at", None),
                     models.Q(
-                        (
-                            "reason_code__in",
-                            ["queued", "paused", "unconfirmed", "being_edited", "ambiguous", "left_out"],
-                        ),
+                        ("reason_code__in", ["queued", "unconfirmed", "being_edited", "ambiguous", "left_out"]),
                         _negated=True,
                     ),
                 ),

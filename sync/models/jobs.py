@@ -132,15 +132,14 @@ class SyncQueue(models.Model):
         return self.entity_id is None
 
 
-# What a person has paused: everything, one board, one direction, or one direction of one board.
+# What a person has paused: everything, or one board.
 
 
 class QueuePause(models.Model):
-    """A pause until somebody resumes it; empty `entity_type` means every board, empty `direction` both."""
+    """A pause until somebody resumes it; empty `entity_type` means every board."""
 
     id = models.BigAutoField(primary_key=True)
     entity_type = models.CharField("board", max_length=50, blank=True, db_default="")
-    direction = models.CharField(max_length=20, choices=QueueDirection.choices, blank=True, db_default="")
     paused_by = models.CharField("by", max_length=150)
     why = models.TextField(blank=True, db_default="")
     paused_at = models.DateTimeField("since", db_default=SyncNow())
@@ -150,14 +149,11 @@ class QueuePause(models.Model):
         verbose_name = "pause"
         constraints: ClassVar[list[models.BaseConstraint]] = [
             # Pausing what is already paused changes nothing: the first person's name and time stay.
-            models.UniqueConstraint(fields=["entity_type", "direction"], name="sync_queue_pauses_one_of_a_kind"),
-            models.CheckConstraint(
-                condition=Q(direction__in=["", *QueueDirection.values]), name="sync_queue_pauses_direction_known"
-            ),
+            models.UniqueConstraint(fields=["entity_type"], name="sync_queue_pauses_one_a_board")
         ]
 
     def __str__(self) -> str:
-        return f"pause of {self.entity_type or 'every board'}, {self.direction or 'both directions'}"
+        return f"pause of {self.entity_type or 'every board'}"
 
 
 EMPTY = models.Value({}, models.JSONField())

@@ -1,4 +1,4 @@
-"""What a person asks of one record's sync: a pass now, also where it is off; a pause with a reason; another direction.
+"""What a person asks of one record's sync: a pass now, also where it is off; sync off and on; another direction.
 
 What the answer to “Sync now” says has to be what the pass will do: so it asks the same questions first, as far as NPD
 can answer them without a call.
@@ -11,13 +11,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-import pghistory
 from django.db import transaction
 from django.db.models import F, Q, Subquery
 from pghistory.core import event_models
 
 from sync.boards.sync_filter import FilterSide
-from sync.choices import Cause, Priority, QueueDirection, SyncDirection
+from sync.choices import Cause, Priority, SyncDirection
 from sync.kernel.messages import ActionError, Conflict
 from sync.limits import breaker, credentials
 from sync.models import BoardLink, Decision, SyncedModel, SyncMetadata
@@ -90,7 +89,7 @@ def push_record(record: SyncedModel, by: str) -> PushResult:
         return PushResult(False, message, record.monday_id, reason_code=PushReason.LEFT_OUT)
     mark_pending(record.entity_type(), record.pk)
     _enqueue(record, Cause.PERSON, by_name)
-    board = availability.of(link, urgent=True).toward(QueueDirection.TO_MONDAY)
+    board = availability.of(link, urgent=True)
     removed = _removed_item_reason(ledger)
     wait_reason = board.detail or removed
     message = f"It waits: {wait_reason}" if wait_reason else f"“{record}” is sent to Monday now."
@@ -136,37 +135,30 @@ def _removed_item_reason(ledger: SyncMetadata | None) -> str:
     return ledger.note or f"its item on Monday is {ledger.remote_state}, so nothing can be written there."
 
 
-# Paused with a reason, resumed, another direction.
-
-
-MAX_REASON_LENGTH = 500
-
-REASON_KEY = "why"
-"""The key in a change's history context for its reason."""
+# Turned off and on again, another direction.
 
 
 @dataclass(frozen=True)
-class RecordPause:
-    """Who turned a record's sync off, when, and why; `why` is empty where nobody said."""
+class TurnedOff:
+    """Who turned a record's sync off, and when."""
 
     by: str
     at: datetime
-    why: str = ""
 
 
-def pause_record(record: SyncedModel, reason: str) -> None:
-    """Pause the sync of one record; raises Conflict for one that is paused."""
-    with transaction.atomic(), pghistory.context(**{REASON_KEY: clean_reason(reason)}):
+def turn_sync_off(record: SyncedModel) -> None:
+    """Turn the sync of one record off; raises Conflict where it is off."""
+    with transaction.atomic():
         current = _lock_record(record)
         if not current.sync_enabled:
-            found = record_pause(current)
-            by = f" by {found.by}" if found else ""
+            turned_off = sync_turned_off(current)
+            by = f" by {turned_off.by}" if turned_off else ""
             raise Conflict(f"“{current}” was turned off already{by}. Nothing was changed.")
         _update_record(current, sync_enabled=False)
 
 
-def resume_record(record: SyncedModel) -> None:
-    """Resume one record's sync; raises Conflict for one that isn't paused."""
+def turn_sync_on(record: SyncedModel) -> None:
+    """Turn one record's sync on again; raises Conflict where it is on."""
     with transaction.atomic():
         current = _lock_record(record)
         if current.sync_enabled:
@@ -184,22 +176,18 @@ def set_direction(record: SyncedModel, direction: SyncDirection, *, expected: st
         _update_record(current, sync_direction=direction.value)
 
 
-def record_pause(record: SyncedModel) -> RecordPause | None:
-    """Return the pause of a record whose sync is off, as far as its history shows; None for any other."""
+def sync_turned_off(record: SyncedModel) -> TurnedOff | None:
+    """Return who turned a record's sync off, as far as its history shows; None where it is on."""
     if record.sync_enabled:
         return None
-    found = _pause_event(record)
-    if found is None:
+    change = _turning_off(record)
+    if change is None:
         return None
-    metadata: dict[str, Any] = found.pgh_context.metadata if found.pgh_context else {}
-    return RecordPause(actor_name(metadata, users_of([found])), found.pgh_created_at, str(metadata.get(REASON_KEY, "")))
+    metadata: dict[str, Any] = change.pgh_context.metadata if change.pgh_context else {}
+    return TurnedOff(actor_name(metadata, users_of([change])), change.pgh_created_at)
 
 
-def clean_reason(reason: str) -> str:
-    return " ".join(reason.replace("\0", "").split())[:MAX_REASON_LENGTH]
-
-
-def _pause_event(record: SyncedModel) -> Any | None:
+def _turning_off(record: SyncedModel) -> Any | None:
     """The change that turned the sync off; None where it is older than the stored history."""
     models = event_models(tracks_model=type(record))
     if not models:

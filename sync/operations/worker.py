@@ -248,7 +248,7 @@ def remaining_lines() -> list[str]:
 
 def _waiting_reason(entity_type: str, soonest: datetime) -> str:
     """Return why jobs of this type still wait, the cause that concerns most of them first."""
-    if reason := availability.of(entity_type).waiting_reason:
+    if reason := availability.of(entity_type).detail:
         return reason
     # Records with an unconfirmed call are not touched before its deadline.
     calls = Intent.objects.filter(entity_type=entity_type, state=IntentState.OPEN, deadline__gt=SyncNow())

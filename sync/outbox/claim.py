@@ -23,7 +23,7 @@ from sync.clock import SyncNow
 from sync.kernel.db import fetch_prepared, fetch_rows, retry_on_lock_timeout, run_sql
 from sync.models import BoardLease, BoardLink, SyncQueue
 from sync.outbox.finish import release_orphaned
-from sync.outbox.pauses import PAUSED_DIRECTIONS
+from sync.outbox.pauses import IS_PAUSED
 
 # ruff: noqa: S608 - statements made of the fragments below
 
@@ -243,8 +243,7 @@ def _backend_pid() -> int:
 # Claims: the due rows of a board, all of a record together.
 
 
-# A row of a paused direction starts no claim, and stays pending when its record gets a pass for another reason.
-_NOT_PAUSED = f"direction <> ALL ({PAUSED_DIRECTIONS.format(entity_type='%(entity_type)s')})"
+_NOT_PAUSED = f"NOT {IS_PAUSED.format(entity_type='%(entity_type)s')}"
 
 # Priority by priority, each from where the last claim ended: this reads neither rows
 # that are not due nor the dead index entries of finished rows. A query of its own calls `sync_now()` once, so
@@ -350,7 +349,7 @@ class Claim:
 
 
 def has_due_rows(entity_type: str) -> bool:
-    """Whether a row of this type is due in a direction that isn't paused; cheaper than taking the lease."""
+    """Whether a row of this type is due, and its board isn't paused; cheaper than taking the lease."""
     return bool(
         fetch_rows(
             "SELECT EXISTS (SELECT 1 FROM sync_queue WHERE entity_type = %(entity_type)s AND ("

@@ -18,7 +18,7 @@ import structlog
 from django.conf import settings
 
 from sync import connectors
-from sync.choices import ApprovalKind, ApprovalState, QueueDirection
+from sync.choices import ApprovalKind, ApprovalState
 from sync.clock import SyncNow
 from sync.connectors.base.board_items import (
     NAME_COLUMN,
@@ -43,7 +43,7 @@ from sync.connectors.base.errors import (
 from sync.limits import breaker, call_cost, connector
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, Intent, IntentState, Tombstone
 from sync.outbox.claim import Lease, LeaseLost
-from sync.outbox.pauses import locked_pauses, pause_reason
+from sync.outbox.pauses import locked_pause
 from sync.reconcile import gather
 from sync.reconcile.deleted_records import REMOVAL_KINDS, STATE_AFTER, removal_write, wants_editors
 from sync.reconcile.duplicates import DuplicateItem, new_duplicate_requests, still_leaves
@@ -257,7 +257,7 @@ class Executor:
         return answers
 
     def resend(self, intents: Sequence[Intent]) -> WriteResult | ConnectorError | None:
-        """Send a create without an answer again, under its own key; None where writing is paused. Raises LeaseLost.
+        """Send a create without an answer again, under its own key; None where the board is paused. Raises LeaseLost.
 
         The lease and the intents' deadline are moved past the time in which this call may land.
         """
@@ -265,7 +265,7 @@ class Executor:
         self.intended_at = time.monotonic()
         self.lease.renew(deadline_seconds + settings.MONDAY_TIMEOUT_SECONDS)
         with self.lease.transaction():
-            if QueueDirection.TO_MONDAY in locked_pauses(self.board.link.entity_type):
+            if locked_pause(self.board.link.entity_type):
                 return None
             deadline = SyncNow() + timedelta(seconds=deadline_seconds)
             Intent.objects.filter(pk__in=[intent.pk for intent in intents]).update(deadline=deadline)
@@ -422,13 +422,13 @@ def commit_intents(
 ) -> tuple[ByUnit, Sequence[Announced], WriteRequest | None]:
     """Commit an intent for each unit that may still be written; return these with the request. Raises LeaseLost.
 
-    The answers are those that aren't sent: all, where writing to Monday was paused since the pass began. The lease is
+    The answers are those that aren't sent: all, where the board was paused since the pass began. The lease is
     renewed past the call's hard deadline.
     """
     lease, board, deadline_seconds = executor.lease, executor.board, _deadline_seconds()
     executor.intended_at = time.monotonic()
     with lease.transaction(seconds=deadline_seconds + settings.MONDAY_TIMEOUT_SECONDS):
-        paused = pause_reason(locked_pauses(board.link.entity_type), QueueDirection.TO_MONDAY)
+        paused = locked_pause(board.link.entity_type)
         why = {write.unit: paused for write in writes} if paused else call.unwanted(board, writes)
         unsent = {unit: Answer(Verdict.WITHDRAWN, detail) for unit, detail in why.items()}
         allowed = [write for write in writes if write.unit not in unsent]

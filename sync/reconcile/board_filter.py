@@ -26,7 +26,7 @@ from sync.boards.sync_filter import (
     field_name,
     verdict_of,
 )
-from sync.choices import BlockedCode, QueueDirection, SyncDirection
+from sync.choices import BlockedCode, SyncDirection
 from sync.connectors.base.board_items import GROUP, Item
 from sync.connectors.base.conversion import Canonical, Converter, UnknownValue, fold_whitespace
 from sync.merge import Action, FieldDecision, Side, Unknown
@@ -363,7 +363,7 @@ def left_after_write(board: BoardContext, plan: RecordPlan, written: Item | None
     if not board.sync_filter or not plan.is_settled or plan.left_out or not record.may_sync:
         return plan
     # Out of the filter, what waits would never be taken over.
-    waits = any(_waits_for_pull(one, plan.fields.paused) for one in plans)
+    waits = any(map(_waits_for_pull, plans))
     if plan.unlink or plan.removal or waits:
         return plan
     if plan.leaving:
@@ -376,10 +376,8 @@ def left_after_write(board: BoardContext, plan: RecordPlan, written: Item | None
     return plan
 
 
-def _waits_for_pull(plan: FieldPlan, paused: Collection[str]) -> bool:
-    """Whether what Monday says is taken over only once a pause ends, or a person lets it be emptied."""
-    if plan.blocked_code is BlockedCode.PAUSED:
-        return QueueDirection.TO_NPD in paused
+def _waits_for_pull(plan: FieldPlan) -> bool:
+    """Whether what Monday says is taken over only once a person lets the field be emptied."""
     return plan.blocked_code is BlockedCode.APPROVAL and plan.decision.action is not Action.PUSH
 
 

@@ -117,7 +117,7 @@ def record_changes(
 ) -> RecordChanges:
     """Return what is written of a record; `record` is what NPD holds now, None where it was deleted meanwhile.
 
-    `paused` is why nothing may be written to NPD any more, as a sentence; `now` are the board's settings by now.
+    `paused` is why nothing may be written any more, as a sentence; `now` are the board's settings by now.
     """
     if paused and has_local_writes(plan):
         plan, answer = plan.drop(Outcome.RELEASED, paused), answer.dropped()
@@ -344,5 +344,5 @@ def pass_result(plan: Plan) -> PassResult:
     return PassResult(
         completed=outcomes.count(Outcome.SETTLED),
         failed=outcomes.count(Outcome.FAILED),
-        waiting=sum(one in (Outcome.RELEASED, Outcome.DEFERRED, Outcome.PAUSED) for one in outcomes),
+        waiting=sum(one in (Outcome.RELEASED, Outcome.DEFERRED) for one in outcomes),
     )

@@ -20,7 +20,7 @@ from sync.reconcile.lost_updates import find_lost_updates, find_lost_updates_of_
 from sync.reconcile.new_items import decide_unmatched
 from sync.reconcile.pass_plan import Ending, Job, Outcome, PassFacts, Plan, PlanRule, RecordPlan
 from sync.reconcile.removed_items import decide_removals
-from sync.reconcile.restraints import defer_paused, request_approvals, throttle_write_loops
+from sync.reconcile.restraints import request_approvals, throttle_write_loops
 from sync.reconcile.unconfirmed_writes import earlier_writes, know_late_writes
 from sync.reconcile.writes import end_uncreatable
 
@@ -50,7 +50,7 @@ BEFORE_READING: tuple[PlanRule, ...] = (
 IDENTITY: tuple[PlanRule, ...] = (
     # Which item is whose comes before everything that compares the two; a column that is gone before that, for by it an
     # item could not be known. Whose item is gone is decided before anybody gets a new one. That ends the record's pass,
-    # whom later rules don't see any more: pauses and approvals are asked at once, there and of deleted records.
+    # whom later rules don't see any more: approvals are asked at once, there and of deleted records.
     read_items,
     sides.check_columns,  # missing, hidden, retyped, healed
     identify_records,  # linked, or its item is gone; one hit links, several are asked about, none is made
@@ -61,9 +61,8 @@ IDENTITY: tuple[PlanRule, ...] = (
 RULES: tuple[PlanRule, ...] = (
     *BEFORE_READING,
     *IDENTITY,
-    # A person's wish to unlink goes over whatever became of the item: also of records that have ended, which is why
-    # `defer_paused` looks at all of them, too. The filter looks at the item as it is: a read that shows what we have
-    # replaced since is done once more first.
+    # A person's wish to unlink goes over whatever became of the item: also of records that have ended.
+    # The filter looks at the item as it is: a read that shows what we have replaced since is done once more first.
     sides.apply_unlinks,  # its NPD ID is cleared; settle turns its sync off and remembers the item
     sides.reread_stale,
     exclude_items,  # left out by Monday's side of the filter, or leaving with this pass
@@ -76,11 +75,10 @@ RULES: tuple[PlanRule, ...] = (
     decide_deleted_records,  # archive, delete, unlink or ask; edited or restored since: ask
     find_possible_duplicates,  # a record made from an item whose key is another's by now
     # Fields, by all that is known of earlier writes; then, in turn, what may not be done with what they decided: what
-    # leaves the filter only takes over, what is paused waits, what loops is slowed, what empties too much is asked
+    # leaves the filter only takes over, what loops is slowed, what empties too much is asked
     # about. Of values that are lost people are told by what the fields became.
     decide_record_fields,  # per field: undo, a person's choice, else merge.py; then what either side won't take
     keep_only_pulls,
-    defer_paused,
     report_what_is_lost,
     throttle_write_loops,
     request_approvals,

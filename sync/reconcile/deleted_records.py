@@ -17,21 +17,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sync.choices import (
-    ApprovalKind,
-    ApprovalState,
-    ColumnProblem,
-    DeletedRecordPolicy,
-    QueueDirection,
-    SyncDirection,
-    TombstoneState,
-)
+from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, DeletedRecordPolicy, SyncDirection, TombstoneState
 from sync.connectors.base.board_items import ARCHIVED, Item
 from sync.connectors.base.conversion import Converter, UnknownValue
 from sync.kernel.conflict_store import KIND_DELETE, RECORD_KEY, ConflictReport, FieldConflict, Option, OptionAct
 from sync.kernel.messages import TombstoneReason, tombstone_sentence
 from sync.merge import FieldDirection, Unknown
-from sync.models import ApprovalRequest, FieldMapping, QueuePause, SyncMetadata, Tombstone
+from sync.models import ApprovalRequest, FieldMapping, SyncMetadata, Tombstone
 from sync.reconcile.board_filter import deleted_exclusion
 from sync.reconcile.facts import DeletedFacts, HistoryLine, ReceivedEvent, Settings, change_events, changed_ledger
 from sync.reconcile.field_plan import FieldsPlan, base_of, cell_of, sides_of, untold_reason, way_of
@@ -50,7 +42,7 @@ from sync.reconcile.pass_plan import (
     RecordPlan,
     ending,
 )
-from sync.reconcile.restraints import approval_facts, approval_verdicts, new_request, pause_ending
+from sync.reconcile.restraints import approval_facts, approval_verdicts, new_request
 from sync.reconcile.writes import OUTCOMES, Answer, Answers, Expected, Kind, Verdict, Write
 from sync.records.approvals import ApprovalFacts
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_TOMBSTONE_STATES
@@ -408,16 +400,7 @@ def _edit_since_base(
     return FieldConflict(mapping.key, None, convert.display(agreed) or None, shown, detail)
 
 
-# What must wait: what is paused, and removals over the limit.
-
-
-def wait_if_paused(plan: DeletedPlan, pauses: Mapping[str, QueuePause]) -> DeletedPlan:
-    """Leave the tombstone as it is where what is to be done would be written in a paused direction."""
-    needed = [QueueDirection.TO_MONDAY] if plan.item_removal is not None else []
-    ending = pause_ending(pauses, *([QueueDirection.TO_NPD] if plan.restores else needed))
-    if ending is None:
-        return plan
-    return replace(plan, ending=ending, reason=ending.detail, restores=False, item_removal=None)
+# What must wait: removals over the limit.
 
 
 def wants_approval(plan: DeletedPlan) -> bool:
@@ -518,7 +501,7 @@ def new_removal_requests(plans: Iterable[DeletedPlan]) -> list[ApprovalRequest]:
 def deleted_as_locked(plan: DeletedPlan, pause: str, *, is_there: bool) -> DeletedPlan:
     """Return the plan as far as it still holds: `is_there` says whether its tombstone is, and stands for a deletion.
 
-    `pause` is why nothing may be written to NPD, as a sentence.
+    `pause` is why nothing may be written, as a sentence.
     """
     if not is_there:
         return replace(plan, new_state=None, question=None, approval=None, restores=False, lost=NOTHING_LOST)
@@ -583,7 +566,7 @@ def deletion_reports(plan: DeletedPlan) -> Iterator[ConflictReport]:
 
 
 def as_record_plan(plan: DeletedPlan) -> RecordPlan:
-    """Return it as whoever stores histories, intents and paused jobs takes it."""
+    """Return it as whoever stores histories and intents takes it."""
     known, item = replace(plan.facts, events=()), plan.facts.item
     confirmed = dict.fromkeys(plan.confirmed_intents, item.id if item else "")
     one = RecordPlan(known, plan.ending, fields=FieldsPlan(confirmed_intents=confirmed), lost=plan.lost)
@@ -612,9 +595,8 @@ def decide_deleted_records(facts: PassFacts, plan: Plan) -> Plan:
     policy, _ = facts.ask_one(Ask.DELETION_POLICY)
     plans = [decide_deleted(board, one, policy, facts.settings, facts.now, given_items(plan)) for one in known]
     plans = [replace(one, lost=unit.lost) for one, unit in zip(plans, units, strict=True)]
-    planned = [wait_if_paused(one, facts.pauses) for one in plans]
-    acts = [(one.id, "") for one in planned if wants_approval(one)]
-    return plan.with_deleted(approve_removals(planned, approval_facts(facts, ApprovalKind.ITEMS, acts)))
+    acts = [(one.id, "") for one in plans if wants_approval(one)]
+    return plan.with_deleted(approve_removals(plans, approval_facts(facts, ApprovalKind.ITEMS, acts)))
 
 
 def with_editors(facts: DeletedFacts, editors: Mapping[UUID, tuple[tuple[ReceivedEvent, ...], Any]]) -> DeletedFacts:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sync.choices import ApprovalKind, ApprovalState, QueueDirection
+from sync.choices import ApprovalKind, ApprovalState
 from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import UnknownValue
 from sync.connectors.base.errors import ConnectorError
@@ -205,7 +205,7 @@ def is_asked(duplicate: DuplicateItem, result: DuplicateResult) -> bool:
 
 
 def second_item(item: ItemPlan, found: tuple[DuplicateItem, DuplicateResult] | None, pause: str) -> ItemPlan:
-    """Return how an item ends that bore the NPD ID; where nothing was sent, writing to Monday is paused, or was."""
+    """Return how an item ends that bore the NPD ID; where nothing was sent, the board is paused, or was."""
     if found is None:
         return replace(item, outcome=Outcome.RELEASED, detail=pause)
     detail = f"Who is this? {found[0].question}" if is_asked(*found) else found[1].detail
@@ -269,13 +269,6 @@ def decide_duplicates(facts: PassFacts, plan: Plan) -> Plan:
     board = facts.board
     answers = [(one, answer) for one in plan.open_records for answer in answers_of(one.facts)]
     asked = [(one, answer.item_id) for one, answer in answers if answer.kind is AnswerKind.COPY]
-    if QueueDirection.TO_MONDAY in facts.pauses:
-        # They stay as they are, with their questions and answers.
-        waiting = {one.id: one for one, _ in asked}.values()
-        paused = frozenset({str(QueueDirection.TO_MONDAY)})
-        return plan.with_records(
-            replace(one, fields=replace(one.fields, paused=one.fields.paused | paused)) for one in waiting
-        )
     found = [
         DuplicateItem(item.facts.item, item.record, is_alone=not is_active_on(board, item.facts.first_item))
         for item in plan.items

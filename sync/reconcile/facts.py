@@ -357,14 +357,13 @@ class AnswerFacts:
     """What answers to questions of identity rest on: the records and items that they name, as NPD has them now.
 
     `owners` are the records that have these items; of records to be merged, `unedited` are those that nobody touched in
-    NPD, `needed` says why one can't be deleted, and `is_paused` that writing to NPD is.
+    NPD, and `needed` says why one can't be deleted.
     """
 
     records: Mapping[UUID, SyncedModel] = field(default_factory=dict)
     owners: Mapping[str, SyncedModel] = field(default_factory=dict)
     unedited: frozenset[UUID] = frozenset()
     needed: Mapping[UUID, str] = field(default_factory=dict)
-    is_paused: bool = False
 
 
 # Items that no record has.
@@ -449,7 +448,7 @@ class LockedItem:
     """What is so of an item once the rows are locked on which its plan rests; each is read only where it counts.
 
     `records` are those that its plan names, `owner` has the item, `ignored` is what is remembered of it, `matching`
-    have its match key, `tombstone` is that of its deleted record. `pause` says why nothing is written to NPD.
+    have its match key, `tombstone` is that of its deleted record.
     """
 
     records: Mapping[UUID, SyncedModel] = field(default_factory=dict)
@@ -457,15 +456,14 @@ class LockedItem:
     ignored: IgnoredItem | None = None
     matching: frozenset[UUID] = frozenset()
     tombstone: Tombstone | None = None
-    pause: str = ""
 
 
 @dataclass(frozen=True)
 class ItemContext:
     """What is so for all items of a pass.
 
-    An item without a match key becomes a record `nameless_wait` after it was first heard of. `pause` says why nothing
-    is written to NPD, in words. `deleted_items` are those of which the pass has decided as a deleted record's.
+    An item without a match key becomes a record `nameless_wait` after it was first heard of. `deleted_items` are those
+    of which the pass has decided as a deleted record's.
     `linked` are the records that get these items by the pass, as they will be.
     `related` are the records that an item's relations name, by item and field, or why there is none.
     """
@@ -473,7 +471,6 @@ class ItemContext:
     board: BoardContext
     now: datetime
     nameless_wait: timedelta = timedelta()
-    pause: str = ""
     deleted_items: Collection[str] = ()
     linked: Mapping[str, SyncedModel] = field(default_factory=dict)
     related: Mapping[str, Mapping[str, SyncedModel | str]] = field(default_factory=dict)

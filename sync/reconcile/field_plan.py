@@ -148,7 +148,7 @@ class FieldsPlan:
 
     `confirmed_intents` are those without an answer whose value Monday shows, each with its item. `write_npd_id`: the
     item lacks the record's NPD ID. `reason` is why no item can be made for it. `dropped` are the fields of which a pair
-    that leaves the filter sends and asks nothing any more, `paused` the directions in which something is left undone.
+    that leaves the filter sends and asks nothing any more.
     """
 
     plans: Mapping[str, FieldPlan] = field(default_factory=dict)
@@ -158,7 +158,6 @@ class FieldsPlan:
     write_npd_id: bool = False
     reason: str = ""
     dropped: frozenset[str] = frozenset()
-    paused: frozenset[str] = frozenset()
 
 
 # What is known when a record's fields are decided.

@@ -28,15 +28,7 @@ from pghistory.core import event_models
 
 from sync import connectors, registry
 from sync.boards import board_columns
-from sync.choices import (
-    ApprovalKind,
-    ApprovalState,
-    ColumnProblem,
-    DeletedRecordPolicy,
-    QueueDirection,
-    QueueStatus,
-    RemovedItemPolicy,
-)
+from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, DeletedRecordPolicy, QueueStatus, RemovedItemPolicy
 from sync.clock import SyncNow, sync_now
 from sync.connectors.base.board import EventKind
 from sync.connectors.base.board_items import BatchItems, Item, MatchColumn
@@ -60,7 +52,7 @@ from sync.models import (
 )
 from sync.models.state import event_column_text, event_item_name
 from sync.outbox.claim import Claim
-from sync.outbox.pauses import pauses_by_direction
+from sync.outbox.pauses import active_pause
 from sync.reconcile import lookups
 from sync.reconcile.decide import RULES, Undecided, decide
 from sync.reconcile.facts import (
@@ -123,9 +115,7 @@ def claimed(
 
     `planned` are what an earlier pass of a dry run would have made of records, which stand in for what is stored.
     """
-    known = claimed_facts(board, claims, planned)
-    pauses = pauses_by_direction(board.link.entity_type)
-    return PassFacts(board, known, sync_now(), load_settings(), pauses)
+    return PassFacts(board, claimed_facts(board, claims, planned), sync_now(), load_settings())
 
 
 class Gatherer:
@@ -824,8 +814,6 @@ def item_facts(context: ItemContext, claims: Sequence[Claim], found: BatchItems)
         )
         for claim in claims
     ]
-    if context.pause:
-        return items
     # The records of other types that have the items, or the NPD IDs that they bear; a query for each type.
     npd_ids = {item.item_id: _npd_id(context, item) for item in items}
     owners, taken, named = dict[str, SyncedModel](), set[UUID](), set(npd_ids.values()) - {None}
@@ -902,10 +890,8 @@ def _with_records(context: ItemContext, items: Sequence[ItemFacts]) -> list[Item
     return found
 
 
-def locked_item(board: BoardContext, plan: ItemPlan, pause: str) -> LockedItem:
+def locked_item(board: BoardContext, plan: ItemPlan) -> LockedItem:
     """Lock the records on which the plan rests, in the order of their ids, and read what else it does."""
-    if pause:
-        return LockedItem(pause=pause)
     facts, act, records, owner = plan.facts, plan.act, dict[UUID, SyncedModel](), None
     if act in (ItemAct.ASK, ItemAct.LINK, ItemAct.REPLACE):
         rows = board.model._default_manager.select_for_update(no_key=True, of=("self",))
@@ -951,7 +937,6 @@ def unconfirmed_creates(entity_type: str) -> list[list[Intent]]:
 def look_for_created(board: BoardContext, intents: Sequence[Intent]) -> UnconfirmedCreates:
     """Look for what a document without an answer has made, and return what is so of it; raises ConnectorError."""
     ids, first = [intent.entity_id for intent in intents], intents[0]
-    is_paused = QueueDirection.TO_MONDAY in pauses_by_direction(board.link.entity_type)
     document = Intent.objects.filter(idempotency_key=first.idempotency_key)
     others = Intent.objects.filter(board_id=first.board_id, state=IntentState.APPLIED, settled_at__gt=first.created_at)
     is_due = Q(status=QueueStatus.PENDING, next_retry__lte=SyncNow()) | Q(status=QueueStatus.IN_PROGRESS)
@@ -963,7 +948,7 @@ def look_for_created(board: BoardContext, intents: Sequence[Intent]) -> Unconfir
         sent=document.count(),
         records=board.model._default_manager.in_bulk(ids),
         due=frozenset(key for key in due if key),
-        is_paused=is_paused,
+        is_paused=active_pause(board.link.entity_type) is not None,
         others_answered=others.exists(),
         batch_size=breaker.batch_size(),
         settle_seconds=float(settings.MONDAY_SETTLE_SECONDS),

@@ -14,10 +14,9 @@ from typing import Any
 from uuid import UUID
 
 from sync.boards.sync_filter import FilterSide
-from sync.choices import QueueDirection
 from sync.connectors.base.board_items import BatchItems, Item
 from sync.kernel.conflict_store import KIND_IDENTITY, MERGE_RECORDS, RECORD_KEY, OpenConflict, Option
-from sync.models import IgnoredItem, QueuePause, SyncedModel
+from sync.models import IgnoredItem, SyncedModel
 from sync.reconcile.board_filter import filter_removed_item, left_out, matching_items
 from sync.reconcile.facts import AnswerFacts, HistoryLine, IdentityFacts, LostCreates, RecordFacts
 from sync.reconcile.field_values import (
@@ -32,7 +31,6 @@ from sync.reconcile.field_values import (
 )
 from sync.reconcile.pass_plan import Ask, Ending, IdentityPlan, Outcome, PassFacts, Plan, RecordPlan, RemovedItem
 from sync.reconcile.removed_items import removed_state, return_lines
-from sync.reconcile.restraints import ended_if_paused
 
 # Which item belongs to a record that has none: found by NPD ID, by the match rule, or none.
 
@@ -388,8 +386,8 @@ class Answer:
 
 @dataclass(frozen=True)
 class AnswerPlan:
-    """What becomes of an answer: `done`, as a sentence, `outdated`, why it is handed back, or it waits, for it
-    `is_paused`; nothing of these where the record's own pass does it.
+    """What becomes of an answer: `done`, as a sentence, `outdated`, why it is handed back; neither of
+    these where the record's own pass does it.
 
     `hands_over`: of two records that become one, the item goes to the one that stays.
     """
@@ -397,7 +395,6 @@ class AnswerPlan:
     answer: Answer
     done: str = ""
     outdated: str = ""
-    is_paused: bool = False
     hands_over: bool = False
 
 
@@ -465,13 +462,11 @@ def decide_answer(answer: Answer, facts: AnswerFacts) -> AnswerPlan:
     return AnswerPlan(answer, done_by_kind.get(answer.kind, ""))
 
 
-def _decide_merge(answer: Answer, facts: AnswerFacts) -> AnswerPlan:  # noqa: PLR0911 - a table
+def _decide_merge(answer: Answer, facts: AnswerFacts) -> AnswerPlan:
     """Delete the made record and give its item to the other one, where that has none.
 
     Where the other has an item, the made one's goes as the items of deleted records do (deleted_records.py).
     """
-    if facts.is_paused:
-        return AnswerPlan(answer, is_paused=True)
     if answer.made_id is None or answer.record_id is None:
         return AnswerPlan(answer, outdated="the answer names no record.")
     made, other = facts.records.get(answer.made_id), facts.records.get(answer.record_id)
@@ -533,13 +528,12 @@ def carry_out_answers(facts: PassFacts, plan: Plan) -> Plan:
     if not answers:
         return plan
     found: AnswerFacts = facts.ask_one(Ask.ANSWERS, asked_by(answers))
-    is_paused = any(a.kind is AnswerKind.MERGE for a in answers) and QueueDirection.TO_NPD in facts.pauses
-    decided = decide_answers(answers, replace(found, is_paused=is_paused))
+    decided = decide_answers(answers, found)
     changed: dict[UUID, RecordPlan] = {}
     for one in decided:
         asked_of = one.answer.asked_of
-        changed[asked_of] = _answered(changed.get(asked_of, plan.records[asked_of]), one, facts.pauses)
-    named, _, _ = asked_by(one.answer for one in decided if not one.is_paused)
+        changed[asked_of] = _answered(changed.get(asked_of, plan.records[asked_of]), one)
+    named, _, _ = asked_by(one.answer for one in decided)
     for key in named & plan.records.keys():
         # Whose item it is, or that it is there at all, may be otherwise by now.
         if key not in changed:
@@ -559,9 +553,7 @@ def asked_by(answers: Iterable[Answer]) -> tuple[frozenset[UUID], frozenset[str]
     return named, frozenset(answer.item_id for answer in answers), merged
 
 
-def _answered(plan: RecordPlan, answer: AnswerPlan, pauses: Mapping[str, QueuePause]) -> RecordPlan:
-    if answer.is_paused:
-        return ended_if_paused(pauses, plan, QueueDirection.TO_NPD)
+def _answered(plan: RecordPlan, answer: AnswerPlan) -> RecordPlan:
     if not (answer.done or answer.outdated):
         return plan
     asked = answer.answer.conflict

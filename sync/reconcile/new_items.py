@@ -18,12 +18,11 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 
 from sync.boards.sync_filter import FilterSide
-from sync.choices import QueueDirection, SyncDirection, TombstoneState
+from sync.choices import SyncDirection, TombstoneState
 from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import AmbiguousSplit, UnknownValue
 from sync.kernel.messages import UnmatchedReason, unmatched_sentence
 from sync.models import IgnoredItem, SyncedModel, Tombstone
-from sync.outbox.pauses import pause_reason
 from sync.reconcile.board_filter import exclusion_sentence, item_verdict, record_verdict
 from sync.reconcile.facts import STALE_READ_WINDOW, ItemContext, ItemFacts, LockedItem
 from sync.reconcile.field_values import (
@@ -152,9 +151,6 @@ def decide_items(context: ItemContext, items: Sequence[ItemFacts]) -> tuple[Item
 
 def decide_item(context: ItemContext, facts: ItemFacts, before: Sequence[ItemPlan] = ()) -> ItemPlan:
     """Return what becomes of an item; `before` is what was decided of the pass's items before it."""
-    if context.pause:
-        finding = item_finding(context.board, facts, UnmatchedReason.PAUSED, pause=context.pause)
-        return ItemPlan(facts, Outcome.RELEASED, context.pause, finding=finding)
     if not is_active_on(context.board, facts.item):
         return _gone(context.board, facts)
     assert facts.item is not None
@@ -163,7 +159,7 @@ def decide_item(context: ItemContext, facts: ItemFacts, before: Sequence[ItemPla
 
 def wants_records(context: ItemContext, facts: ItemFacts) -> bool:
     """Whether it has to be known which records the item could be; not of one that waits, or is not on the board."""
-    if context.pause or facts.item is None or not is_active_on(context.board, facts.item):
+    if facts.item is None or not is_active_on(context.board, facts.item):
         return False
     rule = _ItemRule(context, facts, facts.item)
     return rule.owner_of_other_type is None and rule.wait() is None
@@ -539,8 +535,6 @@ def not_linked(facts: ItemFacts, why: object) -> ItemPlan:
 
 def item_as_locked(board: BoardContext, plan: ItemPlan, now: LockedItem) -> ItemPlan:
     """Return the plan where it still holds by the rows as they are locked; else that nothing is done after all."""
-    if now.pause:
-        return released(plan, now.pause, item_finding(board, plan.facts, UnmatchedReason.PAUSED, pause=now.pause))
     if plan.act in GIVING and plan.facts.chosen_id is not None:
         problem = link_problem(now.records.get(plan.facts.chosen_id), now.owner)
         return not_linked(plan.facts, problem) if problem else plan
@@ -591,9 +585,9 @@ def after_rejection(board: BoardContext, plan: ItemPlan, problem: str, *, is_the
 CHANGED_MEANWHILE = "It changed while it was synced."
 
 
-def released(plan: ItemPlan, detail: str = CHANGED_MEANWHILE, finding: UnmatchedFinding | None = None) -> ItemPlan:
+def released(plan: ItemPlan, detail: str = CHANGED_MEANWHILE) -> ItemPlan:
     """Return that nothing was done with an item after all, so that its next pass decides anew."""
-    return ItemPlan(plan.facts, Outcome.RELEASED, detail, finding=finding, keeps_finding=True)
+    return ItemPlan(plan.facts, Outcome.RELEASED, detail, keeps_finding=True)
 
 
 # The rule of a pass.
@@ -605,7 +599,6 @@ def item_context(facts: PassFacts, plan: Plan) -> ItemContext:
         facts.board,
         facts.now,
         timedelta(seconds=facts.settings.new_item_wait_seconds),
-        pause_reason(facts.pauses, QueueDirection.TO_NPD),
         frozenset(map(str, shown)),
         {key: _with_item(record, key) for key, record in given_items(plan).items()},
     )

@@ -20,7 +20,7 @@ from sync.connectors.base.errors import ConnectorError
 from sync.kernel.conflict_store import ConflictReport, FieldConflict, Option
 from sync.kernel.secret_texts import without_secrets
 from sync.merge import Canonical
-from sync.models import FieldMapping, QueuePause, SyncedModel, SyncMetadata
+from sync.models import FieldMapping, SyncedModel, SyncMetadata
 from sync.outbox.claim import Claim
 from sync.reconcile.facts import ClaimedFacts, HistoryLine, RecordFacts, Settings, changed_ledger
 from sync.reconcile.field_plan import EditFacts, FieldFacts, FieldPlan, FieldsPlan
@@ -43,13 +43,11 @@ class Outcome(StrEnum):
     FAILED = "failed"
     RELEASED = "given back"
     DEFERRED = "snoozed"
-    PAUSED = "paused"
-    """Its rows wait in the `paused` directions, which somebody paused."""
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How what was claimed together ends, and why; `paused` are the directions whose pauses keep something waiting.
+    """How what was claimed together ends, and why.
 
     `isolate` lets what is released come alone next time. `processed`: its events told nothing new.
     """
@@ -57,7 +55,6 @@ class Ending:
     outcome: Outcome = Outcome.OPEN
     detail: str = ""
     wait_seconds: float = 0
-    paused: frozenset[str] = frozenset()
     isolate: bool = False
     processed: bool = False
 
@@ -314,10 +311,6 @@ class RecordPlan:
         return self.removal is not None and self.removal.act is RecordAction.DELETE and bool(self.removal.result)
 
     @property
-    def paused_directions(self) -> frozenset[str]:
-        return self.fields.paused | self.ending.paused
-
-    @property
     def carried_out(self) -> Mapping[tuple[str, str], str | None]:
         """A person's decisions that were carried out, by the conflict's kind and the field: the value that stands."""
         return self.fields.results.carried_out
@@ -340,8 +333,7 @@ class RecordPlan:
     # What rules make of it.
 
     def end(self, outcome: Outcome, detail: str = "", *, reason: str | None = None, **more: Any) -> RecordPlan:
-        paused = more.pop("paused", frozenset()) | self.ending.paused
-        ended = ending(outcome, detail, paused=paused, **more)
+        ended = ending(outcome, detail, **more)
         return _changed(self, ending=ended, reason=self.reason if reason is None else reason)
 
     def end_settled(self, reason: str) -> RecordPlan:
@@ -351,8 +343,7 @@ class RecordPlan:
     def drop(self, outcome: Outcome, detail: str) -> RecordPlan:
         """Return it ended with nothing applied that was planned; what was sent is found out by the next pass."""
         identity = replace(self.identity, item=None) if self.identity.item else self.identity
-        # What waits for a pause's end still does.
-        fields = replace(NO_FIELDS, paused=self.paused_directions, results=self.fields.results)
+        fields = replace(NO_FIELDS, results=self.fields.results)
         dropped = replace(self, fields=fields, identity=identity)
         return dropped.end(outcome, detail)
 
@@ -491,7 +482,6 @@ class PassFacts:
     claimed: ClaimedFacts
     now: datetime
     settings: Settings = field(default_factory=Settings)
-    pauses: Mapping[str, QueuePause] = field(default_factory=dict)
     known: Mapping[Want, Any] = field(default_factory=dict)
     related: RelatedFacts = field(default_factory=RelatedFacts)
     edits: EditFacts = field(default_factory=EditFacts)

@@ -9,20 +9,12 @@ still says after the quiet time: Monday has an undo.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sync.choices import (
-    ApprovalKind,
-    ApprovalState,
-    BlockedCode,
-    ColumnProblem,
-    QueueDirection,
-    RemovedItemPolicy,
-    SyncDirection,
-)
+from sync.choices import ApprovalKind, ApprovalState, BlockedCode, ColumnProblem, RemovedItemPolicy, SyncDirection
 from sync.connectors.base.board_items import ARCHIVED, DELETED, Item
 from sync.connectors.base.conversion import Converter
 from sync.kernel.conflict_store import (
@@ -35,7 +27,7 @@ from sync.kernel.conflict_store import (
     OptionAct,
 )
 from sync.merge import FieldDirection, FieldSides, Unknown
-from sync.models import ApprovalRequest, FieldMapping, QueuePause, SyncMetadata
+from sync.models import ApprovalRequest, FieldMapping, SyncMetadata
 from sync.reconcile import restraints
 from sync.reconcile.facts import RETURN, HistoryLine, RecordFacts, RemovalFacts, Settings, change_events
 from sync.reconcile.field_plan import (
@@ -97,11 +89,6 @@ _POLICY_ACTIONS = {
     RemovedItemPolicy.UNLINK: RecordAction.UNLINK,
     RemovedItemPolicy.DELETE: RecordAction.DELETE,
     RemovedItemPolicy.CREATE: RecordAction.CREATE,
-}
-_NEEDED_DIRECTIONS = {
-    RecordAction.CREATE: (QueueDirection.TO_MONDAY,),
-    RecordAction.DELETE: (QueueDirection.TO_NPD,),
-    RecordAction.UNLINK: restraints.BOTH_DIRECTIONS,
 }
 
 
@@ -396,13 +383,7 @@ def _comparable(raw: dict[str, Any]) -> list[Any]:
     return [value.get("id") if isinstance(value, dict) else value for value in raw.values()]
 
 
-# What must wait: what is paused, and deletions in NPD over the limit.
-
-
-def hold_if_paused(plan: RecordPlan, pauses: Mapping[str, QueuePause]) -> RecordPlan:
-    """Leave undone what would be written in a paused direction; a choice that led to it stays with its conflict."""
-    act = plan.removal.act if plan.removal else RecordAction.NOTHING
-    return restraints.undecided_if_paused(pauses, plan, *_NEEDED_DIRECTIONS.get(act, ()))
+# What must wait: deletions in NPD over the limit.
 
 
 def wanted_deletions(plans: Iterable[RecordPlan]) -> list[restraints.Act]:
@@ -451,10 +432,7 @@ def decide_removals(facts: PassFacts, plan: Plan) -> Plan:
         else one
         for one in known
     ]
-    planned = [
-        (one, hold_if_paused(removal_of(board, gone[one.record.id], one, policy, settings, now), facts.pauses))
-        for one in known
-    ]
+    planned = [(one, removal_of(board, gone[one.record.id], one, policy, settings, now)) for one in known]
     acts = wanted_deletions(one for _, one in planned)
     return plan.with_records(approve_deletions(planned, restraints.approval_facts(facts, ApprovalKind.RECORDS, acts)))
 

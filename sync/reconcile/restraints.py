@@ -1,5 +1,5 @@
-"""What a plan may not write yet: in a paused direction, into a field that somebody rewrites again and again, or what
-would delete or empty too much.
+"""What a plan may not write yet: into a field that somebody rewrites again and again, or what would delete or empty too
+much.
 
 Decides of docs/reference/merge.md: of “After a write” *the same field rewritten by someone n times within an hour*; of
 “A record and its item” that deletes and clears are counted, and wait for approval.
@@ -14,58 +14,17 @@ from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from sync.choices import ApprovalKind, ApprovalState, BlockedCode, Cause, QueueDirection
+from sync.choices import ApprovalKind, ApprovalState, BlockedCode, Cause
 from sync.connectors.base.conversion import UnknownValue
 from sync.kernel.conflict_store import KIND_DELETE
 from sync.merge import Action, Field, FieldDecision, FieldDirection
-from sync.models import ApprovalRequest, Intent, QueuePause, SyncedModel, WriteLoop
-from sync.outbox.pauses import pause_sentence
+from sync.models import ApprovalRequest, Intent, SyncedModel, WriteLoop
 from sync.reconcile.facts import LOOP_WINDOW, HistoryLine, RecordFacts
 from sync.reconcile.field_plan import AS_SENT, FieldFacts, FieldPlan, FieldsPlan, apply_decision, sides_of, way_of
 from sync.reconcile.field_values import stored_values
-from sync.reconcile.pass_plan import Ask, Ending, Outcome, PassFacts, Plan, RecordAction, RecordPlan
+from sync.reconcile.pass_plan import Ask, PassFacts, Plan, RecordAction, RecordPlan
 from sync.records.approvals import CLEARS, ApprovalFacts
 from sync.records.authors import monday_editor_name
-
-# Paused directions: what would be written that way waits, the rest goes on.
-
-
-BOTH_DIRECTIONS = (QueueDirection.TO_MONDAY, QueueDirection.TO_NPD)
-
-
-def defer_paused(facts: PassFacts, plan: Plan) -> Plan:
-    """Block what the plans would write in a paused direction."""
-    if not facts.pauses:
-        return plan
-    held = []
-    for one in plan.records.values():
-        # One whose item is gone has been ended by that, and is unlinked all the same: in NPD alone.
-        needed = {Outcome.OPEN: BOTH_DIRECTIONS, Outcome.SETTLED: (QueueDirection.TO_NPD,)}
-        directions = needed.get(one.outcome, ()) if one.unlink else ()
-        if (paused := undecided_if_paused(facts.pauses, one, *directions)) is not one:
-            held.append(paused)
-        elif one.is_open and one.creates:
-            held.append(ended_if_paused(facts.pauses, one, QueueDirection.TO_MONDAY))
-        elif one.is_open:
-            held.append(replace(one, fields=without_paused(one.fields, facts.pauses)))
-    return plan.with_records(held)
-
-
-def without_paused(fields: FieldsPlan, pauses: Mapping[str, QueuePause]) -> FieldsPlan:
-    plans, paused = dict(fields.plans), set(fields.paused)
-    for key, field_plan in fields.plans.items():
-        written = {QueueDirection.TO_MONDAY: field_plan.send_raw, QueueDirection.TO_NPD: field_plan.write_raw}
-        for direction in BOTH_DIRECTIONS:
-            if direction in pauses and written[direction] is not None:
-                # Neither applied nor handed back: what a person chose for it is planned again by a later pass.
-                held = field_plan.block(BlockedCode.PAUSED, pause_sentence(pauses[direction], direction))
-                plans[key] = replace(held, resolves=None)
-                paused.add(direction)
-    write_npd_id = fields.write_npd_id
-    if write_npd_id and QueueDirection.TO_MONDAY in pauses:
-        write_npd_id = False
-        paused.add(QueueDirection.TO_MONDAY)
-    return replace(fields, plans=plans, paused=frozenset(paused), write_npd_id=write_npd_id)
 
 
 def undecided(plan: RecordPlan) -> RecordPlan:
@@ -75,28 +34,6 @@ def undecided(plan: RecordPlan) -> RecordPlan:
         is_asked = any(conflict.kind == KIND_DELETE for conflict in plan.facts.conflicts)
         removal = replace(removal, act=RecordAction.NOTHING, options=removal.options if is_asked else ())
     return replace(plan, unlink=None, removal=removal)
-
-
-def undecided_if_paused(pauses: Mapping[str, QueuePause], plan: RecordPlan, *directions: QueueDirection) -> RecordPlan:
-    """Return it undecided, where what was decided would be written in a paused direction; else the same."""
-    paused = ended_if_paused(pauses, plan, *directions)
-    return plan if paused is plan else undecided(paused)
-
-
-def pause_ending(pauses: Mapping[str, QueuePause], *directions: QueueDirection) -> Ending | None:
-    """Return how the jobs end of what would be written in these directions; None where none of them is paused."""
-    paused = [direction for direction in directions if direction in pauses]
-    if not paused:
-        return None
-    return Ending(Outcome.PAUSED, pause_sentence(pauses[paused[0]], paused[0]), paused=frozenset(paused))
-
-
-def ended_if_paused(pauses: Mapping[str, QueuePause], plan: RecordPlan, *directions: QueueDirection) -> RecordPlan:
-    """Return the record left as it is where one of these directions is paused; else the same."""
-    found = pause_ending(pauses, *directions)
-    if found is None:
-        return plan
-    return plan.end(Outcome.PAUSED, found.detail, reason=found.detail, paused=found.paused)
 
 
 def has_local_writes(plan: RecordPlan) -> bool:

@@ -66,7 +66,7 @@ from sync.models import (
 from sync.models.state import fold_alike
 from sync.outbox import finish
 from sync.outbox.claim import Lease, claim_records
-from sync.outbox.pauses import locked_pauses, pause_reason
+from sync.outbox.pauses import locked_pause
 from sync.outbox.queue_rows import enqueue_item_many, enqueue_many
 from sync.reconcile import deleted_records, gather, settlement
 from sync.reconcile.changes import Changes, RecordChanges, changes, dropped, loops_of, record_changes, statuses
@@ -180,7 +180,7 @@ def end_jobs(run: PassRun, jobs: Iterable[Job]) -> None:
     completed: dict[str, list[SyncQueue]] = {}
     given_back: dict[tuple[str, bool], list[SyncQueue]] = {}
     for job in listed:
-        if job.ending.outcome in (Outcome.SETTLED, Outcome.PAUSED):
+        if job.ending.outcome is Outcome.SETTLED:
             completed.setdefault(job.ending.detail, []).extend(job.claim.rows)
         elif job.ending.outcome is Outcome.RELEASED:
             given_back.setdefault((job.ending.detail, job.ending.isolate), []).extend(job.claim.rows)
@@ -196,19 +196,6 @@ def end_jobs(run: PassRun, jobs: Iterable[Job]) -> None:
                 current_store().reject_resolutions(run.entity_type, [job.claim.entity_id], why)
     for (detail, isolate), rows in given_back.items():
         finish.release(rows, token, detail, at_most=int(isolate))
-
-
-def enqueue_paused(run: PassRun, plans: Iterable[RecordPlan]) -> None:
-    """Put a row into each direction in which something was left to be done, with what its own rows said.
-
-    As urgent as the pass was, and never of webhooks or sweeps alone: it is known that something is to be done.
-    """
-    for plan in plans:
-        claim = plan.facts.claim
-        cause = (claim.causes & ~(UNCERTAIN_CAUSES | Cause.FAILURE)) | Cause.DEPENDENCY
-        priority = Priority(min((row.priority for row in claim.rows), default=Priority.SWEEP))
-        for direction in sorted(plan.paused_directions):
-            run.wake([plan.id], priority, cause=cause, direction=QueueDirection(direction), payload=claim.payload)
 
 
 _UPDATE_APPLIED = """
@@ -247,17 +234,18 @@ def end_intents(answered: Iterable[RecordChanges], settled: Iterable[RecordPlan]
 
 def settle_answers(run: PassRun, plan: Plan) -> None:
     """Carry out what people answered, as far as it still can be: decided anew on rows that are locked."""
-    answers = [one for one in plan.answers if not one.is_paused]
-    if answers:
-        run.in_transaction(partial(_settle_answers, run, plan, answers))
+    if plan.answers:
+        run.in_transaction(partial(_settle_answers, run, plan, plan.answers))
 
 
 def _settle_answers(run: PassRun, plan: Plan, planned: Sequence[AnswerPlan]) -> None:
     kind, answers = run.entity_type, [one.answer for one in planned]
     named, items, merged = asked_by(answers)
-    is_paused = bool(merged and _pause(run, QueueDirection.TO_NPD))
+    # The answers stay, and the next pass carries them out.
+    if merged and locked_pause(kind):
+        return
     facts = gather.answer_facts(run.board, named, items, merged, locks=True)
-    decided = decide_answers(answers, replace(facts, is_paused=is_paused))
+    decided = decide_answers(answers, facts)
     for answer, outdated in [(one.answer, one.outdated) for one in decided if one.outdated]:
         detail, conflict = f"It could not be done: {outdated}", answer.conflict
         current_store().reject_resolutions(kind, [answer.asked_of], detail, only=conflict.conflict_id)
@@ -361,8 +349,10 @@ def _settle_item(run: PassRun, planned: ItemPlan, of_deleted: Collection[str]) -
 
     Events of an item `of_deleted` records, or of those that it wakes, are theirs to check.
     """
-    pause = _pause(run, QueueDirection.TO_NPD)
-    plan = item_as_locked(run.board, planned, gather.locked_item(run.board, planned, pause))
+    if pause := locked_pause(run.entity_type):
+        plan = released(planned, pause)
+    else:
+        plan = item_as_locked(run.board, planned, gather.locked_item(run.board, planned))
     if plan.act is ItemAct.CREATE:
         plan = _with_record_stored(run, plan)
     _write_item(run, plan)
@@ -370,21 +360,7 @@ def _settle_item(run: PassRun, planned: ItemPlan, of_deleted: Collection[str]) -
         events = WebhookEvent.objects.filter(pk__in=plan.facts.events.new, processed_at=None)
         events.update(processed_at=SyncNow(), outcome=plan.detail[:200])
     end_jobs(run, [Job(plan.facts.claim, ending(plan.outcome, plan.detail, wait_seconds=plan.wait_seconds))])
-    if pause:
-        _wait_in(run, [plan], QueueDirection.TO_NPD)
     return plan
-
-
-def _pause(run: PassRun, direction: QueueDirection) -> str:
-    """Why nothing may be written in this direction, as a sentence; nobody pauses it until the transaction ends."""
-    return pause_reason(locked_pauses(run.entity_type), direction)
-
-
-def _wait_in(run: PassRun, items: Sequence[ItemPlan], direction: QueueDirection) -> None:
-    """Let items' jobs say which pause holds them: the claim goes by their direction."""
-    ids = [item.facts.item_id for item in items]
-    rows = SyncQueue.objects.filter(entity_type=run.entity_type, entity_id=None, remote_id__in=ids)
-    rows.filter(status=QueueStatus.PENDING).update(direction=direction)
 
 
 def _write_item(run: PassRun, plan: ItemPlan) -> None:
@@ -493,7 +469,7 @@ def _settle_duplicates(
     found = {one.item.id: (one, result) for one, result in results if not one.is_answered}
     second = [item for item in plan.items if item.act is ItemAct.DUPLICATE]
     left = [item for item in second if item.facts.item_id not in found]
-    pause = _pause(run, QueueDirection.TO_MONDAY) if left else ""
+    pause = locked_pause(run.entity_type) if left else ""
     settled = {item.facts.item_id: second_item(item, found.get(item.facts.item_id), pause) for item in second}
     # Reads of the next minutes are compared with what took effect, by the time at which that was known.
     done = [intent.pk for _, result in results for intent in result.intents]
@@ -509,8 +485,6 @@ def _settle_duplicates(
     clear_unmatched(run.entity_type, {one.item.id for one, result in results if result.kind} - asked)
     current_store().save_reports(list(copy_reports(run.board, plan, results)))
     end_jobs(run, [Job(item.facts.claim, ending(item.outcome, item.detail)) for item in settled.values()])
-    if pause:
-        _wait_in(run, left, QueueDirection.TO_MONDAY)
     return tuple(settled.get(item.facts.item_id, item) for item in plan.items)
 
 
@@ -593,7 +567,7 @@ def _settle_deleted(run: PassRun, plan: Plan, answers: Answers) -> list[deleted_
     planned, kind = list(plan.deleted.values()), run.entity_type
     rows = Tombstone.objects.select_for_update().filter(pk__in=[one.facts.tombstone.pk for one in planned])
     there = {row.entity_id: row for row in rows.order_by("pk") if row.state != TombstoneState.RESTORED}
-    pause = _pause(run, QueueDirection.TO_NPD) if any(one.restores for one in planned) else ""
+    pause = locked_pause(run.entity_type) if any(one.restores for one in planned) else ""
     locked = [deleted_records.deleted_as_locked(one, pause, is_there=one.id in there) for one in planned]
     settled = [_restored(run, one, there[one.id]) if one.restores else one for one in locked]
     now, changed = sync_now(), [one for one in settled if one.id in there]
@@ -625,7 +599,6 @@ def _settle_deleted(run: PassRun, plan: Plan, answers: Answers) -> list[deleted_
     checked = [one for one in settled if one.id in deleted and one.ending.outcome is Outcome.SETTLED]
     _end_events(run, [event.pk for one in checked for event in one.facts.events])
     end_jobs(run, [*(Job(one.facts.claim, one.ending) for one in settled), *plan.other_jobs])
-    enqueue_paused(run, plans)
     return settled
 
 
@@ -699,7 +672,6 @@ def finish_jobs(run: PassRun, found: Changes) -> None:
     # A record says by itself what became of it.
     said = [replace(p.ending, detail="") if p.is_settled else p.ending for p in plans]
     end_jobs(run, [Job(plan.facts.claim, how) for plan, how in zip(plans, said, strict=True)])
-    enqueue_paused(run, plans)
     settled = [plan for plan in plans if plan.is_settled]
     for one in found.records:
         if one.keeps_intent and (intent := one.answer.intent):
@@ -738,7 +710,7 @@ def _settle_all(run: PassRun, facts: PassFacts, plan: Plan, answers: Answers) ->
     _store_deletion_approvals(run, plan)
     _settle_claimed(run, facts.claimed.known_items, [one for one in plan.records.values() if one.id in locked])
     # `pause` waits for our end.
-    paused = _pause(run, QueueDirection.TO_NPD) if any(map(has_local_writes, plan.records.values())) else ""
+    paused = locked_pause(run.entity_type) if any(map(has_local_writes, plan.records.values())) else ""
     rests_on_settings = any(has_local_writes(one) or one.removal for one in plan.records.values())
     now = gather.board_now(run.link) if rests_on_settings else None
     written = [

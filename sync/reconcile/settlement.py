@@ -459,7 +459,7 @@ def changed_records(
 def _acts(one: RecordPlan, *, has_job: bool) -> bool:
     """Whether the pass would do, log or end anything of a record besides what it stores.
 
-    What a job that waits was made for is ended by that; so what waits for a pause's end has its job already.
+    What a job that waits was made for is ended by that.
     """
     known, plans = one.facts, one.plans.values()
     has_ends = (one.item and known.events) or (plans and (known.intents or known.has_failed_job))
@@ -467,7 +467,7 @@ def _acts(one: RecordPlan, *, has_job: bool) -> bool:
         (one.removal or one.unlink or one.creates or one.link_to or one.leaving)
         or (one.log or one.fields.write_npd_id)
         or any(p.send_raw is not None for p in plans)
-        or ((has_ends or one.paused_directions) and not has_job)
+        or (has_ends and not has_job)
         # What a person decided waits to be carried out.
         or any(conflict.resolutions or conflict.kind == KIND_UNDO for conflict in known.conflicts)
         or any(replace(loop, blocked_reason="") != known_loop(known, loop.key) for loop in one.loops.values())
@@ -767,8 +767,7 @@ def _identity_reports(plan: RecordPlan) -> Iterator[ConflictReport]:
     is_read = plan.item is not None and plan.outcome is Outcome.SETTLED and plan.record.monday_id
     for conflict in plan.facts.conflicts:
         is_answered = RECORD_KEY in conflict.resolutions
-        answer_waits = plan.outcome is Outcome.PAUSED and is_answered
-        if conflict.kind != KIND_IDENTITY or conflict.monday_item_id in asked or answer_waits:
+        if conflict.kind != KIND_IDENTITY or conflict.monday_item_id in asked:
             continue
         if wants_new_item(plan.facts) and is_answered and not plan.left_out:
             # The answer “none of them” is carried out once the record has an item of its own, by whatever pass.

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import product
 from typing import Any
 
 from django.db.models import Count
 from django.utils.functional import cached_property
 
 from sync import registry
-from sync.choices import Priority, QueueDirection, QueueStatus, StopCode
+from sync.choices import Priority, QueueStatus, StopCode
 from sync.kernel import humanize
 from sync.kernel.db import fetch_rows
 from sync.limits import BlockedKind, LimitFacts, Wait
 from sync.models import BoardLease, BoardLink, QueuePause, SyncQueue
-from sync.outbox.pauses import pause_sentence, pauses_by_direction
+from sync.outbox.pauses import IS_PAUSED, active_pause
 
 READY, BACKOFF, DEFERRED = "ready", "backoff", "deferred"
 LOADED = "loaded"
@@ -35,11 +34,10 @@ _JOBS = f"""
     untouchable AS (
         SELECT DISTINCT intent.entity_id FROM sync_intents AS intent
         LEFT JOIN sync_board_links AS link ON link.entity_type = intent.entity_type
-        WHERE intent.state = 'open' AND intent.item_id = '' AND (link.npd_id_problem <> '' OR EXISTS (
-            SELECT 1 FROM sync_queue_pauses AS pause
-            WHERE pause.direction = 'to_monday' AND pause.entity_type IN ('', intent.entity_type)))
+        WHERE intent.state = 'open' AND intent.item_id = ''
+            AND (link.npd_id_problem <> '' OR {IS_PAUSED.format(entity_type="intent.entity_type")})
     ), pending AS (
-        SELECT row.entity_type, row.status, row.direction, row.attempts,
+        SELECT row.entity_type, row.status, row.attempts,
             CASE WHEN row.next_retry > moment.now AND row.attempts > 0 AND row.reason = '' THEN '{BACKOFF}'
                 WHEN row.next_retry > moment.now OR untouchable.entity_id IS NOT NULL THEN '{DEFERRED}'
                 ELSE '{READY}' END AS phase,
@@ -49,20 +47,20 @@ _JOBS = f"""
         LEFT JOIN untouchable ON untouchable.entity_id = row.entity_id
         WHERE row.status = 'pending'
     )
-    SELECT entity_type, status, direction, phase, attempts, count(*), min(since), sum(of_item),
+    SELECT entity_type, status, phase, attempts, count(*), min(since), sum(of_item),
         min(reason) FILTER (WHERE phase = '{DEFERRED}')
-    FROM pending GROUP BY 1, 2, 3, 4, 5, alike
+    FROM pending GROUP BY 1, 2, 3, 4, alike
     UNION ALL
-    SELECT entity_type, status, '', status, 0, count(*), min(last_attempt), 0, ''
+    SELECT entity_type, status, status, 0, count(*), min(last_attempt), 0, ''
     FROM sync_queue WHERE status = 'in_progress' GROUP BY 1, 2
     UNION ALL
-    SELECT entity_type, status, '', status, 0, count(*), NULL::timestamptz, 0, ''
+    SELECT entity_type, status, status, 0, count(*), NULL::timestamptz, 0, ''
     FROM sync_queue WHERE status = 'failed' GROUP BY 1, 2
 """  # noqa: S608 - made of the constants above
 
 _FINISHED = f"""
     UNION ALL
-    SELECT entity_type, status, '', CASE priority WHEN {Priority.LOAD.value} THEN '{LOADED}' ELSE status END AS phase,
+    SELECT entity_type, status, CASE priority WHEN {Priority.LOAD.value} THEN '{LOADED}' ELSE status END AS phase,
         0, count(*), NULL::timestamptz, 0, ''
     FROM sync_queue
     WHERE status = 'completed' AND finished_at > %(now)s - interval '24 hours' AND finished_at <= %(now)s
@@ -83,7 +81,6 @@ class JobCount:
 
     entity_type: str
     status: str
-    direction: str
     phase: str
     attempts: int
     number: int
@@ -97,7 +94,7 @@ class BoardAvailability:
     """Whether a board can be worked, and if not, the kind of reason, and the reason as a sentence.
 
     `until` is when it can be again at the earliest, None where that is when somebody acts; `since` when it could be
-    worked first, None: long since. `paused` has people's pauses by the direction that they stop.
+    worked first, None: long since. `pause` is a person's, which may be there though it isn't the reason.
     """
 
     entity_type: str
@@ -106,7 +103,7 @@ class BoardAvailability:
     detail: str = ""
     until: datetime | None = None
     since: datetime | None = None
-    paused: Mapping[str, QueuePause] = field(default_factory=dict)
+    pause: QueuePause | None = None
 
     @property
     def is_available(self) -> bool:
@@ -119,7 +116,7 @@ class BoardAvailability:
 
     @property
     def is_paused(self) -> bool:
-        """Whether people have paused it as a whole."""
+        """Whether people have paused it."""
         return self.reason_code is BlockedKind.PAUSED
 
     @property
@@ -141,19 +138,6 @@ class BoardAvailability:
         """Why it can't be worked, as a sentence; empty where it can, or will soon by itself."""
         return "" if self.is_temporary else self.detail
 
-    @property
-    def waiting_reason(self) -> str:
-        """Why due jobs of it wait: `blocked_reason`, that changes are gathered, or a paused direction."""
-        one_way = [] if self.blocked_reason else [pause_sentence(one) for one in self.paused.values()]
-        return " ".join(filter(None, [self.detail, *one_way]))
-
-    def toward(self, direction: str) -> BoardAvailability:
-        """Return the same for jobs of one direction, whose pause outlasts what passes by itself."""
-        pause = self.paused.get(direction)
-        if pause is None or self.blocked_reason:
-            return self
-        return replace(self, reason_code=BlockedKind.PAUSED, detail=pause_sentence(pause, direction), until=None)
-
 
 def of(board: BoardLink | str, *, urgent: bool = False, unblocked: bool = False) -> BoardAvailability:
     """Return how a board stands now; the tables are asked, for a link that was read before may be out of date.
@@ -165,24 +149,21 @@ def of(board: BoardLink | str, *, urgent: bool = False, unblocked: bool = False)
     return Overview([entity_type]).of(entity_type, urgent=urgent, unblocked=unblocked)
 
 
-def wait_sentence(number: int, wanted: Iterable[tuple[str, str]]) -> str:
+def wait_sentence(number: int, entity_types: Iterable[str]) -> str:
     """Return why so many things that a person just asked for are not done now; empty where they are.
 
-    `wanted` has the types of their records, each with the direction of the job.
+    `entity_types` are those of their records.
     """
-    asked = set(wanted)
-    boards = Overview(sorted({entity_type for entity_type, _ in asked}))
-    found = (boards.of(one, urgent=True).toward(direction).detail for one, direction in sorted(asked))
-    reasons = " ".join(dict.fromkeys(filter(None, found)))
+    boards = Overview(sorted(set(entity_types)))
+    details = (boards.of(entity_type, urgent=True).detail for entity_type in boards.types)
+    reasons = " ".join(dict.fromkeys(filter(None, details)))
     return f"{humanize.plural(number, 'It waits', 'They wait')}: {reasons}" if reasons else ""
 
 
-def resume_sentence(entity_type: str = "", direction: str = "") -> str:
-    """Return what becomes of what waited for a pause that has just ended: of a board or every one, one way or both."""
+def resume_sentence(entity_type: str = "") -> str:
+    """Return what becomes of what waited for a pause that has just ended: of a board or every one."""
     links = BoardLink.objects.filter(entity_type=entity_type) if entity_type else BoardLink.objects.all()
-    directions = [direction] if direction else QueueDirection.values
-    waits = product(links.values_list("entity_type", flat=True), directions)
-    return wait_sentence(2, waits) or "What waited is synced now."
+    return wait_sentence(2, links.values_list("entity_type", flat=True)) or "What waited is synced now."
 
 
 def is_slowed() -> bool:
@@ -233,8 +214,8 @@ class Overview(LimitFacts):
     def of(self, entity_type: str, *, urgent: bool = False, unblocked: bool = False) -> BoardAvailability:
         """Return how one of these boards stands; the arguments are those of the function of this name."""
         found = self.answer(entity_type, urgent=urgent, unblocked=unblocked)
-        paused = pauses_by_direction(entity_type, self.pauses)
-        board = BoardAvailability(entity_type, self.links.get(entity_type), paused=paused)
+        pause = active_pause(entity_type, self.pauses)
+        board = BoardAvailability(entity_type, self.links.get(entity_type), pause=pause)
         if isinstance(found, Wait):
             return replace(board, reason_code=found.kind, detail=found.reason, until=found.until)
         return replace(board, since=found.since)
@@ -251,10 +232,8 @@ class Overview(LimitFacts):
         return [one for one in mine if not phases or one.phase in phases]
 
     def due(self, board: BoardAvailability) -> list[JobCount]:
-        """Return those that could be worked now: of a board that can, and of no direction that people paused."""
-        if not board.is_available:
-            return []
-        return [one for one in self.jobs(board.entity_type, READY) if one.direction not in board.paused]
+        """Return those that could be worked now: of a board that can."""
+        return self.jobs(board.entity_type, READY) if board.is_available else []
 
     def due_since(self, board: BoardAvailability) -> datetime | None:
         """Return since when the oldest of them could have been worked: not while its board could not."""

@@ -37,8 +37,8 @@ KEPT_REMOTE = "remote"
 KEPT_ENTRY = "kept"
 """In a field blocked for another reason: its kept-different entry, for when that reason ends."""
 
-WAITING_BY_ITSELF = (BlockedCode.APPROVAL, BlockedCode.PAUSED)
-"""What is asked about elsewhere, or what somebody stopped on purpose: the field itself needs nobody."""
+WAITING_BY_ITSELF = (BlockedCode.APPROVAL,)
+"""What is asked about elsewhere: the field itself needs nobody."""
 
 
 def without_where(text: str) -> str:

@@ -16,7 +16,7 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from sync import registry
-from sync.choices import Cause, Priority, QueueDirection, QueueStatus
+from sync.choices import Cause, Priority, QueueStatus
 from sync.clock import sync_now
 from sync.kernel.db import retry_on_lock_timeout, run_sql
 from sync.kernel.messages import Conflict, UnmatchedReason
@@ -295,7 +295,7 @@ _ASKED_REASONS = (UnmatchedReason.AMBIGUOUS, UnmatchedReason.DUPLICATE)
 
 def request_wait_text(entity_type: str) -> str:
     """Return why what was asked for on this board is not done within seconds; empty where it is."""
-    return availability.of(entity_type, urgent=True).toward(QueueDirection.TO_NPD).detail
+    return availability.of(entity_type, urgent=True).detail
 
 
 def open_requests(item_ids: Iterable[str]) -> dict[tuple[str, str], SyncQueue]:

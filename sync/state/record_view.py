@@ -35,7 +35,6 @@ from django.db.models.lookups import In
 from sync.choices import (
     ApprovalState,
     BlockedCode,
-    QueueDirection,
     QueueStatus,
     RecordSyncStatus,
     RemovedItemPolicy,
@@ -48,7 +47,7 @@ from sync.kernel import humanize
 from sync.kernel.conflict_store import KIND_DELETE, KIND_FIELDS, KIND_IDENTITY, KIND_LOST_UPDATE
 from sync.limits import BlockedKind
 from sync.models import ApprovalRequest, BoardLink, FieldMapping, QueuePause, SyncedModel, SyncMetadata, SyncQueue
-from sync.outbox.pauses import pause_sentence, pauses_by_direction
+from sync.outbox.pauses import active_pause, pause_sentence
 from sync.reconcile.lookups import NOT_KNOWN, FieldDisplay
 from sync.records.availability import BoardAvailability, Overview
 from sync.records.blocked_fields import KEPT_BY, blocked_field_reason, is_blocking, is_rejected
@@ -104,13 +103,6 @@ _REMOVAL_ANSWERS = ("recreate", "unlink")
 
 _ONE_WAY = {SyncDirection.NPD_TO_MONDAY: Part.TO_MONDAY, SyncDirection.MONDAY_TO_NPD: Part.TO_NPD}
 
-_WAYS = {
-    SyncDirection.BIDIRECTIONAL: frozenset(QueueDirection.values),
-    SyncDirection.NPD_TO_MONDAY: frozenset({QueueDirection.TO_MONDAY.value}),
-    SyncDirection.MONDAY_TO_NPD: frozenset({QueueDirection.TO_NPD.value}),
-}
-"""The directions in which a record of each is synced: where all of them are paused, it is."""
-
 
 def filter_by_health(
     records: QuerySet[SyncedModel], health: str, pauses: Sequence[QueuePause]
@@ -124,7 +116,7 @@ def filter_by_health(
     if not parts:
         return records
     entity_type = records.model.entity_type()
-    conditions, found = _conditions(records.model, pauses_by_direction(entity_type, pauses)), Q()
+    conditions, found = _conditions(records.model, is_paused=active_pause(entity_type, pauses) is not None), Q()
     for part in parts:
         found |= conditions[part]
     return records.filter(found)
@@ -139,7 +131,7 @@ def health_counts(
     """
     queries = []
     for spec in specs:
-        part = _part(spec.model, pauses_by_direction(spec.entity_type, pauses))
+        part = _part(spec.model, is_paused=active_pause(spec.entity_type, pauses) is not None)
         records = spec.model._default_manager.order_by().annotate(board=Value(spec.entity_type, CharField()), part=part)
         if not with_synced and not pauses:
             records = records.exclude(sync_status=RecordSyncStatus.SYNCED)
@@ -153,18 +145,18 @@ def health_counts(
     return found
 
 
-def _part(model: type[Model], paused: Collection[str], ids: Collection[UUID] | None = None) -> Case:
-    """Why a record is in its state, given the directions that are paused; `ids`: of these records alone."""
-    rules = _rules(model, paused, ids)
+def _part(model: type[Model], ids: Collection[UUID] | None = None, *, is_paused: bool) -> Case:
+    """Why a record is in its state; `ids`: of these records alone."""
+    rules = _rules(model, ids, is_paused=is_paused)
     cases = [When(Q(sync_status=status) & holds, then=Value(part.value)) for status, part, holds in rules]
     return Case(*cases, default=Value(Part.PENDING.value), output_field=CharField())
 
 
-def _conditions(model: type[Model], paused: Collection[str]) -> dict[Part, Q]:
+def _conditions(model: type[Model], *, is_paused: bool) -> dict[Part, Q]:
     """What each part means, as conditions, no two of which hold of one record."""
     found: dict[Part, Q] = {}
     rest: dict[str, Q] = {}
-    for status, part, holds in _rules(model, paused, None):
+    for status, part, holds in _rules(model, None, is_paused=is_paused):
         of_status = rest.setdefault(status, Q(sync_status=status))
         found[part] = found.get(part, Q(pk__in=[])) | (of_status & holds)
         rest[status] &= ~holds
@@ -172,7 +164,7 @@ def _conditions(model: type[Model], paused: Collection[str]) -> dict[Part, Q]:
 
 
 def _rules(
-    model: type[Model], paused: Collection[str], ids: Collection[UUID] | None
+    model: type[Model], ids: Collection[UUID] | None, *, is_paused: bool
 ) -> list[tuple[RecordSyncStatus, Part, Q]]:
     """What of each status makes the state what it is: the first of these that holds.
 
@@ -185,7 +177,7 @@ def _rules(
     ledgers = SyncMetadata.objects.of(entity_type, ids)
     # Of a deleted record's item its tombstone tells.
     requests = ApprovalRequest.objects.filter(entity_type=entity_type, state=ApprovalState.PENDING, **among)
-    still = Q(sync_direction__in=[direction for direction, needed in _WAYS.items() if needed <= set(paused)])
+    paused = Q(pk__isnull=not is_paused)  # all or none; an empty condition can't be negated
     rejected = _with_blocked(entity_type, ledgers, '&& (@.value.side == "monday" || @.value.side == "limit")')
     # By removed_since, for few rows have it, and an index has those.
     rows = ledgers.filter(removed_since__isnull=False, remote_state__in=GONE_STATES)
@@ -195,7 +187,7 @@ def _rules(
     synced, pending = RecordSyncStatus.SYNCED, RecordSyncStatus.PENDING
     disabled, conflict = RecordSyncStatus.DISABLED, RecordSyncStatus.CONFLICT
     return [
-        (synced, Part.PAUSED_SYNCED, still),
+        (synced, Part.PAUSED_SYNCED, paused),
         *((synced, part, Q(sync_direction=direction)) for direction, part in _ONE_WAY.items()),
         (synced, Part.IN_SYNC, Q()),
         (disabled, Part.SYNC_OFF, Q(sync_enabled=False)),
@@ -205,23 +197,13 @@ def _rules(
         (conflict, Part.CONFLICT, Q()),
         (pending, Part.FAILED, _with_job(jobs.filter(status=QueueStatus.FAILED))),
         (pending, Part.APPROVAL, Q(pk__in=requests.order_by().values("entity_id"))),
-        (pending, Part.PAUSED_PENDING, _is_paused(jobs, paused, still) & ~rejected),
+        (pending, Part.PAUSED_PENDING, paused & ~_with_job(jobs.filter(status=QueueStatus.IN_PROGRESS)) & ~rejected),
         (pending, Part.GONE, gone & ~_with_job(answers)),
         (pending, Part.BLOCKED, _with_blocked(entity_type, ledgers, f'&& !(@.value.code == "{BlockedCode.COLUMN}")')),
         # The whole board's, it hides nothing that is the record's own.
         (pending, Part.COLUMN, _with_blocked(entity_type, ledgers)),
         (pending, Part.PENDING, Q()),
     ]
-
-
-def _is_paused(jobs: QuerySet[SyncQueue], paused: Collection[str], still: Q) -> Q:
-    """Whether nothing of a pending record can be worked for people's pauses, as of those that hold `still`."""
-    if not paused:
-        return Q(pk__in=[])
-    running = _with_job(jobs.filter(status=QueueStatus.IN_PROGRESS))
-    waiting = jobs.filter(status=QueueStatus.PENDING)
-    held = _with_job(waiting.filter(direction__in=paused))
-    return (held | still) & ~_with_job(waiting.exclude(direction__in=paused)) & ~running
 
 
 def _with_job(jobs: QuerySet[SyncQueue]) -> Q:
@@ -367,21 +349,21 @@ class RecordView:
         if job is None or any(one.status == QueueStatus.IN_PROGRESS for one in self._jobs):
             return None
         board = self._page.board
-        if job.direction in board.paused:
+        if board.pause is not None:
             return None
         return max(job.next_retry, board.until or job.next_retry)
 
     @property
     def stop_reason(self) -> str:
         """Why nothing is sent to Monday now, also if a person asks: a pause, a stop, or that nothing is set up."""
-        board = self._page.board.toward(QueueDirection.TO_MONDAY)
+        board = self._page.board
         passes = board.reason_code in (BlockedKind.QUOTA, BlockedKind.BATCHING)
         return "" if passes else humanize.without_request_id(board.detail)
 
     @property
-    def pauses(self) -> tuple[QueuePause, ...]:
-        """People's pauses of its board, the widest first."""
-        return tuple({pause.pk: pause for pause in self._page.paused.values()}.values())
+    def pause(self) -> QueuePause | None:
+        """A person's pause of its board, or of everything."""
+        return self._page.pause
 
     @property
     def is_connected(self) -> bool:
@@ -467,13 +449,13 @@ class RecordView:
         if self.record.is_left_out:
             return self.ledger.note or "The filter leaves it out."
         if self.status == RecordSyncStatus.SYNCED:
-            paused = self.pauses if self.reason_code is Part.PAUSED_SYNCED else ()
+            pauses = [self.pause] if self.pause and self.reason_code is Part.PAUSED_SYNCED else []
             kept = (
                 f"{self.labels.get(key, key)} differs from Monday's: {entry[KEPT_BY].get('who', '')} kept it different."
                 for key, entry in self.ledger.blocked_fields.items()
                 if KEPT_BY in entry
             )
-            return " ".join([*map(pause_sentence, paused), *kept])
+            return " ".join([*map(pause_sentence, pauses), *kept])
         if reason := next((text for text in (*self._job_reasons(), *self._ledger_reasons()) if text), ""):
             return reason
         if self.status == RecordSyncStatus.CONFLICT:
@@ -486,7 +468,7 @@ class RecordView:
                 yield f"Failed after {job.attempts} attempts: {job.error_message} Fix it, then retry."
             elif job.status == QueueStatus.IN_PROGRESS:
                 yield "It is being synced right now."
-            elif reason := self._page.board.toward(job.direction).detail:
+            elif reason := self._page.board.detail:
                 yield reason
             elif job.error_message:
                 yield f"Attempt {job.attempts} of {job.max_attempts} failed: {job.error_message}"
@@ -630,7 +612,7 @@ class _Page:
         """Why each record is in its state, as lists and counts have it."""
         model, ids = type(self._records[0]), [record.pk for record in self._records]
         rows = model._default_manager.filter(pk__in=ids).order_by()
-        return dict(rows.annotate(part=_part(model, self.paused, ids)).values_list("pk", "part"))
+        return dict(rows.annotate(part=_part(model, ids, is_paused=self.pause is not None)).values_list("pk", "part"))
 
     @cached_property
     def board(self) -> BoardAvailability:
@@ -639,9 +621,8 @@ class _Page:
         return boards.shown_as(boards.of(self._entity_type))
 
     @cached_property
-    def paused(self) -> Mapping[str, QueuePause]:
-        """People's pauses of the board by the direction that they stop."""
-        return self.board.paused if self._reads_board else pauses_by_direction(self._entity_type)
+    def pause(self) -> QueuePause | None:
+        return self.board.pause if self._reads_board else active_pause(self._entity_type)
 
     @cached_property
     def link(self) -> BoardLink | None:

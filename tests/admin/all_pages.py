@@ -96,7 +96,7 @@ def furnish(world: dict[str, Any], person: User) -> None:
         NotificationReceiver.objects.create(
             user=person, medium=medium, frequency="daily", problem=problem, failed_since=since, failures=bool(problem)
         )
-    QueuePause.objects.create(entity_type="organization", direction="to_npd", paused_by="dora", why="Moving house")
+    QueuePause.objects.create(entity_type="organization", paused_by="dora", why="Moving house")
     MondayAccount.objects.update(
         stop_reason="Monday refuses the token.", stopped_until=sync_now() + timedelta(minutes=5)
     )

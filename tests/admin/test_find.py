@@ -169,7 +169,7 @@ def test_commands_are_those_that_somebody_may_give_here(client: Client, world: d
     assert titles(client, "", page)["Commands"][0] == "Sync now"
     assert "Sync now" not in titles(client, "")["Commands"]
     assert titles(client, "pause") == {"Commands": ["Pause organizations", "Pause contacts", "Pause all sync"]}
-    client.post("/admin/sync/syncqueue/pause/", {"entity_type": "contact", "direction": ""})
+    client.post("/admin/sync/syncqueue/pause/", {"entity_type": "contact"})
     assert titles(client, "contacts")["Commands"] == [
         "Import contacts", "Export contacts", "Sync contacts now", "Resume contacts",
     ]  # fmt: skip
@@ -184,7 +184,7 @@ def test_commands_are_those_that_somebody_may_give_here(client: Client, world: d
 def test_without_a_word_it_leads_to_what_this_person_did_something_with_last(
     client: Client, browser: Client, world: dict[str, Any]
 ) -> None:
-    browser.post(f"/admin/npd/contact/{world['synced'].pk}/pause/")
+    browser.post(f"/admin/npd/contact/{world['synced'].pk}/sync-off/")
     address = f"/admin/npd/contact/{world['synced'].pk}/change/"
     assert links(found(browser, "")) == {address}
     client.force_login(staff_who_may("sync.export_lists", "npd.view_organization"))

@@ -328,7 +328,7 @@ def test_the_gravest_comes_first_what_failed_is_red_and_what_is_stopped_is_said_
     )
     states.removed("Gone", "5040")
     column_is_gone(6)
-    pauses.pause("anna", entity_type="contact", direction="to_npd")
+    pauses.pause("anna", entity_type="contact")
     states.stop_board()
     assert tasks_of(browser) == [
         ("bad", "Failed"),
@@ -349,13 +349,6 @@ def test_an_item_that_is_the_only_one_of_its_cause_is_named(browser: Client) -> 
     UnmatchedItem.objects.create(item_id="7002", name="Another", **item)
     assert "“Met at the fair”" not in text_of(browser)
     assert "2 items: " in text_of(browser)
-
-
-def test_a_direction_that_is_paused_is_not_all_synced(browser: Client) -> None:
-    states.boards()
-    pauses.pause("anna", entity_type="contact", direction="to_npd")
-    assert headline_of(browser) == ""
-    assert "Contacts, updating from Monday: paused." in text_of(browser)
 
 
 def test_a_pause_of_everything_is_what_the_page_says_first_and_can_end(browser: Client) -> None:

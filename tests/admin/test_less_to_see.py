@@ -11,7 +11,6 @@ from django.test import Client
 from playwright.sync_api import expect
 
 from npd.models import Contact
-from sync.choices import QueueDirection
 from sync.models import QueuePause
 from sync.records.authors import log_action
 from tests.admin import states
@@ -36,7 +35,7 @@ def test_a_list_has_a_tab_with_its_number_for_each_state_that_a_record_has(brows
     assert tabs(browser) == [
         ("All", 0, True), ("Needs attention", 2, False), ("Pending", 1, False), ("Sync off", 1, False),
     ]  # fmt: skip
-    QueuePause.objects.create(entity_type="contact", direction=QueueDirection.TO_MONDAY, paused_by="dora")
+    QueuePause.objects.create(entity_type="contact", paused_by="dora")
     assert tabs(browser, "?health=pending") == [
         ("All", 0, False), ("Needs attention", 2, False), ("Pending", 0, True), ("Sync off", 1, False),
         ("Paused", 1, False),
@@ -53,8 +52,7 @@ def test_who_did_what_is_one_log_for_administrators_and_no_page_of_each_row(
     log_action(person, group, "Signed out everywhere.")
     page = browser.get("/admin/admin/logentry/")
     text = words_of(page.content.decode())
-    assert re.search(r"Dora Demo Signed out everywhere\. clerk User .*Dora Demo Sync now: sent\. Zoë", text)
-    assert f'href="{change_page(record)}"' in page.content.decode()
+    assert re.search(r"dora .*clerk Signed out everywhere\. .*dora .*Zoë .*Sync now: sent\.", text)
     assert ">History<" not in browser.get(change_page(record)).content.decode()
     before = browser.get(change_page(record).replace("change/", "history/"))
     assert (before.status_code, before.headers["Location"]) == (302, change_page(record))

@@ -59,14 +59,15 @@ def test_a_board_that_stands_still_says_why_and_holds_its_due_rows(browser: Clie
 
 
 def test_what_the_cards_call_due_is_what_the_api_calls_due(browser: Client) -> None:
-    """A paused direction holds rows that are not due anywhere."""
     states.boards()
     for number in range(3):
         states.waiting(f"Due {number}", seconds=-60)
     states.candidate("7001", seconds=-60)
-    pauses.pause("anna", entity_type="contact", direction="to_npd")
-    assert SyncQueueService().get_queue_stats()["due"] == 3
-    assert "Pending: 3 due now, 1 because the board is stopped or paused." in card(browser, "Contacts")
+    assert SyncQueueService().get_queue_stats()["due"] == 4
+    assert "Pending: 4 due now" in card(browser, "Contacts")
+    pauses.pause("anna", entity_type="contact")
+    assert SyncQueueService().get_queue_stats()["due"] == 0
+    assert "Pending: 4 because the board is stopped or paused." in card(browser, "Contacts")
 
 
 def test_what_a_set_up_or_an_import_made_is_counted_apart_from_peoples_edits(browser: Client) -> None:
@@ -125,6 +126,6 @@ def test_the_count_stops_at_the_cap_and_says_so(
 def test_a_due_row_says_what_holds_it_beside_its_last_error(browser: Client) -> None:
     states.boards()
     states.waiting("Held Row", "Monday answered 500.", seconds=-60)
-    pauses.pause("anna", entity_type="contact", direction="to_monday", why="Clean-up")
+    pauses.pause("anna", entity_type="contact", why="Clean-up")
     found = row_of(listed(browser), "Held Row")
-    assert re.search(r"paused Monday answered 500\. Writing to Monday is paused by anna since .* \(Clean-up\)", found)
+    assert re.search(r"paused Monday answered 500\. Paused by anna since .* \(Clean-up\)", found)

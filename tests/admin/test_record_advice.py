@@ -187,7 +187,7 @@ def test_sync_now_has_one_place_and_look_and_can_not_be_pressed_while_a_pause_ho
     records = states.synced("A", "1"), states.waiting("B")
     [free] = {" ".join(sync_now_of(browser, one).split()) for one in records}
     assert free == '<button class="npd-button" type="submit" >'
-    pauses.pause("maya", entity_type="contact", direction="to_monday")
+    pauses.pause("maya", entity_type="contact")
     for one in records:
         assert "disabled title" in sync_now_of(browser, one)
 

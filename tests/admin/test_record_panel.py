@@ -1,4 +1,4 @@
-"""The record's sync panel: pause and resume, direction, both sides field by field, what is open of it."""
+"""The record's sync panel: sync off and on, direction, both sides field by field, what is open of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sync.clock import sync_now
 from sync.models import ApprovalRequest, FieldMapping, SyncMetadata, SyncQueue, WriteLoop
 from sync.operations import record_requests
 from tests.admin import states
-from tests.admin.test_records import change_page, post_action, words_of
+from tests.admin.test_records import change_page, words_of
 from tests.support.people import staff_who_may
 from tests.support.rows import queries_of
 
@@ -32,48 +32,33 @@ def posted(client: Client, record: Any, act: str, **data: str) -> str:
     return words_of(client.post(act_url(record, act), data, follow=True).content.decode())
 
 
-def test_a_record_is_paused_with_a_reason_and_resumed(browser: Client, world: dict[str, Any]) -> None:
+def test_a_records_sync_is_turned_off_and_on(browser: Client, world: dict[str, Any]) -> None:
     record = world["synced"]
-    text = posted(browser, record, "pause", why="Moving to\nanother team")
-    assert "Turned off by Dora Demo," in text
-    assert "Why: Moving to another team." in text
+    assert "Turned off by Dora Demo," in posted(browser, record, "sync_off")
     record.refresh_from_db()
     assert (record.sync_enabled, record.sync_status) == (False, "disabled")
-    assert LogEntry.objects.latest("id").change_message == "Paused. Moving to another team"
-    posted(browser, record, "resume")
+    assert LogEntry.objects.latest("id").change_message == "Sync turned off."
+    for number in range(60):
+        Contact.objects.filter(pk=record.pk).update(notes=f"Edit {number}")
+    assert "Turned off by Dora Demo," in page_of(browser, record)
+    posted(browser, record, "sync_on")
     record.refresh_from_db()
     assert (record.sync_enabled, record.sync_status) == (True, "pending")
     assert SyncQueue.objects.filter(entity_id=record.pk, status="pending").exists()
-    assert LogEntry.objects.latest("id").change_message == "Resumed."
+    assert LogEntry.objects.latest("id").change_message == "Sync turned on."
 
 
-def test_a_reason_is_told_of_its_own_pause_alone_however_often_the_record_is_edited_in_it(
-    browser: Client, world: dict[str, Any]
-) -> None:
+def test_what_was_turned_off_or_on_meanwhile_is_said_and_left(browser: Client, world: dict[str, Any]) -> None:
     record = world["synced"]
-    posted(browser, record, "pause", why="The first reason")
-    for number in range(60):
-        Contact.objects.filter(pk=record.pk).update(notes=f"Edit {number}")
-    assert "Why: The first reason." in page_of(browser, record)
-    posted(browser, record, "resume")
-    post_action(browser, "turn_sync_off", record, confirmed="yes")
-    text = page_of(browser, record)
-    assert ("Turned off by Dora Demo," in text, "Why: The first reason" in text) == (True, False)
-
-
-def test_what_was_paused_or_resumed_meanwhile_is_said_and_left(browser: Client, world: dict[str, Any]) -> None:
-    record = world["synced"]
-    posted(browser, record, "pause", why="Mine")
+    posted(browser, record, "sync_off")
     before = LogEntry.objects.count()
-    text = posted(browser, record, "pause", why="Yours")
-    assert "was turned off already by Dora Demo. Nothing was changed." in text
-    assert "Why: Mine." in text
-    posted(browser, record, "resume")
-    assert "has its sync on already: somebody else turned it on." in posted(browser, record, "resume")
+    assert "was turned off already by Dora Demo. Nothing was changed." in posted(browser, record, "sync_off")
+    posted(browser, record, "sync_on")
+    assert "has its sync on already: somebody else turned it on." in posted(browser, record, "sync_on")
     assert LogEntry.objects.count() == before + 1
 
 
-@pytest.mark.parametrize("act", ["pause", "resume", "direction"])
+@pytest.mark.parametrize("act", ["sync_off", "sync_on", "direction"])
 def test_a_record_that_is_deleted_while_an_act_begins_is_said_to_be_gone(
     browser: Client, world: dict[str, Any], monkeypatch: pytest.MonkeyPatch, act: str
 ) -> None:
@@ -91,7 +76,7 @@ def test_a_record_that_is_deleted_while_an_act_begins_is_said_to_be_gone(
     assert LogEntry.objects.count() == before
 
 
-@pytest.mark.parametrize("act", ["pause", "direction"])
+@pytest.mark.parametrize("act", ["sync_off", "direction"])
 def test_an_act_that_can_not_be_noted_is_not_done(
     browser: Client, world: dict[str, Any], monkeypatch: pytest.MonkeyPatch, act: str
 ) -> None:

@@ -9,15 +9,13 @@ import pytest
 from npd.models import Contact
 from sync.choices import ApprovalKind, ApprovalState, QueueStatus, RecordSyncStatus, SyncDirection
 from sync.clock import sync_now
-from sync.limits import BlockedKind
-from sync.models import ApprovalRequest, BoardLink, FieldMapping, QueuePause, SyncMetadata, SyncQueue
+from sync.models import ApprovalRequest, FieldMapping, SyncMetadata, SyncQueue
 from sync.outbox import pauses
-from sync.records import availability
 from sync.registry import entity
 from sync.state import record_view
 from sync.state.record_view import FieldReason, Part, RecordState, RecordView, filter_by_health, health_counts
 from tests.admin import states
-from tests.metrics.test_gauges import changes_are_gathered, noon
+from tests.metrics.test_gauges import noon
 
 __all__ = ["noon"]
 
@@ -112,10 +110,9 @@ def everything() -> None:
 
 
 def test_a_record_and_the_database_say_the_same(everything: None) -> None:
-    for paused in ((), ("to_monday",), ("to_npd",), ("to_monday", "to_npd"), ("",)):
-        QueuePause.objects.all().delete()
-        for direction in paused:
-            pauses.pause("anna", entity_type="contact", direction=direction)
+    for paused in ("", "contact"):
+        if paused:
+            pauses.pause("anna", entity_type=paused)
         views = described()
         counted = health_counts([entity("contact")], pauses.active_pauses())["contact"]
         for part in Part:
@@ -126,21 +123,28 @@ def test_a_record_and_the_database_say_the_same(everything: None) -> None:
             assert listed_as(state) == {name for name, view in views.items() if view.state is state}, (paused, state)
 
 
-def test_what_waits_for_a_pause_is_paused_and_what_needs_a_person_says_so(everything: None) -> None:
-    pauses.pause("anna", entity_type="contact", direction="to_monday")
+def test_what_waits_for_a_pause_is_paused_and_what_a_person_has_to_settle_says_so(everything: None) -> None:
+    pauses.pause("anna", entity_type="contact")
     found = {name: (view.state, view.reason_code) for name, view in described().items()}
-    paused, pending = (RecordState.PAUSED, Part.PAUSED_PENDING), (RecordState.PENDING, Part.PENDING)
-    attention = RecordState.ATTENTION
+    paused, attention = (RecordState.PAUSED, Part.PAUSED_PENDING), RecordState.ATTENTION
+    assert found["Both ways, nothing"] == found["To Monday, blocked"] == found["To NPD, archived"] == paused
+    assert found["Answered, approved"] == paused
+    assert found["To Monday, rejected"] == (attention, Part.BLOCKED)
+    assert found["Conflict"] == (attention, Part.CONFLICT)
+    assert found["Asks, records"] == (attention, Part.APPROVAL)
+
+
+def test_what_waits_is_pending_and_what_needs_a_person_says_so(everything: None) -> None:
+    found = {name: (view.state, view.reason_code) for name, view in described().items()}
+    pending, attention = (RecordState.PENDING, Part.PENDING), RecordState.ATTENTION
     assert found["Synced"] == (RecordState.SYNCED, Part.IN_SYNC)
     assert found["Direction monday_to_npd"] == (RecordState.SYNCED, Part.TO_NPD)
-    assert found["Direction npd_to_monday"] == (RecordState.PAUSED, Part.PAUSED_SYNCED)
+    assert found["Direction npd_to_monday"] == (RecordState.SYNCED, Part.TO_MONDAY)
     assert found["Direction none"] == (RecordState.OFF, Part.NO_SYNC)
     assert found["Off"] == (RecordState.OFF, Part.SYNC_OFF)
     assert found["Conflict"] == (attention, Part.CONFLICT)
     assert found["Failed"] == (attention, Part.FAILED)
-    assert found["To Monday, nothing"] == paused
-    assert found["Both ways, nothing"] == found["To NPD, nothing"] == pending
-    assert found["To Monday, blocked"] == paused  # the pause is what blocks it, as far as is known
+    assert found["Both ways, nothing"] == found["To Monday, nothing"] == found["To NPD, nothing"] == pending
     assert found["To Monday, rejected"] == found["To NPD, blocked"] == (attention, Part.BLOCKED)
     # What a person left in NPD, and a relation that is left out, keep no record from being in sync.
     assert found["To NPD, kept"] == found["To NPD, left out"] == pending
@@ -153,11 +157,11 @@ def test_what_waits_for_a_pause_is_paused_and_what_needs_a_person_says_so(everyt
     assert (gone, found["Asked, missing"]) == ({(attention, Part.GONE)}, conflict)
     assert found["Asked, and in conflict"] == conflict
     assert found["Removed, answered"] == pending
-    # What would be deleted or emptied waits for an answer, whatever is paused; an answered one is on its way.
+    # What would be deleted or emptied waits for an answer; an answered one is on its way.
     asked = {found[f"Asks, {name}"] for name in ("records", "clear_monday", "clear_npd", "without a job", "blocked")}
     assert (asked, found["Asks, failed"]) == ({(attention, Part.APPROVAL)}, (attention, Part.FAILED))
     assert found["Asks, off"] == (RecordState.OFF, Part.SYNC_OFF)
-    assert found["Answered, approved"] == found["Answered, rejected"] == paused
+    assert found["Answered, approved"] == found["Answered, rejected"] == pending
     # A column's block is the whole board's: what is a record's own goes before it, as that archived item did.
     assert found["To NPD, no column"] == (attention, Part.COLUMN)
     assert found["To NPD, rejected and no column"] == (attention, Part.BLOCKED)
@@ -206,13 +210,3 @@ def test_what_monday_shows_right_now_counts_where_it_was_read(everything: None) 
     record = Contact.objects.get(name="Synced")
     found = {one.key: one for one in record_view.describe_one(record, {"name": "Other"}).fields}
     assert (found["name"].remote, found["name"].reason_code) == ("Other", FieldReason.MONDAY_CHANGED)
-
-
-def test_a_job_of_a_paused_direction_says_the_pause_where_its_board_only_gathers(noon: None, everything: None) -> None:
-    link = BoardLink.objects.get(entity_type="contact")
-    changes_are_gathered(link)
-    pauses.pause("anna", entity_type="contact", direction="to_monday")
-    assert availability.of(link).reason_code is BlockedKind.BATCHING
-    found = described()["To Monday, nothing"]
-    assert found.words.startswith("Writing to Monday is paused by anna")
-    assert found.next_try is None

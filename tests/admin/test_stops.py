@@ -188,16 +188,16 @@ def test_what_people_paused_is_no_stop_and_is_said_on_every_page_with_its_resume
     browser: Client, stopped: dict[str, Any]
 ) -> None:
     pauses.pause("anna")
-    pauses.pause("ben", entity_type="contact", direction="to_npd", why="Clean-up")
+    pauses.pause("ben", entity_type="contact", why="Clean-up")
     for page in PAGES:
         html = browser.get(page.format(stopped["synced"].pk)).content.decode()
         assert not stop_of(html)
         # Health's first card says what pauses everything.
         is_health = 'id="npd-health-headline"' in html
         assert "Sync is paused by anna" in words_of(html) if is_health else "Everything" in pauses_of(html)
-        assert pauses_of(html)[0 if is_health else 1 :] == ["Contacts, updating from Monday"]
+        assert pauses_of(html)[0 if is_health else 1 :] == ["Contacts"]
         assert html.count('aria-label="Resume: ') == 2
-    form = {"entity_type": "contact", "direction": "to_npd", "back": "/admin/npd/contact/"}
+    form = {"entity_type": "contact", "back": "/admin/npd/contact/"}
     answer = browser.post("/admin/sync/syncqueue/resume/", form)
     assert answer.headers["Location"] == "/admin/npd/contact/"
     assert pauses_of(browser.get("/admin/inbox/").content.decode()) == ["Everything"]

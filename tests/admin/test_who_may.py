@@ -101,8 +101,8 @@ def waiting_row(world: World) -> SyncQueue:
 
 
 def paused(world: World) -> Callable[[Client], Any]:
-    pauses.pause("somebody", entity_type="contact", direction="")
-    return lambda client: client.post("/admin/sync/syncqueue/resume/", {"entity_type": "contact", "direction": ""})
+    pauses.pause("somebody", entity_type="contact")
+    return lambda client: client.post("/admin/sync/syncqueue/resume/", {"entity_type": "contact"})
 
 
 def held(world: World) -> ApprovalRequest:
@@ -252,7 +252,7 @@ ACTS = (
     Act("Discard a failed job", lambda w: api(f"sync/queue/{failed_row(w).pk}/discard"), OPERATE, by_api=True),
     Act(
         "Pause the sync",
-        lambda w: lambda c: c.post("/admin/sync/syncqueue/pause/", {"entity_type": "contact", "direction": ""}),
+        lambda w: lambda c: c.post("/admin/sync/syncqueue/pause/", {"entity_type": "contact"}),
         OPERATE,
     ),
     Act("Resume the sync", paused, OPERATE),
@@ -281,8 +281,8 @@ ACTS = (
     Act("Sync now", lambda w: lambda c: c.post(contact_page(w, page="sync_now")), RECORDS),
     Act("Sync now", lambda w: api(f"contacts/{w['synced'].pk}/sync-to-monday"), RECORDS, True),
     Act("Turn a record's sync off", lambda w: ticked("/admin/npd/contact/", "turn_sync_off", w["synced"].pk), RECORDS),
-    Act("Turn a record's sync off with a reason", lambda w: record_act(w, "synced", "pause", why="x"), RECORDS),
-    Act("Turn a record's sync on", lambda w: record_act(w, "disabled", "resume"), RECORDS),
+    Act("Turn a record's sync off", lambda w: record_act(w, "synced", "sync_off"), RECORDS),
+    Act("Turn a record's sync on", lambda w: record_act(w, "disabled", "sync_on"), RECORDS),
     Act(
         "Change a record's direction",
         lambda w: record_act(w, "synced", "direction", direction="none", shown="bidirectional"),

@@ -35,11 +35,7 @@ EFFECTS = {"objects", "_default_manager", "select_for_update", "refresh_from_db"
 """By these a row is read or written."""
 
 IMPURE_ROOMS = ("sync.clock", "sync.limits", "sync.outbox", "sync.state", "sync.operations", "sync.tasks")
-PURE_OF_THESE = {
-    "sync.outbox.claim": {"Claim"},
-    "sync.outbox.pauses": {"pause_reason", "pause_sentence"},
-    "django.db": {"models"},
-}
+PURE_OF_THESE = {"sync.outbox.claim": {"Claim"}, "django.db": {"models"}}
 """Of rooms that do more, what is a value, or a function of values."""
 
 

@@ -341,10 +341,9 @@ def test_all_of_a_card_that_would_be_emptied_are_named_with_their_number(browser
     assert list(Contact.objects.values_list("email", flat=True)) == ["x@crm.test"] * 2
 
 
-def test_an_act_waits_for_a_pause_of_its_own_direction_alone(browser: Client, kinds: Kinds) -> None:
-    pauses.pause("eve", direction="to_monday")
-    items, jobs = kinds[AttentionKind.UNMATCHED][0], kinds[AttentionKind.FAILED][0]
-    assert "It waits" not in words_of(browser.post(ACT, {"one": f"create {items}"}, follow=True).content.decode())
+def test_an_act_waits_for_a_pause(browser: Client, kinds: Kinds) -> None:
+    jobs = kinds[AttentionKind.FAILED][0]
+    pauses.pause("eve")
     assert "It waits" in words_of(browser.post(ACT, {"one": f"retry {jobs}"}, follow=True).content.decode())
 
 

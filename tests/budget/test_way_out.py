@@ -195,7 +195,7 @@ def test_the_other_doors_ask_too(monday_answers: responses.RequestsMock, admin_c
         doctor.run_checks()
     elif door == "resume":
         paused, _ = pauses.pause("maya")
-        SyncQueueService().resume("maya", entity_type=paused.entity_type, direction=paused.direction)
+        SyncQueueService().resume("maya", entity_type=paused.entity_type)
     else:
         job = admin_client.get("/api/v1/sync/queue/?status=pending").json()["results"][0]["id"]
         assert admin_client.post(f"/api/v1/sync/queue/{job}/retry").status_code == 200

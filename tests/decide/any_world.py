@@ -19,7 +19,6 @@ from sync.choices import (
     ApprovalState,
     Cause,
     DeletedRecordPolicy,
-    QueueDirection,
     RemovedItemPolicy,
     SyncDirection,
     TombstoneState,
@@ -35,7 +34,7 @@ from sync.kernel.conflict_store import (
     OpenConflict,
 )
 from sync.merge import FieldSelection, Rule
-from sync.models import ApprovalRequest, IgnoredItem, Intent, IntentState, QueuePause, Tombstone, WriteLoop
+from sync.models import ApprovalRequest, IgnoredItem, Intent, IntentState, Tombstone, WriteLoop
 from sync.reconcile.facts import (
     AnswerFacts,
     DeletedFacts,
@@ -61,7 +60,7 @@ from sync.reconcile.pass_plan import Ask
 from sync.reconcile.sides import InspectedColumns
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from sync.records.item_links import RECREATE_KEY, UNLINK_KEY
-from tests.decide.builders import NOW, TOKEN_USER, TOM, at, created, plain, told, wrote
+from tests.decide.builders import TOKEN_USER, TOM, at, created, plain, told, wrote
 from tests.decide.field_builders import PLAIN, board, chosen, claim, intent, item, organization, record_facts
 from tests.decide.plan_builders import World
 
@@ -508,10 +507,6 @@ def any_world(seed: int) -> Drawn:
             answer = any_answer(draw, one, ids, unmatched or ["10"])
             records[place] = replace(one, conflicts=(*one.conflicts, answer))
     deleted = [any_deleted(draw, found[key], number) for number, key in enumerate(gone)]
-    pauses = {
-        str(one): QueuePause(entity_type="contact", direction=one, paused_by="mary", why="", paused_at=NOW)
-        for one in draw.some(list(QueueDirection), 6)
-    }
     answers = any_answers(draw, records, deleted, items, untouched, histories, second_runs)
     jobs = {key: draw.choice([{}] * 6 + [{"create": True}, {"as_new": True}]) for key in unmatched}
     if ids:
@@ -522,7 +517,7 @@ def any_world(seed: int) -> Drawn:
         items,
         [key for key in unmatched if draw.maybe(90)],
         answers,
-        {"pauses": pauses},
+        {},
         deleted=deleted,
         related=(ACME, BETA),
         jobs=jobs,

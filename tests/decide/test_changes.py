@@ -64,7 +64,7 @@ def test_a_save_meanwhile_keeps_its_value_and_gets_a_pass() -> None:
 @pytest.mark.parametrize(
     ("row", "paused", "now", "outcome"),
     [
-        ("writing to NPD was paused", "Paused.", {}, Outcome.RELEASED),
+        ("the board was paused", "Paused.", {}, Outcome.RELEASED),
         ("its settings changed", "", {"sync_enabled": False}, Outcome.RELEASED),
     ],
 )

@@ -8,7 +8,6 @@ import pytest
 from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, DeletedRecordPolicy, TombstoneState
 from sync.connectors.base.board_items import Item
 from sync.kernel.messages import TombstoneReason
-from sync.models import QueuePause
 from sync.reconcile.deleted_records import (
     DeletedPlan,
     after_removal,
@@ -21,7 +20,6 @@ from sync.reconcile.deleted_records import (
     lost_edits,
     removal_write,
     tombstone_after,
-    wait_if_paused,
     wanted_bearer,
     wants_approval,
     wants_editors,
@@ -43,7 +41,6 @@ from tests.decide.builders import (
     item,
     let_go,
     mapping,
-    plain,
     removing,
 )
 
@@ -272,18 +269,6 @@ def test_an_item_that_is_being_linked_with_another_record_waits() -> None:
 # What must wait.
 
 
-@pytest.mark.parametrize(
-    ("facts", "direction"), [(deletion(), "to_monday"), (chosen("npd"), "to_monday"), (chosen("monday"), "to_npd")]
-)
-def test_what_would_be_written_in_a_paused_direction_waits(facts: DeletedFacts, direction: str) -> None:
-    pause = plain(QueuePause, direction=direction, paused_by="pat", paused_at=NOW, why="")
-    plan = wait_if_paused(decide(facts), {direction: pause})
-    assert (plan.ending.outcome, plan.ending.paused) == (Outcome.PAUSED, {direction})
-    assert (plan.item_removal, plan.restores, plan.new_state) == (None, False, None)
-    other = "to_npd" if direction == "to_monday" else "to_monday"
-    assert wait_if_paused(decide(facts), {other: pause}) == decide(facts)
-
-
 def approved(approvals: ApprovalFacts, *many: DeletedFacts) -> list[DeletedPlan]:
     return approve_removals([decide(facts) for facts in many], approvals)
 
@@ -442,7 +427,7 @@ def test_of_a_record_that_is_there_again_nothing_is_asked_counted_or_restored() 
         assert (found.restores, found.new_state, found.question, found.approval) == (False, None, None, None)
 
 
-def test_a_restore_waits_where_writing_to_npd_was_paused_since() -> None:
+def test_a_restore_waits_where_the_board_was_paused_since() -> None:
     plan = deleted_as_locked(decide(chosen("monday")), "Paused by Pat.", is_there=True)
     assert (plan.restores, plan.ending.outcome, plan.ending.detail) == (False, Outcome.RELEASED, "Paused by Pat.")
     other = decide(deletion(), ASK)

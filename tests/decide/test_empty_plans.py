@@ -10,11 +10,11 @@ from uuid import uuid4
 
 import pytest
 
-from sync.choices import QueueDirection, SyncDirection
+from sync.choices import SyncDirection
 from sync.connectors.base.board_items import Item
 from sync.kernel.conflict_store import KIND_FIELDS, OpenConflict
 from sync.merge import FieldSelection
-from sync.models import QueuePause, WriteLoop
+from sync.models import WriteLoop
 from sync.operations.detect.comparison import divergences
 from sync.reconcile.facts import ReceivedEvent, RecordFacts
 from sync.reconcile.pass_plan import Ask
@@ -109,21 +109,6 @@ def test_what_a_waiting_job_stands_for_is_no_reason_for_another() -> None:
     facts = replace(known(status="pending"), events=(EVENT,))
     assert not changed(facts, item(), jobs=[facts.id])
     assert changed(facts, CHAIR, jobs=[facts.id])
-
-
-def test_what_waits_for_a_pauses_end_has_its_job() -> None:
-    paused = {
-        "pauses": {
-            str(one): QueuePause(direction=one, paused_by="mary", why="", paused_at=NOW) for one in QueueDirection
-        }
-    }
-    first = World(records=[known({ROLE: "Chair"})], items={ITEM: item()}, facts=paused)
-    [one] = first.plan().records.values()
-    said = known({ROLE: "Chair"}, status="pending", blocked_fields=state_after(one, one.ledger, NOW)["blocked_fields"])
-    said.ledger.seen = {ROLE: [["Boss", "2026-11-19T00:00:00+00:00"]]}
-    assert changed(said, item(), facts=paused)
-    assert not changed(said, item(), jobs=[said.id], facts=paused)
-    assert changed(said, item(), jobs=[said.id])
 
 
 def test_a_choice_waits_to_be_carried_out() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from npd.models import Organization
 from sync.boards.sync_filter import FilterSide
-from sync.choices import BlockedCode, Cause, QueueDirection
+from sync.choices import BlockedCode, Cause
 from sync.connectors.base.board_items import Item
 from sync.merge import Action
 from sync.reconcile.board_filter import (
@@ -198,13 +198,10 @@ def test_a_push_by_name_is_left_out_too() -> None:
     assert filter_record(RECORDS, RecordPlan(pushed)).left_out
 
 
-@pytest.mark.parametrize(
-    ("code", "paused"), [(BlockedCode.PAUSED, {QueueDirection.TO_NPD}), (BlockedCode.APPROVAL, set[str]())]
-)
-def test_what_waits_for_a_pause_or_an_approval_is_taken_over_first(code: BlockedCode, paused: set[str]) -> None:
+def test_what_waits_for_an_approval_is_taken_over_first() -> None:
     fields = decide_fields(field_facts(remote={"role_title": "Chair"}))
-    waiting = fields.plans["role_title"].block(code, "It waits.")
-    held = replace(fields, plans={**fields.plans, "role_title": waiting}, paused=frozenset(paused))
+    waiting = fields.plans["role_title"].block(BlockedCode.APPROVAL, "It waits.")
+    held = replace(fields, plans={**fields.plans, "role_title": waiting})
     plan = RecordPlan(record_facts(shown=CHAIR), fields=held, leaving="It leaves.").end(Outcome.SETTLED)
     assert not left_after_write(ITEMS, plan, None).left_out
     assert left_after_write(ITEMS, replace(plan, fields=fields), None).left_out

@@ -232,12 +232,6 @@ def test_the_filter_leaves_items_and_records_out() -> None:
     assert short(decide_item(of_records, named(contact()))) == (ENDED, NOTHING, R.LEFT_OUT)
 
 
-def test_while_writing_to_npd_is_paused_it_goes_back() -> None:
-    plan = decide_item(context(pause="Paused by Pat."), facts())
-    assert short(plan) == (GOES_BACK, NOTHING, R.PAUSED)
-    assert plan.detail == "Paused by Pat."
-
-
 def test_the_record_gets_the_items_values() -> None:
     plan = decide_item(context(), facts())
     record = plan.record
@@ -388,7 +382,6 @@ def test_the_second_item_of_a_deletion_waits_for_the_first_of_the_same_pass() ->
 
 def test_records_are_read_for_items_that_do_not_wait() -> None:
     assert wants_records(context(), facts())
-    assert not wants_records(context(pause="Paused."), facts())
     assert not wants_records(context(), facts(an_item(state="archived")))
     assert not wants_records(context(), facts(unconfirmed_until=NOW))
     assert not wants_records(context(), facts(owner=plain(Organization, name="Acme")))
@@ -472,11 +465,6 @@ def test_what_a_person_chose_is_said_to_be_impossible_where_it_is() -> None:
         NOTHING,
         "It could not be linked. “Ann” now has another item.",
     )
-
-
-def test_a_pause_since_the_pass_began_lets_it_wait() -> None:
-    plan = item_as_locked(board(), decide_item(context(), BY_KEY), LockedItem(pause="Paused by Pat."))
-    assert (short(plan), plan.detail) == ((GOES_BACK, NOTHING, R.PAUSED), "Paused by Pat.")
 
 
 def test_what_the_database_takes_no_record_of_is_said_to_people_unless_it_has_one() -> None:

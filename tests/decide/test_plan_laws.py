@@ -13,7 +13,7 @@ import pytest
 from django.db.models import Model
 from hypothesis import given, settings
 
-from sync.choices import Cause, DeletedRecordPolicy, QueueDirection
+from sync.choices import Cause, DeletedRecordPolicy
 from sync.connectors.base.board_items import Item, Reading
 from sync.connectors.base.conversion import UnknownValue
 from sync.kernel.conflict_store import KIND_UNDO
@@ -104,8 +104,8 @@ def asks_each_question_once(plan: Plan) -> None:
 
 
 def nothing_is_sent_or_written_where_that_may_not_be(_world: Drawn, facts: PassFacts, plan: Plan) -> None:
-    """Ended, off, paused or against a direction; and whoever only reads the plan is told of what it does."""
-    pauses, changed = facts.pauses, changed_records(facts, plan, ())
+    """Ended, off or against a direction; and whoever only reads the plan is told of what it does."""
+    changed = changed_records(facts, plan, ())
     for key, one in plan.records.items():
         to_monday = {p.mapping.direction for p in one.plans.values() if p.send_raw is not None}
         to_npd = {p.mapping.direction for p in one.plans.values() if p.write_raw is not None}
@@ -115,20 +115,11 @@ def nothing_is_sent_or_written_where_that_may_not_be(_world: Drawn, facts: PassF
             assert {one.record.sync_direction, *to_npd}.isdisjoint({"none", "npd_to_monday"})
         if not one.record.may_sync and not one.facts.is_push_by_name:
             assert not any([writes(one), deletes(one), one.creates, one.link_to])
-        if one.is_open and QueueDirection.TO_MONDAY in pauses:
-            assert not any([sends(one), one.creates, one.unlink])
-        if one.outcome in (Outcome.OPEN, Outcome.SETTLED) and QueueDirection.TO_NPD in pauses:
-            assert not any([writes(one), deletes(one), one.unlink])
         asks = one.identity.question or one.removal or one.reason or one.log
         blocks = any(p.conflict or p.blocked_code for p in one.plans.values())
         if sends(one) or writes(one) or blocks or asks or one.creates or one.link_to or one.unlink:
             assert key in changed
-    assert not (QueueDirection.TO_NPD in pauses and [one for one in plan.items if one.act in GIVING])
-    assert not [
-        one
-        for one in plan.deleted.values()
-        if one.item_removal and (not one.is_open or QueueDirection.TO_MONDAY in pauses)
-    ]
+    assert not [one for one in plan.deleted.values() if one.item_removal and not one.is_open]
 
 
 # No person's value is nowhere: what was typed since both sides agreed stands on one of them, is asked about, or is said

@@ -10,13 +10,11 @@ from npd.models import Organization
 from sync.choices import ApprovalKind, ApprovalState, ColumnProblem, RemovedItemPolicy
 from sync.connectors.base.board_items import Item, Reading
 from sync.kernel.conflict_store import KIND_FIELDS, OpenConflict
-from sync.models import QueuePause
 from sync.reconcile.facts import RemovalFacts, Settings
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.pass_plan import LostUpdate, LostUpdates, Outcome, RecordAction, RecordPlan, RemovedItem
 from sync.reconcile.removed_items import (
     approve_deletions,
-    hold_if_paused,
     recreated,
     removal_of,
     removed_state,
@@ -30,7 +28,6 @@ from tests.decide.builders import (
     ITEM,
     NOW,
     TOM,
-    asked,
     at,
     base,
     board,
@@ -414,26 +411,7 @@ def test_a_new_item_that_can_not_be_made_cuts_no_quiet_time_short(policy: Remove
     assert not wants_obstacles(one_way, Settings(), NOW)
 
 
-# What must wait: pauses, and what a person didn't approve.
-
-
-@pytest.mark.parametrize(
-    ("policy", "direction"), [(CREATE, "to_monday"), (DELETE, "to_npd"), (UNLINK, "to_monday"), (UNLINK, "to_npd")]
-)
-def test_what_would_be_written_in_a_paused_direction_waits(policy: RemovedItemPolicy, direction: str) -> None:
-    known = removal()
-    pause = plain(QueuePause, direction=direction, paused_by="pat", paused_at=NOW, why="")
-    plan = hold_if_paused(decide(known, policy), {direction: pause})
-    assert (removed(plan).act, plan.ending.outcome, plan.unlink) == (NOTHING, Outcome.PAUSED, None)
-    assert not removed(plan).needs_answer
-    question = decide(known, ASK)
-    assert hold_if_paused(question, {direction: pause}) is question
-
-
-def test_a_question_that_is_open_stays_open_while_its_answer_waits() -> None:
-    known = removal(conflicts=(asked(),))
-    pause = plain(QueuePause, direction="to_npd", paused_by="pat", paused_at=NOW, why="")
-    assert removed(hold_if_paused(decide(known, DELETE), {"to_npd": pause})).needs_answer
+# What must wait: what a person didn't approve.
 
 
 def approved(approvals: ApprovalFacts, *many: RemovalFacts, policy: RemovedItemPolicy = DELETE) -> list[RecordPlan]:

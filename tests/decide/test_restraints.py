@@ -1,24 +1,16 @@
-"""What a plan may not write yet: paused directions, and clears over the limit, from facts alone."""
+"""What a plan may not write yet: clears over the limit, from facts alone."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
 
-from sync.choices import ApprovalKind, ApprovalState, BlockedCode, QueueDirection, SyncDirection
+from sync.choices import ApprovalKind, ApprovalState, BlockedCode, SyncDirection
 from sync.merge import Action, FieldSelection
-from sync.models import ApprovalRequest, QueuePause
+from sync.models import ApprovalRequest
 from sync.reconcile.field_plan import FieldFacts, decide_fields
-from sync.reconcile.restraints import (
-    ClearsPlan,
-    approval_verdicts,
-    decide_clears,
-    find_clears,
-    kinds_to_count,
-    without_paused,
-)
+from sync.reconcile.restraints import ClearsPlan, approval_verdicts, decide_clears, find_clears, kinds_to_count
 from sync.records.approvals import ApprovalFacts, ApprovalLimit
 from tests.decide.field_builders import board, chosen, field_facts
 
@@ -122,13 +114,3 @@ def test_what_a_person_chose_in_a_conflict_needs_no_second_approval() -> None:
     plans = decide_fields(given).plans
     assert plans["role_title"].send_raw == {"role_title": ""}
     assert list(find_clears(given.facts, plans.values())) == []
-
-
-def test_a_paused_direction_blocks_what_would_be_written_that_way_alone() -> None:
-    fields = decide_fields(field_facts({"role_title": "Mine"}, {"notes": "Theirs"}))
-    since = datetime(2026, 11, 23, 12, tzinfo=UTC)
-    pause = QueuePause(direction=QueueDirection.TO_MONDAY, paused_by="lead", why="", paused_at=since)
-    found = without_paused(fields, {QueueDirection.TO_MONDAY: pause})
-    assert found.plans["role_title"].blocked_code is BlockedCode.PAUSED
-    assert found.plans["notes"].write_raw == {"notes": "Theirs"}
-    assert found.paused == {QueueDirection.TO_MONDAY}

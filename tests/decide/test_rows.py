@@ -287,10 +287,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
             "filter.an_item_that_left_the_board_while_the_filter_left_it_out_stays_out",
         ),
         ("out, and a copy of its item bears its NPD ID", NEW_ITEM),
-        (
-            "leaves, but Monday's edits wait for a pause or an approval",
-            "filter.what_waits_for_a_pause_or_an_approval_is_taken_over_first",
-        ),
+        ("leaves, but Monday's edits wait for an approval", "filter.what_waits_for_an_approval_is_taken_over_first"),
         ("matches again", FILTERED),
         ("a condition can't be decided", FILTERED),
         ("pushed by name (*Sync now*)", "filter.a_push_by_name_is_left_out_too"),

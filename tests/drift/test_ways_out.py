@@ -407,7 +407,7 @@ def test_a_loop_is_told_and_sent_again_at_once(world: World, admin: Client, sett
     assert "After each of our writes, Monday user -4 writes another value" in text
     assert "Monday wins…" not in text
     html = admin.get(INBOX).content.decode()
-    assert f"/admin/npd/contact/{contact.pk}/change/#npd-pause-record" in html
+    assert f"/admin/npd/contact/{contact.pk}/change/#npd-sync-off" in html
     assert html.count("data-inbox-row") == 1
     asked(admin, retry)
     world.work()

@@ -163,22 +163,6 @@ def test_a_copy_is_left_alone_where_the_filter_changes_while_a_worker_has_it(wor
     assert (world.sandbox.item(copy)["values"]["npd_id"], world.calls("mutation")) == (str(contact.pk), writes)
 
 
-def test_a_conflict_stays_open_where_the_pair_that_is_to_leave_does_not_leave_yet(world: World) -> None:
-    contact = world.linked(role_title="Customer", notes="n")
-    only(world, ON_MONDAY, contact)
-    world.edit(contact, "notes", "theirs")
-    world.save(contact, notes="ours")
-    assert world.status(contact) == "conflict"
-    pauses.pause("dora", entity_type="contact", direction="to_npd")
-    world.edit(contact, "role_title", "Vendor")
-    world.save(contact, phone="+442079460019")
-    contact.refresh_from_db()
-    assert SyncConflict.objects.get().resolved_at is None
-    pauses.resume("dora", entity_type="contact", direction="to_npd")
-    world.work(contact)
-    assert (contact.sync_status, SyncConflict.objects.get().resolution_type) == ("disabled", "auto")
-
-
 def test_an_answer_of_a_record_that_leaves_closes_its_question(world: World) -> None:
     pat = world.administrator("pat")
     for name in ("A", "B"):

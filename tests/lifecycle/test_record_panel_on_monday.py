@@ -37,7 +37,7 @@ def words_of(response: Any) -> str:
 
 def test_edits_of_a_pause_flow_after_it_and_only_what_both_changed_is_asked_about(world: World, admin: Client) -> None:
     contact = world.linked("Ann", role_title="Buyer", notes="same", phone="+442079460018")
-    act(admin, contact, "pause", why="A repair on the board")
+    act(admin, contact, "sync_off")
     world.work()
     mutations = world.calls("mutation")
     world.edit(contact, "role_title", "Head")
@@ -46,7 +46,7 @@ def test_edits_of_a_pause_flow_after_it_and_only_what_both_changed_is_asked_abou
     world.hear(contact)
     assert (contact.role_title, world.status(contact)) == ("Buyer", "disabled")
     assert world.calls("mutation") == mutations
-    act(admin, contact, "resume")
+    act(admin, contact, "sync_on")
     world.work(contact)
     assert (contact.role_title, world.values(contact)["notes"]) == ("Head", "ours")
     assert SyncConflict.objects.get(resolved_at=None).conflict_fields == ["phone"]
@@ -77,7 +77,7 @@ def test_what_can_t_be_read_is_said_and_what_is_known_stands_below(world: World,
     assert "Monday was not read:" in text
     assert LogEntry.objects.latest("id").change_message.startswith("Monday was not read: ")
     assert "Role Buyer Buyer Buyer Synced" in text
-    act(admin, contact, "pause")
+    act(admin, contact, "sync_off")
     assert "Sync is off for this record, so its item is not read." in words_of(act(admin, contact, "read_monday"))
 
 

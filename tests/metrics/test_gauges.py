@@ -99,11 +99,6 @@ STATES: dict[str, tuple[Callable[[BoardLink], Any], str]] = {
     "everything is paused": (lambda link: paused(), "paused"),
     "the board is paused": (lambda link: paused(entity_type="contact"), "paused"),
     "another board is paused": (lambda link: paused(entity_type="organization"), ""),
-    "one direction is paused": (lambda link: paused(direction="to_monday"), ""),
-    "both directions are paused": (
-        lambda link: (paused(direction="to_monday"), paused(direction="to_npd", entity_type="contact")),
-        "paused",
-    ),
     "the day is used up": (lambda link: spent(day_limit=200, day=sync_now().date(), day_calls=199), "allowance"),
     "the minute is used up": (
         lambda link: spent(minute_limit=100, minute_calls=100, minute_ends=after(seconds=40)),

@@ -94,14 +94,6 @@ def test_a_row_is_young_again_when_its_board_could_not_be_worked_before(client: 
     assert reasons(client) == []
 
 
-def test_a_paused_direction_keeps_only_its_own_rows_from_being_due(client: Client, link: BoardLink) -> None:
-    QueuePause.objects.create(paused_by="mary", direction="to_monday")
-    overdue(direction="to_monday")
-    assert reasons(client) == []
-    overdue(direction="to_npd")
-    assert len(reasons(client)) == 1
-
-
 def lost_create() -> None:
     """A record's create has no answer, and its next row waits for what became of it."""
     entity_id = uuid.uuid4()
@@ -125,10 +117,10 @@ def test_a_create_without_an_answer_is_nobodys_to_settle_while_its_column_is_gon
     assert len(reasons(client)) == 1
 
 
-def test_a_create_without_an_answer_waits_while_writing_to_monday_is_paused(client: Client, link: BoardLink) -> None:
+def test_a_create_without_an_answer_waits_while_its_board_is_paused(client: Client, link: BoardLink) -> None:
     lost_create()
-    pause = QueuePause.objects.create(paused_by="mary", direction="to_monday", entity_type="organization")
+    pause = QueuePause.objects.create(paused_by="mary", entity_type="organization")
     assert len(reasons(client)) == 1
     pause.delete()
-    QueuePause.objects.create(paused_by="mary", direction="to_monday")
+    QueuePause.objects.create(paused_by="mary")
     assert reasons(client) == []

@@ -14,7 +14,6 @@ from sync.connectors.base.errors import ConnectionLost
 from sync.limits import BlockedKind, Grant, Wait, breaker, grant, monday_account, quota
 from sync.limits.rate_limits import Quota
 from sync.models import BoardLink, MondayAccount
-from sync.outbox import pauses
 from sync.records import availability
 from tests.admin import states
 from tests.metrics.test_gauges import changes_are_gathered, noon
@@ -54,28 +53,6 @@ def test_of_two_errors_the_one_that_lasts_longer_gives_the_reason_and_the_time(o
     assert found.reason_code is kind is availability.overview().by_type["contact"].reason_code
     assert found.detail.startswith("The board" if kind is BlockedKind.BLOCKED else "Monday asks")
     assert f"{found.until:%H:%M}" in found.detail
-
-
-def test_a_paused_direction_of_a_board_that_gathers_says_the_pause(gathering: None) -> None:
-    pauses.pause("ann", entity_type="contact", direction="to_monday")
-    found = availability.of("contact")
-    assert found.reason_code is BlockedKind.BATCHING
-    assert GATHERS in found.waiting_reason
-    assert "by ann" in found.waiting_reason
-    assert found.blocked_reason == ""
-    assert found.toward("to_npd") == found
-    toward = found.toward("to_monday")
-    assert (toward.reason_code, toward.until) == (BlockedKind.PAUSED, None)
-    assert "by ann" in toward.detail
-    assert GATHERS not in toward.detail
-
-
-def test_what_is_wrong_with_a_board_comes_before_a_paused_direction() -> None:
-    BoardLink.objects.update(blocked_until=sync_now() + timedelta(minutes=1), blocked_reason="The board was archived.")
-    pauses.pause("ann", direction="to_monday")
-    found = availability.of("contact")
-    assert found.reason_code is BlockedKind.BLOCKED
-    assert found.toward("to_monday") == found.toward("to_npd") == found
 
 
 def test_a_worker_is_told_what_the_pages_say(gathering: None) -> None:

@@ -17,7 +17,7 @@ from sync.choices import Cause, Priority
 from sync.connectors.monday import board_structure
 from sync.kernel.messages import Conflict
 from sync.models import BoardLink, FieldMapping, SetupDraft, SyncMetadata, SyncQueue, UnmatchedItem
-from sync.operations.record_requests import resume_record
+from sync.operations.record_requests import turn_sync_on
 from sync.operations.setup import plan, run
 from sync.operations.setup.fields import SETTINGS_KEY, settings_snapshot, stored_choices
 from sync.outbox.queue_rows import enqueue_many
@@ -305,7 +305,7 @@ def test_two_records_that_are_like_one_item_both_stay_safe(wizard: Wizard) -> No
     for record in both:
         record.refresh_from_db()
         assert (record.sync_enabled, record.monday_id) == (False, None)
-        resume_record(record)
+        turn_sync_on(record)
     wizard.drain()
     assert [one["id"] for one in wizard.monday.items()] == [item]
     assert set(Contact.objects.values_list("sync_status", flat=True)) == {"conflict"}

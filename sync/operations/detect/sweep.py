@@ -395,6 +395,6 @@ def _unfinished_lines(spec: EntitySpec, started: datetime) -> list[str]:
         example = (waiting.first() or failed.first()).error_message  # type: ignore[union-attr]
         lines.append(f"{registry.count_of_type(count, spec.entity_type)} could not be synced. For example: {example}")
     if count := unreached.count():
-        reason = availability.of(spec.entity_type).waiting_reason or "Run `manage.py sync_reconcile` again."
+        reason = availability.of(spec.entity_type).detail or "Run `manage.py sync_reconcile` again."
         lines.append(f"Not reached: {registry.count_of_type(count, spec.entity_type)}. {reason}")
     return lines

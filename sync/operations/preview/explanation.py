@@ -18,7 +18,7 @@ from sync.kernel.humanize import quote, timestamp
 from sync.models import ApprovalRequest, Decision, Intent, IntentState, SyncedModel, SyncQueue, Tombstone, WriteLoop
 from sync.operations.preview import VALUE_LENGTH, change_act
 from sync.operations.preview.live_reading import LiveReading, read_item
-from sync.outbox.pauses import pause_reason, pauses_by_direction
+from sync.outbox.pauses import active_pause, pause_sentence
 from sync.records.approvals import OPEN_REQUEST_STATES
 from sync.records.causes import causes_by_decision, causes_text
 from sync.registry import EntitySpec
@@ -169,7 +169,8 @@ def _job_line(job: SyncQueue) -> str:
         return f"Job #{job.pk} is in progress."
     if job.status == QueueStatus.FAILED:
         return f"Job #{job.pk} failed after {job.attempts} attempts. {reason}".rstrip()
-    paused = pause_reason(pauses_by_direction(job.entity_type), job.direction)
+    pause = active_pause(job.entity_type)
+    paused = pause_sentence(pause) if pause else ""
     until = "." if paused else f" until {timestamp(job.next_retry)}."
     return " ".join(filter(None, (f"Job #{job.pk} is pending{until}", paused, reason)))
 

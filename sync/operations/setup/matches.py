@@ -270,12 +270,12 @@ class _DraftComparison:
     def _planned(
         self, claims: Sequence[Claim], given: Mapping[UUID, SyncedModel] = MappingProxyType({})
     ) -> tuple[PassFacts, Plan]:
-        """What a pass over these would find and do once nothing is paused: a pause only defers it.
+        """What a pass over these would find and do.
 
         `given` are records as they are once a person has linked them.
         """
         try:
-            known = replace(claimed(self.board, claims, given), pauses={}, related=self.related)
+            known = replace(claimed(self.board, claims, given), related=self.related)
             facts, plan = self.listed.gather(known)
         except Unread as unread:
             raise unread.error from unread
