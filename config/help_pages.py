@@ -117,7 +117,8 @@ RECORD = "what-does-a-records-page-say"
 EMERGENCY = "howto/when-something-is-wrong"
 WORK = (
     "howto/work-through-the-inbox", "howto/resolve-conflicts", "howto/fix-blocked-fields", RECORDS,
-    "howto/import-contacts", "howto/be-notified", "howto/sign-in-safely", "howto/export-or-erase-a-person", "guarantees",
+    "howto/import-contacts", "howto/be-notified", "howto/sign-in-safely", "howto/export-or-erase-a-person",
+    "guarantees",
 )  # fmt: skip
 SET_UP = (
     "connect-monday", "howto/set-up-with-the-wizard", "howto/decide-what-is-synced", "howto/who-may-do-what",
