@@ -101,13 +101,13 @@ LISTED = ("howto/*.md", "reference/*.md", "connect-monday.md", "guarantees.md")
 SERVED = (*LISTED, "decisions/*.md")
 """What the listed pages lead to is there, too."""
 GLOSSARY = "glossary.md"
-RECORDS, START = "howto/find-and-export", ""
+RECORDS, START = "howto/import-and-export", ""
 RECORD = "what-does-a-records-page-say"
 """The part of that about the pages of one record."""
 EMERGENCY = "howto/when-something-is-wrong"
 WORK = (
     "howto/work-through-the-inbox", "howto/resolve-conflicts", "howto/fix-blocked-fields", RECORDS,
-    "howto/import-contacts", "howto/be-notified", "howto/sign-in-safely", "howto/export-or-erase-a-person",
+    "howto/import-and-export", "howto/be-notified", "howto/sign-in-safely", "howto/export-or-erase-a-person",
     "guarantees",
 )  # fmt: skip
 SET_UP = (
@@ -136,8 +136,6 @@ PAGES = (
     ("sync/ignoreditem/", "howto/work-through-the-inbox"),
     ("sync/apitoken/", "howto/make-api-tokens"),
     ("sync/", "reference/tables"),
-    ("npd/contact/import/", "howto/import-contacts"),
-    ("npd/organization/import/", "howto/import-contacts"),
     ("auth/", "howto/who-may-do-what"),
     ("password_change/", "howto/who-may-do-what"),
     ("django_celery_beat/", "howto/run-on-real-servers"),
