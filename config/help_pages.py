@@ -47,18 +47,13 @@ BOARD_STATES = (
 WORDS = (
     ("Activity", "What was synced, by whom and what triggered it; most entries can be undone."),
     ("API quota", "The calls that Monday allows your account a day and a minute."),
-    ("API writes", "The calls with which NPD Sync changed something on Monday, and their outcome."),
     ("Approvals", "Bulk deletions: more deleted records or emptied fields than usual, which wait for your yes or no."),
-    ("Attempt", "One try of a job; after a failure the next attempt is made later, five in all."),
     ("Blocked", "A field that can't be synced until somebody acts; the other fields of the record are synced."),
-    ("Cancel, Discard", "To close a pending job, or a failed one, without a sync."),
-    ("Check for missed changes", "NPD Sync asks Monday what changed, in case a webhook did not arrive."),
     ("Conflict", "Both sides changed the same field differently since the last sync; nothing is overwritten."),
     ("Deleted records", "What was deleted in NPD; it can be restored for 30 days."),
     ("Difference", "A value that differs on both sides although the record says Synced; there should be none."),
     ("Direction", "Which way a record or field is synced: both ways, one way only, or none."),
     ("Filter", "Which records and items of a board are synced; what it leaves out stays as it is on both sides."),
-    ("Ignored items", "Items that somebody told NPD Sync to leave alone; they never become records."),
     ("Item", "A row of a Monday board, the counterpart of a record."),
     ("Job", "A change that is to be synced: Pending, In progress, Done or Failed."),
     ("Kept different", "A value that somebody left different on both sides on purpose; it is not sent."),
@@ -68,18 +63,13 @@ WORDS = (
     ("Match key", "The field by which records and items find each other: a contact's email, an organization's name."),
     ("Overwritten edit", "Somebody's edit on the board that a value from NPD replaced at the same moment."),
     ("Possible duplicate", "Two records or items that may be the same person; you decide."),
-    ("Record", "A contact or an organization in NPD."),
     ("Rejected by Monday", "A value that Monday does not accept; correct it, use Monday's, or keep both different."),
     (
         "Removed on Monday",
         "Somebody archived, deleted or moved the item of a record; the record stays until that is answered.",
     ),
-    ("Rule", "What happens in a conflict of a field: ask, NPD wins, Monday wins, the newer edit wins."),
-    ("Sync state", "What is known of a record's sync, with the last synced values; for technical questions."),
     ("Unmatched items", "Items on a board that no record belongs to yet."),
     ("Update loop", "A field that somebody on the board, mostly an automation, overwrites after each sync."),
-    ("Verification", "Synced records are compared on both sides every night, to prove that they are the same."),
-    ("Webhook", "Monday's message that something on a board has changed."),
 )
 
 SECTIONS = (("A record is", RECORD_STATES), ("A board is", BOARD_STATES), ("Words", WORDS))
@@ -111,13 +101,14 @@ LISTED = ("howto/*.md", "reference/*.md", "connect-monday.md", "guarantees.md")
 SERVED = (*LISTED, "decisions/*.md")
 """What the listed pages lead to is there, too."""
 GLOSSARY = "glossary.md"
-RECORDS, START = "howto/find-and-export", ""
+RECORDS, START = "howto/import-and-export", ""
 RECORD = "what-does-a-records-page-say"
 """The part of that about the pages of one record."""
 EMERGENCY = "howto/when-something-is-wrong"
 WORK = (
     "howto/work-through-the-inbox", "howto/resolve-conflicts", "howto/fix-blocked-fields", RECORDS,
-    "howto/import-contacts", "howto/be-notified", "howto/sign-in-safely", "howto/export-or-erase-a-person", "guarantees",
+    "howto/import-and-export", "howto/be-notified", "howto/sign-in-safely", "howto/export-or-erase-a-person",
+    "guarantees",
 )  # fmt: skip
 SET_UP = (
     "connect-monday", "howto/set-up-with-the-wizard", "howto/decide-what-is-synced", "howto/who-may-do-what",
@@ -145,8 +136,6 @@ PAGES = (
     ("sync/ignoreditem/", "howto/work-through-the-inbox"),
     ("sync/apitoken/", "howto/make-api-tokens"),
     ("sync/", "reference/tables"),
-    ("npd/contact/import/", "howto/import-contacts"),
-    ("npd/organization/import/", "howto/import-contacts"),
     ("auth/", "howto/who-may-do-what"),
     ("password_change/", "howto/who-may-do-what"),
     ("django_celery_beat/", "howto/run-on-real-servers"),

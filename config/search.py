@@ -28,7 +28,6 @@ from django.views.decorators.http import require_GET
 from config.help_pages import help_pages
 from config.navigation import RECORDS, sections
 from sync import registry
-from sync.admin.list_exports import EXPORT_RIGHT
 from sync.choices import QueueStatus
 from sync.kernel.db import LONGEST_SEARCH, misspelt_pattern, typed_phone_digits, unmarked_pattern
 from sync.kernel.humanize import count_with_noun, one_line, shorten
@@ -313,9 +312,9 @@ def _commands(request: HttpRequest) -> Iterator[Hit]:
             if lists.has_add_permission(request):
                 yield Hit(f"Add {opts.verbose_name}", "", "add", reverse(f"{stem}_add"))
             if hasattr(lists, "has_import_permission") and lists.has_import_permission(request):
-                url = reverse(f"{stem}_import_file")
+                url = reverse(f"{stem}_import")
                 yield Hit(f"Import {opts.verbose_name_plural}", "CSV or XLSX", "upload_file", url)
-            if hasattr(lists, "export_columns") and request.user.has_perm(EXPORT_RIGHT):
+            if hasattr(lists, "has_export_permission") and lists.has_export_permission(request):
                 yield Hit(f"Export {opts.verbose_name_plural}", "CSV or XLSX", "download", reverse(f"{stem}_export"))
     if is_allowed(request.user, QueueAction.RETRY) and _admin_of(request, SyncQueue):
         yield from _sync_commands()
