@@ -485,12 +485,6 @@ def record_link(entity_type: str, entity_id: UUID | None, names: dict[RecordKey,
     return format_html('<a class="npd-link" href="{}">{}</a>', url, name) if url else name
 
 
-def record_name_of(row: Any) -> str:
-    """Return the name of a row's record, as its page has fetched it; empty where there is no such record."""
-    key = _uuid(row.entity_id)
-    return str(row.page_names.get((row.entity_type, key), "")) if key else ""
-
-
 class DeletedName(str):
     """What a deleted record was called, and that it is; `url` is where it can be restored, for who may see that."""
 
