@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -41,11 +42,13 @@ from sync.models import (
     SyncedModel,
     SyncMetadata,
     Tombstone,
+    UnmatchedItem,
     Verification,
     WebhookEvent,
 )
 from sync.outbox.claim import acquire
 from sync.records import availability
+from sync.records.authors import MAX_NAME_LENGTH
 
 log = structlog.get_logger(__name__)
 
@@ -132,14 +135,17 @@ class Person:
         for model in apps.get_models(include_auto_created=True):
             condition = self._condition(model)
             if condition is not None:
-                yield model._base_manager.filter(condition)
+                rows = model._base_manager.filter(condition)
+                yield _log_of(rows)
+                yield rows
         # Other records' activity, where a relation led here, and comparisons of many records quote the id.
         activity = Decision.objects.annotate(quoted=Cast("values", TextField())).exclude(entity_id=self.id)
         yield activity.filter(quoted__contains=str(self.id))
         comparisons = Verification.objects.annotate(quoted=Cast("details", TextField()))
         yield comparisons.filter(quoted__contains=str(self.id))
-        # What people are notified of names the record by its name alone.
+        # What people are notified of, and the log of an item that was unmatched, name the record by its name alone.
         yield Incident.objects.filter(entity_type=self.entity_type, name=self.name[:255])
+        yield _log_lines(UnmatchedItem).filter(object_repr=self.name[:MAX_NAME_LENGTH])
 
     def _condition(self, model: type[Model]) -> Q | None:
         """Return which rows of a table bear the record's id or, where they name no record, an item's."""
@@ -157,6 +163,18 @@ class Person:
         return of_record | Q(**{f"{owner.attname}__isnull": True, f"{item.attname}__in": self.items})
 
 
+def _log_lines(model: type[Model]) -> QuerySet[LogEntry]:
+    """Return what the admin's log has of a table."""
+    return LogEntry.objects.filter(
+        content_type__app_label=model._meta.app_label, content_type__model=model._meta.model_name
+    )
+
+
+def _log_of(rows: QuerySet[Any]) -> QuerySet[LogEntry]:
+    """Return what the admin's log has of these rows: of a conflict it names the record and the chosen values."""
+    return _log_lines(rows.model).filter(object_id__in=[str(key) for key in rows.values_list("pk", flat=True)])
+
+
 def export(person: Person) -> dict[str, Any]:
     """Return what the database holds of a person, as JSON values."""
     tables: dict[str, list[dict[str, Any]]] = {}
@@ -170,8 +188,10 @@ def export(person: Person) -> dict[str, Any]:
 
 def counts(person: Person) -> list[tuple[str, int]]:
     """Return how many rows of which kind an erasure deletes or empties."""
-    found = [(str(rows.model._meta.verbose_name_plural), rows.count()) for rows in person.rows()]
-    return [(label, number) for label, number in found if number]
+    numbers: Counter[str] = Counter()
+    for rows in person.rows():
+        numbers[str(rows.model._meta.verbose_name_plural)] += rows.count()
+    return [(label, number) for label, number in numbers.items() if number]
 
 
 def erase(person: Person, *, delete_items: bool) -> int:

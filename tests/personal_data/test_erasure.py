@@ -13,11 +13,14 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 
+from conflicts.models import SyncConflict
+from conflicts.resolution import current_values, resolve
 from npd.models import Contact, Organization
 from npd.personal_data import Person, counts, erase, export
 from sync.kernel.messages import Conflict, RestoreError
-from sync.models import BoardLink, IgnoredItem, Incident, Intent, SyncMetadata, Tombstone, WebhookEvent
+from sync.models import BoardLink, IgnoredItem, Incident, Intent, SyncMetadata, Tombstone, UnmatchedItem, WebhookEvent
 from sync.outbox.claim import acquire
+from sync.records.authors import log_action
 from sync.records.tombstones import restore_by_person
 from tests.admin.forms import values_of
 from tests.support.world import World, mail
@@ -75,6 +78,10 @@ def lived(world: World, dora: User) -> Contact:
     browser = world.browser(dora)
     form = values_of(browser.get(page), "contact_form") | {"email": EMAIL, "notes": "prefers calls at ten", "_save": ""}
     assert browser.post(page, form).status_code == 302
+    conflict = SyncConflict.objects.get(entity_id=contact.pk, resolved_at=None)
+    resolve(conflict.pk, by=dora, resolution_type="keep_npd", seen=current_values(conflict))
+    UnmatchedItem.objects.create(entity_type="contact", item_id=str(contact.monday_id), name=f"{NAME} (work)")
+    log_action(dora, UnmatchedItem.objects.get(), "Asked to link it.")
     contact.refresh_from_db()
     return contact
 
@@ -85,6 +92,8 @@ def test_after_an_erasure_no_row_of_any_table_holds_a_value_of_the_person(world:
     tables = {column.split(".")[0] for column in columns_with_traces()}
     assert {"contacts", "npd_contactevent", "sync_metadata", "sync_webhook_events", "sync_conflicts"} <= tables
     assert {"sync_intents", "sync_decisions", "sync_incidents", "django_admin_log"} <= tables
+    logged = set(LogEntry.objects.filter(object_repr__contains=NAME).values_list("content_type__model", flat=True))
+    assert logged == {"contact", "syncconflict", "unmatcheditem"}
 
     content = export(person_of(contact))
     assert content["record"]["email"] == EMAIL
