@@ -179,3 +179,10 @@ document.addEventListener("keydown", (event) => {
   if (event.key !== "?" || isTyping || document.querySelector("#npd-inbox-help")) return;
   document.querySelector(".npd-words-link")?.click();
 });
+
+// Unfold's search box doesn't say to a screen reader that it is one.
+document.addEventListener("DOMContentLoaded", () => {
+  const box = document.querySelector("[x-data='searchCommand()']");
+  box?.setAttribute("role", "dialog");
+  box?.setAttribute("aria-label", "Search");
+});

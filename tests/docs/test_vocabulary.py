@@ -93,8 +93,6 @@ ALLOWED = {
     # A folder.
     "sync/admin/notification_pages.py": ("var/mail",),
     "npd/accounts/invitations.py": ("var/mail",),
-    # Found by this word, too.
-    "config/search.py": ('also="Log out"', "Log out"),
     # Names of classes.
     "sync/models/__init__.py": ("Tombstone",),
     # A function of the example.
