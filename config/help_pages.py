@@ -31,10 +31,7 @@ RECORD_STATES = (
     ("Pending", "A change is on its way to the other side."),
     (
         "Needs attention",
-        (
-            "It can't be synced until somebody acts: a conflict, a rejected or blocked value, a failed job, an item "
-            "removed on Monday, a question."
-        ),
+        "It can't be synced until somebody acts: a conflict, a blocked value, a failed job, a question.",
     ),
     ("Sync off", "Its sync or direction is off, or the board's filter leaves it out: both sides keep what they have."),
     ("Paused", "Somebody paused its board; what changes meanwhile is synced after the resume."),
@@ -54,26 +51,14 @@ WORDS = (
     ("Approvals", "Bulk deletions: more deleted records or emptied fields than usual, which wait for your yes or no."),
     ("Attempt", "One try of a job; after a failure the next attempt is made later, five in all."),
     ("Blocked", "A field that can't be synced until somebody acts; the other fields of the record are synced."),
-    ("Board", "The Monday board that is kept the same as a list of records in NPD."),
-    (
-        "Cancel, Discard",
-        "To close a pending job, or a failed one, without a sync; a set-up or an import is discarded, too.",
-    ),
-    (
-        "Check for missed changes",
-        "NPD Sync asks Monday what changed, in case a webhook did not arrive; it runs every few minutes.",
-    ),
+    ("Cancel, Discard", "To close a pending job, or a failed one, without a sync."),
+    ("Check for missed changes", "NPD Sync asks Monday what changed, in case a webhook did not arrive."),
     ("Conflict", "Both sides changed the same field differently since the last sync; nothing is overwritten."),
-    ("Conflict rule", "What happens in a conflict of a field: ask, NPD wins, Monday wins, the newer edit wins."),
     ("Deleted records", "What was deleted in NPD; it can be restored for 30 days."),
     ("Difference", "A value that differs on both sides although the record says Synced; there should be none."),
-    (
-        "Direction",
-        "Which way a record or field is synced: both ways, one way only, or none (a record's state is Sync off then).",
-    ),
+    ("Direction", "Which way a record or field is synced: both ways, one way only, or none."),
     ("Filter", "Which records and items of a board are synced; what it leaves out stays as it is on both sides."),
-    ("Ignored items", "Items that somebody told NPD Sync to leave alone, by Ignore; they never become records."),
-    ("Inbox", "All that needs attention, in one list: grouped by cause, with what can be done."),
+    ("Ignored items", "Items that somebody told NPD Sync to leave alone; they never become records."),
     ("Item", "A row of a Monday board, the counterpart of a record."),
     ("Job", "A change that is to be synced: Pending, In progress, Done or Failed."),
     ("Kept different", "A value that somebody left different on both sides on purpose; it is not sent."),
@@ -82,19 +67,15 @@ WORDS = (
     ("Mapping", "Which field of a record is which column of the board."),
     ("Match key", "The field by which records and items find each other: a contact's email, an organization's name."),
     ("Overwritten edit", "Somebody's edit on the board that a value from NPD replaced at the same moment."),
-    ("Notification", "A message by email, Slack or Teams about what needs attention; everybody chooses how often."),
     ("Possible duplicate", "Two records or items that may be the same person; you decide."),
-    ("Preview", "What would be written, and what it costs, before anything is."),
     ("Record", "A contact or an organization in NPD."),
-    ("Reject", "To say no to a bulk deletion: what would be lost is kept."),
     ("Rejected by Monday", "A value that Monday does not accept; correct it, use Monday's, or keep both different."),
     (
         "Removed on Monday",
         "Somebody archived, deleted or moved the item of a record; the record stays until that is answered.",
     ),
-    ("Resolve", "To decide a conflict: use NPD, use Monday, use both, or type a value."),
+    ("Rule", "What happens in a conflict of a field: ask, NPD wins, Monday wins, the newer edit wins."),
     ("Sync state", "What is known of a record's sync, with the last synced values; for technical questions."),
-    ("Trigger", "What started a sync: a save in NPD, an edit on Monday, a person's click, a check or a retry."),
     ("Unmatched items", "Items on a board that no record belongs to yet."),
     ("Update loop", "A field that somebody on the board, mostly an automation, overwrites after each sync."),
     ("Verification", "Synced records are compared on both sides every night, to prove that they are the same."),
@@ -135,13 +116,13 @@ RECORD = "what-does-a-records-page-say"
 """The part of that about the pages of one record."""
 EMERGENCY = "howto/when-something-is-wrong"
 WORK = (
-    "howto/read-sync-health", "howto/work-through-the-inbox", "howto/resolve-conflicts", "howto/fix-blocked-fields",
-    "howto/find-unmatched-items", RECORDS, "howto/exclude-a-record", "howto/import-contacts", "howto/be-notified",
-    "howto/sign-in-safely", "howto/export-or-erase-a-person", "guarantees",
+    "howto/work-through-the-inbox", "howto/resolve-conflicts", "howto/fix-blocked-fields", RECORDS,
+    "howto/import-contacts", "howto/be-notified", "howto/sign-in-safely", "howto/export-or-erase-a-person",
+    "guarantees",
 )  # fmt: skip
 SET_UP = (
-    "connect-monday", "howto/set-up-with-the-wizard", "howto/load-a-board", "howto/who-may-do-what",
-    "howto/change-a-fields-rule-or-direction", "howto/sync-only-some-records", "reference/columns", "reference/merge",
+    "connect-monday", "howto/set-up-with-the-wizard", "howto/decide-what-is-synced", "howto/who-may-do-what",
+    "reference/columns", "reference/merge",
 )  # fmt: skip
 """What people read who work with it, in the order of a day, and who set it up; the rest is for who runs it or writes
 programs."""
@@ -153,16 +134,16 @@ PAGES = (
     ("two-factor/", "howto/sign-in-safely"),
     ("sessions/", "howto/sign-in-safely"),
     ("settings/", "howto/who-may-do-what"),
-    ("sync/unmatcheditem/", "howto/find-unmatched-items"),
+    ("sync/unmatcheditem/", "howto/work-through-the-inbox"),
     ("sync/notificationreceiver/", "howto/be-notified"),
     ("sync/approvalrequest/", "howto/fix-blocked-fields"),
     ("sync/syncqueue/", "howto/steer-the-queue"),
     ("sync/boardlink/set-up/", "howto/set-up-with-the-wizard"),
-    ("sync/boardlink/", "howto/change-a-fields-rule-or-direction"),
+    ("sync/boardlink/", "howto/decide-what-is-synced"),
     ("sync/mondayaccount/", "connect-monday"),
-    ("sync/decision/", "howto/read-sync-health"),
-    ("sync/tombstone/", "howto/read-sync-health"),
-    ("sync/ignoreditem/", "howto/read-sync-health"),
+    ("sync/decision/", "howto/work-through-the-inbox"),
+    ("sync/tombstone/", "howto/work-through-the-inbox"),
+    ("sync/ignoreditem/", "howto/work-through-the-inbox"),
     ("sync/apitoken/", "howto/make-api-tokens"),
     ("sync/", "reference/tables"),
     ("npd/contact/import/", "howto/import-contacts"),
@@ -180,7 +161,7 @@ def help_url(request: HttpRequest) -> str:
     index = reverse("admin:index")
     inside = request.path.removeprefix(index)
     if not inside:
-        return reverse("npd-help", args=["howto/read-sync-health"])
+        return reverse("npd-help", args=["howto/work-through-the-inbox"])
     name = next((name for start, name in PAGES if inside.startswith(start)), None)
     if name is None:  # app/model/, then whatever of a list, or the id of a record and what of it
         part = f"#{RECORD}" if inside.count("/") > 3 else ""

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
-from django.db import IntegrityError
+from django.db import DataError, IntegrityError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from drf_standardized_errors.handler import ExceptionHandler
 from drf_standardized_errors.types import CLIENT_ERROR, SERVER_ERROR, VALIDATION_ERROR
@@ -56,6 +56,8 @@ class ApiExceptionHandler(ExceptionHandler):
     def convert_known_exceptions(self, exc: Exception) -> Exception:
         if isinstance(exc, RequestDataTooBig):
             return TooLarge()
+        if isinstance(exc, DataError):
+            return exceptions.ParseError("A value is out of the range that can be stored.", code="out_of_range")
         # A constraint that is broken after validation is somebody else's write at the same moment; so is a deadlock.
         if isinstance(exc, IntegrityError) or gave_way(exc):
             return Refused(Conflict(CHANGED_AT_ONCE))

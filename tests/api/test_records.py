@@ -116,7 +116,7 @@ def test_an_id_that_is_none_answers_404(api: APIClient) -> None:
         assert answer.status_code == 404
 
 
-@pytest.mark.parametrize("method", ["get", "patch", "put", "delete"])
+@pytest.mark.parametrize("method", ["patch", "put", "delete"])
 def test_a_record_is_found_without_the_last_slash_too(api: APIClient, contact: Contact, method: str) -> None:
     answer = getattr(api, method)(url_of(contact).rstrip("/"), {"name": "Grace"})
     assert answer.status_code == (204 if method == "delete" else 200)

@@ -14,6 +14,7 @@ from rest_framework.test import APIClient
 from npd.models import Contact, Organization
 from sync.models import Tombstone
 from sync.records.tombstones import restore_by_person
+from tests.api.conftest import code_of
 
 CONTACTS, ORGANIZATIONS = "/api/v1/contacts/", "/api/v1/organizations/"
 
@@ -63,6 +64,16 @@ def test_records_of_one_moment_come_once_each(api: APIClient, paging: str) -> No
         found += [record["id"] for record in page["results"]]
         address = page["next"]
     assert (len(found), len(set(found))) == (7, 7)
+
+
+def test_what_is_no_time_is_refused(api: APIClient) -> None:
+    for wrong in ("yesterday", "2026-02-30T10:00:00Z", "24:61"):
+        assert api.get(CONTACTS, {"updated_since": wrong}).status_code == 400
+
+
+def test_an_offset_that_the_standard_has_and_postgresql_does_not_is_no_failure_of_ours(api: APIClient) -> None:
+    answer = api.get(CONTACTS, {"updated_since": "2026-01-01T22:44:31-21:27"})
+    assert (answer.status_code, code_of(answer)) == (400, "out_of_range")
 
 
 def test_both_lists_have_an_index_for_it(db: None) -> None:

@@ -68,13 +68,15 @@ def nothing_is_planned_twice(world: Drawn, _facts: PassFacts, plan: Plan) -> Non
 
 def gives_each_item_to_one_record_and_takes_none_that_it_gives(world: Drawn, plan: Plan) -> None:
     answers = [one for one in plan.answers if one.done and one.answer.kind in (AnswerKind.LINK, AnswerKind.MERGE)]
-    given_to: set[Any] = {(one.record.monday_id, key) for key, one in plan.records.items() if one.record.monday_id}
+    merged = [one.answer.made_id for one in answers if one.answer.kind is AnswerKind.MERGE]
+    # A record that becomes one with another is gone before anything is read, and its item is free.
+    left = {key: one.record for key, one in plan.records.items() if key not in merged}
+    given_to: set[Any] = {(record.monday_id, key) for key, record in left.items() if record.monday_id}
     new = [(one.link_to, key) for key, one in plan.records.items() if one.link_to]
     new += [(one.facts.item_id, one.record.pk) for one in plan.items if one.act in GIVING and one.record]
     given_to |= {(one.answer.item_id, one.answer.record_id) for one in answers if one.answer.kind is AnswerKind.LINK}
     assert not [item for item, times in Counter(item for item, _ in {*given_to, *new}).items() if times > 1]
     assert not [key for key, times in Counter(key for _, key in set(new)).items() if times > 1]
-    merged = [one.answer.made_id for one in answers if one.answer.kind is AnswerKind.MERGE]
     assert len(merged) == len(set(merged))
     assert not set(merged) & {key for _, key in new}
     taken = {str(one.facts.tombstone.monday_id) for one in plan.open_deleted if one.item_removal}

@@ -110,7 +110,7 @@ def test_the_processes_run_as_in_the_procfile_and_as_make_run_starts_them(compos
 
 
 def test_a_worker_is_given_the_time_that_its_longest_call_may_take(compose: dict[str, Any]) -> None:
-    """It ends after the call in the air; see docs/decisions/0004-time-schedule-and-stopping.md."""
+    """It ends after the call in the air; see docs/decisions/0003-one-worker-per-board.md."""
     given = seconds(compose["services"]["worker"]["stop_grace_period"])
     assert settings.MONDAY_TIMEOUT_SECONDS + 10 < given < 300
 
