@@ -144,7 +144,6 @@ SECTIONS = (
     Section(SETTINGS, "Notification receivers", "notifications_active", "sync_notificationreceiver", block="People",
             about="How each person is notified, and whose messages don't arrive."),
     Section(HELP, HELP, "help", url="npd-help-start", block=HELP, about="How to work with it, and set it up."),
-    Section(HELP, "Glossary", "menu_book", url="npd-glossary", block=HELP, about="What the words mean."),
     Section(SETTINGS, "API reference", "api", url="docs", permission=ANY_RIGHT, block=ADVANCED,
             about="For developers: every endpoint of the API, to try out."),
     Section(SETTINGS, "Queue", "queue", QUEUE, LIVE_ROWS, block=ADVANCED, uses=OPERATED,

@@ -18,5 +18,5 @@ def search(request: HttpRequest) -> HttpResponse:
     try:
         response: HttpResponse = admin.site.search(request)  # type: ignore[attr-defined]  # unfold's site
     except (ValueError, InvalidPage) as error:
-        raise BadRequest("There is no such page of results. Search anew.") from error
+        raise BadRequest("There is no such page of results. Search again.") from error
     return response

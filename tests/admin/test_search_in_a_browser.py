@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pytest
@@ -68,21 +67,4 @@ def test_the_account_menu_is_opened_walked_and_left_by_keys_and_system_follows_t
     page.keyboard.press("Escape")
     expect(opens).to_be_focused()
     expect(sign_out).to_be_hidden()
-    assert not errors
-
-
-def test_the_help_is_searched_as_one_types_and_opened_by_a_key(open_page: Any, db: None) -> None:
-    page, errors = open_page(390, "dark")
-    page.goto("/admin/npd/contact/")
-    page.keyboard.press("?")
-    page.get_by_role("heading", name="Find records, and export a list").wait_for()
-    page.goto("/admin/help/")
-    titles = page.locator(".npd-help-list li:visible")
-    assert titles.first.inner_text() == "Sync is stopped"
-    box = page.get_by_role("searchbox", name="Search the help")
-    box.press_sequentially("prometheus gauge")  # of its text
-    expect(titles).to_have_text([re.compile("Watch NPD Sync with Prometheus")])
-    box.fill("zzzz")
-    expect(page.get_by_text("No page has these words.")).to_be_visible()
-    assert not barriers(page)
     assert not errors
