@@ -21,8 +21,6 @@ SCHEDULE = (
         description="Notices what needs attention, and sends the messages that are due."),
     Job("Continue set-ups", "sync.set_up", every=(10, "seconds"),
         description="Compares the drafts of the set-up wizard, and applies those that were confirmed."),
-    Job("Continue imports", "npd.imports", every=(1, "minutes"),
-        description="Reads files to import and continues imports: what a lost message or an ended worker left undone."),
     Job("Warn of guessed codes", "npd.warn_of_wrong_codes", every=(1, "minutes"),
         description="Warns people by email when somebody who knows their password guesses their two-factor codes, and "
         "tells them when an authenticator app or a passkey was added."),

@@ -88,6 +88,7 @@ INSTALLED_APPS = [
     "unfold",  # before the admin, whose templates it replaces
     "unfold.contrib.filters",
     "unfold.contrib.forms",
+    "unfold.contrib.import_export",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -95,6 +96,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.contrib.humanize",
+    "import_export",
     "rest_framework",
     "django_filters",
     "drf_spectacular",
@@ -171,8 +173,19 @@ CACHES = {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",
         "LOCATION": "sync_cache",
         "OPTIONS": {"MAX_ENTRIES": 100_000},
-    }
+    },
+    # Files between the preview of an import and its confirmation.
+    "uploads": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "sync_cache",
+        "KEY_PREFIX": "upload",
+        "TIMEOUT": 3_600,
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    },
 }
+# Beside these the pages ask for the rights to add and change, or to view.
+IMPORT_EXPORT_IMPORT_PERMISSION_CODE = "import"
+IMPORT_EXPORT_EXPORT_PERMISSION_CODE = "export"
 # In the database: a cookie would store the messages in clear text.
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]

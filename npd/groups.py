@@ -18,7 +18,7 @@ _VIEW = [
     "npd.view_contact", "npd.view_organization", "sync.view_boardlink", "sync.view_decision", "sync.view_fieldmapping",
     "sync.view_approvalrequest", "sync.view_mondayaccount", "sync.view_ignoreditem", "sync.view_verification",
     "sync.view_syncmetadata", "sync.view_syncqueue", "sync.view_tombstone", "sync.view_unmatcheditem",
-    "conflicts.view_syncconflict", "sync.export_lists",
+    "conflicts.view_syncconflict", "npd.export_contact", "npd.export_organization",
 ]  # fmt: skip
 
 GROUPS = {
@@ -36,7 +36,8 @@ GROUPS = {
         "npd.view_contact", "npd.add_contact", "npd.change_contact", "npd.delete_contact", "npd.view_organization",
         "npd.add_organization", "npd.change_organization", "npd.delete_organization", "conflicts.view_syncconflict",
         "conflicts.change_syncconflict", "sync.view_decision", "sync.view_syncmetadata", "sync.view_unmatcheditem",
-        "sync.view_tombstone", "sync.export_lists",
+        "sync.view_tombstone", "npd.export_contact", "npd.export_organization", "npd.import_contact",
+        "npd.import_organization",
     ],
 }  # fmt: skip
 """Their permissions, by Django's names."""

@@ -9,14 +9,13 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from npd.imports.models import ImportFile, ImportJob, ImportRow
 from sync.kernel.triggers import dependency_triggers
 from sync.models import LongTextField, SyncedModel, track_history
 from sync.reconcile.lookups import canonical_expression, complete_phone
 from sync.registry import EntitySpec, MappingSpec
 from sync.registry import register as register_entity
 
-__all__ = ["Contact", "ImportFile", "ImportJob", "ImportRow", "Organization"]
+__all__ = ["Contact", "Organization"]
 
 MAX_ALIASES = 100
 """Together about as long as a long text may be."""

@@ -20,7 +20,6 @@ from conflicts.admin.bulk_resolution import BulkResolutionMixin
 from conflicts.admin.case_screen import CaseMixin, all_mappings, marked_excerpt, screen_url
 from conflicts.case import APPLYING, HANDED_BACK, OPEN, PARTLY, SETTLED, STATE_LABELS, UNDOING, Case, listed_case
 from conflicts.models import (
-    BASE,
     BEING_APPLIED,
     MONDAY,
     NPD,
@@ -35,7 +34,6 @@ from conflicts.models import (
 from sync import registry
 from sync.admin import admin_base
 from sync.admin.admin_base import DeletedName, EntityFilter, PageAdmin, names_of_rows, record_ids_by_name
-from sync.admin.list_exports import ExportColumn, ExportMixin
 from sync.clock import SyncNow
 from sync.kernel import humanize
 from sync.registry import type_name
@@ -180,7 +178,7 @@ BADGES = {
 
 
 @admin.register(SyncConflict)
-class SyncConflictAdmin(BulkResolutionMixin, CaseMixin, ExportMixin, PageAdmin):
+class SyncConflictAdmin(BulkResolutionMixin, CaseMixin, PageAdmin):
     """Conflicts are opened and closed by passes; people resolve them on their screen."""
 
     list_display = ("of_record", "in_conflict", "npd_says", "monday_says", "since")
@@ -262,27 +260,6 @@ class SyncConflictAdmin(BulkResolutionMixin, CaseMixin, ExportMixin, PageAdmin):
             type_name(conflict.entity_type),
         )
 
-    def export_columns(self) -> list[ExportColumn]:
-        """Both sides of each conflict with the last synced value, and how it was resolved."""
-        return [
-            ("Record", lambda row: row.page_case.name),
-            ("Type", lambda row: registry.type_label(row.entity_type)),
-            ("Kind", lambda row: row.kind_label),
-            ("In conflict", lambda row: row.labels(row.conflict_fields)),
-            ("NPD", lambda row: _side_text(row.page_case, NPD)),
-            ("Monday", lambda row: _side_text(row.page_case, MONDAY)),
-            ("Last synced value", lambda row: _side_text(row.page_case, BASE)),
-            ("Found (UTC)", lambda row: row.detected_at),
-            ("State", lambda row: capfirst(str(STATE_LABELS[row.page_case.progress.state]))),
-            ("Resolution", lambda row: row.get_resolution_type_display() or ""),
-            ("Resolved (UTC)", lambda row: row.resolved_at),
-            ("Resolved by", lambda row: str(row.resolved_by or "")),
-            ("Item on Monday", lambda row: row.monday_item_id),
-            ("NPD ID", lambda row: row.entity_id),
-        ]
-
-    export_related = ("resolved_by",)
-
     @admin.display(description="In conflict")
     def in_conflict(self, conflict: SyncConflict) -> SafeString | str:
         """The fields, and the kind of a conflict that is not about fields that differ."""
@@ -309,14 +286,6 @@ class SyncConflictAdmin(BulkResolutionMixin, CaseMixin, ExportMixin, PageAdmin):
         found = admin_base.time_tag(conflict.detected_at, conflict.page_now)
         quiet = mark_safe(" hidden") if state == OPEN else ""
         return format_html('<span data-state{}>{}</span><span class="cfl-sub">{}</span>', quiet, badge, found)
-
-
-def _side_text(case: Case, side: str) -> str:
-    """One side's values, or the base, of the fields in conflict, each with its label where there are several."""
-    values = [(row.label, getattr(row, side) or "") for row in case.fields]
-    if len(values) == 1:
-        return str(values[0][1])
-    return "; ".join(f"{label}: {value}" for label, value in values)
 
 
 def _first_value(case: Case, side: str) -> SafeString | str:

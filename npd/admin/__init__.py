@@ -15,7 +15,6 @@ from unfold.decorators import action
 from unfold.widgets import INPUT_CLASSES, UnfoldAdminTextareaWidget
 
 from npd.admin import user_pages
-from npd.admin.import_pages import ImportMixin
 from npd.models import Contact, Organization
 from npd.personal_data import Person, counts, erase, export
 from sync.admin.admin_base import own_page
@@ -40,7 +39,7 @@ class OrganizationForm(ConcurrentRecordForm):
 
 
 @admin.register(Contact)
-class ContactAdmin(ImportMixin, SyncedModelAdmin):
+class ContactAdmin(SyncedModelAdmin):
     list_display = ("name", "email", "phone", "organization", "role_title", "sync", "item", "updated")
     search_fields = ("name", "email", "phone", "role_title", "organization__name", "monday_id")
     fieldsets = ((None, {"fields": ("name", "email", "phone", "organization", "role_title", "notes")}), SYNC_FIELDS)
@@ -82,7 +81,7 @@ class ContactAdmin(ImportMixin, SyncedModelAdmin):
 
 
 @admin.register(Organization)
-class OrganizationAdmin(ImportMixin, SyncedModelAdmin):
+class OrganizationAdmin(SyncedModelAdmin):
     form = OrganizationForm
     list_display = ("name", "address_city", "address_country", "sync", "item", "updated")
     list_filter: ClassVar[list[Any]] = list(SYNC_FILTERS)

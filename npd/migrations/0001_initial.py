@@ -5,14 +5,13 @@ import pgtrigger.compiler
 import pgtrigger.migrations
 import sync.clock
 import uuid
-from django.conf import settings
 from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
     initial = True
 
-    dependencies = [("pghistory", "0007_auto_20250421_0444"), migrations.swappable_dependency(settings.AUTH_USER_MODEL)]
+    dependencies = [("pghistory", "0007_auto_20250421_0444")]
 
     operations = [
         migrations.CreateModel(
@@ -80,140 +79,12 @@ class Migration(migrations.Migration):
                 ("phone", models.CharField(blank=True, db_default="", default="", max_length=64)),
                 ("notes", models.TextField(blank=True, db_default="", default="")),
             ],
-            options={"db_table": "contacts", "ordering": ["name", "id"], "abstract": False},
-        ),
-        migrations.CreateModel(
-            name="ImportJob",
-            fields=[
-                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ("entity_type", models.CharField(max_length=50)),
-                ("file_name", models.CharField(max_length=255)),
-                (
-                    "how",
-                    models.CharField(blank=True, db_default="", max_length=255, verbose_name="how the file was read"),
-                ),
-                ("options", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
-                ("columns", models.JSONField(blank=True, default=list)),
-                ("counts", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
-                ("organizations", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
-                (
-                    "state",
-                    models.CharField(
-                        choices=[
-                            ("reading", "Being read"),
-                            ("failed", "Could not be read"),
-                            ("columns", "Columns to be chosen"),
-                            ("shown", "Not confirmed yet"),
-                            ("running", "Being imported"),
-                            ("done", "Imported"),
-                            ("undoing", "Being undone"),
-                            ("undone", "Undone"),
-                        ],
-                        db_default="shown",
-                        max_length=20,
-                    ),
-                ),
-                ("attempts", models.SmallIntegerField(db_default=0, verbose_name="how often reading it was begun")),
-                ("rows_read", models.IntegerField(db_default=0)),
-                ("rows_compared", models.IntegerField(db_default=0)),
-                (
-                    "reason",
-                    models.CharField(blank=True, db_default="", max_length=50, verbose_name="why it could not be read"),
-                ),
-                ("facts", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
-                ("made_at", models.DateTimeField(db_default=sync.clock.SyncNow())),
-                ("moved_at", models.DateTimeField(db_default=sync.clock.SyncNow(), verbose_name="when it last got on")),
-                (
-                    "by",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
-                    ),
-                ),
-                (
-                    "done_by",
-                    models.ForeignKey(
-                        blank=True,
-                        null=True,
-                        on_delete=django.db.models.deletion.SET_NULL,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
-                ),
-            ],
-            options={"db_table": "npd_imports", "default_permissions": ()},
-        ),
-        migrations.CreateModel(
-            name="ImportFile",
-            fields=[
-                (
-                    "job",
-                    models.OneToOneField(
-                        on_delete=django.db.models.deletion.CASCADE,
-                        primary_key=True,
-                        related_name="file",
-                        serialize=False,
-                        to="npd.importjob",
-                    ),
-                ),
-                ("content", models.BinaryField()),
-            ],
-            options={"db_table": "npd_import_files", "default_permissions": ()},
-        ),
-        migrations.CreateModel(
-            name="ImportRow",
-            fields=[
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("number", models.IntegerField()),
-                (
-                    "outcome",
-                    models.CharField(
-                        blank=True,
-                        choices=[
-                            ("new", "New"),
-                            ("changed", "Changed"),
-                            ("unchanged", "Unchanged"),
-                            ("equal", "Equal"),
-                            ("invalid", "Not imported"),
-                            ("ambiguous", "Ambiguous"),
-                            ("repeated", "Repeated"),
-                            ("other", "Another record?"),
-                        ],
-                        db_default="",
-                        max_length=20,
-                    ),
-                ),
-                ("record_id", models.UUIDField(blank=True, null=True)),
-                ("name", models.CharField(blank=True, db_default="", max_length=255)),
-                ("cells", models.JSONField(blank=True, default=list)),
-                ("before", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
-                ("after", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
-                ("broken", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
-                ("problems", models.JSONField(blank=True, default=list)),
-                ("warnings", models.JSONField(blank=True, db_default=models.Value([], models.JSONField()))),
-                (
-                    "result",
-                    models.CharField(
-                        blank=True,
-                        choices=[
-                            ("", "Not imported"),
-                            ("written", "Imported"),
-                            ("left", "Left alone"),
-                            ("undone", "Undone"),
-                            ("kept", "Not undone"),
-                        ],
-                        db_default="",
-                        max_length=20,
-                    ),
-                ),
-                ("note", models.TextField(blank=True, db_default="")),
-                (
-                    "job",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="rows", to="npd.importjob"
-                    ),
-                ),
-            ],
-            options={"db_table": "npd_import_rows", "ordering": ["number"], "default_permissions": ()},
+            options={
+                "db_table": "contacts",
+                "ordering": ["name", "id"],
+                "abstract": False,
+                "default_permissions": ("add", "change", "delete", "view", "import", "export"),
+            },
         ),
         migrations.CreateModel(
             name="Organization",
@@ -314,7 +185,12 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-            options={"db_table": "organizations", "ordering": ["name", "id"], "abstract": False},
+            options={
+                "db_table": "organizations",
+                "ordering": ["name", "id"],
+                "abstract": False,
+                "default_permissions": ("add", "change", "delete", "view", "import", "export"),
+            },
         ),
         migrations.CreateModel(
             name="ContactEvent",
@@ -496,15 +372,6 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={"abstract": False},
-        ),
-        migrations.AddIndex(model_name="importjob", index=models.Index(fields=["-made_at"], name="npd_imports_by_age")),
-        migrations.AddIndex(
-            model_name="importrow",
-            index=models.Index(fields=["job", "outcome", "result"], name="npd_import_rows_to_do"),
-        ),
-        migrations.AddConstraint(
-            model_name="importrow",
-            constraint=models.UniqueConstraint(fields=("job", "number"), name="npd_import_rows_one_a_number"),
         ),
         migrations.AddIndex(
             model_name="organization", index=models.Index(fields=["name", "id"], name="organizations_by_name")

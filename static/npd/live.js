@@ -37,12 +37,6 @@ const atWork = (part) =>
   (String(document.getSelection()) !== "" && part.contains(document.getSelection().anchorNode)) ||
   [...document.querySelectorAll(".htmx-request")].some((one) => one.getAttribute("hx-target") === `#${part.id}`);
 
-// Unfold draws the canvases of a page when it is loaded, all at once.
-const drawCharts = () => {
-  for (const canvas of document.querySelectorAll("canvas.chart")) window.Chart.getChart(canvas)?.destroy();
-  renderCharts();
-};
-
 // What listens to rows that are gone keeps them in memory: after so many a page is loaded anew.
 const MOST_PLACINGS = 200;
 let placings = 0;
@@ -75,7 +69,6 @@ const place = (fresh) => {
     else if (focused) placed.dispatchEvent(new CustomEvent("npd-live-left", { bubbles: true, detail: { part, id: focused } }));
     placedHtml.set(placed, html);
     window.htmx?.process(placed);
-    if (placed.querySelector("canvas.chart")) drawCharts();
     const boxes = placed.querySelectorAll("tr input.action-select");
     if (boxes.length) window.Actions?.(boxes, { parent: placed.closest(".result-list-wrapper") });
     placings += 1;

@@ -23,7 +23,7 @@ from django.db.models import BooleanField, DateTimeField, Model, QuerySet, Value
 from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString
@@ -184,15 +184,6 @@ class PageChangeList(ChangeList):
         """How many filters narrow the list, besides its tab."""
         chosen = {name for name, values in self.filter_params.items() if any(values)} - {self.tab_parameter}
         return sum(not chosen.isdisjoint(one.expected_parameters()) for one in self.filter_specs)
-
-    @property
-    def export_url(self) -> str:
-        """The address of the list's export, with the filters and the order of the list; empty where it has none."""
-        try:
-            address = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_export")
-        except NoReverseMatch:
-            return ""
-        return f"{address}{self.get_query_string(remove=[PAGE_VAR])}".removesuffix("?")
 
     @property
     def empty_tab(self) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any, cast
@@ -33,10 +34,8 @@ from sync.admin.admin_base import (
     RecordSearchMixin,
     record_ids_by_name,
     record_link,
-    record_name_of,
 )
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report, run_action
-from sync.admin.list_exports import ExportColumn, ExportMixin
 from sync.admin.record_activity import (
     UNSYNCED,
     UndoOffer,
@@ -57,7 +56,7 @@ from sync.kernel import humanize
 from sync.kernel.humanize import plural
 from sync.kernel.outgoing_calls import own_address
 from sync.models import Decision, FieldMapping
-from sync.models.state import MANY_ALIKE, PEOPLE_KIND
+from sync.models.state import BATCH_KINDS, MANY_ALIKE, PEOPLE_KIND
 from sync.operations.decision_undo import (
     UndoStep,
     decisions_of_batch,
@@ -102,9 +101,14 @@ class UndoPagesMixin(PageAdmin):
 
         def run() -> Report:
             result = undo_decisions(rows, by=cast("User", request.user))
-            count = humanize.count_with_noun(len(result.done), "value")
+            restored = sum(not step.deletes for step in result.done)
+            deleted = len(result.done) - restored
+            done = [
+                *([f"{humanize.count_with_noun(restored, 'value')} restored"] if restored else []),
+                *([f"{humanize.count_with_noun(deleted, 'record')} deleted"] if deleted else []),
+            ]
             return Report(
-                f"{count} restored. The next sync sends what is synced to Monday." if result.done else "",
+                f"{' and '.join(done)}. The next sync sends what is synced to Monday." if done else "",
                 [f"{step.name} · {step.label or 'the record'} was left alone: {step.stale}" for step in result.left],
             )
 
@@ -116,7 +120,9 @@ class UndoPagesMixin(PageAdmin):
 
 def _undo_question(rows: Sequence[Decision], title: str) -> Question:
     steps = plan_decision_undo(rows)
-    doable, left = [step for step in steps if not step.stale], [step for step in steps if step.stale]
+    left = [step for step in steps if step.stale]
+    doable = [step for step in steps if not step.stale and not step.deletes]
+    deletions = [step for step in steps if not step.stale and step.deletes]
     effects = [humanize.without_request_id(rows[0].sentence)] if len(rows) == 1 else []
     if doable:
         values, go = humanize.count_with_noun(len(doable), "value"), plural(len(doable), "goes", "go")
@@ -126,7 +132,13 @@ def _undo_question(rows: Sequence[Decision], title: str) -> Question:
             "value that is undone; the next sync sends it to Monday, and asks you where Monday has changed "
             "meanwhile. An undo can be undone."
         )
-    else:
+    if deletions:
+        records = humanize.count_with_noun(len(deletions), "record")
+        effects.append(
+            f"{records} that the import made {plural(len(deletions), 'is', 'are')} deleted, in NPD and, where they are "
+            "on Monday, as the board's deletions are set. A deleted record can be restored."
+        )
+    if not doable and not deletions:
         effects.append("There is no value to restore.")
     tables = [
         RecordTable(
@@ -138,6 +150,12 @@ def _undo_question(rows: Sequence[Decision], title: str) -> Question:
             len(doable),
         ),
         RecordTable(
+            ("Record",),
+            [(_step_link(step),) for step in deletions[:MAX_ROWS_SHOWN]],
+            len(deletions),
+            title=f"Deleted: {len(deletions):,}",
+        ),
+        RecordTable(
             ("Record", "Field", "Now", "Why"),
             [(_step_link(step), step.label, step.now, step.stale) for step in left[:MAX_ROWS_SHOWN]],
             len(left),
@@ -145,6 +163,8 @@ def _undo_question(rows: Sequence[Decision], title: str) -> Question:
         ),
     ]
     button = ("Yes, put it back" if len(doable) == 1 else "Yes, put them back") if doable else ""
+    if deletions:
+        button = f"Yes, undo it and delete {humanize.count_with_noun(len(deletions), 'record')}"
     return Question(title, effects, button, [table for table in tables if table.rows])
 
 
@@ -200,7 +220,10 @@ class ActivityList(admin_base.PageChangeList):
         labels = FieldLabels()
         for rows, offer in zip(acts.values(), undo_offers(list(acts.values()), request.user), strict=True):
             rows[0].page_act, rows[0].page_labels = sorted(rows, key=lambda row: row.pk or 0), labels
-            rows[0].page_undo, rows[0].page_path = offer, request.get_full_path()
+            # A line may stand for its whole batch.
+            is_whole = offer.url and rows[0].kind in BATCH_KINDS and rows[0].page_alike
+            rows[0].page_undo = replace(offer, url=batch_undo_url(rows[0].batch_id)) if is_whole else offer
+            rows[0].page_path = request.get_full_path()
             self.result_list.append(rows[0])
 
     def url_for_result(self, result: Any) -> str:
@@ -268,7 +291,7 @@ def _act_in_list(row: Decision) -> object:
 
 
 @admin.register(Decision)
-class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMixin, ReadOnlyAdmin):
+class DecisionAdmin(RecordLinkMixin, RecordSearchMixin, UndoPagesMixin, ReadOnlyAdmin):
     """One decision a row, as a sentence."""
 
     list_display = ("moment", "record", "kind_of_record", "what", "who")
@@ -369,7 +392,9 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
         return format_html('<div class="npd-text">{}{}</div>', said, self._end_of(row))
 
     def _end_of(self, row: Any) -> SafeString | str:
-        return self._others(row) or self._undo(row)
+        others = self._others(row)
+        is_whole = not others or row.kind in BATCH_KINDS
+        return format_html("{}{}", others, self._undo(row)) if is_whole else others
 
     def _others(self, row: Any) -> SafeString | str:
         """The way to the entries of one act, where it was done with other records, too."""
@@ -407,15 +432,3 @@ class DecisionAdmin(ExportMixin, RecordLinkMixin, RecordSearchMixin, UndoPagesMi
         return f"{humanize.quote(row.values.get('before'))} → {humanize.quote(row.values.get('after'))}"
 
     moment = admin_base.time_column("at", "When")
-
-    def export_columns(self) -> list[ExportColumn]:
-        """What happened, when, to which record, by whom."""
-        return [
-            ("When (UTC)", lambda row: row.at),
-            ("Record", record_name_of),
-            ("Type", lambda row: registry.type_label(row.entity_type)),
-            ("What happened", self.said),
-            ("By", actor_of),
-            ("Item on Monday", lambda row: row.remote_id),
-            ("NPD ID", lambda row: row.entity_id),
-        ]

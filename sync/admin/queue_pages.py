@@ -38,11 +38,9 @@ from sync.admin.admin_base import (
     badge,
     page_now,
     plain_column,
-    record_name_of,
 )
 from sync.admin.board_cards import BoardStatus
 from sync.admin.confirmed_action import Question, RecordTable, Report, Selection, confirmed_rows, run_action, selection
-from sync.admin.list_exports import ExportColumn, ExportMixin
 from sync.apps import LIVE_ROWS
 from sync.choices import Cause, QueueStatus
 from sync.kernel import humanize
@@ -484,7 +482,7 @@ class QueueChangeList(PageChangeList):
 
 
 @admin.register(SyncQueue)
-class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordSearchMixin, ReadOnlyAdmin):
+class SyncQueueAdmin(QueueOperationsMixin, RecordLinkMixin, RecordSearchMixin, ReadOnlyAdmin):
     """Rows that say "this record may differ"."""
 
     list_display = ("state", "record_or_item", "kind_of_record", "way", "tries", "next_try", "reason_words", "age")
@@ -645,24 +643,6 @@ class SyncQueueAdmin(QueueOperationsMixin, ExportMixin, RecordLinkMixin, RecordS
         return format_html('<span class="npd-text">{}</span>', text) if text else humanize.DASH
 
     age = admin_base.time_column("created_at", "Queued")
-
-    def export_columns(self) -> list[ExportColumn]:
-        """How each job stands, and why; failed ones are exported by the list's filter."""
-        return [
-            ("Status", lambda row: row.get_status_display()),
-            ("Record", lambda row: item_label(row, row.page_items) if row.is_unmatched_item else record_name_of(row)),
-            ("Type", lambda row: registry.type_label(row.entity_type)),
-            ("Direction", self.way),
-            ("Attempts", lambda row: row.attempts),
-            ("Last attempt (UTC)", lambda row: row.last_attempt),
-            ("Next attempt", self.next_try),
-            ("Why", job_reason),
-            ("Trigger", self.wrote_it),
-            ("Written (UTC)", lambda row: row.created_at),
-            ("Done (UTC)", lambda row: row.finished_at),
-            ("Item on Monday", lambda row: row.remote_id),
-            ("NPD ID", lambda row: row.entity_id),
-        ]
 
     wrote_it = plain_column("Trigger", lambda row: job_causes_text(row.causes))
 

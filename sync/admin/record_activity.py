@@ -21,7 +21,7 @@ from sync.choices import RecordSyncStatus, SyncDirection
 from sync.kernel import humanize
 from sync.kernel.conflict_store import current_store
 from sync.models import Decision, FieldMapping, SyncedModel
-from sync.models.state import CONFLICT_FOUND_KIND, WISH_KINDS
+from sync.models.state import CONFLICT_FOUND_KIND, IMPORT_KIND, WISH_KINDS
 from sync.operations.decision_undo import is_undoable, may_undo_decisions
 from sync.reconcile.field_values import to_json_value
 from sync.reconcile.lookups import display_of
@@ -544,8 +544,14 @@ def _undone_ids(decisions: Sequence[Decision]) -> set[int]:
 
 
 def batch_sizes(batches: Collection[UUID]) -> dict[UUID, int]:
-    moves = Decision.objects.filter(batch_id__in=batches, values__has_keys=["raw_before", "raw_after"])
-    counted = moves.order_by().values_list("batch_id").annotate(number=Count("id"))
+    """Return how much of each batch can be undone: values that it moved, and records that it made."""
+    undoable = Q(values__has_keys=["raw_before", "raw_after"]) | Q(kind=IMPORT_KIND)
+    counted = (
+        Decision.objects.filter(undoable, batch_id__in=batches)
+        .order_by()
+        .values_list("batch_id")
+        .annotate(number=Count("id"))
+    )
     return {batch: number for batch, number in counted if batch is not None}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -33,7 +33,7 @@ from sync.admin.concurrent_edits import ConcurrentRecordForm, DeletedMeanwhileMi
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report, run_action
 from sync.admin.connection_pages import first_records
 from sync.admin.deletion_pages import approvals_link, deleted_records_link, restore_link
-from sync.admin.list_exports import ExportColumn, ExportMixin, field_value
+from sync.admin.file_pages import RecordFilesMixin
 from sync.admin.record_activity import FIELD_PARAMETER, activity_of
 from sync.admin.record_selection import RecordSelectionMixin
 from sync.api.callers import monday_throttle_reason
@@ -192,7 +192,7 @@ class RecordChangeList(PageChangeList):
         return said.get(self._state, ("", ""))
 
 
-class SyncedModelAdmin(RecordSelectionMixin, DeletedMeanwhileMixin, ExportMixin, PageAdmin):
+class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileMixin, PageAdmin):
     """A synced model's admin, made from the model and its registration; a class of its own says what differs."""
 
     class Media:
@@ -279,7 +279,10 @@ class SyncedModelAdmin(RecordSelectionMixin, DeletedMeanwhileMixin, ExportMixin,
         return f"No {self.opts.verbose_name_plural} here"
 
     def empty_list(self, request: HttpRequest) -> tuple[str, list[tuple[str, str]]]:
-        return first_records(request.user, self.model.entity_type())
+        """What fills an empty list: an import too."""
+        words, doors = first_records(request.user, self.model.entity_type())
+        url = reverse(f"admin:{self._url_name('import')}")
+        return words, [*([("Import", url)] if self.has_import_permission(request) else []), *doors]
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """The form of a record that exists has its own fields: whether and how it is synced is in the panel above."""
@@ -330,26 +333,10 @@ class SyncedModelAdmin(RecordSelectionMixin, DeletedMeanwhileMixin, ExportMixin,
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[RecordChangeList]:
         return RecordChangeList
 
-    @cached_property
-    def export_related(self) -> tuple[str, ...]:  # type: ignore[override]  # other lists have it as a plain tuple
-        return tuple(field.name for field in registry.own_relations(self.model))
-
-    def export_columns(self) -> list[ExportColumn]:
-        own = [
-            (capfirst(str(field.verbose_name)), partial(field_value, field))
-            for field in registry.own_fields(self.model)
-        ]
-        return [
-            *own,
-            ("Sync", lambda row: str(row.sync_view.state.state.label)),
-            ("Why", lambda row: row.sync_view.reason),
-            ("Item on Monday", lambda row: row.monday_id),
-            ("Last synced (UTC)", lambda row: row.monday_last_synced),
-            ("Updated (UTC)", lambda row: row.updated_at),
-            ("NPD ID", lambda row: row.pk),
-        ]
-
     # --- the record's page, and its buttons ---
+
+    def _url_name(self, view: str) -> str:
+        return f"{self.opts.app_label}_{self.opts.model_name}_{view.replace('-', '_')}"
 
     def get_urls(self) -> list[URLPattern]:
         found = [
@@ -632,7 +619,7 @@ class SyncedModelAdmin(RecordSelectionMixin, DeletedMeanwhileMixin, ExportMixin,
             self.prepare_page(shown)
             for record in shown:
                 record_panel.respell(record, record.sync_view)
-            rows = [[field_value(one, record) for one in fields] for record in shown]
+            rows = [[_field_value(one, record) for one in fields] for record in shown]
             heads = [capfirst(str(one.verbose_name)) for one in fields]
             answer.context_data["records"] = RecordTable(heads, rows, len(records))
         return answer
@@ -647,6 +634,14 @@ class SyncedModelAdmin(RecordSelectionMixin, DeletedMeanwhileMixin, ExportMixin,
         more = {"items_follow": follows, "in_conflict": in_conflict}
         answer: HttpResponse = super().delete_view(request, object_id, (extra_context or {}) | more)
         return answer
+
+
+def _field_value(field: Any, record: Any) -> Any:
+    """Return what a record has in a field, in words where it is a choice or another record."""
+    value = getattr(record, field.name)
+    if field.is_relation:
+        return str(value or "")
+    return getattr(record, f"get_{field.name}_display")() if field.choices else value
 
 
 def register_generated(site: admin.AdminSite) -> None:

@@ -764,7 +764,6 @@ class Migration(migrations.Migration):
                     ("cancel_syncqueue", "Can cancel pending jobs"),
                     ("discard_syncqueue", "Can discard failed jobs"),
                     ("pause_syncqueue", "Can pause and resume the sync"),
-                    ("export_lists", "Can export lists"),
                 ),
             },
         ),

@@ -12,7 +12,7 @@ from sync.models.board_link import (
     StoredSecret,
 )
 from sync.models.followers import Incident, Notification, NotificationReceiver
-from sync.models.jobs import ExportFormat, QueuePause, SetupDraft, SetupState, SyncQueue
+from sync.models.jobs import QueuePause, SetupDraft, SetupState, SyncQueue
 from sync.models.state import (
     ApprovalRequest,
     AwaitedRelation,
@@ -32,7 +32,7 @@ from sync.models.synced_model import LongTextField, SyncedModel, track_history
 
 __all__ = [
     "ApiBudget", "ApiReservation", "ApiToken", "ApiUsage", "ApprovalRequest", "AwaitedRelation",
-    "BoardLease", "BoardLink", "CacheEntry", "Decision", "ExportFormat", "FieldMapping", "IgnoredItem",
+    "BoardLease", "BoardLink", "CacheEntry", "Decision", "FieldMapping", "IgnoredItem",
     "Incident", "Intent", "IntentState",
     "LongTextField", "MondayAccount", "Notification", "NotificationReceiver",
     "QueuePause", "RequestCount", "SetupDraft", "SetupState", "StoredSecret", "SyncMetadata",

@@ -21,7 +21,6 @@ PERMISSIONS = (
     ("cancel_syncqueue", "Can cancel pending jobs"),
     ("discard_syncqueue", "Can discard failed jobs"),
     ("pause_syncqueue", "Can pause and resume the sync"),
-    ("export_lists", "Can export lists"),
 )
 
 
@@ -220,8 +219,3 @@ class SetupDraft(models.Model):
     def version(self) -> str:
         """Which state of it a page shows: the page's form sends it back, and changes no other state."""
         return self.changed_at.isoformat()
-
-
-class ExportFormat(models.TextChoices):
-    CSV = "csv", "CSV"
-    XLSX = "xlsx", "Excel (XLSX)"

@@ -286,7 +286,8 @@ CONFLICT_FOUND_KIND = "conflict_found"
 WISH_KINDS = {"conflict_settled": "conflict_chosen", "undo": "conflict_undo", "conflict_undo_refused": "conflict_undo"}
 """By the kind of what came of it, the kind of what a person chose in a conflict, or asked for: one line tells both."""
 
-BATCH_KINDS = ("import", "undo")
+IMPORT_KIND = "import"
+BATCH_KINDS = (IMPORT_KIND, "undo")
 """The kinds of what a person writes into many records at once, as one batch."""
 
 REFILLS = "refills"

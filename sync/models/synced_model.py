@@ -75,6 +75,7 @@ class SyncedModel(models.Model):
 
     class Meta:
         abstract = True
+        default_permissions = ("add", "change", "delete", "view", "import", "export")
         triggers: ClassVar[list[pgtrigger.Trigger]] = synced_triggers()
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.CheckConstraint(

@@ -3,42 +3,44 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 import pghistory
+from django.contrib.admin.models import DELETION
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser, PermissionsMixin, User
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet, prefetch_related_objects
+from django.db.models import Count, QuerySet, prefetch_related_objects
+from pghistory.core import event_models
 
 from sync import registry
 from sync.choices import SyncDirection
 from sync.kernel.conflict_store import OpenConflict, current_store
 from sync.kernel.db import update_many
 from sync.models import Decision, FieldMapping, SyncedModel
-from sync.models.state import fold_alike
+from sync.models.state import IMPORT_KIND, fold_alike
 from sync.outbox import notify
 from sync.reconcile import field_values
 from sync.reconcile.lookups import FieldDisplay, read_related, read_until
-from sync.records.authors import UNDO_CAUSE, actor_label, log_action_each
+from sync.records.authors import UNDO_CAUSE, actor_label, log_action_each, log_action_many
 from sync.records.tombstones import deleted_names
 from sync.registry import link_of, mappings_of
 
 
 def may_undo_decisions(user: AbstractBaseUser | AnonymousUser, decisions: Iterable[Decision]) -> bool:
-    """Whether a user may change every record that these decisions are about."""
+    """Whether a user may change every record that these decisions are about, and delete those that they made."""
     if not isinstance(user, PermissionsMixin | AnonymousUser):
         return False
     return all(
-        registry.may_act(user, "change", entity_type)
+        registry.may_act(user, act, entity_type)
         if registry.is_registered(entity_type)
         else user.has_perm("sync.change_decision")
-        for entity_type in {row.entity_type for row in decisions}
+        for act, entity_type in {("delete" if is_creation(row) else "change", row.entity_type) for row in decisions}
     )
 
 
@@ -54,6 +56,7 @@ UNDO_ALTERNATIVES = {
 }
 """Kinds of decisions that change something but no value, and what to do instead of an undo."""
 
+KEPT = "It was changed or pointed at since the import made it. Delete it yourself where it should go."
 FIRST_VALUE_REASON = "It was the first value of a new item: there is no earlier value to go back to."
 
 
@@ -62,7 +65,7 @@ class UndoStep:
     """One decision to undo: the field's value now and the one to go back to, as displayed.
 
     `stale` says why it is left alone, empty where it can be undone. `note` is a warning for the page. `called` is the
-    name of a record that was deleted since.
+    name of a record that was deleted since. `deletes` is of a record that an import made.
     """
 
     decision: Decision
@@ -74,6 +77,7 @@ class UndoStep:
     note: str = ""
     write: Mapping[str, Any] = field(default_factory=dict)
     called: str = ""
+    deletes: bool = False
 
     @property
     def name(self) -> str:
@@ -81,8 +85,15 @@ class UndoStep:
         return str(self.record) if self.record else deleted
 
 
+def is_creation(decision: Decision) -> bool:
+    """Whether a decision tells that an import made a record, which its undo deletes."""
+    return decision.kind == IMPORT_KIND and not decision.key
+
+
 def is_undoable(decision: Decision) -> bool:
-    """Whether a decision moved a value that can be put back, as far as the decision itself tells."""
+    """Whether a decision made a record, or moved a value that can be put back, as far as the decision itself tells."""
+    if is_creation(decision):
+        return True
     raws = [decision.values.get(name) for name in ("raw_before", "raw_after")]
     return bool(decision.entity_id and decision.key) and all(isinstance(raw, dict) and raw for raw in raws)
 
@@ -91,7 +102,8 @@ def decisions_of_batch(batch_id: UUID) -> QuerySet[Decision]:
     """Return the decisions of a pass or an undo, oldest first: moves, creations, removals."""
     rows = Decision.objects.filter(batch_id=batch_id)
     moves = rows.filter(values__has_keys=["raw_before", "raw_after"])
-    return (moves | rows.filter(kind__in=UNDO_ALTERNATIVES)).order_by("entity_type", "entity_id", "id")
+    others = rows.filter(kind__in=[*UNDO_ALTERNATIVES, IMPORT_KIND])
+    return (moves | others).order_by("entity_type", "entity_id", "id")
 
 
 def plan_decision_undo(
@@ -107,6 +119,10 @@ def plan_decision_undo(
             known |= records_of_decisions(type_decisions)
         context = _UndoContext(entity_type, [known[i] for i in {r.entity_id for r in type_decisions} if i in known])
         context.called = deleted_names(entity_type, {r.entity_id for r in type_decisions if r.entity_id} - known.keys())
+        # Of a plan that is only shown, the records that are deleted with the others keep none of them.
+        deleted_with = {row.entity_id for row in rows if is_creation(row)} if records is None else set()
+        made = [row.entity_id for row in type_decisions if is_creation(row) and row.entity_id in known]
+        context.untouched = untouched_records(entity_type, made, deleted_with=deleted_with)
         if records is None:  # this plan is only shown; before anything is written each record is checked anew
             context.prefetch(type_decisions, [known[i] for i in {r.entity_id for r in type_decisions} if i in known])
         for row in type_decisions:
@@ -122,8 +138,26 @@ def records_of_decisions(rows: Sequence[Decision], *, lock: bool = False) -> dic
         return {}
     found = model._default_manager.filter(pk__in=[row.entity_id for row in rows if row.entity_id]).order_by("pk")
     if lock:
-        found = found.select_for_update(no_key=True, of=("self",))
+        # With the key's lock where some are deleted: no row may begin to point at one between the check and that.
+        found = found.select_for_update(no_key=not any(map(is_creation, rows)), of=("self",))
     return {record.pk: record for record in found}
+
+
+def untouched_records(entity_type: str, ids: Sequence[Any], *, deleted_with: Collection[Any]) -> set[UUID]:
+    """Return those records that nothing changed since they were made, and to which no record points."""
+    if not ids:
+        return set()
+    model = registry.entity(entity_type).model
+    events = event_models(tracks_model=model)[0]._default_manager.filter(pgh_obj_id__in=ids)
+    counted = events.order_by().values_list("pgh_obj_id").annotate(number=Count("pgh_id"))
+    # The one event is the record's creation.
+    untouched = {key for key, number in counted if number == 1}
+    for relation in model._meta.related_objects:
+        if issubclass(relation.related_model, SyncedModel):
+            name = relation.field.attname
+            pointing = relation.related_model._default_manager.filter(**{f"{name}__in": ids})
+            untouched -= set(pointing.exclude(pk__in=list(deleted_with)).values_list(name, flat=True))
+    return untouched
 
 
 class _UndoContext:
@@ -139,6 +173,7 @@ class _UndoContext:
         )
         self.related = field_values.RelatedFacts()
         self.called: Mapping[UUID, str] = {}
+        self.untouched: Collection[UUID] = ()
 
     def prefetch(self, rows: Iterable[Decision], records: Sequence[SyncedModel]) -> None:
         """Read in few queries the records that these point at now and those that the earlier values name."""
@@ -155,15 +190,18 @@ class _UndoContext:
     def plan_step(self, row: Decision, record: SyncedModel | None) -> UndoStep:
         mapping = self.mappings.get(row.key)
         label = mapping.label if mapping else row.key
+        if is_creation(row) and record is not None:
+            return UndoStep(row, record, "", stale="" if record.pk in self.untouched else KEPT, deletes=True)
+        reason = ""
         if not is_undoable(row):
-            reason = UNDO_ALTERNATIVES.get(
-                row.kind, FIRST_VALUE_REASON if row.kind == "push" else "It changed no value."
-            )
-            return UndoStep(row, record, label, stale=reason)
-        if record is None:
-            reason = "The record was deleted meanwhile. Restore it first."
+            kind = "delete" if row.kind == "undo" and not row.key else row.kind
+            other = FIRST_VALUE_REASON if row.kind == "push" else "It changed no value."
+            reason = UNDO_ALTERNATIVES.get(kind, other)
+        elif record is None:
+            reason = "It was deleted." if is_creation(row) else "The record was deleted meanwhile. Restore it first."
+        if reason or record is None:
             called = self.called.get(row.entity_id, "") if row.entity_id else ""
-            return UndoStep(row, None, label, stale=reason, called=called)
+            return UndoStep(row, record, label, stale=reason, called=called)
         before, after = dict(row.values["raw_before"]), dict(row.values["raw_after"])
         if unknown := [name for name in before if name not in {f.name for f in record._meta.concrete_fields}]:
             return UndoStep(row, record, label, stale=f"NPD has no field “{unknown[0]}” any more.")
@@ -263,7 +301,8 @@ def undo_decisions(decisions: Iterable[Decision], *, by: User) -> UndoResult:
             records = records_of_decisions(type_decisions, lock=True)
             for part in _rounds(type_decisions):
                 steps = plan_decision_undo(part, records=records)
-                rejected = _write_steps(result, [step for step in steps if not step.stale], by)
+                rejected = _write_steps(result, [step for step in steps if not step.stale and not step.deletes], by)
+                _delete_records(result, [step for step in steps if not step.stale and step.deletes], by)
                 for step in steps:
                     outcome = rejected.get(step.decision.pk, step)
                     (result.left if outcome.stale else result.done).append(outcome)
@@ -321,6 +360,31 @@ def _write_steps(result: UndoResult, steps: Sequence[UndoStep], by: User) -> dic
     acts = zip(done, lines, strict=True)
     log_action_each(by, [(_record(step), f"Undo: {line.sentence}") for step, line in acts])
     return rejected
+
+
+def _delete_records(result: UndoResult, steps: Sequence[UndoStep], by: User) -> None:
+    """Delete the records that an import made."""
+    if not steps:
+        return
+    actor = actor_label(by)
+    records = [_record(step) for step in steps]
+    lines = [
+        Decision(
+            entity_type=step.decision.entity_type,
+            entity_id=_record(step).pk,
+            remote_id=_record(step).monday_id or "",
+            kind="undo",
+            sentence=f"{actor} undid what was imported: {step.name} was deleted.",
+            actor=actor,
+            batch_id=result.batch_id,
+            cause={"by": actor, "causes": ["person"]},
+            undoes=step.decision.pk,
+        )
+        for step in steps
+    ]
+    result.lines.extend(Decision.objects.bulk_create(fold_alike(lines)))
+    log_action_many(by, records, "Deleted by the undo of an import.", flag=DELETION)
+    type(records[0])._default_manager.filter(pk__in=[record.pk for record in records]).delete()
 
 
 def _record(step: UndoStep) -> SyncedModel:

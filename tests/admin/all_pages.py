@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,9 +18,6 @@ from django_celery_beat.models import PeriodicTask
 from conflicts.models import SyncConflict
 from conflicts.rejections import answer_rejection
 from conflicts.resolution import current_values, resolve
-from npd.imports.import_jobs import confirm_import, read_import_now, run_all, upload
-from npd.imports.models import ImportJob
-from npd.imports.resources import ImportOptions
 from npd.models import Contact, Organization
 from sync.clock import sync_now
 from sync.kernel.conflict_store import FieldConflict
@@ -57,7 +53,6 @@ from tests.conflicts.test_refused import SEEN, named, page_of
 CONFLICTS = "/admin/conflicts/syncconflict/"
 QUEUE = "/admin/sync/syncqueue/"
 LONG = "a-very-long-name-without-a-place-to-break-" * 4
-FILE = "Name,Email,Phone,Hobby\nAnne,zoe@example.com,,Chess\nBob,no address,1,Go\nEve,eve@example.org,+46 1,Bridge\n"
 
 
 def furnish(world: dict[str, Any], person: User) -> None:
@@ -159,27 +154,6 @@ def conflict_pages(by: User) -> Iterator[str]:
     yield from (f"{CONFLICTS}{conflict.pk}/screen/" for conflict in SyncConflict.objects.all())
 
 
-def imports(person: User) -> Iterator[str]:
-    """The pages of an import that is read, that could not be, that is shown, and of one that is written."""
-    letter = upload("contact", "letter.csv", io.BytesIO(b"Dear Ann,\nhello\n"), options=ImportOptions(), by=person)
-    for attempts in (0, 2):
-        ImportJob.objects.filter(pk=letter.pk).update(attempts=attempts, moved_at=sync_now() - timedelta(hours=1))
-        yield reverse("admin:npd_contact_import_job", args=[letter.pk])
-    run_all()
-    yield reverse("admin:npd_contact_import_job", args=[letter.pk])
-    shown = read_import_now("contact", "people.csv", io.BytesIO(FILE.encode()), options=ImportOptions(), by=person)
-    yield reverse("admin:npd_contact_import_job", args=[shown.pk])
-    other = io.BytesIO(FILE.replace("eve@", "eva@").encode())
-    written = read_import_now("contact", "more.csv", other, options=ImportOptions(), by=person)
-    confirm_import(written, by=person)
-    yield reverse("admin:npd_contact_import_job", args=[written.pk])
-    run_all()
-    yield reverse("admin:npd_contact_import_job", args=[written.pk])
-    yield reverse("admin:npd_contact_import_undo", args=[written.pk])
-    ImportJob.objects.filter(pk=written.pk).update(state="undone")
-    yield reverse("admin:npd_contact_import_job", args=[written.pk])
-
-
 def of_models() -> Iterator[str]:
     """Of every model that the admin knows: its list, its form, and of one row its page and its delete."""
     for model, model_admin in admin.site._registry.items():
@@ -250,7 +224,7 @@ def pages(client: Client, world: dict[str, Any], person: User) -> dict[str, str]
     furnish(world, person)
     crowd(world)
     # Each is opened before the next is made: what changes between two addresses is seen before and after.
-    addresses = chain(by_name(world), of_models(), without_a_row(), imports(person), conflict_pages(person))
+    addresses = chain(by_name(world), of_models(), without_a_row(), conflict_pages(person))
     found: dict[str, str] = {}
     for number, address in enumerate(one for one in addresses if one and one not in PARTS_OF_PAGES):
         answer = client.get(address, follow=True)

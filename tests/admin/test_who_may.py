@@ -5,7 +5,6 @@ The table here is that of docs/howto/who-may-do-what.md, which a test below hold
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable
 from copy import copy
@@ -17,14 +16,10 @@ import pytest
 from celery import current_app
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission, User
-from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
-from npd.imports.import_jobs import confirm_import, read_import_now, run_all
-from npd.imports.models import ImportJob
-from npd.imports.resources import ImportOptions
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.models import (
@@ -43,6 +38,7 @@ from sync.operations.setup.fields import stored_choices
 from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.forms import values_of
+from tests.files.conftest import confirm, preview
 
 pytestmark = pytest.mark.django_db
 PAGE = Path(__file__).resolve().parents[2] / "docs/howto/who-may-do-what.md"
@@ -217,13 +213,8 @@ def file_chosen(world: World) -> Callable[[Client], Any]:
     """Choose a file, then confirm what it does."""
 
     def chosen(client: Client) -> Any:
-        file = SimpleUploadedFile("p.csv", b"Name,Email\nNew,new@x.org\n")
-        answer = client.post("/admin/npd/contact/import/", {"file": file})
-        if answer.status_code != 302:
-            return answer
-        run_all()
-        job = ImportJob.objects.get()
-        return client.post(reverse("admin:npd_contact_import_confirm", args=[job.pk]))
+        page = preview(client, "Name,Email\nNew,new@x.org\n")
+        return confirm(client, page) if page.status_code == 200 else page
 
     return chosen
 
@@ -336,7 +327,6 @@ def footprint() -> list[Any]:
         LogEntry.objects.count(),
         sorted(SyncQueue.objects.values_list("pk", "status", "causes", "priority", "attempts")),
         sorted(Contact.objects.values_list("pk", "name", "role_title", "monday_id", "sync_enabled")),
-        ImportJob.objects.count(),
         sorted(ApprovalRequest.objects.values_list("pk", "state")),
         sorted(UnmatchedItem.objects.values_list("pk", "ignored_by")),
         BoardLink.objects.filter(removed_item_policy="unlink").count(),
@@ -379,11 +369,10 @@ def batch_page(world: World) -> str:
 
 
 def import_page(world: World) -> str:
-    owner = User.objects.create_superuser("owner")
-    job = read_import_now("contact", "p.csv", io.BytesIO(b"Name\nNew\n"), options=ImportOptions(), by=owner)
-    confirm_import(job, by=owner)
-    run_all()
-    return reverse("admin:npd_contact_import_undo", args=[job.pk])
+    client = Client()
+    client.force_login(User.objects.create_superuser("owner"))
+    confirm(client, preview(client, "Name\nNew\n"))
+    return reverse("admin:sync_decision_undo_batch", args=[Decision.objects.get(kind="import").batch_id])
 
 
 QUESTIONS: tuple[tuple[Callable[[World], str], str], ...] = (

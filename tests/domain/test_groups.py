@@ -35,8 +35,8 @@ def test_each_group_has_what_its_name_says() -> None:
     own = set(operators.permissions.exclude(codename__startswith="view_").values_list("codename", flat=True))
     assert own == {
         "retry_syncqueue", "cancel_syncqueue", "discard_syncqueue", "pause_syncqueue", "change_approvalrequest",
-        "delete_ignoreditem", "change_unmatcheditem", "export_lists", "change_boardlink",
-        "change_fieldmapping",
+        "delete_ignoreditem", "change_unmatcheditem", "change_boardlink",
+        "change_fieldmapping", "export_contact", "export_organization",
     }  # fmt: skip
     resolvers = Group.objects.get(name="NPD Sync: resolve conflicts")
     # Also of the models that an installation has added.

@@ -25,6 +25,7 @@ from sync.operations.setup.filter_choice import FilterRow, filter_of_rows
 from sync.operations.setup.plan import compare_if_due, plan_totals
 from sync.operations.setup.run import advance_drafts
 from sync.queue import SyncQueueService
+from tests.files.conftest import changes, confirm, counts, exported, preview
 from tests.support.sandbox import Sandbox
 
 JSON = "application/json"
@@ -82,6 +83,19 @@ def the_api(ada: Client) -> None:
     assert ada.get("/api/v1/projects/?search=wood&ordering=-name").json()["count"] == 1
     assert ada.post(f"{page}sync-to-monday").json()["project_id"] == str(bridge.pk)
     assert ada.delete(page).status_code == 204
+
+
+def the_files(ada: Client) -> None:
+    """An unchanged export changes nothing; a new row is a new project."""
+    Project.objects.create(name="Dam", stage="running", budget="1.50", due="2026-12-24")
+    for file_format in (0, 1):
+        content = exported(ada, "project", file_format, app="projects")
+        page = preview(ada, content, "project", app="projects")
+        assert list(counts(page)) == ["skip"], changes(page)
+    page = preview(ada, "Name,Stage,Due\nCanal,finished,2027-01-01\n", "project", app="projects")
+    confirm(ada, page, "project", app="projects")
+    canal = Project.objects.get(name="Canal")
+    assert (canal.stage, str(canal.due)) == ("done", "2027-01-01")
 
 
 def the_kinds_of_fields(ada: Client) -> None:
@@ -191,6 +205,7 @@ def play() -> None:
     the_kinds_of_fields(ada)
     the_sync_filter()
     the_groups()
+    the_files(ada)
     the_schema()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "tour.md"
 PICTURES = ROOT / "docs" / "tour"
-WIDE, PHONE = "1280-light", "390-light"
+WIDE = "1280-light"
 DARK, PHONE_DARK = "1280-dark", "390-dark"
 
 
@@ -30,88 +30,23 @@ class Screen:
 
 
 SCREENS = (
-    Screen(
-        "health",
-        "Health",
-        "The first page: whether all is well, what to do next, with one button each, and how each board is.",
-        (WIDE, PHONE_DARK),
-    ),
-    Screen(
-        "inbox",
-        "Inbox",
-        "All that needs attention, by cause. Keys: j and k move, 1 and 3 choose a side, x selects, u undoes, ? shows "
-        "them all.",
-        (WIDE, PHONE_DARK),
-    ),
-    Screen(
-        "unmatched",
-        "Unmatched items",
-        "Items that no record has, since when and why: create the record, link the item to one, or ignore it.",
-    ),
-    Screen(
-        "contacts",
-        "Contacts",
-        "A record's state is beside its name, in words and with a symbol; a badge leads to what can be done.",
-        (WIDE,),
-    ),
-    Screen(
-        "record",
-        "A record",
-        "Its state and what can be done; below the form NPD and Monday are compared field by field, and the record's "
-        "activity follows.",
-        (WIDE, PHONE),
-    ),
-    Screen("conflicts", "Conflicts", "All open conflicts, with the values of both sides.", (WIDE, DARK)),
+    Screen("health", "Health", "Whether all is well, what to do next, with one button each, and how each board is."),
+    Screen("inbox", "Inbox", "All that needs attention, by cause."),
+    Screen("contacts", "Contacts", "A record's state is beside its name; a badge leads to what can be done."),
+    Screen("record", "A record", "Its state and what can be done; both sides, field by field; its activity."),
     Screen(
         "conflict",
         "A conflict",
-        "NPD, the last synced value, Monday, and what will be written. Keys: 1 NPD, 3 Monday, Enter resolves and opens "
-        "the next, u undoes it.",
+        "NPD, the last synced value, Monday, and what will be written. By keys, in the dark, on a phone.",
         (WIDE, DARK, PHONE_DARK),
     ),
+    Screen("decisions", "Activity", "Everything that was sent, updated or asked. What can be undone has a button."),
+    Screen("import", "Import", "What is new, what changes, and what can't be imported, before anything is written."),
+    Screen("mapping", "A board", "Which field goes into which column, in which direction, by which rule."),
     Screen(
-        "refused",
-        "A value that Monday rejects",
-        "Correct it and send it again, use Monday's value, or keep both different.",
-        (WIDE, PHONE),
+        "wizard", "Set-up", "Connect, boards, map, match, plan, run. Nothing is written before the plan is confirmed."
     ),
-    Screen(
-        "import",
-        "Import",
-        "A CSV or Excel file: what is new, what changes, and what can't be imported, before anything is written. The "
-        "whole import can be undone.",
-    ),
-    Screen(
-        "queue", "Queue", "Which jobs are pending and why, and which have failed; pause, retry, cancel and discard."
-    ),
-    Screen("approval", "Approvals", "Bulk deletions wait here until a person approves or rejects them."),
-    Screen(
-        "mapping",
-        "A board and its mapping",
-        "Which field goes into which column, in which direction, and what is done when both sides changed it.",
-    ),
-    Screen(
-        "wizard",
-        "Set-up and mapping",
-        "Connect, boards, map, match, plan, run. Nothing is written before the plan is confirmed.",
-        (WIDE, PHONE_DARK),
-    ),
-    Screen(
-        "notifications",
-        "Notifications",
-        "By email, Slack or Teams, at once, hourly or daily: what needs attention, each thing once.",
-    ),
-    Screen(
-        "decisions",
-        "Activity",
-        "Everything that was sent, updated or asked, each with its trigger. What can be undone has a button.",
-        (WIDE, PHONE),
-    ),
-    Screen(
-        "board",
-        "The sandbox's board",
-        "The simulator plays Monday: a person edits here as on a real board, and NPD follows within a second.",
-    ),
+    Screen("board", "The sandbox's board", "The simulator plays Monday; NPD follows an edit within a second."),
 )
 
 

@@ -1,0 +1,233 @@
+"""The import and the export of a list of records: django-import-export's pages."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from typing import Any, cast
+from uuid import uuid4
+
+from django import forms
+from django.contrib import messages
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.core.cache import caches
+from django.core.exceptions import BadRequest, PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.decorators import method_decorator
+from django.utils.html import format_html
+from django.views.decorators.http import require_POST
+from import_export.admin import ImportExportMixin
+from import_export.forms import ConfirmImportForm
+from import_export.tmp_storages import BaseStorage
+from unfold.contrib.import_export.forms import ExportForm, ImportForm
+from unfold.widgets import UnfoldBooleanWidget
+
+from sync import registry
+from sync.admin.record_activity import batch_undo_url
+from sync.api.callers import let_send_file
+from sync.kernel import humanize
+from sync.operations.file_formats import CSV, MAX_BYTES, XLSX, FileError
+from sync.operations.record_files import resource_of
+from sync.records.authors import log_kind_action
+
+FORMATS = [CSV, XLSX]
+LISTED_ROWS = 50
+"""Rows of each kind on the page of a preview; the counts are of all."""
+
+
+class Uploads(BaseStorage):  # type: ignore[misc]  # import_export has no types
+    """Uploaded files between preview and confirmation: in the database, where each web process finds them."""
+
+    def save(self, data: bytes) -> None:
+        self.name = uuid4().hex
+        caches["uploads"].set(self.name, data)
+
+    def read(self) -> bytes:
+        data: bytes | None = caches["uploads"].get(self.name)
+        if data is None:
+            raise FileNotFoundError
+        return data
+
+    def remove(self) -> None:
+        caches["uploads"].delete(self.name)
+
+    @staticmethod
+    def take(name: str) -> bool:
+        """Whether nobody has confirmed this upload yet: of a double click only the first imports."""
+        return bool(caches["uploads"].add(f"taken-{name}", True))
+
+
+class FileForm(ImportForm):  # type: ignore[misc]  # unfold has no types
+    create_missing = forms.BooleanField(required=False, widget=UnfoldBooleanWidget)
+    clear_empty = forms.BooleanField(required=False, label="Empty cells empty their field", widget=UnfoldBooleanWidget)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["import_file"].label = "CSV or XLSX file"
+        # The file itself says which it is.
+        self.fields["format"] = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    def clean_import_file(self) -> Any:
+        file = self.cleaned_data["import_file"]
+        if file.size > MAX_BYTES:
+            raise forms.ValidationError(f"A file may have {MAX_BYTES // 1_000_000} MB. Split it.")
+        return file
+
+    def clean(self) -> dict[str, Any]:
+        data: dict[str, Any] = super().clean() or self.cleaned_data
+        if file := data.get("import_file"):
+            is_xlsx = file.read(4) == b"PK\x03\x04"
+            file.seek(0)
+            data["format"] = str(FORMATS.index(XLSX if is_xlsx else CSV))
+        return data
+
+
+class ConfirmForm(ConfirmImportForm):  # type: ignore[misc]
+    create_missing = forms.BooleanField(required=False, widget=forms.HiddenInput)
+    clear_empty = forms.BooleanField(required=False, widget=forms.HiddenInput)
+    shown_digest = forms.CharField(widget=forms.HiddenInput)
+
+    def clean_format(self) -> str:
+        if (chosen := self.cleaned_data["format"]) not in map(str, range(len(FORMATS))):
+            raise forms.ValidationError("There is no such format.")
+        return str(chosen)
+
+
+class RecordFilesMixin(ImportExportMixin):  # type: ignore[misc]
+    """Adds import and export to the admin of a registered model."""
+
+    import_formats = export_formats = FORMATS
+    import_form_class = FileForm
+    confirm_form_class = ConfirmForm
+    export_form_class = ExportForm
+    import_template_name = "sync/import.html"
+    tmp_storage_class = Uploads
+    skip_admin_log = True  # the library writes a line for each record
+
+    def get_resource_classes(self, request: HttpRequest) -> list[Any]:
+        return [resource_of(self.model)]
+
+    # --- who may ---
+
+    def has_import_permission(self, request: HttpRequest) -> bool:
+        may_write = self.has_add_permission(request) and self.has_change_permission(request)
+        return bool(may_write and super().has_import_permission(request))
+
+    def has_export_permission(self, request: HttpRequest) -> bool:
+        return bool(self.has_view_permission(request) and super().has_export_permission(request))
+
+    def _creatable(self, request: HttpRequest) -> list[Any]:
+        """Return the models whose missing records an import by this person may make: those known by their name."""
+        targets = dict.fromkeys(map(registry.target_of, registry.own_relations(self.model)))
+        return [
+            target
+            for target in targets
+            if registry.match_field(target) == registry.name_field(target)
+            and registry.may_act(request.user, "add", target.entity_type())
+        ]
+
+    def _offer_creation(self, request: HttpRequest, form: Any) -> Any:
+        if targets := self._creatable(request):
+            names = " and ".join(str(target._meta.verbose_name_plural) for target in targets)
+            form.fields["create_missing"].label = f"Create {names} that aren't in NPD"
+        else:
+            del form.fields["create_missing"]
+        return form
+
+    # --- import ---
+
+    def create_import_form(self, request: HttpRequest) -> Any:
+        return self._offer_creation(request, super().create_import_form(request))
+
+    def create_confirm_form(self, request: HttpRequest, import_form: Any = None) -> Any:
+        return self._offer_creation(request, super().create_confirm_form(request, import_form))
+
+    def get_confirm_form_initial(self, request: HttpRequest, import_form: Any) -> dict[str, Any]:
+        initial: dict[str, Any] = super().get_confirm_form_initial(request, import_form)
+        if import_form is not None:
+            initial["create_missing"] = import_form.cleaned_data.get("create_missing", False)
+            initial["clear_empty"] = import_form.cleaned_data["clear_empty"]
+        return initial
+
+    def get_import_resource_kwargs(self, request: HttpRequest, form: Any = None, **kwargs: Any) -> dict[str, Any]:
+        return {"form": form if form is not None and form.is_bound and form.is_valid() else None}
+
+    def import_action(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        """Ask for a file; on POST, show what it would do. The rows that can't be imported stop no others."""
+        response = super().import_action(request, **kwargs)
+        context = response.context_data
+        context.pop("confirm_form", None)
+        result = context.get("result")
+        if result is not None and result.has_errors():
+            context["form"].add_error("import_file", _first_error(result))
+            del context["result"]
+        elif result is not None:
+            context |= {"valid_rows": result.valid_rows(), "limit": f":{LISTED_ROWS}", "listed": LISTED_ROWS}
+            context["to_write"] = result.totals["new"] + result.totals["update"]
+            if context["to_write"]:
+                context["confirm_form"] = self.create_confirm_form(request, import_form=context["form"])
+                context["confirm_form"].initial["shown_digest"] = result.digest
+        labels = [field.column_name for field in resource_of(self.model)().fields.values()]
+        context["known_columns"] = f"The first row has titles. Known ones: {', '.join(labels)}, and usual others."
+        context["title"] = f"Import {self.opts.verbose_name_plural}"
+        return let_send_file(response)
+
+    def add_data_read_fail_error_to_form(self, form: Any, e: Exception) -> None:
+        if not isinstance(e, FileError):
+            raise e
+        form.add_error("import_file", str(e))
+
+    @method_decorator(require_POST)
+    def process_import(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        if not self.has_import_permission(request):
+            raise PermissionDenied
+        name = request.POST.get("import_file_name", "")
+        why = "The file is kept for an hour only. Choose it again."
+        if re.fullmatch("[0-9a-f]{32}", name):
+            if Uploads.take(name):
+                with suppress(FileNotFoundError):
+                    return cast("HttpResponse", super().process_import(request, **kwargs))
+            else:
+                why = "This file was confirmed already. What it did is in the activity."
+        messages.warning(request, why)
+        return HttpResponseRedirect(reverse("admin:{}_{}_import".format(*self.get_model_info())))
+
+    def process_result(self, result: Any, request: HttpRequest) -> HttpResponse:
+        changelist = HttpResponseRedirect(reverse("admin:{}_{}_changelist".format(*self.get_model_info())))
+        if result.has_errors():
+            messages.error(request, f"Nothing was imported. {_first_error(result)} Preview the file again.")
+            return changelist
+        new, changed = result.totals["new"], result.totals["update"]
+        skipped = result.totals["skip"]
+        said = f"Imported: {new:,} new, {changed:,} changed, {skipped:,} unchanged."
+        if result.invalid_rows:
+            said += f" {humanize.count_with_noun(len(result.invalid_rows), 'row was', 'rows were')} not imported."
+        messages.success(request, format_html('{} <a href="{}">Undo…</a>', said, batch_undo_url(result.batch_id)))
+        return changelist
+
+    # --- export ---
+
+    def get_export_resource_kwargs(self, request: HttpRequest, **kwargs: Any) -> dict[str, Any]:
+        return {}
+
+    def get_export_queryset(self, request: HttpRequest) -> Any:
+        """Return what the list of this address has on all its pages, in its order."""
+        try:
+            rows = self.get_changelist_instance(request).queryset
+        except IncorrectLookupParameters as error:
+            raise BadRequest("A filter in the address has a value that is not possible. Remove it.") from error
+        return rows.select_related(*(field.name for field in registry.own_relations(self.model)))
+
+    def get_export_data(self, file_format: Any, request: HttpRequest, queryset: Any, **kwargs: Any) -> bytes:
+        data: bytes = super().get_export_data(file_format, request, queryset, **kwargs)
+        filters = f" Filters: {request.GET.urlencode()}." if request.GET else ""
+        said = f"Exported {queryset.count():,} rows as {file_format.get_title().upper()}.{filters}"
+        log_kind_action(request.user, self.model, said, name=str(self.opts.verbose_name_plural))
+        return data
+
+
+def _first_error(result: Any) -> str:
+    """Return in words why nothing can be imported."""
+    error = (result.base_errors or result.error_rows[0].errors)[0].error
+    return f"{str(error).strip().partition(chr(10))[0].rstrip('.')}."

@@ -1,0 +1,627 @@
+"""The records of a registered model as rows of a file: exported, previewed, imported.
+
+A preview runs in a read-only transaction and writes nothing. An import is one transaction with one context of the
+history; what it wrote is in the activity as one batch, which the usual undo takes back.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import unicodedata
+import uuid
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache, partial
+from hashlib import sha256
+from typing import Any
+
+import pghistory
+from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
+from django.db import connection, models, transaction
+from django.db.models.expressions import RawSQL
+from django.db.models.functions import Lower
+from django.utils.text import capfirst
+from import_export.fields import Field
+from import_export.resources import ModelResource, modelresource_factory
+from import_export.widgets import Widget
+
+from sync import registry
+from sync.choices import Priority, QueueStatus
+from sync.kernel import humanize
+from sync.kernel.db import bound_lock_waits, update_many
+from sync.models import Decision, SyncedModel, SyncQueue
+from sync.models.state import IMPORT_KIND, fold_alike
+from sync.operations.file_formats import ROW_NUMBER, SURPLUS, FileError
+from sync.outbox import notify
+from sync.reconcile.field_values import as_uuid, field_of, record_name, stored_field_values, stored_values
+from sync.reconcile.lookups import canonical_expression, canonical_value, load_board, match_key, phone_region
+from sync.records.authors import actor_label, log_kind_action
+
+NPD_ID = "NPD ID"
+NO_VALUES = {"", "#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!", "n/a", "N/A", "NULL", "null"}
+"""Cells that hold nothing: what spreadsheets and databases write for it. “Null” is a name."""
+
+FIRST_NAMES = {"firstname", "givenname", "forename", "vorname", "prénom"}
+LAST_NAMES = {"lastname", "surname", "familyname", "nachname", "familienname", "nomdefamille"}
+PLAIN_NAMES = {"name", "nom"}
+"""Titles of a name, which beside a first name is the family name."""
+
+
+def plain_title(title: str) -> str:
+    """Return a title without what makes no difference: case, white space, signs."""
+    return "".join(sign for sign in unicodedata.normalize("NFKC", title).casefold() if sign.isalnum())
+
+
+def plain_text(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n").strip()
+
+
+class FieldWidget(Widget):  # type: ignore[misc]  # import_export has no types
+    """A cell as the model's own field reads it; what that can't read stays as it is, for its validation to say so.
+
+    The library's own widgets guess: “yes” is False to them, and 03/04/2026 the fourth of March.
+    """
+
+    def __init__(self, model_field: Any) -> None:
+        super().__init__()
+        self.field = model_field
+        yes_no = [(True, "yes"), (False, "no")] if isinstance(model_field, models.BooleanField) else []
+        self.labels: dict[Any, str] = dict(model_field.flatchoices or yes_no)
+        self.values = {str(label).casefold(): value for value, label in self.labels.items()}
+
+    def clean(self, value: str, row: Any = None, **kwargs: Any) -> Any:
+        if isinstance(self.field, ArrayField):
+            cells = next(csv.reader(io.StringIO(value, newline=""), delimiter=";", skipinitialspace=True), [])
+            return [cell.strip() for cell in cells if cell.strip()]
+        if not value:
+            return None if self.field.null else ""
+        try:
+            return self.field.to_python(self.values.get(value.casefold(), value))
+        except ValidationError:
+            return value
+
+    def render(self, value: Any, obj: Any = None, **kwargs: Any) -> str:
+        if value is None:
+            return ""
+        if isinstance(value, models.Model):
+            return record_name(value)
+        if isinstance(value, list):
+            cell = io.StringIO(newline="")
+            csv.writer(cell, delimiter=";").writerow(value)
+            return cell.getvalue().removesuffix("\r\n") if value else ""
+        if isinstance(value, datetime):
+            return value.isoformat(" ")
+        return str(self.labels.get(value, value))
+
+
+@dataclass(frozen=True)
+class RowChange:
+    """What a row writes into its record: raw values by field, of a new record all of them."""
+
+    number: int
+    record: SyncedModel
+    is_new: bool
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+
+
+class RecordResource(ModelResource):  # type: ignore[misc]
+    """The base of each registered model's resource (`resource_of`); an instance serves one file."""
+
+    class Meta:
+        import_id_fields = ("id",)
+
+    def __init__(self, form: Any = None, **kwargs: Any) -> None:
+        super().__init__()
+        options = form.cleaned_data if form else {}
+        self.creates_missing = bool(options.get("create_missing"))
+        self.clears_empty = bool(options.get("clear_empty"))
+        self.model: type[SyncedModel] = self._meta.model
+        self.spec = registry.entity(self.model.entity_type())
+        self.relations = {field.name: registry.target_of(field) for field in registry.own_relations(self.model)}
+        self.opts: Any = self.model._meta
+        self.shown_digest = options.get("shown_digest", "")
+        self.batch_id = uuid.uuid4()
+        self.ignored: list[str] = []
+        self.warnings: list[tuple[int, str]] = []
+        self.created: dict[uuid.UUID, SyncedModel] = {}
+        self.changed: list[RowChange] = []
+
+    def get_queryset(self) -> Any:
+        return self.model._default_manager.select_related(*self.relations).order_by("pk")
+
+    # --- the import, in the order in which the library asks ---
+
+    def import_data(self, dataset: Any, dry_run: bool = False, **kwargs: Any) -> Any:
+        self.user, self.file_name = kwargs["user"], str(kwargs.get("file_name") or "a file")[:200]
+        with pghistory.context(user=self.user.pk, cause=IMPORT_KIND, batch=str(self.batch_id)):
+            return super().import_data(dataset, dry_run=dry_run, use_transactions=True, **kwargs)
+
+    def import_data_inner(
+        self, dataset: Any, dry_run: bool, raise_errors: bool, using_transactions: bool, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Run within the transaction that `import_data` has begun, without the library's savepoint for each row."""
+        self.is_preview = dry_run
+        if dry_run:
+            # The library would write everything and roll it back, and hold the records' locks meanwhile.
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION READ ONLY")
+        else:
+            bound_lock_waits()
+        return super().import_data_inner(dataset, dry_run, raise_errors, False, *args, **kwargs)
+
+    def before_import(self, dataset: Any, **kwargs: Any) -> None:
+        """Find what the columns are, then in few queries all records that the rows are about or name."""
+        dataset.headers = self._columns(dataset.headers)
+        if not self.joined and not {NPD_ID, *map(self._label, self._key_fields())} & set(dataset.headers):
+            titles = ", ".join(field.column_name for field in self.fields.values())
+            raise FileError(f"No column tells which {self.opts.verbose_name} a row is about. Known titles: {titles}.")
+        rows = self.rows = [self._join_names(row) for row in dataset.dict]
+        self.region = phone_region()
+        link = registry.link_of(self.spec.entity_type)
+        self.board = load_board(link) if link else None
+        self.matches = self._match(rows)
+        self.related = {
+            name: RelatedRecords(target, [row[self._label(name)] for row in rows])
+            for name, target in self.relations.items()
+            if self._label(name) in dataset.headers
+        }
+
+    def before_import_row(self, row: Any, **kwargs: Any) -> None:
+        self.number = row[ROW_NUMBER]
+        self.row_warnings: list[str] = []
+        self.is_same = False
+        self._join_names(row)
+        if row[SURPLUS]:
+            raise ValidationError(
+                "It has more cells than there are titles. Put a value that holds a separator in quotes."
+            )
+
+    def get_instance(self, instance_loader: Any, row: Any) -> SyncedModel | None:
+        match = self.matches[self.number]
+        if isinstance(match, ValidationError):
+            raise match
+        return match
+
+    def after_init_instance(self, instance: Any, new: bool, row: Any, **kwargs: Any) -> None:
+        instance.known_region = self.region
+        self.before = {} if new else stored_field_values(instance, self._own_names())
+
+    def import_field(self, field: Any, instance: Any, row: Any, is_m2m: bool = False, **kwargs: Any) -> None:
+        """Set a field where its cell says something else than the record does."""
+        if field.attribute == "id" or field.column_name not in row:
+            return
+        is_new = instance._state.adding
+        text = plain_text(row[field.column_name])
+        if not is_new and self._says_already(instance, field, text, row):
+            return
+        if text in NO_VALUES:
+            if is_new or not self.clears_empty:
+                return
+            text = ""
+        if field.attribute not in self.relations:
+            setattr(instance, field.attribute, field.widget.clean(text))
+        elif not text:
+            setattr(instance, field.attribute, None)
+        elif target := self._related(field.attribute, text):
+            setattr(instance, field.attribute, target)
+
+    def skip_row(self, instance: Any, original: Any, row: Any, import_validation_errors: Any = None) -> bool:
+        return self.number in self.repeated
+
+    def validate_instance(
+        self, instance: Any, import_validation_errors: Any = None, validate_unique: bool = True
+    ) -> None:
+        """Check what would be written by the model's own rules."""
+        errors = dict(import_validation_errors or {})
+        own = {name for name in self._own_names() if name not in self.relations}
+        checked = (own if instance._state.adding else own & set(instance.changed_fields())) - errors.keys()
+        exclude = {field.name for field in instance._meta.concrete_fields} - checked
+        try:
+            # Not full_clean(), which asks the database for each constraint and relation of each row.
+            instance.clean_fields(exclude=exclude)
+            instance.clean()
+            instance.validate_unique(exclude=exclude)
+        except ValidationError as refused:
+            errors = refused.update_error_dict(errors)
+        if errors:
+            raise ValidationError(errors)
+
+    def save_instance(self, instance: Any, is_create: bool, row: Any, **kwargs: Any) -> None:
+        """Keep what is to be written; `after_import` writes it in few statements."""
+        changed = set(instance.changed_fields())
+        names = [name for name in self._own_names() if is_create or field_of(instance, name).attname in changed]
+        self.is_same = not names
+        if self.is_same:
+            return
+        self._warn_of_refusals(instance, names)
+        for target in (getattr(instance, name) for name in self.related):
+            if target and target._state.adding:
+                self.created[target.pk] = target
+        before = {name: self.before.get(name) for name in names}
+        self.changed.append(RowChange(self.number, instance, is_create, before, stored_field_values(instance, names)))
+
+    def save_m2m(self, *args: Any, **kwargs: Any) -> None:
+        """No registered model has such fields."""
+
+    def after_import_row(self, row: Any, row_result: Any, **kwargs: Any) -> None:
+        self.warnings += [(self.number, text) for text in self.row_warnings]
+        row_result.number = self.number
+        if self.is_same:
+            row_result.import_type = row_result.IMPORT_TYPE_SKIP
+        elif self.is_preview and not row_result.is_skip():
+            row_result.changes = self._changes_in_words(self.changed[-1])
+
+    def after_import(self, dataset: Any, result: Any, **kwargs: Any) -> None:
+        for invalid in result.invalid_rows:
+            row = self.rows[invalid.number - 1]
+            invalid.number = row[ROW_NUMBER]
+            invalid.reasons = [self._reason(row, name, texts) for name, texts in invalid.error_dict.items()]
+        result.warnings, result.ignored, result.batch_id = self.warnings, self.ignored, self.batch_id
+        result.digest = self._digest()
+        if not self.is_preview and not result.has_errors():
+            if self.shown_digest != result.digest:
+                raise FileError("Records were changed since the preview, and the file would do something else now.")
+            self._write()
+
+    def _reason(self, row: Mapping[str, Any], name: str, texts: Sequence[str]) -> str:
+        text = " ".join(texts)
+        if name not in self.fields:
+            return text
+        cell = plain_text(str(row.get(self._label(name), "")))
+        return f"{self._label(name)}{f' {humanize.quote(cell)}' if cell else ''}: {text}"
+
+    def _digest(self) -> str:
+        """Return what is equal for two runs that write the same; new related records have new ids each time."""
+        lines = [(change.number, change.is_new, _named(change.before), _named(change.after)) for change in self.changed]
+        names = sorted(map(record_name, self.created.values()))
+        return sha256(json.dumps([lines, names]).encode()).hexdigest()
+
+    # --- columns ---
+
+    def _label(self, name: str) -> str:
+        return str(self.fields[name].column_name)
+
+    def _own_names(self) -> list[str]:
+        return [name for name in self.fields if name != "id"]
+
+    def _key_fields(self) -> list[str]:
+        """Return the fields by which a row without an NPD ID finds its record."""
+        keys = [registry.match_field(self.model), self.spec.name_field]
+        return list(dict.fromkeys(name for name in keys if name))
+
+    def _columns(self, titles: Sequence[str]) -> list[str]:
+        """Return what each column is: the label of a field where its title is known, else its title."""
+        plain = [plain_title(title) for title in titles]
+        columns = [f"{title} (column {place})" for place, title in enumerate(titles, start=1)]
+        columns[-2:] = [ROW_NUMBER, SURPLUS]
+        first = _place_of(FIRST_NAMES, plain)
+        last = _place_of(LAST_NAMES, plain)
+        taken: set[int] = set()
+        if first is not None and last is None and (last := _place_of(PLAIN_NAMES, plain)) is not None:
+            taken.add(last)
+        for name, known in titles_of(self.spec.entity_type).items():
+            places = [plain.index(title) for title in known if title in plain]
+            place = next((place for place in places if place not in taken), None)
+            if place is not None:
+                columns[place] = self._label(name)
+                taken.add(place)
+        self.joined: list[str] = []
+        if self.spec.name_field and self._label(self.spec.name_field) not in columns:
+            parts = [place for place in (first, last) if place is not None]
+            self.joined = [columns[place] for place in parts]
+            taken.update(parts)
+        self.ignored = [title for place, title in enumerate(titles[:-2]) if place not in taken and title]
+        return columns
+
+    def _join_names(self, row: Any) -> Any:
+        if self.joined:
+            parts = [plain_text(row[column]) for column in self.joined]
+            row[self._label(str(self.spec.name_field))] = " ".join(part for part in parts if part not in NO_VALUES)
+        return row
+
+    # --- records ---
+
+    def _match(self, rows: Sequence[Mapping[str, Any]]) -> dict[int, SyncedModel | ValidationError | None]:
+        """Return each row's record, by the row's number: None for a new one, an error where nobody can tell."""
+        texts = {
+            name: {row[ROW_NUMBER]: _value(row.get(self._label(name), "")) for row in rows}
+            for name in ("id", *self._key_fields())
+        }
+        records = self.get_queryset()
+        ids = [key for text in texts["id"].values() if (key := as_uuid(text))]
+        by_id = {record.pk: record for record in records.filter(pk__in=ids)}
+        by_text = {name: records_by(records, name, texts[name].values()) for name in self._key_fields()}
+        matches: dict[int, SyncedModel | ValidationError | None] = {}
+        self.repeated: set[int] = set()
+        first_rows: dict[object, Mapping[str, Any]] = {}
+        for row in rows:
+            number = row[ROW_NUMBER]
+            match, identity = self._match_row({name: cells[number] for name, cells in texts.items()}, by_id, by_text)
+            first = first_rows.setdefault(identity, row) if identity else row
+            if first is not row and _cells(first) == _cells(row):
+                self.repeated.add(number)
+            elif first is not row and not isinstance(match, ValidationError):
+                about = f"Row {first[ROW_NUMBER]} is about the same {self.opts.verbose_name}. Keep one of them."
+                match = ValidationError(about)
+            matches[number] = match
+        if not self.is_preview:
+            found = [match.pk for match in matches.values() if isinstance(match, SyncedModel)]
+            rows_locked = records.filter(pk__in=found).select_for_update(no_key=True, of=("self",))
+            locked = {record.pk: record for record in rows_locked}
+            gone = ValidationError("It was deleted meanwhile.")
+            for number, match in matches.items():
+                if isinstance(match, SyncedModel):
+                    matches[number] = locked.get(match.pk, gone)
+        return matches
+
+    def _match_row(
+        self,
+        texts: Mapping[str, str],
+        by_id: Mapping[uuid.UUID, SyncedModel],
+        by_text: Mapping[str, Mapping[str, list[SyncedModel]]],
+    ) -> tuple[SyncedModel | ValidationError | None, object]:
+        """Return the record, and what rows about the same record have in common."""
+        noun = self.opts.verbose_name
+        if npd_id := texts["id"]:
+            record = by_id.get(as_uuid(npd_id) or uuid.UUID(int=0))
+            missing = f"There is no {noun} with this NPD ID. Empty the cell to find it by what else the row says."
+            return (record, record.pk) if record else (ValidationError({"id": missing}), None)
+        for name in self._key_fields():
+            key = match_key(self.spec.entity_type, name, texts[name])
+            if not key:
+                continue
+            records = by_text[name].get(key, [])
+            same_case = [record for record in records if getattr(record, name) == texts[name]]
+            records = same_case if len(same_case) == 1 else records
+            if len(records) > 1:
+                several = f"{len(records)} {self.opts.verbose_name_plural} have this {self._label(name).lower()}."
+                return ValidationError({name: f"{several} Add their NPD ID."}), None
+            if records:
+                return records[0], records[0].pk
+            # Two rows with what is no email address aren't one person.
+            return None, (name, key) if self._is_valid(name, texts[name]) else None
+        return None, None
+
+    def _is_valid(self, name: str, text: str) -> bool:
+        try:
+            field_of(self.model, name).clean(text, None)
+        except ValidationError:
+            return False
+        return True
+
+    def _says_already(self, instance: SyncedModel, field: Any, text: str, row: Mapping[str, Any]) -> bool:
+        """Whether a record says what a cell says, as the sync compares it."""
+        value = getattr(instance, field.attribute)
+        if plain_text(field.widget.render(value)) == text:
+            return True
+        if not isinstance(value, str) or not text or not value:
+            return False
+        region = instance.sync_region() or self.region
+        said, known = (canonical_value(self.spec.entity_type, field.attribute, each, region) for each in (text, value))
+        if field.attribute in self._key_fields() and not _value(row.get(NPD_ID, "")):
+            # By it the record was found, in whatever case; who names the record by its id may correct it.
+            said, known = str(said).lower(), str(known).lower()
+        return bool(said == known)
+
+    def _related(self, name: str, text: str) -> SyncedModel | None:
+        """Return the record that a cell names; without one a warning says that the field is left as it is."""
+        related = self.related[name]
+        noun = related.model._meta.verbose_name
+        records = related.find(text)
+        if len(records) == 1:
+            return records[0]
+        if not records and self.creates_missing and related.may_create:
+            return related.create(text)
+        what = f"Several {related.model._meta.verbose_name_plural} are" if records else f"No {noun} is"
+        self.row_warnings.append(f"{what} called {humanize.quote(text)}: {self._label(name)} is left out.")
+        return None
+
+    def _warn_of_refusals(self, instance: SyncedModel, names: Sequence[str]) -> None:
+        """Say which values the other system would refuse: they are imported, and block their field."""
+        for mapping in self.board.mappings if self.board and instance.may_sync else ():
+            if self.board and mapping.column_id and set(mapping.fields) & set(names) - self.relations.keys():
+                convert = self.board.converter(mapping, instance)
+                raw = stored_values(instance, mapping)
+                if reason := convert.rejection_reason(raw) or convert.rejection_risk(raw):
+                    self.row_warnings.append(f"{reason.removesuffix('.')}. It will not be synced.")
+
+    # --- writing ---
+
+    def _write(self) -> None:
+        """Write what `save_instance` has kept, and tell it in the activity."""
+        entity_type = self.spec.entity_type
+        created = list(self.created.values())
+        new = [change.record for change in self.changed if change.is_new]
+        changed = [change.record for change in self.changed if not change.is_new]
+        names = {name for change in self.changed if not change.is_new for name in change.after}
+        pending = SyncQueue.objects.filter(entity_type=entity_type, status=QueueStatus.PENDING)
+        earlier = list(pending.filter(entity_id__in=[record.pk for record in changed]).values_list("pk", flat=True))
+        for model in {type(record) for record in created}:
+            model._default_manager.bulk_create([record for record in created if type(record) is model])
+        update_many(changed, sorted(names))
+        self.model._default_manager.bulk_create(new)
+        # The triggers give a fresh edit's priority; thousands at once must not come before people's own edits.
+        written = pending.filter(entity_id__in=[record.pk for record in (*changed, *new)])
+        written.exclude(pk__in=earlier).update(priority=Priority.LOAD)
+        lines = [self._line(record, f"Made by the import of “{self.file_name}”.") for record in created]
+        lines += [line for change in self.changed for line in self._lines(change)]
+        Decision.objects.bulk_create(fold_alike(lines))
+        counts = f"{len(new):,} new, {len(changed):,} changed"
+        log_kind_action(
+            self.user, self.model, f"Imported “{self.file_name}”: {counts}.", name=str(self.opts.verbose_name_plural)
+        )
+        for kind in {entity_type, *(record.entity_type() for record in created)}:
+            transaction.on_commit(partial(notify.notify_board, kind), robust=True)
+
+    def _lines(self, change: RowChange) -> Iterator[Decision]:
+        where = f"the import of “{self.file_name}”, row {change.number}"
+        if change.is_new:
+            yield self._line(change.record, f"Made by {where}.")
+            return
+        for key, label, fields in self._keys_of(change.after):
+            after = stored_field_values(change.record, fields)  # a mapping of several fields moves as a whole
+            before = after | {name: change.before[name] for name in fields if name in change.before}
+            old, new = _in_words(before), _in_words(after)
+            values = {"before": old, "after": new, "raw_before": before, "raw_after": after}
+            sentence = f"{label} set to {_quoted(new)} (was {_quoted(old)}) by {where}."
+            yield self._line(change.record, sentence, key, values)
+
+    def _line(self, record: SyncedModel, sentence: str, key: str = "", values: Any = None) -> Decision:
+        who = actor_label(self.user)
+        return Decision(
+            entity_type=record.entity_type(),
+            entity_id=record.pk,
+            remote_id=record.monday_id or "",
+            key=key,
+            kind=IMPORT_KIND,
+            sentence=sentence,
+            values=values or {},
+            actor=who,
+            batch_id=self.batch_id,
+            cause={"by": who, "causes": [IMPORT_KIND]},
+        )
+
+    def _keys_of(self, names: Iterable[str]) -> Iterable[tuple[str, str, Sequence[str]]]:
+        """Return the mappings that these fields touch; a field without a mapping stands for itself."""
+        left = dict.fromkeys(names)
+        for mapping in self.spec.mappings:
+            if touched := [name for name in mapping.fields if name in left]:
+                yield mapping.key, mapping.label, mapping.fields
+                for name in touched:
+                    left.pop(name)
+        yield from ((name, self._label(name), (name,)) for name in left)
+
+    def _changes_in_words(self, change: RowChange) -> list[tuple[str, str, str]]:
+        """Return the label, the old and the new value of each field that a row changes."""
+        pairs = [
+            (self._label(name), _in_words({name: change.before[name]}), _in_words({name: after}))
+            for name, after in change.after.items()
+        ]
+        return [(label, before, after) for label, before, after in pairs if before or after]
+
+
+class RelatedRecords:
+    """The records that a column's cells name: by their name, or by the match key where that is an email."""
+
+    def __init__(self, model: type[SyncedModel], texts: Sequence[str]) -> None:
+        self.model = model
+        self.entity_type = model.entity_type()
+        self.name_field = registry.name_field(model) or "name"
+        self.key_field = registry.match_field(model) or self.name_field
+        names = {plain_text(text) for text in texts}
+        self.by_name = records_by(model._default_manager.all(), self.name_field, names)
+        self.by_key = records_by(model._default_manager.all(), self.key_field, [text for text in names if "@" in text])
+        self.may_create = self.key_field == self.name_field
+
+    def find(self, text: str) -> list[SyncedModel]:
+        by_key = self.by_key.get(match_key(self.entity_type, self.key_field, text), []) if "@" in text else []
+        records = by_key or self.by_name.get(match_key(self.entity_type, self.name_field, text), [])
+        same_case = [record for record in records if getattr(record, self.name_field) == text]
+        return same_case if len(same_case) == 1 else records
+
+    def create(self, text: str) -> SyncedModel:
+        """Return a record of this name that isn't stored yet; raises ValueError where it can't have it."""
+        record = self.model(**{self.name_field: text})
+        try:
+            record.clean_fields()
+        except ValidationError as refused:
+            raise ValueError(" ".join(refused.messages)) from refused
+        self.by_name[match_key(self.entity_type, self.name_field, text)] = [record]
+        return record
+
+
+def records_by(records: Any, field: str, texts: Iterable[str]) -> dict[str, list[SyncedModel]]:
+    """Return the records whose field has one of these texts, by the form in which the sync matches them."""
+    entity_type = records.model.entity_type()
+    keys = sorted({key for text in texts if (key := match_key(entity_type, field, text))})
+    found: dict[str, list[SyncedModel]] = {}
+    if keys:
+        # Lowered by the database, whose rules of case depend on its locale.
+        wanted = RawSQL("SELECT lower(wanted) FROM unnest(%s::text[]) AS wanted", [keys])
+        for record in records.annotate(match_text=Lower(canonical_expression(field))).filter(match_text__in=wanted):
+            found.setdefault(match_key(entity_type, field, getattr(record, field)), []).append(record)
+    return found
+
+
+def titles_of(entity_type: str) -> dict[str, list[str]]:
+    """Return the known titles of each field, in plain form, the best ones first."""
+    spec = registry.entity(entity_type)
+    others = [plain_title(one.entity_type) for one in registry.entities() if one.entity_type != entity_type]
+    titles: dict[str, list[str]] = {"id": [plain_title(NPD_ID)]}
+    relations = [field.name for field in registry.own_relations(spec.model)]
+    own = [field.name for field in registry.own_fields(spec.model)]
+    # Relations first: “company name” beside people is their organization.
+    for name in [*relations, *(name for name in own if name not in relations)]:
+        known = [name, _label_of(spec.model, name), *spec.titles.get(name, ())]
+        known += [mapping.label for mapping in spec.mappings if mapping.fields == (name,)]
+        if name in relations:
+            known += [f"{title} name" for title in known]
+        if name == spec.name_field:
+            # What other files call a related record, “Firma”, a file of such records calls their name.
+            theirs = [entity_type, *spec.titles.get(entity_type, ())]
+            known[2:2] = [*theirs, *(f"{title} name" for title in theirs)]
+        plain = list(dict.fromkeys(map(plain_title, known)))
+        titles[name] = [title for title in plain if name in relations or not title.startswith(tuple(others))]
+    return titles
+
+
+def _place_of(titles: Collection[str], plain: Sequence[str]) -> int | None:
+    return next((place for place, title in enumerate(plain) if title in titles), None)
+
+
+def _label_of(model: type[models.Model], name: str) -> str:
+    return str(capfirst(str(model._meta.get_field(name).verbose_name)))  # type: ignore[union-attr]
+
+
+@cache
+def resource_of(model: type[SyncedModel]) -> type[RecordResource]:
+    """Return the resource of a registered model: its own fields, then the NPD ID."""
+    relations = registry.own_relations(model)
+    own = [field for field in registry.own_fields(model) if not field.is_relation or field in relations]
+    fields = {field.name: Field(field.name, _label_of(model, field.name), FieldWidget(field)) for field in own}
+    fields["id"] = Field("id", NPD_ID, FieldWidget(model._meta.pk))
+    options = {
+        "fields": list(fields),
+        "import_id_fields": ["id"],  # this very list is the one that needs no such column
+        "report_skipped": False,
+        "skip_diff": True,
+        "store_instance": True,  # else the library sets it for all requests
+    }
+    resource: type[RecordResource] = modelresource_factory(model, RecordResource, options, fields)
+    return resource
+
+
+def _value(cell: Any) -> str:
+    text = plain_text(str(cell))
+    return "" if text in NO_VALUES else text
+
+
+def _cells(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: cell for name, cell in row.items() if name != ROW_NUMBER}
+
+
+def _named(raw: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value["name"] if isinstance(value, dict) else value for name, value in raw.items()}
+
+
+def _in_words(raw: Mapping[str, Any]) -> str:
+    return ", ".join(text for value in raw.values() if (text := _value_in_words(value)))
+
+
+def _value_in_words(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        return str(value.get("name") or "")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "; ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _quoted(text: str) -> str:
+    return f"“{text}”" if text else "empty"

@@ -1,0 +1,83 @@
+"""An administrator's session, and the import as a person does it: a preview, then its confirmation."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from celery import current_app
+from django.contrib.auth.models import User
+from django.contrib.messages import get_messages
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from sync.outbox import notify
+
+
+@pytest.fixture(autouse=True)
+def quiet(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No wake-up leaves the test."""
+    monkeypatch.setattr(notify, "notify_now", lambda entity_type: True)
+    monkeypatch.setattr(current_app, "send_task", lambda name, **options: None)
+
+
+@pytest.fixture
+def person(db: None) -> User:
+    return User.objects.create_superuser("dora", "dora@example.com", "x", first_name="Dora", last_name="Demo")
+
+
+@pytest.fixture
+def admin(person: User, client: Client) -> Client:
+    client.force_login(person)
+    return client
+
+
+def preview(client: Client, content: str | bytes, kind: str = "contact", *, app: str = "npd", **options: str) -> Any:
+    """The page of what a file would do."""
+    data = content.encode() if isinstance(content, str) else content
+    name = "people.xlsx" if data.startswith(b"PK") else "people.csv"
+    return client.post(
+        f"/admin/{app}/{kind}/import/", {"import_file": SimpleUploadedFile(name, data), "resource": "0", **options}
+    )
+
+
+def confirm(client: Client, page: Any, kind: str = "contact", *, app: str = "npd") -> Any:
+    form = page.context["confirm_form"]
+    data = {name: value for name in form.fields if (value := form.get_initial_for_field(form.fields[name], name))}
+    return client.post(f"/admin/{app}/{kind}/process_import/", data)
+
+
+def imported(client: Client, content: str | bytes, kind: str = "contact", **options: str) -> str:
+    """What is said after the import of a file."""
+    page = preview(client, content, kind, **options)
+    assert "confirm_form" in page.context, (page.context["form"].errors, refused(page))
+    return said(confirm(client, page, kind))
+
+
+def said(answer: Any) -> str:
+    texts = [str(message) for message in get_messages(answer.wsgi_request)]
+    return re.sub(r"<[^>]+>", "", " ".join(texts))
+
+
+def refused(page: Any) -> dict[int, str]:
+    """Why rows aren't imported, by their numbers."""
+    return {row.number: " ".join(row.reasons) for row in page.context["result"].invalid_rows}
+
+
+def counts(page: Any) -> dict[str, int]:
+    totals = page.context["result"].totals
+    return {kind: totals[kind] for kind in ("new", "update", "skip", "invalid") if totals[kind]}
+
+
+def changes(page: Any) -> dict[int, list[tuple[str, str, str]]]:
+    return {row.number: row.changes for row in page.context["valid_rows"]}
+
+
+def exported(
+    client: Client, kind: str = "contact", file_format: int = 0, query: str = "", *, app: str = "npd"
+) -> bytes:
+    answer = client.post(f"/admin/{app}/{kind}/export/{query}", {"format": str(file_format), "resource": "0"})
+    assert answer.status_code == 200, answer.content
+    assert "attachment" in answer.headers["Content-Disposition"]
+    return bytes(answer.content)

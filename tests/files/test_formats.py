@@ -1,0 +1,178 @@
+"""Files as other programs write them, and files that go out and come back unchanged."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import Any
+
+import openpyxl
+import pytest
+import xlsxwriter
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+
+from npd.models import Contact, Organization
+from sync.operations.file_formats import CSV, XLSX, FileError, escape_formula, unescape_formula
+from tests.files.conftest import counts, exported, imported, preview
+
+pytestmark = pytest.mark.django_db
+
+AWKWARD = [
+    "=1+1", "==1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\nx", "'=already", "''-x", "' =x", "'quoted", "＝1",
+    "two\r\nlines", "_x000D_", "x" * 30_000, "007", "1e5", "true", "a;b", 'q"x', "-", "n/a", "NULL",
+]  # fmt: skip
+
+
+def rows_of(content: bytes) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = CSV().create_dataset(content).dict
+    return found
+
+
+def sheet(*rows: list[Any]) -> bytes:
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out) as book:
+        page = book.add_worksheet()
+        for number, row in enumerate(rows):
+            page.write_row(number, 0, row)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "Name;Role\nZoë;a,b\n".encode(),
+        '\ufeffName,Role\r\nZoë,"a,b"\r\n'.encode(),
+        "Name;Role\rZoë;a,b\r".encode("cp1252"),
+        "sep=;\r\nName;Role\r\nZoë;a,b\r\n".encode("cp1252"),
+        "Name\tRole\nZoë\ta,b\n".encode("utf-16"),
+        "Name|Role\n\n\nZoë|a,b\n".encode(),
+    ],
+)
+def test_a_csv_file_is_read_as_its_program_wrote_it(content: bytes) -> None:
+    [row] = rows_of(content)
+    assert (row["Name"], row["Role"]) == ("Zoë", "a,b")
+
+
+def test_quoted_lines_and_blank_rows_keep_the_numbers_of_the_rows() -> None:
+    rows = rows_of(b'Name,Notes\n"Ann","a\nb"\n\nBob,c\n')
+    assert [(row["row number"], row["Notes"]) for row in rows] == [(2, "a\nb"), (4, "c")]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("Name\nZoë".encode()[:-1], "cut off"),
+        (b"Name\nA\0nn\n", "no text"),
+        (b"Name\n\x81\x8d\n", "no text"),
+        (b'Name\n"Ann\n', "no CSV file"),
+        (b"Name\n", "no rows"),
+        (b"", "no rows"),
+        (b",".join(b"t" for _ in range(201)) + b"\n1\n", "200 columns"),
+        (b"Name\n" + b"x" * 100_001, "100,000 characters"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_with_the_reason(content: bytes, why: str) -> None:
+    with pytest.raises(FileError, match=why):
+        CSV().create_dataset(content)
+
+
+def test_a_refused_file_is_said_beside_the_field(admin: Client) -> None:
+    page = preview(admin, "Name\nZoë".encode()[:-1])
+    assert "cut off" in str(page.context["form"].errors["import_file"])
+    page = preview(admin, b"PK\x03\x04 and nothing more")
+    assert "no XLSX file" in str(page.context["form"].errors["import_file"])
+
+
+def test_a_workbook_is_read_as_a_person_sees_it() -> None:
+    [row] = XLSX().create_dataset(sheet(["Name", "A", "B"], ["Ann", 7.0, True])).dict
+    assert (row["Name"], row["A"], row["B"]) == ("Ann", "7", "yes")
+
+
+def changed(content: bytes, part: str, old: bytes, new: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as before, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as after:
+        for name in before.namelist():
+            data = before.read(name)
+            after.writestr(name, data.replace(old, new) if name == part else data)
+    return out.getvalue()
+
+
+def test_a_workbook_that_would_fill_the_memory_is_refused() -> None:
+    plain, part = sheet(["Name", "Role"], ["Ann", 1]), "xl/worksheets/sheet1.xml"
+    for old, new in (
+        (b'r="B2"', b'r="XFD1048576"'),
+        (b'r="B2"', b'r="AAA2"'),
+        (b"<worksheet", b'<!DOCTYPE x [<!ENTITY a "b">]><worksheet'),
+        (b"</sheetData>", b"</sheetData>" + b" " * 100_000_001),
+    ):
+        with pytest.raises(FileError):
+            XLSX().create_dataset(changed(plain, part, old, new))
+
+
+@pytest.mark.parametrize("text", AWKWARD)
+def test_the_escape_of_formulae_is_taken_off_again(text: str) -> None:
+    assert unescape_formula(escape_formula(text)) == text
+    assert escape_formula(text)[0] not in "=+-@\t\r\n＝"
+
+
+@pytest.mark.parametrize("file_format", [0, 1])
+def test_an_unchanged_export_changes_nothing(admin: Client, file_format: int) -> None:
+    nova = [Organization.objects.create(name="Nova", aliases=["a;b", "'c", 'q"x', "=1", "a,b", "-"]) for _ in range(2)]
+    billed = Contact.objects.create(name="billing@nova", email="")
+    Organization.objects.create(name="Orbit", billing_contact=billed, address_country="Sweden")
+    for number, text in enumerate(AWKWARD):
+        Contact.objects.create(
+            name=text[:200].strip() or "x", email=f"p{number}@x.org", notes=text, organization=nova[number % 2]
+        )
+    for kind in ("contact", "organization"):
+        content = exported(admin, kind, file_format)
+        page = preview(admin, content, kind)
+        assert list(counts(page)) == ["skip"], (kind, [row.changes for row in page.context["valid_rows"]])
+        assert list(counts(preview(admin, content, kind, clear_empty="on"))) == ["skip"]
+
+
+def test_no_cell_of_an_export_is_a_formula(admin: Client) -> None:
+    for text in ("=HYPERLINK(1)", "+1", "-1", "@SUM(A1)"):
+        Contact.objects.create(name=text)
+    Contact.objects.create(name="Ann;=1+1")
+    content = exported(admin)
+    assert b'"\'=HYPERLINK(1)"' in content
+    assert b'"Ann;=1+1"' in content
+    book = openpyxl.load_workbook(io.BytesIO(exported(admin, file_format=1)))
+    cells = [cell for row in book.active.iter_rows() for cell in row if cell.value is not None]
+    assert {cell.data_type for cell in cells} == {"s"}
+    assert "+1" in {cell.value for cell in cells}
+
+
+def test_an_export_has_what_the_list_shows_and_no_field_of_the_sync(
+    admin: Client, django_assert_max_num_queries: Any
+) -> None:
+    nova = Organization.objects.create(name="Nova")
+    for number in range(60):
+        Contact.objects.create(name=f"Person {number}", organization=nova)
+    with django_assert_max_num_queries(60):
+        rows = rows_of(exported(admin, query="?q=person+1"))
+    assert {row["Name"] for row in rows} == {f"Person {number}" for number in range(60) if "1" in str(number)}
+    assert list(rows[0])[:-2] == ["Name", "Email", "Organization", "Role", "Phone", "Notes", "NPD ID"]
+    assert LogEntry.objects.latest("pk").change_message == "Exported 15 rows as CSV. Filters: q=person+1."
+    assert admin.get("/admin/npd/contact/export/?updated_at__year=99999").status_code == 400
+
+
+def test_an_export_asks_for_its_own_right_and_that_to_view(client: Client, db: None) -> None:
+    for codes, status in (
+        (["view_contact", "export_contact"], 200),
+        (["view_contact"], 403),
+        (["export_contact"], 403),
+    ):
+        clerk = User.objects.create_user(" ".join(codes), is_staff=True)
+        clerk.user_permissions.set(Permission.objects.filter(codename__in=codes))
+        client.force_login(clerk)
+        assert client.get("/admin/npd/contact/export/").status_code == status
+        assert client.post("/admin/npd/contact/export/", {"format": "0", "resource": "0"}).status_code == status
+
+
+def test_a_workbook_is_imported(admin: Client) -> None:
+    imported(admin, sheet(["Name", "Email"], ["Ann", "ann@x.org"]))
+    assert Contact.objects.get().email == "ann@x.org"

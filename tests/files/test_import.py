@@ -1,0 +1,326 @@
+"""The import of contacts and organizations: previewed, confirmed, told, undone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pghistory.models
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.core.cache import caches
+from django.db import connection
+from django.test import Client
+
+from npd.models import Contact, Organization
+from sync.models import Decision
+from sync.operations import record_files
+from sync.operations.file_formats import MAX_ROWS
+from sync.operations.record_files import resource_of
+from tests.files.conftest import changes, confirm, counts, imported, preview, refused, said
+
+pytestmark = pytest.mark.django_db
+
+
+def contact(name: str, email: str = "", **values: Any) -> Contact:
+    return Contact.objects.create(name=name, email=email, **values)
+
+
+def names() -> set[str]:
+    return set(Contact.objects.values_list("name", flat=True))
+
+
+# --- matching ---
+
+
+def test_a_row_is_matched_by_its_npd_id_else_its_email_else_its_name(admin: Client) -> None:
+    ann, bob, cid = contact("Ann", "ann@x.org"), contact("Bob", "bob@x.org"), contact("Cid")
+    file = f"NPD ID,Name,Email,Role\n{ann.pk},Anne,anne@x.org,A\n,Bob,BOB@X.org,B\n,Cid,,C\n,Dan,dan@x.org,D\n"
+    assert imported(admin, file) == "Imported: 1 new, 3 changed, 0 unchanged. Undo…"
+    for record, expected in (
+        (ann, ("Anne", "anne@x.org", "A")),
+        (bob, ("Bob", "bob@x.org", "B")),
+        (cid, ("Cid", "", "C")),
+    ):
+        record.refresh_from_db()
+        assert (record.name, record.email, record.role_title) == expected
+    assert Contact.objects.get(name="Dan").role_title == "D"
+
+
+def test_what_nobody_can_tell_is_refused_with_the_reason_and_the_others_are_imported(admin: Client) -> None:
+    contact("Twin", "twin@x.org")
+    contact("Twin too", "twin@x.org")
+    file = (
+        "NPD ID,Name,Email,Phone\n"
+        "00000000-0000-0000-0000-000000000001,Gone,,\n"
+        ",Twin,twin@x.org,\n"
+        ",Eve,eve@x.org,\n"
+        ",Eve again,eve@x.org,\n"
+        ",Eve,eve@x.org,\n"
+        ",Bob,not an address,\n"
+        ",Dan,dan@x.org,call me maybe\n"
+        ",,nobody@x.org,\n"
+        ",Too,many@x.org,,cells\n"
+    )
+    page = preview(admin, file)
+    assert counts(page) == {"new": 1, "skip": 1, "invalid": 7}
+    reasons = refused(page)
+    assert "There is no contact with this NPD ID" in reasons[2]
+    assert "2 contacts have this email." in reasons[3]
+    assert reasons[5] == "Row 4 is about the same contact. Keep one of them."
+    assert reasons[7].startswith("Email “not an address”: ")
+    assert reasons[8].startswith("Phone “call me maybe”: ")
+    assert reasons[9] == "Name: This field cannot be blank."
+    assert "more cells than there are titles" in reasons[10]
+    html = page.content.decode()
+    assert html.index("Not imported: 7") < html.index("New: 1")
+    assert "7 rows were not imported" in said(confirm(admin, page))
+    assert names() == {"Twin", "Twin too", "Eve"}
+
+
+def test_an_unknown_company_is_left_out_with_a_warning_or_made_where_that_is_ticked(admin: Client) -> None:
+    nova = Organization.objects.create(name="Nova")
+    Organization.objects.create(name="Acme")
+    Organization.objects.create(name="ACME")
+    file = (
+        "Name,Email,Company\nAnn,ann@x.org,nova\nBob,bob@x.org,Unknown\n"
+        "Cid,cid@x.org,acmé\nDan,dan@x.org,Acme\nEve,eve@x.org,unknown\n"
+    )
+    page = preview(admin, file)
+    assert (3, "No organization is called “Unknown”: Organization is left out.") in page.context["result"].warnings
+    assert "Row 3: No organization is called “Unknown”" in page.content.decode()
+    imported(admin, file)
+    assert Contact.objects.get(name="Ann").organization == nova
+    assert Contact.objects.get(name="Bob").organization is None
+    assert Organization.objects.count() == 3
+    assert "2 changed" in imported(admin, file.replace("acmé", ""), create_missing="on")
+    made = Organization.objects.get(name="Unknown")
+    assert {Contact.objects.get(name=name).organization for name in ("Bob", "Eve")} == {made}
+
+
+def test_only_who_may_add_organizations_lets_an_import_make_them(client: Client, person: User) -> None:
+    clerk = User.objects.create_user("clerk", password="x", is_staff=True)
+    codes = ["view_contact", "add_contact", "change_contact", "import_contact"]
+    clerk.user_permissions.set(Permission.objects.filter(codename__in=codes))
+    client.force_login(clerk)
+    page = preview(client, "Name,Email,Company\nBob,bob@x.org,Unknown\n", create_missing="on")
+    assert "create_missing" not in page.context["form"].fields
+    confirm(client, page)
+    assert not Organization.objects.exists()
+
+
+def test_only_fields_that_differ_are_written_and_an_empty_cell_leaves_a_field_alone(admin: Client) -> None:
+    ann = contact("Ann", "ann@x.org", phone="+49 30 12345678", role_title="CEO", notes="a\r\nb")
+    file = 'Name,Email,Phone,Role,Notes\n ann ,ANN@x.org,+493012345678,#N/A,"a\nb"\n'
+    assert counts(preview(admin, file)) == {"skip": 1}
+    assert "confirm_form" not in preview(admin, file).context
+    assert changes(preview(admin, "Email,Role\nann@x.org,Chair\n")) == {2: [("Role", "CEO", "Chair")]}
+    assert changes(preview(admin, "Email,Role\nann@x.org,\n", clear_empty="on")) == {2: [("Role", "CEO", "")]}
+    imported(admin, "Email,Role,Phone\nann@x.org,n/a,\n", clear_empty="on")
+    ann.refresh_from_db()
+    assert (ann.role_title, ann.phone, ann.name) == ("", "", "Ann")
+
+
+@pytest.mark.parametrize("nothing", ["#N/A", "#REF!", "n/a", "NULL"])
+def test_what_spreadsheets_write_for_no_value_is_none(admin: Client, nothing: str) -> None:
+    imported(admin, f"Name,Email,Role\nAnn,{nothing},{nothing}\n")
+    assert Contact.objects.values_list("name", "email", "role_title").get() == ("Ann", "", "")
+    imported(admin, "Name,Email\nChristopher Null,null@x.org\n")
+    assert "Christopher Null" in names()
+
+
+# --- columns ---
+
+
+@pytest.mark.parametrize(
+    ("titles", "cells", "name", "organization"),
+    [
+        ("First name,Last name,Email,Company name", "Ann,Lee,a@x.org,Nova", "Ann Lee", "Nova"),
+        ("Given Name,Family Name,Organization Name,E-Mail-Adresse", "Ann,Lee,Nova,a@x.org", "Ann Lee", "Nova"),
+        ("Account Name,Name,Email", "Nova,Ann Lee,a@x.org", "Ann Lee", "Nova"),
+        ("Vorname;Nachname;Firma;E-Mail-Adresse", "Ann;Lee;Nova;a@x.org", "Ann Lee", "Nova"),
+        ("Vorname;Name;Unternehmen;E-Mail-Adresse", "Ann;Lee;Nova;a@x.org", "Ann Lee", "Nova"),
+        ("Prénom;Nom;Société;Courriel", "Ann;Lee;Nova;a@x.org", "Ann Lee", "Nova"),
+        ("Name,Given Name,Family Name,Company,Email address", "Ann Lee,A,L,Nova,a@x.org", "Ann Lee", "Nova"),
+        ("Full name,First name,Company Name,Mail", "Ann Lee,A,Nova,a@x.org", "Ann Lee", "Nova"),
+        ("ID,Name,Email,Organization", "17,Ann Lee,a@x.org,Nova", "Ann Lee", "Nova"),
+    ],
+)
+def test_the_titles_of_other_programs_are_known(
+    admin: Client, titles: str, cells: str, name: str, organization: str
+) -> None:
+    Organization.objects.create(name="Nova")
+    imported(admin, f"{titles}\n{cells}\n")
+    person = Contact.objects.get()
+    assert (person.name, person.email, str(person.organization)) == (name, "a@x.org", organization)
+
+
+def test_in_a_file_of_companies_their_name_is_theirs(admin: Client) -> None:
+    for titles in ("Company Name,City,Contact", "Account name,Ort,Contact Name", "Firma,Stadt,Person"):
+        assert counts(preview(admin, f"{titles}\nNova,Kiel,Ann\n", "organization")) == {"new": 1}
+    imported(admin, "Company Name,City,Contact\nNova,Kiel,Ann\n", "organization")
+    assert Organization.objects.values_list("name", "address_city").get() == ("Nova", "Kiel")
+
+
+def test_a_column_that_is_not_imported_is_named_and_a_file_without_a_known_one_refused(admin: Client) -> None:
+    page = preview(admin, "Name,Email,Colour,Phone,Mobile\nAnn,ann@x.org,red,+46 8 12345678,+46 70 1234567\n")
+    assert page.context["result"].ignored == ["Colour", "Mobile"]
+    assert "Columns that are not imported: Colour, Mobile." in page.content.decode()
+    page = preview(admin, "Colour,Phone\nred,1\n")
+    assert "No column tells which contact a row is about." in str(page.context["form"].errors)
+    assert "result" not in page.context
+
+
+# --- the preview writes nothing, and the confirmation writes what was shown ---
+
+
+def test_a_preview_is_a_read_only_transaction_of_few_statements(
+    admin: Client, django_assert_max_num_queries: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(60):
+        contact(f"Person {number}", f"p{number}@x.org")
+    rows = "".join(f"Person {number},p{number}@x.org,Role\n" for number in range(120))
+    with django_assert_max_num_queries(40):
+        page = preview(admin, f"Name,Email,Role\n{rows}")
+    assert counts(page) == {"new": 60, "update": 60}
+    assert not Contact.objects.exclude(role_title="").exists()
+    assert page.content.decode().count("<b>Row ") == 100  # 50 of each kind
+    assert "The first 50 are listed." in page.content.decode()
+
+    def planted(resource: Any, dataset: Any, **kwargs: Any) -> None:
+        Contact.objects.update(role_title="Planted")
+
+    monkeypatch.setattr(resource_of(Contact), "before_import", planted)
+    page = preview(admin, f"Name,Email,Role\n{rows}")
+    assert "read-only transaction" in str(page.context["form"].errors)
+
+
+def test_what_was_not_shown_is_not_written(admin: Client) -> None:
+    ann = contact("Ann", "ann@x.org", role_title="CEO")
+    page = preview(admin, "Email,Role\nann@x.org,Chair\n")
+    Contact.objects.filter(pk=ann.pk).update(role_title="Cook")
+    assert said(confirm(admin, page)).startswith("Nothing was imported. Records were changed since the preview")
+    ann.refresh_from_db()
+    assert ann.role_title == "Cook"
+
+
+def test_an_import_that_the_database_refuses_says_so_and_leaves_nothing(
+    admin: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contact("Ann", "ann@x.org")
+    page = preview(admin, "Name,Email,Role,Company\nAnn,ann@x.org,Chair,Nova\nBob,bob@x.org,,\n", create_missing="on")
+
+    def refusing(*args: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 / 0")
+
+    monkeypatch.setattr(record_files, "update_many", refusing)
+    assert said(confirm(admin, page)) == "Nothing was imported. division by zero. Preview the file again."
+    assert names() == {"Ann"}
+    assert not Organization.objects.exists()
+    assert not Decision.objects.filter(kind="import").exists()
+
+
+def test_of_a_double_click_the_first_imports_and_a_lost_file_is_said(admin: Client) -> None:
+    page = preview(admin, "Name,Email\nAnn,ann@x.org\n")
+    confirm(admin, page)
+    assert "confirmed already" in said(confirm(admin, page))
+    assert Contact.objects.count() == 1
+    page = preview(admin, "Name,Email\nBob,bob@x.org\n")
+    name = page.context["confirm_form"].initial["import_file_name"]
+    assert len(name) == 32
+    caches["uploads"].delete(name)
+    assert "Choose it again." in said(confirm(admin, page))
+    answer = admin.post(
+        "/admin/npd/contact/process_import/",
+        {"import_file_name": "../../etc/passwd", "original_file_name": "x", "format": "0", "shown_digest": "x"},
+    )
+    assert "Choose it again." in said(answer)
+
+
+# --- history, activity and undo ---
+
+
+def test_an_import_is_one_act_that_its_undo_takes_back(admin: Client, person: User) -> None:
+    ann = contact("Ann", "ann@x.org", role_title="CEO")
+    file = "Name,Email,Role,Company\nAnn,ann@x.org,Chair,\nBob,bob@x.org,Cook,Nova\nCid,cid@x.org,,\nDan,dan@x.org,,\n"
+    imported(admin, file, create_missing="on")
+    batch = set(Decision.objects.filter(kind="import").values_list("batch_id", flat=True))
+    assert len(batch) == 1
+    batch_id = batch.pop()
+    events = pghistory.models.Events.objects.tracks(ann).order_by("pgh_created_at")
+    context = events.last().pgh_context
+    assert (context["cause"], context["user"], context["batch"]) == ("import", person.pk, str(batch_id))
+    line = Decision.objects.get(entity_id=ann.pk, kind="import")
+    assert line.sentence == "Role set to “Chair” (was “CEO”) by the import of “people.csv”, row 2."
+    listed = Decision.objects.filter(kind="import", entity_type="contact", folded=False)
+    assert listed.count() == 1
+    undo = f"/admin/sync/decision/batch/{batch_id}/undo/"
+    activity = admin.get("/admin/sync/decision/").content.decode()
+    assert f'href="{undo}?' in activity
+    assert "and 3 more records" in activity
+
+    Contact.objects.filter(name="Cid").update(role_title="Changed since")
+    question = admin.get(undo).content.decode()
+    assert "3 records that the import made are deleted" in question
+    assert "Yes, undo it and delete 3 records" in question
+    answer = admin.post(undo, {"confirmed": "yes"}, follow=True).content.decode()
+    assert "1 value restored and 3 records deleted." in answer
+    assert "Delete it yourself where it should go." in answer
+    ann.refresh_from_db()
+    assert ann.role_title == "CEO"
+    assert names() == {"Ann", "Cid"}
+    assert not Organization.objects.exists()
+    assert "2 values" not in admin.get(undo).content.decode()
+
+
+def test_what_an_import_made_and_others_point_at_stays(admin: Client) -> None:
+    imported(admin, "Name\nNova\nOrbit\n", "organization")
+    contact("Ann", organization=Organization.objects.get(name="Nova"))
+    batch_id = Decision.objects.filter(kind="import").values_list("batch_id", flat=True)[0]
+    admin.post(f"/admin/sync/decision/batch/{batch_id}/undo/", {"confirmed": "yes"})
+    assert [organization.name for organization in Organization.objects.all()] == ["Nova"]
+
+
+def test_who_may_not_delete_does_not_undo_what_was_made(admin: Client, person: User) -> None:
+    imported(admin, "Name,Email\nAnn,ann@x.org\n")
+    batch_id = Decision.objects.get(kind="import").batch_id
+    clerk = User.objects.create_user("clerk", password="x", is_staff=True)
+    clerk.user_permissions.set(Permission.objects.filter(codename__in=["change_contact", "view_contact"]))
+    admin.force_login(clerk)
+    assert admin.post(f"/admin/sync/decision/batch/{batch_id}/undo/", {"confirmed": "yes"}).status_code == 403
+    assert names() == {"Ann"}
+
+
+# --- limits and rights ---
+
+
+def test_a_file_has_five_thousand_rows_and_ten_megabytes(admin: Client) -> None:
+    rows = "".join(f"Person {number},p{number}@x.org\n" for number in range(MAX_ROWS + 1))
+    page = preview(admin, f"Name,Email\n{rows}")
+    assert "A file may have 5,000 rows below its titles" in str(page.context["form"].errors)
+    page = preview(admin, b"Name,Email\n" + b"x" * 10_000_001)
+    assert "A file may have 10 MB." in str(page.context["form"].errors)
+
+
+def test_five_thousand_rows_are_imported_each_once(admin: Client) -> None:
+    rows = "".join(f"Person {number},p{number}@x.org\n" for number in range(MAX_ROWS))
+    assert imported(admin, f"Name,Email\n{rows}") == "Imported: 5,000 new, 0 changed, 0 unchanged. Undo…"
+    assert Contact.objects.values("email").distinct().count() == MAX_ROWS
+    assert counts(preview(admin, f"Name,Email\n{rows}")) == {"skip": MAX_ROWS}
+
+
+def test_an_import_asks_for_its_own_right_and_those_to_add_and_change(client: Client, person: User) -> None:
+    needed = {"view_contact", "add_contact", "change_contact", "import_contact"}
+    for number, missing in enumerate(("", "add_contact", "change_contact", "import_contact")):
+        codes = needed - {missing}
+        clerk = User.objects.create_user(f"clerk {number}", is_staff=True)
+        clerk.user_permissions.set(Permission.objects.filter(codename__in=codes))
+        client.force_login(clerk)
+        status = 200 if codes == needed else 403
+        assert client.get("/admin/npd/contact/import/").status_code == status
+        assert preview(client, "Name,Email\nAnn,ann@x.org\n").status_code == status
+        if status == 403:
+            assert (
+                client.post("/admin/npd/contact/process_import/", {"import_file_name": str(codes)}).status_code == 403
+            )
+        assert ("/admin/npd/contact/import/" in client.get("/admin/npd/contact/").content.decode()) == (status == 200)
