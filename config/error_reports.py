@@ -12,56 +12,13 @@ from structlog.contextvars import get_contextvars
 from sync.kernel.secret_texts import HIDDEN, Redactor
 
 # Not an address, whose path and query have tokens and names; not an exception's sentence, which quotes rows.
-KEPT = frozenset(
-    [
-        "event_id",
-        "timestamp",
-        "level",
-        "platform",
-        "environment",
-        "release",
-        "server_name",
-        "sdk",
-        "name",
-        "version",
-        "logger",
-        "logentry",
-        "message",
-        "tags",
-        "request_id",
-        "task",
-        "task_id",
-        "board",
-        "batch",
-        "transaction",
-        "transaction_info",
-        "source",
-        "request",
-        "method",
-        "contexts",
-        "runtime",
-        "trace",
-        "trace_id",
-        "span_id",
-        "exception",
-        "values",
-        "type",
-        "module",
-        "mechanism",
-        "handled",
-        "exception_id",
-        "parent_id",
-        "stacktrace",
-        "frames",
-        "filename",
-        "function",
-        "lineno",
-        "in_app",
-        "pre_context",
-        "context_line",
-        "post_context",
-    ]
-)
+KEPT_NAMES = """
+    event_id timestamp level platform environment release server_name sdk name version logger logentry message tags
+    request_id task task_id board batch transaction transaction_info source request method contexts runtime trace
+    trace_id span_id exception values type module mechanism handled exception_id parent_id stacktrace frames filename
+    function lineno in_app pre_context context_line post_context
+"""
+KEPT = frozenset(KEPT_NAMES.split())
 MAIL_ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import QuerySet
 
-from sync.kernel.messages import Conflict, CountChanged
+from sync.kernel.messages import Conflict
 from sync.limits import breaker
 from sync.models import SyncQueue
 from sync.models.jobs import QueueAction
@@ -18,7 +18,7 @@ from sync.outbox.operate import BulkResult
 from sync.outbox.queue_rows import enqueue_many
 from sync.records import availability
 
-__all__ = ["BulkResult", "Conflict", "CountChanged", "SyncQueueService", "WorkSummary"]
+__all__ = ["BulkResult", "Conflict", "SyncQueueService", "WorkSummary"]
 
 
 def _ask_again() -> None:

@@ -354,7 +354,6 @@ _STATES = {
     TombstoneState.NOTHING_LEFT: ("off", "check", "No item"),
     TombstoneState.RESTORED: ("ok", "undo", "Restored"),
 }
-_UNCHECKED = "Deleted in NPD. Its item has not been checked yet."
 _WITHOUT_ITEM = (TombstoneState.DELETED, TombstoneState.NOTHING_LEFT, TombstoneState.RESTORED)
 
 

@@ -36,7 +36,7 @@ LISTED_ROWS = 50
 """Rows of each kind on the page of a preview; the counts are of all."""
 
 
-class Uploads(BaseStorage):  # type: ignore[misc]  # import_export has no types
+class Uploads(BaseStorage):
     """Uploaded files between preview and confirmation: in the database, where each web process finds them."""
 
     def save(self, data: bytes) -> None:
@@ -58,7 +58,7 @@ class Uploads(BaseStorage):  # type: ignore[misc]  # import_export has no types
         return bool(caches["uploads"].add(f"taken-{name}", True))
 
 
-class FileForm(ImportForm):  # type: ignore[misc]  # unfold has no types
+class FileForm(ImportForm):
     create_missing = forms.BooleanField(required=False, widget=UnfoldBooleanWidget)
     clear_empty = forms.BooleanField(required=False, label="Empty cells empty their field", widget=UnfoldBooleanWidget)
 
@@ -83,7 +83,7 @@ class FileForm(ImportForm):  # type: ignore[misc]  # unfold has no types
         return data
 
 
-class ConfirmForm(ConfirmImportForm):  # type: ignore[misc]
+class ConfirmForm(ConfirmImportForm):
     create_missing = forms.BooleanField(required=False, widget=forms.HiddenInput)
     clear_empty = forms.BooleanField(required=False, widget=forms.HiddenInput)
     shown_digest = forms.CharField(widget=forms.HiddenInput)
@@ -94,7 +94,7 @@ class ConfirmForm(ConfirmImportForm):  # type: ignore[misc]
         return str(chosen)
 
 
-class RecordFilesMixin(ImportExportMixin):  # type: ignore[misc]
+class RecordFilesMixin(ImportExportMixin):
     """Adds import and export to the admin of a registered model."""
 
     import_formats = export_formats = FORMATS

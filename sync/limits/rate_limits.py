@@ -386,7 +386,7 @@ SHARE_OF_TIMEOUT = 2 / 3
 """A call should take no more than this share of the client's timeout: 20 s of 30 s."""
 
 FIXED_CALLS_A_DAY = 100
-"""Calls that sweeps and the hourly report need in a day; at most a tenth of a small quota."""
+"""Calls that sweeps and the hourly look at the quota need in a day; at most a tenth of a small quota."""
 
 PACING_SHARE = 0.85
 """Pacing begins when less of the day is left than this share of what would be, had it been used evenly."""

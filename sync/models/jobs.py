@@ -36,7 +36,6 @@ def backoff(failures: int) -> timedelta:
 class QueueAction(StrEnum):
     """What a user may be permitted to do; pausing includes resuming."""
 
-    VIEW = "view"
     RETRY = "retry"
     CANCEL = "cancel"
     DISCARD = "discard"

@@ -9,14 +9,13 @@ from typing import TypeVar
 from uuid import UUID
 
 import structlog
-from django.contrib.postgres.aggregates import ArrayAgg
 from django.db import OperationalError, connection, transaction
-from django.db.models import Count, Q, QuerySet
+from django.db.models import QuerySet
 
 from sync.choices import Cause, Priority, QueueStatus, SyncStatus
 from sync.kernel.conflict_store import current_store
 from sync.kernel.db import gave_way, retry_on_lock_timeout, run_sql
-from sync.kernel.messages import ROWS_LOCKED, Conflict, CountChanged, PartiallyDone
+from sync.kernel.messages import ROWS_LOCKED, Conflict, PartiallyDone
 from sync.models import SyncMetadata, SyncQueue
 from sync.models.jobs import QueueAction
 from sync.outbox import notify
@@ -100,18 +99,6 @@ class BulkResult:
     done: int
     in_flight: int
     left: int
-
-
-def expected_rows(rows: QuerySet[SyncQueue], expected: int) -> QuerySet[SyncQueue]:
-    """Return just the rows that match now, if there are as many as expected; raises CountChanged.
-
-    Rows that match later are not among them. Finished rows are counted, and left out: no action fits them.
-    """
-    live = ~Q(status=QueueStatus.COMPLETED)
-    found = rows.order_by().aggregate(all=Count("pk"), ids=ArrayAgg("pk", filter=live, default=[]))
-    if found["all"] != expected:
-        raise CountChanged(expected, found["all"])
-    return SyncQueue.objects.filter(pk__in=found["ids"])
 
 
 def retry(rows: QuerySet[SyncQueue], by: str, *, priority: Priority = Priority.EDIT) -> BulkResult:

@@ -16,7 +16,7 @@ from sync.models import Decision
 from sync.state import record_view
 from sync.state.record_view import FieldReason
 from tests.admin.test_records import words_of as words_of_html
-from tests.importing.conftest import imported
+from tests.files.conftest import imported
 from tests.support.people import staff_who_may
 from tests.support.world import World
 
@@ -133,10 +133,10 @@ def test_an_edit_that_was_not_sent_at_once_keeps_its_line_beside_the_sending(wor
     assert {("Role", "Buyer", "Head"), ("Role", "Head", "Director")} < set(lines_of(admin, contact))
 
 
-def test_an_import_and_what_was_sent_of_it_is_one_line(world: World, admin: Client, pat: Any) -> None:
+def test_an_import_and_what_was_sent_of_it_is_one_line(world: World, admin: Client) -> None:
     contact = world.linked("Ann", email="ann@example.com", role_title="Buyer", notes="Old")
     before = lines_of(admin, contact)
-    imported(pat, "Email,Role,Notes\nann@example.com,Head,New\n")
+    imported(admin, "Email,Role,Notes\nann@example.com,Head,New\n")
     world.work()
     assert Decision.objects.filter(kind="push", values__before="Buyer").exists()
     new = lines_of(admin, contact)[: -len(before)]

@@ -149,11 +149,6 @@ class Processes:
             print(f"{name} had ended by itself ({child.ended}):", *child.last_lines(20), sep="\n", file=sys.stderr)
         child.finish(time.monotonic() + 15)
 
-    def restart(self, name: str) -> None:
-        """End one process as a deployment does, and start it."""
-        self.children.pop(name).stop()
-        self.work()
-
     def stop(self) -> None:
         """End all, at the end of the run."""
         self._signal(signal.SIGCONT)
