@@ -310,7 +310,7 @@ class Member:
         """Now somebody of these PEOPLE together."""
         named = {f"NPD Sync: {'view' if one == RECORDS else one}" for one in who}
         self.user.groups.set(Group.objects.filter(name__in=named))
-        acts, models = ("add", "change", "delete"), ("contact", "organization")
+        acts, models = ("add", "change", "delete", "import"), ("contact", "organization")
         names = [f"{act}_{model}" for act in acts for model in models] if RECORDS in who else []
         self.user.user_permissions.set(Permission.objects.filter(codename__in=names))
         return self.client

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.contrib.auth.models import Group, User
 from django.core.management import call_command
 from django.test import Client
+from django.test.utils import setup_test_environment, teardown_test_environment
 from drf_spectacular.generators import SchemaGenerator
 
 from sync.boards.sync_filter import FilterSide
@@ -87,6 +88,7 @@ def the_api(ada: Client) -> None:
 
 def the_files(ada: Client) -> None:
     """An unchanged export changes nothing; a new row is a new project."""
+    setup_test_environment()  # for the contexts of pages
     Project.objects.create(name="Dam", stage="running", budget="1.50", due="2026-12-24")
     for file_format in (0, 1):
         content = exported(ada, "project", file_format, app="projects")
@@ -96,6 +98,7 @@ def the_files(ada: Client) -> None:
     confirm(ada, page, "project", app="projects")
     canal = Project.objects.get(name="Canal")
     assert (canal.stage, str(canal.due)) == ("done", "2027-01-01")
+    teardown_test_environment()
 
 
 def the_kinds_of_fields(ada: Client) -> None:
