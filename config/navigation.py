@@ -104,7 +104,7 @@ class Section:
         return not model or may_view(request.user, model)
 
     def is_offered(self, request: HttpRequest) -> bool:
-        """Whether the settings' page and the search lead this person to it."""
+        """Whether the settings' page leads this person to it."""
         can_use = not self.uses or any(request.user.has_perm(right) for right in self.uses)
         return bool(self.path) and can_use and self.may_be_seen(request)
 
@@ -144,7 +144,6 @@ SECTIONS = (
     Section(SETTINGS, "Notification receivers", "notifications_active", "sync_notificationreceiver", block="People",
             about="How each person is notified, and whose messages don't arrive."),
     Section(HELP, HELP, "help", url="npd-help-start", block=HELP, about="How to work with it, and set it up."),
-    Section(HELP, "Glossary", "menu_book", url="npd-glossary", block=HELP, about="What the words mean."),
     Section(SETTINGS, "API reference", "api", url="docs", permission=ANY_RIGHT, block=ADVANCED,
             about="For developers: every endpoint of the API, to try out."),
     Section(SETTINGS, "Queue", "queue", QUEUE, LIVE_ROWS, block=ADVANCED, uses=OPERATED,
@@ -349,6 +348,13 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
     return banner_context(request) | {"section": section_of(request)}
 
 
+def searched_models() -> list[str]:
+    """Return the models whose records Ctrl+K finds."""
+    from sync import registry
+
+    return [spec.model._meta.label for spec in registry.entities()]
+
+
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "NPD Sync",
     "SITE_HEADER": "NPD Sync",
@@ -357,11 +363,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("npd/favicon.svg")}],
     # At request time, when static files are known.
     "STYLES": [lambda request: static("npd/npd.css")],
-    "SCRIPTS": [
-        lambda request: static("npd/npd.js"),
-        lambda request: static("npd/live.js"),
-        lambda request: static("npd/search.js"),
-    ],
+    "SCRIPTS": [lambda request: static("npd/npd.js"), lambda request: static("npd/live.js")],
     "GLOBAL_CALLBACK": "config.navigation.page_context",
     "DASHBOARD_CALLBACK": "config.navigation.dashboard",
     "SHOW_HISTORY": False,
@@ -386,5 +388,7 @@ UNFOLD: dict[str, Any] = {
             {"title": one.title, "link": reverse_lazy(one.url)} for one in SECTIONS if one.block == "Your account"
         ]
     },
+    # Without the history: it keeps people's names in the browser, also after signing out.
+    "COMMAND": {"search_models": lambda request: searched_models(), "show_history": False},
     "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": navigation},
 }

@@ -37,13 +37,6 @@ def short_moment(value: datetime) -> SafeString:
     return humanize.time_element(value, date_format(here, shape))
 
 
-@register.simple_tag(takes_context=True)
-def page_help(context: Context) -> str:
-    from config.help_pages import help_url
-
-    return help_url(context["request"])
-
-
 @register.filter
 def age(value: datetime | None, now: datetime) -> SafeString | str:
     """Return how long ago it was, "5 minutes ago", in the same way."""

@@ -11,10 +11,9 @@ from django.utils.module_loading import module_has_submodule
 from django.views.generic import RedirectView
 
 from config import help_pages, middleware
-from config.help_pages import glossary_page
 from config.live_updates import live_versions
 from config.navigation import diagnostics_page, oldest_conflict, settings_page
-from config.search import search_page
+from config.search import search
 from npd.admin import account_pages
 from sync import registry
 from sync.admin import attention_pages
@@ -39,12 +38,11 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/r/", include(([re_path("", record_endpoints.view_on_site_disabled)], "nowhere"))),
     path("admin/live/", admin.site.admin_view(live_versions), name="npd-live"),
-    path("admin/glossary/", admin.site.admin_view(glossary_page), name="npd-glossary"),
     path("admin/oldest-conflict/", admin.site.admin_view(oldest_conflict), name="npd-oldest-conflict"),
     path("admin/help/", admin.site.admin_view(help_pages.help_start), name="npd-help-start"),
-    path("admin/help/<path:name>/", admin.site.admin_view(help_pages.help_page), name="npd-help"),
+    path("admin/help/<path:name>", admin.site.admin_view(help_pages.help_page), name="npd-help"),
     path("admin/diagnostics/", admin.site.admin_view(diagnostics_page), name="npd-diagnostics"),
-    path("admin/search/", admin.site.admin_view(search_page), name="npd-search"),
+    path("admin/search/", admin.site.admin_view(search), name="npd-search"),
     path("admin/settings/", admin.site.admin_view(settings_page), name="npd-settings"),
     path("admin/inbox/", admin.site.admin_view(attention_pages.inbox_page), name="npd-inbox"),
     path("admin/inbox/act/", admin.site.admin_view(attention_pages.act_on_entries), name="npd-inbox-act"),

@@ -173,9 +173,9 @@ document.addEventListener("click", (event) => {
   content.focus();
 });
 
-// "?" opens the page's help; the inbox has its own.
-document.addEventListener("keydown", (event) => {
-  const isTyping = event.target.closest("input, textarea, select, dialog, [contenteditable]");
-  if (event.key !== "?" || isTyping || document.querySelector("#npd-inbox-help")) return;
-  document.querySelector(".npd-words-link")?.click();
+// Unfold's search box doesn't say to a screen reader that it is one.
+document.addEventListener("DOMContentLoaded", () => {
+  const box = document.querySelector("[x-data='searchCommand()']");
+  box?.setAttribute("role", "dialog");
+  box?.setAttribute("aria-label", "Search");
 });

@@ -40,7 +40,7 @@ from sync.api.callers import monday_throttle_reason
 from sync.choices import SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
-from sync.kernel.db import bound_lock_waits, typed_phone_digits
+from sync.kernel.db import LONGEST_SEARCH, bound_lock_waits, typed_phone_digits
 from sync.kernel.humanize import plural
 from sync.kernel.messages import Conflict
 from sync.models import FieldMapping, SyncedModel
@@ -61,6 +61,9 @@ from sync.records.availability import wait_sentence
 from sync.records.item_links import relink, request_recreation, unlinked_item
 from sync.state import record_view
 from sync.state.record_view import PARTS, Part, RecordState, health_counts
+
+# Unfold's search has no limit of its own.
+COMMAND_RESULTS = 20
 
 _RECREATION_EFFECTS = (
     "A new item is created on the board from what NPD says now, and linked with the record.",
@@ -234,12 +237,23 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Return the records that have every word (words are what Django takes for such), or the phone number."""
+        """Return the records that have every word, in any order, or the phone number.
+
+        Ctrl+K shows all that it gets, of every list whose name somebody may read: it gets the first twenty records.
+        """
+        is_command_search = request.path == reverse("admin:search")
+        if is_command_search and not self.has_view_permission(request):
+            return queryset.none(), False
         names = self.get_search_fields(request)
-        if not all(registry.is_contained(self.model, name) for name in names):
+        if all(registry.is_contained(self.model, name) for name in names):
+            rows, has_doubles = queryset.filter(self._holding(names, search_term[:LONGEST_SEARCH])), False
+        else:
             # A class of its own may ask for Django's other lookups.
-            found: tuple[QuerySet[Any], bool] = super().get_search_results(request, queryset, search_term)
-            return found
+            rows, has_doubles = super().get_search_results(request, queryset, search_term[:LONGEST_SEARCH])
+        return rows[:COMMAND_RESULTS] if is_command_search else rows, has_doubles
+
+    def _holding(self, names: Sequence[str], search_term: str) -> Q:
+        """The condition that each word is in one of the fields; words are what Django takes for such."""
         condition = Q()
         for word in smart_split(search_term):
             is_quoted = word[0] in "\"'" and word[0] == word[-1]
@@ -248,7 +262,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
         if digits := typed_phone_digits(search_term):
             phones = registry.entity(self.model.entity_type()).phone_fields.intersection(names)
             condition |= registry.containing(self.model, phones, digits) if phones else Q(pk__in=[])
-        return queryset.filter(condition), False
+        return condition
 
     @cached_property
     def search_help_text(self) -> str:

@@ -7,7 +7,6 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from itertools import pairwise
 from typing import Any, Literal, TypeVar
 
 import psycopg
@@ -259,15 +258,6 @@ def unmarked_pattern(text: str) -> str:
         return f"[{forms}]" if len(forms) > 1 else re.escape(one)
 
     return _PART.sub(part, text)
-
-
-def misspelt_pattern(word: str) -> str:
-    """Return such an expression for a word of which one letter may be wrong, missing, too many, or behind its next."""
-    ends = [(unmarked_pattern(word[:at]), unmarked_pattern(word[at:])) for at in range(len(word) + 1)]
-    forms = [rf"{begin}\w{end}" for begin, end in ends]
-    forms += [rf"{begin}\w?{end}" for (begin, _), (_, end) in pairwise(ends)]
-    swapped = (word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in range(len(word) - 1))
-    return "|".join([*forms, *map(unmarked_pattern, swapped)])
 
 
 def typed_phone_digits(text: str) -> str:

@@ -1,10 +1,10 @@
-"""Each page has its help, which is on the site; and what can't be shown is said inside the site's frame."""
+"""The help is pages of docs/, on the site; and what can't be shown is said inside the site's frame."""
 
 from __future__ import annotations
 
 import re
 from html import unescape
-from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 from django.contrib.auth.models import User
@@ -12,107 +12,53 @@ from django.db import OperationalError
 from django.test import Client
 
 from config import help_pages
-from tests.admin import states
 from tests.admin.test_records import words_of
 from tests.support.people import staff_who_may
 
 pytestmark = pytest.mark.django_db
-DOCS = Path(__file__).resolve().parents[2] / "docs"
 FRAME = 'id="nav-sidebar"'
 
 
-def help_of(html: str) -> str:
-    found = re.search(r'<a\s+class="npd-words-link"\s+href="(/admin/help/[^"]*)"', html)
-    return found[1] if found else ""
+def links_of(html: str) -> set[str]:
+    return set(map(unescape, re.findall(r'href="([^"]+)"', html)))
 
 
-def test_every_page_has_a_help_that_opens(browser: Client) -> None:
-    for address in ("/admin/", "/admin/npd/contact/", "/admin/sync/syncqueue/", "/admin/glossary/"):
-        assert browser.get(help_of(browser.get(address).content.decode())).status_code == 200
-    for name in {name for _, name in help_pages.PAGES} - {help_pages.START}:
-        assert browser.get(f"/admin/help/{name}/").status_code == 200, name
+def test_every_page_leads_to_the_help_which_lists_all_of_its_pages(browser: Client) -> None:
+    assert "/admin/help/" in links_of(browser.get("/admin/npd/contact/").content.decode())
+    listed = {link for link in links_of(browser.get("/admin/help/").content.decode()) if link.endswith(".md")}
+    paths = [
+        path for pattern in (*help_pages.HOW_TOS, *help_pages.REFERENCES) for path in help_pages.DOCS.glob(pattern)
+    ]
+    assert listed == {f"/admin/help/{path.relative_to(help_pages.DOCS)}" for path in paths}
+    assert len(listed) > 20
 
 
-def test_every_help_page_opens_and_none_of_its_links_is_dead(browser: Client) -> None:
-    start = browser.get("/admin/help/").content.decode()
-    pages = set(re.findall(r'href="(/admin/help/\w[^"#]*)"', start))
-    served = [path for pattern in help_pages.LISTED for path in DOCS.glob(pattern)]
-    assert len(pages) == len(served) > 20
-    links: set[str] = set()
-    for page in pages:
-        html = browser.get(page).content.decode()
-        article = html.split("<article", 1)[1].split("</article>")[0]
-        found = set(map(unescape, re.findall(r'href="([^"]+)"', article)))
-        anchors = set(re.findall(r'id="([^"]+)"', article))
-        assert {link[1:] for link in found if link.startswith("#")} <= anchors, page
-        links |= {link for link in found if not link.startswith(("#", "http"))}
-        assert "<!--" not in article
-    assert "/admin/glossary/" in links
-    for link in links:
-        path, _, anchor = link.partition("#")
-        answer = browser.get(path)
+@pytest.mark.parametrize("name", sorted(help_pages.pages()))
+def test_every_help_page_opens_and_none_of_its_links_is_dead(browser: Client, name: str) -> None:
+    page = f"/admin/help/{name}"
+    article = browser.get(page).content.decode().split("<article", 1)[1].split("</article>")[0]
+    assert "<!--" not in article
+    for link in links_of(article):
+        if link.startswith(("http://", "https://")):
+            continue
+        address, _, anchor = urljoin(page, link).partition("#")
+        answer = browser.get(address)
         assert answer.status_code == 200, link
         assert not anchor or f'id="{anchor}"' in answer.content.decode(), link
 
 
-def test_the_help_of_a_records_page_is_what_such_a_page_says(browser: Client) -> None:
-    states.boards()
-    record = states.synced("Ann", "701")
-    page = browser.get(f"/admin/npd/contact/{record.pk}/change/").content.decode()
-    address, _, part = help_of(page).partition("#")
-    assert part == "what-does-a-records-page-say"
-    assert f'id="{part}"' in browser.get(address).content.decode()
-    assert "#" not in help_of(browser.get("/admin/npd/contact/add/").content.decode())
-
-
-def found_in_help(client: Client, term: str) -> list[str]:
-    html = client.get("/admin/help/", {"q": term}).content.decode().partition('id="npd-help-pages"')[2]
-    return re.findall(r'href="/admin/help/([^"]*)"', html)
-
-
-@pytest.mark.parametrize(
-    ("asked", "section"),
-    [
-        ("token rejected", "howto/when-something-is-wrong/#monday-rejects-the-token"),
-        ("rejected token", "howto/when-something-is-wrong/#monday-rejects-the-token"),
-        ("archived by mistake", "howto/when-something-is-wrong/#somebody-archived-or-deleted-many-items"),
-        ("lost phone number", "howto/sign-in-safely/#i-have-lost-everything-what-now"),
-        ("deleting many", "howto/when-something-is-wrong/#somebody-archived-or-deleted-many-items"),
-        ("resolve confl", "howto/resolve-conflicts/"),
-    ],
-)
-def test_the_help_finds_the_section_that_answers_first_in_whatever_form_a_word_is_asked(
-    browser: Client, asked: str, section: str
-) -> None:
-    assert found_in_help(browser, asked)[0] == section
-    assert found_in_help(browser, "zzzz") == found_in_help(browser, "the") == []
-
-
-def test_developers_pages_come_after_those_for_people(browser: Client) -> None:
-    found = [name.split("/#")[0].strip("/") for name in found_in_help(browser, "phone")]
-    listed = {*help_pages.WORK, *help_pages.SET_UP, help_pages.EMERGENCY}
-    is_for_people = [name in listed and not name.startswith("reference/") for name in found]
-    assert is_for_people == sorted(is_for_people, reverse=True)
-    assert len(found) > 5
-
-
-def test_a_long_page_begins_with_its_parts_and_a_short_one_does_not(browser: Client) -> None:
-    def parts(name: str) -> list[str]:
-        html = browser.get(f"/admin/help/{name}/").content.decode()
-        listed = html.partition('class="npd-doc-parts"')[2].partition("</nav>")[0]
-        found = re.findall(r'href="#([^"]+)"', listed)
-        assert all(html.count(f' id="{one}"') == 1 for one in found)
-        return found
-
-    assert len(parts("howto/resolve-conflicts")) > 2
-    assert "many-at-once" in parts("howto/resolve-conflicts")
-    assert parts("howto/export-or-erase-a-person") == []
+def test_the_html_of_a_text_is_shown_and_what_is_not_served_is_not_led_to() -> None:
+    html = help_pages.rendered("<script>x</script> [code](../../npd/models.py) [on](operate.md#x)", "howto/monitor.md")
+    assert "&lt;script&gt;" in html
+    assert "<a>code</a>" in html
+    assert '<a href="operate.md#x">on</a>' in html
+    assert "href" not in help_pages.rendered("[x](javascript:alert(1))", "howto/monitor.md")
 
 
 def test_only_help_pages_are_read_and_only_by_who_is_signed_in(browser: Client) -> None:
-    for name in ("../README", "howto/../../README", "howto/nothing", "tour", "reference/"):
-        assert browser.get(f"/admin/help/{name}/").status_code in (301, 404), name
-    assert Client().get("/admin/help/howto/steer-the-queue/").status_code == 302
+    for name in ("../README.md", "howto/../../README.md", "howto/nothing.md", "tour", "tour.md", "reference/"):
+        assert browser.get(f"/admin/help/{name}").status_code in (301, 404), name
+    assert Client().get("/admin/help/howto/steer-the-queue.md").status_code == 302
 
 
 @pytest.fixture
@@ -139,7 +85,7 @@ def test_a_fault_of_ours_is_said_in_the_frame_with_its_number(patient: Client, m
         raise RuntimeError("a fault of ours")
 
     monkeypatch.setattr("django.template.response.SimpleTemplateResponse.render", broken)
-    page = patient.get("/admin/glossary/", headers={"X-Request-Id": "abcdef-number-of-it"})
+    page = patient.get("/admin/help/", headers={"X-Request-Id": "abcdef-number-of-it"})
     assert page.status_code == 500
     html = page.content.decode()
     assert FRAME in html
@@ -151,7 +97,7 @@ def test_the_page_about_a_fault_needs_no_database(patient: Client, monkeypatch: 
         raise OperationalError("the server is away")
 
     monkeypatch.setattr("django.db.backends.utils.CursorWrapper.execute", away)
-    page = patient.get("/admin/glossary/")
+    page = patient.get("/admin/help/")
     assert page.status_code == 500
     assert FRAME not in page.content.decode()
     assert "Something went wrong here" in words_of(page.content.decode())

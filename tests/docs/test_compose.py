@@ -8,6 +8,7 @@ import pytest
 import yaml
 from django.conf import settings
 
+from config import help_pages
 from config.embedded.postgres import MAJOR
 from config.embedded.supervisor import worker_command
 from config.environment import SECRETS
@@ -125,7 +126,7 @@ def test_the_images_run_as_nobody_special() -> None:
 
 def test_the_product_image_holds_what_the_program_is_made_of_and_nothing_to_play_with() -> None:
     copied = {name: sources(name) for name in ("program", "sandbox")}
-    shown = {f"docs/{name}" for name in ("howto", "reference", "decisions", "connect-monday.md", "guarantees.md")}
+    shown = {f"docs/{pattern.removesuffix('/*.md')}" for pattern in help_pages.SERVED}
     assert copied["program"] == {"config", "npd", "sync", "conflicts", "templates", "static", "manage.py"} | shown
     assert copied["sandbox"] == {"sandbox"}
 

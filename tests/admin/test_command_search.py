@@ -1,0 +1,103 @@
+"""Ctrl+K finds records as their lists do, only for who may view them, and at most twenty of a list."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+
+from npd.models import Contact, Organization
+from sync.admin.record_pages import COMMAND_RESULTS
+from tests.admin import states
+from tests.support.people import staff_who_may
+from tests.support.rows import queries_of
+
+pytestmark = pytest.mark.django_db
+CONTACTS = "/admin/npd/contact/"
+
+
+def titles(client: Client, term: str) -> list[str]:
+    answer = client.get("/admin/search/", {"s": term, "extended": "1"})
+    assert answer.status_code == 200
+    return [result.title for result in answer.context["results"]]
+
+
+def listed(client: Client, term: str) -> list[str]:
+    return [str(record) for record in client.get(CONTACTS, {"q": term}).context["cl"].result_list]
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("muller", "Zoë Müller"), ("MULLER", "ZOË MÜLLER"), ("wlizlo", "Grupa Wlizło"), ("lovas", "Løvås Hansen"),
+        ("strasse", "Straße 5"), ("strasse", "Strasse 5"), ("aegir", "Ægir"), ("Müller", "ZOË MÜLLER"),
+        ("nguyen", "Nguyễn Văn"), ("zoe muller", "Zoë Müller"), ("muller zoe", "Zoë Müller"), ("a.b", "Ä.B"),
+    ],
+)  # fmt: skip
+def test_names_are_found_without_their_marks_and_in_either_order(browser: Client, typed: str, name: str) -> None:
+    states.contact(name)
+    states.contact("Zo* Axb Muler")
+    assert titles(browser, typed) == listed(browser, typed) == [name]
+
+
+@pytest.mark.parametrize("typed", ["040 123456", "040/123 456", "+49 40 123456", "0049 40 123456", "(040) 12345"])
+def test_a_phone_number_is_found_however_it_is_typed(browser: Client, typed: str) -> None:
+    states.contact("Ann", phone="+4940123456")
+    states.contact("Bo", phone="+4940123999")
+    assert titles(browser, typed) == listed(browser, typed) == ["Ann"]
+
+
+def test_each_word_is_in_one_of_the_fields_an_email_or_the_organization_too(browser: Client) -> None:
+    organization = Organization.objects.create(name="Autohaus Berg")
+    states.contact("Ann Example", email="ann@npd.example", organization=organization)
+    states.contact("Ann Other")
+    for term in ("ann autohaus", "example ANN", "ann@npd"):
+        assert "Ann Example" in titles(browser, term), term
+        assert "Ann Other" not in titles(browser, term), term
+
+
+def test_it_finds_lists_by_their_name_and_leads_to_them(browser: Client) -> None:
+    answer = browser.get("/admin/search/", {"s": "deleted rec", "extended": "1"})
+    assert 'href="/admin/sync/tombstone/"' in answer.content.decode()
+
+
+def test_of_each_list_twenty_records_are_shown_for_as_many_queries_as_one(browser: Client) -> None:
+    states.contact("Berg 1")
+    titles(browser, "berg")
+    queries = partial(queries_of, lambda: titles(browser, "berg"))
+    few = queries()
+    for number in range(30):
+        states.contact(f"Berg {number}")
+    assert queries() <= few + 1
+    assert len(titles(browser, "berg")) == COMMAND_RESULTS
+    assert len(listed(browser, "berg")) == 31
+
+
+def test_what_is_gone_or_not_allowed_any_more_is_not_found_again(client: Client) -> None:
+    record = states.contact("Zoë")
+    reader = staff_who_may("view_contact")
+    client.force_login(reader)
+    assert titles(client, "Zoë") == ["Zoë"]
+    reader.user_permissions.clear()
+    assert titles(client, "Zoë") == []
+    # Who may add contacts knows their list, but not who is in it.
+    reader.user_permissions.add(Permission.objects.get(codename="add_contact"))
+    assert titles(client, "Zoë") == []
+    reader.user_permissions.add(Permission.objects.get(codename="view_contact"))
+    assert titles(client, "Zoë") == ["Zoë"]
+    Contact.objects.filter(pk=record.pk).delete()
+    assert titles(client, "Zoë") == []
+    client.logout()
+    assert client.get("/admin/search/", {"s": "zoe", "extended": "1"}).status_code == 302
+
+
+def test_whatever_is_typed_is_answered(browser: Client) -> None:
+    states.contact("Ann")
+    for term in ("9" * 40, "%", "#", "(", "\\", "<b>x</b>", "a" * 5000, '"', "'a"):
+        answer = browser.get("/admin/search/", {"s": term, "extended": "1"})
+        assert answer.status_code == 200, term
+        assert "<b>x</b>" not in answer.content.decode()
+    for page in ("x", "0", "99"):
+        assert browser.get("/admin/search/", {"s": "ann", "extended": "1", "page": page}).status_code == 400
