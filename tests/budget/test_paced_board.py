@@ -110,7 +110,7 @@ def test_a_full_batch_does_not_wait(world: World, tight: Contact) -> None:
 def test_pages_and_commands_say_until_when(world: World, tight: Contact, admin_client: Client) -> None:
     gathering(world, tight)
     stand_still()
-    said = availability.of("contact").waiting_reason
+    said = availability.of("contact").detail
     assert "Changes of this board are sent together every" in said
     until = availability.of("contact").until
     assert until is not None
