@@ -140,7 +140,7 @@ def test_keys_that_are_typed_elsewhere_or_open_something_choose_and_send_nothing
     page.goto(screen(conflict_of(removed)))
     chosen = page.locator("[data-option]:checked")
     press(page, "Control+k")
-    search = page.get_by_role("combobox", name="Search or type a command")
+    search = page.locator("#search-input-command")
     expect(search).to_be_focused()
     page.keyboard.type("u123jk?")
     expect(search).to_have_value("u123jk?")
