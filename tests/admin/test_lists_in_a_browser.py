@@ -103,7 +103,7 @@ def test_a_ticked_row_and_what_is_done_with_it_can_be_read_and_on_a_phone_its_bo
     assert not errors
 
 
-def test_a_tab_filters_and_the_export_follows_it(open_page: Any, world: dict[str, Any]) -> None:
+def test_a_tab_filters_and_keeps_the_search(open_page: Any, world: dict[str, Any]) -> None:
     page, errors = open_page(1280, "light")
     page.goto(f"{CONTACTS}?q=e")
     page.get_by_role("link", name=re.compile(r"^Needs attention")).click()
@@ -111,13 +111,6 @@ def test_a_tab_filters_and_the_export_follows_it(open_page: Any, world: dict[str
     assert "q=e" in page.url
     assert page.locator(".npd-list-tabs [aria-current]").inner_text().startswith("Needs attention")
     expect(page.locator(".npd-filter-button b")).to_have_count(0)
-    page.get_by_role("link", name="Export…").click()
-    page.wait_for_url("**/export/**")
-    assert "q=e" in page.url
-    assert "health=attention" in page.url
-    with page.expect_download() as loaded:
-        page.get_by_role("button", name="CSV").click()
-    assert loaded.value.suggested_filename.endswith(".csv")
     assert not errors
 
 
@@ -167,8 +160,7 @@ def test_all_that_are_selected_are_counted_as_everywhere_and_the_way_back_keeps_
     assert page.locator(".actions .npd-button").all_inner_texts()[-1] == "Delete…"
     page.get_by_role("button", name="Turn sync off…").click()
     page.get_by_role("button", name="Turn sync off (1,200 contacts)").click()
-    page.get_by_role("button", name="Undo").click()
-    expect(page.locator("#npd-said")).to_have_text("Sync turned on again for 1,200 contacts.")
+    page.wait_for_url(f"**{CONTACTS}?q=Ann")
     page.locator("tr.data-row th a").first.click()
     page.get_by_role("heading", level=1).get_by_role("link", name="Contacts").click()
     page.wait_for_url(f"**{CONTACTS}?q=Ann")
