@@ -281,7 +281,6 @@ def a_day_of_work(site: Site, later: Callable[[float], None]) -> int:
         kinds.CONFLICT: 2,
         kinds.BLOCKED: 0,
         kinds.REMOVED: 0,
-        kinds.WEBHOOK: 0,
         kinds.NOTIFICATION: 0,
     }
     site.wait_for("all is there", lambda: attention.counts() == wanted)
