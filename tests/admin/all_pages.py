@@ -207,8 +207,8 @@ def refusals_and_answers(client: Client, person: User) -> dict[str, str]:
     client.post("/admin/auth/user/invite/", {"email": "rosa@example.com", "role": Group.objects.first().pk})
     account = Client().get(link(), follow=True)
     odd = client.get("/admin/npd/contact/?q=%00")
-    for _ in range(10):
-        early = Client().post("/admin/login/", {"username": "eve", "password": "x"})
+    for _ in range(31):
+        early = Client().post("/accounts/login/", {"login": "eve", "password": "x"})
     assert [one.status_code for one in (made, account, odd, early)] == [200, 200, 400, 429]
     assert account.context["validlink"]
     named = {"a new token": made, "a new account": account, "400": odd, "429": early}
@@ -233,8 +233,8 @@ def pages(client: Client, world: dict[str, Any], person: User) -> dict[str, str]
             found.setdefault(address if address not in found else f"{address}#{number}", answer.content.decode())
     found |= refusals_and_answers(client, person)
     client.logout()
-    found["/admin/login/"] = client.get("/admin/login/").content.decode()
-    found["/admin/login/ refused"] = client.post(
-        "/admin/login/", {"username": "dora", "password": "wrong"}
+    found["/accounts/login/"] = client.get("/accounts/login/").content.decode()
+    found["/accounts/login/ refused"] = client.post(
+        "/accounts/login/", {"login": "dora", "password": "wrong"}
     ).content.decode()
     return found
