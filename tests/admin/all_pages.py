@@ -168,7 +168,7 @@ def of_models() -> Iterator[str]:
 
 def without_a_row() -> Iterator[str]:
     """Every other address that names no row: a page of its own, a step of the set-up."""
-    own = [(found, "") for found in get_resolver().url_patterns if str(found.pattern).startswith("admin/")]
+    own = [(found, "") for found in get_resolver().url_patterns if str(found.pattern).startswith(("accounts/", "admin/"))]
     parts = [(found, "admin:") for part in admin.site.urls[0] for found in getattr(part, "url_patterns", [part])]
     for pattern, space in own + parts:
         try:
