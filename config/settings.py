@@ -43,7 +43,7 @@ METRICS_TOKEN = env("METRICS_TOKEN")
 
 # --- Monday ------------------------------------------------------------------------------------------------
 MONDAY_API_KEY = env("MONDAY_API_KEY")
-MONDAY_API_URL = env("MONDAY_API_URL")
+MONDAY_API_URL: str = env("MONDAY_API_URL")
 # Where a browser finds the boards; not set, sync.boards takes it from the API's address.
 MONDAY_WEB_URL = env("MONDAY_WEB_URL")
 # A call that names no version gets Monday's current one, which is another every quarter.
