@@ -13,6 +13,7 @@ from django.test import Client
 
 from sync.kernel.secret_texts import decrypt
 from sync.models import ApiToken, CacheEntry
+from sync.operations.retention import prune
 from tests.accounts.signing_in import (
     APP,
     CODE,
@@ -90,6 +91,17 @@ def test_where_the_encryption_key_was_lost_the_page_says_so(ada: User, settings:
     client, _answer = sign_in()
     settings.ENCRYPTION_KEYS = ["another key, of which nothing that is stored was made"]
     assert "encryption key was changed" in client.post(CODE, {"code": "123456"}).content.decode()
+
+
+def test_a_former_encryption_key_can_go_after_a_night(ada: User, settings: Any) -> None:
+    codes = enrolled(ada)
+    settings.ENCRYPTION_KEYS = ["another key", *settings.ENCRYPTION_KEYS]
+    prune()
+    settings.ENCRYPTION_KEYS = ["another key"]
+    for code in (code_of(ada), codes[0]):
+        client, _answer = sign_in()
+        client.post(CODE, {"code": code})
+        assert is_in(client)
 
 
 def test_where_it_is_required_staff_set_it_up_first_and_type_the_password_once(ada: User, settings: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from itertools import chain
@@ -18,6 +18,7 @@ from django_celery_beat.models import PeriodicTask
 from conflicts.models import SyncConflict
 from conflicts.rejections import answer_rejection
 from conflicts.resolution import current_values, resolve
+from npd.accounts import urls as sign_in
 from npd.models import Contact, Organization
 from sync.clock import sync_now
 from sync.kernel.conflict_store import FieldConflict
@@ -166,9 +167,15 @@ def of_models() -> Iterator[str]:
             yield reverse(f"{stem}_{name}", args=[key]) if key is not None else ""
 
 
+def all_of(patterns: Iterable[Any]) -> Iterator[Any]:
+    for pattern in patterns:
+        yield from all_of(pattern.url_patterns) if hasattr(pattern, "url_patterns") else [pattern]
+
+
 def without_a_row() -> Iterator[str]:
     """Every other address that names no row: a page of its own, a step of the set-up."""
-    own = [(found, "") for found in get_resolver().url_patterns if str(found.pattern).startswith(("accounts/", "admin/"))]
+    own = [(found, "") for found in get_resolver().url_patterns if str(found.pattern).startswith("admin/")]
+    own += [(found, "") for found in all_of(sign_in.urlpatterns)]
     parts = [(found, "admin:") for part in admin.site.urls[0] for found in getattr(part, "url_patterns", [part])]
     for pattern, space in own + parts:
         try:
