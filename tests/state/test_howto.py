@@ -1,4 +1,4 @@
-"""The part of docs/howto/sync-another-model.md about another system as it stands, in a process that has nothing of Monday loaded."""
+"""The part about another system of docs/howto/sync-another-model.md as it stands, with nothing of Monday loaded."""
 
 import re
 import sys

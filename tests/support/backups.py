@@ -15,7 +15,6 @@ from psycopg import sql
 
 from tests.support.site import child_environment
 
-
 LEFT_OUT = ("django_session", "usersessions_usersession", "sync_cache")
 
 
