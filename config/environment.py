@@ -152,7 +152,7 @@ KINDS: dict[str, tuple[Callable[[str], object], str]] = {
     "MONDAY_TIMEOUT_SECONDS": (lambda text: 0 < float(text) < float("inf"), "a number of seconds above 0"),
     **dict.fromkeys(("MONDAY_SETTLE_SECONDS", "NEW_ITEM_WAIT_SECONDS", "READY_MAX_DUE_SECONDS"), _SECONDS),
     **dict.fromkeys(("DEBUG", "EMBEDDED", "DEMO", "STATIC_MANIFEST", "REQUIRE_TWO_FACTOR", "OIDC_TWO_FACTOR"), _SWITCH),
-    **dict.fromkeys(("EMAIL_USE_TLS", "EMAIL_USE_SSL", "NOTIFY_PRIVATE_ADDRESSES"), _SWITCH),
+    **dict.fromkeys(("EMAIL_USE_TLS", "EMAIL_USE_SSL"), _SWITCH),
     **dict.fromkeys(("API_THROTTLE", "SYNC_NOW_THROTTLE"), _RATE),
     "LOG_LEVEL": (lambda text: text.upper() in LEVELS, f"one of {', '.join(LEVELS)}"),
     "DEFAULT_PHONE_REGION": (_is_region, "a country's two letters, like DE"),

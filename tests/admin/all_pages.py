@@ -86,11 +86,10 @@ def furnish(world: dict[str, Any], person: User) -> None:
     make_missing_jobs()
     ApiToken.objects.issue(person, "newsletter tool")
     finished(sync_now() - timedelta(hours=3), rows=3)
-    for medium, problem in (("email", ""), ("slack", "It answered with HTTP 500.")):
-        since = sync_now() if problem else None
-        NotificationReceiver.objects.create(
-            user=person, medium=medium, frequency="daily", problem=problem, failed_since=since, failures=bool(problem)
-        )
+    NotificationReceiver.objects.create(user=person, frequency="daily")
+    NotificationReceiver.objects.create(
+        name="Slack", address="sealed", frequency="daily", problem="error=500", failed_since=sync_now(), failures=1
+    )
     QueuePause.objects.create(entity_type="organization", paused_by="dora", why="Moving house")
     MondayAccount.objects.update(
         stop_reason="Monday refuses the token.", stopped_until=sync_now() + timedelta(minutes=5)
