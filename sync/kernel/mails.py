@@ -47,7 +47,7 @@ def _reason(error: Exception, address: str) -> str:
             text = shorten(one_line(answer.decode("utf-8", "replace")), 200)
             return f"The email server does not accept {address} ({code} {text})."
         case smtplib.SMTPAuthenticationError():
-            reason = "it does not accept its user and password"
+            reason = "it does not accept the user and password of EMAIL_URL"
         case smtplib.SMTPResponseException():
             reason = f"it answered with code {error.smtp_code}"
         case TimeoutError():
