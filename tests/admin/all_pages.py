@@ -180,7 +180,7 @@ def by_name(world: dict[str, Any]) -> Iterator[str]:
     """Pages that need a row, a choice or a filter of their own."""
     for name in ("held", "conflicting", "waiting", "dead", "disabled", "synced"):
         yield reverse("admin:npd_contact_change", args=[world[name].pk])
-    yield from ("/admin/help/howto/steer-the-queue.md", "/admin/help/reference/tables.md")
+    yield from ("/admin/help/howto/operate.md", "/admin/help/reference/tables.md")
     yield from (f"/admin/npd/contact/?q={text}" for text in ("e", "zzzznothing"))
     kinds = {entry.kind for entry in attention.entries(limit=100)}
     yield from (f"/admin/inbox/?kind={kind.value}" for kind in kinds)
