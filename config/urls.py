@@ -16,7 +16,7 @@ from npd.admin import account_pages
 from sync import registry
 from sync.admin import attention_pages
 from sync.admin.connection_pages import phone_region_page
-from sync.admin.notification_pages import notifications_page, test_receiver
+from sync.admin.notification_pages import notifications_page
 from sync.admin.record_pages import register_generated
 from sync.api import record_endpoints, service_endpoints
 
@@ -50,7 +50,6 @@ urlpatterns = [
     path("admin/inbox/undo/", admin.site.admin_view(attention_pages.undo_last_act), name="npd-inbox-undo"),
     path("admin/phone-numbers/", admin.site.admin_view(phone_region_page), name="npd-phone-numbers"),
     path("admin/notifications/", admin.site.admin_view(notifications_page), name="npd-notifications"),
-    path("admin/notifications/test/", admin.site.admin_view(test_receiver), name="npd-notifications-test"),
     path("accounts/", include("npd.accounts.urls")),
     path("admin/logout/", logout),
     path("admin/password_change/", RedirectView.as_view(pattern_name="account_change_password")),
