@@ -13,6 +13,8 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
+import structlog
+
 from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import AmbiguousSplit, Converter, ListConverter, UnknownValue
 from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE, ConflictReport, FieldConflict
@@ -20,7 +22,7 @@ from sync.merge import CLOCK_TOLERANCE, Action, Canonical, FieldDirection, Rule
 from sync.models import FieldMapping, Intent, IntentState, SyncedModel, SyncMetadata
 from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, RecordFacts, Settings, change_events
 from sync.reconcile.field_plan import AS_SENT, UNREAD, FieldPlan, base_of, cell_of, sides_of, way_of
-from sync.reconcile.field_values import BoardContext, stored_values
+from sync.reconcile.field_values import BoardContext, Lacking, stored_values
 from sync.reconcile.pass_plan import (
     Ask,
     LostUpdate,
@@ -35,6 +37,7 @@ from sync.reconcile.pass_plan import (
 from sync.reconcile.resolutions import inverse_of, is_column_replaced, reopened_lost_updates, undo_results
 from sync.records.authors import monday_editor_name, monday_user_name
 
+log = structlog.get_logger(__name__)
 MAX_ENTRIES = 10
 
 _UNINFORMATIVE = (Action.NOTHING, Action.UNDECIDED)
@@ -137,13 +140,20 @@ def detect_lost_updates(board: BoardContext, facts: RecordFacts, now: datetime) 
     as_sent = []
     for mapping in board.mappings:
         of_field = [change for change in changes if change.key == mapping.key]
-        if any(change.is_new for change in of_field):
-            convert = board.converter(mapping, facts.record)
+        if not any(change.is_new for change in of_field):
+            continue
+        convert = board.converter(mapping, facts.record)
+        try:
             writes = _field_writes(mapping, convert, facts.history.writes, now)
             history = _FieldHistory(facts, mapping, convert, of_field, writes)
             found += history.lost_updates()
             if history.is_answer_an_edit:
                 as_sent.append(mapping.key)
+        except Lacking:
+            raise
+        # What events say only adds questions: an error of ours on them must not keep the record from syncing.
+        except Exception:
+            log.exception("events not checked", record=str(facts.id), field=mapping.key)
     return LostUpdates(tuple(found), tuple(as_sent))
 
 
