@@ -456,7 +456,7 @@ def _decision_lines(
         is_of_conflict = row.kind in (_RESOLVED, CONFLICT_FOUND_KIND) and bool(row.key)
         yield ActivityLine(
             line_id=f"d{row.pk}",
-            at=edit.pgh_created_at if edit else row.at,
+            at=edit.pgh_created_at if edit else row.done_at,
             actor=actor,
             icon=icon,
             icon_label=icon_label,
