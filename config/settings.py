@@ -81,7 +81,7 @@ DEFAULT_PHONE_REGION = (env.str("DEFAULT_PHONE_REGION", "") or "US").upper()
 # An item without a value in the match key's column may still get one: a person types cell after cell.
 NEW_ITEM_WAIT_SECONDS = env.float("NEW_ITEM_WAIT_SECONDS", 300.0)
 # Due jobs that nobody has claimed for so long mean that no worker runs.
-READY_MAX_DUE_SECONDS = env.float("READY_MAX_DUE_SECONDS", 300.0)
+READY_MAX_DUE_SECONDS = env.float("READY_MAX_DUE_SECONDS", 120.0)
 
 # --- Django ------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [

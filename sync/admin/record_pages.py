@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.admin.views.main import PAGE_VAR
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import PermissionDenied
@@ -285,8 +286,15 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
         return words, [*([("Import", url)] if self.has_import_permission(request) else []), *doors]
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """The form of a record that exists has its own fields: whether and how it is synced is in the panel above."""
-        return [one for one in super().get_fieldsets(request, obj) if obj is None or one != SYNC_FIELDS]
+        """The form of a record that exists has its own fields: whether and how it is synced is in the panel above.
+
+        A field that no fieldset names stands behind those of the first.
+        """
+        (title, first), *others = super().get_fieldsets(request, obj)
+        named = flatten_fieldsets([(title, first), *others])
+        rest = [field.name for field in registry.own_fields(self.model) if field.name not in named]
+        sets = [(title, first | {"fields": [*first["fields"], *rest]}), *others]
+        return [one for one in sets if obj is None or one != SYNC_FIELDS]
 
     def get_autocomplete_fields(self, request: HttpRequest) -> Sequence[str]:
         """Related records are searched for: there may be thousands."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from typing import Any, ClassVar
@@ -331,6 +332,14 @@ def _serializer_of(model: type[SyncedModel]) -> type[RecordSerializer]:
     fields = ["id", *own, *RecordSerializer.OWN_FIELDS]
     meta = type("Meta", (RecordSerializer.Meta,), {"model": model, "fields": fields})
     return type(f"{model.__name__}Serializer", (RecordSerializer,), {"Meta": meta, "__doc__": model.__doc__})
+
+
+def own_text(record: SyncedModel, name: str) -> str | None:
+    """Return what the API says of a record's field, as a text."""
+    field = _serializer_of(type(record))().fields[name]
+    value = field.get_attribute(record)
+    shown = None if value is None else field.to_representation(value)
+    return json.dumps(shown) if isinstance(shown, bool | list) else None if shown is None else str(shown)
 
 
 def _filter_of(model: type[SyncedModel]) -> type[RecordFilter]:
