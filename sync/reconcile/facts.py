@@ -291,7 +291,8 @@ class RemovalFacts:
     """A record that is there while its item isn't: `state` is archived, deleted, missing or moved.
 
     `actor` is who took the item away, `editor` the same for the history, and `done_at` when, as far as webhooks told;
-    `people` are Monday's users by id, where it is told. `rejected` is the state of the approval that a person refused since.
+    `people` are Monday's users by id, where it is told. `rejected` is the state of the approval that a person refused
+    since.
     `needed_by` and `loss` say what keeps the record from being deleted, and what others would lose by that; both are
     read only where the answer is wanted.
     """

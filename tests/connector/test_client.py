@@ -140,7 +140,9 @@ def test_the_wait_of_the_header_is_kept(client: MondayClient, header: str, secon
     assert caught.value.wait_seconds == seconds
 
 
-@pytest.mark.parametrize(("told", "seconds"), [("1e300", 604_800.0), ("9" * 400, 604_800.0), ("-5", 0.0), ("NaN", None)])
+@pytest.mark.parametrize(
+    ("told", "seconds"), [("1e300", 604_800.0), ("9" * 400, 604_800.0), ("-5", 0.0), ("NaN", None)]
+)
 def test_a_wait_that_no_clock_could_add_is_none_or_a_week(
     client: MondayClient, told: str, seconds: float | None
 ) -> None:

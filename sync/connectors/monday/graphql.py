@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import http
 import json
-import math
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence

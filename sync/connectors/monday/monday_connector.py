@@ -118,7 +118,9 @@ class MondayConnector(Connector):
     def board_activity(self, board_id: str, since: datetime, *, with_log: bool = True) -> BoardActivity:
         if with_log:
             return board_events.read_board_activity(self.api, board_id, since)
-        return board_events.parse_board_activity(ask(self.api, board_events.board_activity_query(board_id, since, None)))
+        return board_events.parse_board_activity(
+            ask(self.api, board_events.board_activity_query(board_id, since, None))
+        )
 
     def updated_items(self, cursor: str) -> UpdatedItemsPage:
         return board_events.parse_updated_items(ask(self.api, board_events.updated_items_query(cursor)))

@@ -282,8 +282,8 @@ class AttentionEntry:
 class AttentionCause:
     """Entries of one kind and board that have the same cause: how many, of how many records, and since when the first.
 
-    `entity_id` is the record of a single one; `column_of` is the field whose column can't be used; `noticed`, of removed
-    items, when a pass first found one of them so.
+    `entity_id` is the record of a single one; `column_of` is the field whose column can't be used; `noticed` is when a
+    pass first found one of removed items to be so.
     """
 
     kind: AttentionKind

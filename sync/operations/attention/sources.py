@@ -197,7 +197,7 @@ _REMOVED_LEDGER = f"""
 _GAP = "interval '10 minutes'"
 """What one person removed with shorter breaks is one act."""
 
-# Records whose items are gone, since somebody took them away, as far as webhooks told, or else since the first pass that
+# Records whose items are gone, since somebody took them away, as far as webhooks told, else since the first pass that
 # found it so (`common` is when that was, for the quiet time): those that are waited for, and those about which a
 # question is open. What somebody has answered is on its way, and what waits for an
 # approval is listed as that. Who did it says the history; acts of one person are told apart by the breaks between them.
