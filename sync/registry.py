@@ -328,7 +328,7 @@ def unfit_models(synced: Iterable[type[SyncedModel]]) -> Iterator[checks.CheckMe
         key = model._meta.pk
         if not isinstance(key, models.UUIDField) or key.name != "id":
             yield checks.Error(
-                f"{model.__name__} has the primary key “{key.name}”, which is no UUID: its table can't be written.",
+                f"{model.__name__} has a primary key of its own, “{key.name}”, with which its table can't be written.",
                 hint="Remove the field: SyncedModel brings the key “id”, a UUID. Rows of a table with another key "
                 "can't keep theirs: make a new model, and copy them into that in a data migration.",
                 obj=model,

@@ -270,7 +270,7 @@ def _stalled_tasks(data: HealthData) -> Iterator[AttentionTask]:
     for one in data.stalled:
         span = humanize.time_span(one.seconds)
         why = f"{registry.board_title(one.entity_type)}: due jobs haven't moved for {span}: {one.reason}."
-        yield AttentionTask(Severity.FAILED, "Standstill", why, queue_url(), "Open the queue", "block")
+        yield AttentionTask(Severity.FAILED, "Not moving", why, queue_url(), "Open the queue", "block")
 
 
 def _slowed_tasks(data: HealthData) -> Iterator[AttentionTask]:

@@ -9,8 +9,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import structlog
-
 from sync import connectors
 from sync.choices import Cause, QueueDirection, RemovedItemPolicy, TombstoneState
 from sync.connectors.base.board import EventKind, InvalidEvent, ItemEvent
@@ -22,8 +20,6 @@ from sync.models import IgnoredItem, Intent, SyncedModel, SyncMetadata, Tombston
 from sync.outbox.claim import Claim
 from sync.reconcile.field_values import ACTIVE, BoardContext, Lacking, as_uuid
 from sync.records.unmatched_items import AS_NEW, LINK_TO, MAY_CREATE
-
-log = structlog.get_logger(__name__)
 
 # What happened before a pass: what Monday told, and what we wrote.
 
@@ -87,7 +83,6 @@ def told_value(convert: Converter, value: Any, column_type: str) -> Canonical:
     except (UnknownValue, Lacking):
         raise
     except Exception as error:
-        log.exception("event's value not read", column_type=column_type)
         raise UnknownValue("the event's value can't be read") from error
 
 

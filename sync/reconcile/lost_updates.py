@@ -13,8 +13,6 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-import structlog
-
 from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import AmbiguousSplit, Converter, ListConverter, UnknownValue
 from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE, ConflictReport, FieldConflict
@@ -37,7 +35,6 @@ from sync.reconcile.pass_plan import (
 from sync.reconcile.resolutions import inverse_of, is_column_replaced, reopened_lost_updates, undo_results
 from sync.records.authors import monday_editor_name, monday_user_name
 
-log = structlog.get_logger(__name__)
 MAX_ENTRIES = 10
 
 _UNINFORMATIVE = (Action.NOTHING, Action.UNDECIDED)
@@ -137,7 +134,7 @@ def detect_lost_updates(board: BoardContext, facts: RecordFacts, now: datetime) 
     """
     changes = change_events(board, facts.record, facts.history.events)
     found: list[LostUpdate] = []
-    as_sent = []
+    as_sent, faults = list[str](), list[Exception]()
     for mapping in board.mappings:
         of_field = [change for change in changes if change.key == mapping.key]
         if not any(change.is_new for change in of_field):
@@ -152,9 +149,9 @@ def detect_lost_updates(board: BoardContext, facts: RecordFacts, now: datetime) 
         except Lacking:
             raise
         # What events say only adds questions: an error of ours on them must not keep the record from syncing.
-        except Exception:
-            log.exception("events not checked", record=str(facts.id), field=mapping.key)
-    return LostUpdates(tuple(found), tuple(as_sent))
+        except Exception as error:
+            faults.append(error)
+    return LostUpdates(tuple(found), tuple(as_sent), faults=tuple(faults))
 
 
 def _field_writes(

@@ -70,7 +70,7 @@ class UsedIdempotencyKeys:
 # The API gives the id in the body; an answer of its edge (HTML, or nothing) has it in a header only.
 _REQUEST_IDS = ("X-Request-Id", "Request-Id")
 _POLICY = re.compile(r'\s*"?(?P<name>[^",;]+)"?\s*(?P<parameters>(?:;[^,;]*)*)')
-_WHOLE = re.compile(r"[0-9]{1,15}")
+_WHOLE = re.compile(r"[0-9]{1,9}")
 _PARAMETER = re.compile(r';\s*(?P<key>[a-z]+)\s*=\s*"?(?P<value>[^";,]*)"?')
 
 # Names of the policies (developer.monday.com/api-reference/docs/rate-limits).
