@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import or_
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -262,7 +263,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
             condition &= registry.containing(self.model, names, text)
         if digits := typed_phone_digits(search_term):
             phones = registry.entity(self.model.entity_type()).phone_fields.intersection(names)
-            condition |= registry.containing(self.model, phones, digits) if phones else Q(pk__in=[])
+            condition = reduce(or_, (Q(**{f"{name}__holds_phone": digits}) for name in phones), condition)
         return condition
 
     @cached_property
