@@ -30,7 +30,7 @@ from sync.registry import configured_board_id
 UNMATCHED_ITEM_WAIT_SECONDS = 10
 """An unmatched item gets its pass after so many seconds without a change: people fill in a row cell by cell."""
 
-FREE_DELIVERIES = 10
+FREE_DELIVERIES = 20
 """So many deliveries a minute for one item each wake its record at once. Each further one makes the next pass wait a
 second more, up to LONGEST_BURST_WAIT_SECONDS: an automation that writes without an end spends a call a minute."""
 LONGEST_BURST_WAIT_SECONDS = 60
