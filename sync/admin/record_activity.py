@@ -675,7 +675,7 @@ def last_change(record: SyncedModel, attname: str) -> LastChange | None:
             batch = event.pgh_context.metadata.get("batch") if event.pgh_context else None
             if batch and (pull := _pull_of(record, batch, attname)):
                 editor = str(pull.cause.get("monday", {}).get("who", ""))
-                return LastChange(editor, event.pgh_created_at, on_monday=True)
+                return LastChange(editor, pull.done_at, on_monday=True)
             return LastChange(_actors([event])[event.pgh_id], event.pgh_created_at)
     return None
 

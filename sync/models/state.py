@@ -481,6 +481,13 @@ class WebhookEvent(models.Model):
             return connectors.get().parse_event(self.body).user_id or ""
         return ""
 
+    @property
+    def done_at(self) -> datetime:
+        """When it happened there, as the delivery says; else when it came."""
+        with suppress(InvalidEvent):
+            return connectors.get().parse_event(self.body).happened_at or self.received_at
+        return self.received_at
+
 
 class Tombstone(models.Model):
     """What is remembered of a deleted record, so that its item creates no new record.
