@@ -63,7 +63,7 @@ DEFAULT_PHONE_REGION = "US"
 # An item without a value in the match key's column may still get one: a person types cell after cell.
 NEW_ITEM_WAIT_SECONDS = env("NEW_ITEM_WAIT_SECONDS")
 # Due jobs that nobody has claimed for so long mean that no worker runs.
-READY_MAX_DUE_SECONDS = 300.0
+READY_MAX_DUE_SECONDS = 120.0
 
 # --- Django ------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
