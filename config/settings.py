@@ -62,7 +62,7 @@ DEFAULT_PHONE_REGION = "US"
 # An item without a value in the match key's column may still get one: a person types cell after cell.
 NEW_ITEM_WAIT_SECONDS = env("NEW_ITEM_WAIT_SECONDS")
 # Due jobs that nobody has claimed for so long mean that no worker runs.
-READY_MAX_DUE_SECONDS = 300.0
+READY_MAX_DUE_SECONDS = 120.0
 
 # --- Django ------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -306,8 +306,6 @@ TOMBSTONE_DAYS = 30
 JOURNAL_DAYS = 7  # intents and webhook events: longer than a webhook may be late
 HISTORY_DAYS = 365  # of activity, records' changes, verifications and approvals
 QUEUE_DAYS = 14  # of finished jobs
-IMPORT_READ_SECONDS = 60  # to read one file, of the clock and of the processor
-IMPORT_READ_MEMORY_MB = 512  # of the process that reads it; the largest file that may be takes 190
 
 # --- API ---------------------------------------------------------------------------------------------------
 API_THROTTLE = env("API_THROTTLE")
