@@ -53,7 +53,7 @@ def one_of_each_page(world: dict[str, Any]) -> dict[str, str]:
     """One address of each page: its name in the site, and the address."""
     found: dict[str, str] = {}
     for address in chain(["/api/v1/docs/"], of_models(), without_a_row(), by_name(world)):
-        if address.startswith(("/admin/", "/api/v1/docs/")):
+        if address.startswith(("/accounts/", "/admin/", "/api/v1/docs/")):
             found.setdefault(resolve(address.partition("?")[0]).view_name, address)
     return found
 
@@ -165,7 +165,7 @@ def test_who_only_resolves_conflicts_is_shown_and_counts_those_alone(world: dict
     counts = attention.counts()
     assert min(counts[AttentionKind.UNMATCHED], counts[AttentionKind.FAILED]) > 0
     own = {AttentionKind.REMOVED, AttentionKind.CONFLICT, AttentionKind.DUPLICATE, AttentionKind.REJECTED}
-    assert shown.kinds == own | {AttentionKind.NOTIFICATION}  # their own alone
+    assert shown.kinds == own
     counted = sum(number for kind, number in attention.counts().items() if kind in own)
     assert sum(client.get("/api/v1/sync/stats").json()["needs_attention"].values()) == counted
     page = client.get("/admin/inbox/")
