@@ -99,6 +99,7 @@ INSTALLED_APPS = [
     "import_export",
     "rest_framework",
     "django_filters",
+    "knox",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "drf_standardized_errors",
@@ -112,7 +113,6 @@ INSTALLED_APPS = [
     "pgtrigger",
     "pghistory",
     "sync",
-    "rest_framework.authtoken",  # after sync, whose drf_create_token makes tokens of our kind
     "npd",
     "conflicts",
 ]
@@ -212,7 +212,7 @@ ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_AUTHENTICATED_LOGIN_REDIRECTS = False
-# How long an invitation's link works; passwords are reset by administrators, not by email.
+# How long a link to set a password works: administrators send it, nobody asks for it.
 PASSWORD_RESET_TIMEOUT = 7 * 24 * 60 * 60
 ACCOUNT_RATE_LIMITS: Any = False  # npd/accounts/limits.py says why
 MFA_RATE_LIMITS: Any = False
@@ -365,6 +365,13 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
+# Tokens of programs. The limit is held by the page on which they are made: knox holds it in its own view alone.
+REST_KNOX = {
+    "AUTH_HEADER_PREFIX": "Bearer",
+    "TOKEN_PREFIX": "npd_",  # so that scanners find one that was published by mistake
+    "TOKEN_TTL": timedelta(days=365),
+    "TOKEN_LIMIT_PER_USER": 10,
+}
 DRF_STANDARDIZED_ERRORS = {
     "EXCEPTION_HANDLER_CLASS": "sync.api.errors.ApiExceptionHandler",
     "ENABLE_IN_DEBUG_FOR_UNHANDLED_EXCEPTIONS": True,  # the demo is in DEBUG, and a program can't read its page
@@ -374,8 +381,6 @@ SPECTACULAR_SETTINGS = {
         "ResolutionTypeEnum": "conflicts.models.ResolutionType",
         "ConflictKindEnum": "conflicts.models.ConflictKind",
         "ConflictStateEnum": "conflicts.case.STATE_LABELS",
-        "TokenScopeEnum": "sync.choices.TokenScope",
-        "TokenStateEnum": "sync.choices.TokenState",
         "SyncStatusEnum": "sync.choices.RecordSyncStatus",
         "SyncDirectionEnum": "sync.choices.SyncDirection",
         "LedgerStatusEnum": "sync.choices.SyncStatus",

@@ -32,7 +32,6 @@ from conflicts.models import (
 from conflicts.resolution import MANUAL_TYPES, DecidedTooLate, InvalidResolution, resolve, undo
 from sync.api.errors import ErrorSerializer, error_body
 from sync.api.views import ApiView, MayChange, ModelPermissions
-from sync.choices import TokenScope
 from sync.kernel.conflict_store import MERGE_RECORDS, OptionAct
 from sync.merge import FieldSelection
 
@@ -204,7 +203,6 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
     filterset_class = ConflictFilter
     ordering_fields = ["detected_at", "resolved_at"]
     permission_classes = [ModelPermissions]
-    scope = TokenScope.RESOLVE
 
     @extend_schema(responses=ConflictStatsSerializer)
     @action(detail=False, pagination_class=None, filter_backends=[])

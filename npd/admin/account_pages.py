@@ -11,10 +11,8 @@ from urllib.parse import urlsplit
 import structlog
 from allauth.account import views as account_views
 from allauth.account.forms import LoginForm
-from allauth.account.internal.flows.login import perform_password_login
 from allauth.account.internal.flows.logout import logout
 from allauth.account.internal.flows.reauthentication import did_recently_reauthenticate
-from allauth.account.models import Login
 from allauth.core import context
 from allauth.mfa.base.forms import AuthenticateForm, ReauthenticateForm
 from allauth.mfa.base.views import IndexView
@@ -37,9 +35,9 @@ from allauth.usersessions.views import ListUserSessionsView
 from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.forms import PasswordChangeForm, SetPasswordForm
+from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.models import User
-from django.contrib.auth.views import INTERNAL_RESET_SESSION_TOKEN, PasswordChangeView, PasswordResetConfirmView
+from django.contrib.auth.views import PasswordChangeView
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import DataError
 from django.forms import CharField
@@ -54,14 +52,13 @@ from fido2.utils import websafe_decode
 from fido2.webauthn import CollectedClientData
 from requests import RequestException
 
-from npd.accounts import invitations, limits, second_factor
+from npd.accounts import limits, second_factor
 from npd.accounts.adapters import DAY_SECONDS, MFAAdapter, ProviderAdapter, count_password
 from npd.accounts.second_factor import KeyLost, Locked, WrongCode
 from sync.api.callers import count_request
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
-from sync.records.authors import log_action
 
 log = structlog.get_logger(__name__)
 
@@ -110,38 +107,8 @@ class _WrongAtFirst:
         super().validate_password_for_user(user, "new_password1")  # type: ignore[misc]
 
 
-class FirstPasswordForm(_WrongAtFirst, SetPasswordForm):  # type: ignore[type-arg]
-    """The password of who was invited."""
-
-
 class NewPasswordForm(_WrongAtFirst, PasswordChangeForm):
     """Another password, beside the old one."""
-
-
-class AcceptInvitation(PasswordResetConfirmView):
-    """The page of an invitation's link: its person sets a password, and is signed in."""
-
-    form_class = FirstPasswordForm
-    template_name = "npd/accept_invitation.html"
-    token_generator = invitations.tokens
-    reset_url_token = "set"  # noqa: S105 - a word in the address, in place of the token
-
-    def get_user(self, uidb64: str) -> User | None:
-        """Return who was invited, until they have set a password."""
-        user: Any = super().get_user(uidb64)
-        return user if user is not None and invitations.is_invited(user) else None
-
-    def get_context_data(self, **more: Any) -> dict[str, Any]:
-        return super().get_context_data(**more, roles=invitations.role_titles(self.user) if self.user else "")
-
-    def form_valid(self, form: Any) -> HttpResponse:
-        """Set the password, and sign the person in as the sign-in page does."""
-        user = form.save()
-        del self.request.session[INTERNAL_RESET_SESSION_TOKEN]
-        log_action(user, user, "Accepted the invitation, and set a password.")
-        login = Login(user=user)
-        answer: HttpResponse = perform_password_login(self.request, {"username": user.get_username()}, login)
-        return answer
 
 
 class SignInCodeForm(AuthenticateForm):

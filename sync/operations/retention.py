@@ -131,8 +131,7 @@ def retention_rules() -> list[RetentionRule]:
                       f"old.gone_at < {_AGE} AND NOT EXISTS (SELECT FROM sync_notifications WHERE "
                       "incident_id = old.id)", settings.INCIDENT_DAYS),
         RetentionRule("request counts", "sync_request_counts", f"old.ends_at < {_AGE}", COUNT_DAYS, key="key"),
-        RetentionRule("API tokens", "sync_api_tokens", f"least(old.revoked_at, old.expires_at) < {_AGE}",
-                      ENDED_TOKEN_DAYS),
+        RetentionRule("API tokens", "knox_authtoken", f"old.expiry < {_AGE}", ENDED_TOKEN_DAYS, key="digest"),
         *_change_rules(history),
     ]  # fmt: skip
     return [rule for rule in rules if rule.days > 0]

@@ -237,7 +237,7 @@ BEFORE: dict[str, Callable[[Play], None]] = {
 
 def test_what_the_pages_show_is_what_is_printed(played: Played, lines: Lines) -> None:
     admin = get_user_model().objects.get(username="admin")
-    play = Play(played, lines, {"TOKEN": ApiToken.objects.issue(admin, "curl")[1]})
+    play = Play(played, lines, {"TOKEN": ApiToken.objects.create(admin)[1]})
     play.variables |= {"API": "http://127.0.0.1:8000/api/v1/sync", "CRON_SECRET": settings.CRON_SECRET}
     play.variables |= {"METRICS_TOKEN": settings.METRICS_TOKEN}
     an_hour_has_passed(played)
