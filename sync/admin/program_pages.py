@@ -16,7 +16,7 @@ from knox.models import AuthToken
 from knox.settings import knox_settings
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from sync.admin.admin_base import ReadOnlyAdmin, own_page, plain_column, time_column
+from sync.admin.admin_base import ReadOnlyAdmin, own_page, plain_column, see_other, time_column
 from sync.clock import sync_now
 from sync.models import ApiToken
 
@@ -115,6 +115,11 @@ class ApiTokenAdmin(ReadOnlyAdmin):
         answer = own_page(self, request, "npd/new_token.html", f"The new token “{obj}”", token=text, list_url=list_url)
         answer.headers["Cache-Control"] = "no-store"
         return answer
+
+    def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
+        """Go back to the list: Django takes whoever may change nothing to the first page."""
+        super().response_delete(request, obj_display, obj_id)
+        return see_other(reverse("admin:sync_apitoken_changelist"))
 
 
 def is_administrator(request: HttpRequest) -> bool:
