@@ -34,7 +34,7 @@ from config.embedded import accounts
 from config.embedded import processes as embedded_processes
 from config.embedded.postgres import EmbeddedPostgres
 from config.embedded.processes import Child, StartError, die_with_parent, is_abandoned_by_make, stop_all
-from config.environment import SECRETS, Secrets, is_board_id, secrets_of
+from config.environment import Secrets, is_board_id, secrets_of
 
 
 def port_of(env: Mapping[str, str], name: str, default: int) -> int:
@@ -101,14 +101,9 @@ PYTHON = sys.executable
 NEW_ITEM_WAIT = str(30 * 24 * 3600)  # seconds; the demo's item without an email waits for the person who tries it
 
 
-# What a person may set for the run, and `manage.py` in a second terminal must read the same: what has a kind, but for
-# what the run itself says, and what may be any text.
+# What a person may set for the run, and `manage.py` in a second terminal must read the same.
 OWN_VARIABLES = {"PORT", "SANDBOX_PORT", "EMBEDDED", "DEMO"}
-TEXT_VARIABLES = """
-    ALLOWED_HOSTS SENTRY_ENVIRONMENT SENTRY_RELEASE HEARTBEAT_DIR TIME_ZONE
-    MONDAY_API_VERSION EMAIL_HOST EMAIL_HOST_USER EMAIL_FROM OIDC_CLIENT_ID OIDC_NAME
-"""
-PASSED_VARIABLES = {*SECRETS, *environment.KINDS, *TEXT_VARIABLES.split()} - OWN_VARIABLES
+PASSED_VARIABLES = environment.VARIABLES.keys() - OWN_VARIABLES
 
 
 @dataclass(frozen=True)
