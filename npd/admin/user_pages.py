@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
@@ -36,6 +36,7 @@ from sync.kernel.humanize import DASH
 from sync.models.state import PEOPLE_KIND, log_event
 from sync.records.authors import full_name, log_action
 
+LABELS = {"is_staff": "May sign in here", "is_superuser": "Administrator"}
 RIGHTS = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")
 LAST_ADMINISTRATOR = "This is the last administrator who may sign in. Make somebody else one first."
 
@@ -64,12 +65,18 @@ class OneAddressEach:
 
 
 class NewUserForm(OneAddressEach, UserCreationForm):
-    pass
+    """A new user without a password: they set it by a link."""
+
+    class Meta:
+        labels = LABELS
+
+    def clean_usable_password(self) -> str:
+        return "false"
 
 
 class UserForm(OneAddressEach, UserChangeForm):
     class Meta:
-        labels: ClassVar[dict[str, str]] = {"is_staff": "May sign in here", "is_superuser": "Administrator"}
+        labels = LABELS
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean()
@@ -115,13 +122,6 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, ValidIdsMixin, DjangoUserA
     add_fieldsets = (
         (None, {"fields": ("username", "email", "first_name", "last_name")}),
         ("What the user may do", {"fields": ("is_staff", "is_superuser", "groups")}),
-        (
-            "Password",
-            {
-                "fields": ("usable_password", "password1", "password2"),
-                "description": "Without one, send a link on the next page: the user sets it by that.",
-            },
-        ),
     )
 
     @admin.display(description="Name", ordering="first_name")
@@ -138,8 +138,15 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, ValidIdsMixin, DjangoUserA
         return users.prefetch_related("groups")
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """Most who are added are colleagues, who sign in and set their own password."""
-        return {"is_staff": "on", "usable_password": "false"} | super().get_changeform_initial_data(request)
+        """Most who are added are colleagues, who sign in; the others are programs."""
+        return {"is_staff": "on"} | super().get_changeform_initial_data(request)
+
+    def response_add(self, request: HttpRequest, obj: User, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Go on to the link by which a colleague sets a password."""
+        answer = super().response_add(request, obj, *args, **kwargs)
+        if not obj.is_staff or "_save" not in request.POST:
+            return answer
+        return see_other(reverse("admin:auth_user_send_link", args=[obj.pk]))
 
     # What nobody may take away: the last administrator.
 
