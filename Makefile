@@ -43,9 +43,8 @@ chaos: python ## play N hostile scripts by seed (N=200 FIRST=1)
 	@CHAOS_SEEDS=$(or $(N),200) CHAOS_FIRST=$(or $(FIRST),1) exec $(BOOTSTRAP) development -m pytest -q $(PROCESSES) \
 		tests/chaos/test_seeds.py -k hostile
 
-pictures: python ## play the demo in Chromium, take all pictures of README and docs/ anew and write docs/tour.md
-	@PICTURES=1 $(BOOTSTRAP) development -m pytest -q -n 0 tests/story -k every_screen
-	@exec .venv/bin/python -m pytest -q -n 0 tests/story -k "every_picture_is_there or pictures_were_taken"
+pictures: python ## play the demo in Chromium and take the pictures of README and docs/tour.md again
+	@PICTURES=1 exec $(BOOTSTRAP) development -m pytest -q -n 0 tests/story/test_tour.py
 
 docs: python ## play the commands that README and docs/ show, and write anew what they print
 	@PRINTED=1 exec $(BOOTSTRAP) development -m pytest tests/demo/test_printed.py -q -n 0 --reruns 0

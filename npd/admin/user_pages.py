@@ -269,7 +269,7 @@ def set_password_link(user: User) -> str:
 def mail_link(user: User, link: str) -> str:
     """Send somebody the link; return why that couldn't be done, empty where it was."""
     if not settings.EMAIL_HOST:
-        return "No mail server is set up."
+        return "No email server is set up."
     if not user.email:
         return "The user has no email address."
     text = (
@@ -279,7 +279,7 @@ def mail_link(user: User, link: str) -> str:
     try:
         send_mail("Set your password for NPD Sync", text, None, [user.email])
     except OSError:
-        return "The mail server did not take the email."
+        return "The email server did not take it."
     return ""
 
 
