@@ -10,7 +10,7 @@ COMPILE = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --g
 	--custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run stop test hostile quick chaos pictures docs lint format lock logs reset bench python
+.PHONY: help setup run stop test hostile quick chaos pictures lint format lock logs reset bench python
 
 help: ## show the commands
 	@echo "NPD Sync. Type make and one of:"
@@ -45,9 +45,6 @@ chaos: python ## play N hostile scripts by seed (N=200 FIRST=1)
 
 pictures: python ## play the demo in Chromium and take the pictures of README and docs/tour.md again
 	@PICTURES=1 exec $(BOOTSTRAP) development -m pytest -q -n 0 tests/story/test_tour.py
-
-docs: python ## play the commands that README and docs/ show, and write anew what they print
-	@PRINTED=1 exec $(BOOTSTRAP) development -m pytest tests/demo/test_printed.py -q -n 0 --reruns 0
 
 lint: python ## check style and types
 	@$(BOOTSTRAP) development -m ruff check .

@@ -209,7 +209,7 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, ValidIdsMixin, DjangoUserA
 
         def run() -> Report:
             if not remove(user, by=cast("User", request.user)):
-                return Report(problems=[f"“{user}” has no second factor."])
+                return Report(problems=[f"“{user}” has no second factor; their sessions have ended."])
             self.note(request, user, "The second factor was removed.")
             return Report("The second factor is removed, and their sessions have ended.")
 

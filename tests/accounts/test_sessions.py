@@ -40,11 +40,11 @@ def test_nobody_ends_anothers_session_but_an_administrator(ada: User) -> None:
     bob = Client()
     bob.force_login(User.objects.create_user("bob", is_staff=True))
     bob.post(PAGE, {"session": handle})
-    bob.post(f"/admin/auth/user/{ada.pk}/end-sessions/", {"confirmed": "yes"})
+    bob.post(f"/admin/auth/user/{ada.pk}/remove-second-factor/", {"confirmed": "yes"})
     assert is_in(hers)
     admin = Client()
     admin.force_login(User.objects.create_superuser("dora", "d@example.test", "x"))
-    admin.post(f"/admin/auth/user/{ada.pk}/end-sessions/", {"confirmed": "yes"})
+    admin.post(f"/admin/auth/user/{ada.pk}/remove-second-factor/", {"confirmed": "yes"})
     assert not is_in(hers)
 
 

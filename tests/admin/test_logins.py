@@ -145,7 +145,7 @@ def test_each_failed_try_leaves_a_line_but_never_what_is_no_name(ada: User, capl
 def test_tokens_of_the_api_are_none_of_it(ada: User) -> None:
     fail(9)
     sign_in("wrong")
-    headers = {"Authorization": f"Token {ApiToken.objects.issue(ada, 'caller')[1]}"}
+    headers = {"Authorization": f"Token {ApiToken.objects.create(ada)[1]}"}
     answer = Client().get("/api/v1/contacts/", headers=headers, REMOTE_ADDR="192.0.2.1")
     assert answer.status_code == 200
 
