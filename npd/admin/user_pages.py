@@ -18,7 +18,6 @@ from django.contrib.auth.models import Group, User
 from django.contrib.auth.tokens import default_token_generator
 from django.contrib.auth.views import PasswordResetConfirmView
 from django.core.exceptions import ValidationError
-from django.core.mail import send_mail
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
@@ -33,6 +32,7 @@ from npd.accounts.second_factor import remove
 from sync.admin.admin_base import PlainWordsMixin, ValidIdsMixin, own_page, see_other
 from sync.admin.confirmed_action import Question, Report, question_page, run_action
 from sync.kernel.humanize import DASH
+from sync.kernel.mails import NO_EMAIL_SERVER, NotSent, are_emails_files, send_email
 from sync.models.state import PEOPLE_KIND, log_event
 from sync.records.authors import full_name, log_action
 
@@ -268,8 +268,8 @@ def set_password_link(user: User) -> str:
 
 def mail_link(user: User, link: str) -> str:
     """Send somebody the link; return why that couldn't be done, empty where it was."""
-    if not settings.EMAIL_HOST:
-        return "No email server is set up."
+    if are_emails_files():  # nobody gets them
+        return NO_EMAIL_SERVER
     if not user.email:
         return "The user has no email address."
     text = (
@@ -277,9 +277,9 @@ def mail_link(user: User, link: str) -> str:
         f"The link works once, within seven days:\n\n{link}\n"
     )
     try:
-        send_mail("Set your password for NPD Sync", text, None, [user.email])
-    except OSError:
-        return "The email server did not take it."
+        send_email(user.email, "NPD Sync: set your password", text)
+    except NotSent as why:
+        return str(why)
     return ""
 
 

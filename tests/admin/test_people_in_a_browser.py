@@ -25,7 +25,6 @@ def test_a_colleague_sets_a_password_by_a_link_and_resolves_a_conflict(
     open_page: Any, live_server: Any, settings: Any, width: int, scheme: str
 ) -> None:
     settings.SITE_URL = live_server.url
-    settings.EMAIL_HOST = "mail.test"
     states.boards()
     UnmatchedItem.objects.create(entity_type="contact", item_id="991", name="Somebody new")
     chosen = of_fields("Ann", PHONE, ROLE)
