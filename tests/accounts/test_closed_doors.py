@@ -13,9 +13,10 @@ from django.urls import get_resolver
 from django.urls.resolvers import URLPattern
 
 OPEN_TO_STRANGERS = {
-    "/admin/login/", "/healthz", "/readyz", "/set-password/x/x/",
+    "/accounts/inactive/", "/accounts/login/", "/accounts/oidc/cancelled/", "/set-password/x/x/",
+    "/healthz", "/readyz",
 }  # fmt: skip
-"""Signing in, the page of a link, the probes, and pages that say nothing of this installation."""
+"""Signing in, the probes, and pages that say nothing of this installation."""
 
 WITHOUT_TOKEN_OF_A_FORM = {
     "/webhooks/monday/", "/webhooks/monday/x/", "/cron/sync-queue", "/healthz", "/readyz", "/metrics",

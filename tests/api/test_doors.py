@@ -71,7 +71,10 @@ def test_a_probe_that_names_a_pods_address_is_answered_and_not_sent_to_https(
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/admin/login/", "/api/v1/contacts/", "/cron/sync-queue", "/go/x", "/healthz/", "/healthz/x", "/metrics/a"],
+    [
+        "/", "/accounts/login/", "/api/v1/contacts/", "/cron/sync-queue", "/go/x", "/healthz/", "/healthz/x",
+        "/metrics/a",
+    ],
 )  # fmt: skip
 def test_everywhere_else_a_strange_name_is_refused(db: None, path: str) -> None:
     assert Client().get(path, headers={"Host": POD}).status_code == 400
