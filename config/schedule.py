@@ -26,6 +26,6 @@ SCHEDULE = (
         "tells them when an authenticator app or a passkey was added."),
     Job("Delete old data", "sync.prune", at=(2, 40),
         description="Deletes finished jobs, activity, changes and deliveries that were kept for their time."),
-    Job("Delete delivered messages", "config.embedded.tasks.delete_delivered_messages", every=(5, "minutes"),
+    Job("Delete delivered messages", "config.delete_delivered_messages", every=(5, "minutes"),
         description="Deletes the broker's delivered messages, where PostgreSQL is the broker."),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Who asks, what for and how often: API tokens and their scopes, addresses, rates; and who may send a file.
+"""Who asks, what for and how often: API tokens and their scopes, addresses and rates.
 
 A token is sent as `Authorization: Token …` or `Bearer …`.
 """
@@ -10,14 +10,12 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
 from typing import Any, cast
 
-from django.conf import settings
-from django.core import signing
-from django.http import HttpRequest, HttpResponse, parse_cookie
+from django.http import HttpRequest
 from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
-from rest_framework.throttling import UserRateThrottle
+from rest_framework.throttling import BaseThrottle, UserRateThrottle
 
 from sync.choices import TokenScope, TokenState
 from sync.kernel.db import fetch_rows
@@ -118,11 +116,8 @@ class SyncNowThrottle(UserRateThrottle):
 
 
 def address_of_caller(request: Request | HttpRequest) -> str:
-    """Return where a request comes from; empty where nothing says it.
-
-    waitress puts a trusted proxy's word into REMOTE_ADDR; no header is asked here.
-    """
-    return network_of(request.META.get("REMOTE_ADDR", ""))
+    """Return where a request comes from, by the word of TRUSTED_PROXIES proxies; empty where nothing says it."""
+    return network_of(BaseThrottle().get_ident(cast("Any", request)) or "")
 
 
 def network_of(text: str) -> str:
@@ -149,28 +144,3 @@ def monday_throttle_reason(request: HttpRequest) -> str:
     if throttle.allow_request(cast("Any", request), cast("Any", None)):
         return ""
     return f"You have asked Monday very often just now. Try again in {time_span(ceil(throttle.wait() or 60))}."
-
-
-# How large a body may be: the server asks before it reads one, when nobody can look up a session.
-
-
-FILE_COOKIE = "npd_file"
-"""Signed, and given with the form that takes a file: what any cookie may say counts for nothing."""
-
-
-def let_send_file(answer: HttpResponse) -> HttpResponse:
-    """Return this answer; who gets it may send a file."""
-    answer.set_cookie(
-        FILE_COOKIE, signing.dumps("", salt=FILE_COOKIE), max_age=settings.SESSION_COOKIE_AGE, path="/admin/",
-        secure=settings.SESSION_COOKIE_SECURE, httponly=True, samesite="Lax",
-    )  # fmt: skip
-    return answer
-
-
-def may_send_file(cookies: str) -> bool:
-    """Whether a request's header Cookie says that it comes from such a form."""
-    try:
-        signing.loads(parse_cookie(cookies).get(FILE_COOKIE, ""), salt=FILE_COOKIE, max_age=settings.SESSION_COOKIE_AGE)
-    except signing.BadSignature:
-        return False
-    return True

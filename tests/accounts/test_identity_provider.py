@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from time import time
@@ -22,7 +21,6 @@ from structlog.testing import capture_logs
 
 from tests.accounts.test_second_factor import CODE, INDEX, LOGIN, code_of, enrolled, everything_stored
 from tests.support.serving import Quiet, local, serving
-from tests.support.waiting import beside, wait_for
 
 BEGIN, ANSWER = f"{LOGIN}company/", f"{LOGIN}company/callback/"
 
@@ -253,21 +251,6 @@ def test_who_has_neither_password_nor_second_factor_changes_it_only_after_a_fres
     answer = client.get(f"{INDEX}app/")
     assert answer.status_code == 403
     assert "You are not signed in" not in answer.content.decode()
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_provider_that_hangs_holds_few_threads(provider: type[Provider]) -> None:
-    go_on, ask = threading.Event(), provider.do_GET
-    provider.do_GET = lambda self: go_on.wait(60) and ask(self)  # type: ignore[method-assign]
-    site = Client()
-    assert site.get(LOGIN).status_code == 200  # one gate for all: the first request loads it
-    asked = [beside(lambda: site.post(BEGIN).status_code) for _ in range(8)]
-    try:
-        wait_for("those that found no seat are answered", lambda: sum(one.done() for one in asked) == 5)
-        assert [one.result() for one in asked if one.done()] == [503] * 5
-    finally:
-        go_on.set()
-    assert sorted(one.result(60) for one in asked) == [200] * 3 + [503] * 5
 
 
 @pytest.mark.django_db(transaction=True)

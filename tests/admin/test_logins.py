@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.hashers import MD5PasswordHasher
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.test import Client
@@ -16,21 +14,8 @@ from django.test import Client
 from sync.clock import sync_now
 from sync.models import ApiToken, RequestCount
 from sync.operations.retention import prune
-from tests.support.waiting import beside, wait_for
 
 LOGIN = "/admin/login/"
-
-
-class HangingHasher(MD5PasswordHasher):
-    """Hashes when it is told to."""
-
-    go_on = threading.Event()
-    hashed = threading.Semaphore(0)
-
-    def verify(self, password: str, encoded: str) -> bool:
-        self.hashed.release()
-        assert self.go_on.wait(60)
-        return super().verify(password, encoded)
 
 
 @pytest.fixture(autouse=True)
@@ -155,24 +140,3 @@ def test_failures_are_forgotten_after_a_day(ada: User) -> None:
     RequestCount.objects.update(ends_at=sync_now() - timedelta(days=2))
     prune()
     assert not RequestCount.objects.exists()
-
-
-@pytest.mark.django_db(transaction=True)
-def test_logins_at_once_hold_few_threads_and_the_others_are_told_to_come_again(settings: Any) -> None:
-    User.objects.create_superuser("ada", "ada@example.test", "right")
-    settings.PASSWORD_HASHERS = [f"{__name__}.HangingHasher"]
-    HangingHasher.go_on.clear()
-    site = Client()
-    assert site.get(LOGIN).status_code == 200  # one gate for all: the first request loads it
-    tries = [beside(lambda: site.post(LOGIN, {"username": "ada", "password": "wrong"}).status_code) for _ in range(8)]
-    try:
-        wait_for("those that found no seat are answered", lambda: sum(one.done() for one in tries) == 5)
-        assert [one.result() for one in tries if one.done()] == [503] * 5
-        assert HangingHasher.hashed.acquire(timeout=20)
-        assert not HangingHasher.hashed.acquire(blocking=False)
-        assert Client().get("/healthz").status_code == 200
-        busy = site.post(LOGIN, {"username": "ada", "password": "right"})
-        assert (busy.status_code, busy.headers["Retry-After"]) == (503, "2")
-    finally:
-        HangingHasher.go_on.set()
-    assert sorted(one.result(60) for one in tries) == [200] * 3 + [503] * 5

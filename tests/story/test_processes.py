@@ -7,7 +7,6 @@ from contextlib import suppress
 import psutil
 from django.conf import settings as used
 
-from config.embedded.processes import Child
 from npd.models import Contact
 from sync.outbox import notify
 from tests.story.conftest import (
@@ -22,6 +21,7 @@ from tests.story.conftest import (
     synced,
     terminate_connections,
 )
+from tests.support.child import Child
 from tests.support.site import Site
 
 PEOPLE = [f"Person {number:02}" for number in range(20)]
