@@ -32,10 +32,11 @@ COPY docs/reference docs/reference
 COPY docs/decisions docs/decisions
 COPY docs/connect-monday.md docs/guarantees.md docs/glossary.md docs/
 # Settings want these three; they are used for nothing, and not kept in the image. The root can't be written later, so
-# the bytecode is made here too.
-RUN SECRET_KEY=of-the-build-alone-which-serves-nobody REDIS_URL=redis://build DATABASE_URL=postgresql://build/build STATIC_MANIFEST=true \
+# the bytecode is made here too, and the signs of life (config/health.py) go to /tmp.
+RUN SECRET_KEY=of-the-build-alone-which-serves-nobody REDIS_URL=redis://build DATABASE_URL=postgresql://build/build \
         /opt/venv/bin/python manage.py collectstatic --noinput \
     && rm -rf static requirements.txt \
+    && ln -s /tmp var/alive \
     && /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash config npd sync conflicts
 
 FROM ${BASE} AS runtime
@@ -60,8 +61,7 @@ CMD ["python", "-m", "sandbox", "--host", "0.0.0.0", "--port", "8001", "--data",
 # The last stage is the one that a plain build makes.
 FROM runtime AS app
 LABEL org.opencontainers.image.title="NPD Sync" org.opencontainers.image.version="0.4.0"
-# HEARTBEAT_DIR: where each process leaves the sign of life by which the health check knows it.
-ENV STATIC_MANIFEST=true HEARTBEAT_DIR=/tmp PORT=8000
+ENV PORT=8000
 COPY --from=packages /opt/venv /opt/venv
 COPY --from=program /srv/npd /srv/npd
 EXPOSE 8000

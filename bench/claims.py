@@ -192,7 +192,7 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=5_000, help="rows a worker and round")
     parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()
-    with ground(LOG_LEVEL="ERROR"), queue(os.environ["DATABASE_URL"]) as here:
+    with ground(), queue(os.environ["DATABASE_URL"]) as here:
         print(f"Batches of {BATCH}, {asked.rounds} rounds of {asked.rows:,} rows a worker ({machine()})")
         rows = [beside_by_hand(here, workers, asked.rows, asked.rounds) for workers in WORKERS]
     return publish(rows)

@@ -58,7 +58,7 @@ def main() -> int:
     if options.child:
         entity_type, death = options.child
         return child(entity_type, death, options.records // PASS // PARTS)
-    with ground(SITE_URL=NOWHERE, LOG_LEVEL="ERROR") as place:
+    with ground(SITE_URL=NOWHERE) as place:
         prepare(place, options.records)
         plain = measure(place, "contact", options.records, [])
         killed = measure(place, "organization", options.records, list(DEATHS))

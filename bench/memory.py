@@ -175,7 +175,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.memory", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--records", type=int, default=100_000)
     records = parser.parse_args().records
-    with ground(SITE_URL=NOWHERE, LOG_LEVEL="ERROR") as place:
+    with ground(SITE_URL=NOWHERE) as place:
         fill(place, records)
         agree()
         place.pass_time(QUIET_SECONDS)

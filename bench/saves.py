@@ -105,7 +105,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.saves", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--saves", type=int, default=400)
     saves = parser.parse_args().saves
-    with ground(LOG_LEVEL="ERROR"):
+    with ground():
         from npd.models import Contact
 
         models = (Contact, plain_contact())

@@ -50,7 +50,7 @@ def wait_until(what: str, condition: Callable[[], Answer]) -> Answer:
 def hire(here: Site, name: str) -> None:
     """Start a worker, and wait until it takes messages."""
     # By its name in pg_stat_activity `holder` tells which worker has the board.
-    env = {**os.environ, "PGAPPNAME": name, "LOG_LEVEL": "INFO"}  # by whose log it is seen to be ready
+    env = {**os.environ, "PGAPPNAME": name}
     child = Child(name, command_of("worker"), env, ROOT, here.place.folder / f"{name}.log")
     child.start()
     here.children[name] = child

@@ -122,7 +122,7 @@ def stream(here: Site, board_id: str, items: Sequence[str], rate: float, seconds
 
 def measure(rate: float, seconds: float, items: int) -> list[Row]:
     """The stream, on contacts that are in sync."""
-    with site(LOG_LEVEL="WARNING") as here:
+    with site() as here:
         from npd.models import Contact
         from sync.registry import link_of
 

@@ -1,6 +1,7 @@
 """`python -I config/health.py [web|worker|beat]`: whether that process is well, for a container's health check.
 
-The web process is asked. Worker and beat serve no port: the main loop of each writes a sign of life in HEARTBEAT_DIR.
+The web process is asked. Worker and beat serve no port: the main loop of each writes a sign of life below var/ (in
+the image that is /tmp).
 Without a name, whichever process wrote one there is checked (web does at its start), so that one image has one check
 for all three. Nothing of Django is imported, because this runs every few seconds; -I keeps this folder's modules from
 shadowing Python's own.
@@ -18,17 +19,15 @@ EVERY_SECONDS = 10
 LONGEST_SECONDS = 60
 """Seconds of silence; a loop that waits for a lost broker is silent for longer."""
 ANSWER_SECONDS = 3
-UNKNOWN = "HEARTBEAT_DIR is not set: nothing is known of the process."
+FOLDER = Path(__file__).resolve().parent.parent / "var" / "alive"
 
 
 def beat(name: str) -> None:
     """Write that this process's loop still runs, timed by the machine's uptime, which nobody can set."""
-    folder = os.environ.get("HEARTBEAT_DIR")
-    if not folder:
-        return
-    path = Path(folder) / f"{name}.heartbeat"
+    path = FOLDER / f"{name}.heartbeat"
     fresh = path.with_suffix(f".{os.getpid()}")
     with contextlib.suppress(OSError):  # a full disk shows in the health check, and must not end the process
+        FOLDER.mkdir(parents=True, exist_ok=True)
         fresh.write_text(str(time.monotonic()))
         # Replaced in one step: a check never reads half a number.
         fresh.replace(path)
@@ -38,19 +37,16 @@ def problem_of(name: str = "") -> str:
     """Return why the process is not well; empty when it is. No name: whichever has written must be."""
     if name == "web":
         return _problem_of_web()
-    folder = os.environ.get("HEARTBEAT_DIR")
-    if not folder:
-        return UNKNOWN
     if name:
         try:
-            last_beat = float((Path(folder) / f"{name}.heartbeat").read_text())
+            last_beat = float((FOLDER / f"{name}.heartbeat").read_text())
         except (OSError, ValueError):
-            return f"{name} has given no sign of life yet in {folder}."
+            return f"{name} has given no sign of life yet in {FOLDER}."
         silent = time.monotonic() - last_beat
         return f"{name} has given no sign of life for {silent:.0f} s." if silent > LONGEST_SECONDS else ""
-    names = sorted(path.stem for path in Path(folder).glob("*.heartbeat"))
+    names = sorted(path.stem for path in FOLDER.glob("*.heartbeat"))
     if not names:
-        return f"No process of NPD has given a sign of life yet in {folder}."
+        return f"No process of NPD has given a sign of life yet in {FOLDER}."
     return " ".join(filter(None, map(problem_of, names)))
 
 

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from django.apps import apps
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured, PermissionDenied
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
@@ -318,18 +318,9 @@ class ZoneMiddleware:
 
 
 def zone_of(request: HttpRequest) -> ZoneInfo:
-    """Return the zone that the browser sent, if it exists; else the installation's."""
+    """Return the zone that the browser sent, if it exists; else UTC."""
     zone_name = request.COOKIES.get(ZONE_COOKIE, "")
-    return ZoneInfo(zone_name if zone_name in _known_zones() else settings.PAGES_TIME_ZONE)
-
-
-def check_zone(name: str) -> str:
-    """Return the name of a zone. Raises ImproperlyConfigured where no zone has that name."""
-    if name not in _known_zones():
-        raise ImproperlyConfigured(
-            f"TIME_ZONE is “{name}”, which no zone is called: set a name like Europe/Stockholm, or leave it out"
-        )
-    return name
+    return ZoneInfo(zone_name if zone_name in _known_zones() else settings.TIME_ZONE)
 
 
 @lru_cache(maxsize=1)

@@ -1,16 +1,15 @@
 """Django's settings, each read once from the environment. .env.example explains every variable."""
 
-import os
+import sys
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-import environ
 from csp import constants as csp
 from django.core.exceptions import ImproperlyConfigured
 
-from config import environment, navigation
-from config.environment import is_board_id, secrets_of
+from config import environment
+from config.environment import env, secrets_of
 from config.error_reports import scrubbed_event
 from config.logs import logging_config
 from config.navigation import UNFOLD  # noqa: F401 - a setting
@@ -18,27 +17,21 @@ from config.schedule import SCHEDULE  # noqa: F401 - a setting
 
 BASE_DIR = environment.BASE_DIR
 environment.load()
-environment.check_values(os.environ)
-env = environ.Env()
-# An empty variable counts as none: docker-compose.yml passes on what .env leaves out as an empty text. A
-# value that begins with $ is that value: unescaped, django-environ takes it for another variable's name.
-env.ENVIRON = {name: value.replace("$", r"\$") for name, value in os.environ.items() if value}
-env.escape_proxy = True
 
 # --- This installation -------------------------------------------------------------------------------------
-EMBEDDED = not env.str("DATABASE_URL", "") or env.bool("EMBEDDED", False)
-DEBUG = env.bool("DEBUG", False)
-PORT = env.int("PORT", 8000)
-SANDBOX_PORT = env.int("SANDBOX_PORT", 8001)
-SITE_URL = env.str("SITE_URL", "") or f"http://127.0.0.1:{PORT}"
-SITE_URL = SITE_URL.rstrip("/")
+DATABASE_URL = environment.database_url()
+EMBEDDED = not env("DATABASE_URL") or env("EMBEDDED")
+DEBUG = env("DEBUG")
+PORT = env("PORT")
+SANDBOX_PORT = env("SANDBOX_PORT")
+SITE_URL = env("SITE_URL") or f"http://127.0.0.1:{PORT}"
 SITE_IS_HTTPS = SITE_URL.startswith("https://")
 # How many proxies stand in front and say who calls and whether by https; 0: nobody's word is believed.
-TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", 0)
+TRUSTED_PROXIES = env("TRUSTED_PROXIES")
 if DEBUG and TRUSTED_PROXIES:
     raise ImproperlyConfigured("DEBUG shows traces to everybody whom the proxy lets in: set DEBUG=false")
-DEMO = env.bool("DEMO", False)
-SECRET_KEY = env.str("SECRET_KEY", "")
+DEMO = env("DEMO")
+SECRET_KEY = env("SECRET_KEY")
 if not SECRET_KEY and EMBEDDED:
     SECRET_KEY = secrets_of(environment.VAR).secret_key
 if len(SECRET_KEY) < (1 if DEBUG else 32):
@@ -47,47 +40,36 @@ if len(SECRET_KEY) < (1 if DEBUG else 32):
         'python3 -c "import secrets; print(secrets.token_urlsafe(50))"'
     )
 # What the database holds encrypted (sync/kernel/secret_texts.py): the first key encrypts, each of them decrypts.
-ENCRYPTION_KEY = env.str("ENCRYPTION_KEY", "")
-ENCRYPTION_KEY_FALLBACKS = env.str("ENCRYPTION_KEY_FALLBACKS", "")
 # SECRET_KEY at the end opens what was stored before there was a key of its own.
-_KEYS = [ENCRYPTION_KEY or SECRET_KEY, *environment.split_keys(ENCRYPTION_KEY_FALLBACKS), SECRET_KEY]
-ENCRYPTION_KEYS = list(dict.fromkeys(_KEYS))
+ENCRYPTION_KEYS = list(dict.fromkeys([*env("ENCRYPTION_KEY"), SECRET_KEY]))
 # With this machine's own names, by which a health check asks.
-ALLOWED_HOSTS = [
-    *(env.list("ALLOWED_HOSTS", default=[]) or [urlsplit(SITE_URL).hostname or "localhost"]),
-    "localhost",
-    "127.0.0.1",
-    "[::1]",
-]
-CRON_SECRET = env.str("CRON_SECRET", "")
-METRICS_TOKEN = env.str("METRICS_TOKEN", "")
-# Nothing is reported without it.
-SENTRY_DSN = env.str("SENTRY_DSN", "")
-SENTRY_ENVIRONMENT = env.str("SENTRY_ENVIRONMENT", "") or "production"
-SENTRY_RELEASE = env.str("SENTRY_RELEASE", "")
+ALLOWED_HOSTS = [*(env("ALLOWED_HOSTS") or [urlsplit(SITE_URL).hostname]), "localhost", "127.0.0.1", "[::1]"]
+CRON_SECRET = env("CRON_SECRET")
+METRICS_TOKEN = env("METRICS_TOKEN")
 
 # --- Monday ------------------------------------------------------------------------------------------------
-MONDAY_API_KEY = env.str("MONDAY_API_KEY", "")
-MONDAY_API_URL = env.str("MONDAY_API_URL", "") or "https://api.monday.com/v2"
+MONDAY_API_KEY = env("MONDAY_API_KEY")
+MONDAY_API_URL: str = env("MONDAY_API_URL")
 # Where a browser finds the boards; not set, sync.boards takes it from the API's address.
-MONDAY_WEB_URL = env.str("MONDAY_WEB_URL", "").rstrip("/")
+MONDAY_WEB_URL = env("MONDAY_WEB_URL")
 # A call that names no version gets Monday's current one, which is another every quarter.
-MONDAY_API_VERSION = env.str("MONDAY_API_VERSION", "") or "2026-10"
+MONDAY_API_VERSION = env("MONDAY_API_VERSION")
 # Monday ends a call after 60 s (developer.monday.com/api-reference/docs/development-best-practices), so a mutation
 # that we gave up may still land: for so long nothing is concluded from its absence.
-MONDAY_TIMEOUT_SECONDS = env.float("MONDAY_TIMEOUT_SECONDS", 30.0)
-MONDAY_SETTLE_SECONDS = env.float("MONDAY_SETTLE_SECONDS", 60.0)
-MONDAY_CONTACTS_BOARD_ID = env.str("MONDAY_CONTACTS_BOARD_ID", "")
-MONDAY_ORGANIZATIONS_BOARD_ID = env.str("MONDAY_ORGANIZATIONS_BOARD_ID", "")
+MONDAY_TIMEOUT_SECONDS = env("MONDAY_TIMEOUT_SECONDS")
+MONDAY_SETTLE_SECONDS = env("MONDAY_SETTLE_SECONDS")
+MONDAY_CONTACTS_BOARD_ID = env("MONDAY_CONTACTS_BOARD_ID")
+MONDAY_ORGANIZATIONS_BOARD_ID = env("MONDAY_ORGANIZATIONS_BOARD_ID")
 # Of any other synced model: sync.registry looks its variable up here.
-BOARD_IDS = {name: value for name, value in os.environ.items() if is_board_id(name)}
-MONDAY_SIGNING_SECRET = env.str("MONDAY_SIGNING_SECRET", "")
-MONDAY_WEBHOOK_TOKEN = env.str("MONDAY_WEBHOOK_TOKEN", "")
-DEFAULT_PHONE_REGION = (env.str("DEFAULT_PHONE_REGION", "") or "US").upper()
+BOARD_IDS = environment.board_ids()
+MONDAY_SIGNING_SECRET = env("MONDAY_SIGNING_SECRET")
+MONDAY_WEBHOOK_TOKEN = env("MONDAY_WEBHOOK_TOKEN")
+# Of phone numbers that name no country, until one is chosen in Settings.
+DEFAULT_PHONE_REGION = "US"
 # An item without a value in the match key's column may still get one: a person types cell after cell.
-NEW_ITEM_WAIT_SECONDS = env.float("NEW_ITEM_WAIT_SECONDS", 300.0)
+NEW_ITEM_WAIT_SECONDS = env("NEW_ITEM_WAIT_SECONDS")
 # Due jobs that nobody has claimed for so long mean that no worker runs.
-READY_MAX_DUE_SECONDS = env.float("READY_MAX_DUE_SECONDS", 300.0)
+READY_MAX_DUE_SECONDS = 300.0
 
 # --- Django ------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -163,7 +145,6 @@ TEMPLATES = [
         },
     }
 ]
-DATABASE_URL = environment.database_url()
 DATABASES: dict[str, dict[str, Any]] = {
     "default": {**env.db_url_config(DATABASE_URL), "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
 }
@@ -206,7 +187,7 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 # Whoever may open the admin signs in with a code too, and sets that up first.
-REQUIRE_TWO_FACTOR = env.bool("REQUIRE_TWO_FACTOR", False)
+REQUIRE_TWO_FACTOR = env("REQUIRE_TWO_FACTOR")
 # django-allauth: nobody signs up, and its addresses are named one by one in config/urls.py.
 ACCOUNT_ADAPTER = "npd.accounts.adapters.AccountAdapter"
 ACCOUNT_FORMS = {"login": "npd.admin.account_pages.SignInForm"}
@@ -234,9 +215,9 @@ MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_RECOVERY_CODES_SHOW_ONCE = True
 MFA_TOTP_ISSUER = "NPD Sync"
 # The company's identity provider (OpenID Connect).
-OIDC_SERVER_URL = env.str("OIDC_SERVER_URL", "").rstrip("/")
-OIDC_NAME = env.str("OIDC_NAME", "") or "your company account"
-OIDC_TWO_FACTOR = env.bool("OIDC_TWO_FACTOR", False)
+OIDC_SERVER_URL = env("OIDC_SERVER_URL")
+OIDC_NAME = "your company account"
+OIDC_TWO_FACTOR = False
 if OIDC_SERVER_URL and urlsplit(OIDC_SERVER_URL).scheme != "https" and not (DEBUG or EMBEDDED):
     raise ImproperlyConfigured("OIDC_SERVER_URL must begin with https://: what it answers says who somebody is.")
 SOCIALACCOUNT_ADAPTER = "npd.accounts.adapters.ProviderAdapter"
@@ -247,8 +228,8 @@ SOCIALACCOUNT_PROVIDERS = {
             {
                 "provider_id": "company",
                 "name": OIDC_NAME,
-                "client_id": env.str("OIDC_CLIENT_ID", ""),
-                "secret": env.str("OIDC_CLIENT_SECRET", ""),
+                "client_id": env("OIDC_CLIENT_ID"),
+                "secret": env("OIDC_CLIENT_SECRET"),
                 "settings": {"server_url": OIDC_SERVER_URL},
             }
         ][: 1 if OIDC_SERVER_URL else 0],
@@ -260,14 +241,14 @@ FORMAT_MODULE_PATH = ["config.formats"]
 # Kombu's time stamps and the database's clock differ in any other zone.
 TIME_ZONE = "UTC"
 USE_TZ = True
-# The time zone of pages for a browser that hasn't sent its own (config/navigation.py).
-PAGES_TIME_ZONE = navigation.check_zone(env.str("TIME_ZONE", "") or TIME_ZONE)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440  # bytes; a larger webhook is answered with 413
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "var" / "static"
 STATICFILES_DIRS = [folder for folder in [BASE_DIR / "static"] if folder.is_dir()]
-# Names with a hash, cached for ever; they need collectstatic, which `make run` does without.
-STATIC_MANIFEST = env.bool("STATIC_MANIFEST", False)
+# Names with a hash, cached for ever, once collectstatic has made them; `make run` does without.
+STATIC_MANIFEST = not (DEBUG or EMBEDDED) and (
+    "collectstatic" in sys.argv or (STATIC_ROOT / "staticfiles.json").is_file()
+)
 WHITENOISE_USE_FINDERS = not STATIC_MANIFEST
 WHITENOISE_AUTOREFRESH = DEBUG
 STORAGES = {
@@ -314,43 +295,45 @@ PERMISSIONS_POLICY = ", ".join(
 )
 
 # --- Notifications -----------------------------------------------------------------------------------------
-EMAIL_HOST = env.str("EMAIL_HOST", "")
+EMAIL_SERVER = env.email_url_config(env("EMAIL_URL") or "smtp://")
+EMAIL_HOST = EMAIL_SERVER["EMAIL_HOST"] or ""
+EMAIL_HOST_USER = EMAIL_SERVER["EMAIL_HOST_USER"] or ""
+EMAIL_HOST_PASSWORD = EMAIL_SERVER["EMAIL_HOST_PASSWORD"] or ""
+EMAIL_USE_TLS = EMAIL_SERVER.get("EMAIL_USE_TLS", False)
+EMAIL_USE_SSL = EMAIL_SERVER.get("EMAIL_USE_SSL", False)
 # 587 is submission with STARTTLS (RFC 6409), 465 with TLS from the first byte (RFC 8314).
-EMAIL_PORT = env.int("EMAIL_PORT", 587)
-EMAIL_HOST_USER = env.str("EMAIL_HOST_USER", "")
-EMAIL_HOST_PASSWORD = env.str("EMAIL_HOST_PASSWORD", "")
-EMAIL_USE_SSL = env.bool("EMAIL_USE_SSL", EMAIL_PORT == 465)
-EMAIL_USE_TLS = env.bool("EMAIL_USE_TLS", EMAIL_PORT == 587)
+USUAL_EMAIL_PORT = 465 if EMAIL_USE_SSL else 587
+EMAIL_PORT = EMAIL_SERVER["EMAIL_PORT"] or USUAL_EMAIL_PORT
 # One mail server that hangs must not cost the other receivers their task's time.
 EMAIL_TIMEOUT = 15
-DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", "") or f"NPD Sync <npd-sync@{urlsplit(SITE_URL).hostname or 'localhost'}>"
+DEFAULT_FROM_EMAIL = env("EMAIL_FROM") or f"NPD Sync <npd-sync@{urlsplit(SITE_URL).hostname or 'localhost'}>"
 if DEMO and not EMAIL_HOST:
     # The demo has no mail server: what it would send is a file.
     EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
     EMAIL_FILE_PATH = BASE_DIR / "var" / "mail"
 # Chats in the own network, also without https; for whoever trusts everybody who signs in.
-NOTIFY_PRIVATE_ADDRESSES = env.bool("NOTIFY_PRIVATE_ADDRESSES", False)
+NOTIFY_PRIVATE_ADDRESSES = False
 
 # --- Limits of the sync, and what is kept ------------------------------------------------------------------
 GONE_QUIET_SECONDS = 600  # an item must have been removed for this long: Monday has an undo
 # What a person deletes in an hour stays below these; what a script or a wrong filter deletes doesn't.
-GUARD_RECORDS = env.int("SYNC_GUARD_RECORDS", 50)
-GUARD_PERCENT = env.int("SYNC_GUARD_PERCENT", 10)
+GUARD_RECORDS = env("SYNC_GUARD_RECORDS")
+GUARD_PERCENT = env("SYNC_GUARD_PERCENT")
 # Two people correct each other a few times and then talk; an automation never stops.
-LOOP_TIMES = env.int("SYNC_LOOP_TIMES", 5)
+LOOP_TIMES = 5
 # As long as Monday keeps deleted items: a record that is restored later would find none.
 TOMBSTONE_DAYS = 30
 INCIDENT_DAYS = 30  # of what needed attention and is gone: who was notified of it
 JOURNAL_DAYS = 7  # intents and webhook events: longer than a webhook may be late
-HISTORY_DAYS = env.int("SYNC_HISTORY_DAYS", 365)
-QUEUE_DAYS = env.int("SYNC_QUEUE_DAYS", 14)  # of finished jobs
+HISTORY_DAYS = 365  # of activity, records' changes, verifications and approvals
+QUEUE_DAYS = 14  # of finished jobs
 IMPORT_READ_SECONDS = 60  # to read one file, of the clock and of the processor
 IMPORT_READ_MEMORY_MB = 512  # of the process that reads it; the largest file that may be takes 190
 
 # --- API ---------------------------------------------------------------------------------------------------
-API_THROTTLE = env.str("API_THROTTLE", "3000/min")
+API_THROTTLE = env("API_THROTTLE")
 # Each is a pass at the highest priority, of two calls of the API quota.
-SYNC_NOW_THROTTLE = env.str("SYNC_NOW_THROTTLE", "60/min")
+SYNC_NOW_THROTTLE = env("SYNC_NOW_THROTTLE")
 REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "sync.api.schema.ApiSchema",
     "DEFAULT_AUTHENTICATION_CLASSES": [
@@ -454,18 +437,14 @@ CELERY_BEAT_SCHEDULER = "config.beat:Scheduler"
 # --- What nobody may read ----------------------------------------------------------------------------------
 # It grows: a secret of the database joins it in the moment in which it is decrypted (sync/limits/credentials.py).
 SECRET_TEXTS = [SECRET_KEY, *environment.secret_texts()]
-LOGGING = logging_config(
-    level=env.str("LOG_LEVEL", "INFO").upper(), json_lines=not (DEBUG or EMBEDDED), secrets=SECRET_TEXTS
-)
+LOGGING = logging_config(level="INFO", json_lines=not (DEBUG or EMBEDDED), secrets=SECRET_TEXTS)
 DEFAULT_EXCEPTION_REPORTER = "config.logs.SecretlessReporter"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "config.logs.SecretlessFilter"
-if SENTRY_DSN:
+if env("SENTRY_DSN"):
     import sentry_sdk
 
     sentry_sdk.init(
-        dsn=SENTRY_DSN,
-        environment=SENTRY_ENVIRONMENT,
-        release=SENTRY_RELEASE or None,
+        dsn=env("SENTRY_DSN"),
         before_send=scrubbed_event,  # type: ignore[arg-type]
         send_default_pii=False,
         include_local_variables=False,

@@ -5,7 +5,6 @@ import os
 import signal
 from types import FrameType
 
-from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
@@ -14,16 +13,9 @@ from gunicorn.errors import AppImportError
 from config import environment, health
 from sync.kernel import process
 
-NO_STATIC_FILES = (
-    "STATIC_MANIFEST is on, and the static files were not collected, without which no page can be shown. "
-    "Run: STATIC_MANIFEST=true python manage.py collectstatic --noinput"
-)
-
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 try:
     application = get_wsgi_application()
-    if settings.STATIC_MANIFEST and not (settings.STATIC_ROOT / "staticfiles.json").is_file():
-        raise ImproperlyConfigured(NO_STATIC_FILES)
     if environment.database_url() == environment.NOWHERE:
         raise ImproperlyConfigured(environment.NO_SERVER)
     # Else the first request imports the views, and each collection of garbage goes through them.

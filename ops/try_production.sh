@@ -15,7 +15,7 @@ cp -r manage.py config npd sync conflicts sandbox templates static docs "$folder
 cd "$folder/npd"
 python="$folder/venv/bin/python"
 
-export SECRET_KEY=of-this-try-alone-0123456789012345678901234567 STATIC_MANIFEST=true
+export SECRET_KEY=of-this-try-alone-0123456789012345678901234567
 export REDIS_URL=redis://127.0.0.1:6379/0 DATABASE_URL=postgresql://nobody@127.0.0.1/nothing
 "$python" manage.py check
 "$python" manage.py collectstatic --noinput -v 0

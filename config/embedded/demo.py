@@ -65,14 +65,13 @@ def variables_of(env: Mapping[str, str], secrets: Secrets) -> dict[str, str]:
     With a MONDAY_API_KEY of one's own: no sandbox, no sample data.
     """
     web, sandbox = port_of(env, "PORT", 8000), port_of(env, "SANDBOX_PORT", 8001)
-    named = re.findall(r"^#(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
     variables = {
         "SECRET_KEY": secrets.secret_key,
         "CRON_SECRET": secrets.cron_secret,
         "METRICS_TOKEN": secrets.metrics_token,
         "SITE_URL": f"http://127.0.0.1:{web}",
         "WEB_CONCURRENCY": "1",
-        **{name: env[name] for name in [*named, *filter(is_board_id, env)] if env.get(name)},
+        **{name: env[name] for name in [*environment.VARIABLES, *filter(is_board_id, env)] if env.get(name)},
         "PORT": str(web),
         "SANDBOX_PORT": str(sandbox),
     }

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST
 
 from sync.admin.admin_base import ReadOnlyAdmin
 from sync.admin.connection_pages import try_again
+from sync.kernel import humanize
 from sync.models import Intent, MondayAccount, SyncMetadata, Verification, WebhookEvent
 
 
@@ -73,6 +74,7 @@ class VerificationAdmin(ReadOnlyAdmin):
 
 @admin.register(LogEntry)
 class LogEntryAdmin(DiagnosticsAdmin):
+    empty_value_display = humanize.DASH  # the filter puts it into an attribute, where markup is not valid
     list_display = ("action_time", "user", "content_type", "object_repr", "get_change_message")
     list_filter = ("action_time", "content_type")
     list_select_related = ("user", "content_type")

@@ -39,7 +39,7 @@ class PeriodicTaskAdmin(BeatPeriodicTaskAdmin, PageAdmin):
         (None, {"fields": ("name", "regtask", "task", "enabled", "description")}),
         ("Schedule", {"fields": ("interval", "crontab", "start_time", "last_run_at", "one_off")}),
         ("Arguments", {"fields": ("args", "kwargs"), "classes": ("collapse",)}),
-        ("Execution options", {"fields": ("expires", "expire_seconds", "queue"), "classes": ("collapse",)}),
+        ("Execution options", {"fields": ("expires", "expire_seconds"), "classes": ("collapse",)}),
     )
     readonly_fields = ("last_run_at",)
 

@@ -81,7 +81,7 @@ TOKEN_SENTENCES = {
     "Enter the token again under Settings, Monday connection.",
 }
 
-FORMER_KEY = "Put the former ENCRYPTION_KEY (without one: SECRET_KEY) into ENCRYPTION_KEY_FALLBACKS."
+FORMER_KEY = "Put the former ENCRYPTION_KEY (without one: SECRET_KEY) into ENCRYPTION_KEY, behind a comma."
 """What an administrator can do about a token that can't be read."""
 
 

@@ -21,14 +21,11 @@ OURS = ("web", "worker", "beat", "sandbox")
 STAYING = (*OURS, "caddy", "postgres", "redis")
 SET_HERE = {
     "DATABASE_URL": "the database of this file",
-    "DATABASE_PASSWORD": "the database of this file",
     "REDIS_URL": "the broker of this file",
     "CELERY_BROKER_URL": "the broker of this file",
     "SITE_URL": ".env's, else where Caddy answers",
     "TRUSTED_PROXIES": "Caddy",
     "PORT": "inside always 8000",
-    "STATIC_MANIFEST": "set by the image, which has collected the files",
-    "HEARTBEAT_DIR": "set by the image",
 }
 """Variables of .env that the containers don't take from there, and why."""
 ASKED = re.compile(r"\$\{([A-Z_]+)")

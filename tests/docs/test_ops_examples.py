@@ -49,7 +49,7 @@ def test_the_backup_command_backs_up_nothing_where_no_database_is_named_and_for_
     env = {"PATH": f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}"}
     assert subprocess.run(["sh", "-c", command], check=False, cwd=ROOT, env=env | {"DATABASE_URL": ""}).returncode != 0
     assert not called.exists()
-    named = env | {"DATABASE_URL": "postgresql://npd@db.example.org/npd", "DATABASE_PASSWORD": "p@ss"}
+    named = env | {"DATABASE_URL": "postgresql://npd:p%40ss@db.example.org/npd"}
     assert subprocess.run(["sh", "-c", command], check=False, cwd=ROOT, env=named).returncode == 0
     assert called.stat().st_mode & 0o777 == 0o600
     assert called.read_text() == "postgresql://npd:p%40ss@db.example.org/npd\n"

@@ -1,6 +1,6 @@
 """What a container's health check finds out: the sign of life of worker and beat, the answer of web."""
 
-import os
+import shutil
 import subprocess
 import sys
 import time
@@ -17,15 +17,17 @@ from tests.support.serving import Quiet, serving
 pytestmark = pytest.mark.processes
 
 
-def check(name: str, folder: Path | None, **env: str) -> subprocess.CompletedProcess[str]:
+def check(name: str, folder: Path, **env: str) -> subprocess.CompletedProcess[str]:
     """As a container runs it: the image's own check names nobody."""
-    env |= {"PATH": os.environ["PATH"]} | ({"HEARTBEAT_DIR": str(folder)} if folder else {})
-    return ran(sys.executable, "-I", "config/health.py", *filter(None, [name]), env=env)
+    (folder / "config").mkdir(exist_ok=True)
+    shutil.copy(health.__file__, folder / "config")
+    return ran(sys.executable, "-I", "config/health.py", *filter(None, [name]), cwd=folder, env=env)
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("HEARTBEAT_DIR", str(tmp_path))
+    """Another project's folder."""
+    monkeypatch.setattr(health, "FOLDER", tmp_path / "var" / "alive")
     return tmp_path
 
 
@@ -33,7 +35,7 @@ def test_a_process_whose_loop_turns_is_well(folder: Path) -> None:
     health.beat("worker")
     result = check("worker", folder)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
-    assert [path.name for path in folder.iterdir()] == ["worker.heartbeat"]
+    assert [path.name for path in health.FOLDER.iterdir()] == ["worker.heartbeat"]
 
 
 def test_a_process_that_fell_silent_is_not(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,14 +47,8 @@ def test_a_process_that_fell_silent_is_not(folder: Path, monkeypatch: pytest.Mon
     assert result.stderr.startswith("beat has given no sign of life for 9")
 
 
-def test_without_a_folder_nothing_is_written_and_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("HEARTBEAT_DIR", raising=False)
-    health.beat("worker")
-    assert check("worker", None).stderr == "HEARTBEAT_DIR is not set: nothing is known of the process.\n"
-
-
-def test_a_folder_that_can_not_be_written_ends_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HEARTBEAT_DIR", str(folder / "missing"))
+def test_a_folder_that_can_not_be_written_ends_nothing(folder: Path) -> None:
+    (folder / "var").write_text("no folder")
     health.beat("worker")
     assert "no sign of life yet" in health.problem_of("worker")
 

@@ -48,7 +48,7 @@ def new_site(
     nothing = dict.fromkeys(("MONDAY_API_KEY", "MONDAY_WEBHOOK_TOKEN", "MONDAY_SIGNING_SECRET"), "")
     with (
         own_sandbox(running_sandbox) as monday,
-        processes.with_variables(**nothing, EMAIL_HOST="127.0.0.1", EMAIL_PORT=str(mails.port)),
+        processes.with_variables(**nothing, EMAIL_URL=f"smtp://127.0.0.1:{mails.port}"),
     ):
         get_user_model().objects.create(
             username=USER, email="admin@example.com", password=hashed_password(), is_staff=True, is_superuser=True

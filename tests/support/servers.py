@@ -181,5 +181,4 @@ def environment(servers: Servers) -> dict[str, str]:
         "MONDAY_WEBHOOK_TOKEN": "test-webhook-token",
         "CRON_SECRET": "test-cron-secret",
         "METRICS_TOKEN": "test-metrics-token",
-        "LOG_LEVEL": "INFO",
     }

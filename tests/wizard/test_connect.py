@@ -183,7 +183,7 @@ def test_after_the_key_was_changed_pages_say_so_and_an_older_key_brings_the_toke
     assert credentials.token_state().source is credentials.Source.UNREADABLE
     for page in (away.get(), words_of(away.client.get("/admin/").content.decode())):
         assert "encryption key was changed" in page
-    assert "ENCRYPTION_KEY_FALLBACKS" in away.get()  # for the administrator
+    assert "into ENCRYPTION_KEY, behind a comma" in away.get()  # for the administrator
     assert "encryption key was changed" in availability.of("contact").blocked_reason
     assert inbox.receive(b"{}", authorization=None, path_token="x", path="/webhooks/monday/x/").code == "closed"
     settings.ENCRYPTION_KEYS = ["another-key", *old]

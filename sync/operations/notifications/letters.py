@@ -371,7 +371,7 @@ def _mail_problem(error: Exception, address: str) -> Outcome:
             said = clean(text.decode("utf-8", "replace"), 200)
             return _failed(f"The email server does not accept {address} ({code} {said}).", is_final=500 <= code < 600)
         case smtplib.SMTPAuthenticationError():
-            reason = "it does not accept EMAIL_HOST_USER and EMAIL_HOST_PASSWORD"
+            reason = "it does not accept the user and password of EMAIL_URL"
         case smtplib.SMTPResponseException():
             reason = f"it answered with code {error.smtp_code}"
         case TimeoutError():
