@@ -163,7 +163,7 @@ class EmbeddedPostgres:
         draft.mkdir(mode=0o700)
         self._give(draft)
         locale = ["--locale=C", "--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-        command = [programs / "initdb", "--auth=trust", "--username=postgres", f"--pgdata={draft}", *locale]
+        command = [str(programs / "initdb"), "--auth=trust", "--username=postgres", f"--pgdata={draft}", *locale]
         result = subprocess.run(
             [*command, *(["--no-sync"] if self.fast else [])],
             cwd="/",

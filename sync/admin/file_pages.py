@@ -170,7 +170,8 @@ class RecordFilesMixin(ImportExportMixin):
         labels = [field.column_name for field in resource_of(self.model)().fields.values()]
         context["known_columns"] = f"The first row has titles. Known ones: {', '.join(labels)}, and usual others."
         context["title"] = f"Import {self.opts.verbose_name_plural}"
-        return response
+        answer: HttpResponse = response
+        return answer
 
     def add_data_read_fail_error_to_form(self, form: Any, e: Exception) -> None:
         if not isinstance(e, FileError):

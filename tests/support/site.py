@@ -53,6 +53,7 @@ def child_environment() -> dict[str, str]:
         + (f"?{parts.query}" if parts.query else ""),
         "PGAPPNAME": CHILDREN_NAME,
         "PYTHONUNBUFFERED": "1",
+        "WEB_CONCURRENCY": "1",
     }
 
 
