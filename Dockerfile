@@ -30,7 +30,7 @@ COPY static static
 COPY docs/howto docs/howto
 COPY docs/reference docs/reference
 COPY docs/decisions docs/decisions
-COPY docs/connect-monday.md docs/guarantees.md docs/glossary.md docs/
+COPY docs/connect-monday.md docs/guarantees.md docs/
 # Settings want these three; they are used for nothing, and not kept in the image. The root can't be written later, so
 # the bytecode is made here too, and the signs of life (config/health.py) go to /tmp.
 RUN SECRET_KEY=of-the-build-alone-which-serves-nobody REDIS_URL=redis://build DATABASE_URL=postgresql://build/build \

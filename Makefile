@@ -40,9 +40,8 @@ chaos: ## play N hostile scripts by seed (N=200 FIRST=1)
 	@$(VENV) development && CHAOS_SEEDS=$(or $(N),200) CHAOS_FIRST=$(or $(FIRST),1) exec .venv/bin/python -m pytest -q $(PROCESSES) \
 		tests/chaos/test_seeds.py -k hostile
 
-pictures: ## play the demo in Chromium, take all pictures of README and docs/ anew and write docs/tour.md
-	@$(VENV) development && PICTURES=1 .venv/bin/python -m pytest -q -n 0 tests/story -k every_screen
-	@exec .venv/bin/python -m pytest -q -n 0 tests/story -k "every_picture_is_there or pictures_were_taken"
+pictures: ## play the demo in Chromium and take the pictures of README and docs/tour.md again
+	@$(VENV) development && PICTURES=1 exec .venv/bin/python -m pytest -q -n 0 tests/story/test_tour.py
 
 docs: ## play the commands that README and docs/ show, and write anew what they print
 	@$(VENV) development && PRINTED=1 exec .venv/bin/python -m pytest tests/demo/test_printed.py -q -n 0 --reruns 0

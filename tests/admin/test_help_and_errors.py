@@ -30,7 +30,7 @@ def test_every_page_leads_to_the_help_which_lists_all_of_its_pages(browser: Clie
         path for pattern in (*help_pages.HOW_TOS, *help_pages.REFERENCES) for path in help_pages.DOCS.glob(pattern)
     ]
     assert listed == {f"/admin/help/{path.relative_to(help_pages.DOCS)}" for path in paths}
-    assert len(listed) > 20
+    assert len(listed) > 10
 
 
 @pytest.mark.parametrize("name", sorted(help_pages.pages()))

@@ -94,8 +94,10 @@ class Run:
         return [name for name, value in vars(secrets_of(self.folder / "var")).items() if value in shown]
 
     def pid_of(self, program: str) -> int:
-        """The process that runs this program of the Procfile, the first of its family."""
-        return next(process.pid for process in self.children() if program in " ".join(process.cmdline()[1:4]))
+        """The process that runs this program, the first of its family; 0 where there is none yet."""
+        with contextlib.suppress(psutil.Error):
+            return next((one.pid for one in self.children() if program in " ".join(one.cmdline()[1:4])), 0)
+        return 0
 
     def end(self, number: int) -> list[psutil.Process]:
         """Send a signal; returns the processes that are still there when the supervisor has ended."""
@@ -191,8 +193,9 @@ def test_a_run_starts_alone_ends_clean_and_keeps_its_data(run: Run) -> None:
     # In the same folder, for a first start takes long.
     for program, name in (("celery", "worker"), ("honcho", "honcho"), ("-D", "PostgreSQL")):
         run.start(**own)
+        pid = wait_for(f"{name} runs", lambda program=program: run.pid_of(program))
         family = run.children()
-        os.kill(run.pid_of(program), signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
         assert run.process.wait(60) == 1
         assert re.search(rf"^{name} ended.* Its log: {run.folder}/var/\w+\.log$", run.said().splitlines()[-1])
         assert not [one for one in family if one.is_running()]

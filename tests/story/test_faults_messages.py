@@ -131,11 +131,15 @@ def test_two_beats_and_cron_at_once_make_nothing_twice(site: Site) -> None:
     try:
         people.new(NAMES)
         beats = [site.processes.children["beat"], second]
-        while not (synced() and all(sweeps_sent(beat) >= 2 for beat in beats)):
+
+        def changes_are_synced_and_both_beats_swept() -> bool:
             people.change(NAMES)
             for _ in range(3):
                 notify.notify_now("contact")
             site.wait_for("this round is done", synced, 30)
+            return all(sweeps_sent(beat) >= 2 for beat in beats)
+
+        site.wait_for("both beats have swept twice", changes_are_synced_and_both_beats_swept)
     finally:
         enough.set()
         scheduler.join()
@@ -146,4 +150,4 @@ def test_two_beats_and_cron_at_once_make_nothing_twice(site: Site) -> None:
 
 def sweeps_sent(beat: Child) -> int:
     """How many sweeps this beat has sent."""
-    return sum("Sending due task sweep for due rows" in line for line in beat.last_lines(10_000))
+    return sum("Sending due task" in line and "(sync.sweep)" in line for line in beat.last_lines(10_000))
