@@ -290,9 +290,11 @@ class Run:
                 honcho.wait(END_SECONDS)
         if self.postgres:
             self.postgres.stop()
-        for left in psutil.Process().children(recursive=True):
+        left = psutil.Process().children(recursive=True)
+        for process in left:
             with contextlib.suppress(psutil.NoSuchProcess):
-                left.kill()
+                process.kill()
+        psutil.wait_procs(left, timeout=5)
         (self.var / "run.json").unlink(missing_ok=True)
         say(f"All ended (after {time.monotonic() - begun:.1f} s). The data stays in {self.var}.")
 

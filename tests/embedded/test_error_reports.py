@@ -131,8 +131,7 @@ def test_a_failure_of_a_task_arrives_from_the_pools_process(
 
 FAILING = """
 import logging, structlog, sentry_sdk
-from config import web
-web.load_application()
+from config import wsgi
 from django.db import DatabaseError
 structlog.get_logger().error("nobody answered", person="{person}", calls=3)
 logging.getLogger("a.library").error("%s is unknown", "{person}")
@@ -195,7 +194,7 @@ def test_people_and_secrets_are_taken_out_of_what_is_kept(text: str, leaves: str
 
 
 def test_without_its_address_sentry_is_not_imported() -> None:
-    code = "import sys; from config import web; web.load_application(); print('sentry_sdk' in sys.modules)"
+    code = "import sys; from config import wsgi; print('sentry_sdk' in sys.modules)"
     done = ran(sys.executable, "-c", code, env=child_environment_without_a_database(), check=True)
     assert done.stdout == "False\n"
 
