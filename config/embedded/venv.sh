@@ -27,7 +27,7 @@ if ! is_made; then
 fi
 echo "Installing the packages into .venv (this once; a minute or two) …"
 rm -f .venv/installed-*
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --retries 2 --require-hashes -r "requirements/$1.txt" || {
+.venv/bin/python -m pip install -qq --disable-pip-version-check --retries 2 --require-hashes -r "requirements/$1.txt" || {
     echo "The packages could not be installed; why stands above. Without a way to pypi.org set PIP_INDEX_URL to an index that" \
         "you can reach; then type the same again." >&2
     exit 1

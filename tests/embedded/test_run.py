@@ -93,10 +93,10 @@ class Run:
         shown = " ".join(word for process in self.children() for word in process.cmdline())
         return [name for name, value in vars(secrets_of(self.folder / "var")).items() if value in shown]
 
-    def pid_of(self, program: str) -> int:
-        """The process that runs this program, the first of its family; 0 where there is none yet."""
+    def pid_of(self, words: str) -> int:
+        """The process with these words in its command, the first of its family; 0 where there is none yet."""
         with contextlib.suppress(psutil.Error):
-            return next((one.pid for one in self.children() if program in " ".join(one.cmdline()[1:4])), 0)
+            return next((one.pid for one in self.children() if words in " ".join(one.cmdline())), 0)
         return 0
 
     def end(self, number: int) -> list[psutil.Process]:
@@ -191,9 +191,9 @@ def test_a_run_starts_alone_ends_clean_and_keeps_its_data(run: Run) -> None:
         wait_for("every process has ended", lambda: not [one for one in family if one.is_running()], 60)
 
     # In the same folder, for a first start takes long.
-    for program, name in (("celery", "worker"), ("honcho", "honcho"), ("-D", "PostgreSQL")):
+    for words, name in (("-A config worker", "worker"), ("-m honcho", "honcho"), ("/postgres -D", "PostgreSQL")):
         run.start(**own)
-        pid = wait_for(f"{name} runs", lambda program=program: run.pid_of(program))
+        pid = wait_for(f"{name} runs", lambda words=words: run.pid_of(words))
         family = run.children()
         os.kill(pid, signal.SIGKILL)
         assert run.process.wait(60) == 1
