@@ -10,7 +10,7 @@ COMPILE = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --g
 	--custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run stop test hostile quick chaos pictures docs lint format lock logs reset bench
+.PHONY: help setup run stop test hostile quick chaos pictures lint format lock logs reset bench
 
 help: ## show the commands
 	@echo "NPD Sync. Type make and one of:"
@@ -42,9 +42,6 @@ chaos: ## play N hostile scripts by seed (N=200 FIRST=1)
 
 pictures: ## play the demo in Chromium and take the pictures of README and docs/tour.md again
 	@$(VENV) development && PICTURES=1 exec .venv/bin/python -m pytest -q -n 0 tests/story/test_tour.py
-
-docs: ## play the commands that README and docs/ show, and write anew what they print
-	@$(VENV) development && PRINTED=1 exec .venv/bin/python -m pytest tests/demo/test_printed.py -q -n 0 --reruns 0
 
 lint: ## check style and types
 	@$(VENV) development && .venv/bin/python -m ruff check .

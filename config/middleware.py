@@ -30,9 +30,9 @@ from rest_framework.views import APIView
 from structlog.contextvars import get_contextvars
 
 from npd.accounts.second_factor import PASSED_KEY, is_required
+from sync.admin.admin_base import own_address
 from sync.api.errors import CHANGED_AT_ONCE, error_response
 from sync.kernel.db import gave_way
-from sync.kernel.outgoing_calls import own_address
 
 log = structlog.get_logger(__name__)
 

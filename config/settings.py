@@ -311,8 +311,6 @@ if DEMO and not EMAIL_HOST:
     # The demo has no mail server: what it would send is a file.
     EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
     EMAIL_FILE_PATH = BASE_DIR / "var" / "mail"
-# Chats in the own network, also without https; for whoever trusts everybody who signs in.
-NOTIFY_PRIVATE_ADDRESSES = False
 
 # --- Limits of the sync, and what is kept ------------------------------------------------------------------
 GONE_QUIET_SECONDS = 600  # an item must have been removed for this long: Monday has an undo
@@ -323,7 +321,6 @@ GUARD_PERCENT = env("SYNC_GUARD_PERCENT")
 LOOP_TIMES = 5
 # As long as Monday keeps deleted items: a record that is restored later would find none.
 TOMBSTONE_DAYS = 30
-INCIDENT_DAYS = 30  # of what needed attention and is gone: who was notified of it
 JOURNAL_DAYS = 7  # intents and webhook events: longer than a webhook may be late
 HISTORY_DAYS = 365  # of activity, records' changes, verifications and approvals
 QUEUE_DAYS = 14  # of finished jobs

@@ -18,7 +18,7 @@ from npd.admin import account_pages
 from sync import registry
 from sync.admin import attention_pages
 from sync.admin.connection_pages import phone_region_page
-from sync.admin.notification_pages import notifications_page, test_receiver
+from sync.admin.notification_pages import notifications_page
 from sync.admin.record_pages import register_generated
 from sync.api import record_endpoints, service_endpoints
 
@@ -49,7 +49,6 @@ urlpatterns = [
     path("admin/inbox/undo/", admin.site.admin_view(attention_pages.undo_last_act), name="npd-inbox-undo"),
     path("admin/phone-numbers/", admin.site.admin_view(phone_region_page), name="npd-phone-numbers"),
     path("admin/notifications/", admin.site.admin_view(notifications_page), name="npd-notifications"),
-    path("admin/notifications/test/", admin.site.admin_view(test_receiver), name="npd-notifications-test"),
     path("admin/login/", account_pages.SignInPage.as_view(), name="account_login"),
     path("admin/login/passkey/", login_webauthn, name="mfa_login_webauthn"),
     path("admin/login/company/", account_pages.begin_at_provider, name="npd-provider"),

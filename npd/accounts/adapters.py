@@ -28,8 +28,8 @@ from django.shortcuts import redirect, render
 
 from npd.accounts import limits
 from npd.accounts.second_factor import PASSED_KEY, mark_of
+from sync.admin.admin_base import own_address
 from sync.api.callers import address_of_caller, count_request
-from sync.kernel.outgoing_calls import own_address
 from sync.kernel.secret_texts import decrypt, encrypt
 
 log = structlog.get_logger(__name__)

@@ -6,7 +6,6 @@ one is made. It stands in the email alone, unless none can be sent: then who inv
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,9 +25,8 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
 from sync.kernel import humanize
+from sync.kernel.mails import NotSent, are_emails_files, send_email
 from sync.models.state import PEOPLE_KIND, log_event
-from sync.operations.notifications import message_id
-from sync.operations.notifications.letters import are_emails_files, person_letter, send_email
 from sync.records.authors import log_action
 
 
@@ -152,15 +150,15 @@ def _send(user: User, by: User) -> Invitation:
     path = reverse("npd-invitation", args=[key, tokens.make_token(user)])
     provider = f" With {settings.OIDC_NAME} you can sign in without one." if settings.OIDC_SERVER_URL else ""
     role = f", your role “{titles}”" if (titles := role_titles(user)) else ""
-    letter = person_letter(
-        f"{by.get_full_name() or by.get_username()} invites you",
+    subject = f"NPD Sync: {by.get_full_name() or by.get_username()} invites you"
+    text = (
         f"You have an account on NPD Sync, which keeps contacts and organizations the same here and on Monday. Your "
         f"username is {user.get_username()}{role}. Set a password to sign in: the link works once, until "
-        f"{humanize.day_and_time(until)}.{provider}",
-        "Set your password",
-        path,
+        f"{humanize.day_and_time(until)}.{provider}\n\nSet your password: {settings.SITE_URL}{path}\n"
     )
-    problem = send_email(user.email, letter, message_id("invitation", user.pk, uuid.uuid4())).problem
-    if are_emails_files():  # its person gets none
-        problem = problem or IN_A_FILE
+    problem = IN_A_FILE if are_emails_files() else ""  # its person gets none
+    try:
+        send_email(user.email, subject, text)
+    except NotSent as why:
+        problem = str(why)
     return Invitation(user, until, problem, f"{settings.SITE_URL}{path}" if problem else "")

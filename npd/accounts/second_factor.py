@@ -15,6 +15,7 @@ from binascii import Error as NoBase32
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from smtplib import SMTPRecipientsRefused
 from typing import Any
 
 import structlog
@@ -33,9 +34,8 @@ from django.urls import reverse
 
 from sync.clock import sync_now
 from sync.kernel import humanize
+from sync.kernel.mails import NotSent, send_email
 from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt, encrypted_anew
-from sync.operations.notifications import message_id
-from sync.operations.notifications.letters import Letter, person_letter, send_email
 from sync.records.authors import log_kind_action
 
 log = structlog.get_logger(__name__)
@@ -205,15 +205,16 @@ def warn_of_wrong_codes() -> int:
         number = app.data["failures"] - (app.data["failures"] - MAX_WRONG_CODES) % FURTHER_WRONG_CODES
         if number <= app.data["told"]:
             continue
-        letter = person_letter(
-            "wrong codes for your account",
-            f"{number} wrong two-factor codes were entered for {app.user.get_username()}, by somebody who knows the "
-            "password. If that was not you, change your password. While no code of the app is tried, a recovery code "
-            "signs you in.",
-            "Change your password",
-            reverse("admin:password_change"),
+        letter = (
+            "NPD Sync: wrong codes for your account",
+            (
+                f"{number} wrong two-factor codes were entered for {app.user.get_username()}, by somebody who knows "
+                "the password. If that was not you, change your password. While no code of the app is tried, a "
+                "recovery code signs you in.\n\nChange your password: "
+                f"{settings.SITE_URL}{reverse('admin:password_change')}\n"
+            ),
         )
-        told += _tell(app, letter, message_id("codes", app.pk, number, app.data["failed_at"]), told=number)
+        told += _tell(app, letter, told=number)
     return told
 
 
@@ -226,33 +227,39 @@ def tell_turned_on() -> int:
     waiting = Authenticator.objects.exclude(type=CODES).exclude(data__has_key="announced").exclude(user__email="")
     for added in waiting.filter(created_at__gt=sync_now() - timedelta(days=1)).select_related("user"):
         kind = "An authenticator app" if added.type == APP else "A passkey"
-        letter = person_letter(
-            "two-factor authentication is on",
-            f"{kind} was turned on for {added.user.get_username()}, and all other sessions have ended. If that was not "
-            "you, somebody knows your password: ask an administrator to reset two-factor authentication, and for "
-            "another password.",
-            "Your two-factor authentication",
-            reverse("mfa_index"),
+        letter = (
+            "NPD Sync: two-factor authentication is on",
+            (
+                f"{kind} was turned on for {added.user.get_username()}, and all other sessions have ended. If that "
+                "was not you, somebody knows your password: ask an administrator to reset two-factor authentication, "
+                "and for another password.\n\nYour two-factor authentication: "
+                f"{settings.SITE_URL}{reverse('mfa_index')}\n"
+            ),
         )
-        told += _tell(added, letter, message_id("two-factor-on", added.pk, added.created_at), announced=True)
+        told += _tell(added, letter, announced=True)
     return told
 
 
-def _tell(one: Authenticator, letter: Letter, id_of_message: str, **facts: Any) -> bool:
+def _tell(one: Authenticator, letter: tuple[str, str], **facts: Any) -> bool:
     """Send its owner a letter; return whether it was sent. Where nothing more can be done, these facts are noted."""
-    outcome = send_email(one.user.email, letter, id_of_message)
-    if outcome.is_final:
+    problem = is_final = None
+    try:
+        send_email(one.user.email, *letter)
+    except NotSent as why:
+        problem = why
+        is_final = isinstance(why.__cause__, SMTPRecipientsRefused | ValueError)
+    if is_final:
         # Without the address: it is a person's.
         log.warning(
             "not told of their account: the email server does not accept the address", user=one.user.get_username()
         )
-    if outcome.is_sent or outcome.is_final:
+    if problem is None or is_final:
         # Locked and read again: a wrong code that is counted at this moment would be forgotten.
         with transaction.atomic():
             if held := Authenticator.objects.select_for_update().filter(pk=one.pk).first():
                 held.data |= facts
                 held.save()
-    return outcome.is_sent
+    return problem is None
 
 
 @contextmanager

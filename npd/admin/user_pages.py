@@ -49,9 +49,9 @@ from npd.accounts.second_factor import end_sessions, remove
 from sync.admin.admin_base import PlainWordsMixin, ValidIdsMixin, badge, see_other
 from sync.admin.confirmed_action import Question, Report, question_page, run_action
 from sync.kernel.humanize import DASH, day_and_time
+from sync.kernel.mails import NO_EMAIL_SERVER
 from sync.models import ApiToken, FieldMapping, NotificationReceiver
 from sync.models.state import PEOPLE_KIND, log_event
-from sync.operations.notifications.letters import NO_EMAIL
 from sync.records.authors import full_name, log_action
 
 _END_SESSIONS = (
@@ -328,7 +328,7 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, PlainFields, ValidIdsMixin
         if made.link:
             context = {**self.admin_site.each_context(request), "opts": self.opts, "title": INVITE,
                        "page_name": INVITE, "made": made, "until": until,
-                       "has_no_server": made.problem in (NO_EMAIL, IN_A_FILE),
+                       "has_no_server": made.problem in (NO_EMAIL_SERVER, IN_A_FILE),
                        "is_file": made.problem == IN_A_FILE}  # fmt: skip
             answer = TemplateResponse(request, "npd/invitation_link.html", context)
             add_never_cache_headers(answer)

@@ -12,7 +12,7 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from django.db.models import Count, F, Min, Model, Q
+from django.db.models import F, Min, Model, Q
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -36,8 +36,8 @@ from sync.models import (
     UnmatchedItem,
     Verification,
 )
-from sync.models.followers import Frequency
 from sync.models.jobs import QueueAction, is_allowed
+from sync.models.receivers import Frequency
 from sync.operations import attention
 from sync.operations.attention import AttentionCause, AttentionKind, Tally
 from sync.operations.detect import board_problems, last_webhook
@@ -50,22 +50,10 @@ _EDITS = Cause.SAVE | Cause.PERSON | Cause.WEBHOOK
 
 
 @dataclass(frozen=True)
-class FailingReceivers:
-    """Of so many receivers of notifications those that nothing reaches, how many of them are switched off, and since
-    when the first.
-    """
-
-    total: int = 0
-    number: int = 0
-    stopped: int = 0
-    since: datetime | None = None
-
-
-@dataclass(frozen=True)
 class AttentionData:
     """What was read at one moment."""
 
-    receivers: FailingReceivers
+    is_somebody_notified: bool
     verifications: Mapping[str, VerificationResult]
     edited_at: Mapping[str, datetime]
     webhook_at: Mapping[str, datetime | None]
@@ -74,15 +62,10 @@ class AttentionData:
 
 def load_attention(types: Collection[str], links: Mapping[str, BoardLink]) -> AttentionData:
     """Read what isn't about single records, and what samples of these types said."""
-    receivers = NotificationReceiver.objects.exclude(frequency=Frequency.OFF)
     edits = with_states(SyncQueue.objects.filter(entity_id__isnull=False), LIVE_STATUSES)
     edits = edits.alias(edits=F("causes").bitand(int(_EDITS))).exclude(edits=0).order_by()
     return AttentionData(
-        FailingReceivers(
-            **receivers.aggregate(
-                total=Count("id"), number=Count("failed_since"), stopped=Count("stopped_at"), since=Min("failed_since")
-            )
-        ),
+        NotificationReceiver.objects.exclude(frequency=Frequency.OFF).exists(),
         {one: found for one, found in verifications().items() if one in types},
         dict(edits.values_list("entity_type").annotate(at=Min("created_at"))),
         {entity_type: last_webhook(link) for entity_type, link in links.items()},
@@ -285,28 +268,13 @@ def _divergence_tasks(data: HealthData) -> Iterator[AttentionTask]:
 
 
 def _receiver_tasks(data: HealthData) -> Iterator[AttentionTask]:
-    """People whom no notification reaches: grave once one is switched off, for then nobody tries any more."""
-    failing = data.attention.receivers
-    if not failing.total and any(board.availability.has_board for board in data.boards):
-        why, url = "Nobody is notified when the sync stops or something needs attention.", reverse("npd-notifications")
+    """The advice to let somebody be notified; messages that don't arrive are in the inbox."""
+    if not data.attention.is_somebody_notified and any(board.availability.has_board for board in data.boards):
+        why = "Nobody is notified when the sync stops or something needs attention."
+        url = reverse("npd-notifications")
         yield AttentionTask(
             Severity.NOTICE, "Notifications", why, url, "Choose how", "notifications_off", is_counted=False
         )
-    # A line for one's own stands there already.
-    if failing.number <= data.counts.get(AttentionKind.NOTIFICATION, 0) or failing.since is None:
-        return
-    what = humanize.count_with_noun(failing.number, "notification receiver fails", "notification receivers fail")
-    since = humanize.time_span((data.now - failing.since).total_seconds())
-    if failing.stopped == failing.number:
-        rest = "Nothing is sent there until the person corrects the address."
-    elif failing.stopped:
-        rest = f"{failing.stopped:,} of them switched off, until their people correct it."
-    else:
-        rest = "It is tried again automatically."
-    severity = Severity.FAILED if failing.stopped else Severity.NOTICE
-    url = f"{reverse('admin:sync_notificationreceiver_changelist')}?failed_since__isnull=False"
-    why = f"{what}. Messages have not arrived for {since}. {rest}"
-    yield AttentionTask(severity, "Notifications", why, url, "See why", "notifications_off")
 
 
 def queue_url(query: str = "") -> str:

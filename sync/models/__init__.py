@@ -11,8 +11,8 @@ from sync.models.board_link import (
     MondayAccount,
     StoredSecret,
 )
-from sync.models.followers import Incident, Notification, NotificationReceiver
 from sync.models.jobs import QueuePause, SetupDraft, SetupState, SyncQueue
+from sync.models.receivers import Notification, NotificationReceiver
 from sync.models.state import (
     ApprovalRequest,
     AwaitedRelation,
@@ -33,7 +33,7 @@ from sync.models.synced_model import LongTextField, SyncedModel, track_history
 __all__ = [
     "ApiBudget", "ApiReservation", "ApiToken", "ApiUsage", "ApprovalRequest", "AwaitedRelation",
     "BoardLease", "BoardLink", "CacheEntry", "Decision", "FieldMapping", "IgnoredItem",
-    "Incident", "Intent", "IntentState",
+    "Intent", "IntentState",
     "LongTextField", "MondayAccount", "Notification", "NotificationReceiver",
     "QueuePause", "RequestCount", "SetupDraft", "SetupState", "StoredSecret", "SyncMetadata",
     "SyncQueue", "SyncState", "SyncedModel", "Tombstone", "UnmatchedItem", "Verification", "WebhookEvent",

@@ -124,12 +124,6 @@ def retention_rules() -> list[RetentionRule]:
         RetentionRule("approval requests", "sync_approval_requests",
                       f"old.state <> ALL (%(open)s) AND coalesce(old.decided_at, old.at) < {_AGE}", history,
                       params={"open": [str(state) for state in OPEN_REQUEST_STATES]}),
-        RetentionRule("notifications", "sync_notifications",
-                      "EXISTS (SELECT FROM sync_incidents AS it WHERE it.id = old.incident_id AND "
-                      f"it.gone_at < {_AGE})", settings.INCIDENT_DAYS),
-        RetentionRule("incidents", "sync_incidents",
-                      f"old.gone_at < {_AGE} AND NOT EXISTS (SELECT FROM sync_notifications WHERE "
-                      "incident_id = old.id)", settings.INCIDENT_DAYS),
         RetentionRule("request counts", "sync_request_counts", f"old.ends_at < {_AGE}", COUNT_DAYS, key="key"),
         RetentionRule("API tokens", "sync_api_tokens", f"least(old.revoked_at, old.expires_at) < {_AGE}",
                       ENDED_TOKEN_DAYS),

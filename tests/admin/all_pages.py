@@ -86,11 +86,10 @@ def furnish(world: dict[str, Any], person: User) -> None:
     make_missing_jobs()
     ApiToken.objects.issue(person, "newsletter tool")
     finished(sync_now() - timedelta(hours=3), rows=3)
-    for medium, problem in (("email", ""), ("slack", "It answered with HTTP 500.")):
-        since = sync_now() if problem else None
-        NotificationReceiver.objects.create(
-            user=person, medium=medium, frequency="daily", problem=problem, failed_since=since, failures=bool(problem)
-        )
+    NotificationReceiver.objects.create(user=person, frequency="daily")
+    NotificationReceiver.objects.create(
+        name="Slack", address="sealed", frequency="daily", problem="error=500", failed_since=sync_now(), failures=1
+    )
     QueuePause.objects.create(entity_type="organization", paused_by="dora", why="Moving house")
     MondayAccount.objects.update(
         stop_reason="Monday refuses the token.", stopped_until=sync_now() + timedelta(minutes=5)
@@ -181,7 +180,7 @@ def by_name(world: dict[str, Any]) -> Iterator[str]:
     """Pages that need a row, a choice or a filter of their own."""
     for name in ("held", "conflicting", "waiting", "dead", "disabled", "synced"):
         yield reverse("admin:npd_contact_change", args=[world[name].pk])
-    yield from ("/admin/help/howto/steer-the-queue.md", "/admin/help/reference/tables.md")
+    yield from ("/admin/help/howto/operate.md", "/admin/help/reference/tables.md")
     yield from (f"/admin/npd/contact/?q={text}" for text in ("e", "zzzznothing"))
     kinds = {entry.kind for entry in attention.entries(limit=100)}
     yield from (f"/admin/inbox/?kind={kind.value}" for kind in kinds)

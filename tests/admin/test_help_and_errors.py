@@ -58,7 +58,7 @@ def test_the_html_of_a_text_is_shown_and_what_is_not_served_is_not_led_to() -> N
 def test_only_help_pages_are_read_and_only_by_who_is_signed_in(browser: Client) -> None:
     for name in ("../README.md", "howto/../../README.md", "howto/nothing.md", "tour", "tour.md", "reference/"):
         assert browser.get(f"/admin/help/{name}").status_code in (301, 404), name
-    assert Client().get("/admin/help/howto/steer-the-queue.md").status_code == 302
+    assert Client().get("/admin/help/howto/operate.md").status_code == 302
 
 
 @pytest.fixture

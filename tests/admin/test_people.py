@@ -58,7 +58,7 @@ def test_before_a_user_is_deleted_no_token_is_shown(browser: Client, clerk: User
         assert "Token: •••" in html
         assert key not in html
     ApiToken.objects.issue(clerk, "newsletter tool")
-    NotificationReceiver.objects.create(user=clerk, medium="email", frequency="daily")
+    NotificationReceiver.objects.create(user=clerk, frequency="daily")
     browser.post(f"/admin/auth/user/{clerk.pk}/delete/", {"post": "yes"})
     assert not User.objects.filter(pk=clerk.pk).exists()
     assert not Token.objects.filter(key=key).exists()

@@ -165,7 +165,7 @@ def test_who_only_resolves_conflicts_is_shown_and_counts_those_alone(world: dict
     counts = attention.counts()
     assert min(counts[AttentionKind.UNMATCHED], counts[AttentionKind.FAILED]) > 0
     own = {AttentionKind.REMOVED, AttentionKind.CONFLICT, AttentionKind.DUPLICATE, AttentionKind.REJECTED}
-    assert shown.kinds == own | {AttentionKind.NOTIFICATION}  # their own alone
+    assert shown.kinds == own
     counted = sum(number for kind, number in attention.counts().items() if kind in own)
     assert sum(client.get("/api/v1/sync/stats").json()["needs_attention"].values()) == counted
     page = client.get("/admin/inbox/")

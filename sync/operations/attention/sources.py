@@ -156,23 +156,24 @@ _UNMATCHED = Source(
 )
 
 
-# A person's own ways of being notified by which nothing arrives: a test that failed, or the second message. Nobody else
-# can do anything about it, so it is in the inbox of %(user)s alone; without one, of all.
+# People and chats whose messages don't arrive: the administrators correct it.
 _NOTIFICATIONS = Source(
     frozenset({AttentionKind.NOTIFICATION}),
-    f"""
-    FROM sync_notification_receivers
-    WHERE failed_since IS NOT NULL AND frequency <> 'off' AND (%(user)s::int IS NULL OR user_id = %(user)s)
-        AND (failures >= {FAILING_ATTEMPTS} OR stopped_at IS NOT NULL OR tested_at > coalesce(last_sent, '-infinity'))
+    """
+    FROM (
+        SELECT receiver.*, coalesce(nullif(receiver.name, ''), person.username) AS receiver_name
+        FROM sync_notification_receivers AS receiver LEFT JOIN auth_user AS person ON person.id = receiver.user_id
+    ) AS receiver
+    WHERE failed_since IS NOT NULL AND frequency <> 'off'
     """,
     kind="'notification'",
     entity_type=NOTHING,
     entity_id="NULL::uuid",
     item_id=NOTHING,
     since="failed_since",
-    code="CASE WHEN stopped_at IS NULL THEN 'failing' ELSE 'stopped' END",
-    subject="medium",
+    code="CASE WHEN user_id IS NULL THEN 'chat' ELSE 'email' END",
     detail="problem",
+    sides="jsonb_build_object('name', receiver_name)",
 )
 
 
