@@ -6,12 +6,10 @@ Django would redirect the call to the other address, and a redirected POST loses
 
 import sys
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 import structlog
-from allauth.usersessions.models import UserSession
 from csp.constants import UNSAFE_EVAL
 from csp.middleware import CSPMiddleware, PolicyParts
 from django.conf import settings
@@ -23,13 +21,11 @@ from django.shortcuts import redirect, render
 from django.urls import Resolver404, resolve, reverse
 from django.utils.cache import patch_vary_headers
 from django.utils.deprecation import MiddlewareMixin
-from django.utils.timezone import now
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.views import APIView
 from structlog.contextvars import get_contextvars
 
-from npd.accounts.second_factor import PASSED_KEY, is_required
 from sync.admin.admin_base import own_address
 from sync.api.errors import CHANGED_AT_ONCE, error_response
 from sync.kernel.db import gave_way
@@ -37,7 +33,7 @@ from sync.kernel.db import gave_way
 log = structlog.get_logger(__name__)
 
 FOR_PROGRAMS = ("/api/", "/webhooks/", "/cron/")
-STANDING_ALONE = ("/admin/login/", "/admin/two-factor/confirm/")
+STANDING_ALONE = ("/accounts/",)
 Respond = Callable[[HttpRequest], HttpResponseBase]
 
 
@@ -106,52 +102,6 @@ class GaveWayMiddleware(MiddlewareMixin):
         return try_again_page(request)
 
 
-# Signing in: nobody gets on without the second factor.
-
-
-SEEN_KEY = "seen"
-SEEN_EVERY = timedelta(minutes=5)
-"""A session notes that it is in use no more often than this: each note is a write."""
-
-
-class SecondFactorGate:
-    """Lets a session without a second factor no further than where one is set up, where the setting asks for one.
-
-    Who has one is signed in by it alone. A request with an API token is none of it: a token was given to a program,
-    which has no phone.
-    """
-
-    def __init__(self, get_response: Respond) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        # The cookie first: a program has none, and who it is the API finds out later, by its token.
-        if settings.SESSION_COOKIE_NAME not in request.COOKIES or not request.user.is_authenticated:
-            return self.get_response(request)
-        note_use(request)
-        path, set_up = request.path_info, reverse("mfa_index")
-        if not is_required(request.user) or request.session.get(PASSED_KEY) or path.startswith(set_up):
-            return self.get_response(request)
-        if path in (reverse("account_logout"), reverse("account_login")):
-            return self.get_response(request)
-        if path.startswith(("/api/", "/admin/live/")):
-            sentence = (
-                "This session has not passed two-factor authentication yet. Set it up in the browser, or use an API "
-                "token."
-            )
-            return error_response(403, "second_factor", sentence)
-        return redirect(f"{set_up}?{urlencode({'next': page_of(request)})}")
-
-
-def note_use(request: HttpRequest) -> None:
-    """List a session, and when it was used last, now and then; under another key at once."""
-    key = request.session.session_key
-    seen_key, seen = request.session.get(SEEN_KEY, (None, ""))
-    if seen_key != key or now() - datetime.fromisoformat(seen) > SEEN_EVERY:
-        UserSession.objects.create_from_request(request)
-        request.session[SEEN_KEY] = (key, now().isoformat())
-
-
 def page_of(request: HttpRequest) -> str:
     """Return the page that a person is on: of what a form sends, the one that the form stands on or leads back to."""
     if request.method in ("GET", "HEAD"):
@@ -174,7 +124,7 @@ class LostActMiddleware(MiddlewareMixin):
             return form_missing(request, response.headers["Allow"])
         login = reverse("admin:login")
         if request.method == "POST" and response.headers.get("Location", "").startswith(f"{login}?"):
-            return redirect(f"{login}?{urlencode({'next': page_of(request), 'lost': 1})}")
+            return redirect(f"{reverse('account_login')}?{urlencode({'next': page_of(request), 'lost': 1})}")
         return response
 
 

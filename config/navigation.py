@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, available_timezones
 
-from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -130,7 +129,7 @@ SECTIONS = (
             about="The country of numbers without a country code."),
     Section(SETTINGS, "Notifications", "notifications", url="npd-notifications", block="Your account",
             about="By email or in a chat: what needs attention."),
-    Section(SETTINGS, "Change password", "password", url="admin:password_change", block="Your account",
+    Section(SETTINGS, "Change password", "password", url="account_change_password", block="Your account",
             about="The password with which you sign in."),
     Section(SETTINGS, "Two-factor authentication", "phonelink_lock", url="mfa_index", block="Your account",
             about="Sign in with a passkey, or with a code from your phone as well."),
@@ -332,8 +331,7 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
     from sync.admin.connection_pages import banner_context
 
     if not request.user.is_authenticated:
-        accounts = apps.get_model(settings.AUTH_USER_MODEL)._default_manager
-        return {"is_demo": settings.DEMO, "has_accounts": settings.DEMO or accounts.exists()}
+        return {}
     return banner_context(request) | {"section": section_of(request)}
 
 

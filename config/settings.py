@@ -1,7 +1,6 @@
 """Django's settings, each read once from the environment. .env.example explains every variable."""
 
 import sys
-from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -69,7 +68,7 @@ DEFAULT_PHONE_REGION = "US"
 # An item without a value in the match key's column may still get one: a person types cell after cell.
 NEW_ITEM_WAIT_SECONDS = env("NEW_ITEM_WAIT_SECONDS")
 # Due jobs that nobody has claimed for so long mean that no worker runs.
-READY_MAX_DUE_SECONDS = 300.0
+READY_MAX_DUE_SECONDS = 120.0
 
 # --- Django ------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -117,7 +116,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "config.middleware.SecondFactorGate",
+    "npd.accounts.second_factor.RequireTwoFactorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "config.live_updates.LiveFetchMiddleware",
     "config.middleware.LostActMiddleware",
@@ -173,10 +172,6 @@ IMPORT_EXPORT_EXPORT_PERMISSION_CODE = "export"
 # In the database: a cookie would store the messages in clear text.
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
-LOGIN_FAILURES = 10  # of one user from one address
-LOGIN_ADDRESS_FAILURES = 50  # of one address, for any users
-# Slow enough for who guesses, short enough for who mistyped.
-LOGIN_WAIT = timedelta(minutes=15)
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -186,48 +181,40 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-# Whoever may open the admin signs in with a code too, and sets that up first.
+# --- Sign-in: django-allauth, whose addresses are named one by one in npd/accounts/urls.py ---------------
+# Whoever may open the admin sets a second factor up first.
 REQUIRE_TWO_FACTOR = env("REQUIRE_TWO_FACTOR")
-# django-allauth: nobody signs up, and its addresses are named one by one in config/urls.py.
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "admin:index"
+ACCOUNT_LOGOUT_REDIRECT_URL = LOGIN_URL
 ACCOUNT_ADAPTER = "npd.accounts.adapters.AccountAdapter"
-ACCOUNT_FORMS = {"login": "npd.admin.account_pages.SignInForm"}
-ACCOUNT_LOGIN_METHODS = {"username"}
-ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
-ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_EMAIL_VERIFICATION = "none"  # administrators give people their addresses
 ACCOUNT_SESSION_REMEMBER = True
-ACCOUNT_AUTHENTICATED_LOGIN_REDIRECTS = False
-# How long an invitation's link works; passwords are reset by administrators, not by email.
+# Of an address, and of a user from all addresses: few enough for who guesses, enough for who mistyped.
+ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,20/5m/key"}
+# How long a link works by which a password is set.
 PASSWORD_RESET_TIMEOUT = 7 * 24 * 60 * 60
-ACCOUNT_RATE_LIMITS: Any = False  # npd/accounts/limits.py says why
-MFA_RATE_LIMITS: Any = False
 MFA_ADAPTER = "npd.accounts.adapters.MFAAdapter"
-MFA_FORMS = {
-    "authenticate": "npd.admin.account_pages.SignInCodeForm",
-    "reauthenticate": "npd.admin.account_pages.ConfirmCodeForm",
-    "activate_totp": "npd.admin.account_pages.SetUpForm",
-    "login_webauthn": "npd.admin.account_pages.SignInPasskeyForm",
-    "authenticate_webauthn": "npd.admin.account_pages.BesidePasswordForm",
-    "reauthenticate_webauthn": "npd.admin.account_pages.ConfirmPasskeyForm",
-    "add_webauthn": "npd.admin.account_pages.AddPasskeyForm",
-}
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_RECOVERY_CODES_SHOW_ONCE = True
 MFA_TOTP_ISSUER = "NPD Sync"
-# The company's identity provider (OpenID Connect).
+# The company's identity provider (OpenID Connect): whoever has an account here with the address that it verified.
 OIDC_SERVER_URL = env("OIDC_SERVER_URL")
-OIDC_NAME = "your company account"
-OIDC_TWO_FACTOR = False
 if OIDC_SERVER_URL and urlsplit(OIDC_SERVER_URL).scheme != "https" and not (DEBUG or EMBEDDED):
     raise ImproperlyConfigured("OIDC_SERVER_URL must begin with https://: what it answers says who somebody is.")
 SOCIALACCOUNT_ADAPTER = "npd.accounts.adapters.ProviderAdapter"
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = True
+SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
+# A link leads there: our policy (form-action) lets no form be redirected to another site.
+SOCIALACCOUNT_LOGIN_ON_GET = True
 SOCIALACCOUNT_PROVIDERS = {
     "openid_connect": {
         "OAUTH_PKCE_ENABLED": True,
         "APPS": [
             {
                 "provider_id": "company",
-                "name": OIDC_NAME,
+                "name": "your company account",
                 "client_id": env("OIDC_CLIENT_ID"),
                 "secret": env("OIDC_CLIENT_SECRET"),
                 "settings": {"server_url": OIDC_SERVER_URL},
@@ -235,6 +222,8 @@ SOCIALACCOUNT_PROVIDERS = {
         ][: 1 if OIDC_SERVER_URL else 0],
     }
 }
+
+# --- Language and files ----------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English")]
 FORMAT_MODULE_PATH = ["config.formats"]
@@ -324,8 +313,6 @@ TOMBSTONE_DAYS = 30
 JOURNAL_DAYS = 7  # intents and webhook events: longer than a webhook may be late
 HISTORY_DAYS = 365  # of activity, records' changes, verifications and approvals
 QUEUE_DAYS = 14  # of finished jobs
-IMPORT_READ_SECONDS = 60  # to read one file, of the clock and of the processor
-IMPORT_READ_MEMORY_MB = 512  # of the process that reads it; the largest file that may be takes 190
 
 # --- API ---------------------------------------------------------------------------------------------------
 API_THROTTLE = env("API_THROTTLE")
@@ -390,9 +377,7 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
 }
 
-LOGIN_URL = "admin:login"
 CSRF_FAILURE_VIEW = "config.middleware.form_expired"
-LOGIN_REDIRECT_URL = "admin:index"
 
 # --- Celery ------------------------------------------------------------------------------------------------
 CELERY_BROKER_URL = environment.broker_url(DATABASE_URL)

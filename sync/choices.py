@@ -114,9 +114,6 @@ class Cause(IntFlag):
     SETUP = 64
 
 
-UNCERTAIN_CAUSES = Cause.WEBHOOK | Cause.SWEEP
-"""A row that only these wrote counts as a change once it is checked and found to be more."""
-
 RULES = [(rule.value, rule.label) for rule in Rule]
 """The rules of the merge as a model's choices."""
 

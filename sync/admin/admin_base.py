@@ -75,8 +75,8 @@ def describe(record: SyncedModel) -> str:
 # Columns that many lists have, each made from the name of a field.
 
 
-def time_column(name: str, description: str) -> Any:
-    @admin.display(description=description, ordering=name)
+def time_column(name: str, description: str, ordering: str = "") -> Any:
+    @admin.display(description=description, ordering=ordering or name)
     def column(model_admin: Any, row: Any) -> SafeString | str:
         return time_tag(getattr(row, name), page_now(row))
 

@@ -12,6 +12,7 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
+from django.conf import settings
 from django.db.models import F, Min, Model, Q
 from django.http import HttpRequest
 from django.urls import reverse
@@ -42,7 +43,7 @@ from sync.operations import attention
 from sync.operations.attention import AttentionCause, AttentionKind, Tally
 from sync.operations.detect import board_problems, last_webhook
 from sync.operations.detect.comparison import VerificationResult, combine_results, verifications
-from sync.records.availability import number_of
+from sync.records.availability import Overdue, number_of, overdue_boards
 from sync.state import record_view
 from sync.state.record_view import RecordState
 
@@ -127,6 +128,7 @@ class HealthData:
     now: datetime
     calls: quota.Forecast | None = None
     may_retry: bool = False
+    stalled: Sequence[Overdue] = ()
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,7 @@ def attention_tasks(
     """
     found = list(_kind_tasks(data, may_act, kind_urls, fix))
     parts: tuple[tuple[type[Model], Callable[[HealthData], Iterator[AttentionTask]]], ...] = (
+        (SyncQueue, _stalled_tasks),
         (BoardLink, _board_problem_tasks),
         (BoardLink, _slowed_tasks),
         (Verification, _divergence_tasks),
@@ -245,6 +248,14 @@ def _board_problem_tasks(data: HealthData) -> Iterator[AttentionTask]:
         )
 
 
+def _stalled_tasks(data: HealthData) -> Iterator[AttentionTask]:
+    """Boards on which nobody works though they could."""
+    for one in data.stalled:
+        span = humanize.time_span(one.seconds)
+        why = f"{registry.board_title(one.entity_type)}: due jobs haven't moved for {span}: {one.reason}."
+        yield AttentionTask(Severity.FAILED, "Not moving", why, queue_url(), "Open the queue", "block")
+
+
 def _slowed_tasks(data: HealthData) -> Iterator[AttentionTask]:
     """Boards that the day's quota makes wait for long: when they go on, and what asks Monday for its limit again."""
     used = f"{data.calls.used_text} are used." if data.calls and data.calls.used_text else ""
@@ -293,6 +304,7 @@ def headline(
     others: int = 0,
     *,
     paused: Sequence[QueuePause] = (),
+    stalled: Sequence[Overdue] = (),
 ) -> Badge | None:
     """Return it as a badge: the `number` of things in the inbox, else what comes after that; None where all there is to
     say is that a part is paused. Of a stop, or where all is paused, which stand there first, it is what is so besides.
@@ -317,6 +329,7 @@ def headline(
         warn = wait = ("bad", "block")
     cases = (
         (not has_board, "off", "link_off", "Not set up yet: nothing is synced"),
+        (bool(stalled), "bad", "block", "Nothing is synced: due jobs don't move"),
         (slowed and not stop, "warn", "hourglass", _slowed_text(slowed) if slowed else ""),
         (number, *warn, f"{syncing}{what(number, 'thing needs', 'things need')} attention{about}"),
         # Which the inbox says to who may see the queue.
@@ -384,9 +397,10 @@ def health_context(
     paused = list(panel.overview.pauses)
     sees_calls = _may_see(request, SyncQueue) and not panel.overview.missing_token
     calls = quota.forecast(panel.overview.budget_state, panel.overview.account) if sees_calls else None
+    stalled = overdue_boards(settings.READY_MAX_DUE_SECONDS, panel.overview)
     data = HealthData(
         boards, links, found, counts, causes, _names_of(causes), panel.now, calls,
-        is_allowed(user, QueueAction.RETRY),
+        is_allowed(user, QueueAction.RETRY), stalled,
     )  # fmt: skip
     tasks = attention_tasks(
         data,
@@ -400,7 +414,7 @@ def health_context(
     return context | {
         "boards": boards,
         "task_groups": _task_groups(tasks),
-        "headline": headline(boards, tasks, number, others, paused=paused) if boards else None,
+        "headline": headline(boards, tasks, number, others, paused=paused, stalled=stalled) if boards else None,
         "waiting": _waiting_edits(boards),
         "in_inbox": number,
         "oldest": humanize.time_span((panel.now - since).total_seconds()) if since else "",

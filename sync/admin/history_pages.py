@@ -431,4 +431,4 @@ class DecisionAdmin(RecordLinkMixin, RecordSearchMixin, UndoPagesMixin, ReadOnly
             return humanize.DASH
         return f"{humanize.quote(row.values.get('before'))} → {humanize.quote(row.values.get('after'))}"
 
-    moment = admin_base.time_column("at", "When")
+    moment = admin_base.time_column("done_at", "When", ordering="at")

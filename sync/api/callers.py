@@ -1,12 +1,10 @@
-"""Who asks, what for and how often: API tokens and their scopes, addresses and rates.
+"""Who asks, what for and how often: API tokens, their scopes and rates.
 
 A token is sent as `Authorization: Token …` or `Bearer …`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
 from typing import Any, cast
 
@@ -15,10 +13,9 @@ from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
-from rest_framework.throttling import BaseThrottle, UserRateThrottle
+from rest_framework.throttling import UserRateThrottle
 
 from sync.choices import TokenScope, TokenState
-from sync.kernel.db import fetch_rows
 from sync.kernel.humanize import time_span
 from sync.models import ApiToken
 
@@ -82,53 +79,10 @@ def check_scope(request: Request, view: Any) -> None:
 # How often a caller may ask.
 
 
-_COUNT = """
-    INSERT INTO sync_request_counts AS old (key, requests, ends_at)
-    VALUES (%(key)s, 1, sync_now() + make_interval(secs => %(seconds)s))
-    ON CONFLICT (key) DO UPDATE SET
-        requests = CASE WHEN old.ends_at <= excluded.ends_at - make_interval(secs => %(seconds)s)
-            THEN 1 ELSE old.requests + 1 END,
-        ends_at = CASE WHEN old.ends_at <= excluded.ends_at - make_interval(secs => %(seconds)s)
-            THEN excluded.ends_at ELSE old.ends_at END
-    RETURNING requests, extract(epoch FROM ends_at - sync_now())
-"""
-
-
-@dataclass(frozen=True)
-class Quota:
-    """What a caller has left of one limit."""
-
-    remaining: int
-    reset: int  # seconds until the next window
-    is_used_up: bool
-
-
-def count_request(name: str, caller: str, limit: int, seconds: int) -> Quota:
-    """Count one request of a caller, and return what is left."""
-    [(requests, left)] = fetch_rows(_COUNT, {"key": f"{name}:{caller}", "seconds": seconds})
-    return Quota(max(0, limit - requests), max(1, ceil(left)), requests > limit)
-
-
 class SyncNowThrottle(UserRateThrottle):
     """Pushes of single records: each may cost calls of Monday's quota."""
 
     scope = "sync-to-monday"
-
-
-def address_of_caller(request: Request | HttpRequest) -> str:
-    """Return where a request comes from, by the word of TRUSTED_PROXIES proxies; empty where nothing says it."""
-    return network_of(BaseThrottle().get_ident(cast("Any", request)) or "")
-
-
-def network_of(text: str) -> str:
-    """Return an address, of IPv6 the household's; empty of what is none."""
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return ""
-    if not isinstance(address, IPv6Address):
-        return str(address)
-    return str(address.ipv4_mapped or ip_network((address, 64), strict=False).network_address)
 
 
 # How often a person may make us call Monday from a page: such a call goes before all others, so it has the

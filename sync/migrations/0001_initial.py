@@ -445,15 +445,6 @@ class Migration(migrations.Migration):
             options={"verbose_name": "pause", "db_table": "sync_queue_pauses"},
         ),
         migrations.CreateModel(
-            name="RequestCount",
-            fields=[
-                ("key", models.CharField(max_length=100, primary_key=True, serialize=False)),
-                ("requests", models.PositiveBigIntegerField()),
-                ("ends_at", models.DateTimeField()),
-            ],
-            options={"db_table": "sync_request_counts", "default_permissions": ()},
-        ),
-        migrations.CreateModel(
             name="SetupDraft",
             fields=[
                 ("entity_type", models.CharField(max_length=50, primary_key=True, serialize=False)),

@@ -1,6 +1,6 @@
 """The engine's tables."""
 
-from sync.models.api_clients import ApiToken, CacheEntry, RequestCount
+from sync.models.api_clients import ApiToken, CacheEntry
 from sync.models.board_link import (
     ApiBudget,
     ApiReservation,
@@ -35,7 +35,7 @@ __all__ = [
     "BoardLease", "BoardLink", "CacheEntry", "Decision", "FieldMapping", "IgnoredItem",
     "Intent", "IntentState",
     "LongTextField", "MondayAccount", "Notification", "NotificationReceiver",
-    "QueuePause", "RequestCount", "SetupDraft", "SetupState", "StoredSecret", "SyncMetadata",
+    "QueuePause", "SetupDraft", "SetupState", "StoredSecret", "SyncMetadata",
     "SyncQueue", "SyncState", "SyncedModel", "Tombstone", "UnmatchedItem", "Verification", "WebhookEvent",
     "WriteLoop", "track_history",
 ]  # fmt: skip

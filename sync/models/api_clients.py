@@ -235,21 +235,6 @@ class ApiToken(models.Model):
         return is_first
 
 
-class RequestCount(models.Model):
-    """How often one caller has asked in the window that ends at `ends_at`; `key` names the limit and the caller."""
-
-    key = models.CharField(primary_key=True, max_length=100)
-    requests = models.PositiveBigIntegerField()
-    ends_at = models.DateTimeField()
-
-    class Meta:
-        db_table = "sync_request_counts"
-        default_permissions = ()
-
-    def __str__(self) -> str:
-        return self.key
-
-
 class CacheEntry(models.Model):
     """The table of Django's cache in the database (settings.CACHES)."""
 

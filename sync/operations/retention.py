@@ -34,9 +34,6 @@ BATCH_SIZE = 1_000
 SWEEP_OVERLAP = "1 hour"
 """A sweep reads this much before its cursor again, and knows by these rows what isn't new."""
 
-COUNT_DAYS = 1
-"""Of windows of the API's limits that have ended; the longest rate counts by the day."""
-
 ENDED_TOKEN_DAYS = 90
 """A token that has expired or was revoked is listed this much longer, and its refusal says so."""
 
@@ -124,7 +121,6 @@ def retention_rules() -> list[RetentionRule]:
         RetentionRule("approval requests", "sync_approval_requests",
                       f"old.state <> ALL (%(open)s) AND coalesce(old.decided_at, old.at) < {_AGE}", history,
                       params={"open": [str(state) for state in OPEN_REQUEST_STATES]}),
-        RetentionRule("request counts", "sync_request_counts", f"old.ends_at < {_AGE}", COUNT_DAYS, key="key"),
         RetentionRule("API tokens", "sync_api_tokens", f"least(old.revoked_at, old.expires_at) < {_AGE}",
                       ENDED_TOKEN_DAYS),
         *_change_rules(history),

@@ -54,6 +54,9 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID) -> Pas
     this, calls = PassId(batch_id, gatherer.read_request), gatherer.calls + executor.calls
     run = replace(run, board=facts.board, this=this, calls=calls)
     plan = settle_pass(run, facts, plan, answers)
+    for record in (*plan.records.values(), *plan.deleted.values()):
+        for fault in record.lost.faults:
+            log.error("events not checked", record=str(record.id), exc_info=fault)
     tally = pass_result(plan)
     log.info(
         "pass done",

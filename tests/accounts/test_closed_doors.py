@@ -13,7 +13,8 @@ from django.urls import get_resolver
 from django.urls.resolvers import URLPattern
 
 OPEN_TO_STRANGERS = {
-    "/admin/invitation/x/x/", "/admin/login/", "/healthz", "/readyz",
+    "/accounts/inactive/", "/accounts/login/", "/accounts/oidc/cancelled/", "/admin/invitation/x/x/",
+    "/healthz", "/readyz",
 }  # fmt: skip
 """Signing in, the probes, and pages that say nothing of this installation."""
 

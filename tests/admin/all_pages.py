@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from itertools import chain
@@ -18,6 +18,7 @@ from django_celery_beat.models import PeriodicTask
 from conflicts.models import SyncConflict
 from conflicts.rejections import answer_rejection
 from conflicts.resolution import current_values, resolve
+from npd.accounts import urls as sign_in
 from npd.models import Contact, Organization
 from sync.clock import sync_now
 from sync.kernel.conflict_store import FieldConflict
@@ -165,9 +166,15 @@ def of_models() -> Iterator[str]:
             yield reverse(f"{stem}_{name}", args=[key]) if key is not None else ""
 
 
+def all_of(patterns: Iterable[Any]) -> Iterator[Any]:
+    for pattern in patterns:
+        yield from all_of(pattern.url_patterns) if hasattr(pattern, "url_patterns") else [pattern]
+
+
 def without_a_row() -> Iterator[str]:
     """Every other address that names no row: a page of its own, a step of the set-up."""
     own = [(found, "") for found in get_resolver().url_patterns if str(found.pattern).startswith("admin/")]
+    own += [(found, "") for found in all_of(sign_in.urlpatterns)]
     parts = [(found, "admin:") for part in admin.site.urls[0] for found in getattr(part, "url_patterns", [part])]
     for pattern, space in own + parts:
         try:
@@ -206,8 +213,8 @@ def refusals_and_answers(client: Client, person: User) -> dict[str, str]:
     client.post("/admin/auth/user/invite/", {"email": "rosa@example.com", "role": Group.objects.first().pk})
     account = Client().get(link(), follow=True)
     odd = client.get("/admin/npd/contact/?q=%00")
-    for _ in range(10):
-        early = Client().post("/admin/login/", {"username": "eve", "password": "x"})
+    for _ in range(31):
+        early = Client().post("/accounts/login/", {"login": "eve", "password": "x"})
     assert [one.status_code for one in (made, account, odd, early)] == [200, 200, 400, 429]
     assert account.context["validlink"]
     named = {"a new token": made, "a new account": account, "400": odd, "429": early}
@@ -232,8 +239,8 @@ def pages(client: Client, world: dict[str, Any], person: User) -> dict[str, str]
             found.setdefault(address if address not in found else f"{address}#{number}", answer.content.decode())
     found |= refusals_and_answers(client, person)
     client.logout()
-    found["/admin/login/"] = client.get("/admin/login/").content.decode()
-    found["/admin/login/ refused"] = client.post(
-        "/admin/login/", {"username": "dora", "password": "wrong"}
+    found["/accounts/login/"] = client.get("/accounts/login/").content.decode()
+    found["/accounts/login/ refused"] = client.post(
+        "/accounts/login/", {"login": "dora", "password": "wrong"}
     ).content.decode()
     return found

@@ -164,7 +164,7 @@ def test_only_a_demo_says_at_its_door_where_the_password_is(
     client: Client, db: None, settings: Any, is_demo: bool
 ) -> None:
     settings.DEMO = is_demo
-    assert ("<code>make run</code>" in client.get("/admin/login/").content.decode()) is is_demo
+    assert ("<code>make run</code>" in client.get("/accounts/login/").content.decode()) is is_demo
 
 
 def test_a_page_that_fetches_itself_leaves_the_messages_to_the_next_that_is_opened(

@@ -131,5 +131,5 @@ def test_who_signs_in_after_an_act_comes_to_the_page_of_the_act_and_reads_that_n
     found = re.search(r'name="next" value="([^"]*)"', client.get(sign_in).content.decode())
     assert found
     assert unescape(found[1]) == page
-    signed_in = client.post(sign_in, {"username": "dora", "password": "x", "next": unescape(found[1])})
+    signed_in = client.post(sign_in, {"login": "dora", "password": "x", "next": unescape(found[1])})
     assert signed_in.headers["Location"] == page

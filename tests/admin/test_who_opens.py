@@ -53,7 +53,7 @@ def one_of_each_page(world: dict[str, Any]) -> dict[str, str]:
     """One address of each page: its name in the site, and the address."""
     found: dict[str, str] = {}
     for address in chain(["/api/v1/docs/"], of_models(), without_a_row(), by_name(world)):
-        if address.startswith(("/admin/", "/api/v1/docs/")):
+        if address.startswith(("/accounts/", "/admin/", "/api/v1/docs/")):
             found.setdefault(resolve(address.partition("?")[0]).view_name, address)
     return found
 

@@ -71,7 +71,7 @@ def test_a_probe_of_this_machine_is_answered_and_not_sent_to_https(
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/admin/login/", "/api/v1/contacts/", "/cron/sync-queue", "/go/x", "/healthz/x"],
+    ["/", "/accounts/login/", "/api/v1/contacts/", "/cron/sync-queue", "/go/x", "/healthz/x"],
 )  # fmt: skip
 def test_a_strange_name_is_refused(db: None, path: str) -> None:
     assert Client().get(path, headers={"Host": POD}).status_code == 400

@@ -86,7 +86,7 @@ ALLOWED = {
     # Monday's own sentence, in either form.
     "sync/connectors/monday/graphql.py": ("doesn['’]t grant",),
     # A person forgets a password.
-    "npd/accounts/limits.py": ("If you forgot your password",),
+    "templates/429.html": ("forgot your password",),
     "templates/account/login.html": ("forgot your password?",),
     # A folder.
     "sync/admin/notification_pages.py": ("var/mail",),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from threading import Lock
 from typing import Any
 from uuid import UUID
@@ -278,7 +278,8 @@ class AttentionEntry:
 class AttentionCause:
     """Entries of one kind and board that have the same cause: how many, of how many records, and since when the first.
 
-    `entity_id` is the record of a single one; `column_of` is the field whose column can't be used.
+    `entity_id` is the record of a single one; `column_of` is the field whose column can't be used; `noticed` is when a
+    pass first found one of removed items to be so.
     """
 
     kind: AttentionKind
@@ -292,6 +293,7 @@ class AttentionCause:
     entity_id: UUID | None = None
     records: int = 1
     column_of: str = ""
+    noticed: datetime | None = None
 
     @property
     def count_text(self) -> str:
@@ -432,6 +434,7 @@ def causes(
             wording.cause(kind, entity_type, code, subject, only or common),
             registry.board_title(entity_type), number, since, entity_type, code, UUID(single) if single else None,
             records, wording.label(entity_type, subject) if (kind, code) == _OF_COLUMN else "",
+            datetime.fromtimestamp(int(common), UTC) if kind == AttentionKind.REMOVED else None,
         )
         for kind, cause, entity_type, code, subject, common, number, since, only, single, records in rows
     ]  # fmt: skip
