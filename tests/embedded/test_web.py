@@ -17,6 +17,7 @@ from django.test import RequestFactory
 from rest_framework.settings import api_settings
 from rest_framework.throttling import BaseThrottle
 
+from tests.accounts.test_closed_doors import routes
 from tests.support.child import Child, command_of
 from tests.support.servers import ROOT, free_port, ran
 from tests.support.site import child_environment, started
@@ -85,6 +86,14 @@ def test_the_proxys_log_has_no_address_that_is_a_secret(site: Site) -> None:
     log = site.log()
     assert "nowhere-of-this-test" in log
     assert "secret-of-this-test" not in log
+
+
+def test_every_address_with_a_token_in_it_is_left_out_of_the_proxys_log() -> None:
+    (paths,) = re.findall(r"@secret path (.+)", (ROOT / "ops" / "Caddyfile").read_text())
+    prefixes = tuple(path.removesuffix("*") for path in paths.split())
+    secret = [f"/{route}" for route in routes() if "token>" in route]
+    assert len(secret) > 1
+    assert [route for route in secret if not route.startswith(prefixes)] == []
 
 
 def test_no_header_of_a_callers_takes_the_place_of_its_address(site: Site) -> None:
