@@ -61,7 +61,7 @@ class Site:
         user, _ = get_user_model().objects.get_or_create(username="bench", is_superuser=True, is_staff=True)
         session = requests.Session()
         session.trust_env = False
-        session.headers["Authorization"] = f"Token {ApiToken.objects.issue(user, 'bench')[1]}"
+        session.headers["Authorization"] = f"Token {ApiToken.objects.create(user)[1]}"
         return session
 
 

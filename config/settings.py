@@ -1,6 +1,7 @@
 """Django's settings, each read once from the environment. .env.example explains every variable."""
 
 import sys
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -86,6 +87,7 @@ INSTALLED_APPS = [
     "import_export",
     "rest_framework",
     "django_filters",
+    "knox",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "drf_standardized_errors",
@@ -99,7 +101,6 @@ INSTALLED_APPS = [
     "pgtrigger",
     "pghistory",
     "sync",
-    "rest_framework.authtoken",  # after sync, whose drf_create_token makes tokens of our kind
     "npd",
     "conflicts",
 ]
@@ -192,7 +193,7 @@ ACCOUNT_EMAIL_VERIFICATION = "none"  # administrators give people their addresse
 ACCOUNT_SESSION_REMEMBER = True
 # Of an address, and of a user from all addresses: few enough for who guesses, enough for who mistyped.
 ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,20/5m/key"}
-# How long a link works by which a password is set.
+# How long a link to set a password works: administrators send it, nobody asks for it.
 PASSWORD_RESET_TIMEOUT = 7 * 24 * 60 * 60
 MFA_ADAPTER = "npd.accounts.adapters.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
@@ -339,6 +340,13 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
+# Tokens of programs. The limit is held by the page on which they are made: knox holds it in its own view alone.
+REST_KNOX = {
+    "AUTH_HEADER_PREFIX": "Bearer",
+    "TOKEN_PREFIX": "npd_",  # so that scanners find one that was published by mistake
+    "TOKEN_TTL": timedelta(days=365),
+    "TOKEN_LIMIT_PER_USER": 10,
+}
 DRF_STANDARDIZED_ERRORS = {
     "EXCEPTION_HANDLER_CLASS": "sync.api.errors.ApiExceptionHandler",
     "ENABLE_IN_DEBUG_FOR_UNHANDLED_EXCEPTIONS": True,  # the demo is in DEBUG, and a program can't read its page
@@ -348,8 +356,6 @@ SPECTACULAR_SETTINGS = {
         "ResolutionTypeEnum": "conflicts.models.ResolutionType",
         "ConflictKindEnum": "conflicts.models.ConflictKind",
         "ConflictStateEnum": "conflicts.case.STATE_LABELS",
-        "TokenScopeEnum": "sync.choices.TokenScope",
-        "TokenStateEnum": "sync.choices.TokenState",
         "SyncStatusEnum": "sync.choices.RecordSyncStatus",
         "SyncDirectionEnum": "sync.choices.SyncDirection",
         "LedgerStatusEnum": "sync.choices.SyncStatus",

@@ -12,7 +12,7 @@ from config import help_pages, middleware
 from config.live_updates import live_versions
 from config.navigation import diagnostics_page, oldest_conflict, settings_page
 from config.search import search
-from npd.admin import account_pages
+from npd.admin import user_pages
 from sync import registry
 from sync.admin import attention_pages
 from sync.admin.connection_pages import phone_region_page
@@ -53,14 +53,13 @@ urlpatterns = [
     path("accounts/", include("npd.accounts.urls")),
     path("admin/logout/", logout),
     path("admin/password_change/", RedirectView.as_view(pattern_name="account_change_password")),
-    path("admin/invitation/<uidb64>/<token>/", account_pages.AcceptInvitation.as_view(), name="npd-invitation"),
     # What Django lists of each row is in the audit log, and of a record in its activity.
     path("admin/<path:page>/history/", RedirectView.as_view(url="/admin/%(page)s/change/")),
     path("admin/", admin.site.urls),
+    path("set-password/<uidb64>/<token>/", user_pages.SetPassword.as_view(), name="npd-set-password"),
     path("go/<uuid:record_id>", record_endpoints.redirect_to_record, name="go-to-record"),
     path("api/v1/", RedirectView.as_view(pattern_name="docs")),
     *record_apis(),
-    path("api/v1/", include("sync.api.token_endpoints")),
     path("api/v1/sync/", include("sync.api.queue_endpoints")),
     path("api/v1/sync/", include("sync.api.activity_endpoints")),
     path("api/v1/sync/", include("conflicts.api")),

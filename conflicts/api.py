@@ -33,7 +33,6 @@ from conflicts.resolution import MANUAL_TYPES, DecidedTooLate, InvalidResolution
 from sync.api.errors import ErrorSerializer, error_body
 from sync.api.record_endpoints import own_text
 from sync.api.views import ApiView, MayChange, ModelPermissions
-from sync.choices import TokenScope
 from sync.kernel.conflict_store import MERGE_RECORDS, OptionAct
 from sync.merge import FieldSelection
 from sync.reconcile.lookups import FieldDisplay
@@ -206,7 +205,6 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
     filterset_class = ConflictFilter
     ordering_fields = ["detected_at", "resolved_at"]
     permission_classes = [ModelPermissions]
-    scope = TokenScope.RESOLVE
 
     @extend_schema(responses=ConflictStatsSerializer)
     @action(detail=False, pagination_class=None, filter_backends=[])

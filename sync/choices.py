@@ -193,20 +193,3 @@ class ApprovalState(models.TextChoices):
     RELEASED = "released", "Not needed any more"
     DONE = "done", "Done"
     KEPT = "kept", "Rejected, left as it is"
-
-
-class TokenScope(models.TextChoices):
-    """What an API token may be used for; never more than its user may do."""
-
-    READ = "read", "Read"
-    WRITE = "write", "Write"
-    RESOLVE = "resolve", "Resolve conflicts"
-    OPERATE = "operate", "Operate the sync"
-
-
-class TokenState(models.TextChoices):
-    """Whether an API token opens the API; all but the first say why it doesn't."""
-
-    ACTIVE = "active", "Active"
-    EXPIRED = "expired_token", "Expired"
-    REVOKED = "revoked_token", "Revoked"

@@ -12,7 +12,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     initial = True
 
-    dependencies = [migrations.swappable_dependency(settings.AUTH_USER_MODEL)]
+    dependencies = [migrations.swappable_dependency(settings.AUTH_USER_MODEL), ("knox", "0009_extend_authtoken_field")]
 
     operations = [
         migrations.CreateModel(
@@ -878,54 +878,15 @@ class Migration(migrations.Migration):
         ),
         migrations.CreateModel(
             name="ApiToken",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("name", models.CharField(max_length=100)),
-                (
-                    "scopes",
-                    django.contrib.postgres.fields.ArrayField(
-                        base_field=models.CharField(
-                            choices=[
-                                ("read", "Read"),
-                                ("write", "Write"),
-                                ("resolve", "Resolve conflicts"),
-                                ("operate", "Operate the sync"),
-                            ],
-                            max_length=20,
-                        ),
-                        db_default=[],
-                        size=None,
-                    ),
-                ),
-                ("start", models.CharField(max_length=8, verbose_name="begins with")),
-                ("digest", models.CharField(max_length=128, unique=True)),
-                ("previous_digest", models.CharField(blank=True, max_length=128, null=True, unique=True)),
-                ("previous_until", models.DateTimeField(blank=True, null=True)),
-                ("created_at", models.DateTimeField(db_default=sync.clock.SyncNow(), verbose_name="created")),
-                ("rotated_at", models.DateTimeField(blank=True, null=True, verbose_name="rotated")),
-                ("last_used_at", models.DateTimeField(blank=True, null=True, verbose_name="last used")),
-                ("expires_at", models.DateTimeField(blank=True, null=True, verbose_name="expires")),
-                ("revoked_at", models.DateTimeField(blank=True, null=True, verbose_name="revoked")),
-                (
-                    "made_with",
-                    models.ForeignKey(
-                        blank=True,
-                        null=True,
-                        on_delete=django.db.models.deletion.SET_NULL,
-                        related_name="made",
-                        to="sync.apitoken",
-                    ),
-                ),
-                (
-                    "user",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE,
-                        related_name="api_tokens",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
-                ),
-            ],
-            options={"verbose_name": "API token", "db_table": "sync_api_tokens", "default_permissions": ()},
+            fields=[],
+            options={
+                "verbose_name": "API token",
+                "default_permissions": (),
+                "proxy": True,
+                "indexes": [],
+                "constraints": [],
+            },
+            bases=("knox.authtoken",),
         ),
         migrations.CreateModel(
             name="ApiUsage",

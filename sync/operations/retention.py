@@ -121,8 +121,7 @@ def retention_rules() -> list[RetentionRule]:
         RetentionRule("approval requests", "sync_approval_requests",
                       f"old.state <> ALL (%(open)s) AND coalesce(old.decided_at, old.at) < {_AGE}", history,
                       params={"open": [str(state) for state in OPEN_REQUEST_STATES]}),
-        RetentionRule("API tokens", "sync_api_tokens", f"least(old.revoked_at, old.expires_at) < {_AGE}",
-                      ENDED_TOKEN_DAYS),
+        RetentionRule("API tokens", "knox_authtoken", f"old.expiry < {_AGE}", ENDED_TOKEN_DAYS, key="digest"),
         *_change_rules(history),
     ]  # fmt: skip
     return [rule for rule in rules if rule.days > 0]

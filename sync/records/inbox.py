@@ -87,8 +87,8 @@ WITH link AS MATERIALIZED (
 )
 SELECT (SELECT outcome FROM stored), (SELECT entity_type FROM woken), (SELECT seconds FROM burst),
     (SELECT id FROM record WHERE sync_status = 'synced'),
-    (SELECT entity_type FROM link WHERE title <> %(column_title)s AND swept_at > sync_now() - %(check_age)s
-        AND (SELECT seconds FROM burst) = 0)
+    (SELECT entity_type FROM link WHERE title <> %(column_title)s
+        AND swept_at BETWEEN sync_now() - %(check_age)s AND sync_now() - make_interval(mins => 1))
 """
 
 _RECORD = """

@@ -13,7 +13,7 @@ from django.urls import get_resolver
 from django.urls.resolvers import URLPattern
 
 OPEN_TO_STRANGERS = {
-    "/accounts/inactive/", "/accounts/login/", "/accounts/oidc/cancelled/", "/admin/invitation/x/x/",
+    "/accounts/inactive/", "/accounts/login/", "/accounts/oidc/cancelled/", "/set-password/x/x/",
     "/healthz", "/readyz",
 }  # fmt: skip
 """Signing in, the probes, and pages that say nothing of this installation."""

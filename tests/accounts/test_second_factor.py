@@ -107,7 +107,7 @@ def test_a_former_encryption_key_can_go_after_a_night(ada: User, settings: Any) 
 def test_where_it_is_required_staff_set_it_up_first_and_type_the_password_once(ada: User, settings: Any) -> None:
     settings.REQUIRE_TWO_FACTOR = True
     client, _answer = sign_in()
-    token = ApiToken.objects.issue(ada, "caller")[1]
+    token = ApiToken.objects.create(ada)[1]
     for address in ("/admin/", "/admin/npd/contact/", "/accounts/sessions/", "/accounts/password/change/"):
         assert client.get(address).headers["Location"] == APP
     assert client.post("/admin/npd/contact/add/", {"name": "x"}).headers["Location"] == APP

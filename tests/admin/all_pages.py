@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from itertools import chain
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.contrib import admin
 from django.contrib.auth.models import Group, User
@@ -44,7 +45,6 @@ from sync.models import (
 from sync.operations import attention
 from sync.outbox import pauses
 from sync.records.authors import log_action
-from tests.accounts.test_invitations import link
 from tests.admin import states
 from tests.admin.queue_pages import finished, flying
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, of_fields, record, rejected_too
@@ -85,7 +85,7 @@ def furnish(world: dict[str, Any], person: User) -> None:
     )
     states.told_by_webhook("7001", "Somebody from the fair")
     make_missing_jobs()
-    ApiToken.objects.issue(person, "newsletter tool")
+    ApiToken.objects.create(person)
     finished(sync_now() - timedelta(hours=3), rows=3)
     NotificationReceiver.objects.create(user=person, frequency="daily")
     NotificationReceiver.objects.create(
@@ -208,16 +208,16 @@ def by_name(world: dict[str, Any]) -> Iterator[str]:
 
 def refusals_and_answers(client: Client, person: User) -> dict[str, str]:
     """Pages that no address opens: of a new token or account, of what can't be read, of who waits before signing in."""
-    token = {"user": person.pk, "name": "newsletter tool", "scopes": ["read"], "days": "30"}
-    made = client.post("/admin/sync/apitoken/add/", token)
-    client.post("/admin/auth/user/invite/", {"email": "rosa@example.com", "role": Group.objects.first().pk})
-    account = Client().get(link(), follow=True)
+    made = client.post("/admin/sync/apitoken/add/", {"user": person.pk, "days": "30"})
+    rosa = User.objects.create_user("rosa", is_staff=True)
+    shown = client.post(f"/admin/auth/user/{rosa.pk}/send-link/")
+    account = Client().get(urlsplit(shown.context["link"]).path, follow=True)
     odd = client.get("/admin/npd/contact/?q=%00")
     for _ in range(31):
         early = Client().post("/accounts/login/", {"login": "eve", "password": "x"})
     assert [one.status_code for one in (made, account, odd, early)] == [200, 200, 400, 429]
     assert account.context["validlink"]
-    named = {"a new token": made, "a new account": account, "400": odd, "429": early}
+    named = {"a new token": made, "the page of a link": account, "400": odd, "429": early}
     return {name: answer.content.decode() for name, answer in named.items()}
 
 

@@ -9,7 +9,6 @@ import pytest
 from django.contrib import admin
 from django.test import Client
 from django.urls import reverse
-from rest_framework.authtoken.models import TokenProxy
 
 from config.navigation import INBOX, SECTIONS
 from sync.models import MondayAccount
@@ -148,10 +147,6 @@ def test_who_may_see_the_account_sees_the_connection_and_none_of_its_buttons(
     assert main
     assert "npd-connection-boards" in main[0]
     assert not re.findall(r"<form|npd-button|Next: Boards|npd-wizard-steps", main[0].partition("</main>")[0])
-
-
-def test_tokens_that_are_kept_in_clear_have_no_page() -> None:
-    assert TokenProxy not in admin.site._registry
 
 
 def test_no_page_of_another_application_is_left_without_the_theme(browser: Client) -> None:

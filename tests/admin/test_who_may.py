@@ -39,11 +39,12 @@ from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.forms import values_of
 from tests.files.conftest import confirm, preview
+from tests.support.people import OWN_GROUPS, own_group
 
 pytestmark = pytest.mark.django_db
 PAGE = Path(__file__).resolve().parents[2] / "docs/howto/who-may-do-what.md"
 PEOPLE = ("view", "resolve conflicts", "operate", "change records")
-"""The three groups that change no record, and somebody of the first who may add, change and delete records besides."""
+"""Resolve, two groups of an administrator's own, and somebody of the first who may change records besides."""
 World = dict[str, Any]
 UNMATCHED = "/admin/sync/unmatcheditem/"
 
@@ -229,7 +230,7 @@ class Act:
     by_api: bool = False
 
 
-RECORDS, OPERATE, RESOLVE = ("change records", "operate", "resolve conflicts")
+RECORDS, OPERATE, RESOLVE, EDIT = ("change records", "operate", "resolve conflicts", "edit")
 ACTS = (
     Act("Resolve a conflict", conflict_resolved, RESOLVE, by_api=True),
     Act("Retry a job", lambda w: ticked("/admin/sync/syncqueue/", "retry", failed_row(w).pk), OPERATE),
@@ -308,8 +309,10 @@ class Member:
 
     def of(self, *who: str) -> Client:
         """Now somebody of these PEOPLE together."""
-        named = {f"NPD Sync: {'view' if one == RECORDS else one}" for one in who}
-        self.user.groups.set(Group.objects.filter(name__in=named))
+        ours = {RESOLVE: "Resolve", EDIT: "Edit"}
+        groups = [Group.objects.get(name=ours[name]) for name in who if name in ours]
+        own = {"view" if name == RECORDS else name for name in who} & OWN_GROUPS.keys()
+        self.user.groups.set([*groups, *(own_group(name) for name in own)])
         acts, models = ("add", "change", "delete", "import"), ("contact", "organization")
         names = [f"{act}_{model}" for act in acts for model in models] if RECORDS in who else []
         self.user.user_permissions.set(Permission.objects.filter(codename__in=names))

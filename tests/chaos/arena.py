@@ -99,7 +99,7 @@ class Arena:
             self.processes.work()
         user = User.objects.get()
         self.api = requests.Session()
-        self.api.headers["Authorization"] = f"Token {ApiToken.objects.issue(user, 'tests')[1]}"
+        self.api.headers["Authorization"] = f"Token {ApiToken.objects.create(user)[1]}"
         client = Client()
         client.force_login(user)
         self.cookie = client.cookies[settings.SESSION_COOKIE_NAME].value

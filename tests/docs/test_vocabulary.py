@@ -90,7 +90,6 @@ ALLOWED = {
     "templates/account/login.html": ("forgot your password?",),
     # A folder.
     "sync/admin/notification_pages.py": ("var/mail",),
-    "npd/accounts/invitations.py": ("var/mail",),
     # Names of classes.
     "sync/models/__init__.py": ("Tombstone",),
     # A function of the example.

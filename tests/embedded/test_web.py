@@ -81,7 +81,7 @@ def test_a_body_that_is_too_large_is_refused_before_a_thread_is_given_it(site: S
 def test_the_proxys_log_has_no_address_that_is_a_secret(site: Site) -> None:
     requests.get(site.url("/nowhere-of-this-test/"), timeout=30)
     requests.post(site.url("/webhooks/monday/secret-of-this-test/"), json={}, timeout=30)
-    requests.get(site.url("/admin/invitation/MQ/secret-of-this-test/"), timeout=30)
+    requests.get(site.url("/set-password/MQ/secret-of-this-test/"), timeout=30)
     requests.get(site.url("/healthz"), headers={"Authorization": "Bearer secret-of-this-test"}, timeout=30)
     log = site.log()
     assert "nowhere-of-this-test" in log

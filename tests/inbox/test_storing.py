@@ -266,7 +266,10 @@ def test_a_delivery_costs_one_query(
 def test_a_delivery_with_another_title_of_its_column_has_the_board_checked_now(linked: Contact) -> None:
     board = BoardLink.objects.filter(entity_type="contact")
     shape = {"columns": {"email": {"title": "Email"}}}
-    swept_at = sync_now()
+    board.update(shape=shape, swept_at=sync_now())
+    take(raw(columnTitle="Work email"))
+    assert board.get().swept_at > sync_now() - timedelta(minutes=1), "it was checked within this minute"
+    swept_at = sync_now() - timedelta(minutes=2)
     for title, is_due in (("Email", False), ("Work email", True)):
         board.update(shape=shape, swept_at=swept_at)
         take(raw(columnTitle=title))

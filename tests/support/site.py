@@ -224,7 +224,7 @@ class Site:
         from sync.models import ApiToken
 
         self.user = get_user_model().objects.get(username=USER)
-        self.api.headers["Authorization"] = f"Token {ApiToken.objects.issue(self.user, 'tests')[1]}"
+        self.api.headers["Authorization"] = f"Token {ApiToken.objects.create(self.user)[1]}"
         purge_broker()
         restore_schedule()
         self.processes.serve()

@@ -1,4 +1,4 @@
-"""From an invitation to the first resolved conflict, in a real browser, by keyboard."""
+"""From a link to set a password to the first resolved conflict, and from a token to its use, in a real browser."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import re
 from typing import Any
 
 import pytest
+import requests
 from django.contrib.auth.models import User
 from django.core import mail
 
+from npd.models import Contact
 from sync.models import UnmatchedItem
 from tests.admin import states
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, of_fields
 from tests.support.pages import barriers, inbox_badge, press
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
+SIZES = pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_a_colleague_is_invited_and_resolves_a_conflict(
+@SIZES
+def test_a_colleague_sets_a_password_by_a_link_and_resolves_a_conflict(
     open_page: Any, live_server: Any, settings: Any, width: int, scheme: str
 ) -> None:
     settings.SITE_URL = live_server.url
@@ -28,23 +31,29 @@ def test_a_colleague_is_invited_and_resolves_a_conflict(
     page, errors = open_page(width, scheme)
     page.goto("/admin/settings/")
     page.get_by_role("link", name="Invite a colleague").press("Enter")
+    page.get_by_label("Username").fill("rosa")
     page.get_by_label("Email").fill("rosa@example.com")
     page.get_by_label("First name").fill("Rosa")
-    assert page.get_by_role("radio").count() == 4
-    page.get_by_role("radio", name="Resolve conflicts").check()
+    page.get_by_label("Groups").select_option(label="Resolve")
     assert not barriers(page)
-    page.get_by_role("button", name="Invite").press("Enter")
-    page.get_by_text("Rosa is invited as").wait_for(timeout=15_000)
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.wait_for_url("**/send-link/")
     assert not barriers(page)
+    page.get_by_role("button", name="Send the link").press("Enter")
+    page.get_by_text("The link is on its way to rosa@example.com").wait_for()
 
     page.context.clear_cookies()
-    link = re.search(r"https?://\S+/admin/invitation/\S+", str(mail.outbox[-1].body))
+    link = re.search(r"https?://\S+/set-password/\S+", str(mail.outbox[-1].body))
     assert link
     page.goto(link[0])
     assert not barriers(page)
     page.get_by_label("Password", exact=True).fill("a-long-one-7-times")
     page.get_by_label("Repeat the password").fill("a-long-one-7-times")
     page.get_by_label("Repeat the password").press("Enter")
+    page.get_by_text("Your password is set").wait_for()
+    page.get_by_label("Username").fill("rosa")
+    page.get_by_label("Password", exact=True).fill("a-long-one-7-times")
+    page.get_by_label("Password", exact=True).press("Enter")
     page.wait_for_url("**/admin/")  # Health, which everybody may read
     page.goto("/admin/inbox/")
     page.get_by_role("link", name="Ann").first.wait_for()
@@ -54,27 +63,42 @@ def test_a_colleague_is_invited_and_resolves_a_conflict(
 
     page.goto(f"/admin/conflicts/syncconflict/{conflict_of(chosen).pk}/screen/")
     assert not barriers(page)
-    press(page, "a", "Control+Enter")
-    page.get_by_role("button", name=re.compile("^Resolve")).first.click()
+    press(page, "1", "1", "Enter")
     page.get_by_text("Being applied").first.wait_for()
     assert not barriers(page)
-    rosa = User.objects.get(username="rosa@example.com")
+    rosa = User.objects.get(username="rosa")
     assert conflict_of(chosen).stored_resolution.by_id == rosa.pk
-    assert rosa.last_login is not None
     assert not errors
 
 
-def test_what_is_shown_once_is_copied_by_a_button(open_page: Any) -> None:
-    page, errors = open_page(1280, "light")
+@SIZES
+def test_a_token_is_made_copied_by_its_button_used_and_deleted(
+    open_page: Any, live_server: Any, width: int, scheme: str
+) -> None:
+    Contact.objects.create(name="Ann")
+    contacts = f"{live_server.url}/api/v1/contacts/"
+    page, errors = open_page(width, scheme)
+    page.goto("/admin/sync/apitoken/")
+    assert not barriers(page)
     page.goto("/admin/sync/apitoken/add/")
-    page.get_by_label("Name").fill("An import")
-    page.locator("#content form button[type=submit]").first.click()
+    assert not barriers(page)
+    page.get_by_role("button", name="Save", exact=True).click()
     shown = page.locator(".npd-token pre")
     shown.wait_for()
+    assert not barriers(page)
     text = shown.inner_text()
+    headers = {"Authorization": f"Bearer {text}"}
+    assert requests.get(contacts, headers=headers, timeout=30).json()["results"][0]["name"] == "Ann"
     page.locator("[data-npd-copied]").click()
     page.goto("/admin/sync/apitoken/")
     page.locator("#changelist-search input[name=q]").focus()
     page.keyboard.press("Control+v")
     assert page.locator("#changelist-search input[name=q]").input_value() == text
+    page.get_by_role("link", name=f"{text[:15]}…").click()
+    assert not barriers(page)
+    page.get_by_role("link", name="Delete API token").click()
+    assert not barriers(page)
+    page.get_by_role("button", name="Delete this API token").click()
+    page.wait_for_url("**/admin/sync/apitoken/")
+    assert requests.get(contacts, headers=headers, timeout=30).status_code == 401
     assert not errors
