@@ -70,8 +70,10 @@ class Watchdog(bootsteps.StartStopStep):
         watch = PoolWatch()
         while not self.ended.wait(health.EVERY_SECONDS):
             try:
-                taken, running = sum(state.total_count.values()), len(state.active_requests)
-                if watch.is_stuck(taken, running, time.monotonic()):
+                taken = sum(state.total_count.values())
+                running = len(state.active_requests)
+                waiting = len(state.reserved_requests) - running
+                if watch.is_stuck(taken, running, waiting, time.monotonic()):
                     self._end()
             except DatabaseError as error:
                 log.warning("the pool can't be watched", error=type(error).__name__)
@@ -80,8 +82,8 @@ class Watchdog(bootsteps.StartStopStep):
 
     def _end(self) -> None:
         log.error("worker ended: its pool takes no tasks though jobs are due")
-        for child in active_children():
-            os.kill(child.pid, signal.SIGKILL)
+        for pid in [child.pid for child in active_children() if child.pid]:
+            os.kill(pid, signal.SIGKILL)
         os._exit(1)
 
 

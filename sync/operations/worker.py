@@ -177,12 +177,13 @@ class PoolWatch:
     taken: int = 0  # tasks, as last told
     idle_since: float = 0.0
 
-    def is_stuck(self, taken: int, running: int, now: float) -> bool:
-        """Whether it took none of the tasks for two minutes, none is running, and a board's due jobs don't move.
+    def is_stuck(self, taken: int, running: int, waiting: int, now: float) -> bool:
+        """Whether it took no waiting task for two minutes, none is running, and a board's due jobs don't move.
 
-        `taken` and `running` are how many tasks the pool has begun so far, and how many of these haven't ended.
+        `taken` is how many tasks the pool has begun so far, `running` how many of these haven't ended, and `waiting`
+        how many the worker has received for it. With none waiting, as when beat is down, the pool is merely idle.
         """
-        if taken != self.taken or running or not self.idle_since:
+        if taken != self.taken or running or not waiting or not self.idle_since:
             self.taken, self.idle_since = taken, now
             return False
         return now - self.idle_since >= STUCK_SECONDS and bool(availability.overdue_boards(STUCK_SECONDS))
