@@ -119,7 +119,7 @@ def use_the_project_logging(**kwargs: object) -> None:
     logging.config.dictConfig(settings.LOGGING)
 
 
-@shared_task(name="config.embedded.tasks.delete_delivered_messages")
+@shared_task(name="config.delete_delivered_messages")
 def delete_delivered_messages() -> None:
     """Delete the messages that kombu delivered and left behind; nothing to do where the broker is Redis."""
     if settings.CELERY_BROKER_URL.startswith("sqla+"):

@@ -5,17 +5,18 @@ Django would redirect the call to the other address, and a redirected POST loses
 """
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
 import structlog
+from csp.constants import UNSAFE_EVAL
+from csp.middleware import CSPMiddleware, PolicyParts
 from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import BadRequest
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.middleware.gzip import GZipMiddleware
 from django.shortcuts import redirect, render
 from django.urls import Resolver404, resolve, reverse
 from django.utils.cache import patch_vary_headers
@@ -33,7 +34,6 @@ log = structlog.get_logger(__name__)
 
 FOR_PROGRAMS = ("/api/", "/webhooks/", "/cron/")
 STANDING_ALONE = ("/accounts/",)
-FOR_PROBES = ("/healthz", "/readyz", "/metrics")
 Respond = Callable[[HttpRequest], HttpResponseBase]
 
 
@@ -55,36 +55,6 @@ class UnknownAddressView(APIView):
 
 
 unknown_address = UnknownAddressView.as_view()
-
-
-class ProbeMiddleware(MiddlewareMixin):
-    """Answer health probes by whatever host name they come: a cluster's probe uses the pod's address.
-
-    Django checks the host name first in what comes after; no other request gets past that.
-    """
-
-    def process_request(self, request: HttpRequest) -> HttpResponseBase | None:
-        return resolve(request.path_info).func(request) if request.path_info in FOR_PROBES else None
-
-
-SHORTEST_COMPRESSED = 1_000
-"""Bytes: a shorter answer fits into one packet as it is."""
-
-
-class CompressedAnswersMiddleware(GZipMiddleware):
-    """Compress what the API answers; never a page: its form holds a secret, beside what a stranger may choose (BREACH).
-
-    The ETag of a compressed answer is weak, which If-Match ignores.
-    """
-
-    def process_response(self, request: HttpRequest, response: Any) -> Any:
-        is_data = request.path_info.startswith("/api/") and "json" in response.headers.get("Content-Type", "")
-        if not is_data or response.streaming:
-            return response
-        if len(response.content) < SHORTEST_COMPRESSED:
-            patch_vary_headers(response, ("Accept-Encoding",))
-            return response
-        return super().process_response(request, response)
 
 
 class ReadableMiddleware(MiddlewareMixin):
@@ -161,30 +131,27 @@ class LostActMiddleware(MiddlewareMixin):
 # Headers of every answer: what a page may load and do, and that nobody caches the API's answers.
 
 
-class ContentSecurityPolicyMiddleware(MiddlewareMixin):
-    """Put settings.CONTENT_SECURITY_POLICY and PERMISSIONS_POLICY on every answer that doesn't bring its own.
+class HeadersMiddleware(CSPMiddleware):
+    """Put the policies of settings on every answer; unfold's Alpine evaluates text, in the admin's frame alone.
 
     Answers below /api/ are for one caller: no cache may keep them, nor give them to another.
     """
 
-    def __init__(self, get_response: Respond) -> None:
-        super().__init__(get_response)
-        self.policy = _policy(settings.CONTENT_SECURITY_POLICY)
-        in_frame = {"script-src": settings.FRAME_SCRIPT_SOURCES}
-        self.policy_in_frame = _policy(settings.CONTENT_SECURITY_POLICY | in_frame)
+    def get_policy_parts(
+        self, request: HttpRequest, response: HttpResponseBase, report_only: bool = False
+    ) -> PolicyParts:
+        """Let the pages of the frame evaluate text."""
+        parts = super().get_policy_parts(request, response, report_only)
+        if _is_in_frame(request, response):
+            parts.update = {"script-src": [UNSAFE_EVAL]}
+        return parts
 
-    def process_response(self, request: HttpRequest, response: Any) -> Any:
-        policy = self.policy_in_frame if _is_in_frame(request, response) else self.policy
-        response.headers.setdefault("Content-Security-Policy", policy)
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         response.headers.setdefault("Permissions-Policy", settings.PERMISSIONS_POLICY)
         if request.path_info.startswith("/api/"):
             response.headers.setdefault("Cache-Control", "no-store")
             patch_vary_headers(response, ("Authorization", "Cookie"))
-        return response
-
-
-def _policy(sources: Mapping[str, str]) -> str:
-    return "; ".join(f"{name} {value}" for name, value in sources.items())
+        return super().process_response(request, response)
 
 
 def _is_in_frame(request: HttpRequest, response: HttpResponseBase) -> bool:

@@ -23,6 +23,6 @@ SCHEDULE = (
         description="Compares the drafts of the set-up wizard, and applies those that were confirmed."),
     Job("Delete old data", "sync.prune", at=(2, 40),
         description="Deletes finished jobs, activity, changes and deliveries that were kept for their time."),
-    Job("Delete delivered messages", "config.embedded.tasks.delete_delivered_messages", every=(5, "minutes"),
+    Job("Delete delivered messages", "config.delete_delivered_messages", every=(5, "minutes"),
         description="Deletes the broker's delivered messages, where PostgreSQL is the broker."),
 )  # fmt: skip

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from csp import constants as csp
 from django.core.exceptions import ImproperlyConfigured
 
 from config import environment
@@ -25,6 +26,10 @@ PORT = env("PORT")
 SANDBOX_PORT = env("SANDBOX_PORT")
 SITE_URL = env("SITE_URL") or f"http://127.0.0.1:{PORT}"
 SITE_IS_HTTPS = SITE_URL.startswith("https://")
+# How many proxies stand in front and say who calls and whether by https; 0: nobody's word is believed.
+TRUSTED_PROXIES = env("TRUSTED_PROXIES")
+if DEBUG and TRUSTED_PROXIES:
+    raise ImproperlyConfigured("DEBUG shows traces to everybody whom the proxy lets in: set DEBUG=false")
 DEMO = env("DEMO")
 SECRET_KEY = env("SECRET_KEY")
 if not SECRET_KEY and EMBEDDED:
@@ -37,7 +42,8 @@ if len(SECRET_KEY) < (1 if DEBUG else 32):
 # What the database holds encrypted (sync/kernel/secret_texts.py): the first key encrypts, each of them decrypts.
 # SECRET_KEY at the end opens what was stored before there was a key of its own.
 ENCRYPTION_KEYS = list(dict.fromkeys([*env("ENCRYPTION_KEY"), SECRET_KEY]))
-ALLOWED_HOSTS = env("ALLOWED_HOSTS") or [urlsplit(SITE_URL).hostname, "localhost", "127.0.0.1", "[::1]"]
+# With this machine's own names, by which a health check asks.
+ALLOWED_HOSTS = [*(env("ALLOWED_HOSTS") or [urlsplit(SITE_URL).hostname]), "localhost", "127.0.0.1", "[::1]"]
 CRON_SECRET = env("CRON_SECRET")
 METRICS_TOKEN = env("METRICS_TOKEN")
 
@@ -102,9 +108,7 @@ MIDDLEWARE = [
     "config.logs.RequestIdMiddleware",  # first: every line of a request bears its id
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "config.middleware.CompressedAnswersMiddleware",
-    "config.middleware.ContentSecurityPolicyMiddleware",
-    "config.middleware.ProbeMiddleware",  # before the first that asks for the request's host
+    "config.middleware.HeadersMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "config.navigation.ZoneMiddleware",
     "config.middleware.ReadableMiddleware",
@@ -247,10 +251,12 @@ STORAGES = {
 }
 
 # --- Safety ------------------------------------------------------------------------------------------------
-SECURE_SSL_REDIRECT = SITE_IS_HTTPS
-# Probes inside a cluster come by plain HTTP.
+SECURE_SSL_REDIRECT = SITE_IS_HTTPS and TRUSTED_PROXIES > 0
+# Health checks and Prometheus may come by plain HTTP.
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SITE_IS_HTTPS else None
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+USE_X_FORWARDED_HOST = TRUSTED_PROXIES > 0
+ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXIES
 # For this site alone: its subdomains may be somebody else's, and still speak plain HTTP.
 SECURE_HSTS_SECONDS = 31_536_000 if SITE_IS_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = False
@@ -258,19 +264,20 @@ SESSION_COOKIE_SECURE = SITE_IS_HTTPS
 CSRF_COOKIE_SECURE = SITE_IS_HTTPS
 CSRF_TRUSTED_ORIGINS = [SITE_URL] if SITE_IS_HTTPS else []
 X_FRAME_OPTIONS = "DENY"
+# django-csp's. In the admin's frame alone config/middleware.py lets pages evaluate text, as unfold's Alpine does with
+# its attributes. Its build without that (@alpinejs/csp) takes no expressions, of which unfold's templates are full.
 CONTENT_SECURITY_POLICY = {
-    "default-src": "'self'",
-    "script-src": "'self'",
-    "style-src": "'self' 'unsafe-inline'",
-    "img-src": "'self' data:",
-    "object-src": "'none'",
-    "base-uri": "'self'",
-    "form-action": "'self'",
-    "frame-ancestors": "'none'",
+    "DIRECTIVES": {
+        "default-src": [csp.SELF],
+        "script-src": [csp.SELF],
+        "style-src": [csp.SELF, csp.UNSAFE_INLINE],
+        "img-src": [csp.SELF, "data:"],
+        "object-src": [csp.NONE],
+        "base-uri": [csp.SELF],
+        "form-action": [csp.SELF],
+        "frame-ancestors": [csp.NONE],
+    }
 }
-# Of the pages in the admin's frame alone, which are shown to who is signed in: unfold's Alpine evaluates its
-# attributes. Its build without that (@alpinejs/csp) takes no expressions, of which unfold's templates are full.
-FRAME_SCRIPT_SOURCES = "'self' 'unsafe-eval'"
 # What our pages never ask a browser for.
 PERMISSIONS_POLICY = ", ".join(
     f"{feature}=()"
@@ -328,6 +335,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PAGINATION_CLASS": "sync.api.views.Pages",
     "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.UserRateThrottle"],
+    "NUM_PROXIES": TRUSTED_PROXIES,
     "DEFAULT_THROTTLE_RATES": {"user": API_THROTTLE, "sync-to-monday": SYNC_NOW_THROTTLE},
     "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
@@ -381,6 +389,9 @@ CSRF_FAILURE_VIEW = "config.middleware.form_expired"
 CELERY_BROKER_URL = environment.broker_url(DATABASE_URL)
 BROKER_IS_REDIS = CELERY_BROKER_URL.startswith(("redis://", "rediss://"))
 CELERY_TIMEZONE = TIME_ZONE
+# Over PostgreSQL kombu has no event loop, and the processes of a pool share one read lock: who kills the idle one that
+# holds it stops the worker for good. Threads have none; they keep no time limits, so that tasks have their own.
+CELERY_WORKER_POOL = "prefork" if BROKER_IS_REDIS else "threads"
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_RESULT_EXPIRES = None  # no results: nothing to clean up

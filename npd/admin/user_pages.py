@@ -186,7 +186,8 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, ValidIdsMixin, DjangoUserA
             effects = ["Whoever has the link sets the password. It works once, within seven days."]
             question = Question(f"Send {user} a link to set a password?", effects, "Send the link")
             return question_page(self, request, question, back)
-        self.note(request, user, "A link to set a password was made.")
+        log_action(request.user, user, "A link to set a password was made.")
+        self.tell(request, f"Made a link by which {full_name(user)} sets a password.")
         link = set_password_link(user)
         problem = mail_link(user, link)
         if not problem:
@@ -210,7 +211,7 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, ValidIdsMixin, DjangoUserA
         def run() -> Report:
             if not remove(user, by=cast("User", request.user)):
                 return Report(problems=[f"“{user}” has no second factor; their sessions have ended."])
-            self.note(request, user, "The second factor was removed.")
+            self.tell(request, f"Removed the second factor of {full_name(user)}.")
             return Report("The second factor is removed, and their sessions have ended.")
 
         def question() -> Question:
@@ -232,10 +233,6 @@ class UserAdmin(AdministratorsMixin, PlainWordsMixin, ValidIdsMixin, DjangoUserA
         return user
 
     # The history: Django's log of the admin, and a line of Activity.
-
-    def note(self, request: HttpRequest, user: User, sentence: str) -> None:
-        log_action(request.user, user, sentence)
-        self.tell(request, f"{full_name(user)}: {sentence}")
 
     def tell(self, request: HttpRequest, sentence: str) -> None:
         log_event(PEOPLE_KIND, sentence, by=cast("User", request.user).get_username())

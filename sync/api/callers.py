@@ -1,4 +1,4 @@
-"""Who asks, and how often; and who may send a file."""
+"""Who asks, and how often."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import re
 from math import ceil
 from typing import Any, cast
 
-from django.conf import settings
-from django.core import signing
-from django.http import HttpRequest, HttpResponse, parse_cookie
+from django.http import HttpRequest
 from knox.auth import TokenAuthentication
 from rest_framework import exceptions
 from rest_framework.request import Request
@@ -56,28 +54,3 @@ def monday_throttle_reason(request: HttpRequest) -> str:
     if throttle.allow_request(cast("Any", request), cast("Any", None)):
         return ""
     return f"You have asked Monday very often just now. Try again in {time_span(ceil(throttle.wait() or 60))}."
-
-
-# How large a body may be: the server asks before it reads one, when nobody can look up a session.
-
-
-FILE_COOKIE = "npd_file"
-"""Signed, and given with the form that takes a file: what any cookie may say counts for nothing."""
-
-
-def let_send_file(answer: HttpResponse) -> HttpResponse:
-    """Return this answer; who gets it may send a file."""
-    answer.set_cookie(
-        FILE_COOKIE, signing.dumps("", salt=FILE_COOKIE), max_age=settings.SESSION_COOKIE_AGE, path="/admin/",
-        secure=settings.SESSION_COOKIE_SECURE, httponly=True, samesite="Lax",
-    )  # fmt: skip
-    return answer
-
-
-def may_send_file(cookies: str) -> bool:
-    """Whether a request's header Cookie says that it comes from such a form."""
-    try:
-        signing.loads(parse_cookie(cookies).get(FILE_COOKIE, ""), salt=FILE_COOKIE, max_age=settings.SESSION_COOKIE_AGE)
-    except signing.BadSignature:
-        return False
-    return True

@@ -178,7 +178,7 @@ class PoolWatch:
     idle_since: float = 0.0
 
     def is_stuck(self, taken: int, running: int, waiting: int, now: float) -> bool:
-        """Whether it took none of the waiting tasks for two minutes, none is running, and a board's due jobs don't move.
+        """Whether it took no waiting task for two minutes, none is running, and a board's due jobs don't move.
 
         `taken` is how many tasks the pool has begun so far, `running` how many of these haven't ended, and `waiting`
         how many the worker has received for it. With none waiting, as when beat is down, the pool is merely idle.

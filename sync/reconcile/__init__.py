@@ -29,8 +29,7 @@ from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer, claimed, look_for_created
 from sync.reconcile.identity import ANSWERED, carry_out_answers
 from sync.reconcile.lookups import load_board
-from sync.reconcile.lost_updates import LostUpdates
-from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, Unread, ending
+from sync.reconcile.pass_plan import LostUpdates, Outcome, PassFacts, Plan, Unread, ending
 from sync.reconcile.settle import PassRun, settle_answers, settle_creates, settle_items, settle_pass, store_columns
 from sync.reconcile.settlement import PassId
 from sync.reconcile.unconfirmed_writes import Fate, after_own_fault, after_resending, decide_unconfirmed

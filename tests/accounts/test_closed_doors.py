@@ -18,10 +18,8 @@ OPEN_TO_STRANGERS = {
 }  # fmt: skip
 """Signing in, the probes, and pages that say nothing of this installation."""
 
-WITHOUT_TOKEN_OF_A_FORM = {
-    "/webhooks/monday/", "/webhooks/monday/x/", "/cron/sync-queue", "/healthz", "/readyz", "/metrics",
-}  # fmt: skip
-"""What no browser calls: each asks for a secret of its own, or takes no POST."""
+WITHOUT_TOKEN_OF_A_FORM = {"/webhooks/monday/", "/webhooks/monday/x/", "/cron/sync-queue"}
+"""What no browser calls: each asks for a secret of its own."""
 
 
 def routes(patterns: Sequence[Any] | None = None, before: str = "") -> Iterator[str]:

@@ -176,7 +176,7 @@ def test_a_second_factor_is_removed_after_a_question_with_its_passkeys_and_codes
     assert Authenticator.objects.count() == 3
     browser.post(address, {"confirmed": "yes"})
     assert not Authenticator.objects.exists()
-    assert LogEntry.objects.filter(object_id=clerk.pk, change_message="The second factor was removed.").exists()
+    assert LogEntry.objects.filter(object_id=clerk.pk, change_message="Second factor removed.").exists()
     assert Decision.objects.get(kind="people").actor == "dora"
 
 

@@ -1,6 +1,6 @@
 """Who may do what: each act, by everybody for whom there is a group, through its door; and its line in the audit log.
 
-The table here is that of docs/howto/who-may-do-what.md, which a test below holds it against.
+The table here is that of docs/howto/people.md, which a test below holds it against.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from tests.files.conftest import confirm, preview
 from tests.support.people import OWN_GROUPS, own_group
 
 pytestmark = pytest.mark.django_db
-PAGE = Path(__file__).resolve().parents[2] / "docs/howto/who-may-do-what.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs/howto/people.md"
 PEOPLE = ("view", "resolve conflicts", "operate", "change records")
 """Resolve, two groups of an administrator's own, and somebody of the first who may change records besides."""
 World = dict[str, Any]
@@ -397,6 +397,6 @@ def test_a_question_is_asked_of_those_alone_who_may_do_what_it_asks(world: World
 
 
 def test_the_documentation_says_the_same() -> None:
-    table = PAGE.read_text().partition("## What each group may do")[2].partition("\n## ")[0]
+    table = PAGE.read_text().partition("### What each group may do")[2].partition("\n### ")[0]
     rows = re.findall(r"^\| ([a-z ]+) \| ([A-Z][^|]+) \|$", table, re.MULTILINE)
     assert {words: who for who, acts in rows for words in acts.split(" · ")} == {act.words: act.who for act in ACTS}

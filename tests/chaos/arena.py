@@ -34,7 +34,7 @@ SETTLE_SECONDS = 15
 MORNING = NIGHT_END_HOUR + 1
 CHAOS = {"DJANGO_SETTINGS_MODULE": "tests.chaos.chaos_settings", "MONDAY_TIMEOUT_SECONDS": "5"}
 """What is different for web, worker, beat and hand."""
-LEFT_OUT_TASKS = ("sync.sweep", "config.embedded.tasks.delete_delivered_messages")
+LEFT_OUT_TASKS = ("sync.sweep", "config.delete_delivered_messages")
 
 
 @functools.cache

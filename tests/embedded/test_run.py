@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,9 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from config.embedded import processes, stop, supervisor
-from config.embedded.processes import StartError
-from config.embedded.supervisor import keep_private, run_lock
+from config.embedded import demo
+from config.embedded.demo import check_ports, is_free, make_private, port_of, run_lock, variables_of
+from config.embedded.postgres import StartError
 from config.environment import secrets_of
 from npd.models import Contact
 from tests.embedded.conftest import folder_of_ones_own
@@ -24,7 +25,7 @@ from tests.support.servers import NOT_FOR_TESTS, ROOT, free_port, ran
 from tests.support.site import child_environment
 from tests.support.waiting import wait_for
 
-LEFT_OUT = shutil.ignore_patterns(".*", "var", "tests", "docs", "bench")
+LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".*_cache", "var", "tests", "docs", "bench")
 pytestmark = pytest.mark.processes
 
 
@@ -33,8 +34,11 @@ def _bare() -> dict[str, str]:
     return {n: value for n, value in os.environ.items() if not n.startswith((*NOT_FOR_TESTS, "SECRET"))}
 
 
+COMMAND = [sys.executable, "-m", "config.embedded.demo"]
+
+
 class Run:
-    """`python -m config.embedded` in a folder of its own."""
+    """`make run` in a folder of its own, with this Python's packages."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.log = folder, folder.parent / "run.log"
@@ -43,8 +47,14 @@ class Run:
 
     def start(self, **variables: str) -> None:
         """Start, and wait for the last line of the greeting."""
-        self.begin([sys.executable, "-m", "config.embedded"], **variables)
+        self.begin([*COMMAND, "run"], **variables)
         wait_for("the run is ready", self._ready, 600)
+
+    def link_packages(self) -> None:
+        """Who links to another folder's .venv has made it."""
+        link = self.folder / ".venv"
+        if not link.is_symlink():
+            link.symlink_to(Path(sys.prefix))
 
     def begin(self, command: list[str], **variables: str) -> None:
         env = _bare() | {"PORT": str(self.web), "SANDBOX_PORT": str(self.sandbox)} | variables
@@ -52,9 +62,9 @@ class Run:
             self.process = subprocess.Popen(command, cwd=self.folder, env=env, stdout=out, stderr=out)
 
     def begin_by_make(self, *before: str) -> psutil.Process:
-        """`make run` without its packages, as far as the database's start; make's process."""
-        launch = f"BOOTSTRAP=sh -c 'shift; exec {sys.executable} \"$$@\"' sh"
-        self.begin([*before, "make", "-s", "run", launch])
+        """`make run` as far as the database's start; make's process."""
+        self.link_packages()
+        self.begin([*before, "make", "-s", "run"])
         wait_for("the database runs", (self.folder / "var" / "run.json").exists, 600)
         assert self.process
         return psutil.Process(self.process.pid)
@@ -83,13 +93,10 @@ class Run:
         shown = " ".join(word for process in self.children() for word in process.cmdline())
         return [name for name, value in vars(secrets_of(self.folder / "var")).items() if value in shown]
 
-    def web_pid(self) -> int:
-        """The web process's id; 0 while there is none."""
-        assert self.process
-        for found in psutil.Process(self.process.pid).children():
-            with contextlib.suppress(psutil.Error):
-                if "config.web" in found.cmdline():
-                    return found.pid
+    def pid_of(self, words: str) -> int:
+        """The process with these words in its command, the first of its family; 0 where there is none yet."""
+        with contextlib.suppress(psutil.Error):
+            return next((one.pid for one in self.children() if words in " ".join(one.cmdline())), 0)
         return 0
 
     def end(self, number: int) -> list[psutil.Process]:
@@ -111,16 +118,6 @@ class Run:
     def _in_second_terminal(self, *arguments: str, **variables: str) -> str:
         command, env = [sys.executable, "manage.py", *arguments], _bare() | variables
         return ran(*command, cwd=self.folder, env=env, check=True).stdout
-
-    def typed(self, line: str) -> str:
-        """What a line of the greeting answers in a second terminal."""
-        return ran("sh", "-c", line, cwd=self.folder, env={"PATH": os.environ["PATH"]}, check=True).stdout
-
-
-def line_with(word: str, said: str) -> str:
-    """The command in the one line that holds this word."""
-    (line,) = [line for line in said.splitlines() if word in line]
-    return line[line.index("curl") :]
 
 
 @contextlib.contextmanager
@@ -153,14 +150,14 @@ def begun(tree: Path) -> Iterator[Run]:
         yield found
 
 
-def test_a_run_starts_alone_keeps_its_processes_up_ends_clean_and_keeps_its_data(run: Run) -> None:
+def test_a_run_starts_alone_ends_clean_and_keeps_its_data(run: Run) -> None:
     run.start()
     said = run.said()
     assert f"http://127.0.0.1:{run.web}/admin/" in said
+    assert f"http://127.0.0.1:{run.web}/api/v1/docs/" in said
     assert f"http://127.0.0.1:{run.sandbox}/" in said
     assert re.search(r"user: admin +password: \S{12,}", said)
     assert "Try:" in said
-    assert "npd_sync_jobs" in run.typed(line_with("/metrics", said))
 
     add = "from npd.models import Contact as C; print(C.objects.count()); C.objects.create(name='Kept Over A Restart')"
     contacts = int(run.manage(add))
@@ -169,34 +166,39 @@ def test_a_run_starts_alone_keeps_its_processes_up_ends_clean_and_keeps_its_data
 
     assert run.open_files() == []
     assert run.secrets_shown() == []
-    web = run.web_pid()
-    os.kill(web, signal.SIGKILL)
-    wait_for("web is up again", lambda: run.web_pid() not in (0, web))
-    wait_for("its end was told", lambda: "web ended (exit code -9)" in run.said())
 
-    again = ran(sys.executable, "-m", "config.embedded", cwd=run.folder)
+    again = ran(*COMMAND, "run", cwd=run.folder)
     assert run.process
     assert again.returncode == 1
-    assert f"`make run` is already running in this folder (process {run.process.pid}, " in again.stdout
+    assert f"`make run` is already running in this folder (process {run.process.pid})" in again.stdout
 
     assert run.end(signal.SIGINT) == []
     assert run.process.returncode == 0
     assert "All ended" in run.said().splitlines()[-1]
     assert not (run.folder / "var" / "run.json").exists()
-
-    assert supervisor.SAMPLE_DATA not in said
+    assert demo.SAMPLE_DATA not in said
 
     own = {"MONDAY_API_KEY": "of-mine", "MONDAY_API_URL": "http://127.0.0.1:9/v2", "ALLOWED_HOSTS": "a.example"}
     run.start(**own)
-    assert supervisor.SAMPLE_DATA in run.said()
+    assert demo.SAMPLE_DATA in run.said()
     kept = "from npd.models import Contact; print(Contact.objects.filter(name='Kept Over A Restart').count())"
-    told = "from django.conf import settings as s; print(s.MONDAY_API_KEY, s.MONDAY_API_URL, *s.ALLOWED_HOSTS)"
+    told = "from django.conf import settings as s; print(s.MONDAY_API_KEY, s.MONDAY_API_URL, s.ALLOWED_HOSTS[0])"
     assert run.manage(f"{kept}; {told}").split() == ["1", *own.values()]
 
     family = run.children()
     run.end(signal.SIGKILL)
     if sys.platform == "linux":
         wait_for("every process has ended", lambda: not [one for one in family if one.is_running()], 60)
+
+    # In the same folder, for a first start takes long.
+    for words, name in (("-A config worker", "worker"), ("-m honcho", "honcho"), ("/postgres -D", "PostgreSQL")):
+        run.start(**own)
+        pid = wait_for(f"{name} runs", lambda words=words: run.pid_of(words))
+        family = run.children()
+        os.kill(pid, signal.SIGKILL)
+        assert run.process.wait(60) == 1
+        assert re.search(rf"^{name} ended.* Its log: {run.folder}/var/\w+\.log$", run.said().splitlines()[-1])
+        assert not [one for one in family if one.is_running()]
 
 
 @pytest.mark.parametrize(
@@ -221,30 +223,11 @@ def test_a_signal_to_make_alone_ends_the_whole_run(begun: Run, number: int, befo
     assert "All ended" in run.said()
 
 
-def test_a_signal_that_comes_while_a_child_is_forked_is_heard() -> None:
-    code = """
-import os, signal, subprocess, time
-from config.embedded import supervisor
-supervisor.install_signal_handlers()
-signals = iter([signal.SIGTERM])
-os.register_at_fork(after_in_parent=lambda: [signal.raise_signal(number) for number in signals])
-try:
-    subprocess.run(["true"], preexec_fn=lambda: None)
-    time.sleep(60)
-except KeyboardInterrupt:
-    supervisor.ignore_signals()
-    print("heard")
-"""
-    ended = ran(sys.executable, "-c", code, timeout=50, check=True)
-    assert ended.stdout == "heard\n"
-    assert "Exception ignored" in ended.stderr  # the first was dropped
-
-
 def test_make_stop_ends_the_run_of_this_folder_and_says_when_there_is_none(begun: Run) -> None:
     run = begun
     run.begin_by_make()
     family = run.children()
-    assert stop.main(run.folder / "var" / "run.lock") == 0
+    assert demo.stop(run.folder / "var") == 0
     assert not [one for one in family if one.is_running() and one.name() == "postgres"]
     assert not (run.folder / "var" / "run.json").exists()
     assert run.process
@@ -255,88 +238,88 @@ def test_stop_leaves_a_process_alone_that_does_not_hold_this_folder(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "run.lock"
-    assert stop.main(path) == 0
+    assert demo.stop(tmp_path) == 0
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as other:
-        path.write_text(f"process {other.pid}, http://127.0.0.1:8000")
-        assert stop.main(path) == 0
+        path.write_text(str(other.pid))
+        assert demo.stop(tmp_path) == 0
         assert other.poll() is None
         other.kill()
     assert capsys.readouterr().out.splitlines() == ["Nothing runs in this folder."] * 2
 
 
 def test_stop_does_not_end_a_reset_that_asks_its_question(tmp_path: Path) -> None:
-    with run_lock(tmp_path):
-        assert stop.main(tmp_path / "run.lock") == 1
+    with run_lock(tmp_path), pytest.raises(StartError, match="make reset"):
+        demo.stop(tmp_path)
 
 
 def test_a_key_of_ones_own_means_monday_itself_without_sample_data(tmp_path: Path) -> None:
-    chosen = supervisor.plan_run({"MONDAY_API_KEY": "of-mine", "SITE_URL": "https://npd.example"}, secrets_of(tmp_path))
-    assert chosen.sandbox_port is None
-    assert {"DEMO", "MONDAY_API_URL"}.isdisjoint(chosen.variables)
-    assert chosen.variables["MONDAY_API_KEY"] == "of-mine"
-    assert chosen.variables["SITE_URL"] == "https://npd.example"
+    variables = variables_of({"MONDAY_API_KEY": "of-mine", "SITE_URL": "https://npd.example"}, secrets_of(tmp_path))
+    assert {"DEMO", "MONDAY_API_URL"}.isdisjoint(variables)
+    assert variables["MONDAY_API_KEY"] == "of-mine"
+    assert variables["SITE_URL"] == "https://npd.example"
 
 
 def test_without_a_key_monday_is_played_by_the_sandbox(tmp_path: Path) -> None:
     secrets = secrets_of(tmp_path)
-    chosen = supervisor.plan_run({"PORT": "9000", "SANDBOX_PORT": "9001", "SITE_URL": "https://npd.example"}, secrets)
-    told = chosen.variables
-    assert (told["SITE_URL"], told["MONDAY_API_URL"]) == ("http://127.0.0.1:9000", "http://127.0.0.1:9001/v2")
-    assert told["MONDAY_API_KEY"] == secrets.monday_api_key
-    assert float(told["NEW_ITEM_WAIT_SECONDS"]) > 86_400  # the item that is there to be tried waits
-    assert "DEBUG" not in told, "an address that leads nowhere is answered by our page"
+    variables = variables_of({"PORT": "9000", "SANDBOX_PORT": "9001", "SITE_URL": "https://npd.example"}, secrets)
+    assert (variables["SITE_URL"], variables["MONDAY_API_URL"]) == ("http://127.0.0.1:9000", "http://127.0.0.1:9001/v2")
+    assert variables["MONDAY_API_KEY"] == secrets.monday_api_key
+    assert variables["WEB_CONCURRENCY"] == "1"
+    assert float(variables["NEW_ITEM_WAIT_SECONDS"]) > 86_400  # the item that is there to be tried waits
+    assert "DEBUG" not in variables, "an address that leads nowhere is answered by our page"
 
 
 def test_a_second_terminal_is_told_every_variable_that_was_set_for_the_run(tmp_path: Path) -> None:
-    example = re.findall(r"^#([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
-    named = sorted(set(example) - {"POSTGRES_PASSWORD", "PORT", "SANDBOX_PORT"})
-    assert len(named) > 20
-    wanted = {name: f"value of {name}" for name in named}
-    told = supervisor.plan_run(wanted, secrets_of(tmp_path)).variables
-    assert {name: told.get(name) for name in named} == wanted
+    wanted = {"MONDAY_API_KEY": "of-mine", "EMAIL_FROM": "npd@example.org", "MONDAY_PROJECTS_BOARD_ID": "7"}
+    variables = variables_of(wanted | {"HOME": "/root"}, secrets_of(tmp_path))
+    assert wanted.items() <= variables.items()
+    assert "HOME" not in variables
 
 
-def test_the_sandboxs_command_line_shows_no_secret(tmp_path: Path) -> None:
-    secrets = secrets_of(tmp_path)
-    command = " ".join(supervisor.sandbox_command(supervisor.plan_run({}, secrets), tmp_path))
-    assert not [value for value in vars(secrets).values() if value in command]
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield int(server.getsockname()[1])
+
+
+def test_a_taken_port_names_the_line_to_type(taken: int) -> None:
+    with pytest.raises(StartError, match=f"Port {taken} is taken") as refusal:
+        check_ports(taken)
+    line = re.search(r"Type: make run PORT=(\d+) SANDBOX_PORT=(\d+)$", str(refusal.value))
+    assert line
+    assert all(is_free(int(port)) for port in line.groups())
+
+
+def test_one_port_for_both_is_refused() -> None:
+    port = free_port()
+    with pytest.raises(StartError, match=rf"PORT and SANDBOX_PORT are both {port}\.\nType: make run PORT="):
+        check_ports(port, port)
+
+
+@pytest.mark.parametrize("text", ["eight", "0", "65536", "-1", "80.5"])
+def test_what_is_not_a_port_is_said(text: str) -> None:
+    with pytest.raises(StartError, match=rf"PORT={re.escape(text)} is not a port.*make run PORT=8000"):
+        port_of({"PORT": text}, "PORT", 8000)
 
 
 def test_a_database_with_the_demos_contacts_holds_sample_data(transactional_db: None) -> None:
     url = child_environment()["DATABASE_URL"]
-    assert not supervisor.holds_sample_data(url)
+    assert not demo.holds_sample_data(url)
     Contact.objects.create(name="Ada", email="ada.1@mail.example.com")
-    assert supervisor.holds_sample_data(url)
+    assert demo.holds_sample_data(url)
 
 
-def test_var_is_for_its_owner_only_and_what_was_open_is_closed(tmp_path: Path) -> None:
+def test_var_is_for_its_owner_only(tmp_path: Path) -> None:
     var, before = tmp_path / "var", os.umask(0o022)
     try:
-        var.mkdir()
-        (var / "web.log").touch(0o644)
-        keep_private(var)
-        (var / "new.log").touch()
-        modes = [(var / name).stat().st_mode & 0o077 for name in ("web.log", "new.log")]
-        assert modes == [0, 0]
-        made = tmp_path / "made"
-        keep_private(made)
-        assert made.stat().st_mode & 0o066 == 0  # root lets others pass through: PostgreSQL isn't root
+        make_private(var)
+        (var / "run.log").touch()
+        assert var.stat().st_mode & 0o066 == 0  # root lets others pass through: PostgreSQL isn't root
+        assert (var / "run.log").stat().st_mode & 0o077 == 0
     finally:
         os.umask(before)
-
-
-def test_data_that_began_with_other_tables_is_left_alone_with_what_to_do(tmp_path: Path) -> None:
-    var = tmp_path / "var"
-    (var / "pg").mkdir(parents=True)
-    with pytest.raises(StartError, match="make reset"):
-        supervisor.check_data(ROOT, var)
-    (var / "pg").rmdir()
-    supervisor.check_data(ROOT, var)
-    (var / "pg").mkdir()
-    supervisor.check_data(ROOT, var)
-    (var / "initial_migrations").write_text("of an older version")
-    with pytest.raises(StartError, match="make reset"):
-        supervisor.check_data(ROOT, var)
 
 
 def test_secrets_are_made_once_and_read_by_their_owner_only(tmp_path: Path) -> None:
@@ -345,15 +328,3 @@ def test_secrets_are_made_once_and_read_by_their_owner_only(tmp_path: Path) -> N
     assert (tmp_path / "var" / "secrets.json").stat().st_mode & 0o077 == 0
     values = list(json.loads((tmp_path / "var" / "secrets.json").read_text()).values())
     assert len(set(values)) == len(values)
-
-
-def test_what_a_killed_run_left_is_ended_but_a_number_given_again_is_not(tmp_path: Path) -> None:
-    sleeper = [sys.executable, "-c", "import time; time.sleep(600)"]
-    with subprocess.Popen(sleeper, start_new_session=True) as left, subprocess.Popen(sleeper) as other:
-        processes.write_pids(tmp_path, [left.pid])
-        with (tmp_path / "run.pids").open("a") as file:
-            file.write(f"{other.pid} 1.0\n")
-        assert processes.end_leftovers(tmp_path) == [left.pid]
-        assert other.poll() is None
-        other.kill()
-    assert not (tmp_path / "run.pids").exists()
