@@ -56,13 +56,6 @@ def remove(user: User, *, by: User) -> bool:
         removed |= bool(SocialAccount.objects.filter(user=user).delete()[0])
         if removed:
             log_kind_action(by, User, "Second factor removed.", name=user.get_username(), key=user.pk)
-        end_sessions(user.pk)
+        for session in UserSession.objects.filter(user=user):
+            session.end()
     return removed
-
-
-def end_sessions(user_id: Any) -> int:
-    """End all of a person's sessions; return how many."""
-    sessions = UserSession.objects.filter(user_id=user_id)
-    for session in sessions:
-        session.end()
-    return len(sessions)

@@ -20,7 +20,7 @@ CODE, APP, CODES = f"{MFA}authenticate/", f"{MFA}totp/activate/", f"{MFA}recover
 RECORDS = "account_authentication_methods"
 
 
-def sign_in(password: str = "right", name: str = "ada", **headers: str) -> tuple[Client, Any]:
+def sign_in(password: str = "right", name: str = "ada", **headers: Any) -> tuple[Client, Any]:
     """Type a name and a password; return the browser and the answer."""
     client = Client(**headers)
     return client, client.post(LOGIN, {"login": name, "password": password})

@@ -9,6 +9,7 @@ from allauth.account.adapter import get_adapter
 from allauth.account.models import EmailAddress
 from allauth.socialaccount.adapter import get_adapter as get_provider_adapter
 from django.contrib.auth.models import User
+from django.core.cache import cache
 from django.core.management import call_command
 from django.db import IntegrityError, transaction
 from django.test import Client
@@ -68,6 +69,13 @@ def test_an_address_that_fails_ten_times_waits_a_minute_and_nobody_else_does(ada
         sign_in("wrong", name=f"name{number}", REMOTE_ADDR="192.0.2.1")
     assert not is_in(sign_in(REMOTE_ADDR="192.0.2.1")[0])
     assert is_in(sign_in(REMOTE_ADDR="192.0.2.2")[0])
+
+
+def test_an_address_waits_however_much_else_is_in_the_cache(ada: User) -> None:
+    for number in range(10):
+        sign_in("wrong", name=f"name{number}")
+    cache.set_many({f"other{number}": "x" for number in range(400)})  # Django's own limit is 300
+    assert not is_in(sign_in()[0])
 
 
 @pytest.mark.parametrize(("proxies", "gets_in"), [(0, False), (1, True)])

@@ -47,9 +47,9 @@ def test_a_colleague_sets_a_password_by_a_link_and_resolves_a_conflict(
     assert link
     page.goto(link[0])
     assert not barriers(page)
-    page.get_by_label("Password", exact=True).fill("a-long-one-7-times")
-    page.get_by_label("Repeat the password").fill("a-long-one-7-times")
-    page.get_by_label("Repeat the password").press("Enter")
+    page.get_by_label("New password", exact=True).fill("a-long-one-7-times")
+    page.get_by_label("New password confirmation").fill("a-long-one-7-times")
+    page.get_by_label("New password confirmation").press("Enter")
     page.get_by_text("Your password is set").wait_for()
     page.get_by_label("Username").fill("rosa")
     page.get_by_label("Password", exact=True).fill("a-long-one-7-times")
