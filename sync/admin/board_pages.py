@@ -32,6 +32,7 @@ from sync.admin.setup_pages import SetupWizardMixin, error_sentence, step_url
 from sync.api.callers import monday_throttle_reason
 from sync.boards import board_columns
 from sync.boards.board_columns import column_type
+from sync.boards.held_creates import set_creates_held
 from sync.boards.mapping import check_board, check_rule, column_choices, remap, set_field_direction, set_field_rule
 from sync.boards.sync_filter import SyncFilter
 from sync.choices import SyncDirection
@@ -288,6 +289,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
         view, stem = self.admin_site.admin_view, "sync_boardlink"
         return [
             path("<int:pk>/note/", view(require_POST(self.accept_title)), name=f"{stem}_note"),
+            path("<int:pk>/create-all/", view(require_POST(self.create_all)), name=f"{stem}_create_all"),
             path("<int:pk>/check/", view(require_POST(self.check_columns)), name=f"{stem}_check"),
             *super().get_urls(),
         ]
@@ -300,6 +302,17 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
             found = board_columns.accept_title(link, request.POST.get("column", ""), request.POST.get("title", ""))
             log_action(request.user, link, f"Took note: “{found.before}” on “{found.board}” is now “{found.now}”.")
             return f"Noted: the column is known as “{found.now}” from now on."
+
+        return run_action(self, request, run, back_url=_board_url(link))
+
+    def create_all(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Create new items and records although nobody on the board can be recognised."""
+        link = self._changed_link(request, pk)
+
+        def run() -> str:
+            set_creates_held(link, "")
+            log_action(request.user, link, "Had new items and records created although nobody could be recognised.")
+            return "New items and records are created now."
 
         return run_action(self, request, run, back_url=_board_url(link))
 
@@ -355,6 +368,7 @@ class BoardLinkAdmin(SetupWizardMixin, PageAdmin):
                 "board_on_monday": self._board_link(link, "Open on Monday"),
                 "pause_url": self._pause_url(request, link),
                 "npd_id_problem": humanize.without_request_id(link.npd_id_problem),
+                "creates_held": link.creates_held,
                 "renamed": board_columns.renamed_columns(link),
                 "may_map": may_change_mapping(request.user),
                 "check_label": CHECK_LABEL,

@@ -122,6 +122,18 @@ class Migration(migrations.Migration):
                     models.TextField(blank=True, db_default="", verbose_name="what is wrong with the NPD ID column"),
                 ),
                 (
+                    "creates_held",
+                    models.TextField(blank=True, db_default="", verbose_name="why nothing new is created for now"),
+                ),
+                (
+                    "setup",
+                    models.JSONField(
+                        blank=True,
+                        null=True,
+                        verbose_name="the set-up that was started last: its choices, and how far it is",
+                    ),
+                ),
+                (
                     "shape",
                     models.JSONField(
                         blank=True,
