@@ -173,8 +173,8 @@ TITLES: Mapping[str, tuple[str, ...]] = {
     "address_country": ("country/region", "Land", "Pays"),
     "inventory_url": ("inventory url", "url", "website", "web site", "Webseite", "Site web"),
 }  # fmt: skip
-"""Titles that boards and files of other programs give these fields, in English, German, French, Spanish, Dutch, Italian, Portuguese and Japanese; one that could mean
-two fields of a type is listed once.
+"""Titles that boards and files of other programs give these fields, in English, German, French, Spanish, Dutch,
+Italian, Portuguese and Japanese; one that could mean two fields of a type is listed once.
 """
 
 # Not on a board that set-up creates: a board that has such a column gets it synced.

@@ -37,7 +37,7 @@ from sync.kernel.outgoing_calls import own_address
 from sync.limits import breaker, connector, credentials, monday_account, quota, urgent_calls
 from sync.models import BoardLink, MondayAccount, QueuePause
 from sync.models.jobs import QueueAction, is_allowed
-from sync.operations.setup.draft import may_set_up
+from sync.operations.setup.selection import may_set_up
 from sync.reconcile.lookups import phone_region
 from sync.records import authors
 from sync.records.availability import Overview, Stop, is_slowed, overview, stops_of

@@ -223,7 +223,9 @@ def _second_columns(before: Board, setup: BoardSetup) -> list[str]:
     """Say of each column that was made beside others of its type that it is a second one."""
     known = {column.id for column in before.columns}
     used = {column.id for column in setup.columns.values()}
-    made = [column for key, column in setup.columns.items() if column.id not in known and key != board_columns.NPD_ID_KEY]
+    made = [
+        column for key, column in setup.columns.items() if column.id not in known and key != board_columns.NPD_ID_KEY
+    ]
     return list(filter(None, (second_column_text(column, before.columns, used) for column in made)))
 
 

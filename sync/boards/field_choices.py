@@ -308,9 +308,7 @@ def diff_choices(
     return changes
 
 
-def _choice_texts(
-    mappable: MappableField, choice: FieldChoice, columns: Mapping[str, BoardColumn]
-) -> dict[str, str]:
+def _choice_texts(mappable: MappableField, choice: FieldChoice, columns: Mapping[str, BoardColumn]) -> dict[str, str]:
     """Return column, direction and rule as a person reads them; nothing of a field that isn't synced."""
     if not choice.is_synced:
         return {}

@@ -1,4 +1,4 @@
-"""Why nothing new is created on a board for now: nobody on it could be recognised, so everybody could be there twice."""
+"""Why nothing new is created on a board for now: nobody on it could be recognized, and might be made twice."""
 
 from __future__ import annotations
 

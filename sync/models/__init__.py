@@ -12,7 +12,7 @@ from sync.models.board_link import (
     StoredSecret,
 )
 from sync.models.followers import Incident, Notification, NotificationReceiver
-from sync.models.jobs import QueuePause, SetupDraft, SetupState, SyncQueue
+from sync.models.jobs import QueuePause, SyncQueue
 from sync.models.state import (
     ApprovalRequest,
     AwaitedRelation,
@@ -35,7 +35,7 @@ __all__ = [
     "BoardLease", "BoardLink", "CacheEntry", "Decision", "FieldMapping", "IgnoredItem",
     "Incident", "Intent", "IntentState",
     "LongTextField", "MondayAccount", "Notification", "NotificationReceiver",
-    "QueuePause", "RequestCount", "SetupDraft", "SetupState", "StoredSecret", "SyncMetadata",
+    "QueuePause", "RequestCount", "StoredSecret", "SyncMetadata",
     "SyncQueue", "SyncState", "SyncedModel", "Tombstone", "UnmatchedItem", "Verification", "WebhookEvent",
     "WriteLoop", "track_history",
 ]  # fmt: skip

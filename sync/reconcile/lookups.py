@@ -49,9 +49,7 @@ def load_board(link: BoardLink, mappings: Sequence[FieldMapping] | None = None) 
     """Read the link's mappings and filter, where they aren't given, and what their converters need to know."""
     if mappings is None:
         # A worker has the link for minutes: filter and hold are those of now, read in the same query.
-        mappings = list(
-            link.mappings.annotate(filter_now=F("link__sync_filter"), held_now=F("link__creates_held"))
-        )
+        mappings = list(link.mappings.annotate(filter_now=F("link__sync_filter"), held_now=F("link__creates_held")))
         if mappings:
             link.sync_filter = getattr(mappings[0], "filter_now")  # noqa: B009 - untyped
             link.creates_held = getattr(mappings[0], "held_now")  # noqa: B009

@@ -12,8 +12,8 @@ from npd.models import Contact
 from sync import registry
 from sync.boards.field_choices import NEW_COLUMN, mappable_fields, suggest_columns
 from sync.boards.mapping import check_board
-from sync.connectors.base.board import BoardColumn
 from sync.choices import Cause
+from sync.connectors.base.board import BoardColumn
 from sync.kernel.messages import UnmatchedReason
 from sync.models import BoardLink, FieldMapping, UnmatchedItem
 from sync.operations.detect import enqueue_items
@@ -43,7 +43,8 @@ LANGUAGES: dict[str, Columns] = {
         ("notes_", "Opmerkingen", "long_text"),
     ],
     "Japanese": [
-        ("yakushoku", "役職", "text"), ("mail", "メール", "email"), ("tel", "電話", "phone"), ("memo", "メモ", "long_text"),
+        ("yakushoku", "役職", "text"), ("mail", "メール", "email"), ("tel", "電話", "phone"),
+        ("memo", "メモ", "long_text"),
     ],
     "one of no language that is known": [
         ("a", "Stanowisko", "text"), ("b", "Poczta", "email"), ("c", "Komórka", "phone"), ("d", "Uwagi", "long_text"),
@@ -148,7 +149,7 @@ def test_people_on_the_board_are_linked_and_not_made_again(world: World, setting
     assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
 
 
-def test_nothing_is_created_while_nobody_on_the_board_can_be_recognised(world: World, settings: Any) -> None:
+def test_nothing_is_created_while_nobody_on_the_board_can_be_recognized(world: World, settings: Any) -> None:
     board = held(world, settings, *TWO_MAILS)
     reason = BoardLink.objects.get(entity_type="contact").creates_held
     assert "5 items on the board have no NPD ID" in reason

@@ -114,8 +114,8 @@ def to_conflict(site: Site, page: Page) -> None:
 
 def to_wizard(site: Site, page: Page) -> None:
     to_mapping(site, page)
-    page.get_by_role("button", name="Edit mapping").click()
-    page.wait_for_url("**/map/contact/")
+    page.get_by_role("button", name="Set up…").click()
+    page.wait_for_url("**/fields/contact/")
 
 
 def to_import(site: Site, page: Page) -> None:

@@ -44,7 +44,7 @@ SCREENS = (
     Screen("import", "Import", "What is new, what changes, and what can't be imported, before anything is written."),
     Screen("mapping", "A board", "Which field goes into which column, in which direction, by which rule."),
     Screen(
-        "wizard", "Set-up", "Connect, boards, map, match, plan, run. Nothing is written before the plan is confirmed."
+        "wizard", "Set-up", "Token, boards, fields, plan. Nothing is written before the plan is started."
     ),
     Screen("board", "The sandbox's board", "The simulator plays Monday; NPD follows an edit within a second."),
 )
