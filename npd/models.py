@@ -144,7 +144,7 @@ TITLES: Mapping[str, tuple[str, ...]] = {
     ),
     "email": (
         "email address", "mail", "email 1", "E-Mail-Adresse", "Courriel", "Adresse e-mail", "Correo",
-        "Correo electrónico", "E-mailadres", "Indirizzo email", "Endereço de e-mail", "メール", "メールアドレス",
+        "Correo electrónico", "E-mailadres", "Indirizzo email", "メール", "メールアドレス",
     ),
     "organization": (
         "organisation", "company", "account", "employer", "Firma", "Unternehmen", "Arbeitgeber", "Société",

@@ -419,7 +419,7 @@ class SetupWizardMixin(ConnectionPagesMixin):
 
     def wizard_discard(self, request: HttpRequest) -> HttpResponse:
         request.session.pop(SESSION_KEY, None)
-        messages.success(request, "What you had chosen is forgotten. What is synced now stays as it is.")
+        messages.success(request, "What you had chosen is discarded. What is synced now stays as it is.")
         return _redirect_to("boards")
 
     def wizard_fields(self, request: HttpRequest, entity_type: str) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""The set-up in a real browser: an empty account by keyboard, and a board with foreign titles and 120 items on a phone."""
+"""The set-up in a real browser: an empty account by keyboard; a board with foreign titles and 120 items on a phone."""
 
 from __future__ import annotations
 
