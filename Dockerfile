@@ -4,13 +4,19 @@
 # and `docker buildx imagetools inspect python:3.11-slim` says the digest.
 ARG BASE=python:3.11-slim
 
-FROM ${BASE} AS packages
-WORKDIR /srv/npd
-COPY requirements.txt ./
 # Without pip in it, and from wheels only: nothing is compiled here, and nothing installs later into what runs.
-RUN python -m venv --without-pip /opt/venv \
-    && pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check \
-        --require-hashes --only-binary :all: -r requirements.txt
+FROM ${BASE} AS venv
+WORKDIR /srv/npd
+RUN python -m venv --without-pip /opt/venv
+ENV INSTALL="pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check --require-hashes --only-binary :all:"
+
+FROM venv AS packages
+COPY requirements.txt ./
+RUN $INSTALL -r requirements.txt
+
+FROM venv AS sandbox-packages
+COPY requirements/sandbox.txt ./
+RUN $INSTALL -r sandbox.txt
 
 FROM packages AS program
 COPY manage.py ./
@@ -24,7 +30,7 @@ COPY static static
 COPY docs/howto docs/howto
 COPY docs/reference docs/reference
 COPY docs/decisions docs/decisions
-COPY docs/connect-monday.md docs/guarantees.md docs/glossary.md docs/
+COPY docs/connect-monday.md docs/guarantees.md docs/
 # Settings want these three; they are used for nothing, and not kept in the image. The root can't be written later, so
 # the bytecode is made here too, and the signs of life (config/health.py) go to /tmp.
 RUN SECRET_KEY=of-the-build-alone-which-serves-nobody REDIS_URL=redis://build DATABASE_URL=postgresql://build/build \
@@ -37,12 +43,12 @@ FROM ${BASE} AS runtime
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp npd
 WORKDIR /srv/npd
-COPY --from=packages /opt/venv /opt/venv
 # By number: runAsNonRoot doesn't look up names.
 USER 10001:10001
 
 FROM runtime AS sandbox
 LABEL org.opencontainers.image.title="NPD Sync: Monday sandbox" org.opencontainers.image.version="0.4.0"
+COPY --from=sandbox-packages /opt/venv /opt/venv
 COPY sandbox sandbox
 USER root
 RUN python -m compileall -q --invalidation-mode unchecked-hash sandbox && install -d -o npd -g npd var
@@ -56,7 +62,8 @@ CMD ["python", "-m", "sandbox", "--host", "0.0.0.0", "--port", "8001", "--data",
 FROM runtime AS app
 LABEL org.opencontainers.image.title="NPD Sync" org.opencontainers.image.version="0.4.0"
 ENV PORT=8000
+COPY --from=packages /opt/venv /opt/venv
 COPY --from=program /srv/npd /srv/npd
 EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=5s --retries=3 --start-period=30s CMD ["python", "-I", "config/health.py"]
-CMD ["python", "-m", "config.web"]
+CMD ["gunicorn", "config.wsgi", "--bind", "0.0.0.0:8000", "--worker-class", "gthread", "--threads", "4", "--no-control-socket", "--forwarded-allow-ips", ""]

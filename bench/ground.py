@@ -20,7 +20,7 @@ from typing import Any
 import requests
 
 from config.embedded.postgres import EmbeddedPostgres
-from config.embedded.processes import Child
+from tests.support.child import Child
 
 NOWHERE = "http://127.0.0.1:9"  # as SITE_URL: no webhook arrives
 ROOT = Path(__file__).resolve().parent.parent

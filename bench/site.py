@@ -12,14 +12,12 @@ import redis
 import requests
 
 from bench.ground import ROOT, Ground, free_port, ground, wait_for
-from config.embedded.processes import Child, stop_all
-from config.embedded.supervisor import beat_command, web_command, worker_command
+from tests.support.child import Child, command_of, stop_all
 
 WEBHOOK_TOKEN = "bench-webhook-token"
 REDIS = os.environ.get("BENCH_REDIS_URL") or "redis://127.0.0.1:6379/14"
 """Its database is emptied first. Set BENCH_REDIS_URL to use another."""
 EMBEDDED = ""
-COMMANDS = {"web": web_command, "worker": worker_command, "beat": beat_command}
 
 
 @dataclass
@@ -44,7 +42,7 @@ class Site:
     def start(self, *names: str) -> None:
         """Start these of web, worker, beat; the web process is waited for."""
         for name in names:
-            child = Child(name, COMMANDS[name](), dict(os.environ), ROOT, self.place.folder / f"{name}.log")
+            child = Child(name, command_of(name), dict(os.environ), ROOT, self.place.folder / f"{name}.log")
             child.start()
             self.children[name] = child
             if name == "web":
@@ -63,7 +61,7 @@ class Site:
         user, _ = get_user_model().objects.get_or_create(username="bench", is_superuser=True, is_staff=True)
         session = requests.Session()
         session.trust_env = False
-        session.headers["Authorization"] = f"Token {ApiToken.objects.issue(user, 'bench')[1]}"
+        session.headers["Authorization"] = f"Token {ApiToken.objects.create(user)[1]}"
         return session
 
 

@@ -25,8 +25,7 @@ from bench.ground import ROOT, machine
 from bench.latency import percentile
 from bench.site import Site, site
 from bench.table import Row, publish
-from config.embedded.processes import Child
-from config.embedded.supervisor import worker_command
+from tests.support.child import Child, command_of
 
 GOAL_SECONDS = 3.5
 LOOK_SECONDS = 0.02
@@ -52,7 +51,7 @@ def hire(here: Site, name: str) -> None:
     """Start a worker, and wait until it takes messages."""
     # By its name in pg_stat_activity `holder` tells which worker has the board.
     env = {**os.environ, "PGAPPNAME": name}
-    child = Child(name, worker_command(), env, ROOT, here.place.folder / f"{name}.log")
+    child = Child(name, command_of("worker"), env, ROOT, here.place.folder / f"{name}.log")
     child.start()
     here.children[name] = child
     wait_until(f"{name} is ready", lambda: " ready." in "\n".join(child.last_lines(50)))

@@ -87,6 +87,7 @@ VARIABLES: dict[str, tuple[Any, Any]] = {
     "ENCRYPTION_KEY": (_parts, []),
     "DEBUG": (SWITCH, False),
     "ALLOWED_HOSTS": (_parts, []),
+    "TRUSTED_PROXIES": (AMOUNT, 0),
     "PORT": (PORT, 8000),
     "SANDBOX_PORT": (PORT, 8001),
     "CRON_SECRET": (str, ""),

@@ -20,7 +20,7 @@ from markdown_it.token import Token
 
 DOCS = settings.BASE_DIR / "docs"
 HOW_TOS = ("connect-monday.md", "howto/*.md")
-REFERENCES = ("guarantees.md", "glossary.md", "reference/*.md")
+REFERENCES = ("guarantees.md", "reference/*.md")
 # The decisions are only led to by other pages. In an image there are no pages but these.
 SERVED = (*HOW_TOS, *REFERENCES, "decisions/*.md")
 COMMENT = re.compile(r"<!--.*?-->\n?", re.DOTALL)

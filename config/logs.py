@@ -106,7 +106,10 @@ def logging_config(level: str, json_lines: bool, secrets: Collection[str]) -> di
                 "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
             }
         },
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "handlers": {
+            "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
+            "nowhere": {"class": "logging.NullHandler"},
+        },
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             "django": {"handlers": [], "level": "INFO", "propagate": True},
@@ -114,6 +117,8 @@ def logging_config(level: str, json_lines: bool, secrets: Collection[str]) -> di
             # It logs paths, which of a chat's webhook is a secret: of each call on DEBUG, and as a warning where it
             # can't read an answer's headers.
             "urllib3": {"handlers": [], "level": "ERROR", "propagate": True},
+            # It logs the addresses of chats, which are secrets; why a message failed we read of its result.
+            "apprise": {"handlers": ["nowhere"], "level": "WARNING", "propagate": False},
         },
     }
 

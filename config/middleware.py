@@ -5,41 +5,35 @@ Django would redirect the call to the other address, and a redirected POST loses
 """
 
 import sys
-import threading
-from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
 import structlog
-from allauth.usersessions.models import UserSession
+from csp.constants import UNSAFE_EVAL
+from csp.middleware import CSPMiddleware, PolicyParts
 from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import BadRequest
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.middleware.gzip import GZipMiddleware
 from django.shortcuts import redirect, render
 from django.urls import Resolver404, resolve, reverse
 from django.utils.cache import patch_vary_headers
 from django.utils.deprecation import MiddlewareMixin
-from django.utils.timezone import now
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.views import APIView
 from structlog.contextvars import get_contextvars
 
-from npd.accounts.limits import wait_response
-from npd.accounts.second_factor import PASSED_KEY, is_required
+from sync.admin.admin_base import own_address
 from sync.api.errors import CHANGED_AT_ONCE, error_response
 from sync.kernel.db import gave_way
-from sync.kernel.outgoing_calls import own_address
 
 log = structlog.get_logger(__name__)
 
 FOR_PROGRAMS = ("/api/", "/webhooks/", "/cron/")
-STANDING_ALONE = ("/admin/login/", "/admin/two-factor/confirm/")
-FOR_PROBES = ("/healthz", "/readyz", "/metrics")
+STANDING_ALONE = ("/accounts/",)
 Respond = Callable[[HttpRequest], HttpResponseBase]
 
 
@@ -61,36 +55,6 @@ class UnknownAddressView(APIView):
 
 
 unknown_address = UnknownAddressView.as_view()
-
-
-class ProbeMiddleware(MiddlewareMixin):
-    """Answer health probes by whatever host name they come: a cluster's probe uses the pod's address.
-
-    Django checks the host name first in what comes after; no other request gets past that.
-    """
-
-    def process_request(self, request: HttpRequest) -> HttpResponseBase | None:
-        return resolve(request.path_info).func(request) if request.path_info in FOR_PROBES else None
-
-
-SHORTEST_COMPRESSED = 1_000
-"""Bytes: a shorter answer fits into one packet as it is."""
-
-
-class CompressedAnswersMiddleware(GZipMiddleware):
-    """Compress what the API answers; never a page: its form holds a secret, beside what a stranger may choose (BREACH).
-
-    The ETag of a compressed answer is weak, which If-Match ignores.
-    """
-
-    def process_response(self, request: HttpRequest, response: Any) -> Any:
-        is_data = request.path_info.startswith("/api/") and "json" in response.headers.get("Content-Type", "")
-        if not is_data or response.streaming:
-            return response
-        if len(response.content) < SHORTEST_COMPRESSED:
-            patch_vary_headers(response, ("Accept-Encoding",))
-            return response
-        return super().process_response(request, response)
 
 
 class ReadableMiddleware(MiddlewareMixin):
@@ -138,95 +102,6 @@ class GaveWayMiddleware(MiddlewareMixin):
         return try_again_page(request)
 
 
-# Signing in: hashing passwords never takes the whole process, and nobody gets on without the second factor.
-
-
-MAX_CONCURRENT_LOGINS = 3
-"""How many of the web process's threads logins may use: one hashes a password, the others wait for it."""
-# Hashing a password takes some tenths of a second, so that a place is soon free.
-MAX_AT_PROVIDER = 3
-"""How many threads may wait for the identity provider, which may be slow: places of their own, for passwords go on."""
-BUSY_SECONDS = 2
-SEEN_KEY = "seen"
-SEEN_EVERY = timedelta(minutes=5)
-"""A session notes that it is in use no more often than this: each note is a write."""
-
-
-class LoginGate:
-    """Lets few logins in at a time: a password's hash costs a third of a second of a core."""
-
-    def __init__(self, get_response: Respond) -> None:
-        self.get_response = get_response
-        self.seats = threading.BoundedSemaphore(MAX_CONCURRENT_LOGINS)
-        self.hashing = threading.Lock()
-        self.at_provider = threading.BoundedSemaphore(MAX_AT_PROVIDER)
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if request.path_info.startswith(reverse("npd-provider")):
-            return self.ask_provider(request)
-        if request.method != "POST" or request.path_info != reverse("admin:login"):
-            return self.get_response(request)
-        if not self.seats.acquire(blocking=False):
-            return busy(request, "your password was not checked")
-        try:
-            with self.hashing:
-                return self.get_response(request)
-        finally:
-            self.seats.release()
-
-    def ask_provider(self, request: HttpRequest) -> HttpResponseBase:
-        """Answer what may wait for the identity provider."""
-        if not self.at_provider.acquire(blocking=False):
-            return busy(request, "the identity provider was not asked")
-        try:
-            return self.get_response(request)
-        finally:
-            self.at_provider.release()
-
-
-def busy(request: HttpRequest, what: str) -> HttpResponseBase:
-    sentence = f"Too many people are signing in right now, so {what}. Try again in a few seconds."
-    return wait_response(request, 503, BUSY_SECONDS, "Try again in a moment", sentence)
-
-
-class SecondFactorGate:
-    """Lets a session without a second factor no further than where one is set up, where the setting asks for one.
-
-    Who has one is signed in by it alone. A request with an API token is none of it: a token was given to a program,
-    which has no phone.
-    """
-
-    def __init__(self, get_response: Respond) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        # The cookie first: a program has none, and who it is the API finds out later, by its token.
-        if settings.SESSION_COOKIE_NAME not in request.COOKIES or not request.user.is_authenticated:
-            return self.get_response(request)
-        note_use(request)
-        path, set_up = request.path_info, reverse("mfa_index")
-        if not is_required(request.user) or request.session.get(PASSED_KEY) or path.startswith(set_up):
-            return self.get_response(request)
-        if path in (reverse("account_logout"), reverse("account_login")):
-            return self.get_response(request)
-        if path.startswith(("/api/", "/admin/live/")):
-            sentence = (
-                "This session has not passed two-factor authentication yet. Set it up in the browser, or use an API "
-                "token."
-            )
-            return error_response(403, "second_factor", sentence)
-        return redirect(f"{set_up}?{urlencode({'next': page_of(request)})}")
-
-
-def note_use(request: HttpRequest) -> None:
-    """List a session, and when it was used last, now and then; under another key at once."""
-    key = request.session.session_key
-    seen_key, seen = request.session.get(SEEN_KEY, (None, ""))
-    if seen_key != key or now() - datetime.fromisoformat(seen) > SEEN_EVERY:
-        UserSession.objects.create_from_request(request)
-        request.session[SEEN_KEY] = (key, now().isoformat())
-
-
 def page_of(request: HttpRequest) -> str:
     """Return the page that a person is on: of what a form sends, the one that the form stands on or leads back to."""
     if request.method in ("GET", "HEAD"):
@@ -249,37 +124,34 @@ class LostActMiddleware(MiddlewareMixin):
             return form_missing(request, response.headers["Allow"])
         login = reverse("admin:login")
         if request.method == "POST" and response.headers.get("Location", "").startswith(f"{login}?"):
-            return redirect(f"{login}?{urlencode({'next': page_of(request), 'lost': 1})}")
+            return redirect(f"{reverse('account_login')}?{urlencode({'next': page_of(request), 'lost': 1})}")
         return response
 
 
 # Headers of every answer: what a page may load and do, and that nobody caches the API's answers.
 
 
-class ContentSecurityPolicyMiddleware(MiddlewareMixin):
-    """Put settings.CONTENT_SECURITY_POLICY and PERMISSIONS_POLICY on every answer that doesn't bring its own.
+class HeadersMiddleware(CSPMiddleware):
+    """Put the policies of settings on every answer; unfold's Alpine evaluates text, in the admin's frame alone.
 
     Answers below /api/ are for one caller: no cache may keep them, nor give them to another.
     """
 
-    def __init__(self, get_response: Respond) -> None:
-        super().__init__(get_response)
-        self.policy = _policy(settings.CONTENT_SECURITY_POLICY)
-        in_frame = {"script-src": settings.FRAME_SCRIPT_SOURCES}
-        self.policy_in_frame = _policy(settings.CONTENT_SECURITY_POLICY | in_frame)
+    def get_policy_parts(
+        self, request: HttpRequest, response: HttpResponseBase, report_only: bool = False
+    ) -> PolicyParts:
+        """Let the pages of the frame evaluate text."""
+        parts = super().get_policy_parts(request, response, report_only)
+        if _is_in_frame(request, response):
+            parts.update = {"script-src": [UNSAFE_EVAL]}
+        return parts
 
-    def process_response(self, request: HttpRequest, response: Any) -> Any:
-        policy = self.policy_in_frame if _is_in_frame(request, response) else self.policy
-        response.headers.setdefault("Content-Security-Policy", policy)
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         response.headers.setdefault("Permissions-Policy", settings.PERMISSIONS_POLICY)
         if request.path_info.startswith("/api/"):
             response.headers.setdefault("Cache-Control", "no-store")
             patch_vary_headers(response, ("Authorization", "Cookie"))
-        return response
-
-
-def _policy(sources: Mapping[str, str]) -> str:
-    return "; ".join(f"{name} {value}" for name, value in sources.items())
+        return super().process_response(request, response)
 
 
 def _is_in_frame(request: HttpRequest, response: HttpResponseBase) -> bool:

@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, available_timezones
 
-from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -129,20 +128,18 @@ SECTIONS = (
     Section(SETTINGS, "Phone numbers", "call", url="npd-phone-numbers", permission="sync.boardlink", block=CONNECTIONS,
             about="The country of numbers without a country code."),
     Section(SETTINGS, "Notifications", "notifications", url="npd-notifications", block="Your account",
-            about="By email, Slack or Teams: what needs attention, as often as you like."),
-    Section(SETTINGS, "Change password", "password", url="admin:password_change", block="Your account",
+            about="By email or in a chat: what needs attention."),
+    Section(SETTINGS, "Change password", "password", url="account_change_password", block="Your account",
             about="The password with which you sign in."),
     Section(SETTINGS, "Two-factor authentication", "phonelink_lock", url="mfa_index", block="Your account",
             about="Sign in with a passkey, or with a code from your phone as well."),
     Section(SETTINGS, "Where you are signed in", "devices", url="usersessions_list", block="Your account",
             about="The browsers in which you are signed in; sign out of the others."),
-    # Rights that nobody can be given: administrators alone have them.
-    Section(SETTINGS, "Invite a colleague", "forward_to_inbox", url="admin:auth_user_invite_colleague",
-            permission="npd.invitation", block="People", is_shortcut=True, about="By email, with a role."),
-    Section(SETTINGS, "Users", "badge", "auth_user", block="People", about="Who may sign in."),
-    Section(SETTINGS, "Groups", "group", "auth_group", block="People", about="Who may do what."),
-    Section(SETTINGS, "Notification receivers", "notifications_active", "sync_notificationreceiver", block="People",
-            about="How each person is notified, and whose messages don't arrive."),
+    Section(SETTINGS, "Invite a colleague", "forward_to_inbox", url="admin:auth_user_add", permission=SUPERUSERS,
+            block="People", is_shortcut=True, about="Make them a user, and send a link to set a password."),
+    Section(SETTINGS, "Users", "badge", "auth_user", permission=SUPERUSERS, block="People", about="Who may sign in."),
+    Section(SETTINGS, "Groups", "group", "auth_group", permission=SUPERUSERS, block="People",
+            about="Who may do what."),
     Section(HELP, HELP, "help", url="npd-help-start", block=HELP, about="How to work with it, and set it up."),
     Section(SETTINGS, "API reference", "api", url="docs", permission=ANY_RIGHT, block=ADVANCED,
             about="For developers: every endpoint of the API, to try out."),
@@ -334,8 +331,7 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
     from sync.admin.connection_pages import banner_context
 
     if not request.user.is_authenticated:
-        accounts = apps.get_model(settings.AUTH_USER_MODEL)._default_manager
-        return {"is_demo": settings.DEMO, "has_accounts": settings.DEMO or accounts.exists()}
+        return {}
     return banner_context(request) | {"section": section_of(request)}
 
 

@@ -21,11 +21,8 @@ SCHEDULE = (
         description="Notices what needs attention, and sends the messages that are due."),
     Job("Continue set-ups", "sync.set_up", every=(10, "seconds"),
         description="Compares the drafts of the set-up wizard, and applies those that were confirmed."),
-    Job("Warn of guessed codes", "npd.warn_of_wrong_codes", every=(1, "minutes"),
-        description="Warns people by email when somebody who knows their password guesses their two-factor codes, and "
-        "tells them when an authenticator app or a passkey was added."),
     Job("Delete old data", "sync.prune", at=(2, 40),
         description="Deletes finished jobs, activity, changes and deliveries that were kept for their time."),
-    Job("Delete delivered messages", "config.embedded.tasks.delete_delivered_messages", every=(5, "minutes"),
+    Job("Delete delivered messages", "config.delete_delivered_messages", every=(5, "minutes"),
         description="Deletes the broker's delivered messages, where PostgreSQL is the broker."),
 )  # fmt: skip

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from csp import constants as csp
 from django.core.exceptions import ImproperlyConfigured
 
 from config import environment
@@ -25,6 +26,10 @@ PORT = env("PORT")
 SANDBOX_PORT = env("SANDBOX_PORT")
 SITE_URL = env("SITE_URL") or f"http://127.0.0.1:{PORT}"
 SITE_IS_HTTPS = SITE_URL.startswith("https://")
+# How many proxies stand in front and say who calls and whether by https; 0: nobody's word is believed.
+TRUSTED_PROXIES = env("TRUSTED_PROXIES")
+if DEBUG and TRUSTED_PROXIES:
+    raise ImproperlyConfigured("DEBUG shows traces to everybody whom the proxy lets in: set DEBUG=false")
 DEMO = env("DEMO")
 SECRET_KEY = env("SECRET_KEY")
 if not SECRET_KEY and EMBEDDED:
@@ -37,7 +42,8 @@ if len(SECRET_KEY) < (1 if DEBUG else 32):
 # What the database holds encrypted (sync/kernel/secret_texts.py): the first key encrypts, each of them decrypts.
 # SECRET_KEY at the end opens what was stored before there was a key of its own.
 ENCRYPTION_KEYS = list(dict.fromkeys([*env("ENCRYPTION_KEY"), SECRET_KEY]))
-ALLOWED_HOSTS = env("ALLOWED_HOSTS") or [urlsplit(SITE_URL).hostname, "localhost", "127.0.0.1", "[::1]"]
+# With this machine's own names, by which a health check asks.
+ALLOWED_HOSTS = [*(env("ALLOWED_HOSTS") or [urlsplit(SITE_URL).hostname]), "localhost", "127.0.0.1", "[::1]"]
 CRON_SECRET = env("CRON_SECRET")
 METRICS_TOKEN = env("METRICS_TOKEN")
 
@@ -63,7 +69,7 @@ DEFAULT_PHONE_REGION = "US"
 # An item without a value in the match key's column may still get one: a person types cell after cell.
 NEW_ITEM_WAIT_SECONDS = env("NEW_ITEM_WAIT_SECONDS")
 # Due jobs that nobody has claimed for so long mean that no worker runs.
-READY_MAX_DUE_SECONDS = 300.0
+READY_MAX_DUE_SECONDS = 120.0
 
 # --- Django ------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -81,6 +87,7 @@ INSTALLED_APPS = [
     "import_export",
     "rest_framework",
     "django_filters",
+    "knox",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "drf_standardized_errors",
@@ -94,7 +101,6 @@ INSTALLED_APPS = [
     "pgtrigger",
     "pghistory",
     "sync",
-    "rest_framework.authtoken",  # after sync, whose drf_create_token makes tokens of our kind
     "npd",
     "conflicts",
 ]
@@ -102,11 +108,8 @@ MIDDLEWARE = [
     "config.logs.RequestIdMiddleware",  # first: every line of a request bears its id
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "config.middleware.CompressedAnswersMiddleware",
-    "config.middleware.ContentSecurityPolicyMiddleware",
-    "config.middleware.ProbeMiddleware",  # before the first that asks for the request's host
+    "config.middleware.HeadersMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "config.middleware.LoginGate",
     "config.navigation.ZoneMiddleware",
     "config.middleware.ReadableMiddleware",
     "config.middleware.LastSlashMiddleware",
@@ -114,7 +117,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "config.middleware.SecondFactorGate",
+    "npd.accounts.second_factor.RequireTwoFactorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "config.live_updates.LiveFetchMiddleware",
     "config.middleware.LostActMiddleware",
@@ -170,10 +173,6 @@ IMPORT_EXPORT_EXPORT_PERMISSION_CODE = "export"
 # In the database: a cookie would store the messages in clear text.
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
-LOGIN_FAILURES = 10  # of one user from one address
-LOGIN_ADDRESS_FAILURES = 50  # of one address, for any users
-# Slow enough for who guesses, short enough for who mistyped.
-LOGIN_WAIT = timedelta(minutes=15)
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -183,48 +182,40 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-# Whoever may open the admin signs in with a code too, and sets that up first.
+# --- Sign-in: django-allauth, whose addresses are named one by one in npd/accounts/urls.py ---------------
+# Whoever may open the admin sets a second factor up first.
 REQUIRE_TWO_FACTOR = env("REQUIRE_TWO_FACTOR")
-# django-allauth: nobody signs up, and its addresses are named one by one in config/urls.py.
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "admin:index"
+ACCOUNT_LOGOUT_REDIRECT_URL = LOGIN_URL
 ACCOUNT_ADAPTER = "npd.accounts.adapters.AccountAdapter"
-ACCOUNT_FORMS = {"login": "npd.admin.account_pages.SignInForm"}
-ACCOUNT_LOGIN_METHODS = {"username"}
-ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
-ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_EMAIL_VERIFICATION = "none"  # administrators give people their addresses
 ACCOUNT_SESSION_REMEMBER = True
-ACCOUNT_AUTHENTICATED_LOGIN_REDIRECTS = False
-# How long an invitation's link works; passwords are reset by administrators, not by email.
+# Of an address, and of a user from all addresses: few enough for who guesses, enough for who mistyped.
+ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,20/5m/key"}
+# How long a link to set a password works: administrators send it, nobody asks for it.
 PASSWORD_RESET_TIMEOUT = 7 * 24 * 60 * 60
-ACCOUNT_RATE_LIMITS: Any = False  # npd/accounts/limits.py says why
-MFA_RATE_LIMITS: Any = False
 MFA_ADAPTER = "npd.accounts.adapters.MFAAdapter"
-MFA_FORMS = {
-    "authenticate": "npd.admin.account_pages.SignInCodeForm",
-    "reauthenticate": "npd.admin.account_pages.ConfirmCodeForm",
-    "activate_totp": "npd.admin.account_pages.SetUpForm",
-    "login_webauthn": "npd.admin.account_pages.SignInPasskeyForm",
-    "authenticate_webauthn": "npd.admin.account_pages.BesidePasswordForm",
-    "reauthenticate_webauthn": "npd.admin.account_pages.ConfirmPasskeyForm",
-    "add_webauthn": "npd.admin.account_pages.AddPasskeyForm",
-}
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_RECOVERY_CODES_SHOW_ONCE = True
 MFA_TOTP_ISSUER = "NPD Sync"
-# The company's identity provider (OpenID Connect).
+# The company's identity provider (OpenID Connect): whoever has an account here with the address that it verified.
 OIDC_SERVER_URL = env("OIDC_SERVER_URL")
-OIDC_NAME = "your company account"
-OIDC_TWO_FACTOR = False
 if OIDC_SERVER_URL and urlsplit(OIDC_SERVER_URL).scheme != "https" and not (DEBUG or EMBEDDED):
     raise ImproperlyConfigured("OIDC_SERVER_URL must begin with https://: what it answers says who somebody is.")
 SOCIALACCOUNT_ADAPTER = "npd.accounts.adapters.ProviderAdapter"
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = True
+SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
+# A link leads there: our policy (form-action) lets no form be redirected to another site.
+SOCIALACCOUNT_LOGIN_ON_GET = True
 SOCIALACCOUNT_PROVIDERS = {
     "openid_connect": {
         "OAUTH_PKCE_ENABLED": True,
         "APPS": [
             {
                 "provider_id": "company",
-                "name": OIDC_NAME,
+                "name": "your company account",
                 "client_id": env("OIDC_CLIENT_ID"),
                 "secret": env("OIDC_CLIENT_SECRET"),
                 "settings": {"server_url": OIDC_SERVER_URL},
@@ -232,6 +223,8 @@ SOCIALACCOUNT_PROVIDERS = {
         ][: 1 if OIDC_SERVER_URL else 0],
     }
 }
+
+# --- Language and files ----------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English")]
 FORMAT_MODULE_PATH = ["config.formats"]
@@ -258,10 +251,12 @@ STORAGES = {
 }
 
 # --- Safety ------------------------------------------------------------------------------------------------
-SECURE_SSL_REDIRECT = SITE_IS_HTTPS
-# Probes inside a cluster come by plain HTTP.
+SECURE_SSL_REDIRECT = SITE_IS_HTTPS and TRUSTED_PROXIES > 0
+# Health checks and Prometheus may come by plain HTTP.
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SITE_IS_HTTPS else None
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+USE_X_FORWARDED_HOST = TRUSTED_PROXIES > 0
+ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXIES
 # For this site alone: its subdomains may be somebody else's, and still speak plain HTTP.
 SECURE_HSTS_SECONDS = 31_536_000 if SITE_IS_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = False
@@ -269,19 +264,20 @@ SESSION_COOKIE_SECURE = SITE_IS_HTTPS
 CSRF_COOKIE_SECURE = SITE_IS_HTTPS
 CSRF_TRUSTED_ORIGINS = [SITE_URL] if SITE_IS_HTTPS else []
 X_FRAME_OPTIONS = "DENY"
+# django-csp's. In the admin's frame alone config/middleware.py lets pages evaluate text, as unfold's Alpine does with
+# its attributes. Its build without that (@alpinejs/csp) takes no expressions, of which unfold's templates are full.
 CONTENT_SECURITY_POLICY = {
-    "default-src": "'self'",
-    "script-src": "'self'",
-    "style-src": "'self' 'unsafe-inline'",
-    "img-src": "'self' data:",
-    "object-src": "'none'",
-    "base-uri": "'self'",
-    "form-action": "'self'",
-    "frame-ancestors": "'none'",
+    "DIRECTIVES": {
+        "default-src": [csp.SELF],
+        "script-src": [csp.SELF],
+        "style-src": [csp.SELF, csp.UNSAFE_INLINE],
+        "img-src": [csp.SELF, "data:"],
+        "object-src": [csp.NONE],
+        "base-uri": [csp.SELF],
+        "form-action": [csp.SELF],
+        "frame-ancestors": [csp.NONE],
+    }
 }
-# Of the pages in the admin's frame alone, which are shown to who is signed in: unfold's Alpine evaluates its
-# attributes. Its build without that (@alpinejs/csp) takes no expressions, of which unfold's templates are full.
-FRAME_SCRIPT_SOURCES = "'self' 'unsafe-eval'"
 # What our pages never ask a browser for.
 PERMISSIONS_POLICY = ", ".join(
     f"{feature}=()"
@@ -305,8 +301,6 @@ if DEMO and not EMAIL_HOST:
     # The demo has no mail server: what it would send is a file.
     EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
     EMAIL_FILE_PATH = BASE_DIR / "var" / "mail"
-# Chats in the own network, also without https; for whoever trusts everybody who signs in.
-NOTIFY_PRIVATE_ADDRESSES = False
 
 # --- Limits of the sync, and what is kept ------------------------------------------------------------------
 GONE_QUIET_SECONDS = 600  # an item must have been removed for this long: Monday has an undo
@@ -317,12 +311,9 @@ GUARD_PERCENT = env("SYNC_GUARD_PERCENT")
 LOOP_TIMES = 5
 # As long as Monday keeps deleted items: a record that is restored later would find none.
 TOMBSTONE_DAYS = 30
-INCIDENT_DAYS = 30  # of what needed attention and is gone: who was notified of it
 JOURNAL_DAYS = 7  # intents and webhook events: longer than a webhook may be late
 HISTORY_DAYS = 365  # of activity, records' changes, verifications and approvals
 QUEUE_DAYS = 14  # of finished jobs
-IMPORT_READ_SECONDS = 60  # to read one file, of the clock and of the processor
-IMPORT_READ_MEMORY_MB = 512  # of the process that reads it; the largest file that may be takes 190
 
 # --- API ---------------------------------------------------------------------------------------------------
 API_THROTTLE = env("API_THROTTLE")
@@ -344,9 +335,17 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PAGINATION_CLASS": "sync.api.views.Pages",
     "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.UserRateThrottle"],
+    "NUM_PROXIES": TRUSTED_PROXIES,
     "DEFAULT_THROTTLE_RATES": {"user": API_THROTTLE, "sync-to-monday": SYNC_NOW_THROTTLE},
     "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+# Tokens of programs. The limit is held by the page on which they are made: knox holds it in its own view alone.
+REST_KNOX = {
+    "AUTH_HEADER_PREFIX": "Bearer",
+    "TOKEN_PREFIX": "npd_",  # so that scanners find one that was published by mistake
+    "TOKEN_TTL": timedelta(days=365),
+    "TOKEN_LIMIT_PER_USER": 10,
 }
 DRF_STANDARDIZED_ERRORS = {
     "EXCEPTION_HANDLER_CLASS": "sync.api.errors.ApiExceptionHandler",
@@ -357,8 +356,6 @@ SPECTACULAR_SETTINGS = {
         "ResolutionTypeEnum": "conflicts.models.ResolutionType",
         "ConflictKindEnum": "conflicts.models.ConflictKind",
         "ConflictStateEnum": "conflicts.case.STATE_LABELS",
-        "TokenScopeEnum": "sync.choices.TokenScope",
-        "TokenStateEnum": "sync.choices.TokenState",
         "SyncStatusEnum": "sync.choices.RecordSyncStatus",
         "SyncDirectionEnum": "sync.choices.SyncDirection",
         "LedgerStatusEnum": "sync.choices.SyncStatus",
@@ -386,14 +383,15 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
 }
 
-LOGIN_URL = "admin:login"
 CSRF_FAILURE_VIEW = "config.middleware.form_expired"
-LOGIN_REDIRECT_URL = "admin:index"
 
 # --- Celery ------------------------------------------------------------------------------------------------
 CELERY_BROKER_URL = environment.broker_url(DATABASE_URL)
 BROKER_IS_REDIS = CELERY_BROKER_URL.startswith(("redis://", "rediss://"))
 CELERY_TIMEZONE = TIME_ZONE
+# Over PostgreSQL kombu has no event loop, and the processes of a pool share one read lock: who kills the idle one that
+# holds it stops the worker for good. Threads have none; they keep no time limits, so that tasks have their own.
+CELERY_WORKER_POOL = "prefork" if BROKER_IS_REDIS else "threads"
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_RESULT_EXPIRES = None  # no results: nothing to clean up

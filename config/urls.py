@@ -1,9 +1,7 @@
 """The addresses of the site."""
 
-from allauth.account.views import reauthenticate as account_reauthenticate
-from allauth.mfa.base.views import authenticate
-from allauth.mfa.base.views import reauthenticate as mfa_reauthenticate
-from allauth.mfa.webauthn.views import login_webauthn, reauthenticate_webauthn
+from allauth.account.decorators import secure_admin_login
+from allauth.account.views import logout
 from django.apps import apps
 from django.contrib import admin
 from django.urls import URLResolver, include, path, re_path
@@ -14,11 +12,11 @@ from config import help_pages, middleware
 from config.live_updates import live_versions
 from config.navigation import diagnostics_page, oldest_conflict, settings_page
 from config.search import search
-from npd.admin import account_pages
+from npd.admin import user_pages
 from sync import registry
 from sync.admin import attention_pages
 from sync.admin.connection_pages import phone_region_page
-from sync.admin.notification_pages import notifications_page, test_receiver
+from sync.admin.notification_pages import notifications_page
 from sync.admin.record_pages import register_generated
 from sync.api import record_endpoints, service_endpoints
 
@@ -33,6 +31,9 @@ def record_apis() -> list[URLResolver]:
 
 # Here, for this is read when every application has registered its models and its own classes of the admin.
 register_generated(admin.site)
+
+# The admin's own sign-in would ask for no second factor, and count no wrong passwords.
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
@@ -49,39 +50,16 @@ urlpatterns = [
     path("admin/inbox/undo/", admin.site.admin_view(attention_pages.undo_last_act), name="npd-inbox-undo"),
     path("admin/phone-numbers/", admin.site.admin_view(phone_region_page), name="npd-phone-numbers"),
     path("admin/notifications/", admin.site.admin_view(notifications_page), name="npd-notifications"),
-    path("admin/notifications/test/", admin.site.admin_view(test_receiver), name="npd-notifications-test"),
-    path("admin/login/", account_pages.SignInPage.as_view(), name="account_login"),
-    path("admin/login/passkey/", login_webauthn, name="mfa_login_webauthn"),
-    path("admin/login/company/", account_pages.begin_at_provider, name="npd-provider"),
-    path(
-        "admin/login/company/callback/",
-        account_pages.answer_of_provider,
-        {"provider_id": "company"},
-        name="openid_connect_callback",
-    ),
-    path("admin/login/code/", authenticate, name="mfa_authenticate"),
-    path("admin/invitation/<uidb64>/<token>/", account_pages.AcceptInvitation.as_view(), name="npd-invitation"),
-    path("admin/logout/", account_pages.sign_out, name="account_logout"),
-    path("admin/password_change/", admin.site.admin_view(account_pages.change_password)),
-    path("admin/sessions/", account_pages.Sessions.as_view(), name="usersessions_list"),
-    path("admin/two-factor/", account_pages.Overview.as_view(), name="mfa_index"),
-    path("admin/two-factor/confirm/", account_reauthenticate, name="account_reauthenticate"),
-    path("admin/two-factor/confirm/code/", mfa_reauthenticate, name="mfa_reauthenticate"),
-    path("admin/two-factor/confirm/passkey/", reauthenticate_webauthn, name="mfa_reauthenticate_webauthn"),
-    path("admin/two-factor/app/", account_pages.SetUpApp.as_view(), name="mfa_activate_totp"),
-    path("admin/two-factor/app/off/", account_pages.TurnOffApp.as_view(), name="mfa_deactivate_totp"),
-    path("admin/two-factor/passkey/", account_pages.AddPasskey.as_view(), name="mfa_add_webauthn"),
-    path("admin/two-factor/passkey/<int:pk>/", account_pages.RenamePasskey.as_view(), name="mfa_edit_webauthn"),
-    path("admin/two-factor/passkey/<int:pk>/off/", account_pages.RemovePasskey.as_view(), name="mfa_remove_webauthn"),
-    path("admin/two-factor/codes/", account_pages.recovery_codes, name="mfa_view_recovery_codes"),
-    path("admin/two-factor/codes/new/", account_pages.NewCodes.as_view(), name="mfa_generate_recovery_codes"),
+    path("accounts/", include("npd.accounts.urls")),
+    path("admin/logout/", logout),
+    path("admin/password_change/", RedirectView.as_view(pattern_name="account_change_password")),
     # What Django lists of each row is in the audit log, and of a record in its activity.
     path("admin/<path:page>/history/", RedirectView.as_view(url="/admin/%(page)s/change/")),
     path("admin/", admin.site.urls),
+    path("set-password/<uidb64>/<token>/", user_pages.SetPassword.as_view(), name="npd-set-password"),
     path("go/<uuid:record_id>", record_endpoints.redirect_to_record, name="go-to-record"),
     path("api/v1/", RedirectView.as_view(pattern_name="docs")),
     *record_apis(),
-    path("api/v1/", include("sync.api.token_endpoints")),
     path("api/v1/sync/", include("sync.api.queue_endpoints")),
     path("api/v1/sync/", include("sync.api.activity_endpoints")),
     path("api/v1/sync/", include("conflicts.api")),

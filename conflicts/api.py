@@ -17,7 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 
-from conflicts.case import STATE_LABELS, conflict_progress, listed_case, state_of
+from conflicts.case import STATE_LABELS, ConflictContext, conflict_progress, listed_case, state_of
 from conflicts.models import (
     CHOICES,
     CUSTOM,
@@ -31,10 +31,11 @@ from conflicts.models import (
 )
 from conflicts.resolution import MANUAL_TYPES, DecidedTooLate, InvalidResolution, resolve, undo
 from sync.api.errors import ErrorSerializer, error_body
+from sync.api.record_endpoints import own_text
 from sync.api.views import ApiView, MayChange, ModelPermissions
-from sync.choices import TokenScope
 from sync.kernel.conflict_store import MERGE_RECORDS, OptionAct
 from sync.merge import FieldSelection
+from sync.reconcile.lookups import FieldDisplay
 
 OPTION_CHOICES = (NPD, MONDAY, CUSTOM)
 
@@ -204,7 +205,6 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
     filterset_class = ConflictFilter
     ordering_fields = ["detected_at", "resolved_at"]
     permission_classes = [ModelPermissions]
-    scope = TokenScope.RESOLVE
 
     @extend_schema(responses=ConflictStatsSerializer)
     @action(detail=False, pagination_class=None, filter_backends=[])
@@ -229,6 +229,7 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
         serializer = ResolveSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         resolution = dict(serializer.validated_data)
+        resolution["seen"] = _as_shown(conflict, resolution["seen"])
         selections = {key: FieldSelection(**choice) for key, choice in resolution.pop("selections", {}).items()}
         by = cast("User", request.user)
         return _decision_response(request, partial(resolve, conflict.pk, by=by, selections=selections, **resolution))
@@ -240,6 +241,20 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
         since, and the conflict is open again; else what was overwritten becomes a conflict of its own.
         """
         return _decision_response(request, partial(undo, self.get_object().pk, by=cast("User", request.user)))
+
+
+def _as_shown(conflict: SyncConflict, seen: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return what was seen, with a record's own text, as its API says it, in the form in which conflicts show it."""
+    context = ConflictContext.of(conflict)
+    record, link, found = context.record, context.link, dict(seen)
+    if record is None or link is None:
+        return found
+    for key, sides in seen.items():
+        mapping = context.mapped.get(key)
+        if mapping and len(mapping.fields) == 1 and sides["npd"] == own_text(record, mapping.fields[0]):
+            shown = FieldDisplay(link, context.mappings, [record]).sides(record, mapping, None)[0]
+            found[key] = {**sides, "npd": shown or None}
+    return found
 
 
 def _decision_response(request: Request, decide: Callable[[], SyncConflict]) -> Response:

@@ -13,12 +13,11 @@ class NpdConfig(AppConfig):
         from django.contrib.sessions.backends.db import SessionStore
 
         from npd import groups, models
-        from npd.accounts.second_factor import encrypt_anew
+        from npd.accounts import signals  # noqa: F401 - connects its receivers
         from sync.kernel.scheduled_jobs import make_missing_jobs
         from sync.operations.retention import pruning
 
         models.register()
-        pruning.connect(encrypt_anew, dispatch_uid="npd.encrypt_anew")
         pruning.connect(lambda **_: SessionStore.clear_expired(), weak=False, dispatch_uid="npd.clear_sessions")
         post_migrate.connect(groups.after_migrate, dispatch_uid="npd.groups")
         beat = apps.get_app_config("django_celery_beat")

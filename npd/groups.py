@@ -1,4 +1,7 @@
-"""The groups of permissions: made with the tables, and from then on the administrator's."""
+"""The two groups of permissions: made with the tables, and from then on the administrator's.
+
+Who administers is a superuser. For an account that may do something else, an administrator makes a group of their own.
+"""
 
 from __future__ import annotations
 
@@ -12,32 +15,18 @@ from django.db.migrations import CreateModel
 
 from sync import registry
 
-PREFIX = "NPD Sync: "
-
-_VIEW = [
-    "npd.view_contact", "npd.view_organization", "sync.view_boardlink", "sync.view_decision", "sync.view_fieldmapping",
-    "sync.view_approvalrequest", "sync.view_mondayaccount", "sync.view_ignoreditem", "sync.view_verification",
-    "sync.view_syncmetadata", "sync.view_syncqueue", "sync.view_tombstone", "sync.view_unmatcheditem",
-    "conflicts.view_syncconflict", "npd.export_contact", "npd.export_organization",
+_RESOLVE = [
+    "npd.view_contact", "npd.view_organization", "sync.view_decision", "conflicts.view_syncconflict",
+    "conflicts.change_syncconflict",
 ]  # fmt: skip
 
 GROUPS = {
-    PREFIX + "view": _VIEW,
-    PREFIX + "resolve conflicts": [
-        "npd.view_contact", "npd.view_organization", "sync.view_decision", "conflicts.view_syncconflict",
-        "conflicts.change_syncconflict",
-    ],
-    PREFIX + "operate": [
-        *_VIEW, "sync.retry_syncqueue", "sync.cancel_syncqueue", "sync.discard_syncqueue", "sync.pause_syncqueue",
-        "sync.change_approvalrequest", "sync.delete_ignoreditem", "sync.change_unmatcheditem", "sync.change_boardlink",
-        "sync.change_fieldmapping",
-    ],
-    PREFIX + "edit contacts": [
-        "npd.view_contact", "npd.add_contact", "npd.change_contact", "npd.delete_contact", "npd.view_organization",
-        "npd.add_organization", "npd.change_organization", "npd.delete_organization", "conflicts.view_syncconflict",
-        "conflicts.change_syncconflict", "sync.view_decision", "sync.view_syncmetadata", "sync.view_unmatcheditem",
-        "sync.view_tombstone", "npd.export_contact", "npd.export_organization", "npd.import_contact",
-        "npd.import_organization",
+    "Resolve": _RESOLVE,
+    "Edit": [
+        *_RESOLVE, "npd.add_contact", "npd.change_contact", "npd.delete_contact", "npd.add_organization",
+        "npd.change_organization", "npd.delete_organization", "npd.import_contact", "npd.import_organization",
+        "npd.export_contact", "npd.export_organization", "sync.view_syncmetadata", "sync.view_unmatcheditem",
+        "sync.view_tombstone",
     ],
 }  # fmt: skip
 """Their permissions, by Django's names."""
@@ -61,7 +50,7 @@ def after_migrate(sender: AppConfig, using: str, plan: Iterable[Any] = (), **kwa
     if created & synced:
         # This receiver may run before Django's own, which makes the permissions.
         create_permissions(sender, verbosity=0, using=using)
-        for group in Group.objects.using(using).filter(name__startswith=PREFIX):
+        for group in Group.objects.using(using).filter(name__in=GROUPS):
             group.permissions.add(*_permissions([f"{sender.label}.view_{name}" for name in created & synced], using))
 
 

@@ -36,9 +36,9 @@ from sync.models import (
     BoardLink,
     Decision,
     IgnoredItem,
-    Incident,
     Intent,
     IntentState,
+    Notification,
     SyncedModel,
     SyncMetadata,
     Tombstone,
@@ -143,8 +143,8 @@ class Person:
         yield activity.filter(quoted__contains=str(self.id))
         comparisons = Verification.objects.annotate(quoted=Cast("details", TextField()))
         yield comparisons.filter(quoted__contains=str(self.id))
-        # What people are notified of, and the log of an item that was unmatched, name the record by its name alone.
-        yield Incident.objects.filter(entity_type=self.entity_type, name=self.name[:255])
+        yield Notification.objects.filter(key__contains=str(self.id))
+        # The log of an item that was unmatched names the record by its name alone.
         yield _log_lines(UnmatchedItem).filter(object_repr=self.name[:MAX_NAME_LENGTH])
 
     def _condition(self, model: type[Model]) -> Q | None:

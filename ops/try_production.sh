@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # What production is made of, by itself: an environment from requirements.txt alone and a copy of the program alone (no
-# tests, no .env). Settings, web, Celery and the sandbox are imported, static files collected, and where PostgreSQL
-# answers at TEST_DATABASE_URL an empty database is migrated.
+# tests, no .env). Settings, web and Celery are imported, static files collected, and where PostgreSQL answers at
+# TEST_DATABASE_URL an empty database is migrated. The sandbox likewise, in an environment from requirements/sandbox.txt.
 set -eu
 cd "$(dirname "$0")/.."
+root=$PWD
 folder=$(mktemp -d)
 trap 'rm -r "$folder"' EXIT
 
@@ -19,10 +20,11 @@ export REDIS_URL=redis://127.0.0.1:6379/0 DATABASE_URL=postgresql://nobody@127.0
 "$python" manage.py check
 "$python" manage.py collectstatic --noinput -v 0
 DJANGO_SETTINGS_MODULE=config.settings "$python" -c "
-from django.core.wsgi import get_wsgi_application
-from config import celery
-get_wsgi_application()"
-"$python" -m sandbox --help >/dev/null
+from config import celery, wsgi"
+! "$python" -c "import waitress" 2>/dev/null || { echo "Production installs what the sandbox alone needs."; exit 1; }
+python3 -m venv "$folder/sandbox"
+"$folder/sandbox/bin/pip" install -qq --disable-pip-version-check --no-compile -r "$root/requirements/sandbox.txt"
+"$folder/sandbox/bin/python" -m sandbox --help >/dev/null
 
 server=${TEST_DATABASE_URL:-postgresql://root@127.0.0.1:5432/postgres}
 DATABASE_URL=$server "$python" - <<'PYTHON'

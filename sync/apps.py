@@ -16,7 +16,7 @@ class SyncConfig(AppConfig):
         from sync import registry
         from sync.outbox import notify
 
-        register(registry.check_dependency_triggers)
+        register(registry.check_synced_models)
         pre_migrate.connect(create_clock, sender=self)
         notify.connect_signals()
 

@@ -114,9 +114,6 @@ class Cause(IntFlag):
     SETUP = 64
 
 
-UNCERTAIN_CAUSES = Cause.WEBHOOK | Cause.SWEEP
-"""A row that only these wrote counts as a change once it is checked and found to be more."""
-
 RULES = [(rule.value, rule.label) for rule in Rule]
 """The rules of the merge as a model's choices."""
 
@@ -196,20 +193,3 @@ class ApprovalState(models.TextChoices):
     RELEASED = "released", "Not needed any more"
     DONE = "done", "Done"
     KEPT = "kept", "Rejected, left as it is"
-
-
-class TokenScope(models.TextChoices):
-    """What an API token may be used for; never more than its user may do."""
-
-    READ = "read", "Read"
-    WRITE = "write", "Write"
-    RESOLVE = "resolve", "Resolve conflicts"
-    OPERATE = "operate", "Operate the sync"
-
-
-class TokenState(models.TextChoices):
-    """Whether an API token opens the API; all but the first say why it doesn't."""
-
-    ACTIVE = "active", "Active"
-    EXPIRED = "expired_token", "Expired"
-    REVOKED = "revoked_token", "Revoked"

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core import checks
@@ -314,9 +315,34 @@ def rules_for(mapping: FieldMapping) -> list[Rule]:
 # System checks: whether an application's declarations of its synced models fit together.
 
 
-def check_dependency_triggers(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[checks.CheckMessage]:
-    """Warn of relations whose other table has no triggers that enqueue the records pointing at it."""
-    return list(_missing_triggers())
+def check_synced_models(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[checks.CheckMessage]:
+    """Refuse models that can't be synced, and warn of relations whose other table has no triggers."""
+    synced = [model for model in apps.get_models() if issubclass(model, SyncedModel)]
+    return [*unfit_models(synced), *_missing_triggers()]
+
+
+def unfit_models(synced: Iterable[type[SyncedModel]]) -> Iterator[checks.CheckMessage]:
+    """Yield an error for each model with another key than a UUID, and for the second of two with one name."""
+    first: dict[str, type[SyncedModel]] = {}
+    for model in synced:
+        key = model._meta.pk
+        if not isinstance(key, models.UUIDField) or key.name != "id":
+            yield checks.Error(
+                f"{model.__name__} has a primary key of its own, “{key.name}”, with which its table can't be written.",
+                hint="Remove the field: SyncedModel brings the key “id”, a UUID. Rows of a table with another key "
+                "can't keep theirs: make a new model, and copy them into that in a data migration.",
+                obj=model,
+                id="sync.E001",
+            )
+        other = first.setdefault(model.entity_type(), model)
+        if other is not model:
+            yield checks.Error(
+                f"Two synced models are called {model.__name__}: {other._meta.label} and {model._meta.label}.",
+                hint=f"Rename one of them, its table and its registration; everything of the sync goes by the name "
+                f"“{model.entity_type()}”, whatever the application.",
+                obj=model,
+                id="sync.E002",
+            )
 
 
 def _missing_triggers() -> Iterator[checks.CheckMessage]:

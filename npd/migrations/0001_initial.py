@@ -11,7 +11,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     initial = True
 
-    dependencies = [("pghistory", "0007_auto_20250421_0444")]
+    dependencies = [("auth", "0012_alter_user_first_name_max_length"), ("pghistory", "0007_auto_20250421_0444")]
 
     operations = [
         migrations.CreateModel(
@@ -749,5 +749,10 @@ class Migration(migrations.Migration):
                     when="AFTER",
                 ),
             ),
+        ),
+        # The identity provider names a person by this address: it is one user's, in small letters or capitals.
+        migrations.RunSQL(
+            "CREATE UNIQUE INDEX npd_user_email ON auth_user (lower(email)) WHERE email <> ''",
+            reverse_sql="DROP INDEX npd_user_email",
         ),
     ]

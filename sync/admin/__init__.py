@@ -9,7 +9,6 @@ from sync.admin import (
     notification_pages,
     program_pages,
     queue_pages,
-    schedule_pages,
     unmatched_pages,
 )
 
@@ -22,6 +21,5 @@ __all__ = [
     "notification_pages",
     "program_pages",
     "queue_pages",
-    "schedule_pages",
     "unmatched_pages",
 ]

@@ -9,7 +9,7 @@ from functools import cached_property
 from http import HTTPStatus
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 from django.contrib import admin, messages
@@ -26,6 +26,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import escape, format_html
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from unfold.admin import ModelAdmin
@@ -74,8 +75,8 @@ def describe(record: SyncedModel) -> str:
 # Columns that many lists have, each made from the name of a field.
 
 
-def time_column(name: str, description: str) -> Any:
-    @admin.display(description=description, ordering=name)
+def time_column(name: str, description: str, ordering: str = "") -> Any:
+    @admin.display(description=description, ordering=ordering or name)
     def column(model_admin: Any, row: Any) -> SafeString | str:
         return time_tag(getattr(row, name), page_now(row))
 
@@ -128,6 +129,21 @@ def external_link(url: str, text: str, label: str) -> SafeString:
         text,
         icon("open_in_new"),
     )
+
+
+def own_address(request: HttpRequest, *addresses: str | None) -> str:
+    """Return the first of these addresses that is one of this site, without the site; empty where none is.
+
+    For where a form or a browser says that a person came from.
+    """
+    site = {request.get_host()}
+    for address in addresses:
+        if address and url_has_allowed_host_and_scheme(address, site, require_https=request.is_secure()):
+            # Once more: without the site, a path that begins with slashes would name another.
+            inner = urlsplit(address)._replace(scheme="", netloc="").geturl()
+            if url_has_allowed_host_and_scheme(inner, None):
+                return inner
+    return ""
 
 
 def see_other(address: str) -> HttpResponse:

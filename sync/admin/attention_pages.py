@@ -22,7 +22,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
 from sync import registry
-from sync.admin.admin_base import badge, see_other
+from sync.admin.admin_base import badge, own_address, see_other
 from sync.admin.confirmed_action import (
     MAX_ROWS_SHOWN,
     Choice,
@@ -40,7 +40,6 @@ from sync.choices import BlockedCode, QueueStatus
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, CountChanged
-from sync.kernel.outgoing_calls import own_address
 from sync.models import ApprovalRequest, BoardLink, SyncQueue
 from sync.operations import attention
 from sync.operations.attention import AttentionCause, AttentionEntry, AttentionKind, AttentionScope, Tally, Wording

@@ -21,7 +21,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import PageAdmin, plain_column
+from sync.admin.admin_base import PageAdmin, own_address, plain_column
 from sync.admin.board_cards import Badge, BoardStatus
 from sync.admin.concurrent_edits import ConcurrentSettingsForm
 from sync.admin.confirmed_action import run_action
@@ -39,7 +39,6 @@ from sync.clock import sync_now
 from sync.connectors.base.errors import ConnectorError
 from sync.kernel import humanize
 from sync.kernel.messages import ActionError, Conflict
-from sync.kernel.outgoing_calls import own_address
 from sync.models import BoardLink, FieldMapping, UnmatchedItem, Verification
 from sync.operations import detect
 from sync.operations.attention import AttentionKind

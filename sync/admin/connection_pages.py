@@ -23,7 +23,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from sync import connectors, registry
-from sync.admin.admin_base import PageAdmin, overview_of
+from sync.admin.admin_base import PageAdmin, overview_of, own_address
 from sync.admin.confirmed_action import Question, Report, run_action
 from sync.admin.queue_pages import is_whole, labelled_pauses
 from sync.boards.board_setup import is_public_address
@@ -33,7 +33,6 @@ from sync.connectors.base.connector import AccountInfo
 from sync.connectors.base.errors import ConnectorError, NotAuthenticated, Scope, WrongVersion
 from sync.kernel import humanize
 from sync.kernel.messages import FORMER_KEY, ActionError
-from sync.kernel.outgoing_calls import own_address
 from sync.limits import breaker, connector, credentials, monday_account, quota, urgent_calls
 from sync.models import BoardLink, MondayAccount, QueuePause
 from sync.models.jobs import QueueAction, is_allowed

@@ -21,7 +21,15 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import DeletedName, EntityFilter, PageAdmin, ReadOnlyAdmin, RecordLinkMixin, plain_column
+from sync.admin.admin_base import (
+    DeletedName,
+    EntityFilter,
+    PageAdmin,
+    ReadOnlyAdmin,
+    RecordLinkMixin,
+    own_address,
+    plain_column,
+)
 from sync.admin.confirmed_action import (
     MAX_ROWS_SHOWN,
     Choice,
@@ -37,7 +45,6 @@ from sync.admin.record_activity import FIELD_PARAMETER, activity_of
 from sync.choices import ApprovalKind, ApprovalState, DeletedRecordPolicy, TombstoneState
 from sync.kernel import humanize
 from sync.kernel.messages import Conflict, TombstoneReason
-from sync.kernel.outgoing_calls import own_address
 from sync.models import ApprovalRequest, FieldMapping, IgnoredItem, Tombstone, WebhookEvent
 from sync.records.approvals import approve, reject
 from sync.records.authors import (

@@ -1,8 +1,9 @@
-"""Technical rows as they are stored, for superusers to read."""
+"""What superusers alone open: technical rows as they are stored, and django-celery-beat's schedule."""
 
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
@@ -10,8 +11,13 @@ from django.db.models import Model
 from django.http import HttpRequest
 from django.urls import URLPattern, path
 from django.views.decorators.http import require_POST
+from django_celery_beat.admin import CrontabScheduleAdmin as BeatCrontabScheduleAdmin
+from django_celery_beat.admin import PeriodicTaskAdmin as BeatPeriodicTaskAdmin
+from django_celery_beat.admin import PeriodicTaskForm, TaskSelectWidget
+from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from sync.admin.admin_base import ReadOnlyAdmin
+from sync.admin.admin_base import PageAdmin, ReadOnlyAdmin
 from sync.admin.connection_pages import try_again
 from sync.kernel import humanize
 from sync.models import Intent, MondayAccount, SyncMetadata, Verification, WebhookEvent
@@ -80,3 +86,46 @@ class LogEntryAdmin(DiagnosticsAdmin):
     list_select_related = ("user", "content_type")
     search_fields = ("object_repr", "change_message", "user__username", "object_id")
     ordering = ("-action_time", "-id")
+
+
+# The schedule: django-celery-beat's own admin in unfold's skin.
+
+for model in (ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule):
+    admin.site.unregister(model)
+
+
+class UnfoldTaskSelectWidget(UnfoldAdminSelectWidget, TaskSelectWidget):
+    """Lists the tasks that a worker knows."""
+
+
+class UnfoldPeriodicTaskForm(PeriodicTaskForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["task"].widget = UnfoldAdminTextInputWidget()
+        self.fields["regtask"].widget = UnfoldTaskSelectWidget()
+
+
+@admin.register(PeriodicTask)
+class PeriodicTaskAdmin(BeatPeriodicTaskAdmin, PageAdmin):
+    form = UnfoldPeriodicTaskForm
+    change_form_template = None  # beat's has a script in the page, which our CSP refuses
+    date_hierarchy = None
+    list_display = ("name", "enabled", "scheduler", "last_run_at")
+    list_filter = ("enabled",)
+    fieldsets = (
+        (None, {"fields": ("name", "regtask", "task", "enabled", "description")}),
+        ("Schedule", {"fields": ("interval", "crontab", "start_time", "last_run_at", "one_off")}),
+        ("Arguments", {"fields": ("args", "kwargs"), "classes": ("collapse",)}),
+        ("Execution options", {"fields": ("expires", "expire_seconds"), "classes": ("collapse",)}),
+    )
+    readonly_fields = ("last_run_at",)
+
+
+@admin.register(IntervalSchedule)
+class IntervalScheduleAdmin(PageAdmin):
+    list_display = ("__str__", "every", "period")
+
+
+@admin.register(CrontabSchedule)
+class CrontabScheduleAdmin(BeatCrontabScheduleAdmin, PageAdmin):
+    inlines = ()

@@ -25,7 +25,6 @@ from unfold.widgets import UnfoldBooleanWidget
 
 from sync import registry
 from sync.admin.record_activity import batch_undo_url
-from sync.api.callers import let_send_file
 from sync.kernel import humanize
 from sync.operations.file_formats import CSV, MAX_BYTES, XLSX, FileError
 from sync.operations.record_files import resource_of
@@ -171,7 +170,8 @@ class RecordFilesMixin(ImportExportMixin):
         labels = [field.column_name for field in resource_of(self.model)().fields.values()]
         context["known_columns"] = f"The first row has titles. Known ones: {', '.join(labels)}, and usual others."
         context["title"] = f"Import {self.opts.verbose_name_plural}"
-        return let_send_file(response)
+        answer: HttpResponse = response
+        return answer
 
     def add_data_read_fail_error_to_form(self, form: Any, e: Exception) -> None:
         if not isinstance(e, FileError):

@@ -12,7 +12,8 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from django.db.models import Count, F, Min, Model, Q
+from django.conf import settings
+from django.db.models import F, Min, Model, Q
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -27,14 +28,14 @@ from sync.choices import Cause, QueueStatus
 from sync.kernel import humanize
 from sync.limits import quota
 from sync.models import BoardLink, NotificationReceiver, QueuePause, SyncQueue, UnmatchedItem, Verification
-from sync.models.followers import Frequency
 from sync.models.jobs import QueueAction, is_allowed
+from sync.models.receivers import Frequency
 from sync.operations import attention
 from sync.operations.attention import AttentionCause, AttentionKind, Tally
 from sync.operations.detect import board_problems, last_webhook
 from sync.operations.detect.comparison import VerificationResult, combine_results, verifications
 from sync.operations.setup.run import is_running
-from sync.records.availability import number_of
+from sync.records.availability import Overdue, number_of, overdue_boards
 from sync.state import record_view
 from sync.state.record_view import RecordState
 
@@ -42,22 +43,10 @@ _EDITS = Cause.SAVE | Cause.PERSON | Cause.WEBHOOK
 
 
 @dataclass(frozen=True)
-class FailingReceivers:
-    """Of so many receivers of notifications those that nothing reaches, how many of them are switched off, and since
-    when the first.
-    """
-
-    total: int = 0
-    number: int = 0
-    stopped: int = 0
-    since: datetime | None = None
-
-
-@dataclass(frozen=True)
 class AttentionData:
     """What was read at one moment."""
 
-    receivers: FailingReceivers
+    is_somebody_notified: bool
     verifications: Mapping[str, VerificationResult]
     edited_at: Mapping[str, datetime]
     webhook_at: Mapping[str, datetime | None]
@@ -66,15 +55,10 @@ class AttentionData:
 
 def load_attention(types: Collection[str], links: Mapping[str, BoardLink]) -> AttentionData:
     """Read what isn't about single records, and what samples of these types said."""
-    receivers = NotificationReceiver.objects.exclude(frequency=Frequency.OFF)
     edits = with_states(SyncQueue.objects.filter(entity_id__isnull=False), LIVE_STATUSES)
     edits = edits.alias(edits=F("causes").bitand(int(_EDITS))).exclude(edits=0).order_by()
     return AttentionData(
-        FailingReceivers(
-            **receivers.aggregate(
-                total=Count("id"), number=Count("failed_since"), stopped=Count("stopped_at"), since=Min("failed_since")
-            )
-        ),
+        NotificationReceiver.objects.exclude(frequency=Frequency.OFF).exists(),
         {one: found for one, found in verifications().items() if one in types},
         dict(edits.values_list("entity_type").annotate(at=Min("created_at"))),
         {entity_type: last_webhook(link) for entity_type, link in links.items()},
@@ -136,6 +120,7 @@ class HealthData:
     now: datetime
     calls: quota.Forecast | None = None
     may_retry: bool = False
+    stalled: Sequence[Overdue] = ()
 
 
 @dataclass(frozen=True)
@@ -165,6 +150,7 @@ def attention_tasks(
     """
     found = list(_kind_tasks(data, may_act, kind_urls, fix))
     parts: tuple[tuple[type[Model], Callable[[HealthData], Iterator[AttentionTask]]], ...] = (
+        (SyncQueue, _stalled_tasks),
         (BoardLink, _board_problem_tasks),
         (BoardLink, _slowed_tasks),
         (Verification, _divergence_tasks),
@@ -254,6 +240,14 @@ def _board_problem_tasks(data: HealthData) -> Iterator[AttentionTask]:
         )
 
 
+def _stalled_tasks(data: HealthData) -> Iterator[AttentionTask]:
+    """Boards on which nobody works though they could."""
+    for one in data.stalled:
+        span = humanize.time_span(one.seconds)
+        why = f"{registry.board_title(one.entity_type)}: due jobs haven't moved for {span}: {one.reason}."
+        yield AttentionTask(Severity.FAILED, "Not moving", why, queue_url(), "Open the queue", "block")
+
+
 def _slowed_tasks(data: HealthData) -> Iterator[AttentionTask]:
     """Boards that the day's quota makes wait for long: when they go on, and what asks Monday for its limit again."""
     used = f"{data.calls.used_text} are used." if data.calls and data.calls.used_text else ""
@@ -277,28 +271,13 @@ def _divergence_tasks(data: HealthData) -> Iterator[AttentionTask]:
 
 
 def _receiver_tasks(data: HealthData) -> Iterator[AttentionTask]:
-    """People whom no notification reaches: grave once one is switched off, for then nobody tries any more."""
-    failing = data.attention.receivers
-    if not failing.total and any(board.availability.has_board for board in data.boards):
-        why, url = "Nobody is notified when the sync stops or something needs attention.", reverse("npd-notifications")
+    """The advice to let somebody be notified; messages that don't arrive are in the inbox."""
+    if not data.attention.is_somebody_notified and any(board.availability.has_board for board in data.boards):
+        why = "Nobody is notified when the sync stops or something needs attention."
+        url = reverse("npd-notifications")
         yield AttentionTask(
             Severity.NOTICE, "Notifications", why, url, "Choose how", "notifications_off", is_counted=False
         )
-    # A line for one's own stands there already.
-    if failing.number <= data.counts.get(AttentionKind.NOTIFICATION, 0) or failing.since is None:
-        return
-    what = humanize.count_with_noun(failing.number, "notification receiver fails", "notification receivers fail")
-    since = humanize.time_span((data.now - failing.since).total_seconds())
-    if failing.stopped == failing.number:
-        rest = "Nothing is sent there until the person corrects the address."
-    elif failing.stopped:
-        rest = f"{failing.stopped:,} of them switched off, until their people correct it."
-    else:
-        rest = "It is tried again automatically."
-    severity = Severity.FAILED if failing.stopped else Severity.NOTICE
-    url = f"{reverse('admin:sync_notificationreceiver_changelist')}?failed_since__isnull=False"
-    why = f"{what}. Messages have not arrived for {since}. {rest}"
-    yield AttentionTask(severity, "Notifications", why, url, "See why", "notifications_off")
 
 
 def queue_url(query: str = "") -> str:
@@ -317,6 +296,7 @@ def headline(
     others: int = 0,
     *,
     paused: Sequence[QueuePause] = (),
+    stalled: Sequence[Overdue] = (),
 ) -> Badge | None:
     """Return it as a badge: the `number` of things in the inbox, else what comes after that; None where all there is to
     say is that a part is paused. Of a stop, or where all is paused, which stand there first, it is what is so besides.
@@ -341,6 +321,7 @@ def headline(
         warn = wait = ("bad", "block")
     cases = (
         (not has_board, "off", "link_off", "Not set up yet: nothing is synced"),
+        (bool(stalled), "bad", "block", "Nothing is synced: due jobs don't move"),
         (slowed and not stop, "warn", "hourglass", _slowed_text(slowed) if slowed else ""),
         (number, *warn, f"{syncing}{what(number, 'thing needs', 'things need')} attention{about}"),
         # Which the inbox says to who may see the queue.
@@ -408,9 +389,10 @@ def health_context(
     paused = list(panel.overview.pauses)
     sees_calls = _may_see(request, SyncQueue) and not panel.overview.missing_token
     calls = quota.forecast(panel.overview.budget_state, panel.overview.account) if sees_calls else None
+    stalled = overdue_boards(settings.READY_MAX_DUE_SECONDS, panel.overview)
     data = HealthData(
         boards, links, found, counts, causes, _names_of(causes), panel.now, calls,
-        is_allowed(user, QueueAction.RETRY),
+        is_allowed(user, QueueAction.RETRY), stalled,
     )  # fmt: skip
     tasks = attention_tasks(
         data,
@@ -424,7 +406,7 @@ def health_context(
     return context | {
         "boards": boards,
         "task_groups": _task_groups(tasks),
-        "headline": headline(boards, tasks, number, others, paused=paused) if boards else None,
+        "headline": headline(boards, tasks, number, others, paused=paused, stalled=stalled) if boards else None,
         "waiting": _waiting_edits(boards),
         "in_inbox": number,
         "oldest": humanize.time_span((panel.now - since).total_seconds()) if since else "",

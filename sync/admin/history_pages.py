@@ -32,6 +32,7 @@ from sync.admin.admin_base import (
     ReadOnlyAdmin,
     RecordLinkMixin,
     RecordSearchMixin,
+    own_address,
     record_ids_by_name,
     record_link,
 )
@@ -54,7 +55,6 @@ from sync.admin.record_activity import (
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.humanize import plural
-from sync.kernel.outgoing_calls import own_address
 from sync.models import Decision, FieldMapping
 from sync.models.state import BATCH_KINDS, MANY_ALIKE, PEOPLE_KIND
 from sync.operations.decision_undo import (
@@ -431,4 +431,4 @@ class DecisionAdmin(RecordLinkMixin, RecordSearchMixin, UndoPagesMixin, ReadOnly
             return humanize.DASH
         return f"{humanize.quote(row.values.get('before'))} → {humanize.quote(row.values.get('after'))}"
 
-    moment = admin_base.time_column("at", "When")
+    moment = admin_base.time_column("done_at", "When", ordering="at")

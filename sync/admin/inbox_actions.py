@@ -338,7 +338,7 @@ def removal_leads(causes: Sequence[AttentionCause], now: datetime, user: Any) ->
     for cause in causes:
         if (link := links.get(cause.entity_type)) is None:
             continue
-        until = cause.since + timedelta(seconds=settings.GONE_QUIET_SECONDS) if cause.since else now
+        until = cause.noticed + timedelta(seconds=settings.GONE_QUIET_SECONDS) if cause.noticed else now
         sentence = (
             "They stay in NPD as they are, and are not synced, until somebody answers, or they are restored on Monday."
         )

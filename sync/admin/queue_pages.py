@@ -36,6 +36,7 @@ from sync.admin.admin_base import (
     RecordSearchMixin,
     UnmatchedItemsFilter,
     badge,
+    own_address,
     page_now,
     plain_column,
 )
@@ -45,7 +46,6 @@ from sync.apps import LIVE_ROWS
 from sync.choices import Cause, QueueStatus
 from sync.kernel import humanize
 from sync.kernel.humanize import plural
-from sync.kernel.outgoing_calls import own_address
 from sync.models import QueuePause, SyncedModel, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
 from sync.outbox import pauses as outbox_pauses

@@ -456,7 +456,7 @@ def _decision_lines(
         is_of_conflict = row.kind in (_RESOLVED, CONFLICT_FOUND_KIND) and bool(row.key)
         yield ActivityLine(
             line_id=f"d{row.pk}",
-            at=edit.pgh_created_at if edit else row.at,
+            at=edit.pgh_created_at if edit else row.done_at,
             actor=actor,
             icon=icon,
             icon_label=icon_label,
@@ -675,7 +675,7 @@ def last_change(record: SyncedModel, attname: str) -> LastChange | None:
             batch = event.pgh_context.metadata.get("batch") if event.pgh_context else None
             if batch and (pull := _pull_of(record, batch, attname)):
                 editor = str(pull.cause.get("monday", {}).get("who", ""))
-                return LastChange(editor, event.pgh_created_at, on_monday=True)
+                return LastChange(editor, pull.done_at, on_monday=True)
             return LastChange(_actors([event])[event.pgh_id], event.pgh_created_at)
     return None
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import or_
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.admin.views.main import PAGE_VAR
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import PermissionDenied
@@ -261,7 +263,7 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
             condition &= registry.containing(self.model, names, text)
         if digits := typed_phone_digits(search_term):
             phones = registry.entity(self.model.entity_type()).phone_fields.intersection(names)
-            condition |= registry.containing(self.model, phones, digits) if phones else Q(pk__in=[])
+            condition = reduce(or_, (Q(**{f"{name}__holds_phone": digits}) for name in phones), condition)
         return condition
 
     @cached_property
@@ -285,8 +287,15 @@ class SyncedModelAdmin(RecordFilesMixin, RecordSelectionMixin, DeletedMeanwhileM
         return words, [*([("Import", url)] if self.has_import_permission(request) else []), *doors]
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """The form of a record that exists has its own fields: whether and how it is synced is in the panel above."""
-        return [one for one in super().get_fieldsets(request, obj) if obj is None or one != SYNC_FIELDS]
+        """The form of a record that exists has its own fields: whether and how it is synced is in the panel above.
+
+        A field that no fieldset names stands behind those of the first.
+        """
+        (title, first), *others = super().get_fieldsets(request, obj)
+        named = flatten_fieldsets([(title, first), *others])
+        rest = [field.name for field in registry.own_fields(self.model) if field.name not in named]
+        sets = [(title, first | {"fields": [*first["fields"], *rest]}), *others]
+        return [one for one in sets if obj is None or one != SYNC_FIELDS]
 
     def get_autocomplete_fields(self, request: HttpRequest) -> Sequence[str]:
         """Related records are searched for: there may be thousands."""

@@ -18,7 +18,7 @@ from rest_framework.routers import SimpleRouter
 
 from sync.api.errors import ErrorSerializer
 from sync.api.views import ApiView, MayChange, ModelPermissions
-from sync.choices import ApprovalState, TokenScope
+from sync.choices import ApprovalState
 from sync.kernel.messages import Conflict
 from sync.models import ApprovalRequest, Decision
 from sync.operations.decision_undo import may_undo_decisions, undo_decisions
@@ -44,7 +44,6 @@ class ApprovalViewSet(ApiView, viewsets.ReadOnlyModelViewSet[ApprovalRequest]):
     filterset_fields = ["entity_type", "entity_id", "kind", "state"]
     ordering_fields = ["id", "at", "decided_at"]
     permission_classes = [ModelPermissions]
-    scope = TokenScope.OPERATE
 
     @extend_schema(request=None, responses={200: ApprovalSerializer, 409: ErrorSerializer})
     @action(detail=True, methods=["post"], permission_classes=[MayChange])

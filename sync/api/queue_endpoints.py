@@ -19,7 +19,7 @@ from rest_framework.routers import SimpleRouter
 
 from sync import registry
 from sync.api.views import ApiView, ModelPermissions
-from sync.choices import ApprovalState, QueueStatus, RecordSyncStatus, SyncStatus, TokenScope
+from sync.choices import ApprovalState, QueueStatus, RecordSyncStatus, SyncStatus
 from sync.limits import credentials, quota
 from sync.models import ApprovalRequest, SyncMetadata, SyncQueue
 from sync.models.jobs import QueueAction, is_allowed
@@ -100,7 +100,6 @@ class QueueViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncQueue]):
     filterset_class = QueueFilter
     ordering_fields = ["id", "priority", "attempts", "next_retry", "created_at", "finished_at"]
     permission_classes = [MaySteer]
-    scope = TokenScope.OPERATE
 
     @extend_schema(responses=QueueStatsSerializer)
     @action(detail=False, pagination_class=None, filter_backends=[])

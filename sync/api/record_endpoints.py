@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from typing import Any, ClassVar
@@ -18,7 +21,7 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, URLResolver, reverse
 from django.views.decorators.http import require_safe
 from django_filters import rest_framework as filters
-from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import serializers, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -27,15 +30,54 @@ from rest_framework.routers import SimpleRouter
 
 from sync import registry
 from sync.api.callers import SyncNowThrottle
-from sync.api.errors import ErrorSerializer
-from sync.api.etags import ETAG, IF_MATCH, check_if_match, etag_of
+from sync.api.errors import ErrorSerializer, PreconditionFailed
 from sync.api.views import ApiView, MayChange, ModelPermissions
 from sync.choices import RULES, RecordSyncStatus, SyncDirection
+from sync.kernel.triggers import BOOKKEEPING
 from sync.models import SyncedModel
 from sync.operations.record_requests import PushReason, push_record
 from sync.records.authors import log_action
 from sync.state import record_view
 from sync.state.record_view import FieldReason, FieldView, Part, RecordState, RecordView
+
+# ETags hash what people edit, so that no pass makes a person's tag stale.
+
+IF_MATCH = OpenApiParameter(
+    "If-Match",
+    str,
+    OpenApiParameter.HEADER,
+    description="The record's ETag as you read it, or *. When the record has another now, nothing is done: 412.",
+)
+ETAG = OpenApiParameter(
+    "ETag", str, OpenApiParameter.HEADER, response=[200, 201], description="For If-Match, as the body's `etag`."
+)
+
+# Weak as well: whoever compresses an answer makes its tag so.
+_TAG = re.compile(r'(?:W/)?("[^"]*")')
+
+
+def etag_of(record: SyncedModel) -> str:
+    """Return the quoted tag of the record's own fields, sync_enabled and sync_direction."""
+    names = [
+        field.attname
+        for field in record._meta.concrete_fields
+        if not field.primary_key and field.attname not in BOOKKEEPING
+    ]
+    values = {name: getattr(record, name) for name in names}
+    text = json.dumps(values, sort_keys=True, default=str, ensure_ascii=False)
+    return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
+
+
+def matches(if_match: str, etag: str) -> bool:
+    """Whether an If-Match header, `*` or a list of tags, names this one."""
+    return if_match.strip() == "*" or etag in _TAG.findall(if_match)
+
+
+def check_if_match(request: Request, record: SyncedModel) -> None:
+    """Raise PreconditionFailed where the caller read another state of the record, whose row must be locked."""
+    if_match = request.headers.get("If-Match")
+    if if_match is not None and not matches(if_match, etag_of(record)):
+        raise PreconditionFailed
 
 
 class RecordSyncSerializer(serializers.Serializer[RecordView]):
@@ -331,6 +373,14 @@ def _serializer_of(model: type[SyncedModel]) -> type[RecordSerializer]:
     fields = ["id", *own, *RecordSerializer.OWN_FIELDS]
     meta = type("Meta", (RecordSerializer.Meta,), {"model": model, "fields": fields})
     return type(f"{model.__name__}Serializer", (RecordSerializer,), {"Meta": meta, "__doc__": model.__doc__})
+
+
+def own_text(record: SyncedModel, name: str) -> str | None:
+    """Return what the API says of a record's field, as a text."""
+    field = _serializer_of(type(record))().fields[name]
+    value = field.get_attribute(record)
+    shown = None if value is None else field.to_representation(value)
+    return json.dumps(shown) if isinstance(shown, bool | list) else None if shown is None else str(shown)
 
 
 def _filter_of(model: type[SyncedModel]) -> type[RecordFilter]:

@@ -18,9 +18,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from sync.api.callers import check_scope
-from sync.choices import TokenScope
-
 
 class ModelPermissions(DjangoModelPermissions):
     """As in the admin; unlike in DRF's class, reading needs the permission to view."""
@@ -63,20 +60,11 @@ class StorableJSONParser(JSONParser):
 
 
 class ApiView(APIView):
-    """A view within its token's scopes, whose writes are recorded with their author.
-
-    `scope` is what a token needs for all but reading.
-    """
+    """A view whose writes are recorded with their author."""
 
     parser_classes = [StorableJSONParser]
-    scope = TokenScope.WRITE
     # Without OPTIONS: the schema says what there is.
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
-
-    def check_permissions(self, request: Request) -> None:
-        """Check what the user may do, then what the token is for: never more than its user may."""
-        super().check_permissions(request)
-        check_scope(request, self)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Record in the history context who writes and how.

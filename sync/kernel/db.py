@@ -305,6 +305,20 @@ class HoldsMarked(models.Lookup):
         return condition, [*params * 3, unmarked_pattern(self.rhs)]
 
 
+@models.Field.register_lookup
+class HoldsPhone(models.Lookup):
+    """Whether a text is a phone number with these digits, in whichever spelling, with its country or without."""
+
+    lookup_name = "holds_phone"
+    prepare_rhs = False
+
+    def as_sql(self, compiler: Any, connection: Any) -> Any:
+        column, params = self.process_lhs(compiler, connection)
+        digits = f"ltrim(regexp_replace({column}::text, '\\(0\\)|\\D', '', 'g'), '0')"
+        whole = f"(length({digits}) > 4 AND %s LIKE '%%' || {digits})"
+        return f"({digits} LIKE %s OR {whole})", [*params, f"%{self.rhs}%", *params, self.rhs, *params]
+
+
 def contains_unmarked(name: str, text: str) -> models.Q:
     """Return the condition that a field's text holds this one, whatever its case and marks."""
     found = models.Q(**{f"{name}__icontains": text})

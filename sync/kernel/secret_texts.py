@@ -88,7 +88,7 @@ BEGIN = r"(?:\b|(?<=\\[nrt]))"
 SHAPES = [
     (re.compile(rf"(?i)(authorization{IS})(?:(?:bearer|token|basic)\s+)?{VALUE}"), rf"\1{HIDDEN}"),
     (re.compile(rf"(?i)((?:api[_-]?(?:key|token)|signing[_-]?secret|password){IS}){VALUE}"), rf"\1{HIDDEN}"),
-    (re.compile(r"(/webhooks/monday/|/admin/invitation/[^/\s'\"\\]+/)[^/\s'\"\\]+"), rf"\1{HIDDEN}"),
+    (re.compile(r"(/webhooks/monday/|/set-password/[^/\s'\"\\]+/)[^/\s'\"\\]+"), rf"\1{HIDDEN}"),
     (re.compile(BEGIN + r"eyJ[\w-]+\.[\w-]+\.[\w-]+"), HIDDEN),
     (re.compile(r"(://[^:/\s@]*:)[^@/\s]+@"), rf"\1{HIDDEN}@"),
     # A token without its header, and what makes an address valid: our ?token=, an upload's ?X-Amz-Signature=.

@@ -12,7 +12,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     initial = True
 
-    dependencies = [migrations.swappable_dependency(settings.AUTH_USER_MODEL)]
+    dependencies = [migrations.swappable_dependency(settings.AUTH_USER_MODEL), ("knox", "0009_extend_authtoken_field")]
 
     operations = [
         migrations.CreateModel(
@@ -286,24 +286,6 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="Incident",
-            fields=[
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("key", models.CharField(max_length=200)),
-                ("kind", models.CharField(max_length=30)),
-                ("entity_type", models.CharField(blank=True, db_default="", max_length=50)),
-                ("name", models.CharField(blank=True, db_default="", max_length=255)),
-                ("cause_code", models.CharField(blank=True, db_default="", max_length=200)),
-                ("cause", models.TextField(blank=True, db_default="")),
-                ("url", models.CharField(blank=True, db_default="", max_length=500)),
-                ("number", models.IntegerField(db_default=1)),
-                ("summed", models.BooleanField(db_default=False)),
-                ("noticed_at", models.DateTimeField(db_default=sync.clock.SyncNow())),
-                ("gone_at", models.DateTimeField(blank=True, null=True)),
-            ],
-            options={"db_table": "sync_incidents", "default_permissions": ()},
-        ),
-        migrations.CreateModel(
             name="Intent",
             fields=[
                 ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
@@ -417,65 +399,51 @@ class Migration(migrations.Migration):
             options={"db_table": "sync_monday_account"},
         ),
         migrations.CreateModel(
-            name="Notification",
-            fields=[
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("sent_at", models.DateTimeField(db_default=sync.clock.SyncNow())),
-            ],
-            options={"db_table": "sync_notifications", "default_permissions": ()},
-        ),
-        migrations.CreateModel(
             name="NotificationReceiver",
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                (
-                    "medium",
-                    models.CharField(
-                        choices=[("email", "Email"), ("slack", "Slack"), ("teams", "Microsoft Teams")], max_length=10
-                    ),
-                ),
+                ("name", models.CharField(blank=True, db_default="", max_length=60)),
+                ("address", models.TextField(blank=True, db_default="")),
                 (
                     "frequency",
                     models.CharField(
-                        choices=[
-                            ("off", "Off"),
-                            ("at_once", "At once"),
-                            ("hourly", "Every hour"),
-                            ("daily", "Once a day"),
-                        ],
+                        choices=[("off", "Off"), ("at_once", "At once"), ("daily", "Once a day")],
                         db_default="off",
                         max_length=10,
                     ),
                 ),
-                ("hour", models.SmallIntegerField(db_default=8, verbose_name="hour of the daily message")),
-                ("zone", models.CharField(db_default="UTC", max_length=64, verbose_name="time zone")),
-                ("address", models.TextField(blank=True, db_default="")),
-                ("chosen_at", models.DateTimeField(db_default=sync.clock.SyncNow())),
-                (
-                    "alarm",
-                    models.CharField(
-                        blank=True,
-                        choices=[("", "Nothing"), ("routine", "Something"), ("urgent", "Something urgent")],
-                        db_default="",
-                        max_length=10,
-                    ),
-                ),
-                ("alarmed_at", models.DateTimeField(blank=True, null=True)),
+                ("due_at", models.DateTimeField(db_default=sync.clock.SyncNow())),
                 ("last_sent", models.DateTimeField(blank=True, null=True)),
-                ("tested_at", models.DateTimeField(blank=True, null=True, verbose_name="last test")),
                 ("failures", models.SmallIntegerField(db_default=0, verbose_name="failures in a row")),
                 ("failed_since", models.DateTimeField(blank=True, null=True, verbose_name="failing since")),
                 ("problem", models.TextField(blank=True, db_default="")),
-                ("next_attempt", models.DateTimeField(blank=True, null=True)),
-                ("stopped_at", models.DateTimeField(blank=True, null=True, verbose_name="switched off")),
-                ("claimed_until", models.DateTimeField(blank=True, null=True)),
+                (
+                    "user",
+                    models.OneToOneField(
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
-            options={
-                "verbose_name": "notification receiver",
-                "verbose_name_plural": "notification receivers",
-                "db_table": "sync_notification_receivers",
-                "default_permissions": ("view",),
-            },
+            options={"db_table": "sync_notification_receivers", "default_permissions": ()},
+        ),
+        migrations.CreateModel(
+            name="Notification",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("key", models.CharField(max_length=200)),
+                ("sent_at", models.DateTimeField(db_default=sync.clock.SyncNow())),
+                ("gone_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "receiver",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="sync.notificationreceiver"
+                    ),
+                ),
+            ],
+            options={"db_table": "sync_notifications", "default_permissions": ()},
         ),
         migrations.CreateModel(
             name="QueuePause",
@@ -487,15 +455,6 @@ class Migration(migrations.Migration):
                 ("paused_at", models.DateTimeField(db_default=sync.clock.SyncNow(), verbose_name="since")),
             ],
             options={"verbose_name": "pause", "db_table": "sync_queue_pauses"},
-        ),
-        migrations.CreateModel(
-            name="RequestCount",
-            fields=[
-                ("key", models.CharField(max_length=100, primary_key=True, serialize=False)),
-                ("requests", models.PositiveBigIntegerField()),
-                ("ends_at", models.DateTimeField()),
-            ],
-            options={"db_table": "sync_request_counts", "default_permissions": ()},
         ),
         migrations.CreateModel(
             name="StoredSecret",
@@ -873,54 +832,15 @@ class Migration(migrations.Migration):
         ),
         migrations.CreateModel(
             name="ApiToken",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("name", models.CharField(max_length=100)),
-                (
-                    "scopes",
-                    django.contrib.postgres.fields.ArrayField(
-                        base_field=models.CharField(
-                            choices=[
-                                ("read", "Read"),
-                                ("write", "Write"),
-                                ("resolve", "Resolve conflicts"),
-                                ("operate", "Operate the sync"),
-                            ],
-                            max_length=20,
-                        ),
-                        db_default=[],
-                        size=None,
-                    ),
-                ),
-                ("start", models.CharField(max_length=8, verbose_name="begins with")),
-                ("digest", models.CharField(max_length=128, unique=True)),
-                ("previous_digest", models.CharField(blank=True, max_length=128, null=True, unique=True)),
-                ("previous_until", models.DateTimeField(blank=True, null=True)),
-                ("created_at", models.DateTimeField(db_default=sync.clock.SyncNow(), verbose_name="created")),
-                ("rotated_at", models.DateTimeField(blank=True, null=True, verbose_name="rotated")),
-                ("last_used_at", models.DateTimeField(blank=True, null=True, verbose_name="last used")),
-                ("expires_at", models.DateTimeField(blank=True, null=True, verbose_name="expires")),
-                ("revoked_at", models.DateTimeField(blank=True, null=True, verbose_name="revoked")),
-                (
-                    "made_with",
-                    models.ForeignKey(
-                        blank=True,
-                        null=True,
-                        on_delete=django.db.models.deletion.SET_NULL,
-                        related_name="made",
-                        to="sync.apitoken",
-                    ),
-                ),
-                (
-                    "user",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE,
-                        related_name="api_tokens",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
-                ),
-            ],
-            options={"verbose_name": "API token", "db_table": "sync_api_tokens", "default_permissions": ()},
+            fields=[],
+            options={
+                "verbose_name": "API token",
+                "default_permissions": (),
+                "proxy": True,
+                "indexes": [],
+                "constraints": [],
+            },
+            bases=("knox.authtoken",),
         ),
         migrations.CreateModel(
             name="ApiUsage",
@@ -1077,18 +997,6 @@ class Migration(migrations.Migration):
             constraint=models.UniqueConstraint(fields=("entity_type", "item_id"), name="sync_ignored_items_once"),
         ),
         migrations.AddIndex(
-            model_name="incident",
-            index=models.Index(
-                condition=models.Q(("gone_at__isnull", False)), fields=["gone_at"], name="sync_incidents_gone"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="incident",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("gone_at", None)), fields=("key",), name="sync_incidents_one_open_a_key"
-            ),
-        ),
-        migrations.AddIndex(
             model_name="intent",
             index=models.Index(
                 condition=models.Q(("state", "open")), fields=["entity_id", "deadline"], name="sync_intents_open"
@@ -1104,27 +1012,6 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="mondayaccount",
             constraint=models.CheckConstraint(condition=models.Q(("id", 1)), name="sync_monday_account_one_row"),
-        ),
-        migrations.AddField(
-            model_name="notification",
-            name="incident",
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="+", to="sync.incident"),
-        ),
-        migrations.AddField(
-            model_name="notificationreceiver",
-            name="user",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE, related_name="+", to=settings.AUTH_USER_MODEL
-            ),
-        ),
-        migrations.AddField(
-            model_name="notification",
-            name="receiver",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="notifications",
-                to="sync.notificationreceiver",
-            ),
         ),
         migrations.AddConstraint(
             model_name="queuepause",
@@ -1459,19 +1346,18 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="notificationreceiver",
-            constraint=models.UniqueConstraint(
-                fields=("user", "medium"), name="sync_notification_receivers_one_a_medium"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="notificationreceiver",
             constraint=models.CheckConstraint(
-                condition=models.Q(("hour__gte", 0), ("hour__lte", 23)), name="sync_notification_receivers_hour"
+                condition=models.Q(
+                    models.Q(("address", ""), ("user__isnull", False)),
+                    models.Q(("user", None), models.Q(("address", ""), _negated=True)),
+                    _connector="OR",
+                ),
+                name="sync_notification_receivers_person_or_chat",
             ),
         ),
         migrations.AddConstraint(
             model_name="notification",
-            constraint=models.UniqueConstraint(fields=("receiver", "incident"), name="sync_notifications_once"),
+            constraint=models.UniqueConstraint(fields=("receiver", "key"), name="sync_notifications_once"),
         ),
         migrations.AddConstraint(
             model_name="storedsecret",

@@ -1,6 +1,6 @@
 """The engine's tables."""
 
-from sync.models.api_clients import ApiToken, CacheEntry, RequestCount
+from sync.models.api_clients import ApiToken, CacheEntry
 from sync.models.board_link import (
     ApiBudget,
     ApiReservation,
@@ -11,8 +11,8 @@ from sync.models.board_link import (
     MondayAccount,
     StoredSecret,
 )
-from sync.models.followers import Incident, Notification, NotificationReceiver
 from sync.models.jobs import QueuePause, SyncQueue
+from sync.models.receivers import Notification, NotificationReceiver
 from sync.models.state import (
     ApprovalRequest,
     AwaitedRelation,
@@ -33,9 +33,9 @@ from sync.models.synced_model import LongTextField, SyncedModel, track_history
 __all__ = [
     "ApiBudget", "ApiReservation", "ApiToken", "ApiUsage", "ApprovalRequest", "AwaitedRelation",
     "BoardLease", "BoardLink", "CacheEntry", "Decision", "FieldMapping", "IgnoredItem",
-    "Incident", "Intent", "IntentState",
+    "Intent", "IntentState",
     "LongTextField", "MondayAccount", "Notification", "NotificationReceiver",
-    "QueuePause", "RequestCount", "StoredSecret", "SyncMetadata",
+    "QueuePause", "StoredSecret", "SyncMetadata",
     "SyncQueue", "SyncState", "SyncedModel", "Tombstone", "UnmatchedItem", "Verification", "WebhookEvent",
     "WriteLoop", "track_history",
 ]  # fmt: skip

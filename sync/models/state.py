@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 import pgtrigger
@@ -189,7 +189,8 @@ class Decision(models.Model):
     deletion by a person it came}. `values` of a moved value holds {before, after, overridden} as displayed and, for the
     undo, {raw_before, raw_after}. Those with one `fold_id` say the same of one act; all but the newest are `folded`
     (`fold_alike`). One that is folded without such an id is told by another entry of its record: a choice that was
-    applied, the sending of what an undo restored. Of an item that was removed, `values` has the `reason`.
+    applied, the sending of what an undo restored. Of an item that was removed, `values` has the `reason`,
+    and `at`, when somebody did it.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -226,6 +227,12 @@ class Decision(models.Model):
             # Serves the number that is folded into a line, and the list of these.
             models.Index(fields=["fold_id"], condition=models.Q(fold_id__isnull=False), name="sync_decisions_of_act"),
         ]
+
+    @property
+    def done_at(self) -> datetime:
+        """When somebody did on Monday what a pass found, as far as webhooks told; else when it was written down."""
+        told = {"removed": self.values, "pull": self.cause.get("monday", {})}.get(self.kind, {}).get("at")
+        return datetime.fromisoformat(told) if told else self.at
 
     def __str__(self) -> str:
         return self.sentence
@@ -473,6 +480,13 @@ class WebhookEvent(models.Model):
         with suppress(InvalidEvent):
             return connectors.get().parse_event(self.body).user_id or ""
         return ""
+
+    @property
+    def done_at(self) -> datetime:
+        """When it happened there, as the delivery says; else when it came."""
+        with suppress(InvalidEvent):
+            return connectors.get().parse_event(self.body).happened_at or self.received_at
+        return self.received_at
 
 
 class Tombstone(models.Model):

@@ -34,9 +34,6 @@ BATCH_SIZE = 1_000
 SWEEP_OVERLAP = "1 hour"
 """A sweep reads this much before its cursor again, and knows by these rows what isn't new."""
 
-COUNT_DAYS = 1
-"""Of windows of the API's limits that have ended; the longest rate counts by the day."""
-
 ENDED_TOKEN_DAYS = 90
 """A token that has expired or was revoked is listed this much longer, and its refusal says so."""
 
@@ -124,15 +121,7 @@ def retention_rules() -> list[RetentionRule]:
         RetentionRule("approval requests", "sync_approval_requests",
                       f"old.state <> ALL (%(open)s) AND coalesce(old.decided_at, old.at) < {_AGE}", history,
                       params={"open": [str(state) for state in OPEN_REQUEST_STATES]}),
-        RetentionRule("notifications", "sync_notifications",
-                      "EXISTS (SELECT FROM sync_incidents AS it WHERE it.id = old.incident_id AND "
-                      f"it.gone_at < {_AGE})", settings.INCIDENT_DAYS),
-        RetentionRule("incidents", "sync_incidents",
-                      f"old.gone_at < {_AGE} AND NOT EXISTS (SELECT FROM sync_notifications WHERE "
-                      "incident_id = old.id)", settings.INCIDENT_DAYS),
-        RetentionRule("request counts", "sync_request_counts", f"old.ends_at < {_AGE}", COUNT_DAYS, key="key"),
-        RetentionRule("API tokens", "sync_api_tokens", f"least(old.revoked_at, old.expires_at) < {_AGE}",
-                      ENDED_TOKEN_DAYS),
+        RetentionRule("API tokens", "knox_authtoken", f"old.expiry < {_AGE}", ENDED_TOKEN_DAYS, key="digest"),
         *_change_rules(history),
     ]  # fmt: skip
     return [rule for rule in rules if rule.days > 0]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import F
 
 from sync import registry
@@ -62,7 +63,10 @@ def enqueue_many(
     payload: Mapping[str, Any] | None = None,
     due_in_seconds: float = 0,
 ) -> None:
-    """Enqueue many records in one statement, in the caller's transaction."""
+    """Enqueue many records in one statement, in the caller's transaction.
+
+    What comes from Monday makes synced records pending; a save has done so by itself.
+    """
     params: dict[str, Any] = {
         "entity_type": entity_type,
         "ids": list(ids),
@@ -74,6 +78,8 @@ def enqueue_many(
         "seconds": due_in_seconds,
     }
     run_sql(_ENQUEUE_RECORDS, params)
+    if direction == QueueDirection.TO_NPD:
+        mark_incoming(entity_type, params["ids"])
 
 
 def enqueue_item_many(
@@ -97,7 +103,21 @@ def enqueue_item_many(
     run_sql(_ENQUEUE_ITEMS, params)
 
 
-# The status of a record that a pass could not settle: nothing says `synced` that may differ.
+# The status of a record that a pass has not settled: nothing says `synced` that may differ.
+
+# Waits for nobody: whoever has a record locked is about to write its status.
+_MARK_INCOMING = """
+    UPDATE {table} SET sync_status = 'pending' WHERE id IN (
+        SELECT id FROM {table} WHERE id = ANY (%(ids)s::uuid[]) AND sync_status = 'synced'
+        FOR NO KEY UPDATE SKIP LOCKED
+    )
+"""
+
+
+def mark_incoming(entity_type: str, ids: Sequence[UUID]) -> None:
+    """Make those of these records pending that say synced while a job to NPD waits for them."""
+    table = connection.ops.quote_name(registry.entity(entity_type).model._meta.db_table)
+    run_sql(_MARK_INCOMING.format(table=table), {"ids": list(ids)})
 
 
 def mark_failed(entity_type: str, entity_id: UUID | None, error: str, *, is_final: bool) -> None:

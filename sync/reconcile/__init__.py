@@ -29,7 +29,7 @@ from sync.reconcile.field_values import BoardContext
 from sync.reconcile.gather import Gatherer, claimed, look_for_created
 from sync.reconcile.identity import ANSWERED, carry_out_answers
 from sync.reconcile.lookups import load_board
-from sync.reconcile.pass_plan import Outcome, PassFacts, Plan, Unread, ending
+from sync.reconcile.pass_plan import LostUpdates, Outcome, PassFacts, Plan, Unread, ending
 from sync.reconcile.settle import PassRun, settle_answers, settle_creates, settle_items, settle_pass, store_columns
 from sync.reconcile.settlement import PassId
 from sync.reconcile.unconfirmed_writes import Fate, after_own_fault, after_resending, decide_unconfirmed
@@ -54,6 +54,10 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID) -> Pas
     this, calls = PassId(batch_id, gatherer.read_request), gatherer.calls + executor.calls
     run = replace(run, board=facts.board, this=this, calls=calls)
     plan = settle_pass(run, facts, plan, answers)
+    for record in plan.records.values():
+        log_faults(record.id, record.lost)
+    for deleted in plan.deleted.values():
+        log_faults(deleted.id, deleted.lost)
     tally = pass_result(plan)
     log.info(
         "pass done",
@@ -65,6 +69,12 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID) -> Pas
         waiting=tally.waiting,
     )
     return tally
+
+
+def log_faults(record_id: uuid.UUID, lost: LostUpdates) -> None:
+    """Log the errors of ours for which a record's events could not be checked; its sync went on."""
+    for fault in lost.faults:
+        log.error("events not checked", record=str(record_id), exc_info=fault)
 
 
 def _sent(run: PassRun, executor: Executor, gatherer: Gatherer, facts: PassFacts) -> tuple[PassFacts, Plan, Answers]:

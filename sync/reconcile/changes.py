@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sync.choices import ApprovalState, Cause, LedgerDirection, Priority, QueueStatus, RecordSyncStatus
+from sync.choices import ApprovalState, Cause, LedgerDirection, Priority, QueueDirection, QueueStatus, RecordSyncStatus
 from sync.connectors.base.conversion import UnknownValue
 from sync.kernel.conflict_store import KIND_IDENTITY, RECORD_KEY, ConflictReport
 from sync.kernel.triggers import BOOKKEEPING
@@ -290,18 +290,18 @@ def _ledger_row(facts: PassFacts, plan: RecordPlan, before: SyncMetadata) -> dic
 
 
 def statuses(
-    board: BoardContext, found: Changes, jobs: Sequence[tuple[UUID, str, bool]], with_intent: Collection[UUID]
+    board: BoardContext, found: Changes, jobs: Sequence[tuple[UUID, str, str]], with_intent: Collection[UUID]
 ) -> dict[RecordSyncStatus, list[UUID]]:
     """Return which records have which status from now on.
 
-    `jobs` are those that are left: whose, in which status, and whether something is surely to be done.
+    `jobs` are those that are left, pending or failed: whose, in which status, and which way.
     """
-    failed = {pk for pk, status, _ in jobs if status == QueueStatus.FAILED}
-    pending = {pk for pk, _, is_certain in jobs if is_certain}
-    with_open_work, by_status = pending | failed | set(with_intent), dict[RecordSyncStatus, list[UUID]]()
+    saved = {pk for pk, *job in jobs if job == [QueueStatus.PENDING, QueueDirection.TO_MONDAY]}
+    with_open_work = {pk for pk, *_ in jobs} | set(with_intent)
+    by_status = dict[RecordSyncStatus, list[UUID]]()
     for plan in found.existing:
         status = sync_status(board, plan, found.ledgers[plan.id], has_open_work=plan.id in with_open_work)
-        if plan.left_out and plan.id in pending and plan.record.may_sync:
+        if plan.left_out and plan.id in saved and plan.record.may_sync:
             # Somebody saved it meanwhile: its next pass decides anew.
             status = RecordSyncStatus.PENDING
         by_status.setdefault(status, []).append(plan.id)

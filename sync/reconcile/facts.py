@@ -13,12 +13,12 @@ from sync import connectors
 from sync.choices import Cause, QueueDirection, RemovedItemPolicy, TombstoneState
 from sync.connectors.base.board import EventKind, InvalidEvent, ItemEvent
 from sync.connectors.base.board_items import Item
-from sync.connectors.base.conversion import UnknownValue
+from sync.connectors.base.conversion import Converter, UnknownValue
 from sync.kernel.conflict_store import KIND_DELETE, RECORD_KEY, OpenConflict
 from sync.merge import Canonical, FieldSelection
 from sync.models import IgnoredItem, Intent, SyncedModel, SyncMetadata, Tombstone, WebhookEvent, WriteLoop
 from sync.outbox.claim import Claim
-from sync.reconcile.field_values import ACTIVE, BoardContext, as_uuid
+from sync.reconcile.field_values import ACTIVE, BoardContext, Lacking, as_uuid
 from sync.records.unmatched_items import AS_NEW, LINK_TO, MAY_CREATE
 
 # What happened before a pass: what Monday told, and what we wrote.
@@ -73,6 +73,19 @@ EDIT_KINDS = (EventKind.COLUMN, EventKind.RENAMED)
 """What events tell of an item's values."""
 
 
+def told_value(convert: Converter, value: Any, column_type: str) -> Canonical:
+    """Return the canonical form of an event's value; raises UnknownValue, also where the converter itself fails on it.
+
+    An event is only a hint to read the item: an error of ours on what it says must not stop its record.
+    """
+    try:
+        return convert.from_event(value, column_type or convert.column_type)
+    except (UnknownValue, Lacking):
+        raise
+    except Exception as error:
+        raise UnknownValue("the event's value can't be read") from error
+
+
 def change_events(board: BoardContext, record: SyncedModel, events: Iterable[ReceivedEvent]) -> list[ChangeEvent]:
     """Return the changes of mapped fields among these events, oldest first; what can't be read tells nothing."""
     by_column = {mapping.column_id: mapping for mapping in board.mappings if mapping.column_id}
@@ -83,11 +96,11 @@ def change_events(board: BoardContext, record: SyncedModel, events: Iterable[Rec
         if event is None or mapping is None or event.kind not in EDIT_KINDS:
             continue
         convert = board.converter(mapping, record)
-        column_type = event.column_type or convert.column_type
+        column_type = event.column_type or ""
         with suppress(UnknownValue):
-            value, previous, has_previous = convert.from_event(event.value, column_type), None, event.has_previous
+            value, previous, has_previous = told_value(convert, event.value, column_type), None, event.has_previous
             try:
-                previous = convert.from_event(event.previous_value, column_type) if has_previous else None
+                previous = told_value(convert, event.previous_value, column_type) if has_previous else None
             except UnknownValue:
                 has_previous = False
             at, user = event.changed_at or event.happened_at or received.received_at, event.user_id or ""
@@ -272,8 +285,9 @@ class DeletedFacts(RecordFacts):
 class RemovalFacts:
     """A record that is there while its item isn't: `state` is archived, deleted, missing or moved.
 
-    `actor` is who took the item away and `editor` the same for the history, as far as webhooks told; `people` are
-    Monday's users by id, where it is told. `rejected` is the state of the approval that a person refused since.
+    `actor` is who took the item away, `editor` the same for the history, and `done_at` when, as far as webhooks told;
+    `people` are Monday's users by id, where it is told. `rejected` is the state of the approval that a person refused
+    since.
     `needed_by` and `loss` say what keeps the record from being deleted, and what others would lose by that; both are
     read only where the answer is wanted.
     """
@@ -282,6 +296,7 @@ class RemovalFacts:
     state: str
     actor: str = ""
     editor: str = ""
+    done_at: datetime | None = None
     people: Mapping[str, Any] = field(default_factory=dict)
     rejected: str = ""
     is_removed_too_often: bool = False

@@ -707,11 +707,11 @@ def _removals(_: Gatherer, facts: PassFacts, plan: Plan, values: Sequence[Any]) 
     """Return what is known of records whose items are gone, each with the state of its item."""
     records = {value: plan.records[value[0]].facts for value in values}
     rejected = _rejected_deletions(facts.board, list(records.values()))
-    # Who archived or deleted these items, by name, as far as webhooks told.
+    # Who archived or deleted these items, by name, and when, as far as webhooks told.
     ids = [record.record.monday_id for record in records.values()]
     events = WebhookEvent.objects.filter(item_id__in=ids).of_kind(EventKind.ARCHIVED, EventKind.DELETED)
-    users = {str(event.item_id): event.user_id for event in events.order_by("id")}
-    people = monday_users() if users else {}
+    told = {item: known[-1].event for item, known in lookups.events_by_item(events.order_by("id")).items()}
+    people = monday_users() if told else {}
     recreates = values[0][2] == RemovedItemPolicy.CREATE
     too_often = _recreated_too_often([key for key, *_ in values], facts.settings.loop_times) if recreates else set()
     return {
@@ -720,12 +720,14 @@ def _removals(_: Gatherer, facts: PassFacts, plan: Plan, values: Sequence[Any]) 
             state,
             actor=monday_user_name(user, people) if user else "",
             editor=monday_editor_name(user, people) if user else "",
+            done_at=event.happened_at if event else None,
             people=people,
             rejected=rejected.get(key, ""),
             is_removed_too_often=key in too_often,
         )
         for (key, state, policy), record in records.items()
-        for user in [users.get(record.record.monday_id or "")]
+        for event in [told.get(record.record.monday_id or "")]
+        for user in [event.user_id if event else ""]
     }
 
 

@@ -20,7 +20,7 @@ from sync.merge import CLOCK_TOLERANCE, Action, Canonical, FieldDirection, Rule
 from sync.models import FieldMapping, Intent, IntentState, SyncedModel, SyncMetadata
 from sync.reconcile.facts import STALE_READ_WINDOW, ChangeEvent, HistoryLine, RecordFacts, Settings, change_events
 from sync.reconcile.field_plan import AS_SENT, UNREAD, FieldPlan, base_of, cell_of, sides_of, way_of
-from sync.reconcile.field_values import BoardContext, stored_values
+from sync.reconcile.field_values import BoardContext, Lacking, stored_values
 from sync.reconcile.pass_plan import (
     Ask,
     LostUpdate,
@@ -134,17 +134,24 @@ def detect_lost_updates(board: BoardContext, facts: RecordFacts, now: datetime) 
     """
     changes = change_events(board, facts.record, facts.history.events)
     found: list[LostUpdate] = []
-    as_sent = []
+    as_sent, faults = list[str](), list[Exception]()
     for mapping in board.mappings:
         of_field = [change for change in changes if change.key == mapping.key]
-        if any(change.is_new for change in of_field):
-            convert = board.converter(mapping, facts.record)
+        if not any(change.is_new for change in of_field):
+            continue
+        convert = board.converter(mapping, facts.record)
+        try:
             writes = _field_writes(mapping, convert, facts.history.writes, now)
             history = _FieldHistory(facts, mapping, convert, of_field, writes)
             found += history.lost_updates()
             if history.is_answer_an_edit:
                 as_sent.append(mapping.key)
-    return LostUpdates(tuple(found), tuple(as_sent))
+        except Lacking:
+            raise
+        # What events say only adds questions: an error of ours on them must not keep the record from syncing.
+        except Exception as error:
+            faults.append(error)
+    return LostUpdates(tuple(found), tuple(as_sent), faults=tuple(faults))
 
 
 def _field_writes(

@@ -208,6 +208,7 @@ class LostUpdates:
     found: tuple[LostUpdate, ...] = ()
     as_sent: tuple[str, ...] = ()
     reports: tuple[LostUpdateReport, ...] = ()
+    faults: tuple[Exception, ...] = ()  # errors of ours that kept a field's events from being checked
 
 
 NOTHING_LOST = LostUpdates()

@@ -127,7 +127,8 @@ def removal_of(
     if not record.record.may_sync:
         return plan.end_settled(f"{sentence} Nothing was sent.")
     if since == now:
-        plan = plan.logged(HistoryLine("removed", sentence, actor=facts.editor, values={"reason": state}))
+        values = {"reason": state} | ({"at": facts.done_at.isoformat()} if facts.done_at else {})
+        plan = plan.logged(HistoryLine("removed", sentence, actor=facts.editor, values=values))
     if not _is_quiet_over(facts, settings, now):
         wait = _quiet_seconds(facts, settings, now)
         # Until when, and what then, pages say in their reader's zone, by the setting as it is then.

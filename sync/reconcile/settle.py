@@ -32,7 +32,6 @@ from sync import registry
 from sync.boards import board_columns
 from sync.boards.held_creates import set_creates_held
 from sync.choices import (
-    UNCERTAIN_CAUSES,
     ApprovalKind,
     ApprovalState,
     Cause,
@@ -64,7 +63,7 @@ from sync.models import (
     WebhookEvent,
     WriteLoop,
 )
-from sync.models.state import fold_alike
+from sync.models.state import approval_payload_key, fold_alike
 from sync.outbox import finish
 from sync.outbox.claim import Lease, claim_records
 from sync.outbox.pauses import locked_pause
@@ -92,7 +91,7 @@ from sync.reconcile.restraints import has_local_writes, new_clear_requests
 from sync.reconcile.sides import InspectedColumns
 from sync.reconcile.unconfirmed_writes import CreatePlan, Fate, may_link
 from sync.reconcile.writes import NOTHING_SENT, Answers, end_open
-from sync.records.approvals import OPEN_REQUEST_STATES
+from sync.records.approvals import OPEN_REQUEST_STATES, release_obsolete
 from sync.records.authors import deletion_authors, latest_edits, monday_users, users_of
 from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import exclude_match, ignore_item
@@ -175,6 +174,10 @@ def settle_pass(run: PassRun, facts: PassFacts, plan: Plan, answers: Answers) ->
     return settle_records(run, facts, settle_deleted(run, plan, answers), answers)
 
 
+APPROVAL = approval_payload_key("")
+"""In the payload of a job whose delete a person approved or rejected."""
+
+
 def end_jobs(run: PassRun, jobs: Iterable[Job]) -> None:
     """End what was claimed, in the caller's transaction under the lease."""
     token, listed = run.lease.token, list(jobs)
@@ -197,6 +200,9 @@ def end_jobs(run: PassRun, jobs: Iterable[Job]) -> None:
                 current_store().reject_resolutions(run.entity_type, [job.claim.entity_id], why)
     for (detail, isolate), rows in given_back.items():
         finish.release(rows, token, detail, at_most=int(isolate))
+    # What a person approved or rejected says at once that it was carried out.
+    if decided := [job.claim.entity_id for job in listed if job.claim.entity_id and APPROVAL in job.claim.payload]:
+        release_obsolete(decided)
 
 
 _UPDATE_APPLIED = """
@@ -649,13 +655,15 @@ def lock_ledgers(entity_type: str, ids: Sequence[UUID]) -> dict[str, SyncMetadat
 # What sync_status says from now on.
 
 
+_JOB_COLUMNS = ("entity_id", "status", "direction")
+
+
 def write_statuses(run: PassRun, found: Changes) -> None:
     """Write every looked-at record's status, in the settle transaction after all else is known."""
     ids = list(found.ledgers)
     open_states = (QueueStatus.PENDING, QueueStatus.FAILED)
     rows = SyncQueue.objects.filter(entity_type=run.entity_type, entity_id__in=ids, status__in=open_states)
-    found_jobs = rows.values_list("entity_id", "status", "causes")
-    jobs = [(pk, status, bool(causes & ~UNCERTAIN_CAUSES)) for pk, status, causes in found_jobs if pk]
+    jobs = [(pk, status, direction) for pk, status, direction in rows.values_list(*_JOB_COLUMNS) if pk]
     intents = Intent.objects.filter(entity_id__in=ids, state=IntentState.OPEN).values_list("entity_id", flat=True)
     for status, of in statuses(run.board, found, jobs, intents).items():
         is_synced = status == RecordSyncStatus.SYNCED

@@ -18,7 +18,7 @@ from sync.connectors.base.board import Board, EventKind, ItemEvent
 from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import UnknownValue
 from sync.models import FieldMapping
-from sync.reconcile.facts import RecordFacts
+from sync.reconcile.facts import RecordFacts, told_value
 from sync.reconcile.field_plan import AS_SENT, base_of, sides_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, is_active_on, npd_id_of, stored_values
 from sync.reconcile.pass_plan import Ask, Outcome, PassFacts, Plan, RecordPlan
@@ -83,7 +83,7 @@ def _is_echo(board: BoardContext, plan: RecordPlan) -> bool:
     for mapping, value, column_type in [one for values in told for one in values or ()]:
         base, convert = base_of(plan.ledger, mapping, record.monday_id or ""), board.converter(mapping, record)
         try:
-            stored = convert.from_event(value, column_type or convert.column_type)
+            stored = told_value(convert, value, column_type)
             if base is None or stored != convert.remote(base["remote"]):
                 return False
         except UnknownValue:

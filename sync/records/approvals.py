@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -245,38 +245,37 @@ UNSETTLED_TOMBSTONES = (TombstoneState.WAITING, TombstoneState.PENDING_APPROVAL)
 CLEARS = (ApprovalKind.CLEAR_MONDAY, ApprovalKind.CLEAR_NPD)
 
 
-def release_obsolete() -> int:
-    """End every open request whose cause is gone; returns how many were released or turned out done."""
-    ended = 0
-    for spec in registry.entities():
-        acts = _open_requests(spec, ApprovalKind.ITEMS)
-        tombstones = Tombstone.objects.filter(entity_type=spec.entity_type, entity_id=OuterRef("entity_id"))
-        # The item has left the board, so an approved request was carried out.
-        removed = tombstones.filter(state__in=(TombstoneState.ARCHIVED, TombstoneState.DELETED))
-        ended += _close_requests(acts.filter(Exists(removed)), carried_out=True)
-        # A tombstone that is settled, or no longer exists, wants nothing deleted.
-        ended += _close_requests(acts.exclude(Exists(tombstones.filter(state__in=UNSETTLED_TOMBSTONES))))
-
-        acts = _open_requests(spec, ApprovalKind.RECORDS)
-        records = spec.model._default_manager.filter(pk=OuterRef("entity_id"))
-        # The record is deleted, so an approved request was carried out.
-        ended += _close_requests(acts.exclude(Exists(records)), carried_out=True)
-        # A record that is unlinked, unsynced, or whose item was restored needs no deletion.
-        unlinked = records.filter(Q(monday_id=None) | Q(sync_status=RecordSyncStatus.DISABLED))
-        ledgers = SyncMetadata.objects.of(spec.entity_type).filter(removed_since=None)
-        restored = ledgers.filter(entity_id=Cast(OuterRef("entity_id"), TextField()))
-        ended += _close_requests(acts.filter(Exists(unlinked) | Exists(restored)))
-
-        # A field can be emptied only while it is mapped and its record is synced and has an item.
-        synced = records.exclude(monday_id=None).exclude(sync_status=RecordSyncStatus.DISABLED)
-        mapped = FieldMapping.objects.filter(link__entity_type=spec.entity_type, key=OuterRef("key"))
-        syncable = Exists(synced) & Exists(mapped.exclude(column_id=""))
-        ended += _close_requests(_open_requests(spec, *CLEARS).exclude(syncable))
-    return ended
+def release_obsolete(ids: Collection[UUID] | None = None) -> int:
+    """End every open request whose cause is gone, or those of these records; returns how many were released or done."""
+    requests = ApprovalRequest.objects.filter(state__in=OPEN_REQUEST_STATES)
+    requests = requests if ids is None else requests.filter(entity_id__in=ids)
+    return sum(_release_of_type(spec, requests.filter(entity_type=spec.entity_type)) for spec in registry.entities())
 
 
-def _open_requests(spec: EntitySpec, *kinds: ApprovalKind) -> QuerySet[ApprovalRequest]:
-    return ApprovalRequest.objects.filter(entity_type=spec.entity_type, kind__in=kinds, state__in=OPEN_REQUEST_STATES)
+def _release_of_type(spec: EntitySpec, requests: QuerySet[ApprovalRequest]) -> int:
+    acts = requests.filter(kind=ApprovalKind.ITEMS)
+    tombstones = Tombstone.objects.filter(entity_type=spec.entity_type, entity_id=OuterRef("entity_id"))
+    # The item has left the board, so an approved request was carried out.
+    removed = tombstones.filter(state__in=(TombstoneState.ARCHIVED, TombstoneState.DELETED))
+    ended = _close_requests(acts.filter(Exists(removed)), carried_out=True)
+    # A tombstone that is settled, or no longer exists, wants nothing deleted.
+    ended += _close_requests(acts.exclude(Exists(tombstones.filter(state__in=UNSETTLED_TOMBSTONES))))
+
+    acts = requests.filter(kind=ApprovalKind.RECORDS)
+    records = spec.model._default_manager.filter(pk=OuterRef("entity_id"))
+    # The record is deleted, so an approved request was carried out.
+    ended += _close_requests(acts.exclude(Exists(records)), carried_out=True)
+    # A record that is unlinked, unsynced, or whose item was restored needs no deletion.
+    unlinked = records.filter(Q(monday_id=None) | Q(sync_status=RecordSyncStatus.DISABLED))
+    ledgers = SyncMetadata.objects.of(spec.entity_type).filter(removed_since=None)
+    restored = ledgers.filter(entity_id=Cast(OuterRef("entity_id"), TextField()))
+    ended += _close_requests(acts.filter(Exists(unlinked) | Exists(restored)))
+
+    # A field can be emptied only while it is mapped and its record is synced and has an item.
+    synced = records.exclude(monday_id=None).exclude(sync_status=RecordSyncStatus.DISABLED)
+    mapped = FieldMapping.objects.filter(link__entity_type=spec.entity_type, key=OuterRef("key"))
+    syncable = Exists(synced) & Exists(mapped.exclude(column_id=""))
+    return ended + _close_requests(requests.filter(kind__in=CLEARS).exclude(syncable))
 
 
 def _close_requests(acts: QuerySet[ApprovalRequest], *, carried_out: bool = False) -> int:

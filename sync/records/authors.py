@@ -152,7 +152,7 @@ def monday_editors(item_id: str, keys: Mapping[str, str]) -> dict[str, Edit]:
         if user and user != own_user_id and key not in found:
             # Until it is known which user is ours, one whom nobody named may be ourselves.
             is_known = own_user_id or people.get(user, {}).get("name")
-            found[key] = Edit(monday_user_name(user, people) if is_known else UNKNOWN_USER, "", event.received_at)
+            found[key] = Edit(monday_user_name(user, people) if is_known else UNKNOWN_USER, "", event.done_at)
     return found
 
 

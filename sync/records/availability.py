@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count
+from django.db.models import Count, Q
 from django.utils.functional import cached_property
 
 from sync import registry
@@ -358,19 +358,24 @@ def _oldest_due_seconds(now: Overview) -> float:
 
 @dataclass(frozen=True)
 class Overdue:
-    """A board whose oldest due job waits too long: for how many seconds, and what is known of the reason."""
+    """A board whose due jobs don't move: for how many seconds the oldest waits, and what is known of the reason."""
 
     entity_type: str
     seconds: float
     reason: str
 
 
-def overdue_boards(max_seconds: float) -> list[Overdue]:
-    """Return the boards whose oldest due job has waited for more than so many seconds, and why; seven queries or so.
+_DONE = QueueStatus.COMPLETED
+_LIVE = [status for status in QueueStatus if status is not _DONE]
 
-    So has a job whose worker died: nobody works on it, whatever it says, once the lease of its worker has ended.
+
+def overdue_boards(max_seconds: float, now: Overview | None = None) -> list[Overdue]:
+    """Return the boards whose due jobs haven't moved for more than so many seconds, and why; seven queries or so.
+
+    A load that takes hours moves all the time, however old its oldest job is. A job whose worker died is due: nobody
+    works on it, whatever it says, once the lease of its worker has ended.
     """
-    now, found = overview(), []
+    now, found = now or overview(), []
     for board in now.boards:
         if board.link is None:
             continue
@@ -380,6 +385,10 @@ def overdue_boards(max_seconds: float) -> list[Overdue]:
             abandoned = _not_before(board, max(claimed, lease.expires) if lease else claimed)
         since = min((moment for moment in (now.due_since(board), abandoned) if moment is not None), default=None)
         if since is None or (now.now - since).total_seconds() <= max_seconds:
+            continue
+        recently = now.now - timedelta(seconds=max_seconds)
+        moved = Q(status__in=_LIVE, last_attempt__gt=recently) | Q(status=_DONE, finished_at__gt=recently)
+        if SyncQueue.objects.filter(moved, entity_type=board.entity_type).exists():
             continue
         reason = NO_WORKER if abandoned is None else WORKER_ENDED
         if leased:

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any
+from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -18,16 +19,22 @@ from psycopg.types.json import Jsonb
 from sync import connectors, registry
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
-from sync.connectors.base.board import EventKind, InvalidEvent, InvalidSignature, ItemEvent
+from sync.connectors.base.board import LOG_PREFIX, EventKind, InvalidEvent, InvalidSignature, ItemEvent
 from sync.kernel.db import fetch_prepared
 from sync.limits import breaker, credentials
 from sync.models import BoardLink, SyncedModel, WebhookEvent
 from sync.outbox import notify
-from sync.outbox.queue_rows import ITEM_UPSERT, RECORD_UPSERT
+from sync.outbox.queue_rows import ITEM_UPSERT, RECORD_UPSERT, mark_incoming
 from sync.registry import configured_board_id
 
 UNMATCHED_ITEM_WAIT_SECONDS = 10
 """An unmatched item gets its pass after so many seconds without a change: people fill in a row cell by cell."""
+
+FREE_DELIVERIES = 20
+"""So many deliveries a minute for one item each wake its record at once. Each further one makes the next pass wait a
+second more, up to LONGEST_BURST_WAIT_SECONDS: an automation that writes without an end spends a call a minute."""
+LONGEST_BURST_WAIT_SECONDS = 60
+
 # One statement, because a delivery must be stored and enqueued together or not at all. A delivery that is
 # known already (ON CONFLICT DO NOTHING) enqueues nothing; nor does one of an item whose person was erased.
 
@@ -49,10 +56,17 @@ WITH link AS MATERIALIZED (
     {records}
 ), meant AS (
     SELECT link.entity_type FROM link CROSS JOIN stored WHERE stored.outcome = ''
+), burst AS MATERIALIZED (
+    SELECT greatest(0, count(*) - %(free)s) AS seconds FROM (
+        SELECT FROM sync_webhook_events WHERE item_id = %(item_id)s::varchar
+            AND received_at > sync_now() - make_interval(mins => 1)
+        LIMIT %(free)s + %(longest)s
+    ) AS recent
 ), woken AS (
     INSERT INTO sync_queue (entity_type, entity_id, direction, operation, payload, priority, causes, next_retry)
-    SELECT meant.entity_type, record.id, 'to_npd', 'update', '{{}}', %(priority)s, %(cause)s, sync_now()
-    FROM meant CROSS JOIN record
+    SELECT meant.entity_type, record.id, 'to_npd', 'update', '{{}}', %(priority)s, %(cause)s,
+        sync_now() + make_interval(secs => burst.seconds)
+    FROM meant CROSS JOIN record CROSS JOIN burst
     {record_waits}
     RETURNING entity_type
 ), candidate AS (
@@ -71,12 +85,14 @@ WITH link AS MATERIALIZED (
             AND tombstone.monday_id = %(item_id)s AND tombstone.state <> 'restored')
     ON CONFLICT (item_id, entity_type) DO NOTHING
 )
-SELECT (SELECT outcome FROM stored), (SELECT entity_type FROM woken),
-    (SELECT entity_type FROM link WHERE title <> %(column_title)s AND swept_at > sync_now() - %(check_age)s)
+SELECT (SELECT outcome FROM stored), (SELECT entity_type FROM woken), (SELECT seconds FROM burst),
+    (SELECT id FROM record WHERE sync_status = 'synced'),
+    (SELECT entity_type FROM link WHERE title <> %(column_title)s
+        AND swept_at BETWEEN sync_now() - %(check_age)s AND sync_now() - make_interval(mins => 1))
 """
 
 _RECORD = """
-    SELECT id FROM {table} WHERE monday_id = %(item_id)s AND {entity_type} = (SELECT entity_type FROM link)
+    SELECT id, sync_status FROM {table} WHERE monday_id = %(item_id)s AND {entity_type} = (SELECT entity_type FROM link)
 """
 
 
@@ -103,11 +119,14 @@ class Delivery:
 class DeliveryResult:
     """`outcome` as stored, None where the delivery was known.
 
-    `notify_type` is the type whose board has new work, `renamed_type` that whose column has another title than known.
+    `notify_type` is the type whose board has new work in `wait_seconds`, for the record `synced_id` where that still
+    says synced; `renamed_type` that whose column has another title than known.
     """
 
     outcome: str | None
     notify_type: str | None
+    wait_seconds: int
+    synced_id: UUID | None
     renamed_type: str | None
 
 
@@ -126,6 +145,8 @@ def deliver(delivery: Delivery, no_board: str) -> DeliveryResult:
         "priority": int(Priority.EDIT),
         "cause": int(Cause.WEBHOOK),
         "wait": UNMATCHED_ITEM_WAIT_SECONDS,
+        "free": FREE_DELIVERIES,
+        "longest": LONGEST_BURST_WAIT_SECONDS,
         "check_age": breaker.UNFINISHED_CHECK_AGE,
         "types": list(models),
         "set": list(set_ids),
@@ -155,7 +176,7 @@ def _delivery_sql(models: tuple[tuple[str, type[SyncedModel]], ...]) -> str:
 
 log = structlog.get_logger(__name__)
 # The largest of Monday's deliveries has some kilobytes; what a stranger sends is not stored.
-MAX_BODY_BYTES = 1_000_000
+MAX_BODY_BYTES = 64_000
 MAX_CHALLENGE_CHARACTERS = 1_000
 MAX_ID_CHARACTERS = 50  # the inbox's columns; Monday's ids are far shorter
 STORED, DUPLICATE = "stored", "again"
@@ -342,18 +363,24 @@ def _store_delivery(raw_body: bytes, body: Any, event: ItemEvent) -> str:
     """Store the delivery and enqueue what it is about; return what was done, for the answer."""
     # What is about no item is stored and answered with 200 all the same, or Monday would send it again.
     outcome = NO_ITEM if event.kind is EventKind.OTHER or event.item_id is None else ""
-    # Without a usable id of its own, a hash of its content identifies the delivery.
+    # Without a usable id of its own, a hash of its content identifies the delivery; the log's rows have ids of ours.
     max_length = WebhookEvent._meta.get_field("trigger_id").max_length or 0
-    trigger_id = event.trigger_id if event.trigger_id and len(event.trigger_id) <= max_length else ""
+    trigger_id = event.trigger_id or ""
+    if len(trigger_id) > max_length or trigger_id.startswith(LOG_PREFIX):
+        trigger_id = ""
     ids = (event.board_id, event.item_id, event.column_id, event.type)
     # Of an item that leaves the board only its pass has to know.
     notes = event.kind not in (EventKind.ARCHIVED, EventKind.DELETED)
     trigger_id = trigger_id or hashlib.sha256(raw_body).hexdigest()
     delivery = Delivery(trigger_id, *ids, body, outcome, event.item_name or "", notes, event.column_title)
     result = deliver(delivery, no_board=NO_BOARD)
+    if result.notify_type is not None and result.synced_id is not None:
+        mark_incoming(result.notify_type, [result.synced_id])
     if result.notify_type is not None:
         # After the commit, so that the worker sees the row.
-        transaction.on_commit(partial(notify.notify_board, result.notify_type), robust=True)
+        later = partial(notify.notify_later, result.notify_type, result.wait_seconds)
+        now = partial(notify.notify_board, result.notify_type)
+        transaction.on_commit(later if result.wait_seconds else now, robust=True)
     if result.renamed_type is not None:
         breaker.check_soon(BoardLink.objects.filter(entity_type=result.renamed_type))
     return DUPLICATE if result.outcome is None else result.outcome or STORED

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
 from django.db import DatabaseError, OperationalError, transaction
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 from pghistory.core import event_models
 
 from sync import registry
 from sync.choices import Cause, DeletedRecordPolicy, Operation, Priority, QueueDirection, SyncDirection, TombstoneState
 from sync.clock import SyncNow, sync_now
 from sync.kernel import process
+from sync.kernel.humanize import plural
 from sync.kernel.messages import RestoreError, TombstoneReason
 from sync.models import Decision, IgnoredItem, SyncedModel, SyncMetadata, Tombstone
 from sync.models.state import fold_alike
@@ -116,6 +117,7 @@ def restore_record(
     except DatabaseError as error:
         message = str(error).strip().splitlines()[0]
         raise RestoreError(f"NPD's database can't take “{record}” back: {message}") from error
+    _give_back(record, tombstone)
     Tombstone.objects.filter(pk=tombstone.pk).update(
         state=TombstoneState.RESTORED, settled_at=SyncNow(), note=sentence or f"Restored by {by}.", reason_code=""
     )
@@ -124,6 +126,25 @@ def restore_record(
         ignored_items = IgnoredItem.objects.filter(entity_type=tombstone.entity_type, item_id=record.monday_id)
         ignored_items.delete()
     return record
+
+
+def _pointing_fields(model: type[SyncedModel]) -> Iterator[Any]:
+    """Yield the relations of synced models to this one."""
+    for spec in registry.entities():
+        yield from (field for field in registry.own_relations(spec.model) if registry.target_of(field) is model)
+
+
+def _give_back(record: SyncedModel, tombstone: Tombstone) -> None:
+    """Let the records that its deletion took it from name it again, where they name nothing by now."""
+    for field in _pointing_fields(type(record)):
+        for events in event_models(tracks_model=field.model):
+            earlier = events._default_manager.filter(pgh_obj=OuterRef("pgh_obj"), pgh_id__lt=OuterRef("pgh_id"))
+            before = Subquery(earlier.order_by("-pgh_id").values(field.attname)[:1])
+            # Django empties the relation in the transaction of the deletion, whose context both bear.
+            emptied = events._default_manager.filter(**{field.attname: None}, pgh_context=tombstone.context_id)
+            lost = emptied.alias(before=before).filter(before=record.pk).values("pgh_obj")
+            empty = field.model._default_manager.filter(**{field.attname: None}, pk__in=lost)
+            empty.update(**{field.attname: record.pk})
 
 
 def restore_by_person(tombstone: Tombstone, by: str) -> SyncedModel:
@@ -207,7 +228,25 @@ class DeletionConsequence(NamedTuple):
 
 
 def deletion_consequence(records: Collection[SyncedModel] | QuerySet[SyncedModel]) -> DeletionConsequence:
-    """Return what becomes of these records' items where they are deleted now, all at once; nothing without an item."""
+    """Return who loses these records where they are deleted now, all at once, and what becomes of their items."""
+    items = _items_consequence(records)
+    return items._replace(sentence=" ".join(filter(None, [_taken_from(records), items.sentence])))
+
+
+def _taken_from(records: Collection[SyncedModel] | QuerySet[SyncedModel]) -> str:
+    """Say from whom the deletion of these takes what: “3 contacts lose their organization.”; empty where nobody."""
+    ids, parts = [record.pk for record in records], list[str]()
+    for field in _pointing_fields(type(next(iter(records)))) if ids else ():
+        if number := field.model._default_manager.filter(**{f"{field.name}__in": ids}).exclude(pk__in=ids).count():
+            whose = plural(number, "loses its", "lose their")
+            parts.append(f"{registry.count_of_type(number, field.model.entity_type())} {whose} {field.verbose_name}")
+    if not parts:
+        return ""
+    return f"{' and '.join(parts)}. Restoring gives it back where none is set by then."
+
+
+def _items_consequence(records: Collection[SyncedModel] | QuerySet[SyncedModel]) -> DeletionConsequence:
+    """Return what becomes of the items; nothing without one."""
     linked = [record for record in records if record.monday_id]
     if not linked:
         return DeletionConsequence()

@@ -13,14 +13,13 @@ from django.urls import get_resolver
 from django.urls.resolvers import URLPattern
 
 OPEN_TO_STRANGERS = {
-    "/admin/invitation/x/x/", "/admin/login/", "/healthz", "/readyz",
+    "/accounts/inactive/", "/accounts/login/", "/accounts/oidc/cancelled/", "/set-password/x/x/",
+    "/healthz", "/readyz",
 }  # fmt: skip
 """Signing in, the probes, and pages that say nothing of this installation."""
 
-WITHOUT_TOKEN_OF_A_FORM = {
-    "/webhooks/monday/", "/webhooks/monday/x/", "/cron/sync-queue", "/healthz", "/readyz", "/metrics",
-}  # fmt: skip
-"""What no browser calls: each asks for a secret of its own, or takes no POST."""
+WITHOUT_TOKEN_OF_A_FORM = {"/webhooks/monday/", "/webhooks/monday/x/", "/cron/sync-queue"}
+"""What no browser calls: each asks for a secret of its own."""
 
 
 def routes(patterns: Sequence[Any] | None = None, before: str = "") -> Iterator[str]:

@@ -10,8 +10,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 WITHOUT = (
-    "/admin/login/", "/healthz", "/metrics", "/webhooks/monday/", "/api/v1/docs/", "/api/v1/contacts/", "/nowhere",
-    "/admin/two-factor/",
+    "/accounts/login/", "/healthz", "/metrics", "/webhooks/monday/", "/api/v1/docs/", "/api/v1/contacts/", "/nowhere",
+    "/accounts/2fa/",
 )  # fmt: skip
 
 
@@ -30,7 +30,7 @@ def test_a_page_is_framed_by_nobody_and_its_session_is_read_by_no_script(db: Non
     fixed = client.session
     fixed.save()
     client.cookies[settings.SESSION_COOKIE_NAME] = fixed.session_key
-    answer = client.post("/admin/login/", {"username": "dora", "password": "right", "next": "//evil.example"})
+    answer = client.post("/accounts/login/", {"login": "dora", "password": "right", "next": "//evil.example"})
     assert answer.headers["Location"].startswith("/admin/")
     cookie = client.cookies[settings.SESSION_COOKIE_NAME]
     assert (cookie["httponly"], cookie["samesite"], cookie.value != fixed.session_key) == (True, "Lax", True)
@@ -42,6 +42,6 @@ def test_a_page_is_framed_by_nobody_and_its_session_is_read_by_no_script(db: Non
 
 def test_only_who_is_signed_in_gets_pages_that_may(admin_client: Client) -> None:
     assert scripts(admin_client.get("/admin/npd/contact/")) == "'self' 'unsafe-eval'"
-    for address in ("/api/v1/docs/", "/admin/two-factor/confirm/", "/api/v1/contacts/"):
+    for address in ("/api/v1/docs/", "/accounts/2fa/", "/api/v1/contacts/"):
         assert scripts(admin_client.get(address)) == "'self'"
     assert scripts(admin_client.post("/admin/logout/")) == "'self'"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from itertools import chain
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.contrib import admin
 from django.contrib.auth.models import Group, User
@@ -18,6 +19,7 @@ from django_celery_beat.models import PeriodicTask
 from conflicts.models import SyncConflict
 from conflicts.rejections import answer_rejection
 from conflicts.resolution import current_values, resolve
+from npd.accounts import urls as sign_in
 from npd.models import Contact, Organization
 from sync.clock import sync_now
 from sync.kernel.conflict_store import FieldConflict
@@ -43,7 +45,6 @@ from sync.models import (
 from sync.operations import attention
 from sync.outbox import pauses
 from sync.records.authors import log_action
-from tests.accounts.test_invitations import link
 from tests.admin import states
 from tests.admin.queue_pages import finished, flying
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, of_fields, record, rejected_too
@@ -84,13 +85,12 @@ def furnish(world: dict[str, Any], person: User) -> None:
     )
     states.told_by_webhook("7001", "Somebody from the fair")
     make_missing_jobs()
-    ApiToken.objects.issue(person, "newsletter tool")
+    ApiToken.objects.create(person)
     finished(sync_now() - timedelta(hours=3), rows=3)
-    for medium, problem in (("email", ""), ("slack", "It answered with HTTP 500.")):
-        since = sync_now() if problem else None
-        NotificationReceiver.objects.create(
-            user=person, medium=medium, frequency="daily", problem=problem, failed_since=since, failures=bool(problem)
-        )
+    NotificationReceiver.objects.create(user=person, frequency="daily")
+    NotificationReceiver.objects.create(
+        name="Slack", address="sealed", frequency="daily", problem="error=500", failed_since=sync_now(), failures=1
+    )
     QueuePause.objects.create(entity_type="organization", paused_by="dora", why="Moving house")
     MondayAccount.objects.update(
         stop_reason="Monday refuses the token.", stopped_until=sync_now() + timedelta(minutes=5)
@@ -166,9 +166,15 @@ def of_models() -> Iterator[str]:
             yield reverse(f"{stem}_{name}", args=[key]) if key is not None else ""
 
 
+def all_of(patterns: Iterable[Any]) -> Iterator[Any]:
+    for pattern in patterns:
+        yield from all_of(pattern.url_patterns) if hasattr(pattern, "url_patterns") else [pattern]
+
+
 def without_a_row() -> Iterator[str]:
     """Every other address that names no row: a page of its own, a step of the set-up."""
     own = [(found, "") for found in get_resolver().url_patterns if str(found.pattern).startswith("admin/")]
+    own += [(found, "") for found in all_of(sign_in.urlpatterns)]
     parts = [(found, "admin:") for part in admin.site.urls[0] for found in getattr(part, "url_patterns", [part])]
     for pattern, space in own + parts:
         try:
@@ -181,7 +187,7 @@ def by_name(world: dict[str, Any]) -> Iterator[str]:
     """Pages that need a row, a choice or a filter of their own."""
     for name in ("held", "conflicting", "waiting", "dead", "disabled", "synced"):
         yield reverse("admin:npd_contact_change", args=[world[name].pk])
-    yield from ("/admin/help/howto/steer-the-queue.md", "/admin/help/reference/tables.md")
+    yield from ("/admin/help/howto/operate.md", "/admin/help/reference/tables.md")
     yield from (f"/admin/npd/contact/?q={text}" for text in ("e", "zzzznothing"))
     kinds = {entry.kind for entry in attention.entries(limit=100)}
     yield from (f"/admin/inbox/?kind={kind.value}" for kind in kinds)
@@ -202,16 +208,16 @@ def by_name(world: dict[str, Any]) -> Iterator[str]:
 
 def refusals_and_answers(client: Client, person: User) -> dict[str, str]:
     """Pages that no address opens: of a new token or account, of what can't be read, of who waits before signing in."""
-    token = {"user": person.pk, "name": "newsletter tool", "scopes": ["read"], "days": "30"}
-    made = client.post("/admin/sync/apitoken/add/", token)
-    client.post("/admin/auth/user/invite/", {"email": "rosa@example.com", "role": Group.objects.first().pk})
-    account = Client().get(link(), follow=True)
+    made = client.post("/admin/sync/apitoken/add/", {"user": person.pk, "days": "30"})
+    rosa = User.objects.create_user("rosa", is_staff=True)
+    shown = client.post(f"/admin/auth/user/{rosa.pk}/send-link/")
+    account = Client().get(urlsplit(shown.context["link"]).path, follow=True)
     odd = client.get("/admin/npd/contact/?q=%00")
-    for _ in range(10):
-        early = Client().post("/admin/login/", {"username": "eve", "password": "x"})
+    for _ in range(31):
+        early = Client().post("/accounts/login/", {"login": "eve", "password": "x"})
     assert [one.status_code for one in (made, account, odd, early)] == [200, 200, 400, 429]
     assert account.context["validlink"]
-    named = {"a new token": made, "a new account": account, "400": odd, "429": early}
+    named = {"a new token": made, "the page of a link": account, "400": odd, "429": early}
     return {name: answer.content.decode() for name, answer in named.items()}
 
 
@@ -233,8 +239,8 @@ def pages(client: Client, world: dict[str, Any], person: User) -> dict[str, str]
             found.setdefault(address if address not in found else f"{address}#{number}", answer.content.decode())
     found |= refusals_and_answers(client, person)
     client.logout()
-    found["/admin/login/"] = client.get("/admin/login/").content.decode()
-    found["/admin/login/ refused"] = client.post(
-        "/admin/login/", {"username": "dora", "password": "wrong"}
+    found["/accounts/login/"] = client.get("/accounts/login/").content.decode()
+    found["/accounts/login/ refused"] = client.post(
+        "/accounts/login/", {"login": "dora", "password": "wrong"}
     ).content.decode()
     return found

@@ -30,7 +30,7 @@ def person(db: None) -> User:
 @pytest.fixture
 def told(person: User) -> None:
     """The administrator is told of what happens, so Health doesn't advise it."""
-    NotificationReceiver.objects.create(user=person, medium="email", frequency="daily")
+    NotificationReceiver.objects.create(user=person, frequency="daily")
 
 
 @pytest.fixture

@@ -6,10 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import User
 from django.test import Client
 
-from npd.accounts.invitations import ROLES, invite
 from sync.clock import sync_now
 from sync.connectors.base.errors import DailyLimitReached, NotAuthenticated, Unreachable
 from sync.limits import breaker, credentials
@@ -66,14 +65,14 @@ def test_a_board_that_stops_and_goes_on_is_told(db: None) -> None:
     assert told() == [("stop", "contact", ""), ("stop_end", "contact", "")]
 
 
-def test_who_was_invited_and_whose_rights_changed_is_told_to_who_may_see_users(client: Client, browser: Client) -> None:
-    maker = User.objects.create_superuser("boss", "boss@example.com", "x")
-    made = invite(maker, "maya@example.com", Group.objects.get(name=ROLES[0].group)).user
-    form = {"username": made.username, "email": made.email, "is_active": "on", "is_staff": "on"}
-    client.force_login(maker)
-    client.post(f"/admin/auth/user/{made.pk}/change/", form | {"first_name": "Maya"})
-    client.post(f"/admin/auth/user/{made.pk}/change/", form | {"first_name": "Maya", "last_name": "Lind"})
+def test_who_was_added_and_whose_rights_changed_is_told_to_who_may_see_users(client: Client, browser: Client) -> None:
+    client.force_login(User.objects.create_superuser("boss", "boss@example.com", "x"))
+    form = {"username": "maya", "email": "maya@example.com", "is_active": "on", "is_staff": "on"}
+    client.post("/admin/auth/user/add/", form | {"first_name": "Maya"})
+    page = f"/admin/auth/user/{User.objects.get(username='maya').pk}/change/"
+    client.post(page, form | {"first_name": "Maya", "last_name": "Lind"})
+    client.post(page, form | {"first_name": "Maya", "last_name": "Lind", "is_superuser": "on"})
     assert told() == [("people", "", "boss"), ("people", "", "boss")]
-    assert "Changed what Maya may do" in client.get(ACTIVITY).content.decode()
+    assert "Changed what Maya Lind may do: Administrator" in client.get(ACTIVITY).content.decode()
     client.force_login(staff_who_may("view_decision"))
     assert "Maya" not in client.get(ACTIVITY).content.decode()

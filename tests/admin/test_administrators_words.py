@@ -68,7 +68,7 @@ def opened(client: Client) -> dict[str, set[str]]:
 
 
 def test_the_first_account_is_explained_in_the_fold(client: Client) -> None:
-    html = client.get("/admin/login/").content.decode()
+    html = client.get("/accounts/login/").content.decode()
     assert names_in(html) == set()
     assert "manage.py" in OF_OPERATIONS.findall(html)
 

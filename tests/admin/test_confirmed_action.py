@@ -6,8 +6,8 @@ from django.contrib.auth.models import User
 from django.test import RequestFactory
 
 from npd.models import Contact
+from sync.admin.admin_base import own_address
 from sync.admin.confirmed_action import Question, run_action
-from sync.kernel.outgoing_calls import own_address
 
 
 @pytest.mark.parametrize("is_fresh", [True, False])

@@ -9,7 +9,6 @@ import pytest
 from django.contrib import admin
 from django.test import Client
 from django.urls import reverse
-from rest_framework.authtoken.models import TokenProxy
 
 from config.navigation import INBOX, SECTIONS
 from sync.models import MondayAccount
@@ -150,10 +149,6 @@ def test_who_may_see_the_account_sees_the_connection_and_none_of_its_buttons(
     assert not re.findall(r"<form|npd-button|Next: Boards|npd-wizard-steps", main[0].partition("</main>")[0])
 
 
-def test_tokens_that_are_kept_in_clear_have_no_page() -> None:
-    assert TokenProxy not in admin.site._registry
-
-
 def test_no_page_of_another_application_is_left_without_the_theme(browser: Client) -> None:
     for model, model_admin in admin.site._registry.items():
         assert any(base.__module__.startswith("unfold") for base in type(model_admin).__mro__), model
@@ -164,7 +159,7 @@ def test_only_a_demo_says_at_its_door_where_the_password_is(
     client: Client, db: None, settings: Any, is_demo: bool
 ) -> None:
     settings.DEMO = is_demo
-    assert ("<code>make run</code>" in client.get("/admin/login/").content.decode()) is is_demo
+    assert ("<code>make run</code>" in client.get("/accounts/login/").content.decode()) is is_demo
 
 
 def test_a_page_that_fetches_itself_leaves_the_messages_to_the_next_that_is_opened(

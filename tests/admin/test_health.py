@@ -164,12 +164,12 @@ def test_the_share_in_sync_leaves_out_what_is_off_and_is_never_rounded_up() -> N
 def test_the_headline_counts_what_the_inbox_has_or_else_what_stands_below(browser: Client) -> None:
     states.boards()
     person = User.objects.create_user("fay")
-    failing = {"frequency": "hourly", "failures": 3, "failed_since": sync_now() - timedelta(hours=1)}
-    NotificationReceiver.objects.create(user=person, medium="email", **failing)
+    failing = {"frequency": "daily", "failures": 3, "failed_since": sync_now() - timedelta(hours=1)}
+    NotificationReceiver.objects.create(user=person, **failing)
     assert headline_of(browser) == "Syncing; 1 thing needs attention"
     for number in range(2):
         states.conflicting(f"Ann {number}", f"500{number}", (number and "phone") or "email")
-    assert headline_of(browser) == "Syncing; 2 things need attention"
+    assert headline_of(browser) == "Syncing; 3 things need attention"
 
 
 def test_the_headline_says_what_is_wrong_first(browser: Client) -> None:
@@ -236,14 +236,14 @@ def column_is_gone(records: int) -> None:
         SyncMetadata.objects.filter(entity_id=gone.pk).update(blocked_fields=fields)
 
 
-def test_whoever_sees_receivers_is_told_that_nobody_is_told(browser: Client, world: dict[str, Any]) -> None:
+def test_superusers_are_told_that_nobody_is_told(browser: Client, world: dict[str, Any]) -> None:
     advice = ("wait", "Notifications")
     said = headline_of(browser)
     assert advice in tasks_of(browser)
     assert 'href="/admin/notifications/"' in html_of(browser).partition("npd-tasks")[2]
-    receiver = NotificationReceiver.objects.create(user=User.objects.get(username="dora"), medium="email")
+    receiver = NotificationReceiver.objects.create(user=User.objects.get(username="dora"))
     assert advice in tasks_of(browser)  # off
-    NotificationReceiver.objects.filter(pk=receiver.pk).update(frequency="hourly")
+    NotificationReceiver.objects.filter(pk=receiver.pk).update(frequency="daily")
     assert advice not in tasks_of(browser)
     assert headline_of(browser) == said
 
@@ -272,30 +272,15 @@ def test_a_column_that_blocks_records_is_one_thing_beside_other_blocked_fields(b
     assert listed(browser, f"{CONTACTS}?health=conflict,failed,approval,gone,blocked") == 2
 
 
-def test_receivers_that_nothing_reaches_are_told_as_gravely_as_they_fail(
-    browser: Client, world: dict[str, Any]
-) -> None:
-    since, failing = sync_now() - timedelta(hours=3), "1 notification receiver fails"
-    colleague = User.objects.create_user("colleague", is_staff=True)
-    row = NotificationReceiver.objects.create(user=colleague, medium="slack", frequency="off", failed_since=since)
-    assert failing not in text_of(browser)  # nobody waits for it
-    colours = []
-    for frequency, stopped in (("daily", None), ("hourly", since)):
-        NotificationReceiver.objects.filter(pk=row.pk).update(frequency=frequency, stopped_at=stopped)
-        colours += [colour for colour, label in tasks_of(browser) if label == "Notifications"]
-    assert colours == ["wait", "bad"]
-    assert 'href="/admin/sync/notificationreceiver/?failed_since__isnull=False"' in html_of(browser)
-
-
 def test_nobody_is_told_what_they_may_not_see(client: Client, world: dict[str, Any]) -> None:
     finished(sync_now())
     reader = User.objects.create_user("reader", password="x", is_staff=True)
     client.force_login(reader)
     NotificationReceiver.objects.create(
-        user=reader, medium="slack", frequency="daily", failed_since=sync_now(), problem="Gone."
+        user=reader, frequency="daily", failed_since=sync_now(), problem="The address is gone."
     )
     text = text_of(client)
-    assert "notification receiver" not in text
+    assert "Notifications failing" not in text
     assert "There are no records that you may see. An administrator can give you that right." in text
     assert "Contacts" not in text
     assert "jobs done" not in text

@@ -30,7 +30,7 @@ def test_every_page_leads_to_the_help_which_lists_all_of_its_pages(browser: Clie
         path for pattern in (*help_pages.HOW_TOS, *help_pages.REFERENCES) for path in help_pages.DOCS.glob(pattern)
     ]
     assert listed == {f"/admin/help/{path.relative_to(help_pages.DOCS)}" for path in paths}
-    assert len(listed) > 20
+    assert len(listed) > 10
 
 
 @pytest.mark.parametrize("name", sorted(help_pages.pages()))
@@ -58,7 +58,7 @@ def test_the_html_of_a_text_is_shown_and_what_is_not_served_is_not_led_to() -> N
 def test_only_help_pages_are_read_and_only_by_who_is_signed_in(browser: Client) -> None:
     for name in ("../README.md", "howto/../../README.md", "howto/nothing.md", "tour", "tour.md", "reference/"):
         assert browser.get(f"/admin/help/{name}").status_code in (301, 404), name
-    assert Client().get("/admin/help/howto/steer-the-queue.md").status_code == 302
+    assert Client().get("/admin/help/howto/operate.md").status_code == 302
 
 
 @pytest.fixture
@@ -131,5 +131,5 @@ def test_who_signs_in_after_an_act_comes_to_the_page_of_the_act_and_reads_that_n
     found = re.search(r'name="next" value="([^"]*)"', client.get(sign_in).content.decode())
     assert found
     assert unescape(found[1]) == page
-    signed_in = client.post(sign_in, {"username": "dora", "password": "x", "next": unescape(found[1])})
+    signed_in = client.post(sign_in, {"login": "dora", "password": "x", "next": unescape(found[1])})
     assert signed_in.headers["Location"] == page

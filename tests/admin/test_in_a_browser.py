@@ -241,7 +241,7 @@ def test_a_page_that_is_cut_off_or_signed_out_says_so_and_is_saved_after_signing
     with page.context.expect_page() as opened:
         line.get_by_role("link").click()
     other = opened.value
-    other.fill("#id_username", "dora")
+    other.fill("#id_login", "dora")
     other.fill("#id_password", "x")
     other.get_by_role("button", name="Sign in", exact=True).click()
     other.locator("#nav-sidebar").wait_for(state="attached")

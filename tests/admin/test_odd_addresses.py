@@ -124,7 +124,7 @@ def test_a_random_walk_meets_no_failure_of_ours(
     monkeypatch.setattr(SimpleRateThrottle, "THROTTLE_RATES", dict.fromkeys(SimpleRateThrottle.THROTTLE_RATES))
     furnish(world, person)
     signed_in = {name: cookie.value for name, cookie in patient.cookies.items()}
-    token = {"Authorization": f"Bearer {ApiToken.objects.issue(person, 'tests')[1]}"}
+    token = {"Authorization": f"Bearer {ApiToken.objects.create(person)[1]}"}
 
     @hypothesis_settings(
         max_examples=WALK, derandomize=True, database=None, deadline=None,

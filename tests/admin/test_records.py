@@ -7,15 +7,17 @@ from html import unescape
 from typing import Any
 
 import pytest
+from django.contrib import admin
 from django.contrib.auth.models import User
 from django.db import connection
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.admin.record_activity import ActivityLine
+from sync.admin.record_pages import SYNC_FIELDS, SyncedModelAdmin
 from sync.choices import RecordSyncStatus
 from sync.clock import sync_now
 from sync.models import BoardLink, MondayAccount, SyncQueue
@@ -269,3 +271,11 @@ def test_of_two_long_values_the_activity_shows_where_they_differ(db: None) -> No
     assert max(len(line.shown_before), len(line.shown_after)) <= 81
     short = ActivityLine(*about, label="Phone", before="+49 40 1", after="+49 40 2")
     assert (short.shown_before, short.shown_after) == ("+49 40 1", "+49 40 2")
+
+
+def test_a_field_that_no_fieldset_names_is_on_the_form(rf: RequestFactory) -> None:
+    class Narrow(SyncedModelAdmin):
+        fieldsets = ((None, {"fields": ("email",)}), ("Firm", {"fields": ("organization",)}), SYNC_FIELDS)
+
+    [(_, first), (_, second)] = Narrow(Contact, admin.site).get_fieldsets(rf.get("/"), Contact())
+    assert (first["fields"], second["fields"]) == (["email", "name", "role_title", "phone", "notes"], ("organization",))

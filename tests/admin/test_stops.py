@@ -18,7 +18,7 @@ from sync.clock import sync_now
 from sync.connectors.base.errors import ConnectionLost, DailyLimitReached, NotAuthenticated
 from sync.limits import breaker, credentials, quota
 from sync.models import BoardLink, FieldMapping, MondayAccount, SyncMetadata, SyncQueue
-from sync.operations.notifications.incidents import stops
+from sync.operations.notifications import things_to_notify_of
 from sync.outbox import pauses
 from sync.records.availability import stop_headline
 from sync.state import record_view
@@ -133,8 +133,9 @@ def test_a_stop_says_in_one_place_what_why_since_when_and_what_to_do(browser: Cl
     assert NotAuthenticated.advice in words_of(stop_of(html))
     assert "4 things need attention." in words_of(stop_of(html))
     assert html.count('aria-label="Sync is stopped"') == 1
-    assert sorted(one.key for one in stops()) == ["stopped:contact", "stopped:organization"]
-    assert {stop_headline(["Organizations", "Contacts"], one.cause) for one in stops()} == {headline}
+    stops = [thing for thing in things_to_notify_of() if thing.kind == "stopped"]
+    assert sorted(thing.key for thing in stops) == ["stopped:contact", "stopped:organization"]
+    assert {stop_headline([thing.name for thing in stops], thing.cause) for thing in stops} == {headline}
 
 
 def test_what_waits_for_a_stop_is_the_sum_of_the_tiles(browser: Client) -> None:

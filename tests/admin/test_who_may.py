@@ -1,6 +1,6 @@
 """Who may do what: each act, by everybody for whom there is a group, through its door; and its line in the audit log.
 
-The table here is that of docs/howto/who-may-do-what.md, which a test below holds it against.
+The table here is that of docs/howto/people.md, which a test below holds it against.
 """
 
 from __future__ import annotations
@@ -37,11 +37,12 @@ from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.forms import values_of
 from tests.files.conftest import confirm, preview
+from tests.support.people import OWN_GROUPS, own_group
 
 pytestmark = pytest.mark.django_db
-PAGE = Path(__file__).resolve().parents[2] / "docs/howto/who-may-do-what.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs/howto/people.md"
 PEOPLE = ("view", "resolve conflicts", "operate", "change records")
-"""The three groups that change no record, and somebody of the first who may add, change and delete records besides."""
+"""Resolve, two groups of an administrator's own, and somebody of the first who may change records besides."""
 World = dict[str, Any]
 UNMATCHED = "/admin/sync/unmatcheditem/"
 
@@ -218,7 +219,7 @@ class Act:
     by_api: bool = False
 
 
-RECORDS, OPERATE, RESOLVE = ("change records", "operate", "resolve conflicts")
+RECORDS, OPERATE, RESOLVE, EDIT = ("change records", "operate", "resolve conflicts", "edit")
 ACTS = (
     Act("Resolve a conflict", conflict_resolved, RESOLVE, by_api=True),
     Act("Retry a job", lambda w: ticked("/admin/sync/syncqueue/", "retry", failed_row(w).pk), OPERATE),
@@ -297,8 +298,10 @@ class Member:
 
     def of(self, *who: str) -> Client:
         """Now somebody of these PEOPLE together."""
-        named = {f"NPD Sync: {'view' if one == RECORDS else one}" for one in who}
-        self.user.groups.set(Group.objects.filter(name__in=named))
+        ours = {RESOLVE: "Resolve", EDIT: "Edit"}
+        groups = [Group.objects.get(name=ours[name]) for name in who if name in ours]
+        own = {"view" if name == RECORDS else name for name in who} & OWN_GROUPS.keys()
+        self.user.groups.set([*groups, *(own_group(name) for name in own)])
         acts, models = ("add", "change", "delete", "import"), ("contact", "organization")
         names = [f"{act}_{model}" for act in acts for model in models] if RECORDS in who else []
         self.user.user_permissions.set(Permission.objects.filter(codename__in=names))
@@ -382,6 +385,6 @@ def test_a_question_is_asked_of_those_alone_who_may_do_what_it_asks(world: World
 
 
 def test_the_documentation_says_the_same() -> None:
-    table = PAGE.read_text().partition("## What each group may do")[2].partition("\n## ")[0]
+    table = PAGE.read_text().partition("### What each group may do")[2].partition("\n### ")[0]
     rows = re.findall(r"^\| ([a-z ]+) \| ([A-Z][^|]+) \|$", table, re.MULTILINE)
     assert {words: who for who, acts in rows for words in acts.split(" · ")} == {act.words: act.who for act in ACTS}

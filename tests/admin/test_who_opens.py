@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
-from django.contrib.auth.models import Group, Permission, User
+from django.contrib.auth.models import Permission, User
 from django.contrib.contenttypes.models import ContentType
 from django.template import Template
 from django.test import Client, RequestFactory
@@ -26,12 +26,15 @@ from sync.models import FieldMapping, UnmatchedItem
 from sync.operations import attention
 from sync.operations.attention import AttentionKind
 from tests.admin.all_pages import by_name, furnish, of_models, without_a_row
-from tests.admin.test_who_may import PAGE, PEOPLE, RESOLVE, Member, member, nobody_works
+from tests.admin.test_who_may import EDIT, OPERATE, PAGE, RESOLVE, Member, member, nobody_works
+from tests.support.people import own_group
 
 __all__ = ["member", "nobody_works"]
 pytestmark = pytest.mark.django_db
 RECORDED = Path(__file__).parent / "who_opens.txt"
 NOBODY = "no group"
+GROUPS = (RESOLVE, EDIT, OPERATE)
+"""Our two, and one of an administrator's own."""
 MOST_OPENERS = 10
 """A page that more rights open than so, as the reference of the API, is asked for by these."""
 
@@ -53,7 +56,7 @@ def one_of_each_page(world: dict[str, Any]) -> dict[str, str]:
     """One address of each page: its name in the site, and the address."""
     found: dict[str, str] = {}
     for address in chain(["/api/v1/docs/"], of_models(), without_a_row(), by_name(world)):
-        if address.startswith(("/admin/", "/api/v1/docs/")):
+        if address.startswith(("/accounts/", "/admin/", "/api/v1/docs/")):
             found.setdefault(resolve(address.partition("?")[0]).view_name, address)
     return found
 
@@ -64,19 +67,19 @@ def listed(who: Iterable[str], everybody: int) -> str:
 
 
 def by_group(world: dict[str, Any], person: User, member: Member) -> Iterator[str]:
-    """Which of PEOPLE, or somebody of no group, open a page that an administrator opens."""
+    """Which of GROUPS, or somebody of no group, open a page that an administrator opens."""
     pages, dora = one_of_each_page(world), Client()
     dora.force_login(person)
     who_opens: dict[str, list[str]] = {name: [] for name, address in pages.items() if opens(dora, address)}
     rights: dict[str, set[str]] = {}
-    for who in (NOBODY, *PEOPLE):
+    for who in (NOBODY, *GROUPS):
         client = member.of(who)
         rights[who] = User.objects.get(pk=member.user.pk).get_all_permissions()
         for name, openers in who_opens.items():
             # Rights only add up: what opens to somebody opens to who may all that and more.
             if any(rights[one] <= rights[who] for one in openers) or opens(client, pages[name]):
                 openers.append(who)
-    yield from (f"{name}: {listed(who, len(PEOPLE) + 1)}" for name, who in sorted(who_opens.items()))
+    yield from (f"{name}: {listed(who, len(GROUPS) + 1)}" for name, who in sorted(who_opens.items()))
 
 
 def offered_rights() -> list[Permission]:
@@ -129,7 +132,7 @@ def test_each_group_and_each_right_opens_what_is_recorded_and_the_menu_shows_no_
 
 
 def test_the_documentation_says_who_opens_which_page_of_the_menu() -> None:
-    columns = PEOPLE[:3]
+    columns = (RESOLVE, EDIT)
     table = PAGE.read_text().partition("## What each group opens")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| ([a-z][a-z, ]+) \| ([A-Z][^|]+) \|$", table, re.MULTILINE)
     groups = {title: who.split(", ") for who, titles in rows for title in titles.split(" · ")}
@@ -146,9 +149,9 @@ def test_the_documentation_says_who_opens_which_page_of_the_menu() -> None:
 
 def test_settings_lead_only_to_what_one_can_use(client: Client) -> None:
     technical = {"Monday connection", "Queue", "Ignored items", "Diagnostics"}
-    for group, is_led in (("NPD Sync: view", False), ("NPD Sync: operate", True)):
+    for group, is_led in (("view", False), ("operate", True)):
         person = User.objects.create_user(group, is_staff=True)
-        person.groups.add(Group.objects.get(name=group))
+        person.groups.add(own_group(group))
         client.force_login(person)
         settings = client.get("/admin/settings/").context["blocks"]
         found = {one.title for _block, pages in settings for one in pages}
@@ -160,12 +163,12 @@ def test_settings_lead_only_to_what_one_can_use(client: Client) -> None:
 def test_who_only_resolves_conflicts_is_shown_and_counts_those_alone(world: dict[str, Any], member: Member) -> None:
     client = member.of(RESOLVE)
     # Also who may view the rest besides: what others act on waits for them.
-    member.user.groups.add(Group.objects.get(name="NPD Sync: view"))
+    member.user.groups.add(own_group("view"))
     shown = attention.scope_of(User.objects.get(pk=member.user.pk))
     counts = attention.counts()
     assert min(counts[AttentionKind.UNMATCHED], counts[AttentionKind.FAILED]) > 0
     own = {AttentionKind.REMOVED, AttentionKind.CONFLICT, AttentionKind.DUPLICATE, AttentionKind.REJECTED}
-    assert shown.kinds == own | {AttentionKind.NOTIFICATION}  # their own alone
+    assert shown.kinds == own
     counted = sum(number for kind, number in attention.counts().items() if kind in own)
     assert sum(client.get("/api/v1/sync/stats").json()["needs_attention"].values()) == counted
     page = client.get("/admin/inbox/")

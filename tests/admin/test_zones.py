@@ -20,7 +20,6 @@ from tests.admin.test_records import words_of
 pytestmark = pytest.mark.django_db
 
 WINTER = datetime(2026, 1, 15, 12, 30, tzinfo=UTC)
-JUST_BEFORE, JUST_AFTER = datetime(2026, 3, 29, 0, 59, tzinfo=UTC), datetime(2026, 3, 29, 1, 1, tzinfo=UTC)
 
 
 def decided(world: dict[str, Any], at: datetime) -> Decision:

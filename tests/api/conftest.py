@@ -9,7 +9,6 @@ from rest_framework.test import APIClient
 
 from npd.models import Contact, Organization
 from sync.models import ApiToken, SyncQueue
-from sync.models.api_clients import ALL_SCOPES
 
 QUEUE = "/api/v1/sync/queue/"
 
@@ -32,8 +31,8 @@ def by_text(text: str, scheme: str = "Bearer") -> APIClient:
     return client
 
 
-def with_token(user: User, *scopes: str) -> APIClient:
-    _token, text = ApiToken.objects.issue(user, "tests", scopes=scopes or ALL_SCOPES)
+def with_token(user: User) -> APIClient:
+    _token, text = ApiToken.objects.create(user)
     return by_text(text, "Token")
 
 

@@ -59,11 +59,11 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
 @pytest.mark.parametrize("https", [False, True])
-def test_a_probe_that_names_a_pods_address_is_answered_and_not_sent_to_https(
+def test_a_probe_of_this_machine_is_answered_and_not_sent_to_https(
     db: None, settings: Settings, path: str, https: bool
 ) -> None:
     settings.SECURE_SSL_REDIRECT = https
-    headers = {"Host": POD, "Authorization": f"Bearer {settings.METRICS_TOKEN}"}
+    headers = {"Host": "127.0.0.1:8000", "Authorization": f"Bearer {settings.METRICS_TOKEN}"}
     answer = Client().get(path, headers=headers)
     assert answer.status_code == 200
     assert {"Content-Security-Policy", "X-Content-Type-Options", "X-Request-ID"} <= set(answer.headers)
@@ -71,9 +71,9 @@ def test_a_probe_that_names_a_pods_address_is_answered_and_not_sent_to_https(
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/admin/login/", "/api/v1/contacts/", "/cron/sync-queue", "/go/x", "/healthz/", "/healthz/x", "/metrics/a"],
+    ["/", "/accounts/login/", "/api/v1/contacts/", "/cron/sync-queue", "/go/x", "/healthz/x"],
 )  # fmt: skip
-def test_everywhere_else_a_strange_name_is_refused(db: None, path: str) -> None:
+def test_a_strange_name_is_refused(db: None, path: str) -> None:
     assert Client().get(path, headers={"Host": POD}).status_code == 400
 
 

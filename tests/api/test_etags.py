@@ -7,7 +7,7 @@ from django.db import transaction
 from rest_framework.test import APIClient
 
 from npd.models import Contact
-from sync.api.etags import etag_of, matches
+from sync.api.record_endpoints import etag_of, matches
 from tests.api.conftest import code_of, url_of
 from tests.support.waiting import beside, somebody_waits_for_us, wait_for
 

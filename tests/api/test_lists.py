@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-import gzip
 from typing import Any
 from uuid import UUID
 
 import pytest
 from django.db import connection
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
@@ -118,23 +116,6 @@ def test_jobs_conflicts_and_states_are_filtered(api: APIClient, contact: Contact
         assert len(results(api, CONFLICTS, kind="fields", entity_id=str(contact.pk), **query)) == number
     SyncMetadata.objects.create(entity_type="contact", entity_id=str(contact.pk), remote_id="55")
     assert results(api, STATES, monday_id="55", sync_status="pending")[0]["monday_id"] == "55"
-
-
-def test_answers_to_programs_are_compressed_and_their_etag_stays_good(api: APIClient, contact: Contact) -> None:
-    Contact.objects.filter(pk=contact.pk).update(notes="long " * 500)
-    plain = api.get(url_of(contact))
-    packed = plain_client(api).get(url_of(contact), headers={"Accept-Encoding": "gzip"})
-    assert (plain.headers.get("Content-Encoding"), packed.headers["Content-Encoding"]) == (None, "gzip")
-    assert gzip.decompress(packed.content) == plain.content
-    changed = api.patch(url_of(contact), {"notes": "short"}, headers={"If-Match": packed.headers["ETag"]})
-    assert changed.status_code == 200
-    page = api.get("/admin/login/", headers={"Accept-Encoding": "gzip"})
-    assert "Content-Encoding" not in page.headers
-
-
-def plain_client(api: APIClient) -> Client:
-    """The same caller by Django's client: DRF's reads every body as text."""
-    return Client(headers={"Authorization": api._credentials["HTTP_AUTHORIZATION"]})
 
 
 def test_how_each_field_is_synced_is_told_with_its_reason_and_monday_is_not_asked(

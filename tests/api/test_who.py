@@ -21,7 +21,7 @@ CONTACTS = "/api/v1/contacts/"
 
 
 def with_bearer(user: User) -> APIClient:
-    return by_text(ApiToken.objects.issue(user, "tests")[1])
+    return by_text(ApiToken.objects.create(user)[1])
 
 
 def last_context(contact: Contact) -> Any:

@@ -9,10 +9,16 @@ ROOT = Path(__file__).resolve().parents[2]
 ASKED = ROOT / "requirements"
 LOCKS = {
     "production": ROOT / "requirements.txt",
+    "sandbox": ASKED / "sandbox.txt",
     "embedded": ASKED / "embedded.txt",
     "development": ASKED / "development.txt",
 }
-FILES = {"production": ["production"], "embedded": ["production", "embedded"], "development": list(LOCKS)}
+FILES = {
+    "production": ["production"],
+    "sandbox": ["sandbox"],
+    "embedded": ["production", "sandbox", "embedded"],
+    "development": list(LOCKS),
+}
 """Which .in files each lock is made of."""
 PIN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(?:\[(?P<extras>[^\]]+)\])?==(?P<version>[^\s;]+)")
 PACKAGE = re.compile(
@@ -66,7 +72,9 @@ def test_a_lock_has_what_its_in_files_name_at_their_versions(name: str) -> None:
             assert extras_of(found[package]) >= extras, f"{package}'s extras changed: run `make lock`"
 
 
-@pytest.mark.parametrize(("larger", "smaller"), [("embedded", "production"), ("development", "embedded")])
+@pytest.mark.parametrize(
+    ("larger", "smaller"), [("embedded", "production"), ("embedded", "sandbox"), ("development", "embedded")]
+)
 def test_a_larger_lock_installs_the_smaller_ones_files(larger: str, smaller: str) -> None:
     packages = {(pin["name"], pin["version"], pin["marker"]): pin["hashes"] for pin in locked(larger)}
     for pin in locked(smaller):
@@ -76,3 +84,9 @@ def test_a_larger_lock_installs_the_smaller_ones_files(larger: str, smaller: str
 def test_celery_comes_with_what_its_transports_import() -> None:
     assert "redis" in asked_for("production")["celery"][1]
     assert "sqlalchemy" in asked_for("embedded")["celery"][1]
+
+
+def test_production_installs_nothing_that_the_sandbox_alone_needs() -> None:
+    production = {canonical(pin["name"]) for pin in locked("production")}
+    assert {"graphql-core", "waitress"} <= asked_for("sandbox").keys()
+    assert production.isdisjoint({"graphql-core", "waitress", "honcho"})

@@ -16,7 +16,7 @@ from sync.clock import sync_now
 from sync.models import ApprovalRequest, FieldMapping, NotificationReceiver, SyncMetadata, SyncQueue, UnmatchedItem
 from sync.operations import attention
 from sync.operations.attention import AttentionKind, Tally
-from sync.operations.notifications.incidents import waiting
+from sync.operations.notifications import things_to_notify_of
 from sync.queue import SyncQueueService
 from tests.admin import states
 from tests.support.people import unlink
@@ -66,14 +66,12 @@ def kinds(db: None) -> Kinds:
     )  # fmt: skip
     item = unmatched("7001")
     gone = states.removed("Fay", "5020")
-    somebody = User.objects.first() or User.objects.create_user("somebody")
-    ways = [
-        NotificationReceiver.objects.create(
-            user=somebody, medium=medium, frequency=frequency, failures=failures, failed_since=states.sync_now()
-        )
-        for medium, frequency, failures in (("slack", "daily", 2), ("email", "daily", 1), ("teams", "off", 5))
-    ]
-    failing = ways[0]
+    failing = NotificationReceiver.objects.create(
+        name="Slack", address="sealed", frequency="daily", failures=1, failed_since=states.sync_now()
+    )
+    NotificationReceiver.objects.create(
+        name="Teams", address="sealed", frequency="off", failures=5, failed_since=states.sync_now()
+    )
     # Needs nobody: a value kept different, a field that waits for an approval, a conflict that is being applied.
     blocked("Kept", "5010", kept_by={"who": "Ada"}, **REJECTED)
     blocked("Approved soon", "5011", code="approval", side="npd")
@@ -160,7 +158,7 @@ def test_a_column_that_blocks_many_records_is_one_entry_until_it_is_back(db: Non
     [entry] = attention.entries()
     assert entry.since == newest
     assert attention.entries(keys=[entry.key]) == [entry]
-    assert [one.key for one in waiting(frozenset())] == [entry.key]
+    assert [thing.key for thing in things_to_notify_of() if thing.kind == "blocked"] == [entry.key]
     # It is back, and its records are synced again one after another.
     phone.update(problem="", problem_code="")
     assert attention.entries() == []

@@ -34,7 +34,7 @@ SETTLE_SECONDS = 15
 MORNING = NIGHT_END_HOUR + 1
 CHAOS = {"DJANGO_SETTINGS_MODULE": "tests.chaos.chaos_settings", "MONDAY_TIMEOUT_SECONDS": "5"}
 """What is different for web, worker, beat and hand."""
-LEFT_OUT_TASKS = ("sync.sweep", "config.embedded.tasks.delete_delivered_messages")
+LEFT_OUT_TASKS = ("sync.sweep", "config.delete_delivered_messages")
 
 
 @functools.cache
@@ -99,7 +99,7 @@ class Arena:
             self.processes.work()
         user = User.objects.get()
         self.api = requests.Session()
-        self.api.headers["Authorization"] = f"Token {ApiToken.objects.issue(user, 'tests')[1]}"
+        self.api.headers["Authorization"] = f"Token {ApiToken.objects.create(user)[1]}"
         client = Client()
         client.force_login(user)
         self.cookie = client.cookies[settings.SESSION_COOKIE_NAME].value

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from config.embedded.processes import die_with_parent
+from config.embedded.postgres import die_with_parent
 from tests.support import guardian
 from tests.support.servers import ROOT
 from tests.support.site import log_of

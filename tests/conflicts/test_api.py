@@ -8,6 +8,7 @@ from rest_framework.test import APIClient
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.kernel.conflict_store import FieldConflict
+from tests.admin import states
 from tests.api.conftest import code_of, error_of
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, seen
 
@@ -73,6 +74,20 @@ def test_stale_values_answer_409_with_those_of_now(api: APIClient, conflict: Syn
     assert (response.status_code, code_of(response)) == (409, "stale")
     assert response.json()["current"] == seen(moved, ROLE)
     assert SyncConflict.objects.get().resolution is None
+
+
+def test_a_choice_may_be_made_for_what_the_record_itself_says(
+    api: APIClient, conflict: SyncConflict, contact: Contact
+) -> None:
+    states.boards()
+    url, asked = f"{LIST}{conflict.pk}/resolve", body(phone={"choose": "npd"})
+    asked["seen"]["phone"]["npd"] = "+442079460812"
+    assert api.post(url, asked).status_code == 409
+    Contact.objects.filter(pk=contact.pk).update(phone="+442079460019")
+    assert api.post(url, asked).status_code == 409
+    Contact.objects.filter(pk=contact.pk).update(phone="+442079460812")
+    assert api.get(f"/api/v1/contacts/{contact.pk}/").json()["phone"] == "+442079460812"
+    assert api.post(url, asked).status_code == 200
 
 
 def test_a_value_that_cant_be_stored_answers_400_by_field(api: APIClient, conflict: SyncConflict) -> None:

@@ -123,7 +123,15 @@ def test_an_http_error_that_one_alias_met_leaves_the_outcome_of_the_others_unkno
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("22", 22.0), ("1.5", 1.5), ("rubbish", None), ("²", None), ("", None), ("9" * 400, 604_800.0)],
+    [
+        ("22", 22.0),
+        ("1.5", 1.5),
+        ("rubbish", None),
+        ("²", None),
+        ("", None),
+        ("9" * 400, 604_800.0),
+        ("Fri, 01 Jan 2027 00:00:00 +99999999999999", None),
+    ],
 )
 def test_the_wait_of_the_header_is_kept(client: MondayClient, header: str, seconds: float | None) -> None:
     responses.post(URL, status=429, body="<html>slow down</html>", headers={"Retry-After": header})
@@ -132,7 +140,9 @@ def test_the_wait_of_the_header_is_kept(client: MondayClient, header: str, secon
     assert caught.value.wait_seconds == seconds
 
 
-@pytest.mark.parametrize(("told", "seconds"), [("1e300", 604_800.0), ("-5", 0.0), ("NaN", None)])
+@pytest.mark.parametrize(
+    ("told", "seconds"), [("1e300", 604_800.0), ("9" * 400, 604_800.0), ("-5", 0.0), ("NaN", None)]
+)
 def test_a_wait_that_no_clock_could_add_is_none_or_a_week(
     client: MondayClient, told: str, seconds: float | None
 ) -> None:
@@ -141,6 +151,20 @@ def test_a_wait_that_no_clock_could_add_is_none_or_a_week(
     with pytest.raises(errors.DailyLimitReached) as caught:
         client.execute(QUERY, {})
     assert caught.value.wait_seconds == seconds
+
+
+def test_a_firewall_s_page_may_ask_for_any_wait(client: MondayClient) -> None:
+    responses.post(URL, status=403, body="<html>no</html>", headers={"Retry-After": "99999999999999999999"})
+    with pytest.raises(errors.FirewallRejected) as caught:
+        client.execute(QUERY, {})
+    assert caught.value.wait_seconds == 604_800
+
+
+def test_a_spent_limit_may_begin_again_in_any_time(client: MondayClient) -> None:
+    responses.post(URL, status=429, body="{}", headers={"RateLimit": f'"minuteRate";r=0;t={"9" * 5_000}'})
+    with pytest.raises(errors.LimitReached) as caught:
+        client.execute(QUERY, {})
+    assert caught.value.wait_seconds is None
 
 
 def test_an_answer_that_is_nested_too_deeply_is_unreadable(client: MondayClient) -> None:

@@ -7,11 +7,33 @@ import pytest
 from sync.connectors.base import errors
 from sync.connectors.monday.graphql import Answer, translate_error
 from sync.connectors.monday.items import parse_batch, parse_items, parse_items_at, parse_page, parse_written_items
+from sync.connectors.monday.monday_connector import MondayConnector
 from tests.connector.bodies import COLUMN_IDS, column, failed, item
 
 
 def _answer(data: dict[str, Any], *failures: dict[str, Any]) -> Answer:
     return Answer(data=data, errors=tuple(translate_error(entry) for entry in failures), request_id="req-1")
+
+
+class Answering:
+    """A transport that gives these answers, one after another."""
+
+    version = "2026-10"
+
+    def __init__(self, *answers: dict[str, Any]) -> None:
+        self.answers = list(answers)
+
+    def execute(self, document: str, variables: Any, *, idempotency_key: str | None = None) -> Answer:
+        return _answer(self.answers.pop(0))
+
+
+def test_a_board_that_is_null_once_is_asked_for_once_more() -> None:
+    active: dict[str, Any] = {"board": [{"id": "7", "state": "active"}], "linked": []}
+    monday = Answering({"board": [None], "linked": []}, active)
+    assert not MondayConnector(monday).read_batch("7", ["11"], COLUMN_IDS, "npd_id", []).linked
+    monday = Answering({"boards": [None]}, {"boards": [None]}, active)
+    assert MondayConnector(monday).read_boards(["7"]) == {}
+    assert len(monday.answers) == 1, "null twice is no board"
 
 
 def test_an_item_has_a_reading_for_each_column_with_its_typed_fields() -> None:

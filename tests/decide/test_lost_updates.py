@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, cast
 
 import pytest
 
 from npd.models import Contact
 from sync.choices import BlockedCode
+from sync.connectors.base.conversion import Converter, UnknownValue
 from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE, FieldConflict, OpenConflict
 from sync.merge import Action, FieldSelection
 from sync.models import Intent, IntentState
 from sync.reconcile.deleted_records import as_record_plan
-from sync.reconcile.facts import ReceivedEvent, RecordFacts
+from sync.reconcile.facts import ReceivedEvent, RecordFacts, told_value
 from sync.reconcile.field_plan import FieldPlan, FieldsPlan
 from sync.reconcile.lost_updates import (
     MAX_ENTRIES,
@@ -438,3 +440,23 @@ def test_what_was_seen_since_does_not_crowd_out_what_was_reported() -> None:
     kept = observed(ledger, {}, [], NOW, at(-9_000))["role_title"]
     assert (kept[0], len(kept)) == (report, MAX_ENTRIES + 1)
     assert observed(ledger, {}, [], NOW, at(1)) == {}
+
+
+class Broken:
+    """A converter with an error of our own."""
+
+    column_type = "text"
+
+    def from_event(self, value: Any, column_type: str) -> Any:
+        raise OverflowError
+
+
+def test_an_error_of_ours_on_what_an_event_says_tells_nothing_and_stops_nothing() -> None:
+    with pytest.raises(UnknownValue):
+        told_value(cast("Converter", Broken()), {"value": "x"}, "text")
+    assert HASTY.event is not None
+    assert HASTY.event is not None
+    at_the_first_moment = replace(HASTY.event, happened_at=datetime.min.replace(tzinfo=UTC), changed_at=None)
+    history = builders.history(events=[replace(HASTY, event=at_the_first_moment)], writes=[wrote("Ours", "Theirs")])
+    found = detect_lost_updates(builders.board(), facts(history=history), NOW)
+    assert (found.found, [type(fault) for fault in found.faults]) == ((), [OverflowError])

@@ -230,6 +230,10 @@ ROWS: dict[str, list[tuple[str, str]]] = {
             "unconfirmed_writes.a_write_thought_to_have_come_to_nothing_is_known_as_ours",
         ),
         ("unless an event names another user", "unconfirmed_writes.unless_an_event_names_another_user"),
+        (
+            "What an event says decides nothing by itself",
+            "lost_updates.an_error_of_ours_on_what_an_event_says_tells_nothing_and_stops_nothing",
+        ),
         ("**Lost update**", LOST),
         (
             "with both values (on a one-way field, or where NPD wins: into the history;",

@@ -10,10 +10,10 @@ import pytest
 from django.conf import settings
 from django.core.management import call_command
 
-from config.embedded import supervisor
-from config.embedded.processes import Child
+from config.embedded.demo import NEW_ITEM_WAIT
 from tests.setup.fixtures import serving
 from tests.support import rows
+from tests.support.child import Child
 from tests.support.prepared import Prepared
 from tests.support.sandbox import Sandbox
 from tests.support.site import sandbox_process
@@ -85,6 +85,6 @@ def spoiled(played: Played, db: None) -> Iterator[Played]:
 
 def _point_at(patch: pytest.MonkeyPatch, sandbox: Sandbox, receiver: ThreadingHTTPServer) -> None:
     patch.setattr(settings, "MONDAY_API_URL", sandbox.api_url)
-    patch.setattr(settings, "NEW_ITEM_WAIT_SECONDS", float(supervisor.NEW_ITEM_WAIT))
+    patch.setattr(settings, "NEW_ITEM_WAIT_SECONDS", float(NEW_ITEM_WAIT))
     patch.setattr(settings, "SITE_URL", f"http://127.0.0.1:{receiver.server_address[1]}")
     patch.setenv("ADMIN_PASSWORD", PASSWORD)

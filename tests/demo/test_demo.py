@@ -75,7 +75,7 @@ def test_a_stranger_is_on_the_board_without_npd_id_and_email(played: Played) -> 
 def test_the_administrator_can_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ADMIN_PASSWORD", PASSWORD)
     assert create_admin()
-    answer = Client().post("/admin/login/", {"username": "admin", "password": PASSWORD, "next": "/admin/"})
+    answer = Client().post("/accounts/login/", {"login": "admin", "password": PASSWORD, "next": "/admin/"})
     assert (answer.status_code, answer.headers["Location"]) == (302, "/admin/")
 
 

@@ -1,6 +1,8 @@
 """The image and docker-compose.yml, as far as they can be held without an engine."""
 
+import json
 import re
+import shlex
 import tomllib
 from typing import Any
 
@@ -10,20 +12,20 @@ from django.conf import settings
 
 from config import help_pages
 from config.embedded.postgres import MAJOR
-from config.embedded.supervisor import worker_command
 from config.environment import SECRETS
 from tests.docs.test_docs import FOR_COMPOSE, HANDED_OVER, variables_in_the_example
 from tests.support.servers import ROOT
 
 FILE = ROOT / "docker-compose.yml"
 OURS = ("web", "worker", "beat", "sandbox")
-STAYING = (*OURS, "postgres", "redis")
+STAYING = (*OURS, "caddy", "postgres", "redis")
 SET_HERE = {
     "DATABASE_URL": "the database of this file",
     "REDIS_URL": "the broker of this file",
     "CELERY_BROKER_URL": "the broker of this file",
-    "SITE_URL": ".env's, else where this file publishes web",
-    "PORT": "inside always 8000; .env's PORT is the host's",
+    "SITE_URL": ".env's, else where Caddy answers",
+    "TRUSTED_PROXIES": "Caddy",
+    "PORT": "inside always 8000",
 }
 """Variables of .env that the containers don't take from there, and why."""
 ASKED = re.compile(r"\$\{([A-Z_]+)")
@@ -85,10 +87,11 @@ def test_every_service_that_stays_is_checked_limited_and_started_again(compose: 
     assert {"max-size", "max-file"} <= set(service["logging"]["options"])
 
 
-def test_nothing_is_published_beyond_this_machine(compose: dict[str, Any]) -> None:
+def test_nothing_is_published_but_the_proxy_and_the_sandbox_on_this_machine(compose: dict[str, Any]) -> None:
     ports = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
-    assert sorted(ports) == ["sandbox", "web"]
-    assert all(port.startswith("127.0.0.1:") for published in ports.values() for port in published)
+    assert ports.pop("caddy") == ["80:80", "443:443"]
+    assert sorted(ports) == ["sandbox"]
+    assert all(port.startswith("127.0.0.1:") for port in ports["sandbox"])
 
 
 def test_the_database_is_the_one_that_the_tests_run_on(compose: dict[str, Any]) -> None:
@@ -98,13 +101,14 @@ def test_the_database_is_the_one_that_the_tests_run_on(compose: dict[str, Any]) 
     assert postgres["volumes"] == ["postgres:/var/lib/postgresql"]
 
 
-def test_the_processes_run_as_in_the_procfile_and_as_make_run_starts_them(compose: dict[str, Any]) -> None:
+def test_the_processes_run_as_in_the_procfile_but_that_only_web_listens_to_its_network(compose: dict[str, Any]) -> None:
     lines = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
     for name in ("web", "worker", "beat"):
-        command = " ".join(compose["services"][name]["command"])
-        assert command == lines[name].replace('"', "")
-    plain = [word.replace("${WORKER_CONCURRENCY:-2}", "2") for word in compose["services"]["worker"]["command"]]
-    assert plain == worker_command()[2:]
+        line = lines[name].replace("127.0.0.1:${PORT:-8000}", "0.0.0.0:8000")
+        assert ["exec", *compose["services"][name]["command"]] == shlex.split(line)
+    by_itself = stages()["app"][-1]
+    workers = compose["services"]["web"]["command"]
+    assert json.loads(" ".join(by_itself[1:])) == [*workers[:4], *workers[6:]]
 
 
 def test_a_worker_is_given_the_time_that_its_longest_call_may_take(compose: dict[str, Any]) -> None:

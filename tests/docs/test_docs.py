@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
-import pytest
 from django.apps import apps
 from django.core.management import get_commands, load_command_class
 
@@ -35,10 +34,10 @@ IMPORT = re.compile(r"^\s*from ([\w.]+) import (\w+(?:, \w+)*)$", re.MULTILINE)
 RUN = re.compile(r"\bpython3? -m ([\w.]+)")
 EXAMPLES = {"projects/models.py", "projects/apps.py", "projects/admin.py", "projects/api.py"}
 """Files of the application that docs/howto/sync-another-model.md makes as an example."""
-NOT_MODULES = {"npd.settling", "sync.W001"}
+NOT_MODULES = {"npd.settling", "sync.E001", "sync.E002", "sync.W001"}
 """What is written like a module of ours and is none: a setting of a PostgreSQL transaction, a system check."""
-MAPS = ("docs/architecture.md", "docs/where-do-i-change.md")
-"""The pages that say where things are: what a row of their tables names, its files hold."""
+MAP = "docs/architecture.md"
+"""The page that says where things are: what a row of its tables names, its files hold."""
 
 
 def names_of(pages: list[Path]) -> list[str]:
@@ -160,12 +159,11 @@ def rows_of_tables(page: str) -> list[str]:
     return [line for line in prose(ROOT / page).splitlines() if line.startswith("| ")]
 
 
-@pytest.mark.parametrize("page", MAPS)
-def test_what_a_row_of_a_map_names_is_defined_in_a_file_that_it_links(page: str) -> None:
+def test_what_a_row_of_the_map_names_is_defined_in_a_file_that_it_links() -> None:
     """A function, class, constant, field or member; of `Class.name` both. Tasks and commands go by their names."""
     lost = []
-    for row in rows_of_tables(page):
-        files = [(ROOT / page).parent / target.partition("#")[0] for target, _ in LINK.findall(row)]
+    for row in rows_of_tables(MAP):
+        files = [(ROOT / MAP).parent / target.partition("#")[0] for target, _ in LINK.findall(row)]
         sources = [path for file in files for path in ([file] if file.suffix == ".py" else file.rglob("*.py"))]
         ours = [path for path in sources if not path.resolve().is_relative_to(ROOT / "tests")]
         defined = {name for path in ours for name in definitions(path)}
@@ -189,7 +187,7 @@ def definitions(path: Path) -> frozenset[str]:
 
 def test_the_architecture_names_the_floors_in_their_order() -> None:
     """From the top to the ground, as they are drawn."""
-    rows = [re.match(r"\| \[(\w+)\]\(\.\./sync/", row) for row in rows_of_tables("docs/architecture.md")]
+    rows = [re.match(r"\| \[(\w+)\]\(\.\./sync/", row) for row in rows_of_tables(MAP)]
     assert tuple(row[1] for row in rows if row) == FLOORS[::-1]
 
 

@@ -25,7 +25,7 @@ def test_the_unit_starts_what_the_procfile_starts_and_leaves_the_pool_to_the_wor
     service = dict(parser["Service"])
     lines = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
     program, *rest = words(service["ExecStart"])
-    assert [Path(program).name, *rest] == words(lines["worker"])
+    assert ["exec", Path(program).name, *rest] == words(lines["worker"])
     assert (service["KillMode"], service["Restart"]) == ("mixed", "always")
     assert "manage.py migrate --check" in service["ExecStartPre"]
 

@@ -1,6 +1,6 @@
 """The words that must not come back: in no template, no sentence of the code, and no page of the documentation.
 
-One thing has one word (docs/glossary.md explains those of the pages). A word that the field's standard term has
+One thing has one word. A word that the field's standard term has
 replaced stands in BANNED with what to say instead; a place where it means something ordinary stands in ALLOWED.
 What is stored or called from outside keeps its name, so code in backticks, addresses and identifiers are not read.
 """
@@ -86,15 +86,14 @@ ALLOWED = {
     # Monday's own sentence, in either form.
     "sync/connectors/monday/graphql.py": ("doesn['’]t grant",),
     # A person forgets a password.
-    "npd/accounts/limits.py": ("If you forgot your password",),
+    "templates/429.html": ("forgot your password",),
     "templates/account/login.html": ("forgot your password?",),
     # A folder.
     "sync/admin/notification_pages.py": ("var/mail",),
-    "npd/accounts/invitations.py": ("var/mail",),
     # Names of classes.
     "sync/models/__init__.py": ("Tombstone",),
     # A function of the example.
-    "docs/howto/keep-another-system-in-sync.md": ("def settle(",),
+    "docs/howto/sync-another-model.md": ("def settle(",),
     # A state that the API answers.
     "conflicts/api.py": ("partly, settled or undoing",),
     "docs/reference/http.md": ("the state is `settled`",),

@@ -17,30 +17,28 @@ def test_a_fresh_database_has_the_groups_with_permissions_that_exist() -> None:
     Permission.objects.all().delete()
     make_groups()
     assert set(Group.objects.values_list("name", flat=True)) == GROUPS.keys()
-    permissions = Permission.objects.filter(group__name="NPD Sync: operate")
-    assert permissions.count() == len(GROUPS["NPD Sync: operate"])
+    assert Permission.objects.filter(group__name="Edit").count() == len(GROUPS["Edit"])
 
 
 def test_what_an_administrator_changed_is_kept_when_the_database_is_migrated_again() -> None:
-    group = Group.objects.get(name="NPD Sync: view")
+    group = Group.objects.get(name="Resolve")
     group.permissions.clear()
-    Group.objects.get(name="NPD Sync: operate").delete()
+    Group.objects.get(name="Edit").delete()
     call_command("migrate", verbosity=0)
     assert not group.permissions.exists()
-    assert not Group.objects.filter(name="NPD Sync: operate").exists()
+    assert not Group.objects.filter(name="Edit").exists()
 
 
-def test_each_group_has_what_its_name_says() -> None:
-    operators = Group.objects.get(name="NPD Sync: operate")
-    own = set(operators.permissions.exclude(codename__startswith="view_").values_list("codename", flat=True))
-    assert own == {
-        "retry_syncqueue", "cancel_syncqueue", "discard_syncqueue", "pause_syncqueue", "change_approvalrequest",
-        "delete_ignoreditem", "change_unmatcheditem", "change_boardlink",
-        "change_fieldmapping", "export_contact", "export_organization",
-    }  # fmt: skip
-    resolvers = Group.objects.get(name="NPD Sync: resolve conflicts")
+def test_each_group_may_what_its_name_says_and_none_administers() -> None:
+    def rights(group: str) -> set[str]:
+        codenames = Permission.objects.filter(group__name=group).exclude(codename__startswith="view_")
+        return set(codenames.values_list("codename", flat=True))
+
+    records = {f"{act}_{kind}" for act in ("add", "change", "delete", "import", "export")
+               for kind in ("contact", "organization")}  # fmt: skip
+    assert rights("Resolve") == {"change_syncconflict"}
+    assert rights("Edit") == {"change_syncconflict", *records}
     # Also of the models that an installation has added.
-    assert set(resolvers.permissions.values_list("codename", flat=True)) == {
-        *(f"view_{one.entity_type}" for one in registry.entities()),
-        "view_decision", "view_syncconflict", "change_syncconflict",
-    }  # fmt: skip
+    seen = {f"view_{spec.entity_type}" for spec in registry.entities()}
+    for group in ("Resolve", "Edit"):
+        assert seen <= set(Group.objects.get(name=group).permissions.values_list("codename", flat=True))

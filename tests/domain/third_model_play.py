@@ -159,8 +159,8 @@ def choose_stage(record: Any, label: str) -> None:
 
 
 def the_groups() -> None:
-    groups = Group.objects.filter(name__startswith="NPD Sync: ")
-    assert groups.count() == 4
+    groups = Group.objects.filter(name__in=("Resolve", "Edit"))
+    assert groups.count() == 2
     boats = Project.objects.get(name="Boats")
     for number, group in enumerate(groups):
         member = User.objects.create_user(f"member{number}", is_staff=True)

@@ -21,7 +21,7 @@ def caller() -> Client:
     user = User.objects.create_superuser("caller", password="x")
     from sync.models import ApiToken
 
-    client.defaults["HTTP_AUTHORIZATION"] = f"Token {ApiToken.objects.issue(user, 'caller')[1]}"
+    client.defaults["HTTP_AUTHORIZATION"] = f"Token {ApiToken.objects.create(user)[1]}"
     return client
 
 

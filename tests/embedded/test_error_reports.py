@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 
 from config import error_reports
 from config.celery import app
-from config.embedded.processes import Child
-from config.embedded.supervisor import web_command, worker_command
+from tests.support.child import Child, command_of
 from tests.support.servers import free_port, ran
 from tests.support.serving import Quiet, local, serving
 from tests.support.site import child_environment, started
@@ -99,7 +98,7 @@ def test_a_failure_of_web_arrives_with_its_request_and_without_a_secret_or_a_per
     away = "postgresql://npd:open-sesame-of-the-database@127.0.0.1:1/npd"
     env = child_environment() | receiver.environment
     env |= {"PORT": str(port), "DATABASE_URL": away, "MONDAY_WEBHOOK_TOKEN": WEBHOOK_TOKEN, "DEBUG": "false"}
-    children.append(started("web-reporting", web_command(), env, f"{site}/healthz"))
+    children.append(started("web-reporting", command_of("web"), env, f"{site}/healthz"))
     event = {"type": "update_name", "triggerUuid": "t", "pulseName": PERSON, "boardId": 1, "pulseId": 1}
     assert ask(f"{site}/webhooks/monday/{WEBHOOK_TOKEN}/?mail={PERSON}", {"event": event}) >= 500
 
@@ -120,7 +119,7 @@ def test_a_failure_of_a_task_arrives_from_the_pools_process(
     receiver: Receiver, children: list[Child], transactional_db: None
 ) -> None:
     env = child_environment() | receiver.environment
-    children.append(started("worker-reporting", [*worker_command(), "-Q", QUEUE], env))
+    children.append(started("worker-reporting", [*command_of("worker"), "-Q", QUEUE], env))
     app.send_task("sync.work_board", [env["MONDAY_API_KEY"], PERSON], queue=QUEUE)  # one argument too many
 
     wait_for("the error arrives", receiver.errors, 60)
@@ -132,8 +131,7 @@ def test_a_failure_of_a_task_arrives_from_the_pools_process(
 
 FAILING = """
 import logging, structlog, sentry_sdk
-from config import web
-web.load_application()
+from config import wsgi
 from django.db import DatabaseError
 structlog.get_logger().error("nobody answered", person="{person}", calls=3)
 logging.getLogger("a.library").error("%s is unknown", "{person}")
@@ -196,7 +194,7 @@ def test_people_and_secrets_are_taken_out_of_what_is_kept(text: str, leaves: str
 
 
 def test_without_its_address_sentry_is_not_imported() -> None:
-    code = "import sys; from config import web; web.load_application(); print('sentry_sdk' in sys.modules)"
+    code = "import sys; from config import wsgi; print('sentry_sdk' in sys.modules)"
     done = ran(sys.executable, "-c", code, env=child_environment_without_a_database(), check=True)
     assert done.stdout == "False\n"
 

@@ -19,7 +19,7 @@ SECRET = "s3cret-value"
         "{'Authorization': 's3cret'}",
         '{"api_key": "s3cret"}',
         "POST /webhooks/monday/s3cret/ 200",
-        "GET /admin/invitation/MTI/s3cret/ 200",
+        "GET /set-password/MTI/s3cret/ 200",
         "postgresql://user:s3cret@host/db",
         "token eyJhbGciOiJIUzI1NiJ9.eyJzM2NyZXQiOjF9.s3cret-signature",
         "GET /metrics?token=s3cret HTTP/1.1",

@@ -1,4 +1,5 @@
 import os
+import pwd
 import signal
 import stat
 import subprocess
@@ -9,8 +10,7 @@ import psutil
 import psycopg
 import pytest
 
-from config.embedded.postgres import LONGEST_SOCKET, EmbeddedPostgres
-from config.embedded.processes import StartError
+from config.embedded.postgres import EmbeddedPostgres, StartError
 from tests.support.servers import ROOT, ran
 from tests.support.waiting import wait_for
 
@@ -79,7 +79,7 @@ def test_the_lock_of_another_program_that_got_the_number_is_taken_away(server: E
 
 
 def test_a_half_made_cluster_of_a_killed_start_does_not_matter(open_folder: Path) -> None:
-    half = open_folder / "pg.new-killed"
+    half = open_folder / "pg.new"
     half.mkdir()
     (half / "PG_VERSION").write_text("18\n")
     server = EmbeddedPostgres(open_folder / "pg", fast=True)
@@ -94,24 +94,39 @@ def test_data_of_another_version_is_named(server: EmbeddedPostgres) -> None:
         server.start()
 
 
-def test_a_deep_folder_still_gets_a_short_socket(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deep_folder_still_gets_a_short_socket_of_its_owners_alone(open_folder: Path) -> None:
     deep = open_folder / ("d" * 60) / ("e" * 60)
     deep.mkdir(parents=True)
-    monkeypatch.setattr("tempfile.tempdir", str(deep))
     server = EmbeddedPostgres(deep / "pg", fast=True)
     server.start()
     try:
-        assert len(f"{server.socket}/.s.PGSQL.5432") <= LONGEST_SOCKET
+        assert len(f"{server.socket}/.s.PGSQL.5432") <= 103
         assert stat.S_IMODE(server.socket.stat().st_mode) == 0o700
     finally:
         server.stop()
 
 
 @as_root
+def test_below_a_folder_that_only_root_may_enter_a_sentence_says_what_to_do(open_folder: Path) -> None:
+    (open_folder / "closed").mkdir(mode=0o700)
+    server = EmbeddedPostgres(open_folder / "closed" / "var" / "pg")
+    with pytest.raises(StartError, match=rf"may not enter {open_folder}/closed/var\. Move .*for example /srv"):
+        server.start()
+
+
+@as_root
+def test_root_takes_over_the_data_of_whoever_ran_it_before(server: EmbeddedPostgres) -> None:
+    for path in [server.data, *server.data.rglob("*")]:
+        os.chown(path, 12_345, 12_345)
+    server.start()
+    assert {path.stat().st_uid for path in server.data.iterdir()} == {pwd.getpwnam("nobody").pw_uid}
+
+
+@as_root
 def test_a_folder_that_the_user_may_not_write_is_named(open_folder: Path) -> None:
     become_nobody = "import os, psycopg, config.embedded.postgres; os.setgroups([]); os.setgid(65534); os.setuid(65534)"
     result = ran(sys.executable, "-c", f"{become_nobody}{HOLDER}", str(open_folder / "var" / "pg"))
-    assert f"StartError: {open_folder}/var can't be written by nobody." in result.stderr
+    assert f"StartError: {open_folder}/var can't be written by this user." in result.stderr
 
 
 def test_an_end_at_the_start_gives_postgresqls_own_reason(server: EmbeddedPostgres) -> None:

@@ -8,8 +8,8 @@ import pytest
 from django.db import OperationalError, connection
 
 from config import environment
-from config.web import options
-from tests.support.servers import NOT_FOR_TESTS, free_port, ran
+from tests.support.child import command_of
+from tests.support.servers import NOT_FOR_TESTS, ROOT, free_port, ran
 
 pytestmark = pytest.mark.processes
 
@@ -35,9 +35,14 @@ SECURED = ("SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "SESSION_COOKIE_SECURE"
         ({"EMBEDDED": "true"}, {"DEBUG": False}),  # pages about failures are for people
         ({"SITE_URL": "http://npd.example/"}, dict.fromkeys(SECURED, False) | {"SECURE_HSTS_SECONDS": 0}),
         (
-            {"SITE_URL": "https://npd.example/"},
+            {"SITE_URL": "https://npd.example/", "TRUSTED_PROXIES": "2"},
             dict.fromkeys(SECURED, True)
-            | {"SECURE_HSTS_SECONDS": 31_536_000, "ALLOWED_HOSTS": ["npd.example", "localhost", "127.0.0.1", "[::1]"]},
+            | {"SECURE_HSTS_SECONDS": 31_536_000, "ALLOWED_HOSTS": ["npd.example", "localhost", "127.0.0.1", "[::1]"]}
+            | {"SECURE_PROXY_SSL_HEADER": ["HTTP_X_FORWARDED_PROTO", "https"], "ALLAUTH_TRUSTED_PROXY_COUNT": 2},
+        ),
+        (
+            {"SITE_URL": "https://npd.example/"},
+            {"SECURE_PROXY_SSL_HEADER": None, "USE_X_FORWARDED_HOST": False, "SECURE_SSL_REDIRECT": False},
         ),
         (
             {"ENCRYPTION_KEY": "new, old", "EMAIL_URL": "smtp+ssl://npd%40x.org:p%24@smtp.x.org"},
@@ -61,7 +66,14 @@ SECURED = ("SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "SESSION_COOKIE_SECURE"
             },
         ),
     ],
-    ids=["embedded", "http", "https", "keys and email", "empty is as good as none"],
+    ids=[
+        "embedded",
+        "http",
+        "https behind proxies",
+        "no proxy is believed",
+        "keys and email",
+        "empty is as good as none",
+    ],
 )
 def test_settings_follow_what_is_set(env: dict[str, str], expected: dict[str, object]) -> None:
     assert settings_of(*expected, **env) == expected
@@ -71,30 +83,31 @@ def manage(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     return ran(sys.executable, "manage.py", *arguments, env={**BARE, **env})
 
 
-def web(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """`python -m config.web`, which has to end by itself."""
-    given = {**BARE, "PORT": str(free_port()), **env}
-    return ran(sys.executable, "-m", "config.web", *arguments, env=given, timeout=40)
+def web(**env: str) -> subprocess.CompletedProcess[str]:
+    """The Procfile's web process, which has to end by itself."""
+    return ran(*command_of("web"), env={**BARE, "PORT": str(free_port()), **env}, timeout=120)
 
 
 def test_web_without_a_database_does_not_start() -> None:
-    result = web()
-    assert (result.returncode, result.stderr) == (1, environment.NO_SERVER + "\n")
+    result = web(SECRET_KEY=KEY, REDIS_URL=SERVERS["REDIS_URL"])
+    assert result.returncode != 0
+    assert environment.NO_SERVER in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_a_server_without_secret_key_is_told_how_to_make_one() -> None:
     short = SERVERS | {"SECRET_KEY": KEY[1:]}
-    for result in (manage("check", **SERVERS), web(**SERVERS), manage("check", **short), web(**short)):
-        assert result.returncode == 1
-        assert result.stderr.startswith("Settings: set SECRET_KEY to a long random text")
+    for result in (manage("check", **SERVERS), web(**SERVERS), manage("check", **short)):
+        assert result.returncode != 0
+        assert "Settings: set SECRET_KEY to a long random text" in result.stderr
+        assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("host", [[], ["--host", "npd.example.org"]])
-def test_web_shows_its_traces_to_nobody_but_this_machine(host: list[str]) -> None:
-    result = web(*host, **SERVERS, SECRET_KEY=KEY, DEBUG="true")
+def test_traces_are_shown_to_nobody_whom_a_proxy_lets_in() -> None:
+    result = manage("check", **SERVERS, SECRET_KEY=KEY, DEBUG="true", TRUSTED_PROXIES="1")
     assert result.returncode == 1
-    assert result.stderr.startswith("DEBUG is on")
-    assert len(result.stderr.splitlines()) == 1
+    assert result.stderr.startswith("Settings: DEBUG shows traces")
+    assert '--bind "127.0.0.1:' in (ROOT / "Procfile").read_text(), "without a proxy, this machine alone"
 
 
 def test_a_database_that_cannot_be_reached_is_a_sentence_without_its_password() -> None:
@@ -122,11 +135,6 @@ def test_a_start_with_a_wrong_file_is_one_sentence() -> None:
     assert result.returncode == 1
     assert result.stderr.startswith("Settings: the file that SECRET_KEY_FILE names can't be read")
     assert "Traceback" not in result.stderr
-
-
-def test_forwarded_headers_are_believed_behind_https_only() -> None:
-    assert "trusted_proxy" not in options("127.0.0.1", 8000, behind_proxy=False)
-    assert "x-forwarded-proto" in options("0.0.0.0", 8000, behind_proxy=True)["trusted_proxy_headers"]
 
 
 def test_dbshell_without_a_database_is_the_sentence_that_names_make_run(tmp_path: Path) -> None:

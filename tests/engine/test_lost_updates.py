@@ -1,5 +1,6 @@
 """Somebody edits a cell between our read of it and our write: what they wrote is found again, never silently gone."""
 
+import json
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -9,9 +10,10 @@ import pytest
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.models import Decision, FieldMapping, Intent, MondayAccount, WebhookEvent
+from sync.models import Decision, FieldMapping, Intent, MondayAccount, SyncQueue, WebhookEvent
 from sync.reconcile import act
 from tests.engine.conftest import choose
+from tests.inbox.conftest import PATH_TOKEN
 from tests.support.waiting import wait_for
 from tests.support.world import World
 
@@ -161,3 +163,47 @@ def test_a_write_without_an_answer_that_lands_hours_later_pulls_nothing_back(wor
     contact.refresh_from_db()
     assert (contact.role_title, world.values(contact)["role_title"]) == ("Second", "Second")
     assert world.status(contact) == "synced"
+
+
+# --- what a delivery may say ------------------------------------------------------------------------------------------
+
+YEAR_1 = "0001-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"triggerTime": YEAR_1},
+        {"triggerTime": "0001-01-01T00:00:00+14:00"},
+        {"triggerTime": "9999-12-31T23:59:59-14:00"},
+        {"changedAt": -62135596800},
+        {"changedAt": 253402300799},
+        {"userId": "٣"},
+        {"value": [["x"]], "previousValue": {"value": {"value": []}}},
+    ],
+    ids=str,
+)
+def test_whatever_a_delivery_says_its_record_is_synced_both_ways(world: World, told: dict[str, Any]) -> None:
+    contact = world.linked(role_title="Old")
+    world.save(contact, role_title="Ours")
+    event = {
+        "type": "update_column_value",
+        "boardId": int(world.board_id()),
+        "pulseId": int(contact.monday_id or ""),
+        "columnId": "role_title",
+        "columnType": "text",
+        "value": {"value": "Ours"},
+        "previousValue": {"value": "Neither"},
+        "userId": 67210012,
+        "triggerUuid": "f" * 32,
+        "triggerTime": sync_now().isoformat(),
+    } | told
+    world.hand_in([(json.dumps({"event": event}).encode(), None, f"/webhooks/monday/{PATH_TOKEN}/")])
+    world.work()
+    assert not SyncQueue.objects.filter(entity_id=contact.pk, status__in=("pending", "failed")).exists()
+    world.save(contact, notes="ours")
+    world.edit(contact, "role_title", "Theirs")
+    world.hear(contact)
+    assert (world.values(contact)["notes"], contact.role_title) == ("ours", "Theirs")
+    row = SyncQueue.objects.filter(entity_id=contact.pk).latest("id")
+    assert (row.status, row.error_message) == ("completed", "")

@@ -63,3 +63,18 @@ def test_what_monday_made_of_a_value_stands_in_the_way_no_more_once_the_field_is
     mapping.update(direction="bidirectional")
     world.look(contact)
     assert world.status(contact) == "pending"
+
+
+def test_a_record_for_which_a_webhook_waits_does_not_say_synced(world: World) -> None:
+    """Also while its board is stopped already, so that no pass looks at it."""
+    tripping, edited = world.linked("Ann"), world.linked("Bob")
+    world.sandbox.faults({"status": 503, "count": 100})
+    world.save(tripping, role_title="Chair")
+    assert (world.status(tripping), world.status(edited)) == ("pending", "synced")
+    world.edit(edited, "role_title", "Boss")
+    world.hear(edited)
+    assert world.status(edited) == "pending"
+    world.sandbox.control("faults", "DELETE")
+    world.settle(edited)
+    world.hear(edited)
+    assert (edited.role_title, world.status(edited)) == ("Boss", "synced")

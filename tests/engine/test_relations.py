@@ -1,12 +1,12 @@
 """Organization ↔ contact, as a column of connected boards and as a text."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import connection, transaction
-from django.test.utils import CaptureQueriesContext
+from django.db import connection, models, transaction
+from django.test.utils import CaptureQueriesContext, isolate_apps
 
 from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
@@ -17,8 +17,8 @@ from sync.choices import RecordSyncStatus
 from sync.clock import SyncNow
 from sync.limits import metered_client
 from sync.merge import FieldSelection
-from sync.models import AwaitedRelation, FieldMapping, SyncQueue
-from sync.registry import check_dependency_triggers
+from sync.models import AwaitedRelation, FieldMapping, SyncedModel, SyncQueue
+from sync.registry import check_synced_models, entities, unfit_models
 from tests.admin import states
 from tests.support.world import World
 
@@ -269,11 +269,32 @@ def test_a_deleted_organizations_item_empties_no_contact_in_npd(connected: World
 
 
 def test_a_relation_whose_table_wakes_nobody_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert check_dependency_triggers() == []
+    assert check_synced_models() == []
     monkeypatch.setattr(Organization._meta, "triggers", [])
-    [warning] = check_dependency_triggers()
+    [warning] = check_synced_models()
     assert warning.id == "sync.W001"
     assert "dependency_triggers('contact', 'contacts', 'organization')" in str(warning.hint)
+
+
+def test_a_synced_model_with_another_key_or_with_the_name_of_another_is_refused() -> None:
+    with isolate_apps("npd"):
+
+        class Deal(SyncedModel):
+            id = models.BigAutoField(primary_key=True)
+
+            class Meta(SyncedModel.Meta):
+                app_label = "npd"
+                triggers: ClassVar[list[Any]] = []
+
+        class Contact(SyncedModel):
+            class Meta(SyncedModel.Meta):
+                app_label = "npd"
+                triggers: ClassVar[list[Any]] = []
+
+    found = [*unfit_models([*(spec.model for spec in entities()), Deal, Contact])]
+    assert [(error.id, error.obj) for error in found] == [("sync.E001", Deal), ("sync.E002", Contact)]
+    assert "Remove the field" in str(found[0].hint)
+    assert "Rename one of them" in str(found[1].hint)
 
 
 def test_white_space_in_names_is_folded_alike_in_python_and_in_the_triggers(named: World) -> None:

@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from npd.models import Contact
 from sync.choices import ApprovalState, RemovedItemPolicy
 from sync.models import BoardLink, Decision, Tombstone
-from sync.records.approvals import approve, reject, release_obsolete
+from sync.records.approvals import approve, reject
 from tests.guard.test_fields import held, linked, states
 from tests.support.world import World
 
@@ -44,7 +44,6 @@ def test_an_approved_delete_archives_the_items(world: World, deleted: list[str],
     approve(held(), mary)
     world.work()
     assert item_states(world, deleted) == ["archived"] * 3
-    release_obsolete()
     assert states() == [ApprovalState.DONE] * 3
 
 
@@ -58,7 +57,6 @@ def test_a_mass_delete_archives_nothing_and_a_rejected_one_leaves_the_items(
     world.work()
     assert item_states(world, deleted) == ["active"] * 3
     assert set(Tombstone.objects.values_list("state", flat=True)) == {"kept"}
-    release_obsolete()
     assert states() == [ApprovalState.KEPT] * 3
     world.hear(minutes=30)
     assert not Contact.objects.exists()
@@ -103,5 +101,4 @@ def test_a_mass_archive_deletes_no_record_before_it_is_approved(
     approve(held(), mary)
     world.work()
     assert Contact.objects.count() == 0
-    release_obsolete()
     assert states() == [ApprovalState.DONE] * 3

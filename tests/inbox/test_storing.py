@@ -58,6 +58,13 @@ def test_the_delivery_is_stored_as_received_and_not_weighed(linked: Contact) -> 
     assert (event.processed_at, event.outcome) == (None, "")
 
 
+def test_a_delivery_happened_when_it_says_so_unless_no_calendar_has_that_time(linked: Contact) -> None:
+    take(raw())
+    take(raw(triggerTime="0001-01-01T00:00:00+14:00"))
+    told, untold = WebhookEvent.objects.order_by("id")
+    assert (told.done_at.isoformat(), untold.done_at) == ("2026-02-05T17:56:59.644000+00:00", untold.received_at)
+
+
 def test_an_item_that_no_record_has_becomes_a_candidate_due_in_ten_seconds(woken: list[str]) -> None:
     before = sync_now()
     take(raw())
@@ -82,6 +89,11 @@ def test_a_delivery_that_comes_again_is_answered_with_200_and_stored_once(linked
     assert not SyncQueue.objects.exists()
 
 
+def test_a_trigger_id_like_those_of_the_activity_log_is_not_taken(linked: Contact) -> None:
+    take(raw(triggerUuid="log:1", triggerTime="no time"))
+    assert len(WebhookEvent.objects.get().trigger_id) == 64
+
+
 def test_one_trigger_may_concern_several_items_columns_and_types(linked: Contact) -> None:
     same = {"triggerUuid": "a" * 32}
     for other in ({}, {"pulseId": 1}, {"columnId": "phone"}, {"type": "update_name", "columnId": ...}):
@@ -104,6 +116,18 @@ def test_many_events_of_one_item_are_one_waiting_row(linked: Contact) -> None:
         take(raw())
     assert WebhookEvent.objects.count() == 5
     assert SyncQueue.objects.count() == 1
+
+
+def test_a_burst_of_deliveries_for_one_item_makes_its_next_pass_wait(linked: Contact) -> None:
+    waits = []
+    for _ in range(100):
+        SyncQueue.objects.all().delete()
+        before = sync_now()
+        take(raw())
+        waits.append(round((SyncQueue.objects.get().next_retry - before).total_seconds()))
+    assert waits == [*[0] * 20, *range(60), *[60] * 20]
+    take(raw(pulseId=1))
+    assert SyncQueue.objects.get(remote_id="1").next_retry < sync_now() + timedelta(seconds=11), "another item doesn't"
 
 
 def test_an_event_of_an_unknown_board_is_kept_with_the_reason_and_not_asked_for_again() -> None:
@@ -138,7 +162,7 @@ def test_an_event_that_concerns_no_record_is_kept_and_wakes_nobody(event: dict[s
 
 
 @pytest.mark.parametrize(
-    "delivery", [b"", b"\xff", b"{", b"[" * 100_000, b'{"event": NaN}', b'{"event": 1e999}', b"1" * 5_000]
+    "delivery", [b"", b"\xff", b"{", b"[" * 60_000, b'{"event": NaN}', b'{"event": 1e999}', b"1" * 5_000]
 )
 def test_what_is_not_json_is_refused(delivery: bytes) -> None:
     received = take(delivery)
@@ -158,6 +182,10 @@ def test_what_is_not_json_is_refused(delivery: bytes) -> None:
         body(type=...),
         body(columnId="x" * 51),
         body(pulseId="9" * 51),
+        body(pulseId="abc' or 1=1"),
+        body(pulseId="-5"),
+        body(pulseId="٣"),
+        body(boardId="7786780000 "),
         body(type="x" * 51),
     ],
 )
@@ -168,8 +196,9 @@ def test_json_that_is_no_event_is_refused_in_a_sentence(delivery: Any) -> None:
     assert not WebhookEvent.objects.exists()
 
 
-def test_a_body_over_a_megabyte_is_refused() -> None:
-    received = take(raw(value={"text": "x" * 1_000_000}))
+def test_a_body_over_64_kilobytes_is_refused() -> None:
+    assert take(raw(value={"text": "x" * 60_000})).status == 200
+    received = take(raw(value={"text": "x" * 64_000}))
     assert (received.status, received.code) == (413, "too_large")
 
 
@@ -237,7 +266,10 @@ def test_a_delivery_costs_one_query(
 def test_a_delivery_with_another_title_of_its_column_has_the_board_checked_now(linked: Contact) -> None:
     board = BoardLink.objects.filter(entity_type="contact")
     shape = {"columns": {"email": {"title": "Email"}}}
-    swept_at = sync_now()
+    board.update(shape=shape, swept_at=sync_now())
+    take(raw(columnTitle="Work email"))
+    assert board.get().swept_at > sync_now() - timedelta(minutes=1), "it was checked within this minute"
+    swept_at = sync_now() - timedelta(minutes=2)
     for title, is_due in (("Email", False), ("Work email", True)):
         board.update(shape=shape, swept_at=swept_at)
         take(raw(columnTitle=title))

@@ -1,12 +1,14 @@
 """merge.md, table "A record and its item": a linked record whose item is archived, deleted, not shown or elsewhere."""
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
+from sync.clock import sync_now
 from sync.models import BoardLink, Decision, SyncQueue, Tombstone, WebhookEvent
 from sync.operations import attention
 from sync.operations.attention import AttentionKind
@@ -209,3 +211,20 @@ def test_an_item_archived_between_read_and_write_is_found_gone_by_the_next_look(
     assert "archived on Monday" in world.ledger(contact).note
     quiet_passes(world)
     assert asked(contact.pk).conflict_fields == ["role_title"]
+
+
+def test_what_is_shown_of_a_removed_item_is_when_a_person_did_it_and_the_quiet_time_begins_when_it_was_noticed(
+    world: World,
+) -> None:
+    contact = world.linked("Ann")
+    done = sync_now()
+    world.sandbox.act("archive", item_id=contact.monday_id)
+    world.hear(minutes=11)
+    [cause] = attention.causes(kinds=[AttentionKind.REMOVED])
+    assert cause.since is not None
+    assert abs(cause.since - done) < timedelta(minutes=1)
+    assert cause.noticed is not None
+    assert cause.noticed - done > timedelta(minutes=10)
+    line = Decision.objects.get(entity_id=contact.pk, kind="removed")
+    assert (abs(line.done_at - done) < timedelta(minutes=1), line.at - done > timedelta(minutes=10)) == (True, True)
+    assert Contact.objects.filter(pk=contact.pk).exists()

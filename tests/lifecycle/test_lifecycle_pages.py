@@ -13,6 +13,7 @@ from django.test import Client
 from npd.models import Contact, Organization
 from sync.clock import sync_now
 from sync.models import Decision, IgnoredItem, SyncQueue, Tombstone
+from sync.records.tombstones import restore_by_person
 from tests.admin.test_records import confirmed
 from tests.support.rows import queries_of
 from tests.support.world import World
@@ -57,6 +58,28 @@ def test_several_that_were_deleted_at_once_are_restored_from_the_line_that_says_
     assert away.post(undo, {"confirmed": "yes"}).headers["Location"] == CONTACTS
     assert set(Contact.objects.values_list("pk", flat=True)) == set(keys)
     assert not away.get(undo).context["question"].button
+
+
+def test_the_deletion_of_an_organization_says_who_loses_it_and_its_restore_gives_it_back(away: Client) -> None:
+    acme, other = Organization.objects.create(name="Acme"), Organization.objects.create(name="Other")
+    ann, bob, eve = (Contact.objects.create(name=name, organization=acme) for name in ("ann", "bob", "eve"))
+    Organization.objects.filter(pk=other.pk).update(billing_contact=ann)
+    Contact.objects.filter(pk=eve.pk).update(organization=None)  # by hand, before
+    page = f"/admin/npd/organization/{acme.pk}/delete/"
+    assert "2 contacts lose their organization. Restoring gives it back" in away.get(page).content.decode()
+    away.post(page, {"post": "yes"})
+    assert not Contact.objects.exclude(organization=None).exists()
+    Contact.objects.filter(pk=bob.pk).update(organization=other)
+    restore_by_person(Tombstone.objects.get(entity_id=acme.pk), by="ada")
+    assert [Contact.objects.get(pk=one.pk).organization for one in (ann, bob, eve)] == [acme, other, None]
+    asked = away.get(f"/admin/npd/contact/{ann.pk}/delete/").content.decode()
+    assert "1 organization loses its billing contact." in asked
+    key = ann.pk
+    ann.delete()  # as a script does
+    restore_by_person(Tombstone.objects.get(entity_id=key), by="ada")
+    billing = Organization.objects.get(pk=other.pk).billing_contact
+    assert billing is not None
+    assert billing.pk == key
 
 
 def test_who_deleted_a_record_and_its_name_stand_in_the_activity_and_lead_to_its_restore(

@@ -1,13 +1,19 @@
-"""A mail server and a chat's webhook, with settings that lead to them."""
+"""A mail server, and the servers of chats as they are called."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import responses
 
-from tests.support.receivers import Chat, MailServer, chat_server, mail_server
+from tests.support.receivers import MailServer, mail_server
+
+TOKEN = "TIiajkdnlazkcOXrIdevi7FQ"
+SLACK = f"https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/{TOKEN}"
 
 
 @pytest.fixture
@@ -19,9 +25,35 @@ def mail(settings: Any) -> Iterator[MailServer]:
         yield found
 
 
+class Chats:
+    """Every host there is: what was posted to it; `status`, `body` and `headers` are what it answers.
+
+    `before` is called before each answer.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+        self.status: int | BaseException = 200
+        self.body = "ok"
+        self.headers: dict[str, str] = {}
+        self.before: Callable[[], object] = bool
+
+    def answer(self, request: Any) -> tuple[int, dict[str, str], str]:
+        self.calls.append(request)
+        self.before()
+        if isinstance(self.status, BaseException):
+            raise self.status
+        return self.status, self.headers, self.body
+
+    @property
+    def posted(self) -> list[Any]:
+        return [json.loads(call.body) for call in self.calls]
+
+
 @pytest.fixture
-def chat(settings: Any) -> Iterator[Chat]:
-    """It listens on this machine, which is a private address."""
-    settings.NOTIFY_PRIVATE_ADDRESSES = True
-    with chat_server() as found:
+def chats() -> Iterator[Chats]:
+    found = Chats()
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as hosts:
+        for method in ("GET", "POST"):
+            hosts.add_callback(method, re.compile("https?://"), found.answer)
         yield found

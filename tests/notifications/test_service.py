@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
+import random
+import socket
+from collections import Counter
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
-from django.core.mail.backends.base import BaseEmailBackend
-from django.db import connection, connections
+from django.db import connection
 
 from sync.choices import ApprovalKind, ApprovalState
 from sync.clock import sync_now
-from sync.kernel.messages import ActionError
-from sync.kernel.secret_texts import decrypt
+from sync.kernel.mails import NotSent, send_email
+from sync.kernel.secret_texts import decrypt, encrypt
 from sync.models import (
     ApprovalRequest,
-    Incident,
     MondayAccount,
     Notification,
     NotificationReceiver,
@@ -26,15 +27,19 @@ from sync.models import (
     SyncQueue,
     Verification,
 )
-from sync.models.followers import Frequency, Medium
-from sync.operations import notifications, retention
-from sync.operations.notifications import MAX_FAILURES, Choice, choose, incidents, notify_people, send_test
+from sync.models.receivers import Frequency
+from sync.operations import attention, retention
+from sync.operations.attention import AttentionKind
+from sync.operations.notifications import HOURLY_FAILURES, add_chat, choose, notify_people, send_test
+from sync.tasks import notify
 from tests.admin import states
+from tests.notifications.conftest import SLACK, TOKEN, Chats
 from tests.support.clock import reset_clock, stop_clock
-from tests.support.receivers import SECRET, Chat, MailServer
+from tests.support.receivers import MailServer
 from tests.support.waiting import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
+MORNING = datetime(2026, 11, 26, 9, 0, tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +47,7 @@ def boards(db: None, settings: Any) -> Iterator[None]:
     """They are set up; the clock is put back."""
     settings.MONDAY_API_KEY = "a token"
     states.boards()
+    stop_clock(MORNING)
     yield
     reset_clock()
 
@@ -62,13 +68,6 @@ def ada() -> User:
     return User.objects.create_superuser("ada", "ada@example.com", "x", first_name="Ada")
 
 
-def follow(
-    user: User, medium: Medium = Medium.EMAIL, frequency: Frequency = Frequency.AT_ONCE, address: str = ""
-) -> Any:
-    choose(user, [Choice(medium, frequency, 8, "UTC", address)])
-    return NotificationReceiver.objects.get(user=user, medium=medium)
-
-
 def fails(name: str, error: str = "Monday has no room for “x”.") -> SyncQueue:
     """A job that failed."""
     record = states.synced(name, f"5{SyncQueue.objects.count():03d}{name}")
@@ -83,104 +82,157 @@ def subjects(mail: MailServer) -> list[str]:
 
 
 def text(mail: MailServer, number: int = -1) -> str:
-    return mail.mails[number].get_body(("plain",)).get_content().replace("\r\n", "\n")  # type: ignore[union-attr]
+    return mail.mails[number].get_content().replace("\r\n", "\n")
 
 
-def test_each_thing_comes_once_by_its_cause_with_a_link_and_then_one_all_clear(
-    ada: User, mail: MailServer, settings: Any
-) -> None:
+def test_each_thing_comes_once_by_its_cause_with_a_link(ada: User, mail: MailServer, settings: Any) -> None:
     settings.SITE_URL = "https://npd.example.org"
     jobs = [fails("Ann"), fails("Bob", "Monday has no room for “y”."), fails("Cid", "Another thing.")]
-    follow(ada)
+    choose(ada, Frequency.AT_ONCE)
     for _ in range(3):
-        notify_people()
+        notify.apply().get()
         later(minutes=6)
     assert subjects(mail) == ["NPD Sync: 2 things need attention"]
+    assert mail.recipients == ["ada@example.com"]
+    assert mail.mails[0]["Auto-Submitted"] == "auto-generated"
     assert "2 changes fail: Monday has no room for" in text(mail)
     assert "1 change fails: Another thing." in text(mail)
     for job, name in zip(jobs, ("Ann", "Bob", "Cid"), strict=True):
-        assert f"  - {name}\n    https://npd.example.org/admin/sync/syncqueue/{job.pk}/change/" in text(mail)
-    late = fails("Dan")
+        assert f"  - {name}: https://npd.example.org/admin/sync/syncqueue/{job.pk}/change/\n" in text(mail)
+    assert "https://npd.example.org/admin/notifications/" in text(mail)
+    fails("Dan")
     notify_people()
-    assert "With those of earlier messages there are 2." in text(mail)
-    SyncQueue.objects.filter(pk__in=[job.pk for job in (*jobs, late)]).delete()
-    for _ in range(4):
+    assert "1 change fails: Monday has no room for" in subjects(mail)[1]
+    assert "Dan" in text(mail)
+    assert "Ann" not in text(mail)
+
+
+def test_what_follows_the_first_within_minutes_comes_in_one_message(ada: User, mail: MailServer) -> None:
+    choose(ada, Frequency.AT_ONCE)
+    fails("Ann")
+    notify_people()
+    for name in ("Bob", "Cid"):
+        fails(name)
+        notified_after(minutes=2)
+    assert len(mail.mails) == 1
+    notified_after(minutes=1)
+    assert "2 changes fail" in subjects(mail)[1]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_each_thing_is_said_once_though_the_task_runs_often_and_at_once(
+    ada: User, mail: MailServer, chats: Chats, seed: int
+) -> None:
+    """Whatever fails between, and though messages fail; and all of it is said in the end."""
+    dice = random.Random(seed)
+    choose(ada, Frequency.AT_ONCE)
+    add_chat("ops", SLACK, Frequency.AT_ONCE)
+    number = 0
+    for _ in range(30):
+        match dice.randrange(5):
+            case 0:
+                number += 1
+                fails(f"Person{number:02}x", f"Cause {'abcdefghijklmnopqrstuvwxyz'[number % 26]}.")
+            case 1:
+                notify_people()
+            case 2:
+                at_once(notify_people, notify_people, notify_people)
+            case 3:
+                later(minutes=dice.choice((1, 6, 70)))
+            case 4:
+                mail.busy = dice.random() < 0.3
+                chats.status = dice.choice((200, 200, 500))
+    mail.busy = False
+    chats.status = 200
+    refused = len(chats.posted)
+    for _ in range(2):
+        notified_after(hours=2)
+    names = Counter(name for one in range(len(mail.mails)) for name in text(mail, one).split() if "Person" in name)
+    assert names == {f"Person{one:02}x:": 1 for one in range(1, number + 1)}
+    assert len(chats.posted) - refused <= 1
+    assert Notification.objects.count() == 2 * number
+
+
+def test_what_comes_again_later_is_news_but_not_what_was_gone_for_a_moment(ada: User, mail: MailServer) -> None:
+    job = fails("Ann")
+    choose(ada, Frequency.AT_ONCE)
+    notify_people()
+    for minutes, number in ((5, 1), (20, 2)):
+        SyncQueue.objects.filter(pk=job.pk).update(status="pending")
         notify_people()
-        later(minutes=3)
-    assert subjects(mail)[2:] == ["NPD Sync: all clear"]
+        notified_after(minutes=minutes)
+        SyncQueue.objects.filter(pk=job.pk).update(status="failed")
+        notify_people()
+        assert len(mail.mails) == number
 
 
 def test_sixty_items_that_one_person_removed_are_one_line_and_none_if_they_are_back_at_once(
     ada: User, mail: MailServer
 ) -> None:
+    stop_clock(datetime.now(UTC))  # by which the states are made
     gone = [states.removed(f"Gone {number}", f"6{number:03}") for number in range(60)]
-    follow(ada)
+    choose(ada, Frequency.AT_ONCE)
     notify_people()
     assert not mail.mails
+    items = SyncMetadata.objects.filter(entity_id__in=[str(one.pk) for one in gone])
+    kept = items.values("removed_since", "remote_state").first()
+    items.update(removed_since=None, remote_state="")
+    notified_after(minutes=1)
+    assert not mail.mails
+    items.update(**kept)
     notified_after(minutes=3)
     assert subjects(mail) == ["NPD Sync: 60 items removed on Monday: Archived on the board by Maya Lind"]
-    assert "1 thing needs attention." in text(mail)
     assert text(mail).count("and 56 more") == 1
-    assert "/admin/inbox/?cause=removed%3Acontact%3Aarchived" in text(mail)
-    SyncMetadata.objects.filter(entity_id__in=[str(one.pk) for one in gone]).update(removed_since=None, remote_state="")
-    for _ in range(4):
-        notify_people()
-        later(minutes=3)
-    assert subjects(mail)[1:] == ["NPD Sync: all clear"]
 
 
-def test_the_same_thing_that_comes_again_later_is_a_new_one_but_not_one_that_was_gone_for_a_moment(
-    ada: User, mail: MailServer
-) -> None:
-    job = fails("Ann")
-    follow(ada)
-    notify_people()
-    SyncQueue.objects.filter(pk=job.pk).update(status="pending")
-    notify_people()
-    later(minutes=1)
-    SyncQueue.objects.filter(pk=job.pk).update(status="failed")
-    notify_people()
-    notified_after(minutes=10)
-    assert len(mail.mails) == 1
-    SyncQueue.objects.filter(pk=job.pk).update(status="pending")
-    notify_people()
-    notified_after(minutes=10)
-    SyncQueue.objects.filter(pk=job.pk).update(status="failed")
-    notify_people()
-    assert [("clear" in one) for one in subjects(mail)] == [False, True, False]
-
-
-def test_stop_difference_and_approval_come_at_once_to_who_wants_one_message_a_day(ada: User, mail: MailServer) -> None:
-    follow(ada, frequency=Frequency.DAILY)
-    fails("Ann")
-    notify_people()
-    assert not mail.mails
-    MondayAccount.objects.update(stop_reason="Monday rejects the token.", stopped_until=sync_now() + timedelta(days=1))
+def test_a_stop_a_difference_and_an_approval_are_said(ada: User, mail: MailServer) -> None:
+    choose(ada, Frequency.AT_ONCE)
+    MondayAccount.objects.update(
+        stop_reason="Monday rejects the token. Next attempt at 10:00.", stopped_until=sync_now() + timedelta(days=1),
+        stopped_since=sync_now(),
+    )  # fmt: skip
     notify_people()
     assert not mail.mails  # it may go on by itself
     notified_after(minutes=2)
-    assert "Sync is stopped: Monday rejects the token." in subjects(mail)[0]
-    assert "Ann" not in text(mail)
+    assert subjects(mail) == ["NPD Sync: Sync is stopped: Monday rejects the token."]
     Verification.objects.create(entity_type="contact", compared=50, differed=2)
     eve = states.contact("Eve").pk
     ApprovalRequest.objects.create(
         entity_type="contact", entity_id=eve, kind=ApprovalKind.ITEMS, state=ApprovalState.PENDING, label="Eve"
     )  # fmt: skip
-    notify_people()
-    assert "A difference was found: Contacts" in text(mail)
+    notified_after(minutes=6)
+    assert "A difference was found: Contacts: 2 of 50 checked records" in text(mail)
     assert "1 approval: " in text(mail)
+    assert len(mail.mails) == 2
+
+
+def test_once_a_day_means_at_eight_by_the_clock_of_the_site(ada: User, mail: MailServer) -> None:
+    choose(ada, Frequency.DAILY)
+    fails("Ann")
+    notify_people()
+    notified_after(hours=22, minutes=59)
+    assert not mail.mails
+    notified_after(minutes=1)
+    assert "Ann" in text(mail)
+    fails("Bob")
+    notified_after(minutes=30)
+    # A day without news; what comes after its hour waits for the next.
+    notified_after(hours=24)
+    assert len(mail.mails) == 2
+    notified_after(hours=24)
+    fails("Cid")
+    notified_after(minutes=5)
     assert len(mail.mails) == 2
 
 
 def test_a_person_is_notified_of_what_they_may_see_and_only_while_they_may_sign_in(mail: MailServer) -> None:
     fails("Ann")
     eve = User.objects.create_user("eve", "eve@example.com", is_staff=True)
-    follow(eve)
+    choose(eve, Frequency.AT_ONCE)
     notify_people()
     assert not mail.mails
     eve.user_permissions.add(Permission.objects.get(codename="view_syncqueue"))
     notify_people()
-    assert "1 change fails" in text(mail)
     assert "  - Ann" in text(mail)
     User.objects.filter(pk=eve.pk).update(is_active=False)
     fails("Bob")
@@ -188,201 +240,126 @@ def test_a_person_is_notified_of_what_they_may_see_and_only_while_they_may_sign_
     assert len(mail.mails) == 1
 
 
-def test_a_receiver_that_fails_stops_no_other_and_is_tried_again_later(ada: User, mail: MailServer, chat: Chat) -> None:
+def test_a_chat_gets_causes_and_a_link_and_nobodys_name(chats: Chats, settings: Any) -> None:
+    settings.SITE_URL = "https://npd.example.org"
+    for name in ("Ann", "Bob"):
+        fails(name)
+    fails("Cid", "Another thing.")
+    add_chat("ops", SLACK, Frequency.AT_ONCE)
+    notify_people()
+    [body] = chats.posted
+    said = json.dumps(body, ensure_ascii=False)
+    for words in (
+        "2 changes fail: Monday has no room",
+        "1 change fails: Another thing.",
+        "npd.example.org/admin/inbox/",
+    ):
+        assert words in said
+    for name in ("Ann", "Bob", "Cid"):
+        assert name not in said
+
+
+def test_the_longest_message_fits_what_teams_takes(chats: Chats) -> None:
+    for letter in "abcdefghijkl":
+        fails(f"Person {letter}", f"{letter} {'very long ' * 30}.")
+    add_chat("ops", SLACK, Frequency.AT_ONCE)
+    notify_people()
+    assert "And 4 more causes." in chats.posted[0]["attachments"][0]["text"]
+    assert len(chats.posted[0]["attachments"][0]["text"]) < 1_000 + 200
+
+
+def test_one_that_fails_stops_no_other_is_seen_by_administrators_and_tried_again_later(
+    ada: User, mail: MailServer, chats: Chats
+) -> None:
     fails("Ann")
-    follow(ada)
-    slack = follow(ada, Medium.SLACK, address=chat.address)
-    chat.status = 500
+    choose(ada, Frequency.AT_ONCE)
+    chat = add_chat("ops", SLACK, Frequency.AT_ONCE)
+    chats.status = 500
     notify_people()
-    assert len(mail.mails) == len(chat.posted) == 1
-    slack.refresh_from_db()
-    assert (slack.failures, slack.stopped_at) == (1, None)
-    assert "HTTP 500" in slack.problem
+    assert len(mail.mails) == len(chats.calls) == 1
+    chat.refresh_from_db()
+    assert "Internal server error" in chat.problem
+    [entry] = attention.entries(attention.scope_of(ada), kinds=[AttentionKind.NOTIFICATION])
+    assert (entry.name, entry.cause_text, entry.url) == (
+        "ops",
+        "Notifications in a chat don't arrive",
+        "/admin/notifications/",
+    )
+    assert "Internal server error" in entry.detail
+    eve = User.objects.create_user("eve", is_staff=True)
+    eve.user_permissions.set(Permission.objects.all())
+    assert not attention.entries(attention.scope_of(eve), kinds=[AttentionKind.NOTIFICATION])
     notify_people()
-    assert len(chat.posted) == 1  # a minute's rest
-    later(minutes=1, seconds=1)
-    chat.status = 200
-    notify_people()
-    slack.refresh_from_db()
-    assert (slack.failures, slack.failed_since, slack.problem) == (0, None, "")
-    assert "Ann" in json.dumps(chat.posted[-1])
+    assert len(chats.calls) == 1  # a minute's rest
+    chats.status = 200
+    notified_after(minutes=1, seconds=1)
+    chat.refresh_from_db()
+    assert (chat.failures, chat.failed_since, chat.problem) == (0, None, "")
+    assert len(chats.calls) == 2
     assert len(mail.mails) == 1
 
 
-def test_one_that_fails_for_a_day_is_switched_off_until_a_test_arrives(ada: User, chat: Chat) -> None:
-    fails("Ann")
-    slack = follow(ada, Medium.SLACK, address=chat.address)
-    chat.status = 500
-    while not NotificationReceiver.objects.get().stopped_at:
-        notify_people()
-        later(hours=1, seconds=1)
-        assert len(chat.posted) < 40
-    assert len(chat.posted) >= MAX_FAILURES
-    posted = len(chat.posted)
-    notified_after(days=1)
-    assert len(chat.posted) == posted
-    chat.status = 200
-    send_test(slack)
-    notify_people()
-    assert "Ann" in json.dumps(chat.posted[-1])
-
-
-def test_a_webhook_that_was_removed_is_switched_off_at_once_and_begins_again_with_another(
-    ada: User, chat: Chat
+def test_one_that_fails_for_a_day_is_tried_once_a_day_and_has_all_of_it_when_it_is_back(
+    ada: User, mail: MailServer
 ) -> None:
     fails("Ann")
-    follow(ada, Medium.SLACK, address=chat.address)
-    chat.status, chat.says = 410, b"channel_is_archived"
-    notify_people()
-    row = NotificationReceiver.objects.get()
-    assert row.stopped_at
-    assert "archived" in row.problem
-    chat.status = 200
-    follow(ada, Medium.SLACK, address=chat.address)
-    notify_people()
-    row.refresh_from_db()
-    assert (row.stopped_at, row.failures) == (None, 0)
-    assert len(chat.posted) == 2
-
-
-def test_a_mail_server_that_is_away_for_days_switches_nobody_off(ada: User, mail: MailServer) -> None:
-    fails("Ann")
-    follow(ada)
+    choose(ada, Frequency.AT_ONCE)
     mail.busy = True
-    for _ in range(30):
-        notify_people()
-        later(hours=2)
-    row = NotificationReceiver.objects.get()
-    assert (row.failures, row.stopped_at) == (30, None)
+    for _ in range(HOURLY_FAILURES + 1):
+        notified_after(hours=1, seconds=1)
+    receiver = NotificationReceiver.objects.get()
+    assert receiver.failures == HOURLY_FAILURES + 1
+    assert receiver.due_at.hour == 8
+    notified_after(hours=1)
+    assert NotificationReceiver.objects.get().failures == receiver.failures
     mail.busy = False
+    notified_after(days=1)
+    assert "Ann" in text(mail)
+
+
+def test_a_worker_that_ends_while_it_sends_loses_nothing(chats: Chats) -> None:
+    fails("Ann")
+    add_chat("ops", SLACK, Frequency.AT_ONCE)
+    chats.status = SystemExit()
+    with pytest.raises(SystemExit):
+        notify_people()
+    chats.status = 200
+    notified_after(minutes=4)
+    assert len(chats.calls) == 1
+    notified_after(minutes=1)
+    assert len(chats.calls) == 2
+
+
+def test_nothing_is_locked_while_a_message_is_on_its_way_and_its_chat_may_be_removed(chats: Chats) -> None:
+    fails("Ann")
+    add_chat("ops", SLACK, Frequency.AT_ONCE)
+
+    def remove() -> None:
+        assert not connection.in_atomic_block
+        at_once(lambda: NotificationReceiver.objects.all().delete())
+
+    chats.before = remove
     notify_people()
+    assert len(chats.calls) == 1
+    assert not Notification.objects.exists()
+
+
+def test_off_is_off_and_who_begins_again_hears_of_all_that_is_open(ada: User, mail: MailServer) -> None:
+    fails("Ann")
+    choose(ada, Frequency.AT_ONCE)
+    notify_people()
+    choose(ada, Frequency.OFF)
+    fails("Bob")
+    notified_after(days=2)
     assert len(mail.mails) == 1
-
-
-def test_a_worker_that_ends_between_sending_and_marking_sends_once_more_under_the_same_id(
-    ada: User, mail: MailServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fails("Ann")
-    follow(ada)
-    with monkeypatch.context() as killed:
-        killed.setattr(Notification.objects, "bulk_create", lambda *args, **more: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            notify_people()
-    notified_after(minutes=6)
+    choose(ada, Frequency.AT_ONCE)
     notify_people()
-    assert len(mail.mails) == 2
-    assert len({one["Message-ID"] for one in mail.mails}) == 1
-
-
-def test_a_run_has_a_total_limit_and_what_it_has_not_begun_is_sent_by_the_next(
-    chat: Chat, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(notifications, "AT_ONCE_SENT", 1)
-    monkeypatch.setattr(notifications, "SEND_SECONDS", 0.5)
-    fails("Ann")
-    for number in range(8):
-        follow(User.objects.create_superuser(f"user{number}"), Medium.SLACK, address=chat.address)
-    chat.meanwhile = lambda: chat.over.wait(0.2)  # each of them for itself is quick enough
-    notify_people()
-    assert 0 < len(chat.posted) < 8
-    assert not NotificationReceiver.objects.exclude(claimed_until=None).exists()
-    assert NotificationReceiver.objects.exclude(last_sent=None).count() == len(chat.posted)
-    chat.meanwhile = bool
-    monkeypatch.setattr(notifications, "SEND_SECONDS", 60)
-    notify_people()
-    assert len(chat.posted) == 8
-
-
-def test_a_message_of_which_nothing_is_known_at_the_end_of_its_run_is_not_sent_again_before_its_claim_ends(
-    ada: User, mail: MailServer, chat: Chat, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, limit in (("AT_ONCE_SENT", 1), ("SEND_SECONDS", 0.3), ("LAST_SECONDS", 0.1)):
-        monkeypatch.setattr(notifications, name, limit)
-    fails("Ann")
-    slow, behind = follow(ada, Medium.SLACK, address=chat.address), follow(ada)
-    chat.status = None
-    notify_people()
-    slow.refresh_from_db()
-    behind.refresh_from_db()
-    assert (slow.claimed_until is None, behind.claimed_until is None, mail.mails) == (False, True, [])
-    notified_after(minutes=2)
-    assert (len(chat.posted), len(mail.mails)) == (1, 1)
-    later(minutes=4)
-    chat.status = 200
-    notify_people()
-    assert (len(chat.posted), len(mail.mails)) == (2, 1)
-
-
-@pytest.mark.parametrize("status", [200, 404])
-def test_an_address_that_is_entered_while_a_message_is_on_its_way_to_the_old_one_hears_of_everything(
-    ada: User, chat: Chat, status: int
-) -> None:
-    fails("Ann")
-    row = follow(ada, Medium.SLACK, address=chat.address)
-
-    def change() -> None:
-        try:
-            follow(ada, Medium.SLACK, address=chat.address.replace("B0", "B1"))
-        finally:
-            connections.close_all()
-
-    chat.meanwhile, chat.status = change, status
-    notify_people()
-    row.refresh_from_db()
-    assert (row.stopped_at, row.last_sent) == (None, None)
-    chat.meanwhile, chat.status = bool, 200
-    notify_people()
-    notify_people()
-    assert len(chat.posted) == 2
-
-
-def test_two_workers_at_the_same_time_send_one_message(ada: User, mail: MailServer) -> None:
-    fails("Ann")
-    follow(ada)
-
-    at_once(*[notify_people] * 8)
-    assert len(mail.mails) == 1
-    assert Incident.objects.count() == 1
-
-
-def test_a_kind_of_which_there_are_too_many_is_one_thing_and_its_things_are_none_afterwards(
-    ada: User, mail: MailServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(incidents, "MANY", 3)
-    monkeypatch.setattr(incidents, "FEWER", 2)
-    jobs = [fails(name) for name in ("Ann", "Bob", "Cid", "Dan", "Eve")]
-    follow(ada)
-    notify_people()
-    assert "5 changes fail" in subjects(mail)[0]
-    SyncQueue.objects.filter(pk__in=[job.pk for job in jobs[:4]]).delete()
-    notified_after(minutes=6)
-    notified_after(minutes=6)
-    assert len(mail.mails) == 1
-    fails("Fay")
-    notify_people()
-    assert "Fay" in text(mail)
-    assert "Eve" not in text(mail)
-
-
-def test_the_address_of_a_chat_is_encrypted_and_says_so_when_the_key_was_changed(
-    ada: User, chat: Chat, settings: Any
-) -> None:
-    fails("Ann")
-    follow(ada, Medium.SLACK, address=chat.address)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT row_to_json(one)::text FROM sync_notification_receivers AS one")
-        [[stored]] = cursor.fetchall()
-    assert SECRET not in stored
-    settings.ENCRYPTION_KEYS = ["another key"]
-    notify_people()
-    row = NotificationReceiver.objects.get()
-    assert "Enter it again" in row.problem
-    assert row.stopped_at
-    assert not chat.posted
+    assert "2 changes fail" in text(mail)
 
 
 def test_nothing_is_computed_where_nobody_wants_to_be_notified(ada: User, django_assert_num_queries: Any) -> None:
     fails("Ann")
+    choose(ada, Frequency.OFF)
     with django_assert_num_queries(1):
         notify_people()
 
@@ -390,76 +367,66 @@ def test_nothing_is_computed_where_nobody_wants_to_be_notified(ada: User, django
 def test_the_number_of_queries_does_not_grow_with_what_needs_attention(
     ada: User, mail: MailServer, django_assert_max_num_queries: Any
 ) -> None:
-    follow(ada, frequency=Frequency.HOURLY)
+    choose(ada, Frequency.AT_ONCE)
     for number in range(40):
         fails(f"P{number}", f"Cause {'abcdefgh'[number % 8]}.")
     with django_assert_max_num_queries(40):
         notify_people()
 
 
-def test_what_is_gone_for_a_month_is_deleted_with_who_was_notified(ada: User, mail: MailServer) -> None:
-    job = fails("Ann")
-    follow(ada)
-    notify_people()
-    job.delete()
-    notify_people()
-    later(days=29)
-    retention.prune()
-    assert Notification.objects.count() == 1
-    later(days=2)
-    retention.prune()
-    assert not Notification.objects.exists()
-    assert not Incident.objects.exists()
-
-
-class BrokenBackend(BaseEmailBackend):
-    """Fails as no mail server does."""
-
-    def send_messages(self, messages: Any) -> int:
-        """Send nothing."""
-        raise RuntimeError("a text that quotes https://hooks.example.org/secret")
-
-
-def test_an_error_that_nobody_foresaw_is_of_one_receiver_and_the_others_are_written_to_once(
-    ada: User, chat: Chat, settings: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    settings.EMAIL_BACKEND = f"{__name__}.BrokenBackend"
+def test_the_address_of_a_chat_is_encrypted_and_says_so_when_the_key_was_changed(chats: Chats, settings: Any) -> None:
     fails("Ann")
-    failing, well = follow(ada), follow(ada, Medium.SLACK, address=chat.address)
-    for _ in range(2):
-        notify_people()
-    assert len(chat.posted) == 1
-    failing.refresh_from_db()
-    well.refresh_from_db()
-    assert (failing.failures, well.failures, failing.stopped_at) == (1, 0, None)
-    assert "RuntimeError" in caplog.text
-    assert "quotes" not in caplog.text + failing.problem
-    with pytest.raises(ActionError):
-        send_test(failing)
-
-
-def test_an_address_is_encrypted_anew_each_night_so_that_the_older_key_can_go(
-    ada: User, chat: Chat, settings: Any
-) -> None:
-    row, old = follow(ada, Medium.SLACK, address=chat.address), settings.ENCRYPTION_KEYS
-    lost = follow(ada, Medium.TEAMS, address=chat.address)
-    NotificationReceiver.objects.filter(pk=lost.pk).update(address="of a key that nobody has")
+    chat = add_chat("ops", SLACK, Frequency.AT_ONCE)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT row_to_json(one)::text FROM sync_notification_receivers AS one")
+        [[stored]] = cursor.fetchall()
+    assert TOKEN not in stored
+    # Each night what an older key made is made anew, so that the older one can go.
+    old = settings.ENCRYPTION_KEYS
     settings.ENCRYPTION_KEYS = ["another-key", *old]
     retention.prune()
     settings.ENCRYPTION_KEYS = ["another-key"]
-    row.refresh_from_db()
-    assert decrypt(row.address) == chat.address
-    lost.refresh_from_db()
-    assert lost.address == "of a key that nobody has"
+    chat.refresh_from_db()
+    assert decrypt(chat.address) == SLACK
+    settings.ENCRYPTION_KEYS = ["a third key"]
+    notify_people()
+    assert "Add the chat again" in NotificationReceiver.objects.get().problem
+    assert not chats.calls
 
 
-@pytest.mark.parametrize("end", ["", "/", "/sync", "/?status"])
-def test_of_an_address_only_what_is_long_enough_for_a_secret_is_hidden_in_logs(
-    ada: User, settings: Any, end: str
-) -> None:
-    settings.SECRET_TEXTS = []
-    follow(ada, Medium.TEAMS, address=f"https://hooks.example.org{end}")
-    assert settings.SECRET_TEXTS == []
-    follow(ada, Medium.TEAMS, address="https://hooks.example.org/workflows/0123456789?sig=abcdefghijklmnopq&v=1")
-    assert settings.SECRET_TEXTS
-    assert not any("example" in text or len(text) < 16 for text in settings.SECRET_TEXTS)
+def test_an_address_that_came_into_the_table_another_way_is_checked_when_it_is_used(chats: Chats) -> None:
+    row = NotificationReceiver.objects.create(name="ops", address=encrypt("json://127.0.0.1/x"), frequency="at_once")
+    assert "This is no address of a webhook" in send_test(row)
+    assert not chats.calls
+
+
+# Emails.
+
+
+@pytest.mark.parametrize("code", [550, 450])
+def test_a_recipient_whom_the_server_does_not_know_is_said_so(ada: User, mail: MailServer, code: int) -> None:
+    mail.refuses["ada@example.com"] = code
+    problem = send_test(choose(ada, Frequency.AT_ONCE))
+    assert problem == f"The email server does not accept ada@example.com ({code} nobody of that name)."
+
+
+def test_a_mail_server_that_fails_is_said_so(mail: MailServer, settings: Any) -> None:
+    def problem() -> str:
+        with pytest.raises(NotSent) as failed:
+            send_email("ada@example.com", "A subject", "A text")
+        return str(failed.value)
+
+    mail.busy = True
+    assert "it answered with code 451" in problem()
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        settings.EMAIL_PORT = nobody.getsockname()[1]
+        assert "it can't be reached" in problem()
+    settings.EMAIL_HOST = ""
+    assert problem() == "No email server is set up. An administrator can do it."
+
+
+def test_a_name_with_the_end_of_a_line_makes_no_header(mail: MailServer) -> None:
+    send_email("ada@example.com", "A\r\nBcc: eve@example.com", "A text")
+    assert mail.recipients == ["ada@example.com"]
+    assert mail.mails[0]["Subject"] == "A Bcc: eve@example.com"

@@ -18,7 +18,17 @@ from conflicts.resolution import current_values, resolve
 from npd.models import Contact, Organization
 from npd.personal_data import Person, counts, erase, export
 from sync.kernel.messages import Conflict, RestoreError
-from sync.models import BoardLink, IgnoredItem, Incident, Intent, SyncMetadata, Tombstone, UnmatchedItem, WebhookEvent
+from sync.models import (
+    BoardLink,
+    IgnoredItem,
+    Intent,
+    Notification,
+    NotificationReceiver,
+    SyncMetadata,
+    Tombstone,
+    UnmatchedItem,
+    WebhookEvent,
+)
 from sync.outbox.claim import acquire
 from sync.records.authors import log_action
 from sync.records.tombstones import restore_by_person
@@ -73,7 +83,6 @@ def lived(world: World, dora: User) -> Contact:
     Contact.objects.filter(pk=contact.pk).update(email="new.aenne.lind@example.org")
     world.hear(contact)
     assert contact.sync_status == "conflict"
-    Incident.objects.create(key="x", kind="conflict", entity_type="contact", name=NAME, cause=f"{NAME} differs")
     page = f"/admin/npd/contact/{contact.pk}/change/"
     browser = world.browser(dora)
     form = values_of(browser.get(page), "contact_form") | {"email": EMAIL, "notes": "prefers calls at ten", "_save": ""}
@@ -89,9 +98,11 @@ def lived(world: World, dora: User) -> Contact:
 def test_after_an_erasure_no_row_of_any_table_holds_a_value_of_the_person(world: World, dora: User) -> None:
     contact = lived(world, dora)
     item_id = str(contact.monday_id)
+    receiver = NotificationReceiver.objects.create(user=dora)
+    Notification.objects.create(receiver=receiver, key=f"removed:contact:{contact.pk}")
     tables = {column.split(".")[0] for column in columns_with_traces()}
     assert {"contacts", "npd_contactevent", "sync_metadata", "sync_webhook_events", "sync_conflicts"} <= tables
-    assert {"sync_intents", "sync_decisions", "sync_incidents", "django_admin_log"} <= tables
+    assert {"sync_intents", "sync_decisions", "django_admin_log"} <= tables
     logged = set(LogEntry.objects.filter(object_repr__contains=NAME).values_list("content_type__model", flat=True))
     assert logged == {"contact", "syncconflict", "unmatcheditem"}
 
@@ -106,6 +117,7 @@ def test_after_an_erasure_no_row_of_any_table_holds_a_value_of_the_person(world:
     assert erase(person_of(contact), delete_items=True) > 10
 
     assert columns_with_traces() == []
+    assert not Notification.objects.exists()
     assert world.sandbox.item(item_id)["state"] == "deleted"
     assert Organization.objects.get(name="Acme").billing_contact is None
     tombstone = Tombstone.objects.get(entity_id=contact.pk)

@@ -22,8 +22,6 @@ __all__ = ["noon"]
 
 pytestmark = pytest.mark.django_db
 
-GATHERS = "Changes of this board are sent together every"
-
 
 @pytest.fixture(autouse=True)
 def boards(settings: Any) -> dict[str, BoardLink]:

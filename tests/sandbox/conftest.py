@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from config.embedded.processes import die_with_parent
+from config.embedded.postgres import die_with_parent
 from sandbox.__main__ import Settings, build
 from tests.support.in_process import by_address
 from tests.support.servers import free_port

@@ -1,4 +1,4 @@
-"""docs/howto/keep-another-system-in-sync.md as it stands, in a process that has nothing of Monday loaded."""
+"""The part about another system of docs/howto/sync-another-model.md as it stands, with nothing of Monday loaded."""
 
 import re
 import sys
@@ -9,7 +9,7 @@ from sync.models import SyncState
 from tests.support.servers import ROOT, ran
 from tests.support.site import child_environment
 
-PAGE = ROOT / "docs/howto/keep-another-system-in-sync.md"
+PAGE = (ROOT / "docs/howto/sync-another-model.md").read_text().partition("## Keep another system in sync")[2]
 BEGIN = "import django\ndjango.setup()\n"
 PLAY = """
 class Jira:
@@ -39,7 +39,7 @@ assert not loaded, loaded
 
 @pytest.mark.django_db(transaction=True)
 def test_jiras_sprints_are_kept_with_nothing_of_monday_loaded() -> None:
-    examples = "\n\n".join(re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL))
+    examples = "\n\n".join(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL))
     environment = child_environment() | {"DJANGO_SETTINGS_MODULE": "tests.state.jira_settings"}
     end = ran(sys.executable, "-c", BEGIN + examples + PLAY, env=environment)
     assert end.returncode == 0, end.stderr

@@ -19,11 +19,10 @@ from django.db import connection
 from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTasks
 from playwright.sync_api import Page, expect
 
-from config.embedded.processes import Child
-from config.embedded.supervisor import worker_command
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.models import BoardLease
+from tests.support.child import Child, command_of
 from tests.support.clock import move_clock, reset_clock
 from tests.support.sandbox import Sandbox
 from tests.support.site import CHILDREN_NAME, Site, log_of, started
@@ -54,7 +53,7 @@ def staff(quiet_site: Site) -> Iterator[Staff]:
     hired: list[Child] = []
 
     def hire(name: str) -> Child:
-        hired.append(started(name, worker_command(), quiet_site.processes.env))
+        hired.append(started(name, command_of("worker"), quiet_site.processes.env))
         quiet_site.wait_for(f"{name} is ready", lambda: " ready." in "\n".join(hired[-1].last_lines(50)), 90)
         return hired[-1]
 

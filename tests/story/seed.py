@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 from django.conf import settings
 
-from config.embedded.processes import Child
 from npd.models import Contact, Organization
 from tests.story.conftest import own_sandbox
+from tests.support.child import Child
 from tests.support.sandbox import Sandbox
 from tests.support.site import Site
 

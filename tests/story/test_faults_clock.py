@@ -8,13 +8,13 @@ import pytest
 import requests
 from django.conf import settings as used
 
-from config.embedded.supervisor import beat_command
 from sync.clock import sync_now
 from sync.models import BoardLease
 from tests.chaos.points import QUERY
 from tests.chaos.workers import Hand
 from tests.story.conftest import read, save, sweep_every_second, synced
 from tests.support.arrived import Writers, all_arrived, unrest
+from tests.support.child import command_of
 from tests.support.servers import ROOT
 from tests.support.site import Processes, Site, purge_broker, started
 from tests.support.waiting import wait_for
@@ -37,7 +37,7 @@ def ahead_of_beat(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> Iter
 def right_beat(ahead_of_beat: None, quiet_site: Site) -> Iterator[None]:
     """Beat, with the right clock: a worker that is ahead of it would take each of its messages for too old."""
     purge_broker()
-    beat = started("beat-right", beat_command(), quiet_site.processes.env | {"CLOCK_OFF_SECONDS": "0"})
+    beat = started("beat-right", command_of("beat"), quiet_site.processes.env | {"CLOCK_OFF_SECONDS": "0"})
     yield
     beat.stop(5)
 

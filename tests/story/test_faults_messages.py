@@ -9,8 +9,6 @@ import pytest
 import requests
 from django.conf import settings as used
 
-from config.embedded.processes import Child
-from config.embedded.supervisor import beat_command
 from npd.models import Contact
 from sync.models import SyncQueue
 from sync.outbox import notify
@@ -19,6 +17,7 @@ from tests.plugin import SERVERS
 from tests.story.conftest import Staff, save, sweep_every_second, synced
 from tests.support.arrived import Writers, all_arrived
 from tests.support.away import Broker, BrokerDatabase, OwnPostgres, OwnRedis, RelayedBroker, away
+from tests.support.child import Child, command_of
 from tests.support.servers import ROOT
 from tests.support.site import Processes, Site, started
 
@@ -120,7 +119,7 @@ def told_by(workers: list[Child], words: str, times: int) -> Callable[[], bool]:
 
 def test_two_beats_and_cron_at_once_make_nothing_twice(site: Site) -> None:
     sweep_every_second()
-    second = started("beat-2", beat_command(), site.processes.env)
+    second = started("beat-2", command_of("beat"), site.processes.env)
     people, answers, enough = Writers(), [], threading.Event()
 
     def call_again_and_again() -> None:

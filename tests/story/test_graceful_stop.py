@@ -13,12 +13,12 @@ import pytest
 import requests
 from django.conf import settings as used
 
-from config.embedded.processes import Child
 from npd.models import Contact
 from sync.models import SyncQueue
 from sync.outbox import notify
 from tests.story.conftest import Staff, leases, names_on_board, synced
 from tests.support import guardian
+from tests.support.child import Child
 from tests.support.servers import ROOT
 from tests.support.site import Site
 

@@ -11,7 +11,6 @@ from django.contrib.auth import get_user_model
 from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTasks
 from playwright.sync_api import Page, expect
 
-from config.embedded.processes import Child
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.models import IgnoredItem, SyncQueue
@@ -19,6 +18,7 @@ from sync.operations import attention
 from sync.outbox import notify
 from tests.conftest import PAGE_TIMEOUT
 from tests.story.conftest import own_sandbox, sign_in, synced, worker_asleep
+from tests.support.child import Child
 from tests.support.pages import barriers, inbox_badge, press, tab_to
 from tests.support.receivers import MailServer, mail_server
 from tests.support.site import USER, Processes, Site, hashed_password, purge_broker, restore_schedule

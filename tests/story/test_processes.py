@@ -7,7 +7,6 @@ from contextlib import suppress
 import psutil
 from django.conf import settings as used
 
-from config.embedded.processes import Child
 from npd.models import Contact
 from sync.outbox import notify
 from tests.story.conftest import (
@@ -22,6 +21,7 @@ from tests.story.conftest import (
     synced,
     terminate_connections,
 )
+from tests.support.child import Child
 from tests.support.site import Site
 
 PEOPLE = [f"Person {number:02}" for number in range(20)]
@@ -30,16 +30,16 @@ PEOPLE = [f"Person {number:02}" for number in range(20)]
 def test_a_board_goes_on_at_once_when_the_process_of_a_worker_that_works_on_it_is_killed(
     quiet_site: Site, staff: Staff
 ) -> None:
-    """Of the only worker: that whole workers are killed is test_faults_killed.py's."""
+    """With Redis one of its pool; over PostgreSQL, where the worker has threads, the worker itself."""
     site = quiet_site
     site.processes.end("worker")  # its processes may have connections to Monday from before
     site.processes.work("beat")
     sweep_never()
-    worker = staff("worker-1")
+    workers = [staff("worker-1"), staff("worker-2")]
     site.sandbox.control("latency", call_ms=4_000)
     Contact.objects.bulk_create(Contact(name=name) for name in PEOPLE)
     notify.notify_now("contact")
-    process = site.wait_for("a call is in the air", lambda: calling(worker))
+    process = site.wait_for("a call is in the air", lambda: calling(workers))
     former = Held.now()
     os.kill(process, signal.SIGKILL)
     site.sandbox.control("latency", call_ms=0)
@@ -49,9 +49,10 @@ def test_a_board_goes_on_at_once_when_the_process_of_a_worker_that_works_on_it_i
     assert names_on_board(site) == PEOPLE
 
 
-def calling(worker: Child) -> int:
-    """The worker's process that calls Monday, by its id; 0 where none does."""
-    for process in psutil.Process(worker.pid).children(recursive=True):
+def calling(workers: list[Child]) -> int:
+    """The workers' process that calls Monday, by its id; 0 where none does."""
+    families = [psutil.Process(worker.pid) for worker in workers]
+    for process in [*families, *(child for worker in families for child in worker.children(recursive=True))]:
         with suppress(psutil.Error):
             if used.SANDBOX_PORT in [one.raddr.port for one in process.net_connections() if one.raddr]:
                 return process.pid

@@ -19,7 +19,7 @@ import redis
 from psycopg import sql
 
 from config.embedded.postgres import EmbeddedPostgres
-from config.embedded.processes import Child
+from tests.support.child import Child
 from tests.support.servers import free_port
 from tests.support.site import started
 from tests.support.waiting import wait_for

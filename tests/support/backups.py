@@ -15,6 +15,8 @@ from psycopg import sql
 
 from tests.support.site import child_environment
 
+LEFT_OUT = ("django_session", "usersessions_usersession", "sync_cache")
+
 
 class Backups:
     """Yesterday's file, and a database beside the test's own into which it is restored.
@@ -29,8 +31,9 @@ class Backups:
         self.restored = f"{self.name}_restored"
 
     def take(self) -> None:
-        """`pg_dump --format=custom --no-owner --file=… "$DATABASE_URL"`."""
-        _run("pg_dump", "--format=custom", "--no-owner", f"--file={self.file}", self.url)
+        """`pg_dump --format=custom --no-owner --exclude-table-data=… --file=… "$DATABASE_URL"`."""
+        left_out = [f"--exclude-table-data={table}" for table in LEFT_OUT]
+        _run("pg_dump", "--format=custom", "--no-owner", *left_out, f"--file={self.file}", self.url)
 
     def restore(self) -> None:
         """`CREATE DATABASE npd_restored`, `pg_restore …`, and DATABASE_URL names that one from here on."""

@@ -1,6 +1,6 @@
 """Somebody who signs in to the admin, or whose program calls the API, and may do no more than is said."""
 
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Group, Permission, User
 from rest_framework.test import APIClient
 
 from sync.models import SyncedModel
@@ -24,3 +24,26 @@ def api_of(user: User) -> APIClient:
 def unlink(record: SyncedModel) -> None:
     """Pat unlinks the record from its item, by its next pass."""
     request_unlink_many(record.entity_type(), [record.pk], "pat")
+
+
+OWN_GROUPS = {
+    "view": [
+        "view_contact", "view_organization", "view_boardlink", "view_decision", "view_fieldmapping",
+        "view_approvalrequest", "view_mondayaccount", "view_ignoreditem", "view_verification", "view_syncmetadata",
+        "view_syncqueue", "view_tombstone", "view_unmatcheditem", "view_syncconflict", "export_contact",
+        "export_organization",
+    ],
+    "operate": [
+        "retry_syncqueue", "cancel_syncqueue", "discard_syncqueue", "pause_syncqueue", "change_approvalrequest",
+        "delete_ignoreditem", "change_unmatcheditem", "change_boardlink", "change_fieldmapping",
+    ],
+}  # fmt: skip
+"""Groups that an administrator may make besides ours: one that only looks, and one that operates the sync as well."""
+
+
+def own_group(name: str) -> Group:
+    """Return such a group."""
+    group = Group.objects.get_or_create(name=name)[0]
+    rights = OWN_GROUPS["view"] + OWN_GROUPS[name]
+    group.permissions.set(Permission.objects.filter(codename__in=rights))
+    return group

@@ -1,18 +1,15 @@
-"""A mail server and a chat's webhook over real sockets: what they got, and how they fail."""
+"""A mail server over real sockets: what it got, and how it fails."""
 
 from __future__ import annotations
 
-import json
 import socketserver
-import ssl
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from email import message_from_bytes, policy
 from email.message import EmailMessage
-from typing import Any, cast
+from typing import cast
 
-from tests.support.serving import Quiet, local, serving
+from tests.support.serving import serving
 
 
 class MailServer(socketserver.ThreadingTCPServer):
@@ -70,75 +67,9 @@ class _Dialogue(socketserver.StreamRequestHandler):
         self.wfile.write(f"{text}\r\n".encode())
 
 
-SECRET = "sEcReTpArT"
-
-
-class Chat:
-    """A chat's webhook: what was posted, and how it answers; `status` None: a byte now and then, for ever.
-
-    `meanwhile` is done before each answer.
-    """
-
-    def __init__(self) -> None:
-        self.posted: list[Any] = []
-        self.status: int | None = 200
-        self.says = b"ok"
-        self.headers: dict[str, str] = {}
-        self.scheme = "http"
-        self.meanwhile: Callable[[], object] = bool
-        self.over = threading.Event()
-        self.server = local(type("Handler", (_Answer,), {"chat": self}))
-
-    def speak_tls(self, certificate: str) -> None:
-        """From here on by TLS, with the certificate and key of this file."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        # The handshake is of the thread that answers.
-        self.server.socket = context.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
-        self.scheme = "https"
-
-    @property
-    def address(self) -> str:
-        """The webhook's address, with its secret."""
-        return f"{self.scheme}://127.0.0.1:{self.server.server_address[1]}/services/T0/B0/{SECRET}"
-
-
-class _Answer(Quiet):
-    chat: Chat
-
-    def reply(self) -> None:
-        assert self.path.endswith(SECRET)
-        self.chat.posted.append(json.loads(self.body()))
-        self.chat.meanwhile()
-        if self.chat.status is None:
-            self.drip()
-            return
-        self.send_response(self.chat.status)
-        for name, value in self.chat.headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(self.chat.says)))
-        self.end_headers()
-        self.wfile.write(self.chat.says)
-
-    def drip(self) -> None:
-        self.wfile.write(b"HTTP/1.1 200 OK\r\nX-More: ")
-        with suppress(OSError):
-            while not self.chat.over.wait(0.02):
-                self.wfile.write(b"a")
-
-
 @contextmanager
 def mail_server() -> Iterator[MailServer]:
     """A mail server that listens as long as the block lasts."""
     found = MailServer()
     with serving(found):  # type: ignore[type-var]
         yield found
-
-
-@contextmanager
-def chat_server() -> Iterator[Chat]:
-    """A chat's webhook that answers as long as the block lasts."""
-    found = Chat()
-    with serving(found.server):
-        yield found
-        found.over.set()

@@ -21,8 +21,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
-from config.embedded.postgres import EmbeddedPostgres
-from config.embedded.processes import StartError
+from config.embedded.postgres import EmbeddedPostgres, StartError
 from config.environment import SECRETS
 
 ROOT = Path(__file__).resolve().parent.parent.parent

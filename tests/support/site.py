@@ -24,9 +24,8 @@ from django.core.management import call_command
 from django.db import connection
 
 from config.celery import app
-from config.embedded.processes import Child, stop_all
-from config.embedded.supervisor import beat_command, web_command, worker_command
 from tests.support import guardian
+from tests.support.child import Child, command_of, stop_all
 from tests.support.sandbox import Sandbox
 from tests.support.servers import FOLDER, ROOT
 from tests.support.waiting import wait_for
@@ -54,6 +53,7 @@ def child_environment() -> dict[str, str]:
         + (f"?{parts.query}" if parts.query else ""),
         "PGAPPNAME": CHILDREN_NAME,
         "PYTHONUNBUFFERED": "1",
+        "WEB_CONCURRENCY": "1",
     }
 
 
@@ -111,15 +111,15 @@ class Processes:
 
     def serve(self) -> None:
         """The web process runs from here on."""
-        self._ensure("web", web_command(), f"{settings.SITE_URL}/healthz")
+        self._ensure("web", command_of("web"), f"{settings.SITE_URL}/healthz")
 
     def work(self, *names: str) -> None:
         """Everything runs from here on, or web and what is named."""
         self.serve()
         wanted = names or ("worker", "beat")
-        is_new = "worker" in wanted and self._ensure("worker", worker_command())
+        is_new = "worker" in wanted and self._ensure("worker", command_of("worker"))
         if "beat" in wanted:
-            self._ensure("beat", beat_command())
+            self._ensure("beat", command_of("beat"))
         if is_new:  # or a test's own waits would begin before there is a worker
             worker = self.children["worker"]
             wait_for("the worker is ready", lambda: " ready." in "\n".join(worker.last_lines(1_000)), START_SECONDS)
@@ -224,7 +224,7 @@ class Site:
         from sync.models import ApiToken
 
         self.user = get_user_model().objects.get(username=USER)
-        self.api.headers["Authorization"] = f"Token {ApiToken.objects.issue(self.user, 'tests')[1]}"
+        self.api.headers["Authorization"] = f"Token {ApiToken.objects.create(self.user)[1]}"
         purge_broker()
         restore_schedule()
         self.processes.serve()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Group, Permission, User
+from django.contrib.auth.models import Permission, User
 from django.contrib.sessions.models import Session
 from django.db import connection
 from django.test import Client
@@ -16,6 +16,7 @@ from sync.limits import BlockedKind, breaker, credentials, metered_client
 from sync.models import MondayAccount, StoredSecret
 from sync.operations.retention import encrypt_anew
 from sync.records import availability, inbox
+from tests.support.people import own_group
 from tests.wizard.conftest import START, Wizard, words_of
 
 TOKEN = "a-token-that-nobody-could-test"
@@ -205,7 +206,7 @@ def test_deliveries_come_in_by_the_secret_that_was_made_and_by_no_other(away: Wi
 def mapper(db: None) -> Client:
     """Somebody who may set up the sync, but not say with which token."""
     user = User.objects.create_user("mia", "mia@example.com", "x", is_staff=True)
-    user.groups.add(Group.objects.get(name="NPD Sync: operate"))
+    user.groups.add(own_group("operate"))
     client = Client()
     client.force_login(user)
     return client

@@ -379,11 +379,15 @@ class Command(BaseCommand):
             "--try", action="store_true", dest="tour", help="change nothing, print what to try with links"
         )
 
+        parser.add_argument("--admin", action="store_true", help="make the user admin alone, with ADMIN_PASSWORD")
+
     def handle(self, *args: Any, **options: Any) -> None:
         """Create what is missing; exit 1 with a sentence where that is not possible."""
         if options["tour"]:
             for line in tour():
                 self.stdout.write(line)
+        elif options["admin"]:
+            create_admin()
         else:
             try:
                 check_present()

@@ -85,6 +85,16 @@ def time_span(seconds: float) -> str:
     return f"{number} {unit if number == 1 else unit + 's'}"
 
 
+MAX_WAIT_SECONDS = 7 * 86_400.0
+"""Seconds; Monday's longest window is a day (developer.monday.com/api-reference/docs/rate-limits)."""
+
+
+def clamped_wait(seconds: float | None) -> float | None:
+    """The wait that somebody asked for, within what a date can be reckoned with; None for what is no number."""
+    # Compared before it becomes a float, for which a whole number may be too large.
+    return None if seconds is None or seconds != seconds else float(min(max(seconds, 0), MAX_WAIT_SECONDS))  # noqa: PLR0124
+
+
 class Scope(StrEnum):
     """What an error concerns, and so what has to stop because of it."""
 
@@ -135,7 +145,7 @@ class ConnectorError(Exception):
         self.code = code
         self.request_id = request_id
         self.http_status = http_status
-        self.wait_seconds = wait_seconds
+        self.wait_seconds = clamped_wait(wait_seconds)
         self.path = tuple(path)
         self.column_id = column_id
         self.column_type = column_type

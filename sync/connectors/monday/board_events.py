@@ -8,6 +8,7 @@ and the item's id has another key for archived, deleted and restored items
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -49,9 +50,11 @@ from sync.connectors.monday.graphql import (
     Answer,
     Api,
     Document,
+    ask,
     execute_mutation,
     json_object,
     mutate_root,
+    plausible_time,
     query_root,
     time_or_none,
 )
@@ -116,11 +119,12 @@ def parse_event(body: Any) -> ItemEvent:
         column_type=NAME_COLUMN if is_rename else column_type and api_column_type(column_type),
         value=event.get("value"),
         previous_value=event.get("previousValue"),
-        user_id=_id_under(event, "userId"),
+        # Monday's own automations have a negative id.
+        user_id=_id_under(event, "userId", pattern=_USER_ID),
         item_name=_item_name(event, is_rename=is_rename),
         column_values=column_values if isinstance(column_values, Mapping) else None,
         happened_at=time_or_none(event.get("triggerTime")),
-        changed_at=_parse_timestamp(event.get("changedAt")),
+        changed_at=plausible_time(_parse_timestamp(event.get("changedAt"))),
         has_previous="previousValue" in event,
         column_title=_text_or_none(event.get("columnTitle")) if kind is EventKind.COLUMN else None,
     )
@@ -188,11 +192,15 @@ def _item_name(event: Mapping[str, Any], *, is_rename: bool) -> str | None:
     return _text_or_none(event.get("pulseName")) or _text_or_none(event.get("itemName"))
 
 
-def _id_under(event: Mapping[str, Any], *keys: str) -> str | None:
+_ID = re.compile(r"[0-9]{1,20}")
+_USER_ID = re.compile(r"-?[0-9]{1,20}")
+
+
+def _id_under(event: Mapping[str, Any], *keys: str, pattern: re.Pattern[str] = _ID) -> str | None:
     for key in keys:
         value = event.get(key)
         # A bool is an int in Python, but no id.
-        if isinstance(value, int | str) and not isinstance(value, bool) and str(value):
+        if isinstance(value, int | str) and not isinstance(value, bool) and pattern.fullmatch(str(value)):
             return str(value)
     return None
 
@@ -358,8 +366,8 @@ def log_forms(version: str) -> tuple[LogForm, LogForm]:
     return known if version >= CURSOR_PAGES_SINCE else known[::-1]
 
 
-UPDATED_PAGE = 100
-"""Items in one call of those updated last; usually none of them is new to us."""
+UPDATED_PAGE = 500
+"""Items in one call of those updated last, the most that a page has; usually none of them is new to us."""
 
 _RECENTLY_UPDATED = """items_page(limit: $items, query_params: {
       order_by: [{ column_id: "__last_updated__", direction: desc }]
@@ -452,16 +460,16 @@ def read_board_activity(api: Api, board_id: str, since: datetime) -> BoardActivi
     """
     expected, other = log_forms(api.version)
     try:
-        return parse_board_activity(api.execute(*board_activity_query(board_id, since, expected)))
+        return parse_board_activity(ask(api, board_activity_query(board_id, since, expected)))
     except InvalidDocument:
-        return parse_board_activity(api.execute(*board_activity_query(board_id, since, other)))
+        return parse_board_activity(ask(api, board_activity_query(board_id, since, other)))
 
 
 def log_pages(api: Api, board_id: str, since: datetime, first: BoardActivity) -> Iterator[list[ActivityEntry]]:
     """The log's pages behind the first one, newest first, in the form in which that was answered."""
     cursor = first.log_cursor
     while cursor is not None:
-        page = api.execute(*log_page_query(board_id, since, CURSOR_PAGES, cursor))
+        page = ask(api, log_page_query(board_id, since, CURSOR_PAGES, cursor))
         entries, cursor = parse_log_page(page)
         yield entries
     if first.log_cursor is None:
@@ -480,7 +488,7 @@ def _numbered_pages(
                 raise UnreadableAnswer(f"The log holds more rows of one second than can be read ({LOG_ROWS:,})")
             until, page = oldest, 0
         page += 1
-        entries, _ = parse_log_page(api.execute(*log_page_query(board_id, since, NUMBERED_PAGES, page, until)))
+        entries, _ = parse_log_page(ask(api, log_page_query(board_id, since, NUMBERED_PAGES, page, until)))
         yield list(entries)
 
 
@@ -589,9 +597,10 @@ def _row_time(given: Any) -> datetime:
     text = str(given)
     if text.isascii() and text.isdecimal() and len(text) == 17:
         seconds, rest = divmod(int(text), _TICKS)
-        return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=rest // 10)
-    # Another form must raise an error, not read as another time: a date alone, or seconds.
-    moment = time_or_none(given) if "T" in text else None
+        moment = plausible_time(datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=rest // 10))
+    else:
+        # Another form must raise an error, not read as another time: a date alone, or seconds.
+        moment = time_or_none(given) if "T" in text else None
     if moment is None:
         raise ValueError("a time of another form")
     return moment

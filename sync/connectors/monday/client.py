@@ -70,6 +70,7 @@ class UsedIdempotencyKeys:
 # The API gives the id in the body; an answer of its edge (HTML, or nothing) has it in a header only.
 _REQUEST_IDS = ("X-Request-Id", "Request-Id")
 _POLICY = re.compile(r'\s*"?(?P<name>[^",;]+)"?\s*(?P<parameters>(?:;[^,;]*)*)')
+_WHOLE = re.compile(r"[0-9]{1,9}")
 _PARAMETER = re.compile(r';\s*(?P<key>[a-z]+)\s*=\s*"?(?P<value>[^";,]*)"?')
 
 # Names of the policies (developer.monday.com/api-reference/docs/rate-limits).
@@ -89,7 +90,7 @@ def retry_after_seconds(headers: Mapping[str, str], status: int) -> float | None
         # Without Retry-After the spent limits say when there is room again.
         spent = [p["t"] for _, p in _policies(headers.get("RateLimit", "")) if p.get("r") == 0 and "t" in p]
         # The longest wait, because all spent limits have to begin again.
-        return float(max(spent)) if spent and status == 429 else None
+        return max(spent) if spent and status == 429 else None
     if text.isascii() and text.replace(".", "", 1).isdigit():
         return float(text)
     until, now = _parse_http_date(text), _parse_http_date(headers.get("Date", ""))
@@ -116,13 +117,13 @@ def _policies(header: str) -> Iterator[tuple[str, dict[str, int]]]:
         prefix = _PREFIXES.get(found["name"].strip()) if found else None
         if found and prefix:
             parameters = {one["key"]: one["value"].strip() for one in _PARAMETER.finditer(found["parameters"])}
-            yield prefix, {key: int(value) for key, value in parameters.items() if value.isdecimal()}
+            yield prefix, {key: int(value) for key, value in parameters.items() if _WHOLE.fullmatch(value)}
 
 
 def _parse_http_date(text: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import http
 import json
-import math
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -54,13 +53,28 @@ _OPTIONAL_FIELDS = frozenset({"items_count", "items_limit", "name", "config"})
 """Fields without which a board can be set up all the same."""
 
 
+_BOARD_LISTS = ("board", "boards", "first", "by_match")
+"""Under which names our documents ask for boards."""
+
+
+def ask(api: Api, document: Document) -> Answer:
+    """Send a query, and once more where Monday answers null for a board without an error: the next answer has it.
+
+    (Seen by others: github.com/airbytehq/airbyte/issues/29429.) A board that isn't there is left out of the list.
+    """
+    answer = api.execute(*document)
+    boards = [(answer.data or {}).get(name) for name in _BOARD_LISTS]
+    has_null = any(isinstance(nodes, list) and None in nodes for nodes in boards)
+    return api.execute(*document) if has_null and not answer.errors else answer
+
+
 def query_root(api: Api, document: Document, alias: str) -> Any:
     """One root field of an answer.
 
     Raises its error or one below it, except for fields that set-up can do without; errors.UnreadableAnswer where it
     is null without an error.
     """
-    return checked_root(api.execute(*document), alias)
+    return checked_root(ask(api, document), alias)
 
 
 def checked_root(answer: Answer, alias: str) -> Any:
@@ -118,10 +132,15 @@ COMPLEXITY = "complexity { query before after reset_in_x_seconds }"
 def time_or_none(text: Any) -> datetime | None:
     """The moment in an ISO text; one without an offset is UTC."""
     try:
-        found = datetime.fromisoformat(text) if isinstance(text, str) and text else None
+        moment = datetime.fromisoformat(text) if isinstance(text, str) and text else None
     except ValueError:
         return None
-    return found if found is None or found.tzinfo else found.replace(tzinfo=UTC)
+    return plausible_time(moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC))
+
+
+def plausible_time(moment: datetime | None) -> datetime | None:
+    """The moment, None outside 2000 to 2099: no change has such a time, and to reckon with one may overflow."""
+    return moment if moment is not None and 2000 <= moment.year <= 2099 else None
 
 
 def mapping_or_empty(value: Any) -> Mapping[str, Any]:
@@ -263,9 +282,6 @@ INNER_STATUSES: dict[int, type[ConnectorError]] = {
 
 CODES: dict[str, type[ConnectorError]] = {known.code: known.error for known in PUBLISHED}
 
-MAX_WAIT_SECONDS = 7 * 86_400.0
-"""Seconds; Monday's longest window is a day (developer.monday.com/api-reference/docs/rate-limits)."""
-
 # Root fields about the account and not about a board: whoever may not read them lacks a scope.
 _ACCOUNT_ROOTS = frozenset({"me", "account", "users", "platform_api"})
 
@@ -290,12 +306,16 @@ def translate_error(
     """
     details = _parse_details(error)
     error_class = _error_class(details, http_status)
+    # In `error_data` in the format before 2025-01 (changelog, FIELD_LIMIT_EXCEEDED).
+    wait = details.extensions.get("retry_in_seconds", details.data.get("retry_in_seconds"))
+    if not isinstance(wait, int | float):
+        wait = retry_after
     found = error_class(
         details.message or _default_message(http_status),
         code=details.code,
         request_id=request_id,
         http_status=http_status,
-        wait_seconds=_wait_seconds(details, retry_after) if error_class.retryable else None,
+        wait_seconds=wait if error_class.retryable else None,
         path=details.path,
         column_id="name" if error_class is errors.NameRejected else _column_id(details.data.get("column_id")),
         column_type=_text(details.data.get("column_type")),
@@ -495,16 +515,6 @@ _NARROWERS: dict[str, Callable[[_ErrorDetails], type[ConnectorError] | None]] = 
     "ChangeColumnValueError": _narrow_value,
     "RecordInvalidException": _narrow_value,
 }
-
-
-def _wait_seconds(details: _ErrorDetails, retry_after: float | None) -> float | None:
-    """The wait that the body asks for, else the header's; None for one that is too long for any date."""
-    # Inside `error_data` in the format before 2025-01 (changelog, FIELD_LIMIT_EXCEEDED).
-    seconds = details.extensions.get("retry_in_seconds", details.data.get("retry_in_seconds"))
-    wait = retry_after
-    if isinstance(seconds, int | float):
-        wait = float(seconds)
-    return min(max(wait, 0.0), MAX_WAIT_SECONDS) if wait is not None and not math.isnan(wait) else None
 
 
 def _column_id(value: Any) -> str | None:

@@ -13,7 +13,7 @@ from sync.connectors.base.connector import AccountInfo, Connector
 from sync.connectors.base.errors import AnswerWithoutData
 from sync.connectors.monday import board_events, board_structure, columns, connection, items
 from sync.connectors.monday.columns.places import phone_regions
-from sync.connectors.monday.graphql import Answer, Api, Document
+from sync.connectors.monday.graphql import Answer, Api, Document, ask
 
 Params = ParamSpec("Params")
 Found = TypeVar("Found")
@@ -35,7 +35,7 @@ def _reading(
 
     def method(self: MondayConnector, /, *args: Params.args, **kwargs: Params.kwargs) -> Found:
         document = query(*args, **kwargs)
-        return parse(self.api.execute(*document), document.variables["columns"])
+        return parse(ask(self.api, document), document.variables["columns"])
 
     return method
 
@@ -93,15 +93,12 @@ class MondayConnector(Connector):
     def __init__(self, transport: Api) -> None:
         self.api = transport
 
-    def _ask(self, document: Document) -> Answer:
-        return self.api.execute(*document)
-
     def list_items(
         self, board_id: str, column_ids: Sequence[str], types: Collection[str] = (), *, limit: int | None = None
     ) -> Iterator[list[Item]]:
         limited = {} if limit is None else {"limit": limit}
         first = items.first_page_query(board_id, column_ids, types=types, **limited)
-        page = items.parse_page(self._ask(first), column_ids)
+        page = items.parse_page(ask(self.api, first), column_ids)
         yield page.items
         while page.cursor:
             page = self.next_page(page.cursor, column_ids, types)
@@ -121,10 +118,12 @@ class MondayConnector(Connector):
     def board_activity(self, board_id: str, since: datetime, *, with_log: bool = True) -> BoardActivity:
         if with_log:
             return board_events.read_board_activity(self.api, board_id, since)
-        return board_events.parse_board_activity(self._ask(board_events.board_activity_query(board_id, since, None)))
+        return board_events.parse_board_activity(
+            ask(self.api, board_events.board_activity_query(board_id, since, None))
+        )
 
     def updated_items(self, cursor: str) -> UpdatedItemsPage:
-        return board_events.parse_updated_items(self._ask(board_events.updated_items_query(cursor)))
+        return board_events.parse_updated_items(ask(self.api, board_events.updated_items_query(cursor)))
 
     def probe(self) -> AccountInfo:
         return connection.parse_account_info(self.api.execute(connection.PROBE, {}))

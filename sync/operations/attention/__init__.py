@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from threading import Lock
 from typing import Any
 from uuid import UUID
@@ -23,7 +23,6 @@ from sync.kernel import conflict_store, humanize
 from sync.kernel.db import fetch_rows
 from sync.kernel.messages import UNMATCHED_LABELS, UnmatchedReason, unmatched_sentence
 from sync.models import FieldMapping
-from sync.models.followers import Medium
 from sync.operations.attention.sources import CAUSE, NOTHING, SAME, AttentionKind, Source, sources_of
 from sync.records.blocked_fields import without_where
 from sync.records.tombstones import deleted_record_names
@@ -64,8 +63,8 @@ _CAUSES: Mapping[tuple[str, str], str] = {
     (AttentionKind.REMOVED, "deleted"): "Deleted on the board",
     (AttentionKind.REMOVED, "moved"): "Moved to another board",
     (AttentionKind.UNMATCHED, ""): "No record belongs to it",
-    (AttentionKind.NOTIFICATION, ""): "Your notifications by {field} don't arrive",
-    (AttentionKind.NOTIFICATION, "stopped"): "Your notifications by {field} are switched off",
+    (AttentionKind.NOTIFICATION, ""): "Notifications by email don't arrive",
+    (AttentionKind.NOTIFICATION, "chat"): "Notifications in a chat don't arrive",
     **{(AttentionKind.UNMATCHED, code): label for code, label in UNMATCHED_LABELS.items()},
 }
 """The words for a kind and its code; for a kind and an empty code those of all others."""
@@ -143,6 +142,7 @@ _SEEN_WITH = {
     AttentionKind.REJECTED: "conflicts.syncconflict",
     AttentionKind.BLOCKED: "sync.syncmetadata",
     AttentionKind.UNMATCHED: "sync.unmatcheditem",
+    AttentionKind.NOTIFICATION: "sync.notificationreceiver",  # a right that superusers alone have
 }
 """The rows that a person has to be allowed to view for a kind: those of the list on which it was always shown."""
 
@@ -151,12 +151,11 @@ _SEEN_WITH = {
 class AttentionScope:
     """What a person is shown: these kinds.
 
-    `user` is whose own notifications are meant; None: everybody's. `reads_only` says that this person may act on none
-    of it, `others` are the kinds that they may see, and others act on.
+    `reads_only` says that this person may act on none of it, `others` are the kinds that they may see, and others act
+    on.
     """
 
     kinds: frozenset[AttentionKind]
-    user: int | None = None
     reads_only: bool = False
     others: frozenset[AttentionKind] = frozenset()
 
@@ -174,9 +173,7 @@ def scope_of(user: Any) -> AttentionScope:
     types = [spec.entity_type for spec in registry.entities()]
     own = frozenset(kind for kind in seen if any(may_act_on(user, kind, one) for one in types))
     kinds = own or seen
-    if kinds:
-        kinds |= {AttentionKind.NOTIFICATION}
-    return AttentionScope(kinds, user.pk, reads_only=not own, others=seen - kinds)
+    return AttentionScope(kinds, reads_only=not own, others=seen - kinds)
 
 
 _ACTED_ON_WITH = {
@@ -188,6 +185,7 @@ _ACTED_ON_WITH = {
     AttentionKind.DUPLICATE: "conflicts.change_syncconflict",
     AttentionKind.REJECTED: "conflicts.change_syncconflict",
     AttentionKind.UNMATCHED: "sync.change_unmatcheditem",
+    AttentionKind.NOTIFICATION: "sync.change_notificationreceiver",
 }
 """The right that a kind asks for, of whatever type its records are."""
 
@@ -202,8 +200,6 @@ _ACTED_ON_RECORDS_WITH = {
 def may_act_on(user: Any, kind: AttentionKind, entity_type: str) -> bool:
     """Whether this person may do something about an entry."""
     if kind in _ACTED_ON_WITH and user.has_perm(_ACTED_ON_WITH[kind]):
-        return True
-    if kind is AttentionKind.NOTIFICATION:  # a scope has one's own alone
         return True
     acts = _ACTED_ON_RECORDS_WITH.get(kind, ())
     return any(registry.may_act(user, act, entity_type) for act in acts)
@@ -282,7 +278,8 @@ class AttentionEntry:
 class AttentionCause:
     """Entries of one kind and board that have the same cause: how many, of how many records, and since when the first.
 
-    `entity_id` is the record of a single one; `column_of` is the field whose column can't be used.
+    `entity_id` is the record of a single one; `column_of` is the field whose column can't be used; `noticed` is when a
+    pass first found one of removed items to be so.
     """
 
     kind: AttentionKind
@@ -296,6 +293,7 @@ class AttentionCause:
     entity_id: UUID | None = None
     records: int = 1
     column_of: str = ""
+    noticed: datetime | None = None
 
     @property
     def count_text(self) -> str:
@@ -339,7 +337,6 @@ def _fetch(
         "kinds": [kind.value for kind in wanted],
         "order": [kind.value for kind in AttentionKind],
         "keys": list(keys),
-        "user": scope.user,
         "unmatched": [int(one) for one in ids if one.isascii() and one.isdecimal() and len(one) < LONGEST_ID],
     }
     return fetch_rows(sql.replace("{waiting}", " UNION ALL ".join(f"({one})" for one in parts)), params)
@@ -389,9 +386,6 @@ def tallies_at(version: str, scope: AttentionScope) -> dict[AttentionKind, Tally
         if _counted[0] != version:
             _counted = (version, tallies())
         found = _counted[1]
-    of_person = AttentionKind.NOTIFICATION
-    if of_person in scope.kinds and found[of_person].entries:
-        found = found | {of_person: tallies(replace(scope, kinds=frozenset({of_person})))[of_person]}
     return {kind: tally if kind in scope.kinds else Tally() for kind, tally in found.items()}
 
 
@@ -440,6 +434,7 @@ def causes(
             wording.cause(kind, entity_type, code, subject, only or common),
             registry.board_title(entity_type), number, since, entity_type, code, UUID(single) if single else None,
             records, wording.label(entity_type, subject) if (kind, code) == _OF_COLUMN else "",
+            datetime.fromtimestamp(int(common), UTC) if kind == AttentionKind.REMOVED else None,
         )
         for kind, cause, entity_type, code, subject, common, number, since, only, single, records in rows
     ]  # fmt: skip
@@ -520,10 +515,6 @@ def _chosen_keys(
     return [key for (key,) in rows]
 
 
-_NO_FIELDS = (AttentionKind.REMOVED, AttentionKind.NOTIFICATION)
-"""Kinds whose subject names none."""
-
-
 def _edits_sentence(wording: Wording, entity_type: str, keys: Sequence[str], values: Mapping[str, Any]) -> str:
     """What of a record whose item is gone was edited since both sides agreed, and of what that can't be told."""
     npd, base, monday = (values[side] for side in ("npd", "base", "monday"))
@@ -543,7 +534,7 @@ def _name_and_detail(
         case AttentionKind.UNMATCHED:
             name, detail = detail or name, unmatched_sentence(UnmatchedReason(code), **sides)
         case AttentionKind.NOTIFICATION:
-            name = Medium(subject).label
+            name = sides["name"]
         case AttentionKind.BLOCKED if entity_id is None:
             of = f" of {registry.count_of_type(sides['records'], entity_type)}" if sides["records"] else ""
             name = f"{wording.label(entity_type, subject)}{of}"
@@ -562,7 +553,7 @@ def _entry(
     failures, job = sides.pop("retried", 0), sides.pop("job", "") or key.partition(":")[2]
     name, detail = _name_and_detail(row, wording, names[entity_type, entity_id, item_id], sides, cause_text, failures)
     is_column = kind is AttentionKind.BLOCKED and entity_id is None
-    fields = subject.split(",") if subject and kind not in _NO_FIELDS else []
+    fields = subject.split(",") if subject and kind is not AttentionKind.REMOVED else []
     return AttentionEntry(
         kind=kind,
         key=key,

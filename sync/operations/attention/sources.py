@@ -156,23 +156,24 @@ _UNMATCHED = Source(
 )
 
 
-# A person's own ways of being notified by which nothing arrives: a test that failed, or the second message. Nobody else
-# can do anything about it, so it is in the inbox of %(user)s alone; without one, of all.
+# People and chats whose messages don't arrive: the administrators correct it.
 _NOTIFICATIONS = Source(
     frozenset({AttentionKind.NOTIFICATION}),
-    f"""
-    FROM sync_notification_receivers
-    WHERE failed_since IS NOT NULL AND frequency <> 'off' AND (%(user)s::int IS NULL OR user_id = %(user)s)
-        AND (failures >= {FAILING_ATTEMPTS} OR stopped_at IS NOT NULL OR tested_at > coalesce(last_sent, '-infinity'))
+    """
+    FROM (
+        SELECT receiver.*, coalesce(nullif(receiver.name, ''), person.username) AS receiver_name
+        FROM sync_notification_receivers AS receiver LEFT JOIN auth_user AS person ON person.id = receiver.user_id
+    ) AS receiver
+    WHERE failed_since IS NOT NULL AND frequency <> 'off'
     """,
     kind="'notification'",
     entity_type=NOTHING,
     entity_id="NULL::uuid",
     item_id=NOTHING,
     since="failed_since",
-    code="CASE WHEN stopped_at IS NULL THEN 'failing' ELSE 'stopped' END",
-    subject="medium",
+    code="CASE WHEN user_id IS NULL THEN 'chat' ELSE 'email' END",
     detail="problem",
+    sides="jsonb_build_object('name', receiver_name)",
 )
 
 
@@ -197,11 +198,13 @@ _REMOVED_LEDGER = f"""
 _GAP = "interval '10 minutes'"
 """What one person removed with shorter breaks is one act."""
 
-# Records whose items are gone, from the first pass that found it so: those that are waited for, and those about which a
+# Records whose items are gone, since somebody took them away, as far as webhooks told, else since the first pass that
+# found it so (`common` is when that was, for the quiet time): those that are waited for, and those about which a
 # question is open. What somebody has answered is on its way, and what waits for an
 # approval is listed as that. Who did it says the history; acts of one person are told apart by the breaks between them.
 _REMOVED = """
     FROM (
+        SELECT *, min(noticed) OVER (PARTITION BY entity_type, code, subject)::text AS common FROM (
         SELECT *, concat_ws(' ', max(opens) OVER (
             PARTITION BY entity_type, code, actor ORDER BY since, id), actor) AS subject
         FROM (
@@ -211,7 +214,9 @@ _REMOVED = """
             FROM (
                 SELECT concat_ws(':', ledger.entity_type, ledger.entity_id) AS id, ledger.entity_type,
                     ledger.entity_id::uuid AS entity_id, coalesce(ledger.remote_id, '') AS item_id,
-                    ledger.removed_since AS since, ledger.remote_state AS code, coalesce(author.actor, '') AS actor,
+                    coalesce(author.done_at, ledger.removed_since) AS since,
+                    extract(epoch FROM ledger.removed_since)::bigint AS noticed,
+                    ledger.remote_state AS code, coalesce(author.actor, '') AS actor,
                     '' AS detail, jsonb_build_object(
                         'conflict', asked.id, 'edited', asked.subject, 'asked', asked.sides, 'acts', jsonb_build_array(
                         CASE WHEN record.direction <> 'monday_to_npd' THEN 'create_again' END,
@@ -222,7 +227,7 @@ _REMOVED = """
                 LEFT JOIN ({conflicts}) AS asked ({columns}) ON asked.code = 'delete'
                     AND asked.entity_type = ledger.entity_type AND asked.entity_id::text = ledger.entity_id
                 LEFT JOIN LATERAL (
-                    SELECT actor FROM sync_decisions AS line
+                    SELECT actor, (line.values ->> 'at')::timestamptz AS done_at FROM sync_decisions AS line
                     WHERE line.entity_id = ledger.entity_id::uuid AND line.kind = 'removed'
                     ORDER BY line.at DESC, line.id DESC LIMIT 1) AS author ON true
                 WHERE ledger.removed_since IS NOT NULL AND ledger.system = 'monday'
@@ -238,6 +243,7 @@ _REMOVED = """
                             AND jsonb_exists_any(answer.payload, ARRAY['recreate', 'unlink']))
             ) AS found
         ) AS marked
+        ) AS acts
     ) AS removed WHERE true
 """
 
@@ -251,7 +257,7 @@ def _removed(conflicts: str) -> Source:
     records = " UNION ALL ".join(
         _SYNCED_RECORD.format(table=spec.model._meta.db_table, type=spec.entity_type) for spec in registry.entities()
     )
-    columns = "id, entity_type, entity_id, item_id, since, code, subject, detail, sides"
+    columns = "id, entity_type, entity_id, item_id, since, code, subject, common, detail, sides"
     rows = _REMOVED.format(
         gap=_GAP, records=records, conflicts=conflicts or _NO_CONFLICT, columns=_CONFLICT, states=TAKEN_AWAY_STATES
     )

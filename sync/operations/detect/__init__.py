@@ -304,8 +304,8 @@ def _delivered_events(link: BoardLink, events: Sequence[ItemEvent]) -> dict[Even
     ).exclude(trigger_id__startswith=LOG_PREFIX)
     found: dict[EventKey, list[ItemEvent]] = {}
     for row in stored.only("body"):
-        event = connectors.get().parse_event(row.body)
-        found.setdefault((event.item_id, event.column_id, event.type), []).append(event)
+        if (event := _parse_row(row.body)) is not None:
+            found.setdefault((event.item_id, event.column_id, event.type), []).append(event)
     return found
 
 

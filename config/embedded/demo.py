@@ -1,0 +1,432 @@
+"""`make run`, `make stop` and `make reset`: the embedded PostgreSQL and, by honcho, the processes of the Procfile.
+
+`python -m config.embedded.demo run|stop|reset`.
+"""
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+import psutil
+import psycopg
+from django.core.exceptions import ImproperlyConfigured
+
+from config import environment
+from config.embedded.postgres import PR_SET_PDEATHSIG, EmbeddedPostgres, StartError, die_with_parent
+from config.environment import Secrets, is_board_id, secrets_of
+
+ROOT = environment.BASE_DIR
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+LOOK_SECONDS = 0.1
+READY_SECONDS = 60
+# honcho itself kills what goes on for 5 s.
+END_SECONDS = 20
+STOP_SECONDS = 60
+
+NEW_ITEM_WAIT = str(30 * 24 * 3600)  # seconds; the demo's item without an email waits for the person who tries it
+SAMPLE_ADDRESSES = "%@mail.example.com"  # as the contacts of data/ have them
+SAMPLE_DATA = (
+    "This database holds the sample data of an earlier run with the sandbox, and `monday_setup` would send it "
+    "to your account.\nFor a database of its own: Ctrl-C, then `make reset` (deletes the sample data) and "
+    "`make run` again; or set DATABASE_URL to another PostgreSQL."
+)
+OWN_ACCOUNT = (
+    "MONDAY_API_KEY is set: Monday's own API is used, without sandbox and sample data.\n"
+    "Check the connection: .venv/bin/python manage.py monday_check"
+)
+QUESTION = (
+    "This deletes var/: the embedded database with everything in it, the sandbox's boards, the logs and the "
+    "secrets made here.\nType yes to go on: "
+)
+STOPPED = re.compile(r"system\s*\| (\w+)\.1 stopped \(rc=(-?\d+)\)")
+
+
+# What the processes of a run have in their environment.
+
+
+def variables_of(env: Mapping[str, str], secrets: Secrets) -> dict[str, str]:
+    """Return the variables of a run, which `manage.py` in a second terminal has too, by var/run.json.
+
+    With a MONDAY_API_KEY of one's own: no sandbox, no sample data.
+    """
+    web, sandbox = port_of(env, "PORT", 8000), port_of(env, "SANDBOX_PORT", 8001)
+    variables = {
+        "SECRET_KEY": secrets.secret_key,
+        "CRON_SECRET": secrets.cron_secret,
+        "METRICS_TOKEN": secrets.metrics_token,
+        "SITE_URL": f"http://127.0.0.1:{web}",
+        "WEB_CONCURRENCY": "1",
+        **{name: env[name] for name in [*environment.VARIABLES, *filter(is_board_id, env)] if env.get(name)},
+        "PORT": str(web),
+        "SANDBOX_PORT": str(sandbox),
+    }
+    if not env.get("DATABASE_URL"):
+        variables["EMBEDDED"] = "true"
+    if not env.get("MONDAY_API_KEY"):
+        variables |= {
+            "SITE_URL": f"http://127.0.0.1:{web}",
+            "MONDAY_API_URL": f"http://127.0.0.1:{sandbox}/v2",
+            "MONDAY_API_KEY": secrets.monday_api_key,
+            "MONDAY_WEBHOOK_TOKEN": secrets.monday_webhook_token,
+            "NEW_ITEM_WAIT_SECONDS": env.get("NEW_ITEM_WAIT_SECONDS") or NEW_ITEM_WAIT,
+            "DEMO": "true",
+        }
+    return variables
+
+
+def port_of(env: Mapping[str, str], name: str, default: int) -> int:
+    """Return the port that a variable names. Raises StartError when it isn't one."""
+    text = env.get(name) or str(default)
+    if not text.isdecimal() or not 0 < int(text) < 65_536:
+        raise StartError(f"{name}={text} is not a port. Type a number, for example: make run {name}={default}")
+    return int(text)
+
+
+def check_ports(*ports: int) -> None:
+    """Raise StartError, with the line to type, unless these ports are free and different."""
+    problems = [f"Port {port} is taken by another program." for port in ports if not is_free(port)]
+    if len(set(ports)) < len(ports):
+        problems = [f"PORT and SANDBOX_PORT are both {ports[0]}."]
+    if problems:
+        start = max(ports) - max(ports) % 10 + 10
+        pairs = (first for first in range(start, 65_000, 10) if is_free(first) and is_free(first + 1))
+        first = next(pairs, 8010)
+        raise StartError("\n".join([*problems, f"Type: make run PORT={first} SANDBOX_PORT={first + 1}"]))
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As servers do: else a port of a run that has just ended would count as taken (TIME_WAIT).
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def holds_sample_data(url: str) -> bool:
+    """Whether the demo was ever prepared in this database: its contacts are there."""
+    with psycopg.connect(url, connect_timeout=5) as connection:
+        rows = connection.execute("SELECT FROM contacts WHERE email LIKE %s LIMIT 1", [SAMPLE_ADDRESSES])
+        return rows.fetchone() is not None
+
+
+# One run: var/ is its owner's alone, and its lock is held until the last process has ended.
+
+
+def make_private(var: Path) -> None:
+    """Make var/, and let this process and its children write for their owner only."""
+    os.umask(0o077)
+    var.mkdir(exist_ok=True)
+    if os.geteuid() == 0:
+        var.chmod(0o711)  # PostgreSQL, which runs as another account, goes through to its own folder
+
+
+@contextlib.contextmanager
+def run_lock(var: Path) -> Iterator[IO[str]]:
+    """Hold var/run.lock. Raises StartError when another `make run` holds it."""
+    with (var / "run.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise StartError(
+                f"`make run` is already running in this folder (process {lock.read()}). "
+                "Use it, or end it with `make stop`."
+            ) from None
+        lock.truncate(0)
+        yield lock
+
+
+class Run:
+    """Everything up in the right order, watched, and down again when one of it ends or a signal comes."""
+
+    def __init__(self, var: Path, variables: dict[str, str], lock: IO[str], password: str) -> None:
+        self.var, self.variables, self.lock, self.password = var, variables, lock, password
+        self.log = var / "run.log"
+        self.has_sandbox = "DEMO" in variables
+        self.postgres: EmbeddedPostgres | None = None
+        self.honchos: list[subprocess.Popen[bytes]] = []
+        self.interrupted = False
+        self.parent = os.getppid()
+
+    @property
+    def env(self) -> dict[str, str]:
+        programs = str(Path(sys.executable).parent)
+        return {**os.environ, **self.variables, "PATH": os.pathsep.join([programs, *os.get_exec_path()])}
+
+    def start(self) -> None:
+        """Start everything. Raises StartError with the reason."""
+        site = self.variables["SITE_URL"]
+        if "EMBEDDED" in self.variables:
+            say("Starting the database …")
+            self.postgres = EmbeddedPostgres(self.var / "pg")
+            self.postgres.start()
+            self.postgres.create_database("npd")
+            self.variables["DATABASE_URL"] = self.postgres.url("npd")
+        (self.var / "run.json").write_text(json.dumps(self.variables, indent=1))
+        self.log.write_bytes(b"")
+        self.manage("migrate", "--verbosity=0")
+        say("Starting web server and sandbox …" if self.has_sandbox else "Starting the web server …")
+        self.start_honcho("web", *(["sandbox"] if self.has_sandbox else []))
+        self.wait_for(f"http://127.0.0.1:{self.variables['PORT']}/healthz")
+        if self.has_sandbox:
+            self.wait_for(f"http://127.0.0.1:{self.variables['SANDBOX_PORT']}/")
+            say("Checking the boards and the sample data …")
+        # Before worker and beat: they would take the examples that are there to be tried.
+        self.manage("demo", *([] if self.has_sandbox else ["--admin"]))
+        say("Starting worker and beat …")
+        self.start_honcho("worker", "beat")
+        say(f"\nNPD             {site}/admin/\n                user: admin   password: {self.password}")
+        say(f"API             {site}/api/v1/docs/")
+        if self.has_sandbox:
+            say(f"Monday sandbox  http://127.0.0.1:{self.variables['SANDBOX_PORT']}/\n")
+            self.manage("demo", "--try")
+        else:
+            say(OWN_ACCOUNT)
+            if self.postgres and holds_sample_data(self.postgres.url("npd")):
+                say(f"\n{SAMPLE_DATA}")
+        say("\nCtrl-C here or `make stop` elsewhere ends all of it; `make logs` shows what the processes say.")
+
+    def start_honcho(self, *names: str) -> None:
+        """Have honcho run these processes of the Procfile, of which it ends all when one has ended."""
+        with self.log.open("ab") as log:
+            honcho = subprocess.Popen(
+                # It would read .env over the environment, and give ports of its own.
+                [sys.executable, "-m", "honcho", "-e", "/dev/null", "start", "-p", self.variables["PORT"], *names],
+                cwd=ROOT,
+                env=self.env | {"PYTHONUNBUFFERED": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # a Ctrl-C in the terminal comes through us
+                pass_fds=[self.lock.fileno()],  # what is left of a killed run holds this folder until it has ended
+                preexec_fn=die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - no other thread holds a lock here
+            )
+        self.honchos.append(honcho)
+
+    def manage(self, *arguments: str) -> None:
+        """Run a command of manage.py to its end; what it prints is for the person at the terminal."""
+        with (self.var / "setup.log").open("wb") as log:
+            child = subprocess.Popen(
+                [sys.executable, "manage.py", *arguments],
+                cwd=ROOT,
+                env=self.env | {"ADMIN_PASSWORD": self.password},
+                stdin=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - no other thread holds a lock here
+            )
+        try:
+            self.wait_until(lambda: child.poll() is not None)
+        finally:
+            child.terminate()
+            child.wait()
+        if child.returncode:
+            lines = Path(log.name).read_text(errors="replace").splitlines()
+            raise StartError("\n".join([*lines[-10:], f"`manage.py {arguments[0]}` failed. Its log: {log.name}"]))
+
+    def wait_for(self, url: str) -> None:
+        """Wait until there is an answer, whatever it says."""
+        deadline = time.monotonic() + READY_SECONDS
+
+        def answers() -> bool:
+            if time.monotonic() > deadline:
+                raise StartError(f"Nothing answers at {url} after {READY_SECONDS} seconds; the log: {self.log}")
+            try:
+                urllib.request.urlopen(url, timeout=5).close()  # noqa: S310 - an address of our own
+            except urllib.error.HTTPError:
+                return True
+            except OSError:
+                return False
+            return True
+
+        self.wait_until(answers)
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait; raise KeyboardInterrupt where a signal ends the run, and StartError where a process of it has ended."""
+        while not condition():
+            if self.interrupted or is_interrupted_make(self.parent):
+                raise KeyboardInterrupt
+            if self.postgres and self.postgres.process and self.postgres.process.poll() is not None:
+                raise StartError(f"PostgreSQL ended, and with it the run. Its log: {self.postgres.log}")
+            if any(honcho.poll() is not None for honcho in self.honchos):
+                raise StartError(self.first_end())
+            time.sleep(LOOK_SECONDS)
+
+    def first_end(self) -> str:
+        """Return which process ended first, with its last lines and where its log is."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        end = next(filter(None, map(STOPPED.search, lines)), None)
+        if end is None:
+            return f"honcho ended, and with it the run. Its log: {self.log}"
+        name, code = end.groups()
+        said = [line for line in lines if f" {name}.1 " in line.partition("|")[0] + " "]
+        return "\n".join([*said[-10:], f"{name} ended (exit code {code}), and with it the run. Its log: {self.log}"])
+
+    def stop(self) -> None:
+        """End everything: what calls the sandbox before the sandbox, PostgreSQL last."""
+        begun = time.monotonic()
+        say("\nStopping …")
+        for honcho in reversed(self.honchos):
+            honcho.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                honcho.wait(END_SECONDS)
+        if self.postgres:
+            self.postgres.stop()
+        left = psutil.Process().children(recursive=True)
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(left, timeout=5)
+        (self.var / "run.json").unlink(missing_ok=True)
+        say(f"All ended (after {time.monotonic() - begun:.1f} s). The data stays in {self.var}.")
+
+    def interrupt(self, number: int, frame: FrameType | None) -> None:
+        self.interrupted = True
+
+
+def is_interrupted_make(parent: int) -> bool:
+    """Whether the `make` that started this got a SIGINT, after which it waits for its child and tells it nothing.
+
+    Linux shows that it neither catches nor ignores that signal any more.
+    """
+    with contextlib.suppress(OSError):
+        status = Path(f"/proc/{parent}/status").read_text()
+        masks = dict(re.findall(r"^(Name|SigCgt|SigIgn):\s*(\w+)$", status, re.MULTILINE))
+        return "make" in masks["Name"] and not any(
+            int(masks[name], 16) & 1 << signal.SIGINT - 1 for name in ("SigCgt", "SigIgn")
+        )
+    return False
+
+
+def say(text: str) -> None:
+    """Print for the person at the terminal; a closed terminal is no error."""
+    with contextlib.suppress(OSError):
+        print(text, flush=True)
+
+
+def run(var: Path) -> int:
+    make_private(var)
+    with run_lock(var) as lock:
+        (var / "run.json").unlink(missing_ok=True)
+        environment.load_secrets()
+        secrets = secrets_of(var)
+        variables = variables_of(os.environ, secrets)
+        ports = [name for name in ("PORT", "SANDBOX_PORT") if name == "PORT" or "DEMO" in variables]
+        check_ports(*(int(variables[name]) for name in ports))
+        demo = Run(var, variables, lock, secrets.admin_password)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            # `nohup make run` is to outlive its terminal.
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, demo.interrupt)
+        if sys.platform == "linux":
+            libc = ctypes.CDLL(None)
+            libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # by the end of `make`
+            libc.prctl(PR_SET_CHILD_SUBREAPER, 1)  # what a killed honcho leaves is ours to end
+        lock.write(str(os.getpid()))
+        lock.flush()
+        reason = ""
+        try:
+            demo.start()
+            # `make` became this process, so its age includes installing the packages.
+            say(f"(ready after {time.time() - psutil.Process().create_time():.1f} s)")
+            demo.wait_until(lambda: False)
+        except KeyboardInterrupt:
+            pass
+        except StartError as error:
+            reason = str(error)
+        finally:
+            demo.stop()
+    if reason:
+        say(f"\n{reason}")
+    return 1 if reason else 0
+
+
+def stop(var: Path) -> int:
+    """End the run that holds the lock, and wait until it has ended; 0 also where nothing runs."""
+    try:
+        lock = (var / "run.lock").open("r+")
+    except FileNotFoundError:
+        say("Nothing runs in this folder.")
+        return 0
+    with lock:
+        if is_unlocked(lock):
+            say("Nothing runs in this folder.")
+            return 0
+        pid = lock.read()
+        if not pid:
+            raise StartError(
+                "`make reset` holds this folder, or a run that is just starting. Try again when it is done."
+            )
+        say(f"Stopping the run of this folder (process {pid}) …")
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGTERM)
+        begun = time.monotonic()
+        while not is_unlocked(lock):
+            if time.monotonic() - begun > STOP_SECONDS:
+                raise StartError(
+                    f"Process {pid} has not ended after {STOP_SECONDS} s. Its terminal says what it waits for."
+                )
+            time.sleep(LOOK_SECONDS)
+    say(f"All ended (after {time.monotonic() - begun:.1f} s).")
+    return 0
+
+
+def is_unlocked(lock: IO[str]) -> bool:
+    """Whether nobody holds the lock, so that no process of a run is left."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    fcntl.flock(lock, fcntl.LOCK_UN)
+    return True
+
+
+def reset(var: Path) -> int:
+    """Ask, then delete var/; refuses while `make run` is running."""
+    if not var.exists():
+        say("There is nothing to reset.")
+        return 0
+    with run_lock(var):
+        try:
+            answer = input(QUESTION).strip().lower()
+        except (EOFError, KeyboardInterrupt):
+            answer = ""
+        if answer != "yes":
+            say("Nothing was deleted.")
+            return 1
+        shutil.rmtree(var)
+    say("Done. `make run` starts again.")
+    return 0
+
+
+def main(command: str) -> int:
+    try:
+        return {"run": run, "stop": stop, "reset": reset}[command](environment.VAR)
+    except (StartError, ImproperlyConfigured) as error:
+        say(str(error))
+    except PermissionError as error:
+        what = error.filename or "The run"
+        say(f"{what} belongs to another user. Type this as the user who typed `make run`, or use a folder of your own.")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

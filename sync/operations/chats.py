@@ -1,0 +1,132 @@
+"""Messages to a chat of the site, by Apprise.
+
+Whoever enters an address makes this server call it. So the addresses are those of five services alone, at their own
+hosts: by https with the certificate checked, without redirects, and without any option of Apprise's. An address is a
+secret: it is stored encrypted, and no sentence or log line holds it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from apprise import Apprise, AppriseAsset, NotifyFormat
+from apprise.exception import AppriseImproperlyConfigured
+from apprise.plugins.discord import NotifyDiscord
+from apprise.plugins.google_chat import NotifyGoogleChat
+from apprise.plugins.slack import NotifySlack
+from apprise.plugins.telegram import NotifyTelegram
+from apprise.plugins.workflows import NotifyWorkflows
+from django.conf import settings
+
+from sync.kernel.mails import NotSent
+from sync.kernel.secret_texts import without_secrets
+from sync.limits import credentials
+
+# With the options that the service's own address has.
+SERVICES: Mapping[Any, tuple[str, frozenset[str]]] = {
+    NotifySlack: ("Slack", frozenset()),
+    NotifyWorkflows: ("Microsoft Teams", frozenset({"api-version", "sp", "sv", "sig"})),
+    NotifyDiscord: ("Discord", frozenset()),
+    NotifyGoogleChat: ("Google Chat", frozenset({"key", "token"})),
+    NotifyTelegram: ("Telegram", frozenset()),
+}
+
+TEAMS_HOSTS = (".logic.azure.com", ".environment.api.powerplatform.com")
+"""Microsoft's: the only service whose address names the host."""
+
+HTTPS_PORT = 443
+
+CONNECT_SECONDS = 3.0
+ANSWER_SECONDS = 8.0
+
+# What a chat would read as a mention, a link or a format; names of columns come from the board.
+PLAIN = str.maketrans({"<": "‹", ">": "›", "[": "(", "]": ")", "@": "＠", "`": "'"})
+
+
+class AddressError(ValueError):
+    """An address to which nothing is sent; the text says why, without the address."""
+
+
+NO_CHAT = (
+    "This is no address of a webhook of Slack, Microsoft Teams, Discord or Google Chat, and none of Telegram "
+    "(tgram://bot token/chat ID). Copy the whole of it."
+)
+
+
+def service_name(address: str) -> str:
+    """Return whose address this is; raises AddressError where nothing is sent there."""
+    return SERVICES[type(_service_at(address))][0]
+
+
+def post(address: str, title: str, text: str) -> None:
+    """Send a message to a chat; raises NotSent."""
+    try:
+        service = _service_at(address)
+    except AddressError as error:
+        raise NotSent(str(error)) from None
+    apprise = Apprise(asset=_asset())
+    apprise.add(service)
+    result = apprise.notify(
+        title=title.translate(PLAIN), body=text.translate(PLAIN), body_format=NotifyFormat.TEXT.value
+    )
+    if not result:
+        name = SERVICES[type(service)][0]
+        reason = " ".join(entry.message for entry in result.logs())
+        raise NotSent(f"{name} did not take the message. {without_secrets(reason)}")
+
+
+def _service_at(address: str) -> Any:
+    """Return Apprise's sender to an address; its secret parts, which no host is, are in no log line from here on."""
+    credentials.conceal(*(part for part in re.split(r"[/?&=]", address) if "." not in part))
+    # A semicolon separates options for Apprise, and for nobody else.
+    if not address.isascii() or not address.isprintable() or set(address) & set(" ;#\\"):
+        raise AddressError(NO_CHAT)
+    for kind, (_name, options) in SERVICES.items():
+        parsed = _parsed(kind, address)
+        if parsed is None:
+            continue
+        if {name for name, _value in parse_qsl(urlsplit(address).query, keep_blank_values=True)} - options:
+            raise AddressError("The address has an option that it may not have. Copy it as the chat shows it.")
+        try:
+            service = kind(**parsed, asset=_asset())
+        except AppriseImproperlyConfigured:
+            raise AddressError(NO_CHAT) from None
+        if kind is NotifyWorkflows and not (service.host.endswith(TEAMS_HOSTS) and service.port in (None, HTTPS_PORT)):
+            raise AddressError("The address is not at Microsoft's hosts.")
+        if kind is NotifyTelegram and not service.targets:
+            # Apprise would write to whoever wrote to the bot first.
+            raise AddressError("The address must end with the ID of a chat: tgram://bot token/chat ID.")
+        service.verify_certificate = True
+        service.redirects = False
+        service.socket_connect_timeout = CONNECT_SECONDS
+        service.socket_read_timeout = ANSWER_SECONDS
+        return service
+    raise AddressError(NO_CHAT)
+
+
+def _parsed(kind: Any, address: str) -> dict[str, Any] | None:
+    """Return the parts of an address of this service; None of any other."""
+    try:
+        if address.startswith("tgram://"):
+            return kind.parse_url(address) if kind is NotifyTelegram else None  # type: ignore[no-untyped-call]
+        return kind.parse_native_url(address) if address.startswith("https://") else None
+    except (LookupError, TypeError):  # of a half address
+        return None
+
+
+@cache
+def _asset() -> AppriseAsset:
+    # Without pictures, which are at github.com.
+    return AppriseAsset(
+        app_id="NPD Sync",
+        app_desc="NPD Sync",
+        app_url=settings.SITE_URL,
+        image_url_mask="",
+        image_url_logo="",
+        http_redirects=False,
+        async_mode=False,
+    )

@@ -1,0 +1,333 @@
+"""Notifying people of what needs attention: each thing once, by email or in a chat of the site.
+
+The rows are the truth. A message is composed of what a receiver was not notified of yet, sent, and then noted: a worker
+that ends between the two sends it once more, and nothing is lost. Nothing is locked while a message is sent: who sends
+has taken the receiver for some minutes, by its `due_at`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.urls import reverse
+
+from sync import registry
+from sync.clock import SyncNow, sync_now
+from sync.kernel.humanize import count_with_noun, one_line, shorten
+from sync.kernel.mails import NotSent, send_email
+from sync.kernel.secret_texts import KeyChanged, decrypt, encrypt
+from sync.models import Notification, NotificationReceiver, Verification
+from sync.models.jobs import backoff
+from sync.models.receivers import Frequency
+from sync.models.state import VERIFICATION_WINDOW
+from sync.operations import attention
+from sync.operations.attention import AttentionKind
+from sync.records import availability
+from sync.records.availability import stop_headline
+
+log = structlog.get_logger(__name__)
+
+DAILY_HOUR = 8
+"""When daily messages are sent, by the clock of the site (UTC)."""
+
+GAP = timedelta(minutes=5)
+"""At once means the first of them; what follows within this time comes in one message."""
+
+CLAIM = timedelta(minutes=5)
+"""For so long nobody else sends to a receiver; one whose worker was killed waits for its end."""
+
+CALM = timedelta(minutes=10)
+"""What was over for less is the same thing: a board that stops every minute is one message, not ten."""
+
+GRACE = timedelta(minutes=2)
+"""What ends by itself so soon is nobody's news: Monday's minute of calls was used up, or a person undid it."""
+
+RUN_SECONDS = 120
+"""For so long a run begins messages; the next one goes on."""
+
+HOURLY_FAILURES = 24
+"""After so many failures in a row a receiver is tried once a day."""
+
+# What needs attention and is no entry of the inbox.
+STOPPED = "stopped"
+DIFFERENCE = "difference"
+
+# The gravest first.
+NOUNS = {
+    STOPPED: ("stop", "stops"),
+    DIFFERENCE: ("difference", "differences"),
+    AttentionKind.FAILED.value: ("change fails", "changes fail"),
+    AttentionKind.APPROVAL.value: ("approval", "approvals"),
+    AttentionKind.REMOVED.value: ("item removed on Monday", "items removed on Monday"),
+    AttentionKind.CONFLICT.value: ("conflict", "conflicts"),
+    AttentionKind.DUPLICATE.value: ("possible duplicate", "possible duplicates"),
+    AttentionKind.REJECTED.value: ("rejected value", "rejected values"),
+    AttentionKind.BLOCKED.value: ("blocked field", "blocked fields"),
+    AttentionKind.UNMATCHED.value: ("unmatched item", "unmatched items"),
+}
+BRIEF_KINDS = (STOPPED, AttentionKind.REMOVED.value)
+"""What may end by itself within the grace."""
+
+MOST = 100_000
+"""Things that are looked at; more than a company has records."""
+
+
+@dataclass(frozen=True)
+class Thing:
+    """Something that people are notified of; its key stays the same while the same thing is wrong."""
+
+    key: str
+    kind: str
+    cause: str  # in words; things of one kind and cause are one line
+    name: str  # of the record, the item or the board
+    url: str
+    since: datetime | None = None
+
+
+def things_to_notify_of() -> list[Thing]:
+    """Return all that needs attention now, the gravest first."""
+    kinds = [AttentionKind(kind) for kind in NOUNS if kind in AttentionKind.values]
+    entries = attention.entries(kinds=kinds, limit=MOST)
+    waiting = [
+        Thing(entry.key, entry.kind.value, entry.cause_text, entry.name, entry.url, entry.since) for entry in entries
+    ]
+    return [*_stops(), *_differences(), *waiting]
+
+
+def _stops() -> Iterable[Thing]:
+    """Return the boards that were set up, can't be worked, and that nobody paused."""
+    for stop in availability.stops_of(availability.overview()):
+        for entity_type, title in stop.boards.items():
+            cause = stop.reason.partition(". ")[0].rstrip(".")  # the rest names the time of the next attempt
+            yield Thing(f"{STOPPED}:{entity_type}", STOPPED, cause, title, reverse("admin:index"), stop.since)
+
+
+def _differences() -> Iterable[Thing]:
+    """Return the verifications of the last day that found records which said “synced” and differed."""
+    rows = Verification.objects.filter(differed__gt=0, at__gt=SyncNow() - VERIFICATION_WINDOW)
+    for row in rows.order_by("id"):
+        board = registry.board_title(row.entity_type)
+        cause = f"{board}: {row.differed:,} of {row.compared:,} checked records said “synced” and differed"
+        url = reverse("admin:sync_verification_change", args=[row.pk])
+        yield Thing(f"{DIFFERENCE}:{row.pk}", DIFFERENCE, cause, board, url)
+
+
+def kinds_for(user: User | None) -> Collection[str]:
+    """Return what this person, or a chat, is notified of: what they may see, and nothing of who can't sign in."""
+    if user is None:
+        return NOUNS
+    if not (user.is_active and user.is_staff):
+        return ()
+    kinds = {kind.value for kind in attention.scope_of(user).kinds}
+    if user.has_perm("sync.view_boardlink"):
+        kinds.add(STOPPED)
+    if user.has_perm("sync.view_verification"):
+        kinds.add(DIFFERENCE)
+    return kinds
+
+
+def notify_people() -> None:
+    """Send everybody what they were not notified of yet. It may run often, and twice at once."""
+    if not NotificationReceiver.objects.exclude(frequency=Frequency.OFF).exists():
+        return
+    now = sync_now()
+    # Before what was sent is read: who has sent meanwhile has changed `due_at`, and it is not taken.
+    receivers = NotificationReceiver.objects.exclude(frequency=Frequency.OFF).filter(due_at__lte=now)
+    due = list(receivers.select_related("user").order_by("due_at"))
+    things = things_to_notify_of()
+    _forget_what_is_over([thing.key for thing in things], now)
+    end = time.monotonic() + RUN_SECONDS
+    for receiver in due:
+        if time.monotonic() > end:
+            return
+        _notify(receiver, things, now)
+
+
+def _forget_what_is_over(keys: Collection[str], now: datetime) -> None:
+    rows = Notification.objects
+    rows.filter(gone_at=None).exclude(key__in=keys).update(gone_at=now)
+    rows.filter(key__in=keys).exclude(gone_at=None).update(gone_at=None)
+    rows.filter(gone_at__lte=now - CALM).delete()
+
+
+def _notify(receiver: NotificationReceiver, things: Sequence[Thing], now: datetime) -> None:
+    kinds = kinds_for(receiver.user)
+    notified = set(Notification.objects.filter(receiver=receiver).values_list("key", flat=True))
+    news = [
+        thing for thing in things if thing.kind in kinds and thing.key not in notified and not _may_end_soon(thing, now)
+    ]
+    held = NotificationReceiver.objects.filter(pk=receiver.pk, due_at=receiver.due_at)
+    if not news:
+        if receiver.frequency == Frequency.DAILY:
+            held.update(due_at=daily_time_after(now))
+        return
+    if not held.update(due_at=now + CLAIM):
+        return  # another worker has it
+    receiver.due_at = now + CLAIM
+    subject, lines = news_text(news, with_names=receiver.user is not None)
+    _deliver(receiver, subject, lines, news)
+
+
+def _may_end_soon(thing: Thing, now: datetime) -> bool:
+    return thing.kind in BRIEF_KINDS and thing.since is not None and now - thing.since < GRACE
+
+
+def daily_time_after(moment: datetime) -> datetime:
+    """Return the next time of the day at which daily messages are sent."""
+    today = moment.astimezone(UTC).replace(hour=DAILY_HOUR, minute=0, second=0, microsecond=0)
+    return today if today > moment else today + timedelta(days=1)
+
+
+# Sending, and what came of it.
+
+
+def _deliver(receiver: NotificationReceiver, subject: str, text: str, news: Sequence[Thing] = ()) -> str:
+    """Send a message and note what came of it; return why it was not sent, empty where it was."""
+    problem = ""
+    try:
+        _send(receiver, subject, text)
+    except NotSent as why:
+        problem = str(why)
+    log.info("notification", receiver=receiver.pk, sent=not problem, news=len(news))
+    now = sync_now()
+    daily = daily_time_after(now)
+    if problem:
+        failures = receiver.failures + 1
+        changes: dict[str, Any] = {
+            "failures": failures,
+            "failed_since": receiver.failed_since or now,
+            "problem": problem,
+            "due_at": daily if failures > HOURLY_FAILURES else now + backoff(failures),
+        }
+    else:
+        due_at = daily if receiver.frequency == Frequency.DAILY else now + GAP
+        changes = {"failures": 0, "failed_since": None, "problem": "", "last_sent": now, "due_at": due_at}
+    with transaction.atomic():
+        row = NotificationReceiver.objects.select_for_update().filter(pk=receiver.pk).first()
+        if row is None:
+            return problem  # removed while its message was on its way
+        if row.due_at != receiver.due_at:
+            del changes["due_at"]  # another frequency was chosen meanwhile
+        NotificationReceiver.objects.filter(pk=row.pk).update(**changes)
+        if not problem:
+            rows = [Notification(receiver=row, key=thing.key, sent_at=now) for thing in news]
+            Notification.objects.bulk_create(rows, ignore_conflicts=True)
+    return problem
+
+
+def _send(receiver: NotificationReceiver, subject: str, text: str) -> None:
+    if receiver.user is not None:
+        if not receiver.user.email:
+            raise NotSent("The account has no email address. An administrator enters it under Users.")
+        footer = f"-- \nYou get this because you chose it: {_absolute(reverse('npd-notifications'))}\n"
+        send_email(receiver.user.email, f"NPD Sync: {subject}", f"{text}\n\n{footer}")
+        return
+    # Apprise takes a second and 14 MB: of a process that needs it.
+    from sync.operations import chats
+
+    try:
+        address = decrypt(receiver.address)
+    except KeyChanged:
+        raise NotSent("The stored address can't be read, for the key was changed. Add the chat again.") from None
+    chats.post(address, f"NPD Sync: {subject}", text)
+
+
+def send_test(receiver: NotificationReceiver) -> str:
+    """Send a test message now; return why it was not sent, empty where it was."""
+    return _deliver(receiver, "test", f"This is a test. Notifications arrive here.\n\n{_inbox_line()}")
+
+
+# What a message says.
+
+
+MAX_LINES = 8
+MAX_NAMES = 4
+MAX_LINE = 110
+
+
+def news_text(news: Iterable[Thing], *, with_names: bool) -> tuple[str, str]:
+    """Return the subject and the text of a message about these: a line for each cause, the gravest first.
+
+    A chat gets no names: whose they are doesn't leave the site for it, and Teams takes a thousand characters.
+    """
+    grouped = _by_cause(news)
+    lines = []
+    for group in grouped[:MAX_LINES]:
+        lines.append(_headline(group))
+        if with_names:
+            lines += [f"  - {_short(thing.name)}: {_absolute(thing.url)}" for thing in group[:MAX_NAMES]]
+            lines += [f"  - and {len(group) - MAX_NAMES:,} more"] if len(group) > MAX_NAMES else []
+            lines.append("")
+    if len(grouped) > MAX_LINES:
+        lines.append(f"And {count_with_noun(len(grouped) - MAX_LINES, 'more cause')}.")
+    number = count_with_noun(len(grouped), "thing needs", "things need")
+    subject = _headline(grouped[0]) if len(grouped) == 1 or grouped[0][0].kind == STOPPED else f"{number} attention"
+    text = "\n".join(lines).rstrip()
+    return subject, f"{text}\n\n{_inbox_line()}"
+
+
+def _by_cause(news: Iterable[Thing]) -> list[list[Thing]]:
+    """Return them by kind and cause, within a kind the cause of the most first."""
+    groups: dict[tuple[str, str], list[Thing]] = {}
+    for thing in news:
+        groups.setdefault((thing.kind, thing.cause), []).append(thing)
+    order = list(NOUNS)
+    return sorted(groups.values(), key=lambda group: (order.index(group[0].kind), -len(group)))
+
+
+def _headline(group: Sequence[Thing]) -> str:
+    first = group[0]
+    if first.kind == STOPPED:
+        return _short(stop_headline([thing.name for thing in group], first.cause))
+    if first.kind == DIFFERENCE:
+        return _short(f"A difference was found: {first.cause}")
+    return _short(f"{count_with_noun(len(group), *NOUNS[first.kind])}: {first.cause}")
+
+
+def _short(text: str) -> str:
+    return shorten(one_line(text), MAX_LINE)
+
+
+def _inbox_line() -> str:
+    return f"Open the inbox: {_absolute(reverse('npd-inbox'))}"
+
+
+def _absolute(url: str) -> str:
+    return f"{settings.SITE_URL}{url or reverse('admin:index')}"
+
+
+# What people choose.
+
+
+def choose(user: User, frequency: Frequency) -> NotificationReceiver:
+    """Store how often a person is notified. Off forgets what they were notified of."""
+    receiver, _made = NotificationReceiver.objects.get_or_create(user=user)
+    _begin(receiver, frequency)
+    return receiver
+
+
+def add_chat(name: str, address: str, frequency: Frequency) -> NotificationReceiver:
+    """Add a chat of the site; its address was checked."""
+    receiver = NotificationReceiver(name=name, address=encrypt(address))
+    receiver.save()
+    _begin(receiver, frequency)
+    return receiver
+
+
+def _begin(receiver: NotificationReceiver, frequency: Frequency) -> None:
+    if frequency == receiver.frequency:
+        return
+    now = sync_now()
+    receiver.frequency = frequency
+    receiver.due_at = daily_time_after(now) if frequency == Frequency.DAILY else now
+    receiver.save(update_fields=["frequency", "due_at"])
+    if frequency == Frequency.OFF:
+        Notification.objects.filter(receiver=receiver).delete()

@@ -1,0 +1,166 @@
+"""Signing in by password: who gets in, how often a wrong one is tried, and what a session may."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from allauth.account.adapter import get_adapter
+from allauth.account.models import EmailAddress
+from allauth.socialaccount.adapter import get_adapter as get_provider_adapter
+from django.contrib.auth.models import User
+from django.core.cache import cache
+from django.core.management import call_command
+from django.db import IntegrityError, transaction
+from django.test import Client
+
+from sync.models import CacheEntry
+from tests.accounts.signing_in import APP, LOGIN, SESSIONS, grow_old, is_in, sign_in
+
+PASSWORD = "/accounts/password/change/"
+NEW = {"oldpassword": "right", "password1": "Quite-another-1", "password2": "Quite-another-1"}
+
+
+def test_who_signs_in_gets_to_the_page_that_they_asked_for_and_no_mail(ada: User, mailoutbox: list[Any]) -> None:
+    client = Client()
+    asked = client.get("/admin/npd/contact/", follow=True)
+    assert asked.redirect_chain[-1][0].startswith(LOGIN)
+    assert asked.context["redirect_field_value"] == "/admin/npd/contact/"
+    answer = client.post(LOGIN, {"login": "ada", "password": "right", "next": "/admin/npd/contact/"})
+    assert answer.headers["Location"] == "/admin/npd/contact/"
+    assert is_in(client)
+    assert not mailoutbox
+
+
+def test_a_wrong_password_is_told_so_and_opens_nothing(ada: User) -> None:
+    client, answer = sign_in("wrong")
+    assert "not correct" in answer.content.decode()
+    assert not is_in(client)
+
+
+@pytest.mark.parametrize(
+    "address", ["signup/", "password/reset/", "email/", "confirm-email/", "login/code/", "3rdparty/", "social/signup/"]
+)
+def test_there_is_no_address_to_sign_up_or_to_reset_a_password(ada: User, address: str) -> None:
+    client, _answer = sign_in()
+    for browser in (client, Client()):
+        assert browser.get(f"/accounts/{address}").status_code == 404
+
+
+def test_both_adapters_are_closed_to_sign_up(rf: Any) -> None:
+    assert not get_adapter().is_open_for_signup(rf.get("/"))
+    assert not get_provider_adapter().is_open_for_signup(rf.get("/"), None)
+
+
+def test_twenty_wrong_passwords_for_a_user_close_the_sign_in_for_five_minutes_wherever_they_came_from(
+    ada: User,
+) -> None:
+    for number in range(20):
+        sign_in("wrong", name="ADA" if number % 2 else "ada", REMOTE_ADDR=f"192.0.2.{number}")
+    client, answer = sign_in(REMOTE_ADDR="192.0.2.99")
+    assert "Too many failed login attempts" in answer.content.decode()
+    assert not is_in(client)
+    # Counted where all processes count together.
+    assert CacheEntry.objects.filter(cache_key__contains="login_failed").exists()
+
+
+def test_an_address_that_fails_ten_times_waits_a_minute_and_nobody_else_does(ada: User) -> None:
+    for number in range(10):
+        sign_in("wrong", name=f"name{number}", REMOTE_ADDR="192.0.2.1")
+    assert not is_in(sign_in(REMOTE_ADDR="192.0.2.1")[0])
+    assert is_in(sign_in(REMOTE_ADDR="192.0.2.2")[0])
+
+
+def test_an_address_waits_however_much_else_is_in_the_cache(ada: User) -> None:
+    for number in range(10):
+        sign_in("wrong", name=f"name{number}")
+    cache.set_many({f"other{number}": "x" for number in range(400)})  # Django's own limit is 300
+    assert not is_in(sign_in()[0])
+
+
+@pytest.mark.parametrize(("proxies", "gets_in"), [(0, False), (1, True)])
+def test_the_word_of_a_proxy_counts_where_there_is_one(ada: User, settings: Any, proxies: int, gets_in: bool) -> None:
+    settings.ALLAUTH_TRUSTED_PROXY_COUNT = proxies
+    for _ in range(10):
+        sign_in("wrong", name="nobody", HTTP_X_FORWARDED_FOR="192.0.2.1")
+    assert is_in(sign_in(HTTP_X_FORWARDED_FOR="192.0.2.2")[0]) is gets_in
+
+
+def test_after_thirty_tries_in_a_minute_an_address_gets_a_page_that_says_what_to_do(ada: User) -> None:
+    answers = [sign_in("wrong", name="nobody")[1] for _ in range(31)]
+    assert [answer.status_code for answer in answers[29:]] == [200, 429]
+    assert "Wait some minutes" in answers[30].content.decode()
+
+
+def test_whoever_is_no_staff_is_told_so_and_can_sign_out(db: None) -> None:
+    User.objects.create_user("program", "program@example.test", "right")
+    client, _answer = sign_in(name="program")
+    page = client.get("/admin/", follow=True)
+    assert page.status_code == 403
+    assert 'action="/accounts/logout/"' in page.content.decode()
+
+
+def test_signing_out_by_the_menu_ends_the_session(ada: User) -> None:
+    client, _answer = sign_in()
+    assert client.post("/admin/logout/").headers["Location"] == LOGIN
+    assert not is_in(client)
+
+
+def test_a_person_sees_their_sessions_and_ends_the_others(ada: User) -> None:
+    here, _answer = sign_in(HTTP_USER_AGENT="Firefox here")
+    there, _answer = sign_in(HTTP_USER_AGENT="Safari there")
+    page = here.get(SESSIONS).content.decode()
+    assert "Firefox here" in page
+    assert "Safari there" in page
+    here.post(SESSIONS)
+    assert [is_in(here), is_in(there)] == [True, False]
+
+
+def test_another_password_ends_the_other_sessions(ada: User) -> None:
+    here, _answer = sign_in()
+    there, _answer = sign_in()
+    assert here.get("/admin/password_change/").headers["Location"] == PASSWORD
+    assert here.post(PASSWORD, NEW).status_code == 302
+    assert [is_in(here), is_in(there)] == [True, False]
+
+
+def test_whoever_has_got_hold_of_a_session_guesses_few_passwords(ada: User) -> None:
+    client, _answer = sign_in()
+    answers = [client.post(PASSWORD, NEW | {"oldpassword": "wrong"}).status_code for _ in range(6)]
+    assert answers == [200] * 5 + [429]
+    grow_old(client)
+    answers = [client.post("/accounts/reauthenticate/", {"password": "wrong"}).status_code for _ in range(11)]
+    assert answers == [200] * 10 + [429]
+
+
+def test_a_fresh_sign_in_is_not_asked_for_the_password_again_and_an_older_one_is(ada: User) -> None:
+    client, _answer = sign_in()
+    assert client.get(APP).status_code == 200
+    grow_old(client)
+    answer = client.get(APP)
+    assert answer.headers["Location"].startswith("/accounts/reauthenticate/")
+    client.post(answer.headers["Location"], {"password": "right"})
+    assert client.get(APP).status_code == 200
+
+
+def test_a_user_has_one_verified_address_which_is_that_of_their_account(db: None) -> None:
+    call_command("createsuperuser", "--noinput", "--username", "eve", "--email", "Eve@Example.test")
+    eve = User.objects.get(username="eve")
+
+    def addresses() -> list[Any]:
+        return list(EmailAddress.objects.filter(user=eve).values_list("email", "verified", "primary"))
+
+    assert addresses() == [("eve@example.test", True, True)]
+    eve.email = "eva@example.test"
+    eve.save()
+    assert addresses() == [("eva@example.test", True, True)]
+    eve.email = ""
+    eve.save()
+    assert addresses() == []
+
+
+def test_no_two_users_have_one_address_in_whatever_letters(ada: User) -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        User.objects.create_user("bo", "ADA@Example.test")
+    User.objects.create_user("cy")
+    User.objects.create_user("di")

@@ -1,0 +1,330 @@
+"""`make run` as a stranger meets it: a copy of the tree without var/, and the processes of a whole run."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from config.embedded import demo
+from config.embedded.demo import check_ports, is_free, make_private, port_of, run_lock, variables_of
+from config.embedded.postgres import StartError
+from config.environment import secrets_of
+from npd.models import Contact
+from tests.embedded.conftest import folder_of_ones_own
+from tests.support.servers import NOT_FOR_TESTS, ROOT, free_port, ran
+from tests.support.site import child_environment
+from tests.support.waiting import wait_for
+
+LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".*_cache", "var", "tests", "docs", "bench")
+pytestmark = pytest.mark.processes
+
+
+def _bare() -> dict[str, str]:
+    """The environment of a terminal in which nothing is set for NPD Sync."""
+    return {n: value for n, value in os.environ.items() if not n.startswith((*NOT_FOR_TESTS, "SECRET"))}
+
+
+COMMAND = [sys.executable, "-m", "config.embedded.demo"]
+
+
+class Run:
+    """`make run` in a folder of its own, with this Python's packages."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.log = folder, folder.parent / "run.log"
+        self.web, self.sandbox = free_port(), free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, **variables: str) -> None:
+        """Start, and wait for the last line of the greeting."""
+        self.begin([*COMMAND, "run"], **variables)
+        wait_for("the run is ready", self._ready, 600)
+
+    def link_packages(self) -> None:
+        """Who links to another folder's .venv has made it."""
+        link = self.folder / ".venv"
+        if not link.is_symlink():
+            link.symlink_to(Path(sys.prefix))
+
+    def begin(self, command: list[str], **variables: str) -> None:
+        env = _bare() | {"PORT": str(self.web), "SANDBOX_PORT": str(self.sandbox)} | variables
+        with self.log.open("wb") as out:
+            self.process = subprocess.Popen(command, cwd=self.folder, env=env, stdout=out, stderr=out)
+
+    def begin_by_make(self, *before: str) -> psutil.Process:
+        """`make run` as far as the database's start; make's process."""
+        self.link_packages()
+        self.begin([*before, "make", "-s", "run"])
+        wait_for("the database runs", (self.folder / "var" / "run.json").exists, 600)
+        assert self.process
+        return psutil.Process(self.process.pid)
+
+    def _ready(self) -> bool:
+        assert self.process
+        assert self.process.poll() is None, self.said()
+        return "(ready after" in self.said()
+
+    def said(self) -> str:
+        """What stood on the terminal so far."""
+        return self.log.read_text()
+
+    def children(self) -> list[psutil.Process]:
+        """Every process of the run but the supervisor."""
+        assert self.process
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def open_files(self) -> list[str]:
+        """What of var/ others than its owner may read or write."""
+        found = [path for path in (self.folder / "var").iterdir() if path.lstat().st_mode & 0o066]
+        return [path.name for path in found]
+
+    def secrets_shown(self) -> list[str]:
+        """The secrets of the run that `ps` shows to everybody, by name."""
+        shown = " ".join(word for process in self.children() for word in process.cmdline())
+        return [name for name, value in vars(secrets_of(self.folder / "var")).items() if value in shown]
+
+    def pid_of(self, words: str) -> int:
+        """The process with these words in its command, the first of its family; 0 where there is none yet."""
+        with contextlib.suppress(psutil.Error):
+            return next((one.pid for one in self.children() if words in " ".join(one.cmdline())), 0)
+        return 0
+
+    def end(self, number: int) -> list[psutil.Process]:
+        """Send a signal; returns the processes that are still there when the supervisor has ended."""
+        assert self.process
+        family = self.children()
+        self.process.send_signal(number)
+        self.process.wait(120)
+        return [process for process in family if process.is_running()]
+
+    def manage(self, code: str) -> str:
+        """`manage.py shell` in a second terminal."""
+        return self._in_second_terminal("shell", "--verbosity=0", "-c", code)
+
+    def dbshell(self, query: str) -> str:
+        """`manage.py dbshell` in a second terminal of a machine that has no psql."""
+        return self._in_second_terminal("dbshell", "--", "-Atc", query, PATH="/nonexistent").strip()
+
+    def _in_second_terminal(self, *arguments: str, **variables: str) -> str:
+        command, env = [sys.executable, "manage.py", *arguments], _bare() | variables
+        return ran(*command, cwd=self.folder, env=env, check=True).stdout
+
+
+@contextlib.contextmanager
+def run_in(folder: Path) -> Iterator[Run]:
+    found = Run(folder)
+    yield found
+    if found.process and found.process.poll() is None:
+        found.end(signal.SIGTERM)
+
+
+@pytest.fixture
+def run(open_folder: Path) -> Iterator[Run]:
+    """In a folder in which nothing has run yet."""
+    shutil.copytree(ROOT, open_folder / "npd", ignore=LEFT_OUT)
+    with run_in(open_folder / "npd") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def tree() -> Iterator[Path]:
+    """A folder for runs that end before anything is in their database: it is made once."""
+    with folder_of_ones_own() as folder:
+        shutil.copytree(ROOT, folder / "npd", ignore=LEFT_OUT)
+        yield folder / "npd"
+
+
+@pytest.fixture
+def begun(tree: Path) -> Iterator[Run]:
+    with run_in(tree) as found:
+        yield found
+
+
+def test_a_run_starts_alone_ends_clean_and_keeps_its_data(run: Run) -> None:
+    run.start()
+    said = run.said()
+    assert f"http://127.0.0.1:{run.web}/admin/" in said
+    assert f"http://127.0.0.1:{run.web}/api/v1/docs/" in said
+    assert f"http://127.0.0.1:{run.sandbox}/" in said
+    assert re.search(r"user: admin +password: \S{12,}", said)
+    assert "Try:" in said
+
+    add = "from npd.models import Contact as C; print(C.objects.count()); C.objects.create(name='Kept Over A Restart')"
+    contacts = int(run.manage(add))
+    assert contacts >= 2000
+    assert run.dbshell("SELECT count(*) FROM contacts") == str(contacts + 1)
+
+    assert run.open_files() == []
+    assert run.secrets_shown() == []
+
+    again = ran(*COMMAND, "run", cwd=run.folder)
+    assert run.process
+    assert again.returncode == 1
+    assert f"`make run` is already running in this folder (process {run.process.pid})" in again.stdout
+
+    assert run.end(signal.SIGINT) == []
+    assert run.process.returncode == 0
+    assert "All ended" in run.said().splitlines()[-1]
+    assert not (run.folder / "var" / "run.json").exists()
+    assert demo.SAMPLE_DATA not in said
+
+    own = {"MONDAY_API_KEY": "of-mine", "MONDAY_API_URL": "http://127.0.0.1:9/v2", "ALLOWED_HOSTS": "a.example"}
+    run.start(**own)
+    assert demo.SAMPLE_DATA in run.said()
+    kept = "from npd.models import Contact; print(Contact.objects.filter(name='Kept Over A Restart').count())"
+    told = "from django.conf import settings as s; print(s.MONDAY_API_KEY, s.MONDAY_API_URL, s.ALLOWED_HOSTS[0])"
+    assert run.manage(f"{kept}; {told}").split() == ["1", *own.values()]
+
+    family = run.children()
+    run.end(signal.SIGKILL)
+    if sys.platform == "linux":
+        wait_for("every process has ended", lambda: not [one for one in family if one.is_running()], 60)
+
+    # In the same folder, for a first start takes long.
+    for words, name in (("-A config worker", "worker"), ("-m honcho", "honcho"), ("/postgres -D", "PostgreSQL")):
+        run.start(**own)
+        pid = wait_for(f"{name} runs", lambda words=words: run.pid_of(words))
+        family = run.children()
+        os.kill(pid, signal.SIGKILL)
+        assert run.process.wait(60) == 1
+        assert re.search(rf"^{name} ended.* Its log: {run.folder}/var/\w+\.log$", run.said().splitlines()[-1])
+        assert not [one for one in family if one.is_running()]
+
+
+@pytest.mark.parametrize(
+    ("number", "before"),
+    [
+        pytest.param(signal.SIGINT, (), id="INT, which make keeps for itself"),
+        pytest.param(signal.SIGTERM, ("sh", "-c", 'trap "" INT; exec "$@"', "sh"), id="TERM where INT is ignored"),
+        pytest.param(signal.SIGKILL, (), id="KILL"),
+    ],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="what make got is seen in Linux's /proc")
+def test_a_signal_to_make_alone_ends_the_whole_run(begun: Run, number: int, before: tuple[str, ...]) -> None:
+    run = begun
+    make = run.begin_by_make(*before)
+    family = run.children()
+    assert len(family) > 2
+    make.send_signal(number)
+    assert run.process
+    run.process.wait(60)
+    wait_for("every process has ended", lambda: not [one for one in family if one.is_running()], 60)
+    wait_for("the run has cleared up", lambda: not (run.folder / "var" / "run.json").exists(), 60)
+    assert "All ended" in run.said()
+
+
+def test_make_stop_ends_the_run_of_this_folder_and_says_when_there_is_none(begun: Run) -> None:
+    run = begun
+    run.begin_by_make()
+    family = run.children()
+    assert demo.stop(run.folder / "var") == 0
+    assert not [one for one in family if one.is_running() and one.name() == "postgres"]
+    assert not (run.folder / "var" / "run.json").exists()
+    assert run.process
+    assert run.process.wait(60) == 0
+
+
+def test_stop_leaves_a_process_alone_that_does_not_hold_this_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "run.lock"
+    assert demo.stop(tmp_path) == 0
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as other:
+        path.write_text(str(other.pid))
+        assert demo.stop(tmp_path) == 0
+        assert other.poll() is None
+        other.kill()
+    assert capsys.readouterr().out.splitlines() == ["Nothing runs in this folder."] * 2
+
+
+def test_stop_does_not_end_a_reset_that_asks_its_question(tmp_path: Path) -> None:
+    with run_lock(tmp_path), pytest.raises(StartError, match="make reset"):
+        demo.stop(tmp_path)
+
+
+def test_a_key_of_ones_own_means_monday_itself_without_sample_data(tmp_path: Path) -> None:
+    variables = variables_of({"MONDAY_API_KEY": "of-mine", "SITE_URL": "https://npd.example"}, secrets_of(tmp_path))
+    assert {"DEMO", "MONDAY_API_URL"}.isdisjoint(variables)
+    assert variables["MONDAY_API_KEY"] == "of-mine"
+    assert variables["SITE_URL"] == "https://npd.example"
+
+
+def test_without_a_key_monday_is_played_by_the_sandbox(tmp_path: Path) -> None:
+    secrets = secrets_of(tmp_path)
+    variables = variables_of({"PORT": "9000", "SANDBOX_PORT": "9001", "SITE_URL": "https://npd.example"}, secrets)
+    assert (variables["SITE_URL"], variables["MONDAY_API_URL"]) == ("http://127.0.0.1:9000", "http://127.0.0.1:9001/v2")
+    assert variables["MONDAY_API_KEY"] == secrets.monday_api_key
+    assert variables["WEB_CONCURRENCY"] == "1"
+    assert float(variables["NEW_ITEM_WAIT_SECONDS"]) > 86_400  # the item that is there to be tried waits
+    assert "DEBUG" not in variables, "an address that leads nowhere is answered by our page"
+
+
+def test_a_second_terminal_is_told_every_variable_that_was_set_for_the_run(tmp_path: Path) -> None:
+    wanted = {"MONDAY_API_KEY": "of-mine", "EMAIL_FROM": "npd@example.org", "MONDAY_PROJECTS_BOARD_ID": "7"}
+    variables = variables_of(wanted | {"HOME": "/root"}, secrets_of(tmp_path))
+    assert wanted.items() <= variables.items()
+    assert "HOME" not in variables
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield int(server.getsockname()[1])
+
+
+def test_a_taken_port_names_the_line_to_type(taken: int) -> None:
+    with pytest.raises(StartError, match=f"Port {taken} is taken") as refusal:
+        check_ports(taken)
+    line = re.search(r"Type: make run PORT=(\d+) SANDBOX_PORT=(\d+)$", str(refusal.value))
+    assert line
+    assert all(is_free(int(port)) for port in line.groups())
+
+
+def test_one_port_for_both_is_refused() -> None:
+    port = free_port()
+    with pytest.raises(StartError, match=rf"PORT and SANDBOX_PORT are both {port}\.\nType: make run PORT="):
+        check_ports(port, port)
+
+
+@pytest.mark.parametrize("text", ["eight", "0", "65536", "-1", "80.5"])
+def test_what_is_not_a_port_is_said(text: str) -> None:
+    with pytest.raises(StartError, match=rf"PORT={re.escape(text)} is not a port.*make run PORT=8000"):
+        port_of({"PORT": text}, "PORT", 8000)
+
+
+def test_a_database_with_the_demos_contacts_holds_sample_data(transactional_db: None) -> None:
+    url = child_environment()["DATABASE_URL"]
+    assert not demo.holds_sample_data(url)
+    Contact.objects.create(name="Ada", email="ada.1@mail.example.com")
+    assert demo.holds_sample_data(url)
+
+
+def test_var_is_for_its_owner_only(tmp_path: Path) -> None:
+    var, before = tmp_path / "var", os.umask(0o022)
+    try:
+        make_private(var)
+        (var / "run.log").touch()
+        assert var.stat().st_mode & 0o066 == 0  # root lets others pass through: PostgreSQL isn't root
+        assert (var / "run.log").stat().st_mode & 0o077 == 0
+    finally:
+        os.umask(before)
+
+
+def test_secrets_are_made_once_and_read_by_their_owner_only(tmp_path: Path) -> None:
+    first = secrets_of(tmp_path / "var")
+    assert secrets_of(tmp_path / "var") == first
+    assert (tmp_path / "var" / "secrets.json").stat().st_mode & 0o077 == 0
+    values = list(json.loads((tmp_path / "var" / "secrets.json").read_text()).values())
+    assert len(set(values)) == len(values)

@@ -1,0 +1,119 @@
+"""`make` on a machine that has no .venv yet: what it makes, and what it says where that can't be."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.servers import ROOT, ran
+
+pytestmark = pytest.mark.processes
+
+SCRIPT = ROOT / "config" / "embedded" / "venv.sh"
+# pip of a .venv that is made; with "fails" in the lock it fails as pip does.
+PYTHON = '#!/bin/sh\ncase "$*" in *pip*) ! grep -q fails "$(eval echo \\${$#})" ;; *) exit 0 ;; esac\n'
+# What makes it, and writes down where.
+MAKER = """#!/bin/sh
+case "$*" in
+*--clear*)
+    mkdir -p .venv/bin
+    cp {python} .venv/bin/python
+    echo "command = python -m venv --clear $PWD/.venv" >.venv/pyvenv.cfg ;;
+*venv*) {venv} ;;
+*) {age} ;;
+esac
+"""
+
+
+def program(path: Path, text: str) -> Path:
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A clone that has the script and its locks alone, and a machine with one Python that plays its part."""
+    place = tmp_path / "npd" / "config" / "embedded"
+    place.mkdir(parents=True)
+    program(place / SCRIPT.name, SCRIPT.read_text())
+    (tmp_path / "npd" / "requirements").mkdir()
+    lock(tmp_path / "npd", "one")
+    (tmp_path / "bin").mkdir()
+    program(tmp_path / "python", PYTHON)
+    machine(tmp_path / "npd")
+    return tmp_path / "npd"
+
+
+def machine(folder: Path, name: str = "python3", venv: str = "exit 0", age: str = "exit 0") -> None:
+    text = MAKER.format(python=folder.parent / "python", venv=venv, age=age)
+    program(folder.parent / "bin" / name, text)
+
+
+def lock(folder: Path, commit: str) -> None:
+    for name in ("embedded", "development"):
+        (folder / "requirements" / f"{name}.txt").write_text(f"# {name} of {commit}\n")
+
+
+def run(folder: Path, what: str = "embedded", **env: str) -> subprocess.CompletedProcess[str]:
+    given = {"PATH": f"{folder.parent / 'bin'}:/usr/bin:/bin", **env}
+    return ran("config/embedded/venv.sh", what, cwd=folder, env=given)
+
+
+def installs(folder: Path, what: str) -> bool:
+    result = run(folder, what)
+    assert result.returncode == 0, result.stderr
+    return "Installing the packages" in result.stdout
+
+
+def test_packages_are_installed_when_the_lock_changed_and_only_then(folder: Path) -> None:
+    assert [installs(folder, name) for name in ("embedded", "embedded", "development")] == [True, False, True]
+    assert not installs(folder, "embedded"), "the larger one has it all"
+    lock(folder, "two")
+    assert installs(folder, "embedded")
+    assert installs(folder, "development"), "its packages were replaced"
+
+
+def test_a_folder_that_was_moved_gets_its_programs_anew(folder: Path) -> None:
+    assert installs(folder, "embedded")
+    moved = folder.rename(folder.with_name("moved"))
+    assert installs(moved, "embedded")
+    assert not installs(moved, "embedded")
+
+
+def test_a_failed_install_says_what_to_do_and_is_tried_again(folder: Path) -> None:
+    lock(folder, "what fails")
+    for _ in range(2):
+        result = run(folder)
+        assert result.returncode == 1
+        assert "set PIP_INDEX_URL" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["", "/no/such/python"])
+def test_an_old_or_missing_python_hands_over_to_a_newer_one(folder: Path, name: str) -> None:
+    machine(folder, age="exit 1")
+    machine(folder, "python3.13")
+    assert run(folder, PYTHON=name).returncode == 0
+
+
+def test_without_a_python_that_is_new_enough_a_sentence_says_what_to_install(folder: Path) -> None:
+    for name in ("python3", "python3.14", "python3.13", "python3.12", "python3.11"):
+        machine(folder, name, age="exit 1")
+    result = run(folder)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "needs Python 3.11 or newer. Install it" in result.stderr
+
+
+def test_a_python_without_venv_names_the_package_to_install(folder: Path) -> None:
+    machine(folder, venv="exit 1")
+    result = run(folder)
+    assert result.returncode == 1
+    assert "apt install python3-venv" in result.stderr
+
+
+def test_the_script_asks_pip_for_hashes_and_make_calls_it() -> None:
+    assert "--require-hashes" in SCRIPT.read_text()
+    assert os.access(SCRIPT, os.X_OK)
+    assert "config/embedded/venv.sh embedded" in ran("make", "-n", "run", f"PYTHON={sys.executable}").stdout

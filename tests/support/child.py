@@ -1,0 +1,93 @@
+"""Processes of the Procfile and others that tests and benches start: each in a group of its own, with a log."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from config.embedded.postgres import die_with_parent
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def command_of(name: str) -> list[str]:
+    """The command of a process, as the Procfile has it; what is put behind it are its further arguments."""
+    lines = (ROOT / "Procfile").read_text().splitlines()
+    line = dict(line.split(": ", 1) for line in lines)[name]
+    return ["sh", "-c", f'PATH="{Path(sys.executable).parent}:$PATH"; {line} "$@"', name]
+
+
+class Child:
+    """A process in a group of its own, whose output goes to a log file."""
+
+    def __init__(self, name: str, command: Sequence[str], env: Mapping[str, str], folder: Path, log: Path) -> None:
+        self.name, self.command, self.env, self.folder, self.log = name, list(command), env, folder, log
+        self.process: subprocess.Popen[bytes] | None = None
+        self.log_start = 0
+
+    def start(self) -> None:
+        with self.log.open("ab") as out:
+            self.log_start = out.tell()
+            self.process = subprocess.Popen(
+                self.command,
+                env=self.env,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - no other thread holds a lock here
+            )
+
+    @property
+    def pid(self) -> int:
+        """The main process's id; 0 before the first start."""
+        return self.process.pid if self.process else 0
+
+    @property
+    def ended(self) -> int | None:
+        return self.process.poll() if self.process else None
+
+    def terminate(self) -> None:
+        # The main process, not its group: Celery's pool would be killed during its warm shutdown.
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+
+    def finish(self, deadline: float) -> bool:
+        """Wait until `deadline` (time.monotonic()), then kill the group. True when it ended by itself."""
+        if not self.process:
+            return True
+        try:
+            self.process.wait(max(0.1, deadline - time.monotonic()))
+            graceful = True
+        except subprocess.TimeoutExpired:
+            graceful = False
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        return graceful
+
+    def stop(self, seconds: float = 15) -> bool:
+        """Terminate, wait up to `seconds`, kill. True when it ended by itself."""
+        self.terminate()
+        return self.finish(time.monotonic() + seconds)
+
+    def last_lines(self, count: int = 10) -> list[str]:
+        with self.log.open("rb") as file:
+            file.seek(self.log_start)
+            return file.read().decode(errors="replace").splitlines()[-count:]
+
+
+def stop_all(children: Sequence[Child], seconds: float = 15) -> None:
+    """Stop them side by side within `seconds`."""
+    for child in children:
+        child.terminate()
+    deadline = time.monotonic() + seconds
+    for child in children:
+        child.finish(deadline)
