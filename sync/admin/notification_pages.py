@@ -131,7 +131,7 @@ def notifications_page(request: HttpRequest) -> HttpResponse:
     user = cast("User", request.user)
     own = NotificationReceiver.objects.filter(user=user).first()
     mail_form = MailForm(user, initial={"frequency": own.frequency} if own else {})
-    chat_form = ChatForm()
+    chat_form = ChatForm(auto_id="chat_%s")
     if request.method == "POST":
         act = request.POST.get("act", "")
         if act in ("add", "remove") and not user.is_superuser:
@@ -142,7 +142,7 @@ def notifications_page(request: HttpRequest) -> HttpResponse:
                 choose(user, mail_form.cleaned_data["frequency"])
                 return _done(request, "Your notifications were saved.")
         elif act == "add":
-            chat_form = ChatForm(request.POST)
+            chat_form = ChatForm(request.POST, auto_id="chat_%s")
             if chat_form.is_valid():
                 receiver = add_chat(**chat_form.cleaned_data)
                 authors.log_action(user, receiver, "Added as a chat.", flag=ADDITION)

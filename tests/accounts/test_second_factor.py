@@ -116,7 +116,7 @@ def test_where_it_is_required_staff_set_it_up_first_and_type_the_password_once(a
     # Programs have no phone: their tokens, Monday's webhooks, the cron and the probes go on.
     headers = {"Authorization": f"Token {token}"}
     assert Client().get("/api/v1/contacts/", headers=headers).status_code == 200
-    assert Client().post("/webhooks/monday/", {"challenge": "x"}, "application/json").status_code == 200
+    assert client.post("/webhooks/monday/", {"challenge": "x"}, "application/json").status_code == 200
     assert client.get("/healthz").status_code == 200
     assert set_up(client).status_code == 200
     assert is_in(client)

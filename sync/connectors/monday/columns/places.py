@@ -4,17 +4,16 @@ Countries are known by their ISO 3166 codes and by the names that people, in the
 number a text is, and in which form it is compared, is said here alone.
 """
 
-import gettext
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from operator import itemgetter
 from typing import Any
 
 import phonenumbers
-import pycountry
+from phonenumbers.geodata.locale import LOCALE_DATA
 
 from sync.connectors.base.board_items import Reading
 from sync.connectors.base.conversion import (
@@ -45,7 +44,8 @@ _OTHER_NAMES = {
     "AE": ("UAE", "VAE", "Emirates"), "AT": ("Oesterreich",), "BA": ("Bosnia",), "BO": ("Bolivia",),
     "BY": ("Weißrussland",),
     "CD": ("DR Congo", "Congo-Kinshasa", "Democratic Republic of Congo", "The Democratic Republic of Congo"),
-    "CG": ("Congo-Brazzaville",), "CI": ("Cote d'Ivoire",), "CZ": ("Czech Republic",), "DE": ("BRD",),
+    "CG": ("Congo-Brazzaville",), "CI": ("Cote d'Ivoire",), "CZ": ("Czech Republic", "Tschechien"),
+    "DE": ("BRD", "Bundesrepublik Deutschland"),
     "GB": ("UK", "Great Britain", "Großbritannien", "Britain", "England", "Scotland", "Wales", "Northern Ireland"),
     "IR": ("Iran",), "KR": ("Korea, South",), "KP": ("Korea, North",), "LU": ("Lëtzebuerg",), "MK": ("Macedonia",),
     "MM": ("Burma",), "NL": ("Holland", "The Netherlands"), "RU": ("Russian Federation",),
@@ -57,59 +57,37 @@ _OTHER_NAMES = {
 
 
 def country_code(text: str) -> str | None:
-    """The two-letter code of a country, written in any known way; None for any other text."""
-    spelling = _plain_spelling(text)
-    return _country_codes().get(spelling) or (_translated_codes().get(spelling) if spelling else None)
-
-
-def country_name(code: str) -> str | None:
-    """The usual name for a two-letter code."""
-    return _country_names().get(code)
+    """The two-letter code of a country, written as that or by a name that it has anywhere; None for any other text."""
+    code = text.strip().upper()
+    return code if country_name(code) else _country_codes().get(_plain_spelling(text))
 
 
 @cache
-def _country_names() -> dict[str, str]:
-    names = {country.alpha_2: str(getattr(country, "common_name", country.name)) for country in pycountry.countries}
-    # Our own names win: they are the usual ones.
-    return names | _COMMON_NAMES
+def country_name(code: str) -> str | None:
+    """The usual name for a two-letter code."""
+    return _COMMON_NAMES.get(code) or _names_by_language(code).get("en")
 
 
 @cache
 def _country_codes() -> dict[str, str]:
-    """Codes by plain spelling; a spelling that two countries share stands for neither."""
-    spellings: dict[str, set[str]] = {}
-    for country in pycountry.countries:
-        texts = [country.alpha_2, country.alpha_3, *_iso_names(country), *_OTHER_NAMES.get(country.alpha_2, ())]
-        for text in [*texts, _country_names()[country.alpha_2]]:
-            spellings.setdefault(_plain_spelling(text), set()).add(country.alpha_2)
-    # Kosovo has no ISO code; XK is the one in use (a user-assigned code).
-    for text in ("XK", "XKX", "Kosovo"):
-        spellings.setdefault(_plain_spelling(text), set()).add("XK")
-    return {text: codes.pop() for text, codes in spellings.items() if len(codes) == 1}
+    """Codes by the plain spelling of names; a name of two countries is that of the one which more languages call so."""
+    languages: dict[str, Counter[str]] = {}
+    for code in {*LOCALE_DATA, *_COMMON_NAMES}:
+        names = [*_names_by_language(code).values(), *_OTHER_NAMES.get(code, ()), country_name(code) or ""]
+        for name, times in Counter(names).items():
+            languages.setdefault(_plain_spelling(name), Counter())[code] += times
+    codes: dict[str, str] = {}
+    for name, counts in languages.items():
+        (code, most), (_, next_most) = [*counts.most_common(2), ("", 0)][:2]
+        if name and most > next_most:
+            codes[name] = code
+    return codes
 
 
-@cache
-def _translated_codes() -> dict[str, str]:
-    """Codes by the names that countries have in other languages: of each spelling what most lists of names mean."""
-    # Only here: it takes a second, and most countries are written in English or as codes.
-    from phonenumbers.geodata.locale import LOCALE_DATA
-
-    languages = [
-        gettext.translation("iso3166-1", pycountry.LOCALES_DIR, [language], fallback=True).gettext
-        for language in LOCALE_DATA["GB"]
-    ]
-    meant: dict[str, Counter[str]] = {}
-    for country in pycountry.countries:
-        translated = [{translate(name) for name in _iso_names(country)} for translate in languages]
-        for names in [set(LOCALE_DATA.get(country.alpha_2, {}).values()), *translated]:
-            for spelling in set(map(_plain_spelling, names)):
-                meant.setdefault(spelling, Counter())[country.alpha_2] += 1
-    ranked = {spelling: [*counted.most_common(2), ("", 0)] for spelling, counted in meant.items()}
-    return {spelling: first for spelling, [(first, most), (_, next_most), *_] in ranked.items() if most > next_most}
-
-
-def _iso_names(country: Any) -> Iterator[str]:
-    return (getattr(country, key) for key in ("name", "common_name", "official_name") if hasattr(country, key))
+def _names_by_language(code: str) -> dict[str, str]:
+    """What phonenumbers calls a country, by language; there “*de” stands for “as in German”."""
+    names = LOCALE_DATA.get(code, {})
+    return {language: names.get(name[1:], "") if name.startswith("*") else name for language, name in names.items()}
 
 
 def _plain_spelling(text: str) -> str:
